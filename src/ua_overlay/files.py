@@ -1,0 +1,49 @@
+"""Files that are whole or not there: atomic writes with the right mode from the first byte."""
+import os
+import tempfile
+
+
+def write_atomic(path, data, mode=0o644, owner=None):
+    """Write ``data`` to ``path`` so that a reader sees the old file or the new one, never a part.
+
+    The temporary file is created 0600 beside the target, given its mode, synced and renamed, so a secret is never
+    readable by others and a power cut leaves one of the two versions.
+
+    :param path: where to write; its directory must exist.
+    :param data: str (written as UTF-8) or bytes.
+    :param mode: permission bits of the finished file.
+    :param owner: (uid, gid) or None to leave the writer as owner.
+    :raises OSError: when the directory is missing, full or not writable; nothing is left behind then.
+    """
+    path = os.fspath(path)
+    if isinstance(data, str):
+        data = data.encode('utf-8')
+    directory = os.path.dirname(path) or '.'
+    handle, temporary = tempfile.mkstemp(prefix='.' + os.path.basename(path) + '.', dir=directory)
+    try:
+        with os.fdopen(handle, 'wb') as stream:
+            stream.write(data)
+            stream.flush()
+            os.fchmod(stream.fileno(), mode)
+            if owner is not None:
+                os.fchown(stream.fileno(), owner[0], owner[1])
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    sync_directory(directory)
+
+
+def sync_directory(directory):
+    """Make a rename in ``directory`` survive a power cut."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_secret(path, data, owner=None):
+    """:func:`write_atomic` with mode 0600."""
+    write_atomic(path, data, mode=0o600, owner=owner)

