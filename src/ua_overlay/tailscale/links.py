@@ -1,0 +1,67 @@
+"""Which path a peer's traffic takes: pure functions on the values of `model`.
+
+Traps (tailscale.com v1.98.10, wgengine/magicsock/endpoint.go populatePeerStatus):
+
+- ``Relay`` is the peer's home region, set on direct and idle links alike: it says DERP only for an active link that has
+  neither a direct nor a relayed address.
+- The address of a path is shown only while its last pong is younger than 6.5 s. Heartbeats stop 45 s after the last
+  packet, so an idle link has no address: IDLE, not DERP.
+- ``Online`` is the server's word. A peer that the server lost may go on talking on a direct or relayed path; through
+  DERP it cannot, as the DERP server is the site's own.
+
+There is no smoothing here. When a pong is late, tailscaled really does send by DERP as well, so the type that is
+shown for that moment is the truth, and a hold time would delay every real change by itself (a change must be visible
+within 0.3 s). Who wants calm (an alarm, a lamp) holds what it shows for 7 s: longer than the 6.5 s of trust.
+"""
+from ua_overlay.tailscale.model import Link, LinkType
+
+
+def classify(path):
+    """Return the LinkType of a :class:`~ua_overlay.tailscale.model.PeerPath`."""
+    if not path.in_network_map or path.expired:
+        return LinkType.UNKNOWN
+    if path.active:
+        if path.endpoint:
+            return LinkType.DIRECT
+        if path.peer_relay:
+            return LinkType.PEER_RELAY
+    if not path.online:
+        return LinkType.OFFLINE
+    if not path.active:
+        return LinkType.IDLE
+    return LinkType.DERP if path.home_relay else LinkType.UNKNOWN
+
+
+def link_of(peer, path):
+    """Return the :class:`~ua_overlay.tailscale.model.Link` of a peer and its path."""
+    kind = classify(path)
+    endpoint = ''
+    if kind == LinkType.DIRECT:
+        endpoint = path.endpoint
+    elif kind == LinkType.PEER_RELAY:
+        endpoint = path.peer_relay
+    return Link(
+        peer=peer.name,
+        dns_name=peer.dns_name,
+        type=kind,
+        endpoint=endpoint,
+        relay=path.home_relay if kind == LinkType.DERP else '',
+        rx_bytes=path.rx_bytes,
+        tx_bytes=path.tx_bytes,
+        last_handshake=path.last_handshake)
+
+
+def links_of(status):
+    """Return the links of a Status, in the order of its peers."""
+    return tuple(link_of(peer, path) for peer, path in zip(status.peers, status.paths))
+
+
+def classify_ping(result):
+    """LinkType that a ping's answer took: UNKNOWN for an error or a kind of ping that names no path."""
+    if result.error:
+        return LinkType.UNKNOWN
+    if result.endpoint:
+        return LinkType.DIRECT
+    if result.peer_relay:
+        return LinkType.PEER_RELAY
+    return LinkType.DERP if result.derp else LinkType.UNKNOWN

@@ -1,0 +1,225 @@
+"""What the package uses of tailscaled's status, as immutable values.
+
+Source: tailscale.com v1.98.10, ipn/ipnstate/ipnstate.go (the same fields in 1.100.0). Unknown fields are ignored and
+missing ones have a neutral value, as the LocalAPI promises no stability.
+"""
+import calendar
+import time
+from dataclasses import dataclass, field
+from typing import Optional, Tuple
+
+
+class LinkType:
+    """The path to a peer now (design, "Words"); the same texts as the constants of Link.msg."""
+
+    DIRECT = 'DIRECT'
+    PEER_RELAY = 'PEER_RELAY'
+    DERP = 'DERP'
+    IDLE = 'IDLE'
+    OFFLINE = 'OFFLINE'
+    UNKNOWN = 'UNKNOWN'
+
+
+#: ipn.State as the bus numbers it (ipn/backend.go); `BackendState` in the status is the text.
+STATES = ('NoState', 'InUseOtherUser', 'NeedsLogin', 'NeedsMachineAuth', 'Stopped', 'Starting', 'Running')
+
+
+@dataclass(frozen=True)
+class SelfNode:
+    """This machine in the overlay. Before the first network map all but ``hostname`` may be empty."""
+
+    name: str = ''  #: first label of ``dns_name``: the name it was given, which need not be the one it asked for
+    dns_name: str = ''  #: without the trailing dot
+    addresses: Tuple[str, ...] = ()  #: IPv4 first
+    os: str = ''
+    tags: Tuple[str, ...] = ()
+    online: bool = False  #: the server's word, as of the last network map
+    public_key: str = ''
+    hostname: str = ''  #: the name it asked for
+    node_id: str = ''
+    home_relay: str = ''  #: code of its home DERP region
+    key_expiry: Optional[float] = None  #: unix time, None: never (tagged nodes)
+    expired: bool = False
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another machine of the overlay: what does not change with traffic."""
+
+    name: str
+    dns_name: str = ''
+    addresses: Tuple[str, ...] = ()
+    os: str = ''
+    tags: Tuple[str, ...] = ()
+    online: bool = False  #: the server's word; a peer that is not online may still answer on a direct path
+    last_seen: Optional[float] = None  #: unix time; None while online
+    public_key: str = ''
+    node_id: str = ''
+    expired: bool = False
+
+
+@dataclass(frozen=True)
+class PeerPath:
+    """What the status says about the way to a peer; `links.classify` makes a LinkType of it."""
+
+    in_network_map: bool = False
+    expired: bool = False
+    online: bool = False
+    active: bool = False  #: we sent to it within 45 s (magicsock sessionActiveTimeout)
+    endpoint: str = ''  #: ip:port of a direct path whose last pong is at most 6.5 s old
+    peer_relay: str = ''  #: ip:port:vni:N of a relayed path, same rule
+    home_relay: str = ''  #: code of the PEER'S home DERP region: set also when the path is direct, or when there is none
+    rx_bytes: int = 0
+    tx_bytes: int = 0
+    last_handshake: Optional[float] = None
+    last_write: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class Link:
+    """The path to a peer, classified.
+
+    ``endpoint`` is ip:port for DIRECT and the relay's ip:port:vni:N for PEER_RELAY; ``relay`` is the DERP region's
+    code for DERP; otherwise they are empty. Bytes count since the daemon started; handshake in unix seconds.
+    """
+
+    peer: str
+    dns_name: str = ''
+    type: str = LinkType.UNKNOWN
+    endpoint: str = ''
+    relay: str = ''
+    rx_bytes: int = 0
+    tx_bytes: int = 0
+    last_handshake: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class Status:
+    """One answer of the daemon. ``peers[i]`` and ``paths[i]`` belong together, sorted by name."""
+
+    version: str = ''
+    state: str = 'NoState'  #: NoState, NeedsLogin, NeedsMachineAuth, Stopped, Starting, Running
+    have_node_key: bool = False
+    auth_url: str = ''
+    self_node: SelfNode = field(default_factory=SelfNode)
+    peers: Tuple[Peer, ...] = ()
+    paths: Tuple[PeerPath, ...] = ()
+    health: Tuple[str, ...] = ()
+    suffix: str = ''  #: MagicDNS suffix of the overlay
+    magic_dns: bool = False
+
+
+@dataclass(frozen=True)
+class PingResult:
+    """Answer to a ping. ``latency`` in seconds. With an ``error`` the rest says nothing."""
+
+    address: str = ''
+    name: str = ''
+    error: str = ''
+    latency: float = 0.0
+    endpoint: str = ''
+    peer_relay: str = ''
+    derp: str = ''
+    is_self: bool = False
+
+
+def parse_time(text):
+    """Unix seconds (float) of an RFC 3339 time with up to nine decimals, None for Go's zero time or no time."""
+    if not text or text.startswith('0001-'):
+        return None
+    try:
+        whole = calendar.timegm(time.strptime(text[:19], '%Y-%m-%dT%H:%M:%S'))
+        rest = text[19:]
+        fraction = 0.0
+        if rest.startswith('.'):
+            digits = rest[1:].rstrip('Z').split('+')[0].split('-')[0]
+            fraction = float('0.' + digits)
+            rest = rest[1 + len(digits):]
+        if rest not in ('Z', ''):
+            sign = -1 if rest[0] == '-' else 1
+            whole -= sign * (int(rest[1:3]) * 3600 + int(rest[4:6]) * 60)
+    except (ValueError, IndexError):
+        return None
+    return whole + fraction
+
+
+def node_name(dns_name, hostname=''):
+    """The overlay name: the first label of the DNS name; before there is one, what the machine calls itself."""
+    return dns_name.split('.', 1)[0] or hostname
+
+
+def parse_status(raw):
+    """Return the :class:`Status` of an ipnstate.Status dict."""
+    own = raw.get('Self') or {}
+    dns_name = (own.get('DNSName') or '').rstrip('.')
+    tailnet = raw.get('CurrentTailnet') or {}
+    pairs = sorted(
+        ((_peer(entry), _path(entry)) for entry in (raw.get('Peer') or {}).values()),
+        key=lambda pair: (pair[0].name, pair[0].public_key))
+    return Status(
+        version=raw.get('Version') or '',
+        state=raw.get('BackendState') or 'NoState',
+        have_node_key=bool(raw.get('HaveNodeKey')),
+        auth_url=raw.get('AuthURL') or '',
+        self_node=SelfNode(
+            name=node_name(dns_name) if dns_name else '',
+            dns_name=dns_name,
+            addresses=tuple(own.get('TailscaleIPs') or raw.get('TailscaleIPs') or ()),
+            os=own.get('OS') or '',
+            tags=tuple(own.get('Tags') or ()),
+            online=bool(own.get('Online')),
+            public_key=own.get('PublicKey') or '',
+            hostname=own.get('HostName') or '',
+            node_id=own.get('ID') or '',
+            home_relay=own.get('Relay') or '',
+            key_expiry=parse_time(own.get('KeyExpiry')),
+            expired=bool(own.get('Expired'))),
+        peers=tuple(pair[0] for pair in pairs),
+        paths=tuple(pair[1] for pair in pairs),
+        health=tuple(raw.get('Health') or ()),
+        suffix=tailnet.get('MagicDNSSuffix') or raw.get('MagicDNSSuffix') or '',
+        magic_dns=bool(tailnet.get('MagicDNSEnabled')))
+
+
+def _peer(entry):
+    dns_name = (entry.get('DNSName') or '').rstrip('.')
+    online = bool(entry.get('Online'))
+    return Peer(
+        name=node_name(dns_name, entry.get('HostName') or ''),
+        dns_name=dns_name,
+        addresses=tuple(entry.get('TailscaleIPs') or ()),
+        os=entry.get('OS') or '',
+        tags=tuple(entry.get('Tags') or ()),
+        online=online,
+        last_seen=None if online else parse_time(entry.get('LastSeen')),
+        public_key=entry.get('PublicKey') or '',
+        node_id=entry.get('ID') or '',
+        expired=bool(entry.get('Expired')))
+
+
+def _path(entry):
+    return PeerPath(
+        in_network_map=bool(entry.get('InNetworkMap')),
+        expired=bool(entry.get('Expired')),
+        online=bool(entry.get('Online')),
+        active=bool(entry.get('Active')),
+        endpoint=entry.get('CurAddr') or '',
+        peer_relay=entry.get('PeerRelay') or '',
+        home_relay=entry.get('Relay') or '',
+        rx_bytes=int(entry.get('RxBytes') or 0),
+        tx_bytes=int(entry.get('TxBytes') or 0),
+        last_handshake=parse_time(entry.get('LastHandshake')),
+        last_write=parse_time(entry.get('LastWrite')))
+
+
+def parse_ping(raw):
+    """Return the :class:`PingResult` of an ipnstate.PingResult dict."""
+    return PingResult(
+        address=raw.get('IP') or '',
+        name=raw.get('NodeName') or '',
+        error=raw.get('Err') or '',
+        latency=float(raw.get('LatencySeconds') or 0.0),
+        endpoint=raw.get('Endpoint') or '',
+        peer_relay=raw.get('PeerRelay') or '',
+        derp=raw.get('DERPRegionCode') or '',
+        is_self=bool(raw.get('IsLocalIP')))

@@ -1,0 +1,68 @@
+"""Measure the way to one peer with tailscaled's own pings."""
+import time
+from dataclasses import dataclass
+
+from ua_overlay.tailscale.localapi import DaemonError
+from ua_overlay.tailscale.model import LinkType
+
+#: Seconds between two pings.
+INTERVAL = 0.2
+
+
+@dataclass(frozen=True)
+class Reach:
+    """type: LinkType of the best answer; rtt: smallest latency of that type in seconds; answers: how many came."""
+
+    type: str
+    rtt: float
+    endpoint: str = ''
+    relay: str = ''
+    answers: int = 0
+
+
+def answer_type(ping):
+    """The LinkType of one disco PingResult: its answer names the path it came by."""
+    if ping.endpoint:
+        return LinkType.DIRECT
+    return LinkType.PEER_RELAY if ping.peer_relay else LinkType.DERP
+
+
+def measure_reach(api, address, timeout=5.0, settle=3, clock=time.monotonic, sleep=time.sleep):
+    """Ping ``address`` until the path has settled, and return a :class:`Reach`.
+
+    The first disco ping goes out on DERP and on every candidate path at once and its answer is the first pong, often
+    by DERP; so it goes on until ``settle`` answers came by a better path, or the time is over.
+
+    :param api: localapi.LocalApi.
+    :param timeout: seconds for all pings together.
+    :raises DaemonError: code NO_ANSWER when nothing came back; other OverlayErrors of the LocalAPI.
+    """
+    deadline = clock() + timeout
+    order = (LinkType.DERP, LinkType.PEER_RELAY, LinkType.DIRECT)
+    best = None
+    answers = 0
+    good = 0
+    while good < settle:
+        left = deadline - clock()
+        if left <= 0:
+            break
+        try:
+            ping = api.ping(address, timeout=max(0.05, min(left, 2.0)))
+        except DaemonError as error:
+            if error.code != 'NO_ANSWER':
+                raise
+            continue
+        if ping.error:
+            raise DaemonError('{} cannot be pinged: {}.'.format(address, ping.error), code='NO_ANSWER')
+        answers += 1
+        found = answer_type(ping)
+        if best is None or order.index(found) > order.index(best.type):
+            best = Reach(found, ping.latency, ping.endpoint, ping.peer_relay or ping.derp, answers)
+        elif found == best.type:
+            best = Reach(found, min(best.rtt, ping.latency), ping.endpoint or best.endpoint,
+                         ping.peer_relay or ping.derp or best.relay, answers)
+        good += found != LinkType.DERP
+        sleep(INTERVAL)
+    if best is None:
+        raise DaemonError('{} did not answer within {:.1f} s.'.format(address, timeout), code='NO_ANSWER')
+    return best
