@@ -1,0 +1,106 @@
+"""Is a master alive? Against real sockets: an XML-RPC server, a web server, a black hole, nobody."""
+import contextlib
+import http.server
+import socket
+import threading
+import time
+from xmlrpc.server import SimpleXMLRPCServer
+
+import pytest
+
+from ua_overlay.rosenv.master import MasterAnswer, MasterProbe
+
+
+@contextlib.contextmanager
+def serving(server):
+    thread = threading.Thread(target=server.serve_forever, kwargs={'poll_interval': 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield 'http://127.0.0.1:{}'.format(server.server_address[1])
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def master(get_pid, get_param):
+    server = SimpleXMLRPCServer(('127.0.0.1', 0), logRequests=False)
+    server.register_function(get_pid, 'getPid')
+    server.register_function(get_param, 'getParam')
+    return serving(server)
+
+
+def test_alive_with_run_id():
+    with master(lambda caller: [1, '', 4711], lambda caller, key: [1, key, 'run-1']) as uri:
+        assert MasterProbe()(uri) == MasterAnswer(True, 4711, 'run-1')
+
+
+def test_alive_before_run_id_is_set():
+    with master(lambda caller: [1, '', 4711], lambda caller, key: [-1, 'not set', 0]) as uri:
+        assert MasterProbe()(uri) == MasterAnswer(True, 4711, '')
+
+
+@pytest.mark.parametrize('get_pid', [lambda caller: [0, 'failed', 0], lambda caller: 'hello', lambda caller: 1 / 0])
+def test_answers_but_not_as_a_master(get_pid):
+    with master(get_pid, lambda caller, key: [1, '', '']) as uri:
+        answer = MasterProbe()(uri)
+    assert not answer.alive
+    assert answer.why == 'What listens at {} is no ROS master.'.format(uri)
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.send_response(200)
+        self.send_header('Content-Length', '6')
+        self.end_headers()
+        self.wfile.write(b'<html>')
+
+    def log_message(self, *_):
+        """Quiet."""
+
+
+def test_a_web_server_is_no_master():
+    with serving(http.server.HTTPServer(('127.0.0.1', 0), Page)) as uri:
+        assert 'is no ROS master' in MasterProbe()(uri).why
+
+
+def test_nobody_listens():
+    with socket.socket() as taken:
+        taken.bind(('127.0.0.1', 0))  # bound, not listening: refused
+        uri = 'http://127.0.0.1:{}'.format(taken.getsockname()[1])
+        assert MasterProbe()(uri).why == 'No ROS master listens at {}.'.format(uri)
+
+
+def test_name_that_does_not_resolve():
+    answer = MasterProbe()('http://no-such-robot.invalid:11312')
+    assert not answer.alive and 'http://no-such-robot.invalid:11312' in answer.why
+
+
+def test_black_hole_takes_the_deadline():
+    with socket.create_server(('127.0.0.1', 0)) as silent:
+        uri = 'http://127.0.0.1:{}'.format(silent.getsockname()[1])
+        start = time.monotonic()
+        answer = MasterProbe(deadline=0.3)(uri)
+    assert 0.2 < time.monotonic() - start < 2
+    assert not answer.alive and 'gave no answer in time' in answer.why
+
+
+def test_dripping_answer_does_not_stretch_the_deadline():
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        stop = threading.Event()
+
+        def drip():
+            connection = listener.accept()[0]
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n')
+                while not stop.wait(0.05):
+                    connection.sendall(b' ')
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        start = time.monotonic()
+        answer = MasterProbe(deadline=0.4)('http://127.0.0.1:{}'.format(listener.getsockname()[1]))
+        took = time.monotonic() - start
+        stop.set()
+        thread.join(5)
+    assert not answer.alive and took < 2
