@@ -1,0 +1,168 @@
+"""The program that runs a command inside a host: joins its namespaces, takes on the user, and stands for the command.
+
+Signals sent to it reach the command, the command's exit status (or fatal signal) becomes its own, and when it is killed
+the command is killed too. Its environment is the command's: nothing is passed in arguments that others could read.
+"""
+import argparse
+import errno
+import os
+import pwd
+import signal
+import socket
+import sys
+
+from ua_overlay.lab import kernel
+
+NAMESPACES = (('pid', kernel.CLONE_NEWPID), ('net', kernel.CLONE_NEWNET), ('uts', kernel.CLONE_NEWUTS),
+              ('mnt', kernel.CLONE_NEWNS))
+FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+#: Exit status when the host is gone, as `env`, `nice` and shells use 125 for a failure of their own.
+FAILED = 125
+
+
+def join_namespaces(host):
+    handles = [(os.open('/proc/{}/ns/{}'.format(host.pid, name), os.O_RDONLY | os.O_CLOEXEC), kind)
+               for name, kind in NAMESPACES]
+    # Checked after opening: from here on the namespaces are pinned, and they are the right ones.
+    if not host.alive():
+        raise ProcessLookupError(errno.ESRCH, 'the host has ended')
+    for handle, kind in handles:
+        kernel.setns(handle, kind)
+        os.close(handle)
+
+
+def become(user, directory):
+    """Take on the user with the groups, home and environment of a login; called last, it drops privileges.
+
+    :raises KeyError: no such user in the host. :raises OSError: no such directory.
+    """
+    entry = pwd.getpwnam(user)
+    defaults = {'HOME': entry.pw_dir, 'USER': user, 'LOGNAME': user, 'SHELL': entry.pw_shell or '/bin/sh', 'PATH': PATH,
+                'LANG': 'C.UTF-8'}
+    run_dir = '/run/user/{}'.format(entry.pw_uid)
+    if os.path.isdir(run_dir):
+        defaults['XDG_RUNTIME_DIR'] = run_dir
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    if entry.pw_uid != 0:
+        os.initgroups(user, entry.pw_gid)
+        os.setgid(entry.pw_gid)
+        os.setuid(entry.pw_uid)
+    os.chdir(directory or entry.pw_dir)
+
+
+def execute(arguments):
+    """Replace this process by the command; on failure say why as a shell would (127 not found, 126 not runnable)."""
+    try:
+        become(arguments.user, arguments.cwd)
+        # After the change of user, which clears it.
+        if not arguments.detach:
+            kernel.set_death_signal(signal.SIGKILL)
+        for number in FORWARDED + (signal.SIGPIPE,):
+            signal.signal(number, signal.SIG_DFL)
+        os.execvp(arguments.command[0], arguments.command)
+    except KeyError:
+        problem, status = 'no user {}'.format(arguments.user), FAILED
+    except FileNotFoundError as error:
+        problem, status = '{}: {}'.format(error.filename or arguments.command[0], error.strerror), 127
+    except OSError as error:
+        problem, status = '{}: {}'.format(error.filename or arguments.command[0], error.strerror), 126
+    return problem, status
+
+
+def run_attached(arguments):
+    """Run the command as our child and return its wait status."""
+    # With a terminal the command stays in our session and process group, so that ^C and job control work as usual.
+    terminal = os.isatty(0)
+    child = os.fork()
+    if child == 0:
+        if not terminal:
+            os.setsid()
+        problem, status = execute(arguments)
+        sys.stderr.write('{}\n'.format(problem))
+        sys.stderr.flush()
+        os._exit(status)
+    for number in FORWARDED:
+        if terminal and number in (signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_IGN)
+        else:
+            signal.signal(number, lambda got, frame: forward(child, got, not terminal))
+    return os.waitpid(child, 0)[1]
+
+
+def forward(child, number, group):
+    try:
+        if group:
+            os.killpg(child, number)
+        else:
+            os.kill(child, number)
+    except ProcessLookupError:
+        # Between fork and setsid, or already gone: the process itself is the only one to tell.
+        os.kill(child, number)
+
+
+def run_detached(arguments, log):
+    """Leave the command behind as a child of the host's process 1; print its process id as this namespace sees it.
+
+    A process made after setns(2) is adopted outside when its maker ends, so an intermediate process inside makes it. The
+    kernel translates the process id in the credentials of a unix socket between pid namespaces (unix(7)).
+    """
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    here.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    if os.fork() == 0:
+        here.close()
+        if os.fork() != 0:
+            os._exit(0)
+        os.setsid()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, 0)
+        os.dup2(nothing if log is None else log, 1)
+        os.dup2(1, 2)
+        there.sendmsg([b'started'], [(socket.SOL_SOCKET, socket.SCM_CREDENTIALS,
+                                      kernel.CREDENTIALS.pack(os.getpid(), os.getuid(), os.getgid()))])
+        problem, status = execute(arguments)
+        there.send(problem.encode())
+        os._exit(status)
+    there.close()
+    _data, ancillary, _flags, _address = here.recvmsg(64, socket.CMSG_SPACE(kernel.CREDENTIALS.size))
+    pid = kernel.CREDENTIALS.unpack(ancillary[0][2])[0]
+    os.wait()
+    # The other end closes when the command's exec succeeds.
+    problem = here.recv(1024)
+    if problem:
+        sys.stderr.write(problem.decode() + '\n')
+        return FAILED
+    print(pid)
+    return 0
+
+
+def main():
+    parser = argparse.ArgumentParser(prog='enter')
+    parser.add_argument('--pid', type=int, required=True)
+    parser.add_argument('--start', type=int, required=True)
+    parser.add_argument('--user', default='root')
+    parser.add_argument('--cwd')
+    parser.add_argument('--detach', action='store_true')
+    parser.add_argument('--log', help='file that takes the output of a detached command')
+    # Cut by hand: the command may have a `--` of its own.
+    cut = sys.argv.index('--')
+    arguments = parser.parse_args(sys.argv[1:cut])
+    arguments.command = sys.argv[cut + 1:]
+    log = None
+    if arguments.log:
+        log = os.open(arguments.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        join_namespaces(kernel.ProcessHandle(arguments.pid, arguments.start))
+    except OSError as error:
+        sys.stderr.write('The host cannot be entered: {}\n'.format(error.strerror))
+        sys.exit(FAILED)
+    if arguments.detach:
+        sys.exit(run_detached(arguments, log))
+    status = run_attached(arguments)
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    sys.exit(os.WEXITSTATUS(status))

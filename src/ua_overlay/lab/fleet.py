@@ -1,0 +1,187 @@
+"""A site and its robots on the hosts of a lab, brought up by the same commands that a person types.
+
+Nothing here imports what it starts: every step is a program run on a host (`ua-overlay server init`, `roslaunch …`),
+so that the demo, the tests and the benchmarks show what a user gets.
+"""
+import json
+import os
+import subprocess
+import sys
+import time
+
+from ua_overlay import defaults
+from ua_overlay.errors import OverlayError
+from ua_overlay.toolchain import locate
+
+SITE_DIR = '/var/lib/ua_overlay/site'
+SERVER_NAME = 'server.ua.test'
+USER = 'robot'
+
+
+class FleetError(OverlayError):
+    """A step of bringing up the fleet did not happen in time, or its command failed."""
+
+    code = 'FLEET'
+
+
+def wait_until(condition, timeout, what, poll=0.1, clock=time.monotonic, sleep=time.sleep):
+    """Poll ``condition`` until it returns something true, and return that.
+
+    :raises FleetError: naming ``what`` when ``timeout`` seconds have passed.
+    """
+    deadline = clock() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if clock() > deadline:
+            raise FleetError('{} did not happen within {:.0f} s.'.format(what, timeout))
+        sleep(poll)
+
+
+class Fleet:
+    """What runs on a lab's hosts.
+
+    :param lab: a lab.Lab that is up.
+    :param workspace: directory with setup.bash of the built package, for the ROS programs.
+    :param command: path of ua-overlay.
+    :param tailscaled: path of another daemon to run on the robots (tests against a second release).
+    """
+
+    def __init__(self, lab, workspace=None, command=None, server='server', tailscaled=None):
+        self.lab = lab
+        self.workspace = workspace
+        self.command = command or find_command()
+        self.server = server
+        self.tailscaled = tailscaled or locate('tailscaled')
+        self.peers = []
+
+    # --- site ---
+
+    def start_site(self, addresses=('203.0.113.10',)):
+        """`server init` and `server run` on the server host; returns when the server and its relay answer."""
+        argv = ['server', 'init', '--dir', SITE_DIR, '--name', SERVER_NAME]
+        for address in addresses:
+            argv += ['--address', address]
+        self.overlay(self.server, *argv)
+        self.start_server()
+
+    def start_server(self):
+        self.lab.start_service(self.server, 'site', [self.command, 'server', 'run', '--dir', SITE_DIR],
+                               env=self.base_environment())
+        self.wait_server()
+
+    def wait_server(self, timeout=30):
+        wait_until(lambda: self.overlay(self.server, 'server', 'status', '--dir', SITE_DIR, check=False).returncode == 0,
+                   timeout, 'A healthy answer of `ua-overlay server status`', poll=0.3)
+
+    def stop_server(self):
+        self.lab.stop_service(self.server, 'site')
+
+    def site(self, *argv, check=True):
+        """Run `ua-overlay ARGV --dir SITE` on the server."""
+        return self.overlay(self.server, *(tuple(argv) + ('--dir', SITE_DIR)), check=check)
+
+    def robots(self):
+        """The robots as `robot list --json` shows them."""
+        return json.loads(self.site('robot', 'list', '--json').stdout)
+
+    def invite(self, team, robot, *options):
+        """Make an invitation on the server; return the text of its file (it holds a key: never print it)."""
+        path = '/run/{}.invitation.yaml'.format(robot)
+        self.site('invite', team, robot, '--output', path, *options)
+        text = self.lab.host(self.server).run(['cat', path]).stdout
+        self.lab.host(self.server).run(['rm', path])
+        return text
+
+    # --- robots ---
+
+    def carry(self, host, text, name='invitation.yaml'):
+        """Put an invitation's text into a 0600 file of the robot's user on ``host``; return its path."""
+        path = '/home/{}/{}'.format(USER, name)
+        self.lab.host(host).run(['install', '-m', '600', '-o', USER, '-g', USER, '/dev/stdin', path], input=text)
+        return path
+
+    def prepare(self, host, invitation):
+        """The system's tailscaled and `robot prepare`, as on a robot whose service manager is not systemd."""
+        self.overlay(host, 'robot', 'prepare', '--invitation', invitation, '--user', USER, '--service-manager', 'none')
+        self.start_daemon(host)
+        self.lab.start_service(host, 'operator', [self.command, 'robot', 'operator', '--user', USER],
+                               env=self.base_environment())
+
+    def start_daemon(self, host, env=None):
+        environment = self.base_environment()
+        environment.update(SSL_CERT_FILE=defaults.CA_FILE, TS_NO_LOGS_NO_SUPPORT='true')
+        environment.update(env or {})
+        self.lab.start_service(host, 'tailscaled', [
+            self.tailscaled, '--statedir', defaults.DAEMON_STATE_DIR, '--socket', defaults.DAEMON_SOCKET,
+            '--port', '41641'], env=environment)
+
+    def launch(self, host, *args, name='overlay'):
+        """`roslaunch ua_overlay overlay.launch ARGS` as the robot's user; returns when its services are there."""
+        self.lab.start_service(host, name, self.ros_argv(['roslaunch', 'ua_overlay', 'overlay.launch'] + list(args)),
+                               env=self.user_environment(), user=USER)
+        wait_until(lambda: self.ros(host, 'rosservice', 'type', '/ua_overlay/join', check=False).returncode == 0,
+                   30, 'The service /ua_overlay/join on {}'.format(host), poll=0.2)
+
+    def join(self, host, path):
+        """`rosservice call /ua_overlay/join`; returns the answer as a dict."""
+        return self.call(host, '/ua_overlay/join', '{invitation: ' + json.dumps(path) + '}')
+
+    def call(self, host, service, request):
+        import yaml
+        return yaml.safe_load(self.ros(host, 'rosservice', 'call', service, request, timeout=120).stdout)
+
+    def topic(self, host, topic, timeout=10):
+        """The latched message of ``topic`` as a dict."""
+        import yaml
+        output = self.ros(host, 'rostopic', 'echo', '-n', '1', topic, timeout=timeout).stdout
+        return next(yaml.safe_load_all(output))
+
+    # --- running things ---
+
+    def base_environment(self):
+        return {'PATH': os.environ.get('PATH', '/usr/bin:/bin') + ':/usr/sbin:/sbin', 'LANG': 'C.UTF-8',
+                'UA_OVERLAY_CACHE': os.environ.get('UA_OVERLAY_CACHE', '/var/cache/ua_overlay'),
+                'PYTHONUNBUFFERED': '1'}
+
+    def user_environment(self):
+        home = '/home/' + USER
+        environment = self.base_environment()
+        environment.update(HOME=home, USER=USER, ROS_HOME=home + '/.ros')
+        return environment
+
+    def ros_argv(self, argv):
+        """``argv`` in the sourced workspace."""
+        return ['bash', '-c', '. "$0/setup.bash" && exec "$@"', self.workspace] + list(argv)
+
+    def ros(self, host, *argv, check=True, timeout=30):
+        """Run a ROS program as the robot's user; returns CompletedProcess with text output."""
+        return self.lab.host(host).run(self.ros_argv(argv), user=USER, env=self.user_environment(), check=check,
+                                       timeout=timeout)
+
+    def ros_popen(self, host, *argv, **options):
+        """Start a ROS program as the robot's user; returns Popen with text pipes."""
+        options.setdefault('stdout', subprocess.PIPE)
+        options.setdefault('universal_newlines', True)
+        return self.lab.host(host).popen(self.ros_argv(argv), user=USER, env=self.user_environment(), **options)
+
+    def overlay(self, host, *argv, user=None, check=True, timeout=60):
+        """Run `ua-overlay ARGV` on ``host``."""
+        environment = self.user_environment() if user else self.base_environment()
+        return self.lab.host(host).run([self.command] + list(argv), user=user, env=environment, check=check,
+                                       timeout=timeout)
+
+
+def find_command():
+    """Path of the ua-overlay that goes with this package: beside the running program, in the checkout, or on the PATH."""
+    import shutil
+
+    from ua_overlay.resources import share_dir
+    candidates = [os.path.join(share_dir(), 'scripts', 'ua-overlay'),
+                  os.path.join(os.path.dirname(os.path.dirname(share_dir())), 'bin', 'ua-overlay'),
+                  shutil.which('ua-overlay') or '']
+    for candidate in candidates:
+        if os.access(candidate, os.X_OK):
+            return candidate
+    raise FleetError('ua-overlay is neither in the checkout nor on the PATH ({}).'.format(sys.path[0]), 'make prepare')

@@ -1,0 +1,241 @@
+"""The program that becomes a host: namespaces, file systems of its own, then process 1 that reaps.
+
+Protocol with the process that builds the lab: one line of JSON on stdin (the specification), answers as lines of JSON on
+stdout ({"pid": …} from outside the new pid namespace, then {"ready": true} or {"error": …}). Afterwards stdin is the
+life line: the line `keep` lets the host outlive its maker; end of file without it ends the host, whatever happened
+to the maker, so a killed `up` leaves no process.
+
+Everything a host writes below /etc, /var, /home, /root and /run lands in a tmpfs that only its own mount namespace
+holds: when process 1 ends, the kernel removes processes, mounts, interfaces and files together.
+"""
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import sys
+import uuid
+
+from ua_overlay.lab import kernel
+
+#: Where the tmpfs that holds a host's own files is mounted while it is put together; /mnt exists everywhere (FHS 3.0).
+STAGE = '/mnt'
+#: Trees of the machine that a host sees but changes only for itself.
+OVERLAID = ('/etc', '/var', '/home', '/root')
+#: What the machine itself may have as a robot or server, and a fresh host must not inherit.
+FORGOTTEN = ('/etc/ua_overlay', '/var/lib/ua_overlay', '/var/lib/tailscale', '/var/lib/headscale',
+             '/etc/systemd/system/tailscaled.service.d')
+#: Where the control socket's directory appears in every host.
+CONTROL_DIR = '/run/ua_lab'
+
+
+def make_filesystems(spec):
+    """Build the host's view of files. Runs as process 1 of the new namespaces. :raises OSError: naming the mount."""
+    # Slave, not private: when the machine unmounts something, our copy must not keep it busy.
+    kernel.mount('', '/', '', kernel.MS_SLAVE | kernel.MS_REC)
+    kernel.mount('proc', '/proc', 'proc', kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+    kernel.mount('sysfs', '/sys', 'sysfs', kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+    kernel.mount('host', STAGE, 'tmpfs', data='mode=0755')
+    # Elsewhere the machine's directories are seen as they are.
+    share = [path for path in spec['share'] if path.startswith(tuple(tree + '/' for tree in OVERLAID + ('/run',)))]
+    stashed = stash(share + [spec['control']])
+    for tree in OVERLAID:
+        overlay(tree)
+    kernel.mount('run', '/run', 'tmpfs', kernel.MS_NOSUID | kernel.MS_NODEV, 'mode=0755')
+    os.makedirs('/run/lock', mode=0o1777)
+    if not os.path.islink('/var/run'):
+        kernel.mount('/run', '/var/run', '', kernel.MS_BIND)
+    stashed_control = stashed.pop()
+    for path, copy in zip(share, stashed):
+        open_way(path)
+        os.makedirs(path, exist_ok=True)
+        kernel.mount(copy, path, '', kernel.MS_BIND | kernel.MS_REC)
+    os.mkdir(CONTROL_DIR)
+    kernel.mount(stashed_control, CONTROL_DIR, '', kernel.MS_BIND)
+    # The overlays hold their layers by themselves; the machine's own /mnt comes into view again.
+    kernel.unmount_detached(STAGE)
+
+
+def stash(paths):
+    """Hold directories of the machine below STAGE before overlays cover them; return where."""
+    copies = []
+    for index, path in enumerate(paths):
+        copy = '{}/stash/{}'.format(STAGE, index)
+        os.makedirs(copy)
+        kernel.mount(path, copy, '', kernel.MS_BIND | kernel.MS_REC)
+        copies.append(copy)
+    return copies
+
+
+def overlay(tree):
+    """Cover a tree of the machine with a layer that takes this host's changes."""
+    name = tree.strip('/').replace('/', '-')
+    upper, work = ('{}/{}-{}'.format(STAGE, name, part) for part in ('upper', 'work'))
+    os.mkdir(upper)
+    os.mkdir(work)
+    # The merged directory shows the attributes of the upper one.
+    shutil.copystat(tree, upper)
+    kernel.mount('overlay', tree, 'overlay', 0, 'lowerdir={},upperdir={},workdir={}'.format(tree, upper, work))
+
+
+def open_way(path):
+    """Let every user of the host walk to a shared directory: the caller's home is often 0700. Changes the layer only."""
+    parent = os.path.dirname(path)
+    while parent != '/' and parent.startswith(('/root', '/home')):
+        mode = os.stat(parent).st_mode & 0o7777
+        if mode & 0o011 != 0o011:
+            os.chmod(parent, mode | 0o011)
+        parent = os.path.dirname(parent)
+
+
+def write(path, text, mode=0o644):
+    """Replace ``path`` (also a dangling link, as resolv.conf often is) by a plain file."""
+    if os.path.lexists(path):
+        os.unlink(path)
+    with open(path, 'w') as stream:
+        stream.write(text)
+    os.chmod(path, mode)
+
+
+def make_identity(spec):
+    """Host name, hosts file, resolver, machine id; nothing of the machine's own overlay."""
+    for path in FORGOTTEN:
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+    socket.sethostname(spec['hostname'])
+    write('/etc/hostname', spec['hostname'] + '\n')
+    write('/etc/hosts', '127.0.0.1 localhost\n127.0.1.1 {}\n::1 localhost ip6-localhost ip6-loopback\n'.format(
+        spec['hostname']))
+    write('/etc/resolv.conf', 'nameserver {}\n'.format(spec['resolver']))
+    write('/etc/machine-id', uuid.uuid4().hex + '\n', 0o444)
+    for user in spec['users']:
+        add_user(user)
+    for path, value in spec['sysctl'].items():
+        with open(path, 'w') as stream:
+            stream.write(value)
+
+
+def free_id(used):
+    """First id from 1000, where people's accounts begin, that is not in ``used``."""
+    number = 1000
+    while number in used:
+        number += 1
+    return number
+
+
+def column(path, index):
+    """Set of the numbers in one column of /etc/passwd or /etc/group."""
+    with open(path) as stream:
+        return {int(line.split(':')[index]) for line in stream if line.count(':') >= 3}
+
+
+def add_user(name):
+    """An unprivileged account with a home and a run directory; an account of the machine with that name is used as it is."""
+    with open('/etc/passwd') as stream:
+        entry = next((line.split(':') for line in stream if line.startswith(name + ':')), None)
+    if entry is None:
+        number = free_id(column('/etc/passwd', 2) | column('/etc/group', 2))
+        append('/etc/group', '{}:x:{}:\n'.format(name, number))
+        append('/etc/passwd', '{0}:x:{1}:{1}::/home/{0}:/bin/bash\n'.format(name, number))
+        append('/etc/shadow', '{}:!:19000:0:99999:7:::\n'.format(name))
+        uid, gid, home = number, number, '/home/' + name
+    else:
+        uid, gid, home = int(entry[2]), int(entry[3]), entry[5]
+    for path, mode in ((home, 0o755), ('/run/user/{}'.format(uid), 0o700)):
+        os.makedirs(path, exist_ok=True)
+        os.chmod(path, mode)
+        os.chown(path, uid, gid)
+
+
+def append(path, line):
+    with open(path, 'a') as stream:
+        stream.write(line)
+
+
+def answer(message):
+    sys.stdout.write(json.dumps(message) + '\n')
+    sys.stdout.flush()
+
+
+def serve(life_line):
+    """Reap until the life line ends without `keep`; with it, until killed."""
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_write, False)
+    signal.set_wakeup_fd(wake_write)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    sources = [wake_read, life_line]
+    while True:
+        ready = select.select(sources, [], [])[0]
+        if wake_read in ready:
+            os.read(wake_read, 512)
+        if life_line in ready:
+            if os.read(life_line, 16) != b'keep\n':
+                return
+            sources.remove(life_line)
+            os.close(life_line)
+        reap()
+
+
+def reap():
+    """Collect every child that ended; one that failed is worth a line in this host's log."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        if status != 0:
+            how = 'signal {}'.format(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else \
+                'status {}'.format(os.WEXITSTATUS(status))
+            print('process {} ended with {}'.format(pid, how), file=sys.stderr, flush=True)
+
+
+def become_host(spec):
+    """Process 1: set everything up, say so, serve. Never returns."""
+    os.setsid()
+    kernel.set_process_name('lab:' + spec['name'])
+    # The terminal's and the maker's signals are not for a host; it ends by SIGKILL or by its life line.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    os.umask(0o022)
+    os.chdir('/')
+    try:
+        make_filesystems(spec)
+        make_identity(spec)
+    except OSError as error:
+        answer({'error': str(error)})
+        os._exit(1)
+    answer({'ready': True})
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.close(nothing)
+    serve(0)
+    os._exit(0)
+
+
+def read_line(handle):
+    """One line, byte by byte: what follows on the life line must stay there."""
+    line = b''
+    while not line.endswith(b'\n'):
+        byte = os.read(handle, 1)
+        if not byte:
+            sys.exit(1)
+        line += byte
+    return line
+
+
+def main():
+    spec = json.loads(read_line(0).decode())
+    try:
+        kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWUTS | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET)
+    except OSError as error:
+        answer({'error': str(error)})
+        sys.exit(1)
+    # unshare(2) puts the children, not the caller, into the new pid namespace.
+    child = os.fork()
+    if child == 0:
+        become_host(spec)
+    answer({'pid': child})
+    os._exit(0)

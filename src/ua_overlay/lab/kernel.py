@@ -1,0 +1,159 @@
+"""The few system calls that Python 3.8 has no function for, and processes that are never mistaken for others.
+
+Imported by the two small programs that become a host (`init`) and that enter one (`enter`), so it imports nothing heavy.
+"""
+import ctypes
+import errno
+import os
+import select
+import signal
+import struct
+
+# linux/sched.h
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+# linux/mount.h
+MNT_DETACH = 0x2
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_NOEXEC = 0x8
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_SLAVE = 0x80000
+# linux/prctl.h
+PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
+# asm-generic/unistd.h: the same number on every architecture since 5.1.
+SYS_PIDFD_SEND_SIGNAL = 424
+SYS_PIDFD_OPEN = 434
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _checked(result, what):
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, '{}: {}'.format(what, os.strerror(number)))
+    return result
+
+
+def unshare(flags):
+    """Give the calling process namespaces of its own (unshare(2)). :raises OSError: EPERM, EINVAL, ENOSPC."""
+    _checked(_libc.unshare(ctypes.c_int(flags)), 'unshare')
+
+
+def setns(handle, kind=0):
+    """Move the calling thread into the namespace of an open /proc/PID/ns file (setns(2))."""
+    _checked(_libc.setns(ctypes.c_int(handle), ctypes.c_int(kind)), 'setns')
+
+
+def mount(source, target, kind, flags=0, data=''):
+    """mount(2) with strings. :raises OSError: naming the target."""
+    _checked(_libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data.encode()),
+             'mount {} on {}'.format(kind or source, target))
+
+
+def unmount_detached(target):
+    """Take a mount out of sight now; it ends when its last user does (umount2(2), MNT_DETACH)."""
+    _checked(_libc.umount2(target.encode(), MNT_DETACH), 'umount ' + target)
+
+
+def set_death_signal(number):
+    """Have the kernel send ``number`` to this process when its parent ends. Any change of user id undoes it."""
+    _checked(_libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0), 'prctl PR_SET_PDEATHSIG')
+
+
+def set_process_name(name):
+    """The name that `ps -o comm` shows, cut to 15 bytes by the kernel."""
+    _checked(_libc.prctl(PR_SET_NAME, ctypes.c_char_p(name.encode()), 0, 0, 0), 'prctl PR_SET_NAME')
+
+
+def start_ticks(pid):
+    """Start time of a process in clock ticks since boot, or None when it is gone or only a zombie."""
+    try:
+        with open('/proc/{}/stat'.format(pid), 'rb') as stream:
+            fields = stream.read().rsplit(b')', 1)[1].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in (b'Z', b'X') else int(fields[19])
+
+
+class ProcessHandle:
+    """A process named by its id and start time: a later process with the same id is never touched.
+
+    :param pid: process id as seen by the caller.
+    :param start: clock ticks since boot as :func:`start_ticks` gave them; None reads them now.
+    :raises ProcessLookupError: when ``start`` is None and the process is gone.
+    """
+
+    def __init__(self, pid, start=None):
+        self.pid = pid
+        self.start = start_ticks(pid) if start is None else start
+        if self.start is None:
+            raise ProcessLookupError(errno.ESRCH, 'process {} is gone'.format(pid))
+
+    def alive(self):
+        return start_ticks(self.pid) == self.start
+
+    def _open(self):
+        """A pidfd of exactly this process, or None when it is gone."""
+        try:
+            handle = _checked(_libc.syscall(SYS_PIDFD_OPEN, self.pid, 0), 'pidfd_open')
+        except ProcessLookupError:
+            return None
+        if not self.alive():
+            os.close(handle)
+            return None
+        return handle
+
+    def send_signal(self, number):
+        """:return: False when the process was gone already."""
+        handle = self._open()
+        if handle is None:
+            return False
+        try:
+            _checked(_libc.syscall(SYS_PIDFD_SEND_SIGNAL, handle, int(number), None, 0), 'pidfd_send_signal')
+        except ProcessLookupError:
+            return False
+        finally:
+            os.close(handle)
+        return True
+
+    def signal_group(self, number):
+        """Signal the process group that this process leads. :return: False when the process was gone already."""
+        if not self.alive():
+            return False
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def wait(self, timeout):
+        """Wait until it ended. :return: False when it still runs after ``timeout`` seconds."""
+        handle = self._open()
+        if handle is None:
+            return True
+        try:
+            poll = select.poll()
+            poll.register(handle, select.POLLIN)
+            return bool(poll.poll(timeout * 1000))
+        finally:
+            os.close(handle)
+
+    def kill(self, timeout=10.0):
+        """SIGKILL and wait. :return: False when it survived that long (uninterruptible sleep)."""
+        self.send_signal(signal.SIGKILL)
+        return self.wait(timeout)
+
+
+def boot_id():
+    """Random name of this boot: process ids from another boot mean nothing."""
+    with open('/proc/sys/kernel/random/boot_id') as stream:
+        return stream.read().strip()
+
+
+#: struct ucred of unix(7): pid, uid, gid.
+CREDENTIALS = struct.Struct('3i')

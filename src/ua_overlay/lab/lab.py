@@ -1,0 +1,273 @@
+"""A lab: hosts, routers and a DNS server of its own on one machine, made and removed as one thing."""
+import json
+import os
+import signal
+import time
+
+from ua_overlay import files
+from ua_overlay.errors import OverlayError, UsageError
+from ua_overlay.lab import dns, nat, network, requirements, state, topology as topologies
+from ua_overlay.lab.control import ControlServer
+from ua_overlay.lab.host import Host, HostMaker, LabCommandFailed
+from ua_overlay.lab.kernel import ProcessHandle
+from ua_overlay.lab.topology import INET
+
+STATE_ROOT = state.STATE_ROOT
+#: The lab of `ua-overlay lab up` without --name.
+DEFAULT_NAME = 'lab'
+#: Seconds within which the DNS server must answer.
+DNS_TIMEOUT = 5.0
+
+
+def load_topology(path):
+    """Read a topology file. :raises TopologyError: as :func:`topology.parse`; UsageError when it cannot be read."""
+    try:
+        with open(path) as stream:
+            return topologies.parse(stream.read(), str(path))
+    except OSError as error:
+        raise UsageError('The topology {} cannot be read: {}.'.format(path, error.strerror))
+
+
+def default_share():
+    """Directories that hosts see as they are, written through: this checkout or installation, and the package's cache."""
+    package = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+    cache = os.path.join(os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache'), 'ua_overlay')
+    return [path for path in (os.path.dirname(os.path.dirname(package)), cache) if os.path.isdir(path)]
+
+
+class Lab:
+    """A running lab; make one with :meth:`up`, find one with :meth:`attach`. As a context manager it goes down at the end.
+
+    Each host has a process tree, network, host name and mounts of its own. /etc, /var, /home and /root show the machine's
+    files and keep changes to the host; /run is empty; /tmp and everything else, and what is shared, is the machine's.
+    """
+
+    def __init__(self, files_, topology, hosts, makers=()):
+        self.state = files_
+        self.topology = topology
+        self.hosts = hosts
+        self._makers = list(makers)
+
+    @property
+    def name(self):
+        return self.state.name
+
+    @property
+    def directory(self):
+        return self.state.directory
+
+    @classmethod
+    def up(cls, topology, name=DEFAULT_NAME, state_root=STATE_ROOT, bound=False, share=()):
+        """Build a lab.
+
+        :param topology: :class:`topology.Topology`.
+        :param name: labs of different names run side by side.
+        :param bound: the lab ends with this process, however that ends; otherwise it stays until :meth:`down`.
+        :param share: further directories of the machine that hosts see as they are, for those below /etc, /var, /home, /root.
+        :raises OverlayError: LAB_UNAVAILABLE, LAB_EXISTS, LAB_HOST, LAB_KERNEL, LAB_DNS; nothing is left behind then.
+        """
+        requirements.check()
+        store = state.LabState(name, state_root)
+        state.sweep(store.root)
+        cls._remove_dead(store)
+        record = {'topology': topology.source, 'maker': state.maker(), 'bound': bound, 'complete': False, 'hosts': {}}
+        store.claim(record)
+        lab = cls(store, topology, {})
+        try:
+            lab._build(record, default_share() + [os.path.abspath(path) for path in share])
+        except BaseException:
+            lab.down()
+            raise
+        return lab
+
+    @staticmethod
+    def _remove_dead(store):
+        """Clear away a lab of that name of which no host runs and whose maker has ended."""
+        try:
+            record = store.read()
+        except OverlayError:
+            return
+        if not state.runs(record['maker']) and not any(state.runs(process) for process in record['hosts'].values()):
+            store.remove()
+
+    @classmethod
+    def attach(cls, name=DEFAULT_NAME, state_root=STATE_ROOT):
+        """A lab that another process made.
+
+        :raises OverlayError: LAB_MISSING, or LAB_BROKEN when a host has ended or the making was interrupted.
+        """
+        store = state.LabState(name, state_root)
+        record = store.read()
+        broken = [host for host, process in record['hosts'].items() if not state.runs(process)]
+        if broken or not record['complete']:
+            problem = 'host {} has ended'.format(broken[0]) if broken else 'it was never completed'
+            raise OverlayError('The lab {} is broken: {}.'.format(name, problem),
+                               'ua-overlay lab down --name {}'.format(name), code='LAB_BROKEN')
+        hosts = {host: Host(host, ProcessHandle(process['pid'], process['start']))
+                 for host, process in record['hosts'].items()}
+        return cls(store, topologies.from_mapping(record['topology']), hosts)
+
+    @staticmethod
+    def names(state_root=STATE_ROOT):
+        """Names of the labs of this machine, broken ones included."""
+        return state.names(state_root)
+
+    def _build(self, record, share):
+        for spec in host_specs(self.topology, share, self.state.path('control')):
+            self._makers.append(HostMaker(spec, self.directory))
+        boot = record['maker']['boot']
+        for maker in self._makers:
+            made = maker.wait_ready()
+            self.hosts[made.name] = made
+            record['hosts'][made.name] = {'pid': made.pid, 'start': made.process.start, 'boot': boot}
+        self.state.write(record)
+        network.build(self.topology, {name: host.pid for name, host in self.hosts.items()})
+        for router in self.topology.nats:
+            self.nat(router.name, router.kind)
+        self.start_service(INET, dns.SERVICE, dns.command(self.topology.dns, self.topology.names))
+        inet = self.hosts[INET].pid
+        dns.wait_until_answering(lambda: network.udp_socket(inet), self.topology.dns, time.monotonic() + DNS_TIMEOUT)
+        record['complete'] = True
+        self.state.write(record)
+        if not record['bound']:
+            for maker in self._makers:
+                maker.keep()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.down()
+
+    def down(self):
+        """End every process and remove every file of the lab. :raises OverlayError: LAB_STUCK."""
+        for maker in self._makers:
+            maker.drop()
+        self.state.remove()
+
+    def host(self, name):
+        """:raises UsageError: no such host, naming those that are there."""
+        if name not in self.hosts:
+            raise UsageError('The lab {} has no host {}; it has {}.'.format(
+                self.name, name, ', '.join(sorted(self.hosts))))
+        return self.hosts[name]
+
+    def nat(self, name, kind):
+        """Make a router of another kind now: new rules in one transaction, then every connection forgotten.
+
+        :raises UsageError: unknown router or kind. :raises OverlayError: LAB_KERNEL when nftables refuses.
+        """
+        router = self.topology.nat(name)
+        if kind not in nat.KINDS:
+            raise UsageError('{} is no kind of NAT; there are {}.'.format(kind, ', '.join(nat.KINDS)))
+        host = self.host(router.name)
+        try:
+            host.run(['nft', '-f', '-'], input=nat.ruleset(kind, self.topology.dns))
+        except LabCommandFailed as error:
+            raise OverlayError('This kernel\'s nftables cannot do what a NAT needs ({}).'.format(
+                error.stderr.strip().splitlines()[0] if error.stderr.strip() else 'status {}'.format(error.returncode)),
+                code='LAB_KERNEL')
+        network.flush_conntrack(host.pid)
+        files.write_atomic(self.state.path('nats', name), kind + '\n')
+
+    def nat_kind(self, name):
+        """The kind that a router has now."""
+        with open(self.state.path('nats', self.topology.nat(name).name)) as stream:
+            return stream.read().strip()
+
+    def start_service(self, host, service, argv, env=None, user=None, cwd=None):
+        """Start ``argv`` in the background of a host; its output goes to :meth:`log_path`.
+
+        :raises OverlayError: LAB_SERVICE when it runs already; LAB_COMMAND when it cannot be executed.
+        """
+        if self.service_running(host, service):
+            raise OverlayError('The service {} runs already on {}.'.format(service, host), code='LAB_SERVICE')
+        process = self.host(host).spawn(argv, self.log_path(host, service), user, env, cwd)
+        files.write_atomic(self.state.service_file(host, service),
+                           json.dumps({'pid': process.pid, 'start': process.start, 'argv': [str(w) for w in argv]}))
+
+    def service(self, host, service):
+        """:class:`ProcessHandle` of a service, alive or not. :raises OverlayError: LAB_SERVICE when never started."""
+        self.host(host)
+        try:
+            with open(self.state.service_file(host, service)) as stream:
+                data = json.load(stream)
+        except FileNotFoundError:
+            raise OverlayError('There is no service {} on {}.'.format(service, host), code='LAB_SERVICE')
+        return ProcessHandle(data['pid'], data['start'])
+
+    def service_running(self, host, service):
+        try:
+            return self.service(host, service).alive()
+        except UsageError:
+            raise
+        except OverlayError:
+            return False
+
+    def kill_service(self, host, service, number=signal.SIGKILL):
+        """Send a signal to a service and the process group it leads, without waiting."""
+        self.service(host, service).signal_group(number)
+
+    def stop_service(self, host, service, timeout=10.0):
+        """SIGTERM, and after ``timeout`` seconds SIGKILL. One that has ended already is fine.
+
+        :return: whether SIGTERM was enough.
+        """
+        process = self.service(host, service)
+        process.signal_group(signal.SIGTERM)
+        gentle = process.wait(timeout)
+        if not gentle:
+            process.signal_group(signal.SIGKILL)
+            process.wait(timeout)
+        os.unlink(self.state.service_file(host, service))
+        return gentle
+
+    def services(self):
+        """Running services: list of (host, service)."""
+        found = []
+        for name in sorted(self.hosts):
+            prefix = name + '-'
+            for entry in sorted(os.listdir(self.state.path('services'))):
+                service = entry[len(prefix):-len('.json')]
+                # The host a-b with service c and the host a with service b-c share a prefix: the file must be exact.
+                if entry.startswith(prefix) and not any(
+                        len(other) > len(name) and entry.startswith(other + '-') for other in self.hosts):
+                    if self.service_running(name, service):
+                        found.append((name, service))
+        return found
+
+    def log_path(self, host, service):
+        """File with the output of a service."""
+        return self.state.log_file(self.host(host).name, service)
+
+    def log(self, host, service):
+        """Output of a service so far."""
+        with open(self.log_path(host, service), errors='replace') as stream:
+            return stream.read()
+
+    def dns_queries(self):
+        """Questions that the lab's DNS server got: tuples (type, name, client)."""
+        return dns.parse_queries(self.log(INET, dns.SERVICE))
+
+    def serve_control(self):
+        """Answer :class:`control.LabControl` inside hosts from a thread of this process, until ``close()``."""
+        return ControlServer(self)
+
+
+def host_specs(topology, share, control):
+    """Specifications of every host for :mod:`ua_overlay.lab.init`. Pure.
+
+    :param share: directories of the machine; :param control: directory of the control socket.
+    """
+    forward = {'/proc/sys/net/ipv4/ip_forward': '1'}
+
+    def spec(name, hostname, users=(), sysctl=None):
+        return {'name': name, 'hostname': hostname, 'users': list(users), 'resolver': topology.dns,
+                'share': list(share), 'control': control, 'sysctl': sysctl or {}}
+
+    # Forwarding without a route onwards: whoever calls the world outside is told at once that it is unreachable.
+    specs = [spec(INET, INET, sysctl=forward)]
+    specs += [spec(host.name, host.hostname) for host in topology.hosts]
+    specs += [spec(router.name, router.name, sysctl=forward) for router in topology.nats]
+    specs += [spec(robot.name, robot.hostname, [topologies.ROBOT_USER]) for robot in topology.robots]
+    return specs

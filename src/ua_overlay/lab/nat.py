@@ -1,0 +1,61 @@
+"""The rules of a NAT router, by kind. Pure: text for `nft -f`.
+
+What the kinds mean in the words of RFC 4787, as measured with coturn's turnutils_natdiscovery on Linux:
+easy: endpoint-independent mapping (the port is kept), address-and-port-dependent filtering;
+hard: address-and-port-dependent mapping (a random port for every destination) and filtering;
+udp-blocked: as easy for TCP; no UDP passes except questions to the DNS server, as in many a campus network.
+"""
+
+EASY = 'easy'
+HARD = 'hard'
+UDP_BLOCKED = 'udp-blocked'
+KINDS = (EASY, HARD, UDP_BLOCKED)
+
+#: Names of the router's interfaces.
+WAN = 'wan'
+LAN = 'lan'
+TABLE = 'ua_lab'
+
+_RULES = '''\
+table ip {table}
+delete table ip {table}
+table ip {table} {{
+    chain postrouting {{
+        type nat hook postrouting priority srcnat; policy accept;
+        oifname "{wan}" masquerade{flags}
+    }}
+    chain input {{
+        type filter hook input priority filter; policy accept;
+        iifname "{wan}" ct state established,related accept
+        iifname "{wan}" drop
+    }}
+    chain forward {{
+        type filter hook forward priority filter; policy drop;
+{blocked}        iifname "{lan}" oifname "{wan}" accept
+        iifname "{wan}" ct state established,related accept
+    }}
+}}
+'''
+
+_BLOCKED = '''\
+        meta l4proto udp udp dport 53 ip daddr {dns} accept
+        iifname "{wan}" udp sport 53 ip saddr {dns} ct state established accept
+        meta l4proto udp drop
+'''
+
+
+def ruleset(kind, dns):
+    """The whole rule set of a router, replacing the one before in a single transaction.
+
+    Unsolicited packets on the WAN side are dropped, not answered: a peer's early packet that reaches the router itself would
+    leave a conntrack entry that holds the port, our own flow would be mapped to another, and no direct path would form.
+
+    :param kind: one of :data:`KINDS`.
+    :param dns: address of the lab's DNS server, reachable in every kind.
+    :raises ValueError: unknown kind.
+    """
+    if kind not in KINDS:
+        raise ValueError('{} is no kind of NAT'.format(kind))
+    return _RULES.format(
+        table=TABLE, wan=WAN, lan=LAN, flags=' fully-random' if kind == HARD else '',
+        blocked=_BLOCKED.format(dns=dns, wan=WAN) if kind == UDP_BLOCKED else '')

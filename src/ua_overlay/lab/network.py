@@ -1,0 +1,148 @@
+"""Cables, addresses and routes between the hosts of a lab, over netlink. The machine's own network is never touched."""
+import os
+import socket
+import threading
+from contextlib import contextmanager
+
+from ua_overlay.errors import OverlayError
+from ua_overlay.lab import kernel, nat
+from ua_overlay.lab.topology import INET
+
+
+def in_network(pid, function):
+    """Run ``function()`` with the network of process ``pid`` and return its result; sockets made there stay there.
+
+    A thread of its own enters, because a namespace belongs to a thread: the caller never leaves its own network.
+    """
+    outcome = []
+
+    def enter():
+        try:
+            handle = os.open('/proc/{}/ns/net'.format(pid), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                kernel.setns(handle, kernel.CLONE_NEWNET)
+            finally:
+                os.close(handle)
+            outcome.append((function(), None))
+        except BaseException as error:
+            outcome.append((None, error))
+
+    thread = threading.Thread(target=enter, name='in-network-{}'.format(pid))
+    thread.start()
+    thread.join()
+    result, error = outcome[0]
+    if error is not None:
+        raise error
+    return result
+
+
+def udp_socket(pid):
+    """A UDP socket in the network of process ``pid``."""
+    return in_network(pid, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC))
+
+
+def flush_conntrack(pid):
+    """Forget every tracked connection of a router: a live path would survive a change of its rules."""
+    from pyroute2 import NFCTSocket
+
+    def flush():
+        tracker = NFCTSocket()
+        try:
+            tracker.flush()
+        finally:
+            tracker.close()
+
+    in_network(pid, flush)
+
+
+class Cabling:
+    """Netlink sockets into the hosts' networks.
+
+    :param pids: host name -> process id of its process 1.
+    """
+
+    def __init__(self, pids):
+        self.pids = pids
+        self._links = {}
+
+    @classmethod
+    @contextmanager
+    def open(cls, pids):
+        cabling = cls(pids)
+        try:
+            yield cabling
+        finally:
+            for link in cabling._links.values():
+                link.close()
+
+    def link(self, host):
+        from pyroute2 import IPRoute
+        if host not in self._links:
+            self._links[host] = in_network(self.pids[host], IPRoute)
+        return self._links[host]
+
+    def index(self, host, interface):
+        return self.link(host).link_lookup(ifname=interface)[0]
+
+    def bridge(self, host, interface):
+        self.link(host).link('add', ifname=interface, kind='bridge')
+        self.up(host, interface)
+
+    def cable(self, host, port, bridge, other, interface):
+        """A veth pair: ``port`` on a bridge of ``host``, ``interface`` in ``other``."""
+        handle = os.open('/proc/{}/ns/net'.format(self.pids[other]), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self.link(host).link('add', ifname=port, kind='veth', peer={'ifname': interface, 'net_ns_fd': handle})
+        finally:
+            os.close(handle)
+        self.link(host).link('set', index=self.index(host, port), master=self.index(host, bridge), state='up')
+        self.up(other, interface)
+
+    def up(self, host, interface):
+        self.link(host).link('set', index=self.index(host, interface), state='up')
+
+    def address(self, host, interface, address, prefix):
+        self.link(host).addr('add', index=self.index(host, interface), address=address, prefixlen=prefix)
+
+    def default_route(self, host, gateway):
+        self.link(host).route('add', dst='0.0.0.0/0', gateway=gateway)
+
+
+def build(topology, pids):
+    """Wire up a topology.
+
+    :param pids: host name -> process id of its process 1, for every host of the topology.
+    :raises OverlayError: LAB_KERNEL when the kernel refuses a device, naming it.
+    """
+    from pyroute2.netlink.exceptions import NetlinkError
+    try:
+        with Cabling.open(pids) as cabling:
+            _build(topology, cabling)
+    except NetlinkError as error:
+        raise OverlayError('This kernel cannot build the lab\'s network (veth and bridge are needed): {}.'.format(
+            os.strerror(error.code)), code='LAB_KERNEL')
+
+
+def _build(topology, cabling):
+    prefix = topology.subnet.prefixlen
+    for host in topology.host_names():
+        cabling.up(host, 'lo')
+    cabling.bridge(INET, INET)
+    for address in (topology.gateway, topology.dns):
+        cabling.address(INET, INET, address, prefix)
+    for host in topology.hosts:
+        cabling.cable(INET, host.name, INET, host.name, 'eth0')
+        for address in host.addresses:
+            cabling.address(host.name, 'eth0', address, prefix)
+        cabling.default_route(host.name, topology.gateway)
+    for router in topology.nats:
+        cabling.cable(INET, router.name, INET, router.name, nat.WAN)
+        cabling.address(router.name, nat.WAN, router.address, prefix)
+        cabling.default_route(router.name, topology.gateway)
+        cabling.bridge(router.name, nat.LAN)
+        cabling.address(router.name, nat.LAN, str(router.inside.ip), router.inside.network.prefixlen)
+    for robot in topology.robots:
+        router = topology.nat(robot.behind)
+        cabling.cable(router.name, robot.name, nat.LAN, robot.name, 'eth0')
+        cabling.address(robot.name, 'eth0', robot.address, router.inside.network.prefixlen)
+        cabling.default_route(robot.name, str(router.inside.ip))

@@ -1,0 +1,47 @@
+"""What a lab needs of the machine, checked before anything is made."""
+import importlib.util
+import os
+import shutil
+import subprocess
+
+from ua_overlay.errors import OverlayError
+from ua_overlay.lab import dns
+
+INSTALL = 'apt-get install nftables dnsmasq-base python3-pyroute2'
+TUN = '/dev/net/tun'
+
+
+class LabUnavailable(OverlayError):
+    """This machine or this user cannot run a lab."""
+
+    code = 'LAB_UNAVAILABLE'
+
+
+def check(euid=None, which=shutil.which, tun=TUN, filesystems='/proc/filesystems', modprobe='modprobe'):
+    """Raise unless a lab can be built here.
+
+    :param euid: effective user id; None asks the system. The other parameters exist for tests.
+    :raises LabUnavailable: the first thing that is missing, with what to type.
+    """
+    if (os.geteuid() if euid is None else euid) != 0:
+        raise LabUnavailable('A lab needs root: it makes network namespaces and mounts.', 'sudo ua-overlay lab up')
+    for program in ('nft', dns.PROGRAM):
+        if which(program) is None:
+            raise LabUnavailable('A lab needs the program {}, which is not installed.'.format(program), INSTALL)
+    if importlib.util.find_spec('pyroute2') is None:
+        raise LabUnavailable('A lab needs the Python module pyroute2, which is not installed.', INSTALL)
+    try:
+        os.close(os.open(tun, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        raise LabUnavailable('A lab needs the TUN device {}: {}.'.format(tun, error.strerror), 'modprobe tun')
+    if not _knows_overlay(filesystems):
+        # Loaded on demand by most kernels only when mounted from the initial namespace: try once by hand.
+        if which(modprobe) is not None:
+            subprocess.run([modprobe, 'overlay'], check=False, stderr=subprocess.DEVNULL)
+        if not _knows_overlay(filesystems):
+            raise LabUnavailable('A lab needs overlayfs, which this kernel does not have.', 'modprobe overlay')
+
+
+def _knows_overlay(filesystems):
+    with open(filesystems) as stream:
+        return any(line.split()[-1:] == ['overlay'] for line in stream)

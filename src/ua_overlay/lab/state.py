@@ -1,0 +1,132 @@
+"""What a lab keeps on disk: enough for another process to use it or to take it down after a crash.
+
+    <root>/<name>/lab.json            topology, maker, hosts with their processes, whether it is complete
+    <root>/<name>/control/            the control socket; every host sees this directory
+    <root>/<name>/logs/               <host>-<service>.log, <host>-init.log
+    <root>/<name>/services/           <host>-<service>.json
+    <root>/<name>/nats/<nat>          the kind that the router has now
+"""
+import errno
+import json
+import os
+import re
+import shutil
+
+from ua_overlay import files
+from ua_overlay.errors import OverlayError, UsageError
+from ua_overlay.lab import host, kernel
+
+STATE_ROOT = '/run/ua_overlay_lab'
+_NAME = re.compile(r'[a-z0-9][a-z0-9-]{0,31}')
+_SERVICE = re.compile(r'[a-z0-9][a-z0-9_-]{0,31}')
+_PARTS = ('control', 'logs', 'services', 'nats')
+
+
+def check_name(name):
+    """:raises UsageError: unless ``name`` can name a lab."""
+    if not _NAME.fullmatch(name):
+        raise UsageError('{!r} is no name for a lab: 1 to 32 lower-case letters, digits and hyphens.'.format(name))
+
+
+class LabState:
+    """The directory of one lab."""
+
+    def __init__(self, name, root=STATE_ROOT):
+        check_name(name)
+        self.name = name
+        self.root = os.path.abspath(root)
+        self.directory = os.path.join(self.root, name)
+
+    def path(self, *parts):
+        return os.path.join(self.directory, *parts)
+
+    def claim(self, record):
+        """Make the directory with its first record in one step, so that two makers never share it.
+
+        :raises OverlayError: LAB_EXISTS.
+        """
+        os.makedirs(self.root, mode=0o755, exist_ok=True)
+        draft = '{}/.{}.{}'.format(self.root, self.name, os.getpid())
+        shutil.rmtree(draft, ignore_errors=True)
+        os.mkdir(draft, 0o700)
+        for part in _PARTS:
+            os.mkdir(os.path.join(draft, part), 0o755)
+        files.write_atomic(os.path.join(draft, 'lab.json'), json.dumps(record))
+        try:
+            os.rename(draft, self.directory)
+        except OSError as error:
+            shutil.rmtree(draft)
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            raise OverlayError('The lab {} exists already.'.format(self.name),
+                               'ua-overlay lab down --name {}'.format(self.name), code='LAB_EXISTS')
+
+    def write(self, record):
+        files.write_atomic(self.path('lab.json'), json.dumps(record))
+
+    def read(self):
+        """:raises OverlayError: LAB_MISSING."""
+        try:
+            with open(self.path('lab.json')) as stream:
+                return json.load(stream)
+        except (FileNotFoundError, NotADirectoryError):
+            raise OverlayError('There is no lab {}.'.format(self.name),
+                               'ua-overlay lab up --name {}'.format(self.name), code='LAB_MISSING')
+
+    def remove(self):
+        """End what runs and remove the directory. A lab that is not there is fine.
+
+        :return: whether there was anything.
+        :raises OverlayError: LAB_STUCK, with the directory kept for another try.
+        """
+        hosts = host.find(self.directory)
+        host.end(hosts)
+        existed = os.path.isdir(self.directory)
+        if existed:
+            shutil.rmtree(self.directory)
+        sweep(self.root)
+        return existed or bool(hosts)
+
+    def service_file(self, host_name, service):
+        if not _SERVICE.fullmatch(service):
+            raise UsageError('{!r} is no name for a service.'.format(service))
+        return self.path('services', '{}-{}.json'.format(host_name, service))
+
+    def log_file(self, host_name, service):
+        return self.path('logs', '{}-{}.log'.format(host_name, service))
+
+
+def maker():
+    """This process, as the record names it."""
+    handle = kernel.ProcessHandle(os.getpid())
+    return {'pid': handle.pid, 'start': handle.start, 'boot': kernel.boot_id()}
+
+
+def runs(process):
+    """Whether a recorded process still runs."""
+    return process['boot'] == kernel.boot_id() and kernel.ProcessHandle(process['pid'], process['start']).alive()
+
+
+def names(root=STATE_ROOT):
+    """Names of the labs that have a directory, complete or not."""
+    try:
+        return sorted(name for name in os.listdir(root) if not name.startswith('.'))
+    except FileNotFoundError:
+        return []
+
+
+def sweep(root):
+    """Remove drafts that a killed maker left, and the root when nothing is in it."""
+    try:
+        entries = os.listdir(root)
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        owner = entry.rsplit('.', 1)[-1]
+        if entry.startswith('.') and owner.isdigit() and kernel.start_ticks(int(owner)) is None:
+            shutil.rmtree(os.path.join(root, entry), ignore_errors=True)
+    try:
+        os.rmdir(root)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+            raise
