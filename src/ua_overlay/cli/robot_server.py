@@ -1,0 +1,70 @@
+"""`ua-overlay robot list|remove`: the robots of a site, on its server. Mounted by cli/robot.py."""
+import argparse
+import json
+
+from ua_overlay import defaults
+from ua_overlay.cli.site_args import add_dir, ago, load_site, make_admin
+from ua_overlay.cli.table import format_table
+from ua_overlay.headscale import policy
+from ua_overlay.headscale.rest import format_time
+from ua_overlay.trust.certificate import utc_now
+
+
+def add_list_parser(commands):
+    """Add `robot list`."""
+    parser = commands.add_parser(
+        'list', help='the robots of the site (on the server)', formatter_class=argparse.RawDescriptionHelpFormatter,
+        description='Lists the robots that the control server knows. ONLINE means that the robot\'s daemon is connected to\n'
+                    'this server, whether or not its links to other robots work.',
+        epilog='examples:\n  ua-overlay robot list\n  ua-overlay robot list --team iris --json')
+    parser.add_argument('--team', metavar='TEAM', help='only the robots of this team')
+    parser.add_argument('--json', action='store_true', help='for programs')
+    add_dir(parser)
+    parser.set_defaults(run=run_list)
+
+
+def add_remove_parser(commands):
+    """Add `robot remove`."""
+    parser = commands.add_parser(
+        'remove', help='make the site forget a robot (on the server)',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description='Ends the robot\'s membership and forgets it: its name and address become free. It can come back only\n'
+                    'with a new invitation.',
+        epilog='example:\n  ua-overlay robot remove dev-2')
+    parser.add_argument('robot', metavar='ROBOT')
+    add_dir(parser)
+    parser.set_defaults(run=run_remove)
+
+
+def run_list(args):
+    site = load_site(args)
+    nodes = make_admin(site).robots(args.team)
+    suffix = site.settings.base_domain
+    rows = [{'robot': node.name, 'team': policy.team_of(node.tags), 'dns_name': '{}.{}'.format(node.name, suffix),
+             'addresses': list(node.addresses), 'master': defaults.MASTER_TAG in node.tags, 'online': node.online,
+             'last_seen': format_time(node.last_seen) if node.last_seen else None,
+             'joined': format_time(node.created) if node.created else None,
+             'expiry': format_time(node.expiry) if node.expiry else None} for node in nodes]
+    if args.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    if not rows:
+        print('No robots yet{}. Next: {}'.format(' in team ' + args.team if args.team else '', site.command(
+            'invite {} ROBOT'.format(args.team or 'TEAM'))))
+        return 0
+    now = utc_now()
+    print(format_table(('ROBOT', 'TEAM', 'MASTER', 'ONLINE', 'LAST SEEN', 'ADDRESS', 'DNS NAME'), [
+        (row['robot'], row['team'], 'yes' if row['master'] else '', 'yes' if row['online'] else 'no',
+         'now' if row['online'] else ago(node.last_seen, now) + ' ago', (row['addresses'] or [None])[0],
+         row['dns_name']) for row, node in zip(rows, nodes)]))
+    return 0
+
+
+def run_remove(args):
+    site = load_site(args)
+    node = make_admin(site).remove_robot(args.robot)
+    team = policy.team_of(node.tags)
+    print('{} is no longer in the overlay (it was in team {}).'.format(args.robot, team))
+    print('On {} itself: ua-overlay leave --forget'.format(args.robot))
+    print('To have it back: {}'.format(site.command('invite {} {}'.format(team, args.robot))))
+    return 0

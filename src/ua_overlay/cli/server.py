@@ -1,0 +1,168 @@
+"""`ua-overlay server`: a site's control server and relays."""
+import argparse
+import functools
+import json
+import os
+import sys
+
+from ua_overlay import defaults
+from ua_overlay.cli.site_args import add_dir, load_site, make_admin
+from ua_overlay.errors import OverlayError
+from ua_overlay.headscale import control
+from ua_overlay.headscale.config import SiteSettings
+from ua_overlay.headscale.process import SiteServer
+from ua_overlay.headscale.site import Site, site_directory
+from ua_overlay.toolchain import locate
+from ua_overlay.trust import store
+from ua_overlay.trust.certificate import format_time, needs_renewal, not_after, utc_now
+
+DESCRIPTION = """\
+The control server of a site: Headscale (control, DERP, STUN) and a peer relay.
+Robots must reach it by its DNS name on TCP 8080 (control and DERP), UDP 3478 (STUN) and UDP 40000 (peer relay)."""
+EPILOG = """\
+examples:
+  sudo ua-overlay server init --name server.example.org --address 203.0.113.10
+  sudo ua-overlay server run                   # stays in the foreground; a unit's ExecStart
+  sudo ua-overlay team create iris             # in another terminal
+  sudo ua-overlay invite iris dev-1 --master
+
+without root, in a directory of your own:
+  ua-overlay server init --dir ~/site --name server.example.org
+  export UA_OVERLAY_SITE=~/site                # so that no command needs --dir"""
+
+
+def add_parser(subparsers):
+    parser = subparsers.add_parser('server', help='set up and run the control server of a site',
+                                   formatter_class=argparse.RawDescriptionHelpFormatter,
+                                   description=DESCRIPTION, epilog=EPILOG)
+    commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
+
+    init = commands.add_parser(
+        'init', help='write a new site: CA, certificate, keys, configuration, policy',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description='Writes everything that a site needs into one directory, or nothing. Only its owner can enter it: it\n'
+                    'holds the site\'s private keys.',
+        epilog='The name is for good: it is in the CA, in the certificate and in every invitation.\n\n'
+               'example:\n  sudo ua-overlay server init --name server.example.org --address 203.0.113.10')
+    init.add_argument('--name', required=True, metavar='FQDN', help='DNS name by which robots reach the server')
+    init.add_argument('--address', action='append', default=[], metavar='IP',
+                      help='address by which robots reach it, the first being used when DNS is down; behind forwarded '
+                           'ports, the outer one; may be repeated')
+    init.add_argument('--port', type=int, default=defaults.SERVER_PORT,
+                      help='TCP: control and DERP (default: %(default)s)')
+    init.add_argument('--stun-port', type=int, default=defaults.STUN_PORT, metavar='PORT',
+                      help='UDP: STUN (default: %(default)s)')
+    init.add_argument('--relay-port', type=int, default=defaults.RELAY_PORT, metavar='PORT',
+                      help='UDP: peer relay (default: %(default)s)')
+    init.add_argument('--base-domain', default=defaults.BASE_DOMAIN, metavar='DOMAIN',
+                      help='suffix of the robots\' names (default: %(default)s)')
+    add_dir(init)
+    init.set_defaults(run=run_init)
+
+    run = commands.add_parser(
+        'run', help='run the server in the foreground',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description='Runs Headscale and the peer relay and minds them: what crashes is started again, the certificate is\n'
+                    'renewed in time. SIGTERM or Ctrl-C stops everything within seconds; links between robots go on.\n'
+                    'SIGHUP reads the teams in site.yaml again. Needs no root (unless a port is below 1024).',
+        epilog='logs: DIR/log/headscale.log and DIR/log/relay.log, at most 8 MB each')
+    add_dir(run)
+    run.set_defaults(run=run_run)
+
+    status = commands.add_parser('status', help='is it running and healthy; exit status 0 when it is')
+    status.add_argument('--json', action='store_true', help='for programs')
+    add_dir(status)
+    status.set_defaults(run=run_status)
+
+    renew = commands.add_parser(
+        'renew', help='renew the server\'s certificate now',
+        description='Makes a new certificate from the site\'s CA; robots need nothing new. `server run` does it by itself '
+                    '30 days before the old one ends. A running Headscale starts again with it.')
+    add_dir(renew)
+    renew.set_defaults(run=run_renew)
+
+
+def run_init(args):
+    directory = site_directory(args.dir, os.environ)
+    settings = SiteSettings(args.name, tuple(args.address), args.port, args.stun_port, args.relay_port, args.base_domain)
+    site = Site.create(directory, settings, functools.partial(_make_trust, settings))
+    trust = store.load(directory)
+    print('The site {} is in {}.'.format(settings.name, directory))
+    print('  robots reach it at  {}'.format(settings.url))
+    print('  ports to open       TCP {}, UDP {} (STUN), UDP {} (peer relay)'.format(
+        settings.port, settings.stun_port, settings.relay_port))
+    print('  certificate until   {}, renewed by itself'.format(format_time(not_after(trust.server))))
+    print('Keep {} safe: who has it can pose as this server.'.format(site.path('ca.key')))
+    print('Next: {}'.format(site.command('server run')))
+    return 0
+
+
+def _make_trust(settings, directory):
+    store.init(directory, settings.name, [settings.name], list(settings.addresses), utc_now())
+
+
+def _say(line):
+    print(line, flush=True)
+
+
+def run_run(args):
+    site = load_site(args)
+
+    def renew():
+        now = utc_now()
+        if not needs_renewal(store.load(site.directory).server, now):
+            return False
+        store.renew(site.directory, now)
+        return True
+
+    return SiteServer(site, locate, renew, utc_now, _say).run()
+
+
+def run_renew(args):
+    site = load_site(args)
+    trust = store.renew(site.directory, utc_now())
+    print('The certificate of {} is valid until {}.'.format(
+        site.settings.name, format_time(not_after(trust.server))))
+    try:
+        control.ask(site.control_socket, 'restart')
+        print('The running server starts Headscale again with it.')
+    except control.NotRunning:
+        print('The server is not running. Next: {}'.format(site.command('server run')))
+    return 0
+
+
+def run_status(args):
+    site = load_site(args)
+    report, problem = _status(site)
+    if args.json:
+        print(json.dumps(report, indent=2))
+    else:
+        for label, value in (
+                ('site', '{} ({})'.format(report['name'], site.directory)),
+                ('server', 'healthy' if report['healthy'] else 'running, not healthy' if report['running']
+                 else 'not running'),
+                ('robots reach it at', report['url']),
+                ('certificate until', report['certificate_until']),
+                ('peer relay', '{} (UDP {})'.format(report['relay'] or 'unknown', site.settings.relay_port)),
+                ('teams', ', '.join(sorted(site.teams)) or 'none'),
+                ('robots', '-' if report['robots'] is None else '{} ({} online)'.format(
+                    report['robots'], report['robots_online']))):
+            print('{:<20}{}'.format(label, value))
+        if problem is not None:
+            print('ua-overlay: {}'.format(problem), file=sys.stderr)
+    return 0 if report['healthy'] else 1
+
+
+def _status(site):
+    """(dict for people and programs, the OverlayError that says what is wrong or None)"""
+    report = {'name': site.settings.name, 'url': site.settings.url, 'directory': site.directory, 'running': False,
+              'healthy': False, 'relay': None, 'teams': sorted(site.teams), 'robots': None, 'robots_online': None,
+              'certificate_until': format_time(not_after(store.load(site.directory).server))}
+    try:
+        answer = control.ask(site.control_socket, 'status', timeout=10)
+        report.update(running=True, relay=answer['relay']['state'], restarts=answer['headscale']['restarts'])
+        robots = make_admin(site).robots()
+    except OverlayError as error:
+        return report, error
+    report.update(healthy=True, robots=len(robots), robots_online=sum(node.online for node in robots))
+    return report, None

@@ -1,0 +1,51 @@
+"""What the commands on the server have in common: which site, and how to reach its server."""
+import os
+
+from ua_overlay import defaults
+from ua_overlay.headscale.access import connect
+from ua_overlay.headscale.admin import Admin
+from ua_overlay.headscale.site import Site, site_directory
+from ua_overlay.toolchain import locate
+from ua_overlay.trust.certificate import utc_now
+
+
+def add_dir(parser):
+    """Add --dir."""
+    parser.add_argument('--dir', metavar='DIR', help='directory of the site (default: $UA_OVERLAY_SITE, else {})'.format(
+        defaults.SITE_DIR))
+
+
+def load_site(args):
+    """The Site that the command line means."""
+    return Site.load(site_directory(args.dir, os.environ))
+
+
+def make_admin(site):
+    """An Admin that reaches the site's running server when it has to."""
+    return Admin(site, lambda: connect(site, lambda: locate('headscale')), utc_now)
+
+
+def ago(when, now):
+    """'12 s', '5 min', '3 h', '2 d' between two aware datetimes; '-' for None."""
+    if when is None:
+        return '-'
+    seconds = max(0, int((now - when).total_seconds()))
+    for limit, divisor, unit in ((120, 1, 's'), (7200, 60, 'min'), (172800, 3600, 'h')):
+        if seconds < limit:
+            return '{} {}'.format(seconds // divisor, unit)
+    return '{} d'.format(seconds // 86400)
+
+
+def duration(text):
+    """'90', '90s', '30m', '1h', '2d' -> seconds (int).
+
+    :raises ValueError: for anything else, and for less than a minute or more than 90 days.
+    """
+    factors = {'s': 1, 'm': 60, 'h': 3600, 'd': 86400}
+    number, factor = (text[:-1], factors[text[-1]]) if text[-1:] in factors else (text, 1)
+    if not (number.isascii() and number.isdigit()):
+        raise ValueError('{!r} is not a duration such as 30m, 1h or 2d'.format(text))
+    seconds = int(number) * factor
+    if not 60 <= seconds <= 90 * 86400:
+        raise ValueError('a duration of {!r} is not between one minute and 90 days'.format(text))
+    return seconds

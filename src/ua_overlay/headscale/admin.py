@@ -1,0 +1,179 @@
+"""What the server's administrator does with teams, invitations and robots."""
+import datetime
+
+from ua_overlay import defaults, files
+from ua_overlay.errors import OverlayError
+from ua_overlay.headscale import control, policy
+from ua_overlay.trust import names
+from ua_overlay.trust.invitation import Invitation
+
+
+class TeamError(OverlayError):
+    """A team that is missing, there already, or not empty."""
+
+    code = 'TEAM'
+
+
+class RobotError(OverlayError):
+    """A robot that is missing or there already."""
+
+    code = 'ROBOT'
+
+
+class Admin:
+    """The use cases of a site's administrator.
+
+    :param site: the Site.
+    :param connect: function() -> RestClient of the running server.
+    :param now: function() -> aware UTC datetime.
+    :param ask: function(socket path, operation) -> answer of the running server.
+    """
+
+    def __init__(self, site, connect, now, ask=control.ask):
+        self.site = site
+        self._connect = connect
+        self._now = now
+        self._ask = ask
+
+    # ---- teams
+
+    def team(self, name):
+        """The Team called ``name``.
+
+        :raises TeamError: there is none; the sentence lists those that are.
+        """
+        if name not in self.site.teams:
+            known = ', '.join(sorted(self.site.teams)) or 'none yet'
+            raise TeamError('There is no team {} (teams: {}).'.format(name, known),
+                            self.site.command('team create {}'.format(name)))
+        return self.site.teams[name]
+
+    def create_team(self, team):
+        """Add ``team`` (Team); a running server knows it when this returns. Returns whether one was running.
+
+        :raises TeamError: the name is taken with other settings.
+        """
+        with self.site.changing():
+            old = self.site.teams.get(team.name)
+            if old is not None:
+                raise TeamError('The team {} exists already (port {}, {}).'.format(old.name, old.port, old.addressing),
+                                self.site.command('team list'))
+            return self._apply(dict(self.site.teams, **{team.name: team}))
+
+    def remove_team(self, name):
+        """Remove an empty team and revoke the invitations into it that were not used.
+
+        :returns: the number of revoked invitations.
+        :raises TeamError: unknown, or robots are in it.
+        """
+        with self.site.changing():
+            self.team(name)
+            client = self._connect()
+            members = [node.name for node in client.nodes() if policy.team_of(node.tags) == name]
+            if members:
+                raise TeamError('The team {} has robots: {}.'.format(name, ', '.join(members)),
+                                self.site.command('robot remove {}'.format(members[0])))
+            # Headscale lets a key register a machine even when its tag is in no policy any more.
+            tag, now = policy.team_tag(name), self._now()
+            keys = [key for key in client.keys() if tag in key.tags and key.usable(now)]
+            for key in keys:
+                client.expire_key(key.id)
+            self._apply({other: team for other, team in self.site.teams.items() if other != name})
+            return len(keys)
+
+    def _apply(self, teams):
+        """Make ``teams`` the site's: files first, then the running server; all or nothing."""
+        running = self.server_running()
+        text = self.site.policy_text(teams)
+        if running:
+            self._connect().check_policy(text)
+        before = self.site.teams
+        self.site.teams = teams
+        try:
+            self.site.write_settings()
+            files.write_atomic(self.site.policy_file, text, mode=0o600)
+            if running:
+                self._ask(self.site.control_socket, 'reload')
+        except BaseException:
+            self.site.teams = before
+            self.site.write_settings()
+            files.write_atomic(self.site.policy_file, self.site.policy_text(), mode=0o600)
+            raise
+        return running
+
+    def server_running(self):
+        """Whether a `server run` holds this site."""
+        try:
+            self._ask(self.site.control_socket, 'ping')
+        except control.NotRunning:
+            return False
+        return True
+
+    # ---- invitations
+
+    def invite(self, team_name, robot, lifetime, master, force=False):
+        """Make an invitation with a fresh single-use key.
+
+        :param lifetime: seconds.
+        :param master: the robot will carry the team's roscore.
+        :param force: also when a robot of that name is there.
+        :returns: (Invitation, id of its key).
+        :raises TeamError, RobotError: no such team; the name is taken.
+        """
+        team = self.team(team_name)
+        names.check_robot(robot)
+        client = self._connect()
+        taken = [node for node in client.nodes() if node.name == robot]
+        if taken and not force:
+            raise RobotError(
+                'The overlay has a robot {} already (team {}); a second one would be called {}-1.'.format(
+                    robot, policy.team_of(taken[0].tags) or 'none', robot),
+                'choose another name, or {}'.format(self.site.command('robot remove {}'.format(robot))))
+        with open(self.site.ca_file, encoding='ascii') as stream:
+            ca_pem = stream.read()
+        created = self._now().replace(microsecond=0)
+        expires = created + datetime.timedelta(seconds=lifetime)
+        tags = [policy.team_tag(team.name)] + ([defaults.MASTER_TAG] if master else [])
+        key = client.create_key(tags, expires)
+        return Invitation(server_url=self.site.settings.url, ca_pem=ca_pem, key=key.key, team=team.name, robot=robot,
+                          team_port=team.port, addressing=team.addressing, master=master, created=created,
+                          expires=expires), key.id
+
+    def revoke(self, key_id):
+        """Take back the key of an invitation that could not be handed out."""
+        self._connect().expire_key(key_id)
+
+    def open_invitations(self):
+        """dict team -> number of invitations that can still be used."""
+        counts, now = {}, self._now()
+        for key in self._connect().keys():
+            team = policy.team_of(key.tags)
+            if team and key.usable(now):
+                counts[team] = counts.get(team, 0) + 1
+        return counts
+
+    # ---- robots
+
+    def robots(self, team=None):
+        """The robots of the site (nodes with a team's tag), or of one team, as a list of Node sorted by name."""
+        if team is not None:
+            self.team(team)
+        found = [node for node in self._connect().nodes() if policy.team_of(node.tags)]
+        return [node for node in found if team is None or policy.team_of(node.tags) == team]
+
+    def remove_robot(self, name):
+        """Expire and forget the robot ``name``; returns the Node as it was.
+
+        :raises RobotError: unknown.
+        """
+        client = self._connect()
+        robots = [node for node in client.nodes() if policy.team_of(node.tags)]
+        wanted = [node for node in robots if node.name == name]
+        if not wanted:
+            raise RobotError('The overlay has no robot {} (robots: {}).'.format(
+                name, ', '.join(node.name for node in robots) or 'none'), self.site.command('robot list'))
+        # Deleting alone does not end a connected robot's session (headscale 3410); expiring its key does.
+        client.expire_node(wanted[0].id)
+        client.delete_node(wanted[0].id)
+        return wanted[0]
+

@@ -1,0 +1,312 @@
+"""`server run`: Headscale and the site's peer relay, in the foreground, minded until told to stop."""
+import errno
+import queue
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+from ua_overlay import files
+from ua_overlay.errors import OverlayError
+from ua_overlay.headscale import access, control
+from ua_overlay.headscale.child import Child
+from ua_overlay.headscale.relay import RelayNode, daemon_command
+from ua_overlay.headscale.rest import RestClient, RestError
+
+#: Headscale waits up to 45 s for its clients' connections on SIGTERM; its SQLite journal survives a kill.
+STOP_TIMEOUT = 5.0
+#: Headscale builds its database at the first start.
+HEALTH_TIMEOUT = 30.0
+#: Pause before a crashed child is started again: doubled each time, up to the second number.
+RESTART_PAUSES = (1.0, 30.0)
+#: A child that ran this long starts with the short pause again.
+STABLE_AFTER = 60.0
+#: How often the relay's state and the certificate are looked at.
+RELAY_PERIOD = 30.0
+RENEW_PERIOD = 12 * 3600.0
+
+_RELOADED = 'Policy reload completed'
+_NOT_RELOADED = 'reloading policy'
+
+
+class ServerError(OverlayError):
+    """The control server cannot start."""
+
+    code = 'SERVER'
+
+
+def check_ports(settings, make_socket=socket.socket):
+    """Say which of the site's ports is taken before a process fails over it.
+
+    :raises ServerError: naming port and protocol.
+    """
+    for kind, protocol, port, option in ((socket.SOCK_STREAM, 'TCP', settings.port, '--port'),
+                                         (socket.SOCK_DGRAM, 'UDP', settings.stun_port, '--stun-port'),
+                                         (socket.SOCK_DGRAM, 'UDP', settings.relay_port, '--relay-port')):
+        with make_socket(socket.AF_INET, kind) as probe:
+            if kind == socket.SOCK_STREAM:
+                # As Go's listener does: connections of a predecessor in TIME_WAIT are no obstacle.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(('0.0.0.0', port))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    raise ServerError('{} port {} is taken by another program on this machine.'.format(protocol, port),
+                                      'ss -lnp | grep :{}    (or another {} at server init)'.format(port, option))
+                raise ServerError('{} port {} cannot be opened: {}.'.format(protocol, port, error.strerror),
+                                  'sudo ua-overlay server run, or another {} at server init'.format(option))
+
+
+class Minder:
+    """Starts one child again when it ends, with growing pauses. Driven by :meth:`step`; no clock of its own."""
+
+    def __init__(self, child, on_start=None):
+        self.child = child
+        self.restarts = 0
+        self._on_start = on_start
+        self._pause = RESTART_PAUSES[0]
+        self._started = None
+        self._due = None
+
+    def start(self, now):
+        self.child.start()
+        self._started, self._due = now, None
+        if self._on_start is not None:
+            self._on_start()
+
+    def step(self, now):
+        """Look at the child at monotonic time ``now``; returns a sentence when something happened, else None."""
+        if self._started is None or self.child.running():
+            return None
+        if self._due is None:
+            if now - self._started > STABLE_AFTER:
+                self._pause = RESTART_PAUSES[0]
+            self._due = now + self._pause
+            sentence = '{} ended (exit status {}); next start in {:.0f} s.'.format(
+                self.child.name, self.child.exit_code(), self._pause)
+            self._pause = min(self._pause * 2, RESTART_PAUSES[1])
+            return sentence
+        if now < self._due:
+            return None
+        self.restarts += 1
+        self.start(now)
+        return '{} started again.'.format(self.child.name)
+
+
+class SiteServer:
+    """The processes of one site.
+
+    :param site: the Site.
+    :param locate: function(program) -> path.
+    :param renew: function() -> bool: renews the server's certificate when it is time, says whether it did.
+    :param now: function() -> aware UTC datetime.
+    :param say: function(str): one line for the person or the journal.
+    """
+
+    def __init__(self, site, locate, renew, now, say, stop_timeout=STOP_TIMEOUT, clock=time.monotonic):
+        self._site = site
+        self._locate = locate
+        self._renew = renew
+        self._now = now
+        self._say = say
+        self._stop_timeout = stop_timeout
+        self._clock = clock
+        self._wishes = queue.SimpleQueue()
+        self._reloading = threading.Lock()
+        self._stopping = threading.Event()
+        self._relay_wake = threading.Event()
+        self._relay_text = 'starting'
+        self._headscale = None
+        self._relay = None
+
+    # ---- the main thread
+
+    def run(self):
+        """Bring everything up and stay until SIGTERM or SIGINT; SIGHUP reads site.yaml's teams again. Returns 0.
+
+        :raises OverlayError: the site runs already, a port is taken, Headscale does not come up.
+        """
+        with self._site.held():
+            handlers = {number: signal.signal(number, self._on_signal)
+                        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+            control_server = None
+            try:
+                self._prepare()
+                self._start_headscale()
+                control_server = control.ControlServer(self._site.control_socket, self._answer)
+                self._start_relay()
+                self._mind()
+                return 0
+            finally:
+                self._stopping.set()
+                self._relay_wake.set()
+                if control_server is not None:
+                    control_server.close()
+                for minder in (self._relay, self._headscale):
+                    if minder is not None:
+                        minder.child.stop(self._stop_timeout)
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
+                self._say('Stopped.')
+
+    def _on_signal(self, number, _frame):
+        self._wishes.put('reload' if number == signal.SIGHUP else 'stop')
+
+    def _prepare(self):
+        check_ports(self._site.settings)
+        if self._renew():
+            self._say('The certificate of {} was renewed.'.format(self._site.settings.name))
+        self._site.write_generated()
+
+    def _start_headscale(self):
+        child = Child('headscale', [self._locate('headscale'), '--config', self._site.config_file, 'serve'],
+                      self._site.path('log', 'headscale.log'))
+        self._headscale = Minder(child)
+        begin = self._clock()
+        self._headscale.start(begin)
+        self._wait_for_health(child)
+        settings = self._site.settings
+        self._say('Headscale answers after {:.1f} s: {} (TCP {}, STUN on UDP {}).'.format(
+            self._clock() - begin, settings.url, settings.port, settings.stun_port))
+        # Made now, so that the commands that follow need nothing but the REST interface.
+        self._connect()
+
+    def _wait_for_health(self, child):
+        client = RestClient(self._site.settings.name, self._site.settings.port, self._site.ca_file, timeout=2)
+        log = self._site.path('log', 'headscale.log')
+        deadline = self._clock() + HEALTH_TIMEOUT
+        while True:
+            try:
+                if client.health():
+                    return
+                reason = 'its database does not work'
+            except RestError as error:
+                reason = error.sentence
+            if not child.running():
+                last = child.last_lines(1)
+                raise ServerError('headscale ended at its start: {}'.format(last[0] if last else 'without a word.'),
+                                  'less {}'.format(log))
+            if self._clock() > deadline:
+                raise ServerError('headscale is not healthy after {:.0f} s: {}'.format(HEALTH_TIMEOUT, reason),
+                                  'less {}'.format(log))
+            if self._wanted(0.1) == 'stop':
+                raise ServerError('Stopped before headscale was up.')
+
+    def _wanted(self, timeout):
+        try:
+            return self._wishes.get(timeout=timeout)
+        except queue.Empty:
+            return None
+
+    def _start_relay(self):
+        argv, environment = daemon_command(self._locate('tailscaled'), self._site)
+        child = Child('relay', argv, self._site.path('log', 'relay.log'), environment)
+        self._relay = Minder(child, on_start=self._relay_wake.set)
+        self._relay.start(self._clock())
+        node = RelayNode(self._locate('tailscale'), self._site, self._connect, self._now)
+        threading.Thread(target=self._keep_relay, args=(node,), daemon=True, name='relay').start()
+
+    def _connect(self):
+        return access.connect(self._site, lambda: self._locate('headscale'))
+
+    def _mind(self):
+        renew_at = self._clock() + RENEW_PERIOD
+        while True:
+            wish = self._wanted(0.5)
+            if wish == 'stop':
+                self._say('Stopping …')
+                return
+            if wish == 'restart':
+                self._restart_headscale()
+            if wish == 'reload':
+                self._reload_by_signal()
+            now = self._clock()
+            for minder in (self._headscale, self._relay):
+                sentence = minder.step(now)
+                if sentence:
+                    self._say(sentence)
+            if now >= renew_at:
+                renew_at = now + RENEW_PERIOD
+                if self._renew():
+                    self._say('The certificate of {} was renewed.'.format(self._site.settings.name))
+                    self._restart_headscale()
+
+    def _restart_headscale(self):
+        """Headscale reads its certificate only when it starts; links between robots go on meanwhile."""
+        self._say('Headscale starts again, with the new certificate …')
+        self._headscale.child.stop(self._stop_timeout)
+        self._headscale.start(self._clock())
+        try:
+            self._wait_for_health(self._headscale.child)
+        except ServerError as error:
+            self._say(str(error))
+            return
+        self._say('Headscale answers.')
+
+    def _reload_by_signal(self):
+        try:
+            fresh = type(self._site).load(self._site.directory)
+            files.write_atomic(self._site.policy_file, fresh.policy_text(), mode=0o600)
+            self._reload()
+        except OverlayError as error:
+            self._say(str(error))
+        else:
+            self._say('The policy was reloaded: {} team(s).'.format(len(fresh.teams)))
+
+    # ---- other threads
+
+    def _reload(self):
+        """Let Headscale read its policy, and believe only its own word that it did (it refuses in its log alone)."""
+        with self._reloading:
+            child = self._headscale.child
+            if not child.running():
+                raise ServerError('headscale is not running at the moment; it reads the policy when it starts.')
+            mark = child.mark()
+            child.signal(signal.SIGHUP)
+            line = child.wait_for_line((_RELOADED, _NOT_RELOADED), mark, 20)
+        if line is None:
+            raise ServerError('headscale did not confirm the new policy within 20 s.')
+        if _RELOADED not in line:
+            raise ServerError('headscale refused the new policy: {}'.format(line[-300:]))
+
+    def _answer(self, operation):
+        if operation == 'ping':
+            return {'ok': True}
+        if operation == 'reload':
+            self._reload()
+            return {'ok': True}
+        if operation == 'restart':
+            self._wishes.put('restart')
+            return {'ok': True}
+        if operation == 'status':
+            return {'headscale': {'pid': self._headscale.child.pid, 'running': self._headscale.child.running(),
+                                  'restarts': self._headscale.restarts},
+                    'relay': {'pid': self._relay.child.pid if self._relay else None, 'state': self._relay_text,
+                              'restarts': self._relay.restarts if self._relay else 0}}
+        raise OverlayError('The server does not know the operation "{}".'.format(operation))
+
+    def _keep_relay(self, node):
+        """Bring the relay up, and again when it lost its place. Headscale and the robots go on without it."""
+        pause, up = 1.0, False
+        while not self._stopping.is_set():
+            self._relay_wake.clear()
+            try:
+                if not up:
+                    node.bring_up()
+                state, online = node.state()
+                ok = state == 'Running' and online
+                text = 'up' if ok else 'waiting for the control server ({}, {})'.format(
+                    state, 'online' if online else 'offline')
+            except (OverlayError, OSError, subprocess.SubprocessError) as error:
+                ok, text = False, getattr(error, 'sentence', str(error))
+            if self._stopping.is_set():
+                return
+            if ok and not up:
+                self._say('The peer relay is up (UDP {}).'.format(self._site.settings.relay_port))
+            elif text != self._relay_text and not ok and pause > 4:
+                self._say('The peer relay is not up: {}'.format(text))
+            self._relay_text, up = text, ok
+            pause = 1.0 if ok else min(pause * 2, RELAY_PERIOD)
+            self._relay_wake.wait(RELAY_PERIOD if ok else pause)
+
