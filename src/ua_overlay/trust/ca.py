@@ -1,0 +1,98 @@
+"""The site's private CA: one key that can vouch for one server and nothing else."""
+import datetime
+import ipaddress
+
+from cryptography import x509
+from cryptography.hazmat.backends import default_backend
+from cryptography.hazmat.primitives import hashes
+
+from ua_overlay import defaults
+from ua_overlay.trust import certificate as certificates
+from ua_overlay.trust.certificate import CertificateError
+
+#: Life of a CA. Its key signs a new server certificate every two months, and a new CA means new invitations for all.
+CA_YEARS = 10
+
+
+def create_ca(site_name, dns_names, addresses, now):
+    """Make the key and the certificate of a site's CA.
+
+    RFC 5280 4.2.1.9 (basicConstraints critical, pathlen 0: it signs leaves only), 4.2.1.3 (keyUsage critical) and
+    4.2.1.10 (nameConstraints critical: a robot that trusts this CA does not thereby let it pose as any other server).
+    A type of name without a permitted subtree is unconstrained, so a site without addresses excludes all of them.
+
+    :param site_name: shown to people in the subject.
+    :param dns_names: the server's DNS names, at least one; RFC 5280 lets each also cover the names below it.
+    :param addresses: the server's addresses, text; each is a /32 (IPv6: /128).
+    :param now: aware UTC datetime; the CA begins a day earlier.
+    :returns: (private key, x509.Certificate).
+    """
+    key = certificates.generate_key()
+    name = certificates.subject('ua_overlay', 'ua_overlay CA of ' + site_name)
+    begin = (now - certificates.BACKDATE).replace(microsecond=0)
+    permitted = ([x509.DNSName(dns_name) for dns_name in dns_names]
+                 + [x509.IPAddress(ipaddress.ip_network(address)) for address in addresses])
+    excluded = None if addresses else [x509.IPAddress(ipaddress.ip_network(every)) for every in ('0.0.0.0/0', '::/0')]
+    key_id = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(begin + datetime.timedelta(days=round(CA_YEARS * 365.25)))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(certificates.key_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(x509.NameConstraints(permitted_subtrees=permitted, excluded_subtrees=excluded), critical=True)
+        .add_extension(key_id, critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id), critical=False)
+        .sign(key, hashes.SHA256(), default_backend()))
+    return key, certificate
+
+
+def load_ca_certificates(pem, source):
+    """Return the CA certificates of a PEM text: what a robot may be told to trust.
+
+    :raises CertificateError: when it is no PEM, is cut short, carries a private key, or one certificate is no CA.
+    """
+    found = certificates.load_certificates(pem, source)
+    for each in found:
+        if not is_ca(each):
+            raise CertificateError('{} holds a certificate that is no CA (its subject is {}).'.format(
+                certificates.capital(source), each.subject.rfc4514_string()))
+    return found
+
+
+def read_ca(path, now):
+    """Return the PEM text of a CA file that a person names, checked: PEM, nothing but CA certificates, in force.
+
+    :param now: aware UTC datetime.
+    :raises CertificateError: with the next command.
+    """
+    again = 'scp SERVER:{}/ca.pem {}'.format(defaults.SITE_DIR, path)
+    try:
+        with open(path, 'rb') as stream:
+            pem = stream.read(certificates.MAX_PEM_BYTES)
+    except FileNotFoundError:
+        raise CertificateError('There is no CA file {}.'.format(path), again)
+    except OSError as error:
+        raise CertificateError('The CA file {} cannot be read: {}.'.format(path, error.strerror.lower()),
+                               'ls -l {}'.format(path))
+    try:
+        found = load_ca_certificates(pem, path)
+    except CertificateError as error:
+        raise CertificateError(error.sentence, again)
+    if all(now >= certificates.not_after(each) for each in found):
+        raise CertificateError('The CA in {} expired on {}; this machine\'s clock says {}.'.format(
+            path, certificates.format_time(max(certificates.not_after(each) for each in found)),
+            certificates.format_time(now)), again, 'CERT_EXPIRED')
+    return certificates.dump_certificates(*found)
+
+
+def is_ca(certificate):
+    """Say whether basicConstraints make it a CA (RFC 5280 4.2.1.9)."""
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False

@@ -1,0 +1,287 @@
+"""X.509 certificates of a site: issuing the server's, checking it, and PEM in and out.
+
+The profile is RFC 5280's with short lives; `ca.py` makes the one certificate that signs.
+"""
+import binascii
+import datetime
+import ipaddress
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.backends import default_backend
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from ua_overlay.errors import OverlayError
+
+#: Certificates begin this long before they are made, for machines whose clock is behind.
+BACKDATE = datetime.timedelta(days=1)
+#: Life of a server's certificate, in days.
+SERVER_DAYS = 90
+#: It is renewed when fewer days than this are left.
+RENEWAL_MARGIN_DAYS = 30
+#: Longest commonName (RFC 5280 appendix A.1, ub-common-name).
+COMMON_NAME_MAX = 64
+#: No PEM file of a site is longer.
+MAX_PEM_BYTES = 65536
+
+
+class CertificateError(OverlayError):
+    """A certificate or key that cannot be used."""
+
+    code = 'CERTIFICATE'
+
+
+def utc_now():
+    """Return the time of this machine's clock, aware, UTC."""
+    return datetime.datetime.now(datetime.timezone.utc)
+
+
+def format_time(moment):
+    """Return ``2026-11-22 18:48:52 UTC``: how every sentence gives a time."""
+    return moment.astimezone(datetime.timezone.utc).strftime('%Y-%m-%d %H:%M:%S UTC')
+
+
+def generate_key():
+    """Return a new EC P-256 key: what TLS everywhere takes, and Go handles in constant time."""
+    return ec.generate_private_key(ec.SECP256R1(), default_backend())
+
+
+def issue_server_certificate(ca_key, ca_cert, dns_names, addresses, now, days=SERVER_DAYS):
+    """Make a key and a certificate for the site's server.
+
+    :param dns_names: DNS names, the first one also being the common name (for people; clients read the SAN).
+    :param addresses: IP addresses as text.
+    :param now: aware UTC datetime.
+    :param days: life in days, counted from its (backdated) beginning and never beyond the CA's own end.
+    :returns: (private key, x509.Certificate).
+    :raises CertificateError: when the CA may not vouch for a name, or has itself expired.
+    """
+    refused = not_permitted(ca_cert, dns_names, addresses)
+    if refused:
+        raise CertificateError(
+            'The CA of this site may only vouch for {}, not for {}.'.format(
+                ', '.join(permitted(ca_cert)) or 'no name', ', '.join(refused)),
+            'ua-overlay server init --dir NEW_DIR --name {}, then a new invitation for every robot'.format(refused[0]))
+    if now >= not_after(ca_cert):
+        raise CertificateError(
+            'The CA of this site expired on {}, so it can sign nothing more.'.format(format_time(not_after(ca_cert))),
+            'ua-overlay server init --dir NEW_DIR, and then a new invitation for every robot')
+    key = generate_key()
+    begin = max((now - BACKDATE).replace(microsecond=0), not_before(ca_cert))
+    end = min(begin + datetime.timedelta(days=days), not_after(ca_cert))
+    issuer_key_id = ca_cert.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject('ua_overlay server', dns_names[0]))
+        .issuer_name(ca_cert.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(end)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(key_usage(digital_signature=True), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(general_names(dns_names, addresses)), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_key_id), critical=False)
+        .sign(ca_key, hashes.SHA256(), default_backend()))
+    return key, certificate
+
+
+def subject(organization, common_name):
+    """Return an x509.Name; a common name that X.509 has no room for is cut, since only people read it."""
+    return x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
+                      x509.NameAttribute(NameOID.COMMON_NAME, common_name[:COMMON_NAME_MAX])])
+
+
+def key_usage(**allowed):
+    """Return an x509.KeyUsage with the named uses and no other."""
+    uses = dict.fromkeys(['digital_signature', 'content_commitment', 'key_encipherment', 'data_encipherment',
+                          'key_agreement', 'key_cert_sign', 'crl_sign', 'encipher_only', 'decipher_only'], False)
+    uses.update(allowed)
+    return x509.KeyUsage(**uses)
+
+
+def general_names(dns_names, addresses):
+    """Return the SAN entries of names and addresses (text)."""
+    return ([x509.DNSName(name) for name in dns_names]
+            + [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses])
+
+
+def names_of(certificate):
+    """Return (DNS names, addresses as text) of the subject alternative name; both empty when there is none."""
+    try:
+        san = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return [], []
+    return (list(san.get_values_for_type(x509.DNSName)),
+            [str(address) for address in san.get_values_for_type(x509.IPAddress)])
+
+
+def permitted(ca_cert):
+    """Return what the CA's name constraints permit, as text; empty when it has none."""
+    subtrees = _permitted_subtrees(ca_cert)
+    return [str(name.value) for name in subtrees or ()]
+
+
+def not_permitted(ca_cert, dns_names, addresses):
+    """Return those of the names and addresses that the CA's name constraints (RFC 5280 4.2.1.10) do not permit."""
+    subtrees = _permitted_subtrees(ca_cert)
+    if subtrees is None:
+        return []
+    zones = [name.value.lower() for name in subtrees if isinstance(name, x509.DNSName)]
+    networks = [name.value for name in subtrees if isinstance(name, x509.IPAddress)]
+    refused = [name for name in dns_names
+               if not any(name.lower() == zone or name.lower().endswith('.' + zone) for zone in zones)]
+    return refused + [address for address in addresses
+                      if not any(ipaddress.ip_address(address) in network for network in networks)]
+
+
+def _permitted_subtrees(ca_cert):
+    try:
+        constraints = ca_cert.extensions.get_extension_for_class(x509.NameConstraints).value
+    except x509.ExtensionNotFound:
+        return None
+    return constraints.permitted_subtrees or []
+
+
+def not_before(certificate):
+    """Return the beginning of its validity, aware UTC. (cryptography before 42 has only the naive attribute.)"""
+    return _utc(certificate, 'not_valid_before')
+
+
+def not_after(certificate):
+    """Return the end of its validity, aware UTC."""
+    return _utc(certificate, 'not_valid_after')
+
+
+def _utc(certificate, attribute):
+    aware = getattr(certificate, attribute + '_utc', None)
+    return aware or getattr(certificate, attribute).replace(tzinfo=datetime.timezone.utc)
+
+
+def needs_renewal(certificate, now, margin_days=RENEWAL_MARGIN_DAYS):
+    """Say whether fewer than ``margin_days`` days are left at ``now`` (aware UTC)."""
+    return not_after(certificate) - now < datetime.timedelta(days=margin_days)
+
+
+def check_server_certificate(ca_pem, certificate, host, now):
+    """Check what a client of ``host`` would check of the server's certificate, without a connection.
+
+    :param ca_pem: text with the CA's certificate or certificates.
+    :param host: the DNS name of the server URL.
+    :param now: aware UTC datetime.
+    :raises CertificateError: WRONG_CA, WRONG_NAME, CLOCK (not yet valid) or CERT_EXPIRED.
+    """
+    renew = 'ua-overlay server renew'
+    names, addresses = names_of(certificate)
+    signers = [ca for ca in load_certificates(ca_pem, 'the CA') if is_signed_by(certificate, ca)]
+    if not signers:
+        raise CertificateError('The certificate of {} was not signed by the site\'s CA.'.format(host), renew,
+                               'WRONG_CA')
+    refused = not_permitted(signers[0], names, addresses)
+    if host.lower() not in [name.lower() for name in names]:
+        raise CertificateError('The certificate of {} is for {}.'.format(
+            host, ', '.join(names + addresses) or 'no name'), renew, 'WRONG_NAME')
+    if refused:
+        raise CertificateError('The certificate of {} names {}, for which the site\'s CA may not vouch.'.format(
+            host, ', '.join(refused)), renew, 'WRONG_NAME')
+    for what, each in (('CA of ' + host, signers[0]), ('certificate of ' + host, certificate)):
+        if now < not_before(each):
+            raise CertificateError('The {} is valid from {}, and this machine\'s clock says {}.'.format(
+                what, format_time(not_before(each)), format_time(now)), 'timedatectl', 'CLOCK')
+        if now >= not_after(each):
+            raise CertificateError('The {} expired on {}; this machine\'s clock says {}.'.format(
+                what, format_time(not_after(each)), format_time(now)), renew, 'CERT_EXPIRED')
+
+
+def is_signed_by(certificate, ca_cert):
+    """Say whether ``ca_cert`` issued ``certificate``: its name is the issuer and its key made the signature."""
+    if certificate.issuer != ca_cert.subject:
+        return False
+    key = ca_cert.public_key()
+    try:
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(certificate.signature, certificate.tbs_certificate_bytes,
+                       ec.ECDSA(certificate.signature_hash_algorithm))
+        elif isinstance(key, rsa.RSAPublicKey):
+            key.verify(certificate.signature, certificate.tbs_certificate_bytes, padding.PKCS1v15(),
+                       certificate.signature_hash_algorithm)
+        else:
+            return False
+    except InvalidSignature:
+        return False
+    return True
+
+
+def has_key(certificate, key):
+    """Say whether the private ``key`` belongs to ``certificate``."""
+    return certificate.public_key().public_numbers() == key.public_key().public_numbers()
+
+
+def sha256_fingerprint(certificate):
+    """Return the fingerprint as ``openssl x509 -fingerprint -sha256`` writes it: ``AA:BB:…``."""
+    digest = binascii.hexlify(certificate.fingerprint(hashes.SHA256())).decode('ascii').upper()
+    return ':'.join(digest[i:i + 2] for i in range(0, len(digest), 2))
+
+
+def load_certificates(pem, source):
+    """Return the certificates of a PEM text, in order.
+
+    :param pem: str or bytes.
+    :param source: what to call it in an error: a path.
+    :raises CertificateError: when there is none, one is cut short or damaged, or a private key is among them (which has
+        no business where certificates are handed out); nothing of the text is repeated.
+    """
+    if isinstance(pem, str):
+        pem = pem.encode('utf-8')
+    if b'PRIVATE KEY-----' in pem:
+        raise CertificateError('{} contains a private key; only the certificate (ca.pem) may leave the server.'.format(
+            capital(source)))
+    begin, end = b'-----BEGIN CERTIFICATE-----', b'-----END CERTIFICATE-----'
+    blocks = pem.split(begin)[1:]
+    if not blocks:
+        raise CertificateError('{} holds no certificate (no BEGIN CERTIFICATE line).'.format(capital(source)))
+    certificates = []
+    for block in blocks:
+        body, found, _ = block.partition(end)
+        if not found:
+            raise CertificateError('{} is cut short: a certificate in it has no END CERTIFICATE line.'.format(
+                capital(source)))
+        try:
+            certificates.append(x509.load_pem_x509_certificate(begin + body + end + b'\n', default_backend()))
+        except ValueError:
+            raise CertificateError('{} holds a damaged certificate.'.format(capital(source)))
+    return certificates
+
+
+def dump_certificates(*certificates):
+    """Return their PEM as text, in the given order (a server's chain: its own first)."""
+    return ''.join(each.public_bytes(serialization.Encoding.PEM).decode('ascii') for each in certificates)
+
+
+def load_private_key(pem, source):
+    """Return the private key of an unencrypted PEM.
+
+    :raises CertificateError: when it is none; nothing of it is repeated.
+    """
+    if isinstance(pem, str):
+        pem = pem.encode('utf-8')
+    try:
+        return serialization.load_pem_private_key(pem, None, default_backend())
+    except (ValueError, TypeError):
+        raise CertificateError('{} is not an unencrypted private key in PEM form, or it is damaged.'.format(
+            capital(source)))
+
+
+def dump_private_key(key):
+    """Return its unencrypted PKCS#8 PEM as text: for a 0600 file and nothing else."""
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                             serialization.NoEncryption()).decode('ascii')
+
+
+def capital(source):
+    """Return ``source`` fit to begin a sentence; a path stays as it is."""
+    return source[:1].upper() + source[1:] if source.startswith('the ') else source

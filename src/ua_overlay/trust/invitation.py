@@ -1,0 +1,290 @@
+"""Invitations: the small file with which one robot joins one team, once.
+
+YAML, so that a person can read it, but a narrow kind: one mapping of plain scalars that ends with YAML's own end mark,
+so a copy that was cut short shows. Nothing from the file is repeated in an error except names and times.
+"""
+import datetime
+import os
+import re
+import stat
+from dataclasses import dataclass, field, fields
+
+import yaml
+
+from ua_overlay import files
+from ua_overlay.errors import OverlayError, UsageError
+from ua_overlay.trust import ca, names
+from ua_overlay.trust import certificate as certificates
+from ua_overlay.trust.certificate import CertificateError, format_time
+
+#: The only version so far. It changes when an old robot could not use a new invitation, or the other way round.
+VERSION = 1
+ADDRESSINGS = ('names', 'addresses')
+#: No invitation is longer; a file that is was picked by mistake.
+MAX_BYTES = 65536
+#: YAML's document end mark: the last line.
+END = '...'
+#: How the first line begins.
+TITLE = '# ua_overlay invitation'
+#: Headscale 0.28 and later: hskey-auth-{12 characters}-{64}; older keys are 48 hexadecimal digits.
+KEY = re.compile(r'[A-Za-z0-9_-]{16,256}')
+TIME = re.compile(r'(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)Z')
+NEW = 'ua-overlay invite {} {}, on the server'
+
+
+class InvitationError(OverlayError):
+    """An invitation that cannot be used: INVITATION_MISSING, INVITATION_INVALID, INVITATION_VERSION,
+    INVITATION_EXPIRED, or CLOCK when it is this machine's clock that is in the way."""
+
+    code = 'INVITATION_INVALID'
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """What one robot needs to join one team.
+
+    server_url: https://<DNS name>[:port]; ca_pem: the site's CA; key: single-use pre-auth key (a secret); team, robot:
+    names (see names.py); team_port: TCP port of the team's roscore; addressing: 'names' or 'addresses', how the team's
+    ROS nodes call each other; master: whether this robot is to run the team's roscore; created, expires: aware UTC, of
+    the key.
+    """
+
+    server_url: str
+    ca_pem: str
+    key: str = field(repr=False)
+    team: str
+    robot: str
+    team_port: int
+    addressing: str
+    master: bool
+    created: datetime.datetime
+    expires: datetime.datetime
+    version: int = VERSION
+
+
+FIELDS = tuple(each.name for each in fields(Invitation))
+
+
+def settings(invitation):
+    """Return everything but the key, as plain values (times as text): what a robot may keep and show."""
+    values = {name: getattr(invitation, name) for name in FIELDS if name != 'key'}
+    for name in ('created', 'expires'):
+        values[name] = _time_text(values[name])
+    return values
+
+
+def dump(invitation):
+    """Return the text of the file: comments that say what it is, the fields, the end mark."""
+    values = settings(invitation)
+    certificate = values.pop('ca_pem')
+    lines = [
+        TITLE + ': lets the robot {robot} join the team {team}, once, until {expires}.'.format(**values),
+        '# It holds a secret key. Carry it to the robot over ssh or on a stick, keep it readable by its owner alone',
+        '# (chmod 600), and delete it when the robot has joined. On the robot:',
+        '#   rosservice call /ua_overlay/join "invitation: \'/path/of/this/file\'"      or      ua-overlay join FILE',
+        '',
+    ]
+    for name in ('version', 'team', 'robot', 'server_url', 'created', 'expires', 'master', 'team_port', 'addressing'):
+        value = values[name]
+        # A JSON string is a YAML string, whatever the name would mean to YAML when bare (no, on, 1e3).
+        lines.append('{}: {}'.format(name, {True: 'true', False: 'false'}[value] if isinstance(value, bool)
+                                     else value if isinstance(value, int) else '"{}"'.format(value)))
+    lines.append('key: "{}"'.format(invitation.key))
+    lines.append('ca_pem: |')
+    lines.extend('  ' + line for line in certificate.strip().splitlines())
+    lines.append(END)
+    return '\n'.join(lines) + '\n'
+
+
+def write(path, invitation):
+    """Write the file 0600, whole or not at all.
+
+    :raises InvitationError: when it cannot be written there.
+    """
+    try:
+        files.write_secret(path, dump(invitation))
+    except OSError as error:
+        raise InvitationError('The invitation cannot be written to {}: {}.'.format(path, _lower(error.strerror)),
+                              'ls -ld {}'.format(os.path.dirname(os.fspath(path)) or '.'))
+
+
+def read(path):
+    """Read and check an invitation file. The date is not checked: see `check_usable`.
+
+    Refused, like ssh does, is a file that others may read or write: its key may be known to them.
+
+    :returns: :class:`Invitation`.
+    :raises InvitationError:
+    """
+    path = os.fspath(path)
+    another = NEW.format('TEAM', 'ROBOT')
+    try:
+        # Not to wait for a writer if it is a pipe.
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InvitationError('There is no invitation file {}.'.format(path), another, 'INVITATION_MISSING')
+    except PermissionError:
+        raise InvitationError('The invitation {} may not be read by this user.'.format(path),
+                              'sudo chown "$USER" {}'.format(path))
+    except (OSError, ValueError) as error:
+        raise InvitationError('The invitation {} cannot be opened: {}.'.format(
+            path, _lower(getattr(error, 'strerror', None) or str(error))), 'ls -l {}'.format(path))
+    with os.fdopen(handle, 'rb') as stream:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise InvitationError('{} is not a file, so it is no invitation.'.format(path), 'ls -l {}'.format(path))
+        if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
+            raise InvitationError(
+                'The invitation {} is open to other users (mode {:04o}), and it holds a secret key.'.format(
+                    path, stat.S_IMODE(status.st_mode)), 'chmod 600 {}'.format(path))
+        try:
+            data = stream.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise InvitationError('The invitation {} cannot be read: {}.'.format(path, _lower(error.strerror)),
+                                  'ls -l {}'.format(path))
+    if len(data) > MAX_BYTES:
+        raise InvitationError('{} is too long to be an invitation.'.format(path), another)
+    try:
+        return parse(data.decode('utf-8'), path)
+    except UnicodeDecodeError:
+        raise InvitationError('{} is not an invitation: it is not even text.'.format(path), another)
+
+
+def parse(text, source):
+    """Make an :class:`Invitation` of the text of a file.
+
+    :param text: what `dump` wrote.
+    :param source: what to call it in an error: its path.
+    :raises InvitationError:
+    """
+    try:
+        return _convert(_scalars(text))
+    except _Refused as refused:
+        raise InvitationError('The invitation {} {}.'.format(source, refused.reason), refused.next_command,
+                              refused.code)
+
+
+def check_usable(invitation, now):
+    """Check that its time is now, by this machine's clock.
+
+    A clock that is a little behind does no harm (the server decides when the key expires); one that is behind by more
+    than the certificates are backdated makes every TLS connection fail, so it is named here, before anything is tried.
+
+    :param now: aware UTC datetime.
+    :raises InvitationError: INVITATION_EXPIRED, or CLOCK.
+    """
+    if now < invitation.created - certificates.BACKDATE:
+        raise InvitationError(
+            'This machine\'s clock says {}, and the invitation was made on {}: with a clock that far behind no '
+            'certificate is valid yet.'.format(format_time(now), format_time(invitation.created)),
+            'sudo timedatectl set-ntp true (or: sudo date -s "…")', 'CLOCK')
+    if now >= invitation.expires:
+        raise InvitationError(
+            'The invitation of {} to {} expired on {}; this machine\'s clock says {}.'.format(
+                invitation.robot, invitation.team, format_time(invitation.expires), format_time(now)),
+            NEW.format(invitation.team, invitation.robot), 'INVITATION_EXPIRED')
+
+
+class _Refused(Exception):
+    """Why a text is no invitation: the end of a sentence about it."""
+
+    def __init__(self, reason, next_command=None, code='INVITATION_INVALID'):
+        super().__init__(reason)
+        self.reason = reason
+        self.next_command = next_command or NEW.format('TEAM', 'ROBOT')
+        self.code = code
+
+
+def _scalars(text):
+    """Return {name: (text, line)} of the one mapping in a YAML text; nothing is converted: no surprises by YAML types."""
+    if not text.strip():
+        raise _Refused('is empty')
+    whole = text.rstrip().splitlines()[-1] == END
+    cut = _Refused('is cut short: its last line, `{}`, is missing'.format(END), 'copy it from the server again')
+    try:
+        node = yaml.compose(text, Loader=yaml.BaseLoader)
+    except yaml.YAMLError as error:
+        if text.startswith(TITLE) and not whole:
+            raise cut
+        # The error's own text quotes the file, and with it perhaps the key.
+        mark = getattr(error, 'problem_mark', None)
+        raise _Refused('is not YAML{}'.format(' (line {})'.format(mark.line + 1) if mark else ''))
+    if text.startswith(TITLE) and not whole and not isinstance(node, yaml.MappingNode):
+        raise cut
+    if not isinstance(node, yaml.MappingNode):
+        raise _Refused('is not a list of fields (`name: value`)')
+    found = {}
+    for name_node, value_node in node.value:
+        line = name_node.start_mark.line + 1
+        if not isinstance(name_node, yaml.ScalarNode) or not isinstance(value_node, yaml.ScalarNode):
+            raise _Refused('has something else than `name: value` in line {}'.format(line))
+        if name_node.value in found:
+            raise _Refused('has two fields of one name, in lines {} and {}'.format(found[name_node.value][1], line))
+        found[name_node.value] = (value_node.value, line)
+    version = found.get('version', ('', 0))[0]
+    if version != str(VERSION) and re.fullmatch(r'[0-9]{1,6}', version):
+        raise _Refused('is of version {}, and this machine\'s ua_overlay reads version {}'.format(version, VERSION),
+                       'install the same release of ua_overlay here as on the server', 'INVITATION_VERSION')
+    if 'version' not in found:
+        raise _Refused('has no field `version`, so it is none')
+    if not whole:
+        raise cut
+    return found
+
+
+def _convert(found):
+    missing = [name for name in FIELDS if name not in found]
+    if missing:
+        raise _Refused('lacks the field{} {}'.format('s' if len(missing) > 1 else '', ', '.join(missing)))
+    for name, (_, line) in found.items():
+        if name not in FIELDS:
+            raise _Refused('has a field in line {} that version {} does not know'.format(line, VERSION))
+    values = {name: value for name, (value, _) in found.items()}
+    _valid('version', values, values['version'] == str(VERSION), 'the number {}'.format(VERSION))
+    try:
+        names.parse_server_url(values['server_url'])
+    except ValueError as error:
+        raise _Refused('has a server_url that {}'.format(error))
+    try:
+        ca.load_ca_certificates(values['ca_pem'], 'ca_pem')
+    except CertificateError as error:
+        raise _Refused('has no usable CA: ' + error.sentence.rstrip('.'))
+    for name, check in (('team', names.check_team), ('robot', names.check_robot)):
+        try:
+            check(values[name])
+        except UsageError:
+            _valid(name, values, False, 'a name that a {} can have'.format(name))
+    _valid('key', values, KEY.fullmatch(values['key']), 'a pre-auth key')
+    _valid('addressing', values, values['addressing'] in ADDRESSINGS, 'names or addresses')
+    _valid('master', values, values['master'] in ('true', 'false'), 'true or false')
+    port = values['team_port']
+    _valid('team_port', values, re.fullmatch(r'[0-9]{1,5}', port) and 1 <= int(port) <= 65535, 'a TCP port')
+    created, expires = _time('created', values), _time('expires', values)
+    _valid('expires', values, created < expires, 'after created')
+    return Invitation(
+        server_url=values['server_url'], ca_pem=values['ca_pem'], key=values['key'], team=values['team'],
+        robot=values['robot'], team_port=int(port), addressing=values['addressing'], master=values['master'] == 'true',
+        created=created, expires=expires)
+
+
+def _valid(name, values, good, wanted):
+    if not good:
+        raise _Refused('has a field {} that is not {}'.format(name, wanted))
+
+
+def _time(name, values):
+    match = TIME.fullmatch(values[name])
+    try:
+        moment = datetime.datetime.strptime(' '.join(match.groups()), '%Y-%m-%d %H:%M:%S') if match else None
+    except ValueError:
+        moment = None
+    _valid(name, values, moment, 'a time like 2026-11-22T18:48:52Z')
+    return moment.replace(tzinfo=datetime.timezone.utc)
+
+
+def _time_text(moment):
+    return moment.astimezone(datetime.timezone.utc).strftime('%Y-%m-%dT%H:%M:%SZ')
+
+
+def _lower(text):
+    return text[:1].lower() + text[1:]
