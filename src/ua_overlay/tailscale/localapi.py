@@ -129,10 +129,6 @@ class LocalApi:
         """Give up the node key, on the server too when it answers. Wipes the operator."""
         self._call('POST', 'logout', timeout=timeout)
 
-    def shutdown_control(self):
-        """Drop the connection to the server; the daemon makes another."""
-        self._call('POST', 'disconnect-control')
-
     def ping(self, address, kind='disco', timeout=5.0):
         """Ping an overlay address and return a `model.PingResult`.
 
@@ -144,18 +140,18 @@ class LocalApi:
         """
         query = urlencode({'ip': address, 'type': kind})
         try:
-            with_own_connection = Connection(self.socket_path, timeout, HOST)
+            connection = Connection(self.socket_path, timeout, HOST)
         except OSError as error:
             raise self._unreachable(error)
         try:
-            answer = with_own_connection.request('POST', PREFIX + 'ping?' + query, None, timeout)
+            answer = connection.request('POST', PREFIX + 'ping?' + query, None, timeout)
         except socket.timeout:
             raise DaemonError('{} did not answer a {} ping within {:g} s.'.format(address, kind, timeout),
                               code='NO_ANSWER')
         except (OSError, ProtocolError) as error:
             raise self._ended(error)
         finally:
-            with_own_connection.close()
+            connection.close()
         return parse_ping(self._decode(self._checked(answer, 'ping')))
 
     def watch(self, mask=WATCH_STATE | WATCH_HEALTH | WATCH_PEERS):
@@ -312,12 +308,17 @@ class Bus:
         return self.next()
 
     def close(self):
-        """End the stream; a reader that is blocked gets StopIteration."""
+        """End the stream, from any thread; a reader that is blocked gets StopIteration."""
         self.closed = True
         self._connection.interrupt()
+
+    def release(self):
+        """:meth:`close`, and give the socket back. Only for the thread that reads, when it is done."""
+        self.close()
+        self._connection.close()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exc_info):
-        self.close()
+        self.release()

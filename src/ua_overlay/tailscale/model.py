@@ -100,7 +100,7 @@ class Status:
     version: str = ''
     state: str = 'NoState'  #: NoState, NeedsLogin, NeedsMachineAuth, Stopped, Starting, Running
     have_node_key: bool = False
-    auth_url: str = ''
+    auth_url: str = field(default='', repr=False)  #: whoever opens it decides who this machine is: show it to nobody
     self_node: SelfNode = field(default_factory=SelfNode)
     peers: Tuple[Peer, ...] = ()
     paths: Tuple[PeerPath, ...] = ()

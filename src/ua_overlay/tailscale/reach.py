@@ -1,7 +1,8 @@
 """Measure the way to one peer with tailscaled's own pings."""
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ua_overlay.tailscale.links import classify_ping
 from ua_overlay.tailscale.localapi import DaemonError
 from ua_overlay.tailscale.model import LinkType
 
@@ -20,13 +21,6 @@ class Reach:
     answers: int = 0
 
 
-def answer_type(ping):
-    """The LinkType of one disco PingResult: its answer names the path it came by."""
-    if ping.endpoint:
-        return LinkType.DIRECT
-    return LinkType.PEER_RELAY if ping.peer_relay else LinkType.DERP
-
-
 def measure_reach(api, address, timeout=5.0, settle=3, clock=time.monotonic, sleep=time.sleep):
     """Ping ``address`` until the path has settled, and return a :class:`Reach`.
 
@@ -38,7 +32,7 @@ def measure_reach(api, address, timeout=5.0, settle=3, clock=time.monotonic, sle
     :raises DaemonError: code NO_ANSWER when nothing came back; other OverlayErrors of the LocalAPI.
     """
     deadline = clock() + timeout
-    order = (LinkType.DERP, LinkType.PEER_RELAY, LinkType.DIRECT)
+    order = (LinkType.UNKNOWN, LinkType.DERP, LinkType.PEER_RELAY, LinkType.DIRECT)
     best = None
     answers = 0
     good = 0
@@ -55,13 +49,12 @@ def measure_reach(api, address, timeout=5.0, settle=3, clock=time.monotonic, sle
         if ping.error:
             raise DaemonError('{} cannot be pinged: {}.'.format(address, ping.error), code='NO_ANSWER')
         answers += 1
-        found = answer_type(ping)
+        found = classify_ping(ping)
         if best is None or order.index(found) > order.index(best.type):
-            best = Reach(found, ping.latency, ping.endpoint, ping.peer_relay or ping.derp, answers)
+            best = Reach(found, ping.latency, ping.endpoint or ping.peer_relay, ping.derp, answers)
         elif found == best.type:
-            best = Reach(found, min(best.rtt, ping.latency), ping.endpoint or best.endpoint,
-                         ping.peer_relay or ping.derp or best.relay, answers)
-        good += found != LinkType.DERP
+            best = replace(best, rtt=min(best.rtt, ping.latency), answers=answers)
+        good += found in (LinkType.DIRECT, LinkType.PEER_RELAY)
         sleep(INTERVAL)
     if best is None:
         raise DaemonError('{} did not answer within {:.1f} s.'.format(address, timeout), code='NO_ANSWER')
