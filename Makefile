@@ -1,0 +1,32 @@
+# ua_overlay: `make demo` shows the main job, `make test` proves it. Both install and build what is missing first.
+CACHE := $(or $(UA_OVERLAY_CACHE),/var/cache/ua_overlay)
+VENV := $(CACHE)/venv/bin
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo --preserve-env=KEEP,UA_OVERLAY_CACHE)
+PYTEST := $(VENV)/pytest
+
+.PHONY: help prepare demo test unit lab-test lint floor bench clean
+
+help:           ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+demo:           ## two robots join a real overlay, step by step (KEEP=1 leaves it up)
+	@$(SUDO) dev/prepare.sh
+	@$(SUDO) dev/with_workspace /usr/bin/python3 dev/demo.py
+
+prepare:        ## install and build what the tests need
+	@$(SUDO) dev/prepare.sh --for-tests
+
+test: prepare lint  ## every test
+	$(SUDO) dev/with_workspace $(PYTEST) $(ARGS)
+
+unit:           ## the tests that need neither root nor ROS nor a network
+	$(PYTEST) test/unit $(ARGS)
+
+lint:           ## style, the Python floor, catkin_lint
+	dev/lint.sh $(VENV)
+
+bench: prepare  ## the figures of README and docs
+	$(SUDO) dev/with_workspace /usr/bin/python3 bench/run.py
+
+clean:          ## remove what was built (cache and workspace)
+	$(SUDO) rm -rf $(CACHE) .workspace

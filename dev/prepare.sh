@@ -1,0 +1,83 @@
+#!/bin/bash
+# Installs what is missing, builds what must be built, and leaves a sourced workspace behind. Safe to run again.
+# usage: dev/prepare.sh [--for-tests]      (root; `make` uses sudo when you are not)
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.."
+root=$PWD
+cache=${UA_OVERLAY_CACHE:-/var/cache/ua_overlay}
+export UA_OVERLAY_CACHE=$cache
+for_tests=${1:-}
+
+say() { printf '%s\n' "$*" >&2; }
+step() { # step TEXT COMMAND…: one line with the time it took; the output only when it failed
+    local text=$1 start=$SECONDS log
+    shift
+    log=$(mktemp)
+    say "$text …"
+    if "$@" >"$log" 2>&1; then
+        say "$text: done in $((SECONDS - start)) s"
+        rm -f "$log"
+    else
+        cat "$log" >&2
+        rm -f "$log"
+        say "$text: failed. Mend what the lines above say, then type the same make command again."
+        exit 1
+    fi
+}
+
+if [ "$(id -u)" != 0 ]; then
+    say "dev/prepare.sh needs root to install packages. Next: sudo make demo"
+    exit 1
+fi
+if ! command -v apt-get >/dev/null; then
+    say "This machine has no apt-get: install by hand what requirements/apt.txt lists, on Debian bookworm or Ubuntu 20.04."
+    exit 1
+fi
+
+# 1. Packages. A ROS below /opt/ros (Noetic from packages.ros.org) serves instead of the distribution's.
+mapfile -t wanted < <(grep -v '^#' requirements/apt.txt)
+noetic=/opt/ros/noetic/setup.bash
+missing=()
+for package in "${wanted[@]}"; do
+    if [ -f "$noetic" ]; then
+        case $package in ros-base | catkin | python3-catkin-pkg | python3-ros* | python3-*-msgs | python3-message-filters) continue ;; esac
+    fi
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+done
+if [ ${#missing[@]} != 0 ]; then
+    export DEBIAN_FRONTEND=noninteractive
+    step "Reading the package lists" apt-get update -q
+    step "Installing ${#missing[@]} packages (${missing[*]})" apt-get install -q -y --no-install-recommends "${missing[@]}"
+fi
+
+# 2. Tools of the tests, in an environment of their own: a robot needs none of them.
+if [ "$for_tests" = --for-tests ] && ! cmp -s requirements/dev.txt "$cache/venv/requirements.txt"; then
+    mkdir -p "$cache"
+    rm -rf "$cache/venv"
+    step "Making the environment of the tests" /usr/bin/python3 -m venv --system-site-packages "$cache/venv"
+    step "Installing the tools of the tests" "$cache/venv/bin/pip" install -q --disable-pip-version-check -r requirements/dev.txt
+    cp requirements/dev.txt "$cache/venv/requirements.txt"
+fi
+
+# 3. tailscale, tailscaled, headscale: from the PATH, or pinned builds. Shows its own progress.
+tools=(install)
+[ "$for_tests" = --for-tests ] && tools+=(--for-tests)
+scripts/ua-overlay tools "${tools[@]}" >/dev/null
+
+# 4. The catkin workspace: one for each checkout, so that two of them never mix.
+workspace=$cache/ws-$(printf %s "$root" | sha1sum | cut -c1-8)
+# A copy: the robots of the lab run as an unprivileged user, who may not be able to read where the checkout is.
+rm -rf "$workspace/src/ua_overlay"
+mkdir -p "$workspace/src/ua_overlay"
+tar -C "$root" --exclude=./.git --exclude=./.workspace --exclude=__pycache__ -cf - . | tar -C "$workspace/src/ua_overlay" -xf -
+chmod -R go+rX "$workspace/src"
+build() {
+    set +u
+    # shellcheck disable=SC1090
+    if [ -f "$noetic" ]; then . "$noetic"; fi
+    set -u
+    rm -rf "$workspace/install"
+    PATH=/usr/bin:$PATH catkin_make -C "$workspace" -DPYTHON_EXECUTABLE=/usr/bin/python3 -DCATKIN_ENABLE_TESTING=ON install
+}
+step "Building the catkin workspace" build
+ln -sfn "$workspace" "$root/.workspace"

@@ -1,0 +1,69 @@
+"""`ua-overlay status`: what this robot is in the overlay, its peers and its links."""
+import argparse
+import json
+from dataclasses import asdict
+
+from ua_overlay import defaults
+from ua_overlay.cli.table import format_table
+from ua_overlay.errors import OverlayError
+from ua_overlay.membership.identity import team_of
+from ua_overlay.rosenv import envfile
+from ua_overlay.tailscale.links import links_of
+from ua_overlay.tailscale.localapi import LocalApi
+from ua_overlay.tailscale.model import parse_status
+
+
+def add_parser(subparsers):
+    parser = subparsers.add_parser(
+        'status', help='this robot, its peers and links',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description='What this robot is in the overlay, its peers and the links to them. Needs no ROS master.',
+        epilog='link types: DIRECT (UDP), PEER_RELAY (UDP through the site), DERP (TCP through the server),\n'
+               '            IDLE (no traffic for 45 s), OFFLINE\n'
+               'exit status: 0 running; 1 no tailscaled; 3 in no team, or left\n\nexample:\n  ua-overlay status --json')
+    parser.add_argument('--socket', default=defaults.DAEMON_SOCKET, help='of tailscaled (default: %(default)s)')
+    parser.add_argument('--json', action='store_true', help='for programs')
+    parser.set_defaults(run=run)
+
+
+def environment():
+    """The variables of the env file, and what is wrong with it as a sentence."""
+    try:
+        return envfile.read(envfile.locate()), ''
+    except OverlayError as error:
+        return {}, error.sentence
+
+
+def run(args):
+    status = parse_status(LocalApi(args.socket).status())
+    variables, problem = environment()
+    links = links_of(status)
+    if args.json:
+        print(json.dumps({
+            'state': status.state, 'version': status.version, 'self': asdict(status.self_node),
+            'team': team_of(status.self_node.tags), 'health': list(status.health),
+            'peers': [asdict(peer) for peer in status.peers], 'links': [asdict(link) for link in links],
+            'environment': variables}, indent=2))
+    else:
+        show(status, links, variables, problem)
+    return 0 if status.state == 'Running' else 3
+
+
+def show(status, links, variables, problem):
+    own = status.self_node
+    if status.state == 'Running':
+        print('{} ({}) in team {}{}'.format(own.name, ', '.join(own.addresses), team_of(own.tags) or '(none)',
+                                            '' if own.online else ', not seen by the server'))
+    elif status.have_node_key:
+        print('This robot left and keeps its identity. Next: ua-overlay join')
+    else:
+        print('This robot is in no team. Next: ua-overlay join INVITATION')
+    print('ROS: {}'.format(variables.get('ROS_MASTER_URI') or problem))
+    for text in status.health:
+        print('tailscaled: {}'.format(text))
+    if status.state == 'Running' and links:
+        peers = {peer.dns_name: peer for peer in status.peers}
+        print()
+        print(format_table(('PEER', 'LINK', 'VIA', 'ADDRESS', 'TAGS'), [
+            (link.peer, link.type, link.endpoint or link.relay, (peers[link.dns_name].addresses or ('',))[0],
+             ' '.join(peers[link.dns_name].tags)) for link in links]))

@@ -1,0 +1,58 @@
+"""Who this robot is already, and what a join may therefore do: pure decisions on tailscaled's status."""
+from ua_overlay.defaults import MASTER_TAG, RELAY_TAG
+
+#: What a join does next.
+SEND_KEY, RESUME, ALREADY, OTHER_TEAM = 'SEND_KEY', 'RESUME', 'ALREADY', 'OTHER_TEAM'
+
+
+def team_of(tags):
+    """The team among a node's tags ('tag:iris' -> 'iris'), or '' when there is none.
+
+    Every tag that says what a node does (master, relay) is left out; a site gives a robot one team's tag.
+    """
+    teams = sorted(tag[len('tag:'):] for tag in tags if tag not in (MASTER_TAG, RELAY_TAG) and tag.startswith('tag:'))
+    return teams[0] if teams else ''
+
+
+def decide_join(have_node_key, state, online, tags, remembered_team, wanted_team):
+    """What a join has to do, before anything is sent.
+
+    A key that is sent while the machine has a node key that the server knows is ignored or burned (measured: design,
+    "Trust"), so it is sent only when there is none.
+
+    :param have_node_key: Status.have_node_key.
+    :param state: Status.state.
+    :param online: Self.Online; False means that the server may have forgotten this robot.
+    :param tags: Self.Tags; empty after a restart of a stopped tailscaled.
+    :param remembered_team: the team of the last join as kept in the settings, '' when unknown.
+    :param wanted_team: the invitation's team, or '' to come back to whatever team there was.
+    :returns: SEND_KEY, RESUME, ALREADY or OTHER_TEAM.
+    """
+    if not have_node_key:
+        return SEND_KEY
+    present = team_of(tags) or remembered_team
+    if wanted_team and present and present != wanted_team:
+        return OTHER_TEAM
+    return ALREADY if state == 'Running' and online and team_of(tags) else RESUME
+
+
+def joined(state, online, tags, wanted_team):
+    """Whether a join has succeeded: running, seen by the server, and with the invitation's tag (design, "Trust")."""
+    return state == 'Running' and online and bool(tags) and (not wanted_team or 'tag:' + wanted_team in tags)
+
+
+def key_refusal(message):
+    """What the server's refusal of a key means, or None when ``message`` is about something else.
+
+    Texts of Headscale 0.29.3 (hscontrol: a 401 of POST /machine/register), as tailscaled passes them on.
+
+    :returns: 'SPENT', 'EXPIRED', 'UNKNOWN' or None.
+    """
+    lowered = message.lower()
+    if 'authkey already used' in lowered:
+        return 'SPENT'
+    if 'authkey expired' in lowered:
+        return 'EXPIRED'
+    if 'invalid pre auth key' in lowered or 'authkey not found' in lowered:
+        return 'UNKNOWN'
+    return None

@@ -1,0 +1,232 @@
+"""Join the team of an invitation, or come back to it: the use case behind `ua-overlay join` and the join service."""
+import getpass
+import os
+import time
+from datetime import datetime, timezone
+
+from ua_overlay.errors import OverlayError
+from ua_overlay.membership import identity
+from ua_overlay.membership.outcome import Outcome, Refused, outcome_of
+from ua_overlay.membership.settings import read_settings, write_settings
+from ua_overlay.tailscale.localapi import redact
+from ua_overlay.tailscale.model import parse_status
+from ua_overlay.trust import invitation as invitations
+from ua_overlay.trust.probe import check_server
+
+#: Seconds after which a join that the server took but that did not come up is given up.
+TIMEOUT = 60.0
+#: Seconds that the keeper of the operator is given to set it again after a logout.
+PERMISSION_WAIT = 3.0
+
+
+class Forgotten(Refused):
+    """The server does not know this machine's node key any more."""
+
+    code = 'FORGOTTEN'
+
+
+class Join:
+    """One attempt. What it talks to is passed in.
+
+    :param api: tailscale.localapi.LocalApi.
+    :param ca_file: the CA that tailscaled trusts (written by `robot prepare`, or by the minder of our own daemon).
+    :param state_dir: where the settings are kept.
+    :param now: Unix time; for expiry.
+    :param clock: monotonic seconds; for deadlines.
+    :param probe: trust.probe.check_server.
+    """
+
+    def __init__(self, api, ca_file, state_dir, now=time.time, clock=time.monotonic, probe=check_server, user=None,
+                 timeout=TIMEOUT):
+        self.api = api
+        self.ca_file = ca_file
+        self.state_dir = state_dir
+        self.now = now
+        self.clock = clock
+        self.probe = probe
+        self.user = getpass.getuser() if user is None else user
+        self.timeout = timeout
+        #: The server has taken the key.
+        self.accepted = False
+
+    def __call__(self, path):
+        """Join with the invitation file ``path``, or come back to the kept identity when it is ''.
+
+        :returns: Outcome with a code of Join.srv; never raises for what a user can meet.
+        """
+        try:
+            return self._join(path)
+        except OverlayError as error:
+            return outcome_of(error)
+
+    def _join(self, path):
+        invitation = invitations.read(path) if path else None
+        status = parse_status(self.api.status(peers=False))
+        own = status.self_node
+        remembered = read_settings(self.state_dir).get('team', '')
+        wanted = invitation.team if invitation else ''
+        step = identity.decide_join(status.have_node_key, status.state, own.online, own.tags, remembered, wanted)
+        if step == identity.OTHER_TEAM:
+            raise _other_team(own.name, identity.team_of(own.tags) or remembered, wanted)
+        if step == identity.ALREADY:
+            return Outcome('ALREADY_JOINED', '{} is in team {} already; nothing was changed.'.format(
+                own.name, identity.team_of(own.tags)), own.dns_name, own.addresses)
+        if step == identity.RESUME:
+            try:
+                return self._resume(wanted, status)
+            except Forgotten:
+                # Only now may a key be sent although the machine has a node key: the server does not know that one.
+                if invitation is None:
+                    raise
+        if invitation is None:
+            raise Refused('This robot has no identity to come back to.', 'ua-overlay join INVITATION',
+                          code='INVITATION_MISSING')
+        return self._register(invitation, path)
+
+    def _resume(self, wanted, before):
+        """Come back with the key that the machine has; nothing secret is sent."""
+        self._check_permission(self.api.prefs())
+        with self.api.watch() as bus:
+            self.api.edit_prefs(WantRunning=True)
+            # A robot that is running already gets no new map for the asking; it only has to be seen again.
+            status = self._wait_joined(bus, '', need_map=before.state != 'Running')
+        own = status.self_node
+        if wanted and identity.team_of(own.tags) != wanted:
+            if before.state == 'Stopped':
+                self.api.edit_prefs(WantRunning=False)
+            raise _other_team(own.name, identity.team_of(own.tags), wanted)
+        return Outcome('OK', '{} is back in team {} at {}.'.format(own.name, identity.team_of(own.tags),
+                                                                  own.addresses[0]), own.dns_name, own.addresses)
+
+    def _register(self, invitation, path):
+        """First join: everything that can go wrong without the key is tried before the key is sent."""
+        invitations.check_usable(invitation, datetime.fromtimestamp(self.now(), timezone.utc))
+        before = self._check_permission(self.api.prefs(), path)
+        self._check_trust(invitation, path)
+        self.probe(invitation.server_url, invitation.ca_pem)
+        # From what is there: a dict without NetfilterMode, say, would switch the firewall rules off.
+        wanted = dict(before, ControlURL=invitation.server_url, WantRunning=True, LoggedOut=False, CorpDNS=True,
+                      Hostname=invitation.robot, AdvertiseTags=None)
+        self.accepted = False
+        try:
+            with self.api.watch() as bus:
+                self.api.start(auth_key=invitation.key, update_prefs=wanted)
+                self.api.login_interactive()
+                status = self._wait_joined(bus, invitation.team, invitation=invitation)
+        except BaseException:
+            # tailscaled would go on knocking with the key for ever, and join behind the user's back much later. Once
+            # the server has taken the key it is spent, and going on is all that can still make use of it.
+            if not self.accepted:
+                self.api.start(update_prefs=before)
+            raise
+        own = status.self_node
+        outcome = Outcome('OK', '{} joined team {} at {}.'.format(own.name, invitation.team, own.addresses[0]),
+                          own.dns_name, own.addresses)
+        if own.name != invitation.robot:
+            outcome = outcome.with_message('The name {} was taken, so the server gave this robot the name {}.'.format(
+                invitation.robot, own.name))
+        try:
+            write_settings(self.state_dir, invitations.settings(invitation))
+        except OSError as error:
+            outcome = outcome.with_message(
+                'Its settings could not be kept in {} ({}), so the team port is the default after a restart. Next: '
+                'sudo ua-overlay robot prepare --user {}'.format(self.state_dir, error.strerror, self.user))
+        return outcome
+
+    def _wait_joined(self, bus, team, need_map=True, invitation=None):
+        """Return the Status once the robot has joined.
+
+        :param need_map: wait for a network map that is newer than the call: right after a start the status shows the
+            old one as if all were well (1.100).
+        :raises Refused: as soon as the server refuses, or when the time is over.
+        """
+        deadline = self.clock() + self.timeout
+        while True:
+            message = bus.next(timeout=0.25) or {}
+            words = redact(message.get('ErrMessage') or '')
+            refusal = identity.key_refusal(words)
+            if (refusal or message.get('BrowseToURL')) and invitation is None:
+                raise Forgotten('The server does not know this robot any more.',
+                                'a new invitation, and: ua-overlay join INVITATION')
+            if refusal:
+                raise self._refused(refusal, invitation)
+            if message.get('LoginFinished') is not None:
+                self.accepted = True
+            need_map = need_map and not message.get('SelfChange') and not message.get('NetMap')
+            status = parse_status(self.api.status(peers=False))
+            own = status.self_node
+            if not need_map and identity.joined(status.state, own.online, own.tags, team) and own.addresses:
+                return status
+            self._check_health(status, invitation)
+            if self.clock() > deadline:
+                raise self._too_late(status, invitation)
+
+    def _check_health(self, status, invitation):
+        """tailscaled itself says when it does not trust the server; it would keep trying for ever."""
+        for text in status.health:
+            if 'x509:' in text and not self.accepted:
+                raise Refused('tailscaled does not trust the certificate of the server: it runs without the CA of {}.'
+                              .format(invitation.server_url if invitation else 'the site'),
+                              'sudo ua-overlay robot prepare --user {}'.format(self.user), code='NOT_PREPARED')
+
+    def _too_late(self, status, invitation):
+        seconds = '{:.0f} s'.format(self.timeout)
+        health = '; '.join(redact(text) for text in status.health if 'stopped' not in text)
+        because = ' (it says: {})'.format(health) if health else ''
+        if invitation is None:
+            return Refused('The server did not take this robot back within {}{}; tailscaled goes on trying.'.format(
+                seconds, because), 'ua-overlay status', code='TIMEOUT')
+        if self.accepted:
+            return Refused('The server took the invitation (it is spent now) but the overlay did not come up within {}{}; '
+                           'tailscaled goes on trying.'.format(seconds, because), 'ua-overlay status', code='TIMEOUT')
+        return Refused('The server did not answer the registration within {}{}; whether the invitation is spent, only '
+                       'the server knows.'.format(seconds, because), 'on the server: ua-overlay robot list',
+                       code='TIMEOUT')
+
+    def _refused(self, refusal, invitation):
+        anew = 'on the server: ua-overlay invite {} {}'.format(invitation.team, invitation.robot)
+        name = invitation.robot
+        if refusal == 'SPENT':
+            return Refused('The server says that the invitation of {} was used already; it is spent.'.format(name), anew,
+                           code='INVITATION_SPENT')
+        if refusal == 'EXPIRED':
+            # The server's word is the same for a key that ran out and for one that was revoked; the invitation's own
+            # expiry was checked before, so here it was revoked (or the two clocks differ).
+            return Refused('The server says that the invitation of {} was revoked; it was not used.'.format(name), anew,
+                           code='INVITATION_REFUSED')
+        return Refused('The server does not know the key of the invitation of {}: it was deleted there, or the '
+                       'invitation is another site\'s; it was not used.'.format(name), anew, code='INVITATION_REFUSED')
+
+    def _check_permission(self, prefs, path='FILE'):
+        """`robot prepare` made this user the operator; without that tailscaled refuses every change.
+
+        A logout wipes the operator and the keeper sets it again within a second, so that is waited for.
+
+        :returns: the preferences, as they are when this user may change them.
+        """
+        deadline = self.clock() + PERMISSION_WAIT
+        while os.geteuid() != 0 and prefs.get('OperatorUser') != self.user:
+            if self.clock() > deadline:
+                raise Refused('tailscaled does not let user {} change anything.'.format(self.user),
+                              'sudo ua-overlay robot prepare --invitation {} --user {}'.format(path, self.user),
+                              code='NOT_PREPARED')
+            time.sleep(0.1)
+            prefs = self.api.prefs()
+        return prefs
+
+    def _check_trust(self, invitation, path):
+        """tailscaled must trust the invitation's CA before it meets the server."""
+        try:
+            with open(self.ca_file, encoding='ascii', errors='replace') as stream:
+                trusted = stream.read()
+        except OSError:
+            trusted = ''
+        if invitation.ca_pem.strip() not in trusted:
+            raise Refused('tailscaled does not trust the CA of {} yet.'.format(invitation.server_url),
+                          'sudo ua-overlay robot prepare --invitation {} --user {}'.format(path, self.user),
+                          code='NOT_PREPARED')
+
+
+def _other_team(name, present, wanted):
+    return Refused('{} is in team {}, not in {}; the invitation was not used.'.format(name or 'This robot', present, wanted),
+                   'on the server: ua-overlay robot list', code='OTHER_TEAM')

@@ -1,0 +1,55 @@
+"""Leave the team's network: keep the identity, or give it up."""
+import time
+
+from ua_overlay.errors import OverlayError
+from ua_overlay.membership.outcome import Outcome, Refused, outcome_of
+from ua_overlay.membership.settings import forget_settings
+from ua_overlay.tailscale.localapi import DaemonError
+from ua_overlay.tailscale.model import parse_status
+
+
+def leave(api, forget, state_dir, timeout=15.0, clock=time.monotonic, sleep=time.sleep):
+    """Leave the network.
+
+    :param api: tailscale.localapi.LocalApi.
+    :param forget: False keeps the identity (`tailscale down`); True logs out and gives up the address.
+    :param state_dir: where the settings of the invitation are.
+    :returns: Outcome with a code of Leave.srv; never raises for what a user can meet.
+    """
+    try:
+        return _leave(api, forget, state_dir, timeout, clock, sleep)
+    except OverlayError as error:
+        return outcome_of(error)
+
+
+def _leave(api, forget, state_dir, timeout, clock, sleep):
+    before = parse_status(api.status(peers=False))
+    name = before.self_node.name or 'this robot'
+    if not before.have_node_key:
+        forget_settings(state_dir)
+        raise Refused('This robot is in no team, so there is nothing to leave.', 'ua-overlay join INVITATION',
+                      code='NOT_JOINED')
+    if not forget:
+        if before.state == 'Stopped':
+            raise Refused('{} left already; its identity is kept.'.format(name), 'ua-overlay join', code='NOT_JOINED')
+        api.edit_prefs(WantRunning=False)
+        _wait(api, lambda status: status.state in ('Stopped', 'NoState', 'NeedsLogin'), timeout, clock, sleep)
+        return Outcome('OK', '{} left and keeps its name and address. Come back with: ua-overlay join'.format(name))
+    try:
+        api.logout(timeout=timeout)
+    except DaemonError as error:
+        raise Refused('The server did not take the logout, so {} stopped but keeps its identity: {}'.format(
+            name, error.sentence), 'ua-overlay status; when the server answers: ua-overlay leave --forget', code='FAILED')
+    _wait(api, lambda status: not status.have_node_key, timeout, clock, sleep)
+    forget_settings(state_dir)
+    return Outcome('OK', '{0} left and gave up its address. Before it can join again, on the server: '
+                         'ua-overlay robot remove {0}'.format(name))
+
+
+def _wait(api, condition, timeout, clock, sleep):
+    deadline = clock() + timeout
+    while not condition(parse_status(api.status(peers=False))):
+        if clock() > deadline:
+            raise Refused('tailscaled did not finish leaving within {:.0f} s.'.format(timeout), 'ua-overlay status',
+                          code='FAILED')
+        sleep(0.1)

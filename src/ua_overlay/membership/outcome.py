@@ -1,0 +1,47 @@
+"""What join and leave answer: a code of Join.srv or Leave.srv, and a sentence."""
+from dataclasses import dataclass, replace
+from typing import Tuple
+
+from ua_overlay.errors import OverlayError
+
+#: Codes of errors raised below -> codes of the .srv files, where the names differ.
+_SERVICE_CODES = {
+    'WRONG_CA': 'SERVER_UNTRUSTED',
+    'WRONG_NAME': 'SERVER_UNTRUSTED',
+    'CERT_EXPIRED': 'SERVER_UNTRUSTED',
+    'BAD_ANSWER': 'SERVER_UNREACHABLE',
+    'CLOCK': 'CLOCK_WRONG',
+    'INVITATION_VERSION': 'INVITATION_INVALID',
+    'DAEMON_ERROR': 'FAILED',
+    'NO_ANSWER': 'FAILED',
+    'ERROR': 'FAILED',
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The answer of join or leave.
+
+    code: name of a constant of the .srv; message: one sentence and the next command; the rest after a join.
+    """
+
+    code: str
+    message: str
+    dns_name: str = ''
+    addresses: Tuple[str, ...] = ()
+
+    @property
+    def ok(self):
+        return self.code in ('OK', 'ALREADY_JOINED')
+
+    def with_message(self, addition):
+        return replace(self, message='{} {}'.format(self.message, addition))
+
+
+class Refused(OverlayError):
+    """A join or leave that cannot be; ``code`` is a constant of the .srv."""
+
+
+def outcome_of(error):
+    """The :class:`Outcome` of an :class:`OverlayError`."""
+    return Outcome(_SERVICE_CODES.get(error.code, error.code), str(error))

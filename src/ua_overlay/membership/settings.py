@@ -1,0 +1,42 @@
+"""What a robot keeps of its invitation: everything but the key. The team's own choices (port, addressing) live here."""
+import os
+
+import yaml
+
+from ua_overlay.files import write_atomic
+
+FILE_NAME = 'settings.yaml'
+KEYS = ('server_url', 'team', 'robot', 'team_port', 'addressing')
+
+
+def read_settings(state_dir):
+    """Return the kept settings as a dict with `KEYS`, or {} when there are none.
+
+    A file that cannot be read counts as none: everything in it has a default or comes again with the next invitation.
+    """
+    try:
+        with open(os.path.join(state_dir, FILE_NAME), encoding='utf-8') as stream:
+            data = yaml.safe_load(stream)
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    if not isinstance(data, dict):
+        return {}
+    return {key: data[key] for key in KEYS if key in data}
+
+
+def write_settings(state_dir, settings):
+    """Keep `KEYS` of ``settings`` (a dict).
+
+    :raises OSError: when the directory is missing or not this user's.
+    """
+    kept = {key: settings[key] for key in KEYS if key in settings}
+    text = '# Kept from the invitation by ua_overlay; holds no secret.\n' + yaml.safe_dump(kept, default_flow_style=False)
+    write_atomic(os.path.join(state_dir, FILE_NAME), text)
+
+
+def forget_settings(state_dir):
+    """Remove the settings; fine when there are none."""
+    try:
+        os.unlink(os.path.join(state_dir, FILE_NAME))
+    except FileNotFoundError:
+        return

@@ -1,0 +1,332 @@
+"""The overlay node: brings this robot into its team's overlay and shows what happens there, in the local graph.
+
+Every source has a thread that asks, all of them write into one queue, and one thread publishes. Decisions are made
+below (tailscale, rosenv, membership); this module wires them to topics, services and parameters.
+"""
+import os
+import queue
+import threading
+import time
+
+import rospy
+from diagnostic_msgs.msg import DiagnosticArray
+
+from ua_overlay import defaults, msg, srv
+from ua_overlay.errors import OverlayError
+from ua_overlay.membership.identity import team_of
+from ua_overlay.membership.join import Join
+from ua_overlay.membership.leave import leave
+from ua_overlay.membership.outcome import Outcome, outcome_of
+from ua_overlay.membership.settings import read_settings
+from ua_overlay.nodes import diagnostics, messages
+from ua_overlay.nodes.sources import ServerProbe
+from ua_overlay.rosenv import envfile
+from ua_overlay.rosenv.environment import Wishes
+from ua_overlay.rosenv.keeper import EnvironmentKeeper, Report
+from ua_overlay.rosenv.master import MasterProbe
+from ua_overlay.rosenv.names import NameChecker
+from ua_overlay.rosenv.roscore import TeamRoscore
+from ua_overlay.tailscale.localapi import LocalApi
+from ua_overlay.tailscale.reach import measure_reach
+from ua_overlay.tailscale.watch import Watcher
+
+#: Seconds between two /diagnostics; rqt_robot_monitor calls a status stale after 5 s.
+DIAGNOSTICS_PERIOD = 2.0
+
+STATES = {
+    'NoState': msg.OverlayState.NO_LOGIN,
+    'NeedsLogin': msg.OverlayState.NO_LOGIN,
+    'NeedsMachineAuth': msg.OverlayState.NO_LOGIN,
+    'Stopped': msg.OverlayState.STOPPED,
+    'Starting': msg.OverlayState.STARTING,
+    'Running': msg.OverlayState.RUNNING,
+}
+SERVER_STATES = {
+    'UNKNOWN': msg.OverlayState.SERVER_UNKNOWN,
+    'OK': msg.OverlayState.SERVER_OK,
+    'UNREACHABLE': msg.OverlayState.SERVER_UNREACHABLE,
+    'UNTRUSTED': msg.OverlayState.SERVER_UNTRUSTED,
+}
+
+
+class OverlayNode:
+    """The local face. Parameters are documented in launch/overlay.launch."""
+
+    def __init__(self):
+        self.socket = rospy.get_param('~socket', defaults.DAEMON_SOCKET)
+        self.ca_file = rospy.get_param('~ca_file', defaults.CA_FILE)
+        self.state_dir = rospy.get_param('~state_dir', defaults.STATE_DIR)
+        self.heartbeat = rospy.get_param('~heartbeat', 10.0)
+        self.wanted_master = rospy.get_param('~master', '')
+        self.wanted_port = rospy.get_param('~team_port', 0)
+        self.events = queue.Queue()
+        self.membership = threading.Lock()
+        self.snapshot = None
+        self.server = ('UNKNOWN', '')
+        self.server_since = 0.0
+        self.server_url = ''
+        self.report = Report()
+        self.round_trips = {}
+        self.published = {}
+        self.stopping = False
+
+        latched = dict(latch=True, queue_size=1)
+        self.state_topic = rospy.Publisher('~state', msg.OverlayState, **latched)
+        self.peers_topic = rospy.Publisher('~peers', msg.PeerArray, **latched)
+        self.links_topic = rospy.Publisher('~links', msg.LinkArray, **latched)
+        self.environment_topic = rospy.Publisher('~ros_environment', msg.RosEnvironment, **latched)
+        self.link_events_topic = rospy.Publisher('~link_events', msg.LinkEvent, queue_size=50)
+        self.diagnostics_topic = rospy.Publisher('/diagnostics', DiagnosticArray, queue_size=1)
+
+        self.daemon = None
+        if rospy.get_param('~manage_daemon', False):
+            from ua_overlay.tailscale.process import Daemon
+            self.daemon = Daemon(socket_path=self.socket, ca_file=self.ca_file)
+        self.watcher = Watcher(lambda: LocalApi(self.socket), lambda *seen: self.events.put(('snapshot', seen)))
+        self.probe = ServerProbe(self.find_server_url, self.ca_file, lambda seen: self.events.put(('server', seen)),
+                                 rospy.get_param('~server_period', 10.0))
+        self.keeper = EnvironmentKeeper(
+            self.wishes, envfile.locate, NameChecker(), MasterProbe(),
+            TeamRoscore() if rospy.get_param('~team_roscore', True) else None,
+            lambda report: self.events.put(('environment', report)), time.time)
+
+    # --- life ---
+
+    def run(self):
+        """Work until ROS shuts down; returns the exit status."""
+        problem = self.keeper.remove_leftover()
+        if problem:
+            rospy.logwarn(problem)
+        if self.daemon is not None:
+            self.daemon.start()
+        threads = [threading.Thread(target=target, name=name, daemon=True) for name, target in (
+            ('server probe', self.probe.run), ('environment', self.keeper.run))]
+        for thread in threads:
+            thread.start()
+        self.watcher.start()
+        rospy.Service('~join', srv.Join, self.handle_join)
+        rospy.Service('~leave', srv.Leave, self.handle_leave)
+        rospy.Service('~probe', srv.Probe, self.handle_probe)
+        rospy.on_shutdown(lambda: self.events.put(('stop', None)))
+        invitation = rospy.get_param('~invitation', '')
+        if invitation:
+            threading.Thread(target=self.join_at_start, args=(invitation,), name='join', daemon=True).start()
+        try:
+            self.write()
+        finally:
+            self.watcher.stop()
+            self.probe.stop()
+            self.keeper.stop()
+            for thread in threads:
+                thread.join(15.0)
+            if self.daemon is not None:
+                self.daemon.stop()
+        return 0
+
+    def write(self):
+        """The one writer: takes what the sources saw and publishes what changed."""
+        next_heartbeat = next_diagnostics = time.monotonic()
+        while True:
+            now = time.monotonic()
+            if now >= next_heartbeat:
+                next_heartbeat = now + self.heartbeat
+                self.publish(force=True)
+            if now >= next_diagnostics:
+                next_diagnostics = now + DIAGNOSTICS_PERIOD
+                self.publish_diagnostics()
+            try:
+                kind, value = self.events.get(timeout=max(0.0, min(next_heartbeat, next_diagnostics) - now))
+            except queue.Empty:
+                continue
+            if kind == 'stop':
+                return
+            getattr(self, 'take_' + kind)(value)
+            self.publish()
+
+    # --- what the sources saw ---
+
+    def take_snapshot(self, seen):
+        snapshot, changes = seen
+        self.snapshot = snapshot
+        for change in changes.link_changes:
+            self.link_events_topic.publish(messages.link_event(change, snapshot))
+        if changes.daemon or changes.state or changes.self_node or changes.peers:
+            self.keeper.offer(None if snapshot.daemon_error else snapshot)
+            self.probe.poke()
+
+    def take_server(self, seen):
+        if seen[0] != self.server[0]:
+            self.server_since = time.time()
+            log = rospy.loginfo if seen[0] in ('OK', 'UNKNOWN') else rospy.logwarn
+            log('server %s: %s%s', self.server_url or 'of the site', seen[0], ': ' + seen[1] if seen[1] else '')
+        self.server = seen
+
+    def take_environment(self, report):
+        if (report.wanted, report.problem) != (self.report.wanted, self.report.problem):
+            rospy.loginfo('ROS environment: %s', report.problem or report.wanted.why)
+        self.report = report
+
+    # --- what goes out ---
+
+    def publish(self, force=False):
+        """Publish each latched topic whose content changed, or all of them."""
+        if self.snapshot is None:
+            return
+        for topic, message, key in (
+                (self.state_topic, self.state_message(), None),
+                (self.peers_topic, messages.peer_array(self.snapshot), None),
+                (self.links_topic, messages.link_array(self.snapshot, self.round_trips), links_key),
+                (self.environment_topic, self.environment_message(), None)):
+            content = key(message) if key else without_stamp(message)
+            if force or self.published.get(topic) != content:
+                self.published[topic] = content
+                topic.publish(message)
+
+    def state_message(self):
+        snapshot = self.snapshot
+        own = snapshot.self_node
+        message = msg.OverlayState()
+        message.header.stamp = messages.stamp(snapshot.stamp)
+        message.state = msg.OverlayState.NO_DAEMON if snapshot.daemon_error else STATES.get(snapshot.state, 0)
+        message.online = own.online and not snapshot.daemon_error
+        message.robot, message.dns_name, message.addresses = own.name, own.dns_name, list(own.addresses)
+        message.team, message.tags = team_of(own.tags), list(own.tags)
+        message.server_url = self.server_url
+        message.server, message.server_text = SERVER_STATES[self.server[0]], self.server[1]
+        message.server_since = messages.stamp(self.server_since)
+        message.key_expiry = messages.stamp(own.key_expiry)
+        message.health = list(snapshot.health)
+        message.daemon_version = snapshot.version
+        message.text = state_text(message, snapshot.daemon_error)
+        return message
+
+    def environment_message(self):
+        wanted, actual = self.report.wanted, self.report.actual
+        message = msg.RosEnvironment()
+        message.header.stamp = messages.stamp(wanted.stamp)
+        message.state, message.master, message.master_uri = wanted.state, wanted.master, wanted.master_uri
+        message.hostname = wanted.hostname
+        message.actual_master_uri = actual.get('ROS_MASTER_URI', '')
+        message.actual_hostname = actual.get('ROS_HOSTNAME') or actual.get('ROS_IP', '')
+        message.master_alive, message.names_ok = self.report.master_alive, wanted.names_ok
+        message.env_file = self.report.env_file if actual else ''
+        message.why = self.report.problem or wanted.why
+        return message
+
+    def publish_diagnostics(self):
+        if self.snapshot is None:
+            return
+        state = self.state_message()
+        self.diagnostics_topic.publish(diagnostics.diagnostic_array(state.robot or os.uname().nodename, {
+            'daemon': diagnostics.daemon_check(state),
+            'server': diagnostics.server_check(state),
+            'links': diagnostics.links_check(self.snapshot.links),
+            'environment': diagnostics.environment_check(self.report),
+        }, time.time()))
+
+    # --- services ---
+
+    def join_at_start(self, path):
+        outcome = self.change_membership(lambda: self.make_join()(path))
+        (rospy.loginfo if outcome.ok else rospy.logerr)(outcome.message)
+
+    def make_join(self):
+        return Join(LocalApi(self.socket), self.ca_file, self.state_dir)
+
+    def change_membership(self, action):
+        """Run join or leave, one at a time."""
+        if not self.membership.acquire(False):
+            return Outcome('BUSY', 'Another join or leave is under way. Next: rostopic echo -n 1 /ua_overlay/state')
+        try:
+            return action()
+        finally:
+            self.membership.release()
+
+    def handle_join(self, request):
+        outcome = self.change_membership(lambda: self.make_join()(request.invitation))
+        rospy.loginfo('join: %s', outcome.message)
+        return srv.JoinResponse(code=getattr(srv.JoinResponse, outcome.code, srv.JoinResponse.FAILED),
+                                message=outcome.message, dns_name=outcome.dns_name, addresses=list(outcome.addresses))
+
+    def handle_leave(self, request):
+        outcome = self.change_membership(lambda: leave(LocalApi(self.socket), request.forget, self.state_dir))
+        rospy.loginfo('leave: %s', outcome.message)
+        return srv.LeaveResponse(code=getattr(srv.LeaveResponse, outcome.code, srv.LeaveResponse.FAILED),
+                                 message=outcome.message)
+
+    def handle_probe(self, request):
+        answer = srv.ProbeResponse
+        snapshot = self.snapshot
+        if snapshot is None or snapshot.daemon_error or snapshot.state != 'Running':
+            return answer(code=answer.NOT_JOINED, message='This robot is not in the overlay. Next: ua-overlay status')
+        wanted = request.peer.rstrip('.')
+        peer = next((item for item in snapshot.peers
+                     if wanted in (item.name, item.dns_name) or wanted in item.addresses), None)
+        if peer is None or not peer.addresses:
+            return answer(code=answer.UNKNOWN_PEER, message='There is no peer {}; known are: {}.'.format(
+                wanted or "''", ', '.join(sorted(item.name for item in snapshot.peers)) or 'none'))
+        try:
+            reach = measure_reach(LocalApi(self.socket), peer.addresses[0], request.timeout or 5.0)
+        except OverlayError as error:
+            code = 'NO_ANSWER' if error.code == 'NO_ANSWER' else outcome_of(error).code
+            return answer(code=getattr(answer, code, answer.FAILED), message=str(error))
+        self.round_trips[peer.name] = (reach.type, reach.rtt)
+        self.events.put(('probe', None))
+        return answer(code=answer.OK, message='{} answers by {} in {:.1f} ms.'.format(
+            peer.name, reach.type, reach.rtt * 1000), type=messages.LINK_TYPES[reach.type], rtt=reach.rtt,
+            endpoint=reach.endpoint, relay=reach.relay)
+
+    def take_probe(self, _):
+        """A round trip was measured: the links are published with it because their content changed."""
+
+    # --- what the decisions need ---
+
+    def find_server_url(self):
+        """The server of the network this robot is in, '' when it is in none."""
+        snapshot = self.snapshot
+        if snapshot is None or snapshot.daemon_error or not snapshot.have_node_key:
+            self.server_url = ''
+        else:
+            self.server_url = LocalApi(self.socket).prefs().get('ControlURL') or ''
+        return self.server_url
+
+    def wishes(self):
+        settings = read_settings(self.state_dir)
+        return Wishes(master=self.wanted_master,
+                      team_port=self.wanted_port or settings.get('team_port') or defaults.TEAM_PORT,
+                      addressing=settings.get('addressing') or 'names', team=settings.get('team') or '')
+
+
+def without_stamp(message):
+    """A message's content for comparison: everything but when it was seen."""
+    return [getattr(message, name) for name in message.__slots__ if name != 'header']
+
+
+def links_key(message):
+    """What makes links worth publishing at once; byte counters go with the heartbeat."""
+    return [(link.peer, link.type, link.endpoint, link.relay, link.rtt) for link in message.links]
+
+
+def state_text(state, daemon_error):
+    """One sentence for OverlayState.text."""
+    if daemon_error:
+        return str(daemon_error)
+    if state.state == msg.OverlayState.RUNNING:
+        text = '{} is in team {} at {}.'.format(state.robot, state.team or '(none)', ', '.join(state.addresses[:1]))
+        if state.server in (msg.OverlayState.SERVER_UNREACHABLE, msg.OverlayState.SERVER_UNTRUSTED):
+            return text + ' The server does not answer as it should; links that exist go on.'
+        return text if state.online else text + ' The server does not see it.'
+    return {
+        msg.OverlayState.NO_LOGIN: 'This robot is in no team. Next: ua-overlay join INVITATION',
+        msg.OverlayState.STOPPED: 'This robot left and keeps its identity. Next: ua-overlay join',
+        msg.OverlayState.STARTING: 'tailscaled is starting.',
+    }.get(state.state, 'The state of tailscaled is not known yet.')
+
+
+def main():
+    rospy.init_node('ua_overlay')
+    try:
+        return OverlayNode().run()
+    except OverlayError as error:
+        rospy.logfatal(str(error))
+        return error.exit_status
