@@ -196,7 +196,7 @@ class _Refused(Exception):
 
 
 def _scalars(text):
-    """Return {name: (text, line)} of the one mapping in a YAML text; nothing is converted: no surprises by YAML types."""
+    """Return {name: (text, line)} of the one mapping in a YAML text; nothing is converted, so no type surprises."""
     if not text.strip():
         raise _Refused('is empty')
     whole = text.rstrip().splitlines()[-1] == END

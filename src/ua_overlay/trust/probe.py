@@ -220,7 +220,8 @@ def explain(server, verify_code, shown, date, now):
     if verify_code in HAS_EXPIRED:
         if date is not None and shown is not None and date < certificates.not_after(shown) <= now:
             return ServerError('The certificate of {} has expired by this machine\'s clock only (it is valid until '
-                               '{}): {}.'.format(where, certificates.format_time(certificates.not_after(shown)), clocks),
+                               '{}): {}.'.format(where, certificates.format_time(certificates.not_after(shown)),
+                                                 clocks),
                                set_clock, 'CLOCK')
         end = ' on ' + certificates.format_time(certificates.not_after(shown)) if shown else ''
         return ServerError('The certificate of {} expired{}; {}.'.format(where, end, clocks),
@@ -243,7 +244,7 @@ def explain(server, verify_code, shown, date, now):
 
 
 def _look(server, deadline):
-    """Return (certificate, time) as the server gives them, unverified: only to be named in an error; None if it fails."""
+    """Return (certificate, time) as the server gives them, unverified, only to be named in an error, or None."""
     # The handshake that failed may have used up the time; without this look the sentence only lacks a detail.
     deadline = max(deadline, time.monotonic() + 1)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
