@@ -55,10 +55,10 @@ def run(args):
             sys.stdout.flush()
         else:
             invitations.write(path, made)
-    except OSError as error:
+    except (OSError, OverlayError):
+        # Nobody has it, so nobody shall be able to use it.
         admin.revoke(key_id)
-        raise OverlayError('The invitation cannot be written to {}: {}.'.format(
-            path or 'standard output', error.strerror or error), 'the same command with another --output')
+        raise
     if path is not None:
         print('{} written: {} joins team {} once, until {}.'.format(
             path, args.robot, args.team, format_time(made.expires)))

@@ -6,6 +6,7 @@ import os
 import sys
 
 from ua_overlay import defaults
+from ua_overlay.cli.progress import Progress
 from ua_overlay.cli.site_args import add_dir, load_site, make_admin
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import control
@@ -123,11 +124,14 @@ def run_renew(args):
     trust = store.renew(site.directory, utc_now())
     print('The certificate of {} is valid until {}.'.format(
         site.settings.name, format_time(not_after(trust.server))))
-    try:
-        control.ask(site.control_socket, 'restart')
-        print('The running server starts Headscale again with it.')
-    except control.NotRunning:
+    if not make_admin(site).server_running():
         print('The server is not running. Next: {}'.format(site.command('server run')))
+        return 0
+    with Progress()('Headscale starts again with it'):
+        healthy = control.ask(site.control_socket, 'restart')['ok']
+    if not healthy:
+        raise OverlayError('Headscale does not answer after its restart.', 'less {}'.format(
+            site.path('log', 'headscale.log')))
     return 0
 
 
@@ -160,9 +164,12 @@ def _status(site):
               'certificate_until': format_time(not_after(store.load(site.directory).server))}
     try:
         answer = control.ask(site.control_socket, 'status', timeout=10)
-        report.update(running=True, relay=answer['relay']['state'], restarts=answer['headscale']['restarts'])
-        robots = make_admin(site).robots()
     except OverlayError as error:
         return report, error
+    report.update(running=True, relay=answer['relay']['state'], restarts=answer['headscale']['restarts'])
+    try:
+        robots = make_admin(site).robots()
+    except OverlayError as error:
+        return report, OverlayError(error.sentence, 'less {}'.format(site.path('log', 'headscale.log')))
     report.update(healthy=True, robots=len(robots), robots_online=sum(node.online for node in robots))
     return report, None

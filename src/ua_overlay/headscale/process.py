@@ -94,6 +94,21 @@ class Minder:
         return '{} started again.'.format(self.child.name)
 
 
+class _Restart:
+    """A wish for a restart, and its answer."""
+
+    def __init__(self):
+        self._done = threading.Event()
+        self._healthy = False
+
+    def finish(self, healthy):
+        self._healthy = healthy
+        self._done.set()
+
+    def wait(self, timeout):
+        return self._done.wait(timeout) and self._healthy
+
+
 class SiteServer:
     """The processes of one site.
 
@@ -217,8 +232,8 @@ class SiteServer:
             if wish == 'stop':
                 self._say('Stopping …')
                 return
-            if wish == 'restart':
-                self._restart_headscale()
+            if isinstance(wish, _Restart):
+                wish.finish(self._restart_headscale())
             if wish == 'reload':
                 self._reload_by_signal()
             now = self._clock()
@@ -233,7 +248,10 @@ class SiteServer:
                     self._restart_headscale()
 
     def _restart_headscale(self):
-        """Headscale reads its certificate only when it starts; links between robots go on meanwhile."""
+        """Headscale reads its certificate only when it starts; links between robots go on meanwhile.
+
+        :returns: whether it is healthy again.
+        """
         self._say('Headscale starts again, with the new certificate …')
         self._headscale.child.stop(self._stop_timeout)
         self._headscale.start(self._clock())
@@ -241,8 +259,9 @@ class SiteServer:
             self._wait_for_health(self._headscale.child)
         except ServerError as error:
             self._say(str(error))
-            return
+            return False
         self._say('Headscale answers.')
+        return True
 
     def _reload_by_signal(self):
         try:
@@ -277,8 +296,10 @@ class SiteServer:
             self._reload()
             return {'ok': True}
         if operation == 'restart':
-            self._wishes.put('restart')
-            return {'ok': True}
+            # Children are started by the main thread alone (see Child), so it is asked and waited for.
+            wish = _Restart()
+            self._wishes.put(wish)
+            return {'ok': wish.wait(HEALTH_TIMEOUT + 2 * self._stop_timeout)}
         if operation == 'status':
             return {'headscale': {'pid': self._headscale.child.pid, 'running': self._headscale.child.running(),
                                   'restarts': self._headscale.restarts},

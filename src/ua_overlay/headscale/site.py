@@ -232,7 +232,7 @@ def parse_site(text, source):
     for name, fields in listed.items():
         if not isinstance(fields, dict) or set(fields) - {'port', 'addressing'}:
             raise UsageError('Team {} in {} has other fields than port and addressing.'.format(name, source), edit)
-        teams[name] = Team(name, **fields)
+        teams[str(name)] = Team(str(name), **fields)
     return config.settings_from_dict(values, source), teams
 
 

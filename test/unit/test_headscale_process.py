@@ -1,0 +1,94 @@
+import socket
+
+import pytest
+
+from ua_overlay.headscale.config import SiteSettings
+from ua_overlay.headscale.process import Minder, ServerError, check_ports
+
+
+class FakeChild:
+    """A child that is up or down as the test says."""
+
+    name = 'it'
+
+    def __init__(self):
+        self.up, self.starts = False, 0
+
+    def start(self):
+        self.up, self.starts = True, self.starts + 1
+
+    def running(self):
+        return self.up
+
+    def exit_code(self):
+        return 1
+
+
+def test_a_crashed_child_is_started_again_after_a_growing_pause():
+    child = FakeChild()
+    minder = Minder(child)
+    minder.start(0.0)
+    assert minder.step(1.0) is None
+    now, pauses = 1.0, []
+    for _ in range(8):
+        child.up = False
+        assert 'ended' in minder.step(now)
+        begin = now
+        while not child.up:
+            now += 0.5
+            minder.step(now)
+        pauses.append(now - begin)
+    assert pauses == [1, 2, 4, 8, 16, 30, 30, 30]
+    assert minder.restarts == 8 and child.starts == 9
+
+
+def test_a_long_good_run_makes_the_pause_short_again():
+    child = FakeChild()
+    minder = Minder(child)
+    minder.start(0.0)
+    for now in (1.0, 10.0):
+        child.up = False
+        minder.step(now)
+        minder.step(now + 5)
+    child.up = False
+    assert 'next start in 1 s' in minder.step(100.0)
+
+
+def test_what_hangs_on_a_start_is_told():
+    starts = []
+    minder = Minder(FakeChild(), on_start=lambda: starts.append(1))
+    minder.start(0.0)
+    minder.child.up = False
+    minder.step(1.0)
+    assert starts == [1]
+    minder.step(2.0)
+    assert starts == [1, 1]
+
+
+def test_a_child_that_was_never_started_is_left_alone():
+    assert Minder(FakeChild()).step(5.0) is None
+
+
+@pytest.mark.parametrize('kind, field, option', [
+    (socket.SOCK_STREAM, 'port', '--port'),
+    (socket.SOCK_DGRAM, 'stun_port', '--stun-port'),
+    (socket.SOCK_DGRAM, 'relay_port', '--relay-port'),
+])
+def test_a_taken_port_is_named(kind, field, option):
+    free = []
+    for each in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_DGRAM):
+        probe = socket.socket(socket.AF_INET, each)
+        probe.bind(('127.0.0.1', 0))
+        free.append(probe)
+    ports = dict(zip(('port', 'stun_port', 'relay_port'), (probe.getsockname()[1] for probe in free)))
+    for probe in free:
+        probe.close()
+    settings = SiteSettings('s.test', (), **ports)
+    check_ports(settings)
+    with socket.socket(socket.AF_INET, kind) as taken:
+        taken.bind(('0.0.0.0', ports[field]))
+        if kind == socket.SOCK_STREAM:
+            taken.listen(1)
+        with pytest.raises(ServerError, match='port {} is taken'.format(ports[field])) as caught:
+            check_ports(settings)
+        assert option in caught.value.next_command
