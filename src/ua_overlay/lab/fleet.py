@@ -119,7 +119,8 @@ class Fleet:
 
     def launch(self, host, *args, name='overlay'):
         """`roslaunch ua_overlay overlay.launch ARGS` as the robot's user; returns when its services are there."""
-        self.lab.start_service(host, name, self.ros_argv(['roslaunch', 'ua_overlay', 'overlay.launch'] + list(args)),
+        self.lab.start_service(host, name, self.ros_argv(
+            ['roslaunch', 'ua_overlay', 'overlay.launch'] + list(args)),
                                env=self.user_environment(), user=USER)
         wait_until(lambda: self.ros(host, 'rosservice', 'type', '/ua_overlay/join', check=False).returncode == 0,
                    30, 'The service /ua_overlay/join on {}'.format(host), poll=0.2)
@@ -151,20 +152,25 @@ class Fleet:
         environment.update(HOME=home, USER=USER, ROS_HOME=home + '/.ros')
         return environment
 
-    def ros_argv(self, argv):
-        """``argv`` in the sourced workspace."""
-        return ['bash', '-c', '. "$0/setup.bash" && exec "$@"', self.workspace] + list(argv)
+    def ros_argv(self, argv, graph='local'):
+        """``argv`` in the sourced workspace.
 
-    def ros(self, host, *argv, check=True, timeout=30):
+        :param graph: 'local' for `ua-overlay exec --local ARGV`; 'shell' for what a new shell gets, which is the team
+            graph as soon as there is one.
+        """
+        prefix = ['ua-overlay', 'exec', '--local'] if graph == 'local' else []
+        return ['bash', '-c', '. "$0/setup.bash" && exec "$@"', self.workspace] + prefix + list(argv)
+
+    def ros(self, host, *argv, graph='local', check=True, timeout=30):
         """Run a ROS program as the robot's user; returns CompletedProcess with text output."""
-        return self.lab.host(host).run(self.ros_argv(argv), user=USER, env=self.user_environment(), check=check,
+        return self.lab.host(host).run(self.ros_argv(argv, graph), user=USER, env=self.user_environment(), check=check,
                                        timeout=timeout)
 
-    def ros_popen(self, host, *argv, **options):
+    def ros_popen(self, host, *argv, graph='local', **options):
         """Start a ROS program as the robot's user; returns Popen with text pipes."""
         options.setdefault('stdout', subprocess.PIPE)
         options.setdefault('universal_newlines', True)
-        return self.lab.host(host).popen(self.ros_argv(argv), user=USER, env=self.user_environment(), **options)
+        return self.lab.host(host).popen(self.ros_argv(argv, graph), user=USER, env=self.user_environment(), **options)
 
     def overlay(self, host, *argv, user=None, check=True, timeout=60):
         """Run `ua-overlay ARGV` on ``host``."""

@@ -158,6 +158,12 @@ def answer(message):
     sys.stdout.flush()
 
 
+def describe(error):
+    """The words of an OSError, with the file it is about."""
+    words = error.strerror or str(error)
+    return '{}: {}'.format(error.filename, words) if error.filename else words
+
+
 def serve(life_line):
     """Reap until the life line ends without `keep`; with it, until killed."""
     wake_read, wake_write = os.pipe()
@@ -205,7 +211,7 @@ def become_host(spec):
         make_filesystems(spec)
         make_identity(spec)
     except OSError as error:
-        answer({'error': str(error)})
+        answer({'error': describe(error)})
         os._exit(1)
     answer({'ready': True})
     nothing = os.open(os.devnull, os.O_WRONLY)
@@ -231,7 +237,7 @@ def main():
     try:
         kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWUTS | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET)
     except OSError as error:
-        answer({'error': str(error)})
+        answer({'error': describe(error)})
         sys.exit(1)
     # unshare(2) puts the children, not the caller, into the new pid namespace.
     child = os.fork()

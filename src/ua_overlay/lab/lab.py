@@ -82,20 +82,24 @@ class Lab:
 
     @staticmethod
     def _remove_dead(store):
-        """Clear away a lab of that name of which no host runs and whose maker has ended."""
+        """Clear away a lab of that name that nobody can use: its maker has ended, and it is incomplete, bound or dead."""
         try:
             record = store.read()
         except OverlayError:
             return
-        if not state.runs(record['maker']) and not any(state.runs(process) for process in record['hosts'].values()):
+        # Dead means every host: one with some hosts left is for a person to look at.
+        alive = any(state.runs(process) for process in record['hosts'].values())
+        if not state.runs(record['maker']) and (record['bound'] or not record['complete'] or not alive):
             store.remove()
 
     @classmethod
     def attach(cls, name=DEFAULT_NAME, state_root=STATE_ROOT):
         """A lab that another process made.
 
-        :raises OverlayError: LAB_MISSING, or LAB_BROKEN when a host has ended or the making was interrupted.
+        :raises OverlayError: LAB_UNAVAILABLE when not root, LAB_MISSING, or LAB_BROKEN when a host has ended or the making
+            was interrupted.
         """
+        requirements.check_root()
         store = state.LabState(name, state_root)
         record = store.read()
         broken = [host for host, process in record['hosts'].items() if not state.runs(process)]
@@ -127,11 +131,12 @@ class Lab:
         self.start_service(INET, dns.SERVICE, dns.command(self.topology.dns, self.topology.names))
         inet = self.hosts[INET].pid
         dns.wait_until_answering(lambda: network.udp_socket(inet), self.topology.dns, time.monotonic() + DNS_TIMEOUT)
-        record['complete'] = True
-        self.state.write(record)
+        # Kept first, complete last: a maker killed in between leaves a lab that the next `up` or `down` clears away.
         if not record['bound']:
             for maker in self._makers:
                 maker.keep()
+        record['complete'] = True
+        self.state.write(record)
 
     def __enter__(self):
         return self

@@ -17,14 +17,19 @@ class LabUnavailable(OverlayError):
     code = 'LAB_UNAVAILABLE'
 
 
+def check_root(euid=None):
+    """:raises LabUnavailable: unless ``euid`` (None: ours) is root's."""
+    if (os.geteuid() if euid is None else euid) != 0:
+        raise LabUnavailable('A lab needs root: it makes network namespaces and mounts.', 'sudo ua-overlay lab up')
+
+
 def check(euid=None, which=shutil.which, tun=TUN, filesystems='/proc/filesystems', modprobe='modprobe'):
     """Raise unless a lab can be built here.
 
     :param euid: effective user id; None asks the system. The other parameters exist for tests.
     :raises LabUnavailable: the first thing that is missing, with what to type.
     """
-    if (os.geteuid() if euid is None else euid) != 0:
-        raise LabUnavailable('A lab needs root: it makes network namespaces and mounts.', 'sudo ua-overlay lab up')
+    check_root(euid)
     for program in ('nft', dns.PROGRAM):
         if which(program) is None:
             raise LabUnavailable('A lab needs the program {}, which is not installed.'.format(program), INSTALL)

@@ -79,13 +79,21 @@ class LabState:
         :return: whether there was anything.
         :raises OverlayError: LAB_STUCK, with the directory kept for another try.
         """
-        hosts = host.find(self.directory)
+        # Both ways: one that is being made is not recorded yet, one that is just ending has no command line any more.
+        hosts = host.find(self.directory) + self._recorded()
         host.end(hosts)
         existed = os.path.isdir(self.directory)
         if existed:
             shutil.rmtree(self.directory)
         sweep(self.root)
         return existed or bool(hosts)
+
+    def _recorded(self):
+        try:
+            processes = self.read()['hosts'].values()
+        except OverlayError:
+            return []
+        return [kernel.ProcessHandle(process['pid'], process['start']) for process in processes if runs(process)]
 
     def service_file(self, host_name, service):
         if not _SERVICE.fullmatch(service):

@@ -1,0 +1,61 @@
+"""Labs for tests: real hosts, real routers. Without root these tests are skipped with a sentence."""
+import os
+
+import pytest
+
+from ua_overlay.lab import requirements
+from ua_overlay.lab.lab import Lab, load_topology
+from ua_overlay.lab.topology import parse
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TOPOLOGY = os.path.join(ROOT, 'config', 'lab', 'two_nats.yaml')
+
+#: What the NAT tests need: a server with two addresses, and a robot that shares a router with another.
+MANY = '''
+version: 1
+inet: {subnet: 198.51.100.0/24, dns: 198.51.100.2}
+names: {server.ua.test: 198.51.100.10, other.ua.test: 198.51.100.11}
+hosts:
+  server: {address: 198.51.100.10, also: [198.51.100.11], hostname: box}
+nats:
+  nat1: {address: 198.51.100.21, inside: 10.0.2.2/24}
+  nat2: {address: 198.51.100.22, inside: 10.0.2.2/24}
+robots:
+  dev-1: {behind: nat1, address: 10.0.2.15, hostname: robot}
+  dev-2: {behind: nat2, address: 10.0.2.15, hostname: robot}
+  dev-3: {behind: nat2, address: 10.0.2.16, hostname: robot}
+'''
+
+
+@pytest.fixture(scope='session')
+def lab_possible():
+    """Skip, with the reason, where no lab can be built. Only for want of root: a missing program is a failure."""
+    if os.geteuid() != 0:
+        with pytest.raises(requirements.LabUnavailable) as caught:
+            requirements.check()
+        pytest.skip(str(caught.value))
+
+
+@pytest.fixture(scope='session')
+def lab_root(lab_possible, tmp_path_factory):
+    """A directory for the state of labs that no other test run shares."""
+    return str(tmp_path_factory.mktemp('labs'))
+
+
+@pytest.fixture(scope='session')
+def two_nats(lab_possible):
+    """The topology of the demo."""
+    return load_topology(TOPOLOGY)
+
+
+@pytest.fixture(scope='session')
+def many(lab_possible):
+    """A topology with a server of two addresses and three robots."""
+    return parse(MANY)
+
+
+@pytest.fixture(scope='session')
+def lab(lab_root, many):
+    """One running lab for the tests that leave it as they found it; ends with this process, however that ends."""
+    with Lab.up(many, 'session-{}'.format(os.getpid()), lab_root, bound=True) as running:
+        yield running
