@@ -11,7 +11,8 @@ def test_good_labels_pass(name):
     assert names.check_robot(name) == name
 
 
-@pytest.mark.parametrize('name', ['', 'Iris', 'team_a', '-iris', 'iris-', '2fast', 'x' * 64, 'a.b', 'é', 'iris\n', 'a b'])
+@pytest.mark.parametrize('name', ['', 'Iris', 'team_a', '-iris', 'iris-', '2fast', 'x' * 64, 'a.b', 'é', 'iris\n',
+                                  'a b'])
 @pytest.mark.parametrize('check', [names.check_team, names.check_robot])
 def test_bad_labels_are_refused_with_one_that_would_do(check, name):
     with pytest.raises(UsageError) as caught:
@@ -42,8 +43,8 @@ def test_server_names(name):
     assert names.check_server_name(name) == name.lower()
 
 
-@pytest.mark.parametrize('name', ['203.0.113.10', '::1', '[::1]', 'https://server.ua.test', 'server.ua.test:8080', 'a..b',
-                                  'server.ua.test.', '', '*.ua.test', 'a.1', '.'.join(['x' * 60] * 5), 'ser ver.test'])
+@pytest.mark.parametrize('name', ['203.0.113.10', '::1', '[::1]', 'https://server.ua.test', 'server.ua.test:8080',
+                                  'a..b', 'server.ua.test.', '', '*.ua.test', 'a.1', '.'.join(['x' * 60] * 5), 'ser ver.test'])
 def test_what_is_no_server_name(name):
     with pytest.raises(UsageError):
         names.check_server_name(name)

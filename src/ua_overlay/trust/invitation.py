@@ -129,10 +129,11 @@ def read(path):
     except (OSError, ValueError) as error:
         raise InvitationError('The invitation {} cannot be opened: {}.'.format(
             path, _lower(getattr(error, 'strerror', None) or str(error))), 'ls -l {}'.format(path))
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(handle)
+        raise InvitationError('{} is not a file, so it is no invitation.'.format(path), 'ls -ld {}'.format(path))
     with os.fdopen(handle, 'rb') as stream:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise InvitationError('{} is not a file, so it is no invitation.'.format(path), 'ls -l {}'.format(path))
         if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
             raise InvitationError(
                 'The invitation {} is open to other users (mode {:04o}), and it holds a secret key.'.format(
@@ -147,7 +148,7 @@ def read(path):
     try:
         return parse(data.decode('utf-8'), path)
     except UnicodeDecodeError:
-        raise InvitationError('{} is not an invitation: it is not even text.'.format(path), another)
+        raise InvitationError('{} is not an invitation: it is not even text.'.format(path), another) from None
 
 
 def parse(text, source):
@@ -161,7 +162,7 @@ def parse(text, source):
         return _convert(_scalars(text))
     except _Refused as refused:
         raise InvitationError('The invitation {} {}.'.format(source, refused.reason), refused.next_command,
-                              refused.code)
+                              refused.code) from None
 
 
 def check_usable(invitation, now):
@@ -202,25 +203,15 @@ def _scalars(text):
     whole = text.rstrip().splitlines()[-1] == END
     cut = _Refused('is cut short: its last line, `{}`, is missing'.format(END), 'copy it from the server again')
     try:
-        node = yaml.compose(text, Loader=yaml.BaseLoader)
+        found = _pairs(yaml.parse(text, Loader=yaml.BaseLoader))
     except yaml.YAMLError as error:
         if text.startswith(TITLE) and not whole:
-            raise cut
-        # The error's own text quotes the file, and with it perhaps the key.
+            raise cut from None
+        # The error's own text quotes the file, and with it perhaps the key: it must not even be the cause of ours.
         mark = getattr(error, 'problem_mark', None)
-        raise _Refused('is not YAML{}'.format(' (line {})'.format(mark.line + 1) if mark else ''))
-    if text.startswith(TITLE) and not whole and not isinstance(node, yaml.MappingNode):
-        raise cut
-    if not isinstance(node, yaml.MappingNode):
-        raise _Refused('is not a list of fields (`name: value`)')
-    found = {}
-    for name_node, value_node in node.value:
-        line = name_node.start_mark.line + 1
-        if not isinstance(name_node, yaml.ScalarNode) or not isinstance(value_node, yaml.ScalarNode):
-            raise _Refused('has something else than `name: value` in line {}'.format(line))
-        if name_node.value in found:
-            raise _Refused('has two fields of one name, in lines {} and {}'.format(found[name_node.value][1], line))
-        found[name_node.value] = (value_node.value, line)
+        raise _Refused('is not YAML{}'.format(' (line {})'.format(mark.line + 1) if mark else '')) from None
+    if found is None:
+        raise cut if text.startswith(TITLE) and not whole else _Refused('is not a list of fields (`name: value`)')
     version = found.get('version', ('', 0))[0]
     if version != str(VERSION) and re.fullmatch(r'[0-9]{1,6}', version):
         raise _Refused('is of version {}, and this machine\'s ua_overlay reads version {}'.format(version, VERSION),
@@ -229,6 +220,33 @@ def _scalars(text):
         raise _Refused('has no field `version`, so it is none')
     if not whole:
         raise cut
+    return found
+
+
+def _pairs(events):
+    """Return {name: (value, line)} of a stream of YAML events, or None when it does not begin with a mapping.
+
+    Events, not nodes: nothing is built of what does not belong here, however deep it is nested.
+
+    :raises _Refused: for anything but scalars in the mapping, and for a name that comes twice.
+    """
+    for event in events:
+        if isinstance(event, (yaml.StreamStartEvent, yaml.DocumentStartEvent)):
+            continue
+        if not isinstance(event, yaml.MappingStartEvent):
+            return None
+        break
+    found = {}
+    for event in events:
+        if isinstance(event, yaml.MappingEndEvent):
+            break
+        line = event.start_mark.line + 1
+        value = next(events)
+        if not isinstance(event, yaml.ScalarEvent) or not isinstance(value, yaml.ScalarEvent):
+            raise _Refused('has something else than `name: value` in line {}'.format(line))
+        if event.value in found:
+            raise _Refused('has two fields of one name, in lines {} and {}'.format(found[event.value][1], line))
+        found[event.value] = (value.value, line)
     return found
 
 
@@ -244,7 +262,7 @@ def _convert(found):
     try:
         names.parse_server_url(values['server_url'])
     except ValueError as error:
-        raise _Refused('has a server_url that {}'.format(error))
+        raise _Refused('has a server_url that {}'.format(error)) from None
     try:
         ca.load_ca_certificates(values['ca_pem'], 'ca_pem')
     except CertificateError as error:

@@ -99,7 +99,7 @@ def parse_server_url(url):
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise ValueError('is not a URL')
+        raise ValueError('is not a URL') from None      # urlsplit's own words quote it, perhaps with a password
     if parts.scheme != 'https':
         raise ValueError('does not start with https://')
     if parts.username is not None or parts.password is not None:

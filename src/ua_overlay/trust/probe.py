@@ -8,6 +8,7 @@ import email.utils
 import http.client
 import io
 import json
+import re
 import socket
 import ssl
 import threading
@@ -31,6 +32,8 @@ HAS_EXPIRED = (10, 12)
 NO_TRUSTED_ISSUER = (2, 18, 19, 20, 21, SIGNATURE_FAILURE, 29, 30)
 NAME_NOT_CONSTRAINED = (47, 48)
 WRONG_HOST_NAME = (62, 64)
+#: How Python says, depending on its and OpenSSL's version, that the other end closed a connection.
+CLOSED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 #: What a probe found: ``ok`` True; ``latency`` seconds from resolving to the whole answer; ``clock_offset`` seconds by
 #: which the server's clock is ahead of this machine's (whole, None when it did not say); ``not_after`` aware UTC
@@ -59,8 +62,9 @@ def check_server(url, ca_pem, timeout=5, now=certificates.utc_now):
     try:
         server = names.parse_server_url(url)
     except ValueError as error:
-        raise ServerError('The server URL {!r} {}.'.format(url, error), 'ua-overlay invite TEAM ROBOT, on the server',
-                          'BAD_ANSWER')
+        shown = re.sub(r'//.*@', '//…@', url)
+        raise ServerError('The server URL {} {}.'.format(shown or '(empty)', error),
+                          'ua-overlay invite TEAM ROBOT, on the server', 'BAD_ANSWER') from None
     context = _context(ca_pem)
     deadline = time.monotonic() + timeout
     begin = time.monotonic()
@@ -184,12 +188,12 @@ def _bad_answer(server, what):
 
 
 def _no_handshake(server, error, timeout):
-    if isinstance(error, (socket.timeout, ConnectionError, ssl.SSLEOFError)):
-        return ServerError('The server {}:{} took the connection but did not speak TLS: {}.'.format(
-            server.host, server.port, _reason(error, timeout)), 'ua-overlay server status, on the server')
-    return ServerError('What answers at {}:{} is not this site\'s server: it does not speak TLS ({}).'.format(
-        server.host, server.port, getattr(error, 'reason', None) or _reason(error, timeout)),
-        'ua-overlay server status, on the server', 'BAD_ANSWER')
+    reason = getattr(error, 'reason', None)
+    if isinstance(error, ssl.SSLError) and reason and not isinstance(error, CLOSED):
+        return ServerError('What answers at {}:{} is not this site\'s server: no TLS connection comes about '
+                           '({}).'.format(server.host, server.port, reason), 'ua-overlay server status, on the server', 'BAD_ANSWER')
+    return ServerError('The server {}:{} took the connection but did not speak TLS: {}.'.format(
+        server.host, server.port, _reason(error, timeout)), 'ua-overlay server status, on the server')
 
 
 def _untrusted(server, verify_code, deadline, now):
@@ -280,8 +284,11 @@ def _reason(error, timeout):
         return 'no answer within {:g} s'.format(timeout)
     if isinstance(error, ConnectionResetError):
         return 'the connection was reset'
-    if isinstance(error, ssl.SSLEOFError):
+    # Python 3.8 has no better name than errno 0 for a connection that ends in the middle of a handshake.
+    if isinstance(error, CLOSED) or error.errno == 0:
         return 'the connection was closed'
+    if isinstance(error, ssl.SSLError):
+        return error.reason or 'a TLS error'
     return (error.strerror or type(error).__name__).lower()
 
 

@@ -1,0 +1,297 @@
+"""The probe against real TLS servers on the loopback. They are called localhost: that resolves everywhere."""
+import contextlib
+import datetime
+import os
+import socket
+import ssl
+import threading
+import time
+from unittest import mock
+
+import pytest
+
+from ua_overlay.trust import ca as ca_module
+from ua_overlay.trust import certificate as certificates
+from ua_overlay.trust import names
+from ua_overlay.trust.certificate import utc_now
+from ua_overlay.trust.probe import ServerError, check_server, explain
+
+DAY = datetime.timedelta(days=1)
+HEALTHY = b'{"status":"pass"}\n'
+
+
+def answer(body=HEALTHY, status='200 OK', date=None, length=None):
+    """An HTTP answer as headscale gives it; ``date`` is the server's time, aware UTC."""
+    lines = ['HTTP/1.1 ' + status, 'Content-Type: application/health+json; charset=utf-8',
+             'Content-Length: {}'.format(len(body) if length is None else length), 'Connection: close']
+    if date:
+        lines.append('Date: ' + date.strftime('%a, %d %b %Y %H:%M:%S GMT'))
+    return '\r\n'.join(lines).encode('ascii') + b'\r\n\r\n' + body
+
+
+def make(directory, dns_names=('localhost',), addresses=(), made=None, constrained=('localhost',), days=90):
+    """Make a CA and a server certificate in a directory; return (CA PEM, chain path, key path, certificate)."""
+    made = made or utc_now()
+    ca_key, ca = ca_module.create_ca('test', list(constrained), ['127.0.0.1'], made)
+    with mock.patch.object(certificates, 'not_permitted', return_value=[]):     # what a broken or hostile CA might sign
+        key, leaf = certificates.issue_server_certificate(ca_key, ca, list(dns_names), list(addresses), made, days)
+    chain, key_path = os.path.join(str(directory), 'server.pem'), os.path.join(str(directory), 'server.key')
+    with open(chain, 'w') as stream:
+        stream.write(certificates.dump_certificates(leaf))
+    with open(key_path, 'w') as stream:
+        stream.write(certificates.dump_private_key(key))
+    return certificates.dump_certificates(ca), chain, key_path, leaf
+
+
+@contextlib.contextmanager
+def served(talk):
+    """Listen on a free port of the loopback and call ``talk(connection)`` for each connection; yields the URL."""
+    listener = socket.create_server(('127.0.0.1', 0))
+    open_ones = []
+
+    def accept():
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return      # closed below
+            open_ones.append(connection)
+            threading.Thread(target=talk, args=(connection,), daemon=True).start()
+
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    try:
+        yield 'https://localhost:{}'.format(listener.getsockname()[1])
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        for connection in open_ones:
+            connection.close()
+        thread.join(5)
+
+
+def tls(chain, key, respond):
+    """Return a ``talk`` that does the handshake, reads the request and calls ``respond(tls connection)``."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, key)
+
+    def talk(connection):
+        try:
+            with context.wrap_socket(connection, server_side=True) as secure:
+                request = secure.recv(4096)
+                assert request.startswith(b'GET /health HTTP/1.1\r\nHost: localhost:')
+                respond(secure)
+        except OSError:
+            return      # the client refused the certificate: that is what most of these tests are about
+
+    return talk
+
+
+def sending(data):
+    return lambda secure: secure.sendall(data)
+
+
+def probe_error(url, ca_pem, **kwargs):
+    with pytest.raises(ServerError) as caught:
+        check_server(url, ca_pem, **kwargs)
+    error = caught.value
+    assert error.next_command and '\n' not in error.sentence and error.sentence.endswith('.')
+    return error
+
+
+def test_a_healthy_server(tmp_path):
+    ca_pem, chain, key, leaf = make(tmp_path)
+    with served(tls(chain, key, sending(answer(date=utc_now())))) as url:
+        health = check_server(url, ca_pem)
+    assert health.ok and 0 < health.latency < 5
+    assert health.clock_offset in (-1, 0, 1)
+    assert health.not_after == certificates.not_after(leaf)
+
+
+def test_the_offset_is_the_server_s_clock_against_this_one(tmp_path):
+    ca_pem, chain, key, _ = make(tmp_path)
+    ahead = datetime.timedelta(seconds=300)
+    with served(tls(chain, key, sending(answer(date=utc_now() + ahead)))) as url:
+        assert 298 <= check_server(url, ca_pem).clock_offset <= 301
+    with served(tls(chain, key, sending(answer()))) as url:
+        assert check_server(url, ca_pem).clock_offset is None
+
+
+def test_an_answer_in_pieces_is_put_together(tmp_path):
+    ca_pem, chain, key, _ = make(tmp_path)
+
+    def respond(secure):
+        for byte in answer():
+            secure.sendall(bytes([byte]))
+
+    with served(tls(chain, key, respond)) as url:
+        assert check_server(url, ca_pem).ok
+
+
+def test_another_ca_even_of_the_same_name(tmp_path):
+    _, chain, key, _ = make(tmp_path)
+    other = tmp_path / 'other'
+    other.mkdir()
+    foreign_ca = make(other)[0]
+    with served(tls(chain, key, sending(answer()))) as url:
+        error = probe_error(url, foreign_ca)
+    assert error.code == 'WRONG_CA' and 'ua_overlay CA of test' in error.sentence
+
+
+def test_the_system_s_cas_are_not_asked(tmp_path, monkeypatch):
+    ca_pem, chain, key, _ = make(tmp_path)
+    other = tmp_path / 'other'
+    other.mkdir()
+    (tmp_path / 'ca.pem').write_text(ca_pem)
+    monkeypatch.setenv('SSL_CERT_FILE', str(tmp_path / 'ca.pem'))
+    with served(tls(chain, key, sending(answer()))) as url:
+        assert probe_error(url, make(other)[0]).code == 'WRONG_CA'
+
+
+def test_a_certificate_for_another_name(tmp_path):
+    ca_pem, chain, key, _ = make(tmp_path, ['other.test'], constrained=['other.test'])
+    with served(tls(chain, key, sending(answer()))) as url:
+        error = probe_error(url, ca_pem)
+    assert error.code == 'WRONG_NAME' and 'other.test' in error.sentence
+
+
+def test_a_name_that_only_the_subject_has_does_not_count(tmp_path):
+    ca_pem, chain, key, _ = make(tmp_path, ['localhost', 'x.test'], constrained=['localhost', 'x.test'])
+    with served(tls(chain, key, sending(answer()))) as url:
+        assert check_server(url, ca_pem).ok
+    # The subject is made of the first name; drop that name from the SAN.
+    ca_pem, chain, key, leaf = make(tmp_path, ['x.test'], constrained=['x.test'])
+    with served(tls(chain, key, sending(answer()))) as url:
+        assert probe_error(url, ca_pem).code == 'WRONG_NAME'
+
+
+def test_a_name_that_the_ca_may_not_vouch_for(tmp_path):
+    ca_pem, chain, key, _ = make(tmp_path, ['localhost'], constrained=['server.ua.test'])
+    with served(tls(chain, key, sending(answer()))) as url:
+        error = probe_error(url, ca_pem)
+    assert error.code == 'WRONG_NAME' and 'may not vouch' in error.sentence
+
+
+def test_a_clock_in_the_past_gives_both_times(tmp_path):
+    ca_pem, chain, key, leaf = make(tmp_path, made=utc_now() + 400 * DAY)
+    with served(tls(chain, key, sending(answer(date=utc_now() + 401 * DAY)))) as url:
+        error = probe_error(url, ca_pem)
+    assert error.code == 'CLOCK'
+    assert certificates.format_time(certificates.not_before(leaf)) in error.sentence
+    assert utc_now().strftime('%Y-%m-%d') in error.sentence
+    assert (utc_now() + 401 * DAY).strftime('%Y-%m-%d') in error.sentence
+    assert 'timedatectl' in error.next_command
+
+
+def test_an_expired_certificate(tmp_path):
+    ca_pem, chain, key, leaf = make(tmp_path, made=utc_now() - 100 * DAY)
+    with served(tls(chain, key, sending(answer(date=utc_now())))) as url:
+        error = probe_error(url, ca_pem)
+    assert error.code == 'CERT_EXPIRED'
+    assert certificates.format_time(certificates.not_after(leaf)) in error.sentence
+    assert 'server renew' in error.next_command
+
+
+def test_an_expired_certificate_and_a_server_clock_that_disagrees(tmp_path):
+    ca_pem, chain, key, _ = make(tmp_path, made=utc_now() - 100 * DAY)
+    with served(tls(chain, key, sending(answer(date=utc_now() - 50 * DAY)))) as url:
+        error = probe_error(url, ca_pem)
+    assert error.code == 'CLOCK' and 'timedatectl' in error.next_command
+
+
+def test_nobody_listens():
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        port = listener.getsockname()[1]
+    ca_pem = certificates.dump_certificates(ca_module.create_ca('x', ['localhost'], [], utc_now())[1])
+    error = probe_error('https://localhost:{}'.format(port), ca_pem)
+    assert error.code == 'SERVER_UNREACHABLE'
+    assert 'connection refused' in error.sentence and 'localhost:{}'.format(port) in error.sentence
+
+
+def test_a_name_that_does_not_resolve(tmp_path):
+    error = probe_error('https://nowhere.invalid:8080', make(tmp_path)[0], timeout=20)
+    assert error.code == 'SERVER_UNREACHABLE' and 'nowhere.invalid does not resolve' in error.sentence
+    assert error.next_command == 'getent hosts nowhere.invalid'
+
+
+def test_a_resolver_that_never_answers_does_not_hold_it_up(tmp_path, monkeypatch):
+    release = threading.Event()
+    monkeypatch.setattr(socket, 'getaddrinfo', lambda *args, **kwargs: release.wait(30) or [])
+    begin = time.monotonic()
+    error = probe_error('https://server.ua.test', make(tmp_path)[0], timeout=0.3)
+    release.set()
+    assert time.monotonic() - begin < 3
+    assert error.code == 'SERVER_UNREACHABLE' and 'was not resolved within 0.3 s' in error.sentence
+
+
+@pytest.mark.parametrize('stage', ['handshake', 'answer', 'drip'])
+def test_a_server_that_hangs_costs_the_timeout_and_no_more(tmp_path, stage):
+    ca_pem, chain, key, _ = make(tmp_path)
+    over = threading.Event()
+
+    def drip(secure):
+        secure.sendall(answer()[:20])
+        while not over.wait(0.05):
+            secure.sendall(b'x')
+
+    talk = {'handshake': lambda connection: over.wait(30), 'answer': tls(chain, key, lambda secure: over.wait(30)),
+            'drip': tls(chain, key, drip)}[stage]
+    with served(talk) as url:
+        begin = time.monotonic()
+        error = probe_error(url, ca_pem, timeout=0.5)
+        took = time.monotonic() - begin
+        over.set()
+    assert 0.4 < took < 3
+    assert error.code == 'SERVER_UNREACHABLE' and 'no answer within 0.5 s' in error.sentence
+
+
+@pytest.mark.parametrize('data, said', [
+    (answer(b'{"status":"fail"}\n', '500 Internal Server Error'), "not healthy (HTTP 500, status 'fail')"),
+    (answer(b'<html>router login</html>'), 'HTTP 200'),
+    (answer(b'not found', '404 Not Found'), 'HTTP 404'),
+    (answer(b'[]'), 'HTTP 200'), (answer(b'{}'), 'HTTP 200'), (answer(b'"pass"'), 'HTTP 200'),
+    (answer(b'\xff'), 'HTTP 200'),
+    (answer(HEALTHY, '503 Service Unavailable'), 'not healthy'),
+    (b'SSH-2.0-OpenSSH_9.2\r\n', 'not HTTP'), (b'', 'not HTTP'), (answer(length=5000), 'cut short'),
+    (b'HTTP/1.1 200 OK\r\n' + b'X: y\r\n' * 4000, 'not HTTP'),
+])
+def test_answers_that_are_not_the_server_s(tmp_path, data, said):
+    ca_pem, chain, key, _ = make(tmp_path)
+    with served(tls(chain, key, sending(data))) as url:
+        error = probe_error(url, ca_pem)
+    assert error.code == 'BAD_ANSWER' and said in error.sentence
+
+
+def test_something_that_does_not_speak_tls(tmp_path):
+    def plain(connection):
+        connection.sendall(b'HTTP/1.1 400 Bad Request\r\n\r\n')
+        connection.close()
+
+    with served(plain) as url:
+        error = probe_error(url, make(tmp_path)[0])
+    assert error.code in ('BAD_ANSWER', 'SERVER_UNREACHABLE') and 'TLS' in error.sentence
+    assert '_ssl.c' not in error.sentence
+
+
+def test_a_connection_closed_at_once(tmp_path):
+    ca_pem = make(tmp_path)[0]
+    with served(lambda connection: connection.close()) as url:
+        for _ in range(30):     # whether it shows as a reset or as an end depends on who is faster
+            error = probe_error(url, ca_pem)
+            assert error.code == 'SERVER_UNREACHABLE'
+            assert 'was reset' in error.sentence or 'was closed' in error.sentence
+
+
+@pytest.mark.parametrize('url', ['http://localhost', 'https://127.0.0.1', '', 'https://user:hunter2@localhost'])
+def test_urls_that_are_not_a_server_s(url):
+    error = probe_error(url, '')
+    assert error.code == 'BAD_ANSWER' and 'hunter2' not in str(error)
+
+
+def test_nothing_of_openssl_s_wording_is_needed():
+    """The sentences exist without a look at the server, and for codes that nobody has thought of."""
+    server = names.ServerUrl('server.ua.test', 8080)
+    codes = {number: explain(server, number, None, None, utc_now()).code
+             for number in (9, 10, 18, 19, 20, 21, 47, 62, 99)}
+    assert codes == {9: 'CLOCK', 10: 'CERT_EXPIRED', 18: 'WRONG_CA', 19: 'WRONG_CA', 20: 'WRONG_CA', 21: 'WRONG_CA',
+                     47: 'WRONG_NAME', 62: 'WRONG_NAME', 99: 'WRONG_CA'}
