@@ -44,7 +44,8 @@ def test_server_names(name):
 
 
 @pytest.mark.parametrize('name', ['203.0.113.10', '::1', '[::1]', 'https://server.ua.test', 'server.ua.test:8080',
-                                  'a..b', 'server.ua.test.', '', '*.ua.test', 'a.1', '.'.join(['x' * 60] * 5), 'ser ver.test'])
+                                  'a..b', 'server.ua.test.', '', '*.ua.test', 'a.1', '.'.join(['x' * 60] * 5),
+                                  'ser ver.test'])
 def test_what_is_no_server_name(name):
     with pytest.raises(UsageError):
         names.check_server_name(name)

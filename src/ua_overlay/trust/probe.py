@@ -191,7 +191,8 @@ def _no_handshake(server, error, timeout):
     reason = getattr(error, 'reason', None)
     if isinstance(error, ssl.SSLError) and reason and not isinstance(error, CLOSED):
         return ServerError('What answers at {}:{} is not this site\'s server: no TLS connection comes about '
-                           '({}).'.format(server.host, server.port, reason), 'ua-overlay server status, on the server', 'BAD_ANSWER')
+                           '({}).'.format(server.host, server.port, reason),
+                           'ua-overlay server status, on the server', 'BAD_ANSWER')
     return ServerError('The server {}:{} took the connection but did not speak TLS: {}.'.format(
         server.host, server.port, _reason(error, timeout)), 'ua-overlay server status, on the server')
 
