@@ -4,8 +4,19 @@ from collections import namedtuple
 import pytest
 
 from ua_overlay.rosenv.environment import (
-    ADDRESSES, MASTER_OFFLINE, NAME_UNRESOLVED, NO_MASTER, NO_OVERLAY, OK, TWO_MASTERS, RosEnvironment, Wishes,
-    decide_environment, team_mates, team_of)
+    ADDRESSES,
+    MASTER_OFFLINE,
+    NAME_UNRESOLVED,
+    NO_MASTER,
+    NO_OVERLAY,
+    OK,
+    TWO_MASTERS,
+    RosEnvironment,
+    Wishes,
+    decide_environment,
+    team_mates,
+    team_of,
+)
 from ua_overlay.rosenv.names import NameReport
 
 Node = namedtuple('Node', 'name dns_name addresses tags online')

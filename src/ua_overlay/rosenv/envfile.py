@@ -158,7 +158,7 @@ def read(location, uid=None):
 
 
 def _distrust(file_status, directory_status, uid, personal):
-    """Why a file is not to be taken, or ''. Arguments: os.stat_result of file and directory, reader, Location.personal."""
+    """Why a file is not to be taken, or ''; the first two are os.stat_result, ``uid`` is the reader."""
     if not stat.S_ISREG(file_status.st_mode):
         return 'it is not a regular file'
     trusted = {uid} if personal else {0, uid, directory_status.st_uid}

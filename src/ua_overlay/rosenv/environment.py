@@ -156,8 +156,8 @@ def _find_master(me, mates, wishes, team):
         for node in team_robots:
             if wanted in (node.name, dns_name(node)):
                 return node, None
-        return None, dict(state=NO_MASTER, why='No robot of team {} is called {}, which was asked for as its master.'.format(
-            team, wishes.master), next_command='ua-overlay status')
+        why = 'No robot of team {} is called {}, the master that was asked for.'.format(team, wishes.master)
+        return None, dict(state=NO_MASTER, why=why, next_command='ua-overlay status')
     claimants = [node for node in team_robots if defaults.MASTER_TAG in (node.tags or ())]
     if len(claimants) == 1:
         return claimants[0], None

@@ -1,0 +1,213 @@
+"""The team's roscore with the real roscore, on loopback: under the name it was given, and nothing of it is left."""
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import xmlrpc.client
+
+import pytest
+
+from ua_overlay.rosenv import envfile, minder
+from ua_overlay.rosenv.environment import OK, RosEnvironment
+from ua_overlay.rosenv.master import MasterProbe
+from ua_overlay.rosenv.roscore import RUNNING, STOPPED, WAITING, TeamRoscore
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+pytestmark = pytest.mark.skipif(shutil.which('roscore') is None, reason='roscore is not on the PATH')
+DEADLINE = 30.0
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(condition, what, step=lambda: None, seconds=DEADLINE):
+    end = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < end, 'not within {} s: {}'.format(seconds, what)
+        step()
+        time.sleep(0.05)
+
+
+def family(pid):
+    """Names of the processes below ``pid`` by process id."""
+    pids = [int(name) for name in os.listdir('/proc') if name.isdigit()]
+    found = {}
+    for child in minder.descendants(pid, minder.parents(minder._read_stat, pids)):
+        try:
+            found[child] = minder._read_stat(child).partition('(')[2].rpartition(')')[0]
+        except OSError:
+            continue  # ended since
+    return found
+
+
+def alive(pids):
+    return sorted(minder.parents(minder._read_stat, pids))
+
+
+def member(pids, name):
+    return next(pid for pid, comm in pids.items() if comm == name)
+
+
+@pytest.fixture
+def team():
+    """Environment of the master robot; its overlay name resolves to loopback and is not the machine's host name."""
+    return RosEnvironment(master_uri='http://localhost:{}'.format(free_port()), hostname='localhost', master='dev-1',
+                          robot='dev-1', team='iris', state=OK, names_ok=True, usable=True)
+
+
+@pytest.fixture
+def environ(tmp_path):
+    """As in a shell of the local graph: nothing of it may reach the team's roscore."""
+    return dict(os.environ, ROS_LOG_DIR=str(tmp_path / 'log'), ROS_MASTER_URI='http://localhost:11311',
+                ROS_HOSTNAME='not-resolving.invalid', ROS_IP='192.0.2.1')
+
+
+@pytest.fixture
+def roscore(tmp_path, environ):
+    made = TeamRoscore(log_path=str(tmp_path / 'roscore.log'), environ=environ)
+    yield made
+    assert made.stop()
+
+
+def start(roscore, team):
+    """Follow ``team`` until rosmaster and rosout are there; returns their process ids and names."""
+    roscore.follow(team)
+    wait_for(lambda: MasterProbe()(team.master_uri).run_id, 'a master', roscore.step)
+    master = xmlrpc.client.ServerProxy(team.master_uri)
+    wait_for(lambda: master.lookupNode('/test', '/rosout')[0] == 1, 'rosout', roscore.step)
+    return family(roscore.pid)
+
+
+def test_runs_under_the_overlay_name_and_stops_without_a_trace(roscore, team):
+    begin = time.monotonic()
+    pids = start(roscore, team)
+    up = time.monotonic() - begin
+    assert sorted(pids.values()) == ['roscore', 'rosmaster', 'rosout']
+    master = xmlrpc.client.ServerProxy(team.master_uri)
+    assert master.getUri('/test')[2] == team.master_uri + '/'
+    assert master.lookupNode('/test', '/rosout')[2].startswith('http://localhost:')
+    uris = master.getParam('/test', '/roslaunch/uris')[2]
+    assert uris and all(uri.startswith('http://localhost:') for uri in uris.values())
+    begin = time.monotonic()
+    assert roscore.stop()
+    assert roscore.state == STOPPED and roscore.pid is None and roscore.why == ''
+    assert alive(pids) == []
+    assert not MasterProbe()(team.master_uri).alive
+    print('up {:.2f} s, stopped {:.2f} s'.format(up, time.monotonic() - begin))
+
+
+def test_follow_stops_it_when_this_robot_is_no_longer_the_master(roscore, team):
+    pids = start(roscore, team)
+    roscore.follow(RosEnvironment(**dict(team.__dict__, robot='dev-2')))
+    wait_for(lambda: roscore.step() == STOPPED, 'the end of roscore')
+    assert alive(pids) == []
+
+
+@pytest.mark.parametrize('victim', ['roscore', 'rosmaster'])
+def test_killed_hard_it_comes_back_whole_and_once(roscore, team, victim):
+    pids = start(roscore, team)
+    first_run = MasterProbe()(team.master_uri).run_id
+    os.kill(member(pids, victim), signal.SIGKILL)
+    wait_for(lambda: roscore.step() == WAITING, 'the crash to be seen')
+    assert 'port {}'.format(team.master_uri.rpartition(':')[2]) in roscore.why
+    assert alive(pids) == []
+    assert wait_for(lambda: MasterProbe()(team.master_uri).run_id, 'a new master', roscore.step) != first_run
+    assert roscore.state == RUNNING
+    wait_for(lambda: sorted(family(roscore.pid).values()) == ['roscore', 'rosmaster', 'rosout'], 'one of each')
+
+
+def test_rosout_killed_is_respawned_by_roscore(roscore, team):
+    pids = start(roscore, team)
+    old = member(pids, 'rosout')
+    os.kill(old, signal.SIGKILL)
+    wait_for(lambda: 'rosout' in family(roscore.pid).values() and not alive([old]), 'another rosout', roscore.step)
+    assert roscore.state == RUNNING
+
+
+@pytest.mark.parametrize('also', [None, 'roscore', 'minder'])
+def test_dies_with_its_parent_however_that_dies(team, environ, also):
+    """The process that holds the TeamRoscore is killed with -9; so may be, at the same time, one of its helpers."""
+    code = ('import sys, time\n'
+            'from ua_overlay.rosenv.environment import RosEnvironment\n'
+            'from ua_overlay.rosenv.roscore import TeamRoscore\n'
+            'roscore = TeamRoscore(log_path=sys.argv[1])\n'
+            'roscore.follow(RosEnvironment(**eval(sys.argv[2])))\n'
+            'print(roscore.pid, flush=True)\n'
+            'while True: roscore.step(); time.sleep(0.1)\n')
+    holder = subprocess.Popen([sys.executable, '-c', code, environ['ROS_LOG_DIR'] + '.txt', repr(team.__dict__)],
+                              env=dict(environ, PYTHONPATH=os.path.join(ROOT, 'src')), stdout=subprocess.PIPE)
+    with holder.stdout:
+        minder_pid = int(holder.stdout.readline())
+    try:
+        master = xmlrpc.client.ServerProxy(team.master_uri)
+        wait_for(lambda: MasterProbe()(team.master_uri).run_id and master.lookupNode('/t', '/rosout')[0] == 1, 'rosout')
+        pids = family(minder_pid)
+        assert sorted(pids.values()) == ['roscore', 'rosmaster', 'rosout']
+        holder.kill()
+        if also is not None:
+            os.kill(minder_pid if also == 'minder' else member(pids, also), signal.SIGKILL)
+        holder.wait(10)
+        wait_for(lambda: not alive(list(pids) + [minder_pid]), 'the end of {}'.format(pids), seconds=10)
+    finally:
+        holder.kill()
+        holder.wait(10)
+
+
+def test_local_graph_lives_on(roscore, team, environ, tmp_path):
+    """Two graphs on one robot: the team's comes and goes, the local one does not notice."""
+    port = free_port()
+    local = TeamRoscore(log_path=str(tmp_path / 'local.log'), environ=environ)
+    uri = 'http://localhost:{}'.format(port)
+    try:
+        start(local, RosEnvironment(**dict(team.__dict__, master_uri=uri)))
+        before = MasterProbe()(uri)
+        start(roscore, team)
+        assert roscore.stop()
+        assert MasterProbe()(uri) == before
+    finally:
+        assert local.stop()
+
+
+def test_port_taken_by_another_master_is_said(roscore, team, environ, tmp_path):
+    other = TeamRoscore(log_path=str(tmp_path / 'other.log'), environ=environ)
+    try:
+        start(other, team)
+        roscore.follow(team)
+        wait_for(lambda: roscore.step() == WAITING, 'the refusal')
+        assert 'another roscore/master is already running' in roscore.why
+        assert MasterProbe()(team.master_uri).alive
+    finally:
+        assert other.stop()
+    # When the other has gone, ours comes by itself.
+    wait_for(lambda: roscore.step() == RUNNING and MasterProbe()(team.master_uri).alive, 'our own master')
+
+
+def test_talker_and_listener_through_exec(roscore, team, environ, tmp_path):
+    """`ua-overlay exec --wait` before there is anything; then a message, with no export typed."""
+    place = envfile.Location(str(tmp_path / 'run'), True)
+    environ = dict(environ, UA_OVERLAY_RUN_DIR=place.directory)
+    command = [sys.executable, os.path.join(ROOT, 'scripts', 'ua-overlay'), 'exec', '--wait', 'rostopic']
+    listener = subprocess.Popen(command + ['echo', '-n', '1', '/chatter'], env=environ, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE)
+    talker = subprocess.Popen(command + ['pub', '-r', '10', '/chatter', 'std_msgs/String', 'hello'], env=environ,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        envfile.write(place, team.variables())
+        start(roscore, team)
+        heard, said = listener.communicate(timeout=DEADLINE)
+        assert heard.decode() == 'data: "hello"\n---\n'
+        assert 'Waiting for the team graph' in said.decode()
+    finally:
+        talker.send_signal(signal.SIGINT)
+        listener.kill()
+        listener.communicate()
+        talker.wait(20)
