@@ -45,9 +45,10 @@ taildrop: {{enabled: false}}
 '''
 
 POLICY = {
-    'tagOwners': {'tag:iris': [], 'tag:blue': [], 'tag:ros-master': []},
+    'tagOwners': {'tag:iris': [], 'tag:blue': [], 'tag:ros-master': [], 'tag:relay': []},
     'grants': [{'src': ['tag:iris'], 'dst': ['tag:iris'], 'ip': ['*']},
-               {'src': ['tag:blue'], 'dst': ['tag:blue'], 'ip': ['*']}],
+               {'src': ['tag:blue'], 'dst': ['tag:blue'], 'ip': ['*']},
+               {'src': ['tag:iris'], 'dst': ['tag:relay'], 'app': {'tailscale.com/cap/relay': [{}]}}],
     'nodeAttrs': [{'target': ['*'], 'attr': ['disable-captive-portal-detection']}],
 }
 

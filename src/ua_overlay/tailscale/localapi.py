@@ -89,7 +89,7 @@ class LocalApi:
             self._drop()
 
     def status(self, peers=True):
-        """Return ipnstate.Status as a dict; see `model.parse_status`. Without peers its cost does not grow with them."""
+        """Return ipnstate.Status as a dict; see `model.parse_status`. Without peers its cost is constant."""
         return self._json('GET', 'status' if peers else 'status?peers=false')
 
     def user_metrics(self):

@@ -52,7 +52,7 @@ class Peer:
     os: str = ''
     tags: Tuple[str, ...] = ()
     online: bool = False  #: the server's word; a peer that is not online may still answer on a direct path
-    last_seen: Optional[float] = None  #: unix time; None while online
+    last_seen: Optional[float] = None  #: unix time; None while online, and when the server did not say
     public_key: str = ''
     node_id: str = ''
     expired: bool = False
@@ -68,7 +68,7 @@ class PeerPath:
     active: bool = False  #: we sent to it within 45 s (magicsock sessionActiveTimeout)
     endpoint: str = ''  #: ip:port of a direct path whose last pong is at most 6.5 s old
     peer_relay: str = ''  #: ip:port:vni:N of a relayed path, same rule
-    home_relay: str = ''  #: code of the PEER'S home DERP region: set also when the path is direct, or when there is none
+    home_relay: str = ''  #: code of the PEER'S home DERP region: set also when the path is direct, or none
     rx_bytes: int = 0
     tx_bytes: int = 0
     last_handshake: Optional[float] = None

@@ -52,7 +52,8 @@ class Changes:
     """What differs between two snapshots; false as a whole when nothing does.
 
     Byte counters, handshake times and the stamp change all the time and are no change.
-    ``links`` is true when a link's type, endpoint or relay changed, or the set of links; ``link_changes`` has the types.
+    ``links`` is true when a link's type, endpoint or relay changed, or the set of links; ``link_changes`` has the
+    types.
     """
 
     daemon: bool = False

@@ -3,7 +3,8 @@
 tailscaled 1.98 and 1.100 put no path change on the bus. So:
 
 - the bus (blocking, free) says when state, health, peers or their being online changed: status at once;
-- the counters (0.1 ms, five times a second) say when traffic moved on a path that no known link explains: status at once;
+- the counters (0.1 ms, five times a second) say when traffic moved on a path that no known link explains: status at
+  once;
 - while a link is active its path can change without traffic (a late pong): status five times a second, less often
   when a status costs more (many peers), so that it never takes more than a twenty-fifth of a core;
 - a slow resync catches what the bus dropped: its queue holds 128 messages.
@@ -36,8 +37,8 @@ ACTIVE_TYPES = frozenset([LinkType.DIRECT, LinkType.PEER_RELAY, LinkType.DERP])
 
 #: Messages of the bus after which the status is another. The names are of 1.98 and 1.100; Engine, DriveShares and the
 #: file messages are not in it.
-_TELLING = ('State', 'NetMap', 'SelfChange', 'PeerChanges', 'PeersChanged', 'PeersRemoved', 'PeerChangedPatch', 'Health',
-            'Prefs', 'LoginFinished', 'BrowseToURL', 'ErrMessage', 'InitialStatus')
+_TELLING = ('State', 'NetMap', 'SelfChange', 'PeerChanges', 'PeersChanged', 'PeersRemoved', 'PeerChangedPatch',
+            'Health', 'Prefs', 'LoginFinished', 'BrowseToURL', 'ErrMessage', 'InitialStatus')
 
 
 def is_telling(message):

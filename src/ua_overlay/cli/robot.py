@@ -1,0 +1,191 @@
+"""`ua-overlay robot`: prepare this robot (root, once); list and remove robots (on the server)."""
+import argparse
+import os
+import shutil
+import signal
+import sys
+import threading
+
+import ua_overlay
+from ua_overlay import defaults
+from ua_overlay.errors import OverlayError, UsageError
+
+PREPARE = '''\
+Does once, as root, what joining an overlay needs on a robot:
+  - gives tailscaled, and no other program, the site's CA ({ca})
+  - switches tailscaled's telemetry off
+  - lets USER join and leave without root, and keeps it so (a small root service)
+  - makes {state} and {run} for USER
+It can be repeated and undone. Nothing is sent anywhere and no overlay is joined.'''
+
+PREPARE_EXAMPLES = '''\
+examples:
+  sudo ua-overlay robot prepare --invitation dev-1.invitation.yaml --user "$USER"
+  sudo ua-overlay robot prepare --ca ca.pem --user robot --dry-run
+  sudo ua-overlay robot prepare --undo'''
+
+
+def add_parser(subparsers):
+    parser = subparsers.add_parser(
+        'robot', help='prepare this robot; list or remove robots (on the server)',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description='On a robot: prepare, operator. On the server: list, remove.',
+        epilog='example:\n  sudo ua-overlay robot prepare --invitation dev-1.invitation.yaml --user "$USER"')
+    commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
+    prepare = commands.add_parser(
+        'prepare', help='what needs root on a robot, once', formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=PREPARE.format(ca=defaults.CA_FILE, state=defaults.STATE_DIR, run=defaults.RUN_DIR),
+        epilog=PREPARE_EXAMPLES)
+    source = prepare.add_mutually_exclusive_group()
+    source.add_argument('--invitation', metavar='FILE', help='take the CA from this invitation; its key is not used')
+    source.add_argument('--ca', metavar='FILE', help='take the CA from this PEM file')
+    prepare.add_argument('--user', metavar='USER', help='who may join and leave: the user that runs overlay.launch')
+    prepare.add_argument('--undo', action='store_true', help='put everything back as it was')
+    prepare.add_argument('--dry-run', action='store_true', help='say what would be done, and do nothing')
+    prepare.add_argument('--service-manager', choices=('systemd', 'none'),
+                         help='default: systemd where it runs; none: files only, and what to start by hand')
+    prepare.set_defaults(run=run_prepare)
+    operator = commands.add_parser(
+        'operator', help='let USER join and leave for as long as this runs (root)',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description='Sets USER as the operator of tailscaled and sets it again whenever `tailscale up` or a logout\n'
+                    'wiped it. `robot prepare` makes a service of this.',
+        epilog='example:\n  sudo ua-overlay robot operator --user robot')
+    operator.add_argument('--user', metavar='USER', required=True)
+    operator.add_argument('--socket', metavar='PATH', default=defaults.DAEMON_SOCKET,
+                          help='of tailscaled (default: %(default)s)')
+    operator.set_defaults(run=run_operator)
+    from ua_overlay.cli.robot_server import add_list_parser, add_remove_parser
+    add_list_parser(commands)
+    add_remove_parser(commands)
+
+
+def run_prepare(args):
+    from ua_overlay.tailscale.prepare import Applier, describe, make_recipe, uid_of
+    manager = args.service_manager or ('systemd' if os.path.isdir('/run/systemd/system') else 'none')
+    if args.undo:
+        need_root(args.dry_run, '--undo')
+        return undo(manager, args.dry_run)
+    if not args.user:
+        raise UsageError('`robot prepare` needs the user that may join and leave.',
+                         'sudo ua-overlay robot prepare --user "$USER"')
+    uid_of(args.user)
+    command = os.path.realpath(sys.argv[0])
+    recipe = make_recipe(args.user, read_ca(args), command,
+                         os.path.dirname(os.path.dirname(os.path.realpath(ua_overlay.__file__))), manager,
+                         missing_daemon() if manager == 'systemd' else None)
+    if args.dry_run:
+        print('\n'.join(describe(recipe)))
+        return 0
+    need_root(False, '--user ' + args.user)
+    changed = Applier().apply(recipe)
+    for path in sorted(changed):
+        print('wrote {}'.format(path))
+    if not changed:
+        print('This robot was prepared for {} already; nothing changed.'.format(args.user))
+    for sentence in recipe.by_hand:
+        print('By hand: ' + sentence)
+    if manager == 'systemd' and writable_by_others(command):
+        print('Note: the root service ua-overlay-operator runs {}, which is not root\'s alone: whoever can change it '
+              'can become root.'.format(command))
+    print('Next: ua-overlay join FILE.invitation.yaml   (as {}; not as root)'.format(args.user))
+    return 0
+
+
+def undo(manager, dry_run):
+    from ua_overlay.tailscale.localapi import LocalApi
+    from ua_overlay.tailscale.prepare import DAEMON_UNIT, Applier
+    stop, after = [], []
+    if manager == 'systemd':
+        stop = [['systemctl', 'disable', '--now', 'ua-overlay-operator.service']]
+        after = [['systemctl', 'daemon-reload'], ['systemctl', 'try-restart', 'tailscaled.service']]
+        if ours(DAEMON_UNIT):
+            stop.append(['systemctl', 'disable', '--now', 'tailscaled.service'])
+    if dry_run:
+        print('\n'.join(['put back what {} lists'.format(defaults.CONFIG_DIR + '/prepared.json')] +
+                        ['run ' + ' '.join(argv) for argv in stop + after]))
+        return 0
+    try:
+        LocalApi().edit_prefs(OperatorUser='')
+    except OverlayError as error:
+        print('Note: the operator was not taken back: {}'.format(error.sentence))
+    for note in Applier().undo(stop, after):
+        print(note)
+    if manager == 'none':
+        print('By hand: end `ua-overlay robot operator`, and start tailscaled again without SSL_CERT_FILE.')
+    return 0
+
+
+def run_operator(args):
+    from ua_overlay.tailscale.localapi import LocalApi
+    from ua_overlay.tailscale.operator import keep_operator
+    from ua_overlay.tailscale.prepare import uid_of
+    uid_of(args.user)
+    stop = threading.Event()
+
+    def end(_number, _frame):
+        stop.set()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        keep_operator(LocalApi(args.socket), args.user, stop, lambda text: print(text, flush=True))
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def read_ca(args):
+    """Return the text of the CA that the arguments name, else of the one that this robot has already."""
+    from ua_overlay.trust.ca import read_ca as read_ca_file
+    from ua_overlay.trust.certificate import utc_now
+    if args.invitation:
+        from ua_overlay.trust import invitation
+        return invitation.read(args.invitation).ca_pem
+    if not args.ca and not os.path.exists(defaults.CA_FILE):
+        raise UsageError('`robot prepare` needs the site\'s CA the first time.',
+                         'sudo ua-overlay robot prepare --invitation FILE --user {}'.format(args.user))
+    return read_ca_file(args.ca or defaults.CA_FILE, utc_now())
+
+
+def missing_daemon():
+    """Path of a tailscaled to make a service of when this machine has no tailscaled.service, else None."""
+    from ua_overlay.tailscale.prepare import DAEMON_UNIT
+    if not no_daemon_unit() and not ours(DAEMON_UNIT):
+        return None
+    from ua_overlay.toolchain import locate
+    return locate('tailscaled')
+
+
+def no_daemon_unit():
+    """True when no tailscaled.service is installed."""
+    return not any(os.path.exists(directory + '/tailscaled.service') for directory in (
+        '/etc/systemd/system', '/run/systemd/system', '/usr/local/lib/systemd/system', '/usr/lib/systemd/system',
+        '/lib/systemd/system'))
+
+
+def ours(path):
+    """True when ``path`` is a unit that `robot prepare` wrote."""
+    try:
+        with open(path) as stream:
+            return 'ua-overlay robot prepare' in stream.readline()
+    except OSError:
+        return False
+
+
+def writable_by_others(path):
+    """True when someone other than root can change the file or a directory above it."""
+    while True:
+        status = os.stat(path)
+        if status.st_uid != 0 or (status.st_mode & 0o022 and not status.st_mode & 0o1000):
+            return True
+        if path == '/':
+            return False
+        path = os.path.dirname(path)
+
+
+def need_root(dry_run, options):
+    if os.geteuid() != 0 and not dry_run:
+        raise OverlayError('`robot prepare` writes below /etc and needs root.',
+                           '{}ua-overlay robot prepare {}'.format('sudo ' if shutil.which('sudo') else 'as root: ',
+                                                                  options), code='NOT_ROOT')
