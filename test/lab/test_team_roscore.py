@@ -105,6 +105,21 @@ def test_runs_under_the_overlay_name_and_stops_without_a_trace(roscore, team):
     print('up {:.2f} s, stopped {:.2f} s'.format(up, time.monotonic() - begin))
 
 
+@pytest.mark.parametrize('moment', ['started', 'master'])
+def test_stop_while_it_starts(roscore, team, moment):
+    """roslaunch hangs when it is interrupted before rosout runs; leaving right after joining must not wait for that."""
+    roscore.follow(team)
+    if moment == 'master':
+        wait_for(lambda: MasterProbe()(team.master_uri).alive, 'a master', roscore.step)
+    pids = family(roscore.pid)
+    begin = time.monotonic()
+    assert roscore.stop()
+    took = time.monotonic() - begin
+    assert alive(pids) == [] and not MasterProbe()(team.master_uri).alive
+    print('stopped while {}: {:.2f} s'.format(moment, took))
+    assert took < 5
+
+
 def test_follow_stops_it_when_this_robot_is_no_longer_the_master(roscore, team):
     pids = start(roscore, team)
     roscore.follow(RosEnvironment(**dict(team.__dict__, robot='dev-2')))

@@ -38,9 +38,9 @@ def family():
     """Starts a minder with a family under it: (minder process, [child, grandchild]); nothing is left afterwards."""
     started = []
 
-    def start(kind='plain', grace=0.5):
+    def start(kind='plain', options=('--grace', '0.5')):
         process = subprocess.Popen(
-            [sys.executable, '-I', minder.__file__, '--grace', str(grace), sys.executable, '-c', FAMILY, kind],
+            [sys.executable, '-I', minder.__file__] + list(options) + [sys.executable, '-c', FAMILY, kind],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         pids = [int(word) for word in process.stdout.readline().split()]
         started.append((process, pids))
@@ -72,6 +72,16 @@ def test_signals_end_all(family, number):
     process.send_signal(number)
     process.wait(10)
     assert all(gone(pid) for pid in pids)
+
+
+def test_stubborn_command_without_children_is_not_waited_for(family):
+    process, pids = family('stubborn', ('--grace', '60', '--alone', '0.2'))
+    process.stdin.close()
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1)  # it has a child: the grace time holds
+    os.kill(pids[1], signal.SIGKILL)
+    process.wait(10)
+    assert gone(pids[0])
 
 
 def test_command_killed_hard_takes_its_children_along(family):

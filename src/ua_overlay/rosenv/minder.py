@@ -1,8 +1,12 @@
 """Runs one command and ends everything that came from it: when asked, when the command ends, when the parent is gone.
 
-``python3 -I minder.py [--grace SECONDS] COMMAND…`` with a pipe as standard input that the parent keeps open. The end
-of file there means that the parent is gone, however it died (SIGKILL included); then, and on SIGTERM, SIGINT or SIGHUP,
-the command gets SIGINT and, after the grace time, SIGTERM and SIGKILL. The exit status is the command's (128 + signal).
+``python3 -I minder.py [--grace SECONDS] [--alone SECONDS] COMMAND…`` with a pipe as standard input that the parent
+keeps open. The end of file there means that the parent is gone, however it died (SIGKILL included); then, and on
+SIGTERM, SIGINT or SIGHUP, the command gets SIGINT and, after the grace time, SIGTERM and SIGKILL. The exit status is
+the command's (128 + signal).
+
+--alone cuts the grace time short when all children of the command have gone and it stays: roslaunch heeds the first
+SIGINT only, and one that comes while it starts ends its children but leaves roslaunch itself waiting for them.
 
 Why a process of its own: roslaunch and roscore put each child into a session of its own, so neither a process group
 nor PR_SET_PDEATHSIG on them alone reaches rosmaster and rosout when roscore itself dies hard. As a subreaper (prctl(2))
@@ -70,8 +74,9 @@ def _prctl(option, value):
 class Minder:
     """One command and its descendants."""
 
-    def __init__(self, grace):
+    def __init__(self, grace, alone=None):
         self.grace = grace
+        self.alone = grace if alone is None else alone
         self.status = None
         self._wake, wake_write = os.pipe()
         os.set_blocking(self._wake, False)
@@ -99,9 +104,21 @@ class Minder:
             asked = self._wait([stdin], None)
         if self.status is None:
             os.kill(self.pid, signal.SIGINT)
-            self._until(lambda: self.status is not None, self.grace)
+            self._until(self._ended_or_alone(), self.grace)
         self._sweep()
         return 1 if self.status is None else self.status
+
+    def _ended_or_alone(self):
+        """A condition: the command has ended, or has had no children for the time that it may be alone."""
+        since = time.monotonic()
+
+        def condition():
+            nonlocal since
+            if _alive() != [self.pid]:
+                since = time.monotonic()
+            return self.status is not None or time.monotonic() - since >= self.alone
+
+        return condition
 
     def _sweep(self):
         for number, seconds in ((signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, 5.0)):
@@ -117,13 +134,13 @@ class Minder:
             return  # gone meanwhile, or set-uid: not ours to end
 
     def _until(self, condition, seconds):
-        """Wait for ``condition``, which only the death of a child can make true."""
+        """Wait for ``condition``; it is looked at when a child dies and ten times a second."""
         end = time.monotonic() + seconds
         while not condition():
             left = end - time.monotonic()
             if left <= 0:
                 return False
-            # A grandchild's death gives no SIGCHLD before it is ours, so look again now and then.
+            # A grandchild's death gives no SIGCHLD before it is ours.
             self._wait([], min(left, 0.1))
         return True
 
@@ -149,9 +166,10 @@ class Minder:
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split('\n', 1)[0])
     parser.add_argument('--grace', type=float, default=6.0)
+    parser.add_argument('--alone', type=float)
     parser.add_argument('command', nargs=argparse.REMAINDER)
     args = parser.parse_args(argv)
-    minder = Minder(args.grace)
+    minder = Minder(args.grace, args.alone)
     try:
         minder.start(args.command)
     except (OSError, subprocess.SubprocessError) as error:

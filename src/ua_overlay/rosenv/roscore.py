@@ -26,6 +26,8 @@ SIGINT_TIMEOUT = 2
 SIGTERM_TIMEOUT = 1
 #: What the minder grants roscore before it ends all that is left: both of the above and some air.
 GRACE = 6.0
+#: roscore without children has nothing left to do; it takes 0.2 s from there to its end.
+ALONE = 1.0
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ class TeamRoscore:
     def _start(self):
         spec = self._wanted
         try:
-            command = [sys.executable, '-I', minder.__file__, '--grace', str(GRACE)]
+            command = [sys.executable, '-I', minder.__file__, '--grace', str(GRACE), '--alone', str(ALONE)]
             command += roscore_command(spec, self._which)
             output = None if self._log_path is None else open(self._log_path, 'wb')
             try:
