@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-
 from conftest import ROOT, TOPOLOGY
+
 from ua_overlay.errors import OverlayError
 from ua_overlay.lab import host as hosts
 from ua_overlay.lab.kernel import start_ticks
@@ -215,7 +215,7 @@ def test_a_host_that_ended_is_named(root, two_nats):
 
 
 def test_a_machine_that_is_a_robot_itself_is_not_inherited(root, two_nats, tmp_path):
-    """What the machine has of an overlay must not show in a host; made in a private copy of /var, not on the machine."""
+    """What the machine has of an overlay must not show in a host. Made in a private view, not on the machine."""
     code = '''
 import os, sys
 sys.path.insert(0, {source!r})

@@ -11,7 +11,8 @@ from ua_overlay.lab.kernel import ProcessHandle
 
 
 def test_a_command_runs_as_the_user_logged_in(lab):
-    out = lab.host('dev-1').run(['sh', '-c', 'id -un; pwd; env'], user='robot', env={'EXTRA': 'a b'}).stdout.splitlines()
+    done = lab.host('dev-1').run(['sh', '-c', 'id -un; pwd; env'], user='robot', env={'EXTRA': 'a b'})
+    out = done.stdout.splitlines()
     assert out[:2] == ['robot', '/home/robot']
     names = {line.split('=')[0] for line in out[2:]}
     assert 'EXTRA=a b' in out and 'HOME=/home/robot' in out

@@ -15,7 +15,8 @@ PLACES = ['198.51.100.10:7001', '198.51.100.10:7002', '198.51.100.11:7001']
 @pytest.fixture(scope='module')
 def echo(lab):
     """An echo on two addresses and ports of the server."""
-    process = lab.host('server').popen([PYTHON, TOOLS, 'echo'] + PLACES, stdout=subprocess.PIPE, universal_newlines=True)
+    process = lab.host('server').popen([PYTHON, TOOLS, 'echo'] + PLACES, stdout=subprocess.PIPE,
+                                       universal_newlines=True)
     assert process.stdout.readline() == 'ready\n'
     yield PLACES
     process.terminate()

@@ -14,8 +14,9 @@ from ua_overlay.lab.state import LabState
 from ua_overlay.lab.topology import INET
 
 DESCRIPTION = """\
-A lab is a small internet on this machine: a server and robots behind NAT routers, each a host of its own (processes,
-network, host name, /etc, /var, /home, /run), made of kernel namespaces. Needs root. Nothing of it outlives `lab down`."""
+A lab is a small internet on this machine: a server and robots behind NAT routers, each a host of its own
+(processes, network, host name, /etc, /var, /home, /run), made of kernel namespaces. Needs root. Nothing of it
+outlives `lab down`."""
 
 EPILOG = """\
 examples:
@@ -39,11 +40,25 @@ easy keeps ports (links become direct), hard takes a random port for every desti
 udp-blocked lets only TCP and DNS pass (links go through DERP)."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Takes what follows the first `--` as a command, unread: argparse would drop a second `--` as well."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        if not any(action.dest == 'argv' for action in self._actions):
+            return super().parse_known_args(args, namespace)
+        cut = args.index('--') if '--' in args else len(args)
+        namespace, extra = super().parse_known_args(args[:cut], namespace)
+        namespace.argv = namespace.argv + args[cut + 1:]
+        if not namespace.argv:
+            self.error('a command is needed, such as `-- bash`')
+        return namespace, extra
+
+
 def add_parser(subparsers):
     raw = {'formatter_class': argparse.RawDescriptionHelpFormatter}
     group = subparsers.add_parser('lab', help='hosts and NATs on this machine, to try things out',
                                   description=DESCRIPTION, epilog=EPILOG, **raw)
-    commands = group.add_subparsers(dest='command', metavar='COMMAND', required=True)
+    commands = group.add_subparsers(dest='command', metavar='COMMAND', required=True, parser_class=_Parser)
 
     def command(name, function, help_, description, epilog):
         parser = commands.add_parser(name, help=help_, description=description, epilog='examples:\n' + epilog, **raw)
@@ -57,12 +72,14 @@ def add_parser(subparsers):
                  '  ua-overlay lab up\n  ua-overlay lab up my_lab.yaml --name mine')
     up.add_argument('topology', nargs='?', help='YAML file (default: two robots behind two NATs)')
     named(up)
-    down = command('down', run_down, 'remove a lab', 'End everything that runs in a lab and remove it, also after a crash.',
+    down = command('down', run_down, 'remove a lab',
+                   'End everything that runs in a lab and remove it, also after a crash.',
                    '  ua-overlay lab down\n  ua-overlay lab down --all')
     which = down.add_mutually_exclusive_group()
     named(which)
     which.add_argument('--all', action='store_true', help='every lab of this machine')
-    status = command('status', run_status, 'show the labs of this machine', 'Show the labs of this machine and their hosts.',
+    status = command('status', run_status, 'show the labs of this machine',
+                     'Show the labs of this machine and their hosts.',
                      '  ua-overlay lab status\n  ua-overlay lab status --json')
     status.add_argument('--json', action='store_true', help='for programs')
     execute = command('exec', run_exec, 'run a command in a host', EXEC_DESCRIPTION,
@@ -71,7 +88,7 @@ def add_parser(subparsers):
     execute.add_argument('--user', default='root', help='account in the host (default: root; robots have `robot`)')
     execute.add_argument('--cwd', help='directory to run in (default: the home directory)')
     execute.add_argument('host', metavar='HOST')
-    execute.add_argument('argv', metavar='CMD', nargs='+', help='after `--`')
+    execute.add_argument('argv', metavar='CMD', nargs='*', help='after `--`')
     switch = command('nat', run_nat, 'switch the kind of a NAT', NAT_DESCRIPTION, '  ua-overlay lab nat nat1 hard')
     named(switch)
     switch.add_argument('nat', metavar='NAT')

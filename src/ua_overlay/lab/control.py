@@ -1,7 +1,7 @@
 """Work a lab from inside one of its hosts: a unix socket that every host sees, lines of JSON.
 
 A rostest runs in one robot and has to switch a NAT or act on the other robot. The process that holds the lab serves
-(:class:`ControlServer`); :class:`LabControl` asks. Anyone in a host may use it: it is a laboratory's power, never a robot's.
+(:class:`ControlServer`); :class:`LabControl` asks. Anyone in a host may use it: a power of the lab, never of a robot.
 """
 import json
 import os
@@ -51,7 +51,8 @@ class LabControl:
 
     def stop_service(self, host, service, timeout=10.0):
         """:return: whether SIGTERM was enough."""
-        return self._ask({'op': 'stop_service', 'host': host, 'service': service, 'timeout': timeout}, timeout)['gentle']
+        request = {'op': 'stop_service', 'host': host, 'service': service, 'timeout': timeout}
+        return self._ask(request, timeout)['gentle']
 
     def kill(self, host, service, number=signal.SIGKILL):
         """Send a signal to a service."""
@@ -80,7 +81,11 @@ class LabControl:
 
 
 def perform(lab, request):
-    """Do what one request asks of ``lab``. :return: the answer, a mapping. :raises OverlayError: also for bad requests."""
+    """Do what one request asks of ``lab``.
+
+    :return: the answer, a mapping.
+    :raises OverlayError: also when the request makes no sense.
+    """
     try:
         operation = _OPERATIONS[request['op']]
     except (KeyError, TypeError):
@@ -124,8 +129,8 @@ def _log(lab, request):
     return {'text': lab.log(request['host'], request['service'])}
 
 
-_OPERATIONS = {'nat': _nat, 'exec': _exec, 'start_service': _start_service, 'stop_service': _stop_service, 'kill': _kill,
-               'log': _log}
+_OPERATIONS = {'nat': _nat, 'exec': _exec, 'start_service': _start_service, 'stop_service': _stop_service,
+               'kill': _kill, 'log': _log}
 
 
 class _Handler(socketserver.StreamRequestHandler):

@@ -105,8 +105,8 @@ def forward(child, number, group):
 def run_detached(arguments, log):
     """Leave the command behind as a child of the host's process 1; print its process id as this namespace sees it.
 
-    A process made after setns(2) is adopted outside when its maker ends, so an intermediate process inside makes it. The
-    kernel translates the process id in the credentials of a unix socket between pid namespaces (unix(7)).
+    A process made after setns(2) is adopted outside when its maker ends, so an intermediate process inside makes it.
+    The kernel translates the process id in the credentials of a unix socket between pid namespaces (unix(7)).
     """
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     here.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)

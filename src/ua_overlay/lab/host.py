@@ -38,7 +38,7 @@ def program(module, *arguments):
 
 
 def environment(extra=None):
-    """What a command's environment is made from; `enter` adds what depends on the user. Never anything of the caller's."""
+    """What a command's environment is made from, never the caller's; `enter` adds what depends on the user."""
     # Without a UTF-8 locale the Python of `enter` would set LC_CTYPE for the command (PEP 538).
     merged = {'LANG': 'C.UTF-8'}
     merged.update(extra or {})

@@ -1,9 +1,9 @@
 """The program that becomes a host: namespaces, file systems of its own, then process 1 that reaps.
 
-Protocol with the process that builds the lab: one line of JSON on stdin (the specification), answers as lines of JSON on
-stdout ({"pid": …} from outside the new pid namespace, then {"ready": true} or {"error": …}). Afterwards stdin is the
-life line: the line `keep` lets the host outlive its maker; end of file without it ends the host, whatever happened
-to the maker, so a killed `up` leaves no process.
+Protocol with the process that builds the lab: one line of JSON on stdin (the specification), answers as lines of
+JSON on stdout ({"pid": …} from outside the new pid namespace, {"ready": true} or {"error": …} from inside). Afterwards
+stdin is the life line: the line `keep` lets the host outlive its maker; end of file without it ends the host, whatever
+happened to the maker, so a killed `up` leaves no process.
 
 Everything a host writes below /etc, /var, /home, /root and /run lands in a tmpfs that only its own mount namespace
 holds: when process 1 ends, the kernel removes processes, mounts, interfaces and files together.
@@ -80,9 +80,9 @@ def overlay(tree):
 
 
 def open_way(path):
-    """Let every user of the host walk to a shared directory: the caller's home is often 0700. Changes the layer only."""
+    """Let every user of the host walk to a shared directory, whatever the mode of the caller's home outside."""
     parent = os.path.dirname(path)
-    while parent != '/' and parent.startswith(('/root', '/home')):
+    while parent != '/' and parent.startswith(OVERLAID):
         mode = os.stat(parent).st_mode & 0o7777
         if mode & 0o011 != 0o011:
             os.chmod(parent, mode | 0o011)
@@ -131,7 +131,7 @@ def column(path, index):
 
 
 def add_user(name):
-    """An unprivileged account with a home and a run directory; an account of the machine with that name is used as it is."""
+    """An unprivileged account with a home and a run directory; the machine's own of that name is used as it is."""
     with open('/etc/passwd') as stream:
         entry = next((line.split(':') for line in stream if line.startswith(name + ':')), None)
     if entry is None:

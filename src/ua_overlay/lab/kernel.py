@@ -1,6 +1,6 @@
 """The few system calls that Python 3.8 has no function for, and processes that are never mistaken for others.
 
-Imported by the two small programs that become a host (`init`) and that enter one (`enter`), so it imports nothing heavy.
+The two small programs that become a host (`init`) and that enter one (`enter`) need it: nothing heavy is imported.
 """
 import ctypes
 import errno

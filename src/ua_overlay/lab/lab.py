@@ -4,13 +4,15 @@ import os
 import signal
 import time
 
-from ua_overlay import files
+from ua_overlay import files, resources
 from ua_overlay.errors import OverlayError, UsageError
-from ua_overlay.lab import dns, nat, network, requirements, state, topology as topologies
+from ua_overlay.lab import dns, nat, network, requirements, state
+from ua_overlay.lab import topology as topologies
 from ua_overlay.lab.control import ControlServer
 from ua_overlay.lab.host import Host, HostMaker, LabCommandFailed
 from ua_overlay.lab.kernel import ProcessHandle
 from ua_overlay.lab.topology import INET
+from ua_overlay.toolchain.find import cache_dir
 
 STATE_ROOT = state.STATE_ROOT
 #: The lab of `ua-overlay lab up` without --name.
@@ -29,17 +31,17 @@ def load_topology(path):
 
 
 def default_share():
-    """Directories that hosts see as they are, written through: this checkout or installation, and the package's cache."""
+    """Directories that hosts see as they are, written through: the package, its data and the cache of its programs."""
     package = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
-    cache = os.path.join(os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache'), 'ua_overlay')
-    return [path for path in (os.path.dirname(os.path.dirname(package)), cache) if os.path.isdir(path)]
+    wanted = [os.path.realpath(path) for path in (resources.share_dir(), os.path.dirname(package), cache_dir())]
+    return [path for path in dict.fromkeys(wanted) if os.path.isdir(path)]
 
 
 class Lab:
-    """A running lab; make one with :meth:`up`, find one with :meth:`attach`. As a context manager it goes down at the end.
+    """A running lab; make one with :meth:`up`, find one with :meth:`attach`. A context manager: down at the end.
 
-    Each host has a process tree, network, host name and mounts of its own. /etc, /var, /home and /root show the machine's
-    files and keep changes to the host; /run is empty; /tmp and everything else, and what is shared, is the machine's.
+    Each host has a process tree, network, host name and mounts of its own. /etc, /var, /home and /root show the
+    machine's files and keep changes to the host; /run is empty; /tmp, all else, and what is shared is the machine's.
     """
 
     def __init__(self, files_, topology, hosts, makers=()):
@@ -63,7 +65,7 @@ class Lab:
         :param topology: :class:`topology.Topology`.
         :param name: labs of different names run side by side.
         :param bound: the lab ends with this process, however that ends; otherwise it stays until :meth:`down`.
-        :param share: further directories of the machine that hosts see as they are, for those below /etc, /var, /home, /root.
+        :param share: further directories of the machine that hosts see as they are, written through.
         :raises OverlayError: LAB_UNAVAILABLE, LAB_EXISTS, LAB_HOST, LAB_KERNEL, LAB_DNS; nothing is left behind then.
         """
         requirements.check()
@@ -74,7 +76,7 @@ class Lab:
         store.claim(record)
         lab = cls(store, topology, {})
         try:
-            lab._build(record, default_share() + [os.path.abspath(path) for path in share])
+            lab._build(record, default_share() + [os.path.realpath(path) for path in share])
         except BaseException:
             lab.down()
             raise
@@ -82,7 +84,7 @@ class Lab:
 
     @staticmethod
     def _remove_dead(store):
-        """Clear away a lab of that name that nobody can use: its maker has ended, and it is incomplete, bound or dead."""
+        """Clear away a lab that nobody can use: its maker has ended, and it is incomplete, bound or dead."""
         try:
             record = store.read()
         except OverlayError:
@@ -96,8 +98,8 @@ class Lab:
     def attach(cls, name=DEFAULT_NAME, state_root=STATE_ROOT):
         """A lab that another process made.
 
-        :raises OverlayError: LAB_UNAVAILABLE when not root, LAB_MISSING, or LAB_BROKEN when a host has ended or the making
-            was interrupted.
+        :raises OverlayError: LAB_UNAVAILABLE when not root, LAB_MISSING, or LAB_BROKEN when a host has ended or the
+            making was interrupted.
         """
         requirements.check_root()
         store = state.LabState(name, state_root)

@@ -48,9 +48,10 @@ _BLOCKED = '''\
 def ruleset(kind, dns):
     """The whole rule set of a router, replacing the one before in a single transaction.
 
-    Unsolicited packets on the WAN side are dropped, not answered: a peer's early packet that reaches the router itself would
-    leave a conntrack entry that holds the port, our own flow would be mapped to another, and no direct path would form.
-    Robots behind one router are neighbours whatever its kind; their bridged packets come by here where br_netfilter is on.
+    Unsolicited packets on the WAN side are dropped, not answered: a peer's early packet that reaches the router itself
+    would leave a conntrack entry that holds the port, our own flow would be mapped to another, and no direct path would
+    form. Robots behind one router are neighbours whatever its kind; their bridged packets come by here where
+    br_netfilter is on.
 
     :param kind: one of :data:`KINDS`.
     :param dns: address of the lab's DNS server, reachable in every kind.

@@ -111,7 +111,7 @@ def parse(text, source='the topology'):
 
 
 def from_mapping(data):
-    """Check the mapping that a topology file holds. :raises TopologyError: as :func:`parse`, without the file's name."""
+    """Check the mapping that a topology file holds. :raises TopologyError: as :func:`parse`, without the file."""
     top = _section(data, 'the file', {'version', 'inet'}, {'names', 'hosts', 'nats', 'robots'})
     if top['version'] != VERSION:
         raise TopologyError('version is {}, this program reads version {}.'.format(top['version'], VERSION))

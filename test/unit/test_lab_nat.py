@@ -1,0 +1,33 @@
+"""Rules of a router by kind. What they do is proven on real routers in test/lab."""
+import re
+
+import pytest
+
+from ua_overlay.lab import nat
+
+DNS = '203.0.113.2'
+
+
+@pytest.mark.parametrize('kind', nat.KINDS)
+def test_every_kind_replaces_the_rules_before_and_drops_unsolicited_packets(kind):
+    rules = nat.ruleset(kind, DNS)
+    assert rules.startswith('table ip ua_lab\ndelete table ip ua_lab\n')
+    assert re.search(r'iifname "wan" ct state established,related accept\s+iifname "wan" drop', rules)
+    assert 'policy drop' in rules
+    assert rules.count('{') == rules.count('}')
+
+
+def test_only_a_hard_nat_takes_random_ports():
+    assert [kind for kind in nat.KINDS if 'fully-random' in nat.ruleset(kind, DNS)] == [nat.HARD]
+
+
+def test_only_udp_blocked_drops_udp_and_still_lets_dns_pass():
+    assert [kind for kind in nat.KINDS if 'udp drop' in nat.ruleset(kind, DNS)] == [nat.UDP_BLOCKED]
+    rules = nat.ruleset(nat.UDP_BLOCKED, DNS)
+    assert rules.index('udp dport 53 ip daddr ' + DNS) < rules.index('udp drop') < rules.index(
+        'iifname "lan" oifname "wan" accept')
+
+
+def test_unknown_kind():
+    with pytest.raises(ValueError):
+        nat.ruleset('soft', DNS)
