@@ -6,7 +6,6 @@ so that the demo, the tests and the benchmarks show what a user gets.
 import json
 import os
 import subprocess
-import sys
 import time
 
 from ua_overlay import defaults
@@ -43,18 +42,17 @@ class Fleet:
     """What runs on a lab's hosts.
 
     :param lab: a lab.Lab that is up.
-    :param workspace: directory with setup.bash of the built package, for the ROS programs.
-    :param command: path of ua-overlay.
+    :param workspace: install space with setup.bash of the built package.
+    :param command: path of ua-overlay; default: the workspace's.
     :param tailscaled: path of another daemon to run on the robots (tests against a second release).
     """
 
-    def __init__(self, lab, workspace=None, command=None, server='server', tailscaled=None):
+    def __init__(self, lab, workspace, command=None, server='server', tailscaled=None):
         self.lab = lab
         self.workspace = workspace
-        self.command = command or find_command()
+        self.command = command or os.path.join(workspace, 'bin', 'ua-overlay')
         self.server = server
         self.tailscaled = tailscaled or locate('tailscaled')
-        self.peers = []
 
     # --- site ---
 
@@ -72,8 +70,12 @@ class Fleet:
         self.wait_server()
 
     def wait_server(self, timeout=30):
-        wait_until(lambda: self.overlay(self.server, 'server', 'status', '--dir', SITE_DIR, check=False).returncode == 0,
-                   timeout, 'A healthy answer of `ua-overlay server status`', poll=0.3)
+        wait_until(self.server_ready, timeout, 'A healthy server with its relay, as `ua-overlay server status` says it,',
+                   poll=0.3)
+
+    def server_ready(self):
+        result = self.site('server', 'status', '--json', check=False)
+        return result.returncode == 0 and json.loads(result.stdout)['relay'] == 'up'
 
     def stop_server(self):
         self.lab.stop_service(self.server, 'site')
@@ -178,16 +180,3 @@ class Fleet:
         return self.lab.host(host).run([self.command] + list(argv), user=user, env=environment, check=check,
                                        timeout=timeout)
 
-
-def find_command():
-    """Path of the ua-overlay that goes with this package: beside the running program, in the checkout, or on the PATH."""
-    import shutil
-
-    from ua_overlay.resources import share_dir
-    candidates = [os.path.join(share_dir(), 'scripts', 'ua-overlay'),
-                  os.path.join(os.path.dirname(os.path.dirname(share_dir())), 'bin', 'ua-overlay'),
-                  shutil.which('ua-overlay') or '']
-    for candidate in candidates:
-        if os.access(candidate, os.X_OK):
-            return candidate
-    raise FleetError('ua-overlay is neither in the checkout nor on the PATH ({}).'.format(sys.path[0]), 'make prepare')

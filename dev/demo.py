@@ -1,0 +1,243 @@
+#!/usr/bin/python3
+"""The main job on real parts, step by step: `make demo`. Exit status 0 only if each step was observed."""
+import os
+import subprocess
+import sys
+import threading
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, 'src'))
+
+from ua_overlay.errors import OverlayError  # noqa: E402
+from ua_overlay.lab.fleet import USER, Fleet, wait_until  # noqa: E402
+from ua_overlay.lab.lab import Lab, load_topology  # noqa: E402
+
+TEAM = 'iris'
+ROBOTS = ('dev-1', 'dev-2')
+TYPES = ('UNKNOWN', 'DIRECT', 'PEER_RELAY', 'DERP', 'IDLE', 'OFFLINE')
+
+
+class Story:
+    """One line a step, with the time it took; real output below it, indented."""
+
+    def __init__(self):
+        self.start = time.monotonic()
+        self.number = 0
+
+    def step(self, text, action):
+        self.number += 1
+        print('{:>2}. {} …'.format(self.number, text), end='', flush=True)
+        began = time.monotonic()
+        try:
+            result = action()
+        except BaseException:
+            print(' FAILED after {:.1f} s'.format(time.monotonic() - began), flush=True)
+            raise
+        print(' {:.1f} s'.format(time.monotonic() - began), flush=True)
+        return result
+
+    @staticmethod
+    def show(prompt, output, most=40):
+        """A command as a person would type it, and what it printed."""
+        print('      {}'.format(prompt))
+        lines = output.rstrip().splitlines()
+        for line in lines[:most]:
+            print('      | ' + line)
+        if len(lines) > most:
+            print('      | … {} more lines'.format(len(lines) - most))
+        sys.stdout.flush()
+
+
+class Lines:
+    """What a running program prints, as (Unix time of arrival, line)."""
+
+    def __init__(self, process):
+        self.process = process
+        self.lines = []
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        for line in self.process.stdout:
+            self.lines.append((time.time(), line.strip()))
+
+    def ended(self):
+        return self.process.poll() is not None
+
+    def end(self):
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+def link_types(events, peer):
+    """The types that the link to ``peer`` took, in order, from the lines of `rostopic echo -p /ua_overlay/link_events`."""
+    found = []
+    header = None
+    for when, line in events.lines:
+        fields = line.split(',')
+        if line.startswith('%time'):
+            header = fields
+        elif header and len(fields) == len(header):
+            row = dict(zip(header, fields))
+            if row['field.peer'] == peer:
+                found.append((when, TYPES[int(row['field.to_type'])]))
+    return found
+
+
+def stall(listener, since):
+    """(longest gap in seconds, numbers that never came) among what was heard since Unix time ``since``.
+
+    The last message before that counts too: the silence begins with it.
+    """
+    every = [(when, int(line.rsplit(' ', 1)[1])) for when, line in list(listener.lines)]
+    heard = [item for item in every if item[0] < since][-1:] + [item for item in every if item[0] >= since]
+    gaps = [later[0] - earlier[0] for earlier, later in zip(heard, heard[1:])]
+    numbers = [number for _, number in heard]
+    lost = numbers[-1] - numbers[0] + 1 - len(set(numbers)) if numbers else 0
+    return max(gaps or [0.0]), lost
+
+
+def change_nats(story, fleet, events, listener, kind, wanted):
+    """Switch both NATs and wait until the topic tells the new link type while the talker goes on."""
+    since = time.time()
+
+    def observe():
+        for nat in ('nat1', 'nat2'):
+            fleet.lab.nat(nat, kind)
+        seen = wait_until(lambda: [item for item in link_types(events, 'dev-2') if item[0] > since and item[1] == wanted],
+                          60, 'A link event to {} on dev-1'.format(wanted))
+        heard = len(listener.lines)
+        wait_until(lambda: len(listener.lines) > heard + 20, 60, 'A message after the change on dev-2')
+        return seen[0][0] - since
+
+    took = story.step('both NATs turn {}: the link to dev-2 becomes {}'.format(kind, wanted), observe)
+    longest, lost = stall(listener, since)
+    story.show('talker on dev-1, listener on dev-2, meanwhile:',
+               'link type on the topic after {:.1f} s; longest silence of the talker {:.1f} s; messages lost {}\n'
+               'last heard: {}'.format(took, longest, lost, listener.lines[-1][1]))
+    if lost:
+        raise OverlayError('{} messages were lost on a reliable topic.'.format(lost))
+
+
+def tell(story, lab, workspace):
+    fleet = Fleet(lab, workspace)
+    story.step('the server comes up (Headscale with DERP and STUN, peer relay, private CA)', fleet.start_site)
+    story.show('server$ ua-overlay server status', fleet.site('server', 'status').stdout)
+
+    def invite():
+        fleet.site('team', 'create', TEAM)
+        return {'dev-1': fleet.invite(TEAM, 'dev-1', '--master'), 'dev-2': fleet.invite(TEAM, 'dev-2')}
+
+    invitations = story.step('team {} and two invitations are made'.format(TEAM), invite)
+    story.show('server$ ua-overlay team list', fleet.site('team', 'list').stdout)
+
+    def prepare():
+        paths = {}
+        for robot in ROBOTS:
+            paths[robot] = fleet.carry(robot, invitations[robot])
+            fleet.prepare(robot, paths[robot])
+        return paths
+
+    paths = story.step('the invitations are carried to the robots, `robot prepare` runs on both', prepare)
+    for robot in ROBOTS:
+        story.step('{}: roslaunch ua_overlay overlay.launch'.format(robot), lambda robot=robot: fleet.launch(robot))
+    for robot in ROBOTS:
+        answer = story.step('{}: rosservice call /ua_overlay/join'.format(robot),
+                            lambda robot=robot: fleet.join(robot, paths[robot]))
+        story.show('{}$ rosservice call /ua_overlay/join {}'.format(robot, paths[robot]),
+                   'code: {code}\nmessage: {message}\ndns_name: {dns_name}\naddresses: {addresses}'.format(**answer))
+        if answer['code'] != 0:
+            raise OverlayError('{} did not join.'.format(robot))
+
+    def talk():
+        listener = Lines(fleet.ros_popen('dev-2', 'ua-overlay', 'exec', '--wait', '--timeout', '30',
+                                         'rosrun', 'ua_overlay', 'listener.py', graph='shell'))
+        talker = Lines(fleet.ros_popen('dev-1', 'ua-overlay', 'exec', '--wait', '--timeout', '30',
+                                       'rosrun', 'ua_overlay', 'talker.py', graph='shell'))
+        wait_until(lambda: len(listener.lines) > 20 or talker.ended() or listener.ended(), 60,
+                   'Hearing the talker on dev-2')
+        if talker.ended() or listener.ended():
+            raise OverlayError('The talker or the listener ended by itself.')
+        return talker, listener
+
+    events = Lines(fleet.ros_popen('dev-1', 'rostopic', 'echo', '-p', '/ua_overlay/link_events'))
+    talker, listener = story.step('a ROS talker on dev-1 and a listener on dev-2, by host name, nothing exported', talk)
+    story.show('dev-2$ echo $ROS_MASTER_URI $ROS_HOSTNAME', fleet.ros(
+        'dev-2', 'bash', '-c', 'echo $ROS_MASTER_URI $ROS_HOSTNAME', graph='shell').stdout)
+    story.show('dev-2$ ua-overlay exec rosrun ua_overlay listener.py', '\n'.join(line for _, line in listener.lines[-3:]))
+
+    def direct():
+        return wait_until(lambda: next((link for link in fleet.topic('dev-1', '/ua_overlay/links')['links']
+                                        if link['peer'] == 'dev-2' and TYPES[link['type']] == 'DIRECT'), None),
+                          30, 'A DIRECT link from dev-1 to dev-2')
+
+    story.step('the link is DIRECT', direct)
+    story.show('dev-1$ ua-overlay exec --local rostopic echo -n1 /ua_overlay/peers', fleet.ros(
+        'dev-1', 'rostopic', 'echo', '-n', '1', '/ua_overlay/peers/peers').stdout)
+    story.show('dev-1$ ua-overlay exec --local rostopic echo -n1 /ua_overlay/links      # type 1 is DIRECT, 4 is IDLE', fleet.ros(
+        'dev-1', 'rostopic', 'echo', '-n', '1', '/ua_overlay/links/links').stdout)
+    story.show('dev-1$ ua-overlay status', fleet.overlay('dev-1', 'status').stdout)
+    probe = story.step('dev-1 probes the link', lambda: fleet.call('dev-1', '/ua_overlay/probe', '{peer: dev-2}'))
+    story.show("dev-1$ rosservice call /ua_overlay/probe dev-2", probe['message'])
+
+    change_nats(story, fleet, events, listener, 'hard', 'PEER_RELAY')
+    change_nats(story, fleet, events, listener, 'udp-blocked', 'DERP')
+    story.show('dev-1$ ua-overlay status', fleet.overlay('dev-1', 'status').stdout)
+
+    talker.end()
+    listener.end()
+    events.end()
+
+    def leave():
+        for robot in ROBOTS:
+            answer = fleet.call(robot, '/ua_overlay/leave', '{forget: false}')
+            if answer['code'] != 0:
+                raise OverlayError('{} did not leave: {}'.format(robot, answer['message']))
+            wait_until(lambda robot=robot: not fleet.topic(robot, '/ua_overlay/ros_environment')['actual_master_uri'],
+                       10, 'The end of the ROS environment on {}'.format(robot))
+        return answer
+
+    answer = story.step('both robots leave', leave)
+    story.show('dev-2$ rosservice call /ua_overlay/leave false', answer['message'])
+    story.show('dev-2$ echo $ROS_MASTER_URI', fleet.ros('dev-2', 'bash', '-c', 'echo $ROS_MASTER_URI', graph='shell').stdout)
+
+
+def main():
+    story = Story()
+    keep = os.environ.get('KEEP') == '1'
+    workspace = os.path.join(os.path.realpath(os.path.join(ROOT, '.workspace')), 'install')
+    name = 'demo'
+    lab = None
+    try:
+        lab = story.step('two robots behind two NATs, a server on the internet (network namespaces)',
+                         lambda: Lab.up(load_topology(os.path.join(ROOT, 'config', 'lab', 'two_nats.yaml')), name))
+        tell(story, lab, workspace)
+        if not keep:
+            story.step('everything is taken down', lab.down)
+            lab = None
+    except OverlayError as error:
+        print('make demo: {}'.format(error), file=sys.stderr)
+        if lab is not None:
+            print('The last lines of each log, from {}:'.format(os.path.join(lab.directory, 'logs')), file=sys.stderr)
+            for log in sorted(os.listdir(os.path.join(lab.directory, 'logs'))):
+                with open(os.path.join(lab.directory, 'logs', log), errors='replace') as stream:
+                    for line in stream.readlines()[-5:]:
+                        print('  {}: {}'.format(log, line.rstrip()), file=sys.stderr)
+        return 1
+    finally:
+        if lab is not None and not keep:
+            lab.down()
+    print('The main job works: {} steps in {:.0f} s.'.format(story.number, time.monotonic() - story.start))
+    if keep:
+        command = os.path.join(workspace, 'bin', 'ua-overlay')
+        print('The lab is still up. Enter a robot:   sudo {0} lab exec --name {1} --user {2} dev-1 -- bash\n'
+              'Join again there:                     {0} join\n'
+              'Take it down:                         sudo {0} lab down --name {1}'.format(command, name, USER))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
