@@ -48,6 +48,7 @@ def test_where_it_is():
 
 @pytest.mark.parametrize('change', [
     {'ROS_MASTER_URI': 'http://a b:1'}, {'ROS_HOSTNAME': '$(reboot)'}, {'ROS_HOSTNAME': 'a\nROS_IP=1'},
+    {'ROS_HOSTNAME': 'a\n'},
     {'ROS_HOSTNAME': ''}, {'UA_OVERLAY_TEAM': 'é'}, {'ROS_MASTER_URI': 'dev-1:11312'}, {'ROS_IP': '100.64.0.2'},
     {'LD_PRELOAD': '/tmp/x.so'}])
 def test_values_that_are_never_written(place, change):
@@ -98,6 +99,20 @@ def test_another_reader(place, personal):
         assert 'belongs to another user' in str(caught.value)
     else:
         assert envfile.read(there, uid=somebody) == GOOD
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root can give a file away')
+def test_somebody_elses_file_in_ones_own_place(place):
+    envfile.write(place, GOOD)
+    os.chown(place.path, 4711, -1)
+    for personal in (True, False):
+        with pytest.raises(EnvironmentUnsafe):
+            envfile.read(Location(place.directory, personal))
+    os.chown(place.path, 0, -1)
+    os.chown(place.directory, 4711, -1)
+    assert envfile.read(Location(place.directory, False), uid=4711) == GOOD
+    with pytest.raises(EnvironmentUnsafe):  # as in the hook: there, even root's file is not one's own
+        envfile.read(Location(place.directory, True), uid=4711)
 
 
 @pytest.mark.parametrize('what', ['directory', 'path'])

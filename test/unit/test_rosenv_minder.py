@@ -78,7 +78,7 @@ def test_stubborn_command_without_children_is_not_waited_for(family):
     process, pids = family('stubborn', ('--grace', '60', '--alone', '0.2'))
     process.stdin.close()
     with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(1)  # it has a child: the grace time holds
+        process.wait(2.5)  # it has a child: the grace time holds
     os.kill(pids[1], signal.SIGKILL)
     process.wait(10)
     assert gone(pids[0])
