@@ -102,6 +102,14 @@ def test_damage_to_the_server_s_files_is_named_and_renewal_mends_it(site, tmp_pa
     mended.check(LATER)
 
 
+def test_a_server_pair_of_another_site_is_refused(site, tmp_path):
+    other = store.init(str(tmp_path / 'other'), NAME, [NAME], [ADDRESS], NOW)
+    for name in ('server.pem', 'server.key'):
+        os.replace(os.path.join(other.directory, name), os.path.join(site.directory, name))
+    with pytest.raises(store.StoreError, match='was not signed by the CA beside it'):
+        store.load(site.directory)
+
+
 def test_a_ca_key_of_another_site_is_not_used(site, tmp_path):
     other = store.init(str(tmp_path / 'other'), NAME, [NAME], [ADDRESS], NOW)
     os.replace(os.path.join(other.directory, 'ca.key'), os.path.join(site.directory, 'ca.key'))
