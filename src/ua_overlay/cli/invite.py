@@ -13,9 +13,10 @@ def add_parser(subparsers):
     parser = subparsers.add_parser(
         'invite', help='make the file with which a robot joins a team (on the server)',
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='Makes an invitation: a small file with the server\'s address, the site\'s CA and a key that lets one\n'
-                    'machine join once, within the hour unless asked otherwise. Whoever has the file can join: carry it\n'
-                    'as you would carry a password (scp, a USB stick), and delete it afterwards. The server has to run.',
+        description='Makes an invitation: a small file with the server\'s address, the site\'s CA and a key that lets\n'
+                    'one machine join once, within the hour unless asked otherwise. Whoever has the file can join:\n'
+                    'carry it as you would carry a password (scp, a USB stick), and delete it afterwards. The server\n'
+                    'has to run.',
         epilog='examples:\n  ua-overlay invite iris dev-1 --master      # dev-1 runs the team\'s roscore\n'
                '  ua-overlay invite iris dev-2 --expires 1d --output /media/usb/dev-2.invitation.yaml\n'
                '  ua-overlay invite iris dev-2 --output - | ssh dev-2 \'umask 077; cat > dev-2.invitation.yaml\'')
@@ -26,7 +27,9 @@ def add_parser(subparsers):
     parser.add_argument('--master', action='store_true', help='this robot runs the team\'s roscore')
     parser.add_argument('--output', metavar='FILE', help='where to write it (default: ROBOT.invitation.yaml); - for '
                                                          'standard output')
-    parser.add_argument('--force', action='store_true', help='replace FILE; allow the name of a robot that is there')
+    parser.add_argument('--overwrite', action='store_true', help='replace FILE if it is there')
+    parser.add_argument('--force', action='store_true',
+                        help='also when the overlay has a robot of that name; this one is then called ROBOT-1')
     add_dir(parser)
     parser.set_defaults(run=run)
 
@@ -45,9 +48,9 @@ def run(args):
     if path is None and sys.stdout.isatty():
         raise UsageError('An invitation holds a key, which is not for a terminal.',
                          'ua-overlay invite {} {} --output FILE'.format(args.team, args.robot))
-    if path is not None and os.path.exists(path) and not args.force:
+    if path is not None and os.path.exists(path) and not args.overwrite:
         raise OverlayError('{} exists already; it may hold an invitation that was not used yet.'.format(path),
-                           'the same command with --force or another --output')
+                           'the same command with --overwrite or another --output')
     made, key_id = admin.invite(args.team, args.robot, args.expires, args.master, args.force)
     try:
         if path is None:

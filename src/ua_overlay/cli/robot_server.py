@@ -3,6 +3,7 @@ import argparse
 import json
 
 from ua_overlay import defaults
+from ua_overlay.cli.progress import Progress
 from ua_overlay.cli.site_args import add_dir, ago, load_site, make_admin
 from ua_overlay.cli.table import format_table
 from ua_overlay.headscale import policy
@@ -14,8 +15,8 @@ def add_list_parser(commands):
     """Add `robot list`."""
     parser = commands.add_parser(
         'list', help='the robots of the site (on the server)', formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='Lists the robots that the control server knows. ONLINE means that the robot\'s daemon is connected to\n'
-                    'this server, whether or not its links to other robots work.',
+        description='Lists the robots that the control server knows. ONLINE means that the robot\'s daemon is\n'
+                    'connected to this server, whether or not its links to other robots work.',
         epilog='examples:\n  ua-overlay robot list\n  ua-overlay robot list --team iris --json')
     parser.add_argument('--team', metavar='TEAM', help='only the robots of this team')
     parser.add_argument('--json', action='store_true', help='for programs')
@@ -28,8 +29,8 @@ def add_remove_parser(commands):
     parser = commands.add_parser(
         'remove', help='make the site forget a robot (on the server)',
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='Ends the robot\'s membership and forgets it: its name and address become free. It can come back only\n'
-                    'with a new invitation.',
+        description='Ends the robot\'s membership and forgets it: its name and address become free. It can come back\n'
+                    'only with a new invitation.',
         epilog='example:\n  ua-overlay robot remove dev-2')
     parser.add_argument('robot', metavar='ROBOT')
     add_dir(parser)
@@ -62,7 +63,8 @@ def run_list(args):
 
 def run_remove(args):
     site = load_site(args)
-    node = make_admin(site).remove_robot(args.robot)
+    with Progress()('Ending the membership of {} and waiting until it has heard of it'.format(args.robot)):
+        node = make_admin(site).remove_robot(args.robot)
     team = policy.team_of(node.tags)
     print('{} is no longer in the overlay (it was in team {}).'.format(args.robot, team))
     print('On {} itself: ua-overlay leave --forget'.format(args.robot))

@@ -41,8 +41,8 @@ def add_parser(subparsers):
     init = commands.add_parser(
         'init', help='write a new site: CA, certificate, keys, configuration, policy',
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='Writes everything that a site needs into one directory, or nothing. Only its owner can enter it: it\n'
-                    'holds the site\'s private keys.',
+        description='Writes everything that a site needs into one directory, or nothing. Only its owner can enter it:\n'
+                    'it holds the site\'s private keys.',
         epilog='The name is for good: it is in the CA, in the certificate and in every invitation.\n\n'
                'example:\n  sudo ua-overlay server init --name server.example.org --address 203.0.113.10')
     init.add_argument('--name', required=True, metavar='FQDN', help='DNS name by which robots reach the server')
@@ -63,9 +63,9 @@ def add_parser(subparsers):
     run = commands.add_parser(
         'run', help='run the server in the foreground',
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='Runs Headscale and the peer relay and minds them: what crashes is started again, the certificate is\n'
-                    'renewed in time. SIGTERM or Ctrl-C stops everything within seconds; links between robots go on.\n'
-                    'SIGHUP reads the teams in site.yaml again. Needs no root (unless a port is below 1024).',
+        description='Runs Headscale and the peer relay and minds them: what crashes is started again, the certificate\n'
+                    'is renewed in time. SIGTERM or Ctrl-C stops everything within seconds; links between robots go\n'
+                    'on. SIGHUP reads the teams in site.yaml again. Needs no root (unless a port is below 1024).',
         epilog='logs: DIR/log/headscale.log and DIR/log/relay.log, at most 8 MB each')
     add_dir(run)
     run.set_defaults(run=run_run)
@@ -77,15 +77,16 @@ def add_parser(subparsers):
 
     renew = commands.add_parser(
         'renew', help='renew the server\'s certificate now',
-        description='Makes a new certificate from the site\'s CA; robots need nothing new. `server run` does it by itself '
-                    '30 days before the old one ends. A running Headscale starts again with it.')
+        description='Makes a new certificate from the site\'s CA; robots need nothing new. `server run` does it by '
+                    'itself 30 days before the old one ends. A running Headscale starts again with it.')
     add_dir(renew)
     renew.set_defaults(run=run_renew)
 
 
 def run_init(args):
     directory = site_directory(args.dir, os.environ)
-    settings = SiteSettings(args.name, tuple(args.address), args.port, args.stun_port, args.relay_port, args.base_domain)
+    settings = SiteSettings(args.name, tuple(args.address), args.port, args.stun_port, args.relay_port,
+                            args.base_domain)
     site = Site.create(directory, settings, functools.partial(_make_trust, settings))
     trust = store.load(directory)
     print('The site {} is in {}.'.format(settings.name, directory))

@@ -11,8 +11,8 @@ from ua_overlay.trust.certificate import utc_now
 
 def add_dir(parser):
     """Add --dir."""
-    parser.add_argument('--dir', metavar='DIR', help='directory of the site (default: $UA_OVERLAY_SITE, else {})'.format(
-        defaults.SITE_DIR))
+    parser.add_argument('--dir', metavar='DIR',
+                        help='directory of the site (default: $UA_OVERLAY_SITE, else {})'.format(defaults.SITE_DIR))
 
 
 def load_site(args):

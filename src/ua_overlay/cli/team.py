@@ -13,8 +13,8 @@ def add_parser(subparsers):
     parser = subparsers.add_parser(
         'team', help='create, list and remove teams (on the server)',
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='A team is a set of robots that may talk to each other. Robots of different teams cannot reach each\n'
-                    'other. Inside the overlay a team is the tag tag:NAME and a rule of the policy.',
+        description='A team is a set of robots that may talk to each other. Robots of different teams cannot reach\n'
+                    'each other. Inside the overlay a team is the tag tag:NAME and a rule of the policy.',
         epilog='examples:\n  ua-overlay team create iris\n  ua-overlay invite iris dev-1 --master\n'
                '  ua-overlay team list')
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)

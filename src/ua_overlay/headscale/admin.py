@@ -1,11 +1,16 @@
 """What the server's administrator does with teams, invitations and robots."""
 import datetime
+import time
 
 from ua_overlay import defaults, files
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import control, policy
 from ua_overlay.trust import names
 from ua_overlay.trust.invitation import Invitation
+
+#: How long to wait for a connected robot to hear that its key has expired, in seconds. It hears of it within one or
+#: two; Headscale counts a robot as online for ten more.
+NOTICE_TIMEOUT = 20.0
 
 
 class TeamError(OverlayError):
@@ -29,11 +34,13 @@ class Admin:
     :param ask: function(socket path, operation) -> answer of the running server.
     """
 
-    def __init__(self, site, connect, now, ask=control.ask):
+    def __init__(self, site, connect, now, ask=control.ask, clock=time.monotonic, sleep=time.sleep):
         self.site = site
         self._connect = connect
         self._now = now
         self._ask = ask
+        self._clock = clock
+        self._sleep = sleep
 
     # ---- teams
 
@@ -128,7 +135,7 @@ class Admin:
             raise RobotError(
                 'The overlay has a robot {} already (team {}); a second one would be called {}-1.'.format(
                     robot, policy.team_of(taken[0].tags) or 'none', robot),
-                'choose another name, or {}'.format(self.site.command('robot remove {}'.format(robot))))
+                'another name, {}, or --force'.format(self.site.command('robot remove {}'.format(robot))))
         with open(self.site.ca_file, encoding='ascii') as stream:
             ca_pem = stream.read()
         created = self._now().replace(microsecond=0)
@@ -172,8 +179,12 @@ class Admin:
         if not wanted:
             raise RobotError('The overlay has no robot {} (robots: {}).'.format(
                 name, ', '.join(node.name for node in robots) or 'none'), self.site.command('robot list'))
-        # Deleting alone does not end a connected robot's session (headscale 3410); expiring its key does.
+        # Deleting alone does not end a connected robot's session (headscale 3410). Expiring its key does, once the
+        # robot has heard of it: it then goes offline. One that is out of reach learns it when it connects again.
         client.expire_node(wanted[0].id)
+        deadline = self._clock() + NOTICE_TIMEOUT
+        while any(node.online for node in client.nodes() if node.id == wanted[0].id) and self._clock() < deadline:
+            self._sleep(0.5)
         client.delete_node(wanted[0].id)
         return wanted[0]
 

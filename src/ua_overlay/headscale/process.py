@@ -132,6 +132,7 @@ class SiteServer:
         self._stopping = threading.Event()
         self._relay_wake = threading.Event()
         self._relay_text = 'starting'
+        self._applied = ''
         self._headscale = None
         self._relay = None
 
@@ -152,7 +153,6 @@ class SiteServer:
                 control_server = control.ControlServer(self._site.control_socket, self._answer)
                 self._start_relay()
                 self._mind()
-                return 0
             finally:
                 self._stopping.set()
                 self._relay_wake.set()
@@ -163,7 +163,8 @@ class SiteServer:
                         minder.child.stop(self._stop_timeout)
                 for number, handler in handlers.items():
                     signal.signal(number, handler)
-                self._say('Stopped.')
+            self._say('Stopped.')
+            return 0
 
     def _on_signal(self, number, _frame):
         self._wishes.put('reload' if number == signal.SIGHUP else 'stop')
@@ -177,7 +178,7 @@ class SiteServer:
     def _start_headscale(self):
         child = Child('headscale', [self._locate('headscale'), '--config', self._site.config_file, 'serve'],
                       self._site.path('log', 'headscale.log'))
-        self._headscale = Minder(child)
+        self._headscale = Minder(child, on_start=self._note_policy)
         begin = self._clock()
         self._headscale.start(begin)
         self._wait_for_health(child)
@@ -206,7 +207,7 @@ class SiteServer:
                 raise ServerError('headscale is not healthy after {:.0f} s: {}'.format(HEALTH_TIMEOUT, reason),
                                   'less {}'.format(log))
             if self._wanted(0.1) == 'stop':
-                raise ServerError('Stopped before headscale was up.')
+                raise ServerError('Stopped before headscale was up.', self._site.command('server run'))
 
     def _wanted(self, timeout):
         try:
@@ -276,9 +277,14 @@ class SiteServer:
     # ---- other threads
 
     def _reload(self):
-        """Let Headscale read its policy, and believe only its own word that it did (it refuses in its log alone)."""
+        """Let Headscale read its policy, and believe only its own word that it did.
+
+        It refuses in its log alone, and says nothing at all when the policy is the one that it has.
+        """
         with self._reloading:
-            child = self._headscale.child
+            child, wanted = self._headscale.child, self._policy_file()
+            if wanted == self._applied:
+                return
             if not child.running():
                 raise ServerError('headscale is not running at the moment; it reads the policy when it starts.')
             mark = child.mark()
@@ -288,6 +294,15 @@ class SiteServer:
             raise ServerError('headscale did not confirm the new policy within 20 s.')
         if _RELOADED not in line:
             raise ServerError('headscale refused the new policy: {}'.format(line[-300:]))
+        self._applied = wanted
+
+    def _policy_file(self):
+        with open(self._site.policy_file, encoding='utf-8') as stream:
+            return stream.read()
+
+    def _note_policy(self):
+        """Headscale starts, and reads what is in the file now."""
+        self._applied = self._policy_file()
 
     def _answer(self, operation):
         if operation == 'ping':

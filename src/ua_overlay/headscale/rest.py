@@ -1,4 +1,4 @@
-"""Headscale's REST interface (v1, as of 0.29: camelCase, ids as strings, RFC 3339 times) over TLS with the site's CA."""
+"""Headscale's REST interface (v1 of 0.29: camelCase, ids as strings, RFC 3339 times) over TLS with the site's CA."""
 import datetime
 import http.client
 import json

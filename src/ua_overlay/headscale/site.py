@@ -21,8 +21,8 @@ from ua_overlay.headscale import config, policy
 from ua_overlay.trust import names
 
 SITE_FILE = 'site.yaml'
-_HEADER = ('# A site of ua_overlay: the control server and its teams. After editing: ua-overlay server run (again), or\n'
-           '# send SIGHUP to the one that runs.\n')
+_HEADER = ('# A site of ua_overlay: the control server and its teams. After editing: start `ua-overlay\n'
+           '# server run` again, or for teams alone send it SIGHUP.\n')
 _SUBDIRECTORIES = ('headscale', 'relay', 'run', 'log')
 
 

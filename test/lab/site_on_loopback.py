@@ -1,0 +1,190 @@
+"""For tests only: a site made and run by the `ua-overlay` command on loopback, and robots without a TUN device."""
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+from ua_overlay.toolchain import locate
+from ua_overlay.toolchain.find import cache_dir
+from ua_overlay.trust import invitation as invitations
+
+COMMAND = os.path.realpath(os.path.join(os.path.dirname(__file__), '..', '..', 'scripts', 'ua-overlay'))
+
+
+def wait_for(what, condition, seconds=30.0):
+    """The first true value of ``condition()``; AssertionError naming ``what`` after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, '{}: not within {:.0f} s'.format(what, seconds)
+        time.sleep(0.1)
+
+
+def free_ports():
+    """A free TCP port and two free UDP ports."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket(socket.AF_INET, kind))
+                   for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_DGRAM)]
+        for each in sockets:
+            each.bind(('0.0.0.0', 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def alive(pid):
+    """Whether a process is there and no zombie."""
+    try:
+        with open('/proc/{}/stat'.format(pid), encoding='ascii', errors='replace') as stream:
+            return stream.read().rsplit(')', 1)[1].split()[0] != 'Z'
+    except FileNotFoundError:
+        return False
+
+
+class LoopbackSite:
+    """A site under a short temporary directory (unix sockets), its server, and its robots.
+
+    :param user: name of the user to run as, or None for the caller.
+    """
+
+    def __init__(self, user=None):
+        self.base = tempfile.mkdtemp(prefix='ua_site.', dir='/tmp')
+        self.directory = os.path.join(self.base, 'site')
+        self.user = user
+        # Another user may not be able to enter the directory of a virtual environment.
+        self.python = sys.executable if user is None else '/usr/bin/python3'
+        self.environment = dict(os.environ, UA_OVERLAY_CACHE=cache_dir())
+        if user is not None:
+            shutil.chown(self.base, user)
+        self.port, self.stun_port, self.relay_port = free_ports()
+        self.server = None
+        self.robots = []
+
+    def call(self, *arguments, check=True, timeout=90):
+        """Run `ua-overlay ARGUMENTS --dir SITE`; returns CompletedProcess with text."""
+        argv = [self.python, COMMAND] + list(arguments) + ['--dir', self.directory]
+        result = subprocess.run(argv, cwd=self.base, user=self.user, env=self.environment,
+                                stdin=subprocess.DEVNULL, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout)
+        assert not check or result.returncode == 0, result.stdout + result.stderr
+        assert 'Traceback' not in result.stderr, result.stderr
+        return result
+
+    def json(self, *arguments, **options):
+        return json.loads(self.call(*(arguments + ('--json',)), **options).stdout)
+
+    def init(self):
+        return self.call('server', 'init', '--name', 'localhost', '--address', '127.0.0.1', '--port', str(self.port),
+                         '--stun-port', str(self.stun_port), '--relay-port', str(self.relay_port))
+
+    def start(self, relay=True):
+        """Start `server run` and wait until it is healthy (and its relay up)."""
+        with open(os.path.join(self.base, 'run.log'), 'ab') as log:
+            self.server = subprocess.Popen([self.python, COMMAND, 'server', 'run', '--dir', self.directory],
+                                           cwd=self.base, user=self.user, env=self.environment,
+                                           stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        self.wait_healthy(relay)
+
+    def wait_healthy(self, relay=True):
+        def healthy():
+            assert self.server.poll() is None, self.output()
+            report = self.json('server', 'status', check=False)
+            return report['healthy'] and (report['relay'] == 'up' or not relay) and report
+        return wait_for('a healthy server', healthy, 60)
+
+    def output(self):
+        """What `server run` has said."""
+        with open(os.path.join(self.base, 'run.log'), encoding='utf-8') as stream:
+            return stream.read()
+
+    def processes(self):
+        """dict headscale, relay -> pid of the running server's children."""
+        from ua_overlay.headscale import control
+        answer = control.ask(os.path.join(self.directory, 'run', 'control.sock'), 'status')
+        return {name: answer[name]['pid'] for name in ('headscale', 'relay')}
+
+    def stop(self):
+        """SIGTERM; returns (seconds it took, exit status)."""
+        start = time.monotonic()
+        self.server.send_signal(signal.SIGTERM)
+        status = self.server.wait(60)
+        return time.monotonic() - start, status
+
+    def invite(self, team, robot, *options):
+        """Make an invitation; returns (Invitation, path)."""
+        path = os.path.join(self.base, robot + '.invitation.yaml')
+        self.call('invite', team, robot, '--output', path, '--overwrite', *options)
+        return invitations.read(path), path
+
+    def robot(self, name, relayed=False):
+        """A running tailscaled that has not joined."""
+        made = Robot(self, name, relayed)
+        self.robots.append(made)
+        return made
+
+    def close(self):
+        for robot in self.robots:
+            robot.kill()
+        if self.server is not None and self.server.poll() is None:
+            self.server.send_signal(signal.SIGTERM)
+            try:
+                self.server.wait(30)
+            except subprocess.TimeoutExpired:
+                self.server.kill()
+                self.server.wait()
+        shutil.rmtree(self.base)
+
+
+class Robot:
+    """A tailscaled of its own with `--tun=userspace-networking`.
+
+    :param relayed: drop direct paths, so that only a relay remains.
+    """
+
+    def __init__(self, site, name, relayed):
+        self.name = name
+        self.directory = os.path.join(site.base, name)
+        os.mkdir(self.directory, 0o700)
+        self.socket = os.path.join(self.directory, 's')
+        environment = dict(os.environ, SSL_CERT_FILE=os.path.join(site.directory, 'ca.pem'),
+                           TS_NO_LOGS_NO_SUPPORT='true', TS_DISABLE_PORTMAPPER='true')
+        if relayed:
+            environment['TS_DEBUG_NEVER_DIRECT_UDP'] = 'true'
+        with open(os.path.join(self.directory, 'log'), 'wb') as log:
+            self.daemon = subprocess.Popen(
+                [locate('tailscaled'), '--tun=userspace-networking', '--port=0', '--statedir=' + self.directory,
+                 '--socket=' + self.socket], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        wait_for('the socket of ' + name, lambda: os.path.exists(self.socket))
+
+    def tailscale(self, *arguments, timeout=60):
+        return subprocess.run([locate('tailscale'), '--socket=' + self.socket] + list(arguments), text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout)
+
+    def join(self, invitation):
+        """`tailscale up` with the key of an invitation; returns CompletedProcess."""
+        key_file = os.path.join(self.directory, 'key')
+        with open(os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 'w', encoding='ascii') as stream:
+            stream.write(invitation.key)
+        return self.tailscale('up', '--login-server=' + invitation.server_url, '--auth-key=file:' + key_file,
+                              '--hostname=' + invitation.robot, '--timeout=30s')
+
+    def status(self):
+        return json.loads(self.tailscale('status', '--json').stdout)
+
+    def address(self):
+        return self.status()['Self']['TailscaleIPs'][0]
+
+    def peers(self):
+        """Names of the peers that this robot sees."""
+        return {peer['DNSName'].split('.')[0] for peer in (self.status().get('Peer') or {}).values()}
+
+    def kill(self):
+        if self.daemon.poll() is None:
+            self.daemon.kill()
+        self.daemon.wait()

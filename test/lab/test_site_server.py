@@ -1,0 +1,160 @@
+"""`server run` under stress: crashes, kills, restarts, renewals, taken ports, no privileges."""
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+
+import pytest
+from site_on_loopback import COMMAND, LoopbackSite, alive, wait_for
+
+from ua_overlay import files
+from ua_overlay.trust import certificate, store
+
+
+@pytest.fixture
+def site():
+    made = LoopbackSite()
+    try:
+        made.init()
+        yield made
+    finally:
+        made.close()
+
+
+def served_certificate(site):
+    """The certificate (DER) that a client of the server gets."""
+    context = ssl.create_default_context(cafile=os.path.join(site.directory, 'ca.pem'))
+    with socket.create_connection(('127.0.0.1', site.port), 5) as plain:
+        with context.wrap_socket(plain, server_hostname='localhost') as connection:
+            return connection.getpeercert(binary_form=True)
+
+
+def test_a_whole_life_of_a_site(site):
+    # A team made before the server runs is known when it does.
+    assert 'not running' in site.call('team', 'create', 'iris').stdout
+    site.start()
+    robot = site.robot('dev-1')
+    assert robot.join(site.invite('iris', 'dev-1', '--master')[0]).returncode == 0
+    address = robot.address()
+
+    # Stopped while a robot is connected: soon, and nothing is left.
+    pids = site.processes()
+    seconds, status = site.stop()
+    assert status == 0 and seconds < 15
+    assert not any(alive(pid) for pid in pids.values())
+    assert os.listdir(os.path.join(site.directory, 'run')) and not os.path.exists(
+        os.path.join(site.directory, 'run', 'control.sock'))
+    assert 'not running' in site.call('server', 'status', check=False).stdout
+    assert site.call('invite', 'iris', 'dev-2', check=False).returncode == 1
+
+    # Started again: the same robots at the same addresses, and one relay.
+    site.start()
+    wait_for('dev-1 to be back', lambda: site.json('robot', 'list')[0]['online'], 60)
+    assert [row['addresses'][0] for row in site.json('robot', 'list')] == [address]
+    assert robot.peers() == {'relay'}
+
+    # Headscale and the relay crash: both come back by themselves.
+    for name in ('headscale', 'relay'):
+        before = site.processes()[name]
+        os.kill(before, signal.SIGKILL)
+        wait_for('another ' + name, lambda name=name, before=before: site.processes()[name] != before)
+        site.wait_healthy()
+    wait_for('dev-1 to be back', lambda: site.json('robot', 'list')[0]['online'], 90)
+    assert site.output().count('started again') == 2
+
+    # A new certificate reaches clients; the robot stays.
+    old = served_certificate(site)
+    site.call('server', 'renew')
+    assert served_certificate(site) != old
+    wait_for('dev-1 to be back', lambda: site.json('robot', 'list')[0]['online'], 90)
+
+    # The server itself is killed: its children go with it, and the next one starts over its left-over sockets.
+    pids = site.processes()
+    site.server.kill()
+    site.server.wait()
+    wait_for('the children to end', lambda: not any(alive(pid) for pid in pids.values()))
+    site.start()
+    assert [row['addresses'][0] for row in site.json('robot', 'list')] == [address]
+
+    # Edited by hand and told so.
+    path = os.path.join(site.directory, 'site.yaml')
+    with open(path, encoding='utf-8') as stream:
+        text = stream.read()
+    with open(path, 'w', encoding='utf-8') as stream:
+        stream.write(text + '  blue:\n    port: 11312\n    addressing: names\n')
+    site.server.send_signal(signal.SIGHUP)
+    wait_for('the policy to be reloaded', lambda: 'The policy was reloaded: 2 team(s)' in site.output())
+
+    # A relay whose state was lost takes its old name.
+    site.stop()
+    for name in os.listdir(os.path.join(site.directory, 'relay')):
+        if name.startswith('tailscaled'):
+            os.unlink(os.path.join(site.directory, 'relay', name))
+    site.start()
+    wait_for('one relay among the peers', lambda: robot.peers() == {'relay'}, 60)
+    assert not os.path.exists(os.path.join(site.directory, 'relay', 'auth.key'))
+
+
+def test_a_certificate_that_ends_soon_is_renewed_at_the_start(site):
+    def read(name):
+        with open(os.path.join(site.directory, name), 'rb') as stream:
+            return stream.read()
+
+    ca = certificate.load_certificates(read('ca.pem'), 'ca.pem')[0]
+    key, short = certificate.issue_server_certificate(
+        certificate.load_private_key(read('ca.key'), 'ca.key'), ca, ['localhost'], ['127.0.0.1'],
+        certificate.utc_now(), days=20)
+    files.write_secret(os.path.join(site.directory, 'server.key'), certificate.dump_private_key(key))
+    files.write_atomic(os.path.join(site.directory, 'server.pem'), certificate.dump_certificates(short, ca))
+    site.start(relay=False)
+    assert 'certificate of localhost was renewed' in site.output()
+    assert not certificate.needs_renewal(store.load(site.directory).server, certificate.utc_now())
+
+
+@pytest.mark.parametrize('kind, word', [(socket.SOCK_STREAM, 'TCP'), (socket.SOCK_DGRAM, 'UDP')])
+def test_a_taken_port_stops_the_start_with_a_sentence(site, kind, word):
+    port = site.port if kind == socket.SOCK_STREAM else site.relay_port
+    with socket.socket(socket.AF_INET, kind) as taken:
+        taken.bind(('0.0.0.0', port))
+        if kind == socket.SOCK_STREAM:
+            taken.listen(1)
+        result = site.call('server', 'run', check=False)
+    assert result.returncode == 1
+    assert '{} port {} is taken'.format(word, port) in result.stderr and 'Next:' in result.stderr
+
+
+def test_a_headscale_that_does_not_start_is_quoted(site):
+    # A directory where the database should be.
+    os.mkdir(os.path.join(site.directory, 'headscale', 'db.sqlite'))
+    result = site.call('server', 'run', check=False)
+    assert result.returncode == 1 and 'headscale ended at its start' in result.stderr, result.stderr
+    assert 'headscale.log' in result.stderr
+
+
+def test_stopped_at_once(site):
+    server = subprocess.Popen([sys.executable, COMMAND, 'server', 'run', '--dir', site.directory],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    wait_for('the log of headscale', lambda: os.path.exists(os.path.join(site.directory, 'log', 'headscale.log')))
+    server.send_signal(signal.SIGTERM)
+    output = server.communicate(timeout=30)[0].decode()
+    assert 'Stopped' in output and 'Traceback' not in output
+    assert not os.path.exists(os.path.join(site.directory, 'run', 'control.sock'))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason='only root can become somebody else')
+def test_no_privilege_is_needed():
+    if subprocess.run(['/usr/bin/python3', COMMAND, '--help'], user='nobody', stdout=subprocess.DEVNULL,
+                      stderr=subprocess.DEVNULL).returncode != 0:
+        pytest.skip('the user nobody cannot read this checkout')
+    site = LoopbackSite(user='nobody')
+    try:
+        site.init()
+        site.start()
+        site.call('team', 'create', 'iris')
+        site.call('invite', 'iris', 'dev-1')
+        for pid in site.processes().values():
+            assert os.stat('/proc/{}'.format(pid)).st_uid != 0
+    finally:
+        site.close()
