@@ -125,7 +125,10 @@ def test_a_missing_field_is_named(name):
 
 def test_unknown_and_doubled_fields():
     text = invitations.dump(GOOD)
-    assert 'has a field in line 7 that' in refused(text.replace('version: 1\n', 'version: 1\nsudo: true\n')).sentence
+    sentence = refused(text.replace('version: 1\n', 'version: 1\nsudo: true\n')).sentence
+    assert 'has a field sudo (line 8) that version 1' in sentence
+    assert 'has a field team_prt (line' in refused(text.replace('team_port', 'team_prt')).sentence
+    assert KEY not in refused(text.replace('version: 1\n', 'version: 1\n{}: 1\n'.format(KEY))).sentence
     assert 'two fields of one name' in refused(text.replace('version: 1\n', 'version: 1\nkey: x\n')).sentence
 
 

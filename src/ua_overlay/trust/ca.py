@@ -70,7 +70,7 @@ def read_ca(path, now):
     :param now: aware UTC datetime.
     :raises CertificateError: with the next command.
     """
-    again = 'scp SERVER:{}/ca.pem {}'.format(defaults.SITE_DIR, path)
+    again = 'scp SERVER:{}/ca.pem .'.format(defaults.SITE_DIR)
     try:
         with open(path, 'rb') as stream:
             pem = stream.read(certificates.MAX_PEM_BYTES)

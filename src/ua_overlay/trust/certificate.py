@@ -25,6 +25,8 @@ RENEWAL_MARGIN_DAYS = 30
 COMMON_NAME_MAX = 64
 #: No PEM file of a site is longer.
 MAX_PEM_BYTES = 65536
+#: What to type when it is the clock.
+SET_CLOCK = 'sudo timedatectl set-ntp true (without a time server: sudo date -us "YYYY-MM-DD HH:MM")'
 
 
 class CertificateError(OverlayError):
@@ -191,7 +193,7 @@ def check_server_certificate(ca_pem, certificate, host, now):
     for what, each in (('CA of ' + host, signers[0]), ('certificate of ' + host, certificate)):
         if now < not_before(each):
             raise CertificateError('The {} is valid from {}, and this machine\'s clock says {}.'.format(
-                what, format_time(not_before(each)), format_time(now)), 'timedatectl', 'CLOCK')
+                what, format_time(not_before(each)), format_time(now)), SET_CLOCK, 'CLOCK')
         if now >= not_after(each):
             raise CertificateError('The {} expired on {}; this machine\'s clock says {}.'.format(
                 what, format_time(not_after(each)), format_time(now)), renew, 'CERT_EXPIRED')

@@ -29,6 +29,7 @@ TITLE = '# ua_overlay invitation'
 #: Headscale 0.28 and later: hskey-auth-{12 characters}-{64}; older keys are 48 hexadecimal digits.
 KEY = re.compile(r'[A-Za-z0-9_-]{16,256}')
 TIME = re.compile(r'(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)Z')
+AGAIN = 'copy it from the server again'
 NEW = 'ua-overlay invite {} {}, on the server'
 
 
@@ -81,7 +82,8 @@ def dump(invitation):
         TITLE + ': lets the robot {robot} join the team {team}, once, until {expires}.'.format(**values),
         '# It holds a secret key. Carry it to the robot over ssh or on a stick, keep it readable by its owner alone',
         '# (chmod 600), and delete it when the robot has joined. On the robot:',
-        '#   rosservice call /ua_overlay/join "invitation: \'/path/of/this/file\'"      or      ua-overlay join FILE',
+        '#   sudo ua-overlay robot prepare --invitation FILE --user "$USER"     once per robot',
+        '#   ua-overlay join FILE      or      rosservice call /ua_overlay/join "invitation: /absolute/path/of/FILE"',
         '',
     ]
     for name in ('version', 'team', 'robot', 'server_url', 'created', 'expires', 'master', 'team_port', 'addressing'):
@@ -178,7 +180,7 @@ def check_usable(invitation, now):
         raise InvitationError(
             'This machine\'s clock says {}, and the invitation was made on {}: with a clock that far behind no '
             'certificate is valid yet.'.format(format_time(now), format_time(invitation.created)),
-            'sudo timedatectl set-ntp true (or: sudo date -s "…")', 'CLOCK')
+            certificates.SET_CLOCK, 'CLOCK')
     if now >= invitation.expires:
         raise InvitationError(
             'The invitation of {} to {} expired on {}; this machine\'s clock says {}.'.format(
@@ -199,9 +201,9 @@ class _Refused(Exception):
 def _scalars(text):
     """Return {name: (text, line)} of the one mapping in a YAML text; nothing is converted, so no type surprises."""
     if not text.strip():
-        raise _Refused('is empty')
+        raise _Refused('is empty', AGAIN)
     whole = text.rstrip().splitlines()[-1] == END
-    cut = _Refused('is cut short: its last line, `{}`, is missing'.format(END), 'copy it from the server again')
+    cut = _Refused('is cut short: its last line, `{}`, is missing'.format(END), AGAIN)
     try:
         found = _pairs(yaml.parse(text, Loader=yaml.BaseLoader))
     except yaml.YAMLError as error:
@@ -251,12 +253,14 @@ def _pairs(events):
 
 
 def _convert(found):
+    for name, (_, line) in found.items():
+        if name not in FIELDS:
+            # Whatever does not look like a field's name may be a secret in the wrong place.
+            shown = name + ' ' if re.fullmatch('[a-z_]{1,24}', name) else ''
+            raise _Refused('has a field {}(line {}) that version {} does not know'.format(shown, line, VERSION))
     missing = [name for name in FIELDS if name not in found]
     if missing:
         raise _Refused('lacks the field{} {}'.format('s' if len(missing) > 1 else '', ', '.join(missing)))
-    for name, (_, line) in found.items():
-        if name not in FIELDS:
-            raise _Refused('has a field in line {} that version {} does not know'.format(line, VERSION))
     values = {name: value for name, (value, _) in found.items()}
     _valid('version', values, values['version'] == str(VERSION), 'the number {}'.format(VERSION))
     try:

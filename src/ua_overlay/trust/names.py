@@ -25,7 +25,7 @@ def check_team(name):
     :raises UsageError: with a name that would do.
     """
     if not LABEL.fullmatch(name):
-        raise UsageError(_label_sentence('team', name), _suggest('ua-overlay team create', name))
+        raise UsageError(_label_sentence('team', name), _suggest('ua-overlay team create', name, 'iris'))
     if name in defaults.RESERVED_TEAMS:
         raise UsageError('The team name {0!r} is reserved: the overlay uses tag:{0} for itself.'.format(name),
                          'ua-overlay team create {}-team'.format(name))
@@ -38,7 +38,7 @@ def check_robot(name):
     :raises UsageError: with a name that would do.
     """
     if not LABEL.fullmatch(name):
-        raise UsageError(_label_sentence('robot', name), _suggest('ua-overlay invite TEAM', name))
+        raise UsageError(_label_sentence('robot', name), _suggest('ua-overlay invite TEAM', name, 'dev-1'))
     if name in RESERVED_ROBOTS:
         raise UsageError('The robot name {!r} is reserved: the overlay uses it for itself.'.format(name),
                          'ua-overlay invite TEAM {}-1'.format(name))
@@ -129,8 +129,8 @@ def _label_sentence(kind, name):
             'and hyphens, starts with a letter and does not end with a hyphen.'.format(name, kind))
 
 
-def _suggest(command, name):
-    """Return ``command`` with the nearest name that is allowed, or a made-up one."""
+def _suggest(command, name, other):
+    """Return ``command`` with the nearest name that is allowed, or ``other``."""
     near = re.sub(r'[^a-z0-9-]+', '-', name.lower())[:63].strip('-')
     near = re.sub(r'^[0-9-]+', '', near)
-    return '{} {}'.format(command, near if LABEL.fullmatch(near) else 'iris')
+    return '{} {}'.format(command, near if LABEL.fullmatch(near) else other)

@@ -21,6 +21,7 @@ from cryptography.hazmat.backends import default_backend
 from ua_overlay.errors import OverlayError
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust import names
+from ua_overlay.trust.certificate import CertificateError
 
 #: Headscale's answer has 19 bytes; whoever sends more than this is somebody else.
 MAX_ANSWER = 16384
@@ -88,7 +89,10 @@ def check_server(url, ca_pem, timeout=5, now=certificates.utc_now):
 
 
 def _context(ca_pem):
-    certificates.load_certificates(ca_pem, 'the CA')
+    try:
+        certificates.load_certificates(ca_pem, 'the CA of this robot')
+    except CertificateError as error:
+        raise CertificateError(error.sentence, 'ua-overlay invite TEAM ROBOT, on the server')
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # Go looks at the SAN alone, so a name that is only in the subject must not pass here either.
@@ -217,17 +221,15 @@ def explain(server, verify_code, shown, date, now):
     clocks = 'this machine\'s clock says {}'.format(certificates.format_time(now))
     if date is not None and abs((date - now).total_seconds()) >= 60:
         clocks += ' and the server\'s {}'.format(certificates.format_time(date))
-    set_clock = 'sudo timedatectl set-ntp true (or: sudo date -s "…")'
     if verify_code in NOT_YET_VALID:
         begin = ' (only from {})'.format(certificates.format_time(certificates.not_before(shown))) if shown else ''
-        return ServerError('The certificate of {} is not yet valid{}: {}.'.format(where, begin, clocks), set_clock,
-                           'CLOCK')
+        return ServerError('The certificate of {} is not yet valid{}: {}.'.format(where, begin, clocks),
+                           certificates.SET_CLOCK, 'CLOCK')
     if verify_code in HAS_EXPIRED:
         if date is not None and shown is not None and date < certificates.not_after(shown) <= now:
-            return ServerError('The certificate of {} has expired by this machine\'s clock only (it is valid until '
-                               '{}): {}.'.format(where, certificates.format_time(certificates.not_after(shown)),
-                                                 clocks),
-                               set_clock, 'CLOCK')
+            return ServerError('The certificate of {} is good until {}, which is over by a clock that is wrong: '
+                               '{}.'.format(where, certificates.format_time(certificates.not_after(shown)), clocks),
+                               certificates.SET_CLOCK, 'CLOCK')
         end = ' on ' + certificates.format_time(certificates.not_after(shown)) if shown else ''
         return ServerError('The certificate of {} expired{}; {}.'.format(where, end, clocks),
                            'ua-overlay server renew, on the server', 'CERT_EXPIRED')

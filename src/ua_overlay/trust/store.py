@@ -234,13 +234,13 @@ def _locked(directory, create=False):
             os.makedirs(directory, mode=0o700, exist_ok=True)
         handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        raise StoreError('The site directory {} cannot be used: {}.'.format(directory, error.strerror),
-                         'ls -ld {}'.format(directory))
+        raise StoreError('The site directory {} cannot be used: {}.'.format(directory, error.strerror.lower()),
+                         'run the same command with sudo, or with --dir and a place of your own')
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         if not os.access(directory, os.W_OK):
             raise StoreError('The site directory {} belongs to another user, and this one may not write there.'.format(
-                directory), 'run the same command with sudo', 'SITE_DENIED')
+                directory), 'run the same command with sudo, or with --dir and a place of your own', 'SITE_DENIED')
         yield
     finally:
         os.close(handle)
