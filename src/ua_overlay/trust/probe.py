@@ -85,7 +85,9 @@ def check_server(url, ca_pem, timeout=5, now=certificates.utc_now):
     finally:
         connection.close()
     _check_answer(answer, server)
-    return ServerHealth(True, latency, None if date is None else round((date - local).total_seconds()), not_after)
+    # An HTTP date has no fraction: on average it is half a second behind.
+    offset = None if date is None else round((date - local).total_seconds() + 0.5)
+    return ServerHealth(True, latency, offset, not_after)
 
 
 def _context(ca_pem):
@@ -112,6 +114,8 @@ def _connect(server, deadline, timeout):
             connection.settimeout(max(0.001, share))
             connection.connect(address)
             connection.settimeout(max(0.001, deadline - time.monotonic()))
+            # Else the request waits 40 ms for the acknowledgement of the handshake's last message.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return connection
         except OSError as error:
             connection.close()
