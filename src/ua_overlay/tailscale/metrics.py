@@ -1,8 +1,8 @@
 """tailscaled's user metrics: bytes by path, added over all peers.
 
 Constant size whatever the number of peers, readable by everybody, 0.1 ms: the cheap sign that the traffic of some
-path moved (tailscale.com v1.98.10, wgengine/magicsock/magicsock.go registerMetrics). Disco pings and heartbeats do not count:
-an idle overlay's counters stand still.
+path moved (tailscale.com v1.98.10, wgengine/magicsock/magicsock.go registerMetrics). Disco pings and heartbeats do not
+count: an idle overlay's counters stand still.
 """
 import re
 

@@ -1,0 +1,259 @@
+"""The LocalAPI client against real headscale and real tailscaleds, the pinned release and the next."""
+import json
+import os
+import threading
+
+import pytest
+from loopback_site import LoopbackSite, wait_for
+
+from ua_overlay.errors import OverlayError
+from ua_overlay.tailscale.links import classify_ping
+from ua_overlay.tailscale.localapi import WATCH_HEALTH, WATCH_PEERS, WATCH_STATE, DaemonDenied, DaemonError, LocalApi
+from ua_overlay.tailscale.metrics import moved, parse_bytes
+from ua_overlay.tailscale.operator import keep_operator
+
+NOBODY = 65534
+
+
+@pytest.fixture(scope='module')
+def site():
+    with LoopbackSite() as one:
+        yield one
+
+
+@pytest.fixture(scope='module', params=['tailscale', 'tailscale-next'])
+def robots(request, site):
+    """Two robots of team iris, one of the release under test and one of the pinned, and one of team blue."""
+    prefix = 'a' if request.param == 'tailscale' else 'b'
+    daemons = [site.daemon(prefix + '-1', request.param), site.daemon(prefix + '-2'), site.daemon(prefix + '-3')]
+    for daemon, tags in zip(daemons, (('tag:iris', 'tag:ros-master'), ('tag:iris',), ('tag:blue',))):
+        daemon.join(site.key(*tags))
+    yield daemons
+    for daemon in daemons:
+        daemon.kill()
+
+
+@pytest.fixture(params=['tailscale', 'tailscale-next'])
+def fresh(request, site):
+    """A daemon of each release that never joined."""
+    fresh.count = getattr(fresh, 'count', 0) + 1
+    daemon = site.daemon('fresh-{}'.format(fresh.count), request.param)
+    yield daemon
+    daemon.kill()
+
+
+def as_user(uid, function):
+    """Run ``function`` in a child process of ``uid`` and return what it returns, or raise the OverlayError's code."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        answer = {'crash': 'unknown'}
+        try:
+            os.setgroups([])
+            os.setgid(uid)
+            os.setuid(uid)
+            answer = {'value': function()}
+        except OverlayError as error:
+            answer = {'code': error.code}
+        except BaseException as error:
+            answer = {'crash': repr(error)}
+        finally:
+            os.write(writing, json.dumps(answer).encode())
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as stream:
+        answer = json.loads(stream.read())
+    os.waitpid(child, 0)
+    assert 'crash' not in answer, answer
+    return answer.get('code') or answer.get('value')
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason='changing the user needs root')
+
+
+def test_status(robots):
+    first, second, _ = robots
+    status = wait_for('they see each other', lambda: next(
+        (s for s in [first.status()] if any(p.name == second.name and p.online for p in s.peers)), None))
+    own = status.self_node
+    assert (own.name, own.dns_name) == (first.name, first.name + '.overlay.internal')
+    assert set(own.tags) == {'tag:iris', 'tag:ros-master'} and own.online and own.addresses[0].startswith('100.64.')
+    assert robots[2].name not in [peer.name for peer in status.peers], 'the other team is visible'
+    assert first.api.status(peers=False).get('Peer') is None
+
+
+def test_ping_metrics_and_link(robots):
+    first, second, _ = robots
+    address = second.status().self_node.addresses[0]
+
+    def ping():
+        # The first seconds: a peer whose relay is not known yet cannot be pinged, and a ping is not repeated.
+        try:
+            return first.api.ping(address, timeout=1.0)
+        except DaemonError as error:
+            assert error.code == 'NO_ANSWER'
+            return None
+
+    result = wait_for('a direct answer', lambda: next(
+        (r for r in [ping()] if r and classify_ping(r) == 'DIRECT'), None))
+    assert result.name == second.name and 0 < result.latency < 1 and not result.error
+
+    def only_direct():
+        before = parse_bytes(first.api.user_metrics())
+        assert first.api.ping(address, 'TSMP').latency > 0  # through WireGuard: it counts
+        return moved(before, parse_bytes(first.api.user_metrics())) == {'DIRECT'}
+
+    wait_for('traffic on the direct path alone (the first packets go by DERP as well)', only_direct, 10)
+
+
+def test_ping_of_nobody_and_of_the_other_team(robots):
+    first, _, other = robots
+    assert first.api.ping('100.64.99.99', timeout=2.0).error
+    assert first.api.ping(other.status().self_node.addresses[0], timeout=2.0).error == 'no matching peer'
+
+
+def test_leave_and_rejoin_keep_name_address_and_tags(robots):
+    first = robots[0]
+    before = first.status().self_node
+    with first.api.watch(WATCH_STATE) as bus:
+        first.api.edit_prefs(WantRunning=False)
+        wait_for('Stopped on the bus', lambda: (bus.next(1.0) or {}).get('State') == 4)
+    stopped = first.status()
+    assert (stopped.state, stopped.have_node_key, stopped.self_node.tags) == ('Stopped', True, before.tags)
+    first.api.edit_prefs(WantRunning=True)
+    after = wait_for('online again', first.online).self_node
+    assert (after.name, after.addresses, after.tags) == (before.name, before.addresses, before.tags)
+
+
+def test_after_a_restart_while_stopped_only_the_key_is_known(robots):
+    first = robots[0]
+    first.api.edit_prefs(WantRunning=False)
+    first.kill()
+    first.start()
+    status = first.status()
+    assert (status.state, status.have_node_key, status.self_node.name, status.self_node.tags) == (
+        'Stopped', True, '', ())
+    first.api.edit_prefs(WantRunning=True)
+    assert wait_for('online again', first.online).self_node.name == first.name
+
+
+def test_name_that_is_taken(site, robots, fresh):
+    given = fresh.join(site.key(), Hostname=robots[1].name).self_node
+    # -1, or -2 when an earlier node of that name is still on the server: what it got is what it is called.
+    assert given.name.startswith(robots[1].name + '-') and given.hostname == robots[1].name
+    fresh.api.logout()
+
+
+def test_wrong_key_is_named_on_the_bus_and_everything_can_be_put_back(site, fresh):
+    before = fresh.api.prefs()
+    with fresh.api.watch(WATCH_STATE | WATCH_HEALTH | WATCH_PEERS) as bus:
+        fresh.api.start('hskey-auth-aaaaaaaaaaaa-' + 'b' * 64, dict(
+            before, ControlURL=site.url, Hostname=fresh.name, WantRunning=True, LoggedOut=False))
+        fresh.api.login_interactive()
+        said = wait_for('the server\'s word', lambda: (bus.next(1.0) or {}).get('ErrMessage'))
+    assert 'invalid pre auth key' in said
+    fresh.api.start(None, before)
+    assert fresh.api.prefs() == before
+    status = fresh.status()
+    assert (status.state, status.have_node_key) == ('NeedsLogin', False)
+    with open(fresh.log) as log:
+        assert 'b' * 20 not in log.read(), 'the key is in the daemon\'s log'
+
+
+def test_used_key(site, robots, fresh):
+    key = site.key()
+    spender = site.daemon('spender-of-' + fresh.name)
+    spender.join(key)
+    before = fresh.api.prefs()
+    with fresh.api.watch() as bus:
+        fresh.api.start(key, dict(before, ControlURL=site.url, WantRunning=True, LoggedOut=False))
+        fresh.api.login_interactive()
+        assert 'already used' in wait_for('the server\'s word', lambda: (bus.next(1.0) or {}).get('ErrMessage'))
+    fresh.api.start(None, before)
+    spender.kill()
+
+
+def test_a_start_without_a_key_keeps_the_team_and_one_with_a_key_does_not(site, fresh):
+    """Why `join` sends no key while the machine has a node key: the server would take it and change the team."""
+
+    def start(key):
+        with fresh.api.watch(WATCH_PEERS) as bus:
+            fresh.api.start(key, dict(fresh.api.prefs(), WantRunning=True))
+            wait_for('a new network map', lambda: (bus.next(1.0) or {}).get('SelfChange'))
+        return wait_for('online', fresh.online).self_node.tags
+
+    def used():
+        return [bool(k.get('used')) for k in site.headscale('preauthkeys', 'list') if k['id'] == key['id']]
+
+    fresh.join(site.key('tag:iris'))
+    assert start(None) == ('tag:iris',)
+    key = site.headscale('preauthkeys', 'create', '--tags', 'tag:blue')
+    assert used() == [False]
+    assert start(key['key']) == ('tag:blue',) and used() == [True]
+
+
+@needs_root
+def test_a_stranger_may_read_and_not_write(robots):
+    path = robots[0].socket
+    assert as_user(NOBODY, lambda: LocalApi(path).status()['BackendState']) == 'Running'
+    assert as_user(NOBODY, lambda: len(LocalApi(path).user_metrics()) > 0) is True
+    assert as_user(NOBODY, lambda: LocalApi(path).edit_prefs(WantRunning=False)) == DaemonDenied.code == 'NOT_PREPARED'
+    assert as_user(NOBODY, lambda: LocalApi(path).logout()) == 'NOT_PREPARED'
+    assert as_user(NOBODY, lambda: LocalApi(path).start(None, {})) == 'NOT_PREPARED'
+    assert robots[0].status().state == 'Running'
+
+
+@needs_root
+def test_the_operator_is_kept_through_start_up_and_logout(site, fresh):
+    stop, said = threading.Event(), []
+    keeper = threading.Thread(target=keep_operator, args=(LocalApi(fresh.socket), 'nobody', stop, said.append))
+    keeper.daemon = True
+    keeper.start()
+
+    def kept():
+        return fresh.api.prefs().get('OperatorUser') == 'nobody'
+
+    def join(key):
+        api = LocalApi(fresh.socket)
+        # Without OperatorUser: the start wipes it.
+        api.start(key, {'ControlURL': site.url, 'Hostname': fresh.name, 'WantRunning': True, 'CorpDNS': True})
+
+    wait_for('set at once', kept, 5)
+    key = site.key()
+    assert as_user(NOBODY, lambda: join(key)) is None
+    wait_for('set again after the start', kept, 5)
+    assert as_user(NOBODY, lambda: LocalApi(fresh.socket).login_interactive()) is None
+    wait_for('online', fresh.online)
+    assert as_user(NOBODY, lambda: LocalApi(fresh.socket).logout()) is None
+    wait_for('set again after the logout', kept, 5)
+    # A restart of the daemon, and somebody else's hand.
+    fresh.kill()
+    wait_for('the keeper says that the daemon is gone', lambda: any('Trying again' in text for text in said), 5)
+    fresh.start()
+    fresh.api.edit_prefs(OperatorUser='')
+    wait_for('set again after a restart', kept, 10)
+    key = site.key()
+    assert as_user(NOBODY, lambda: join(key)) is None
+    wait_for('set again', kept, 5)
+    assert as_user(NOBODY, lambda: LocalApi(fresh.socket).login_interactive()) is None
+    wait_for('online again', fresh.online)
+    stop.set()
+    fresh.api.edit_prefs(Hostname='wakes-the-keeper')
+    keeper.join(5)
+    assert not keeper.is_alive()
+
+
+def test_logout_without_the_server_says_so_and_keeps_the_key(fresh):
+    with LoopbackSite() as lonely:
+        fresh.site, site = lonely, fresh.site
+        try:
+            fresh.kill()
+            fresh.start()
+            fresh.join(lonely.key())
+            lonely.kill_server()
+            with pytest.raises(DaemonError) as caught:
+                fresh.api.logout(timeout=20)
+            assert caught.value.status == 500
+            assert fresh.status().have_node_key
+        finally:
+            fresh.site = site
