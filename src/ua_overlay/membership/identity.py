@@ -53,6 +53,7 @@ def key_refusal(message):
         return 'SPENT'
     if 'authkey expired' in lowered:
         return 'EXPIRED'
-    if 'invalid pre auth key' in lowered or 'authkey not found' in lowered:
+    if 'invalid pre auth key' in lowered or 'invalid auth key' in lowered:
+        # The second when the key's public prefix is known and its secret part is wrong (bcrypt).
         return 'UNKNOWN'
     return None

@@ -123,8 +123,9 @@ class Join:
         outcome = Outcome('OK', '{} joined team {} at {}.'.format(own.name, invitation.team, own.addresses[0]),
                           own.dns_name, own.addresses)
         if own.name != invitation.robot:
-            outcome = outcome.with_message('The name {} was taken, so the server gave this robot the name {}.'.format(
-                invitation.robot, own.name))
+            outcome = outcome.with_message(
+                'The server gave it the name {}, not {}: that one is taken, or the server knew this machine already.'
+                .format(own.name, invitation.robot))
         try:
             write_settings(self.state_dir, invitations.settings(invitation))
         except OSError as error:

@@ -1,0 +1,127 @@
+"""The rostests, each on robot dev-1 of a lab: real headscale, real tailscaled, real roscore, an unprivileged user.
+
+dev-2 is in dev-1's team iris and behind another NAT with the same private address; dev-3 is in team blue.
+"""
+import glob
+import os
+import re
+import threading
+
+import pytest
+import yaml
+
+from ua_overlay.lab.fleet import USER, Fleet
+from ua_overlay.lab.lab import Lab
+from ua_overlay.lab.topology import parse
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
+
+TOPOLOGY = '''
+version: 1
+inet: {subnet: 203.0.113.0/24, dns: 203.0.113.2}
+names: {server.ua.test: 203.0.113.10}
+hosts:
+  server: {address: 203.0.113.10}
+nats:
+  nat1: {address: 203.0.113.21, inside: 10.0.2.2/24}
+  nat2: {address: 203.0.113.22, inside: 10.0.2.2/24}
+  nat3: {address: 203.0.113.23, inside: 10.0.2.2/24}
+robots:
+  dev-1: {behind: nat1, address: 10.0.2.15, hostname: robot}
+  dev-2: {behind: nat2, address: 10.0.2.15, hostname: robot}
+  dev-3: {behind: nat3, address: 10.0.2.15, hostname: robot}
+'''
+KEY = re.compile(r'hskey-auth-[A-Za-z0-9_-]{20,}')
+
+
+class Spy:
+    """Looks for keys of invitations in the arguments and the environment of every process of the machine."""
+
+    def __init__(self):
+        self.found = set()
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self.look, daemon=True)
+        self.thread.start()
+
+    def look(self):
+        while not self.stopped.wait(0.05):
+            for path in glob.glob('/proc/[0-9]*/cmdline') + glob.glob('/proc/[0-9]*/environ'):
+                try:
+                    with open(path, 'rb') as stream:
+                        data = stream.read().decode('utf-8', 'replace')
+                except OSError:
+                    continue  # it ended meanwhile
+                if KEY.search(data):
+                    self.found.add(path.rsplit('/', 1)[1] + ' of ' + data.replace('\0', ' ')[:80])
+
+    def stop(self):
+        self.stopped.set()
+        self.thread.join()
+
+
+@pytest.fixture(scope='module')
+def fleet(lab_possible, lab_root):
+    assert os.path.isdir(WORKSPACE), 'The workspace is not built. Next: make prepare'
+    with Lab.up(parse(TOPOLOGY), 'ros-{}'.format(os.getpid()), lab_root, bound=True) as lab:
+        fleet = Fleet(lab, os.path.join(WORKSPACE, 'install'))
+        fleet.start_site()
+        for team in ('iris', 'blue'):
+            fleet.site('team', 'create', team)
+        for robot, team in (('dev-1', 'iris'), ('dev-2', 'iris'), ('dev-3', 'blue')):
+            path = fleet.carry(robot, fleet.invite(team, robot), 'first.yaml')
+            fleet.prepare(robot, path)
+            if robot != 'dev-1':
+                fleet.launch(robot)
+                answer = fleet.join(robot, path)
+                assert answer['code'] == 0, answer['message']
+        with lab.serve_control():
+            yield fleet
+
+
+def rostest(fleet, name, timeout):
+    """Run test/rostest/NAME.test on dev-1; every test in it must have passed."""
+    script = '. "$0/setup.bash" && unset ROS_HOSTNAME ROS_IP ROS_MASTER_URI && exec "$@"'
+    done = fleet.lab.host('dev-1').run(
+        ['bash', '-c', script, os.path.join(WORKSPACE, 'devel'), 'rostest', '--text', 'ua_overlay', name + '.test'],
+        user=USER, env=fleet.user_environment(), timeout=timeout, check=False)
+    output = done.stdout + done.stderr
+    summary = re.search(r'TESTS: (\d+)\s+\* ERRORS: (\d+).*\s+\* FAILURES: (\d+)', output)
+    assert summary and done.returncode == 0, output[-8000:]
+    assert int(summary.group(1)) > 0 and summary.group(2) == summary.group(3) == '0', output[-8000:]
+    print(output[-3000:])
+
+
+def test_membership(fleet):
+    spy = Spy()
+    try:
+        rostest(fleet, 'membership', 300)
+    finally:
+        spy.stop()
+    assert spy.found == set()
+
+
+def test_links(fleet):
+    rostest(fleet, 'links', 300)
+
+
+def test_faults(fleet):
+    rostest(fleet, 'faults', 300)
+
+
+def test_no_key_in_any_log_or_parameter(fleet):
+    """After all of the above: neither the logs of the hosts and of ROS, nor the parameters, nor what is kept."""
+    looked = 0
+    for path in glob.glob(os.path.join(fleet.lab.directory, 'logs', '*')):
+        looked += 1
+        with open(path, errors='replace') as stream:
+            assert not KEY.search(stream.read()), path
+    for robot in ('dev-1', 'dev-2', 'dev-3'):
+        host = fleet.lab.host(robot)
+        found = host.run(['grep', '-rlE', KEY.pattern, '/home/robot/.ros', '/var/lib/ua_overlay', '/run/ua_overlay'],
+                         check=False)
+        assert found.returncode == 1 and not found.stdout, found.stdout + found.stderr
+        looked += 1
+    parameters = yaml.safe_load(fleet.ros('dev-2', 'rosparam', 'dump').stdout)
+    assert 'ua_overlay' in parameters and not KEY.search(str(parameters))
+    assert looked > 5

@@ -1,0 +1,115 @@
+"""What the rostests share: they run on robot dev-1 of a lab and act on the other hosts through the lab's control socket."""
+import os
+import shutil
+import stat
+import subprocess
+import threading
+import time
+
+import rospy
+
+from ua_overlay import msg, srv
+from ua_overlay.lab.control import LabControl
+from ua_overlay.lab.fleet import SITE_DIR
+
+COMMAND = shutil.which('ua-overlay')
+CONTROL = LabControl()
+HOME = os.path.expanduser('~')
+
+
+def site(*argv, check=True):
+    """Run `ua-overlay ARGV` on the server."""
+    return CONTROL.exec('server', [COMMAND] + list(argv) + ['--dir', SITE_DIR], check=check)
+
+
+def invite(team, robot, *options, name='new.invitation.yaml'):
+    """Make an invitation on the server and keep it here as a 0600 file; return its path."""
+    return keep(site('invite', team, robot, '--output', '-', *options).stdout, name)
+
+
+def keep(text, name='changed.invitation.yaml'):
+    path = os.path.join(HOME, name)
+    if os.path.exists(path):
+        os.unlink(path)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT, stat.S_IRUSR | stat.S_IWUSR), 'w') as stream:
+        stream.write(text)
+    return path
+
+
+def call(name, kind, **request):
+    rospy.wait_for_service('/ua_overlay/' + name, 30)
+    return rospy.ServiceProxy('/ua_overlay/' + name, kind)(**request)
+
+
+def join(path):
+    return call('join', srv.Join, invitation=path)
+
+
+def leave(forget=False):
+    return call('leave', srv.Leave, forget=forget)
+
+
+def code_name(response):
+    """'OK' for code 0 of any answer: a failure that reads like the .srv."""
+    kind = type(response)
+    names = [name for name in dir(kind) if name.isupper() and getattr(kind, name) == response.code]
+    return names[0] if names else str(response.code)
+
+
+class Latest:
+    """The latest message of a topic, and waiting for one that fulfils a condition."""
+
+    def __init__(self, topic, kind):
+        self.topic = topic
+        self.messages = []
+        self.arrived = threading.Condition()
+        self.subscriber = rospy.Subscriber(topic, kind, self.take)
+
+    def take(self, message):
+        with self.arrived:
+            self.messages.append((time.monotonic(), message))
+            self.arrived.notify_all()
+
+    def wait(self, condition, timeout, what):
+        """The first message, the present one included, for which ``condition(message)`` holds."""
+        deadline = time.monotonic() + timeout
+        with self.arrived:
+            while True:
+                if self.messages and condition(self.messages[-1][1]):
+                    return self.messages[-1][1]
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise AssertionError('{} within {} s on {}; the last message was:\n{}'.format(
+                        what, timeout, self.topic, self.messages[-1][1] if self.messages else 'none'))
+                self.arrived.wait(left)
+
+
+def state_topic():
+    return Latest('/ua_overlay/state', msg.OverlayState)
+
+
+class Program:
+    """A program in the team graph whose lines are read: `ua-overlay exec --wait …`."""
+
+    def __init__(self, *argv):
+        self.lines = []
+        self.process = subprocess.Popen([COMMAND, 'exec', '--wait', '--timeout', '30'] + list(argv),
+                                        stdout=subprocess.PIPE, universal_newlines=True)
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        for line in self.process.stdout:
+            self.lines.append(line.strip())
+
+    def wait_for(self, condition, timeout, what):
+        """Poll until ``condition(lines)``: lines come from a pipe, which has no event to wait for here."""
+        deadline = time.monotonic() + timeout
+        while not condition(self.lines):
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                raise AssertionError('{} within {} s; heard {} lines, the last {}'.format(
+                    what, timeout, len(self.lines), self.lines[-1:]))
+            time.sleep(0.05)
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait(10)
