@@ -200,10 +200,14 @@ class Daemon:
 
     def join(self, key, operator='', **prefs):
         """Join as the package does, and wait until the overlay knows it."""
+        self.begin_join(key, operator, **prefs)
+        return wait_for('{} is online'.format(self.name), self.online)
+
+    def begin_join(self, key, operator='', **prefs):
+        """Join without waiting; `online` tells when it is done."""
         self.api.start(key, dict({'ControlURL': self.site.url, 'Hostname': self.name, 'WantRunning': True,
                                   'CorpDNS': True, 'OperatorUser': operator, 'NetfilterMode': 0}, **prefs))
         self.api.login_interactive()
-        return wait_for('{} is online'.format(self.name), self.online)
 
     def online(self):
         status = self.status()

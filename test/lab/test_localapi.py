@@ -27,7 +27,9 @@ def robots(request, site):
     prefix = 'a' if request.param == 'tailscale' else 'b'
     daemons = [site.daemon(prefix + '-1', request.param), site.daemon(prefix + '-2'), site.daemon(prefix + '-3')]
     for daemon, tags in zip(daemons, (('tag:iris', 'tag:ros-master'), ('tag:iris',), ('tag:blue',))):
-        daemon.join(site.key(*tags))
+        daemon.begin_join(site.key(*tags))
+    for daemon in daemons:
+        wait_for('{} is online'.format(daemon.name), daemon.online)
     yield daemons
     for daemon in daemons:
         daemon.kill()

@@ -68,7 +68,7 @@ def test_what_is_written(root):
     assert 'Environment=TS_NO_LOGS_NO_SUPPORT=true\n' in drop_in
     unit = root.read(prepare.OPERATOR_UNIT)
     assert 'ExecStart=/opt/ua/scripts/ua-overlay robot operator --user robot\n' in unit
-    assert 'Environment=PYTHONPATH=/opt/ua/src\n' in unit
+    assert 'Environment="PYTHONPATH=/opt/ua/src"\n' in unit
     assert os.path.isdir(root.place('/var/lib/ua_overlay')) and os.path.isdir(root.place('/run/ua_overlay'))
     assert root.read(prepare.TMPFILES) == 'd /run/ua_overlay 0755 robot - -\n'
     assert defaults.CA_FILE in changed and prepare.DROP_IN in changed

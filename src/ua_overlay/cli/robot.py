@@ -10,6 +10,9 @@ import ua_overlay
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError, UsageError
 
+#: There when systemd is the init of this machine: sd_booted(3).
+SYSTEMD_RUNS = '/run/systemd/system'
+
 PREPARE = '''\
 Does once, as root, what joining an overlay needs on a robot:
   - gives tailscaled, and no other program, the site's CA ({ca})
@@ -62,7 +65,10 @@ def add_parser(subparsers):
 
 def run_prepare(args):
     from ua_overlay.tailscale.prepare import Applier, describe, make_recipe, uid_of
-    manager = args.service_manager or ('systemd' if os.path.isdir('/run/systemd/system') else 'none')
+    manager = args.service_manager or ('systemd' if os.path.isdir(SYSTEMD_RUNS) else 'none')
+    if manager == 'systemd' and not os.path.isdir(SYSTEMD_RUNS) and not args.dry_run:
+        raise UsageError('systemd does not run on this machine.',
+                         'sudo ua-overlay robot prepare --service-manager none --user "$USER"')
     if args.undo:
         need_root(args.dry_run, '--undo')
         return undo(manager, args.dry_run)

@@ -60,13 +60,13 @@ Description=Lets {user} join and leave the overlay (keeps the operator of tailsc
 After=tailscaled.service
 
 [Service]
-Environment=PYTHONPATH={python_path}
+Environment="PYTHONPATH={python_path}"
 Environment=PYTHONDONTWRITEBYTECODE=1
 ExecStart={command} robot operator --user {user}
 Restart=always
 RestartSec=2
-# It needs to be root on tailscaled's socket, and nothing else.
-CapabilityBoundingSet=
+# It needs to be root on tailscaled's socket, to read its own modules (in a home directory, perhaps), and nothing else.
+CapabilityBoundingSet=CAP_DAC_READ_SEARCH
 NoNewPrivileges=yes
 PrivateDevices=yes
 PrivateTmp=yes
