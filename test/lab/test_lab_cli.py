@@ -1,6 +1,7 @@
 """`ua-overlay lab` as a person types it."""
 import json
 import os
+import select
 import subprocess
 import sys
 
@@ -61,6 +62,7 @@ def test_exec_gives_a_terminal_with_job_control(up):
     def until(mark):
         nonlocal seen
         while mark not in seen:
+            assert select.select([process.stdout], [], [], 15)[0], seen
             data = process.stdout.read(1024)
             assert data, seen
             seen += data
@@ -117,7 +119,7 @@ def test_not_root_is_told_so(lab_possible):
     code = 'import os, sys; os.setgid(65534); os.setuid(65534); sys.path.insert(0, {!r})\n' \
            'from ua_overlay.cli import main; sys.exit(main(["lab", "{}"]))'
     for command in ('up', 'down', 'status'):
-        done = subprocess.run([sys.executable, '-c', code.format(os.path.join(ROOT, 'src'), command)],
+        done = subprocess.run(['/usr/bin/python3', '-c', code.format(os.path.join(ROOT, 'src'), command)],
                               stderr=subprocess.PIPE, universal_newlines=True)
         assert done.returncode == 1
         assert done.stderr.startswith('ua-overlay: A lab needs root')

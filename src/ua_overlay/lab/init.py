@@ -8,6 +8,7 @@ happened to the maker, so a killed `up` leaves no process.
 Everything a host writes below /etc, /var, /home, /root and /run lands in a tmpfs that only its own mount namespace
 holds: when process 1 ends, the kernel removes processes, mounts, interfaces and files together.
 """
+import errno
 import json
 import os
 import select
@@ -100,6 +101,10 @@ def write(path, text, mode=0o644):
 
 def make_identity(spec):
     """Host name, hosts file, resolver, machine id; nothing of the machine's own overlay."""
+    for tree in OVERLAID:
+        # What follows must never reach the machine's own files, whatever went wrong before.
+        if not os.path.ismount(tree):
+            raise OSError(errno.EROFS, '{} is not a layer of this host'.format(tree))
     for path in FORGOTTEN:
         if os.path.isdir(path):
             shutil.rmtree(path)

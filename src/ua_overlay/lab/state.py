@@ -80,8 +80,8 @@ class LabState:
         :raises OverlayError: LAB_STUCK, with the directory kept for another try.
         """
         # Both ways: one that is being made is not recorded yet, one that is just ending has no command line any more.
-        hosts = host.find(self.directory) + self._recorded()
-        host.end(hosts)
+        hosts = {process.pid: process for process in host.find(self.directory) + self._recorded()}
+        host.end(hosts.values())
         existed = os.path.isdir(self.directory)
         if existed:
             shutil.rmtree(self.directory)
