@@ -10,23 +10,23 @@ help:           ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 demo:           ## two robots join a real overlay, step by step (KEEP=1 leaves it up)
-	@$(SUDO) dev/prepare.sh
-	@$(SUDO) dev/with_workspace /usr/bin/python3 dev/demo.py
+	@$(SUDO) bash dev/prepare.sh
+	@$(SUDO) bash dev/with_workspace.sh /usr/bin/python3 dev/demo.py
 
 prepare:        ## install and build what the tests need
-	@$(SUDO) dev/prepare.sh --for-tests
+	@$(SUDO) bash dev/prepare.sh --for-tests
 
 test: prepare lint  ## every test
-	$(SUDO) dev/with_workspace $(PYTEST) $(ARGS)
+	$(SUDO) bash dev/with_workspace.sh $(PYTEST) $(ARGS)
 
 unit:           ## the tests that need neither root nor ROS nor a network
 	$(PYTEST) test/unit $(ARGS)
 
 lint:           ## style, the Python floor, catkin_lint
-	dev/lint.sh $(VENV)
+	bash dev/lint.sh $(VENV)
 
 bench: prepare  ## the figures of README and docs
-	$(SUDO) dev/with_workspace /usr/bin/python3 bench/run.py
+	$(SUDO) bash dev/with_workspace.sh /usr/bin/python3 bench/run.py
 
 clean:          ## remove what was built (cache and workspace)
 	$(SUDO) rm -rf $(CACHE) .workspace

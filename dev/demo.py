@@ -73,7 +73,7 @@ class Lines:
 
 
 def link_types(events, peer):
-    """The types that the link to ``peer`` took, in order, from the lines of `rostopic echo -p /ua_overlay/link_events`."""
+    """The types that the link to ``peer`` took, in order, as `rostopic echo -p /ua_overlay/link_events` has them."""
     found = []
     header = None
     for when, line in events.lines:
@@ -107,7 +107,8 @@ def change_nats(story, fleet, events, listener, kind, wanted):
     def observe():
         for nat in ('nat1', 'nat2'):
             fleet.lab.nat(nat, kind)
-        seen = wait_until(lambda: [item for item in link_types(events, 'dev-2') if item[0] > since and item[1] == wanted],
+        seen = wait_until(lambda: [item for item in link_types(events, 'dev-2')
+                                   if item[0] > since and item[1] == wanted],
                           60, 'A link event to {} on dev-1'.format(wanted))
         heard = len(listener.lines)
         wait_until(lambda: len(listener.lines) > heard + 20, 60, 'A message after the change on dev-2')
@@ -167,7 +168,8 @@ def tell(story, lab, workspace):
     talker, listener = story.step('a ROS talker on dev-1 and a listener on dev-2, by host name, nothing exported', talk)
     story.show('dev-2$ echo $ROS_MASTER_URI $ROS_HOSTNAME', fleet.ros(
         'dev-2', 'bash', '-c', 'echo $ROS_MASTER_URI $ROS_HOSTNAME', graph='shell').stdout)
-    story.show('dev-2$ ua-overlay exec rosrun ua_overlay listener.py', '\n'.join(line for _, line in listener.lines[-3:]))
+    story.show('dev-2$ ua-overlay exec rosrun ua_overlay listener.py',
+               '\n'.join(line for _, line in listener.lines[-3:]))
 
     def direct():
         return wait_until(lambda: next((link for link in fleet.topic('dev-1', '/ua_overlay/links')['links']
@@ -177,8 +179,8 @@ def tell(story, lab, workspace):
     story.step('the link is DIRECT', direct)
     story.show('dev-1$ ua-overlay exec --local rostopic echo -n1 /ua_overlay/peers', fleet.ros(
         'dev-1', 'rostopic', 'echo', '-n', '1', '/ua_overlay/peers/peers').stdout)
-    story.show('dev-1$ ua-overlay exec --local rostopic echo -n1 /ua_overlay/links      # type 1 is DIRECT, 4 is IDLE', fleet.ros(
-        'dev-1', 'rostopic', 'echo', '-n', '1', '/ua_overlay/links/links').stdout)
+    prompt = 'dev-1$ ua-overlay exec --local rostopic echo -n1 /ua_overlay/links      # type 1 is DIRECT, 4 is IDLE'
+    story.show(prompt, fleet.ros('dev-1', 'rostopic', 'echo', '-n', '1', '/ua_overlay/links/links').stdout)
     story.show('dev-1$ ua-overlay status', fleet.overlay('dev-1', 'status').stdout)
     probe = story.step('dev-1 probes the link', lambda: fleet.call('dev-1', '/ua_overlay/probe', '{peer: dev-2}'))
     story.show("dev-1$ rosservice call /ua_overlay/probe dev-2", probe['message'])
@@ -202,7 +204,8 @@ def tell(story, lab, workspace):
 
     answer = story.step('both robots leave', leave)
     story.show('dev-2$ rosservice call /ua_overlay/leave false', answer['message'])
-    story.show('dev-2$ echo $ROS_MASTER_URI', fleet.ros('dev-2', 'bash', '-c', 'echo $ROS_MASTER_URI', graph='shell').stdout)
+    story.show('dev-2$ echo $ROS_MASTER_URI', fleet.ros(
+        'dev-2', 'bash', '-c', 'echo $ROS_MASTER_URI', graph='shell').stdout)
 
 
 def main():

@@ -6,4 +6,4 @@ venv=$1
 "$venv/ruff" check .
 # What a robot runs; lab/ and the tests are extras on a developer's machine, but nothing in them needs more either.
 "$venv/vermin" --quiet --no-tips --violations --target=3.8- src scripts/overlay scripts/ua-overlay
-"$venv/catkin_lint" -W2 --strict .
+"$venv/catkin_lint" -W2 --strict .workspace/src/ua_overlay

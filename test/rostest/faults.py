@@ -17,8 +17,11 @@ from ua_overlay.toolchain import locate
 
 #: Seconds within which `state` must say that the server is gone.
 NOTICED = 15
-BLACK_HOLE = ('table inet hole { chain in { type filter hook input priority -10; tcp dport 8080 drop; } '
-              'chain out { type filter hook output priority -10; tcp sport 8080 drop; } }')
+BLACK_HOLE = '''
+table inet hole {
+  chain in { type filter hook input priority -10; tcp dport 8080 drop; }
+}
+'''
 
 
 class Faults(unittest.TestCase):
@@ -41,7 +44,8 @@ class Faults(unittest.TestCase):
     def healthy(self, timeout=60):
         self.state.wait(lambda state: state.state == msg.OverlayState.RUNNING and state.online and
                         state.server == msg.OverlayState.SERVER_OK, timeout, 'A healthy state')
-        self.environment.wait(lambda env: env.state == 'OK' and env.names_ok and env.master_alive, 30, 'The environment')
+        self.environment.wait(lambda env: env.state == 'OK' and env.names_ok and env.master_alive, 30,
+                              'The environment')
 
     def expect_talking(self):
         probe = call('probe', srv.Probe, peer='dev-2', timeout=5.0)

@@ -26,8 +26,9 @@ class Links(unittest.TestCase):
         environment = {'HOME': '/home/' + USER, 'ROS_HOME': '/home/' + USER + '/.ros'}
         workspace = COMMAND[:-len('/bin/ua-overlay')]
         CONTROL.start_service('dev-2', 'talker', [
-            'bash', '-c', '. "$0/setup.bash" && exec "$@"', workspace, 'ua-overlay', 'exec', '--wait', '--timeout', '60',
-            'rosrun', 'ua_overlay', 'talker.py'], user=USER, env=environment)
+            'bash', '-c', '. "$0/setup.bash" && exec "$@"', workspace,
+            'ua-overlay', 'exec', '--wait', '--timeout', '60', 'rosrun', 'ua_overlay', 'talker.py'],
+            user=USER, env=environment)
         cls.listener = Program('rosrun', 'ua_overlay', 'listener.py')
         cls.listener.wait_for(lambda lines: len(lines) > 10, 60, 'The talker of dev-2')
 

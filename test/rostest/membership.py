@@ -135,7 +135,8 @@ class Membership(unittest.TestCase):
     def test_31_forget_and_a_spent_invitation(self):
         self.expect(leave(forget=True), 'OK', 'ua-overlay robot remove dev-1')
         self.expect_untouched()
-        self.expect(join(os.path.join(HOME, 'dev-1.invitation.yaml')), 'INVITATION_SPENT', 'ua-overlay invite iris dev-1')
+        self.expect(join(os.path.join(HOME, 'dev-1.invitation.yaml')), 'INVITATION_SPENT',
+                    'ua-overlay invite iris dev-1')
         self.expect_untouched()
 
     def test_32_rejoin_under_the_same_name(self):

@@ -1,4 +1,4 @@
-"""What the rostests share: they run on robot dev-1 of a lab and act on the other hosts through the lab's control socket."""
+"""What the rostests share: they run on robot dev-1 of a lab and act on the other hosts through its control socket."""
 import os
 import shutil
 import stat

@@ -70,7 +70,7 @@ class Fleet:
         self.wait_server()
 
     def wait_server(self, timeout=30):
-        wait_until(self.server_ready, timeout, 'A healthy server with its relay, as `ua-overlay server status` says it,',
+        wait_until(self.server_ready, timeout, 'A healthy server with its relay, as `ua-overlay server status` says,',
                    poll=0.3)
 
     def server_ready(self):
@@ -101,7 +101,8 @@ class Fleet:
     def carry(self, host, text, name='invitation.yaml'):
         """Put an invitation's text into a 0600 file of the robot's user on ``host``; return its path."""
         path = '/home/{}/{}'.format(USER, name)
-        self.lab.host(host).run(['install', '-m', '600', '-o', USER, '-g', USER, '/dev/stdin', path], input=text)
+        self.lab.host(host).run(['install', '-m', '600', '-o', USER, '-g', USER, '/dev/stdin', path],
+                                input=text)
         return path
 
     def prepare(self, host, invitation):

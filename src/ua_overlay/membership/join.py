@@ -178,8 +178,9 @@ class Join:
             return Refused('The server did not take this robot back within {}{}; tailscaled goes on trying.'.format(
                 seconds, because), 'ua-overlay status', code='TIMEOUT')
         if self.accepted:
-            return Refused('The server took the invitation (it is spent now) but the overlay did not come up within {}{}; '
-                           'tailscaled goes on trying.'.format(seconds, because), 'ua-overlay status', code='TIMEOUT')
+            return Refused('The server took the invitation (it is spent now) but the overlay did not come up within '
+                           '{}{}; tailscaled goes on trying.'.format(seconds, because), 'ua-overlay status',
+                           code='TIMEOUT')
         return Refused('The server did not answer the registration within {}{}; whether the invitation is spent, only '
                        'the server knows.'.format(seconds, because), 'on the server: ua-overlay robot list',
                        code='TIMEOUT')
@@ -188,8 +189,8 @@ class Join:
         anew = 'on the server: ua-overlay invite {} {}'.format(invitation.team, invitation.robot)
         name = invitation.robot
         if refusal == 'SPENT':
-            return Refused('The server says that the invitation of {} was used already; it is spent.'.format(name), anew,
-                           code='INVITATION_SPENT')
+            return Refused('The server says that the invitation of {} was used already; it is spent.'.format(name),
+                           anew, code='INVITATION_SPENT')
         if refusal == 'EXPIRED':
             # The server's word is the same for a key that ran out and for one that was revoked; the invitation's own
             # expiry was checked before, so here it was revoked (or the two clocks differ).
@@ -229,5 +230,5 @@ class Join:
 
 
 def _other_team(name, present, wanted):
-    return Refused('{} is in team {}, not in {}; the invitation was not used.'.format(name or 'This robot', present, wanted),
-                   'on the server: ua-overlay robot list', code='OTHER_TEAM')
+    return Refused('{} is in team {}, not in {}; the invitation was not used.'.format(
+        name or 'This robot', present, wanted), 'on the server: ua-overlay robot list', code='OTHER_TEAM')

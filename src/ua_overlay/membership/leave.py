@@ -39,7 +39,7 @@ def _leave(api, forget, state_dir, timeout, clock, sleep):
         api.logout(timeout=timeout)
     except DaemonError as error:
         raise Refused('The server did not take the logout, so {} stopped but keeps its identity: {}'.format(
-            name, error.sentence), 'ua-overlay status; when the server answers: ua-overlay leave --forget', code='FAILED')
+            name, error.sentence), 'when the server answers: ua-overlay leave --forget', code='FAILED')
     _wait(api, lambda status: not status.have_node_key, timeout, clock, sleep)
     forget_settings(state_dir)
     return Outcome('OK', '{0} left and gave up its address. Before it can join again, on the server: '

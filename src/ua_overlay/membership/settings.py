@@ -30,7 +30,8 @@ def write_settings(state_dir, settings):
     :raises OSError: when the directory is missing or not this user's.
     """
     kept = {key: settings[key] for key in KEYS if key in settings}
-    text = '# Kept from the invitation by ua_overlay; holds no secret.\n' + yaml.safe_dump(kept, default_flow_style=False)
+    text = '# Kept from the invitation by ua_overlay; holds no secret.\n'
+    text += yaml.safe_dump(kept, default_flow_style=False)
     write_atomic(os.path.join(state_dir, FILE_NAME), text)
 
 

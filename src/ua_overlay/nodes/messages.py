@@ -41,8 +41,8 @@ def link_array(snapshot, round_trips):
     for link in sorted(snapshot.links, key=lambda item: item.peer):
         probed, rtt = round_trips.get(link.peer, (None, 0.0))
         message.links.append(msg.Link(
-            peer=link.peer, dns_name=link.dns_name, type=LINK_TYPES[link.type], endpoint=link.endpoint, relay=link.relay,
-            rx_bytes=link.rx_bytes, tx_bytes=link.tx_bytes, last_handshake=stamp(link.last_handshake),
+            peer=link.peer, dns_name=link.dns_name, type=LINK_TYPES[link.type], endpoint=link.endpoint,
+            relay=link.relay, rx_bytes=link.rx_bytes, tx_bytes=link.tx_bytes, last_handshake=stamp(link.last_handshake),
             rtt=rtt if probed == link.type else 0.0))
     return message
 

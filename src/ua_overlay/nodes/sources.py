@@ -54,6 +54,6 @@ class ServerProbe:
             untrusted = error.code in ('WRONG_CA', 'WRONG_NAME', 'CLOCK', 'CERT_EXPIRED')
             return 'UNTRUSTED' if untrusted else 'UNREACHABLE', str(error)
         except (OSError, UnicodeDecodeError) as error:
-            return 'UNTRUSTED', 'The CA of the site cannot be read from {}: {}. Next: sudo ua-overlay robot prepare'.format(
+            return 'UNTRUSTED', 'The site\'s CA is not readable at {}: {}. Next: sudo ua-overlay robot prepare'.format(
                 self._ca_file, getattr(error, 'strerror', None) or 'not a PEM file')
         return 'OK', ''

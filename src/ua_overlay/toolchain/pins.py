@@ -18,7 +18,8 @@ CEILING = {'headscale': (0, 30, 0)}
 Pin = collections.namedtuple('Pin', 'module version packages go_version')
 Pin.__doc__ = """One pinned Go module.
 
-module: its directory's name; version: '1.98.10'; packages: import paths of the programs; go_version: oldest Go, '1.26.5'.
+module: its directory's name; version: '1.98.10'; packages: import paths of the programs; go_version: oldest Go that
+will do, '1.26.5'.
 """
 
 
