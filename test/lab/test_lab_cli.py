@@ -21,9 +21,11 @@ def lab(*argv, **options):
 @pytest.fixture(scope='module')
 def up(lab_possible):
     done = lab('up', TOPOLOGY, '--name', NAME)
-    assert (done.returncode, done.stderr) == (0, '')
-    yield done.stdout
-    assert lab('down', '--name', NAME).returncode == 0
+    try:
+        assert (done.returncode, done.stderr) == (0, '')
+        yield done.stdout
+    finally:
+        assert lab('down', '--name', NAME).returncode == 0
 
 
 def mine():
