@@ -16,11 +16,16 @@ demo:           ## two robots join a real overlay, step by step (KEEP=1 leaves i
 prepare:        ## install and build what the tests need
 	@$(SUDO) bash dev/prepare.sh --for-tests
 
-test: prepare lint  ## every test
+test: prepare lint floor  ## every test
 	$(SUDO) bash dev/with_workspace.sh $(PYTEST) $(ARGS)
 
 unit:           ## the tests that need neither root nor ROS nor a network
 	$(PYTEST) test/unit $(ARGS)
+
+floor:          ## the unit tests with the oldest libraries that a robot may have (those of Ubuntu 20.04)
+	test -d $(CACHE)/floor || ($(SUDO) /usr/bin/python3 -m venv $(CACHE)/floor && \
+	    $(SUDO) $(CACHE)/floor/bin/pip install -q --disable-pip-version-check -r requirements/floor.txt)
+	$(CACHE)/floor/bin/pytest test/unit $(ARGS)
 
 lint:           ## style, the Python floor, catkin_lint
 	bash dev/lint.sh $(VENV)

@@ -160,7 +160,7 @@ class Lab:
         return self.hosts[name]
 
     def nat(self, name, kind):
-        """Make a router of another kind now: new rules in one transaction, then every connection forgotten.
+        """Make a router of another kind now: new rules in one transaction, then every UDP path forgotten.
 
         :raises UsageError: unknown router or kind. :raises OverlayError: LAB_KERNEL when nftables refuses.
         """
@@ -174,7 +174,13 @@ class Lab:
             raise OverlayError('This kernel\'s nftables cannot do what a NAT needs ({}).'.format(
                 error.stderr.strip().splitlines()[0] if error.stderr.strip() else 'status {}'.format(error.returncode)),
                 code='LAB_KERNEL')
-        network.flush_conntrack(host.pid)
+        # A live path would survive a change of its rules. UDP alone: what a kind of NAT is about; a router that lost its
+        # TCP connections as well would have been switched off and on, and tailscaled then needs a minute.
+        done = host.run(['conntrack', '-D', '-p', 'udp'], check=False)
+        # Status 1 means both that there was none and that it failed; only the former has this text.
+        if 'have been deleted' not in done.stderr:
+            raise OverlayError('The tracked connections of {} could not be forgotten: {}.'.format(
+                name, done.stderr.strip()), code='LAB_KERNEL')
         files.write_atomic(self.state.path('nats', name), kind + '\n')
 
     def nat_kind(self, name):

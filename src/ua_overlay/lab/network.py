@@ -1,20 +1,12 @@
 """Cables, addresses and routes between the hosts of a lab, over netlink. The machine's own network is never touched."""
 import os
 import socket
-import struct
 import threading
 from contextlib import contextmanager
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.lab import kernel, nat
 from ua_overlay.lab.topology import INET
-
-# linux/netlink.h, linux/netfilter/nfnetlink.h
-NETLINK_NETFILTER = 12
-NLM_F_REQUEST = 1
-NLM_F_ACK = 4
-CT_DELETE = 1 << 8 | 2
-_HEADER = struct.Struct('=IHHII')
 
 
 def in_network(pid, function):
@@ -47,24 +39,6 @@ def in_network(pid, function):
 def udp_socket(pid):
     """A UDP socket in the network of process ``pid``."""
     return in_network(pid, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC))
-
-
-def flush_conntrack(pid):
-    """Forget every tracked connection of a router: a live path would survive a change of its rules.
-
-    By hand, because pyroute2 learned it late and conntrack(8) would be one more package: an empty delete request of
-    ctnetlink (linux/netfilter/nfnetlink_conntrack.h, IPCTNL_MSG_CT_DELETE) takes all.
-
-    :raises OSError: what the kernel answers.
-    """
-    link = in_network(pid, lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER))
-    with link:
-        body = struct.pack('=BBH', socket.AF_UNSPEC, 0, 0)
-        link.send(_HEADER.pack(_HEADER.size + len(body), CT_DELETE, NLM_F_REQUEST | NLM_F_ACK, 1, 0) + body)
-        # struct nlmsgerr after the header: 0 when done, else a negative errno.
-        number = -struct.unpack_from('=i', link.recv(4096), _HEADER.size)[0]
-    if number:
-        raise OSError(number, 'forgetting tracked connections: {}'.format(os.strerror(number)))
 
 
 class Cabling:

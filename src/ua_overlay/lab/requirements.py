@@ -7,7 +7,7 @@ import subprocess
 from ua_overlay.errors import OverlayError
 from ua_overlay.lab import dns
 
-INSTALL = 'apt-get install nftables dnsmasq-base python3-pyroute2'
+INSTALL = 'apt-get install nftables conntrack dnsmasq-base python3-pyroute2'
 TUN = '/dev/net/tun'
 
 
@@ -30,7 +30,7 @@ def check(euid=None, which=shutil.which, tun=TUN, filesystems='/proc/filesystems
     :raises LabUnavailable: the first thing that is missing, with what to type.
     """
     check_root(euid)
-    for program in ('nft', dns.PROGRAM):
+    for program in ('nft', 'conntrack', dns.PROGRAM):
         if which(program) is None:
             raise LabUnavailable('A lab needs the program {}, which is not installed.'.format(program), INSTALL)
     if importlib.util.find_spec('pyroute2') is None:
