@@ -1,6 +1,7 @@
 """`ua-overlay join`: the join service without ROS."""
 import argparse
 import json
+import signal
 import sys
 
 from ua_overlay import defaults
@@ -43,7 +44,16 @@ def show(outcome, as_json):
     return 0 if outcome.ok else 1
 
 
+def interrupt(_number, _frame):
+    """Signal handler: end as after Ctrl-C, so that what was begun is put back."""
+    raise KeyboardInterrupt
+
+
 def run(args):
+    # An ssh connection that breaks (HUP) or an impatient `timeout` (TERM) must not leave tailscaled knocking.
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) == signal.SIG_DFL:  # not under nohup
+            signal.signal(number, interrupt)
     with Progress()('Joining'):
         outcome = Join(LocalApi(args.socket), args.ca, args.state_dir, timeout=args.timeout)(args.invitation)
     return show(outcome, args.json)

@@ -1,6 +1,6 @@
 """Join the team of an invitation, or come back to it: the use case behind `ua-overlay join` and the join service."""
-import getpass
 import os
+import pwd
 import time
 from datetime import datetime, timezone
 
@@ -17,6 +17,18 @@ from ua_overlay.trust.probe import check_server
 TIMEOUT = 60.0
 #: Seconds that the keeper of the operator is given to set it again after a logout.
 PERMISSION_WAIT = 3.0
+#: How often, and with how many seconds in between, tailscaled is asked to be as before: its service manager may just
+#: be starting it again.
+PUT_BACK_ATTEMPTS, PUT_BACK_PAUSE = 5, 0.5
+
+
+def user_name(uid):
+    """The name by which tailscaled knows user ``uid`` as its operator: never from the environment, where LOGNAME may
+    be another's (sudo, su, a service). A number when the user has no name (containers)."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 class Forgotten(Refused):
@@ -33,19 +45,25 @@ class Join:
     :param state_dir: where the settings are kept.
     :param now: Unix time; for expiry.
     :param clock: monotonic seconds; for deadlines.
+    :param sleep: waits some seconds.
     :param probe: trust.probe.check_server.
+    :param uid: of the user that joins.
+    :param cancelled: () -> bool; asked about four times a second, True ends the attempt like an interrupt.
     """
 
-    def __init__(self, api, ca_file, state_dir, now=time.time, clock=time.monotonic, probe=check_server, user=None,
-                 timeout=TIMEOUT):
+    def __init__(self, api, ca_file, state_dir, now=time.time, clock=time.monotonic, sleep=time.sleep,
+                 probe=check_server, uid=None, timeout=TIMEOUT, cancelled=lambda: False):
         self.api = api
         self.ca_file = ca_file
         self.state_dir = state_dir
         self.now = now
         self.clock = clock
+        self.sleep = sleep
         self.probe = probe
-        self.user = getpass.getuser() if user is None else user
+        self.uid = os.geteuid() if uid is None else uid
+        self.user = user_name(self.uid)
         self.timeout = timeout
+        self.cancelled = cancelled
         #: The server has taken the key.
         self.accepted = False
 
@@ -85,16 +103,21 @@ class Join:
 
     def _resume(self, wanted, before):
         """Come back with the key that the machine has; nothing secret is sent."""
-        self._check_permission(self.api.prefs())
-        with self.api.watch() as bus:
-            self.api.edit_prefs(WantRunning=True)
-            # A robot that is running already gets no new map for the asking; it only has to be seen again.
-            status = self._wait_joined(bus, '', need_map=before.state != 'Running')
-        own = status.self_node
-        if wanted and identity.team_of(own.tags) != wanted:
-            if before.state == 'Stopped':
-                self.api.edit_prefs(WantRunning=False)
-            raise _other_team(own.name, identity.team_of(own.tags), wanted)
+        prefs = self._check_permission(self.api.prefs())
+        self.accepted = False
+        try:
+            with self.api.watch() as bus:
+                self.api.edit_prefs(WantRunning=True)
+                # A robot that is running already gets no new map for the asking; it only has to be seen again.
+                status = self._wait_joined(bus, '', need_map=before.state != 'Running')
+            own = status.self_node
+            if wanted and identity.team_of(own.tags) != wanted:
+                raise _other_team(own.name, identity.team_of(own.tags), wanted)
+        except BaseException as error:
+            # A server that is late may still take the robot back: that is what was asked for, and the answer says it.
+            if not prefs.get('WantRunning') and getattr(error, 'code', '') != 'TIMEOUT':
+                self._put_back(error, lambda: self.api.edit_prefs(WantRunning=False))
+            raise
         return Outcome('OK', '{} is back in team {} at {}.'.format(own.name, identity.team_of(own.tags),
                                                                   own.addresses[0]), own.dns_name, own.addresses)
 
@@ -113,11 +136,11 @@ class Join:
                 self.api.start(auth_key=invitation.key, update_prefs=wanted)
                 self.api.login_interactive()
                 status = self._wait_joined(bus, invitation.team, invitation=invitation)
-        except BaseException:
+        except BaseException as error:
             # tailscaled would go on knocking with the key for ever, and join behind the user's back much later. Once
             # the server has taken the key it is spent, and going on is all that can still make use of it.
             if not self.accepted:
-                self.api.start(update_prefs=before)
+                self._put_back(error, lambda: self.api.start(update_prefs=before))
             raise
         own = status.self_node
         outcome = Outcome('OK', '{} joined team {} at {}.'.format(own.name, invitation.team, own.addresses[0]),
@@ -133,6 +156,21 @@ class Join:
                 'Its settings could not be kept in {} ({}), so the team port is the default after a restart. Next: '
                 'sudo ua-overlay robot prepare --user {}'.format(self.state_dir, error.strerror, self.user))
         return outcome
+
+    def _put_back(self, error, change):
+        """Undo with ``change()`` what was asked of tailscaled. When that fails too, ``error`` (what went wrong first)
+        stays the answer and says so in addition."""
+        for attempt in range(PUT_BACK_ATTEMPTS):
+            if attempt:
+                self.sleep(PUT_BACK_PAUSE)
+            try:
+                change()
+                return
+            except OverlayError as failure:
+                last = failure
+        if isinstance(error, OverlayError):
+            error.sentence += ' tailscaled could not be put back as it was and may go on trying ({}).'.format(
+                last.sentence.rstrip('.'))
 
     def _wait_joined(self, bus, team, need_map=True, invitation=None):
         """Return the Status once the robot has joined.
@@ -159,6 +197,9 @@ class Join:
             if not need_map and identity.joined(status.state, own.online, own.tags, team) and own.addresses:
                 return status
             self._check_health(status, invitation)
+            if self.cancelled():
+                raise Refused('The join was given up because the program that asked for it ended.', 'ua-overlay status',
+                              code='FAILED')
             if self.clock() > deadline:
                 raise self._too_late(status, invitation)
 
@@ -207,12 +248,12 @@ class Join:
         :returns: the preferences, as they are when this user may change them.
         """
         deadline = self.clock() + PERMISSION_WAIT
-        while os.geteuid() != 0 and prefs.get('OperatorUser') != self.user:
+        while self.uid != 0 and prefs.get('OperatorUser') != self.user:
             if self.clock() > deadline:
                 raise Refused('tailscaled does not let user {} change anything.'.format(self.user),
                               'sudo ua-overlay robot prepare --invitation {} --user {}'.format(path, self.user),
                               code='NOT_PREPARED')
-            time.sleep(0.1)
+            self.sleep(0.1)
             prefs = self.api.prefs()
         return prefs
 

@@ -26,8 +26,8 @@ def _leave(api, forget, state_dir, timeout, clock, sleep):
     before = parse_status(api.status(peers=False))
     name = before.self_node.name or 'this robot'
     if not before.have_node_key:
-        forget_settings(state_dir)
-        raise Refused('This robot is in no team, so there is nothing to leave.', 'ua-overlay join INVITATION',
+        kept = _forget(state_dir)
+        raise Refused('This robot is in no team, so there is nothing to leave.' + kept, 'ua-overlay join INVITATION',
                       code='NOT_JOINED')
     if not forget:
         if before.state == 'Stopped':
@@ -41,9 +41,17 @@ def _leave(api, forget, state_dir, timeout, clock, sleep):
         raise Refused('The server did not take the logout, so {} stopped but keeps its identity: {}'.format(
             name, error.sentence), 'when the server answers: ua-overlay leave --forget', code='FAILED')
     _wait(api, lambda status: not status.have_node_key, timeout, clock, sleep)
-    forget_settings(state_dir)
-    return Outcome('OK', '{0} left and gave up its address. Before it can join again, on the server: '
-                         'ua-overlay robot remove {0}'.format(name))
+    return Outcome('OK', '{0} left and gave up its address.{1} Before it can join again, on the server: '
+                         'ua-overlay robot remove {0}'.format(name, _forget(state_dir)))
+
+
+def _forget(state_dir):
+    """Remove the settings; returns '', or the sentence of what hindered it: by then the robot has left all the same."""
+    try:
+        forget_settings(state_dir)
+    except OSError as error:
+        return ' Its settings in {} could not be removed ({}).'.format(state_dir, error.strerror)
+    return ''
 
 
 def _wait(api, condition, timeout, clock, sleep):

@@ -12,10 +12,16 @@ _SERVICE_CODES = {
     'BAD_ANSWER': 'SERVER_UNREACHABLE',
     'CLOCK': 'CLOCK_WRONG',
     'INVITATION_VERSION': 'INVITATION_INVALID',
+    'CERTIFICATE': 'INVITATION_INVALID',
     'DAEMON_ERROR': 'FAILED',
     'NO_ANSWER': 'FAILED',
     'ERROR': 'FAILED',
 }
+#: Constants of Join.srv and Leave.srv.
+CODES = frozenset([
+    'OK', 'ALREADY_JOINED', 'NOT_JOINED', 'OTHER_TEAM', 'NOT_PREPARED', 'NO_DAEMON', 'DAEMON_TOO_OLD',
+    'INVITATION_MISSING', 'INVITATION_INVALID', 'INVITATION_EXPIRED', 'INVITATION_SPENT', 'INVITATION_REFUSED',
+    'SERVER_UNREACHABLE', 'SERVER_UNTRUSTED', 'CLOCK_WRONG', 'TIMEOUT', 'BUSY', 'FAILED', 'FORGOTTEN'])
 
 
 @dataclass(frozen=True)
@@ -43,5 +49,6 @@ class Refused(OverlayError):
 
 
 def outcome_of(error):
-    """The :class:`Outcome` of an :class:`OverlayError`."""
-    return Outcome(_SERVICE_CODES.get(error.code, error.code), str(error))
+    """The :class:`Outcome` of an :class:`OverlayError`; FAILED for a code that the .srv files do not have."""
+    code = _SERVICE_CODES.get(error.code, error.code)
+    return Outcome(code if code in CODES else 'FAILED', str(error))

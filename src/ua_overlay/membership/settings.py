@@ -7,12 +7,14 @@ from ua_overlay.files import write_atomic
 
 FILE_NAME = 'settings.yaml'
 KEYS = ('server_url', 'team', 'robot', 'team_port', 'addressing')
+ADDRESSINGS = ('names', 'addresses')
 
 
 def read_settings(state_dir):
     """Return the kept settings as a dict with `KEYS`, or {} when there are none.
 
-    A file that cannot be read counts as none: everything in it has a default or comes again with the next invitation.
+    A file that cannot be read counts as none, and so does a value that makes no sense: everything in it has a default
+    or comes again with the next invitation.
     """
     try:
         with open(os.path.join(state_dir, FILE_NAME), encoding='utf-8') as stream:
@@ -21,7 +23,7 @@ def read_settings(state_dir):
         return {}
     if not isinstance(data, dict):
         return {}
-    return {key: data[key] for key in KEYS if key in data}
+    return {key: data[key] for key in KEYS if key in data and _sensible(key, data[key])}
 
 
 def write_settings(state_dir, settings):
@@ -36,8 +38,17 @@ def write_settings(state_dir, settings):
 
 
 def forget_settings(state_dir):
-    """Remove the settings; fine when there are none."""
+    """Remove the settings; fine when there are none.
+
+    :raises OSError: when they are there and stay.
+    """
     try:
         os.unlink(os.path.join(state_dir, FILE_NAME))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
+
+
+def _sensible(key, value):
+    if key == 'team_port':
+        return type(value) is int and 1 <= value <= 65535
+    return isinstance(value, str) and (key != 'addressing' or value in ADDRESSINGS)

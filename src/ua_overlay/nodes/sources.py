@@ -51,7 +51,7 @@ class ServerProbe:
             with open(self._ca_file, encoding='ascii') as stream:
                 self._check(url, stream.read(), timeout=self.TIMEOUT)
         except OverlayError as error:
-            untrusted = error.code in ('WRONG_CA', 'WRONG_NAME', 'CLOCK', 'CERT_EXPIRED')
+            untrusted = error.code in ('WRONG_CA', 'WRONG_NAME', 'CLOCK', 'CERT_EXPIRED', 'CERTIFICATE')
             return 'UNTRUSTED' if untrusted else 'UNREACHABLE', str(error)
         except (OSError, UnicodeDecodeError) as error:
             return 'UNTRUSTED', 'The site\'s CA is not readable at {}: {}. Next: sudo ua-overlay robot prepare'.format(

@@ -1,4 +1,5 @@
 """Keeps the env file and the team roscore in step with the overlay: the only writer of both."""
+import os
 import threading
 from dataclasses import dataclass, field
 
@@ -56,7 +57,7 @@ class EnvironmentKeeper:
         self._snapshot = None
         self._fresh = False
         self._stopped = False
-        self._last_written = None
+        self._written = None
 
     def remove_leftover(self):
         """Remove what a predecessor left (it was killed, or the robot went down): it may name a master that is gone."""
@@ -116,21 +117,28 @@ class EnvironmentKeeper:
             self._roscore.follow(wanted)
         path, problem = self._write(wanted)
         alive = bool(wanted.usable and self._probe(wanted.master_uri).alive)
-        report = Report(wanted, self._last_written or {}, path, alive, problem)
+        report = Report(wanted, dict(self._written[1]) if self._written else {}, path, alive, problem)
         self._emit(report)
         return report
 
     def _write(self, wanted):
+        """Bring the env file in step; returns (its path, what hindered it as a sentence)."""
         variables = wanted.variables()
         try:
             location = self._locate()
-            if variables:
-                if variables != self._last_written:
-                    envfile.write(location, variables)
-            else:
+            if self._written and self._written[0] != location:
+                # `robot prepare` has just made the shared place: whoever still reads the old one must not find it.
+                envfile.remove(self._written[0])
+            if not variables:
                 envfile.remove(location)
-            self._last_written = variables
+            elif self._written != (location, variables) or not os.path.exists(location.path):
+                envfile.write(location, variables)
+            self._written = (location, variables)
             return location.path, ''
         except OverlayError as error:
-            self._last_written = None
+            self._written = None
             return '', str(error)
+        except ValueError as error:
+            # A name from the server that no shell should see: no environment, but the robot goes on.
+            self._written = None
+            return '', 'The ROS environment of this robot is not usable: {}.'.format(error)

@@ -51,11 +51,12 @@ def measure_reach(api, address, timeout=5.0, settle=3, clock=time.monotonic, sle
         answers += 1
         found = classify_ping(ping)
         if best is None or order.index(found) > order.index(best.type):
-            best = Reach(found, ping.latency, ping.endpoint or ping.peer_relay, ping.derp, answers)
+            best = Reach(found, ping.latency, ping.endpoint or ping.peer_relay, ping.derp)
         elif found == best.type:
-            best = replace(best, rtt=min(best.rtt, ping.latency), answers=answers)
+            best = replace(best, rtt=min(best.rtt, ping.latency))
         good += found in (LinkType.DIRECT, LinkType.PEER_RELAY)
-        sleep(INTERVAL)
+        if good < settle:
+            sleep(INTERVAL)
     if best is None:
         raise DaemonError('{} did not answer within {:.1f} s.'.format(address, timeout), code='NO_ANSWER')
-    return best
+    return replace(best, answers=answers)

