@@ -6,6 +6,7 @@ import stat
 import pytest
 
 from ua_overlay import defaults
+from ua_overlay import recipe as recipes
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.tailscale import prepare
 
@@ -25,7 +26,7 @@ class Root:
         self.fail = None
 
     def applier(self):
-        return prepare.Applier(self.path, self.run, owner_of=None)
+        return prepare.applier(self.path, self.run, owner_of=None)
 
     def run(self, argv):
         if self.fail and self.fail in argv:
@@ -115,7 +116,7 @@ def test_undo_puts_everything_back(root):
     assert root.applier().undo([['stop', 'it']], [['reload']]) == []
     assert root.tree() == before
     assert root.ran[-2:] == ['stop it', 'reload']
-    assert root.applier().undo() == ['Nothing was prepared here.']
+    assert root.applier().undo() is None
 
 
 def test_undo_leaves_what_others_changed(root):
@@ -137,8 +138,8 @@ def test_nobody_but_root_can_change_what_undo_restores(root):
     root.applier().apply(recipe())
     manifest = root.place(prepare.MANIFEST)
     assert stat.S_IMODE(os.stat(manifest).st_mode) == 0o600
-    assert stat.S_IMODE(os.stat(root.place(prepare.BEFORE_DIR)).st_mode) == 0o755
-    assert not prepare.BEFORE_DIR.startswith(defaults.STATE_DIR)  # that one is the user's
+    assert stat.S_IMODE(os.stat(root.place(recipes.BEFORE_DIR)).st_mode) == 0o755
+    assert not recipes.BEFORE_DIR.startswith(defaults.STATE_DIR)  # that one is the user's
     with open(manifest) as stream:
         assert json.load(stream)['files'][prepare.TMPFILES]['before']
 
@@ -170,22 +171,22 @@ def test_owners(tmp_path):
     if os.geteuid() != 0:
         pytest.skip('only root can give files away')
     root = Root(tmp_path)
-    applier = prepare.Applier(root.path, root.run, owner_of=lambda user: (65534, 65534))
+    applier = prepare.applier(root.path, root.run, owner_of=lambda user: (65534, 65534))
     applier.apply(recipe())
     assert os.stat(root.place(defaults.RUN_DIR)).st_uid == 65534
     assert os.stat(root.place(defaults.CONFIG_DIR)).st_uid == 0
 
 
 def test_describe_and_users():
-    lines = prepare.describe(recipe())
+    lines = recipes.describe(recipe())
     assert 'write /etc/ua_overlay/ca.pem (0644)' in lines and 'make /run/ua_overlay for robot' in lines
     with pytest.raises(UsageError):
-        prepare.uid_of('no-such-user')
+        recipes.uid_of('no-such-user')
 
 
 def test_failed_command_says_what_it_said():
     with pytest.raises(OverlayError) as caught:
-        prepare.run_command(['sh', '-c', 'echo first; echo it broke >&2; exit 3'])
+        recipes.run_command(['sh', '-c', 'echo first; echo it broke >&2; exit 3'])
     assert 'it broke' in str(caught.value)
     with pytest.raises(OverlayError):
-        prepare.run_command(['no-such-program'])
+        recipes.run_command(['no-such-program'])

@@ -64,7 +64,8 @@ def add_parser(subparsers):
 
 
 def run_prepare(args):
-    from ua_overlay.tailscale.prepare import Applier, describe, make_recipe, uid_of
+    from ua_overlay.recipe import describe, uid_of
+    from ua_overlay.tailscale.prepare import applier, make_recipe
     manager = args.service_manager or ('systemd' if os.path.isdir(SYSTEMD_RUNS) else 'none')
     if manager == 'systemd' and not os.path.isdir(SYSTEMD_RUNS) and not args.dry_run:
         raise UsageError('systemd does not run on this machine.',
@@ -84,7 +85,7 @@ def run_prepare(args):
         print('\n'.join(describe(recipe)))
         return 0
     need_root(False, '--user ' + args.user)
-    changed = Applier().apply(recipe)
+    changed = applier().apply(recipe)
     for path in sorted(changed):
         print('wrote {}'.format(path))
     if not changed:
@@ -100,7 +101,7 @@ def run_prepare(args):
 
 def undo(manager, dry_run):
     from ua_overlay.tailscale.localapi import LocalApi
-    from ua_overlay.tailscale.prepare import DAEMON_UNIT, Applier
+    from ua_overlay.tailscale.prepare import DAEMON_UNIT, applier
     stop, after = [], []
     if manager == 'systemd':
         stop = [['systemctl', 'disable', '--now', 'ua-overlay-operator.service']]
@@ -115,7 +116,8 @@ def undo(manager, dry_run):
         LocalApi().edit_prefs(OperatorUser='')
     except OverlayError as error:
         print('Note: the operator was not taken back: {}'.format(error.sentence))
-    for note in Applier().undo(stop, after):
+    notes = applier().undo(stop, after)
+    for note in ['Nothing was prepared here.'] if notes is None else notes:
         print(note)
     if manager == 'none':
         print('By hand: end `ua-overlay robot operator`, and start tailscaled again without SSL_CERT_FILE.')
@@ -123,9 +125,9 @@ def undo(manager, dry_run):
 
 
 def run_operator(args):
+    from ua_overlay.recipe import uid_of
     from ua_overlay.tailscale.localapi import LocalApi
     from ua_overlay.tailscale.operator import keep_operator
-    from ua_overlay.tailscale.prepare import uid_of
     uid_of(args.user)
     stop = threading.Event()
 
