@@ -2,12 +2,15 @@
 from dataclasses import dataclass, field
 
 from ua_overlay import defaults
+from ua_overlay.rosenv import mastership
 
 OK = 'OK'
 NO_OVERLAY = 'NO_OVERLAY'
 NO_MASTER = 'NO_MASTER'
 MASTER_OFFLINE = 'MASTER_OFFLINE'
 TWO_MASTERS = 'TWO_MASTERS'
+#: Two robots are tagged, and it is too early to call that an error.
+SETTLING = 'SETTLING'
 NAME_UNRESOLVED = 'NAME_UNRESOLVED'
 
 NAMES = 'names'
@@ -43,6 +46,7 @@ class RosEnvironment:
     :ivar names_ok: this robot's name and those of all its team mates resolve here.
     :ivar usable: the environment may be given to shells and programs (there is a master and our own name works here).
         A master that is offline stays: a program that fails visibly beats one that talks to another graph.
+    :ivar left: this robot is in no team by the word of tailscaled; False with NO_OVERLAY: it cannot be known now.
     :ivar next_command: what to type, or ''.
     :ivar stamp: when it was decided, as the caller's clock has it; not part of comparisons.
     """
@@ -57,6 +61,7 @@ class RosEnvironment:
     team: str = ''
     robot: str = ''
     addressing: str = NAMES
+    left: bool = False
     next_command: str = ''
     stamp: float = field(default=0.0, compare=False)
 
@@ -103,38 +108,66 @@ def team_mates(status, wishes):
     return tuple(peer for peer in status.peers or () if team and 'tag:' + team in (peer.tags or ()))
 
 
-def decide_environment(status, wishes, names, now=0.0):
+def observe_master(before, status, wishes, now):
+    """The :class:`~ua_overlay.rosenv.mastership.Mastership` after this status, for :func:`decide_environment`.
+
+    :param before: the one before, or None.
+    :param status: as for decide_environment; without an overlay ``before`` stays as it is.
+    :param now: monotonic seconds.
+    """
+    me = None if status is None else status.self_node
+    if status is None or status.state != 'Running' or me is None or not team_of(me, wishes):
+        return None if has_left(status) else before
+    robots = (me,) + team_mates(status, wishes)
+    return mastership.observe(before, team_of(me, wishes), robots,
+                              [node for node in robots if defaults.MASTER_TAG in (node.tags or ())], now)
+
+
+def has_left(status):
+    """Whether tailscaled says that this robot is in no network; False when it does not answer or is starting."""
+    return status is not None and status.state in ('Stopped', 'NeedsLogin', 'NeedsMachineAuth')
+
+
+def decide_environment(status, wishes, names, now=0.0, master=None):
     """Decide what ROS_MASTER_URI and ROS_HOSTNAME have to be on this robot.
 
     :param status: what tailscaled says: ``state`` ('Running'…), ``self_node`` and ``peers`` with name, dns_name,
         addresses, tags (all) and online (peers); None when tailscaled does not answer.
     :param names: :class:`ua_overlay.rosenv.names.NameReport`, or None when the resolver was not asked yet.
     :param now: the caller's clock, kept as ``stamp``.
+    :param master: what :func:`observe_master` knows from the observations so far; None: as if
+        it had been like this for long.
     """
     me = None if status is None else status.self_node
     if status is None or status.state != 'Running' or me is None or not dns_name(me) or not ipv4(me):
         return RosEnvironment(state=NO_OVERLAY, why='This robot is not in the overlay.', addressing=wishes.addressing,
-                              next_command='ua-overlay status', stamp=now)
+                              left=has_left(status), next_command='ua-overlay status', stamp=now)
     known = dict(hostname=_host(me, wishes), team=team_of(me, wishes), robot=me.name, addressing=wishes.addressing,
                  names_ok=names is not None and names.ok, stamp=now)
     if not known['team']:
-        return RosEnvironment(state=NO_OVERLAY, why='{} is in the overlay but in no team.'.format(me.name),
+        return RosEnvironment(state=NO_OVERLAY, why='{} is in the overlay but in no team.'.format(me.name), left=True,
                               next_command='ua-overlay robot list   # on the server', **known)
+    if master is None or master.team != known['team']:
+        # One look and no past: taken as if it had been so for long.
+        master = observe_master(observe_master(None, status, wishes, 0.0), status, wishes, float('inf'))
+    node, verdict = _find_master(me, team_mates(status, wishes), wishes, known['team'], master)
+    if node is not None:
+        known.update(master=node.name, master_uri='http://{}:{}'.format(_host(node, wishes), wishes.team_port))
     if names is None or not names.own_ok:
         why = 'This robot has not yet been asked to resolve its own name {}.'.format(dns_name(me))
         return RosEnvironment(state=NAME_UNRESOLVED, why=why if names is None else names.why,
                               next_command='' if names is None else _resolve_command(me, wishes), **known)
-    master, verdict = _find_master(me, team_mates(status, wishes), wishes, known['team'])
-    if master is None:
+    if node is None:
         return RosEnvironment(**dict(known, **verdict))
-    known.update(master=master.name, master_uri='http://{}:{}'.format(_host(master, wishes), wishes.team_port))
-    if dns_name(master) in names.unresolved:
-        return RosEnvironment(state=NAME_UNRESOLVED, why=names.why, next_command=_resolve_command(master, wishes),
+    if dns_name(node) in names.unresolved:
+        return RosEnvironment(state=NAME_UNRESOLVED, why=names.why, next_command=_resolve_command(node, wishes),
                               **known)
-    if master is not me and not master.online:
+    if verdict:
+        return RosEnvironment(usable=True, **dict(known, **verdict))
+    if node.name != me.name and not node.online:
         return RosEnvironment(state=MASTER_OFFLINE, why='The master of team {}, {}, is offline.'.format(
-            known['team'], master.name), next_command='ua-overlay status', usable=True, **known)
-    why = 'Team {} has its master on {}.'.format(known['team'], 'this robot' if master is me else master.name)
+            known['team'], node.name), next_command='ua-overlay status', usable=True, **known)
+    why = 'Team {} has its master on {}.'.format(known['team'], 'this robot' if node.name == me.name else node.name)
     if not names.ok:
         why = names.why
     return RosEnvironment(state=OK, why=why, usable=True, **known)
@@ -148,22 +181,27 @@ def _resolve_command(node, wishes):
     return 'ua-overlay status' if wishes.addressing == ADDRESSES else 'getent ahostsv4 ' + dns_name(node)
 
 
-def _find_master(me, mates, wishes, team):
-    """Return (node, None), or (None, the fields that say why there is none)."""
-    team_robots = (me,) + mates
+def _find_master(me, mates, wishes, team, present):
+    """Return (node or None, the fields that say what is wrong, {} when nothing is).
+
+    :param present: the Mastership.
+    """
     if wishes.master:
         wanted = wishes.master.rstrip('.')
-        for node in team_robots:
+        for node in (me,) + mates:
             if wanted in (node.name, dns_name(node)):
-                return node, None
+                return node, {}
         why = 'No robot of team {} is called {}, the master that was asked for.'.format(team, wishes.master)
         return None, dict(state=NO_MASTER, why=why, next_command='ua-overlay status')
-    claimants = [node for node in team_robots if defaults.MASTER_TAG in (node.tags or ())]
-    if len(claimants) == 1:
-        return claimants[0], None
-    if claimants:
-        return None, dict(state=TWO_MASTERS, why='Team {} has {} robots tagged as master: {}.'.format(
-            team, len(claimants), ', '.join(sorted(node.name for node in claimants))),
-            next_command='ua-overlay robot list   # on the server')
-    return None, dict(state=NO_MASTER, why='No robot of team {} is its master.'.format(team),
-                      next_command='roslaunch ua_overlay overlay.launch master:=ROBOT')
+    command = 'ua-overlay team master {} ROBOT   # on the server'.format(team)
+    if present.kind == mastership.SEVERAL and (present.settled or present.master is None):
+        text = 'Team {} has {} robots tagged as master: {}'.format(
+            team, len(present.claimants), ', '.join(present.claimants))
+        if not present.settled:
+            return None, dict(state=SETTLING, why=text + '; it is too early to call that an error.')
+        keeps = '; {} was it before and stays it.'.format(present.master.name) if present.master is not None else '.'
+        return present.master, dict(state=TWO_MASTERS, why=text + keeps, next_command=command)
+    if present.master is None:
+        return None, dict(state=NO_MASTER, why='No robot of team {} is tagged as its master.'.format(team),
+                          next_command=command)
+    return present.master, {}
