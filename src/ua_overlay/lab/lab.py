@@ -174,8 +174,8 @@ class Lab:
             raise OverlayError('This kernel\'s nftables cannot do what a NAT needs ({}).'.format(
                 error.stderr.strip().splitlines()[0] if error.stderr.strip() else 'status {}'.format(error.returncode)),
                 code='LAB_KERNEL')
-        # A live path would survive a change of its rules. UDP alone: what a kind of NAT is about; a router that lost its
-        # TCP connections as well would have been switched off and on, and tailscaled then needs a minute.
+        # A live path would survive a change of its rules. UDP alone: that is what a kind of NAT is about. A router that
+        # lost its TCP connections as well has been switched off and on, and tailscaled needs longer then.
         done = host.run(['conntrack', '-D', '-p', 'udp'], check=False)
         # Status 1 means both that there was none and that it failed; only the former has this text.
         if 'have been deleted' not in done.stderr:
