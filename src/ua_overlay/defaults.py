@@ -23,6 +23,8 @@ RELAY_PORT = 40000
 TEAM_PORT = 11312
 LOCAL_MASTER_URI = 'http://localhost:11311'
 
+#: tailscaled's network interface (its option --tun).
+INTERFACE = 'tailscale0'
 OVERLAY_V4 = '100.64.0.0/10'
 OVERLAY_V6 = 'fd7a:115c:a1e0::/48'
 #: MagicDNS suffix of a new site: `.internal` is reserved for private use (ICANN, 2024-07-29).
