@@ -13,7 +13,8 @@ import pytest
 from ua_overlay.rosenv import envfile, minder
 from ua_overlay.rosenv.environment import OK, RosEnvironment
 from ua_overlay.rosenv.master import MasterProbe
-from ua_overlay.rosenv.roscore import RUNNING, STOPPED, WAITING, TeamRoscore
+from ua_overlay.rosenv.roscore import TeamRoscore
+from ua_overlay.rosenv.supervised import RUNNING, STOPPED, WAITING
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 pytestmark = pytest.mark.skipif(shutil.which('roscore') is None, reason='roscore is not on the PATH')

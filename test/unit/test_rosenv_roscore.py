@@ -4,8 +4,18 @@ import io
 import pytest
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.rosenv.environment import ADDRESSES, MASTER_OFFLINE, NAME_UNRESOLVED, OK, RosEnvironment
-from ua_overlay.rosenv.roscore import (
+from ua_overlay.rosenv.environment import (
+    ADDRESSES,
+    MASTER_OFFLINE,
+    NAME_UNRESOLVED,
+    NO_MASTER,
+    NO_OVERLAY,
+    OK,
+    TWO_MASTERS,
+    RosEnvironment,
+)
+from ua_overlay.rosenv.roscore import RoscoreSpec, TeamRoscore, roscore_command, roscore_environ, wanted_roscore
+from ua_overlay.rosenv.supervised import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
     RUNNING,
@@ -13,11 +23,6 @@ from ua_overlay.rosenv.roscore import (
     STOPPED,
     STOPPING,
     WAITING,
-    RoscoreSpec,
-    TeamRoscore,
-    roscore_command,
-    roscore_environ,
-    wanted_roscore,
 )
 
 MINE = RosEnvironment(master_uri='http://dev-1.overlay.internal:11312', hostname='dev-1.overlay.internal',
@@ -37,6 +42,20 @@ def test_wanted_only_on_the_master_and_only_when_the_name_works():
     assert wanted_roscore(variant(state=MASTER_OFFLINE)) is None
     by_address = variant(master_uri='http://100.64.0.1:11400', hostname='100.64.0.1', addressing=ADDRESSES)
     assert wanted_roscore(by_address) == RoscoreSpec('http://100.64.0.1:11400', 11400, ('ROS_IP', '100.64.0.1'))
+
+
+@pytest.mark.parametrize('changes', [
+    dict(state=NAME_UNRESOLVED, usable=False), dict(state=TWO_MASTERS), dict(state=NO_OVERLAY, master='', robot='')])
+def test_what_starts_none_and_ends_none(changes):
+    assert wanted_roscore(variant(**changes)) is None
+    assert wanted_roscore(variant(**changes), SPEC) == SPEC
+
+
+@pytest.mark.parametrize('changes', [
+    dict(master='dev-2', master_uri='http://dev-2.overlay.internal:11312'), dict(state=NO_OVERLAY, left=True),
+    dict(state=NAME_UNRESOLVED, master='dev-2'), dict(state=NO_MASTER, master='', master_uri='', usable=False)])
+def test_what_ends_it(changes):
+    assert wanted_roscore(variant(**changes), SPEC) is None
 
 
 def test_environment_holds_nothing_of_the_local_graph():

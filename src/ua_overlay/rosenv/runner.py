@@ -1,0 +1,99 @@
+"""The team runner: the team's launch file as a child roslaunch in the team graph."""
+import os
+import shlex
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+
+from ua_overlay.errors import OverlayError, UsageError
+from ua_overlay.rosenv.launch import team_environ
+from ua_overlay.rosenv.supervised import SIGINT_TIMEOUT, SIGTERM_TIMEOUT, Supervised
+
+#: Variables of the local graph's roslaunch that would bend names or logs of the team's nodes.
+LOCAL_ONLY = ('ROS_NAMESPACE', 'ROSLAUNCH_SSH_UNKNOWN')
+
+
+@dataclass(frozen=True)
+class LaunchSpec:
+    """What to launch: graph.Graph to run in, and the words after `roslaunch`."""
+
+    graph: object
+    words: tuple
+
+
+def parse_team_launch(text):
+    """`pkg/file.launch arg:=value` or `/path/file.launch …` as the words that roslaunch takes, () for an empty text.
+
+    :raises UsageError: when it is neither.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise UsageError('team_launch {!r} cannot be read: {}.'.format(text, error), 'team_launch:=PACKAGE/FILE.launch')
+    if not words:
+        return ()
+    what, arguments = words[0], words[1:]
+    if os.path.isabs(what):
+        head = (what,)
+    else:
+        package, slash, name = what.partition('/')
+        if not package or not slash or not name:
+            raise UsageError('team_launch {!r} names no launch file of a package.'.format(what),
+                             'team_launch:=PACKAGE/FILE.launch')
+        head = (package, name)
+    wrong = next((word for word in arguments if ':=' not in word), None)
+    if wrong is not None:
+        raise UsageError('team_launch has {!r} where only NAME:=VALUE may follow the file.'.format(wrong),
+                         'team_launch:="PACKAGE/FILE.launch NAME:=VALUE"')
+    return head + tuple(arguments)
+
+
+def launch_command(spec, which=shutil.which):
+    """The command line of a team's roslaunch.
+
+    `--wait`: with the URI of this very robot it would start a master by itself otherwise (measured).
+
+    :raises OverlayError: NO_ROS when there is no roslaunch on the PATH.
+    """
+    roslaunch = which('roslaunch')
+    if roslaunch is None:
+        raise OverlayError('The team\'s nodes cannot start: there is no roslaunch on the PATH.',
+                           'source the setup.bash of your ROS workspace', code='NO_ROS')
+    return [roslaunch, '--wait', '--disable-title', '--sigint-timeout', str(SIGINT_TIMEOUT),
+            '--sigterm-timeout', str(SIGTERM_TIMEOUT)] + list(spec.words)
+
+
+def graph_environ(graph, environ):
+    """The process environment of a program in ``graph`` (graph.Graph), made from ``environ`` of the local graph."""
+    return {key: value for key, value in team_environ(environ, dict(graph.variables)).items() if key not in LOCAL_ONLY}
+
+
+class TeamRunner(Supervised):
+    """The team's roslaunch, supervised.
+
+    :param words: what :func:`parse_team_launch` returned; not empty.
+    """
+
+    def __init__(self, words, log_path=None, environ=None, popen=subprocess.Popen, clock=time.monotonic,
+                 which=shutil.which):
+        super().__init__(log_path, environ, popen, clock)
+        self.words = words
+        self._which = which
+
+    def follow(self, graph):
+        """Take a new graph.Graph (or None) to run in, and :meth:`step`."""
+        self.want(None if graph is None else LaunchSpec(graph, self.words))
+
+    def command(self, spec):
+        return launch_command(spec, self._which)
+
+    def environ(self, spec, environ):
+        return graph_environ(spec.graph, environ)
+
+    def refusal(self, detail):
+        return 'The team\'s nodes cannot start: {}.'.format(detail)
+
+    def obituary(self, spec, status, last_words):
+        return 'The team\'s launch file {} ended with status {}{}'.format(
+            '/'.join(word for word in spec.words if ':=' not in word), status, last_words)
