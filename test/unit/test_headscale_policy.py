@@ -40,9 +40,5 @@ def test_the_text_is_json_and_does_not_depend_on_the_order_of_teams():
     assert policy.dump_policy(policy.make_policy(['a', 'b'])) == policy.dump_policy(policy.make_policy(['b', 'a']))
 
 
-def test_the_team_of_a_node():
-    assert policy.team_of(('tag:iris', 'tag:ros-master')) == 'iris'
-    assert policy.team_of(('tag:ros-master', 'tag:iris')) == 'iris'
-    assert policy.team_of(('tag:relay',)) == ''
-    assert policy.team_of(()) == ''
+def test_the_tag_of_a_team():
     assert policy.team_tag('iris') == 'tag:iris'

@@ -6,8 +6,8 @@ from ua_overlay import defaults
 from ua_overlay.cli.progress import Progress
 from ua_overlay.cli.site_args import add_dir, ago, load_site, make_admin
 from ua_overlay.cli.table import format_table
-from ua_overlay.headscale import policy
 from ua_overlay.headscale.rest import format_time
+from ua_overlay.tags import team_of
 from ua_overlay.trust.certificate import utc_now
 
 
@@ -41,7 +41,7 @@ def run_list(args):
     site = load_site(args)
     nodes = make_admin(site).robots(args.team)
     suffix = site.settings.base_domain
-    rows = [{'robot': node.name, 'team': policy.team_of(node.tags), 'dns_name': '{}.{}'.format(node.name, suffix),
+    rows = [{'robot': node.name, 'team': team_of(node.tags), 'dns_name': '{}.{}'.format(node.name, suffix),
              'addresses': list(node.addresses), 'master': defaults.MASTER_TAG in node.tags, 'online': node.online,
              'last_seen': format_time(node.last_seen) if node.last_seen else None,
              'joined': format_time(node.created) if node.created else None,
@@ -65,7 +65,7 @@ def run_remove(args):
     site = load_site(args)
     with Progress()('Ending the membership of {} and waiting until it has heard of it'.format(args.robot)):
         node = make_admin(site).remove_robot(args.robot)
-    team = policy.team_of(node.tags)
+    team = team_of(node.tags)
     print('{} is no longer in the overlay (it was in team {}).'.format(args.robot, team))
     print('On {} itself: ua-overlay leave --forget'.format(args.robot))
     print('To have it back: {}'.format(site.command('invite {} {}'.format(team, args.robot))))

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from ua_overlay import defaults
 from ua_overlay.cli.table import format_table
 from ua_overlay.errors import OverlayError
-from ua_overlay.membership.identity import team_of
 from ua_overlay.rosenv import envfile
+from ua_overlay.tags import team_of
 from ua_overlay.tailscale.links import links_of
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.model import parse_status

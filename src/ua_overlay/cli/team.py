@@ -5,8 +5,8 @@ import json
 from ua_overlay import defaults
 from ua_overlay.cli.site_args import add_dir, load_site, make_admin
 from ua_overlay.cli.table import format_table
-from ua_overlay.headscale import policy
 from ua_overlay.headscale.site import Team
+from ua_overlay.tags import team_of
 
 
 def add_parser(subparsers):
@@ -61,7 +61,7 @@ def run_list(args):
     running = admin.server_running()
     if running:
         for node in admin.robots():
-            members.setdefault(policy.team_of(node.tags), []).append(node)
+            members.setdefault(team_of(node.tags), []).append(node)
         invitations = admin.open_invitations()
     rows = []
     for name in sorted(site.teams):

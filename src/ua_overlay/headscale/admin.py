@@ -5,6 +5,7 @@ import time
 from ua_overlay import defaults, files
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import control, policy
+from ua_overlay.tags import team_of
 from ua_overlay.trust import names
 from ua_overlay.trust.invitation import Invitation
 
@@ -76,7 +77,7 @@ class Admin:
         with self.site.changing():
             self.team(name)
             client = self._connect()
-            members = [node.name for node in client.nodes() if policy.team_of(node.tags) == name]
+            members = [node.name for node in client.nodes() if team_of(node.tags) == name]
             if members:
                 raise TeamError('The team {} has robots: {}.'.format(name, ', '.join(members)),
                                 self.site.command('robot remove {}'.format(members[0])))
@@ -134,7 +135,7 @@ class Admin:
         if taken and not force:
             raise RobotError(
                 'The overlay has a robot {} already (team {}); a second one would be called {}-1.'.format(
-                    robot, policy.team_of(taken[0].tags) or 'none', robot),
+                    robot, team_of(taken[0].tags) or 'none', robot),
                 'another name, {}, or --force'.format(self.site.command('robot remove {}'.format(robot))))
         with open(self.site.ca_file, encoding='ascii') as stream:
             ca_pem = stream.read()
@@ -154,7 +155,7 @@ class Admin:
         """dict team -> number of invitations that can still be used."""
         counts, now = {}, self._now()
         for key in self._connect().keys():
-            team = policy.team_of(key.tags)
+            team = team_of(key.tags)
             if team and key.usable(now):
                 counts[team] = counts.get(team, 0) + 1
         return counts
@@ -165,8 +166,8 @@ class Admin:
         """The robots of the site (nodes with a team's tag), or of one team, as a list of Node sorted by name."""
         if team is not None:
             self.team(team)
-        found = [node for node in self._connect().nodes() if policy.team_of(node.tags)]
-        return [node for node in found if team is None or policy.team_of(node.tags) == team]
+        found = [node for node in self._connect().nodes() if team_of(node.tags)]
+        return [node for node in found if team is None or team_of(node.tags) == team]
 
     def remove_robot(self, name):
         """Expire and forget the robot ``name``; returns the Node as it was.
@@ -174,7 +175,7 @@ class Admin:
         :raises RobotError: unknown.
         """
         client = self._connect()
-        robots = [node for node in client.nodes() if policy.team_of(node.tags)]
+        robots = [node for node in client.nodes() if team_of(node.tags)]
         wanted = [node for node in robots if node.name == name]
         if not wanted:
             raise RobotError('The overlay has no robot {} (robots: {}).'.format(

@@ -13,13 +13,6 @@ def team_tag(team):
     return 'tag:' + team
 
 
-def team_of(tags):
-    """The team that a node's tags name, or an empty string (the relay has none)."""
-    reserved = {'tag:' + name for name in defaults.RESERVED_TEAMS}
-    teams = [tag[len('tag:'):] for tag in tags if tag.startswith('tag:') and tag not in reserved]
-    return teams[0] if teams else ''
-
-
 def make_policy(teams):
     """The policy as a dict (policy v2 of Headscale 0.29).
 

@@ -1,17 +1,8 @@
 """Who this robot is already, and what a join may therefore do: pure decisions on tailscaled's status."""
-from ua_overlay.defaults import MASTER_TAG, RELAY_TAG
+from ua_overlay.tags import team_of
 
 #: What a join does next.
 SEND_KEY, RESUME, ALREADY, OTHER_TEAM = 'SEND_KEY', 'RESUME', 'ALREADY', 'OTHER_TEAM'
-
-
-def team_of(tags):
-    """The team among a node's tags ('tag:iris' -> 'iris'), or '' when there is none.
-
-    Every tag that says what a node does (master, relay) is left out; a site gives a robot one team's tag.
-    """
-    teams = sorted(tag[len('tag:'):] for tag in tags if tag not in (MASTER_TAG, RELAY_TAG) and tag.startswith('tag:'))
-    return teams[0] if teams else ''
 
 
 def decide_join(have_node_key, state, online, tags, remembered_team, wanted_team):

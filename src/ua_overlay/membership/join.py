@@ -8,6 +8,7 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.membership import identity
 from ua_overlay.membership.outcome import Outcome, Refused, outcome_of
 from ua_overlay.membership.settings import read_settings, write_settings
+from ua_overlay.tags import team_of
 from ua_overlay.tailscale.localapi import redact
 from ua_overlay.tailscale.model import parse_status
 from ua_overlay.trust import invitation as invitations
@@ -85,10 +86,10 @@ class Join:
         wanted = invitation.team if invitation else ''
         step = identity.decide_join(status.have_node_key, status.state, own.online, own.tags, remembered, wanted)
         if step == identity.OTHER_TEAM:
-            raise _other_team(own.name, identity.team_of(own.tags) or remembered, wanted)
+            raise _other_team(own.name, team_of(own.tags) or remembered, wanted)
         if step == identity.ALREADY:
             return Outcome('ALREADY_JOINED', '{} is in team {} already; nothing was changed.'.format(
-                own.name, identity.team_of(own.tags)), own.dns_name, own.addresses)
+                own.name, team_of(own.tags)), own.dns_name, own.addresses)
         if step == identity.RESUME:
             try:
                 return self._resume(wanted, status)
@@ -111,14 +112,14 @@ class Join:
                 # A robot that is running already gets no new map for the asking; it only has to be seen again.
                 status = self._wait_joined(bus, '', need_map=before.state != 'Running')
             own = status.self_node
-            if wanted and identity.team_of(own.tags) != wanted:
-                raise _other_team(own.name, identity.team_of(own.tags), wanted)
+            if wanted and team_of(own.tags) != wanted:
+                raise _other_team(own.name, team_of(own.tags), wanted)
         except BaseException as error:
             # A server that is late may still take the robot back: that is what was asked for, and the answer says it.
             if not prefs.get('WantRunning') and getattr(error, 'code', '') != 'TIMEOUT':
                 self._put_back(error, lambda: self.api.edit_prefs(WantRunning=False))
             raise
-        return Outcome('OK', '{} is back in team {} at {}.'.format(own.name, identity.team_of(own.tags),
+        return Outcome('OK', '{} is back in team {} at {}.'.format(own.name, team_of(own.tags),
                                                                   own.addresses[0]), own.dns_name, own.addresses)
 
     def _register(self, invitation, path):

@@ -13,7 +13,6 @@ from diagnostic_msgs.msg import DiagnosticArray
 
 from ua_overlay import defaults, msg, srv
 from ua_overlay.errors import OverlayError
-from ua_overlay.membership.identity import team_of
 from ua_overlay.membership.join import Join
 from ua_overlay.membership.leave import leave
 from ua_overlay.membership.outcome import Outcome, outcome_of
@@ -26,6 +25,7 @@ from ua_overlay.rosenv.keeper import EnvironmentKeeper, Report
 from ua_overlay.rosenv.master import MasterProbe
 from ua_overlay.rosenv.names import NameChecker
 from ua_overlay.rosenv.roscore import TeamRoscore
+from ua_overlay.tags import team_of
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.reach import measure_reach
 from ua_overlay.tailscale.watch import Watcher

@@ -1,7 +1,7 @@
 """Which ROS master, and which name for this robot: one decision on plain values, read by shells, programs and nodes."""
 from dataclasses import dataclass, field
 
-from ua_overlay import defaults
+from ua_overlay import defaults, tags
 from ua_overlay.rosenv import mastership
 
 OK = 'OK'
@@ -95,11 +95,7 @@ def ipv4(node):
 
 def team_of(node, wishes):
     """The team a node is in, or '': the wished one if the node carries its tag, else what its tags say."""
-    tags = node.tags or ()
-    if wishes.team and 'tag:' + wishes.team in tags:
-        return wishes.team
-    teams = sorted(tag[len('tag:'):] for tag in tags if tag.startswith('tag:'))
-    return next((team for team in teams if team not in defaults.RESERVED_TEAMS), '')
+    return tags.team_of(node.tags, wishes.team)
 
 
 def team_mates(status, wishes):

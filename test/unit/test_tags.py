@@ -1,0 +1,16 @@
+"""The team among a node's tags."""
+from ua_overlay.tags import team_of
+
+
+def test_what_a_node_does_is_no_team():
+    assert team_of(('tag:iris', 'tag:ros-master')) == 'iris'
+    assert team_of(('tag:ros-master', 'tag:iris')) == 'iris'
+    assert team_of(('tag:relay',)) == ''
+    assert team_of(('group:iris',)) == ''
+    assert team_of(()) == team_of(None) == ''
+
+
+def test_a_wished_team_wins_when_the_node_is_in_it():
+    assert team_of(('tag:blue', 'tag:iris'), 'iris') == 'iris'
+    assert team_of(('tag:blue',), 'iris') == 'blue'
+    assert team_of(('tag:ros-master',), 'ros-master') == ''
