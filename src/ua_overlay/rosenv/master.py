@@ -28,7 +28,7 @@ class MasterAnswer:
     why: str = ''
 
 
-class _Transport(xmlrpc.client.Transport):
+class TimeoutTransport(xmlrpc.client.Transport):
     """HTTP with a socket timeout, which xmlrpc.client has no argument for."""
 
     def __init__(self, timeout):
@@ -47,7 +47,7 @@ def ask_master(uri, timeout=DEADLINE):
 
     :raises OSError, xmlrpc.client.Error, http.client.HTTPException, ValueError: when it is no master that answers.
     """
-    with xmlrpc.client.ServerProxy(uri, transport=_Transport(timeout)) as proxy:
+    with xmlrpc.client.ServerProxy(uri, transport=TimeoutTransport(timeout)) as proxy:
         code, text, pid = proxy.getPid(CALLER_ID)
         if code != 1:
             raise ValueError('getPid failed: {}'.format(text))

@@ -154,6 +154,13 @@ class LocalApi:
             connection.close()
         return parse_ping(self._decode(self._checked(answer, 'ping')))
 
+    def whois(self, address):
+        """Return apitype.WhoIsResponse of an overlay address as a dict; `Node.Endpoints` is where it may be reached.
+
+        :raises DaemonError: with status 404 for an address of nobody.
+        """
+        return self._json('GET', 'whois?' + urlencode({'addr': address}))
+
     def watch(self, mask=WATCH_STATE | WATCH_HEALTH | WATCH_PEERS):
         """Return a :class:`Bus`: an iterator of ipn.Notify dicts. The daemon drops messages when nobody reads."""
         try:

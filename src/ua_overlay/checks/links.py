@@ -1,0 +1,89 @@
+"""Checks of the links to peers: relayed by the server, relayed on one LAN, packets that are too large. Pure."""
+import ipaddress
+
+from ua_overlay.checks.finding import error, ok, warn
+from ua_overlay.checks.graph import listed
+from ua_overlay.checks.hosts import in_range
+from ua_overlay.tailscale.model import LinkType
+
+ORDER = (LinkType.DIRECT, LinkType.PEER_RELAY, LinkType.DERP, LinkType.IDLE, LinkType.OFFLINE, LinkType.UNKNOWN)
+
+
+def derp(facts):
+    """No link goes through the server, which is ten times slower than a relay."""
+    if facts.links is None or facts.daemon_problem is not None:
+        return None
+    counts = {kind: sum(link.type == kind for link in facts.links) for kind in ORDER}
+    text = ', '.join('{} {}'.format(counts[kind], kind) for kind in ORDER if counts[kind]) or 'no peers'
+    slow = sorted(link.peer for link in facts.links if link.type == LinkType.DERP)
+    if slow:
+        return warn('{} (through the server: {}).'.format(text, listed(slow)),
+                    'UDP is blocked on one side, or the path has just changed; DERP is ten times slower than a relay.',
+                    'ua-overlay status')
+    return ok('Links: {}.'.format(text))
+
+
+def _addresses(endpoints):
+    found = []
+    for endpoint in endpoints:
+        host = endpoint.rpartition(':')[0].strip('[]')
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            continue
+        if address.version == 4 and not address.is_loopback and not in_range(host):
+            found.append(address)
+    return found
+
+
+def shared_lan(own_endpoints, endpoints, interfaces):
+    """The subnet that this robot and a peer share, or None.
+
+    The same private subnet alone says nothing (half the world is 192.168.0.0/24), so both must also have an address
+    in common that is on none of our interfaces: the router's, as STUN saw it.
+
+    :param own_endpoints: of this robot, as ip:port.
+    :param endpoints: of the peer, alike.
+    :param interfaces: (name, IPv4 address, prefix length) of this machine.
+    """
+    ours = {str(address) for address in _addresses(own_endpoints)}
+    theirs = {str(address) for address in _addresses(endpoints)}
+    local = {address for _, address, _ in interfaces}
+    if not (ours & theirs) - local:
+        return None
+    for _, address, length in interfaces:
+        if in_range(address) or address.startswith('127.'):
+            continue
+        network = ipaddress.ip_interface('{}/{}'.format(address, length)).network
+        if any(other != address and ipaddress.ip_address(other) in network for other in theirs):
+            return str(network)
+    return None
+
+
+def lan(facts):
+    """No link is relayed although both robots are on one LAN."""
+    if facts.lans is None or facts.interfaces is None:
+        return None
+    verdicts = []
+    for peer in facts.lans:
+        network = shared_lan(facts.own_endpoints, peer.endpoints, facts.interfaces)
+        if network and peer.link_type in (LinkType.DERP, LinkType.PEER_RELAY):
+            verdicts.append(warn(
+                'The link to {} is {} although both are on {}.'.format(peer.peer, peer.link_type, network),
+                'The access point keeps its clients apart, or a firewall on one of the robots drops UDP 41641.',
+                'ping one from the other by its LAN address; then: sudo nft list ruleset'))
+    return verdicts or ok('No link is relayed within one LAN.')
+
+
+def mtu(facts):
+    """Packets of the overlay's full size come through, not only small ones."""
+    if not facts.packets:
+        return None
+    bad = sorted(item.peer for item in facts.packets if item.small and not item.full)
+    if bad:
+        return error('Small packets reach {}, full ones (1280 bytes) do not.'.format(listed(bad)),
+                     'The path carries less than the 1340 bytes that WireGuard makes of them, and somebody drops the '
+                     'message that says so: topics connect, and large messages never arrive.',
+                     'tracepath -n SERVER, and set a smaller MTU on the interface that leads there')
+    good = sorted(item.peer for item in facts.packets if item.full)
+    return ok('Full packets reach {}.'.format(listed(good))) if good else None

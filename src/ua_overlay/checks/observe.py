@@ -1,0 +1,336 @@
+"""Gathers the facts that the checks judge; everything that may hang has a deadline."""
+import errno
+import os
+import socket
+import subprocess
+import time
+import xml.parsers.expat
+import xmlrpc.client
+from dataclasses import replace
+from http.client import HTTPException
+
+from ua_overlay import defaults
+from ua_overlay.checks import facts as seen
+from ua_overlay.checks import sockets
+from ua_overlay.checks.callback import ask_callback
+from ua_overlay.checks.hosts import host_of
+from ua_overlay.checks.links import shared_lan
+from ua_overlay.errors import OverlayError
+from ua_overlay.rosenv import envfile
+from ua_overlay.rosenv.deadline import Calls
+from ua_overlay.rosenv.environment import (
+    ADDRESSES,
+    NAMES,
+    NO_MASTER,
+    Wishes,
+    decide_environment,
+    dns_name,
+    ipv4,
+    team_mates,
+)
+from ua_overlay.rosenv.master import MasterProbe, TimeoutTransport
+from ua_overlay.rosenv.names import NameChecker, NameReport
+from ua_overlay.tailscale.links import links_of
+from ua_overlay.tailscale.localapi import LocalApi
+from ua_overlay.tailscale.model import LinkType, parse_status
+from ua_overlay.tailscale.reach import measure_reach
+from ua_overlay.tailscale.snapshot import DaemonProblem
+from ua_overlay.trust import certificate as certificates
+from ua_overlay.trust.probe import check_server
+
+#: What can be looked at. Without any of them: tailscaled, the env file, interfaces, names, processes: no network.
+SERVER, GRAPH, REACH, CALLBACK, PACKETS, LAN = 'server', 'graph', 'reach', 'callback', 'packets', 'lan'
+EVERYTHING = frozenset([SERVER, GRAPH, REACH, CALLBACK, PACKETS, LAN])
+
+#: Peers that are tried at most: more would be a scan.
+MOST_PEERS = 16
+MOST_NODES = 500
+#: A port of the range that Linux takes ephemeral ports from, on which hardly anybody listens.
+EPHEMERAL_PORT = 59999
+#: Bytes of an ICMP echo's headers (IPv4 20, ICMP 8).
+ECHO_HEADERS = 28
+OVERLAY_MTU = 1280
+#: What the network can raise; anything else is a mistake of ours and is not hidden.
+EXPECTED = (OSError, OverlayError, xmlrpc.client.Error, HTTPException, xml.parsers.expat.ExpatError, ValueError)
+
+
+def problem_of(error):
+    return DaemonProblem(error.code, error.sentence, error.next_command)
+
+
+class Observer:
+    """Looks at this machine and, as far as asked, at its team.
+
+    :param api: localapi.LocalApi with a short timeout.
+    :param wishes: rosenv.environment.Wishes as kept from the invitation.
+    :param environ: environment of the shell that asks; None: there is none to judge.
+    :param patience: seconds for each step that waits for the network; there are at most six of them.
+    """
+
+    def __init__(self, api=None, wishes=None, ca_file=defaults.CA_FILE, environ=None, patience=3.0, now=time.time,
+                 locate=envfile.locate):
+        self._api = api or LocalApi(timeout=2.0)
+        self._wishes = wishes
+        self._ca_file = ca_file
+        self._environ = environ
+        self._patience = patience
+        self._now = now
+        self._locate = locate
+        self._calls = Calls()
+
+    def observe(self, parts=EVERYTHING):
+        """Return the Facts."""
+        facts = self._machine()
+        if not facts.running:
+            return facts if SERVER not in parts or facts.status is None else replace(facts, server=self._server())
+        steps = {'names': lambda: NameChecker(deadline=self._patience).check(
+            facts.status.self_node, team_mates(facts.status, facts.wishes), facts.wishes.addressing)}
+        if SERVER in parts:
+            steps['server'] = self._server
+        answers = self._run(steps, self._patience + 1.0)
+        facts = replace(facts, names=answers['names'], server=answers.get('server'))
+        facts = replace(facts, wanted=decide_environment(facts.status, facts.wishes, facts.names, facts.now))
+        if GRAPH in parts and facts.wanted.usable:
+            facts = replace(facts, graph=self._graph(facts.wanted.master_uri))
+        if REACH in parts:
+            facts = replace(facts, attempts=self._attempts(facts))
+        if CALLBACK in parts and facts.graph is not None and facts.graph.alive and not facts.wanted.is_master:
+            facts = replace(facts, graph=replace(facts.graph, callback=self._callback(facts)))
+        facts = replace(facts, inbound=sockets.inbound(sockets.read_rows(), ipv4(facts.status.self_node)))
+        if PACKETS in parts:
+            facts = replace(facts, packets=self._packets(facts))
+        return self._lans(facts) if LAN in parts else facts
+
+    # --- this machine ---
+
+    def _machine(self):
+        facts = seen.Facts(now=self._now(), interfaces=interfaces(),
+                           processes=sockets.ros_processes(sockets.read_rows(), own_pid=os.getpid()))
+        if self._environ is not None:
+            facts = replace(facts, shell={key: self._environ[key] for key in sockets.VARIABLES
+                                          if self._environ.get(key)})
+        if self._wishes is not None:
+            facts = replace(facts, wishes=self._wishes)
+        try:
+            actual, env_problem = envfile.read(self._locate()), ''
+        except envfile.EnvironmentMissing:
+            actual, env_problem = {}, ''
+        except OverlayError as error:
+            actual, env_problem = None, error.sentence
+        facts = replace(facts, actual=actual, env_problem=env_problem)
+        try:
+            raw = self._api.status()
+        except OverlayError as error:
+            return replace(facts, daemon_problem=problem_of(error))
+        status = parse_status(raw)
+        facts = replace(facts, status=status, links=links_of(status) if status.state == 'Running' else None,
+                        own_endpoints=tuple((raw.get('Self') or {}).get('Addrs') or ()))
+        return replace(facts, wishes=effective_wishes(facts.wishes, actual or {}, status))
+
+    # --- the site ---
+
+    def _server(self):
+        try:
+            url = self._api.prefs().get('ControlURL') or ''
+            if not self._api.status(peers=False).get('HaveNodeKey'):
+                return seen.Server()
+            with open(self._ca_file, encoding='ascii') as stream:
+                ca_pem = stream.read()
+            authorities = certificates.load_certificates(ca_pem, self._ca_file)
+        except OverlayError as error:
+            return seen.Server(problem=problem_of(error))
+        except (OSError, UnicodeDecodeError) as error:
+            return seen.Server(problem=DaemonProblem(
+                'NOT_PREPARED', 'The CA of the site cannot be read from {}: {}.'.format(
+                    self._ca_file, getattr(error, 'strerror', None) or 'not a PEM file'),
+                'sudo ua-overlay robot prepare'))
+        known = seen.Server(url, ca_not_after=min(certificates.not_after(item).timestamp() for item in authorities))
+        try:
+            health = check_server(url, ca_pem, timeout=self._patience)
+        except OverlayError as error:
+            return replace(known, problem=problem_of(error))
+        return replace(known, clock_offset=health.clock_offset, not_after=health.not_after.timestamp())
+
+    # --- the team ---
+
+    def _graph(self, uri):
+        answer = MasterProbe(deadline=self._patience)(uri)
+        if not answer.alive:
+            return seen.Graph(uri, False, answer.why)
+        nodes = self._run({'nodes': lambda: registered_nodes(uri, self._patience)}, self._patience)['nodes']
+        return seen.Graph(uri, True, nodes=nodes)
+
+    def _attempts(self, facts):
+        targets = {}
+        nodes = facts.graph.nodes if facts.graph is not None and facts.graph.nodes else ()
+        for mate in mates_online(facts):
+            own_hosts = {dns_name(mate).lower(), ipv4(mate)}
+            ports = [port_of(uri) for _, uri in nodes if host_of(uri) in own_hosts]
+            targets[mate.name, EPHEMERAL_PORT] = (ipv4(mate), seen.EPHEMERAL)
+            if any(ports):
+                targets[mate.name, next(port for port in ports if port)] = (ipv4(mate), seen.NODE)
+            if mate.name == facts.wanted.master:
+                targets[mate.name, facts.wishes.team_port] = (ipv4(mate), seen.TEAM)
+        results = self._run({key: lambda key=key, address=address: connect(address, key[1], self._patience)
+                             for key, (address, _) in targets.items()}, self._patience + 0.5)
+        attempts = [seen.Attempt(peer, port, targets[peer, port][1], result or seen.DROPPED)
+                    for (peer, port), result in sorted(results.items())]
+        addresses = {peer: targets[peer, port][0] for peer, port in targets}
+        asked = {item.peer for item in attempts if item.result == seen.DROPPED}
+        pings = self._run({peer: lambda peer=peer: LocalApi(self._api.socket_path).ping(
+            addresses[peer], timeout=self._patience) for peer in asked}, self._patience + 0.5)
+        return tuple(replace(item, ping=bool(pings[item.peer]) and not pings[item.peer].error)
+                     if item.peer in pings else item for item in attempts)
+
+    def _callback(self, facts):
+        own = facts.status.self_node
+        name = '' if facts.wishes.addressing == ADDRESSES else dns_name(own)
+        # Six waits at most: registering and waiting twice, and the unregistering in between.
+        found = self._run({'callback': lambda: ask_callback(facts.wanted.master_uri, ipv4(own), name, self._patience)},
+                          4 * self._patience)['callback']
+        return found or seen.Callback(problem='it took too long')
+
+    def _packets(self, facts):
+        mates = mates_online(facts)[:4]
+        mtu = overlay_mtu(facts)
+        sizes = {(mate.name, size): (ipv4(mate), size) for mate in mates for size in (64, mtu - ECHO_HEADERS)}
+        came = self._run({key: lambda pair=pair: echo(*pair) for key, pair in sizes.items()}, self._patience + 2.0)
+        if any(value is None for value in came.values()):
+            return None
+        return tuple(seen.Packets(mate.name, came[mate.name, 64], came[mate.name, mtu - ECHO_HEADERS])
+                     for mate in mates)
+
+    def _lans(self, facts):
+        """Look at links that do not go direct: a path needs some seconds to settle after the first packet."""
+        try:
+            links = links_of(parse_status(self._api.status()))
+        except OverlayError:
+            return facts
+        relayed = {link.peer for link in links if link.type in (LinkType.DERP, LinkType.PEER_RELAY)}
+        mates = [mate for mate in mates_online(facts) if mate.name in relayed]
+        endpoints = self._run({mate.name: lambda mate=mate: tuple(
+            (self._api.whois(ipv4(mate)).get('Node') or {}).get('Endpoints') or ()) for mate in mates}, self._patience)
+        # A ping keeps the link busy, so only where something would be said about it.
+        doubtful = [mate for mate in mates if next(link for link in links if link.peer == mate.name).type
+                    == LinkType.DERP or shared_lan(facts.own_endpoints, endpoints[mate.name] or (), facts.interfaces)]
+        reached = self._run({mate.name: lambda mate=mate: measure_reach(
+            LocalApi(self._api.socket_path), ipv4(mate), self._patience + 1.0) for mate in doubtful},
+            self._patience + 2.0)
+        types = {name: reach.type for name, reach in reached.items() if reach is not None}
+        links = tuple(replace(link, type=types.get(link.peer, link.type)) for link in links)
+        return replace(facts, links=links, lans=tuple(
+            seen.Lan(mate.name, endpoints[mate.name] or (), next(link.type for link in links if link.peer == mate.name))
+            for mate in mates))
+
+    def _run(self, functions, seconds):
+        """Run all side by side; {key: result}, None where the network said no or nothing in time."""
+        results = {}
+        for key, (result, error) in self._calls.run(functions, seconds).items():
+            if error is not None and not isinstance(error, EXPECTED):
+                raise error
+            results[key] = None if error is not None else result
+        return results
+
+
+def wishes_of(settings):
+    """The Wishes of what a robot keeps of its invitation (a dict, may be empty)."""
+    return Wishes(team_port=settings.get('team_port') or defaults.TEAM_PORT,
+                  addressing=settings.get('addressing') or NAMES, team=settings.get('team') or '')
+
+
+def effective_wishes(wishes, actual, status):
+    """The wishes as the running overlay node has them: a launch argument may have named port and master.
+
+    :param actual: variables of the env file.
+    """
+    uri = actual.get('ROS_MASTER_URI', '')
+    if not uri or status.state != 'Running':
+        return wishes
+    wishes = replace(wishes, team_port=port_of(uri) or wishes.team_port,
+                     addressing=ADDRESSES if 'ROS_IP' in actual else NAMES)
+    team = actual.get('UA_OVERLAY_TEAM') or wishes.team
+    wishes = replace(wishes, team=team)
+    if decide_environment(status, wishes, NameReport(True)).state == NO_MASTER:
+        host = host_of(uri)
+        named = [node for node in (status.self_node,) + tuple(status.peers) if host in (dns_name(node), ipv4(node))]
+        if named:
+            wishes = replace(wishes, master=dns_name(named[0]))
+    return wishes
+
+
+def mates_online(facts):
+    return [mate for mate in team_mates(facts.status, facts.wishes) if mate.online and ipv4(mate)][:MOST_PEERS]
+
+
+def port_of(uri):
+    """The port of a URI, 0 when there is none."""
+    tail = uri.rstrip('/').rpartition(':')[2]
+    return int(tail) if tail.isdigit() else 0
+
+
+def interfaces():
+    """(name, IPv4 address, prefix length) of every address of this machine."""
+    import netifaces
+    found = []
+    for name in netifaces.interfaces():
+        try:
+            entries = netifaces.ifaddresses(name).get(netifaces.AF_INET, ())
+        except ValueError:
+            continue  # it went away between the two calls
+        for entry in entries:
+            mask = entry.get('netmask') or '255.255.255.255'
+            found.append((name, entry['addr'], sum(bin(int(part)).count('1') for part in mask.split('.'))))
+    return tuple(found)
+
+
+def overlay_mtu(facts, sys='/sys/class/net'):
+    """MTU of the interface with our overlay address, tailscaled's default when it cannot be read."""
+    own = ipv4(facts.status.self_node)
+    for name, address, _ in facts.interfaces or ():
+        if address == own:
+            try:
+                with open(os.path.join(sys, name, 'mtu'), encoding='ascii') as stream:
+                    return int(stream.read())
+            except (OSError, ValueError):
+                break
+    return OVERLAY_MTU
+
+
+def connect(address, port, timeout):
+    """Try a TCP connection; one of facts' OPEN, REFUSED, DROPPED, NO_ROUTE."""
+    try:
+        with socket.create_connection((address, port), timeout):
+            return seen.OPEN
+    except ConnectionRefusedError:
+        return seen.REFUSED
+    except OSError as error:
+        return seen.NO_ROUTE if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH) else seen.DROPPED
+
+
+def echo(address, size, run=subprocess.run):
+    """Whether one of two ICMP echoes with ``size`` bytes, not to be fragmented, comes back; None: no ping here."""
+    try:
+        done = run(['ping', '-n', '-q', '-c', '2', '-i', '0.3', '-W', '1', '-M', 'do', '-s', str(size), address],
+                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=4)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    # iputils: 0 some came back, 1 none did, 2 it could not be tried.
+    return None if done.returncode > 1 else done.returncode == 0
+
+
+def registered_nodes(uri, timeout):
+    """((node, its URI), …) of all nodes that the master at ``uri`` knows, sorted; URI '' when it was gone again.
+
+    :raises OSError, xmlrpc.client.Error, ValueError: when the master does not answer as one.
+    """
+    with xmlrpc.client.ServerProxy(uri, transport=TimeoutTransport(timeout)) as proxy:
+        code, text, state = proxy.getSystemState('/ua_overlay')
+        if code != 1:
+            raise ValueError(text)
+        names = sorted({node for kind in state for _, nodes in kind for node in nodes})[:MOST_NODES]
+        found = []
+        for name in names:
+            code, _, node_uri = proxy.lookupNode('/ua_overlay', name)
+            if code == 1:
+                found.append((name, node_uri))
+        return tuple(found)

@@ -1,0 +1,94 @@
+"""Checks of this machine: its tailscaled, its login, the address range of the overlay. Pure."""
+import ipaddress
+import time
+
+from ua_overlay import defaults
+from ua_overlay.checks.finding import error, ok, warn
+from ua_overlay.rosenv.environment import ipv4, team_of
+
+DAY = 86400.0
+#: Seconds before its end from which a key deserves a warning.
+KEY_MARGIN = 14 * DAY
+
+#: tailscaled's state -> level, sentence, why, next command of the check of the login.
+_LOGINS = {
+    'Stopped': (warn, 'This robot left its team and keeps its identity.', '', 'ua-overlay join'),
+    'Starting': (warn, 'tailscaled is starting: it has no network map yet.',
+                 'That lasts while the server does not answer.', 'ua-overlay status'),
+}
+
+
+def when(seconds):
+    """Unix seconds as people read them."""
+    return time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime(seconds))
+
+
+def daemon(facts):
+    """tailscaled answers."""
+    if facts.daemon_problem is not None:
+        problem = facts.daemon_problem
+        return error(problem.sentence, 'Without it this robot has no overlay.', problem.next_command)
+    if facts.status is None:
+        return None
+    return ok('tailscaled {} answers.'.format(facts.status.version).replace('  ', ' '))
+
+
+def login(facts):
+    """This robot is in a team, and the server sees it."""
+    if facts.status is None or facts.daemon_problem is not None:
+        return None
+    if facts.status.state != 'Running':
+        level, what, why, command = _LOGINS.get(facts.status.state, (
+            warn, 'This robot is in no team.', '', 'ua-overlay join INVITATION'))
+        return level(what, why, command)
+    own = facts.status.self_node
+    team = team_of(own, facts.wishes)
+    if not team:
+        return error('{} is in the overlay but in no team.'.format(own.name), 'Its tags on the server name none.',
+                     'ua-overlay robot list   # on the server')
+    text = '{} is in team {} at {}.'.format(own.name, team, ipv4(own))
+    if not own.online:
+        return warn(text + ' The server does not see it.', 'It was removed on the server, or the server is away.',
+                    'ua-overlay robot list   # on the server')
+    return ok(text)
+
+
+def key_expiry(facts):
+    """The key with which this robot is logged in does not end soon."""
+    if not facts.running:
+        return None
+    own = facts.status.self_node
+    again = 'ua-overlay invite TEAM {}   # on the server, then ua-overlay join'.format(own.name)
+    if own.expired or (own.key_expiry is not None and own.key_expiry <= facts.now):
+        return error('The key of {} has expired{}.'.format(
+            own.name, '' if own.key_expiry is None else ' on ' + when(own.key_expiry)),
+            'Its peers drop what it sends.', again)
+    if own.key_expiry is None:
+        return ok('The key does not expire.')
+    if own.key_expiry - facts.now < KEY_MARGIN:
+        return warn('The key of {} expires on {}.'.format(own.name, when(own.key_expiry)),
+                    'From then on its peers drop what it sends. Tagged robots have keys without end.', again)
+    return ok('The key is good until {}.'.format(when(own.key_expiry)))
+
+
+def address_range(facts):
+    """No other interface has an address of the overlay's range."""
+    if facts.interfaces is None:
+        return None
+    overlay = ipaddress.ip_network(defaults.OVERLAY_V4)
+    own = set() if facts.status is None else set(facts.status.self_node.addresses or ())
+    others = [(name, address, length) for name, address, length in facts.interfaces
+              if address not in own and ipaddress.ip_address(address) in overlay and not name.startswith('tailscale')]
+    if not others:
+        return ok('No other interface uses {}.'.format(defaults.OVERLAY_V4))
+    taken = [ipaddress.ip_interface('{}/{}'.format(address, length)).network for _, address, length in others]
+    robots = () if facts.status is None else (facts.status.self_node,) + tuple(facts.status.peers or ())
+    clashing = sorted(node.name for node in robots
+                      if ipv4(node) and any(ipaddress.ip_address(ipv4(node)) in network for network in taken))
+    what = '{} uses the overlay\'s range {}.'.format(', '.join(
+        'Interface {} ({}/{})'.format(*other) for other in others), defaults.OVERLAY_V4)
+    command = 'ip -4 address show; ip rule; ip route show table 52'
+    if clashing:
+        return error(what, 'The addresses of {} lie in that subnet.'.format(', '.join(clashing)), command)
+    return warn(what, 'tailscaled drops what comes from that range by another interface (a carrier\'s name servers or '
+                'gateway, for instance); a second VPN may take the robots\' addresses.', command)

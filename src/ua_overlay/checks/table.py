@@ -1,0 +1,98 @@
+"""The table of checks: stable ids, what each means and what helps. docs/checks.md is made from it."""
+from collections import namedtuple
+
+from ua_overlay.checks import graph, links, robot, server
+from ua_overlay.checks.finding import Finding, Verdict, worst
+
+#: ``id``: stable, for scripts and issue reports. ``group``: the diagnostic status (`<robot>: overlay: <group>`) it is
+#: part of. ``judge``: Facts -> Verdict, list of Verdicts, or None when it does not apply or nobody looked.
+#: ``meaning`` and ``remedy`` are Markdown for the documentation.
+Check = namedtuple('Check', 'id group judge meaning remedy')
+
+CHECKS = (
+    Check('daemon', 'daemon', robot.daemon, 'tailscaled answers on its socket and is new enough.',
+          '`sudo systemctl start tailscaled`; `ua-overlay tools install` for a newer one.'),
+    Check('login', 'daemon', robot.login, 'This robot is logged in, in a team, and the server sees it.',
+          '`ua-overlay join INVITATION`; on the server `ua-overlay robot list`.'),
+    Check('key-expiry', 'daemon', robot.key_expiry,
+          'The key of this robot is good for at least 14 days. Robots that joined by invitation have one without end.',
+          'A new invitation.'),
+    Check('server', 'server', server.server, "The site's server answers, with a certificate that the site's CA signed.",
+          '`ua-overlay server status` on the server; `sudo ua-overlay robot prepare` for the CA.'),
+    Check('certificate', 'server', server.certificate,
+          "The server's certificate is good for at least 14 days (error: 2), the CA for 90.",
+          '`ua-overlay server renew` on the server.'),
+    Check('clock', 'server', server.clock,
+          "This machine's clock is within 2 s of the server's (error: 30 s, or no certificate is valid).",
+          'Set up NTP: `timedatectl set-ntp true`.'),
+    Check('address-range', 'daemon', robot.address_range,
+          'No other interface has an address in 100.64.0.0/10 (carriers and other VPNs use it).',
+          'Move the other network, or connect to it through a router.'),
+    Check('names', 'environment', graph.names,
+          'This machine resolves its own overlay name and those of its team mates, to their overlay addresses.',
+          '`resolvectl status`, /etc/resolv.conf (who overwrote it?), /etc/hosts.'),
+    Check('environment', 'environment', graph.environment,
+          'The team has one master, and shells and programs get the environment for it.',
+          '`roslaunch ua_overlay overlay.launch`; the tag `tag:ros-master` on the server.'),
+    Check('master', 'environment', graph.master, "The team's master answers over the overlay.",
+          '`ua-overlay doctor` on the master.'),
+    Check('reach-out', 'environment', graph.reach_out,
+          "The team port of the master, and a node's or an ephemeral port of every team mate that is online, take our "
+          'connection, or refuse it: only silence means that it was dropped.',
+          "The site's policy (policy.json, `grants`), then firewalls on the robot that is named."),
+    Check('reach-in', 'environment', graph.reach_in,
+          'Team mates reach this robot on an ephemeral port. The master is asked to call back, by address and by name, '
+          'through a registration as every node makes one; of the others an existing connection is taken as proof, '
+          'and without one it is UNKNOWN.',
+          "The site's policy, the firewall of this machine, name resolution on the master."),
+    Check('node-names', 'environment', graph.node_names,
+          "Every node in the team's master is registered under a name or address of the overlay.",
+          'Start those nodes with `ua-overlay exec`.'),
+    Check('half-connected', 'environment', graph.half_connected,
+          "Neither this shell nor a running node has the overlay's ROS_MASTER_URI together with a LAN's ROS_IP or "
+          'ROS_HOSTNAME (or none), or the reverse.',
+          'Unset all three and source `setup.bash` again, or use `ua-overlay exec`.'),
+    Check('old-master', 'environment', graph.old_master,
+          "No running node was started for a master of the overlay that is not the team's now.",
+          'Start those nodes again: nodes do not follow a move.'),
+    Check('link-derp', 'links', links.derp, 'No link goes through the server (DERP).',
+          'Let UDP out; ask for UDP 41641 to be let in on one side.'),
+    Check('link-lan', 'links', links.lan, 'No link is relayed although both robots are on one LAN.',
+          "Client isolation of the access point, the robots' firewalls."),
+    Check('mtu', 'links', links.mtu, 'Packets of 1280 bytes come through the overlay, not only small ones.',
+          'A smaller MTU on the interface to the internet.'),
+)
+IDS = tuple(check.id for check in CHECKS)
+GROUPS = ('daemon', 'server', 'links', 'environment')
+
+
+def run_checks(facts, checks=CHECKS):
+    """Judge ``facts`` (facts.Facts): the Findings in the order of the table. Checks without facts give none."""
+    findings = []
+    for check in checks:
+        verdicts = check.judge(facts)
+        for verdict in [verdicts] if isinstance(verdicts, Verdict) else verdicts or ():
+            findings.append(Finding(check.id, *_fields(verdict)))
+    return tuple(findings)
+
+
+def run_group(facts, group):
+    """The findings of one diagnostic status."""
+    return run_checks(facts, [check for check in CHECKS if check.group == group])
+
+
+def headline(findings):
+    """The finding that stands for several: the first of the worst level, None when there is none."""
+    level = worst(findings)
+    return next((finding for finding in findings if finding.level == level), None)
+
+
+def markdown():
+    """The table of docs/checks.md."""
+    lines = ['| id | what is checked | what helps | in /diagnostics |', '|---|---|---|---|']
+    lines += ['| `{}` | {} | {} | {} |'.format(check.id, check.meaning, check.remedy, check.group) for check in CHECKS]
+    return '\n'.join(lines) + '\n'
+
+
+def _fields(verdict):
+    return verdict.level, verdict.what, verdict.why, verdict.next_command
