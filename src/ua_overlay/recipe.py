@@ -40,10 +40,16 @@ class Directory:
 
 @dataclass(frozen=True)
 class Command:
-    """Run when one of the files ``after`` changed, or always when there are none."""
+    """Run when one of the files ``after`` changed, or always when there are none.
+
+    :ivar unless: a command without effect; when it ends with status 0 there is nothing to run.
+    :ivar undo: what takes the command back; undoing the recipe runs it, if the command was ever run.
+    """
 
     argv: Tuple[str, ...]
     after: Tuple[str, ...] = ()
+    unless: Tuple[str, ...] = ()
+    undo: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,8 @@ def describe(recipe):
     """Return the lines that say what applying would do."""
     lines = ['write {} ({:04o})'.format(item.path, item.mode) for item in recipe.files]
     lines += ['make {} for {}'.format(item.path, item.user) for item in recipe.directories]
-    lines += ['run {}{}'.format(' '.join(item.argv), ' (when something changed)' if item.after else '')
-              for item in recipe.commands]
+    lines += ['run {}{}'.format(' '.join(item.argv), ' (when something changed)' if item.after else
+                                ' (unless it is so)' if item.unless else '') for item in recipe.commands]
     return lines + ['by hand: ' + sentence for sentence in recipe.by_hand]
 
 
@@ -82,14 +88,31 @@ class Applier:
     :param command: what a person types to apply it again: the next command of its errors.
     :param run: called with each argv (list); raises OverlayError when it fails.
     :param owner_of: user name -> (uid, gid), or None to leave owners alone.
+    :param ask: called with an argv (list) that changes nothing; returns whether it ended with status 0.
     """
 
-    def __init__(self, manifest, command, root='/', run=None, owner_of=uid_of):
+    def __init__(self, manifest, command, root='/', run=None, owner_of=uid_of, ask=None):
         self._manifest_path = manifest
         self._command = command
         self._root = root
         self._run = run_command if run is None else run
         self._owner_of = owner_of
+        self._ask = holds if ask is None else ask
+
+    def applied(self):
+        """Whether there is something to undo."""
+        return os.path.exists(self._place(self._manifest_path))
+
+    def remember(self, name, value):
+        """Keep a value of before with what undoing needs; the first one stays. :meth:`remembered` gives it back."""
+        manifest = self._manifest()
+        if name not in manifest['remembered']:
+            manifest['remembered'][name] = value
+            self._save(manifest)
+
+    def remembered(self, name):
+        """What :meth:`remember` kept, or None."""
+        return self._manifest()['remembered'].get(name)
 
     def apply(self, recipe):
         """Apply and return the set of paths that changed; an empty set when everything was so already.
@@ -114,8 +137,16 @@ class Applier:
         manifest['pending'] = sorted(pending)
         self._save(manifest)
         for command in recipe.commands:
-            if not command.after or pending & set(command.after):
-                self._run(list(command.argv))
+            if command.after and not pending & set(command.after):
+                continue
+            if command.unless and self._ask(list(command.unless)):
+                continue
+            undo = list(command.undo)
+            if undo and undo not in manifest['undo']:
+                # First, like the files: what may have been run is taken back.
+                manifest['undo'].append(undo)
+                self._save(manifest)
+            self._run(list(command.argv))
         if pending:
             manifest['pending'] = []
             self._save(manifest)
@@ -124,15 +155,15 @@ class Applier:
     def undo(self, stop_commands=(), after_commands=()):
         """Put back what was there before.
 
+        :param stop_commands: argvs run before the files go, and before the commands' own undoing;
+            ``after_commands``: afterwards.
         :returns: notes about what was left alone, a list of sentences; None when nothing had been applied.
-
-        :param stop_commands: argvs run before the files go; ``after_commands``: afterwards.
         """
+        if not self.applied():
+            return None
         manifest = self._manifest()
         notes = []
-        if not manifest['files'] and not manifest['directories']:
-            return None
-        for argv in stop_commands:
+        for argv in list(stop_commands) + manifest['undo'][::-1]:
             self._run(list(argv))
         for path, entry in sorted(manifest['files'].items()):
             place = self._place(path)
@@ -146,6 +177,9 @@ class Applier:
                 os.unlink(before)
             elif os.path.lexists(place):
                 os.unlink(place)
+        for path, owner in sorted(manifest['owners'].items()):
+            if os.path.isdir(self._place(path)):
+                os.chown(self._place(path), *owner)
         for path in manifest['directories']:
             place = self._place(path)
             if os.path.isdir(place):
@@ -166,11 +200,13 @@ class Applier:
         return os.path.join(self._root, path.lstrip('/'))
 
     def _manifest(self):
+        empty = {'files': {}, 'directories': [], 'owners': {}, 'made': [], 'pending': [],
+                 'undo': [], 'remembered': {}}
         try:
             with open(self._place(self._manifest_path)) as stream:
-                return json.load(stream)
+                return dict(empty, **json.load(stream))
         except FileNotFoundError:
-            return {'files': {}, 'directories': [], 'made': [], 'pending': []}
+            return empty
         except ValueError:
             raise OverlayError('{} is damaged, so it is not known what was here before.'.format(self._manifest_path),
                                'sudo rm {}'.format(self._manifest_path))
@@ -228,7 +264,11 @@ class Applier:
             os.chmod(place, item.mode)
             if item.path not in manifest['directories']:
                 manifest['directories'].append(item.path)
-        if owner is not None and (os.stat(place).st_uid, os.stat(place).st_gid) != tuple(owner):
+        found = os.stat(place)
+        if owner is not None and (found.st_uid, found.st_gid) != tuple(owner):
+            if item.path not in manifest['directories']:
+                manifest['owners'].setdefault(item.path, [found.st_uid, found.st_gid])
+                self._save(manifest)
             os.chown(place, *owner)
             return True
         return made
@@ -245,7 +285,7 @@ def _digest(path):
 def run_command(argv):
     """Run argv.
 
-    :raises OverlayError: with the last line it printed.
+    :raises OverlayError: with the first line it printed: systemctl's others say where to read on.
     """
     try:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -255,6 +295,15 @@ def run_command(argv):
     except subprocess.TimeoutExpired:
         raise OverlayError('`{}` did not end within two minutes.'.format(' '.join(argv)), 'systemctl list-jobs')
     if done.returncode != 0:
-        said = done.stdout.decode('utf-8', 'replace').strip().split('\n')[-1]
+        said = done.stdout.decode('utf-8', 'replace').strip().split('\n')[0]
         raise OverlayError('`{}` failed: {}.'.format(' '.join(argv), said.rstrip('.') or done.returncode),
                            'journalctl -xe')
+
+
+def holds(argv):
+    """Whether ``argv`` ends with status 0; what it prints is nobody's."""
+    try:
+        return subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                              timeout=120).returncode == 0
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return False

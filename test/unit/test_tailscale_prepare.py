@@ -24,9 +24,14 @@ class Root:
         self.path = str(path)
         self.ran = []
         self.fail = None
+        #: Commands that hold: '*' for all.
+        self.holds = set()
+
+    def ask(self, argv):
+        return '*' in self.holds or ' '.join(argv) in self.holds
 
     def applier(self):
-        return prepare.applier(self.path, self.run, owner_of=None)
+        return prepare.applier(self.path, self.run, None, self.ask)
 
     def run(self, argv):
         if self.fail and self.fail in argv:
@@ -69,7 +74,7 @@ def test_what_is_written(root):
     assert 'Environment=TS_NO_LOGS_NO_SUPPORT=true\n' in drop_in
     unit = root.read(prepare.OPERATOR_UNIT)
     assert 'ExecStart=/opt/ua/scripts/ua-overlay robot operator --user robot\n' in unit
-    assert 'Environment="PYTHONPATH=/opt/ua/src"\n' in unit
+    assert 'Environment=PYTHONPATH=/opt/ua/src\n' in unit
     assert os.path.isdir(root.place('/var/lib/ua_overlay')) and os.path.isdir(root.place('/run/ua_overlay'))
     assert root.read(prepare.TMPFILES) == 'd /run/ua_overlay 0755 robot - -\n'
     assert defaults.CA_FILE in changed and prepare.DROP_IN in changed
@@ -115,8 +120,33 @@ def test_undo_puts_everything_back(root):
     root.applier().apply(recipe(user='other', ca=CA + CA, daemon='/opt/tailscaled'))
     assert root.applier().undo([['stop', 'it']], [['reload']]) == []
     assert root.tree() == before
-    assert root.ran[-2:] == ['stop it', 'reload']
+    assert root.ran[root.ran.index('stop it'):] == [
+        'stop it', 'systemctl stop ua-overlay-operator.service', 'systemctl disable ua-overlay-operator.service',
+        'systemctl stop tailscaled.service', 'systemctl disable tailscaled.service', 'reload']
     assert root.applier().undo() is None
+
+
+def test_a_service_that_ran_before_runs_afterwards(root):
+    root.holds = {'systemctl is-enabled --quiet tailscaled.service', 'systemctl is-active --quiet tailscaled.service'}
+    root.applier().apply(recipe())
+    assert 'systemctl restart tailscaled.service' in root.ran
+    assert 'systemctl enable tailscaled.service' not in root.ran
+    assert 'systemctl start tailscaled.service' not in root.ran
+    # Now that everything holds, a second run must not forget what the first one has to take back.
+    root.holds = {'*'}
+    root.applier().apply(recipe())
+    root.ran.clear()
+    root.applier().undo()
+    assert root.ran == ['systemctl stop ua-overlay-operator.service', 'systemctl disable ua-overlay-operator.service']
+
+
+def test_what_was_before_is_remembered_once(root):
+    root.applier().remember('operator', 'pi')
+    root.applier().remember('operator', 'robot')
+    root.applier().apply(recipe())
+    assert root.applier().remembered('operator') == 'pi'
+    root.applier().undo()
+    assert root.applier().remembered('operator') is None and not root.applier().applied()
 
 
 def test_undo_leaves_what_others_changed(root):
@@ -175,6 +205,36 @@ def test_owners(tmp_path):
     applier.apply(recipe())
     assert os.stat(root.place(defaults.RUN_DIR)).st_uid == 65534
     assert os.stat(root.place(defaults.CONFIG_DIR)).st_uid == 0
+
+
+def test_owners_of_directories_that_were_there_come_back(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip('only root can give files away')
+    root = Root(tmp_path)
+    os.makedirs(root.place(defaults.STATE_DIR))
+    os.chown(root.place(defaults.STATE_DIR), 12, 34)
+    applier = prepare.applier(root.path, root.run, owner_of=lambda user: (65534, 65534), ask=root.ask)
+    applier.apply(recipe())
+    assert os.stat(root.place(defaults.STATE_DIR)).st_uid == 65534
+    applier.undo()
+    found = os.stat(root.place(defaults.STATE_DIR))
+    assert (found.st_uid, found.st_gid) == (12, 34)
+
+
+@pytest.mark.parametrize('text, word', [
+    ('/opt/ua/scripts/ua-overlay', '/opt/ua/scripts/ua-overlay'), ('/home/me/my ws/x', '"/home/me/my ws/x"'),
+    ('/50%', '/50%%'), ('/a$b', '/a$$b'), ('a"b\\c', '"a\\"b\\\\c"')])
+def test_words_of_a_unit_file(text, word):
+    assert prepare.quote(text) == word
+
+
+def test_a_drop_in_that_is_overruled():
+    good = {'SSL_CERT_FILE': defaults.CA_FILE, 'TS_NO_LOGS_NO_SUPPORT': 'true'}
+    prepare.check_in_force(good)
+    for name in good:
+        with pytest.raises(OverlayError) as caught:
+            prepare.check_in_force(dict(good, **{name: 'other'}))
+        assert name + '=other' in str(caught.value)
 
 
 def test_describe_and_users():

@@ -3,6 +3,7 @@ import argparse
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 
@@ -65,7 +66,7 @@ def add_parser(subparsers):
 
 def run_prepare(args):
     from ua_overlay.recipe import describe, uid_of
-    from ua_overlay.tailscale.prepare import applier, make_recipe
+    from ua_overlay.tailscale.prepare import applier, check_in_force, make_recipe
     manager = args.service_manager or ('systemd' if os.path.isdir(SYSTEMD_RUNS) else 'none')
     if manager == 'systemd' and not os.path.isdir(SYSTEMD_RUNS) and not args.dry_run:
         raise UsageError('systemd does not run on this machine.',
@@ -85,7 +86,11 @@ def run_prepare(args):
         print('\n'.join(describe(recipe)))
         return 0
     need_root(False, '--user ' + args.user)
-    changed = applier().apply(recipe)
+    place = applier()
+    place.remember('operator', present_operator())
+    changed = place.apply(recipe)
+    if manager == 'systemd':
+        check_in_force(environment_of('tailscaled.service'))
     for path in sorted(changed):
         print('wrote {}'.format(path))
     if not changed:
@@ -100,28 +105,57 @@ def run_prepare(args):
 
 
 def undo(manager, dry_run):
+    from ua_overlay.recipe import run_command
     from ua_overlay.tailscale.localapi import LocalApi
-    from ua_overlay.tailscale.prepare import DAEMON_UNIT, applier
-    stop, after = [], []
-    if manager == 'systemd':
-        stop = [['systemctl', 'disable', '--now', 'ua-overlay-operator.service']]
-        after = [['systemctl', 'daemon-reload'], ['systemctl', 'try-restart', 'tailscaled.service']]
-        if ours(DAEMON_UNIT):
-            stop.append(['systemctl', 'disable', '--now', 'tailscaled.service'])
-    if dry_run:
-        print('\n'.join(['put back what {} lists'.format(defaults.CONFIG_DIR + '/prepared.json')] +
-                        ['run ' + ' '.join(argv) for argv in stop + after]))
+    from ua_overlay.tailscale.prepare import DAEMON_UNIT, MANIFEST, OPERATOR_NAME, OPERATOR_UNIT, applier
+    place = applier()
+    if not dry_run and not place.applied():
+        print('Nothing was prepared here.')
         return 0
+    after = []
+    if manager == 'systemd':
+        after = [['systemctl', 'daemon-reload']]
+        if not ours(DAEMON_UNIT):
+            after.append(['systemctl', 'try-restart', 'tailscaled.service'])
+    if dry_run:
+        print('\n'.join(['put back what {} lists'.format(MANIFEST)] + ['run ' + ' '.join(argv) for argv in after]))
+        return 0
+    if manager == 'systemd' and os.path.exists(OPERATOR_UNIT):
+        # First: it would set its user again.
+        run_command(['systemctl', 'stop', OPERATOR_NAME])
     try:
-        LocalApi().edit_prefs(OperatorUser='')
+        LocalApi().edit_prefs(OperatorUser=place.remembered('operator') or '')
     except OverlayError as error:
         print('Note: the operator was not taken back: {}'.format(error.sentence))
-    notes = applier().undo(stop, after)
-    for note in ['Nothing was prepared here.'] if notes is None else notes:
+    for note in place.undo((), after):
         print(note)
     if manager == 'none':
         print('By hand: end `ua-overlay robot operator`, and start tailscaled again without SSL_CERT_FILE.')
     return 0
+
+
+def present_operator():
+    """Who is tailscaled's operator now, '' when nobody is or when it does not run."""
+    from ua_overlay.tailscale.localapi import LocalApi
+    try:
+        return LocalApi().prefs().get('OperatorUser') or ''
+    except OverlayError:
+        return ''
+
+
+def environment_of(unit):
+    """The environment of a unit's process, as a dict.
+
+    :raises OverlayError: it does not run.
+    """
+    done = subprocess.run(['systemctl', 'show', '--property=MainPID', '--value', unit], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True, timeout=30)
+    try:
+        with open('/proc/{}/environ'.format(int(done.stdout)), 'rb') as stream:
+            words = stream.read().decode('utf-8', 'replace').split('\0')
+    except (OSError, ValueError):
+        raise OverlayError('{} does not stay up.'.format(unit), 'journalctl -u ' + unit)
+    return dict(word.split('=', 1) for word in words if '=' in word)
 
 
 def run_operator(args):

@@ -3,12 +3,16 @@
 The recipe gives tailscaled, and no other program, the site's CA at a path that never changes; switches its telemetry
 off; and keeps an unprivileged operator.
 """
+import re
+
 from ua_overlay import defaults
+from ua_overlay.errors import OverlayError
 from ua_overlay.recipe import UNIT_DIR, Applier, Command, Directory, File, Recipe, uid_of
 
 DROP_IN = UNIT_DIR + '/tailscaled.service.d/10-ua_overlay.conf'
 DAEMON_UNIT = UNIT_DIR + '/tailscaled.service'
-OPERATOR_UNIT = UNIT_DIR + '/ua-overlay-operator.service'
+OPERATOR_NAME = 'ua-overlay-operator.service'
+OPERATOR_UNIT = UNIT_DIR + '/' + OPERATOR_NAME
 TMPFILES = '/etc/tmpfiles.d/ua_overlay.conf'
 MANIFEST = defaults.CONFIG_DIR + '/prepared.json'
 COMMAND = 'sudo ua-overlay robot prepare --user "$USER"'
@@ -49,19 +53,31 @@ Description=Lets {user} join and leave the overlay (keeps the operator of tailsc
 After=tailscaled.service
 
 [Service]
-Environment="PYTHONPATH={python_path}"
+Environment={python_path}
 Environment=PYTHONDONTWRITEBYTECODE=1
-ExecStart={command} robot operator --user {user}
+ExecStart={command} robot operator --user {word}
 Restart=always
 RestartSec=2
 # It needs to be root on tailscaled's socket, to read its own modules (in a home directory, perhaps), and nothing else.
 CapabilityBoundingSet=CAP_DAC_READ_SEARCH
+LockPersonality=yes
 NoNewPrivileges=yes
 PrivateDevices=yes
-PrivateTmp=yes
+ProtectClock=yes
+ProtectControlGroups=yes
 ProtectHome=read-only
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
 ProtectSystem=strict
 RestrictAddressFamilies=AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+UMask=0077
 
 [Install]
 WantedBy=multi-user.target
@@ -86,27 +102,58 @@ def make_recipe(user, ca_pem, command, python_path, service_manager, daemon_prog
             'Keep this running as root: {} robot operator --user {}'.format(command, user),
             'Make {} (owner {}) after each reboot.'.format(defaults.RUN_DIR, user)))
     drop_in = File(DROP_IN, DROP_IN_TEXT.format(ca=defaults.CA_FILE))
-    operator = File(OPERATOR_UNIT, OPERATOR_UNIT_TEXT.format(user=user, command=command, python_path=python_path))
+    operator = File(OPERATOR_UNIT, OPERATOR_UNIT_TEXT.format(
+        user=user.replace('%', '%%'), word=quote(user), command=quote(command),
+        python_path=quote('PYTHONPATH=' + python_path, variables=False)))
     tmpfiles = File(TMPFILES, 'd {} 0755 {} - -\n'.format(defaults.RUN_DIR, user))
     wanted = [certificate, drop_in, operator, tmpfiles]
     if daemon_program is not None:
         wanted.append(File(DAEMON_UNIT, DAEMON_UNIT_TEXT.format(
-            program=daemon_program, state=defaults.DAEMON_STATE_DIR)))
+            program=quote(daemon_program), state=defaults.DAEMON_STATE_DIR)))
+    reload = Command(('systemctl', 'daemon-reload'), (DROP_IN, OPERATOR_UNIT, DAEMON_UNIT))
     return Recipe(
         files=tuple(wanted),
         directories=directories,
-        commands=(
-            Command(('systemctl', 'daemon-reload'), (DROP_IN, OPERATOR_UNIT, DAEMON_UNIT)),
-            Command(('systemctl', 'enable', 'tailscaled.service')),
-            # CA and environment are read once, at the start.
-            Command(('systemctl', 'restart', 'tailscaled.service'), (defaults.CA_FILE, DROP_IN, DAEMON_UNIT)),
-            Command(('systemctl', 'start', 'tailscaled.service')),
-            Command(('systemctl', 'enable', 'ua-overlay-operator.service')),
-            Command(('systemctl', 'restart', 'ua-overlay-operator.service'), (OPERATOR_UNIT,)),
-            Command(('systemctl', 'start', 'ua-overlay-operator.service'))),
+        commands=(reload,) + _service('tailscaled.service', (defaults.CA_FILE, DROP_IN, DAEMON_UNIT)) +
+        _service(OPERATOR_NAME, (OPERATOR_UNIT,)),
         by_hand=())
 
 
-def applier(root='/', run=None, owner_of=uid_of):
+def _service(unit, after):
+    """Commands for a unit that runs now, at each boot, and again from its start when a file of ``after`` changed."""
+    return (
+        Command(('systemctl', 'enable', unit), unless=('systemctl', 'is-enabled', '--quiet', unit),
+                undo=('systemctl', 'disable', unit)),
+        Command(('systemctl', 'start', unit), unless=('systemctl', 'is-active', '--quiet', unit),
+                undo=('systemctl', 'stop', unit)),
+        # CA and environment are read once, at the start.
+        Command(('systemctl', 'restart', unit), after))
+
+
+def quote(text, variables=True):
+    """``text`` as one word of a unit file (systemd.syntax(7), "Quoting").
+
+    :param variables: in a command line, where $ means something too (systemd.service(5), "Command lines").
+    """
+    text = text.replace('%', '%%')
+    if variables:
+        text = text.replace('$', '$$')
+    if re.match(r'[\w@%+=:,./$-]+$', text, re.ASCII):
+        return text
+    return '"{}"'.format(text.replace('\\', '\\\\').replace('"', '\\"'))
+
+
+def check_in_force(environ):
+    """
+    :param environ: dict, the environment of the running tailscaled.
+    :raises OverlayError: it does not have what the drop-in says, as an EnvironmentFile of the unit goes before it.
+    """
+    for name, wanted in (('SSL_CERT_FILE', defaults.CA_FILE), ('TS_NO_LOGS_NO_SUPPORT', 'true')):
+        if environ.get(name) != wanted:
+            raise OverlayError('tailscaled runs with {}={}, not {}, although {} says so: another file sets it.'.format(
+                name, environ.get(name, ''), wanted, DROP_IN), 'systemctl cat tailscaled.service')
+
+
+def applier(root='/', run=None, owner_of=uid_of, ask=None):
     """The applier of this recipe."""
-    return Applier(MANIFEST, COMMAND, root, run, owner_of)
+    return Applier(MANIFEST, COMMAND, root, run, owner_of, ask)
