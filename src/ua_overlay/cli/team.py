@@ -11,12 +11,12 @@ from ua_overlay.tags import team_of
 
 def add_parser(subparsers):
     parser = subparsers.add_parser(
-        'team', help='create, list and remove teams (on the server)',
+        'team', help='create, list and remove teams, choose their masters (on the server)',
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description='A team is a set of robots that may talk to each other. Robots of different teams cannot reach\n'
                     'each other. Inside the overlay a team is the tag tag:NAME and a rule of the policy.',
         epilog='examples:\n  ua-overlay team create iris\n  ua-overlay invite iris dev-1 --master\n'
-               '  ua-overlay team list')
+               '  ua-overlay team list\n  ua-overlay team master iris dev-2')
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
 
     create = commands.add_parser(
@@ -32,10 +32,23 @@ def add_parser(subparsers):
     add_dir(create)
     create.set_defaults(run=run_create)
 
-    listing = commands.add_parser('list', help='teams with their robots and open invitations')
+    listing = commands.add_parser('list', help='teams with their robots and open invitations',
+                                  description='The teams of the site, with their robots and open invitations.')
     listing.add_argument('--json', action='store_true', help='for programs')
     add_dir(listing)
     listing.set_defaults(run=run_list)
+
+    master = commands.add_parser(
+        'master', help='choose the robot that runs the team\'s roscore',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description='Makes ROBOT the master of TEAM. Every robot of the team follows by itself within seconds: shells,\n'
+                    'programs, the team\'s roscore and its launch file. It is a clean start of the team graph: parameters,\n'
+                    'latched messages and nodes started by hand in old shells do not follow.',
+        epilog='examples:\n  ua-overlay team master iris dev-2')
+    master.add_argument('team', metavar='TEAM')
+    master.add_argument('robot', metavar='ROBOT', help='its name in the overlay, as `ua-overlay robot list` shows it')
+    add_dir(master)
+    master.set_defaults(run=run_master)
 
     remove = commands.add_parser(
         'remove', help='remove an empty team',
@@ -83,6 +96,21 @@ def run_list(args):
     if not running:
         print('The server is not running, so only what the site\'s file says is shown. Next: {}'.format(
             site.command('server run')))
+    return 0
+
+
+def run_master(args):
+    site = load_site(args)
+    node, before = make_admin(site).move_master(args.team, args.robot)
+    if before == [node.name]:
+        print('{} is the master of team {} already.'.format(node.name, args.team))
+    else:
+        others = [name for name in before if name != node.name]
+        print('{} is the master of team {} now{}.'.format(
+            node.name, args.team, '; it was {}'.format(', '.join(others)) if others else ''))
+    if not node.online:
+        print('{} is offline: the team has no roscore until it is back. Next: {}'.format(
+            node.name, site.command('robot list')))
     return 0
 
 

@@ -23,10 +23,13 @@ def add_parser(subparsers):
             for name, (minimum, why) in sorted(MINIMUM.items())) +
         '\n\nexamples:\n  ua-overlay tools status\n  sudo ua-overlay tools install     # a few minutes, once')
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
-    status = commands.add_parser('status', help='what is used, from where')
+    status = commands.add_parser('status', help='what is used, from where',
+                                 description='What is used, from where. Exit status 0 when all three programs are there.')
     status.add_argument('--json', action='store_true', help='for programs')
     status.set_defaults(run=run_status)
-    install = commands.add_parser('install', help='build what is missing (static, no root needed)')
+    install = commands.add_parser(
+        'install', help='build what is missing (static, no root needed)',
+        description='Build what is missing into the cache: static programs that start on any Linux of this kind.')
     install.add_argument('program', nargs='*', metavar='PROGRAM',
                          help='tailscale, tailscaled or headscale; default: all three')
     install.add_argument('--for-tests', action='store_true',

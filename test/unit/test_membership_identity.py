@@ -1,0 +1,66 @@
+"""Who this robot is already, and what a join may do."""
+import pytest
+
+from ua_overlay.membership.identity import (
+    ALREADY,
+    OTHER_TEAM,
+    RESUME,
+    SEND_KEY,
+    decide_join,
+    joined,
+    key_refusal,
+    team_of,
+)
+
+
+@pytest.mark.parametrize('tags, team', [
+    ([], ''), (['tag:iris'], 'iris'), (['tag:ros-master', 'tag:iris'], 'iris'), (['tag:relay'], ''),
+    (['tag:ros-master'], ''), (['tag:zeta', 'tag:iris'], 'iris'), (['group:iris'], '')])
+def test_team_of(tags, team):
+    assert team_of(tags) == team
+
+
+@pytest.mark.parametrize('key, state, online, tags, remembered, wanted, step', [
+    # No identity: only a key helps.
+    (False, 'NeedsLogin', False, [], '', 'iris', SEND_KEY),
+    (False, 'NeedsLogin', False, [], 'blue', 'iris', SEND_KEY),
+    (False, 'Running', True, ['tag:iris'], '', 'iris', SEND_KEY),
+    # An identity in the wanted team, or in any when none is wanted: never a key.
+    (True, 'Running', True, ['tag:iris'], '', 'iris', ALREADY),
+    (True, 'Running', True, ['tag:iris'], 'blue', 'iris', ALREADY),  # the server's word, not the memory
+    (True, 'Running', True, ['tag:iris'], '', '', ALREADY),
+    (True, 'Running', False, ['tag:iris'], '', 'iris', RESUME),
+    (True, 'Stopped', False, [], 'iris', 'iris', RESUME),
+    (True, 'Stopped', False, [], '', 'iris', RESUME),
+    (True, 'Stopped', True, ['tag:iris'], '', 'iris', RESUME),
+    (True, 'Starting', False, [], 'iris', '', RESUME),
+    (True, 'Running', True, [], '', 'iris', RESUME),
+    (True, 'NeedsLogin', False, [], 'iris', 'iris', RESUME),
+    # In another one.
+    (True, 'Running', True, ['tag:iris'], '', 'blue', OTHER_TEAM),
+    (True, 'Running', True, ['tag:iris', 'tag:ros-master'], 'blue', 'blue', OTHER_TEAM),
+    (True, 'Stopped', False, [], 'iris', 'blue', OTHER_TEAM),
+])
+def test_decide_join(key, state, online, tags, remembered, wanted, step):
+    assert decide_join(key, state, online, tags, remembered, wanted) == step
+
+
+@pytest.mark.parametrize('state, online, tags, wanted, expected', [
+    ('Running', True, ['tag:iris'], 'iris', True),
+    ('Running', True, ['tag:iris'], '', True),
+    ('Starting', True, ['tag:iris'], 'iris', False),
+    ('Running', False, ['tag:iris'], 'iris', False),
+    ('Running', True, ['tag:blue'], 'iris', False),
+    ('Running', True, [], '', False)])
+def test_joined(state, online, tags, wanted, expected):
+    assert joined(state, online, tags, wanted) is expected
+
+
+@pytest.mark.parametrize('message, refusal', [
+    ('register request: http 401: authkey already used', 'SPENT'),
+    ('register request: http 401: AuthKey expired', 'EXPIRED'),
+    ('register request: http 401: invalid pre auth key', 'UNKNOWN'),
+    ('register request: http 401: invalid auth key', 'UNKNOWN'),
+    ('fetch control key: Get "https://server.ua.test:8080/key?v=131": EOF', None), ('', None)])
+def test_key_refusal(message, refusal):
+    assert key_refusal(message) == refusal

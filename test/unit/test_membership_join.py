@@ -1,0 +1,545 @@
+"""Join against a tailscaled that is played: what is sent when, what is answered, and what is left behind."""
+import dataclasses
+import datetime
+import os
+import pwd
+import re
+import traceback
+
+import pytest
+
+from ua_overlay.errors import OverlayError
+from ua_overlay.membership.join import PUT_BACK_ATTEMPTS, Join, user_name
+from ua_overlay.membership.settings import read_settings, write_settings
+from ua_overlay.tailscale.localapi import DaemonMissing
+from ua_overlay.trust import ca as ca_module
+from ua_overlay.trust import certificate as certificates
+from ua_overlay.trust import invitation as invitations
+from ua_overlay.trust.probe import ServerError
+
+NOW = datetime.datetime(2026, 11, 22, 18, 48, 52, tzinfo=datetime.timezone.utc)
+KEY = 'hskey-auth-AbCdEf123456-' + 'S3cretS3cret-_xy' * 4
+CA = certificates.dump_certificates(ca_module.create_ca('lab', ['server.ua.test'], ['203.0.113.10'], NOW)[1])
+INVITATION = invitations.Invitation(
+    server_url='https://server.ua.test:8080', ca_pem=CA, key=KEY, team='iris', robot='dev-1', team_port=11315,
+    addressing='names', master=False, created=NOW, expires=NOW + datetime.timedelta(hours=1))
+UID = 65533
+USER = str(UID)
+FRESH = {'BackendState': 'NeedsLogin', 'HaveNodeKey': False, 'Self': {'Online': False}}
+SELF = {'DNSName': 'dev-1.overlay.internal.', 'Online': True, 'Tags': ['tag:iris'],
+        'TailscaleIPs': ['100.64.0.1', 'fd7a:115c:a1e0::1']}
+RUNNING = {'BackendState': 'Running', 'HaveNodeKey': True, 'Self': SELF}
+STOPPED = dict(RUNNING, BackendState='Stopped', Self=dict(SELF, Online=False, Tags=None))
+STARTING = dict(RUNNING, BackendState='Starting', Self=dict(SELF, Online=False))
+#: What the bus says while all goes well, and the status after each.
+ACCEPTED = ({'LoginFinished': {}}, STARTING)
+MAP = ({'SelfChange': {'ID': 1}}, RUNNING)
+
+
+def said(text):
+    """The server's refusal as tailscaled puts it on the bus, wrapped as it is there."""
+    return ({'ErrMessage': 'register request: http 401: {}, {}'.format(text, KEY)}, None)
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+class PlayedApi:
+    """Plays a LocalApi. ``resume`` and ``register`` are what the bus gives after WantRunning, or after a key:
+    pairs of a message and the status from then on (None: as it was), or exceptions to raise."""
+
+    def __init__(self, clock, status, resume=(), register=(), prefs=None):
+        self.clock = clock
+        self.now = status
+        self.scripts = {'resume': list(resume), 'register': list(register)}
+        self.script = []
+        self.preferences = dict({'WantRunning': False, 'LoggedOut': True, 'OperatorUser': USER, 'NetfilterMode': 2,
+                                 'Hostname': 'left-alone', 'RouteAll': True}, **(prefs or {}))
+        self.calls = []
+        self.buses = 0
+        self.fail_put_back = []
+
+    def status(self, peers=True):
+        if isinstance(self.now, BaseException):
+            raise self.now
+        return self.now
+
+    def prefs(self):
+        return dict(self.preferences)
+
+    def edit_prefs(self, **fields):
+        self.calls.append(('edit_prefs', fields))
+        if fields == {'WantRunning': False} and self.fail_put_back:
+            raise self.fail_put_back.pop(0)
+        self.preferences.update(fields)
+        if fields.get('WantRunning'):
+            assert self.buses, 'the bus is opened before anything is started, or its first messages are lost'
+            self.script = self.scripts['resume']
+        return self.prefs()
+
+    def start(self, auth_key=None, update_prefs=None):
+        self.calls.append(('start', auth_key, dict(update_prefs)))
+        if auth_key is None and self.fail_put_back:
+            raise self.fail_put_back.pop(0)
+        assert auth_key is None or self.buses
+        self.preferences = dict(update_prefs)
+
+    def login_interactive(self):
+        self.calls.append(('login_interactive',))
+        self.script = self.scripts['register']
+
+    def watch(self):
+        return self
+
+    def __enter__(self):
+        self.buses += 1
+        return self
+
+    def __exit__(self, *exc_info):
+        self.buses -= 1
+
+    def next(self, timeout):
+        if not self.script:
+            self.clock.now += timeout
+            return None
+        step = self.script.pop(0)
+        if isinstance(step, BaseException):
+            raise step
+        message, status = step
+        self.now = self.now if status is None else status
+        return message
+
+    def keys_sent(self):
+        return [call for call in self.calls if call[0] == 'start' and call[1]]
+
+
+class Scene:
+    """A robot, its files, and a Join with everything played."""
+
+    def __init__(self, directory):
+        self.directory = str(directory)
+        self.clock = Clock()
+        self.probed = []
+        self.probe_error = None
+        self.cancelled = lambda: False
+        self.uid = UID
+        self.time = NOW
+        self.ca_file = self.write('ca.pem', CA)
+
+    def write(self, name, text):
+        path = os.path.join(self.directory, name)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 'w') as stream:
+            stream.write(text)
+        return path
+
+    def invitation(self, **changes):
+        return self.write('invitation.yaml', invitations.dump(dataclasses.replace(INVITATION, **changes)))
+
+    def probe(self, url, ca_pem):
+        self.probed.append((url, ca_pem))
+        if self.probe_error is not None:
+            raise self.probe_error
+
+    def api(self, status, **options):
+        self.played = PlayedApi(self.clock, status, **options)
+        return self.played
+
+    def run(self, path, **options):
+        self.before = self.played.prefs()
+        join = Join(self.played, self.ca_file, self.directory, now=lambda: self.time.timestamp(), clock=self.clock,
+                    sleep=self.clock.sleep, probe=self.probe, uid=self.uid, cancelled=lambda: self.cancelled(),
+                    **options)
+        assert KEY not in repr(vars(join))
+        outcome = join(path)
+        assert 'S3cret' not in repr(outcome) and KEY[:20] not in repr(outcome)
+        assert self.played.buses == 0
+        return outcome
+
+    def expect(self, outcome, code, *words):
+        assert outcome.code == code, outcome.message
+        for word in words:
+            assert word in outcome.message
+
+    def expect_untouched(self):
+        """tailscaled has the preferences it had, and was told so last."""
+        assert self.played.preferences == self.before
+
+    def expect_no_key_sent(self):
+        assert self.played.keys_sent() == []
+
+
+@pytest.fixture
+def scene(tmp_path):
+    return Scene(tmp_path)
+
+
+# --- a first join ---
+
+def test_success(scene):
+    api = scene.api(FRESH, register=[({}, None), ACCEPTED, MAP])
+    outcome = scene.run(scene.invitation())
+    scene.expect(outcome, 'OK', 'dev-1 joined team iris at 100.64.0.1')
+    assert (outcome.dns_name, outcome.addresses) == ('dev-1.overlay.internal', ('100.64.0.1', 'fd7a:115c:a1e0::1'))
+    assert scene.probed == [(INVITATION.server_url, CA)]
+    assert [call[0] for call in api.calls] == ['start', 'login_interactive']
+    sent = api.keys_sent()[0]
+    assert sent[1] == KEY
+    # What is not about this join stays as it was: a missing NetfilterMode would switch the firewall rules off.
+    assert sent[2] == dict(scene.before, ControlURL=INVITATION.server_url, WantRunning=True, LoggedOut=False,
+                           CorpDNS=True, Hostname='dev-1', AdvertiseTags=None)
+    assert read_settings(scene.directory) == {
+        'server_url': INVITATION.server_url, 'team': 'iris', 'robot': 'dev-1', 'team_port': 11315,
+        'addressing': 'names'}
+
+
+@pytest.mark.parametrize('still_missing', [
+    [ACCEPTED, ({}, RUNNING)],  # no network map since the call: an old one
+    [ACCEPTED, ({'SelfChange': {'ID': 1}}, STARTING)],
+    [ACCEPTED, ({'SelfChange': {'ID': 1}}, dict(RUNNING, Self=dict(SELF, Online=False)))],
+    [ACCEPTED, ({'SelfChange': {'ID': 1}}, dict(RUNNING, Self=dict(SELF, Tags=['tag:blue'])))],
+    [ACCEPTED, ({'SelfChange': {'ID': 1}}, dict(RUNNING, Self=dict(SELF, Tags=None)))],
+    [ACCEPTED, ({'SelfChange': {'ID': 1}}, dict(RUNNING, Self=dict(SELF, TailscaleIPs=None)))]])
+def test_joined_is_only_who_runs_is_seen_and_has_the_tag(scene, still_missing):
+    api = scene.api(FRESH, register=still_missing)
+    outcome = scene.run(scene.invitation())
+    scene.expect(outcome, 'TIMEOUT', 'it is spent now', 'ua-overlay status')
+    # The server has taken the key: going on is all that can still make use of it.
+    assert len(api.calls) == 2 and api.preferences['WantRunning']
+
+
+def test_a_network_map_of_1_98_counts_too(scene):
+    scene.api(FRESH, register=[ACCEPTED, ({'NetMap': {'Name': 'x'}}, RUNNING)])
+    scene.expect(scene.run(scene.invitation()), 'OK')
+
+
+def test_another_name_than_asked_for(scene):
+    other = dict(RUNNING, Self=dict(SELF, DNSName='dev-1-1.overlay.internal.'))
+    scene.api(FRESH, register=[ACCEPTED, ({'SelfChange': {'ID': 1}}, other)])
+    outcome = scene.run(scene.invitation())
+    scene.expect(outcome, 'OK', 'dev-1-1 joined', 'not dev-1', 'taken')
+    assert outcome.dns_name == 'dev-1-1.overlay.internal'
+
+
+@pytest.mark.parametrize('text, code, words', [
+    ('authkey already used', 'INVITATION_SPENT', ['used already', 'spent']),
+    ('authkey expired', 'INVITATION_REFUSED', ['revoked', 'not used']),
+    ('invalid pre auth key', 'INVITATION_REFUSED', ['does not know', 'not used']),
+    ('invalid auth key', 'INVITATION_REFUSED', ['does not know', 'not used'])])
+def test_the_server_refuses_the_key(scene, text, code, words):
+    api = scene.api(FRESH, register=[({}, None), said(text)])
+    begin = scene.clock()
+    outcome = scene.run(scene.invitation())
+    scene.expect(outcome, code, 'ua-overlay invite iris dev-1', *words)
+    scene.expect_untouched()
+    assert api.calls[-1] == ('start', None, scene.before)
+    assert scene.clock() - begin < 1
+    assert read_settings(scene.directory) == {}
+
+
+def test_a_server_that_says_nothing(scene):
+    scene.api(FRESH)
+    begin = scene.clock()
+    outcome = scene.run(scene.invitation(), timeout=8.0)
+    scene.expect(outcome, 'TIMEOUT', '8 s', 'only the server knows', 'ua-overlay robot list')
+    assert 8 <= scene.clock() - begin < 9
+    scene.expect_untouched()
+
+
+def test_the_reason_that_tailscaled_gives_is_repeated_without_keys(scene):
+    scene.api(dict(FRESH, Health=['Tailscale is stopped.', 'cannot dial ' + KEY]))
+    scene.expect(scene.run(scene.invitation()), 'TIMEOUT', 'cannot dial [key]')
+
+
+def test_tailscaled_without_the_ca(scene):
+    scene.api(FRESH, register=[({}, dict(FRESH, Health=['fetch control key: tls: x509: certificate signed by …']))])
+    scene.expect(scene.run(scene.invitation()), 'NOT_PREPARED', 'server.ua.test', 'sudo ua-overlay robot prepare')
+    scene.expect_untouched()
+
+
+def test_tailscaled_ends_meanwhile(scene):
+    scene.api(FRESH, register=[DaemonMissing('tailscaled ended.', 'sudo systemctl start tailscaled')])
+    scene.expect(scene.run(scene.invitation()), 'NO_DAEMON', 'tailscaled ended.', 'systemctl start tailscaled')
+    scene.expect_untouched()
+
+
+# --- putting back ---
+
+@pytest.mark.parametrize('kind', [KeyboardInterrupt, SystemExit, RuntimeError])
+def test_an_interrupt_is_put_back_and_passed_on(scene, kind):
+    scene.api(FRESH, register=[kind('stop')])
+    with pytest.raises(kind) as caught:
+        scene.run(scene.invitation())
+    scene.expect_untouched()
+    assert 'S3cret' not in ''.join(traceback.format_exception(kind, caught.value, caught.value.__traceback__))
+
+
+def test_an_interrupt_after_the_key_was_taken_is_not_put_back(scene):
+    api = scene.api(FRESH, register=[ACCEPTED, KeyboardInterrupt()])
+    with pytest.raises(KeyboardInterrupt):
+        scene.run(scene.invitation())
+    assert api.preferences['WantRunning'] and len(api.calls) == 2
+
+
+def test_a_program_that_ends_cancels(scene):
+    scene.api(FRESH)
+    scene.cancelled = lambda: scene.clock() > 1002
+    scene.expect(scene.run(scene.invitation()), 'FAILED', 'given up', 'Next: ')
+    scene.expect_untouched()
+    assert scene.clock() < 1003
+
+
+def test_a_put_back_that_fails_at_first_is_tried_again(scene):
+    api = scene.api(FRESH, register=[said('authkey already used')])
+    api.fail_put_back = [DaemonMissing('No tailscaled.')] * (PUT_BACK_ATTEMPTS - 1)
+    scene.expect(scene.run(scene.invitation()), 'INVITATION_SPENT')
+    scene.expect_untouched()
+
+
+def test_a_put_back_that_fails_for_good_hides_not_what_went_wrong_first(scene):
+    api = scene.api(FRESH, register=[said('authkey already used')])
+    api.fail_put_back = [DaemonMissing('No tailscaled answers ({}).'.format(i)) for i in range(99)]
+    outcome = scene.run(scene.invitation())
+    scene.expect(outcome, 'INVITATION_SPENT', 'spent', 'could not be put back', 'No tailscaled answers',
+                 'ua-overlay invite iris dev-1')
+    assert len(api.calls) == 2 + PUT_BACK_ATTEMPTS
+
+
+def test_a_put_back_that_fails_hides_no_interrupt(scene):
+    api = scene.api(FRESH, register=[KeyboardInterrupt()])
+    api.fail_put_back = [DaemonMissing('No tailscaled.')] * 99
+    with pytest.raises(KeyboardInterrupt):
+        scene.run(scene.invitation())
+
+
+# --- what is checked before the key is sent ---
+
+def test_the_order_of_the_checks(scene):
+    """Each needs only what is cheaper than the next; none sends anything."""
+    path = scene.invitation()
+    api = scene.api(FRESH, prefs={'OperatorUser': ''}, register=[ACCEPTED, MAP])
+    scene.time = NOW + datetime.timedelta(hours=2)
+    os.unlink(scene.ca_file)
+    scene.probe_error = ServerError('No answer.', 'ping', 'SERVER_UNREACHABLE')
+    scene.expect(scene.run(path), 'INVITATION_EXPIRED')
+    scene.time = NOW
+    scene.expect(scene.run(path), 'NOT_PREPARED', 'user ' + USER)
+    api.preferences['OperatorUser'] = USER
+    scene.expect(scene.run(path), 'NOT_PREPARED', 'CA of https://server.ua.test:8080')
+    scene.write('ca.pem', CA)
+    scene.expect(scene.run(path), 'SERVER_UNREACHABLE')
+    assert api.calls == []
+    scene.probe_error = None
+    scene.expect(scene.run(path), 'OK')
+
+
+@pytest.mark.parametrize('code, wanted', [
+    ('WRONG_CA', 'SERVER_UNTRUSTED'), ('WRONG_NAME', 'SERVER_UNTRUSTED'), ('CERT_EXPIRED', 'SERVER_UNTRUSTED'),
+    ('CLOCK', 'CLOCK_WRONG'), ('BAD_ANSWER', 'SERVER_UNREACHABLE'), ('SERVER_UNREACHABLE', 'SERVER_UNREACHABLE')])
+def test_a_server_that_fails_the_preflight(scene, code, wanted):
+    scene.api(FRESH)
+    scene.probe_error = ServerError('It is wrong.', 'do this', code)
+    scene.expect(scene.run(scene.invitation()), wanted, 'It is wrong. Next: do this')
+    assert scene.played.calls == []
+
+
+def test_a_clock_before_the_invitation(scene):
+    scene.api(FRESH)
+    scene.time = NOW - datetime.timedelta(days=2)
+    scene.expect(scene.run(scene.invitation()), 'CLOCK_WRONG', '2026-11-20', '2026-11-22')
+    assert scene.played.calls == [] and scene.probed == []
+
+
+@pytest.mark.parametrize('trusted', [None, '', 'another CA', CA[:-100]])
+def test_a_ca_that_tailscaled_does_not_trust(scene, trusted):
+    scene.api(FRESH)
+    if trusted is None:
+        os.unlink(scene.ca_file)
+    else:
+        scene.write('ca.pem', trusted)
+    path = scene.invitation()
+    scene.expect(scene.run(path), 'NOT_PREPARED',
+                 'sudo ua-overlay robot prepare --invitation {} --user {}'.format(path, USER))
+    assert scene.played.calls == [] and scene.probed == []
+
+
+def test_a_bundle_that_holds_the_ca_will_do(scene):
+    scene.api(FRESH, register=[ACCEPTED, MAP])
+    scene.write('ca.pem', 'another\n' + CA + '\nand ü one more')
+    scene.expect(scene.run(scene.invitation()), 'OK')
+
+
+def test_an_operator_that_comes_late(scene):
+    """A logout wipes it and its keeper sets it again a moment later: no NOT_PREPARED for that."""
+    api = scene.api(FRESH, prefs={'OperatorUser': ''}, register=[ACCEPTED, MAP])
+    real = api.prefs
+
+    def prefs():
+        if scene.clock() >= 1001.5:
+            api.preferences['OperatorUser'] = USER
+        return real()
+
+    api.prefs = prefs
+    scene.expect(scene.run(scene.invitation()), 'OK')
+    # What is put back later, and sent now, is what the keeper had set by then.
+    assert api.keys_sent()[0][2]['OperatorUser'] == USER
+
+
+def test_an_operator_that_never_comes(scene):
+    scene.api(FRESH, prefs={'OperatorUser': 'somebody'})
+    scene.expect(scene.run(scene.invitation()), 'NOT_PREPARED', USER, 'sudo ua-overlay robot prepare --invitation')
+    assert 1003 <= scene.clock() < 1004
+    assert scene.played.calls == []
+
+
+def test_root_needs_no_operator(scene):
+    scene.uid = 0
+    scene.api(FRESH, prefs={'OperatorUser': ''}, register=[ACCEPTED, MAP])
+    scene.expect(scene.run(scene.invitation()), 'OK')
+
+
+def test_the_user_is_who_runs_whatever_the_environment_says(scene, monkeypatch):
+    for name in ('LOGNAME', 'USER', 'LNAME', 'USERNAME'):
+        monkeypatch.setenv(name, 'somebody-else')
+    assert user_name(os.geteuid()) == pwd.getpwuid(os.geteuid()).pw_name != 'somebody-else'
+    assert user_name(UID) == USER  # without a name
+
+
+@pytest.mark.parametrize('error, code', [
+    (DaemonMissing('No tailscaled.', 'start it'), 'NO_DAEMON'),
+    (OverlayError('Too old.', code='DAEMON_TOO_OLD'), 'DAEMON_TOO_OLD')])
+def test_no_daemon_to_talk_to(scene, error, code):
+    scene.api(error)
+    scene.expect(scene.run(scene.invitation()), code)
+
+
+def test_a_bad_invitation_comes_before_everything(scene):
+    scene.api(DaemonMissing('No tailscaled.'))
+    scene.expect(scene.run(os.path.join(scene.directory, 'none.yaml')), 'INVITATION_MISSING', 'none.yaml')
+
+
+def test_settings_that_cannot_be_kept(scene):
+    scene.api(FRESH, register=[ACCEPTED, MAP])
+    path = scene.invitation()
+    scene.directory = os.path.join(scene.directory, 'missing')
+    outcome = scene.run(path)
+    scene.expect(outcome, 'OK', 'joined team iris', scene.directory, 'sudo ua-overlay robot prepare')
+
+
+# --- a robot that has an identity ---
+
+def test_already_in_this_team(scene):
+    scene.api(RUNNING)
+    scene.expect(scene.run(scene.invitation()), 'ALREADY_JOINED', 'dev-1', 'iris', 'nothing was changed')
+    assert scene.played.calls == []
+
+
+def test_in_another_team(scene):
+    scene.api(RUNNING)
+    scene.expect(scene.run(scene.invitation(team='blue')), 'OTHER_TEAM', 'iris', 'blue', 'not used')
+    assert scene.played.calls == []
+
+
+def test_come_back(scene):
+    api = scene.api(STOPPED, resume=[({}, RUNNING), MAP], prefs={'LoggedOut': False})
+    scene.expect(scene.run(''), 'OK', 'dev-1 is back in team iris at 100.64.0.1')
+    assert api.calls == [('edit_prefs', {'WantRunning': True})]
+
+
+def test_come_back_with_an_invitation_sends_no_key(scene):
+    scene.api(STOPPED, resume=[MAP])
+    scene.expect(scene.run(scene.invitation()), 'OK')
+    scene.expect_no_key_sent()
+
+
+def test_an_old_map_is_not_believed(scene):
+    """Right after the start the status shows the old map as if all were well; the server says later what is true."""
+    scene.api(STOPPED, resume=[({'State': 6}, RUNNING), ({}, RUNNING), ({'BrowseToURL': 'https://x/register'}, None)])
+    scene.expect(scene.run(''), 'FORGOTTEN')
+
+
+def test_a_running_robot_that_the_server_lost_for_a_moment_gets_no_new_map(scene):
+    scene.api(dict(RUNNING, Self=dict(SELF, Online=False)), resume=[({}, RUNNING)], prefs={'WantRunning': True})
+    scene.expect(scene.run(''), 'OK')
+
+
+def test_the_other_team_remembered_while_stopped(scene):
+    write_settings(scene.directory, {'team': 'iris'})
+    scene.api(STOPPED)
+    scene.expect(scene.run(scene.invitation(team='blue')), 'OTHER_TEAM', 'iris', 'blue')
+    assert scene.played.calls == []
+
+
+def test_the_other_team_learned_on_coming_back(scene):
+    """Nothing is remembered and a stopped tailscaled shows no tags: the way back shows them, and is taken back."""
+    scene.api(STOPPED, resume=[MAP])
+    scene.expect(scene.run(scene.invitation(team='blue')), 'OTHER_TEAM', 'iris', 'blue', 'not used')
+    scene.expect_untouched()
+    scene.expect_no_key_sent()
+
+
+def test_nothing_to_come_back_to(scene):
+    scene.api(FRESH)
+    scene.expect(scene.run(''), 'INVITATION_MISSING', 'ua-overlay join INVITATION')
+    assert scene.played.calls == []
+
+
+FORGOTTEN = [[({'BrowseToURL': 'https://server.ua.test:8080/register/x'}, None)],
+             [({'ErrMessage': 'http 401: authkey expired'}, None)]]
+
+
+@pytest.mark.parametrize('resume', FORGOTTEN)
+def test_forgotten_without_an_invitation(scene, resume):
+    scene.api(STOPPED, resume=resume)
+    outcome = scene.run('')
+    scene.expect(outcome, 'FORGOTTEN', 'does not know this robot', 'ua-overlay join INVITATION')
+    assert 'https://' not in outcome.message  # whoever opens that URL decides who this machine is
+    scene.expect_untouched()
+
+
+@pytest.mark.parametrize('resume', FORGOTTEN)
+def test_forgotten_and_then_a_new_key(scene, resume):
+    api = scene.api(STOPPED, resume=resume, register=[ACCEPTED, MAP])
+    scene.expect(scene.run(scene.invitation()), 'OK', 'joined team iris')
+    assert len(api.keys_sent()) == 1
+
+
+def test_forgotten_and_a_key_that_is_refused(scene):
+    """Two steps back: the preferences are those from before the first."""
+    scene.api(STOPPED, resume=FORGOTTEN[0], register=[said('authkey already used')])
+    scene.expect(scene.run(scene.invitation()), 'INVITATION_SPENT')
+    scene.expect_untouched()
+
+
+def test_a_server_that_is_late_to_take_the_robot_back(scene):
+    """That is what was asked for, so tailscaled goes on, and the answer says so."""
+    api = scene.api(STOPPED)
+    scene.expect(scene.run(''), 'TIMEOUT', 'goes on trying', 'ua-overlay status')
+    assert api.preferences['WantRunning']
+
+
+@pytest.mark.parametrize('before', [STOPPED, dict(RUNNING, Self=dict(SELF, Online=False))])
+def test_an_interrupted_return_leaves_the_robot_as_it_was(scene, before):
+    scene.api(before, resume=[KeyboardInterrupt()], prefs={'WantRunning': before is not STOPPED})
+    with pytest.raises(KeyboardInterrupt):
+        scene.run('')
+    scene.expect_untouched()
+
+
+def test_coming_back_without_the_ca(scene):
+    scene.api(STOPPED, resume=[({}, dict(STOPPED, Health=['tls: x509: unknown authority']))])
+    scene.expect(scene.run(''), 'NOT_PREPARED', 'the CA of the site')
+    scene.expect_untouched()
+
+
+def test_no_sentence_names_a_key(scene):
+    """The scripts above hold the key in what the server says; a look that it is there to be found."""
+    message = said('authkey already used')[0]['ErrMessage']
+    assert re.search('hskey-auth-', message)

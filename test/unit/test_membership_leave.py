@@ -1,0 +1,126 @@
+"""Leave against a tailscaled that is played."""
+import pytest
+
+from ua_overlay.membership.leave import leave
+from ua_overlay.membership.settings import read_settings, write_settings
+from ua_overlay.tailscale.localapi import DaemonDenied, DaemonError, DaemonMissing
+
+RUNNING = {'BackendState': 'Running', 'HaveNodeKey': True, 'Self': {'DNSName': 'dev-1.overlay.internal.'}}
+STOPPED = dict(RUNNING, BackendState='Stopped')
+FRESH = {'BackendState': 'NeedsLogin'}
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+class PlayedApi:
+    """``after`` are the statuses that follow a change, the last one for ever."""
+
+    def __init__(self, before, *after, error=None):
+        self.now, self.after, self.error = before, list(after), error
+        self.changed = False
+        self.calls = []
+
+    def status(self, peers=True):
+        if isinstance(self.now, BaseException):
+            raise self.now
+        if self.changed and self.after:
+            self.now = self.after.pop(0)
+        return self.now
+
+    def edit_prefs(self, **fields):
+        self.change('edit_prefs', fields)
+
+    def logout(self, timeout):
+        self.change('logout', timeout)
+
+    def change(self, *call):
+        self.calls.append(call)
+        if self.error is not None:
+            raise self.error
+        self.changed = True
+
+
+@pytest.fixture
+def directory(tmp_path):
+    write_settings(str(tmp_path), {'team': 'iris'})
+    return str(tmp_path)
+
+
+def do(api, forget, directory, timeout=15.0):
+    clock = Clock()
+    outcome = leave(api, forget, directory, timeout, clock, clock.sleep)
+    outcome_words = outcome.message
+    assert clock.now <= timeout + 1
+    return outcome, outcome_words
+
+
+def test_leave_keeps_the_identity(directory):
+    api = PlayedApi(RUNNING, RUNNING, STOPPED)
+    outcome, message = do(api, False, directory)
+    assert outcome.code == 'OK' and 'dev-1 left and keeps' in message and 'ua-overlay join' in message
+    assert api.calls == [('edit_prefs', {'WantRunning': False})]
+    assert read_settings(directory) == {'team': 'iris'}
+
+
+def test_forget(directory):
+    api = PlayedApi(RUNNING, RUNNING, FRESH)
+    outcome, message = do(api, True, directory)
+    assert outcome.code == 'OK' and 'ua-overlay robot remove dev-1' in message
+    assert api.calls == [('logout', 15.0)]
+    assert read_settings(directory) == {}
+
+
+def test_forget_after_leaving(directory):
+    assert do(PlayedApi(STOPPED, FRESH), True, directory)[0].code == 'OK'
+
+
+@pytest.mark.parametrize('forget', [False, True])
+def test_in_no_team(directory, forget):
+    api = PlayedApi(FRESH)
+    outcome, message = do(api, forget, directory)
+    assert outcome.code == 'NOT_JOINED' and 'Next: ' in message
+    assert api.calls == [] and read_settings(directory) == {}
+
+
+def test_left_already(directory):
+    api = PlayedApi(STOPPED)
+    outcome, message = do(api, False, directory)
+    assert outcome.code == 'NOT_JOINED' and 'identity is kept' in message and 'Next: ua-overlay join' in message
+    assert api.calls == [] and read_settings(directory) == {'team': 'iris'}
+
+
+@pytest.mark.parametrize('forget', [False, True])
+def test_a_daemon_that_does_not_finish(directory, forget):
+    outcome, message = do(PlayedApi(RUNNING, RUNNING), forget, directory)
+    assert outcome.code == 'FAILED' and 'within 15 s' in message and 'ua-overlay status' in message
+    assert read_settings(directory) == {'team': 'iris'}
+
+
+def test_a_server_that_does_not_take_the_logout(directory):
+    outcome, message = do(PlayedApi(RUNNING, error=DaemonError('tailscaled refused logout (500).')), True, directory)
+    assert outcome.code == 'FAILED' and 'refused logout' in message and 'ua-overlay leave --forget' in message
+    assert read_settings(directory) == {'team': 'iris'}
+
+
+@pytest.mark.parametrize('forget', [False, True])
+@pytest.mark.parametrize('error, code', [(DaemonDenied('Not you.', 'sudo'), 'NOT_PREPARED'),
+                                         (DaemonMissing('No tailscaled.', 'start'), 'NO_DAEMON')])
+def test_no_permission_or_no_daemon(directory, forget, error, code):
+    assert do(PlayedApi(RUNNING, error=error), forget, directory)[0].code == code
+    assert do(PlayedApi(error), forget, directory)[0].code == code
+
+
+def test_settings_that_stay_are_said(tmp_path):
+    """What is in the way here is a directory under the file's name: it hinders root as well."""
+    (tmp_path / 'settings.yaml').mkdir()
+    outcome, message = do(PlayedApi(RUNNING, FRESH), True, str(tmp_path))
+    assert outcome.code == 'OK' and 'could not be removed' in message and 'robot remove dev-1' in message
+    assert do(PlayedApi(FRESH), False, str(tmp_path))[0].code == 'NOT_JOINED'

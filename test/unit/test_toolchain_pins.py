@@ -1,0 +1,68 @@
+"""What the repository pins, and which versions on the PATH will do."""
+import os
+
+import pytest
+
+from ua_overlay.resources import share_path
+from ua_overlay.toolchain.pins import (
+    CEILING,
+    MINIMUM,
+    MODULES,
+    Pin,
+    acceptable,
+    module_of,
+    parse_go_mod,
+    parse_version,
+    read_pin,
+)
+
+ONE = 'module x\n\ngo 1.26.5\n\ntool github.com/juanfont/headscale/cmd/headscale\n\nrequire (\n' \
+      '\tgithub.com/juanfont/headscale v0.29.3 // indirect\n\tgolang.org/x/sys v0.1.0\n)\n'
+TWO = 'module x\n\ngo 1.26.5\n\ntool (\n\ttailscale.com/cmd/tailscale\n\ttailscale.com/cmd/tailscaled\n)\n\n' \
+      'require tailscale.com v1.98.10\n'
+
+
+@pytest.mark.parametrize('text, version', [
+    ('1.98.10', (1, 98, 10)), ('1.98.10-ERR-BuildInfo', (1, 98, 10)), ('headscale version v0.29.3', (0, 29, 3)),
+    ('go version go1.26.6 linux/amd64', (1, 26, 6)), ('1.100', (1, 100, 0)), ('', None), (None, None), ('dev', None)])
+def test_parse_version(text, version):
+    assert parse_version(text) == version
+
+
+def test_parse_go_mod():
+    assert parse_go_mod(ONE, 'headscale') == Pin(
+        'headscale', '0.29.3', ('github.com/juanfont/headscale/cmd/headscale',), '1.26.5')
+    assert parse_go_mod(TWO, 'tailscale') == Pin(
+        'tailscale', '1.98.10', ('tailscale.com/cmd/tailscale', 'tailscale.com/cmd/tailscaled'), '1.26.5')
+
+
+@pytest.mark.parametrize('text', [
+    '', ONE.replace('tool ', '// tool '), ONE.replace('headscale v0.29.3', 'other v0.29.3'), ONE.replace('go 1.26.5', '')])
+def test_a_go_mod_that_pins_nothing(text):
+    with pytest.raises(ValueError, match='toolchain/m/go.mod'):
+        parse_go_mod(text, 'm')
+
+
+@pytest.mark.parametrize('module', MODULES)
+def test_what_is_in_the_repository(module):
+    pin = read_pin(share_path('toolchain'), module)
+    program = 'headscale' if module == 'headscale' else 'tailscaled'
+    assert program in [package.rsplit('/', 1)[1] for package in pin.packages]
+    if module != 'tailscale-next':
+        # What is built must be good enough to be used.
+        assert acceptable(program, parse_version(pin.version))
+    assert os.path.isfile(share_path('toolchain', module, 'go.sum'))
+
+
+@pytest.mark.parametrize('program, version, wanted', [
+    ('tailscaled', (1, 98, 9), True), ('tailscaled', (1, 98, 8), False), ('tailscaled', (2, 0, 0), True),
+    ('tailscale', (1, 98, 9), True), ('headscale', (0, 29, 2), True), ('headscale', (0, 29, 1), False),
+    ('headscale', (0, 29, 99), True), ('headscale', (0, 30, 0), False), ('headscale', None, False)])
+def test_acceptable(program, version, wanted):
+    assert acceptable(program, version) is wanted
+
+
+def test_module_of():
+    assert [module_of(program) for program in ('tailscale', 'tailscaled', 'headscale')] == [
+        'tailscale', 'tailscale', 'headscale']
+    assert set(CEILING) < set(MINIMUM) and all(why for _, why in MINIMUM.values())
