@@ -1,0 +1,181 @@
+"""The guard on a real robot: a real roscore that binds 0.0.0.0, a peer over the overlay, a neighbour on the same LAN.
+
+dev-2 is the robot, dev-1 its team mate behind another NAT, dev-3 a machine on dev-2's own LAN that is in no team.
+"""
+import json
+import os
+
+import pytest
+
+from ua_overlay.lab.fleet import USER, Fleet, wait_until
+from ua_overlay.lab.lab import Lab
+from ua_overlay.rosenv import guard
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
+LAN = '10.0.2.15'
+#: A port of the range from which ROS nodes get theirs, taken by a service that is no ROS.
+IN_RANGE = 45678
+
+CONNECT = '''
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).close()
+    print('open')
+except ConnectionRefusedError:
+    print('refused')
+except OSError as error:
+    print(error)
+'''
+NODE_PORTS = '''
+import sys, xmlrpc.client
+from urllib.parse import urlsplit
+master = xmlrpc.client.ServerProxy('http://{}:11311'.format(sys.argv[1]))
+uri = master.lookupNode('/test', '/rosout')[2]
+print(urlsplit(uri).port, xmlrpc.client.ServerProxy(uri).requestTopic('/test', '/rosout_agg', [['TCPROS']])[2][2])
+'''
+#: Reads slowly what a server of the neighbour sends, for as long as the test likes.
+DOWNLOAD = '''
+import socket, sys
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), 5) as connection:
+    connection.sendall(b'GET / HTTP/1.0\\r\\n\\r\\n')
+    print('connected', flush=True)
+    sys.stdin.readline()
+    data = b''
+    while True:
+        piece = connection.recv(65536)
+        if not piece:
+            break
+        data += piece
+    print('200 OK' if b' 200 ' in data.split(b'\\r\\n')[0] and data.endswith(b'</html>\\n') else data[-200:])
+'''
+
+
+@pytest.fixture(scope='module')
+def robot(lab_possible, lab_root, many):
+    """A Fleet with roscore and two other services on dev-2, and the guard off."""
+    assert os.path.isdir(WORKSPACE), 'The workspace is not built. Next: make prepare'
+    with Lab.up(many, 'guard-{}'.format(os.getpid()), lab_root, bound=True) as lab:
+        fleet = Fleet(lab, os.path.join(WORKSPACE, 'install'))
+        fleet.start_site(('198.51.100.10',))
+        fleet.site('team', 'create', 'iris')
+        for name in ('dev-1', 'dev-2'):
+            path = fleet.carry(name, fleet.invite('iris', name))
+            fleet.prepare(name, path)
+            fleet.overlay(name, 'join', path, user=USER)
+        dns_name = json.loads(fleet.overlay('dev-2', 'status', '--json').stdout)['self']['dns_name']
+        wait_until(lambda: lab.host('dev-1').run(['getent', 'ahostsv4', dns_name], check=False).returncode == 0,
+                   30, 'dev-1 resolving ' + dns_name)
+        environment = dict(fleet.user_environment(), ROS_HOSTNAME=dns_name)
+        # `--local` would bind loopback: this is what a shell, or the team's roscore, starts.
+        lab.start_service('dev-2', 'roscore', ['bash', '-c', '. "$0/setup.bash" && exec roscore -p 11311',
+                                               fleet.workspace], env=environment, user=USER)
+        for host in ('dev-2', 'dev-3'):
+            lab.start_service(host, 'web', ['python3', '-m', 'http.server', '8000', '--bind', '0.0.0.0'], user=USER)
+        lab.start_service('dev-2', 'in_range', ['python3', '-m', 'http.server', str(IN_RANGE)], user=USER)
+        for host, address, port in (('dev-2', LAN, 11311), ('dev-3', LAN, 8000), ('dev-3', LAN, IN_RANGE),
+                                    ('dev-2', '10.0.2.16', 8000)):
+            wait_for_port(fleet, host, address, port)
+        fleet.dns_name = dns_name
+        yield fleet
+        fleet.overlay('dev-2', 'guard', 'off')
+
+
+def connect(fleet, host, address, port):
+    """'open', 'refused' or the error of a TCP connection from ``host``."""
+    return fleet.lab.host(host).run(['python3', '-c', CONNECT, address, str(port)]).stdout.strip()
+
+
+def wait_for_port(fleet, host, address, port):
+    wait_until(lambda: connect(fleet, host, address, port) == 'open', 60, 'port {} of {}'.format(port, address))
+
+
+def node_ports(fleet, host, address):
+    """XML-RPC and TCPROS port of rosout, which roscore starts, as seen from ``host``."""
+    return [int(word) for word in fleet.lab.host(host).run(['python3', '-c', NODE_PORTS, address]).stdout.split()]
+
+
+def wait_for_rosout(fleet):
+    def ready():
+        done = fleet.lab.host('dev-2').run(['python3', '-c', NODE_PORTS, '127.0.0.1'], check=False)
+        return done.returncode == 0
+    wait_until(ready, 60, 'rosout with its topics')
+
+
+def test_guard(robot):
+    wait_for_rosout(robot)
+    ports = [11311] + node_ports(robot, 'dev-2', '127.0.0.1')
+    first, last = guard.read_port_range(robot.lab.host('dev-2').path('/proc/sys/net/ipv4/ip_local_port_range'))
+    assert len(set(ports)) == 3 and all(first <= port <= last for port in ports[1:])
+    # Without the guard a neighbour stops this robot's nodes, reads its camera and drives it.
+    assert [connect(robot, 'dev-3', LAN, port) for port in ports] == ['open'] * 3
+    assert robot.overlay('dev-2', 'guard', 'status', check=False).returncode == 3
+
+    own = robot.lab.host('dev-2')
+    with own.popen(['python3', '-c', DOWNLOAD, '10.0.2.16', '8000'], stdin=-1, stdout=-1,
+                   universal_newlines=True) as download:
+        assert download.stdout.readline() == 'connected\n'
+        said = robot.overlay('dev-2', 'guard', 'on').stdout
+        # What this robot connected to, before or after, goes on.
+        download.stdin.write('\n')
+        download.stdin.flush()
+        assert download.stdout.readline() == '200 OK\n'
+    assert connect(robot, 'dev-2', '10.0.2.16', 8000) == 'open'
+    assert '--allow {}'.format(IN_RANGE) in said and 'listens on port 11311' not in said
+
+    assert [connect(robot, 'dev-3', LAN, port) for port in ports] == ['refused'] * 3
+    assert [connect(robot, 'dev-1', robot.dns_name, port) for port in ports] == ['open'] * 3
+    assert [connect(robot, 'dev-2', address, port) for address in ('127.0.0.1', LAN, robot.dns_name)
+            for port in ports] == ['open'] * 9
+    # Real ROS over the overlay, both the master's port and the nodes'.
+    assert node_ports(robot, 'dev-1', robot.dns_name) == ports[1:]
+    # Everything else is as it was.
+    assert connect(robot, 'dev-3', LAN, 8000) == 'open'
+    assert connect(robot, 'dev-3', LAN, 22) == 'refused'  # as before: nothing listens there
+    assert connect(robot, 'dev-3', LAN, IN_RANGE) == 'refused'
+    status = json.loads(robot.overlay('dev-2', 'guard', 'status', '--json').stdout)
+    assert status['on'] and status['persistent'] and status['problems'] == [] and status['refused'] >= 4
+
+
+def test_again_with_an_exception_and_after_a_reboot(robot):
+    wait_for_rosout(robot)
+    robot.overlay('dev-2', 'guard', 'on')
+    robot.overlay('dev-2', 'guard', 'on', '--allow', str(IN_RANGE))
+    again = robot.overlay('dev-2', 'guard', 'on').stdout
+    assert again.startswith('The guard was on already')
+    node = node_ports(robot, 'dev-2', '127.0.0.1')[0]
+    host = robot.lab.host('dev-2')
+
+    def holds():
+        return [connect(robot, 'dev-3', LAN, port) for port in (11311, node, IN_RANGE, 8000)]
+
+    assert holds() == ['refused', 'refused', 'open', 'open']
+    host.run(['nft', 'flush', 'ruleset'])
+    assert holds() == ['open'] * 4
+    flushed = robot.overlay('dev-2', 'guard', 'status', check=False)
+    assert flushed.returncode == 1 and 'flushed' in flushed.stdout
+    # What the unit does at boot, word for word.
+    start = next(line for line in guard.make_recipe(guard.Guard(), 'nft', 'systemd').files[1].text.split('\n')
+                 if line.startswith('ExecStart='))
+    host.run(start[len('ExecStart='):].split())
+    assert holds() == ['refused', 'refused', 'open', 'open']
+
+
+def test_off_leaves_nothing(robot):
+    wait_for_rosout(robot)
+    host = robot.lab.host('dev-2')
+    before = host.run(['nft', 'list', 'ruleset']).stdout.replace('table inet ua_overlay', 'OURS')
+    robot.overlay('dev-2', 'guard', 'on')
+    robot.overlay('dev-2', 'guard', 'off')
+    assert 'ua_overlay' not in host.run(['nft', 'list', 'ruleset']).stdout
+    assert connect(robot, 'dev-3', LAN, 11311) == 'open'
+    assert not os.path.exists(host.path(guard.RULES)) and not os.path.exists(host.path(guard.MANIFEST))
+    again = robot.overlay('dev-2', 'guard', 'off')
+    assert 'off already' in again.stdout
+    assert before  # tailscaled's own rules were there, and are
+    assert host.run(['nft', 'list', 'ruleset']).stdout.count('table ') == before.count('table ')
+
+
+def test_unprivileged_user_is_told(robot):
+    done = robot.overlay('dev-2', 'guard', 'on', user=USER, check=False)
+    assert done.returncode == 1 and 'needs root' in done.stderr
