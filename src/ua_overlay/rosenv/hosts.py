@@ -1,0 +1,202 @@
+"""Names of the team in the hosts file, for machines on which MagicDNS does not work: a marked block and its keeper.
+
+The keeper is part of the root service that `ua-overlay robot prepare` sets up. It takes names and addresses from
+tailscaled and asks this machine's resolver, both by itself: nothing that an unprivileged program says gets into the file.
+It waits until names fail, because a resolver that works needs no second opinion. From then on the block stays, in step
+with the team, until the robot leaves: with the block in the file nobody can ask the machine's resolver whether it would
+do without (systemd-resolved answers from the hosts file too), and taking it away to find out would cut nodes off.
+"""
+import errno
+import ipaddress
+import logging
+import os
+import re
+
+from ua_overlay import defaults, files
+from ua_overlay.errors import OverlayError
+from ua_overlay.rosenv.deadline import Calls
+from ua_overlay.rosenv.environment import has_left, ipv4
+from ua_overlay.rosenv.names import DEADLINE, resolve_ipv4
+from ua_overlay.tags import PREFIX
+
+_LOG = logging.getLogger(__name__)
+
+HOSTS = '/etc/hosts'
+BEGIN = '# BEGIN ua_overlay: names of this robot\'s team, kept by `ua-overlay robot operator` until it leaves'
+END = '# END ua_overlay'
+_BEGIN = '# BEGIN ua_overlay'
+
+#: Seconds between two looks, and while names fail that nobody has mended yet.
+PERIOD = 3.0
+PERIOD_WRONG = 1.0
+#: Looks in a row that must find names failing: one question to a resolver may get lost.
+PATIENCE = 2
+
+_NAME = re.compile(r'[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+\Z')
+_OURS = re.compile(r'[0-9.]+\t[a-z0-9.-]+\Z')
+
+
+def hosts_text(text, entries):
+    """``text`` of a hosts file with the block of these entries in place of any older one; all else as it was.
+
+    The block comes first: of several lines for a name, the first is the one whose address programs use, so the robot's
+    overlay name means its overlay address even where a 127.0.1.1 line has it too. Only full names are given: a short
+    one may be somebody else's on the robot's LAN.
+
+    :param entries: (IPv4 address, full name) pairs; none of them removes the block.
+    """
+    lines = text.split('\n')
+    kept = []
+    at = 0
+    while at < len(lines):
+        if not lines[at].startswith(_BEGIN):
+            kept.append(lines[at])
+            at += 1
+            continue
+        ends = [index for index in range(at + 1, len(lines)) if lines[index].startswith((END, _BEGIN))]
+        if ends and lines[ends[0]].startswith(END):
+            at = ends[0] + 1
+            continue
+        at += 1  # somebody lost the end of the block: what looks like ours goes, the rest stays
+        while at < len(lines) and _OURS.match(lines[at]):
+            at += 1
+    rest = '\n'.join(kept)
+    if not entries:
+        return rest
+    block = [BEGIN] + ['{}\t{}'.format(address, name) for address, name in sorted(set(entries), key=_order)] + [END, '']
+    return '\n'.join(block) + rest
+
+
+def has_block(text):
+    return any(line.startswith(_BEGIN) for line in text.split('\n'))
+
+
+def _order(entry):
+    return entry[1], entry[0]
+
+
+def team_nodes(status):
+    """This robot and the peers that share a team with it, of a tailscale.model.Status."""
+    teams = {tag for tag in status.self_node.tags
+             if tag.startswith(PREFIX) and tag[len(PREFIX):] not in defaults.RESERVED_TEAMS}
+    return (status.self_node,) + tuple(peer for peer in status.peers if teams & set(peer.tags))
+
+
+def team_entries(status):
+    """(address, name) of the robot and its team mates.
+
+    The server chose these names, so only those go into a file that every program believes which lie in the overlay's
+    own domain and name an overlay address.
+    """
+    overlay = ipaddress.ip_network(defaults.OVERLAY_V4)
+    found = []
+    for node in team_nodes(status):
+        name, address = node.dns_name.rstrip('.'), ipv4(node)
+        if status.suffix and name.endswith('.' + status.suffix.strip('.')) and len(name) <= 253 and \
+                _NAME.match(name) and address and ipaddress.ip_address(address) in overlay:
+            found.append((address, name))
+    return tuple(found)
+
+
+def read_hosts(path=HOSTS):
+    """The text of a hosts file, bytes that are no UTF-8 kept."""
+    with open(path, encoding='utf-8', errors='surrogateescape', newline='') as stream:
+        return stream.read()
+
+
+def write_hosts(text, path=HOSTS):
+    """Replace a hosts file, whole or not at all; mode and owner stay.
+
+    :raises OSError: it cannot be written.
+    """
+    path = os.path.realpath(path)
+    data = text.encode('utf-8', 'surrogateescape')
+    found = os.stat(path)
+    owner = (found.st_uid, found.st_gid)
+    try:
+        files.write_atomic(path, data, found.st_mode & 0o7777, None if owner == (os.geteuid(), os.getegid()) else owner)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        # A container's runtime mounts the file itself, and a mount point cannot be replaced.
+        with open(path, 'r+b') as stream:
+            stream.write(data)
+            stream.truncate()
+
+
+def remove_block(path=HOSTS):
+    """Take the block out of the file; returns whether there was one.
+
+    :raises OSError: it cannot be read or written.
+    """
+    text = read_hosts(path)
+    if not has_block(text):
+        return False
+    write_hosts(hosts_text(text, ()), path)
+    return True
+
+
+class HostsKeeper:
+    """Keeps the block: :meth:`step` looks once, :meth:`run` is the thread that calls it.
+
+    :param status: () -> tailscale.model.Status; raises OverlayError while tailscaled does not answer.
+    :param resolve: name -> IPv4 addresses, may block and raise OSError.
+    :param say: called with one sentence for each thing done.
+    """
+
+    def __init__(self, status, resolve=resolve_ipv4, path=HOSTS, say=_LOG.info, deadline=DEADLINE):
+        self._status = status
+        self._resolve = resolve
+        self._path = path
+        self._say = say
+        self._deadline = deadline
+        self._calls = Calls()
+        self._failed = 0
+        self._told = None
+
+    def run(self, stop):
+        """Work until ``stop`` (threading.Event) is set. The block stays then: the nodes that need it go on."""
+        while not stop.is_set():
+            try:
+                self.step()
+                self._told = None
+            except (OSError, OverlayError) as error:
+                if isinstance(error, OSError) and self._told != str(error):  # once per reason
+                    self._told = str(error)
+                    self._say('The names of the team cannot be kept in {}: {}.'.format(self._path, error))
+            stop.wait(PERIOD_WRONG if self._failed else PERIOD)
+
+    def step(self):
+        """Look once and do what is needed.
+
+        :raises OverlayError: tailscaled does not answer; nothing was changed, for it may be restarting.
+        :raises OSError: the hosts file cannot be read or written.
+        """
+        status = self._status()
+        text = read_hosts(self._path)
+        if has_left(status):
+            self._failed = 0
+            if has_block(text):
+                self._write(hosts_text(text, ()), 'This robot left: its team\'s names are out of {}.')
+            return
+        if status.state != 'Running':
+            return
+        entries = team_entries(status)
+        if not has_block(text):
+            self._failed = self._failed + 1 if entries and self._broken(entries) else 0
+            if self._failed < PATIENCE:
+                return
+            self._failed = 0
+        wanted = hosts_text(text, entries)
+        if wanted != text:
+            self._write(wanted, 'The resolver of this machine fails for the names of the team: {} has them now.'
+                        if not has_block(text) else 'The team changed, and {} with it.')
+
+    def _broken(self, entries):
+        """Whether the resolver that programs ask does not know one of the names."""
+        answers = self._calls.run({name: lambda name=name: self._resolve(name) for _, name in entries}, self._deadline)
+        return any(address not in (answers[name][0] or ()) for address, name in entries)
+
+    def _write(self, text, sentence):
+        write_hosts(text, self._path)
+        self._say(sentence.format(self._path))

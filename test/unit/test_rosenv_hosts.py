@@ -1,0 +1,210 @@
+"""The block in the hosts file: the text, what may stand in it, and when it comes and goes."""
+import os
+import socket
+import stat
+import threading
+
+import pytest
+
+from ua_overlay.errors import OverlayError
+from ua_overlay.rosenv import hosts
+from ua_overlay.rosenv.hosts import HostsKeeper, hosts_text, team_entries
+from ua_overlay.tailscale.model import Peer, SelfNode, Status
+
+OLD = '127.0.0.1 localhost\n127.0.1.1\tdev-1.overlay.internal  dev-1 # mine\n\n::1 localhost ip6-localhost'
+ENTRIES = (('100.64.0.2', 'dev-2.overlay.internal'), ('100.64.0.1', 'dev-1.overlay.internal'))
+BLOCK = hosts.BEGIN + '\n100.64.0.1\tdev-1.overlay.internal\n100.64.0.2\tdev-2.overlay.internal\n' + hosts.END + '\n'
+
+ME = SelfNode('dev-1', 'dev-1.overlay.internal', ('100.64.0.1', 'fd7a:115c:a1e0::1'), tags=('tag:iris',))
+MATE = Peer('dev-2', 'dev-2.overlay.internal', ('100.64.0.2',), tags=('tag:iris', 'tag:ros-master'))
+
+
+def status(state='Running', me=ME, peers=(MATE,), suffix='overlay.internal'):
+    return Status(state=state, self_node=me, peers=peers, suffix=suffix)
+
+
+# --- text ---
+
+@pytest.mark.parametrize('old', [OLD, OLD + '\n', '', '\n', '# caf\udce9\n1.2.3.4 x\r\n', 'a\x0bb\u2028c\n'])
+def test_block_comes_first_and_everything_else_stays(old):
+    new = hosts_text(old, ENTRIES)
+    assert new == BLOCK + old
+    assert hosts_text(new, ENTRIES) == new
+    assert hosts_text(new, ()) == old and hosts_text(old, ()) == old
+
+
+def test_block_is_replaced_wherever_it_is():
+    moved = 'first\n' + BLOCK + OLD
+    assert hosts_text(moved, ENTRIES[:1]) == hosts_text('first\n' + OLD, ENTRIES[:1])
+    assert hosts_text(BLOCK + 'between\n' + BLOCK + OLD, ()) == 'between\n' + OLD
+
+
+def test_block_without_its_end_takes_nothing_of_others_along():
+    broken = BLOCK.replace(hosts.END + '\n', '')
+    assert hosts_text(broken + OLD, ()) == OLD
+    assert hosts_text(broken + OLD + '\n' + BLOCK, ()) == OLD + '\n'
+    assert hosts_text(broken + BLOCK + OLD, ENTRIES) == BLOCK + OLD
+
+
+def test_has_block():
+    assert hosts.has_block(BLOCK + OLD) and hosts.has_block('x\n' + BLOCK) and not hosts.has_block(OLD)
+
+
+# --- who is in it ---
+
+def test_entries_are_the_robot_and_its_team():
+    other = Peer('dev-9', 'dev-9.overlay.internal', ('100.64.0.9',), tags=('tag:blue', 'tag:ros-master'))
+    relay = Peer('relay', 'relay.overlay.internal', ('100.64.0.8',), tags=('tag:relay',))
+    assert set(team_entries(status(peers=(MATE, other, relay)))) == set(ENTRIES)
+    assert team_entries(status(me=SelfNode('', '', ()), peers=(MATE,))) == ()
+    # tag:ros-master is no team.
+    lone = SelfNode('dev-1', 'dev-1.overlay.internal', ('100.64.0.1',), tags=('tag:ros-master',))
+    assert team_entries(status(me=lone)) == (('100.64.0.1', 'dev-1.overlay.internal'),)
+
+
+@pytest.mark.parametrize('name, address', [
+    ('example.org', '100.64.0.3'), ('evil.overlay.internal.example.org', '100.64.0.3'),
+    ('overlay.internal', '100.64.0.3'), ('a\n1.2.3.4 b.overlay.internal', '100.64.0.3'),
+    ('a b.overlay.internal', '100.64.0.3'), ('b.overlay.internal\n', '100.64.0.3'),
+    ('-b.overlay.internal', '100.64.0.3'), ('b.overlay.internal', '10.0.0.1'), ('b.overlay.internal', ''),
+    ('b.overlay.internal', '8.8.8.8')])
+def test_a_server_cannot_write_what_it_likes(name, address):
+    bad = Peer('b', name, (address,) if address else (), tags=('tag:iris',))
+    assert set(team_entries(status(peers=(MATE, bad)))) == set(ENTRIES)
+    assert team_entries(status(suffix='')) == ()
+
+
+# --- the file ---
+
+def test_written_as_it_was_made(tmp_path):
+    path = tmp_path / 'hosts'
+    path.write_bytes(b'# caf\xe9\n127.0.0.1 localhost\r\n')
+    os.chmod(str(path), 0o640)
+    hosts.write_hosts(hosts_text(hosts.read_hosts(str(path)), ENTRIES), str(path))
+    assert path.read_bytes() == BLOCK.encode() + b'# caf\xe9\n127.0.0.1 localhost\r\n'
+    assert stat.S_IMODE(os.stat(str(path)).st_mode) == 0o640
+    assert hosts.remove_block(str(path)) and path.read_bytes() == b'# caf\xe9\n127.0.0.1 localhost\r\n'
+    assert not hosts.remove_block(str(path))
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / 'real').write_text(OLD)
+    os.symlink('real', str(tmp_path / 'hosts'))
+    hosts.write_hosts('new\n', str(tmp_path / 'hosts'))
+    assert os.path.islink(str(tmp_path / 'hosts')) and (tmp_path / 'real').read_text() == 'new\n'
+
+
+# --- when ---
+
+class World:
+    """A robot: what tailscaled says, what the resolver says."""
+
+    def __init__(self, path):
+        path.write_text(OLD)
+        self.path = path
+        self.status = status()
+        self.names = {name: (address,) for address, name in ENTRIES}
+        self.said = []
+        self.keeper = HostsKeeper(self.ask, self.resolve, str(path), self.said.append, 5.0)
+
+    def ask(self):
+        if isinstance(self.status, Exception):
+            raise self.status
+        return self.status
+
+    def resolve(self, name):
+        if name not in self.names:
+            raise socket.gaierror(-2, 'Name or service not known')
+        return self.names[name]
+
+    def steps(self, count=1):
+        for _ in range(count):
+            self.keeper.step()
+        return self.path.read_text()
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path / 'hosts')
+
+
+def test_nothing_while_names_work(world):
+    assert world.steps(5) == OLD and world.said == []
+
+
+@pytest.mark.parametrize('fault', ['own', 'mate', 'loopback'])
+def test_broken_names_are_mended(world, fault):
+    if fault == 'loopback':
+        world.names['dev-1.overlay.internal'] = ('127.0.1.1',)
+    else:
+        del world.names['dev-1.overlay.internal' if fault == 'own' else 'dev-2.overlay.internal']
+    assert world.steps(1) == OLD  # one lost answer is no reason
+    assert world.steps(1) == BLOCK + OLD
+    assert len(world.said) == 1
+
+
+def test_one_lost_answer_now_and_then_is_no_reason(world):
+    for _ in range(3):
+        name, address = world.names.popitem()
+        world.steps(1)
+        world.names[name] = address
+        assert world.steps(1) == OLD
+
+
+def test_a_resolver_that_hangs(world):
+    release = threading.Event()
+    world.keeper = HostsKeeper(world.ask, lambda name: release.wait(30), str(world.path), world.said.append, 0.05)
+    assert world.steps(2) == BLOCK + OLD
+    release.set()
+
+
+def test_block_follows_the_team_and_stays_when_names_work_again(world):
+    world.names.clear()
+    world.steps(2)
+    world.names = {name: (address,) for address, name in ENTRIES}
+    assert world.steps(3) == BLOCK + OLD
+    third = Peer('dev-3', 'dev-3.overlay.internal', ('100.64.0.3',), tags=('tag:iris',))
+    world.status = status(peers=(MATE, third))
+    assert '100.64.0.3\tdev-3.overlay.internal\n' in world.steps()
+    world.status = status(peers=())
+    assert 'dev-2' not in world.steps() and 'dev-1.overlay.internal\n' in world.steps()
+
+
+@pytest.mark.parametrize('state', ['Stopped', 'NeedsLogin'])
+def test_leaving_removes_it(world, state):
+    world.names.clear()
+    world.steps(2)
+    world.status = status(state, peers=())
+    assert world.steps() == OLD
+
+
+def test_a_daemon_that_restarts_is_no_leaving(world):
+    world.names.clear()
+    world.steps(2)
+    for state in ('NoState', 'Starting'):
+        world.status = status(state, me=SelfNode(), peers=())
+        assert world.steps() == BLOCK + OLD
+    world.status = OverlayError('No tailscaled answers.')
+    with pytest.raises(OverlayError):
+        world.steps()
+    assert world.path.read_text() == BLOCK + OLD
+
+
+def test_an_interface_that_comes_late_is_not_the_resolvers_fault(world):
+    """Only names are asked for: the block could not mend an address that is on no interface."""
+    world.status = status(me=SelfNode('dev-1', 'dev-1.overlay.internal', ('100.64.0.1',), tags=('tag:iris',)))
+    assert world.steps(3) == OLD
+
+
+def test_running_tells_once_what_it_cannot_do(world):
+    os.unlink(str(world.path))
+    stop = threading.Event()
+    told = threading.Event()
+    world.keeper = HostsKeeper(world.ask, world.resolve, str(world.path),
+                               lambda text: (world.said.append(text), told.set()))
+    thread = threading.Thread(target=world.keeper.run, args=(stop,))
+    thread.start()
+    assert told.wait(10)
+    stop.set()
+    thread.join(10)
+    assert not thread.is_alive() and len(world.said) == 1 and str(world.path) in world.said[0]
