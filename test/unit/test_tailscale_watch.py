@@ -1,6 +1,8 @@
 """When the watcher asks for what; the threads are tested on real daemons in test/lab/test_localapi_watch.py."""
 import json
 import os
+import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -9,7 +11,7 @@ from test_tailscale_model import DATA, VERSIONS, load
 from ua_overlay.errors import OverlayError
 from ua_overlay.tailscale.model import parse_status
 from ua_overlay.tailscale.snapshot import snapshot_of, snapshot_of_error
-from ua_overlay.tailscale.watch import COST_FACTOR, RESYNC, RETRY, SHORTEST_GAP, TICK, Pace, is_telling
+from ua_overlay.tailscale.watch import COST_FACTOR, RESYNC, RETRY, SHORTEST_GAP, TICK, Pace, Watcher, is_telling
 
 RUNNING = snapshot_of(parse_status(load('running', '1.98.10')), 0.0)
 IDLE = replace(RUNNING, links=tuple(replace(link, type='IDLE') for link in RUNNING.links))
@@ -18,7 +20,7 @@ STOPPED = snapshot_of(parse_status(load('stopped', '1.98.10')), 0.0)
 
 def pace_after(snapshot, cost=0.001):
     pace = Pace()
-    pace.note_status(100.0 - cost, 100.0, snapshot)
+    pace.note_status(100.0, cost, snapshot)
     return pace
 
 
@@ -44,6 +46,37 @@ def test_a_dear_status_is_rarer_and_the_counters_step_in():
     assert pace.status_at(False) == pytest.approx(100.0 + COST_FACTOR * 0.015)
     assert pace.status_at(True) == pytest.approx(100.0 + COST_FACTOR * 0.015)
     assert pace.counters_wanted()
+
+
+class SlowDaemon:
+    """Answers after a while for want of a core, which no real daemon does on request; its link is active."""
+
+    def __init__(self):
+        self.answer = load('running', '1.98.10')
+        self.asked = threading.Semaphore(0)
+
+    def status(self):
+        time.sleep(0.5)
+        self.asked.release()
+        return self.answer
+
+    def user_metrics(self):
+        return b''
+
+    def watch(self):
+        raise OverlayError('no bus', '', 'NO_DAEMON')
+
+    def close(self):
+        pass
+
+
+def test_a_status_that_only_waited_is_not_dear():
+    daemon = SlowDaemon()
+    deadline = time.monotonic() + COST_FACTOR * 0.5
+    with Watcher(lambda: daemon):
+        # With the wait as its cost, the second would come after the deadline, the fourth long after.
+        for _ in range(4):
+            assert daemon.asked.acquire(timeout=max(0.0, deadline - time.monotonic()))
 
 
 def test_no_counters_while_stopped():
