@@ -118,6 +118,25 @@ def test_robots_join_and_are_listed(site, iris):
     assert (teams['iris']['robots'], teams['iris']['online'], teams['iris']['masters']) == (2, 2, ['iris-1'])
 
 
+def test_the_master_moves_and_the_robots_hear_of_it(site, iris):
+    def tags():
+        """Of iris-1 and iris-2, as iris-1 knows them."""
+        status = iris[0].status()
+        peer = next(peer for peer in status['Peer'].values() if peer['DNSName'].startswith('iris-2.'))
+        return [sorted(node.get('Tags') or ()) for node in (status['Self'], peer)]
+
+    both = ['tag:iris', 'tag:ros-master']
+    said = site.call('team', 'master', 'iris', 'iris-2').stdout
+    assert said == 'iris-2 is the master of team iris now; it was iris-1.\n'
+    wait_for('the moved tag on a robot', lambda: tags() == [['tag:iris'], both], 20)
+    assert 'already' in site.call('team', 'master', 'iris', 'iris-2').stdout
+    assert {row['team']: row['masters'] for row in site.json('team', 'list')}['iris'] == ['iris-2']
+    result = site.call('team', 'master', 'iris', 'blue-1', check=False)
+    assert result.returncode == 1 and 'has no robot blue-1 (robots: iris-1, iris-2)' in result.stderr
+    site.call('team', 'master', 'iris', 'iris-1')
+    wait_for('the tag back', lambda: tags() == [both, ['tag:iris']], 20)
+
+
 def test_the_relay_carries_traffic_between_robots_that_cannot_go_direct(site, iris):
     target = iris[1].address()
 

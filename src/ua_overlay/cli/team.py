@@ -41,9 +41,9 @@ def add_parser(subparsers):
     master = commands.add_parser(
         'master', help='choose the robot that runs the team\'s roscore',
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='Makes ROBOT the master of TEAM. Every robot of the team follows by itself within seconds: shells,\n'
-                    'programs, the team\'s roscore and its launch file. It is a clean start of the team graph: parameters,\n'
-                    'latched messages and nodes started by hand in old shells do not follow.',
+        description='Makes ROBOT the master of TEAM. Every robot of the team follows by itself within seconds:\n'
+                    'new shells, programs, the roscore and the launch file. It is a clean start of the team graph:\n'
+                    'parameters, latched messages and nodes started by hand in old shells do not follow.',
         epilog='examples:\n  ua-overlay team master iris dev-2')
     master.add_argument('team', metavar='TEAM')
     master.add_argument('robot', metavar='ROBOT', help='its name in the overlay, as `ua-overlay robot list` shows it')

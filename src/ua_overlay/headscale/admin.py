@@ -189,3 +189,27 @@ class Admin:
         client.delete_node(wanted[0].id)
         return wanted[0]
 
+    def move_master(self, team, name):
+        """Make the robot ``name`` the master of ``team``: off the old one first, then on the new one, so that there are
+        never two. A robot that is it already stays it, and any other loses the tag.
+
+        :returns: (Node as it is now, names of those that were master before).
+        :raises TeamError, RobotError: no such team; no such robot in it.
+        """
+        members = self.robots(team)
+        wanted = next((node for node in members if node.name == name), None)
+        if wanted is None:
+            raise RobotError('Team {} has no robot {} (robots: {}).'.format(
+                team, name, ', '.join(node.name for node in members) or 'none'), self.site.command('robot list'))
+        client = self._connect()
+        before = [node for node in members if defaults.MASTER_TAG in node.tags]
+        for node in before:
+            if node.id != wanted.id:
+                client.set_tags(node.id, [tag for tag in node.tags if tag != defaults.MASTER_TAG])
+        if wanted not in before:
+            try:
+                wanted = client.set_tags(wanted.id, list(wanted.tags) + [defaults.MASTER_TAG])
+            except OverlayError as error:
+                raise OverlayError('Team {} has no master now: {} did not become it. {}'.format(
+                    team, name, error.sentence), self.site.command('team master {} {}'.format(team, name)))
+        return wanted, [node.name for node in before]

@@ -1,0 +1,83 @@
+"""The order of a master's move. The move on a real server is in test/lab/test_site.py."""
+import pytest
+
+from ua_overlay.errors import OverlayError
+from ua_overlay.headscale.admin import Admin, RobotError, TeamError
+from ua_overlay.headscale.rest import Node, RestError
+
+IRIS, MASTER = 'tag:iris', 'tag:ros-master'
+
+
+class Server:
+    """Nodes and the changes to them, as the REST interface has them."""
+
+    def __init__(self, refuse=''):
+        self.tags = {'dev-1': (IRIS, MASTER), 'dev-2': (IRIS, 'tag:operator'), 'dev-3': (IRIS,),
+                     'blue-1': ('tag:blue', MASTER), 'relay': ('tag:relay',)}
+        self.refuse = refuse
+        self.changes = []
+
+    def nodes(self):
+        return [Node(name, name, name, (), tags, True, None, None, None) for name, tags in sorted(self.tags.items())]
+
+    def set_tags(self, node_id, tags):
+        if node_id == self.refuse:
+            raise RestError('The control server said no.')
+        self.changes.append((node_id, tuple(tags)))
+        self.tags[node_id] = tuple(tags)
+        return next(node for node in self.nodes() if node.id == node_id)
+
+
+class Site:
+    teams = {'iris': None, 'blue': None}
+
+    def command(self, words):
+        return 'ua-overlay ' + words
+
+
+@pytest.fixture
+def server():
+    return Server()
+
+
+def admin(server):
+    return Admin(Site(), lambda: server, None)
+
+
+def test_off_the_old_one_first_and_every_other_tag_stays(server):
+    node, before = admin(server).move_master('iris', 'dev-2')
+    assert server.changes == [('dev-1', (IRIS,)), ('dev-2', (IRIS, 'tag:operator', MASTER))]
+    assert (node.name, node.tags, before) == ('dev-2', (IRIS, 'tag:operator', MASTER), ['dev-1'])
+    assert server.tags['blue-1'] == ('tag:blue', MASTER)
+
+
+def test_the_same_again_changes_nothing(server):
+    assert admin(server).move_master('iris', 'dev-1')[1] == ['dev-1']
+    assert server.changes == []
+
+
+def test_two_masters_become_one(server):
+    server.tags['dev-3'] = (IRIS, MASTER)
+    assert admin(server).move_master('iris', 'dev-3')[1] == ['dev-1', 'dev-3']
+    assert server.changes == [('dev-1', (IRIS,))]
+
+
+@pytest.mark.parametrize('robot', ['dev-9', 'blue-1', 'relay'])
+def test_a_robot_that_is_not_in_the_team(server, robot):
+    with pytest.raises(RobotError) as caught:
+        admin(server).move_master('iris', robot)
+    assert robot in caught.value.sentence and 'dev-1, dev-2, dev-3' in caught.value.sentence
+    assert server.changes == []
+
+
+def test_an_unknown_team(server):
+    with pytest.raises(TeamError):
+        admin(server).move_master('rose', 'dev-1')
+
+
+def test_half_a_move_says_what_to_type():
+    server = Server(refuse='dev-2')
+    with pytest.raises(OverlayError) as caught:
+        admin(server).move_master('iris', 'dev-2')
+    assert 'no master now' in caught.value.sentence
+    assert caught.value.next_command == 'ua-overlay team master iris dev-2'
