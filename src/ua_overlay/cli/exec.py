@@ -5,7 +5,6 @@ import os
 from ua_overlay.cli.progress import Progress
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.rosenv import envfile, launch
-from ua_overlay.rosenv.master import MasterProbe
 
 DESCRIPTION = """\
 Run a command in the ROS environment of this robot's team, whatever the shell's own says; or, with --local, in the
@@ -61,6 +60,9 @@ def _read(environ):
 
 
 def _wait(environ, timeout):
+    # XML-RPC and TLS are half of the start time, and as a launch-prefix this starts before every program.
+    from ua_overlay.rosenv.master import MasterProbe
+
     probe = MasterProbe()
     try:
         # The usual case is that it is there: not a word then.
