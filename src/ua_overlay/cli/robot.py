@@ -18,7 +18,8 @@ PREPARE = '''\
 Does once, as root, what joining an overlay needs on a robot:
   - gives tailscaled, and no other program, the site's CA ({ca})
   - switches tailscaled's telemetry off
-  - lets USER join and leave without root, and keeps it so (a small root service)
+  - lets USER join and leave without root, and keeps it so (a small root service, which also keeps the team's names in
+    the hosts file on a machine where MagicDNS does not work)
   - makes {state} and {run} for USER
 It can be repeated and undone. Nothing is sent anywhere and no overlay is joined.'''
 
@@ -50,10 +51,11 @@ def add_parser(subparsers):
                          help='default: systemd where it runs; none: files only, and what to start by hand')
     prepare.set_defaults(run=run_prepare)
     operator = commands.add_parser(
-        'operator', help='let USER join and leave for as long as this runs (root)',
+        'operator', help='let USER join and leave, and keep names working, for as long as this runs (root)',
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description='Sets USER as the operator of tailscaled and sets it again whenever `tailscale up` or a logout\n'
-                    'wiped it. `robot prepare` makes a service of this.',
+                    'wiped it. When the names of the team do not resolve on this machine, puts them into a marked\n'
+                    'block of /etc/hosts, until the robot leaves. `robot prepare` makes a service of this.',
         epilog='example:\n  sudo ua-overlay robot operator --user robot')
     operator.add_argument('--user', metavar='USER', required=True)
     operator.add_argument('--socket', metavar='PATH', default=defaults.DAEMON_SOCKET,
@@ -106,11 +108,13 @@ def run_prepare(args):
 
 def undo(manager, dry_run):
     from ua_overlay.recipe import run_command
+    from ua_overlay.rosenv import hosts
     from ua_overlay.tailscale.localapi import LocalApi
     from ua_overlay.tailscale.prepare import DAEMON_UNIT, MANIFEST, OPERATOR_NAME, OPERATOR_UNIT, applier
     place = applier()
     if not dry_run and not place.applied():
-        print('Nothing was prepared here.')
+        print('The names of the team are out of {}.'.format(hosts.HOSTS) if hosts.remove_block()
+              else 'Nothing was prepared here.')
         return 0
     after = []
     if manager == 'systemd':
@@ -121,12 +125,13 @@ def undo(manager, dry_run):
         print('\n'.join(['put back what {} lists'.format(MANIFEST)] + ['run ' + ' '.join(argv) for argv in after]))
         return 0
     if manager == 'systemd' and os.path.exists(OPERATOR_UNIT):
-        # First: it would set its user again.
+        # First: it would set its user again, and the names.
         run_command(['systemctl', 'stop', OPERATOR_NAME])
     try:
         LocalApi().edit_prefs(OperatorUser=place.remembered('operator') or '')
     except OverlayError as error:
         print('Note: the operator was not taken back: {}'.format(error.sentence))
+    hosts.remove_block()
     for note in place.undo((), after):
         print(note)
     if manager == 'none':
@@ -160,18 +165,27 @@ def environment_of(unit):
 
 def run_operator(args):
     from ua_overlay.recipe import uid_of
+    from ua_overlay.rosenv.hosts import HostsKeeper
     from ua_overlay.tailscale.localapi import LocalApi
+    from ua_overlay.tailscale.model import parse_status
     from ua_overlay.tailscale.operator import keep_operator
     uid_of(args.user)
     stop = threading.Event()
+    api = LocalApi(args.socket)
 
     def end(_number, _frame):
         stop.set()
         raise KeyboardInterrupt
 
+    def say(text):
+        print(text, flush=True)
+
     signal.signal(signal.SIGTERM, end)
+    names = HostsKeeper(lambda: parse_status(api.status()), say=say)
+    # Apart, for it may wait for a resolver; a daemon, as the file is written whole or not at all.
+    threading.Thread(target=names.run, args=(stop,), name='names', daemon=True).start()
     try:
-        keep_operator(LocalApi(args.socket), args.user, stop, lambda text: print(text, flush=True))
+        keep_operator(LocalApi(args.socket), args.user, stop, say)
     except KeyboardInterrupt:
         return 0
     return 0

@@ -1,7 +1,7 @@
 """Names of the team in the hosts file, for machines on which MagicDNS does not work: a marked block and its keeper.
 
 The keeper is part of the root service that `ua-overlay robot prepare` sets up. It takes names and addresses from
-tailscaled and asks this machine's resolver, both by itself: nothing that an unprivileged program says gets into the file.
+tailscaled and asks this machine's resolver, both by itself: no unprivileged program has a say in the file.
 It waits until names fail, because a resolver that works needs no second opinion. From then on the block stays, in step
 with the team, until the robot leaves: with the block in the file nobody can ask the machine's resolver whether it would
 do without (systemd-resolved answers from the hosts file too), and taking it away to find out would cut nodes off.

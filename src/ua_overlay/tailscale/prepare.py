@@ -49,7 +49,7 @@ WantedBy=multi-user.target
 OPERATOR_UNIT_TEXT = '''\
 # Written by `ua-overlay robot prepare`; `ua-overlay robot prepare --undo` removes it.
 [Unit]
-Description=Lets {user} join and leave the overlay (keeps the operator of tailscaled)
+Description=Lets {user} join and leave the overlay, and keeps the team's names where MagicDNS fails
 After=tailscaled.service
 
 [Service]
@@ -58,11 +58,15 @@ Environment=PYTHONDONTWRITEBYTECODE=1
 ExecStart={command} robot operator --user {word}
 Restart=always
 RestartSec=2
-# It needs to be root on tailscaled's socket, to read its own modules (in a home directory, perhaps), and nothing else.
+# It needs to be root on tailscaled's socket, to read its own modules (in a home directory, perhaps), to ask resolvers
+# and to replace the hosts file, and nothing else.
 CapabilityBoundingSet=CAP_DAC_READ_SEARCH
 LockPersonality=yes
+MemoryDenyWriteExecute=yes
 NoNewPrivileges=yes
 PrivateDevices=yes
+PrivateMounts=yes
+ProcSubset=pid
 ProtectClock=yes
 ProtectControlGroups=yes
 ProtectHome=read-only
@@ -70,13 +74,17 @@ ProtectHostname=yes
 ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
+ProtectProc=invisible
 ProtectSystem=strict
-RestrictAddressFamilies=AF_UNIX
+ReadWritePaths=/etc
+RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
 RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
 SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
 SystemCallFilter=@system-service
+SystemCallFilter=~@privileged
 UMask=0077
 
 [Install]
