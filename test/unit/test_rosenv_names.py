@@ -59,6 +59,14 @@ def test_mates_missing_are_named():
     assert 'from 2 of its team mates' in report.why
 
 
+def test_nothing_resolves():
+    """A dead resolver: what it means for the robot comes before its own name."""
+    report = checker({}).check(ME, (MATE, OTHER))
+    assert not report.own_ok and len(report.unresolved) == 2
+    assert report.why.startswith('This robot cannot receive from 2 of its team mates: the name dev-1.overlay.internal')
+    assert report.why.endswith('Nor does its own name work here.')
+
+
 def test_stale_address_of_a_mate():
     report = checker(dict(ALL, **{'dev-1.overlay.internal': ('100.64.0.77',)})).check(ME, (MATE,))
     assert report.unresolved == ('dev-1.overlay.internal',)

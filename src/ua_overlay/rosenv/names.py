@@ -66,11 +66,12 @@ def report_names(me, mates, answers, local_addresses, addressing=NAMES):
     own_problem = _problem(me, answers)
     wrong = [(dns_name(mate), _problem(mate, answers)) for mate in mates]
     wrong = sorted((name, problem) for name, problem in wrong if problem)
-    if own_problem:
+    if wrong:
+        why = 'This robot cannot receive from {}: the name {}{}'.format(
+            wrong[0][0].split('.', 1)[0] if len(wrong) == 1 else '{} of its team mates'.format(len(wrong)), wrong[0][1],
+            ' Nor does its own name work here.' if own_problem else '')
+    elif own_problem:
         why = "This robot's own name {}".format(own_problem)
-    elif wrong:
-        why = 'This robot cannot receive from {}: the name {}'.format(
-            wrong[0][0].split('.', 1)[0] if len(wrong) == 1 else '{} of its team mates'.format(len(wrong)), wrong[0][1])
     else:
         why = ''
     return NameReport(not own_problem, tuple(name for name, _ in wrong), why)
