@@ -31,7 +31,7 @@ lint:           ## style, the Python floor, catkin_lint
 	bash dev/lint.sh $(VENV)
 
 bench: prepare  ## the figures of README and docs
-	$(SUDO) bash dev/with_workspace.sh /usr/bin/python3 bench/run.py
+	@$(SUDO) bash dev/with_workspace.sh /usr/bin/python3 bench/run.py $(ARGS)
 
 clean:          ## remove what was built (cache and workspace)
 	$(SUDO) rm -rf $(CACHE) .workspace

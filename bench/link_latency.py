@@ -1,0 +1,144 @@
+"""Time from a change of a link, as the status shows it, to the message about it."""
+import subprocess
+import time
+
+from figure import Figure, Row, quantile, verdict
+from setup_lab import Program, bench_fleet
+
+from ua_overlay.lab.fleet import wait_until
+from ua_overlay.toolchain import locate
+
+NAME = 'links'
+HZ = 20
+#: Rounds of each kind; one of both gives about fifteen changes.
+ROUNDS = 3
+PEERS = ('dev-2', 'dev-3')
+#: A message may come before the observer of the status sees the change, by a period of it and some noise.
+EARLY = 0.5
+#: A message later than this is another change's, or none came.
+LATE = 10.0
+
+EVENTS, LINKS, WORST, CLIENT = ('/ua_overlay/link_events', '/ua_overlay/links', '/ua_overlay/link_events, at worst',
+                                'a script that runs `tailscale status --json` at 1 Hz')
+
+
+def measure(progress, rounds=ROUNDS):
+    """Returns the Figure."""
+    with bench_fleet(progress) as fleet:
+        with Program(fleet, 'dev-1', 'watch_status.py', 'local', str(HZ)) as status, \
+                Program(fleet, 'dev-1', 'watch_topics.py') as topics, \
+                Program(fleet, 'dev-1', 'watch_status.py', 'client', '1', locate('tailscale')) as client:
+            current = Current(status)
+            with progress('Waiting until all links are idle'):
+                current.wait('IDLE', 90)
+            for turn in range(1, rounds + 1):
+                idle_round(fleet, current, progress, '{} of {}'.format(turn, rounds))
+            for turn in range(1, rounds + 1):
+                nat_round(fleet, current, progress, '{} of {}'.format(turn, rounds))
+            # Messages about the last change.
+            time.sleep(2.0)
+            return figure(list(status.seen), list(topics.seen), list(client.seen))
+
+
+class Current:
+    """The types of the links as the observer of the status has seen them last."""
+
+    def __init__(self, status):
+        self.status = status
+
+    def types(self):
+        latest = {seen['peer']: seen['path'][0] for seen in self.status.seen}
+        return [latest.get(peer) for peer in PEERS]
+
+    def wait(self, wanted, timeout):
+        wait_until(lambda: set(self.types()) == {wanted}, timeout, 'Links of type {}'.format(wanted))
+
+
+def ping(fleet, peer, *options):
+    return fleet.lab.host('dev-1').popen(['ping', '-q', '-i', '0.5'] + list(options) + [peer + '.overlay.internal'],
+                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def idle_round(fleet, current, progress, turn):
+    """Some traffic after idleness, and idleness again."""
+    with progress('Traffic after idleness, round {}'.format(turn)):
+        for process in [ping(fleet, peer, '-c', '16') for peer in PEERS]:
+            process.wait()
+        current.wait('DIRECT', 30)
+        current.wait('IDLE', 90)
+
+
+def nat_round(fleet, current, progress, turn):
+    """All three kinds of NAT under traffic that does not stop."""
+    pings = [ping(fleet, peer) for peer in PEERS]
+    try:
+        for kind, wanted, timeout in (('easy', 'DIRECT', 120), ('hard', 'PEER_RELAY', 90), ('udp-blocked', 'DERP', 60),
+                                      ('easy', 'DIRECT', 120)):
+            with progress('NATs {} until the links are {}, round {}'.format(kind, wanted, turn)):
+                for nat in ('nat1', 'nat2', 'nat3'):
+                    fleet.lab.nat(nat, kind)
+                current.wait(wanted, timeout)
+    finally:
+        for process in pings:
+            process.terminate()
+            process.wait()
+
+
+def match(changes, messages, parts=3):
+    """Pair each message with the change that it is about: the last one of that peer to that path.
+
+    :param changes: what the observer of the status said: dicts with time, peer, path, before; in time's order.
+    :param messages: dicts with time, peer and path, of one topic; in time's order.
+    :param parts: how much of a path must agree: 1 for the type, 3 for endpoint and relay as well.
+    :returns: (list of (change, message), list of changes without a message).
+    """
+    found, newest = {}, {}
+    for message in messages:
+        about = [index for index, change in enumerate(changes)
+                 if change['peer'] == message['peer'] and change['path'][:parts] == message['path'][:parts]
+                 and -EARLY <= message['time'] - change['time'] <= LATE]
+        # Messages of a topic come in the order of the changes, so none is about an older one than its predecessor.
+        if about and about[-1] > newest.get(message['peer'], -1):
+            found[about[-1]] = message
+            newest[message['peer']] = about[-1]
+    return ([(change, found[index]) for index, change in enumerate(changes) if index in found],
+            [change for index, change in enumerate(changes) if index not in found])
+
+
+def lasting(changes):
+    """Seconds that each change lasted until the next of the same peer (infinite for the last), in their order."""
+    return [next((later['time'] - change['time'] for later in changes[index + 1:] if later['peer'] == change['peer']),
+                 float('inf')) for index, change in enumerate(changes)]
+
+
+def figure(status, topics, client):
+    """The Figure of what the three observers said. Pure."""
+    # The first sight of a peer is no change; of the others, an event is told when the type changed.
+    changes = [seen for seen in status if seen['before'] and seen['peer'] in PEERS]
+    retyped = [seen for seen in changes if seen['before'][0] != seen['path'][0]]
+    events = [seen for seen in topics if seen['topic'] == 'link_events']
+    links = [seen for seen in topics if seen['topic'] == 'links']
+    event_pairs, event_lost = match(retyped, events, 1)
+    link_pairs, link_lost = match(changes, links)
+    client_pairs, client_lost = match(retyped, client, 1)
+    rows = [Row(CLIENT, delays(client_pairs)), Row(EVENTS, delays(event_pairs), CLIENT),
+            Row(LINKS, delays(link_pairs), CLIENT),
+            Row(WORST, [message['time'] - change['old_until'] for change, message in event_pairs], CLIENT)]
+    short = dict(zip(map(id, changes), lasting(changes)))
+    missed = ['{} {} for {:.2f} s'.format(change['peer'], change['path'][0], short[id(change)])
+              for change in event_lost]
+    return Figure(NAME, 'from the status showing a change to the arrival of the message', 's', rows, aims=[
+        verdict('link_events, 95th percentile', quantile(delays(event_pairs), 0.95), 0.3, ' s'),
+        verdict('links, 95th percentile', quantile(delays(link_pairs), 0.95), 0.3, ' s')], notes=[
+        '{} changes of a type, {} of a type, an endpoint or a relay, seen by a process of its own that asks tailscaled '
+        '{} times a second. It sees a change up to {:.0f} ms after it happened (half of that on average); a message '
+        'that came before is negative. "At worst" counts from when it asked for the last answer that still had the old '
+        'path: that cannot be too small.'.format(len(retyped), len(changes), HZ, 1000 / HZ),
+        'Arrival is the callback of a rospy subscriber in another process: sending and scheduling are in it.',
+        'Changes that the observer saw and no message told: {} by link_events{}, {} by links, {} by the script.'.format(
+            len(event_lost), ' ({})'.format(', '.join(missed)) if missed else '', len(link_lost), len(client_lost))],
+        raw={'status': status, 'topics': topics, 'script': client})
+
+
+def delays(pairs):
+    return [message['time'] - change['time'] for change, message in pairs]

@@ -1,0 +1,55 @@
+"""On a robot: time what it is asked for, from inside, so that entering the lab's host is not in the numbers.
+
+Requests, a JSON object a line: {"run": argv} or {"join": path of an invitation}, with "online": true for a join.
+Answers: {"seconds", "ok", "text", "online"}; `online` is how many seconds after the end the status said what `join`
+waits for (Running, Online, a tag).
+"""
+import json
+import subprocess
+import sys
+import time
+
+import rospy
+
+from ua_overlay import srv
+from ua_overlay.membership.identity import joined
+from ua_overlay.tailscale.localapi import LocalApi
+from ua_overlay.tailscale.model import parse_status
+
+
+def run(argv):
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          universal_newlines=True)
+    return done.returncode == 0, done.stdout[-300:]
+
+
+def call_join(proxy, path):
+    answer = proxy(invitation=path)
+    return answer.code == answer.OK, answer.message
+
+
+def wait_joined(api):
+    began = time.monotonic()
+    while time.monotonic() - began < 30:
+        status = parse_status(api.status(peers=False))
+        own = status.self_node
+        if joined(status.state, own.online, own.tags, ''):
+            return time.monotonic() - began
+        time.sleep(0.005)
+    return None
+
+
+def main():
+    rospy.init_node('bench_timer', disable_signals=True)
+    proxy = rospy.ServiceProxy('/ua_overlay/join', srv.Join)
+    api = LocalApi()
+    for line in sys.stdin:
+        request = json.loads(line)
+        began = time.monotonic()
+        ok, text = call_join(proxy, request['join']) if 'join' in request else run(request['run'])
+        seconds = time.monotonic() - began
+        online = wait_joined(api) if request.get('online') else None
+        print(json.dumps({'seconds': seconds, 'ok': ok, 'text': text, 'online': online}), flush=True)
+
+
+main()

@@ -1,0 +1,156 @@
+"""A lab with a site and robots that have joined, and programs that run on a robot and talk in JSON lines."""
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import threading
+import time
+
+from ua_overlay.errors import OverlayError
+from ua_overlay.lab.fleet import SITE_DIR, USER, Fleet, wait_until
+from ua_overlay.lab.lab import Lab
+from ua_overlay.lab.topology import parse
+from ua_overlay.toolchain import locate
+
+BENCH = os.path.dirname(os.path.abspath(__file__))
+TEAM = 'iris'
+PYTHON = '/usr/bin/python3'
+
+TOPOLOGY = '''
+version: 1
+inet: {subnet: 203.0.113.0/24, dns: 203.0.113.2}
+names: {server.ua.test: 203.0.113.10}
+hosts:
+  server: {address: 203.0.113.10}
+nats:
+  nat1: {address: 203.0.113.21, inside: 10.0.2.2/24}
+  nat2: {address: 203.0.113.22, inside: 10.0.2.2/24}
+  nat3: {address: 203.0.113.23, inside: 10.0.2.2/24}
+robots:
+  dev-1: {behind: nat1, address: 10.0.2.15, hostname: robot}
+  dev-2: {behind: nat2, address: 10.0.2.15, hostname: robot}
+  dev-3: {behind: nat3, address: 10.0.2.15, hostname: robot}
+'''
+
+
+@contextlib.contextmanager
+def bench_fleet(progress, launched=('dev-1',), joined=('dev-1', 'dev-2', 'dev-3')):
+    """A site and three prepared robots behind a NAT each; yields a Fleet and takes everything down again.
+
+    No robot is the team's master: a robot that has one asks it every few seconds, and its link would never be idle.
+
+    :param launched: robots on which overlay.launch runs.
+    :param joined: robots that are in the team.
+    """
+    workspace = os.path.join(os.path.realpath(os.path.join(os.path.dirname(BENCH), '.workspace')), 'install')
+    if not os.path.isdir(workspace):
+        raise OverlayError('The workspace is not built.', 'make prepare')
+    with contextlib.ExitStack() as stack:
+        with progress('A lab with a site and three robots'):
+            lab = stack.enter_context(Lab.up(parse(TOPOLOGY), 'bench-{}'.format(os.getpid()), bound=True))
+            fleet = Fleet(lab, workspace)
+            fleet.start_site()
+            fleet.site('team', 'create', TEAM)
+            for robot in ('dev-1', 'dev-2', 'dev-3'):
+                path = fleet.carry(robot, fleet.invite(TEAM, robot), 'first.yaml')
+                fleet.prepare(robot, path)
+                wait_until(lambda robot=robot: daemon_state(fleet, robot), 30, 'tailscaled on {}'.format(robot))
+                if robot in joined:
+                    fleet.overlay(robot, 'join', path)
+                if robot in launched:
+                    fleet.launch(robot)
+        yield fleet
+
+
+def tailscale(fleet, robot, *argv, check=True):
+    """Run `tailscale ARGV` as root on a robot."""
+    return fleet.lab.host(robot).run([locate('tailscale')] + list(argv), env=fleet.base_environment(), check=check)
+
+
+def daemon_state(fleet, robot):
+    """tailscaled's BackendState, '' while it does not answer."""
+    done = tailscale(fleet, robot, 'status', '--json', '--peers=false', check=False)
+    return json.loads(done.stdout).get('BackendState', '') if done.stdout.startswith('{') else ''
+
+
+def put(fleet, host, program):
+    """Copy a program of bench/on_robot to a host: its user may not be able to read the checkout. Returns its path."""
+    with open(os.path.join(BENCH, 'on_robot', program)) as stream:
+        text = stream.read()
+    path = '/run/bench-' + program
+    fleet.lab.host(host).run(['install', '-m', '644', '/dev/stdin', path], input=text)
+    return path
+
+
+class Program:
+    """A program of bench/on_robot that runs on a robot as its user, in the local graph, and talks in JSON lines."""
+
+    def __init__(self, fleet, robot, program, *arguments):
+        self.name = program
+        self.process = fleet.ros_popen(robot, PYTHON, put(fleet, robot, program), *arguments, stdin=subprocess.PIPE,
+                                       bufsize=1)
+        self.answers = queue.Queue()
+        #: Every answer so far.
+        self.seen = []
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            # rospy's own words may come between ours.
+            if line.startswith('{'):
+                answer = json.loads(line)
+                self.seen.append(answer)
+                self.answers.put(answer)
+        self.answers.put(None)
+
+    def ask(self, timeout=120, **request):
+        """Send a request, return its answer."""
+        self.process.stdin.write(json.dumps(request) + '\n')
+        self.process.stdin.flush()
+        return self.next(timeout)
+
+    def next(self, timeout=30):
+        """:raises OverlayError: the program ended or did not answer in time."""
+        try:
+            answer = self.answers.get(timeout=timeout)
+        except queue.Empty:
+            raise OverlayError('{} did not answer within {} s.'.format(self.name, timeout))
+        if answer is None:
+            raise OverlayError('{} ended with status {}.'.format(self.name, self.process.wait()))
+        return answer
+
+    def close(self):
+        self.process.stdin.close()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.terminate()
+            self.process.wait(10)
+        self.reader.join(10)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.close()
+
+
+def forget(fleet, robot):
+    """Log a robot out and let the server forget it at once; returns when its user may join again.
+
+    Not `robot remove`, which waits until the server sees the robot offline (12 s).
+    """
+    tailscale(fleet, robot, 'logout')
+    environment = fleet.base_environment()
+    environment['PYTHONPATH'] = os.environ.get('PYTHONPATH', '')
+    fleet.lab.host('server').run([PYTHON, put(fleet, 'server', 'forget.py'), SITE_DIR, robot], env=environment)
+
+    def usable():
+        prefs = json.loads(tailscale(fleet, robot, 'debug', 'prefs').stdout)
+        return prefs.get('OperatorUser') == USER and daemon_state(fleet, robot) == 'NeedsLogin'
+
+    wait_until(usable, 30, 'The operator on {} after a logout'.format(robot))
+    # What a logout starts in the daemon, and the keeper after it, must be over before the next one is timed.
+    time.sleep(1.0)

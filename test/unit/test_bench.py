@@ -1,0 +1,66 @@
+"""The arithmetic of bench/: quantiles, ratios, and which message belongs to which change."""
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), 'bench'))
+
+from figure import Figure, Row, as_dict, number, quantile, ratio, render, verdict  # noqa: E402
+from link_latency import lasting, match  # noqa: E402
+
+
+def seen(time, kind, peer='dev-2', endpoint=''):
+    return {'time': time, 'peer': peer, 'path': [kind, endpoint, '']}
+
+
+@pytest.mark.parametrize('share, value', [(0, 1), (0.5, 3), (0.95, 4.8), (1, 5)])
+def test_quantile(share, value):
+    # numpy.quantile([1, 2, 3, 4, 5], share) says the same.
+    assert quantile([5, 3, 1, 4, 2], share) == pytest.approx(value)
+
+
+def test_no_values_have_no_quantile():
+    with pytest.raises(ValueError):
+        quantile([], 0.5)
+
+
+@pytest.mark.parametrize('value, text', [(None, ''), (0, '0'), (0.12345, '0.123'), (1.2345, '1.23'), (123.45, '123'),
+                                         (4567.8, '4568'), (-0.0151, '-0.0151')])
+def test_number(value, text):
+    assert number(value) == text
+
+
+def test_ratio_and_table():
+    figure = Figure('x', 'things', 's', [Row('slow', [2.0, 4.0, 3.0], 'fast'), Row('fast', [1.0, 2.0]),
+                                         Row('none', [], 'fast')])
+    assert ratio(figure, figure.row('slow')) == 2.0
+    assert ratio(figure, figure.row('fast')) is ratio(figure, figure.row('none')) is None
+    line = next(line for line in render(figure).splitlines() if line.startswith('slow'))
+    assert line.split() == ['slow', 's', '3', '3.00', '3.90', '2.00', 'fast']
+    assert as_dict(figure)['rows'][0]['values'] == [2.0, 4.0, 3.0] and as_dict(figure)['rows'][2]['median'] is None
+
+
+def test_verdict():
+    assert verdict('it', 1.1, 1.1, ' s').endswith('reached') and verdict('it', 1.2, 1.1, ' s').endswith('MISSED')
+
+
+def test_a_message_belongs_to_its_own_change():
+    changes = [seen(10.0, 'DERP'), seen(10.0, 'DERP', 'dev-3'), seen(12.0, 'DIRECT'), seen(20.0, 'DERP')]
+    messages = [seen(9.98, 'DERP', 'dev-3'), seen(10.1, 'DERP'), seen(12.2, 'DIRECT', endpoint='a'),
+                seen(20.05, 'DERP')]
+    pairs, lost = match(changes, messages, 1)
+    assert [round(message['time'] - change['time'], 2) for change, message in pairs] == [0.1, -0.02, 0.2, 0.05]
+    assert lost == []
+
+
+def test_a_change_without_a_message_is_counted():
+    changes = [seen(10.0, 'DERP'), seen(10.3, 'DIRECT'), seen(12.0, 'DERP')]
+    pairs, lost = match(changes, [seen(12.1, 'DERP')], 1)
+    # The message came 2.1 s after the first change, but the link was DIRECT in between: it is about the last one.
+    assert lost == changes[:2] and [change['time'] for change, _ in pairs] == [12.0]
+
+
+def test_how_long_a_change_lasted():
+    changes = [seen(1.0, 'DERP'), seen(1.5, 'DERP', 'dev-3'), seen(3.0, 'DIRECT')]
+    assert lasting(changes) == [2.0, float('inf'), float('inf')]
