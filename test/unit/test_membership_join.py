@@ -61,7 +61,8 @@ class PlayedApi:
         self.now = status
         self.scripts = {'resume': list(resume), 'register': list(register)}
         self.script = []
-        self.preferences = dict({'WantRunning': False, 'LoggedOut': True, 'OperatorUser': USER, 'NetfilterMode': 2,
+        known = isinstance(status, dict) and status['HaveNodeKey']
+        self.preferences = dict({'WantRunning': False, 'LoggedOut': not known, 'OperatorUser': USER, 'NetfilterMode': 2,
                                  'Hostname': 'left-alone', 'RouteAll': True}, **(prefs or {}))
         self.calls = []
         self.buses = 0
@@ -77,7 +78,7 @@ class PlayedApi:
 
     def edit_prefs(self, **fields):
         self.calls.append(('edit_prefs', fields))
-        if fields == {'WantRunning': False} and self.fail_put_back:
+        if not fields['WantRunning'] and self.fail_put_back:
             raise self.fail_put_back.pop(0)
         self.preferences.update(fields)
         if fields.get('WantRunning'):
@@ -87,10 +88,13 @@ class PlayedApi:
 
     def start(self, auth_key=None, update_prefs=None):
         self.calls.append(('start', auth_key, dict(update_prefs)))
-        if auth_key is None and self.fail_put_back:
+        begins = auth_key is not None or update_prefs['WantRunning']
+        if not begins and self.fail_put_back:
             raise self.fail_put_back.pop(0)
-        assert auth_key is None or self.buses
+        assert self.buses or not begins
         self.preferences = dict(update_prefs)
+        if begins and auth_key is None:
+            self.script = self.scripts['resume']
 
     def login_interactive(self):
         self.calls.append(('login_interactive',))
@@ -448,7 +452,7 @@ def test_in_another_team(scene):
 
 
 def test_come_back(scene):
-    api = scene.api(STOPPED, resume=[({}, RUNNING), MAP], prefs={'LoggedOut': False})
+    api = scene.api(STOPPED, resume=[({}, RUNNING), MAP])
     scene.expect(scene.run(''), 'OK', 'dev-1 is back in team iris at 100.64.0.1')
     assert api.calls == [('edit_prefs', {'WantRunning': True})]
 
@@ -457,6 +461,19 @@ def test_come_back_with_an_invitation_sends_no_key(scene):
     scene.api(STOPPED, resume=[MAP])
     scene.expect(scene.run(scene.invitation()), 'OK')
     scene.expect_no_key_sent()
+
+
+def test_come_back_after_a_logout_that_did_not_reach_the_server(scene):
+    """WantRunning alone would end in a login page: tailscaled's control client has lost the identity that is stored."""
+    api = scene.api(STOPPED, resume=[({}, RUNNING), MAP], prefs={'LoggedOut': True})
+    scene.expect(scene.run(''), 'OK', 'back in team iris')
+    assert api.calls == [('start', None, dict(scene.before, WantRunning=True, LoggedOut=False))]
+
+
+def test_the_same_is_put_back(scene):
+    scene.api(STOPPED, resume=FORGOTTEN[0], prefs={'LoggedOut': True})
+    scene.expect(scene.run(''), 'FORGOTTEN')
+    scene.expect_untouched()
 
 
 def test_an_old_map_is_not_believed(scene):

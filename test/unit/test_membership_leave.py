@@ -23,8 +23,9 @@ class Clock:
 class PlayedApi:
     """``after`` are the statuses that follow a change, the last one for ever."""
 
-    def __init__(self, before, *after, error=None):
+    def __init__(self, before, *after, error=None, refusals=()):
         self.now, self.after, self.error = before, list(after), error
+        self.refusals = list(refusals)
         self.changed = False
         self.calls = []
 
@@ -39,7 +40,13 @@ class PlayedApi:
         self.change('edit_prefs', fields)
 
     def logout(self, timeout):
+        if self.refusals:
+            self.calls.append(('logout', timeout))
+            raise self.refusals.pop(0)
         self.change('logout', timeout)
+
+    def start(self):
+        self.calls.append(('start',))
 
     def change(self, *call):
         self.calls.append(call)
@@ -104,10 +111,25 @@ def test_a_daemon_that_does_not_finish(directory, forget):
     assert read_settings(directory) == {'team': 'iris'}
 
 
-def test_a_server_that_does_not_take_the_logout(directory):
-    outcome, message = do(PlayedApi(RUNNING, error=DaemonError('tailscaled refused logout (500).')), True, directory)
-    assert outcome.code == 'FAILED' and 'refused logout' in message and 'ua-overlay leave --forget' in message
+NO_KEY = DaemonError('tailscaled refused logout (500): no nodekey to log out.', status=500)
+
+
+@pytest.mark.parametrize('refusals, calls', [
+    ([NO_KEY, NO_KEY], ['logout', 'start', 'logout']),
+    # No answer is no refusal: a second attempt would only wait as long again.
+    ([DaemonError('tailscaled did not answer in time.')], ['logout'])])
+def test_a_server_that_does_not_take_the_logout(directory, refusals, calls):
+    api = PlayedApi(RUNNING, STOPPED, refusals=refusals)
+    outcome, message = do(api, True, directory)
+    assert outcome.code == 'FAILED' and refusals[0].sentence in message and 'ua-overlay leave --forget' in message
+    assert [call[0] for call in api.calls] == calls
     assert read_settings(directory) == {'team': 'iris'}
+
+
+def test_a_logout_that_is_refused_is_tried_again_with_a_fresh_start(directory):
+    api = PlayedApi(STOPPED, FRESH, refusals=[NO_KEY])
+    assert do(api, True, directory)[0].code == 'OK'
+    assert [call[0] for call in api.calls] == ['logout', 'start', 'logout']
 
 
 @pytest.mark.parametrize('forget', [False, True])

@@ -108,7 +108,11 @@ class Join:
         self.accepted = False
         try:
             with self.api.watch() as bus:
-                self.api.edit_prefs(WantRunning=True)
+                if prefs.get('LoggedOut'):
+                    # A logout that did not reach the server: only a fresh start knows the stored identity again.
+                    self.api.start(update_prefs=dict(prefs, WantRunning=True, LoggedOut=False))
+                else:
+                    self.api.edit_prefs(WantRunning=True)
                 # A robot that is running already gets no new map for the asking; it only has to be seen again.
                 status = self._wait_joined(bus, '', need_map=before.state != 'Running')
             own = status.self_node
@@ -117,7 +121,8 @@ class Join:
         except BaseException as error:
             # A server that is late may still take the robot back: that is what was asked for, and the answer says it.
             if not prefs.get('WantRunning') and getattr(error, 'code', '') != 'TIMEOUT':
-                self._put_back(error, lambda: self.api.edit_prefs(WantRunning=False))
+                fields = {name: prefs.get(name, False) for name in ('WantRunning', 'LoggedOut')}
+                self._put_back(error, lambda: self.api.edit_prefs(**fields))
             raise
         return Outcome('OK', '{} is back in team {} at {}.'.format(own.name, team_of(own.tags),
                                                                   own.addresses[0]), own.dns_name, own.addresses)

@@ -36,13 +36,26 @@ def _leave(api, forget, state_dir, timeout, clock, sleep):
         _wait(api, lambda status: status.state in ('Stopped', 'NoState', 'NeedsLogin'), timeout, clock, sleep)
         return Outcome('OK', '{} left and keeps its name and address. Come back with: ua-overlay join'.format(name))
     try:
-        api.logout(timeout=timeout)
+        _logout(api, timeout)
     except DaemonError as error:
-        raise Refused('The server did not take the logout, so {} stopped but keeps its identity: {}'.format(
+        raise Refused('The server did not take the logout, so {} stopped but is not forgotten yet: {}'.format(
             name, error.sentence), 'when the server answers: ua-overlay leave --forget', code='FAILED')
     _wait(api, lambda status: not status.have_node_key, timeout, clock, sleep)
     return Outcome('OK', '{0} left and gave up its address.{1} Before it can join again, on the server: '
                          'ua-overlay robot remove {0}'.format(name, _forget(state_dir)))
+
+
+def _logout(api, timeout):
+    try:
+        api.logout(timeout=timeout)
+    except DaemonError as error:
+        if not error.status:
+            raise
+        # Refused, for what tailscaled's control client has in its memory: no key since a logout that did not reach the
+        # server ("no nodekey to log out"), or still the key of the join, which it sends along and a server that forgot
+        # this robot takes for a new join ("authkey already used"). Started afresh it has the stored identity alone.
+        api.start()
+        api.logout(timeout=timeout)
 
 
 def _forget(state_dir):
