@@ -132,7 +132,11 @@ class EnvironmentKeeper:
             if not variables:
                 envfile.remove(location)
             elif self._written != (location, variables) or not os.path.exists(location.path):
-                envfile.write(location, variables)
+                try:
+                    envfile.write(location, variables)
+                except (OverlayError, ValueError):
+                    envfile.remove(location)  # what is there is not true any more
+                    raise
             self._written = (location, variables)
             return location.path, ''
         except OverlayError as error:
