@@ -6,13 +6,13 @@ import sys
 from ua_overlay.errors import OverlayError
 
 #: Command groups, in the order of --help: what a robot's user needs first. Each is a module with add_parser().
-GROUPS = ('status', 'doctor', 'join', 'leave', 'env', 'exec', 'robot', 'guard', 'server', 'team', 'invite', 'tools',
-          'lab')
+GROUPS = ('status', 'doctor', 'join', 'leave', 'env', 'exec', 'robot', 'service', 'guard', 'server', 'team',
+          'invite', 'tools', 'lab')
 
 DESCRIPTION = """\
 A WireGuard overlay for teams of ROS 1 robots, coordinated by the team's own server.
 
-on a robot:    status, doctor, join, leave, env, exec, robot prepare, guard
+on a robot:    status, doctor, join, leave, env, exec, robot prepare, guard, service
 on the server: server, team, invite, robot list|remove
 to try it out: lab, tools"""
 

@@ -122,12 +122,12 @@ def make_recipe(user, ca_pem, command, python_path, service_manager, daemon_prog
     return Recipe(
         files=tuple(wanted),
         directories=directories,
-        commands=(reload,) + _service('tailscaled.service', (defaults.CA_FILE, DROP_IN, DAEMON_UNIT)) +
-        _service(OPERATOR_NAME, (OPERATOR_UNIT,)),
+        commands=(reload,) + unit_commands('tailscaled.service', (defaults.CA_FILE, DROP_IN, DAEMON_UNIT)) +
+        unit_commands(OPERATOR_NAME, (OPERATOR_UNIT,)),
         by_hand=())
 
 
-def _service(unit, after):
+def unit_commands(unit, after):
     """Commands for a unit that runs now, at each boot, and again from its start when a file of ``after`` changed."""
     return (
         Command(('systemctl', 'enable', unit), unless=('systemctl', 'is-enabled', '--quiet', unit),

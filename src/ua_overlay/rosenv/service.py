@@ -1,0 +1,121 @@
+"""overlay.launch at boot: the recipe of `ua-overlay service install`.
+
+The unit gives the local graph its environment itself, so that neither the machine's host name nor a network is needed:
+with ROS_HOSTNAME=localhost the graph binds loopback and hands out loopback. `ua-overlay exec --local` comes between
+because the workspace's own hook would point to the team's graph while the robot is in a team.
+
+It is hardened as far as a robot's own nodes allow, for they may run below it (team_launch): they keep devices, home
+directory, real-time scheduling, /tmp and their data directories.
+"""
+import os
+import re
+
+from ua_overlay import defaults
+from ua_overlay.errors import UsageError
+from ua_overlay.recipe import UNIT_DIR, Applier, Command, File, Recipe, uid_of
+from ua_overlay.tailscale.prepare import quote, unit_commands
+
+UNIT_NAME = 'ua-overlay.service'
+UNIT = UNIT_DIR + '/' + UNIT_NAME
+MANIFEST = defaults.CONFIG_DIR + '/service.json'
+
+_ARGUMENT = re.compile(r'[A-Za-z_][A-Za-z0-9_/]*:=[^\0\n\r]*\Z')
+#: The workspace and the arguments are words of their own: nothing of them is ever read as shell. setup.bash would take
+#: the arguments for its own, so it is sourced where there are none.
+_SCRIPT = ('workspace=$0; load() { . "$workspace/setup.bash"; }; '
+           'load && exec ua-overlay exec --local roslaunch ua_overlay overlay.launch "$@"')
+
+_TEXT = '''\
+# Written by `ua-overlay service install`; `ua-overlay service remove` removes it. Your own settings belong into a
+# drop-in: sudo systemctl edit {name}
+[Unit]
+Description=This robot in its team's overlay (overlay.launch as {plain_user})
+# Not network-online.target: the robot starts without a network and joins when there is one.
+Wants=tailscaled.service
+After=tailscaled.service ua-overlay-operator.service
+# A robot tries for ever.
+StartLimitIntervalSec=0
+
+[Service]
+User={user}
+WorkingDirectory=~
+Environment=ROS_MASTER_URI={master} ROS_HOSTNAME=localhost
+Environment=PYTHONUNBUFFERED=1
+ExecStart=/bin/bash -c {script} {workspace}{arguments}
+Restart=always
+RestartSec=5
+# roslaunch ends its nodes; what is left after that time is killed.
+KillMode=mixed
+TimeoutStopSec=30
+SyslogIdentifier=ua-overlay
+CapabilityBoundingSet=
+LockPersonality=yes
+NoNewPrivileges=yes
+PrivateMounts=yes
+# Not ProtectClock: it also takes every device away that is no clock (systemd.exec(5)), cameras and serial ports too.
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+ProtectSystem=full
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_CAN
+RestrictNamespaces=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged
+
+[Install]
+WantedBy=multi-user.target
+'''
+
+
+def unit_text(user, workspace, arguments=()):
+    """The unit.
+
+    :param user: an unprivileged user's name.
+    :param workspace: absolute path of the devel or install space with setup.bash.
+    :param arguments: 'NAME:=VALUE' of overlay.launch.
+    :raises UsageError: root, a path that is not absolute, or what is no argument.
+    """
+    if user in ('root', '0'):
+        raise UsageError('overlay.launch runs as an unprivileged user, not as root.',
+                         'sudo ua-overlay service install --user USER')
+    if not workspace.startswith('/') or '\n' in workspace:
+        raise UsageError('{!r} is no absolute path of a workspace.'.format(workspace),
+                         'sudo ua-overlay service install --workspace DIR')
+    for argument in arguments:
+        if not _ARGUMENT.match(argument):
+            raise UsageError('{!r} is no argument of a launch file, which is NAME:=VALUE.'.format(argument),
+                             'sudo ua-overlay service install --arg NAME:=VALUE')
+    return _TEXT.format(
+        name=UNIT_NAME, user=quote(user, variables=False), plain_user=user.replace('%', '%%'),
+        master=defaults.LOCAL_MASTER_URI, script=quote(_SCRIPT), workspace=quote(workspace),
+        arguments=''.join(' ' + quote(argument) for argument in arguments))
+
+
+def make_recipe(user, workspace, arguments=()):
+    """The recipe of `service install`; parameters and errors as :func:`unit_text`."""
+    return Recipe((File(UNIT, unit_text(user, workspace, arguments)),), (), (
+        Command(('systemctl', 'daemon-reload'), (UNIT,)),) + unit_commands(UNIT_NAME, (UNIT,)), ())
+
+
+def applier(root='/', run=None, owner_of=uid_of, ask=None):
+    """The applier of this recipe."""
+    return Applier(MANIFEST, 'sudo ua-overlay service install', root, run, owner_of, ask)
+
+
+def find_workspace(environ, program, exists=os.path.isfile):
+    """The space with this package's setup.bash, or None: of the sourced workspace, else the one ``program`` is in.
+
+    :param environ: process environment; under sudo it knows no workspace.
+    :param program: path of the running `ua-overlay`.
+    """
+    prefixes = [path for path in environ.get('CMAKE_PREFIX_PATH', '').split(':') if path.startswith('/')]
+    for space in prefixes + [os.path.dirname(os.path.dirname(os.path.abspath(program)))]:
+        if exists(os.path.join(space, 'setup.bash')) and exists(os.path.join(space, 'bin', 'ua-overlay')):
+            return space
+    return None
