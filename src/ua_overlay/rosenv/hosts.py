@@ -29,8 +29,8 @@ _BEGIN = '# BEGIN ua_overlay'
 #: Seconds between two looks, and while names fail that nobody has mended yet.
 PERIOD = 3.0
 PERIOD_WRONG = 1.0
-#: Looks in a row that must find names failing: one question to a resolver may get lost.
-PATIENCE = 2
+#: Looks in a row that must find names failing: a question may get lost, and after a join MagicDNS takes a moment.
+PATIENCE = 3
 
 _NAME = re.compile(r'[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+\Z')
 _OURS = re.compile(r'[0-9.]+\t[a-z0-9.-]+\Z')
@@ -129,7 +129,7 @@ def remove_block(path=HOSTS):
 
     :raises OSError: it cannot be read or written.
     """
-    text = read_hosts(path)
+    text = read_hosts(path) if os.path.exists(path) else ''
     if not has_block(text):
         return False
     write_hosts(hosts_text(text, ()), path)
