@@ -106,8 +106,8 @@ def reach_out(facts):
         ports = [item for item in blocked if item.peer == peer]
         passing = any(item.peer == peer and item.result in (seen.OPEN, seen.REFUSED) for item in facts.attempts)
         verdicts.append(error(
-            '{} of {} drops our connections.'.format(listed(
-                '{} (TCP {})'.format(item.kind, item.port) for item in ports).capitalize(), peer),
+            'Connections to {} of {} are dropped.'.format(listed(
+                '{} (TCP {})'.format(item.kind, item.port) for item in ports), peer),
             '{}, so the site\'s policy does not grant it, or a firewall on {} drops it. ROS needs every port between '
             'the robots of a team.'.format('Other ports pass' if passing else 'The robot answers pings', peer),
             'look at "grants" in policy.json of the site, then on {}: sudo nft list ruleset'.format(peer)))

@@ -131,25 +131,12 @@ class Observer:
 
     def _server(self):
         try:
-            url = self._api.prefs().get('ControlURL') or ''
             if not self._api.status(peers=False).get('HaveNodeKey'):
                 return seen.Server()
-            with open(self._ca_file, encoding='ascii') as stream:
-                ca_pem = stream.read()
-            authorities = certificates.load_certificates(ca_pem, self._ca_file)
+            url = self._api.prefs().get('ControlURL') or ''
         except OverlayError as error:
             return seen.Server(problem=problem_of(error))
-        except (OSError, UnicodeDecodeError) as error:
-            return seen.Server(problem=DaemonProblem(
-                'NOT_PREPARED', 'The CA of the site cannot be read from {}: {}.'.format(
-                    self._ca_file, getattr(error, 'strerror', None) or 'not a PEM file'),
-                'sudo ua-overlay robot prepare'))
-        known = seen.Server(url, ca_not_after=min(certificates.not_after(item).timestamp() for item in authorities))
-        try:
-            health = check_server(url, ca_pem, timeout=self._patience)
-        except OverlayError as error:
-            return replace(known, problem=problem_of(error))
-        return replace(known, clock_offset=health.clock_offset, not_after=health.not_after.timestamp())
+        return look_at_server(url, self._ca_file, self._patience)
 
     # --- the team ---
 
@@ -236,6 +223,29 @@ def wishes_of(settings):
     """The Wishes of what a robot keeps of its invitation (a dict, may be empty)."""
     return Wishes(team_port=settings.get('team_port') or defaults.TEAM_PORT,
                   addressing=settings.get('addressing') or NAMES, team=settings.get('team') or '')
+
+
+def look_at_server(url, ca_file, timeout, check=check_server):
+    """Probe the server at ``url`` with the CA in ``ca_file``; returns facts.Server, raises nothing of the network.
+
+    An empty ``url`` means that this robot is in no network: nobody is asked.
+    """
+    if not url:
+        return seen.Server()
+    known = seen.Server(url)
+    try:
+        with open(ca_file, encoding='ascii') as stream:
+            ca_pem = stream.read()
+        authorities = certificates.load_certificates(ca_pem, ca_file)
+        known = replace(known, ca_not_after=min(certificates.not_after(item).timestamp() for item in authorities))
+        health = check(url, ca_pem, timeout=timeout)
+    except OverlayError as error:
+        return replace(known, problem=problem_of(error))
+    except (OSError, UnicodeDecodeError) as error:
+        return replace(known, problem=DaemonProblem(
+            'NOT_PREPARED', 'The CA of the site cannot be read from {}: {}.'.format(
+                ca_file, getattr(error, 'strerror', None) or 'not a PEM file'), 'sudo ua-overlay robot prepare'))
+    return replace(known, clock_offset=health.clock_offset, not_after=health.not_after.timestamp())
 
 
 def effective_wishes(wishes, actual, status):

@@ -1,56 +1,66 @@
-"""/diagnostics of the overlay node (REP-107): `<robot>: overlay: <check>`."""
+"""/diagnostics of the overlay node (REP-107): `<robot>: overlay: <group>`, judged by the table of checks."""
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from ua_overlay import msg
-from ua_overlay.nodes.messages import LINK_TYPES, stamp
-from ua_overlay.tailscale.model import LinkType
+from ua_overlay.checks import finding as findings_module
+from ua_overlay.checks.facts import Facts, Graph
+from ua_overlay.checks.table import GROUPS, headline, run_group
+from ua_overlay.nodes.messages import stamp
 
-OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
-
-
-def daemon_check(state):
-    """state: an OverlayState message. Returns (level, text, values) as every check does."""
-    level = {msg.OverlayState.RUNNING: OK, msg.OverlayState.STARTING: WARN, msg.OverlayState.STOPPED: WARN,
-             msg.OverlayState.NO_LOGIN: WARN}.get(state.state, ERROR)
-    if level == OK and not state.online:
-        level = WARN
-    return level, state.text, {'version': state.daemon_version, 'team': state.team, 'dns name': state.dns_name,
-                               'addresses': ', '.join(state.addresses), 'health': '; '.join(state.health)}
+#: A check that cannot be observed is no alarm.
+LEVELS = {findings_module.OK: DiagnosticStatus.OK, findings_module.UNKNOWN: DiagnosticStatus.OK,
+          findings_module.WARN: DiagnosticStatus.WARN, findings_module.ERROR: DiagnosticStatus.ERROR}
+#: What a group says that has nothing to judge.
+NOTHING = {'server': 'not asked: no team', 'links': 'no peers', 'environment': 'This robot is not in the overlay.'}
 
 
-def server_check(state):
-    level = {msg.OverlayState.SERVER_OK: OK, msg.OverlayState.SERVER_UNKNOWN: OK}.get(state.server, ERROR)
-    text = state.server_text or ('answers' if state.server == msg.OverlayState.SERVER_OK else 'not asked: no team')
-    return level, text, {'url': state.server_url}
+def facts_of(snapshot, server, report, now):
+    """The facts that the overlay node has anyway; what costs network is left to `ua-overlay doctor`.
 
-
-def links_check(links):
-    """links: tuple of tailscale.model.Link. Relayed by the server (DERP) is worth a warning: it is ten times slower."""
-    counts = {kind: sum(link.type == kind for link in links) for kind in LINK_TYPES}
-    text = ', '.join('{} {}'.format(count, kind) for kind, count in sorted(counts.items()) if count) or 'no peers'
-    slow = sorted(link.peer for link in links if link.type == LinkType.DERP)
-    if slow:
-        return WARN, '{} (through the server: {})'.format(text, ', '.join(slow)), {
-            link.peer: link.type for link in links}
-    return OK, text, {link.peer: link.type for link in links}
-
-
-def environment_check(report):
-    """report: rosenv.keeper.Report."""
+    :param snapshot: tailscale.snapshot.Snapshot.
+    :param server: checks.facts.Server of the last probe.
+    :param report: rosenv.keeper.Report.
+    :param now: Unix seconds.
+    """
     wanted = report.wanted
-    values = {'ROS_MASTER_URI': report.actual.get('ROS_MASTER_URI', ''), 'env file': report.env_file,
-              'names ok': str(wanted.names_ok), 'master alive': str(report.master_alive)}
-    if report.problem:
-        return ERROR, report.problem, values
-    if wanted.state == 'NO_OVERLAY':
-        return OK, wanted.why, values
-    if wanted.state == 'NAME_UNRESOLVED' or (wanted.state == 'OK' and not wanted.names_ok):
-        return ERROR, wanted.why, values
-    if wanted.state != 'OK':
-        return WARN, wanted.why, values
-    if not report.master_alive:
-        return WARN, 'The master {} does not answer.'.format(wanted.master_uri), values
-    return OK, wanted.why, values
+    return Facts(
+        now=now, daemon_problem=snapshot.daemon_error, status=snapshot,
+        links=snapshot.links if snapshot.state == 'Running' else None, server=server, wanted=wanted,
+        actual=report.actual if report.env_file else None, env_problem=report.problem,
+        graph=Graph(wanted.master_uri, report.master_alive) if wanted.usable else None)
+
+
+def checks_of(facts):
+    """{group: (level, text, {key: value})} of `diagnostic_array`; each check of a group is one of its values."""
+    result = {}
+    for group in GROUPS:
+        found = run_group(facts, group)
+        first = headline(found)
+        if first is None:
+            level, text = DiagnosticStatus.OK, NOTHING.get(group, '')
+        elif LEVELS[first.level] == DiagnosticStatus.OK:
+            level, text = DiagnosticStatus.OK, ' '.join(finding.what for finding in found)
+        else:
+            level = LEVELS[first.level]
+            text = first.what + (' Next: ' + first.next_command if first.next_command else '')
+        values = {}
+        for finding in found:
+            values[finding.id] = '; '.join(filter(None, [values.get(finding.id), '{}: {}'.format(
+                finding.level, finding.sentence())]))
+        result[group] = (level, text, values)
+    return result
+
+
+def details(snapshot, server, report):
+    """{group: {key: value}} for people who look closer."""
+    own = snapshot.self_node
+    return {
+        'daemon': {'version': snapshot.version, 'dns name': own.dns_name, 'addresses': ', '.join(own.addresses),
+                   'tags': ', '.join(own.tags), 'health': '; '.join(snapshot.health)},
+        'server': {'url': server.url},
+        'links': {link.peer: link.type for link in snapshot.links},
+        'environment': {'ROS_MASTER_URI': report.actual.get('ROS_MASTER_URI', ''), 'env file': report.env_file,
+                        'names ok': str(report.wanted.names_ok), 'master alive': str(report.master_alive)},
+    }
 
 
 def diagnostic_array(robot, checks, when):

@@ -216,13 +216,12 @@ class OverlayNode:
     def publish_diagnostics(self):
         if self.snapshot is None:
             return
-        state = self.state_message()
-        self.diagnostics_topic.publish(diagnostics.diagnostic_array(state.robot or os.uname().nodename, {
-            'daemon': diagnostics.daemon_check(state),
-            'server': diagnostics.server_check(state),
-            'links': diagnostics.links_check(self.snapshot.links),
-            'environment': diagnostics.environment_check(self.report),
-        }, time.time()))
+        now, server = time.time(), self.probe.seen
+        checks = diagnostics.checks_of(diagnostics.facts_of(self.snapshot, server, self.report, now))
+        for group, values in diagnostics.details(self.snapshot, server, self.report).items():
+            checks[group][2].update(values)
+        self.diagnostics_topic.publish(diagnostics.diagnostic_array(
+            self.snapshot.self_node.name or os.uname().nodename, checks, now))
 
     # --- services ---
 

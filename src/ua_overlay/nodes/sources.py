@@ -2,8 +2,13 @@
 import random
 import threading
 
+from ua_overlay.checks.facts import Server
+from ua_overlay.checks.observe import look_at_server, problem_of
 from ua_overlay.errors import OverlayError
 from ua_overlay.trust.probe import check_server
+
+#: Codes with which something answers, but not what this robot trusts; NOT_PREPARED: it has no CA to trust anything by.
+UNTRUSTED = ('WRONG_CA', 'WRONG_NAME', 'CLOCK', 'CERT_EXPIRED', 'CERTIFICATE', 'NOT_PREPARED')
 
 
 class ServerProbe:
@@ -27,6 +32,8 @@ class ServerProbe:
         self._jitter = jitter
         self._wake = threading.Event()
         self._stopped = False
+        #: What the last probe found (checks.facts.Server).
+        self.seen = Server()
 
     def poke(self):
         """Ask now: something changed."""
@@ -45,15 +52,10 @@ class ServerProbe:
     def ask(self):
         """One probe: (state, sentence)."""
         try:
-            url = self._server_url()
-            if not url:
-                return 'UNKNOWN', ''
-            with open(self._ca_file, encoding='ascii') as stream:
-                self._check(url, stream.read(), timeout=self.TIMEOUT)
-        except OverlayError as error:
-            untrusted = error.code in ('WRONG_CA', 'WRONG_NAME', 'CLOCK', 'CERT_EXPIRED', 'CERTIFICATE')
-            return 'UNTRUSTED' if untrusted else 'UNREACHABLE', str(error)
-        except (OSError, UnicodeDecodeError) as error:
-            return 'UNTRUSTED', 'The site\'s CA is not readable at {}: {}. Next: sudo ua-overlay robot prepare'.format(
-                self._ca_file, getattr(error, 'strerror', None) or 'not a PEM file')
-        return 'OK', ''
+            self.seen = look_at_server(self._server_url(), self._ca_file, self.TIMEOUT, self._check)
+        except OverlayError as error:  # tailscaled did not say which server it is
+            self.seen = Server(problem=problem_of(error))
+        problem = self.seen.problem
+        if problem is not None:
+            return 'UNTRUSTED' if problem.code in UNTRUSTED else 'UNREACHABLE', str(problem)
+        return ('OK', '') if self.seen.url else ('UNKNOWN', '')

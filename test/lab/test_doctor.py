@@ -1,0 +1,443 @@
+"""`ua-overlay doctor`, roswtf and /diagnostics in a lab: a healthy team, then one fault at a time.
+
+dev-1 is the master behind nat1; dev-2 and dev-3 share the LAN behind nat2; dev-4 never joined.
+"""
+import contextlib
+import glob
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+
+from ua_overlay.lab.fleet import SITE_DIR, USER, Fleet, wait_until
+from ua_overlay.lab.lab import Lab
+from ua_overlay.lab.topology import parse
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
+
+TOPOLOGY = '''
+version: 1
+inet: {subnet: 203.0.113.0/24, dns: 203.0.113.2}
+names: {server.ua.test: 203.0.113.10}
+hosts:
+  server: {address: 203.0.113.10}
+nats:
+  nat1: {address: 203.0.113.21, inside: 10.0.2.2/24}
+  nat2: {address: 203.0.113.22, inside: 10.0.2.2/24}
+robots:
+  dev-1: {behind: nat1, address: 10.0.2.15, hostname: robot}
+  dev-2: {behind: nat2, address: 10.0.2.15, hostname: robot}
+  dev-3: {behind: nat2, address: 10.0.2.16, hostname: robot}
+  dev-4: {behind: nat1, address: 10.0.2.17, hostname: robot}
+'''
+TEAM_URI = 'http://dev-1.overlay.internal:11312'
+#: What a robot of a healthy team must have had looked at and found good.
+LOOKED_AT = {'daemon', 'login', 'key-expiry', 'server', 'certificate', 'clock', 'address-range', 'names', 'environment',
+             'master', 'reach-out', 'node-names', 'half-connected', 'old-master', 'link-derp', 'link-lan', 'mtu'}
+PATIENCE = 90
+
+
+@pytest.fixture(scope='module')
+def fleet(lab_possible, lab_root):
+    assert os.path.isdir(WORKSPACE), 'The workspace is not built. Next: make prepare'
+    with Lab.up(parse(TOPOLOGY), 'doctor-{}'.format(os.getpid()), lab_root, bound=True) as lab:
+        fleet = Fleet(lab, os.path.join(WORKSPACE, 'install'))
+        fleet.start_site()
+        fleet.site('team', 'create', 'iris')
+        for robot, options in (('dev-1', ['--master']), ('dev-2', []), ('dev-3', [])):
+            path = fleet.carry(robot, fleet.invite('iris', robot, *options))
+            fleet.prepare(robot, path)
+            fleet.launch(robot)
+            answer = fleet.join(robot, path)
+            assert answer['code'] == 0, answer['message']
+        fleet.start_daemon('dev-4')
+        wait_healthy(fleet, 'dev-2', 'dev-3', 'dev-1')
+        yield fleet
+
+
+def doctor(fleet, host, env=None, user=USER):
+    """{id: [finding]} of `ua-overlay doctor --json`, its exit status under 'status'."""
+    environment = dict(fleet.user_environment(), **env or {})
+    done = fleet.lab.host(host).run([fleet.command, 'doctor', '--json'], user=user, env=environment, check=False,
+                                    timeout=120)
+    assert done.stdout, done.stderr
+    found = {'status': done.returncode}
+    for finding in json.loads(done.stdout)['findings']:
+        found.setdefault(finding['id'], []).append(finding)
+    return found
+
+
+def bad(found):
+    """The findings that are warnings or errors, as {id: level}."""
+    return {key: finding['level'] for key, findings in found.items() if key != 'status' for finding in findings
+            if finding['level'] in ('WARN', 'ERROR')}
+
+
+def wait_found(fleet, host, key, level, env=None):
+    """The finding ``key`` of ``level``, as soon as the doctor has it: faults take their time to show."""
+    def look():
+        found = doctor(fleet, host, env)
+        return next((item for item in found.get(key, ()) if item['level'] == level), None)
+    return wait_until(look, PATIENCE, 'The finding {} {} on {}'.format(key, level, host))
+
+
+def wait_healthy(fleet, *hosts):
+    for host in hosts:
+        last = {}
+
+        def healthy(host=host, last=last):
+            last['found'] = doctor(fleet, host)
+            return not bad(last['found'])
+        try:
+            wait_until(healthy, PATIENCE, 'A healthy ' + host)
+        except Exception:
+            print(host, json.dumps(last, indent=1))
+            raise
+
+
+@contextlib.contextmanager
+def edited(fleet, host, path, text):
+    """``path`` on ``host`` with other contents for a while."""
+    machine = fleet.lab.host(host)
+    before = machine.run(['cat', path]).stdout
+    machine.run(['tee', path], input=text)
+    try:
+        yield before
+    finally:
+        machine.run(['tee', path], input=before)
+
+
+@contextlib.contextmanager
+def overwritten(fleet, host, path, text):
+    """As `edited`, by somebody who always wins: tailscaled would write its own text again."""
+    machine = fleet.lab.host(host)
+    machine.run(['tee', '/run/fault'], input=text)
+    machine.run(['mount', '--bind', '/run/fault', path])
+    machine.run(['mount', '-o', 'remount,bind,ro', path])
+    try:
+        yield
+    finally:
+        machine.run(['umount', path])
+
+
+@contextlib.contextmanager
+def without_helper(fleet, host):
+    """Without the privileged helper, which would mend the names within seconds."""
+    fleet.lab.stop_service(host, 'operator')
+    try:
+        yield
+    finally:
+        fleet.lab.start_service(host, 'operator', [fleet.command, 'robot', 'operator', '--user', USER],
+                                env=fleet.base_environment())
+
+
+@contextlib.contextmanager
+def firewall(fleet, host, hook, rule):
+    """An nft rule in a table of its own on ``host`` for a while."""
+    machine = fleet.lab.host(host)
+    chain = 'chain c {{\ntype filter hook {} priority -10;\n{}\n}}'.format(hook, rule)
+    machine.run(['nft', '-f', '-'], input='table inet fault {{\n{}\n}}\n'.format(chain))
+    try:
+        yield
+    finally:
+        machine.run(['nft', 'delete', 'table', 'inet', 'fault'])
+
+
+@contextlib.contextmanager
+def node(fleet, host, *argv, **environment):
+    """A ROS program with exactly this ROS environment, as an old shell would start it."""
+    argv = ['bash', '-c', '. "$0/setup.bash"; unset ROS_HOSTNAME ROS_IP; export {}; exec "$@"'.format(
+        ' '.join('{}={}'.format(*item) for item in environment.items())), fleet.workspace] + list(argv)
+    process = fleet.lab.host(host).popen(argv, user=USER, env=fleet.user_environment(), stdout=subprocess.DEVNULL,
+                                         stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+
+
+def test_nothing_is_found_on_a_healthy_robot(fleet):
+    for host in ('dev-1', 'dev-2', 'dev-3'):
+        found = doctor(fleet, host)
+        assert bad(found) == {} and found['status'] == 0, found
+        # The master asks no master.
+        assert LOOKED_AT <= set(found), (host, LOOKED_AT - set(found))
+    assert 'dev-1 reached this robot' in doctor(fleet, 'dev-2')['reach-in'][0]['what']
+    text = fleet.overlay('dev-2', 'doctor', user=USER).stdout
+    assert 'Nothing found' in text and 'ERROR' not in text and 'WARNING' not in text
+
+
+def test_it_leaves_no_node_in_the_graph(fleet):
+    doctor(fleet, 'dev-2')
+    nodes = fleet.ros('dev-2', 'rosnode', 'list', graph='shell').stdout.split()
+    assert '/rosout' in nodes and not [name for name in nodes if 'doctor' in name]
+
+
+def test_robot_in_no_team(fleet):
+    found = doctor(fleet, 'dev-4')
+    assert bad(found) == {'login': 'WARN'} and found['status'] == 4
+    assert 'no team' in found['login'][0]['what']
+
+
+def test_left_and_back(fleet):
+    fleet.overlay('dev-3', 'leave', user=USER)
+    try:
+        finding = wait_found(fleet, 'dev-3', 'login', 'WARN')
+        assert finding['next_command'] == 'ua-overlay join'
+    finally:
+        fleet.overlay('dev-3', 'join', user=USER)
+    wait_healthy(fleet, 'dev-3')
+
+
+def test_no_daemon(fleet):
+    fleet.lab.stop_service('dev-3', 'tailscaled')
+    try:
+        found = doctor(fleet, 'dev-3')
+        assert found['daemon'][0]['level'] == 'ERROR' and found['status'] == 1
+        assert 'tailscaled.sock' in found['daemon'][0]['what']
+        text = roswtf(fleet, 'dev-3')
+        assert 'overlay daemon' in text
+    finally:
+        fleet.start_daemon('dev-3')
+    wait_healthy(fleet, 'dev-3')
+
+
+def test_resolv_conf_overwritten(fleet):
+    with without_helper(fleet, 'dev-2'), overwritten(fleet, 'dev-2', '/etc/resolv.conf', 'nameserver 203.0.113.2\n'):
+        finding = wait_found(fleet, 'dev-2', 'names', 'ERROR')
+        assert 'dev-2.overlay.internal' in finding['what'] and 'does not resolve' in finding['what']
+        assert 'overlay names' in roswtf(fleet, 'dev-2')
+        wait_until(lambda: diagnostics(fleet, 'dev-2')['environment']['level'] == 2, PATIENCE, 'ERROR in /diagnostics')
+    wait_healthy(fleet, 'dev-2')
+
+
+def test_the_master_does_not_resolve_us(fleet):
+    hosts = fleet.lab.host('dev-1').run(['cat', '/etc/hosts']).stdout
+    hosts += '203.0.113.99 dev-2.overlay.internal\n'
+    with without_helper(fleet, 'dev-1'), edited(fleet, 'dev-1', '/etc/hosts', hosts):
+        finding = wait_found(fleet, 'dev-2', 'reach-in', 'ERROR')
+        assert 'under its name dev-2.overlay.internal' in finding['what']
+        assert wait_found(fleet, 'dev-1', 'names', 'ERROR')['what'].startswith('This robot cannot receive from dev-2')
+    wait_healthy(fleet, 'dev-2', 'dev-1')
+
+
+def test_lan_address_with_the_overlays_master(fleet):
+    mixed = {'ROS_MASTER_URI': TEAM_URI, 'ROS_IP': '10.0.2.15'}
+    finding = doctor(fleet, 'dev-2', mixed)['half-connected'][0]
+    assert finding['level'] == 'ERROR' and 'ROS_IP=10.0.2.15' in finding['what']
+    assert 'overlay half-connected' in roswtf(fleet, 'dev-2', mixed)
+    with node(fleet, 'dev-2', 'rosrun', 'ua_overlay', 'talker.py', **mixed):
+        finding = wait_found(fleet, 'dev-2', 'half-connected', 'ERROR')
+        assert 'talker.py' in finding['what']
+        finding = wait_found(fleet, 'dev-3', 'node-names', 'ERROR')
+        assert '/talker registered as 10.0.2.15' in finding['what']
+        assert 'overlay node-names' in roswtf(fleet, 'dev-3', {'ROS_MASTER_URI': TEAM_URI})
+    wait_healthy(fleet, 'dev-2', 'dev-3')
+
+
+def test_node_of_a_former_master(fleet):
+    with node(fleet, 'dev-2', 'rosrun', 'ua_overlay', 'talker.py', ROS_MASTER_URI='http://dev-3.overlay.internal:11312',
+              ROS_HOSTNAME='dev-2.overlay.internal'):
+        finding = wait_found(fleet, 'dev-2', 'old-master', 'WARN')
+        assert 'talker.py' in finding['what'] and 'dev-3' in finding['what'] and TEAM_URI in finding['why']
+    wait_healthy(fleet, 'dev-2')
+
+
+def set_policy(fleet, change):
+    """Change the site's policy by hand, as its administrator would, and have headscale read it."""
+    path = fleet.lab.host('server').path(SITE_DIR + '/policy.json')
+    with open(path) as stream:
+        before = stream.read()
+    policy = json.loads(before)
+    change(policy)
+    write_policy(fleet, json.dumps(policy))
+    return before
+
+
+def write_policy(fleet, text):
+    server = fleet.lab.host('server')
+    server.run(['tee', SITE_DIR + '/policy.json'], input=text)
+    server.run(['pkill', '-HUP', '-x', 'headscale'])
+
+
+def test_policy_blocks_the_team_port(fleet):
+    def change(policy):
+        policy['grants'][0]['ip'] = ['tcp:1-11311', 'tcp:11313-65535', 'udp:*', 'icmp:*']
+    before = set_policy(fleet, change)
+    try:
+        finding = wait_found(fleet, 'dev-2', 'reach-out', 'ERROR')
+        assert 'TCP 11312' in finding['what'] and 'of dev-1 are dropped' in finding['what']
+        assert "the site's policy does not grant it" in finding['why'] and finding['why'].startswith('Other ports pass')
+    finally:
+        write_policy(fleet, before)
+    wait_healthy(fleet, 'dev-2', 'dev-3')
+
+
+def test_policy_blocks_ephemeral_ports(fleet):
+    def change(policy):
+        policy['grants'][0]['ip'] = ['tcp:11312', 'udp:*', 'icmp:*']
+    before = set_policy(fleet, change)
+    try:
+        finding = wait_found(fleet, 'dev-2', 'reach-out', 'ERROR')
+        assert 'ephemeral port' in finding['what'].lower() and 'TCP 11312' not in finding['what']
+        assert wait_found(fleet, 'dev-2', 'reach-in', 'ERROR')
+    finally:
+        write_policy(fleet, before)
+    wait_healthy(fleet, 'dev-2', 'dev-3')
+
+
+def test_own_firewall_blocks_the_way_in(fleet):
+    with firewall(fleet, 'dev-2', 'input', 'iifname "tailscale0" ct state new tcp dport != 22 drop'):
+        finding = wait_found(fleet, 'dev-2', 'reach-in', 'ERROR')
+        assert 'firewall on this machine' in finding['why']
+        assert doctor(fleet, 'dev-2')['reach-out'][0]['level'] == 'OK'
+        # The same fault, seen from the other side.
+        assert 'of dev-2 are dropped' in wait_found(fleet, 'dev-1', 'reach-out', 'ERROR')['what']
+    wait_healthy(fleet, 'dev-2', 'dev-1')
+
+
+def test_clock_offset(fleet):
+    library = glob.glob('/usr/lib/*/faketime/libfaketime.so.1')[0]
+    faked = {'LD_PRELOAD': library, 'FAKETIME_DONT_FAKE_MONOTONIC': '1'}
+    finding = doctor(fleet, 'dev-2', dict(faked, FAKETIME='-10s'))['clock'][0]
+    assert finding['level'] == 'WARN' and 'behind' in finding['what']
+    finding = doctor(fleet, 'dev-2', dict(faked, FAKETIME='+600s'))['clock'][0]
+    assert finding['level'] == 'ERROR' and 'ahead' in finding['what']
+    # So far off that no certificate is valid.
+    finding = doctor(fleet, 'dev-2', dict(faked, FAKETIME='-5y'))['clock'][0]
+    assert finding['level'] == 'ERROR' and 'not yet valid' in finding['what'] and finding['next_command']
+
+
+def test_certificate_ends_soon(fleet):
+    script = '''
+import sys
+from datetime import timedelta
+sys.path.insert(0, sys.argv[2])
+from ua_overlay.trust import certificate, store
+site = sys.argv[1]
+issue = certificate.issue_server_certificate
+certificate.issue_server_certificate = lambda *args: issue(*args, days=10)
+store.renew(site, certificate.utc_now())
+'''
+    packages = glob.glob(os.path.join(WORKSPACE, 'install/lib/python3*/*-packages'))[0]
+    fleet.stop_server()
+    # A running site would renew it at once, so only Headscale itself comes back.
+    server = fleet.lab.host('server')
+    server.run(['/usr/bin/python3', '-c', script, SITE_DIR, packages])
+    from ua_overlay.toolchain import locate
+    fleet.lab.start_service('server', 'alone', [locate('headscale'), '--config', SITE_DIR + '/headscale.yaml', 'serve'],
+                            env=fleet.base_environment())
+    try:
+        finding = wait_found(fleet, 'dev-2', 'certificate', 'WARN')
+        assert 'ends on' in finding['what'] and 'ua-overlay server renew' in finding['next_command']
+        wait_until(lambda: 'ends on' in diagnostics(fleet, 'dev-2')['server']['message'], PATIENCE,
+                   'The warning in /diagnostics')
+    finally:
+        fleet.lab.stop_service('server', 'alone')
+        fleet.start_server()
+    wait_healthy(fleet, 'dev-2')
+
+
+def test_range_used_by_another_interface(fleet):
+    machine = fleet.lab.host('dev-2')
+    interface = machine.run(['sh', '-c', 'ip -o -4 route show default | cut -d" " -f5']).stdout.strip()
+    for address, level, words in (('100.70.1.2/24', 'WARN', '100.70.1.2/24'), ('100.64.0.200/24', 'ERROR', 'dev-1')):
+        machine.run(['ip', 'address', 'add', address, 'dev', interface])
+        try:
+            found = doctor(fleet, 'dev-2')['address-range'][0]
+            assert found['level'] == level and words in found['what'] + found['why']
+        finally:
+            machine.run(['ip', 'address', 'del', address, 'dev', interface])
+    wait_healthy(fleet, 'dev-2')
+
+
+def test_large_packets_are_lost(fleet):
+    with firewall(fleet, 'nat1', 'forward', 'meta l4proto udp meta length > 1300 drop'):
+        finding = wait_found(fleet, 'dev-2', 'mtu', 'ERROR')
+        assert 'dev-1' in finding['what'] and 'dev-3' not in finding['what']
+    wait_healthy(fleet, 'dev-2')
+
+
+def test_relayed_within_one_lan(fleet):
+    """An access point that keeps its clients apart."""
+    with firewall(fleet, 'dev-3', 'input', 'ip saddr { 10.0.2.15, 203.0.113.22 } drop'):
+        finding = wait_found(fleet, 'dev-2', 'link-lan', 'WARN')
+        assert 'dev-3' in finding['what'] and '10.0.2.0/24' in finding['what']
+    wait_healthy(fleet, 'dev-2', 'dev-3')
+
+
+def test_no_master(fleet):
+    fleet.lab.stop_service('dev-1', 'overlay')
+    try:
+        finding = wait_found(fleet, 'dev-2', 'master', 'WARN')
+        assert 'No ROS master listens' in finding['what'] and 'dev-1' in finding['next_command']
+        finding = wait_found(fleet, 'dev-1', 'environment', 'ERROR')
+        assert 'overlay.launch' in finding['next_command']
+    finally:
+        fleet.launch('dev-1')
+    wait_healthy(fleet, 'dev-1', 'dev-2')
+
+
+# --- the other two faces ---
+
+def roswtf(fleet, host, env=None):
+    """What the real roswtf prints. It finds plugins only where rosdep was set up, so that is done here."""
+    machine = fleet.lab.host(host)
+    machine.run(['sh', '-c', 'mkdir -p /etc/ros/rosdep/sources.list.d && cd /etc/ros/rosdep && '
+                 'rm -f sources.list.d/* && echo "python3-yaml: {debian: [python3-yaml], ubuntu: [python3-yaml]}" > base.yaml && '
+                 'echo "yaml file:///etc/ros/rosdep/base.yaml" > sources.list.d/10-base.list && '
+                 'printf "%%YAML 1.1\\n---\\ndistributions: {}\\ntype: index\\nversion: 4\\n" > index-v4.yaml'])
+    environment = dict(fleet.user_environment(), ROSDISTRO_INDEX_URL='file:///etc/ros/rosdep/index-v4.yaml',
+                       **env or {})
+    done = machine.run(['rosdep', 'update'], user=USER, env=environment, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = machine.run(['bash', '-c', '. "$0/setup.bash" && cd && exec roswtf', fleet.workspace], user=USER,
+                       env=environment, check=False, timeout=120)
+    text = done.stdout + done.stderr
+    assert 'Loaded plugin ua_overlay.wtf' in text and 'Traceback' not in text, text
+    return text
+
+
+def test_env_loader_of_a_remote_machine(fleet):
+    """As roslaunch runs it over ssh (roslaunch/remoteprocess.py): nothing but ROS_MASTER_URI in the environment."""
+    loader = os.path.join(fleet.workspace, 'lib/ua_overlay/env_loader.sh')
+    script = 'echo "$ROS_MASTER_URI $ROS_HOSTNAME"; exec roslaunch --nodes ua_overlay overlay.launch'
+
+    def remote(uri):
+        done = fleet.lab.host('dev-2').run(['env', 'ROS_MASTER_URI=' + uri, loader, 'sh', '-c', script], user=USER,
+                                           env={'PATH': '/usr/bin:/bin'})
+        return done.stdout.split()
+    # With or without the slash: roslaunch hands on what its own shell has.
+    for uri in (TEAM_URI, TEAM_URI + '/'):
+        assert remote(uri)[:2] == [TEAM_URI, 'dev-2.overlay.internal']
+    assert remote(TEAM_URI)[2:] == ['/ua_overlay']
+    # Another network's master is none of our business.
+    assert remote('http://10.0.2.99:11311') == ['http://10.0.2.99:11311', '/ua_overlay']
+
+
+def diagnostics(fleet, host):
+    """{check: status} of one /diagnostics."""
+    import yaml
+    # roslaunch's own node has nothing to say there, so the first message is the overlay's.
+    output = fleet.ros(host, 'rostopic', 'echo', '-n', '1', '/diagnostics', timeout=20).stdout
+    message = next(yaml.safe_load_all(output))
+    return {status['name'].split(': ')[-1]: status for status in message['status']}
+
+
+def test_roswtf_says_nothing_of_a_healthy_robot(fleet):
+    # Both kinds of checks: the team's master is there, so the ones that need it run too.
+    text = roswtf(fleet, 'dev-2')
+    assert 'Online' in text and ' overlay ' not in text.replace('Loaded plugin', ''), text
+
+
+def test_diagnostics_of_a_healthy_robot(fleet):
+    statuses = diagnostics(fleet, 'dev-2')
+    assert set(statuses) >= {'daemon', 'server', 'links', 'environment'}
+    assert all(status['name'].startswith('dev-2: overlay: ') for status in statuses.values())
+    assert statuses['daemon']['level'] == statuses['server']['level'] == statuses['environment']['level'] == 0
+    values = {item['key']: item['value'] for item in statuses['server']['values']}
+    assert values['clock'].startswith('OK') and values['certificate'].startswith('OK')
