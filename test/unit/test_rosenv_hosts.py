@@ -197,15 +197,17 @@ def test_an_interface_that_comes_late_is_not_the_resolvers_fault(world):
     assert world.steps(3) == OLD
 
 
-def test_running_tells_once_what_it_cannot_do(world):
+def test_running_tells_once_what_it_cannot_do(world, monkeypatch):
+    monkeypatch.setattr(hosts, 'PERIOD', 0.01)
     os.unlink(str(world.path))
     stop = threading.Event()
-    told = threading.Event()
-    world.keeper = HostsKeeper(world.ask, world.resolve, str(world.path),
-                               lambda text: (world.said.append(text), told.set()))
-    thread = threading.Thread(target=world.keeper.run, args=(stop,))
-    thread.start()
-    assert told.wait(10)
-    stop.set()
-    thread.join(10)
-    assert not thread.is_alive() and len(world.said) == 1 and str(world.path) in world.said[0]
+    asked = []
+
+    def ask():
+        asked.append(1)
+        if len(asked) > 5:
+            stop.set()
+        return world.status
+
+    HostsKeeper(ask, world.resolve, str(world.path), world.said.append).run(stop)
+    assert len(asked) == 6 and len(world.said) == 1 and str(world.path) in world.said[0]

@@ -70,7 +70,8 @@ def unquote(text):
 
 @pytest.mark.parametrize('user, workspace, arguments', [
     ('root', SPACE, ()), ('robot', 'ws/install', ()), ('robot', '/ws\nUser=root', ()),
-    ('robot', SPACE, ('master=dev-1',)), ('robot', SPACE, ('--wait',)), ('robot', SPACE, ('x:=1\nUser=root',))])
+    ('robot', SPACE, ('master=dev-1',)),
+    ('robot', SPACE, ('--wait',)), ('robot', SPACE, ('x:=1\nUser=root',)), ('robot', SPACE, ('x:=1\rUser=root',))])
 def test_what_is_refused(user, workspace, arguments):
     with pytest.raises(UsageError):
         service.unit_text(user, workspace, arguments)

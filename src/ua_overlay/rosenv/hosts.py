@@ -92,7 +92,7 @@ def team_entries(status):
     found = []
     for node in team_nodes(status):
         name, address = node.dns_name.rstrip('.'), ipv4(node)
-        if status.suffix and name.endswith('.' + status.suffix.strip('.')) and len(name) <= 253 and \
+        if name.endswith('.' + status.suffix.strip('.')) and len(name) <= 253 and \
                 _NAME.match(name) and address and ipaddress.ip_address(address) in overlay:
             found.append((address, name))
     return tuple(found)
