@@ -17,6 +17,10 @@ PEERS = ('dev-2', 'dev-3')
 EARLY = 0.5
 #: A message later than this is another change's, or none came.
 LATE = 10.0
+#: Seconds before the first traffic and between idleness and the next: for every observer to have seen the old state.
+SETTLE = 3.0
+#: The node looks at active links five times a second: what is over sooner may go unseen.
+SHORT = 0.25
 
 EVENTS, LINKS, WORST, CLIENT = ('/ua_overlay/link_events', '/ua_overlay/links', '/ua_overlay/link_events, at worst',
                                 'a script that runs `tailscale status --json` at 1 Hz')
@@ -31,13 +35,17 @@ def measure(progress, rounds=ROUNDS):
             current = Current(status)
             with progress('Waiting until all links are idle'):
                 current.wait('IDLE', 90)
+                time.sleep(SETTLE)
+            began = time.monotonic()
             for turn in range(1, rounds + 1):
                 idle_round(fleet, current, progress, '{} of {}'.format(turn, rounds))
             for turn in range(1, rounds + 1):
                 nat_round(fleet, current, progress, '{} of {}'.format(turn, rounds))
             # Messages about the last change.
             time.sleep(2.0)
-            return figure(list(status.seen), list(topics.seen), list(client.seen))
+            for program in (status, topics, client):
+                program.check()
+            return figure(list(status.seen), list(topics.seen), list(client.seen), began)
 
 
 class Current:
@@ -66,6 +74,7 @@ def idle_round(fleet, current, progress, turn):
             process.wait()
         current.wait('DIRECT', 30)
         current.wait('IDLE', 90)
+        time.sleep(SETTLE)
 
 
 def nat_round(fleet, current, progress, turn):
@@ -111,33 +120,50 @@ def lasting(changes):
                  float('inf')) for index, change in enumerate(changes)]
 
 
-def figure(status, topics, client):
-    """The Figure of what the three observers said. Pure."""
-    # The first sight of a peer is no change; of the others, an event is told when the type changed.
-    changes = [seen for seen in status if seen['before'] and seen['peer'] in PEERS]
-    retyped = [seen for seen in changes if seen['before'][0] != seen['path'][0]]
+def without_short(changes):
+    """The changes that lasted, as one sees them who overlooks what lasted less than SHORT seconds.
+
+    A path that came back after such a moment did not change at all.
+    """
+    kept = []
+    latest = {}
+    for change, seconds in zip(changes, lasting(changes)):
+        if seconds < SHORT:
+            latest.setdefault(change['peer'], change['before'])
+            continue
+        before = latest.pop(change['peer'], change['before'])
+        if before != change['path']:
+            kept.append(dict(change, before=before))
+    return kept
+
+
+def figure(status, topics, client, began):
+    """The Figure of what the three observers said since ``began`` (monotonic). Pure."""
+    changes = [seen for seen in status if seen['time'] > began and seen['peer'] in PEERS]
+    kept = without_short(changes)
+    retyped = [seen for seen in kept if seen['before'][0] != seen['path'][0]]
     events = [seen for seen in topics if seen['topic'] == 'link_events']
     links = [seen for seen in topics if seen['topic'] == 'links']
     event_pairs, event_lost = match(retyped, events, 1)
-    link_pairs, link_lost = match(changes, links)
+    link_pairs, link_lost = match(kept, links)
     client_pairs, client_lost = match(retyped, client, 1)
     rows = [Row(CLIENT, delays(client_pairs)), Row(EVENTS, delays(event_pairs), CLIENT),
             Row(LINKS, delays(link_pairs), CLIENT),
             Row(WORST, [message['time'] - change['old_until'] for change, message in event_pairs], CLIENT)]
-    short = dict(zip(map(id, changes), lasting(changes)))
-    missed = ['{} {} for {:.2f} s'.format(change['peer'], change['path'][0], short[id(change)])
-              for change in event_lost]
+    missed = ['{} to {}'.format(change['peer'], change['path'][0]) for change in event_lost]
     return Figure(NAME, 'from the status showing a change to the arrival of the message', 's', rows, aims=[
         verdict('link_events, 95th percentile', quantile(delays(event_pairs), 0.95), 0.3, ' s'),
         verdict('links, 95th percentile', quantile(delays(link_pairs), 0.95), 0.3, ' s')], notes=[
         '{} changes of a type, {} of a type, an endpoint or a relay, seen by a process of its own that asks tailscaled '
         '{} times a second. It sees a change up to {:.0f} ms after it happened (half of that on average); a message '
         'that came before is negative. "At worst" counts from when it asked for the last answer that still had the old '
-        'path: that cannot be too small.'.format(len(retyped), len(changes), HZ, 1000 / HZ),
+        'path: that cannot be too small.'.format(len(retyped), len(kept), HZ, 1000 / HZ),
         'Arrival is the callback of a rospy subscriber in another process: sending and scheduling are in it.',
-        'Changes that the observer saw and no message told: {} by link_events{}, {} by links, {} by the script.'.format(
-            len(event_lost), ' ({})'.format(', '.join(missed)) if missed else '', len(link_lost), len(client_lost))],
-        raw={'status': status, 'topics': topics, 'script': client})
+        'Not counted: {} changes to what lasted less than {:g} s, or back from it. Of the others no message told {} by '
+        'link_events{} and {} by links; the script missed {}.'.format(
+            len(changes) - len(kept), SHORT, len(event_lost), ' ({})'.format(', '.join(missed)) if missed else '',
+            len(link_lost), len(client_lost))],
+        raw={'began': [began], 'status': status, 'topics': topics, 'script': client})
 
 
 def delays(pairs):

@@ -93,16 +93,20 @@ class Program:
         self.answers = queue.Queue()
         #: Every answer so far.
         self.seen = []
+        self._problem = None
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 
     def _read(self):
-        for line in self.process.stdout:
-            # rospy's own words may come between ours.
-            if line.startswith('{'):
-                answer = json.loads(line)
-                self.seen.append(answer)
-                self.answers.put(answer)
+        try:
+            for line in self.process.stdout:
+                # rospy's own words may come between ours.
+                if line.startswith('{'):
+                    answer = json.loads(line)
+                    self.seen.append(answer)
+                    self.answers.put(answer)
+        except ValueError as error:
+            self._problem = '{} said what is no JSON: {}.'.format(self.name, error)
         self.answers.put(None)
 
     def ask(self, timeout=120, **request):
@@ -120,6 +124,11 @@ class Program:
         if answer is None:
             raise OverlayError('{} ended with status {}.'.format(self.name, self.process.wait()))
         return answer
+
+    def check(self):
+        """:raises OverlayError: it has ended, or is not understood; its silence would count as a result otherwise."""
+        if self._problem or self.process.poll() is not None:
+            raise OverlayError(self._problem or '{} ended with status {}.'.format(self.name, self.process.returncode))
 
     def close(self):
         self.process.stdin.close()

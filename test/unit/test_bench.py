@@ -7,7 +7,7 @@ import pytest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), 'bench'))
 
 from figure import Figure, Row, as_dict, number, quantile, ratio, render, verdict  # noqa: E402
-from link_latency import lasting, match  # noqa: E402
+from link_latency import lasting, match, without_short  # noqa: E402
 
 
 def seen(time, kind, peer='dev-2', endpoint=''):
@@ -64,3 +64,14 @@ def test_a_change_without_a_message_is_counted():
 def test_how_long_a_change_lasted():
     changes = [seen(1.0, 'DERP'), seen(1.5, 'DERP', 'dev-3'), seen(3.0, 'DIRECT')]
     assert lasting(changes) == [2.0, float('inf'), float('inf')]
+
+
+def test_what_is_over_at_once_is_no_change():
+    changes = [dict(seen(1.0, 'IDLE'), before='D'), dict(seen(1.1, 'DIRECT'), before='I'),
+               dict(seen(5.0, 'DERP'), before='D'), dict(seen(5.1, 'PEER_RELAY'), before='E'),
+               dict(seen(5.2, 'IDLE', 'dev-3'), before='D')]
+    for change in changes:
+        change['before'] = [{'D': 'DIRECT', 'I': 'IDLE', 'E': 'DERP'}[change['before']], '', '']
+    kept = without_short(changes)
+    assert [(change['peer'], change['before'][0], change['path'][0]) for change in kept] == [
+        ('dev-2', 'DIRECT', 'PEER_RELAY'), ('dev-3', 'DIRECT', 'IDLE')]
