@@ -209,7 +209,7 @@ def test_no_daemon(fleet):
 def test_resolv_conf_overwritten(fleet):
     with without_helper(fleet, 'dev-2'), overwritten(fleet, 'dev-2', '/etc/resolv.conf', 'nameserver 203.0.113.2\n'):
         finding = wait_found(fleet, 'dev-2', 'names', 'ERROR')
-        assert 'dev-2.overlay.internal' in finding['what'] and 'does not resolve' in finding['what']
+        assert '.overlay.internal does not resolve on this machine' in finding['what']
         assert 'overlay names' in roswtf(fleet, 'dev-2')
         wait_until(lambda: diagnostics(fleet, 'dev-2')['environment']['level'] == 2, PATIENCE, 'ERROR in /diagnostics')
     wait_healthy(fleet, 'dev-2')
@@ -388,7 +388,8 @@ def roswtf(fleet, host, env=None):
     """What the real roswtf prints. It finds plugins only where rosdep was set up, so that is done here."""
     machine = fleet.lab.host(host)
     machine.run(['sh', '-c', 'mkdir -p /etc/ros/rosdep/sources.list.d && cd /etc/ros/rosdep && '
-                 'rm -f sources.list.d/* && echo "python3-yaml: {debian: [python3-yaml], ubuntu: [python3-yaml]}" > base.yaml && '
+                 'rm -f sources.list.d/* && '
+                 'echo "python3-yaml: {debian: [python3-yaml], ubuntu: [python3-yaml]}" > base.yaml && '
                  'echo "yaml file:///etc/ros/rosdep/base.yaml" > sources.list.d/10-base.list && '
                  'printf "%%YAML 1.1\\n---\\ndistributions: {}\\ntype: index\\nversion: 4\\n" > index-v4.yaml'])
     environment = dict(fleet.user_environment(), ROSDISTRO_INDEX_URL='file:///etc/ros/rosdep/index-v4.yaml',

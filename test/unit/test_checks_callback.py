@@ -1,0 +1,87 @@
+"""The master's call back, with masters that do and that do not call. The real rosmaster does it in test/lab."""
+import socket
+import threading
+import xmlrpc.client
+from xmlrpc.server import SimpleXMLRPCServer
+
+import pytest
+
+from ua_overlay.checks.callback import ask_callback
+
+
+class Master:
+    """As much of a ROS master as a registration needs (http://wiki.ros.org/ROS/Master_API)."""
+
+    def __init__(self, answers=lambda uri: True):
+        self.answers = answers
+        self.subscribers, self.registered, self.order = {}, set(), []
+        self.server = SimpleXMLRPCServer(('127.0.0.1', 0), logRequests=False)
+        for name in ('registerSubscriber', 'registerPublisher', 'unregisterPublisher', 'unregisterSubscriber'):
+            self.server.register_function(getattr(self, name), name)
+        self.uri = 'http://127.0.0.1:{}'.format(self.server.server_address[1])
+        threading.Thread(target=self.server.serve_forever, kwargs={'poll_interval': 0.05}, daemon=True).start()
+
+    def registerSubscriber(self, caller, topic, kind, uri):  # noqa: N802
+        self.registered.add((caller, topic, 'subscriber'))
+        self.subscribers[topic] = uri
+        return [1, '', []]
+
+    def registerPublisher(self, caller, topic, kind, uri):  # noqa: N802
+        self.registered.add((caller, topic, 'publisher'))
+        self.order.append(uri)
+        if self.answers(uri):
+            with xmlrpc.client.ServerProxy(self.subscribers[topic]) as proxy:
+                assert proxy.publisherUpdate('/master', topic, [uri]) == [1, '', 0]
+        return [1, '', []]
+
+    def unregisterPublisher(self, caller, topic, uri):  # noqa: N802
+        self.registered.discard((caller, topic, 'publisher'))
+        return [1, '', 1]
+
+    def unregisterSubscriber(self, caller, topic, uri):  # noqa: N802
+        self.registered.discard((caller, topic, 'subscriber'))
+        return [1, '', 1]
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.mark.parametrize('answers, expected, asked', [
+    (lambda uri: True, (True, True), ['127.0.0.1', 'localhost']),
+    (lambda uri: 'localhost' not in uri, (True, False), ['127.0.0.1', 'localhost']),
+    # Not even by address: the name is not tried, which would hold another thread of the master.
+    (lambda uri: False, (False, None), ['127.0.0.1'])])
+def test_answers(answers, expected, asked):
+    master = Master(answers)
+    try:
+        found = ask_callback(master.uri, '127.0.0.1', 'localhost', timeout=0.5)
+        assert (found.by_address, found.by_name) == expected and found.problem == ''
+        assert [xmlrpc.client.urllib.parse.urlsplit(uri).hostname for uri in master.order] == asked
+        assert master.registered == set()
+    finally:
+        master.close()
+
+
+def test_a_team_with_addresses_has_no_name_to_try():
+    master = Master()
+    try:
+        found = ask_callback(master.uri, '127.0.0.1', '', timeout=5)
+        assert (found.by_address, found.by_name) == (True, None)
+    finally:
+        master.close()
+
+
+def test_no_master():
+    with socket.socket() as closed:
+        closed.bind(('127.0.0.1', 0))
+        found = ask_callback('http://127.0.0.1:{}'.format(closed.getsockname()[1]), '127.0.0.1', '', timeout=0.5)
+    assert found.by_address is None and 'ConnectionRefusedError' in found.problem
+
+
+def test_a_master_that_says_nothing():
+    with socket.socket() as silent:
+        silent.bind(('127.0.0.1', 0))
+        silent.listen(5)
+        found = ask_callback('http://127.0.0.1:{}'.format(silent.getsockname()[1]), '127.0.0.1', '', timeout=0.2)
+    assert found.by_address is None and 'no answer in time' in found.problem
