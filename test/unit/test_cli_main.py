@@ -107,7 +107,7 @@ def test_a_bug_is_a_traceback(group):
 def test_a_reader_that_has_seen_enough():
     code = 'import sys; sys.path.insert(0, {!r}); from ua_overlay import cli; import importlib; ' \
            'm = importlib.import_module("ua_overlay.cli.status"); ' \
-           'm.add_parser = lambda s: s.add_parser("status").set_defaults(run=lambda a: print("x" * 1000000) or 0); ' \
+           'm.add_parser = lambda s: s.add_parser("status").set_defaults(run=lambda a: [print(n) for n in range(100000)] and 0); ' \
            'sys.exit(cli.main(["status"]))'.format(SOURCE)
     process = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.read(10)

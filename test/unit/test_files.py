@@ -111,5 +111,9 @@ def test_a_directory_that_is_missing(tmp_path):
 
 def test_a_name_without_a_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    replace, places = os.replace, []
+    monkeypatch.setattr(os, 'replace', lambda source, target: (places.append(os.path.dirname(source)),
+                                                               replace(source, target)))
     files.write_atomic('file', 'x')
+    assert places == [str(tmp_path)]  # beside it: elsewhere might be another file system
     assert (tmp_path / 'file').read_text() == 'x'

@@ -470,6 +470,16 @@ def test_come_back_after_a_logout_that_did_not_reach_the_server(scene):
     assert api.calls == [('start', None, dict(scene.before, WantRunning=True, LoggedOut=False))]
 
 
+def test_a_running_robot_that_the_server_removed(scene):
+    """tailscaled waits for a person then: no word on the bus tells that the server forgot it, unless it asks again."""
+    waiting = dict(STOPPED, BackendState='NeedsLogin')
+    api = scene.api(waiting, resume=FORGOTTEN[0], prefs={'WantRunning': True})
+    scene.expect(scene.run(''), 'FORGOTTEN')
+    assert api.calls == [('start', None, scene.before)]
+    api = scene.api(waiting, resume=FORGOTTEN[0], register=[ACCEPTED, MAP], prefs={'WantRunning': True})
+    scene.expect(scene.run(scene.invitation()), 'OK')
+
+
 def test_the_same_is_put_back(scene):
     scene.api(STOPPED, resume=FORGOTTEN[0], prefs={'LoggedOut': True})
     scene.expect(scene.run(''), 'FORGOTTEN')

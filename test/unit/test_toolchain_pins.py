@@ -36,6 +36,11 @@ def test_parse_go_mod():
         'tailscale', '1.98.10', ('tailscale.com/cmd/tailscale', 'tailscale.com/cmd/tailscaled'), '1.26.5')
 
 
+def test_the_version_is_that_of_the_module_that_holds_the_program():
+    text = ONE.replace('require (', 'require (\n\tgithub.com/juanfont/head v9.9.9')
+    assert parse_go_mod(text, 'headscale').version == '0.29.3'
+
+
 @pytest.mark.parametrize('text', [
     '', ONE.replace('tool ', '// tool '), ONE.replace('headscale v0.29.3', 'other v0.29.3'), ONE.replace('go 1.26.5', '')])
 def test_a_go_mod_that_pins_nothing(text):

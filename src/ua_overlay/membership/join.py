@@ -108,8 +108,9 @@ class Join:
         self.accepted = False
         try:
             with self.api.watch() as bus:
-                if prefs.get('LoggedOut'):
-                    # A logout that did not reach the server: only a fresh start knows the stored identity again.
+                if prefs.get('LoggedOut') or before.state == 'NeedsLogin':
+                    # After a logout that did not reach the server, or when the server refused the identity of a
+                    # robot that ran, tailscaled waits for a person. Started afresh it asks with what is stored.
                     self.api.start(update_prefs=dict(prefs, WantRunning=True, LoggedOut=False))
                 else:
                     self.api.edit_prefs(WantRunning=True)

@@ -1,0 +1,422 @@
+"""Joins that are refused, through `ua-overlay join` as an unprivileged user on a robot of a lab with a real site.
+
+The tests have an order: the robot is prepared step by step, and one invitation has to survive nearly all of them: at the
+end it joins. Everything is real but the daemon that is too old.
+"""
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from ua_overlay import defaults
+from ua_overlay.errors import OverlayError
+from ua_overlay.lab.fleet import SITE_DIR, USER, Fleet, wait_until
+from ua_overlay.lab.lab import Lab
+from ua_overlay.lab.topology import parse
+from ua_overlay.tailscale.localapi import LocalApi
+from ua_overlay.toolchain import locate
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
+
+TOPOLOGY = '''
+version: 1
+inet: {subnet: 203.0.113.0/24, dns: 203.0.113.2}
+names: {server.ua.test: 203.0.113.10, alias.ua.test: 203.0.113.10}
+hosts:
+  server: {address: 203.0.113.10}
+  other: {address: 203.0.113.11}
+nats:
+  nat1: {address: 203.0.113.21, inside: 10.0.2.2/24}
+  nat2: {address: 203.0.113.22, inside: 10.0.2.2/24}
+robots:
+  dev-1: {behind: nat1, address: 10.0.2.15, hostname: robot}
+  dev-2: {behind: nat2, address: 10.0.2.15, hostname: robot}
+'''
+KEY = re.compile(r'hskey-auth-[A-Za-z0-9_-]{20,}')
+SOCKET = '/run/tailscale/tailscaled.sock'
+#: What the server host drops of dev-1's: everything; or all but its first connection, which is the preflight's.
+HOLE = '''
+table inet hole {{
+  counter refused {{ }}
+  chain in {{
+    type filter hook input priority -10
+    ip saddr 203.0.113.21 tcp dport 8080 {rule}
+  }}
+}}
+'''
+ALL = 'counter name refused drop'
+ALL_BUT_FIRST = 'tcp flags & (syn | ack) == syn limit rate over 1/day burst 1 packets counter name refused {}'
+#: A tailscaled of long ago, played: it answers every call with its version.
+OLD_DAEMON = '''
+import http.server, socketserver, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def do_GET(self):
+        body = b'{"BackendState": "NeedsLogin", "Version": "1.70.0"}'
+        self.send_response(200)
+        self.send_header('Tailscale-Version', '1.70.0')
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def address_string(self):
+        return 'unix'
+socketserver.ThreadingUnixStreamServer(sys.argv[1], Handler).serve_forever()
+'''
+
+
+@pytest.fixture(scope='module')
+def world(lab_possible, lab_root):
+    """fleet; text and path of the invitation that is to survive; other_ca: the CA of another site of the same name."""
+    assert os.path.isdir(WORKSPACE), 'The workspace is not built. Next: make prepare'
+    with Lab.up(parse(TOPOLOGY), 'refuse-{}'.format(os.getpid()), lab_root, bound=True) as lab:
+        fleet = Fleet(lab, os.path.join(WORKSPACE, 'install'))
+        fleet.start_site()
+        fleet.site('team', 'create', 'iris')
+        fleet.overlay('other', 'server', 'init', '--dir', SITE_DIR, '--name', 'server.ua.test', '--address',
+                      '203.0.113.11')
+        lab.start_service('other', 'site', [fleet.command, 'server', 'run', '--dir', SITE_DIR],
+                          env=fleet.base_environment())
+        text = fleet.invite('iris', 'dev-1')
+        yield SimpleNamespace(fleet=fleet, lab=lab, text=text, path=fleet.carry('dev-1', text, 'survivor.yaml'))
+
+
+def robot(world):
+    return world.lab.host('dev-1')
+
+
+def server(world):
+    return world.lab.host('server')
+
+
+def api(world):
+    return LocalApi(robot(world).path(SOCKET))
+
+
+def look(world):
+    """What a refused join must leave as it was: the daemon's preferences and state, the env file, the settings."""
+    try:
+        status = api(world).status(peers=False)
+        daemon = (api(world).prefs(), status['BackendState'], bool(status.get('HaveNodeKey')))
+    except OverlayError as error:
+        daemon = error.code
+    return (daemon, os.path.exists(robot(world).path('/run/ua_overlay/env')),
+            os.path.exists(robot(world).path('/var/lib/ua_overlay/settings.yaml')))
+
+
+def join_argv(world, path, options=(), prefix=()):
+    return list(prefix) + [world.fleet.command, 'join', path, '--json'] + list(options)
+
+
+def join(world, path, options=(), prefix=(), host='dev-1'):
+    """`ua-overlay join PATH --json` as the robot's user; returns its answer with the exit status as `status`."""
+    done = world.lab.host(host).run(join_argv(world, path, options, prefix), user=USER,
+                                    env=world.fleet.user_environment(), check=False, timeout=120)
+    assert not KEY.search(done.stdout + done.stderr)
+    assert done.stdout, done.stderr
+    return SimpleNamespace(status=done.returncode, **json.loads(done.stdout))
+
+
+def refused(world, path, code, *words, options=(), prefix=()):
+    """Join, which must be refused with ``code`` and a sentence that holds ``words``, and leave all as it was."""
+    before = look(world)
+    answer = join(world, path, options, prefix)
+    assert (answer.code, answer.status) == (code, 1), answer.message
+    for word in words + ('Next: ',):
+        assert word in answer.message
+    expect_same(before, look(world))
+    return answer
+
+
+def expect_same(before, after):
+    if before != after and isinstance(before[0], tuple) and isinstance(after[0], tuple):
+        changed = {key: (before[0][0].get(key), after[0][0].get(key)) for key in set(before[0][0]) | set(after[0][0])
+                   if before[0][0].get(key) != after[0][0].get(key)}
+        assert changed == {}
+    assert before == after
+
+
+def keys(world):
+    """The server's keys: {public part: their entry}."""
+    done = server(world).run([locate('headscale'), '--config', SITE_DIR + '/headscale.yaml', 'preauthkeys', 'list',
+                              '--output', 'json'])
+    return {entry['key'].split('-')[2]: entry for entry in json.loads(done.stdout)}
+
+
+def key_of(world, text):
+    return keys(world)[KEY.search(text).group(0).split('-')[2]]
+
+
+def carry(world, text, name):
+    return world.fleet.carry('dev-1', text, name)
+
+
+class hole:
+    """The server host drops what dev-1 sends, by ``rule``."""
+
+    def __init__(self, world, rule):
+        self.world, self.rule = world, rule
+
+    def __enter__(self):
+        server(self.world).run(['nft', '-f', '-'], input=HOLE.format(rule=self.rule))
+        return self
+
+    def __exit__(self, *exc_info):
+        server(self.world).run(['nft', 'delete', 'table', 'inet', 'hole'])
+
+    def refused(self):
+        """Connection attempts of dev-1 that fell into the hole so far."""
+        done = server(self.world).run(['nft', 'list', 'counter', 'inet', 'hole', 'refused'])
+        return int(re.search(r'packets (\d+)', done.stdout).group(1))
+
+
+def start_daemon(world, **env):
+    world.fleet.start_daemon('dev-1', env)
+    wait_until(lambda: look(world)[0] != 'NO_DAEMON', 20, 'The start of tailscaled')
+
+
+def stop_daemon(world):
+    world.lab.stop_service('dev-1', 'tailscaled')
+
+
+# --- a robot that is not ready ---
+
+def test_no_tailscaled(world):
+    refused(world, world.path, 'NO_DAEMON', defaults.DAEMON_SOCKET, 'systemctl start tailscaled')
+
+
+def test_not_prepared_at_all(world):
+    start_daemon(world, SSL_CERT_FILE='')
+    refused(world, world.path, 'NOT_PREPARED',
+            'sudo ua-overlay robot prepare --invitation {} --user {}'.format(world.path, USER))
+
+
+def test_prepared_for_another_site(world):
+    other = world.lab.host('other').run(['cat', SITE_DIR + '/ca.pem']).stdout
+    robot(world).run(['install', '-m', '644', '/dev/stdin', '/root/other.pem'], input=other)
+    world.fleet.overlay('dev-1', 'robot', 'prepare', '--ca', '/root/other.pem', '--user', USER,
+                        '--service-manager', 'none')
+    world.lab.start_service('dev-1', 'operator', [world.fleet.command, 'robot', 'operator', '--user', USER],
+                            env=world.fleet.base_environment())
+    wait_until(lambda: api(world).prefs().get('OperatorUser') == USER, 20, 'The operator')
+    refused(world, world.path, 'NOT_PREPARED', 'CA of https://server.ua.test:8080',
+            'sudo ua-overlay robot prepare --invitation {} --user {}'.format(world.path, USER))
+
+
+def test_prepared_but_tailscaled_was_not_started_anew(world):
+    world.fleet.overlay('dev-1', 'robot', 'prepare', '--invitation', world.path, '--user', USER,
+                        '--service-manager', 'none')
+    refused(world, world.path, 'NOT_PREPARED', 'tailscaled', 'sudo ua-overlay robot prepare')
+    assert not key_of(world, world.text).get('used')
+
+
+def test_prepared(world):
+    stop_daemon(world)
+    start_daemon(world)
+    wait_until(lambda: api(world).prefs().get('OperatorUser') == USER, 20, 'The operator')
+
+
+def test_socket_of_another_user(world):
+    robot(world).run(['chmod', '600', SOCKET])
+    try:
+        refused(world, world.path, 'NOT_PREPARED', defaults.DAEMON_SOCKET, 'robot prepare')
+    finally:
+        robot(world).run(['chmod', '666', SOCKET])
+
+
+def test_a_daemon_that_is_too_old(world):
+    """The daemon is played: a release that old is not built."""
+    world.lab.start_service('dev-1', 'old', ['python3', '-c', OLD_DAEMON, '/run/old.sock'])
+    wait_until(lambda: os.path.exists(robot(world).path('/run/old.sock')), 10, 'The socket')
+    robot(world).run(['chmod', '666', '/run/old.sock'])
+    answer = refused(world, world.path, 'DAEMON_TOO_OLD', '/run/old.sock', '1.70', '1.80',
+                     options=('--socket', '/run/old.sock'))
+    assert 'ua-overlay tools install' in answer.message
+
+
+# --- an invitation that is no good ---
+
+def test_an_invitation_that_others_can_read(world):
+    path = carry(world, world.text, 'open.yaml')
+    robot(world).run(['chmod', '644', path])
+    refused(world, path, 'INVITATION_INVALID', path, 'chmod 600 ' + path)
+
+
+def test_an_invitation_that_is_expired(world):
+    refused(world, world.path, 'INVITATION_EXPIRED', 'ua-overlay invite iris dev-1', prefix=('faketime', '-f', '+2h'))
+
+
+def test_this_machines_clock_is_in_the_past(world):
+    created = re.search(r'created: "(\S+?)T(\S+?)Z"', world.text)
+    refused(world, world.path, 'CLOCK_WRONG', '2001-02-03', created.group(1), created.group(2), 'timedatectl',
+            prefix=('faketime', '2001-02-03 04:05:06'))
+
+
+def test_the_servers_certificate_begins_after_this_machines_time(world):
+    """An old invitation would pass here: the strict look at the server says the same, again with both times."""
+    text = re.sub('created: .*', 'created: "2001-02-03T00:00:00Z"', world.text)
+    today = time.strftime('%Y-%m-%d', time.gmtime())
+    refused(world, carry(world, text, 'old.yaml'), 'CLOCK_WRONG', '2001-02-03', 'not yet valid', today, 'timedatectl',
+            prefix=('faketime', '2001-02-03 04:05:06'))
+
+
+def test_a_key_that_was_revoked(world):
+    text = world.fleet.invite('iris', 'dev-1')
+    server(world).run([locate('headscale'), '--config', SITE_DIR + '/headscale.yaml', 'preauthkeys', 'expire', '--id',
+                       str(key_of(world, text)['id'])])
+    refused(world, carry(world, text, 'revoked.yaml'), 'INVITATION_REFUSED', 'revoked', 'not used',
+            'ua-overlay invite iris dev-1')
+    assert not key_of(world, text).get('used')
+
+
+def test_a_key_that_another_robot_used(world):
+    text = world.fleet.invite('iris', 'dev-2')
+    path = world.fleet.carry('dev-2', text)
+    world.fleet.prepare('dev-2', path)
+    wait_until(lambda: join(world, path, host='dev-2').status == 0, 60, 'A join of dev-2')
+    assert key_of(world, text)['used']
+    refused(world, carry(world, text, 'spent.yaml'), 'INVITATION_SPENT', 'dev-2', 'ua-overlay invite iris dev-2')
+
+
+# --- a server that is another, or not there ---
+
+def test_a_server_of_another_ca(world):
+    """All is prepared for the invitation's CA, but another site answers under the name."""
+    wait_until(lambda: 'Up' if world.fleet.overlay('other', 'server', 'status', '--dir', SITE_DIR,
+                                                   check=False).returncode == 0 else '', 60, 'The other site')
+    hosts = robot(world).run(['cat', '/etc/hosts']).stdout
+    robot(world).run(['tee', '/etc/hosts'], input=hosts + '203.0.113.11 server.ua.test\n')
+    try:
+        refused(world, world.path, 'SERVER_UNTRUSTED', 'server.ua.test:8080', 'not signed by the CA')
+    finally:
+        robot(world).run(['tee', '/etc/hosts'], input=hosts)
+
+
+def test_a_certificate_for_another_name(world):
+    text = world.text.replace('https://server.ua.test:8080', 'https://alias.ua.test:8080')
+    refused(world, carry(world, text, 'alias.yaml'), 'SERVER_UNTRUSTED', 'alias.ua.test', 'server.ua.test')
+
+
+def test_a_server_in_a_black_hole(world):
+    """Said by the preflight: long before the time for the join is over."""
+    with hole(world, ALL) as black:
+        begin = time.monotonic()
+        refused(world, world.path, 'SERVER_UNREACHABLE', 'server.ua.test:8080', options=('--timeout', '300'))
+        assert time.monotonic() - begin < 100
+        assert black.refused() > 0
+
+
+@pytest.mark.parametrize('how', ['drop', 'reject with tcp reset'])
+def test_a_server_that_goes_between_preflight_and_registration(world, how):
+    """The key has been given to tailscaled by then; it must not be used behind the user's back."""
+    with hole(world, ALL_BUT_FIRST.format(how)) as black:
+        refused(world, world.path, 'TIMEOUT', 'did not answer', '8 s', 'ua-overlay robot list', options=('--timeout', '8'))
+        expect_silence(world, black)
+    expect_no_join(world)
+
+
+@pytest.mark.parametrize('number, status', [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGHUP, 130)])
+def test_a_join_that_is_interrupted(world, number, status):
+    before = look(world)
+    with hole(world, ALL_BUT_FIRST.format('drop')) as black:
+        process = robot(world).popen(join_argv(world, world.path), user=USER, env=world.fleet.user_environment(),
+                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+        try:
+            wait_until(lambda: api(world).prefs().get('WantRunning'), 60, 'The registration')
+            wait_until(black.refused, 60, 'A call of tailscaled to the server')
+            process.send_signal(number)
+            output = process.communicate(timeout=60)[0]
+        finally:
+            process.kill()
+        assert process.returncode == status
+        assert not KEY.search(output) and 'Traceback' not in output
+        expect_same(before, look(world))
+    expect_no_join(world)
+
+
+def expect_silence(world, black):
+    """After a join was given up tailscaled calls the server no more: for longer than its own pause between two tries."""
+    calls = black.refused()
+    assert calls > 0
+    time.sleep(10)
+    # One that was on its way when it was given up may still come, with its repetitions by the kernel.
+    settled = black.refused()
+    time.sleep(10)
+    assert black.refused() == settled
+
+
+def expect_no_join(world):
+    assert not api(world).prefs().get('WantRunning')
+    assert 'dev-1' not in [entry['robot'] for entry in world.fleet.robots()]
+    assert not key_of(world, world.text).get('used')
+
+
+# --- and after all that ---
+
+def test_the_invitation_that_survived_joins(world):
+    answer = join(world, world.path)
+    assert (answer.code, answer.status) == ('OK', 0), answer.message
+    assert key_of(world, world.text)['used']
+    assert answer.dns_name == 'dev-1.overlay.internal'
+
+
+def test_a_server_that_forgot_this_robot(world):
+    leave(world)
+    world.fleet.site('robot', 'remove', 'dev-1')
+    refused(world, '', 'FORGOTTEN', 'ua-overlay join INVITATION')
+
+
+def test_a_new_invitation_after_that(world):
+    text = world.fleet.invite('iris', 'dev-1')
+    answer = join(world, carry(world, text, 'new.yaml'))
+    assert (answer.code, answer.status) == ('OK', 0), answer.message
+    assert key_of(world, text)['used']
+
+
+def leave(world, *options):
+    """`ua-overlay leave OPTIONS --json`; returns its answer as a dict."""
+    done = world.fleet.overlay('dev-1', 'leave', '--json', *options, user=USER, check=False)
+    return json.loads(done.stdout)
+
+
+def test_a_server_that_forgot_a_running_robot(world):
+    world.fleet.site('robot', 'remove', 'dev-1')
+    wait_until(lambda: look(world)[0][1] == 'NeedsLogin', 60, 'Word of the removal')
+    refused(world, '', 'FORGOTTEN', 'ua-overlay join INVITATION')
+    text = world.fleet.invite('iris', 'dev-1')
+    answer = join(world, carry(world, text, 'newer.yaml'))
+    assert (answer.code, answer.status) == ('OK', 0), answer.message
+    assert key_of(world, text)['used']
+
+
+def test_forgetting_without_the_server(world):
+    """The robot stops at once, and can come back, or give up its identity when the server answers again."""
+    for _ in range(2):
+        with hole(world, ALL):
+            answer = leave(world, '--forget')
+            assert answer['code'] == 'FAILED' and 'not forgotten yet' in answer['message'], answer
+            assert look(world)[0][1:] == ('Stopped', True)
+        answer = join(world, '')
+        assert (answer.code, answer.status) == ('OK', 0), answer.message
+    with hole(world, ALL):
+        assert leave(world, '--forget')['code'] == 'FAILED'
+    answer = leave(world, '--forget')
+    assert answer['code'] == 'OK', answer
+    assert look(world)[0][1:] == ('NeedsLogin', False)
+
+
+def test_forgetting_a_site_that_forgot_first(world):
+    world.fleet.site('robot', 'remove', 'dev-1')
+    wait_until(lambda: api(world).prefs().get('OperatorUser') == USER, 20, 'The operator')
+    answer = join(world, carry(world, world.fleet.invite('iris', 'dev-1'), 'newest.yaml'))
+    assert answer.code == 'OK', answer.message
+    leave(world)
+    world.fleet.site('robot', 'remove', 'dev-1')
+    answer = leave(world, '--forget')
+    assert answer['code'] == 'OK', answer
+    assert look(world)[0][1:] == ('NeedsLogin', False)
