@@ -63,6 +63,10 @@ fi
 tools=(install)
 [ "$for_tests" = --for-tests ] && tools+=(--for-tests)
 scripts/ua-overlay tools "${tools[@]}" >/dev/null
+if [ "$for_tests" = --for-tests ]; then
+    # Says nothing when the cache has it.
+    PYTHONPATH=src /usr/bin/python3 test/lab/nspawn_machine.py
+fi
 
 # 4. The catkin workspace: one for each checkout, so that two of them never mix.
 workspace=$cache/ws-$(printf %s "$root" | sha1sum | cut -c1-8)

@@ -214,7 +214,8 @@ class Applier:
     def _save(self, manifest):
         self._parents(self._manifest_path, manifest)
         text = json.dumps(manifest, indent=1, sort_keys=True) + '\n'
-        files.write_atomic(self._place(self._manifest_path), text, 0o600)
+        if _digest(self._place(self._manifest_path)) != hashlib.sha256(text.encode('utf-8')).hexdigest():
+            files.write_atomic(self._place(self._manifest_path), text, 0o600)
 
     def _parents(self, path, manifest):
         """Make the directory of ``path`` and remember which ones were not there."""

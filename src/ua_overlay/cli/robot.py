@@ -127,13 +127,17 @@ def undo(manager, dry_run):
     if manager == 'systemd' and os.path.exists(OPERATOR_UNIT):
         # First: it would set its user again, and the names.
         run_command(['systemctl', 'stop', OPERATOR_NAME])
+    before = place.remembered('operator') or ''
     try:
-        LocalApi().edit_prefs(OperatorUser=place.remembered('operator') or '')
+        LocalApi().edit_prefs(OperatorUser=before)
     except OverlayError as error:
         print('Note: the operator was not taken back: {}'.format(error.sentence))
     hosts.remove_block()
     for note in place.undo((), after):
         print(note)
+    if before and manager == 'systemd' and not ours(DAEMON_UNIT) and present_operator() != before:
+        # A tailscaled that never logged in keeps no preferences over its restart.
+        LocalApi().edit_prefs(OperatorUser=before)
     if manager == 'none':
         print('By hand: end `ua-overlay robot operator`, and start tailscaled again without SSL_CERT_FILE.')
     return 0

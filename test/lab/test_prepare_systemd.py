@@ -1,0 +1,308 @@
+"""`sudo ua-overlay robot prepare` on a machine with a systemd of its own, behind a lab's router, against a real site.
+
+The machine has what tailscale's package installs: the unit as its vendor ships it (test/data/tailscale) and the daemon.
+"""
+import json
+import os
+import time
+
+import pytest
+from nspawn_machine import USER, Machine, image
+
+from ua_overlay import defaults
+from ua_overlay.lab.fleet import Fleet
+from ua_overlay.lab.lab import Lab
+from ua_overlay.toolchain import locate
+from ua_overlay.toolchain.find import cache_dir
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+DATA = os.path.join(ROOT, 'test', 'data', 'tailscale')
+CHECKOUT = '/opt/ua_overlay'
+COMMAND = '/usr/local/bin/ua-overlay'
+TEAM = 'iris'
+DAEMON = 'tailscaled.service'
+KEEPER = 'ua-overlay-operator.service'
+INVITATION = '/home/{}/invitation.yaml'.format(USER)
+
+
+@pytest.fixture(scope='module')
+def site(lab_root, two_nats):
+    """A lab with a site that runs; the robots' hosts lend their networks to machines."""
+    with Lab.up(two_nats, 'systemd-{}'.format(os.getpid()), lab_root, bound=True) as lab:
+        fleet = Fleet(lab, workspace=None, command=os.path.join(ROOT, 'scripts', 'ua-overlay'))
+        fleet.start_site()
+        fleet.site('team', 'create', TEAM)
+        yield fleet
+
+
+class Robot:
+    """A machine and what a person types on it."""
+
+    def __init__(self, machine):
+        self.machine = machine
+
+    def overlay(self, *argv, user=USER, check=True, **options):
+        return self.machine.run(['ua-overlay'] + list(argv), user=user, check=check, **options)
+
+    def sudo(self, *argv, check=True):
+        """`sudo ua-overlay ARGV` as the robot's user."""
+        return self.machine.run(['sudo', 'ua-overlay'] + list(argv), user=USER, check=check, timeout=120)
+
+    def prepare(self):
+        return self.sudo('robot', 'prepare', '--invitation', INVITATION, '--user', USER)
+
+    def join(self, *argv, check=True):
+        return self.outcome('join', *argv, check=check)
+
+    def outcome(self, *argv, check=True):
+        return json.loads(self.overlay(*(argv + ('--json',)), check=check).stdout)
+
+    def status(self):
+        """`ua-overlay status --json`; its exit status tells of membership, so any will do."""
+        return json.loads(self.overlay('status', '--json', check=False).stdout)
+
+    def operator(self):
+        """Who tailscaled lets join and leave."""
+        return json.loads(self.machine.run(['tailscale', 'debug', 'prefs']).stdout).get('OperatorUser') or ''
+
+    def environment(self, unit=DAEMON):
+        """The environment of the unit's process, as the kernel has it."""
+        pid = self.machine.property(unit, 'MainPID')
+        words = self.machine.run(['cat', '/proc/{}/environ'.format(pid)]).stdout.split('\0')
+        return dict(word.split('=', 1) for word in words if word)
+
+    def services(self):
+        """What changes when one of the services starts anew."""
+        return {unit: self.machine.property(unit, 'InvocationID') for unit in (DAEMON, KEEPER)}
+
+    def files(self):
+        """What is below the directories that `prepare` writes to: path -> kind, mode, owner, and content or target.
+
+        Without tailscaled's own state, the journal, and the time stamps and credentials that systemd keeps.
+        """
+        script = '''find /etc /usr/lib/systemd /usr/lib/tmpfiles.d /var/lib /run/ua_overlay \\
+            \\( -path /var/lib/tailscale -o -path /var/lib/systemd -o -path /etc/resolv.conf \\
+               -o -path /var/lib/private \\) -prune -o \\
+            \\( -type f -printf '%p %y %m %U:%G ' -exec sha256sum -- {} \\; \\) -o \\
+            -printf '%p %y %m %U:%G %l\\n' 2>/dev/null | sort'''
+        return self.machine.run(['sh', '-c', script], check=False).stdout.splitlines()
+
+    def times(self):
+        """Modification times below /etc."""
+        return self.machine.run(['find', '/etc', '-printf', '%p %T@\\n']).stdout.splitlines()
+
+
+@pytest.fixture
+def new_machine(site, tmp_path):
+    """Machine for the robot of a test; ``service``: with tailscale's package installed."""
+    host = site.lab.hosts['dev-1']
+    made = []
+
+    def make(service=True):
+        binds = [(ROOT, CHECKOUT), (os.path.join(cache_dir(), 'tools'), '/var/cache/ua_overlay/tools'),
+                 (locate('tailscale'), '/usr/bin/tailscale')]
+        if service:
+            binds.append((locate('tailscaled'), '/usr/sbin/tailscaled'))
+        directory = tmp_path / 'machine-{}'.format(len(made))
+        directory.mkdir()
+        machine = Machine(image(), directory, 'ua-test-{}-{}'.format(os.getpid(), len(made)),
+                          '/proc/{}/ns/net'.format(host.pid), binds=binds)
+        made.append(machine)
+        machine.__enter__()
+        machine.write('/etc/resolv.conf', 'nameserver 203.0.113.2\n')
+        machine.run(['ln', '-s', CHECKOUT + '/scripts/ua-overlay', COMMAND])
+        if service:
+            for name, path in (('service', '/usr/lib/systemd/system/tailscaled.service'),
+                               ('defaults', '/etc/default/tailscaled')):
+                with open(os.path.join(DATA, 'tailscaled.' + name)) as stream:
+                    machine.write(path, stream.read())
+        return Robot(machine)
+
+    yield make
+    for machine in made:
+        machine.__exit__(None, None, None)
+
+
+@pytest.fixture
+def robot(new_machine):
+    """A robot as tailscale's package leaves it: the service enabled and running."""
+    made = new_machine()
+    made.machine.run(['systemctl', 'enable', '--now', DAEMON])
+    return made
+
+
+def carry(site, robot, name, *options):
+    """A new invitation, where the robot's user finds it."""
+    robot.machine.write(INVITATION, site.invite(TEAM, name, *options), mode='600', user=USER)
+
+
+def wait_operator(robot, who=USER):
+    deadline = time.monotonic() + 30
+    while robot.operator() != who:
+        assert time.monotonic() < deadline, robot.machine.journal(KEEPER)
+        time.sleep(0.1)
+
+
+def assert_same(before, after):
+    gone, new = sorted(set(before) - set(after)), sorted(set(after) - set(before))
+    assert not gone and not new
+
+
+def assert_prepared(robot):
+    """What `prepare` promises is in force: in the kernel and in tailscaled, not in files."""
+    environment = robot.environment()
+    assert environment['SSL_CERT_FILE'] == defaults.CA_FILE
+    assert environment['TS_NO_LOGS_NO_SUPPORT'] == 'true'
+    for unit in (DAEMON, KEEPER):
+        assert robot.machine.property(unit, 'ActiveState') == 'active'
+        assert robot.machine.property(unit, 'UnitFileState') == 'enabled'
+    wait_operator(robot)
+    for path in (defaults.STATE_DIR, defaults.RUN_DIR):
+        assert robot.machine.run(['stat', '-c', '%U %a', path]).stdout.split() == [USER, '755']
+    # Nobody else trusts the site's CA: not even root's environment names it.
+    assert 'SSL_CERT_FILE' not in robot.environment(KEEPER)
+
+
+def test_prepare_is_in_force_and_a_second_time_changes_nothing(site, robot):
+    carry(site, robot, 'dev-1')
+    robot.prepare()
+    assert_prepared(robot)
+    verify = robot.machine.run(['systemd-analyze', 'verify', DAEMON, KEEPER])
+    assert verify.stdout + verify.stderr == ''
+    files, times, services = robot.files(), robot.times(), robot.services()
+    said = robot.prepare().stdout
+    assert 'nothing changed' in said and 'wrote' not in said
+    assert_same(files, robot.files())
+    assert_same(times, robot.times())
+    assert robot.services() == services
+    # It runs no longer than it has to with what root may do.
+    score = robot.machine.run(['systemd-analyze', 'security', '--no-pager', '--threshold=25', KEEPER], check=False)
+    assert score.returncode == 0, score.stdout
+
+
+def test_an_unprivileged_user_joins_leaves_and_comes_back_also_after_a_reboot(site, robot):
+    carry(site, robot, 'dev-1')
+    refused = robot.join(INVITATION, check=False)
+    assert refused['code'] == 'NOT_PREPARED' and 'robot prepare' in refused['message']
+    robot.prepare()
+    joined = robot.join(INVITATION)
+    assert joined['code'] == 'OK' and joined['dns_name'].startswith('dev-1.')
+    address = joined['addresses'][0]
+
+    # Root's `tailscale up` wipes the operator; so does nothing that the user may do, who leaves and comes back.
+    robot.machine.run(['tailscale', 'up', '--reset', '--login-server=https://server.ua.test:8080', '--accept-dns',
+                       '--hostname=dev-1', '--timeout=30s'])
+    wait_operator(robot)
+    assert robot.outcome('leave')['code'] == 'OK' and robot.status()['state'] == 'Stopped'
+    assert robot.join()['addresses'][0] == address
+
+    robot.machine.reboot()
+    assert_prepared(robot)
+    robot.machine.wait('membership after the reboot', lambda: robot.status()['state'] == 'Running')
+    assert robot.status()['self']['addresses'][0] == address
+    # The name resolves for programs on the machine, by what tailscaled did to its resolver.
+    robot.machine.wait('its own name', lambda: robot.machine.run(
+        ['getent', 'ahostsv4', joined['dns_name']], check=False).stdout.startswith(address))
+
+    # tailscaled killed: systemd starts it again, with the CA, and the keeper finds it.
+    robot.machine.run(['systemctl', 'kill', '--signal=KILL', '--kill-whom=main', DAEMON])
+    robot.machine.wait('tailscaled again', lambda: robot.machine.property(DAEMON, 'ActiveState') == 'active' and
+                       robot.machine.property(DAEMON, 'NRestarts') == '1')
+    assert_prepared(robot)
+    robot.machine.wait('membership after the kill', lambda: robot.status()['state'] == 'Running')
+
+    # A logout wipes the operator too, and the next join is the user's again.
+    assert robot.outcome('leave', '--forget')['code'] == 'OK'
+    wait_operator(robot)
+    site.site('robot', 'remove', 'dev-1')
+    carry(site, robot, 'dev-1')
+    again = robot.join(INVITATION)
+    assert again['code'] == 'OK' and again['dns_name'] == joined['dns_name']
+    robot.outcome('leave', '--forget')
+    site.site('robot', 'remove', 'dev-1')
+
+
+def test_no_key_is_in_the_journal(site, robot):
+    carry(site, robot, 'dev-1')
+    robot.prepare()
+    robot.join(INVITATION)
+    journal = robot.machine.run(['journalctl', '--no-pager', '-b', '-o', 'export']).stdout
+    assert 'tailscaled' in journal and 'hskey-' not in journal
+    robot.outcome('leave', '--forget')
+    site.site('robot', 'remove', 'dev-1')
+
+
+def test_undo_puts_everything_back(site, robot):
+    # What was there before, in each place that can be taken: another operator, another drop-in, an owner.
+    robot.machine.run(['useradd', '--create-home', 'pi'])
+    robot.machine.run(['tailscale', 'set', '--operator=pi'])
+    robot.machine.write('/etc/systemd/system/tailscaled.service.d/10-ua_overlay.conf', '[Service]\nNice=1\n', '640')
+    robot.machine.run(['systemctl', 'daemon-reload'])
+    robot.machine.run(['install', '-d', '-o', 'pi', '-m', '700', defaults.STATE_DIR])
+    before = robot.files()
+    carry(site, robot, 'dev-1')
+    robot.prepare()
+    assert robot.files() != before
+    robot.sudo('robot', 'prepare', '--undo')
+    assert_same(before, robot.files())
+    assert robot.operator() == 'pi'
+    assert 'SSL_CERT_FILE' not in robot.environment()
+    assert robot.machine.property(DAEMON, 'ActiveState') == 'active'
+    assert robot.machine.property(KEEPER, 'LoadState') == 'not-found'
+    assert robot.sudo('robot', 'prepare', '--undo').stdout == 'Nothing was prepared here.\n'
+
+
+def test_undo_of_a_service_that_was_off(site, new_machine):
+    robot = new_machine()
+    robot.machine.run(['systemctl', 'daemon-reload'])
+    before = robot.files()
+    carry(site, robot, 'dev-1')
+    robot.prepare()
+    assert_prepared(robot)
+    robot.sudo('robot', 'prepare', '--undo')
+    assert_same(before, robot.files())
+    assert robot.machine.property(DAEMON, 'ActiveState') == 'inactive'
+
+
+def test_a_machine_without_the_service_gets_one_and_loses_it_again(site, new_machine):
+    robot = new_machine(service=False)
+    before = robot.files()
+    carry(site, robot, 'dev-1')
+    robot.prepare()
+    assert_prepared(robot)
+    verify = robot.machine.run(['systemd-analyze', 'verify', DAEMON, KEEPER])
+    assert verify.stdout + verify.stderr == ''
+    assert robot.join(INVITATION)['code'] == 'OK'
+    robot.machine.reboot()
+    robot.machine.wait('membership after the reboot', lambda: robot.status()['state'] == 'Running')
+    robot.outcome('leave', '--forget')
+    site.site('robot', 'remove', 'dev-1')
+    robot.sudo('robot', 'prepare', '--undo')
+    assert_same(before, robot.files())
+    assert robot.machine.property(DAEMON, 'LoadState') == 'not-found'
+
+
+def test_a_drop_in_that_another_file_overrules_is_named(site, robot):
+    robot.machine.run(['sh', '-c', 'echo SSL_CERT_FILE=/etc/other.pem >>/etc/default/tailscaled'])
+    carry(site, robot, 'dev-1')
+    done = robot.sudo('robot', 'prepare', '--invitation', INVITATION, '--user', USER, check=False)
+    assert done.returncode == 1 and 'SSL_CERT_FILE=/etc/other.pem' in done.stderr and 'systemctl cat' in done.stderr
+
+
+def test_a_machine_leaves_nothing_behind(site, tmp_path):
+    host = site.lab.hosts['dev-2']
+    directory = tmp_path / 'machine'
+    directory.mkdir()
+    name = 'ua-test-{}-gone'.format(os.getpid())
+    with open('/proc/self/mountinfo') as stream:
+        mounts = stream.read()
+    with Machine(image(), directory, name, '/proc/{}/ns/net'.format(host.pid)) as machine:
+        assert machine.run(['hostname']).stdout == 'robot\n'
+        process = machine.process
+        process.kill()
+        process.wait()
+    assert not directory.exists()
+    with open('/proc/self/mountinfo') as stream:
+        assert stream.read() == mounts
+    # The leader ended with nspawn, and all its processes with the leader: a cgroup that has one cannot be removed.
+    assert machine.is_gone()
