@@ -23,8 +23,10 @@ unit:           ## the tests that need neither root nor ROS nor a network
 	$(PYTEST) test/unit $(ARGS)
 
 floor:          ## the unit tests with the oldest libraries that a robot may have (those of Ubuntu 20.04)
-	test -d $(CACHE)/floor || ($(SUDO) /usr/bin/python3 -m venv $(CACHE)/floor && \
-	    $(SUDO) $(CACHE)/floor/bin/pip install -q --disable-pip-version-check -r requirements/floor.txt)
+	cmp -s requirements/floor.txt $(CACHE)/floor/requirements.txt || \
+	    ($(SUDO) /usr/bin/python3 -m venv --clear $(CACHE)/floor && \
+	    $(SUDO) $(CACHE)/floor/bin/pip install -q --disable-pip-version-check -r requirements/floor.txt && \
+	    $(SUDO) cp requirements/floor.txt $(CACHE)/floor/requirements.txt)
 	$(CACHE)/floor/bin/pytest test/unit $(ARGS)
 
 lint:           ## style, the Python floor, catkin_lint

@@ -65,6 +65,13 @@ class Robot:
         return [{key: value for key, value in block.items()
                  if key in NAMES or 'UA_OVERLAY' in key and key != 'UA_OVERLAY_RUN_DIR'} for block in shown]
 
+    def become_nobody(self):
+        """Shells are another user's from here on, who may not be able to read a checkout in a home directory."""
+        if self.hook == HOOK:
+            self.hook = shutil.copy(HOOK, str(self.directory))
+        open_to_all(self.directory)
+        self.user = ['setpriv', '--reuid', str(NOBODY), '--regid', str(NOBODY), '--clear-groups']
+
     def setup(self, **environ):
         """What a new shell ends up with, without the markers."""
         return only_names(self.run('setup; show', **environ)[0])
@@ -250,8 +257,7 @@ def test_shared_place_as_another_user(robot, owner, directory_mode, file_mode, t
     os.chmod(shared, directory_mode)
     for path in (place.path, shared):
         os.chown(path, owner, owner)
-    open_to_all(robot.directory)
-    robot.user = ['setpriv', '--reuid', str(NOBODY), '--regid', str(NOBODY), '--clear-groups']
+    robot.become_nobody()
     assert robot.setup() == (TEAM if taken else {'ROS_MASTER_URI': DEFAULT})
 
 
@@ -262,8 +268,7 @@ def test_personal_place_of_somebody_else(robot, directory_owner, file_owner):
     robot.join()
     os.chown(robot.place.directory, directory_owner, -1)
     os.chown(robot.place.path, file_owner, -1)
-    open_to_all(robot.directory)
-    robot.user = ['setpriv', '--reuid', str(NOBODY), '--regid', str(NOBODY), '--clear-groups']
+    robot.become_nobody()
     assert robot.setup() == {'ROS_MASTER_URI': DEFAULT}
 
 
