@@ -36,7 +36,8 @@ robots:
 TEAM_URI = 'http://dev-1.overlay.internal:11312'
 #: What a robot of a healthy team must have had looked at and found good.
 LOOKED_AT = {'daemon', 'login', 'key-expiry', 'server', 'certificate', 'clock', 'address-range', 'names', 'environment',
-             'master', 'reach-out', 'node-names', 'half-connected', 'old-master', 'link-derp', 'link-lan', 'mtu'}
+             'master', 'foreign-master', 'reach-out', 'node-names', 'half-connected', 'old-master',
+             'link-derp', 'link-lan', 'mtu'}
 PATIENCE = 90
 
 
@@ -245,6 +246,20 @@ def test_node_of_a_former_master(fleet):
         finding = wait_found(fleet, 'dev-2', 'old-master', 'WARN')
         assert 'talker.py' in finding['what'] and 'dev-3' in finding['what'] and TEAM_URI in finding['why']
     wait_healthy(fleet, 'dev-2')
+
+
+def test_the_master_is_somebodys_roslaunch(fleet):
+    path = '/home/{}/foreign.launch'.format(USER)
+    fleet.lab.host('dev-1').run(['tee', path], input='<launch><node name="talker" pkg="ua_overlay" type="talker.py"/>'
+                                                     '</launch>')
+    fleet.lab.stop_service('dev-1', 'overlay')
+    try:
+        with node(fleet, 'dev-1', 'roslaunch', path, ROS_MASTER_URI=TEAM_URI, ROS_HOSTNAME='dev-1.overlay.internal'):
+            finding = wait_found(fleet, 'dev-2', 'foreign-master', 'WARN')
+            assert 'talker' in finding['what'] and 'dev-1' in finding['next_command']
+    finally:
+        fleet.launch('dev-1')
+    wait_healthy(fleet, 'dev-1', 'dev-2')
 
 
 def set_policy(fleet, change):

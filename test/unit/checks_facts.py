@@ -19,7 +19,8 @@ NAMES = NameReport(True)
 WANTED = decide_environment(STATUS, Wishes(team='iris'), NAMES)
 TEAM = {'ROS_MASTER_URI': URI, 'ROS_HOSTNAME': 'dev-2.overlay.internal'}
 GRAPH = seen.Graph(URI, True, nodes=(('/rosout', 'http://dev-1.overlay.internal:40001/'),
-                                     ('/talker', 'http://100.64.0.2:40002/')), callback=seen.Callback(True, True))
+                                     ('/talker', 'http://100.64.0.2:40002/')), callback=seen.Callback(True, True),
+                   launched=())
 FACTS = seen.Facts(
     now=NOW, status=STATUS, links=(Link('dev-1', type=LinkType.DIRECT), Link('dev-3', type=LinkType.IDLE)),
     wishes=Wishes(team='iris'), server=seen.Server('https://server.ua.test:8080', None, 0, NOW + 60 * DAY,

@@ -62,6 +62,14 @@ def test_master():
     assert graph.master(changed(wanted=replace(WANTED, state='MASTER_OFFLINE'))) is None
 
 
+def test_foreign_master():
+    assert graph.foreign_master(FACTS).level == 'OK'
+    found = graph.foreign_master(changed(graph=replace(GRAPH, launched=('camera-2', 'talker-3'))))
+    assert found.level == 'WARN' and 'camera-2, talker-3' in found.what and 'on dev-1' in found.next_command
+    assert graph.foreign_master(changed(graph=replace(GRAPH, launched=None))) is None
+    assert graph.foreign_master(Facts()) is None
+
+
 def attempt(result, peer='dev-1', port=11312, kind=seen.TEAM, ping=True):
     return seen.Attempt(peer, port, kind, result, ping)
 

@@ -49,6 +49,11 @@ def test_key_expiry(end, expired, level):
     assert found.level == level and bool(found.next_command) == (level != 'OK')
 
 
+def test_key_expiry_names_the_day():
+    assert '2027-01-15 07:00 UTC' in robot.key_expiry(with_self(key_expiry=NOW - 3600)).what
+    assert robot.key_expiry(with_self(expired=True)).what == 'The key of dev-2 has expired.'
+
+
 def test_key_expiry_outside_a_network():
     assert robot.key_expiry(changed(status=replace(STATUS, state='NeedsLogin'))) is None
 
@@ -65,6 +70,11 @@ def test_address_range(interface, level):
         assert interface[0] in found.what and interface[1] in found.what
     if level == 'ERROR':
         assert found.why == 'The addresses of dev-1, dev-2, dev-3 lie in that subnet.'
+
+
+def test_our_own_address_is_none_of_another_interface():
+    assert robot.address_range(changed(interfaces=(('utun3', '100.64.0.2', 32),))).level == 'OK'
+    assert robot.address_range(changed(interfaces=(('utun3', '100.64.0.9', 32),))).level == 'WARN'
 
 
 def test_address_range_without_a_daemon():

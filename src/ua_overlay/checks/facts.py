@@ -60,6 +60,8 @@ class Graph:
     why: str = ''
     nodes: Optional[Tuple[Tuple[str, str], ...]] = None  #: (node name, its URI), sorted
     callback: Optional[Callback] = None
+    #: What the launch that started the master runs beside master and rosout: () for a roscore; None: not known.
+    launched: Optional[Tuple[str, ...]] = None
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,20 @@ def master(facts):
                 'ua-overlay doctor   # on {}'.format(wanted.master))
 
 
+def foreign_master(facts):
+    """The team's master was started by a roscore, and not by somebody's roslaunch."""
+    graph = facts.graph
+    if graph is None or graph.launched is None or facts.wanted is None:
+        return None
+    if not graph.launched:
+        return ok('The master was started by a roscore.')
+    return warn('The master at {} belongs to a roslaunch that also runs {}.'.format(
+        graph.uri, listed(graph.launched)),
+        'The team graph goes when that launch ends, and the overlay\'s own roscore cannot start beside it.',
+        'end that roslaunch on {}, and start it again with: ua-overlay exec --wait roslaunch …'.format(
+            facts.wanted.master))
+
+
 def reach_out(facts):
     """The team port and an ephemeral port of every team mate that is online take a connection of ours."""
     if not facts.attempts:

@@ -144,8 +144,9 @@ class Observer:
         answer = MasterProbe(deadline=self._patience)(uri)
         if not answer.alive:
             return seen.Graph(uri, False, answer.why)
-        nodes = self._run({'nodes': lambda: registered_nodes(uri, self._patience)}, self._patience)['nodes']
-        return seen.Graph(uri, True, nodes=nodes)
+        found = self._run({'nodes': lambda: registered_nodes(uri, self._patience),
+                           'launched': lambda: launched_with_master(uri, self._patience / 2)}, self._patience)
+        return seen.Graph(uri, True, nodes=found['nodes'], launched=found['launched'])
 
     def _attempts(self, facts):
         targets = {}
@@ -344,3 +345,25 @@ def registered_nodes(uri, timeout):
             if code == 1:
                 found.append((name, node_uri))
         return tuple(found)
+
+
+def launched_with_master(uri, timeout):
+    """Names of what the launch that started the master at ``uri`` runs besides master and rosout; None: not known.
+
+    A roscore is a roslaunch too; each of them registers its XML-RPC server below /roslaunch/uris (roslaunch/server.py).
+
+    :raises OSError, xmlrpc.client.Error, ValueError: when the master does not answer as one.
+    """
+    with xmlrpc.client.ServerProxy(uri, transport=TimeoutTransport(timeout)) as proxy:
+        code, _, uris = proxy.getParam('/ua_overlay', '/roslaunch/uris')
+    for launch in list(uris.values())[:8] if code == 1 else ():
+        try:
+            with xmlrpc.client.ServerProxy(launch, transport=TimeoutTransport(timeout)) as proxy:
+                code, _, (active, _) = proxy.list_processes()
+        except EXPECTED:
+            continue  # the entry of a launch that was killed
+        names = [name for name, _ in active]
+        if code == 1 and 'master' in names:
+            # roslaunch numbers its processes: rosout-1.
+            return tuple(sorted(name for name in names if name != 'master' and not name.startswith('rosout-')))
+    return None

@@ -36,6 +36,9 @@ CHECKS = (
           '`roslaunch ua_overlay overlay.launch`; the tag `tag:ros-master` on the server.'),
     Check('master', 'environment', graph.master, "The team's master answers over the overlay.",
           '`ua-overlay doctor` on the master.'),
+    Check('foreign-master', 'environment', graph.foreign_master,
+          "The team's master was started by a roscore (overlay.launch does it), not by somebody's roslaunch.",
+          'End that roslaunch; start it again with `ua-overlay exec --wait roslaunch`.'),
     Check('reach-out', 'environment', graph.reach_out,
           "The team port of the master, and a node's or an ephemeral port of every team mate that is online, take our "
           'connection, or refuse it: only silence means that it was dropped.',
