@@ -374,6 +374,39 @@ def test_a_ca_that_tailscaled_does_not_trust(scene, trusted):
     assert scene.played.calls == [] and scene.probed == []
 
 
+def test_a_daemon_of_our_own_is_given_the_ca(scene):
+    """After the look at the server, so that a bad server changes nothing; before tailscaled meets it."""
+    api = scene.api(FRESH, register=[ACCEPTED, MAP])
+    given = []
+
+    def trust(ca_pem):
+        assert api.calls == [] and scene.probed
+        given.append(ca_pem)
+
+    path = scene.invitation()
+    scene.expect(scene.run(path, trust=trust), 'OK')
+    assert given == []  # it has it already
+    os.unlink(scene.ca_file)
+    scene.api(FRESH)
+    scene.probe_error = ServerError('No answer.', 'ping', 'SERVER_UNREACHABLE')
+    scene.expect(scene.run(path, trust=trust), 'SERVER_UNREACHABLE')
+    assert given == []
+    scene.probe_error = None
+    api = scene.api(FRESH, register=[ACCEPTED, MAP])
+    scene.expect(scene.run(path, trust=trust), 'OK')
+    assert given == [CA]
+
+
+def test_a_daemon_of_our_own_that_cannot_be_given_the_ca(scene):
+    def trust(ca_pem):
+        raise OverlayError('It cannot be written.', 'do this', code='NOT_PREPARED')
+
+    scene.api(FRESH)
+    os.unlink(scene.ca_file)
+    scene.expect(scene.run(scene.invitation(), trust=trust), 'NOT_PREPARED', 'It cannot be written. Next: do this')
+    assert scene.played.calls == []
+
+
 def test_a_bundle_that_holds_the_ca_will_do(scene):
     scene.api(FRESH, register=[ACCEPTED, MAP])
     scene.write('ca.pem', 'another\n' + CA + '\nand ü one more')

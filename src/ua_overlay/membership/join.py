@@ -49,11 +49,12 @@ class Join:
     :param sleep: waits some seconds.
     :param probe: trust.probe.check_server.
     :param uid: of the user that joins.
+    :param trust: (PEM text) -> None, makes tailscaled trust a CA where the caller can; None: only `robot prepare` can.
     :param cancelled: () -> bool; asked about four times a second, True ends the attempt like an interrupt.
     """
 
     def __init__(self, api, ca_file, state_dir, now=time.time, clock=time.monotonic, sleep=time.sleep,
-                 probe=check_server, uid=None, timeout=TIMEOUT, cancelled=lambda: False):
+                 probe=check_server, uid=None, timeout=TIMEOUT, cancelled=lambda: False, trust=None):
         self.api = api
         self.ca_file = ca_file
         self.state_dir = state_dir
@@ -65,6 +66,7 @@ class Join:
         self.user = user_name(self.uid)
         self.timeout = timeout
         self.cancelled = cancelled
+        self.trust = trust
         #: The server has taken the key.
         self.accepted = False
 
@@ -132,8 +134,10 @@ class Join:
         """First join: everything that can go wrong without the key is tried before the key is sent."""
         invitations.check_usable(invitation, datetime.fromtimestamp(self.now(), timezone.utc))
         before = self._check_permission(self.api.prefs(), path)
-        self._check_trust(invitation, path)
+        trusted = self._check_trust(invitation, path)
         self.probe(invitation.server_url, invitation.ca_pem)
+        if not trusted:
+            self.trust(invitation.ca_pem)
         # From what is there: a dict without NetfilterMode, say, would switch the firewall rules off.
         wanted = dict(before, ControlURL=invitation.server_url, WantRunning=True, LoggedOut=False, CorpDNS=True,
                       Hostname=invitation.robot, AdvertiseTags=None)
@@ -265,16 +269,19 @@ class Join:
         return prefs
 
     def _check_trust(self, invitation, path):
-        """tailscaled must trust the invitation's CA before it meets the server."""
+        """tailscaled must trust the invitation's CA before it meets the server. Returns whether it does already."""
         try:
             with open(self.ca_file, encoding='ascii', errors='replace') as stream:
                 trusted = stream.read()
         except OSError:
             trusted = ''
-        if invitation.ca_pem.strip() not in trusted:
+        if invitation.ca_pem.strip() in trusted:
+            return True
+        if self.trust is None:
             raise Refused('tailscaled does not trust the CA of {} yet.'.format(invitation.server_url),
                           'sudo ua-overlay robot prepare --invitation {} --user {}'.format(path, self.user),
                           code='NOT_PREPARED')
+        return False
 
 
 def _other_team(name, present, wanted):

@@ -131,6 +131,26 @@ class Daemon:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
+    def restart(self, timeout=10.0):
+        """End the daemon and wait until the next one answers: it reads its CA file once.
+
+        :raises OverlayError: it does not answer within ``timeout`` seconds; it goes on being minded.
+        """
+        old = self._process
+        if old is not None and old.poll() is None:
+            old.send_signal(signal.SIGTERM)
+        deadline = self._clock() + timeout
+        while self._clock() < deadline and not self._stop.wait(0.05):
+            if self._process is old:
+                continue
+            try:
+                LocalApi(self.socket_path, timeout=2.0).status(peers=False)
+                return
+            except OverlayError:
+                continue  # it is starting
+        raise OverlayError('tailscaled was started anew, but does not answer at {} after {:g} s.'.format(
+            self.socket_path, timeout), 'tail {}'.format(self._log_path) if self._log_path else '')
+
     def __enter__(self):
         return self.start()
 
