@@ -13,6 +13,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 
 from ua_overlay import defaults, msg, srv
 from ua_overlay.errors import OverlayError
+from ua_overlay.files import write_atomic
 from ua_overlay.membership.join import Join
 from ua_overlay.membership.leave import leave
 from ua_overlay.membership.outcome import Outcome, outcome_of
@@ -81,7 +82,9 @@ class OverlayNode:
         self.daemon = None
         if rospy.get_param('~manage_daemon', False):
             from ua_overlay.tailscale.process import Daemon
-            self.daemon = Daemon(socket_path=self.socket, ca_file=self.ca_file)
+            from ua_overlay.toolchain import locate
+            self.daemon = Daemon(locate('tailscaled'), socket_path=self.socket, ca_file=self.ca_file,
+                                 log_path=os.path.join(defaults.DAEMON_STATE_DIR, 'tailscaled.log'))
         self.watcher = Watcher(lambda: LocalApi(self.socket), lambda *seen: self.events.put(('snapshot', seen)))
         self.probe = ServerProbe(self.find_server_url, self.ca_file, lambda seen: self.events.put(('server', seen)),
                                  rospy.get_param('~server_period', 10.0))
@@ -98,6 +101,9 @@ class OverlayNode:
         if problem:
             rospy.logwarn(problem)
         if self.daemon is not None:
+            # What `robot prepare` makes where tailscaled is a service of the system.
+            for directory in (defaults.RUN_DIR, self.state_dir):
+                make_directory(directory)
             self.daemon.start()
         threads = [threading.Thread(target=target, name=name, daemon=True) for name, target in (
             ('server probe', self.probe.run), ('environment', self.keeper.run))]
@@ -119,6 +125,8 @@ class OverlayNode:
             self.keeper.stop()
             for thread in threads:
                 thread.join(15.0)
+            # A join that is under way sees that the node ends, and puts back what it began.
+            self.membership.acquire(timeout=5.0)
             if self.daemon is not None:
                 self.daemon.stop()
         return 0
@@ -230,7 +238,21 @@ class OverlayNode:
         (rospy.loginfo if outcome.ok else rospy.logerr)(outcome.message)
 
     def make_join(self):
-        return Join(LocalApi(self.socket), self.ca_file, self.state_dir)
+        return Join(LocalApi(self.socket), self.ca_file, self.state_dir, cancelled=rospy.is_shutdown,
+                    trust=None if self.daemon is None else self.trust)
+
+    def trust(self, ca_pem):
+        """Give the tailscaled of our own the CA of a site; it reads such a file once, so it is started anew.
+
+        :raises OverlayError: it cannot be written, or the daemon does not come back.
+        """
+        make_directory(os.path.dirname(self.ca_file))
+        try:
+            write_atomic(self.ca_file, ca_pem)
+        except OSError as error:
+            raise OverlayError('The CA of the site cannot be written to {}: {}.'.format(self.ca_file, error.strerror),
+                               'ls -ld {}'.format(os.path.dirname(self.ca_file)), code='NOT_PREPARED')
+        self.daemon.restart()
 
     def change_membership(self, action):
         """Run join or leave, one at a time."""
@@ -294,6 +316,15 @@ class OverlayNode:
         return Wishes(master=self.wanted_master,
                       team_port=self.wanted_port or settings.get('team_port') or defaults.TEAM_PORT,
                       addressing=settings.get('addressing') or 'names', team=settings.get('team') or '')
+
+
+def make_directory(path):
+    """:raises OverlayError: when it is not there and cannot be made: `manage_daemon` needs root."""
+    try:
+        os.makedirs(path, mode=0o755, exist_ok=True)
+    except OSError as error:
+        raise OverlayError('The directory {} cannot be made: {}.'.format(path, error.strerror),
+                           'sudo mkdir -p {}'.format(path), code='NOT_PREPARED')
 
 
 def without_stamp(message):
