@@ -8,7 +8,7 @@ import os
 
 from ua_overlay import defaults
 from ua_overlay.checks.finding import ERROR, WARN
-from ua_overlay.checks.observe import GRAPH, REACH, SERVER, Observer, wishes_of
+from ua_overlay.checks.observe import GRAPH, SERVER, Observer, wishes_of
 from ua_overlay.checks.table import run_checks
 from ua_overlay.membership.settings import read_settings
 from ua_overlay.rosenv.deadline import Calls
@@ -17,7 +17,9 @@ from ua_overlay.tailscale.localapi import LocalApi
 #: Seconds for each of the two calls, whatever the network does.
 BUDGET = 2.5
 #: What needs a master, looked at in the second call (roswtf makes it only when one answers).
-ONLINE = frozenset(['master', 'reach-out', 'node-names'])
+ONLINE = frozenset(['master', 'foreign-master', 'node-names'])
+#: Seconds for each step. No connections to peers are tried: an idle link may need longer to come up than this.
+PATIENCE = 1.2
 
 
 def roswtf_plugin_static(ctx):
@@ -27,7 +29,7 @@ def roswtf_plugin_static(ctx):
 
 def roswtf_plugin_online(ctx):
     """What concerns the team's graph."""
-    _report(ctx, lambda findings: [finding for finding in findings if finding.id in ONLINE], frozenset([GRAPH, REACH]))
+    _report(ctx, lambda findings: [finding for finding in findings if finding.id in ONLINE], frozenset([GRAPH]))
 
 
 def look(parts, environ=None, socket_path=defaults.DAEMON_SOCKET, state_dir=defaults.STATE_DIR,
@@ -35,7 +37,7 @@ def look(parts, environ=None, socket_path=defaults.DAEMON_SOCKET, state_dir=defa
     """The findings of this machine; () when it has nothing to do with an overlay."""
     settings = read_settings(state_dir)
     facts_of = Observer(LocalApi(socket_path, timeout=1.0), wishes_of(settings), ca_file,
-                        os.environ if environ is None else environ, patience=0.7).observe
+                        os.environ if environ is None else environ, patience=PATIENCE).observe
     facts = facts_of(parts)
     if not settings and not facts.actual and (facts.status is None or not facts.status.have_node_key):
         return ()  # no invitation was ever used here: whatever tailscaled says is none of our business

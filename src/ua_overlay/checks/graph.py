@@ -140,8 +140,8 @@ def reach_in(facts):
     own, master_name = facts.status.self_node, facts.wanted.master
     if callback is not None and callback.by_address is False:
         return error('{}, the master, cannot reach this robot on an ephemeral port.'.format(master_name),
-                     'Connections from here to there pass, so the site\'s policy grants one direction only, or a '
-                     'firewall on this machine drops them.',
+                     'Its team port answers from here, so the site\'s policy grants one direction or some ports only, '
+                     'or a firewall on this machine drops them.',
                      'sudo nft list ruleset, and look at "grants" in policy.json of the site')
     if callback is not None and callback.by_name is False:
         return error('{}, the master, does not reach this robot under its name {}.'.format(master_name, dns_name(own)),
