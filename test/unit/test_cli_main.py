@@ -64,6 +64,14 @@ def test_only_the_group_that_is_asked_for_is_imported():
     assert 'ua_overlay.cli.tools' in done.stdout and 'ua_overlay.cli.server' not in done.stdout
 
 
+def test_help_imports_no_group_and_says_what_each_of_them_says(monkeypatch):
+    monkeypatch.setenv('COLUMNS', '100')
+    code = 'import sys; sys.path.insert(0, {!r}); from ua_overlay import cli; cli.make_parser("--help").print_help(); ' \
+           'assert not [m for m in sys.modules if m.startswith("ua_overlay.cli.")]'.format(SOURCE)
+    done = subprocess.run([sys.executable, '-c', code], stdout=subprocess.PIPE, universal_newlines=True, check=True)
+    assert done.stdout == cli.make_parser().format_help()
+
+
 @pytest.mark.parametrize('argv', [[], ['nonsense'], ['status', '--nonsense']])
 def test_a_command_line_that_makes_no_sense(argv, capsys):
     with pytest.raises(SystemExit) as caught:

@@ -5,9 +5,24 @@ import sys
 
 from ua_overlay.errors import OverlayError
 
-#: Command groups, in the order of --help: what a robot's user needs first. Each is a module with add_parser().
-GROUPS = ('status', 'doctor', 'join', 'leave', 'env', 'exec', 'robot', 'service', 'guard', 'server', 'team',
-          'invite', 'tools', 'lab')
+#: Command groups with their lines in --help, in its order: what a robot's user needs first. Each is a module with
+#: add_parser(); the lines are here as well so that --help need not import them all (cryptography alone is 50 ms).
+GROUPS = {
+    'status': 'this robot, its peers and links',
+    'doctor': 'what is wrong, why, and what to type next',
+    'join': 'join the team of an invitation, or come back to it',
+    'leave': "leave the team's network",
+    'env': 'the ROS environment of the team',
+    'exec': 'run a command in the team graph, or in the local one',
+    'robot': 'prepare this robot; list or remove robots (on the server)',
+    'service': 'overlay.launch at boot',
+    'guard': "keep this robot's LAN out of ROS",
+    'server': 'set up and run the control server of a site',
+    'team': 'create, list and remove teams, choose their masters (on the server)',
+    'invite': 'make the file with which a robot joins a team (on the server)',
+    'tools': 'find or build tailscale, tailscaled and headscale',
+    'lab': 'hosts and NATs on this machine, to try things out',
+}
 
 DESCRIPTION = """\
 A WireGuard overlay for teams of ROS 1 robots, coordinated by the team's own server.
@@ -26,19 +41,26 @@ examples:
 
 
 def make_parser(wanted=None):
-    """Build the parser; only the group named ``wanted`` is imported when it is one (the command starts faster)."""
+    """Build the parser, as much of it as is wanted: the command starts faster.
+
+    :param wanted: the first word of the command line. A group: that one alone is imported. Another word: none, which is
+        enough for --help and for an error. None: all of them.
+    """
     parser = argparse.ArgumentParser(prog='ua-overlay', description=DESCRIPTION, epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     subparsers = parser.add_subparsers(dest='group', metavar='COMMAND', required=True)
     for group in ([wanted] if wanted in GROUPS else GROUPS):
-        importlib.import_module('ua_overlay.cli.' + group).add_parser(subparsers)
+        if wanted is None or group == wanted:
+            importlib.import_module('ua_overlay.cli.' + group).add_parser(subparsers)
+        else:
+            subparsers.add_parser(group, help=GROUPS[group])
     return parser
 
 
 def main(argv=None):
     """Run the command line ``argv`` (default: sys.argv[1:]) and return the exit status."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    args = make_parser(argv[0] if argv else None).parse_args(argv)
+    args = make_parser(argv[0] if argv else '').parse_args(argv)
     try:
         return args.run(args)
     except OverlayError as error:
