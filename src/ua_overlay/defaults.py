@@ -8,6 +8,8 @@ DAEMON_STATE_DIR = '/var/lib/tailscale'
 #: What `robot prepare` writes: the site's CA, at a path that never changes (SSL_CERT_FILE of tailscaled names it).
 CONFIG_DIR = '/etc/ua_overlay'
 CA_FILE = CONFIG_DIR + '/ca.pem'
+#: What a robot's owner may set for overlay.launch: `team_launch: PACKAGE/FILE.launch`.
+ROBOT_FILE = CONFIG_DIR + '/robot.yaml'
 
 #: Where the derived env file lives when the directory exists; otherwise below $XDG_RUNTIME_DIR. Gone at reboot.
 RUN_DIR = '/run/ua_overlay'

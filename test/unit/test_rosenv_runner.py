@@ -6,7 +6,14 @@ import pytest
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.rosenv.face import TeamFace, ros_name
 from ua_overlay.rosenv.graph import Graph
-from ua_overlay.rosenv.runner import LaunchSpec, TeamRunner, graph_environ, launch_command, parse_team_launch
+from ua_overlay.rosenv.runner import (
+    LaunchSpec,
+    TeamRunner,
+    find_launch,
+    graph_environ,
+    launch_command,
+    parse_team_launch,
+)
 from ua_overlay.rosenv.supervised import RUNNING, STOPPED, STOPPING, WAITING
 
 VARIABLES = {'ROS_MASTER_URI': 'http://dev-1.overlay.internal:11312', 'ROS_HOSTNAME': 'dev-3.overlay.internal',
@@ -31,6 +38,25 @@ def test_team_launch_that_is_none(text):
     with pytest.raises(UsageError) as caught:
         parse_team_launch(text)
     assert 'team_launch' in caught.value.sentence and 'team_launch:=' in caught.value.next_command
+
+
+def test_robots_file_counts_when_there_is_no_argument(tmp_path):
+    path = tmp_path / 'robot.yaml'
+    assert find_launch('', str(path)) == ()
+    path.write_text('team_launch: arm/t.launch rate:=5\n')
+    assert find_launch('', str(path)) == ('arm', 't.launch', 'rate:=5')
+    assert find_launch('leg/u.launch', str(path)) == ('leg', 'u.launch')
+    path.write_text('other: 1\n')
+    assert find_launch('', str(path)) == ()
+
+
+@pytest.mark.parametrize('text', ['- a list', 'team_launch: [a, b]', 'team_launch: "unclosed', 'team_launch: t.launch'])
+def test_robots_file_that_makes_no_sense(tmp_path, text):
+    path = tmp_path / 'robot.yaml'
+    path.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        find_launch('', str(path))
+    assert caught.value.next_command
 
 
 def test_command_waits_and_is_short_with_stubborn_nodes():

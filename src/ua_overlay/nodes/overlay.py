@@ -9,7 +9,6 @@ import threading
 import time
 
 import rospy
-from diagnostic_msgs.msg import DiagnosticArray
 
 from ua_overlay import defaults, msg, srv
 from ua_overlay.errors import OverlayError
@@ -18,14 +17,17 @@ from ua_overlay.membership.join import Join
 from ua_overlay.membership.leave import leave
 from ua_overlay.membership.outcome import Outcome, outcome_of
 from ua_overlay.membership.settings import read_settings
-from ua_overlay.nodes import diagnostics, messages
+from ua_overlay.nodes import diagnostics, face, messages, team
 from ua_overlay.nodes.sources import ServerProbe
 from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.environment import Wishes
-from ua_overlay.rosenv.keeper import EnvironmentKeeper, Report
+from ua_overlay.rosenv.face import TeamFace
+from ua_overlay.rosenv.keeper import EnvironmentKeeper, Report, RunnerReport
+from ua_overlay.rosenv.leftovers import OWNER, Leftovers, owner_of
 from ua_overlay.rosenv.master import MasterProbe
 from ua_overlay.rosenv.names import NameChecker
 from ua_overlay.rosenv.roscore import TeamRoscore
+from ua_overlay.rosenv.runner import TeamRunner, find_launch
 from ua_overlay.tags import team_of
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.reach import measure_reach
@@ -71,13 +73,9 @@ class OverlayNode:
         self.published = {}
         self.stopping = False
 
-        latched = dict(latch=True, queue_size=1)
-        self.state_topic = rospy.Publisher('~state', msg.OverlayState, **latched)
-        self.peers_topic = rospy.Publisher('~peers', msg.PeerArray, **latched)
-        self.links_topic = rospy.Publisher('~links', msg.LinkArray, **latched)
-        self.environment_topic = rospy.Publisher('~ros_environment', msg.RosEnvironment, **latched)
-        self.link_events_topic = rospy.Publisher('~link_events', msg.LinkEvent, queue_size=50)
-        self.diagnostics_topic = rospy.Publisher('/diagnostics', DiagnosticArray, queue_size=1)
+        self.allow_remote = rospy.get_param('~allow_remote_control', False)
+        self.topics = face.advertise()
+        self.mirror = face.FaceServer(self.handle_remote) if rospy.get_param('~team_face', True) else None
 
         self.daemon = None
         if rospy.get_param('~manage_daemon', False):
@@ -88,10 +86,21 @@ class OverlayNode:
         self.watcher = Watcher(lambda: LocalApi(self.socket), lambda *seen: self.events.put(('snapshot', seen)))
         self.probe = ServerProbe(self.find_server_url, self.ca_file, lambda seen: self.events.put(('server', seen)),
                                  rospy.get_param('~server_period', 10.0))
+        # What we start carries us in its environment, so that a successor finds it should we be killed.
+        environ = dict(os.environ, **{OWNER: owner_of()})
+        words, no_runner = (), RunnerReport()
+        try:
+            words = find_launch(rospy.get_param('~team_launch', ''), rospy.get_param('~config', defaults.ROBOT_FILE))
+        except OverlayError as error:
+            rospy.logerr(str(error))
+            no_runner = RunnerReport('FAILED', str(error))
         self.keeper = EnvironmentKeeper(
             self.wishes, envfile.locate, NameChecker(), MasterProbe(),
-            TeamRoscore() if rospy.get_param('~team_roscore', True) else None,
-            lambda report: self.events.put(('environment', report)), time.time)
+            TeamRoscore(environ=environ) if rospy.get_param('~team_roscore', True) else None,
+            lambda report: self.events.put(('environment', report)), time.time,
+            TeamRunner(words, environ=environ) if words else None,
+            TeamFace(self.mirror.address, environ=environ) if self.mirror is not None else None, Leftovers(),
+            no_runner=no_runner)
 
     # --- life ---
 
@@ -110,9 +119,7 @@ class OverlayNode:
         for thread in threads:
             thread.start()
         self.watcher.start()
-        rospy.Service('~join', srv.Join, self.handle_join)
-        rospy.Service('~leave', srv.Leave, self.handle_leave)
-        rospy.Service('~probe', srv.Probe, self.handle_probe)
+        face.serve(lambda name, request: getattr(self, 'handle_' + name)(request))
         rospy.on_shutdown(lambda: self.events.put(('stop', None)))
         invitation = rospy.get_param('~invitation', '')
         if invitation:
@@ -157,7 +164,7 @@ class OverlayNode:
         snapshot, changes = seen
         self.snapshot = snapshot
         for change in changes.link_changes:
-            self.link_events_topic.publish(messages.link_event(change, snapshot))
+            self.send('link_events', messages.link_event(change, snapshot))
         if changes.daemon or changes.state or changes.self_node or changes.peers:
             self.keeper.offer(None if snapshot.daemon_error else snapshot)
             self.probe.poke()
@@ -170,8 +177,10 @@ class OverlayNode:
         self.server = seen
 
     def take_environment(self, report):
-        if (report.wanted, report.problem) != (self.report.wanted, self.report.problem):
-            rospy.loginfo('ROS environment: %s', report.problem or report.wanted.why)
+        if (report.wanted, report.why) != (self.report.wanted, self.report.why):
+            rospy.loginfo('ROS environment: %s', report.why)
+        if report.runner != self.report.runner:
+            rospy.loginfo('team runner: %s. %s', report.runner.state, report.runner.why)
         self.report = report
 
     # --- what goes out ---
@@ -180,15 +189,22 @@ class OverlayNode:
         """Publish each latched topic whose content changed, or all of them."""
         if self.snapshot is None:
             return
-        for topic, message, key in (
-                (self.state_topic, self.state_message(), None),
-                (self.peers_topic, messages.peer_array(self.snapshot), None),
-                (self.links_topic, messages.link_array(self.snapshot, self.round_trips), links_key),
-                (self.environment_topic, self.environment_message(), None)):
+        for name, message, key in (
+                ('state', self.state_message(), None),
+                ('peers', messages.peer_array(self.snapshot), None),
+                ('links', messages.link_array(self.snapshot, self.round_trips), links_key),
+                ('ros_environment', self.environment_message(), None),
+                ('team_runner', team.runner_message(self.report), None)):
             content = key(message) if key else without_stamp(message)
-            if force or self.published.get(topic) != content:
-                self.published[topic] = content
-                topic.publish(message)
+            if force or self.published.get(name) != content:
+                self.published[name] = content
+                self.send(name, message)
+
+    def send(self, name, message):
+        """Publish in the local graph and, through the team face, in the team's."""
+        self.topics[name].publish(message)
+        if self.mirror is not None:
+            self.mirror.publish(name, message)
 
     def state_message(self):
         snapshot = self.snapshot
@@ -212,13 +228,13 @@ class OverlayNode:
         wanted, actual = self.report.wanted, self.report.actual
         message = msg.RosEnvironment()
         message.header.stamp = messages.stamp(wanted.stamp)
-        message.state, message.master, message.master_uri = wanted.state, wanted.master, wanted.master_uri
+        message.state, message.master, message.master_uri = self.report.state, wanted.master, wanted.master_uri
         message.hostname = wanted.hostname
         message.actual_master_uri = actual.get('ROS_MASTER_URI', '')
         message.actual_hostname = actual.get('ROS_HOSTNAME') or actual.get('ROS_IP', '')
         message.master_alive, message.names_ok = self.report.master_alive, wanted.names_ok
         message.env_file = self.report.env_file if actual else ''
-        message.why = self.report.problem or wanted.why
+        message.why = self.report.why
         return message
 
     def publish_diagnostics(self):
@@ -228,7 +244,8 @@ class OverlayNode:
         checks = diagnostics.checks_of(diagnostics.facts_of(self.snapshot, server, self.report, now))
         for group, values in diagnostics.details(self.snapshot, server, self.report).items():
             checks[group][2].update(values)
-        self.diagnostics_topic.publish(diagnostics.diagnostic_array(
+        checks['runner'] = team.runner_check(self.report)
+        self.send('diagnostics', diagnostics.diagnostic_array(
             self.snapshot.self_node.name or os.uname().nodename, checks, now))
 
     # --- services ---
@@ -274,6 +291,12 @@ class OverlayNode:
         rospy.loginfo('leave: %s', outcome.message)
         return srv.LeaveResponse(code=getattr(srv.LeaveResponse, outcome.code, srv.LeaveResponse.FAILED),
                                  message=outcome.message)
+
+    def handle_remote(self, name, request):
+        """A call from the team graph: whoever is in it must not take this robot out of the team unless allowed."""
+        if name != 'probe' and not self.allow_remote:
+            return team.refusal(name, face.SERVICES[name]._response_class, self.snapshot.self_node.name)
+        return getattr(self, 'handle_' + name)(request)
 
     def handle_probe(self, request):
         answer = srv.ProbeResponse

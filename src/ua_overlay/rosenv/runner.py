@@ -6,6 +6,8 @@ import subprocess
 import time
 from dataclasses import dataclass
 
+import yaml
+
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.rosenv.launch import team_environ
 from ua_overlay.rosenv.supervised import SIGINT_TIMEOUT, SIGTERM_TIMEOUT, Supervised
@@ -47,6 +49,25 @@ def parse_team_launch(text):
         raise UsageError('team_launch has {!r} where only NAME:=VALUE may follow the file.'.format(wrong),
                          'team_launch:="PACKAGE/FILE.launch NAME:=VALUE"')
     return head + tuple(arguments)
+
+
+def find_launch(argument, config):
+    """The words after `roslaunch`: of the launch argument, else of `team_launch` in the robot's file; () for none.
+
+    :raises UsageError: when they make no sense.
+    """
+    if argument or not os.path.exists(config):
+        return parse_team_launch(argument)
+    try:
+        with open(config, encoding='utf-8') as stream:
+            data = yaml.safe_load(stream)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UsageError('The configuration of this robot {} cannot be read: {}.'.format(
+            config, getattr(error, 'strerror', None) or 'it is not YAML'), 'cat ' + config) from error
+    value = data.get('team_launch') or '' if isinstance(data, dict) else None
+    if not isinstance(value, str):
+        raise UsageError('{} has to say team_launch: PACKAGE/FILE.launch.'.format(config), 'cat ' + config)
+    return parse_team_launch(value)
 
 
 def launch_command(spec, which=shutil.which):
