@@ -80,12 +80,15 @@ class Robot:
 
         Without tailscaled's own state, the journal, and the time stamps and credentials that systemd keeps.
         """
-        script = '''find /etc /usr/lib/systemd /usr/lib/tmpfiles.d /var/lib /run/ua_overlay \\
-            \\( -path /var/lib/tailscale -o -path /var/lib/systemd -o -path /etc/resolv.conf \\
-               -o -path /var/lib/private \\) -prune -o \\
-            \\( -type f -printf '%p %y %m %U:%G ' -exec sha256sum -- {} \\; \\) -o \\
-            -printf '%p %y %m %U:%G %l\\n' 2>/dev/null | sort'''
-        return self.machine.run(['sh', '-c', script], check=False).stdout.splitlines()
+        script = '''look() {
+            find /etc /usr/lib/systemd /usr/lib/tmpfiles.d /var/lib /run/ua_overlay \\
+                \\( -path /var/lib/tailscale -o -path /var/lib/systemd -o -path /var/lib/dpkg \\
+                   -o -path /var/lib/private -o -path /etc/resolv.conf \\) -prune -o "$@"
+        }
+        look -printf '%p %y %m %U:%G %l\\n'
+        look -type f -exec sha256sum {} +'''
+        # /run/ua_overlay is not there before and after.
+        return sorted(self.machine.run(['sh', '-c', script], check=False).stdout.splitlines())
 
     def times(self):
         """Modification times below /etc."""
