@@ -57,7 +57,8 @@ def test_master():
     found = graph.master(changed(graph=seen.Graph(URI, False, 'No ROS master listens at it.')))
     assert found.level == 'WARN' and found.what == 'No ROS master listens at it.' and 'dev-1' in found.next_command
     mine = changed(graph=seen.Graph(URI, False), wanted=replace(WANTED, robot='dev-1'))
-    assert URI in graph.master(mine).what and 'overlay.launch' in graph.master(mine).next_command
+    found = graph.master(mine)
+    assert found.level == 'WARN' and URI in found.what and 'overlay.launch' in found.next_command
     assert graph.master(changed(graph=None)) is None
     assert graph.master(changed(wanted=replace(WANTED, state='MASTER_OFFLINE'))) is None
 
@@ -93,6 +94,8 @@ def test_reach_out_when_all_is_dropped():
     silent = tuple(replace(item, ping=False) for item in dropped)
     found = only(graph.reach_out(changed(attempts=silent)))
     assert 'does not answer at all' in found.what and 'policy' not in found.why
+    elsewhere = dropped + (attempt(seen.OPEN, 'dev-3', 59999, seen.EPHEMERAL, None),)
+    assert only(graph.reach_out(changed(attempts=elsewhere))).why.startswith('The robot answers pings')
     both = dropped + (attempt(seen.DROPPED, 'dev-3', 59999, seen.EPHEMERAL, False),)
     assert len(graph.reach_out(changed(attempts=both))) == 2
 
