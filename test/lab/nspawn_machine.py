@@ -98,7 +98,8 @@ def image(suite=SUITE, packages=PACKAGES, progress=lambda text: contextlib.nullc
     base = os.path.join(cache_dir(), 'machines')
     target = os.path.join(base, '{}-{}'.format(suite, hashlib.sha256(recipe.encode()).hexdigest()[:10]))
     os.makedirs(base, mode=0o755, exist_ok=True)
-    with open(os.path.join(base, '.lock'), 'w') as lock:
+    # One lock each: who wants another base system does not wait for this one.
+    with open(target + '.lock', 'w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if os.path.isdir(target):
             return target
