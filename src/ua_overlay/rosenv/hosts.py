@@ -39,9 +39,10 @@ _OURS = re.compile(r'[0-9.]+\t[a-z0-9.-]+\Z')
 def hosts_text(text, entries):
     """``text`` of a hosts file with the block of these entries in place of any older one; all else as it was.
 
-    The block comes first: of several lines for a name, the first is the one whose address programs use, so the robot's
-    overlay name means its overlay address even where a 127.0.1.1 line has it too. Only full names are given: a short
-    one may be somebody else's on the robot's LAN.
+    The block comes first: of several lines for a name the first one counts, so the robot's overlay name means its
+    overlay address even where a 127.0.1.1 line has it. With `multi on` in /etc/host.conf (Debian's default) all of them
+    count and getaddrinfo sorts loopback first; then the robot reaches itself by loopback, where its nodes listen too.
+    Only full names are given: a short one may be somebody else's on the robot's LAN.
 
     :param entries: (IPv4 address, full name) pairs; none of them removes the block.
     """
