@@ -1,0 +1,170 @@
+"""`service install` and `guard on` on a machine with a systemd of its own: what they do has to be there after a reboot.
+
+The machine calls itself something that resolves nowhere, and it boots without a network.
+"""
+import json
+import os
+import subprocess
+
+import pytest
+from nspawn_machine import PACKAGES, USER, Machine, image
+
+from ua_overlay.lab.fleet import Fleet
+from ua_overlay.lab.lab import Lab
+from ua_overlay.rosenv import guard, service
+from ua_overlay.toolchain import locate
+from ua_overlay.toolchain.find import cache_dir
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
+SPACE = '/opt/robot_ws/install'
+NAME = 'nowhere-17'
+INVITATION = '/home/{}/invitation.yaml'.format(USER)
+#: What overlay.launch needs of ROS, and what a person types with it.
+ROS = ('nftables', 'python3-diagnostic-msgs', 'python3-rosmaster', 'python3-rospy', 'python3-roslaunch',
+       'python3-rosservice', 'python3-rostopic', 'python3-std-msgs', 'ros-environment', 'rosout')
+
+
+def closure(packages):
+    """``packages`` and all that they need, by name: debootstrap by itself knows no virtual packages."""
+    command = ['apt-get', 'install', '-s', '--no-install-recommends', '-o', 'Dir::State::status=/dev/null']
+    done = subprocess.run(command + list(packages), stdout=subprocess.PIPE, universal_newlines=True, check=True)
+    return tuple(sorted(line.split()[1] for line in done.stdout.split('\n') if line.startswith('Inst ')))
+
+
+@pytest.fixture(scope='module')
+def site(lab_possible, lab_root, two_nats):
+    assert os.path.isdir(WORKSPACE), 'The workspace is not built. Next: make prepare'
+    with Lab.up(two_nats, 'service-{}'.format(os.getpid()), lab_root, bound=True) as lab:
+        fleet = Fleet(lab, os.path.join(WORKSPACE, 'install'))
+        fleet.start_site()
+        fleet.site('team', 'create', 'iris')
+        yield fleet
+
+
+@pytest.fixture(scope='module')
+def machine(site, tmp_path_factory):
+    """A robot with tailscale's package, ROS, and the built workspace, in the network of the lab's dev-1."""
+    directory = tmp_path_factory.mktemp('machine')
+    binds = [(os.path.join(WORKSPACE, 'install'), SPACE),
+             (os.path.join(cache_dir(), 'tools'), '/var/cache/ua_overlay/tools'),
+             (locate('tailscale'), '/usr/bin/tailscale'), (locate('tailscaled'), '/usr/sbin/tailscaled')]
+    with Machine(image(packages=closure(PACKAGES + ROS)), directory, 'ua-service-{}'.format(os.getpid()),
+                 '/proc/{}/ns/net'.format(site.lab.host('dev-1').pid), hostname=NAME, binds=binds) as machine:
+        machine.write('/etc/hosts', '127.0.0.1 localhost\n')
+        machine.write('/etc/resolv.conf', 'nameserver 203.0.113.2\n')
+        for name, path in (('service', '/usr/lib/systemd/system/tailscaled.service'),
+                           ('defaults', '/etc/default/tailscaled')):
+            with open(os.path.join(ROOT, 'test', 'data', 'tailscale', 'tailscaled.' + name)) as stream:
+                machine.write(path, stream.read())
+        machine.run(['systemctl', 'enable', '--now', 'tailscaled.service'])
+        machine.write(INVITATION, site.invite('iris', 'dev-1', '--master'), mode='600', user=USER)
+        sudo(machine, 'robot', 'prepare', '--invitation', INVITATION, '--user', USER)
+        yield machine
+
+
+def sudo(machine, *argv, check=True):
+    """`sudo …/ua-overlay ARGV` as the robot's user."""
+    return machine.run(['sudo', SPACE + '/bin/ua-overlay'] + list(argv), user=USER, check=check, timeout=120)
+
+
+def ros(machine, *argv, check=True):
+    """A ROS program in the local graph."""
+    script = '. {}/setup.bash && exec ua-overlay exec --local "$@"'.format(SPACE)
+    return machine.run(['bash', '-c', script, 'ros'] + list(argv), user=USER, check=check, env={'ROS_HOME': '/tmp/ros'})
+
+
+def network(site, up):
+    """The robot's only way out."""
+    host = site.lab.host('dev-1')
+    link = [name for name in json.loads(host.run(['ip', '-json', 'link']).stdout)
+            if name['ifname'] not in ('lo', 'tailscale0')][0]['ifname']
+    route = host.run(['ip', 'route', 'show', 'default']).stdout.split()
+    if up:
+        host.run(['ip', 'link', 'set', link, 'up'])
+        host.run(['ip', 'route', 'replace', 'default', 'via', '10.0.2.2'])
+    else:
+        assert route[:3] == ['default', 'via', '10.0.2.2']
+        host.run(['ip', 'link', 'set', link, 'down'])
+
+
+def local_graph(machine):
+    return ros(machine, 'rosservice', 'type', '/ua_overlay/join', check=False).stdout == 'ua_overlay/Join\n'
+
+
+def test_boots_without_a_network_under_a_name_that_resolves_nowhere(site, machine):
+    assert machine.run(['getent', 'hosts', NAME], check=False).returncode == 2
+    shown = sudo(machine, 'service', 'install', '--dry-run').stdout
+    assert 'User={}\n'.format(USER) in shown and SPACE in shown  # both found by themselves
+    assert machine.property(service.UNIT_NAME, 'LoadState') == 'not-found'
+    sudo(machine, 'service', 'install')
+    machine.wait('the local graph', lambda: local_graph(machine))
+    verify = machine.run(['systemd-analyze', 'verify', service.UNIT_NAME])
+    assert verify.stdout + verify.stderr == ''
+
+    network(site, False)
+    machine.reboot()
+    machine.wait('the local graph after a boot without a network', lambda: local_graph(machine))
+    assert machine.property(service.UNIT_NAME, 'NRestarts') == '0'
+    pid = machine.property(service.UNIT_NAME, 'MainPID')
+    status = machine.run(['cat', '/proc/{}/status'.format(pid)]).stdout
+    assert 'NoNewPrivs:\t1\n' in status and 'CapBnd:\t0000000000000000\n' in status
+    assert machine.run(['stat', '-c', '%U', '/proc/' + pid]).stdout == USER + '\n'
+    # Nobody outside reaches the local graph, guard or not.
+    listening = machine.run(['ss', '-Hltn', 'sport = :11311']).stdout.split()
+    assert listening[3] == '127.0.0.1:11311'
+
+    network(site, True)
+    answer = ros(machine, 'rosservice', 'call', '/ua_overlay/join', INVITATION).stdout
+    assert answer.startswith('code: 0\n'), answer
+    machine.wait('the environment of the team', lambda: machine.run(
+        ['cat', '/run/ua_overlay/env'], check=False).stdout.find('ROS_MASTER_URI=http://dev-1.') >= 0)
+    machine.wait("the team's roscore", lambda: machine.run(['ss', '-Hltn', 'sport = :11312']).stdout)
+
+
+def test_again_changes_nothing_and_arguments_restart_it(machine):
+    before = machine.property(service.UNIT_NAME, 'InvocationID')
+    assert 'nothing changed' in sudo(machine, 'service', 'install').stdout
+    assert machine.property(service.UNIT_NAME, 'InvocationID') == before
+    sudo(machine, 'service', 'install', '--arg', 'heartbeat:=3.0')
+    assert machine.property(service.UNIT_NAME, 'InvocationID') != before
+    machine.wait('the local graph', lambda: local_graph(machine))
+
+
+def test_names_are_mended_by_the_sandboxed_helper(machine):
+    machine.run(['sh', '-c', 'echo 127.0.1.1 dev-1.overlay.internal dev-1 >>/etc/hosts'])
+    before = machine.run(['cat', '/etc/hosts']).stdout
+    machine.wait('the block in the hosts file', lambda: machine.run(
+        ['head', '-n', '1', '/etc/hosts']).stdout.startswith('# BEGIN ua_overlay'))
+    assert machine.run(['cat', '/etc/hosts']).stdout.endswith(before)
+    assert machine.run(['stat', '-c', '%U %a', '/etc/hosts']).stdout == 'root 644\n'
+    assert '\n100.64.0.' in machine.run(['getent', 'ahostsv4', 'dev-1.overlay.internal']).stdout
+    assert 'ROS_MASTER_URI=http://dev-1.' in machine.run([SPACE + '/bin/ua-overlay', 'env'], user=USER).stdout
+
+
+def test_guard_is_in_force_after_a_reboot_and_after_nftables_was_restarted(machine):
+    def loaded():
+        return machine.run(['nft', 'list', 'table', 'inet', 'ua_overlay'], check=False).returncode == 0
+
+    machine.run(['systemctl', 'enable', '--now', 'nftables.service'])  # Debian's, with `flush ruleset` in its file
+    sudo(machine, 'guard', 'on')
+    assert loaded()
+    verify = machine.run(['systemd-analyze', 'verify', guard.UNIT_NAME])
+    assert verify.stdout + verify.stderr == ''
+    for verb in ('restart', 'reload'):
+        machine.run(['systemctl', verb, 'nftables.service'])
+        machine.wait('the table after a {} of nftables.service'.format(verb), loaded)
+    machine.reboot()
+    assert loaded() and machine.property(guard.UNIT_NAME, 'ActiveState') == 'active'
+    assert sudo(machine, 'guard', 'status').returncode == 0
+    sudo(machine, 'guard', 'off')
+    assert not loaded() and machine.property(guard.UNIT_NAME, 'LoadState') == 'not-found'
+
+
+def test_remove_leaves_the_robot_in_its_team(machine):
+    sudo(machine, 'service', 'remove')
+    assert machine.property(service.UNIT_NAME, 'LoadState') == 'not-found'
+    assert machine.run(['pgrep', '-u', USER, '-f', 'roslaunch|rosmaster|roscore'], check=False).returncode == 1
+    found = machine.run([SPACE + '/bin/ua-overlay', 'status', '--json'], user=USER, check=False).stdout
+    assert json.loads(found)['state'] == 'Running'
+    assert sudo(machine, 'service', 'remove').stdout == 'There was no service.\n'
