@@ -80,7 +80,9 @@ build() {
     # shellcheck disable=SC1090
     if [ -f "$noetic" ]; then . "$noetic"; fi
     set -u
-    rm -rf "$workspace/install"
+    # The second is where setup.py copies modules that are newer than the copy: one that was put back to an older state,
+    # or removed, would live on there.
+    rm -rf "$workspace/install" "$workspace/build/ua_overlay/lib"
     PATH=/usr/bin:$PATH catkin_make -C "$workspace" -DPYTHON_EXECUTABLE=/usr/bin/python3 -DCATKIN_ENABLE_TESTING=ON install
 }
 step "Building the catkin workspace" build

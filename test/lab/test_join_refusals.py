@@ -1,7 +1,7 @@
 """Joins that are refused, through `ua-overlay join` as an unprivileged user on a robot of a lab with a real site.
 
-The tests have an order: the robot is prepared step by step, and one invitation has to survive nearly all of them: at the
-end it joins. Everything is real but the daemon that is too old.
+The tests have an order: the robot is prepared step by step, and one invitation has to survive nearly all of them: at
+the end it joins. Everything is real but the daemon that is too old.
 """
 import json
 import os
@@ -315,7 +315,8 @@ def test_a_server_in_a_black_hole(world):
 def test_a_server_that_goes_between_preflight_and_registration(world, how):
     """The key has been given to tailscaled by then; it must not be used behind the user's back."""
     with hole(world, ALL_BUT_FIRST.format(how)) as black:
-        refused(world, world.path, 'TIMEOUT', 'did not answer', '8 s', 'ua-overlay robot list', options=('--timeout', '8'))
+        refused(world, world.path, 'TIMEOUT', 'did not answer', '8 s', 'ua-overlay robot list',
+                options=('--timeout', '8'))
         expect_silence(world, black)
     expect_no_join(world)
 
@@ -340,7 +341,7 @@ def test_a_join_that_is_interrupted(world, number, status):
 
 
 def expect_silence(world, black):
-    """After a join was given up tailscaled calls the server no more: for longer than its own pause between two tries."""
+    """After a join was given up tailscaled calls the server no more, for longer than it pauses between two tries."""
     calls = black.refused()
     assert calls > 0
     time.sleep(10)

@@ -82,7 +82,8 @@ def test_it_joins_without_any_preparation(fleet):
     assert len(pids) == 1
     text = fleet.invite('iris', 'dev-1')
     robot(fleet).run(['install', '-m', '600', '/dev/stdin', '/root/dev-1.yaml'], input=text)
-    answer = yaml.safe_load(ros(fleet, 'rosservice', 'call', '/ua_overlay/join', '{invitation: /root/dev-1.yaml}').stdout)
+    done = ros(fleet, 'rosservice', 'call', '/ua_overlay/join', '{invitation: /root/dev-1.yaml}')
+    answer = yaml.safe_load(done.stdout)
     assert answer['code'] == 0, answer['message']
     assert answer['dns_name'] == 'dev-1.overlay.internal' and running(fleet)
     assert len(daemons(fleet)) == 1

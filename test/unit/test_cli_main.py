@@ -44,7 +44,8 @@ def test_every_group_is_there():
     assert names == set(cli.GROUPS)
 
 
-@pytest.mark.parametrize('words, parser', parsers(), ids=lambda value: ' '.join(value) if isinstance(value, tuple) else '')
+@pytest.mark.parametrize('words, parser', parsers(),
+                         ids=lambda value: ' '.join(value) if isinstance(value, tuple) else '')
 def test_help_teaches(words, parser):
     """Each page says what it does and shows an example."""
     text = parser.format_help()
@@ -66,7 +67,8 @@ def test_only_the_group_that_is_asked_for_is_imported():
 
 def test_help_imports_no_group_and_says_what_each_of_them_says(monkeypatch):
     monkeypatch.setenv('COLUMNS', '100')
-    code = 'import sys; sys.path.insert(0, {!r}); from ua_overlay import cli; cli.make_parser("--help").print_help(); ' \
+    code = 'import sys; sys.path.insert(0, {!r}); from ua_overlay import cli; ' \
+           'cli.make_parser("--help").print_help(); ' \
            'assert not [m for m in sys.modules if m.startswith("ua_overlay.cli.")]'.format(SOURCE)
     done = subprocess.run([sys.executable, '-c', code], stdout=subprocess.PIPE, universal_newlines=True, check=True)
     assert done.stdout == cli.make_parser().format_help()
@@ -84,7 +86,8 @@ def test_the_status_is_the_commands(group):
     assert cli.main(['status']) == 3
 
 
-@pytest.mark.parametrize('error, status', [(OverlayError('It is so.', 'do this'), 1), (UsageError('It is so.', 'do this'), 2)])
+@pytest.mark.parametrize('error, status', [
+    (OverlayError('It is so.', 'do this'), 1), (UsageError('It is so.', 'do this'), 2)])
 def test_an_error_is_one_sentence(group, capsys, error, status):
     def fail(args):
         raise error
@@ -115,7 +118,8 @@ def test_a_bug_is_a_traceback(group):
 def test_a_reader_that_has_seen_enough():
     code = 'import sys; sys.path.insert(0, {!r}); from ua_overlay import cli; import importlib; ' \
            'm = importlib.import_module("ua_overlay.cli.status"); ' \
-           'm.add_parser = lambda s: s.add_parser("status").set_defaults(run=lambda a: [print(n) for n in range(100000)] and 0); ' \
+           'm.add_parser = lambda s: s.add_parser("status").set_defaults(' \
+           'run=lambda a: [print(n) for n in range(100000)] and 0); ' \
            'sys.exit(cli.main(["status"]))'.format(SOURCE)
     process = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.read(10)

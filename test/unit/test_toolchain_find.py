@@ -50,7 +50,8 @@ def test_a_module_of_its_own_is_never_taken_from_the_path(tmp_path):
 
 
 def test_ask_version(tmp_path):
-    assert ask_version(program(tmp_path / 'tailscaled', 'test "$1" = --version && echo 1.98.10 && echo more')) == '1.98.10'
+    daemon = program(tmp_path / 'tailscaled', 'test "$1" = --version && echo 1.98.10 && echo more')
+    assert ask_version(daemon) == '1.98.10'
     assert ask_version(program(tmp_path / 'headscale', 'test "$1" = version && echo v0.29.3')) == 'v0.29.3'
     assert ask_version(program(tmp_path / 'tailscale', 'echo usage >&2; exit 2')) == ''
     assert ask_version(str(tmp_path / 'missing')) == ''

@@ -42,7 +42,8 @@ def test_the_version_is_that_of_the_module_that_holds_the_program():
 
 
 @pytest.mark.parametrize('text', [
-    '', ONE.replace('tool ', '// tool '), ONE.replace('headscale v0.29.3', 'other v0.29.3'), ONE.replace('go 1.26.5', '')])
+    '', ONE.replace('tool ', '// tool '), ONE.replace('headscale v0.29.3', 'other v0.29.3'),
+    ONE.replace('go 1.26.5', '')])
 def test_a_go_mod_that_pins_nothing(text):
     with pytest.raises(ValueError, match='toolchain/m/go.mod'):
         parse_go_mod(text, 'm')

@@ -71,7 +71,7 @@ def add_parser(subparsers):
     run.set_defaults(run=run_run)
 
     status = commands.add_parser('status', help='is it running and healthy; exit status 0 when it is',
-                                 description='Is the server running and healthy, and its relay? Exit status 0 when it is.')
+                                 description='Is the server running and healthy? Exit status 0 when it is.')
     status.add_argument('--json', action='store_true', help='for programs')
     add_dir(status)
     status.set_defaults(run=run_status)

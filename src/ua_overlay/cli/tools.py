@@ -24,7 +24,7 @@ def add_parser(subparsers):
         '\n\nexamples:\n  ua-overlay tools status\n  sudo ua-overlay tools install     # a few minutes, once')
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
     status = commands.add_parser('status', help='what is used, from where',
-                                 description='What is used, from where. Exit status 0 when all three programs are there.')
+                                 description='What is used, from where. Exit status 0 when all three are there.')
     status.add_argument('--json', action='store_true', help='for programs')
     status.set_defaults(run=run_status)
     install = commands.add_parser(
