@@ -29,5 +29,4 @@ def measure(progress, rounds=ROUNDS):
     return Figure(NAME, 'whole commands on a robot that is in the overlay with two others', 'ms', [
         Row(CLIENT, values[CLIENT]), Row(STATUS, values[STATUS], CLIENT), Row(NOTHING, values[NOTHING]),
         Row(EXEC, values[EXEC], NOTHING), Row(HELP, values[HELP], NOTHING)], notes=[
-        '`ua-overlay exec` is also a launch-prefix: its start comes on top of that of every program. `--help` reads '
-        'all command groups, every other command its own alone.'])
+        '`ua-overlay exec` is also a launch-prefix: its start comes on top of that of every program.'])
