@@ -40,7 +40,10 @@ noetic=/opt/ros/noetic/setup.bash
 missing=()
 for package in "${wanted[@]}"; do
     if [ -f "$noetic" ]; then
-        case $package in ros-base | catkin | python3-catkin-pkg | python3-ros* | python3-*-msgs | python3-message-filters) continue ;; esac
+        case $package in
+            ros-base | catkin | python3-catkin-pkg | python3-ros* | python3-*-msgs | python3-message-filters) continue ;;
+            libroscpp-dev | python3-actionlib | python3-tf2-ros) continue ;;
+        esac
     fi
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
 done

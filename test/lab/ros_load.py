@@ -1,0 +1,174 @@
+"""ROS programs under load on the robots of a lab, and what they said, for test_ros_load.py.
+
+The programs are those of test/ros_load: each writes one JSON object a line (see record.py there). Nothing is judged
+here.
+"""
+import collections
+import glob
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import tempfile
+
+from ua_overlay.lab.fleet import USER, wait_until
+from ua_overlay.toolchain.find import cache_dir
+
+NODES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'ros_load')
+#: Where they are on a robot; /home is the host's own.
+PLACE = '/home/{}/ros_load'.format(USER)
+
+Phase = collections.namedtuple('Phase', 'link switched seen start end')
+Phase.__doc__ = """A stretch of time on one kind of link, in Unix time. switched: the routers were changed; seen: the
+links topic said so; start to end: measured with nothing changing."""
+
+
+def build_numbers(workspace):
+    """Compile numbers.cpp against the ROS that there is, once for each source; return the program's path."""
+    source = os.path.join(NODES, 'numbers.cpp')
+    script = '. "$0/setup.bash" && pkg-config --modversion roscpp && pkg-config --cflags --libs roscpp'
+    flags = subprocess.run(['bash', '-c', script, workspace], stdout=subprocess.PIPE, universal_newlines=True,
+                           check=True).stdout.split('\n')
+    with open(source) as stream:
+        identity = hashlib.sha256((stream.read() + ''.join(flags)).encode()).hexdigest()[:12]
+    directory = os.path.join(cache_dir(), 'ros_load')
+    program = os.path.join(directory, 'numbers-' + identity)
+    if not os.path.exists(program):
+        os.makedirs(directory, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=directory) as scratch:
+            new = os.path.join(scratch, 'numbers')
+            subprocess.run(['g++', '-O1', '-o', new, source] + flags[1].split(), check=True, timeout=300)
+            os.replace(new, program)
+    return program
+
+
+class Records:
+    """What one program said so far, read from its log as it grows."""
+
+    def __init__(self, path):
+        self.path = path
+        self.found = []
+        self.other = []
+        self._position = 0
+        self._rest = b''
+
+    def read(self):
+        """All records, as dicts."""
+        with open(self.path, 'rb') as stream:
+            stream.seek(self._position)
+            data = stream.read()
+        self._position += len(data)
+        lines = (self._rest + data).split(b'\n')
+        self._rest = lines.pop()
+        for line in lines:
+            try:
+                value = json.loads(line)
+            except ValueError:
+                self.other.append(line.decode('utf-8', 'replace'))
+            else:
+                self.found.append(value)
+        return self.found
+
+    def all(self, key, value=None):
+        return [record for record in self.read() if key in record and value in (None, record[key])]
+
+    def heard(self, topic):
+        return self.all('heard', topic)
+
+    def calls(self, name):
+        return self.all('called', name)
+
+
+class Load:
+    """The programs of one campaign."""
+
+    def __init__(self, fleet, numbers):
+        self.fleet = fleet
+        self.numbers = numbers
+        self.records = {}
+        self.phases = []
+
+    def install(self, *robots):
+        for robot in robots:
+            for path in glob.glob(os.path.join(NODES, '*.py')):
+                with open(path) as stream:
+                    self.fleet.lab.host(robot).run(
+                        ['install', '-D', '-m', '755', '/dev/stdin', os.path.join(PLACE, os.path.basename(path))],
+                        input=stream.read())
+
+    def start(self, robot, name, *argv, graph='team', namespace=True):
+        """Run a program on a robot. A file name with .py is one of ours, `numbers` is the roscpp one.
+
+        :param graph: 'team' or 'local'.
+        :param namespace: its names are relative to /ROBOT, as in a launch file's group.
+        """
+        words = list(argv)
+        if words[0].endswith('.py'):
+            words[0] = os.path.join(PLACE, words[0])
+        elif words[0] == 'numbers':
+            words[0] = self.numbers
+        if namespace:
+            words += ['__ns:=/' + ros_name(robot), '__name:=' + name]
+        door = ['ua-overlay', 'exec'] + (['--local'] if graph == 'local' else ['--wait', '--timeout', '60'])
+        lab = self.fleet.lab
+        lab.start_service(robot, name, self.fleet.ros_argv(door + words, graph='shell'),
+                          env=dict(self.fleet.user_environment(), ROSCONSOLE_STDOUT_LINE_BUFFERED='1'), user=USER)
+        self.records[robot, name] = Records(lab.log_path(robot, name))
+        return self.records[robot, name]
+
+    def ask(self, robot, *argv):
+        """Run one of our programs to its end; return its records."""
+        done = self.fleet.ros(robot, 'ua-overlay', 'exec', os.path.join(PLACE, argv[0]), *argv[1:], graph='shell')
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def wait(self, condition, timeout, what):
+        """Until ``condition()``; meanwhile every program must live."""
+        def met():
+            value = condition()
+            if not value:
+                for (robot, name), records in self.records.items():
+                    records.read()
+                    assert self.fleet.lab.service_running(robot, name), '{} on {} ended:\n{}'.format(
+                        name, robot, '\n'.join(records.other[-20:] + [str(r) for r in records.found[-3:]]))
+            return value
+        return wait_until(met, timeout, what, poll=0.2)
+
+    def finish(self, robot, name):
+        """Ask a program to publish no more; it then says `end` and stays."""
+        self.fleet.lab.kill_service(robot, name, signal.SIGUSR1)
+
+    def stop(self, robot, name, number=signal.SIGINT, timeout=30):
+        """End a program as Ctrl-C does, and wait for its end."""
+        del self.records[robot, name]
+        self.fleet.lab.kill_service(robot, name, number)
+        wait_until(lambda: not self.fleet.lab.service_running(robot, name), timeout, 'The end of {}'.format(name))
+
+    def stop_all(self):
+        for robot, name in list(self.records):
+            self.fleet.lab.stop_service(robot, name)
+
+
+def ros_name(robot):
+    return robot.replace('-', '_')
+
+
+def between(records, phase):
+    return [record for record in records if phase.start <= record['t'] < phase.end]
+
+
+def missing(heard, last):
+    """Numbers from 1 to ``last`` that were not heard."""
+    numbers = {record['n'] for record in heard}
+    return [number for number in range(1, last + 1) if number not in numbers]
+
+
+def longest_silence(records):
+    """Seconds."""
+    times = [record['t'] for record in records]
+    return max((b - a for a, b in zip(times, times[1:])), default=0.0)
+
+
+def median(values):
+    values = sorted(values)
+    return values[len(values) // 2] if values else float('nan')

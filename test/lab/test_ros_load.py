@@ -1,0 +1,365 @@
+"""A team's real ROS load while links change under it: DIRECT, PEER_RELAY and DERP, with the changes as they happen.
+
+One campaign runs rospy and roscpp nodes on two robots; then each test looks at what one kind of traffic said of itself.
+What TCP carries must arrive complete. What a queue of the sender drops, or UDP loses, is counted, and told at the end.
+"""
+import os
+import time
+import zlib
+
+import pytest
+import rosbag
+from ros_load import Load, Phase, between, build_numbers, longest_silence, median, missing
+
+from ua_overlay.lab.fleet import Fleet
+from ua_overlay.lab.lab import Lab
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
+KINDS = (('easy', 'DIRECT'), ('hard', 'PEER_RELAY'), ('udp-blocked', 'DERP'))
+LINKS = [link for _, link in KINDS]
+#: Seconds of each phase that are measured once its link has settled.
+WINDOW = 5.0
+BAG = '/home/robot/load.bag'
+BAG_TOPICS = ('/dev_2/rospy', '/dev_2/roscpp', '/tf', '/tf_static', '/map')
+LANGUAGES = ('rospy', 'roscpp')
+#: What the client calls on dev-2: a service of each language, parameters of the master, an action.
+CALLS = ('/plan', '/dev_1/roscpp_echo', 'parameter', '/count')
+
+
+def switch(load, kind, link):
+    """Change both routers; returns the phase that begins when everything flows over the link that this leads to."""
+    lab = load.fleet.lab
+    switched = time.time()
+    for router in ('nat1', 'nat2'):
+        lab.nat(router, kind)
+    watch = load.records['dev-1', 'links']
+
+    def arrived():
+        seen = [record for record in watch.all('link') if record['t'] > switched]
+        return seen[-1]['t'] if seen and seen[-1]['link'] == link else None
+
+    seen = load.wait(arrived, 90, 'Link type ' + link)
+    return settle(load, link, switched, seen)
+
+
+def settle(load, link, switched, seen):
+    """Wait until everything flows again, then measure while the link stays as it is."""
+    def flows():
+        for program, topics in listening():
+            for topic in topics:
+                heard = load.records[program].heard(topic)
+                yield heard and heard[-1]['t'] > seen
+        for name in CALLS:
+            calls = load.records['dev-2', 'client'].calls(name)
+            yield calls and calls[-1]['t'] > seen
+        fetched = load.records['dev-1', 'viewer'].calls('/map')
+        yield fetched and fetched[-1]['t'] > seen
+
+    def measured():
+        """The start of a window on one kind of link. A busy machine may lose a link for a moment: then again."""
+        since = None
+        for record in load.records['dev-1', 'links'].all('link'):
+            since = (since or record['t']) if record['link'] == link else None
+        if since is None:
+            return None
+        start = max(flowing, since)
+        return start if time.time() > start + WINDOW else None
+
+    load.wait(lambda: all(flows()), 120, 'All traffic over ' + link)
+    flowing = time.time()
+    start = load.wait(measured, 90, 'A stretch of {} s on {}'.format(WINDOW, link))
+    return Phase(link, switched, seen, start, start + WINDOW)
+
+
+def listening():
+    """((robot, program), topics) of all that listens."""
+    for robot, other in (('dev-1', 'dev_2'), ('dev-2', 'dev_1')):
+        topics = ['/{}/{}'.format(other, language) for language in LANGUAGES]
+        yield (robot, 'listener'), topics
+        yield (robot, 'cpp_listener'), topics
+    yield ('dev-1', 'udp'), ['/dev_2/roscpp']
+    yield ('dev-1', 'viewer'), ['/camera', '/survey', '/tf']
+    yield ('dev-2', 'client'), ['/count/feedback']
+
+
+def run(load):
+    """The campaign."""
+    load.install('dev-1', 'dev-2')
+    load.start('dev-1', 'links', 'links.py', 'dev-2', graph='local', namespace=False)
+    load.start('dev-1', 'server', 'server.py')
+    # Each with what it waits for, so that every number from 1 must come everywhere.
+    for robot, listeners in (('dev-1', 2), ('dev-2', 3)):
+        load.start(robot, 'talker', 'talker.py', str(listeners))
+    load.start('dev-1', 'cpp_talker', 'numbers', 'talk', '2')
+    load.start('dev-2', 'cpp_talker', 'numbers', 'talk', '4')
+    load.start('dev-2', 'sensors', 'sensors.py')
+    load.start('dev-1', 'viewer', 'viewer.py')
+    for robot, other in (('dev-1', 'dev_2'), ('dev-2', 'dev_1')):
+        topics = ['/{}/{}'.format(other, language) for language in LANGUAGES]
+        load.start(robot, 'listener', 'listener.py', *topics)
+        load.start(robot, 'cpp_listener', 'numbers', 'listen', '/{}/rospy_echo'.format(other), *topics)
+    load.start('dev-1', 'udp', 'numbers', 'udp', '/dev_2/roscpp_echo', '/dev_2/roscpp')
+    load.start('dev-2', 'client', 'client.py', '/dev_1/roscpp_echo')
+    bag = load.start('dev-1', 'bag', 'rosbag', 'record', '-O', BAG, *BAG_TOPICS, namespace=False)
+    load.wait(lambda: bag.read() is not None and sum('Subscribing to' in line for line in bag.other) == len(BAG_TOPICS),
+              60, 'The recording of every topic')
+    load.wait(lambda: all(everything(load)), 90, 'The first message of every kind')
+
+    began = time.time()
+    load.phases.append(settle(load, 'DIRECT', began, began))
+    for kind, link in KINDS[1:]:
+        load.phases.append(switch(load, kind, link))
+
+    for robot in ('dev-1', 'dev-2'):
+        for name in ('talker', 'cpp_talker'):
+            load.finish(robot, name)
+    for name in ('client', 'sensors'):
+        load.finish('dev-2', name)
+    load.wait(lambda: all(drained(load)), 120, 'The last message of every topic over TCP')
+    last = end_of(load, '/tf')['n'] + 0.5
+    load.wait(lambda: load.records['dev-1', 'viewer'].all('x')[-1]['x'] == last, 10, 'The last transform')
+    load.finish('dev-1', 'viewer')
+    stop_recording(load)
+    play(load)
+
+
+def everything(load):
+    """Whether each kind of traffic has begun."""
+    for program, topics in listening():
+        for topic in topics:
+            yield load.records[program].heard(topic)
+    viewer = load.records['dev-1', 'viewer']
+    yield viewer.calls('/map') and viewer.all('lookup', 'map camera')
+    for name in CALLS:
+        yield load.records['dev-2', 'client'].calls(name)
+
+
+def end_of(load, topic):
+    """What the publisher of a topic said at its end: `n`, the last number, and `sent`, where it counts; else None."""
+    for records in load.records.values():
+        for said in records.all('end', topic):
+            return said
+    return None
+
+
+def drained(load):
+    """Whether the last number of each topic over TCP has come: a full queue drops the oldest, never the newest."""
+    for program, topics in listening():
+        for topic in topics:
+            if program[1] != 'udp' and topic != '/count/feedback':
+                said = end_of(load, topic)
+                yield said and load.records[program].heard(topic)[-1]['n'] == said['n']
+    for name in CALLS:
+        yield end_of(load, name)
+
+
+def stop_recording(load):
+    """Once the recorder has all that was sent to it: keep what it says of itself, and read the bag."""
+    def complete():
+        load.recorded = {said['recorded']: said for said in load.ask('dev-1', 'bus.py')}
+        sent = next(number for caller, number in end_of(load, '/tf')['sent'].items() if caller.startswith('/record_'))
+        return load.recorded['/tf']['n'] == sent and all(
+            load.recorded[topic]['n'] == end_of(load, topic)['n'] for topic in ('/dev_2/rospy', '/dev_2/roscpp'))
+
+    load.wait(complete, 90, 'The last message of every topic in the bag')
+    load.stop('dev-1', 'bag')
+    load.bag = {topic: [] for topic in BAG_TOPICS}
+    with rosbag.Bag(load.fleet.lab.host('dev-1').path(BAG)) as bag:
+        for topic, message, _ in bag.read_messages():
+            if topic == '/map':
+                load.bag[topic].append(zlib.crc32(bytes(message.data)))
+            elif topic in ('/tf', '/tf_static'):
+                load.bag[topic] += [transform.transform.translation.x for transform in message.transforms]
+            else:
+                load.bag[topic].append(message.seq)
+
+
+def play(load):
+    """Play the bag on dev-1 for a listener of each language on dev-2, and let UDP pass again while it plays."""
+    load.play_topics = {'/played/' + language: '/dev_2/' + language for language in LANGUAGES}
+    listeners = [load.start('dev-2', 'played', 'listener.py', *load.play_topics),
+                 load.start('dev-2', 'cpp_played', 'numbers', 'listen', '/dev_1/rospy_echo', *load.play_topics)]
+    # --keep-alive: without it the player ends with the last message still in its queue.
+    load.start('dev-1', 'play', 'rosbag', 'play', '--quiet', '--rate=4', '--queue=100000', '--keep-alive',
+               '--wait-for-subscribers', BAG, '--topics', *load.play_topics.values(),
+               *['{}:={}'.format(old, new) for new, old in load.play_topics.items()], namespace=False)
+    load.wait(lambda: all(listener.heard(topic) for listener in listeners for topic in load.play_topics), 60,
+              'The first played message')
+    for router in ('nat1', 'nat2'):
+        load.fleet.lab.nat(router, 'easy')
+    load.wait(lambda: all(listener.heard(new)[-1]['n'] == load.bag[old][-1] for listener in listeners
+                          for new, old in load.play_topics.items()), 120, 'The last played message')
+    load.stop('dev-1', 'play')
+
+
+@pytest.fixture(scope='module')
+def load(two_nats, lab_root, request):
+    assert os.path.isdir(WORKSPACE), 'The workspace is not built. Next: make prepare'
+    numbers = build_numbers(os.path.join(WORKSPACE, 'install'))
+    with Lab.up(two_nats, 'load-{}'.format(os.getpid()), lab_root, bound=True) as lab:
+        fleet = Fleet(lab, os.path.join(WORKSPACE, 'install'))
+        fleet.start_site()
+        fleet.site('team', 'create', 'iris')
+        for robot, options in (('dev-1', ['--master']), ('dev-2', [])):
+            path = fleet.carry(robot, fleet.invite('iris', robot, *options))
+            fleet.prepare(robot, path)
+            fleet.launch(robot)
+            answer = fleet.join(robot, path)
+            assert answer['code'] == 0, answer['message']
+        load = Load(fleet, numbers)
+        run(load)
+        # Figures of a run that passes are worth seeing too.
+        with request.config.pluginmanager.get_plugin('capturemanager').global_and_fixture_disabled():
+            print('\n'.join(figures(load)), flush=True)
+        yield load
+
+
+def figures(load):
+    """What was measured, for the output of the test run whatever its result. MB are 10^6 bytes."""
+    yield ''
+    for phase in load.phases:
+        camera = load.records['dev-1', 'viewer'].heard('/camera')
+        seen = between(camera, phase)
+        yield 'ROS load: {}: {:.1f} s after the routers changed; everything flows after {:.1f} s; then camera {:.1f} ' \
+            'images a second, {:.1f} MB/s, {:.0f} ms old'.format(
+                phase.link, phase.seen - phase.switched, phase.start - phase.switched, len(seen) / WINDOW,
+                sum(record['size'] for record in seen) / WINDOW / 1e6,
+                1000 * median(record['t'] - record['sent'] for record in seen))
+    for program, topics in listening():
+        for topic in topics:
+            heard = load.records[program].heard(topic)
+            said = end_of(load, topic)
+            yield 'ROS load: {} {} {}: {} came, {} lost, longest silence {:.1f} s'.format(
+                *program, topic, len(heard), len(missing(heard, (said or heard[-1])['n'])), longest_silence(heard))
+    for program, name in callers():
+        calls = load.records[program].calls(name)
+        yield 'ROS load: {} {} {}: {} calls, {} failed, longest {:.1f} s'.format(
+            *program, name, len(calls), len([call for call in calls if not call['ok']]),
+            max(call['took'] for call in calls))
+    for topic, said in sorted(load.recorded.items()):
+        yield 'ROS load: rosbag record {}: {} came, {} dropped by its queue, {} in the bag'.format(
+            topic, said['n'], said['dropped'], len(load.bag[topic]))
+
+
+def callers():
+    """(program, what it calls) of all that calls."""
+    for name in CALLS:
+        yield ('dev-2', 'client'), name
+    yield ('dev-1', 'cpp_listener'), '/dev_2/rospy_echo'
+    yield ('dev-2', 'cpp_listener'), '/dev_1/rospy_echo'
+    yield ('dev-1', 'udp'), '/dev_2/roscpp_echo'
+    yield ('dev-1', 'viewer'), '/map'
+
+
+def numbers(records):
+    return [record['n'] for record in records]
+
+
+def came_on_every_link(load, records):
+    for phase in load.phases:
+        assert [record for record in records if phase.seen <= record['t'] < phase.end], phase.link
+
+
+def test_it_was_on_all_three_kinds_of_link(load):
+    assert [phase.link for phase in load.phases] == LINKS
+    for phase in load.phases:
+        assert not [record for record in between(load.records['dev-1', 'links'].all('link'), phase)
+                    if record['link'] != phase.link]
+    types = [record['link'] for record in load.records['dev-1', 'links'].all('link')]
+    assert set(LINKS) <= set(types)
+
+
+@pytest.mark.parametrize('talker', LANGUAGES)
+@pytest.mark.parametrize('listener', ['listener', 'cpp_listener'])
+@pytest.mark.parametrize('robot, other', [('dev-1', 'dev_2'), ('dev-2', 'dev_1')])
+def test_numbers_arrive_complete(load, robot, other, listener, talker):
+    topic = '/{}/{}'.format(other, talker)
+    heard = load.records[robot, listener].heard(topic)
+    assert numbers(heard) == list(range(1, end_of(load, topic)['n'] + 1))
+    came_on_every_link(load, heard)
+
+
+def test_udp_loses_while_there_is_no_path_and_each_loss_is_counted(load):
+    heard = load.records['dev-1', 'udp'].heard('/dev_2/roscpp')
+    last = end_of(load, '/dev_2/roscpp')['n']
+    assert len(set(numbers(heard))) + len(missing(heard, last)) == last
+    assert missing(heard, last), 'the routers changed and UDP lost nothing: were they?'
+    came_on_every_link(load, heard)
+
+
+def test_large_images_arrive_complete_where_the_queue_is_long_enough(load):
+    heard = load.records['dev-1', 'viewer'].heard('/survey')
+    assert numbers(heard) == list(range(1, end_of(load, '/survey')['n'] + 1))
+    assert all(record['ok'] and record['size'] > 1e6 for record in heard)
+    came_on_every_link(load, heard)
+
+
+@pytest.mark.parametrize('topic', ['/camera', '/tf'])
+def test_what_a_short_queue_kept_arrives(load, topic):
+    """All that is missing was dropped by the publisher's queue: what it handed over to TCP came, whole and in order."""
+    said = end_of(load, topic)
+    heard = load.records['dev-1', 'viewer'].heard(topic)
+    assert len(heard) == said['sent']['/dev_1/viewer']
+    assert numbers(heard) == sorted(set(numbers(heard))) and numbers(heard)[-1] == said['n']
+    assert all(record.get('ok', True) for record in heard)
+    came_on_every_link(load, heard)
+
+
+def test_the_short_queue_of_the_camera_did_overflow(load):
+    """Else the test before this one has shown nothing."""
+    said = end_of(load, '/camera')
+    assert said['n'] - said['sent']['/dev_1/viewer'] > 0
+
+
+def test_who_comes_late_gets_the_latched_map(load):
+    fetched = load.records['dev-1', 'viewer'].calls('/map')
+    published = load.records['dev-2', 'sensors'].all('map')[0]['map']
+    assert {call['map'] for call in fetched} == {published}
+    came_on_every_link(load, fetched)
+
+
+def test_transforms_join_static_and_moving(load):
+    found = load.records['dev-1', 'viewer'].all('lookup')
+    while not found[0]['ok']:
+        found.pop(0)  # not yet there
+    assert [lookup['lookup'] for lookup in found if not lookup['ok']] == []
+    places = [lookup['x'] for lookup in found]
+    assert places == sorted(places) and all(place % 1 == 0.5 for place in places)
+    came_on_every_link(load, found)
+
+
+@pytest.mark.parametrize('program, name', list(callers()), ids=str)
+def test_every_call_is_answered(load, program, name):
+    """Services of both languages, parameters of the master, goals of an action, the map."""
+    calls = load.records[program].calls(name)
+    assert [call for call in calls if not call['ok']] == []
+    came_on_every_link(load, calls)
+
+
+def test_feedback_of_the_action_arrives_complete(load):
+    heard = numbers(load.records['dev-2', 'client'].heard('/count/feedback'))
+    goals = [call for call in load.records['dev-2', 'client'].calls('/count') if call['ok']]
+    assert heard == list(range(1, len(heard) + 1)) and len(heard) >= 15 * len(goals)
+
+
+def test_the_recorder_gets_everything_and_says_what_it_drops(load):
+    """`rosbag record` subscribes with queues of 100, which the burst after an outage can overflow. It counts that."""
+    for topic in ('/dev_2/rospy', '/dev_2/roscpp', '/tf'):
+        said = load.recorded[topic]
+        assert len(load.bag[topic]) == said['n'] - said['dropped'], topic
+        assert load.bag[topic] == sorted(set(load.bag[topic])), topic
+        assert load.bag[topic][-1] == end_of(load, topic)['n'], topic
+    for topic in ('/dev_2/rospy', '/dev_2/roscpp'):
+        assert load.recorded[topic]['n'] == end_of(load, topic)['n'], topic
+    assert load.bag['/map'] == [load.records['dev-2', 'sensors'].all('map')[0]['map']]
+    assert load.bag['/tf_static'] == [0.5]
+
+
+@pytest.mark.parametrize('listener', ['played', 'cpp_played'])
+@pytest.mark.parametrize('topic', ['/played/' + language for language in LANGUAGES])
+def test_a_bag_plays_to_another_robot(load, listener, topic):
+    heard = numbers(load.records['dev-2', listener].heard(topic))
+    # The player waits for one subscriber, so another may miss the first messages, and then none.
+    assert len(heard) > 100
+    assert heard == load.bag[load.play_topics[topic]][-len(heard):]

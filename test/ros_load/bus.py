@@ -1,0 +1,15 @@
+#!/usr/bin/python3
+"""What the recorders of bags got and what their own queues dropped, by topic, as they say themselves (getBusStats)."""
+from xmlrpc.client import ServerProxy
+
+import rosgraph
+from record import record
+
+master = rosgraph.Master('/bus')
+nodes = {node for _, subscribers in master.getSystemState()[1] for node in subscribers if node.startswith('/record_')}
+for node in nodes:
+    # roscpp answers without a code: [publishers, subscribers]; a connection is [id, bytes, messages, dropped, 0].
+    _, subscriptions = ServerProxy(master.lookupNode(node)).getBusStats('/bus')
+    for topic, connections in subscriptions:
+        record(recorded=topic, n=sum(connection[2] for connection in connections),
+               dropped=sum(connection[3] for connection in connections))
