@@ -123,6 +123,24 @@ def change_nats(story, fleet, events, listener, kind, wanted):
         raise OverlayError('{} messages were lost on a reliable topic.'.format(lost))
 
 
+def move_master(fleet):
+    """`team master` on the server, then what both robots say, and a message in the new graph."""
+    fleet.site('team', 'master', TEAM, 'dev-2')
+    for robot in ROBOTS:
+        def follows(robot=robot):
+            environment = fleet.topic(robot, '/ua_overlay/ros_environment')
+            return environment['master'] == 'dev-2' and environment['state'] == 'OK' and environment['master_alive'] \
+                and environment['actual_master_uri'] == environment['master_uri']
+        wait_until(follows, 60, 'The new master on {}'.format(robot))
+    talker = Lines(fleet.ros_popen('dev-2', 'ua-overlay', 'exec', 'rosrun', 'ua_overlay', 'talker.py', graph='shell'))
+    listener = Lines(fleet.ros_popen('dev-1', 'ua-overlay', 'exec', 'rosrun', 'ua_overlay', 'listener.py', graph='shell'))
+    try:
+        wait_until(lambda: len(listener.lines) > 5, 60, 'Hearing the talker of dev-2 on dev-1')
+    finally:
+        talker.end()
+        listener.end()
+
+
 def tell(story, lab, workspace):
     fleet = Fleet(lab, workspace)
     story.step('the server comes up (Headscale with DERP and STUN, peer relay, private CA)', fleet.start_site)
@@ -189,9 +207,13 @@ def tell(story, lab, workspace):
     change_nats(story, fleet, events, listener, 'udp-blocked', 'DERP')
     story.show('dev-1$ ua-overlay status', fleet.overlay('dev-1', 'status').stdout)
 
-    talker.end()
-    listener.end()
-    events.end()
+    for program in (talker, listener, events):
+        program.end()
+    story.step("the team's master moves from dev-1 to dev-2; both robots follow, with no hand on them",
+               lambda: move_master(fleet))
+    for robot in ROBOTS:
+        story.show('{}$ echo $ROS_MASTER_URI      # a new shell'.format(robot), fleet.ros(
+            robot, 'bash', '-c', 'echo $ROS_MASTER_URI', graph='shell').stdout)
 
     def leave():
         for robot in ROBOTS:
