@@ -245,6 +245,8 @@ def test_node_of_a_former_master(fleet):
               ROS_HOSTNAME='dev-2.overlay.internal'):
         finding = wait_found(fleet, 'dev-2', 'old-master', 'WARN')
         assert 'talker.py' in finding['what'] and 'dev-3' in finding['what'] and TEAM_URI in finding['why']
+        status = fleet.overlay('dev-2', 'status', user=USER).stdout
+        assert finding['what'] in status and finding['next_command'] in status
     wait_healthy(fleet, 'dev-2')
 
 

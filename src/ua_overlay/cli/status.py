@@ -22,6 +22,8 @@ def add_parser(subparsers):
                '            IDLE (no traffic for 45 s), OFFLINE\n'
                'exit status: 0 running; 1 no tailscaled; 3 in no team, or left\n\nexample:\n  ua-overlay status --json')
     parser.add_argument('--socket', default=defaults.DAEMON_SOCKET, help='of tailscaled (default: %(default)s)')
+    parser.add_argument('--state-dir', default=defaults.STATE_DIR,
+                        help='where the settings of the invitation are kept (default: %(default)s)')
     parser.add_argument('--json', action='store_true', help='for programs')
     parser.set_defaults(run=run)
 
@@ -34,18 +36,34 @@ def environment():
         return {}, error.sentence
 
 
+def left_behind(api, state_dir):
+    """Nodes that were started for a master that is not the team's any more, as sentences: they follow no move."""
+    from ua_overlay.checks.graph import old_master
+    from ua_overlay.checks.observe import Observer, wishes_of
+    from ua_overlay.membership.settings import read_settings
+    # Nothing of the network but the resolver: this command answers in any state of the team.
+    facts = Observer(api, wishes_of(read_settings(state_dir)), patience=1.0).observe(frozenset())
+    found = old_master(facts)
+    return ['{} Next: {}'.format(verdict.what, verdict.next_command) for verdict in found] \
+        if isinstance(found, list) else []
+
+
 def run(args):
-    status = parse_status(LocalApi(args.socket).status())
+    api = LocalApi(args.socket)
+    status = parse_status(api.status())
     variables, problem = environment()
+    stray = left_behind(api, args.state_dir)
     links = links_of(status)
     if args.json:
         print(json.dumps({
             'state': status.state, 'version': status.version, 'self': asdict(status.self_node),
             'team': team_of(status.self_node.tags), 'health': list(status.health),
             'peers': [asdict(peer) for peer in status.peers], 'links': [asdict(link) for link in links],
-            'environment': variables}, indent=2))
+            'environment': variables, 'left_behind': stray}, indent=2))
     else:
         show(status, links, variables, problem)
+        for sentence in stray:
+            print(sentence)
     return 0 if status.state == 'Running' else 3
 
 
