@@ -113,8 +113,10 @@ sys.exit(main(['join', 'x']))
 
 @pytest.mark.parametrize('number', [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
 def test_signals_let_a_join_put_back(number):
+    # Back to the default first: under nohup, or in the background of a script, these tests inherit that it is ignored.
     process = subprocess.Popen([sys.executable, '-c', WAITING.format(SOURCE)], stdout=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL, universal_newlines=True)
+                               stderr=subprocess.DEVNULL, universal_newlines=True,
+                               preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
     assert process.stdout.readline() == 'WAITING\n'
     process.send_signal(number)
     assert process.communicate(timeout=20)[0] == 'KeyboardInterrupt\n'
