@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 
-from ua_overlay.lab.fleet import USER, wait_until
+from ua_overlay.lab.fleet import USER, FleetError, wait_until
 from ua_overlay.toolchain.find import cache_dir
 
 NODES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'ros_load')
@@ -113,7 +113,7 @@ class Load:
         door = ['ua-overlay', 'exec'] + (['--local'] if graph == 'local' else ['--wait', '--timeout', '60'])
         lab = self.fleet.lab
         lab.start_service(robot, name, self.fleet.ros_argv(door + words, graph='shell'),
-                          env=dict(self.fleet.user_environment(), ROSCONSOLE_STDOUT_LINE_BUFFERED='1'), user=USER)
+                          env=self.fleet.user_environment(), user=USER)
         self.records[robot, name] = Records(lab.log_path(robot, name))
         return self.records[robot, name]
 
@@ -133,6 +133,18 @@ class Load:
                         name, robot, '\n'.join(records.other[-20:] + [str(r) for r in records.found[-3:]]))
             return value
         return wait_until(met, timeout, what, poll=0.2)
+
+    def wait_all(self, conditions, timeout, what):
+        """Until each of ``conditions()``, pairs of (name, met), is met; the failure names those that are not."""
+        unmet = []
+
+        def met():
+            unmet[:] = [name for name, value in conditions() if not value]
+            return not unmet
+        try:
+            self.wait(met, timeout, what)
+        except FleetError as error:
+            raise AssertionError('{} Missing: {}'.format(error, ', '.join(map(str, unmet))))
 
     def finish(self, robot, name):
         """Ask a program to publish no more; it then says `end` and stays."""
