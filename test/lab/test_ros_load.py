@@ -98,14 +98,14 @@ def run(load):
     load.start('dev-1', 'server', 'server.py')
     # Each with what it waits for, so that every number from 1 must come everywhere.
     for robot, listeners in (('dev-1', 2), ('dev-2', 3)):
-        load.start(robot, 'talker', 'talker.py', str(listeners))
+        load.start(robot, 'talker', 'say.py', str(listeners))
     load.start('dev-1', 'cpp_talker', 'numbers', 'talk', '2')
     load.start('dev-2', 'cpp_talker', 'numbers', 'talk', '4')
     load.start('dev-2', 'sensors', 'sensors.py')
     load.start('dev-1', 'viewer', 'viewer.py')
     for robot, other in (('dev-1', 'dev_2'), ('dev-2', 'dev_1')):
         topics = ['/{}/{}'.format(other, language) for language in LANGUAGES]
-        load.start(robot, 'listener', 'listener.py', *topics)
+        load.start(robot, 'listener', 'hear.py', *topics)
         load.start(robot, 'cpp_listener', 'numbers', 'listen', '/{}/rospy_echo'.format(other), *topics)
     load.start('dev-1', 'udp', 'numbers', 'udp', '/dev_2/roscpp_echo', '/dev_2/roscpp')
     load.start('dev-2', 'client', 'client.py', '/dev_1/roscpp_echo')
@@ -175,7 +175,7 @@ def stop_recording(load):
 def play(load):
     """Play the bag on dev-1 for a listener of each language on dev-2, and let UDP pass again while it plays."""
     load.play_topics = {'/played/' + language: '/dev_2/' + language for language in LANGUAGES}
-    listeners = [load.start('dev-2', 'played', 'listener.py', *load.play_topics),
+    listeners = [load.start('dev-2', 'played', 'hear.py', *load.play_topics),
                  load.start('dev-2', 'cpp_played', 'numbers', 'listen', '/dev_1/rospy_echo', *load.play_topics)]
     # --keep-alive: without it the player ends with the last message still in its queue.
     load.start('dev-1', 'play', 'rosbag', 'play', '--quiet', '--rate=4', '--queue=100000', '--keep-alive',
