@@ -133,7 +133,8 @@ def move_master(fleet):
                 and environment['actual_master_uri'] == environment['master_uri']
         wait_until(follows, 60, 'The new master on {}'.format(robot))
     talker = Lines(fleet.ros_popen('dev-2', 'ua-overlay', 'exec', 'rosrun', 'ua_overlay', 'talker.py', graph='shell'))
-    listener = Lines(fleet.ros_popen('dev-1', 'ua-overlay', 'exec', 'rosrun', 'ua_overlay', 'listener.py', graph='shell'))
+    listener = Lines(fleet.ros_popen('dev-1', 'ua-overlay', 'exec', 'rosrun', 'ua_overlay', 'listener.py',
+                                     graph='shell'))
     try:
         wait_until(lambda: len(listener.lines) > 5, 60, 'Hearing the talker of dev-2 on dev-1')
     finally:
