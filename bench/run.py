@@ -11,7 +11,8 @@ from figure import as_dict, render
 from ua_overlay.cli.progress import Progress
 from ua_overlay.errors import OverlayError
 
-FIGURES = {'join': 'join_time', 'links': 'link_latency', 'cost': 'node_cost', 'start': 'start_time'}
+FIGURES = {'join': 'join_time', 'links': 'link_latency', 'cost': 'node_cost', 'start': 'start_time',
+           'team': 'team_moves'}
 
 
 def main():
@@ -21,7 +22,8 @@ def main():
         epilog='figures:\n  join   a first join against a bare `tailscale up`             (4 min)\n'
                '  links  a change of a link until the message about it arrives   (6 min)\n'
                '  cost   CPU and memory of the overlay node                      (8 min)\n'
-               '  start  time of the commands until they have ended              (1 min)\n\n'
+               '  start  time of the commands until they have ended              (1 min)\n'
+               '  team   six robots: join, move of the master, new roscore, shells (9 min)\n\n'
                'examples:\n  make bench\n  make bench ARGS="--only join --json" > join.json')
     parser.add_argument('--only', action='append', choices=sorted(FIGURES), metavar='NAME',
                         help='this figure alone; may be given again')

@@ -16,6 +16,8 @@ from ua_overlay.toolchain import locate
 BENCH = os.path.dirname(os.path.abspath(__file__))
 TEAM = 'iris'
 PYTHON = '/usr/bin/python3'
+#: Where a robot of bench_fleet has the invitation that was made for it.
+INVITATION = '/home/{}/first.yaml'.format(USER)
 
 TOPOLOGY = '''
 version: 1
@@ -24,36 +26,40 @@ names: {server.ua.test: 203.0.113.10}
 hosts:
   server: {address: 203.0.113.10}
 nats:
-  nat1: {address: 203.0.113.21, inside: 10.0.2.2/24}
-  nat2: {address: 203.0.113.22, inside: 10.0.2.2/24}
-  nat3: {address: 203.0.113.23, inside: 10.0.2.2/24}
-robots:
-  dev-1: {behind: nat1, address: 10.0.2.15, hostname: robot}
-  dev-2: {behind: nat2, address: 10.0.2.15, hostname: robot}
-  dev-3: {behind: nat3, address: 10.0.2.15, hostname: robot}
 '''
 
 
-@contextlib.contextmanager
-def bench_fleet(progress, launched=('dev-1',), joined=('dev-1', 'dev-2', 'dev-3')):
-    """A site and three prepared robots behind a NAT each; yields a Fleet and takes everything down again.
+def topology(robots):
+    """The text of a topology: a server, and each of ``robots`` (dev-1, …) behind a NAT of its own."""
+    numbers = [int(robot.rpartition('-')[2]) for robot in robots]
+    nats = ['  nat{}: {{address: 203.0.113.{}, inside: 10.0.2.2/24}}\n'.format(n, 20 + n) for n in numbers]
+    hosts = ['  dev-{0}: {{behind: nat{0}, address: 10.0.2.15, hostname: robot}}\n'.format(n) for n in numbers]
+    return TOPOLOGY + ''.join(nats) + 'robots:\n' + ''.join(hosts)
 
-    No robot is the team's master: a robot that has one asks it every few seconds, and its link would never be idle.
+
+@contextlib.contextmanager
+def bench_fleet(progress, launched=('dev-1',), joined=('dev-1', 'dev-2', 'dev-3'),
+                robots=('dev-1', 'dev-2', 'dev-3'), master=None):
+    """A site and prepared robots behind a NAT each; yields a Fleet and takes everything down again.
+
+    Mostly no robot is the team's master: a robot that has one asks it all the time, and its link would never be idle.
 
     :param launched: robots on which overlay.launch runs.
-    :param joined: robots that are in the team.
+    :param joined: robots that are in the team; each of the others has its invitation at INVITATION.
+    :param master: the robot whose invitation makes it the team's master.
     """
     workspace = os.path.join(os.path.realpath(os.path.join(os.path.dirname(BENCH), '.workspace')), 'install')
     if not os.path.isdir(workspace):
         raise OverlayError('The workspace is not built.', 'make prepare')
     with contextlib.ExitStack() as stack:
-        with progress('A lab with a site and three robots'):
-            lab = stack.enter_context(Lab.up(parse(TOPOLOGY), 'bench-{}'.format(os.getpid()), bound=True))
+        with progress('A lab with a site and {} robots'.format(len(robots))):
+            lab = stack.enter_context(Lab.up(parse(topology(robots)), 'bench-{}'.format(os.getpid()), bound=True))
             fleet = Fleet(lab, workspace)
             fleet.start_site()
             fleet.site('team', 'create', TEAM)
-            for robot in ('dev-1', 'dev-2', 'dev-3'):
-                path = fleet.carry(robot, fleet.invite(TEAM, robot), 'first.yaml')
+            for robot in robots:
+                options = ['--master'] if robot == master else []
+                path = fleet.carry(robot, fleet.invite(TEAM, robot, *options), os.path.basename(INVITATION))
                 fleet.prepare(robot, path)
                 wait_until(lambda robot=robot: daemon_state(fleet, robot), 30, 'tailscaled on {}'.format(robot))
                 if robot in joined:
@@ -83,13 +89,27 @@ def put(fleet, host, program):
     return path
 
 
-class Program:
-    """A program of bench/on_robot that runs on a robot as its user, in the local graph, and talks in JSON lines."""
+def module_environment(fleet):
+    """The environment of a program that imports the package, on a host without ROS."""
+    environment = fleet.base_environment()
+    environment['PYTHONPATH'] = os.environ.get('PYTHONPATH', '')
+    return environment
 
-    def __init__(self, fleet, robot, program, *arguments):
-        self.name = program
-        self.process = fleet.ros_popen(robot, PYTHON, put(fleet, robot, program), *arguments, stdin=subprocess.PIPE,
-                                       bufsize=1)
+
+class Program:
+    """A program of bench/on_robot that runs on a host and talks in JSON lines.
+
+    :param root: run it as root and without ROS (on the server), not as the robot's user in the local graph.
+    """
+
+    def __init__(self, fleet, host, program, *arguments, root=False):
+        self.name = '{} on {}'.format(program, host)
+        argv = [PYTHON, put(fleet, host, program)] + list(arguments)
+        if root:
+            self.process = fleet.lab.host(host).popen(argv, env=module_environment(fleet), stdin=subprocess.PIPE,
+                                                      stdout=subprocess.PIPE, universal_newlines=True, bufsize=1)
+        else:
+            self.process = fleet.ros_popen(host, *argv, stdin=subprocess.PIPE, bufsize=1)
         self.answers = queue.Queue()
         #: Every answer so far.
         self.seen = []
@@ -111,9 +131,12 @@ class Program:
 
     def ask(self, timeout=120, **request):
         """Send a request, return its answer."""
+        self.send(**request)
+        return self.next(timeout)
+
+    def send(self, **request):
         self.process.stdin.write(json.dumps(request) + '\n')
         self.process.stdin.flush()
-        return self.next(timeout)
 
     def next(self, timeout=30):
         """:raises OverlayError: the program ended or did not answer in time."""
@@ -152,9 +175,8 @@ def forget(fleet, robot):
     Not `robot remove`, which waits until the server sees the robot offline (12 s).
     """
     tailscale(fleet, robot, 'logout')
-    environment = fleet.base_environment()
-    environment['PYTHONPATH'] = os.environ.get('PYTHONPATH', '')
-    fleet.lab.host('server').run([PYTHON, put(fleet, 'server', 'forget.py'), SITE_DIR, robot], env=environment)
+    fleet.lab.host('server').run([PYTHON, put(fleet, 'server', 'forget.py'), SITE_DIR, robot],
+                                 env=module_environment(fleet))
 
     def usable():
         prefs = json.loads(tailscale(fleet, robot, 'debug', 'prefs').stdout)

@@ -1,4 +1,5 @@
 """The arithmetic of bench/: quantiles, ratios, and which message belongs to which change."""
+import json
 import os
 import sys
 
@@ -6,8 +7,12 @@ import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), 'bench'))
 
+import setup_lab  # noqa: E402
+import team_moves  # noqa: E402
 from figure import Figure, Row, as_dict, number, quantile, ratio, render, verdict  # noqa: E402
 from link_latency import lasting, match, without_short  # noqa: E402
+
+from ua_overlay.lab.topology import parse  # noqa: E402
 
 
 def seen(time, kind, peer='dev-2', endpoint=''):
@@ -75,3 +80,27 @@ def test_what_is_over_at_once_is_no_change():
     kept = without_short(changes)
     assert [(change['peer'], change['before'][0], change['path'][0]) for change in kept] == [
         ('dev-2', 'DIRECT', 'PEER_RELAY'), ('dev-3', 'DIRECT', 'IDLE')]
+
+
+def test_the_team_figure_takes_the_shares_from_the_rows():
+    values = {team_moves.FIRST_JOIN: [2.5, 3.5], team_moves.JOIN: [1.0], team_moves.MOVE: [12.0, 8.0, 9.0],
+              team_moves.MOVE_HEARD: [12.5], team_moves.REQUEST: [0.1], team_moves.KILL: [9.0],
+              team_moves.RESTART: [6.0]}
+    for what, stages in (('join ', team_moves.JOIN_STAGES), ('move ', team_moves.MOVE_STAGES),
+                         ('kill ', team_moves.RESTART_STAGES)):
+        values.update({what + stage: [0.5] for stage, _label in stages})
+    for shell in team_moves.SETUPS:
+        values.update({(shell, 'with'): [104.0], (shell, 'without'): [100.0], (shell, 'with', 'cpu'): [52.0],
+                       (shell, 'without', 'cpu'): [50.0], (shell, 'alone'): [3.0]})
+    figure = team_moves.figure(values)
+    verdicts = [aim.rpartition(' ')[2] for aim in figure.aims]
+    assert verdicts == ['reached', 'reached', 'reached', 'MISSED'] + ['reached'] * 3
+    assert 'in zsh (CPU time 2 ms, alone 3 ms): 4 ms, aim 5 ms' in figure.aims[-1]
+    assert len({row.label for row in figure.rows if row.compare}) == 3 and 'bash with cpu' in figure.raw
+    assert json.loads(json.dumps(as_dict(figure)))['raw']['move started'] == [0.5]
+
+
+def test_every_robot_of_a_lab_has_its_own_nat():
+    made = parse(setup_lab.topology(['dev-1', 'dev-6']))
+    assert [(robot.name, robot.behind) for robot in made.robots] == [('dev-1', 'nat1'), ('dev-6', 'nat6')]
+    assert [(nat.name, nat.address) for nat in made.nats] == [('nat1', '203.0.113.21'), ('nat6', '203.0.113.26')]

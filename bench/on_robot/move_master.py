@@ -1,0 +1,18 @@
+"""On the server, resident: what `ua-overlay team master TEAM ROBOT` does, without the start of Python in the numbers.
+
+usage: move_master.py SITE TEAM. A robot's name a line; answers with the monotonic time before the first and after the
+last request to the server.
+"""
+import argparse
+import json
+import sys
+import time
+
+from ua_overlay.cli.site_args import load_site, make_admin
+
+site = load_site(argparse.Namespace(dir=sys.argv[1]))
+print(json.dumps({'answer': 'ready'}), flush=True)
+for line in sys.stdin:
+    began = time.monotonic()
+    make_admin(site).move_master(sys.argv[2], json.loads(line)['robot'])
+    print(json.dumps({'answer': 'moved', 'began': began, 'time': time.monotonic()}), flush=True)

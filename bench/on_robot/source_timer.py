@@ -1,0 +1,21 @@
+"""On a robot: time a shell that sources the workspace, and what its processes cost the CPU.
+
+Requests, a JSON object a line: {"shell": name, "script": text, "argument": $1}. Answers: {"seconds", "cpu", "ok"}.
+"""
+import json
+import os
+import subprocess
+import sys
+import time
+
+KEPT = {name: os.environ[name] for name in ('PATH', 'HOME', 'LANG') if name in os.environ}
+print(json.dumps({'answer': 'ready'}), flush=True)
+for line in sys.stdin:
+    asked = json.loads(line)
+    began = time.monotonic()
+    process = subprocess.Popen([asked['shell'], '-c', asked['script'], asked['shell'], asked['argument']], env=KEPT,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    _pid, status, usage = os.wait4(process.pid, 0)
+    print(json.dumps({'seconds': time.monotonic() - began, 'cpu': usage.ru_utime + usage.ru_stime,
+                      'ok': status == 0}), flush=True)
+    process.returncode = status

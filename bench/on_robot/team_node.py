@@ -1,0 +1,39 @@
+"""A team's node on a robot: notes in EVENTS when it runs and when it hears from other robots, by the monotonic clock.
+
+Each publishes its robot's name once, latched, on one topic that all hear: no clock of a publisher is in the numbers.
+"""
+import json
+import os
+import time
+
+EVENTS = os.path.expanduser('~/bench-events')
+
+
+def note(event, **more):
+    more.update(event=event, time=time.monotonic(), master=os.environ['ROS_MASTER_URI'], pid=os.getpid())
+    # In one piece: each connection has its own thread.
+    with open(EVENTS, 'ab', buffering=0) as stream:
+        stream.write((json.dumps(more) + '\n').encode())
+
+
+# What the imports take is part of the start.
+note('started')
+
+import rospy  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
+
+OWN = os.environ['UA_OVERLAY_ROBOT']
+
+
+def hear(message):
+    if message.data != OWN:
+        note('heard', who=message.data)
+
+
+rospy.init_node('bench_team_node')
+publisher = rospy.Publisher('/bench/names', String, queue_size=1, latch=True)
+publisher.publish(OWN)
+subscriber = rospy.Subscriber('/bench/names', String, hear, tcp_nodelay=True)
+note('registered')
+rospy.spin()
+note('ended')

@@ -1,0 +1,259 @@
+"""Times of a team's graph with six robots: a join, a move of the master, a roscore that is killed, and a new shell."""
+import contextlib
+import os
+import time
+
+from figure import Figure, Row, median, verdict
+from setup_lab import INVITATION, TEAM, Program, bench_fleet, put
+
+from ua_overlay.errors import OverlayError
+from ua_overlay.lab.fleet import SITE_DIR
+
+NAME = 'team'
+ROBOTS = tuple('dev-{}'.format(number) for number in range(1, 7))
+JOINS = 8
+MOVES = 6
+SHELLS = 60
+LOOPS = 12
+#: How often a shell sources the hook alone in a row.
+REPEATS = 200
+#: Seconds after which a crash of the roscore counts as the first again (supervised.STEADY), and some air.
+STEADY = 33.0
+HOOK = '50.ua_overlay.sh'
+#: What each shell sources.
+SETUPS = {'bash': 'setup.bash', 'sh': 'setup.sh', 'zsh': 'setup.zsh'}
+
+FIRST_JOIN = 'first join: answered until the first message from another robot'
+JOIN = 'join \'\': answered until the first message from another robot'
+JOIN_STAGES = (('environment', 'of that, until the environment is OK'),
+               ('started', '... the process of the team\'s node starts'),
+               ('registered', '... it is registered with the master'))
+MOVE = 'master moved: until the last of 5 followers is registered'
+MOVE_HEARD = 'the same, until each has heard another robot'
+MOVE_STAGES = (('environment', 'of that, until the last follower wants the new master'),
+               ('ended', '... its node has ended in the old graph'),
+               ('started', '... its new process starts'))
+REQUEST = 'the requests to the server before that'
+KILL = 'roscore killed: until the last of 6 nodes is registered'
+RESTART = 'the same, from the first answer of the new roscore'
+RESTART_STAGES = (('ended', 'of that, until the last node has ended in the old graph'),
+                  ('started', '... its new process starts'))
+
+
+def uri(robot):
+    return 'http://{}.overlay.internal:11312'.format(robot)
+
+
+class Watch(Program):
+    """team_watch.py on a robot: events of the team's node and of the overlay node, with their times."""
+
+    def __init__(self, fleet, robot):
+        super().__init__(fleet, robot, 'team_watch.py')
+        self.robot = robot
+        self.until(lambda event: event.get('answer') == 'ready', 0)
+
+    def until(self, test, start, timeout=90, what='an event'):
+        """The first event from index ``start`` of :attr:`seen` on that ``test`` is true for.
+
+        :raises OverlayError: there was none within ``timeout`` seconds.
+        """
+        end = time.monotonic() + timeout
+        while True:
+            # Only memory is looked at; the time of an event is its own.
+            for event in self.seen[start:]:
+                if test(event):
+                    return event
+            self.check()
+            if time.monotonic() > end:
+                raise OverlayError('{} did not say {} within {} s; last: {}'.format(
+                    self.name, what, timeout, self.seen[start:][-3:]))
+            time.sleep(0.02)
+
+    def event(self, name, start, timeout=90, **like):
+        def test(event):
+            return event.get('event') == name and all(event.get(key) == value for key, value in like.items())
+        return self.until(test, start, timeout, '{} {}'.format(name, like))['time']
+
+    def demand(self, answer, timeout=90, **request):
+        """Send a request; return its answer."""
+        start = len(self.seen)
+        self.send(**request)
+        return self.until(lambda event: event.get('answer') == answer, start, timeout, answer)
+
+
+def measure(progress, joins=JOINS, moves=MOVES, shells=SHELLS):
+    """Returns the Figure."""
+    values = {}
+    with contextlib.ExitStack() as stack:
+        fleet = stack.enter_context(bench_fleet(progress, (), (), ROBOTS, ROBOTS[0]))
+        watches = {}
+        for robot in ROBOTS:
+            with progress('overlay.launch on {}'.format(robot)):
+                put(fleet, robot, 'team_node.py')
+                fleet.launch(robot, 'team_launch:=' + put(fleet, robot, 'team.launch'))
+                watches[robot] = stack.enter_context(Watch(fleet, robot))
+        mover = stack.enter_context(Program(fleet, fleet.server, 'move_master.py', SITE_DIR, TEAM, root=True))
+        mover.next()
+        measure_joins(progress, watches, joins, values)
+        measure_moves(progress, watches, mover, moves, values)
+        measure_hook(progress, fleet, stack, shells, values)
+    return figure(values)
+
+
+def note(values, label, value):
+    values.setdefault(label, []).append(value)
+
+
+def measure_joins(progress, watches, joins, values):
+    with progress('{} joins; the roscore of the team starts'.format(ROBOTS[0])):
+        start = len(watches[ROBOTS[0]].seen)
+        join(watches[ROBOTS[0]], INVITATION)
+        watches[ROBOTS[0]].event('registered', start, 120)
+    for robot in ROBOTS[1:]:
+        with progress('First join of {}'.format(robot)):
+            time_join(watches[robot], INVITATION, FIRST_JOIN, values)
+    for turn in range(joins):
+        watch = watches[ROBOTS[1 + turn % 5]]
+        with progress('Join {} of {}: {} leaves and joins'.format(turn + 1, joins, watch.robot)):
+            start = len(watch.seen)
+            watch.demand('leave', leave=True)
+            watch.event('runner', start, state='WAITING')
+            # The others must have heard of it, and the node's end be over, before the join is timed.
+            time.sleep(3.0)
+            time_join(watch, '', JOIN, values)
+
+
+def join(watch, path):
+    answer = watch.demand('join', join=path)
+    if not answer['ok']:
+        raise OverlayError('{} did not join: {}'.format(watch.robot, answer['text']))
+    return answer['time']
+
+
+def time_join(watch, path, label, values):
+    start = len(watch.seen)
+    answered = join(watch, path)
+    heard = watch.event('heard', start)
+    note(values, label, heard - answered)
+    if label == JOIN:
+        note(values, 'join environment', watch.event('environment', start, state='OK') - answered)
+        for stage in ('started', 'registered'):
+            note(values, 'join ' + stage, watch.event(stage, start) - answered)
+    # What the start costs the machine must be over before the next is timed.
+    time.sleep(2.0)
+
+
+def measure_moves(progress, watches, mover, moves, values):
+    master = ROBOTS[0]
+    for turn in range(moves):
+        old, master = master, ROBOTS[(turn + 1) % len(ROBOTS)]
+        with progress('Move {} of {}: from {} to {}'.format(turn + 1, moves, old, master)):
+            starts = {robot: len(watch.seen) for robot, watch in watches.items()}
+            moved = mover.ask(robot=master)
+            note(values, REQUEST, moved['time'] - moved['began'])
+            followers = {robot: watch for robot, watch in watches.items() if robot != master}
+            target = uri(master)
+            note_last(values, MOVE, followers, starts, moved['time'], 'registered', target)
+            note_last(values, MOVE_HEARD, followers, starts, moved['time'], 'heard', target)
+            for stage, _label in MOVE_STAGES:
+                note_last(values, 'move ' + stage, followers, starts, moved['time'], stage,
+                          uri(old) if stage == 'ended' else target)
+            watches[master].event('heard', starts[master], master=target)
+        with progress('The new roscore becomes {:.0f} s old, then it is killed'.format(STEADY)):
+            time.sleep(STEADY)
+            time_kill(watches, master, values)
+
+
+def note_last(values, label, watches, starts, zero, stage, master):
+    last = max(watch.event(stage, starts[robot], master=master) for robot, watch in watches.items())
+    note(values, label, last - zero)
+
+
+def time_kill(watches, master, values):
+    target = uri(master)
+    before = watches[master].demand('master', master=target, **{'not': ''})['run_id']
+    starts = {robot: len(watch.seen) for robot, watch in watches.items()}
+    killed = watches[master].demand('kill', kill='rosmaster --core -p 11312')
+    if len(killed['pids']) != 1:
+        raise OverlayError('{} had {} roscores.'.format(master, len(killed['pids'])))
+    again = watches[master].demand('master', master=target, **{'not': before})
+    if again['time'] is None:
+        raise OverlayError('The roscore on {} did not come back.'.format(master))
+    note_last(values, KILL, watches, starts, killed['time'], 'registered', target)
+    note_last(values, RESTART, watches, starts, again['time'], 'registered', target)
+    for stage, _label in RESTART_STAGES:
+        note_last(values, 'kill ' + stage, watches, starts, again['time'], stage, target)
+    for robot, watch in watches.items():
+        watch.event('heard', starts[robot], master=target)
+    time.sleep(3.0)
+
+
+def measure_hook(progress, fleet, stack, shells, values):
+    """Two robots in turns: on the second one the hook's file is not there."""
+    hooks = os.path.join(fleet.workspace, 'etc', 'catkin', 'profile.d')
+    fleet.lab.host(ROBOTS[1]).run(['sh', '-ec', 'cp -a "$1/." "$2"; rm "$2/$3"; mount --bind "$2" "$1"', 'sh', hooks,
+                                   '/run/bench-hooks', HOOK])
+    there = stack.enter_context(Program(fleet, ROBOTS[0], 'source_timer.py'))
+    gone = stack.enter_context(Program(fleet, ROBOTS[1], 'source_timer.py'))
+    for timer in (there, gone):
+        timer.next()
+    for shell, setup in SETUPS.items():
+        source = '. "$1/{}"; '.format(setup)
+        with progress('{} sources {}, {} times with the hook and without'.format(shell, setup, shells)):
+            for turn in range(shells + 2):
+                for timer, kind, test in ((there, 'with', '='), (gone, 'without', '!=')):
+                    # Ends with another status when the hook did something where it is not, or nothing where it is.
+                    script = source + 'test "${{_UA_OVERLAY_MASTER_URI:+set}}" {} set'.format(test)
+                    answer = ask_shell(timer, shell, script, fleet.workspace)
+                    if turn >= 2:  # the first ones fill caches
+                        note(values, (shell, kind), answer['seconds'] * 1e3)
+                        note(values, (shell, kind, 'cpu'), answer['cpu'] * 1e3)
+        with progress('{} sources the hook alone, {} times {}'.format(shell, LOOPS, REPEATS)):
+            for _turn in range(LOOPS):
+                seconds = {}
+                for count in (0, REPEATS):
+                    loop = 'i=0; while [ $i -lt {} ]; do . "$1/etc/catkin/profile.d/{}"; i=$((i+1)); done'.format(
+                        count, HOOK)
+                    seconds[count] = ask_shell(there, shell, source + loop, fleet.workspace)['seconds']
+                note(values, (shell, 'alone'), (seconds[REPEATS] - seconds[0]) / REPEATS * 1e3)
+
+
+def ask_shell(timer, shell, script, workspace):
+    answer = timer.ask(shell=shell, script=script, argument=workspace)
+    if not answer['ok']:
+        raise OverlayError('{} did not source the workspace as it should: {}'.format(shell, script))
+    return answer
+
+
+def figure(values):
+    """The Figure of what :func:`measure` noted. Pure."""
+    rows = [Row(FIRST_JOIN, values[FIRST_JOIN]), Row(JOIN, values[JOIN])]
+    rows += [Row(label, values['join ' + stage]) for stage, label in JOIN_STAGES]
+    rows += [Row(MOVE, values[MOVE])]
+    rows += [Row(label, values['move ' + stage]) for stage, label in MOVE_STAGES]
+    rows += [Row(MOVE_HEARD, values[MOVE_HEARD]), Row(REQUEST, values[REQUEST]),
+             Row(KILL, values[KILL]), Row(RESTART, values[RESTART])]
+    rows += [Row(label, values['kill ' + stage]) for stage, label in RESTART_STAGES]
+    added = []
+    for shell, setup in SETUPS.items():
+        names = {kind: '{} sources {}, {} the hook'.format(shell, setup, kind) for kind in ('with', 'without')}
+        rows += [Row(names['without'], values[shell, 'without'], unit='ms'),
+                 Row(names['with'], values[shell, 'with'], names['without'], unit='ms'),
+                 Row('{} sources the hook alone'.format(shell), values[shell, 'alone'], unit='ms')]
+        extra, work = (median(values[(shell, 'with') + more]) - median(values[(shell, 'without') + more])
+                       for more in ((), ('cpu',)))
+        added.append(verdict('time that the hook adds to `. {}` in {} (CPU time {:.3g} ms, alone {:.3g} ms)'.format(
+            setup, shell, work, median(values[shell, 'alone'])), extra, 5, ' ms'))
+    title = 'six robots of one team: join, a move of the master, a new roscore, a new shell'
+    return Figure(NAME, title, 's', rows, aims=[
+        verdict('from a first join answered to the first message', median(values[FIRST_JOIN]), 3, ' s'),
+        verdict('from a join \'\' answered to the first message', median(values[JOIN]), 3, ' s'),
+        verdict('from the retag done to the last of 5 followers\' nodes', median(values[MOVE]), 10, ' s'),
+        verdict('from the new roscore to the last of 6 nodes', median(values[RESTART]), 5, ' s')] + added, notes=[
+            'All six robots run on this machine at once, each with tailscaled, a local graph, overlay.launch, the team '
+            'face and a launch file with one rospy node. One robot has a machine to itself.',
+            'The retag is done when the last request of `ua-overlay team master` is answered. The node notes the '
+            'instants itself; registered: rospy has advertised and subscribed.',
+            'The roscore is killed (rosmaster, SIGKILL) when it is older than 30 s; its first restart comes after 1 s.',
+            'Shells take turns on two robots with the same environment; on one of them the hook\'s file is hidden.'],
+                  raw={' '.join(key) if isinstance(key, tuple) else key: value for key, value in values.items()})
