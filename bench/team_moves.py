@@ -28,13 +28,13 @@ JOIN = 'join \'\': answered until the first message from another robot'
 JOIN_STAGES = (('environment', 'of that, until the environment is OK'),
                ('started', '... the process of the team\'s node starts'),
                ('registered', '... it is registered with the master'))
-MOVE = 'master moved: until the last of 5 followers is registered'
+MOVE = 'master moved: until the last follower is registered'
 MOVE_HEARD = 'the same, until each has heard another robot'
 MOVE_STAGES = (('environment', 'of that, until the last follower wants the new master'),
                ('ended', '... its node has ended in the old graph'),
                ('started', '... its new process starts'))
 REQUEST = 'the requests to the server before that'
-KILL = 'roscore killed: until the last of 6 nodes is registered'
+KILL = 'roscore killed: until the last node is registered'
 RESTART = 'the same, from the first answer of the new roscore'
 RESTART_STAGES = (('ended', 'of that, until the last node has ended in the old graph'),
                   ('started', '... its new process starts'))
@@ -81,13 +81,13 @@ class Watch(Program):
         return self.until(lambda event: event.get('answer') == answer, start, timeout, answer)
 
 
-def measure(progress, joins=JOINS, moves=MOVES, shells=SHELLS):
-    """Returns the Figure."""
+def measure(progress, robots=ROBOTS, name=NAME, joins=JOINS, moves=MOVES, shells=SHELLS):
+    """Returns the Figure, with that name; the first of ``robots`` is the master first."""
     values = {}
     with contextlib.ExitStack() as stack:
-        fleet = stack.enter_context(bench_fleet(progress, (), (), ROBOTS, ROBOTS[0]))
+        fleet = stack.enter_context(bench_fleet(progress, (), (), robots, robots[0]))
         watches = {}
-        for robot in ROBOTS:
+        for robot in robots:
             with progress('overlay.launch on {}'.format(robot)):
                 put(fleet, robot, 'team_node.py')
                 fleet.launch(robot, 'team_launch:=' + put(fleet, robot, 'team.launch'))
@@ -96,8 +96,8 @@ def measure(progress, joins=JOINS, moves=MOVES, shells=SHELLS):
         mover.next()
         measure_joins(progress, watches, joins, values)
         measure_moves(progress, watches, mover, moves, values)
-        measure_hook(progress, fleet, stack, shells, values)
-    return figure(values)
+        measure_hook(progress, fleet, stack, robots[:2], shells, values)
+    return figure(values, name, len(robots))
 
 
 def note(values, label, value):
@@ -105,15 +105,16 @@ def note(values, label, value):
 
 
 def measure_joins(progress, watches, joins, values):
-    with progress('{} joins; the roscore of the team starts'.format(ROBOTS[0])):
-        start = len(watches[ROBOTS[0]].seen)
-        join(watches[ROBOTS[0]], INVITATION)
-        watches[ROBOTS[0]].event('registered', start, 120)
-    for robot in ROBOTS[1:]:
+    robots = list(watches)
+    with progress('{} joins; the roscore of the team starts'.format(robots[0])):
+        start = len(watches[robots[0]].seen)
+        join(watches[robots[0]], INVITATION)
+        watches[robots[0]].event('registered', start, 120)
+    for robot in robots[1:]:
         with progress('First join of {}'.format(robot)):
             time_join(watches[robot], INVITATION, FIRST_JOIN, values)
     for turn in range(joins):
-        watch = watches[ROBOTS[1 + turn % 5]]
+        watch = watches[robots[1 + turn % (len(robots) - 1)]]
         with progress('Join {} of {}: {} leaves and joins'.format(turn + 1, joins, watch.robot)):
             start = len(watch.seen)
             watch.demand('leave', leave=True)
@@ -144,9 +145,10 @@ def time_join(watch, path, label, values):
 
 
 def measure_moves(progress, watches, mover, moves, values):
-    master = ROBOTS[0]
+    robots = list(watches)
+    master = robots[0]
     for turn in range(moves):
-        old, master = master, ROBOTS[(turn + 1) % len(ROBOTS)]
+        old, master = master, robots[(turn + 1) % len(robots)]
         with progress('Move {} of {}: from {} to {}'.format(turn + 1, moves, old, master)):
             starts = {robot: len(watch.seen) for robot, watch in watches.items()}
             moved = mover.ask(robot=master)
@@ -188,13 +190,13 @@ def time_kill(watches, master, values):
     time.sleep(3.0)
 
 
-def measure_hook(progress, fleet, stack, shells, values):
+def measure_hook(progress, fleet, stack, robots, shells, values):
     """Two robots in turns: on the second one the hook's file is not there."""
     hooks = os.path.join(fleet.workspace, 'etc', 'catkin', 'profile.d')
-    fleet.lab.host(ROBOTS[1]).run(['sh', '-ec', 'cp -a "$1/." "$2"; rm "$2/$3"; mount --bind "$2" "$1"', 'sh', hooks,
+    fleet.lab.host(robots[1]).run(['sh', '-ec', 'cp -a "$1/." "$2"; rm "$2/$3"; mount --bind "$2" "$1"', 'sh', hooks,
                                    '/run/bench-hooks', HOOK])
-    there = stack.enter_context(Program(fleet, ROBOTS[0], 'source_timer.py'))
-    gone = stack.enter_context(Program(fleet, ROBOTS[1], 'source_timer.py'))
+    there = stack.enter_context(Program(fleet, robots[0], 'source_timer.py'))
+    gone = stack.enter_context(Program(fleet, robots[1], 'source_timer.py'))
     for timer in (there, gone):
         timer.next()
     for shell, setup in SETUPS.items():
@@ -225,7 +227,7 @@ def ask_shell(timer, shell, script, workspace):
     return answer
 
 
-def figure(values):
+def figure(values, name=NAME, robots=6):
     """The Figure of what :func:`measure` noted. Pure."""
     rows = [Row(FIRST_JOIN, values[FIRST_JOIN]), Row(JOIN, values[JOIN])]
     rows += [Row(label, values['join ' + stage]) for stage, label in JOIN_STAGES]
@@ -240,20 +242,25 @@ def figure(values):
         rows += [Row(names['without'], values[shell, 'without'], unit='ms'),
                  Row(names['with'], values[shell, 'with'], names['without'], unit='ms'),
                  Row('{} sources the hook alone'.format(shell), values[shell, 'alone'], unit='ms')]
-        extra, work = (median(values[(shell, 'with') + more]) - median(values[(shell, 'without') + more])
+        # Two shells that ran one after the other found the same load, more or less.
+        extra, work = (median([one - other for one, other in zip(values[(shell, 'with') + more],
+                                                                 values[(shell, 'without') + more])])
                        for more in ((), ('cpu',)))
         added.append(verdict('time that the hook adds to `. {}` in {} (CPU time {:.3g} ms, alone {:.3g} ms)'.format(
             setup, shell, work, median(values[shell, 'alone'])), extra, 5, ' ms'))
-    title = 'six robots of one team: join, a move of the master, a new roscore, a new shell'
-    return Figure(NAME, title, 's', rows, aims=[
+    title = '{} robots of one team: join, a move of the master, a new roscore, a new shell'.format(robots)
+    aims = [
         verdict('from a first join answered to the first message', median(values[FIRST_JOIN]), 3, ' s'),
         verdict('from a join \'\' answered to the first message', median(values[JOIN]), 3, ' s'),
-        verdict('from the retag done to the last of 5 followers\' nodes', median(values[MOVE]), 10, ' s'),
-        verdict('from the new roscore to the last of 6 nodes', median(values[RESTART]), 5, ' s')] + added, notes=[
-            'All six robots run on this machine at once, each with tailscaled, a local graph, overlay.launch, the team '
-            'face and a launch file with one rospy node. One robot has a machine to itself.',
-            'The retag is done when the last request of `ua-overlay team master` is answered. The node notes the '
-            'instants itself; registered: rospy has advertised and subscribed.',
-            'The roscore is killed (rosmaster, SIGKILL) when it is older than 30 s; its first restart comes after 1 s.',
-            'Shells take turns on two robots with the same environment; on one of them the hook\'s file is hidden.'],
-                  raw={' '.join(key) if isinstance(key, tuple) else key: value for key, value in values.items()})
+        verdict('from the retag done to the node of the last of {} followers'.format(robots - 1),
+                median(values[MOVE]), 10, ' s'),
+        verdict('from the new roscore to the last of {} nodes'.format(robots), median(values[RESTART]), 5, ' s')]
+    return Figure(name, title, 's', rows, aims=aims + added, notes=[
+        'All {} robots run on this machine at once, each with tailscaled, a local graph, overlay.launch, the team '
+        'face and a launch file with one rospy node; outside a lab each has a machine to itself.'.format(robots),
+        'The retag is done when the last request of `ua-overlay team master` is answered. The node notes the '
+        'instants itself; registered: rospy has advertised and subscribed.',
+        'The roscore is killed (rosmaster, SIGKILL) when it is older than 30 s; its first restart comes after 1 s.',
+        'Shells take turns on two robots with the same environment; on one of them the hook\'s file is hidden. What it '
+        'adds is the median of the differences within a turn.'],
+        raw={' '.join(key) if isinstance(key, tuple) else key: value for key, value in values.items()})
