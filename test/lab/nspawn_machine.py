@@ -35,7 +35,7 @@ set -eu
 lower=$1 directory=$2 name=$3
 shift 3
 mount -t overlay overlay -o "lowerdir=$lower,upperdir=$directory/upper,workdir=$directory/work" "$directory/root"
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
+test -e /sys/fs/cgroup/cgroup.controllers || mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mkdir -p "/sys/fs/cgroup/$name"
 echo $$ >"/sys/fs/cgroup/$name/cgroup.procs"
 exec systemd-nspawn --directory="$directory/root" --machine="$name" "$@"
@@ -43,11 +43,15 @@ exec systemd-nspawn --directory="$directory/root" --machine="$name" "$@"
 #: Kills what is left in the cgroup of that path and removes it; cgroup.events changes when the last process is gone.
 REMOVE = '''\
 set -eu
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
+test -e /sys/fs/cgroup/cgroup.controllers || mount -t cgroup2 cgroup2 /sys/fs/cgroup
 test -d "$1" || exit 0
 echo 1 >"$1/cgroup.kill"
 while grep -q "populated 1" "$1/cgroup.events"; do sleep 0.05; done
 find "$1" -depth -type d -exec rmdir {} +
+'''
+GONE = '''\
+test -e /sys/fs/cgroup/cgroup.controllers || mount -t cgroup2 cgroup2 /sys/fs/cgroup || exit
+test ! -e "$1"
 '''
 
 
@@ -251,7 +255,7 @@ class Machine:
 
     def is_gone(self):
         """Whether no process of the machine is left: its cgroup is not there."""
-        return self._at_cgroups('mount -t cgroup2 cgroup2 /sys/fs/cgroup && test ! -e "$1"').returncode == 0
+        return self._at_cgroups(GONE).returncode == 0
 
     def _at_cgroups(self, script):
         """Run a shell script in a mount namespace of its own with the path of the machine's cgroup as $1."""

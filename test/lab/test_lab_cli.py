@@ -2,8 +2,10 @@
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 from conftest import ROOT, TOPOLOGY
@@ -118,10 +120,20 @@ def test_down_of_no_lab_is_fine(lab_possible):
 
 
 def test_not_root_is_told_so(lab_possible):
+    # A copy that everyone may read: the checkout may be in root's home.
+    with tempfile.TemporaryDirectory() as place:
+        os.chmod(place, 0o755)
+        for tree in ('src', 'config'):
+            shutil.copytree(os.path.join(ROOT, tree), os.path.join(place, tree))
+        shutil.copy(os.path.join(ROOT, 'package.xml'), place)
+        refused_to_nobody(os.path.join(place, 'src'))
+
+
+def refused_to_nobody(source):
     code = 'import os, sys; os.setgid(65534); os.setuid(65534); sys.path.insert(0, {!r})\n' \
            'from ua_overlay.cli import main; sys.exit(main(["lab", "{}"]))'
     for command in ('up', 'down', 'status'):
-        done = subprocess.run(['/usr/bin/python3', '-c', code.format(os.path.join(ROOT, 'src'), command)],
+        done = subprocess.run(['/usr/bin/python3', '-c', code.format(source, command)],
                               stderr=subprocess.PIPE, universal_newlines=True)
         assert done.returncode == 1
         assert done.stderr.startswith('ua-overlay: A lab needs root')

@@ -245,7 +245,7 @@ def test_nobody_is_master(team):
 
 
 SENTENCE = 'This shell points to the team graph. Next: ua-overlay exec --local roslaunch ua_overlay overlay.launch'
-BLACK_HOLE = 'table inet hole { chain in { type filter hook input priority -10; tcp dport 11312 drop; } }\n'
+BLACK_HOLE = 'table inet hole { chain in { type filter hook input priority -10; tcp dport 11312 drop; }; }\n'
 
 
 def launch_from_team_shell(team):

@@ -61,6 +61,7 @@ def test_joined(state, online, tags, wanted, expected):
     ('register request: http 401: AuthKey expired', 'EXPIRED'),
     ('register request: http 401: invalid pre auth key', 'UNKNOWN'),
     ('register request: http 401: invalid auth key', 'UNKNOWN'),
+    ("failed to parse auth-key: expected separator '-' at position 12, got 'A'", 'UNKNOWN'),
     ('fetch control key: Get "https://server.ua.test:8080/key?v=131": EOF', None), ('', None)])
 def test_key_refusal(message, refusal):
     assert key_refusal(message) == refusal

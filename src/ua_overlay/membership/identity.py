@@ -44,7 +44,8 @@ def key_refusal(message):
         return 'SPENT'
     if 'authkey expired' in lowered:
         return 'EXPIRED'
-    if 'invalid pre auth key' in lowered or 'invalid auth key' in lowered:
-        # The second when the key's public prefix is known and its secret part is wrong (bcrypt).
+    if any(words in lowered for words in ('invalid pre auth key', 'invalid auth key', 'failed to parse auth-key')):
+        # The second when the key's public prefix is known and its secret part is wrong (bcrypt); the third when it has
+        # not the form of a key: somebody changed the invitation by hand.
         return 'UNKNOWN'
     return None
