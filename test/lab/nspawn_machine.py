@@ -28,17 +28,21 @@ PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 REBOOT = 133
 #: Seconds for a boot or a shutdown on a busy machine.
 PATIENCE = 120.0
-#: Runs in a mount namespace of its own, so everything it mounts and makes a cgroup of goes when the machine does.
+#: Runs in a mount and a process namespace of its own: what it mounts goes when the machine does, and the machine when
+#: whoever started it does. (A machine outlives its nspawn when that one is killed.)
 #: cgroup2 is mounted over what is there: a systemd of today refuses the old hierarchies that some machines still have.
 BOOT = '''\
 set -eu
-lower=$1 directory=$2 name=$3
-shift 3
+lower=$1 directory=$2 name=$3 network=$4
+shift 4
+touch "$directory/network"
+mount --bind "$network" "$directory/network"
+mount -t proc proc /proc
 mount -t overlay overlay -o "lowerdir=$lower,upperdir=$directory/upper,workdir=$directory/work" "$directory/root"
 test -e /sys/fs/cgroup/cgroup.controllers || mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mkdir -p "/sys/fs/cgroup/$name"
-echo $$ >"/sys/fs/cgroup/$name/cgroup.procs"
-exec systemd-nspawn --directory="$directory/root" --machine="$name" "$@"
+echo 0 >"/sys/fs/cgroup/$name/cgroup.procs"
+exec systemd-nspawn --directory="$directory/root" --machine="$name" --network-namespace-path="$directory/network" "$@"
 '''
 #: Kills what is left in the cgroup of that path and removes it; cgroup.events changes when the last process is gone.
 REMOVE = '''\
@@ -64,6 +68,14 @@ def read_end(path, size=3000):
     with contextlib.suppress(FileNotFoundError), open(path, encoding='utf-8', errors='replace') as stream:
         return stream.read()[-size:]
     return ''
+
+
+def children(pid):
+    """Process ids of the children of a process, [] when it has ended."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        with open('/proc/{0}/task/{0}/children'.format(pid)) as stream:
+            return [int(word) for word in stream.read().split()]
+    return []
 
 
 def make_image(target, suite, packages):
@@ -157,13 +169,13 @@ class Machine:
     def boot(self):
         """Start it and wait until its init system has started everything."""
         options = ['--boot', '--quiet', '--register=no', '--keep-unit', '--capability=all', '--bind=/dev/net/tun',
-                   '--hostname=' + self.hostname, '--network-namespace-path=' + self.network, '--console=pipe',
-                   '--link-journal=no', '--resolv-conf=off', '--timezone=off', '--suppress-sync=yes']
+                   '--hostname=' + self.hostname, '--console=pipe', '--link-journal=no', '--resolv-conf=off',
+                   '--timezone=off', '--suppress-sync=yes']
         options += ['--bind-ro={}:{}'.format(*bind) for bind in self.binds]
         with open(self.console, 'ab') as log:
             self.process = subprocess.Popen(
-                ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', BOOT, 'boot', self.lower,
-                 self.directory, self.name] + options,
+                ['unshare', '--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child', 'sh', '-c', BOOT,
+                 'boot', self.lower, self.directory, self.name, self.network] + options,
                 env={'PATH': PATH, 'SYSTEMD_NSPAWN_API_VFS_WRITABLE': 'network'}, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, start_new_session=True, preexec_fn=lambda: set_death_signal(signal.SIGKILL))
         self.leader = self.wait('its process 1', self._find_leader)
@@ -184,15 +196,13 @@ class Machine:
             time.sleep(0.1)
 
     def _find_leader(self):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            with open('/proc/{0}/task/{0}/children'.format(self.process.pid)) as stream:
-                children = stream.read().split()
-            for child in children:
-                with open('/proc/{}/status'.format(child)) as stream:
-                    numbers = [line.split()[1:] for line in stream if line.startswith('NSpid:')][0]
-                # nspawn's first child sets the machine up and ends; the machine's own is 1 in the last namespace.
-                if numbers[-1] == '1' and os.path.basename(os.readlink('/proc/{}/exe'.format(child))) == 'systemd':
-                    return int(child)
+        """The machine's process 1, a child of nspawn, which is the child of what we started."""
+        for nspawn in children(self.process.pid):
+            for child in children(nspawn):
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                    # nspawn's first child sets the machine up and ends.
+                    if os.path.basename(os.readlink('/proc/{}/exe'.format(child))) == 'systemd':
+                        return child
         return None
 
     def run(self, argv, user=None, input=None, env=None, check=True, timeout=60.0):
@@ -238,7 +248,8 @@ class Machine:
     def power_off(self):
         """An orderly shutdown."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            for nspawn in children(self.process.pid):
+                os.kill(nspawn, signal.SIGTERM)
             self.process.wait(PATIENCE)
 
     def kill(self):

@@ -151,6 +151,15 @@ def assert_same(before, after):
     assert not gone and not new
 
 
+def runs(pid):
+    """Whether a process is there and no zombie."""
+    try:
+        with open('/proc/{}/stat'.format(pid)) as stream:
+            return stream.read().rsplit(')', 1)[1].split()[0] != 'Z'
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def assert_prepared(robot):
     """What `prepare` promises is in force: in the kernel and in tailscaled, not in files."""
     environment = robot.environment()
@@ -301,9 +310,14 @@ def test_a_machine_leaves_nothing_behind(site, tmp_path):
         mounts = stream.read()
     with Machine(image(), directory, name, '/proc/{}/ns/net'.format(host.pid)) as machine:
         assert machine.run(['hostname']).stdout == 'robot\n'
-        process = machine.process
-        process.kill()
-        process.wait()
+        leader = machine.leader
+        # As when the tests are killed: nothing is told to end, and all of it ends.
+        machine.process.kill()
+        machine.process.wait()
+        deadline = time.monotonic() + 30
+        while runs(leader):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
     assert not directory.exists()
     with open('/proc/self/mountinfo') as stream:
         assert stream.read() == mounts
