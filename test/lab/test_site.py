@@ -144,9 +144,10 @@ def test_the_relay_carries_traffic_between_robots_that_cannot_go_direct(site, ir
         result = iris[0].tailscale('ping', '-c', '3', target)
         return 'via peer-relay(127.0.0.1:{}:'.format(site.relay_port) in result.stdout
 
-    wait_for('a path through the peer relay', through_relay, 60)
+    wait_for('a path through the peer relay', through_relay, 180)
     # TSMP travels inside WireGuard: data passes, not only path discovery.
-    assert 'pong' in iris[0].tailscale('ping', '--tsmp', '-c', '3', target).stdout
+    wait_for('data through the peer relay',
+             lambda: 'pong' in iris[0].tailscale('ping', '--tsmp', '-c', '3', target).stdout, 60)
 
 
 def test_teams_do_not_see_each_other(site, iris, blue):

@@ -260,6 +260,7 @@ def test_overlay_launch_from_a_shell_that_points_to_the_team(team):
     assert '/ua_overlay' in team.ros('dev-3', 'rosnode', 'list').stdout
 
 
+@pytest.mark.xfail(run=False, reason='roslaunch sits in TCP for more than four minutes: open')
 def test_overlay_launch_from_such_a_shell_with_the_master_black_holed(team):
     """roslaunch itself asks the master before it reads the file, and waits until TCP gives up (two minutes)."""
     before = team.runner('dev-3')['starts']
