@@ -18,8 +18,8 @@ from ua_overlay.trust.probe import check_server
 TIMEOUT = 60.0
 #: Seconds that the keeper of the operator is given to set it again after a logout.
 PERMISSION_WAIT = 3.0
-#: Seconds for which a key may be called used without that being the last word.
-SPENT_WAIT = 10.0
+#: Seconds for which a new key that replaces a forgotten identity may be called used without that being the last word.
+REPLACING_WAIT = 10.0
 #: How often, and with how many seconds in between, tailscaled is asked to be as before: its service manager may just
 #: be starting it again.
 PUT_BACK_ATTEMPTS, PUT_BACK_PAUSE = 5, 0.5
@@ -71,6 +71,8 @@ class Join:
         self.trust = trust
         #: The server has taken the key.
         self.accepted = False
+        #: The server forgot this machine, and a new key is sent although there is a node key.
+        self.replacing = False
 
     def __call__(self, path):
         """Join with the invitation file ``path``, or come back to the kept identity when it is ''.
@@ -101,6 +103,7 @@ class Join:
                 # Only now may a key be sent although the machine has a node key: the server does not know that one.
                 if invitation is None:
                     raise
+                self.replacing = True
         if invitation is None:
             raise Refused('This robot has no identity to come back to.', 'ua-overlay join INVITATION',
                           code='INVITATION_MISSING')
@@ -202,10 +205,10 @@ class Join:
             if (refusal or message.get('BrowseToURL')) and invitation is None:
                 raise Forgotten('The server does not know this robot any more.',
                                 'a new invitation, and: ua-overlay join INVITATION')
-            # tailscaled may register twice with one key (a node key that the server forgot, a link that has just come
-            # up), and the second one is told that the key was used: by the first. So that is not the last word yet.
+            # With a node key there, forgotten or not, tailscaled registers at `start` and again at the login: the
+            # second one may be told that the key was used, by the first.
             refused = refusal or refused
-            twice = refused == 'SPENT' and self.clock() < began + SPENT_WAIT
+            twice = self.replacing and refused == 'SPENT' and self.clock() < began + REPLACING_WAIT
             if refused and not twice:
                 raise self._refused(refused, invitation)
             if message.get('LoginFinished') is not None:
