@@ -37,7 +37,7 @@ def joining(monkeypatch):
     seen = {'outcome': JOINED}
 
     class Played:
-        def __init__(self, api, ca_file, state_dir, timeout):
+        def __init__(self, api, ca_file, state_dir, timeout, unquiet=None):
             seen.update(socket=api.socket_path, ca=ca_file, state_dir=state_dir, timeout=timeout)
 
         def __call__(self, path):

@@ -603,3 +603,25 @@ def test_no_sentence_names_a_key(scene):
     """The scripts above hold the key in what the server says; a look that it is there to be found."""
     message = said('authkey already used')[0]['ErrMessage']
     assert re.search('hskey-auth-', message)
+
+
+def test_a_key_is_held_back_while_links_change(scene):
+    """Until they are quiet; nothing is sent before."""
+    began = scene.clock()
+    api = scene.api(FRESH, register=[({}, None), ACCEPTED, MAP])
+    seen = []
+
+    def unquiet():
+        seen.append([call for call in api.calls if call[0] == 'start'])
+        return max(0.0, began + 2.5 - scene.clock())
+
+    scene.expect(scene.run(scene.invitation(), unquiet=unquiet), 'OK')
+    assert scene.clock() - began >= 2.5
+    assert seen and not any(seen)
+
+
+def test_links_that_are_never_quiet_hold_a_key_back_for_ten_seconds(scene):
+    began = scene.clock()
+    scene.api(FRESH, register=[({}, None), ACCEPTED, MAP])
+    scene.expect(scene.run(scene.invitation(), unquiet=lambda: 1.0), 'OK')
+    assert 9.5 < scene.clock() - began < 15

@@ -7,6 +7,7 @@ import sys
 from ua_overlay import defaults
 from ua_overlay.cli.progress import Progress
 from ua_overlay.membership.join import Join
+from ua_overlay.membership.quiet import LinkWatch
 from ua_overlay.tailscale.localapi import LocalApi
 
 
@@ -55,5 +56,6 @@ def run(args):
         if signal.getsignal(number) == signal.SIG_DFL:  # not under nohup
             signal.signal(number, interrupt)
     with Progress()('Joining'):
-        outcome = Join(LocalApi(args.socket), args.ca, args.state_dir, timeout=args.timeout)(args.invitation)
+        outcome = Join(LocalApi(args.socket), args.ca, args.state_dir, timeout=args.timeout,
+                       unquiet=LinkWatch().wait_left)(args.invitation)
     return show(outcome, args.json)

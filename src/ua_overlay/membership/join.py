@@ -18,6 +18,8 @@ from ua_overlay.trust.probe import check_server
 TIMEOUT = 60.0
 #: Seconds that the keeper of the operator is given to set it again after a logout.
 PERMISSION_WAIT = 3.0
+#: Seconds for which a key is held back at most while links change.
+UNQUIET_WAIT = 10.0
 #: Seconds for which a new key that replaces a forgotten identity may be called used without that being the last word.
 REPLACING_WAIT = 10.0
 #: How often, and with how many seconds in between, tailscaled is asked to be as before: its service manager may just
@@ -52,11 +54,13 @@ class Join:
     :param probe: trust.probe.check_server.
     :param uid: of the user that joins.
     :param trust: (PEM text) -> None, makes tailscaled trust a CA where the caller can; None: only `robot prepare` can.
+    :param unquiet: () -> seconds until the machine's links have been quiet for long enough (quiet.LinkWatch.wait_left).
     :param cancelled: () -> bool; asked about four times a second, True ends the attempt like an interrupt.
     """
 
     def __init__(self, api, ca_file, state_dir, now=time.time, clock=time.monotonic, sleep=time.sleep,
-                 probe=check_server, uid=None, timeout=TIMEOUT, cancelled=lambda: False, trust=None):
+                 probe=check_server, uid=None, timeout=TIMEOUT, cancelled=lambda: False, trust=None,
+                 unquiet=lambda: 0.0):
         self.api = api
         self.ca_file = ca_file
         self.state_dir = state_dir
@@ -69,6 +73,7 @@ class Join:
         self.timeout = timeout
         self.cancelled = cancelled
         self.trust = trust
+        self.unquiet = unquiet
         #: The server has taken the key.
         self.accepted = False
         #: The server forgot this machine, and a new key is sent although there is a node key.
@@ -143,6 +148,7 @@ class Join:
         self.probe(invitation.server_url, invitation.ca_pem)
         if not trusted:
             self.trust(invitation.ca_pem)
+        self._wait_quiet()
         # From what is there: a dict without NetfilterMode, say, would switch the firewall rules off.
         wanted = dict(before, ControlURL=invitation.server_url, WantRunning=True, LoggedOut=False, CorpDNS=True,
                       Hostname=invitation.robot, AdvertiseTags=None)
@@ -172,6 +178,15 @@ class Join:
                 'Its settings could not be kept in {} ({}), so the team port is the default after a restart. Next: '
                 'sudo ua-overlay robot prepare --user {}'.format(self.state_dir, error.strerror, self.user))
         return outcome
+
+    def _wait_quiet(self):
+        """A link that has just come up would take the answer to the registration along, and the key with it.
+
+        Only so long: a Wi-Fi that scans is never quiet, and tailscaled does not mind that.
+        """
+        deadline = self.clock() + UNQUIET_WAIT
+        while self.unquiet() > 0.0 and self.clock() < deadline and not self.cancelled():
+            self.sleep(0.1)
 
     def _put_back(self, error, change):
         """Undo with ``change()`` what was asked of tailscaled. When that fails too, ``error`` (what went wrong first)

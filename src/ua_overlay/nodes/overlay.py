@@ -16,6 +16,7 @@ from ua_overlay.files import write_atomic
 from ua_overlay.membership.join import Join
 from ua_overlay.membership.leave import leave
 from ua_overlay.membership.outcome import Outcome, outcome_of
+from ua_overlay.membership.quiet import LinkWatch
 from ua_overlay.membership.settings import read_settings
 from ua_overlay.nodes import diagnostics, face, messages, team
 from ua_overlay.nodes.sources import ServerProbe
@@ -64,6 +65,7 @@ class OverlayNode:
         self.wanted_port = rospy.get_param('~team_port', 0)
         self.events = queue.Queue()
         self.membership = threading.Lock()
+        self.links_quiet = LinkWatch(assume=True)
         self.snapshot = None
         self.server = ('UNKNOWN', '')
         self.server_since = 0.0
@@ -256,7 +258,7 @@ class OverlayNode:
 
     def make_join(self):
         return Join(LocalApi(self.socket), self.ca_file, self.state_dir, cancelled=rospy.is_shutdown,
-                    trust=None if self.daemon is None else self.trust)
+                    unquiet=self.links_quiet.wait_left, trust=None if self.daemon is None else self.trust)
 
     def trust(self, ca_pem):
         """Give the tailscaled of our own the CA of a site; it reads such a file once, so it is started anew.

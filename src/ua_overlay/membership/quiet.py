@@ -1,0 +1,75 @@
+"""Has this machine's network just changed? A key that is sent in that second can be lost.
+
+tailscaled notices a change of links or addresses up to a second late (net/netmon: debounce) and then closes its
+connections. When a registration is on its way at that moment, the server has taken the single-use key, the answer is
+lost, and tailscaled tries again with another node key: "authkey already used" (seen with 1.98.10 and Headscale 0.29.3).
+"""
+import errno
+import socket
+import struct
+import threading
+import time
+
+#: linux/rtnetlink.h: groups of links and of IPv4 addresses (each router advertisement tells those of IPv6 anew).
+GROUPS = 0x1 | 0x10
+_NEW_LINK, _DEL_LINK, _NEW_ADDRESS, _DEL_ADDRESS = 16, 17, 20, 21
+_HEADER = struct.Struct('=IHHII')
+#: Seconds without a change after which a key may be sent: tailscaled's debounce and some air.
+QUIET = 2.5
+#: Interfaces that are no way to the server; tailscaled makes the last one itself.
+IGNORED = frozenset(['lo', 'tailscale0'])
+
+
+def changed_interfaces(data):
+    """Indexes of the interfaces that a read of an rtnetlink socket (bytes) tells a change of, as a set.
+
+    ifinfomsg and ifaddrmsg both have the index four bytes into their body.
+    """
+    found = set()
+    while len(data) >= _HEADER.size + 8:
+        length, kind = _HEADER.unpack_from(data)[:2]
+        if length < _HEADER.size:
+            break
+        if kind in (_NEW_LINK, _DEL_LINK, _NEW_ADDRESS, _DEL_ADDRESS):
+            found.add(struct.unpack_from('=i', data, _HEADER.size + 4)[0])
+        data = data[(length + 3) & ~3:]
+    return found
+
+
+class LinkWatch:
+    """Remembers when a link or an address last changed; costs nothing while none does. Needs no privileges.
+
+    :param assume: count the present moment as a change: a process that starts at boot has not seen the link come up.
+    :param ignored: () -> indexes of interfaces whose changes do not count.
+    """
+
+    def __init__(self, assume=False, clock=time.monotonic, ignored=None):
+        self._clock = clock
+        self._ignored = ignored_indexes if ignored is None else ignored
+        self._last = clock() if assume else None
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)  # NETLINK_ROUTE
+        self._socket.bind((0, GROUPS))
+        threading.Thread(target=self._read, name='link watch', daemon=True).start()
+
+    def take(self, data):
+        """Note what one read of the socket says."""
+        if changed_interfaces(data) - self._ignored():
+            self._last = self._clock()
+
+    def wait_left(self):
+        """Seconds until the links have been quiet for long enough; 0.0 when they have."""
+        return 0.0 if self._last is None else max(0.0, self._last + QUIET - self._clock())
+
+    def _read(self):
+        while True:
+            try:
+                self.take(self._socket.recv(65536))
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                self._last = self._clock()  # so many changes at once that some were dropped
+
+
+def ignored_indexes():
+    """Indexes of the interfaces in :data:`IGNORED` that exist now."""
+    return {index for index, name in socket.if_nameindex() if name in IGNORED}
