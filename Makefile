@@ -17,7 +17,7 @@ prepare:        ## install and build what the tests need
 	@$(SUDO) bash dev/prepare.sh --for-tests
 
 test: prepare lint floor  ## every test
-	$(SUDO) bash dev/with_workspace.sh $(PYTEST) $(ARGS)
+	$(SUDO) bash dev/with_workspace.sh $(VENV)/python dev/run_tests.py $(ARGS)
 
 unit:           ## the tests that need neither root nor ROS nor a network
 	$(PYTEST) test/unit $(ARGS)

@@ -109,7 +109,7 @@ def change_nats(story, fleet, events, listener, kind, wanted):
             fleet.lab.nat(nat, kind)
         seen = wait_until(lambda: [item for item in link_types(events, 'dev-2')
                                    if item[0] > since and item[1] == wanted],
-                          60, 'A link event to {} on dev-1'.format(wanted))
+                          180, 'A link event to {} on dev-1'.format(wanted))
         heard = len(listener.lines)
         wait_until(lambda: len(listener.lines) > heard + 20, 60, 'A message after the change on dev-2')
         return seen[0][0] - since
@@ -193,7 +193,7 @@ def tell(story, lab, workspace):
     def direct():
         return wait_until(lambda: next((link for link in fleet.topic('dev-1', '/ua_overlay/links')['links']
                                         if link['peer'] == 'dev-2' and TYPES[link['type']] == 'DIRECT'), None),
-                          30, 'A DIRECT link from dev-1 to dev-2')
+                          60, 'A DIRECT link from dev-1 to dev-2')
 
     story.step('the link is DIRECT', direct)
     story.show('dev-1$ ua-overlay exec --local rostopic echo -n1 /ua_overlay/peers', fleet.ros(

@@ -16,6 +16,9 @@
 #   made it: nobody but root creates something in /run, and `robot prepare` makes it 0755 for one user. If a
 #   user can write there who does not own it, others can too, and nothing is taken. (For root everything is
 #   writable, so root relies on that mode alone; `ua-overlay env` checks owner and mode in full for everyone.)
+# - In a shell that points to the team, overlay.launch would land in the team's graph, or wait minutes for a master that
+#   does not answer: roslaunch asks for it before it reads a file. So there `roslaunch` is a function that ends with a
+#   sentence for that one launch file, and is roslaunch itself for all others. An alias or function of the user's stays.
 # - A value with any other character than those of names, addresses and URIs spoils the whole file.
 #
 # The same rules in Python: ua_overlay/rosenv/envfile.py.
@@ -73,7 +76,29 @@ _ua_overlay_read() {
   [ -n "$_ua_good" ] || _ua_uri=
 }
 
+_ua_overlay_guard() {
+  _ua_value=$(command -v roslaunch) || return 0
+  case $_ua_value in
+    /*) ;;
+    *) return 0 ;;  # the user's alias or function
+  esac
+  _UA_OVERLAY_GUARDED=1
+  # In quotes, since a shell puts aliases in place where it reads a definition, not where it runs it.
+  eval 'roslaunch() {
+    if [ -n "${_UA_OVERLAY_MASTER_URI-}" ] && [ "${ROS_MASTER_URI-}" = "$_UA_OVERLAY_MASTER_URI" ]; then
+      case " $* " in
+        *" ua_overlay overlay.launch "*)
+          echo "This shell points to the team graph. Next: ua-overlay exec --local roslaunch ua_overlay overlay.launch" >&2
+          return 1 ;;
+      esac
+    fi
+    command roslaunch "$@"
+  }'
+}
+
 _ua_overlay_undo() {
+  if [ -n "${_UA_OVERLAY_GUARDED-}" ]; then unset -f roslaunch || :; fi
+  unset _UA_OVERLAY_GUARDED
   # What still is as we left it goes back to what was there before us; what the user changed since stays.
   if [ -n "${_UA_OVERLAY_MASTER_URI-}" ] && [ "${ROS_MASTER_URI-}" = "$_UA_OVERLAY_MASTER_URI" ]; then
     if [ -n "${_UA_OVERLAY_BEFORE-}" ]; then export ROS_MASTER_URI="$_UA_OVERLAY_BEFORE"; else unset ROS_MASTER_URI; fi
@@ -96,11 +121,12 @@ _ua_overlay_set() {
   if [ -n "$_ua_ip" ]; then export _UA_OVERLAY_IP="$_ua_ip" ROS_IP="$_ua_ip"; fi
   if [ -n "$_ua_team" ]; then export UA_OVERLAY_TEAM="$_ua_team"; fi
   if [ -n "$_ua_robot" ]; then export UA_OVERLAY_ROBOT="$_ua_robot"; fi
+  _ua_overlay_guard
 }
 
 _ua_overlay_find
 _ua_overlay_read
 _ua_overlay_undo
 _ua_overlay_set
-unset -f _ua_overlay_find _ua_overlay_read _ua_overlay_undo _ua_overlay_set
+unset -f _ua_overlay_find _ua_overlay_read _ua_overlay_guard _ua_overlay_undo _ua_overlay_set
 unset _ua_dir _ua_file _ua_good _ua_line _ua_value _ua_uri _ua_host _ua_ip _ua_team _ua_robot

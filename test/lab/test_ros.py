@@ -102,7 +102,7 @@ def test_membership(fleet):
 
 
 def test_links(fleet):
-    rostest(fleet, 'links', 300)
+    rostest(fleet, 'links', 900)
 
 
 def test_faults(fleet):

@@ -39,7 +39,7 @@ def switch(load, kind, link):
         seen = [record for record in watch.all('link') if record['t'] > switched]
         return seen[-1]['t'] if seen and seen[-1]['link'] == link else None
 
-    seen = load.wait(arrived, 90, 'Link type ' + link)
+    seen = load.wait(arrived, 180, 'Link type ' + link)
     return settle(load, link, switched, seen)
 
 

@@ -211,6 +211,66 @@ def test_leaves_no_function_and_no_variable_behind(robot):
               ' if command -v _ua_overlay_set _ua_overlay_read; then exit 1; fi; show')
 
 
+SENTENCE = 'This shell points to the team graph. Next: ua-overlay exec --local roslaunch ua_overlay overlay.launch'
+OVERLAY_LAUNCH = 'roslaunch ua_overlay overlay.launch'
+
+
+def test_the_sentence_is_that_of_the_launch_file():
+    with open(os.path.join(ROOT, 'launch', 'overlay.launch')) as stream:
+        assert SENTENCE in stream.read()
+
+
+class FakeRoslaunch:
+    """A `roslaunch` on the PATH of a robot's shells that says its arguments."""
+
+    def __init__(self, robot):
+        self.robot = robot
+        binary = robot.directory / 'bin'
+        binary.mkdir()
+        (binary / 'roslaunch').write_text('#!/bin/sh\necho "launched $*"\n')
+        (binary / 'roslaunch').chmod(0o755)
+        robot.environ['PATH'] = '{}:{}'.format(binary, robot.environ['PATH'])
+
+    def say(self, script):
+        """What a shell says, errors included, after it sourced both hooks; `;` and newlines part commands."""
+        (self.robot.directory / 'roslaunch.sh').write_text(ROSLAUNCH)
+        prelude = 'setup() {{ . {}/roslaunch.sh; . {}; }}\nset +eu\n'.format(self.robot.directory, self.robot.hook)
+        done = subprocess.run(self.robot.shell + ['-c', prelude + script], env=self.robot.environ, timeout=20,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        return done.stdout.decode().splitlines()
+
+
+@pytest.fixture
+def roslaunch(robot):
+    return FakeRoslaunch(robot)
+
+
+def test_overlay_launch_in_a_team_shell_is_refused_at_once(robot, roslaunch):
+    robot.join()
+    said = roslaunch.say('setup; {0} heartbeat:=5; echo $?; roslaunch --screen ua_overlay overlay.launch; echo $?'.format(
+        OVERLAY_LAUNCH))
+    assert said == [SENTENCE, '1', SENTENCE, '1']
+
+
+def test_other_launch_files_and_other_shells_have_their_roslaunch(robot, roslaunch):
+    robot.join()
+    said = roslaunch.say(
+        'setup; roslaunch my_robot drive.launch "a b:=c"; roslaunch my_ua_overlay overlay.launch; setup;'
+        'ROS_MASTER_URI=http://other:11311; {0}; setup; rm -rf {1}; setup; {0}; command -v roslaunch'.format(
+            OVERLAY_LAUNCH, robot.place.directory))
+    assert said == ['launched my_robot drive.launch a b:=c', 'launched my_ua_overlay overlay.launch',
+                    'launched ua_overlay overlay.launch', 'launched ua_overlay overlay.launch',
+                    str(robot.directory / 'bin' / 'roslaunch')]
+    assert roslaunch.say('setup; ' + OVERLAY_LAUNCH) == ['launched ua_overlay overlay.launch']
+
+
+def test_the_users_own_roslaunch_stays(robot, roslaunch):
+    robot.join()
+    assert roslaunch.say('roslaunch() { echo mine; }; setup; setup; ' + OVERLAY_LAUNCH) == ['mine']
+    aliased = 'shopt -s expand_aliases 2>/dev/null; alias roslaunch="echo alias"\nsetup; setup; echo "$ROS_MASTER_URI"\n'
+    assert roslaunch.say(aliased + 'eval ' + OVERLAY_LAUNCH) == [URI, 'alias ua_overlay overlay.launch']
+
+
 def test_the_place_is_run_or_the_users_own(robot):
     """Without the variable: /run/ua_overlay (renamed for the test) if it exists, else $XDG_RUNTIME_DIR."""
     del robot.environ['UA_OVERLAY_RUN_DIR']

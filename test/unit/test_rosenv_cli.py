@@ -96,6 +96,21 @@ def test_exec_local_needs_no_overlay(place, executed, monkeypatch):
     assert (environ['ROS_MASTER_URI'], environ['ROS_HOSTNAME']) == ('http://localhost:11311', 'localhost')
 
 
+@pytest.mark.parametrize('command', [
+    ['roslaunch', 'ua_overlay', 'overlay.launch'],
+    ['/opt/ros/noetic/bin/roslaunch', '--screen', 'ua_overlay', 'overlay.launch', 'heartbeat:=5']])
+def test_exec_refuses_overlay_launch_in_the_team_graph(place, executed, command):
+    envfile.write(place, TEAM)
+    for how in ([], ['--wait']):
+        with pytest.raises(UsageError) as caught:
+            run('exec', *(how + command))
+        assert caught.value.next_command == 'ua-overlay exec --local roslaunch ua_overlay overlay.launch'
+    assert not executed
+    run('exec', '--local', *command)
+    run('exec', 'roslaunch', 'ua_overlay', 'demo.launch')
+    assert len(executed) == 2
+
+
 def test_exec_wait_follows_file_and_master(place, executed, capsys):
     server = SimpleXMLRPCServer(('127.0.0.1', 0), logRequests=False)
     server.register_function(lambda caller: [1, '', 1], 'getPid')

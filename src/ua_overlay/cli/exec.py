@@ -40,6 +40,9 @@ def run(args, environ=None, execute=os.execvpe):
         raise UsageError('There is no command to run.', 'ua-overlay exec --help')
     if args.timeout is not None and not args.wait:
         raise UsageError('--timeout goes with --wait.', 'ua-overlay exec --help')
+    if not args.local and launch.starts_overlay(command):
+        raise UsageError('overlay.launch belongs in the local graph.',
+                         'ua-overlay exec --local roslaunch ua_overlay overlay.launch')
     if args.local:
         new_environ = launch.local_environ(environ)
     elif args.wait:

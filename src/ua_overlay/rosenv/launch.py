@@ -1,4 +1,5 @@
 """The process environment of a program in the team graph or the local graph, and the wait for the former."""
+import os
 import time
 
 from ua_overlay import defaults
@@ -41,6 +42,12 @@ def local_environ(environ):
     result = without_overlay(environ)
     result.update(ROS_MASTER_URI=defaults.LOCAL_MASTER_URI, ROS_HOSTNAME='localhost')
     return result
+
+
+def starts_overlay(command):
+    """Whether a command line (list of str) is `roslaunch … ua_overlay overlay.launch …`, which belongs in the local graph."""
+    pairs = zip(command, command[1:])
+    return bool(command) and os.path.basename(command[0]) == 'roslaunch' and ('ua_overlay', 'overlay.launch') in pairs
 
 
 def wait_for_team(read, probe, timeout=None, clock=time.monotonic, sleep=time.sleep, interval=0.2):
