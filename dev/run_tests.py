@@ -1,9 +1,9 @@
 """pytest, and one more try for what depends on real networks: `make test` calls it with pytest's arguments.
 
 Tests in test/lab wait for daemons that take their own time (tailscaled tries a relay every 30 s, a direct path every
-60 s), on machines with other work to do. When tests of at most LIMIT of its files fail, those files run once more, whole
-(many have an order), and the last lines name what passed only then: a name that comes back there is a fault to look for.
-Unit tests get no second try, and neither does a test that fails twice.
+60 s), on machines with other work to do. When tests of at most LIMIT of its files fail, those files run once more,
+whole (many have an order), and the last lines name what passed only then: a name that comes back there is a fault to
+look for. Unit tests get no second try, and neither does a test that fails twice.
 """
 import json
 import os

@@ -247,8 +247,8 @@ def roslaunch(robot):
 
 def test_overlay_launch_in_a_team_shell_is_refused_at_once(robot, roslaunch):
     robot.join()
-    said = roslaunch.say('setup; {0} heartbeat:=5; echo $?; roslaunch --screen ua_overlay overlay.launch; echo $?'.format(
-        OVERLAY_LAUNCH))
+    said = roslaunch.say('setup; {} heartbeat:=5; echo $?; roslaunch --screen ua_overlay overlay.launch; echo $?'
+                         .format(OVERLAY_LAUNCH))
     assert said == [SENTENCE, '1', SENTENCE, '1']
 
 
@@ -267,7 +267,8 @@ def test_other_launch_files_and_other_shells_have_their_roslaunch(robot, roslaun
 def test_the_users_own_roslaunch_stays(robot, roslaunch):
     robot.join()
     assert roslaunch.say('roslaunch() { echo mine; }; setup; setup; ' + OVERLAY_LAUNCH) == ['mine']
-    aliased = 'shopt -s expand_aliases 2>/dev/null; alias roslaunch="echo alias"\nsetup; setup; echo "$ROS_MASTER_URI"\n'
+    aliased = ('shopt -s expand_aliases 2>/dev/null; alias roslaunch="echo alias"\n'
+               'setup; setup; echo "$ROS_MASTER_URI"\n')
     assert roslaunch.say(aliased + 'eval ' + OVERLAY_LAUNCH) == [URI, 'alias ua_overlay overlay.launch']
 
 

@@ -45,7 +45,7 @@ def local_environ(environ):
 
 
 def starts_overlay(command):
-    """Whether a command line (list of str) is `roslaunch … ua_overlay overlay.launch …`, which belongs in the local graph."""
+    """Whether ``command`` (list of str) is `roslaunch … ua_overlay overlay.launch …`: for the local graph only."""
     pairs = zip(command, command[1:])
     return bool(command) and os.path.basename(command[0]) == 'roslaunch' and ('ua_overlay', 'overlay.launch') in pairs
 
