@@ -12,13 +12,15 @@ def write_atomic(path, data, mode=0o644, owner=None):
     :param path: where to write; its directory must exist.
     :param data: str (written as UTF-8) or bytes.
     :param mode: permission bits of the finished file.
-    :param owner: (uid, gid) or None to leave the writer as owner.
+    :param owner: (uid, gid), or None: root gives it to the owner of what it replaces, else of the directory, so that
+        what an administrator does to a service's files leaves the service able to read them; anybody else owns it.
     :raises OSError: when the directory is missing, full or not writable; nothing is left behind then.
     """
     path = os.fspath(path)
     if isinstance(data, str):
         data = data.encode('utf-8')
     directory = os.path.dirname(path) or '.'
+    owner = inherited_owner(path) if owner is None else owner
     handle, temporary = tempfile.mkstemp(prefix='.' + os.path.basename(path) + '.', dir=directory)
     try:
         with os.fdopen(handle, 'wb') as stream:
@@ -33,6 +35,14 @@ def write_atomic(path, data, mode=0o644, owner=None):
         os.unlink(temporary)
         raise
     sync_directory(directory)
+
+
+def inherited_owner(path):
+    """(uid, gid) that a file of root's gets at ``path``; None for anybody else, who can give nothing away."""
+    if os.geteuid() != 0:
+        return None
+    found = os.lstat(path) if os.path.lexists(path) else os.stat(os.path.dirname(path) or '.')
+    return found.st_uid, found.st_gid
 
 
 def sync_directory(directory):

@@ -99,6 +99,7 @@ def test_synced_before_it_is_renamed_and_the_directory_after(tmp_path, monkeypat
 def test_owner(tmp_path, monkeypatch):
     given = []
     monkeypatch.setattr(os, 'fchown', lambda handle, uid, gid: given.append((uid, gid)))
+    monkeypatch.setattr(os, 'geteuid', lambda: 1000)
     files.write_secret(tmp_path / 'file', 'x', owner=(1000, 1001))
     files.write_secret(tmp_path / 'file', 'x')
     assert given == [(1000, 1001)]
@@ -117,3 +118,20 @@ def test_a_name_without_a_directory(tmp_path, monkeypatch):
     files.write_atomic('file', 'x')
     assert places == [str(tmp_path)]  # beside it: elsewhere might be another file system
     assert (tmp_path / 'file').read_text() == 'x'
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='Only root gives files away.')
+def test_root_gives_to_whom_the_place_belongs(tmp_path):
+    """A server that runs as another user goes on reading what an administrator wrote."""
+    def owner(path):
+        found = os.stat(str(path))
+        return found.st_uid, found.st_gid
+
+    os.chown(str(tmp_path), 1234, 4321)
+    files.write_secret(tmp_path / 'new', 'x')
+    (tmp_path / 'other').write_text('x')
+    os.chown(str(tmp_path / 'other'), 7, 8)
+    files.write_atomic(tmp_path / 'other', 'y')
+    files.write_secret(tmp_path / 'asked', 'x', owner=(0, 0))
+    assert [owner(tmp_path / name) for name in ('new', 'other', 'asked')] == [(1234, 4321), (7, 8), (0, 0)]
+    assert mode(tmp_path / 'new') == 0o600

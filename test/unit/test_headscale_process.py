@@ -3,7 +3,7 @@ import socket
 import pytest
 
 from ua_overlay.headscale.config import SiteSettings
-from ua_overlay.headscale.process import Minder, ServerError, check_ports
+from ua_overlay.headscale.process import Minder, ServerError, SiteServer, check_ports
 
 
 class FakeChild:
@@ -92,3 +92,18 @@ def test_a_taken_port_is_named(kind, field, option):
         with pytest.raises(ServerError, match='port {} is taken'.format(ports[field])) as caught:
             check_ports(settings)
         assert option in caught.value.next_command
+
+
+def test_a_certificate_that_cannot_be_renewed_does_not_end_the_server():
+    """The CA's key may be kept elsewhere; what is there is good for weeks."""
+    said = []
+
+    def renew():
+        raise ServerError('ca.key is missing.', 'restore it')
+
+    class Site:
+        settings = SiteSettings('server.example.org')
+
+    server = SiteServer(Site(), None, renew, None, said.append)
+    assert server._renew_certificate() is False
+    assert len(said) == 1 and 'not renewed: ca.key is missing.' in said[0]

@@ -6,11 +6,13 @@ import os
 import sys
 
 from ua_overlay import defaults
+from ua_overlay.cli import server_service
 from ua_overlay.cli.progress import Progress
 from ua_overlay.cli.site_args import add_dir, load_site, make_admin
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import control
 from ua_overlay.headscale.config import SiteSettings
+from ua_overlay.headscale.notify import notify
 from ua_overlay.headscale.process import SiteServer
 from ua_overlay.headscale.site import Site, site_directory
 from ua_overlay.toolchain import locate
@@ -23,8 +25,8 @@ Robots must reach it by its DNS name on TCP 8080 (control and DERP), UDP 3478 (S
 EPILOG = """\
 examples:
   sudo ua-overlay server init --name server.example.org --address 203.0.113.10
-  sudo ua-overlay server run                   # stays in the foreground; a unit's ExecStart
-  sudo ua-overlay team create iris             # in another terminal
+  sudo ua-overlay server service install       # runs it now and at every boot
+  sudo ua-overlay team create iris
   sudo ua-overlay invite iris dev-1 --master
 
 without root, in a directory of your own:
@@ -82,6 +84,7 @@ def add_parser(subparsers):
                     'itself 30 days before the old one ends. A running Headscale starts again with it.')
     add_dir(renew)
     renew.set_defaults(run=run_renew)
+    server_service.add_parser(commands)
 
 
 def run_init(args):
@@ -118,7 +121,7 @@ def run_run(args):
         store.renew(site.directory, now)
         return True
 
-    return SiteServer(site, locate, renew, utc_now, _say).run()
+    return SiteServer(site, locate, renew, utc_now, _say, started=functools.partial(notify, 'READY=1')).run()
 
 
 def run_renew(args):

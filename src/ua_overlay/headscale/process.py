@@ -117,9 +117,11 @@ class SiteServer:
     :param renew: function() -> bool: renews the server's certificate when it is time, says whether it did.
     :param now: function() -> aware UTC datetime.
     :param say: function(str): one line for the person or the journal.
+    :param started: function(): called once everything is started and Headscale answers.
     """
 
-    def __init__(self, site, locate, renew, now, say, stop_timeout=STOP_TIMEOUT, clock=time.monotonic):
+    def __init__(self, site, locate, renew, now, say, stop_timeout=STOP_TIMEOUT, clock=time.monotonic,
+                 started=lambda: None):
         self._site = site
         self._locate = locate
         self._renew = renew
@@ -127,6 +129,7 @@ class SiteServer:
         self._say = say
         self._stop_timeout = stop_timeout
         self._clock = clock
+        self._started = started
         self._wishes = queue.SimpleQueue()
         self._reloading = threading.Lock()
         self._stopping = threading.Event()
@@ -152,6 +155,7 @@ class SiteServer:
                 self._start_headscale()
                 control_server = control.ControlServer(self._site.control_socket, self._answer)
                 self._start_relay()
+                self._started()
                 self._mind()
             finally:
                 self._stopping.set()
@@ -171,9 +175,23 @@ class SiteServer:
 
     def _prepare(self):
         check_ports(self._site.settings)
-        if self._renew():
-            self._say('The certificate of {} was renewed.'.format(self._site.settings.name))
+        self._renew_certificate()
         self._site.write_generated()
+
+    def _renew_certificate(self):
+        """Renew when it is time and say so. A server that cannot (a CA kept elsewhere, a full disk) goes on with what
+        it has, for weeks yet.
+
+        :returns: whether there is a new one.
+        """
+        try:
+            renewed = self._renew()
+        except (OverlayError, OSError) as error:
+            self._say('The certificate of {} was not renewed: {}'.format(self._site.settings.name, error))
+            return False
+        if renewed:
+            self._say('The certificate of {} was renewed.'.format(self._site.settings.name))
+        return renewed
 
     def _start_headscale(self):
         child = Child('headscale', [self._locate('headscale'), '--config', self._site.config_file, 'serve'],
@@ -244,8 +262,7 @@ class SiteServer:
                     self._say(sentence)
             if now >= renew_at:
                 renew_at = now + RENEW_PERIOD
-                if self._renew():
-                    self._say('The certificate of {} was renewed.'.format(self._site.settings.name))
+                if self._renew_certificate():
                     self._restart_headscale()
 
     def _restart_headscale(self):

@@ -200,7 +200,11 @@ class Site:
 
 @contextlib.contextmanager
 def _lock(path, wait, taken=None):
-    with open(path, 'a') as stream:
+    # Not through a link: the directory may be another user's, and root must not be led elsewhere.
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)) as stream:
+        if os.geteuid() == 0:
+            directory = os.stat(os.path.dirname(path))
+            os.fchown(stream.fileno(), directory.st_uid, directory.st_gid)
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:

@@ -104,7 +104,8 @@ def write(path, invitation):
     :raises InvitationError: when it cannot be written there.
     """
     try:
-        files.write_secret(path, dump(invitation))
+        # Whose the directory is does not matter: it is for who asked for it.
+        files.write_secret(path, dump(invitation), (os.geteuid(), os.getegid()))
     except OSError as error:
         raise InvitationError('The invitation cannot be written to {}: {}.'.format(path, _lower(error.strerror)),
                               'ls -ld {}'.format(os.path.dirname(os.fspath(path)) or '.'))

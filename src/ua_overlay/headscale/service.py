@@ -1,0 +1,148 @@
+"""`server run` at boot: the recipe of `ua-overlay server service install`.
+
+The server runs as a user of its own that owns the site's directory and nothing else: control, DERP, STUN and the relay
+(a tailscaled without an interface) need no privilege. Its certificate needs no timer: `server run` looks at it every
+twelve hours, and it is the one who can give Headscale the new one, which is read only at a start.
+"""
+import os
+
+from ua_overlay import defaults
+from ua_overlay.errors import UsageError
+from ua_overlay.recipe import UNIT_DIR, Applier, Command, File, Recipe, uid_of
+from ua_overlay.tailscale.prepare import quote
+
+UNIT_NAME = 'ua-overlay-server.service'
+UNIT = UNIT_DIR + '/' + UNIT_NAME
+MANIFEST = defaults.CONFIG_DIR + '/server.json'
+USER = 'ua-overlay-server'
+#: Ends with status 0 when everything below $1 belongs to $2.
+_ALL_OF = 'test -z "$(find "$1" ! -user "$2" -print -quit)"'
+
+_TEXT = '''\
+# Written by `ua-overlay server service install`; `ua-overlay server service remove` removes it. Your own settings
+# belong into a drop-in: sudo systemctl edit {name}
+[Unit]
+Description=Control server and relay of a site's overlay ({plain_directory})
+# It listens on every address, so it need not wait for one.
+After=network.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+User={user}
+Group={user}
+{environment}
+# What root wrote here meanwhile (a restored backup, say) is the server's.
+ExecStartPre=+/bin/chown --recursive --no-dereference {user}:{user} {directory}
+ExecStart={command} server run --dir {directory}
+ExecReload=/bin/kill -HUP $MAINPID
+# Headscale would wait 46 s for its clients; `server run` gives it and the relay 5 s each, which its journal survives.
+TimeoutStartSec=90
+TimeoutStopSec=20
+KillMode=mixed
+Restart=always
+RestartSec=2
+SyslogIdentifier=ua-overlay-server
+# Keys, database, sockets and the program: nothing else of this machine is there to be read in homes, or written at all.
+UMask=0077
+# Two for each robot, and Headscale may not raise it itself here.
+LimitNOFILE=65536
+ProtectSystem=strict
+ProtectHome=tmpfs
+BindReadOnlyPaths={programs}
+BindPaths={directory}
+ReadWritePaths={directory}
+{privilege}
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+NoNewPrivileges=yes
+PrivateDevices=yes
+PrivateTmp=yes
+ProcSubset=pid
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+RemoveIPC=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+
+[Install]
+WantedBy=multi-user.target
+'''
+
+
+def unit_text(user, directory, command, programs, environment=(), low_port=False):
+    """The unit.
+
+    :param user: whom the site belongs to, an unprivileged user's name.
+    :param directory: absolute path of the site.
+    :param command: absolute path of the `ua-overlay` program.
+    :param programs: absolute paths that the server has to see, wherever they are: of the program and of its tools.
+    :param environment: 'NAME=value' of the process.
+    :param low_port: the site has a port below 1024.
+    :raises UsageError: root, or a path that a unit cannot name.
+    """
+    if user in ('root', '0'):
+        raise UsageError('The server runs as a user of its own, not as root.',
+                         'sudo ua-overlay server service install --user {}'.format(USER))
+    for path in (directory, command) + tuple(programs):
+        # A colon separates the two paths of a bind mount, and a space two mounts.
+        if not path.startswith('/') or any(char in path for char in '\n\r\t: "\\\''):
+            raise UsageError('The server cannot be a service with the path {!r}.'.format(path),
+                             'move it to a path without blanks, quotes and colons')
+    privilege = ('AmbientCapabilities=CAP_NET_BIND_SERVICE\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE' if low_port
+                 else 'CapabilityBoundingSet=\nPrivateUsers=yes')
+    return _TEXT.format(
+        name=UNIT_NAME, user=quote(user, variables=False), directory=quote(directory),
+        plain_directory=directory.replace('%', '%%'), command=quote(command), privilege=privilege,
+        programs=' '.join('-' + quote(path, variables=False) for path in programs),
+        environment='\n'.join('Environment=' + quote(each, variables=False)
+                              for each in ('PYTHONUNBUFFERED=1', 'PYTHONDONTWRITEBYTECODE=1') + tuple(environment)))
+
+
+def make_recipe(user, owner, directory, text):
+    """The recipe of `server service install`.
+
+    :param user: who runs the server; made when missing.
+    :param owner: (uid, gid) that the site goes back to when the service is removed.
+    :param text: of :func:`unit_text`.
+    """
+    return Recipe((File(UNIT, text),), (), (
+        Command(('useradd', '--system', '--user-group', '--no-create-home', '--home-dir', directory, '--shell',
+                 '/usr/sbin/nologin', user), unless=('getent', 'passwd', user), undo=('userdel', user)),
+        Command(('chown', '--recursive', '--no-dereference', '{0}:{0}'.format(user), directory),
+                unless=('sh', '-c', _ALL_OF, 'sh', directory, user),
+                undo=('chown', '--recursive', '--no-dereference', '{}:{}'.format(*owner), directory)),
+        Command(('systemctl', 'daemon-reload'), (UNIT,)),
+        Command(('systemctl', 'enable', UNIT_NAME), unless=('systemctl', 'is-enabled', '--quiet', UNIT_NAME),
+                undo=('systemctl', 'disable', UNIT_NAME)),
+        # In this order it is started once; both return when Headscale answers.
+        Command(('systemctl', 'restart', UNIT_NAME), (UNIT,), undo=('systemctl', 'stop', UNIT_NAME)),
+        Command(('systemctl', 'start', UNIT_NAME), unless=('systemctl', 'is-active', '--quiet', UNIT_NAME))), ())
+
+
+def applier(root='/', run=None, owner_of=uid_of, ask=None):
+    """The applier of this recipe."""
+    return Applier(MANIFEST, 'sudo ua-overlay server service install', root, run, owner_of, ask)
+
+
+def find_program(share, exists=os.path.isfile):
+    """(path of the `ua-overlay` program, directory that it and its modules are in).
+
+    :param share: directory of the package's data (resources.share_dir): a checkout, or <prefix>/share/ua_overlay.
+    """
+    for root, name in ((share, 'scripts/ua-overlay'), (os.path.dirname(os.path.dirname(share)), 'bin/ua-overlay')):
+        if exists(os.path.join(root, name)):
+            return os.path.join(root, name), root
+    raise UsageError('This package is built but not installed, so it has no program that another user can run.',
+                     'catkin_make install, and the ua-overlay of the install space')

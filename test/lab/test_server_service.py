@@ -1,0 +1,128 @@
+"""`server service install` on a machine with a systemd of its own: it serves, survives a reboot, and goes again.
+
+The package lies in root's home, which the server's own user may not enter: the unit has to show it to him.
+"""
+import json
+import os
+import time
+
+import pytest
+from nspawn_machine import USER, Machine, image
+
+from ua_overlay.headscale import service
+from ua_overlay.lab.fleet import SERVER_NAME, SITE_DIR
+from ua_overlay.lab.lab import Lab
+from ua_overlay.toolchain.find import cache_dir
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CHECKOUT = '/root/ua_overlay'
+ADDRESS = '203.0.113.10'
+SECRETS = ('ca.key', 'server.key', 'api.key', 'headscale/noise.key', 'headscale/derp.key', 'headscale/db.sqlite')
+SOCKETS = ('run/headscale.sock', 'run/control.sock', 'run/tailscaled.sock')
+
+
+@pytest.fixture(scope='module')
+def server(lab_root, two_nats, tmp_path_factory):
+    """A machine in the network of a lab's server, with a new site on it."""
+    with Lab.up(two_nats, 'server-{}'.format(os.getpid()), lab_root, bound=True) as lab:
+        binds = [(ROOT, CHECKOUT), (os.path.join(cache_dir(), 'tools'), '/var/cache/ua_overlay/tools')]
+        with Machine(image(), tmp_path_factory.mktemp('machine'), 'ua-server-{}'.format(os.getpid()),
+                     '/proc/{}/ns/net'.format(lab.host('server').pid), hostname='box', binds=binds) as machine:
+            machine.run(['ln', '-s', CHECKOUT + '/scripts/ua-overlay', '/usr/local/bin/ua-overlay'])
+            machine.write('/etc/resolv.conf', 'nameserver 203.0.113.2\n')
+            overlay(machine, 'server', 'init', '--name', SERVER_NAME, '--address', ADDRESS)
+            yield machine
+
+
+def overlay(machine, *argv, check=True, user=None):
+    return machine.run(['ua-overlay'] + list(argv), check=check, timeout=120, user=user)
+
+
+def status(machine):
+    return json.loads(overlay(machine, 'server', 'status', '--json', check=False).stdout)
+
+
+def wait_up(machine):
+    machine.wait('server and relay', lambda: status(machine)['healthy'] and status(machine)['relay'] == 'up')
+
+
+def owners(machine):
+    return set(machine.run(['find', SITE_DIR, '-printf', '%u\\n']).stdout.split())
+
+
+def test_it_serves_in_its_sandbox_and_comes_back_after_a_reboot(server):
+    shown = overlay(server, 'server', 'service', 'install', '--dry-run').stdout
+    assert 'User={}\n'.format(service.USER) in shown and 'write ' + service.UNIT in shown
+    assert server.property(service.UNIT_NAME, 'LoadState') == 'not-found'
+    overlay(server, 'server', 'service', 'install')
+    # systemctl came back when Headscale answered: no waiting here.
+    assert status(server)['healthy'], server.journal(service.UNIT_NAME)
+    wait_up(server)
+    verify = server.run(['systemd-analyze', 'verify', service.UNIT_NAME])
+    assert verify.stdout + verify.stderr == ''
+    score = server.run(['systemd-analyze', 'security', '--no-pager', '--threshold=15', service.UNIT_NAME], check=False)
+    assert score.returncode == 0, score.stdout
+    pid = server.property(service.UNIT_NAME, 'MainPID')
+    kernel = server.run(['cat', '/proc/{}/status'.format(pid)]).stdout
+    assert 'NoNewPrivs:\t1\n' in kernel and 'CapBnd:\t0000000000000000\n' in kernel
+    assert server.property(service.UNIT_NAME, 'NRestarts') == '0'
+
+    server.reboot()
+    wait_up(server)
+
+
+def test_a_second_time_changes_nothing(server):
+    before = server.property(service.UNIT_NAME, 'InvocationID')
+    assert 'nothing changed' in overlay(server, 'server', 'service', 'install').stdout
+    assert server.property(service.UNIT_NAME, 'InvocationID') == before
+
+
+def test_root_administers_it_and_everything_stays_the_server_s(server):
+    overlay(server, 'team', 'create', 'iris')
+    overlay(server, 'invite', 'iris', 'dev-1', '--output', '/root/dev-1.yaml')
+    assert server.run(['stat', '-c', '%U %a', '/root/dev-1.yaml']).stdout == 'root 600\n'
+    overlay(server, 'server', 'renew')
+    assert owners(server) == {service.USER}
+    server.run(['systemctl', 'reload', service.UNIT_NAME])
+    server.run(['systemctl', 'restart', service.UNIT_NAME])
+    assert status(server)['healthy'] and status(server)['teams'] == ['iris']
+    # What root puts there meanwhile, a restored backup say, is the server's after its next start.
+    server.run(['touch', SITE_DIR + '/headscale/of-root'])
+    server.run(['systemctl', 'restart', service.UNIT_NAME])
+    assert owners(server) == {service.USER}
+
+
+def test_keys_database_and_sockets_are_closed_to_others(server):
+    wait_up(server)
+    for name in SECRETS:
+        path = os.path.join(SITE_DIR, name)
+        assert server.run(['stat', '-c', '%U %a', path]).stdout == '{} 600\n'.format(service.USER), name
+        assert server.run(['cat', path], user=USER, check=False).returncode != 0
+    for name in SOCKETS:
+        assert server.run(['test', '-S', os.path.join(SITE_DIR, name)]).returncode == 0, name
+        assert server.run(['test', '-e', os.path.join(SITE_DIR, name)], user=USER, check=False).returncode != 0
+    # Of TCP control alone listens to the outside: no gRPC, no metrics.
+    tcp = {line.split()[3].rsplit(':', 1)[1] for line in server.run(['ss', '-Hltn']).stdout.splitlines()
+           if not line.split()[3].startswith(('127.', '[::1]'))}
+    assert tcp == {'8080'}
+
+
+def test_it_stops_in_time_and_is_minded(server):
+    begin = time.monotonic()
+    server.run(['systemctl', 'stop', service.UNIT_NAME])
+    assert time.monotonic() - begin < 20 and server.property(service.UNIT_NAME, 'Result') == 'success'
+    server.run(['systemctl', 'start', service.UNIT_NAME])
+    server.run(['systemctl', 'kill', '--signal=KILL', '--kill-whom=main', service.UNIT_NAME])
+    server.wait('the next start', lambda: server.property(service.UNIT_NAME, 'NRestarts') == '1' and
+                server.property(service.UNIT_NAME, 'ActiveState') == 'active')
+    assert status(server)['healthy']
+
+
+def test_remove_leaves_nothing_but_the_site(server):
+    overlay(server, 'server', 'service', 'remove')
+    assert server.property(service.UNIT_NAME, 'LoadState') == 'not-found'
+    assert server.run(['getent', 'passwd', service.USER], check=False).returncode == 2
+    assert owners(server) == {'root'}
+    assert server.run(['test', '-e', '/etc/ua_overlay'], check=False).returncode == 1
+    assert overlay(server, 'server', 'service', 'remove').stdout == 'There was no service.\n'
+    assert status(server)['teams'] == ['iris'] and not status(server)['running']

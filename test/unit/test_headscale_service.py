@@ -1,0 +1,113 @@
+"""`server service install`: the unit, its recipe, and what is refused. It boots in test/lab/test_server_service.py."""
+import os
+import shutil
+import socket
+import subprocess
+
+import pytest
+
+from ua_overlay.cli import main
+from ua_overlay.errors import UsageError
+from ua_overlay.headscale import service
+from ua_overlay.headscale.notify import notify
+
+SITE = '/var/lib/ua_overlay/site'
+COMMAND = '/opt/ua_overlay/scripts/ua-overlay'
+
+
+def unit(user='daemon', directory=SITE, command=COMMAND, programs=('/opt/ua_overlay',), **options):
+    return service.unit_text(user, directory, command, programs, **options)
+
+
+def test_unit_says_whose_and_where():
+    text = unit(environment=['UA_OVERLAY_CACHE=/var/cache/ua_overlay']).split('\n')
+    assert 'User=daemon' in text and 'Group=daemon' in text and 'Type=notify' in text
+    assert 'ExecStart={} server run --dir {}'.format(COMMAND, SITE) in text
+    assert 'Environment=UA_OVERLAY_CACHE=/var/cache/ua_overlay' in text
+    assert 'ReadWritePaths=' + SITE in text and 'ProtectSystem=strict' in text
+    assert 'CapabilityBoundingSet=' in text and not any('AmbientCapabilities' in line for line in text)
+    stop = next(int(line.split('=')[1]) for line in text if line.startswith('TimeoutStopSec='))
+    assert 2 * 5 < stop < 46  # the two children, and less than Headscale alone would take
+
+
+def test_a_port_below_1024_is_the_only_privilege():
+    text = unit(low_port=True)
+    assert text.count('CAP_') == text.count('CAP_NET_BIND_SERVICE') == 2
+
+
+@pytest.mark.parametrize('wrong', [{'user': 'root'}, {'user': '0'}, {'directory': 'site'}, {'directory': '/a b'},
+                                   {'directory': '/a\nUser=root'}, {'programs': ('/a:b',)}, {'command': '/"x"'}])
+def test_what_is_refused(wrong):
+    with pytest.raises(UsageError):
+        unit(**wrong)
+
+
+@pytest.mark.skipif(shutil.which('systemd-analyze') is None, reason='There is no systemd-analyze on this machine.')
+@pytest.mark.parametrize('low_port, most', [(False, 15), (True, 18)])
+def test_unit_holds_for_systemd(tmp_path, low_port, most):
+    program = tmp_path / 'ua-overlay'
+    program.write_text('#!/bin/sh\n')
+    program.chmod(0o755)
+    path = tmp_path / service.UNIT_NAME
+    path.write_text(unit(command=str(program), low_port=low_port))
+    done = subprocess.run(['systemd-analyze', 'verify', str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          universal_newlines=True)
+    assert (done.returncode, done.stdout) == (0, '')
+    done = subprocess.run(['systemd-analyze', 'security', '--offline=true', '--no-pager', '--threshold={}'.format(most),
+                           str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_recipe_is_applied_repeated_and_undone(tmp_path):
+    ran, true = [], set()
+    answers = {'getent': 'useradd', 'sh': 'chown', 'is-enabled': 'enable', 'is-active': 'restart'}
+
+    def run(argv):
+        ran.append(' '.join(argv))
+        true.update((argv[0], argv[1]))
+
+    def ask(argv):
+        return answers[argv[1] if argv[0] == 'systemctl' else argv[0]] in true
+
+    applier = service.applier(str(tmp_path), run, owner_of=None, ask=ask)
+    recipe = service.make_recipe('ua-overlay-server', (0, 0), SITE, unit())
+    assert applier.apply(recipe) == {service.UNIT}
+    assert [line.split()[0:2] for line in ran] == [
+        ['useradd', '--system'], ['chown', '--recursive'], ['systemctl', 'daemon-reload'], ['systemctl', 'enable'],
+        ['systemctl', 'restart']]
+    before = list(ran)
+    assert applier.apply(recipe) == set() and ran == before
+    ran.clear()
+    assert applier.undo((), [['systemctl', 'daemon-reload']]) == []
+    assert ran == ['systemctl stop ua-overlay-server.service', 'systemctl disable ua-overlay-server.service',
+                   'chown --recursive --no-dereference 0:0 ' + SITE, 'userdel ua-overlay-server',
+                   'systemctl daemon-reload']
+    assert not [name for _, _, names in os.walk(str(tmp_path)) for name in names]
+
+
+def test_program_of_a_checkout_and_of_an_install_space():
+    assert service.find_program('/opt/x', {'/opt/x/scripts/ua-overlay'}.__contains__) == (
+        '/opt/x/scripts/ua-overlay', '/opt/x')
+    assert service.find_program('/ws/install/share/ua_overlay', {'/ws/install/bin/ua-overlay'}.__contains__) == (
+        '/ws/install/bin/ua-overlay', '/ws/install')
+    with pytest.raises(UsageError):
+        service.find_program('/ws/install/share/ua_overlay', lambda path: False)
+
+
+def test_command_line(tmp_path, capsys, monkeypatch):
+    site = str(tmp_path / 'site')
+    assert main(['server', 'service', 'install', '--dir', site, '--dry-run']) == 1
+    assert 'There is no site' in capsys.readouterr().err
+    monkeypatch.setattr(os, 'geteuid', lambda: 1000)
+    assert main(['server', 'service', 'install', '--dir', site]) == 1
+    assert main(['server', 'service', 'remove']) == 1
+    assert capsys.readouterr().err.count('needs root') == 2
+    assert main(['server', 'service', 'remove', '--dry-run']) == 0
+
+
+def test_systemd_is_told(tmp_path):
+    notify('READY=1', {})
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / 'notify'))
+        notify('READY=1', {'NOTIFY_SOCKET': str(tmp_path / 'notify')})
+        assert listener.recv(100) == b'READY=1'
