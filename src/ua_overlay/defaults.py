@@ -36,6 +36,8 @@ RELAY_TAG = 'tag:relay'
 MASTER_TAG = 'tag:ros-master'
 #: Team names that would clash with tags that mean something else.
 RESERVED_TEAMS = frozenset(['relay', 'ros-master', 'operator', 'server'])
+#: And what begins like this: tags that tell one version of the policy from another (headscale.policy).
+MARKER_TEAM = 'policy-'
 
 #: Invitations expire after this many seconds unless asked otherwise.
 INVITATION_LIFETIME = 3600

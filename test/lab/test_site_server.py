@@ -83,7 +83,7 @@ def test_a_whole_life_of_a_site(site):
     with open(path, encoding='utf-8') as stream:
         text = stream.read()
     with open(path, 'w', encoding='utf-8') as stream:
-        stream.write(text + '  blue:\n    port: 11312\n    addressing: names\n')
+        stream.write(text.replace('  iris:\n', '  blue:\n    port: 11312\n    addressing: names\n  iris:\n'))
     site.server.send_signal(signal.SIGHUP)
     wait_for('the policy to be reloaded', lambda: 'The policy was reloaded: 2 team(s)' in site.output())
 

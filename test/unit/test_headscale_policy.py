@@ -1,43 +1,117 @@
 import json
 
+import pytest
+
 from ua_overlay.headscale import policy
+from ua_overlay.headscale.rest import Node
+from ua_overlay.headscale.rules import Operator, Rules, Talk, Team
+
+
+def teams(*names, **fields):
+    return {name: Team(name, **fields) for name in names}
+
+
+def ip_grants(rules):
+    return [(grant['src'], grant['dst'], grant['ip']) for grant in policy.make_policy(rules)['grants']
+            if 'ip' in grant]
+
+
+NODES = ['tcp:32768-60999', 'udp:32768-60999']
 
 
 def test_each_team_reaches_itself_on_every_port_and_nothing_else():
-    grants = policy.make_policy(['iris', 'blue'])['grants']
-    with_ip = [grant for grant in grants if 'ip' in grant]
-    assert with_ip == [{'src': ['tag:blue'], 'dst': ['tag:blue'], 'ip': ['*']},
-                       {'src': ['tag:iris'], 'dst': ['tag:iris'], 'ip': ['*']}]
+    assert ip_grants(Rules(teams('iris', 'blue'))) == [
+        (['tag:blue'], ['tag:blue'], ['*']), (['tag:iris'], ['tag:iris'], ['*'])]
 
 
-def test_the_relay_carries_for_all_teams_and_is_reached_by_none():
-    grants = [grant for grant in policy.make_policy(['iris', 'blue'])['grants'] if 'tag:relay' in grant['dst']]
-    assert grants == [{'src': ['tag:blue', 'tag:iris'], 'dst': ['tag:relay'],
+def test_a_team_that_opens_only_what_ros_needs():
+    rules = Rules(teams('iris', inside=('ros', 'ssh', 'ping', 8765)))
+    assert ip_grants(rules) == [(['tag:iris'], ['tag:iris'], ['tcp:11312'] + NODES + [
+        'tcp:22', 'icmp:*', 'ipv6-icmp:*', 'tcp:8765'])]
+
+
+def test_a_team_that_opens_nothing_inside():
+    assert ip_grants(Rules(teams('iris', inside=()))) == []
+
+
+def test_ros_between_teams_goes_to_one_roscore_and_comes_back_to_nodes_alone():
+    rules = Rules(teams('iris', 'blue', inside=()), (Talk('blue', 'iris', ('ros',)),), ephemeral=(40000, 50000))
+    nodes = ['tcp:40000-50000', 'udp:40000-50000']
+    assert ip_grants(rules) == [(['tag:blue'], ['tag:iris'], ['tcp:11312'] + nodes),
+                                (['tag:iris'], ['tag:blue'], nodes)]
+
+
+@pytest.mark.parametrize('what, opened', [(('ssh',), ['tcp:22']), ((8080,), ['tcp:8080']),
+                                          (('ping',), ['icmp:*', 'ipv6-icmp:*']), (('everything',), ['*'])])
+def test_whatever_is_not_ros_goes_one_way(what, opened):
+    rules = Rules(teams('iris', 'blue', inside=()), (Talk('blue', 'iris', what),))
+    assert ip_grants(rules) == [(['tag:blue'], ['tag:iris'], opened)]
+
+
+def test_an_operator_reaches_the_named_teams_and_nodes_call_back():
+    rules = Rules(teams('iris', 'blue', inside=()), (), {'ana': Operator('ana', ('iris',))})
+    assert ip_grants(rules) == [(['ana@'], ['tag:iris'], ['*']), (['tag:iris'], ['ana@'], NODES)]
+
+
+def test_the_relay_carries_for_all_and_is_reached_by_none():
+    rules = Rules(teams('iris', 'blue'), (), {'ana': Operator('ana', ('iris',))})
+    grants = [grant for grant in policy.make_policy(rules)['grants'] if 'tag:relay' in grant['dst']]
+    assert grants == [{'src': ['tag:blue', 'tag:iris', 'ana@'], 'dst': ['tag:relay'],
                        'app': {'tailscale.com/cap/relay': [{}]}}]
 
 
 def test_nobody_owns_a_tag_and_every_tag_is_declared():
-    owners = policy.make_policy(['iris'])['tagOwners']
-    assert owners == {'tag:iris': [], 'tag:relay': [], 'tag:ros-master': []}
+    made = policy.make_policy(Rules(teams('iris'), (), {'ana': Operator('ana', ('iris',))}))
+    assert made['tagOwners'] == {'tag:iris': [], 'tag:relay': [], 'tag:ros-master': [], policy.marker(made): []}
 
 
 def test_without_teams_everything_is_denied():
-    made = policy.make_policy([])
     # Headscale allows all when there is neither "acls" nor "grants".
-    assert made['grants'] == []
+    assert policy.make_policy(Rules())['grants'] == []
 
 
-def test_robots_do_not_ask_for_captive_portals_outside():
-    assert {'target': ['*'], 'attr': ['disable-captive-portal-detection']} in policy.make_policy(['iris'])['nodeAttrs']
+def test_what_machines_are_told_to_leave_alone():
+    made = policy.make_policy(Rules(teams('iris'), (), {'ana': Operator('ana', ('iris',))}))
+    assert made['nodeAttrs'] == [
+        {'target': ['*'], 'attr': ['disable-captive-portal-detection', 'disable-web-client']},
+        {'target': ['tag:iris', 'ana@'], 'attr': ['disable-relay-server']}]
 
 
-def test_no_test_section():
-    assert 'tests' not in policy.make_policy(['iris'])
+def test_only_what_is_there_is_tested():
+    rules = Rules(teams('iris', 'blue'), (Talk('blue', 'iris'),), {'ana': Operator('ana', ('iris',))})
+    assert 'tests' not in policy.make_policy(rules)
+    alone = policy.make_policy(rules, {'tag:iris', 'tag:ros-master'})['tests']
+    assert {test['src'] for test in alone} == {'tag:iris'} and 'tag:iris:22' in alone[0]['accept']
+    assert not any('blue' in json.dumps(test) or 'ana' in json.dumps(test) for test in alone)
+    both = policy.make_policy(rules, {'tag:iris', 'tag:blue', 'tag:relay'})['tests']
+    of_blue = next(test for test in both if (test['src'], test['proto']) == ('tag:blue', 'tcp'))
+    assert {'tag:iris:11312', 'tag:iris:32768', 'tag:iris:60999'} <= set(of_blue['accept'])
+    assert {'tag:iris:22', 'tag:iris:61000', 'tag:iris:32767', 'tag:relay:22'} <= set(of_blue['deny'])
+    back = next(test for test in both if (test['src'], test['proto']) == ('tag:iris', 'tcp'))
+    assert 'tag:blue:11312' in back['deny'] and 'tag:blue:40000' not in back['deny']
+    assert any('ana@:22' in test.get('deny', ()) for test in policy.make_policy(rules, {'tag:iris', 'ana@'})['tests'])
+
+
+def test_the_marker_tells_what_is_open_and_not_who_is_there():
+    rules = Rules(teams('iris'))
+    first = policy.marker(policy.make_policy(rules))
+    assert first == policy.marker(policy.make_policy(rules, {'tag:iris'}))
+    assert first != policy.marker(policy.make_policy(Rules(teams('iris', inside=('ros',)))))
+    assert first.startswith('tag:policy-') and len(first) == len('tag:policy-') + 16
+
+
+def test_who_is_there():
+    def node(name, tags, user=''):
+        return Node(name, name, name, (), tags, True, None, None, None, user)
+
+    assert policy.present_aliases([node('dev-1', ('tag:iris', 'tag:ros-master')), node('laptop', (), 'ana')]) == {
+        'tag:iris', 'tag:ros-master', 'ana@'}
 
 
 def test_the_text_is_json_and_does_not_depend_on_the_order_of_teams():
-    assert json.loads(policy.dump_policy(policy.make_policy(['a', 'b']))) == policy.make_policy(['b', 'a'])
-    assert policy.dump_policy(policy.make_policy(['a', 'b'])) == policy.dump_policy(policy.make_policy(['b', 'a']))
+    one, other = (policy.make_policy(Rules(teams(*names))) for names in (('a', 'b'), ('b', 'a')))
+    assert json.loads(policy.dump_policy(one)) == other
+    assert policy.dump_policy(one) == policy.dump_policy(other)
 
 
 def test_the_tag_of_a_team():

@@ -2,7 +2,7 @@ from ua_overlay.headscale import relay
 from ua_overlay.headscale.config import SiteSettings
 from ua_overlay.headscale.site import Site
 
-SITE = Site('/site', SiteSettings('s.test', ('203.0.113.10', '2001:db8::1')), {})
+SITE = Site('/site', SiteSettings('s.test', ('203.0.113.10', '2001:db8::1')))
 
 
 def test_the_daemon_needs_no_root_and_trusts_the_site_alone():

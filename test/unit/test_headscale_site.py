@@ -6,7 +6,8 @@ import pytest
 
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale.config import SiteSettings
-from ua_overlay.headscale.site import Site, SiteError, Team, dump_site, parse_site, site_directory
+from ua_overlay.headscale.rules import Rules, Talk, Team
+from ua_overlay.headscale.site import Site, SiteError, dump_site, parse_site, site_directory
 
 SETTINGS = SiteSettings('server.ua.test', ('203.0.113.10',))
 
@@ -81,8 +82,8 @@ def test_no_site_and_no_permission_are_told_apart(tmp_path, monkeypatch):
 
 
 def test_teams_survive_a_round_trip():
-    teams = {'iris': Team('iris', 11311, 'addresses'), 'blue': Team('blue')}
-    assert parse_site(dump_site(SETTINGS, teams), 'site.yaml') == (SETTINGS, teams)
+    rules = Rules({'iris': Team('iris', 11311, 'addresses'), 'blue': Team('blue')}, (Talk('iris', 'blue'),))
+    assert parse_site(dump_site(SETTINGS, rules), 'site.yaml') == (SETTINGS, rules)
 
 
 @pytest.mark.parametrize('text, word', [
@@ -99,6 +100,10 @@ def test_teams_survive_a_round_trip():
     ('version: 1\nname: s.test\nteams: {relay: {}}\n', 'reserved'),
     ('version: 1\nname: s.test\nteams: {"": {}}\n', 'team'),
     ('version: 1\nname: s.test\nteams: {1: {}}\n', '1'),
+    ('version: 1\nname: s.test\nteams:\n  iris: {}\n  blue: {}\n  iris: {port: 1}\n', 'iris twice, in lines 4 and 6'),
+    ('version: 1\nname: s.test\nname: t.test\n', 'name twice, in lines 2 and 3'),
+    ('version: 1\nname: s.test\ncolour: red\n', 'unknown field colour'),
+    ('version: 1\nname: s.test\ntalk: [{from: iris, to: blue}]\n', 'team iris'),
 ])
 def test_a_site_file_that_makes_no_sense_is_refused(text, word):
     with pytest.raises(UsageError) as caught:

@@ -19,6 +19,7 @@ GROUPS = {
     'guard': "keep this robot's LAN out of ROS",
     'server': 'set up and run the control server of a site',
     'team': 'create, list and remove teams, choose their masters (on the server)',
+    'policy': 'who may talk to whom: check, show, apply (on the server)',
     'invite': 'make the file with which a robot joins a team (on the server)',
     'tools': 'find or build tailscale, tailscaled and headscale',
     'lab': 'hosts and NATs on this machine, to try things out',
@@ -28,7 +29,7 @@ DESCRIPTION = """\
 A WireGuard overlay for teams of ROS 1 robots, coordinated by the team's own server.
 
 on a robot:    status, doctor, join, leave, env, exec, robot prepare, guard, service
-on the server: server, team, invite, robot list|remove
+on the server: server, team, policy, invite, robot list|remove
 to try it out: lab, tools"""
 
 EPILOG = """\

@@ -5,7 +5,7 @@ import json
 from ua_overlay import defaults
 from ua_overlay.cli.site_args import add_dir, load_site, make_admin
 from ua_overlay.cli.table import format_table
-from ua_overlay.headscale.site import Team
+from ua_overlay.headscale.rules import Team
 from ua_overlay.tags import team_of
 
 

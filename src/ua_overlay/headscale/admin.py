@@ -2,7 +2,7 @@
 import datetime
 import time
 
-from ua_overlay import defaults, files
+from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import control, policy
 from ua_overlay.tags import team_of
@@ -42,6 +42,10 @@ class Admin:
         self._ask = ask
         self._clock = clock
         self._sleep = sleep
+
+    def client(self):
+        """A RestClient of the running server."""
+        return self._connect()
 
     # ---- teams
 
@@ -90,24 +94,31 @@ class Admin:
             return len(keys)
 
     def _apply(self, teams):
-        """Make ``teams`` the site's: files first, then the running server; all or nothing."""
+        """Make ``teams`` the site's: the file first, then the running server; all or nothing."""
         running = self.server_running()
-        text = self.site.policy_text(teams)
-        if running:
-            self._connect().check_policy(text)
-        before = self.site.teams
+        before = self.site.rules
         self.site.teams = teams
         try:
             self.site.write_settings()
-            files.write_atomic(self.site.policy_file, text, mode=0o600)
             if running:
-                self._ask(self.site.control_socket, 'reload')
+                self.apply_policy()
+            else:
+                self.site.write_generated()
         except BaseException:
-            self.site.teams = before
+            self.site.rules = before
             self.site.write_settings()
-            files.write_atomic(self.site.policy_file, self.site.policy_text(), mode=0o600)
             raise
         return running
+
+    # ---- policy
+
+    def apply_policy(self):
+        """Have the running server put the rules of site.yaml in force; returns whether anything changed.
+
+        :raises NotRunning: there is no running server.
+        :raises OverlayError: why it could not; the policy in force is the one before.
+        """
+        return self._ask(self.site.control_socket, 'reload').get('changed', True)
 
     def server_running(self):
         """Whether a `server run` holds this site."""

@@ -7,10 +7,10 @@ import subprocess
 import threading
 import time
 
-from ua_overlay import files
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import access, control
 from ua_overlay.headscale.child import Child
+from ua_overlay.headscale.enforce import Enforcer
 from ua_overlay.headscale.relay import RelayNode, daemon_command
 from ua_overlay.headscale.rest import RestClient, RestError
 
@@ -25,9 +25,8 @@ STABLE_AFTER = 60.0
 #: How often the relay's state and the certificate are looked at.
 RELAY_PERIOD = 30.0
 RENEW_PERIOD = 12 * 3600.0
-
-_RELOADED = 'Policy reload completed'
-_NOT_RELOADED = 'reloading policy'
+#: How often it is looked at who has joined and left: a question of 50 ms (Headscale checks the API key by bcrypt).
+POLICY_PERIOD = 10.0
 
 
 class ServerError(OverlayError):
@@ -131,18 +130,18 @@ class SiteServer:
         self._clock = clock
         self._started = started
         self._wishes = queue.SimpleQueue()
-        self._reloading = threading.Lock()
         self._stopping = threading.Event()
         self._relay_wake = threading.Event()
         self._relay_text = 'starting'
-        self._applied = ''
+        self._policy = Enforcer(site, self._connect, lambda: self._headscale.child)
+        self._policy_text = 'starting'
         self._headscale = None
         self._relay = None
 
     # ---- the main thread
 
     def run(self):
-        """Bring everything up and stay until SIGTERM or SIGINT; SIGHUP reads site.yaml's teams again. Returns 0.
+        """Bring everything up and stay until SIGTERM or SIGINT; SIGHUP puts site.yaml's rules in force. Returns 0.
 
         :raises OverlayError: the site runs already, a port is taken, Headscale does not come up.
         """
@@ -155,6 +154,7 @@ class SiteServer:
                 self._start_headscale()
                 control_server = control.ControlServer(self._site.control_socket, self._answer)
                 self._start_relay()
+                threading.Thread(target=self._keep_policy, daemon=True, name='policy').start()
                 self._started()
                 self._mind()
             finally:
@@ -196,7 +196,7 @@ class SiteServer:
     def _start_headscale(self):
         child = Child('headscale', [self._locate('headscale'), '--config', self._site.config_file, 'serve'],
                       self._site.path('log', 'headscale.log'))
-        self._headscale = Minder(child, on_start=self._note_policy)
+        self._headscale = Minder(child, on_start=self._policy.started)
         begin = self._clock()
         self._headscale.start(begin)
         self._wait_for_health(child)
@@ -283,50 +283,31 @@ class SiteServer:
 
     def _reload_by_signal(self):
         try:
-            fresh = type(self._site).load(self._site.directory)
-            files.write_atomic(self._site.policy_file, fresh.policy_text(), mode=0o600)
-            self._reload()
+            site, _ = self._policy.apply()
         except OverlayError as error:
-            self._say(str(error))
+            self._say('The policy stays as it was: {}'.format(error))
         else:
-            self._say('The policy was reloaded: {} team(s).'.format(len(fresh.teams)))
+            self._say('The policy was reloaded: {} team(s).'.format(len(site.teams)))
 
     # ---- other threads
 
-    def _reload(self):
-        """Let Headscale read its policy, and believe only its own word that it did.
-
-        It refuses in its log alone, and says nothing at all when the policy is the one that it has.
-        """
-        with self._reloading:
-            child, wanted = self._headscale.child, self._policy_file()
-            if wanted == self._applied:
-                return
-            if not child.running():
-                raise ServerError('headscale is not running at the moment; it reads the policy when it starts.')
-            mark = child.mark()
-            child.signal(signal.SIGHUP)
-            line = child.wait_for_line((_RELOADED, _NOT_RELOADED), mark, 20)
-        if line is None:
-            raise ServerError('headscale did not confirm the new policy within 20 s.')
-        if _RELOADED not in line:
-            raise ServerError('headscale refused the new policy: {}'.format(line[-300:]))
-        self._applied = wanted
-
-    def _policy_file(self):
-        with open(self._site.policy_file, encoding='utf-8') as stream:
-            return stream.read()
-
-    def _note_policy(self):
-        """Headscale starts, and reads what is in the file now."""
-        self._applied = self._policy_file()
+    def _keep_policy(self):
+        """Test the policy again whenever a robot has joined or gone; say what is wrong once."""
+        while not self._stopping.wait(1.0 if self._policy_text == 'starting' else POLICY_PERIOD):
+            try:
+                self._policy.refresh()
+                text = 'in force'
+            except OverlayError as error:
+                text = error.sentence
+                if text != self._policy_text and self._headscale.child.running():
+                    self._say('The policy: {}'.format(text))
+            self._policy_text = text
 
     def _answer(self, operation):
         if operation == 'ping':
             return {'ok': True}
         if operation == 'reload':
-            self._reload()
-            return {'ok': True}
+            return {'ok': True, 'changed': self._policy.apply()[1]}
         if operation == 'restart':
             # Children are started by the main thread alone (see Child), so it is asked and waited for.
             wish = _Restart()
@@ -336,7 +317,8 @@ class SiteServer:
             return {'headscale': {'pid': self._headscale.child.pid, 'running': self._headscale.child.running(),
                                   'restarts': self._headscale.restarts},
                     'relay': {'pid': self._relay.child.pid if self._relay else None, 'state': self._relay_text,
-                              'restarts': self._relay.restarts if self._relay else 0}}
+                              'restarts': self._relay.restarts if self._relay else 0},
+                    'policy': {'state': self._policy_text}}
         raise OverlayError('The server does not know the operation "{}".'.format(operation))
 
     def _keep_relay(self, node):

@@ -8,9 +8,12 @@ import ssl
 import urllib.parse
 from dataclasses import dataclass, field
 
+from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
 
 UTC = datetime.timezone.utc
+#: A tag that no policy declares: MARKER_TEAM is reserved, and what follows it in a policy is never this.
+_NO_TAG = 'tag:' + defaults.MARKER_TEAM + 'none'
 _TIME = re.compile(r'^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)$')
 
 
@@ -34,7 +37,10 @@ class ServerDenied(RestError):
 
 @dataclass(frozen=True)
 class Node:
-    """A node as Headscale knows it. Times are aware UTC datetimes or None."""
+    """A node as Headscale knows it. Times are aware UTC datetimes or None.
+
+    `user` is the name of its user, '' for a tagged node; `key_id` the id of the pre-auth key that it registered with.
+    """
 
     id: str
     name: str
@@ -45,6 +51,8 @@ class Node:
     last_seen: object
     expiry: object
     created: object
+    user: str = ''
+    key_id: str = ''
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,7 @@ class PreAuthKey:
     used: bool
     created: object
     expiration: object
+    user: str = ''
 
     def usable(self, now):
         """Whether a machine could still register with it at ``now`` (aware datetime)."""
@@ -87,17 +96,22 @@ def format_time(when):
 
 def parse_node(value):
     """A Node from the JSON of /api/v1/node."""
+    tags = tuple(value.get('tags') or ())
     return Node(id=str(value['id']), name=value.get('givenName', ''), wanted_name=value.get('name', ''),
-                addresses=tuple(value.get('ipAddresses') or ()), tags=tuple(value.get('tags') or ()),
+                addresses=tuple(value.get('ipAddresses') or ()), tags=tags,
                 online=bool(value.get('online')), last_seen=parse_time(value.get('lastSeen')),
-                expiry=parse_time(value.get('expiry')), created=parse_time(value.get('createdAt')))
+                expiry=parse_time(value.get('expiry')), created=parse_time(value.get('createdAt')),
+                # For a tagged node Headscale names a user of its own making.
+                user='' if tags else (value.get('user') or {}).get('name', ''),
+                key_id=str((value.get('preAuthKey') or {}).get('id', '')))
 
 
 def parse_key(value):
     """A PreAuthKey from the JSON of /api/v1/preauthkey."""
     return PreAuthKey(id=str(value['id']), key=value.get('key', ''), tags=tuple(value.get('aclTags') or ()),
                       reusable=bool(value.get('reusable')), used=bool(value.get('used')),
-                      created=parse_time(value.get('createdAt')), expiration=parse_time(value.get('expiration')))
+                      created=parse_time(value.get('createdAt')), expiration=parse_time(value.get('expiration')),
+                      user=(value.get('user') or {}).get('name', ''))
 
 
 class _Connection(http.client.HTTPSConnection):
@@ -206,15 +220,38 @@ class RestClient:
         answer = self.request('POST', '/api/v1/node/{}/tags'.format(node_id), {'tags': list(tags)})
         return parse_node(answer['node'])
 
-    def create_key(self, tags, expiration):
-        """A single-use key without a user.
+    def knows_tag(self, node_id, tag):
+        """Whether the policy in force declares ``tag``; asked of a node that exists, and changing nothing.
 
-        :param tags: tags of the machine that registers with it; at least one.
-        :param expiration: aware datetime.
+        One tag that no policy has goes along, so that Headscale always refuses, and names those that it does not know.
         """
-        answer = self.request('POST', '/api/v1/preauthkey', {
-            'reusable': False, 'ephemeral': False, 'expiration': format_time(expiration), 'aclTags': list(tags)})
-        return parse_key(answer['preAuthKey'])
+        try:
+            self.request('POST', '/api/v1/node/{}/tags'.format(node_id), {'tags': [tag, _NO_TAG]})
+        except RestError as error:
+            if _NO_TAG not in error.sentence:
+                raise
+            return tag not in error.sentence
+        raise RestError('The control server took a tag that no policy declares.', self._hint)
+
+    def users(self):
+        """dict name -> id of every user."""
+        return {value['name']: str(value['id']) for value in self.request('GET', '/api/v1/user').get('users') or []}
+
+    def create_user(self, name):
+        """A new user; returns its id."""
+        return str(self.request('POST', '/api/v1/user', {'name': name})['user']['id'])
+
+    def create_key(self, tags, expiration, user_id=None):
+        """A single-use key.
+
+        :param tags: tags of the machine that registers with it; none for a machine of a user.
+        :param expiration: aware datetime.
+        :param user_id: of the user whose machine it will be, instead of tags.
+        """
+        body = {'reusable': False, 'ephemeral': False, 'expiration': format_time(expiration), 'aclTags': list(tags)}
+        if user_id is not None:
+            body['user'] = user_id
+        return parse_key(self.request('POST', '/api/v1/preauthkey', body)['preAuthKey'])
 
     def keys(self):
         """Every pre-auth key, as a list of PreAuthKey (masked)."""

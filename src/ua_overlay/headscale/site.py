@@ -1,28 +1,30 @@
 """A site's directory: what is in it, and how it is read and written.
 
-    site.yaml       settings and teams: the one file that people edit
+    site.yaml       settings, teams, who may talk to whom: the one file that people edit
     ca.pem ca.key server.pem server.key             the site's trust (trust.store)
     headscale.yaml policy.json                      written from site.yaml
     api.key         for the REST interface, made by Headscale
     headscale/ relay/ run/ log/                     data, sockets and logs of the processes
 """
 import contextlib
+import dataclasses
 import fcntl
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
 
 import yaml
 
 from ua_overlay import defaults, files
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale import config, policy
-from ua_overlay.trust import names
+from ua_overlay.headscale.rules import Rules, dump_rules, parse_rules
 
 SITE_FILE = 'site.yaml'
-_HEADER = ('# A site of ua_overlay: the control server and its teams. After editing: start `ua-overlay\n'
-           '# server run` again, or for teams alone send it SIGHUP.\n')
+_HEADER = ('# A site of ua_overlay: the control server, its teams and who may talk to whom.\n'
+           '# After editing teams, talk, operators or ephemeral_ports: `ua-overlay policy check` and `policy apply`.\n'
+           '# After editing anything else: start `ua-overlay server run` again.\n'
+           '# `ua-overlay team` writes this file anew: comments of your own do not survive that.\n')
 _SUBDIRECTORIES = ('headscale', 'relay', 'run', 'log')
 
 
@@ -30,29 +32,6 @@ class SiteError(OverlayError):
     """The site's directory is not there, not readable, or already there."""
 
     code = 'SITE'
-
-
-@dataclass(frozen=True)
-class Team:
-    """What all robots of a team have in common; every invitation carries it.
-
-    :param name: DNS label.
-    :param port: TCP port of the team's roscore.
-    :param addressing: 'names' or 'addresses': how its robots call each other.
-    """
-
-    name: str
-    port: int = defaults.TEAM_PORT
-    addressing: str = 'names'
-
-    def __post_init__(self):
-        names.check_team(self.name)
-        if isinstance(self.port, bool) or not isinstance(self.port, int) or not 0 < self.port < 65536:
-            raise UsageError('The team port {!r} of {} is not a port number (1-65535).'.format(self.port, self.name),
-                             'ua-overlay team create --help')
-        if self.addressing not in ('names', 'addresses'):
-            raise UsageError('The addressing {!r} of team {} is neither names nor addresses.'.format(
-                self.addressing, self.name), 'ua-overlay team create --help')
 
 
 def site_directory(argument, environ):
@@ -64,13 +43,22 @@ class Site:
     """An existing site; see :meth:`load` and :meth:`create`.
 
     :ivar settings: SiteSettings.
-    :ivar teams: dict name -> Team.
+    :ivar rules: Rules: teams, and who may talk to whom.
     """
 
-    def __init__(self, directory, settings, teams):
+    def __init__(self, directory, settings, rules=None):
         self.directory = directory
         self.settings = settings
-        self.teams = teams
+        self.rules = rules or Rules()
+
+    @property
+    def teams(self):
+        """dict name -> Team."""
+        return self.rules.teams
+
+    @teams.setter
+    def teams(self, teams):
+        self.rules = dataclasses.replace(self.rules, teams=teams)
 
     def path(self, *parts):
         return os.path.join(self.directory, *parts)
@@ -120,8 +108,8 @@ class Site:
         except PermissionError:
             raise SiteError('This user may not read the site in {}.'.format(directory),
                             'run the same command with sudo')
-        settings, teams = parse_site(text, source)
-        return cls(directory, settings, teams)
+        settings, rules = parse_site(text, source)
+        return cls(directory, settings, rules)
 
     @classmethod
     def create(cls, directory, settings, make_trust):
@@ -150,7 +138,7 @@ class Site:
             for name in _SUBDIRECTORIES:
                 os.mkdir(os.path.join(staging, name), 0o700)
             make_trust(staging)
-            site = cls(directory, settings, {})
+            site = cls(directory, settings)
             site.write_settings(staging)
             site.write_generated(staging)
             if os.path.isdir(directory):
@@ -168,25 +156,24 @@ class Site:
     def write_settings(self, directory=None):
         """Write site.yaml."""
         files.write_atomic(os.path.join(directory or self.directory, SITE_FILE),
-                           dump_site(self.settings, self.teams), mode=0o600)
+                           dump_site(self.settings, self.rules), mode=0o600)
 
     def write_generated(self, directory=None):
-        """Write headscale.yaml and policy.json from the settings and teams."""
+        """Write headscale.yaml and policy.json from the settings and rules; returns the policy (dict)."""
         directory = directory or self.directory
         text = config.dump_config(config.headscale_config(self.settings, self.directory))
         files.write_atomic(os.path.join(directory, 'headscale.yaml'), text, mode=0o600)
-        files.write_atomic(os.path.join(directory, 'policy.json'), self.policy_text(), mode=0o600)
-
-    def policy_text(self, teams=None):
-        """The policy of ``teams`` (default: the site's), as Headscale reads it."""
-        return policy.dump_policy(policy.make_policy(self.teams if teams is None else teams))
+        # Without tests: who is there, only a running Headscale knows.
+        made = policy.make_policy(self.rules)
+        files.write_atomic(os.path.join(directory, 'policy.json'), policy.dump_policy(made), mode=0o600)
+        return made
 
     @contextlib.contextmanager
     def changing(self):
-        """Hold the site against other commands that change it; the teams are read again inside."""
+        """Hold the site against other commands that change it; the file is read again inside."""
         with _lock(self.path('run', 'change.lock'), wait=True):
             fresh = Site.load(self.directory)
-            self.settings, self.teams = fresh.settings, fresh.teams
+            self.settings, self.rules = fresh.settings, fresh.rules
             yield
 
     def held(self):
@@ -212,14 +199,33 @@ def _lock(path, wait, taken=None):
         yield
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML takes the second of two fields of one name and says nothing; this one says it."""
+
+    def construct_mapping(self, node, deep=False):
+        seen = {}
+        for key, _ in node.value:
+            name = getattr(key, 'value', None)
+            if isinstance(name, str) and name in seen:
+                raise _Twice(name, seen[name], key.start_mark.line + 1)
+            seen[name] = key.start_mark.line + 1
+        return super().construct_mapping(node, deep)
+
+
+class _Twice(Exception):
+    """(name, line, line)"""
+
+
 def parse_site(text, source):
-    """site.yaml -> (SiteSettings, dict name -> Team).
+    """site.yaml -> (SiteSettings, Rules).
 
     :raises UsageError: naming ``source`` and the field.
     """
     edit = 'edit {}'.format(source)
     try:
-        values = yaml.safe_load(text)
+        values = yaml.load(text, Loader=_Loader)
+    except _Twice as twice:
+        raise UsageError('{} names {} twice, in lines {} and {}.'.format(source, *twice.args), edit)
     except yaml.YAMLError as error:
         mark = getattr(error, 'problem_mark', None)
         raise UsageError('{} is not YAML{}.'.format(source, ' (line {})'.format(mark.line + 1) if mark else ''), edit)
@@ -229,20 +235,11 @@ def parse_site(text, source):
     if version != config.SITE_VERSION:
         raise UsageError('{} has version {!r}; this ua_overlay reads version {}.'.format(
             source, version, config.SITE_VERSION), edit)
-    listed = values.pop('teams', None) or {}
-    if not isinstance(listed, dict):
-        raise UsageError('"teams" in {} is not a mapping of team names.'.format(source), edit)
-    teams = {}
-    for name, fields in listed.items():
-        if not isinstance(fields, dict) or set(fields) - {'port', 'addressing'}:
-            raise UsageError('Team {} in {} has other fields than port and addressing.'.format(name, source), edit)
-        teams[str(name)] = Team(str(name), **fields)
-    return config.settings_from_dict(values, source), teams
+    rules = parse_rules(values, source)
+    return config.settings_from_dict(values, source), rules
 
 
-def dump_site(settings, teams):
+def dump_site(settings, rules):
     """The text of site.yaml."""
     values = dict({'version': config.SITE_VERSION}, **config.settings_to_dict(settings))
-    values['teams'] = {name: {'port': teams[name].port, 'addressing': teams[name].addressing}
-                       for name in sorted(teams)}
-    return _HEADER + yaml.safe_dump(values, default_flow_style=False, sort_keys=False)
+    return _HEADER + yaml.safe_dump(values, default_flow_style=False, sort_keys=False) + dump_rules(rules)

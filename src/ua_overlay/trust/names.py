@@ -26,7 +26,7 @@ def check_team(name):
     """
     if not LABEL.fullmatch(name):
         raise UsageError(_label_sentence('team', name), _suggest('ua-overlay team create', name, 'iris'))
-    if name in defaults.RESERVED_TEAMS:
+    if name in defaults.RESERVED_TEAMS or name.startswith(defaults.MARKER_TEAM):
         raise UsageError('The team name {0!r} is reserved: the overlay uses tag:{0} for itself.'.format(name),
                          'ua-overlay team create {}-team'.format(name))
     return name
@@ -42,6 +42,19 @@ def check_robot(name):
     if name in RESERVED_ROBOTS:
         raise UsageError('The robot name {!r} is reserved: the overlay uses it for itself.'.format(name),
                          'ua-overlay invite TEAM {}-1'.format(name))
+    return name
+
+
+def check_operator(name):
+    """Return ``name`` when an operator (a person, a user of Headscale) can be called that.
+
+    :raises UsageError: with a name that would do.
+    """
+    # Headscale takes no user of one letter.
+    if not LABEL.fullmatch(name) or len(name) < 2:
+        raise UsageError('{!r} cannot be the name of an operator: it takes lower-case letters, digits and hyphens, at '
+                         'least two, starts with a letter and does not end with a hyphen.'.format(name),
+                         'another name, such as ana')
     return name
 
 

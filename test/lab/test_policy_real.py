@@ -1,0 +1,205 @@
+"""Policy on a real Headscale: what is in force, what is refused, who reaches whom, what a robot may do."""
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import threading
+
+import pytest
+from site_on_loopback import LoopbackSite, free_ports, wait_for
+
+from ua_overlay.headscale import policy
+from ua_overlay.headscale.access import connect
+from ua_overlay.headscale.site import Site
+from ua_overlay.toolchain import locate
+
+
+class Listener:
+    """Takes connections on a loopback port: where a tailscaled without a TUN device hands incoming ones to."""
+
+    def __init__(self, port):
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(('127.0.0.1', port))
+        self._socket.listen(8)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                with self._socket.accept()[0] as connection:
+                    connection.sendall(b'hello')
+
+    def close(self):
+        # Without it the thread in accept() would keep the port.
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+
+def port_outside_the_ephemeral_range():
+    for port in range(22000, 24000):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(('127.0.0.1', port))
+            return port
+    raise AssertionError('no free port')
+
+
+TEAM_PORT = port_outside_the_ephemeral_range()
+
+
+@pytest.fixture(scope='module')
+def site():
+    made = LoopbackSite()
+    try:
+        made.init()
+        made.start()
+        for team in ('iris', 'blue'):
+            made.call('team', 'create', team, '--team-port', str(TEAM_PORT))
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope='module')
+def robots(site):
+    """dict: iris-1, iris-2, blue-1, joined."""
+    found = {}
+    for name in ('iris-1', 'iris-2', 'blue-1'):
+        robot = found[name] = site.robot(name)
+        result = robot.join(site.invite(name.split('-')[0], name)[0])
+        assert result.returncode == 0, result.stderr
+    return found
+
+
+@pytest.fixture
+def client(site):
+    return connect(Site.load(site.directory), lambda: locate('headscale'))
+
+
+@pytest.fixture
+def edited(site):
+    """Function(old, new): changes the text of site.yaml; afterwards it is as before, and in force."""
+    path = os.path.join(site.directory, 'site.yaml')
+    with open(path, encoding='utf-8') as stream:
+        before = stream.read()
+
+    def edit(old, new):
+        assert old in before
+        with open(path, 'w', encoding='utf-8') as stream:
+            stream.write(before.replace(old, new))
+
+    yield edit
+    with open(path, 'w', encoding='utf-8') as stream:
+        stream.write(before)
+    site.call('policy', 'apply')
+
+
+def opens(source, target, port, timeout=30):
+    """Whether ``source`` (Robot) gets a TCP connection to ``port`` of ``target``, and is answered, within ``timeout``
+    seconds. The filter drops in silence, so a closed port takes all of them."""
+    listener = Listener(port)
+    # Its standard input stays open: at its end `tailscale nc` ends, too.
+    caller = subprocess.Popen([locate('tailscale'), '--socket=' + source.socket, 'nc', target.address(), str(port)],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        return bool(select.select([caller.stdout], [], [], timeout)[0]) and caller.stdout.read(5) == b'hello'
+    finally:
+        caller.kill()
+        caller.wait()
+        caller.stdin.close()
+        caller.stdout.close()
+        listener.close()
+
+
+def closed(source, target, port):
+    return not opens(source, target, port, timeout=4)
+
+
+def policy_file(site):
+    with open(os.path.join(site.directory, 'policy.json'), encoding='utf-8') as stream:
+        return stream.read()
+
+
+def test_headscale_tests_what_robots_are_there_and_forgets_who_left(site, robots, client):
+    wait_for('tests of both teams', lambda: '"tag:blue:22"' in policy_file(site), 60)
+    assert site.call('policy', 'check').stdout.count('has tested') == 1
+    assert site.json('policy', 'show')['in_force'] is True
+    short = site.robot('rose-1')
+    site.call('team', 'create', 'rose')
+    assert short.join(site.invite('rose', 'rose-1')[0]).returncode == 0
+    wait_for('tests of the third team', lambda: '"tag:rose:22"' in policy_file(site), 60)
+    site.call('robot', 'remove', 'rose-1')
+    wait_for('no tests of the third team', lambda: '"tag:rose:22"' not in policy_file(site), 60)
+    site.call('team', 'remove', 'rose')
+    assert site.json('policy', 'show')['in_force'] is True
+
+
+def test_the_policy_in_force_is_read_back(site, robots, client):
+    made = policy.make_policy(Site.load(site.directory).rules)
+    node = client.nodes()[0]
+    assert client.knows_tag(node.id, policy.marker(made)) and client.knows_tag(node.id, 'tag:iris')
+    assert not client.knows_tag(node.id, 'tag:policy-0123456789abcdef')
+    assert next(each for each in client.nodes() if each.id == node.id).tags == node.tags
+
+
+def test_rules_between_teams_have_a_direction(site, robots, edited):
+    blue, iris = robots['blue-1'], robots['iris-1']
+    assert closed(blue, iris, TEAM_PORT) and opens(robots['iris-2'], iris, TEAM_PORT)
+    edited('talk: []', 'talk: [{from: blue, to: iris}]')
+    assert site.json('policy', 'show')['in_force'] is False
+    assert 'policy apply' in site.call('policy', 'check').stdout
+    assert closed(blue, iris, TEAM_PORT)
+    assert 'are in force' in site.call('policy', 'apply').stdout
+    wait_for('blue-1 to see iris-1', lambda: 'iris-1' in blue.peers(), 30)
+    wait_for('blue-1 to reach the roscore of iris', lambda: opens(blue, iris, TEAM_PORT, 10), 60)
+    node, other = free_ports()[0], port_outside_the_ephemeral_range()
+    assert opens(blue, iris, node) and opens(iris, blue, node)
+    assert closed(iris, blue, TEAM_PORT) and closed(blue, iris, other)
+
+
+def test_a_team_that_opens_only_what_ros_needs(site, robots, edited):
+    edited('    port: {}\n    addressing: names\n'.format(TEAM_PORT),
+           '    port: {}\n    addressing: names\n    inside: [ros, ssh]\n'.format(TEAM_PORT))
+    site.call('policy', 'apply')
+    one, other = robots['iris-1'], robots['iris-2']
+    any_port = port_outside_the_ephemeral_range()
+    wait_for('other ports to be closed', lambda: closed(one, other, any_port), 60)
+    assert opens(one, other, TEAM_PORT) and opens(other, one, free_ports()[0])
+
+
+@pytest.mark.parametrize('old, new, words', [
+    ('talk: []', 'talk: [{from: iris, to: ghost}]', 'team ghost'),
+    ('talk: []', 'talk: []\ncolour: red', 'unknown field colour'),
+    ('  iris:', '  blue:', 'blue twice'),
+    ('port: {}'.format(TEAM_PORT), 'port: 70000', '70000'),
+    ('teams:', 'teams: [', 'not YAML'),
+])
+def test_a_bad_edit_is_a_sentence_and_changes_nothing(site, robots, edited, old, new, words):
+    before = policy_file(site)
+    edited(old, new)
+    for command in ('check', 'apply', 'show'):
+        result = site.call('policy', command, check=False)
+        assert result.returncode == 2 and words in result.stderr and 'Next: edit' in result.stderr, result.stderr
+    site.server.send_signal(signal.SIGHUP)
+    wait_for('the server to say no', lambda: any(
+        'The policy stays as it was: ' in line and words in line for line in site.output().splitlines()), 30)
+    assert policy_file(site) == before
+    assert opens(robots['iris-2'], robots['iris-1'], TEAM_PORT)
+
+
+def test_headscale_itself_refuses_a_policy_that_fails_its_tests(site, robots, client):
+    made = policy.make_policy(Site.load(site.directory).rules, {'tag:iris', 'tag:blue'})
+    made['grants'].append({'src': ['tag:blue'], 'dst': ['tag:iris'], 'ip': ['tcp:22']})
+    with pytest.raises(Exception, match='expected DENIED, got ALLOWED'):
+        client.check_policy(policy.dump_policy(made))
+
+
+def test_a_robot_has_no_capability_that_can_be_taken_away(site, robots):
+    caps = set(robots['iris-1'].status()['Self']['CapMap'])
+    # The first two come from Headscale whatever one says: is-admin only words a health message of tailscaled, and ssh
+    # lets its owner start an SSH server that no policy lets anyone use. The rest takes something away.
+    assert caps == {'https://tailscale.com/cap/is-admin', 'https://tailscale.com/cap/ssh', 'default-auto-update',
+                    'disable-captive-portal-detection', 'disable-web-client', 'disable-relay-server'}
+    assert robots['iris-1'].status()['Self']['CapMap']['default-auto-update'] == [False]

@@ -1,0 +1,81 @@
+"""The rules of site.yaml: what is read, and what is refused with a sentence."""
+import pytest
+import yaml
+
+from ua_overlay.errors import UsageError
+from ua_overlay.headscale.rules import Operator, Rules, Talk, Team, dump_rules, parse_rules
+
+FULL = Rules({'iris': Team('iris', 11311, 'addresses', ('ros', 'ssh', 8765)), 'no': Team('no'), 'blue': Team('blue')},
+             (Talk('blue', 'iris', ('ros', 'ping')), Talk('iris', 'no', (22, 80))),
+             {'ana': Operator('ana', ('iris', 'no')), 'on': Operator('on', (), ('ssh',))}, (40000, 50000))
+
+
+def parsed(text):
+    return parse_rules(yaml.safe_load(text) or {}, '/x/site.yaml')
+
+
+@pytest.mark.parametrize('rules', [Rules(), FULL, Rules({'iris': Team('iris', inside=())})])
+def test_round_trip_through_a_commented_file(rules):
+    text = dump_rules(rules)
+    assert parsed(text) == rules
+    assert text.count('#') >= 8
+
+
+def test_what_is_not_said_has_a_default():
+    rules = parsed('teams: {iris: , blue: {port: 11400}}\ntalk: [{from: iris, to: blue}]\n'
+                   'operators: {ana: {teams: [iris]}, bob: }\n')
+    assert rules.teams == {'iris': Team('iris'), 'blue': Team('blue', 11400)}
+    assert rules.talk == (Talk('iris', 'blue', ('ros', 'ping')),)
+    assert rules.operators == {'ana': Operator('ana', ('iris',), ('everything', 'ros')), 'bob': Operator('bob', ())}
+    assert rules.ephemeral == (32768, 60999)
+
+
+def test_one_word_need_not_be_a_list():
+    assert parsed('teams: {iris: {inside: ros}}').teams['iris'].inside == ('ros',)
+    assert parsed('teams: {iris: {inside: 8080}}').teams['iris'].inside == (8080,)
+    assert parsed('teams: {iris: {inside: []}}').teams['iris'].inside == ()
+
+
+def test_the_rest_is_left_for_others():
+    values = {'teams': {'iris': {}}, 'name': 's.test'}
+    parse_rules(values, 'x')
+    assert values == {'name': 's.test'}
+
+
+@pytest.mark.parametrize('text, words', [
+    ('teams: [iris]', 'mapping'),
+    ('teams: {iris: {colour: red}}', 'unknown field colour for team iris'),
+    ('teams: {iris: 5}', 'team iris'),
+    ('teams: {iris: {port: 70000}}', '70000'),
+    ('teams: {iris: {port: yes}}', 'port'),
+    ('teams: {iris: {inside: [ros, http]}}', "'http'"),
+    ('teams: {iris: {inside: [70000]}}', '70000'),
+    ('teams: {iris: {inside: {}}}', 'team iris'),
+    ('teams: {relay: }', 'reserved'),
+    ('teams: {ros-master: }', 'reserved'),
+    ('teams: {server: }', 'reserved'),
+    ('teams: {policy-x: }', 'reserved'),
+    ('teams: {iris: }\ntalk: {from: iris}', 'not a list'),
+    ('teams: {iris: }\ntalk: [iris]', 'rule 1'),
+    ('teams: {iris: }\ntalk: [{from: iris}]', '"to" in rule 1'),
+    ('teams: {iris: }\ntalk: [{from: iris, to: ghost}]', 'team ghost in rule 1'),
+    ('teams: {iris: }\ntalk: [{from: iris, to: [iris]}]', 'in rule 1'),
+    ('teams: {iris: }\ntalk: [{from: iris, to: iris}]', 'itself'),
+    ('teams: {iris: , blue: }\ntalk: [{from: iris, to: blue, both: yes}]', 'unknown field both'),
+    ('teams: {iris: , blue: }\ntalk: [{from: iris, to: blue}, {from: iris, to: blue, what: ssh}]', 'says twice'),
+    ('operators: [ana]', 'mapping'),
+    ('operators: {a: }', "'a'"),
+    ('operators: {Ana: }', "'Ana'"),
+    ('operators: {ana: {teams: iris}}', 'not a list'),
+    ('operators: {ana: {teams: [ghost]}}', 'team ghost in operator ana'),
+    ('teams: {iris: }\noperators: {ana: {teams: [iris, iris]}}', 'twice'),
+    ('operators: {ana: {team: iris}}', 'unknown field team'),
+    ('ephemeral_ports: 32768', '32768'),
+    ('ephemeral_ports: 60999-32768', 'range of ports'),
+    ('ephemeral_ports: 1-70000', 'range of ports'),
+])
+def test_what_makes_no_sense_is_refused(text, words):
+    with pytest.raises(UsageError) as caught:
+        parsed(text)
+    assert words in caught.value.sentence and caught.value.next_command
+    assert '\n' not in str(caught.value)
