@@ -62,13 +62,21 @@ if [ "$for_tests" = --for-tests ] && ! cmp -s requirements/dev.txt "$cache/venv/
     cp requirements/dev.txt "$cache/venv/requirements.txt"
 fi
 
+# Ansible's is one more: it brings libraries that the tests shall not see.
+if [ "$for_tests" = --for-tests ] && ! cmp -s requirements/ansible.txt "$cache/ansible/requirements.txt"; then
+    rm -rf "$cache/ansible"
+    step "Making the environment of Ansible" /usr/bin/python3 -m venv "$cache/ansible"
+    step "Installing Ansible" "$cache/ansible/bin/pip" install -q --disable-pip-version-check -r requirements/ansible.txt
+    cp requirements/ansible.txt "$cache/ansible/requirements.txt"
+fi
+
 # 3. tailscale, tailscaled, headscale: from the PATH, or pinned builds. Shows its own progress.
 tools=(install)
 [ "$for_tests" = --for-tests ] && tools+=(--for-tests)
 scripts/ua-overlay tools "${tools[@]}" >/dev/null
 if [ "$for_tests" = --for-tests ]; then
     # Says nothing when the cache has it.
-    PYTHONPATH=src /usr/bin/python3 test/lab/nspawn_machine.py
+    scripts/ua-overlay lab machines images >/dev/null
 fi
 
 # 4. The catkin workspace: one for each checkout, so that two of them never mix.

@@ -7,11 +7,13 @@ import os
 import time
 
 import pytest
-from nspawn_machine import USER, Machine, image
 
 from ua_overlay import defaults
+from ua_overlay.lab import images
 from ua_overlay.lab.fleet import Fleet
+from ua_overlay.lab.images import USER
 from ua_overlay.lab.lab import Lab
+from ua_overlay.lab.machines import Machine
 from ua_overlay.toolchain import locate
 from ua_overlay.toolchain.find import cache_dir
 
@@ -96,9 +98,8 @@ class Robot:
 
 
 @pytest.fixture
-def new_machine(site, tmp_path):
+def new_machine(site):
     """Machine for the robot of a test; ``service``: with tailscale's package installed."""
-    host = site.lab.hosts['dev-1']
     made = []
 
     def make(service=True):
@@ -106,13 +107,9 @@ def new_machine(site, tmp_path):
                  (locate('tailscale'), '/usr/bin/tailscale')]
         if service:
             binds.append((locate('tailscaled'), '/usr/sbin/tailscaled'))
-        directory = tmp_path / 'machine-{}'.format(len(made))
-        directory.mkdir()
-        machine = Machine(image(), directory, 'ua-test-{}-{}'.format(os.getpid(), len(made)),
-                          '/proc/{}/ns/net'.format(host.pid), binds=binds)
+        machine = Machine(site.lab, 'dev-1', images.get(images.SERVER), binds=binds)
         made.append(machine)
         machine.__enter__()
-        machine.write('/etc/resolv.conf', 'nameserver 203.0.113.2\n')
         machine.run(['ln', '-s', CHECKOUT + '/scripts/ua-overlay', COMMAND])
         if service:
             for name, path in (('service', '/usr/lib/systemd/system/tailscaled.service'),
@@ -301,24 +298,19 @@ def test_a_drop_in_that_another_file_overrules_is_named(site, robot):
     assert done.returncode == 1 and 'SSL_CERT_FILE=/etc/other.pem' in done.stderr and 'systemctl cat' in done.stderr
 
 
-def test_a_machine_leaves_nothing_behind(site, tmp_path):
-    host = site.lab.hosts['dev-2']
-    directory = tmp_path / 'machine'
-    directory.mkdir()
-    name = 'ua-test-{}-gone'.format(os.getpid())
+def test_a_machine_leaves_nothing_behind(site):
     with open('/proc/self/mountinfo') as stream:
         mounts = stream.read()
-    with Machine(image(), directory, name, '/proc/{}/ns/net'.format(host.pid)) as machine:
+    with Machine(site.lab, 'dev-2', images.get(images.SERVER)) as machine:
         assert machine.run(['hostname']).stdout == 'robot\n'
         leader = machine.leader
-        # As when the tests are killed: nothing is told to end, and all of it ends.
+        # As when the lab is killed: nothing is told to end, and all of it ends.
         machine.process.kill()
-        machine.process.wait()
         deadline = time.monotonic() + 30
         while runs(leader):
             assert time.monotonic() < deadline
             time.sleep(0.05)
-    assert not directory.exists()
+    assert not os.path.exists(machine.directory)
     with open('/proc/self/mountinfo') as stream:
         assert stream.read() == mounts
     # The leader ended with nspawn, and all its processes with the leader: a cgroup that has one cannot be removed.

@@ -4,13 +4,14 @@ The machine calls itself something that resolves nowhere, and it boots without a
 """
 import json
 import os
-import subprocess
 
 import pytest
-from nspawn_machine import PACKAGES, USER, Machine, image
 
+from ua_overlay.lab import images
 from ua_overlay.lab.fleet import Fleet
+from ua_overlay.lab.images import USER
 from ua_overlay.lab.lab import Lab
+from ua_overlay.lab.machines import Machine
 from ua_overlay.rosenv import guard, service
 from ua_overlay.toolchain import locate
 from ua_overlay.toolchain.find import cache_dir
@@ -20,16 +21,6 @@ WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
 SPACE = '/opt/robot_ws/install'
 NAME = 'nowhere-17'
 INVITATION = '/home/{}/invitation.yaml'.format(USER)
-#: What overlay.launch needs of ROS, and what a person types with it.
-ROS = ('nftables', 'python3-diagnostic-msgs', 'python3-rosmaster', 'python3-rospy', 'python3-roslaunch',
-       'python3-rosservice', 'python3-rostopic', 'python3-std-msgs', 'ros-environment', 'rosout')
-
-
-def closure(packages):
-    """``packages`` and all that they need, by name: debootstrap by itself knows no virtual packages."""
-    command = ['apt-get', 'install', '-s', '--no-install-recommends', '-o', 'Dir::State::status=/dev/null']
-    done = subprocess.run(command + list(packages), stdout=subprocess.PIPE, universal_newlines=True, check=True)
-    return tuple(sorted(line.split()[1] for line in done.stdout.split('\n') if line.startswith('Inst ')))
 
 
 @pytest.fixture(scope='module')
@@ -43,16 +34,13 @@ def site(lab_possible, lab_root, two_nats):
 
 
 @pytest.fixture(scope='module')
-def machine(site, tmp_path_factory):
+def machine(site):
     """A robot with tailscale's package, ROS, and the built workspace, in the network of the lab's dev-1."""
-    directory = tmp_path_factory.mktemp('machine')
     binds = [(os.path.join(WORKSPACE, 'install'), SPACE),
              (os.path.join(cache_dir(), 'tools'), '/var/cache/ua_overlay/tools'),
              (locate('tailscale'), '/usr/bin/tailscale'), (locate('tailscaled'), '/usr/sbin/tailscaled')]
-    with Machine(image(packages=closure(PACKAGES + ROS)), directory, 'ua-service-{}'.format(os.getpid()),
-                 '/proc/{}/ns/net'.format(site.lab.host('dev-1').pid), hostname=NAME, binds=binds) as machine:
+    with Machine(site.lab, 'dev-1', images.get(images.ROBOT_PREBUILT), hostname=NAME, binds=binds) as machine:
         machine.write('/etc/hosts', '127.0.0.1 localhost\n')
-        machine.write('/etc/resolv.conf', 'nameserver 203.0.113.2\n')
         for name, path in (('service', '/usr/lib/systemd/system/tailscaled.service'),
                            ('defaults', '/etc/default/tailscaled')):
             with open(os.path.join(ROOT, 'test', 'data', 'tailscale', 'tailscaled.' + name)) as stream:

@@ -89,6 +89,8 @@ def add_parser(subparsers):
     execute.add_argument('--cwd', help='directory to run in (default: the home directory)')
     execute.add_argument('host', metavar='HOST')
     execute.add_argument('argv', metavar='CMD', nargs='*', help='after `--`')
+    from ua_overlay.cli.lab_machines import add_machines_parser
+    add_machines_parser(commands)
     switch = command('nat', run_nat, 'switch the kind of a NAT', NAT_DESCRIPTION, '  ua-overlay lab nat nat1 hard')
     named(switch)
     switch.add_argument('nat', metavar='NAT')

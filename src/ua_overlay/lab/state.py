@@ -14,7 +14,7 @@ import shutil
 
 from ua_overlay import files
 from ua_overlay.errors import OverlayError, UsageError
-from ua_overlay.lab import host, kernel
+from ua_overlay.lab import host, kernel, machine_files
 
 STATE_ROOT = '/run/ua_overlay_lab'
 _NAME = re.compile(r'[a-z0-9][a-z0-9-]{0,31}')
@@ -82,6 +82,7 @@ class LabState:
         # Both ways: one that is being made is not recorded yet, one that is just ending has no command line any more.
         hosts = {process.pid: process for process in host.find(self.directory) + self._recorded()}
         host.end(hosts.values())
+        machine_files.remove_all(self.name)
         existed = os.path.isdir(self.directory)
         if existed:
             shutil.rmtree(self.directory)

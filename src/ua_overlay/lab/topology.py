@@ -70,6 +70,10 @@ class Topology:
         """Every host, the internet first."""
         return (INET,) + tuple(item.name for item in self.hosts + self.nats + self.robots)
 
+    def hostname(self, name):
+        """What the host ``name`` calls itself: in the field that is another name than the overlay's."""
+        return next((item.hostname for item in self.hosts + self.robots if item.name == name), name)
+
     def nat(self, name):
         """:raises UsageError: when there is no such NAT, naming those that are there."""
         for item in self.nats:

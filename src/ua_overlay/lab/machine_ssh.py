@@ -1,0 +1,87 @@
+"""ssh into the machines of a lab, with a key made for that lab: `ssh -F FILE HOST`, and so Ansible too.
+
+    <cache>/machines/run/<lab>/ssh/key key.pub config known_hosts
+"""
+import os
+import shlex
+import subprocess
+
+from ua_overlay import files
+from ua_overlay.lab import host as hosts
+from ua_overlay.lab import machine_files
+from ua_overlay.lab.images import USER
+
+HOST_KEY = '/etc/ssh/ssh_host_ed25519_key'
+
+_CONFIG = '''\
+Host {name}
+  HostName 127.0.0.1
+  HostKeyAlias {name}
+  User {user}
+  ProxyCommand {proxy}
+'''
+_COMMON = '''\
+Host *
+  IdentityFile {directory}/key
+  IdentitiesOnly yes
+  UserKnownHostsFile {directory}/known_hosts
+  GlobalKnownHostsFile /dev/null
+  StrictHostKeyChecking yes
+  BatchMode yes
+  ConnectTimeout 20
+'''
+
+
+class LabSsh:
+    """The keys and the configuration of one lab's machines."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.directory = os.path.join(machine_files.lab_directory(lab.name), 'ssh')
+        self.config = os.path.join(self.directory, 'config')
+
+    def make(self, names):
+        """Keys for the person and for each machine in ``names``, and the configuration of ssh.
+
+        :returns: name -> (path, text, mode) of what the machine needs of it, for :meth:`machines.Machine.make`.
+        """
+        os.makedirs(self.directory, mode=0o700, exist_ok=True)
+        wanted = self._keygen('key')
+        known, result = [], {}
+        for name in names:
+            public = self._keygen('host-' + name)
+            known.append('{} {}\n'.format(name, public.strip()))
+            with open(os.path.join(self.directory, 'host-' + name)) as stream:
+                private = stream.read()
+            result[name] = ((HOST_KEY, private, 0o600), (HOST_KEY + '.pub', public, 0o644),
+                            ('/etc/ssh/authorized_keys.d/' + USER, wanted, 0o644),
+                            ('/etc/ssh/sshd_config.d/lab.conf', sshd_config(), 0o644))
+        files.write_atomic(os.path.join(self.directory, 'known_hosts'), ''.join(known))
+        files.write_atomic(self.config, config(self.directory, {
+            name: self.lab.host(name).process for name in names}))
+        return result
+
+    def _keygen(self, name):
+        """Make a key and return its public half."""
+        path = os.path.join(self.directory, name)
+        subprocess.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'lab ' + self.lab.name, '-f', path],
+                       check=True, stdin=subprocess.DEVNULL)
+        with open(path + '.pub') as stream:
+            return stream.read()
+
+
+def sshd_config():
+    """What a machine's sshd has besides its distribution's configuration."""
+    return ('HostKey {}\nPasswordAuthentication no\nUseDNS no\n'
+            'AuthorizedKeysFile /etc/ssh/authorized_keys.d/%u .ssh/authorized_keys\n'.format(HOST_KEY))
+
+
+def config(directory, processes):
+    """The text of ssh's configuration. Pure.
+
+    :param processes: name of a machine -> process 1 of its host.
+    """
+    blocks = [_CONFIG.format(name=name, user=USER, proxy=' '.join(shlex.quote(word).replace('%', '%%') for word in (
+        hosts.program('pipe', '--pid', str(process.pid), '--start', str(process.start), '22'))))
+              for name, process in sorted(processes.items())]
+    return '\n'.join(blocks + [_COMMON.format(directory=directory)])
