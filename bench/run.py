@@ -12,7 +12,7 @@ from ua_overlay.cli.progress import Progress
 from ua_overlay.errors import OverlayError
 
 FIGURES = {'join': 'join_time', 'links': 'link_latency', 'cost': 'node_cost', 'start': 'start_time',
-           'team': 'team_moves', 'pair': 'team_pair'}
+           'team': 'team_moves', 'pair': 'team_pair', 'touch': 'one_touch'}
 
 
 def main():
@@ -24,7 +24,8 @@ def main():
                '  cost   CPU and memory of the overlay node                      (8 min)\n'
                '  start  time of the commands until they have ended              (1 min)\n'
                '  team   six robots: join, move of the master, new roscore, shells (10 min)\n'
-               '  pair   the same with two robots                                 (5 min)\n\n'
+               '  pair   the same with two robots                                 (5 min)\n'
+               '  touch  ansible/site.yml on machines with nothing, and again     (8 min)\n\n'
                'examples:\n  make bench\n  make bench ARGS="--only join --json" > join.json')
     parser.add_argument('--only', action='append', choices=sorted(FIGURES), metavar='NAME',
                         help='this figure alone; may be given again')

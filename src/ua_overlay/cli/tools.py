@@ -34,12 +34,19 @@ def add_parser(subparsers):
                          help='tailscale, tailscaled or headscale; default: all three')
     install.add_argument('--for-tests', action='store_true',
                          help='also the next tailscale release, against which the tests run')
+    install.add_argument('--pinned', action='store_true',
+                         help='the pinned versions, also where the PATH has newer ones: to copy them to other machines')
+    install.add_argument('--json', action='store_true', help='for programs')
     install.set_defaults(run=run_install)
 
 
 def run_status(args):
-    found = [find(program) for program in PROGRAMS]
-    if args.json:
+    return show([find(program) for program in PROGRAMS], args.json)
+
+
+def show(found, as_json):
+    """Print a row for each :class:`find.Found`; return the exit status."""
+    if as_json:
         print(json.dumps([item._asdict() for item in found], indent=2))
     else:
         print(format_table(('PROGRAM', 'FROM', 'VERSION', 'PINNED', 'PATH'),
@@ -55,12 +62,14 @@ def run_install(args):
         from ua_overlay.errors import UsageError
         raise UsageError('There is no tool called {}.'.format(', '.join(sorted(unknown))), 'ua-overlay tools status')
     source = share_path('toolchain')
-    wanted = {module_of(program) for program in (args.program or PROGRAMS) if find(program).path is None}
+    programs = args.program or PROGRAMS
+    wanted = {module_of(program) for program in programs if args.pinned or find(program).path is None}
     if args.for_tests:
         wanted.update(MODULES)
     progress = Progress()
     for module in MODULES:
         if module in wanted:
             build(read_pin(source, module), '{}/{}'.format(source, module), cache_dir(), progress)
-    args.json = False
+    if args.pinned:
+        return show([find(program, module_of(program)) for program in programs], args.json)
     return run_status(args)

@@ -20,13 +20,14 @@ def machine_names(topology):
 class MachineSet:
     """The machines of a lab that is up.
 
+    :param binds: (path here, path there) of what each of them sees read-only.
     :ivar machines: name -> :class:`machines.Machine`.
     :ivar ssh: :class:`machine_ssh.LabSsh`.
     """
 
-    def __init__(self, lab):
+    def __init__(self, lab, binds=()):
         self.lab = lab
-        self.machines = {name: Machine(lab, name) for name in machine_names(lab.topology)}
+        self.machines = {name: Machine(lab, name, binds=binds) for name in machine_names(lab.topology)}
         self.ssh = LabSsh(lab)
 
     def __getitem__(self, name):

@@ -1,0 +1,192 @@
+"""One touch: ansible/site.yml makes a site and a team of a bookworm server and two bullseye robots, over real ssh.
+
+The tests are one story, in the order of the file: from nothing to a team, through changes and reboots, to nothing.
+"""
+import json
+import os
+import shutil
+
+import pytest
+from playbook import ROOT, Playbook
+
+from ua_overlay.lab.images import USER
+from ua_overlay.lab.lab import Lab, load_topology
+from ua_overlay.lab.machine_set import MachineSet
+
+SPACE = '/opt/ua_overlay/current/install'
+CHECKOUT = '/srv/checkout'
+ROBOTS = ('dev-1', 'dev-2')
+#: Nothing answers there, like a robot that is switched off.
+ABSENT = {'dev-9': {'ansible_ssh_common_args': '-o ProxyCommand=false -o ConnectTimeout=2'}}
+#: Seconds until paths and graphs are there on a busy machine.
+PATIENCE = 180.0
+
+
+@pytest.fixture(scope='module')
+def machines(lab_possible, lab_root):
+    """The machines, as their distribution made them."""
+    topology = load_topology(os.path.join(ROOT, 'config', 'lab', 'machines.yaml'))
+    with Lab.up(topology, 'fleet-{}'.format(os.getpid()), lab_root, bound=True) as lab:
+        yield MachineSet(lab, binds=[(ROOT, CHECKOUT)]).up()
+
+
+@pytest.fixture(scope='module')
+def before(machines):
+    """Files of each machine before anything of ours."""
+    # The first sudo and the first ssh leave something behind, which is not ours.
+    for machine in machines.machines.values():
+        machine.run(['sudo', '-n', 'true'], user=USER)
+    return {name: files(machine) for name, machine in machines.machines.items()}
+
+
+@pytest.fixture(scope='module')
+def book(machines, tmp_path_factory):
+    return Playbook(tmp_path_factory.mktemp('controller'), inventory(machines, ABSENT))
+
+
+def inventory(machines, more=()):
+    """One team of two robots, and perhaps more."""
+    robots = {'dev-1': {'ua_overlay_master': True}, 'dev-2': {}}
+    robots.update(more)
+    return {'all': {
+        'vars': {'ansible_user': USER, 'ansible_ssh_common_args': '-F ' + machines.ssh.config},
+        'children': {
+            'ua_overlay_server': {'hosts': {'server': {
+                'ua_overlay_server_name': 'server.ua.test', 'ua_overlay_server_addresses': ['203.0.113.10']}}},
+            'team_iris': {'hosts': robots}}}}
+
+
+def files(machine):
+    """What is below the directories that the playbook writes to: path, kind, mode, owner, and content or target.
+
+    Without what the distribution keeps by itself: the journal, systemd's time stamps, apt's and ssh's caches.
+    """
+    script = '''look() {
+        find /etc /opt /usr/local /usr/lib/systemd /usr/share/keyrings /var/lib /home /run/ua_overlay /run/tailscale \\
+            \\( -path /var/lib/systemd -o -path /var/lib/dpkg -o -path /var/lib/private -o -path /var/lib/apt \\
+               -o -path /etc/resolv.conf -o -path '/etc/resolv.*.conf' -o -path /var/lib/sudo \\
+               -o -path '/home/*/.ansible' -o -path '/home/*/.ros' -o -path '/etc/*-' \\) -prune -o "$@"
+    }
+    look -printf '%p %y %m %U:%G %l\\n'
+    look -type f -exec sha256sum {} +'''
+    return sorted(machine.run(['sh', '-c', script], check=False).stdout.splitlines())
+
+
+def site(machines, *argv):
+    return machines['server'].run(['ua-overlay'] + list(argv))
+
+
+def invocations(machines):
+    """What changes when a service starts anew."""
+    units = {'server': ['ua-overlay-server'], 'dev-1': ['tailscaled', 'ua-overlay', 'ua-overlay-operator']}
+    units['dev-2'] = units['dev-1']
+    return {(name, unit): machines[name].property(unit, 'InvocationID') for name in units for unit in units[name]}
+
+
+def nodes(machine):
+    """Nodes of the team graph, as a program that the robot's user starts sees them."""
+    script = '. {}/setup.bash && exec timeout 20 ua-overlay exec rosnode list'.format(SPACE)
+    return machine.run(['bash', '-c', script], user=USER, check=False, env={'ROS_HOME': '/tmp/ros'}).stdout.split()
+
+
+def assert_team(machines):
+    """Both robots see each other's node in the graph of the team, by themselves."""
+    for name in ROBOTS:
+        machine = machines[name]
+        machine.wait('the team graph', lambda machine=machine: {'/dev_1/overlay', '/dev_2/overlay'} <= set(
+            nodes(machine)), PATIENCE)
+    robots = {robot['robot']: robot for robot in json.loads(site(machines, 'robot', 'list', '--json').stdout)}
+    assert sorted(robots) == list(ROBOTS) and all(robot['team'] == 'iris' for robot in robots.values())
+    assert robots['dev-1']['master'] and not robots['dev-2']['master']
+    return robots
+
+
+def test_check_mode_on_machines_with_nothing(machines, before, book):
+    book.write(inventory(machines))
+    played = book.run('--check', '--diff')
+    assert played.status == 0, played.text
+    assert played.changed['server'] and played.changed['dev-1']  # it says what it would do
+    for name, machine in machines.machines.items():
+        assert files(machine) == before[name]
+
+
+def test_install_from_nothing_and_a_robot_that_is_off_stops_nobody(machines, before, book):
+    book.write(inventory(machines, ABSENT))
+    played = book.run()
+    assert played.status == 4, played.text  # some hosts were unreachable
+    assert played.unreachable['dev-9'] == 1
+    assert not any(played.failed.values()), played.text
+    assert_team(machines)
+    assert book.keys_on_disk() == [] and 'hskey-' not in played.text
+    for name in ROBOTS:
+        machine = machines[name]
+        assert machine.run(['sh', '-c', 'ls /run/ua_overlay']).stdout.split() == ['env']
+        assert machine.run(['grep', '-rl', 'hskey-', '/var/log', '/home', '/root', '/tmp', '/etc', '/opt'],
+                           check=False).returncode == 1
+        assert machine.run(['ua-overlay', 'guard', 'status']).returncode == 0
+        assert machine.run(['runuser', '-u', USER, '--', 'ua-overlay', 'doctor', '--json'], check=False).stdout
+
+
+def test_a_second_run_changes_nothing(machines, book):
+    book.write(inventory(machines))
+    services, everything = invocations(machines), {name: files(machines[name]) for name in machines.machines}
+    played = book.run()
+    assert played.status == 0, played.text
+    assert not any(played.changed.values()), played.text
+    checked = book.run('--check', '--diff')
+    assert checked.status == 0 and not any(checked.changed.values()), checked.text
+    assert invocations(machines) == services
+    for name in ROBOTS:
+        assert set(files(machines[name])) == set(everything[name])
+
+
+def test_everything_returns_after_each_reboot(machines):
+    addresses = {name: robot['addresses'] for name, robot in assert_team(machines).items()}
+    machines['server'].reboot()
+    machines['server'].wait('the server', lambda: machines['server'].run(
+        ['ua-overlay', 'server', 'status'], check=False).returncode == 0)
+    for name in ROBOTS:
+        machines[name].reboot()
+        robots = assert_team(machines)
+    assert {name: robot['addresses'] for name, robot in robots.items()} == addresses
+
+
+def test_the_unit_tests_hold_on_a_robot(machines):
+    """Python 3.9, cryptography 3.3, PyYAML 5.3, glibc 2.31: what a robot of Noetic's age has."""
+    machine = machines['dev-2']
+    machine.run(['sh', '-c', 'cp -r {} /tmp/checkout && chown -R {} /tmp/checkout'.format(CHECKOUT, USER)])
+    done = machine.run(['sh', '-c', 'cd /tmp/checkout && PYTHONPATH=src exec python3 -m pytest -q -p no:cacheprovider '
+                        '-c /dev/null --rootdir . test/unit'], user=USER, check=False, timeout=500)
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert ' passed' in done.stdout.splitlines()[-1]
+
+
+def test_another_version_of_the_package(machines, book, tmp_path):
+    source = str(tmp_path / 'checkout')
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns('.git', '.workspace', '__pycache__', 'test', 'bench'))
+    with open(os.path.join(source, 'src', 'ua_overlay', 'tags.py'), 'a') as stream:
+        stream.write('#: Another version.\n')
+    robots = assert_team(machines)
+    old = machines['dev-1'].run(['readlink', '/opt/ua_overlay/current']).stdout
+    daemons = {name: machines[name].property('tailscaled', 'InvocationID') for name in ROBOTS}
+    played = book.run('-e', 'ua_overlay_source=' + source)
+    assert played.status == 0, played.text
+    assert machines['dev-1'].run(['readlink', '/opt/ua_overlay/current']).stdout != old
+    assert machines['dev-1'].run(['sh', '-c', 'ls -d /opt/ua_overlay/????????????']).stdout.count('\n') == 1
+    # The overlay itself did not notice; what runs the package runs the new one.
+    assert {name: machines[name].property('tailscaled', 'InvocationID') for name in ROBOTS} == daemons
+    assert assert_team(machines)['dev-1']['addresses'] == robots['dev-1']['addresses']
+    assert not any(book.run('-e', 'ua_overlay_source=' + source).changed.values())
+
+
+def test_absent_leaves_nothing(machines, before, book):
+    played = book.run('-e', 'ua_overlay_state=absent')
+    assert played.status == 0, played.text
+    for name, machine in machines.machines.items():
+        left = set(files(machine)) - set(before[name])
+        gone = set(before[name]) - set(files(machine))
+        assert not left and not gone, name
+        assert machine.run(['sh', '-c', 'systemctl list-unit-files --no-legend "ua-overlay*" "tailscaled*"'],
+                           check=False).stdout == ''
+    again = book.run('-e', 'ua_overlay_state=absent')
+    assert again.status == 0 and not any(again.changed.values()), again.text

@@ -1,0 +1,51 @@
+"""What is wrong with an inventory is said in a sentence before any host is touched; and the playbook passes its linter."""
+import os
+import subprocess
+
+import pytest
+from playbook import PROGRAM, ROOT, Playbook
+
+SERVER = {'hosts': {'server': {'ua_overlay_server_name': 'server.ua.test'}}}
+#: Nobody listens there: a host that were touched would be unreachable.
+UNTOUCHED = {'ansible_ssh_common_args': '-o ProxyCommand=false'}
+
+
+@pytest.mark.parametrize('children, sentence', [
+    ({'team_iris': {'hosts': {'dev-1': {}}}}, 'The inventory has no hosts in the group ua_overlay_server'),
+    ({'ua_overlay_server': {'hosts': {'a': {}, 'b': {}}}}, 'The inventory has 2 hosts in the group ua_overlay_server'),
+    ({'ua_overlay_server': {'hosts': {'server': {}}}}, 'server has no ua_overlay_server_name'),
+    ({'ua_overlay_server': SERVER, 'ua_overlay_proxy': {'hosts': {'a': {}, 'b': {}}}},
+     'The group ua_overlay_proxy has a and b'),
+    ({'ua_overlay_server': SERVER, 'team_iris': {'hosts': {'dev-1': {}}}, 'team_otto': {'hosts': {'dev-1': {}}}},
+     'dev-1 is in team_iris and team_otto'),
+    ({'ua_overlay_server': SERVER, 'team_iris': {'hosts': {'server': {}}}}, 'server is in a team'),
+    ({'ua_overlay_server': SERVER, 'team_iris': {'hosts': {
+        'dev-1': {'ua_overlay_master': True}, 'dev-2': {'ua_overlay_master': True}}}},
+     'dev-1 and dev-2 are both masters of team_iris'),
+])
+def test_refused_with_a_sentence(tmp_path, children, sentence):
+    played = Playbook(tmp_path, {'all': {'vars': UNTOUCHED, 'children': children}}).run()
+    assert played.status == 2 and sentence in played.message()
+    assert played.unreachable == {'localhost': 0}  # nobody else was asked
+
+
+def test_a_value_that_is_none_is_refused_before_anything_changes(tmp_path):
+    server = {'hosts': {'server': dict(SERVER['hosts']['server'], ua_overlay_toolchain='magic',
+                                       ansible_connection='local', ansible_become=False)}}
+    played = Playbook(tmp_path, {'all': {'children': {'ua_overlay_server': server}}}).run('--check')
+    assert played.status == 2 and played.changed['server'] == 0
+    assert 'value of ua_overlay_toolchain must be one of: pinned, file, repository, system' in played.message()
+
+
+def test_the_linter_has_nothing_to_say_in_its_strictest_profile():
+    done = subprocess.run([os.path.join(os.path.dirname(PROGRAM), 'ansible-lint'), '--offline', '--strict', '--profile',
+                           'production', 'site.yml'], cwd=os.path.join(ROOT, 'ansible'), stdin=subprocess.DEVNULL,
+                          env={'PATH': os.path.dirname(PROGRAM) + ':/usr/bin:/bin', 'HOME': '/tmp', 'NO_COLOR': '1'},
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=300)
+    assert done.returncode == 0, done.stdout
+    assert '0 failure(s), 0 warning(s)' in done.stdout
+    for folder, _, names in os.walk(os.path.join(ROOT, 'ansible')):
+        assert not [name for name in names if 'ansible-lint' in name]  # no ignores
+        for name in names:
+            with open(os.path.join(folder, name), encoding='utf-8') as stream:
+                assert 'noqa' not in stream.read()
