@@ -1,4 +1,4 @@
-"""From machines as their distribution made them to a team, by ansible/site.yml; and again, when there is nothing to do."""
+"""From machines as their distribution made them to a team, by ansible/site.yml; and again, with nothing to do."""
 import os
 import subprocess
 import tempfile
@@ -36,7 +36,7 @@ def measure(progress, rounds=ROUNDS):
                                          for name in machines.machines))
     return Figure(NAME, 'one touch of ansible/site.yml', 's', [
         Row(PLAIN, values[PLAIN]), Row(SECOND, values[SECOND], PLAIN), Row(COLD, values[COLD], SECOND)], notes=[
-        'Machines have the packages of their distribution already (ROS among them), and the controller the pinned builds.',
+        'Machines have the packages of their distribution (ROS among them), and the controller has the pinned builds.',
         'All four machines and the controller share the cores of one machine; three robots build the package at once.'])
 
 
@@ -60,8 +60,8 @@ def timed(argv):
     :raises OverlayError: it failed; with the end of what it said.
     """
     started = time.monotonic()
-    done = subprocess.run(argv, cwd=os.path.join(os.path.dirname(BENCH), 'ansible'), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, universal_newlines=True)
+    done = subprocess.run(argv, cwd=os.path.join(os.path.dirname(BENCH), 'ansible'), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
     if done.returncode != 0:
         raise OverlayError('`{}` failed:\n{}'.format(' '.join(argv), done.stdout[-2000:]))
     return time.monotonic() - started

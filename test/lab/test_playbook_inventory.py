@@ -1,4 +1,4 @@
-"""What is wrong with an inventory is said in a sentence before any host is touched; and the playbook passes its linter."""
+"""What is wrong with an inventory is said in a sentence before any host is touched; and the linter is content."""
 import os
 import subprocess
 

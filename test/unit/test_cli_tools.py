@@ -12,7 +12,9 @@ def machine(monkeypatch):
     """The programs that are there, and the modules that were built."""
     there, built = set(), []
 
-    def find(program):
+    def find(program, module=None):
+        if module is not None:
+            return Found(program, '/cache/' + program if module in built else None, '1.2.4', 'cache', '1.2.4')
         if program in there:
             return Found(program, '/opt/' + program, '1.2.3', 'PATH', '1.2.4')
         return Found(program, None, '', 'missing', '1.2.4')
@@ -54,6 +56,14 @@ def test_install_builds_what_is_missing(machine, capsys, there, argv, built):
     machine[0].update(there)
     assert main(['tools', 'install'] + argv) == 0
     assert machine[1] == built
+
+
+def test_install_of_pinned_versions_whatever_the_path_has(machine, capsys):
+    machine[0].update(tools.PROGRAMS)
+    assert main(['tools', 'install', '--pinned', '--json']) == 0
+    assert machine[1] == ['tailscale', 'headscale']
+    assert [item['path'] for item in json.loads(capsys.readouterr().out)] == [
+        '/cache/tailscale', '/cache/tailscaled', '/cache/headscale']
 
 
 def test_install_of_something_else(machine, capsys):

@@ -8,8 +8,8 @@ import os
 import sys
 import tarfile
 
-PARTS = ('CMakeLists.txt', 'LICENSE', 'package.xml', 'setup.py', 'config', 'env-hooks', 'launch', 'msg', 'scripts', 'src',
-         'srv', 'toolchain')
+PARTS = ('CMakeLists.txt', 'LICENSE', 'package.xml', 'setup.py', 'config', 'env-hooks', 'launch', 'msg', 'scripts',
+         'src', 'srv', 'toolchain')
 
 
 def find(root):
