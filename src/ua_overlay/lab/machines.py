@@ -163,8 +163,10 @@ class Machine:
         # Ends with status 1 when a unit has failed: a machine has none that may.
         state = self.run(['systemctl', 'is-system-running', '--wait'], check=False, timeout=PATIENCE).stdout.strip()
         if state != 'running':
-            failed = self.run(['systemctl', '--failed', '--plain', '--no-legend'], check=False).stdout
-            raise MachineError('Machine {} is {}: {}'.format(self.name, state, failed.strip()),
+            failed = self.run(['systemctl', '--failed', '--plain', '--no-legend'], check=False).stdout.split('\n')
+            units = [line.split()[0] for line in failed if line.strip()]
+            raise MachineError('Machine {} is {}: {}.\n{}'.format(
+                self.name, state, ', '.join(units) or 'no unit has failed', ''.join(map(self.journal, units))[-3000:]),
                                'ua-overlay lab machines exec {} -- systemctl --failed'.format(self.name))
 
     @property
