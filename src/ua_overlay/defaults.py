@@ -21,6 +21,8 @@ SITE_DIR = '/var/lib/ua_overlay/site'
 SERVER_PORT = 8080
 STUN_PORT = 3478
 RELAY_PORT = 40000
+#: A DERP on a further host, of its own beside what else may serve there.
+DERP_PORT = 8443
 #: The team's roscore. Not 11311: that is the local graph's (design, "Two graphs on every robot").
 TEAM_PORT = 11312
 LOCAL_MASTER_URI = 'http://localhost:11311'

@@ -3,7 +3,8 @@ import socket
 import pytest
 
 from ua_overlay.headscale.config import SiteSettings
-from ua_overlay.headscale.process import Minder, ServerError, SiteServer, check_ports
+from ua_overlay.headscale.minder import Minder
+from ua_overlay.headscale.process import ServerError, SiteServer, check_ports
 
 
 class FakeChild:

@@ -56,8 +56,9 @@ class Runner:
         if self.compiler == 0:
             destination = argv[argv.index('-o') + 1]
             os.makedirs(destination)
-            with open(os.path.join(destination, 'program'), 'w') as stream:
-                stream.write('x')
+            for package in argv[argv.index('-o') + 2:]:
+                with open(os.path.join(destination, package.rpartition('/')[2]), 'w') as stream:
+                    stream.write('x')
         return SimpleNamespace(returncode=self.compiler, stdout=self.output)
 
 
@@ -158,11 +159,20 @@ def test_build(tmp_path, with_go):
     run = Runner()
     target = build(HEADSCALE, '/src', str(tmp_path), progress, run)
     assert target == str(tmp_path / 'tools' / 'headscale-0.29.3')
-    assert os.listdir(target) == ['program'] and os.listdir(str(tmp_path / 'tools')) == ['headscale-0.29.3']
+    assert os.listdir(target) == ['headscale'] and os.listdir(str(tmp_path / 'tools')) == ['headscale-0.29.3']
     options = run.calls[0][1]
     assert options['cwd'] == '/src' and options['env']['CGO_ENABLED'] == '0' and options['stdin'] == subprocess.DEVNULL
     # The second time nothing is run.
     assert build(HEADSCALE, '/src', str(tmp_path), progress, None) == target
+
+
+def test_a_build_from_before_the_pin_named_another_program_is_completed(tmp_path, with_go):
+    target = tmp_path / 'tools' / 'tailscale-1.98.10'
+    target.mkdir(parents=True)
+    (target / 'tailscale').write_text('in use')
+    build(TAILSCALE, '/src', str(tmp_path), progress, Runner())
+    assert sorted(os.listdir(str(target))) == ['tailscale', 'tailscaled']
+    assert (target / 'tailscale').read_text() == 'in use' and (target / 'tailscaled').read_text() == 'x'
 
 
 def test_a_build_that_fails(tmp_path, with_go):
@@ -184,11 +194,13 @@ def test_two_builds_at_once(tmp_path, with_go):
     class Slower(Runner):
         def __call__(self, argv, **options):
             (tmp_path / 'tools' / 'headscale-0.29.3').mkdir()
-            (tmp_path / 'tools' / 'headscale-0.29.3' / 'first').write_text('')
+            (tmp_path / 'tools' / 'headscale-0.29.3' / 'headscale').write_text('first')
             return super().__call__(argv, **options)
 
     target = build(HEADSCALE, '/src', str(tmp_path), progress, Slower())
-    assert os.listdir(target) == ['first'] and os.listdir(str(tmp_path / 'tools')) == ['headscale-0.29.3']
+    with open(os.path.join(target, 'headscale')) as stream:
+        assert stream.read() == 'first'
+    assert os.listdir(str(tmp_path / 'tools')) == ['headscale-0.29.3']
 
 
 def test_put_in_place_hides_no_other_error(tmp_path):

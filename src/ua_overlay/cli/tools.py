@@ -10,6 +10,8 @@ from ua_overlay.toolchain.find import cache_dir, find
 from ua_overlay.toolchain.pins import MINIMUM, MODULES, module_of, read_pin
 
 PROGRAMS = ('tailscale', 'tailscaled', 'headscale')
+#: Needed on a further host of a site alone: looked for when asked for.
+OPTIONAL = ('derper',)
 
 
 def add_parser(subparsers):
@@ -31,7 +33,8 @@ def add_parser(subparsers):
         'install', help='build what is missing (static, no root needed)',
         description='Build what is missing into the cache: static programs that start on any Linux of this kind.')
     install.add_argument('program', nargs='*', metavar='PROGRAM',
-                         help='tailscale, tailscaled or headscale; default: all three')
+                         help='tailscale, tailscaled, headscale or derper (a further DERP host needs it); '
+                              'default: all but derper')
     install.add_argument('--for-tests', action='store_true',
                          help='also the next tailscale release, against which the tests run')
     install.add_argument('--pinned', action='store_true',
@@ -41,7 +44,9 @@ def add_parser(subparsers):
 
 
 def run_status(args):
-    return show([find(program) for program in PROGRAMS], args.json)
+    # One that nobody needs here is no line of the table.
+    optional = [item for item in map(find, OPTIONAL) if item.path is not None]
+    return show([find(program) for program in PROGRAMS] + optional, args.json)
 
 
 def show(found, as_json):
@@ -57,7 +62,7 @@ def show(found, as_json):
 
 
 def run_install(args):
-    unknown = set(args.program) - set(PROGRAMS)
+    unknown = set(args.program) - set(PROGRAMS + OPTIONAL)
     if unknown:
         from ua_overlay.errors import UsageError
         raise UsageError('There is no tool called {}.'.format(', '.join(sorted(unknown))), 'ua-overlay tools status')
@@ -72,4 +77,5 @@ def run_install(args):
             build(read_pin(source, module), '{}/{}'.format(source, module), cache_dir(), progress)
     if args.pinned:
         return show([find(program, module_of(program)) for program in programs], args.json)
-    return run_status(args)
+    missing = [program for program in args.program if find(program).path is None]
+    return run_status(args) or int(bool(missing))

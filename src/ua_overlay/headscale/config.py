@@ -7,6 +7,8 @@ import yaml
 
 from ua_overlay import defaults
 from ua_overlay.errors import UsageError
+from ua_overlay.headscale import derp, outposts
+from ua_overlay.headscale.outposts import DerpHost, RelayHost
 from ua_overlay.trust import names
 
 #: Versions of site.yaml that this code reads.
@@ -17,6 +19,8 @@ SOCKET_PATH_LIMIT = 107
 LONGEST_SOCKET = 'run/tailscaled.sock'
 
 _FIELDS = ('name', 'addresses', 'port', 'stun_port', 'relay_port', 'base_domain')
+#: Written to site.yaml only where they say something.
+_OPTIONAL = ('private', 'relays', 'derp')
 
 
 @dataclass(frozen=True)
@@ -25,12 +29,15 @@ class SiteSettings:
 
     :param name: DNS name in the robots' server URL; never an address, because Go's TLS client does not check the name
         of a certificate then.
-    :param addresses: IP addresses (str) under which robots reach the server, the first being the one they use when DNS
-        is down; may be empty.
+    :param addresses: public IP addresses (str) under which robots reach the server, the first being the one they use
+        when DNS is down; behind forwarded ports, those of the machine that forwards. May be empty.
+    :param private: the server's own addresses behind such a machine; empty when it has the public ones itself.
     :param port: TCP port of control and DERP.
     :param stun_port: UDP port of STUN.
     :param relay_port: UDP port of the site's peer relay.
     :param base_domain: suffix of the robots' names.
+    :param relays: RelayHosts, sorted by name.
+    :param derp: DerpHosts, sorted by name.
     """
 
     name: str
@@ -39,18 +46,23 @@ class SiteSettings:
     stun_port: int = defaults.STUN_PORT
     relay_port: int = defaults.RELAY_PORT
     base_domain: str = defaults.BASE_DOMAIN
+    private: tuple = ()
+    relays: tuple = ()
+    derp: tuple = ()
 
     def __post_init__(self):
         object.__setattr__(self, 'name', names.check_server_name(str(self.name)))
-        object.__setattr__(self, 'addresses', tuple(_check_address(str(address)) for address in self.addresses))
+        for field in ('addresses', 'private'):
+            object.__setattr__(self, field, tuple(outposts.check_reachable(str(each)) for each in getattr(self, field)))
+        if self.private and not self.addresses:
+            raise UsageError('A server with a private address needs the public one that is forwarded to it.',
+                             'ua-overlay server init --address PUBLIC --private {}'.format(self.private[0]))
         if not all(names.HOST_LABEL.fullmatch(label) for label in str(self.base_domain).split('.')):
             raise UsageError('The base domain {!r} is not a DNS name in lower case.'.format(self.base_domain),
                              'ua-overlay server init --base-domain {}'.format(defaults.BASE_DOMAIN))
         for what in ('port', 'stun_port', 'relay_port'):
-            value = getattr(self, what)
-            if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 65536:
-                raise UsageError('The {} {!r} is not a port number (1-65535).'.format(what.replace('_', ' '), value),
-                                 'ua-overlay server init --help')
+            outposts.check_port(what.replace('_', ' '), getattr(self, what))
+        outposts.check_distinct(self.relays, self.derp)
         if self.stun_port == self.relay_port:
             raise UsageError('STUN and the peer relay cannot share UDP port {}.'.format(self.stun_port),
                              'ua-overlay server init --relay-port {}'.format(defaults.RELAY_PORT))
@@ -67,22 +79,14 @@ class SiteSettings:
         return 'https://{}:{}'.format(self.name, self.port)
 
 
-def _check_address(text):
-    """The canonical text of an address that a server can have."""
-    address = names.check_address(text)
-    parsed = ipaddress.ip_address(address)
-    if parsed.is_unspecified or parsed.is_multicast:
-        raise UsageError('No robot can reach a server at {}.'.format(address), 'ua-overlay server init --help')
-    if any(parsed in ipaddress.ip_network(network) for network in (defaults.OVERLAY_V4, defaults.OVERLAY_V6)):
-        raise UsageError('The server address {} lies inside the overlay\'s own range, which exists only after the '
-                         'server was reached.'.format(address), 'ua-overlay server init --help')
-    return address
-
-
 def settings_to_dict(settings):
     """The part of site.yaml that describes the server."""
-    return {field: list(value) if isinstance(value, tuple) else value
-            for field, value in ((field, getattr(settings, field)) for field in _FIELDS)}
+    values = {field: list(value) if isinstance(value, tuple) else value
+              for field, value in ((field, getattr(settings, field)) for field in _FIELDS)}
+    more = {'private': list(settings.private), 'relays': outposts.dump_hosts(settings.relays),
+            'derp': outposts.dump_hosts(settings.derp)}
+    values.update({field: more[field] for field in _OPTIONAL if more[field]})
+    return values
 
 
 def settings_from_dict(values, source):
@@ -92,15 +96,19 @@ def settings_from_dict(values, source):
     :param source: name of the file, for errors.
     :raises UsageError: an unknown or missing field, or a value that makes no sense.
     """
-    unknown = sorted(set(values) - set(_FIELDS))
+    unknown = sorted(set(values) - set(_FIELDS + _OPTIONAL))
     if unknown:
         raise UsageError('{} has an unknown field {}.'.format(source, unknown[0]), 'edit {}'.format(source))
     if 'name' not in values:
         raise UsageError('{} does not say the name of the server.'.format(source), 'edit {}'.format(source))
-    addresses = values.get('addresses', [])
-    if not isinstance(addresses, list):
-        raise UsageError('"addresses" in {} is not a list.'.format(source), 'edit {}'.format(source))
-    return SiteSettings(**dict(values, addresses=tuple(addresses)))
+    lists = {}
+    for field in ('addresses', 'private'):
+        if not isinstance(values.get(field, []), list):
+            raise UsageError('"{}" in {} is not a list.'.format(field, source), 'edit {}'.format(source))
+        lists[field] = tuple(values.get(field, []))
+    return SiteSettings(**dict(
+        values, relays=outposts.read_hosts(RelayHost, values.get('relays'), source, 'relays'),
+        derp=outposts.read_hosts(DerpHost, values.get('derp'), source, 'derp'), **lists))
 
 
 def check_directory(directory):
@@ -119,7 +127,7 @@ def check_directory(directory):
 def headscale_config(settings, directory):
     """Headscale's configuration (0.29; keys of its config-example.yaml) as nested dicts.
 
-    Nothing in it leaves the site: the DERP map is the embedded one alone, update checks and log shipping are off.
+    Nothing in it leaves the site: the DERP map is the site's alone, update checks and log shipping are off.
 
     :param settings: :class:`SiteSettings`.
     :param directory: absolute path of the site's directory.
@@ -129,21 +137,22 @@ def headscale_config(settings, directory):
 
     has_v6 = any(':' in address for address in settings.addresses)
     listen = '[::]' if has_v6 else '0.0.0.0'
-    derp = {
+    server = {
         'enabled': True,
-        'region_id': 999,
+        'region_id': outposts.EMBEDDED_REGION,
         'region_code': 'site',
         'region_name': 'Site',
         # Only nodes of this site may use its DERP.
         'verify_clients': True,
         'stun_listen_addr': '{}:{}'.format(listen, settings.stun_port),
         'private_key_path': path('headscale', 'derp.key'),
-        'automatically_add_embedded_derp_region': True,
+        # With further regions the map is a file, because it says more of the embedded one than Headscale would.
+        'automatically_add_embedded_derp_region': not settings.derp,
     }
     for version, key in ((4, 'ipv4'), (6, 'ipv6')):
         of_version = [a for a in settings.addresses if ipaddress.ip_address(a).version == version]
         if of_version:
-            derp[key] = of_version[0]
+            server[key] = of_version[0]
     return {
         'server_url': settings.url,
         'listen_addr': '{}:{}'.format(listen, settings.port),
@@ -155,7 +164,9 @@ def headscale_config(settings, directory):
         'unix_socket_permission': '0700',
         'noise': {'private_key_path': path('headscale', 'noise.key')},
         'prefixes': {'v4': defaults.OVERLAY_V4, 'v6': defaults.OVERLAY_V6, 'allocation': 'sequential'},
-        'derp': {'server': derp, 'urls': [], 'paths': [], 'auto_update_enabled': False},
+        'derp': dict(server=server, urls=[], paths=[path(derp.MAP_FILE)] if settings.derp else [],
+                     auto_update_enabled=bool(settings.derp),
+                     **({'update_frequency': derp.MAP_PERIOD} if settings.derp else {})),
         'disable_check_updates': True,
         'node': {'expiry': '0', 'ephemeral': {'inactivity_timeout': '30m'}},
         'database': {'type': 'sqlite', 'sqlite': {'path': path('headscale', 'db.sqlite'), 'write_ahead_log': True}},

@@ -1,29 +1,27 @@
 """`server run`: Headscale and the site's peer relay, in the foreground, minded until told to stop."""
+import dataclasses
 import errno
 import queue
 import signal
 import socket
-import subprocess
 import threading
 import time
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import access, control
 from ua_overlay.headscale.child import Child
+from ua_overlay.headscale.derp_watch import DerpWatch
 from ua_overlay.headscale.enforce import Enforcer
-from ua_overlay.headscale.relay import RelayNode, daemon_command
+from ua_overlay.headscale.minder import Minder
+from ua_overlay.headscale.relay import RelayNode, SiteEnrolment, daemon_command, place_of_site
+from ua_overlay.headscale.relay_keeper import RelayKeeper
 from ua_overlay.headscale.rest import RestClient, RestError
 
 #: Headscale waits up to 45 s for its clients' connections on SIGTERM; its SQLite journal survives a kill.
 STOP_TIMEOUT = 5.0
 #: Headscale builds its database at the first start.
 HEALTH_TIMEOUT = 30.0
-#: Pause before a crashed child is started again: doubled each time, up to the second number.
-RESTART_PAUSES = (1.0, 30.0)
-#: A child that ran this long starts with the short pause again.
-STABLE_AFTER = 60.0
-#: How often the relay's state and the certificate are looked at.
-RELAY_PERIOD = 30.0
+#: How often the certificate is looked at.
 RENEW_PERIOD = 12 * 3600.0
 #: How often it is looked at who has joined and left: a question of 50 ms (Headscale checks the API key by bcrypt).
 POLICY_PERIOD = 10.0
@@ -55,42 +53,6 @@ def check_ports(settings, make_socket=socket.socket):
                                       'ss -lnp | grep :{}    (or another {} at server init)'.format(port, option))
                 raise ServerError('{} port {} cannot be opened: {}.'.format(protocol, port, error.strerror),
                                   'sudo ua-overlay server run, or another {} at server init'.format(option))
-
-
-class Minder:
-    """Starts one child again when it ends, with growing pauses. Driven by :meth:`step`; no clock of its own."""
-
-    def __init__(self, child, on_start=None):
-        self.child = child
-        self.restarts = 0
-        self._on_start = on_start
-        self._pause = RESTART_PAUSES[0]
-        self._started = None
-        self._due = None
-
-    def start(self, now):
-        self.child.start()
-        self._started, self._due = now, None
-        if self._on_start is not None:
-            self._on_start()
-
-    def step(self, now):
-        """Look at the child at monotonic time ``now``; returns a sentence when something happened, else None."""
-        if self._started is None or self.child.running():
-            return None
-        if self._due is None:
-            if now - self._started > STABLE_AFTER:
-                self._pause = RESTART_PAUSES[0]
-            self._due = now + self._pause
-            sentence = '{} ended (exit status {}); next start in {:.0f} s.'.format(
-                self.child.name, self.child.exit_code(), self._pause)
-            self._pause = min(self._pause * 2, RESTART_PAUSES[1])
-            return sentence
-        if now < self._due:
-            return None
-        self.restarts += 1
-        self.start(now)
-        return '{} started again.'.format(self.child.name)
 
 
 class _Restart:
@@ -131,12 +93,12 @@ class SiteServer:
         self._started = started
         self._wishes = queue.SimpleQueue()
         self._stopping = threading.Event()
-        self._relay_wake = threading.Event()
-        self._relay_text = 'starting'
         self._policy = Enforcer(site, self._connect, lambda: self._headscale.child)
         self._policy_text = 'starting'
         self._headscale = None
         self._relay = None
+        self._keeper = None
+        self._derp = DerpWatch(site, say)
 
     # ---- the main thread
 
@@ -154,12 +116,15 @@ class SiteServer:
                 self._start_headscale()
                 control_server = control.ControlServer(self._site.control_socket, self._answer)
                 self._start_relay()
+                self._derp.start()
                 threading.Thread(target=self._keep_policy, daemon=True, name='policy').start()
                 self._started()
                 self._mind()
             finally:
                 self._stopping.set()
-                self._relay_wake.set()
+                for watch in (self._keeper, self._derp):
+                    if watch is not None:
+                        watch.stop()
                 if control_server is not None:
                     control_server.close()
                 for minder in (self._relay, self._headscale):
@@ -177,6 +142,7 @@ class SiteServer:
         check_ports(self._site.settings)
         self._renew_certificate()
         self._site.write_generated()
+        self._derp.prepare()
 
     def _renew_certificate(self):
         """Renew when it is time and say so. A server that cannot (a CA kept elsewhere, a full disk) goes on with what
@@ -234,12 +200,15 @@ class SiteServer:
             return None
 
     def _start_relay(self):
-        argv, environment = daemon_command(self._locate('tailscaled'), self._site)
+        place = place_of_site(self._site)
+        argv, environment = daemon_command(self._locate('tailscaled'), place)
         child = Child('relay', argv, self._site.path('log', 'relay.log'), environment)
-        self._relay = Minder(child, on_start=self._relay_wake.set)
+        node = RelayNode(self._locate('tailscale'), place, SiteEnrolment(self._connect, self._now))
+        self._keeper = RelayKeeper(node, lambda: child.pid if child.running() else None,
+                                   lambda: self._wishes.put('relay'), self._say)
+        self._relay = Minder(child, on_start=self._keeper.wake)
         self._relay.start(self._clock())
-        node = RelayNode(self._locate('tailscale'), self._site, self._connect, self._now)
-        threading.Thread(target=self._keep_relay, args=(node,), daemon=True, name='relay').start()
+        self._keeper.start()
 
     def _connect(self):
         return access.connect(self._site, lambda: self._locate('headscale'))
@@ -255,6 +224,9 @@ class SiteServer:
                 wish.finish(self._restart_headscale())
             if wish == 'reload':
                 self._reload_by_signal()
+            if wish == 'relay':
+                self._relay.child.stop(self._stop_timeout)
+                self._relay.start(self._clock())
             now = self._clock()
             for minder in (self._headscale, self._relay):
                 sentence = minder.step(now)
@@ -270,7 +242,7 @@ class SiteServer:
 
         :returns: whether it is healthy again.
         """
-        self._say('Headscale starts again, with the new certificate …')
+        self._say('Headscale starts again …')
         self._headscale.child.stop(self._stop_timeout)
         self._headscale.start(self._clock())
         try:
@@ -308,40 +280,36 @@ class SiteServer:
             return {'ok': True}
         if operation == 'reload':
             return {'ok': True, 'changed': self._policy.apply()[1]}
+        if operation == 'reconfigure':
+            return {'ok': True, 'restarted': self._reconfigure()}
         if operation == 'restart':
             # Children are started by the main thread alone (see Child), so it is asked and waited for.
-            wish = _Restart()
-            self._wishes.put(wish)
-            return {'ok': wish.wait(HEALTH_TIMEOUT + 2 * self._stop_timeout)}
+            return {'ok': self._ask_restart()}
         if operation == 'status':
             return {'headscale': {'pid': self._headscale.child.pid, 'running': self._headscale.child.running(),
                                   'restarts': self._headscale.restarts},
-                    'relay': {'pid': self._relay.child.pid if self._relay else None, 'state': self._relay_text,
-                              'restarts': self._relay.restarts if self._relay else 0},
-                    'policy': {'state': self._policy_text}}
+                    'relay': dict(self._keeper.report() if self._keeper else {'state': 'starting'},
+                                  pid=self._relay.child.pid if self._relay else None,
+                                  restarts=self._relay.restarts if self._relay else 0),
+                    'derp': self._derp.report(), 'policy': {'state': self._policy_text}}
         raise OverlayError('The server does not know the operation "{}".'.format(operation))
 
-    def _keep_relay(self, node):
-        """Bring the relay up, and again when it lost its place. Headscale and the robots go on without it."""
-        pause, up = 1.0, False
-        while not self._stopping.is_set():
-            self._relay_wake.clear()
-            try:
-                if not up:
-                    node.bring_up()
-                state, online = node.state()
-                ok = state == 'Running' and online
-                text = 'up' if ok else 'waiting for the control server ({}, {})'.format(
-                    state, 'online' if online else 'offline')
-            except (OverlayError, OSError, subprocess.SubprocessError) as error:
-                ok, text = False, getattr(error, 'sentence', str(error))
-            if self._stopping.is_set():
-                return
-            if ok and not up:
-                self._say('The peer relay is up (UDP {}).'.format(self._site.settings.relay_port))
-            elif text != self._relay_text and not ok and pause > 4:
-                self._say('The peer relay is not up: {}'.format(text))
-            self._relay_text, up = text, ok
-            pause = 1.0 if ok else min(pause * 2, RELAY_PERIOD)
-            self._relay_wake.wait(RELAY_PERIOD if ok else pause)
+    def _ask_restart(self):
+        wish = _Restart()
+        self._wishes.put(wish)
+        return wish.wait(HEALTH_TIMEOUT + 2 * self._stop_timeout)
 
+    def _reconfigure(self):
+        """Take site.yaml's further relays and regions. Headscale starts again when its own configuration changed.
+
+        :returns: whether it did.
+        """
+        fresh = type(self._site).load(self._site.directory).settings
+        self._site.settings = dataclasses.replace(self._site.settings, relays=fresh.relays, derp=fresh.derp)
+        self._derp.step()
+        if not self._site.write_config():
+            return False
+        if not self._ask_restart():
+            raise ServerError('headscale does not answer after its restart.',
+                              'less {}'.format(self._site.path('log', 'headscale.log')))
+        return True

@@ -161,12 +161,22 @@ class Site:
     def write_generated(self, directory=None):
         """Write headscale.yaml and policy.json from the settings and rules; returns the policy (dict)."""
         directory = directory or self.directory
-        text = config.dump_config(config.headscale_config(self.settings, self.directory))
-        files.write_atomic(os.path.join(directory, 'headscale.yaml'), text, mode=0o600)
+        self.write_config(directory)
         # Without tests: who is there, only a running Headscale knows.
         made = policy.make_policy(self.rules)
         files.write_atomic(os.path.join(directory, 'policy.json'), policy.dump_policy(made), mode=0o600)
         return made
+
+    def write_config(self, directory=None):
+        """Write headscale.yaml; returns whether it is another than before."""
+        path = os.path.join(directory or self.directory, 'headscale.yaml')
+        text = config.dump_config(config.headscale_config(self.settings, self.directory))
+        before = None
+        if os.path.exists(path):
+            with open(path, encoding='utf-8') as stream:
+                before = stream.read()
+        files.write_atomic(path, text, mode=0o600)
+        return text != before
 
     @contextlib.contextmanager
     def changing(self):

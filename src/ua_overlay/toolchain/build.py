@@ -85,6 +85,18 @@ def put_in_place(made, target):
             raise
 
 
+def programs(pin):
+    """Names of the programs that a :class:`pins.Pin` builds."""
+    return [package.rpartition('/')[2] for package in pin.packages]
+
+
+def complete(made, target):
+    """Move into ``target`` what it lacks: a build of the same version from before the pin named another program."""
+    for name in os.listdir(made):
+        if not os.path.exists(os.path.join(target, name)):
+            os.replace(os.path.join(made, name), os.path.join(target, name))
+
+
 def last_line(output):
     """The last line of a program's output (bytes) that is not empty."""
     lines = [line for line in output.decode('utf-8', 'replace').splitlines() if line.strip()]
@@ -107,7 +119,7 @@ def build(pin, source, cache, progress, run=subprocess.run):
 
 def _build(pin, source, cache, progress, run):
     target = build_dir(pin.module, pin.version, cache)
-    if os.path.isdir(target):
+    if all(os.path.exists(os.path.join(target, name)) for name in programs(pin)):
         return target
     go = find_go(pin.go_version, cache, run=run, progress=progress)
     os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -119,5 +131,8 @@ def _build(pin, source, cache, progress, run):
         if result.returncode != 0:
             raise BuildFailed('{} {} does not build: {}'.format(pin.module, pin.version, last_line(result.stdout)),
                               'cd toolchain/{} && go build ./...'.format(pin.module))
-        put_in_place(staging, target)
+        if os.path.isdir(target):
+            complete(staging, target)
+        else:
+            put_in_place(staging, target)
     return target

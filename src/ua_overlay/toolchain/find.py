@@ -79,5 +79,5 @@ def locate(program, module=None):
         raise ToolMissing(
             '{} {} or newer is not installed ({}), and the pinned {} is not built.'.format(
                 program, '.'.join(map(str, minimum)), why, found.wanted),
-            'ua-overlay tools install')
+            'ua-overlay tools install' + (' derper' if program == 'derper' else ''))
     return found.path

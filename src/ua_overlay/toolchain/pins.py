@@ -10,6 +10,7 @@ MODULES = ('tailscale', 'headscale', 'tailscale-next')
 MINIMUM = {
     'tailscale': ((1, 98, 9), '1.98.9 rolls up the security fixes of 2026 and carries peer relays'),
     'tailscaled': ((1, 98, 9), '1.98.9 rolls up the security fixes of 2026 and carries peer relays'),
+    'derper': ((1, 98, 9), 'as tailscaled, whose relays of last resort it serves'),
     'headscale': ((0, 29, 2), '0.29.1 closed the takeover of node keys and 0.29.2 the reconnect storm'),
 }
 #: First version on the PATH that is not trusted: Headscale changes configuration and answers with each minor.

@@ -149,6 +149,23 @@ def renew(directory, now, dns_names=None, addresses=None):
     return load(directory)
 
 
+def issue(directory, dns_names, now, days):
+    """Make a key and a certificate for another host of the site; nothing is written.
+
+    :param dns_names: within what the CA may vouch for: names below the server's.
+    :param now: aware UTC datetime.
+    :param days: its life.
+    :returns: (PEM of the key, PEM of the full chain), both bytes or str as `certificate` dumps them.
+    :raises CertificateError: as :func:`renew`.
+    """
+    restore = 'restore {} from your backup'.format(directory)
+    if not exists(directory):
+        load(directory)
+    ca = _certificates(directory, CA_CERT, restore)[0]
+    key, made = certificates.issue_server_certificate(_key(directory, CA_KEY, restore), ca, dns_names, [], now, days)
+    return certificates.dump_private_key(key), certificates.dump_certificates(made, ca)
+
+
 def recover(directory):
     """Finish, or undo, a replacement that was cut short: after it server.key belongs to server.pem.
 

@@ -1,0 +1,85 @@
+"""Watches the DERP regions on further hosts, and writes the map from which Headscale tells robots their homes."""
+import threading
+
+from ua_overlay import files
+from ua_overlay.headscale import derp
+from ua_overlay.headscale.outside import Unreachable, look_at_derp
+
+#: Seconds between two looks.
+PERIOD = 10.0
+#: A region is gone when it failed this often in a row; it is back at the first answer.
+FAILURES = 2
+
+
+class Answering:
+    """Which regions answer: hysteresis over single looks. No clock, no socket."""
+
+    def __init__(self):
+        self._failures = {}
+
+    def step(self, looks):
+        """:param looks: dict name -> whether it answered now. :returns: set of the names that count as answering."""
+        for name, ok in looks.items():
+            self._failures[name] = 0 if ok else self._failures.get(name, FAILURES - 1) + 1
+        return {name for name in looks if self._failures[name] < FAILURES}
+
+
+class DerpWatch:
+    """A thread that looks at each region of a site.
+
+    :param site: the Site.
+    :param say: function(sentence).
+    """
+
+    def __init__(self, site, say, look=look_at_derp):
+        self._site = site
+        self._say = say
+        self._look = look
+        self._answering = Answering()
+        self._stopping = threading.Event()
+        self._reasons = {}
+        self._written = None
+
+    def prepare(self):
+        """Write the map before Headscale starts, from a first look at all regions."""
+        self.step()
+
+    def start(self):
+        threading.Thread(target=self._run, daemon=True, name='derp').start()
+
+    def stop(self):
+        self._stopping.set()
+
+    def report(self):
+        """dict name -> 'up', or why it is not."""
+        return {host.name: self._reasons.get(host.name) or 'up' for host in self._site.settings.derp}
+
+    def _run(self):
+        while not self._stopping.wait(PERIOD):
+            try:
+                self.step()
+            except OSError as error:
+                self._say('The DERP map cannot be written: {}.'.format(error.strerror or error))
+
+    def step(self):
+        """Look at every region, and write the map when it changed."""
+        settings, looks = self._site.settings, {}
+        for host in settings.derp:
+            reason = self._reason(host)
+            looks[host.name] = reason is None
+            if looks[host.name] != (self._reasons.get(host.name, 'never looked at') is None):
+                self._say('DERP region {} {}.'.format(
+                    host.name, 'answers' if reason is None else 'does not answer: ' + reason))
+            self._reasons[host.name] = reason
+        text = derp.dump_map(derp.derp_map(settings, self._answering.step(looks)))
+        if settings.derp and text != self._written:
+            files.write_atomic(self._site.path(derp.MAP_FILE), text, mode=0o600)
+            self._written = text
+
+    def _reason(self, host):
+        try:
+            self._look(host.address, host.port, host.host_name(self._site.settings.name),
+                       {'ca_file': self._site.ca_file})
+        except Unreachable as error:
+            return str(error)
+        return None
