@@ -21,6 +21,8 @@ GROUPS = {
     'team': 'create, list and remove teams, choose their masters (on the server)',
     'policy': 'who may talk to whom: check, show, apply (on the server)',
     'invite': 'make the file with which a robot joins a team (on the server)',
+    'relay': 'peer relays on further hosts',
+    'derp': 'DERP regions on further hosts',
     'tools': 'find or build tailscale, tailscaled and headscale',
     'lab': 'hosts and NATs on this machine, to try things out',
 }
@@ -29,7 +31,7 @@ DESCRIPTION = """\
 A WireGuard overlay for teams of ROS 1 robots, coordinated by the team's own server.
 
 on a robot:    status, doctor, join, leave, env, exec, robot prepare, guard, service
-on the server: server, team, policy, invite, robot list|remove
+on the server: server, team, policy, invite, robot list|remove, relay, derp
 to try it out: lab, tools"""
 
 EPILOG = """\

@@ -6,7 +6,7 @@ import os
 import sys
 
 from ua_overlay import defaults
-from ua_overlay.cli import server_service
+from ua_overlay.cli import server_check, server_service
 from ua_overlay.cli.progress import Progress
 from ua_overlay.cli.site_args import add_dir, load_site, make_admin
 from ua_overlay.errors import OverlayError
@@ -51,6 +51,9 @@ def add_parser(subparsers):
     init.add_argument('--address', action='append', default=[], metavar='IP',
                       help='address by which robots reach it, the first being used when DNS is down; behind forwarded '
                            'ports, the outer one; may be repeated')
+    init.add_argument('--private', action='append', default=[], metavar='IP',
+                      help='the server\'s own address when --address belongs to a machine that forwards the ports; see '
+                           '`server forwarding`')
     init.add_argument('--port', type=int, default=defaults.SERVER_PORT,
                       help='TCP: control and DERP (default: %(default)s)')
     init.add_argument('--stun-port', type=int, default=defaults.STUN_PORT, metavar='PORT',
@@ -84,13 +87,14 @@ def add_parser(subparsers):
                     'itself 30 days before the old one ends. A running Headscale starts again with it.')
     add_dir(renew)
     renew.set_defaults(run=run_renew)
+    server_check.add_parser(commands)
     server_service.add_parser(commands)
 
 
 def run_init(args):
     directory = site_directory(args.dir, os.environ)
     settings = SiteSettings(args.name, tuple(args.address), args.port, args.stun_port, args.relay_port,
-                            args.base_domain)
+                            args.base_domain, private=tuple(args.private))
     site = Site.create(directory, settings, functools.partial(_make_trust, settings))
     trust = store.load(directory)
     print('The site {} is in {}.'.format(settings.name, directory))
@@ -99,6 +103,8 @@ def run_init(args):
         settings.port, settings.stun_port, settings.relay_port))
     print('  certificate until   {}, renewed by itself'.format(format_time(not_after(trust.server))))
     print('Keep {} safe: who has it can pose as this server.'.format(site.path('ca.key')))
+    if settings.private:
+        print('What {} has to forward here: {}'.format(settings.addresses[0], site.command('server forwarding')))
     print('Next: {}'.format(site.command('server run')))
     return 0
 
@@ -152,7 +158,12 @@ def run_status(args):
                  else 'not running'),
                 ('robots reach it at', report['url']),
                 ('certificate until', report['certificate_until']),
-                ('peer relay', '{} (UDP {})'.format(report['relay'] or 'unknown', site.settings.relay_port)),
+                ('peer relay', '{} (UDP {}){}'.format(report['relay'] or 'unknown', site.settings.relay_port,
+                                                      _carries(report['relay_watch']))),
+                ('further relays', ', '.join('{} {}'.format(row['name'], row['state'])
+                                             for row in report['relays'][1:]) or 'none'),
+                ('further DERP', ', '.join('{} {}'.format(name, state)
+                                           for name, state in sorted(report['derp'].items())) or 'none'),
                 ('teams', ', '.join(sorted(site.teams)) or 'none'),
                 ('robots', '-' if report['robots'] is None else '{} ({} online)'.format(
                     report['robots'], report['robots_online']))):
@@ -162,18 +173,30 @@ def run_status(args):
     return 0 if report['healthy'] else 1
 
 
+def _carries(watch):
+    """What the relay's watch adds for people."""
+    if not watch:
+        return ''
+    return ', carries {} link(s){}'.format(watch.get('carrying', 0), ', mended {} time(s)'.format(watch['repairs'])
+                                           if watch.get('repairs') else '')
+
+
 def _status(site):
     """(dict for people and programs, the OverlayError that says what is wrong or None)"""
     report = {'name': site.settings.name, 'url': site.settings.url, 'directory': site.directory, 'running': False,
-              'healthy': False, 'relay': None, 'teams': sorted(site.teams), 'robots': None, 'robots_online': None,
+              'healthy': False, 'relay': None, 'relay_watch': {}, 'relays': [], 'derp': {},
+              'teams': sorted(site.teams), 'robots': None, 'robots_online': None,
               'certificate_until': format_time(not_after(store.load(site.directory).server))}
     try:
         answer = control.ask(site.control_socket, 'status', timeout=10)
     except OverlayError as error:
         return report, error
-    report.update(running=True, relay=answer['relay']['state'], restarts=answer['headscale']['restarts'])
+    report.update(running=True, relay=answer['relay']['state'], relay_watch=answer['relay'], derp=answer['derp'],
+                  restarts=answer['headscale']['restarts'])
     try:
-        robots = make_admin(site).robots()
+        admin = make_admin(site)
+        robots = admin.robots()
+        report['relays'] = admin.relays(answer['relay'])
     except OverlayError as error:
         return report, OverlayError(error.sentence, 'less {}'.format(site.path('log', 'headscale.log')))
     report.update(healthy=True, robots=len(robots), robots_online=sum(node.online for node in robots))

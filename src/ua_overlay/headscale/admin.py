@@ -5,6 +5,7 @@ import time
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import control, policy
+from ua_overlay.headscale.check import relay_states
 from ua_overlay.tags import team_of
 from ua_overlay.trust import names
 from ua_overlay.trust.invitation import Invitation
@@ -170,6 +171,10 @@ class Admin:
             if team and key.usable(now):
                 counts[team] = counts.get(team, 0) + 1
         return counts
+
+    def relays(self, report):
+        """Every relay of the site as rows of plain values (see check.relay_states); ``report``: the server's own."""
+        return relay_states(report, self.site.settings, self._connect().nodes(), defaults.RELAY_TAG)
 
     # ---- robots
 

@@ -1,7 +1,7 @@
 """Bundles: the small file with which a further host becomes a relay or a DERP region of a site.
 
-Made by `ua-overlay relay create` and `derp create` on the server, and carried like an invitation: it holds a secret, the
-single-use key of the relay's node or the key of the DERP's certificate.
+Made by `ua-overlay relay create` and `derp create` on the server, and carried like an invitation: it holds a secret,
+the single-use key of the relay's node or the key of the DERP's certificate.
 """
 import os
 import stat

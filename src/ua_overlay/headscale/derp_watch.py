@@ -3,7 +3,7 @@ import threading
 
 from ua_overlay import files
 from ua_overlay.headscale import derp
-from ua_overlay.headscale.outside import Unreachable, look_at_derp
+from ua_overlay.headscale.outside import Unreachable, look_at_derp_page
 
 #: Seconds between two looks.
 PERIOD = 10.0
@@ -31,7 +31,7 @@ class DerpWatch:
     :param say: function(sentence).
     """
 
-    def __init__(self, site, say, look=look_at_derp):
+    def __init__(self, site, say, look=look_at_derp_page):
         self._site = site
         self._say = say
         self._look = look

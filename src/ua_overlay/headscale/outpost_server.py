@@ -14,7 +14,7 @@ from ua_overlay.headscale.child import Child
 from ua_overlay.headscale.config import check_directory
 from ua_overlay.headscale.derp import derper_command
 from ua_overlay.headscale.minder import Minder
-from ua_overlay.headscale.outside import Unreachable, look_at_derp
+from ua_overlay.headscale.outside import Unreachable, look_at_derp_page
 from ua_overlay.headscale.relay import RelayNode, RelayPlace, daemon_command
 from ua_overlay.headscale.relay_keeper import RelayKeeper
 
@@ -208,7 +208,8 @@ class OutpostServer:
 
     def _look_at_derp(self, now):
         try:
-            look_at_derp('127.0.0.1', self._bundle.port, self._bundle.host_name, {'ca_pem': self._bundle.ca_pem}, 3)
+            look_at_derp_page('127.0.0.1', self._bundle.port, self._bundle.host_name,
+                              {'ca_pem': self._bundle.ca_pem}, 3)
             state, self._heard = 'up', now
         except Unreachable as error:
             state = str(error)

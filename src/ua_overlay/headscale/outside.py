@@ -68,6 +68,18 @@ def look_at_server(address, port, name, trust, timeout=TIMEOUT):
     return 'healthy, {:.0f} ms'.format((time.monotonic() - start) * 1000)
 
 
+def look_at_derp_page(address, port, name, trust, timeout=TIMEOUT):
+    """GET /derp/probe: what a watch asks again and again, since an opened DERP connection leaves a line in the log."""
+    with _open_tls(address, port, name, trust, timeout) as tls:
+        try:
+            status = _get(tls, name, '/derp/probe').status
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable('it does not answer /derp/probe ({})'.format(error or type(error).__name__))
+    if status != 200:
+        raise Unreachable('it answers {} to /derp/probe'.format(status))
+    return 'up'
+
+
 def look_at_derp(address, port, name, trust, timeout=TIMEOUT):
     """Open a DERP connection up to the server's greeting."""
     start = time.monotonic()

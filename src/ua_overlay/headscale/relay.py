@@ -219,7 +219,7 @@ def _socket_inodes(pid):
 
 def _udp_sockets(port):
     found = []
-    for path in ('/proc/net/udp', '/proc/net/udp6'):
+    for path in ('/proc/self/net/udp', '/proc/self/net/udp6'):
         try:
             with open(path, encoding='ascii') as stream:
                 found += parse_udp(stream.read(), port)

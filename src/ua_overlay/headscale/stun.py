@@ -38,4 +38,5 @@ def parse_response(data, transaction):
 def _address(value, mask):
     port = struct.unpack('>H', value[2:4])[0] ^ struct.unpack('>H', mask[:2])[0]
     packed = bytes(byte ^ other for byte, other in zip(value[4:], mask))
-    return str(ipaddress.ip_address(packed)), port
+    address = ipaddress.ip_address(packed)
+    return str(getattr(address, 'ipv4_mapped', None) or address), port

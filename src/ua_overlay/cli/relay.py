@@ -1,0 +1,84 @@
+"""`ua-overlay relay`: peer relays of a site on further hosts."""
+import argparse
+import json
+
+from ua_overlay import defaults
+from ua_overlay.cli import outpost
+from ua_overlay.cli.site_args import add_dir, duration, load_site
+from ua_overlay.cli.table import format_table
+from ua_overlay.headscale.access import connect
+from ua_overlay.headscale.check import relay_states
+from ua_overlay.headscale.control import ask
+from ua_overlay.headscale.outposts import RelayHost
+from ua_overlay.toolchain import locate
+
+DESCRIPTION = """\
+Peer relays on further hosts. Robots find all relays of the site by themselves and take the one that answers fastest;
+when it fails they take another. The relay beside the server needs none of this."""
+EPILOG = """\
+examples:
+  ua-overlay relay create lab-b --address 203.0.113.11        # on the server: writes lab-b.relay.yaml
+  ua-overlay relay run --dir ~/relay --bundle lab-b.relay.yaml   # on the other host, UDP 40000 open
+  ua-overlay relay list"""
+
+
+def add_parser(subparsers):
+    parser = subparsers.add_parser('relay', help='peer relays on further hosts', description=DESCRIPTION, epilog=EPILOG,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
+    create = commands.add_parser('create', help='name a relay and write its bundle (on the server)',
+                                 description='Names a relay in site.yaml and writes the bundle for its host: the CA of '
+                                             'the site and a key that lets one machine become it, once.')
+    create.add_argument('name', metavar='NAME')
+    create.add_argument('--address', required=True, metavar='IP',
+                        help='where robots reach it; behind forwarded ports, the outer address')
+    create.add_argument('--port', type=int, default=defaults.RELAY_PORT, help='UDP (default: %(default)s)')
+    create.add_argument('--expires', type=_duration, default=3600, metavar='TIME', help='of the key (default: 1h)')
+    outpost.add_output(create, 'relay')
+    add_dir(create)
+    create.set_defaults(run=run_create)
+    listing = commands.add_parser('list', help='every relay of the site and how it is (on the server)',
+                                  description='Every relay of the site and how it is. Exit status 0 when all are up.')
+    listing.add_argument('--json', action='store_true', help='for programs')
+    add_dir(listing)
+    listing.set_defaults(run=run_list)
+    remove = commands.add_parser('remove', help='take a further relay out of the site (on the server)',
+                                 description='Takes a further relay out of site.yaml and out of the overlay.')
+    remove.add_argument('name', metavar='NAME')
+    add_dir(remove)
+    remove.set_defaults(run=run_remove)
+    outpost.add_run(commands, 'relay', 'a peer relay')
+
+
+def _duration(text):
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error))
+
+
+def run_create(args):
+    relay = RelayHost(args.name, args.address, args.port)
+    path = outpost.output_path(args, 'relay')
+    bundle = outpost.make_outpost_admin(args).create_relay(relay, args.expires, args.again)
+    outpost.hand_out(bundle, path)
+    return 0
+
+
+def run_list(args):
+    site = load_site(args)
+    report = ask(site.control_socket, 'status', timeout=15)['relay']
+    rows = relay_states(report, site.settings, connect(site, lambda: locate('headscale')).nodes(), defaults.RELAY_TAG)
+    if args.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        print(format_table(('RELAY', 'ADDRESS', 'UDP', 'STATE', 'CARRIES', 'MENDED'), [
+            (row['name'], row.get('address'), row['port'], row['state'], row.get('carrying'), row.get('repairs'))
+            for row in rows]))
+    return 0 if all(row.get('ok') for row in rows) else 1
+
+
+def run_remove(args):
+    outpost.make_outpost_admin(args).remove('relays', args.name)
+    print('The relay {} is no part of the site any more. Stop it on its host.'.format(args.name))
+    return 0

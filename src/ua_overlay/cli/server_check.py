@@ -1,0 +1,124 @@
+"""`ua-overlay server check` and `server forwarding`."""
+import argparse
+import dataclasses
+import json
+import socket
+
+from ua_overlay import defaults
+from ua_overlay.cli.progress import Progress
+from ua_overlay.cli.site_args import add_dir, load_site
+from ua_overlay.cli.table import format_table
+from ua_overlay.errors import OverlayError, UsageError
+from ua_overlay.headscale import check, control, forwarding
+from ua_overlay.headscale.outposts import check_reachable
+from ua_overlay.trust import invitation as invitations
+from ua_overlay.trust import names
+
+
+def add_parser(commands):
+    """Add both to the commands of `server`."""
+    checking = commands.add_parser(
+        'check', help='can robots reach it: TLS, STUN, DERP, the relays',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description='Looks at each way by which robots reach the site and says OK or failed. On the server it looks\n'
+                    'at the processes, and at the further hosts. --from-outside looks at the public addresses, as a\n'
+                    'robot does; on another machine it takes name and CA from an invitation, whose key it never uses.\n'
+                    'Exit status 0 when all is well.',
+        epilog='examples:\n  ua-overlay server check\n  ua-overlay server check --from-outside        # through the '
+               'forwarded ports, from behind them\n'
+               '  ua-overlay server check --from-outside --invitation dev-1.invitation.yaml   # on any machine')
+    checking.add_argument('--from-outside', action='store_true', help='look at the public addresses')
+    checking.add_argument('--invitation', metavar='FILE', help='where there is no site directory: an invitation of it')
+    checking.add_argument('--stun-port', type=int, default=defaults.STUN_PORT, metavar='PORT',
+                          help='with --invitation (default: %(default)s)')
+    checking.add_argument('--relay-port', type=int, default=defaults.RELAY_PORT, metavar='PORT',
+                          help='with --invitation (default: %(default)s)')
+    checking.add_argument('--json', action='store_true', help='for programs')
+    add_dir(checking)
+    checking.set_defaults(run=run_check)
+
+    rules = commands.add_parser(
+        'forwarding', help='the rules of a machine that forwards ports to the server',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description='Prints what a machine with the public address has to forward to the server: as nftables rules,\n'
+                    'or in words for a router that somebody else runs.',
+        epilog='examples:\n  ua-overlay server forwarding > forward.nft       # on the machine in front: nft -f '
+               'forward.nft\n  ua-overlay server forwarding --format text')
+    rules.add_argument('--to', metavar='ADDRESS', help='the server\'s private address, if site.yaml does not say it')
+    rules.add_argument('--format', choices=('nft', 'text'), default='nft', help='default: %(default)s')
+    rules.add_argument('--json', action='store_true', help='the ports, for programs')
+    add_dir(rules)
+    rules.set_defaults(run=run_forwarding)
+
+
+def run_forwarding(args):
+    settings = load_site(args).settings
+    found = forwarding.forwards(settings, check_reachable(args.to) if args.to else None)
+    if args.json:
+        print(json.dumps([dataclasses.asdict(each) for each in found], indent=2))
+    else:
+        print({'nft': forwarding.nftables, 'text': forwarding.text}[args.format](found), end='')
+    return 0
+
+
+def run_check(args):
+    if args.invitation and not args.from_outside:
+        raise UsageError('An invitation is for looking from outside.',
+                         'ua-overlay server check --from-outside --invitation {}'.format(args.invitation))
+    looks, seen = (_looks_by_invitation(args), []) if args.invitation else _looks_by_site(args)
+    with Progress()('Looking at {} places'.format(len(looks))):
+        seen = seen + check.run_looks(looks)
+    if args.json:
+        print(json.dumps([dataclasses.asdict(each) for each in seen], indent=2))
+    else:
+        print(format_table(('WHAT', 'WHERE', '', 'SEEN'),
+                           [(each.what, each.place, 'OK' if each.ok else 'failed', each.text) for each in seen]))
+        for each in seen:
+            if not each.ok:
+                print('{} at {} failed: {}. Next: {}'.format(each.what, each.place, each.text, each.next_command))
+    return 0 if all(each.ok for each in seen) else 1
+
+
+def _looks_by_site(args):
+    site = load_site(args)
+    settings, trust = site.settings, {'ca_file': site.ca_file}
+    ports = (settings.port, settings.stun_port, settings.relay_port)
+    if args.from_outside:
+        if not settings.addresses:
+            raise UsageError('The site {} has no public address.'.format(settings.name),
+                             'edit "addresses" in site.yaml')
+        mend = site.command('server forwarding --format text') if settings.private else site.command('server check')
+        looks = [look for address in settings.addresses for look in check.looks_at_server(
+            address, settings.name, ports, trust, lambda protocol, port: mend)]
+        return looks + check.looks_at_hosts(settings, trust), []
+    looks = check.looks_at_server('127.0.0.1', settings.name, ports, trust,
+                                  lambda protocol, port: site.command('server status'))
+    return looks + check.looks_at_hosts(settings, trust), [_own_relay(site)]
+
+
+def _own_relay(site):
+    """What the running server says of its relay: whether it carries cannot be seen from its port."""
+    try:
+        report = control.ask(site.control_socket, 'status', timeout=15)['relay']
+    except OverlayError as error:
+        return check.Seen('relay watch', 'this machine', False, error.sentence.rstrip('.'), error.next_command)
+    ok = report.get('ok', False)
+    text = '{}, {} session(s), {} carried, mended {} time(s)'.format(
+        report['state'], report.get('sessions', 0), report.get('carrying', 0), report.get('repairs', 0))
+    return check.Seen('relay watch', 'this machine', ok, text,
+                      '' if ok else 'less {}'.format(site.path('log', 'relay.log')))
+
+
+def _looks_by_invitation(args):
+    invitation = invitations.read(args.invitation)
+    server = names.parse_server_url(invitation.server_url)
+    try:
+        found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise OverlayError('The name {} does not resolve here: {}.'.format(server.host, error.strerror),
+                           'getent hosts {}'.format(server.host))
+    return [look for address in dict.fromkeys(each[4][0] for each in found)
+            for look in check.looks_at_server(
+                address, server.host, (server.port, args.stun_port, args.relay_port),
+                {'ca_pem': invitation.ca_pem}, lambda protocol, port:
+                'open {} {} on the way, then on the server: ua-overlay server check'.format(protocol.upper(), port))]
