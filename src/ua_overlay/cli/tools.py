@@ -77,5 +77,6 @@ def run_install(args):
             build(read_pin(source, module), '{}/{}'.format(source, module), cache_dir(), progress)
     if args.pinned:
         return show([find(program, module_of(program)) for program in programs], args.json)
-    missing = [program for program in args.program if find(program).path is None]
-    return run_status(args) or int(bool(missing))
+    if args.program:
+        return show([find(program) for program in programs], args.json)
+    return run_status(args)
