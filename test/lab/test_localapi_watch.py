@@ -40,7 +40,8 @@ def test_a_day_in_the_life(site, module, other):
     with Watcher(lambda: LocalApi(first.socket), listener) as watcher:
         assert watcher.wait_for(lambda s: s.state == 'NeedsLogin', SOON)
         first.join(site.key())
-        assert watcher.wait_for(lambda s: s.state == 'Running' and s.self_node.online, SOON).self_node.name == first.name
+        joined = watcher.wait_for(lambda s: s.state == 'Running' and s.self_node.online, SOON)
+        assert joined.self_node.name == first.name
         second.join(site.key())
 
         def link():
