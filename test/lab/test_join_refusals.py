@@ -177,7 +177,7 @@ class hole:
 
 def start_daemon(world, **env):
     world.fleet.start_daemon('dev-1', env)
-    wait_until(lambda: look(world)[0] != 'NO_DAEMON', 20, 'The start of tailscaled')
+    wait_until(lambda: look(world)[0] != 'NO_DAEMON', 60, 'The start of tailscaled')
 
 
 def stop_daemon(world):
@@ -203,7 +203,7 @@ def test_prepared_for_another_site(world):
                         '--service-manager', 'none')
     world.lab.start_service('dev-1', 'operator', [world.fleet.command, 'robot', 'operator', '--user', USER],
                             env=world.fleet.base_environment())
-    wait_until(lambda: api(world).prefs().get('OperatorUser') == USER, 20, 'The operator')
+    wait_until(lambda: api(world).prefs().get('OperatorUser') == USER, 60, 'The operator')
     refused(world, world.path, 'NOT_PREPARED', 'CA of https://server.ua.test:8080',
             'sudo ua-overlay robot prepare --invitation {} --user {}'.format(world.path, USER))
 
@@ -218,7 +218,7 @@ def test_prepared_but_tailscaled_was_not_started_anew(world):
 def test_prepared(world):
     stop_daemon(world)
     start_daemon(world)
-    wait_until(lambda: api(world).prefs().get('OperatorUser') == USER, 20, 'The operator')
+    wait_until(lambda: api(world).prefs().get('OperatorUser') == USER, 60, 'The operator')
 
 
 def test_socket_of_another_user(world):
@@ -232,7 +232,7 @@ def test_socket_of_another_user(world):
 def test_a_daemon_that_is_too_old(world):
     """The daemon is played: a release that old is not built."""
     world.lab.start_service('dev-1', 'old', ['python3', '-c', OLD_DAEMON, '/run/old.sock'])
-    wait_until(lambda: os.path.exists(robot(world).path('/run/old.sock')), 10, 'The socket')
+    wait_until(lambda: os.path.exists(robot(world).path('/run/old.sock')), 60, 'The socket')
     robot(world).run(['chmod', '666', '/run/old.sock'])
     answer = refused(world, world.path, 'DAEMON_TOO_OLD', '/run/old.sock', '1.70', '1.80',
                      options=('--socket', '/run/old.sock'))
@@ -413,7 +413,7 @@ def test_forgetting_without_the_server(world):
 
 def test_forgetting_a_site_that_forgot_first(world):
     world.fleet.site('robot', 'remove', 'dev-1')
-    wait_until(lambda: api(world).prefs().get('OperatorUser') == USER, 20, 'The operator')
+    wait_until(lambda: api(world).prefs().get('OperatorUser') == USER, 60, 'The operator')
     answer = join(world, carry(world, world.fleet.invite('iris', 'dev-1'), 'newest.yaml'))
     assert answer.code == 'OK', answer.message
     leave(world)

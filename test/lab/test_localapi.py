@@ -221,23 +221,23 @@ def test_the_operator_is_kept_through_start_up_and_logout(site, fresh):
         # Without OperatorUser: the start wipes it.
         api.start(key, {'ControlURL': site.url, 'Hostname': fresh.name, 'WantRunning': True, 'CorpDNS': True})
 
-    wait_for('set at once', kept, 5)
+    wait_for('set at once', kept, 60)
     key = site.key()
     assert as_user(NOBODY, lambda: join(key)) is None
-    wait_for('set again after the start', kept, 5)
+    wait_for('set again after the start', kept, 60)
     assert as_user(NOBODY, lambda: LocalApi(fresh.socket).login_interactive()) is None
     wait_for('online', fresh.online)
     assert as_user(NOBODY, lambda: LocalApi(fresh.socket).logout()) is None
-    wait_for('set again after the logout', kept, 5)
+    wait_for('set again after the logout', kept, 60)
     # A restart of the daemon, and somebody else's hand.
     fresh.kill()
-    wait_for('the keeper says that the daemon is gone', lambda: any('Trying again' in text for text in said), 5)
+    wait_for('the keeper says that the daemon is gone', lambda: any('Trying again' in text for text in said), 60)
     fresh.start()
     fresh.api.edit_prefs(OperatorUser='')
-    wait_for('set again after a restart', kept, 10)
+    wait_for('set again after a restart', kept, 60)
     key = site.key()
     assert as_user(NOBODY, lambda: join(key)) is None
-    wait_for('set again', kept, 5)
+    wait_for('set again', kept, 60)
     assert as_user(NOBODY, lambda: LocalApi(fresh.socket).login_interactive()) is None
     wait_for('online again', fresh.online)
     stop.set()

@@ -14,6 +14,7 @@ from ua_overlay.lab.fleet import Fleet
 from ua_overlay.lab.images import USER
 from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.machines import Machine
+from ua_overlay.rosenv import hosts
 from ua_overlay.toolchain import locate
 from ua_overlay.toolchain.find import cache_dir
 
@@ -102,12 +103,12 @@ def new_machine(site):
     """Machine for the robot of a test; ``service``: with tailscale's package installed."""
     made = []
 
-    def make(service=True):
+    def make(service=True, base=images.SERVER):
         binds = [(ROOT, CHECKOUT), (os.path.join(cache_dir(), 'tools'), '/var/cache/ua_overlay/tools'),
                  (locate('tailscale'), '/usr/bin/tailscale')]
         if service:
             binds.append((locate('tailscaled'), '/usr/sbin/tailscaled'))
-        machine = Machine(site.lab, 'dev-1', images.get(images.SERVER), binds=binds)
+        machine = Machine(site.lab, 'dev-1', images.get(base), binds=binds)
         made.append(machine)
         machine.__enter__()
         machine.run(['ln', '-s', CHECKOUT + '/scripts/ua-overlay', COMMAND])
@@ -229,6 +230,53 @@ def test_an_unprivileged_user_joins_leaves_and_comes_back_also_after_a_reboot(si
     assert again['code'] == 'OK' and again['dns_name'] == joined['dns_name']
     robot.outcome('leave', '--forget')
     site.site('robot', 'remove', 'dev-1')
+
+
+def use_resolved(robot):
+    """systemd-resolved in charge, as on Ubuntu: programs ask its stub, and tailscaled tells it about the overlay."""
+    robot.machine.write('/etc/systemd/resolved.conf.d/lab.conf', '[Resolve]\nDNS=203.0.113.2\nDNSSEC=no\n')
+    robot.machine.run(['systemctl', 'enable', '--now', 'systemd-resolved'])
+    robot.machine.run(['ln', '-sf', '/run/systemd/resolve/stub-resolv.conf', '/etc/resolv.conf'])
+
+
+def resolves(robot, names):
+    """Whether the machine's own resolver knows each of ``names``: what ROS nodes ask."""
+    return all(robot.machine.run(['timeout', '5', 'getent', 'ahostsv4', name], check=False).stdout.startswith('100.64.')
+               for name in names)
+
+
+def has_block(robot):
+    return hosts.has_block(robot.machine.run(['cat', '/etc/hosts']).stdout)
+
+
+def test_names_live_through_a_restart_of_systemd_resolved_and_its_end(site, new_machine):
+    robot = new_machine(base=images.ROBOT)  # resolved is a part of systemd there, as it is on Ubuntu 20.04
+    use_resolved(robot)
+    robot.machine.run(['systemctl', 'enable', '--now', DAEMON])
+    carry(site, robot, 'dev-1')
+    robot.prepare()
+    own = robot.join(INVITATION)['dns_name']
+    path = site.carry('dev-2', site.invite(TEAM, 'dev-2'))
+    site.prepare('dev-2', path)
+    other = json.loads(site.overlay('dev-2', 'join', path, '--json', user=USER).stdout)['dns_name']
+    robot.machine.wait('both names', lambda: resolves(robot, (own, other)))
+    with_link = robot.machine.run(['resolvectl', 'dns', 'tailscale0']).stdout
+    assert '100.100.100.100' in with_link and not has_block(robot)
+
+    # It forgets what it was told about tailscale0; tailscaled, which sees it on D-Bus, tells it again.
+    before = robot.services()
+    robot.machine.run(['systemctl', 'restart', 'systemd-resolved'])
+    robot.machine.wait('both names after the restart', lambda: resolves(robot, (own, other)))
+    assert robot.services() == before
+
+    # Stopped for good, nobody answers on its stub: the helper writes the team into the hosts file.
+    robot.machine.run(['systemctl', 'disable', '--now', 'systemd-resolved'])
+    robot.machine.wait('the block in the hosts file', lambda: has_block(robot))
+    assert resolves(robot, (own, other)) and robot.services() == before
+    assert robot.outcome('leave', '--forget')['code'] == 'OK'
+    robot.machine.wait('a hosts file without the block', lambda: not has_block(robot))
+    for name in ('dev-1', 'dev-2'):
+        site.site('robot', 'remove', name)
 
 
 def test_no_key_is_in_the_journal(site, robot):

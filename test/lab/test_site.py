@@ -128,13 +128,13 @@ def test_the_master_moves_and_the_robots_hear_of_it(site, iris):
     both = ['tag:iris', 'tag:ros-master']
     said = site.call('team', 'master', 'iris', 'iris-2').stdout
     assert said == 'iris-2 is the master of team iris now; it was iris-1.\n'
-    wait_for('the moved tag on a robot', lambda: tags() == [['tag:iris'], both], 20)
+    wait_for('the moved tag on a robot', lambda: tags() == [['tag:iris'], both], 60)
     assert 'already' in site.call('team', 'master', 'iris', 'iris-2').stdout
     assert {row['team']: row['masters'] for row in site.json('team', 'list')}['iris'] == ['iris-2']
     result = site.call('team', 'master', 'iris', 'blue-1', check=False)
     assert result.returncode == 1 and 'has no robot blue-1 (robots: iris-1, iris-2)' in result.stderr
     site.call('team', 'master', 'iris', 'iris-1')
-    wait_for('the tag back', lambda: tags() == [both, ['tag:iris']], 20)
+    wait_for('the tag back', lambda: tags() == [both, ['tag:iris']], 60)
 
 
 def test_the_relay_carries_traffic_between_robots_that_cannot_go_direct(site, iris):

@@ -42,7 +42,7 @@ def test_start_restart_stop(tmp_path, module):
         with pytest.raises(DaemonRunning):
             make(tmp_path).start()
         os.kill(first, signal.SIGKILL)
-        wait_for('another one', lambda: daemon.pid not in (None, first), 10)
+        wait_for('another one', lambda: daemon.pid not in (None, first), 60)
         wait_for('it answers', lambda: os.path.exists(daemon.socket_path) and _answers(api))
         assert daemon.restarts == 1
         last = daemon.pid
@@ -61,7 +61,7 @@ def test_it_ends_with_its_parent_however_that_ends(tmp_path):
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    wait_for('tailscaled ended', lambda: not alive(pid), 10)
+    wait_for('tailscaled ended', lambda: not alive(pid), 60)
 
 
 def _answers(api):

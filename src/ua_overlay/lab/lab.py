@@ -18,7 +18,7 @@ STATE_ROOT = state.STATE_ROOT
 #: The lab of `ua-overlay lab up` without --name.
 DEFAULT_NAME = 'lab'
 #: Seconds within which the DNS server must answer.
-DNS_TIMEOUT = 5.0
+DNS_TIMEOUT = 30.0
 
 
 def load_topology(path):
