@@ -58,8 +58,10 @@ def test_a_day_in_the_life(site, module, other):
         # The peer falls silent: its pongs stop, and after 6.5 s tailscaled sends by DERP. No bus message, no counter.
         oracle = Oracle(first.socket, second.name)
         second.process.send_signal(signal.SIGSTOP)
+        wait_for('DERP in the status', lambda: oracle.seen[-1:] == ['DERP'], SOON)
         assert watcher.wait_for(is_('DERP'), SOON) and link().relay == 'site'
         second.process.send_signal(signal.SIGCONT)
+        wait_for('DIRECT in the status', lambda: oracle.seen[-1:] == ['DIRECT'], SOON)
         assert watcher.wait_for(is_('DIRECT'), SOON)
         oracle.stop()
         assert oracle.seen[-2:] == ['DERP', 'DIRECT']

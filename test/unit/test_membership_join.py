@@ -95,8 +95,11 @@ class PlayedApi:
         self.preferences = dict(update_prefs)
         if begins and auth_key is None:
             self.script = self.scripts['resume']
+        elif begins and self.now['HaveNodeKey']:
+            self.script = self.scripts['register']
 
     def login_interactive(self):
+        assert not self.now['HaveNodeKey'], 'tailscaled registers already, and would do it twice with one key'
         self.calls.append(('login_interactive',))
         self.script = self.scripts['register']
 

@@ -20,8 +20,6 @@ TIMEOUT = 60.0
 PERMISSION_WAIT = 3.0
 #: Seconds for which a key is held back at most while links change.
 UNQUIET_WAIT = 10.0
-#: Seconds for which a new key that replaces a forgotten identity may be called used without that being the last word.
-REPLACING_WAIT = 10.0
 #: How often, and with how many seconds in between, tailscaled is asked to be as before: its service manager may just
 #: be starting it again.
 PUT_BACK_ATTEMPTS, PUT_BACK_PAUSE = 5, 0.5
@@ -156,7 +154,10 @@ class Join:
         try:
             with self.api.watch() as bus:
                 self.api.start(auth_key=invitation.key, update_prefs=wanted)
-                self.api.login_interactive()
+                # With a node key there, forgotten or not, tailscaled registers at `start`. A login on top of that would
+                # cut the registration off and begin another one, which the server tells that the key was used.
+                if not self.replacing:
+                    self.api.login_interactive()
                 status = self._wait_joined(bus, invitation.team, invitation=invitation)
         except BaseException as error:
             # tailscaled would go on knocking with the key for ever, and join behind the user's back much later. Once
@@ -210,9 +211,7 @@ class Join:
             old one as if all were well (1.100).
         :raises Refused: as soon as the server refuses, or when the time is over.
         """
-        began = self.clock()
-        deadline = began + self.timeout
-        refused = None
+        deadline = self.clock() + self.timeout
         while True:
             message = bus.next(timeout=0.25) or {}
             words = redact(message.get('ErrMessage') or '')
@@ -220,12 +219,8 @@ class Join:
             if (refusal or message.get('BrowseToURL')) and invitation is None:
                 raise Forgotten('The server does not know this robot any more.',
                                 'a new invitation, and: ua-overlay join INVITATION')
-            # With a node key there, forgotten or not, tailscaled registers at `start` and again at the login: the
-            # second one may be told that the key was used, by the first.
-            refused = refusal or refused
-            twice = self.replacing and refused == 'SPENT' and self.clock() < began + REPLACING_WAIT
-            if refused and not twice:
-                raise self._refused(refused, invitation)
+            if refusal:
+                raise self._refused(refusal, invitation)
             if message.get('LoginFinished') is not None:
                 self.accepted = True
             need_map = need_map and not message.get('SelfChange') and not message.get('NetMap')

@@ -114,7 +114,8 @@ class LocalApi:
     def start(self, auth_key=None, update_prefs=None):
         """Start the daemon's backend afresh (ipn.Options).
 
-        :param auth_key: used only while the daemon has no node key, and then by the `login_interactive` that follows.
+        :param auth_key: with a node key there it is sent at once (the robot moves to the key's team, and the key is
+            spent); without one it waits for the `login_interactive` that has to follow.
         :param update_prefs: dict that REPLACES all preferences (what is not in it becomes false or empty, the operator
             too), or None to keep them.
         """
