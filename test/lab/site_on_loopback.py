@@ -2,12 +2,14 @@
 import contextlib
 import json
 import os
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 from ua_overlay.toolchain import locate
@@ -188,3 +190,55 @@ class Robot:
         if self.daemon.poll() is None:
             self.daemon.kill()
         self.daemon.wait()
+
+
+class Listener:
+    """Takes connections on a loopback port: where a tailscaled without a TUN device hands incoming ones to."""
+
+    def __init__(self, port):
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(('127.0.0.1', port))
+        self._socket.listen(8)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                with self._socket.accept()[0] as connection:
+                    connection.sendall(b'hello')
+
+    def close(self):
+        # Without it the thread in accept() would keep the port.
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+
+def port_outside_the_ephemeral_range():
+    for port in range(22000, 24000):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(('127.0.0.1', port))
+            return port
+    raise AssertionError('no free port')
+
+
+def opens(source, target, port, timeout=30):
+    """Whether ``source`` (Robot) gets a TCP connection to ``port`` of ``target``, and is answered, within ``timeout``
+    seconds. The filter drops in silence, so a closed port takes all of them."""
+    listener = Listener(port)
+    # Its standard input stays open: at its end `tailscale nc` ends, too.
+    caller = subprocess.Popen([locate('tailscale'), '--socket=' + source.socket, 'nc', target.address(), str(port)],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        return bool(select.select([caller.stdout], [], [], timeout)[0]) and caller.stdout.read(5) == b'hello'
+    finally:
+        caller.kill()
+        caller.wait()
+        caller.stdin.close()
+        caller.stdout.close()
+        listener.close()
+
+
+def closed(source, target, port):
+    """Whether ``port`` of ``target`` is shut for ``source``; believe it only beside an open one."""
+    return not opens(source, target, port, timeout=4)

@@ -104,6 +104,7 @@ def test_a_certificate_that_cannot_be_renewed_does_not_end_the_server():
 
     class Site:
         settings = SiteSettings('server.example.org')
+        ledger_file = ''
 
     server = SiteServer(Site(), None, renew, None, said.append)
     assert server._renew_certificate() is False

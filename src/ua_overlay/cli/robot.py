@@ -200,12 +200,21 @@ def read_ca(args):
     from ua_overlay.trust.ca import read_ca as read_ca_file
     from ua_overlay.trust.certificate import utc_now
     if args.invitation:
-        from ua_overlay.trust import invitation
-        return invitation.read(args.invitation).ca_pem
+        from ua_overlay.trust import invitation, pinned
+        return pinned.ca_of(invitation.read(args.invitation), known_ca())
     if not args.ca and not os.path.exists(defaults.CA_FILE):
         raise UsageError('`robot prepare` needs the site\'s CA the first time.',
                          'sudo ua-overlay robot prepare --invitation FILE --user {}'.format(args.user))
     return read_ca_file(args.ca or defaults.CA_FILE, utc_now())
+
+
+def known_ca():
+    """Text of the CA that this robot was prepared with, '' for none."""
+    try:
+        with open(defaults.CA_FILE, encoding='ascii', errors='replace') as stream:
+            return stream.read()
+    except OSError:
+        return ''
 
 
 def missing_daemon():

@@ -1,5 +1,4 @@
 """What the server's administrator does with teams, invitations and robots."""
-import datetime
 import time
 
 from ua_overlay import defaults
@@ -7,8 +6,6 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import control, policy
 from ua_overlay.headscale.check import relay_states
 from ua_overlay.tags import team_of
-from ua_overlay.trust import names
-from ua_overlay.trust.invitation import Invitation
 
 #: How long to wait for a connected robot to hear that its key has expired, in seconds. It hears of it within one or
 #: two; Headscale counts a robot as online for ten more.
@@ -130,38 +127,6 @@ class Admin:
         return True
 
     # ---- invitations
-
-    def invite(self, team_name, robot, lifetime, master, force=False):
-        """Make an invitation with a fresh single-use key.
-
-        :param lifetime: seconds.
-        :param master: the robot will carry the team's roscore.
-        :param force: also when a robot of that name is there.
-        :returns: (Invitation, id of its key).
-        :raises TeamError, RobotError: no such team; the name is taken.
-        """
-        team = self.team(team_name)
-        names.check_robot(robot)
-        client = self._connect()
-        taken = [node for node in client.nodes() if node.name == robot]
-        if taken and not force:
-            raise RobotError(
-                'The overlay has a robot {} already (team {}); a second one would be called {}-1.'.format(
-                    robot, team_of(taken[0].tags) or 'none', robot),
-                'another name, {}, or --force'.format(self.site.command('robot remove {}'.format(robot))))
-        with open(self.site.ca_file, encoding='ascii') as stream:
-            ca_pem = stream.read()
-        created = self._now().replace(microsecond=0)
-        expires = created + datetime.timedelta(seconds=lifetime)
-        tags = [policy.team_tag(team.name)] + ([defaults.MASTER_TAG] if master else [])
-        key = client.create_key(tags, expires)
-        return Invitation(server_url=self.site.settings.url, ca_pem=ca_pem, key=key.key, team=team.name, robot=robot,
-                          team_port=team.port, addressing=team.addressing, master=master, created=created,
-                          expires=expires), key.id
-
-    def revoke(self, key_id):
-        """Take back the key of an invitation that could not be handed out."""
-        self._connect().expire_key(key_id)
 
     def open_invitations(self):
         """dict team -> number of invitations that can still be used."""

@@ -12,6 +12,7 @@ from ua_overlay.headscale import access, control
 from ua_overlay.headscale.child import Child
 from ua_overlay.headscale.derp_watch import DerpWatch
 from ua_overlay.headscale.enforce import Enforcer
+from ua_overlay.headscale.ledger import Ledger
 from ua_overlay.headscale.minder import Minder
 from ua_overlay.headscale.relay import RelayNode, SiteEnrolment, daemon_command, place_of_site
 from ua_overlay.headscale.relay_keeper import RelayKeeper
@@ -95,6 +96,7 @@ class SiteServer:
         self._stopping = threading.Event()
         self._policy = Enforcer(site, self._connect, lambda: self._headscale.child)
         self._policy_text = 'starting'
+        self._ledger = Ledger(site.ledger_file, now)
         self._headscale = None
         self._relay = None
         self._keeper = None
@@ -264,13 +266,14 @@ class SiteServer:
     # ---- other threads
 
     def _keep_policy(self):
-        """Test the policy again whenever a robot has joined or gone; say what is wrong once."""
+        """Whenever a robot has joined or gone, test the policy again and write down what invitation was used; say what
+        is wrong once."""
         while not self._stopping.wait(1.0 if self._policy_text == 'starting' else POLICY_PERIOD):
             try:
-                self._policy.refresh()
+                self._ledger.note_used(self._policy.refresh())
                 text = 'in force'
-            except OverlayError as error:
-                text = error.sentence
+            except (OverlayError, OSError) as error:
+                text = getattr(error, 'sentence', str(error))
                 if text != self._policy_text and self._headscale.child.running():
                     self._say('The policy: {}'.format(text))
             self._policy_text = text

@@ -3,6 +3,7 @@
     site.yaml       settings, teams, who may talk to whom: the one file that people edit
     ca.pem ca.key server.pem server.key             the site's trust (trust.store)
     headscale.yaml policy.json                      written from site.yaml
+    invitations.log who was invited (ledger); only ever added to
     api.key         for the REST interface, made by Headscale
     headscale/ relay/ run/ log/                     data, sockets and logs of the processes
 """
@@ -78,6 +79,10 @@ class Site:
     @property
     def api_key_file(self):
         return self.path('api.key')
+
+    @property
+    def ledger_file(self):
+        return self.path('invitations.log')
 
     @property
     def control_socket(self):
