@@ -20,7 +20,8 @@ from ua_overlay.toolchain.find import cache_dir
 #: What a robot's Debian has before anything of ours: an init, sudo, and the Python modules of package.xml. debootstrap
 #: knows no virtual packages, so the one that python3-cryptography asks for is named.
 PACKAGES = ('systemd', 'systemd-sysv', 'dbus', 'sudo', 'procps', 'iproute2', 'iputils-ping', 'ca-certificates',
-            'python3', 'python3-yaml', 'python3-cryptography', 'python3-cffi-backend', 'python3-netifaces')
+            'nftables', 'python3', 'python3-yaml', 'python3-cryptography', 'python3-cffi-backend',
+            'python3-netifaces')
 SUITE = 'bookworm'
 USER = 'robot'
 PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'

@@ -185,7 +185,7 @@ def test_prepare_is_in_force_and_a_second_time_changes_nothing(site, robot):
     assert_same(times, robot.times())
     assert robot.services() == services
     # It runs no longer than it has to with what root may do.
-    score = robot.machine.run(['systemd-analyze', 'security', '--no-pager', '--threshold=25', KEEPER], check=False)
+    score = robot.machine.run(['systemd-analyze', 'security', '--no-pager', '--threshold=21', KEEPER], check=False)
     assert score.returncode == 0, score.stdout
 
 
