@@ -92,8 +92,8 @@ def make_recipe(site, user, owner, nft, manager):
         user, site.directory, command, sorted(set(programs)), ['UA_OVERLAY_CACHE=' + cache_dir()],
         min(settings.port, settings.stun_port, settings.relay_port) < 1024)
     rules = egress.ruleset(egress.SERVER, server_addresses(settings), user) if nft else ''
-    return service.make_recipe(user, owner, site.directory, text, rules, nft, manager,
-                               'UA_OVERLAY_CACHE={} {} server run --dir {}'.format(cache_dir(), command, site.directory))
+    by_hand = 'UA_OVERLAY_CACHE={} {} server run --dir {}'.format(cache_dir(), command, site.directory)
+    return service.make_recipe(user, owner, site.directory, text, rules, nft, manager, by_hand)
 
 
 def server_addresses(settings):

@@ -52,13 +52,14 @@ def create_ca(site_name, dns_names, addresses, now):
 
 
 def load_ca_certificates(pem, source):
-    """Return the CA certificates of a PEM text: what a robot may be told to trust.
+    """Return the CA certificates of a PEM text: what a robot may be told to trust. A self-signed certificate of a
+    server is its own CA, whatever it says of itself (trust.given).
 
     :raises CertificateError: when it is no PEM, is cut short, carries a private key, or one certificate is no CA.
     """
     found = certificates.load_certificates(pem, source)
     for each in found:
-        if not is_ca(each):
+        if not is_ca(each) and not certificates.is_signed_by(each, each):
             raise CertificateError('{} holds a certificate that is no CA (its subject is {}).'.format(
                 certificates.capital(source), each.subject.rfc4514_string()))
     return found
