@@ -30,12 +30,16 @@ def read(certificate_path, key_path, name, now):
         ``name``; another key's; not in force (CLOCK, CERT_EXPIRED).
     """
     make = _MAKE.format(name)
-    found = certificates.load_certificates(_read(certificate_path), certificate_path)
+    pem, key_pem = _read(certificate_path), _read(key_path)
+    try:
+        found = certificates.load_certificates(pem, certificate_path)
+        key = certificates.load_private_key(key_pem, key_path)
+    except CertificateError as error:
+        raise CertificateError(error.sentence, make)
     if len(found) != 1:
         raise CertificateError('{} holds {} certificates; one self-signed certificate is wanted.'.format(
             certificate_path, len(found)), make)
     certificate = found[0]
-    key = certificates.load_private_key(_read(key_path), key_path)
     if not certificates.is_signed_by(certificate, certificate):
         raise CertificateError('{} is not self-signed with an RSA or EC key, so robots cannot be told to trust it '
                                'alone.'.format(certificate_path), make)
