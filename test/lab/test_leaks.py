@@ -100,9 +100,10 @@ class Watched:
 
     def black_hole(self, on):
         """The server hears nobody, and its own relay does not reach it either; what it sends itself is seen."""
-        rules = ('add table inet hole; add chain inet hole all { type filter hook input priority -300; policy drop; }; '
-                 'add rule inet hole all iifname "lo" tcp dport != 8080 accept; '
-                 'add rule inet hole all iifname "lo" udp dport != 0 accept') if on else 'delete table inet hole'
+        rules = ('add table inet hole; '
+                 'add chain inet hole drops { type filter hook input priority -300; policy accept; }; '
+                 'add rule inet hole drops iifname != "lo" drop; '
+                 'add rule inet hole drops tcp dport 8080 drop') if on else 'delete table inet hole'
         self.lab.host('server').run(['nft', rules])
 
     def restart_daemon(self, robot):
