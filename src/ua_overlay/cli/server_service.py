@@ -97,8 +97,9 @@ def make_recipe(site, user, owner, nft, manager):
 
 
 def server_addresses(settings):
-    """What the server connects to besides itself: its public addresses, which may be another machine's."""
-    return settings.addresses
+    """What the server connects to besides itself: its public addresses, which may be another machine's, and the DERPs
+    of further hosts. After one was added: `server service install` again."""
+    return settings.addresses + tuple(host.address for host in settings.derp)
 
 
 def refuse_running(site):
