@@ -7,6 +7,7 @@ import os
 import shutil
 
 import pytest
+import vendor
 from playbook import ROOT, Playbook
 
 from ua_overlay.lab.images import USER
@@ -177,6 +178,30 @@ def test_another_version_of_the_package(machines, book, tmp_path):
     assert {name: machines[name].property('tailscaled', 'InvocationID') for name in ROBOTS} == daemons
     assert assert_team(machines)['dev-1']['addresses'] == robots['dev-1']['addresses']
     assert not any(book.run('-e', 'ua_overlay_source=' + source).changed.values())
+
+
+def test_tailscale_as_its_vendor_publishes_it(machines, book, tmp_path):
+    """Each kind of toolchain: an archive on dev-1, the package of a repository on dev-2."""
+    part = ('--tags', 'toolchain,service')
+    archive = ['--limit', 'dev-1', '-e', 'ua_overlay_toolchain=file', '-e',
+               'ua_overlay_toolchain_file=' + vendor.make_archive(tmp_path)]
+    played = book.run(*part, *archive)
+    assert played.status == 0 and played.changed['dev-1'], played.text
+    assert not any(book.run(*part, *archive).changed.values())
+
+    repository, key = vendor.make_repository(tmp_path)
+    machine = machines['dev-2']
+    machine.copy_in(repository, '/srv/repository')
+    line = 'deb [signed-by=/usr/share/keyrings/ua_overlay_tailscale.gpg] file:/srv/repository ./'
+    package = ['--limit', 'dev-2', '-e', json.dumps({
+        'ua_overlay_toolchain': 'repository', 'ua_overlay_repository_line': line, 'ua_overlay_repository_key': key})]
+    played = book.run(*part, *package)
+    assert played.status == 0, played.text
+    assert machine.run(['sh', '-c', 'command -v tailscaled tailscale']).stdout.split() == [
+        '/usr/sbin/tailscaled', '/usr/bin/tailscale']
+    assert '/usr/sbin/tailscaled' in machine.property('tailscaled', 'ExecStart')
+    assert not any(book.run(*part, *package).changed.values())
+    assert_team(machines)
 
 
 def test_absent_leaves_nothing(machines, before, book):
