@@ -153,11 +153,17 @@ def test_everything_returns_after_each_reboot(machines):
 
 
 def test_the_unit_tests_hold_on_a_robot(machines):
-    """Python 3.9, cryptography 3.3, PyYAML 5.3, glibc 2.31: what a robot of Noetic's age has."""
+    """Python 3.9, cryptography 3.3, PyYAML 5.3, glibc 2.31: what a robot of Noetic's age has.
+
+    Its systemd gives no score without being told of a unit that is installed, so here it judges the installed ones.
+    """
+    units = machines['dev-1'].run(['systemd-analyze', 'verify', 'tailscaled.service', 'ua-overlay.service',
+                                   'ua-overlay-guard.service', 'ua-overlay-operator.service'])
+    assert units.stdout + units.stderr == ''
     machine = machines['dev-2']
     machine.run(['sh', '-c', 'cp -r {} /tmp/checkout && chown -R {} /tmp/checkout'.format(CHECKOUT, USER)])
     done = machine.run(['sh', '-c', 'cd /tmp/checkout && PYTHONPATH=src exec python3 -m pytest -q -p no:cacheprovider '
-                        '-c /dev/null --rootdir . test/unit'], user=USER, check=False, timeout=500)
+                        '-c /dev/null --rootdir . -k "not for_systemd" test/unit'], user=USER, check=False, timeout=500)
     assert done.returncode == 0, done.stdout[-5000:]
     assert ' passed' in done.stdout.splitlines()[-1]
 
