@@ -122,8 +122,9 @@ def test_install_from_nothing_and_a_robot_that_is_off_stops_nobody(machines, bef
     for name in ROBOTS:
         machine = machines[name]
         assert machine.run(['sh', '-c', 'ls /run/ua_overlay']).stdout.split() == ['env']
-        assert machine.run(['grep', '-rl', 'hskey-', '/var/log', '/home', '/root', '/tmp', '/etc', '/opt'],
-                           check=False).returncode == 1
+        for place in ('/home', '/root', '/tmp', '/etc', '/var'):
+            assert machine.run(['grep', '-rl', 'hskey-', place], check=False).stdout == ''
+        assert 'hskey-' not in machine.run(['journalctl', '--no-pager', '-o', 'export']).stdout
         assert machine.run(['ua-overlay', 'guard', 'status']).returncode == 0
         assert machine.run(['runuser', '-u', USER, '--', 'ua-overlay', 'doctor', '--json'], check=False).stdout
 
@@ -166,6 +167,11 @@ def test_the_unit_tests_hold_on_a_robot(machines):
                         '-c /dev/null --rootdir . -k "not for_systemd" test/unit'], user=USER, check=False, timeout=500)
     assert done.returncode == 0, done.stdout[-5000:]
     assert ' passed' in done.stdout.splitlines()[-1]
+    # A rostest, from the checkout, which is found before what is installed.
+    script = ('. {}/setup.bash && export ROS_PACKAGE_PATH=/tmp/checkout:$ROS_PACKAGE_PATH && exec ua-overlay exec --local '
+              'rostest --text /tmp/checkout/test/rostest/no_daemon.test'.format(SPACE))
+    done = machine.run(['bash', '-c', script], user=USER, check=False, env={'ROS_HOME': '/tmp/ros'}, timeout=200)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-3000:]
 
 
 def test_another_version_of_the_package(machines, book, tmp_path):
