@@ -168,8 +168,8 @@ def test_the_unit_tests_hold_on_a_robot(machines):
     assert done.returncode == 0, done.stdout[-5000:]
     assert ' passed' in done.stdout.splitlines()[-1]
     # A rostest, from the checkout, which is found before what is installed.
-    script = ('. {}/setup.bash && export ROS_PACKAGE_PATH=/tmp/checkout:$ROS_PACKAGE_PATH && exec ua-overlay exec --local '
-              'rostest --text /tmp/checkout/test/rostest/no_daemon.test'.format(SPACE))
+    script = ('. {}/setup.bash && export ROS_PACKAGE_PATH=/tmp/checkout:$ROS_PACKAGE_PATH && exec ua-overlay exec '
+              '--local rostest --text /tmp/checkout/test/rostest/no_daemon.test'.format(SPACE))
     done = machine.run(['bash', '-c', script], user=USER, check=False, env={'ROS_HOME': '/tmp/ros'}, timeout=200)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-3000:]
 
