@@ -150,3 +150,8 @@ def test_an_operator_s_laptop_reaches_the_robots_of_its_teams(site):
     second = site.robot('laptop-2')
     assert join(site, second, file).returncode == 0
     assert second.peers() <= {'relay'}
+    assert [(each['robot'], each['operator']) for each in site.json('robot', 'list', '--operators')] == [
+        ('laptop-1', 'ana'), ('laptop-2', 'bob')]
+    assert 'the machines of bob' in site.call('robot', 'remove', 'laptop-2').stdout
+    refused = site.call('team', 'remove', 'iris', check=False)
+    assert refused.returncode == 1 and 'Next:' in refused.stderr

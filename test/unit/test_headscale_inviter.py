@@ -94,6 +94,15 @@ def test_the_ca_can_be_pinned(inviter):
     assert invitation.ca_pem == '' and pinned.pick(invitation.ca_sha256, CA).strip() == CA.strip()
 
 
+def test_while_the_ca_is_changed_both_certificates_are_carried(inviter, headscale, tmp_path):
+    second = ca_module.create_ca('lab', ['s.test'], [], NOW)[1]
+    (tmp_path / 'ca.pem').write_text(CA + certificates.dump_certificates(second))
+    with pytest.raises(UsageError, match='being changed'):
+        inviter.invite(robots('dev-1'), 60, 'iris', pin_ca=True)
+    assert headscale.made == []
+    assert inviter.invite(robots('dev-1'), 60, 'iris')[0][0].ca_pem.count('BEGIN') == 2
+
+
 @pytest.mark.parametrize('names, options, error, words', [
     (['dev-1'], {'team': 'rose'}, TeamError, 'no team rose'),
     (['dev-1'], {'operator': 'bob'}, OperatorError, 'no operator bob'),

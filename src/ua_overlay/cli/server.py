@@ -182,6 +182,7 @@ def run_status(args):
                                              for row in report['relays'][1:]) or 'none'),
                 ('further DERP', ', '.join('{} {}'.format(name, state)
                                            for name, state in sorted(report['derp'].items())) or 'none'),
+                ('policy', report['policy'] or 'unknown'),
                 ('teams', ', '.join(sorted(site.teams)) or 'none'),
                 ('robots', '-' if report['robots'] is None else '{} ({} online)'.format(
                     report['robots'], report['robots_online']))):
@@ -202,7 +203,7 @@ def _carries(watch):
 def _status(site):
     """(dict for people and programs, the OverlayError that says what is wrong or None)"""
     report = {'name': site.settings.name, 'url': site.settings.url, 'directory': site.directory, 'running': False,
-              'healthy': False, 'relay': None, 'relay_watch': {}, 'relays': [], 'derp': {},
+              'healthy': False, 'policy': None, 'relay': None, 'relay_watch': {}, 'relays': [], 'derp': {},
               'teams': sorted(site.teams), 'robots': None, 'robots_online': None,
               'certificate_until': format_time(not_after(store.load(site.directory).server))}
     try:
@@ -210,7 +211,7 @@ def _status(site):
     except OverlayError as error:
         return report, error
     report.update(running=True, relay=answer['relay']['state'], relay_watch=answer['relay'], derp=answer['derp'],
-                  restarts=answer['headscale']['restarts'])
+                  restarts=answer['headscale']['restarts'], policy=answer['policy']['state'])
     try:
         admin = make_admin(site)
         robots = admin.robots()

@@ -83,6 +83,11 @@ class Admin:
             if members:
                 raise TeamError('The team {} has robots: {}.'.format(name, ', '.join(members)),
                                 self.site.command('robot remove {}'.format(members[0])))
+            users = self._rules_about(name)
+            if users:
+                raise TeamError('The team {} is named by {} in {}.'.format(
+                    name, ', '.join(users), self.site.path('site.yaml')), 'edit that, then {}'.format(
+                        self.site.command('policy apply')))
             # Headscale lets a key register a machine even when its tag is in no policy any more.
             tag, now = policy.team_tag(name), self._now()
             keys = [key for key in client.keys() if tag in key.tags and key.usable(now)]
@@ -90,6 +95,13 @@ class Admin:
                 client.expire_key(key.id)
             self._apply({other: team for other, team in self.site.teams.items() if other != name})
             return len(keys)
+
+    def _rules_about(self, team):
+        """What names ``team`` in the site's rules, for people: a list of str."""
+        rules = self.site.rules
+        return (['the rule from {} to {}'.format(rule.source, rule.target) for rule in rules.talk
+                 if team in (rule.source, rule.target)]
+                + ['the operator ' + name for name in sorted(rules.operators) if team in rules.operators[name].teams])
 
     def _apply(self, teams):
         """Make ``teams`` the site's: the file first, then the running server; all or nothing."""
@@ -150,13 +162,17 @@ class Admin:
         found = [node for node in self._connect().nodes() if team_of(node.tags)]
         return [node for node in found if team is None or team_of(node.tags) == team]
 
+    def laptops(self):
+        """The machines of the site's operators, as a list of Node sorted by name."""
+        return [node for node in self._connect().nodes() if node.user]
+
     def remove_robot(self, name):
-        """Expire and forget the robot ``name``; returns the Node as it was.
+        """Expire and forget the robot, or operator's laptop, ``name``; returns the Node as it was.
 
         :raises RobotError: unknown.
         """
         client = self._connect()
-        robots = [node for node in client.nodes() if team_of(node.tags)]
+        robots = [node for node in client.nodes() if team_of(node.tags) or node.user]
         wanted = [node for node in robots if node.name == name]
         if not wanted:
             raise RobotError('The overlay has no robot {} (robots: {}).'.format(
