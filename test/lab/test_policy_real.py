@@ -110,6 +110,8 @@ def test_a_team_that_opens_only_what_ros_needs(site, robots, edited):
     any_port = port_outside_the_ephemeral_range()
     wait_for('other ports to be closed', lambda: closed(one, other, any_port), 60)
     assert opens(one, other, TEAM_PORT) and opens(other, one, free_ports()[0])
+    # docs/operate.md says so: an echo goes through wherever anything is open.
+    assert one.tailscale('ping', '--icmp', '--c=1', other.address()).returncode == 0
 
 
 @pytest.mark.parametrize('old, new, words', [
