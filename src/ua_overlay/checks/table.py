@@ -42,7 +42,7 @@ CHECKS = (
     Check('reach-out', 'environment', graph.reach_out,
           "The team port of the master, and a node's or an ephemeral port of every team mate that is online, take our "
           'connection, or refuse it: only silence means that it was dropped.',
-          "The site's policy (policy.json, `grants`), then firewalls on the robot that is named."),
+          "`ua-overlay policy show` on the server, then firewalls on the robot that is named."),
     Check('reach-in', 'environment', graph.reach_in,
           'Team mates reach this robot on an ephemeral port. The master is asked to call back, by address and by name, '
           'through a registration as every node makes one; of the others an existing connection is taken as proof, '
