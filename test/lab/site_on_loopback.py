@@ -152,22 +152,40 @@ class Robot:
     def __init__(self, site, name, relayed, trust=None):
         self.name = name
         self.directory = os.path.join(site.base, name)
-        os.mkdir(self.directory, 0o700)
+        if not os.path.isdir(self.directory):
+            os.mkdir(self.directory, 0o700)
         self.socket = os.path.join(self.directory, 's')
-        trusted = os.path.join(site.directory, 'ca.pem')
-        if trust is not None:
-            trusted = os.path.join(self.directory, 'ca.pem')
-            with open(trusted, 'w', encoding='ascii') as stream:
+        self.ca_file = os.path.join(self.directory, 'ca.pem')
+        if trust is None:
+            self.trust(site)
+        else:
+            with open(self.ca_file, 'w', encoding='ascii') as stream:
                 stream.write(trust)
-        environment = dict(os.environ, SSL_CERT_FILE=trusted,
-                           TS_NO_LOGS_NO_SUPPORT='true', TS_DISABLE_PORTMAPPER='true')
+        self.environment = dict(os.environ, SSL_CERT_FILE=self.ca_file,
+                                TS_NO_LOGS_NO_SUPPORT='true', TS_DISABLE_PORTMAPPER='true')
         if relayed:
-            environment['TS_DEBUG_NEVER_DIRECT_UDP'] = 'true'
-        with open(os.path.join(self.directory, 'log'), 'wb') as log:
+            self.environment['TS_DEBUG_NEVER_DIRECT_UDP'] = 'true'
+        self.start()
+
+    def trust(self, site):
+        """Take the CA of the site as it is now; tailscaled reads it when it starts."""
+        shutil.copyfile(os.path.join(site.directory, 'ca.pem'), self.ca_file)
+
+    def start(self):
+        """Start tailscaled with what is in its directory."""
+        if os.path.exists(self.socket):
+            os.unlink(self.socket)
+        with open(os.path.join(self.directory, 'log'), 'ab') as log:
             self.daemon = subprocess.Popen(
                 [locate('tailscaled'), '--tun=userspace-networking', '--port=0', '--statedir=' + self.directory,
-                 '--socket=' + self.socket], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_for('the socket of ' + name, lambda: os.path.exists(self.socket))
+                 '--socket=' + self.socket], env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        wait_for('the socket of ' + self.name, lambda: os.path.exists(self.socket))
+
+    def ua(self, command, *arguments, timeout=90):
+        """Run `ua-overlay COMMAND` as on this robot; returns CompletedProcess."""
+        places = ['--socket', self.socket, '--ca', self.ca_file, '--state-dir', self.directory]
+        return subprocess.run([sys.executable, COMMAND, command] + list(arguments) + places, text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout)
 
     def tailscale(self, *arguments, timeout=60):
         return subprocess.run([locate('tailscale'), '--socket=' + self.socket] + list(arguments), text=True,

@@ -6,7 +6,7 @@ import os
 import sys
 
 from ua_overlay import defaults
-from ua_overlay.cli import server_check, server_service
+from ua_overlay.cli import server_backup, server_ca, server_check, server_service
 from ua_overlay.cli.progress import Progress
 from ua_overlay.cli.site_args import add_dir, load_site, make_admin
 from ua_overlay.errors import OverlayError, UsageError
@@ -15,8 +15,9 @@ from ua_overlay.headscale.config import SiteSettings
 from ua_overlay.headscale.notify import notify
 from ua_overlay.headscale.process import SiteServer
 from ua_overlay.headscale.site import Site, site_directory
+from ua_overlay.headscale.upgrade import UpgradeGuard
 from ua_overlay.toolchain import locate
-from ua_overlay.trust import given, store
+from ua_overlay.trust import given, roots, store
 from ua_overlay.trust.certificate import format_time, needs_renewal, not_after, utc_now
 
 DESCRIPTION = """\
@@ -93,6 +94,9 @@ def add_parser(subparsers):
     server_check.add_parser(commands)
     server_service.add_parser(commands)
 
+    server_backup.add_parsers(commands)
+    server_ca.add_parsers(commands)
+
 
 def run_init(args):
     directory = site_directory(args.dir, os.environ)
@@ -138,13 +142,14 @@ def run_run(args):
 
     def renew():
         now = utc_now()
-        if not needs_renewal(store.load(site.directory).server, now):
+        if not needs_renewal(store.load(site.directory).server, now) and roots.switched_whole(site.directory):
             return False
         given.refuse_renewal(site.directory)
         store.renew(site.directory, now)
         return True
 
-    return SiteServer(site, locate, renew, utc_now, _say, started=functools.partial(notify, 'READY=1')).run()
+    guard = UpgradeGuard(site, server_backup.installed, utc_now, _say)
+    return SiteServer(site, locate, renew, utc_now, _say, guard, started=functools.partial(notify, 'READY=1')).run()
 
 
 def run_renew(args):

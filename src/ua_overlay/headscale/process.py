@@ -79,16 +79,18 @@ class SiteServer:
     :param renew: function() -> bool: renews the server's certificate when it is time, says whether it did.
     :param now: function() -> aware UTC datetime.
     :param say: function(str): one line for the person or the journal.
+    :param guard: upgrade.UpgradeGuard, asked before Headscale starts.
     :param started: function(): called once everything is started and Headscale answers.
     """
 
-    def __init__(self, site, locate, renew, now, say, stop_timeout=STOP_TIMEOUT, clock=time.monotonic,
+    def __init__(self, site, locate, renew, now, say, guard, stop_timeout=STOP_TIMEOUT, clock=time.monotonic,
                  started=lambda: None):
         self._site = site
         self._locate = locate
         self._renew = renew
         self._now = now
         self._say = say
+        self._guard = guard
         self._stop_timeout = stop_timeout
         self._clock = clock
         self._started = started
@@ -142,6 +144,7 @@ class SiteServer:
 
     def _prepare(self):
         check_ports(self._site.settings)
+        self._guard.before_start()
         self._renew_certificate()
         self._site.write_generated()
         self._derp.prepare()
@@ -171,6 +174,7 @@ class SiteServer:
         settings = self._site.settings
         self._say('Headscale answers after {:.1f} s: {} (TCP {}, STUN on UDP {}).'.format(
             self._clock() - begin, settings.url, settings.port, settings.stun_port))
+        self._guard.after_start()
         # Made now, so that the commands that follow need nothing but the REST interface.
         self._connect()
 
@@ -244,6 +248,11 @@ class SiteServer:
 
         :returns: whether it is healthy again.
         """
+        try:
+            self._guard.before_start()
+        except OverlayError as error:
+            self._say('Headscale goes on as it is: {}'.format(error))
+            return False
         self._say('Headscale starts again …')
         self._headscale.child.stop(self._stop_timeout)
         self._headscale.start(self._clock())
@@ -252,6 +261,7 @@ class SiteServer:
         except ServerError as error:
             self._say(str(error))
             return False
+        self._guard.after_start()
         self._say('Headscale answers.')
         return True
 
@@ -285,6 +295,9 @@ class SiteServer:
             return {'ok': True, 'changed': self._policy.apply()[1]}
         if operation == 'reconfigure':
             return {'ok': True, 'restarted': self._reconfigure()}
+        if operation == 'restart relay':
+            self._wishes.put('relay')
+            return {'ok': True}
         if operation == 'restart':
             # Children are started by the main thread alone (see Child), so it is asked and waited for.
             return {'ok': self._ask_restart()}

@@ -26,7 +26,7 @@ _HEADER = ('# A site of ua_overlay: the control server, its teams and who may ta
            '# After editing teams, talk, operators or ephemeral_ports: `ua-overlay policy check` and `policy apply`.\n'
            '# After editing anything else: start `ua-overlay server run` again.\n'
            '# `ua-overlay team` writes this file anew: comments of your own do not survive that.\n')
-_SUBDIRECTORIES = ('headscale', 'relay', 'run', 'log')
+SUBDIRECTORIES = ('headscale', 'relay', 'run', 'log')
 
 
 class SiteError(OverlayError):
@@ -140,7 +140,7 @@ class Site:
             os.makedirs(parent, exist_ok=True)
             # mkdtemp makes it 0700, and so it stays: keys and the server's socket are inside.
             staging = tempfile.mkdtemp(prefix='.ua_overlay_site.', dir=parent)
-            for name in _SUBDIRECTORIES:
+            for name in SUBDIRECTORIES:
                 os.mkdir(os.path.join(staging, name), 0o700)
             make_trust(staging)
             site = cls(directory, settings)

@@ -91,6 +91,16 @@ def read_ca(path, now):
     return certificates.dump_certificates(*found)
 
 
+def trusts(trusted_pem, wanted_pem):
+    """Whether all CA certificates of one PEM text are in another: while a site changes its CA there are two, in either
+    order. A text that holds no certificate trusts nobody."""
+    try:
+        trusted = certificates.load_certificates(trusted_pem, 'the CA')
+    except CertificateError:
+        return False
+    return set(certificates.load_certificates(wanted_pem, 'the CA')) <= set(trusted)
+
+
 def is_ca(certificate):
     """Say whether basicConstraints make it a CA (RFC 5280 4.2.1.9)."""
     try:

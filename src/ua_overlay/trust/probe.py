@@ -66,7 +66,7 @@ def check_server(url, ca_pem, timeout=5, now=certificates.utc_now):
         shown = re.sub(r'//.*@', '//…@', url)
         raise ServerError('The server URL {} {}.'.format(shown or '(empty)', error),
                           'ua-overlay invite TEAM ROBOT, on the server', 'BAD_ANSWER') from None
-    context = _context(ca_pem)
+    context = tls_context(ca_pem)
     deadline = time.monotonic() + timeout
     begin = time.monotonic()
     connection = open_connection(server, deadline, timeout)
@@ -90,7 +90,11 @@ def check_server(url, ca_pem, timeout=5, now=certificates.utc_now):
     return ServerHealth(True, latency, offset, not_after)
 
 
-def _context(ca_pem):
+def tls_context(ca_pem):
+    """An ssl.SSLContext that trusts ``ca_pem`` alone and checks what Go's client checks.
+
+    :raises CertificateError: when it is no certificate.
+    """
     try:
         certificates.load_certificates(ca_pem, 'the CA of this robot')
     except CertificateError as error:
