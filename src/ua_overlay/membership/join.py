@@ -13,12 +13,16 @@ from ua_overlay.tailscale.localapi import redact
 from ua_overlay.tailscale.model import parse_status
 from ua_overlay.trust import invitation as invitations
 from ua_overlay.trust import pinned
+from ua_overlay.trust.ca import trusts
+from ua_overlay.trust.known import knows_node_key
 from ua_overlay.trust.probe import check_server
 
 #: Seconds after which a join that the server took but that did not come up is given up.
 TIMEOUT = 60.0
 #: Seconds that the keeper of the operator is given to set it again after a logout.
 PERMISSION_WAIT = 3.0
+#: Seconds for which the server may take to say whether it knows a robot that says that it runs.
+KNOWS_WAIT = 3.0
 #: Seconds for which a key is held back at most while links change.
 UNQUIET_WAIT = 10.0
 #: Seconds for which a new key that replaces a forgotten identity may be called used without that being the last word.
@@ -52,7 +56,7 @@ class Join:
     :param now: Unix time; for expiry.
     :param clock: monotonic seconds; for deadlines.
     :param sleep: waits some seconds.
-    :param probe: trust.probe.check_server.
+    :param probe: trust.probe.check_server; ``knows``: trust.known.knows_node_key.
     :param uid: of the user that joins.
     :param trust: (PEM text) -> None, makes tailscaled trust a CA where the caller can; None: only `robot prepare` can.
     :param unquiet: () -> seconds until the machine's links have been quiet for long enough (quiet.LinkWatch.wait_left).
@@ -62,7 +66,7 @@ class Join:
 
     def __init__(self, api, ca_file, state_dir, now=time.time, clock=time.monotonic, sleep=time.sleep,
                  probe=check_server, uid=None, timeout=TIMEOUT, cancelled=lambda: False, trust=None,
-                 unquiet=lambda: 0.0, fetch_ca=pinned.fetch):
+                 unquiet=lambda: 0.0, fetch_ca=pinned.fetch, knows=knows_node_key):
         self.api = api
         self.ca_file = ca_file
         self.state_dir = state_dir
@@ -77,6 +81,7 @@ class Join:
         self.trust = trust
         self.unquiet = unquiet
         self.fetch_ca = fetch_ca
+        self.knows = knows
         #: The server has taken the key.
         self.accepted = False
         #: The server forgot this machine, and a new key is sent although there is a node key.
@@ -103,6 +108,12 @@ class Join:
         present = belonging(own.tags, own.user)
         if step == identity.OTHER_TEAM:
             raise _other_team(own.name, present or remembered, wanted)
+        if step != identity.SEND_KEY and self._forgotten(status):
+            # tailscaled would say for ever that it runs: the server is believed, and only now is a key of use.
+            if invitation is None:
+                raise _unknown(own.name)
+            self.replacing = True
+            return self._register(invitation, path)
         if step == identity.ALREADY:
             return Outcome('ALREADY_JOINED', '{} is in {} already; nothing was changed.'.format(
                 own.name, place(present)), own.dns_name, own.addresses)
@@ -118,6 +129,18 @@ class Join:
             raise Refused('This robot has no identity to come back to.', 'ua-overlay join INVITATION',
                           code='INVITATION_MISSING')
         return self._register(invitation, path)
+
+    def _forgotten(self, status):
+        """Whether a tailscaled that says that it runs has a node key that its server does not know."""
+        if status.state != 'Running':
+            return False
+        try:
+            with open(self.ca_file, encoding='ascii') as stream:
+                trusted = stream.read()
+        except (OSError, UnicodeDecodeError):
+            return False
+        return self.knows(self.api.prefs().get('ControlURL') or '', trusted, status.self_node.public_key,
+                          timeout=KNOWS_WAIT) is False
 
     def _resume(self, wanted, before):
         """Come back with the key that the machine has; nothing secret is sent."""
@@ -232,8 +255,7 @@ class Join:
             words = redact(message.get('ErrMessage') or '')
             refusal = identity.key_refusal(words)
             if (refusal or message.get('BrowseToURL')) and invitation is None:
-                raise Forgotten('The server does not know this robot any more.',
-                                'a new invitation, and: ua-overlay join INVITATION')
+                raise _unknown('this robot')
             # With a node key there, forgotten or not, tailscaled registers at `start` and again at the login: the
             # second one may be told that the key was used, by the first.
             refused = refusal or refused
@@ -319,7 +341,7 @@ class Join:
         except OSError:
             trusted = ''
         known = invitation.ca_pem if not invitation.ca_sha256 else pinned.pick(invitation.ca_sha256, trusted)
-        if known and known.strip() in trusted:
+        if known and trusts(trusted, known):
             return known, True
         if self.trust is None:
             raise Refused('tailscaled does not trust the CA of {} yet.'.format(invitation.server_url),
@@ -330,6 +352,11 @@ class Join:
 
 def _belonging(invitation):
     return invitation.operator + '@' if invitation.operator else invitation.team
+
+
+def _unknown(name):
+    return Forgotten('The server does not know {} any more.'.format(name),
+                     'a new invitation, and: ua-overlay join INVITATION')
 
 
 def _other_team(name, present, wanted):
