@@ -93,10 +93,8 @@ def add_parser(subparsers):
     renew.set_defaults(run=run_renew)
     server_check.add_parser(commands)
     server_service.add_parser(commands)
-
     server_backup.add_parsers(commands)
     server_ca.add_parsers(commands)
-
 
 def run_init(args):
     directory = site_directory(args.dir, os.environ)

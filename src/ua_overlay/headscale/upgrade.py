@@ -3,6 +3,7 @@ import os
 
 from ua_overlay import files
 from ua_overlay.headscale import backup, versions
+from ua_overlay.trust import store
 
 #: Backups of upgrades that are kept.
 KEPT = 5
@@ -52,6 +53,10 @@ class UpgradeGuard:
     def _back_up(self):
         folder = self._site.path(backup.BACKUP_DIR)
         os.makedirs(folder, mode=0o700, exist_ok=True)
+        owner = store.owner_of(self._site.directory)
+        if owner is not None:
+            # Made by an administrator, filled by the service's user.
+            os.chown(folder, *owner)
         path = os.path.join(folder, 'before-upgrade-{}.backup'.format(self._now().strftime('%Y%m%dT%H%M%SZ')))
         backup.write(self._site, path, self._now())
         ours = sorted(name for name in os.listdir(folder) if name.startswith('before-upgrade-'))

@@ -80,7 +80,7 @@ def _of_file(site):
 
 def _of_database(path):
     """What Headscale itself noted in its database (since 0.29), '' without it."""
-    if not os.path.exists(path):
+    if not os.path.isfile(path):
         return ''
     try:
         with contextlib.closing(sqlite3.connect('file:{}?mode=ro'.format(urllib.parse.quote(path)), uri=True)) as found:
@@ -99,4 +99,4 @@ def record(site, installed):
 
 def has_database(site):
     """Whether Headscale ever ran here."""
-    return os.path.exists(site.path('headscale', 'db.sqlite'))
+    return os.path.isfile(site.path('headscale', 'db.sqlite'))
