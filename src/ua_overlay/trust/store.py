@@ -164,7 +164,8 @@ def issue(directory, dns_names, now, days):
     if not exists(directory):
         load(directory)
     ca = _certificates(directory, CA_CERT, restore)[0]
-    key, made = certificates.issue_server_certificate(_key(directory, CA_KEY, restore), ca, dns_names, [], now, days)
+    ca_key = _signing_key(directory, ca, restore)
+    key, made = certificates.issue_server_certificate(ca_key, ca, dns_names, [], now, days)
     return certificates.dump_private_key(key), certificates.dump_certificates(made, ca)
 
 
