@@ -16,7 +16,7 @@ NAME, ADDRESS = 'server.example.org', '203.0.113.10'
 @pytest.mark.parametrize('held, key, following, phase', [
     (['A'], 'A', '', STEADY), (['A', 'B'], 'A', 'B', STARTED), (['B', 'A'], 'A', 'B', SWITCHED),
     (['B'], 'none', 'B', rotation.PROMOTE), (['A'], 'A', 'none', rotation.DISCARD),
-    (['A'], 'none', '', ''), (['A', 'B'], 'A', '', ''), (['A', 'B', 'C'], 'A', 'B', '')])
+    (['A'], '', '', STEADY), (['A'], 'none', '', ''), (['A', 'B'], 'A', '', ''), (['A', 'B', 'C'], 'A', 'B', '')])
 def test_the_phase_is_in_the_files(held, key, following, phase):
     assert rotation.phase_of(held, key, following) == phase
 
@@ -34,10 +34,12 @@ def test_steps_that_make_no_sense_are_refused(step, allowed):
             assert 'rotate-ca' in caught.value.next_command
 
 
-def test_a_switch_waits_for_robots_that_are_online():
+def test_a_switch_waits_for_robots_in_use():
     robots = [RobotTrust('a', True, 'confirmed'), RobotTrust('b', True), RobotTrust('c', False)]
     with pytest.raises(RotationError, match='Of b it is not known'):
         check_step('switch', STARTED, robots)
+    with pytest.raises(RotationError, match='Of d it is not known'):
+        check_step('switch', STARTED, [RobotTrust('d', False, '', recent=True)])
     check_step('switch', STARTED, robots, force=True)
     check_step('switch', STARTED, [robots[0], robots[2]])
 
@@ -99,6 +101,14 @@ def test_cancel_goes_back(site, switched):
     roots.cancel(site, NOW)
     assert store.load(site).ca_pem == old and accepted(old, site) and roots.phase(site) == STEADY
     assert sorted(os.listdir(site)) == ['ca.key', 'ca.pem', 'server.key', 'server.pem']
+
+
+def test_without_the_key_of_the_ca_nothing_begins(site):
+    os.unlink(os.path.join(site, store.CA_KEY))
+    before = sorted(os.listdir(site))
+    with pytest.raises(store.StoreError, match='ca.key is missing'):
+        roots.start(site, NAME, NOW)
+    assert sorted(os.listdir(site)) == before and roots.phase(site) == STEADY
 
 
 class PowerCut(BaseException):

@@ -16,8 +16,8 @@ Changes the CA of a site in three steps, without a robot that is locked out:
            Then somebody (you, or Ansible) carries ca.pem, which is public, to each robot:
              scp DIR/ca.pem ROBOT:   and there   sudo ua-overlay robot prepare --ca ca.pem --user USER
            which starts the robot's tailscaled again, and writes that down here: rotate-ca confirm ROBOT
-  switch   the new root signs: the server gets a new certificate. Refused while a robot that is online has not been
-           confirmed: no robot tells its server whom it trusts.
+  switch   the new root signs: the server gets a new certificate. Refused while a robot that was seen in the last
+           seven days has not been confirmed: no robot tells its server whom it trusts.
   finish   forgets the old root and its key. Robots may keep it until `robot prepare --ca` is run there the next time.
 
 cancel goes back to the old root, before or after the switch."""
@@ -68,7 +68,7 @@ def run_start(args):
 def run_confirm(args):
     site, change = make_change(args)
     change.confirm(args.robots)
-    waiting = [robot.name for robot in change.robots() if robot.online and not robot.known]
+    waiting = [robot.name for robot in change.robots() if robot.waited_for]
     print('{} confirmed. {}'.format(', '.join(args.robots), 'Not known yet: {}.'.format(', '.join(waiting)) if waiting
                                     else 'Next: {}'.format(site.command('server rotate-ca switch'))))
     return 0

@@ -4,6 +4,7 @@ No robot tells its server whom it trusts, and TLS cannot be asked. What is known
 with an invitation that carried the new root has it; of the others somebody says so, when `robot prepare --ca` was run
 there.
 """
+import datetime
 import json
 import os
 
@@ -41,13 +42,17 @@ class CaChange:
         if self.phase() == rotation.STEADY:
             return []
         started, confirmed = self._record()
-        return [rotation.robot_trust(node.name, node.online, node.invited, node.id in confirmed, started)
+        # Not only who is online now: all are away for a moment when Headscale starts again.
+        since = self._now() - datetime.timedelta(days=rotation.RECENT_DAYS)
+        return [rotation.robot_trust(node.name, node.online, node.invited, node.id in confirmed, started,
+                                     node.last_seen is not None and node.last_seen >= since)
                 for node in self._admin.robots()]
 
     def start(self):
-        """Make the new root. A running server's relay starts again with it."""
+        """Make the new root. A running server's Headscale and relay start again with it."""
         roots.start(self._site.directory, self._site.settings.name, self._now())
         self._save(self._now().replace(microsecond=0), ())
+        self._tell('restart')
         self._tell('restart relay')
 
     def confirm(self, names):
@@ -68,7 +73,7 @@ class CaChange:
     def switch(self, force=False):
         """Let the new root sign; Headscale starts again with a certificate of it. Returns the new SiteTrust.
 
-        :raises RotationError: a robot that is online may not have the new root yet.
+        :raises RotationError: a robot in use may not have the new root yet.
         """
         phase = self.phase()
         if phase != rotation.SWITCHED or roots.switched_whole(self._site.directory):

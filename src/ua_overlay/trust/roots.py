@@ -8,7 +8,7 @@ import os
 
 from ua_overlay import files
 from ua_overlay.trust import certificate as certificates
-from ua_overlay.trust import rotation, store
+from ua_overlay.trust import given, rotation, store
 from ua_overlay.trust.ca import create_ca
 
 
@@ -27,8 +27,11 @@ def start(directory, site_name, now):
     :param now: aware UTC datetime.
     :raises RotationError: a change is under way already.
     """
+    given.refuse_renewal(directory)
     with store.held(directory):
         rotation.check_step(rotation.START, _phase(directory))
+        # Both the next certificates and going back need it.
+        store.read_key(directory, store.CA_KEY)
         old = store.roots(directory)[0]
         allowed = certificates.permitted(old)
         key, new = create_ca(site_name, [name for name in allowed if '/' not in name],
@@ -36,6 +39,7 @@ def start(directory, site_name, now):
         owner = store.owner_of(directory)
         files.write_secret(os.path.join(directory, store.NEXT_CA_KEY), certificates.dump_private_key(key), owner)
         _write_roots(directory, old, new)
+    store.renew(directory, now)
 
 
 def switch(directory, now):

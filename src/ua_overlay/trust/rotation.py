@@ -16,6 +16,8 @@ STEADY, STARTED, SWITCHED = 'STEADY', 'STARTED', 'SWITCHED'
 PROMOTE, DISCARD = 'PROMOTE', 'DISCARD'
 START, SWITCH, FINISH, CANCEL, CONFIRM = 'start', 'switch', 'finish', 'cancel', 'confirm'
 
+#: Days after which a robot that was not seen is not waited for.
+RECENT_DAYS = 7
 #: How a robot is known to trust the new root.
 JOINED, CONFIRMED = 'joined', 'confirmed'
 
@@ -38,19 +40,25 @@ class RobotTrust:
     """What the server knows of a robot's trust in the new root.
 
     known: JOINED (with an invitation that carried it), CONFIRMED (somebody said that the robot has it) or '': not
-    known, for no robot tells its server whom it trusts.
+    known, for no robot tells its server whom it trusts. recent: it was seen within RECENT_DAYS, so it is in use.
     """
 
     name: str
     online: bool
     known: str = ''
+    recent: bool = False
+
+    @property
+    def waited_for(self):
+        """Whether a switch would lock out a robot that is in use."""
+        return (self.online or self.recent) and not self.known
 
 
 def phase_of(roots, key, next_key):
     """The phase that a site's files are in.
 
     :param roots: ids of the roots that are handed out, the one that signs first.
-    :param key: id of the root that the CA's key belongs to.
+    :param key: id of the root that the CA's key belongs to, '' without one.
     :param next_key: id of the root that the second key belongs to, '' without one.
     :returns: a phase; PROMOTE: the second key is the CA's now; DISCARD: the second key is of nothing any more; '' when
         they do not fit together.
@@ -58,20 +66,23 @@ def phase_of(roots, key, next_key):
     if len(roots) == 1:
         if roots[0] == key:
             return DISCARD if next_key else STEADY
+        if not key and not next_key:
+            # A certificate that was made elsewhere, or a CA whose key is kept elsewhere.
+            return STEADY
         return PROMOTE if roots[0] == next_key else ''
     if tuple(roots) == (key, next_key):
         return STARTED
     return SWITCHED if tuple(roots) == (next_key, key) else ''
 
 
-def robot_trust(name, online, invited, confirmed, started):
+def robot_trust(name, online, invited, confirmed, started, recent=False):
     """The RobotTrust of a robot.
 
     :param invited: when its invitation was made (anything that compares with ``started``), None: not known.
     :param confirmed: somebody said that it has the new root.
     """
     known = JOINED if invited is not None and invited >= started else CONFIRMED if confirmed else ''
-    return RobotTrust(name, online, known)
+    return RobotTrust(name, online, known, recent)
 
 
 def check_step(step, phase, robots=(), force=False, command=str):
@@ -84,7 +95,7 @@ def check_step(step, phase, robots=(), force=False, command=str):
     """
     if phase not in _ALLOWED[step]:
         raise RotationError(_WHY_NOT[phase], command(_NEXT[phase]))
-    waiting = [robot.name for robot in robots if robot.online and not robot.known]
+    waiting = [robot.name for robot in robots if robot.waited_for]
     if step == SWITCH and waiting and not force:
         raise RotationError(
             'Of {} it is not known that {} the new root: once its tailscaled starts again without it, a robot does not '

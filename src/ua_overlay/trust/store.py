@@ -147,7 +147,8 @@ def renew(directory, now, dns_names=None, addresses=None):
             dns_names = old_names if dns_names is None else dns_names
             addresses = old_addresses if addresses is None else addresses
         key, server = certificates.issue_server_certificate(ca_key, ca, dns_names, addresses, now)
-        _replace_server(directory, key, server, ca)
+        # While the CA is changed both are shown: who knows them by their SHA-256 alone takes them from here.
+        _replace_server(directory, key, server, *roots(directory))
     return load(directory)
 
 
@@ -194,10 +195,11 @@ def recover(directory):
     files.sync_directory(directory)
 
 
-def _replace_server(directory, key, server, ca):
+def _replace_server(directory, key, server, *authorities):
     owner = owner_of(directory)
     files.write_secret(os.path.join(directory, NEXT_KEY), certificates.dump_private_key(key), owner)
-    files.write_atomic(os.path.join(directory, SERVER_CERT), certificates.dump_certificates(server, ca), owner=owner)
+    files.write_atomic(os.path.join(directory, SERVER_CERT), certificates.dump_certificates(server, *authorities),
+                       owner=owner)
     recover(directory)
 
 
