@@ -27,7 +27,8 @@ def write_atomic(path, data, mode=0o644, owner=None):
             stream.write(data)
             stream.flush()
             os.fchmod(stream.fileno(), mode)
-            if owner is not None:
+            # A service that may not change owners (our own, in its sandbox) replaces what is its own all the same.
+            if owner not in (None, (os.geteuid(), os.getegid())):
                 os.fchown(stream.fileno(), owner[0], owner[1])
             os.fsync(stream.fileno())
         os.replace(temporary, path)

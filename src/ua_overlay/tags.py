@@ -2,6 +2,8 @@
 from ua_overlay.defaults import RESERVED_TEAMS
 
 PREFIX = 'tag:'
+#: The user that Headscale invents for nodes with tags: nobody's name.
+TAGGED = 'tagged-devices'
 
 
 def team_of(tags, wished=''):
@@ -13,3 +15,17 @@ def team_of(tags, wished=''):
     teams = sorted(tag[len(PREFIX):] for tag in tags or () if tag.startswith(PREFIX))
     teams = [team for team in teams if team not in RESERVED_TEAMS]
     return wished if wished in teams else teams[0] if teams else ''
+
+
+def belonging(tags, user='', wished=''):
+    """Where a node belongs: its team ('iris'), or for the untagged machine of an operator 'ana@', or ''.
+
+    :param user: name of the node's user, '' for none.
+    """
+    team = team_of(tags, wished)
+    return team or (user + '@' if user and not tags and user != TAGGED else '')
+
+
+def place(belongs):
+    """What :func:`belonging` says, for people: 'team iris', 'the machines of ana'."""
+    return 'the machines of ' + belongs[:-1] if belongs.endswith('@') else 'team ' + belongs

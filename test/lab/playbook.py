@@ -51,6 +51,10 @@ class Playbook:
 
     def run(self, *argv, timeout=500):
         """`ansible-playbook site.yml ARGV`; returns :class:`Played`, whatever the status."""
+        return self.run_program([PROGRAM, '-i', self.inventory, 'site.yml'] + list(argv), timeout)
+
+    def run_program(self, argv, timeout=100):
+        """Run a program of Ansible; returns :class:`Played`."""
         temporary = os.path.join(self.directory, 'tmp')
         os.makedirs(temporary, exist_ok=True)
         environment = {
@@ -59,9 +63,9 @@ class Playbook:
             'ANSIBLE_LOG_PATH': os.path.join(self.directory, 'log'), 'ANSIBLE_NOCOLOR': '1',
             'ANSIBLE_SSH_CONTROL_PATH_DIR': '/tmp/.ua-ssh-{}'.format(os.getpid()), 'PYTHONPATH': AUDIT,
             'UA_AUDIT_REPORT': self.report, 'UA_OVERLAY_CACHE': cache_dir()}
-        done = subprocess.run([PROGRAM, '-i', self.inventory, 'site.yml'] + list(argv), env=environment,
-                              cwd=os.path.join(ROOT, 'ansible'), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, universal_newlines=True, timeout=timeout)
+        done = subprocess.run(argv, env=environment, cwd=os.path.join(ROOT, 'ansible'), stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True,
+                              timeout=timeout)
         return Played(done.returncode, done.stdout)
 
     def keys_on_disk(self):

@@ -2,12 +2,14 @@
 import contextlib
 import json
 import os
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 from ua_overlay.toolchain import locate
@@ -122,9 +124,9 @@ class LoopbackSite:
         self.call('invite', team, robot, '--output', path, '--overwrite', *options)
         return invitations.read(path), path
 
-    def robot(self, name, relayed=False):
-        """A running tailscaled that has not joined."""
-        made = Robot(self, name, relayed)
+    def robot(self, name, relayed=False, trust=None):
+        """A running tailscaled that has not joined; ``trust``: PEM text that it trusts instead of the site's CA."""
+        made = Robot(self, name, relayed, trust)
         self.robots.append(made)
         return made
 
@@ -147,20 +149,43 @@ class Robot:
     :param relayed: drop direct paths, so that only a relay remains.
     """
 
-    def __init__(self, site, name, relayed):
+    def __init__(self, site, name, relayed, trust=None):
         self.name = name
         self.directory = os.path.join(site.base, name)
-        os.mkdir(self.directory, 0o700)
+        if not os.path.isdir(self.directory):
+            os.mkdir(self.directory, 0o700)
         self.socket = os.path.join(self.directory, 's')
-        environment = dict(os.environ, SSL_CERT_FILE=os.path.join(site.directory, 'ca.pem'),
-                           TS_NO_LOGS_NO_SUPPORT='true', TS_DISABLE_PORTMAPPER='true')
+        self.ca_file = os.path.join(self.directory, 'ca.pem')
+        if trust is None:
+            self.trust(site)
+        else:
+            with open(self.ca_file, 'w', encoding='ascii') as stream:
+                stream.write(trust)
+        self.environment = dict(os.environ, SSL_CERT_FILE=self.ca_file,
+                                TS_NO_LOGS_NO_SUPPORT='true', TS_DISABLE_PORTMAPPER='true')
         if relayed:
-            environment['TS_DEBUG_NEVER_DIRECT_UDP'] = 'true'
-        with open(os.path.join(self.directory, 'log'), 'wb') as log:
+            self.environment['TS_DEBUG_NEVER_DIRECT_UDP'] = 'true'
+        self.start()
+
+    def trust(self, site):
+        """Take the CA of the site as it is now; tailscaled reads it when it starts."""
+        shutil.copyfile(os.path.join(site.directory, 'ca.pem'), self.ca_file)
+
+    def start(self):
+        """Start tailscaled with what is in its directory."""
+        if os.path.exists(self.socket):
+            os.unlink(self.socket)
+        with open(os.path.join(self.directory, 'log'), 'ab') as log:
             self.daemon = subprocess.Popen(
                 [locate('tailscaled'), '--tun=userspace-networking', '--port=0', '--statedir=' + self.directory,
-                 '--socket=' + self.socket], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_for('the socket of ' + name, lambda: os.path.exists(self.socket))
+                 '--socket=' + self.socket], env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        wait_for('the socket of ' + self.name, lambda: os.path.exists(self.socket))
+
+    def ua(self, command, *arguments, timeout=90):
+        """Run `ua-overlay COMMAND` as on this robot; returns CompletedProcess."""
+        places = ['--socket', self.socket, '--ca', self.ca_file, '--state-dir', self.directory]
+        return subprocess.run([sys.executable, COMMAND, command] + list(arguments) + places, text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout)
 
     def tailscale(self, *arguments, timeout=60):
         return subprocess.run([locate('tailscale'), '--socket=' + self.socket] + list(arguments), text=True,
@@ -188,3 +213,55 @@ class Robot:
         if self.daemon.poll() is None:
             self.daemon.kill()
         self.daemon.wait()
+
+
+class Listener:
+    """Takes connections on a loopback port: where a tailscaled without a TUN device hands incoming ones to."""
+
+    def __init__(self, port):
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(('127.0.0.1', port))
+        self._socket.listen(8)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                with self._socket.accept()[0] as connection:
+                    connection.sendall(b'hello')
+
+    def close(self):
+        # Without it the thread in accept() would keep the port.
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+
+def port_outside_the_ephemeral_range():
+    for port in range(22000, 24000):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(('127.0.0.1', port))
+            return port
+    raise AssertionError('no free port')
+
+
+def opens(source, target, port, timeout=30):
+    """Whether ``source`` (Robot) gets a TCP connection to ``port`` of ``target``, and is answered, within ``timeout``
+    seconds. The filter drops in silence, so a closed port takes all of them."""
+    listener = Listener(port)
+    # Its standard input stays open: at its end `tailscale nc` ends, too.
+    caller = subprocess.Popen([locate('tailscale'), '--socket=' + source.socket, 'nc', target.address(), str(port)],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        return bool(select.select([caller.stdout], [], [], timeout)[0]) and caller.stdout.read(5) == b'hello'
+    finally:
+        caller.kill()
+        caller.wait()
+        caller.stdin.close()
+        caller.stdout.close()
+        listener.close()
+
+
+def closed(source, target, port):
+    """Whether ``port`` of ``target`` is shut for ``source``; believe it only beside an open one."""
+    return not opens(source, target, port, timeout=4)

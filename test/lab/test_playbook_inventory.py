@@ -37,6 +37,22 @@ def test_a_value_that_is_none_is_refused_before_anything_changes(tmp_path):
     assert 'value of ua_overlay_toolchain must be one of: pinned, file, repository, system' in played.message()
 
 
+def test_a_key_that_passes_a_file_of_the_controller_is_seen(tmp_path):
+    """The watch of test_machines_site.py sees what the modules that one would take first leave for a moment."""
+    book = Playbook(tmp_path, {'all': {'hosts': {'here': {'ansible_connection': 'local'}}}})
+    program = os.path.join(os.path.dirname(PROGRAM), 'ansible')
+    for action in (['-m', 'copy', '-a', 'content=hskey-auth-x dest={}/target'.format(tmp_path)],
+                   ['-m', 'command', '-a', 'cmd=true stdin=hskey-auth-x']):
+        book.run_program([program, '-i', book.inventory, 'here'] + action + ['-e', 'ansible_pipelining=false'])
+        assert os.path.exists(book.report), action
+        os.unlink(book.report)
+    book.run_program([program, '-i', book.inventory, 'here', '-m', 'command', '-a', 'cmd=true stdin=hskey-auth-x', '-e',
+                      'ansible_pipelining=true'])
+    assert not os.path.exists(book.report)
+    # Where it was sent, and the log: this one is not no_log.
+    assert sorted(map(os.path.basename, book.keys_on_disk())) == ['log', 'target']
+
+
 def test_the_linter_has_nothing_to_say_in_its_strictest_profile():
     done = subprocess.run([os.path.join(os.path.dirname(PROGRAM), 'ansible-lint'), '--offline', '--strict', '--profile',
                            'production', 'site.yml'], cwd=os.path.join(ROOT, 'ansible'), stdin=subprocess.DEVNULL,

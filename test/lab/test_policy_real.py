@@ -1,50 +1,14 @@
 """Policy on a real Headscale: what is in force, what is refused, who reaches whom, what a robot may do."""
-import contextlib
 import os
-import select
 import signal
-import socket
-import subprocess
-import threading
 
 import pytest
-from site_on_loopback import LoopbackSite, free_ports, wait_for
+from site_on_loopback import LoopbackSite, closed, free_ports, opens, port_outside_the_ephemeral_range, wait_for
 
 from ua_overlay.headscale import policy
 from ua_overlay.headscale.access import connect
 from ua_overlay.headscale.site import Site
 from ua_overlay.toolchain import locate
-
-
-class Listener:
-    """Takes connections on a loopback port: where a tailscaled without a TUN device hands incoming ones to."""
-
-    def __init__(self, port):
-        self._socket = socket.socket()
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind(('127.0.0.1', port))
-        self._socket.listen(8)
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self):
-        with contextlib.suppress(OSError):
-            while True:
-                with self._socket.accept()[0] as connection:
-                    connection.sendall(b'hello')
-
-    def close(self):
-        # Without it the thread in accept() would keep the port.
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-
-
-def port_outside_the_ephemeral_range():
-    for port in range(22000, 24000):
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(('127.0.0.1', port))
-            return port
-    raise AssertionError('no free port')
-
 
 TEAM_PORT = port_outside_the_ephemeral_range()
 
@@ -94,27 +58,6 @@ def edited(site):
     with open(path, 'w', encoding='utf-8') as stream:
         stream.write(before)
     site.call('policy', 'apply')
-
-
-def opens(source, target, port, timeout=30):
-    """Whether ``source`` (Robot) gets a TCP connection to ``port`` of ``target``, and is answered, within ``timeout``
-    seconds. The filter drops in silence, so a closed port takes all of them."""
-    listener = Listener(port)
-    # Its standard input stays open: at its end `tailscale nc` ends, too.
-    caller = subprocess.Popen([locate('tailscale'), '--socket=' + source.socket, 'nc', target.address(), str(port)],
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    try:
-        return bool(select.select([caller.stdout], [], [], timeout)[0]) and caller.stdout.read(5) == b'hello'
-    finally:
-        caller.kill()
-        caller.wait()
-        caller.stdin.close()
-        caller.stdout.close()
-        listener.close()
-
-
-def closed(source, target, port):
-    return not opens(source, target, port, timeout=4)
 
 
 def policy_file(site):
@@ -167,6 +110,8 @@ def test_a_team_that_opens_only_what_ros_needs(site, robots, edited):
     any_port = port_outside_the_ephemeral_range()
     wait_for('other ports to be closed', lambda: closed(one, other, any_port), 60)
     assert opens(one, other, TEAM_PORT) and opens(other, one, free_ports()[0])
+    # docs/operate.md says so: an echo goes through wherever anything is open.
+    assert one.tailscale('ping', '--icmp', '--c=1', other.address()).returncode == 0
 
 
 @pytest.mark.parametrize('old, new, words', [

@@ -7,11 +7,14 @@ import os
 import time
 
 import pytest
-from nspawn_machine import USER, Machine, image
 
 from ua_overlay.headscale import service
+from ua_overlay.lab import images
 from ua_overlay.lab.fleet import SERVER_NAME, SITE_DIR
+from ua_overlay.lab.images import USER
 from ua_overlay.lab.lab import Lab
+from ua_overlay.lab.machines import Machine
+from ua_overlay.tailscale import egress
 from ua_overlay.toolchain.find import cache_dir
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -22,14 +25,12 @@ SOCKETS = ('run/headscale.sock', 'run/control.sock', 'run/tailscaled.sock')
 
 
 @pytest.fixture(scope='module')
-def server(lab_root, two_nats, tmp_path_factory):
+def server(lab_root, two_nats):
     """A machine in the network of a lab's server, with a new site on it."""
     with Lab.up(two_nats, 'server-{}'.format(os.getpid()), lab_root, bound=True) as lab:
         binds = [(ROOT, CHECKOUT), (os.path.join(cache_dir(), 'tools'), '/var/cache/ua_overlay/tools')]
-        with Machine(image(), tmp_path_factory.mktemp('machine'), 'ua-server-{}'.format(os.getpid()),
-                     '/proc/{}/ns/net'.format(lab.host('server').pid), hostname='box', binds=binds) as machine:
+        with Machine(lab, 'server', images.get(images.SERVER), hostname='box', binds=binds) as machine:
             machine.run(['ln', '-s', CHECKOUT + '/scripts/ua-overlay', '/usr/local/bin/ua-overlay'])
-            machine.write('/etc/resolv.conf', 'nameserver 203.0.113.2\n')
             overlay(machine, 'server', 'init', '--name', SERVER_NAME, '--address', ADDRESS)
             yield machine
 
@@ -69,6 +70,22 @@ def test_it_serves_in_its_sandbox_and_comes_back_after_a_reboot(server):
 
     server.reboot()
     wait_up(server)
+    verify = server.run(['systemd-analyze', 'verify', egress.SERVER.unit])
+    assert verify.stdout + verify.stderr == ''
+    assert server.property(egress.SERVER.unit, 'ActiveState') == 'active'
+    assert ADDRESS in server.run(['nft', 'list', 'table', 'inet', egress.SERVER.table]).stdout
+
+
+def test_its_user_connects_to_the_site_alone(server):
+    def connect(user, address, port):
+        code = 'import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)'
+        done = server.run(['runuser', '-u', user, '--', 'python3', '-c', code, address, str(port)], check=False)
+        return done.stderr.strip().split('\n')[-1]
+
+    assert connect(service.USER, ADDRESS, 8080) == connect(service.USER, '127.0.0.1', 8080) == ''
+    # The lab's internet says at once that it has no such place; the rule says it before.
+    assert 'refused' in connect(service.USER, '198.51.100.1', 443)
+    assert 'unreachable' in connect('root', '198.51.100.1', 443).lower()
 
 
 def test_a_second_time_changes_nothing(server):
@@ -121,6 +138,8 @@ def test_it_stops_in_time_and_is_minded(server):
 def test_remove_leaves_nothing_but_the_site(server):
     overlay(server, 'server', 'service', 'remove')
     assert server.property(service.UNIT_NAME, 'LoadState') == 'not-found'
+    assert server.property(egress.SERVER.unit, 'LoadState') == 'not-found'
+    assert server.run(['nft', 'list', 'tables']).stdout == ''
     assert server.run(['getent', 'passwd', service.USER], check=False).returncode == 2
     assert owners(server) == {'root'}
     assert server.run(['test', '-e', '/etc/ua_overlay'], check=False).returncode == 1

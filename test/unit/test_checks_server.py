@@ -55,3 +55,11 @@ def test_ca(left, level):
 def test_clock(offset, level, words):
     found = server.clock(seen(clock_offset=offset))
     assert found.level == level and words in found.what
+
+
+def test_a_robot_that_was_removed():
+    assert server.registered(FACTS).level == 'OK' and server.registered(seen(known=None)) is None
+    found = server.registered(seen(known=False))
+    assert found.level == 'ERROR' and found.next_command.startswith('ua-overlay invite iris dev-2 ')
+    stopped = replace(FACTS.status, state='Stopped')
+    assert server.registered(replace(seen(known=False), status=stopped)) is None

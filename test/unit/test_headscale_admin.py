@@ -1,9 +1,12 @@
 """The order of a master's move. The move on a real server is in test/lab/test_site.py."""
+import contextlib
+
 import pytest
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale.admin import Admin, RobotError, TeamError
 from ua_overlay.headscale.rest import Node, RestError
+from ua_overlay.headscale.rules import Operator, Rules, Talk, Team
 
 IRIS, MASTER = 'tag:iris', 'tag:ros-master'
 
@@ -73,6 +76,29 @@ def test_a_robot_that_is_not_in_the_team(server, robot):
 def test_an_unknown_team(server):
     with pytest.raises(TeamError):
         admin(server).move_master('rose', 'dev-1')
+
+
+@pytest.mark.parametrize('rules, words', [
+    (Rules({'iris': Team('iris'), 'rose': Team('rose')}, (Talk('iris', 'rose'),)), 'the rule from iris to rose'),
+    (Rules({'rose': Team('rose')}, (), {'ana': Operator('ana', ('rose',))}), 'the operator ana')])
+def test_a_team_that_rules_name_is_not_removed(server, rules, words):
+    site = Site()
+    site.rules = rules
+    site.changing = contextlib.nullcontext
+    site.teams = rules.teams
+    site.path = lambda name: '/site/' + name
+    with pytest.raises(TeamError) as caught:
+        Admin(site, lambda: server, None).remove_team('rose')
+    assert words in caught.value.sentence and '/site/site.yaml' in caught.value.sentence
+
+
+def test_a_laptop_is_removed_like_a_robot(server):
+    laptop = Node('9', 'laptop', 'laptop', (), (), False, None, None, None, 'ana')
+    gone = []
+    server.nodes = lambda: [laptop]
+    server.expire_node = server.delete_node = gone.append
+    assert admin(server).remove_robot('laptop') == laptop and gone == ['9', '9']
+    assert admin(server).laptops() == [laptop] and admin(server).robots() == []
 
 
 def test_half_a_move_says_what_to_type():

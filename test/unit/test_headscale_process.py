@@ -104,7 +104,8 @@ def test_a_certificate_that_cannot_be_renewed_does_not_end_the_server():
 
     class Site:
         settings = SiteSettings('server.example.org')
+        ledger_file = ''
 
-    server = SiteServer(Site(), None, renew, None, said.append)
+    server = SiteServer(Site(), None, renew, None, said.append, None)
     assert server._renew_certificate() is False
     assert len(said) == 1 and 'not renewed: ca.key is missing.' in said[0]

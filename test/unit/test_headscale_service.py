@@ -10,6 +10,7 @@ from ua_overlay.cli import main
 from ua_overlay.errors import UsageError
 from ua_overlay.headscale import service
 from ua_overlay.headscale.notify import notify
+from ua_overlay.tailscale import egress
 
 SITE = '/var/lib/ua_overlay/site'
 COMMAND = '/opt/ua_overlay/scripts/ua-overlay'
@@ -83,6 +84,21 @@ def test_recipe_is_applied_repeated_and_undone(tmp_path):
                    'chown --recursive --no-dereference 0:0 ' + SITE, 'userdel ua-overlay-server',
                    'systemctl daemon-reload']
     assert not [name for _, _, names in os.walk(str(tmp_path)) for name in names]
+
+
+def test_rule_and_user_alone_where_no_systemd_is():
+    recipe = service.make_recipe('daemon', (0, 0), SITE, unit(), egress.ruleset(egress.SERVER, [], 'daemon'),
+                                 '/usr/sbin/nft', 'none', COMMAND + ' server run')
+    assert [item.path for item in recipe.files] == [egress.SERVER.rules]
+    assert not any('systemctl' in command.argv for command in recipe.commands)
+    assert any(COMMAND in sentence for sentence in recipe.by_hand)
+    # The rules name a user, so he has to be there when they are loaded.
+    whole = service.make_recipe('daemon', (0, 0), SITE, unit(), egress.ruleset(egress.SERVER, [], 'daemon'),
+                                '/usr/sbin/nft')
+    programs = [os.path.basename(command.argv[0]) for command in whole.commands]
+    assert programs.index('useradd') < programs.index('nft')
+    restart = next(index for index, command in enumerate(whole.commands) if 'restart' in command.argv)
+    assert programs.index('nft') < restart
 
 
 def test_program_of_a_checkout_and_of_an_install_space():

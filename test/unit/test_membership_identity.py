@@ -9,8 +9,8 @@ from ua_overlay.membership.identity import (
     decide_join,
     joined,
     key_refusal,
-    team_of,
 )
+from ua_overlay.tags import belonging, place, team_of
 
 
 @pytest.mark.parametrize('tags, team', [
@@ -54,6 +54,36 @@ def test_decide_join(key, state, online, tags, remembered, wanted, step):
     ('Running', True, [], '', False)])
 def test_joined(state, online, tags, wanted, expected):
     assert joined(state, online, tags, wanted) is expected
+
+
+@pytest.mark.parametrize('tags, user, belongs', [
+    (['tag:iris'], '', 'iris'), (['tag:iris'], 'ana', 'iris'), ([], 'ana', 'ana@'), ([], '', ''),
+    ([], 'tagged-devices', ''), (['tag:relay'], 'ana', '')])
+def test_a_laptop_belongs_to_its_operator(tags, user, belongs):
+    assert belonging(tags, user) == belongs
+
+
+def test_how_people_read_it():
+    assert (place('iris'), place('ana@')) == ('team iris', 'the machines of ana')
+
+
+@pytest.mark.parametrize('key, state, online, tags, user, wanted, step', [
+    (False, 'NeedsLogin', False, [], '', 'ana@', SEND_KEY),
+    (True, 'Running', True, [], 'ana', 'ana@', ALREADY),
+    (True, 'Running', True, [], 'ana', '', ALREADY),
+    (True, 'Stopped', False, [], '', 'ana@', RESUME),
+    (True, 'Running', True, [], 'bob', 'ana@', OTHER_TEAM),
+    (True, 'Running', True, ['tag:iris'], '', 'ana@', OTHER_TEAM),
+    (True, 'Running', True, [], 'ana', 'iris', OTHER_TEAM)])
+def test_decide_join_of_a_laptop(key, state, online, tags, user, wanted, step):
+    assert decide_join(key, state, online, tags, '', wanted, user) == step
+
+
+@pytest.mark.parametrize('tags, user, wanted, expected', [
+    ([], 'ana', 'ana@', True), ([], 'ana', '', True), ([], 'bob', 'ana@', False), ([], '', 'ana@', False),
+    (['tag:iris'], '', 'ana@', False), ([], 'ana', 'iris', False), ([], 'tagged-devices', '', False)])
+def test_joined_as_a_laptop(tags, user, wanted, expected):
+    assert joined('Running', True, tags, wanted, user) is expected
 
 
 @pytest.mark.parametrize('message, refusal', [

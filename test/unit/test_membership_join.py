@@ -628,3 +628,46 @@ def test_links_that_are_never_quiet_hold_a_key_back_for_ten_seconds(scene):
     scene.api(FRESH, register=[({}, None), ACCEPTED, MAP])
     scene.expect(scene.run(scene.invitation(), unquiet=lambda: 1.0), 'OK')
     assert 9.5 < scene.clock() - began < 15
+
+
+# --- a robot that was removed on the server while it ran (headscale 3410) ---
+
+HERE = dict(RUNNING, Self=dict(SELF, PublicKey='nodekey:aa'))
+
+
+@pytest.mark.parametrize('own', [HERE, dict(HERE, Self=dict(HERE['Self'], Online=False))])
+def test_a_key_is_sent_when_the_server_forgot_a_robot_that_says_it_runs(scene, own):
+    asked = []
+    api = scene.api(own, register=[ACCEPTED, MAP], prefs={'ControlURL': INVITATION.server_url, 'WantRunning': True})
+
+    def knows(*arguments, timeout):
+        asked.append(arguments)
+        return False
+
+    scene.expect(scene.run(scene.invitation(), knows=knows), 'OK', 'joined team iris')
+    assert asked == [(INVITATION.server_url, CA, 'nodekey:aa')]
+    assert [call[1] for call in api.keys_sent()] == [KEY]
+
+
+def test_without_an_invitation_it_is_told_what_it_needs(scene):
+    scene.api(HERE)
+    scene.expect(scene.run('', knows=lambda *_, **__: False), 'FORGOTTEN', 'does not know dev-1', 'a new invitation')
+    scene.expect_no_key_sent()
+
+
+@pytest.mark.parametrize('answer', [True, None])
+def test_a_robot_that_is_known_or_may_be_keeps_its_identity(scene, answer):
+    scene.api(HERE)
+    scene.expect(scene.run(scene.invitation(), knows=lambda *_, **__: answer), 'ALREADY_JOINED')
+    scene.expect_no_key_sent()
+
+
+def test_both_roots_of_a_change_of_the_ca_are_trusted_in_either_order(scene):
+    other = certificates.dump_certificates(ca_module.create_ca('lab', ['server.ua.test'], ['203.0.113.10'], NOW)[1])
+    scene.api(FRESH, register=[ACCEPTED, MAP])
+    scene.write('ca.pem', CA + other)
+    scene.expect(scene.run(scene.invitation(ca_pem=other + CA)), 'OK')
+    scene.api(FRESH)
+    scene.write('ca.pem', CA)
+    scene.expect(scene.run(scene.invitation(ca_pem=other + CA)), 'NOT_PREPARED')
+    scene.expect_no_key_sent()

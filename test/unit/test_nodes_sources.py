@@ -102,3 +102,21 @@ def test_a_fleet_does_not_ask_in_step(ca_file):
     probe._wake = Wake()
     probe.run()
     assert waits == pytest.approx([9.5, 10.0, 10.5])
+
+
+def test_a_robot_that_was_removed_takes_two_looks(ca_file):
+    """A key that the server does not know may be one that tailscaled is just replacing."""
+    answers = iter([True, False, False, False, None, False])
+    keys = iter(['nodekey:a', 'nodekey:a', 'nodekey:a', 'nodekey:b', 'nodekey:b', 'nodekey:b'])
+    probe = ServerProbe(lambda: URL, ca_file, None, check=lambda *_, **__: HEALTHY, node_key=lambda: next(keys),
+                        knows=lambda url, ca, key, timeout: next(answers))
+    seen = []
+    for _ in range(6):
+        assert probe.ask() == ('OK', '')
+        seen.append(probe.seen.known)
+    assert seen == [True, None, False, None, None, None]
+
+
+def test_without_a_key_nobody_is_asked(ca_file):
+    probe = ServerProbe(lambda: URL, ca_file, None, check=lambda *_, **__: HEALTHY, knows=None)
+    assert probe.ask() == ('OK', '') and probe.seen.known is None

@@ -1,14 +1,16 @@
 """`robot prepare` below a root of its own: what it writes, that it can be repeated, broken off and undone."""
 import json
 import os
+import shutil
 import stat
+import subprocess
 
 import pytest
 
 from ua_overlay import defaults
 from ua_overlay import recipe as recipes
 from ua_overlay.errors import OverlayError, UsageError
-from ua_overlay.tailscale import prepare
+from ua_overlay.tailscale import egress, prepare
 
 CA = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'
 
@@ -250,3 +252,47 @@ def test_failed_command_says_what_it_said():
     assert 'it broke' in str(caught.value)
     with pytest.raises(OverlayError):
         recipes.run_command(['no-such-program'])
+
+
+def test_egress_rule_is_part_of_it_and_goes_with_it(root):
+    def limited(address='203.0.113.10', manager='systemd'):
+        return prepare.make_recipe('robot', CA, '/opt/ua/scripts/ua-overlay', '/opt/ua/src', manager, None,
+                                   egress.ruleset(egress.ROBOT, [address]), '/usr/sbin/nft')
+
+    assert egress.ROBOT.rules in root.applier().apply(limited())
+    load = '/usr/sbin/nft -f /etc/ua_overlay/egress.nft'
+    # Before tailscaled starts again with what else was written.
+    assert root.ran.index(load) < root.ran.index('systemctl restart tailscaled.service')
+    root.holds.add('*')
+    root.ran.clear()
+    assert root.applier().apply(limited()) == set() and root.ran == []
+    assert root.applier().apply(limited('203.0.113.11')) == {egress.ROBOT.rules} and root.ran == [load]
+    # Without the rule what is there stays until it is undone.
+    root.applier().undo()
+    assert '/usr/sbin/nft ' + egress.delete(egress.ROBOT) in root.ran
+    assert not os.path.exists(root.place(egress.ROBOT.rules))
+    by_hand = limited(manager='none').by_hand
+    assert any(load in sentence for sentence in by_hand)
+    assert not any('nft' in sentence for sentence in recipe(manager='none').by_hand)
+
+
+@pytest.mark.skipif(shutil.which('systemd-analyze') is None, reason='There is no systemd-analyze on this machine.')
+@pytest.mark.parametrize('unit, most', [('vendor', 30), ('ours', 30), ('operator', 21)])
+def test_sandboxes_hold_for_systemd(tmp_path, unit, most):
+    """tailscaled's own unit scores 9.6 of 10, as an empty one does."""
+    made = recipe(daemon='/bin/true')
+    text = {item.path: item.text for item in made.files}
+    vendor = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'data', 'tailscale')
+    with open(os.path.join(vendor, 'tailscaled.service')) as stream:
+        shipped = stream.read().replace('/usr/sbin/tailscaled', '/bin/true')
+    content = {'vendor': shipped + text[prepare.DROP_IN], 'ours': text[prepare.DAEMON_UNIT] + text[prepare.DROP_IN],
+               'operator': text[prepare.OPERATOR_UNIT].replace('/opt/ua/scripts/ua-overlay', '/bin/true')}[unit]
+    path = tmp_path / 'sandbox.service'
+    path.write_text(content)
+    done = subprocess.run(['systemd-analyze', 'verify', str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          universal_newlines=True)
+    assert (done.returncode, done.stdout) == (0, '')
+    done = subprocess.run(['systemd-analyze', 'security', '--offline=true', '--no-pager',
+                           '--threshold={}'.format(most), str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          universal_newlines=True)
+    assert done.returncode == 0, done.stdout

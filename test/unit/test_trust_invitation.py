@@ -118,7 +118,7 @@ def test_a_bad_field_is_named(name, value, reason):
     assert name in error.sentence and reason in error.sentence
 
 
-@pytest.mark.parametrize('name', [name for name in invitations.FIELDS if name not in ('version', 'ca_pem')])
+@pytest.mark.parametrize('name', [name for name in invitations.fields_of(GOOD) if name not in ('version', 'ca_pem')])
 def test_a_missing_field_is_named(name):
     assert 'lacks the field ' + name in refused(edited(name, None)).sentence
 
@@ -133,9 +133,47 @@ def test_unknown_and_doubled_fields():
 
 
 def test_another_version_is_said_before_anything_else():
-    text = invitations.dump(GOOD).replace('version: 1\n', 'version: 2\n').replace('addressing', 'wing_span')
+    text = invitations.dump(GOOD).replace('version: 1\n', 'version: 3\n').replace('addressing', 'wing_span')
     error = refused(text)
-    assert error.code == 'INVITATION_VERSION' and 'version 2' in error.sentence and 'version 1' in error.sentence
+    assert error.code == 'INVITATION_VERSION' and 'version 3' in error.sentence
+    assert 'version 1 and 2' in error.sentence
+
+
+PINNED = dataclasses.replace(GOOD, ca_pem='', ca_sha256='ab' * 32)
+PERSONAL = dataclasses.replace(GOOD, team='', team_port=11312, operator='ana', robot='laptop-1')
+
+
+@pytest.mark.parametrize('invitation', [PINNED, PERSONAL, dataclasses.replace(PERSONAL, ca_pem='', ca_sha256='0f' * 32),
+                                        dataclasses.replace(PINNED, ca_sha256='ab' * 32 + ' ' + 'cd' * 32)])
+def test_what_only_version_2_can_say(invitation):
+    text = invitations.dump(invitation)
+    assert '\nversion: 2\n' in text and 'version: 1' in invitations.dump(GOOD)
+    assert invitations.parse(text, 'x') == invitation
+    error = refused(text.replace('version: 2', 'version: 1'))
+    assert error.code == 'INVITATION_INVALID'
+
+
+def test_a_pinned_one_is_short_and_a_personal_one_has_no_team():
+    assert len(invitations.dump(PINNED)) < 900 and 'CERTIFICATE' not in invitations.dump(PINNED)
+    assert 'team' not in {line.split(':')[0] for line in invitations.dump(PERSONAL).splitlines()}
+    assert PERSONAL.again == 'ua-overlay invite --operator ana laptop-1, on the server'
+    assert PERSONAL.place == 'the machines of ana' and GOOD.place == 'the team iris'
+
+
+@pytest.mark.parametrize('old, new, words', [
+    ('ca_sha256: "' + 'ab' * 32, 'ca_sha256: "' + 'AB' * 32, 'SHA-256'), ('"' + 'ab' * 32 + '"', '"abab"', 'SHA-256'),
+    ('team: "iris"', 'operator: "ana"', 'does not go with'), ('key:', 'operator: "ana"\nkey:', 'field team'),
+    ('ca_sha256: "' + 'ab' * 32 + '"\n', '', 'lacks the field ca_pem'), ('"iris"', '"relay"', 'team'),
+    ('ca_sha256', 'ca_pem: x\nca_sha256', 'field ca_pem')])
+def test_a_mixture_is_refused(old, new, words):
+    text = invitations.dump(PINNED)
+    assert old in text
+    assert words in refused(text.replace(old, new)).sentence
+
+
+@pytest.mark.parametrize('name', ['A', 'a', 'ana_maria', '-a', ''])
+def test_an_operator_has_a_name(name):
+    assert 'operator' in refused(invitations.dump(PERSONAL).replace('"ana"', '"{}"'.format(name))).sentence
 
 
 def test_the_ca_must_be_one():

@@ -23,6 +23,7 @@ class Server:
     clock_offset: Optional[float] = None
     not_after: Optional[float] = None  #: end of the server's certificate
     ca_not_after: Optional[float] = None
+    known: Optional[bool] = None  #: whether it knows this robot's key; None: not asked, or it does not say
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def reach_out(facts):
                 '{} (TCP {})'.format(item.kind, item.port) for item in ports), peer),
             '{}, so the site\'s policy does not grant it, or a firewall on {} drops it. ROS needs every port between '
             'the robots of a team.'.format('Other ports pass' if passing else 'The robot answers pings', peer),
-            'look at "grants" in policy.json of the site, then on {}: sudo nft list ruleset'.format(peer)))
+            'ua-overlay policy show on the server, then on {}: sudo nft list ruleset'.format(peer)))
     return verdicts
 
 
@@ -142,7 +142,7 @@ def reach_in(facts):
         return error('{}, the master, cannot reach this robot on an ephemeral port.'.format(master_name),
                      'Its team port answers from here, so the site\'s policy grants one direction or some ports only, '
                      'or a firewall on this machine drops them.',
-                     'sudo nft list ruleset, and look at "grants" in policy.json of the site')
+                     'sudo nft list ruleset, and on the server: ua-overlay policy show')
     if callback is not None and callback.by_name is False:
         return error('{}, the master, does not reach this robot under its name {}.'.format(master_name, dns_name(own)),
                      'It does under the address {}, so the name does not resolve there.'.format(ipv4(own)),

@@ -36,6 +36,7 @@ from ua_overlay.tailscale.model import LinkType, parse_status
 from ua_overlay.tailscale.reach import measure_reach
 from ua_overlay.tailscale.snapshot import DaemonProblem
 from ua_overlay.trust import certificate as certificates
+from ua_overlay.trust.known import knows_node_key
 from ua_overlay.trust.probe import check_server
 
 #: What can be looked at. Without any of them: tailscaled, the env file, interfaces, names, processes: no network.
@@ -131,12 +132,13 @@ class Observer:
 
     def _server(self):
         try:
-            if not self._api.status(peers=False).get('HaveNodeKey'):
+            status = parse_status(self._api.status(peers=False))
+            if not status.have_node_key:
                 return seen.Server()
             url = self._api.prefs().get('ControlURL') or ''
         except OverlayError as error:
             return seen.Server(problem=problem_of(error))
-        return look_at_server(url, self._ca_file, self._patience)
+        return look_at_server(url, self._ca_file, self._patience, node_key=key_in_use(status))
 
     # --- the team ---
 
@@ -226,10 +228,20 @@ def wishes_of(settings):
                   addressing=settings.get('addressing') or NAMES, team=settings.get('team') or '')
 
 
-def look_at_server(url, ca_file, timeout, check=check_server):
+def key_in_use(status):
+    """The public node key that a server ought to know, '' when this robot has none in use.
+
+    :param status: tailscale Status or Snapshot.
+    """
+    return status.self_node.public_key if status.state == 'Running' else ''
+
+
+def look_at_server(url, ca_file, timeout, check=check_server, node_key='', knows=knows_node_key):
     """Probe the server at ``url`` with the CA in ``ca_file``; returns facts.Server, raises nothing of the network.
 
     An empty ``url`` means that this robot is in no network: nobody is asked.
+
+    :param node_key: this robot's, '' not to ask whether the server knows it.
     """
     if not url:
         return seen.Server()
@@ -238,8 +250,10 @@ def look_at_server(url, ca_file, timeout, check=check_server):
         with open(ca_file, encoding='ascii') as stream:
             ca_pem = stream.read()
         authorities = certificates.load_certificates(ca_pem, ca_file)
-        known = replace(known, ca_not_after=min(certificates.not_after(item).timestamp() for item in authorities))
+        known = replace(known, ca_not_after=max(certificates.not_after(item).timestamp() for item in authorities))
         health = check(url, ca_pem, timeout=timeout)
+        if node_key:
+            known = replace(known, known=knows(url, ca_pem, node_key, timeout))
     except OverlayError as error:
         return replace(known, problem=problem_of(error))
     except (OSError, UnicodeDecodeError) as error:

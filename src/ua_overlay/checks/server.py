@@ -1,6 +1,7 @@
 """Checks of the site's server as this robot sees it. Pure."""
 from ua_overlay.checks.finding import error, ok, warn
 from ua_overlay.checks.robot import DAY, when
+from ua_overlay.rosenv.environment import team_of
 
 #: The server's timer renews 30 days before the end; with less than this left it has failed for two weeks.
 CERTIFICATE_WARNING = 14 * DAY
@@ -29,6 +30,21 @@ def server(facts):
     return ok('The server {} answers.'.format(seen.url))
 
 
+def registered(facts):
+    """The server knows this robot, whatever tailscaled believes."""
+    seen = facts.server
+    if seen is None or seen.known is None or not facts.running:
+        return None
+    name = facts.status.self_node.name
+    if seen.known:
+        return ok('The server knows {}.'.format(name))
+    team = team_of(facts.status.self_node, facts.wishes) or 'TEAM'
+    return error('The server does not know {} any more, although tailscaled says that it runs.'.format(name),
+                 'It was removed there while it was connected, and nobody tells it so (headscale 3410): links that '
+                 'exist may go on for a while, new ones do not come about.',
+                 'ua-overlay invite {} {}   # on the server, then here: ua-overlay join INVITATION'.format(team, name))
+
+
 def certificate(facts):
     """Neither the server's certificate nor the CA ends soon."""
     seen = facts.server
@@ -40,7 +56,7 @@ def certificate(facts):
     if seen.ca_not_after is not None and seen.ca_not_after - facts.now < CA_WARNING:
         level = error if seen.ca_not_after <= facts.now else warn
         return level('The CA of the site ends on {}.'.format(when(seen.ca_not_after)),
-                     'Every robot needs the new one before.', 'sudo ua-overlay robot prepare --ca FILE')
+                     'Every robot needs the new one before.', 'ua-overlay server rotate-ca start   # on the server')
     if seen.not_after is None:
         return None
     left = seen.not_after - facts.now

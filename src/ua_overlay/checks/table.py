@@ -19,6 +19,10 @@ CHECKS = (
           'A new invitation.'),
     Check('server', 'server', server.server, "The site's server answers, with a certificate that the site's CA signed.",
           '`ua-overlay server status` on the server; `sudo ua-overlay robot prepare` for the CA.'),
+    Check('registered', 'server', server.registered,
+          'The server knows this robot. tailscaled goes on saying that it runs when it was removed there; the overlay '
+          'node asks the server itself and finds it within 25 s.',
+          'A new invitation (`ua-overlay invite TEAM ROBOT` on the server), and `ua-overlay join INVITATION`.'),
     Check('certificate', 'server', server.certificate,
           "The server's certificate is good for at least 14 days (error: 2), the CA for 90.",
           '`ua-overlay server renew` on the server.'),
@@ -42,7 +46,7 @@ CHECKS = (
     Check('reach-out', 'environment', graph.reach_out,
           "The team port of the master, and a node's or an ephemeral port of every team mate that is online, take our "
           'connection, or refuse it: only silence means that it was dropped.',
-          "The site's policy (policy.json, `grants`), then firewalls on the robot that is named."),
+          "`ua-overlay policy show` on the server, then firewalls on the robot that is named."),
     Check('reach-in', 'environment', graph.reach_in,
           'Team mates reach this robot on an ephemeral port. The master is asked to call back, by address and by name, '
           'through a registration as every node makes one; of the others an existing connection is taken as proof, '

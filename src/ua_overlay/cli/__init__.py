@@ -20,12 +20,15 @@ GROUPS = {
     'server': 'set up and run the control server of a site',
     'team': 'create, list and remove teams, choose their masters (on the server)',
     'policy': 'who may talk to whom: check, show, apply (on the server)',
-    'invite': 'make the file with which a robot joins a team (on the server)',
+    'invite': 'make, list and revoke the files with which robots join (on the server)',
     'relay': 'peer relays on further hosts',
     'derp': 'DERP regions on further hosts',
     'tools': 'find or build tailscale, tailscaled and headscale',
     'lab': 'hosts and NATs on this machine, to try things out',
 }
+
+#: Groups that do something without a word for it, too: `invite iris dev-1` is `invite create iris dev-1`.
+DEFAULTS = {'invite': ('create', 'list', 'revoke')}
 
 DESCRIPTION = """\
 A WireGuard overlay for teams of ROS 1 robots, coordinated by the team's own server.
@@ -60,9 +63,17 @@ def make_parser(wanted=None):
     return parser
 
 
+def complete(argv):
+    """``argv`` (list of str) with the word that DEFAULTS stands for, where none of its group is there."""
+    words = DEFAULTS.get(argv[0] if argv else '')
+    if words is None or len(argv) < 2 or argv[1] in words + ('-h', '--help'):
+        return argv
+    return argv[:1] + [words[0]] + argv[1:]
+
+
 def main(argv=None):
     """Run the command line ``argv`` (default: sys.argv[1:]) and return the exit status."""
-    argv = sys.argv[1:] if argv is None else list(argv)
+    argv = complete(sys.argv[1:] if argv is None else list(argv))
     args = make_parser(argv[0] if argv else '').parse_args(argv)
     try:
         return args.run(args)

@@ -54,7 +54,8 @@ def add_parser(subparsers):
     applying = commands.add_parser(
         'apply', help='put the rules of site.yaml in force',
         description='Checks as `policy check`, has the running server take the new rules, and asks it whether it has. '
-                    'Links that the new rules close are cut within two seconds; others do not notice.')
+                    'Machines that may not talk any more lose each other within seconds; where something stays open '
+                    'between two, TCP connections that are up stay up until they end.')
     add_dir(applying)
     applying.set_defaults(run=run_apply)
 

@@ -17,7 +17,8 @@ SYSTEMD_RUNS = '/run/systemd/system'
 PREPARE = '''\
 Does once, as root, what joining an overlay needs on a robot:
   - gives tailscaled, and no other program, the site's CA ({ca})
-  - switches tailscaled's telemetry off
+  - switches tailscaled's telemetry off, and lets it connect to the site's servers and to other robots only
+  - takes tailscaled every privilege that it does not need
   - lets USER join and leave without root, and keeps it so (a small root service, which also keeps the team's names in
     the hosts file on a machine where MagicDNS does not work)
   - makes {state} and {run} for USER
@@ -47,6 +48,8 @@ def add_parser(subparsers):
     prepare.add_argument('--user', metavar='USER', help='who may join and leave: the user that runs overlay.launch')
     prepare.add_argument('--undo', action='store_true', help='put everything back as it was')
     prepare.add_argument('--dry-run', action='store_true', help='say what would be done, and do nothing')
+    prepare.add_argument('--no-egress', action='store_true',
+                         help='without the rule for what tailscaled connects to (for a kernel without nftables)')
     prepare.add_argument('--service-manager', choices=('systemd', 'none'),
                          help='default: systemd where it runs; none: files only, and what to start by hand')
     prepare.set_defaults(run=run_prepare)
@@ -67,6 +70,7 @@ def add_parser(subparsers):
 
 
 def run_prepare(args):
+    from ua_overlay.cli import robot_egress
     from ua_overlay.recipe import describe, uid_of
     from ua_overlay.tailscale.prepare import applier, check_in_force, make_recipe
     manager = args.service_manager or ('systemd' if os.path.isdir(SYSTEMD_RUNS) else 'none')
@@ -81,9 +85,12 @@ def run_prepare(args):
                          'sudo ua-overlay robot prepare --user "$USER"')
     uid_of(args.user)
     command = os.path.realpath(sys.argv[0])
-    recipe = make_recipe(args.user, read_ca(args), command,
+    ca_pem = read_ca(args)
+    nft = '' if args.no_egress else robot_egress.find_nft()
+    recipe = make_recipe(args.user, ca_pem, command,
                          os.path.dirname(os.path.dirname(os.path.realpath(ua_overlay.__file__))), manager,
-                         missing_daemon() if manager == 'systemd' else None)
+                         missing_daemon() if manager == 'systemd' else None,
+                         robot_egress.robot_rules(ca_pem) if nft else '', nft)
     if args.dry_run:
         print('\n'.join(describe(recipe)))
         return 0
@@ -168,6 +175,7 @@ def environment_of(unit):
 
 
 def run_operator(args):
+    from ua_overlay.cli import robot_egress
     from ua_overlay.recipe import uid_of
     from ua_overlay.rosenv.hosts import HostsKeeper
     from ua_overlay.tailscale.localapi import LocalApi
@@ -186,8 +194,10 @@ def run_operator(args):
 
     signal.signal(signal.SIGTERM, end)
     names = HostsKeeper(lambda: parse_status(api.status()), say=say)
-    # Apart, for it may wait for a resolver; a daemon, as the file is written whole or not at all.
+    # Apart, for they may wait for a resolver; a daemon, as the file is written whole or not at all.
     threading.Thread(target=names.run, args=(stop,), name='names', daemon=True).start()
+    threading.Thread(target=robot_egress.keep, args=(LocalApi(args.socket), stop, say), name='egress',
+                     daemon=True).start()
     try:
         keep_operator(LocalApi(args.socket), args.user, stop, say)
     except KeyboardInterrupt:
@@ -200,12 +210,21 @@ def read_ca(args):
     from ua_overlay.trust.ca import read_ca as read_ca_file
     from ua_overlay.trust.certificate import utc_now
     if args.invitation:
-        from ua_overlay.trust import invitation
-        return invitation.read(args.invitation).ca_pem
+        from ua_overlay.trust import invitation, pinned
+        return pinned.ca_of(invitation.read(args.invitation), known_ca())
     if not args.ca and not os.path.exists(defaults.CA_FILE):
         raise UsageError('`robot prepare` needs the site\'s CA the first time.',
                          'sudo ua-overlay robot prepare --invitation FILE --user {}'.format(args.user))
     return read_ca_file(args.ca or defaults.CA_FILE, utc_now())
+
+
+def known_ca():
+    """Text of the CA that this robot was prepared with, '' for none."""
+    try:
+        with open(defaults.CA_FILE, encoding='ascii', errors='replace') as stream:
+            return stream.read()
+    except OSError:
+        return ''
 
 
 def missing_daemon():

@@ -7,7 +7,7 @@ from ua_overlay.cli.progress import Progress
 from ua_overlay.cli.site_args import add_dir, ago, load_site, make_admin
 from ua_overlay.cli.table import format_table
 from ua_overlay.headscale.rest import format_time
-from ua_overlay.tags import team_of
+from ua_overlay.tags import belonging, place, team_of
 from ua_overlay.trust.certificate import utc_now
 
 
@@ -18,7 +18,9 @@ def add_list_parser(commands):
         description='Lists the robots that the control server knows. ONLINE means that the robot\'s daemon is\n'
                     'connected to this server, whether or not its links to other robots work.',
         epilog='examples:\n  ua-overlay robot list\n  ua-overlay robot list --team iris --json')
-    parser.add_argument('--team', metavar='TEAM', help='only the robots of this team')
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument('--team', metavar='TEAM', help='only the robots of this team')
+    which.add_argument('--operators', action='store_true', help='the laptops of operators instead of robots')
     parser.add_argument('--json', action='store_true', help='for programs')
     add_dir(parser)
     parser.set_defaults(run=run_list)
@@ -39,9 +41,11 @@ def add_remove_parser(commands):
 
 def run_list(args):
     site = load_site(args)
-    nodes = make_admin(site).robots(args.team)
+    admin = make_admin(site)
+    nodes = admin.laptops() if args.operators else admin.robots(args.team)
     suffix = site.settings.base_domain
-    rows = [{'robot': node.name, 'team': team_of(node.tags), 'dns_name': '{}.{}'.format(node.name, suffix),
+    rows = [{'robot': node.name, 'team': team_of(node.tags), 'operator': node.user,
+             'dns_name': '{}.{}'.format(node.name, suffix),
              'addresses': list(node.addresses), 'master': defaults.MASTER_TAG in node.tags, 'online': node.online,
              'last_seen': format_time(node.last_seen) if node.last_seen else None,
              'joined': format_time(node.created) if node.created else None,
@@ -50,12 +54,15 @@ def run_list(args):
         print(json.dumps(rows, indent=2))
         return 0
     if not rows:
-        print('No robots yet{}. Next: {}'.format(' in team ' + args.team if args.team else '', site.command(
-            'invite {} ROBOT'.format(args.team or 'TEAM'))))
+        print('No {} yet{}. Next: {}'.format(
+            'laptops of operators' if args.operators else 'robots', ' in team ' + args.team if args.team else '',
+            site.command('invite --operator NAME MACHINE' if args.operators else
+                         'invite {} ROBOT'.format(args.team or 'TEAM'))))
         return 0
     now = utc_now()
-    print(format_table(('ROBOT', 'TEAM', 'MASTER', 'ONLINE', 'LAST SEEN', 'ADDRESS', 'DNS NAME'), [
-        (row['robot'], row['team'], 'yes' if row['master'] else '', 'yes' if row['online'] else 'no',
+    whose = 'OPERATOR' if args.operators else 'TEAM'
+    print(format_table(('ROBOT', whose, 'MASTER', 'ONLINE', 'LAST SEEN', 'ADDRESS', 'DNS NAME'), [
+        (row['robot'], row['operator'] or row['team'], 'yes' if row['master'] else '', 'yes' if row['online'] else 'no',
          'now' if row['online'] else ago(node.last_seen, now) + ' ago', (row['addresses'] or [None])[0],
          row['dns_name']) for row, node in zip(rows, nodes)]))
     return 0
@@ -65,8 +72,9 @@ def run_remove(args):
     site = load_site(args)
     with Progress()('Ending the membership of {} and waiting until it has heard of it'.format(args.robot)):
         node = make_admin(site).remove_robot(args.robot)
-    team = team_of(node.tags)
-    print('{} is no longer in the overlay (it was in team {}).'.format(args.robot, team))
+    team = belonging(node.tags, node.user)
+    print('{} is no longer in the overlay (it was in {}).'.format(args.robot, place(team)))
     print('On {} itself: ua-overlay leave --forget'.format(args.robot))
-    print('To have it back: {}'.format(site.command('invite {} {}'.format(team, args.robot))))
+    print('To have it back: {}'.format(site.command('invite {} {}'.format(
+        '--operator ' + node.user if node.user else team, args.robot))))
     return 0

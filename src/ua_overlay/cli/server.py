@@ -6,17 +6,18 @@ import os
 import sys
 
 from ua_overlay import defaults
-from ua_overlay.cli import server_check, server_service
+from ua_overlay.cli import server_backup, server_ca, server_check, server_service
 from ua_overlay.cli.progress import Progress
 from ua_overlay.cli.site_args import add_dir, load_site, make_admin
-from ua_overlay.errors import OverlayError
+from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale import control
 from ua_overlay.headscale.config import SiteSettings
 from ua_overlay.headscale.notify import notify
 from ua_overlay.headscale.process import SiteServer
 from ua_overlay.headscale.site import Site, site_directory
+from ua_overlay.headscale.upgrade import UpgradeGuard
 from ua_overlay.toolchain import locate
-from ua_overlay.trust import store
+from ua_overlay.trust import given, roots, store
 from ua_overlay.trust.certificate import format_time, needs_renewal, not_after, utc_now
 
 DESCRIPTION = """\
@@ -62,6 +63,9 @@ def add_parser(subparsers):
                       help='UDP: peer relay (default: %(default)s)')
     init.add_argument('--base-domain', default=defaults.BASE_DOMAIN, metavar='DOMAIN',
                       help='suffix of the robots\' names (default: %(default)s)')
+    given_pair = init.add_argument_group('a certificate made elsewhere instead of a CA (self-signed, unencrypted key)')
+    given_pair.add_argument('--certificate', metavar='FILE', help='PEM; robots will trust exactly this one')
+    given_pair.add_argument('--key', metavar='FILE', help='PEM; copied into the site')
     add_dir(init)
     init.set_defaults(run=run_init)
 
@@ -89,20 +93,34 @@ def add_parser(subparsers):
     renew.set_defaults(run=run_renew)
     server_check.add_parser(commands)
     server_service.add_parser(commands)
-
+    server_backup.add_parsers(commands)
+    server_ca.add_parsers(commands)
 
 def run_init(args):
     directory = site_directory(args.dir, os.environ)
     settings = SiteSettings(args.name, tuple(args.address), args.port, args.stun_port, args.relay_port,
                             args.base_domain, private=tuple(args.private))
-    site = Site.create(directory, settings, functools.partial(_make_trust, settings))
+    if bool(args.certificate) != bool(args.key):
+        raise UsageError('A certificate made elsewhere needs both --certificate and --key.',
+                         'ua-overlay server init --help')
+    make_trust = functools.partial(_make_trust, settings)
+    if args.certificate:
+        certificate, key = given.read(args.certificate, args.key, settings.name, utc_now())
+
+        def make_trust(staging):
+            given.adopt(staging, certificate, key)
+    site = Site.create(directory, settings, make_trust)
     trust = store.load(directory)
     print('The site {} is in {}.'.format(settings.name, directory))
     print('  robots reach it at  {}'.format(settings.url))
     print('  ports to open       TCP {}, UDP {} (STUN), UDP {} (peer relay)'.format(
         settings.port, settings.stun_port, settings.relay_port))
-    print('  certificate until   {}, renewed by itself'.format(format_time(not_after(trust.server))))
-    print('Keep {} safe: who has it can pose as this server.'.format(site.path('ca.key')))
+    print('  certificate until   {}, {}'.format(
+        format_time(not_after(trust.server)), 'to be replaced by hand' if args.certificate else 'renewed by itself'))
+    for sentence in given.warnings(trust.server) if args.certificate else ():
+        print('Note: ' + sentence)
+    print('Keep {} safe: who has it can pose as this server.'.format(
+        site.path('server.key' if args.certificate else 'ca.key')))
     if settings.private:
         print('What {} has to forward here: {}'.format(settings.addresses[0], site.command('server forwarding')))
     print('Next: {}'.format(site.command('server run')))
@@ -122,16 +140,19 @@ def run_run(args):
 
     def renew():
         now = utc_now()
-        if not needs_renewal(store.load(site.directory).server, now):
+        if not needs_renewal(store.load(site.directory).server, now) and roots.switched_whole(site.directory):
             return False
+        given.refuse_renewal(site.directory)
         store.renew(site.directory, now)
         return True
 
-    return SiteServer(site, locate, renew, utc_now, _say, started=functools.partial(notify, 'READY=1')).run()
+    guard = UpgradeGuard(site, server_backup.installed, utc_now, _say)
+    return SiteServer(site, locate, renew, utc_now, _say, guard, started=functools.partial(notify, 'READY=1')).run()
 
 
 def run_renew(args):
     site = load_site(args)
+    given.refuse_renewal(site.directory)
     trust = store.renew(site.directory, utc_now())
     print('The certificate of {} is valid until {}.'.format(
         site.settings.name, format_time(not_after(trust.server))))
@@ -164,6 +185,7 @@ def run_status(args):
                                              for row in report['relays'][1:]) or 'none'),
                 ('further DERP', ', '.join('{} {}'.format(name, state)
                                            for name, state in sorted(report['derp'].items())) or 'none'),
+                ('policy', report['policy'] or 'unknown'),
                 ('teams', ', '.join(sorted(site.teams)) or 'none'),
                 ('robots', '-' if report['robots'] is None else '{} ({} online)'.format(
                     report['robots'], report['robots_online']))):
@@ -184,7 +206,7 @@ def _carries(watch):
 def _status(site):
     """(dict for people and programs, the OverlayError that says what is wrong or None)"""
     report = {'name': site.settings.name, 'url': site.settings.url, 'directory': site.directory, 'running': False,
-              'healthy': False, 'relay': None, 'relay_watch': {}, 'relays': [], 'derp': {},
+              'healthy': False, 'policy': None, 'relay': None, 'relay_watch': {}, 'relays': [], 'derp': {},
               'teams': sorted(site.teams), 'robots': None, 'robots_online': None,
               'certificate_until': format_time(not_after(store.load(site.directory).server))}
     try:
@@ -192,7 +214,7 @@ def _status(site):
     except OverlayError as error:
         return report, error
     report.update(running=True, relay=answer['relay']['state'], relay_watch=answer['relay'], derp=answer['derp'],
-                  restarts=answer['headscale']['restarts'])
+                  restarts=answer['headscale']['restarts'], policy=answer['policy']['state'])
     try:
         admin = make_admin(site)
         robots = admin.robots()

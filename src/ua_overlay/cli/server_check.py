@@ -12,7 +12,7 @@ from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale import check, control, forwarding
 from ua_overlay.headscale.outposts import check_reachable
 from ua_overlay.trust import invitation as invitations
-from ua_overlay.trust import names
+from ua_overlay.trust import names, pinned
 
 
 def add_parser(commands):
@@ -117,8 +117,9 @@ def _looks_by_invitation(args):
     except OSError as error:
         raise OverlayError('The name {} does not resolve here: {}.'.format(server.host, error.strerror),
                            'getent hosts {}'.format(server.host))
+    ca_pem = pinned.ca_of(invitation)
     return [look for address in dict.fromkeys(each[4][0] for each in found)
             for look in check.looks_at_server(
                 address, server.host, (server.port, args.stun_port, args.relay_port),
-                {'ca_pem': invitation.ca_pem}, lambda protocol, port:
+                {'ca_pem': ca_pem}, lambda protocol, port:
                 'open {} {} on the way, then on the server: ua-overlay server check'.format(protocol.upper(), port))]

@@ -3,18 +3,21 @@ import argparse
 import os
 import shutil
 
+from ua_overlay.cli.robot_egress import find_nft
 from ua_overlay.cli.service import need_systemd
 from ua_overlay.cli.site_args import add_dir, load_site
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import control, service
 from ua_overlay.recipe import describe
 from ua_overlay.resources import share_dir
+from ua_overlay.tailscale import egress
 from ua_overlay.toolchain import locate
 from ua_overlay.toolchain.find import cache_dir
 
 DESCRIPTION = '''\
 A systemd unit that runs the site's server at boot, as a user of its own to whom the site's directory belongs, in a
-sandbox that can write nothing else. The server renews its certificate by itself. Settings of your own:
+sandbox that can write nothing else and connects to the site's own addresses only. The server renews its certificate
+by itself. Settings of your own:
 sudo systemctl edit {}'''.format(service.UNIT_NAME)
 
 EXAMPLES = '''\
@@ -35,6 +38,10 @@ def add_parser(commands):
     install.add_argument('--user', metavar='USER', default=service.USER,
                          help='who runs it and owns the site; made when missing (default: %(default)s)')
     add_dir(install)
+    install.add_argument('--no-egress', action='store_true',
+                         help='without the rule for what the server connects to (for a kernel without nftables)')
+    install.add_argument('--service-manager', choices=('systemd', 'none'), default='systemd',
+                         help='none: the user and the rule only, and what to start by hand (default: %(default)s)')
     install.add_argument('--dry-run', action='store_true', help='print the unit and what would be done, and do nothing')
     install.set_defaults(run=run_install)
     remove = actions.add_parser(
@@ -49,6 +56,7 @@ def add_parser(commands):
 def run_install(args):
     if not args.dry_run:
         need_root('install')
+    if not args.dry_run and args.service_manager == 'systemd':
         need_systemd()
     site = load_site(args)
     place = service.applier()
@@ -56,19 +64,25 @@ def run_install(args):
     if not args.dry_run and not place.applied():
         refuse_running(site)
         place.remember('owner', [owner.st_uid, owner.st_gid])
-    recipe = make_recipe(site, args.user, place.remembered('owner') or [owner.st_uid, owner.st_gid])
+    recipe = make_recipe(site, args.user, place.remembered('owner') or [owner.st_uid, owner.st_gid],
+                         '' if args.no_egress else find_nft(), args.service_manager)
     if args.dry_run:
-        print(recipe.files[0].text, end='')
+        if args.service_manager == 'systemd':
+            print(recipe.files[0].text, end='')
         print('\n'.join(describe(recipe)))
         return 0
     changed = place.apply(recipe)
+    for sentence in recipe.by_hand:
+        print('By hand: ' + sentence)
+    if args.service_manager == 'none':
+        return 0
     print('The server of {} runs as {}, now and after every boot{}.'.format(
         site.settings.name, args.user, '' if changed else '; nothing changed'))
     print('Look: journalctl -u {} -f, or {}'.format(service.UNIT_NAME, site.command('server status')))
     return 0
 
 
-def make_recipe(site, user, owner):
+def make_recipe(site, user, owner, nft, manager):
     """The recipe for a site, with the programs that this command would run."""
     command, root = service.find_program(share_dir())
     settings = site.settings
@@ -77,7 +91,15 @@ def make_recipe(site, user, owner):
     text = service.unit_text(
         user, site.directory, command, sorted(set(programs)), ['UA_OVERLAY_CACHE=' + cache_dir()],
         min(settings.port, settings.stun_port, settings.relay_port) < 1024)
-    return service.make_recipe(user, owner, site.directory, text)
+    rules = egress.ruleset(egress.SERVER, server_addresses(settings), user) if nft else ''
+    by_hand = 'UA_OVERLAY_CACHE={} {} server run --dir {}'.format(cache_dir(), command, site.directory)
+    return service.make_recipe(user, owner, site.directory, text, rules, nft, manager, by_hand)
+
+
+def server_addresses(settings):
+    """What the server connects to besides itself: its public addresses, which may be another machine's, and the DERPs
+    of further hosts. After one was added: `server service install` again."""
+    return settings.addresses + tuple(host.address for host in settings.derp)
 
 
 def refuse_running(site):

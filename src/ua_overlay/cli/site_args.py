@@ -1,9 +1,12 @@
 """What the commands on the server have in common: which site, and how to reach its server."""
 import os
+import pwd
 
 from ua_overlay import defaults
 from ua_overlay.headscale.access import connect
 from ua_overlay.headscale.admin import Admin
+from ua_overlay.headscale.inviter import Inviter
+from ua_overlay.headscale.ledger import Ledger
 from ua_overlay.headscale.site import Site, site_directory
 from ua_overlay.toolchain import locate
 from ua_overlay.trust.certificate import utc_now
@@ -23,6 +26,22 @@ def load_site(args):
 def make_admin(site):
     """An Admin that reaches the site's running server when it has to."""
     return Admin(site, lambda: connect(site, lambda: locate('headscale')), utc_now)
+
+
+def make_inviter(site):
+    """An Inviter for the site; what it does is written down under the name of the user who types."""
+    ledger = Ledger(site.ledger_file, utc_now, _who(os.environ, os.geteuid()))
+    return Inviter(site, lambda: connect(site, lambda: locate('headscale')), ledger, utc_now)
+
+
+def _who(environ, uid):
+    """Who types, for the log: the user, and behind sudo the one who became it."""
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = str(uid)
+    before = environ.get('SUDO_USER', '')
+    return '{} (sudo by {})'.format(name, before) if before and before != name else name
 
 
 def ago(when, now):

@@ -7,7 +7,7 @@ from ua_overlay import defaults
 from ua_overlay.cli.table import format_table
 from ua_overlay.errors import OverlayError
 from ua_overlay.rosenv import envfile
-from ua_overlay.tags import team_of
+from ua_overlay.tags import belonging, place, team_of
 from ua_overlay.tailscale.links import links_of
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.model import parse_status
@@ -70,8 +70,9 @@ def run(args):
 def show(status, links, variables, problem):
     own = status.self_node
     if status.state == 'Running':
-        print('{} ({}) in team {}{}'.format(own.name, ', '.join(own.addresses), team_of(own.tags) or '(none)',
-                                            '' if own.online else ', not seen by the server'))
+        print('{} ({}) in {}{}'.format(own.name, ', '.join(own.addresses),
+                                       place(belonging(own.tags, own.user) or '(none)'),
+                                       '' if own.online else ', not seen by the server'))
     elif status.have_node_key:
         print('This robot left and keeps its identity. Next: ua-overlay join')
     else:

@@ -1,5 +1,4 @@
 """What the server's administrator does with teams, invitations and robots."""
-import datetime
 import time
 
 from ua_overlay import defaults
@@ -7,8 +6,6 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import control, policy
 from ua_overlay.headscale.check import relay_states
 from ua_overlay.tags import team_of
-from ua_overlay.trust import names
-from ua_overlay.trust.invitation import Invitation
 
 #: How long to wait for a connected robot to hear that its key has expired, in seconds. It hears of it within one or
 #: two; Headscale counts a robot as online for ten more.
@@ -86,6 +83,11 @@ class Admin:
             if members:
                 raise TeamError('The team {} has robots: {}.'.format(name, ', '.join(members)),
                                 self.site.command('robot remove {}'.format(members[0])))
+            users = self._rules_about(name)
+            if users:
+                raise TeamError('The team {} is named by {} in {}.'.format(
+                    name, ', '.join(users), self.site.path('site.yaml')), 'edit that, then {}'.format(
+                        self.site.command('policy apply')))
             # Headscale lets a key register a machine even when its tag is in no policy any more.
             tag, now = policy.team_tag(name), self._now()
             keys = [key for key in client.keys() if tag in key.tags and key.usable(now)]
@@ -93,6 +95,13 @@ class Admin:
                 client.expire_key(key.id)
             self._apply({other: team for other, team in self.site.teams.items() if other != name})
             return len(keys)
+
+    def _rules_about(self, team):
+        """What names ``team`` in the site's rules, for people: a list of str."""
+        rules = self.site.rules
+        return (['the rule from {} to {}'.format(rule.source, rule.target) for rule in rules.talk
+                 if team in (rule.source, rule.target)]
+                + ['the operator ' + name for name in sorted(rules.operators) if team in rules.operators[name].teams])
 
     def _apply(self, teams):
         """Make ``teams`` the site's: the file first, then the running server; all or nothing."""
@@ -131,38 +140,6 @@ class Admin:
 
     # ---- invitations
 
-    def invite(self, team_name, robot, lifetime, master, force=False):
-        """Make an invitation with a fresh single-use key.
-
-        :param lifetime: seconds.
-        :param master: the robot will carry the team's roscore.
-        :param force: also when a robot of that name is there.
-        :returns: (Invitation, id of its key).
-        :raises TeamError, RobotError: no such team; the name is taken.
-        """
-        team = self.team(team_name)
-        names.check_robot(robot)
-        client = self._connect()
-        taken = [node for node in client.nodes() if node.name == robot]
-        if taken and not force:
-            raise RobotError(
-                'The overlay has a robot {} already (team {}); a second one would be called {}-1.'.format(
-                    robot, team_of(taken[0].tags) or 'none', robot),
-                'another name, {}, or --force'.format(self.site.command('robot remove {}'.format(robot))))
-        with open(self.site.ca_file, encoding='ascii') as stream:
-            ca_pem = stream.read()
-        created = self._now().replace(microsecond=0)
-        expires = created + datetime.timedelta(seconds=lifetime)
-        tags = [policy.team_tag(team.name)] + ([defaults.MASTER_TAG] if master else [])
-        key = client.create_key(tags, expires)
-        return Invitation(server_url=self.site.settings.url, ca_pem=ca_pem, key=key.key, team=team.name, robot=robot,
-                          team_port=team.port, addressing=team.addressing, master=master, created=created,
-                          expires=expires), key.id
-
-    def revoke(self, key_id):
-        """Take back the key of an invitation that could not be handed out."""
-        self._connect().expire_key(key_id)
-
     def open_invitations(self):
         """dict team -> number of invitations that can still be used."""
         counts, now = {}, self._now()
@@ -185,13 +162,17 @@ class Admin:
         found = [node for node in self._connect().nodes() if team_of(node.tags)]
         return [node for node in found if team is None or team_of(node.tags) == team]
 
+    def laptops(self):
+        """The machines of the site's operators, as a list of Node sorted by name."""
+        return [node for node in self._connect().nodes() if node.user]
+
     def remove_robot(self, name):
-        """Expire and forget the robot ``name``; returns the Node as it was.
+        """Expire and forget the robot, or operator's laptop, ``name``; returns the Node as it was.
 
         :raises RobotError: unknown.
         """
         client = self._connect()
-        robots = [node for node in client.nodes() if team_of(node.tags)]
+        robots = [node for node in client.nodes() if team_of(node.tags) or node.user]
         wanted = [node for node in robots if node.name == name]
         if not wanted:
             raise RobotError('The overlay has no robot {} (robots: {}).'.format(

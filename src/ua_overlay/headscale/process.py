@@ -12,6 +12,7 @@ from ua_overlay.headscale import access, control
 from ua_overlay.headscale.child import Child
 from ua_overlay.headscale.derp_watch import DerpWatch
 from ua_overlay.headscale.enforce import Enforcer
+from ua_overlay.headscale.ledger import Ledger
 from ua_overlay.headscale.minder import Minder
 from ua_overlay.headscale.relay import RelayNode, SiteEnrolment, daemon_command, place_of_site
 from ua_overlay.headscale.relay_keeper import RelayKeeper
@@ -78,16 +79,18 @@ class SiteServer:
     :param renew: function() -> bool: renews the server's certificate when it is time, says whether it did.
     :param now: function() -> aware UTC datetime.
     :param say: function(str): one line for the person or the journal.
+    :param guard: upgrade.UpgradeGuard, asked before Headscale starts.
     :param started: function(): called once everything is started and Headscale answers.
     """
 
-    def __init__(self, site, locate, renew, now, say, stop_timeout=STOP_TIMEOUT, clock=time.monotonic,
+    def __init__(self, site, locate, renew, now, say, guard, stop_timeout=STOP_TIMEOUT, clock=time.monotonic,
                  started=lambda: None):
         self._site = site
         self._locate = locate
         self._renew = renew
         self._now = now
         self._say = say
+        self._guard = guard
         self._stop_timeout = stop_timeout
         self._clock = clock
         self._started = started
@@ -95,6 +98,7 @@ class SiteServer:
         self._stopping = threading.Event()
         self._policy = Enforcer(site, self._connect, lambda: self._headscale.child)
         self._policy_text = 'starting'
+        self._ledger = Ledger(site.ledger_file, now)
         self._headscale = None
         self._relay = None
         self._keeper = None
@@ -140,6 +144,7 @@ class SiteServer:
 
     def _prepare(self):
         check_ports(self._site.settings)
+        self._guard.before_start()
         self._renew_certificate()
         self._site.write_generated()
         self._derp.prepare()
@@ -169,6 +174,7 @@ class SiteServer:
         settings = self._site.settings
         self._say('Headscale answers after {:.1f} s: {} (TCP {}, STUN on UDP {}).'.format(
             self._clock() - begin, settings.url, settings.port, settings.stun_port))
+        self._guard.after_start()
         # Made now, so that the commands that follow need nothing but the REST interface.
         self._connect()
 
@@ -242,6 +248,11 @@ class SiteServer:
 
         :returns: whether it is healthy again.
         """
+        try:
+            self._guard.before_start()
+        except OverlayError as error:
+            self._say('Headscale goes on as it is: {}'.format(error))
+            return False
         self._say('Headscale starts again …')
         self._headscale.child.stop(self._stop_timeout)
         self._headscale.start(self._clock())
@@ -250,6 +261,7 @@ class SiteServer:
         except ServerError as error:
             self._say(str(error))
             return False
+        self._guard.after_start()
         self._say('Headscale answers.')
         return True
 
@@ -264,13 +276,14 @@ class SiteServer:
     # ---- other threads
 
     def _keep_policy(self):
-        """Test the policy again whenever a robot has joined or gone; say what is wrong once."""
+        """Whenever a robot has joined or gone, test the policy again and write down what invitation was used; say what
+        is wrong once."""
         while not self._stopping.wait(1.0 if self._policy_text == 'starting' else POLICY_PERIOD):
             try:
-                self._policy.refresh()
+                self._ledger.note_used(self._policy.refresh())
                 text = 'in force'
-            except OverlayError as error:
-                text = error.sentence
+            except (OverlayError, OSError) as error:
+                text = getattr(error, 'sentence', str(error))
                 if text != self._policy_text and self._headscale.child.running():
                     self._say('The policy: {}'.format(text))
             self._policy_text = text
@@ -282,6 +295,9 @@ class SiteServer:
             return {'ok': True, 'changed': self._policy.apply()[1]}
         if operation == 'reconfigure':
             return {'ok': True, 'restarted': self._reconfigure()}
+        if operation == 'restart relay':
+            self._wishes.put('relay')
+            return {'ok': True}
         if operation == 'restart':
             # Children are started by the main thread alone (see Child), so it is asked and waited for.
             return {'ok': self._ask_restart()}

@@ -53,6 +53,7 @@ class Node:
     created: object
     user: str = ''
     key_id: str = ''
+    invited: object = None  #: when the key was made with which it joined
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ def parse_node(value):
                 expiry=parse_time(value.get('expiry')), created=parse_time(value.get('createdAt')),
                 # For a tagged node Headscale names a user of its own making.
                 user='' if tags else (value.get('user') or {}).get('name', ''),
-                key_id=str((value.get('preAuthKey') or {}).get('id', '')))
+                key_id=str((value.get('preAuthKey') or {}).get('id', '')),
+                invited=parse_time((value.get('preAuthKey') or {}).get('createdAt')))
 
 
 def parse_key(value):

@@ -9,6 +9,7 @@ import os
 from ua_overlay import defaults
 from ua_overlay.errors import UsageError
 from ua_overlay.recipe import UNIT_DIR, Applier, Command, File, Recipe, uid_of
+from ua_overlay.tailscale import egress
 from ua_overlay.tailscale.prepare import quote
 
 UNIT_NAME = 'ua-overlay-server.service'
@@ -110,19 +111,29 @@ def unit_text(user, directory, command, programs, environment=(), low_port=False
                               for each in ('PYTHONUNBUFFERED=1', 'PYTHONDONTWRITEBYTECODE=1') + tuple(environment)))
 
 
-def make_recipe(user, owner, directory, text):
+def make_recipe(user, owner, directory, text, rules='', nft='', service_manager='systemd', command=''):
     """The recipe of `server service install`.
 
     :param user: who runs the server; made when missing.
     :param owner: (uid, gid) that the site goes back to when the service is removed.
     :param text: of :func:`unit_text`.
+    :param rules: of egress.ruleset, '' for none; ``nft``: the absolute path of nft.
+    :param service_manager: 'systemd' or 'none'; with none, ``command`` is what a person has to start.
     """
-    return Recipe((File(UNIT, text),), (), (
+    limits = egress.files(egress.SERVER, rules, nft, service_manager) if rules else ()
+    limiting = egress.commands(egress.SERVER, nft, service_manager) if rules else ()
+    owning = (
         Command(('useradd', '--system', '--user-group', '--no-create-home', '--home-dir', directory, '--shell',
                  '/usr/sbin/nologin', user), unless=('getent', 'passwd', user), undo=('userdel', user)),
         Command(('chown', '--recursive', '--no-dereference', '{0}:{0}'.format(user), directory),
                 unless=('sh', '-c', _ALL_OF, 'sh', directory, user),
-                undo=('chown', '--recursive', '--no-dereference', '{}:{}'.format(*owner), directory)),
+                undo=('chown', '--recursive', '--no-dereference', '{}:{}'.format(*owner), directory)))
+    # By now there is the user whom the rules name.
+    if service_manager == 'none':
+        return Recipe(limits, (), owning + limiting, (
+            'Keep this running as {}: {}'.format(user, command),) + (
+                ('Run `{} -f {}` after each reboot.'.format(nft, egress.SERVER.rules),) if rules else ()))
+    return Recipe((File(UNIT, text),) + limits, (), owning + limiting + (
         Command(('systemctl', 'daemon-reload'), (UNIT,)),
         Command(('systemctl', 'enable', UNIT_NAME), unless=('systemctl', 'is-enabled', '--quiet', UNIT_NAME),
                 undo=('systemctl', 'disable', UNIT_NAME)),

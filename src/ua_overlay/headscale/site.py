@@ -3,6 +3,7 @@
     site.yaml       settings, teams, who may talk to whom: the one file that people edit
     ca.pem ca.key server.pem server.key             the site's trust (trust.store)
     headscale.yaml policy.json                      written from site.yaml
+    invitations.log who was invited (ledger); only ever added to
     api.key         for the REST interface, made by Headscale
     headscale/ relay/ run/ log/                     data, sockets and logs of the processes
 """
@@ -25,7 +26,7 @@ _HEADER = ('# A site of ua_overlay: the control server, its teams and who may ta
            '# After editing teams, talk, operators or ephemeral_ports: `ua-overlay policy check` and `policy apply`.\n'
            '# After editing anything else: start `ua-overlay server run` again.\n'
            '# `ua-overlay team` writes this file anew: comments of your own do not survive that.\n')
-_SUBDIRECTORIES = ('headscale', 'relay', 'run', 'log')
+SUBDIRECTORIES = ('headscale', 'relay', 'run', 'log')
 
 
 class SiteError(OverlayError):
@@ -78,6 +79,10 @@ class Site:
     @property
     def api_key_file(self):
         return self.path('api.key')
+
+    @property
+    def ledger_file(self):
+        return self.path('invitations.log')
 
     @property
     def control_socket(self):
@@ -135,7 +140,7 @@ class Site:
             os.makedirs(parent, exist_ok=True)
             # mkdtemp makes it 0700, and so it stays: keys and the server's socket are inside.
             staging = tempfile.mkdtemp(prefix='.ua_overlay_site.', dir=parent)
-            for name in _SUBDIRECTORIES:
+            for name in SUBDIRECTORIES:
                 os.mkdir(os.path.join(staging, name), 0o700)
             make_trust(staging)
             site = cls(directory, settings)

@@ -21,13 +21,14 @@ class MachineSet:
     """The machines of a lab that is up.
 
     :param binds: (path here, path there) of what each of them sees read-only.
+    :param also: names of routers that are machines too, in a router's network.
     :ivar machines: name -> :class:`machines.Machine`.
     :ivar ssh: :class:`machine_ssh.LabSsh`.
     """
 
-    def __init__(self, lab, binds=()):
+    def __init__(self, lab, binds=(), also=()):
         self.lab = lab
-        self.machines = {name: Machine(lab, name, binds=binds) for name in machine_names(lab.topology)}
+        self.machines = {name: Machine(lab, name, binds=binds) for name in machine_names(lab.topology) + list(also)}
         self.ssh = LabSsh(lab)
 
     def __getitem__(self, name):

@@ -135,7 +135,8 @@ class Machine:
             os.mkdir(os.path.join(self.directory, part), 0o755)
         hosts = '127.0.0.1\tlocalhost\n127.0.1.1\t{0}\n'.format(self.hostname)
         own = (('/etc/hostname', self.hostname + '\n', 0o644), ('/etc/hosts', hosts, 0o644),
-               ('/etc/resolv.conf', 'nameserver {}\n'.format(self.lab.topology.dns), 0o644))
+               ('/etc/resolv.conf', 'nameserver {}\n'.format(self.lab.topology.dns), 0o644),
+               ('/etc/apt/sources.list', '# The internet of a lab has no mirror.\n', 0o644))
         for path, text, mode in own + tuple(files):
             place = os.path.join(self.directory, 'upper', path.lstrip('/'))
             os.makedirs(os.path.dirname(place), exist_ok=True)
@@ -262,6 +263,16 @@ class Machine:
         """A file of the machine, with its directories. Goes through a pipe: a secret is in no argument."""
         self.run(['mkdir', '-p', os.path.dirname(path)])
         self.run(['install', '-m', mode, '-o', user, '-g', user, '/dev/stdin', path], input=text)
+
+    def copy_in(self, source, path):
+        """Copy the directory ``source`` of this machine to ``path``, owned by root."""
+        self.run(['mkdir', '-p', path])
+        pack = subprocess.Popen(['tar', '-C', source, '--owner=root', '--group=root', '-cf', '-', '.'],
+                                stdout=subprocess.PIPE)
+        with pack:
+            done = subprocess.run(self.enter_argv(['tar', '-C', path, '-xf', '-']), stdin=pack.stdout)
+        if pack.returncode != 0 or done.returncode != 0:
+            raise CommandFailed('{} could not be copied to {} on {}'.format(source, path, self.name))
 
     def journal(self, unit):
         """What a service has said since this boot."""

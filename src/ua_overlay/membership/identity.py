@@ -1,11 +1,11 @@
 """Who this robot is already, and what a join may therefore do: pure decisions on tailscaled's status."""
-from ua_overlay.tags import team_of
+from ua_overlay.tags import belonging
 
 #: What a join does next.
 SEND_KEY, RESUME, ALREADY, OTHER_TEAM = 'SEND_KEY', 'RESUME', 'ALREADY', 'OTHER_TEAM'
 
 
-def decide_join(have_node_key, state, online, tags, remembered_team, wanted_team):
+def decide_join(have_node_key, state, online, tags, remembered_team, wanted, user=''):
     """What a join has to do, before anything is sent.
 
     A key that is sent while the machine has a node key that the server knows is ignored or burned (measured: design,
@@ -16,20 +16,24 @@ def decide_join(have_node_key, state, online, tags, remembered_team, wanted_team
     :param online: Self.Online; False means that the server may have forgotten this robot.
     :param tags: Self.Tags; empty after a restart of a stopped tailscaled.
     :param remembered_team: the team of the last join as kept in the settings, '' when unknown.
-    :param wanted_team: the invitation's team, or '' to come back to whatever team there was.
+    :param wanted: where the invitation belongs (tags.belonging), or '' to come back to wherever it was.
+    :param user: Self's user.
     :returns: SEND_KEY, RESUME, ALREADY or OTHER_TEAM.
     """
     if not have_node_key:
         return SEND_KEY
-    present = team_of(tags) or remembered_team
-    if wanted_team and present and present != wanted_team:
+    now = belonging(tags, user)
+    present = now or remembered_team
+    if wanted and present and present != wanted:
         return OTHER_TEAM
-    return ALREADY if state == 'Running' and online and team_of(tags) else RESUME
+    return ALREADY if state == 'Running' and online and now else RESUME
 
 
-def joined(state, online, tags, wanted_team):
-    """Whether a join has succeeded: running, seen by the server, and with the invitation's tag (design, "Trust")."""
-    return state == 'Running' and online and bool(tags) and (not wanted_team or 'tag:' + wanted_team in tags)
+def joined(state, online, tags, wanted, user=''):
+    """Whether a join has succeeded: running, seen by the server, and where the invitation belongs: with its tag, or for
+    an operator's as that user's machine (design, "Trust")."""
+    present = belonging(tags, user, wanted)
+    return state == 'Running' and online and bool(present) and (not wanted or present == wanted)
 
 
 def key_refusal(message):

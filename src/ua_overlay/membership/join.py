@@ -8,16 +8,21 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.membership import identity
 from ua_overlay.membership.outcome import Outcome, Refused, outcome_of
 from ua_overlay.membership.settings import read_settings, write_settings
-from ua_overlay.tags import team_of
+from ua_overlay.tags import belonging, place
 from ua_overlay.tailscale.localapi import redact
 from ua_overlay.tailscale.model import parse_status
 from ua_overlay.trust import invitation as invitations
+from ua_overlay.trust import pinned
+from ua_overlay.trust.ca import trusts
+from ua_overlay.trust.known import knows_node_key
 from ua_overlay.trust.probe import check_server
 
 #: Seconds after which a join that the server took but that did not come up is given up.
 TIMEOUT = 60.0
 #: Seconds that the keeper of the operator is given to set it again after a logout.
 PERMISSION_WAIT = 3.0
+#: Seconds for which the server may take to say whether it knows a robot that says that it runs.
+KNOWS_WAIT = 3.0
 #: Seconds for which a key is held back at most while links change.
 UNQUIET_WAIT = 10.0
 #: How often, and with how many seconds in between, tailscaled is asked to be as before: its service manager may just
@@ -49,16 +54,17 @@ class Join:
     :param now: Unix time; for expiry.
     :param clock: monotonic seconds; for deadlines.
     :param sleep: waits some seconds.
-    :param probe: trust.probe.check_server.
+    :param probe: trust.probe.check_server; ``knows``: trust.known.knows_node_key.
     :param uid: of the user that joins.
     :param trust: (PEM text) -> None, makes tailscaled trust a CA where the caller can; None: only `robot prepare` can.
     :param unquiet: () -> seconds until the machine's links have been quiet for long enough (quiet.LinkWatch.wait_left).
+    :param fetch_ca: pinned.fetch.
     :param cancelled: () -> bool; asked about four times a second, True ends the attempt like an interrupt.
     """
 
     def __init__(self, api, ca_file, state_dir, now=time.time, clock=time.monotonic, sleep=time.sleep,
                  probe=check_server, uid=None, timeout=TIMEOUT, cancelled=lambda: False, trust=None,
-                 unquiet=lambda: 0.0):
+                 unquiet=lambda: 0.0, fetch_ca=pinned.fetch, knows=knows_node_key):
         self.api = api
         self.ca_file = ca_file
         self.state_dir = state_dir
@@ -72,6 +78,8 @@ class Join:
         self.cancelled = cancelled
         self.trust = trust
         self.unquiet = unquiet
+        self.fetch_ca = fetch_ca
+        self.knows = knows
         #: The server has taken the key.
         self.accepted = False
         #: The server forgot this machine, and a new key is sent although there is a node key.
@@ -89,16 +97,24 @@ class Join:
 
     def _join(self, path):
         invitation = invitations.read(path) if path else None
-        status = parse_status(self.api.status(peers=False))
+        status = self._look()
         own = status.self_node
         remembered = read_settings(self.state_dir).get('team', '')
-        wanted = invitation.team if invitation else ''
-        step = identity.decide_join(status.have_node_key, status.state, own.online, own.tags, remembered, wanted)
+        wanted = _belonging(invitation) if invitation else ''
+        step = identity.decide_join(status.have_node_key, status.state, own.online, own.tags, remembered, wanted,
+                                    own.user)
+        present = belonging(own.tags, own.user)
         if step == identity.OTHER_TEAM:
-            raise _other_team(own.name, team_of(own.tags) or remembered, wanted)
+            raise _other_team(own.name, present or remembered, wanted)
+        if step != identity.SEND_KEY and self._forgotten(status):
+            # tailscaled would say for ever that it runs: the server is believed, and only now is a key of use.
+            if invitation is None:
+                raise _unknown(own.name)
+            self.replacing = True
+            return self._register(invitation, path)
         if step == identity.ALREADY:
-            return Outcome('ALREADY_JOINED', '{} is in team {} already; nothing was changed.'.format(
-                own.name, team_of(own.tags)), own.dns_name, own.addresses)
+            return Outcome('ALREADY_JOINED', '{} is in {} already; nothing was changed.'.format(
+                own.name, place(present)), own.dns_name, own.addresses)
         if step == identity.RESUME:
             try:
                 return self._resume(wanted, status)
@@ -111,6 +127,18 @@ class Join:
             raise Refused('This robot has no identity to come back to.', 'ua-overlay join INVITATION',
                           code='INVITATION_MISSING')
         return self._register(invitation, path)
+
+    def _forgotten(self, status):
+        """Whether a tailscaled that says that it runs has a node key that its server does not know."""
+        if status.state != 'Running':
+            return False
+        try:
+            with open(self.ca_file, encoding='ascii') as stream:
+                trusted = stream.read()
+        except (OSError, UnicodeDecodeError):
+            return False
+        return self.knows(self.api.prefs().get('ControlURL') or '', trusted, status.self_node.public_key,
+                          timeout=KNOWS_WAIT) is False
 
     def _resume(self, wanted, before):
         """Come back with the key that the machine has; nothing secret is sent."""
@@ -127,25 +155,26 @@ class Join:
                 # A robot that is running already gets no new map for the asking; it only has to be seen again.
                 status = self._wait_joined(bus, '', need_map=before.state != 'Running')
             own = status.self_node
-            if wanted and team_of(own.tags) != wanted:
-                raise _other_team(own.name, team_of(own.tags), wanted)
+            present = belonging(own.tags, own.user)
+            if wanted and present != wanted:
+                raise _other_team(own.name, present, wanted)
         except BaseException as error:
             # A server that is late may still take the robot back: that is what was asked for, and the answer says it.
             if not prefs.get('WantRunning') and getattr(error, 'code', '') != 'TIMEOUT':
                 fields = {name: prefs.get(name, False) for name in ('WantRunning', 'LoggedOut')}
                 self._put_back(error, lambda: self.api.edit_prefs(**fields))
             raise
-        return Outcome('OK', '{} is back in team {} at {}.'.format(own.name, team_of(own.tags),
-                                                                  own.addresses[0]), own.dns_name, own.addresses)
+        return Outcome('OK', '{} is back in {} at {}.'.format(own.name, place(present), own.addresses[0]),
+                       own.dns_name, own.addresses)
 
     def _register(self, invitation, path):
         """First join: everything that can go wrong without the key is tried before the key is sent."""
         invitations.check_usable(invitation, datetime.fromtimestamp(self.now(), timezone.utc))
         before = self._check_permission(self.api.prefs(), path)
-        trusted = self._check_trust(invitation, path)
-        self.probe(invitation.server_url, invitation.ca_pem)
+        ca_pem, trusted = self._check_trust(invitation, path)
+        self.probe(invitation.server_url, ca_pem)
         if not trusted:
-            self.trust(invitation.ca_pem)
+            self.trust(ca_pem)
         self._wait_quiet()
         # From what is there: a dict without NetfilterMode, say, would switch the firewall rules off.
         wanted = dict(before, ControlURL=invitation.server_url, WantRunning=True, LoggedOut=False, CorpDNS=True,
@@ -158,7 +187,7 @@ class Join:
                 # cut the registration off and begin another one, which the server tells that the key was used.
                 if not self.replacing:
                     self.api.login_interactive()
-                status = self._wait_joined(bus, invitation.team, invitation=invitation)
+                status = self._wait_joined(bus, _belonging(invitation), invitation=invitation)
         except BaseException as error:
             # tailscaled would go on knocking with the key for ever, and join behind the user's back much later. Once
             # the server has taken the key it is spent, and going on is all that can still make use of it.
@@ -166,7 +195,7 @@ class Join:
                 self._put_back(error, lambda: self.api.start(update_prefs=before))
             raise
         own = status.self_node
-        outcome = Outcome('OK', '{} joined team {} at {}.'.format(own.name, invitation.team, own.addresses[0]),
+        outcome = Outcome('OK', '{} joined {} at {}.'.format(own.name, place(_belonging(invitation)), own.addresses[0]),
                           own.dns_name, own.addresses)
         if own.name != invitation.robot:
             outcome = outcome.with_message(
@@ -179,6 +208,13 @@ class Join:
                 'Its settings could not be kept in {} ({}), so the team port is the default after a restart. Next: '
                 'sudo ua-overlay robot prepare --user {}'.format(self.state_dir, error.strerror, self.user))
         return outcome
+
+    def _look(self):
+        """The Status of this machine alone; whose an untagged one is, tailscaled tells only along with its peers."""
+        status = parse_status(self.api.status(peers=False))
+        if status.self_node.tags or status.state != 'Running':
+            return status
+        return parse_status(self.api.status())
 
     def _wait_quiet(self):
         """A link that has just come up would take the answer to the registration along, and the key with it.
@@ -204,9 +240,10 @@ class Join:
             error.sentence += ' tailscaled could not be put back as it was and may go on trying ({}).'.format(
                 last.sentence.rstrip('.'))
 
-    def _wait_joined(self, bus, team, need_map=True, invitation=None):
+    def _wait_joined(self, bus, wanted, need_map=True, invitation=None):
         """Return the Status once the robot has joined.
 
+        :param wanted: where it shall belong (tags.belonging), or '' for anywhere.
         :param need_map: wait for a network map that is newer than the call: right after a start the status shows the
             old one as if all were well (1.100).
         :raises Refused: as soon as the server refuses, or when the time is over.
@@ -217,16 +254,15 @@ class Join:
             words = redact(message.get('ErrMessage') or '')
             refusal = identity.key_refusal(words)
             if (refusal or message.get('BrowseToURL')) and invitation is None:
-                raise Forgotten('The server does not know this robot any more.',
-                                'a new invitation, and: ua-overlay join INVITATION')
+                raise _unknown('this robot')
             if refusal:
                 raise self._refused(refusal, invitation)
             if message.get('LoginFinished') is not None:
                 self.accepted = True
             need_map = need_map and not message.get('SelfChange') and not message.get('NetMap')
-            status = parse_status(self.api.status(peers=False))
+            status = self._look()
             own = status.self_node
-            if not need_map and identity.joined(status.state, own.online, own.tags, team) and own.addresses:
+            if not need_map and identity.joined(status.state, own.online, own.tags, wanted, own.user) and own.addresses:
                 return status
             self._check_health(status, invitation)
             if self.cancelled():
@@ -259,7 +295,7 @@ class Join:
                        code='TIMEOUT')
 
     def _refused(self, refusal, invitation):
-        anew = 'on the server: ua-overlay invite {} {}'.format(invitation.team, invitation.robot)
+        anew = 'on the server: ' + invitation.again.replace(', on the server', '')
         name = invitation.robot
         if refusal == 'SPENT':
             return Refused('The server says that the invitation of {} was used already; it is spent.'.format(name),
@@ -290,21 +326,34 @@ class Join:
         return prefs
 
     def _check_trust(self, invitation, path):
-        """tailscaled must trust the invitation's CA before it meets the server. Returns whether it does already."""
+        """tailscaled must trust the invitation's CA before it meets the server.
+
+        :returns: (the CA as PEM text, whether tailscaled trusts it already).
+        """
         try:
             with open(self.ca_file, encoding='ascii', errors='replace') as stream:
                 trusted = stream.read()
         except OSError:
             trusted = ''
-        if invitation.ca_pem.strip() in trusted:
-            return True
+        known = invitation.ca_pem if not invitation.ca_sha256 else pinned.pick(invitation.ca_sha256, trusted)
+        if known and trusts(trusted, known):
+            return known, True
         if self.trust is None:
             raise Refused('tailscaled does not trust the CA of {} yet.'.format(invitation.server_url),
                           'sudo ua-overlay robot prepare --invitation {} --user {}'.format(path, self.user),
                           code='NOT_PREPARED')
-        return False
+        return known or self.fetch_ca(invitation.server_url, invitation.ca_sha256), False
+
+
+def _belonging(invitation):
+    return invitation.operator + '@' if invitation.operator else invitation.team
+
+
+def _unknown(name):
+    return Forgotten('The server does not know {} any more.'.format(name),
+                     'a new invitation, and: ua-overlay join INVITATION')
 
 
 def _other_team(name, present, wanted):
-    return Refused('{} is in team {}, not in {}; the invitation was not used.'.format(
-        name or 'This robot', present, wanted), 'on the server: ua-overlay robot list', code='OTHER_TEAM')
+    return Refused('{} is in {}, not in {}; the invitation was not used.'.format(
+        name or 'This robot', place(present), place(wanted)), 'on the server: ua-overlay robot list', code='OTHER_TEAM')

@@ -11,6 +11,7 @@ import time
 import rospy
 
 from ua_overlay import defaults, msg, srv
+from ua_overlay.checks.observe import key_in_use
 from ua_overlay.errors import OverlayError
 from ua_overlay.files import write_atomic
 from ua_overlay.membership.join import Join
@@ -87,7 +88,7 @@ class OverlayNode:
                                  log_path=os.path.join(defaults.DAEMON_STATE_DIR, 'tailscaled.log'))
         self.watcher = Watcher(lambda: LocalApi(self.socket), lambda *seen: self.events.put(('snapshot', seen)))
         self.probe = ServerProbe(self.find_server_url, self.ca_file, lambda seen: self.events.put(('server', seen)),
-                                 rospy.get_param('~server_period', 10.0))
+                                 rospy.get_param('~server_period', 10.0), node_key=self.node_key)
         # What we start carries us in its environment, so that a successor finds it should we be killed.
         environ = dict(os.environ, **{OWNER: owner_of()})
         words, no_runner = (), RunnerReport()
@@ -214,7 +215,8 @@ class OverlayNode:
         message = msg.OverlayState()
         message.header.stamp = messages.stamp(snapshot.stamp)
         message.state = msg.OverlayState.NO_DAEMON if snapshot.daemon_error else STATES.get(snapshot.state, 0)
-        message.online = own.online and not snapshot.daemon_error
+        message.removed = self.probe.seen.known is False and snapshot.state == 'Running'
+        message.online = own.online and not snapshot.daemon_error and not message.removed
         message.robot, message.dns_name, message.addresses = own.name, own.dns_name, list(own.addresses)
         message.team, message.tags = team_of(own.tags), list(own.tags)
         message.server_url = self.server_url
@@ -336,6 +338,11 @@ class OverlayNode:
             self.server_url = LocalApi(self.socket).prefs().get('ControlURL') or ''
         return self.server_url
 
+    def node_key(self):
+        """The public key that the server ought to know, '' when none is in use."""
+        snapshot = self.snapshot
+        return '' if snapshot is None or snapshot.daemon_error else key_in_use(snapshot)
+
     def wishes(self):
         settings = read_settings(self.state_dir)
         return Wishes(master=self.wanted_master,
@@ -370,6 +377,8 @@ def state_text(state, daemon_error):
         text = '{} is in team {} at {}.'.format(state.robot, state.team or '(none)', ', '.join(state.addresses[:1]))
         if state.server in (msg.OverlayState.SERVER_UNREACHABLE, msg.OverlayState.SERVER_UNTRUSTED):
             return text + ' The server does not answer as it should; links that exist go on.'
+        if state.removed:
+            return text + ' The server does not know it any more: it was removed there. Next: ua-overlay doctor'
         return text if state.online else text + ' The server does not see it.'
     return {
         msg.OverlayState.NO_LOGIN: 'This robot is in no team. Next: ua-overlay join INVITATION',

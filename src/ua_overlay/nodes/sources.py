@@ -1,10 +1,12 @@
 """Threads that ask: each puts what it sees into one queue, so that one writer publishes."""
 import random
 import threading
+from dataclasses import replace
 
 from ua_overlay.checks.facts import Server
 from ua_overlay.checks.observe import look_at_server, problem_of
 from ua_overlay.errors import OverlayError
+from ua_overlay.trust.known import knows_node_key
 from ua_overlay.trust.probe import check_server
 
 #: Codes with which something answers, but not what this robot trusts; NOT_PREPARED: it has no CA to trust anything by.
@@ -17,19 +19,24 @@ class ServerProbe:
     :param server_url: () -> str, '' when this robot is in no network.
     :param ca_file: the site's CA.
     :param emit: called with (state, text): 'OK', 'UNREACHABLE', 'UNTRUSTED' or 'UNKNOWN', and a sentence.
+    :param node_key: () -> public node key in use, '' when there is none.
     :param period: seconds between two probes, with up to a tenth of jitter so that a fleet does not ask in step.
     """
 
     #: Shorter than the period allows: a black hole must be told within 15 s.
     TIMEOUT = 3.0
 
-    def __init__(self, server_url, ca_file, emit, period=10.0, check=check_server, jitter=random.random):
+    def __init__(self, server_url, ca_file, emit, period=10.0, check=check_server, jitter=random.random,
+                 node_key=lambda: '', knows=knows_node_key):
         self._server_url = server_url
         self._ca_file = ca_file
         self._emit = emit
         self._period = period
         self._check = check
         self._jitter = jitter
+        self._node_key = node_key
+        self._knows = knows
+        self._unknown = ''
         self._wake = threading.Event()
         self._stopped = False
         #: What the last probe found (checks.facts.Server).
@@ -52,10 +59,17 @@ class ServerProbe:
     def ask(self):
         """One probe: (state, sentence)."""
         try:
-            self.seen = look_at_server(self._server_url(), self._ca_file, self.TIMEOUT, self._check)
+            node_key = self._node_key()
+            self.seen = self._believe(node_key, look_at_server(
+                self._server_url(), self._ca_file, self.TIMEOUT, self._check, node_key, self._knows))
         except OverlayError as error:  # tailscaled did not say which server it is
             self.seen = Server(problem=problem_of(error))
         problem = self.seen.problem
         if problem is not None:
             return 'UNTRUSTED' if problem.code in UNTRUSTED else 'UNREACHABLE', str(problem)
         return ('OK', '') if self.seen.url else ('UNKNOWN', '')
+
+    def _believe(self, node_key, seen):
+        """A key that the server does not know may be one that is just being replaced: it takes two probes."""
+        before, self._unknown = self._unknown, node_key if seen.known is False else ''
+        return replace(seen, known=None) if self._unknown != before and self._unknown else seen

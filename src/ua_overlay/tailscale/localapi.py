@@ -100,6 +100,10 @@ class LocalApi:
         """Return the state of the relay server in this daemon as a dict (udprelay: status.ServerStatus)."""
         return self._json('GET', 'debug-peer-relay-sessions')
 
+    def derp_map(self):
+        """Return the site's DERP servers as tailcfg.DERPMap (dict), None before the first network map."""
+        return self._json('GET', 'derpmap')
+
     def prefs(self):
         """Return ipn.Prefs as a dict (ControlURL, Hostname, WantRunning, LoggedOut, OperatorUser…)."""
         return self._json('GET', 'prefs')

@@ -39,6 +39,7 @@ class SelfNode:
     node_id: str = ''
     home_relay: str = ''  #: code of its home DERP region
     key_expiry: Optional[float] = None  #: unix time, None: never (tagged nodes)
+    user: str = ''  #: name of the person whose machine it is; '' for a tagged one
     expired: bool = False
 
 
@@ -173,12 +174,17 @@ def parse_status(raw):
             node_id=own.get('ID') or '',
             home_relay=own.get('Relay') or '',
             key_expiry=parse_time(own.get('KeyExpiry')),
+            user='' if own.get('Tags') else _login_name(raw, own.get('UserID')),
             expired=bool(own.get('Expired'))),
         peers=tuple(pair[0] for pair in pairs),
         paths=tuple(pair[1] for pair in pairs),
         health=tuple(raw.get('Health') or ()),
         suffix=tailnet.get('MagicDNSSuffix') or raw.get('MagicDNSSuffix') or '',
         magic_dns=bool(tailnet.get('MagicDNSEnabled')))
+
+
+def _login_name(raw, user_id):
+    return ((raw.get('User') or {}).get(str(user_id)) or {}).get('LoginName') or ''
 
 
 def _peer(entry):

@@ -1,13 +1,14 @@
 """What needs root on a robot, once: the recipe of `ua-overlay robot prepare`.
 
 The recipe gives tailscaled, and no other program, the site's CA at a path that never changes; switches its telemetry
-off; and keeps an unprivileged operator.
+off; limits what it may do and whom it may connect to (see egress); and keeps an unprivileged operator.
 """
 import re
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
 from ua_overlay.recipe import UNIT_DIR, Applier, Command, Directory, File, Recipe, uid_of
+from ua_overlay.tailscale import egress
 
 DROP_IN = UNIT_DIR + '/tailscaled.service.d/10-ua_overlay.conf'
 DAEMON_UNIT = UNIT_DIR + '/tailscaled.service'
@@ -23,6 +24,40 @@ DROP_IN_TEXT = '''\
 # Only tailscaled trusts the site's CA, not the whole system.
 Environment=SSL_CERT_FILE={ca}
 Environment=TS_NO_LOGS_NO_SUPPORT=true
+# What it would load itself, if it were allowed to: the rest the kernel loads when it is asked for.
+ExecStartPre=-+/bin/sh -c 'modprobe -a -q tun ip_tables ip6_tables 2>/dev/null || :'
+# An interface, routes, packet filter and raw sockets; resolv.conf and /run (resolvconf, xtables.lock); nothing else. No
+# umask: it writes resolv.conf for everybody. Homes are read-only, not hidden: the program itself may lie there.
+CapabilityBoundingSet=
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW
+DevicePolicy=closed
+DeviceAllow=/dev/net/tun rw
+# Where its state is sealed by the machine's TPM.
+DeviceAllow=/dev/tpmrm0 rw
+ProtectSystem=strict
+ReadWritePaths=/etc /run -/var/lib/tailscale -/var/cache/tailscale
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+NoNewPrivileges=yes
+PrivateTmp=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHome=read-only
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+# Links and files opened by many peers; it may not raise it itself here.
+LimitNOFILE=65536
 '''
 
 DAEMON_UNIT_TEXT = '''\
@@ -49,7 +84,7 @@ WantedBy=multi-user.target
 OPERATOR_UNIT_TEXT = '''\
 # Written by `ua-overlay robot prepare`; `ua-overlay robot prepare --undo` removes it.
 [Unit]
-Description=Lets {user} join and leave the overlay, and keeps the team's names where MagicDNS fails
+Description=Lets {user} join and leave the overlay, keeps the team's names where MagicDNS fails, and the egress rule
 After=tailscaled.service
 
 [Service]
@@ -58,14 +93,15 @@ Environment=PYTHONDONTWRITEBYTECODE=1
 ExecStart={command} robot operator --user {word}
 Restart=always
 RestartSec=2
-# It needs to be root on tailscaled's socket, to read its own modules (in a home directory, perhaps), to ask resolvers
-# and to replace the hosts file, and nothing else.
-CapabilityBoundingSet=CAP_DAC_READ_SEARCH
+# It needs to be root on tailscaled's socket, to read its own modules (in a home directory, perhaps), to ask resolvers,
+# to replace the hosts file and to keep the addresses of the egress rule, and nothing else.
+CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_NET_ADMIN
 LockPersonality=yes
 MemoryDenyWriteExecute=yes
 NoNewPrivileges=yes
 PrivateDevices=yes
 PrivateMounts=yes
+PrivateTmp=yes
 ProcSubset=pid
 ProtectClock=yes
 ProtectControlGroups=yes
@@ -84,7 +120,7 @@ RestrictSUIDSGID=yes
 SystemCallArchitectures=native
 SystemCallErrorNumber=EPERM
 SystemCallFilter=@system-service
-SystemCallFilter=~@privileged
+SystemCallFilter=~@privileged @resources
 UMask=0077
 
 [Install]
@@ -92,7 +128,7 @@ WantedBy=multi-user.target
 '''
 
 
-def make_recipe(user, ca_pem, command, python_path, service_manager, daemon_program=None):
+def make_recipe(user, ca_pem, command, python_path, service_manager, daemon_program=None, rules='', nft=''):
     """Return the :class:`Recipe` of a robot.
 
     :param user: who may join and leave, an existing user's name.
@@ -100,21 +136,25 @@ def make_recipe(user, ca_pem, command, python_path, service_manager, daemon_prog
     :param command: absolute path of the `ua-overlay` program; ``python_path``: where its modules are.
     :param service_manager: 'systemd' or 'none'.
     :param daemon_program: path of a tailscaled to make a service of, None where tailscaled.service exists.
+    :param rules: of egress.ruleset, '' for none; ``nft``: the absolute path of nft.
     """
     certificate = File(defaults.CA_FILE, ca_pem)
     directories = (Directory(defaults.STATE_DIR, user), Directory(defaults.RUN_DIR, user))
+    limits = egress.files(egress.ROBOT, rules, nft, service_manager) if rules else ()
+    limiting = egress.commands(egress.ROBOT, nft, service_manager) if rules else ()
     if service_manager == 'none':
-        return Recipe((certificate,), directories, (), (
+        return Recipe((certificate,) + limits, directories, limiting, (
             'Start tailscaled with SSL_CERT_FILE={} and TS_NO_LOGS_NO_SUPPORT=true in its environment.'.format(
                 defaults.CA_FILE),
             'Keep this running as root: {} robot operator --user {}'.format(command, user),
-            'Make {} (owner {}) after each reboot.'.format(defaults.RUN_DIR, user)))
+            'Make {} (owner {}) after each reboot.'.format(defaults.RUN_DIR, user)) + (
+                ('Run `{} -f {}` after each reboot.'.format(nft, egress.ROBOT.rules),) if rules else ()))
     drop_in = File(DROP_IN, DROP_IN_TEXT.format(ca=defaults.CA_FILE))
     operator = File(OPERATOR_UNIT, OPERATOR_UNIT_TEXT.format(
         user=user.replace('%', '%%'), word=quote(user), command=quote(command),
         python_path=quote('PYTHONPATH=' + python_path, variables=False)))
     tmpfiles = File(TMPFILES, 'd {} 0755 {} - -\n'.format(defaults.RUN_DIR, user))
-    wanted = [certificate, drop_in, operator, tmpfiles]
+    wanted = [certificate, drop_in, operator, tmpfiles] + list(limits)
     if daemon_program is not None:
         wanted.append(File(DAEMON_UNIT, DAEMON_UNIT_TEXT.format(
             program=quote(daemon_program), state=defaults.DAEMON_STATE_DIR)))
@@ -122,7 +162,7 @@ def make_recipe(user, ca_pem, command, python_path, service_manager, daemon_prog
     return Recipe(
         files=tuple(wanted),
         directories=directories,
-        commands=(reload,) + unit_commands('tailscaled.service', (defaults.CA_FILE, DROP_IN, DAEMON_UNIT)) +
+        commands=(reload,) + limiting + unit_commands('tailscaled.service', (defaults.CA_FILE, DROP_IN, DAEMON_UNIT)) +
         unit_commands(OPERATOR_NAME, (OPERATOR_UNIT,)),
         by_hand=())
 

@@ -52,13 +52,14 @@ def create_ca(site_name, dns_names, addresses, now):
 
 
 def load_ca_certificates(pem, source):
-    """Return the CA certificates of a PEM text: what a robot may be told to trust.
+    """Return the CA certificates of a PEM text: what a robot may be told to trust. A self-signed certificate of a
+    server is its own CA, whatever it says of itself (trust.given).
 
     :raises CertificateError: when it is no PEM, is cut short, carries a private key, or one certificate is no CA.
     """
     found = certificates.load_certificates(pem, source)
     for each in found:
-        if not is_ca(each):
+        if not is_ca(each) and not certificates.is_signed_by(each, each):
             raise CertificateError('{} holds a certificate that is no CA (its subject is {}).'.format(
                 certificates.capital(source), each.subject.rfc4514_string()))
     return found
@@ -88,6 +89,16 @@ def read_ca(path, now):
             path, certificates.format_time(max(certificates.not_after(each) for each in found)),
             certificates.format_time(now)), again, 'CERT_EXPIRED')
     return certificates.dump_certificates(*found)
+
+
+def trusts(trusted_pem, wanted_pem):
+    """Whether all CA certificates of one PEM text are in another: while a site changes its CA there are two, in either
+    order. A text that holds no certificate trusts nobody."""
+    try:
+        trusted = certificates.load_certificates(trusted_pem, 'the CA')
+    except CertificateError:
+        return False
+    return set(certificates.load_certificates(wanted_pem, 'the CA')) <= set(trusted)
 
 
 def is_ca(certificate):

@@ -169,15 +169,15 @@ def needs_renewal(certificate, now, margin_days=RENEWAL_MARGIN_DAYS):
     return not_after(certificate) - now < datetime.timedelta(days=margin_days)
 
 
-def check_server_certificate(ca_pem, certificate, host, now):
+def check_server_certificate(ca_pem, certificate, host, now, renew='ua-overlay server renew'):
     """Check what a client of ``host`` would check of the server's certificate, without a connection.
 
     :param ca_pem: text with the CA's certificate or certificates.
     :param host: the DNS name of the server URL.
     :param now: aware UTC datetime.
+    :param renew: the next command of its errors.
     :raises CertificateError: WRONG_CA, WRONG_NAME, CLOCK (not yet valid) or CERT_EXPIRED.
     """
-    renew = 'ua-overlay server renew'
     names, addresses = names_of(certificate)
     signers = [ca for ca in load_certificates(ca_pem, 'the CA') if is_signed_by(certificate, ca)]
     if not signers:

@@ -7,18 +7,19 @@ import datetime
 import os
 import re
 import stat
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import yaml
 
-from ua_overlay import files
+from ua_overlay import defaults, files
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.trust import ca, names
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust.certificate import CertificateError, format_time
 
-#: The only version so far. It changes when an old robot could not use a new invitation, or the other way round.
-VERSION = 1
+#: A new version is for what a robot of an older release could not use: 2 has `ca_sha256` in place of `ca_pem`, or
+#: `operator` in place of the team. An invitation is written in the lowest version that can say it.
+VERSIONS = (1, 2)
 ADDRESSINGS = ('names', 'addresses')
 #: No invitation is longer; a file that is was picked by mistake.
 MAX_BYTES = 65536
@@ -26,11 +27,13 @@ MAX_BYTES = 65536
 END = '...'
 #: How the first line begins.
 TITLE = '# ua_overlay invitation'
+#: SHA-256 of the site's CA certificates (DER), see `pinned`.
+PINS = re.compile(r'[0-9a-f]{64}(?: [0-9a-f]{64})*')
 #: Headscale 0.28 and later: hskey-auth-{12 characters}-{64}; older keys are 48 hexadecimal digits.
 KEY = re.compile(r'[A-Za-z0-9_-]{16,256}')
 TIME = re.compile(r'(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)Z')
 AGAIN = 'copy it from the server again'
-NEW = 'ua-overlay invite {} {}, on the server'
+NEW = 'ua-overlay invite {}, on the server'
 
 
 class InvitationError(OverlayError):
@@ -42,28 +45,55 @@ class InvitationError(OverlayError):
 
 @dataclass(frozen=True)
 class Invitation:
-    """What one robot needs to join one team.
+    """What one robot needs to join one team, or one laptop to join as a machine of its operator.
 
-    server_url: https://<DNS name>[:port]; ca_pem: the site's CA; key: single-use pre-auth key (a secret); team, robot:
-    names (see names.py); team_port: TCP port of the team's roscore; addressing: 'names' or 'addresses', how the team's
-    ROS nodes call each other; master: whether this robot is to run the team's roscore; created, expires: aware UTC, of
-    the key.
+    server_url: https://<DNS name>[:port]; ca_pem: the site's CA, or '' when ca_sha256 has its SHA-256 (pinned.pins_of);
+    key: single-use pre-auth key (a secret); team, robot: names (see names.py); team_port: TCP port of the team's
+    roscore; addressing: 'names' or 'addresses', how the team's ROS nodes call each other; master: whether this robot is
+    to run the team's roscore; created, expires: aware UTC, of the key; operator: whose machine it will be, with no
+    team then.
     """
 
     server_url: str
     ca_pem: str
     key: str = field(repr=False)
-    team: str
     robot: str
-    team_port: int
-    addressing: str
-    master: bool
     created: datetime.datetime
     expires: datetime.datetime
-    version: int = VERSION
+    team: str = ''
+    team_port: int = defaults.TEAM_PORT
+    addressing: str = 'names'
+    master: bool = False
+    ca_sha256: str = ''
+    operator: str = ''
+
+    @property
+    def version(self):
+        return 2 if self.ca_sha256 or self.operator else 1
+
+    @property
+    def place(self):
+        """What it lets join, for people: 'the team iris'."""
+        return 'the machines of {}'.format(self.operator) if self.operator else 'the team {}'.format(self.team)
+
+    @property
+    def again(self):
+        """The command that makes another one."""
+        return NEW.format('--operator {} {}'.format(self.operator, self.robot) if self.operator
+                          else '{} {}'.format(self.team, self.robot))
 
 
-FIELDS = tuple(each.name for each in fields(Invitation))
+#: Of an operator's invitation, and of a team's.
+_OF_OPERATOR, _OF_TEAM = ('operator',), ('team', 'team_port', 'addressing', 'master')
+FIELDS = ('version',) + tuple(each.name for each in fields(Invitation))
+
+
+def fields_of(invitation):
+    """Names of the fields that its file has, in the order of the file."""
+    return (('version',) + (_OF_OPERATOR if invitation.operator else ('team',))
+            + ('robot', 'server_url', 'created', 'expires')
+            + (() if invitation.operator else ('master', 'team_port', 'addressing'))
+            + ('key', 'ca_sha256' if invitation.ca_sha256 else 'ca_pem'))
 
 
 def settings(invitation):
@@ -77,23 +107,26 @@ def settings(invitation):
 def dump(invitation):
     """Return the text of the file: comments that say what it is, the fields, the end mark."""
     values = settings(invitation)
-    certificate = values.pop('ca_pem')
     lines = [
-        TITLE + ': lets the robot {robot} join the team {team}, once, until {expires}.'.format(**values),
+        TITLE + ': lets the robot {} join {}, once, until {}.'.format(
+            invitation.robot, invitation.place, values['expires']),
         '# It holds a secret key. Carry it to the robot over ssh or on a stick, keep it readable by its owner alone',
         '# (chmod 600), and delete it when the robot has joined. On the robot:',
         '#   sudo ua-overlay robot prepare --invitation FILE --user "$USER"     once per robot',
         '#   ua-overlay join FILE      or      rosservice call /ua_overlay/join "invitation: /absolute/path/of/FILE"',
         '',
     ]
-    for name in ('version', 'team', 'robot', 'server_url', 'created', 'expires', 'master', 'team_port', 'addressing'):
-        value = values[name]
-        # A JSON string is a YAML string, whatever the name would mean to YAML when bare (no, on, 1e3).
-        lines.append('{}: {}'.format(name, {True: 'true', False: 'false'}[value] if isinstance(value, bool)
-                                     else value if isinstance(value, int) else '"{}"'.format(value)))
-    lines.append('key: "{}"'.format(invitation.key))
-    lines.append('ca_pem: |')
-    lines.extend('  ' + line for line in certificate.strip().splitlines())
+    for name in fields_of(invitation):
+        if name == 'key':
+            lines.append('key: "{}"'.format(invitation.key))
+        elif name == 'ca_pem':
+            lines.append('ca_pem: |')
+            lines.extend('  ' + line for line in invitation.ca_pem.strip().splitlines())
+        else:
+            value = values[name]
+            # A JSON string is a YAML string, whatever the name would mean to YAML when bare (no, on, 1e3).
+            lines.append('{}: {}'.format(name, {True: 'true', False: 'false'}[value] if isinstance(value, bool)
+                                         else value if isinstance(value, int) else '"{}"'.format(value)))
     lines.append(END)
     return '\n'.join(lines) + '\n'
 
@@ -120,7 +153,7 @@ def read(path):
     :raises InvitationError:
     """
     path = os.fspath(path)
-    another = NEW.format('TEAM', 'ROBOT')
+    another = NEW.format('TEAM ROBOT')
     try:
         # Not to wait for a writer if it is a pipe.
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -185,8 +218,8 @@ def check_usable(invitation, now):
     if now >= invitation.expires:
         raise InvitationError(
             'The invitation of {} to {} expired on {}; this machine\'s clock says {}.'.format(
-                invitation.robot, invitation.team, format_time(invitation.expires), format_time(now)),
-            NEW.format(invitation.team, invitation.robot), 'INVITATION_EXPIRED')
+                invitation.robot, invitation.place, format_time(invitation.expires), format_time(now)),
+            invitation.again, 'INVITATION_EXPIRED')
 
 
 class _Refused(Exception):
@@ -195,7 +228,7 @@ class _Refused(Exception):
     def __init__(self, reason, next_command=None, code='INVITATION_INVALID'):
         super().__init__(reason)
         self.reason = reason
-        self.next_command = next_command or NEW.format('TEAM', 'ROBOT')
+        self.next_command = next_command or NEW.format('TEAM ROBOT')
         self.code = code
 
 
@@ -216,8 +249,9 @@ def _scalars(text):
     if found is None:
         raise cut if text.startswith(TITLE) and not whole else _Refused('is not a list of fields (`name: value`)')
     version = found.get('version', ('', 0))[0]
-    if version != str(VERSION) and re.fullmatch(r'[0-9]{1,6}', version):
-        raise _Refused('is of version {}, and this machine\'s ua_overlay reads version {}'.format(version, VERSION),
+    if version not in map(str, VERSIONS) and re.fullmatch(r'[0-9]{1,6}', version):
+        raise _Refused('is of version {}, and this machine\'s ua_overlay reads version {}'.format(
+            version, ' and '.join(map(str, VERSIONS))),
                        'install the same release of ua_overlay here as on the server', 'INVITATION_VERSION')
     if 'version' not in found:
         raise _Refused('has no field `version`, so it is none')
@@ -253,41 +287,65 @@ def _pairs(events):
     return found
 
 
+def _wanted(found):
+    """Names of the fields that an invitation of this version has to have.
+
+    :raises _Refused: for a version that is none.
+    """
+    values = {name: value for name, (value, _) in found.items()}
+    _valid('version', values, values['version'] in map(str, VERSIONS), 'the number 1 or 2')
+    pinned, personal = ((name in found and values['version'] != '1') for name in ('ca_sha256', 'operator'))
+    return (('version', 'robot', 'server_url', 'created', 'expires', 'key')
+            + (('ca_sha256',) if pinned else ('ca_pem',)) + (_OF_OPERATOR if personal else _OF_TEAM))
+
+
 def _convert(found):
+    wanted = _wanted(found)
     for name, (_, line) in found.items():
-        if name not in FIELDS:
+        if name not in wanted:
             # Whatever does not look like a field's name may be a secret in the wrong place.
-            shown = name + ' ' if re.fullmatch('[a-z_]{1,24}', name) else ''
-            raise _Refused('has a field {}(line {}) that version {} does not know'.format(shown, line, VERSION))
-    missing = [name for name in FIELDS if name not in found]
+            shown = name + ' ' if re.fullmatch('[a-z_0-9]{1,24}', name) else ''
+            version = found['version'][0]
+            raise _Refused('has a field {}(line {}) that {}'.format(
+                shown, line, 'does not go with the others' if name in FIELDS and version != '1'
+                else 'version {} does not know'.format(version)))
+    missing = [name for name in wanted if name not in found]
     if missing:
         raise _Refused('lacks the field{} {}'.format('s' if len(missing) > 1 else '', ', '.join(missing)))
     values = {name: value for name, (value, _) in found.items()}
-    _valid('version', values, values['version'] == str(VERSION), 'the number {}'.format(VERSION))
     try:
         names.parse_server_url(values['server_url'])
     except ValueError as error:
         raise _Refused('has a server_url that {}'.format(error)) from None
-    try:
-        ca.load_ca_certificates(values['ca_pem'], 'ca_pem')
-    except CertificateError as error:
-        raise _Refused('has no usable CA: ' + error.sentence.rstrip('.'))
-    for name, check in (('team', names.check_team), ('robot', names.check_robot)):
+    if 'ca_pem' in values:
         try:
-            check(values[name])
+            ca.load_ca_certificates(values['ca_pem'], 'ca_pem')
+        except CertificateError as error:
+            raise _Refused('has no usable CA: ' + error.sentence.rstrip('.'))
+    else:
+        _valid('ca_sha256', values, PINS.fullmatch(values['ca_sha256']), 'a SHA-256 (64 hexadecimal digits)')
+    for name, check in (('team', names.check_team), ('robot', names.check_robot), ('operator', names.check_operator)):
+        try:
+            check(values.get(name, 'none'))
         except UsageError:
-            _valid(name, values, False, 'a name that a {} can have'.format(name))
+            _valid(name, values, False, 'a name that {} can have'.format('an operator' if name == 'operator'
+                                                                         else 'a ' + name))
     _valid('key', values, KEY.fullmatch(values['key']), 'a pre-auth key')
+    created, expires = _time('created', values), _time('expires', values)
+    _valid('expires', values, created < expires, 'after created')
+    made = Invitation(server_url=values['server_url'], ca_pem=values.get('ca_pem', ''), key=values['key'],
+                      robot=values['robot'], created=created, expires=expires, ca_sha256=values.get('ca_sha256', ''),
+                      operator=values.get('operator', ''))
+    return made if made.operator else _with_team(made, values)
+
+
+def _with_team(made, values):
     _valid('addressing', values, values['addressing'] in ADDRESSINGS, 'names or addresses')
     _valid('master', values, values['master'] in ('true', 'false'), 'true or false')
     port = values['team_port']
     _valid('team_port', values, re.fullmatch(r'[0-9]{1,5}', port) and 1 <= int(port) <= 65535, 'a TCP port')
-    created, expires = _time('created', values), _time('expires', values)
-    _valid('expires', values, created < expires, 'after created')
-    return Invitation(
-        server_url=values['server_url'], ca_pem=values['ca_pem'], key=values['key'], team=values['team'],
-        robot=values['robot'], team_port=int(port), addressing=values['addressing'], master=values['master'] == 'true',
-        created=created, expires=expires)
+    return replace(made, team=values['team'], team_port=int(port), addressing=values['addressing'],
+                   master=values['master'] == 'true')
 
 
 def _valid(name, values, good, wanted):

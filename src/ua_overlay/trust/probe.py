@@ -66,10 +66,10 @@ def check_server(url, ca_pem, timeout=5, now=certificates.utc_now):
         shown = re.sub(r'//.*@', '//…@', url)
         raise ServerError('The server URL {} {}.'.format(shown or '(empty)', error),
                           'ua-overlay invite TEAM ROBOT, on the server', 'BAD_ANSWER') from None
-    context = _context(ca_pem)
+    context = tls_context(ca_pem)
     deadline = time.monotonic() + timeout
     begin = time.monotonic()
-    connection = _connect(server, deadline, timeout)
+    connection = open_connection(server, deadline, timeout)
     try:
         try:
             tls = context.wrap_socket(connection, server_hostname=server.host)
@@ -90,7 +90,11 @@ def check_server(url, ca_pem, timeout=5, now=certificates.utc_now):
     return ServerHealth(True, latency, offset, not_after)
 
 
-def _context(ca_pem):
+def tls_context(ca_pem):
+    """An ssl.SSLContext that trusts ``ca_pem`` alone and checks what Go's client checks.
+
+    :raises CertificateError: when it is no certificate.
+    """
     try:
         certificates.load_certificates(ca_pem, 'the CA of this robot')
     except CertificateError as error:
@@ -103,7 +107,7 @@ def _context(ca_pem):
     return context
 
 
-def _connect(server, deadline, timeout):
+def open_connection(server, deadline, timeout):
     """Return a TCP connection to the first address that takes one; each gets its share of the time."""
     addresses = _resolve(server, deadline, timeout)
     failure = None
@@ -263,7 +267,7 @@ def _look(server, deadline):
     context.verify_mode = ssl.CERT_NONE
     shown = date = None
     try:
-        with _connect(server, deadline, 1) as connection:
+        with open_connection(server, deadline, 1) as connection:
             with context.wrap_socket(connection, server_hostname=server.host) as tls:
                 shown = _parse(tls.getpeercert(binary_form=True))
                 date = _get_health(tls, server, deadline, 1)[1]

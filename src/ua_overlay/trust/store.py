@@ -4,6 +4,8 @@
     ca.key       the CA's key; never leaves the server                    0600
     server.pem   the server's certificate, then the CA's (full chain)     0644
     server.key   its key                                                  0600
+
+While the CA is changed (roots.py) ca.pem has two certificates, the one that signs first, and ca.next.key is there.
 """
 import contextlib
 import fcntl
@@ -16,10 +18,13 @@ from ua_overlay.trust.certificate import CertificateError
 
 CA_CERT = 'ca.pem'
 CA_KEY = 'ca.key'
+#: The key of the new root while the CA is changed.
+NEXT_CA_KEY = 'ca.next.key'
 SERVER_CERT = 'server.pem'
 SERVER_KEY = 'server.key'
 #: The next server key, from before the certificate that it belongs to is in place until after.
 NEXT_KEY = 'server.key.next'
+_OURS = (CA_CERT, CA_KEY, NEXT_CA_KEY, SERVER_CERT, SERVER_KEY)
 
 
 class StoreError(CertificateError):
@@ -32,8 +37,8 @@ class SiteTrust:
     """What `load` found: certificates and places, no private key.
 
     :ivar directory: where the files are.
-    :ivar ca_pem: PEM text of the CA's certificate, for invitations.
-    :ivar ca: x509.Certificate of the CA.
+    :ivar ca_pem: PEM text of the CA's certificates, for invitations.
+    :ivar ca: x509.Certificate of the root that signs.
     :ivar server: x509.Certificate of the server.
     :ivar dns_names: the server's DNS names; the first is the site's.
     :ivar addresses: the server's addresses, text.
@@ -83,14 +88,14 @@ def init(directory, site_name, dns_names, addresses, now):
     :returns: :class:`SiteTrust`.
     :raises StoreError: when there is a CA already (code SITE_EXISTS), or the directory cannot be written.
     """
-    with _locked(directory, create=True):
+    with held(directory, create=True):
         recover(directory)
         if exists(directory):
             raise StoreError('{} already holds the CA of a site; a second one would lock its robots out.'.format(
                 directory), 'ua-overlay server status --dir {}'.format(directory), 'SITE_EXISTS')
         ca_key, ca = create_ca(site_name, dns_names, addresses, now)
         key, server = certificates.issue_server_certificate(ca_key, ca, dns_names, addresses, now)
-        owner = _owner(directory)
+        owner = owner_of(directory)
         files.write_secret(os.path.join(directory, CA_KEY), certificates.dump_private_key(ca_key), owner)
         _replace_server(directory, key, server, ca)
         files.write_atomic(os.path.join(directory, CA_CERT), certificates.dump_certificates(ca), owner=owner)
@@ -106,19 +111,19 @@ def load(directory):
         raise StoreError('There is no site in {} ({} is missing).'.format(directory, CA_CERT),
                          'ua-overlay server init --dir {} --name NAME'.format(directory), 'SITE_MISSING')
     if os.path.exists(os.path.join(directory, NEXT_KEY)):
-        with _locked(directory):
+        with held(directory):
             recover(directory)
     restore = 'restore {} from your backup'.format(directory)
     renew = 'ua-overlay server renew --dir {}'.format(directory)
-    ca = _certificates(directory, CA_CERT, restore)[0]
+    authorities = _certificates(directory, CA_CERT, restore)
     server = _certificates(directory, SERVER_CERT, renew)[0]
-    if not certificates.is_signed_by(server, ca):
+    if not any(certificates.is_signed_by(server, ca) for ca in authorities):
         raise StoreError('{}/{} was not signed by the CA beside it.'.format(directory, SERVER_CERT), renew,
                          'SITE_DAMAGED')
     if not certificates.has_key(server, _key(directory, SERVER_KEY, renew)):
         raise StoreError('{0}/{1} does not belong to {0}/{2}.'.format(directory, SERVER_KEY, SERVER_CERT), renew,
                          'SITE_DAMAGED')
-    return SiteTrust(directory, certificates.dump_certificates(ca), ca, server)
+    return SiteTrust(directory, certificates.dump_certificates(*authorities), authorities[0], server)
 
 
 def renew(directory, now, dns_names=None, addresses=None):
@@ -133,19 +138,17 @@ def renew(directory, now, dns_names=None, addresses=None):
     restore = 'restore {} from your backup'.format(directory)
     if not exists(directory):
         load(directory)
-    with _locked(directory):
+    with held(directory):
         recover(directory)
         ca = _certificates(directory, CA_CERT, restore)[0]
-        ca_key = _key(directory, CA_KEY, restore)
-        if not certificates.has_key(ca, ca_key):
-            raise StoreError('{0}/{1} does not belong to {0}/{2}.'.format(directory, CA_KEY, CA_CERT), restore,
-                             'SITE_DAMAGED')
+        ca_key = _signing_key(directory, ca, restore)
         if dns_names is None or addresses is None:
             old_names, old_addresses = _names(directory, ca)
             dns_names = old_names if dns_names is None else dns_names
             addresses = old_addresses if addresses is None else addresses
         key, server = certificates.issue_server_certificate(ca_key, ca, dns_names, addresses, now)
-        _replace_server(directory, key, server, ca)
+        # While the CA is changed both are shown: who knows them by their SHA-256 alone takes them from here.
+        _replace_server(directory, key, server, *roots(directory))
     return load(directory)
 
 
@@ -162,7 +165,8 @@ def issue(directory, dns_names, now, days):
     if not exists(directory):
         load(directory)
     ca = _certificates(directory, CA_CERT, restore)[0]
-    key, made = certificates.issue_server_certificate(_key(directory, CA_KEY, restore), ca, dns_names, [], now, days)
+    ca_key = _signing_key(directory, ca, restore)
+    key, made = certificates.issue_server_certificate(ca_key, ca, dns_names, [], now, days)
     return certificates.dump_private_key(key), certificates.dump_certificates(made, ca)
 
 
@@ -175,7 +179,7 @@ def recover(directory):
     following = os.path.join(directory, NEXT_KEY)
     for name in os.listdir(directory):
         # What files.write_atomic leaves when it is killed: never read, but it may hold a key.
-        if name.startswith(tuple('.{}.'.format(ours) for ours in (CA_CERT, CA_KEY, SERVER_CERT, SERVER_KEY))):
+        if name.startswith(tuple('.{}.'.format(ours) for ours in _OURS)):
             os.unlink(os.path.join(directory, name))
     if not os.path.exists(following):
         return
@@ -191,14 +195,15 @@ def recover(directory):
     files.sync_directory(directory)
 
 
-def _replace_server(directory, key, server, ca):
-    owner = _owner(directory)
+def _replace_server(directory, key, server, *authorities):
+    owner = owner_of(directory)
     files.write_secret(os.path.join(directory, NEXT_KEY), certificates.dump_private_key(key), owner)
-    files.write_atomic(os.path.join(directory, SERVER_CERT), certificates.dump_certificates(server, ca), owner=owner)
+    files.write_atomic(os.path.join(directory, SERVER_CERT), certificates.dump_certificates(server, *authorities),
+                       owner=owner)
     recover(directory)
 
 
-def _owner(directory):
+def owner_of(directory):
     """Return the (uid, gid) of the directory when root writes: headscale runs as its owner and must read the keys."""
     if os.geteuid() != 0:
         return None
@@ -213,6 +218,26 @@ def _names(directory, ca):
     except CertificateError:
         allowed = certificates.permitted(ca)
         return ([name for name in allowed if '/' not in name], [name.split('/')[0] for name in allowed if '/' in name])
+
+
+def roots(directory):
+    """The CA's certificates, the one that signs first."""
+    return _certificates(directory, CA_CERT, 'restore {} from your backup'.format(directory))
+
+
+def read_key(directory, name):
+    """The private key in the file ``name``."""
+    return _key(directory, name, 'restore {} from your backup'.format(directory))
+
+
+def _signing_key(directory, ca, mend):
+    """The key that belongs to the certificate ``ca``; while the CA is changed there are two."""
+    for name in (CA_KEY, NEXT_CA_KEY):
+        if name == CA_KEY or os.path.exists(os.path.join(directory, name)):
+            key = _key(directory, name, mend)
+            if certificates.has_key(ca, key):
+                return key
+    raise StoreError('{0}/{1} does not belong to {0}/{2}.'.format(directory, CA_KEY, CA_CERT), mend, 'SITE_DAMAGED')
 
 
 def _read(directory, name, mend):
@@ -244,7 +269,7 @@ def _key(directory, name, mend):
 
 
 @contextlib.contextmanager
-def _locked(directory, create=False):
+def held(directory, create=False):
     """Hold the directory's lock: a renewal by the timer and one by hand must not mix their keys."""
     try:
         if create:

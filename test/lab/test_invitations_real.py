@@ -1,0 +1,157 @@
+"""Invitations on a real Headscale with real tailscaleds: batches, an end to them, a CA by its SHA-256, operators."""
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+from site_on_loopback import (
+    COMMAND,
+    LoopbackSite,
+    closed,
+    free_ports,
+    opens,
+    port_outside_the_ephemeral_range,
+    wait_for,
+)
+
+from ua_overlay.cli.site_args import make_inviter
+from ua_overlay.headscale.inviter import Wanted
+from ua_overlay.headscale.site import Site
+from ua_overlay.trust import invitation as invitations
+from ua_overlay.trust import pinned
+
+TEAM_PORT = port_outside_the_ephemeral_range()
+
+
+@pytest.fixture(scope='module')
+def site():
+    made = LoopbackSite()
+    try:
+        made.init()
+        made.start()
+        made.call('team', 'create', 'iris', '--team-port', str(TEAM_PORT))
+        yield made
+    finally:
+        made.close()
+
+
+def join(site, robot, path, *options):
+    """`ua-overlay join` on a robot; returns CompletedProcess."""
+    return subprocess.run(
+        [sys.executable, COMMAND, 'join', path, '--socket', robot.socket, '--state-dir', robot.directory,
+         '--ca', os.path.join(site.directory, 'ca.pem'), '--timeout', '60'] + list(options),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+
+
+def row(site, robot):
+    return [each for each in site.json('invite', 'list') if each['machine'] == robot][-1]
+
+
+def test_a_batch_is_everybody_or_nobody_and_each_is_used_once(site):
+    folder = os.path.join(site.base, 'out')
+    os.mkdir(folder, 0o700)
+    with open(os.path.join(site.base, 'robots'), 'w') as stream:
+        stream.write('dev-1 master\ndev-2  # the spare\n')
+    refused = site.call('invite', 'iris', 'Dev', '--batch', os.path.join(site.base, 'robots'), '--output-dir', folder,
+                        check=False)
+    assert refused.returncode == 2 and os.listdir(folder) == [] and site.json('invite', 'list') == []
+
+    made = site.json('invite', 'iris', '--batch', os.path.join(site.base, 'robots'), '--output-dir', folder)
+    assert [each['robot'] for each in made] == ['dev-1', 'dev-2']
+    assert all(stat.S_IMODE(os.stat(each['file']).st_mode) == 0o600 for each in made)
+    assert [each['state'] for each in site.json('invite', 'list')] == ['open', 'open']
+
+    robot = site.robot('dev-1')
+    assert join(site, robot, made[0]['file']).returncode == 0
+    used = row(site, 'dev-1')
+    assert (used['state'], used['used_by'], used['master']) == ('used', 'dev-1', True) and used['used_at']
+    assert [each['machine'] for each in site.json('invite', 'list', '--open')] == ['dev-2']
+    # Useless now: to another machine, and to the server's administrator.
+    again = join(site, site.robot('thief'), made[0]['file'], '--json')
+    assert again.returncode == 1 and 'INVITATION_SPENT' in again.stdout
+    assert 'used by dev-1' in site.call('invite', 'revoke', 'dev-1', check=False).stderr
+    # It is still known when the node is gone and Headscale has forgotten it.
+    wait_for('the use to be in the log', lambda: '"used"' in log_of(site), 60)
+    site.call('robot', 'remove', 'dev-1')
+    assert row(site, 'dev-1')['used_by'] == 'dev-1' and row(site, 'dev-1')['used_at']
+
+
+def log_of(site):
+    path = os.path.join(site.directory, 'invitations.log')
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    with open(path) as stream:
+        text = stream.read()
+    assert 'hskey' not in text
+    return text
+
+
+def test_a_revoked_one_is_worthless(site):
+    _, path = site.invite('iris', 'dev-3')
+    assert 'worthless' in site.call('invite', 'revoke', 'dev-3').stdout
+    refused = join(site, site.robot('dev-3'), path, '--json')
+    assert refused.returncode == 1 and 'INVITATION_REFUSED' in refused.stdout, refused.stdout
+    assert row(site, 'dev-3')['state'] == 'revoked'
+    assert 'dev-3' not in [each['robot'] for each in site.json('robot', 'list')]
+
+
+def test_the_server_knows_when_time_is_over_whatever_the_thief_s_clock_says(site):
+    invitation, _ = make_inviter(Site.load(site.directory)).invite([Wanted('dev-4', False)], 1, 'iris')[0]
+    wait_for('its end', lambda: row(site, 'dev-4')['state'] == 'expired', 30)
+    refused = site.robot('dev-4').join(invitation)     # `tailscale up`: nothing of ours is in the way
+    assert refused.returncode != 0 and 'authkey expired' in refused.stderr
+    path = os.path.join(site.base, 'late')
+    invitations.write(path, invitation)
+    assert 'INVITATION_EXPIRED' in join(site, site.robots[-1], path, '--json').stdout
+
+
+def test_a_ca_by_its_sha256(site):
+    made, path = site.invite('iris', 'dev-5', '--ca-sha256')
+    assert made.ca_pem == '' and os.path.getsize(path) < 1000
+    with open(os.path.join(site.directory, 'ca.pem')) as stream:
+        ca_pem = stream.read()
+    assert pinned.ca_of(made).strip() == ca_pem.strip()
+    with pytest.raises(Exception, match='shows no CA'):
+        pinned.fetch(made.server_url, '0' * 64)
+    assert join(site, site.robot('dev-5'), path).returncode == 0
+
+
+def test_an_operator_s_laptop_reaches_the_robots_of_its_teams(site):
+    unknown = site.call('invite', '--operator', 'ana', 'laptop-1', check=False)
+    assert unknown.returncode == 1 and 'policy apply' in unknown.stderr
+    path = os.path.join(site.directory, 'site.yaml')
+    with open(path) as stream:
+        text = stream.read()
+    with open(path, 'w') as stream:
+        stream.write(text.replace('operators: {}', 'operators: {ana: {teams: [iris]}, bob: }'))
+    assert 'are in force' in site.call('policy', 'apply').stdout
+    robot = site.robot('dev-6')
+    assert join(site, robot, site.invite('iris', 'dev-6')[1]).returncode == 0
+
+    file = os.path.join(site.base, 'laptop')
+    site.call('invite', '--operator', 'ana', 'laptop-1', '--output', file)
+    laptop = site.robot('laptop-1')
+    joined = join(site, laptop, file)
+    assert joined.returncode == 0 and 'joined the machines of ana' in joined.stdout, joined.stdout + joined.stderr
+    assert 'ALREADY_JOINED' in join(site, laptop, file, '--json').stdout
+    assert row(site, 'laptop-1')['used_by'] == 'laptop-1' and row(site, 'laptop-1')['operator'] == 'ana'
+    assert set(laptop.status()['Self']['CapMap']) == set(robot.status()['Self']['CapMap'])
+    wait_for('the laptop to reach the roscore', lambda: opens(laptop, robot, TEAM_PORT, 10), 90)
+    # ROS calls back, and nothing else comes back.
+    assert opens(robot, laptop, free_ports()[0]) and closed(robot, laptop, TEAM_PORT)
+    wait_for('tests of the laptop', lambda: '"ana@"' in site.call('policy', 'show', '--headscale').stdout.split(
+        '"tests"')[-1], 60)
+    assert site.json('policy', 'show')['in_force'] is True
+
+    # Another team's invitation is not spent on it, and a person without teams reaches nobody.
+    other = join(site, laptop, site.invite('iris', 'dev-7')[1], '--json')
+    assert 'OTHER_TEAM' in other.stdout and row(site, 'dev-7')['state'] == 'open'
+    site.call('invite', '--operator', 'bob', 'laptop-2', '--output', file, '--overwrite')
+    second = site.robot('laptop-2')
+    assert join(site, second, file).returncode == 0
+    assert second.peers() <= {'relay'}
+    assert [(each['robot'], each['operator']) for each in site.json('robot', 'list', '--operators')] == [
+        ('laptop-1', 'ana'), ('laptop-2', 'bob')]
+    assert 'the machines of bob' in site.call('robot', 'remove', 'laptop-2').stdout
+    refused = site.call('team', 'remove', 'iris', check=False)
+    assert refused.returncode == 1 and 'Next:' in refused.stderr

@@ -1,0 +1,215 @@
+"""Nothing leaves the site: what is seen on the lab's internet while all goes wrong that makes tailscaled call home.
+
+Two labs live through the same story: a first join, a server that restarts, a robot that starts while the server is a
+black hole (three minutes of ten), one that starts while no name server answers. One has the egress rule and the policy
+as they are; the other has neither the rule nor the attribute against captive-portal detection, and has to leak, or the
+watch proves nothing. UA_OVERLAY_PROOF_SECONDS shortens it; below ten minutes captive-portal detection does not begin.
+"""
+import functools
+import json
+import os
+import time
+
+import pytest
+
+from ua_overlay import defaults
+from ua_overlay.headscale import service
+from ua_overlay.lab.fleet import SITE_DIR, USER, Fleet, wait_until
+from ua_overlay.lab.lab import Lab
+from ua_overlay.lab.topology import INET
+from ua_overlay.tailscale import egress
+from ua_overlay.toolchain import locate
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+COMMAND = os.path.join(os.path.dirname(os.path.dirname(HERE)), 'scripts', 'ua-overlay')
+SECONDS = float(os.environ.get('UA_OVERLAY_PROOF_SECONDS', '600'))
+WHOLE = 600.0
+SERVER = '203.0.113.10'
+#: All that anybody in the lab has to ask for; the second is the lab's own question at its start.
+NAMES = {'server.ua.test', 'up.ua-lab.test'}
+ROBOTS = ('dev-1', 'dev-2')
+CAPTIVE = 'disable-captive-portal-detection'
+#: For what waits for tailscaled to find a path on a busy machine.
+PATIENCE = 180
+
+
+class Watched:
+    """A lab with a site and two robots, and a watch on its internet."""
+
+    def __init__(self, lab, guarded):
+        self.lab = lab
+        self.guarded = guarded
+        self.fleet = Fleet(lab, workspace=None, command=COMMAND)
+        self.refused = dict.fromkeys(ROBOTS, 0)
+        lab.start_service(INET, 'watch', ['/usr/bin/python3', os.path.join(HERE, 'outside_watch.py'), INET,
+                                          str(lab.topology.subnet)])
+        wait_until(lambda: 'watching' in lab.log(INET, 'watch'), 30, 'The watch')
+
+    def start(self):
+        """Site and relay, as a user of their own, who is limited in the guarded lab."""
+        self.fleet.overlay('server', 'server', 'init', '--dir', SITE_DIR, '--name', 'server.ua.test',
+                           '--address', SERVER)
+        self.fleet.site('server', 'service', 'install', '--service-manager', 'none',
+                        *(() if self.guarded else ('--no-egress',)))
+        self.start_server()
+        self.fleet.site('team', 'create', 'iris')
+
+    def start_server(self):
+        self.lab.start_service('server', 'site', [COMMAND, 'server', 'run', '--dir', SITE_DIR],
+                               env=self.fleet.base_environment(), user=service.USER)
+        self.fleet.wait_server(60)
+
+    def restart_server(self):
+        self.lab.stop_service('server', 'site', timeout=30)
+        self.start_server()
+
+    def join(self):
+        for robot in ROBOTS:
+            path = self.fleet.carry(robot, self.fleet.invite('iris', robot))
+            self.fleet.overlay(robot, 'robot', 'prepare', '--invitation', path, '--user', USER, '--service-manager',
+                               'none', *(() if self.guarded else ('--no-egress',)))
+            self.fleet.start_daemon(robot)
+            self.lab.start_service(robot, 'operator', [COMMAND, 'robot', 'operator', '--user', USER],
+                                   env=self.fleet.base_environment())
+            answer = wait_until(functools.partial(self.try_join, robot, path), 60, 'The join of ' + robot, poll=1)
+            assert answer['code'] == 'OK'
+
+    def try_join(self, robot, path):
+        done = self.fleet.overlay(robot, 'join', path, '--json', user=USER, check=False, timeout=120)
+        answer = json.loads(done.stdout)
+        # The operator may not have been set yet.
+        return answer if answer['code'] != 'NOT_PREPARED' else None
+
+    def status(self, robot):
+        done = self.lab.host(robot).run([locate('tailscale'), 'status', '--json'], check=False)
+        return json.loads(done.stdout or '{}')
+
+    def drop_attribute(self):
+        """Take the attribute out of the policy that Headscale has, and see that a robot knows."""
+        host = self.lab.host('server')
+        with open(host.path(SITE_DIR + '/policy.json')) as stream:
+            policy = json.load(stream)
+        policy['nodeAttrs'] = [each for each in policy['nodeAttrs'] if CAPTIVE not in each['attr']]
+        host.run(['sh', '-c', 'cat >{}/policy.json && pkill -HUP -x headscale'.format(SITE_DIR)],
+                 input=json.dumps(policy))
+        for robot in ROBOTS:
+            wait_until(lambda name=robot: CAPTIVE not in self.attributes(name), 30, 'The policy without it')
+
+    def attributes(self, robot):
+        return (self.status(robot).get('Self') or {}).get('CapMap') or {}
+
+    def black_hole(self, on):
+        """The server hears nobody, and its own relay does not reach it either; what it sends itself is seen."""
+        rules = ('add table inet hole; '
+                 'add chain inet hole drops { type filter hook input priority -300; policy accept; }; '
+                 'add rule inet hole drops iifname != "lo" drop; '
+                 'add rule inet hole drops tcp dport 8080 drop') if on else 'delete table inet hole'
+        self.lab.host('server').run(['nft', rules])
+
+    def restart_daemon(self, robot):
+        self.lab.stop_service(robot, 'tailscaled')
+        self.fleet.start_daemon(robot)
+
+    def name_server(self, on):
+        if on:
+            from ua_overlay.lab import dns
+            topology = self.lab.topology
+            self.lab.start_service(INET, dns.SERVICE, dns.command(topology.dns, topology.names))
+        else:
+            self.lab.stop_service(INET, 'dns')
+
+    def online(self):
+        return all((self.status(robot).get('Self') or {}).get('Online') for robot in ROBOTS)
+
+    def direct(self):
+        """Whether the robots reach each other without a relay: the rule leaves UDP between them alone."""
+        done = self.lab.host('dev-1').run([locate('tailscale'), 'ping', '--c=5', '--timeout=2s', 'dev-2'], check=False)
+        return 'via 203.0.113.22:' in done.stdout
+
+    def outside(self):
+        """Packets that left: lines of the watch."""
+        return [line for line in self.lab.log(INET, 'watch').splitlines() if line != 'watching']
+
+    def asked(self):
+        return {name for _, name, _ in self.lab.dns_queries()} - NAMES
+
+    def count_refused(self):
+        """What the rule refused, by host."""
+        found = {}
+        for host, which in [(robot, egress.ROBOT) for robot in ROBOTS] + [('server', egress.SERVER)]:
+            table = self.lab.host(host).run(['nft', '-j', 'list', 'table', 'inet', which.table]).stdout
+            found[host] = egress.parse_refused(table)
+        return found
+
+
+@pytest.fixture(scope='module')
+def labs(lab_root, two_nats):
+    with Lab.up(two_nats, 'leak-guarded-{}'.format(os.getpid()), lab_root, bound=True) as guarded:
+        with Lab.up(two_nats, 'leak-open-{}'.format(os.getpid()), lab_root, bound=True) as left_open:
+            yield Watched(guarded, True), Watched(left_open, False)
+
+
+def at(begin, second):
+    """Wait until ``second`` of the story, which is told as if it took ten minutes."""
+    time.sleep(max(0.0, begin + second * SECONDS / WHOLE - time.monotonic()))
+
+
+def test_nothing_leaves_the_site(labs):
+    guarded, left_open = labs
+    begin = time.monotonic()
+    for lab in labs:
+        lab.start()
+        lab.join()
+    assert CAPTIVE in guarded.attributes('dev-1')
+    at(begin, 60)
+    for lab in labs:
+        lab.restart_server()
+    for lab in labs:
+        wait_until(lab.online, PATIENCE, 'Both robots after the restart of the server')
+    left_open.drop_attribute()
+
+    at(begin, 120)
+    hole = time.monotonic()
+    for lab in labs:
+        lab.black_hole(True)
+    at(hole, 30)
+    for lab in labs:
+        lab.restart_daemon('dev-2')
+    at(hole, 180)
+    for lab in labs:
+        lab.black_hole(False)
+    for lab in labs:
+        wait_until(lab.online, PATIENCE, 'Both robots after the black hole')
+
+    dead = time.monotonic()
+    for lab in labs:
+        lab.name_server(False)
+        lab.restart_daemon('dev-1')
+    at(dead, 60)
+    for lab in labs:
+        lab.name_server(True)
+    for lab in labs:
+        wait_until(lab.online, PATIENCE, 'Both robots with a name server again')
+    wait_until(guarded.direct, PATIENCE, 'A direct link in spite of the rule', poll=1)
+    at(begin, WHOLE)
+
+    assert guarded.outside() == []
+    assert guarded.asked() == set()
+    refused = guarded.count_refused()
+    assert min(refused.values()) > 0, refused  # it had something to refuse, on each of them
+    # Without the rule and the attribute the same watch sees both: the vendor's relays, and the vendor's names.
+    assert [line for line in left_open.outside() if line.startswith('6 ') and line.endswith(' 443')]
+    if SECONDS >= WHOLE:
+        assert any(name.endswith('tailscale.com') for name in left_open.asked()), left_open.asked()
+
+
+def test_telemetry_is_off_and_the_rule_lets_the_site_s_own_through(labs):
+    guarded = labs[0]
+    for robot in ROBOTS:
+        pid = guarded.lab.service(robot, 'tailscaled').pid
+        with open('/proc/{}/environ'.format(pid), 'rb') as stream:
+            assert b'TS_NO_LOGS_NO_SUPPORT=true' in stream.read().split(b'\0')
+        # The table has the server's address, and keeps it while the name server is dead.
+        listed = guarded.lab.host(robot).run(['nft', 'list', 'set', 'inet', egress.ROBOT.table, 'site4']).stdout
+        assert SERVER in listed
+        assert os.path.exists(guarded.lab.host(robot).path(defaults.CA_FILE))

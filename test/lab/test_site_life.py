@@ -1,0 +1,173 @@
+"""The life of a site with real headscale and tailscaleds: backup and restore, the CA's change, what befalls robots."""
+import contextlib
+import json
+import os
+import sqlite3
+import time
+
+import pytest
+from site_on_loopback import LoopbackSite, wait_for
+
+from ua_overlay.headscale.access import connect
+from ua_overlay.headscale.site import Site
+from ua_overlay.toolchain import locate
+from ua_overlay.trust import certificate as certificates
+from ua_overlay.trust import store
+
+
+@pytest.fixture(scope='module')
+def site():
+    made = LoopbackSite()
+    try:
+        made.init()
+        made.start()
+        made.call('team', 'create', 'iris')
+        made.call('team', 'create', 'blue', '--team-port', '11400', '--addressing', 'addresses')
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope='module')
+def robots(site):
+    """Two robots of team iris, by name."""
+    made = {}
+    for name in ('dev-1', 'dev-2'):
+        made[name] = site.robot(name)
+        joined = made[name].ua('join', site.invite('iris', name)[1])
+        assert joined.returncode == 0, joined.stdout + joined.stderr
+    return made
+
+
+def rows(site):
+    return {row['robot']: row for row in site.json('robot', 'list')}
+
+
+def all_online(site, robots, seconds=120):
+    """The rows of `robot list` once every robot is online and says so itself."""
+    def there():
+        found = rows(site)
+        return all(found.get(name, {}).get('online') and robot.status()['Self']['Online']
+                   for name, robot in robots.items()) and found
+    return wait_for('every robot online', there, seconds)
+
+
+def client(site):
+    return connect(Site.load(site.directory), lambda: locate('headscale'))
+
+
+def integrity(site):
+    with contextlib.closing(sqlite3.connect(os.path.join(site.directory, 'headscale', 'db.sqlite'))) as database:
+        return database.execute('PRAGMA integrity_check').fetchone()[0]
+
+
+def test_a_backup_of_the_running_site_brings_the_robots_back_elsewhere(site, robots):
+    before = all_online(site, robots)
+    backup = os.path.join(site.base, 'site.backup')
+    report = site.json('server', 'backup', '--output', backup)
+    assert report['headscale'] == '0.29.3' and 'headscale/db.sqlite' in report['members']
+    assert 'exists already' in site.call('server', 'backup', '--output', backup, check=False).stderr
+
+    # Headscale does not end while clients are connected; it is killed after five seconds, and nothing is lost.
+    seconds, status = site.stop()
+    assert status == 0 and seconds < 15
+    assert integrity(site) == 'ok'
+    old = site.directory
+    site.directory = os.path.join(site.base, 'new')
+    restored = site.call('server', 'restore', backup)
+    assert 'Robots come back by themselves' in restored.stdout
+    os.rename(old, old + '.gone')
+    site.start()
+    # No key and no command on the robots.
+    after = all_online(site, robots)
+    assert {name: row['addresses'] for name, row in after.items()} == {
+        name: row['addresses'] for name, row in before.items()}
+    assert [node.name for node in client(site).nodes()] == ['dev-1', 'dev-2', 'relay']
+    refused = site.call('server', 'restore', backup, '--replace', check=False)
+    assert refused.returncode == 1 and 'runs already' in refused.stderr
+
+
+def test_another_headscale_may_not_skip_a_version(site, robots):
+    site.stop()
+    path = os.path.join(site.directory, 'headscale', 'version')
+    with open(path, encoding='ascii') as stream:
+        assert stream.read() == '0.29.3\n'
+    try:
+        for version, words in (('0.27.1', 'may be skipped'), ('0.30.0', 'cannot go back')):
+            with open(path, 'w', encoding='ascii') as stream:
+                stream.write(version + '\n')
+            for command in (('server', 'run'), ('server', 'upgrade')):
+                refused = site.call(*command, check=False)
+                assert refused.returncode == 1 and words in refused.stderr, refused.stderr
+        with open(path, 'w', encoding='ascii') as stream:
+            stream.write('0.28.0\n')
+        assert site.json('server', 'upgrade', '--check')['step'] == 'UPGRADE'
+    except BaseException:
+        with open(path, 'w', encoding='ascii') as stream:
+            stream.write('0.29.3\n')
+        raise
+    site.start()
+    saved = os.listdir(os.path.join(site.directory, 'backups'))
+    assert len(saved) == 1 and 'takes over from 0.28.0' in site.output()
+    with open(path, encoding='ascii') as stream:
+        assert stream.read() == '0.29.3\n'
+    all_online(site, robots)
+
+
+def test_the_ca_changes_while_the_robots_stay(site, robots):
+    all_online(site, robots)
+    addresses = {name: robot.address() for name, robot in robots.items()}
+    relay = site.processes()['relay']
+    site.call('server', 'rotate-ca', 'start')
+    wait_for('a relay with both roots', lambda: site.processes()['relay'] != relay)
+    invited, _ = site.invite('iris', 'dev-3')
+    assert invited.ca_pem.count('BEGIN CERTIFICATE') == 2
+    refused = site.call('server', 'rotate-ca', 'switch', check=False)
+    assert refused.returncode == 1 and 'Of dev-1, dev-2 it is not known' in refused.stderr
+
+    # What `robot prepare --ca` does on a robot: the file, and a restart.
+    for name, robot in robots.items():
+        robot.kill()
+        robot.trust(site)
+        begin = time.monotonic()
+        robot.start()
+        wait_for('{} back'.format(name), lambda robot=robot: robot.status()['Self']['Online'], 60)
+        print('{}: tailscaled away for {:.1f} s'.format(name, time.monotonic() - begin))
+        site.call('server', 'rotate-ca', 'confirm', name)
+    robots['dev-3'] = site.robot('dev-3')
+    assert robots['dev-3'].ua('join', site.invite('iris', 'dev-3')[1]).returncode == 0
+    assert {row['robot']: row['known'] for row in site.json('server', 'rotate-ca', 'status')['robots']} == {
+        'dev-1': 'confirmed', 'dev-2': 'confirmed', 'dev-3': 'joined'}
+
+    site.call('server', 'rotate-ca', 'switch')
+    trust = store.load(site.directory)
+    assert certificates.is_signed_by(trust.server, trust.ca)
+    site.wait_healthy()
+    all_online(site, robots)
+    site.call('server', 'rotate-ca', 'finish')
+    assert site.json('server', 'rotate-ca', 'status')['phase'] == 'STEADY'
+    # A start of tailscaled is the one time at which it looks at the server's certificate strictly.
+    robots['dev-1'].kill()
+    robots['dev-1'].start()
+    all_online(site, robots)
+    assert {name: robots[name].address() for name in addresses} == addresses
+
+
+def test_a_robot_that_was_deleted_behind_its_back_is_found_and_comes_back(site, robots):
+    robot = robots['dev-2']
+    rest = client(site)
+    rest.delete_node(next(node.id for node in rest.nodes() if node.name == 'dev-2'))
+
+    def finding():
+        report = json.loads(robot.ua('doctor', '--json').stdout)
+        return next(each for each in report['findings'] if each['id'] == 'registered')
+
+    found = finding()
+    assert found['level'] == 'ERROR' and 'does not know dev-2' in found['what']
+    assert robot.status()['BackendState'] == 'Running'  # which is why somebody else has to find it
+    lonely = robot.ua('join')
+    assert lonely.returncode == 1 and 'does not know dev-2' in lonely.stdout + lonely.stderr
+    joined = robot.ua('join', site.invite('iris', 'dev-2')[1])
+    assert joined.returncode == 0, joined.stdout + joined.stderr
+    assert finding()['level'] == 'OK'
+    all_online(site, robots)

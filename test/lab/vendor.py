@@ -1,0 +1,83 @@
+"""For tests only: the pinned tailscale in the forms in which its vendor publishes it: an archive and a repository.
+
+The real ones cannot be reached from a test. Programs, unit and defaults are the vendor's (test/data/tailscale).
+"""
+import hashlib
+import os
+import shutil
+import subprocess
+import tarfile
+
+from ua_overlay.toolchain import locate
+
+DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'data', 'tailscale')
+PROGRAMS = ('tailscale', 'tailscaled')
+_CONTROL = '''\
+Package: tailscale
+Version: 1.98.10
+Architecture: {}
+Maintainer: the tests <tests@example.test>
+Description: The vendor's programs, packed by a test
+'''
+_PRERM = '#!/bin/sh\nsystemctl stop tailscaled.service || true\n'
+
+
+def make_archive(directory):
+    """An archive as the vendor's, with a directory in it; returns its path."""
+    path = os.path.join(str(directory), 'tailscale_1.98.10.tgz')
+    with tarfile.open(path, 'w:gz', compresslevel=1) as tar:
+        for program in PROGRAMS:
+            tar.add(locate(program, 'tailscale'), 'tailscale_1.98.10_kind/' + program)
+        tar.add(os.path.join(DATA, 'tailscaled.service'), 'tailscale_1.98.10_kind/systemd/tailscaled.service')
+    return path
+
+
+def make_repository(directory):
+    """A signed repository; returns (its directory, its key ring)."""
+    directory = str(directory)
+    root, repository = os.path.join(directory, 'root'), os.path.join(directory, 'repository')
+    os.makedirs(repository)
+    architecture = run(['dpkg', '--print-architecture'], directory).strip()
+    for source, path in ((locate('tailscale', 'tailscale'), 'usr/bin/tailscale'),
+                         (locate('tailscaled', 'tailscale'), 'usr/sbin/tailscaled'),
+                         (os.path.join(DATA, 'tailscaled.service'), 'usr/lib/systemd/system/tailscaled.service'),
+                         (os.path.join(DATA, 'tailscaled.defaults'), 'etc/default/tailscaled')):
+        os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
+        shutil.copyfile(source, os.path.join(root, path))
+        os.chmod(os.path.join(root, path), 0o755 if 'bin/' in path else 0o644)
+    write(os.path.join(root, 'DEBIAN', 'control'), _CONTROL.format(architecture))
+    write(os.path.join(root, 'DEBIAN', 'conffiles'), '/etc/default/tailscaled\n')
+    write(os.path.join(root, 'DEBIAN', 'prerm'), _PRERM, 0o755)
+    run(['dpkg-deb', '--root-owner-group', '-Zgzip', '-z1', '--build', root, repository], directory)
+    write(os.path.join(repository, 'Packages'), run(['dpkg-scanpackages', '.'], repository))
+    with open(os.path.join(repository, 'Packages'), 'rb') as stream:
+        text = stream.read()
+    write(os.path.join(repository, 'Release'), 'Architectures: {}\nSHA256:\n {} {} Packages\n'.format(
+        architecture, hashlib.sha256(text).hexdigest(), len(text)))
+    return repository, sign(directory, os.path.join(repository, 'Release'))
+
+
+def sign(directory, release):
+    """InRelease beside ``release``, with a key of its own; returns the key ring."""
+    home = os.path.join(directory, 'gnupg')
+    os.mkdir(home, 0o700)
+    gpg = ['gpg', '--homedir', home, '--batch', '--quiet']
+    try:
+        run(gpg + ['--passphrase', '', '--quick-generate-key', 'tests@example.test', 'rsa2048', 'sign', 'never'], home)
+        run(gpg + ['--clearsign', '--output', os.path.join(os.path.dirname(release), 'InRelease'), release], home)
+        run(gpg + ['--output', os.path.join(directory, 'key.gpg'), '--export'], home)
+    finally:
+        run(['gpgconf', '--homedir', home, '--kill', 'all'], home)
+    return os.path.join(directory, 'key.gpg')
+
+
+def write(path, text, mode=0o644):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, 'w') as stream:
+        os.fchmod(stream.fileno(), mode)
+        stream.write(text)
+
+
+def run(argv, directory):
+    return subprocess.run(argv, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True,
+                          universal_newlines=True).stdout
