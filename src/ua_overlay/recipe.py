@@ -188,7 +188,8 @@ class Applier:
                 else:
                     os.rmdir(place)
         os.unlink(self._place(self._manifest_path))
-        for path in sorted(manifest['made'], key=len, reverse=True):
+        # Our own directories besides: another purpose may have made them, and may have gone before this one.
+        for path in sorted(set(manifest['made']) | {BEFORE_DIR, defaults.CONFIG_DIR}, key=len, reverse=True):
             place = self._place(path)
             if os.path.isdir(place) and not os.listdir(place):
                 os.rmdir(place)

@@ -191,13 +191,13 @@ class Robot:
         return subprocess.run([locate('tailscale'), '--socket=' + self.socket] + list(arguments), text=True,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout)
 
-    def join(self, invitation):
+    def join(self, invitation, timeout='30s'):
         """`tailscale up` with the key of an invitation; returns CompletedProcess."""
         key_file = os.path.join(self.directory, 'key')
         with open(os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 'w', encoding='ascii') as stream:
             stream.write(invitation.key)
         return self.tailscale('up', '--login-server=' + invitation.server_url, '--auth-key=file:' + key_file,
-                              '--hostname=' + invitation.robot, '--timeout=30s')
+                              '--hostname=' + invitation.robot, '--timeout=' + timeout)
 
     def status(self):
         return json.loads(self.tailscale('status', '--json').stdout)

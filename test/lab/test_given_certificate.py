@@ -58,7 +58,7 @@ def test_stock_clients_join_and_trust_that_certificate_alone(site):
     with open(other) as stream:
         text = stream.read()
     stranger = site.robot('dev-3', trust=text)
-    refused = stranger.join(invitations['dev-3'])
+    refused = stranger.join(invitations['dev-3'], timeout='10s')
     assert refused.returncode != 0
     assert any('certificate' in line for line in stranger.status()['Health'] or ()), stranger.status()['Health']
     # Its key was not used up.

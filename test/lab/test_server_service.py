@@ -2,6 +2,7 @@
 
 The package lies in root's home, which the server's own user may not enter: the unit has to show it to him.
 """
+import contextlib
 import json
 import os
 import time
@@ -14,25 +15,46 @@ from ua_overlay.lab.fleet import SERVER_NAME, SITE_DIR
 from ua_overlay.lab.images import USER
 from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.machines import Machine
+from ua_overlay.lab.topology import parse
 from ua_overlay.tailscale import egress
 from ua_overlay.toolchain.find import cache_dir
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CHECKOUT = '/root/ua_overlay'
 ADDRESS = '203.0.113.10'
+HOSTS = '''
+version: 1
+inet: {subnet: 203.0.113.0/24, dns: 203.0.113.2}
+names: {server.ua.test: 203.0.113.10}
+hosts:
+  server: {address: 203.0.113.10}
+  lab-b: {address: 203.0.113.11}
+'''
 SECRETS = ('ca.key', 'server.key', 'api.key', 'headscale/noise.key', 'headscale/derp.key', 'headscale/db.sqlite')
 SOCKETS = ('run/headscale.sock', 'run/control.sock', 'run/tailscaled.sock')
 
 
+@contextlib.contextmanager
+def machine_on(lab, host):
+    """A machine with the package in root's home."""
+    binds = [(ROOT, CHECKOUT), (os.path.join(cache_dir(), 'tools'), '/var/cache/ua_overlay/tools')]
+    with Machine(lab, host, images.get(images.SERVER), hostname='box', binds=binds) as machine:
+        machine.run(['ln', '-s', CHECKOUT + '/scripts/ua-overlay', '/usr/local/bin/ua-overlay'])
+        yield machine
+
+
 @pytest.fixture(scope='module')
-def server(lab_root, two_nats):
+def lab(lab_possible, lab_root):
+    with Lab.up(parse(HOSTS), 'server-{}'.format(os.getpid()), lab_root, bound=True) as running:
+        yield running
+
+
+@pytest.fixture(scope='module')
+def server(lab):
     """A machine in the network of a lab's server, with a new site on it."""
-    with Lab.up(two_nats, 'server-{}'.format(os.getpid()), lab_root, bound=True) as lab:
-        binds = [(ROOT, CHECKOUT), (os.path.join(cache_dir(), 'tools'), '/var/cache/ua_overlay/tools')]
-        with Machine(lab, 'server', images.get(images.SERVER), hostname='box', binds=binds) as machine:
-            machine.run(['ln', '-s', CHECKOUT + '/scripts/ua-overlay', '/usr/local/bin/ua-overlay'])
-            overlay(machine, 'server', 'init', '--name', SERVER_NAME, '--address', ADDRESS)
-            yield machine
+    with machine_on(lab, 'server') as machine:
+        overlay(machine, 'server', 'init', '--name', SERVER_NAME, '--address', ADDRESS)
+        yield machine
 
 
 def overlay(machine, *argv, check=True, user=None):
@@ -118,10 +140,44 @@ def test_keys_database_and_sockets_are_closed_to_others(server):
     for name in SOCKETS:
         assert server.run(['test', '-S', os.path.join(SITE_DIR, name)]).returncode == 0, name
         assert server.run(['test', '-e', os.path.join(SITE_DIR, name)], user=USER, check=False).returncode != 0
-    # Of TCP control alone listens to the outside: no gRPC, no metrics.
+    # Of TCP control alone answers to the outside: no gRPC, no metrics. The relay's peerAPI listens on every address, as
+    # that of a tailscaled without an interface does, and hangs up on whoever is no peer.
     tcp = {line.split()[3].rsplit(':', 1)[1] for line in server.run(['ss', '-Hltn']).stdout.splitlines()
-           if not line.split()[3].startswith(('127.', '[::1]'))}
-    assert tcp == {'8080'}
+           if not line.split()[3].startswith(('127.', '[::1]'))} - {'8080'}
+    for port in tcp:
+        code = ('import socket, sys\n'
+                'with socket.create_connection((sys.argv[1], int(sys.argv[2])), 10) as link:\n'
+                '    link.settimeout(10)\n'
+                '    try:\n'
+                '        link.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")\n'
+                '        print(link.recv(100))\n'
+                '    except ConnectionError:\n'
+                '        print(b"")\n')
+        assert server.run(['python3', '-c', code, ADDRESS, port]).stdout == "b''\n", port
+
+
+def test_a_further_host_runs_its_relay_and_its_derp_as_services(lab, server):
+    overlay(server, 'relay', 'create', 'lab-b', '--address', '203.0.113.11', '--output', '/root/relay.yaml')
+    overlay(server, 'derp', 'create', 'lab-b', '--address', '203.0.113.11', '--output', '/root/derp.yaml')
+    with machine_on(lab, 'lab-b') as host:
+        for served in (service.RELAY, service.DERP):
+            path = '/root/{}.yaml'.format(served.kind)
+            host.write(path, server.run(['cat', path]).stdout, mode='600')
+            overlay(host, served.kind, 'service', 'install', '--bundle', path)
+            place = '/var/lib/ua_overlay/' + served.kind
+            host.wait(served.kind, lambda words=(served.kind, 'status', '--dir', place): overlay(
+                host, *words, check=False).returncode == 0)
+            owner = host.run(['find', place, '-printf', '%u\\n']).stdout.split()
+            assert set(owner) == {served.user}
+            assert 'nothing changed' in overlay(host, served.kind, 'service', 'install').stdout
+            verify = host.run(['systemd-analyze', 'verify', served.unit, served.egress.unit])
+            assert verify.stdout + verify.stderr == ''
+            assert ADDRESS in host.run(['nft', 'list', 'table', 'inet', served.egress.table]).stdout
+        for served in (service.RELAY, service.DERP):
+            overlay(host, served.kind, 'service', 'remove')
+            assert host.run(['getent', 'passwd', served.user], check=False).returncode == 2
+        assert host.run(['nft', 'list', 'tables']).stdout == ''
+        assert host.run(['test', '-e', '/etc/ua_overlay'], check=False).returncode == 1
 
 
 def test_it_stops_in_time_and_is_minded(server):

@@ -127,3 +127,29 @@ def test_systemd_is_told(tmp_path):
         listener.bind(str(tmp_path / 'notify'))
         notify('READY=1', {'NOTIFY_SOCKET': str(tmp_path / 'notify')})
         assert listener.recv(100) == b'READY=1'
+
+
+@pytest.mark.parametrize('served', [service.RELAY, service.DERP])
+def test_further_hosts_have_services_of_their_own(served, tmp_path):
+    text = service.unit_text('daemon', '/var/lib/ua_overlay/x', COMMAND, (), served=served)
+    assert 'ExecStart={} {} run --dir /var/lib/ua_overlay/x'.format(COMMAND, served.kind) in text
+    recipe = service.make_recipe('daemon', (0, 0), '/x', text, egress.ruleset(served.egress, [], 'daemon'), '/sbin/nft',
+                                 served=served)
+    assert {item.path for item in recipe.files} == {
+        '/etc/systemd/system/' + served.unit, '/etc/systemd/system/' + served.egress.unit, served.egress.rules}
+    assert service.manifest(served) != service.manifest(service.SERVER)
+    assert main([served.kind, 'service', 'remove', '--dry-run']) == 0
+
+
+def test_two_services_of_one_host_leave_nothing_in_either_order(tmp_path):
+    for order in ((0, 1), (1, 0)):
+        root = tmp_path / str(order[0])
+        (root / 'etc/systemd/system').mkdir(parents=True)
+        appliers = [service.applier(str(root), lambda argv: None, owner_of=None, ask=lambda argv: True, served=served)
+                    for served in (service.RELAY, service.DERP)]
+        for applier, served in zip(appliers, (service.RELAY, service.DERP)):
+            applier.apply(service.make_recipe('daemon', (0, 0), SITE, unit(served=served), served=served))
+        for index in order:
+            assert appliers[index].undo() == []
+        assert os.listdir(str(root / 'etc')) == ['systemd']
+        assert os.listdir(str(root / 'etc/systemd/system')) == []

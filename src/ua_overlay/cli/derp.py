@@ -3,12 +3,12 @@ import argparse
 import json
 
 from ua_overlay import defaults
-from ua_overlay.cli import outpost
+from ua_overlay.cli import outpost, server_service
 from ua_overlay.cli.progress import Progress
 from ua_overlay.cli.site_args import add_dir, load_site
 from ua_overlay.cli.table import format_table
 from ua_overlay.errors import UsageError
-from ua_overlay.headscale import control
+from ua_overlay.headscale import control, service
 from ua_overlay.headscale.outposts import EMBEDDED_REGION
 
 DESCRIPTION = """\
@@ -55,6 +55,7 @@ def add_parser(subparsers):
     add_dir(remove)
     remove.set_defaults(run=run_remove)
     outpost.add_run(commands, 'derp', 'derper')
+    server_service.add_parser(commands, service.DERP)
 
 
 def run_create(args):

@@ -1,4 +1,5 @@
 """What `ua-overlay relay` and `ua-overlay derp` have in common: a further host of a site."""
+import functools
 import json
 import os
 import sys
@@ -8,6 +9,7 @@ from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale import bundle as bundles
 from ua_overlay.headscale import outpost_server
 from ua_overlay.headscale.access import connect
+from ua_overlay.headscale.notify import notify
 from ua_overlay.headscale.outpost_admin import OutpostAdmin
 from ua_overlay.toolchain import locate
 from ua_overlay.trust.certificate import utc_now
@@ -70,15 +72,15 @@ def hand_out(bundle, path):
         return
     bundles.write(path, bundle)
     print('{} written. Carry it to the host like a password, for example: scp {} HOST:'.format(path, path))
-    print('There:  ua-overlay {0} run --dir /var/lib/ua_overlay/{0} --bundle {1}'.format(
-        bundle.kind, os.path.basename(path)))
+    print('There:  sudo ua-overlay {0} service install --bundle {1}'.format(bundle.kind, os.path.basename(path)))
 
 
 def _run(args, kind):
     outpost = outpost_server.Outpost(os.path.abspath(args.dir), kind)
     if args.bundle:
         outpost.install(bundles.read(args.bundle, kind))
-    return outpost_server.OutpostServer(outpost, locate, lambda line: print(line, flush=True)).run()
+    return outpost_server.OutpostServer(outpost, locate, lambda line: print(line, flush=True),
+                                        started=functools.partial(notify, 'READY=1')).run()
 
 
 def _status(args, kind):

@@ -3,9 +3,10 @@ import argparse
 import json
 
 from ua_overlay import defaults
-from ua_overlay.cli import outpost
+from ua_overlay.cli import outpost, server_service
 from ua_overlay.cli.site_args import add_dir, duration, load_site
 from ua_overlay.cli.table import format_table
+from ua_overlay.headscale import service
 from ua_overlay.headscale.access import connect
 from ua_overlay.headscale.check import relay_states
 from ua_overlay.headscale.control import ask
@@ -48,6 +49,7 @@ def add_parser(subparsers):
     add_dir(remove)
     remove.set_defaults(run=run_remove)
     outpost.add_run(commands, 'relay', 'a peer relay')
+    server_service.add_parser(commands, service.RELAY)
 
 
 def _duration(text):

@@ -72,6 +72,7 @@ def add_parser(subparsers):
 def run_prepare(args):
     from ua_overlay.cli import robot_egress
     from ua_overlay.recipe import describe, uid_of
+    from ua_overlay.tailscale import egress
     from ua_overlay.tailscale.prepare import applier, check_in_force, make_recipe
     manager = args.service_manager or ('systemd' if os.path.isdir(SYSTEMD_RUNS) else 'none')
     if manager == 'systemd' and not os.path.isdir(SYSTEMD_RUNS) and not args.dry_run:
@@ -90,7 +91,7 @@ def run_prepare(args):
     recipe = make_recipe(args.user, ca_pem, command,
                          os.path.dirname(os.path.dirname(os.path.realpath(ua_overlay.__file__))), manager,
                          missing_daemon() if manager == 'systemd' else None,
-                         robot_egress.robot_rules(ca_pem) if nft else '', nft)
+                         robot_egress.make_rules(egress.ROBOT, ca_pem) if nft else '', nft)
     if args.dry_run:
         print('\n'.join(describe(recipe)))
         return 0

@@ -27,26 +27,30 @@ def find_nft():
     return path
 
 
-def robot_rules(ca_pem, resolve=None):
-    """The rules of a robot: of all addresses that its site's servers have, as far as they can be told now; those of
-    before stay where a name does not resolve at the moment."""
+def make_rules(which, ca_pem, more=(), user=None, resolve=None):
+    """The rules for all addresses that a site's servers have, as far as they can be told now; those of before stay
+    where a name does not resolve at the moment.
+
+    :param which: egress.ROBOT, or another; ``user``: see egress.ruleset.
+    :param more: further names or addresses (text).
+    """
     resolve = resolve_soon if resolve is None else resolve
     addresses = set()
     complete = True
-    for name in servers_of(ca_pem):
+    for name in servers_of(ca_pem) + list(more):
         try:
             addresses.update(resolve(name))
         except OSError:
             complete = False
     if not complete:
-        addresses.update(present_addresses())
-    return egress.ruleset(egress.ROBOT, addresses)
+        addresses.update(present_addresses(which))
+    return egress.ruleset(which, addresses, user)
 
 
-def present_addresses():
+def present_addresses(which):
     """Those of the rules that are installed, [] when there are none."""
     try:
-        with open(egress.ROBOT.rules) as stream:
+        with open(which.rules) as stream:
             return egress.parse_addresses(stream.read())
     except OSError:
         return []

@@ -1,13 +1,15 @@
-"""`ua-overlay server service`: the server at boot, as a user of its own."""
+"""`ua-overlay server service`, `relay service`, `derp service`: what a site runs, at boot, as a user of its own."""
 import argparse
 import os
 import shutil
 
-from ua_overlay.cli.robot_egress import find_nft
+from ua_overlay import defaults
+from ua_overlay.cli.robot_egress import find_nft, make_rules
 from ua_overlay.cli.service import need_systemd
 from ua_overlay.cli.site_args import add_dir, load_site
 from ua_overlay.errors import OverlayError
-from ua_overlay.headscale import control, service
+from ua_overlay.headscale import bundle as bundles
+from ua_overlay.headscale import control, outpost_server, service
 from ua_overlay.recipe import describe
 from ua_overlay.resources import share_dir
 from ua_overlay.tailscale import egress
@@ -15,57 +17,72 @@ from ua_overlay.toolchain import locate
 from ua_overlay.toolchain.find import cache_dir
 
 DESCRIPTION = '''\
-A systemd unit that runs the site's server at boot, as a user of its own to whom the site's directory belongs, in a
-sandbox that can write nothing else and connects to the site's own addresses only. The server renews its certificate
-by itself. Settings of your own:
-sudo systemctl edit {}'''.format(service.UNIT_NAME)
+A systemd unit that runs the {} at boot, as a user of its own to whom its directory belongs, in a sandbox that
+can write nothing else and connects to the site's own addresses only.{} Settings of your own:
+sudo systemctl edit {}'''
 
 EXAMPLES = '''\
 examples:
-  sudo ua-overlay server service install
-  sudo ua-overlay server service install --dry-run
-  journalctl -u ua-overlay-server -f
-  sudo ua-overlay server service remove       # the site itself stays'''
+  sudo ua-overlay {0} service install{1}
+  sudo ua-overlay {0} service install --dry-run
+  journalctl -u ua-overlay-{0} -f
+  sudo ua-overlay {0} service remove       # its directory stays'''
+
+PROGRAMS = {'server': ('headscale', 'tailscaled', 'tailscale'), 'relay': ('tailscaled', 'tailscale'),
+            'derp': ('derper',)}
 
 
-def add_parser(commands):
-    """Add `service` to the subcommands of `server`."""
-    raw = {'formatter_class': argparse.RawDescriptionHelpFormatter, 'epilog': EXAMPLES}
-    parser = commands.add_parser('service', help='the server at boot, as a user of its own', description=DESCRIPTION,
-                                 **raw)
+def add_parser(commands, served=service.SERVER):
+    """Add `service` to the subcommands of `server`, `relay` or `derp`."""
+    kind, outpost = served.kind, served is not service.SERVER
+    description = DESCRIPTION.format(kind, '' if outpost else ' It renews its certificate by itself.', served.unit)
+    raw = {'formatter_class': argparse.RawDescriptionHelpFormatter,
+           'epilog': EXAMPLES.format(kind, ' --bundle lab-b.{}.yaml'.format(kind) if outpost else '')}
+    parser = commands.add_parser('service', help='the {} at boot, as a user of its own'.format(kind),
+                                 description=description, **raw)
     actions = parser.add_subparsers(dest='action', metavar='ACTION', required=True)
-    install = actions.add_parser('install', help='start it now and at every boot', description=DESCRIPTION, **raw)
-    install.add_argument('--user', metavar='USER', default=service.USER,
-                         help='who runs it and owns the site; made when missing (default: %(default)s)')
-    add_dir(install)
+    install = actions.add_parser('install', help='start it now and at every boot', description=description, **raw)
+    install.add_argument('--user', metavar='USER', default=served.user,
+                         help='who runs it and owns its directory; made when missing (default: %(default)s)')
+    if outpost:
+        install.add_argument('--bundle', metavar='FILE', help='what `{} create` made on the server; the first time'
+                             .format(kind))
+    _add_dir(install, served)
     install.add_argument('--no-egress', action='store_true',
-                         help='without the rule for what the server connects to (for a kernel without nftables)')
+                         help='without the rule for what it connects to (for a kernel without nftables)')
     install.add_argument('--service-manager', choices=('systemd', 'none'), default='systemd',
                          help='none: the user and the rule only, and what to start by hand (default: %(default)s)')
     install.add_argument('--dry-run', action='store_true', help='print the unit and what would be done, and do nothing')
-    install.set_defaults(run=run_install)
+    install.set_defaults(run=lambda args: run_install(args, served))
     remove = actions.add_parser(
         'remove', help='stop it and never start it again', **raw,
-        description='Stops the server, removes the unit and the user that was made for it, and gives the site back to\n'
-                    'who owned it. The site itself stays as it is.')
-    add_dir(remove)
+        description='Stops it, removes the unit and the user that was made for it, and gives its directory back to\n'
+                    'who owned it. The directory itself stays as it is.')
+    _add_dir(remove, served)
     remove.add_argument('--dry-run', action='store_true', help='say what would be done, and do nothing')
-    remove.set_defaults(run=run_remove)
+    remove.set_defaults(run=lambda args: run_remove(args, served))
 
 
-def run_install(args):
+def _add_dir(parser, served):
+    if served is service.SERVER:
+        add_dir(parser)
+    else:
+        parser.add_argument('--dir', metavar='DIR', default=os.path.join(defaults.STATE_DIR, served.kind),
+                            help='directory of this {} (default: %(default)s)'.format(served.kind))
+
+
+def run_install(args, served):
     if not args.dry_run:
-        need_root('install')
+        need_root(served, 'install')
     if not args.dry_run and args.service_manager == 'systemd':
         need_systemd()
-    site = load_site(args)
-    place = service.applier()
-    owner = os.stat(site.directory)
+    what = (SiteService if served is service.SERVER else OutpostService)(args, served)
+    place = service.applier(served=served)
+    owner = os.stat(what.directory if os.path.isdir(what.directory) else '/')
     if not args.dry_run and not place.applied():
-        refuse_running(site)
+        refuse_running(what.control_socket, served)
         place.remember('owner', [owner.st_uid, owner.st_gid])
-    recipe = make_recipe(site, args.user, place.remembered('owner') or [owner.st_uid, owner.st_gid],
-                         '' if args.no_egress else find_nft(), args.service_manager)
+    recipe = make_recipe(what, args, place.remembered('owner') or [owner.st_uid, owner.st_gid])
     if args.dry_run:
         if args.service_manager == 'systemd':
             print(recipe.files[0].text, end='')
@@ -76,56 +93,95 @@ def run_install(args):
         print('By hand: ' + sentence)
     if args.service_manager == 'none':
         return 0
-    print('The server of {} runs as {}, now and after every boot{}.'.format(
-        site.settings.name, args.user, '' if changed else '; nothing changed'))
-    print('Look: journalctl -u {} -f, or {}'.format(service.UNIT_NAME, site.command('server status')))
+    print('The {} of {} runs as {}, now and after every boot{}.'.format(
+        served.kind, what.name, args.user, '' if changed else '; nothing changed'))
+    print('Look: journalctl -u {} -f, or {}'.format(served.unit, what.look))
     return 0
 
 
-def make_recipe(site, user, owner, nft, manager):
-    """The recipe for a site, with the programs that this command would run."""
+class SiteService:
+    """A site's server as a service: where it is, which ports, whom it connects to besides itself."""
+
+    def __init__(self, args, served):
+        self.served = served
+        site = load_site(args)
+        self.directory, self.control_socket = site.directory, site.control_socket
+        self.name, self.look = site.settings.name, site.command('server status')
+        self.ports = (site.settings.port, site.settings.stun_port, site.settings.relay_port)
+        self._settings = site.settings
+
+    def rules(self, user):
+        """Its public addresses, which may be another machine's, and the DERPs of further hosts. After one was added:
+        `server service install` again."""
+        addresses = self._settings.addresses + tuple(host.address for host in self._settings.derp)
+        return egress.ruleset(egress.SERVER, addresses, user)
+
+
+class OutpostService:
+    """A relay or a DERP of a further host as a service."""
+
+    def __init__(self, args, served):
+        self.served = served
+        outpost = outpost_server.Outpost(os.path.abspath(args.dir), served.kind)
+        if args.bundle:
+            bundle = bundles.read(args.bundle, served.kind)
+            if not args.dry_run:
+                outpost.install(bundle)
+        else:
+            bundle = outpost.load()
+        self.directory, self.control_socket = outpost.directory, outpost.control_socket
+        self.name, self.look = bundle.name, outpost.command('status')
+        self.ports = (bundle.port, bundle.stun_port or bundle.port)
+        self._ca_pem = bundle.ca_pem
+
+    def rules(self, user):
+        """The site's servers. When their addresses change: `relay service install` again."""
+        return make_rules(self.served.egress, self._ca_pem, user=user)
+
+
+def make_recipe(what, args, owner):
+    """The recipe, with the programs that this command would run.
+
+    :param what: SiteService or OutpostService.
+    """
+    served = what.served
     command, root = service.find_program(share_dir())
-    settings = site.settings
-    programs = [root, cache_dir()] + [
-        os.path.dirname(os.path.realpath(locate(name))) for name in ('headscale', 'tailscaled', 'tailscale')]
-    text = service.unit_text(
-        user, site.directory, command, sorted(set(programs)), ['UA_OVERLAY_CACHE=' + cache_dir()],
-        min(settings.port, settings.stun_port, settings.relay_port) < 1024)
-    rules = egress.ruleset(egress.SERVER, server_addresses(settings), user) if nft else ''
-    by_hand = 'UA_OVERLAY_CACHE={} {} server run --dir {}'.format(cache_dir(), command, site.directory)
-    return service.make_recipe(user, owner, site.directory, text, rules, nft, manager, by_hand)
+    programs = [root, cache_dir()] + [os.path.dirname(os.path.realpath(locate(name)))
+                                      for name in PROGRAMS[served.kind]]
+    text = service.unit_text(args.user, what.directory, command, sorted(set(programs)),
+                             ['UA_OVERLAY_CACHE=' + cache_dir()], min(what.ports) < 1024, served)
+    nft = '' if args.no_egress else find_nft()
+    by_hand = 'UA_OVERLAY_CACHE={} {} {} run --dir {}'.format(cache_dir(), command, served.kind, what.directory)
+    return service.make_recipe(args.user, owner, what.directory, text, what.rules(args.user) if nft else '', nft,
+                               args.service_manager, by_hand, served)
 
 
-def server_addresses(settings):
-    """What the server connects to besides itself: its public addresses, which may be another machine's, and the DERPs
-    of further hosts. After one was added: `server service install` again."""
-    return settings.addresses + tuple(host.address for host in settings.derp)
-
-
-def refuse_running(site):
-    """:raises OverlayError: the server runs already, in somebody's terminal."""
+def refuse_running(control_socket, served):
+    """:raises OverlayError: it runs already, in somebody's terminal."""
     try:
-        control.ask(site.control_socket, 'ping', timeout=5)
+        control.ask(control_socket, 'status', timeout=5)
     except control.NotRunning:
         return
-    raise OverlayError('The server of this site runs already, and not as a service.',
-                       'end that one (Ctrl-C, SIGTERM), then sudo ua-overlay server service install', code='SITE')
+    raise OverlayError('The {} in {} runs already, and not as a service.'.format(
+        served.kind, os.path.dirname(os.path.dirname(control_socket))),
+        'end that one (Ctrl-C, SIGTERM), then sudo ua-overlay {} service install'.format(served.kind), code='SITE')
 
 
-def run_remove(args):
+def run_remove(args, served):
     if args.dry_run:
-        print('put back what {} lists\nrun systemctl daemon-reload'.format(service.MANIFEST))
+        print('put back what {} lists\nrun systemctl daemon-reload'.format(service.manifest(served)))
         return 0
-    need_root('remove')
-    notes = service.applier().undo((), [['systemctl', 'daemon-reload']])
+    need_root(served, 'remove')
+    notes = service.applier(served=served).undo((), [['systemctl', 'daemon-reload']])
     for note in notes or ():
         print(note)
     print('There was no service.' if notes is None else
-          'The server is stopped and does not start at boot; the site is still there.')
+          'The {} is stopped and does not start at boot; its directory is still there.'.format(served.kind))
     return 0
 
 
-def need_root(action):
+def need_root(served, action):
     if os.geteuid() != 0:
-        raise OverlayError('`server service {}` needs root.'.format(action), '{}ua-overlay server service {}'.format(
-            'sudo ' if shutil.which('sudo') else 'as root: ', action), code='NOT_ROOT')
+        command = 'ua-overlay {} service {}'.format(served.kind, action)
+        raise OverlayError('`{}` needs root.'.format(command),
+                           ('sudo ' if shutil.which('sudo') else 'as root: ') + command, code='NOT_ROOT')

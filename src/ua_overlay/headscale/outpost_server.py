@@ -121,14 +121,16 @@ class OutpostServer:
     :param outpost: the Outpost, with a bundle in it.
     :param locate: function(program) -> path.
     :param say: function(str): one line for the person or the journal.
+    :param started: function(): called once everything is started.
     """
 
-    def __init__(self, outpost, locate, say, clock=time.monotonic):
+    def __init__(self, outpost, locate, say, clock=time.monotonic, started=lambda: None):
         self._outpost = outpost
         self._bundle = outpost.load()
         self._locate = locate
         self._say = say
         self._clock = clock
+        self._started = started
         self._wishes = queue.SimpleQueue()
         self._keeper = None
         self._minder = None
@@ -149,6 +151,7 @@ class OutpostServer:
             try:
                 start()
                 answers = control.ControlServer(self._outpost.control_socket, self._answer)
+                self._started()
                 self._mind()
             finally:
                 if self._keeper is not None:

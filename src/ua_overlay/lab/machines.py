@@ -137,6 +137,9 @@ class Machine:
         own = (('/etc/hostname', self.hostname + '\n', 0o644), ('/etc/hosts', hosts, 0o644),
                ('/etc/resolv.conf', 'nameserver {}\n'.format(self.lab.topology.dns), 0o644),
                ('/etc/apt/sources.list', '# The internet of a lab has no mirror.\n', 0o644))
+        if not any(path.startswith('/etc/ssh/ssh_host_') for path, _, _ in files):
+            # Without a key sshd fails a few times and then for good; an empty file masks its unit.
+            own += (('/etc/systemd/system/ssh.service', '', 0o644),)
         for path, text, mode in own + tuple(files):
             place = os.path.join(self.directory, 'upper', path.lstrip('/'))
             os.makedirs(os.path.dirname(place), exist_ok=True)

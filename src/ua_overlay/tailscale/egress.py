@@ -28,6 +28,10 @@ ROBOT = Egress('ua_overlay_egress', defaults.CONFIG_DIR + '/egress.nft', 'ua-ove
 #: A table of its own: one machine can be both.
 SERVER = Egress('ua_overlay_server_egress', defaults.CONFIG_DIR + '/server_egress.nft',
                 'ua-overlay-server-egress.service', 'ua-overlay-server.service', 'ua-overlay server service install')
+RELAY, DERP = (
+    Egress('ua_overlay_{}_egress'.format(kind), '{}/{}_egress.nft'.format(defaults.CONFIG_DIR, kind),
+           'ua-overlay-{}-egress.service'.format(kind), 'ua-overlay-{}.service'.format(kind),
+           'ua-overlay {} service install'.format(kind)) for kind in ('relay', 'derp'))
 
 _SETTINGS = '# addresses: '
 _MARKED = 'meta mark & 0x00ff0000 != 0x00080000 return'
@@ -118,7 +122,7 @@ WantedBy=multi-user.target
 def ruleset(which, addresses, user=None):
     """What `nft -f` loads. Loading it twice is the same as once.
 
-    :param which: ROBOT or SERVER.
+    :param which: ROBOT, SERVER, RELAY or DERP.
     :param addresses: of the site's servers, text.
     :param user: name of who runs a server; None: tailscaled's marked packets.
     :raises UsageError: what is no address.
