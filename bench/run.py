@@ -12,7 +12,8 @@ from ua_overlay.cli.progress import Progress
 from ua_overlay.errors import OverlayError
 
 FIGURES = {'join': 'join_time', 'links': 'link_latency', 'cost': 'node_cost', 'start': 'start_time',
-           'team': 'team_moves', 'pair': 'team_pair', 'touch': 'one_touch'}
+           'team': 'team_moves', 'pair': 'team_pair', 'touch': 'one_touch',
+           'failover': 'relay_failover'}
 
 
 def main():
@@ -25,7 +26,8 @@ def main():
                '  start  time of the commands until they have ended              (1 min)\n'
                '  team   six robots: join, move of the master, new roscore, shells (10 min)\n'
                '  pair   the same with two robots                                 (5 min)\n'
-               '  touch  ansible/site.yml on machines with nothing, and again     (8 min)\n\n'
+               '  touch  ansible/site.yml on machines with nothing, and again     (8 min)\n'
+               '  failover  a relay dies, Headscale starts again: what 10 Hz loses (12 min)\n\n'
                'examples:\n  make bench\n  make bench ARGS="--only join --json" > join.json')
     parser.add_argument('--only', action='append', choices=sorted(FIGURES), metavar='NAME',
                         help='this figure alone; may be given again')

@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), 'bench'))
 
+import relay_failover  # noqa: E402
 import setup_lab  # noqa: E402
 import team_moves  # noqa: E402
 from figure import Figure, Row, as_dict, number, quantile, ratio, render, verdict  # noqa: E402
@@ -104,3 +105,11 @@ def test_every_robot_of_a_lab_has_its_own_nat():
     made = parse(setup_lab.topology(['dev-1', 'dev-6']))
     assert [(robot.name, robot.behind) for robot in made.robots] == [('dev-1', 'nat1'), ('dev-6', 'nat6')]
     assert [(nat.name, nat.address) for nat in made.nats] == [('nat1', '203.0.113.21'), ('nat6', '203.0.113.26')]
+
+
+def test_the_failover_figure_says_which_aims_are_reached():
+    values = {label: [0.1, 0.2] for label in relay_failover.LABELS}
+    values[relay_failover.RELAY_GAP] = [11.0, 12.0]
+    made = relay_failover.figure(values)
+    assert 'MISSED' in made.aims[0] and all('reached' in aim for aim in made.aims[1:])
+    assert render(made)

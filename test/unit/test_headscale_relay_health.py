@@ -12,19 +12,19 @@ from ua_overlay.headscale.relay_health import (
     Unanswered,
     Verdict,
     judge,
+    parse_counters,
     parse_sessions,
     parse_udp,
 )
 
 GOOD = RelayFacts('', 'Running', True, 40000, True, 0, ())
-HALF, NONE, BOTH = (Session(bound, (0, 0)) for bound in ((True, False), (False, False), (True, True)))
 
 
 def test_one_that_carries():
-    assert judge(GOOD, 40000, 0.0) == Verdict(True, 'up', '')
+    assert judge(GOOD, 40000) == Verdict(True, 'up', '', '')
 
 
-@pytest.mark.parametrize('changes, unanswered, repair, word', [
+@pytest.mark.parametrize('changes, refused, repair, word', [
     ({'error': 'timed out'}, 0, RESTART, 'does not answer'),
     ({'state': 'NeedsLogin'}, 0, JOIN, 'NeedsLogin'),
     ({'state': 'Stopped'}, 0, JOIN, 'Stopped'),
@@ -32,25 +32,68 @@ def test_one_that_carries():
     ({'port': 40001}, 0, PORT, 'no relay server'),
     ({'listening': False}, 0, PORT, 'socket'),
     ({'backlog': 700}, 0, RESTART, 'does not read'),
-    ({}, 50, PORT, 'no packet of theirs'),
+    ({}, 50, PORT, 'no session for 50 s'),
     ({'online': False}, 0, '', 'waiting for the control server'),
 ])
-def test_one_that_does_not(changes, unanswered, repair, word):
-    verdict = judge(dataclasses.replace(GOOD, **changes), 40000, unanswered)
+def test_one_that_does_not(changes, refused, repair, word):
+    verdict = judge(dataclasses.replace(GOOD, **changes), 40000, refused)
     assert not verdict.ok and verdict.repair == repair and word in verdict.text
 
 
-def test_asked_in_vain_means_that_not_one_handshake_arrived():
-    asked = Unanswered()
-    assert asked.step((), 0.0) == 0.0
-    assert asked.step((NONE,), 10.0) == 0.0
-    assert asked.step((NONE, NONE), 60.0) == 50.0
-    # One robot of a pair whose other end has no UDP: the relay does its part.
-    assert asked.step((NONE, HALF), 70.0) == 0.0
-    assert asked.step((NONE,), 80.0) == 0.0
-    # Nobody asks any more.
-    assert asked.step((), 90.0) == 0.0
-    assert asked.step((NONE,), 100.0) == 0.0
+def test_a_relay_that_hears_nobody_is_suspected_only():
+    """Robots whose networks let no UDP out look the same: the relay is not called broken for them."""
+    verdict = judge(GOOD, 40000, 0, 50)
+    assert verdict.ok and verdict.repair == PORT and 'UDP 40000 open' in verdict.note
+    repairs = Repairs()
+    done = [repair for now in range(0, 4000, 5) for repair in [repairs.step(verdict, float(now))] if repair]
+    assert done == [PORT, RESTART]
+
+
+def looks(*steps):
+    """The results of one Unanswered for steps (now, asked, answered, sessions)."""
+    counter = Unanswered()
+    return [counter.step(dataclasses.replace(GOOD, asked=asked, answered=answered, sessions=sessions), float(now))
+            for now, asked, answered, sessions in steps]
+
+
+IDLE = Session(1, (False, False), (0, 0))
+HALF = Session(1, (True, False), (0, 0))
+STALE = Session(2, (True, True), (9, 9))
+
+
+def test_nobody_asks():
+    assert looks((0, 5, 5, ()), (100, 5, 5, (STALE,)), (200, 5, 5, (STALE,))) == [(0, 0)] * 3
+
+
+def test_asked_and_no_session_given():
+    assert looks((0, 5, 5, ()), (10, 6, 5, ()), (40, 7, 5, ()), (60, 7, 5, ()))[-1] == (50, 50)
+    assert looks((0, 5, 5, ()), (10, 6, 6, ()), (60, 6, 6, ()))[-1][0] == 0
+    assert looks((0, 5, 5, ()), (10, 6, 5, ()), (40, 7, 6, ()))[-1][0] == 0
+
+
+def test_sessions_and_not_one_handshake():
+    steps = [(0, 5, 5, (STALE,)), (10, 6, 6, (STALE, IDLE)), (40, 7, 7, (STALE, IDLE)), (60, 7, 7, (STALE, IDLE))]
+    assert looks(*steps)[-1] == (0, 50)
+    # One end of a pair is heard: the port works.
+    assert looks(*(steps + [(70, 7, 7, (STALE, HALF))]))[-1][1] == 0
+    # So does it when something is carried for others.
+    busy = Session(2, (True, True), (10, 9))
+    assert looks(*(steps + [(70, 7, 7, (busy, IDLE))]))[-1][1] == 0
+
+
+def test_who_asked_long_ago_does_not_count():
+    assert looks((0, 5, 5, ()), (10, 6, 6, (IDLE,)), (50, 6, 6, (IDLE,)), (90, 6, 6, ()))[-1] == (0, 0)
+
+
+def test_a_daemon_that_started_anew_counts_from_nothing():
+    assert looks((0, 5, 5, ()), (10, 6, 5, ()), (60, 1, 0, ()))[-1] == (0, 0)
+
+
+def test_the_counters_of_the_daemon():
+    text = ('# TYPE x counter\nmagicsock_disco_recv_alloc_udp_relay_endpoint_request 7\n'
+            'magicsock_disco_recv_alloc_udp_relay_endpoint_request_bad_disco 3\n'
+            'magicsock_disco_sent_alloc_udp_relay_endpoint_response 6\n')
+    assert parse_counters(text) == (7, 6) and parse_counters('') == (0, 0)
 
 
 def test_repairs_begin_with_the_port_and_go_on_with_restarts_ever_more_rarely():
@@ -81,7 +124,7 @@ def test_sessions_as_tailscaled_tells_them():
     port, sessions = parse_sessions({'UDPPort': 40000, 'Sessions': [
         {'VNI': 1, 'Client1': {'Endpoint': '203.0.113.21:41641', 'PacketsTx': 7},
          'Client2': {'Endpoint': '', 'PacketsTx': 0}}]})
-    assert port == 40000 and sessions == (Session((True, False), (7, 0)),)
+    assert port == 40000 and sessions == (Session(1, (True, False), (7, 0)),)
     assert parse_sessions({'UDPPort': None, 'Sessions': None}) == (None, ())
 
 

@@ -87,3 +87,37 @@ def test_each_mistake_has_its_sentence(text, old, new, words):
 def test_a_file_without_a_mapping(text):
     with pytest.raises(TopologyError, match='the file: a mapping is needed'):
         parse(text)
+
+
+FOLDER = os.path.dirname(PATH)
+BEHIND = """
+version: 1
+inet: {subnet: 198.51.100.0/24, dns: 198.51.100.2}
+hosts:
+  server: {address: 192.168.7.10, behind: proxy}
+nats:
+  proxy: {address: 198.51.100.10, inside: 192.168.7.1/24}
+"""
+
+
+def test_a_server_behind_a_machine_that_forwards():
+    with open(os.path.join(FOLDER, 'proxy.yaml')) as stream:
+        topology = parse(stream.read())
+    server = topology.hosts[0]
+    assert (server.name, server.addresses, server.behind) == ('server', ('192.168.7.10',), 'proxy')
+    assert topology.names['server.ua.test'] == topology.nat('proxy').address
+
+
+def test_two_hosts_on_the_internet():
+    with open(os.path.join(FOLDER, 'two_hosts.yaml')) as stream:
+        assert [host.name for host in parse(stream.read()).hosts] == ['server', 'second']
+
+
+@pytest.mark.parametrize('old, new, word', [
+    ('behind: proxy', 'behind: nowhere', 'no NAT nowhere'),
+    ('192.168.7.10', '192.168.8.10', 'no host address of 192.168.7.0/24'),
+    ('192.168.7.10', '192.168.7.1', 'both have the address'),
+])
+def test_a_host_in_the_wrong_place_behind_a_router(old, new, word):
+    with pytest.raises(TopologyError, match=word):
+        parse(BEHIND.replace(old, new))

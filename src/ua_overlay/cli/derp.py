@@ -1,6 +1,7 @@
 """`ua-overlay derp`: DERP regions of a site on further hosts."""
 import argparse
 import json
+import os
 
 from ua_overlay import defaults
 from ua_overlay.cli import outpost, server_service
@@ -10,6 +11,7 @@ from ua_overlay.cli.table import format_table
 from ua_overlay.errors import UsageError
 from ua_overlay.headscale import control, service
 from ua_overlay.headscale.outposts import EMBEDDED_REGION
+from ua_overlay.tailscale import egress
 
 DESCRIPTION = """\
 DERP regions on further hosts: the last resort of robots whose UDP is cut. While one of them answers, it is the robots'
@@ -67,6 +69,8 @@ def run_create(args):
         bundle, _ = outpost.make_outpost_admin(args).create_derp(
             args.name, args.address, args.port, args.stun_port, args.again)
     outpost.hand_out(bundle, path)
+    if path is not None and not args.again and os.path.exists(egress.SERVER.rules):
+        print('The server may connect to it when its rule knows it:  sudo {}'.format(egress.SERVER.command))
     return 0
 
 

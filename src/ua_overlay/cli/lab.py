@@ -145,7 +145,7 @@ def summary(lab):
     topology = lab.topology
     services = lab.services()
     rows = {INET: ('internet', [topology.gateway, topology.dns], None)}
-    rows.update((host.name, ('server', list(host.addresses), None)) for host in topology.hosts)
+    rows.update((host.name, ('server', list(host.addresses), host.behind or None)) for host in topology.hosts)
     rows.update((router.name, ('nat', [router.address], lab.nat_kind(router.name))) for router in topology.nats)
     rows.update((robot.name, ('robot', [robot.address], robot.behind)) for robot in topology.robots)
     hosts = [{'name': name, 'role': role, 'addresses': addresses,

@@ -105,6 +105,8 @@ def _own_relay(site):
     ok = report.get('ok', False)
     text = '{}, {} session(s), {} carried, mended {} time(s)'.format(
         report['state'], report.get('sessions', 0), report.get('carrying', 0), report.get('repairs', 0))
+    if report.get('note'):
+        text += '; ' + report['note']
     return check.Seen('relay watch', 'this machine', ok, text,
                       '' if ok else 'less {}'.format(site.path('log', 'relay.log')))
 

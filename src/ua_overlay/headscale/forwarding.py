@@ -80,6 +80,8 @@ def _lines(rules):
 _NFT = '''\
 #!/usr/sbin/nft -f
 # Forwards a site of ua_overlay. Needs net.ipv4.ip_forward=1 (and net.ipv6.conf.all.forwarding=1 for IPv6).
+# Where the server's side is a bridge (of virtual machines or containers), net.bridge.bridge-nf-call-iptables=1 keeps
+# the server from calling itself: set it to 0, or give the server the public address on lo (`--format text` says how).
 table inet {table}
 delete table inet {table}
 table inet {table} {{

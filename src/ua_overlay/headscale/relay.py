@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ua_overlay import defaults, files
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale.outside import UNKNOWN_SESSION
-from ua_overlay.headscale.relay_health import RelayFacts, parse_sessions, parse_udp
+from ua_overlay.headscale.relay_health import RelayFacts, parse_counters, parse_sessions, parse_udp
 from ua_overlay.tailscale.localapi import LocalApi
 
 #: Host name that the relay asks for; reserved, so that no robot has it (trust.names).
@@ -144,11 +144,12 @@ class RelayNode:
         try:
             status = self._api.status(peers=False)
             port, sessions = parse_sessions(self._api.relay_sessions())
+            counters = parse_counters(self._api.client_metrics().decode('utf-8', 'replace'))
         except OverlayError as error:
             return RelayFacts(error=error.sentence)
         listening, backlog = self._look_at_socket(pid) if port == self.place.port else (False, 0)
         return RelayFacts('', status.get('BackendState', ''), bool((status.get('Self') or {}).get('Online')), port,
-                          listening, backlog, sessions)
+                          listening, backlog, sessions, *counters)
 
     def _look_at_socket(self, pid):
         """(whether ``pid`` holds the port, bytes that it leaves unread). A packet is sent to it first."""

@@ -54,8 +54,9 @@ class RelayKeeper:
 
     def report(self):
         """What `server status` shows, as plain values."""
-        return {'state': self._verdict.text, 'ok': self._verdict.ok, 'repairs': self._repairs.count,
-                'sessions': len(self._sessions), 'carrying': sum(all(session.bound) for session in self._sessions)}
+        return {'state': self._verdict.text, 'ok': self._verdict.ok, 'note': self._verdict.note,
+                'repairs': self._repairs.count, 'sessions': len(self._sessions),
+                'carrying': sum(all(session.bound) for session in self._sessions)}
 
     def _run(self):
         pause = 1.0
@@ -84,10 +85,12 @@ class RelayKeeper:
             late = not self._joined and self._clock() - self._started > UP_TIMEOUT
             return Verdict(False, getattr(error, 'sentence', str(error)), RESTART if late else '')
         self._sessions = facts.sessions
-        return judge(facts, self._node.place.port, self._unanswered.step(facts.sessions, self._clock()))
+        return judge(facts, self._node.place.port, *self._unanswered.step(facts, self._clock()))
 
     def _tell(self, verdict, pause):
         before, self._verdict = self._verdict, verdict
+        if verdict.note and not before.note:
+            self._say('The peer relay: {}'.format(verdict.note))
         if verdict.ok and not before.ok:
             self._say('The peer relay is up (UDP {}).'.format(self._node.place.port))
         elif not verdict.ok and verdict.text != before.text and (before.ok or pause > 4):
@@ -96,7 +99,7 @@ class RelayKeeper:
     def _mend(self, repair, verdict):
         words = {JOIN: 'it joins again', PORT: 'its port is set again'}
         self._say('The peer relay is mended: {} ({}).'.format(
-            words.get(repair, 'its tailscaled starts again'), verdict.text))
+            words.get(repair, 'its tailscaled starts again'), verdict.note or verdict.text))
         self._unanswered = Unanswered()
         if repair == JOIN:
             self._joined = False

@@ -29,6 +29,8 @@ FORGOTTEN = ('/etc/ua_overlay', '/var/lib/ua_overlay', '/var/lib/tailscale', '/v
              '/etc/systemd/system/tailscaled.service.d')
 #: Where the control socket's directory appears in every host.
 CONTROL_DIR = '/run/ua_lab'
+#: Settings of br_netfilter, which a kernel need not have.
+BRIDGE_SYSCTL = '/proc/sys/net/bridge/'
 
 
 def make_filesystems(spec):
@@ -117,6 +119,9 @@ def make_identity(spec):
     for user in spec['users']:
         add_user(user)
     for path, value in spec['sysctl'].items():
+        if path.startswith(BRIDGE_SYSCTL) and not os.path.exists(path):
+            # A kernel without br_netfilter does by itself what is asked for.
+            continue
         with open(path, 'w') as stream:
             stream.write(value)
 

@@ -273,6 +273,9 @@ def host_specs(topology, share, control):
     :param share: directories of the machine; :param control: directory of the control socket.
     """
     forward = {'/proc/sys/net/ipv4/ip_forward': '1'}
+    # A home router's switch does not filter. If it did, a packet that comes back to the host that it is from (a server
+    # that calls its own public name) would be bridged, not routed, and get lost.
+    router_sysctl = dict(forward, **{'/proc/sys/net/bridge/bridge-nf-call-iptables': '0'})
 
     def spec(name, hostname, users=(), sysctl=None):
         return {'name': name, 'hostname': hostname, 'users': list(users), 'resolver': topology.dns,
@@ -281,6 +284,6 @@ def host_specs(topology, share, control):
     # Forwarding without a route onwards: whoever calls the world outside is told at once that it is unreachable.
     specs = [spec(INET, INET, sysctl=forward)]
     specs += [spec(host.name, host.hostname) for host in topology.hosts]
-    specs += [spec(router.name, router.name, sysctl=forward) for router in topology.nats]
+    specs += [spec(router.name, router.name, sysctl=router_sysctl) for router in topology.nats]
     specs += [spec(robot.name, robot.hostname, [topologies.ROBOT_USER]) for robot in topology.robots]
     return specs

@@ -34,6 +34,7 @@ table ip {table} {{
         iifname "{lan}" oifname "{lan}" accept
 {blocked}        iifname "{lan}" oifname "{wan}" accept
         iifname "{wan}" ct state established,related accept
+        iifname "{wan}" ct status dnat accept
     }}
 }}
 '''
@@ -51,7 +52,7 @@ def ruleset(kind, dns):
     Unsolicited packets on the WAN side are dropped, not answered: a peer's early packet that reaches the router itself
     would leave a conntrack entry that holds the port, our own flow would be mapped to another, and no direct path would
     form. Robots behind one router are neighbours whatever its kind; their bridged packets come by here where
-    br_netfilter is on.
+    br_netfilter is on. What somebody forwards with rules of his own is let through.
 
     :param kind: one of :data:`KINDS`.
     :param dns: address of the lab's DNS server, reachable in every kind.

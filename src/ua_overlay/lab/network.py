@@ -117,6 +117,8 @@ def _build(topology, cabling):
     for address in (topology.gateway, topology.dns):
         cabling.address(INET, INET, address, prefix)
     for host in topology.hosts:
+        if host.behind:
+            continue
         cabling.cable(INET, host.name, INET, host.name, 'eth0')
         for address in host.addresses:
             cabling.address(host.name, 'eth0', address, prefix)
@@ -127,8 +129,11 @@ def _build(topology, cabling):
         cabling.default_route(router.name, topology.gateway)
         cabling.bridge(router.name, nat.LAN)
         cabling.address(router.name, nat.LAN, str(router.inside.ip), router.inside.network.prefixlen)
-    for robot in topology.robots:
-        router = topology.nat(robot.behind)
-        cabling.cable(router.name, robot.name, nat.LAN, robot.name, 'eth0')
-        cabling.address(robot.name, 'eth0', robot.address, router.inside.network.prefixlen)
-        cabling.default_route(robot.name, str(router.inside.ip))
+    inside = [(robot.name, robot.behind, (robot.address,)) for robot in topology.robots]
+    inside += [(host.name, host.behind, host.addresses) for host in topology.hosts if host.behind]
+    for name, behind, addresses in inside:
+        router = topology.nat(behind)
+        cabling.cable(router.name, name, nat.LAN, name, 'eth0')
+        for address in addresses:
+            cabling.address(name, 'eth0', address, router.inside.network.prefixlen)
+        cabling.default_route(name, str(router.inside.ip))

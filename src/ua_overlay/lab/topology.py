@@ -26,11 +26,12 @@ class TopologyError(UsageError):
 
 @dataclass(frozen=True)
 class InetHost:
-    """A host with public addresses: the server, later a proxy."""
+    """A host with public addresses, the server for one; or with private ones ``behind`` a router that forwards."""
 
     name: str
     addresses: tuple
     hostname: str
+    behind: str = ''
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,8 @@ def from_mapping(data):
     hosts = tuple(reader.host(name, value) for name, value in _section(top.get('hosts'), 'hosts', set(), None).items())
     nats = tuple(reader.nat(name, value) for name, value in _section(top.get('nats'), 'nats', set(), None).items())
     by_name = {item.name: item for item in nats}
+    for host in hosts:
+        reader.check_inside(host, by_name)
     robots = tuple(reader.robot(name, value, by_name)
                    for name, value in _section(top.get('robots'), 'robots', set(), None).items())
     return Topology(subnet, gateway, dns, names, hosts, nats, robots, data)
@@ -167,12 +170,28 @@ class _Reader:
 
     def host(self, name, value):
         where = self.name('hosts', name)
-        fields = _section(value, where, {'address'}, {'also', 'hostname'})
+        fields = _section(value, where, {'address'}, {'also', 'behind', 'hostname'})
         also = fields.get('also') or []
         if not isinstance(also, list):
             raise TopologyError('{}.also: a list of addresses is needed.'.format(where))
-        addresses = tuple(self.inet_address(where + '.address', address) for address in [fields['address']] + also)
-        return InetHost(name, addresses, _hostname(where, fields.get('hostname', name)))
+        behind, wanted = fields.get('behind', ''), [fields['address']] + also
+        if behind:
+            addresses = tuple(str(_address(where + '.address', address)) for address in wanted)
+        else:
+            addresses = tuple(self.inet_address(where + '.address', address) for address in wanted)
+        return InetHost(name, addresses, _hostname(where, fields.get('hostname', name)), behind)
+
+    def check_inside(self, host, nats):
+        """The routers are read after the hosts: only now is it known whether a host's own exists."""
+        for address in host.addresses if host.behind else ():
+            self.inside_address('hosts.' + host.name, address, host.behind, nats)
+
+    def inside_address(self, where, value, behind, nats):
+        if behind not in nats:
+            raise TopologyError('{}.behind: there is no NAT {}.'.format(where, behind))
+        address = _inside(where + '.address', value, nats[behind].inside.network)
+        self.take(behind, where, address)
+        return address
 
     def nat(self, name, value):
         where = self.name('nats', name)
@@ -195,12 +214,8 @@ class _Reader:
     def robot(self, name, value, nats):
         where = self.name('robots', name)
         fields = _section(value, where, {'behind', 'address'}, {'hostname'})
-        if fields['behind'] not in nats:
-            raise TopologyError('{}.behind: there is no NAT {}.'.format(where, fields['behind']))
-        router = nats[fields['behind']]
-        address = _inside(where + '.address', fields['address'], router.inside.network)
-        self.take(router.name, where, address)
-        return Robot(name, router.name, address, _hostname(where, fields.get('hostname', name)))
+        address = self.inside_address(where, fields['address'], fields['behind'], nats)
+        return Robot(name, fields['behind'], address, _hostname(where, fields.get('hostname', name)))
 
 
 def _section(value, where, needed, optional):

@@ -96,6 +96,10 @@ class LocalApi:
         """Return the byte counters by path and a little more, Prometheus text (bytes); see `metrics`."""
         return self._call('GET', 'usermetrics')
 
+    def client_metrics(self):
+        """Return the counters of the daemon's insides, Prometheus text (bytes). For root and the operator."""
+        return self._call('GET', 'metrics')
+
     def relay_sessions(self):
         """Return the state of the relay server in this daemon as a dict (udprelay: status.ServerStatus)."""
         return self._json('GET', 'debug-peer-relay-sessions')

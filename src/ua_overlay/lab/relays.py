@@ -1,0 +1,113 @@
+"""Two robots of one team whose links are watched, on topologies with a proxy or a second host: tests and figures."""
+import contextlib
+import json
+import os
+import re
+
+from ua_overlay.lab.fleet import SITE_DIR, Fleet, wait_until
+from ua_overlay.toolchain import locate
+
+TEAM = 'iris'
+ROBOTS = ('dev-1', 'dev-2')
+#: The relay and DERP region on the second host.
+OUTPOST = 'second'
+_ANSWER = re.compile(r'^\[(\d+\.\d+)\].*icmp_seq=(\d+) ')
+
+
+def gaps(text):
+    """The times without an answer in the output of `ping -D`: list of (start, seconds), the longest first."""
+    times = sorted(float(match.group(1)) for match in map(_ANSWER.match, text.splitlines()) if match)
+    return sorted(((before, after - before) for before, after in zip(times, times[1:])),
+                  key=lambda gap: gap[1], reverse=True)
+
+
+class Pair(Fleet):
+    """dev-1 and dev-2; dev-1 looks at its link to dev-2."""
+
+    def start_server(self):
+        super().start_server()
+        if 'iris' not in json.loads(self.site('server', 'status', '--json').stdout)['teams']:
+            self.site('team', 'create', TEAM)
+
+    def join_robots(self):
+        """Both robots join; returns when each knows the other."""
+        for robot in ROBOTS:
+            path = self.carry(robot, self.invite(TEAM, robot))
+            self.prepare(robot, path)
+            wait_until(lambda robot=robot: self.tailscale(robot, 'status', check=False).returncode in (0, 1) and (
+                'Logged out' in self.tailscale(robot, 'status', check=False).stdout), 30, 'tailscaled on ' + robot)
+            self.overlay(robot, 'join', path)
+        wait_until(lambda: self.link() is not None, 60, 'dev-2 among the peers of dev-1')
+
+    def tailscale(self, host, *argv, check=True, socket=None):
+        """`tailscale ARGV` as root on a host."""
+        options = ['--socket=' + socket] if socket else []
+        return self.lab.host(host).run([locate('tailscale')] + options + list(argv), env=self.base_environment(),
+                                       check=check)
+
+    def link(self):
+        """dev-1's link to dev-2 as (type, endpoint or relay), None when there is no such peer."""
+        status = json.loads(self.tailscale('dev-1', 'status', '--json').stdout)
+        for peer in (status.get('Peer') or {}).values():
+            if peer['DNSName'].startswith('dev-2.'):
+                if peer.get('CurAddr'):
+                    return 'DIRECT', peer['CurAddr']
+                if peer.get('PeerRelay'):
+                    return 'PEER_RELAY', peer['PeerRelay']
+                return ('DERP', peer.get('Relay')) if peer.get('Active') else ('IDLE', '')
+        return None
+
+    def wait_link(self, kind, endpoint='', timeout=180):
+        """Wait for a link of ``kind`` whose endpoint begins with ``endpoint``; returns the link."""
+        def right():
+            link = self.link()
+            return link if link and link[0] == kind and link[1].startswith(endpoint) else None
+
+        return wait_until(right, timeout, 'A link {} {} (it is {})'.format(kind, endpoint, self.link()), poll=0.3)
+
+    def address(self, robot):
+        """Its IPv4 address in the overlay."""
+        return self.tailscale(robot, 'ip', '-4').stdout.strip()
+
+    @contextlib.contextmanager
+    def traffic(self):
+        """Ping dev-2 from dev-1 ten times a second; yields function() -> output so far."""
+        log = self.lab.log_path('dev-1', 'traffic')
+        self.lab.start_service('dev-1', 'traffic', ['ping', '-D', '-n', '-i', '0.1', self.address('dev-2')])
+        try:
+            yield lambda: open_text(log)
+        finally:
+            self.lab.stop_service('dev-1', 'traffic')
+
+    # --- the second host ---
+
+    def start_outposts(self, address='203.0.113.11'):
+        """A relay and a DERP region on the host `second`, by the commands that a person types."""
+        for kind in ('derp', 'relay'):
+            self.site(kind, 'create', OUTPOST, '--address', address, '--output', '/run/bundle')
+            text = self.lab.host(self.server).run(['cat', '/run/bundle']).stdout
+            self.lab.host(self.server).run(['rm', '/run/bundle'])
+            path = '/run/{}.bundle'.format(kind)
+            self.lab.host('second').run(['install', '-m', '600', '/dev/stdin', path], input=text)
+            self.start_outpost(kind, '--bundle', path)
+        wait_until(lambda: self.site('derp', 'list', check=False).returncode == 0
+                   and self.site('relay', 'list', check=False).returncode == 0, 120, 'The relay and DERP of `second`',
+                   poll=0.5)
+
+    def start_outpost(self, kind, *options):
+        self.lab.start_service('second', kind, [self.command, kind, 'run', '--dir', '/var/lib/' + kind] + list(options),
+                               env=self.base_environment())
+
+    def relay_watch(self):
+        """What the server says of its own relay."""
+        return json.loads(self.site('server', 'status', '--json', check=False).stdout)['relay_watch']
+
+    def server_relay(self, *argv):
+        """`tailscale ARGV` on the site's own relay."""
+        return self.tailscale(self.server, *argv, socket=os.path.join(SITE_DIR, 'run', 'tailscaled.sock'))
+
+
+def open_text(path):
+    """The text of a file so far."""
+    with open(path, encoding='utf-8', errors='replace') as stream:
+        return stream.read()

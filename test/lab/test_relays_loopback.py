@@ -1,0 +1,164 @@
+"""Relays and DERP regions of a site on loopback: the watch mends a relay that does not carry; a further host of each
+kind is made by the commands that a person types, found by robots, and taken out again."""
+import http.client
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+
+import pytest
+from site_on_loopback import COMMAND, LoopbackSite, free_ports, wait_for
+
+from ua_overlay.toolchain import locate
+
+
+@pytest.fixture(scope='module')
+def site():
+    made = LoopbackSite()
+    try:
+        made.init()
+        made.start()
+        made.call('team', 'create', 'iris')
+        yield made
+    finally:
+        made.close()
+
+
+def relay_watch(site):
+    return site.json('server', 'status', check=False)['relay_watch']
+
+
+def relay_says(site, *arguments):
+    """`tailscale ARGUMENTS` on the site's own relay."""
+    return subprocess.run([locate('tailscale'), '--socket=' + os.path.join(site.directory, 'run', 'tailscaled.sock')]
+                          + list(arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30)
+
+
+def test_a_relay_whose_port_was_taken_away_has_it_again(site):
+    before = relay_watch(site)
+    assert relay_says(site, 'set', '--relay-server-port=').returncode == 0
+    wait_for('a repair', lambda: relay_watch(site).get('repairs', 0) > before['repairs'], 60)
+    wait_for('a relay that is up', lambda: relay_watch(site)['ok'], 60)
+    # Its tailscaled is the same: to set the port was enough.
+    assert relay_watch(site)['pid'] == before['pid']
+    assert 'mended: its port is set again' in site.output()
+    assert all(row['ok'] for row in site.json('server', 'check'))
+
+
+def test_a_relay_that_hangs_is_started_anew(site):
+    before = relay_watch(site)
+    os.kill(before['pid'], signal.SIGSTOP)
+    try:
+        wait_for('another tailscaled', lambda: relay_watch(site)['pid'] not in (None, before['pid']), 120)
+    finally:
+        if os.path.exists('/proc/{}'.format(before['pid'])):
+            os.kill(before['pid'], signal.SIGCONT)
+    wait_for('a relay that is up', lambda: relay_watch(site)['ok'], 120)
+    assert 'does not answer' in site.output()
+
+
+@pytest.fixture(scope='module')
+def second(site):
+    """A relay and a DERP region as on another host. Yields (their processes, their directories)."""
+    tcp, stun, udp = free_ports()
+    site.call('derp', 'create', 'lab-b', '--address', '127.0.0.1', '--port', str(tcp), '--stun-port', str(stun))
+    site.call('relay', 'create', 'lab-b', '--address', '127.0.0.1', '--port', str(udp))
+    processes, directories = {}, {}
+    try:
+        for kind in ('derp', 'relay'):
+            bundle = os.path.join(site.base, 'lab-b.{}.yaml'.format(kind))
+            assert os.stat(bundle).st_mode & 0o777 == 0o600
+            directories[kind] = os.path.join(site.base, kind[0])
+            with open(os.path.join(site.base, kind + '.log'), 'wb') as log:
+                processes[kind] = subprocess.Popen(
+                    [sys.executable, COMMAND, kind, 'run', '--dir', directories[kind], '--bundle', bundle],
+                    env=site.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        wait_for('both', lambda: all(row['state'] == 'up' for row in site.json('derp', 'list', check=False)) and all(
+            row['ok'] for row in site.json('relay', 'list', check=False)), 90)
+        yield processes, directories
+    finally:
+        for process in processes.values():
+            process.terminate()
+            process.wait(30)
+
+
+def test_a_further_host_is_found_by_robots(site, second):
+    assert all(row['ok'] for row in site.json('server', 'check', '--from-outside'))
+    robots = [site.robot(name, relayed=True) for name in ('iris-1', 'iris-2')]
+    for robot in robots:
+        made = robot.join(site.invite('iris', robot.name)[0])
+        assert made.returncode == 0, made.stderr
+    assert robots[0].peers() >= {'relay', 'relay-lab-b'}
+    address = robots[1].address()
+    # The further region is their home: pongs that come before the relay's path come over it.
+    assert 'Nearest DERP: lab-b' in robots[0].tailscale('netcheck').stdout
+
+    def relayed():
+        return 'peer-relay' in robots[0].tailscale('ping', '--c', '1', '--timeout', '3s', address).stdout
+
+    wait_for('a path over a relay', relayed, 150)
+    # The key is used up and not kept; the other secrets are for their owner alone.
+    directory = second[1]['relay']
+    with open(os.path.join(directory, 'outpost.yaml'), encoding='utf-8') as stream:
+        assert 'hskey' not in stream.read()
+    for folder in second[1].values():
+        assert os.stat(folder).st_mode & 0o777 == 0o700
+        for root, _, names in os.walk(folder):
+            for name in names:
+                if name.endswith(('.key', 'outpost.yaml')):
+                    assert os.stat(os.path.join(root, name)).st_mode & 0o777 == 0o600, name
+
+
+def test_headscale_turns_strangers_away_from_the_further_derp(site, second):
+    """derper asks with this request about every node, and takes no answer for a no (-verify-client-url-fail-open)."""
+    context = ssl.create_default_context(cafile=os.path.join(site.directory, 'ca.pem'))
+
+    def allowed(key):
+        connection = http.client.HTTPSConnection('localhost', site.port, context=context, timeout=10)
+        connection.request('POST', '/verify', json.dumps({'NodePublic': key, 'Source': '127.0.0.1'}))
+        return json.loads(connection.getresponse().read())['Allow']
+
+    assert allowed(site.robots[0].status()['Self']['PublicKey']) is True
+    assert allowed('nodekey:' + '7' * 64) is False
+    with open('/proc/{}/cmdline'.format(derper_pid(site, second)), encoding='utf-8') as stream:
+        assert '-verify-client-url-fail-open=false' in stream.read().split('\0')
+
+
+def derper_pid(site, second):
+    answer = subprocess.run([sys.executable, COMMAND, 'derp', 'status', '--json', '--dir', second[1]['derp']],
+                            env=site.environment, stdout=subprocess.PIPE, text=True)
+    return json.loads(answer.stdout)['pid']
+
+
+def test_the_embedded_derp_is_home_when_the_further_one_is_gone(site, second):
+    process, directory = second[0]['derp'], second[1]['derp']
+    process.terminate()
+    assert process.wait(30) == 0
+    wait_for('the embedded region as home', lambda: site.json('derp', 'list', check=False)[0]['home'], 60)
+    status = site.call('server', 'check', check=False)
+    assert status.returncode == 1 and 'DERP lab-b' in status.stdout and 'Next: on that host' in status.stdout
+    with open(os.path.join(site.base, 'derp.log'), 'ab') as log:
+        second[0]['derp'] = subprocess.Popen([sys.executable, COMMAND, 'derp', 'run', '--dir', directory],
+                                             env=site.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    wait_for('the further region as home', lambda: site.json('derp', 'list', check=False)[1]['home'], 60)
+
+
+def test_a_relay_that_is_taken_out_is_gone_for_robots(site, second):
+    site.call('relay', 'remove', 'lab-b')
+    wait_for('robots that know one relay', lambda: 'relay-lab-b' not in site.robots[0].peers(), 60)
+    assert [row['name'] for row in site.json('relay', 'list')] == ['site']
+    assert site.call('relay', 'remove', 'lab-b', check=False).returncode == 1
+
+
+def test_the_key_of_a_used_bundle_lets_nobody_else_in(site, second):
+    result = subprocess.run([sys.executable, COMMAND, 'relay', 'status', '--dir', os.path.join(site.base, 'none')],
+                            env=site.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 1 and 'is not running' in result.stderr
+    bundle = os.path.join(site.base, 'lab-b.relay.yaml')
+    wrong = subprocess.run([sys.executable, COMMAND, 'derp', 'run', '--dir', os.path.join(site.base, 'x'),
+                            '--bundle', bundle], env=site.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                           text=True)
+    assert wrong.returncode == 1 and 'bundle of a relay' in wrong.stderr and 'hskey' not in wrong.stderr
+    assert not os.path.exists(os.path.join(site.base, 'x'))
