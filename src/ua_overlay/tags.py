@@ -27,5 +27,5 @@ def belonging(tags, user='', wished=''):
 
 
 def place(belongs):
-    """What :func:`belonging` says, for people: 'team iris', 'the machines of ana'."""
-    return 'the machines of ' + belongs[:-1] if belongs.endswith('@') else 'team ' + belongs
+    """What :func:`belonging` says, for people: 'team iris', 'the group of operator ana'."""
+    return 'the group of operator ' + belongs[:-1] if belongs.endswith('@') else 'team ' + belongs

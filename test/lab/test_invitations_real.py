@@ -132,7 +132,7 @@ def test_an_operator_s_laptop_reaches_the_robots_of_its_teams(site):
     site.call('invite', '--operator', 'ana', 'laptop-1', '--output', file)
     laptop = site.robot('laptop-1')
     joined = join(site, laptop, file)
-    assert joined.returncode == 0 and 'joined the machines of ana' in joined.stdout, joined.stdout + joined.stderr
+    assert joined.returncode == 0 and 'joined the group of operator ana' in joined.stdout, joined.stdout + joined.stderr
     assert 'ALREADY_JOINED' in join(site, laptop, file, '--json').stdout
     assert row(site, 'laptop-1')['used_by'] == 'laptop-1' and row(site, 'laptop-1')['operator'] == 'ana'
     assert set(laptop.status()['Self']['CapMap']) == set(robot.status()['Self']['CapMap'])
@@ -152,6 +152,6 @@ def test_an_operator_s_laptop_reaches_the_robots_of_its_teams(site):
     assert second.peers() <= {'relay'}
     assert [(each['robot'], each['operator']) for each in site.json('robot', 'list', '--operators')] == [
         ('laptop-1', 'ana'), ('laptop-2', 'bob')]
-    assert 'the machines of bob' in site.call('robot', 'remove', 'laptop-2').stdout
+    assert 'the group of operator bob' in site.call('robot', 'remove', 'laptop-2').stdout
     refused = site.call('team', 'remove', 'iris', check=False)
     assert refused.returncode == 1 and 'Next:' in refused.stderr

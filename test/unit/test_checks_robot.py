@@ -80,3 +80,11 @@ def test_our_own_address_is_none_of_another_interface():
 def test_address_range_without_a_daemon():
     assert robot.address_range(Facts(interfaces=(('wwan0', '100.64.0.200', 24),))).level == 'WARN'
     assert robot.address_range(Facts()) is None
+
+
+def test_a_laptop_of_an_operator_is_where_it_belongs():
+    laptop = replace(ME, tags=(), user='ana', name='laptop-1')
+    verdict = robot.login(changed(status=replace(STATUS, self_node=laptop)))
+    assert (verdict.level, verdict.what) == ('OK', 'laptop-1 is in the group of operator ana at 100.64.0.2.')
+    nobody = robot.login(changed(status=replace(STATUS, self_node=replace(laptop, user=''))))
+    assert nobody.level == 'ERROR' and 'in no team' in nobody.what

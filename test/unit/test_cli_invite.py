@@ -85,7 +85,7 @@ def test_machines_of_an_operator(played, capsys):
     assert main('invite --operator ana laptop-1 laptop-2'.split()) == 0
     assert (played.asked['team'], played.asked['operator']) == ('', 'ana')
     assert [each.name for each in played.asked['wanted']] == ['laptop-1', 'laptop-2']
-    assert 'the machines of ana' in capsys.readouterr().out
+    assert 'the group of operator ana' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('argv, words', [

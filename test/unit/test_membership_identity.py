@@ -64,7 +64,7 @@ def test_a_laptop_belongs_to_its_operator(tags, user, belongs):
 
 
 def test_how_people_read_it():
-    assert (place('iris'), place('ana@')) == ('team iris', 'the machines of ana')
+    assert (place('iris'), place('ana@')) == ('team iris', 'the group of operator ana')
 
 
 @pytest.mark.parametrize('key, state, online, tags, user, wanted, step', [

@@ -157,7 +157,7 @@ def test_a_pinned_one_is_short_and_a_personal_one_has_no_team():
     assert len(invitations.dump(PINNED)) < 900 and 'CERTIFICATE' not in invitations.dump(PINNED)
     assert 'team' not in {line.split(':')[0] for line in invitations.dump(PERSONAL).splitlines()}
     assert PERSONAL.again == 'ua-overlay invite --operator ana laptop-1, on the server'
-    assert PERSONAL.place == 'the machines of ana' and GOOD.place == 'the team iris'
+    assert PERSONAL.place == 'the group of operator ana' and GOOD.place == 'the team iris'
 
 
 @pytest.mark.parametrize('old, new, words', [

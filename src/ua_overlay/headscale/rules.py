@@ -214,8 +214,8 @@ def dump_reach(reach):
 
 def dump_rules(rules):
     """The part of site.yaml that :func:`parse_rules` reads, with comments that say what each field does."""
-    lines = ['# Teams: robots with one ROS graph. `port` is the TCP port of its roscore. `inside` says what robots of',
-             '# the team may open on each other: everything (default), or a list of ros, ssh, ping and TCP ports.']
+    lines = ['## Teams: robots with one ROS graph. `port` is the TCP port of its roscore. `inside` says what robots of',
+             '## the team may open on each other: everything (default), or a list of ros, ssh, ping and TCP ports.']
     lines.append('teams:' if rules.teams else 'teams: {}')
     for name in sorted(rules.teams):
         team = rules.teams[name]
@@ -223,22 +223,22 @@ def dump_rules(rules):
                   '    addressing: {}'.format(team.addressing)]
         if team.inside != INSIDE_DEFAULT:
             lines.append('    inside: {}'.format(dump_reach(team.inside)))
-    lines += ['# Between teams nothing is open but this. One direction each; `what` as above (default: [ros, ping]).',
-              '# `ros` opens the roscore of `to`, and the ephemeral ports both ways, for nodes call back.',
-              '#   - {from: blue, to: iris, what: [ros, ping]}']
+    lines += ['## Between teams nothing is open but this. One direction each; `what` as above (default: [ros, ping]).',
+              '## `ros` opens the roscore of `to`, and the ephemeral ports both ways, for nodes call back.',
+              '##   - {from: blue, to: iris, what: [ros, ping]}']
     lines.append('talk:' if rules.talk else 'talk: []')
     lines += ['  - {{from: {}, to: {}, what: {}}}'.format(_text(rule.source), _text(rule.target),
                                                          dump_reach(rule.what)) for rule in rules.talk]
-    lines += ['# People, whose laptops join with `ua-overlay invite --operator NAME MACHINE` and reach the robots of',
-              '# their teams. `what` as above (default: [everything, ros], which also lets robots call back).',
-              '#   ana: {teams: [iris]}']
+    lines += ['## People, whose laptops join with `ua-overlay invite --operator NAME MACHINE` and reach the robots of',
+              '## their teams. `what` as above (default: [everything, ros], which also lets robots call back).',
+              '##   ana: {teams: [iris]}']
     lines.append('operators:' if rules.operators else 'operators: {}')
     for name in sorted(rules.operators):
         operator = rules.operators[name]
         lines.append('  {}: {{teams: [{}]{}}}'.format(
             _text(name), ', '.join(_text(team) for team in operator.teams),
             '' if operator.what == OPERATOR_DEFAULT else ', what: ' + dump_reach(operator.what)))
-    lines += ['# Ports of sockets that ask for none, on every robot (sysctl net.ipv4.ip_local_port_range).',
+    lines += ['## Ports of sockets that ask for none, on every robot (sysctl net.ipv4.ip_local_port_range).',
               'ephemeral_ports: {}-{}'.format(*rules.ephemeral)]
     return '\n'.join(lines) + '\n'
 

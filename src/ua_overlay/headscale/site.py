@@ -19,13 +19,14 @@ import yaml
 from ua_overlay import defaults, files
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale import config, policy
+from ua_overlay.headscale.comments import keep_comments
 from ua_overlay.headscale.rules import Rules, dump_rules, parse_rules
 
 SITE_FILE = 'site.yaml'
-_HEADER = ('# A site of ua_overlay: the control server, its teams and who may talk to whom.\n'
-           '# After editing teams, talk, operators or ephemeral_ports: `ua-overlay policy check` and `policy apply`.\n'
-           '# After editing anything else: start `ua-overlay server run` again.\n'
-           '# `ua-overlay team` writes this file anew: comments of your own do not survive that.\n')
+_HEADER = ('## A site of ua_overlay: the control server, its teams and who may talk to whom.\n'
+           '## After editing teams, talk, operators or ephemeral_ports: `ua-overlay policy check` and `policy apply`.\n'
+           '## After editing anything else: start `ua-overlay server run` again.\n'
+           '## Commands write this file anew. Your own comments stay, if they begin with a single #.\n')
 SUBDIRECTORIES = ('headscale', 'relay', 'run', 'log')
 
 
@@ -159,9 +160,12 @@ class Site:
         return site
 
     def write_settings(self, directory=None):
-        """Write site.yaml."""
-        files.write_atomic(os.path.join(directory or self.directory, SITE_FILE),
-                           dump_site(self.settings, self.rules), mode=0o600)
+        """Write site.yaml; comments that people put there stay."""
+        path, text = os.path.join(directory or self.directory, SITE_FILE), dump_site(self.settings, self.rules)
+        if os.path.exists(path):
+            with open(path, encoding='utf-8') as stream:
+                text = keep_comments(stream.read(), text)
+        files.write_atomic(path, text, mode=0o600)
 
     def write_generated(self, directory=None):
         """Write headscale.yaml and policy.json from the settings and rules; returns the policy (dict)."""

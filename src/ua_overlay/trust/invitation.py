@@ -74,7 +74,7 @@ class Invitation:
     @property
     def place(self):
         """What it lets join, for people: 'the team iris'."""
-        return 'the machines of {}'.format(self.operator) if self.operator else 'the team {}'.format(self.team)
+        return 'the group of operator {}'.format(self.operator) if self.operator else 'the team {}'.format(self.team)
 
     @property
     def again(self):
