@@ -7,9 +7,10 @@ import sys
 from ua_overlay import resources
 from ua_overlay.cli.table import format_table
 from ua_overlay.errors import OverlayError
-from ua_overlay.lab import nat, requirements
+from ua_overlay.lab import link, nat, requirements
 from ua_overlay.lab.host import environment
 from ua_overlay.lab.lab import DEFAULT_NAME, Lab, load_topology
+from ua_overlay.lab.shape import describe as describe_shape
 from ua_overlay.lab.state import LabState
 from ua_overlay.lab.topology import INET
 
@@ -24,6 +25,7 @@ examples:
   ua-overlay lab status
   ua-overlay lab exec dev-1 --user robot -- bash
   ua-overlay lab nat nat1 hard
+  ua-overlay lab link set dev-1 --delay 10ms --loss 1% --rate 100mbit
   ua-overlay lab down"""
 
 UP_DESCRIPTION = """\
@@ -89,6 +91,8 @@ def add_parser(subparsers):
     execute.add_argument('--cwd', help='directory to run in (default: the home directory)')
     execute.add_argument('host', metavar='HOST')
     execute.add_argument('argv', metavar='CMD', nargs='*', help='after `--`')
+    from ua_overlay.cli.lab_link import add_link_parser
+    add_link_parser(commands)
     from ua_overlay.cli.lab_machines import add_machines_parser
     add_machines_parser(commands)
     switch = command('nat', run_nat, 'switch the kind of a NAT', NAT_DESCRIPTION, '  ua-overlay lab nat nat1 hard')
@@ -144,22 +148,25 @@ def summary(lab):
     """What `lab status` says about one lab, as JSON has it."""
     topology = lab.topology
     services = lab.services()
+    links = {host: describe_shape(shape) for host, shape in link.shapes(lab).items()}
     rows = {INET: ('internet', [topology.gateway, topology.dns], None)}
     rows.update((host.name, ('server', list(host.addresses), host.behind or None)) for host in topology.hosts)
     rows.update((router.name, ('nat', [router.address], lab.nat_kind(router.name))) for router in topology.nats)
     rows.update((robot.name, ('robot', [robot.address], robot.behind)) for robot in topology.robots)
     hosts = [{'name': name, 'role': role, 'addresses': addresses,
               'nat_kind': detail if role == 'nat' else None, 'behind': detail if role == 'robot' else None,
-              'pid': lab.host(name).pid, 'services': [service for host, service in services if host == name]}
+              'link': links.get(name), 'pid': lab.host(name).pid,
+              'services': [service for host, service in services if host == name]}
              for name, (role, addresses, detail) in rows.items()]
     return {'name': lab.name, 'state': 'up', 'why': '', 'directory': lab.directory, 'hosts': hosts}
 
 
 def describe(item):
     return format_table(
-        ('HOST', 'ROLE', 'ADDRESS', 'NAT', 'SERVICES'),
-        [(host['name'], host['role'], ' '.join(host['addresses']), host['nat_kind'] or host['behind'],
-          ' '.join(host['services'])) for host in item['hosts']])
+        ('HOST', 'ROLE', 'ADDRESS', 'NAT', 'LINK', 'SERVICES'),
+        [(host['name'], host['role'], ' '.join(host['addresses']), host['nat_kind'] or host['behind'], host['link'],
+          ' '.join(service for service in host['services'] if not service.startswith('link-')))
+         for host in item['hosts']])
 
 
 def run_exec(args):

@@ -6,7 +6,7 @@ import time
 
 from ua_overlay import files, resources
 from ua_overlay.errors import OverlayError, UsageError
-from ua_overlay.lab import dns, nat, network, requirements, state
+from ua_overlay.lab import dns, link, nat, network, requirements, state
 from ua_overlay.lab import topology as topologies
 from ua_overlay.lab.control import ControlServer
 from ua_overlay.lab.host import Host, HostMaker, LabCommandFailed
@@ -133,6 +133,8 @@ class Lab:
         self.start_service(INET, dns.SERVICE, dns.command(self.topology.dns, self.topology.names))
         inet = self.hosts[INET].pid
         dns.wait_until_answering(lambda: network.udp_socket(inet), self.topology.dns, time.monotonic() + DNS_TIMEOUT)
+        for host, shape in self.topology.links.items():
+            link.set_shape(self, host, shape)
         # Kept first, complete last: a maker killed in between leaves a lab that the next `up` or `down` clears away.
         if not record['bound']:
             for maker in self._makers:

@@ -71,7 +71,12 @@ class Cabling:
         return self.link(host).link_lookup(ifname=interface)[0]
 
     def bridge(self, host, interface):
-        self.link(host).link('add', ifname=interface, kind='bridge')
+        link = self.link(host)
+        link.link('add', ifname=interface, kind='bridge')
+        # Its own address from now on: else it takes that of a port, and another one when that port goes, and whoever
+        # talked to it has to find it anew.
+        index = self.index(host, interface)
+        link.link('set', index=index, address=link.get_links(index)[0].get_attr('IFLA_ADDRESS'))
         self.up(host, interface)
 
     def cable(self, host, port, bridge, other, interface):
@@ -81,8 +86,18 @@ class Cabling:
             self.link(host).link('add', ifname=port, kind='veth', peer={'ifname': interface, 'net_ns_fd': handle})
         finally:
             os.close(handle)
-        self.link(host).link('set', index=self.index(host, port), master=self.index(host, bridge), state='up')
+        self.hang(host, port, bridge)
         self.up(other, interface)
+
+    def has(self, host, interface):
+        return bool(self.link(host).link_lookup(ifname=interface))
+
+    def hang(self, host, port, bridge):
+        """Make ``port`` one of ``bridge``, wherever it was before; both are devices of ``host``."""
+        self.link(host).link('set', index=self.index(host, port), master=self.index(host, bridge), state='up')
+
+    def remove(self, host, interface):
+        self.link(host).link('del', index=self.index(host, interface))
 
     def up(self, host, interface):
         self.link(host).link('set', index=self.index(host, interface), state='up')

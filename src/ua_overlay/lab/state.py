@@ -1,7 +1,7 @@
 """What a lab keeps on disk: enough for another process to use it or to take it down after a crash.
 
     <root>/<name>/lab.json            topology, maker, hosts with their processes, whether it is complete
-    <root>/<name>/control/            the control socket; every host sees this directory
+    <root>/<name>/control/            the control socket, and the shape of link <n>: link-<n>.json; every host sees it
     <root>/<name>/logs/               <host>-<service>.log, <host>-init.log
     <root>/<name>/services/           <host>-<service>.json
     <root>/<name>/nats/<nat>          the kind that the router has now

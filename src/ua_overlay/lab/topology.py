@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import yaml
 
 from ua_overlay.errors import UsageError
-from ua_overlay.lab import nat
+from ua_overlay.lab import nat, shape
 
 #: The host that stands for the internet: the bridge that joins all, the gateway, and the DNS server.
 INET = 'inet'
@@ -56,7 +56,8 @@ class Robot:
 
 @dataclass(frozen=True)
 class Topology:
-    """A checked topology. ``names`` maps DNS names to addresses; ``source`` is what it was parsed from."""
+    """A checked topology. ``names`` maps DNS names to addresses; ``links`` hosts to the shape.Shape of their link where
+    it has one; ``source`` is what it was parsed from."""
 
     subnet: ipaddress.IPv4Network
     gateway: str
@@ -66,6 +67,7 @@ class Topology:
     nats: tuple
     robots: tuple
     source: dict
+    links: dict
 
     def host_names(self):
         """Every host, the internet first."""
@@ -138,7 +140,7 @@ def from_mapping(data):
         reader.check_inside(host, by_name)
     robots = tuple(reader.robot(name, value, by_name)
                    for name, value in _section(top.get('robots'), 'robots', set(), None).items())
-    return Topology(subnet, gateway, dns, names, hosts, nats, robots, data)
+    return Topology(subnet, gateway, dns, names, hosts, nats, robots, data, reader.links)
 
 
 class _Reader:
@@ -148,6 +150,14 @@ class _Reader:
         self.subnet = subnet
         self.names = {INET, nat.LAN, nat.WAN, 'lo'}
         self.taken = {}
+        self.links = {}
+
+    def link(self, name, where, fields):
+        if 'link' in fields:
+            try:
+                self.links[name] = shape.parse(fields['link'])
+            except shape.ShapeError as error:
+                raise TopologyError('{}.{}'.format(where, error.sentence))
 
     def take(self, segment, who, address):
         other = self.taken.setdefault((segment, address), who)
@@ -170,7 +180,8 @@ class _Reader:
 
     def host(self, name, value):
         where = self.name('hosts', name)
-        fields = _section(value, where, {'address'}, {'also', 'behind', 'hostname'})
+        fields = _section(value, where, {'address'}, {'also', 'behind', 'hostname', 'link'})
+        self.link(name, where, fields)
         also = fields.get('also') or []
         if not isinstance(also, list):
             raise TopologyError('{}.also: a list of addresses is needed.'.format(where))
@@ -195,7 +206,8 @@ class _Reader:
 
     def nat(self, name, value):
         where = self.name('nats', name)
-        fields = _section(value, where, {'address', 'inside'}, {'kind'})
+        fields = _section(value, where, {'address', 'inside'}, {'kind', 'link'})
+        self.link(name, where, fields)
         kind = fields.get('kind', nat.EASY)
         if kind not in nat.KINDS:
             raise TopologyError('{}.kind: {} is no kind of NAT; there are {}.'.format(
@@ -213,7 +225,8 @@ class _Reader:
 
     def robot(self, name, value, nats):
         where = self.name('robots', name)
-        fields = _section(value, where, {'behind', 'address'}, {'hostname'})
+        fields = _section(value, where, {'behind', 'address'}, {'hostname', 'link'})
+        self.link(name, where, fields)
         address = self.inside_address(where, fields['address'], fields['behind'], nats)
         return Robot(name, fields['behind'], address, _hostname(where, fields.get('hostname', name)))
 
