@@ -39,8 +39,8 @@ def write_atomic(path, data, mode=0o644, owner=None):
 
 
 def inherited_owner(path):
-    """(uid, gid) that a file of root's gets at ``path``; None when there is nothing to give away: to root itself (whom a
-    sandbox may have forbidden to change owners), or by anybody else."""
+    """(uid, gid) that a file of root's gets at ``path``; None when there is nothing to give away: to root itself (whom
+    a sandbox may have forbidden to change owners), or by anybody else."""
     if os.geteuid() != 0:
         return None
     found = os.lstat(path) if os.path.lexists(path) else os.stat(os.path.dirname(path) or '.')
