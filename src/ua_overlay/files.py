@@ -39,11 +39,13 @@ def write_atomic(path, data, mode=0o644, owner=None):
 
 
 def inherited_owner(path):
-    """(uid, gid) that a file of root's gets at ``path``; None for anybody else, who can give nothing away."""
+    """(uid, gid) that a file of root's gets at ``path``; None when there is nothing to give away: to root itself (whom
+    a sandbox may have forbidden to change owners), or by anybody else."""
     if os.geteuid() != 0:
         return None
     found = os.lstat(path) if os.path.lexists(path) else os.stat(os.path.dirname(path) or '.')
-    return found.st_uid, found.st_gid
+    owner = found.st_uid, found.st_gid
+    return None if owner == (os.geteuid(), os.getegid()) else owner
 
 
 def sync_directory(directory):

@@ -135,3 +135,11 @@ def test_root_gives_to_whom_the_place_belongs(tmp_path):
     files.write_secret(tmp_path / 'asked', 'x', owner=(0, 0))
     assert [owner(tmp_path / name) for name in ('new', 'other', 'asked')] == [(1234, 4321), (7, 8), (0, 0)]
     assert mode(tmp_path / 'new') == 0o600
+
+
+def test_root_changes_no_owner_among_its_own(tmp_path, monkeypatch):
+    """In the operator's sandbox that call is refused."""
+    monkeypatch.setattr(os, 'fchown', lambda *_: pytest.fail('fchown'))
+    files.write_atomic(tmp_path / 'file', 'x')
+    files.write_atomic(tmp_path / 'file', 'y')
+    assert (tmp_path / 'file').read_text() == 'y'

@@ -80,10 +80,12 @@ class Enforcer:
         self._timeout = timeout
         self._lock = threading.Lock()
         self._running = ''
+        self._present = None
         self._client = None
 
     def started(self):
         """Headscale starts, and reads the file as it is now."""
+        self._present = None
         self._running = policy.marker(json.loads(_read(self._site.policy_file)))
 
     def apply(self):
@@ -95,7 +97,7 @@ class Enforcer:
         with self._lock:
             site = type(self._site).load(self._site.directory)
             changed = self._put(site, self._connect())
-            self._site = site
+            self._site, self._present = site, None
             return site, changed
 
     def refresh(self):
@@ -110,9 +112,10 @@ class Enforcer:
                 self._client = self._connect()
             try:
                 nodes = self._client.nodes()
-                made = policy.make_policy(self._site.rules, policy.present_aliases(nodes))
-                if policy.dump_policy(made) != _read(self._site.policy_file):
+                present = policy.present_aliases(nodes)
+                if present != self._present:
                     self._put(self._site, self._client)
+                    self._present = present
             except OverlayError:
                 # Perhaps its API key has come to its end.
                 self._client = None

@@ -23,25 +23,27 @@ def expected(rules, source, target, protocol, port):
     :param source: alias: `tag:TEAM`, `NAME@`, or the relay's tag.
     :param port: number; without meaning for protocol 'icmp'.
     """
-    for here, there, reach, team_port in _edges(rules):
-        if (source, target) == (here, there) and _opens(rules, reach, protocol, port, team_port):
-            return True
-        if (source, target) == (there, here) and words.ROS in reach and _is_node_port(rules, protocol, port):
-            return True
-    return False
+    return _meant(rules, _meanings(rules).get((source, target), ()), protocol, port)
 
 
-def expectations(rules):
-    """Every Expectation of a site: each pair of teams, operators and the relay, at the ports where rules differ."""
-    ports = {each for _, _, reach, _ in _edges(rules) for each in reach if isinstance(each, int)}
+def expectations(rules, brief=False):
+    """Every Expectation of a site: each pair of teams, operators and the relay, at the ports where rules differ.
+
+    :param brief: of pairs that no rule joins only some ports: what Headscale, and everybody, has to read is shorter.
+    """
+    meanings = _meanings(rules)
+    ports = {each for found in meanings.values() for reach, _, _ in found for each in reach if isinstance(each, int)}
     low, high = rules.ephemeral
     edges = {low - 1, low, high} | ({high + 1} if high < 65535 else set())
-    tcp = sorted(edges | ports | set(_OTHER_TCP) | {words.SSH_PORT} | {team.port for team in rules.teams.values()})
-    udp = sorted(edges | set(_OTHER_UDP))
-    aliases = sorted(_alias(team) for team in rules.teams) + sorted(name + '@' for name in rules.operators)
-    return [Expectation(source, target, protocol, port, expected(rules, source, target, protocol, port))
-            for source in aliases + [defaults.RELAY_TAG] for target in aliases + [defaults.RELAY_TAG]
-            for protocol, numbers in (('tcp', tcp), ('udp', udp)) for port in numbers if port > 0]
+    whole = {'tcp': sorted(edges | ports | set(_OTHER_TCP) | {words.SSH_PORT}
+                           | {team.port for team in rules.teams.values()}), 'udp': sorted(edges | set(_OTHER_UDP))}
+    some = {'tcp': [words.SSH_PORT, low], 'udp': [low]}
+    aliases = (sorted(_alias(team) for team in rules.teams) + sorted(name + '@' for name in rules.operators)
+               + [defaults.RELAY_TAG])
+    return [Expectation(source, target, protocol, port,
+                        _meant(rules, meanings.get((source, target), ()), protocol, port))
+            for source in aliases for target in aliases for protocol in ('tcp', 'udp')
+            for port in (some if brief and (source, target) not in meanings else whole)[protocol] if port > 0]
 
 
 def allows(policy, source, target, protocol, port):
@@ -49,17 +51,18 @@ def allows(policy, source, target, protocol, port):
 
     The rule of tailscaled is the same but for ping: it lets an echo through wherever any grant joins the two.
     """
-    return any(source in grant['src'] and target in grant['dst'] and _covers(each, protocol, port)
-               for grant in policy.get('grants', ()) for each in grant.get('ip', ()))
+    return any(_covers(each, protocol, port) for each in _opened(policy).get((source, target), ()))
 
 
 def unmet(policy, rules):
     """Sentences about what ``policy`` does otherwise than ``rules`` mean; empty when it is right."""
+    opened = _opened(policy)
     found = ['{} {} reach {} on {} port {}, and does{}.'.format(
         each.source, 'should' if each.allowed else 'should not', each.target, each.protocol.upper(), each.port,
         ' not' if each.allowed else '')
         for each in expectations(rules)
-        if allows(policy, each.source, each.target, each.protocol, each.port) != each.allowed]
+        if any(_covers(entry, each.protocol, each.port)
+               for entry in opened.get((each.source, each.target), ())) != each.allowed]
     return found + _undeclared(policy)
 
 
@@ -70,6 +73,31 @@ def _undeclared(policy):
     used |= {alias for attributes in policy.get('nodeAttrs', ()) for alias in attributes['target']}
     missing = sorted(alias for alias in used if alias.startswith('tag:') and alias not in policy['tagOwners'])
     return ['{} is used, and no owner is declared for it.'.format(alias) for alias in missing]
+
+
+def _opened(policy):
+    """dict (source, target) -> list of the `ip` entries that are granted."""
+    found = {}
+    for grant in policy.get('grants', ()):
+        for source in grant['src']:
+            for target in grant['dst']:
+                found.setdefault((source, target), []).extend(grant.get('ip', ()))
+    return found
+
+
+def _meanings(rules):
+    """dict (source, target) -> list of (reach, port of the target's roscore, whether it is only the way back)."""
+    found = {}
+    for source, target, reach, port in _edges(rules):
+        found.setdefault((source, target), []).append((reach, port, False))
+        if words.ROS in reach:
+            found.setdefault((target, source), []).append((reach, port, True))
+    return found
+
+
+def _meant(rules, meanings, protocol, port):
+    return any(_is_node_port(rules, protocol, port) if back else _opens(rules, reach, protocol, port, team_port)
+               for reach, team_port, back in meanings)
 
 
 def _edges(rules):

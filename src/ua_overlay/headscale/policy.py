@@ -110,7 +110,9 @@ def _both_ways(rules, source, target, reach, port):
 def _tests(rules, present):
     """What Headscale itself can test now: those expectations whose two ends have nodes."""
     grouped = {}
-    for each in expectations(rules):
+    if not present:
+        return []
+    for each in expectations(rules, brief=True):
         if each.source in present and each.target in present:
             entry = grouped.setdefault((each.source, each.protocol), {'accept': [], 'deny': []})
             entry['accept' if each.allowed else 'deny'].append('{}:{}'.format(each.target, each.port))
