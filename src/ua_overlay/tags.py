@@ -2,6 +2,8 @@
 from ua_overlay.defaults import RESERVED_TEAMS
 
 PREFIX = 'tag:'
+#: How the attributes begin by which a site tells the robots of a team what all of them have in common.
+FACT = 'ua-overlay:'
 #: The user that Headscale invents for nodes with tags: nobody's name.
 TAGGED = 'tagged-devices'
 
@@ -29,3 +31,24 @@ def belonging(tags, user='', wished=''):
 def place(belongs):
     """What :func:`belonging` says, for people: 'team iris', 'the group of operator ana'."""
     return 'the group of operator ' + belongs[:-1] if belongs.endswith('@') else 'team ' + belongs
+
+
+def team_facts(port, addressing):
+    """What a site tells every robot of a team in its network map, as node attributes."""
+    return ['{}team-port={}'.format(FACT, port), '{}addressing={}'.format(FACT, addressing)]
+
+
+def facts_of(attributes):
+    """What the network map says of this robot's team: a dict with team_port (int) and addressing, as far as they are
+    there and make sense.
+
+    :param attributes: names of the node's attributes (Self.CapMap).
+    """
+    pairs = dict(each[len(FACT):].split('=', 1) for each in attributes or () if each.startswith(FACT) and '=' in each)
+    port, addressing = pairs.get('team-port', ''), pairs.get('addressing', '')
+    found = {}
+    if port.isdigit() and 0 < int(port) < 65536:
+        found['team_port'] = int(port)
+    if addressing in ('names', 'addresses'):
+        found['addressing'] = addressing
+    return found

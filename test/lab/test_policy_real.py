@@ -138,7 +138,9 @@ def test_a_robot_has_no_capability_that_can_be_taken_away(site, robots):
     # The first two come from Headscale whatever one says: is-admin only words a health message of tailscaled, and ssh
     # lets its owner start an SSH server that no policy lets anyone use. The rest takes something away.
     assert caps == {'https://tailscale.com/cap/is-admin', 'https://tailscale.com/cap/ssh', 'default-auto-update',
-                    'disable-captive-portal-detection', 'disable-web-client', 'disable-relay-server'}
+                    'disable-captive-portal-detection', 'disable-web-client', 'disable-relay-server',
+                    # What its team has in common.
+                    'ua-overlay:team-port=11312', 'ua-overlay:addressing=names'}
     assert robots['iris-1'].status()['Self']['CapMap']['default-auto-update'] == [False]
 
 

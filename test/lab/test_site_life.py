@@ -1,5 +1,6 @@
 """The life of a site with real headscale and tailscaleds: backup and restore, the CA's change, what befalls robots."""
 import contextlib
+import datetime
 import json
 import os
 import sqlite3
@@ -9,6 +10,7 @@ import pytest
 from site_on_loopback import LoopbackSite, wait_for
 
 from ua_overlay.headscale.access import connect
+from ua_overlay.headscale.admin import Admin
 from ua_overlay.headscale.site import Site
 from ua_overlay.toolchain import locate
 from ua_overlay.trust import certificate as certificates
@@ -171,3 +173,68 @@ def test_a_robot_that_was_deleted_behind_its_back_is_found_and_comes_back(site, 
     assert joined.returncode == 0, joined.stdout + joined.stderr
     assert finding()['level'] == 'OK'
     all_online(site, robots)
+
+
+def test_a_robot_moves_to_another_team_and_learns_its_port(site, robots):
+    before = all_online(site, robots)
+    assert robots['dev-2'].status()['Self']['CapMap']['ua-overlay:team-port=11312'] is None
+    # In one team first: dev-1 sees its mate.
+    wait_for('dev-2 among the peers of dev-1', lambda: 'dev-2' in robots['dev-1'].peers(), 60)
+    assert 'dev-2 is in team blue now' in site.call('robot', 'move', 'dev-2', 'blue').stdout
+
+    def told():
+        own = robots['dev-2'].status()['Self']
+        return own['Tags'] == ['tag:blue'] and {'ua-overlay:team-port=11400',
+                                                'ua-overlay:addressing=addresses'} <= set(own['CapMap'])
+
+    begin = time.monotonic()
+    wait_for('the new team on the robot', told, 30)
+    wait_for('dev-1 to lose it', lambda: 'dev-2' not in robots['dev-1'].peers(), 30)
+    print('moved after {:.1f} s'.format(time.monotonic() - begin))
+    row = rows(site)['dev-2']
+    assert (row['team'], row['addresses']) == ('blue', before['dev-2']['addresses'])
+    assert robots['dev-2'].address() == row['addresses'][0]
+    assert 'already' in site.call('robot', 'move', 'dev-2', 'blue').stdout
+    assert site.call('robot', 'move', 'dev-2', 'rose', check=False).returncode == 1
+    site.call('robot', 'move', 'dev-2', 'iris')
+    wait_for('dev-1 to see it again', lambda: 'dev-2' in robots['dev-1'].peers(), 60)
+
+
+def test_a_name_that_was_given_up_comes_back_with_another_address(site, robots):
+    robot = robots['dev-2']
+    address = robot.address()
+    assert robot.ua('leave', '--forget').returncode == 0
+    site.call('robot', 'remove', 'dev-2')
+    # In between somebody else gets the address, or perhaps gets it.
+    robots['dev-4'] = site.robot('dev-4')
+    assert robots['dev-4'].ua('join', site.invite('iris', 'dev-4')[1]).returncode == 0
+    assert robot.ua('join', site.invite('iris', 'dev-2')[1]).returncode == 0
+    found = all_online(site, robots)
+    assert found['dev-2']['addresses'][0] == robot.address() != address
+
+
+def test_new_hardware_takes_over_a_name(site, robots):
+    refused = site.call('invite', 'iris', 'dev-4', '--replace', '--output', os.path.join(site.base, 'x'), check=False)
+    assert refused.returncode == 1 and 'dev-4 is online' in refused.stderr
+    robots.pop('dev-4').kill()
+    wait_for('dev-4 to be offline', lambda: not rows(site)['dev-4']['online'], 60)
+    assert '--replace' in site.call('invite', 'iris', 'dev-4', check=False).stderr
+    _, path = site.invite('iris', 'dev-4', '--replace')
+    assert 'dev-4' not in rows(site)
+    hardware = site.robot('dev-4-new')
+    assert hardware.ua('join', path).returncode == 0
+    assert hardware.status()['Self']['DNSName'].split('.')[0] == 'dev-4'
+    robots['dev-4'] = hardware
+
+
+def test_robots_that_were_not_seen_for_long_are_forgotten(site, robots):
+    hardware = robots.pop('dev-4')
+    hardware.kill()
+    wait_for('dev-4 to be offline', lambda: not rows(site)['dev-4']['online'], 60)
+    assert site.json('robot', 'list', '--stale') == [] and site.json('robot', 'prune', '--older-than', '30d') == []
+    # The server's clock is not ours to move: the same use case with a time of its own.
+    later = Admin(Site.load(site.directory), lambda: client(site),
+                  lambda: certificates.utc_now() + datetime.timedelta(days=40))
+    assert [node.name for node in later.stale_robots(30)] == ['dev-4']
+    assert [node.name for node in later.prune(30)] == ['dev-4']
+    assert set(rows(site)) == set(robots)

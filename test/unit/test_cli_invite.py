@@ -23,7 +23,7 @@ class Played:
     def __init__(self):
         self.asked, self.back = None, []
 
-    def invite(self, wanted, lifetime, team, operator, force, pin_ca):
+    def invite(self, wanted, lifetime, team, operator, force, pin_ca, replace):
         self.asked = dict(wanted=wanted, lifetime=lifetime, team=team, operator=operator, force=force, pin_ca=pin_ca)
         return [(invitations.Invitation(
             server_url='https://s.test:8080', ca_pem='CA', key='hskey-auth-secret', robot=each.name, team=team,

@@ -107,3 +107,15 @@ def test_half_a_move_says_what_to_type():
         admin(server).move_master('iris', 'dev-2')
     assert 'no master now' in caught.value.sentence
     assert caught.value.next_command == 'ua-overlay team master iris dev-2'
+
+
+def test_a_robot_moves_and_is_no_master_any_more(server):
+    node, before, was_master = admin(server).move_robot('dev-1', 'blue')
+    assert (node.tags, before, was_master) == (('tag:blue',), 'iris', True)
+    assert admin(server).move_robot('dev-1', 'blue')[1:] == ('blue', False)
+    assert admin(server).move_robot('dev-2', 'blue')[0].tags == ('tag:blue', 'tag:operator')
+    changes = list(server.changes)
+    for arguments in (('dev-9', 'blue'), ('relay', 'blue'), ('dev-3', 'rose')):
+        with pytest.raises((RobotError, TeamError)):
+            admin(server).move_robot(*arguments)
+    assert server.changes == changes

@@ -74,7 +74,8 @@ def test_what_machines_are_told_to_leave_alone():
     made = policy.make_policy(Rules(teams('iris'), (), {'ana': Operator('ana', ('iris',))}))
     assert made['nodeAttrs'] == [
         {'target': ['*'], 'attr': ['disable-captive-portal-detection', 'disable-web-client']},
-        {'target': ['tag:iris', 'ana@'], 'attr': ['disable-relay-server']}]
+        {'target': ['tag:iris', 'ana@'], 'attr': ['disable-relay-server']},
+        {'target': ['tag:iris'], 'attr': ['ua-overlay:team-port=11312', 'ua-overlay:addressing=names']}]
 
 
 def test_only_what_is_there_is_tested():

@@ -4,7 +4,8 @@ import stat
 
 import pytest
 
-from ua_overlay.membership.settings import FILE_NAME, forget_settings, read_settings, write_settings
+from ua_overlay.membership.settings import FILE_NAME, follow, forget_settings, read_settings, write_settings
+from ua_overlay.tailscale.model import SelfNode
 
 SETTINGS = {'server_url': 'https://server.ua.test:8080', 'team': 'iris', 'robot': 'dev-1', 'team_port': 11315,
             'addressing': 'addresses'}
@@ -54,3 +55,11 @@ def test_forget(tmp_path):
 def test_a_place_that_is_not_there(tmp_path):
     with pytest.raises(OSError):
         write_settings(str(tmp_path / 'missing'), SETTINGS)
+
+
+def test_the_network_map_says_what_the_team_is_now():
+    kept = {'team': 'iris', 'team_port': 11312, 'addressing': 'names', 'robot': 'dev-1'}
+    moved = SelfNode('dev-1', tags=('tag:blue',), attributes=('ua-overlay:team-port=11400',))
+    assert follow(kept, moved) == dict(kept, team='blue', team_port=11400)
+    assert follow({}, moved) == {}
+    assert follow(kept, SelfNode('dev-1')) == kept

@@ -14,10 +14,12 @@ from ua_overlay.rosenv.environment import (
     RosEnvironment,
     Wishes,
     decide_environment,
+    follow_map,
     team_mates,
     team_of,
 )
 from ua_overlay.rosenv.names import NameReport
+from ua_overlay.tailscale.model import SelfNode
 
 Node = namedtuple('Node', 'name dns_name addresses tags online')
 Status = namedtuple('Status', 'state self_node peers')
@@ -137,3 +139,12 @@ def test_team_mates_are_of_the_same_team_only():
     assert team_mates(status(), Wishes()) == (DEV_1,)
     assert team_mates(status(me=None), Wishes()) == ()
     assert team_mates(status(peers=None), Wishes()) == ()
+
+
+def test_a_robot_follows_its_network_map():
+    wishes = Wishes(master='dev-9', team_port=11312, team='iris')
+    moved = SelfNode('dev-1', tags=('tag:blue',), attributes=('ua-overlay:team-port=11400',
+                                                              'ua-overlay:addressing=addresses'))
+    assert follow_map(wishes, moved) == Wishes('dev-9', 11400, 'addresses', 'blue')
+    assert follow_map(wishes, SelfNode('dev-1', tags=('tag:iris',))) == wishes
+    assert follow_map(wishes, SelfNode('dev-1', attributes=('ua-overlay:team-port=11400',))) == wishes

@@ -25,6 +25,7 @@ from ua_overlay.rosenv.environment import (
     Wishes,
     decide_environment,
     dns_name,
+    follow_map,
     ipv4,
     team_mates,
 )
@@ -126,7 +127,8 @@ class Observer:
         status = parse_status(raw)
         facts = replace(facts, status=status, links=links_of(status) if status.state == 'Running' else None,
                         own_endpoints=tuple((raw.get('Self') or {}).get('Addrs') or ()))
-        return replace(facts, wishes=effective_wishes(facts.wishes, actual or {}, status))
+        wishes = follow_map(facts.wishes, status.self_node)
+        return replace(facts, wishes=effective_wishes(wishes, actual or {}, status))
 
     # --- the site ---
 

@@ -5,7 +5,7 @@ import os
 import sys
 
 from ua_overlay.cli.progress import Progress
-from ua_overlay.cli.site_args import add_dir, ago, duration, load_site, make_inviter
+from ua_overlay.cli.site_args import add_dir, ago, duration, load_site, make_admin, make_inviter
 from ua_overlay.cli.table import format_table
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale.inviter import Wanted
@@ -82,6 +82,9 @@ def _add_create(commands):
                                                          'standard output')
     output.add_argument('--output-dir', metavar='DIR', help='write ROBOT.invitation.yaml of each robot there')
     parser.add_argument('--overwrite', action='store_true', help='replace a file that is there')
+    parser.add_argument('--replace', action='store_true',
+                        help='the hardware of the robot of that name is gone: it is removed, and this one takes over '
+                             'its name (not its address)')
     parser.add_argument('--force', action='store_true',
                         help='also when the overlay has a robot of that name; this one is then called ROBOT-1')
     parser.add_argument('--json', action='store_true', help='say for programs which files were written')
@@ -102,7 +105,8 @@ def run_create(args):
     team, wanted = who_is_wanted(args, _batch_lines(args.batch))
     paths = _paths(args, wanted)
     with Progress()('Making {} invitations'.format(len(wanted))) if len(wanted) > 5 else _Silent():
-        made = inviter.invite(wanted, args.expires, team, args.operator, args.force, args.ca_sha256)
+        made = inviter.invite(wanted, args.expires, team, args.operator, args.force, args.ca_sha256,
+                              args.replace)
     written = []
     try:
         for (invitation, _), path in zip(made, paths):
@@ -118,6 +122,9 @@ def run_create(args):
             if os.path.exists(path):
                 os.unlink(path)
         raise
+    if args.replace:
+        # Only now: an invitation that could not be written must not cost the robot that is there.
+        make_admin(site).remove_absent([invitation.robot for invitation, _ in made])
     if args.json:
         print(json.dumps([{'robot': invitation.robot, 'team': invitation.team, 'operator': invitation.operator,
                            'master': invitation.master, 'number': key_id, 'file': path,

@@ -64,9 +64,10 @@ def add_parser(subparsers):
     operator.add_argument('--socket', metavar='PATH', default=defaults.DAEMON_SOCKET,
                           help='of tailscaled (default: %(default)s)')
     operator.set_defaults(run=run_operator)
-    from ua_overlay.cli.robot_server import add_list_parser, add_remove_parser
-    add_list_parser(commands)
-    add_remove_parser(commands)
+    from ua_overlay.cli import robot_server
+    for add in (robot_server.add_list_parser, robot_server.add_move_parser, robot_server.add_remove_parser,
+                robot_server.add_prune_parser):
+        add(commands)
 
 
 def run_prepare(args):

@@ -1,4 +1,4 @@
-"""`ua-overlay robot list|remove`: the robots of a site, on its server. Mounted by cli/robot.py."""
+"""`ua-overlay robot list|remove|prune|move`: the robots of a site, on its server. Mounted by cli/robot.py."""
 import argparse
 import json
 
@@ -9,6 +9,9 @@ from ua_overlay.cli.table import format_table
 from ua_overlay.headscale.rest import format_time
 from ua_overlay.tags import belonging, place, team_of
 from ua_overlay.trust.certificate import utc_now
+
+#: Days after which `robot list --stale` names a robot.
+STALE_DAYS = 30
 
 
 def add_list_parser(commands):
@@ -21,6 +24,8 @@ def add_list_parser(commands):
     which = parser.add_mutually_exclusive_group()
     which.add_argument('--team', metavar='TEAM', help='only the robots of this team')
     which.add_argument('--operators', action='store_true', help='the laptops of operators instead of robots')
+    which.add_argument('--stale', nargs='?', type=days, const=STALE_DAYS, metavar='DAYS',
+                       help='only the robots that were not seen for so long (default: {} days)'.format(STALE_DAYS))
     parser.add_argument('--json', action='store_true', help='for programs')
     add_dir(parser)
     parser.set_defaults(run=run_list)
@@ -39,10 +44,82 @@ def add_remove_parser(commands):
     parser.set_defaults(run=run_remove)
 
 
+def add_prune_parser(commands):
+    """Add `robot prune`."""
+    parser = commands.add_parser(
+        'prune', help='make the site forget robots that were not seen for long (on the server)',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description='Forgets every robot that is offline and was not seen for the given time. Each of them costs the\n'
+                    'server work at every change, also when it never comes back. One that does come back needs a new\n'
+                    'invitation.',
+        epilog='examples:\n  ua-overlay robot prune --older-than 90d --dry-run\n'
+               '  ua-overlay robot prune --older-than 90d')
+    parser.add_argument('--older-than', type=days, required=True, metavar='DAYS', help='30d, or 30')
+    parser.add_argument('--dry-run', action='store_true', help='say which, and do nothing')
+    parser.add_argument('--json', action='store_true', help='for programs')
+    add_dir(parser)
+    parser.set_defaults(run=run_prune)
+
+
+def add_move_parser(commands):
+    """Add `robot move`."""
+    parser = commands.add_parser(
+        'move', help='move a robot to another team (on the server)',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description='Moves a robot to another team: it keeps its name, its address and its key. Its old team loses it\n'
+                    'and the new one has it within two seconds; the overlay node on it follows by itself, with the\n'
+                    'new team\'s port and addressing. A master does not stay master: see `ua-overlay team master`.',
+        epilog='example:\n  ua-overlay robot move dev-2 blue')
+    parser.add_argument('robot', metavar='ROBOT')
+    parser.add_argument('team', metavar='TEAM')
+    add_dir(parser)
+    parser.set_defaults(run=run_move)
+
+
+def days(text):
+    """'30d' or '30' -> 30."""
+    number = text[:-1] if text.endswith('d') else text
+    if not (number.isascii() and number.isdigit() and 0 < int(number) < 10000):
+        raise argparse.ArgumentTypeError('{!r} is not a number of days such as 30d'.format(text))
+    return int(number)
+
+
+def run_prune(args):
+    site = load_site(args)
+    admin = make_admin(site)
+    now = utc_now()
+    gone = admin.stale_robots(args.older_than) if args.dry_run else list(admin.prune(args.older_than))
+    if args.json:
+        print(json.dumps([{'robot': node.name, 'team': team_of(node.tags),
+                           'last_seen': format_time(node.last_seen) if node.last_seen else None} for node in gone],
+                         indent=2))
+        return 0
+    for node in gone:
+        print('{} (team {}, seen {} ago){}'.format(node.name, team_of(node.tags), ago(node.last_seen, now),
+                                                  '' if args.dry_run else ': forgotten'))
+    if not gone:
+        print('Every robot was seen within the last {} days.'.format(args.older_than))
+    return 0
+
+
+def run_move(args):
+    site = load_site(args)
+    node, before, was_master = make_admin(site).move_robot(args.robot, args.team)
+    if before == args.team:
+        print('{} is in team {} already.'.format(node.name, before))
+        return 0
+    print('{} is in team {} now (it was in team {}); its name and address stay.'.format(node.name, args.team, before))
+    if was_master:
+        print('It was the master of team {}, which has none now. Next: {}'.format(
+            before, site.command('team master {} ROBOT'.format(before))))
+    return 0
+
+
 def run_list(args):
     site = load_site(args)
     admin = make_admin(site)
-    nodes = admin.laptops() if args.operators else admin.robots(args.team)
+    nodes = (admin.laptops() if args.operators else
+             admin.robots(args.team) if args.stale is None else admin.stale_robots(args.stale))
     suffix = site.settings.base_domain
     rows = [{'robot': node.name, 'team': team_of(node.tags), 'operator': node.user,
              'dns_name': '{}.{}'.format(node.name, suffix),
@@ -52,6 +129,9 @@ def run_list(args):
              'expiry': format_time(node.expiry) if node.expiry else None} for node in nodes]
     if args.json:
         print(json.dumps(rows, indent=2))
+        return 0
+    if not rows and args.stale is not None:
+        print('Every robot was seen within the last {} days.'.format(args.stale))
         return 0
     if not rows:
         print('No {} yet{}. Next: {}'.format(

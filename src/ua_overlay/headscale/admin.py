@@ -3,7 +3,7 @@ import time
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
-from ua_overlay.headscale import control, policy
+from ua_overlay.headscale import control, fleet, policy
 from ua_overlay.headscale.check import relay_states
 from ua_overlay.tags import team_of
 
@@ -185,6 +185,48 @@ class Admin:
             self._sleep(0.5)
         client.delete_node(wanted[0].id)
         return wanted[0]
+
+    def remove_absent(self, names):
+        """Forget those robots called ``names`` that are there and offline: other hardware takes over their names."""
+        client = self._connect()
+        for node in client.nodes():
+            if node.name in names and not node.online and (team_of(node.tags) or node.user):
+                client.expire_node(node.id)
+                client.delete_node(node.id)
+
+    def stale_robots(self, days, team=None):
+        """The robots that were not seen for ``days`` days, as a list of Node sorted by name."""
+        return fleet.stale(self.robots(team), self._now(), days)
+
+    def prune(self, days):
+        """Forget every robot that was not seen for ``days`` days; yields each Node once it is gone.
+
+        It is looked again before each: one that has come back stays.
+        """
+        client = self._connect()
+        for node in self.stale_robots(days):
+            if any(each.id == node.id for each in self.stale_robots(days)):
+                client.expire_node(node.id)
+                client.delete_node(node.id)
+                yield node
+
+    def move_robot(self, name, team):
+        """Move the robot ``name`` to ``team``: it keeps name, address and key; its peers see it within two seconds.
+
+        :returns: (Node as it is now, name of the team that it was in, whether it was that team's master).
+        :raises TeamError, RobotError: no such team; no such robot.
+        """
+        self.team(team)
+        robots = self.robots()
+        wanted = next((node for node in robots if node.name == name), None)
+        if wanted is None:
+            raise RobotError('The overlay has no robot {} (robots: {}).'.format(
+                name, ', '.join(node.name for node in robots) or 'none'), self.site.command('robot list'))
+        before = team_of(wanted.tags)
+        if before == team:
+            return wanted, before, False
+        moved = self._connect().set_tags(wanted.id, fleet.moved_tags(wanted.tags, team))
+        return moved, before, defaults.MASTER_TAG in wanted.tags
 
     def move_master(self, team, name):
         """Make the robot ``name`` the master of ``team``: off the old one first, then on the new one, so that there are

@@ -37,7 +37,8 @@ class Inviter:
         self._ledger = ledger
         self._now = now
 
-    def invite(self, wanted, lifetime, team='', operator='', force=False, pin_ca=False):
+    def invite(self, wanted, lifetime, team='', operator='', force=False, pin_ca=False,
+               replace=False):
         """Make an invitation with a fresh single-use key for each machine of ``wanted``, or none at all.
 
         :param wanted: list of Wanted.
@@ -45,13 +46,14 @@ class Inviter:
         :param team: name of the team that they join; or
         :param operator: name of the person whose machines they are.
         :param force: also when a machine of that name is there.
+        :param replace: robots of these names are there and their hardware is not: the caller removes them afterwards.
         :param pin_ca: the invitation carries the CA's SHA-256 instead of the CA.
         :returns: list of (Invitation, id of its key), in the order of ``wanted``.
         :raises TeamError, OperatorError, RobotError, UsageError: no such team or operator; a name is taken or no name.
         """
         common = self._team_fields(team) if team else self._operator_fields(operator)
         client = self._connect()
-        self._check(wanted, client, force)
+        self._check(wanted, client, force, replace)
         user_id = None
         if operator:
             ensure_users(client, self.site.rules)
@@ -98,7 +100,7 @@ class Inviter:
                 'add it to {}, then {}'.format(self.site.path('site.yaml'), self.site.command('policy apply')))
         return {'operator': name}
 
-    def _check(self, wanted, client, force):
+    def _check(self, wanted, client, force, replace):
         """Everything that can be wrong with the names, before the first key is made."""
         if not wanted:
             raise UsageError('Nobody is named who could be invited.', self.site.command('invite TEAM ROBOT'))
@@ -111,11 +113,16 @@ class Inviter:
                              self.site.command('invite --help'))
         there = {node.name: node for node in client.nodes()}
         for name in asked:
-            if name in there and not force:
+            if name in there and replace:
+                if there[name].online:
+                    raise RobotError('{} is online, so its hardware is not gone.'.format(name),
+                                     'switch it off, or {}'.format(self.site.command('robot remove {}'.format(name))))
+            elif name in there and not force:
                 raise RobotError(
                     'The overlay has a robot {} already ({}); a second one would be called {}-1.'.format(
                         name, _whose(there[name]), name),
-                    'another name, {}, or --force'.format(self.site.command('robot remove {}'.format(name))))
+                    'another name, --replace if its hardware is gone, {}, or --force'.format(
+                        self.site.command('robot remove {}'.format(name))))
 
     def take_back(self, key_ids):
         """Revoke the keys of invitations that could not be handed out: nobody has them, so nobody shall use them."""

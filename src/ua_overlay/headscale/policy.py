@@ -9,6 +9,7 @@ import json
 from ua_overlay import defaults
 from ua_overlay.headscale import rules as words
 from ua_overlay.headscale.evaluator import expectations
+from ua_overlay.tags import team_facts
 
 #: Begins the name of a tag that no node has and that differs from policy to policy: Headscale says which tags it
 #: knows, so the one in force can be read back (see `enforce`). Its GET /policy is no such thing: it reads the file.
@@ -52,6 +53,10 @@ def make_policy(rules, present=()):
     }
     if teams:
         policy['nodeAttrs'].append({'target': teams + users, 'attr': [NO_RELAY]})
+    # In the network map, so that a robot that is moved to another team, or whose team changes, follows by itself.
+    policy['nodeAttrs'] += [{'target': [team_tag(name)],
+                             'attr': team_facts(rules.teams[name].port, rules.teams[name].addressing)}
+                            for name in sorted(rules.teams)]
     tests = _tests(rules, frozenset(present))
     if tests:
         policy['tests'] = tests

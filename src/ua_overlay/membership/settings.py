@@ -4,6 +4,7 @@ import os
 import yaml
 
 from ua_overlay.files import write_atomic
+from ua_overlay.tags import facts_of, team_of
 
 FILE_NAME = 'settings.yaml'
 KEYS = ('server_url', 'team', 'robot', 'team_port', 'addressing')
@@ -35,6 +36,16 @@ def write_settings(state_dir, settings):
     text = '# Kept from the invitation by ua_overlay; holds no secret.\n'
     text += yaml.safe_dump(kept, default_flow_style=False)
     write_atomic(os.path.join(state_dir, FILE_NAME), text)
+
+
+def follow(settings, node):
+    """The settings as the network map has them, for the next start without a server.
+
+    :param settings: what is kept, {} when nothing is: then nothing is made up.
+    :param node: this robot (tailscale.model.SelfNode).
+    """
+    team = team_of(node.tags, settings.get('team', ''))
+    return dict(settings, team=team, **facts_of(node.attributes)) if settings and team else settings
 
 
 def forget_settings(state_dir):

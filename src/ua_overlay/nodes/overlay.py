@@ -7,13 +7,15 @@ import os
 import queue
 import threading
 import time
+from dataclasses import replace
 
 import rospy
 
 from ua_overlay import defaults, msg, srv
-from ua_overlay.checks.observe import key_in_use
+from ua_overlay.checks.observe import key_in_use, wishes_of
 from ua_overlay.errors import OverlayError
 from ua_overlay.files import write_atomic
+from ua_overlay.membership import settings
 from ua_overlay.membership.join import Join
 from ua_overlay.membership.leave import leave
 from ua_overlay.membership.outcome import Outcome, outcome_of
@@ -22,7 +24,7 @@ from ua_overlay.membership.settings import read_settings
 from ua_overlay.nodes import diagnostics, face, messages, team
 from ua_overlay.nodes.sources import ServerProbe
 from ua_overlay.rosenv import envfile
-from ua_overlay.rosenv.environment import Wishes
+from ua_overlay.rosenv.environment import follow_map
 from ua_overlay.rosenv.face import TeamFace
 from ua_overlay.rosenv.keeper import EnvironmentKeeper, Report, RunnerReport
 from ua_overlay.rosenv.leftovers import OWNER, Leftovers, owner_of
@@ -168,6 +170,8 @@ class OverlayNode:
         self.snapshot = snapshot
         for change in changes.link_changes:
             self.send('link_events', messages.link_event(change, snapshot))
+        if changes.self_node and snapshot.state == 'Running' and not snapshot.daemon_error:
+            self.keep_settings(snapshot)
         if changes.daemon or changes.state or changes.self_node or changes.peers:
             self.keeper.offer(None if snapshot.daemon_error else snapshot)
             self.probe.poke()
@@ -344,10 +348,24 @@ class OverlayNode:
         return '' if snapshot is None or snapshot.daemon_error else key_in_use(snapshot)
 
     def wishes(self):
-        settings = read_settings(self.state_dir)
-        return Wishes(master=self.wanted_master,
-                      team_port=self.wanted_port or settings.get('team_port') or defaults.TEAM_PORT,
-                      addressing=settings.get('addressing') or 'names', team=settings.get('team') or '')
+        """What the network map says of the team wins over what was kept, and a launch argument over both."""
+        snapshot = self.snapshot
+        wishes = replace(wishes_of(read_settings(self.state_dir)), master=self.wanted_master)
+        if snapshot is not None and not snapshot.daemon_error and snapshot.state == 'Running':
+            wishes = follow_map(wishes, snapshot.self_node)
+        return replace(wishes, team_port=self.wanted_port) if self.wanted_port else wishes
+
+    def keep_settings(self, snapshot):
+        """Keep what the network map says of the team, for a start while the server is away."""
+        kept = read_settings(self.state_dir)
+        now = settings.follow(kept, snapshot.self_node)
+        if now == kept:
+            return
+        rospy.loginfo('team %s: port %s, %s', now['team'], now.get('team_port'), now.get('addressing'))
+        try:
+            settings.write_settings(self.state_dir, now)
+        except OSError as error:
+            rospy.logwarn('The settings of the team cannot be kept in %s: %s', self.state_dir, error.strerror)
 
 
 def make_directory(path):

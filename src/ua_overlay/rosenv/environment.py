@@ -1,5 +1,5 @@
 """Which ROS master, and which name for this robot: one decision on plain values, read by shells, programs and nodes."""
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ua_overlay import defaults, tags
 from ua_overlay.rosenv import mastership
@@ -96,6 +96,16 @@ def ipv4(node):
 def team_of(node, wishes):
     """The team a node is in, or '': the wished one if the node carries its tag, else what its tags say."""
     return tags.team_of(node.tags, wishes.team)
+
+
+def follow_map(wishes, node):
+    """The wishes as the network map has them: a robot may have been moved to another team since it was invited, and a
+    team may have changed. What the map does not say stays as it was.
+
+    :param node: this robot (tailscale.model.SelfNode).
+    """
+    team = tags.team_of(node.tags, wishes.team)
+    return replace(wishes, team=team, **tags.facts_of(node.attributes)) if team else wishes
 
 
 def team_mates(status, wishes):

@@ -41,6 +41,7 @@ class SelfNode:
     key_expiry: Optional[float] = None  #: unix time, None: never (tagged nodes)
     user: str = ''  #: name of the person whose machine it is; '' for a tagged one
     expired: bool = False
+    attributes: Tuple[str, ...] = ()  #: what the site tells this node by its policy (CapMap), names only, sorted
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,8 @@ def parse_status(raw):
             home_relay=own.get('Relay') or '',
             key_expiry=parse_time(own.get('KeyExpiry')),
             user='' if own.get('Tags') else _login_name(raw, own.get('UserID')),
-            expired=bool(own.get('Expired'))),
+            expired=bool(own.get('Expired')),
+            attributes=tuple(sorted(own.get('CapMap') or ()))),
         peers=tuple(pair[0] for pair in pairs),
         paths=tuple(pair[1] for pair in pairs),
         health=tuple(raw.get('Health') or ()),
