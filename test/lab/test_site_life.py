@@ -3,6 +3,7 @@ import contextlib
 import datetime
 import json
 import os
+import shutil
 import sqlite3
 import time
 
@@ -218,7 +219,7 @@ def test_new_hardware_takes_over_a_name(site, robots):
     assert refused.returncode == 1 and 'dev-4 is online' in refused.stderr
     robots.pop('dev-4').kill()
     wait_for('dev-4 to be offline', lambda: not rows(site)['dev-4']['online'], 60)
-    assert '--replace' in site.call('invite', 'iris', 'dev-4', check=False).stderr
+    assert '--replace' in site.call('invite', 'iris', 'dev-4', '--overwrite', check=False).stderr
     _, path = site.invite('iris', 'dev-4', '--replace')
     assert 'dev-4' not in rows(site)
     hardware = site.robot('dev-4-new')
@@ -238,3 +239,23 @@ def test_robots_that_were_not_seen_for_long_are_forgotten(site, robots):
     assert [node.name for node in later.stale_robots(30)] == ['dev-4']
     assert [node.name for node in later.prune(30)] == ['dev-4']
     assert set(rows(site)) == set(robots)
+
+
+def test_a_copied_sd_card_is_noticed(site, robots):
+    original = robots['dev-3']
+    original.kill()
+    shutil.copytree(original.directory, os.path.join(site.base, 'copy'), ignore=shutil.ignore_patterns('s', 'log'))
+    original.start()
+    wait_for('dev-3 online', lambda: original.status()['Self']['Online'], 60)
+
+    def verdict(robot):
+        report = json.loads(robot.ua('doctor', '--json').stdout)
+        return next((each['level'] for each in report['findings'] if each['id'] == 'twin'), None)
+
+    assert verdict(original) == 'OK'
+    copy = site.robot('copy')
+    wait_for('the copy online', lambda: copy.status()['Self']['Online'], 60)
+    # Whichever spoke first hears of the other one; the one that spoke last is known as itself.
+    wait_for('one of the two to notice', lambda: 'WARN' in (verdict(original), verdict(copy)), 60)
+    assert json.loads(original.ua('status', '--json').stdout)['state'] == 'Running'
+    copy.kill()

@@ -24,7 +24,7 @@ GRAPH = seen.Graph(URI, True, nodes=(('/rosout', 'http://dev-1.overlay.internal:
 FACTS = seen.Facts(
     now=NOW, status=STATUS, links=(Link('dev-1', type=LinkType.DIRECT), Link('dev-3', type=LinkType.IDLE)),
     wishes=Wishes(team='iris'), server=seen.Server('https://server.ua.test:8080', None, 0, NOW + 60 * DAY,
-                                                   NOW + 3000 * DAY, True),
+                                                   NOW + 3000 * DAY, True, ()),
     names=NAMES, wanted=WANTED, actual=TEAM, graph=GRAPH,
     attempts=(seen.Attempt('dev-1', 11312, seen.TEAM, seen.OPEN),
               seen.Attempt('dev-1', 59999, seen.EPHEMERAL, seen.REFUSED),

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 from checks_facts import DAY, FACTS, NOW, changed
 
-from ua_overlay.checks import server
+from ua_overlay.checks import server, twins
 from ua_overlay.checks.facts import Facts, Server
 from ua_overlay.tailscale.snapshot import DaemonProblem
 
@@ -63,3 +63,16 @@ def test_a_robot_that_was_removed():
     assert found.level == 'ERROR' and found.next_command.startswith('ua-overlay invite iris dev-2 ')
     stopped = replace(FACTS.status, state='Stopped')
     assert server.registered(replace(seen(known=False), status=stopped)) is None
+
+
+@pytest.mark.parametrize('own, told, others', [
+    (('10.0.2.15:41641',), ('10.0.2.15:41641', '203.0.113.9:41641'), ()), ((), ('10.0.2.9:1',), ()),
+    (('10.0.2.15:41641',), (), ()), (('10.0.2.15:41641',), ('10.0.2.16:41641',), ('10.0.2.16:41641',))])
+def test_endpoints_of_another_machine(own, told, others):
+    assert twins.strangers(own, told) == others
+
+
+def test_a_copied_sd_card():
+    assert twins.twin(FACTS).level == 'OK' and twins.twin(seen(strangers=None)) is None
+    found = twins.twin(seen(strangers=('10.0.2.16:41641',)))
+    assert found.level == 'WARN' and '10.0.2.16:41641' in found.what and 'robot remove dev-2' in found.next_command

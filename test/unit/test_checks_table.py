@@ -45,7 +45,7 @@ def test_a_check_may_find_several_things():
 
 def test_groups():
     assert [finding.id for finding in table.run_group(FACTS, 'server')] == [
-        'server', 'registered', 'certificate', 'clock']
+        'server', 'registered', 'twin', 'certificate', 'clock']
 
 
 def test_headline():

@@ -24,6 +24,8 @@ class Server:
     not_after: Optional[float] = None  #: end of the server's certificate
     ca_not_after: Optional[float] = None
     known: Optional[bool] = None  #: whether it knows this robot's key; None: not asked, or it does not say
+    #: Endpoints that the server was told by another machine with this robot's key; (): none; None: nobody looked.
+    strangers: Optional[Tuple[str, ...]] = None
 
 
 @dataclass(frozen=True)

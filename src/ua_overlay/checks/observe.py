@@ -15,6 +15,7 @@ from ua_overlay.checks import sockets
 from ua_overlay.checks.callback import ask_callback
 from ua_overlay.checks.hosts import host_of
 from ua_overlay.checks.links import shared_lan
+from ua_overlay.checks.twins import strangers
 from ua_overlay.errors import OverlayError
 from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.deadline import Calls
@@ -140,7 +141,15 @@ class Observer:
             url = self._api.prefs().get('ControlURL') or ''
         except OverlayError as error:
             return seen.Server(problem=problem_of(error))
-        return look_at_server(url, self._ca_file, self._patience, node_key=key_in_use(status))
+        found = look_at_server(url, self._ca_file, self._patience, node_key=key_in_use(status))
+        if found.problem is not None or not key_in_use(status):
+            return found
+        others = strangers(*endpoints_of(self._api))
+        if others:
+            # The server says within a second or two what it was told: this machine may have moved just now.
+            time.sleep(self._patience)
+            others = strangers(*endpoints_of(self._api))
+        return replace(found, strangers=others)
 
     # --- the team ---
 
@@ -236,6 +245,22 @@ def key_in_use(status):
     :param status: tailscale Status or Snapshot.
     """
     return status.self_node.public_key if status.state == 'Running' else ''
+
+
+def endpoints_of(api):
+    """(endpoints that tailscaled has found for this machine, endpoints that its network map has of it): tuples of
+    ip:port, both () when it cannot be known now.
+
+    :param api: localapi.LocalApi.
+    """
+    try:
+        own = api.status(peers=False).get('Self') or {}
+        if not own.get('Online') or not own.get('TailscaleIPs'):
+            return (), ()
+        told = (api.whois(own['TailscaleIPs'][0]).get('Node') or {}).get('Endpoints')
+    except OverlayError:
+        return (), ()
+    return tuple(own.get('Addrs') or ()), tuple(told or ())
 
 
 def look_at_server(url, ca_file, timeout, check=check_server, node_key='', knows=knows_node_key):

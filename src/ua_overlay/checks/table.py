@@ -1,7 +1,7 @@
 """The table of checks: stable ids, what each means and what helps. docs/checks.md is made from it."""
 from collections import namedtuple
 
-from ua_overlay.checks import graph, links, robot, server
+from ua_overlay.checks import graph, links, robot, server, twins
 from ua_overlay.checks.finding import Finding, Verdict, worst
 
 #: ``id``: stable, for scripts and issue reports. ``group``: the diagnostic status (`<robot>: overlay: <group>`) it is
@@ -23,6 +23,12 @@ CHECKS = (
           'The server knows this robot. tailscaled goes on saying that it runs when it was removed there; the overlay '
           'node asks the server itself and finds it within 25 s.',
           'A new invitation (`ua-overlay invite TEAM ROBOT` on the server), and `ua-overlay join INVITATION`.'),
+    Check('twin', 'server', twins.twin,
+          'No other machine uses the identity of this robot (a copied SD card): the server knows it at endpoints of '
+          'its own. The overlay node says so after a minute. Of two machines the one that spoke to the server last sees '
+          'nothing; two that share an address and port (behind NATs) are not told apart.',
+          'On the copy `ua-overlay leave --forget`; then `ua-overlay robot remove ROBOT` on the server and an '
+          'invitation for each.'),
     Check('certificate', 'server', server.certificate,
           "The server's certificate is good for at least 14 days (error: 2), the CA for 90.",
           '`ua-overlay server renew` on the server.'),

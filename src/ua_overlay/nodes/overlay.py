@@ -12,7 +12,7 @@ from dataclasses import replace
 import rospy
 
 from ua_overlay import defaults, msg, srv
-from ua_overlay.checks.observe import key_in_use, wishes_of
+from ua_overlay.checks.observe import endpoints_of, key_in_use, wishes_of
 from ua_overlay.errors import OverlayError
 from ua_overlay.files import write_atomic
 from ua_overlay.membership import settings
@@ -90,7 +90,8 @@ class OverlayNode:
                                  log_path=os.path.join(defaults.DAEMON_STATE_DIR, 'tailscaled.log'))
         self.watcher = Watcher(lambda: LocalApi(self.socket), lambda *seen: self.events.put(('snapshot', seen)))
         self.probe = ServerProbe(self.find_server_url, self.ca_file, lambda seen: self.events.put(('server', seen)),
-                                 rospy.get_param('~server_period', 10.0), node_key=self.node_key)
+                                 rospy.get_param('~server_period', 10.0), node_key=self.node_key,
+                                 endpoints=lambda: endpoints_of(LocalApi(self.socket)))
         # What we start carries us in its environment, so that a successor finds it should we be killed.
         environ = dict(os.environ, **{OWNER: owner_of()})
         words, no_runner = (), RunnerReport()

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from ua_overlay.checks.facts import Server
 from ua_overlay.checks.observe import look_at_server, problem_of
+from ua_overlay.checks.twins import strangers
 from ua_overlay.errors import OverlayError
 from ua_overlay.trust.known import knows_node_key
 from ua_overlay.trust.probe import check_server
@@ -13,12 +14,17 @@ from ua_overlay.trust.probe import check_server
 UNTRUSTED = ('WRONG_CA', 'WRONG_NAME', 'CLOCK', 'CERT_EXPIRED', 'CERTIFICATE', 'NOT_PREPARED')
 
 
+#: Probes in a row after which another machine is believed to use this robot's identity: a minute.
+STRANGE_PROBES = 6
+
+
 class ServerProbe:
     """Asks the site's server whether it answers (strict TLS, GET /health), since tailscaled notices minutes later.
 
     :param server_url: () -> str, '' when this robot is in no network.
     :param ca_file: the site's CA.
     :param emit: called with (state, text): 'OK', 'UNREACHABLE', 'UNTRUSTED' or 'UNKNOWN', and a sentence.
+    :param endpoints: () -> (own, told), see checks.observe.endpoints_of.
     :param node_key: () -> public node key in use, '' when there is none.
     :param period: seconds between two probes, with up to a tenth of jitter so that a fleet does not ask in step.
     """
@@ -27,7 +33,7 @@ class ServerProbe:
     TIMEOUT = 3.0
 
     def __init__(self, server_url, ca_file, emit, period=10.0, check=check_server, jitter=random.random,
-                 node_key=lambda: '', knows=knows_node_key):
+                 node_key=lambda: '', knows=knows_node_key, endpoints=lambda: ((), ())):
         self._server_url = server_url
         self._ca_file = ca_file
         self._emit = emit
@@ -37,6 +43,8 @@ class ServerProbe:
         self._node_key = node_key
         self._knows = knows
         self._unknown = ''
+        self._endpoints = endpoints
+        self._strange = 0
         self._wake = threading.Event()
         self._stopped = False
         #: What the last probe found (checks.facts.Server).
@@ -70,6 +78,11 @@ class ServerProbe:
         return ('OK', '') if self.seen.url else ('UNKNOWN', '')
 
     def _believe(self, node_key, seen):
-        """A key that the server does not know may be one that is just being replaced: it takes two probes."""
+        """A key that the server does not know may be one that is just being replaced: it takes two probes. Endpoints
+        of another machine may be this one's own of before it moved: it takes STRANGE_PROBES."""
+        if node_key and seen.problem is None and seen.url:
+            others = strangers(*self._endpoints())
+            self._strange = self._strange + 1 if others else 0
+            seen = replace(seen, strangers=others if self._strange >= STRANGE_PROBES else ())
         before, self._unknown = self._unknown, node_key if seen.known is False else ''
         return replace(seen, known=None) if self._unknown != before and self._unknown else seen
