@@ -25,7 +25,7 @@ CHECKS = (
           'A new invitation (`ua-overlay invite TEAM ROBOT` on the server), and `ua-overlay join INVITATION`.'),
     Check('twin', 'server', twins.twin,
           'No other machine uses the identity of this robot (a copied SD card): the server knows it at endpoints of '
-          'its own. The overlay node says so after a minute. Of two machines the one that spoke to the server last sees '
+          'its own. The overlay node says so after a minute. The one of the two that spoke to the server last sees '
           'nothing; two that share an address and port (behind NATs) are not told apart.',
           'On the copy `ua-overlay leave --forget`; then `ua-overlay robot remove ROBOT` on the server and an '
           'invitation for each.'),
