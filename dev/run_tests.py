@@ -1,9 +1,13 @@
-"""pytest, and one more try for what depends on real networks: `make test` calls it with pytest's arguments.
+"""Runs pytest for `make test`: the unit tests, then the lab tests two files at a time, then one more try for some.
 
-Tests in test/lab wait for daemons that take their own time (tailscaled tries a relay every 30 s, a direct path every
-60 s), on machines with other work to do. When tests of at most LIMIT of its files fail, those files run once more,
-whole (many have an order), and the last lines name what passed only then: a name that comes back there is a fault to
-look for. Unit tests get no second try, and neither does a test that fails twice.
+Lab tests wait most of their time for daemons, so two of their files run side by side, each with labs of its own.
+
+tailscaled takes its own time too (it tries a relay every 30 s, a direct path every 60 s), on machines with other work to
+do. When tests of at most LIMIT files of the lab fail, those files run once more, whole (many have an order) and alone,
+and the last lines name what passed only then: a name that comes back there is a fault to look for. Unit tests get no
+second try, and neither does a test that fails twice.
+
+usage: dev/run_tests.py [PYTEST ARGUMENT…]      with a path among the arguments: pytest with these and nothing else
 """
 import json
 import os
@@ -11,8 +15,11 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+UNIT, LAB = 'test/unit', 'test/lab'
+SIDE_BY_SIDE = ['-n', '2', '--dist', 'loadfile']
 LIMIT = 2
-FAILED = 1  # pytest's exit status for "tests were run and some failed"
+#: pytest's exit statuses.
+OK, FAILED, NO_TESTS = 0, 1, 5
 
 
 def files_for_another_try(failed, limit=LIMIT):
@@ -22,7 +29,7 @@ def files_for_another_try(failed, limit=LIMIT):
     :returns: sorted list of paths; empty when there is nothing to try again, or too much of it failed.
     """
     files = sorted({name.split('::')[0] for name in failed})
-    if len(files) > limit or not all(name.startswith('test/lab/') for name in files):
+    if len(files) > limit or not all(name.startswith(LAB + '/') for name in files):
         return []
     return files
 
@@ -36,23 +43,37 @@ def last_failed():
         return sorted(json.load(stream))
 
 
+def names_a_path(arguments):
+    return any(os.path.exists(os.path.join(ROOT, word.split('::')[0])) for word in arguments)
+
+
 def pytest(arguments):
     return subprocess.run([sys.executable, '-m', 'pytest'] + arguments, cwd=ROOT).returncode
 
 
-def main(arguments):
-    status = pytest(['--cache-clear'] + arguments)
+def lab_tests(arguments):
+    """The lab tests, with the second try; returns pytest's status."""
+    status = pytest([LAB, '--cache-clear'] + SIDE_BY_SIDE + arguments)
     failed = last_failed()
     again = files_for_another_try(failed) if status == FAILED else []
     if not again:
         return status
-    print('\nOnce more, since these depend on real networks: {}\n'.format(' '.join(again)), flush=True)
+    print('\nOnce more and alone, since these depend on real networks: {}\n'.format(' '.join(again)), flush=True)
     status = pytest(again)
-    if status == 0:
+    if status == OK:
         print('\nPassed at the second try only; what failed at the first:')
         for name in failed:
             print('  ' + name)
     return status
+
+
+def main(arguments):
+    if names_a_path(arguments):
+        return pytest(arguments)
+    statuses = [pytest([UNIT] + arguments), lab_tests(arguments)]
+    if all(status == NO_TESTS for status in statuses):
+        return NO_TESTS
+    return next((status for status in statuses if status not in (OK, NO_TESTS)), OK)
 
 
 if __name__ == '__main__':

@@ -77,11 +77,14 @@ _ua_overlay_read() {
 }
 
 _ua_overlay_guard() {
-  _ua_value=$(command -v roslaunch) || return 0
-  case $_ua_value in
-    /*) ;;
-    *) return 0 ;;  # the user's alias or function
-  esac
+  hash roslaunch 2>/dev/null || return 0
+  # The user's own stays. Only dash needs a process to tell a function.
+  if alias roslaunch >/dev/null 2>&1; then return 0; fi
+  if [ -n "${BASH_VERSION-}${ZSH_VERSION-}" ]; then
+    if typeset -f roslaunch >/dev/null; then return 0; fi
+  else
+    case $(command -v roslaunch) in /*) ;; *) return 0 ;; esac
+  fi
   _UA_OVERLAY_GUARDED=1
   # In quotes, since a shell puts aliases in place where it reads a definition, not where it runs it.
   eval 'roslaunch() {
