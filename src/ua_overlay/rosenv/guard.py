@@ -20,6 +20,7 @@ from typing import Tuple
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.recipe import UNIT_DIR, Applier, Command, File, Recipe, uid_of
+from ua_overlay.tailscale.rules_unit import rules_unit
 
 TABLE = 'ua_overlay'
 RULES = defaults.CONFIG_DIR + '/guard.nft'
@@ -57,59 +58,6 @@ table inet {table} {{
         tcp flags & (fin | syn | rst | ack) == syn tcp dport @ports counter name "refused" reject with tcp reset
     }}
 }}
-'''
-
-_UNIT = '''\
-# Written by `ua-overlay guard on`; `ua-overlay guard off` removes it.
-[Unit]
-Description=ROS answers on loopback and on the overlay only
-DefaultDependencies=no
-# In force before there is a network.
-Wants=network-pre.target
-Before=network-pre.target
-# nftables.service flushes every table when it starts and is reloaded, ours too: ours comes back with it.
-After=local-fs.target nftables.service
-PartOf=nftables.service
-ReloadPropagatedFrom=nftables.service
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart={nft} -f {rules}
-ExecReload={nft} -f {rules}
-ExecStop={nft} "{delete}"
-# Nobody, with the one capability that nft needs.
-DynamicUser=yes
-AmbientCapabilities=CAP_NET_ADMIN
-CapabilityBoundingSet=CAP_NET_ADMIN
-IPAddressDeny=any
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-NoNewPrivileges=yes
-PrivateDevices=yes
-PrivateTmp=yes
-ProcSubset=pid
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHome=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectProc=invisible
-ProtectSystem=strict
-RestrictAddressFamilies=AF_NETLINK
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-SystemCallArchitectures=native
-SystemCallErrorNumber=EPERM
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources
-UMask=0077
-
-[Install]
-WantedBy=multi-user.target
 '''
 
 
@@ -217,7 +165,9 @@ def make_recipe(guard, nft, service_manager):
     load = Command((nft, '-f', RULES))
     if service_manager == 'none':
         return Recipe((rules,), (), (load,), ('Run `{} -f {}` after each reboot.'.format(nft, RULES),))
-    unit = File(UNIT, _UNIT.format(nft=nft, rules=RULES, delete=DELETE))
+    unit = File(UNIT, rules_unit(
+        'ROS answers on loopback and on the overlay only', 'ua-overlay guard on', nft, RULES, DELETE,
+        undo='ua-overlay guard off'))
     return Recipe((rules, unit), (), (
         load,
         Command(('systemctl', 'daemon-reload'), (UNIT,)),

@@ -19,6 +19,7 @@ from collections import namedtuple
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.recipe import UNIT_DIR, Command, File
+from ua_overlay.tailscale.rules_unit import rules_unit
 
 #: What belongs to one rule: ``table`` of nftables, the file of its ``rules``, its ``unit`` (name), the ``service`` that
 #: it is for, and the ``command`` that writes it.
@@ -63,59 +64,6 @@ table inet {table} {{
         meta l4proto != {{ tcp, icmpv6 }} counter name "refused" reject
     }}
 }}
-'''
-
-_UNIT = '''\
-# Written by `{command}`.
-[Unit]
-Description=Nothing leaves the site: whom {service} may connect to
-DefaultDependencies=no
-# In force before there is a network, and before what it is for.
-Wants=network-pre.target
-Before=network-pre.target {service}
-# nftables.service flushes every table when it starts and is reloaded, ours too: ours comes back with it.
-After=local-fs.target nftables.service
-PartOf=nftables.service
-ReloadPropagatedFrom=nftables.service
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart={nft} -f {rules}
-ExecReload={nft} -f {rules}
-ExecStop={nft} "{delete}"
-# Nobody, with the one capability that nft needs.
-DynamicUser=yes
-AmbientCapabilities=CAP_NET_ADMIN
-CapabilityBoundingSet=CAP_NET_ADMIN
-IPAddressDeny=any
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-NoNewPrivileges=yes
-PrivateDevices=yes
-PrivateTmp=yes
-ProcSubset=pid
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHome=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectProc=invisible
-ProtectSystem=strict
-RestrictAddressFamilies=AF_NETLINK
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-SystemCallArchitectures=native
-SystemCallErrorNumber=EPERM
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources
-UMask=0077
-
-[Install]
-WantedBy=multi-user.target
 '''
 
 
@@ -187,8 +135,9 @@ def files(which, rules, nft, service_manager):
     """
     wanted = (File(which.rules, rules),)
     if service_manager == 'systemd':
-        wanted += (File(unit_path(which), _UNIT.format(
-            command=which.command, service=which.service, nft=nft, rules=which.rules, delete=delete(which))),)
+        wanted += (File(unit_path(which), rules_unit(
+            'Nothing leaves the site: whom {} may connect to'.format(which.service), which.command, nft, which.rules,
+            delete(which), before=which.service)),)
     return wanted
 
 
