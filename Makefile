@@ -1,7 +1,7 @@
 # ua_overlay: `make demo` shows the main job, `make test` proves it. Both install and build what is missing first.
 CACHE := $(or $(UA_OVERLAY_CACHE),/var/cache/ua_overlay)
 VENV := $(CACHE)/venv/bin
-SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo --preserve-env=KEEP,UA_OVERLAY_CACHE)
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo --preserve-env=KEEP,UA_OVERLAY_CACHE,UA_OVERLAY_PROOF_SECONDS)
 PYTEST := $(VENV)/pytest
 
 .PHONY: help prepare demo test unit lab-test lint floor bench clean

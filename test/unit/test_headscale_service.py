@@ -22,7 +22,7 @@ def unit(user='daemon', directory=SITE, command=COMMAND, programs=('/opt/ua_over
 
 def test_unit_says_whose_and_where():
     text = unit(environment=['UA_OVERLAY_CACHE=/var/cache/ua_overlay']).split('\n')
-    assert 'User=daemon' in text and 'Group=daemon' in text and 'Type=notify' in text
+    assert 'User=daemon' in text and 'Type=notify' in text
     assert 'ExecStart={} server run --dir {}'.format(COMMAND, SITE) in text
     assert 'Environment=UA_OVERLAY_CACHE=/var/cache/ua_overlay' in text
     assert 'ReadWritePaths=' + SITE in text and 'ProtectSystem=strict' in text

@@ -38,10 +38,9 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 User={user}
-Group={user}
 {environment}
 # What root wrote here meanwhile (a restored backup, say) is the server's.
-ExecStartPre=+/bin/chown --recursive --no-dereference {user}:{user} {directory}
+ExecStartPre=+/bin/chown --recursive --no-dereference {user}: {directory}
 ExecStart={command} {kind} run --dir {directory}
 ExecReload=/bin/kill -HUP $MAINPID
 # Headscale would wait 46 s for its clients; `server run` gives it and the relay 5 s each, which its journal survives.
@@ -136,7 +135,7 @@ def make_recipe(user, owner, directory, text, rules='', nft='', service_manager=
     owning = (
         Command(('useradd', '--system', '--user-group', '--no-create-home', '--home-dir', directory, '--shell',
                  '/usr/sbin/nologin', user), unless=('getent', 'passwd', user), undo=('userdel', user)),
-        Command(('chown', '--recursive', '--no-dereference', '{0}:{0}'.format(user), directory),
+        Command(('chown', '--recursive', '--no-dereference', user + ':', directory),
                 unless=('sh', '-c', _ALL_OF, 'sh', directory, user),
                 undo=('chown', '--recursive', '--no-dereference', '{}:{}'.format(*owner), directory)))
     # By now there is the user whom the rules name.
