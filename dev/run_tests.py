@@ -2,10 +2,10 @@
 
 Lab tests wait most of their time for daemons, so two of their files run side by side, each with labs of its own.
 
-tailscaled takes its own time too (it tries a relay every 30 s, a direct path every 60 s), on machines with other work to
-do. When tests of at most LIMIT files of the lab fail, those files run once more, whole (many have an order) and alone,
-and the last lines name what passed only then: a name that comes back there is a fault to look for. Unit tests get no
-second try, and neither does a test that fails twice.
+tailscaled takes its own time too (it tries a relay every 30 s, a direct path every 60 s), on machines with other work
+to do. When tests of at most LIMIT files of the lab fail, those files run once more, whole (many have an order) and
+alone, and the last lines name what passed only then: a name that comes back there is a fault to look for. Unit tests
+get no second try, and neither does a test that fails twice.
 
 usage: dev/run_tests.py [PYTEST ARGUMENT…]      with a path among the arguments: pytest with these and nothing else
 """
