@@ -1,0 +1,62 @@
+"""ansible/site.yml where the site's public name belongs to a machine that forwards ports to the server."""
+import json
+import os
+
+import pytest
+from playbook import ROOT, Playbook
+
+from ua_overlay.lab.images import USER
+from ua_overlay.lab.lab import Lab, load_topology
+from ua_overlay.lab.machine_set import MachineSet
+
+UNIT = 'ua-overlay-forward.service'
+TABLE = ['nft', 'list', 'table', 'inet', 'ua_overlay_forward']
+
+
+@pytest.fixture(scope='module')
+def machines(lab_possible, lab_root):
+    """The server, the proxy in the network of a router that forwards nothing by itself, and robots (one is used)."""
+    topology = load_topology(os.path.join(ROOT, 'config', 'lab', 'proxy.yaml'))
+    with Lab.up(topology, 'gate-{}'.format(os.getpid()), lab_root, bound=True) as lab:
+        yield MachineSet(lab, also=('proxy',)).up()
+
+
+@pytest.fixture(scope='module')
+def book(machines, tmp_path_factory):
+    server = {'ua_overlay_server_name': 'server.ua.test', 'ua_overlay_server_addresses': ['203.0.113.10'],
+              'ua_overlay_server_private_addresses': ['192.168.7.10']}
+    return Playbook(tmp_path_factory.mktemp('controller'), {'all': {
+        'vars': {'ansible_user': USER, 'ansible_ssh_common_args': '-F ' + machines.ssh.config},
+        'children': {'ua_overlay_server': {'hosts': {'server': server}}, 'ua_overlay_proxy': {'hosts': {'proxy': {}}},
+                     'team_iris': {'hosts': {'dev-1': {'ua_overlay_master': True}}}}}})
+
+
+def reaches(machines):
+    """Whether the robot's own check of the server, through the proxy, is content."""
+    found = machines['dev-1'].run(['ua-overlay', 'doctor', '--json'], user=USER, check=False, timeout=100).stdout
+    return any(item['id'] == 'server' and item['level'] == 'OK' for item in json.loads(found)['findings'])
+
+
+def test_installed_through_a_proxy_and_forwarded_again_after_its_reboot(machines, book):
+    played = book.run()
+    assert played.status == 0, played.text
+    assert played.changed['proxy'] and machines['proxy'].run(TABLE).stdout.count('dnat') >= 3
+    machines['dev-1'].wait('a robot that reaches its server', lambda: reaches(machines), 180)
+    again = book.run()
+    assert again.status == 0 and not any(again.changed.values()), again.text
+
+    machines['proxy'].run(['systemctl', 'stop', UNIT])
+    assert machines['proxy'].run(TABLE, check=False).returncode != 0
+    assert not reaches(machines)
+    machines['proxy'].reboot()
+    assert machines['proxy'].run(TABLE).stdout.count('dnat') >= 3
+    machines['dev-1'].wait('a robot that reaches its server', lambda: reaches(machines), 180)
+
+
+def test_absent_forwards_nothing(machines, book):
+    played = book.run('-e', 'ua_overlay_state=absent', '--limit', 'proxy')
+    assert played.status == 0, played.text
+    assert machines['proxy'].run(TABLE, check=False).returncode != 0
+    assert machines['proxy'].run(['sh', '-c', 'ls -d /etc/ua_overlay /etc/systemd/system/' + UNIT],
+                                 check=False).stdout == ''
+    assert not any(book.run('-e', 'ua_overlay_state=absent', '--limit', 'proxy').changed.values())
