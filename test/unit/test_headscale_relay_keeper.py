@@ -91,3 +91,13 @@ def test_a_control_server_that_is_away_is_waited_for(kept):
     assert not restarts and keeper.report()['state'] == 'The control server does not answer.'
     node.up_error = None
     until(lambda: keeper.report()['ok'])
+
+
+def test_one_that_was_logged_out_joins_again(kept):
+    node, keeper, said, restarts = kept
+    node.now = RelayFacts('', 'NeedsLogin', False)
+    keeper.start()
+    until(lambda: node.done.count('up') == 2)
+    node.now = GOOD
+    until(lambda: keeper.report()['ok'])
+    assert not restarts and any('it joins again' in line for line in said)
