@@ -1,0 +1,74 @@
+"""Two relays and two DERP regions on two hosts: one relay ends and the link goes on over the other; Headscale starts
+again and links over the further DERP do not notice.
+
+The tests have an order. Deadlines are generous; figures are in bench/relay_failover.py.
+"""
+import os
+import time
+
+import pytest
+
+from ua_overlay.lab.fleet import wait_until
+from ua_overlay.lab.lab import Lab, load_topology
+from ua_overlay.lab.relays import Pair, gaps
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace', 'install'))
+RELAYS = {'203.0.113.10': 'server', '203.0.113.11': 'second'}
+
+
+@pytest.fixture(scope='module')
+def pair(lab_root):
+    topology = load_topology(os.path.join(ROOT, 'config', 'lab', 'two_hosts.yaml'))
+    with Lab.up(topology, 'hosts-{}'.format(os.getpid()), lab_root, bound=True) as lab:
+        fleet = Pair(lab, WORKSPACE)
+        fleet.start_site()
+        fleet.start_outposts()
+        fleet.join_robots()
+        yield fleet
+
+
+def test_both_hosts_are_seen_from_the_server(pair):
+    assert pair.site('server', 'check').returncode == 0
+    text = pair.site('server', 'status').stdout
+    assert 'second up' in text
+
+
+def test_a_link_goes_on_over_the_other_relay(pair):
+    with pair.traffic() as output:
+        link = pair.wait_link('PEER_RELAY')
+        used = link[1].split(':')[0]
+        begin = time.time()
+        # All of that host's relay: what a power cut does to it.
+        if RELAYS[used] == 'second':
+            pair.lab.kill_service('second', 'relay')
+        else:
+            pair.lab.host('server').run(['nft', 'add', 'table', 'inet', 'cut'])
+            pair.lab.host('server').run(['nft', 'add', 'chain', 'inet', 'cut', 'in',
+                                         '{ type filter hook input priority -10; policy accept; }'])
+            pair.lab.host('server').run(['nft', 'add', 'rule', 'inet', 'cut', 'in', 'udp', 'dport', '40000', 'drop'])
+        other = next(address for address in RELAYS if address != used)
+        pair.wait_link('PEER_RELAY', other + ':')
+        longest = [gap for gap in gaps(output()) if gap[0] >= begin - 1][0]
+        # DERP takes over when the path has not answered for 6.5 s (magicsock: trustUDPAddrDuration).
+        assert longest[1] < 20, longest
+    if RELAYS[used] == 'second':
+        pair.start_outpost('relay')
+    else:
+        pair.lab.host('server').run(['nft', 'delete', 'table', 'inet', 'cut'])
+
+
+def test_links_over_the_further_derp_do_not_notice_a_restart_of_headscale(pair):
+    for router in ('nat1', 'nat2'):
+        pair.lab.nat(router, 'udp-blocked')
+    with pair.traffic() as output:
+        pair.wait_link('DERP', 'second')
+        # Settled: the change to DERP itself leaves a gap.
+        mark = wait_until(lambda: output().count('icmp_seq') > 0 and output().count('icmp_seq'), 60, 'An answer')
+        wait_until(lambda: output().count('icmp_seq') > mark + 50, 60, 'Fifty answers over DERP')
+        begin = time.time()
+        pair.site('server', 'renew')
+        mark = output().count('icmp_seq')
+        wait_until(lambda: output().count('icmp_seq') > mark + 50, 60, 'Fifty answers after the restart')
+        longest = [gap for gap in gaps(output()) if gap[0] >= begin - 0.2][0]
+    assert longest[1] < 1.0, longest
