@@ -11,8 +11,6 @@ import sys
 import pytest
 from site_on_loopback import COMMAND, LoopbackSite, free_ports, wait_for
 
-from ua_overlay.toolchain import locate
-
 
 @pytest.fixture(scope='module')
 def site():
@@ -28,23 +26,6 @@ def site():
 
 def relay_watch(site):
     return site.json('server', 'status', check=False)['relay_watch']
-
-
-def relay_says(site, *arguments):
-    """`tailscale ARGUMENTS` on the site's own relay."""
-    return subprocess.run([locate('tailscale'), '--socket=' + os.path.join(site.directory, 'run', 'tailscaled.sock')]
-                          + list(arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30)
-
-
-def test_a_relay_whose_port_was_taken_away_has_it_again(site):
-    before = relay_watch(site)
-    assert relay_says(site, 'set', '--relay-server-port=').returncode == 0
-    wait_for('a repair', lambda: relay_watch(site).get('repairs', 0) > before['repairs'], 60)
-    wait_for('a relay that is up', lambda: relay_watch(site)['ok'], 60)
-    # Its tailscaled is the same: to set the port was enough.
-    assert relay_watch(site)['pid'] == before['pid']
-    assert 'mended: its port is set again' in site.output()
-    assert all(row['ok'] for row in site.json('server', 'check'))
 
 
 def test_a_relay_that_hangs_is_started_anew(site):

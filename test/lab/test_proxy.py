@@ -1,0 +1,94 @@
+"""A site whose public name belongs to a machine that forwards ports to it: the rules that the command prints, all three
+kinds of link through them, and a relay whose packets stop arriving.
+
+The tests have an order. Deadlines are generous; figures are in bench/.
+"""
+import json
+import os
+
+import pytest
+
+from ua_overlay.lab.fleet import SITE_DIR, wait_until
+from ua_overlay.lab.lab import Lab, load_topology
+from ua_overlay.lab.relays import Pair
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+COMMAND = os.path.join(ROOT, '.workspace', 'install', 'bin', 'ua-overlay')
+PUBLIC, PRIVATE = '203.0.113.10', '192.168.7.10'
+
+
+@pytest.fixture(scope='module')
+def pair(lab_root):
+    topology = load_topology(os.path.join(ROOT, 'config', 'lab', 'proxy.yaml'))
+    with Lab.up(topology, 'proxy-{}'.format(os.getpid()), lab_root, bound=True) as lab:
+        fleet = Pair(lab, os.path.join(ROOT, '.workspace', 'install'), os.path.realpath(COMMAND))
+        fleet.overlay('server', 'server', 'init', '--dir', SITE_DIR, '--name', 'server.ua.test', '--address', PUBLIC,
+                      '--private', PRIVATE)
+        yield fleet
+
+
+def checked(fleet, host, *options):
+    """`server check` on a host: (exit status, list of rows)."""
+    result = fleet.overlay(host, 'server', 'check', '--json', *options, check=False)
+    return result.returncode, json.loads(result.stdout)
+
+
+def test_without_the_rules_nothing_comes_through_and_the_check_says_so(pair):
+    status, rows = checked(pair, 'server', '--dir', SITE_DIR, '--from-outside')
+    assert status == 1 and not any(row['ok'] for row in rows if row['what'] != 'relay')
+    assert 'server forwarding' in rows[0]['next_command']
+
+
+def test_the_printed_rules_are_all_that_the_proxy_needs(pair):
+    rules = pair.site('server', 'forwarding').stdout
+    pair.lab.host('proxy').run(['nft', '-f', '-'], input=rules)
+    # A second time: they replace themselves.
+    pair.lab.host('proxy').run(['nft', '-f', '-'], input=rules)
+    pair.start_server()
+    assert checked(pair, 'server', '--dir', SITE_DIR)[0] == 0
+    # Through the proxy and back: how the site's own relay reaches its server.
+    assert checked(pair, 'server', '--dir', SITE_DIR, '--from-outside')[0] == 0
+    # And from behind another router, with nothing but an invitation; its key is not used.
+    path = pair.carry('dev-1', pair.invite('iris', 'probe'), 'probe.yaml')
+    status, rows = checked(pair, 'dev-1', '--from-outside', '--invitation', path)
+    assert status == 0, rows
+    # STUN saw the robot's router, not the proxy: nobody rewrote the source.
+    assert [row['text'] for row in rows if row['what'] == 'STUN'][0].startswith('sees us as 203.0.113.21:')
+
+
+def test_robots_outside_link_in_all_three_ways(pair):
+    pair.join_robots()
+    with pair.traffic():
+        pair.wait_link('DIRECT', '203.0.113.22:')
+        for router in ('nat1', 'nat2'):
+            pair.lab.nat(router, 'hard')
+        # Robots know the relay by its public address alone: the private one is no host of theirs.
+        pair.wait_link('PEER_RELAY', PUBLIC + ':40000')
+        assert wait_until(lambda: pair.relay_watch()['carrying'], 30, 'A carried link in the status') == 1
+        for router in ('nat1', 'nat2'):
+            pair.lab.nat(router, 'udp-blocked')
+        pair.wait_link('DERP')
+
+
+def test_a_relay_that_hears_nobody_is_noticed_and_is_no_fault_of_the_server(pair):
+    """Robots whose UDP is cut ask the relay over DERP and never reach it: as when its port is not forwarded."""
+    with pair.traffic():
+        watch = wait_until(lambda: pair.relay_watch().get('note') and pair.relay_watch(), 180, 'A suspicion', poll=1.0)
+        assert 'UDP 40000 open from outside' in watch['note'] and watch['ok']
+        for router in ('nat1', 'nat2'):
+            pair.lab.nat(router, 'hard')
+        pair.wait_link('PEER_RELAY', PUBLIC + ':40000')
+        wait_until(lambda: not pair.relay_watch()['note'], 60, 'No suspicion any more', poll=1.0)
+
+
+def test_a_relay_that_lost_its_port_carries_again_by_itself(pair):
+    with pair.traffic():
+        pair.wait_link('PEER_RELAY')
+        before = pair.relay_watch()
+        pair.server_relay('set', '--relay-server-port=')
+        wait_until(lambda: pair.relay_watch()['repairs'] > before['repairs'], 60, 'A repair', poll=0.5)
+        # To set the port was enough: its tailscaled is the same.
+        assert pair.relay_watch()['pid'] == before['pid']
+        # The sessions of before are gone with the relay server; robots make another one when they look again.
+        wait_until(lambda: pair.relay_watch()['carrying'], 150, 'A new session', poll=1.0)
+        pair.wait_link('PEER_RELAY', PUBLIC + ':40000')
