@@ -124,10 +124,8 @@ def derp_servers(derp_map):
 
 
 def keep(api, stop, say):
-    """Keep the addresses in the table until ``stop`` (threading.Event); returns at once where there is no rule."""
-    if not os.path.exists(egress.ROBOT.rules):
-        return
-    nft = find_nft()
-    keeper = egress.EgressKeeper(lambda: servers_now(api), resolve, lambda text: load(text, nft), say)
-    while not stop.wait(keeper.step()):
-        pass
+    """Keep the addresses in the table until ``stop`` (threading.Event). A rule may come later than this process."""
+    keeper = egress.EgressKeeper(lambda: servers_now(api), resolve, lambda text: load(text, find_nft()), say)
+    wait = 0.0
+    while not stop.wait(wait):
+        wait = keeper.step() if os.path.exists(egress.ROBOT.rules) else keeper.PERIOD

@@ -205,7 +205,7 @@ class EgressKeeper:
         self._known = found
         self._soon = self.SOON if complete else min(2 * self._soon, self.PERIOD)
         wait = self.PERIOD if complete else self._soon
-        addresses = sum(split(sum(found.values(), [])), [])
+        addresses = sorted(set(sum(found.values(), [])))
         if not addresses:
             return wait
         try:
