@@ -179,7 +179,9 @@ class Robot:
             self.daemon = subprocess.Popen(
                 [locate('tailscaled'), '--tun=userspace-networking', '--port=0', '--statedir=' + self.directory,
                  '--socket=' + self.socket], env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_for('the socket of ' + self.name, lambda: os.path.exists(self.socket))
+        # The socket is there a moment before somebody answers.
+        wait_for('an answer of ' + self.name, lambda: os.path.exists(self.socket) and self.tailscale(
+            'status', '--json').stdout)
 
     def ua(self, command, *arguments, timeout=90):
         """Run `ua-overlay COMMAND` as on this robot; returns CompletedProcess."""

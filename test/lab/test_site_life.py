@@ -257,5 +257,11 @@ def test_a_copied_sd_card_is_noticed(site, robots):
     wait_for('the copy online', lambda: copy.status()['Self']['Online'], 60)
     # Whichever spoke first hears of the other one; the one that spoke last is known as itself.
     wait_for('one of the two to notice', lambda: 'WARN' in (verdict(original), verdict(copy)), 60)
-    assert json.loads(original.ua('status', '--json').stdout)['state'] == 'Running'
+    assert original.status()['BackendState'] == copy.status()['BackendState'] == 'Running'
+    # The server counts two sessions, and calls it by its name when they have lasted.
+    wait_for('two sessions on the server', lambda: rows(site)['dev-1']['sessions'] == 2, 30)
+    assert not rows(site)['dev-1']['twin'] and rows(site)['dev-2']['sessions'] == 1
     copy.kill()
+    wait_for('one session', lambda: rows(site)['dev-1']['sessions'] == 1, 60)
+    with open(os.path.join(site.directory, 'log', 'headscale.log'), encoding='utf-8') as stream:
+        assert ' DBG ' not in stream.read()

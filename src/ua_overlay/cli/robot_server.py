@@ -121,12 +121,15 @@ def run_list(args):
     nodes = (admin.laptops() if args.operators else
              admin.robots(args.team) if args.stale is None else admin.stale_robots(args.stale))
     suffix = site.settings.base_domain
+    sessions = admin.sessions()
     rows = [{'robot': node.name, 'team': team_of(node.tags), 'operator': node.user,
              'dns_name': '{}.{}'.format(node.name, suffix),
              'addresses': list(node.addresses), 'master': defaults.MASTER_TAG in node.tags, 'online': node.online,
              'last_seen': format_time(node.last_seen) if node.last_seen else None,
              'joined': format_time(node.created) if node.created else None,
-             'expiry': format_time(node.expiry) if node.expiry else None} for node in nodes]
+             'expiry': format_time(node.expiry) if node.expiry else None,
+             'sessions': sessions['several'].get(node.id, int(node.online)),
+             'twin': node.id in sessions['twins']} for node in nodes]
     if args.json:
         print(json.dumps(rows, indent=2))
         return 0
@@ -145,6 +148,11 @@ def run_list(args):
         (row['robot'], row['operator'] or row['team'], 'yes' if row['master'] else '', 'yes' if row['online'] else 'no',
          'now' if row['online'] else ago(node.last_seen, now) + ' ago', (row['addresses'] or [None])[0],
          row['dns_name']) for row, node in zip(rows, nodes)]))
+    for row in rows:
+        if row['twin']:
+            print('{0} has been connected {1} times for more than 20 minutes: several machines with one identity (a '
+                  'copied SD card?). Next: on the copy ua-overlay leave --forget, here {2}, then an invitation for '
+                  'each.'.format(row['robot'], row['sessions'], site.command('robot remove ' + row['robot'])))
     return 0
 
 

@@ -162,6 +162,10 @@ class Admin:
         found = [node for node in self._connect().nodes() if team_of(node.tags)]
         return [node for node in found if team is None or team_of(node.tags) == team]
 
+    def sessions(self):
+        """Who is connected more than once, as the running server counts (see sessions.SessionWatch.report)."""
+        return self._ask(self.site.control_socket, 'status')['headscale']['sessions']
+
     def laptops(self):
         """The machines of the site's operators, as a list of Node sorted by name."""
         return [node for node in self._connect().nodes() if node.user]

@@ -45,12 +45,14 @@ class Child:
     :param argv: program and arguments; no secrets.
     :param log_file: path; the last lines are kept in memory too.
     :param environment: variables on top of ours.
+    :param aside: function(line: bytes) -> bool; what it says yes to is neither logged nor remembered.
     """
 
-    def __init__(self, name, argv, log_file, environment=None):
+    def __init__(self, name, argv, log_file, environment=None, aside=lambda line: False):
         self.name = name
         self._argv = list(argv)
         self._log_file = log_file
+        self._aside = aside
         self._environment = dict(os.environ, **(environment or {}))
         self._lines = collections.deque(maxlen=200)
         self._count = 0
@@ -86,6 +88,8 @@ class Child:
     def _read(self, stream, log):
         try:
             for line in stream:
+                if self._aside(line):
+                    continue
                 log.write(line)
                 with self._changed:
                     self._lines.append(line.decode('utf-8', 'replace').rstrip())

@@ -172,7 +172,8 @@ def headscale_config(settings, directory):
         'database': {'type': 'sqlite', 'sqlite': {'path': path('headscale', 'db.sqlite'), 'write_ahead_log': True}},
         'tls_cert_path': path('server.pem'),
         'tls_key_path': path('server.key'),
-        'log': {'level': 'info', 'format': 'text'},
+        # Only debug lines say who is connected twice; `server run` takes them aside (sessions), the file has the rest.
+        'log': {'level': 'debug', 'format': 'text'},
         'policy': {'mode': 'file', 'path': path('policy.json')},
         'dns': {
             'magic_dns': True,

@@ -17,6 +17,7 @@ from ua_overlay.headscale.minder import Minder
 from ua_overlay.headscale.relay import RelayNode, SiteEnrolment, daemon_command, place_of_site
 from ua_overlay.headscale.relay_keeper import RelayKeeper
 from ua_overlay.headscale.rest import RestClient, RestError
+from ua_overlay.headscale.sessions import SessionWatch
 
 #: Headscale waits up to 45 s for its clients' connections on SIGTERM; its SQLite journal survives a kill.
 STOP_TIMEOUT = 5.0
@@ -99,6 +100,7 @@ class SiteServer:
         self._policy = Enforcer(site, self._connect, lambda: self._headscale.child)
         self._policy_text = 'starting'
         self._ledger = Ledger(site.ledger_file, now)
+        self._sessions = SessionWatch(clock)
         self._headscale = None
         self._relay = None
         self._keeper = None
@@ -166,8 +168,8 @@ class SiteServer:
 
     def _start_headscale(self):
         child = Child('headscale', [self._locate('headscale'), '--config', self._site.config_file, 'serve'],
-                      self._site.path('log', 'headscale.log'))
-        self._headscale = Minder(child, on_start=self._policy.started)
+                      self._site.path('log', 'headscale.log'), aside=self._sessions.take)
+        self._headscale = Minder(child, on_start=self._headscale_started)
         begin = self._clock()
         self._headscale.start(begin)
         self._wait_for_health(child)
@@ -177,6 +179,10 @@ class SiteServer:
         self._guard.after_start()
         # Made now, so that the commands that follow need nothing but the REST interface.
         self._connect()
+
+    def _headscale_started(self):
+        self._sessions.clear()
+        self._policy.started()
 
     def _wait_for_health(self, child):
         client = RestClient(self._site.settings.name, self._site.settings.port, self._site.ca_file, timeout=2)
@@ -303,7 +309,7 @@ class SiteServer:
             return {'ok': self._ask_restart()}
         if operation == 'status':
             return {'headscale': {'pid': self._headscale.child.pid, 'running': self._headscale.child.running(),
-                                  'restarts': self._headscale.restarts},
+                                  'restarts': self._headscale.restarts, 'sessions': self._sessions.report()},
                     'relay': dict(self._keeper.report() if self._keeper else {'state': 'starting'},
                                   pid=self._relay.child.pid if self._relay else None,
                                   restarts=self._relay.restarts if self._relay else 0),
