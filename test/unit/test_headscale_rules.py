@@ -3,7 +3,7 @@ import pytest
 import yaml
 
 from ua_overlay.errors import UsageError
-from ua_overlay.headscale.rules import Operator, Rules, Talk, Team, dump_rules, parse_rules
+from ua_overlay.headscale.rules import Operator, Rules, Talk, Team, dump_rules, parse_rules, reach_of
 
 FULL = Rules({'iris': Team('iris', 11311, 'addresses', ('ros', 'ssh', 8765)), 'no': Team('no'), 'blue': Team('blue')},
              (Talk('blue', 'iris', ('ros', 'ping')), Talk('iris', 'no', (22, 80))),
@@ -79,3 +79,11 @@ def test_what_makes_no_sense_is_refused(text, words):
         parsed(text)
     assert words in caught.value.sentence and caught.value.next_command
     assert '\n' not in str(caught.value)
+
+
+def test_a_reach_on_the_command_line():
+    assert reach_of('ros, ssh,8765') == ('ros', 'ssh', 8765) and reach_of('') == ()
+    for text, words in (('ros,http', "'http'"), ('70000', '70000'), ('0', 'port 0')):
+        with pytest.raises(UsageError) as caught:
+            reach_of(text)
+        assert words in caught.value.sentence and '--inside' in caught.value.sentence

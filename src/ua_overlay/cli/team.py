@@ -5,7 +5,7 @@ import json
 from ua_overlay import defaults
 from ua_overlay.cli.site_args import add_dir, load_site, make_admin
 from ua_overlay.cli.table import format_table
-from ua_overlay.headscale.rules import Team
+from ua_overlay.headscale.rules import INSIDE_DEFAULT, Team, reach_of
 from ua_overlay.tags import team_of
 
 
@@ -29,6 +29,9 @@ def add_parser(subparsers):
     create.add_argument('--addressing', choices=('names', 'addresses'), default='names',
                         help='how the robots of the team call each other in ROS; one setting for all of them '
                              '(default: %(default)s)')
+    create.add_argument('--inside', metavar='LIST',
+                        help='what its robots may open on each other: everything (default), or a list such as '
+                             'ros,ssh,ping,8765')
     add_dir(create)
     create.set_defaults(run=run_create)
 
@@ -60,7 +63,9 @@ def add_parser(subparsers):
 
 def run_create(args):
     site = load_site(args)
-    running = make_admin(site).create_team(Team(args.team, args.team_port, args.addressing))
+    running = make_admin(site).create_team(Team(
+        args.team, args.team_port, args.addressing,
+        INSIDE_DEFAULT if args.inside is None else reach_of(args.inside)))
     print('Team {} created{}.'.format(args.team, '' if running else '; the server is not running and will know it '
                                                                     'when it starts'))
     print('Next: {}'.format(site.command('invite {} ROBOT'.format(args.team) if running else 'server run')))
@@ -79,7 +84,7 @@ def run_list(args):
     rows = []
     for name in sorted(site.teams):
         team, nodes = site.teams[name], members.get(name, [])
-        rows.append({'team': name, 'team_port': team.port, 'addressing': team.addressing,
+        rows.append({'team': name, 'team_port': team.port, 'addressing': team.addressing, 'inside': list(team.inside),
                      'robots': len(nodes) if running else None,
                      'online': sum(node.online for node in nodes) if running else None,
                      'masters': [node.name for node in nodes if defaults.MASTER_TAG in node.tags] if running else None,

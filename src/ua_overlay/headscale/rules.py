@@ -89,6 +89,32 @@ def is_port(value):
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
 
 
+def reach_of(text):
+    """A reach from a command line: 'ros,ssh,8765' -> ('ros', 'ssh', 8765); '' opens nothing.
+
+    :raises UsageError: naming the word that is none.
+    """
+    def wrong(what):
+        return UsageError('The command line {}.'.format(what), 'ua-overlay team create --help')
+
+    listed = [word.strip() for word in text.split(',') if word.strip()]
+    return _checked([int(word) if word.isdigit() else word for word in listed], '--inside', wrong)
+
+
+def _checked(listed, what, wrong):
+    """``listed`` as a reach.
+
+    :param wrong: function(end of a sentence) -> the error to raise.
+    """
+    for word in listed:
+        if isinstance(word, int) and not isinstance(word, bool):
+            if not is_port(word):
+                raise wrong('names the port {} for {}, which is not one (1-65535)'.format(word, what))
+        elif word not in WORDS:
+            raise wrong('allows {!r} for {}; it can be {}, or a TCP port'.format(word, what, ', '.join(WORDS)))
+    return tuple(listed)
+
+
 def parse_rules(values, source):
     """Take `teams`, `talk`, `operators` and `ephemeral_ports` out of the mapping ``values``; the rest stays in it.
 
@@ -186,15 +212,7 @@ class _Reader:
     def reach(self, what, value, default):
         if value is None:
             return default
-        listed = value if isinstance(value, list) else [value]
-        for word in listed:
-            if isinstance(word, int) and not isinstance(word, bool):
-                if not is_port(word):
-                    raise self.wrong('names the port {} for {}, which is not one (1-65535)'.format(word, what))
-            elif word not in WORDS:
-                raise self.wrong('allows {!r} for {}; it can be {}, or a TCP port'.format(
-                    word, what, ', '.join(WORDS)))
-        return tuple(listed)
+        return _checked(value if isinstance(value, list) else [value], what, self.wrong)
 
     def ephemeral(self, value):
         if value is None:
