@@ -18,8 +18,8 @@ from ua_overlay.toolchain.find import cache_dir
 
 DESCRIPTION = '''\
 A systemd unit that runs the {} at boot, as a user of its own to whom its directory belongs, in a sandbox that
-can write nothing else and connects to the site's own addresses only.{} Settings of your own:
-sudo systemctl edit {}'''
+can write nothing else and connects to the site's own addresses only.{}
+Settings of your own: sudo systemctl edit {}'''
 
 EXAMPLES = '''\
 examples:
@@ -35,7 +35,8 @@ PROGRAMS = {'server': ('headscale', 'tailscaled', 'tailscale'), 'relay': ('tails
 def add_parser(commands, served=service.SERVER):
     """Add `service` to the subcommands of `server`, `relay` or `derp`."""
     kind, outpost = served.kind, served is not service.SERVER
-    description = DESCRIPTION.format(kind, '' if outpost else ' It renews its certificate by itself.', served.unit)
+    renewal = '' if outpost else '\nThe server renews its certificate by itself.'
+    description = DESCRIPTION.format(kind, renewal, served.unit)
     raw = {'formatter_class': argparse.RawDescriptionHelpFormatter,
            'epilog': EXAMPLES.format(kind, ' --bundle lab-b.{}.yaml'.format(kind) if outpost else '')}
     parser = commands.add_parser('service', help='the {} at boot, as a user of its own'.format(kind),
