@@ -36,6 +36,8 @@ def measure(progress, rounds=ROUNDS):
             pair.start_site()
             with_embedded(pair, values, progress, rounds)
             pair.start_outposts()
+        with progress('Robots take the further DERP as their home'):
+            pair.wait_home('second')
         for turn in range(1, rounds + 1):
             with progress('Round {} of {}: a relay dies'.format(turn, rounds)):
                 relay_dies(pair, values)
@@ -121,5 +123,7 @@ def figure(values):
         'A relay dies: its packets are dropped at its host, as after a power cut. tailscaled trusts a path for 6.5 s '
         'after its last answer (trustUDPAddrDuration), then sends over DERP as well; the other relay is found when it '
         'looks for paths again (at most every 30 s).',
+        'Robots that are busy on the embedded DERP when a further one is added stay there until they are silent for '
+        'some seconds: here they are silent.',
         'Headscale starts again by `ua-overlay server renew`. Answers come every 0.1 s: below {} s is no gap.'.format(
             NO_GAP)])

@@ -4,7 +4,7 @@ import json
 import os
 import re
 
-from ua_overlay.lab.fleet import SITE_DIR, Fleet, wait_until
+from ua_overlay.lab.fleet import SITE_DIR, Fleet, FleetError, wait_until
 from ua_overlay.toolchain import locate
 
 TEAM = 'iris'
@@ -63,7 +63,20 @@ class Pair(Fleet):
             link = self.link()
             return link if link and link[0] == kind and link[1].startswith(endpoint) else None
 
-        return wait_until(right, timeout, 'A link {} {} (it is {})'.format(kind, endpoint, self.link()), poll=0.3)
+        try:
+            return wait_until(right, timeout, 'A link {} {}'.format(kind, endpoint), poll=0.3)
+        except FleetError as error:
+            raise FleetError('{} It is {}.'.format(error.sentence, self.link()))
+
+    def wait_home(self, region, timeout=120):
+        """Have both robots look for their DERP home until it is ``region`` (a code). None of them may be busy."""
+        def there():
+            for robot in ROBOTS:
+                self.tailscale(robot, 'debug', 'restun')
+            return all(json.loads(self.tailscale(robot, 'status', '--json').stdout)['Self'].get('Relay') == region
+                       for robot in ROBOTS)
+
+        wait_until(there, timeout, 'The DERP {} as home of both robots'.format(region), poll=3.0)
 
     def address(self, robot):
         """Its IPv4 address in the overlay."""
