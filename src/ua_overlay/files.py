@@ -1,5 +1,7 @@
 """Files that are whole or not there: atomic writes with the right mode from the first byte."""
+import errno
 import os
+import stat
 import tempfile
 
 
@@ -14,12 +16,15 @@ def write_atomic(path, data, mode=0o644, owner=None):
     :param mode: permission bits of the finished file.
     :param owner: (uid, gid), or None: root gives it to the owner of what it replaces, else of the directory, so that
         what an administrator does to a service's files leaves the service able to read them; anybody else owns it.
-    :raises OSError: when the directory is missing, full or not writable; nothing is left behind then.
+    :raises OSError: when the directory is missing, full or not writable, or ``path`` is a device, a pipe or a socket,
+        which root must not replace by a file; nothing is left behind then.
     """
     path = os.fspath(path)
     if isinstance(data, str):
         data = data.encode('utf-8')
     directory = os.path.dirname(path) or '.'
+    if os.path.lexists(path) and stat.S_IFMT(os.lstat(path).st_mode) not in (stat.S_IFREG, stat.S_IFLNK, stat.S_IFDIR):
+        raise OSError(errno.EEXIST, 'not a regular file', path)
     owner = inherited_owner(path) if owner is None else owner
     handle, temporary = tempfile.mkstemp(prefix='.' + os.path.basename(path) + '.', dir=directory)
     try:

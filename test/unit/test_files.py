@@ -143,3 +143,11 @@ def test_root_changes_no_owner_among_its_own(tmp_path, monkeypatch):
     files.write_atomic(tmp_path / 'file', 'x')
     files.write_atomic(tmp_path / 'file', 'y')
     assert (tmp_path / 'file').read_text() == 'y'
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    """Root's `--output /dev/null` would otherwise leave the machine without one."""
+    os.mkfifo(str(tmp_path / 'pipe'))
+    with pytest.raises(OSError):
+        files.write_atomic(tmp_path / 'pipe', 'x')
+    assert stat.S_ISFIFO(os.stat(str(tmp_path / 'pipe')).st_mode) and os.listdir(str(tmp_path)) == ['pipe']
