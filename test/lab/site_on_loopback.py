@@ -186,7 +186,7 @@ class Robot:
     def ua(self, command, *arguments, timeout=90):
         """Run `ua-overlay COMMAND` as on this robot; returns CompletedProcess."""
         places = ['--socket', self.socket, '--state-dir', self.directory]
-        places += [] if command in ('leave', 'status') else ['--ca', self.ca_file]
+        places += [] if command == 'leave' else ['--ca', self.ca_file]
         return subprocess.run([sys.executable, COMMAND, command] + list(arguments) + places, text=True,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout)
 

@@ -140,7 +140,7 @@ def test_a_robot_has_no_capability_that_can_be_taken_away(site, robots):
     assert caps == {'https://tailscale.com/cap/is-admin', 'https://tailscale.com/cap/ssh', 'default-auto-update',
                     'disable-captive-portal-detection', 'disable-web-client', 'disable-relay-server',
                     # What its team has in common.
-                    'ua-overlay:team-port=11312', 'ua-overlay:addressing=names'}
+                    'ua-overlay:team-port={}'.format(TEAM_PORT), 'ua-overlay:addressing=names'}
     assert robots['iris-1'].status()['Self']['CapMap']['default-auto-update'] == [False]
 
 

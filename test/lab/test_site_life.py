@@ -168,6 +168,7 @@ def test_a_robot_that_was_deleted_behind_its_back_is_found_and_comes_back(site, 
     found = finding()
     assert found['level'] == 'ERROR' and 'does not know dev-2' in found['what']
     assert robot.status()['BackendState'] == 'Running'  # which is why somebody else has to find it
+    assert 'does not know dev-2' in robot.ua('status').stdout
     lonely = robot.ua('join')
     assert lonely.returncode == 1 and 'does not know dev-2' in lonely.stdout + lonely.stderr
     joined = robot.ua('join', site.invite('iris', 'dev-2')[1])

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import ua_overlay
+from ua_overlay.checks.facts import Server
 from ua_overlay.cli import main
 from ua_overlay.errors import OverlayError
 from ua_overlay.membership.outcome import Outcome
@@ -158,6 +159,9 @@ def daemon(monkeypatch):
             def status(self):
                 return status
 
+            def prefs(self):
+                return {}
+
         monkeypatch.setattr(status_command, 'LocalApi', Played)
 
     def locate():
@@ -207,3 +211,12 @@ def test_status_when_the_server_does_not_see_it(daemon, capsys):
     assert main(['status']) == 0
     output = capsys.readouterr().out
     assert 'not seen by the server' in output and 'tailscaled: It is ill.' in output
+
+
+@pytest.mark.parametrize('known', [True, False, None])
+def test_status_when_the_server_removed_the_robot(daemon, capsys, monkeypatch, known):
+    daemon('running')
+    monkeypatch.setattr('ua_overlay.checks.observe.look_at_server',
+                        lambda *_, **__: Server('https://s.test', known=known))
+    assert main(['status']) == 0
+    assert ('does not know' in capsys.readouterr().out) == (known is False)

@@ -12,6 +12,9 @@ from ua_overlay.tailscale.links import links_of
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.model import parse_status
 
+#: Seconds for which the server is asked whether it still knows this robot.
+SERVER_PATIENCE = 1.0
+
 
 def add_parser(subparsers):
     parser = subparsers.add_parser(
@@ -24,6 +27,7 @@ def add_parser(subparsers):
     parser.add_argument('--socket', default=defaults.DAEMON_SOCKET, help='of tailscaled (default: %(default)s)')
     parser.add_argument('--state-dir', default=defaults.STATE_DIR,
                         help='where the settings of the invitation are kept (default: %(default)s)')
+    parser.add_argument('--ca', default=defaults.CA_FILE, help="the site's CA (default: %(default)s)")
     parser.add_argument('--json', action='store_true', help='for programs')
     parser.set_defaults(run=run)
 
@@ -48,21 +52,38 @@ def left_behind(api, state_dir):
         if isinstance(found, list) else []
 
 
+def removed(api, status, ca_file):
+    """Whether the server does not know this robot any more, as a sentence; '' when it does or cannot be asked now."""
+    from ua_overlay.checks.facts import Facts
+    from ua_overlay.checks.observe import key_in_use, look_at_server
+    from ua_overlay.checks.server import registered
+    if not key_in_use(status):
+        return ''
+    try:
+        url = api.prefs().get('ControlURL') or ''
+    except OverlayError:
+        return ''
+    seen = look_at_server(url, ca_file, SERVER_PATIENCE, node_key=key_in_use(status))
+    verdict = registered(Facts(status=status, server=seen))
+    return '' if verdict is None or seen.known else '{} Next: {}'.format(verdict.what, verdict.next_command)
+
+
 def run(args):
     api = LocalApi(args.socket)
     status = parse_status(api.status())
     variables, problem = environment()
     stray = left_behind(api, args.state_dir)
+    gone = removed(api, status, args.ca)
     links = links_of(status)
     if args.json:
         print(json.dumps({
             'state': status.state, 'version': status.version, 'self': asdict(status.self_node),
             'team': team_of(status.self_node.tags), 'health': list(status.health),
             'peers': [asdict(peer) for peer in status.peers], 'links': [asdict(link) for link in links],
-            'environment': variables, 'left_behind': stray}, indent=2))
+            'environment': variables, 'left_behind': stray, 'removed': gone}, indent=2))
     else:
         show(status, links, variables, problem)
-        for sentence in stray:
+        for sentence in stray + ([gone] if gone else []):
             print(sentence)
     return 0 if status.state == 'Running' else 3
 
