@@ -221,6 +221,22 @@ def test_tailscale_as_its_vendor_publishes_it(machines, book, tmp_path):
     assert_team(machines)
 
 
+def test_a_robot_that_is_moved_in_the_inventory_changes_its_team(machines, book):
+    before = assert_team(machines)['dev-2']
+    moved = inventory(machines)
+    teams = moved['all']['children']
+    teams['team_otto'] = {'hosts': {'dev-2': teams['team_iris']['hosts'].pop('dev-2')}}
+    book.write(moved)
+    part = ('--limit', 'server,dev-2', '--tags', 'server,membership')
+    played = book.run(*part)
+    assert played.status == 0, played.text
+    robots = {robot['robot']: robot for robot in json.loads(site(machines, 'robot', 'list', '--json').stdout)}
+    assert robots['dev-2']['team'] == 'otto' and robots['dev-2']['addresses'] == before['addresses']
+    machines['dev-2'].wait('its new team', lambda: json.loads(machines['dev-2'].run(
+        ['ua-overlay', 'status', '--json'], check=False).stdout)['team'] == 'otto')
+    assert not any(book.run(*part).changed.values())
+
+
 def test_absent_leaves_nothing(machines, before, book):
     played = book.run('-e', 'ua_overlay_state=absent')
     assert played.status == 0, played.text
