@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import random
 import select
 import shutil
 import signal
@@ -241,7 +242,8 @@ class Listener:
 
 
 def port_outside_the_ephemeral_range():
-    for port in range(22000, 24000):
+    # Not always the same: another run of these tests may be under way on this machine.
+    for port in random.sample(range(20000, 32000), 100):
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(('127.0.0.1', port))
             return port

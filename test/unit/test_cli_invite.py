@@ -71,12 +71,12 @@ def test_one_robot_as_ever(played, tmp_path, capsys):
 
 def test_a_batch_from_names_and_a_file(played, tmp_path, capsys):
     (tmp_path / 'robots.txt').write_text('# the fleet\n dev-2  master # it carries the roscore\n\ndev-3\n')
-    (tmp_path / 'out').mkdir()
     assert main('invite iris dev-1 --batch robots.txt --output-dir out --ca-sha256 --json'.split()) == 0
     assert played.asked['wanted'] == [Wanted('dev-1', False), Wanted('dev-2', True), Wanted('dev-3', False)]
     assert played.asked['pin_ca'] is True
     rows = json.loads(capsys.readouterr().out)
     assert [(row['robot'], row['number']) for row in rows] == [('dev-1', '1'), ('dev-2', '2'), ('dev-3', '3')]
+    assert os.stat('out').st_mode & 0o777 == 0o700
     assert sorted(os.listdir('out')) == ['dev-{}.invitation.yaml'.format(number) for number in (1, 2, 3)]
     assert rows[0]['file'] == str(tmp_path / 'out' / 'dev-1.invitation.yaml')
 
@@ -103,8 +103,8 @@ def test_what_makes_no_sense_is_said_before_a_key_is_made(played, tmp_path, caps
 
 
 def test_a_place_that_is_none_or_taken(played, tmp_path, capsys):
-    assert main('invite iris dev-1 --output-dir nowhere'.split()) == 1
-    assert 'mkdir -m 700 nowhere' in capsys.readouterr().err
+    assert main('invite iris dev-1 --output-dir nowhere/at/all'.split()) == 1
+    assert 'mkdir -p -m 700' in capsys.readouterr().err and played.asked is None
     (tmp_path / 'dev-2.invitation.yaml').write_text('another')
     assert main('invite iris dev-1 dev-2'.split()) == 1
     assert 'exists already' in capsys.readouterr().err and played.asked is None

@@ -56,8 +56,9 @@ def test_an_operator_reaches_the_named_teams_and_nodes_call_back():
 def test_the_relay_carries_for_all_and_is_reached_by_none():
     rules = Rules(teams('iris', 'blue'), (), {'ana': Operator('ana', ('iris',))})
     grants = [grant for grant in policy.make_policy(rules)['grants'] if 'tag:relay' in grant['dst']]
-    assert grants == [{'src': ['tag:blue', 'tag:iris', 'ana@'], 'dst': ['tag:relay'],
-                       'app': {'tailscale.com/cap/relay': [{}]}}]
+    relay = {'dst': ['tag:relay'], 'app': {'tailscale.com/cap/relay': [{}]}}
+    assert grants == [dict(relay, src=['tag:blue', 'tag:iris']), dict(relay, src=['autogroup:member'])]
+    assert len([grant for grant in policy.make_policy(Rules(teams('iris')))['grants'] if 'app' in grant]) == 1
 
 
 def test_nobody_owns_a_tag_and_every_tag_is_declared():
@@ -74,8 +75,17 @@ def test_what_machines_are_told_to_leave_alone():
     made = policy.make_policy(Rules(teams('iris'), (), {'ana': Operator('ana', ('iris',))}))
     assert made['nodeAttrs'] == [
         {'target': ['*'], 'attr': ['disable-captive-portal-detection', 'disable-web-client']},
-        {'target': ['tag:iris', 'ana@'], 'attr': ['disable-relay-server']},
+        {'target': ['tag:iris', 'autogroup:member'], 'attr': ['disable-relay-server']},
         {'target': ['tag:iris'], 'attr': ['ua-overlay:team-port=11312', 'ua-overlay:addressing=names']}]
+
+
+def test_an_operator_that_headscale_does_not_know_yet_spoils_nothing_of_others():
+    """Headscale drops a grant, and refuses nodeAttrs, with the name of a user that it does not have."""
+    made = policy.make_policy(Rules(teams('iris', 'blue'), (Talk('blue', 'iris'),),
+                                    {'ana': Operator('ana', ('iris',))}))
+    assert not any('ana@' in attributes['target'] for attributes in made['nodeAttrs'])
+    assert all(grant['src'] == ['ana@'] for grant in made['grants'] if 'ana@' in grant['src'])
+    assert all(grant['dst'] == ['ana@'] for grant in made['grants'] if 'ana@' in grant['dst'])
 
 
 def test_only_what_is_there_is_tested():

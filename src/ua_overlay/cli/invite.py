@@ -80,7 +80,8 @@ def _add_create(commands):
     output = parser.add_mutually_exclusive_group()
     output.add_argument('--output', metavar='FILE', help='where to write it (default: ROBOT.invitation.yaml); - for '
                                                          'standard output')
-    output.add_argument('--output-dir', metavar='DIR', help='write ROBOT.invitation.yaml of each robot there')
+    output.add_argument('--output-dir', metavar='DIR',
+                        help='write ROBOT.invitation.yaml of each robot there; it is made if need be')
     parser.add_argument('--overwrite', action='store_true', help='replace a file that is there')
     parser.add_argument('--replace', action='store_true',
                         help='the hardware of the robot of that name is gone: it is removed, and this one takes over '
@@ -109,6 +110,9 @@ def run_create(args):
                               args.replace)
     written = []
     try:
+        if args.output_dir:
+            # What goes into it is for nobody else.
+            os.makedirs(args.output_dir, mode=0o700, exist_ok=True)
         for (invitation, _), path in zip(made, paths):
             if path is None:
                 sys.stdout.write(invitations.dump(invitation))
@@ -201,9 +205,9 @@ def _paths(args, wanted):
         if sys.stdout.isatty():
             raise UsageError('An invitation holds a key, which is not for a terminal.', 'the same with --output FILE')
         return [None]
-    if args.output_dir and not os.path.isdir(args.output_dir):
-        raise OverlayError('There is no directory {}.'.format(args.output_dir),
-                           'mkdir -m 700 {}'.format(args.output_dir))
+    parent = os.path.dirname(os.path.abspath(args.output_dir or '.'))
+    if not os.path.isdir(parent):
+        raise OverlayError('There is no directory {}.'.format(parent), 'mkdir -p -m 700 {}'.format(parent))
     paths = [os.path.abspath(args.output or os.path.join(args.output_dir or '', each.name + '.invitation.yaml'))
              for each in wanted]
     for path in paths:

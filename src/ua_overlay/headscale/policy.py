@@ -19,6 +19,9 @@ MARKER = 'tag:' + defaults.MARKER_TEAM
 ATTRIBUTES = ('disable-captive-portal-detection', 'disable-web-client')
 #: The same for all but the site's relays: nobody else can be made one.
 NO_RELAY = 'disable-relay-server'
+#: The machines of all operators. Their names are only in grants of their own: a name that Headscale does not know yet
+#: makes it drop the grant that it is in, and refuse a policy, even at its start, that has it in nodeAttrs.
+PEOPLE = 'autogroup:member'
 
 
 def team_tag(team):
@@ -42,17 +45,18 @@ def make_policy(rules, present=()):
         policy without it would allow all.
     """
     teams = [team_tag(name) for name in sorted(rules.teams)]
-    users = [operator_user(name) for name in sorted(rules.operators)]
+    people = [PEOPLE] if rules.operators else []
     grants = _grants(rules)
-    if teams:
-        grants.append({'src': teams + users, 'dst': [defaults.RELAY_TAG], 'app': {'tailscale.com/cap/relay': [{}]}})
+    for sources in (teams, people):
+        if sources:
+            grants.append({'src': sources, 'dst': [defaults.RELAY_TAG], 'app': {'tailscale.com/cap/relay': [{}]}})
     policy = {
         'tagOwners': {tag: [] for tag in teams + [defaults.MASTER_TAG, defaults.RELAY_TAG]},
         'grants': grants,
         'nodeAttrs': [{'target': ['*'], 'attr': list(ATTRIBUTES)}],
     }
     if teams:
-        policy['nodeAttrs'].append({'target': teams + users, 'attr': [NO_RELAY]})
+        policy['nodeAttrs'].append({'target': teams + people, 'attr': [NO_RELAY]})
     # In the network map, so that a robot that is moved to another team, or whose team changes, follows by itself.
     policy['nodeAttrs'] += [{'target': [team_tag(name)],
                              'attr': team_facts(rules.teams[name].port, rules.teams[name].addressing)}
