@@ -118,8 +118,8 @@ def test_the_unit_tests_hold_on_a_robot(machines):
     does not give.
     """
     machine = machines['dev-2']
-    machine.run(['sh', '-c', 'cp -r {} /tmp/checkout && chown -R {} /tmp/checkout'.format(CHECKOUT, USER)])
-    done = machine.run(['sh', '-c', 'cd /tmp/checkout && PYTHONPATH=src exec python3 -m pytest -q -p no:cacheprovider '
+    machine.run(['sh', '-c', 'cp -r {} /srv/work && chown -R {} /srv/work'.format(CHECKOUT, USER)])
+    done = machine.run(['sh', '-c', 'cd /srv/work && PYTHONPATH=src exec python3 -m pytest -q -p no:cacheprovider '
                         '-c /dev/null --rootdir . -k "not for_systemd and not is_fast" test/unit'], user=USER,
                        check=False, timeout=500)
     assert done.returncode == 0, done.stdout[-5000:]
@@ -173,8 +173,8 @@ def test_rostests_and_units_hold_on_a_robot(machines):
     units = machines['dev-1'].run(['systemd-analyze', 'verify', 'tailscaled.service', 'ua-overlay.service',
                                    'ua-overlay-guard.service', 'ua-overlay-operator.service'])
     assert units.stdout + units.stderr == ''
-    script = ('. {}/setup.bash && export ROS_PACKAGE_PATH=/tmp/checkout:$ROS_PACKAGE_PATH && exec ua-overlay exec '
-              '--local rostest --text /tmp/checkout/test/rostest/no_daemon.test'.format(SPACE))
+    script = ('. {}/setup.bash && export ROS_PACKAGE_PATH=/srv/work:$ROS_PACKAGE_PATH && exec ua-overlay exec '
+              '--local rostest --text /srv/work/test/rostest/no_daemon.test'.format(SPACE))
     done = machines['dev-2'].run(['bash', '-c', script], user=USER, check=False, env={'ROS_HOME': '/tmp/ros'},
                                  timeout=200)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-3000:]
