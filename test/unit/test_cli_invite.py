@@ -115,7 +115,7 @@ def test_when_one_file_cannot_be_written_nobody_is_invited(played, tmp_path, mon
     written = []
     real = invitations.write
 
-    def write(path, invitation):
+    def write(path, invitation, owner=None):
         if len(written) == 2:
             raise invitations.InvitationError('The disk is full.')
         written.append(path)
@@ -156,3 +156,14 @@ def test_who_types(environ, who):
     site_args = importlib.import_module('ua_overlay.cli.site_args')
     assert site_args._who(environ, 0) == who
     assert site_args._who({}, 4321987) == '4321987'
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='giving a file away needs root')
+def test_behind_sudo_the_file_is_for_who_typed(played, monkeypatch):
+    """`scp` without sudo has to be able to read it; nobody else may."""
+    monkeypatch.setenv('SUDO_UID', '4711')
+    monkeypatch.setenv('SUDO_GID', '4712')
+    assert main(['invite', 'iris', 'dev-1', '--output-dir', 'new']) == 0
+    for path, mode in (('new', 0o700), ('new/dev-1.invitation.yaml', 0o600)):
+        found = os.stat(path)
+        assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (4711, 4712, mode)

@@ -26,3 +26,12 @@ def test_how_long_ago(seconds, text):
 
 def test_never():
     assert site_args.ago(None, NOW) == '-'
+
+
+@pytest.mark.parametrize('environ, uid, gid, owner', [
+    ({}, 0, 0, (0, 0)), ({'SUDO_UID': '1000', 'SUDO_GID': '1001'}, 0, 0, (1000, 1001)),
+    # Not root: whatever the environment says, nothing can be given away.
+    ({'SUDO_UID': '1000', 'SUDO_GID': '1001'}, 1002, 1002, (1002, 1002)),
+    ({'SUDO_UID': '-1', 'SUDO_GID': '1001'}, 0, 0, (0, 0)), ({'SUDO_UID': '1000'}, 0, 0, (0, 0))])
+def test_who_asked(environ, uid, gid, owner):
+    assert site_args.asker(environ, uid, gid) == owner

@@ -5,7 +5,7 @@ import os
 import sys
 
 from ua_overlay.cli.progress import Progress
-from ua_overlay.cli.site_args import add_dir, ago, duration, load_site, make_admin, make_inviter
+from ua_overlay.cli.site_args import add_dir, ago, asker, duration, load_site, make_admin, make_inviter
 from ua_overlay.cli.table import format_table
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale.inviter import Wanted
@@ -109,17 +109,19 @@ def run_create(args):
         made = inviter.invite(wanted, args.expires, team, args.operator, args.force, args.ca_sha256,
                               args.replace)
     written = []
+    owner = asker(os.environ, os.geteuid(), os.getegid())
     try:
-        if args.output_dir:
+        if args.output_dir and not os.path.isdir(args.output_dir):
             # What goes into it is for nobody else.
-            os.makedirs(args.output_dir, mode=0o700, exist_ok=True)
+            os.mkdir(args.output_dir, 0o700)
+            os.chown(args.output_dir, *owner)
         for (invitation, _), path in zip(made, paths):
             if path is None:
                 sys.stdout.write(invitations.dump(invitation))
                 sys.stdout.flush()
             else:
                 written.append(path)
-                invitations.write(path, invitation)
+                invitations.write(path, invitation, owner)
     except (OSError, OverlayError):
         inviter.take_back([key_id for _, key_id in made])
         for path in written:

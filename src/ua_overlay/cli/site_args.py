@@ -44,6 +44,14 @@ def _who(environ, uid):
     return '{} (sudo by {})'.format(name, before) if before and before != name else name
 
 
+def asker(environ, uid, gid):
+    """(uid, gid) of the person who typed the command: behind sudo the one who became root, who is to carry the file."""
+    numbers = environ.get('SUDO_UID', ''), environ.get('SUDO_GID', '')
+    if uid == 0 and all(number.isdigit() for number in numbers):
+        return int(numbers[0]), int(numbers[1])
+    return uid, gid
+
+
 def ago(when, now):
     """'12 s', '5 min', '3 h', '2 d' between two aware datetimes; '-' for None."""
     if when is None:

@@ -131,14 +131,14 @@ def dump(invitation):
     return '\n'.join(lines) + '\n'
 
 
-def write(path, invitation):
+def write(path, invitation, owner=None):
     """Write the file 0600, whole or not at all.
 
+    :param owner: (uid, gid) of who is to carry it; default: this process's, whoever owns the directory.
     :raises InvitationError: when it cannot be written there.
     """
     try:
-        # Whose the directory is does not matter: it is for who asked for it.
-        files.write_secret(path, dump(invitation), (os.geteuid(), os.getegid()))
+        files.write_secret(path, dump(invitation), owner or (os.geteuid(), os.getegid()))
     except OSError as error:
         raise InvitationError('The invitation cannot be written to {}: {}.'.format(path, _lower(error.strerror)),
                               'ls -ld {}'.format(os.path.dirname(os.fspath(path)) or '.'))
