@@ -42,6 +42,14 @@ def robots(site):
     return made
 
 
+def joined(site, robots, name):
+    """The robot ``name`` of team iris; made if no test before has."""
+    if name not in robots:
+        robots[name] = site.robot(name)
+        assert robots[name].ua('join', site.invite('iris', name)[1]).returncode == 0
+    return robots[name]
+
+
 def rows(site):
     return {row['robot']: row for row in site.json('robot', 'list')}
 
@@ -137,8 +145,7 @@ def test_the_ca_changes_while_the_robots_stay(site, robots):
         wait_for('{} back'.format(name), lambda robot=robot: robot.status()['Self']['Online'], 60)
         print('{}: tailscaled away for {:.1f} s'.format(name, time.monotonic() - begin))
         site.call('server', 'rotate-ca', 'confirm', name)
-    robots['dev-3'] = site.robot('dev-3')
-    assert robots['dev-3'].ua('join', site.invite('iris', 'dev-3')[1]).returncode == 0
+    joined(site, robots, 'dev-3')
     assert {row['robot']: row['known'] for row in site.json('server', 'rotate-ca', 'status')['robots']} == {
         'dev-1': 'confirmed', 'dev-2': 'confirmed', 'dev-3': 'joined'}
 
@@ -208,14 +215,14 @@ def test_a_name_that_was_given_up_comes_back_with_another_address(site, robots):
     assert robot.ua('leave', '--forget').returncode == 0
     site.call('robot', 'remove', 'dev-2')
     # In between somebody else gets the address, or perhaps gets it.
-    robots['dev-4'] = site.robot('dev-4')
-    assert robots['dev-4'].ua('join', site.invite('iris', 'dev-4')[1]).returncode == 0
+    joined(site, robots, 'dev-4')
     assert robot.ua('join', site.invite('iris', 'dev-2')[1]).returncode == 0
     found = all_online(site, robots)
     assert found['dev-2']['addresses'][0] == robot.address() != address
 
 
 def test_new_hardware_takes_over_a_name(site, robots):
+    joined(site, robots, 'dev-4')
     refused = site.call('invite', 'iris', 'dev-4', '--replace', '--output', os.path.join(site.base, 'x'), check=False)
     assert refused.returncode == 1 and 'dev-4 is online' in refused.stderr
     robots.pop('dev-4').kill()
@@ -230,8 +237,8 @@ def test_new_hardware_takes_over_a_name(site, robots):
 
 
 def test_robots_that_were_not_seen_for_long_are_forgotten(site, robots):
-    hardware = robots.pop('dev-4')
-    hardware.kill()
+    joined(site, robots, 'dev-4')
+    robots.pop('dev-4').kill()
     wait_for('dev-4 to be offline', lambda: not rows(site)['dev-4']['online'], 60)
     assert site.json('robot', 'list', '--stale') == [] and site.json('robot', 'prune', '--older-than', '30d') == []
     # The server's clock is not ours to move: the same use case with a time of its own.
