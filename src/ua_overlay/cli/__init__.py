@@ -23,6 +23,7 @@ GROUPS = {
     'invite': 'make, list and revoke the files with which robots join (on the server)',
     'relay': 'peer relays on further hosts',
     'derp': 'DERP regions on further hosts',
+    'measure': 'measure the overlay: campaigns, proof of encryption',
     'tools': 'find or build tailscale, tailscaled and headscale',
     'lab': 'hosts and NATs on this machine, to try things out',
 }
@@ -35,7 +36,8 @@ A WireGuard overlay for teams of ROS 1 robots, coordinated by the team's own ser
 
 on a robot:    status, doctor, join, leave, env, exec, robot prepare, guard, service
 on the server: server, team, policy, invite, robot list|remove, relay, derp
-to try it out: lab, tools"""
+to try it out: lab, tools
+to measure it: measure"""
 
 EPILOG = """\
 exit status: 0 done; 1 it failed and the sentence says why; 2 the command line makes no sense; 3 nothing to show

@@ -1,0 +1,22 @@
+"""`ua-overlay measure`: what the overlay costs, and whether it does what it says."""
+import argparse
+import importlib
+
+DESCRIPTION = """\
+Measure the overlay, and whether it does what it says."""
+
+EPILOG = """\
+examples:
+  sudo ua-overlay measure encryption --output proof"""
+
+#: Modules of this package with the commands, in the order of --help.
+COMMANDS = ('measure_encryption',)
+
+
+def add_parser(subparsers):
+    raw = {'formatter_class': argparse.RawDescriptionHelpFormatter}
+    group = subparsers.add_parser('measure', help='measure the overlay: campaigns, proof of encryption',
+                                  description=DESCRIPTION, epilog=EPILOG, **raw)
+    commands = group.add_subparsers(dest='command', metavar='COMMAND', required=True)
+    for module in COMMANDS:
+        importlib.import_module('ua_overlay.cli.' + module).add_command(commands)
