@@ -186,6 +186,15 @@ def test_a_proof_that_fails(link):
         assert len(judge(link, places(other))) == 3, 'the page went another way'
 
 
+def test_a_leak_is_no_chance():
+    def run(link, **options):
+        return encryption.Run(link, CANARY, places('DIRECT', **options), ['why'], None)
+
+    assert encryption.worth_another_try(run('DIRECT', carriers=[]))
+    assert not encryption.worth_another_try(run('DIRECT', outside=CANARY))
+    assert not encryption.worth_another_try(run('raw'))
+
+
 def test_the_run_past_the_tunnel_has_to_find_it():
     assert judge(encryption.RAW, places('DIRECT', outside=CANARY)) == []
     assert len(judge(encryption.RAW, places('DIRECT'))) == 3
@@ -220,6 +229,7 @@ def test_the_page_shows_both_and_needs_no_network():
     text = encryption_page.document({'proven': True, 'runs': [run]})
     assert text.count('<pre>') == 2 and '&lt;b&gt;' in text and 'http' not in text and 'src=' not in text
     assert '<mark>' in encryption_page.dump(b'0123456789', (2, 4)) and 'bytes more' in encryption_page.dump(bytes(999))
+    assert encryption_page.dump(bytes(999), (700, 764)).count('<mark>') == 128, 'shown wherever it is'
 
 
 # --- files of real robots

@@ -1,8 +1,8 @@
 """The proof of encryption for people: a table, and a page with the inner packet in clear beside the outer one. Pure."""
 import html
 
-#: Bytes of a packet that a picture shows: a page's segment is 80 lines long.
-SHOWN = 256
+#: Bytes of a packet that a picture shows (a page's segment is 80 lines long): its headers, and around what is marked.
+HEADERS_SHOWN, SHOWN = 64, 256
 _STYLE = '''\
 .proof{display:flex;flex-wrap:wrap;gap:1.5em;font-family:sans-serif;color:#222}.proof figure{margin:0}
 .proof pre{font:12px/1.45 monospace;background:#f6f6f6;padding:.8em;margin:.3em 0;overflow-x:auto}
@@ -28,15 +28,21 @@ def dump(data, marked=(0, 0), head=0, shown=SHOWN):
 
     :param marked: (first, behind the last) byte of what is highlighted. :param head: bytes of headers, in blue.
     """
-    lines = []
-    for at in range(0, min(len(data), shown), 16):
+    lines, behind = [], 0
+    jump = max(HEADERS_SHOWN, (marked[0] - 32) // 16 * 16)
+    for at in list(range(0, HEADERS_SHOWN, 16)) + list(range(jump, jump + shown - HEADERS_SHOWN, 16)):
+        if at >= len(data):
+            break
+        if at > behind:
+            lines.append('…     {} bytes'.format(at - behind))
+        behind = at + 16
         part = data[at:at + 16]
         digits = ' '.join(_tag('{:02x}'.format(byte), at + number, marked, head) for number, byte in enumerate(part))
         text = ''.join(_tag(html.escape(chr(byte)) if 32 <= byte < 127 else '·', at + number, marked, head)
                        for number, byte in enumerate(part))
         lines.append('{:04x}  {}{}  {}'.format(at, digits, '   ' * (16 - len(part)), text))
-    if len(data) > shown:
-        lines.append('…     {} bytes more'.format(len(data) - shown))
+    if len(data) > behind:
+        lines.append('…     {} bytes more'.format(len(data) - behind))
     return '\n'.join(lines)
 
 
