@@ -265,6 +265,8 @@ def run_once(stage, link, canary, directory):
     found = load(directory, list(hosts))
     places = [look(host, interface, interface == stage.tunnel, group, canary)
               for (host, interface), group in sorted(found.items())]
+    # A host that nothing came by (that of the relays, on a direct link) is shown with its nothing.
+    places += [look(host, '', False, [], canary) for host in hosts if host not in {place.host for place in places}]
     dropped = sum(answer['dropped'] for answer in answers)
     picture = pair_of(link, found.get((server, stage.tunnel), []), [
         packet for (host, interface), group in found.items() if host == server and interface != stage.tunnel

@@ -4,7 +4,7 @@ import html
 #: Bytes of a packet that a picture shows (a page's segment is 80 lines long): its headers, and around what is marked.
 HEADERS_SHOWN, SHOWN = 64, 256
 _STYLE = '''\
-.proof{display:flex;flex-wrap:wrap;gap:1.5em;font-family:sans-serif;color:#222}.proof figure{margin:0}
+.proof{display:flex;margin-top:1em;flex-wrap:wrap;gap:1.5em;font-family:sans-serif;color:#222}.proof figure{margin:0}
 .proof pre{font:12px/1.45 monospace;background:#f6f6f6;padding:.8em;margin:.3em 0;overflow-x:auto}
 .proof mark{background:#ffd58a;color:inherit}.proof .head{color:#00599c}
 .proof-table{border-collapse:collapse;font-family:sans-serif;font-size:90%}
@@ -83,7 +83,8 @@ def section(proof):
     """HTML fragment: all runs with their tables and pictures. :param proof: of encryption.as_json."""
     parts = []
     for run in proof['runs']:
-        name = 'Past the tunnel (the check has to fail here)' if run['link'] == 'raw' else run['link']
+        # The counter-check first: without it the others would prove little.
+        name = 'Past the tunnel, where everybody on the way has to read it' if run['link'] == 'raw' else run['link']
         parts.append('<h3>{}: {}</h3>'.format(html.escape(name), 'as it has to be' if run['ok'] else 'not proven'))
         parts += ['<p>{}</p>'.format(html.escape(sentence)) for sentence in run['why']]
         cells = [HEADERS] + rows(run)
