@@ -186,6 +186,16 @@ def test_a_proof_that_fails(link):
         assert len(judge(link, places(other))) == 3, 'the page went another way'
 
 
+def test_the_host_of_the_relays_has_to_have_carried_the_page():
+    class Stage:
+        between, relays = ('nat',), ('server',)
+
+    assert encryption.on_the_way(Stage, 'DIRECT') == encryption.on_the_way(Stage, encryption.RAW) == ('nat',)
+    for link in ('PEER_RELAY', 'DERP'):
+        why = encryption.judge(link, places(link), ('a', 'b'), encryption.on_the_way(Stage, link))
+        assert len(why) == 1 and 'On server there were 0 bytes' in why[0]
+
+
 def test_a_leak_is_no_chance():
     def run(link, **options):
         return encryption.Run(link, CANARY, places('DIRECT', **options), ['why'], None)

@@ -31,6 +31,7 @@ class Stage:
 
     ends = ROBOTS
     between = ('nat1', 'nat2')
+    relays = ('server',)
     tunnel = defaults.INTERFACE
 
     def __init__(self, lab, command):
@@ -40,7 +41,7 @@ class Stage:
     @property
     def hosts(self):
         """All that capture: the robots, their routers, the host of the relays."""
-        return [self.lab.host(name) for name in self.ends + self.between + (self.pair.server,)]
+        return [self.lab.host(name) for name in self.ends + self.between + self.relays]
 
     def prepare(self):
         """Site, team and robots; and what a person does who has no overlay: a port of dev-2's router forwarded."""

@@ -248,8 +248,9 @@ def load(directory, hosts):
 def run_once(stage, link, canary, directory):
     """One page over one link type, captured and judged.
 
-    :param stage: has ``hosts`` (of all that capture), ``ends`` (client, server: names), ``between`` (names), ``tunnel``
-        (interface), ``address(link)`` where the client asks, and ``bind(link)`` where the server listens.
+    :param stage: has ``hosts`` (of all that capture), ``ends`` (client, server: names), ``between`` and
+        ``relays`` (names), ``tunnel`` (interface), ``address(link)`` where the client asks,
+        and ``bind(link)`` where the server listens.
     :param directory: new and empty, seen by all hosts under that name.
     :returns: :data:`Run`.
     """
@@ -271,7 +272,12 @@ def run_once(stage, link, canary, directory):
     picture = pair_of(link, found.get((server, stage.tunnel), []), [
         packet for (host, interface), group in found.items() if host == server and interface != stage.tunnel
         for packet in group], canary)
-    return Run(link, canary, places, judge(link, places, stage.ends, stage.between, dropped), picture)
+    return Run(link, canary, places, judge(link, places, stage.ends, on_the_way(stage, link), dropped), picture)
+
+
+def on_the_way(stage, link):
+    """Names of the hosts between the robots that every packet passes, over a relay its host too."""
+    return tuple(stage.between) + (tuple(stage.relays) if link in ('PEER_RELAY', 'DERP') else ())
 
 
 def prove(stage, directory, canaries, progress, links=(RAW,) + LINK_TYPES):
