@@ -3,14 +3,16 @@ import argparse
 import importlib
 
 DESCRIPTION = """\
-Measure the overlay, and whether it does what it says."""
+Measure the overlay against the network without it (throughput, round trips, loss, ROS itself), each sample with a proof
+which way its bytes went; and whether the overlay does what it says."""
 
 EPILOG = """\
 examples:
+  ua-overlay measure run campus.yaml
   sudo ua-overlay measure encryption --output proof"""
 
 #: Modules of this package with the commands, in the order of --help.
-COMMANDS = ('measure_encryption',)
+COMMANDS = ('measure_run', 'measure_encryption')
 
 
 def add_parser(subparsers):

@@ -1,0 +1,174 @@
+"""`ua-overlay measure run`: a campaign of measurements, resumed where it was interrupted."""
+import argparse
+import os
+import platform
+import sys
+import time
+
+from ua_overlay.errors import OverlayError, UsageError
+
+RUN_DESCRIPTION = """\
+Take the samples of a campaign: every scenario on the raw network and on the overlay in turns. The campaign runs on one
+host; the others are reached over ssh (`hosts: {lab-1: {ssh: user@address}}`), a host without `ssh` is this machine.
+With --lab all of them are hosts of a running lab. Each sample is on the disk before the next begins: the same command
+again goes on where it was interrupted. A sample that fails says why, and the campaign goes on."""
+
+RUN_EPILOG = """\
+exit status: 0 every sample is ok; 1 some failed or were excluded, or could not be written
+
+examples:
+  ua-overlay measure run campus.yaml
+  ua-overlay measure run campus.yaml --results results/monday --again
+  ua-overlay measure run campus.yaml --dry-run
+  ua-overlay measure run campus.yaml --place library
+  sudo ua-overlay measure run campus.yaml --lab lab --workspace ~/catkin_ws/install"""
+
+
+def add_command(commands):
+    parser = commands.add_parser('run', help='take the samples of a campaign', description=RUN_DESCRIPTION,
+                                 epilog=RUN_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('campaign', metavar='CAMPAIGN.yaml')
+    parser.add_argument('--results', metavar='DIR', help='where samples go (default: results/ and the name of the '
+                        'campaign)')
+    parser.add_argument('--lab', metavar='NAME', help='hosts are those of this lab')
+    parser.add_argument('--workspace', metavar='DIR', help='with --lab: install space with setup.bash, for '
+                        'the ROS tools')
+    parser.add_argument('--place', metavar='PLACE', help='only the scenarios of this place: on a robot that is carried '
+                        'about, one command a place')
+    parser.add_argument('--again', action='store_true', help='also those that failed or were excluded before')
+    parser.add_argument('--dry-run', action='store_true', help='only say what would be measured')
+    parser.set_defaults(run=run_run)
+
+
+def run_run(args):
+    from ua_overlay.measure import campaign as campaigns
+    from ua_overlay.measure import plan, sample
+    campaign = campaigns.load(args.campaign)
+    directory = args.results or os.path.join('results', campaign.name)
+    wanted = [step for step in plan.steps(campaign) if args.place in (None, step.scenario.place)]
+    if not wanted:
+        raise UsageError('No scenario of {} is at {}; they are at {}.'.format(
+            args.campaign, args.place, ', '.join(sorted({each.place for each in campaign.scenarios}))))
+    todo = plan.remaining(wanted, sample.read(directory), args.again)
+    if args.dry_run:
+        for step in todo:
+            print(step.id)
+    if args.dry_run or not todo:
+        print('{} to take, about {}.'.format(count(len(todo)), duration(plan.time_left(todo, 0, 0)))
+              if todo else 'Every sample of {} is in {}.'.format(campaign.name, directory))
+        return 0
+    return take(args, campaign, directory, todo)
+
+
+def take(args, campaign, directory, todo):
+    from ua_overlay.measure import one, run, sample
+    hosts, links = hosts_of_lab(args, campaign) if args.lab else (hosts_of_campaign(campaign), dict)
+    store = sample.Store(directory)
+    store.open()
+    versions = {name: host.versions() for name, host in sorted(hosts.items())}
+    run.keep_description(directory, run.describe(campaign, machine(), versions, bool(args.lab), time.time()))
+    measurement = one.Measurement(campaign, hosts, store, links, versions)
+    shown = Shown(sys.stderr)
+    try:
+        taken = run.run(todo, measurement, store, shown)
+    except KeyboardInterrupt:
+        shown.line('Interrupted; {} left. The same command goes on with them.'.format(count(shown.left)))
+        raise
+    if store.pending:
+        raise OverlayError('{} could not be written: {}'.format(count(len(store.pending)), store.flush()),
+                           'df ' + directory, code='MEASURE_SAMPLE')
+    print('{} in {}: {}.'.format(count(sum(taken.values())), directory, ', '.join(
+        '{} {}'.format(number, status) for status, number in taken.items() if number)))
+    return 0 if taken[sample.OK] == len(todo) else 1
+
+
+def hosts_of_campaign(campaign):
+    """name -> far.Far of every host of a campaign: over ssh, or this machine. :raises UsageError: two are this one."""
+    from ua_overlay.measure import far
+    from ua_overlay.tailscale.metrics import parse_bytes
+    found, here = {}, []
+    for name in host_names(campaign):
+        said = campaign.hosts.get(name, {'address': '', 'ssh': '', 'overlay': ''})
+        options = {'address': said['address'], 'overlay': said['overlay']}
+        if said['ssh']:
+            found[name] = far.OverSsh(name, parse_bytes, said['ssh'], **options)
+        else:
+            here.append(name)
+            found[name] = far.Here(name, parse_bytes, **options)
+    if len(here) > 1:
+        raise UsageError('{} have no `ssh` in the campaign, but only one host can be this machine.'.format(
+            ' and '.join(here)), 'ua-overlay measure run --help')
+    return found
+
+
+def hosts_of_lab(args, campaign):
+    """(name -> far.Far of every host of a campaign in a lab, function -> {host: words} of its emulated links)."""
+    from ua_overlay.cli.measure_lab import LabFar
+    from ua_overlay.lab import link, shape
+    from ua_overlay.lab.lab import Lab
+    lab = Lab.attach(args.lab)
+    found = {name: LabFar(lab, name, campaign.hosts.get(name, {}), args.workspace) for name in host_names(campaign)}
+    return found, lambda: {host: shape.to_words(each) for host, each in sorted(link.shapes(lab).items())}
+
+
+def host_names(campaign):
+    return sorted({name for scenario in campaign.scenarios for name in (scenario.source, scenario.target)})
+
+
+def machine():
+    """What is known of the machine that runs the campaign (dict)."""
+    return {'hostname': platform.node(), 'kernel': platform.release(), 'machine': platform.machine(),
+            'processors': os.cpu_count(), 'python': platform.python_version()}
+
+
+def count(number):
+    return '{} sample{}'.format(number, '' if number == 1 else 's')
+
+
+def duration(seconds):
+    """`40 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 90:
+        return '{:.0f} s'.format(seconds)
+    minutes = round(seconds / 60)
+    return '{} min'.format(minutes) if minutes < 60 else '{} h {} min'.format(minutes // 60, minutes % 60)
+
+
+class Shown:
+    """Tells people how far a campaign is: a bar on a terminal, a line a sample in a log.
+
+    :param stream: a text stream, usually sys.stderr.
+    """
+
+    WIDTH = 24
+
+    def __init__(self, stream):
+        self.stream = stream
+        self.left = 0
+        self._heading = ''
+
+    def starting(self, step, number, total, seconds_left):
+        self.left = total - number + 1
+        self._heading = '[{}/{}] {}'.format(number, total, step.id)
+        if self.stream.isatty():
+            filled = self.WIDTH * (number - 1) // total
+            self._write('\r\033[K{}{} {}/{}, {} left: {}'.format('#' * filled, '.' * (self.WIDTH - filled), number,
+                                                                 total, duration(seconds_left), step.id))
+        elif number == 1:
+            self.line('{}, about {}'.format(count(total), duration(seconds_left)))
+
+    def ended(self, found, trouble):
+        self.left -= 1
+        # On a terminal only what is not as it should be stays to be read.
+        if not self.stream.isatty() or found['status'] != 'ok':
+            self.line('{}: {}{}'.format(self._heading, found['status'], found['problem'] and '. ' + found['problem']))
+        if trouble:
+            self.line(trouble)
+        if not self.left and self.stream.isatty():
+            self._write('\r\033[K')
+
+    def line(self, text):
+        self._write(('\r\033[K' if self.stream.isatty() else '') + text + '\n')
+
+    def _write(self, text):
+        self.stream.write(text)
+        self.stream.flush()

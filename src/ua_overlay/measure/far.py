@@ -1,0 +1,182 @@
+"""Hosts that a campaign measures between: this machine, or one over ssh. A lab's hosts have an adapter in the lab.
+
+:class:`Far` is all that a campaign asks of a host; what differs from one to the next is ``popen``.
+"""
+import re
+import shlex
+import subprocess
+
+from ua_overlay.errors import OverlayError
+
+#: Seconds that a program gets beyond its time, and to end by SIGTERM after that.
+GRACE = 5.0
+_MTU = re.compile(r'\bdev (\S+)')
+
+
+class HostLost(OverlayError):
+    """A host does not answer, or what runs there does not end."""
+
+    code = 'MEASURE_HOST'
+
+
+class Far:
+    """A host.
+
+    :param name: as in the campaign.
+    :param address: where it is without the overlay, '' when nobody said.
+    :param overlay: its name or address in the overlay; '' asks its tailscaled.
+    :param tailscale: argv of the `tailscale` command there.
+    :param parse_bytes: function of the text of tailscaled's metrics (bytes) -> {link type: bytes}.
+    """
+
+    def __init__(self, name, parse_bytes, address='', overlay='', tailscale=('tailscale',)):
+        self.name = name
+        self.address = address
+        self.tailscale = list(tailscale)
+        self._overlay = overlay
+        self._parse_bytes = parse_bytes
+
+    # --- what each kind of host does in its own way
+
+    def popen(self, argv, ros=False, **options):
+        """Start ``argv`` there: a :class:`subprocess.Popen` whose status is the program's.
+
+        :param ros: in the team's graph.
+        """
+        raise NotImplementedError
+
+    def ros_argv(self, argv):
+        """``argv`` in the team's graph."""
+        return ['ua-overlay', 'exec', '--wait', '--timeout', '30'] + list(argv)
+
+    # --- what all do alike
+
+    def run(self, argv, seconds, ros=False):
+        """Run ``argv`` to its end; returns (status, stdout, stderr), text.
+
+        :raises HostLost: it cannot be started, or has not ended after ``seconds``.
+        """
+        process = self.start(argv, ros)
+        return finish(process, self.name, argv, seconds)
+
+    def start(self, argv, ros=False, output=subprocess.PIPE):
+        """Start ``argv`` there.
+
+        :param output: PIPE, or DEVNULL for what nobody reads while it runs: a full pipe would stop it.
+        :raises HostLost: when it cannot be started.
+        """
+        try:
+            return self.popen(argv, ros, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                              universal_newlines=True, errors='replace')
+        except OSError as error:
+            raise HostLost('{} cannot be started on {}: {}.'.format(argv[0], self.name, error.strerror or error))
+
+    def ask(self, argv, seconds=15.0):
+        """Stdout of a program that answers at once; None when it fails or the host does not answer."""
+        try:
+            status, output, _ = self.run(argv, seconds)
+        except HostLost:
+            return None
+        return output if status == 0 else None
+
+    def path_bytes(self):
+        """{link type: bytes in and out since tailscaled's start}, None when it does not answer."""
+        text = self.ask(self.tailscale + ['metrics', 'print'])
+        return None if text is None else self._parse_bytes(text.encode())
+
+    def overlay_address(self):
+        """Where it is in the overlay. :raises HostLost: when its tailscaled does not say."""
+        if not self._overlay:
+            answer = self.ask(self.tailscale + ['ip', '-4'])
+            if not answer or not answer.strip():
+                raise HostLost('The tailscaled of {} names no address in the overlay.'.format(self.name),
+                               'ua-overlay status')
+            self._overlay = answer.split()[0]
+        return self._overlay
+
+    def processor(self):
+        """(busy, all) processor time of the whole machine so far, in ticks; None when it does not answer."""
+        text = self.ask(['cat', '/proc/stat'])
+        return None if text is None else parse_processor(text)
+
+    def mtu(self, address):
+        """MTU of the interface towards ``address``, None when it does not say."""
+        found = _MTU.search(self.ask(['ip', '-o', 'route', 'get', address]) or '')
+        text = found and self.ask(['cat', '/sys/class/net/{}/mtu'.format(found.group(1))])
+        return int(text) if text else None
+
+    def versions(self):
+        """{program or kernel: version}, without those that do not answer."""
+        asked = {'iperf3': ['iperf3', '--version'], 'tailscale': self.tailscale + ['version'],
+                 'kernel': ['uname', '-r']}
+        answers = {key: self.ask(argv) for key, argv in asked.items()}
+        return {key: text.splitlines()[0].strip() for key, text in answers.items() if text}
+
+
+class Here(Far):
+    """The machine that runs the campaign."""
+
+    def popen(self, argv, ros=False, **options):
+        return subprocess.Popen(self.ros_argv(argv) if ros else list(argv), **options)
+
+
+class OverSsh(Far):
+    """A host over ssh, with keys that ask for no password.
+
+    :param login: `user@host`, as ssh takes it. Better not its name in the overlay: what is measured would carry that.
+    """
+
+    def __init__(self, name, parse_bytes, login, **options):
+        super().__init__(name, parse_bytes, **options)
+        self.login = login
+
+    def popen(self, argv, ros=False, **options):
+        words = ' '.join(shlex.quote(word) for word in (self.ros_argv(argv) if ros else argv))
+        # A login shell sources what a person has: a robot's ROS workspace.
+        command = 'exec bash -lc ' + shlex.quote('exec ' + words)
+        return subprocess.Popen(['ssh', '-o', 'BatchMode=yes', '-o', 'ConnectTimeout=10', '-o', 'ServerAliveInterval=5',
+                                 '-o', 'ServerAliveCountMax=3', '--', self.login, command], **options)
+
+
+def finish(process, host, argv, seconds):
+    """Wait for a started program; returns (status, stdout, stderr).
+
+    :raises HostLost: it has not ended after ``seconds``; it was ended then.
+    """
+    try:
+        output, errors = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        stop(process)
+        raise HostLost('{} on {} did not end within {:.0f} s: the other end or the network is gone.'.format(
+            argv[0], host, seconds))
+    except BaseException:
+        stop(process)
+        raise
+    return process.returncode, output, errors
+
+
+def stop(process):
+    """End a started program; what it still says is lost. A child of its that lives on keeps nobody waiting."""
+    if process.poll() is None:
+        process.terminate()
+    try:
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
+
+
+def parse_processor(text):
+    """(busy, all) ticks of all cores from /proc/stat: waiting for a disk is not busy (proc(5))."""
+    numbers = [int(word) for word in text.split('\n', 1)[0].split()[1:9]]
+    return sum(numbers) - numbers[3] - numbers[4], sum(numbers)
+
+
+def processor_percent(before, after):
+    """Busy share of all cores between two readings, 0 to 100; None without both."""
+    if before is None or after is None or after[1] <= before[1]:
+        return None
+    return round(100.0 * (after[0] - before[0]) / (after[1] - before[1]), 1)

@@ -1,0 +1,82 @@
+"""In which order a campaign measures, and what of it is still to do. Pure."""
+import re
+from dataclasses import dataclass
+
+from ua_overlay.measure import sample
+
+_ATTEMPT = re.compile(r'~\d+$')
+#: Seconds around a measurement: starting both ends, the counters, looking for a path.
+AROUND = 2.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One measurement: ``scenario`` and ``tool`` of the campaign, ``path`` raw or overlay, ``attempt`` from 1."""
+
+    scenario: object
+    tool: object
+    path: str
+    repetition: int
+    attempt: int = 1
+
+    @property
+    def name(self):
+        """What it measures, whatever the attempt."""
+        return '{}+{}+{}+{}'.format(self.scenario.name, self.tool.name, self.path, self.repetition)
+
+    @property
+    def id(self):
+        """Unique in a results directory, and fit for a file's name."""
+        return self.name if self.attempt == 1 else '{}~{}'.format(self.name, self.attempt)
+
+    @property
+    def seconds(self):
+        """About how long it takes."""
+        return self.tool.duration + AROUND
+
+
+def steps(campaign):
+    """Every Step: within a repetition each tool on one path and on the other in turns (A-B-A-B), so that what changes
+    in the network meanwhile is in both."""
+    return [Step(scenario, tool, path, repetition)
+            for repetition in range(1, campaign.repetitions + 1)
+            for scenario in campaign.scenarios
+            for tool in scenario.tools
+            for path in scenario.paths
+            if path == sample.OVERLAY or not tool.ros]
+
+
+def base_name(identity):
+    """The name of a step from its id."""
+    return _ATTEMPT.sub('', identity)
+
+
+def remaining(wanted, samples, again=False):
+    """The steps that have no sample yet, in order.
+
+    :param samples: dicts, as :func:`sample.read` returns them.
+    :param again: measure those as well whose every sample failed or was excluded, as a further attempt.
+    """
+    attempts, good = {}, set()
+    for each in samples:
+        name = base_name(each['id'])
+        attempts[name] = attempts.get(name, 0) + 1
+        if each['status'] == sample.OK:
+            good.add(name)
+    found = []
+    for step in wanted:
+        done = attempts.get(step.name, 0)
+        if not done:
+            found.append(step)
+        elif again and step.name not in good:
+            found.append(Step(step.scenario, step.tool, step.path, step.repetition, done + 1))
+    return found
+
+
+def time_left(ahead, done_planned, done_taken):
+    """Seconds that the steps ``ahead`` will take, corrected by how much longer than planned the steps so far took.
+
+    :param done_planned, done_taken: seconds of the steps that this run has done, planned and in truth.
+    """
+    ratio = max(1.0, done_taken / done_planned) if done_planned else 1.0
+    return ratio * sum(step.seconds for step in ahead)

@@ -1,0 +1,150 @@
+"""What one measurement leaves: a line of samples.jsonl, and the tool's own answer in raw/."""
+import datetime
+import json
+import os
+
+from ua_overlay import files
+from ua_overlay.errors import OverlayError
+
+SCHEMA = 1
+FILE, RAW = 'samples.jsonl', 'raw'
+TCP, UDP, PING, TOPIC, SERVICE = TOOLS = ('iperf3-tcp', 'iperf3-udp', 'ping', 'ros-topic', 'ros-service')
+RAW_PATH, OVERLAY = PATHS = ('raw', 'overlay')
+OK, FAILED, EXCLUDED = STATUSES = ('ok', 'failed', 'excluded')
+#: Link types that a label can ask for; '' asks for none.
+EXPECTED = ('', 'DIRECT', 'PEER_RELAY', 'DERP')
+
+_WORDS = ('id', 'campaign', 'scenario', 'place', 'source', 'target', 'path', 'expected', 'started', 'tool', 'status',
+          'problem')
+_MAPPINGS = ('settings', 'values', 'cpu', 'proof', 'link', 'versions')
+_CHOICES = {'path': PATHS, 'tool': TOOLS, 'status': STATUSES, 'expected': EXPECTED}
+#: What an `ok` sample of each tool has in `values`.
+VALUES = {TCP: ('bps', 'intervals_bps', 'retransmits'),
+          UDP: ('bps', 'offered_bps', 'jitter_ms', 'lost_percent', 'packets'),
+          PING: ('rtt_ms', 'sent', 'lost'),
+          TOPIC: ('hz', 'age_ms', 'sent', 'received', 'size_bytes'),
+          SERVICE: ('rtt_ms', 'failed')}
+
+
+class SampleError(OverlayError):
+    """A line is no sample, or the results cannot be read or written."""
+
+    code = 'MEASURE_SAMPLE'
+
+
+def problem_of(sample):
+    """What is wrong with a sample (a dict), as half a sentence; '' when nothing is."""
+    if not isinstance(sample, dict) or sample.get('schema') != SCHEMA:
+        return 'schema is not {}'.format(SCHEMA)
+    for kind, keys in ((str, _WORDS), (dict, _MAPPINGS), (int, ('repetition',)), ((int, float), ('duration',))):
+        for key in keys:
+            if not isinstance(sample.get(key), kind):
+                return '{} is missing or of another type'.format(key)
+    for key, choices in _CHOICES.items():
+        if sample[key] not in choices:
+            return '{} is {!r}'.format(key, sample[key])
+    missing = [key for key in VALUES[sample['tool']] if key not in sample['values']]
+    if sample['status'] == OK and missing:
+        return 'values has no {}'.format(', '.join(missing))
+    return ''
+
+
+def read(directory):
+    """The samples of a results directory, in the order in which they ended; [] before the first.
+
+    A last line without its end (the power was cut while it was written) is left out: that sample counts as not taken.
+
+    :raises SampleError: naming the line that is no sample.
+    """
+    try:
+        with open(os.path.join(directory, FILE), 'rb') as stream:
+            lines = stream.read().split(b'\n')[:-1]
+    except FileNotFoundError:
+        return []
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            sample = json.loads(line.decode('utf-8'))
+            problem = problem_of(sample)
+        except ValueError:
+            problem = 'it is not JSON'
+        if problem:
+            raise SampleError('Line {} of {} is no sample: {}.'.format(number, os.path.join(directory, FILE), problem))
+        found.append(sample)
+    return found
+
+
+def rfc3339(seconds):
+    """Seconds since 1970 as `2026-01-31T12:00:00.5Z`-like text, UTC, to the millisecond."""
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    return moment.strftime('%Y-%m-%dT%H:%M:%S.') + '{:03d}Z'.format(moment.microsecond // 1000)
+
+
+class Store:
+    """Appends to a results directory; what is there stays. One process at a time.
+
+    Samples that do not fit on a full disk wait in :attr:`pending` and are tried again before the next.
+    """
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.path = os.path.join(directory, FILE)
+        self.pending = []
+
+    def open(self):
+        """Make the directory, and cut off a line that a power cut left unfinished.
+
+        :raises SampleError: it cannot be written.
+        """
+        try:
+            os.makedirs(os.path.join(self.directory, RAW), exist_ok=True)
+            with open(self.path, 'ab'):
+                pass
+            self._cut_to_whole_lines()
+            files.sync_directory(self.directory)
+        except OSError as error:
+            raise SampleError('The results directory {} cannot be written: {}.'.format(
+                self.directory, error.strerror), 'ls -ld ' + self.directory)
+
+    def _cut_to_whole_lines(self):
+        with open(self.path, 'rb+') as stream:
+            whole = stream.read().rfind(b'\n') + 1
+            stream.truncate(whole)
+            os.fsync(stream.fileno())
+        return whole
+
+    def keep_raw(self, identity, answer):
+        """Write raw/<identity>.json, whole or not at all. :raises OSError: the disk is full."""
+        files.write_atomic(os.path.join(self.directory, RAW, identity + '.json'), answer)
+
+    def append(self, sample):
+        """Append a sample and see it on the disk. Returns '' or, when it has to wait in memory, why (a sentence)."""
+        problem = problem_of(sample)
+        assert not problem, problem
+        self.pending.append(json.dumps(sample, sort_keys=True).encode('utf-8') + b'\n')
+        return self.flush()
+
+    def flush(self):
+        """Append what is pending. Returns '' or why that does not work, as a sentence."""
+        try:
+            while self.pending:
+                before = os.path.getsize(self.path)
+                try:
+                    self._write(self.pending[0])
+                except OSError:
+                    os.truncate(self.path, before)
+                    raise
+                self.pending.pop(0)
+        except OSError as error:
+            return '{} cannot be written ({}): {} wait in memory.'.format(
+                self.path, error.strerror, len(self.pending))
+        return ''
+
+    def _write(self, line):
+        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+        try:
+            while line:
+                line = line[os.write(handle, line):]
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,72 @@
+"""Campaigns: what is read, and a sentence for what makes no sense."""
+import os
+
+import pytest
+import yaml
+from measure_steps import TEXT, short
+
+from ua_overlay.measure import campaign
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def test_what_is_not_said_has_its_default():
+    read = short()
+    tcp, ping, topic = read.scenarios[0].tools
+    assert tcp.settings == {'seconds': 3, 'omit': 1, 'server': 'started', 'port': 5201, 'congestion': 'cubic'}
+    assert (tcp.duration, ping.duration, topic.duration) == (4, 0.5, 15.0)
+    assert (topic.ros, tcp.ros) == (True, False)
+    assert read.scenarios[0].place == 'pair' and read.scenarios[0].settle == 30.0 and read.clock_error_ms is None
+    data = yaml.safe_load(TEXT)
+    data['tools'] = {'iperf3-tcp': None, 'udp': {'tool': 'iperf3-udp', 'rate': '50 Mbit'}}
+    tcp, udp = campaign.from_mapping(data).scenarios[0].tools
+    assert tcp.settings['seconds'] == 120 and udp.settings['rate'] == 50e6
+
+
+@pytest.mark.parametrize('before, after, part', [
+    ('version: 1', 'version: 2', 'version is 2'),
+    ('name: short', 'name: a/b', "name: 'a/b'"),
+    ('repetitions: 2', 'repetitions: 0', 'repetitions: 0'),
+    ('repetitions: 2', 'repetition: 2', 'repetition is unknown'),
+    ('seconds: 3', 'seconds: yes', 'tools.tcp.seconds: True'),
+    ('seconds: 3', 'second: 3', 'tools.tcp.second is unknown; iperf3-tcp has seconds, omit'),
+    ('iperf3-tcp', 'iperf2', 'tools.tcp.tool: iperf2'),
+    ('omit: 1', 'congestion: "-x"', 'tools.tcp.congestion'),
+    ('expected: DIRECT', 'expected: FAST', "expected: 'FAST'"),
+    ('expected: DIRECT', 'settle: long', "scenarios[0].settle: 'long'"),
+    ('to: b', 'to: a', 'from and to are both a'),
+    ('to: b', 'to: c', 'needs hosts.c.address'),
+    ('[raw, overlay]', '[air]', 'scenarios[0].paths'),
+    ('expected: DIRECT', 'tools: [udp]', 'scenarios[0].tools'),
+    ('10.0.0.2', '-oProxyCommand=x', 'hosts.b.address'),
+    ('10.0.0.2', '"10.0.0.2 -x"', 'hosts.b.address'),
+    ('repetitions: 2', 'places: {x: {x: 1}}', 'x and y go together'),
+    ('repetitions: 2', 'places: {library: {}}', 'there is no place pair; there are library'),
+    ('name: short', 'name: [', 'is not YAML at line')])
+def test_what_makes_no_sense_has_a_sentence(before, after, part):
+    assert before in TEXT
+    with pytest.raises(campaign.CampaignError) as caught:
+        campaign.parse(TEXT.replace(before, after, 1), 'my.yaml')
+    assert caught.value.sentence.startswith('my.yaml') and part in caught.value.sentence
+
+
+@pytest.mark.parametrize('text', ['', '[]', 'version', 'version: 1', TEXT + TEXT.split('scenarios:')[1]])
+def test_what_is_no_campaign_has_a_sentence(text):
+    with pytest.raises(campaign.CampaignError):
+        campaign.parse(text)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(campaign.CampaignError) as caught:
+        campaign.load(str(tmp_path / 'none.yaml'))
+    assert 'cannot be read: No such file' in caught.value.sentence
+
+
+def test_the_campus_campaign_fits_its_lab():
+    from ua_overlay.lab.lab import load_topology
+    read = campaign.load(os.path.join(ROOT, 'config', 'campaigns', 'campus.yaml'))
+    topology = load_topology(os.path.join(ROOT, 'config', 'lab', 'campus.yaml'))
+    hosts = {name for scenario in read.scenarios for name in (scenario.source, scenario.target)}
+    assert hosts == {robot.name for robot in topology.robots}
+    assert {scenario.place for scenario in read.scenarios} == set(read.places) and len(read.places) == 11
+    assert read.hosts['lab-1']['address'] == next(robot.address for robot in topology.robots if robot.name == 'lab-1')

@@ -1,0 +1,232 @@
+"""The loop of a campaign: whatever fails is a sample, and what was taken is on the disk."""
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from measure_steps import TEXT, of_step, short
+
+from ua_overlay.cli import measure_run
+from ua_overlay.errors import UsageError
+from ua_overlay.measure import campaign, far, one, plan, run, sample
+
+
+def parse_bytes(text):
+    """tailscaled's counters in these tests: `DIRECT 5`."""
+    return {line.split()[0]: int(line.split()[1]) for line in text.decode().splitlines()}
+
+
+class Scripted(far.Far):
+    """A host whose programs are shell scripts: real processes, with the answers of the real programs.
+
+    A mock: a host that vanishes in mid-run, and counters that go another way, need a network that does so.
+    """
+
+    def __init__(self, name, directory, scripts, **options):
+        super().__init__(name, parse_bytes, **options)
+        self.directory, self.scripts = str(directory), scripts
+
+    def popen(self, argv, ros=False, **options):
+        words = [word for word in argv[1:2] if not word.startswith('-')]
+        script = self.scripts.get(' '.join(argv[:1] + words)) or self.scripts.get(argv[0])
+        if script is None:
+            raise FileNotFoundError(2, 'No such file or directory')
+        return subprocess.Popen(['sh', '-c', script], cwd=self.directory, **options)
+
+
+#: Each reading of the counters finds 100000 bytes more.
+METRICS = 'n=$(cat n 2>/dev/null || echo 0); n=$((n + 100000)); echo $n > n; echo "DIRECT $n"'
+PING = 'echo "64 bytes: time=10.5 ms"; echo "2 packets transmitted, 1 received, 50% packet loss"'
+
+
+@pytest.fixture
+def taking(tmp_path):
+    """Returns function of the source's scripts -> (samples of a campaign of pings on the overlay, Store)."""
+    def take(scripts, tool='ping: {count: 2}', patience=None):
+        read = campaign.parse('version: 1\nname: c\nrepetitions: 1\ntools: {' + tool + '}\n'
+                              'scenarios:\n  - {name: s, from: a, to: b, expected: DIRECT}\n')
+        usual = {'tailscale ping': 'echo "pong from b via 1.2.3.4:5 in 1ms"', 'tailscale metrics': METRICS,
+                 'ip': 'echo "1.2.3.4 dev lo src"', 'cat /proc/stat': 'cat /proc/stat',
+                 'cat /sys/class/net/lo/mtu': 'echo 1280', 'ping': PING}
+        hosts = {'a': Scripted('a', tmp_path, dict(usual, **scripts), overlay='100.64.0.1'),
+                 'b': Scripted('b', tmp_path, {'cat /proc/stat': 'cat /proc/stat', 'iperf3': 'exec sleep 100'},
+                               overlay='100.64.0.2')}
+        store = sample.Store(str(tmp_path / 'results'))
+        store.open()
+        measurement = one.Measurement(read, hosts, store, dict, {'a': {'iperf3': 'iperf 3.12'}}, sleep=lambda _: None)
+        taken = run.run(plan.steps(read), measurement, store, run.Listener())
+        assert sum(taken.values()) == len(plan.steps(read))
+        return sample.read(store.directory)[0], store
+    return take
+
+
+def test_a_sample_has_what_the_schema_says(taking):
+    found, _ = taking({})
+    assert (found['status'], found['problem'], found['proof']['verdict']) == ('ok', '', 'proven')
+    assert found['proof']['bytes'] == {'DIRECT': 100000, 'PEER_RELAY': 0, 'DERP': 0}
+    assert found['values'] == {'rtt_ms': [10.5], 'sent': 2, 'lost': 1}
+    assert set(found['cpu']) == {'source_percent', 'target_percent'} and found['versions'] == {'iperf3': 'iperf 3.12'}
+    assert found['started'].endswith('Z') and found['duration'] > 0
+    assert found['settings']['mtu'] == 1280
+
+
+def test_bytes_that_went_another_way_exclude_the_sample(taking):
+    found, _ = taking({'tailscale metrics': METRICS.replace('DIRECT', 'DERP')})
+    assert (found['status'], found['proof']['verdict']) == ('excluded', 'other way')
+    assert found['problem'] == 'It should have gone by DIRECT: 100.0 % went by DERP.' and found['values']['sent'] == 2
+
+
+def test_counters_that_do_not_answer_exclude_a_sample_of_the_overlay(taking):
+    found, _ = taking({'tailscale metrics': 'exit 1'})
+    assert (found['status'], found['proof']['verdict']) == ('excluded', 'not measured')
+
+
+def test_a_peer_that_vanishes_is_a_sample(taking, monkeypatch):
+    monkeypatch.setattr(one.tools, 'patience', lambda tool: 0.3)
+    found, _ = taking({'ping': 'exec sleep 100'})
+    assert found['status'] == 'failed'
+    assert found['problem'] == 'ping on a did not end within 0 s: the other end or the network is gone.'
+
+
+def test_a_program_that_is_not_there_is_a_sample(taking):
+    found, _ = taking({'ping': None})
+    assert found['problem'] == 'ping cannot be started on a: No such file or directory.'
+
+
+def test_iperf3_is_asked_again_until_its_server_listens_and_its_answer_is_kept(taking):
+    refused = '{"error": "unable to connect to server: Connection refused"}'
+    good = json.dumps({'intervals': [], 'end': {'sum_sent': {'retransmits': 0}, 'sum_received': {
+        'bits_per_second': 1e6, 'bytes': 90000}}})
+    found, store = taking({'iperf3': "if [ -e asked ]; then echo '{}'; else touch asked; echo '{}'; fi".format(
+        good, refused)}, 'tcp: {tool: iperf3-tcp, seconds: 1}')
+    assert (found['status'], found['values']['bps']) == ('ok', 1e6), found
+    with open(os.path.join(store.directory, 'raw', 's+tcp+overlay+1.json')) as stream:
+        assert json.load(stream) == json.loads(good)
+
+
+def test_a_disk_that_is_full_for_iperf3s_answer_leaves_the_sample_good(taking, monkeypatch):
+    def full(*_):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(sample.Store, 'keep_raw', full)
+    good = json.dumps({'intervals': [], 'end': {'sum_sent': {}, 'sum_received': {'bits_per_second': 1, 'bytes': 9}}})
+    found, _ = taking({'iperf3': "echo '{}'".format(good)}, 'tcp: {tool: iperf3-tcp, seconds: 1}')
+    assert (found['status'], found['problem']) == (
+        'ok', 'The answer of iperf3 could not be kept: No space left on device.')
+
+
+def test_a_campaign_goes_on_and_another_is_refused(tmp_path):
+    described = run.describe(short(), {'kernel': '6'}, {}, False, 0)
+    assert run.keep_description(str(tmp_path), described) is False
+    assert run.keep_description(str(tmp_path), dict(described, start='later')) is True
+    assert json.loads((tmp_path / 'campaign.json').read_text())['start'] == '1970-01-01T00:00:00.000Z'
+    other = run.describe(campaign.parse(TEXT.replace('seconds: 3', 'seconds: 4')), {}, {}, False, 0)
+    with pytest.raises(UsageError):
+        run.keep_description(str(tmp_path), other)
+
+
+def test_the_path_is_given_time_to_become_what_is_expected(tmp_path):
+    ways = 'if [ -e first ]; then echo "pong from b via 1.2.3.4:5 in 1ms"; else touch first; ' \
+           'echo "pong from b via DERP(x) in 1ms"; exit 1; fi'
+    source = Scripted('a', tmp_path, {'tailscale ping': ways})
+    assert one.settle(source, '100.64.0.2', 'DIRECT', 30.0, sleep=lambda _: None) == 'DIRECT'
+    assert one.settle(source, '100.64.0.2', 'DERP', 0.0, sleep=lambda _: None) == 'DIRECT'
+
+
+def test_a_child_that_lives_on_keeps_nobody_waiting():
+    """It holds the pipes; the sleep ends by itself."""
+    process = far.Here('a', parse_bytes).start(['sh', '-c', 'sleep 20 & wait'])
+    begin = time.monotonic()
+    far.stop(process)
+    assert time.monotonic() - begin < 15.0 and process.returncode is not None
+
+
+def test_this_machine(tmp_path):
+    here = far.Here('a', parse_bytes)
+    assert here.run([sys.executable, '-c', 'print(1)'], 20)[:2] == (0, '1\n')
+    assert here.ask(['false']) is None
+    assert here.processor()[1] > 0 and here.mtu('127.0.0.1') > 1000
+    with pytest.raises(far.HostLost):
+        here.run(['sleep', '100'], 0.2)
+
+
+def test_what_ssh_is_called_with_passes_a_shell(tmp_path, monkeypatch):
+    """A stand-in for ssh that runs the command as sshd does: with the user's shell."""
+    (tmp_path / 'ssh').write_text('#!/bin/sh\nfor word; do :; done\nexec sh -c "$word"\n')
+    (tmp_path / 'ssh').chmod(0o755)
+    monkeypatch.setenv('PATH', '{}:{}'.format(tmp_path, os.environ['PATH']))
+    host = far.OverSsh('b', parse_bytes, 'me@host')
+    assert host.run(['printf', '%s,', 'a b', "it's", '$HOME', '*'], 20)[1] == "a b,it's,$HOME,*,"
+
+
+def test_the_processor_between_two_readings():
+    before = far.parse_processor('cpu  100 0 100 700 100 0 0 0 50 0\ncpu0 1\n')
+    assert before == (200, 1000)
+    assert far.processor_percent(before, (250, 1200)) == 25.0
+    assert far.processor_percent(None, before) is None and far.processor_percent(before, before) is None
+
+
+@pytest.mark.parametrize('seconds, text', [(40.4, '40 s'), (89, '89 s'), (600, '10 min'), (12000, '3 h 20 min')])
+def test_durations_for_people(seconds, text):
+    assert measure_run.duration(seconds) == text
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def shown(stream):
+    step = plan.steps(short())[0]
+    shows = measure_run.Shown(stream)
+    shows.starting(step, 1, 2, 100)
+    shows.ended(of_step(step), '')
+    shows.starting(step, 2, 2, 50)
+    shows.ended(dict(of_step(step, sample.FAILED), problem='It is gone.'), 'The disk is full.')
+    return stream.getvalue()
+
+
+def test_a_log_has_a_line_a_sample():
+    assert shown(io.StringIO()) == '2 samples, about 2 min\n[1/2] pair+tcp+raw+1: ok\n' \
+        '[2/2] pair+tcp+raw+1: failed. It is gone.\nThe disk is full.\n'
+
+
+def test_a_terminal_has_a_bar_and_the_time_left():
+    text = shown(Terminal())
+    assert '\r\033[K' + 12 * '#' + 12 * '.' + ' 2/2, 50 s left: pair+tcp+raw+1' in text
+    assert 'pair+tcp+raw+1: ok' not in text and 'failed. It is gone.\n' in text
+
+
+def test_only_one_host_is_this_machine(tmp_path, capsys):
+    path = tmp_path / 'c.yaml'
+    path.write_text(TEXT)
+    with pytest.raises(UsageError) as caught:
+        measure_run.hosts_of_campaign(campaign.load(str(path)))
+    assert 'a and b have no `ssh`' in caught.value.sentence
+    path.write_text(TEXT.replace('{address: 10.0.0.2}', '{address: 10.0.0.2, ssh: me@10.0.0.2}'))
+    found = measure_run.hosts_of_campaign(campaign.load(str(path)))
+    assert type(found['a']) is far.Here and found['b'].login == 'me@10.0.0.2'
+
+
+def test_a_dry_run_changes_nothing(tmp_path, capsys, monkeypatch):
+    from ua_overlay.cli import main
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'c.yaml').write_text(TEXT)
+    assert main(['measure', 'run', 'c.yaml', '--dry-run']) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == 'pair+tcp+raw+1' and said[-1].startswith('10 samples to take, about')
+    assert os.listdir(str(tmp_path)) == ['c.yaml']
+
+
+def test_one_place_of_a_walk(tmp_path, capsys, monkeypatch):
+    from ua_overlay.cli import main
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'c.yaml').write_text(TEXT + '  - {name: library, from: a, to: b}\n')
+    assert main(['measure', 'run', 'c.yaml', '--dry-run', '--place', 'library']) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == 'library+tcp+overlay+1' and not any('pair' in line for line in said)
+    assert main(['measure', 'run', 'c.yaml', '--dry-run', '--place', 'moon']) == 2
+    assert 'No scenario of c.yaml is at moon; they are at library, pair.' in capsys.readouterr().err
