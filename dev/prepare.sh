@@ -62,6 +62,12 @@ if [ "$for_tests" = --for-tests ] && ! cmp -s requirements/dev.txt "$cache/venv/
     cp requirements/dev.txt "$cache/venv/requirements.txt"
 fi
 
+# What reports are drawn with goes into the same environment. A file of its own says that it is there.
+if [ "$for_tests" = --for-tests ] && ! cmp -s requirements/analysis.txt "$cache/venv/analysis.txt"; then
+    step "Installing what reports are drawn with" "$cache/venv/bin/pip" install -q --disable-pip-version-check -r requirements/analysis.txt
+    cp requirements/analysis.txt "$cache/venv/analysis.txt"
+fi
+
 # Ansible's is one more: it brings libraries that the tests shall not see.
 if [ "$for_tests" = --for-tests ] && ! cmp -s requirements/ansible.txt "$cache/ansible/requirements.txt"; then
     rm -rf "$cache/ansible"

@@ -22,7 +22,7 @@ ROS = ('rospy', 'roslaunch', 'roslib', 'rosgraph', 'rosnode', 'rostopic', 'rosse
 #: All that a robot has beyond Python itself (package.xml).
 ROBOT_NEEDS = ('cryptography', 'netifaces', 'yaml')
 #: What the lab and the measurements may import: extras that a robot never has.
-EXTRAS = {'lab': ('pyroute2',), 'measure': ('pyroute2', 'matplotlib', 'numpy', 'pandas')}
+EXTRAS = {'lab': ('pyroute2',), 'measure': ('pyroute2', 'matplotlib', 'numpy', 'pandas', 'fpdf')}
 
 
 def modules():

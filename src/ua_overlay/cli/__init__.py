@@ -23,7 +23,7 @@ GROUPS = {
     'invite': 'make, list and revoke the files with which robots join (on the server)',
     'relay': 'peer relays on further hosts',
     'derp': 'DERP regions on further hosts',
-    'measure': 'measure the overlay: campaigns, proof of encryption',
+    'measure': 'measure the overlay: campaigns, reports, proof of encryption',
     'tools': 'find or build tailscale, tailscaled and headscale',
     'lab': 'hosts and NATs on this machine, to try things out',
 }

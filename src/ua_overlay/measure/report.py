@@ -1,0 +1,144 @@
+"""From a results directory to report.html, report.pdf, samples.csv, summary.csv and figures/."""
+import datetime
+import io
+import json
+import os
+
+from ua_overlay import files
+from ua_overlay.errors import OverlayError
+from ua_overlay.measure import figures, report_csv, report_data, report_html, report_pdf, report_text
+
+SAMPLES, CAMPAIGN = 'samples.jsonl', 'campaign.json'
+HTML, PDF, CSV = FORMATS = ('html', 'pdf', 'csv')
+_NEEDED = (('id', str), ('scenario', str), ('place', str), ('source', str), ('target', str), ('path', str),
+           ('expected', str), ('repetition', int), ('started', str), ('duration', (int, float)), ('tool', str),
+           ('settings', dict), ('values', dict), ('cpu', dict), ('proof', dict), ('link', dict), ('status', str),
+           ('problem', str))
+_PNG_DPI = 170
+
+
+class ReportError(OverlayError):
+    """The results cannot be read, or the report not written."""
+
+    code = 'MEASURE_REPORT'
+
+
+def load(directory):
+    """report_data.Data of a results directory.
+
+    A last line without its end is left out: it was being written.
+
+    :raises ReportError: naming the file, and the line where one is no sample.
+    """
+    lines = _read(os.path.join(directory, SAMPLES), directory).split('\n')[:-1]
+    samples = [_sample(line, number, directory) for number, line in enumerate(lines, 1)]
+    path = os.path.join(directory, CAMPAIGN)
+    try:
+        campaign = json.loads(_read(path, directory))
+    except ValueError:
+        campaign = None
+    if not isinstance(campaign, dict):
+        raise ReportError('{} is no description of a campaign.'.format(path), 'ls -l ' + directory)
+    data = report_data.Data(samples, campaign)
+    if not data.good:
+        raise ReportError('{} has no sample that can be used: {} were taken.'.format(directory, len(data.samples)),
+                          'ua-overlay measure run --help')
+    return data
+
+
+def _read(path, directory):
+    try:
+        with open(path, encoding='utf-8') as stream:
+            return stream.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReportError('{} cannot be read: {}. A results directory is what `ua-overlay measure run` leaves.'.format(
+            path, getattr(error, 'strerror', None) or 'it is not UTF-8'), 'ls -l ' + directory)
+
+
+def _sample(line, number, directory):
+    try:
+        found = json.loads(line)
+        wrong = [key for key, kind in _NEEDED if not isinstance(found.get(key), kind)]
+        if found.get('schema') != 1:
+            wrong = ['schema (this program reads 1)']
+        elif not wrong and found['tool'] not in report_data.TOOLS:
+            wrong = ['tool']
+        elif not wrong and found['status'] == 'ok':
+            report_data.label_of(found)
+            for metric in report_data.METRICS.values():
+                if metric.tool == found['tool']:
+                    _see_numbers(metric, found['values'])
+    except (ValueError, AttributeError, TypeError, KeyError):
+        wrong = ['JSON or values']
+    if wrong:
+        raise ReportError('Line {} of {} is no sample: see its {}.'.format(number, os.path.join(directory, SAMPLES),
+                                                                          ', '.join(wrong)),
+                          'sed -n {}p {}'.format(number, os.path.join(directory, SAMPLES)))
+    return found
+
+
+def _see_numbers(metric, values):
+    """:raises TypeError: a value of a sample is no number."""
+    for value in [metric.of(values)] + (metric.pieces(values) if metric.pieces else []):
+        if value is not None and not isinstance(value, (int, float)):
+            raise TypeError(metric.key)
+
+
+def write(data, output, formats=FORMATS):
+    """Write a report below ``output`` (made where missing), each file whole or not at all.
+
+    :returns: the paths, in order.
+    :raises ReportError: it cannot be written. :raises figures.ExtraError: a library is missing.
+    """
+    if HTML in formats or PDF in formats:
+        figures.library()
+    if PDF in formats:
+        report_pdf.library()
+    parts, title = report_text.parts(data), report_text.title(data)
+    made = {}
+    if CSV in formats:
+        made.update({'samples.csv': report_csv.samples(data), 'summary.csv': report_csv.summary(data)})
+    if HTML in formats or PDF in formats:
+        svgs, pngs = _draw(parts, formats)
+        if HTML in formats:
+            made['report.html'] = report_html.page(title, parts, svgs, data.synthetic)
+            made.update({os.path.join('figures', name + '.svg'): svg for name, svg in svgs.items()})
+        if PDF in formats:
+            made['report.pdf'] = report_pdf.document(title, parts, pngs, _started(data))
+    try:
+        os.makedirs(os.path.join(output, 'figures') if HTML in formats else output, exist_ok=True)
+        for name, content in made.items():
+            files.write_atomic(os.path.join(output, name), content)
+    except OSError as error:
+        raise ReportError('The report cannot be written to {}: {}.'.format(output, error.strerror), 'df ' + output)
+    return [os.path.join(output, name) for name in made]
+
+
+def _draw(parts, formats):
+    """(name -> SVG, name -> PNG) of every picture."""
+    svgs, pngs = {}, {}
+    for item in (item for part in parts for item in part.items if isinstance(item, report_text.Picture)):
+        drawn = item.draw()
+        if HTML in formats:
+            svgs[item.name] = _saved(drawn, 'svg')
+        if PDF in formats:
+            pngs[item.name] = _saved(drawn, 'png')
+    return svgs, pngs
+
+
+def _saved(drawn, kind):
+    stream = io.BytesIO()
+    # Without the date the same samples give the same bytes.
+    options = {'metadata': {'Date': None}} if kind == 'svg' else {'dpi': _PNG_DPI}
+    with figures.library().rc_context(figures.STYLE):
+        drawn.savefig(stream, format=kind, **options)
+    return stream.getvalue()
+
+
+def _started(data):
+    """When the campaign began, as a datetime: the PDF gets the date of its data."""
+    try:
+        return datetime.datetime.strptime(data.campaign['start'][:19], '%Y-%m-%dT%H:%M:%S').replace(
+            tzinfo=datetime.timezone.utc)
+    except (KeyError, ValueError, TypeError):
+        return datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)

@@ -1,0 +1,217 @@
+"""What a report says, from samples: who is compared with whom, and what is left out. Pure."""
+import re
+import statistics
+from dataclasses import dataclass, field
+
+from ua_overlay.measure import stats
+
+RAW, DIRECT, PEER_RELAY, DERP, ANY = LABELS = ('raw', 'DIRECT', 'PEER_RELAY', 'DERP', 'overlay')
+TCP, UDP, PING, TOPIC, SERVICE = TOOLS = ('iperf3-tcp', 'iperf3-udp', 'ping', 'ros-topic', 'ros-service')
+_RATE = re.compile(r'\brate (\d+(?:\.\d+)?)(k|m|g)bit')
+_UNITS = {'k': 1e3, 'm': 1e6, 'g': 1e9}
+#: What makes two measurements with one tool different measurements; the rest of the settings is told, not compared.
+_VARIANT = {TCP: ('congestion', 'size'), UDP: ('offered_bps',), PING: ('size',), TOPIC: ('size', 'rate_hz', 'rate'),
+            SERVICE: ()}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number a repetition: ``of`` (values of a sample -> number or None); ``pieces`` -> the single measurements."""
+
+    key: str
+    tool: str
+    name: str
+    unit: str
+    of: object
+    pieces: object = None
+    change: object = None
+
+
+def _median(key):
+    return lambda values: statistics.median(values[key]) if values.get(key) else None
+
+
+def _number(key, factor=1.0):
+    return lambda values: values[key] * factor if values.get(key) is not None else None
+
+
+def _lost(values):
+    return 100.0 * values['lost'] / values['sent'] if values.get('sent') else None
+
+
+def _topic_lost(values):
+    return 100.0 * (1 - values['received'] / values['sent']) if values.get('sent') else None
+
+
+def _list(key, factor=1.0):
+    return lambda values: [value * factor for value in values.get(key) or []]
+
+
+METRICS = {each.key: each for each in (
+    Metric('tcp', TCP, 'TCP throughput', 'Mbit/s', _number('bps', 1e-6), _list('intervals_bps', 1e-6),
+           stats.throughput_loss),
+    Metric('retransmits', TCP, 'TCP retransmits', 'segments', _number('retransmits')),
+    Metric('rtt', PING, 'Round trip', 'ms', _median('rtt_ms'), _list('rtt_ms'), stats.rtt_increase),
+    Metric('ping_lost', PING, 'Lost round trips', '%', _lost),
+    Metric('udp', UDP, 'UDP throughput', 'Mbit/s', _number('bps', 1e-6), None, stats.throughput_loss),
+    Metric('jitter', UDP, 'UDP jitter', 'ms', _number('jitter_ms'), None, stats.rtt_increase),
+    Metric('udp_lost', UDP, 'UDP loss', '%', _number('lost_percent')),
+    Metric('age', TOPIC, 'Age of ROS messages', 'ms', _median('age_ms'), _list('age_ms'), stats.rtt_increase),
+    Metric('topic_hz', TOPIC, 'Rate of ROS messages', 'Hz', _number('hz'), None, stats.throughput_loss),
+    Metric('topic_lost', TOPIC, 'Lost ROS messages', '%', _topic_lost),
+    Metric('service', SERVICE, 'Call of a ROS service', 'ms', _median('rtt_ms'), _list('rtt_ms'), stats.rtt_increase))}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Samples that are repetitions of one another. ``label``: one of LABELS; ``variant``: words on the settings."""
+
+    scenario: str
+    place: str
+    label: str
+    tool: str
+    variant: str
+    samples: tuple = field(repr=False)
+
+    def values(self, metric):
+        """One number a repetition, in order."""
+        found = [metric.of(each['values']) for each in self.samples]
+        return [value for value in found if value is not None]
+
+    def pieces(self, metric):
+        """Every single measurement of all repetitions (a ping, a second of iperf3); the repetitions where there are
+        none."""
+        if metric.pieces is None:
+            return self.values(metric)
+        return [value for each in self.samples for value in metric.pieces(each['values'])]
+
+    @property
+    def capacity(self):
+        """Bit/s that the slower link of the two ends was told to carry; None when no rate was told."""
+        found = [rate for each in self.samples for rate in _rates(each)]
+        return min(found) if found else None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A group under a metric. ``change``: stats.Change against the raw network of the same place, or None."""
+
+    group: Group
+    metric: Metric
+    estimate: object
+    change: object
+
+
+def _rates(sample):
+    ends = [sample.get('link', {}).get(host, '') for host in (sample['source'], sample['target'])]
+    return [float(number) * _UNITS[unit] for words in ends for number, unit in _RATE.findall(str(words))]
+
+
+def label_of(sample):
+    """`raw`, or the link type: the one that was asked for, else that of most bytes."""
+    if sample['path'] == RAW:
+        return RAW
+    counted = sample.get('proof', {}).get('bytes', {})
+    most = max(counted, key=lambda way: counted[way] or 0) if any(counted.values()) else ANY
+    return sample['expected'] or (most if most in LABELS else ANY)
+
+
+def variant_of(sample):
+    """`size 1000, rate 10`: what tells this measurement from others with the same tool."""
+    settings = sample.get('settings', {})
+    return ', '.join('{} {:g} Mbit/s'.format('offered', settings[key] / 1e6) if key == 'offered_bps' else
+                     '{} {}'.format(key.replace('_hz', ''), settings[key])
+                     for key in _VARIANT[sample['tool']] if settings.get(key) not in (None, ''))
+
+
+class Data:
+    """What is in a results directory, sorted for a report.
+
+    :param samples: dicts as samples.jsonl has them. A sample that was taken again counts as it was the last time.
+    :param campaign: what campaign.json holds.
+    """
+
+    def __init__(self, samples, campaign):
+        self.campaign = campaign
+        self.samples = list({each['id']: each for each in samples}.values())
+        self.good = [each for each in self.samples if each['status'] == 'ok']
+        self.left_out = [each for each in self.samples if each['status'] != 'ok']
+        self.groups = self._grouped()
+        self._rows = {}
+
+    def _grouped(self):
+        found = {}
+        for each in self.good:
+            key = each['scenario'], each['place'], label_of(each), each['tool'], variant_of(each)
+            found.setdefault(key, []).append(each)
+        return [Group(*key, samples=tuple(each)) for key, each in sorted(
+            found.items(), key=lambda item: (self.order_of(item[0][1]), LABELS.index(item[0][2]), item[0]))]
+
+    def order_of(self, place):
+        """Places in the order of the campaign; others behind them."""
+        names = list(self.places)
+        return names.index(place) if place in names else len(names)
+
+    @property
+    def places(self):
+        """name -> {name, x, y}; without x and y where the campaign has none."""
+        return self.campaign.get('places') or {}
+
+    @property
+    def emulated(self):
+        return bool(self.campaign.get('emulated'))
+
+    @property
+    def synthetic(self):
+        """Made up by a test, not measured."""
+        return bool(self.campaign.get('synthetic'))
+
+    def place_name(self, group):
+        """What people call it; with the scenario where a place has several with the same link."""
+        same = {each.scenario for each in self.groups
+                if (each.place, each.label, each.tool) == (group.place, group.label, group.tool)}
+        name = (self.places.get(group.place) or {}).get('name', group.place)
+        return '{} ({})'.format(name, group.scenario) if len(same) > 1 else name
+
+    def raw_of(self, group):
+        """The raw network's group with the same tool and settings, of the same scenario or else the same place."""
+        if group.label == RAW:
+            return None
+        alike = [each for each in self.groups
+                 if each.label == RAW and (each.tool, each.variant) == (group.tool, group.variant)]
+        return next((each for each in alike if each.scenario == group.scenario),
+                    next((each for each in alike if each.place == group.place), None))
+
+    def rows(self, key):
+        """Rows of a metric (a key of METRICS), by place and label."""
+        if key not in self._rows:
+            self._rows[key] = self._made_rows(METRICS[key])
+        return self._rows[key]
+
+    def _made_rows(self, metric):
+        found = []
+        for group in self.groups:
+            values = group.values(metric) if group.tool == metric.tool else []
+            if values:
+                raw = self.raw_of(group)
+                change = metric.change([(raw.values(metric), values)]) if raw and metric.change else None
+                found.append(Row(group, metric, stats.estimate(values), change))
+        return found
+
+    def variants(self, key):
+        """[(words on the settings, rows)] of a metric: what may stand in one figure."""
+        found = {}
+        for row in self.rows(key):
+            found.setdefault(row.group.variant, []).append(row)
+        return sorted(found.items())
+
+    def overall(self, key, variant):
+        """label -> (Change that is the mean over places, number of places), where raw stands beside the overlay."""
+        metric, found = METRICS[key], {}
+        for label in LABELS[1:]:
+            pairs = [(self.raw_of(group), group) for group in self.groups
+                     if (group.tool, group.label, group.variant) == (metric.tool, label, variant)]
+            change = metric.change([(raw.values(metric), group.values(metric)) for raw, group in pairs if raw])
+            if change:
+                found[label] = change, len([raw for raw, _ in pairs if raw])
+        return found

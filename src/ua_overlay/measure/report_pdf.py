@@ -1,0 +1,93 @@
+"""A report as PDF on A4, with fpdf2, which is imported when one is written."""
+import io
+import os
+
+from ua_overlay.measure import figures, report_text
+
+SIZE = 9
+LINE = 4.6
+
+
+def library():
+    """fpdf. :raises figures.ExtraError: it is not installed."""
+    try:
+        import fpdf
+    except ImportError as error:
+        raise figures.ExtraError('A report as PDF needs fpdf2 ({}).'.format(error),
+                                 'pip install -r requirements/analysis.txt')
+    return fpdf
+
+
+def document(title, parts, pictures, created):
+    """The PDF (bytes).
+
+    :param parts: list of report_text.Part. :param pictures: name -> PNG (bytes).
+    :param created: datetime that the file names as its own.
+    """
+    fpdf = library()
+    pdf = _document_class(fpdf)(format='A4')
+    pdf.set_title(title)
+    pdf.set_creation_date(created)
+    # matplotlib brings this font, with every letter that a name of a place may have.
+    folder = os.path.join(figures.library().get_data_path(), 'fonts', 'ttf')
+    for style, name in (('', 'DejaVuSans.ttf'), ('B', 'DejaVuSans-Bold.ttf')):
+        pdf.add_font('DejaVu', style, os.path.join(folder, name))
+    pdf.set_auto_page_break(True, margin=18)
+    pdf.add_page()
+    _paragraph(pdf, title, 17, 'B')
+    for part in parts:
+        if pdf.will_page_break(40):
+            pdf.add_page()
+        pdf.ln(4)
+        _paragraph(pdf, part.title, 13, 'B')
+        for item in part.items:
+            _item(pdf, item, pictures)
+    return bytes(pdf.output())
+
+
+def _document_class(fpdf):
+    class Document(fpdf.FPDF):
+        def footer(self):
+            self.set_y(-12)
+            self.set_font('DejaVu', '', 7)
+            self.cell(0, 5, '{}    {}'.format(self.title, self.page_no()), align='C')
+    return Document
+
+
+def _paragraph(pdf, text, size=SIZE, style=''):
+    pdf.set_font('DejaVu', style, size)
+    pdf.multi_cell(0, LINE * size / SIZE, text, align='L', new_x='LMARGIN', new_y='NEXT')
+    pdf.ln(1.5)
+
+
+def _item(pdf, item, pictures):
+    if isinstance(item, report_text.Picture):
+        width, height = _size(pictures[item.name])
+        if pdf.will_page_break(pdf.epw * height / width + 3 * LINE):
+            pdf.add_page()
+        pdf.image(io.BytesIO(pictures[item.name]), w=pdf.epw)
+        _paragraph(pdf, item.caption, 8)
+    elif isinstance(item, report_text.Table):
+        if pdf.will_page_break(25):
+            pdf.add_page()
+        _paragraph(pdf, item.caption, 8, 'B')
+        pdf.set_font('DejaVu', '', 7)
+        options = {} if any(item.headers) else {'first_row_as_headings': False}
+        with pdf.table(line_height=4, text_align='LEFT', padding=0.6, borders_layout='HORIZONTAL_LINES',
+                       col_widths=_widths(item), **options) as table:
+            for cells in ((item.headers,) if any(item.headers) else ()) + item.rows:
+                table.row(cells)
+        pdf.ln(3)
+    else:
+        _paragraph(pdf, item)
+
+
+def _widths(table):
+    """Shares of the width: as much as the longest text of a column asks for, within limits."""
+    columns = zip(*(((table.headers,) if any(table.headers) else ()) + table.rows or (table.headers,)))
+    return tuple(min(48, max(8, max(map(len, column)))) for column in columns)
+
+
+def _size(png):
+    """(width, height) in pixels: where every PNG has them."""
+    return int.from_bytes(png[16:20], 'big'), int.from_bytes(png[20:24], 'big')

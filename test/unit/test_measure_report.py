@@ -1,0 +1,122 @@
+"""A whole report of synthetic samples: written with the real libraries, which a robot does not have."""
+import html.parser
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree
+
+import measure_samples
+import pytest
+
+import ua_overlay
+from ua_overlay.cli import main
+from ua_overlay.measure import report
+
+SOURCE = os.path.dirname(os.path.dirname(os.path.realpath(ua_overlay.__file__)))
+WHY = 'no {}: pip install -r requirements/analysis.txt'
+
+
+@pytest.fixture(scope='module')
+def written(tmp_path_factory):
+    pytest.importorskip('matplotlib', reason=WHY.format('matplotlib'))
+    pytest.importorskip('fpdf', reason=WHY.format('fpdf2'))
+    results = measure_samples.write(tmp_path_factory.mktemp('results'), measure_samples.samples(3, 4))
+    assert main(['measure', 'report', str(results)]) == 0
+    return results / 'report'
+
+
+class Page(html.parser.HTMLParser):
+    """Which tags, and which addresses they load."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.loaded = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.loaded += [value for name, value in attrs if name in ('src', 'href', 'data', 'poster', 'srcset')]
+
+
+def test_the_page_needs_no_network(written):
+    text = (written / 'report.html').read_text(encoding='utf-8')
+    page = Page(text)
+    assert 'script' not in page.tags and 'link' not in page.tags and '@import' not in text and 'url(' not in text
+    assert all(value.startswith(('data:image/svg+xml;base64,', '#')) for value in page.loaded)
+    assert page.tags.count('img') == 11
+
+
+def test_names_from_the_campaign_are_no_markup(written):
+    text = (written / 'report.html').read_text(encoding='utf-8')
+    assert 'Bar &lt;N&gt;' in text and '<N>' not in text and '<while>' not in text
+
+
+def test_each_picture_has_units_and_is_whole(written):
+    figures = sorted(path.name for path in (written / 'figures').iterdir())
+    assert figures == ['age-2.svg', 'age.svg', 'jitter.svg', 'links.svg', 'map.svg', 'raw-overlay.svg', 'rtt.svg',
+                       'service.svg', 'tcp.svg', 'throughput-time.svg', 'udp_lost.svg']
+    for name in figures:
+        assert xml.etree.ElementTree.parse(str(written / 'figures' / name)).getroot().tag.endswith('svg')
+
+
+def test_the_pdf_is_one(written):
+    data = (written / 'report.pdf').read_bytes()
+    assert data.startswith(b'%PDF-') and data.rstrip().endswith(b'%%EOF')
+    assert data.count(b'/Subtype /Image') >= 11
+
+
+@pytest.mark.parametrize('change', ['one repetition', 'no raw', 'only ping', 'no places'])
+def test_a_small_campaign_has_a_report_too(tmp_path, change):
+    pytest.importorskip('matplotlib', reason=WHY.format('matplotlib'))
+    samples, campaign = measure_samples.samples(1, 2), measure_samples.campaign()
+    samples = [each for each in samples if each['place'] == 'lab']
+    if change == 'no raw':
+        samples = [each for each in samples if each['path'] != 'raw']
+    elif change == 'only ping':
+        samples = [each for each in samples if each['tool'] == 'ping']
+    elif change == 'no places':
+        campaign['places'] = {}
+    results = measure_samples.write(tmp_path / 'results', samples, campaign)
+    assert main(['measure', 'report', str(results), '--format', 'html', '--output', str(tmp_path / 'out')]) == 0
+    assert (tmp_path / 'out' / 'report.html').exists() and not (tmp_path / 'out' / 'report.pdf').exists()
+
+
+def test_csv_needs_no_library(tmp_path):
+    """What a robot has is enough to turn its samples into tables; the pictures say what to install."""
+    results = measure_samples.write(tmp_path / 'results', measure_samples.samples(1, 2))
+    code = 'import sys\nfor name in ("matplotlib", "numpy", "fpdf"): sys.modules[name] = None\n' \
+           'sys.path.insert(0, {!r})\nfrom ua_overlay.cli import main\nsys.exit(main(sys.argv[1:]))\n'.format(SOURCE)
+    argv = [sys.executable, '-c', code, 'measure', 'report', str(results)]
+    done = subprocess.run(argv + ['--format', 'csv', '--json'], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.returncode == 0, done.stderr.decode()
+    said = json.loads(done.stdout.decode())
+    assert (said['left_out'], [os.path.basename(path) for path in said['files']]) == (2, ['samples.csv', 'summary.csv'])
+    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.returncode == 1 and b'pip install -r requirements/analysis.txt' in done.stderr
+
+
+def test_a_line_that_was_being_written_is_left_out(tmp_path):
+    results = measure_samples.write(tmp_path, measure_samples.samples(1, 2))
+    before = len(report.load(str(results)).samples)
+    with open(str(results / 'samples.jsonl'), 'a') as stream:
+        stream.write('{"schema": 1, "id": "ha')
+    assert len(report.load(str(results)).samples) == before
+
+
+@pytest.mark.parametrize('name, content, said', [
+    ('samples.jsonl', '{"schema": 1}\n', 'Line 1 of'), ('samples.jsonl', 'no\n', 'Line 1 of'),
+    ('samples.jsonl', '{"schema": 2}\n', 'this program reads 1'), ('samples.jsonl', '', 'no sample that can be used'),
+    ('samples.jsonl', '[]\n', 'Line 1 of'), ('campaign.json', '[]', 'no description'),
+    ('campaign.json', '{', 'no description'), ('samples.jsonl', None, 'cannot be read'),
+    ('samples.jsonl', json.dumps(measure_samples.sample('lab', 'raw', 'ping', 1, {'rtt_ms': 'x', 'sent': 1, 'lost': 0}))
+     + '\n', 'Line 1 of')])
+def test_what_is_no_result_gets_a_sentence(tmp_path, capsys, name, content, said):
+    results = measure_samples.write(tmp_path, measure_samples.samples(1, 2))
+    if content is None:
+        (results / name).unlink()
+    else:
+        (results / name).write_text(content)
+    assert main(['measure', 'report', str(results)]) == 1
+    error = capsys.readouterr().err
+    assert said in error and 'Traceback' not in error and not (results / 'report').exists()
