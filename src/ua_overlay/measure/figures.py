@@ -118,8 +118,8 @@ def by_place(data, rows):
         _limits(axis, rows, True)
     axis.set_xticks(range(len(places)))
     counts = [_counts([row for row in rows if data.place_name(row.group) == name]) for name in places]
-    axis.set_xticklabels(['{}\nn = {}'.format(*each) for each in zip(places, counts)], rotation=0 if len(places) < 6 else 30,
-                         ha='center' if len(places) < 6 else 'right')
+    axis.set_xticklabels(['{}\nn = {}'.format(*each) for each in zip(places, counts)],
+                         rotation=0 if len(places) < 6 else 30, ha='center' if len(places) < 6 else 'right')
     axis.grid(False, axis='x')
     axis.set_xlim(-0.5, len(places) - 0.5)
     _scale(axis, [value for row in rows for value in row.group.pieces(metric)])

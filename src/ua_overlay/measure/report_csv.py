@@ -5,11 +5,11 @@ import io
 from ua_overlay.measure import report_data
 
 SAMPLE = ('id', 'scenario', 'place', 'link', 'source', 'target', 'path', 'expected', 'repetition', 'started',
-          'duration_s', 'tool', 'settings', 'metric', 'unit', 'value', 'source_cpu_percent', 'target_cpu_percent', 'verdict',
-          'status', 'problem')
+          'duration_s', 'tool', 'settings', 'metric', 'unit', 'value', 'source_cpu_percent', 'target_cpu_percent',
+          'verdict', 'status', 'problem')
 SUMMARY = ('metric', 'unit', 'settings', 'place', 'scenario', 'link', 'n', 'median', 'low95', 'high95', 'minimum',
-           'mean', 'maximum', 'change_percent', 'change_percent_low95', 'change_percent_high95', 'change', 'change_low95',
-           'change_high95')
+           'mean', 'maximum', 'change_percent', 'change_percent_low95', 'change_percent_high95', 'change',
+           'change_low95', 'change_high95')
 
 
 def samples(data):

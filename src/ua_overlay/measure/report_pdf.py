@@ -36,7 +36,7 @@ def document(title, parts, pictures, created):
     pdf.add_page()
     _paragraph(pdf, title, 17, 'B')
     for part in parts:
-        if pdf.will_page_break(40):
+        if pdf.will_page_break(12 + _height(pdf, part.items[0], pictures)):
             pdf.add_page()
         pdf.ln(4)
         _paragraph(pdf, part.title, 13, 'B')
@@ -62,8 +62,7 @@ def _paragraph(pdf, text, size=SIZE, style=''):
 
 def _item(pdf, item, pictures):
     if isinstance(item, report_text.Picture):
-        width, height = _size(pictures[item.name])
-        if pdf.will_page_break(pdf.epw * height / width + 3 * LINE):
+        if pdf.will_page_break(_height(pdf, item, pictures)):
             pdf.add_page()
         pdf.image(io.BytesIO(pictures[item.name]), w=pdf.epw)
         _paragraph(pdf, item.caption, 8)
@@ -82,10 +81,18 @@ def _item(pdf, item, pictures):
         _paragraph(pdf, item)
 
 
+def _height(pdf, item, pictures):
+    """Millimetres that must be left for an item to begin on this page."""
+    if not isinstance(item, report_text.Picture):
+        return 28
+    width, height = _size(pictures[item.name])
+    return pdf.epw * height / width + 3 * LINE
+
+
 def _widths(table):
     """Shares of the width: as much as the longest text of a column asks for, within limits."""
     columns = zip(*(((table.headers,) if any(table.headers) else ()) + table.rows or (table.headers,)))
-    return tuple(min(48, max(8, max(map(len, column)))) for column in columns)
+    return tuple(min(44, max(11, max(map(len, column)))) for column in columns)
 
 
 def _size(png):

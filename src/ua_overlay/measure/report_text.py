@@ -101,8 +101,8 @@ def _beside_study(data):
     return Part('Beside the study', (
         'The last column is what the study published for its own campus, places and versions (eleven places, all '
         'relayed but the lab itself). It is no measurement of this campaign. The formulas are the study\'s: {}; {}. '
-        'A percentage alone misleads: on a short way a fraction of a millisecond is a large share, so the difference itself stands '
-        'beside it.'.format(*FORMULAS),
+        'A percentage alone misleads: on a short way a fraction of a millisecond is a large share, so the '
+        'difference itself stands beside it.'.format(*FORMULAS),
         'Headers alone cost {:.2f} % of TCP throughput in WireGuard (MTU {} instead of {}, IPv4), and {:.1f} % on one '
         'leg to a DERP relay; twice that share of the medium is used where both legs are on the same Wi-Fi.'.format(
             stats.header_floor(stats.overlay_efficiency()), stats.OVERLAY_MTU, stats.RAW_MTU,
@@ -114,8 +114,8 @@ def _beside_study(data):
 def _by_link(data):
     return _two(data, 'DIRECT, PEER_RELAY, DERP and raw', 'links', figures.by_link, lambda rows: bool(rows),
                 'Above, each mark is one repetition and all places stand together; a place keeps its own way and link, '
-                'so compare with care where places differ. Below, each place is compared with its own raw network; bars '
-                'are 95 % intervals.')
+                'so compare with care where places differ. Below, each place is compared with its own raw network; '
+                'bars are 95 % intervals.')
 
 
 def _against_raw(data):
@@ -188,9 +188,9 @@ def _all(data):
 def _method():
     return Part('How the numbers were made', (
         'A repetition gives one number: the mean throughput of iperf3, the median of its round trips, the jitter of '
-        'its UDP run. n counts repetitions. Intervals are percentile bootstraps over repetitions ({} draws, fixed seed): '
-        'packets of one run are not independent of each other and are not counted as if they were. Places are not '
-        'drawn: an interval of a mean over places is that of these places.'.format(stats.RESAMPLES),
+        'its UDP run. n counts repetitions. Intervals are percentile bootstraps over repetitions ({} draws, fixed '
+        'seed): packets of one run are not independent of each other and are not counted as if they were. Places are '
+        'not drawn: an interval of a mean over places is that of these places.'.format(stats.RESAMPLES),
         'Header floor: TCP over IPv4 carries {:.2f} % of an Ethernet\'s bits as data raw (MTU 1500, time stamps) and '
         '{:.2f} % inside WireGuard (MTU 1280). "Link capacity less headers" in figures is the rate that the slower '
         'emulated link of the two ends was told, times that share; a rate limiter that does not count Ethernet\'s gaps '
