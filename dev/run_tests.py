@@ -16,7 +16,8 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 UNIT, LAB = 'test/unit', 'test/lab'
-SIDE_BY_SIDE = ['-n', '2', '--dist', 'loadfile']
+#: A file at a time to each, in the order that test/lab/conftest.py gives: the longest first.
+SIDE_BY_SIDE = ['-n', '2', '--dist', 'loadfile', '--no-loadscope-reorder']
 LIMIT = 2
 #: pytest's exit statuses.
 OK, FAILED, NO_TESTS = 0, 1, 5
