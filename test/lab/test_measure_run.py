@@ -86,8 +86,10 @@ def argv(lab, campaign, results, *options):
 def results(lab, campaign, tmp_path_factory):
     """The results of a campaign that was interrupted after its first sample and then went on."""
     directory = tmp_path_factory.mktemp('results') / 'short'
+    # Back to the default first: in the background of a script these tests inherit that it is ignored.
     process = subprocess.Popen(argv(lab, campaign, directory), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                               universal_newlines=True)
+                               universal_newlines=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     lines = []
     while not any(line.startswith('[1/') for line in lines):
         lines.append(process.stderr.readline())

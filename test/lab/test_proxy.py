@@ -5,9 +5,12 @@ The tests have an order. Deadlines are generous; figures are in bench/.
 """
 import json
 import os
+import time
 
 import pytest
 
+from ua_overlay.headscale.relay_health import SETTLE
+from ua_overlay.headscale.relay_keeper import PERIOD
 from ua_overlay.lab.fleet import SITE_DIR, wait_until
 from ua_overlay.lab.lab import Lab, load_topology
 from ua_overlay.lab.relays import Pair
@@ -81,9 +84,24 @@ def test_a_relay_that_hears_nobody_is_noticed_and_is_no_fault_of_the_server(pair
         wait_until(lambda: not pair.relay_watch()['note'], 60, 'No suspicion any more', poll=1.0)
 
 
+def calm(pair):
+    """A condition: the watch has seen nothing wrong for so long that its next repair is the first of its kind."""
+    since = time.monotonic()
+
+    def condition():
+        nonlocal since
+        watch = pair.relay_watch()
+        if watch['note'] or not watch['ok']:
+            since = time.monotonic()
+        return time.monotonic() - since > 2 * SETTLE + 2 * PERIOD
+
+    return condition
+
+
 def test_a_relay_that_lost_its_port_carries_again_by_itself(pair):
     with pair.traffic():
         pair.wait_link('PEER_RELAY')
+        wait_until(calm(pair), 300, 'A watch that has forgotten the suspicion of before', poll=1.0)
         before = pair.relay_watch()
         pair.server_relay('set', '--relay-server-port=')
         wait_until(lambda: pair.relay_watch()['repairs'] > before['repairs'], 60, 'A repair', poll=0.5)
