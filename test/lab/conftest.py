@@ -27,6 +27,23 @@ robots:
 '''
 
 
+#: A server and three robots, each behind a router of its own.
+THREE_NATS = '''
+version: 1
+inet: {subnet: 203.0.113.0/24, dns: 203.0.113.2}
+names: {server.ua.test: 203.0.113.10}
+hosts:
+  server: {address: 203.0.113.10}
+nats:
+  nat1: {address: 203.0.113.21, inside: 10.0.2.2/24}
+  nat2: {address: 203.0.113.22, inside: 10.0.2.2/24}
+  nat3: {address: 203.0.113.23, inside: 10.0.2.2/24}
+robots:
+  dev-1: {behind: nat1, address: 10.0.2.15, hostname: robot}
+  dev-2: {behind: nat2, address: 10.0.2.15, hostname: robot}
+  dev-3: {behind: nat3, address: 10.0.2.15, hostname: robot}
+'''
+
 #: Files that take minutes, so that none of them is what the rest waits for at the end.
 LONGEST_FIRST = ('test_leaks.py', 'test_machines_site.py', 'test_team.py', 'test_service.py', 'test_doctor.py',
                  'test_join_refusals.py', 'test_prepare_systemd.py', 'test_ros.py')
@@ -57,6 +74,12 @@ def lab_root(lab_possible, tmp_path_factory):
 def two_nats(lab_possible):
     """The topology of the demo."""
     return load_topology(TOPOLOGY)
+
+
+@pytest.fixture(scope='session')
+def three_nats(lab_possible):
+    """A topology for a team of three."""
+    return parse(THREE_NATS)
 
 
 @pytest.fixture(scope='session')

@@ -8,7 +8,6 @@ import pytest
 
 from ua_overlay.lab.fleet import USER, Fleet, wait_until
 from ua_overlay.lab.lab import Lab
-from ua_overlay.lab.topology import parse
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
@@ -16,27 +15,12 @@ DEADLINE = 120
 PORTS = {'iris': 11312, 'blue': 11400}
 MASTERS = {'iris': 'dev-1', 'blue': 'dev-2'}
 TEAMS = {'dev-1': 'iris', 'dev-2': 'blue', 'dev-3': 'iris'}
-TOPOLOGY = '''
-version: 1
-inet: {subnet: 203.0.113.0/24, dns: 203.0.113.2}
-names: {server.ua.test: 203.0.113.10}
-hosts:
-  server: {address: 203.0.113.10}
-nats:
-  nat1: {address: 203.0.113.21, inside: 10.0.2.2/24}
-  nat2: {address: 203.0.113.22, inside: 10.0.2.2/24}
-  nat3: {address: 203.0.113.23, inside: 10.0.2.2/24}
-robots:
-  dev-1: {behind: nat1, address: 10.0.2.15, hostname: robot}
-  dev-2: {behind: nat2, address: 10.0.2.15, hostname: robot}
-  dev-3: {behind: nat3, address: 10.0.2.15, hostname: robot}
-'''
 
 
 @pytest.fixture(scope='module')
-def fleet(lab_possible, lab_root):
+def fleet(lab_possible, lab_root, three_nats):
     assert os.path.isdir(WORKSPACE), 'The workspace is not built. Next: make prepare'
-    with Lab.up(parse(TOPOLOGY), 'moves-{}'.format(os.getpid()), lab_root, bound=True) as lab:
+    with Lab.up(three_nats, 'moves-{}'.format(os.getpid()), lab_root, bound=True) as lab:
         made = Fleet(lab, os.path.join(WORKSPACE, 'install'))
         made.start_site()
         for team, port in PORTS.items():

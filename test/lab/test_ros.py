@@ -12,26 +12,10 @@ import yaml
 
 from ua_overlay.lab.fleet import USER, Fleet
 from ua_overlay.lab.lab import Lab
-from ua_overlay.lab.topology import parse
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
 
-TOPOLOGY = '''
-version: 1
-inet: {subnet: 203.0.113.0/24, dns: 203.0.113.2}
-names: {server.ua.test: 203.0.113.10}
-hosts:
-  server: {address: 203.0.113.10}
-nats:
-  nat1: {address: 203.0.113.21, inside: 10.0.2.2/24}
-  nat2: {address: 203.0.113.22, inside: 10.0.2.2/24}
-  nat3: {address: 203.0.113.23, inside: 10.0.2.2/24}
-robots:
-  dev-1: {behind: nat1, address: 10.0.2.15, hostname: robot}
-  dev-2: {behind: nat2, address: 10.0.2.15, hostname: robot}
-  dev-3: {behind: nat3, address: 10.0.2.15, hostname: robot}
-'''
 KEY = re.compile(r'hskey-auth-[A-Za-z0-9_-]{20,}')
 
 
@@ -61,9 +45,9 @@ class Spy:
 
 
 @pytest.fixture(scope='module')
-def fleet(lab_possible, lab_root):
+def fleet(lab_possible, lab_root, three_nats):
     assert os.path.isdir(WORKSPACE), 'The workspace is not built. Next: make prepare'
-    with Lab.up(parse(TOPOLOGY), 'ros-{}'.format(os.getpid()), lab_root, bound=True) as lab:
+    with Lab.up(three_nats, 'ros-{}'.format(os.getpid()), lab_root, bound=True) as lab:
         fleet = Fleet(lab, os.path.join(WORKSPACE, 'install'))
         fleet.start_site()
         for team in ('iris', 'blue'):

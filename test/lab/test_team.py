@@ -10,7 +10,6 @@ import pytest
 
 from ua_overlay.lab.fleet import SITE_DIR, USER, Fleet, FleetError, wait_until
 from ua_overlay.lab.lab import Lab
-from ua_overlay.lab.topology import parse
 from ua_overlay.toolchain import locate
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -18,22 +17,6 @@ WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
 ROBOTS = ('dev-1', 'dev-2', 'dev-3')
 LAUNCH = os.path.join(WORKSPACE, 'src', 'ua_overlay', 'test', 'team', 'team.launch')
 DEADLINE = 60
-
-TOPOLOGY = '''
-version: 1
-inet: {subnet: 203.0.113.0/24, dns: 203.0.113.2}
-names: {server.ua.test: 203.0.113.10}
-hosts:
-  server: {address: 203.0.113.10}
-nats:
-  nat1: {address: 203.0.113.21, inside: 10.0.2.2/24}
-  nat2: {address: 203.0.113.22, inside: 10.0.2.2/24}
-  nat3: {address: 203.0.113.23, inside: 10.0.2.2/24}
-robots:
-  dev-1: {behind: nat1, address: 10.0.2.15, hostname: robot}
-  dev-2: {behind: nat2, address: 10.0.2.15, hostname: robot}
-  dev-3: {behind: nat3, address: 10.0.2.15, hostname: robot}
-'''
 
 
 class Team(Fleet):
@@ -121,9 +104,9 @@ class Team(Fleet):
 
 
 @pytest.fixture(scope='module')
-def team(lab_possible, lab_root):
+def team(lab_possible, lab_root, three_nats):
     assert os.path.isdir(WORKSPACE), 'The workspace is not built. Next: make prepare'
-    with Lab.up(parse(TOPOLOGY), 'team-{}'.format(os.getpid()), lab_root, bound=True) as lab:
+    with Lab.up(three_nats, 'team-{}'.format(os.getpid()), lab_root, bound=True) as lab:
         team = Team(lab, os.path.join(WORKSPACE, 'install'))
         team.start_site()
         team.site('team', 'create', 'iris')
@@ -257,8 +240,6 @@ def test_nobody_is_master(team):
     assert {robot: team.runner(robot)['starts'] for robot in ROBOTS} == before
     team.site('team', 'master', 'iris', 'dev-1')
     team.wait_healthy('dev-1')
-
-
 
 
 SENTENCE = 'This shell points to the team graph. Next: ua-overlay exec --local roslaunch ua_overlay overlay.launch'

@@ -98,7 +98,7 @@ def _tcp(lab, host, owner, address, seconds):
 
 def _wait_listening(lab, owner, patience=30.0):
     """Until iperf3 listens in ``owner``: /proc/net/tcp and tcp6 of its process 1 (state 0A)."""
-    wanted = re.compile(r':{:04X} [0:]+:0000 0A '.format(_PORT).replace('[0:]+', r'[0]+'))
+    wanted = re.compile(r':{:04X} 0+:0000 0A '.format(_PORT))
     pause = threading.Event()
     for _ in range(int(patience / 0.05)):
         for name in ('tcp', 'tcp6'):
