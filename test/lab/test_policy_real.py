@@ -134,6 +134,38 @@ def test_headscale_itself_refuses_a_policy_that_fails_its_tests(site, robots, cl
         client.check_policy(policy.dump_policy(made))
 
 
+def test_a_server_that_starts_with_a_broken_file_goes_on_by_what_was_in_force(site, robots, edited):
+    edited('talk: []', 'talk: [{from: blue, to: iris}]')
+    site.call('policy', 'apply')
+    assert site.call('server', 'status').returncode == 0
+    # An edit that was never applied is no obstacle to the sentence; what was in force comes back, not what was written.
+    edited('talk: []', 'talk: [{from: blue, to: ghost}]')
+    assert site.call('server', 'status', check=False).returncode == 4
+    assert site.stop()[1] == 0
+    site.start()
+    assert 'names the team ghost' in site.output() and 'What the server last ran by' in site.output()
+    shown = site.call('server', 'status', check=False)
+    assert shown.returncode == 4 and 'healthy' in shown.stdout and 'team ghost' in shown.stderr
+    assert 'team ghost' in site.json('server', 'status', check=False)['site_file']
+    wait_for('robots that are back', lambda: site.json('server', 'status', check=False)['robots_online'] == 3, 60)
+    rules = site.json('policy', 'show', check=False)
+    assert rules['in_force'] is True and {'from': 'blue', 'to': 'iris', 'opens': [
+        'ros ({}, 32768-60999)'.format(TEAM_PORT), 'ping']} in rules['rules']
+    blue, iris = robots['blue-1'], robots['iris-1']
+    wait_for('blue-1 to reach the roscore of iris', lambda: opens(blue, iris, TEAM_PORT, 10), 90)
+    # The site is not refused: robots are listed, invited and joined; a backup is made. site.yaml is nobody's to change.
+    assert 'dev-9' in site.call('invite', 'blue', 'dev-9', '--output', os.path.join(site.base, 'dev-9.yaml')).stdout
+    assert site.call('robot', 'list').returncode == 0
+    site.call('server', 'backup', '--output', os.path.join(site.base, 'broken.backup'))
+    assert site.call('team', 'create', 'red', check=False).returncode == 2
+    assert site.call('policy', 'apply', check=False).returncode == 2
+    assert 'team ghost' in site.call('server', 'check', check=False).stdout
+    edited('talk: []', 'talk: [{from: iris, to: blue}]')
+    site.call('policy', 'apply')
+    assert site.call('server', 'status').returncode == 0
+    assert site.json('policy', 'show')['in_force'] is True
+
+
 def test_a_robot_has_no_capability_that_can_be_taken_away(site, robots):
     caps = set(robots['iris-1'].status()['Self']['CapMap'])
     # The first two come from Headscale whatever one says: is-admin only words a health message of tailscaled, and ssh

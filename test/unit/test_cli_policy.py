@@ -7,6 +7,7 @@ import pytest
 
 from ua_overlay.cli import main
 from ua_overlay.errors import OverlayError
+from ua_overlay.headscale import last
 from ua_overlay.headscale import policy as policies
 from ua_overlay.headscale.config import SiteSettings
 from ua_overlay.headscale.control import NotRunning
@@ -133,6 +134,27 @@ def test_a_file_that_makes_no_sense(site, server, capsys):
     for words in ('check', 'show', 'apply'):
         assert main(['policy', words]) == 2
         assert 'unknown field colour' in capsys.readouterr().err
+
+
+def test_what_was_in_force_is_shown_when_the_file_makes_no_sense(site, server, capsys):
+    last.keep(site)
+    with open(site.path('site.yaml'), 'a') as stream:
+        stream.write('colour: red\n')
+    assert main(['policy', 'show']) == 4
+    shown = capsys.readouterr()
+    assert 'blue' in shown.out and 'These rules are in force.' in shown.out
+    assert 'unknown field colour' in shown.err and 'last ran by' in shown.err and 'edit ' in shown.err
+    assert main(['policy', 'show', '--json']) == 4
+    answer = json.loads(capsys.readouterr().out)
+    assert answer['in_force'] is True and 'unknown field colour' in answer['site_file']
+    assert main(['policy', 'show', '--headscale']) == 4
+    # What is about the file itself goes by the file.
+    for words in (['policy', 'check'], ['policy', 'apply'], ['team', 'create', 'red'], ['team', 'remove', 'blue'],
+                  ['relay', 'create', 'lab-b', '--address', '203.0.113.9']):
+        assert main(words) == 2
+        assert 'unknown field colour' in capsys.readouterr().err
+    with open(site.path('site.yaml')) as stream:
+        assert stream.read().endswith('colour: red\n')
 
 
 def test_what_headscale_gets(server, capsys):

@@ -12,7 +12,7 @@ import tarfile
 import pytest
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.headscale import archive, backup, versions
+from ua_overlay.headscale import archive, backup, last, versions
 from ua_overlay.headscale.config import SiteSettings
 from ua_overlay.headscale.site import Site
 from ua_overlay.headscale.upgrade import UpgradeGuard
@@ -98,6 +98,18 @@ def test_restored_elsewhere_it_is_the_same_site(site, saved, tmp_path):
     assert str(target).encode() in after['headscale.yaml'] and names(str(target)) == ['dev-1']
     assert all(stat.S_IMODE(os.stat(str(target / name)).st_mode) == 0o700 for name in ('.', 'run', 'log', 'headscale'))
     assert sorted(os.listdir(str(tmp_path / 'other'))) == ['place']
+
+
+def test_a_site_whose_file_is_broken_is_backed_up_restored_and_replaced(site, saved, tmp_path):
+    last.keep(site)
+    with open(site.path('site.yaml'), 'a', encoding='utf-8') as stream:
+        stream.write('colour: red\n')
+    path = str(tmp_path / 'broken.backup')
+    backup.write(site, path, NOW)
+    made, _, _ = backup.restore(path, str(tmp_path / 'elsewhere'), '0.29.3')
+    assert made.settings.name == 'server.example.org' and last.load(made.directory)[1] is not None
+    assert backup.restore(saved, site.directory, '0.29.3', replace=True)[2]
+    assert last.load(site.directory)[1] is None
 
 
 def test_a_site_that_is_there_is_replaced_only_when_asked(site, saved, tmp_path):

@@ -124,6 +124,20 @@ def test_new_rules_are_written_signalled_and_read_back(site, headscale, enforcer
     assert enforcer.apply()[1] is False and headscale.signals == 1
 
 
+def test_rules_are_remembered_when_they_are_in_force_and_not_before(site, headscale):
+    kept = []
+    enforcer = Enforcer(site, lambda: headscale, lambda: headscale, remember=kept.append)
+    enforcer.started()
+    edit(site, teams=TWO)
+    headscale.takes = False
+    with pytest.raises(PolicyError):
+        enforcer.apply()
+    assert kept == []
+    headscale.takes = True
+    enforcer.apply()
+    assert [sorted(rules.teams) for rules in kept] == [['blue', 'iris']]
+
+
 def test_who_comes_and_goes_changes_the_tests_and_signals_nobody(site, headscale, enforcer):
     enforcer.refresh()
     assert all('relay' in each for test in on_disk(site).get('tests', ()) for each in test['deny'])

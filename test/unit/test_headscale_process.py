@@ -2,9 +2,12 @@ import socket
 
 import pytest
 
+from ua_overlay.headscale import last
 from ua_overlay.headscale.config import SiteSettings
 from ua_overlay.headscale.minder import Minder
 from ua_overlay.headscale.process import ServerError, SiteServer, check_ports
+from ua_overlay.headscale.rules import Rules, Team
+from ua_overlay.headscale.site import Site
 
 
 class FakeChild:
@@ -93,6 +96,22 @@ def test_a_taken_port_is_named(kind, field, option):
         with pytest.raises(ServerError, match='port {} is taken'.format(ports[field])) as caught:
             check_ports(settings)
         assert option in caught.value.next_command
+
+
+def test_what_is_in_force_is_kept_and_a_full_disk_ends_nothing(tmp_path, monkeypatch):
+    site = Site.create(str(tmp_path / 'site'), SiteSettings('s.test'), lambda directory: None)
+    said = []
+    server = SiteServer(site, None, None, None, said.append, None)
+    server._remember_rules(Rules({'iris': Team('iris')}))
+    (tmp_path / 'site' / 'site.yaml').write_text('no site')
+    assert list(last.load(site.directory)[0].teams) == ['iris'] and said == []
+
+    def full(site):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(last, 'keep', full)
+    server._remember_rules(Rules())
+    assert said == ['site.last.yaml was not written: No space left on device.']
 
 
 def test_a_certificate_that_cannot_be_renewed_does_not_end_the_server():

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 
-from ua_overlay.cli.site_args import load_site
+from ua_overlay.cli.site_args import load_site_file
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale import bundle as bundles
 from ua_overlay.headscale import outpost_server
@@ -45,7 +45,7 @@ def add_output(parser, kind):
 
 def make_outpost_admin(args):
     """OutpostAdmin of the site that the command line means."""
-    site = load_site(args)
+    site = load_site_file(args)
     return OutpostAdmin(site, lambda: connect(site, lambda: locate('headscale')), utc_now)
 
 

@@ -1,8 +1,9 @@
 """`ua-overlay policy`: who may talk to whom."""
 import argparse
 import json
+import sys
 
-from ua_overlay.cli.site_args import add_dir, load_site, make_admin
+from ua_overlay.cli.site_args import WARNED, add_dir, load_site_and_problem, load_site_file, make_admin, told
 from ua_overlay.cli.table import format_table
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import policy
@@ -44,7 +45,9 @@ def add_parser(subparsers):
     checking.set_defaults(run=run_check)
 
     showing = commands.add_parser('show', help='the rules, and whether they are in force',
-                                  description='The rules of site.yaml, and whether they are what the server enforces.')
+                                  description='The rules of site.yaml, and whether they are what the server enforces. '
+                                              'Exit status 4 when site.yaml makes no sense: then those of before are '
+                                              'shown, which hold.')
     form = showing.add_mutually_exclusive_group()
     form.add_argument('--json', action='store_true', help='for programs')
     form.add_argument('--headscale', action='store_true', help='the policy as Headscale gets it')
@@ -61,7 +64,7 @@ def add_parser(subparsers):
 
 
 def run_check(args):
-    site = load_site(args)
+    site = load_site_file(args)
     client = _client(site)
     made = check(site, client)
     print('{} is right: {} rule(s) of {} team(s) and {} operator(s), {} expectations hold.'.format(
@@ -78,17 +81,22 @@ def run_check(args):
 
 
 def run_show(args):
-    site = load_site(args)
+    site, problem = load_site_and_problem(args)
+    if problem is not None:
+        problem = told(problem)
+        print('ua-overlay: {}'.format(problem), file=sys.stderr)
+    status = 0 if problem is None else WARNED
     if args.headscale:
         with open(site.policy_file, encoding='utf-8') as stream:
             print(stream.read(), end='')
-        return 0
+        return status
     client = _client(site)
     state = None if client is None else in_force(client, policy.make_policy(site.rules))
     found = rows(site.rules)
     if args.json:
-        print(json.dumps({'in_force': state, 'rules': found}, indent=2))
-        return 0
+        print(json.dumps({'in_force': state, 'rules': found,
+                          'site_file': '' if problem is None else problem.sentence}, indent=2))
+        return status
     if found:
         print(format_table(('FROM', 'TO', 'MAY OPEN'), [
             (row['from'], row['to'], ', '.join(row['opens'])) for row in found]))
@@ -102,11 +110,11 @@ def run_show(args):
         print('Whether they are in force cannot be seen until the first machine has joined.')
     else:
         print('These rules are not in force: site.yaml was edited. Next: {}'.format(site.command('policy apply')))
-    return 0
+    return status
 
 
 def run_apply(args):
-    site = load_site(args)
+    site = load_site_file(args)
     admin = make_admin(site)
     if not admin.server_running():
         check(site, None)

@@ -8,7 +8,7 @@ import sys
 from ua_overlay import defaults
 from ua_overlay.cli import server_backup, server_ca, server_check, server_service
 from ua_overlay.cli.progress import Progress
-from ua_overlay.cli.site_args import add_dir, load_site, make_admin
+from ua_overlay.cli.site_args import WARNED, add_dir, load_site, load_site_and_problem, make_admin, told
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale import control
 from ua_overlay.headscale.config import SiteSettings
@@ -74,13 +74,16 @@ def add_parser(subparsers):
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description='Runs Headscale and the peer relay and minds them: what crashes is started again, the certificate\n'
                     'is renewed in time. SIGTERM or Ctrl-C stops everything within seconds; links between robots go\n'
-                    'on. SIGHUP reads the teams in site.yaml again. Needs no root (unless a port is below 1024).',
+                    'on. SIGHUP reads the teams in site.yaml again. Needs no root (unless a port is below 1024).\n'
+                    'When site.yaml makes no sense it says so and runs by what was in force before.',
         epilog='logs: DIR/log/headscale.log and DIR/log/relay.log, at most 8 MB each')
     add_dir(run)
     run.set_defaults(run=run_run)
 
     status = commands.add_parser('status', help='is it running and healthy; exit status 0 when it is',
-                                 description='Is the server running and healthy? Exit status 0 when it is.')
+                                 description='Is the server running and healthy? Exit status 0 when it is; 4 when it '
+                                             'is, and something asks for you (site.yaml makes no sense, so what was in '
+                                             'force before holds); 1 when it is not.')
     status.add_argument('--json', action='store_true', help='for programs')
     add_dir(status)
     status.set_defaults(run=run_status)
@@ -136,7 +139,9 @@ def _say(line):
 
 
 def run_run(args):
-    site = load_site(args)
+    site, problem = load_site_and_problem(args)
+    if problem is not None:
+        _say(str(told(problem)))
 
     def renew():
         now = utc_now()
@@ -168,8 +173,10 @@ def run_renew(args):
 
 
 def run_status(args):
-    site = load_site(args)
+    site, unread = load_site_and_problem(args)
     report, problem = _status(site)
+    notes = [] if unread is None else [told(unread)]
+    report['site_file'] = notes[0].sentence if notes else ''
     if args.json:
         print(json.dumps(report, indent=2))
     else:
@@ -190,9 +197,9 @@ def run_status(args):
                 ('robots', '-' if report['robots'] is None else '{} ({} online)'.format(
                     report['robots'], report['robots_online']))):
             print('{:<20}{}'.format(label, value))
-        if problem is not None:
-            print('ua-overlay: {}'.format(problem), file=sys.stderr)
-    return 0 if report['healthy'] else 1
+        for each in ([] if problem is None else [problem]) + notes:
+            print('ua-overlay: {}'.format(each), file=sys.stderr)
+    return 1 if not report['healthy'] else WARNED if notes else 0
 
 
 def _carries(watch):

@@ -6,7 +6,7 @@ import socket
 
 from ua_overlay import defaults
 from ua_overlay.cli.progress import Progress
-from ua_overlay.cli.site_args import add_dir, load_site
+from ua_overlay.cli.site_args import add_dir, load_site, load_site_and_problem, told
 from ua_overlay.cli.table import format_table
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale import check, control, forwarding
@@ -80,7 +80,9 @@ def run_check(args):
 
 
 def _looks_by_site(args):
-    site = load_site(args)
+    site, problem = load_site_and_problem(args)
+    files = [] if problem is None else [check.Seen('site.yaml', 'this machine', False,
+                                                   told(problem).sentence.rstrip('.'), problem.next_command)]
     settings, trust = site.settings, {'ca_file': site.ca_file}
     ports = (settings.port, settings.stun_port, settings.relay_port)
     if args.from_outside:
@@ -90,10 +92,10 @@ def _looks_by_site(args):
         mend = site.command('server forwarding --format text') if settings.private else site.command('server check')
         looks = [look for address in settings.addresses for look in check.looks_at_server(
             address, settings.name, ports, trust, lambda protocol, port: mend)]
-        return looks + check.looks_at_hosts(settings, trust), []
+        return looks + check.looks_at_hosts(settings, trust), files
     looks = check.looks_at_server('127.0.0.1', settings.name, ports, trust,
                                   lambda protocol, port: site.command('server status'))
-    return looks + check.looks_at_hosts(settings, trust), [_own_relay(site)]
+    return looks + check.looks_at_hosts(settings, trust), files + [_own_relay(site)]
 
 
 def _own_relay(site):

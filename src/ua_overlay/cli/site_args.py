@@ -1,8 +1,11 @@
 """What the commands on the server have in common: which site, and how to reach its server."""
 import os
 import pwd
+import sys
 
 from ua_overlay import defaults
+from ua_overlay.errors import OverlayError
+from ua_overlay.headscale import last
 from ua_overlay.headscale.access import connect
 from ua_overlay.headscale.admin import Admin
 from ua_overlay.headscale.inviter import Inviter
@@ -18,8 +21,34 @@ def add_dir(parser):
                         help='directory of the site (default: $UA_OVERLAY_SITE, else {})'.format(defaults.SITE_DIR))
 
 
+#: Exit status of a command that shows a site which works, although something asks for a person. As of `doctor`.
+WARNED = 4
+
+
 def load_site(args):
-    """The Site that the command line means."""
+    """The Site that the command line means, as its server runs it: where site.yaml makes no sense, what was in force
+    before, and a line on standard error that says so."""
+    site, problem = load_site_and_problem(args)
+    if problem is not None:
+        print('ua-overlay: {}'.format(told(problem)), file=sys.stderr)
+    return site
+
+
+def load_site_and_problem(args):
+    """(Site, what is wrong with site.yaml as an OverlayError or None): see last.load."""
+    return last.load(site_directory(args.dir, os.environ))
+
+
+def told(problem):
+    """``problem`` of :func:`load_site_and_problem` as an OverlayError for people: it says what holds instead."""
+    return OverlayError(last.sentence(problem), problem.next_command, problem.code)
+
+
+def load_site_file(args):
+    """The Site that the command line means, as site.yaml says, for what judges that file or writes it anew.
+
+    :raises OverlayError: it makes no sense.
+    """
     return Site.load(site_directory(args.dir, os.environ))
 
 

@@ -3,7 +3,7 @@ import argparse
 import json
 
 from ua_overlay import defaults
-from ua_overlay.cli.site_args import add_dir, load_site, make_admin
+from ua_overlay.cli.site_args import add_dir, load_site, load_site_file, make_admin
 from ua_overlay.cli.table import format_table
 from ua_overlay.headscale.rules import INSIDE_DEFAULT, Team, reach_of
 from ua_overlay.tags import team_of
@@ -62,7 +62,7 @@ def add_parser(subparsers):
 
 
 def run_create(args):
-    site = load_site(args)
+    site = load_site_file(args)
     running = make_admin(site).create_team(Team(
         args.team, args.team_port, args.addressing,
         INSIDE_DEFAULT if args.inside is None else reach_of(args.inside)))
@@ -120,7 +120,7 @@ def run_master(args):
 
 
 def run_remove(args):
-    site = load_site(args)
+    site = load_site_file(args)
     revoked = make_admin(site).remove_team(args.team)
     print('Team {} removed; {} unused invitation(s) revoked.'.format(args.team, revoked))
     return 0

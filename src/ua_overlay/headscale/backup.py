@@ -14,9 +14,9 @@ import urllib.parse
 
 from ua_overlay import files
 from ua_overlay.errors import OverlayError
-from ua_overlay.headscale import config, versions
+from ua_overlay.headscale import config, last, versions
 from ua_overlay.headscale.archive import BackupError, Manifest, digest_of, pack, unpack
-from ua_overlay.headscale.site import SITE_FILE, SUBDIRECTORIES, Site, SiteError
+from ua_overlay.headscale.site import SITE_FILE, SUBDIRECTORIES, SiteError
 from ua_overlay.trust import store
 
 DATABASE = 'headscale/db.sqlite'
@@ -60,7 +60,7 @@ def write(site, output, now):
     """
     output = os.path.abspath(output)
     try:
-        with _scratch(os.path.dirname(output)) as scratch, site.changing(), store.held(site.directory):
+        with _scratch(os.path.dirname(output)) as scratch, site.unchanged(), store.held(site.directory):
             # Copies: the relay's tailscaled may write its state while we pack.
             sources = {}
             for number, path in enumerate(kept(site.directory)):
@@ -157,14 +157,14 @@ def _present(directory, replace):
         raise SiteError('{} holds a site already; it was left as it is.'.format(directory),
                         'ua-overlay server restore FILE --dir {} --replace   (keeps the present one beside it)'.format(
                             directory))
-    return Site.load(directory)
+    return last.load(directory)[0]
 
 
 def _assemble(staging, directory, path):
     """Check that what was unpacked into ``staging`` is a site, and write what follows from its place."""
     unfit = 'The backup {} is whole, but what is in it does not fit together: {{}}'.format(path)
     try:
-        site = Site.load(staging)
+        site = last.load(staging)[0]
         store.load(staging)
     except (OSError, UnicodeDecodeError) as error:
         raise BackupError(unfit.format(error), 'an older backup', 'BACKUP_DAMAGED')

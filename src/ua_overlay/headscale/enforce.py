@@ -71,13 +71,15 @@ class Enforcer:
     :param site: the Site as `server run` read it; its rules are in force first.
     :param connect: function() -> RestClient.
     :param child: function() -> the Child that runs Headscale.
+    :param remember: function(Rules), called with those that are in force from now on.
     """
 
-    def __init__(self, site, connect, child, timeout=RELOAD_TIMEOUT):
+    def __init__(self, site, connect, child, timeout=RELOAD_TIMEOUT, remember=lambda rules: None):
         self._site = site
         self._connect = connect
         self._child = child
         self._timeout = timeout
+        self._remember = remember
         self._lock = threading.Lock()
         self._running = ''
         self._present = None
@@ -98,6 +100,7 @@ class Enforcer:
             site = type(self._site).load(self._site.directory)
             changed = self._put(site, self._connect())
             self._site, self._present = site, None
+            self._remember(site.rules)
             return site, changed
 
     def refresh(self):

@@ -8,7 +8,7 @@ import threading
 import time
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.headscale import access, control
+from ua_overlay.headscale import access, control, last
 from ua_overlay.headscale.child import Child
 from ua_overlay.headscale.derp_watch import DerpWatch
 from ua_overlay.headscale.enforce import Enforcer
@@ -97,7 +97,8 @@ class SiteServer:
         self._started = started
         self._wishes = queue.SimpleQueue()
         self._stopping = threading.Event()
-        self._policy = Enforcer(site, self._connect, lambda: self._headscale.child)
+        self._policy = Enforcer(site, self._connect, lambda: self._headscale.child,
+                                remember=self._remember_rules)
         self._policy_text = 'starting'
         self._ledger = Ledger(site.ledger_file, now)
         self._sessions = SessionWatch(clock)
@@ -120,6 +121,7 @@ class SiteServer:
             try:
                 self._prepare()
                 self._start_headscale()
+                self._remember()
                 control_server = control.ControlServer(self._site.control_socket, self._answer)
                 self._start_relay()
                 self._derp.start()
@@ -179,6 +181,17 @@ class SiteServer:
         self._guard.after_start()
         # Made now, so that the commands that follow need nothing but the REST interface.
         self._connect()
+
+    def _remember(self):
+        """Keep what is in force, for a start with a site.yaml that makes no sense."""
+        try:
+            last.keep(self._site)
+        except OSError as error:
+            self._say('{} was not written: {}.'.format(last.LAST_FILE, error.strerror or error))
+
+    def _remember_rules(self, rules):
+        self._site.rules = rules
+        self._remember()
 
     def _headscale_started(self):
         self._sessions.clear()
@@ -328,6 +341,7 @@ class SiteServer:
         """
         fresh = type(self._site).load(self._site.directory).settings
         self._site.settings = dataclasses.replace(self._site.settings, relays=fresh.relays, derp=fresh.derp)
+        self._remember()
         self._derp.step()
         if not self._site.write_config():
             return False

@@ -1,6 +1,7 @@
 """A site's directory: what is in it, and how it is read and written.
 
     site.yaml       settings, teams, who may talk to whom: the one file that people edit
+    site.last.yaml  the same as the server last ran by it (last)
     ca.pem ca.key server.pem server.key             the site's trust (trust.store)
     headscale.yaml policy.json                      written from site.yaml
     invitations.log who was invited (ledger); only ever added to
@@ -114,6 +115,10 @@ class Site:
         except PermissionError:
             raise SiteError('This user may not read the site in {}.'.format(directory),
                             'run the same command with sudo')
+        except OSError as error:
+            raise SiteError('{} cannot be read: {}.'.format(source, error.strerror), 'ls -l {}'.format(source))
+        except UnicodeDecodeError:
+            raise UsageError('{} is not text in UTF-8.'.format(source), 'edit {}'.format(source))
         settings, rules = parse_site(text, source)
         return cls(directory, settings, rules)
 
@@ -190,10 +195,14 @@ class Site:
     @contextlib.contextmanager
     def changing(self):
         """Hold the site against other commands that change it; the file is read again inside."""
-        with _lock(self.path('run', 'change.lock'), wait=True):
+        with self.unchanged():
             fresh = Site.load(self.directory)
             self.settings, self.rules = fresh.settings, fresh.rules
             yield
+
+    def unchanged(self):
+        """Hold the site against commands that change it."""
+        return _lock(self.path('run', 'change.lock'), wait=True)
 
     def held(self):
         """Hold the site as its one running server.
@@ -248,6 +257,9 @@ def parse_site(text, source):
     except yaml.YAMLError as error:
         mark = getattr(error, 'problem_mark', None)
         raise UsageError('{} is not YAML{}.'.format(source, ' (line {})'.format(mark.line + 1) if mark else ''), edit)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        # PyYAML's own errors about values that only look like dates, and the like.
+        raise UsageError('{} has a value that makes no sense.'.format(source), edit)
     if not isinstance(values, dict):
         raise UsageError('{} does not describe a site.'.format(source), edit)
     version = values.pop('version', None)
