@@ -91,13 +91,29 @@ def test_one_that_is_switched_off_is_shown_so(up):
     assert refused.returncode == 1 and 'Machine dev-1 does not run' in refused.stderr
 
 
-def test_the_lab_taken_away_by_force_takes_its_machines_along(up):
-    machine = MachineSet(Lab.attach(NAME))['server']
-    leader = machine.leader
+def test_what_a_killed_lab_leaves_goes_as_soon_as_nobody_has_it(up):
+    attached = Lab.attach(NAME)
+    machine = MachineSet(attached)['server']
+    leader, directory = machine.leader, machine_files.lab_directory(NAME)
     os.kill(machine.host.pid, signal.SIGKILL)
     deadline = time.monotonic() + 30
     while os.path.exists('/proc/{}/root/etc'.format(leader)):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+    # A host of it is there.
+    assert 'is broken' in machines('status', check=False).stderr and os.path.isdir(directory)
+    others = [host.process for name, host in attached.hosts.items() if name != 'server']
+    for process in others:
+        process.send_signal(signal.SIGKILL)
+    assert all(process.wait(30) for process in others)
+    # Something in it is mounted, where only that process sees it.
+    with subprocess.Popen(['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none "$0/dev-1/root" && echo up && read x',
+                           directory], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b'up\n'
+        assert 'was killed' not in machines('status', check=False).stderr and os.path.isdir(directory)
+        holder.stdin.close()
+    swept = machines('status', check=False)
+    assert 'The lab {} was killed; '.format(NAME) in swept.stderr and not os.path.exists(directory)
+    assert machine.is_gone()
     lab('down', '--name', NAME)
-    assert machine.is_gone() and not os.path.exists(machine_files.lab_directory(NAME))

@@ -7,7 +7,7 @@ import sys
 from ua_overlay import resources
 from ua_overlay.cli.progress import Progress
 from ua_overlay.cli.table import format_table
-from ua_overlay.lab import images, requirements
+from ua_overlay.lab import images, leftovers, requirements
 from ua_overlay.lab.lab import Lab, load_topology
 from ua_overlay.lab.machine_set import MachineSet, image_for
 
@@ -18,7 +18,8 @@ DESCRIPTION = """\
 Machines are hosts of a lab with a root file system, a systemd and an sshd of their own (systemd-nspawn), for what
 installs: Debian bookworm on servers, Debian bullseye on robots, which has what Noetic's robots have (Python 3.9, ROS
 1.15.9, glibc 2.31). The base systems are made once by debootstrap, from the mirror this machine is set up for, and kept
-in the cache; what a machine changes goes with the lab. Needs root."""
+in the cache; what a machine changes goes with the lab, or, when that was killed, with the next `up`, `status` or
+`down`. Needs root."""
 
 EPILOG = """\
 examples:
@@ -67,7 +68,15 @@ def add_machines_parser(commands):
     execute.add_argument('argv', metavar='CMD', nargs='*', help='after `--`')
 
 
+def sweep():
+    """Remove what labs left that nobody took down, and say so."""
+    requirements.check_root()
+    for name in leftovers.sweep():
+        print('The lab {} was killed; what its machines left in the cache is gone.'.format(name), file=sys.stderr)
+
+
 def run_up(args):
+    sweep()
     topology = load_topology(args.topology or resources.share_path('config', 'lab', 'machines.yaml'))
     lab = Lab.up(topology, args.name)
     try:
@@ -82,6 +91,7 @@ def run_up(args):
 
 
 def run_down(args):
+    sweep()
     machines = MachineSet(Lab.attach(args.name))
     with Progress()('Shutting down'):
         machines.power_off()
@@ -91,6 +101,7 @@ def run_down(args):
 
 
 def run_status(args):
+    sweep()
     machines = MachineSet(Lab.attach(args.name))
     rows = summary(machines)
     if args.json:

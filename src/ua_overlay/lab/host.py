@@ -1,4 +1,5 @@
 """A host of a running lab: run something in it as if logged in."""
+import contextlib
 import json
 import os
 import signal
@@ -182,17 +183,30 @@ class Host:
 def find(directory):
     """Processes 1 of every host of the lab in ``directory``, also of one whose making was interrupted."""
     found = []
+    for pid, where in _marked():
+        if where == os.fsencode(directory):
+            with contextlib.suppress(ProcessLookupError):
+                found.append(kernel.ProcessHandle(pid))
+    return found
+
+
+def names_of_labs():
+    """The names (str) of all labs, wherever they keep their state, of which a host is there."""
+    return {os.path.basename(os.fsdecode(where)) for _pid, where in _marked()}
+
+
+def _marked():
+    """(process id, directory of its lab as bytes) of every process 1 of a host."""
     for entry in os.listdir('/proc'):
         if not entry.isdigit():
             continue
         try:
             with open('/proc/{}/cmdline'.format(entry), 'rb') as stream:
                 words = stream.read().split(b'\0')
-            if MARKER.encode() in words and words[words.index(MARKER.encode()) + 1] == os.fsencode(directory):
-                found.append(kernel.ProcessHandle(int(entry)))
+            if MARKER.encode() in words:
+                yield int(entry), words[words.index(MARKER.encode()) + 1]
         except (FileNotFoundError, ProcessLookupError, IndexError):
             continue
-    return found
 
 
 def end(processes, timeout=10.0):

@@ -2,7 +2,7 @@
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
-from ua_overlay.lab import images
+from ua_overlay.lab import images, leftovers
 from ua_overlay.lab.machine_ssh import LabSsh
 from ua_overlay.lab.machines import SERVICE, Machine
 
@@ -36,10 +36,11 @@ class MachineSet:
         return self.machines[name]
 
     def up(self, progress=lambda text: contextlib.nullcontext()):
-        """Make and boot every machine.
+        """Make and boot every machine; what killed labs have left goes first.
 
         :raises OverlayError: LAB_IMAGE, LAB_MACHINE; what was started goes on: the lab's `down` ends it.
         """
+        leftovers.sweep()
         for name, machine in self.machines.items():
             machine.lower = images.get(image_for(self.lab.topology, name), progress)
         own = self.ssh.make(list(self.machines))

@@ -45,6 +45,7 @@ class LabSsh:
 
         :returns: name -> (path, text, mode) of what the machine needs of it, for :meth:`machines.Machine.make`.
         """
+        machine_files.make_lab_directory(self.lab.name)
         os.makedirs(self.directory, mode=0o700, exist_ok=True)
         wanted = self._keygen('key')
         known, result = [], {}

@@ -130,7 +130,7 @@ class Machine:
         :param files: (path, text, mode) of what it has from the start.
         """
         machine_files.remove_machine(self.lab.name, self.name)
-        os.makedirs(os.path.dirname(self.directory), mode=0o755, exist_ok=True)
+        machine_files.make_lab_directory(self.lab.name)
         for part in ('', 'upper', 'work', 'root'):
             os.mkdir(os.path.join(self.directory, part), 0o755)
         hosts = '127.0.0.1\tlocalhost\n127.0.1.1\t{0}\n'.format(self.hostname)

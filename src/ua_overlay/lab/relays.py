@@ -16,8 +16,13 @@ _ANSWER = re.compile(r'^\[(\d+\.\d+)\].*icmp_seq=(\d+) ')
 
 def gaps(text):
     """The times without an answer in the output of `ping -D`: list of (start, seconds), the longest first."""
-    times = sorted(float(match.group(1)) for match in map(_ANSWER.match, text.splitlines()) if match)
-    return sorted(((before, after - before) for before, after in zip(times, times[1:])),
+    return pauses(float(match.group(1)) for match in map(_ANSWER.match, text.splitlines()) if match)
+
+
+def pauses(times):
+    """What lies between neighbours of ``times`` (seconds, in any order): [(start, seconds), …], the longest first."""
+    ordered = sorted(times)
+    return sorted(((before, after - before) for before, after in zip(ordered, ordered[1:])),
                   key=lambda gap: gap[1], reverse=True)
 
 

@@ -1,0 +1,58 @@
+"""What killed labs leave: whose it is, and what a sweep takes away. Real files and mounts' texts; no lab."""
+import os
+import re
+
+import pytest
+
+from ua_overlay.lab import leftovers, machine_files
+
+HERE, ELSEWHERE, BEFORE = 'boot-2 pid:[1]\n', 'boot-2 pid:[7]\n', 'boot-1 pid:[7]\n'
+
+
+@pytest.mark.parametrize('living, seen_by, mounted, left', [
+    (set(), HERE, False, True), (set(), '', False, True), (set(), BEFORE, False, True),
+    ({'x'}, HERE, False, False), (set(), HERE, True, False), (set(), ELSEWHERE, False, False)])
+def test_whose_it_is(living, seen_by, mounted, left):
+    assert leftovers.is_left('x', living, seen_by, HERE, mounted) is left
+
+
+def test_a_mount_is_in_a_directory_or_beside_it():
+    line = '36 35 98:0 / {} rw,noatime shared:1 - overlay overlay rw\n'
+    assert leftovers.is_mounted('/c/run/x', ['', line.format('/c/run/x/dev-1/root')])
+    assert not leftovers.is_mounted('/c/run/x', [line.format('/c/run/xy'), line.format('/c/run')])
+    assert leftovers.is_mounted('/c d/x', [line.format('/c\\040d/x')])
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache in which the machines of a lab have files; no control groups, for which one has to be root."""
+    monkeypatch.setenv('UA_OVERLAY_CACHE', str(tmp_path))
+    monkeypatch.setattr(leftovers, '_drop_groups', lambda lab: lab != 'busy')
+
+    def make(lab):
+        machine_files.make_lab_directory(lab)
+        os.makedirs(os.path.join(machine_files.machine_directory(lab, 'dev-1'), 'upper'))
+
+    return make
+
+
+def test_a_sweep_takes_what_belongs_to_nobody(cache, monkeypatch):
+    for lab in ('killed', 'lives', 'busy'):
+        cache(lab)
+    monkeypatch.setattr(leftovers.hosts, 'names_of_labs', lambda: {'lives'})
+    run = machine_files.run_directory()
+    # One who swept and was killed in between.
+    os.mkdir(os.path.join(run, '.other.1'))
+    assert leftovers.sweep() == ['killed']
+    assert sorted(os.listdir(run)) == ['.lock', 'busy', 'lives']
+    assert leftovers.sweep() == []
+
+
+def test_nothing_to_sweep(cache, tmp_path):
+    assert leftovers.sweep() == [] and os.listdir(str(tmp_path)) == []
+
+
+def test_the_lab_says_who_sees_it(cache):
+    cache('x')
+    with open(os.path.join(machine_files.lab_directory('x'), 'seen-by')) as stream:
+        assert re.fullmatch(r'[0-9a-f-]{36} pid:\[\d+\]\n', stream.read())
