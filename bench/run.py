@@ -13,7 +13,7 @@ from ua_overlay.errors import OverlayError
 
 FIGURES = {'join': 'join_time', 'links': 'link_latency', 'cost': 'node_cost', 'start': 'start_time',
            'team': 'team_moves', 'pair': 'team_pair', 'touch': 'one_touch',
-           'failover': 'relay_failover'}
+           'failover': 'relay_failover', 'gaps': 'topic_gap'}
 
 
 def main():

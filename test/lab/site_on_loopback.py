@@ -13,6 +13,8 @@ import tempfile
 import threading
 import time
 
+from ua_overlay.headscale import access
+from ua_overlay.headscale.site import Site
 from ua_overlay.toolchain import locate
 from ua_overlay.toolchain.find import cache_dir
 from ua_overlay.trust import invitation as invitations
@@ -112,6 +114,10 @@ class LoopbackSite:
         answer = control.ask(os.path.join(self.directory, 'run', 'control.sock'), 'status')
         return {name: answer[name]['pid'] for name in ('headscale', 'relay')}
 
+    def client(self):
+        """A REST client of the running server."""
+        return access.connect(Site.load(self.directory), lambda: locate('headscale'))
+
     def stop(self):
         """SIGTERM; returns (seconds it took, exit status)."""
         start = time.monotonic()
@@ -142,6 +148,23 @@ class LoopbackSite:
                 self.server.kill()
                 self.server.wait()
         shutil.rmtree(self.base)
+
+
+@contextlib.contextmanager
+def running_site(*teams):
+    """A LoopbackSite whose server is up, with its teams; it goes at the end.
+
+    :param teams: for each what follows `team create`, as a tuple.
+    """
+    made = LoopbackSite()
+    try:
+        made.init()
+        made.start()
+        for team in teams:
+            made.call('team', 'create', *team)
+        yield made
+    finally:
+        made.close()
 
 
 class Robot:

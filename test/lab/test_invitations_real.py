@@ -7,11 +7,11 @@ import sys
 import pytest
 from site_on_loopback import (
     COMMAND,
-    LoopbackSite,
     closed,
     free_ports,
     opens,
     port_outside_the_ephemeral_range,
+    running_site,
     wait_for,
 )
 
@@ -26,14 +26,8 @@ TEAM_PORT = port_outside_the_ephemeral_range()
 
 @pytest.fixture(scope='module')
 def site():
-    made = LoopbackSite()
-    try:
-        made.init()
-        made.start()
-        made.call('team', 'create', 'iris', '--team-port', str(TEAM_PORT))
+    with running_site(('iris', '--team-port', str(TEAM_PORT))) as made:
         yield made
-    finally:
-        made.close()
 
 
 def join(site, robot, path, *options):

@@ -3,27 +3,18 @@ import os
 import signal
 
 import pytest
-from site_on_loopback import LoopbackSite, closed, free_ports, opens, port_outside_the_ephemeral_range, wait_for
+from site_on_loopback import closed, free_ports, opens, port_outside_the_ephemeral_range, running_site, wait_for
 
 from ua_overlay.headscale import policy
-from ua_overlay.headscale.access import connect
 from ua_overlay.headscale.site import Site
-from ua_overlay.toolchain import locate
 
 TEAM_PORT = port_outside_the_ephemeral_range()
 
 
 @pytest.fixture(scope='module')
 def site():
-    made = LoopbackSite()
-    try:
-        made.init()
-        made.start()
-        for team in ('iris', 'blue'):
-            made.call('team', 'create', team, '--team-port', str(TEAM_PORT))
+    with running_site(*[(team, '--team-port', str(TEAM_PORT)) for team in ('iris', 'blue')]) as made:
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture(scope='module')
@@ -39,7 +30,7 @@ def robots(site):
 
 @pytest.fixture
 def client(site):
-    return connect(Site.load(site.directory), lambda: locate('headscale'))
+    return site.client()
 
 
 @pytest.fixture

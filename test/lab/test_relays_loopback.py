@@ -9,19 +9,13 @@ import subprocess
 import sys
 
 import pytest
-from site_on_loopback import COMMAND, LoopbackSite, free_ports, wait_for
+from site_on_loopback import COMMAND, free_ports, running_site, wait_for
 
 
 @pytest.fixture(scope='module')
 def site():
-    made = LoopbackSite()
-    try:
-        made.init()
-        made.start()
-        made.call('team', 'create', 'iris')
+    with running_site(('iris',)) as made:
         yield made
-    finally:
-        made.close()
 
 
 def relay_watch(site):

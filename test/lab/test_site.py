@@ -5,26 +5,17 @@ import stat
 import subprocess
 
 import pytest
-from site_on_loopback import LoopbackSite, wait_for
+from site_on_loopback import running_site, wait_for
 
-from ua_overlay.headscale.access import connect
 from ua_overlay.headscale.rest import RestError
-from ua_overlay.headscale.site import Site
 from ua_overlay.toolchain import locate
 from ua_overlay.trust.certificate import utc_now
 
 
 @pytest.fixture(scope='module')
 def site():
-    made = LoopbackSite()
-    try:
-        made.init()
-        made.start()
-        for team in ('iris', 'blue'):
-            made.call('team', 'create', team)
+    with running_site(('iris',), ('blue',)) as made:
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture(scope='module')
@@ -49,7 +40,7 @@ def blue(site):
 
 @pytest.fixture
 def client(site):
-    return connect(Site.load(site.directory), lambda: locate('headscale'))
+    return site.client()
 
 
 def test_headscale_accepts_the_configuration(site):

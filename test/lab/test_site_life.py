@@ -8,27 +8,18 @@ import sqlite3
 import time
 
 import pytest
-from site_on_loopback import LoopbackSite, wait_for
+from site_on_loopback import running_site, wait_for
 
-from ua_overlay.headscale.access import connect
 from ua_overlay.headscale.admin import Admin
 from ua_overlay.headscale.site import Site
-from ua_overlay.toolchain import locate
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust import store
 
 
 @pytest.fixture(scope='module')
 def site():
-    made = LoopbackSite()
-    try:
-        made.init()
-        made.start()
-        made.call('team', 'create', 'iris')
-        made.call('team', 'create', 'blue', '--team-port', '11400', '--addressing', 'addresses')
+    with running_site(('iris',), ('blue', '--team-port', '11400', '--addressing', 'addresses')) as made:
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture(scope='module')
@@ -63,10 +54,6 @@ def all_online(site, robots, seconds=120):
     return wait_for('every robot online', there, seconds)
 
 
-def client(site):
-    return connect(Site.load(site.directory), lambda: locate('headscale'))
-
-
 def integrity(site):
     with contextlib.closing(sqlite3.connect(os.path.join(site.directory, 'headscale', 'db.sqlite'))) as database:
         return database.execute('PRAGMA integrity_check').fetchone()[0]
@@ -93,7 +80,7 @@ def test_a_backup_of_the_running_site_brings_the_robots_back_elsewhere(site, rob
     after = all_online(site, robots)
     assert {name: row['addresses'] for name, row in after.items()} == {
         name: row['addresses'] for name, row in before.items()}
-    assert [node.name for node in client(site).nodes()] == ['dev-1', 'dev-2', 'relay']
+    assert [node.name for node in site.client().nodes()] == ['dev-1', 'dev-2', 'relay']
     refused = site.call('server', 'restore', backup, '--replace', check=False)
     assert refused.returncode == 1 and 'runs already' in refused.stderr
 
@@ -165,7 +152,7 @@ def test_the_ca_changes_while_the_robots_stay(site, robots):
 
 def test_a_robot_that_was_deleted_behind_its_back_is_found_and_comes_back(site, robots):
     robot = robots['dev-2']
-    rest = client(site)
+    rest = site.client()
     rest.delete_node(next(node.id for node in rest.nodes() if node.name == 'dev-2'))
 
     def finding():
@@ -242,7 +229,7 @@ def test_robots_that_were_not_seen_for_long_are_forgotten(site, robots):
     wait_for('dev-4 to be offline', lambda: not rows(site)['dev-4']['online'], 60)
     assert site.json('robot', 'list', '--stale') == [] and site.json('robot', 'prune', '--older-than', '30d') == []
     # The server's clock is not ours to move: the same use case with a time of its own.
-    later = Admin(Site.load(site.directory), lambda: client(site),
+    later = Admin(Site.load(site.directory), site.client,
                   lambda: certificates.utc_now() + datetime.timedelta(days=40))
     assert [node.name for node in later.stale_robots(30)] == ['dev-4']
     assert [node.name for node in later.prune(30)] == ['dev-4']

@@ -1,0 +1,171 @@
+"""What a rospy topic at 10 Hz loses while the site's certificate is renewed and while its server restarts."""
+import collections
+import contextlib
+import os
+import re
+import time
+
+from figure import Figure, Row, median, verdict
+from relay_failover import ROOT, block_udp, drop
+from setup_lab import put
+
+from ua_overlay.errors import OverlayError
+from ua_overlay.lab.fleet import USER, wait_until
+from ua_overlay.lab.lab import Lab, load_topology
+from ua_overlay.lab.relays import Pair, open_text, pauses
+
+NAME = 'gaps'
+ROUNDS = 4
+#: Messages are 0.1 s apart: less than this is no gap.
+NO_GAP = 0.5
+#: Messages that are waited for before something is done, and after it: what it does to links shows late.
+BEFORE, AFTER = 50, 100
+PORT = 11312
+#: Where the site and the second host are.
+SERVER, SECOND = '203.0.113.10', '203.0.113.11'
+_HEARD = re.compile(r'^(\d+) (\d+\.\d+)$', re.MULTILINE)
+
+#: A path between the robots: how the figure calls it, what tailscaled calls it, and what the path goes over.
+Link = collections.namedtuple('Link', 'label kind endpoint')
+DIRECT = Link('DIRECT', 'DIRECT', '')
+OWN_RELAY = Link("PEER_RELAY, the server's own", 'PEER_RELAY', SERVER + ':')
+OTHER_RELAY = Link('PEER_RELAY on the other host', 'PEER_RELAY', SECOND + ':')
+EMBEDDED = Link('DERP in Headscale', 'DERP', 'site')
+FURTHER = Link('DERP on the other host', 'DERP', 'second')
+LINKS = (DIRECT, OWN_RELAY, OTHER_RELAY, EMBEDDED, FURTHER)
+
+QUIET, RENEW, RESTART = 'nothing happens', 'certificate renewed', 'server restarted'
+LOST = 'messages lost'
+
+
+def measure(progress, rounds=ROUNDS):
+    """Returns the Figure."""
+    workspace = os.path.join(os.path.realpath(os.path.join(ROOT, '.workspace')), 'install')
+    if not os.path.isdir(workspace):
+        raise OverlayError('The workspace is not built.', 'make prepare')
+    values = {(link, event): [] for link in LINKS for event in (QUIET, RENEW, RESTART, LOST)}
+    topology = load_topology(os.path.join(ROOT, 'config', 'lab', 'two_hosts.yaml'))
+    with Lab.up(topology, 'bench-{}'.format(os.getpid()), bound=True) as lab:
+        pair = Pair(lab, workspace)
+        with progress('A lab with a server, a second host and two robots'):
+            pair.start_site()
+            pair.join_robots()
+        for link in (DIRECT, OWN_RELAY, EMBEDDED):
+            on_link(pair, link, values, progress, rounds)
+        block_udp(pair, False)
+        with progress('A relay and a DERP region on the second host; robots take it as their home'):
+            pair.start_outposts()
+            pair.wait_home('second')
+        on_link(pair, FURTHER, values, progress, rounds)
+        drop(pair, SERVER, True)
+        on_link(pair, OTHER_RELAY, values, progress, rounds)
+    return figure(values)
+
+
+def on_link(pair, link, values, progress, rounds):
+    """Everything that is measured on one link, with one publisher and subscriber that stay."""
+    kind = {'DIRECT': 'easy', 'PEER_RELAY': 'hard', 'DERP': 'udp-blocked'}[link.kind]
+    for router in ('nat1', 'nat2'):
+        pair.lab.nat(router, kind)
+    with topic(pair) as heard:
+        for turn in range(1, rounds + 1):
+            with progress('{}, round {} of {}'.format(link.label, turn, rounds)):
+                for event, action in ((RENEW, renew), (RESTART, restart)):
+                    pair.wait_link(link.kind, link.endpoint)
+                    quiet = wait_for_messages(heard, BEFORE)
+                    begin = time.time()
+                    action(pair)
+                    wait_for_messages(heard, AFTER)
+                    messages = heard()
+                    values[link, QUIET].append(longest(messages, quiet, begin))
+                    values[link, event].append(longest(messages, begin, time.time()))
+        values[link, LOST].append(lost(heard()))
+
+
+def renew(pair):
+    """What `server run` does by itself 30 days before the certificate ends."""
+    pair.site('server', 'renew')
+
+
+def restart(pair):
+    """What `systemctl restart ua-overlay-server` does: SIGTERM, its end, another start; until it answers."""
+    pair.stop_server()
+    pair.start_server()
+
+
+@contextlib.contextmanager
+def topic(pair):
+    """A roscore and a publisher on dev-1, a subscriber on dev-2; yields function() -> [(number, arrival)] so far."""
+    names = {robot: robot + '.overlay.internal' for robot in ('dev-1', 'dev-2')}
+    for robot in names:
+        for name in names.values():
+            wait_until(lambda robot=robot, name=name: pair.lab.host(robot).run(
+                ['getent', 'ahostsv4', name], check=False).returncode == 0, 60, 'The name {} on {}'.format(name, robot))
+    program = {robot: put(pair, robot, 'beat.py') for robot in names}
+    running = []
+
+    def start(robot, service, *argv):
+        environment = ['env', 'ROS_MASTER_URI=http://{}:{}'.format(names['dev-1'], PORT),
+                       'ROS_HOSTNAME=' + names[robot], 'PYTHONUNBUFFERED=1']
+        pair.lab.start_service(robot, service, pair.ros_argv(environment + list(argv), 'shell'),
+                               env=pair.user_environment(), user=USER)
+        running.insert(0, (robot, service))
+
+    log = pair.lab.log_path('dev-2', 'hear')
+    try:
+        start('dev-1', 'roscore', 'roscore', '-p', str(PORT))
+        start('dev-1', 'say', '/usr/bin/python3', program['dev-1'], 'say')
+        start('dev-2', 'hear', '/usr/bin/python3', program['dev-2'], 'hear')
+        before = len(open_text(log))
+        yield lambda: arrivals(open_text(log)[before:])
+    finally:
+        for robot, service in running:
+            pair.lab.stop_service(robot, service)
+
+
+def wait_for_messages(heard, count):
+    """Wait for ``count`` more messages; returns when it began (seconds of the clock)."""
+    begin, mark = time.time(), len(heard())
+    wait_until(lambda: len(heard()) >= mark + count, 120, '{} messages'.format(count))
+    return begin
+
+
+def arrivals(text):
+    """What `beat.py hear` printed, as a list of (number, seconds). Pure."""
+    return [(int(number), float(seconds)) for number, seconds in _HEARD.findall(text)]
+
+
+def longest(messages, begin, end):
+    """The longest time between two messages that lies at least partly between ``begin`` and ``end``, in seconds."""
+    return max([seconds for start, seconds in pauses(arrival for _number, arrival in messages)
+                if start + seconds > begin and start < end], default=end - begin)
+
+
+def lost(messages):
+    """How many of the numbers between the first and the last one are missing. Pure."""
+    numbers = {number for number, _arrival in messages}
+    return max(numbers) - min(numbers) + 1 - len(numbers) if numbers else 0
+
+
+def figure(values):
+    """The Figure of {(Link, event): seconds}. Pure."""
+    rows = []
+    for link in LINKS:
+        quiet = '{}: {}'.format(link.label, QUIET)
+        rows.append(Row(quiet, values[link, QUIET]))
+        rows += [Row('{}: {}'.format(link.label, event), values[link, event], quiet) for event in (RENEW, RESTART)]
+        rows.append(Row('{}: {}'.format(link.label, LOST), values[link, LOST], unit=''))
+    aims = []
+    for event in (RENEW, RESTART):
+        aims += [verdict('{}, worst gap on {}'.format(event, link.label), max(values[link, event]), NO_GAP, ' s')
+                 for link in LINKS if link is not EMBEDDED]
+        aims.append(verdict('{}, median gap on {}'.format(event, EMBEDDED.label), median(values[EMBEDDED, event]), 10,
+                            ' s'))
+    return Figure(NAME, 'a rospy topic at 10 Hz while the certificate is renewed and the server restarts', 's', rows,
+                  aims=aims, notes=[
+        'Each value is the longest time between two messages as the subscriber sees them, from the command until {} '
+        'messages after its end; quiet ones over {} messages. Messages come every 0.1 s: below {} s is no gap.'.format(
+            AFTER, BEFORE, NO_GAP),
+        'Renewed: `ua-overlay server renew`, which is what `server run` does by itself 30 days before the end: '
+        'Headscale starts again, nothing else. Restarted: the whole of `ua-overlay server run`, its relay included, as '
+        'by `systemctl restart`.'])
