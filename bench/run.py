@@ -27,7 +27,8 @@ def main():
                '  team   six robots: join, move of the master, new roscore, shells (10 min)\n'
                '  pair   the same with two robots                                 (5 min)\n'
                '  touch  ansible/site.yml on machines with nothing, and again     (8 min)\n'
-               '  failover  a relay dies, Headscale starts again: what 10 Hz loses (12 min)\n\n'
+               '  failover  a relay dies, Headscale starts again: what 10 Hz loses (12 min)\n'
+               '  gaps   certificate renewed, server restarted: what a topic sees (18 min)\n\n'
                'examples:\n  make bench\n  make bench ARGS="--only join --json" > join.json')
     parser.add_argument('--only', action='append', choices=sorted(FIGURES), metavar='NAME',
                         help='this figure alone; may be given again')

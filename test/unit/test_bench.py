@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(
 import relay_failover  # noqa: E402
 import setup_lab  # noqa: E402
 import team_moves  # noqa: E402
+import topic_gap  # noqa: E402
 from figure import Figure, Row, as_dict, number, quantile, ratio, render, verdict  # noqa: E402
 from link_latency import lasting, match, without_short  # noqa: E402
 
@@ -113,3 +114,26 @@ def test_the_failover_figure_says_which_aims_are_reached():
     made = relay_failover.figure(values)
     assert 'MISSED' in made.aims[0] and all('reached' in aim for aim in made.aims[1:])
     assert render(made)
+
+
+def test_the_gaps_figure_says_which_aims_are_reached():
+    values = {(link, event): [0.1, 0.2] for link in topic_gap.LINKS
+              for event in (topic_gap.QUIET, topic_gap.RENEW, topic_gap.RESTART, topic_gap.LOST)}
+    values[topic_gap.OWN_RELAY, topic_gap.RESTART] = [0.1, 6.7]
+    values[topic_gap.EMBEDDED, topic_gap.RENEW] = [0.7, 3.0]
+    made = topic_gap.figure(values)
+    missed = [aim for aim in made.aims if 'MISSED' in aim]
+    assert len(made.aims) == 10 and missed == [
+        "server restarted, worst gap on PEER_RELAY, the server's own: 6.7 s, aim 0.5 s: MISSED"]
+    assert render(made)
+
+
+def test_the_gap_of_a_topic():
+    text = 'a word of rospy\n7 10.000\n8 10.100\n10 13.100\n11 13.200\n'
+    messages = topic_gap.arrivals(text)
+    assert messages == [(7, 10.0), (8, 10.1), (10, 13.1), (11, 13.2)] and topic_gap.lost(messages) == 1
+    # A gap counts that began before or ended after.
+    assert topic_gap.longest(messages, 11, 12) == pytest.approx(3.0)
+    assert topic_gap.longest(messages, 13.15, 14) == pytest.approx(0.1)
+    # Nothing came at all.
+    assert topic_gap.longest([], 1, 5) == 4 and topic_gap.lost([]) == 0
