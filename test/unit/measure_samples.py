@@ -26,8 +26,8 @@ def sample(place, label, tool, repetition, values, settings=None, **more):
             'started': '2026-01-31T12:{:02d}:00.000Z'.format(repetition), 'duration': 10.0, 'tool': tool,
             'settings': dict({'mtu': 1500 if label == 'raw' else 1280}, **(settings or {})), 'values': values,
             'cpu': {'source_percent': 20.0, 'target_percent': 30.0}, 'proof': {'bytes': counted, 'verdict': 'proven'},
-            'link': {'dev-1': 'rate 100mbit delay 5ms', 'dev-2': 'rate 100mbit delay 5ms'}, 'status': 'ok',
-            'problem': '', 'versions': {}}
+            'link': {host: {'rate': '100mbit', 'delay': '5ms', 'queue': '50ms'} for host in ('dev-1', 'dev-2')},
+            'status': 'ok', 'problem': '', 'versions': {}}
     made.update(more)
     return made
 

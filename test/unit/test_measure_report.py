@@ -11,7 +11,7 @@ import pytest
 
 import ua_overlay
 from ua_overlay.cli import main
-from ua_overlay.measure import report
+from ua_overlay.measure import figures, report, report_data, report_text
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.realpath(ua_overlay.__file__)))
 WHY = 'no {}: pip install -r requirements/analysis.txt'
@@ -106,9 +106,11 @@ def test_a_line_that_was_being_written_is_left_out(tmp_path):
 
 @pytest.mark.parametrize('name, content, said', [
     ('samples.jsonl', '{"schema": 1}\n', 'Line 1 of'), ('samples.jsonl', 'no\n', 'Line 1 of'),
-    ('samples.jsonl', '{"schema": 2}\n', 'this program reads 1'), ('samples.jsonl', '', 'no sample that can be used'),
+    ('samples.jsonl', '{"schema": 2}\n', 'which this program reads'),
+    ('samples.jsonl', '', 'no sample that can be used'),
     ('samples.jsonl', '[]\n', 'Line 1 of'), ('campaign.json', '[]', 'no description'),
-    ('campaign.json', '{', 'no description'), ('samples.jsonl', None, 'cannot be read'),
+    ('campaign.json', '{', 'no description'), ('samples.jsonl', None, 'no sample that can be used'),
+    ('campaign.json', None, 'cannot be read'),
     ('samples.jsonl', json.dumps(measure_samples.sample('lab', 'raw', 'ping', 1, {'rtt_ms': 'x', 'sent': 1, 'lost': 0}))
      + '\n', 'Line 1 of')])
 def test_what_is_no_result_gets_a_sentence(tmp_path, capsys, name, content, said):
@@ -120,3 +122,43 @@ def test_what_is_no_result_gets_a_sentence(tmp_path, capsys, name, content, said
     assert main(['measure', 'report', str(results)]) == 1
     error = capsys.readouterr().err
     assert said in error and 'Traceback' not in error and not (results / 'report').exists()
+
+
+def test_a_proof_of_encryption_that_lies_with_the_results_is_in_it(tmp_path):
+    pytest.importorskip('matplotlib', reason=WHY.format('matplotlib'))
+    pytest.importorskip('fpdf', reason=WHY.format('fpdf2'))
+    results = measure_samples.write(tmp_path / 'results', [
+        each for each in measure_samples.samples(1, 2) if each['tool'] == 'ping'])
+    canary = '1f' * 32
+    place = {'host': 'dev-<1>', 'interface': 'eth0', 'inside': False, 'packets': 3, 'found': 0, 'in_streams': 0,
+             'kinds': {'WireGuard data': {'packets': 3, 'bytes': 300}}, 'entropy': 7.98}
+    picture = {'inner': (b'E' * 40 + canary.encode()).hex(), 'outer': (b'\x45' + bytes(120)).hex(), 'header': 28,
+               'kind': 'WireGuard data'}
+    (results / 'encryption').mkdir()
+    (results / 'encryption' / 'encryption.json').write_text(json.dumps({'schema': 1, 'proven': True, 'runs': [
+        {'link': 'DIRECT', 'canary': canary, 'ok': True, 'why': [], 'picture': picture, 'places': [place]}]}))
+    assert main(['measure', 'report', str(results)]) == 0
+    text = (results / 'report' / 'report.html').read_text(encoding='utf-8')
+    assert 'Proof of encryption' in text and 'dev-&lt;1&gt;' in text and '<mark>31</mark>' in text
+    assert text.count('<style>') == 2 and '<figcaption>Outside, WireGuard data: 121 bytes' in text
+    # Fonts of the PDF are subsets: that of the dump is there.
+    assert b'DejaVuSansMono' in (results / 'report' / 'report.pdf').read_bytes()
+
+
+def test_what_is_no_proof_gets_a_sentence(tmp_path, capsys):
+    results = measure_samples.write(tmp_path, measure_samples.samples(1, 2))
+    (results / 'encryption.json').write_text('{"runs": [{}], "proven": true}')
+    assert main(['measure', 'report', str(results)]) == 1
+    assert 'is no proof of encryption' in capsys.readouterr().err
+
+
+def test_more_places_than_a_figure_has_panels_make_further_figures():
+    pytest.importorskip('matplotlib', reason=WHY.format('matplotlib'))
+    places = ['place-{}'.format(number) for number in range(figures.MOST_PANELS + 1)]
+    samples = [measure_samples.sample(place, 'raw', 'iperf3-tcp', 1, {
+        'bps': 9e7, 'intervals_bps': [9e7], 'retransmits': 0}, {'congestion': 'cubic'}) for place in places]
+    data = report_data.Data(samples, dict(measure_samples.campaign(), places={}))
+    part, = [part for part in report_text.parts(data) if part.title == 'Throughput over time']
+    assert [item.name for item in part.items] == ['throughput-time', 'throughput-time-2']
+    titles = [axis.get_title() for item in part.items for axis in item.draw().axes if axis.get_visible()]
+    assert sorted(titles) == sorted('{} (n = 1)'.format(place) for place in places)

@@ -65,8 +65,9 @@ def test_the_label(path, expected, counted, wanted):
 
 
 @pytest.mark.parametrize('link, wanted', [
-    ({}, None), ({'dev-1': 'delay 5ms'}, None), ({'dev-1': 'rate 100mbit delay 5ms', 'dev-2': 'rate 20mbit'}, 20e6),
-    ({'relay': 'rate 1kbit', 'dev-2': 'rate 1.5gbit'}, 1.5e9)])
+    ({}, None), ({'dev-1': {'delay': '5ms'}}, None),
+    ({'relay': {'rate': '1kbit'}, 'dev-2': {'rate': '1.5gbit'}}, 1.5e9),
+    ({'dev-1': {'rate': '100mbit', 'delay': '5ms'}, 'dev-2': {'rate': '20mbit'}}, 20e6)])
 def test_the_capacity_is_that_of_the_slower_end(link, wanted):
     assert of([tcp('raw', 1, 9e7, link=link)]).groups[0].capacity == wanted
 
@@ -103,7 +104,7 @@ def words_of(data):
 def test_the_report_says_what_it_has_to(data):
     said = words_of(data)
     for wanted in ('SYNTHETIC', 'EMULATED', '39.30 %', '35.25 %', '5.35 %', 'no measurement of this campaign',
-                   'rate 100mbit delay 5ms', '(raw - overlay) / raw * 100', '(overlay - raw) / raw * 100',
+                   'delay 5ms, queue 50ms, rate 100mbit', '(raw - overlay) / raw * 100', '(overlay - raw) / raw * 100',
                    'Bytes went over DERP', 'iperf3: no route.', 'fewer than 10 repetitions'):
         assert wanted in said
 
@@ -118,3 +119,17 @@ def test_real_links_are_not_called_emulated():
                                            (61.72, '61.7'), (1234.5, '1234'), (3, '3')])
 def test_numbers_for_people(value, wanted):
     assert report_text.text(value) == wanted
+
+
+def test_how_busy_both_ends_were(data):
+    said = words_of(data)
+    assert 'Busy processors at both ends / %' in said and 'Here both ends, the relays and the emulator' in said
+    part, = [part for part in report_text.parts(data) if part.title == 'Processors']
+    assert ('TCP', 'congestion cubic', 'Library', 'DERP', '4', '20.0', '30.0') in part.items[1].rows
+
+
+def test_hosts_with_the_same_programs_stand_together():
+    campaign = dict(measure_samples.campaign(), versions={
+        'dev-1': {'kernel': '6.1'}, 'dev-2': {'kernel': '6.1'}, 'dev-3': {'kernel': '5.4'}})
+    said = words_of(report_data.Data([tcp('raw', 1, 9e7)], campaign))
+    assert 'kernel on dev-1, dev-2\n6.1' in said and 'kernel on dev-3\n5.4' in said

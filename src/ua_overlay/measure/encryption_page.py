@@ -1,8 +1,11 @@
 """The proof of encryption for people: a table, and a page with the inner packet in clear beside the outer one. Pure."""
 import html
+import re
 
 #: Bytes of a packet that a picture shows (a page's segment is 80 lines long): its headers, and around what is marked.
 HEADERS_SHOWN, SHOWN = 64, 256
+_INSIDE, _OUTSIDE = 'Inside the tunnel: {} bytes', 'Outside, {}: {} bytes'
+_ANY_TAG = re.compile('<[^>]*>')
 _STYLE = '''\
 .proof{display:flex;margin-top:1em;flex-wrap:wrap;gap:1.5em;font-family:sans-serif;color:#222}.proof figure{margin:0}
 .proof pre{font:12px/1.45 monospace;background:#f6f6f6;padding:.8em;margin:.3em 0;overflow-x:auto}
@@ -52,6 +55,20 @@ def _tag(text, at, marked, head):
     return '<span class="head">{}</span>'.format(text) if at < head else text
 
 
+def name_of(run):
+    """What a run is called. The counter-check comes first: without it the others would prove little."""
+    return 'Past the tunnel, where everybody on the way has to read it' if run['link'] == 'raw' else run['link']
+
+
+def plain(run):
+    """((caption, dump) inside, (caption, dump) outside) as text without marks; for a run that has a picture."""
+    picture = run['picture']
+    inner, outer = bytes.fromhex(picture['inner']), bytes.fromhex(picture['outer'])
+    return tuple((caption, html.unescape(_ANY_TAG.sub('', dump(data, where)))) for caption, data, where in (
+        (_INSIDE.format(len(inner)), inner, _canary(inner, run['canary'])),
+        (_OUTSIDE.format(picture['kind'], len(outer)), outer, (0, 0))))
+
+
 def side_by_side(run):
     """HTML fragment: a packet inside the tunnel beside the one that carried it outside; '' when there is none.
 
@@ -62,11 +79,11 @@ def side_by_side(run):
         return ''
     inner, outer = bytes.fromhex(picture['inner']), bytes.fromhex(picture['outer'])
     where = _canary(inner, run['canary'])
-    return ('<div class="proof"><figure><figcaption>Inside the tunnel: {} bytes, the canary marked</figcaption>'
-            '<pre>{}</pre></figure><figure><figcaption>Outside, {}: {} bytes, headers in blue</figcaption>'
+    return ('<div class="proof"><figure><figcaption>{}, the canary marked</figcaption>'
+            '<pre>{}</pre></figure><figure><figcaption>{}, headers in blue</figcaption>'
             '<pre>{}</pre></figure></div>').format(
-                len(inner), dump(inner, where), html.escape(picture['kind']), len(outer),
-                dump(outer, head=picture['header']))
+                _INSIDE.format(len(inner)), dump(inner, where),
+                html.escape(_OUTSIDE.format(picture['kind'], len(outer))), dump(outer, head=picture['header']))
 
 
 def _canary(inner, canary):
@@ -83,9 +100,8 @@ def section(proof):
     """HTML fragment: all runs with their tables and pictures. :param proof: of encryption.as_json."""
     parts = []
     for run in proof['runs']:
-        # The counter-check first: without it the others would prove little.
-        name = 'Past the tunnel, where everybody on the way has to read it' if run['link'] == 'raw' else run['link']
-        parts.append('<h3>{}: {}</h3>'.format(html.escape(name), 'as it has to be' if run['ok'] else 'not proven'))
+        parts.append('<h3>{}: {}</h3>'.format(html.escape(name_of(run)),
+                                              'as it has to be' if run['ok'] else 'not proven'))
         parts += ['<p>{}</p>'.format(html.escape(sentence)) for sentence in run['why']]
         cells = [HEADERS] + rows(run)
         parts.append('<table class="proof-table">{}</table>'.format(''.join('<tr>{}</tr>'.format(''.join(

@@ -18,7 +18,7 @@ STYLE = {'font.size': 9, 'axes.spines.top': False, 'axes.spines.right': False, '
          'axes.axisbelow': True, 'svg.hashsalt': 'ua_overlay', 'figure.dpi': 100, 'legend.frameon': False,
          'axes.titlesize': 9, 'font.family': 'DejaVu Sans'}
 WIDTH = 9.0
-#: Panels of the figure over time at most; what more places there are, is in the CSV.
+#: Panels of a figure over time at most; more places make further figures.
 MOST_PANELS = 12
 
 
@@ -55,10 +55,15 @@ def _styled(function):
     return drawn
 
 
+def places_of(rows):
+    """The places of rows, in their order."""
+    return list(dict.fromkeys(row.group.place for row in rows))
+
+
 @_styled
 def over_time(data, rows):
     """Throughput over time, a panel a place: median of the repetitions each second, and where half of them lie."""
-    places = list(dict.fromkeys(row.group.place for row in rows))[:MOST_PANELS]
+    places = places_of(rows)
     columns = min(2, len(places))
     lines = -(-len(places) // columns)
     drawn, axes = _figure(0.7 + 2.3 * lines, lines, columns, sharex=True, sharey=True)
@@ -66,7 +71,7 @@ def over_time(data, rows):
         here = [row for row in rows if row.group.place == place]
         for row in here:
             _course(axis, row.group)
-        _limits(axis, here, True)
+        _limits(axis, here)
         axis.set_title('{} (n = {})'.format((data.places.get(place) or {}).get('name', place), _counts(here)))
     for axis in list(axes.flat)[len(places):]:
         axis.set_visible(False)
@@ -92,13 +97,16 @@ def _course(axis, group):
                       linewidth=0)
 
 
-def _limits(axis, rows, named):
-    """What the link may carry of TCP, without the overlay and with it."""
+def _limits(axis, rows, ends=None):
+    """What the link may carry of TCP, without the overlay and with it; from one x to another, or all along."""
     for capacity in sorted({row.group.capacity for row in rows if row.group.capacity}):
         for share, style, name in ((stats.raw_efficiency(), '--', 'link capacity less headers, raw'),
                                    (stats.overlay_efficiency(), ':', 'the same, WireGuard (header floor)')):
-            axis.axhline(capacity * share / 1e6, color='black', linewidth=0.9, linestyle=style,
-                         label=name if named else None)
+            options = {'color': 'black', 'linewidth': 0.9, 'linestyle': style, 'label': name}
+            if ends:
+                axis.plot(ends, [capacity * share / 1e6] * 2, **options)
+            else:
+                axis.axhline(capacity * share / 1e6, **options)
 
 
 @_styled
@@ -109,15 +117,15 @@ def by_place(data, rows):
     places = list(dict.fromkeys(data.place_name(row.group) for row in rows))
     drawn, axes = _figure(3.6 + 0.05 * len(places))
     axis = axes[0][0]
-    labels = [label for label in report_data.LABELS if any(row.group.label == label for row in rows)]
-    step = 0.8 / len(labels)
-    for row in rows:
-        shift = (labels.index(row.group.label) - (len(labels) - 1) / 2) * step
-        _box(axis, row, places.index(data.place_name(row.group)) + shift, step)
-    if metric.key == 'tcp':
-        _limits(axis, rows, True)
+    together = [[row for row in rows if data.place_name(row.group) == name] for name in places]
+    step = 0.8 / max(map(len, together))
+    for at, here in enumerate(together):
+        for number, row in enumerate(here):
+            _box(axis, row, at + (number - (len(here) - 1) / 2) * step, step)
+        if metric.key == 'tcp':
+            _limits(axis, here, (at - 0.45, at + 0.45))
     axis.set_xticks(range(len(places)))
-    counts = [_counts([row for row in rows if data.place_name(row.group) == name]) for name in places]
+    counts = [_counts(here) for here in together]
     axis.set_xticklabels(['{}\nn = {}'.format(*each) for each in zip(places, counts)],
                          rotation=0 if len(places) < 6 else 30, ha='center' if len(places) < 6 else 'right')
     axis.grid(False, axis='x')
@@ -160,6 +168,7 @@ def _scale(axis, values):
         axis.yaxis.set_major_formatter(library().ticker.FormatStrFormatter('%g'))
     else:
         most = max(values, default=0)
+        axis.margins(y=0.08)
         axis.set_ylim(bottom=0 if most > 0 else -0.03, top=None if most > 0 else 1)
 
 
@@ -185,7 +194,7 @@ def against_raw(data, throughput, trips):
         axis.set_yticklabels(['{}, {}'.format(data.place_name(row.group), NAMES[row.group.label])
                               for row in reversed(changed)], fontsize=8)
         axis.set_xlabel('{} / {}'.format(rows[0].metric.name, _unit(rows[0].metric.unit)))
-        axis.set_xlim(left=0, right=1.55 * max(max(row.estimate.value, row.estimate.high or 0,
+        axis.set_xlim(left=0, right=1.8 * max(max(row.estimate.value, row.estimate.high or 0,
                                                    max(data.raw_of(row.group).values(row.metric))) for row in changed))
         axis.set_ylim(-0.6, len(changed) - 0.4)
         axis.grid(False, axis='y')
@@ -219,8 +228,9 @@ def _repetitions(axis, rows, labels):
                   MARKS[label], color=COLOURS[label], markersize=3, alpha=0.7)
         axis.hlines(statistics.median(values), x - 0.38, x + 0.38, color='black', linewidth=1.2,
                     label='median of all repetitions' if not x else None)
-    if metric.key == 'tcp':
-        _limits(axis, rows, True)
+    # Links that differ have lines in the figures by place.
+    if metric.key == 'tcp' and len({row.group.capacity for row in rows}) == 1:
+        _limits(axis, rows)
     axis.set_xticks(range(len(labels)))
     axis.set_xticklabels(['{}\nn = {}'.format(NAMES[label], sum(row.estimate.n for row in rows
                                                               if row.group.label == label)) for label in labels])
@@ -242,6 +252,7 @@ def _costs(axis, metric, costs, labels):
         axis.axhline(stats.header_floor(stats.overlay_efficiency()), color='black', linewidth=0.9, linestyle='-.',
                      label='header floor of WireGuard, {:.2f} %'.format(stats.header_floor(stats.overlay_efficiency())))
     axis.axhline(0, color='#999999', linewidth=0.8)
+    axis.margins(y=0.12)
     axis.set_xticks(range(len(labels)))
     axis.set_xticklabels(['{}\nplaces: {}'.format(NAMES[label], costs[label][1]) for label in labels])
     axis.set_xlim(-0.5, max(0.5, len(labels) - 0.5))

@@ -6,14 +6,20 @@ import os
 
 from ua_overlay import files
 from ua_overlay.errors import OverlayError
-from ua_overlay.measure import figures, report_csv, report_data, report_html, report_pdf, report_text
+from ua_overlay.measure import (
+    figures,
+    report_csv,
+    report_data,
+    report_encryption,
+    report_html,
+    report_parts,
+    report_pdf,
+    report_text,
+    run,
+    sample,
+)
 
-SAMPLES, CAMPAIGN = 'samples.jsonl', 'campaign.json'
 HTML, PDF, CSV = FORMATS = ('html', 'pdf', 'csv')
-_NEEDED = (('id', str), ('scenario', str), ('place', str), ('source', str), ('target', str), ('path', str),
-           ('expected', str), ('repetition', int), ('started', str), ('duration', (int, float)), ('tool', str),
-           ('settings', dict), ('values', dict), ('cpu', dict), ('proof', dict), ('link', dict), ('status', str),
-           ('problem', str))
 _PNG_DPI = 170
 
 
@@ -26,62 +32,24 @@ class ReportError(OverlayError):
 def load(directory):
     """report_data.Data of a results directory.
 
-    A last line without its end is left out: it was being written.
-
-    :raises ReportError: naming the file, and the line where one is no sample.
+    :raises ReportError: naming the file that is none. :raises sample.SampleError: naming the line.
     """
-    lines = _read(os.path.join(directory, SAMPLES), directory).split('\n')[:-1]
-    samples = [_sample(line, number, directory) for number, line in enumerate(lines, 1)]
-    path = os.path.join(directory, CAMPAIGN)
+    path = os.path.join(directory, run.DESCRIPTION)
     try:
-        campaign = json.loads(_read(path, directory))
+        with open(path, encoding='utf-8') as stream:
+            campaign = json.load(stream)
+    except OSError as error:
+        raise ReportError('{} cannot be read: {}. A results directory is what `ua-overlay measure run` leaves.'.format(
+            path, error.strerror), 'ls -l ' + directory)
     except ValueError:
         campaign = None
     if not isinstance(campaign, dict):
         raise ReportError('{} is no description of a campaign.'.format(path), 'ls -l ' + directory)
-    data = report_data.Data(samples, campaign)
+    data = report_data.Data(sample.read(directory), campaign, report_encryption.load(directory))
     if not data.good:
         raise ReportError('{} has no sample that can be used: {} were taken.'.format(directory, len(data.samples)),
                           'ua-overlay measure run --help')
     return data
-
-
-def _read(path, directory):
-    try:
-        with open(path, encoding='utf-8') as stream:
-            return stream.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReportError('{} cannot be read: {}. A results directory is what `ua-overlay measure run` leaves.'.format(
-            path, getattr(error, 'strerror', None) or 'it is not UTF-8'), 'ls -l ' + directory)
-
-
-def _sample(line, number, directory):
-    try:
-        found = json.loads(line)
-        wrong = [key for key, kind in _NEEDED if not isinstance(found.get(key), kind)]
-        if found.get('schema') != 1:
-            wrong = ['schema (this program reads 1)']
-        elif not wrong and found['tool'] not in report_data.TOOLS:
-            wrong = ['tool']
-        elif not wrong and found['status'] == 'ok':
-            report_data.label_of(found)
-            for metric in report_data.METRICS.values():
-                if metric.tool == found['tool']:
-                    _see_numbers(metric, found['values'])
-    except (ValueError, AttributeError, TypeError, KeyError):
-        wrong = ['JSON or values']
-    if wrong:
-        raise ReportError('Line {} of {} is no sample: see its {}.'.format(number, os.path.join(directory, SAMPLES),
-                                                                          ', '.join(wrong)),
-                          'sed -n {}p {}'.format(number, os.path.join(directory, SAMPLES)))
-    return found
-
-
-def _see_numbers(metric, values):
-    """:raises TypeError: a value of a sample is no number."""
-    for value in [metric.of(values)] + (metric.pieces(values) if metric.pieces else []):
-        if value is not None and not isinstance(value, (int, float)):
-            raise TypeError(metric.key)
 
 
 def write(data, output, formats=FORMATS):
@@ -117,7 +85,7 @@ def write(data, output, formats=FORMATS):
 def _draw(parts, formats):
     """(name -> SVG, name -> PNG) of every picture."""
     svgs, pngs = {}, {}
-    for item in (item for part in parts for item in part.items if isinstance(item, report_text.Picture)):
+    for item in (item for part in parts for item in part.items if isinstance(item, report_parts.Picture)):
         drawn = item.draw()
         if HTML in formats:
             svgs[item.name] = _saved(drawn, 'svg')

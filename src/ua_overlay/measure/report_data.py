@@ -3,11 +3,14 @@ import re
 import statistics
 from dataclasses import dataclass, field
 
-from ua_overlay.measure import stats
+from ua_overlay.measure import proof, stats
+from ua_overlay.measure.sample import OK, OVERLAY, PING, RAW_PATH, SERVICE, TCP, TOPIC, UDP
 
-RAW, DIRECT, PEER_RELAY, DERP, ANY = LABELS = ('raw', 'DIRECT', 'PEER_RELAY', 'DERP', 'overlay')
-TCP, UDP, PING, TOPIC, SERVICE = TOOLS = ('iperf3-tcp', 'iperf3-udp', 'ping', 'ros-topic', 'ros-service')
-_RATE = re.compile(r'\brate (\d+(?:\.\d+)?)(k|m|g)bit')
+RAW, ANY = RAW_PATH, OVERLAY
+DIRECT, PEER_RELAY, DERP = proof.TYPES
+#: In the order of figures; ANY: the counters did not say which way.
+LABELS = (RAW, DIRECT, PEER_RELAY, DERP, ANY)
+_RATE = re.compile(r'(\d+(?:\.\d+)?)(k|m|g)bit')
 _UNITS = {'k': 1e3, 'm': 1e6, 'g': 1e9}
 #: What makes two measurements with one tool different measurements; the rest of the settings is told, not compared.
 _VARIANT = {TCP: ('congestion', 'size'), UDP: ('offered_bps',), PING: ('size',), TOPIC: ('size', 'rate_hz', 'rate'),
@@ -103,8 +106,9 @@ class Row:
 
 
 def _rates(sample):
-    ends = [sample.get('link', {}).get(host, '') for host in (sample['source'], sample['target'])]
-    return [float(number) * _UNITS[unit] for words in ends for number, unit in _RATE.findall(str(words))]
+    ends = [sample['link'].get(host) or {} for host in (sample['source'], sample['target'])]
+    found = [_RATE.fullmatch(end.get('rate', '')) for end in ends]
+    return [float(each.group(1)) * _UNITS[each.group(2)] for each in found if each]
 
 
 def label_of(sample):
@@ -120,7 +124,8 @@ def variant_of(sample):
     """`size 1000, rate 10`: what tells this measurement from others with the same tool."""
     settings = sample.get('settings', {})
     return ', '.join('{} {:g} Mbit/s'.format('offered', settings[key] / 1e6) if key == 'offered_bps' else
-                     '{} {}'.format(key.replace('_hz', ''), settings[key])
+                     '{} {}'.format(key.replace('_hz', ''), '{:g}'.format(settings[key])
+                                   if isinstance(settings[key], (int, float)) else settings[key])
                      for key in _VARIANT[sample['tool']] if settings.get(key) not in (None, ''))
 
 
@@ -128,14 +133,15 @@ class Data:
     """What is in a results directory, sorted for a report.
 
     :param samples: dicts as samples.jsonl has them. A sample that was taken again counts as it was the last time.
-    :param campaign: what campaign.json holds.
+    :param campaign: what campaign.json holds. :param encryption: the proof that lies with it, as encryption.as_json.
     """
 
-    def __init__(self, samples, campaign):
+    def __init__(self, samples, campaign, encryption=None):
         self.campaign = campaign
+        self.encryption = encryption
         self.samples = list({each['id']: each for each in samples}.values())
-        self.good = [each for each in self.samples if each['status'] == 'ok']
-        self.left_out = [each for each in self.samples if each['status'] != 'ok']
+        self.good = [each for each in self.samples if each['status'] == OK]
+        self.left_out = [each for each in self.samples if each['status'] != OK]
         self.groups = self._grouped()
         self._rows = {}
 

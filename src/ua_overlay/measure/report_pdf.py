@@ -2,7 +2,7 @@
 import io
 import os
 
-from ua_overlay.measure import figures, report_text
+from ua_overlay.measure import encryption_page, figures, report_parts
 
 SIZE = 9
 LINE = 4.6
@@ -21,7 +21,7 @@ def library():
 def document(title, parts, pictures, created):
     """The PDF (bytes).
 
-    :param parts: list of report_text.Part. :param pictures: name -> PNG (bytes).
+    :param parts: list of report_parts.Part. :param pictures: name -> PNG (bytes).
     :param created: datetime that the file names as its own.
     """
     fpdf = library()
@@ -30,8 +30,9 @@ def document(title, parts, pictures, created):
     pdf.set_creation_date(created)
     # matplotlib brings this font, with every letter that a name of a place may have.
     folder = os.path.join(figures.library().get_data_path(), 'fonts', 'ttf')
-    for style, name in (('', 'DejaVuSans.ttf'), ('B', 'DejaVuSans-Bold.ttf')):
-        pdf.add_font('DejaVu', style, os.path.join(folder, name))
+    for family, style, name in (('DejaVu', '', 'DejaVuSans.ttf'), ('DejaVu', 'B', 'DejaVuSans-Bold.ttf'),
+                                ('Mono', '', 'DejaVuSansMono.ttf')):
+        pdf.add_font(family, style, os.path.join(folder, name))
     pdf.set_auto_page_break(True, margin=18)
     pdf.add_page()
     _paragraph(pdf, title, 17, 'B')
@@ -61,12 +62,12 @@ def _paragraph(pdf, text, size=SIZE, style=''):
 
 
 def _item(pdf, item, pictures):
-    if isinstance(item, report_text.Picture):
+    if isinstance(item, report_parts.Picture):
         if pdf.will_page_break(_height(pdf, item, pictures)):
             pdf.add_page()
         pdf.image(io.BytesIO(pictures[item.name]), w=pdf.epw)
         _paragraph(pdf, item.caption, 8)
-    elif isinstance(item, report_text.Table):
+    elif isinstance(item, report_parts.Table):
         if pdf.will_page_break(25):
             pdf.add_page()
         _paragraph(pdf, item.caption, 8, 'B')
@@ -77,13 +78,31 @@ def _item(pdf, item, pictures):
             for cells in ((item.headers,) if any(item.headers) else ()) + item.rows:
                 table.row(cells)
         pdf.ln(3)
+    elif isinstance(item, report_parts.Packets):
+        _packets(pdf, encryption_page.plain(item.run))
     else:
         _paragraph(pdf, item)
 
 
+def _packets(pdf, sides):
+    """Two dumps side by side, a line of which is 71 letters."""
+    line = 2.6
+    height = line * (2 + max(text.count('\n') for _, text in sides)) + LINE
+    if pdf.will_page_break(height):
+        pdf.add_page()
+    top, width = pdf.get_y(), pdf.epw / 2
+    for number, (caption, text) in enumerate(sides):
+        for family, size, content, down in (('DejaVu', 7, caption, 0), ('Mono', 5.6, text, LINE)):
+            pdf.set_font(family, '', size)
+            pdf.set_xy(pdf.l_margin + number * width, top + down)
+            pdf.multi_cell(width, line, content, align='L')
+    pdf.set_xy(pdf.l_margin, top + height)
+    pdf.ln(2)
+
+
 def _height(pdf, item, pictures):
     """Millimetres that must be left for an item to begin on this page."""
-    if not isinstance(item, report_text.Picture):
+    if not isinstance(item, report_parts.Picture):
         return 28
     width, height = _size(pictures[item.name])
     return pdf.epw * height / width + 3 * LINE
@@ -92,7 +111,8 @@ def _height(pdf, item, pictures):
 def _widths(table):
     """Shares of the width: as much as the longest text of a column asks for, within limits."""
     columns = zip(*(((table.headers,) if any(table.headers) else ()) + table.rows or (table.headers,)))
-    return tuple(min(44, max(11, max(map(len, column)))) for column in columns)
+    return tuple(max(11, 3 + min(20, max(len(word) for cell in column for word in cell.split() or [''])),
+                     min(40, max(map(len, column)))) for column in columns)
 
 
 def _size(png):

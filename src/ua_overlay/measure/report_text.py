@@ -1,37 +1,10 @@
 """The parts of a report in their order, for the writers of HTML and PDF alike."""
-from dataclasses import dataclass
-
-from ua_overlay.measure import figures, report_data, stats
+from ua_overlay.measure import figures, report_data, report_encryption, report_processor, stats
+from ua_overlay.measure.report_parts import Part, Picture, Table, numbered, shown, text, words
 
 #: What the source study published. It measured on its campus, at other places, with other versions: not this campaign.
 STUDY = {'tcp': '39.30 %', 'rtt': '35.25 %', 'udp_lost': '0 %'}
 FORMULAS = ('throughput loss % = (raw - overlay) / raw * 100', 'RTT increase % = (overlay - raw) / raw * 100')
-
-
-@dataclass(frozen=True)
-class Picture:
-    """``name``: of its file; ``draw``: function without arguments -> matplotlib Figure."""
-
-    name: str
-    caption: str
-    draw: object
-
-
-@dataclass(frozen=True)
-class Table:
-    """Text in rows; ``caption`` stands above."""
-
-    caption: str
-    headers: tuple
-    rows: tuple
-
-
-@dataclass(frozen=True)
-class Part:
-    """A heading with paragraphs (str), Picture and Table in order."""
-
-    title: str
-    items: tuple
 
 
 def parts(data):
@@ -42,6 +15,7 @@ def parts(data):
         ('jitter', 'Jitter by place', 'a run of iperf3'), ('udp_lost', 'UDP loss by place', 'a run of iperf3'),
         ('age', 'Age of ROS messages', 'a message; hosts with clocks of their own add the error of the clocks'),
         ('service', 'Calls of a ROS service', 'a call'))]
+    made += [report_processor.part(data), report_encryption.part(data.encryption)]
     return [_what(data)] + [part for part in made if part] + [_left_out(data), _all(data), _method()]
 
 
@@ -64,7 +38,8 @@ def _what(data):
             'delays, drops and reorders packets, and the kernel limits the rate, as the campaign says. So differences '
             'and ratios inside this report hold for links of this shape; absolute numbers are those of the emulator '
             'and this machine, not of a campus, of its Wi-Fi or of a robot.')
-        rows = sorted({(host, str(words)) for each in data.samples for host, words in each['link'].items()})
+        rows = sorted({(host, ', '.join('{} {}'.format(*item) for item in sorted(shape.items())))
+                       for each in data.samples for host, shape in each['link'].items()})
         if rows:
             items.append(Table('Links as the emulator was told; a delay counts in each direction', ('host', 'link'),
                                tuple(rows)))
@@ -72,15 +47,30 @@ def _what(data):
         items.append('The links were those that the hosts have; nothing emulated them.')
     facts = [('machine that ran the campaign', machine.get('hostname')), ('processors', machine.get('processors')),
              ('kernel', campaign.get('kernel')), ('error of the clocks / ms', campaign.get('clock_error_ms'))]
-    for host, programs in sorted((campaign.get('versions') or {}).items()):
-        facts += [('{} on {}'.format(program, host), version) for program, version in sorted(programs.items())] \
-            if isinstance(programs, dict) else [(host, programs)]
-    settings = {('settings of ' + each['tool'], ', '.join(
-        '{} {}'.format(key, text(value)) for key, value in sorted(each['settings'].items())
-        if value not in (None, ''))) for each in data.good}
-    facts += sorted(settings)
+    facts += _versions(campaign.get('versions') or {}) + _settings(data)
     items.append(Table('Where and with what', ('', ''), tuple((name, text(value)) for name, value in facts)))
     return Part('What was measured', tuple(items))
+
+
+def _versions(versions):
+    """[(program on which hosts, version)]: hosts that have the same stand together."""
+    hosts = {}
+    for host, programs in sorted(versions.items()):
+        for program, version in sorted(programs.items()):
+            hosts.setdefault((program, version), []).append(host)
+    return [('{} on {}'.format(program, ', '.join(names)), version) for (program, version), names in sorted(
+        hosts.items())]
+
+
+def _settings(data):
+    """[(settings of which tool, words)]: the path's MTU, which differs between raw and overlay, at the end."""
+    found = {}
+    for each in data.good:
+        said = ', '.join('{} {}'.format(key, '{:g}'.format(value) if isinstance(value, float) else value)
+                         for key, value in sorted(each['settings'].items()) if key != 'mtu' and value not in (None, ''))
+        found.setdefault((each['tool'], said), set()).add(each['settings'].get('mtu'))
+    return [('settings of ' + tool, ', '.join(filter(None, [said] + ['MTU {}'.format(' or '.join(map(str, sorted(
+        mtus - {None})))) if mtus - {None} else '']))) for (tool, said), mtus in sorted(found.items())]
 
 
 def _beside_study(data):
@@ -135,9 +125,14 @@ def _two(data, heading, name, draw, wanted, caption):
 
 
 def _over_time(data):
+    shown = []
+    for variant, rows in data.variants('tcp'):
+        places = figures.places_of(rows)
+        shown += [(variant, [row for row in rows if row.group.place in places[first:first + figures.MOST_PANELS]])
+                  for first in range(0, len(places), figures.MOST_PANELS)]
     pictures = [Picture(numbered('throughput-time', number), words(
         'Lines: median of the repetitions in each second. Bands: half of the repetitions (25 to 75 %).', variant),
-        lambda rows=rows: figures.over_time(data, rows)) for number, (variant, rows) in enumerate(data.variants('tcp'))]
+        lambda rows=rows: figures.over_time(data, rows)) for number, (variant, rows) in enumerate(shown)]
     return Part('Throughput over time', tuple(pictures)) if pictures else None
 
 
@@ -196,30 +191,3 @@ def _method():
         'emulated link of the two ends was told, times that share; a rate limiter that does not count Ethernet\'s gaps '
         'and check sums lets a little more through.'.format(100 * stats.raw_efficiency(),
                                                            100 * stats.overlay_efficiency())))
-
-
-def shown(estimate, unit):
-    """`5.9 [5.7, 6.1] %`."""
-    if estimate is None:
-        return '-'
-    interval = '' if estimate.low is None else ' [{}, {}]'.format(text(estimate.low), text(estimate.high))
-    return '{}{} {}'.format(text(estimate.value), interval, unit)
-
-
-def text(value):
-    """A value for people: three digits, no exponent."""
-    if value is None or value == '':
-        return '-'
-    if isinstance(value, float):
-        digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
-        # Adding nothing makes 0.0 of -0.0.
-        return '{:.{}f}'.format(round(value, digits) + 0.0, digits)
-    return str(value)
-
-
-def words(sentence, variant):
-    return '{} ({})'.format(sentence, variant) if variant else sentence
-
-
-def numbered(name, number):
-    return name if not number else '{}-{}'.format(name, number + 1)

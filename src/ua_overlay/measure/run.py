@@ -28,7 +28,8 @@ def keep_description(directory, description):
         with open(path, encoding='utf-8') as stream:
             before = json.load(stream)
     except FileNotFoundError:
-        files.write_atomic(path, json.dumps(description, indent=2, sort_keys=True) + '\n')
+        # Unsorted: places stay in the order of the campaign.
+        files.write_atomic(path, json.dumps(description, indent=2) + '\n')
         return False
     except ValueError:
         raise UsageError('{} is not JSON.'.format(path), 'ls ' + directory)

@@ -35,7 +35,7 @@ class SampleError(OverlayError):
 def problem_of(sample):
     """What is wrong with a sample (a dict), as half a sentence; '' when nothing is."""
     if not isinstance(sample, dict) or sample.get('schema') != SCHEMA:
-        return 'schema is not {}'.format(SCHEMA)
+        return 'its schema is not {}, which this program reads'.format(SCHEMA)
     for kind, keys in ((str, _WORDS), (dict, _MAPPINGS), (int, ('repetition',)), ((int, float), ('duration',))):
         for key in keys:
             if not isinstance(sample.get(key), kind):
@@ -43,9 +43,17 @@ def problem_of(sample):
     for key, choices in _CHOICES.items():
         if sample[key] not in choices:
             return '{} is {!r}'.format(key, sample[key])
+    return _problem_of_values(sample) if sample['status'] == OK else ''
+
+
+def _problem_of_values(sample):
     missing = [key for key in VALUES[sample['tool']] if key not in sample['values']]
-    if sample['status'] == OK and missing:
+    if missing:
         return 'values has no {}'.format(', '.join(missing))
+    for key in VALUES[sample['tool']]:
+        found = sample['values'][key]
+        if not all(isinstance(value, (int, float)) for value in (found if isinstance(found, list) else [found])):
+            return 'values.{} holds something else than numbers'.format(key)
     return ''
 
 
@@ -54,24 +62,29 @@ def read(directory):
 
     A last line without its end (the power was cut while it was written) is left out: that sample counts as not taken.
 
-    :raises SampleError: naming the line that is no sample.
+    :raises SampleError: naming the line that is no sample, or the file that cannot be read.
     """
+    path = os.path.join(directory, FILE)
     try:
-        with open(os.path.join(directory, FILE), 'rb') as stream:
+        with open(path, 'rb') as stream:
             lines = stream.read().split(b'\n')[:-1]
     except FileNotFoundError:
         return []
-    found = []
-    for number, line in enumerate(lines, 1):
-        try:
-            sample = json.loads(line.decode('utf-8'))
-            problem = problem_of(sample)
-        except ValueError:
-            problem = 'it is not JSON'
-        if problem:
-            raise SampleError('Line {} of {} is no sample: {}.'.format(number, os.path.join(directory, FILE), problem))
-        found.append(sample)
-    return found
+    except OSError as error:
+        raise SampleError('{} cannot be read: {}.'.format(path, error.strerror), 'ls -l ' + directory)
+    return [_sample_of(line, number, path) for number, line in enumerate(lines, 1)]
+
+
+def _sample_of(line, number, path):
+    try:
+        sample = json.loads(line.decode('utf-8'))
+        problem = problem_of(sample)
+    except ValueError:
+        problem = 'it is not JSON'
+    if problem:
+        raise SampleError('Line {} of {} is no sample: {}.'.format(number, path, problem),
+                          'sed -n {}p {}'.format(number, path))
+    return sample
 
 
 def rfc3339(seconds):
