@@ -12,7 +12,7 @@ PACKAGE = os.path.dirname(os.path.realpath(ua_overlay.__file__))
 #: An arrow goes down this list only. `wtf` is the roswtf plugin, a ROS adapter like the nodes.
 LAYERS = ('wtf', 'nodes', 'cli', 'membership', 'checks', 'rosenv', 'headscale', 'trust', 'tailscale', 'lab', 'measure')
 #: What every layer may use, and what uses no layer.
-GROUND = ('defaults', 'errors', 'files', 'recipe', 'resources', 'tags', 'toolchain')
+GROUND = ('defaults', 'errors', 'files', 'recipe', 'resources', 'strict_yaml', 'tags', 'toolchain')
 ROS_LAYERS = ('wtf', 'nodes')
 #: Made by catkin of msg/ and srv/: ROS, although they have our name.
 GENERATED = ('ua_overlay.msg', 'ua_overlay.srv')

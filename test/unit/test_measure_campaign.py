@@ -13,7 +13,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 def test_what_is_not_said_has_its_default():
     read = short()
     tcp, ping, topic = read.scenarios[0].tools
-    assert tcp.settings == {'seconds': 3, 'omit': 1, 'server': 'started', 'port': 5201, 'congestion': 'cubic'}
+    assert tcp.settings == {'seconds': 3, 'omit': 1, 'server': 'started', 'port': 5201, 'congestion': 'cubic',
+                            'rate': None}
     assert (tcp.duration, ping.duration, topic.duration) == (4, 0.5, 15.0)
     assert (topic.ros, tcp.ros) == (True, False)
     assert read.scenarios[0].place == 'pair' and read.scenarios[0].settle == 30.0 and read.clock_error_ms is None
@@ -42,6 +43,7 @@ def test_what_is_not_said_has_its_default():
     ('10.0.0.2', '"10.0.0.2 -x"', 'hosts.b.address'),
     ('repetitions: 2', 'places: {x: {x: 1}}', 'x and y go together'),
     ('repetitions: 2', 'places: {library: {}}', 'there is no place pair; there are library'),
+    ('omit: 1', 'seconds: 1', 'names seconds twice, in lines 7 and 7'),
     ('name: short', 'name: [', 'is not YAML at line')])
 def test_what_makes_no_sense_has_a_sentence(before, after, part):
     assert before in TEXT

@@ -85,7 +85,7 @@ def test_counters_that_do_not_answer_exclude_a_sample_of_the_overlay(taking):
 
 
 def test_a_peer_that_vanishes_is_a_sample(taking, monkeypatch):
-    monkeypatch.setattr(one.tools, 'patience', lambda tool: 0.3)
+    monkeypatch.setattr(one.tools, 'patience', lambda tool, slack: 0.3)
     found, _ = taking({'ping': 'exec sleep 100'})
     assert found['status'] == 'failed'
     assert found['problem'] == 'ping on a did not end within 0 s: the other end or the network is gone.'

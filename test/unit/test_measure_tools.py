@@ -4,7 +4,7 @@ import json
 import pytest
 from measure_steps import short
 
-from ua_overlay.measure import campaign, one, sample, tools
+from ua_overlay.measure import campaign, far, one, sample, tools
 
 WORDS = {'source': 'dev-1', 'target': 'dev-2', 'port': 5201}
 TCP, PING, TOPIC = short().scenarios[0].tools
@@ -37,6 +37,21 @@ def test_tcp():
                                                  '-C', 'cubic']
     assert tools.parse_iperf(TCP, json.dumps(TCP_ANSWER), WORDS) == (
         {'bps': 2e6, 'intervals_bps': [1e6, 3e6], 'retransmits': 9}, 500000)
+
+
+def test_tcp_with_a_rate():
+    limited = campaign.Tool('tcp', sample.TCP, dict(TCP.settings, rate=5e6))
+    assert tools.iperf_argv(limited, '10.0.0.2')[-4:] == ['-C', 'cubic', '-b', '5000000']
+    assert tools.settings_of(limited, None, None)['offered_bps'] == 5e6
+    assert 'offered_bps' not in tools.settings_of(TCP, None, None)
+
+
+def test_a_host_without_a_way_in():
+    closed = far.Closed('lab-1', None, overlay='100.64.0.9')
+    assert (closed.overlay_address(), closed.processor(), closed.path_bytes()) == ('100.64.0.9', None, None)
+    with pytest.raises(far.HostLost) as caught:
+        closed.start(['iperf3', '-s'])
+    assert 'there is no way into it' in caught.value.sentence
 
 
 def test_udp():

@@ -24,6 +24,10 @@ examples:
   sudo ua-overlay measure run campus.yaml --lab lab --workspace ~/catkin_ws/install"""
 
 
+#: `ssh` of a host into which there is no way.
+NO_WAY = 'none'
+
+
 def add_command(commands):
     parser = commands.add_parser('run', help='take the samples of a campaign', description=RUN_DESCRIPTION,
                                  epilog=RUN_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -62,7 +66,7 @@ def run_run(args):
 
 def take(args, campaign, directory, todo):
     from ua_overlay.measure import one, run, sample
-    hosts, links = hosts_of_lab(args, campaign) if args.lab else (hosts_of_campaign(campaign), dict)
+    hosts, links = hosts_of(args, campaign)
     store = sample.Store(directory)
     store.open()
     versions = {name: host.versions() for name, host in sorted(hosts.items())}
@@ -82,6 +86,11 @@ def take(args, campaign, directory, todo):
     return 0 if taken[sample.OK] == len(todo) else 1
 
 
+def hosts_of(args, campaign):
+    """(name -> far.Far, function -> {host: shape of its emulated link}) of a campaign, in a lab or not."""
+    return hosts_of_lab(args, campaign) if args.lab else (hosts_of_campaign(campaign), dict)
+
+
 def hosts_of_campaign(campaign):
     """name -> far.Far of every host of a campaign: over ssh, or this machine. :raises UsageError: two are this one."""
     from ua_overlay.measure import far
@@ -90,7 +99,9 @@ def hosts_of_campaign(campaign):
     for name in host_names(campaign):
         said = campaign.hosts.get(name, {'address': '', 'ssh': '', 'overlay': ''})
         options = {'address': said['address'], 'overlay': said['overlay']}
-        if said['ssh']:
+        if said['ssh'] == NO_WAY:
+            found[name] = far.Closed(name, parse_bytes, **options)
+        elif said['ssh']:
             found[name] = far.OverSsh(name, parse_bytes, said['ssh'], **options)
         else:
             here.append(name)

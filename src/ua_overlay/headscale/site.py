@@ -17,7 +17,7 @@ import tempfile
 
 import yaml
 
-from ua_overlay import defaults, files
+from ua_overlay import defaults, files, strict_yaml
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale import config, policy
 from ua_overlay.headscale.comments import keep_comments
@@ -227,23 +227,6 @@ def _lock(path, wait, taken=None):
         yield
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML takes the second of two fields of one name and says nothing; this one says it."""
-
-    def construct_mapping(self, node, deep=False):
-        seen = {}
-        for key, _ in node.value:
-            name = getattr(key, 'value', None)
-            if isinstance(name, str) and name in seen:
-                raise _Twice(name, seen[name], key.start_mark.line + 1)
-            seen[name] = key.start_mark.line + 1
-        return super().construct_mapping(node, deep)
-
-
-class _Twice(Exception):
-    """(name, line, line)"""
-
-
 def parse_site(text, source):
     """site.yaml -> (SiteSettings, Rules).
 
@@ -251,8 +234,8 @@ def parse_site(text, source):
     """
     edit = 'edit {}'.format(source)
     try:
-        values = yaml.load(text, Loader=_Loader)
-    except _Twice as twice:
+        values = strict_yaml.load(text)
+    except strict_yaml.Twice as twice:
         raise UsageError('{} names {} twice, in lines {} and {}.'.format(source, *twice.args), edit)
     except yaml.YAMLError as error:
         mark = getattr(error, 'problem_mark', None)

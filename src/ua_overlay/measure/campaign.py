@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
+from ua_overlay import strict_yaml
 from ua_overlay.errors import UsageError
 from ua_overlay.measure import sample
 
@@ -78,6 +79,8 @@ class Campaign:
     places: dict
     scenarios: tuple
     clock_error_ms: object = None
+    #: Of `watch`: every key of WATCH; None where the campaign has none.
+    watch: object = None
     #: What it was read from.
     source: dict = field(default_factory=dict)
 
@@ -89,7 +92,9 @@ def parse(text, source='the campaign'):
     :raises CampaignError: one sentence that names the file and the part.
     """
     try:
-        return from_mapping(yaml.safe_load(text))
+        return from_mapping(strict_yaml.load(text))
+    except strict_yaml.Twice as twice:
+        raise CampaignError('{} names {} twice, in lines {} and {}.'.format(source, *twice.args))
     except yaml.YAMLError as error:
         mark = getattr(error, 'problem_mark', None)
         raise CampaignError('{} is not YAML{}.'.format(source, ' at line {}'.format(mark.line + 1) if mark else ''))
@@ -111,7 +116,7 @@ def load(path):
 def from_mapping(data):
     """Check what a campaign file holds. :raises CampaignError: as :func:`parse`, without the file."""
     top = _section(data, 'the file', {'version', 'name', 'tools', 'scenarios'},
-                   {'repetitions', 'hosts', 'places', 'clock_error_ms'})
+                   {'repetitions', 'hosts', 'places', 'clock_error_ms', 'watch'})
     if top['version'] != VERSION:
         raise CampaignError('version is {}, this program reads version {}.'.format(top['version'], VERSION))
     hosts = {name: _host(name, value) for name, value in _named(top.get('hosts') or {}, 'hosts').items()}
@@ -128,7 +133,13 @@ def from_mapping(data):
             raise CampaignError('scenarios: {} is there twice.'.format(name))
     error = top.get('clock_error_ms')
     return Campaign(_name('name', top['name']), _integer(1, 100000)('repetitions', top.get('repetitions', 10)), hosts,
-                    places, scenarios, error if error is None else _number(0, 1e6)('clock_error_ms', error), data)
+                    places, scenarios, error if error is None else _number(0, 1e6)('clock_error_ms', error),
+                    _watch(top['watch']) if 'watch' in top else None, data)
+
+
+def _watch(value):
+    fields = _section(value, 'watch', {'capacity'}, set(WATCH))
+    return {key: reader('watch.' + key, fields.get(key, default)) for key, (default, reader) in WATCH.items()}
 
 
 def _host(name, value):
@@ -247,6 +258,10 @@ def _rate(where, value):
     return float(found.group(1)) * _RATE_UNITS[found.group(2)]
 
 
+def _rate_or_none(where, value):
+    return None if value is None else _rate(where, value)
+
+
 def _congestion(where, value):
     if not isinstance(value, str) or not _CONGESTION.fullmatch(value):
         raise CampaignError('{}: {!r} is no congestion control, such as cubic.'.format(where, value))
@@ -258,7 +273,7 @@ _IPERF = {'seconds': (120, _number(1, LONGEST)), 'omit': (3, _integer(0, 60)), '
 #: kind -> key -> (default, reader that raises CampaignError). Congestion control is pinned: otherwise whatever a kernel
 #: has as its default would be measured.
 KEYS = {
-    sample.TCP: dict(_IPERF, congestion=('cubic', _congestion)),
+    sample.TCP: dict(_IPERF, congestion=('cubic', _congestion), rate=(None, _rate_or_none)),
     sample.UDP: dict(_IPERF, rate=('10mbit', _rate)),
     sample.PING: {'count': (50, _integer(2, 1000000)), 'interval': (0.2, _number(0.002, 3600)),
                   'size': (56, _integer(16, 65000))},
@@ -266,3 +281,8 @@ KEYS = {
                    'rate': (10, _number(0.01, 10000)), 'omit': (5, _integer(0, 10000))},
     sample.SERVICE: {'calls': (50, _integer(1, 1000000)), 'omit': (5, _integer(0, 10000))},
 }
+
+#: Keys of `watch`, for `measure watch`: interval in s from the start of a round to the next; capacity in bit/s that the
+#: link has; share of it in % that the probes may take on average; how much of what was measured is kept.
+WATCH = {'interval': (300, _number(5, 86400)), 'capacity': (None, _rate), 'share': (1, _number(0.001, 10)),
+         'keep_mb': (64, _number(0.01, 100000)), 'keep_days': (90, _number(0.001, 3650))}

@@ -138,6 +138,17 @@ class OverSsh(Far):
                                  '-o', 'ServerAliveCountMax=3', '--', self.login, command], **options)
 
 
+class Closed(Far):
+    """A host into which there is no way (`ssh: none`): what listens there is measured.
+
+    Its own counters are not read, and where it is in the overlay has to be said.
+    """
+
+    def start(self, argv, ros=False, output=subprocess.PIPE):
+        raise HostLost('{} cannot be started on {}: the campaign says that there is no way into it.'.format(
+            argv[0], self.name), 'server: running, in the tool')
+
+
 def finish(process, host, argv, seconds):
     """Wait for a started program; returns (status, stdout, stderr).
 

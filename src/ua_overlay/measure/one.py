@@ -36,16 +36,18 @@ class Measurement:
     :param store: sample.Store, for iperf3's own answer.
     :param links: function without arguments -> {host: words} of emulated links.
     :param versions: {host: {program: version}}.
+    :param slack: seconds that a tool may need beyond twice its time.
     """
 
     def __init__(self, campaign, hosts, store, links, versions, wall=time.time, clock=time.monotonic,
-                 sleep=time.sleep):
+                 sleep=time.sleep, slack=60.0):
         self.campaign = campaign
         self.hosts = hosts
         self.store = store
         self.links = links
         self.versions = versions
         self.wall, self.clock, self.sleep = wall, clock, sleep
+        self.slack = slack
 
     def take(self, step):
         """The sample of a step (dict): whatever goes wrong, that is in it."""
@@ -55,8 +57,8 @@ class Measurement:
                  'expected': scenario.expected if step.path == sample.OVERLAY else '', 'repetition': step.repetition,
                  'started': sample.rfc3339(self.wall()), 'duration': 0.0, 'tool': step.tool.kind,
                  'settings': tools.settings_of(step.tool, None, self.campaign.clock_error_ms), 'values': {}, 'cpu': {},
-                 'proof': {'bytes': proof.counts(None), 'verdict': proof.UNKNOWN}, 'link': {}, 'status': sample.FAILED,
-                 'problem': '', 'versions': self._versions(scenario)}
+                 'proof': {'bytes': proof.counts(None), 'verdict': proof.UNKNOWN, 'way': ''}, 'link': {},
+                 'status': sample.FAILED, 'problem': '', 'versions': self._versions(scenario)}
         start = self.clock()
         try:
             found['link'] = self.links()
@@ -78,9 +80,9 @@ class Measurement:
         source, target = self.hosts[step.scenario.source], self.hosts[step.scenario.target]
         if step.path == sample.OVERLAY:
             address = target.overlay_address()
-            settle(source, address, step.scenario.expected, step.scenario.settle, self.clock, self.sleep)
+            way = settle(source, address, step.scenario.expected, step.scenario.settle, self.clock, self.sleep)
         else:
-            address = target.address
+            address, way = target.address, ''
         found['settings']['mtu'] = source.mtu(address)
         before = source.path_bytes(), source.processor(), target.processor()
         found['started'], start = sample.rfc3339(self.wall()), self.clock()
@@ -91,7 +93,7 @@ class Measurement:
         after = source.path_bytes(), source.processor(), target.processor()
         counted = proof.moved(before[0], after[0])
         verdict, sentence = proof.judge(counted, step.path, found['expected'], payload)
-        found.update(values=values, proof={'bytes': proof.counts(counted), 'verdict': verdict},
+        found.update(values=values, proof={'bytes': proof.counts(counted), 'verdict': verdict, 'way': way},
                      cpu={'source_percent': far.processor_percent(before[1], after[1]),
                           'target_percent': far.processor_percent(before[2], after[2])})
         # A raw path has its own address: without a tailscaled there is nothing to prove about it.
@@ -104,7 +106,7 @@ class Measurement:
     def _run_tool(self, step, source, target, address, words):
         if step.tool.kind == sample.PING:
             argv = tools.ping_argv(step.tool, address)
-            _, said, errors = source.run(argv, tools.patience(step.tool))
+            _, said, errors = source.run(argv, tools.patience(step.tool, self.slack))
             return tools.parse_ping(step.tool, said + errors, words)
         if step.tool.ros:
             return self._run_ros(step, source, target, words)
@@ -122,7 +124,7 @@ class Measurement:
 
     def _run_iperf(self, step, source, target, address):
         """What the client printed. A server that was started here is ended here."""
-        argv, patience = tools.iperf_argv(step.tool, address), tools.patience(step.tool)
+        argv, patience = tools.iperf_argv(step.tool, address), tools.patience(step.tool, self.slack)
         if step.tool.settings['server'] != 'started':
             return self._client(source, argv, patience)
         # For hours it says a line a second.
@@ -145,7 +147,7 @@ class Measurement:
     def _run_ros(self, step, source, target, words):
         name = '/ua_overlay_measure_{}'.format(step.repetition)
         theirs, mine = tools.ros_argvs(step.tool, name)
-        patience = tools.patience(step.tool)
+        patience = tools.patience(step.tool, self.slack)
         other = target.start(theirs, ros=True)
         try:
             _, said, errors = source.run(mine, patience, ros=True)

@@ -13,8 +13,8 @@ LABELS = (RAW, DIRECT, PEER_RELAY, DERP, ANY)
 _RATE = re.compile(r'(\d+(?:\.\d+)?)(k|m|g)bit')
 _UNITS = {'k': 1e3, 'm': 1e6, 'g': 1e9}
 #: What makes two measurements with one tool different measurements; the rest of the settings is told, not compared.
-_VARIANT = {TCP: ('congestion', 'size'), UDP: ('offered_bps',), PING: ('size',), TOPIC: ('size', 'rate_hz', 'rate'),
-            SERVICE: ()}
+_VARIANT = {TCP: ('congestion', 'offered_bps'), UDP: ('offered_bps',), PING: ('size',),
+            TOPIC: ('size', 'rate_hz', 'rate'), SERVICE: ()}
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,9 @@ def _item(pdf, item, pictures):
     elif isinstance(item, report_parts.Packets):
         _packets(pdf, encryption_page.plain(item.run))
     else:
+        # What it speaks of comes behind it.
+        if pdf.will_page_break(25):
+            pdf.add_page()
         _paragraph(pdf, item)
 
 
@@ -111,7 +114,7 @@ def _height(pdf, item, pictures):
 def _widths(table):
     """Shares of the width: as much as the longest text of a column asks for, within limits."""
     columns = zip(*(((table.headers,) if any(table.headers) else ()) + table.rows or (table.headers,)))
-    return tuple(max(11, 3 + min(20, max(len(word) for cell in column for word in cell.split() or [''])),
+    return tuple(max(11, 5 + min(20, max(len(word) for cell in column for word in cell.split() or [''])),
                      min(40, max(map(len, column)))) for column in columns)
 
 

@@ -66,7 +66,7 @@ def _settings(data):
     """[(settings of which tool, words)]: the path's MTU, which differs between raw and overlay, at the end."""
     found = {}
     for each in data.good:
-        said = ', '.join('{} {}'.format(key, '{:g}'.format(value) if isinstance(value, float) else value)
+        said = ', '.join('{} {}'.format(key, int(value) if isinstance(value, float) and value.is_integer() else value)
                          for key, value in sorted(each['settings'].items()) if key != 'mtu' and value not in (None, ''))
         found.setdefault((each['tool'], said), set()).add(each['settings'].get('mtu'))
     return [('settings of ' + tool, ', '.join(filter(None, [said] + ['MTU {}'.format(' or '.join(map(str, sorted(

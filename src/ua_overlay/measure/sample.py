@@ -2,6 +2,7 @@
 import datetime
 import json
 import os
+import re
 
 from ua_overlay import files
 from ua_overlay.errors import OverlayError
@@ -17,6 +18,7 @@ EXPECTED = ('', 'DIRECT', 'PEER_RELAY', 'DERP')
 _WORDS = ('id', 'campaign', 'scenario', 'place', 'source', 'target', 'path', 'expected', 'started', 'tool', 'status',
           'problem')
 _MAPPINGS = ('settings', 'values', 'cpu', 'proof', 'link', 'versions')
+_ROTATED = re.compile(r'samples-\d{8}T\d{6}Z\.jsonl')
 _CHOICES = {'path': PATHS, 'tool': TOOLS, 'status': STATUSES, 'expected': EXPECTED}
 #: What an `ok` sample of each tool has in `values`.
 VALUES = {TCP: ('bps', 'intervals_bps', 'retransmits'),
@@ -58,21 +60,55 @@ def _problem_of_values(sample):
 
 
 def read(directory):
-    """The samples of a results directory, in the order in which they ended; [] before the first.
+    """The samples of a results directory, in the order in which they ended; [] before the first. Those of rotated
+    files come first.
 
     A last line without its end (the power was cut while it was written) is left out: that sample counts as not taken.
 
     :raises SampleError: naming the line that is no sample, or the file that cannot be read.
     """
     path = os.path.join(directory, FILE)
+    # The newest first: a file that is rotated meanwhile is read twice then, and not missed.
+    newest = _lines(path)
+    found = []
+    for name in rotated(directory):
+        older = os.path.join(directory, name)
+        lines = _lines(older)
+        if not newest or lines[:len(newest)] != newest:
+            found += [_sample_of(line, number, older) for number, line in enumerate(lines, 1)]
+    return found + [_sample_of(line, number, path) for number, line in enumerate(newest, 1)]
+
+
+def rotated(directory):
+    """Names of the rotated files in a results directory, the oldest first."""
+    try:
+        return sorted(name for name in os.listdir(directory) if _ROTATED.fullmatch(name))
+    except OSError:
+        return []
+
+
+def rotated_name(seconds):
+    """The name of a file that is rotated at ``seconds`` since 1970."""
+    return 'samples-{}.jsonl'.format(re.sub(r'[-:]|\.\d+', '', rfc3339(seconds)))
+
+
+def seconds_of(line):
+    """When the sample in a line (bytes) started, s since 1970; 0.0 for a line that is none."""
+    try:
+        return seconds(json.loads(line.decode('utf-8'))['started'])
+    except (ValueError, KeyError, TypeError):
+        return 0.0
+
+
+def _lines(path):
+    """The whole lines of a file (bytes), none when there is no such file."""
     try:
         with open(path, 'rb') as stream:
-            lines = stream.read().split(b'\n')[:-1]
+            return stream.read().split(b'\n')[:-1]
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise SampleError('{} cannot be read: {}.'.format(path, error.strerror), 'ls -l ' + directory)
-    return [_sample_of(line, number, path) for number, line in enumerate(lines, 1)]
+        raise SampleError('{} cannot be read: {}.'.format(path, error.strerror), 'ls -l ' + path)
 
 
 def _sample_of(line, number, path):
@@ -91,6 +127,12 @@ def rfc3339(seconds):
     """Seconds since 1970 as `2026-01-31T12:00:00.5Z`-like text, UTC, to the millisecond."""
     moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
     return moment.strftime('%Y-%m-%dT%H:%M:%S.') + '{:03d}Z'.format(moment.microsecond // 1000)
+
+
+def seconds(text):
+    """Seconds since 1970 of what :func:`rfc3339` wrote. :raises ValueError: it is none."""
+    moment = datetime.datetime.strptime(text, '%Y-%m-%dT%H:%M:%S.%fZ')
+    return moment.replace(tzinfo=datetime.timezone.utc).timestamp()
 
 
 class Store:

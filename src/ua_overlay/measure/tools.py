@@ -15,6 +15,7 @@ _IPERF_PROBLEMS = (
     ('No route to host', 'There is no route from {source} to {target}'),
     ('Network is unreachable', 'There is no route from {source} to {target}'),
     ('timed out', '{target} does not answer'),
+    ('unable to read from stream socket', 'No UDP from {source} reaches {target}, port {port}'),
     ('control socket has closed', '{target} ended the connection in the middle of the measurement'),
     ('Connection reset', '{target} ended the connection in the middle of the measurement'),
     ('unable to set TCP_CONGESTION', 'The kernel of {source} does not offer this congestion control'),
@@ -31,7 +32,8 @@ def iperf_argv(tool, address, udp_length=0):
     argv = ['iperf3', '-c', address, '-p', str(wanted['port']), '-t', '{:.0f}'.format(wanted['seconds']), '-O',
             str(wanted['omit']), '-J']
     if tool.kind == sample.TCP:
-        return argv + ['-C', wanted['congestion']]
+        return argv + ['-C', wanted['congestion']] + (
+            ['-b', '{:.0f}'.format(wanted['rate'])] if wanted.get('rate') else [])
     return argv + ['-u', '-b', '{:.0f}'.format(wanted['rate'])] + (['-l', str(udp_length)] if udp_length else [])
 
 
@@ -154,13 +156,14 @@ def settings_of(tool, mtu, clock_error_ms):
     found = dict(tool.settings, mtu=mtu)
     if 'rate' in found:
         rate = found.pop('rate')
-        found['offered_bps' if tool.kind == sample.UDP else 'rate_hz'] = rate
+        if rate is not None:
+            found['offered_bps' if tool.kind in (sample.TCP, sample.UDP) else 'rate_hz'] = rate
     if tool.ros:
         found['clock_error_ms'] = clock_error_ms
     return found
 
 
-def patience(tool):
-    """Seconds after which a measurement that has not ended never will."""
-    return 2 * tool.duration + 60.0
+def patience(tool, slack=60.0):
+    """Seconds after which a measurement that has not ended never will. ``slack``: what a busy machine may need more."""
+    return 2 * tool.duration + slack
 
