@@ -56,3 +56,16 @@ def test_no_tun_device(machine, tmp_path):
 def test_no_overlayfs(machine, tmp_path):
     (tmp_path / 'filesystems').write_text('nodev\ttmpfs\nnodev\toverlayish\n')
     assert 'overlayfs' in refused(dict(machine, which=lambda name: None if name == 'no-modprobe' else there(name)))
+
+
+def test_a_congestion_control_is_offered_to_every_host(tmp_path):
+    (tmp_path / 'tcp_available_congestion_control').write_text('reno bbr cubic\n')
+    allowed = tmp_path / 'tcp_allowed_congestion_control'
+    allowed.write_text('reno bbr\n')
+    for _ in range(2):
+        requirements.offer_congestion('cubic', str(tmp_path))
+        assert allowed.read_text().strip() == 'reno bbr cubic'
+    with pytest.raises(requirements.LabUnavailable) as caught:
+        requirements.offer_congestion('vegas', str(tmp_path))
+    assert caught.value.sentence == 'The congestion control vegas is not in this kernel, which has reno, bbr, cubic.'
+    assert caught.value.next_command == 'modprobe tcp_vegas'

@@ -3,6 +3,7 @@ import os
 
 import pytest
 
+from ua_overlay.lab.lab import CONGESTION_SYSCTL, host_specs
 from ua_overlay.lab.topology import TopologyError, from_mapping, parse
 
 PATH = os.path.join(os.path.dirname(__file__), '..', '..', 'config', 'lab', 'two_nats.yaml')
@@ -42,7 +43,8 @@ def test_unknown_router_is_named_with_those_there(text):
 @pytest.mark.parametrize('old, new, words', [
     ('version: 1', 'version: 2', 'version is 2, this program reads version 1'),
     ('version: 1', '', 'version is missing'),
-    ('version: 1', 'version: 1\nroutes: {}', 'routes is unknown; known are hosts, inet'),
+    ('version: 1', 'version: 1\nroutes: {}', 'routes is unknown; known are congestion, hosts, inet'),
+    ('version: 1', 'version: 1\ncongestion: "../x"', "congestion: '../x' is no congestion control"),
     ('dns: 203.0.113.2', 'dns: 203.0.114.2', 'inet.dns: 203.0.114.2 is no host address of 203.0.113.0/24'),
     ('dns: 203.0.113.2', 'dns: 203.0.113.1', 'the gateway and inet both have the address 203.0.113.1'),
     ('203.0.113.0/24', '203.0.113.7/24', 'inet.subnet: 203.0.113.7/24 is no IPv4 network'),
@@ -121,3 +123,11 @@ def test_two_hosts_on_the_internet():
 def test_a_host_in_the_wrong_place_behind_a_router(old, new, word):
     with pytest.raises(TopologyError, match=word):
         parse(BEHIND.replace(old, new))
+
+
+def test_a_congestion_control_is_that_of_every_host(text):
+    topology = parse(text.replace('version: 1', 'version: 1\ncongestion: cubic', 1))
+    assert topology.congestion == 'cubic' and parse(text).congestion == ''
+    found = {spec['name']: spec['sysctl'].get(CONGESTION_SYSCTL) for spec in host_specs(topology, [], 'control')}
+    assert found == dict.fromkeys(topology.host_names(), 'cubic')
+    assert not any(CONGESTION_SYSCTL in spec['sysctl'] for spec in host_specs(parse(text), [], 'control'))

@@ -64,6 +64,21 @@ def test_a_file_that_is_not_there(tmp_path):
     assert 'cannot be read: No such file' in caught.value.sentence
 
 
+def test_the_video_campaign_fits_its_lab():
+    from ua_overlay.lab.lab import load_topology
+    read = campaign.load(os.path.join(ROOT, 'config', 'campaigns', 'video.yaml'))
+    topology = load_topology(os.path.join(ROOT, 'config', 'lab', 'video.yaml'))
+    robots = {robot.name: robot for robot in topology.robots}
+    assert {scenario.source for scenario in read.scenarios} | {'viewer'} == set(robots)
+    assert {scenario.target for scenario in read.scenarios} == {'viewer'}
+    assert {name: host['address'] for name, host in read.hosts.items()} == {
+        name: robots[name].address for name in read.hosts}
+    kinds = {'DIRECT': 'easy', 'PEER_RELAY': 'hard', 'DERP': 'udp-blocked'}
+    for scenario in read.scenarios:
+        assert topology.nat(robots[scenario.source].behind).kind == kinds[scenario.expected]
+        assert (topology.links[scenario.source].loss > 0) == (scenario.place == 'bad')
+
+
 def test_the_campus_campaign_fits_its_lab():
     from ua_overlay.lab.lab import load_topology
     read = campaign.load(os.path.join(ROOT, 'config', 'campaigns', 'campus.yaml'))

@@ -42,6 +42,7 @@ def test_what_it_takes_of_the_link():
     ('interval: 300', 'interval: 12', 'a round takes 13 s'),
     ('interval: 300', 'interval: 60', 'would take 1.87 % of the link on average, and 1 % are allowed: let `interval`'),
     (', rate: 5mbit', '', 'tools.tcp.rate is missing'),
+    ('{count: 10, interval: 0.5}', '{tool: ros-video}', 'tools.ping: a video is no probe'),
     ('rate: 5mbit', 'rate: 9mbit', 'tools.tcp would take 50.5 % of the link while it runs')])
 def test_what_would_be_too_much_is_refused(before, after, part, tmp_path, capsys):
     assert before in TEXT

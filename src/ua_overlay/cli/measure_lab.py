@@ -25,5 +25,5 @@ class LabFar(Far):
             return self.host.popen(argv, **options)
         if self.fleet is None:
             raise UsageError('The ROS tools need the workspace.', 'ua-overlay measure run … --workspace DIR')
-        return self.host.popen(self.fleet.ros_argv(self.ros_argv(argv), 'shell'), user=USER,
+        return self.host.popen(self.fleet.ros_argv(self.ros_argv(argv, ros), 'shell'), user=USER,
                                env=self.fleet.user_environment(), **options)

@@ -15,6 +15,7 @@ from ua_overlay.lab.topology import INET
 from ua_overlay.toolchain.find import cache_dir
 
 STATE_ROOT = state.STATE_ROOT
+CONGESTION_SYSCTL = '/proc/sys/net/ipv4/tcp_congestion_control'
 #: The lab of `ua-overlay lab up` without --name.
 DEFAULT_NAME = 'lab'
 #: Seconds within which the DNS server must answer.
@@ -69,6 +70,8 @@ class Lab:
         :raises OverlayError: LAB_UNAVAILABLE, LAB_EXISTS, LAB_HOST, LAB_KERNEL, LAB_DNS; nothing is left behind then.
         """
         requirements.check()
+        if topology.congestion:
+            requirements.offer_congestion(topology.congestion)
         store = state.LabState(name, state_root)
         state.sweep(store.root)
         cls._remove_dead(store)
@@ -279,9 +282,11 @@ def host_specs(topology, share, control):
     # that calls its own public name) would be bridged, not routed, and get lost.
     router_sysctl = dict(forward, **{'/proc/sys/net/bridge/bridge-nf-call-iptables': '0'})
 
+    everywhere = {CONGESTION_SYSCTL: topology.congestion} if topology.congestion else {}
+
     def spec(name, hostname, users=(), sysctl=None):
         return {'name': name, 'hostname': hostname, 'users': list(users), 'resolver': topology.dns,
-                'share': list(share), 'control': control, 'sysctl': sysctl or {}}
+                'share': list(share), 'control': control, 'sysctl': dict(everywhere, **(sysctl or {}))}
 
     # Forwarding without a route onwards: whoever calls the world outside is told at once that it is unreachable.
     specs = [spec(INET, INET, sysctl=forward)]

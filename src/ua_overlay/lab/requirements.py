@@ -47,6 +47,25 @@ def check(euid=None, which=shutil.which, tun=TUN, filesystems='/proc/filesystems
             raise LabUnavailable('A lab needs overlayfs, which this kernel does not have.', 'modprobe overlay')
 
 
+def offer_congestion(name, directory='/proc/sys/net/ipv4'):
+    """Let every host and user of this machine choose the congestion control ``name``, until the machine starts again:
+    a host of a lab may only have one that the machine offers to everyone (net.ipv4.tcp_allowed_congestion_control).
+
+    :raises LabUnavailable: the kernel does not have it.
+    """
+    path = os.path.join(directory, 'tcp_{}_congestion_control')
+    with open(path.format('available')) as stream:
+        available = stream.read().split()
+    if name not in available:
+        raise LabUnavailable('The congestion control {} is not in this kernel, which has {}.'.format(
+            name, ', '.join(available)), 'modprobe tcp_' + name)
+    with open(path.format('allowed'), 'r+') as stream:
+        allowed = stream.read().split()
+        if name not in allowed:
+            stream.seek(0)
+            stream.write(' '.join(allowed + [name]))
+
+
 def _knows_overlay(filesystems):
     with open(filesystems) as stream:
         return any(line.split()[-1:] == ['overlay'] for line in stream)

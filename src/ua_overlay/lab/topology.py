@@ -68,6 +68,8 @@ class Topology:
     robots: tuple
     source: dict
     links: dict
+    #: Congestion control of TCP on every host, '' for the machine's own.
+    congestion: str = ''
 
     def host_names(self):
         """Every host, the internet first."""
@@ -119,7 +121,7 @@ def parse(text, source='the topology'):
 
 def from_mapping(data):
     """Check the mapping that a topology file holds. :raises TopologyError: as :func:`parse`, without the file."""
-    top = _section(data, 'the file', {'version', 'inet'}, {'names', 'hosts', 'nats', 'robots'})
+    top = _section(data, 'the file', {'version', 'inet'}, {'names', 'hosts', 'nats', 'robots', 'congestion'})
     if top['version'] != VERSION:
         raise TopologyError('version is {}, this program reads version {}.'.format(top['version'], VERSION))
     inet = _section(top['inet'], 'inet', {'subnet', 'dns'}, set())
@@ -140,7 +142,10 @@ def from_mapping(data):
         reader.check_inside(host, by_name)
     robots = tuple(reader.robot(name, value, by_name)
                    for name, value in _section(top.get('robots'), 'robots', set(), None).items())
-    return Topology(subnet, gateway, dns, names, hosts, nats, robots, data, reader.links)
+    congestion = top.get('congestion', '')
+    if not isinstance(congestion, str) or not re.fullmatch(r'[a-z0-9_]{0,15}', congestion):
+        raise TopologyError('congestion: {!r} is no congestion control, such as cubic.'.format(congestion))
+    return Topology(subnet, gateway, dns, names, hosts, nats, robots, data, reader.links, congestion)
 
 
 class _Reader:

@@ -35,7 +35,7 @@ class Tool:
 
     @property
     def ros(self):
-        return self.kind in (sample.TOPIC, sample.SERVICE)
+        return self.kind in (sample.TOPIC, sample.SERVICE, sample.VIDEO)
 
     @property
     def duration(self):
@@ -47,6 +47,8 @@ class Tool:
             return 5.0
         if self.kind == sample.TOPIC:
             return wanted['seconds'] + 5.0
+        if self.kind == sample.VIDEO:
+            return wanted['seconds'] + wanted['omit'] / wanted['rate'] + (15.0 if wanted['hog'] else 10.0)
         return wanted['seconds'] + wanted['omit']
 
 
@@ -251,6 +253,20 @@ def _choice(choices):
     return reader
 
 
+def _multiple(of, least, most):
+    def reader(where, value):
+        if _integer(least, most)(where, value) % of:
+            raise CampaignError('{}: {!r} is no multiple of {}.'.format(where, value, of))
+        return value
+    return reader
+
+
+def _yes_or_no(where, value):
+    if not isinstance(value, bool):
+        raise CampaignError('{}: {!r} is neither true nor false.'.format(where, value))
+    return value
+
+
 def _rate(where, value):
     found = _RATE.fullmatch(str(value).strip().lower())
     if not found or not float(found.group(1)):
@@ -268,6 +284,10 @@ def _congestion(where, value):
     return value
 
 
+def _congestion_or_none(where, value):
+    return value if value == '' else _congestion(where, value)
+
+
 _IPERF = {'seconds': (120, _number(1, LONGEST)), 'omit': (3, _integer(0, 60)), 'server': (STARTED, _choice(SERVERS)),
           'port': (5201, _integer(1, 65535))}
 #: kind -> key -> (default, reader that raises CampaignError). Congestion control is pinned: otherwise whatever a kernel
@@ -280,6 +300,10 @@ KEYS = {
     sample.TOPIC: {'seconds': (10, _number(1, LONGEST)), 'size': (1000, _integer(16, 100000000)),
                    'rate': (10, _number(0.01, 10000)), 'omit': (5, _integer(0, 10000))},
     sample.SERVICE: {'calls': (50, _integer(1, 1000000)), 'omit': (5, _integer(0, 10000))},
+    sample.VIDEO: {'encoding': ('jpeg', _choice(('raw', 'jpeg'))), 'width': (1280, _multiple(16, 64, 4096)),
+                   'height': (720, _multiple(16, 64, 4096)), 'rate': (30, _number(0.5, 240)),
+                   'seconds': (30, _number(1, LONGEST)), 'omit': (30, _integer(0, 10000)), 'hog': (False, _yes_or_no),
+                   'congestion': ('', _congestion_or_none), 'nodelay': (False, _yes_or_no)},
 }
 
 #: Keys of `watch`, for `measure watch`: interval in s from the start of a round to the next; capacity in bit/s that the

@@ -2,14 +2,19 @@
 
 :class:`Far` is all that a campaign asks of a host; what differs from one to the next is ``popen``.
 """
+import os
 import re
+import select
 import shlex
 import subprocess
+import time
 
 from ua_overlay.errors import OverlayError
 
 #: Seconds that a program gets beyond its time, and to end by SIGTERM after that.
 GRACE = 5.0
+#: For the output of what nobody reads while it runs: a full pipe would stop it.
+NOWHERE = subprocess.DEVNULL
 _MTU = re.compile(r'\bdev (\S+)')
 
 
@@ -41,13 +46,15 @@ class Far:
     def popen(self, argv, ros=False, **options):
         """Start ``argv`` there: a :class:`subprocess.Popen` whose status is the program's.
 
-        :param ros: in the team's graph.
+        :param ros: True: in the team's graph; a dict: ROS's environment of another graph.
         """
         raise NotImplementedError
 
-    def ros_argv(self, argv):
-        """``argv`` in the team's graph."""
-        return ['ua-overlay', 'exec', '--wait', '--timeout', '30'] + list(argv)
+    def ros_argv(self, argv, ros):
+        """``argv`` in the team's graph (``ros`` True), or in the graph of an environment (a dict)."""
+        if ros is True:
+            return ['ua-overlay', 'exec', '--wait', '--timeout', '30'] + list(argv)
+        return ['env', '-u', 'ROS_HOSTNAME'] + ['{}={}'.format(*each) for each in sorted(ros.items())] + list(argv)
 
     # --- what all do alike
 
@@ -117,7 +124,7 @@ class Here(Far):
     """The machine that runs the campaign."""
 
     def popen(self, argv, ros=False, **options):
-        return subprocess.Popen(self.ros_argv(argv) if ros else list(argv), **options)
+        return subprocess.Popen(self.ros_argv(argv, ros) if ros else list(argv), **options)
 
 
 class OverSsh(Far):
@@ -131,7 +138,7 @@ class OverSsh(Far):
         self.login = login
 
     def popen(self, argv, ros=False, **options):
-        words = ' '.join(shlex.quote(word) for word in (self.ros_argv(argv) if ros else argv))
+        words = ' '.join(shlex.quote(word) for word in (self.ros_argv(argv, ros) if ros else argv))
         # A login shell sources what a person has: a robot's ROS workspace.
         command = 'exec bash -lc ' + shlex.quote('exec ' + words)
         return subprocess.Popen(['ssh', '-o', 'BatchMode=yes', '-o', 'ConnectTimeout=10', '-o', 'ServerAliveInterval=5',
@@ -164,6 +171,24 @@ def finish(process, host, argv, seconds):
         stop(process)
         raise
     return process.returncode, output, errors
+
+
+def read_until(process, line, seconds, clock=time.monotonic):
+    """Read the output of a started program up to a line of its; returns what was read (text).
+
+    Returns early, without that line, when the program ends or ``seconds`` have passed. :func:`finish` has the rest.
+    """
+    found, deadline, handle = b'', clock() + seconds, process.stdout.fileno()
+    # One byte at a time: what comes behind the line is for finish(), which reads past Python's own buffer.
+    while not ('\n' + found.decode('utf-8', 'replace')).endswith('\n' + line + '\n'):
+        left = deadline - clock()
+        if left <= 0 or not select.select([handle], [], [], left)[0]:
+            break
+        byte = os.read(handle, 1)
+        if not byte:
+            break
+        found += byte
+    return found.decode('utf-8', 'replace')
 
 
 def stop(process):

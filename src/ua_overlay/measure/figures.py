@@ -39,7 +39,8 @@ def library():
     return matplotlib
 
 
-def _figure(height, rows=1, columns=1, **options):
+def figure(height, rows=1, columns=1, **options):
+    """(matplotlib Figure, its axes as a 2-D array). ``height``: inches; the width is that of every figure here."""
     mpl = library()
     with mpl.rc_context(STYLE):
         drawn = mpl.figure.Figure(figsize=(WIDTH, height), layout='constrained')
@@ -47,7 +48,8 @@ def _figure(height, rows=1, columns=1, **options):
         return drawn, drawn.subplots(rows, columns, squeeze=False, **options)
 
 
-def _styled(function):
+def styled(function):
+    """A function that draws, in the style of the report."""
     def drawn(*args, **options):
         with library().rc_context(STYLE):
             return function(*args, **options)
@@ -60,13 +62,13 @@ def places_of(rows):
     return list(dict.fromkeys(row.group.place for row in rows))
 
 
-@_styled
+@styled
 def over_time(data, rows):
     """Throughput over time, a panel a place: median of the repetitions each second, and where half of them lie."""
     places = places_of(rows)
     columns = min(2, len(places))
     lines = -(-len(places) // columns)
-    drawn, axes = _figure(0.7 + 2.3 * lines, lines, columns, sharex=True, sharey=True)
+    drawn, axes = figure(0.7 + 2.3 * lines, lines, columns, sharex=True, sharey=True)
     for axis, place in zip(axes.flat, places):
         here = [row for row in rows if row.group.place == place]
         for row in here:
@@ -109,13 +111,13 @@ def _limits(axis, rows, ends=None):
                 axis.axhline(capacity * share / 1e6, **options)
 
 
-@_styled
+@styled
 def by_place(data, rows):
     """Box plots of every single measurement by place and link; beside each the median of the repetitions with its 95 %
     interval."""
     metric = rows[0].metric
     places = list(dict.fromkeys(data.place_name(row.group) for row in rows))
-    drawn, axes = _figure(3.6 + 0.05 * len(places))
+    drawn, axes = figure(3.6 + 0.05 * len(places))
     axis = axes[0][0]
     together = [[row for row in rows if data.place_name(row.group) == name] for name in places]
     step = 0.8 / max(map(len, together))
@@ -172,12 +174,12 @@ def _scale(axis, values):
         axis.set_ylim(bottom=0 if most > 0 else -0.03, top=None if most > 0 else 1)
 
 
-@_styled
+@styled
 def against_raw(data, throughput, trips):
     """Raw against overlay, throughput and round trip: medians with intervals, and the difference in words."""
     shown = [rows for rows in (throughput, trips) if any(row.change for row in rows)]
     most = max(len([row for row in rows if row.change]) for rows in shown)
-    drawn, axes = _figure(1.3 + 0.42 * most, 1, len(shown))
+    drawn, axes = figure(1.3 + 0.42 * most, 1, len(shown))
     for axis, rows in zip(axes[0], shown):
         changed = [row for row in rows if row.change]
         for line, row in enumerate(reversed(changed)):
@@ -202,14 +204,14 @@ def against_raw(data, throughput, trips):
     return drawn
 
 
-@_styled
+@styled
 def by_link(data, throughput, trips):
     """DIRECT, PEER_RELAY, DERP and raw side by side. Above: each repetition of every place, and the median of all.
     Below, where there is a raw network to compare with: what the overlay costs, mean over places with its interval."""
     shown = [rows for rows in (throughput, trips) if rows]
     costs = [data.overall(rows[0].metric.key, rows[0].group.variant) for rows in shown]
     lines = 2 if any(costs) else 1
-    drawn, axes = _figure(3.0 * lines + 0.3, lines, len(shown))
+    drawn, axes = figure(3.0 * lines + 0.3, lines, len(shown))
     for number, rows in enumerate(shown):
         labels = [label for label in report_data.LABELS if any(row.group.label == label for row in rows)]
         _repetitions(axes[0][number], rows, labels)
@@ -260,11 +262,11 @@ def _costs(axis, metric, costs, labels):
     axis.set_ylabel('TCP throughput lost / %' if metric.key == 'tcp' else 'Round trip added / ms')
 
 
-@_styled
+@styled
 def on_map(data, rows):
     """Places by their coordinates, with the round trip over the overlay in circles; where a place has several links,
     the shortest trip that is not raw."""
-    drawn, axes = _figure(6.2)
+    drawn, axes = figure(6.2)
     axis, best = axes[0][0], {}
     for row in rows:
         if row.group.label != report_data.RAW and 'x' in (data.places.get(row.group.place) or {}):

@@ -3,7 +3,7 @@ import subprocess
 import time
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.measure import far, proof, sample, tools
+from ua_overlay.measure import far, proof, sample, tools, video
 
 #: Seconds that iperf3's server gets to listen.
 LISTEN = 15.0
@@ -108,6 +108,8 @@ class Measurement:
             argv = tools.ping_argv(step.tool, address)
             _, said, errors = source.run(argv, tools.patience(step.tool, self.slack))
             return tools.parse_ping(step.tool, said + errors, words)
+        if step.tool.kind == sample.VIDEO:
+            return video.run(step, source, target, address, words)
         if step.tool.ros:
             return self._run_ros(step, source, target, words)
         text = self._run_iperf(step, source, target, address)

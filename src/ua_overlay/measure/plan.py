@@ -43,7 +43,13 @@ def steps(campaign):
             for scenario in campaign.scenarios
             for tool in scenario.tools
             for path in scenario.paths
-            if path == sample.OVERLAY or not tool.ros]
+            if path == sample.OVERLAY or _has_raw(campaign, scenario, tool)]
+
+
+def _has_raw(campaign, scenario, tool):
+    """Whether a tool can be used without the overlay: the graph of a video needs the addresses of both ends."""
+    return not tool.ros or tool.kind == sample.VIDEO and all(
+        campaign.hosts.get(end, {}).get('address') for end in (scenario.source, scenario.target))
 
 
 def base_name(identity):

@@ -15,6 +15,7 @@ from ua_overlay.measure import (
     report_parts,
     report_pdf,
     report_text,
+    report_video,
     run,
     sample,
 )
@@ -62,7 +63,7 @@ def write(data, output, formats=FORMATS):
         figures.library()
     if PDF in formats:
         report_pdf.library()
-    parts, title = report_text.parts(data), report_text.title(data)
+    parts, title = report_video.added(report_text.parts(data), data), report_text.title(data)
     made = {}
     if CSV in formats:
         made.update({'samples.csv': report_csv.samples(data), 'summary.csv': report_csv.summary(data)})

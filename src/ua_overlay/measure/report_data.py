@@ -4,7 +4,7 @@ import statistics
 from dataclasses import dataclass, field
 
 from ua_overlay.measure import proof, stats
-from ua_overlay.measure.sample import OK, OVERLAY, PING, RAW_PATH, SERVICE, TCP, TOPIC, UDP
+from ua_overlay.measure.sample import OK, OVERLAY, PING, RAW_PATH, SERVICE, TCP, TOPIC, UDP, VIDEO
 
 RAW, ANY = RAW_PATH, OVERLAY
 DIRECT, PEER_RELAY, DERP = proof.TYPES
@@ -14,7 +14,8 @@ _RATE = re.compile(r'(\d+(?:\.\d+)?)(k|m|g)bit')
 _UNITS = {'k': 1e3, 'm': 1e6, 'g': 1e9}
 #: What makes two measurements with one tool different measurements; the rest of the settings is told, not compared.
 _VARIANT = {TCP: ('congestion', 'offered_bps'), UDP: ('offered_bps',), PING: ('size',),
-            TOPIC: ('size', 'rate_hz', 'rate'), SERVICE: ()}
+            TOPIC: ('size', 'rate_hz', 'rate'), SERVICE: (),
+            VIDEO: ('encoding', 'width', 'height', 'rate_hz', 'congestion', 'nodelay', 'hog')}
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,10 @@ def _lost(values):
     return 100.0 * values['lost'] / values['sent'] if values.get('sent') else None
 
 
+def _share(key, share):
+    return lambda values: stats.percentile(values[key], share) if values.get(key) else None
+
+
 def _topic_lost(values):
     return 100.0 * (1 - values['received'] / values['sent']) if values.get('sent') else None
 
@@ -62,7 +67,15 @@ METRICS = {each.key: each for each in (
     Metric('age', TOPIC, 'Age of ROS messages', 'ms', _median('age_ms'), _list('age_ms'), stats.rtt_increase),
     Metric('topic_hz', TOPIC, 'Rate of ROS messages', 'Hz', _number('hz'), None, stats.throughput_loss),
     Metric('topic_lost', TOPIC, 'Lost ROS messages', '%', _topic_lost),
-    Metric('service', SERVICE, 'Call of a ROS service', 'ms', _median('rtt_ms'), _list('rtt_ms'), stats.rtt_increase))}
+    Metric('service', SERVICE, 'Call of a ROS service', 'ms', _median('rtt_ms'), _list('rtt_ms'), stats.rtt_increase),
+    Metric('video_hz', VIDEO, 'Frames of video', 'Hz', _number('hz'), None, stats.throughput_loss),
+    Metric('video_age', VIDEO, 'Age of video frames', 'ms', _median('age_ms'), _list('age_ms'), stats.rtt_increase),
+    Metric('video_age95', VIDEO, 'Age of video frames, 95 %', 'ms', _share('age_ms', 0.95)),
+    Metric('video_age99', VIDEO, 'Age of video frames, 99 %', 'ms', _share('age_ms', 0.99)),
+    Metric('video_lost', VIDEO, 'Lost video frames', '%', _topic_lost),
+    Metric('video_skipped', VIDEO, 'Video frames not filmed', 'frames', _number('skipped')),
+    Metric('video_longest', VIDEO, 'Longest time without a video frame', 'ms', _number('longest_ms')),
+    Metric('video_hog', VIDEO, 'TCP beside the video', 'Mbit/s', _number('hog_bps', 1e-6)))}
 
 
 @dataclass(frozen=True)
@@ -123,10 +136,16 @@ def label_of(sample):
 def variant_of(sample):
     """`size 1000, rate 10`: what tells this measurement from others with the same tool."""
     settings = sample.get('settings', {})
-    return ', '.join('{} {:g} Mbit/s'.format('offered', settings[key] / 1e6) if key == 'offered_bps' else
-                     '{} {}'.format(key.replace('_hz', ''), '{:g}'.format(settings[key])
-                                   if isinstance(settings[key], (int, float)) else settings[key])
-                     for key in _VARIANT[sample['tool']] if settings.get(key) not in (None, ''))
+    return ', '.join(_setting(key, settings[key]) for key in _VARIANT[sample['tool']]
+                     if settings.get(key) not in (None, '', False))
+
+
+def _setting(key, value):
+    if value is True:
+        return key
+    if key == 'offered_bps':
+        return 'offered {:g} Mbit/s'.format(value / 1e6)
+    return '{} {}'.format(key.replace('_hz', ''), '{:g}'.format(value) if isinstance(value, (int, float)) else value)
 
 
 class Data:

@@ -6,7 +6,7 @@ from ua_overlay.measure.report_parts import Part, Table, text
 
 _ENDS = ('source_percent', 'target_percent')
 _TOOLS = {report_data.TCP: 'TCP', report_data.UDP: 'UDP', report_data.PING: 'round trips',
-          report_data.TOPIC: 'ROS topic', report_data.SERVICE: 'ROS service'}
+          report_data.TOPIC: 'ROS topic', report_data.SERVICE: 'ROS service', report_data.VIDEO: 'video'}
 
 
 def part(data):

@@ -9,7 +9,8 @@ from ua_overlay.errors import OverlayError
 
 SCHEMA = 1
 FILE, RAW = 'samples.jsonl', 'raw'
-TCP, UDP, PING, TOPIC, SERVICE = TOOLS = ('iperf3-tcp', 'iperf3-udp', 'ping', 'ros-topic', 'ros-service')
+TCP, UDP, PING, TOPIC, SERVICE, VIDEO = TOOLS = ('iperf3-tcp', 'iperf3-udp', 'ping', 'ros-topic', 'ros-service',
+                                                 'ros-video')
 RAW_PATH, OVERLAY = PATHS = ('raw', 'overlay')
 OK, FAILED, EXCLUDED = STATUSES = ('ok', 'failed', 'excluded')
 #: Link types that a label can ask for; '' asks for none.
@@ -25,7 +26,8 @@ VALUES = {TCP: ('bps', 'intervals_bps', 'retransmits'),
           UDP: ('bps', 'offered_bps', 'jitter_ms', 'lost_percent', 'packets'),
           PING: ('rtt_ms', 'sent', 'lost'),
           TOPIC: ('hz', 'age_ms', 'sent', 'received', 'size_bytes'),
-          SERVICE: ('rtt_ms', 'failed')}
+          SERVICE: ('rtt_ms', 'failed'),
+          VIDEO: ('hz', 'age_ms', 'sent', 'received', 'skipped', 'gaps', 'longest_ms', 'size_bytes')}
 
 
 class SampleError(OverlayError):

@@ -128,18 +128,18 @@ def parse_ros(tool, near, far, words):
 
     :raises Unmeasured: with the sentence of the end that failed.
     """
-    mine = _last_json(near, words['source'])
+    mine = last_json(near, words['source'])
     if tool.kind == sample.SERVICE:
         if not mine.get('rtt_ms'):
             raise Unmeasured('No call from {source} to {target} was answered.'.format(**words))
         return {'rtt_ms': mine['rtt_ms'], 'failed': mine['failed']}, 0
-    theirs = _last_json(far, words['target'])
+    theirs = last_json(far, words['target'])
     size = tool.settings['size']
     return {'hz': theirs['hz'], 'age_ms': theirs['age_ms'], 'sent': mine['sent'], 'received': theirs['received'],
             'size_bytes': size}, theirs['received'] * size
 
 
-def _last_json(text, host):
+def last_json(text, host):
     """The last line that is a JSON object. :raises Unmeasured: there is none, or it has an `error`."""
     for line in reversed(text.splitlines()):
         if line.startswith('{'):

@@ -82,6 +82,8 @@ def checked(campaign):
 
 
 def _see_peak(tool, capacity):
+    if tool.kind == sample.VIDEO:
+        raise CampaignError('tools.{}: a video is no probe; a watch leaves the link to its users.'.format(tool.name))
     if tool.kind == sample.TCP and not tool.settings['rate']:
         raise CampaignError('tools.{}.rate is missing: without one TCP takes all of the link.'.format(tool.name))
     rate = bits(tool) / tool.duration

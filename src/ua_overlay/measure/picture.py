@@ -1,0 +1,213 @@
+"""A generated camera picture that moves, raw and as JPEG, without any library: a robot that has ROS has what it needs.
+
+The scene scrolls upwards by one row of MCUs (16 lines) a frame and begins again at its end. In a JPEG with a restart
+interval of one row of MCUs each row stands by itself (ITU-T T.81, B.1.1.3 and E.1.4), so a frame of another moment is
+the same coded rows in another order, and only the first takes time to code: what is measured is the network, as with a
+camera that codes its pictures itself.
+"""
+import functools
+import math
+import random
+import struct
+
+#: Pixels of an MCU in each direction: luma is coded whole, chroma at half the size (4:2:0), as image_transport does.
+MCU = 16
+#: Of JPEG as libjpeg counts it; image_transport's own unless said.
+QUALITY = 80
+_ZIGZAG = sorted(range(64), key=lambda place: (
+    place // 8 + place % 8, place // 8 if (place // 8 + place % 8) % 2 else place % 8))
+#: T.81, tables K.1 and K.2: quantisation, row by row.
+_LUMA = (16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29,
+         51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121,
+         120, 101, 72, 92, 95, 98, 112, 100, 103, 99)
+_CHROMA_DC = 17
+#: T.81, tables K.3 and K.5: how many codes of each length, and what they stand for.
+_DC = ((0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0), bytes(range(12)))
+_AC = ((0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 125), bytes.fromhex(
+    '01020300041105122131410613516107227114328191a1082342b1c11552d1f02433627282090a161718191a25262728292a3435363738393a'
+    '434445464748494a535455565758595a636465666768696a737475767778797a838485868788898a92939495969798999aa2a3a4a5a6a7a8a9'
+    'aab2b3b4b5b6b7b8b9bac2c3c4c5c6c7c8c9cad2d3d4d5d6d7d8d9dae1e2e3e4e5e6e7e8e9eaf1f2f3f4f5f6f7f8f9fa'))
+#: cos((2x + 1) u pi / 16), with what makes the transform orthonormal: _COSINES[u][x].
+_COSINES = [[math.cos((2 * x + 1) * u * math.pi / 16) * (math.sqrt(0.125) if not u else 0.5) for x in range(8)]
+            for u in range(8)]
+_END, _SIXTEEN_ZEROES = 0x00, 0xF0
+
+
+class Picture:
+    """The scene in one size.
+
+    :param width, height: pixels, multiples of 16.
+    :param encoding: 'raw' (bgr8, three bytes a pixel) or 'jpeg'; the frames of the other kind are not made.
+    """
+
+    def __init__(self, width, height, encoding, seed=7):
+        assert not width % MCU and not height % MCU and encoding in ('raw', 'jpeg')
+        self.width, self.height = width, height
+        lines, colours = _scene(width, height, random.Random(seed))
+        if encoding == 'raw':
+            rows = b''.join(_pixels(line, colours[number // MCU]) for number, line in enumerate(lines))
+            # Twice, so that every frame is one slice of it.
+            self._rows, self._frame = rows + rows, self._raw
+        else:
+            self._rows = [_coded_row(lines[MCU * row:MCU * (row + 1)], each) for row, each in enumerate(colours)]
+            self._frame, self._head = self._jpeg, _head(width, height)
+
+    def frame(self, number):
+        """The bytes of a frame. ``number``: from 0."""
+        return self._frame(number % (self.height // MCU))
+
+    def _raw(self, first):
+        size, line = 3 * self.width * self.height, 3 * self.width * MCU
+        return self._rows[first * line:first * line + size]
+
+    def _jpeg(self, first):
+        rows = self._rows[first:] + self._rows[:first]
+        marks = [b''] + [bytes((0xFF, 0xD0 + number % 8)) for number in range(len(rows) - 1)]
+        return b''.join([self._head] + [part for pair in zip(marks, rows) for part in pair] + [b'\xff\xd9'])
+
+
+def _scene(width, height, draw):
+    """(lines of luma, one byte a pixel; (Cb, Cr) of every MCU, row by row): slopes, discs, bars, a sensor's noise."""
+    discs = [(draw.uniform(0, width), draw.uniform(0, height), draw.uniform(0.03, 0.16) * width, draw.randint(-60, 60))
+             for _ in range(24)]
+    slope = [round(70 + 80 * x / width + 24 * math.sin(x / 37.0)) for x in range(width)]
+    lines = []
+    for y in range(height):
+        line = list(slope)
+        # It comes round: the last line is the first one's neighbour.
+        shade = round(22 * math.sin(2 * math.pi * y / height))
+        for centre, middle, radius, more in discs:
+            away = min(abs(y - middle), height - abs(y - middle))
+            if away < radius:
+                half = math.sqrt(radius * radius - away * away)
+                for x in range(max(0, int(centre - half)), min(width, int(centre + half))):
+                    line[x] += more
+        if (y // 40) % 6 == 0:
+            line[width // 3:width // 2] = [200 if (x // 8) % 2 else 40 for x in range(width // 3, width // 2)]
+        noise = draw.getrandbits(8 * width).to_bytes(width, 'little')
+        lines.append(bytes(min(255, max(0, value + shade + (grain >> 4) - 8)) for value, grain in zip(line, noise)))
+    colours = [[(128 + round(34 * math.sin(column / 9.0 + 4 * math.pi * MCU * row / height)),
+                 128 + round(34 * math.cos(column / 13.0))) for column in range(width // MCU)]
+               for row in range(height // MCU)]
+    return lines, colours
+
+
+def _pixels(line, colours):
+    """A line as bgr8 (JFIF's colours: T.871)."""
+    made = bytearray(3 * len(line))
+    for place, shift in enumerate((lambda cb, cr: 1.772 * (cb - 128),
+                                   lambda cb, cr: -0.344136 * (cb - 128) - 0.714136 * (cr - 128),
+                                   lambda cb, cr: 1.402 * (cr - 128))):
+        made[place::3] = b''.join(line[MCU * column:MCU * (column + 1)].translate(_brighter(round(shift(*each))))
+                                  for column, each in enumerate(colours))
+    return bytes(made)
+
+
+@functools.lru_cache(maxsize=None)
+def _brighter(more):
+    return bytes(min(255, max(0, value + more)) for value in range(256))
+
+
+def _scaled(value):
+    return min(255, max(1, (value * (200 - 2 * QUALITY) + 50) // 100))
+
+
+def _codes(table):
+    """symbol -> its code as text of 0 and 1 (T.81, annex C)."""
+    found, code, symbols = {}, 0, iter(table[1])
+    for length, count in enumerate(table[0], 1):
+        for _ in range(count):
+            found[next(symbols)] = '{:0{}b}'.format(code, length)
+            code += 1
+        code <<= 1
+    return found
+
+
+_DC_CODES, _AC_CODES = _codes(_DC), _codes(_AC)
+_STEPS = [_scaled(step) for step in _LUMA]
+_CHROMA_STEP = _scaled(_CHROMA_DC)
+#: (place, what one over its step is) in the order in which coefficients are written.
+_ORDER = [(place, 1.0 / _STEPS[place]) for place in _ZIGZAG]
+_HALVES = [row[:4] for row in _COSINES]
+
+
+def _eight(a, b, c, d, e, f, g, h):
+    """The discrete cosine transform of eight values. Cosines are the same or opposite at both ends."""
+    s0, s1, s2, s3, d0, d1, d2, d3 = a + h, b + g, c + f, d + e, a - h, b - g, c - f, d - e
+    o0, o1, o2, o3 = _HALVES[1], _HALVES[3], _HALVES[5], _HALVES[7]
+    t0, t1, u0, u1 = s0 + s3, s1 + s2, s0 - s3, s1 - s2
+    two, six = _HALVES[2][0], _HALVES[2][1]
+    flat = _HALVES[0][0]
+    return ((t0 + t1) * flat, d0 * o0[0] + d1 * o0[1] + d2 * o0[2] + d3 * o0[3], u0 * two + u1 * six,
+            d0 * o1[0] + d1 * o1[1] + d2 * o1[2] + d3 * o1[3], (t0 - t1) * flat,
+            d0 * o2[0] + d1 * o2[1] + d2 * o2[2] + d3 * o2[3], u0 * six - u1 * two,
+            d0 * o3[0] + d1 * o3[1] + d2 * o3[2] + d3 * o3[3])
+
+
+def _coefficients(rows):
+    """Of a block of eight rows of eight samples: quantised, in the order in which they are written."""
+    across = [_eight(*row) for row in rows]
+    columns = [_eight(*column) for column in zip(*across)]
+    # columns[u][v] is at row v, column u.
+    flat = [value for row in zip(*columns) for value in row]
+    return [round(flat[place] * share) for place, share in _ORDER]
+
+
+def _amount(value):
+    """(length, bits as text) of a coefficient: T.81, F.1.2.1."""
+    size = abs(value).bit_length()
+    return size, '{:0{}b}'.format(value if value > 0 else value + (1 << size) - 1, size) if size else ''
+
+
+def _block(found, before):
+    """The bits of a block as text; ``before``: the first coefficient of the block before."""
+    size, bits = _amount(found[0] - before)
+    parts, zeroes = [_DC_CODES[size], bits], 0
+    for value in found[1:]:
+        if not value:
+            zeroes += 1
+            continue
+        while zeroes > 15:
+            parts.append(_AC_CODES[_SIXTEEN_ZEROES])
+            zeroes -= 16
+        size, bits = _amount(value)
+        parts += (_AC_CODES[16 * zeroes + size], bits)
+        zeroes = 0
+    if zeroes:
+        parts.append(_AC_CODES[_END])
+    return ''.join(parts)
+
+
+def _coded_row(lines, colours):
+    """The bytes of a row of MCUs: four blocks of luma, one each of Cb and Cr, which are flat here."""
+    bits, before = [], [0, 0, 0]
+    for column, colour in enumerate(colours):
+        for down in (0, 8):
+            for right in (MCU * column, MCU * column + 8):
+                found = _coefficients([lines[down + y][right:right + 8] for y in range(8)])
+                # Samples are counted from 128.
+                found[0] = round((found[0] * _STEPS[0] - 1024) / _STEPS[0])
+                bits.append(_block(found, before[0]))
+                before[0] = found[0]
+        for number, value in enumerate(colour, 1):
+            found = round(8.0 * (value - 128) / _CHROMA_STEP)
+            bits.append(_block([found] + [0] * 63, before[number]))
+            before[number] = found
+    text = ''.join(bits)
+    text += '1' * (-len(text) % 8)
+    return int(text, 2).to_bytes(len(text) // 8, 'big').replace(b'\xff', b'\xff\x00')
+
+
+def _segment(mark, content):
+    return bytes((0xFF, mark)) + struct.pack('>H', len(content) + 2) + content
+
+
+def _head(width, height):
+    """All of a frame before its first row: T.81, B.2, in JFIF's order."""
+    tables = b''.join(bytes((kind,)) + bytes(table[0]) + table[1] for kind, table in ((0x00, _DC), (0x10, _AC)))
+    steps = bytes((0,)) + bytes(_STEPS[place] for place in _ZIGZAG) + bytes((1,)) + bytes([_CHROMA_STEP] * 64)
+    return b''.join((
+        b'\xff\xd8', _segment(0xE0, b'JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00'), _segment(0xDB, steps),
+        _segment(0xC0, struct.pack('>BHHB', 8, height, width, 3) + bytes((1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1))),
+        _segment(0xC4, tables), _segment(0xDD, struct.pack('>H', width // MCU)),
+        _segment(0xDA, bytes((3, 1, 0, 2, 0, 3, 0, 0, 63, 0)))))
