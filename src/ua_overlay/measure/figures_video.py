@@ -2,7 +2,7 @@
 from ua_overlay.measure import figures, report_data, stats
 
 #: Colours (Okabe and Ito) and marks of streams, in their order in the legend.
-_LOOKS = (('#0072B2', 'o'), ('#D55E00', 's'), ('#009E73', '^'), ('#CC79A7', 'D'), ('#56B4E9', 'v'), ('#E69F00', 'P'))
+_LOOKS = (('#0072B2', 'o'), ('#CC79A7', 'D'), ('#D55E00', 's'), ('#009E73', '^'), ('#56B4E9', 'v'), ('#E69F00', 'P'))
 _ROWS = (('video_hz', 'Frames / Hz'), ('video_age', 'Age of frames / ms'), ('video_lost', 'Lost frames / %'))
 
 
@@ -21,7 +21,7 @@ def words(group):
 def streams(data, groups):
     """A column a place, and in each the links side by side, with each stream over them."""
     places = list(dict.fromkeys(group.place for group in groups))[:figures.MOST_PANELS]
-    kinds = sorted({words(group) for group in groups}, key=lambda name: ('hog' in name, 'TCP' in name, name))
+    kinds = sorted({words(group) for group in groups})
     looks = {kind: _LOOKS[number % len(_LOOKS)] for number, kind in enumerate(kinds)}
     drawn, axes = figures.figure(8.4, len(_ROWS), len(places), sharey='row', sharex='col')
     for column, place in enumerate(places):
@@ -90,5 +90,8 @@ def _scales(axes, groups):
     axes[2][0].set_ylim(0, 100)
     ages = [value for group in groups for value in group.values(report_data.METRICS['video_age'])]
     if ages and min(ages) > 0:
+        ticker = figures.library().ticker
         axes[1][0].set_yscale('log')
-        axes[1][0].yaxis.set_major_formatter(figures.library().ticker.FormatStrFormatter('%g'))
+        axes[1][0].yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axes[1][0].yaxis.set_major_formatter(ticker.FormatStrFormatter('%g'))
+        axes[1][0].yaxis.set_minor_formatter(ticker.NullFormatter())

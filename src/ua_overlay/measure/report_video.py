@@ -53,12 +53,12 @@ def _beside(data, groups):
                           {str(each['values'].get('congestion', '')) for each in group.samples})),
                       shown_median(group, 'video_longest'), shown_median(group, 'video_skipped'),
                       shown_median(group, 'video_hog'), _middle(group, 'source_process_percent'),
-                      _middle(group, 'target_process_percent'), _middle(group, 'source_machine_percent'),
-                      _middle(group, 'target_machine_percent')))
-    return Table('Beside it: medians of the repetitions. The processor is that of the programs (of one processor) and '
-                 'of the whole machine (of all; in a lab it is the same machine at both ends)',
+                      _middle(group, 'target_process_percent'), ', '.join(
+                          _middle(group, end + '_machine_percent') for end in ('source', 'target'))))
+    return Table('Beside it: medians of the repetitions. Processors: of the programs (of one processor), and '
+                 'of the camera\'s and the viewer\'s machine (of all; in a lab they are the same)',
                  ('place', 'link', 'stream', 'frame / kB', 'TCP', 'longest gap / ms', 'not filmed', 'hog / (Mbit/s)',
-                  'camera / %', 'viewer / %', 'its machine / %', 'viewer\'s machine / %'), tuple(lines))
+                  'film / %', 'show / %', 'machines / %'), tuple(lines))
 
 
 def place_of(data, group):
