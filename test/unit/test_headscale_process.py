@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from ua_overlay.headscale import last
+from ua_overlay.headscale import last, process
 from ua_overlay.headscale.config import SiteSettings
 from ua_overlay.headscale.minder import Minder
 from ua_overlay.headscale.process import ServerError, SiteServer, check_ports
@@ -128,3 +128,26 @@ def test_a_certificate_that_cannot_be_renewed_does_not_end_the_server():
     server = SiteServer(Site(), None, renew, None, said.append, None)
     assert server._renew_certificate() is False
     assert len(said) == 1 and 'not renewed: ca.key is missing.' in said[0]
+
+
+def test_the_timer_renews_and_only_headscale_starts_again(monkeypatch):
+    """What bench/topic_gap.py does by `server renew`."""
+    clock = iter([0, process.RENEW_PERIOD - 1, process.RENEW_PERIOD + 1, process.RENEW_PERIOD + 2])
+    due, done = iter([True]), []
+
+    class Site:
+        settings = SiteSettings('server.example.org')
+        ledger_file = ''
+
+    class Idle:
+        def step(self, now):
+            return None
+
+    server = SiteServer(Site(), None, lambda: next(due), None, lambda line: None, None, clock=lambda: next(clock))
+    server._headscale = server._relay = Idle()
+    monkeypatch.setattr(server, '_restart_headscale', lambda: done.append('headscale'))
+    for wish in ('nothing', 'nothing', 'nothing', 'stop'):
+        server._wishes.put(wish)
+    server._mind()
+    # Once: the third look would have asked for a second renewal, which there is none of.
+    assert done == ['headscale'] and next(due, 'spent') == 'spent'
