@@ -162,7 +162,11 @@ def main():
     parser.add_argument('--lead', type=float, default=0.0, help='seconds from `ready` to the first frame')
     parser.add_argument('--congestion', default='', help='congestion control of the stream')
     parser.add_argument('--nodelay', action='store_true', help='the viewer asks for TCP_NODELAY')
+    parser.add_argument('--master', type=int, default=0, metavar='PORT', help='be the roscore, too')
     args = parser.parse_args(rospy.myargv()[1:])
+    if args.master:
+        from rosmaster.master import Master
+        Master(args.master).start()
     rospy.init_node('ua_overlay_video', anonymous=True, disable_signals=True)
     print(json.dumps({'film': film, 'show': show}[args.what](args)), flush=True)
 

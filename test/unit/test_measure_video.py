@@ -145,12 +145,13 @@ def test_without_the_overlay_both_ends_need_an_address():
 
 
 def test_what_the_programs_are_called_with():
-    viewer, camera = video.argvs(JPEG, '/x/camera')
+    viewer, camera = video.argvs(JPEG, 'overlay', '/x/camera')
     assert viewer[:5] == ['rosrun', 'ua_overlay', 'measure_video.py', 'show', '/x/camera'] and camera[3] == 'film'
     assert viewer[4:] == camera[4:] == ['/x/camera', '--encoding', 'jpeg', '--width', '1280', '--height', '720',
                                         '--rate', '10', '--seconds', '2', '--omit', '5', '--lead', '3', '--congestion',
                                         'cubic']
-    assert video.argvs(RAW, '/x')[0][-1] == '--nodelay' and '--lead' not in video.argvs(RAW, '/x')[0]
+    viewer, camera = video.argvs(RAW, 'raw', '/x')
+    assert viewer[-3:] == ['--nodelay', '--master', '11399'] and camera[-1] == '--nodelay' and '--lead' not in camera
     # From three seconds before the first frame to one after the last.
     assert video.hog_argv(JPEG, '10.0.0.2') == ['iperf3', '-c', '10.0.0.2', '-p', '5202', '-t', '7', '-J', '-C',
                                                 'cubic']
@@ -194,8 +195,7 @@ IPERF = {'intervals': [{'sum': {'bits_per_second': 1e6 * number}} for number in 
 def run(near, far_end='', path='overlay', tool='jpeg', iperf=None):
     step = next(each for each in plan.steps(campaign.parse(TEXT)) if (each.tool.name, each.path) == (tool, path))
     source = Scripted('a', {'rosrun': near, 'iperf3': say(iperf or IPERF)})
-    target = Scripted('b', {'rosrun': far_end or say('[WARN] x', VIEWER), 'iperf3': 'exec sleep 60',
-                            'rosmaster': 'exec sleep 60'})
+    target = Scripted('b', {'rosrun': far_end or say('[WARN] x', VIEWER), 'iperf3': 'exec sleep 60'})
     return video.run(step, source, target, '100.64.0.2', WORDS), source, target
 
 
@@ -212,9 +212,9 @@ def test_a_stream_with_a_hog_beside_it():
 def test_a_stream_without_the_overlay_has_a_master_of_its_own():
     (values, _), source, target = run(say('ready', CAMERA), path='raw', tool='raw')
     assert 'hog_bps' not in values
-    assert target.called[0] == (['rosmaster', '--core', '-p', '11399'],
-                                {'ROS_MASTER_URI': 'http://10.0.0.1:11399', 'ROS_IP': '10.0.0.1'})
-    assert [argv[0] for argv, _ in target.called] == ['rosmaster', 'rosrun'] and len(source.called) == 1
+    (argv, ros), = target.called
+    assert argv[-1] == '11399' and ros == {'ROS_MASTER_URI': 'http://10.0.0.1:11399', 'ROS_IP': '10.0.0.1'}
+    assert len(source.called) == 1
 
 
 @pytest.mark.parametrize('near, viewer, part', [

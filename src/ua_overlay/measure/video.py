@@ -12,8 +12,9 @@ HOG_PORT = 5202
 RAW_MASTER_PORT = 11399
 
 
-def argvs(tool, name):
-    """(argv of the viewer, first; argv of the camera) of a stream on the topic ``name``."""
+def argvs(tool, path, name):
+    """(argv of the viewer, first; argv of the camera) of a stream on the topic ``name``. Without the overlay (``path``)
+    the viewer's program is the roscore as well: it ends with it, whatever becomes of the connection to that host."""
     wanted = tool.settings
     common = [name] + [word for key in ('encoding', 'width', 'height', 'rate', 'seconds', 'omit')
                        for word in ('--' + key, '{:g}'.format(wanted[key]) if key in ('rate', 'seconds')
@@ -22,7 +23,8 @@ def argvs(tool, name):
     common += ['--congestion', wanted['congestion']] if wanted['congestion'] else []
     common += ['--nodelay'] if wanted['nodelay'] else []
     program = ['rosrun', 'ua_overlay', 'measure_video.py']
-    return program + ['show'] + common, program + ['film'] + common
+    master = ['--master', str(RAW_MASTER_PORT)] if path == sample.RAW_PATH else []
+    return program + ['show'] + common + master, program + ['film'] + common
 
 
 def hog_argv(tool, address):
@@ -49,7 +51,7 @@ def run(step, source, target, address, words):
     """
     tool, patience = step.tool, tools.patience(step.tool)
     here, there = graphs(step.path, source, target)
-    theirs, mine = argvs(tool, '/ua_overlay_measure_{}/camera'.format(step.repetition))
+    theirs, mine = argvs(tool, step.path, '/ua_overlay_measure_{}/camera'.format(step.repetition))
     started = []
 
     def start(host, argv, **options):
@@ -57,8 +59,6 @@ def run(step, source, target, address, words):
         return started[-1]
 
     try:
-        if step.path == sample.RAW_PATH:
-            start(target, ['rosmaster', '--core', '-p', str(RAW_MASTER_PORT)], ros=there, output=far.NOWHERE)
         if tool.settings['hog']:
             start(target, ['iperf3', '-s', '-1', '-p', str(HOG_PORT)], output=far.NOWHERE)
         viewer, camera = start(target, theirs, ros=there), start(source, mine, ros=here)
