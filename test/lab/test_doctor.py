@@ -14,6 +14,7 @@ import pytest
 from ua_overlay.lab.fleet import SITE_DIR, USER, Fleet, wait_until
 from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.topology import parse
+from ua_overlay.tailscale import egress
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
@@ -170,6 +171,36 @@ def test_nothing_is_found_on_a_healthy_robot(fleet):
     assert 'dev-1 reached this robot' in doctor(fleet, 'dev-2')['reach-in'][0]['what']
     text = fleet.overlay('dev-2', 'doctor', user=USER).stdout
     assert 'Nothing found' in text and 'ERROR' not in text and 'WARNING' not in text
+
+
+def test_the_egress_rule(fleet):
+    finding = doctor(fleet, 'dev-3')['egress'][0]
+    assert finding['level'] == 'UNKNOWN' and 'sudo' in finding['next_command']
+
+    def as_root(level):
+        found = doctor(fleet, 'dev-3', user=None)['egress'][0]
+        assert found['level'] == level, found
+        return found
+
+    def nft(*words):
+        fleet.lab.host('dev-3').run(['nft'] + list(words))
+
+    assert '203.0.113.10' in as_root('OK')['what']
+    # Its keeper would mend it within a minute.
+    fleet.lab.stop_service('dev-3', 'operator')
+    try:
+        nft('delete', 'table', 'inet', egress.ROBOT.table)
+        missing = as_root('ERROR')
+        assert 'not loaded' in missing['what']
+        fleet.lab.host('dev-3').run(missing['next_command'].replace('sudo ', '').split())
+        as_root('OK')
+        nft('insert', 'rule', 'inet', egress.ROBOT.table, 'output', 'accept')
+        assert 'somebody changed' in as_root('ERROR')['what']
+    finally:
+        fleet.lab.start_service('dev-3', 'operator', [fleet.command, 'robot', 'operator', '--user', USER],
+                                env=fleet.base_environment())
+    wait_until(lambda: doctor(fleet, 'dev-3', user=None)['egress'][0]['level'] == 'OK', PATIENCE, 'The rule again')
+    assert 'changed by somebody; it is loaded again' in fleet.lab.log('dev-3', 'operator')
 
 
 def test_it_leaves_no_node_in_the_graph(fleet):

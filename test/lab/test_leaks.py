@@ -19,6 +19,7 @@ from ua_overlay.lab.fleet import SITE_DIR, USER, Fleet, wait_until
 from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.topology import INET
 from ua_overlay.tailscale import egress
+from ua_overlay.tailscale.egress_keeper import EgressKeeper
 from ua_overlay.toolchain import locate
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -202,7 +203,7 @@ def test_nothing_leaves_the_site(labs):
     # The server's name gets another address: the rule follows, without anybody doing anything on a robot.
     guarded.name_server(False)
     guarded.name_server(True, **{'server.ua.test': '203.0.113.77'})
-    wait_until(lambda: '203.0.113.77' in guarded.addresses('dev-1'), 3 * egress.EgressKeeper.PERIOD, 'The new address')
+    wait_until(lambda: '203.0.113.77' in guarded.addresses('dev-1'), 3 * EgressKeeper.PERIOD, 'The new address')
     assert SERVER in guarded.addresses('dev-1')  # the CA vouches for it
     at(begin, WHOLE)
 

@@ -1,5 +1,6 @@
 """Relays and DERP regions of a site on loopback: the watch mends a relay that does not carry; a further host of each
 kind is made by the commands that a person types, found by robots, and taken out again."""
+import dataclasses
 import http.client
 import json
 import os
@@ -10,6 +11,12 @@ import sys
 
 import pytest
 from site_on_loopback import COMMAND, free_ports, running_site, wait_for
+
+from ua_overlay import files
+from ua_overlay.headscale import bundle as bundles
+from ua_overlay.headscale import derp_certificate
+from ua_overlay.trust import store
+from ua_overlay.trust.certificate import utc_now
 
 
 @pytest.fixture(scope='module')
@@ -102,22 +109,67 @@ def test_headscale_turns_strangers_away_from_the_further_derp(site, second):
 
 
 def derper_pid(site, second):
-    answer = subprocess.run([sys.executable, COMMAND, 'derp', 'status', '--json', '--dir', second[1]['derp']],
-                            env=site.environment, stdout=subprocess.PIPE, text=True)
-    return json.loads(answer.stdout)['pid']
+    return derp_status(site, second)[1]['pid']
+
+
+def run_derp(site, second, *more):
+    """Start the DERP of the further host once more."""
+    with open(os.path.join(site.base, 'derp.log'), 'ab') as log:
+        second[0]['derp'] = subprocess.Popen(
+            [sys.executable, COMMAND, 'derp', 'run', '--dir', second[1]['derp']] + list(more), env=site.environment,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
 def test_the_embedded_derp_is_home_when_the_further_one_is_gone(site, second):
-    process, directory = second[0]['derp'], second[1]['derp']
+    process = second[0]['derp']
     process.terminate()
     assert process.wait(30) == 0
     wait_for('the embedded region as home', lambda: site.json('derp', 'list', check=False)[0]['home'], 60)
     status = site.call('server', 'check', check=False)
     assert status.returncode == 1 and 'DERP lab-b' in status.stdout and 'Next: on that host' in status.stdout
-    with open(os.path.join(site.base, 'derp.log'), 'ab') as log:
-        second[0]['derp'] = subprocess.Popen([sys.executable, COMMAND, 'derp', 'run', '--dir', directory],
-                                             env=site.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    run_derp(site, second)
     wait_for('the further region as home', lambda: site.json('derp', 'list', check=False)[1]['home'], 60)
+
+
+def derp_status(site, second):
+    """(exit status, what the further host says of itself)"""
+    answer = subprocess.run([sys.executable, COMMAND, 'derp', 'status', '--json', '--dir', second[1]['derp']],
+                            env=site.environment, stdout=subprocess.PIPE, text=True)
+    return answer.returncode, json.loads(answer.stdout)
+
+
+def test_a_certificate_that_ends_soon_is_said_everywhere_and_replaced(site, second):
+    assert site.call('server', 'status').returncode == 0 and derp_status(site, second)[0] == 0
+    path = os.path.join(second[1]['derp'], 'outpost.yaml')
+    bundle = bundles.read(path, 'derp')
+    # Begun a day ago: 19 whole days are left.
+    key, chain = store.issue(site.directory, [bundle.host_name], utc_now(), 21)
+    files.write_secret(path, bundles.dump(dataclasses.replace(bundle, certificate=chain, certificate_key=key)))
+    second[0]['derp'].terminate()
+    assert second[0]['derp'].wait(30) == 0
+    run_derp(site, second)
+    wait_for('the warning', lambda: site.json('server', 'status', check=False)['warnings'], 60)
+    status = site.call('server', 'status', check=False)
+    assert status.returncode == 4 and 'healthy' in status.stdout
+    assert 'DERP lab-b ends in 19 days' in status.stderr and 'derp create lab-b --again' in status.stderr
+    check = site.call('server', 'check', check=False)
+    assert check.returncode == 1 and 'certificate of DERP at lab-b failed' in check.stdout
+    until = derp_certificate.when(derp_certificate.end_of(chain))
+    assert site.json('derp', 'list', check=False)[1]['certificate_until'] == until
+    wait_for('the further host to say it', lambda: derp_status(site, second)[0] == 4, 60)
+    told = derp_status(site, second)[1]
+    assert told['certificate_until'] == until and 'ends in 19 days' in told['warning']
+    with open(os.path.join(site.base, 'derp.log'), encoding='utf-8') as stream:
+        assert stream.read().count('ends in 19 days') == 1
+    assert site.output().count('ends in 19 days') == 1
+    # As the sentence says.
+    site.call('derp', 'create', 'lab-b', '--again', '--overwrite')
+    second[0]['derp'].terminate()
+    assert second[0]['derp'].wait(30) == 0
+    run_derp(site, second, '--bundle', os.path.join(site.base, 'lab-b.derp.yaml'))
+    wait_for('no warning', lambda: not site.json('server', 'status', check=False)['warnings'], 60)
+    assert site.call('server', 'status').returncode == 0
+    wait_for('a further host that is content', lambda: derp_status(site, second)[0] == 0, 60)
 
 
 def test_a_relay_that_is_taken_out_is_gone_for_robots(site, second):

@@ -98,6 +98,37 @@ def test_it_serves_in_its_sandbox_and_comes_back_after_a_reboot(server):
     assert ADDRESS in server.run(['nft', 'list', 'table', 'inet', egress.SERVER.table]).stdout
 
 
+def rule_of(machine, which):
+    return machine.run(['nft', 'list', 'table', 'inet', which.table], check=False).stdout
+
+
+def seen_rule(machine):
+    """What `server check` says of the rule: (ok, text)."""
+    rows = json.loads(overlay(machine, 'server', 'check', '--json', check=False).stdout)
+    return next((row['ok'], row['text']) for row in rows if row['what'] == 'egress rule')
+
+
+def test_the_rule_is_kept_and_looked_at(server):
+    keeper = egress.SERVER.keeper
+    verify = server.run(['systemd-analyze', 'verify', keeper])
+    assert verify.stdout + verify.stderr == ''
+    score = server.run(['systemd-analyze', 'security', '--no-pager', '--threshold=20', keeper], check=False)
+    assert score.returncode == 0, score.stdout
+    server.wait('the keeper', lambda: 'The servers of the site: ' + ADDRESS in server.journal(keeper))
+    assert seen_rule(server) == (True, 'in force for ' + ADDRESS)
+    server.run(['systemctl', 'stop', keeper])
+    server.run(['nft', 'delete', 'table', 'inet', egress.SERVER.table])
+    ok, text = seen_rule(server)
+    assert ok is False and 'not loaded' in text
+    shown = overlay(server, 'server', 'check', check=False)
+    assert shown.returncode == 1 and 'sudo systemctl restart ' + keeper in shown.stdout
+    server.run(['systemctl', 'restart', keeper])
+    server.wait('the rule again', lambda: seen_rule(server)[0])
+    assert 'gone; it is loaded again' in server.journal(keeper)
+    server.run(['nft', 'add', 'element', 'inet', egress.SERVER.table, 'site4', '{ 198.51.100.7 }'])
+    server.wait('the address to go', lambda: '198.51.100.7' not in rule_of(server, egress.SERVER))
+
+
 def test_its_user_connects_to_the_site_alone(server):
     def connect(user, address, port):
         code = 'import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)'
@@ -159,6 +190,8 @@ def test_keys_database_and_sockets_are_closed_to_others(server):
 def test_a_further_host_runs_its_relay_and_its_derp_as_services(lab, server):
     overlay(server, 'relay', 'create', 'lab-b', '--address', '203.0.113.11', '--output', '/root/relay.yaml')
     overlay(server, 'derp', 'create', 'lab-b', '--address', '203.0.113.11', '--output', '/root/derp.yaml')
+    # The site has an address more: its server's rule follows.
+    server.wait('the new address', lambda: '203.0.113.11' in rule_of(server, egress.SERVER))
     with machine_on(lab, 'lab-b') as host:
         for served in (service.RELAY, service.DERP):
             path = '/root/{}.yaml'.format(served.kind)
@@ -170,9 +203,28 @@ def test_a_further_host_runs_its_relay_and_its_derp_as_services(lab, server):
             owner = host.run(['find', place, '-printf', '%u\\n']).stdout.split()
             assert set(owner) == {served.user}
             assert 'nothing changed' in overlay(host, served.kind, 'service', 'install').stdout
-            verify = host.run(['systemd-analyze', 'verify', served.unit, served.egress.unit])
+            verify = host.run(['systemd-analyze', 'verify', served.unit, served.egress.unit, served.egress.keeper])
             assert verify.stdout + verify.stderr == ''
-            assert ADDRESS in host.run(['nft', 'list', 'table', 'inet', served.egress.table]).stdout
+            assert ADDRESS in rule_of(host, served.egress)
+            assert 'in force for' in overlay(host, served.kind, 'status', '--dir', place).stdout
+        # A new certificate is in force when the command returns.
+        begun = host.property(service.DERP.unit, 'InvocationID')
+        overlay(server, 'derp', 'create', 'lab-b', '--again', '--output', '/root/derp.yaml', '--overwrite')
+        host.write('/root/derp.yaml', server.run(['cat', '/root/derp.yaml']).stdout, mode='600')
+        assert 'nothing changed' not in overlay(
+            host, 'derp', 'service', 'install', '--bundle', '/root/derp.yaml').stdout
+        assert host.property(service.DERP.unit, 'InvocationID') != begun
+        assert 'nothing changed' in overlay(host, 'derp', 'service', 'install', '--bundle', '/root/derp.yaml').stdout
+        # The server's name gets another address.
+        host.run(['sh', '-c', 'echo 203.0.113.77 {} >> /etc/hosts'.format(SERVER_NAME)])
+        for served in (service.RELAY, service.DERP):
+            host.run(['systemctl', 'restart', served.egress.keeper])
+            host.wait('the new address', lambda which=served.egress: '203.0.113.77' in rule_of(host, which))
+            host.run(['systemctl', 'stop', served.egress.keeper])
+            host.run(['nft', 'flush', 'chain', 'inet', served.egress.table, 'output'])
+            place = '/var/lib/ua_overlay/' + served.kind
+            flawed = overlay(host, served.kind, 'status', '--dir', place, check=False)
+            assert flawed.returncode == 4 and 'somebody changed it' in flawed.stdout
         for served in (service.RELAY, service.DERP):
             overlay(host, served.kind, 'service', 'remove')
             assert host.run(['getent', 'passwd', served.user], check=False).returncode == 2
@@ -195,6 +247,7 @@ def test_remove_leaves_nothing_but_the_site(server):
     overlay(server, 'server', 'service', 'remove')
     assert server.property(service.UNIT_NAME, 'LoadState') == 'not-found'
     assert server.property(egress.SERVER.unit, 'LoadState') == 'not-found'
+    assert server.property(egress.SERVER.keeper, 'LoadState') == 'not-found'
     assert server.run(['nft', 'list', 'tables']).stdout == ''
     assert server.run(['getent', 'passwd', service.USER], check=False).returncode == 2
     assert owners(server) == {'root'}

@@ -4,6 +4,7 @@ from dataclasses import replace
 from ua_overlay.checks import facts as seen
 from ua_overlay.rosenv.environment import Wishes, decide_environment
 from ua_overlay.rosenv.names import NameReport
+from ua_overlay.tailscale.egress_table import IN_FORCE, Sight
 from ua_overlay.tailscale.model import Link, LinkType, Peer, SelfNode, Status
 
 NOW = 1.8e9
@@ -32,7 +33,8 @@ FACTS = seen.Facts(
     inbound=(('100.64.0.3', 40002),), shell=TEAM, processes=(seen.RosProcess(7, '/talker', TEAM),),
     interfaces=(('lo', '127.0.0.1', 8), ('eth0', '10.0.2.15', 24), ('tailscale0', '100.64.0.2', 32)),
     packets=(seen.Packets('dev-1', True, True),), own_endpoints=('10.0.2.15:41641', '203.0.113.22:41641'),
-    lans=(seen.Lan('dev-3', ('10.0.2.16:41641', '203.0.113.22:5000'), LinkType.DIRECT),))
+    lans=(seen.Lan('dev-3', ('10.0.2.16:41641', '203.0.113.22:5000'), LinkType.DIRECT),),
+    egress=seen.Egress(True, Sight(IN_FORCE, ('203.0.113.10',)), ('203.0.113.10',), True))
 
 
 def changed(**fields):

@@ -1,4 +1,5 @@
 """Relays and DERP regions named and taken out: what is in site.yaml, what Headscale is asked, what a failure leaves."""
+import dataclasses
 import datetime
 import os
 from types import SimpleNamespace
@@ -140,6 +141,19 @@ def test_a_bundle_makes_a_directory_for_its_owner_alone(admin, tmp_path):
         Outpost(str(tmp_path / 'full'), bundles.RELAY).install(bundle)
     with outpost.held(), pytest.raises(OutpostError, match='runs already'), outpost.held():
         pass
+
+
+def test_a_bundle_that_says_something_else_is_told_from_the_same_again(admin, tmp_path):
+    bundle = admin.create_derp('lab-b', '203.0.113.11', 8443, 3478)[0]
+    outpost = Outpost(str(tmp_path / 'd'), bundles.DERP)
+    assert outpost.install(bundle) is False  # the first is no change
+    assert outpost.install(bundle) is False
+    assert outpost.install(admin.create_derp('lab-b', None, 8443, 3478, again=True)[0]) is True
+    relay = admin.create_relay(RelayHost('lab-b', '203.0.113.11'), 3600)
+    other = Outpost(str(tmp_path / 'r'), bundles.RELAY)
+    other.install(relay)
+    assert other.install(dataclasses.replace(relay, key='hskey-auth-another')) is False
+    assert other.install(dataclasses.replace(relay, ca_pem=relay.ca_pem * 2)) is True
 
 
 def test_a_key_is_forgotten_when_it_was_used(admin, tmp_path):

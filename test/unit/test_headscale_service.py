@@ -59,6 +59,25 @@ def test_unit_holds_for_systemd(tmp_path, low_port, most):
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.skipif(shutil.which('systemd-analyze') is None, reason='There is no systemd-analyze on this machine.')
+@pytest.mark.parametrize('served', [service.SERVER, service.RELAY])
+def test_keeper_of_the_rule_holds_for_systemd(tmp_path, served):
+    program = tmp_path / 'ua-overlay'
+    program.write_text('#!/bin/sh\n')
+    program.chmod(0o755)
+    text = service.keeper_text('daemon', SITE, str(program), ('/opt/ua_overlay',), ['A=b'], served)
+    assert 'ExecStart={} {} service keep --dir {} --user daemon'.format(program, served.kind, SITE) in text
+    assert text.count('CAP_') == text.count('CAP_NET_ADMIN') == 2 and 'User=daemon\n' in text
+    path = tmp_path / served.egress.keeper
+    path.write_text(text)
+    done = subprocess.run(['systemd-analyze', 'verify', str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          universal_newlines=True)
+    assert (done.returncode, done.stdout) == (0, '')
+    done = subprocess.run(['systemd-analyze', 'security', '--offline=true', '--no-pager', '--threshold=20', str(path)],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+    assert done.returncode == 0, done.stdout
+
+
 def test_recipe_is_applied_repeated_and_undone(tmp_path):
     ran, true = [], set()
     answers = {'getent': 'useradd', 'sh': 'chown', 'is-enabled': 'enable', 'is-active': 'restart'}
@@ -136,7 +155,8 @@ def test_further_hosts_have_services_of_their_own(served, tmp_path):
     recipe = service.make_recipe('daemon', (0, 0), '/x', text, egress.ruleset(served.egress, [], 'daemon'), '/sbin/nft',
                                  served=served)
     assert {item.path for item in recipe.files} == {
-        '/etc/systemd/system/' + served.unit, '/etc/systemd/system/' + served.egress.unit, served.egress.rules}
+        '/etc/systemd/system/' + served.unit, '/etc/systemd/system/' + served.egress.unit, served.egress.rules,
+        '/etc/systemd/system/' + served.egress.keeper}
     assert service.manifest(served) != service.manifest(service.SERVER)
     assert main([served.kind, 'service', 'remove', '--dry-run']) == 0
 

@@ -26,6 +26,8 @@ def test_addresses_are_sorted_by_family_and_read_back():
     assert 'elements' not in egress.ruleset(egress.ROBOT, [])
     assert egress.parse_addresses('# addresses: ["x"]') == egress.parse_addresses('# addresses: 3') == []
     assert egress.parse_addresses('table inet other { }') == []
+    assert egress.parse_user(text) is None
+    assert egress.parse_user(egress.ruleset(egress.RELAY, [], 'ua-overlay-relay')) == 'ua-overlay-relay'
     with pytest.raises(UsageError):
         egress.ruleset(egress.ROBOT, ['10.0.0.1; flush ruleset'])
 
@@ -70,53 +72,6 @@ def test_recipe_loads_enables_and_takes_back():
     assert undo[0] == NFT + ' add table inet ua_overlay_egress; delete table inet ua_overlay_egress'
     assert len(egress.files(egress.ROBOT, '', NFT, 'none')) == 1
     assert len(egress.commands(egress.ROBOT, NFT, 'none')) == 2
-
-
-class Names:
-    """Name servers, and nft."""
-
-    def __init__(self):
-        self.known = {'server': ['203.0.113.10']}
-        self.loaded, self.said, self.fail = [], [], False
-
-    def keeper(self):
-        return egress.EgressKeeper(lambda: ['server', '10.0.0.9'], self.resolve, self.load, self.said.append)
-
-    def resolve(self, name):
-        if name == '10.0.0.9':
-            return [name]
-        if name not in self.known:
-            raise OSError('no answer')
-        return self.known[name]
-
-    def load(self, text):
-        if self.fail:
-            raise OverlayError('nft refused.')
-        self.loaded.append([line.split('{ ')[1][:-2] for line in text.split('\n') if '{' in line])
-
-
-def test_keeper_follows_a_name_and_keeps_what_does_not_resolve():
-    names = Names()
-    keeper = names.keeper()
-    assert keeper.step() == keeper.PERIOD
-    del names.known['server']
-    assert [keeper.step() for _ in range(6)] == [4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
-    assert set(map(tuple, names.loaded)) == {('10.0.0.9, 203.0.113.10',)}
-    names.known['server'] = ['203.0.113.77']
-    assert keeper.step() == keeper.PERIOD and names.loaded[-1] == ['10.0.0.9, 203.0.113.77']
-    assert len(names.said) == 2  # once for each change
-
-
-def test_keeper_says_a_trouble_once_and_goes_on():
-    names = Names()
-    names.fail = True
-    keeper = names.keeper()
-    for _ in range(3):
-        assert keeper.step() == keeper.PERIOD
-    assert len(names.said) == 1 and 'nft refused' in names.said[0]
-    names.fail = False
-    keeper.step()
-    assert names.loaded
 
 
 def test_refused_packets_are_read():

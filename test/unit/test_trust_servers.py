@@ -2,11 +2,16 @@ import datetime
 
 import pytest
 
+from ua_overlay.errors import OverlayError
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust.ca import create_ca
 from ua_overlay.trust.certificate import CertificateError
-from ua_overlay.trust.servers import servers_of
+from ua_overlay.trust.servers import derp_servers, resolve, resolve_soon, servers_now, servers_of
 
+#: As tailscaled's LocalAPI has it.
+DERP_MAP = {'Regions': {'999': {'Nodes': [
+    {'HostName': 'server.example.org', 'IPv4': '203.0.113.10', 'IPv6': 'none'}]},
+    '901': {'Nodes': [{'HostName': 'lab-b.server.example.org', 'IPv4': '203.0.113.11'}]}}}
 NOW = datetime.datetime(2026, 11, 24, tzinfo=datetime.timezone.utc)
 
 
@@ -24,3 +29,26 @@ def test_a_ca_stands_for_what_it_may_vouch_for():
 def test_no_certificate_stands_for_nothing():
     with pytest.raises(CertificateError):
         servers_of('')
+
+
+def test_relays_of_the_network_map_are_servers_of_the_site(tmp_path):
+    class Api:
+        def derp_map(self):
+            return DERP_MAP
+
+    class Down:
+        def derp_map(self):
+            raise OverlayError('tailscaled does not run.')
+
+    (tmp_path / 'ca.pem').write_text(ca(['server.example.org'], ['203.0.113.10']))
+    assert set(servers_now(Api(), str(tmp_path / 'ca.pem'))) == {
+        'server.example.org', '203.0.113.10', 'lab-b.server.example.org', '203.0.113.11'}
+    assert servers_now(Down(), str(tmp_path / 'none.pem')) == []
+    assert derp_servers(None) == []
+
+
+def test_addresses_are_their_own_and_names_have_some():
+    assert resolve('203.0.113.10') == ['203.0.113.10'] and resolve('fd00::1') == ['fd00::1']
+    assert '127.0.0.1' in resolve_soon('localhost')
+    with pytest.raises(OSError):
+        resolve_soon('no-such-name.invalid', 20)

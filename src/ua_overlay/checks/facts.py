@@ -4,6 +4,7 @@ from typing import Any, Dict, Optional, Tuple
 
 from ua_overlay.rosenv.environment import RosEnvironment, Wishes
 from ua_overlay.rosenv.names import NameReport
+from ua_overlay.tailscale.egress_table import Sight
 from ua_overlay.tailscale.model import Link
 from ua_overlay.tailscale.snapshot import DaemonProblem
 
@@ -95,6 +96,17 @@ class Lan:
 
 
 @dataclass(frozen=True)
+class Egress:
+    """The rule that nothing leaves the site: whether this robot was prepared with it, how it looks, the addresses that
+    the site's servers have now, and whether these are all."""
+
+    set_up: bool
+    sight: Optional[Sight] = None
+    addresses: Tuple[str, ...] = ()
+    complete: bool = False
+
+
+@dataclass(frozen=True)
 class Facts:
     """Everything that the checks judge.
 
@@ -121,6 +133,7 @@ class Facts:
     packets: Optional[Tuple[Packets, ...]] = None
     own_endpoints: Tuple[str, ...] = ()
     lans: Optional[Tuple[Lan, ...]] = None
+    egress: Optional[Egress] = None
 
     @property
     def running(self):

@@ -13,6 +13,7 @@ from ua_overlay import defaults
 from ua_overlay.checks import facts as seen
 from ua_overlay.checks import sockets
 from ua_overlay.checks.callback import ask_callback
+from ua_overlay.checks.egress import look_at_egress
 from ua_overlay.checks.hosts import host_of
 from ua_overlay.checks.links import shared_lan
 from ua_overlay.checks.twins import strangers
@@ -40,10 +41,12 @@ from ua_overlay.tailscale.snapshot import DaemonProblem
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust.known import knows_node_key
 from ua_overlay.trust.probe import check_server
+from ua_overlay.trust.servers import RESOLVE_TIMEOUT
 
 #: What can be looked at. Without any of them: tailscaled, the env file, interfaces, names, processes: no network.
-SERVER, GRAPH, REACH, CALLBACK, PACKETS, LAN = 'server', 'graph', 'reach', 'callback', 'packets', 'lan'
-EVERYTHING = frozenset([SERVER, GRAPH, REACH, CALLBACK, PACKETS, LAN])
+SERVER, GRAPH, REACH, CALLBACK, PACKETS, LAN, EGRESS = (
+    'server', 'graph', 'reach', 'callback', 'packets', 'lan', 'egress')
+EVERYTHING = frozenset([SERVER, GRAPH, REACH, CALLBACK, PACKETS, LAN, EGRESS])
 
 #: Peers that are tried at most: more would be a scan.
 MOST_PEERS = 16
@@ -84,6 +87,10 @@ class Observer:
     def observe(self, parts=EVERYTHING):
         """Return the Facts."""
         facts = self._machine()
+        if EGRESS in parts:
+            # First, for it holds also where tailscaled does not run.
+            found = self._run({'egress': lambda: look_at_egress(self._api, self._ca_file)}, 2 * RESOLVE_TIMEOUT)
+            facts = replace(facts, egress=found['egress'])
         if not facts.running:
             return facts if SERVER not in parts or facts.status is None else replace(facts, server=self._server())
         steps = {'names': lambda: NameChecker(deadline=self._patience).check(

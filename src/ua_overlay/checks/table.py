@@ -1,7 +1,7 @@
 """The table of checks: stable ids, what each means and what helps. docs/checks.md is made from it."""
 from collections import namedtuple
 
-from ua_overlay.checks import graph, links, robot, server, twins
+from ua_overlay.checks import egress, graph, links, robot, server, twins
 from ua_overlay.checks.finding import Finding, Verdict, worst
 
 #: ``id``: stable, for scripts and issue reports. ``group``: the diagnostic status (`<robot>: overlay: <group>`) it is
@@ -38,6 +38,11 @@ CHECKS = (
     Check('address-range', 'daemon', robot.address_range,
           'No other interface has an address in 100.64.0.0/10 (carriers and other VPNs use it).',
           'Move the other network, or connect to it through a router.'),
+    Check('egress', 'daemon', egress.egress,
+          'On a robot that was prepared: the rule that nothing leaves the site is loaded as it was written, for the '
+          'addresses that the site has. Only root can see it, so it is UNKNOWN to others, and not in /diagnostics.',
+          '`sudo ua-overlay doctor`; `systemctl status ua-overlay-operator`, which keeps it; '
+          '`sudo ua-overlay robot prepare`.'),
     Check('names', 'environment', graph.names,
           'This machine resolves its own overlay name and those of its team mates, to their overlay addresses.',
           '`resolvectl status`, /etc/resolv.conf (who overwrote it?), /etc/hosts.'),

@@ -1,7 +1,6 @@
 """`ua-overlay derp`: DERP regions of a site on further hosts."""
 import argparse
 import json
-import os
 
 from ua_overlay import defaults
 from ua_overlay.cli import outpost, server_service
@@ -9,9 +8,8 @@ from ua_overlay.cli.progress import Progress
 from ua_overlay.cli.site_args import add_dir, load_site
 from ua_overlay.cli.table import format_table
 from ua_overlay.errors import UsageError
-from ua_overlay.headscale import control, service
+from ua_overlay.headscale import control, derp_certificate, service
 from ua_overlay.headscale.outposts import EMBEDDED_REGION
-from ua_overlay.tailscale import egress
 
 DESCRIPTION = """\
 DERP regions on further hosts: the last resort of robots whose UDP is cut. While one of them answers, it is the robots'
@@ -24,7 +22,7 @@ examples:
   ua-overlay derp list
 
 The other host must resolve the server's name: it asks it about each robot, and refuses strangers. Its certificate lasts
-398 days; `derp create NAME --again` makes a new bundle."""
+398 days; `derp create NAME --again` makes a new bundle, and `server status` says when it is time."""
 
 
 def add_parser(subparsers):
@@ -69,28 +67,27 @@ def run_create(args):
         bundle, _ = outpost.make_outpost_admin(args).create_derp(
             args.name, args.address, args.port, args.stun_port, args.again)
     outpost.hand_out(bundle, path)
-    if path is not None and not args.again and os.path.exists(egress.SERVER.rules):
-        print('The server may connect to it when its rule knows it:  sudo {}'.format(egress.SERVER.command))
     return 0
 
 
 def run_list(args):
     site = load_site(args)
     answer = control.ask(site.control_socket, 'status', timeout=15)
-    settings, states = site.settings, answer['derp']
+    settings, states, ends = site.settings, answer['derp'], answer['derp_ends']
     embedded = 'up' if answer['headscale']['running'] else 'headscale does not run'
     rows = [{'name': 'site', 'region': EMBEDDED_REGION, 'address': (settings.addresses or (None,))[0],
-             'port': settings.port, 'stun_port': settings.stun_port, 'state': embedded,
+             'port': settings.port, 'stun_port': settings.stun_port, 'state': embedded, 'certificate_until': None,
              'home': 'up' not in states.values()}]
     rows += [{'name': host.name, 'region': host.region, 'address': host.address, 'port': host.port,
               'stun_port': host.stun_port, 'state': states.get(host.name, 'not known to the running server'),
+              'certificate_until': derp_certificate.when(ends.get(host.name)),
               'home': states.get(host.name) == 'up'} for host in settings.derp]
     if args.json:
         print(json.dumps(rows, indent=2))
     else:
-        print(format_table(('DERP', 'REGION', 'ADDRESS', 'TCP', 'STUN', 'HOME', 'STATE'), [
+        print(format_table(('DERP', 'REGION', 'ADDRESS', 'TCP', 'STUN', 'HOME', 'CERTIFICATE UNTIL', 'STATE'), [
             (row['name'], row['region'], row['address'], row['port'], row['stun_port'],
-             'yes' if row['home'] else 'no', row['state']) for row in rows]))
+             'yes' if row['home'] else 'no', row['certificate_until'], row['state']) for row in rows]))
     return 0 if all(row['state'] == 'up' for row in rows) else 1
 
 

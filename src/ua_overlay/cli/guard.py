@@ -4,11 +4,11 @@ import dataclasses
 import json
 import os
 import shutil
-import subprocess
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
 from ua_overlay.rosenv import guard as rules
+from ua_overlay.tailscale import nft
 
 #: There when systemd is the init of this machine: sd_booted(3).
 SYSTEMD_RUNS = '/run/systemd/system'
@@ -160,10 +160,7 @@ def read_guard():
 
 
 def find_nft():
-    path = shutil.which('nft', path=os.environ.get('PATH', '') + ':/usr/sbin:/sbin')
-    if path is None:
-        raise OverlayError('The guard needs nftables; there is no nft on this machine.', 'sudo apt install nftables')
-    return path
+    return nft.find_nft('The guard', '')
 
 
 def loaded_table():
@@ -171,13 +168,7 @@ def loaded_table():
 
     :raises OverlayError: nft failed otherwise.
     """
-    done = subprocess.run([find_nft(), '-j', 'list', 'table', 'inet', rules.TABLE], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=30)
-    if done.returncode == 0:
-        return done.stdout
-    if 'No such file or directory' in done.stderr:
-        return None
-    raise OverlayError('nft cannot list its tables: {}.'.format(done.stderr.strip().split('\n')[0]), 'nft list tables')
+    return nft.list_table(rules.TABLE, find_nft())
 
 
 def need_root(command):

@@ -4,10 +4,11 @@ import json
 import os
 import sys
 
-from ua_overlay.cli.site_args import load_site_file
+from ua_overlay.cli import server_egress
+from ua_overlay.cli.site_args import WARNED, load_site_file
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale import bundle as bundles
-from ua_overlay.headscale import outpost_server
+from ua_overlay.headscale import outpost_server, service
 from ua_overlay.headscale.access import connect
 from ua_overlay.headscale.notify import notify
 from ua_overlay.headscale.outpost_admin import OutpostAdmin
@@ -25,7 +26,9 @@ def add_run(commands, kind, program):
     _add_host_dir(run, kind)
     run.set_defaults(run=lambda args: _run(args, kind))
     status = commands.add_parser('status', help='does it work (on the further host)',
-                                 description='Does it work? Exit status 0 when it does.')
+                                 description='Does it work? Exit status 0 when it does, 4 when it does and its '
+                                             'certificate ends soon or the rule of whom it connects to is not in force '
+                                             '(which root alone can see).')
     status.add_argument('--json', action='store_true', help='for programs')
     _add_host_dir(status, kind)
     status.set_defaults(run=lambda args: _status(args, kind))
@@ -84,10 +87,16 @@ def _run(args, kind):
 
 
 def _status(args, kind):
-    report = outpost_server.status(outpost_server.Outpost(os.path.abspath(args.dir), kind))
+    directory = os.path.abspath(args.dir)
+    report = outpost_server.status(outpost_server.Outpost(directory, kind))
+    rule = server_egress.look({'relay': service.RELAY, 'derp': service.DERP}[kind], directory)
+    if rule is not None:
+        report['egress'] = rule[1] + ('. Next: ' + rule[2] if rule[2] else '')
     if args.json:
         print(json.dumps(report, indent=2))
     else:
+        width = max(map(len, report)) + 2
         for key, value in sorted(report.items()):
-            print('{:<12}{}'.format(key, value))
-    return 0 if report.get('ok') else 1
+            print('{}{}'.format(key.ljust(width), value))
+    flawed = report.get('warning') or rule is not None and rule[0] is False
+    return 1 if not report.get('ok') else WARNED if flawed else 0

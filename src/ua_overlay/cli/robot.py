@@ -75,6 +75,7 @@ def run_prepare(args):
     from ua_overlay.recipe import describe, uid_of
     from ua_overlay.tailscale import egress
     from ua_overlay.tailscale.prepare import applier, check_in_force, make_recipe
+    from ua_overlay.trust.servers import servers_of
     manager = args.service_manager or ('systemd' if os.path.isdir(SYSTEMD_RUNS) else 'none')
     if manager == 'systemd' and not os.path.isdir(SYSTEMD_RUNS) and not args.dry_run:
         raise UsageError('systemd does not run on this machine.',
@@ -92,7 +93,7 @@ def run_prepare(args):
     recipe = make_recipe(args.user, ca_pem, command,
                          os.path.dirname(os.path.dirname(os.path.realpath(ua_overlay.__file__))), manager,
                          missing_daemon() if manager == 'systemd' else None,
-                         robot_egress.make_rules(egress.ROBOT, ca_pem) if nft else '', nft)
+                         robot_egress.make_rules(egress.ROBOT, servers_of(ca_pem)) if nft else '', nft)
     if args.dry_run:
         print('\n'.join(describe(recipe)))
         return 0
@@ -180,9 +181,11 @@ def run_operator(args):
     from ua_overlay.cli import robot_egress
     from ua_overlay.recipe import uid_of
     from ua_overlay.rosenv.hosts import HostsKeeper
+    from ua_overlay.tailscale import egress
     from ua_overlay.tailscale.localapi import LocalApi
     from ua_overlay.tailscale.model import parse_status
     from ua_overlay.tailscale.operator import keep_operator
+    from ua_overlay.trust.servers import servers_now
     uid_of(args.user)
     stop = threading.Event()
     api = LocalApi(args.socket)
@@ -198,8 +201,8 @@ def run_operator(args):
     names = HostsKeeper(lambda: parse_status(api.status()), say=say)
     # Apart, for they may wait for a resolver; a daemon, as the file is written whole or not at all.
     threading.Thread(target=names.run, args=(stop,), name='names', daemon=True).start()
-    threading.Thread(target=robot_egress.keep, args=(LocalApi(args.socket), stop, say), name='egress',
-                     daemon=True).start()
+    threading.Thread(target=robot_egress.keep, name='egress', daemon=True, args=(
+        egress.ROBOT, lambda: servers_now(LocalApi(args.socket), defaults.CA_FILE) or None, stop, say)).start()
     try:
         keep_operator(LocalApi(args.socket), args.user, stop, say)
     except KeyboardInterrupt:

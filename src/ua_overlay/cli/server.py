@@ -10,7 +10,7 @@ from ua_overlay.cli import server_backup, server_ca, server_check, server_servic
 from ua_overlay.cli.progress import Progress
 from ua_overlay.cli.site_args import WARNED, add_dir, load_site, load_site_and_problem, make_admin, told
 from ua_overlay.errors import OverlayError, UsageError
-from ua_overlay.headscale import control
+from ua_overlay.headscale import control, derp_certificate
 from ua_overlay.headscale.config import SiteSettings
 from ua_overlay.headscale.notify import notify
 from ua_overlay.headscale.process import SiteServer
@@ -83,7 +83,8 @@ def add_parser(subparsers):
     status = commands.add_parser('status', help='is it running and healthy; exit status 0 when it is',
                                  description='Is the server running and healthy? Exit status 0 when it is; 4 when it '
                                              'is, and something asks for you (site.yaml makes no sense, so what was in '
-                                             'force before holds); 1 when it is not.')
+                                             'force before holds; a certificate of a further host ends soon); 1 when '
+                                             'it is not.')
     status.add_argument('--json', action='store_true', help='for programs')
     add_dir(status)
     status.set_defaults(run=run_status)
@@ -175,8 +176,10 @@ def run_renew(args):
 def run_status(args):
     site, unread = load_site_and_problem(args)
     report, problem = _status(site)
-    notes = [] if unread is None else [told(unread)]
-    report['site_file'] = notes[0].sentence if notes else ''
+    notes = ([] if unread is None else [told(unread)]) + _ending(report['derp_ends'])
+    report['site_file'] = '' if unread is None else told(unread).sentence
+    report['warnings'] = [note.sentence for note in notes]
+    report['derp_certificates'] = {name: derp_certificate.when(end) for name, end in report.pop('derp_ends').items()}
     if args.json:
         print(json.dumps(report, indent=2))
     else:
@@ -202,6 +205,13 @@ def run_status(args):
     return 1 if not report['healthy'] else WARNED if notes else 0
 
 
+def _ending(ends):
+    """What is to be said of the certificates of further hosts: a list of OverlayError."""
+    now = utc_now().timestamp()
+    found = [derp_certificate.warning(name, ends[name], now) for name in sorted(ends)]
+    return [each for each in found if each is not None]
+
+
 def _carries(watch):
     """What the relay's watch adds for people."""
     if not watch:
@@ -214,13 +224,14 @@ def _status(site):
     """(dict for people and programs, the OverlayError that says what is wrong or None)"""
     report = {'name': site.settings.name, 'url': site.settings.url, 'directory': site.directory, 'running': False,
               'healthy': False, 'policy': None, 'relay': None, 'relay_watch': {}, 'relays': [], 'derp': {},
-              'teams': sorted(site.teams), 'robots': None, 'robots_online': None,
+              'derp_ends': {}, 'teams': sorted(site.teams), 'robots': None, 'robots_online': None,
               'certificate_until': format_time(not_after(store.load(site.directory).server))}
     try:
         answer = control.ask(site.control_socket, 'status', timeout=10)
     except OverlayError as error:
         return report, error
     report.update(running=True, relay=answer['relay']['state'], relay_watch=answer['relay'], derp=answer['derp'],
+                  derp_ends=answer['derp_ends'],
                   restarts=answer['headscale']['restarts'], policy=answer['policy']['state'])
     try:
         admin = make_admin(site)

@@ -5,14 +5,18 @@ import json
 import socket
 
 from ua_overlay import defaults
+from ua_overlay.cli import server_egress
 from ua_overlay.cli.progress import Progress
 from ua_overlay.cli.site_args import add_dir, load_site, load_site_and_problem, told
 from ua_overlay.cli.table import format_table
 from ua_overlay.errors import OverlayError, UsageError
-from ua_overlay.headscale import check, control, forwarding
+from ua_overlay.headscale import check, control, derp_certificate, forwarding, service
 from ua_overlay.headscale.outposts import check_reachable
 from ua_overlay.trust import invitation as invitations
 from ua_overlay.trust import names, pinned
+from ua_overlay.trust.certificate import utc_now
+
+_SHOWN = {True: 'OK', False: 'failed', None: 'unknown'}
 
 
 def add_parser(commands):
@@ -23,7 +27,8 @@ def add_parser(commands):
         description='Looks at each way by which robots reach the site and says OK or failed. On the server it looks\n'
                     'at the processes, and at the further hosts. --from-outside looks at the public addresses, as a\n'
                     'robot does; on another machine it takes name and CA from an invitation, whose key it never uses.\n'
-                    'Exit status 0 when all is well.',
+                    'As root it sees whether the rule that nothing leaves the site is in force. Exit status 0 when\n'
+                    'nothing failed.',
         epilog='examples:\n  ua-overlay server check\n  ua-overlay server check --from-outside        # through the '
                'forwarded ports, from behind them\n'
                '  ua-overlay server check --from-outside --invitation dev-1.invitation.yaml   # on any machine')
@@ -72,11 +77,13 @@ def run_check(args):
         print(json.dumps([dataclasses.asdict(each) for each in seen], indent=2))
     else:
         print(format_table(('WHAT', 'WHERE', '', 'SEEN'),
-                           [(each.what, each.place, 'OK' if each.ok else 'failed', each.text) for each in seen]))
+                           [(each.what, each.place, _SHOWN[each.ok], each.text) for each in seen]))
         for each in seen:
             if not each.ok:
-                print('{} at {} failed: {}. Next: {}'.format(each.what, each.place, each.text, each.next_command))
-    return 0 if all(each.ok for each in seen) else 1
+                print('{} at {} {}: {}. Next: {}'.format(
+                    each.what, each.place, 'failed' if each.ok is False else 'is unknown', each.text,
+                    each.next_command))
+    return 1 if any(each.ok is False for each in seen) else 0
 
 
 def _looks_by_site(args):
@@ -95,7 +102,8 @@ def _looks_by_site(args):
         return looks + check.looks_at_hosts(settings, trust), files
     looks = check.looks_at_server('127.0.0.1', settings.name, ports, trust,
                                   lambda protocol, port: site.command('server status'))
-    return looks + check.looks_at_hosts(settings, trust), files + [_own_relay(site)]
+    return looks + check.looks_at_hosts(settings, trust), (
+        files + [_own_relay(site)] + _own_rule(site) + _certificates_of_hosts(site))
 
 
 def _own_relay(site):
@@ -111,6 +119,27 @@ def _own_relay(site):
         text += '; ' + report['note']
     return check.Seen('relay watch', 'this machine', ok, text,
                       '' if ok else 'less {}'.format(site.path('log', 'relay.log')))
+
+
+def _own_rule(site):
+    """The rule that nothing leaves the site, where the server is a service."""
+    found = server_egress.look(service.SERVER, site.directory)
+    return [] if found is None else [check.Seen('egress rule', 'this machine', *found)]
+
+
+def _certificates_of_hosts(site):
+    """Until when those of further DERP regions are good, as the running server saw them: nothing renews them."""
+    try:
+        ends = control.ask(site.control_socket, 'status', timeout=15)['derp_ends']
+    except OverlayError:
+        return []  # said by the look at its relay
+    found = []
+    for name in sorted(ends):
+        problem = derp_certificate.warning(name, ends[name], utc_now().timestamp())
+        found.append(check.Seen('certificate of DERP', name, problem is None, 'until {}, {} days'.format(
+            derp_certificate.when(ends[name]), derp_certificate.days_left(ends[name], utc_now().timestamp())),
+            '' if problem is None else problem.next_command))
+    return found
 
 
 def _looks_by_invitation(args):

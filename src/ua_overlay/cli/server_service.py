@@ -4,17 +4,20 @@ import os
 import shutil
 
 from ua_overlay import defaults
-from ua_overlay.cli.robot_egress import find_nft, make_rules
+from ua_overlay.cli import server_egress
+from ua_overlay.cli.robot_egress import make_rules
 from ua_overlay.cli.service import need_systemd
 from ua_overlay.cli.site_args import add_dir, load_site
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import bundle as bundles
 from ua_overlay.headscale import control, outpost_server, service
-from ua_overlay.recipe import describe
+from ua_overlay.headscale.site import site_directory
+from ua_overlay.recipe import describe, run_command
 from ua_overlay.resources import share_dir
-from ua_overlay.tailscale import egress
+from ua_overlay.tailscale.nft import find_nft
 from ua_overlay.toolchain import locate
 from ua_overlay.toolchain.find import cache_dir
+from ua_overlay.trust.servers import servers_of
 
 DESCRIPTION = '''\
 A systemd unit that runs the {} at boot, as a user of its own to whom its directory belongs, in a sandbox that
@@ -62,6 +65,15 @@ def add_parser(commands, served=service.SERVER):
     _add_dir(remove, served)
     remove.add_argument('--dry-run', action='store_true', help='say what would be done, and do nothing')
     remove.set_defaults(run=lambda args: run_remove(args, served))
+    keep = actions.add_parser(
+        'keep', help='keep the site\'s addresses in the rule of whom it connects to (what `install` starts)',
+        description='Looks again and again at the addresses that the site has, and at the rule that nothing leaves the '
+                    'site: follows a change, and loads the rule again when somebody flushed or changed it. Needs root '
+                    'or CAP_NET_ADMIN. `service install` makes a unit of it.')
+    keep.add_argument('--user', metavar='USER', default=served.user,
+                      help='who runs the {} (default: %(default)s)'.format(kind))
+    _add_dir(keep, served)
+    keep.set_defaults(run=lambda args: server_egress.run_keep(args, served, _directory(args, served)))
 
 
 def _add_dir(parser, served):
@@ -70,6 +82,10 @@ def _add_dir(parser, served):
     else:
         parser.add_argument('--dir', metavar='DIR', default=os.path.join(defaults.STATE_DIR, served.kind),
                             help='directory of this {} (default: %(default)s)'.format(served.kind))
+
+
+def _directory(args, served):
+    return site_directory(args.dir, os.environ) if served is service.SERVER else os.path.abspath(args.dir)
 
 
 def run_install(args, served):
@@ -90,6 +106,9 @@ def run_install(args, served):
         print('\n'.join(describe(recipe)))
         return 0
     changed = place.apply(recipe)
+    if what.renewed and args.service_manager == 'systemd' and recipe.files[0].path not in changed:
+        run_command(['systemctl', 'restart', served.unit])
+        changed = changed | {what.directory}
     for sentence in recipe.by_hand:
         print('By hand: ' + sentence)
     if args.service_manager == 'none':
@@ -101,7 +120,7 @@ def run_install(args, served):
 
 
 class SiteService:
-    """A site's server as a service: where it is, which ports, whom it connects to besides itself."""
+    """A site's server as a service: where it is, which ports."""
 
     def __init__(self, args, served):
         self.served = served
@@ -109,35 +128,25 @@ class SiteService:
         self.directory, self.control_socket = site.directory, site.control_socket
         self.name, self.look = site.settings.name, site.command('server status')
         self.ports = (site.settings.port, site.settings.stun_port, site.settings.relay_port)
-        self._settings = site.settings
-
-    def rules(self, user):
-        """Its public addresses, which may be another machine's, and the DERPs of further hosts. After one was added:
-        `server service install` again."""
-        addresses = self._settings.addresses + tuple(host.address for host in self._settings.derp)
-        return egress.ruleset(egress.SERVER, addresses, user)
+        self.servers = server_egress.servers(served, self.directory)
+        self.renewed = False
 
 
 class OutpostService:
-    """A relay or a DERP of a further host as a service."""
+    """A relay or a DERP of a further host as a service; ``renewed``: what it runs by is another than before."""
 
     def __init__(self, args, served):
         self.served = served
         outpost = outpost_server.Outpost(os.path.abspath(args.dir), served.kind)
         if args.bundle:
             bundle = bundles.read(args.bundle, served.kind)
-            if not args.dry_run:
-                outpost.install(bundle)
+            self.renewed = not args.dry_run and outpost.install(bundle)
         else:
-            bundle = outpost.load()
+            bundle, self.renewed = outpost.load(), False
         self.directory, self.control_socket = outpost.directory, outpost.control_socket
         self.name, self.look = bundle.name, outpost.command('status')
         self.ports = (bundle.port, bundle.stun_port or bundle.port)
-        self._ca_pem = bundle.ca_pem
-
-    def rules(self, user):
-        """The site's servers. When their addresses change: `relay service install` again."""
-        return make_rules(self.served.egress, self._ca_pem, user=user)
+        self.servers = servers_of(bundle.ca_pem)
 
 
 def make_recipe(what, args, owner):
@@ -149,12 +158,16 @@ def make_recipe(what, args, owner):
     command, root = service.find_program(share_dir())
     programs = [root, cache_dir()] + [os.path.dirname(os.path.realpath(locate(name)))
                                       for name in PROGRAMS[served.kind]]
-    text = service.unit_text(args.user, what.directory, command, sorted(set(programs)),
-                             ['UA_OVERLAY_CACHE=' + cache_dir()], min(what.ports) < 1024, served)
+    places = (args.user, what.directory, command, sorted(set(programs)), ['UA_OVERLAY_CACHE=' + cache_dir()])
+    text = service.unit_text(*places, low_port=min(what.ports) < 1024, served=served)
+    keeper = service.keeper_text(*places, served=served)
     nft = '' if args.no_egress else find_nft()
     by_hand = 'UA_OVERLAY_CACHE={} {} {} run --dir {}'.format(cache_dir(), command, served.kind, what.directory)
-    return service.make_recipe(args.user, owner, what.directory, text, what.rules(args.user) if nft else '', nft,
-                               args.service_manager, by_hand, served)
+    if args.service_manager == 'none':
+        keeper = '{} {} service keep --dir {} --user {}'.format(command, served.kind, what.directory, args.user)
+    rules = make_rules(served.egress, what.servers, args.user) if nft else ''
+    return service.make_recipe(args.user, owner, what.directory, text, rules, nft, args.service_manager, by_hand,
+                               served, keeper)
 
 
 def refuse_running(control_socket, served):

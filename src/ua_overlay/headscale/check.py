@@ -28,7 +28,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Seen:
-    """What came of a Look: whether all is well, and a short text."""
+    """What came of a Look: whether all is well (None: it cannot be told by this user), and a short text."""
 
     what: str
     place: str

@@ -1,8 +1,9 @@
 """Watches the DERP regions on further hosts, and writes the map from which Headscale tells robots their homes."""
 import threading
+import time
 
 from ua_overlay import files
-from ua_overlay.headscale import derp
+from ua_overlay.headscale import derp, derp_certificate
 from ua_overlay.headscale.outside import Unreachable, look_at_derp_page
 
 #: Seconds between two looks.
@@ -29,12 +30,16 @@ class DerpWatch:
 
     :param site: the Site.
     :param say: function(sentence).
+    :param look: as outside.look_at_derp_page; ``now``: function() -> Unix seconds.
     """
 
-    def __init__(self, site, say, look=look_at_derp_page):
+    def __init__(self, site, say, look=look_at_derp_page, now=time.time):
         self._site = site
         self._say = say
         self._look = look
+        self._now = now
+        self._ends = {}
+        self._told = {}
         self._answering = Answering()
         self._stopping = threading.Event()
         self._reasons = {}
@@ -54,6 +59,10 @@ class DerpWatch:
         """dict name -> 'up', or why it is not."""
         return {host.name: self._reasons.get(host.name) or 'up' for host in self._site.settings.derp}
 
+    def ends(self):
+        """dict name -> when the certificate of that region ends, in Unix seconds, as far as it was seen."""
+        return {host.name: self._ends[host.name] for host in self._site.settings.derp if host.name in self._ends}
+
     def _run(self):
         while not self._stopping.wait(PERIOD):
             try:
@@ -71,14 +80,22 @@ class DerpWatch:
                 self._say('DERP region {} {}.'.format(
                     host.name, 'answers' if reason is None else 'does not answer: ' + reason))
             self._reasons[host.name] = reason
+            self._warn(host.name)
         text = derp.dump_map(derp.derp_map(settings, self._answering.step(looks)))
         if settings.derp and text != self._written:
             files.write_atomic(self._site.path(derp.MAP_FILE), text, mode=0o600)
             self._written = text
 
+    def _warn(self, name):
+        """Say once a day that a certificate ends soon."""
+        found = derp_certificate.warning(name, self._ends[name], self._now()) if name in self._ends else None
+        if found is not None and found.sentence != self._told.get(name):
+            self._say(str(found))
+        self._told[name] = found and found.sentence
+
     def _reason(self, host):
         try:
-            self._look(host.address, host.port, host.host_name(self._site.settings.name),
+            self._ends[host.name] = self._look(host.address, host.port, host.host_name(self._site.settings.name),
                        {'ca_file': self._site.ca_file})
         except Unreachable as error:
             return str(error)

@@ -1,5 +1,6 @@
 """`relay run` and `derp run`: one process on a further host of a site, in the foreground, minded until told to stop."""
 import contextlib
+import dataclasses
 import fcntl
 import os
 import queue
@@ -9,7 +10,7 @@ import time
 from ua_overlay import files
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import bundle as bundles
-from ua_overlay.headscale import control
+from ua_overlay.headscale import control, derp_certificate
 from ua_overlay.headscale.child import Child
 from ua_overlay.headscale.config import check_directory
 from ua_overlay.headscale.derp import derper_command
@@ -54,9 +55,12 @@ class Outpost:
     def install(self, bundle):
         """Take ``bundle`` (Bundle) into the directory, made if missing; one that is there is replaced.
 
+        :returns: whether one was there that says something else. A relay's key is nothing else: it is read when it is
+            needed.
         :raises OutpostError: the directory belongs to another outpost or to something else.
         """
         check_directory(self.directory)
+        old = None
         try:
             if os.path.isdir(self.directory) and os.listdir(self.directory) and not os.path.exists(
                     self.path(BUNDLE_FILE)):
@@ -75,6 +79,7 @@ class Outpost:
         except OSError as error:
             raise OutpostError('{} cannot be written: {}.'.format(self.directory, error.strerror or error),
                                'another --dir, or sudo')
+        return old is not None and dataclasses.replace(old, key='') != dataclasses.replace(bundle, key='')
 
     def load(self):
         """The Bundle in the directory. :raises BundleError: there is none, or it is damaged."""
@@ -122,9 +127,10 @@ class OutpostServer:
     :param locate: function(program) -> path.
     :param say: function(str): one line for the person or the journal.
     :param started: function(): called once everything is started.
+    :param now: function() -> Unix seconds.
     """
 
-    def __init__(self, outpost, locate, say, clock=time.monotonic, started=lambda: None):
+    def __init__(self, outpost, locate, say, clock=time.monotonic, started=lambda: None, now=time.time):
         self._outpost = outpost
         self._bundle = outpost.load()
         self._locate = locate
@@ -136,6 +142,8 @@ class OutpostServer:
         self._minder = None
         self._state = 'starting'
         self._heard = clock()
+        self._now = now
+        self._told = ''
 
     def run(self):
         """Stay until SIGTERM or SIGINT. Returns 0.
@@ -208,6 +216,7 @@ class OutpostServer:
             if self._outpost.kind == bundles.DERP and now >= look_at:
                 look_at = now + (10.0 if self._state == 'up' else 1.0)
                 self._look_at_derp(now)
+                self._warn()
 
     def _look_at_derp(self, now):
         try:
@@ -225,10 +234,27 @@ class OutpostServer:
             self._wishes.put('restart')
         self._state = state
 
+    def _warning(self):
+        """What is to be said of its certificate, an OverlayError or None."""
+        if self._outpost.kind != bundles.DERP:
+            return None
+        return derp_certificate.warning(self._bundle.name, derp_certificate.end_of(self._bundle.certificate),
+                                        self._now())
+
+    def _warn(self):
+        """Say once a day that it ends soon."""
+        found = self._warning()
+        if found is not None and found.sentence != self._told:
+            self._say(str(found))
+            self._told = found.sentence
+
     def _answer(self, operation):
         if operation != 'status':
             raise OverlayError('The {} does not know the operation "{}".'.format(self._outpost.kind, operation))
-        report = self._keeper.report() if self._keeper else {'state': self._state, 'ok': self._state == 'up'}
+        report = self._keeper.report() if self._keeper else {
+            'state': self._state, 'ok': self._state == 'up',
+            'certificate_until': derp_certificate.when(derp_certificate.end_of(self._bundle.certificate)),
+            'warning': str(self._warning() or '')}
         return dict(report, name=self._bundle.name, kind=self._outpost.kind, pid=self._minder.child.pid,
                     restarts=self._minder.restarts)
 

@@ -69,15 +69,19 @@ def look_at_server(address, port, name, trust, timeout=TIMEOUT):
 
 
 def look_at_derp_page(address, port, name, trust, timeout=TIMEOUT):
-    """GET /derp/probe: what a watch asks again and again, since an opened DERP connection leaves a line in the log."""
+    """GET /derp/probe: what a watch asks again and again, since an opened DERP connection leaves a line in the log.
+
+    :returns: when its certificate ends, in Unix seconds.
+    """
     with _open_tls(address, port, name, trust, timeout) as tls:
         try:
+            end = ssl.cert_time_to_seconds(tls.getpeercert()['notAfter'])
             status = _get(tls, name, '/derp/probe').status
         except (OSError, http.client.HTTPException) as error:
             raise Unreachable('it does not answer /derp/probe ({})'.format(error or type(error).__name__))
     if status != 200:
         raise Unreachable('it answers {} to /derp/probe'.format(status))
-    return 'up'
+    return end
 
 
 def look_at_derp(address, port, name, trust, timeout=TIMEOUT):

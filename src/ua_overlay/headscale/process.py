@@ -326,7 +326,7 @@ class SiteServer:
                     'relay': dict(self._keeper.report() if self._keeper else {'state': 'starting'},
                                   pid=self._relay.child.pid if self._relay else None,
                                   restarts=self._relay.restarts if self._relay else 0),
-                    'derp': self._derp.report(), 'policy': {'state': self._policy_text}}
+                    'derp': self._derp.report(), 'derp_ends': self._derp.ends(), 'policy': {'state': self._policy_text}}
         raise OverlayError('The server does not know the operation "{}".'.format(operation))
 
     def _ask_restart(self):

@@ -11,7 +11,8 @@ from ua_overlay import defaults
 from ua_overlay.errors import UsageError
 from ua_overlay.recipe import UNIT_DIR, Applier, Command, File, Recipe, uid_of
 from ua_overlay.tailscale import egress
-from ua_overlay.tailscale.prepare import quote
+from ua_overlay.tailscale.prepare import quote, unit_commands
+from ua_overlay.tailscale.sandbox import CLOSED, NETWORK, sandbox
 
 #: What becomes a service. kind: first word of its commands; title: for people; unit: its name; user: who runs it unless
 #: asked otherwise; egress: whom it may connect to.
@@ -60,28 +61,31 @@ BindReadOnlyPaths={programs}
 BindPaths={directory}
 ReadWritePaths={directory}
 {privilege}
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-NoNewPrivileges=yes
-PrivateDevices=yes
-PrivateTmp=yes
-ProcSubset=pid
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectProc=invisible
-RemoveIPC=yes
-RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-SystemCallArchitectures=native
-SystemCallErrorNumber=EPERM
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources
+{sandbox}
+
+[Install]
+WantedBy=multi-user.target
+'''
+
+_KEEPER_TEXT = '''\
+# Written by `ua-overlay {kind} service install`; `ua-overlay {kind} service remove` removes it.
+[Unit]
+Description=Keeps the addresses of the site in the egress rule of the {kind} ({plain_directory})
+After={rule} network.target
+StartLimitIntervalSec=0
+
+[Service]
+# Who may read its directory, with the one capability that nft needs.
+User={user}
+{environment}
+ExecStart={command} {kind} service keep --dir {directory} --user {user}
+Restart=always
+RestartSec=2
+SyslogIdentifier={identifier}
+AmbientCapabilities=CAP_NET_ADMIN
+CapabilityBoundingSet=CAP_NET_ADMIN
+BindReadOnlyPaths={programs} {directory}
+{sandbox}
 
 [Install]
 WantedBy=multi-user.target
@@ -100,6 +104,24 @@ def unit_text(user, directory, command, programs, environment=(), low_port=False
     :param served: SERVER, RELAY or DERP.
     :raises UsageError: root, or a path that a unit cannot name.
     """
+    privilege = ('AmbientCapabilities=CAP_NET_BIND_SERVICE\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE' if low_port
+                 else 'CapabilityBoundingSet=\nPrivateUsers=yes')
+    return _TEXT.format(
+        name=served.unit, title=served.title, identifier=served.unit.split('.')[0], privilege=privilege,
+        sandbox=sandbox('PrivateDevices=yes', 'ProcSubset=pid', 'RemoveIPC=yes', NETWORK),
+        **_places(user, directory, command, programs, environment, served))
+
+
+def keeper_text(user, directory, command, programs, environment=(), served=SERVER):
+    """The unit that keeps the addresses of the site in the egress rule; parameters and errors as :func:`unit_text`."""
+    return _KEEPER_TEXT.format(
+        rule=served.egress.unit, identifier=served.egress.keeper.split('.')[0],
+        sandbox=sandbox('ProtectHome=tmpfs', 'UMask=0077', NETWORK, *CLOSED),
+        **_places(user, directory, command, programs, environment, served))
+
+
+def _places(user, directory, command, programs, environment, served):
+    """What both texts name, as words of a unit."""
     if user in ('root', '0'):
         raise UsageError('The server runs as a user of its own, not as root.',
                          'sudo ua-overlay {} service install --user {}'.format(served.kind, served.user))
@@ -108,18 +130,16 @@ def unit_text(user, directory, command, programs, environment=(), low_port=False
         if not path.startswith('/') or any(char in path for char in '\n\r\t: "\\\''):
             raise UsageError('The server cannot be a service with the path {!r}.'.format(path),
                              'move it to a path without blanks, quotes and colons')
-    privilege = ('AmbientCapabilities=CAP_NET_BIND_SERVICE\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE' if low_port
-                 else 'CapabilityBoundingSet=\nPrivateUsers=yes')
-    return _TEXT.format(
-        name=served.unit, kind=served.kind, title=served.title, identifier=served.unit.split('.')[0],
-        user=quote(user, variables=False), directory=quote(directory),
-        plain_directory=directory.replace('%', '%%'), command=quote(command), privilege=privilege,
-        programs=' '.join('-' + quote(path, variables=False) for path in programs),
-        environment='\n'.join('Environment=' + quote(each, variables=False)
-                              for each in ('PYTHONUNBUFFERED=1', 'PYTHONDONTWRITEBYTECODE=1') + tuple(environment)))
+    return {
+        'kind': served.kind, 'user': quote(user, variables=False), 'directory': quote(directory),
+        'plain_directory': directory.replace('%', '%%'), 'command': quote(command),
+        'programs': ' '.join('-' + quote(path, variables=False) for path in programs),
+        'environment': '\n'.join('Environment=' + quote(each, variables=False) for each in (
+            'PYTHONUNBUFFERED=1', 'PYTHONDONTWRITEBYTECODE=1') + tuple(environment))}
 
 
-def make_recipe(user, owner, directory, text, rules='', nft='', service_manager='systemd', command='', served=SERVER):
+def make_recipe(user, owner, directory, text, rules='', nft='', service_manager='systemd', command='', served=SERVER,
+                keeper=''):
     """The recipe of `server service install`, or of a further host's.
 
     :param user: who runs the server; made when missing.
@@ -128,6 +148,7 @@ def make_recipe(user, owner, directory, text, rules='', nft='', service_manager=
     :param rules: of egress.ruleset, '' for none; ``nft``: the absolute path of nft.
     :param service_manager: 'systemd' or 'none'; with none, ``command`` is what a person has to start.
     :param served: SERVER, RELAY or DERP.
+    :param keeper: with ``rules``, of :func:`keeper_text`; without a service manager the command that it runs.
     """
     limits = egress.files(served.egress, rules, nft, service_manager) if rules else ()
     limiting = egress.commands(served.egress, nft, service_manager) if rules else ()
@@ -142,7 +163,12 @@ def make_recipe(user, owner, directory, text, rules='', nft='', service_manager=
     if service_manager == 'none':
         return Recipe(limits, (), owning + limiting, (
             'Keep this running as {}: {}'.format(user, command),) + (
-                ('Run `{} -f {}` after each reboot.'.format(nft, served.egress.rules),) if rules else ()))
+                ('Run `{} -f {}` after each reboot.'.format(nft, served.egress.rules),
+                 'Keep this running as root: {}'.format(keeper)) if rules else ()))
+    if rules:
+        path = UNIT_DIR + '/' + served.egress.keeper
+        limits += (File(path, keeper),)
+        limiting += (Command(('systemctl', 'daemon-reload'), (path,)),) + unit_commands(served.egress.keeper, (path,))
     return Recipe((File(unit, text),) + limits, (), owning + limiting + (
         Command(('systemctl', 'daemon-reload'), (unit,)),
         Command(('systemctl', 'enable', served.unit), unless=('systemctl', 'is-enabled', '--quiet', served.unit),

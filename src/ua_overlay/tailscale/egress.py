@@ -14,6 +14,7 @@ Only what opens a connection is looked at (SYN without ACK): answers of a server
 """
 import ipaddress
 import json
+import re
 from collections import namedtuple
 
 from ua_overlay import defaults
@@ -22,20 +23,25 @@ from ua_overlay.recipe import UNIT_DIR, Command, File
 from ua_overlay.tailscale.rules_unit import rules_unit
 
 #: What belongs to one rule: ``table`` of nftables, the file of its ``rules``, its ``unit`` (name), the ``service`` that
-#: it is for, and the ``command`` that writes it.
-Egress = namedtuple('Egress', 'table rules unit service command')
+#: it is for, the ``command`` that writes it, and the unit that is its ``keeper``.
+Egress = namedtuple('Egress', 'table rules unit service command keeper')
 ROBOT = Egress('ua_overlay_egress', defaults.CONFIG_DIR + '/egress.nft', 'ua-overlay-egress.service',
-               'tailscaled.service', 'ua-overlay robot prepare')
+               'tailscaled.service', 'ua-overlay robot prepare', 'ua-overlay-operator.service')
 #: A table of its own: one machine can be both.
 SERVER = Egress('ua_overlay_server_egress', defaults.CONFIG_DIR + '/server_egress.nft',
-                'ua-overlay-server-egress.service', 'ua-overlay-server.service', 'ua-overlay server service install')
+                'ua-overlay-server-egress.service', 'ua-overlay-server.service', 'ua-overlay server service install',
+                'ua-overlay-server-egress-keeper.service')
 RELAY, DERP = (
     Egress('ua_overlay_{}_egress'.format(kind), '{}/{}_egress.nft'.format(defaults.CONFIG_DIR, kind),
            'ua-overlay-{}-egress.service'.format(kind), 'ua-overlay-{}.service'.format(kind),
-           'ua-overlay {} service install'.format(kind)) for kind in ('relay', 'derp'))
+           'ua-overlay {} service install'.format(kind), 'ua-overlay-{}-egress-keeper.service'.format(kind))
+    for kind in ('relay', 'derp'))
 
 _SETTINGS = '# addresses: '
-_MARKED = 'meta mark & 0x00ff0000 != 0x00080000 return'
+#: tsconst.LinuxBypassMark and its mask.
+MARK, MARK_MASK = 0x00080000, 0x00ff0000
+_MARKED = 'meta mark & 0x{:08x} != 0x{:08x} return'.format(MARK_MASK, MARK)
+_USER = re.compile(r'meta skuid != "([^"]+)" return')
 _RULES = '''\
 # Written by `{command}`.
 {settings}
@@ -65,6 +71,10 @@ table inet {table} {{
     }}
 }}
 '''
+
+
+#: How many rules the chain has.
+RULES = _RULES.split('policy accept;')[1].count('\n        ')
 
 
 def ruleset(which, addresses, user=None):
@@ -119,6 +129,12 @@ def parse_addresses(text):
     return []
 
 
+def parse_user(text):
+    """The user whose packets a text that :func:`ruleset` made is about, None for tailscaled's marked ones."""
+    found = _USER.search(text)
+    return found.group(1) if found else None
+
+
 def delete(which):
     """What undoes the table, also when there is none: an argument of nft."""
     return 'add table inet {0}; delete table inet {0}'.format(which.table)
@@ -167,56 +183,3 @@ def parse_refused(text):
     except (ValueError, KeyError, TypeError, StopIteration):
         raise OverlayError('The nftables table of the egress rule was made by somebody else.',
                            'sudo ua-overlay robot prepare --user USER')
-
-
-class EgressKeeper:
-    """Keeps the site's addresses in the table as its names change theirs. Driven by :meth:`step`; no clock of its own.
-
-    :param names: function() -> iterable of the DNS names and addresses of the site's servers.
-    :param resolve: function(name) -> list of addresses (text); raises OSError when there is none.
-    :param load: function(text) that gives :func:`update`'s text to nft; raises OverlayError.
-    :param say: function(str): one line for the journal.
-    """
-
-    #: Seconds between two looks; while a name does not resolve, from the second number doubled up to the first.
-    PERIOD = 60.0
-    SOON = 2.0
-
-    def __init__(self, names, resolve, load, say):
-        self._names = names
-        self._resolve = resolve
-        self._load = load
-        self._say = say
-        self._known = {}
-        self._loaded = None
-        self._problem = None
-        self._soon = self.SOON
-
-    def step(self):
-        """Look once and return the seconds until the next look. A name that does not resolve now keeps what it had."""
-        found, complete = {}, True
-        for name in sorted(set(self._names())):
-            try:
-                found[name] = sorted(set(self._resolve(name)))
-            except OSError:
-                complete = False
-                if name in self._known:
-                    found[name] = self._known[name]
-        self._known = found
-        self._soon = self.SOON if complete else min(2 * self._soon, self.PERIOD)
-        wait = self.PERIOD if complete else self._soon
-        addresses = sorted(set(sum(found.values(), [])))
-        if not addresses:
-            return wait
-        try:
-            # Each time: somebody may have flushed the sets, or loaded the file again.
-            self._load(update(ROBOT, addresses))
-        except OverlayError as error:
-            if error.sentence != self._problem:
-                self._say('The addresses of the site are not kept: {}'.format(error.sentence))
-            self._problem = error.sentence
-            return wait
-        if addresses != self._loaded:
-            self._say('The servers of the site: {}'.format(', '.join(addresses)))
-        self._loaded, self._problem = addresses, None
-        return wait

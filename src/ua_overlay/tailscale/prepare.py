@@ -9,6 +9,7 @@ from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
 from ua_overlay.recipe import UNIT_DIR, Applier, Command, Directory, File, Recipe, uid_of
 from ua_overlay.tailscale import egress
+from ua_overlay.tailscale.sandbox import CLOSED, NETWORK, sandbox
 
 DROP_IN = UNIT_DIR + '/tailscaled.service.d/10-ua_overlay.conf'
 DAEMON_UNIT = UNIT_DIR + '/tailscaled.service'
@@ -36,26 +37,7 @@ DeviceAllow=/dev/net/tun rw
 DeviceAllow=/dev/tpmrm0 rw
 ProtectSystem=strict
 ReadWritePaths=/etc /run -/var/lib/tailscale -/var/cache/tailscale
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-NoNewPrivileges=yes
-PrivateTmp=yes
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHome=read-only
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectProc=invisible
-RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-SystemCallArchitectures=native
-SystemCallErrorNumber=EPERM
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources
+{sandbox}
 # Links and files opened by many peers; it may not raise it itself here.
 LimitNOFILE=65536
 '''
@@ -96,32 +78,7 @@ RestartSec=2
 # It needs to be root on tailscaled's socket, to read its own modules (in a home directory, perhaps), to ask resolvers,
 # to replace the hosts file and to keep the addresses of the egress rule, and nothing else.
 CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_NET_ADMIN
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-NoNewPrivileges=yes
-PrivateDevices=yes
-PrivateMounts=yes
-PrivateTmp=yes
-ProcSubset=pid
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHome=read-only
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectProc=invisible
-ProtectSystem=strict
-ReadWritePaths=/etc
-RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-SystemCallArchitectures=native
-SystemCallErrorNumber=EPERM
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources
-UMask=0077
+{sandbox}
 
 [Install]
 WantedBy=multi-user.target
@@ -149,10 +106,13 @@ def make_recipe(user, ca_pem, command, python_path, service_manager, daemon_prog
             'Keep this running as root: {} robot operator --user {}'.format(command, user),
             'Make {} (owner {}) after each reboot.'.format(defaults.RUN_DIR, user)) + (
                 ('Run `{} -f {}` after each reboot.'.format(nft, egress.ROBOT.rules),) if rules else ()))
-    drop_in = File(DROP_IN, DROP_IN_TEXT.format(ca=defaults.CA_FILE))
+    drop_in = File(DROP_IN, DROP_IN_TEXT.format(
+        ca=defaults.CA_FILE, sandbox=sandbox('ProtectHome=read-only', NETWORK)))
     operator = File(OPERATOR_UNIT, OPERATOR_UNIT_TEXT.format(
         user=user.replace('%', '%%'), word=quote(user), command=quote(command),
-        python_path=quote('PYTHONPATH=' + python_path, variables=False)))
+        python_path=quote('PYTHONPATH=' + python_path, variables=False),
+        sandbox=sandbox('PrivateMounts=yes', 'ProtectHome=read-only', 'ReadWritePaths=/etc', 'UMask=0077', NETWORK,
+                        *CLOSED)))
     tmpfiles = File(TMPFILES, 'd {} 0755 {} - -\n'.format(defaults.RUN_DIR, user))
     wanted = [certificate, drop_in, operator, tmpfiles] + list(limits)
     if daemon_program is not None:

@@ -1,4 +1,5 @@
 """A table of nftables' own, as a unit: loaded before there is a network, and again when nftables is restarted."""
+from ua_overlay.tailscale.sandbox import CLOSED, sandbox
 
 _UNIT = '''\
 # Written by `{command}`{undo}.
@@ -23,31 +24,7 @@ ExecStop={nft} "{delete}"
 DynamicUser=yes
 AmbientCapabilities=CAP_NET_ADMIN
 CapabilityBoundingSet=CAP_NET_ADMIN
-IPAddressDeny=any
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-NoNewPrivileges=yes
-PrivateDevices=yes
-PrivateTmp=yes
-ProcSubset=pid
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHome=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectProc=invisible
-ProtectSystem=strict
-RestrictAddressFamilies=AF_NETLINK
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-SystemCallArchitectures=native
-SystemCallErrorNumber=EPERM
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources
-UMask=0077
+{sandbox}
 
 [Install]
 WantedBy=multi-user.target
@@ -66,4 +43,6 @@ def rules_unit(description, command, nft, rules, delete, before='', undo=''):
     """
     return _UNIT.format(description=description, command=command, nft=nft, rules=rules, delete=delete,
                         before=' ' + before if before else '',
-                        undo='; `{}` removes it'.format(undo) if undo else '')
+                        undo='; `{}` removes it'.format(undo) if undo else '',
+                        sandbox=sandbox('IPAddressDeny=any', 'ProtectHome=yes', 'RestrictAddressFamilies=AF_NETLINK',
+                                        'UMask=0077', *CLOSED))

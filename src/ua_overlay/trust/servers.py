@@ -1,7 +1,13 @@
-"""Which servers a site's CA stands for: the names and addresses that it may vouch for, and no others."""
+"""Which servers a site has: those its CA stands for, those of its DERP map, and their addresses."""
 import ipaddress
+import socket
+import threading
 
+from ua_overlay.errors import OverlayError
 from ua_overlay.trust import certificate as certificates
+
+#: Seconds for a name server to answer while a person waits.
+RESOLVE_TIMEOUT = 5.0
 
 
 def servers_of(ca_pem):
@@ -20,3 +26,55 @@ def servers_of(ca_pem):
                 found.add(text.split('/')[0])
     # A name for many hosts, with a star or a leading dot, is the name of none.
     return sorted(name for name in found if not name.startswith(('*', '.')))
+
+
+def servers_now(api, ca_file):
+    """Names and addresses of the site's servers: those of the CA, and those of the relays that the server names."""
+    found = []
+    try:
+        with open(ca_file, encoding='ascii') as stream:
+            found += servers_of(stream.read())
+    except (OSError, ValueError, OverlayError):
+        pass  # the daemon's own map is left, and the rules of the file
+    try:
+        found += derp_servers(api.derp_map())
+    except OverlayError:
+        pass  # it is down, or has no map yet
+    return found
+
+
+def derp_servers(derp_map):
+    """Names and addresses in a tailcfg.DERPMap (dict, or None)."""
+    nodes = [node for region in ((derp_map or {}).get('Regions') or {}).values() for node in region.get('Nodes') or ()]
+    return [node[field] for node in nodes for field in ('HostName', 'IPv4', 'IPv6') if node.get(field) not in (
+        None, '', 'none')]
+
+
+def resolve(name):
+    """Addresses (text) of a DNS name or of an address.
+
+    :raises OSError: it has none, or no name server answers.
+    """
+    try:
+        return [str(ipaddress.ip_address(name))]
+    except ValueError:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    return [each[4][0].split('%')[0] for each in found]
+
+
+def resolve_soon(name, timeout=RESOLVE_TIMEOUT):
+    """:func:`resolve` within a time: the resolver itself can take 30 s and cannot be interrupted."""
+    answer = []
+
+    def ask():
+        try:
+            answer.append(resolve(name))
+        except OSError as error:
+            answer.append(error)
+
+    thread = threading.Thread(target=ask, name='resolve ' + name, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    if not answer or isinstance(answer[0], OSError):
+        raise answer[0] if answer else OSError('no name server answers')
+    return answer[0]

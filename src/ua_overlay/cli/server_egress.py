@@ -1,0 +1,71 @@
+"""The egress rule of a server, relay or DERP: whom it may connect to, `service keep`, and how it looks now."""
+import signal
+import threading
+
+from ua_overlay.cli import robot_egress
+from ua_overlay.errors import OverlayError
+from ua_overlay.headscale import last, outpost_server, service
+from ua_overlay.tailscale import egress_table
+from ua_overlay.tailscale.localapi import LocalApi
+from ua_overlay.trust.servers import derp_servers, servers_of
+
+#: Seconds between two looks at the site's file, which a command may have changed just now.
+PERIOD = 10.0
+
+
+def servers(served, directory):
+    """Names and addresses (text) whom what is ``served`` from ``directory`` may connect to besides its own machine.
+
+    :raises OverlayError: its directory holds nothing that makes sense.
+    """
+    if served is service.SERVER:
+        settings = last.load(directory)[0].settings
+        # Behind forwarded ports the public ones are another machine's.
+        return list(settings.addresses) + [host.address for host in settings.derp]
+    outpost = outpost_server.Outpost(directory, served.kind)
+    found = servers_of(outpost.load().ca_pem)
+    if served is service.RELAY:
+        try:
+            found += derp_servers(LocalApi(outpost.path('run', 'tailscaled.sock'), timeout=2.0).derp_map())
+        except OverlayError:
+            pass  # it does not run, or has no map yet: its server tells it
+    return found
+
+
+def run_keep(args, served, directory):
+    """`service keep`: until SIGTERM or Ctrl-C. Returns 0."""
+    stop = threading.Event()
+
+    def end(_number, _frame):
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+    period = {'period': PERIOD} if served is service.SERVER else {}
+    try:
+        robot_egress.keep(served.egress, lambda: servers(served, directory), stop,
+                          lambda line: print(line, flush=True), args.user, **period)
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+def look(served, directory):
+    """How the rule of a service looks now: (True, False, or None when it cannot be told; a text; the next command).
+    None instead of all that where nothing was installed as a service."""
+    if not service.applier(served=served).applied():
+        return None
+    which = served.egress
+    if not robot_egress.present_rules(which):
+        return None, 'there is none (--no-egress)', 'sudo {}'.format(which.command)
+    sight = egress_table.look(which)
+    if sight.state == egress_table.UNREADABLE:
+        return None, 'cannot be told: {}'.format(sight.why.rstrip('.')), sight.mend
+    try:
+        wanted, complete = robot_egress.addresses_of(servers(served, directory))
+    except OverlayError as error:
+        return None, 'whether its addresses are right cannot be told: {}'.format(error.sentence.rstrip('.')), \
+            error.next_command
+    flaws = egress_table.flaws(sight, sorted(wanted), complete)
+    if flaws:
+        return False, ' '.join(flaws).rstrip('.'), 'sudo systemctl restart {}'.format(which.keeper)
+    return True, 'in force for {}'.format(', '.join(sight.addresses) or 'no other machine'), ''
