@@ -23,7 +23,7 @@ def sample(place, label, tool, repetition, values, settings=None, **more):
     made = {'schema': 1, 'id': '-'.join((place, label, tool, str((settings or {}).get('size', '')), str(repetition))),
             'campaign': 'synthetic', 'scenario': place, 'place': place, 'source': 'dev-1', 'target': 'dev-2',
             'path': path, 'expected': '' if label == 'raw' else label, 'repetition': repetition,
-            'started': '2026-01-31T12:{:02d}:00.000Z'.format(repetition), 'duration': 10.0, 'tool': tool,
+            'started': '2026-01-31T12:{:02d}:00.000Z'.format(repetition % 60), 'duration': 10.0, 'tool': tool,
             'settings': dict({'mtu': 1500 if label == 'raw' else 1280}, **(settings or {})), 'values': values,
             'cpu': {'source_percent': 20.0, 'target_percent': 30.0}, 'proof': {'bytes': counted, 'verdict': 'proven'},
             'link': {host: {'rate': '100mbit', 'delay': '5ms', 'queue': '50ms'} for host in ('dev-1', 'dev-2')},

@@ -72,7 +72,8 @@ def test_a_directory_that_cannot_be_made_has_a_sentence(tmp_path):
 
 @pytest.mark.parametrize('key, value, part', [
     ('schema', 2, 'schema'), ('id', None, 'id'), ('repetition', '1', 'repetition'), ('path', 'air', 'path'),
-    ('status', 'fine', 'status'), ('expected', 'IDLE', 'expected'), ('values', {}, 'values has no bps')])
+    ('status', 'fine', 'status'), ('started', 'noon', 'started'),
+    ('expected', 'IDLE', 'expected'), ('values', {}, 'values has no bps')])
 def test_a_line_that_is_no_sample_is_named(store, key, value, part):
     bad = dict(of_step(STEPS[0]), **{key: value})
     assert part in sample.problem_of(bad)

@@ -83,7 +83,7 @@ def over_time(data, rows):
     for axis in axes[:, 0]:
         axis.set_ylabel('TCP throughput / (Mbit/s)')
         axis.set_ylim(bottom=0)
-    _legend(drawn, axes)
+    legend(drawn, axes)
     return drawn
 
 
@@ -132,9 +132,9 @@ def by_place(data, rows):
                          rotation=0 if len(places) < 6 else 30, ha='center' if len(places) < 6 else 'right')
     axis.grid(False, axis='x')
     axis.set_xlim(-0.5, len(places) - 0.5)
-    _scale(axis, [value for row in rows for value in row.group.pieces(metric)])
-    axis.set_ylabel('{} / {}'.format(metric.name, _unit(metric.unit)))
-    _legend(drawn, axes)
+    scale(axis, [value for row in rows for value in row.group.pieces(metric)])
+    axis.set_ylabel('{} / {}'.format(metric.name, unit(metric.unit)))
+    legend(drawn, axes)
     return drawn
 
 
@@ -162,7 +162,7 @@ def _mark(axis, x, estimate, label, name=None, across=False):
                   capsize=3, linewidth=1.2, markeredgecolor='black', markeredgewidth=0.5, label=name, zorder=3)
 
 
-def _scale(axis, values):
+def scale(axis, values):
     """From nothing on; logarithmic where the largest would make the smallest vanish."""
     least = min(values, default=0)
     if least > 0 and max(values) > 30 * least:
@@ -170,8 +170,8 @@ def _scale(axis, values):
         axis.yaxis.set_major_formatter(library().ticker.FormatStrFormatter('%g'))
     else:
         most = max(values, default=0)
-        axis.margins(y=0.08)
-        axis.set_ylim(bottom=0 if most > 0 else -0.03, top=None if most > 0 else 1)
+        # Lines beside the values may be higher than these.
+        axis.set_ylim(bottom=0 if most > 0 else -0.03, top=max(axis.get_ylim()[1], 1.08 * most) if most > 0 else 1)
 
 
 @styled
@@ -195,12 +195,12 @@ def against_raw(data, throughput, trips):
         axis.set_yticks(range(len(changed)))
         axis.set_yticklabels(['{}, {}'.format(data.place_name(row.group), NAMES[row.group.label])
                               for row in reversed(changed)], fontsize=8)
-        axis.set_xlabel('{} / {}'.format(rows[0].metric.name, _unit(rows[0].metric.unit)))
+        axis.set_xlabel('{} / {}'.format(rows[0].metric.name, unit(rows[0].metric.unit)))
         axis.set_xlim(left=0, right=1.8 * max(max(row.estimate.value, row.estimate.high or 0,
                                                    max(data.raw_of(row.group).values(row.metric))) for row in changed))
         axis.set_ylim(-0.6, len(changed) - 0.4)
         axis.grid(False, axis='y')
-    _legend(drawn, axes)
+    legend(drawn, axes)
     return drawn
 
 
@@ -217,7 +217,7 @@ def by_link(data, throughput, trips):
         _repetitions(axes[0][number], rows, labels)
         if lines > 1:
             _costs(axes[1][number], rows[0].metric, costs[number], labels[1:] if labels[0] == 'raw' else labels)
-    _legend(drawn, axes)
+    legend(drawn, axes)
     return drawn
 
 
@@ -237,8 +237,8 @@ def _repetitions(axis, rows, labels):
     axis.set_xticklabels(['{}\nn = {}'.format(NAMES[label], sum(row.estimate.n for row in rows
                                                               if row.group.label == label)) for label in labels])
     axis.grid(False, axis='x')
-    _scale(axis, [value for row in rows for value in row.group.values(metric)])
-    axis.set_ylabel('{} / {}'.format(metric.name, _unit(metric.unit)))
+    scale(axis, [value for row in rows for value in row.group.values(metric)])
+    axis.set_ylabel('{} / {}'.format(metric.name, unit(metric.unit)))
 
 
 def _costs(axis, metric, costs, labels):
@@ -299,11 +299,13 @@ def _counts(rows):
     return str(found[0]) if len(found) == 1 else '{} to {}'.format(found[0], found[-1])
 
 
-def _unit(unit):
+def unit(unit):
+    """As behind a stroke."""
     return '({})'.format(unit) if '/' in unit else unit
 
 
-def _legend(drawn, axes):
+def legend(drawn, axes):
+    """One legend above all axes."""
     found = {}
     for axis in axes.flat:
         for handle, name in zip(*axis.get_legend_handles_labels()):

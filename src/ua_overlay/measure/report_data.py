@@ -103,8 +103,9 @@ class Group:
 
     @property
     def capacity(self):
-        """Bit/s that the slower link of the two ends was told to carry; None when no rate was told."""
-        found = [rate for each in self.samples for rate in _rates(each)]
+        """Bit/s that the slower link of the two ends was told to carry; None when no rate was told, or when the tool
+        was told a rate of its own: then no link sets the limit."""
+        found = [rate for each in self.samples for rate in _rates(each) if not each['settings'].get('offered_bps')]
         return min(found) if found else None
 
 
@@ -185,6 +186,11 @@ class Data:
     @property
     def emulated(self):
         return bool(self.campaign.get('emulated'))
+
+    @property
+    def watched(self):
+        """Whether its campaign is one for `measure watch`."""
+        return 'watch' in (self.campaign.get('campaign') or {})
 
     @property
     def synthetic(self):

@@ -1,15 +1,19 @@
 """The parts of a report in their order, for the writers of HTML and PDF alike."""
-from ua_overlay.measure import figures, report_data, report_encryption, report_processor, stats
+from ua_overlay.measure import figures, report_data, report_encryption, report_long, report_processor, stats
 from ua_overlay.measure.report_parts import Part, Picture, Table, numbered, shown, text, words
 
 #: What the source study published. It measured on its campus, at other places, with other versions: not this campaign.
 STUDY = {'tcp': '39.30 %', 'rtt': '35.25 %', 'udp_lost': '0 %'}
+#: Of what was left out over days, so much is in the report.
+MOST_LEFT_OUT = 50
 FORMULAS = ('throughput loss % = (raw - overlay) / raw * 100', 'RTT increase % = (overlay - raw) / raw * 100')
 
 
 def parts(data):
     """The parts of the report of a report_data.Data (list of Part); what was not measured has none."""
-    made = [_beside_study(data), _by_link(data), _against_raw(data), _over_time(data), _map(data)]
+    made = [report_long.part(data), _beside_study(data), _by_link(data), _against_raw(data)]
+    # What a watch limits to a rate and to moments has no course of its own.
+    made += [None if data.watched else _over_time(data), _map(data)]
     made += [_metric(data, *each) for each in (
         ('tcp', 'TCP throughput by place', 'a second of iperf3'), ('rtt', 'Round trip by place', 'a ping'),
         ('jitter', 'Jitter by place', 'a run of iperf3'), ('udp_lost', 'UDP loss by place', 'a run of iperf3'),
@@ -157,11 +161,13 @@ def _left_out(data):
     if not data.left_out:
         return Part('What was left out', ('No sample was left out: none failed, and none went another way than its '
                                           'label says.',))
-    rows = tuple((each['id'], each['status'], each['problem'] or '-') for each in data.left_out)
+    rows = tuple((each['id'], each['status'], each['problem'] or '-') for each in data.left_out[-MOST_LEFT_OUT:])
+    more = ' (the last {}; samples.csv has all)'.format(MOST_LEFT_OUT) if len(data.left_out) > MOST_LEFT_OUT else ''
     return Part('What was left out', (
         'A sample is excluded when the counters of tailscaled say that its bytes went another way than its label; it '
         'failed when the tool gave no number. Neither is in any figure.',
-        Table('{} of {} samples'.format(len(rows), len(data.samples)), ('sample', 'status', 'why'), rows)))
+        Table('{} of {} samples{}'.format(len(data.left_out), len(data.samples), more), ('sample', 'status', 'why'),
+              rows)))
 
 
 def _all(data):

@@ -47,6 +47,10 @@ def problem_of(sample):
     for key, choices in _CHOICES.items():
         if sample[key] not in choices:
             return '{} is {!r}'.format(key, sample[key])
+    try:
+        seconds(sample['started'])
+    except ValueError:
+        return 'started is {!r}, no time as 2026-01-31T12:00:00.500Z'.format(sample['started'])
     return _problem_of_values(sample) if sample['status'] == OK else ''
 
 
