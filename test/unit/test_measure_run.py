@@ -9,7 +9,7 @@ import time
 import pytest
 from measure_steps import TEXT, of_step, short
 
-from ua_overlay.cli import measure_run
+from ua_overlay.cli import measure_run, measure_shown
 from ua_overlay.errors import UsageError
 from ua_overlay.measure import campaign, far, one, plan, run, sample
 
@@ -171,7 +171,7 @@ def test_the_processor_between_two_readings():
 
 @pytest.mark.parametrize('seconds, text', [(40.4, '40 s'), (89, '89 s'), (600, '10 min'), (12000, '3 h 20 min')])
 def test_durations_for_people(seconds, text):
-    assert measure_run.duration(seconds) == text
+    assert measure_shown.duration(seconds) == text
 
 
 class Terminal(io.StringIO):
@@ -181,7 +181,7 @@ class Terminal(io.StringIO):
 
 def shown(stream):
     step = plan.steps(short())[0]
-    shows = measure_run.Shown(stream)
+    shows = measure_shown.Shown(stream)
     shows.starting(step, 1, 2, 100)
     shows.ended(of_step(step), '')
     shows.starting(step, 2, 2, 50)

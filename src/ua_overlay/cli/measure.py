@@ -9,12 +9,13 @@ which way its bytes went; and whether the overlay does what it says."""
 EPILOG = """\
 examples:
   ua-overlay measure run campus.yaml
+  ua-overlay measure walk library campus.yaml
   ua-overlay measure watch watch.yaml
   ua-overlay measure report results/campus
   sudo ua-overlay measure encryption --output proof"""
 
 #: Modules of this package with the commands, in the order of --help.
-COMMANDS = ('measure_run', 'measure_watch', 'measure_report', 'measure_encryption')
+COMMANDS = ('measure_run', 'measure_walk', 'measure_watch', 'measure_report', 'measure_encryption')
 
 
 def add_parser(subparsers):

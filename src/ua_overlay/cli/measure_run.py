@@ -5,6 +5,7 @@ import platform
 import sys
 import time
 
+from ua_overlay.cli.measure_shown import Shown, count, duration
 from ua_overlay.errors import OverlayError, UsageError
 
 RUN_DESCRIPTION = """\
@@ -72,12 +73,12 @@ def take(args, campaign, directory, todo):
     versions = {name: host.versions() for name, host in sorted(hosts.items())}
     run.keep_description(directory, run.describe(campaign, machine(), versions, bool(args.lab), time.time()))
     measurement = one.Measurement(campaign, hosts, store, links, versions)
-    shown = Shown(sys.stderr)
-    try:
-        taken = run.run(todo, measurement, store, shown)
-    except KeyboardInterrupt:
-        shown.line('Interrupted; {} left. The same command goes on with them.'.format(count(shown.left)))
-        raise
+    with Shown(sys.stderr) as shown:
+        try:
+            taken = run.run(todo, measurement, store, shown)
+        except KeyboardInterrupt:
+            shown.line('Interrupted; {} left. The same command goes on with them.'.format(count(shown.left)))
+            raise
     if store.pending:
         raise OverlayError('{} could not be written: {}'.format(count(len(store.pending)), store.flush()),
                            'df ' + directory, code='MEASURE_SAMPLE')
@@ -130,56 +131,3 @@ def machine():
     """What is known of the machine that runs the campaign (dict)."""
     return {'hostname': platform.node(), 'kernel': platform.release(), 'machine': platform.machine(),
             'processors': os.cpu_count(), 'python': platform.python_version()}
-
-
-def count(number):
-    return '{} sample{}'.format(number, '' if number == 1 else 's')
-
-
-def duration(seconds):
-    """`40 s`, `12 min`, `3 h 20 min`."""
-    if seconds < 90:
-        return '{:.0f} s'.format(seconds)
-    minutes = round(seconds / 60)
-    return '{} min'.format(minutes) if minutes < 60 else '{} h {} min'.format(minutes // 60, minutes % 60)
-
-
-class Shown:
-    """Tells people how far a campaign is: a bar on a terminal, a line a sample in a log.
-
-    :param stream: a text stream, usually sys.stderr.
-    """
-
-    WIDTH = 24
-
-    def __init__(self, stream):
-        self.stream = stream
-        self.left = 0
-        self._heading = ''
-
-    def starting(self, step, number, total, seconds_left):
-        self.left = total - number + 1
-        self._heading = '[{}/{}] {}'.format(number, total, step.id)
-        if self.stream.isatty():
-            filled = self.WIDTH * (number - 1) // total
-            self._write('\r\033[K{}{} {}/{}, {} left: {}'.format('#' * filled, '.' * (self.WIDTH - filled), number,
-                                                                 total, duration(seconds_left), step.id))
-        elif number == 1:
-            self.line('{}, about {}'.format(count(total), duration(seconds_left)))
-
-    def ended(self, found, trouble):
-        self.left -= 1
-        # On a terminal only what is not as it should be stays to be read.
-        if not self.stream.isatty() or found['status'] != 'ok':
-            self.line('{}: {}{}'.format(self._heading, found['status'], found['problem'] and '. ' + found['problem']))
-        if trouble:
-            self.line(trouble)
-        if not self.left and self.stream.isatty():
-            self._write('\r\033[K')
-
-    def line(self, text):
-        self._write(('\r\033[K' if self.stream.isatty() else '') + text + '\n')
-
-    def _write(self, text):
-        self.stream.write(text)
-        self.stream.flush()

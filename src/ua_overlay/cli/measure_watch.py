@@ -7,6 +7,7 @@ import sys
 import time
 
 from ua_overlay.cli import measure_run
+from ua_overlay.cli.measure_shown import duration
 from ua_overlay.cli.table import format_table
 
 DESCRIPTION = """\
@@ -73,7 +74,7 @@ def plan(args, wanted):
         return 0
     print('\n'.join(found['probes']))
     print('every {}, for about {} a round; {:.2g} % of the link on average.'.format(
-        measure_run.duration(wanted.interval), measure_run.duration(wanted.seconds), wanted.share))
+        duration(wanted.interval), duration(wanted.seconds), wanted.share))
     return 0
 
 
@@ -94,7 +95,7 @@ def take(args, wanted):
         rounds = watch_run.Rounds(wanted, measurement, store, tell_json if args.json else tell)
         if not args.json:
             print('Every {}: {} probes, {:.2g} % of the link on average; into {}.'.format(
-                measure_run.duration(wanted.interval), len(wanted.steps(0)), wanted.share, directory), flush=True)
+                duration(wanted.interval), len(wanted.steps(0)), wanted.share, directory), flush=True)
         try:
             rounds.run(args.rounds)
         except KeyboardInterrupt:

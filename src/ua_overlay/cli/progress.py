@@ -4,6 +4,8 @@ import sys
 import threading
 import time
 
+from ua_overlay.cli.terminal import fitted
+
 
 class Progress:
     """Shows what is being done and for how long.
@@ -21,12 +23,12 @@ class Progress:
     def __call__(self, text):
         start = self.clock()
         terminal = self.stream.isatty()
-        self._write('{} …'.format(text) + ('' if terminal else '\n'))
+        self._write(fitted(self.stream, text, ' …') if terminal else text + ' …\n')
         stop = threading.Event()
 
         def count():
             while not stop.wait(1.0):
-                self._write('\r{} … {:.0f} s'.format(text, self.clock() - start))
+                self._write('\r' + fitted(self.stream, text, ' … {:.0f} s'.format(self.clock() - start)))
 
         counter = threading.Thread(target=count, daemon=True)
         if terminal:

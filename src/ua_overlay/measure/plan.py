@@ -86,3 +86,28 @@ def time_left(ahead, done_planned, done_taken):
     """
     ratio = max(1.0, done_taken / done_planned) if done_planned else 1.0
     return ratio * sum(step.seconds for step in ahead)
+
+
+@dataclass(frozen=True)
+class AtPlace:
+    """How far a place is: numbers of its steps that are ok, of those that failed or were excluded, and the Steps that
+    are still to take."""
+
+    place: str
+    good: int
+    bad: int
+    todo: tuple
+
+
+def by_place(wanted, samples):
+    """[AtPlace] in the order of the campaign. :param wanted: Steps. :param samples: as for :func:`remaining`."""
+    states = {}
+    for each in samples:
+        name = base_name(each['id'])
+        states[name] = states.get(name, False) or each['status'] == sample.OK
+    found = []
+    for place in dict.fromkeys(step.scenario.place for step in wanted):
+        here = [step for step in wanted if step.scenario.place == place]
+        known = [states[step.name] for step in here if step.name in states]
+        found.append(AtPlace(place, known.count(True), known.count(False), tuple(remaining(here, samples))))
+    return found

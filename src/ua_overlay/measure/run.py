@@ -5,6 +5,7 @@ import time
 
 from ua_overlay import files
 from ua_overlay.errors import UsageError
+from ua_overlay.measure import campaign as campaigns
 from ua_overlay.measure import plan, sample
 
 DESCRIPTION = 'campaign.json'
@@ -38,6 +39,19 @@ def keep_description(directory, description):
         raise UsageError('{} holds results of another campaign, or this one was changed since.'.format(directory),
                          'ua-overlay measure run CAMPAIGN.yaml --results ANOTHER_DIRECTORY')
     return True
+
+
+def remembered(directory):
+    """The campaign whose results a directory has. :raises UsageError: it has none, or nothing that is a campaign."""
+    path = os.path.join(directory, DESCRIPTION)
+    try:
+        with open(path, encoding='utf-8') as stream:
+            return campaigns.from_mapping(json.load(stream)['campaign'])
+    except OSError as error:
+        reason = error.strerror
+    except (ValueError, KeyError, TypeError):
+        reason = 'it describes no campaign'
+    raise UsageError('{} cannot be read: {}.'.format(path, reason), 'ua-overlay measure run CAMPAIGN.yaml')
 
 
 class Listener:
