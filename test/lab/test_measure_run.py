@@ -5,14 +5,13 @@ import signal
 import statistics
 import subprocess
 import sys
-import time
 
 import pytest
 
 from ua_overlay.lab.fleet import Fleet, wait_until
 from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.topology import parse
-from ua_overlay.measure import sample
+from ua_overlay.measure import sample, watch_status
 from ua_overlay.toolchain import locate
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -82,6 +81,12 @@ def argv(lab, campaign, results, *options):
         + list(options)
 
 
+def in_iperf3(lab):
+    """Until a measurement is under way: a client is connected to the server on dev-2."""
+    asked = ['ss', '-Htn', 'state', 'established', 'sport = :5201']
+    wait_until(lambda: lab.host('dev-2').run(asked).stdout.strip(), 60, 'A connection to iperf3')
+
+
 @pytest.fixture(scope='module')
 def results(lab, campaign, tmp_path_factory):
     """The results of a campaign that was interrupted after its first sample and then went on."""
@@ -94,7 +99,7 @@ def results(lab, campaign, tmp_path_factory):
     while not any(line.startswith('[1/') for line in lines):
         lines.append(process.stderr.readline())
         assert lines[-1], lines
-    time.sleep(1.0)  # somewhere in the second sample
+    in_iperf3(lab)
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and '7 samples left' in said, said
@@ -169,3 +174,51 @@ def test_nothing_left_and_another_campaign_is_refused(lab, campaign, results, tm
     other.write_text(CAMPAIGN.replace('repetitions: 1', 'repetitions: 2'))
     done = subprocess.run(argv(lab, other, directory), stderr=subprocess.PIPE, universal_newlines=True, timeout=60)
     assert done.returncode == 2 and 'another campaign' in done.stderr
+
+
+WATCH = '''
+version: 1
+name: watched
+tools:
+  ping: {count: 5, interval: 0.2}
+  tcp: {tool: iperf3-tcp, seconds: 1, omit: 0, rate: 2mbit}
+scenarios:
+  - {name: pair, from: dev-1, to: dev-2}
+watch: {capacity: 20mbit, interval: 7, share: 10}
+'''
+
+
+def test_a_peer_that_vanishes_in_a_watch_and_returns(lab, tmp_path):
+    path, directory = tmp_path / 'watch.yaml', tmp_path / 'results'
+    path.write_text(WATCH)
+    process = subprocess.Popen([sys.executable, COMMAND, 'measure', 'watch', str(path), '--results', str(directory),
+                                '--lab', lab.name, '--json'], stdout=subprocess.PIPE, universal_newlines=True)
+    said = []
+
+    def until(tool, status):
+        """The next line on a probe with this status; readline ends with the process."""
+        while not said or (said[-1]['probe'], said[-1]['status']) != ('pair/{}/overlay'.format(tool), status):
+            said.append(json.loads(process.stdout.readline()))
+            assert len(said) < 20, said
+        return said[-1]
+
+    try:
+        assert until('tcp', 'ok')['link'] == 'DIRECT'
+        in_iperf3(lab)
+        loss(lab, '100%')
+        assert until('tcp', 'failed')['problem'].startswith('iperf3 on dev-1 did not end')
+        loss(lab, '0')
+        assert until('tcp', 'ok')['value'] > 1
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0
+        process.stdout.close()
+    status = watch_status.read(str(directory))
+    assert status['state'] == 'stopped' and status['samples']['failed'] >= 1
+    taken = sample.read(str(directory))
+    assert len(taken) >= len(said) and taken[0]['proof']['way'] == 'DIRECT'
+
+
+def loss(lab, share):
+    subprocess.run([sys.executable, COMMAND, 'lab', 'link', 'set', 'dev-1', '--loss', share, '--name', lab.name],
+                   check=True, stdout=subprocess.DEVNULL)
