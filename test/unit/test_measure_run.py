@@ -162,6 +162,19 @@ def test_what_ssh_is_called_with_passes_a_shell(tmp_path, monkeypatch):
     assert host.run(['printf', '%s,', 'a b', "it's", '$HOME', '*'], 20)[1] == "a b,it's,$HOME,*,"
 
 
+def test_what_ssh_started_ends_with_it(tmp_path, monkeypatch):
+    """A stand-in for ssh and sshd: a program over ssh gets no signal when the connection ends."""
+    (tmp_path / 'ssh').write_text('#!/bin/bash\nfor word; do :; done\nsetsid bash -c "$word" <&0 &\nexec sleep 100\n')
+    (tmp_path / 'ssh').chmod(0o755)
+    monkeypatch.setenv('PATH', '{}:{}'.format(tmp_path, os.environ['PATH']))
+    host = far.OverSsh('b', parse_bytes, 'me@host')
+    process = host.start(['bash', '-c', 'echo $$; exec sleep 1000'])
+    there = int(process.stdout.readline())
+    far.stop(process)
+    while os.path.exists('/proc/{}'.format(there)):
+        os.sched_yield()
+
+
 def test_the_processor_between_two_readings():
     before = far.parse_processor('cpu  100 0 100 700 100 0 0 0 50 0\ncpu0 1\n')
     assert before == (200, 1000)

@@ -127,6 +127,12 @@ class Here(Far):
         return subprocess.Popen(self.ros_argv(argv, ros) if ros else list(argv), **options)
 
 
+#: Shell: run a program until it ends, or until nobody holds the other end of standard input any more.
+_UNTIL_EOF = ('exec 3<&0; {} </dev/null 3<&- & program=$!; '
+              '{{ read -r _ <&3; kill $program; }} >/dev/null 2>&1 & watcher=$!; exec 3<&-; '
+              'wait $program; status=$?; kill $watcher 2>/dev/null; exit $status')
+
+
 class OverSsh(Far):
     """A host over ssh, with keys that ask for no password.
 
@@ -140,9 +146,21 @@ class OverSsh(Far):
     def popen(self, argv, ros=False, **options):
         words = ' '.join(shlex.quote(word) for word in (self.ros_argv(argv, ros) if ros else argv))
         # A login shell sources what a person has: a robot's ROS workspace.
-        command = 'exec bash -lc ' + shlex.quote('exec ' + words)
-        return subprocess.Popen(['ssh', '-o', 'BatchMode=yes', '-o', 'ConnectTimeout=10', '-o', 'ServerAliveInterval=5',
-                                 '-o', 'ServerAliveCountMax=3', '--', self.login, command], **options)
+        command = 'exec bash -lc ' + shlex.quote(_UNTIL_EOF.format(words))
+        # sshd leaves a program alone whose connection is gone. The other end of this pipe is open as long as the
+        # program is wanted: until stop(), or this process ends, however that may come.
+        ours, lifeline = os.pipe()
+        try:
+            process = subprocess.Popen([
+                'ssh', '-o', 'BatchMode=yes', '-o', 'ConnectTimeout=10', '-o', 'ServerAliveInterval=5', '-o',
+                'ServerAliveCountMax=3', '--', self.login, command], **dict(options, stdin=ours))
+        except BaseException:
+            os.close(lifeline)
+            raise
+        finally:
+            os.close(ours)
+        process.lifeline = os.fdopen(lifeline, 'wb')
+        return process
 
 
 class Closed(Far):
@@ -193,6 +211,9 @@ def read_until(process, line, seconds, clock=time.monotonic):
 
 def stop(process):
     """End a started program; what it still says is lost. A child of its that lives on keeps nobody waiting."""
+    lifeline = getattr(process, 'lifeline', None)
+    if lifeline is not None:
+        lifeline.close()
     if process.poll() is None:
         process.terminate()
     try:

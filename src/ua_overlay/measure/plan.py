@@ -38,8 +38,12 @@ class Step:
 def steps(campaign):
     """Every Step: within a repetition each tool on one path and on the other in turns (A-B-A-B), so that what changes
     in the network meanwhile is in both."""
+    return [step for repetition in range(1, campaign.repetitions + 1) for step in round_of(campaign, repetition)]
+
+
+def round_of(campaign, repetition):
+    """The Steps of one repetition."""
     return [Step(scenario, tool, path, repetition)
-            for repetition in range(1, campaign.repetitions + 1)
             for scenario in campaign.scenarios
             for tool in scenario.tools
             for path in scenario.paths

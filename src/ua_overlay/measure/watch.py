@@ -31,8 +31,7 @@ class Watch:
     def steps(self, started):
         """The Steps of a round that starts at ``started`` (s since 1970), which is their repetition: no round of a
         watch that was started again has the number of one before."""
-        return [plan.Step(scenario, tool, path, int(started)) for scenario in self.campaign.scenarios
-                for tool in scenario.tools for path in scenario.paths if path == sample.OVERLAY or not tool.ros]
+        return plan.round_of(self.campaign, int(started))
 
 
 def prepared(campaign):
