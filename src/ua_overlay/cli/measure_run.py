@@ -35,14 +35,19 @@ def add_command(commands):
     parser.add_argument('campaign', metavar='CAMPAIGN.yaml')
     parser.add_argument('--results', metavar='DIR', help='where samples go (default: results/ and the name of the '
                         'campaign)')
-    parser.add_argument('--lab', metavar='NAME', help='hosts are those of this lab')
-    parser.add_argument('--workspace', metavar='DIR', help='with --lab: install space with setup.bash, for '
-                        'the ROS tools')
+    add_lab(parser)
     parser.add_argument('--place', metavar='PLACE', help='only the scenarios of this place: on a robot that is carried '
                         'about, one command a place')
     parser.add_argument('--again', action='store_true', help='also those that failed or were excluded before')
     parser.add_argument('--dry-run', action='store_true', help='only say what would be measured')
     parser.set_defaults(run=run_run)
+
+
+def add_lab(parser):
+    """The options for hosts of a lab."""
+    parser.add_argument('--lab', metavar='NAME', help='hosts are those of this lab')
+    parser.add_argument('--workspace', metavar='DIR', help='with --lab: install space with setup.bash, for '
+                        'the ROS tools')
 
 
 def run_run(args):

@@ -32,9 +32,7 @@ def add_command(commands):
     parser.add_argument('campaign', metavar='CAMPAIGN.yaml', nargs='?', help='needed the first time')
     parser.add_argument('--results', metavar='DIR', help='where samples go (default: results/ and the name of the '
                         'campaign; without one, the directory below results/ that was measured into last)')
-    parser.add_argument('--lab', metavar='NAME', help='hosts are those of this lab')
-    parser.add_argument('--workspace', metavar='DIR', help='with --lab: install space with setup.bash, for '
-                        'the ROS tools')
+    measure_run.add_lab(parser)
     parser.add_argument('--again', action='store_true', help='also those that failed or were excluded before')
     parser.add_argument('--json', action='store_true', help='without a place: an object for programs')
     parser.set_defaults(run=run_walk)

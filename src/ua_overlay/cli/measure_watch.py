@@ -42,9 +42,7 @@ def add_command(commands):
     parser.add_argument('campaign', metavar='CAMPAIGN.yaml', nargs='?', help='a campaign with a section `watch`')
     parser.add_argument('--results', metavar='DIR', help='where samples go (default: results/ and the name of the '
                         'campaign)')
-    parser.add_argument('--lab', metavar='NAME', help='hosts are those of this lab')
-    parser.add_argument('--workspace', metavar='DIR', help='with --lab: install space with setup.bash, for '
-                        'the ROS tools')
+    measure_run.add_lab(parser)
     parser.add_argument('--rounds', metavar='N', type=int, help='end after so many rounds (default: never)')
     parser.add_argument('--dry-run', action='store_true', help='only say what it would do, and what that takes')
     parser.add_argument('--show', metavar='DIR', help='only show the last values of the watch in this directory')
