@@ -170,8 +170,8 @@ def scale(axis, values):
         axis.yaxis.set_major_formatter(library().ticker.FormatStrFormatter('%g'))
     else:
         most = max(values, default=0)
-        # Lines beside the values may be higher than these.
-        axis.set_ylim(bottom=0 if most > 0 else -0.03, top=max(axis.get_ylim()[1], 1.08 * most) if most > 0 else 1)
+        # By what is drawn: a box leaves out its extremes, and lines may be higher than it.
+        axis.set_ylim(bottom=0 if most > 0 else -0.03, top=1.06 * axis.get_ylim()[1] if most > 0 else 1)
 
 
 @styled

@@ -10,7 +10,8 @@ img{width:100%;height:auto}figcaption,caption{color:#444;font-size:.9rem;text-al
 table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums;width:100%;margin:1rem 0}
 th,td{border-bottom:1px solid #ddd;padding:.3rem .6rem;text-align:left;vertical-align:top;overflow-wrap:break-word}
 thead th{border-bottom:2px solid #888}.made{background:#b00020;color:#fff;padding:.5rem 1rem;font-weight:bold}
-nav a{margin-right:1rem}@media print{figure,tr{break-inside:avoid}}'''
+nav a{margin-right:1rem}body .proof{gap:.5rem}body .proof pre{font-size:10px;padding:.4em}
+@media print{figure,tr{break-inside:avoid}}'''
 
 
 def page(title, parts, pictures, synthetic=False):
