@@ -4,7 +4,7 @@ VENV := $(CACHE)/venv/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo --preserve-env=KEEP,UA_OVERLAY_CACHE,UA_OVERLAY_PROOF_SECONDS)
 PYTEST := $(VENV)/pytest
 
-.PHONY: help prepare demo test unit lab-test lint floor bench clean
+.PHONY: help prepare demo campus test unit lab-test lint floor bench clean
 
 help:           ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -12,6 +12,10 @@ help:           ## this list
 demo:           ## two robots join a real overlay, step by step (KEEP=1 leaves it up)
 	@$(SUDO) bash dev/prepare.sh
 	@$(SUDO) bash dev/with_workspace.sh /usr/bin/python3 dev/demo.py
+
+campus:         ## the campus as a lab, a short campaign on it and its report (RESULTS=DIR says where)
+	@$(SUDO) bash dev/prepare.sh --for-report
+	@$(SUDO) bash dev/with_workspace.sh $(VENV)/python dev/campus.py --results $(or $(RESULTS),results/campus) $(ARGS)
 
 prepare:        ## install and build what the tests need
 	@$(SUDO) bash dev/prepare.sh --for-tests

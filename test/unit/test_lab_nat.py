@@ -31,3 +31,12 @@ def test_only_udp_blocked_drops_udp_and_still_lets_dns_pass():
 def test_unknown_kind():
     with pytest.raises(ValueError):
         nat.ruleset('soft', DNS)
+
+
+def test_what_is_forwarded_is_for_a_host_inside():
+    rules = nat.ruleset(nat.EASY, DNS, ((5201, '10.0.2.15'), (nat.PING, '10.0.2.16')))
+    for protocol in ('tcp', 'udp'):
+        assert 'iifname "wan" {} dport 5201 dnat to 10.0.2.15'.format(protocol) in rules
+    assert 'icmp type echo-request dnat to 10.0.2.16' in rules
+    assert rules.count('{') == rules.count('}')
+    assert 'prerouting' not in nat.ruleset(nat.EASY, DNS)

@@ -131,3 +131,24 @@ def test_a_congestion_control_is_that_of_every_host(text):
     found = {spec['name']: spec['sysctl'].get(CONGESTION_SYSCTL) for spec in host_specs(topology, [], 'control')}
     assert found == dict.fromkeys(topology.host_names(), 'cubic')
     assert not any(CONGESTION_SYSCTL in spec['sysctl'] for spec in host_specs(parse(text), [], 'control'))
+
+
+@pytest.mark.parametrize('forward, expected', [
+    ('{5201: 192.168.7.20, ping: 192.168.7.10}', ((5201, '192.168.7.20'), ('ping', '192.168.7.10'))),
+    ('{"80": 192.168.7.20}', ((80, '192.168.7.20'),)),
+    ('{}', ()),
+])
+def test_what_a_router_forwards(forward, expected):
+    text = BEHIND.replace('192.168.7.1/24', '192.168.7.1/24, forward: ' + forward)
+    assert parse(text).nat('proxy').forward == expected
+
+
+@pytest.mark.parametrize('forward, word', [
+    ('{http: 192.168.7.20}', "'http' is neither a port nor ping"),
+    ('{70000: 192.168.7.20}', '70000 is neither'),
+    ('{80: 10.0.0.1}', 'forward.80: 10.0.0.1 is no host address of 192.168.7.0/24'),
+    ('[80]', 'a mapping is needed'),
+])
+def test_what_no_router_forwards(forward, word):
+    with pytest.raises(TopologyError, match=word):
+        parse(BEHIND.replace('192.168.7.1/24', '192.168.7.1/24, forward: ' + forward))

@@ -39,6 +39,7 @@ def test_what_is_not_said_has_its_default():
     ('to: b', 'to: c', 'needs hosts.c.address'),
     ('[raw, overlay]', '[air]', 'scenarios[0].paths'),
     ('expected: DIRECT', 'tools: [udp]', 'scenarios[0].tools'),
+    ('expected: DIRECT', 'address: -x', "scenarios[0].address: '-x'"),
     ('10.0.0.2', '-oProxyCommand=x', 'hosts.b.address'),
     ('10.0.0.2', '"10.0.0.2 -x"', 'hosts.b.address'),
     ('repetitions: 2', 'places: {x: {x: 1}}', 'x and y go together'),
@@ -79,11 +80,26 @@ def test_the_video_campaign_fits_its_lab():
         assert (topology.links[scenario.source].loss > 0) == (scenario.place == 'bad')
 
 
-def test_the_campus_campaign_fits_its_lab():
+def test_a_scenario_may_have_its_own_way_to_the_target():
+    read = campaign.parse(TEXT.replace('expected: DIRECT', 'address: 203.0.113.10', 1))
+    assert read.scenarios[0].address == '203.0.113.10' and short().scenarios[0].address == ''
+    # Then its host needs none.
+    assert campaign.parse(TEXT.replace('expected: DIRECT', 'address: 203.0.113.10', 1).replace(
+        'to: b', 'to: c', 1)).scenarios[0].target == 'c'
+
+
+@pytest.mark.parametrize('name', ['campus', 'links'])
+def test_a_campaign_of_ours_fits_its_lab(name):
     from ua_overlay.lab.lab import load_topology
-    read = campaign.load(os.path.join(ROOT, 'config', 'campaigns', 'campus.yaml'))
-    topology = load_topology(os.path.join(ROOT, 'config', 'lab', 'campus.yaml'))
-    hosts = {name for scenario in read.scenarios for name in (scenario.source, scenario.target)}
-    assert hosts == {robot.name for robot in topology.robots}
-    assert {scenario.place for scenario in read.scenarios} == set(read.places) and len(read.places) == 11
-    assert read.hosts['lab-1']['address'] == next(robot.address for robot in topology.robots if robot.name == 'lab-1')
+    read = campaign.load(os.path.join(ROOT, 'config', 'campaigns', name + '.yaml'))
+    topology = load_topology(os.path.join(ROOT, 'config', 'lab', name + '.yaml'))
+    robots = {robot.name: robot for robot in topology.robots}
+    assert {each.place for each in read.scenarios} == set(read.places)
+    for each in read.scenarios:
+        assert each.source in robots and each.target in robots
+        if each.address:
+            # Without the overlay the way in is what the target's router forwards.
+            router = topology.nat(robots[each.target].behind)
+            assert (router.address, dict(router.forward)[5201]) == (each.address, robots[each.target].address)
+        elif 'raw' in each.paths:
+            assert read.hosts[each.target]['address'] == robots[each.target].address

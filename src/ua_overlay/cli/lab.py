@@ -24,6 +24,7 @@ examples:
   ua-overlay lab up
   ua-overlay lab status
   ua-overlay lab exec dev-1 --user robot -- bash
+  ua-overlay lab team
   ua-overlay lab nat nat1 hard
   ua-overlay lab link set dev-1 --delay 10ms --loss 1% --rate 100mbit
   ua-overlay lab down"""
@@ -95,6 +96,8 @@ def add_parser(subparsers):
     add_link_parser(commands)
     from ua_overlay.cli.lab_machines import add_machines_parser
     add_machines_parser(commands)
+    from ua_overlay.cli.lab_team import add_team_parser
+    add_team_parser(commands)
     switch = command('nat', run_nat, 'switch the kind of a NAT', NAT_DESCRIPTION, '  ua-overlay lab nat nat1 hard')
     named(switch)
     switch.add_argument('nat', metavar='NAT')

@@ -174,7 +174,7 @@ class Lab:
             raise UsageError('{} is no kind of NAT; there are {}.'.format(kind, ', '.join(nat.KINDS)))
         host = self.host(router.name)
         try:
-            host.run(['nft', '-f', '-'], input=nat.ruleset(kind, self.topology.dns))
+            host.run(['nft', '-f', '-'], input=nat.ruleset(kind, self.topology.dns, router.forward))
         except LabCommandFailed as error:
             raise OverlayError('This kernel\'s nftables cannot do what a NAT needs ({}).'.format(
                 error.stderr.strip().splitlines()[0] if error.stderr.strip() else 'status {}'.format(error.returncode)),

@@ -130,7 +130,7 @@ def _put_in(lab, place):
         devices = (place.inner, place.outer)
         _wait(lab, place, lambda: all(cabling.has(place.owner, device) for device in devices))
         if not cabling.has(place.owner, place.private):
-            cabling.bridge(place.owner, place.private)
+            cabling.bridge(place.owner, place.private, deaf=True)
         _hang(cabling, place, place.inner, place.private)
         _hang(cabling, place, place.outer, place.bridge)
         # Last: from here on packets go through it.

@@ -16,11 +16,14 @@ WAN = 'wan'
 LAN = 'lan'
 TABLE = 'ua_lab'
 
+#: What may stand for a port in `forward`: questions of ping.
+PING = 'ping'
+
 _RULES = '''\
 table ip {table}
 delete table ip {table}
 table ip {table} {{
-    chain postrouting {{
+{forward}    chain postrouting {{
         type nat hook postrouting priority srcnat; policy accept;
         oifname "{wan}" masquerade{flags}
     }}
@@ -39,6 +42,13 @@ table ip {table} {{
 }}
 '''
 
+_FORWARD = '''\
+    chain prerouting {{
+        type nat hook prerouting priority dstnat; policy accept;
+{rules}
+    }}
+'''
+
 _BLOCKED = '''\
         meta l4proto udp udp dport 53 ip daddr {dns} accept
         iifname "{wan}" udp sport 53 ip saddr {dns} ct state established accept
@@ -46,7 +56,7 @@ _BLOCKED = '''\
 '''
 
 
-def ruleset(kind, dns):
+def ruleset(kind, dns, forward=()):
     """The whole rule set of a router, replacing the one before in a single transaction.
 
     Unsolicited packets on the WAN side are dropped, not answered: a peer's early packet that reaches the router itself
@@ -56,10 +66,21 @@ def ruleset(kind, dns):
 
     :param kind: one of :data:`KINDS`.
     :param dns: address of the lab's DNS server, reachable in every kind.
+    :param forward: pairs (port or PING, address inside): what comes for the router's own address is for that host.
     :raises ValueError: unknown kind.
     """
     if kind not in KINDS:
         raise ValueError('{} is no kind of NAT'.format(kind))
     return _RULES.format(
-        table=TABLE, wan=WAN, lan=LAN, flags=' fully-random' if kind == HARD else '',
+        table=TABLE, wan=WAN, lan=LAN, forward=_forwarding(forward), flags=' fully-random' if kind == HARD else '',
         blocked=_BLOCKED.format(dns=dns, wan=WAN) if kind == UDP_BLOCKED else '')
+
+
+def _forwarding(forward):
+    """The chain that forwards, '' when nothing is."""
+    rules = []
+    for what, address in forward:
+        matches = ['icmp type echo-request'] if what == PING else \
+            ['{} dport {}'.format(protocol, what) for protocol in ('tcp', 'udp')]
+        rules += ['        iifname "{}" {} dnat to {}'.format(WAN, match, address) for match in matches]
+    return _FORWARD.format(rules='\n'.join(rules)) if rules else ''

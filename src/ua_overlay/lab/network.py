@@ -8,6 +8,9 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.lab import kernel, nat
 from ua_overlay.lab.topology import INET
 
+#: linux/if.h: the device takes no part in ARP.
+_IFF_NOARP = 0x80
+
 
 def in_network(pid, function):
     """Run ``function()`` with the network of process ``pid`` and return its result; sockets made there stay there.
@@ -70,13 +73,20 @@ class Cabling:
     def index(self, host, interface):
         return self.link(host).link_lookup(ifname=interface)[0]
 
-    def bridge(self, host, interface):
+    def bridge(self, host, interface, deaf=False):
+        """Make a bridge.
+
+        :param deaf: it only passes packets on, and answers no question for an address of ``host``: Linux answers for
+            any of its addresses on every interface, and who believes that sends past what lies behind this bridge.
+        """
         link = self.link(host)
         link.link('add', ifname=interface, kind='bridge')
         # Its own address from now on: else it takes that of a port, and another one when that port goes, and whoever
         # talked to it has to find it anew.
         index = self.index(host, interface)
         link.link('set', index=index, address=link.get_links(index)[0].get_attr('IFLA_ADDRESS'))
+        if deaf:
+            link.link('set', index=index, flags=_IFF_NOARP, change=_IFF_NOARP)
         self.up(host, interface)
 
     def cable(self, host, port, bridge, other, interface):

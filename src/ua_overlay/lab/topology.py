@@ -36,12 +36,14 @@ class InetHost:
 
 @dataclass(frozen=True)
 class Nat:
-    """A router: ``address`` on the internet, ``inside`` its interface (address and prefix) towards the robots."""
+    """A router: ``address`` on the internet, ``inside`` its interface (address and prefix) towards the robots;
+    ``forward``: pairs (port or nat.PING, address inside)."""
 
     name: str
     address: str
     inside: ipaddress.IPv4Interface
     kind: str
+    forward: tuple = ()
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,7 @@ class _Reader:
 
     def nat(self, name, value):
         where = self.name('nats', name)
-        fields = _section(value, where, {'address', 'inside'}, {'kind', 'link'})
+        fields = _section(value, where, {'address', 'inside'}, {'forward', 'kind', 'link'})
         self.link(name, where, fields)
         kind = fields.get('kind', nat.EASY)
         if kind not in nat.KINDS:
@@ -226,7 +228,9 @@ class _Reader:
             raise TopologyError('{}.inside: {} overlaps the internet {}.'.format(where, inside, self.subnet))
         _inside(where + '.inside', str(inside.ip), inside.network)
         self.take(name, where, str(inside.ip))
-        return Nat(name, self.inet_address(where + '.address', fields['address']), inside, kind)
+        forward = tuple(_forward(where, item, inside.network)
+                        for item in _section(fields.get('forward'), where + '.forward', set(), None).items())
+        return Nat(name, self.inet_address(where + '.address', fields['address']), inside, kind, forward)
 
     def robot(self, name, value, nats):
         where = self.name('robots', name)
@@ -250,6 +254,16 @@ def _section(value, where, needed, optional):
                 raise TopologyError('{}: {} is unknown; known are {}.'.format(
                     where, key, ', '.join(sorted(needed | optional))))
     return value
+
+
+def _forward(where, item, network):
+    """A line of `forward`: (port or nat.PING, address)."""
+    what, address = item
+    # A lab's record is JSON, whose keys are text.
+    what = int(what) if isinstance(what, str) and what.isdigit() else what
+    if what != nat.PING and (isinstance(what, bool) or not isinstance(what, int) or not 0 < what < 65536):
+        raise TopologyError('{}.forward: {!r} is neither a port nor {}.'.format(where, what, nat.PING))
+    return what, _inside('{}.forward.{}'.format(where, what), address, network)
 
 
 def _network(value):

@@ -55,7 +55,8 @@ class Tool:
 @dataclass(frozen=True)
 class Scenario:
     """``source`` and ``target`` are hosts; ``expected`` a link type or ''; ``paths`` raw, overlay or both; ``settle``
-    the seconds that the link gets to become what is expected."""
+    the seconds that the link gets to become what is expected; ``address``: where the target is on the raw path from there,
+    '' for what its host says."""
 
     name: str
     place: str
@@ -65,6 +66,7 @@ class Scenario:
     paths: tuple
     tools: tuple
     settle: float = 30.0
+    address: str = ''
 
 
 @dataclass(frozen=True)
@@ -146,11 +148,15 @@ def _watch(value):
 
 def _host(name, value):
     fields = _section(value, 'hosts.' + name, set(), {'address', 'ssh', 'overlay'})
-    for key in fields:
-        # A value that begins with a hyphen would be an option to ssh, ping and iperf3.
-        if not isinstance(fields[key], str) or not re.fullmatch(r'[A-Za-z0-9_\[][A-Za-z0-9_.:@\[\]-]*', fields[key]):
-            raise CampaignError('hosts.{}.{}: {!r} is no address or name.'.format(name, key, fields[key]))
-    return {key: fields.get(key, '') for key in ('address', 'ssh', 'overlay')}
+    return {key: _reachable('hosts.{}.{}'.format(name, key), fields[key]) if key in fields else ''
+            for key in ('address', 'ssh', 'overlay')}
+
+
+def _reachable(where, value):
+    # A value that begins with a hyphen would be an option to ssh, ping and iperf3.
+    if not isinstance(value, str) or not re.fullmatch(r'[A-Za-z0-9_\[][A-Za-z0-9_.:@\[\]-]*', value):
+        raise CampaignError('{}: {!r} is no address or name.'.format(where, value))
+    return value
 
 
 def _place(name, value):
@@ -177,7 +183,7 @@ def _tool(name, value):
 
 
 def _scenario(where, value, places, tools, hosts):
-    fields = _section(value, where, {'name', 'from', 'to'}, {'place', 'expected', 'paths', 'tools', 'settle'})
+    fields = _section(value, where, {'name', 'from', 'to'}, {'address', 'place', 'expected', 'paths', 'tools', 'settle'})
     name = _name(where + '.name', fields['name'])
     place = fields.get('place', name)
     if places and place not in places:
@@ -191,13 +197,14 @@ def _scenario(where, value, places, tools, hosts):
     ends = [_name('{}.{}'.format(where, key), fields[key]) for key in ('from', 'to')]
     if ends[0] == ends[1]:
         raise CampaignError('{}: from and to are both {}.'.format(where, ends[0]))
-    if sample.RAW_PATH in paths and not hosts.get(ends[1], {}).get('address'):
+    address = _reachable(where + '.address', fields['address']) if 'address' in fields else ''
+    if sample.RAW_PATH in paths and not (address or hosts.get(ends[1], {}).get('address')):
         raise CampaignError('{}: the raw path needs hosts.{}.address, where {} is without the overlay.'.format(
             where, ends[1], ends[1]))
     return Scenario(name, _name(where + '.place', place), ends[0], ends[1],
                     _choice(sample.EXPECTED)(where + '.expected', fields.get('expected', '')), tuple(paths),
                     tuple(tools[tool] for tool in wanted),
-                    _number(0, 3600)(where + '.settle', fields.get('settle', Scenario.settle)))
+                    _number(0, 3600)(where + '.settle', fields.get('settle', Scenario.settle)), address)
 
 
 def _named(value, where):

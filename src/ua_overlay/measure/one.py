@@ -82,7 +82,7 @@ class Measurement:
             address = target.overlay_address()
             way = settle(source, address, step.scenario.expected, step.scenario.settle, self.clock, self.sleep)
         else:
-            address, way = target.address, ''
+            address, way = step.scenario.address or target.address, ''
         found['settings']['mtu'] = source.mtu(address)
         before = source.path_bytes(), source.processor(), target.processor()
         found['started'], start = sample.rfc3339(self.wall()), self.clock()

@@ -1,0 +1,128 @@
+"""A site and a team in a lab that is up: what a person would type on its hosts, in their order. Safe to repeat."""
+import json
+
+from ua_overlay.errors import OverlayError, UsageError
+from ua_overlay.lab.fleet import SERVER_NAME, SITE_DIR, wait_until
+from ua_overlay.toolchain import locate
+
+#: Seconds that a daemon gets to answer, and a robot to know the others.
+PATIENCE = 120
+
+
+def site_addresses(topology, server):
+    """(public address, private address or '', router or '') of the site on the host ``server``.
+
+    Behind a router the public one is the router's, which has to forward.
+
+    :raises UsageError: there is no such host.
+    """
+    host = next((each for each in topology.hosts if each.name == server), None)
+    if host is None:
+        raise UsageError('The topology has no host {}; it has {}.'.format(
+            server, ', '.join(each.name for each in topology.hosts) or 'none'), 'ua-overlay lab up --help')
+    if host.behind:
+        return topology.nat(host.behind).address, host.addresses[0], host.behind
+    return host.addresses[0], '', ''
+
+
+def chosen(topology, robots):
+    """Names of the robots that are meant, in the topology's order: all unless some are said.
+
+    :raises UsageError: naming one that is not there.
+    """
+    known = [robot.name for robot in topology.robots]
+    for name in robots or ():
+        if name not in known:
+            raise UsageError('The lab has no robot {}; it has {}.'.format(name, ', '.join(known) or 'none'))
+    return [name for name in known if not robots or name in robots]
+
+
+class Team:
+    """A team's robots in a lab.
+
+    :param fleet: fleet.Fleet of a lab that is up.
+    :param name: of the team.
+    """
+
+    def __init__(self, fleet, name):
+        self.fleet = fleet
+        self.lab = fleet.lab
+        self.name = name
+
+    def start_site(self):
+        """The site on the server, with its relay, and the forwarding on the router that it is behind."""
+        public, private, router = site_addresses(self.lab.topology, self.fleet.server)
+        if self.fleet.overlay(self.fleet.server, 'server', 'status', '--dir', SITE_DIR, '--json',
+                              check=False).returncode == 0:
+            return
+        argv = ['server', 'init', '--dir', SITE_DIR, '--name', SERVER_NAME, '--address', public]
+        self.fleet.overlay(self.fleet.server, *(argv + (['--private', private] if private else [])))
+        if router:
+            self.lab.host(router).run(['nft', '-f', '-'], input=self.fleet.site('server', 'forwarding').stdout)
+        self.fleet.start_server()
+
+    def create(self):
+        """The team, unless the site has it."""
+        if self.name not in json.loads(self.fleet.site('server', 'status', '--json').stdout)['teams']:
+            self.fleet.site('team', 'create', self.name)
+
+    def join(self, robot, *options):
+        """One robot into the team, unless it is in; returns whether it joined now.
+
+        :param options: of `ua-overlay invite`, such as --master.
+        """
+        if self._status(robot).get('BackendState') == 'Running':
+            return False
+        path = self.fleet.carry(robot, self.fleet.invite(self.name, robot, *options))
+        self.fleet.prepare(robot, path)
+        wait_until(lambda: self._status(robot), PATIENCE, 'tailscaled on ' + robot)
+        # An emulated link carries its first packets later than a cable: without a name server there is no server.
+        wait_until(lambda: self.lab.host(robot).run(['getent', 'hosts', SERVER_NAME], check=False).returncode == 0,
+                   PATIENCE, 'A name server on ' + robot)
+        self.fleet.overlay(robot, 'join', path, timeout=PATIENCE)
+        return True
+
+    def wait_peers(self, robots):
+        """Return when each of ``robots`` knows the others."""
+        for robot in robots:
+            wait_until(lambda robot=robot: self._peers(robot) >= set(robots) - {robot}, PATIENCE,
+                       'The whole team among the peers of ' + robot, poll=0.5)
+
+    def _peers(self, robot):
+        return {peer['DNSName'].split('.')[0] for peer in (self._status(robot).get('Peer') or {}).values()}
+
+    def _status(self, robot):
+        """What `tailscale status --json` says there, {} while nothing answers."""
+        done = self.lab.host(robot).run([locate('tailscale'), 'status', '--json'], check=False,
+                                        env=self.fleet.base_environment())
+        try:
+            return json.loads(done.stdout)
+        except ValueError:
+            return {}
+
+
+def bring_up(team, robots, progress, master='', launched=()):
+    """Site, team and robots, and overlay.launch where it is wanted.
+
+    :param robots: names, in the order in which they join.
+    :param progress: function (text) -> context manager.
+    :param master: the robot whose invitation makes it the team's master, '' for none.
+    :param launched: robots that run overlay.launch; this needs the fleet's workspace.
+    :raises OverlayError: the first step that did not work.
+    """
+    if master and master not in robots:
+        raise UsageError('{} is to be the master, but is none of the robots that join.'.format(master))
+    with progress('The site on the host {}'.format(team.fleet.server)):
+        team.start_site()
+        team.create()
+    for number, robot in enumerate(robots, 1):
+        with progress('[{}/{}] {} joins the team {}'.format(number, len(robots), robot, team.name)):
+            team.join(robot, *(['--master'] if robot == master else []))
+    with progress('Each robot learns of the others'):
+        team.wait_peers(robots)
+    for robot in launched:
+        with progress('overlay.launch on ' + robot):
+            if team.fleet.workspace is None:
+                raise OverlayError('overlay.launch needs the built package.', 'ua-overlay lab team --workspace DIR')
+            if not team.lab.service_running(robot, 'overlay'):
+                team.fleet.launch(robot)
