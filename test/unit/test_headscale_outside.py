@@ -102,6 +102,17 @@ def test_every_port_of_every_public_address_is_forwarded():
     assert rules.count('masquerade') == 2 and 'saddr 192.168.7.10 ip daddr 192.168.7.10' in rules
 
 
+def test_robots_beside_the_server_get_the_routers_source():
+    beside = [forwarding.check_beside('192.168.7.0/24'), forwarding.check_beside('fd00::/64')]
+    rules = forwarding.nftables(forwarding.forwards(BEHIND), beside)
+    # Once, whatever the number of ports; and no rule for the other IP version, which is not forwarded.
+    assert rules.count('ip saddr 192.168.7.0/24 ip daddr 192.168.7.10 ct status dnat masquerade') == 1
+    assert 'fd00' not in rules and 'robots beside' not in forwarding.nftables(forwarding.forwards(BEHIND))
+    assert 'Let 192.168.7.0/24 reach 203.0.113.9 alike' in forwarding.text(forwarding.forwards(BEHIND), beside[:1])
+    with pytest.raises(UsageError, match='lan is no network'):
+        forwarding.check_beside('lan')
+
+
 def test_the_same_in_words():
     text = forwarding.text(forwarding.forwards(BEHIND))
     for word in ('TCP 8080', 'UDP 3478', 'UDP 40000', '203.0.113.9', '192.168.7.10', 'default gateway', 'hairpin'):

@@ -48,8 +48,12 @@ def add_parser(commands):
         description='Prints what a machine with the public address has to forward to the server: as nftables rules,\n'
                     'or in words for a router that somebody else runs.',
         epilog='examples:\n  ua-overlay server forwarding > forward.nft       # on the machine in front: nft -f '
-               'forward.nft\n  ua-overlay server forwarding --format text')
+               'forward.nft\n  ua-overlay server forwarding --format text\n'
+               '  ua-overlay server forwarding --beside 192.168.7.0/24         # robots in the network of the server')
     rules.add_argument('--to', metavar='ADDRESS', help='the server\'s private address, if site.yaml does not say it')
+    rules.add_argument('--beside', action='append', default=[], metavar='NETWORK', help='robots of this network, behind '
+                       'the same machine, reach the server as well; may be repeated. What the server sees of them is '
+                       'that machine: they are DIRECT among themselves, and relayed to robots outside')
     rules.add_argument('--format', choices=('nft', 'text'), default='nft', help='default: %(default)s')
     rules.add_argument('--json', action='store_true', help='the ports, for programs')
     add_dir(rules)
@@ -62,7 +66,8 @@ def run_forwarding(args):
     if args.json:
         print(json.dumps([dataclasses.asdict(each) for each in found], indent=2))
     else:
-        print({'nft': forwarding.nftables, 'text': forwarding.text}[args.format](found), end='')
+        beside = [forwarding.check_beside(network) for network in args.beside]
+        print({'nft': forwarding.nftables, 'text': forwarding.text}[args.format](found, beside), end='')
     return 0
 
 

@@ -2,7 +2,8 @@
 
 The server must see whom a packet is from: STUN tells a robot its own public address, and a relay remembers where a
 robot is. So the sources are left alone, and the answers have to leave by the same machine. Only packets that come from
-behind it, the server's own relay above all, which calls the server by its public name, get its source.
+behind it get its source: those of the server's own relay, which calls the server by its public name, and of robots in
+the server's own network. Without it the server would answer these directly, from an address that they did not ask.
 """
 import ipaddress
 from dataclasses import dataclass
@@ -53,10 +54,19 @@ def _version(address):
     return ipaddress.ip_address(address).version
 
 
-def nftables(found):
+def check_beside(network):
+    """The network of robots beside the server. :raises UsageError: it is none."""
+    try:
+        return ipaddress.ip_network(network)
+    except ValueError:
+        raise UsageError('{} is no network.'.format(network), 'ua-overlay server forwarding --beside 192.168.7.0/24')
+
+
+def nftables(found, beside=()):
     """A rule set for `nft -f`, that replaces itself as a whole.
 
     :param found: list of Forward.
+    :param beside: networks (ipaddress) behind the machine whose robots reach the server by its public name, too.
     """
     nat, back, passed = [], [], []
     for each in found:
@@ -64,10 +74,12 @@ def nftables(found):
         target = '[{}]'.format(each.private) if family == 'ip6' else each.private
         nat.append('{} daddr {} {} dport {} dnat {} to {}:{} comment "{}"'.format(
             family, each.public, each.protocol, each.port, dnat, target, each.port, each.what))
-        own = '{0} saddr {1} {0} daddr {1} ct status dnat masquerade comment "the server calls itself"'.format(
-            family, each.private)
-        if own not in back:
-            back.append(own)
+        callers = [(each.private, 'the server calls itself')]
+        callers += [(network, 'robots beside the server') for network in beside
+                    if network.version == _version(each.private)]
+        own = ['{0} saddr {1} {0} daddr {2} ct status dnat masquerade comment "{3}"'.format(
+            family, caller, each.private, why) for caller, why in callers]
+        back += [rule for rule in own if rule not in back]
         passed.append('{} daddr {} {} dport {} ct status dnat accept'.format(
             family, each.private, each.protocol, each.port))
     return _NFT.format(table=TABLE, nat=_lines(nat), back=_lines(back), passed=_lines(passed))
@@ -101,7 +113,7 @@ table inet {table} {{
 '''
 
 
-def text(found):
+def text(found, beside=()):
     """The same in words, for a router that somebody else runs."""
     lines = ['Please forward these ports, each to the same port number:', '']
     for each in found:
@@ -118,4 +130,6 @@ def text(found):
             found[0].public, 128 if _version(found[0].public) == 6 else 32),
         'UDP mappings should last at least 120 s (RFC 4787).',
     ]
+    lines += ['Let {} reach {} alike: that needs the source of these packets replaced, or the server answers directly.'
+              .format(network, found[0].public) for network in beside]
     return '\n'.join(lines) + '\n'

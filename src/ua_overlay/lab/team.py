@@ -58,7 +58,9 @@ class Team:
         argv = ['server', 'init', '--dir', SITE_DIR, '--name', SERVER_NAME, '--address', public]
         self.fleet.overlay(self.fleet.server, *(argv + (['--private', private] if private else [])))
         if router:
-            self.lab.host(router).run(['nft', '-f', '-'], input=self.fleet.site('server', 'forwarding').stdout)
+            inside = str(self.lab.topology.nat(router).inside.network)
+            self.lab.host(router).run(['nft', '-f', '-'], input=self.fleet.site('server', 'forwarding', '--beside',
+                                                                                inside).stdout)
         self.fleet.start_server()
 
     def create(self):
