@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs what is missing, builds what must be built, and leaves a sourced workspace behind. Safe to run again.
-# usage: dev/prepare.sh [--for-tests]      (root; `make` uses sudo when you are not)
+# usage: dev/prepare.sh [--for-tests | --for-report]      (root; `make` uses sudo when you are not)
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 root=$PWD
@@ -63,7 +63,11 @@ if [ "$for_tests" = --for-tests ] && ! cmp -s requirements/dev.txt "$cache/venv/
 fi
 
 # What reports are drawn with goes into the same environment. A file of its own says that it is there.
-if [ "$for_tests" = --for-tests ] && ! cmp -s requirements/analysis.txt "$cache/venv/analysis.txt"; then
+if [ -n "$for_tests" ] && ! cmp -s requirements/analysis.txt "$cache/venv/analysis.txt"; then
+    if [ ! -d "$cache/venv" ]; then
+        mkdir -p "$cache"
+        step "Making the environment of the reports" /usr/bin/python3 -m venv --system-site-packages "$cache/venv"
+    fi
     step "Installing what reports are drawn with" "$cache/venv/bin/pip" install -q --disable-pip-version-check -r requirements/analysis.txt
     cp requirements/analysis.txt "$cache/venv/analysis.txt"
 fi

@@ -1,0 +1,97 @@
+"""The campus at two of its places: site behind the proxy, team, campaign and report, by the commands that `make campus`
+runs; and the numbers against what the emulated links were told."""
+import os
+import statistics
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from ua_overlay.lab import shape
+from ua_overlay.lab.lab import Lab, load_topology
+from ua_overlay.measure import sample, stats
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+COMMAND = os.path.join(ROOT, 'scripts', 'ua-overlay')
+PLACES = ('lab', 'economics')
+ROBOTS = ('lab-1', 'lab-2', 'economics')
+SHORT = {'tcp': {'seconds': 3, 'omit': 1}, 'udp': {'seconds': 2}, 'ping': {'count': 10, 'interval': 0.05}}
+
+
+def campus():
+    return load_topology(os.path.join(ROOT, 'config', 'lab', 'campus.yaml'))
+
+
+def shortened():
+    """The campaign of the campus, at two places and with less time."""
+    with open(os.path.join(ROOT, 'config', 'campaigns', 'campus.yaml')) as stream:
+        campaign = yaml.safe_load(stream)
+    for name, settings in SHORT.items():
+        campaign['tools'][name].update(settings)
+    campaign['places'] = {name: campaign['places'][name] for name in PLACES}
+    campaign['scenarios'] = [each for each in campaign['scenarios'] if each['place'] in PLACES]
+    return campaign
+
+
+def own(*argv, timeout=300):
+    done = subprocess.run([sys.executable, COMMAND] + list(argv), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          universal_newlines=True, timeout=timeout)
+    assert 'Traceback' not in done.stderr, done.stderr
+    return done
+
+
+@pytest.fixture(scope='module')
+def results(lab_possible, tmp_path_factory):
+    directory = tmp_path_factory.mktemp('campus')
+    path = directory / 'campus.yaml'
+    path.write_text(yaml.safe_dump(shortened(), sort_keys=False))
+    with Lab.up(campus(), 'campus-{}'.format(os.getpid()), bound=True) as lab:
+        options = [word for robot in ROBOTS for word in ('--robot', robot)]
+        done = own('lab', 'team', '--name', lab.name, *options)
+        assert done.returncode == 0, done.stderr
+        # A second time there is nothing to do, and nothing is undone.
+        again = own('lab', 'team', '--name', lab.name, '--json', *options)
+        assert again.returncode == 0, again.stderr
+        assert [robot['online'] for robot in yaml.safe_load(again.stdout)] == [True] * len(ROBOTS)
+        done = own('measure', 'run', str(path), '--lab', lab.name, '--results', str(directory / 'results'))
+        assert done.returncode == 0, done.stdout + done.stderr
+    return directory / 'results'
+
+
+def of(samples, tool, path, place='economics'):
+    return next(each for each in samples if (each['tool'], each['path'], each['place']) == (tool, path, place))
+
+
+def test_the_numbers_are_what_the_links_were_told(results):
+    samples = sample.read(str(results))
+    assert len(samples) == len(PLACES) * 2 * len(SHORT) and {each['status'] for each in samples} == {'ok'}
+    told = campus().links['economics']
+    assert of(samples, 'ping', 'raw')['link']['economics'] == shape.to_words(told)
+    for path, efficiency in (('raw', stats.raw_efficiency()), ('overlay', stats.overlay_efficiency())):
+        found = of(samples, 'iperf3-tcp', path)['values']['bps']
+        # What the headers leave of the rate is the most; a busy machine takes from that.
+        assert 0.5 * told.rate * efficiency < found < 1.05 * told.rate * efficiency, (path, found)
+        trip = statistics.median(of(samples, 'ping', path)['values']['rtt_ms'])
+        assert 2e3 * told.delay <= trip < 2e3 * told.delay + 25.0, (path, trip)
+        udp = of(samples, 'iperf3-udp', path)
+        assert 0.9 < udp['values']['bps'] / udp['settings']['offered_bps'] < 1.05 and udp['values']['lost_percent'] < 5
+
+
+def test_each_place_went_the_way_of_its_label(results):
+    for each in sample.read(str(results)):
+        counted, kind = each['proof']['bytes'], {'lab': 'DIRECT', 'economics': 'PEER_RELAY'}[each['place']]
+        assert each['proof']['verdict'] == 'proven'
+        if each['path'] == 'overlay':
+            assert max(counted, key=counted.get) == kind
+
+
+def test_the_report_is_there_and_names_both(results):
+    done = own('measure', 'report', str(results))
+    assert done.returncode == 0, done.stderr
+    report = results / 'report'
+    page = (report / 'report.html').read_text()
+    for word in ('IRIS-Lab (building 19)', 'Economics and Management (10)', 'EMULATED', '39.30'):
+        assert word in page
+    assert (report / 'report.pdf').read_bytes().startswith(b'%PDF')
+    assert len((report / 'summary.csv').read_text().splitlines()) > 2 * len(SHORT)
