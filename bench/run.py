@@ -13,7 +13,8 @@ from ua_overlay.errors import OverlayError
 
 FIGURES = {'join': 'join_time', 'links': 'link_latency', 'cost': 'node_cost', 'start': 'start_time',
            'team': 'team_moves', 'pair': 'team_pair', 'touch': 'one_touch',
-           'failover': 'relay_failover', 'gaps': 'topic_gap'}
+           'failover': 'relay_failover', 'gaps': 'topic_gap',
+           'losses': 'link_cost'}
 
 
 def main():
@@ -28,7 +29,8 @@ def main():
                '  pair   the same with two robots                                 (5 min)\n'
                '  touch  ansible/site.yml on machines with nothing, and again     (8 min)\n'
                '  failover  a relay dies, Headscale starts again: what 10 Hz loses (12 min)\n'
-               '  gaps   certificate renewed, server restarted: what a topic sees (18 min)\n\n'
+               '  gaps   certificate renewed, server restarted: what a topic sees (18 min)\n'
+               '  losses  TCP, UDP and round trips of each link type             (11 min)\n\n'
                'examples:\n  make bench\n  make bench ARGS="--only join --json" > join.json')
     parser.add_argument('--only', action='append', choices=sorted(FIGURES), metavar='NAME',
                         help='this figure alone; may be given again')

@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), 'bench'))
 
+import link_cost  # noqa: E402
 import relay_failover  # noqa: E402
 import setup_lab  # noqa: E402
 import team_moves  # noqa: E402
@@ -114,6 +115,31 @@ def test_the_failover_figure_says_which_aims_are_reached():
     made = relay_failover.figure(values)
     assert 'MISSED' in made.aims[0] and all('reached' in aim for aim in made.aims[1:])
     assert render(made)
+
+
+def cost_sample(scenario, tool, path, repetition, **values):
+    return {'id': '+'.join((scenario, tool, path, str(repetition))), 'scenario': scenario, 'tool': tool, 'path': path,
+            'status': 'ok', 'problem': '', 'values': values}
+
+
+def test_the_losses_figure_compares_medians_and_leaves_out_what_is_not_proven():
+    samples = [cost_sample('direct', 'iperf3-tcp', path, number, bps=bps) for path, rates in (
+        ('raw', (94e6, 94e6, 90e6)), ('overlay', (88e6, 40e6, 89e6))) for number, bps in enumerate(rates, 1)]
+    samples += [cost_sample('direct', 'ping', path, 1, rtt_ms=[trip, trip, 99.0]) for path, trip in (
+        ('raw', 20.0), ('overlay', 22.0))]
+    samples += [cost_sample('relay', 'iperf3-udp', 'overlay', 1, lost_percent=0.0),
+                cost_sample('relay-cable', 'iperf3-tcp', 'overlay', 1, bps=800e6),
+                cost_sample('derp-cable', 'iperf3-tcp', 'overlay', 1, bps=110e6)]
+    samples.append(dict(cost_sample('direct', 'iperf3-tcp', 'overlay', 9, bps=1.0), status='excluded',
+                        problem='by DERP'))
+    made = link_cost.figure(samples)
+    assert made.row('direct, TCP, overlay').values == [88.0, 40.0, 89.0]
+    assert ratio(made, made.row('direct, TCP, overlay')) == pytest.approx(88 / 94)
+    assert made.aims == [
+        'TCP loss on DIRECT: 6.38 %, aim 6.5 %: reached', 'round trip added by DIRECT: 2 ms, aim 1 ms: MISSED',
+        'UDP lost at half the capacity on PEER_RELAY: 0 %, aim 0 %: reached',
+        'PEER_RELAY carries 7.3 times what DERP does where no link limits it, aim 8: MISSED']
+    assert any('direct+iperf3-tcp+overlay+9: by DERP' in note for note in made.notes)
 
 
 def test_the_gaps_figure_says_which_aims_are_reached():

@@ -19,15 +19,15 @@ examples:
 
 
 def add_team_parser(commands):
-    parser = commands.add_parser('team', help='a site, and its robots in a team', description=DESCRIPTION, epilog=EPILOG,
-                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = commands.add_parser('team', help='a site, and its robots in a team', description=DESCRIPTION,
+                                 epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--name', default='lab', help='which lab (default: %(default)s)')
     parser.add_argument('--team', default='iris', help='name of the team (default: %(default)s)')
     parser.add_argument('--robot', action='append', metavar='ROBOT', help='only this one; may be repeated '
                         '(default: every robot of the topology)')
     parser.add_argument('--master', default='', metavar='ROBOT', help='the robot that becomes the team\'s ROS master')
-    parser.add_argument('--launch', action='store_true', help='start overlay.launch on each of the robots too: what ROS '
-                        'needs, also that of `measure run`')
+    parser.add_argument('--launch', action='store_true', help='start overlay.launch on each of the robots too: '
+                        'what ROS needs, also that of `measure run`')
     parser.add_argument('--workspace', metavar='DIR', help='install space with setup.bash, for --launch')
     parser.add_argument('--json', action='store_true', help='for programs')
     parser.set_defaults(run=run_team)

@@ -51,9 +51,10 @@ def add_parser(commands):
                'forward.nft\n  ua-overlay server forwarding --format text\n'
                '  ua-overlay server forwarding --beside 192.168.7.0/24         # robots in the network of the server')
     rules.add_argument('--to', metavar='ADDRESS', help='the server\'s private address, if site.yaml does not say it')
-    rules.add_argument('--beside', action='append', default=[], metavar='NETWORK', help='robots of this network, behind '
-                       'the same machine, reach the server as well; may be repeated. What the server sees of them is '
-                       'that machine: they are DIRECT among themselves, and relayed to robots outside')
+    rules.add_argument('--beside', action='append', default=[], metavar='NETWORK',
+                       help='robots of this network, behind the same machine, reach the server as well; may be '
+                       'repeated. What the server sees of them is that machine: they are DIRECT among themselves, and '
+                       'relayed to robots outside')
     rules.add_argument('--format', choices=('nft', 'text'), default='nft', help='default: %(default)s')
     rules.add_argument('--json', action='store_true', help='the ports, for programs')
     add_dir(rules)

@@ -55,8 +55,8 @@ class Tool:
 @dataclass(frozen=True)
 class Scenario:
     """``source`` and ``target`` are hosts; ``expected`` a link type or ''; ``paths`` raw, overlay or both; ``settle``
-    the seconds that the link gets to become what is expected; ``address``: where the target is on the raw path from there,
-    '' for what its host says."""
+    the seconds that the link gets to become what is expected; ``address``: where the target is on the raw path from
+    there, '' for what its host says."""
 
     name: str
     place: str
@@ -183,7 +183,8 @@ def _tool(name, value):
 
 
 def _scenario(where, value, places, tools, hosts):
-    fields = _section(value, where, {'name', 'from', 'to'}, {'address', 'place', 'expected', 'paths', 'tools', 'settle'})
+    fields = _section(value, where, {'name', 'from', 'to'},
+                      {'address', 'place', 'expected', 'paths', 'tools', 'settle'})
     name = _name(where + '.name', fields['name'])
     place = fields.get('place', name)
     if places and place not in places:
