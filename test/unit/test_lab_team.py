@@ -31,6 +31,14 @@ def test_all_robots_or_those_that_were_said_in_the_order_of_the_topology():
         team.chosen(links, ['direct-1', 'dev-9'])
 
 
+def test_words_of_an_environment():
+    assert team.environment_of(['TS_DEBUG_MTU=1420', 'A=b=c', 'EMPTY=']) == {
+        'TS_DEBUG_MTU': '1420', 'A': 'b=c', 'EMPTY': ''}
+    for wrong in ('TS_DEBUG_MTU', '=1420', ''):
+        with pytest.raises(UsageError, match='is no NAME=VALUE'):
+            team.environment_of([wrong])
+
+
 @contextlib.contextmanager
 def quiet(_text):
     yield

@@ -29,6 +29,8 @@ def add_team_parser(commands):
     parser.add_argument('--launch', action='store_true', help='start overlay.launch on each of the robots too: '
                         'what ROS needs, also that of `measure run`')
     parser.add_argument('--workspace', metavar='DIR', help='install space with setup.bash, for --launch')
+    parser.add_argument('--daemon-env', action='append', default=[], metavar='NAME=VALUE', help='more for the '
+                        'environment of the robots\' tailscaled, as in /etc/default/tailscaled on a robot; may be repeated')
     parser.add_argument('--json', action='store_true', help='for programs')
     parser.set_defaults(run=run_team)
 
@@ -40,7 +42,8 @@ def run_team(args):
     lab = Lab.attach(args.name)
     robots = teams.chosen(lab.topology, args.robot)
     workspace = os.path.abspath(args.workspace) if args.workspace else None
-    fleet = Fleet(lab, workspace, command=None if workspace else os.path.realpath(sys.argv[0]))
+    fleet = Fleet(lab, workspace, command=None if workspace else os.path.realpath(sys.argv[0]),
+                  daemon_environment=teams.environment_of(args.daemon_env))
     teams.bring_up(teams.Team(fleet, args.team), robots, Progress(), args.master, robots if args.launch else ())
     if args.json:
         print(json.dumps(fleet.robots()))

@@ -45,14 +45,16 @@ class Fleet:
     :param workspace: install space with setup.bash of the built package.
     :param command: path of ua-overlay; default: the workspace's.
     :param tailscaled: path of another daemon to run on the robots (tests against a second release).
+    :param daemon_environment: more of the environment of tailscaled on the robots.
     """
 
-    def __init__(self, lab, workspace, command=None, server='server', tailscaled=None):
+    def __init__(self, lab, workspace, command=None, server='server', tailscaled=None, daemon_environment=None):
         self.lab = lab
         self.workspace = workspace
         self.command = command or os.path.join(workspace, 'bin', 'ua-overlay')
         self.server = server
         self.tailscaled = tailscaled or locate('tailscaled')
+        self.daemon_environment = daemon_environment or {}
 
     # --- site ---
 
@@ -115,6 +117,7 @@ class Fleet:
     def start_daemon(self, host, env=None):
         environment = self.base_environment()
         environment.update(SSL_CERT_FILE=defaults.CA_FILE, TS_NO_LOGS_NO_SUPPORT='true')
+        environment.update(self.daemon_environment)
         environment.update(env or {})
         self.lab.start_service(host, 'tailscaled', [
             self.tailscaled, '--statedir', defaults.DAEMON_STATE_DIR, '--socket', defaults.DAEMON_SOCKET,

@@ -37,6 +37,14 @@ def chosen(topology, robots):
     return [name for name in known if not robots or name in robots]
 
 
+def environment_of(words):
+    """A dict of `NAME=VALUE` words. :raises UsageError: naming one that is none."""
+    for word in words:
+        if '=' not in word[1:]:
+            raise UsageError('{} is no NAME=VALUE.'.format(word), 'ua-overlay lab team --help')
+    return dict(word.split('=', 1) for word in words)
+
+
 class Team:
     """A team's robots in a lab.
 
