@@ -29,8 +29,9 @@ def add_team_parser(commands):
     parser.add_argument('--launch', action='store_true', help='start overlay.launch on each of the robots too: '
                         'what ROS needs, also that of `measure run`')
     parser.add_argument('--workspace', metavar='DIR', help='install space with setup.bash, for --launch')
-    parser.add_argument('--daemon-env', action='append', default=[], metavar='NAME=VALUE', help='more for the '
-                        'environment of the robots\' tailscaled, as in /etc/default/tailscaled on a robot; may be repeated')
+    parser.add_argument('--daemon-env', action='append', default=[], metavar='NAME=VALUE',
+                        help='more for the environment of the robots\' tailscaled, as in /etc/default/tailscaled on a '
+                        'robot; may be repeated')
     parser.add_argument('--json', action='store_true', help='for programs')
     parser.set_defaults(run=run_team)
 
