@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from checks_facts import FACTS, STATUS, TEAM
 
-from ua_overlay.checks import observe
+from ua_overlay.checks import observe, registry, ways
 from ua_overlay.errors import OverlayError
 from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.environment import Wishes
@@ -45,24 +45,24 @@ def test_a_master_by_launch_argument_is_taken_from_the_env_file():
 
 @pytest.mark.parametrize('uri, port', [('http://a:11312', 11312), ('http://a:11312/', 11312), ('http://a', 0), ('', 0)])
 def test_port_of(uri, port):
-    assert observe.port_of(uri) == port
+    assert registry.port_of(uri) == port
 
 
 def test_connect():
     with socket.socket() as server:
         server.bind(('127.0.0.1', 0))
         port = server.getsockname()[1]
-        assert observe.connect('127.0.0.1', port, 5) == 'REFUSED'
+        assert ways.connect('127.0.0.1', port, 5) == 'REFUSED'
         server.listen(1)
-        assert observe.connect('127.0.0.1', port, 5) == 'OPEN'
+        assert ways.connect('127.0.0.1', port, 5) == 'OPEN'
 
 
 def test_connect_to_a_black_hole(monkeypatch):
     def fail(error):
         def raise_it(address, timeout):
             raise error
-        monkeypatch.setattr(observe.socket, 'create_connection', raise_it)
-        return observe.connect('192.0.2.1', 1, 0.1)
+        monkeypatch.setattr(ways.socket, 'create_connection', raise_it)
+        return ways.connect('192.0.2.1', 1, 0.1)
     assert fail(socket.timeout()) == 'DROPPED'
     assert fail(OSError(113, 'No route to host')) == fail(OSError(101, 'unreachable')) == 'NO_ROUTE'
 
@@ -74,7 +74,7 @@ def test_echo(status, expected):
     def run(argv, **options):
         asked.append(argv)
         return SimpleNamespace(returncode=status)
-    assert observe.echo('100.64.0.1', 1252, run) is expected
+    assert ways.echo('100.64.0.1', 1252, run) is expected
     assert asked[0][-3:] == ['-s', '1252', '100.64.0.1'] and 'do' in asked[0]
 
 
@@ -84,19 +84,19 @@ def test_echo_without_ping():
 
     def slow(*args, **options):
         raise subprocess.TimeoutExpired('ping', 4)
-    assert observe.echo('a', 1, absent) is None and observe.echo('a', 1, slow) is None
+    assert ways.echo('a', 1, absent) is None and ways.echo('a', 1, slow) is None
 
 
 def test_overlay_mtu(tmp_path):
     (tmp_path / 'tailscale0').mkdir()
     (tmp_path / 'tailscale0' / 'mtu').write_text('1240\n')
-    assert observe.overlay_mtu(FACTS, str(tmp_path)) == 1240
-    assert observe.overlay_mtu(FACTS, str(tmp_path / 'none')) == 1280
-    assert observe.overlay_mtu(replace(FACTS, interfaces=()), str(tmp_path)) == 1280
+    assert ways.overlay_mtu(FACTS, str(tmp_path)) == 1240
+    assert ways.overlay_mtu(FACTS, str(tmp_path / 'none')) == 1280
+    assert ways.overlay_mtu(replace(FACTS, interfaces=()), str(tmp_path)) == 1280
 
 
 def test_interfaces():
-    assert ('lo', '127.0.0.1', 8) in observe.interfaces()
+    assert ('lo', '127.0.0.1', 8) in ways.interfaces()
 
 
 def test_look_at_server(tmp_path):

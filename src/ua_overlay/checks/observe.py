@@ -1,13 +1,7 @@
 """Gathers the facts that the checks judge; everything that may hang has a deadline."""
-import errno
 import os
-import socket
-import subprocess
 import time
-import xml.parsers.expat
-import xmlrpc.client
 from dataclasses import replace
-from http.client import HTTPException
 
 from ua_overlay import defaults
 from ua_overlay.checks import facts as seen
@@ -16,7 +10,9 @@ from ua_overlay.checks.callback import ask_callback
 from ua_overlay.checks.egress import look_at_egress
 from ua_overlay.checks.hosts import host_of
 from ua_overlay.checks.links import shared_lan
+from ua_overlay.checks.registry import launched_with_master, port_of, registered_nodes
 from ua_overlay.checks.twins import strangers
+from ua_overlay.checks.ways import ECHO_HEADERS, EXPECTED, connect, echo, interfaces, overlay_mtu
 from ua_overlay.errors import OverlayError
 from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.deadline import Calls
@@ -31,7 +27,7 @@ from ua_overlay.rosenv.environment import (
     ipv4,
     team_mates,
 )
-from ua_overlay.rosenv.master import MasterProbe, TimeoutTransport
+from ua_overlay.rosenv.master import MasterProbe
 from ua_overlay.rosenv.names import NameChecker, NameReport
 from ua_overlay.tailscale.links import links_of
 from ua_overlay.tailscale.localapi import LocalApi
@@ -50,14 +46,8 @@ EVERYTHING = frozenset([SERVER, GRAPH, REACH, CALLBACK, PACKETS, LAN, EGRESS])
 
 #: Peers that are tried at most: more would be a scan.
 MOST_PEERS = 16
-MOST_NODES = 500
 #: A port of the range that Linux takes ephemeral ports from, on which hardly anybody listens.
 EPHEMERAL_PORT = 59999
-#: Bytes of an ICMP echo's headers (IPv4 20, ICMP 8).
-ECHO_HEADERS = 28
-OVERLAY_MTU = 1280
-#: What the network can raise; anything else is a mistake of ours and is not hidden.
-EXPECTED = (OSError, OverlayError, xmlrpc.client.Error, HTTPException, xml.parsers.expat.ExpatError, ValueError)
 
 
 def problem_of(error):
@@ -319,99 +309,3 @@ def effective_wishes(wishes, actual, status):
 
 def mates_online(facts):
     return [mate for mate in team_mates(facts.status, facts.wishes) if mate.online and ipv4(mate)][:MOST_PEERS]
-
-
-def port_of(uri):
-    """The port of a URI, 0 when there is none."""
-    tail = uri.rstrip('/').rpartition(':')[2]
-    return int(tail) if tail.isdigit() else 0
-
-
-def interfaces():
-    """(name, IPv4 address, prefix length) of every address of this machine."""
-    import netifaces
-    found = []
-    for name in netifaces.interfaces():
-        try:
-            entries = netifaces.ifaddresses(name).get(netifaces.AF_INET, ())
-        except ValueError:
-            continue  # it went away between the two calls
-        for entry in entries:
-            mask = entry.get('netmask') or '255.255.255.255'
-            found.append((name, entry['addr'], sum(bin(int(part)).count('1') for part in mask.split('.'))))
-    return tuple(found)
-
-
-def overlay_mtu(facts, sys='/sys/class/net'):
-    """MTU of the interface with our overlay address, tailscaled's default when it cannot be read."""
-    own = ipv4(facts.status.self_node)
-    for name, address, _ in facts.interfaces or ():
-        if address == own:
-            try:
-                with open(os.path.join(sys, name, 'mtu'), encoding='ascii') as stream:
-                    return int(stream.read())
-            except (OSError, ValueError):
-                break
-    return OVERLAY_MTU
-
-
-def connect(address, port, timeout):
-    """Try a TCP connection; one of facts' OPEN, REFUSED, DROPPED, NO_ROUTE."""
-    try:
-        with socket.create_connection((address, port), timeout):
-            return seen.OPEN
-    except ConnectionRefusedError:
-        return seen.REFUSED
-    except OSError as error:
-        return seen.NO_ROUTE if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH) else seen.DROPPED
-
-
-def echo(address, size, run=subprocess.run):
-    """Whether one of two ICMP echoes with ``size`` bytes, not to be fragmented, comes back; None: no ping here."""
-    try:
-        done = run(['ping', '-n', '-q', '-c', '2', '-i', '0.3', '-W', '1', '-M', 'do', '-s', str(size), address],
-                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=4)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    # iputils: 0 some came back, 1 none did, 2 it could not be tried.
-    return None if done.returncode > 1 else done.returncode == 0
-
-
-def registered_nodes(uri, timeout):
-    """((node, its URI), …) of all nodes that the master at ``uri`` knows, sorted; URI '' when it was gone again.
-
-    :raises OSError, xmlrpc.client.Error, ValueError: when the master does not answer as one.
-    """
-    with xmlrpc.client.ServerProxy(uri, transport=TimeoutTransport(timeout)) as proxy:
-        code, text, state = proxy.getSystemState('/ua_overlay')
-        if code != 1:
-            raise ValueError(text)
-        names = sorted({node for kind in state for _, nodes in kind for node in nodes})[:MOST_NODES]
-        found = []
-        for name in names:
-            code, _, node_uri = proxy.lookupNode('/ua_overlay', name)
-            if code == 1:
-                found.append((name, node_uri))
-        return tuple(found)
-
-
-def launched_with_master(uri, timeout):
-    """Names of what the launch that started the master at ``uri`` runs besides master and rosout; None: not known.
-
-    A roscore is a roslaunch too; each of them registers its XML-RPC server below /roslaunch/uris (roslaunch/server.py).
-
-    :raises OSError, xmlrpc.client.Error, ValueError: when the master does not answer as one.
-    """
-    with xmlrpc.client.ServerProxy(uri, transport=TimeoutTransport(timeout)) as proxy:
-        code, _, uris = proxy.getParam('/ua_overlay', '/roslaunch/uris')
-    for launch in list(uris.values())[:8] if code == 1 else ():
-        try:
-            with xmlrpc.client.ServerProxy(launch, transport=TimeoutTransport(timeout)) as proxy:
-                code, _, (active, _) = proxy.list_processes()
-        except EXPECTED:
-            continue  # the entry of a launch that was killed
-        names = [name for name, _ in active]
-        if code == 1 and 'master' in names:
-            # roslaunch numbers its processes: rosout-1.
-            return tuple(sorted(name for name in names if name != 'master' and not name.startswith('rosout-')))
-    return None
