@@ -162,3 +162,10 @@ def test_more_places_than_a_figure_has_panels_make_further_figures():
     assert [item.name for item in part.items] == ['throughput-time', 'throughput-time-2']
     titles = [axis.get_title() for item in part.items for axis in item.draw().axes if axis.get_visible()]
     assert sorted(titles) == sorted('{} (n = 1)'.format(place) for place in places)
+
+
+def test_a_long_name_has_two_lines_at_most():
+    assert figures.folded('Library', 20) == 'Library'
+    assert figures.folded('Electronics, Telecommunications and Informatics (4)', 24) == \
+        'Electronics,\nTelecommunications and…'
+    assert figures.folded('', 20) == ''

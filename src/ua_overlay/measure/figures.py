@@ -4,6 +4,7 @@ Each takes a report_data.Data and what to draw and returns a matplotlib Figure. 
 (Color Universal Design, 2008), which people with any colour vision tell apart; marks differ as well.
 """
 import statistics
+import textwrap
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.measure import report_data, stats
@@ -66,22 +67,25 @@ def places_of(rows):
 def over_time(data, rows):
     """Throughput over time, a panel a place: median of the repetitions each second, and where half of them lie."""
     places = places_of(rows)
-    columns = min(2, len(places))
+    columns = min(len(places), 2 if len(places) <= 6 else 3 if len(places) <= 18 else 4)
     lines = -(-len(places) // columns)
-    drawn, axes = figure(0.7 + 2.3 * lines, lines, columns, sharex=True, sharey=True)
+    # Not higher than a page.
+    drawn, axes = figure(0.7 + min(2.3 * lines, 7.6), lines, columns, sharex=True, sharey=True)
     for axis, place in zip(axes.flat, places):
         here = [row for row in rows if row.group.place == place]
         for row in here:
             _course(axis, row.group)
         _limits(axis, here)
-        axis.set_title('{} (n = {})'.format((data.places.get(place) or {}).get('name', place), _counts(here)))
+        name = (data.places.get(place) or {}).get('name', place)
+        axis.set_title('{} (n = {})'.format(folded(name, 60 // columns), _counts(here)),
+                       fontsize=None if columns < 3 else 8)
     for axis in list(axes.flat)[len(places):]:
         axis.set_visible(False)
     for axis in list(axes.flat)[max(0, len(places) - columns):len(places)]:
         axis.set_xlabel('time / s')
         axis.tick_params(labelbottom=True)
     for axis in axes[:, 0]:
-        axis.set_ylabel('TCP throughput / (Mbit/s)')
+        axis.set_ylabel('TCP throughput / (Mbit/s)' if lines < 3 else 'TCP / (Mbit/s)')
         axis.set_ylim(bottom=0)
     legend(drawn, axes)
     return drawn
@@ -117,7 +121,8 @@ def by_place(data, rows):
     interval."""
     metric = rows[0].metric
     places = list(dict.fromkeys(data.place_name(row.group) for row in rows))
-    drawn, axes = figure(3.6 + 0.05 * len(places))
+    many = len(places) > 5
+    drawn, axes = figure(4.6 if many else 3.6 + 0.05 * len(places))
     axis = axes[0][0]
     together = [[row for row in rows if data.place_name(row.group) == name] for name in places]
     step = 0.8 / max(map(len, together))
@@ -128,8 +133,10 @@ def by_place(data, rows):
             _limits(axis, here, (at - 0.45, at + 0.45))
     axis.set_xticks(range(len(places)))
     counts = [_counts(here) for here in together]
-    axis.set_xticklabels(['{}\nn = {}'.format(*each) for each in zip(places, counts)],
-                         rotation=0 if len(places) < 6 else 30, ha='center' if len(places) < 6 else 'right')
+    axis.set_xticklabels(['{}\nn = {}'.format(folded(name, 24 if many else 14), count)
+                          for name, count in zip(places, counts)],
+                         fontsize=8 if many else None, rotation=40 if many else 0, ha='right' if many else 'center',
+                         rotation_mode='anchor' if many else None)
     axis.grid(False, axis='x')
     axis.set_xlim(-0.5, len(places) - 0.5)
     scale(axis, [value for row in rows for value in row.group.pieces(metric)])
@@ -180,7 +187,8 @@ def against_raw(data, throughput, trips):
     shown = [rows for rows in (throughput, trips) if any(row.change for row in rows)]
     most = max(len([row for row in rows if row.change]) for rows in shown)
     drawn, axes = figure(1.3 + 0.42 * most, 1, len(shown))
-    for axis, rows in zip(axes[0], shown):
+    names = [[_line_name(data, row) for row in rows if row.change] for rows in shown]
+    for axis, rows, named in zip(axes[0], shown, names):
         changed = [row for row in rows if row.change]
         for line, row in enumerate(reversed(changed)):
             raw = stats.estimate(data.raw_of(row.group).values(row.metric))
@@ -193,8 +201,8 @@ def against_raw(data, throughput, trips):
                           (max(raw.value, row.estimate.value), line), xytext=(12, 0), textcoords='offset points',
                           va='center', fontsize=8)
         axis.set_yticks(range(len(changed)))
-        axis.set_yticklabels(['{}, {}'.format(data.place_name(row.group), NAMES[row.group.label])
-                              for row in reversed(changed)], fontsize=8)
+        # The same lines as in the first half have their names there.
+        axis.set_yticklabels([] if axis is not axes[0][0] and named == names[0] else reversed(named), fontsize=8)
         axis.set_xlabel('{} / {}'.format(rows[0].metric.name, unit(rows[0].metric.unit)))
         axis.set_xlim(left=0, right=1.8 * max(max(row.estimate.value, row.estimate.high or 0,
                                                    max(data.raw_of(row.group).values(row.metric))) for row in changed))
@@ -202,6 +210,10 @@ def against_raw(data, throughput, trips):
         axis.grid(False, axis='y')
     legend(drawn, axes)
     return drawn
+
+
+def _line_name(data, row):
+    return '{}, {}'.format(folded(data.place_name(row.group), 24), NAMES[row.group.label])
 
 
 @styled
@@ -282,7 +294,8 @@ def on_map(data, rows):
                      edgecolors=COLOURS[row.group.label])
         axis.annotate('{:.3g}'.format(row.estimate.value), (where['x'], where['y']), ha='center', va='center',
                       fontweight='bold')
-        axis.annotate('{}\n{}, n = {}'.format(where.get('name', place), NAMES[row.group.label], row.estimate.n),
+        axis.annotate('{}\n{}, n = {}'.format(folded(where.get('name', place), 20), NAMES[row.group.label],
+                                              row.estimate.n),
                       (where['x'], where['y']), xytext=(0, -21), textcoords='offset points', ha='center', va='top',
                       fontsize=8)
     axis.set_aspect('equal', adjustable='datalim')
@@ -291,6 +304,14 @@ def on_map(data, rows):
     axis.set_ylabel('y, as the campaign gives it')
     axis.set_title('Median round trip / ms')
     return drawn
+
+
+def folded(name, width):
+    """A name in at most two lines of about ``width`` characters; what is too long for that is cut."""
+    lines = textwrap.wrap(name, width) or ['']
+    if len(lines) > 2:
+        lines = [lines[0], lines[1][:width - 1] + '…']
+    return '\n'.join(lines)
 
 
 def _counts(rows):
