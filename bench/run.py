@@ -29,7 +29,7 @@ def main():
                '  pair   the same with two robots                                 (5 min)\n'
                '  touch  ansible/site.yml on machines with nothing, and again     (8 min)\n'
                '  failover  a relay dies, Headscale starts again: what 10 Hz loses (12 min)\n'
-               '  gaps   certificate renewed, server restarted: what a topic sees (18 min)\n'
+               '  gaps   certificate renewed, server restarted: what a topic sees (20 min)\n'
                '  losses  TCP, UDP and round trips of each link type             (11 min)\n\n'
                'examples:\n  make bench\n  make bench ARGS="--only join --json" > join.json')
     parser.add_argument('--only', action='append', choices=sorted(FIGURES), metavar='NAME',

@@ -18,8 +18,9 @@ NAME = 'gaps'
 ROUNDS = 4
 #: Messages are 0.1 s apart: less than this is no gap.
 NO_GAP = 0.5
-#: Messages that are waited for before something is done, and after it: what it does to links shows late.
-BEFORE, AFTER = 50, 100
+#: Seconds: without a gap before anything is looked at; of looking while nothing happens; without a gap after what was
+#: done, for what that does to links shows late.
+SETTLED, WINDOW, AFTER = 5.0, 5.0, 10.0
 PORT = 11312
 #: Where the site and the second host are.
 SERVER, SECOND = '203.0.113.10', '203.0.113.11'
@@ -72,14 +73,14 @@ def on_link(pair, link, values, progress, rounds):
             with progress('{}, round {} of {}'.format(link.label, turn, rounds)):
                 for event, action in ((RENEW, renew), (RESTART, restart)):
                     pair.wait_link(link.kind, link.endpoint)
-                    quiet = wait_for_messages(heard, BEFORE)
+                    wait_steady(heard, SETTLED)
+                    quiet = time.time()
+                    wait_until(lambda quiet=quiet: time.time() > quiet + WINDOW, 2 * WINDOW, 'The end of a window')
                     begin = time.time()
+                    values[link, QUIET].append(longest(heard(), quiet, begin))
                     action(pair)
-                    wait_for_messages(heard, AFTER)
-                    messages = heard()
-                    # Not what a change of the link left just before.
-                    values[link, QUIET].append(longest([each for each in messages if each[1] >= quiet], quiet, begin))
-                    values[link, event].append(longest(messages, begin, time.time()))
+                    wait_steady(heard, AFTER, begin)
+                    values[link, event].append(longest(heard(), begin, time.time()))
         values[link, LOST].append(lost(heard()))
 
 
@@ -124,11 +125,21 @@ def topic(pair):
             pair.lab.stop_service(robot, service)
 
 
-def wait_for_messages(heard, count):
-    """Wait for ``count`` more messages; returns when it began (seconds of the clock)."""
-    begin, mark = time.time(), len(heard())
-    wait_until(lambda: len(heard()) >= mark + count, 120, '{} messages'.format(count))
-    return begin
+def wait_steady(heard, seconds, begin=0.0):
+    """Wait until messages have come without a gap for ``seconds``, all of them after ``begin``."""
+    wait_until(lambda: min(steady(heard(), time.time()), time.time() - begin) >= seconds, 180,
+               'A topic without a gap for {:.0f} s'.format(seconds))
+
+
+def steady(messages, now):
+    """For how many seconds messages have come without a gap. Pure.
+
+    :param messages: as of :func:`arrivals`.
+    """
+    times = [arrival for _number, arrival in messages]
+    if not times or now - max(times) >= NO_GAP:
+        return 0.0
+    return now - max((start + seconds for start, seconds in pauses(times) if seconds >= NO_GAP), default=min(times))
 
 
 def arrivals(text):
@@ -167,9 +178,9 @@ def figure(values):
                             ' s'))
     return Figure(NAME, 'a rospy topic at 10 Hz while the certificate is renewed and the server restarts', 's', rows,
                   aims=aims, notes=[
-        'Each value is the longest time between two messages as the subscriber sees them, from the command until {} '
-        'messages after its end; quiet ones over {} messages. Messages come every 0.1 s: below {} s is no gap.'.format(
-            AFTER, BEFORE, NO_GAP),
+        'Each value is the longest time between two messages as the subscriber sees them, from the command until there '
+        'was no gap for {:.0f} s; where nothing happens, within {:.0f} s. Messages come every 0.1 s: below {} s is no '
+        'gap.'.format(AFTER, WINDOW, NO_GAP),
         'Renewed: `ua-overlay server renew`, which is what `server run` does by itself 30 days before the end: '
         'Headscale starts again, nothing else. Restarted: the whole of `ua-overlay server run`, its relay included, as '
         'by `systemctl restart`. A link over this relay then stands still until tailscaled gives it up, 6.5 s after '

@@ -161,5 +161,7 @@ def test_the_gap_of_a_topic():
     # A gap counts that began before or ended after.
     assert topic_gap.longest(messages, 11, 12) == pytest.approx(3.0)
     assert topic_gap.longest(messages, 13.15, 14) == pytest.approx(0.1)
+    assert topic_gap.steady(messages, 13.4) == pytest.approx(0.3) and topic_gap.steady(messages, 13.8) == 0
+    assert topic_gap.steady(messages[:2], 10.3) == pytest.approx(0.3) and topic_gap.steady([], 1) == 0
     # Nothing came at all.
     assert topic_gap.longest([], 1, 5) == 4 and topic_gap.lost([]) == 0

@@ -135,7 +135,9 @@ class SiteServer:
                         watch.stop()
                 if control_server is not None:
                     control_server.close()
-                for minder in (self._relay, self._headscale):
+                # The relay last: a link over it goes to DERP 6.5 s after its end, and at a restart the next Headscale
+                # should be there by then.
+                for minder in (self._headscale, self._relay):
                     if minder is not None:
                         minder.child.stop(self._stop_timeout)
                 for number, handler in handlers.items():
