@@ -2,8 +2,10 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -171,8 +173,13 @@ def test_what_ssh_started_ends_with_it(tmp_path, monkeypatch):
     process = host.start(['bash', '-c', 'echo $$; exec sleep 1000'])
     there = int(process.stdout.readline())
     far.stop(process)
-    while os.path.exists('/proc/{}'.format(there)):
-        os.sched_yield()
+    pause = threading.Event()
+    for _ in range(1000):
+        if not os.path.exists('/proc/{}'.format(there)):
+            return
+        pause.wait(0.01)
+    os.kill(there, signal.SIGKILL)
+    pytest.fail('it lives on')
 
 
 def test_the_processor_between_two_readings():

@@ -48,7 +48,7 @@ def test_what_would_be_too_much_is_refused(before, after, part, tmp_path, capsys
     assert before in TEXT
     path = tmp_path / 'watch.yaml'
     path.write_text(TEXT.replace(before, after))
-    assert main(['measure', 'watch', str(path), '--results', str(tmp_path / 'results')]) == 2
+    assert main(['measure', 'watch', str(path), '--rounds', '1', '--results', str(tmp_path / 'results')]) == 2
     assert part in capsys.readouterr().err and not (tmp_path / 'results').exists()
 
 
