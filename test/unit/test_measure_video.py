@@ -139,6 +139,8 @@ def test_without_the_overlay_both_ends_need_an_address():
         's+{}+{}+1'.format(tool, path) for tool in ('jpeg', 'raw') for path in ('raw', 'overlay')]
     without = campaign.parse(TEXT.replace('a: {address: 10.0.0.1}, ', ''))
     assert {step.path for step in plan.steps(without)} == {'overlay'}
+    forwarded = campaign.parse(TEXT.replace('to: b,', 'to: b, address: 192.0.2.1,'))
+    assert {step.path for step in plan.steps(forwarded)} == {'overlay'}
 
 
 # --- the programs

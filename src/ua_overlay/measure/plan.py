@@ -51,8 +51,9 @@ def round_of(campaign, repetition):
 
 
 def _has_raw(campaign, scenario, tool):
-    """Whether a tool can be used without the overlay: the graph of a video needs the addresses of both ends."""
-    return not tool.ros or tool.kind == sample.VIDEO and all(
+    """Whether a tool can be used without the overlay: the graph of a video needs the addresses of both ends, and any
+    port of each; so not where a router forwards some (``address`` of a scenario)."""
+    return not tool.ros or tool.kind == sample.VIDEO and not scenario.address and all(
         campaign.hosts.get(end, {}).get('address') for end in (scenario.source, scenario.target))
 
 
