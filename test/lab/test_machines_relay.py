@@ -1,4 +1,7 @@
-"""ansible/site.yml with a further relay on a host of its own: its bundle holds a key, as an invitation does."""
+"""ansible/site.yml with a further relay and DERP region on a host of its own, and a person's laptop.
+
+Bundles hold keys, as invitations do. One story: installed, the site's CA changes, a reboot, nothing left.
+"""
 import json
 import os
 
@@ -9,6 +12,9 @@ from ua_overlay.lab.images import USER
 from ua_overlay.lab.lab import Lab, load_topology
 from ua_overlay.lab.machine_set import MachineSet
 
+PLACES = ['/etc/ua_overlay', '/var/lib/ua_overlay', '/opt/ua_overlay', '/var/lib/tailscale', '/usr/local/bin/derper',
+          '/usr/local/bin/ua-overlay']
+
 
 @pytest.fixture(scope='module')
 def machines(lab_possible, lab_root):
@@ -18,42 +24,66 @@ def machines(lab_possible, lab_root):
 
 
 def inventory(machines, state='present'):
+    """A site with the second host and the laptop dev-1 of ana; team_iris is somebody else's robot, which is off."""
     return {'all': {
         'vars': {'ansible_user': USER, 'ansible_ssh_common_args': '-F ' + machines.ssh.config},
         'children': {
             'ua_overlay_server': {'hosts': {'server': {
                 'ua_overlay_server_name': 'server.ua.test', 'ua_overlay_server_addresses': ['203.0.113.10']}}},
             'ua_overlay_relays': {'hosts': {'second': {
-                'ua_overlay_relay_address': '203.0.113.11', 'ua_overlay_state': state}}}}}}
+                'ua_overlay_relay_address': '203.0.113.11', 'ua_overlay_state': state}}},
+            'ua_overlay_derps': {'hosts': {'second': {'ua_overlay_derp_address': '203.0.113.11'}}},
+            'team_iris': {'hosts': {'dev-9': {'ansible_ssh_common_args': '-o ProxyCommand=false'}}},
+            'operator_ana': {'vars': {'ua_overlay_operator_teams': ['iris']}, 'hosts': {'dev-1': {
+                'ua_overlay_robot_name': 'laptop-1', 'ua_overlay_state': state}}}}}}
 
 
-def relays(machines):
-    """name -> row of `relay list`."""
-    said = machines['server'].run(['ua-overlay', 'relay', 'list', '--json'], check=False).stdout
-    return {row['name']: row for row in json.loads(said)}
+def site(machines, *argv):
+    return json.loads(machines['server'].run(['ua-overlay'] + list(argv) + ['--json'], check=False).stdout)
 
 
 def works(machines):
-    return relays(machines).get('second', {}).get('ok')
+    """Whether the server finds the second host's relay and its DERP at work."""
+    relays = {row['name']: row for row in site(machines, 'relay', 'list')}
+    derps = {row['name']: row for row in site(machines, 'derp', 'list')}
+    return relays.get('second', {}).get('ok') and derps.get('second', {}).get('home')
 
 
-def test_installed_returned_after_a_reboot_and_removed(machines, tmp_path):
+def laptops(machines):
+    return {row['robot']: (row['operator'], row['online']) for row in site(machines, 'robot', 'list', '--operators')}
+
+
+def ca_of(machines, host, *parts):
+    return machines[host].run(['cat', os.path.join('/var/lib/ua_overlay', *parts, 'ca.pem')]).stdout
+
+
+def test_installed_with_another_ca_returned_after_a_reboot_and_removed(machines, tmp_path):
     book = Playbook(tmp_path, inventory(machines))
     played = book.run()
-    assert played.status == 0, played.text
-    machines['second'].wait('a relay that works', lambda: works(machines), 180)
+    assert played.unreachable['dev-9'] == 1 and not any(played.failed.values()), played.text
+    machines['second'].wait('a relay and a DERP that work', lambda: works(machines), 180)
+    assert laptops(machines) == {'laptop-1': ('ana', True)}
+    assert site(machines, 'operator', 'list')[0]['teams'] == ['iris']
     assert book.keys_on_disk() == [] and 'hskey-' not in played.text
-    assert machines['second'].run(['ls', '/run/ua_overlay_relay.yaml'], check=False).returncode != 0
-    again = book.run()
+    assert machines['second'].run(['sh', '-c', 'ls /run/ua_overlay_*.yaml'], check=False).returncode != 0
+    again = book.run('--limit', '!dev-9')
     assert again.status == 0 and not any(again.changed.values()), again.text
 
+    # Relay and DERP are given new bundles, and take them over.
+    machines['server'].run(['ua-overlay', 'server', 'rotate-ca', 'start'])
+    changed = book.run('--tags', 'ca', '--limit', '!dev-9')
+    assert changed.status == 0 and changed.changed['second'] and changed.changed['dev-1'], changed.text
+    machines['second'].wait('a relay and a DERP that work', lambda: works(machines), 180)
+    assert ca_of(machines, 'second', 'relay') == ca_of(machines, 'second', 'derp') == ca_of(machines, 'server', 'site')
+    assert book.keys_on_disk() == []
     machines['second'].reboot()
-    machines['second'].wait('a relay that works', lambda: works(machines), 180)
+    machines['second'].wait('a relay and a DERP that work', lambda: works(machines), 180)
 
     book.write(inventory(machines, 'absent'))
-    gone = book.run()
-    assert gone.status == 0 and gone.changed['second'] and not gone.changed['server'], gone.text
-    assert 'second' not in relays(machines)
-    assert machines['second'].run(['sh', '-c', 'ls -d /etc/ua_overlay /var/lib/ua_overlay /opt/ua_overlay'],
-                                  check=False).stdout == ''
-    assert not any(book.run().changed.values())
+    gone = book.run('--limit', '!dev-9')
+    assert gone.status == 0 and gone.changed['second'] and gone.changed['dev-1'], gone.text
+    assert laptops(machines) == {}
+    assert [row['name'] for row in site(machines, 'relay', 'list') + site(machines, 'derp', 'list')] == ['site'] * 2
+    for host in ('second', 'dev-1'):
+        assert machines[host].run(['ls', '-d'] + PLACES, check=False).stdout == ''
+    assert not any(book.run('--limit', '!dev-9').changed.values())

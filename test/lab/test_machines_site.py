@@ -300,6 +300,26 @@ def test_tailscale_as_its_vendor_publishes_it(machines, book, tmp_path):
     assert_team(machines)
 
 
+def test_the_ca_changes_with_a_run_after_each_step(machines, book):
+    """Nobody types on a robot: the runs carry the roots there and write down on the server who has them."""
+    robots = assert_team(machines)
+    site(machines, 'server', 'rotate-ca', 'start')
+    refused = machines['server'].run(['ua-overlay', 'server', 'rotate-ca', 'switch'], check=False)
+    assert refused.returncode == 1 and 'dev-1, dev-2' in refused.stderr
+    played = book.run('--tags', 'ca')
+    assert played.status == 0 and all(played.changed[name] for name in ROBOTS), played.text
+    site(machines, 'server', 'rotate-ca', 'switch')
+    daemons = {name: machines[name].property('tailscaled', 'InvocationID') for name in ROBOTS}
+    site(machines, 'server', 'rotate-ca', 'finish')
+    played = book.run('--tags', 'ca')
+    assert played.status == 0 and not played.changed['server'], played.text
+    for name in ROBOTS:
+        assert machines[name].property('tailscaled', 'InvocationID') != daemons[name]
+        assert machines[name].run(['cat', '/etc/ua_overlay/ca.pem']).stdout == machines['server'].run(
+            ['cat', '/var/lib/ua_overlay/site/ca.pem']).stdout
+    assert assert_team(machines)['dev-1']['addresses'] == robots['dev-1']['addresses']
+
+
 def test_a_robot_that_is_moved_in_the_inventory_changes_its_team(machines, book):
     before = assert_team(machines)['dev-2']
     moved = inventory(machines)

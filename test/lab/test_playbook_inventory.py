@@ -1,9 +1,14 @@
 """What is wrong with an inventory is said in a sentence before any host is touched; and the linter is content."""
 import os
+import re
 import subprocess
 
 import pytest
+import yaml
 from playbook import PROGRAM, ROOT, Playbook
+
+from ua_overlay import defaults
+from ua_overlay.trust.names import LABEL, RESERVED_ROBOTS
 
 SERVER = {'hosts': {'server': {'ua_overlay_server_name': 'server.ua.test'}}}
 #: Nobody listens there: a host that were touched would be unreachable.
@@ -18,15 +23,41 @@ UNTOUCHED = {'ansible_ssh_common_args': '-o ProxyCommand=false'}
      'The group ua_overlay_proxy has a and b'),
     ({'ua_overlay_server': SERVER, 'team_iris': {'hosts': {'dev-1': {}}}, 'team_otto': {'hosts': {'dev-1': {}}}},
      'dev-1 is in team_iris and team_otto'),
-    ({'ua_overlay_server': SERVER, 'team_iris': {'hosts': {'server': {}}}}, 'server is in a team'),
+    ({'ua_overlay_server': {'hosts': {'gate': SERVER['hosts']['server']}}, 'team_iris': {'hosts': {'gate': {}}}},
+     'gate is a robot or a laptop as well'),
     ({'ua_overlay_server': SERVER, 'team_iris': {'hosts': {
         'dev-1': {'ua_overlay_master': True}, 'dev-2': {'ua_overlay_master': True}}}},
      'dev-1 and dev-2 are both masters of team_iris'),
+    ({'ua_overlay_server': SERVER, 'team_ros_master': {'hosts': {'dev-1': {}}}},
+     'The group team_ros_master would be the team ros-master, which the overlay has for itself.'),
+    ({'ua_overlay_server': SERVER, 'team_Iris': {'hosts': {'dev-1': {}}}},
+     'The group team_Iris would be the team Iris, and such a name takes lower-case letters'),
+    ({'ua_overlay_server': SERVER, 'team_iris': {'hosts': {'relay': {}}}},
+     'relay would be called relay in the overlay, which the overlay has for itself.'),
+    ({'ua_overlay_server': SERVER, 'team_iris': {'hosts': {'dev-1': {}, 'dev-2': {'ua_overlay_robot_name': 'dev-1'}}}},
+     'dev-1 and dev-2 would both be called dev-1'),
+    ({'ua_overlay_server': SERVER, 'team_iris': {'hosts': {'dev-1': {}}}, 'operator_ana': {'hosts': {'dev-1': {}}}},
+     'dev-1 is in operator_ana and team_iris; a laptop is one person'),
+    ({'ua_overlay_server': SERVER, 'team_iris': {'hosts': {'dev-1': {}}}, 'operator_ana': {'hosts': {'laptop-1': {}}}},
+     'operator_ana has no ua_overlay_operator_teams'),
+    ({'ua_overlay_server': SERVER, 'team_iris': {'hosts': {'dev-1': {}}}, 'operator_ana': {
+        'hosts': {'laptop-1': {}}, 'vars': {'ua_overlay_operator_teams': ['iris', 'blue']}}},
+     'operator_ana is for teams that the inventory does not have: blue.'),
+    ({'ua_overlay_server': SERVER, 'ua_overlay_derps': {'hosts': {'b': {}}}}, 'b has no ua_overlay_derp_address'),
+    ({'ua_overlay_server': SERVER, 'ua_overlay_relays': {'hosts': {'server': {'ua_overlay_relay_address': '::1'}}}},
+     'server is the server or the proxy, and a further relay'),
 ])
 def test_refused_with_a_sentence(tmp_path, children, sentence):
     played = Playbook(tmp_path, {'all': {'vars': UNTOUCHED, 'children': children}}).run()
     assert played.status == 2 and sentence in played.message()
-    assert played.unreachable == {'localhost': 0}  # nobody else was asked
+    assert not any(played.unreachable.values())  # nobody was asked
+
+
+def test_a_run_that_is_limited_to_a_robot_is_no_way_round(tmp_path):
+    teams = {'team_iris': {'hosts': {'dev-1': {}, 'dev-2': {}}}, 'team_otto': {'hosts': {'dev-1': {}}}}
+    played = Playbook(tmp_path, {'all': {'vars': UNTOUCHED, 'children': dict(teams, ua_overlay_server=SERVER)}}).run(
+        '--limit', 'dev-2')
+    assert played.status == 2 and 'dev-1 is in team_iris and team_otto' in played.message()
 
 
 def test_a_value_that_is_none_is_refused_before_anything_changes(tmp_path):
@@ -65,3 +96,28 @@ def test_the_linter_has_nothing_to_say_in_its_strictest_profile():
         for name in names:
             with open(os.path.join(folder, name), encoding='utf-8') as stream:
                 assert 'noqa' not in stream.read()
+
+
+def test_names_that_are_the_overlays_own_are_known_to_the_playbook():
+    with open(os.path.join(ROOT, 'ansible', 'roles', 'ua_overlay', 'vars', 'main.yml'), encoding='utf-8') as stream:
+        known = yaml.safe_load(stream)
+    assert set(known['ua_overlay_reserved_teams']) == defaults.RESERVED_TEAMS
+    assert set(known['ua_overlay_reserved_robots']) == RESERVED_ROBOTS
+    assert known['ua_overlay_label'] == '^{}$'.format(LABEL.pattern.replace('?:', ''))
+
+
+def test_the_sample_is_an_inventory(tmp_path):
+    """Nothing of it is refused, with what it says in comments beside empty groups: the run goes on to the machines.
+
+    None of them is there, and without its server a run ends with a sentence.
+    """
+    with open(os.path.join(ROOT, 'ansible', 'inventory.example.yml'), encoding='utf-8') as stream:
+        text = stream.read()
+    shown = re.findall(r'^( *)hosts: \{\} +# (.*?)(?:;.*)?$', text, re.MULTILINE)
+    assert len(shown) == 4
+    full = re.sub(r'^( *)hosts: \{\} +# (.*?)(?:;.*)?$', r'\1hosts:\n\1  \2', text, flags=re.MULTILINE)
+    sample = yaml.safe_load(full)
+    sample['all']['vars'].update(UNTOUCHED)
+    played = Playbook(tmp_path, sample).run()
+    assert played.status == 2 and sum(played.failed.values()) == 1, played.text
+    assert 'The server server.example.org cannot be reached by ssh' in played.message()

@@ -173,3 +173,12 @@ def test_two_services_of_one_host_leave_nothing_in_either_order(tmp_path):
             assert appliers[index].undo() == []
         assert os.listdir(str(root / 'etc')) == ['systemd']
         assert os.listdir(str(root / 'etc/systemd/system')) == []
+
+
+def test_a_further_host_needs_an_address_once(tmp_path, capsys):
+    for kind in ('relay', 'derp'):
+        assert main([kind, 'create', 'lab-b', '--dir', str(tmp_path)]) == 2
+        assert '{} create lab-b --address IP'.format(kind) in capsys.readouterr().err
+        # Where its service is, without --dir.
+        assert main([kind, 'status']) == 1
+        assert '/var/lib/ua_overlay/{} is not running'.format(kind) in capsys.readouterr().err

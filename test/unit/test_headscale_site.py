@@ -111,6 +111,11 @@ def test_a_site_file_that_makes_no_sense_is_refused(text, word):
     assert word in caught.value.sentence and caught.value.next_command
 
 
+def test_a_command_names_the_directory_where_it_is_unusual():
+    assert Site('/srv/site', SETTINGS).command('robot list') == 'ua-overlay robot list --dir /srv/site'
+    assert Site('/var/lib/ua_overlay/site', SETTINGS).command('robot list') == 'ua-overlay robot list'
+
+
 def test_which_directory_is_meant():
     assert site_directory('/a', {'UA_OVERLAY_SITE': '/b'}) == '/a'
     assert site_directory(None, {'UA_OVERLAY_SITE': '/b'}) == '/b'

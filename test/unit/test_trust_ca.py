@@ -19,6 +19,13 @@ def constraints(certificate):
     return certificate.extensions.get_extension_for_class(x509.NameConstraints)
 
 
+def test_the_order_of_roots_is_no_other_trust():
+    one, other = (certificates.dump_certificates(ca_module.create_ca(name, [NAME], [], NOW)[1]) for name in 'ab')
+    assert ca_module.same(one + other, other + one)
+    assert not ca_module.same(one + other, one) and not ca_module.same(one, one + other)
+    assert not ca_module.same('', one)
+
+
 def test_the_profile_of_the_ca():
     key, ca = ca_module.create_ca('lab', [NAME], ['203.0.113.10', '2001:db8::1'], NOW)
     assert isinstance(key.curve, ec.SECP256R1)
@@ -63,7 +70,7 @@ def test_bad_ca_files_say_what_to_do(tmp_path):
     path = tmp_path / 'ca.pem'
     with pytest.raises(CertificateError, match='no CA file') as caught:
         ca_module.read_ca(str(path), NOW)
-    assert caught.value.next_command.startswith('scp ')
+    assert caught.value.next_command.startswith('ssh SERVER sudo cat ')
     with pytest.raises(CertificateError, match='cannot be read: is a directory'):
         ca_module.read_ca(str(tmp_path), NOW)
     path.write_text(certificates.dump_certificates(ca))

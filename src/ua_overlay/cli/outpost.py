@@ -4,8 +4,9 @@ import json
 import os
 import sys
 
+from ua_overlay import defaults
 from ua_overlay.cli import server_egress
-from ua_overlay.cli.site_args import WARNED, load_site_file
+from ua_overlay.cli.site_args import WARNED, asker, load_site_file
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale import bundle as bundles
 from ua_overlay.headscale import outpost_server, service
@@ -30,12 +31,18 @@ def add_run(commands, kind, program):
                                              'certificate ends soon or the rule of whom it connects to is not in force '
                                              '(which root alone can see).')
     status.add_argument('--json', action='store_true', help='for programs')
-    _add_host_dir(status, kind)
+    add_service_dir(status, kind)
     status.set_defaults(run=lambda args: _status(args, kind))
 
 
 def _add_host_dir(parser, kind):
     parser.add_argument('--dir', required=True, metavar='DIR', help='directory of this {}'.format(kind))
+
+
+def add_service_dir(parser, kind):
+    """Add --dir, by default where `service install` puts it."""
+    parser.add_argument('--dir', metavar='DIR', default=os.path.join(defaults.STATE_DIR, kind),
+                        help='directory of this {} (default: %(default)s)'.format(kind))
 
 
 def add_output(parser, kind):
@@ -73,7 +80,7 @@ def hand_out(bundle, path):
     if path is None:
         sys.stdout.write(bundles.dump(bundle))
         return
-    bundles.write(path, bundle)
+    bundles.write(path, bundle, asker(os.environ, os.geteuid(), os.getegid()))
     print('{} written. Carry it to the host like a password, for example: scp {} HOST:'.format(path, path))
     print('There:  sudo ua-overlay {0} service install --bundle {1}'.format(bundle.kind, os.path.basename(path)))
 

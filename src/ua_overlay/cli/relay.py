@@ -6,6 +6,7 @@ from ua_overlay import defaults
 from ua_overlay.cli import outpost, server_service
 from ua_overlay.cli.site_args import add_dir, duration, load_site
 from ua_overlay.cli.table import format_table
+from ua_overlay.errors import UsageError
 from ua_overlay.headscale import service
 from ua_overlay.headscale.access import connect
 from ua_overlay.headscale.check import relay_states
@@ -31,7 +32,7 @@ def add_parser(subparsers):
                                  description='Names a relay in site.yaml and writes the bundle for its host: the CA of '
                                              'the site and a key that lets one machine become it, once.')
     create.add_argument('name', metavar='NAME')
-    create.add_argument('--address', required=True, metavar='IP',
+    create.add_argument('--address', metavar='IP',
                         help='where robots reach it; behind forwarded ports, the outer address')
     create.add_argument('--port', type=int, default=defaults.RELAY_PORT, help='UDP (default: %(default)s)')
     create.add_argument('--expires', type=_duration, default=3600, metavar='TIME', help='of the key (default: 1h)')
@@ -60,7 +61,11 @@ def _duration(text):
 
 
 def run_create(args):
-    relay = RelayHost(args.name, args.address, args.port)
+    if not args.address and not args.again:
+        raise UsageError('A new relay needs the address by which robots reach it.',
+                         'ua-overlay relay create {} --address IP'.format(args.name))
+    # With --again the relay that is named already is meant, whatever is said of it here.
+    relay = RelayHost(args.name, args.address or '127.0.0.1', args.port)
     path = outpost.output_path(args, 'relay')
     bundle = outpost.make_outpost_admin(args).create_relay(relay, args.expires, args.again)
     outpost.hand_out(bundle, path)

@@ -213,6 +213,7 @@ def run_operator(args):
 def read_ca(args):
     """Return the text of the CA that the arguments name, else of the one that this robot has already."""
     from ua_overlay.trust.ca import read_ca as read_ca_file
+    from ua_overlay.trust.ca import same
     from ua_overlay.trust.certificate import utc_now
     if args.invitation:
         from ua_overlay.trust import invitation, pinned
@@ -220,7 +221,9 @@ def read_ca(args):
     if not args.ca and not os.path.exists(defaults.CA_FILE):
         raise UsageError('`robot prepare` needs the site\'s CA the first time.',
                          'sudo ua-overlay robot prepare --invitation FILE --user {}'.format(args.user))
-    return read_ca_file(args.ca or defaults.CA_FILE, utc_now())
+    wanted, known = read_ca_file(args.ca or defaults.CA_FILE, utc_now()), known_ca()
+    # The site turns its roots round when the new one signs: no reason to start tailscaled again.
+    return known if same(known, wanted) else wanted
 
 
 def known_ca():

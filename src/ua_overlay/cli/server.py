@@ -127,7 +127,8 @@ def run_init(args):
         site.path('server.key' if args.certificate else 'ca.key')))
     if settings.private:
         print('What {} has to forward here: {}'.format(settings.addresses[0], site.command('server forwarding')))
-    print('Next: {}'.format(site.command('server run')))
+    print('Next: sudo {}   (or in the foreground: {})'.format(
+        site.command('server service install'), site.command('server run')))
     return 0
 
 

@@ -7,7 +7,7 @@ import pwd
 from ua_overlay.cli.progress import Progress
 from ua_overlay.cli.site_args import add_dir, load_site
 from ua_overlay.errors import OverlayError, UsageError
-from ua_overlay.headscale import backup, versions
+from ua_overlay.headscale import backup, service, versions
 from ua_overlay.headscale.site import site_directory
 from ua_overlay.headscale.upgrade import UpgradeGuard
 from ua_overlay.toolchain import locate
@@ -93,7 +93,9 @@ def run_restore(args):
     if aside:
         print('What was there before is in {}.'.format(aside))
     print('Robots come back by themselves once {} leads to this machine and the server runs.'.format(site.settings.url))
-    print('Next: {}'.format(site.command('server run')))
+    # A site that was a service here is one again; on another machine it becomes what one makes of it.
+    print('Next: {}'.format('sudo systemctl restart ' + service.UNIT_NAME if os.path.exists(service.UNIT)
+                            else site.command('server run')))
     return 0
 
 

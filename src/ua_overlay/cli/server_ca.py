@@ -14,7 +14,8 @@ Changes the CA of a site in three steps, without a robot that is locked out:
 
   start    makes a new root. From now on ca.pem and every invitation carry both; the old one still signs.
            Then somebody (you, or Ansible) carries ca.pem, which is public, to each robot:
-             scp DIR/ca.pem ROBOT:   and there   sudo ua-overlay robot prepare --ca ca.pem --user USER
+             sudo cat DIR/ca.pem | ssh ROBOT 'cat > ca.pem'   and there
+             sudo ua-overlay robot prepare --ca ca.pem --user USER
            which starts the robot's tailscaled again, and writes that down here: rotate-ca confirm ROBOT
   switch   the new root signs: the server gets a new certificate. Refused while a robot that was seen in the last
            seven days has not been confirmed: no robot tells its server whom it trusts.

@@ -3,8 +3,8 @@ import argparse
 import os
 import shutil
 
-from ua_overlay import defaults
 from ua_overlay.cli import server_egress
+from ua_overlay.cli.outpost import add_service_dir
 from ua_overlay.cli.robot_egress import make_rules
 from ua_overlay.cli.service import need_systemd
 from ua_overlay.cli.site_args import add_dir, load_site
@@ -80,8 +80,7 @@ def _add_dir(parser, served):
     if served is service.SERVER:
         add_dir(parser)
     else:
-        parser.add_argument('--dir', metavar='DIR', default=os.path.join(defaults.STATE_DIR, served.kind),
-                            help='directory of this {} (default: %(default)s)'.format(served.kind))
+        add_service_dir(parser, served.kind)
 
 
 def _directory(args, served):

@@ -1,4 +1,5 @@
 """What the server's administrator does with teams, invitations and robots."""
+import dataclasses
 import time
 
 from ua_overlay import defaults
@@ -22,6 +23,12 @@ class RobotError(OverlayError):
     """A robot that is missing or there already."""
 
     code = 'ROBOT'
+
+
+class OperatorError(OverlayError):
+    """A person that is missing."""
+
+    code = 'OPERATOR'
 
 
 class Admin:
@@ -68,7 +75,7 @@ class Admin:
             if old is not None:
                 raise TeamError('The team {} exists already (port {}, {}).'.format(old.name, old.port, old.addressing),
                                 self.site.command('team list'))
-            return self._apply(dict(self.site.teams, **{team.name: team}))
+            return self._apply(teams=dict(self.site.teams, **{team.name: team}))
 
     def remove_team(self, name):
         """Remove an empty team and revoke the invitations into it that were not used.
@@ -93,7 +100,7 @@ class Admin:
             keys = [key for key in client.keys() if tag in key.tags and key.usable(now)]
             for key in keys:
                 client.expire_key(key.id)
-            self._apply({other: team for other, team in self.site.teams.items() if other != name})
+            self._apply(teams={other: team for other, team in self.site.teams.items() if other != name})
             return len(keys)
 
     def _rules_about(self, team):
@@ -103,11 +110,11 @@ class Admin:
                  if team in (rule.source, rule.target)]
                 + ['the operator ' + name for name in sorted(rules.operators) if team in rules.operators[name].teams])
 
-    def _apply(self, teams):
-        """Make ``teams`` the site's: the file first, then the running server; all or nothing."""
+    def _apply(self, **parts):
+        """Make ``parts`` (fields of Rules) the site's: the file first, then the running server; all or nothing."""
         running = self.server_running()
         before = self.site.rules
-        self.site.teams = teams
+        self.site.rules = dataclasses.replace(before, **parts)
         try:
             self.site.write_settings()
             if running:
@@ -119,6 +126,35 @@ class Admin:
             self.site.write_settings()
             raise
         return running
+
+    # ---- operators
+
+    def set_operator(self, operator):
+        """Add the person ``operator`` (Operator), or change what their laptops may reach. Returns whether that changed.
+
+        :raises TeamError: one of their teams is none of the site's.
+        """
+        with self.site.changing():
+            for name in operator.teams:
+                self.team(name)
+            if self.site.rules.operators.get(operator.name) == operator:
+                return False
+            self._apply(operators=dict(self.site.rules.operators, **{operator.name: operator}))
+            return True
+
+    def remove_operator(self, name):
+        """Take a person out of the site's rules: their laptops reach nobody then. Returns the names of these.
+
+        :raises OperatorError: unknown.
+        """
+        with self.site.changing():
+            operators = dict(self.site.rules.operators)
+            if operators.pop(name, None) is None:
+                raise OperatorError('The site has no operator {} (operators: {}).'.format(
+                    name, ', '.join(sorted(operators)) or 'none yet'), self.site.command('operator list'))
+            laptops = [node.name for node in self.laptops() if node.user == name] if self.server_running() else []
+            self._apply(operators=operators)
+            return laptops
 
     # ---- policy
 

@@ -64,10 +64,14 @@ def dump(bundle):
             + yaml.safe_dump(values, default_flow_style=False, sort_keys=False))
 
 
-def write(path, bundle):
-    """Write it 0600, whole or not at all. :raises BundleError: it cannot be written there."""
+def write(path, bundle, owner=None):
+    """Write it 0600, whole or not at all.
+
+    :param owner: (uid, gid) of who is to carry it; default: this process's.
+    :raises BundleError: it cannot be written there.
+    """
     try:
-        files.write_secret(path, dump(bundle))
+        files.write_secret(path, dump(bundle), owner or (os.geteuid(), os.getegid()))
     except OSError as error:
         raise BundleError('The bundle cannot be written to {}: {}.'.format(path, error.strerror or error),
                           'ls -ld {}'.format(os.path.dirname(path) or '.'))

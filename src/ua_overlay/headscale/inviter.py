@@ -5,7 +5,7 @@ from collections import namedtuple
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale import policy
-from ua_overlay.headscale.admin import RobotError, TeamError
+from ua_overlay.headscale.admin import OperatorError, RobotError, TeamError
 from ua_overlay.headscale.enforce import ensure_users
 from ua_overlay.headscale.guests import OPEN, guests
 from ua_overlay.tags import team_of
@@ -14,12 +14,6 @@ from ua_overlay.trust.invitation import Invitation
 
 #: A machine to invite: its name, and whether it will carry the team's roscore.
 Wanted = namedtuple('Wanted', 'name master')
-
-
-class OperatorError(OverlayError):
-    """An operator that the site does not have."""
-
-    code = 'OPERATOR'
 
 
 class Inviter:
@@ -97,7 +91,8 @@ class Inviter:
         if name not in self.site.rules.operators:
             raise OperatorError('The site has no operator {} (operators: {}).'.format(
                 name, ', '.join(sorted(self.site.rules.operators)) or 'none yet'),
-                'add it to {}, then {}'.format(self.site.path('site.yaml'), self.site.command('policy apply')))
+                self.site.command('operator set {} --teams {}'.format(
+                    name, ','.join(sorted(self.site.teams)) or 'TEAM')))
         return {'operator': name}
 
     def _check(self, wanted, client, force, replace):

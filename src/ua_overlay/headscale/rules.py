@@ -89,16 +89,17 @@ def is_port(value):
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
 
 
-def reach_of(text):
+def reach_of(text, option='--inside', command='team create'):
     """A reach from a command line: 'ros,ssh,8765' -> ('ros', 'ssh', 8765); '' opens nothing.
 
+    :param option, command: where it stands, for errors.
     :raises UsageError: naming the word that is none.
     """
     def wrong(what):
-        return UsageError('The command line {}.'.format(what), 'ua-overlay team create --help')
+        return UsageError('The command line {}.'.format(what), 'ua-overlay {} --help'.format(command))
 
     listed = [word.strip() for word in text.split(',') if word.strip()]
-    return _checked([int(word) if word.isdigit() else word for word in listed], '--inside', wrong)
+    return _checked([int(word) if word.isdigit() else word for word in listed], option, wrong)
 
 
 def _checked(listed, what, wrong):

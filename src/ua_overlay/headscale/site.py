@@ -95,7 +95,9 @@ class Site:
         return self.path('run', 'tailscaled.sock')
 
     def command(self, text):
-        """A command line for people that means this site: `ua-overlay server run --dir DIR`."""
+        """A command line for people that means this site: `ua-overlay server run`, with --dir DIR if it is unusual."""
+        if self.directory == defaults.SITE_DIR:
+            return 'ua-overlay ' + text
         return 'ua-overlay {} --dir {}'.format(text, self.directory)
 
     @classmethod

@@ -24,7 +24,7 @@ def leave(api, forget, state_dir, timeout=15.0, clock=time.monotonic, sleep=time
 
 def _leave(api, forget, state_dir, timeout, clock, sleep):
     before = parse_status(api.status(peers=False))
-    name = before.self_node.name or 'this robot'
+    name = before.self_node.name or 'This robot'
     if not before.have_node_key:
         kept = _forget(state_dir)
         raise Refused('This robot is in no team, so there is nothing to leave.' + kept, 'ua-overlay join INVITATION',
@@ -39,10 +39,12 @@ def _leave(api, forget, state_dir, timeout, clock, sleep):
         _logout(api, timeout)
     except DaemonError as error:
         raise Refused('The server did not take the logout, so {} stopped but is not forgotten yet: {}'.format(
-            name, error.sentence), 'when the server answers: ua-overlay leave --forget', code='FAILED')
+            before.self_node.name or 'this robot', error.sentence),
+            'when the server answers: ua-overlay leave --forget', code='FAILED')
     _wait(api, lambda status: not status.have_node_key, timeout, clock, sleep)
     return Outcome('OK', '{0} left and gave up its address.{1} Before it can join again, on the server: '
-                         'ua-overlay robot remove {0}'.format(name, _forget(state_dir)))
+                         'ua-overlay robot remove {2}'.format(
+                             name, _forget(state_dir), before.self_node.name or 'ROBOT'))
 
 
 def _logout(api, timeout):

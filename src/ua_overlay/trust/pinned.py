@@ -71,8 +71,8 @@ def fetch(server_url, pins, timeout=5.0):
         raise CertificateError(
             'What answers at {} shows no CA with the SHA-256 of the invitation ({}…): it is another server, or its CA '
             'was renewed.'.format(where, pins[:16]),
-            'scp SERVER:{} . and: sudo ua-overlay robot prepare --ca ca.pem --user "$USER"; or a new invitation'.format(
-                'DIR/ca.pem'), 'WRONG_CA')
+            'ssh SERVER sudo cat DIR/ca.pem > ca.pem and: sudo ua-overlay robot prepare --ca ca.pem --user "$USER"; or '
+            'a new invitation', 'WRONG_CA')
     return found
 
 
