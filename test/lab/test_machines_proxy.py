@@ -27,7 +27,8 @@ def book(machines, tmp_path_factory):
               'ua_overlay_server_private_addresses': ['192.168.7.10']}
     return Playbook(tmp_path_factory.mktemp('controller'), {'all': {
         'vars': {'ansible_user': USER, 'ansible_ssh_common_args': '-F ' + machines.ssh.config},
-        'children': {'ua_overlay_server': {'hosts': {'server': server}}, 'ua_overlay_proxy': {'hosts': {'proxy': {}}},
+        'children': {'ua_overlay_server': {'hosts': {'server': server}}, 'ua_overlay_proxy': {'hosts': {
+            'proxy': {'ua_overlay_proxy_beside': ['192.168.7.0/24']}}},
                      'team_iris': {'hosts': {'dev-1': {'ua_overlay_master': True}}}}}})
 
 
@@ -40,7 +41,8 @@ def reaches(machines):
 def test_installed_through_a_proxy_and_forwarded_again_after_its_reboot(machines, book):
     played = book.run()
     assert played.status == 0, played.text
-    assert played.changed['proxy'] and machines['proxy'].run(TABLE).stdout.count('dnat') >= 3
+    table = machines['proxy'].run(TABLE).stdout
+    assert played.changed['proxy'] and table.count('dnat') >= 3 and 'robots beside the server' in table
     machines['dev-1'].wait('a robot that reaches its server', lambda: reaches(machines), 180)
     again = book.run()
     assert again.status == 0 and not any(again.changed.values()), again.text
