@@ -5,7 +5,8 @@ import pytest
 from ua_overlay.headscale import last, process
 from ua_overlay.headscale.config import SiteSettings
 from ua_overlay.headscale.minder import Minder
-from ua_overlay.headscale.process import ServerError, SiteServer, check_ports
+from ua_overlay.headscale.ports import ServerError, check_ports
+from ua_overlay.headscale.process import SiteServer
 from ua_overlay.headscale.rules import Rules, Team
 from ua_overlay.headscale.site import Site
 

@@ -1,9 +1,7 @@
 """`server run`: Headscale and the site's peer relay, in the foreground, minded until told to stop."""
 import dataclasses
-import errno
 import queue
 import signal
-import socket
 import threading
 import time
 
@@ -14,6 +12,7 @@ from ua_overlay.headscale.derp_watch import DerpWatch
 from ua_overlay.headscale.enforce import Enforcer
 from ua_overlay.headscale.ledger import Ledger
 from ua_overlay.headscale.minder import Minder
+from ua_overlay.headscale.ports import ServerError, check_ports
 from ua_overlay.headscale.relay import RelayNode, SiteEnrolment, daemon_command, place_of_site
 from ua_overlay.headscale.relay_keeper import RelayKeeper
 from ua_overlay.headscale.rest import RestClient, RestError
@@ -27,34 +26,6 @@ HEALTH_TIMEOUT = 30.0
 RENEW_PERIOD = 12 * 3600.0
 #: How often it is looked at who has joined and left: a question of 50 ms (Headscale checks the API key by bcrypt).
 POLICY_PERIOD = 10.0
-
-
-class ServerError(OverlayError):
-    """The control server cannot start."""
-
-    code = 'SERVER'
-
-
-def check_ports(settings, make_socket=socket.socket):
-    """Say which of the site's ports is taken before a process fails over it.
-
-    :raises ServerError: naming port and protocol.
-    """
-    for kind, protocol, port, option in ((socket.SOCK_STREAM, 'TCP', settings.port, '--port'),
-                                         (socket.SOCK_DGRAM, 'UDP', settings.stun_port, '--stun-port'),
-                                         (socket.SOCK_DGRAM, 'UDP', settings.relay_port, '--relay-port')):
-        with make_socket(socket.AF_INET, kind) as probe:
-            if kind == socket.SOCK_STREAM:
-                # As Go's listener does: connections of a predecessor in TIME_WAIT are no obstacle.
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(('0.0.0.0', port))
-            except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    raise ServerError('{} port {} is taken by another program on this machine.'.format(protocol, port),
-                                      'ss -lnp | grep :{}    (or another {} at server init)'.format(port, option))
-                raise ServerError('{} port {} cannot be opened: {}.'.format(protocol, port, error.strerror),
-                                  'sudo ua-overlay server run, or another {} at server init'.format(option))
 
 
 class _Restart:
