@@ -1,5 +1,8 @@
 #!/usr/bin/python3
-"""The campus as a lab, a short campaign on it, and its report: `make campus`. RESULTS=DIR says where that goes."""
+"""The campus as a lab, a short campaign on it, the proof of encryption, and the report of both: `make campus`.
+
+RESULTS=DIR says where that goes; ARGS takes another topology and campaign (see docs/results/README.md).
+"""
 import argparse
 import os
 import subprocess
@@ -14,6 +17,7 @@ from ua_overlay.lab import team as teams  # noqa: E402
 from ua_overlay.lab.fleet import Fleet  # noqa: E402
 from ua_overlay.lab.lab import Lab, load_topology  # noqa: E402
 
+WORKSPACE = os.path.join(os.path.realpath(os.path.join(ROOT, '.workspace')), 'install')
 COMMAND = os.path.join(ROOT, 'scripts', 'ua-overlay')
 
 
@@ -23,6 +27,9 @@ def arguments(argv):
     parser.add_argument('--campaign', default=os.path.join(ROOT, 'config', 'campaigns', 'campus.yaml'))
     parser.add_argument('--results', default=os.path.join('results', 'campus'))
     parser.add_argument('--name', default='campus', help='of the lab (default: %(default)s)')
+    parser.add_argument('--master', default='', help='robot that becomes the ROS master')
+    parser.add_argument('--launch', action='store_true', help='overlay.launch on every robot: the ROS tools need it')
+    parser.add_argument('--no-encryption', action='store_true', help='without the proof of encryption')
     parser.add_argument('--keep', action='store_true', help='leave the lab up')
     return parser.parse_args(argv)
 
@@ -39,11 +46,16 @@ def main(argv):
         lab = Lab.up(load_topology(args.topology), args.name, bound=not args.keep)
     try:
         robots = teams.chosen(lab.topology, None)
-        teams.bring_up(teams.Team(Fleet(lab, None, COMMAND), 'iris'), robots, progress)
-        status = own('measure', 'run', args.campaign, '--lab', args.name, '--results', args.results)
+        fleet = Fleet(lab, WORKSPACE, COMMAND)
+        teams.bring_up(teams.Team(fleet, 'iris'), robots, progress, args.master, robots if args.launch else ())
+        status = own('measure', 'run', args.campaign, '--lab', args.name, '--workspace', WORKSPACE, '--results',
+                     args.results)
     finally:
         if not args.keep:
             lab.down()
+    proof = os.path.join(args.results, 'encryption')
+    if not args.no_encryption and not os.path.exists(proof):
+        status = own('measure', 'encryption', '--output', proof) or status
     return own('measure', 'report', args.results) or status
 
 

@@ -88,11 +88,12 @@ def test_a_scenario_may_have_its_own_way_to_the_target():
         'to: b', 'to: c', 1)).scenarios[0].target == 'c'
 
 
-@pytest.mark.parametrize('name', ['campus', 'links'])
-def test_a_campaign_of_ours_fits_its_lab(name):
+@pytest.mark.parametrize('name, lab', [('campus', 'campus'), ('links', 'links'), ('mtu', 'links'), ('ros', 'links'),
+                                       ('tuning', 'video')])
+def test_a_campaign_of_ours_fits_its_lab(name, lab):
     from ua_overlay.lab.lab import load_topology
     read = campaign.load(os.path.join(ROOT, 'config', 'campaigns', name + '.yaml'))
-    topology = load_topology(os.path.join(ROOT, 'config', 'lab', name + '.yaml'))
+    topology = load_topology(os.path.join(ROOT, 'config', 'lab', lab + '.yaml'))
     robots = {robot.name: robot for robot in topology.robots}
     assert {each.place for each in read.scenarios} == set(read.places)
     for each in read.scenarios:
