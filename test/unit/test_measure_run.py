@@ -241,6 +241,16 @@ def test_a_dry_run_changes_nothing(tmp_path, capsys, monkeypatch):
     assert os.listdir(str(tmp_path)) == ['c.yaml']
 
 
+def test_more_repetitions_than_the_campaign_says(tmp_path, capsys, monkeypatch):
+    from ua_overlay.cli import main
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'c.yaml').write_text(TEXT)
+    assert main(['measure', 'run', 'c.yaml', '--dry-run', '--repetitions', '6']) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith('30 samples to take, about')
+    assert main(['measure', 'run', 'c.yaml', '--dry-run', '--repetitions', '0']) == 2
+    assert 'repetitions: 0 is no whole number' in capsys.readouterr().err
+
+
 def test_one_place_of_a_walk(tmp_path, capsys, monkeypatch):
     from ua_overlay.cli import main
     monkeypatch.chdir(tmp_path)

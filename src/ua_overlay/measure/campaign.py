@@ -117,6 +117,11 @@ def load(path):
         raise CampaignError('The campaign {} is not UTF-8 text.'.format(path))
 
 
+def repeated(campaign, repetitions):
+    """The campaign with another number of repetitions. :raises CampaignError: that is none."""
+    return from_mapping(dict(campaign.source, repetitions=repetitions))
+
+
 def from_mapping(data):
     """Check what a campaign file holds. :raises CampaignError: as :func:`parse`, without the file."""
     top = _section(data, 'the file', {'version', 'name', 'tools', 'scenarios'},
