@@ -112,7 +112,7 @@ def test_a_ca_by_its_sha256(site):
 
 def test_an_operator_s_laptop_reaches_the_robots_of_its_teams(site):
     unknown = site.call('invite', '--operator', 'ana', 'laptop-1', check=False)
-    assert unknown.returncode == 1 and 'policy apply' in unknown.stderr
+    assert unknown.returncode == 1 and 'operator set ana' in unknown.stderr
     path = os.path.join(site.directory, 'site.yaml')
     with open(path) as stream:
         text = stream.read()

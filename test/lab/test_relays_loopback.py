@@ -67,7 +67,9 @@ def second(site):
 
 
 def test_a_further_host_is_found_by_robots(site, second):
-    assert all(row['ok'] for row in site.json('server', 'check', '--from-outside'))
+    # The relay's node is online a moment before its port is open.
+    wait_for('a check that is content', lambda: all(
+        row['ok'] for row in site.json('server', 'check', '--from-outside', check=False)), 60)
     robots = [site.robot(name, relayed=True) for name in ('iris-1', 'iris-2')]
     for robot in robots:
         made = robot.join(site.invite('iris', robot.name)[0])
