@@ -16,26 +16,16 @@ import rospy
 from roscpp.srv import Empty, EmptyResponse
 from std_msgs.msg import UInt8MultiArray
 
+from ua_overlay.measure.ends import PATIENCE, wait
+
 #: Number of the message and time of sending, at the begin of each; the last message has the number LAST.
 HEAD = struct.Struct('<qd')
 LAST = -1
-#: Seconds that one end waits for the other.
-PATIENCE = 30.0
-
-
-def wait(condition, seconds):
-    """Whether ``condition()`` became true within ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline or rospy.is_shutdown():
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def publish(args):
     topic = rospy.Publisher(args.name, UInt8MultiArray, queue_size=100)
-    if not wait(lambda: topic.get_num_connections() > 0, PATIENCE):
+    if not wait(lambda: topic.get_num_connections() > 0, PATIENCE, rospy.is_shutdown):
         return {'error': 'nobody subscribed to {} within {:.0f} s'.format(args.name, PATIENCE)}
     filler = bytes(max(0, args.size - HEAD.size))
     count, start = max(1, round(args.seconds * args.rate)), time.monotonic()
@@ -43,7 +33,7 @@ def publish(args):
         time.sleep(max(0.0, start + number / args.rate - time.monotonic()))
         topic.publish(UInt8MultiArray(data=HEAD.pack(number, time.time()) + filler))
     topic.publish(UInt8MultiArray(data=HEAD.pack(LAST, time.time())))
-    wait(lambda: topic.get_num_connections() == 0, PATIENCE)
+    wait(lambda: topic.get_num_connections() == 0, PATIENCE, rospy.is_shutdown)
     return {'sent': max(0, count - args.omit)}
 
 

@@ -19,24 +19,13 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
 from ua_overlay.measure import far, frames
+from ua_overlay.measure.ends import PATIENCE, wait
 from ua_overlay.measure.picture import Picture
 
-#: Seconds that one end waits for the other.
-PATIENCE = 30.0
 #: Seconds without a frame after which those that are still missing count as lost.
 QUIET = 10.0
 #: What `measure run` reads before it starts what shall run beside the stream.
 READY = 'ready'
-
-
-def wait(condition, seconds):
-    """Whether ``condition()`` became true within ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline or rospy.is_shutdown():
-            return False
-        time.sleep(0.02)
-    return True
 
 
 class Load:
@@ -67,7 +56,7 @@ def film(args):
     picture = Picture(args.width, args.height, args.encoding)
     topic = rospy.Publisher(name, kind, queue_size=1)
     end = rospy.Publisher(end_name, String, queue_size=1, latch=True)
-    if not wait(lambda: topic.get_num_connections() > 0 and end.get_num_connections() > 0, PATIENCE):
+    if not wait(lambda: topic.get_num_connections() > 0 and end.get_num_connections() > 0, PATIENCE, rospy.is_shutdown):
         return {'error': 'nobody subscribed to {} within {:.0f} s'.format(name, PATIENCE)}
     try:
         congestion = congestion_of(topic, args.congestion)
@@ -86,7 +75,7 @@ def film(args):
     percents = load.percents()
     end.publish(json.dumps(camera.numbers()))
     # The viewer leaves when it has what it will get.
-    wait(lambda: topic.get_num_connections() == 0, 3 * PATIENCE)
+    wait(lambda: topic.get_num_connections() == 0, 3 * PATIENCE, rospy.is_shutdown)
     return dict(camera.totals(), congestion=congestion, **percents)
 
 
@@ -134,7 +123,7 @@ def show(args):
     # The buffer has to hold a frame: with less rospy takes it in many small pieces.
     rospy.Subscriber(name, Image if args.encoding == 'raw' else CompressedImage, take, queue_size=1, buff_size=1 << 23,
                      tcp_nodelay=args.nodelay)
-    wait(ended.is_set, 2 * PATIENCE + args.lead + 2 * args.seconds)
+    wait(ended.is_set, 2 * PATIENCE + args.lead + 2 * args.seconds, rospy.is_shutdown)
     last = [time.monotonic(), 0]
 
     def complete():
@@ -142,7 +131,7 @@ def show(args):
             last[:] = [time.monotonic(), viewer.count]
         return viewer.complete or time.monotonic() - last[0] > QUIET
 
-    wait(complete, 2 * PATIENCE)
+    wait(complete, 2 * PATIENCE, rospy.is_shutdown)
     percents = load[0].percents() if load else {}
     if not ended.is_set():
         return {'error': 'the end of {} did not arrive'.format(name)}

@@ -1,4 +1,5 @@
 """A short campaign between two robots on emulated links: real iperf3, ping, tailscaled; interrupted and resumed."""
+import contextlib
 import json
 import os
 import signal
@@ -10,9 +11,9 @@ import pytest
 
 from ua_overlay.lab.fleet import Fleet, wait_until
 from ua_overlay.lab.lab import Lab
+from ua_overlay.lab.team import Team, bring_up
 from ua_overlay.lab.topology import parse
 from ua_overlay.measure import sample, watch_status
-from ua_overlay.toolchain import locate
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WORKSPACE = os.path.join(os.path.realpath(os.path.join(ROOT, '.workspace')), 'install')
@@ -54,18 +55,7 @@ def lab(lab_possible):
     name = 'measure-{}'.format(os.getpid())
     with Lab.up(parse(TOPOLOGY), name, bound=True) as running:
         fleet = Fleet(running, WORKSPACE, COMMAND)
-        fleet.start_site()
-        fleet.site('team', 'create', 'iris')
-        for robot in ('dev-1', 'dev-2'):
-            path = fleet.carry(robot, fleet.invite('iris', robot))
-            fleet.prepare(robot, path)
-            wait_until(lambda robot=robot: running.host(robot).run(
-                [locate('tailscale'), 'status', '--json', '--peers=false'], check=False).stdout.startswith('{'), 60,
-                'tailscaled on ' + robot)
-            # On a busy machine the lab's DNS server needs a while, through the emulator too.
-            wait_until(lambda robot=robot: running.host(robot).run(
-                ['getent', 'hosts', 'server.ua.test'], check=False).returncode == 0, 60, 'A name server on ' + robot)
-            fleet.overlay(robot, 'join', path)
+        bring_up(Team(fleet, 'iris'), ['dev-1', 'dev-2'], lambda text: contextlib.nullcontext())
         yield running
 
 

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from ua_overlay.lab.fleet import Fleet, wait_until
+from ua_overlay.lab.fleet import Fleet
 from ua_overlay.lab.lab import Lab
+from ua_overlay.lab.team import Team
 from ua_overlay.lab.topology import parse
 from ua_overlay.measure import sample
-from ua_overlay.toolchain import locate
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WORKSPACE = os.path.join(os.path.realpath(os.path.join(ROOT, '.workspace')), 'install')
@@ -51,16 +51,11 @@ def lab(lab_possible):
     assert os.path.isdir(WORKSPACE), 'The workspace is not built. Next: make prepare'
     with Lab.up(parse(TOPOLOGY), 'video-{}'.format(os.getpid()), bound=True) as running:
         fleet = Fleet(running, WORKSPACE)
-        fleet.start_site()
-        fleet.site('team', 'create', 'iris')
+        team = Team(fleet, 'iris')
+        team.start_site()
+        team.create()
         for robot, options in (('dev-2', ['--master']), ('dev-1', [])):
-            path = fleet.carry(robot, fleet.invite('iris', robot, *options))
-            fleet.prepare(robot, path)
-            wait_until(lambda robot=robot: running.host(robot).run(
-                [locate('tailscale'), 'status', '--json', '--peers=false'], check=False).stdout.startswith('{'), 60,
-                'tailscaled on ' + robot)
-            wait_until(lambda robot=robot: running.host(robot).run(
-                ['getent', 'hosts', 'server.ua.test'], check=False).returncode == 0, 60, 'A name server on ' + robot)
+            path = team.prepare(robot, *options)
             fleet.launch(robot)
             assert fleet.join(robot, path)['code'] == 0
         yield running

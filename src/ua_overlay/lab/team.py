@@ -83,14 +83,18 @@ class Team:
         """
         if self._status(robot).get('BackendState') == 'Running':
             return False
+        self.fleet.overlay(robot, 'join', self.prepare(robot, *options), timeout=PATIENCE)
+        return True
+
+    def prepare(self, robot, *options):
+        """All but the join itself; returns the path of the robot's invitation. Parameters as :meth:`join`."""
         path = self.fleet.carry(robot, self.fleet.invite(self.name, robot, *options))
         self.fleet.prepare(robot, path)
         wait_until(lambda: self._status(robot), PATIENCE, 'tailscaled on ' + robot)
         # An emulated link carries its first packets later than a cable: without a name server there is no server.
         wait_until(lambda: self.lab.host(robot).run(['getent', 'hosts', SERVER_NAME], check=False).returncode == 0,
                    PATIENCE, 'A name server on ' + robot)
-        self.fleet.overlay(robot, 'join', path, timeout=PATIENCE)
-        return True
+        return path
 
     def wait_peers(self, robots):
         """Return when each of ``robots`` knows the others."""
