@@ -28,6 +28,8 @@ def arguments(argv):
     parser.add_argument('--results', default=os.path.join('results', 'campus'))
     parser.add_argument('--name', default='campus', help='of the lab (default: %(default)s)')
     parser.add_argument('--repetitions', metavar='N', help='instead of what the campaign says')
+    parser.add_argument('--seconds', metavar='S', help='of every tool that goes by seconds, instead of what the campaign '
+                        'says')
     parser.add_argument('--master', default='', help='robot that becomes the ROS master')
     parser.add_argument('--launch', action='store_true', help='overlay.launch on every robot: the ROS tools need it')
     parser.add_argument('--no-encryption', action='store_true', help='without the proof of encryption')
@@ -50,7 +52,8 @@ def main(argv):
         fleet = Fleet(lab, WORKSPACE, COMMAND)
         teams.bring_up(teams.Team(fleet, 'iris'), robots, progress, args.master, robots if args.launch else ())
         status = own('measure', 'run', args.campaign, '--lab', args.name, '--workspace', WORKSPACE, '--results',
-                     args.results, *(['--repetitions', args.repetitions] if args.repetitions else []))
+                     args.results, *(['--repetitions', args.repetitions] if args.repetitions else []),
+                     *(['--seconds', args.seconds] if args.seconds else []))
     finally:
         if not args.keep:
             lab.down()

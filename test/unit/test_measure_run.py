@@ -251,6 +251,21 @@ def test_more_repetitions_than_the_campaign_says(tmp_path, capsys, monkeypatch):
     assert 'repetitions: 0 is no whole number' in capsys.readouterr().err
 
 
+def test_other_seconds_than_the_campaign_says():
+    text = TEXT + '  - {name: other, from: b, to: a, tools: [ping]}\n'
+    before, after = campaign.parse(text), campaign.changed(campaign.parse(text), seconds=7.5)
+
+    def settings(read):
+        return {tool.name: tool.settings for scenario in read.scenarios for tool in scenario.tools}
+
+    assert {name: each['seconds'] for name, each in settings(after).items() if 'seconds' in each} == {
+        name: 7.5 for name, each in settings(before).items() if 'seconds' in each}
+    assert settings(after)['ping'] == settings(before)['ping'] and 'seconds' not in settings(before)['ping']
+    assert campaign.changed(campaign.parse(text)) == campaign.parse(text)
+    with pytest.raises(campaign.CampaignError, match='seconds'):
+        campaign.changed(campaign.parse(text), seconds=0)
+
+
 def test_one_place_of_a_walk(tmp_path, capsys, monkeypatch):
     from ua_overlay.cli import main
     monkeypatch.chdir(tmp_path)

@@ -22,6 +22,7 @@ examples:
   ua-overlay measure run campus.yaml --results results/monday --again
   ua-overlay measure run campus.yaml --dry-run
   ua-overlay measure run campus.yaml --place library
+  ua-overlay measure run campus.yaml --repetitions 10 --seconds 120
   sudo ua-overlay measure run campus.yaml --lab lab --workspace ~/catkin_ws/install"""
 
 
@@ -39,6 +40,8 @@ def add_command(commands):
     parser.add_argument('--place', metavar='PLACE', help='only the scenarios of this place: on a robot that is carried '
                         'about, one command a place')
     parser.add_argument('--repetitions', type=int, metavar='N', help='instead of what the campaign says')
+    parser.add_argument('--seconds', type=float, metavar='S', help='of every tool that goes by seconds, instead of what '
+                        'the campaign says')
     parser.add_argument('--again', action='store_true', help='also those that failed or were excluded before')
     parser.add_argument('--dry-run', action='store_true', help='only say what would be measured')
     parser.set_defaults(run=run_run)
@@ -54,9 +57,7 @@ def add_lab(parser):
 def run_run(args):
     from ua_overlay.measure import campaign as campaigns
     from ua_overlay.measure import plan, sample
-    campaign = campaigns.load(args.campaign)
-    if args.repetitions is not None:
-        campaign = campaigns.repeated(campaign, args.repetitions)
+    campaign = campaigns.changed(campaigns.load(args.campaign), args.repetitions, args.seconds)
     directory = args.results or os.path.join('results', campaign.name)
     wanted = [step for step in plan.steps(campaign) if args.place in (None, step.scenario.place)]
     if not wanted:

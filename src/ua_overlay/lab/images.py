@@ -21,6 +21,8 @@ BASE = ('systemd', 'systemd-sysv', 'dbus', 'sudo', 'procps', 'iproute2', 'iputil
 #: What overlay.launch needs of ROS, and what a person types with it.
 ROS = ('python3-diagnostic-msgs', 'python3-rosmaster', 'python3-rospy', 'python3-roslaunch', 'python3-rosservice',
        'python3-rostopic', 'python3-std-msgs', 'ros-environment', 'rosout')
+#: What a campaign of measurements needs at both of its ends.
+MEASURE = ('iperf3',)
 #: What builds the package in a catkin workspace, and its unit tests and rostests.
 ROS_BUILD = ROS + ('build-essential', 'catkin', 'cmake', 'libdiagnostic-msgs-dev', 'librostest-dev', 'libstd-msgs-dev',
                    'python3-catkin-pkg', 'python3-message-filters', 'python3-pytest', 'python3-rostest',
@@ -52,7 +54,7 @@ class Image:
 SERVER = Image('bookworm')
 ROBOT = Image('bullseye', BASE + ROS_BUILD)
 #: The Debian of this lab's own workspace, so that a machine can see the one that is built already.
-ROBOT_PREBUILT = Image('bookworm', BASE + ROS)
+ROBOT_PREBUILT = Image('bookworm', BASE + ROS + MEASURE)
 ALL = (SERVER, ROBOT, ROBOT_PREBUILT)
 
 

@@ -117,9 +117,18 @@ def load(path):
         raise CampaignError('The campaign {} is not UTF-8 text.'.format(path))
 
 
-def repeated(campaign, repetitions):
-    """The campaign with another number of repetitions. :raises CampaignError: that is none."""
-    return from_mapping(dict(campaign.source, repetitions=repetitions))
+def changed(campaign, repetitions=None, seconds=None):
+    """The campaign with another number of repetitions, or with other seconds for every tool that goes by seconds.
+
+    None leaves it as it is. :raises CampaignError: that is none.
+    """
+    source = dict(campaign.source)
+    if repetitions is not None:
+        source['repetitions'] = repetitions
+    if seconds is not None:
+        source['tools'] = {name: dict(said, seconds=seconds) if 'seconds' in _tool(name, said).settings else said
+                           for name, said in source['tools'].items()}
+    return from_mapping(source)
 
 
 def from_mapping(data):

@@ -1,0 +1,164 @@
+"""`ua-overlay measure` as a team has it: two robots with a systemd behind NATs of their own, one reached over ssh, over the
+overlay itself, and a watch that is a service, by the unit of docs/measure.md."""
+import json
+import os
+import re
+import subprocess
+import time
+
+import pytest
+import yaml
+
+from ua_overlay.lab import images
+from ua_overlay.lab.fleet import Fleet
+from ua_overlay.lab.images import USER
+from ua_overlay.lab.lab import Lab
+from ua_overlay.lab.machines import Machine
+from ua_overlay.toolchain import locate
+from ua_overlay.toolchain.find import cache_dir
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
+HOME = '/home/' + USER
+#: Where the unit of docs/measure.md has it.
+SPACE = HOME + '/catkin_ws/install'
+INVITATION = HOME + '/invitation.yaml'
+RESULTS = HOME + '/results/short'
+UNIT = 'ua-overlay-watch.service'
+WATCHED = '/var/lib/ua_overlay_watch'
+CAMPAIGN = {
+    'version': 1, 'name': 'short', 'clock_error_ms': 0,
+    # Behind its NAT nothing but the overlay leads to it.
+    'hosts': {'far': {'ssh': USER + '@dev-2.overlay.internal'}},
+    'tools': {'tcp': {'tool': 'iperf3-tcp', 'seconds': 4, 'omit': 1},
+              'udp': {'tool': 'iperf3-udp', 'seconds': 2, 'omit': 0, 'rate': '10mbit'},
+              'ping': {'count': 20, 'interval': 0.05},
+              'topic': {'tool': 'ros-topic', 'size': 1000, 'rate': 20, 'seconds': 2},
+              'service': {'tool': 'ros-service', 'calls': 20}},
+    'scenarios': [{'name': 'there', 'from': 'here', 'to': 'far', 'expected': 'DIRECT', 'settle': 120},
+                  {'name': 'back', 'from': 'far', 'to': 'here', 'expected': 'DIRECT', 'settle': 120,
+                   'tools': ['tcp', 'ping', 'topic']}]}
+
+
+def start_robot(site, name, *options):
+    """A robot that is in the team and whose overlay.launch is a service: a Machine that runs."""
+    binds = [(os.path.join(WORKSPACE, 'install'), SPACE),
+             (os.path.join(cache_dir(), 'tools'), '/var/cache/ua_overlay/tools'),
+             (locate('tailscale'), '/usr/bin/tailscale'), (locate('tailscaled'), '/usr/sbin/tailscaled')]
+    machine = Machine(site.lab, name, images.get(images.ROBOT_PREBUILT), binds=binds).__enter__()
+    for part, path in (('service', '/usr/lib/systemd/system/tailscaled.service'),
+                       ('defaults', '/etc/default/tailscaled')):
+        with open(os.path.join(ROOT, 'test', 'data', 'tailscale', 'tailscaled.' + part)) as stream:
+            machine.write(path, stream.read())
+    machine.run(['systemctl', 'enable', '--now', 'tailscaled.service'])
+    machine.run(['chown', USER + ':', HOME, HOME + '/catkin_ws'])
+    machine.write(HOME + '/.profile', '. {}/setup.bash\n'.format(SPACE), user=USER)
+    machine.write(INVITATION, site.invite('iris', name, *options), mode='600', user=USER)
+    sudo(machine, 'robot', 'prepare', '--invitation', INVITATION, '--user', USER)
+    typed(machine, 'ua-overlay join ' + INVITATION)
+    sudo(machine, 'service', 'install')
+    return machine
+
+
+def sudo(machine, *argv):
+    return machine.run(['sudo', SPACE + '/bin/ua-overlay'] + list(argv), user=USER, timeout=120)
+
+
+def typed(machine, line, check=True, timeout=300):
+    """A line that the robot's user types in a login shell."""
+    return machine.run(['bash', '-lc', line], user=USER, check=check, timeout=timeout)
+
+
+@pytest.fixture(scope='module')
+def robots(lab_possible, lab_root, two_nats):
+    """(the robot that measures, the one that is measured): the second lets the first's user in by a key."""
+    assert os.path.isdir(WORKSPACE), 'The workspace is not built. Next: make prepare'
+    machines = []
+    with Lab.up(two_nats, 'measure-{}'.format(os.getpid()), lab_root, bound=True) as lab:
+        site = Fleet(lab, os.path.join(WORKSPACE, 'install'))
+        site.start_site()
+        site.site('team', 'create', 'iris')
+        try:
+            machines += [start_robot(site, 'dev-1', '--master')]
+            machines += [start_robot(site, 'dev-2')]
+            here, far = machines
+            typed(here, 'mkdir -p -m 700 .ssh && ssh-keygen -q -t ed25519 -N "" -f .ssh/id_ed25519')
+            far.write(HOME + '/.ssh/authorized_keys', typed(here, 'cat .ssh/id_ed25519.pub').stdout, '600', USER)
+            far.run(['chown', USER + ':', HOME + '/.ssh'])
+            # A machine of a lab has no ssh of its own until somebody wants it.
+            far.run(['sh', '-c', 'rm -f /etc/systemd/system/ssh.service && ssh-keygen -A && systemctl daemon-reload && '
+                                 'systemctl enable --now ssh.service'])
+            here.write(HOME + '/.ssh/config', 'StrictHostKeyChecking accept-new\n', '600', USER)
+            here.write(HOME + '/short.yaml', yaml.safe_dump(CAMPAIGN), user=USER)
+            here.wait('the team in a shell', lambda: 'dev-1' in typed(here, 'echo $ROS_MASTER_URI').stdout)
+            here.wait('the team on the other robot', lambda: 'dev-1' in typed(far, 'echo $ROS_MASTER_URI').stdout)
+            yield here, far
+        finally:
+            for machine in machines:
+                machine.__exit__(None, None, None)
+
+
+def samples(here):
+    return [json.loads(line) for line in here.run(['cat', RESULTS + '/samples.jsonl']).stdout.splitlines()]
+
+
+def iperf_runs(far):
+    return far.run(['pgrep', '-x', 'iperf3'], check=False).returncode == 0
+
+
+def test_a_robot_that_dies_in_a_measurement_leaves_no_server_and_goes_on(robots):
+    here, far = robots
+    process = subprocess.Popen(here.enter_argv(['bash', '-lc', 'exec ua-overlay measure run short.yaml'], USER),
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    connected = ['ss', '-Htn', 'state', 'established', 'sport = :5201']
+    far.wait('a measurement', lambda: far.run(connected).stdout.strip(), 180)
+    # All that measures there, at once: as when it is switched off.
+    here.run(['pkill', '-KILL', '-u', USER, '-f', 'measure run|iperf3|ssh -o'])
+    process.wait(30)
+    far.wait('the end of the server', lambda: not iperf_runs(far))
+    done = typed(here, 'ua-overlay measure run short.yaml', check=False)
+    assert done.returncode == 0, done.stdout + done.stderr + json.dumps(samples(here), indent=1)
+    found = {each['id']: each for each in samples(here)}
+    assert len(found) == len(samples(here)) == 8
+    for each in found.values():
+        assert (each['status'], each['proof']['verdict'], each['proof']['way']) == ('ok', 'PROVEN', 'DIRECT'), each
+        assert each['versions']['iperf3'] == each['versions']['iperf3_target']
+        assert each['cpu']['target_percent'] is not None and each['settings']['mtu'] == 1280
+    assert not iperf_runs(far) and not iperf_runs(here)
+
+
+def status(here):
+    said = here.run(['cat', WATCHED + '/status.json'], check=False)
+    return json.loads(said.stdout) if said.returncode == 0 else {'rounds': 0, 'state': ''}
+
+
+def test_a_watch_is_a_service(robots):
+    here, far = robots
+    with open(os.path.join(ROOT, 'docs', 'measure.md')) as stream:
+        unit = re.search(r'\n    # /etc/systemd/system/ua-overlay-watch.service\n((?:    .*\n|\n)+)', stream.read())
+    here.write('/etc/systemd/system/' + UNIT, re.sub('(?m)^    ', '', unit.group(1)))
+    with open(os.path.join(ROOT, 'config', 'campaigns', 'watch.yaml')) as stream:
+        watch = yaml.safe_load(stream.read().replace('lab-1', 'dev-2'))
+    watch['watch'].update(interval=15, share=10, capacity='50mbit')
+    here.write(HOME + '/watch.yaml', yaml.safe_dump(watch), user=USER)
+    far.run(['systemd-run', '--unit=iperf3', '--collect', 'iperf3', '-s'])
+    verify = here.run(['systemd-analyze', 'verify', UNIT])
+    assert verify.stdout + verify.stderr == ''
+    here.run(['systemctl', 'daemon-reload'])
+    here.run(['systemctl', 'enable', '--now', UNIT])
+    here.wait('the first round', lambda: status(here)['rounds'] >= 1, 120)
+    probes = status(here)['probes']
+    assert [(name.rsplit('/', 1)[-1], each['status'], each['link']) for name, each in sorted(probes.items())] == [
+        (name, 'ok', 'DIRECT') for name in ('ping', 'tcp', 'udp')], (probes, here.journal(UNIT))
+    taken = len(here.run(['cat', WATCHED + '/samples.jsonl']).stdout.splitlines())
+
+    here.reboot()
+    here.wait('a round after the boot', lambda: status(here)['rounds'] >= 1 and len(here.run(
+        ['cat', WATCHED + '/samples.jsonl']).stdout.splitlines()) > taken, 120)
+    assert here.property(UNIT, 'NRestarts') == '0', here.journal(UNIT)
+    shown = typed(here, 'ua-overlay measure watch --show ' + WATCHED).stdout
+    assert 'DIRECT' in shown and 'running' in shown or 'waiting' in shown
+    begun = time.monotonic()
+    here.run(['systemctl', 'stop', UNIT])
+    assert time.monotonic() - begun < 30
+    assert status(here)['state'] == 'stopped' and here.property(UNIT, 'Result') == 'success', here.journal(UNIT)
