@@ -169,3 +169,23 @@ def test_a_long_name_has_two_lines_at_most():
     assert figures.folded('Electronics, Telecommunications and Informatics (4)', 24) == \
         'Electronics,\nTelecommunications and…'
     assert figures.folded('', 20) == ''
+
+
+def test_a_place_that_is_not_there(tmp_path, capsys):
+    results = measure_samples.write(tmp_path / 'results', measure_samples.samples(1, 2))
+    assert main(['measure', 'report', str(results), '--place', 'moon']) == 1
+    said = capsys.readouterr().err
+    assert 'no sample at moon; it has some at bar, lab, library' in said and 'ua-overlay measure report' in said
+    assert not os.path.exists(str(results / 'report'))
+
+
+def test_a_cable_beside_a_radio_leaves_no_line_on_the_floor():
+    pytest.importorskip('matplotlib', reason=WHY.format('matplotlib'))
+    samples = measure_samples.samples(2, 3)
+    for each in samples:
+        if each['place'] == 'lab' and each['tool'] == 'iperf3-tcp' and each['status'] == 'ok':
+            each['values']['intervals_bps'] = [200 * value for value in each['values']['intervals_bps']]
+    axes = figures.over_time(*(lambda data: (data, data.rows('tcp')))(
+        report_data.Data(samples, measure_samples.campaign()))).axes
+    lab, other = axes[:2]
+    assert lab.get_ylim()[1] > 10000 and other.get_ylim()[1] < 200

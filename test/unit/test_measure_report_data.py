@@ -77,6 +77,23 @@ def test_two_scenarios_of_one_place_are_told_apart():
     assert {found.place_name(group) for group in found.groups} == {'Robot lab (lab)', 'Robot lab (far)'}
 
 
+@pytest.mark.parametrize('mtu, floor', [(1280, '5.35'), (1420, '4.53')])
+def test_the_header_floor_is_that_of_the_mtu_that_most_samples_had(mtu, floor):
+    raw, overlay = tcp('raw', 1, 9e7), tcp('DIRECT', 1, 8e7)
+    overlay['settings']['mtu'] = mtu
+    odd = tcp('DIRECT', 2, 8e7)
+    odd['settings'].update(mtu=576)
+    found = of([raw, overlay, dict(overlay, id='again'), odd])
+    said = words_of(found)
+    assert 'cost {} %'.format(floor) in said and 'MTU {} instead of 1500'.format(mtu) in said
+
+
+def test_a_report_of_one_place_says_so():
+    found = report_data.Data(measure_samples.samples(2, 3), measure_samples.campaign(), only=['bar'])
+    assert {group.place for group in found.groups} == {'bar'} and len(found.left_out) == 2
+    assert 'Of 3 places of the campaign this report has Bar <N>.' in words_of(found)
+
+
 def test_the_tables(data):
     rows = list(csv.DictReader(io.StringIO(report_csv.samples(data))))
     assert {row['status'] for row in rows if row['value'] == ''} == {'excluded', 'failed'}

@@ -16,6 +16,7 @@ needs: pip install -r requirements/analysis.txt   (matplotlib, fpdf2; not on a r
 examples:
   ua-overlay measure report results/campus
   ua-overlay measure report results/campus --output docs/results/campus
+  ua-overlay measure report results/campus --place library --output results/library
   ua-overlay measure report results/campus --format csv --json"""
 
 
@@ -24,6 +25,8 @@ def add_command(commands):
                                  description=DESCRIPTION, epilog=EPILOG,
                                  formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('results', metavar='RESULTS', help='the directory that `measure run` wrote')
+    parser.add_argument('--place', action='append', metavar='PLACE', help='only of this place; may be given again '
+                        '(default: all)')
     parser.add_argument('--output', metavar='DIR', help='where the report goes (default: RESULTS/report)')
     parser.add_argument('--format', action='append', choices=('html', 'pdf', 'csv'), metavar='FORMAT',
                         help='html, pdf or csv; may be given again (default: all)')
@@ -33,7 +36,7 @@ def add_command(commands):
 
 def run_report(args):
     from ua_overlay.measure import report
-    data = report.load(args.results)
+    data = report.load(args.results, args.place)
     output = args.output or os.path.join(args.results, 'report')
     with Progress()('Making the report of {} samples'.format(len(data.samples))):
         paths = report.write(data, output, args.format or report.FORMATS)

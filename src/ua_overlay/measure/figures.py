@@ -21,6 +21,8 @@ STYLE = {'font.size': 9, 'axes.spines.top': False, 'axes.spines.right': False, '
 WIDTH = 9.0
 #: Panels of a figure over time at most; more places make further figures.
 MOST_PANELS = 12
+#: Panels have one axis unless the highest is so many times the lowest.
+_ALIKE = 8
 
 
 class ExtraError(OverlayError):
@@ -69,13 +71,17 @@ def over_time(data, rows):
     places = places_of(rows)
     columns = min(len(places), 2 if len(places) <= 6 else 3 if len(places) <= 18 else 4)
     lines = -(-len(places) // columns)
+    # What a cable carries beside what a radio does would leave of that a line on the floor.
+    highest = [max(value for row in rows if row.group.place == place for value in row.group.pieces(row.metric))
+               for place in places]
+    alike = max(highest) <= _ALIKE * min(highest)
     # Not higher than a page.
-    drawn, axes = figure(0.7 + min(2.3 * lines, 7.6), lines, columns, sharex=True, sharey=True)
+    drawn, axes = figure(0.7 + min(2.3 * lines, 7.6), lines, columns, sharex=True, sharey=alike)
     for axis, place in zip(axes.flat, places):
         here = [row for row in rows if row.group.place == place]
         for row in here:
             _course(axis, row.group)
-        _limits(axis, here)
+        _limits(axis, data, here)
         name = (data.places.get(place) or {}).get('name', place)
         axis.set_title('{} (n = {})'.format(folded(name, 60 // columns), _counts(here)),
                        fontsize=None if columns < 3 else 8)
@@ -86,6 +92,7 @@ def over_time(data, rows):
         axis.tick_params(labelbottom=True)
     for axis in axes[:, 0]:
         axis.set_ylabel('TCP throughput / (Mbit/s)' if lines < 3 else 'TCP / (Mbit/s)')
+    for axis in axes.flat:
         axis.set_ylim(bottom=0)
     legend(drawn, axes)
     return drawn
@@ -103,11 +110,11 @@ def _course(axis, group):
                       linewidth=0)
 
 
-def _limits(axis, rows, ends=None):
+def _limits(axis, data, rows, ends=None):
     """What the link may carry of TCP, without the overlay and with it; from one x to another, or all along."""
     for capacity in sorted({row.group.capacity for row in rows if row.group.capacity}):
-        for share, style, name in ((stats.raw_efficiency(), '--', 'link capacity less headers, raw'),
-                                   (stats.overlay_efficiency(), ':', 'the same, WireGuard (header floor)')):
+        for share, style, name in ((data.raw_efficiency, '--', 'link capacity less headers, raw'),
+                                   (data.overlay_efficiency, ':', 'the same, WireGuard (header floor)')):
             options = {'color': 'black', 'linewidth': 0.9, 'linestyle': style, 'label': name}
             if ends:
                 axis.plot(ends, [capacity * share / 1e6] * 2, **options)
@@ -130,7 +137,7 @@ def by_place(data, rows):
         for number, row in enumerate(here):
             _box(axis, row, at + (number - (len(here) - 1) / 2) * step, step)
         if metric.key == 'tcp':
-            _limits(axis, here, (at - 0.45, at + 0.45))
+            _limits(axis, data, here, (at - 0.45, at + 0.45))
     axis.set_xticks(range(len(places)))
     counts = [_counts(here) for here in together]
     axis.set_xticklabels(['{}\nn = {}'.format(folded(name, 24 if many else 14), count)
@@ -226,14 +233,14 @@ def by_link(data, throughput, trips):
     drawn, axes = figure(3.0 * lines + 0.3, lines, len(shown))
     for number, rows in enumerate(shown):
         labels = [label for label in report_data.LABELS if any(row.group.label == label for row in rows)]
-        _repetitions(axes[0][number], rows, labels)
+        _repetitions(axes[0][number], data, rows, labels)
         if lines > 1:
-            _costs(axes[1][number], rows[0].metric, costs[number], labels[1:] if labels[0] == 'raw' else labels)
+            _costs(axes[1][number], data, rows[0].metric, costs[number], labels[1:] if labels[0] == 'raw' else labels)
     legend(drawn, axes)
     return drawn
 
 
-def _repetitions(axis, rows, labels):
+def _repetitions(axis, data, rows, labels):
     metric = rows[0].metric
     for x, label in enumerate(labels):
         values = [value for row in rows if row.group.label == label for value in row.group.values(metric)]
@@ -244,7 +251,7 @@ def _repetitions(axis, rows, labels):
                     label='median of all repetitions' if not x else None)
     # Links that differ have lines in the figures by place.
     if metric.key == 'tcp' and len({row.group.capacity for row in rows}) == 1:
-        _limits(axis, rows)
+        _limits(axis, data, rows)
     axis.set_xticks(range(len(labels)))
     axis.set_xticklabels(['{}\nn = {}'.format(NAMES[label], sum(row.estimate.n for row in rows
                                                               if row.group.label == label)) for label in labels])
@@ -253,7 +260,7 @@ def _repetitions(axis, rows, labels):
     axis.set_ylabel('{} / {}'.format(metric.name, unit(metric.unit)))
 
 
-def _costs(axis, metric, costs, labels):
+def _costs(axis, data, metric, costs, labels):
     """Throughput lost in %, with the header floor; round trip added in ms: what is the same on long and short ways."""
     labels = [label for label in labels if label in costs]
     for x, label in enumerate(labels):
@@ -263,8 +270,9 @@ def _costs(axis, metric, costs, labels):
         axis.annotate('{:.3g}'.format(shown.value), (x, shown.value), xytext=(8, 6), textcoords='offset points',
                       va='bottom', fontsize=8)
     if metric.key == 'tcp':
-        axis.axhline(stats.header_floor(stats.overlay_efficiency()), color='black', linewidth=0.9, linestyle='-.',
-                     label='header floor of WireGuard, {:.2f} %'.format(stats.header_floor(stats.overlay_efficiency())))
+        floor = stats.header_floor(data.overlay_efficiency, data.raw_efficiency)
+        axis.axhline(floor, color='black', linewidth=0.9, linestyle='-.',
+                     label='header floor of WireGuard, {:.2f} %'.format(floor))
     axis.axhline(0, color='#999999', linewidth=0.8)
     axis.margins(y=0.12)
     axis.set_xticks(range(len(labels)))

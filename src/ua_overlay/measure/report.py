@@ -30,10 +30,11 @@ class ReportError(OverlayError):
     code = 'MEASURE_REPORT'
 
 
-def load(directory):
+def load(directory, only=None):
     """report_data.Data of a results directory.
 
-    :raises ReportError: naming the file that is none. :raises sample.SampleError: naming the line.
+    :param only: names of places that the report is of; None: all.
+    :raises ReportError: naming the file that is none, or the place that is not there. :raises sample.SampleError: naming the line.
     """
     path = os.path.join(directory, run.DESCRIPTION)
     try:
@@ -46,7 +47,14 @@ def load(directory):
         campaign = None
     if not isinstance(campaign, dict):
         raise ReportError('{} is no description of a campaign.'.format(path), 'ls -l ' + directory)
-    data = report_data.Data(sample.read(directory), campaign, report_encryption.load(directory))
+    samples = sample.read(directory)
+    there = sorted({each['place'] for each in samples})
+    for name in only or ():
+        if name not in there:
+            raise ReportError('{} has no sample at {}; it has some at {}.'.format(
+                directory, name, ', '.join(filter(None, there)) or 'no place with a name'),
+                'ua-overlay measure report ' + directory)
+    data = report_data.Data(samples, campaign, report_encryption.load(directory), only)
     if not data.good:
         raise ReportError('{} has no sample that can be used: {} were taken.'.format(directory, len(data.samples)),
                           'ua-overlay measure run --help')

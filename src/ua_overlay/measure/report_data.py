@@ -154,12 +154,15 @@ class Data:
 
     :param samples: dicts as samples.jsonl has them. A sample that was taken again counts as it was the last time.
     :param campaign: what campaign.json holds. :param encryption: the proof that lies with it, as encryption.as_json.
+    :param only: names of places; the others are left away. None: all.
     """
 
-    def __init__(self, samples, campaign, encryption=None):
+    def __init__(self, samples, campaign, encryption=None, only=None):
         self.campaign = campaign
         self.encryption = encryption
-        self.samples = list({each['id']: each for each in samples}.values())
+        self.only = only
+        self.samples = [each for each in {each['id']: each for each in samples}.values()
+                        if only is None or each['place'] in only]
         self.good = [each for each in self.samples if each['status'] == OK]
         self.left_out = [each for each in self.samples if each['status'] != OK]
         self.groups = self._grouped()
@@ -196,6 +199,26 @@ class Data:
     def synthetic(self):
         """Made up by a test, not measured."""
         return bool(self.campaign.get('synthetic'))
+
+    def mtu(self, path):
+        """MTU that most samples of a path (RAW or OVERLAY) had; the usual one where none says."""
+        found = [each['settings'].get('mtu') for each in self.good if each['path'] == path]
+        found = [each for each in found if each]
+        usual = stats.RAW_MTU if path == RAW else stats.OVERLAY_MTU
+        return max(sorted(set(found)), key=found.count) if found else usual
+
+    @property
+    def raw_efficiency(self):
+        """Share of the link that is data of TCP; see stats."""
+        return stats.raw_efficiency(self.mtu(RAW))
+
+    @property
+    def overlay_efficiency(self):
+        return stats.overlay_efficiency(self.mtu(OVERLAY))
+
+    @property
+    def derp_efficiency(self):
+        return stats.derp_efficiency(self.mtu(OVERLAY))
 
     def place_name(self, group):
         """What people call it; with the scenario where a place has several with the same link."""

@@ -20,7 +20,7 @@ def parts(data):
         ('age', 'Age of ROS messages', 'a message; hosts with clocks of their own add the error of the clocks'),
         ('service', 'Calls of a ROS service', 'a call'))]
     made += [report_processor.part(data), report_encryption.part(data.encryption)]
-    return [_what(data)] + [part for part in made if part] + [_left_out(data), _all(data), _method()]
+    return [_what(data)] + [part for part in made if part] + [_left_out(data), _all(data), _method(data)]
 
 
 def title(data):
@@ -33,6 +33,9 @@ def _what(data):
     items = []
     if data.synthetic:
         items.append('SYNTHETIC: these numbers were made up by a test. Nobody measured them.')
+    if data.only:
+        items.append('Of {} places of the campaign this report has {}.'.format(len(data.places), ' and '.join(
+            (data.places.get(name) or {}).get('name', name) for name in data.only)))
     items.append('{} samples were taken, {} of them are used here; started {}, last {}.'.format(
         len(data.samples), len(data.good), campaign.get('start', '?'),
         max((each['started'] for each in data.samples), default='?')))
@@ -99,8 +102,8 @@ def _beside_study(data):
         'difference itself stands beside it.'.format(*FORMULAS),
         'Headers alone cost {:.2f} % of TCP throughput in WireGuard (MTU {} instead of {}, IPv4), and {:.1f} % on one '
         'leg to a DERP relay; twice that share of the medium is used where both legs are on the same Wi-Fi.'.format(
-            stats.header_floor(stats.overlay_efficiency()), stats.OVERLAY_MTU, stats.RAW_MTU,
-            stats.header_floor(stats.derp_efficiency())),
+            stats.header_floor(data.overlay_efficiency, data.raw_efficiency), data.mtu(report_data.OVERLAY),
+            data.mtu(report_data.RAW), stats.header_floor(data.derp_efficiency, data.raw_efficiency)),
         Table('Mean over places of each place\'s change of medians, with 95 % interval; UDP loss: median of all runs',
               ('', 'link', 'here', 'here, difference', 'places', 'the study, its own'), tuple(rows))))
 
@@ -186,14 +189,15 @@ def _all(data):
               'is worse', ('', 'place', 'link', 'n', 'median', 'change', 'difference'), tuple(rows)),))
 
 
-def _method():
+def _method(data):
     return Part('How the numbers were made', (
         'A repetition gives one number: the mean throughput of iperf3, the median of its round trips, the jitter of '
         'its UDP run. n counts repetitions. Intervals are percentile bootstraps over repetitions ({} draws, fixed '
         'seed): packets of one run are not independent of each other and are not counted as if they were. Places are '
         'not drawn: an interval of a mean over places is that of these places.'.format(stats.RESAMPLES),
-        'Header floor: TCP over IPv4 carries {:.2f} % of an Ethernet\'s bits as data raw (MTU 1500, time stamps) and '
-        '{:.2f} % inside WireGuard (MTU 1280). "Link capacity less headers" in figures is the rate that the slower '
+        'Header floor: TCP over IPv4 carries {:.2f} % of an Ethernet\'s bits as data raw (MTU {}, time stamps) and '
+        '{:.2f} % inside WireGuard (MTU {}). "Link capacity less headers" in figures is the rate that the slower '
         'emulated link of the two ends was told, times that share; a rate limiter that does not count Ethernet\'s gaps '
-        'and check sums lets a little more through.'.format(100 * stats.raw_efficiency(),
-                                                           100 * stats.overlay_efficiency())))
+        'and check sums lets a little more through.'.format(
+            100 * data.raw_efficiency, data.mtu(report_data.RAW), 100 * data.overlay_efficiency,
+            data.mtu(report_data.OVERLAY))))
