@@ -16,6 +16,7 @@ from ua_overlay.errors import OverlayError  # noqa: E402
 from ua_overlay.lab import team as teams  # noqa: E402
 from ua_overlay.lab.fleet import Fleet  # noqa: E402
 from ua_overlay.lab.lab import Lab, load_topology  # noqa: E402
+from ua_overlay.lab.topology import from_mapping  # noqa: E402
 
 WORKSPACE = os.path.join(os.path.realpath(os.path.join(ROOT, '.workspace')), 'install')
 COMMAND = os.path.join(ROOT, 'scripts', 'ua-overlay')
@@ -32,6 +33,10 @@ def arguments(argv):
                         'says')
     parser.add_argument('--master', default='', help='robot that becomes the ROS master')
     parser.add_argument('--launch', action='store_true', help='overlay.launch on every robot: the ROS tools need it')
+    parser.add_argument('--congestion', metavar='NAME', help='congestion control of all hosts, instead of what the '
+                        'topology says')
+    parser.add_argument('--daemon-env', action='append', default=[], metavar='NAME=VALUE', help='for the tailscaled of '
+                        'every robot')
     parser.add_argument('--no-encryption', action='store_true', help='without the proof of encryption')
     parser.add_argument('--keep', action='store_true', help='leave the lab up')
     return parser.parse_args(argv)
@@ -46,10 +51,13 @@ def main(argv):
     args = arguments(argv)
     progress = Progress()
     with progress('A lab of {}'.format(os.path.basename(args.topology))):
-        lab = Lab.up(load_topology(args.topology), args.name, bound=not args.keep)
+        topology = load_topology(args.topology)
+        if args.congestion:
+            topology = from_mapping(dict(topology.source, congestion=args.congestion))
+        lab = Lab.up(topology, args.name, bound=not args.keep)
     try:
         robots = teams.chosen(lab.topology, None)
-        fleet = Fleet(lab, WORKSPACE, COMMAND)
+        fleet = Fleet(lab, WORKSPACE, COMMAND, daemon_environment=teams.environment_of(args.daemon_env))
         teams.bring_up(teams.Team(fleet, 'iris'), robots, progress, args.master, robots if args.launch else ())
         status = own('measure', 'run', args.campaign, '--lab', args.name, '--workspace', WORKSPACE, '--results',
                      args.results, *(['--repetitions', args.repetitions] if args.repetitions else []),
