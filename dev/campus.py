@@ -17,6 +17,8 @@ from ua_overlay.lab import team as teams  # noqa: E402
 from ua_overlay.lab.fleet import Fleet  # noqa: E402
 from ua_overlay.lab.lab import Lab, load_topology  # noqa: E402
 from ua_overlay.lab.topology import from_mapping  # noqa: E402
+from ua_overlay.measure import campaign as campaigns  # noqa: E402
+from ua_overlay.measure import run  # noqa: E402
 
 WORKSPACE = os.path.join(os.path.realpath(os.path.join(ROOT, '.workspace')), 'install')
 COMMAND = os.path.join(ROOT, 'scripts', 'ua-overlay')
@@ -28,8 +30,8 @@ def arguments(argv):
     parser.add_argument('--campaign', default=os.path.join(ROOT, 'config', 'campaigns', 'campus.yaml'))
     parser.add_argument('--results', default=os.path.join('results', 'campus'))
     parser.add_argument('--name', default='campus', help='of the lab (default: %(default)s)')
-    parser.add_argument('--repetitions', metavar='N', help='instead of what the campaign says')
-    parser.add_argument('--seconds', metavar='S', help='of every tool that goes by seconds, instead of what the campaign '
+    parser.add_argument('--repetitions', type=int, metavar='N', help='instead of what the campaign says')
+    parser.add_argument('--seconds', type=float, metavar='S', help='of every tool that goes by seconds, instead of what the campaign '
                         'says')
     parser.add_argument('--master', default='', help='robot that becomes the ROS master')
     parser.add_argument('--launch', action='store_true', help='overlay.launch on every robot: the ROS tools need it')
@@ -50,6 +52,9 @@ def own(*argv):
 def main(argv):
     args = arguments(argv)
     progress = Progress()
+    campaign = campaigns.changed(campaigns.load(args.campaign), args.repetitions, args.seconds)
+    # Before minutes are spent on a lab.
+    run.goes_on(args.results, campaign)
     with progress('A lab of {}'.format(os.path.basename(args.topology))):
         topology = load_topology(args.topology)
         if args.congestion:
@@ -60,8 +65,8 @@ def main(argv):
         fleet = Fleet(lab, WORKSPACE, COMMAND, daemon_environment=teams.environment_of(args.daemon_env))
         teams.bring_up(teams.Team(fleet, 'iris'), robots, progress, args.master, robots if args.launch else ())
         status = own('measure', 'run', args.campaign, '--lab', args.name, '--workspace', WORKSPACE, '--results',
-                     args.results, *(['--repetitions', args.repetitions] if args.repetitions else []),
-                     *(['--seconds', args.seconds] if args.seconds else []))
+                     args.results, *(['--repetitions', str(args.repetitions)] if args.repetitions else []),
+                     *(['--seconds', str(args.seconds)] if args.seconds else []))
     finally:
         if not args.keep:
             lab.down()

@@ -14,6 +14,7 @@ from ua_overlay.lab.fleet import Fleet
 from ua_overlay.lab.images import USER
 from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.machines import Machine
+from ua_overlay.measure import proof
 from ua_overlay.toolchain import locate
 from ua_overlay.toolchain.find import cache_dir
 
@@ -52,7 +53,7 @@ def start_robot(site, name, *options):
             machine.write(path, stream.read())
     machine.run(['systemctl', 'enable', '--now', 'tailscaled.service'])
     machine.run(['chown', USER + ':', HOME, HOME + '/catkin_ws'])
-    machine.write(HOME + '/.profile', '. {}/setup.bash\n'.format(SPACE), user=USER)
+    machine.write(HOME + '/.profile', 'echo Welcome\n. {}/setup.bash\n'.format(SPACE), user=USER)
     machine.write(INVITATION, site.invite('iris', name, *options), mode='600', user=USER)
     sudo(machine, 'robot', 'prepare', '--invitation', INVITATION, '--user', USER)
     typed(machine, 'ua-overlay join ' + INVITATION)
@@ -83,15 +84,15 @@ def robots(lab_possible, lab_root, two_nats):
             machines += [start_robot(site, 'dev-2')]
             here, far = machines
             typed(here, 'mkdir -p -m 700 .ssh && ssh-keygen -q -t ed25519 -N "" -f .ssh/id_ed25519')
-            far.write(HOME + '/.ssh/authorized_keys', typed(here, 'cat .ssh/id_ed25519.pub').stdout, '600', USER)
+            far.write(HOME + '/.ssh/authorized_keys', here.run(['cat', HOME + '/.ssh/id_ed25519.pub']).stdout, '600', USER)
             far.run(['chown', USER + ':', HOME + '/.ssh'])
             # A machine of a lab has no ssh of its own until somebody wants it.
             far.run(['sh', '-c', 'rm -f /etc/systemd/system/ssh.service && ssh-keygen -A && systemctl daemon-reload && '
                                  'systemctl enable --now ssh.service'])
             here.write(HOME + '/.ssh/config', 'StrictHostKeyChecking accept-new\n', '600', USER)
             here.write(HOME + '/short.yaml', yaml.safe_dump(CAMPAIGN), user=USER)
-            here.wait('the team in a shell', lambda: 'dev-1' in typed(here, 'echo $ROS_MASTER_URI').stdout)
-            here.wait('the team on the other robot', lambda: 'dev-1' in typed(far, 'echo $ROS_MASTER_URI').stdout)
+            here.wait('the team in a shell', lambda: 'http://dev-1.' in typed(here, 'echo $ROS_MASTER_URI').stdout)
+            here.wait('the team on the other robot', lambda: 'http://dev-1.' in typed(far, 'echo $ROS_MASTER_URI').stdout)
             yield here, far
         finally:
             for machine in machines:
@@ -114,14 +115,14 @@ def test_a_robot_that_dies_in_a_measurement_leaves_no_server_and_goes_on(robots)
     far.wait('a measurement', lambda: far.run(connected).stdout.strip(), 180)
     # All that measures there, at once: as when it is switched off.
     here.run(['pkill', '-KILL', '-u', USER, '-f', 'measure run|iperf3|ssh -o'])
-    process.wait(30)
+    assert process.wait(30) != 0
     far.wait('the end of the server', lambda: not iperf_runs(far))
     done = typed(here, 'ua-overlay measure run short.yaml', check=False)
     assert done.returncode == 0, done.stdout + done.stderr + json.dumps(samples(here), indent=1)
     found = {each['id']: each for each in samples(here)}
     assert len(found) == len(samples(here)) == 8
     for each in found.values():
-        assert (each['status'], each['proof']['verdict'], each['proof']['way']) == ('ok', 'PROVEN', 'DIRECT'), each
+        assert (each['status'], each['proof']['verdict'], each['proof']['way']) == ('ok', proof.PROVEN, 'DIRECT'), each
         assert each['versions']['iperf3'] == each['versions']['iperf3_target']
         assert each['cpu']['target_percent'] is not None and each['settings']['mtu'] == 1280
     assert not iperf_runs(far) and not iperf_runs(here)
@@ -157,7 +158,7 @@ def test_a_watch_is_a_service(robots):
         ['cat', WATCHED + '/samples.jsonl']).stdout.splitlines()) > taken, 120)
     assert here.property(UNIT, 'NRestarts') == '0', here.journal(UNIT)
     shown = typed(here, 'ua-overlay measure watch --show ' + WATCHED).stdout
-    assert 'DIRECT' in shown and 'running' in shown or 'waiting' in shown
+    assert 'DIRECT' in shown and ('running' in shown or 'waiting' in shown), shown
     begun = time.monotonic()
     here.run(['systemctl', 'stop', UNIT])
     assert time.monotonic() - begun < 30

@@ -15,7 +15,7 @@ def test_what_is_not_said_has_its_default():
     tcp, ping, topic = read.scenarios[0].tools
     assert tcp.settings == {'seconds': 3, 'omit': 1, 'server': 'started', 'port': 5201, 'congestion': 'cubic',
                             'rate': None}
-    assert (tcp.duration, ping.duration, topic.duration) == (4, 0.5, 15.0)
+    assert (tcp.duration, ping.duration, topic.duration) == (4, pytest.approx(0.6), 15.0)
     assert (topic.ros, tcp.ros) == (True, False)
     assert read.scenarios[0].place == 'pair' and read.scenarios[0].settle == 30.0 and read.clock_error_ms is None
     data = yaml.safe_load(TEXT)

@@ -1,4 +1,5 @@
 """The loop of a campaign: whatever fails is a sample, and what was taken is on the disk."""
+import dataclasses
 import io
 import json
 import os
@@ -32,6 +33,7 @@ class Scripted(far.Far):
         self.directory, self.scripts = str(directory), scripts
 
     def popen(self, argv, ros=False, **options):
+        argv = argv[2:] if argv[0] == 'env' else argv
         words = [word for word in argv[1:2] if not word.startswith('-')]
         script = self.scripts.get(' '.join(argv[:1] + words)) or self.scripts.get(argv[0])
         if script is None:
@@ -41,27 +43,30 @@ class Scripted(far.Far):
 
 #: Each reading of the counters finds 100000 bytes more.
 METRICS = 'n=$(cat n 2>/dev/null || echo 0); n=$((n + 100000)); echo $n > n; echo "DIRECT $n"'
-PING = 'echo "64 bytes: time=10.5 ms"; echo "2 packets transmitted, 1 received, 50% packet loss"'
+PING = 'echo "64 bytes: icmp_seq=1 ttl=64 time=99 ms"; echo "64 bytes: icmp_seq=2 ttl=64 time=10.5 ms"; ' \
+       'echo "3 packets transmitted, 2 received, 33% packet loss"'
 
 
 @pytest.fixture
 def taking(tmp_path):
     """Returns function of the source's scripts -> (samples of a campaign of pings on the overlay, Store)."""
-    def take(scripts, tool='ping: {count: 2}', patience=None):
+    def take(scripts, tool='ping: {count: 2}', path='overlay', server='exec sleep 100', rosrun=None, **more):
         read = campaign.parse('version: 1\nname: c\nrepetitions: 1\ntools: {' + tool + '}\n'
-                              'scenarios:\n  - {name: s, from: a, to: b, expected: DIRECT}\n')
+                              'hosts: {b: {address: lab-1}}\nscenarios:\n  - {name: s, from: a, to: b, '
+                              'expected: DIRECT, paths: [' + path + ']}\n' + ''.join(
+                                  '{}: {}\n'.format(*item) for item in more.items()))
         usual = {'tailscale ping': 'echo "pong from b via 1.2.3.4:5 in 1ms"', 'tailscale metrics': METRICS,
                  'ip': 'echo "1.2.3.4 dev lo src"', 'cat /proc/stat': 'cat /proc/stat',
-                 'cat /sys/class/net/lo/mtu': 'echo 1280', 'ping': PING}
+                 'cat /sys/class/net/lo/mtu': 'echo 1280', 'ping': PING, 'getent ahosts': 'echo "192.0.2.7 STREAM b"'}
         hosts = {'a': Scripted('a', tmp_path, dict(usual, **scripts), overlay='100.64.0.1'),
-                 'b': Scripted('b', tmp_path, {'cat /proc/stat': 'cat /proc/stat', 'iperf3': 'exec sleep 100'},
-                               overlay='100.64.0.2')}
-        store = sample.Store(str(tmp_path / 'results'))
-        store.open()
-        measurement = one.Measurement(read, hosts, store, dict, {'a': {'iperf3': 'iperf 3.12'}}, sleep=lambda _: None)
-        taken = run.run(plan.steps(read), measurement, store, run.Listener())
+                 'b': Scripted('b', tmp_path, {'cat /proc/stat': 'cat /proc/stat', 'iperf3': server, 'rosrun': rosrun},
+                               overlay='100.64.0.2', address='lab-1')}
+        with sample.Store(str(tmp_path / 'results')) as store:
+            measurement = one.Measurement(read, hosts, store, dict, {'a': {'iperf3': 'iperf 3.12'}},
+                                          sleep=lambda _: None)
+            taken = run.run(plan.steps(read), measurement, store, run.Listener())
         assert sum(taken.values()) == len(plan.steps(read))
-        return sample.read(store.directory)[0], store
+        return sample.read(store.directory)[-1], store
     return take
 
 
@@ -93,6 +98,42 @@ def test_a_peer_that_vanishes_is_a_sample(taking, monkeypatch):
     assert found['problem'] == 'ping on a did not end within 0 s: the other end or the network is gone.'
 
 
+def test_a_raw_path_that_is_one_of_the_overlay_is_not_measured(taking):
+    found, _ = taking({'getent ahosts': 'echo "100.64.0.2 STREAM lab-1"'}, path='raw')
+    assert (found['status'], found['values']) == ('failed', {})
+    assert found['problem'] == 'The raw path to b would go through the overlay: lab-1 is 100.64.0.2 on a.'
+    found, _ = taking({'tailscale metrics': 'echo DIRECT 0'}, path='raw')
+    assert (found['status'], found['settings']['mtu']) == ('ok', 1280)
+
+
+GOOD = json.dumps({'intervals': [], 'end': {'sum_sent': {}, 'sum_received': {'bits_per_second': 1, 'bytes': 9}}})
+REFUSED = '{"error": "unable to connect to server: Connection refused"}'
+
+
+@pytest.mark.parametrize('answer, server, status, problem', [
+    (REFUSED, 'echo "sh: iperf3: not found" >&2; exit 127', 'failed',
+     'The iperf3 server of b ended: sh: iperf3: not found.'),
+    (GOOD, 'echo "iperf3: error - unable to start listener for connections: Address already in use"; exit 1', 'ok',
+     'Another iperf3 server answered on port 5201 of b; ours ended: iperf3: error - unable to start listener for '
+     'connections: Address already in use.')])
+def test_a_server_of_ours_that_does_not_serve(taking, answer, server, status, problem):
+    # The client takes longer than the server needs to give up, as iperf3 does.
+    found, _ = taking({'iperf3': "sleep 0.5; echo '{}'".format(answer)}, 'tcp: {tool: iperf3-tcp, seconds: 1}',
+                      server=server)
+    assert (found['status'], found['problem']) == (status, problem)
+
+
+@pytest.mark.parametrize('error, status', [(None, 'ok'), (10.0, 'ok'), (0.5, 'excluded')])
+def test_a_message_that_arrives_before_it_is_sent(taking, error, status):
+    sent = """echo '{"sent": 2}'"""
+    heard = """echo '{"hz": 10, "age_ms": [-3.0, 2.0], "received": 2}'"""
+    assert one.clocks_apart({'age_ms': [-3.0, 2.0]}, error) == '' if status == 'ok' else one.clocks_apart(
+        {'age_ms': [-3.0, 2.0]}, error).startswith('A message arrived 3 ms before it was sent')
+    more = {} if error is None else {'clock_error_ms': error}
+    found, _ = taking({'rosrun': sent}, 'topic: {tool: ros-topic}', rosrun=heard, **more)
+    assert found['status'] == status, found
+
+
 def test_a_program_that_is_not_there_is_a_sample(taking):
     found, _ = taking({'ping': None})
     assert found['problem'] == 'ping cannot be started on a: No such file or directory.'
@@ -122,12 +163,16 @@ def test_a_disk_that_is_full_for_iperf3s_answer_leaves_the_sample_good(taking, m
 
 def test_a_campaign_goes_on_and_another_is_refused(tmp_path):
     described = run.describe(short(), {'kernel': '6'}, {}, False, 0)
-    assert run.keep_description(str(tmp_path), described) is False
-    assert run.keep_description(str(tmp_path), dict(described, start='later')) is True
-    assert json.loads((tmp_path / 'campaign.json').read_text())['start'] == '1970-01-01T00:00:00.000Z'
-    other = run.describe(campaign.parse(TEXT.replace('seconds: 3', 'seconds: 4')), {}, {}, False, 0)
+    assert run.goes_on(str(tmp_path), short()) is False
+    run.keep_description(str(tmp_path), described)
+    assert run.goes_on(str(tmp_path), short()) is True
     with pytest.raises(UsageError):
-        run.keep_description(str(tmp_path), other)
+        run.goes_on(str(tmp_path), campaign.parse(TEXT.replace('seconds: 3', 'seconds: 4')))
+    (tmp_path / 'campaign.json').write_text('[')
+    with pytest.raises(UsageError, match='no description of a campaign'):
+        run.goes_on(str(tmp_path), short())
+    with pytest.raises(sample.SampleError, match='cannot be written'):
+        run.keep_description(str(tmp_path / 'gone'), described)
 
 
 def test_the_path_is_given_time_to_become_what_is_expected(tmp_path):
@@ -162,6 +207,36 @@ def test_what_ssh_is_called_with_passes_a_shell(tmp_path, monkeypatch):
     monkeypatch.setenv('PATH', '{}:{}'.format(tmp_path, os.environ['PATH']))
     host = far.OverSsh('b', parse_bytes, 'me@host')
     assert host.run(['printf', '%s,', 'a b', "it's", '$HOME', '*'], 20)[1] == "a b,it's,$HOME,*,"
+
+
+def test_what_a_profile_prints_is_no_answer(tmp_path, monkeypatch):
+    """A stand-in for ssh as before; the login shell is a real one, with a profile that greets."""
+    (tmp_path / 'ssh').write_text('#!/bin/sh\nfor word; do :; done\nexec sh -c "$word"\n')
+    (tmp_path / 'ssh').chmod(0o755)
+    (tmp_path / '.profile').write_text('echo "Welcome to robot 7"\n')
+    monkeypatch.setenv('PATH', '{}:{}'.format(tmp_path, os.environ['PATH']))
+    monkeypatch.setenv('HOME', str(tmp_path))
+    status, said, errors = far.OverSsh('b', parse_bytes, 'me@host').run(['echo', '100.64.0.2'], 20)
+    assert (status, said) == (0, '100.64.0.2\n') and 'Welcome' in errors
+
+
+def test_a_host_that_ssh_cannot_enter_is_named_with_ssh_s_own_words(tmp_path, monkeypatch):
+    """A stand-in for ssh: what it says and ends with when there is no key."""
+    (tmp_path / 'ssh').write_text('#!/bin/sh\necho "me@host: Permission denied (publickey)." >&2\nexit 255\n')
+    (tmp_path / 'ssh').chmod(0o755)
+    monkeypatch.setenv('PATH', '{}:{}'.format(tmp_path, os.environ['PATH']))
+    host = far.OverSsh('b', parse_bytes, 'me@host')
+    for ask in (host.enter, host.overlay_address):
+        with pytest.raises(far.HostLost, match='b cannot be entered over ssh: me@host: Permission denied') as caught:
+            ask()
+        assert caught.value.next_command == 'ssh -o BatchMode=yes me@host true'
+    shown = measure_shown.Shown(io.StringIO())
+    steps = plan.steps(short())
+    with pytest.raises(far.HostLost):
+        measure_run.look_for({'a': far.Here('a', parse_bytes), 'b': host}, steps, shown)
+    other = dataclasses.replace(steps[0], scenario=dataclasses.replace(steps[0].scenario, target='c'))
+    measure_run.look_for({'a': far.Here('a', parse_bytes), 'b': host}, steps + [other], shown)
+    assert 'What is measured there fails. Next: ssh' in shown.stream.getvalue()
 
 
 def test_what_ssh_started_ends_with_it(tmp_path, monkeypatch):
@@ -275,3 +350,38 @@ def test_one_place_of_a_walk(tmp_path, capsys, monkeypatch):
     assert said[0] == 'library+tcp+overlay+1' and not any('pair' in line for line in said)
     assert main(['measure', 'run', 'c.yaml', '--dry-run', '--place', 'moon']) == 2
     assert 'No scenario of c.yaml is at moon; they are at library, pair.' in capsys.readouterr().err
+
+
+def test_the_exit_status_is_that_of_all_samples_that_were_asked_for(tmp_path, capsys, monkeypatch):
+    from ua_overlay.cli import main
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'c.yaml').write_text(TEXT)
+    steps = plan.steps(short())
+    with sample.Store('results') as store:
+        run.keep_description('results', run.describe(short(), {}, {}, False, 0))
+        for step in steps:
+            store.append(of_step(step, sample.FAILED if step is steps[3] else sample.OK))
+    argv = ['measure', 'run', 'c.yaml', '--results', 'results']
+    assert main(argv) == 1
+    said = capsys.readouterr().out
+    assert 'In results: {} ok, 1 failed or excluded.'.format(len(steps) - 1) in said and '--again' in said
+    assert main(argv + ['--json']) == 1
+    assert json.loads(capsys.readouterr().out) == {'results': 'results', 'taken': 0, 'ok': len(steps) - 1, 'not_ok': 1}
+    with sample.Store('results') as store:
+        store.append(of_step(dataclasses.replace(steps[3], attempt=2)))
+    assert main(argv) == 0
+    assert main(argv + ['--dry-run', '--json']) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])['samples'] == []
+    (tmp_path / 'c.yaml').write_text(TEXT.replace('count: 5', 'count: 6'))
+    assert main(argv) == 2
+    assert 'another campaign' in capsys.readouterr().err
+
+
+def test_ages_need_a_word_on_the_clocks(tmp_path, capsys, monkeypatch):
+    from ua_overlay.cli import main
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'c.yaml').write_text(TEXT)
+    assert main(['measure', 'run', 'c.yaml']) == 2
+    said = capsys.readouterr().err
+    assert 'difference of two clocks' in said and 'clock_error_ms: 0.5' in said
+    assert os.listdir(str(tmp_path)) == ['c.yaml']

@@ -37,6 +37,11 @@ def test_a_power_cut_in_a_line_loses_that_line_alone(store, kept):
     with open(store.path, 'ab') as stream:
         stream.write(line[:kept] if kept > 0 else line)
     assert [each['id'] for each in sample.read(store.directory)] == [STEPS[0].id]
+    with pytest.raises(sample.SampleError, match='Another measurement writes to'):
+        sample.Store(store.directory).open()
+    with open(store.path, 'rb') as stream:
+        assert not stream.read().endswith(b'\n')
+    store.close()
     again = sample.Store(store.directory)
     again.open()
     again.append(of_step(STEPS[2]))

@@ -95,12 +95,19 @@ def test_only_a_refusal_is_tried_again():
 
 
 def test_ping():
-    assert tools.ping_argv(PING, '10.0.0.2')[1:] == ['-n', '-c', '5', '-i', '0.1', '-s', '56', '-W', '5', '10.0.0.2']
-    assert tools.parse_ping(PING, PINGED, WORDS) == ({'rtt_ms': [10.5, 11.0], 'sent': 3, 'lost': 1}, 5 * 84)
-    with pytest.raises(tools.Unmeasured):
-        tools.parse_ping(PING, PINGED.replace('2 received', '0 received'), WORDS)
-    with pytest.raises(tools.Unmeasured):
-        tools.parse_ping(PING, 'ping: unknown host', WORDS)
+    assert tools.ping_argv(PING, '10.0.0.2') == ['env', 'LC_ALL=C', 'ping', '-n', '-c', '6', '-i', '0.1', '-s', '56',
+                                                 '-W', '5', '10.0.0.2']
+    assert tools.parse_ping(PING, PINGED, WORDS) == ({'rtt_ms': [11.0], 'sent': 2, 'lost': 1}, 5 * 84)
+    twice = PINGED.replace('time=11.0 ms', 'time=11.0 ms\n64 bytes from 10.0.0.2: icmp_seq=3 ttl=64 time=12.0 ms (DUP!)')
+    assert tools.parse_ping(PING, twice, WORDS)[0]['rtt_ms'] == [11.0]
+    # Numbers begin anew after 65535.
+    more = PINGED.replace('\n\n---', '\n64 bytes from 10.0.0.2: icmp_seq=1 ttl=64 time=13.0 ms\n\n---')
+    assert tools.parse_ping(PING, more, WORDS)[0]['rtt_ms'] == [11.0, 13.0]
+    with pytest.raises(tools.Unmeasured, match='dev-2 answers no ping from dev-1'):
+        tools.parse_ping(PING, '3 packets transmitted, 0 received, 100% packet loss\n', WORDS)
+    said = 'ping: cannot flood; minimal interval allowed for user is 200ms'
+    with pytest.raises(tools.Unmeasured, match='ping from dev-1 to dev-2 failed: ' + said):
+        tools.parse_ping(PING, said + '\n', WORDS)
 
 
 def test_a_topic_and_a_service():
@@ -110,7 +117,8 @@ def test_a_topic_and_a_service():
     assert tools.parse_ros(TOPIC, near, far, WORDS) == (
         {'hz': 9.9, 'age_ms': [1.5], 'sent': 95, 'received': 95, 'size_bytes': 1000}, 95000)
     assert [argv[3] for argv in tools.ros_argvs(SERVICE, '/x')] == ['serve', 'call']
-    assert tools.parse_ros(SERVICE, '{"rtt_ms": [2.0], "failed": 1}', '', WORDS) == ({'rtt_ms': [2.0], 'failed': 1}, 0)
+    assert tools.parse_ros(SERVICE, '{"rtt_ms": [2.0], "failed": 1}', '', WORDS) == ({'rtt_ms': [2.0], 'failed': 1},
+                                                                                        100)
 
 
 @pytest.mark.parametrize('near, far, part', [

@@ -103,10 +103,18 @@ def test_what_arrives_is_counted():
     assert viewer.totals(0.6, 10.0)['hz'] == pytest.approx(4 / 1.6)
 
 
+def test_a_stream_that_breaks_off_has_a_long_time_without_a_frame():
+    viewer = frames.Viewer()
+    for number in range(1, 11):
+        viewer.took(number, 0.1 * number, 0.1 * number + 0.02, 10)
+    viewer.numbers = (1, 50)
+    assert viewer.totals(5.0, 10.0)['longest_ms'] == pytest.approx(4100.0)
+
+
 def test_a_stream_of_which_nothing_arrives_is_counted_too():
     viewer = frames.Viewer()
     viewer.numbers = (1, 30)
-    assert viewer.totals(1.0, 30.0) == {'received': 0, 'hz': 0.0, 'gaps': 0, 'age_ms': [], 'longest_ms': 0.0,
+    assert viewer.totals(1.0, 30.0) == {'received': 0, 'hz': 0.0, 'gaps': 0, 'age_ms': [], 'longest_ms': 1000.0,
                                         'bytes': 0}
 
 

@@ -30,11 +30,10 @@ def here(tmp_path, monkeypatch):
 def measured(directory, statuses=(), name='walked'):
     """A results directory with one sample of each step, as far as statuses go."""
     read = campaign.parse(TEXT.replace('walked', name))
-    store = sample.Store(str(directory))
-    store.open()
-    run.keep_description(str(directory), run.describe(read, {}, {}, False, 0))
-    for step, status in zip(plan.steps(read), statuses):
-        store.append(of_step(step, status))
+    with sample.Store(str(directory)) as store:
+        run.keep_description(str(directory), run.describe(read, {}, {}, False, 0))
+        for step, status in zip(plan.steps(read), statuses):
+            store.append(of_step(step, status))
 
 
 @pytest.fixture
@@ -82,15 +81,29 @@ def test_what_is_left(here, capsys):
         ('library', 2, 0, 0), ('bar', 0, 1, 1)]
     assert main(['measure', 'walk']) == 1
     said = capsys.readouterr().out
-    assert 'The Library' in said and 'Still to measure: bar; 1 sample, about 2 s' in said
+    assert 'The Library' in said and 'Still to measure: bar; 1 sample, about 3 s' in said
 
 
 def test_everything_is_measured(here, taken, capsys):
     measured(here / 'results' / 'walked', ('ok', 'failed', 'ok', 'ok'))
     assert main(['measure', 'walk']) == 0
     assert '1 sample failed or were excluded' in capsys.readouterr().out
-    assert main(['measure', 'walk', 'bar']) == 0 and taken == []
-    assert main(['measure', 'walk', 'bar', '--again']) == 0 and taken == ['bar+ping+raw+1~2']
+    assert main(['measure', 'walk', 'library']) == 0 and main(['measure', 'walk', 'bar']) == 1 and taken == []
+    assert main(['measure', 'walk', 'bar', '--again']) == 1 and taken == ['bar+ping+raw+1~2']
+
+
+def test_a_watch_beside_it_is_not_meant(here, taken, capsys):
+    import os
+    measured(here / 'results' / 'walked')
+    measured(here / 'results' / 'watched', name='watched')
+    path = here / 'results' / 'watched' / 'campaign.json'
+    said = json.loads(path.read_text())
+    said['campaign']['watch'] = {'capacity': '20mbit'}
+    path.write_text(json.dumps(said))
+    for each in (here / 'results' / 'walked').iterdir():
+        os.utime(str(each), (10 ** 9,) * 2)
+    assert main(['measure', 'walk', 'bar']) == 0
+    assert capsys.readouterr().out.startswith('walked in results/walked\n')
 
 
 @pytest.mark.parametrize('argv, said', [

@@ -28,9 +28,9 @@ def of(text=TEXT):
 
 def test_what_it_takes_of_the_link():
     found = of()
-    # 5 Mbit/s for 4 s of 300 s, with WireGuard's headers, and ten small packets.
-    assert found.share == pytest.approx(100 * (5e6 * 4 / 0.8911 + 8 * 10 * (56 + 28 + 98)) / 300 / 20e6, rel=1e-3)
-    assert found.seconds == pytest.approx(5 + 4 + 2 * 2.0)
+    # 5 Mbit/s for 4 s of 300 s, with WireGuard's headers, and eleven small packets.
+    assert found.share == pytest.approx(100 * (5e6 * 4 / 0.8911 + 8 * 11 * (56 + 28 + 98)) / 300 / 20e6, rel=1e-3)
+    assert found.seconds == pytest.approx(5.5 + 4 + 2 * 2.0)
     assert found.campaign.scenarios[0].settle == watch.SETTLE
 
 
@@ -39,7 +39,7 @@ def test_what_it_takes_of_the_link():
     ('capacity: 20mbit, ', '', 'capacity is missing'),
     ('interval: 300', 'interval: 1', 'watch.interval: 1'),
     ('interval: 300', 'share: 11', 'watch.share: 11'),
-    ('interval: 300', 'interval: 12', 'a round takes 13 s'),
+    ('interval: 300', 'interval: 12', 'a round takes 14 s'),
     ('interval: 300', 'interval: 60', 'would take 1.87 % of the link on average, and 1 % are allowed: let `interval`'),
     (', rate: 5mbit', '', 'tools.tcp.rate is missing'),
     ('{count: 10, interval: 0.5}', '{tool: ros-video}', 'tools.ping: a video is no probe'),
@@ -220,7 +220,7 @@ def test_two_watches_do_not_write_to_one_place(tmp_path, clock):
     store = store_in(tmp_path, clock)
     with pytest.raises(sample.SampleError) as caught:
         store_in(tmp_path, clock)
-    assert 'Another watch writes to' in caught.value.sentence
+    assert 'Another measurement writes to' in caught.value.sentence
     store.close()
     store_in(tmp_path, clock).close()
 

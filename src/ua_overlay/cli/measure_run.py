@@ -1,5 +1,6 @@
 """`ua-overlay measure run`: a campaign of measurements, resumed where it was interrupted."""
 import argparse
+import json
 import os
 import platform
 import sys
@@ -15,7 +16,8 @@ With --lab all of them are hosts of a running lab. Each sample is on the disk be
 again goes on where it was interrupted. A sample that fails says why, and the campaign goes on."""
 
 RUN_EPILOG = """\
-exit status: 0 every sample is ok; 1 some failed or were excluded, or could not be written
+exit status: 0 every sample that was asked for is ok; 1 some failed or were excluded, now or before, or could not be
+written
 
 examples:
   ua-overlay measure run campus.yaml
@@ -44,6 +46,7 @@ def add_command(commands):
                         'the campaign says')
     parser.add_argument('--again', action='store_true', help='also those that failed or were excluded before')
     parser.add_argument('--dry-run', action='store_true', help='only say what would be measured')
+    parser.add_argument('--json', action='store_true', help='an object with the numbers of samples, for programs')
     parser.set_defaults(run=run_run)
 
 
@@ -56,44 +59,94 @@ def add_lab(parser):
 
 def run_run(args):
     from ua_overlay.measure import campaign as campaigns
-    from ua_overlay.measure import plan, sample
+    from ua_overlay.measure import plan, run, sample
     campaign = campaigns.changed(campaigns.load(args.campaign), args.repetitions, args.seconds)
     directory = args.results or os.path.join('results', campaign.name)
     wanted = [step for step in plan.steps(campaign) if args.place in (None, step.scenario.place)]
     if not wanted:
         raise UsageError('No scenario of {} is at {}; they are at {}.'.format(
             args.campaign, args.place, ', '.join(sorted({each.place for each in campaign.scenarios}))))
+    run.goes_on(directory, campaign)
     todo = plan.remaining(wanted, sample.read(directory), args.again)
     if args.dry_run:
-        for step in todo:
-            print(step.id)
-    if args.dry_run or not todo:
-        print('{} to take, about {}.'.format(count(len(todo)), duration(plan.time_left(todo, 0, 0)))
-              if todo else 'Every sample of {} is in {}.'.format(campaign.name, directory))
+        return dry_run(args, directory, todo)
+    if todo:
+        take(args, campaign, directory, todo)
+    return outcome(args, directory, plan.by_place(wanted, sample.read(directory)), len(todo))
+
+
+def dry_run(args, directory, todo):
+    """Say what would be measured."""
+    from ua_overlay.measure import plan
+    seconds = plan.time_left(todo, 0, 0)
+    if args.json:
+        print(json.dumps({'results': directory, 'samples': [step.id for step in todo], 'seconds': round(seconds, 1)}))
         return 0
-    return take(args, campaign, directory, todo)
+    for step in todo:
+        print(step.id)
+    print('{} to take, about {}.'.format(count(len(todo)), duration(seconds)))
+    return 0
 
 
 def take(args, campaign, directory, todo):
+    """Take the samples of the steps ``todo``. :raises OverlayError: what keeps all of them from being taken."""
     from ua_overlay.measure import one, run, sample
+    if not args.lab:
+        clocks_said(campaign, todo)
     hosts, links = hosts_of(args, campaign)
-    store = sample.Store(directory)
-    store.open()
-    versions = {name: host.versions() for name, host in sorted(hosts.items())}
-    run.keep_description(directory, run.describe(campaign, machine(), versions, bool(args.lab), time.time()))
-    measurement = one.Measurement(campaign, hosts, store, links, versions)
-    with Shown(sys.stderr) as shown:
+    with sample.Store(directory) as store, Shown(sys.stderr) as shown:
+        look_for(hosts, todo, shown)
+        versions = {name: host.versions() for name, host in sorted(hosts.items())}
+        if not run.goes_on(directory, campaign):
+            run.keep_description(directory, run.describe(campaign, machine(), versions, bool(args.lab), time.time()))
+        measurement = one.Measurement(campaign, hosts, store, links, versions)
         try:
-            taken = run.run(todo, measurement, store, shown)
+            run.run(todo, measurement, store, shown)
         except KeyboardInterrupt:
             shown.line('Interrupted; {} left. The same command goes on with them.'.format(count(shown.left)))
             raise
-    if store.pending:
-        raise OverlayError('{} could not be written: {}'.format(count(len(store.pending)), store.flush()),
-                           'df ' + directory, code='MEASURE_SAMPLE')
-    print('{} in {}: {}.'.format(count(sum(taken.values())), directory, ', '.join(
-        '{} {}'.format(number, status) for status, number in taken.items() if number)))
-    return 0 if taken[sample.OK] == len(todo) else 1
+        if store.pending:
+            raise OverlayError('{} could not be written: {}'.format(count(len(store.pending)), store.flush()),
+                               'df ' + directory, code='MEASURE_SAMPLE')
+
+
+def clocks_said(campaign, todo):
+    """:raises UsageError: ages are asked for, and nobody said how far the clocks of both ends are apart."""
+    from ua_overlay.measure import sample
+    if campaign.clock_error_ms is None and any(step.tool.kind in (sample.TOPIC, sample.VIDEO) for step in todo):
+        raise UsageError('The age of a message is the difference of two clocks, and the campaign does not say how far '
+                         'these are apart.', 'clock_error_ms: 0.5 in the campaign, or 0 where both ends have one clock')
+
+
+def look_for(hosts, todo, shown):
+    """Name the hosts that nobody can enter now; a campaign can go on without some.
+
+    :raises HostLost: no step of ``todo`` has both of its ends.
+    """
+    from ua_overlay.measure import far
+    lost = {}
+    for name, host in sorted(hosts.items()):
+        try:
+            host.enter()
+        except far.HostLost as error:
+            lost[name] = error
+    if all(lost.keys() & {step.scenario.source, step.scenario.target} for step in todo):
+        raise lost[min(lost)]
+    for error in lost.values():
+        shown.line('{} What is measured there fails. Next: {}'.format(error.sentence, error.next_command))
+
+
+def outcome(args, directory, places, taken):
+    """Say how the samples that were asked for are; returns the exit status. :param taken: how many were taken now."""
+    good, bad = sum(each.good for each in places), sum(each.bad for each in places)
+    if args.json:
+        print(json.dumps({'results': directory, 'taken': taken, 'ok': good, 'not_ok': bad}))
+    else:
+        print('{} taken now. In {}: {} ok{}.'.format(count(taken), directory, good, ', {} failed or excluded'.format(
+            bad) if bad else ''))
+        if bad:
+            print('Next: the same command with --again')
+    return 1 if bad else 0
 
 
 def hosts_of(args, campaign):

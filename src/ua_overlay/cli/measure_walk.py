@@ -14,8 +14,8 @@ results directory remembers it, so that the next ones name the place alone. With
 what is still to do, place by place. Interrupted, the same command goes on where it was."""
 
 EPILOG = """\
-exit status: 0 every sample of the place is ok (without a place: nothing is left to do); 1 some failed or were excluded
-(something is left)
+exit status: 0 every sample of the place is ok (without a place: nothing is left to do); 1 some failed or were excluded,
+now or before (something is left)
 
 examples:
   ua-overlay measure walk library campus.yaml       # the first place
@@ -34,7 +34,7 @@ def add_command(commands):
                         'campaign; without one, the directory below results/ that was measured into last)')
     measure_run.add_lab(parser)
     parser.add_argument('--again', action='store_true', help='also those that failed or were excluded before')
-    parser.add_argument('--json', action='store_true', help='without a place: an object for programs')
+    parser.add_argument('--json', action='store_true', help='an object for programs')
     parser.set_defaults(run=run_walk)
 
 
@@ -55,23 +55,29 @@ def run_walk(args):
         raise UsageError('No scenario of {} is at {}; they are at {}.'.format(
             campaign.name, args.place, ', '.join(dict.fromkeys(each.scenario.place for each in wanted))),
             'ua-overlay measure walk')
+    run.goes_on(directory, campaign)
     todo = plan.remaining(here, sample.read(directory), args.again)
+    if not args.json:
+        print('{} in {}'.format(campaign.name, directory), flush=True)
     if todo:
-        status = measure_run.take(args, campaign, directory, todo)
-    else:
-        print('Every sample of {} is in {}.'.format(args.place, directory))
-        status = 0
-    print(still(campaign, plan.by_place(wanted, sample.read(directory))))
+        measure_run.take(args, campaign, directory, todo)
+    places = plan.by_place(wanted, sample.read(directory))
+    status = measure_run.outcome(args, directory, [each for each in places if each.place == args.place], len(todo))
+    if not args.json:
+        print(still(campaign, places))
     return status
 
 
 def last_used(parent):
-    """The results directory below ``parent`` into which was measured last. :raises UsageError: there is none."""
+    """The results directory below ``parent`` into which was measured last; a watch's own is none.
+
+    :raises UsageError: there is none.
+    """
     from ua_overlay.measure import run, sample
     found = []
     for name in sorted(os.listdir(parent)) if os.path.isdir(parent) else []:
         directory = os.path.join(parent, name)
-        if os.path.exists(os.path.join(directory, run.DESCRIPTION)):
+        if os.path.exists(os.path.join(directory, run.DESCRIPTION)) and not run.is_watch(directory):
             paths = [os.path.join(directory, file) for file in (sample.FILE, run.DESCRIPTION)]
             found.append((max(os.path.getmtime(path) for path in paths if os.path.exists(path)), directory))
     if not found:

@@ -87,8 +87,9 @@ def take(args, wanted):
     signal.signal(signal.SIGINT, _interrupt)
     try:
         versions = {name: host.versions() for name, host in sorted(hosts.items())}
-        run.keep_description(directory, run.describe(campaign, measure_run.machine(), versions, bool(args.lab),
-                                                     time.time()))
+        if not run.goes_on(directory, campaign):
+            run.keep_description(directory, run.describe(campaign, measure_run.machine(), versions, bool(args.lab),
+                                                         time.time()))
         measurement = one.Measurement(campaign, hosts, store, links, versions, slack=15.0)
         rounds = watch_run.Rounds(wanted, measurement, store, tell_json if args.json else tell)
         if not args.json:

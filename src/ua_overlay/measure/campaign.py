@@ -42,9 +42,10 @@ class Tool:
         """Seconds that a measurement takes by itself."""
         wanted = self.settings
         if self.kind == sample.PING:
-            return wanted['count'] * wanted['interval']
+            return (wanted['omit'] + wanted['count']) * wanted['interval']
         if self.kind == sample.SERVICE:
-            return 5.0
+            # On a way of 50 ms and more a call takes a tenth of a second.
+            return 5.0 + 0.1 * (wanted['omit'] + wanted['calls'])
         if self.kind == sample.TOPIC:
             return wanted['seconds'] + 5.0
         if self.kind == sample.VIDEO:
@@ -126,7 +127,7 @@ def changed(campaign, repetitions=None, seconds=None):
     if repetitions is not None:
         source['repetitions'] = repetitions
     if seconds is not None:
-        source['tools'] = {name: dict(said, seconds=seconds) if 'seconds' in _tool(name, said).settings else said
+        source['tools'] = {name: dict(said or {}, seconds=seconds) if 'seconds' in _tool(name, said).settings else said
                            for name, said in source['tools'].items()}
     return from_mapping(source)
 
@@ -318,7 +319,7 @@ KEYS = {
     sample.TCP: dict(_IPERF, congestion=('cubic', _congestion), rate=(None, _rate_or_none)),
     sample.UDP: dict(_IPERF, rate=('10mbit', _rate)),
     sample.PING: {'count': (50, _integer(2, 1000000)), 'interval': (0.2, _number(0.002, 3600)),
-                  'size': (56, _integer(16, 65000))},
+                  'size': (56, _integer(16, 65000)), 'omit': (1, _integer(0, 10000))},
     sample.TOPIC: {'seconds': (10, _number(1, LONGEST)), 'size': (1000, _integer(16, 100000000)),
                    'rate': (10, _number(0.01, 10000)), 'omit': (5, _integer(0, 10000))},
     sample.SERVICE: {'calls': (50, _integer(1, 1000000)), 'omit': (5, _integer(0, 10000))},

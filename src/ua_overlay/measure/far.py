@@ -2,6 +2,7 @@
 
 :class:`Far` is all that a campaign asks of a host; what differs from one to the next is ``popen``.
 """
+import ipaddress
 import os
 import re
 import select
@@ -13,6 +14,8 @@ from ua_overlay.errors import OverlayError
 
 #: Seconds that a program gets beyond its time, and to end by SIGTERM after that.
 GRACE = 5.0
+#: Seconds that a program gets which answers at once.
+ANSWER = 15.0
 #: For the output of what nobody reads while it runs: a full pipe would stop it.
 NOWHERE = subprocess.DEVNULL
 _MTU = re.compile(r'\bdev (\S+)')
@@ -56,15 +59,24 @@ class Far:
             return ['ua-overlay', 'exec', '--wait', '--timeout', '30'] + list(argv)
         return ['env', '-u', 'ROS_HOSTNAME'] + ['{}={}'.format(*each) for each in sorted(ros.items())] + list(argv)
 
+    def enter(self):
+        """Return when programs can be started there. :raises HostLost: they cannot, with the reason."""
+
+    def lost(self, status, errors):
+        """The HostLost that the end of a program there stands for, None for an answer of the program itself."""
+
     # --- what all do alike
 
     def run(self, argv, seconds, ros=False):
         """Run ``argv`` to its end; returns (status, stdout, stderr), text.
 
-        :raises HostLost: it cannot be started, or has not ended after ``seconds``.
+        :raises HostLost: it cannot be started, has not ended after ``seconds``, or the host cannot be entered.
         """
-        process = self.start(argv, ros)
-        return finish(process, self.name, argv, seconds)
+        status, output, errors = finish(self.start(argv, ros), self.name, argv, seconds)
+        lost = self.lost(status, errors)
+        if lost:
+            raise lost
+        return status, output, errors
 
     def start(self, argv, ros=False, output=subprocess.PIPE):
         """Start ``argv`` there.
@@ -76,9 +88,10 @@ class Far:
             return self.popen(argv, ros, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                               universal_newlines=True, errors='replace')
         except OSError as error:
-            raise HostLost('{} cannot be started on {}: {}.'.format(argv[0], self.name, error.strerror or error))
+            raise HostLost('{} cannot be started on {}: {}.'.format(program_of(argv), self.name,
+                                                                    error.strerror or error))
 
-    def ask(self, argv, seconds=15.0):
+    def ask(self, argv, seconds=ANSWER):
         """Stdout of a program that answers at once; None when it fails or the host does not answer."""
         try:
             status, output, _ = self.run(argv, seconds)
@@ -94,8 +107,8 @@ class Far:
     def overlay_address(self):
         """Where it is in the overlay. :raises HostLost: when its tailscaled does not say."""
         if not self._overlay:
-            answer = self.ask(self.tailscale + ['ip', '-4'])
-            if not answer or not answer.strip():
+            status, answer, _ = self.run(self.tailscale + ['ip', '-4'], ANSWER)
+            if status or not answer.strip():
                 raise HostLost('The tailscaled of {} names no address in the overlay.'.format(self.name),
                                'ua-overlay status')
             self._overlay = answer.split()[0]
@@ -106,9 +119,15 @@ class Far:
         text = self.ask(['cat', '/proc/stat'])
         return None if text is None else parse_processor(text)
 
+    def numeric(self, address):
+        """A name as the address that programs there take for it; ``address`` itself when it is one, or unknown."""
+        if _is_address(address):
+            return address
+        return next(iter((self.ask(['getent', 'ahosts', address]) or '').split()), address)
+
     def mtu(self, address):
-        """MTU of the interface towards ``address``, None when it does not say."""
-        found = _MTU.search(self.ask(['ip', '-o', 'route', 'get', address]) or '')
+        """MTU of the interface towards ``address`` (a name or an address), None when it does not say."""
+        found = _MTU.search(self.ask(['ip', '-o', 'route', 'get', self.numeric(address)]) or '')
         text = found and self.ask(['cat', '/sys/class/net/{}/mtu'.format(found.group(1))])
         return int(text) if text else None
 
@@ -127,6 +146,10 @@ class Here(Far):
         return subprocess.Popen(self.ros_argv(argv, ros) if ros else list(argv), **options)
 
 
+#: Shell: what a person's profile prints is no answer of a program.
+_QUIET_LOGIN = 'exec 4>&1 >&2; exec bash -lc {}'
+#: ssh's own exit status when there was no session (ssh(1)).
+_NO_SESSION = 255
 #: Shell: run a program until it ends, or until nobody holds the other end of standard input any more.
 _UNTIL_EOF = ('exec 3<&0; {} </dev/null 3<&- & program=$!; '
               '{{ read -r _ <&3; kill $program; }} >/dev/null 2>&1 & watcher=$!; exec 3<&-; '
@@ -146,7 +169,8 @@ class OverSsh(Far):
     def popen(self, argv, ros=False, **options):
         words = ' '.join(shlex.quote(word) for word in (self.ros_argv(argv, ros) if ros else argv))
         # A login shell sources what a person has: a robot's ROS workspace.
-        command = 'exec bash -lc ' + shlex.quote(_UNTIL_EOF.format(words))
+        script = 'exec >&4 4>&-; ' + _UNTIL_EOF.format(words)
+        command = 'exec sh -c ' + shlex.quote(_QUIET_LOGIN.format(shlex.quote(script)))
         # sshd leaves a program alone whose connection is gone. The other end of this pipe is open as long as the
         # program is wanted: until stop(), or this process ends, however that may come.
         ours, lifeline = os.pipe()
@@ -162,6 +186,17 @@ class OverSsh(Far):
         process.lifeline = os.fdopen(lifeline, 'wb')
         return process
 
+    def enter(self):
+        self.run(['true'], ANSWER)
+
+    def lost(self, status, errors):
+        if status != _NO_SESSION:
+            return None
+        lines = [line for line in errors.strip().splitlines() if line.strip()]
+        return HostLost('{} cannot be entered over ssh: {}.'.format(
+            self.name, lines[-1].strip().rstrip('.') if lines else 'it says nothing'),
+            'ssh -o BatchMode=yes {} true'.format(self.login))
+
 
 class Closed(Far):
     """A host into which there is no way (`ssh: none`): what listens there is measured.
@@ -171,7 +206,20 @@ class Closed(Far):
 
     def start(self, argv, ros=False, output=subprocess.PIPE):
         raise HostLost('{} cannot be started on {}: the campaign says that there is no way into it.'.format(
-            argv[0], self.name), 'server: running, in the tool')
+            program_of(argv), self.name), 'server: running, in the tool')
+
+
+def program_of(argv):
+    """The program that an argv runs, without what `env` sets for it."""
+    return next(word for word in argv if word != 'env' and '=' not in word)
+
+
+def _is_address(text):
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def finish(process, host, argv, seconds):
@@ -184,7 +232,7 @@ def finish(process, host, argv, seconds):
     except subprocess.TimeoutExpired:
         stop(process)
         raise HostLost('{} on {} did not end within {:.0f} s: the other end or the network is gone.'.format(
-            argv[0], host, seconds))
+            program_of(argv), host, seconds))
     except BaseException:
         stop(process)
         raise

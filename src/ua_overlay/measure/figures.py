@@ -72,8 +72,8 @@ def over_time(data, rows):
     columns = min(len(places), 2 if len(places) <= 6 else 3 if len(places) <= 18 else 4)
     lines = -(-len(places) // columns)
     # What a cable carries beside what a radio does would leave of that a line on the floor.
-    highest = [max(value for row in rows if row.group.place == place for value in row.group.pieces(row.metric))
-               for place in places]
+    highest = [max((value for row in rows if row.group.place == place for value in row.group.pieces(row.metric)),
+                   default=0.0) for place in places]
     alike = max(highest) <= _ALIKE * min(highest)
     # Not higher than a page.
     drawn, axes = figure(0.7 + min(2.3 * lines, 7.6), lines, columns, sharex=True, sharey=alike)

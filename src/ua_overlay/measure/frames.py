@@ -67,8 +67,8 @@ class Viewer:
         """What the frames that count came to (dict).
 
         hz: frames a second over the stream, or over the time that they took where that was longer; age_ms: of each;
-        received; gaps: frames that a later one overtook; longest_ms: the longest time without a new frame; bytes: of
-        all of them.
+        received; gaps: frames that a later one overtook; longest_ms: the longest time without a new frame, also from the
+        last to the end of a stream that broke off; bytes: of all of them.
         """
         # The numbers of a stream rise; one that comes again (a connection that was made anew) is no frame.
         first, last = self.numbers
@@ -81,7 +81,9 @@ class Viewer:
                 found.append((stamp, now, size))
         times = [now for _, now, _ in found]
         span = max(seconds, times[-1] - times[0] + 1 / rate) if times else seconds
+        waits = [after - one for one, after in zip(times, times[1:])]
+        waits += [seconds - (times[-1] - times[0])] if times else [seconds]
         return {'received': len(found), 'hz': len(found) / span, 'gaps': gaps,
                 'age_ms': [round(1000 * (now - stamp), 2) for stamp, now, _ in found],
-                'longest_ms': round(1000 * max((after - one for one, after in zip(times, times[1:])), default=0.0), 1),
+                'longest_ms': round(1000 * max(waits), 1),
                 'bytes': sum(size for _, _, size in found)}

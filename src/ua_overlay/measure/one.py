@@ -1,5 +1,7 @@
 """One measurement between two hosts, from looking for the path to the sample."""
+import os
 import subprocess
+import tempfile
 import time
 
 from ua_overlay.errors import OverlayError
@@ -82,7 +84,12 @@ class Measurement:
             address = target.overlay_address()
             way = settle(source, address, step.scenario.expected, step.scenario.settle, self.clock, self.sleep)
         else:
-            address, way = step.scenario.address or target.address, ''
+            # By number: a name may be one of the overlay.
+            address, way = source.numeric(step.scenario.address or target.address), ''
+            if proof.in_overlay(address):
+                raise far.HostLost('The raw path to {} would go through the overlay: {} is {} on {}.'.format(
+                    target.name, step.scenario.address or target.address, address, source.name),
+                    'address of {}, in the campaign'.format(target.name))
         found['settings']['mtu'] = source.mtu(address)
         before = source.path_bytes(), source.processor(), target.processor()
         found['started'], start = sample.rfc3339(self.wall()), self.clock()
@@ -102,6 +109,9 @@ class Measurement:
         found['problem'] = '' if verdict == proof.PROVEN else sentence
         if good and step.tool.kind in (sample.TCP, sample.UDP):
             found['problem'] = found['problem'] or words['trouble'] or different_versions(found['versions'])
+        apart = clocks_apart(values, self.campaign.clock_error_ms)
+        if good and apart:
+            found.update(status=sample.EXCLUDED, problem=apart)
 
     def _run_tool(self, step, source, target, address, words):
         if step.tool.kind == sample.PING:
@@ -112,7 +122,7 @@ class Measurement:
             return video.run(step, source, target, address, words)
         if step.tool.ros:
             return self._run_ros(step, source, target, words)
-        text = self._run_iperf(step, source, target, address)
+        text = self._run_iperf(step, source, target, address, words)
         if text.lstrip().startswith('{'):
             self._keep_raw(step.id, text, words)
         return tools.parse_iperf(step.tool, text, words)
@@ -124,22 +134,32 @@ class Measurement:
         except OSError as error:
             words['trouble'] = 'The answer of iperf3 could not be kept: {}.'.format(error.strerror)
 
-    def _run_iperf(self, step, source, target, address):
+    def _run_iperf(self, step, source, target, address, words):
         """What the client printed. A server that was started here is ended here."""
         argv, patience = tools.iperf_argv(step.tool, address), tools.patience(step.tool, self.slack)
         if step.tool.settings['server'] != 'started':
             return self._client(source, argv, patience)
-        # For hours it says a line a second.
-        server = target.start(['iperf3', '-s', '-1', '-p', str(step.tool.settings['port'])], output=subprocess.DEVNULL)
-        try:
-            deadline = self.clock() + LISTEN
-            while True:
-                text = self._client(source, argv, patience)
-                if not tools.iperf_refused(text) or self.clock() > deadline:
-                    return text
-                self.sleep(0.3)
-        finally:
-            far.stop(server)
+        serve = ['iperf3', '-s', '-1', '-p', str(step.tool.settings['port'])]
+        # Into a file: for hours it says a line a second, and nobody reads a pipe.
+        with tempfile.TemporaryFile('w+') as said:
+            server = target.start(serve, output=said)
+            try:
+                deadline = self.clock() + LISTEN
+                while True:
+                    text = self._client(source, argv, patience)
+                    failed = server.poll() not in (None, 0)
+                    if failed and tools.iperf_refused(text):
+                        raise target.lost(server.returncode, tail(said)) or tools.Unmeasured(
+                            'The iperf3 server of {} ended: {}.'.format(target.name, last_line(said)))
+                    if not tools.iperf_refused(text) or self.clock() > deadline:
+                        break
+                    self.sleep(0.3)
+                if failed:
+                    words['trouble'] = 'Another iperf3 server answered on port {} of {}; ours ended: {}.'.format(
+                        step.tool.settings['port'], target.name, last_line(said))
+                return text
+            finally:
+                far.stop(server)
 
     @staticmethod
     def _client(source, argv, patience):
@@ -159,6 +179,27 @@ class Measurement:
             return tools.parse_ros(step.tool, said or errors, heard or trouble, words)
         finally:
             far.stop(other)
+
+
+def tail(stream, most=2000):
+    """The end of what a program wrote to a text file that it shares with this process."""
+    text = os.pread(stream.fileno(), 1 << 20, max(0, os.fstat(stream.fileno()).st_size - most))
+    return text.decode('utf-8', 'replace')
+
+
+def last_line(stream):
+    """The last line in a file that says something, without its full stop."""
+    lines = [line.strip() for line in tail(stream).splitlines() if line.strip()]
+    return lines[-1].rstrip('.') if lines else 'it said nothing'
+
+
+def clocks_apart(values, error):
+    """A sentence when a message is older than 0 by more than the clocks may differ (``error``, ms), else ''."""
+    youngest = min(values.get('age_ms') or [0.0])
+    if error is None or youngest >= -error:
+        return ''
+    return 'A message arrived {:.3g} ms before it was sent: the clocks differ by more than the {:g} ms of ' \
+           'clock_error_ms.'.format(-youngest, error)
 
 
 def different_versions(versions):

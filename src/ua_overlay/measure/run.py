@@ -18,27 +18,47 @@ def describe(campaign, machine, versions, emulated, started):
             'emulated': emulated, 'places': campaign.places, 'clock_error_ms': campaign.clock_error_ms}
 
 
-def keep_description(directory, description):
-    """Write campaign.json at the first run, and leave it as it is when the same campaign goes on.
+def goes_on(directory, campaign):
+    """Whether the results directory has results of this campaign already; False before the first.
 
-    :returns: whether the campaign goes on.
     :raises UsageError: another campaign's results are there.
     """
     path = os.path.join(directory, DESCRIPTION)
     try:
         with open(path, encoding='utf-8') as stream:
             before = json.load(stream)
-    except FileNotFoundError:
-        # Unsorted: places stay in the order of the campaign.
-        files.write_atomic(path, json.dumps(description, indent=2) + '\n')
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as error:
+        raise UsageError('{} cannot be read: {}.'.format(path, error.strerror), 'ls -l ' + directory)
     except ValueError:
-        raise UsageError('{} is not JSON.'.format(path), 'ls ' + directory)
+        before = None
+    if not isinstance(before, dict):
+        raise UsageError('{} is no description of a campaign.'.format(path), 'ls -l ' + directory)
     # Compared as JSON has it: keys of YAML may be numbers.
-    if before.get('campaign') != json.loads(json.dumps(description['campaign'])):
+    if before.get('campaign') != json.loads(json.dumps(campaign.source)):
         raise UsageError('{} holds results of another campaign, or this one was changed since.'.format(directory),
                          'ua-overlay measure run CAMPAIGN.yaml --results ANOTHER_DIRECTORY')
     return True
+
+
+def keep_description(directory, description):
+    """Write campaign.json. :param description: of :func:`describe`. :raises SampleError: it cannot be written."""
+    path = os.path.join(directory, DESCRIPTION)
+    try:
+        # Unsorted: places stay in the order of the campaign.
+        files.write_atomic(path, json.dumps(description, indent=2) + '\n')
+    except OSError as error:
+        raise sample.SampleError('{} cannot be written: {}.'.format(path, error.strerror), 'df ' + directory)
+
+
+def is_watch(directory):
+    """Whether a results directory is one of `measure watch`; False where nothing readable is."""
+    try:
+        with open(os.path.join(directory, DESCRIPTION), encoding='utf-8') as stream:
+            return 'watch' in json.load(stream)['campaign']
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def remembered(directory):

@@ -1,5 +1,6 @@
 """What one measurement leaves: a line of samples.jsonl, and the tool's own answer in raw/."""
 import datetime
+import fcntl
 import json
 import os
 import re
@@ -142,7 +143,8 @@ def seconds(text):
 
 
 class Store:
-    """Appends to a results directory; what is there stays. One process at a time.
+    """Appends to a results directory; what is there stays. One process at a time: a context manager, or :meth:`open` and
+    :meth:`close`.
 
     Samples that do not fit on a full disk wait in :attr:`pending` and are tried again before the next.
     """
@@ -151,21 +153,43 @@ class Store:
         self.directory = directory
         self.path = os.path.join(directory, FILE)
         self.pending = []
+        self._lock = None
+
+    def __enter__(self):
+        self.open()
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
     def open(self):
         """Make the directory, and cut off a line that a power cut left unfinished.
 
-        :raises SampleError: it cannot be written.
+        :raises SampleError: it cannot be written, or another process writes there.
         """
         try:
             os.makedirs(os.path.join(self.directory, RAW), exist_ok=True)
+            self._lock = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+            # Before anything is cut: what looks unfinished may be a line that the other is about to finish.
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with open(self.path, 'ab'):
                 pass
             self._cut_to_whole_lines()
             files.sync_directory(self.directory)
+        except BlockingIOError:
+            self.close()
+            raise SampleError('Another measurement writes to {}.'.format(self.directory),
+                              "pgrep -af 'ua-overlay measure'")
         except OSError as error:
+            self.close()
             raise SampleError('The results directory {} cannot be written: {}.'.format(
                 self.directory, error.strerror), 'ls -ld ' + self.directory)
+
+    def close(self):
+        """Let another write there."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _cut_to_whole_lines(self):
         with open(self.path, 'rb+') as stream:

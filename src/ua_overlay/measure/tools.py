@@ -5,7 +5,7 @@ import re
 from ua_overlay.measure import sample
 from ua_overlay.measure.far import HostLost
 
-_TRIP = re.compile(r'time[=<]([\d.]+) ms')
+_TRIP = re.compile(r'icmp_seq=(\d+) .*?time[=<]([\d.]+) ms(?! \(DUP)')
 _PINGED = re.compile(r'(\d+) packets transmitted, (\d+) received')
 _VERSION = re.compile(r'iperf (\d+\.\d+)')
 #: What iperf3 says -> what that means.
@@ -20,6 +20,10 @@ _IPERF_PROBLEMS = (
     ('Connection reset', '{target} ended the connection in the middle of the measurement'),
     ('unable to set TCP_CONGESTION', 'The kernel of {source} does not offer this congestion control'),
     ('parameter exchange', 'The iperf3 of {target} is of a version that this one does not understand'))
+
+
+#: Bytes of a call of a service and its answer at least: two packets of IPv4 and TCP.
+LEAST_OF_CALL = 100
 
 
 class Unmeasured(HostLost):
@@ -97,17 +101,26 @@ def version_of(text):
 
 def ping_argv(tool, address):
     wanted = tool.settings
-    return ['ping', '-n', '-c', str(wanted['count']), '-i', '{:g}'.format(wanted['interval']), '-s',
-            str(wanted['size']), '-W', '5', address]
+    # The C locale: others have a comma in the interval, and words of their own in the answer (iputils issue 329).
+    return ['env', 'LC_ALL=C', 'ping', '-n', '-c', str(wanted['omit'] + wanted['count']), '-i',
+            '{:g}'.format(wanted['interval']), '-s', str(wanted['size']), '-W', '5', address]
 
 
 def parse_ping(tool, text, words):
-    """(values, payload). :raises Unmeasured: nothing came back."""
-    totals = _PINGED.search(text)
-    if not totals or not int(totals.group(2)):
-        raise Unmeasured('{target} answers no ping from {source}.'.format(**words))
+    """(values, payload). :raises Unmeasured: nothing came back, or ping did not run; then with what it says."""
+    totals, omit = _PINGED.search(text), tool.settings['omit']
+    if not totals:
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        raise Unmeasured('ping from {} to {} failed: {}.'.format(
+            words['source'], words['target'], lines[-1].rstrip('.') if lines else 'it said nothing'))
     sent, received = int(totals.group(1)), int(totals.group(2))
-    return {'rtt_ms': [float(value) for value in _TRIP.findall(text)], 'sent': sent, 'lost': sent - received}, \
+    # The first makes WireGuard's handshake where nothing went before. A copy that comes again (DUP!) is the same trip.
+    trips = [(int(number), float(value)) for number, value in _TRIP.findall(text)]
+    # By number and place: numbers begin anew after 65535.
+    counted = [value for place, (number, value) in enumerate(trips) if place >= omit or number > omit]
+    if not counted:
+        raise Unmeasured('{target} answers no ping from {source}.'.format(**words))
+    return {'rtt_ms': counted, 'sent': sent - omit, 'lost': sent - omit - len(counted)}, \
         (sent + received) * (tool.settings['size'] + 28)
 
 
@@ -115,7 +128,7 @@ def ros_argvs(tool, name):
     """(argv at the far end, first; argv at the source) of a topic or a service called ``name``."""
     program, wanted = ['rosrun', 'ua_overlay', 'measure_ros.py'], tool.settings
     if tool.kind == sample.SERVICE:
-        return program + ['serve', name, '--seconds', '60'], \
+        return program + ['serve', name, '--seconds', '{:.0f}'.format(patience(tool))], \
             program + ['call', name, '--calls', str(wanted['calls']), '--omit', str(wanted['omit'])]
     seconds, omit = ['--seconds', '{:g}'.format(wanted['seconds'])], ['--omit', str(wanted['omit'])]
     return program + ['listen', name] + seconds + omit, \
@@ -132,7 +145,7 @@ def parse_ros(tool, near, far, words):
     if tool.kind == sample.SERVICE:
         if not mine.get('rtt_ms'):
             raise Unmeasured('No call from {source} to {target} was answered.'.format(**words))
-        return {'rtt_ms': mine['rtt_ms'], 'failed': mine['failed']}, 0
+        return {'rtt_ms': mine['rtt_ms'], 'failed': mine['failed']}, len(mine['rtt_ms']) * LEAST_OF_CALL
     theirs = last_json(far, words['target'])
     size = tool.settings['size']
     return {'hz': theirs['hz'], 'age_ms': theirs['age_ms'], 'sent': mine['sent'], 'received': theirs['received'],

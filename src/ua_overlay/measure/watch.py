@@ -46,7 +46,7 @@ def bits(tool):
     if tool.kind in (sample.TCP, sample.UDP):
         return wanted['rate'] * tool.duration / stats.overlay_efficiency()
     if tool.kind == sample.PING:
-        return 8.0 * wanted['count'] * (wanted['size'] + stats.UDP_IPV4 + _AROUND)
+        return 8.0 * (wanted['omit'] + wanted['count']) * (wanted['size'] + stats.UDP_IPV4 + _AROUND)
     if tool.kind == sample.SERVICE:
         return 8.0 * (wanted['calls'] + wanted['omit']) * _CALL
     messages = wanted['seconds'] * wanted['rate'] + wanted['omit']

@@ -1,5 +1,4 @@
 """Samples of a watch that runs for months: appended like all samples, rotated, and no more kept than was agreed."""
-import fcntl
 import os
 import time
 
@@ -25,25 +24,11 @@ class RotatingStore(sample.Store):
         super().__init__(directory)
         self.keep_bytes, self.keep_seconds = keep_bytes, keep_seconds
         self.wall = wall
-        self._lock = None
 
     def open(self):
-        """As sample.Store. :raises SampleError: also when another process writes here."""
+        """As sample.Store."""
         super().open()
-        self._lock = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self.close()
-            raise sample.SampleError('Another watch writes to {}.'.format(self.directory),
-                                     'ua-overlay measure watch --show ' + self.directory)
         self._tidy()
-
-    def close(self):
-        """Let another write here."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
 
     def keep_raw(self, identity, answer):
         """For months iperf3's own answers are left: what the samples have of them is enough."""
