@@ -306,6 +306,12 @@ def test_only_one_host_is_this_machine(tmp_path, capsys):
     assert type(found['a']) is far.Here and found['b'].login == 'me@10.0.0.2'
 
 
+def test_the_campaign_on_foot_is_one_for_a_robot_and_a_machine_over_ssh():
+    path = os.path.join(os.path.dirname(__file__), '..', '..', 'config', 'campaigns', 'walk.yaml')
+    found = measure_run.hosts_of_campaign(campaign.load(path))
+    assert {name: type(host) for name, host in found.items()} == {'robot': far.Here, 'lab-1': far.OverSsh}
+
+
 def test_a_dry_run_changes_nothing(tmp_path, capsys, monkeypatch):
     from ua_overlay.cli import main
     monkeypatch.chdir(tmp_path)
