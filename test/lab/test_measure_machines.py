@@ -1,5 +1,5 @@
-"""`ua-overlay measure` as a team has it: two robots with a systemd behind NATs of their own, one reached over ssh, over the
-overlay itself, and a watch that is a service, by the unit of docs/measure.md."""
+"""`ua-overlay measure` as a team has it: two robots with a systemd behind NATs of their own, one reached over ssh over
+the overlay itself, and a watch that is a service, by the unit of docs/measure.md."""
 import json
 import os
 import re
@@ -84,15 +84,17 @@ def robots(lab_possible, lab_root, two_nats):
             machines += [start_robot(site, 'dev-2')]
             here, far = machines
             typed(here, 'mkdir -p -m 700 .ssh && ssh-keygen -q -t ed25519 -N "" -f .ssh/id_ed25519')
-            far.write(HOME + '/.ssh/authorized_keys', here.run(['cat', HOME + '/.ssh/id_ed25519.pub']).stdout, '600', USER)
+            key = here.run(['cat', HOME + '/.ssh/id_ed25519.pub']).stdout
+            far.write(HOME + '/.ssh/authorized_keys', key, '600', USER)
             far.run(['chown', USER + ':', HOME + '/.ssh'])
             # A machine of a lab has no ssh of its own until somebody wants it.
             far.run(['sh', '-c', 'rm -f /etc/systemd/system/ssh.service && ssh-keygen -A && systemctl daemon-reload && '
                                  'systemctl enable --now ssh.service'])
             here.write(HOME + '/.ssh/config', 'StrictHostKeyChecking accept-new\n', '600', USER)
             here.write(HOME + '/short.yaml', yaml.safe_dump(CAMPAIGN), user=USER)
-            here.wait('the team in a shell', lambda: 'http://dev-1.' in typed(here, 'echo $ROS_MASTER_URI').stdout)
-            here.wait('the team on the other robot', lambda: 'http://dev-1.' in typed(far, 'echo $ROS_MASTER_URI').stdout)
+            for robot in machines:
+                robot.wait("the team's master in a shell", lambda robot=robot: 'http://dev-1.' in typed(
+                    robot, 'echo $ROS_MASTER_URI').stdout)
             yield here, far
         finally:
             for machine in machines:

@@ -98,7 +98,8 @@ def test_ping():
     assert tools.ping_argv(PING, '10.0.0.2') == ['env', 'LC_ALL=C', 'ping', '-n', '-c', '6', '-i', '0.1', '-s', '56',
                                                  '-W', '5', '10.0.0.2']
     assert tools.parse_ping(PING, PINGED, WORDS) == ({'rtt_ms': [11.0], 'sent': 2, 'lost': 1}, 5 * 84)
-    twice = PINGED.replace('time=11.0 ms', 'time=11.0 ms\n64 bytes from 10.0.0.2: icmp_seq=3 ttl=64 time=12.0 ms (DUP!)')
+    twice = PINGED.replace('time=11.0 ms',
+                           'time=11.0 ms\n64 bytes from 10.0.0.2: icmp_seq=3 ttl=64 time=12.0 ms (DUP!)')
     assert tools.parse_ping(PING, twice, WORDS)[0]['rtt_ms'] == [11.0]
     # Numbers begin anew after 65535.
     more = PINGED.replace('\n\n---', '\n64 bytes from 10.0.0.2: icmp_seq=1 ttl=64 time=13.0 ms\n\n---')

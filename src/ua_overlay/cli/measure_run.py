@@ -42,8 +42,8 @@ def add_command(commands):
     parser.add_argument('--place', metavar='PLACE', help='only the scenarios of this place: on a robot that is carried '
                         'about, one command a place')
     parser.add_argument('--repetitions', type=int, metavar='N', help='instead of what the campaign says')
-    parser.add_argument('--seconds', type=float, metavar='S', help='of every tool that goes by seconds, instead of what '
-                        'the campaign says')
+    parser.add_argument('--seconds', type=float, metavar='S', help='of every tool that goes by seconds, instead of '
+                        'what the campaign says')
     parser.add_argument('--again', action='store_true', help='also those that failed or were excluded before')
     parser.add_argument('--dry-run', action='store_true', help='only say what would be measured')
     parser.add_argument('--json', action='store_true', help='an object with the numbers of samples, for programs')

@@ -67,8 +67,8 @@ class Viewer:
         """What the frames that count came to (dict).
 
         hz: frames a second over the stream, or over the time that they took where that was longer; age_ms: of each;
-        received; gaps: frames that a later one overtook; longest_ms: the longest time without a new frame, also from the
-        last to the end of a stream that broke off; bytes: of all of them.
+        received; gaps: frames that a later one overtook; longest_ms: the longest time without a new frame, also from
+        the last to the end of a stream that broke off; bytes: of all of them.
         """
         # The numbers of a stream rise; one that comes again (a connection that was made anew) is no frame.
         first, last = self.numbers

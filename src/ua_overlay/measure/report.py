@@ -34,7 +34,8 @@ def load(directory, only=None):
     """report_data.Data of a results directory.
 
     :param only: names of places that the report is of; None: all.
-    :raises ReportError: naming the file that is none, or the place that is not there. :raises sample.SampleError: naming the line.
+    :raises ReportError: naming the file that is none, or the place that is not there.
+    :raises sample.SampleError: naming the line.
     """
     path = os.path.join(directory, run.DESCRIPTION)
     try:

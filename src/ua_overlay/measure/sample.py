@@ -143,8 +143,8 @@ def seconds(text):
 
 
 class Store:
-    """Appends to a results directory; what is there stays. One process at a time: a context manager, or :meth:`open` and
-    :meth:`close`.
+    """Appends to a results directory; what is there stays. One process at a time: a context manager, or
+    :meth:`open` and :meth:`close`.
 
     Samples that do not fit on a full disk wait in :attr:`pending` and are tried again before the next.
     """
