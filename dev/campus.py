@@ -31,8 +31,8 @@ def arguments(argv):
     parser.add_argument('--results', default=os.path.join('results', 'campus'))
     parser.add_argument('--name', default='campus', help='of the lab (default: %(default)s)')
     parser.add_argument('--repetitions', type=int, metavar='N', help='instead of what the campaign says')
-    parser.add_argument('--seconds', type=float, metavar='S', help='of every tool that goes by seconds, instead of what '
-                        'the campaign says')
+    parser.add_argument('--seconds', type=float, metavar='S', help='of every tool that goes by seconds, instead of '
+                        'what the campaign says')
     parser.add_argument('--master', default='', help='robot that becomes the ROS master')
     parser.add_argument('--launch', action='store_true', help='overlay.launch on every robot: the ROS tools need it')
     parser.add_argument('--congestion', metavar='NAME', help='congestion control of all hosts, instead of what the '

@@ -15,7 +15,7 @@ def parts(data):
     # What a watch limits to a rate and to moments has no course of its own.
     made += [None if data.watched else _over_time(data), _map(data)]
     made += [_metric(data, *each) for each in (
-        ('tcp', 'TCP throughput by place', 'a second of iperf3'), ('rtt', 'Round trip by place', 'a ping'),
+        ('tcp', 'TCP throughput by place', 'a second of iperf3, as its sender counts'), ('rtt', 'Round trip by place', 'a ping'),
         ('jitter', 'Jitter by place', 'a run of iperf3'), ('udp_lost', 'UDP loss by place', 'a run of iperf3'),
         ('age', 'Age of ROS messages', 'a message; hosts with clocks of their own add the error of the clocks'),
         ('service', 'Calls of a ROS service', 'a call'))]
@@ -138,7 +138,8 @@ def _over_time(data):
         shown += [(variant, [row for row in rows if row.group.place in places[first:first + figures.MOST_PANELS]])
                   for first in range(0, len(places), figures.MOST_PANELS)]
     pictures = [Picture(numbered('throughput-time', number), words(
-        'Lines: median of the repetitions in each second. Bands: half of the repetitions (25 to 75 %).', variant),
+        'Lines: median of the repetitions in each second, as the sender counts. Bands: half of the repetitions (25 to '
+        '75 %).', variant),
         lambda rows=rows: figures.over_time(data, rows)) for number, (variant, rows) in enumerate(shown)]
     return Part('Throughput over time', tuple(pictures)) if pictures else None
 
