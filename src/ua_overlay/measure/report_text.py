@@ -15,7 +15,8 @@ def parts(data):
     # What a watch limits to a rate and to moments has no course of its own.
     made += [None if data.watched else _over_time(data), _map(data)]
     made += [_metric(data, *each) for each in (
-        ('tcp', 'TCP throughput by place', 'a second of iperf3, as its sender counts'), ('rtt', 'Round trip by place', 'a ping'),
+        ('tcp', 'TCP throughput by place', 'a second of iperf3, as its sender counts'),
+        ('rtt', 'Round trip by place', 'a ping'),
         ('jitter', 'Jitter by place', 'a run of iperf3'), ('udp_lost', 'UDP loss by place', 'a run of iperf3'),
         ('age', 'Age of ROS messages', 'a message; hosts with clocks of their own add the error of the clocks'),
         ('service', 'Calls of a ROS service', 'a call'))]
