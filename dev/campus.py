@@ -18,7 +18,7 @@ from ua_overlay.lab.fleet import Fleet  # noqa: E402
 from ua_overlay.lab.lab import Lab, load_topology  # noqa: E402
 from ua_overlay.lab.topology import from_mapping  # noqa: E402
 from ua_overlay.measure import campaign as campaigns  # noqa: E402
-from ua_overlay.measure import run  # noqa: E402
+from ua_overlay.measure import plan, run, sample  # noqa: E402
 
 WORKSPACE = os.path.join(os.path.realpath(os.path.join(ROOT, '.workspace')), 'install')
 COMMAND = os.path.join(ROOT, 'scripts', 'ua-overlay')
@@ -49,12 +49,8 @@ def own(*argv):
     return subprocess.run([sys.executable, COMMAND] + list(argv)).returncode
 
 
-def main(argv):
-    args = arguments(argv)
-    progress = Progress()
-    campaign = campaigns.changed(campaigns.load(args.campaign), args.repetitions, args.seconds)
-    # Before minutes are spent on a lab.
-    run.goes_on(args.results, campaign)
+def measured(args, progress):
+    """Bring the lab up and take what is left of the campaign; returns the exit status of `measure run`."""
     with progress('A lab of {}'.format(os.path.basename(args.topology))):
         topology = load_topology(args.topology)
         if args.congestion:
@@ -64,12 +60,22 @@ def main(argv):
         robots = teams.chosen(lab.topology, None)
         fleet = Fleet(lab, WORKSPACE, COMMAND, daemon_environment=teams.environment_of(args.daemon_env))
         teams.bring_up(teams.Team(fleet, 'iris'), robots, progress, args.master, robots if args.launch else ())
-        status = own('measure', 'run', args.campaign, '--lab', args.name, '--workspace', WORKSPACE, '--results',
-                     args.results, *(['--repetitions', str(args.repetitions)] if args.repetitions else []),
-                     *(['--seconds', str(args.seconds)] if args.seconds else []))
+        return own('measure', 'run', args.campaign, '--lab', args.name, '--workspace', WORKSPACE, '--results',
+                   args.results, *(['--repetitions', str(args.repetitions)] if args.repetitions else []),
+                   *(['--seconds', str(args.seconds)] if args.seconds else []))
     finally:
         if not args.keep:
             lab.down()
+
+
+def main(argv):
+    args = arguments(argv)
+    campaign = campaigns.changed(campaigns.load(args.campaign), args.repetitions, args.seconds)
+    # Before minutes are spent on a lab.
+    run.goes_on(args.results, campaign)
+    status = 0
+    if plan.remaining(plan.steps(campaign), sample.read(args.results)):
+        status = measured(args, Progress())
     proof = os.path.join(args.results, 'encryption')
     if not args.no_encryption and not os.path.exists(proof):
         status = own('measure', 'encryption', '--output', proof) or status
@@ -81,6 +87,6 @@ if __name__ == '__main__':
         sys.exit(main(sys.argv[1:]))
     except OverlayError as error:
         print('{}'.format(error), file=sys.stderr)
-        sys.exit(1)
+        sys.exit(error.exit_status)
     except KeyboardInterrupt:
         sys.exit(130)
