@@ -27,6 +27,10 @@ WIRE = 24
 FRAME = 65536
 #: Packets taken from one device before the other has a turn.
 BATCH = 64
+#: Seconds within which packets on a busy link are taken and given together, as by the interrupts of a network card: on
+#: a small machine one wakeup a packet costs more than all that is done with it. Each is early or late by half of it at
+#: most; one that travels alone is on time.
+TICK = 0.00025
 
 
 class Direction:
@@ -109,12 +113,14 @@ def run(inner, outer, directions, wake, on_wake, clock=time.monotonic):
     ways = ((inner, outer, directions[0]), (outer, inner, directions[1]))
     while True:
         times = [way.next_due() for way in directions if way.next_due() is not None]
+        if times:
+            time.sleep(TICK)
         wait = max(0.0, min(times) - clock()) if times else None
         ready = select.select((inner, outer, wake), (), (), wait)[0]
         for source, _, way in ways:
             if source in ready:
                 _take(source, way, clock)
-        now = clock()
+        now = clock() + TICK / 2
         for _, target, way in ways:
             for packet in way.due(now):
                 _give(target, packet, way)

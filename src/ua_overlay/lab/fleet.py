@@ -15,6 +15,9 @@ from ua_overlay.toolchain import locate
 SITE_DIR = '/var/lib/ua_overlay/site'
 SERVER_NAME = 'server.ua.test'
 USER = 'robot'
+#: Each host's daemons get one processor: all hosts of a lab share a few, and Go programs that each take all of them
+#: spend more time on waking one another than on packets.
+GO = {'GOMAXPROCS': '1'}
 
 
 class FleetError(OverlayError):
@@ -45,7 +48,7 @@ class Fleet:
     :param workspace: install space with setup.bash of the built package.
     :param command: path of ua-overlay; default: the workspace's.
     :param tailscaled: path of another daemon to run on the robots (tests against a second release).
-    :param daemon_environment: more of the environment of tailscaled on the robots.
+    :param daemon_environment: more of the environment of tailscaled on the robots; before GO.
     """
 
     def __init__(self, lab, workspace, command=None, server='server', tailscaled=None, daemon_environment=None):
@@ -68,7 +71,7 @@ class Fleet:
 
     def start_server(self):
         self.lab.start_service(self.server, 'site', [self.command, 'server', 'run', '--dir', SITE_DIR],
-                               env=self.base_environment())
+                               env=dict(self.base_environment(), **GO))
         self.wait_server()
 
     def wait_server(self, timeout=30):
@@ -116,7 +119,7 @@ class Fleet:
 
     def start_daemon(self, host, env=None):
         environment = self.base_environment()
-        environment.update(SSL_CERT_FILE=defaults.CA_FILE, TS_NO_LOGS_NO_SUPPORT='true')
+        environment.update(SSL_CERT_FILE=defaults.CA_FILE, TS_NO_LOGS_NO_SUPPORT='true', **GO)
         environment.update(self.daemon_environment)
         environment.update(env or {})
         self.lab.start_service(host, 'tailscaled', [
