@@ -6,6 +6,8 @@ from ua_overlay.measure import encryption_page, figures, report_parts
 
 SIZE = 9
 LINE = 4.6
+#: Millimetres of a cell beside its text; a heading is bold, and a little wider than was measured.
+_AIR = 4.0
 
 
 def library():
@@ -74,7 +76,7 @@ def _item(pdf, item, pictures):
         pdf.set_font('DejaVu', '', 7)
         options = {} if any(item.headers) else {'first_row_as_headings': False}
         with pdf.table(line_height=4, text_align='LEFT', padding=0.6, borders_layout='HORIZONTAL_LINES',
-                       col_widths=_widths(item), **options) as table:
+                       col_widths=_widths(item, pdf.get_string_width, pdf.epw), **options) as table:
             for cells in ((item.headers,) if any(item.headers) else ()) + item.rows:
                 table.row(cells)
         pdf.ln(3)
@@ -111,11 +113,22 @@ def _height(pdf, item, pictures):
     return pdf.epw * height / width + 3 * LINE
 
 
-def _widths(table):
-    """Shares of the width: as much as the longest text of a column asks for, within limits."""
-    columns = zip(*(((table.headers,) if any(table.headers) else ()) + table.rows or (table.headers,)))
-    return tuple(max(11, 5 + min(20, max(len(word) for cell in column for word in cell.split() or [''])),
-                     min(40, max(map(len, column)))) for column in columns)
+def _widths(table, width_of, whole):
+    """Widths of the columns (mm): that of the longest word at least, and of what is left as much as the longest text of
+    each asks for.
+
+    :param width_of: function of a text -> mm. :param whole: what all columns have together.
+    """
+    columns = list(zip(*(((table.headers,) if any(table.headers) else ()) + table.rows or (table.headers,))))
+    least = [_AIR + max(width_of(word) for cell in column for word in cell.split() or ['']) for column in columns]
+    more = [_AIR + max(map(width_of, column)) - low for column, low in zip(columns, least)]
+    left = whole - sum(least)
+    if left < 0:
+        return tuple(low * whole / sum(least) for low in least)
+    share = left / sum(more) if sum(more) else 0.0
+    # What is too much for all texts stays at the right of the last column.
+    found = [low + min(1.0, share) * extra for low, extra in zip(least, more)]
+    return tuple(found[:-1] + [whole - sum(found[:-1])])
 
 
 def _size(png):
