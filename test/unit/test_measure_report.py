@@ -164,10 +164,10 @@ def test_more_places_than_a_figure_has_panels_make_further_figures():
     assert sorted(titles) == sorted('{} (n = 1)'.format(place) for place in places)
 
 
-def test_a_long_name_has_two_lines_at_most():
+def test_a_long_name_has_two_lines_at_most_and_keeps_what_tells_it_from_others():
     assert figures.folded('Library', 20) == 'Library'
     assert figures.folded('Electronics, Telecommunications and Informatics (4)', 24) == \
-        'Electronics,\nTelecommunications and…'
+        'Electronics,\nTelecommunications… (4)'
     assert figures.folded('', 20) == ''
 
 

@@ -94,6 +94,14 @@ def test_a_report_of_one_place_says_so():
     assert 'Of 3 places of the campaign this report has Bar <N>.' in words_of(found)
 
 
+def test_each_link_of_one_place_stands_beside_its_own_raw_network():
+    found = of([tcp('raw', 1, 9e7, scenario='near'), tcp('DIRECT', 1, 8e7, scenario='near'),
+                tcp('raw', 1, 9e7, id='b', scenario='far'), tcp('DERP', 1, 3e7, scenario='far')])
+    assert [(found.place_name(row.group), row.group.label) for row in found.rows('tcp')] == [
+        ('Robot lab (far)', 'raw'), ('Robot lab (near)', 'raw'), ('Robot lab (near)', 'DIRECT'),
+        ('Robot lab (far)', 'DERP')]
+
+
 def test_the_tables(data):
     rows = list(csv.DictReader(io.StringIO(report_csv.samples(data))))
     assert {row['status'] for row in rows if row['value'] == ''} == {'excluded', 'failed'}

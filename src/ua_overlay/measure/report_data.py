@@ -221,11 +221,13 @@ class Data:
         return stats.derp_efficiency(self.mtu(OVERLAY))
 
     def place_name(self, group):
-        """What people call it; with the scenario where a place has several with the same link."""
-        same = {each.scenario for each in self.groups
-                if (each.place, each.label, each.tool) == (group.place, group.label, group.tool)}
+        """What people call it; with the scenario where a place has several with one link, the raw network included: then
+        each of them stands beside its own raw network."""
+        here = {(each.label, each.scenario) for each in self.groups
+                if (each.place, each.tool) == (group.place, group.tool)}
         name = (self.places.get(group.place) or {}).get('name', group.place)
-        return '{} ({})'.format(name, group.scenario) if len(same) > 1 else name
+        several = len({label for label, _ in here}) < len(here)
+        return '{} ({})'.format(name, group.scenario) if several else name
 
     def raw_of(self, group):
         """The raw network's group with the same tool and settings, of the same scenario or else the same place."""
