@@ -140,7 +140,7 @@ def by_place(data, rows):
             _limits(axis, data, here, (at - 0.45, at + 0.45))
     axis.set_xticks(range(len(places)))
     counts = [_counts(here) for here in together]
-    axis.set_xticklabels(['{}\nn = {}'.format(folded(name, 24 if many else 14), count)
+    axis.set_xticklabels(['{}\nn = {}'.format(folded(name, 24 if many else max(14, 72 // len(places))), count)
                           for name, count in zip(places, counts)],
                          fontsize=8 if many else None, rotation=40 if many else 0, ha='right' if many else 'center',
                          rotation_mode='anchor' if many else None)
