@@ -163,7 +163,7 @@ def test_nothing_left_and_another_campaign_is_refused(lab, campaign, results, tm
     assert done.returncode == 1 and '0 samples taken now. In {}: 6 ok, 2 failed or excluded.'.format(
         directory) in done.stdout
     other = tmp_path / 'other.yaml'
-    other.write_text(CAMPAIGN.replace('repetitions: 1', 'repetitions: 2'))
+    other.write_text(CAMPAIGN.replace('count: 20', 'count: 21'))
     done = subprocess.run(argv(lab, other, directory), stderr=subprocess.PIPE, universal_newlines=True, timeout=60)
     assert done.returncode == 2 and 'another campaign' in done.stderr
 

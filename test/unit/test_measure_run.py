@@ -166,6 +166,7 @@ def test_a_campaign_goes_on_and_another_is_refused(tmp_path):
     assert run.goes_on(str(tmp_path), short()) is False
     run.keep_description(str(tmp_path), described)
     assert run.goes_on(str(tmp_path), short()) is True
+    assert run.goes_on(str(tmp_path), campaign.changed(short(), repetitions=7)) is True
     with pytest.raises(UsageError):
         run.goes_on(str(tmp_path), campaign.parse(TEXT.replace('seconds: 3', 'seconds: 4')))
     (tmp_path / 'campaign.json').write_text('[')

@@ -315,8 +315,8 @@ def on_map(data, rows):
 
 
 def folded(name, width):
-    """A name in at most two lines of about ``width`` characters; what is too long for that is cut, but not what stands in
-    parentheses at its end: that tells it from others."""
+    """A name in at most two lines of about ``width`` characters; what is too long for that is cut, but not what stands
+    in parentheses at its end: that tells it from others."""
     lines = textwrap.wrap(name, width) or ['']
     if len(lines) > 2:
         end = ' ' + name[name.rindex('('):] if name.endswith(')') and '(' in name else ''

@@ -221,8 +221,8 @@ class Data:
         return stats.derp_efficiency(self.mtu(OVERLAY))
 
     def place_name(self, group):
-        """What people call it; with the scenario where a place has several with one link, the raw network included: then
-        each of them stands beside its own raw network."""
+        """What people call it; with the scenario where a place has several with one link, the raw network included:
+        then each of them stands beside its own raw network."""
         here = {(each.label, each.scenario) for each in self.groups
                 if (each.place, each.tool) == (group.place, group.tool)}
         name = (self.places.get(group.place) or {}).get('name', group.place)

@@ -19,7 +19,8 @@ def describe(campaign, machine, versions, emulated, started):
 
 
 def goes_on(directory, campaign):
-    """Whether the results directory has results of this campaign already; False before the first.
+    """Whether the results directory has results of this campaign already; False before the first. The same with another
+    number of repetitions is the same.
 
     :raises UsageError: another campaign's results are there.
     """
@@ -36,7 +37,8 @@ def goes_on(directory, campaign):
     if not isinstance(before, dict):
         raise UsageError('{} is no description of a campaign.'.format(path), 'ls -l ' + directory)
     # Compared as JSON has it: keys of YAML may be numbers.
-    if before.get('campaign') != json.loads(json.dumps(campaign.source)):
+    asked = json.loads(json.dumps(campaign.source))
+    if dict(before.get('campaign') or {}, repetitions=None) != dict(asked, repetitions=None):
         raise UsageError('{} holds results of another campaign, or this one was changed since.'.format(directory),
                          'ua-overlay measure run CAMPAIGN.yaml --results ANOTHER_DIRECTORY')
     return True
