@@ -38,7 +38,8 @@ def goes_on(directory, campaign):
         raise UsageError('{} is no description of a campaign.'.format(path), 'ls -l ' + directory)
     # Compared as JSON has it: keys of YAML may be numbers.
     asked = json.loads(json.dumps(campaign.source))
-    if dict(before.get('campaign') or {}, repetitions=None) != dict(asked, repetitions=None):
+    found = before.get('campaign')
+    if not isinstance(found, dict) or dict(found, repetitions=None) != dict(asked, repetitions=None):
         raise UsageError('{} holds results of another campaign, or this one was changed since.'.format(directory),
                          'ua-overlay measure run CAMPAIGN.yaml --results ANOTHER_DIRECTORY')
     return True
