@@ -88,6 +88,11 @@ def test_the_header_floor_is_that_of_the_mtu_that_most_samples_had(mtu, floor):
     assert 'cost {} %'.format(floor) in said and 'MTU {} instead of 1500'.format(mtu) in said
 
 
+def test_a_size_is_not_rounded():
+    assert report_data.variant_of({'tool': 'ros-topic', 'settings': {'size': 1000000, 'rate_hz': 0.5}}) == \
+        'size 1000000, rate 0.5'
+
+
 def test_a_report_of_one_place_says_so():
     found = report_data.Data(measure_samples.samples(2, 3), measure_samples.campaign(), only=['bar'])
     assert {group.place for group in found.groups} == {'bar'} and len(found.left_out) == 2

@@ -146,7 +146,9 @@ def _setting(key, value):
         return key
     if key == 'offered_bps':
         return 'offered {:g} Mbit/s'.format(value / 1e6)
-    return '{} {}'.format(key.replace('_hz', ''), '{:g}'.format(value) if isinstance(value, (int, float)) else value)
+    if isinstance(value, float):
+        value = '{:.12g}'.format(value)
+    return '{} {}'.format(key.replace('_hz', ''), value)
 
 
 class Data:
