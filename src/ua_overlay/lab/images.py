@@ -22,7 +22,7 @@ BASE = ('systemd', 'systemd-sysv', 'dbus', 'sudo', 'procps', 'iproute2', 'iputil
 ROS = ('python3-diagnostic-msgs', 'python3-rosmaster', 'python3-rospy', 'python3-roslaunch', 'python3-rosservice',
        'python3-rostopic', 'python3-std-msgs', 'ros-environment', 'rosout')
 #: What a campaign of measurements needs at both of its ends.
-MEASURE = ('iperf3',)
+MEASURE = ('iperf3', 'rosbash')
 #: What builds the package in a catkin workspace, and its unit tests and rostests.
 ROS_BUILD = ROS + ('build-essential', 'catkin', 'cmake', 'libdiagnostic-msgs-dev', 'librostest-dev', 'libstd-msgs-dev',
                    'python3-catkin-pkg', 'python3-message-filters', 'python3-pytest', 'python3-rostest',
