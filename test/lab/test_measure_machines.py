@@ -13,8 +13,8 @@ from ua_overlay.lab import images
 from ua_overlay.lab.fleet import Fleet
 from ua_overlay.lab.images import USER
 from ua_overlay.lab.lab import Lab
-from ua_overlay.lab.machines import Machine
-from ua_overlay.measure import proof
+from ua_overlay.lab.machines import Machine, MachineError
+from ua_overlay.measure import plan, proof
 from ua_overlay.toolchain import locate
 from ua_overlay.toolchain.find import cache_dir
 
@@ -119,11 +119,14 @@ def test_a_robot_that_dies_in_a_measurement_leaves_no_server_and_goes_on(robots)
     here.run(['pkill', '-KILL', '-u', USER, '-f', 'measure run|iperf3|ssh -o'])
     assert process.wait(30) != 0
     far.wait('the end of the server', lambda: not iperf_runs(far))
-    done = typed(here, 'ua-overlay measure run short.yaml', check=False)
-    assert done.returncode == 0, done.stdout + done.stderr + json.dumps(samples(here), indent=1)
-    found = {each['id']: each for each in samples(here)}
-    assert len(found) == len(samples(here)) == 8
-    for each in found.values():
+    # A link that is new has its last bytes on the relay: such a sample is excluded, and taken once more.
+    done = typed(here, 'ua-overlay measure run short.yaml || ua-overlay measure run short.yaml --again', check=False)
+    taken = samples(here)
+    assert done.returncode == 0, done.stdout + done.stderr + json.dumps(taken, indent=1)
+    assert len({each['id'] for each in taken}) == len(taken)
+    good = [each for each in taken if each['status'] == 'ok']
+    assert len(good) == len({plan.base_name(each['id']) for each in taken}) == 8
+    for each in good:
         assert (each['status'], each['proof']['verdict'], each['proof']['way']) == ('ok', proof.PROVEN, 'DIRECT'), each
         assert each['versions']['iperf3'] == each['versions']['iperf3_target']
         assert each['cpu']['target_percent'] is not None and each['settings']['mtu'] == 1280
@@ -142,7 +145,7 @@ def test_a_watch_is_a_service(robots):
     here.write('/etc/systemd/system/' + UNIT, re.sub('(?m)^    ', '', unit.group(1)))
     with open(os.path.join(ROOT, 'config', 'campaigns', 'watch.yaml')) as stream:
         watch = yaml.safe_load(stream.read().replace('lab-1', 'dev-2'))
-    watch['watch'].update(interval=15, share=10, capacity='50mbit')
+    watch['watch'].update(interval=20, share=10, capacity='50mbit')
     here.write(HOME + '/watch.yaml', yaml.safe_dump(watch), user=USER)
     # As its package has it.
     far.run(['systemctl', 'start', 'iperf3.service'])
@@ -150,10 +153,14 @@ def test_a_watch_is_a_service(robots):
     assert verify.stdout + verify.stderr == ''
     here.run(['systemctl', 'daemon-reload'])
     here.run(['systemctl', 'enable', '--now', UNIT])
-    here.wait('the first round', lambda: status(here)['rounds'] >= 1, 120)
+    try:
+        here.wait('the first round', lambda: status(here)['rounds'] >= 1, 60)
+    except MachineError:
+        pytest.fail(here.journal(UNIT))
     probes = status(here)['probes']
-    assert [(name.rsplit('/', 1)[-1], each['status'], each['link']) for name, each in sorted(probes.items())] == [
-        (name, 'ok', 'DIRECT') for name in ('ping', 'tcp', 'udp')], (probes, here.journal(UNIT))
+    found = [(name.split('/')[1], each['status'], each['link']) for name, each in sorted(probes.items())]
+    if found != [(name, 'ok', 'DIRECT') for name in ('ping', 'tcp', 'udp')]:
+        pytest.fail(here.journal(UNIT))
     taken = len(here.run(['cat', WATCHED + '/samples.jsonl']).stdout.splitlines())
 
     here.reboot()
