@@ -201,32 +201,38 @@ def test_this_machine(tmp_path):
         here.run(['sleep', '100'], 0.2)
 
 
-def test_what_ssh_is_called_with_passes_a_shell(tmp_path, monkeypatch):
+#: What sshd does with a command: the user's shell runs it.
+AS_SSHD = '#!/bin/sh\nfor word; do :; done\nexec sh -c "$word"\n'
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """Returns function of the text of a program that stands for ssh -> a host over it."""
+    def make(text):
+        (tmp_path / 'ssh').write_text(text)
+        (tmp_path / 'ssh').chmod(0o755)
+        monkeypatch.setenv('PATH', '{}:{}'.format(tmp_path, os.environ['PATH']))
+        return far.OverSsh('b', parse_bytes, 'me@host')
+    return make
+
+
+def test_what_ssh_is_called_with_passes_a_shell(stand_in):
     """A stand-in for ssh that runs the command as sshd does: with the user's shell."""
-    (tmp_path / 'ssh').write_text('#!/bin/sh\nfor word; do :; done\nexec sh -c "$word"\n')
-    (tmp_path / 'ssh').chmod(0o755)
-    monkeypatch.setenv('PATH', '{}:{}'.format(tmp_path, os.environ['PATH']))
-    host = far.OverSsh('b', parse_bytes, 'me@host')
+    host = stand_in(AS_SSHD)
     assert host.run(['printf', '%s,', 'a b', "it's", '$HOME', '*'], 20)[1] == "a b,it's,$HOME,*,"
 
 
-def test_what_a_profile_prints_is_no_answer(tmp_path, monkeypatch):
+def test_what_a_profile_prints_is_no_answer(tmp_path, monkeypatch, stand_in):
     """A stand-in for ssh as before; the login shell is a real one, with a profile that greets."""
-    (tmp_path / 'ssh').write_text('#!/bin/sh\nfor word; do :; done\nexec sh -c "$word"\n')
-    (tmp_path / 'ssh').chmod(0o755)
     (tmp_path / '.profile').write_text('echo "Welcome to robot 7"\n')
-    monkeypatch.setenv('PATH', '{}:{}'.format(tmp_path, os.environ['PATH']))
     monkeypatch.setenv('HOME', str(tmp_path))
-    status, said, errors = far.OverSsh('b', parse_bytes, 'me@host').run(['echo', '100.64.0.2'], 20)
+    status, said, errors = stand_in(AS_SSHD).run(['echo', '100.64.0.2'], 20)
     assert (status, said) == (0, '100.64.0.2\n') and 'Welcome' in errors
 
 
-def test_a_host_that_ssh_cannot_enter_is_named_with_ssh_s_own_words(tmp_path, monkeypatch):
+def test_a_host_that_ssh_cannot_enter_is_named_with_ssh_s_own_words(stand_in):
     """A stand-in for ssh: what it says and ends with when there is no key."""
-    (tmp_path / 'ssh').write_text('#!/bin/sh\necho "me@host: Permission denied (publickey)." >&2\nexit 255\n')
-    (tmp_path / 'ssh').chmod(0o755)
-    monkeypatch.setenv('PATH', '{}:{}'.format(tmp_path, os.environ['PATH']))
-    host = far.OverSsh('b', parse_bytes, 'me@host')
+    host = stand_in('#!/bin/sh\necho "me@host: Permission denied (publickey)." >&2\nexit 255\n')
     for ask in (host.enter, host.overlay_address):
         with pytest.raises(far.HostLost, match='b cannot be entered over ssh: me@host: Permission denied') as caught:
             ask()
@@ -240,12 +246,9 @@ def test_a_host_that_ssh_cannot_enter_is_named_with_ssh_s_own_words(tmp_path, mo
     assert 'What is measured there fails. Next: ssh' in shown.stream.getvalue()
 
 
-def test_what_ssh_started_ends_with_it(tmp_path, monkeypatch):
+def test_what_ssh_started_ends_with_it(stand_in):
     """A stand-in for ssh and sshd: a program over ssh gets no signal when the connection ends."""
-    (tmp_path / 'ssh').write_text('#!/bin/bash\nfor word; do :; done\nsetsid bash -c "$word" <&0 &\nexec sleep 100\n')
-    (tmp_path / 'ssh').chmod(0o755)
-    monkeypatch.setenv('PATH', '{}:{}'.format(tmp_path, os.environ['PATH']))
-    host = far.OverSsh('b', parse_bytes, 'me@host')
+    host = stand_in('#!/bin/bash\nfor word; do :; done\nsetsid bash -c "$word" <&0 &\nexec sleep 100\n')
     process = host.start(['bash', '-c', 'echo $$; exec sleep 1000'])
     there = int(process.stdout.readline())
     far.stop(process)

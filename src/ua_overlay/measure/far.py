@@ -192,10 +192,8 @@ class OverSsh(Far):
     def lost(self, status, errors):
         if status != _NO_SESSION:
             return None
-        lines = [line for line in errors.strip().splitlines() if line.strip()]
-        return HostLost('{} cannot be entered over ssh: {}.'.format(
-            self.name, lines[-1].strip().rstrip('.') if lines else 'it says nothing'),
-            'ssh -o BatchMode=yes {} true'.format(self.login))
+        return HostLost('{} cannot be entered over ssh: {}.'.format(self.name, last_line(errors)),
+                        'ssh -o BatchMode=yes {} true'.format(self.login))
 
 
 class Closed(Far):
@@ -207,6 +205,12 @@ class Closed(Far):
     def start(self, argv, ros=False, output=subprocess.PIPE):
         raise HostLost('{} cannot be started on {}: the campaign says that there is no way into it.'.format(
             program_of(argv), self.name), 'server: running, in the tool')
+
+
+def last_line(text, nothing='it said nothing'):
+    """The last line of a program's output that says something, without its full stop; else ``nothing``."""
+    lines = text.strip().splitlines()
+    return lines[-1].strip().rstrip('.') if lines else nothing
 
 
 def program_of(argv):

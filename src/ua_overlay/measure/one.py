@@ -150,13 +150,13 @@ class Measurement:
                     failed = server.poll() not in (None, 0)
                     if failed and tools.iperf_refused(text):
                         raise target.lost(server.returncode, tail(said)) or tools.Unmeasured(
-                            'The iperf3 server of {} ended: {}.'.format(target.name, last_line(said)))
+                            'The iperf3 server of {} ended: {}.'.format(target.name, far.last_line(tail(said))))
                     if not tools.iperf_refused(text) or self.clock() > deadline:
                         break
                     self.sleep(0.3)
                 if failed:
                     words['trouble'] = 'Another iperf3 server answered on port {} of {}; ours ended: {}.'.format(
-                        step.tool.settings['port'], target.name, last_line(said))
+                        step.tool.settings['port'], target.name, far.last_line(tail(said)))
                 return text
             finally:
                 far.stop(server)
@@ -185,12 +185,6 @@ def tail(stream, most=2000):
     """The end of what a program wrote to a text file that it shares with this process."""
     text = os.pread(stream.fileno(), 1 << 20, max(0, os.fstat(stream.fileno()).st_size - most))
     return text.decode('utf-8', 'replace')
-
-
-def last_line(stream):
-    """The last line in a file that says something, without its full stop."""
-    lines = [line.strip() for line in tail(stream).splitlines() if line.strip()]
-    return lines[-1].rstrip('.') if lines else 'it said nothing'
 
 
 def clocks_apart(values, error):

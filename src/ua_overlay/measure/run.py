@@ -58,9 +58,8 @@ def keep_description(directory, description):
 def is_watch(directory):
     """Whether a results directory is one of `measure watch`; False where nothing readable is."""
     try:
-        with open(os.path.join(directory, DESCRIPTION), encoding='utf-8') as stream:
-            return 'watch' in json.load(stream)['campaign']
-    except (OSError, ValueError, KeyError, TypeError):
+        return remembered(directory).watch is not None
+    except UsageError:
         return False
 
 

@@ -3,7 +3,7 @@ import json
 import re
 
 from ua_overlay.measure import sample
-from ua_overlay.measure.far import HostLost
+from ua_overlay.measure.far import HostLost, last_line
 
 _TRIP = re.compile(r'icmp_seq=(\d+) .*?time[=<]([\d.]+) ms(?! \(DUP)')
 _PINGED = re.compile(r'(\d+) packets transmitted, (\d+) received')
@@ -110,9 +110,7 @@ def parse_ping(tool, text, words):
     """(values, payload). :raises Unmeasured: nothing came back, or ping did not run; then with what it says."""
     totals, omit = _PINGED.search(text), tool.settings['omit']
     if not totals:
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        raise Unmeasured('ping from {} to {} failed: {}.'.format(
-            words['source'], words['target'], lines[-1].rstrip('.') if lines else 'it said nothing'))
+        raise Unmeasured('ping from {} to {} failed: {}.'.format(words['source'], words['target'], last_line(text)))
     sent, received = int(totals.group(1)), int(totals.group(2))
     # The first makes WireGuard's handshake where nothing went before. A copy that comes again (DUP!) is the same trip.
     trips = [(int(number), float(value)) for number, value in _TRIP.findall(text)]
@@ -160,8 +158,7 @@ def last_json(text, host):
             if answer.get('error'):
                 raise Unmeasured('ROS on {}: {}.'.format(host, answer['error']))
             return answer
-    raise Unmeasured('The ROS program on {} said nothing: {}.'.format(
-        host, text.strip().splitlines()[-1].rstrip('.') if text.strip() else 'no output'))
+    raise Unmeasured('The ROS program on {} said nothing: {}.'.format(host, last_line(text, 'no output')))
 
 
 def settings_of(tool, mtu, clock_error_ms):
