@@ -1,7 +1,9 @@
 """What a lab needs is checked before anything is made: one sentence each."""
+import sys
+
 import pytest
 
-from ua_overlay.lab import requirements
+from ua_overlay.lab import network, requirements
 
 
 def there(program):
@@ -45,6 +47,13 @@ def test_a_missing_program(machine, program):
 def test_a_missing_module(machine, monkeypatch):
     monkeypatch.setattr(requirements.importlib.util, 'find_spec', lambda name: None)
     assert 'pyroute2' in refused(machine)
+
+
+def test_another_python_than_the_one_that_made_the_lab(monkeypatch):
+    monkeypatch.setattr(requirements.importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(requirements.LabUnavailable) as caught, network.Cabling.open({}):
+        pass
+    assert sys.executable in caught.value.sentence and 'python3-pyroute2' in caught.value.next_command
 
 
 def test_no_tun_device(machine, tmp_path):

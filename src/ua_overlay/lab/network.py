@@ -5,7 +5,7 @@ import threading
 from contextlib import contextmanager
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.lab import kernel, nat
+from ua_overlay.lab import kernel, nat, requirements
 from ua_overlay.lab.topology import INET
 
 #: linux/if.h: the device takes no part in ARP.
@@ -57,6 +57,8 @@ class Cabling:
     @classmethod
     @contextmanager
     def open(cls, pids):
+        """:raises LabUnavailable: no pyroute2."""
+        requirements.check_netlink()
         cabling = cls(pids)
         try:
             yield cabling

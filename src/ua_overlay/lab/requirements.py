@@ -3,6 +3,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.lab import dns
@@ -23,6 +24,13 @@ def check_root(euid=None):
         raise LabUnavailable('A lab needs root: it makes network namespaces and mounts.', 'sudo ua-overlay lab up')
 
 
+def check_netlink():
+    """:raises LabUnavailable: this Python, which need not be the one that made the lab, has no pyroute2."""
+    if importlib.util.find_spec('pyroute2') is None:
+        raise LabUnavailable('A lab needs the Python module pyroute2, which {} does not have.'.format(sys.executable),
+                             INSTALL)
+
+
 def check(euid=None, which=shutil.which, tun=TUN, filesystems='/proc/filesystems', modprobe='modprobe'):
     """Raise unless a lab can be built here.
 
@@ -33,8 +41,7 @@ def check(euid=None, which=shutil.which, tun=TUN, filesystems='/proc/filesystems
     for program in ('nft', 'conntrack', dns.PROGRAM):
         if which(program) is None:
             raise LabUnavailable('A lab needs the program {}, which is not installed.'.format(program), INSTALL)
-    if importlib.util.find_spec('pyroute2') is None:
-        raise LabUnavailable('A lab needs the Python module pyroute2, which is not installed.', INSTALL)
+    check_netlink()
     try:
         os.close(os.open(tun, os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:
