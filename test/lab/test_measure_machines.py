@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import pytest
+import vendor
 import yaml
 
 from ua_overlay.lab import images
@@ -15,8 +16,6 @@ from ua_overlay.lab.images import USER
 from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.machines import Machine, MachineError
 from ua_overlay.measure import plan, proof
-from ua_overlay.toolchain import locate
-from ua_overlay.toolchain.find import cache_dir
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
@@ -43,14 +42,9 @@ CAMPAIGN = {
 
 def start_robot(site, name, *options):
     """A robot that is in the team and whose overlay.launch is a service: a Machine that runs."""
-    binds = [(os.path.join(WORKSPACE, 'install'), SPACE),
-             (os.path.join(cache_dir(), 'tools'), '/var/cache/ua_overlay/tools'),
-             (locate('tailscale'), '/usr/bin/tailscale'), (locate('tailscaled'), '/usr/sbin/tailscaled')]
+    binds = [(os.path.join(WORKSPACE, 'install'), SPACE)] + vendor.binds()
     machine = Machine(site.lab, name, images.get(images.ROBOT_PREBUILT), binds=binds).__enter__()
-    for part, path in (('service', '/usr/lib/systemd/system/tailscaled.service'),
-                       ('defaults', '/etc/default/tailscaled')):
-        with open(os.path.join(ROOT, 'test', 'data', 'tailscale', 'tailscaled.' + part)) as stream:
-            machine.write(path, stream.read())
+    vendor.install_service(machine)
     machine.run(['systemctl', 'enable', '--now', 'tailscaled.service'])
     machine.run(['chown', USER + ':', HOME, HOME + '/catkin_ws'])
     machine.write(HOME + '/.profile', 'echo Welcome\n. {}/setup.bash\n'.format(SPACE), user=USER)

@@ -7,6 +7,7 @@ import os
 import time
 
 import pytest
+import vendor
 
 from ua_overlay import defaults
 from ua_overlay.lab import images
@@ -16,11 +17,8 @@ from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.machines import Machine
 from ua_overlay.rosenv import hosts
 from ua_overlay.tailscale import egress
-from ua_overlay.toolchain import locate
-from ua_overlay.toolchain.find import cache_dir
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-DATA = os.path.join(ROOT, 'test', 'data', 'tailscale')
 CHECKOUT = '/opt/ua_overlay'
 COMMAND = '/usr/local/bin/ua-overlay'
 TEAM = 'iris'
@@ -105,19 +103,14 @@ def new_machine(site):
     made = []
 
     def make(service=True, base=images.SERVER):
-        binds = [(ROOT, CHECKOUT), (os.path.join(cache_dir(), 'tools'), '/var/cache/ua_overlay/tools'),
-                 (locate('tailscale'), '/usr/bin/tailscale')]
-        if service:
-            binds.append((locate('tailscaled'), '/usr/sbin/tailscaled'))
+        programs = vendor.PROGRAMS if service else ('tailscale',)
+        binds = [(ROOT, CHECKOUT)] + vendor.binds(*programs)
         machine = Machine(site.lab, 'dev-1', images.get(base), binds=binds)
         made.append(machine)
         machine.__enter__()
         machine.run(['ln', '-s', CHECKOUT + '/scripts/ua-overlay', COMMAND])
         if service:
-            for name, path in (('service', '/usr/lib/systemd/system/tailscaled.service'),
-                               ('defaults', '/etc/default/tailscaled')):
-                with open(os.path.join(DATA, 'tailscaled.' + name)) as stream:
-                    machine.write(path, stream.read())
+            vendor.install_service(machine)
         return Robot(machine)
 
     yield make

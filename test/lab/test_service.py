@@ -6,6 +6,7 @@ import json
 import os
 
 import pytest
+import vendor
 
 from ua_overlay.lab import images
 from ua_overlay.lab.fleet import Fleet
@@ -13,8 +14,6 @@ from ua_overlay.lab.images import USER
 from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.machines import Machine
 from ua_overlay.rosenv import guard, service
-from ua_overlay.toolchain import locate
-from ua_overlay.toolchain.find import cache_dir
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
@@ -36,15 +35,10 @@ def site(lab_possible, lab_root, two_nats):
 @pytest.fixture(scope='module')
 def machine(site):
     """A robot with tailscale's package, ROS, and the built workspace, in the network of the lab's dev-1."""
-    binds = [(os.path.join(WORKSPACE, 'install'), SPACE),
-             (os.path.join(cache_dir(), 'tools'), '/var/cache/ua_overlay/tools'),
-             (locate('tailscale'), '/usr/bin/tailscale'), (locate('tailscaled'), '/usr/sbin/tailscaled')]
+    binds = [(os.path.join(WORKSPACE, 'install'), SPACE)] + vendor.binds()
     with Machine(site.lab, 'dev-1', images.get(images.ROBOT_PREBUILT), hostname=NAME, binds=binds) as machine:
         machine.write('/etc/hosts', '127.0.0.1 localhost\n')
-        for name, path in (('service', '/usr/lib/systemd/system/tailscaled.service'),
-                           ('defaults', '/etc/default/tailscaled')):
-            with open(os.path.join(ROOT, 'test', 'data', 'tailscale', 'tailscaled.' + name)) as stream:
-                machine.write(path, stream.read())
+        vendor.install_service(machine)
         machine.run(['systemctl', 'enable', '--now', 'tailscaled.service'])
         machine.write(INVITATION, site.invite('iris', 'dev-1', '--master'), mode='600', user=USER)
         sudo(machine, 'robot', 'prepare', '--invitation', INVITATION, '--user', USER)

@@ -1,4 +1,5 @@
-"""For tests only: the pinned tailscale in the forms in which its vendor publishes it: an archive and a repository.
+"""For tests only: the pinned tailscale in the forms in which its vendor publishes it: an archive, a repository, and
+what the package leaves on a machine.
 
 The real ones cannot be reached from a test. Programs, unit and defaults are the vendor's (test/data/tailscale).
 """
@@ -9,9 +10,15 @@ import subprocess
 import tarfile
 
 from ua_overlay.toolchain import locate
+from ua_overlay.toolchain.find import cache_dir
 
 DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'data', 'tailscale')
-PROGRAMS = ('tailscale', 'tailscaled')
+#: Where the package has the programs, and the files of the service.
+PROGRAMS = {'tailscale': '/usr/bin/tailscale', 'tailscaled': '/usr/sbin/tailscaled'}
+SERVICE_FILES = {'tailscaled.service': '/usr/lib/systemd/system/tailscaled.service',
+                 'tailscaled.defaults': '/etc/default/tailscaled'}
+#: Where a machine of the lab finds the other tools that the tests built.
+TOOLS = '/var/cache/ua_overlay/tools'
 _CONTROL = '''\
 Package: tailscale
 Version: 1.98.10
@@ -20,6 +27,19 @@ Maintainer: the tests <tests@example.test>
 Description: The vendor's programs, packed by a test
 '''
 _PRERM = '#!/bin/sh\nsystemctl stop tailscaled.service || true\n'
+
+
+def binds(*programs):
+    """What a machine of the lab takes from this one: the tools, and these of the package's programs (default: all)."""
+    return [(os.path.join(cache_dir(), 'tools'), TOOLS)] + \
+        [(locate(program), PROGRAMS[program]) for program in programs or PROGRAMS]
+
+
+def install_service(machine):
+    """The files of the package's service, on a machine that has its programs by :func:`binds`."""
+    for name, path in SERVICE_FILES.items():
+        with open(os.path.join(DATA, name)) as stream:
+            machine.write(path, stream.read())
 
 
 def make_archive(directory):
@@ -38,10 +58,9 @@ def make_repository(directory):
     root, repository = os.path.join(directory, 'root'), os.path.join(directory, 'repository')
     os.makedirs(repository)
     architecture = run(['dpkg', '--print-architecture'], directory).strip()
-    for source, path in ((locate('tailscale', 'tailscale'), 'usr/bin/tailscale'),
-                         (locate('tailscaled', 'tailscale'), 'usr/sbin/tailscaled'),
-                         (os.path.join(DATA, 'tailscaled.service'), 'usr/lib/systemd/system/tailscaled.service'),
-                         (os.path.join(DATA, 'tailscaled.defaults'), 'etc/default/tailscaled')):
+    sources = [(locate(name, 'tailscale'), path) for name, path in PROGRAMS.items()]
+    sources += [(os.path.join(DATA, name), path) for name, path in SERVICE_FILES.items()]
+    for source, path in ((source, path.lstrip('/')) for source, path in sources):
         os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
         shutil.copyfile(source, os.path.join(root, path))
         os.chmod(os.path.join(root, path), 0o755 if 'bin/' in path else 0o644)
