@@ -11,9 +11,9 @@ import socket
 import ssl
 import subprocess
 import tempfile
-import time
 import urllib.request
 
+from ua_overlay.lab.fleet import wait_until
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.model import parse_status
 from ua_overlay.toolchain import locate
@@ -53,16 +53,9 @@ POLICY = {
 }
 
 
-def wait_for(what, condition, timeout=30.0, interval=0.05):
-    """Return the first true value of ``condition()``; AssertionError naming ``what`` after ``timeout`` seconds."""
-    deadline = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError('not within {:g} s: {}'.format(timeout, what))
-        time.sleep(interval)
+def wait_for(what, condition, timeout=30.0):
+    """Return the first true value of ``condition()``; FleetError naming ``what`` after ``timeout`` seconds."""
+    return wait_until(condition, timeout, what, poll=0.05)
 
 
 def free_port(kind=socket.SOCK_STREAM):

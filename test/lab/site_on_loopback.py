@@ -13,6 +13,8 @@ import tempfile
 import threading
 import time
 
+from loopback_site import wait_for
+
 from ua_overlay.headscale import access
 from ua_overlay.headscale.site import Site
 from ua_overlay.toolchain import locate
@@ -20,17 +22,6 @@ from ua_overlay.toolchain.find import cache_dir
 from ua_overlay.trust import invitation as invitations
 
 COMMAND = os.path.realpath(os.path.join(os.path.dirname(__file__), '..', '..', 'scripts', 'ua-overlay'))
-
-
-def wait_for(what, condition, seconds=30.0):
-    """The first true value of ``condition()``; AssertionError naming ``what`` after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, '{}: not within {:.0f} s'.format(what, seconds)
-        time.sleep(0.1)
 
 
 def free_ports():

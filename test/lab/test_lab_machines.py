@@ -4,11 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from ua_overlay.lab import machine_files
+from ua_overlay.lab.fleet import wait_until
 from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.machine_set import MachineSet
 
@@ -96,10 +96,7 @@ def test_what_a_killed_lab_leaves_goes_as_soon_as_nobody_has_it(up):
     machine = MachineSet(attached)['server']
     leader, directory = machine.leader, machine_files.lab_directory(NAME)
     os.kill(machine.host.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 30
-    while os.path.exists('/proc/{}/root/etc'.format(leader)):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: not os.path.exists('/proc/{}/root/etc'.format(leader)), 30, 'The end of the machine')
 
     # A host of it is there.
     assert 'is broken' in machines('status', check=False).stderr and os.path.isdir(directory)

@@ -90,24 +90,20 @@ class Watched:
         return json.loads(done.stdout or '{}')
 
     def change_policy(self):
-        """Give Headscale a policy with other attributes: without the one against captive-portal detection where the
-        lab is left open, with one that means nothing where it is guarded. Robots get a network map with it, so that
-        what follows begins with as fresh a map on each."""
+        """Give Headscale a policy with one more attribute, which means nothing, and where the lab is left open without
+        the one against captive-portal detection. Robots get a network map with it, so that what follows begins with as
+        fresh a map on each."""
         host = self.lab.host('server')
         with open(host.path(SITE_DIR + '/policy.json')) as stream:
             policy = json.load(stream)
-        if self.guarded:
-            policy['nodeAttrs'].append(dict(policy['nodeAttrs'][0], attr=[OTHER]))
-        else:
+        if not self.guarded:
             policy['nodeAttrs'] = [each for each in policy['nodeAttrs'] if CAPTIVE not in each['attr']]
+        policy['nodeAttrs'].append({'target': ['*'], 'attr': [OTHER]})
         host.run(['sh', '-c', 'cat >{}/policy.json && pkill -HUP -x headscale'.format(SITE_DIR)],
                  input=json.dumps(policy))
         for robot in ROBOTS:
-            wait_until(functools.partial(self.has_policy, robot), 30, 'The other policy', poll=0.5)
-
-    def has_policy(self, robot):
-        attributes = self.attributes(robot)
-        return OTHER in attributes if self.guarded else attributes and CAPTIVE not in attributes
+            wait_until(lambda name=robot: OTHER in self.attributes(name), 30, 'The other policy')
+            assert (CAPTIVE in self.attributes(robot)) == self.guarded
 
     def attributes(self, robot):
         return (self.status(robot).get('Self') or {}).get('CapMap') or {}

@@ -103,8 +103,7 @@ def new_machine(site):
     made = []
 
     def make(service=True, base=images.SERVER):
-        programs = vendor.PROGRAMS if service else ('tailscale',)
-        binds = [(ROOT, CHECKOUT)] + vendor.binds(*programs)
+        binds = [(ROOT, CHECKOUT)] + vendor.binds(vendor.PROGRAMS if service else ['tailscale'])
         machine = Machine(site.lab, 'dev-1', images.get(base), binds=binds)
         made.append(machine)
         machine.__enter__()

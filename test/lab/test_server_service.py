@@ -8,6 +8,7 @@ import os
 import time
 
 import pytest
+import vendor
 
 from ua_overlay.headscale import service
 from ua_overlay.lab import images
@@ -17,7 +18,6 @@ from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.machines import Machine
 from ua_overlay.lab.topology import parse
 from ua_overlay.tailscale import egress
-from ua_overlay.toolchain.find import cache_dir
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CHECKOUT = '/root/ua_overlay'
@@ -37,7 +37,7 @@ SOCKETS = ('run/headscale.sock', 'run/control.sock', 'run/tailscaled.sock')
 @contextlib.contextmanager
 def machine_on(lab, host):
     """A machine with the package in root's home."""
-    binds = [(ROOT, CHECKOUT), (os.path.join(cache_dir(), 'tools'), '/var/cache/ua_overlay/tools')]
+    binds = [(ROOT, CHECKOUT), vendor.tools()]
     with Machine(lab, host, images.get(images.SERVER), hostname='box', binds=binds) as machine:
         machine.run(['ln', '-s', CHECKOUT + '/scripts/ua-overlay', '/usr/local/bin/ua-overlay'])
         yield machine

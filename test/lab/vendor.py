@@ -17,8 +17,6 @@ DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
 PROGRAMS = {'tailscale': '/usr/bin/tailscale', 'tailscaled': '/usr/sbin/tailscaled'}
 SERVICE_FILES = {'tailscaled.service': '/usr/lib/systemd/system/tailscaled.service',
                  'tailscaled.defaults': '/etc/default/tailscaled'}
-#: Where a machine of the lab finds the other tools that the tests built.
-TOOLS = '/var/cache/ua_overlay/tools'
 _CONTROL = '''\
 Package: tailscale
 Version: 1.98.10
@@ -29,10 +27,14 @@ Description: The vendor's programs, packed by a test
 _PRERM = '#!/bin/sh\nsystemctl stop tailscaled.service || true\n'
 
 
-def binds(*programs):
-    """What a machine of the lab takes from this one: the tools, and these of the package's programs (default: all)."""
-    return [(os.path.join(cache_dir(), 'tools'), TOOLS)] + \
-        [(locate(program), PROGRAMS[program]) for program in programs or PROGRAMS]
+def tools():
+    """What the tests built, for the ``binds`` of a machine of the lab."""
+    return os.path.join(cache_dir(), 'tools'), '/var/cache/ua_overlay/tools'
+
+
+def binds(programs=PROGRAMS):
+    """The tools, and these of the package's programs where the package has them, for a machine of the lab."""
+    return [tools()] + [(locate(program), PROGRAMS[program]) for program in programs]
 
 
 def install_service(machine):
@@ -60,10 +62,11 @@ def make_repository(directory):
     architecture = run(['dpkg', '--print-architecture'], directory).strip()
     sources = [(locate(name, 'tailscale'), path) for name, path in PROGRAMS.items()]
     sources += [(os.path.join(DATA, name), path) for name, path in SERVICE_FILES.items()]
-    for source, path in ((source, path.lstrip('/')) for source, path in sources):
-        os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
-        shutil.copyfile(source, os.path.join(root, path))
-        os.chmod(os.path.join(root, path), 0o755 if 'bin/' in path else 0o644)
+    for source, path in sources:
+        target = os.path.join(root, path.lstrip('/'))
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        shutil.copyfile(source, target)
+        os.chmod(target, 0o755 if 'bin/' in path else 0o644)
     write(os.path.join(root, 'DEBIAN', 'control'), _CONTROL.format(architecture))
     write(os.path.join(root, 'DEBIAN', 'conffiles'), '/etc/default/tailscaled\n')
     write(os.path.join(root, 'DEBIAN', 'prerm'), _PRERM, 0o755)

@@ -2,6 +2,7 @@
 import rospy
 
 from ua_overlay import msg
+from ua_overlay.tags import team_of
 from ua_overlay.tailscale.model import LinkType
 
 #: tailscale.model.LinkType -> ua_overlay/Link constant.
@@ -12,6 +13,22 @@ LINK_TYPES = {
     LinkType.DERP: msg.Link.DERP,
     LinkType.IDLE: msg.Link.IDLE,
     LinkType.OFFLINE: msg.Link.OFFLINE,
+}
+#: State of tailscaled -> ua_overlay/OverlayState constant.
+STATES = {
+    'NoState': msg.OverlayState.NO_LOGIN,
+    'NeedsLogin': msg.OverlayState.NO_LOGIN,
+    'NeedsMachineAuth': msg.OverlayState.NO_LOGIN,
+    'Stopped': msg.OverlayState.STOPPED,
+    'Starting': msg.OverlayState.STARTING,
+    'Running': msg.OverlayState.RUNNING,
+}
+#: What nodes.sources.ServerProbe says of the server -> ua_overlay/OverlayState constant.
+SERVER_STATES = {
+    'UNKNOWN': msg.OverlayState.SERVER_UNKNOWN,
+    'OK': msg.OverlayState.SERVER_OK,
+    'UNREACHABLE': msg.OverlayState.SERVER_UNREACHABLE,
+    'UNTRUSTED': msg.OverlayState.SERVER_UNTRUSTED,
 }
 
 
@@ -56,4 +73,61 @@ def link_event(change, snapshot):
     link = next((item for item in snapshot.links if item.peer == change.peer), None)
     if link is not None:
         message.endpoint, message.relay = link.endpoint, link.relay
+    return message
+
+
+def overlay_state(snapshot, removed, server_url, server, server_since):
+    """`OverlayState` of a Snapshot.
+
+    :param removed: whether the server does not know this robot any more.
+    :param server: (key of SERVER_STATES, text); :param server_since: Unix seconds since when.
+    """
+    own = snapshot.self_node
+    message = msg.OverlayState()
+    message.header.stamp = stamp(snapshot.stamp)
+    message.state = msg.OverlayState.NO_DAEMON if snapshot.daemon_error else STATES.get(snapshot.state, 0)
+    message.removed = removed
+    message.online = own.online and not snapshot.daemon_error and not removed
+    message.robot, message.dns_name, message.addresses = own.name, own.dns_name, list(own.addresses)
+    message.team, message.tags = team_of(own.tags), list(own.tags)
+    message.server_url = server_url
+    message.server, message.server_text = SERVER_STATES[server[0]], server[1]
+    message.server_since = stamp(server_since)
+    message.key_expiry = stamp(own.key_expiry)
+    message.health = list(snapshot.health)
+    message.daemon_version = snapshot.version
+    message.text = state_text(message, snapshot.daemon_error)
+    return message
+
+
+def state_text(state, daemon_error):
+    """One sentence for OverlayState.text."""
+    if daemon_error:
+        return str(daemon_error)
+    if state.state == msg.OverlayState.RUNNING:
+        text = '{} is in team {} at {}.'.format(state.robot, state.team or '(none)', ', '.join(state.addresses[:1]))
+        if state.server in (msg.OverlayState.SERVER_UNREACHABLE, msg.OverlayState.SERVER_UNTRUSTED):
+            return text + ' The server does not answer as it should; links that exist go on.'
+        if state.removed:
+            return text + ' The server does not know it any more: it was removed there. Next: ua-overlay doctor'
+        return text if state.online else text + ' The server does not see it.'
+    return {
+        msg.OverlayState.NO_LOGIN: 'This robot is in no team. Next: ua-overlay join INVITATION',
+        msg.OverlayState.STOPPED: 'This robot left and keeps its identity. Next: ua-overlay join',
+        msg.OverlayState.STARTING: 'tailscaled is starting.',
+    }.get(state.state, 'The state of tailscaled is not known yet.')
+
+
+def ros_environment(report):
+    """`RosEnvironment` of a rosenv.keeper Report."""
+    wanted, actual = report.wanted, report.actual
+    message = msg.RosEnvironment()
+    message.header.stamp = stamp(wanted.stamp)
+    message.state, message.master, message.master_uri = report.state, wanted.master, wanted.master_uri
+    message.hostname = wanted.hostname
+    message.actual_master_uri = actual.get('ROS_MASTER_URI', '')
+    message.actual_hostname = actual.get('ROS_HOSTNAME') or actual.get('ROS_IP', '')
+    message.master_alive, message.names_ok = report.master_alive, wanted.names_ok
+    message.env_file = report.env_file if actual else ''
+    message.why = report.why
     return message

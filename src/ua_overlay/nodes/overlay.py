@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import rospy
 
-from ua_overlay import defaults, msg, srv
+from ua_overlay import defaults, srv
 from ua_overlay.checks.observe import endpoints_of, key_in_use, wishes_of
 from ua_overlay.errors import OverlayError
 from ua_overlay.files import write_atomic
@@ -32,28 +32,12 @@ from ua_overlay.rosenv.master import MasterProbe
 from ua_overlay.rosenv.names import NameChecker
 from ua_overlay.rosenv.roscore import TeamRoscore
 from ua_overlay.rosenv.runner import TeamRunner, find_launch
-from ua_overlay.tags import team_of
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.reach import measure_reach
 from ua_overlay.tailscale.watch import Watcher
 
 #: Seconds between two /diagnostics; rqt_robot_monitor calls a status stale after 5 s.
 DIAGNOSTICS_PERIOD = 2.0
-
-STATES = {
-    'NoState': msg.OverlayState.NO_LOGIN,
-    'NeedsLogin': msg.OverlayState.NO_LOGIN,
-    'NeedsMachineAuth': msg.OverlayState.NO_LOGIN,
-    'Stopped': msg.OverlayState.STOPPED,
-    'Starting': msg.OverlayState.STARTING,
-    'Running': msg.OverlayState.RUNNING,
-}
-SERVER_STATES = {
-    'UNKNOWN': msg.OverlayState.SERVER_UNKNOWN,
-    'OK': msg.OverlayState.SERVER_OK,
-    'UNREACHABLE': msg.OverlayState.SERVER_UNREACHABLE,
-    'UNTRUSTED': msg.OverlayState.SERVER_UNTRUSTED,
-}
 
 
 class OverlayNode:
@@ -201,7 +185,7 @@ class OverlayNode:
                 ('state', self.state_message(), None),
                 ('peers', messages.peer_array(self.snapshot), None),
                 ('links', messages.link_array(self.snapshot, self.round_trips), links_key),
-                ('ros_environment', self.environment_message(), None),
+                ('ros_environment', messages.ros_environment(self.report), None),
                 ('team_runner', team.runner_message(self.report), None)):
             content = key(message) if key else without_stamp(message)
             if force or self.published.get(name) != content:
@@ -215,36 +199,8 @@ class OverlayNode:
             self.mirror.publish(name, message)
 
     def state_message(self):
-        snapshot = self.snapshot
-        own = snapshot.self_node
-        message = msg.OverlayState()
-        message.header.stamp = messages.stamp(snapshot.stamp)
-        message.state = msg.OverlayState.NO_DAEMON if snapshot.daemon_error else STATES.get(snapshot.state, 0)
-        message.removed = self.probe.seen.known is False and snapshot.state == 'Running'
-        message.online = own.online and not snapshot.daemon_error and not message.removed
-        message.robot, message.dns_name, message.addresses = own.name, own.dns_name, list(own.addresses)
-        message.team, message.tags = team_of(own.tags), list(own.tags)
-        message.server_url = self.server_url
-        message.server, message.server_text = SERVER_STATES[self.server[0]], self.server[1]
-        message.server_since = messages.stamp(self.server_since)
-        message.key_expiry = messages.stamp(own.key_expiry)
-        message.health = list(snapshot.health)
-        message.daemon_version = snapshot.version
-        message.text = state_text(message, snapshot.daemon_error)
-        return message
-
-    def environment_message(self):
-        wanted, actual = self.report.wanted, self.report.actual
-        message = msg.RosEnvironment()
-        message.header.stamp = messages.stamp(wanted.stamp)
-        message.state, message.master, message.master_uri = self.report.state, wanted.master, wanted.master_uri
-        message.hostname = wanted.hostname
-        message.actual_master_uri = actual.get('ROS_MASTER_URI', '')
-        message.actual_hostname = actual.get('ROS_HOSTNAME') or actual.get('ROS_IP', '')
-        message.master_alive, message.names_ok = self.report.master_alive, wanted.names_ok
-        message.env_file = self.report.env_file if actual else ''
-        message.why = self.report.why
-        return message
+        removed = self.probe.seen.known is False and self.snapshot.state == 'Running'
+        return messages.overlay_state(self.snapshot, removed, self.server_url, self.server, self.server_since)
 
     def publish_diagnostics(self):
         if self.snapshot is None:
@@ -386,24 +342,6 @@ def without_stamp(message):
 def links_key(message):
     """What makes links worth publishing at once; byte counters go with the heartbeat."""
     return [(link.peer, link.type, link.endpoint, link.relay, link.rtt) for link in message.links]
-
-
-def state_text(state, daemon_error):
-    """One sentence for OverlayState.text."""
-    if daemon_error:
-        return str(daemon_error)
-    if state.state == msg.OverlayState.RUNNING:
-        text = '{} is in team {} at {}.'.format(state.robot, state.team or '(none)', ', '.join(state.addresses[:1]))
-        if state.server in (msg.OverlayState.SERVER_UNREACHABLE, msg.OverlayState.SERVER_UNTRUSTED):
-            return text + ' The server does not answer as it should; links that exist go on.'
-        if state.removed:
-            return text + ' The server does not know it any more: it was removed there. Next: ua-overlay doctor'
-        return text if state.online else text + ' The server does not see it.'
-    return {
-        msg.OverlayState.NO_LOGIN: 'This robot is in no team. Next: ua-overlay join INVITATION',
-        msg.OverlayState.STOPPED: 'This robot left and keeps its identity. Next: ua-overlay join',
-        msg.OverlayState.STARTING: 'tailscaled is starting.',
-    }.get(state.state, 'The state of tailscaled is not known yet.')
 
 
 def main():
