@@ -101,6 +101,22 @@ def test_a_switch_forgets_live_mappings(lab, echo):
         assert ports(asker, echo[:1]) != [41641]
 
 
+def test_a_switch_while_paths_run_out(lab):
+    """conntrack lists the paths, then deletes one by one, and gives up at one that is gone by itself."""
+    router = lab.host('nat1')
+    lifetime = '/proc/sys/net/netfilter/nf_conntrack_udp_timeout'
+    before = router.run(['cat', lifetime]).stdout
+    router.run(['sh', '-c', 'echo 1 > ' + lifetime])
+    try:
+        flood = [PYTHON, TOOLS, 'flood', '198.51.100.10', '1.3']
+        for _ in range(5):
+            router.run(flood)
+            lab.nat('nat1', nat.HARD)
+            assert router.run(['conntrack', '-L', '-p', 'udp']).stdout == ''
+    finally:
+        router.run(['sh', '-c', 'echo {} > {}'.format(before.strip(), lifetime)])
+
+
 def test_udp_blocked_lets_tcp_and_dns_pass(lab, echo):
     lab.nat('nat1', nat.UDP_BLOCKED)
     with Asker(lab, 'dev-1') as asker:

@@ -3,6 +3,7 @@
     echo ADDRESS:PORT…        answer every packet with the sender's address, as a STUN server does
     ask SOURCE_PORT           for each line `ADDRESS:PORT` on stdin, print how that destination sees us, or `nothing`
     punch SOURCE_PORT PEER    send to and listen for the peer; exit 0 when its packet came through, 1 after 3 s
+    flood ADDRESS SECONDS     one packet from a new port to each of 200 ports, again and again: many paths of all ages
 """
 import select
 import socket
@@ -68,10 +69,20 @@ def punch(port, peer):
     return 0 if heard else 1
 
 
+def flood(host, seconds):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        for port in range(20000, 20200):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+                link.sendto(b'!', (host, port))
+
+
 if __name__ == '__main__':
     if sys.argv[1] == 'echo':
         echo(sys.argv[2:])
     elif sys.argv[1] == 'ask':
         ask(int(sys.argv[2]))
+    elif sys.argv[1] == 'flood':
+        flood(sys.argv[2], float(sys.argv[3]))
     else:
         sys.exit(punch(int(sys.argv[2]), address(sys.argv[3])))

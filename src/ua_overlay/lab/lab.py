@@ -18,6 +18,8 @@ STATE_ROOT = state.STATE_ROOT
 CONGESTION_SYSCTL = '/proc/sys/net/ipv4/tcp_congestion_control'
 #: The lab of `ua-overlay lab up` without --name.
 DEFAULT_NAME = 'lab'
+#: Seconds for a router to forget its paths.
+FORGET_TIMEOUT = 10.0
 #: Seconds within which the DNS server must answer.
 DNS_TIMEOUT = 30.0
 
@@ -181,11 +183,7 @@ class Lab:
                 code='LAB_KERNEL')
         # A live path would survive a change of its rules. UDP alone: that is what a kind of NAT is about. A router that
         # lost its TCP connections as well has been switched off and on, and tailscaled needs longer then.
-        done = host.run(['conntrack', '-D', '-p', 'udp'], check=False)
-        # Status 1 means both that there was none and that it failed; only the former has this text.
-        if 'have been deleted' not in done.stderr:
-            raise OverlayError('The tracked connections of {} could not be forgotten: {}.'.format(
-                name, done.stderr.strip()), code='LAB_KERNEL')
+        forget_udp(host)
         files.write_atomic(self.state.path('nats', name), kind + '\n')
 
     def nat_kind(self, name):
@@ -270,6 +268,23 @@ class Lab:
     def serve_control(self):
         """Answer :class:`control.LabControl` inside hosts from a thread of this process, until ``close()``."""
         return ControlServer(self)
+
+
+def forget_udp(router, timeout=FORGET_TIMEOUT, clock=time.monotonic):
+    """Have a router (Host) forget every UDP path.
+
+    :raises OverlayError: LAB_KERNEL when it cannot.
+    """
+    deadline = clock() + timeout
+    while True:
+        done = router.run(['conntrack', '-D', '-p', 'udp'], check=False)
+        # Status 1 means both that there was none and that it failed; only the former has this text.
+        if 'have been deleted' in done.stderr:
+            return
+        # It lists the paths and then deletes one by one; at the first that has run out meanwhile it gives up.
+        if 'such conntrack doesn\'t exist' not in done.stderr or clock() > deadline:
+            raise OverlayError('The tracked connections of {} could not be forgotten: {}.'.format(
+                router.name, done.stderr.strip()), code='LAB_KERNEL')
 
 
 def host_specs(topology, share, control):
