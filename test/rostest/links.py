@@ -57,6 +57,8 @@ class Links(unittest.TestCase):
             CONTROL.nat(nat, kind)
         link = self.expect(wanted, timeout)
         self.listener.wait_for(lambda lines: len(lines) > heard + 20, 60, 'Messages after the change')
+        # Another topic is another connection: its message may come later than the one on ~links.
+        self.events.wait(lambda event: event.peer == 'dev-2' and event.to_type == wanted, 5, 'The event of the change')
         seen = [event for _, event in self.events.messages[events:] if event.peer == 'dev-2']
         self.assertEqual(seen[-1].to_type, wanted)
         self.assertTrue(all(event.from_type != event.to_type for event in seen))
