@@ -40,8 +40,9 @@ def test_what_does_not_resolve_now_stays_as_it_was(place):
         '198.51.100.7', '203.0.113.10']
 
 
-def keep(place, monkeypatch, names, times):
+def keep(place, monkeypatch, names, times, **options):
     """What `keep` gives to nft in ``times`` looks; the rule is written after the first wait."""
+    options.setdefault('period', 0.01)
     loaded, stop = [], threading.Event()
     monkeypatch.setattr(robot_egress, 'find_nft', lambda: 'nft')
     monkeypatch.setattr(robot_egress.egress_table, 'look', lambda which: Sight(IN_FORCE))
@@ -53,7 +54,7 @@ def keep(place, monkeypatch, names, times):
 
     monkeypatch.setattr(robot_egress, 'load', load)
     thread = threading.Thread(target=robot_egress.keep, daemon=True, args=(
-        place, names, stop, lambda text: None), kwargs={'period': 0.01})
+        place, names, stop, lambda text: None), kwargs=options)
     thread.start()
     with open(place.rules, 'w') as stream:
         stream.write('')
@@ -76,3 +77,23 @@ def test_what_was_known_holds_while_nobody_can_tell(place, monkeypatch):
 
     loaded = keep(place, monkeypatch, names, 3)
     assert len(set(loaded)) == 1 and '203.0.113.10' in loaded[0]
+
+
+def test_news_are_heard_long_before_the_next_look(place, monkeypatch):
+    """The rule is there and looked at; then the server tells of a DERP on a further host."""
+    monkeypatch.setattr(robot_egress, 'NEWS', 0.01)
+    monkeypatch.setattr(robot_egress.os.path, 'exists', lambda path: True)
+    site, looked = ['203.0.113.10'], []
+
+    def names():
+        looked.append(None)
+        return list(site)
+
+    def news():
+        if looked:
+            site[1:] = ['203.0.113.11']
+        return tuple(site)
+
+    loaded = keep(place, monkeypatch, names, 4, period=600.0, news=news)
+    # Twice for each: what is an address already is let through first.
+    assert ['203.0.113.11' in text for text in loaded] == [False, False, True, True] and len(looked) == 2

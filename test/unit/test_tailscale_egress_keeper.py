@@ -12,11 +12,12 @@ class Names:
         self.names = names
         self.known = {'server': ['203.0.113.10']}
         self.state = IN_FORCE
+        self.present = ('10.0.0.9', '203.0.113.10')  # as it was written
         self.loaded, self.said, self.fail = [], [], False
 
     def keeper(self, **options):
-        return EgressKeeper(egress.SERVER, lambda: self.names, self.resolve, lambda: Sight(self.state), self.load,
-                            self.said.append, 'daemon', **options)
+        return EgressKeeper(egress.SERVER, lambda: self.names, self.resolve, lambda: Sight(self.state, self.present),
+                            self.load, self.said.append, 'daemon', **options)
 
     def resolve(self, name):
         if name == '10.0.0.9':
@@ -29,6 +30,8 @@ class Names:
         if self.fail:
             raise OverlayError('nft refused.')
         self.loaded.append(text)
+        if text.startswith('flush'):
+            self.present = tuple(sum((found.split(', ') for found in self.addresses()), []))
 
     def addresses(self):
         """The last ones that were put there."""
@@ -68,6 +71,26 @@ def test_a_rule_that_is_gone_or_changed_is_loaded_again():
         names.state = IN_FORCE
         keeper.step()
         assert names.addresses()
+
+
+def test_an_address_waits_for_no_name():
+    names = Names(names=['server'])
+    keeper = names.keeper()
+    keeper.step()
+    assert names.present == ('203.0.113.10',)
+    names.names = ['10.0.0.9', 'server', 'second.server']
+    seen = []
+
+    def resolve(name):
+        seen.append(names.addresses())
+        return names.resolve(name)
+
+    keeper._resolve = resolve
+    keeper.step()
+    assert seen[0] == ['10.0.0.9, 203.0.113.10'] == names.addresses()
+    assert len(names.loaded) == 3
+    keeper.step()
+    assert len(names.loaded) == 4  # this time it was there already
 
 
 def test_nobody_to_connect_to_is_told_from_not_known():

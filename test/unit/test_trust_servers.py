@@ -6,7 +6,7 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust.ca import create_ca
 from ua_overlay.trust.certificate import CertificateError
-from ua_overlay.trust.servers import derp_servers, resolve, resolve_soon, servers_now, servers_of
+from ua_overlay.trust.servers import derp_servers, remembered, resolve, resolve_soon, servers_now, servers_of
 
 #: As tailscaled's LocalAPI has it.
 DERP_MAP = {'Regions': {'999': {'Nodes': [
@@ -32,19 +32,27 @@ def test_no_certificate_stands_for_nothing():
 
 
 def test_relays_of_the_network_map_are_servers_of_the_site(tmp_path):
-    class Api:
-        def derp_map(self):
-            return DERP_MAP
-
-    class Down:
-        def derp_map(self):
-            raise OverlayError('tailscaled does not run.')
+    def down():
+        raise OverlayError('tailscaled does not run.')
 
     (tmp_path / 'ca.pem').write_text(ca(['server.example.org'], ['203.0.113.10']))
-    assert set(servers_now(Api(), str(tmp_path / 'ca.pem'))) == {
+    assert set(servers_now(lambda: DERP_MAP, str(tmp_path / 'ca.pem'))) == {
         'server.example.org', '203.0.113.10', 'lab-b.server.example.org', '203.0.113.11'}
-    assert servers_now(Down(), str(tmp_path / 'none.pem')) == []
+    assert servers_now(down, str(tmp_path / 'none.pem')) == []
     assert derp_servers(None) == []
+
+
+def test_a_daemon_that_starts_again_has_no_map_and_the_last_one_holds():
+    answers = [None, DERP_MAP, OverlayError('tailscaled does not run.'), None, {'Regions': {}}]
+
+    def ask():
+        answer = answers.pop(0)
+        if isinstance(answer, OverlayError):
+            raise answer
+        return answer
+
+    latest = remembered(ask)
+    assert [latest() for _ in range(5)] == [None, DERP_MAP, DERP_MAP, DERP_MAP, {'Regions': {}}]
 
 
 def test_addresses_are_their_own_and_names_have_some():

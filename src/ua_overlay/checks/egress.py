@@ -47,7 +47,7 @@ def look_at_egress(api, ca_file, manifest=MANIFEST, look=egress_table.look, reso
         return seen.Egress(True, sight)
     # Without tailscaled's map nobody here knows of the site's further hosts.
     addresses, complete = set(), _has_map(api)
-    for name in servers_now(api, ca_file):
+    for name in servers_now(api.derp_map, ca_file):
         try:
             addresses.update(resolve(name))
         except OSError:

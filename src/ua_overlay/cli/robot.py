@@ -185,7 +185,7 @@ def run_operator(args):
     from ua_overlay.tailscale.localapi import LocalApi
     from ua_overlay.tailscale.model import parse_status
     from ua_overlay.tailscale.operator import keep_operator
-    from ua_overlay.trust.servers import servers_now
+    from ua_overlay.trust.servers import remembered, servers_now
     uid_of(args.user)
     stop = threading.Event()
     api = LocalApi(args.socket)
@@ -201,8 +201,10 @@ def run_operator(args):
     names = HostsKeeper(lambda: parse_status(api.status()), say=say)
     # Apart, for they may wait for a resolver; a daemon, as the file is written whole or not at all.
     threading.Thread(target=names.run, args=(stop,), name='names', daemon=True).start()
+    derp_map = remembered(LocalApi(args.socket).derp_map)
     threading.Thread(target=robot_egress.keep, name='egress', daemon=True, args=(
-        egress.ROBOT, lambda: servers_now(LocalApi(args.socket), defaults.CA_FILE) or None, stop, say)).start()
+        egress.ROBOT, lambda: servers_now(derp_map, defaults.CA_FILE) or None, stop, say),
+        kwargs={'news': derp_map}).start()
     try:
         keep_operator(LocalApi(args.socket), args.user, stop, say)
     except KeyboardInterrupt:

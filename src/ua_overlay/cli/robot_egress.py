@@ -1,11 +1,16 @@
 """The egress rules that commands write, and what keeps them in force: files, nft and name servers."""
 import os
+import time
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.tailscale import egress, egress_table
 from ua_overlay.tailscale.egress_keeper import EgressKeeper
 from ua_overlay.tailscale.nft import find_nft, load
 from ua_overlay.trust.servers import resolve, resolve_soon
+
+#: Seconds between two looks at the news: tailscaled looks for its DERP as soon as it hears of one, and tries again what
+#: was refused after some seconds.
+NEWS = 1.0
 
 
 def make_rules(which, names, user=None, find=resolve_soon):
@@ -45,13 +50,15 @@ def present_rules(which):
         return ''
 
 
-def keep(which, names, stop, say, user=None, period=EgressKeeper.PERIOD):
+def keep(which, names, stop, say, user=None, period=EgressKeeper.PERIOD, news=None, clock=time.monotonic):
     """Keep a rule in force until ``stop`` (threading.Event). It may come later than this process.
 
     :param names: function() -> names and addresses of the site's servers, None when they cannot be told; those of
         before stay where it fails.
+    :param news: function() -> what tells, for little, that the names are others than before: looked at each
+        :data:`NEWS` seconds.
     """
-    known = [None]
+    known, heard = [None], None
 
     def present():
         try:
@@ -62,6 +69,11 @@ def keep(which, names, stop, say, user=None, period=EgressKeeper.PERIOD):
 
     keeper = EgressKeeper(which, present, resolve, lambda: egress_table.look(which), lambda text: load(
         text, find_nft(), 'sudo systemctl restart ' + which.unit), say, user, period)
-    wait = 0.0
-    while not stop.wait(wait):
-        wait = keeper.step() if os.path.exists(which.rules) else period
+    due = clock()
+    while not stop.is_set():
+        # Before the names are asked for: what changes in between is news the next time.
+        before, heard = heard, news() if news else None
+        if heard != before or clock() >= due:
+            due = clock() + (keeper.step() if os.path.exists(which.rules) else period)
+        left = max(0.0, due - clock())
+        stop.wait(min(left, NEWS) if news else left)

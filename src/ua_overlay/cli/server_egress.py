@@ -7,15 +7,16 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import last, outpost_server, service
 from ua_overlay.tailscale import egress_table
 from ua_overlay.tailscale.localapi import LocalApi
-from ua_overlay.trust.servers import derp_servers, servers_of
+from ua_overlay.trust.servers import derp_servers, remembered, servers_of
 
 #: Seconds between two looks at the site's file, which a command may have changed just now.
 PERIOD = 10.0
 
 
-def servers(served, directory):
+def servers(served, directory, derp_map=None):
     """Names and addresses (text) whom what is ``served`` from ``directory`` may connect to besides its own machine.
 
+    :param derp_map: of a relay: function() -> tailcfg.DERPMap; its own tailscaled is asked otherwise.
     :raises OverlayError: its directory holds nothing that makes sense.
     """
     if served is service.SERVER:
@@ -26,10 +27,15 @@ def servers(served, directory):
     found = servers_of(outpost.load().ca_pem)
     if served is service.RELAY:
         try:
-            found += derp_servers(LocalApi(outpost.path('run', 'tailscaled.sock'), timeout=2.0).derp_map())
+            found += derp_servers((derp_map or relay_map(outpost))())
         except OverlayError:
             pass  # it does not run, or has no map yet: its server tells it
     return found
+
+
+def relay_map(outpost):
+    """function() -> the DERPMap of a relay's own tailscaled; raises OverlayError."""
+    return LocalApi(outpost.path('run', 'tailscaled.sock'), timeout=2.0).derp_map
 
 
 def run_keep(args, served, directory):
@@ -40,10 +46,14 @@ def run_keep(args, served, directory):
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, end)
-    period = {'period': PERIOD} if served is service.SERVER else {}
+    derp_map, options = None, {}
+    if served is service.SERVER:
+        options['period'] = PERIOD
+    elif served is service.RELAY:
+        options['news'] = derp_map = remembered(relay_map(outpost_server.Outpost(directory, served.kind)))
     try:
-        robot_egress.keep(served.egress, lambda: servers(served, directory), stop,
-                          lambda line: print(line, flush=True), args.user, **period)
+        robot_egress.keep(served.egress, lambda: servers(served, directory, derp_map), stop,
+                          lambda line: print(line, flush=True), args.user, **options)
     except KeyboardInterrupt:
         pass
     return 0

@@ -78,10 +78,13 @@ class Pair(Fleet):
         def there():
             for robot in ROBOTS:
                 self.tailscale(robot, 'debug', 'restun')
-            return all(json.loads(self.tailscale(robot, 'status', '--json').stdout)['Self'].get('Relay') == region
-                       for robot in ROBOTS)
+            return all(self.home(robot) == region for robot in ROBOTS)
 
         wait_until(there, timeout, 'The DERP {} as home of both robots'.format(region), poll=3.0)
+
+    def home(self, robot):
+        """The code of the DERP region that is its home."""
+        return json.loads(self.tailscale(robot, 'status', '--json').stdout)['Self'].get('Relay')
 
     def address(self, robot):
         """Its IPv4 address in the overlay."""

@@ -1,7 +1,11 @@
 """Keeps an egress rule in force, and the site's addresses in it, as somebody flushes it and names change theirs."""
+import ipaddress
+
 from ua_overlay.errors import OverlayError
 from ua_overlay.tailscale import egress
-from ua_overlay.tailscale.egress_table import CHANGED, MISSING
+from ua_overlay.tailscale.egress_table import CHANGED, IN_FORCE, MISSING
+
+NOT_KEPT = 'The egress rule is not kept: {}'
 
 
 class EgressKeeper:
@@ -37,6 +41,7 @@ class EgressKeeper:
     def step(self):
         """Look once and return the seconds until the next look. A name that does not resolve now keeps what it had."""
         names = self._names()
+        self._add(names or ())
         found, complete = {}, names is not None
         for name in sorted(set(names or ())):
             try:
@@ -54,6 +59,19 @@ class EgressKeeper:
             self._put(addresses)
         return wait
 
+    def _add(self, names):
+        """What is an address already is let through before any name is asked for: a dead name server may take half a
+        minute for each."""
+        addresses = {address for address in map(_address, names) if address}
+        if addresses <= set(self._loaded or ()):
+            return
+        sight = self._look()
+        if sight.state == IN_FORCE and not addresses <= set(sight.addresses):
+            try:
+                self._load(egress.update(self._which, sorted(addresses.union(sight.addresses))))
+            except OverlayError as error:
+                self._tell(NOT_KEPT.format(error.sentence))
+
     def _put(self, addresses):
         state = self._look().state
         broken = state in (MISSING, CHANGED)
@@ -62,7 +80,7 @@ class EgressKeeper:
             self._load(egress.ruleset(self._which, addresses, self._user) if broken
                        else egress.update(self._which, addresses))
         except OverlayError as error:
-            self._tell('The egress rule is not kept: {}'.format(error.sentence))
+            self._tell(NOT_KEPT.format(error.sentence))
             return
         if broken:
             self._tell('The egress rule was {}; it is loaded again.'.format(
@@ -78,3 +96,11 @@ class EgressKeeper:
         if sentence != self._told:
             self._say(sentence)
         self._told = sentence
+
+
+def _address(name):
+    """The canonical text of an address, None for a name."""
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        return None

@@ -28,8 +28,11 @@ def servers_of(ca_pem):
     return sorted(name for name in found if not name.startswith(('*', '.')))
 
 
-def servers_now(api, ca_file):
-    """Names and addresses of the site's servers: those of the CA, and those of the relays that the server names."""
+def servers_now(derp_map, ca_file):
+    """Names and addresses of the site's servers: those of the CA, and those of the relays that the server names.
+
+    :param derp_map: function() -> tailcfg.DERPMap (dict), or None; may raise OverlayError.
+    """
     found = []
     try:
         with open(ca_file, encoding='ascii') as stream:
@@ -37,7 +40,7 @@ def servers_now(api, ca_file):
     except (OSError, ValueError, OverlayError):
         pass  # the daemon's own map is left, and the rules of the file
     try:
-        found += derp_servers(api.derp_map())
+        found += derp_servers(derp_map())
     except OverlayError:
         pass  # it is down, or has no map yet
     return found
@@ -48,6 +51,23 @@ def derp_servers(derp_map):
     nodes = [node for region in ((derp_map or {}).get('Regions') or {}).values() for node in region.get('Nodes') or ()]
     return [node[field] for node in nodes for field in ('HostName', 'IPv4', 'IPv6') if node.get(field) not in (
         None, '', 'none')]
+
+
+def remembered(derp_map):
+    """A function() -> the last map that ``derp_map`` returned, None before the first; it does not raise.
+
+    A tailscaled that starts again has none until it has heard of its server, and looks for its DERP at once then.
+    """
+    known = [None]
+
+    def latest():
+        try:
+            known[0] = derp_map() or known[0]
+        except OverlayError:
+            pass  # it is down
+        return known[0]
+
+    return latest
 
 
 def resolve(name):
