@@ -64,18 +64,22 @@ class HostMaker:
 
     def wait_ready(self):
         """:return: :class:`Host`. :raises OverlayError: LAB_HOST with what the kernel refused."""
-        process = None
+        pid = None
         with self._maker.stdout as answers:
-            # Two lines from two processes, in any order.
+            # Two lines from two processes, in any order: one that failed may be gone before its number is read.
             for _ in range(2):
                 answer = json.loads(answers.readline() or b'{"error": "it ended, see its log"}')
                 if 'error' in answer:
-                    raise OverlayError('Host {} could not be made: {}.'.format(self.name, answer['error']),
-                                       code='LAB_HOST')
-                if 'pid' in answer:
-                    process = kernel.ProcessHandle(answer['pid'])
+                    raise self._failed(answer['error'])
+                pid = answer.get('pid', pid)
         self._maker.wait()
-        return Host(self.name, process)
+        try:
+            return Host(self.name, kernel.ProcessHandle(pid))
+        except ProcessLookupError:
+            raise self._failed('it ended, see its log')
+
+    def _failed(self, why):
+        return OverlayError('Host {} could not be made: {}.'.format(self.name, why), code='LAB_HOST')
 
     def keep(self):
         """Let the host outlive this process."""
