@@ -42,6 +42,8 @@ class Membership(unittest.TestCase):
         """Nothing half-done: no login, and tailscaled does not go on knocking."""
         self.state.wait(lambda state: state.state == msg.OverlayState.NO_LOGIN, 10, 'The state NO_LOGIN')
         self.assertFalse(LocalApi().prefs()['WantRunning'])
+        # The environment follows the state; its writer may be busy with a roscore that starts or ends just now.
+        self.environment.wait(lambda environment: not environment.env_file, 10, 'No environment file')
         self.assertFalse(os.path.exists(ENV_FILE))
 
     def test_10_not_root(self):
