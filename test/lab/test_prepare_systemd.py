@@ -11,7 +11,7 @@ import vendor
 
 from ua_overlay import defaults
 from ua_overlay.lab import images
-from ua_overlay.lab.fleet import Fleet
+from ua_overlay.lab.fleet import Fleet, wait_until
 from ua_overlay.lab.images import USER
 from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.machines import Machine
@@ -354,10 +354,7 @@ def test_a_machine_leaves_nothing_behind(site):
         leader = machine.leader
         # As when the lab is killed: nothing is told to end, and all of it ends.
         machine.process.kill()
-        deadline = time.monotonic() + 30
-        while runs(leader):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: not runs(leader), 30, 'The end of what ran on it', poll=0.05)
     assert not os.path.exists(machine.directory)
     with open('/proc/self/mountinfo') as stream:
         assert machine.directory not in stream.read()

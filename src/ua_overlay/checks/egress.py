@@ -3,11 +3,10 @@ import os
 
 from ua_overlay.checks import facts as seen
 from ua_overlay.checks.finding import error, ok, unknown, warn
-from ua_overlay.errors import OverlayError
 from ua_overlay.tailscale import egress as rules
 from ua_overlay.tailscale import egress_table
 from ua_overlay.tailscale.prepare import MANIFEST
-from ua_overlay.trust.servers import resolve_soon, servers_now
+from ua_overlay.trust.servers import remembered, resolve_soon, servers_now
 
 WHY = 'While the site\'s server is away, tailscaled asks hosts of its vendor for its address; nothing else stops it.'
 
@@ -46,17 +45,11 @@ def look_at_egress(api, ca_file, manifest=MANIFEST, look=egress_table.look, reso
     if sight.state != egress_table.IN_FORCE:
         return seen.Egress(True, sight)
     # Without tailscaled's map nobody here knows of the site's further hosts.
-    addresses, complete = set(), _has_map(api)
-    for name in servers_now(api.derp_map, ca_file):
+    derp_map = remembered(api.derp_map)()
+    addresses, complete = set(), bool(derp_map)
+    for name in servers_now(derp_map, ca_file):
         try:
             addresses.update(resolve(name))
         except OSError:
             complete = False
     return seen.Egress(True, sight, tuple(sorted(addresses)), complete)
-
-
-def _has_map(api):
-    try:
-        return bool(api.derp_map())
-    except OverlayError:
-        return False

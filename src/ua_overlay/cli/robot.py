@@ -203,7 +203,7 @@ def run_operator(args):
     threading.Thread(target=names.run, args=(stop,), name='names', daemon=True).start()
     derp_map = remembered(LocalApi(args.socket).derp_map)
     threading.Thread(target=robot_egress.keep, name='egress', daemon=True, args=(
-        egress.ROBOT, lambda: servers_now(derp_map, defaults.CA_FILE) or None, stop, say),
+        egress.ROBOT, lambda: servers_now(derp_map(), defaults.CA_FILE) or None, stop, say),
         kwargs={'news': derp_map}).start()
     try:
         keep_operator(LocalApi(args.socket), args.user, stop, say)

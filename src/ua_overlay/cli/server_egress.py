@@ -26,16 +26,13 @@ def servers(served, directory, derp_map=None):
     outpost = outpost_server.Outpost(directory, served.kind)
     found = servers_of(outpost.load().ca_pem)
     if served is service.RELAY:
-        try:
-            found += derp_servers((derp_map or relay_map(outpost))())
-        except OverlayError:
-            pass  # it does not run, or has no map yet: its server tells it
+        found += derp_servers((derp_map or relay_map(outpost))())
     return found
 
 
 def relay_map(outpost):
-    """function() -> the DERPMap of a relay's own tailscaled; raises OverlayError."""
-    return LocalApi(outpost.path('run', 'tailscaled.sock'), timeout=2.0).derp_map
+    """function() -> the last DERPMap of a relay's own tailscaled, None while it does not run or has none."""
+    return remembered(LocalApi(outpost.path('run', 'tailscaled.sock'), timeout=2.0).derp_map)
 
 
 def run_keep(args, served, directory):
@@ -50,7 +47,7 @@ def run_keep(args, served, directory):
     if served is service.SERVER:
         options['period'] = PERIOD
     elif served is service.RELAY:
-        options['news'] = derp_map = remembered(relay_map(outpost_server.Outpost(directory, served.kind)))
+        options['news'] = derp_map = relay_map(outpost_server.Outpost(directory, served.kind))
     try:
         robot_egress.keep(served.egress, lambda: servers(served, directory, derp_map), stop,
                           lambda line: print(line, flush=True), args.user, **options)

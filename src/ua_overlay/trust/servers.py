@@ -31,7 +31,7 @@ def servers_of(ca_pem):
 def servers_now(derp_map, ca_file):
     """Names and addresses of the site's servers: those of the CA, and those of the relays that the server names.
 
-    :param derp_map: function() -> tailcfg.DERPMap (dict), or None; may raise OverlayError.
+    :param derp_map: tailcfg.DERPMap (dict), None while there is none: then those of the CA are left.
     """
     found = []
     try:
@@ -39,11 +39,7 @@ def servers_now(derp_map, ca_file):
             found += servers_of(stream.read())
     except (OSError, ValueError, OverlayError):
         pass  # the daemon's own map is left, and the rules of the file
-    try:
-        found += derp_servers(derp_map())
-    except OverlayError:
-        pass  # it is down, or has no map yet
-    return found
+    return found + derp_servers(derp_map)
 
 
 def derp_servers(derp_map):
