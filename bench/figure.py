@@ -3,7 +3,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Dict, List
 
-from ua_overlay.cli.table import format_table
+from ua_overlay.cli.shared.table import format_table
 
 
 @dataclass

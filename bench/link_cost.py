@@ -12,7 +12,8 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.lab import team as teams
 from ua_overlay.lab.fleet import Fleet
 from ua_overlay.lab.lab import Lab, load_topology
-from ua_overlay.measure import sample, stats
+from ua_overlay.measure.campaign import sample
+from ua_overlay.measure.report import stats
 
 NAME = 'losses'
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

@@ -8,7 +8,7 @@ import sys
 
 from figure import as_dict, render
 
-from ua_overlay.cli.progress import Progress
+from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.errors import OverlayError
 
 FIGURES = {'join': 'join_time', 'links': 'link_latency', 'cost': 'node_cost', 'start': 'start_time',

@@ -11,14 +11,14 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, 'src'))
 
-from ua_overlay.cli.progress import Progress  # noqa: E402
+from ua_overlay.cli.shared.progress import Progress  # noqa: E402
 from ua_overlay.errors import OverlayError  # noqa: E402
 from ua_overlay.lab import team as teams  # noqa: E402
 from ua_overlay.lab.fleet import Fleet  # noqa: E402
 from ua_overlay.lab.lab import Lab, load_topology  # noqa: E402
 from ua_overlay.lab.topology import from_mapping  # noqa: E402
-from ua_overlay.measure import campaign as campaigns  # noqa: E402
-from ua_overlay.measure import plan, run, sample  # noqa: E402
+from ua_overlay.measure.campaign import campaign as campaigns  # noqa: E402
+from ua_overlay.measure.campaign import plan, run, sample  # noqa: E402
 
 WORKSPACE = os.path.join(os.path.realpath(os.path.join(ROOT, '.workspace')), 'install')
 COMMAND = os.path.join(ROOT, 'scripts', 'ua-overlay')

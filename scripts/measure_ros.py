@@ -16,7 +16,7 @@ import rospy
 from roscpp.srv import Empty, EmptyResponse
 from std_msgs.msg import UInt8MultiArray
 
-from ua_overlay.measure.ends import PATIENCE, wait
+from ua_overlay.measure.tools.ends import PATIENCE, wait
 
 #: Number of the message and time of sending, at the begin of each; the last message has the number LAST.
 HEAD = struct.Struct('<qd')

@@ -18,9 +18,10 @@ import rospy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
-from ua_overlay.measure import far, frames
-from ua_overlay.measure.ends import PATIENCE, wait
-from ua_overlay.measure.picture import Picture
+from ua_overlay.measure.hosts import host
+from ua_overlay.measure.tools import frames
+from ua_overlay.measure.tools.ends import PATIENCE, wait
+from ua_overlay.measure.tools.picture import Picture
 
 #: Seconds without a frame after which those that are still missing count as lost.
 QUIET = 10.0
@@ -37,13 +38,13 @@ class Load:
     @staticmethod
     def _now():
         with open('/proc/stat') as stream:
-            return time.monotonic(), time.process_time(), far.parse_processor(stream.read())
+            return time.monotonic(), time.process_time(), host.parse_processor(stream.read())
 
     def percents(self):
         """{process: of one processor, machine: of all}, in percent."""
         then, now = self.begin, self._now()
         return {'process_percent': round(100 * (now[1] - then[1]) / max(0.001, now[0] - then[0]), 1),
-                'machine_percent': far.processor_percent(then[2], now[2])}
+                'machine_percent': host.processor_percent(then[2], now[2])}
 
 
 def names(args):

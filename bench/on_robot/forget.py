@@ -2,7 +2,7 @@
 import sys
 
 from ua_overlay.headscale import access
-from ua_overlay.headscale.site import Site
+from ua_overlay.site.site import Site
 from ua_overlay.toolchain import locate
 
 client = access.connect(Site.load(sys.argv[1]), lambda: locate('headscale'))

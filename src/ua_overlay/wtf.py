@@ -11,7 +11,7 @@ from ua_overlay.checks.finding import ERROR, WARN
 from ua_overlay.checks.observe import GRAPH, SERVER, Observer, wishes_of
 from ua_overlay.checks.table import run_checks
 from ua_overlay.membership.settings import read_settings
-from ua_overlay.rosenv.deadline import Calls
+from ua_overlay.system.deadline import Calls
 from ua_overlay.tailscale.localapi import LocalApi
 
 #: Seconds for each of the two calls, whatever the network does.

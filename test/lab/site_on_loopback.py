@@ -16,7 +16,7 @@ import time
 from loopback_site import wait_for
 
 from ua_overlay.headscale import access
-from ua_overlay.headscale.site import Site
+from ua_overlay.site.site import Site
 from ua_overlay.toolchain import locate
 from ua_overlay.toolchain.find import cache_dir
 from ua_overlay.trust import invitation as invitations
@@ -101,8 +101,8 @@ class LoopbackSite:
 
     def processes(self):
         """dict headscale, relay -> pid of the running server's children."""
-        from ua_overlay.headscale import control
-        answer = control.ask(os.path.join(self.directory, 'run', 'control.sock'), 'status')
+        from ua_overlay.system import control_socket
+        answer = control_socket.ask(os.path.join(self.directory, 'run', 'control.sock'), 'status')
         return {name: answer[name]['pid'] for name in ('headscale', 'relay')}
 
     def client(self):

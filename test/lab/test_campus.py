@@ -10,7 +10,8 @@ import yaml
 
 from ua_overlay.lab import shape
 from ua_overlay.lab.lab import Lab, load_topology
-from ua_overlay.measure import sample, stats
+from ua_overlay.measure.campaign import sample
+from ua_overlay.measure.report import stats
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 COMMAND = os.path.join(ROOT, 'scripts', 'ua-overlay')

@@ -11,10 +11,10 @@ import subprocess
 
 import pytest
 
+from ua_overlay.firewall import egress
 from ua_overlay.lab.fleet import SITE_DIR, USER, Fleet, wait_until
 from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.topology import parse
-from ua_overlay.tailscale import egress
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))

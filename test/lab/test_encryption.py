@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from ua_overlay.measure import capture, packets
+from ua_overlay.wire import capture, packets
 
 COMMAND = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), 'scripts',
                        'ua-overlay')

@@ -7,9 +7,9 @@ import os
 
 import pytest
 
+from ua_overlay.firewall import guard
 from ua_overlay.lab.fleet import USER, Fleet, wait_until
 from ua_overlay.lab.lab import Lab
-from ua_overlay.rosenv import guard
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))

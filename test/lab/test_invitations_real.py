@@ -15,11 +15,11 @@ from site_on_loopback import (
     wait_for,
 )
 
-from ua_overlay.cli.site_args import make_inviter
-from ua_overlay.headscale.inviter import Wanted
-from ua_overlay.headscale.site import Site
+from ua_overlay.cli.shared.args import make_inviter
+from ua_overlay.site.inviter import Wanted
+from ua_overlay.site.site import Site
+from ua_overlay.trust import ca_pin
 from ua_overlay.trust import invitation as invitations
-from ua_overlay.trust import pinned
 
 TEAM_PORT = port_outside_the_ephemeral_range()
 
@@ -104,9 +104,9 @@ def test_a_ca_by_its_sha256(site):
     assert made.ca_pem == '' and os.path.getsize(path) < 1000
     with open(os.path.join(site.directory, 'ca.pem')) as stream:
         ca_pem = stream.read()
-    assert pinned.ca_of(made).strip() == ca_pem.strip()
+    assert ca_pin.ca_of(made).strip() == ca_pem.strip()
     with pytest.raises(Exception, match='shows no CA'):
-        pinned.fetch(made.server_url, '0' * 64)
+        ca_pin.fetch(made.server_url, '0' * 64)
     assert join(site, site.robot('dev-5'), path).returncode == 0
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.lab import link, measure, shape
+from ua_overlay.lab import link, link_meter, shape
 from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.topology import parse
 
@@ -32,13 +32,13 @@ def bad(lab_possible, lab_root):
 
 
 def figures(lab, host, seconds=2.0):
-    return {figure.key: figure for figure in measure.measure(lab, host, seconds)}
+    return {figure.key: figure for figure in link_meter.measure(lab, host, seconds)}
 
 
 def trip(lab, host='dev-1', to='198.51.100.10', count=20):
     """Median round trip in ms from a host to an address, which may take several links."""
     text = lab.host(host).run(['ping', '-n', '-i', '0.01', '-c', str(count), '-W', '2', to]).stdout
-    trips = sorted(measure.parse_ping(text))
+    trips = sorted(link_meter.parse_ping(text))
     return trips[len(trips) // 2]
 
 
@@ -93,7 +93,7 @@ def test_a_connection_lives_while_the_emulator_comes_and_goes(bad):
     process.stdout.readline()  # the first answer
     link.set_shape(bad, 'dev-1', shape.parse({'delay': '3ms'}))
     link.clear(bad, 'dev-1')
-    answers = measure.parse_ping(process.communicate(timeout=60)[0])
+    answers = link_meter.parse_ping(process.communicate(timeout=60)[0])
     assert process.returncode == 0 and len(answers) >= 90
 
 

@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.lab.control import SOCKET_PATH, LabControl
+from ua_overlay.lab.lab_socket import SOCKET_PATH, LabControl
 
 INSIDE = '''
 import sys

@@ -13,13 +13,13 @@ import time
 import pytest
 
 from ua_overlay import defaults
-from ua_overlay.headscale import service
+from ua_overlay.firewall import egress
+from ua_overlay.firewall.egress_keeper import EgressKeeper
 from ua_overlay.lab import dns
 from ua_overlay.lab.fleet import SITE_DIR, USER, Fleet, wait_until
 from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.topology import INET
-from ua_overlay.tailscale import egress
-from ua_overlay.tailscale.egress_keeper import EgressKeeper
+from ua_overlay.server import service
 from ua_overlay.toolchain import locate
 
 HERE = os.path.dirname(os.path.abspath(__file__))

@@ -8,7 +8,7 @@ from loopback_site import LoopbackSite, wait_for
 
 from ua_overlay.tailscale.links import links_of
 from ua_overlay.tailscale.localapi import DaemonError, LocalApi
-from ua_overlay.tailscale.watch import RESYNC, Watcher
+from ua_overlay.tailscale.watcher import RESYNC, Watcher
 
 #: Seconds: generous, for these tests are about what comes, not when; bench/link_latency.py is about when.
 SOON = 60

@@ -15,7 +15,7 @@ from ua_overlay.lab.fleet import Fleet
 from ua_overlay.lab.images import USER
 from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.machines import Machine, MachineError
-from ua_overlay.measure import plan, proof
+from ua_overlay.measure.campaign import plan, proof
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))

@@ -13,7 +13,8 @@ from ua_overlay.lab.fleet import Fleet, wait_until
 from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.team import Team, bring_up
 from ua_overlay.lab.topology import parse
-from ua_overlay.measure import sample, watch_status
+from ua_overlay.measure.campaign import sample
+from ua_overlay.measure.monitor import status as watch_status
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WORKSPACE = os.path.join(os.path.realpath(os.path.join(ROOT, '.workspace')), 'install')

@@ -10,7 +10,7 @@ from ua_overlay.lab.fleet import Fleet
 from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.team import Team
 from ua_overlay.lab.topology import parse
-from ua_overlay.measure import sample
+from ua_overlay.measure.campaign import sample
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WORKSPACE = os.path.join(os.path.realpath(os.path.join(ROOT, '.workspace')), 'install')

@@ -6,7 +6,7 @@ import pytest
 from site_on_loopback import closed, free_ports, opens, port_outside_the_ephemeral_range, running_site, wait_for
 
 from ua_overlay.headscale import policy
-from ua_overlay.headscale.site import Site
+from ua_overlay.site.site import Site
 
 TEAM_PORT = port_outside_the_ephemeral_range()
 

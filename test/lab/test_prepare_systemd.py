@@ -10,13 +10,13 @@ import pytest
 import vendor
 
 from ua_overlay import defaults
+from ua_overlay.firewall import egress
 from ua_overlay.lab import images
 from ua_overlay.lab.fleet import Fleet, wait_until
 from ua_overlay.lab.images import USER
 from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.machines import Machine
 from ua_overlay.rosenv import hosts
-from ua_overlay.tailscale import egress
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CHECKOUT = '/opt/ua_overlay'

@@ -9,11 +9,11 @@ import time
 
 import pytest
 
-from ua_overlay.headscale.relay_health import SETTLE
-from ua_overlay.headscale.relay_keeper import PERIOD
 from ua_overlay.lab.fleet import SITE_DIR, wait_until
 from ua_overlay.lab.lab import Lab, load_topology
 from ua_overlay.lab.relays import Pair
+from ua_overlay.relays.relay_health import SETTLE
+from ua_overlay.relays.relay_keeper import PERIOD
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 COMMAND = os.path.join(ROOT, '.workspace', 'install', 'bin', 'ua-overlay')

@@ -12,9 +12,9 @@ import sys
 import pytest
 from site_on_loopback import COMMAND, free_ports, running_site, wait_for
 
-from ua_overlay import files
-from ua_overlay.headscale import bundle as bundles
-from ua_overlay.headscale import derp_certificate
+from ua_overlay.relays import derp_certificate
+from ua_overlay.relays import enrolment as bundles
+from ua_overlay.system import files
 from ua_overlay.trust import store
 from ua_overlay.trust.certificate import utc_now
 

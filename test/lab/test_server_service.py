@@ -10,14 +10,14 @@ import time
 import pytest
 import vendor
 
-from ua_overlay.headscale import service
+from ua_overlay.firewall import egress
 from ua_overlay.lab import images
 from ua_overlay.lab.fleet import SERVER_NAME, SITE_DIR
 from ua_overlay.lab.images import USER
 from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.machines import Machine
 from ua_overlay.lab.topology import parse
-from ua_overlay.tailscale import egress
+from ua_overlay.server import service
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CHECKOUT = '/root/ua_overlay'

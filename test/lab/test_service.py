@@ -8,12 +8,13 @@ import os
 import pytest
 import vendor
 
+from ua_overlay.firewall import guard
 from ua_overlay.lab import images
 from ua_overlay.lab.fleet import Fleet
 from ua_overlay.lab.images import USER
 from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.machines import Machine
-from ua_overlay.rosenv import guard, service
+from ua_overlay.rosenv import service
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))

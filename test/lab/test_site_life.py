@@ -10,8 +10,8 @@ import time
 import pytest
 from site_on_loopback import running_site, wait_for
 
-from ua_overlay.headscale.admin import Admin
-from ua_overlay.headscale.site import Site
+from ua_overlay.site.admin import Admin
+from ua_overlay.site.site import Site
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust import store
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 from site_on_loopback import COMMAND, LoopbackSite, alive, wait_for
 
-from ua_overlay import files
+from ua_overlay.system import files
 from ua_overlay.trust import certificate, store
 
 

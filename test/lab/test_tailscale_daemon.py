@@ -7,8 +7,8 @@ import sys
 import pytest
 from loopback_site import wait_for
 
+from ua_overlay.tailscale.daemon import Daemon, DaemonRunning
 from ua_overlay.tailscale.localapi import LocalApi
-from ua_overlay.tailscale.process import Daemon, DaemonRunning
 from ua_overlay.toolchain import locate
 
 SOURCE = os.path.join(os.path.dirname(__file__), '..', '..', 'src')
@@ -51,7 +51,7 @@ def test_start_restart_stop(tmp_path, module):
 
 def test_it_ends_with_its_parent_however_that_ends(tmp_path):
     code = ('import sys, time; sys.path.insert(0, {!r})\n'
-            'from ua_overlay.tailscale.process import Daemon\n'
+            'from ua_overlay.tailscale.daemon import Daemon\n'
             'daemon = Daemon({!r}, tun="userspace-networking", state_dir={!r}, socket_path={!r}).start()\n'
             'print(daemon.pid, flush=True)\ntime.sleep(60)\n').format(
                 os.path.abspath(SOURCE), locate('tailscaled'), str(tmp_path / 'state'), str(tmp_path / 'sock'))

@@ -182,7 +182,7 @@ def test_leave_stops_the_nodes_and_join_starts_them(team):
     assert team.call('dev-3', '/ua_overlay/leave', '{forget: false}')['code'] == 0
     wait_until(lambda: team.count('dev-3') == (0, 0), DEADLINE, 'The end of the nodes')
     wait_until(lambda: team.runner('dev-3')['state'] == 'WAITING', DEADLINE, 'The state WAITING')
-    assert team.pids('dev-3', 'ua_overlay.nodes.team_face') == []
+    assert team.pids('dev-3', 'ua_overlay.nodes.mirror') == []
     assert team.join('dev-3', '')['code'] == 0
     team.wait_healthy('dev-1')
 

@@ -10,11 +10,12 @@ import xmlrpc.client
 
 import pytest
 
-from ua_overlay.rosenv import envfile, minder
+from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.environment import OK, RosEnvironment
 from ua_overlay.rosenv.master import MasterProbe
 from ua_overlay.rosenv.roscore import TeamRoscore
-from ua_overlay.rosenv.supervised import RUNNING, STOPPED, WAITING
+from ua_overlay.system import subreaper
+from ua_overlay.system.supervised import RUNNING, STOPPED, WAITING
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 pytestmark = pytest.mark.skipif(shutil.which('roscore') is None, reason='roscore is not on the PATH')
@@ -42,16 +43,16 @@ def family(pid):
     """Names of the processes below ``pid`` by process id."""
     pids = [int(name) for name in os.listdir('/proc') if name.isdigit()]
     found = {}
-    for child in minder.descendants(pid, minder.parents(minder._read_stat, pids)):
+    for child in subreaper.descendants(pid, subreaper.parents(subreaper._read_stat, pids)):
         try:
-            found[child] = minder._read_stat(child).partition('(')[2].rpartition(')')[0]
+            found[child] = subreaper._read_stat(child).partition('(')[2].rpartition(')')[0]
         except OSError:
             continue  # ended since
     return found
 
 
 def alive(pids):
-    return sorted(minder.parents(minder._read_stat, pids))
+    return sorted(subreaper.parents(subreaper._read_stat, pids))
 
 
 def member(pids, name):

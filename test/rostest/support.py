@@ -9,8 +9,8 @@ import time
 import rospy
 
 from ua_overlay import msg, srv
-from ua_overlay.lab.control import LabControl
 from ua_overlay.lab.fleet import SITE_DIR
+from ua_overlay.lab.lab_socket import LabControl
 
 COMMAND = shutil.which('ua-overlay')
 CONTROL = LabControl()

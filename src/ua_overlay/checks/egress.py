@@ -3,8 +3,8 @@ import os
 
 from ua_overlay.checks import facts as seen
 from ua_overlay.checks.finding import error, ok, unknown, warn
-from ua_overlay.tailscale import egress as rules
-from ua_overlay.tailscale import egress_table
+from ua_overlay.firewall import egress as rules
+from ua_overlay.firewall import egress_table
 from ua_overlay.tailscale.prepare import MANIFEST
 from ua_overlay.trust.servers import remembered, resolve_soon, servers_now
 

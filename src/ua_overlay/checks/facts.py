@@ -2,9 +2,9 @@
 from dataclasses import dataclass, field
 from typing import Any, Dict, Optional, Tuple
 
+from ua_overlay.firewall.egress_table import Sight
 from ua_overlay.rosenv.environment import RosEnvironment, Wishes
 from ua_overlay.rosenv.names import NameReport
-from ua_overlay.tailscale.egress_table import Sight
 from ua_overlay.tailscale.model import Link
 from ua_overlay.tailscale.snapshot import DaemonProblem
 

@@ -5,17 +5,16 @@ from dataclasses import replace
 
 from ua_overlay import defaults
 from ua_overlay.checks import facts as seen
-from ua_overlay.checks import sockets
+from ua_overlay.checks import tcp_sockets
 from ua_overlay.checks.callback import ask_callback
+from ua_overlay.checks.duplicate_identity import strangers
 from ua_overlay.checks.egress import look_at_egress
 from ua_overlay.checks.hosts import host_of
 from ua_overlay.checks.links import shared_lan
 from ua_overlay.checks.registry import launched_with_master, port_of, registered_nodes
-from ua_overlay.checks.twins import strangers
-from ua_overlay.checks.ways import ECHO_HEADERS, EXPECTED, connect, echo, interfaces, overlay_mtu
+from ua_overlay.checks.routes import ECHO_HEADERS, EXPECTED, connect, echo, interfaces, overlay_mtu
 from ua_overlay.errors import OverlayError
 from ua_overlay.rosenv import envfile
-from ua_overlay.rosenv.deadline import Calls
 from ua_overlay.rosenv.environment import (
     ADDRESSES,
     NAMES,
@@ -29,15 +28,16 @@ from ua_overlay.rosenv.environment import (
 )
 from ua_overlay.rosenv.master import MasterProbe
 from ua_overlay.rosenv.names import NameChecker, NameReport
+from ua_overlay.system.deadline import Calls
 from ua_overlay.tailscale.links import links_of
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.model import LinkType, parse_status
-from ua_overlay.tailscale.reach import measure_reach
+from ua_overlay.tailscale.ping import measure_reach
 from ua_overlay.tailscale.snapshot import DaemonProblem
 from ua_overlay.trust import certificate as certificates
-from ua_overlay.trust.known import knows_node_key
 from ua_overlay.trust.probe import check_server
 from ua_overlay.trust.servers import RESOLVE_TIMEOUT
+from ua_overlay.trust.verify import knows_node_key
 
 #: What can be looked at. Without any of them: tailscaled, the env file, interfaces, names, processes: no network.
 SERVER, GRAPH, REACH, CALLBACK, PACKETS, LAN, EGRESS = (
@@ -96,7 +96,7 @@ class Observer:
             facts = replace(facts, attempts=self._attempts(facts))
         if CALLBACK in parts and facts.graph is not None and facts.graph.alive and not facts.wanted.is_master:
             facts = replace(facts, graph=replace(facts.graph, callback=self._callback(facts)))
-        facts = replace(facts, inbound=sockets.inbound(sockets.read_rows(), ipv4(facts.status.self_node)))
+        facts = replace(facts, inbound=tcp_sockets.inbound(tcp_sockets.read_rows(), ipv4(facts.status.self_node)))
         if PACKETS in parts:
             facts = replace(facts, packets=self._packets(facts))
         return self._lans(facts) if LAN in parts else facts
@@ -105,9 +105,9 @@ class Observer:
 
     def _machine(self):
         facts = seen.Facts(now=self._now(), interfaces=interfaces(),
-                           processes=sockets.ros_processes(sockets.read_rows(), own_pid=os.getpid()))
+                           processes=tcp_sockets.ros_processes(tcp_sockets.read_rows(), own_pid=os.getpid()))
         if self._environ is not None:
-            facts = replace(facts, shell={key: self._environ[key] for key in sockets.VARIABLES
+            facts = replace(facts, shell={key: self._environ[key] for key in tcp_sockets.VARIABLES
                                           if self._environ.get(key)})
         if self._wishes is not None:
             facts = replace(facts, wishes=self._wishes)

@@ -1,7 +1,7 @@
 """What a ROS master says of its nodes, asked over XML-RPC; every question has a deadline."""
 import xmlrpc.client
 
-from ua_overlay.checks.ways import EXPECTED
+from ua_overlay.checks.routes import EXPECTED
 from ua_overlay.rosenv.master import TimeoutTransport
 
 #: Nodes that are asked about at most.

@@ -1,7 +1,7 @@
 """The table of checks: stable ids, what each means and what helps. docs/checks.md is made from it."""
 from collections import namedtuple
 
-from ua_overlay.checks import egress, graph, links, robot, server, twins
+from ua_overlay.checks import duplicate_identity, egress, graph, links, robot, server
 from ua_overlay.checks.finding import Finding, Verdict, worst
 
 #: ``id``: stable, for scripts and issue reports. ``group``: the diagnostic status (`<robot>: overlay: <group>`) it is
@@ -23,7 +23,7 @@ CHECKS = (
           'The server knows this robot. tailscaled goes on saying that it runs when it was removed there; the overlay '
           'node asks the server itself and finds it within 25 s.',
           'A new invitation (`ua-overlay invite TEAM ROBOT` on the server), and `ua-overlay join INVITATION`.'),
-    Check('twin', 'server', twins.twin,
+    Check('twin', 'server', duplicate_identity.twin,
           'No other machine uses the identity of this robot (a copied SD card): the server knows it at endpoints of '
           'its own. The overlay node says so after a minute. The one of the two that spoke to the server last sees '
           'nothing; two that share an address and port (behind NATs) are not told apart.',

@@ -21,7 +21,7 @@ GROUPS = {
     'team': 'create, list and remove teams, choose their masters (on the server)',
     'policy': 'who may talk to whom: check, show, apply (on the server)',
     'invite': 'make, list and revoke the files with which robots join (on the server)',
-    'operator': 'people, and which teams their laptops reach (on the server)',
+    'user': 'people, and which teams their laptops reach (on the server)',
     'relay': 'peer relays on further hosts',
     'derp': 'DERP regions on further hosts',
     'measure': 'measure the overlay: campaigns, reports, proof of encryption',
@@ -36,7 +36,7 @@ DESCRIPTION = """\
 A WireGuard overlay for teams of ROS 1 robots, coordinated by the team's own server.
 
 on a robot:    status, doctor, join, leave, env, exec, robot prepare, guard, service
-on the server: server, team, operator, policy, invite, robot list|remove, relay, derp
+on the server: server, team, user, policy, invite, robot list|remove, relay, derp
 to try it out: lab, tools
 to measure it: measure"""
 

@@ -3,13 +3,16 @@ import argparse
 import json
 
 from ua_overlay import defaults
-from ua_overlay.cli import outpost, server_service
-from ua_overlay.cli.progress import Progress
-from ua_overlay.cli.site_args import add_dir, load_site
-from ua_overlay.cli.table import format_table
+from ua_overlay.cli import server_service
+from ua_overlay.cli.shared import remote_host
+from ua_overlay.cli.shared.args import add_dir, load_site
+from ua_overlay.cli.shared.progress import Progress
+from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import UsageError
-from ua_overlay.headscale import control, derp_certificate, service
-from ua_overlay.headscale.outposts import EMBEDDED_REGION
+from ua_overlay.headscale.remote_hosts import EMBEDDED_REGION
+from ua_overlay.relays import derp_certificate
+from ua_overlay.server import service
+from ua_overlay.system import control_socket
 
 DESCRIPTION = """\
 DERP regions on further hosts: the last resort of robots whose UDP is cut. While one of them answers, it is the robots'
@@ -39,7 +42,7 @@ def add_parser(subparsers):
     create.add_argument('--port', type=int, default=defaults.DERP_PORT, help='TCP (default: %(default)s)')
     create.add_argument('--stun-port', type=int, default=defaults.STUN_PORT, metavar='PORT',
                         help='UDP (default: %(default)s)')
-    outpost.add_output(create, 'derp')
+    remote_host.add_output(create, 'derp')
     add_dir(create)
     create.set_defaults(run=run_create)
     listing = commands.add_parser('list', help='every region of the site and how it is (on the server)',
@@ -54,7 +57,7 @@ def add_parser(subparsers):
     remove.add_argument('name', metavar='NAME')
     add_dir(remove)
     remove.set_defaults(run=run_remove)
-    outpost.add_run(commands, 'derp', 'derper')
+    remote_host.add_run(commands, 'derp', 'derper')
     server_service.add_parser(commands, service.DERP)
 
 
@@ -62,17 +65,17 @@ def run_create(args):
     if not args.address and not args.again:
         raise UsageError('A new DERP region needs the address by which robots reach it.',
                          'ua-overlay derp create {} --address IP'.format(args.name))
-    path = outpost.output_path(args, 'derp')
+    path = remote_host.output_path(args, 'derp')
     with Progress()('Making the region {} known'.format(args.name)):
-        bundle, _ = outpost.make_outpost_admin(args).create_derp(
+        bundle, _ = remote_host.make_outpost_admin(args).create_derp(
             args.name, args.address, args.port, args.stun_port, args.again)
-    outpost.hand_out(bundle, path)
+    remote_host.hand_out(bundle, path)
     return 0
 
 
 def run_list(args):
     site = load_site(args)
-    answer = control.ask(site.control_socket, 'status', timeout=15)
+    answer = control_socket.ask(site.control_socket, 'status', timeout=15)
     settings, states, ends = site.settings, answer['derp'], answer['derp_ends']
     embedded = 'up' if answer['headscale']['running'] else 'headscale does not run'
     rows = [{'name': 'site', 'region': EMBEDDED_REGION, 'address': (settings.addresses or (None,))[0],
@@ -93,6 +96,6 @@ def run_list(args):
 
 def run_remove(args):
     with Progress()('Taking the region {} out'.format(args.name)):
-        outpost.make_outpost_admin(args).remove('derp', args.name)
+        remote_host.make_outpost_admin(args).remove('derp', args.name)
     print('The region {} is no part of the site any more. Stop it on its host.'.format(args.name))
     return 0

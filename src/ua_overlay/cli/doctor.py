@@ -8,7 +8,7 @@ from ua_overlay import defaults
 from ua_overlay.checks.finding import ERROR, OK, UNKNOWN, WARN
 from ua_overlay.checks.observe import EVERYTHING, Observer, wishes_of
 from ua_overlay.checks.table import CHECKS, IDS, run_checks
-from ua_overlay.cli.progress import Progress
+from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.membership.settings import read_settings
 from ua_overlay.tailscale.localapi import LocalApi
 

@@ -2,7 +2,7 @@
 import argparse
 import os
 
-from ua_overlay.cli.progress import Progress
+from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.rosenv import envfile, launch
 

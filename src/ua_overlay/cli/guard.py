@@ -7,8 +7,8 @@ import shutil
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
-from ua_overlay.rosenv import guard as rules
-from ua_overlay.tailscale import nft
+from ua_overlay.firewall import guard as rules
+from ua_overlay.system import nft
 
 #: There when systemd is the init of this machine: sd_booted(3).
 SYSTEMD_RUNS = '/run/systemd/system'
@@ -59,8 +59,8 @@ def add_parser(subparsers):
 
 
 def run_on(args):
-    from ua_overlay.recipe import describe
-    from ua_overlay.rosenv.listeners import cut_off, read_listeners
+    from ua_overlay.system.listeners import cut_off, read_listeners
+    from ua_overlay.system.recipe import describe
     wanted = wanted_guard(args, read_guard() or rules.Guard(), rules.read_port_range(), settings_port())
     manager = 'systemd' if os.path.isdir(SYSTEMD_RUNS) else 'none'
     recipe = rules.make_recipe(wanted, find_nft(), manager)
@@ -94,7 +94,7 @@ def run_off(args):
     if notes is None:
         loaded = loaded_table() is not None
         if loaded:
-            from ua_overlay.recipe import run_command
+            from ua_overlay.system.recipe import run_command
             run_command([find_nft(), rules.DELETE])
         print('The guard is off.' if loaded else 'The guard was off already.')
         return 0

@@ -4,12 +4,12 @@ import json
 import os
 import sys
 
-from ua_overlay.cli.progress import Progress
-from ua_overlay.cli.site_args import add_dir, ago, asker, duration, load_site, make_admin, make_inviter
-from ua_overlay.cli.table import format_table
+from ua_overlay.cli.shared.args import add_dir, ago, asker, duration, load_site, make_admin, make_inviter
+from ua_overlay.cli.shared.progress import Progress
+from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import OverlayError, UsageError
-from ua_overlay.headscale.inviter import Wanted
 from ua_overlay.headscale.rest import format_time as rest_time
+from ua_overlay.site.inviter import Wanted
 from ua_overlay.trust import invitation as invitations
 from ua_overlay.trust.certificate import format_time, utc_now
 

@@ -5,9 +5,9 @@ import signal
 import sys
 
 from ua_overlay import defaults
-from ua_overlay.cli.progress import Progress
+from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.membership.join import Join
-from ua_overlay.membership.quiet import LinkWatch
+from ua_overlay.system.netmon import LinkWatch
 from ua_overlay.tailscale.localapi import LocalApi
 
 

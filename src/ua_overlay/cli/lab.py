@@ -5,7 +5,7 @@ import os
 import sys
 
 from ua_overlay import resources
-from ua_overlay.cli.table import format_table
+from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import OverlayError
 from ua_overlay.lab import link, nat, requirements
 from ua_overlay.lab.host import environment

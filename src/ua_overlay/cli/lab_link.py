@@ -3,8 +3,8 @@ import argparse
 import json
 import sys
 
-from ua_overlay.cli.progress import Progress
-from ua_overlay.cli.table import format_table
+from ua_overlay.cli.shared.progress import Progress
+from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import UsageError
 
 DESCRIPTION = """\
@@ -98,14 +98,14 @@ def run_show(args):
 
 
 def run_measure(args):
-    from ua_overlay.lab import link, measure, shape
+    from ua_overlay.lab import link, link_meter, shape
     from ua_overlay.lab.lab import Lab
     if not 1.0 <= args.seconds <= 600.0:
         raise UsageError('Between 1 and 600 seconds are measured.', 'ua-overlay lab link measure --help')
     lab = Lab.attach(args.name)
     wanted = link.shape_of(lab, args.host)
     with Progress()('Measuring the link of {} ({})'.format(args.host, shape.describe(wanted))):
-        figures = measure.measure(lab, args.host, args.seconds)
+        figures = link_meter.measure(lab, args.host, args.seconds)
     if args.json:
         json.dump([{'figure': figure.key, 'name': figure.name, 'unit': figure.unit, 'told': figure.told,
                     'seen': figure.seen} for figure in figures], sys.stdout, indent=2)

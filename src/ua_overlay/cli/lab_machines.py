@@ -5,8 +5,8 @@ import os
 import sys
 
 from ua_overlay import resources
-from ua_overlay.cli.progress import Progress
-from ua_overlay.cli.table import format_table
+from ua_overlay.cli.shared.progress import Progress
+from ua_overlay.cli.shared.table import format_table
 from ua_overlay.lab import images, leftovers, requirements
 from ua_overlay.lab.lab import Lab, load_topology
 from ua_overlay.lab.machine_set import MachineSet, image_for

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 
-from ua_overlay.cli.progress import Progress
+from ua_overlay.cli.shared.progress import Progress
 
 DESCRIPTION = """\
 Do on the hosts of a running lab what a person would type there: `server init` and `server run` on the host `server`

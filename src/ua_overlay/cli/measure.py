@@ -15,7 +15,7 @@ examples:
   sudo ua-overlay measure encryption --output proof"""
 
 #: Modules of this package with the commands, in the order of --help.
-COMMANDS = ('measure_run', 'measure_walk', 'measure_watch', 'measure_report', 'measure_encryption')
+COMMANDS = ('measure_run', 'measure_walk', 'measure_monitor', 'measure_report', 'measure_encryption')
 
 
 def add_parser(subparsers):

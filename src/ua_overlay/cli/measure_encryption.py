@@ -7,10 +7,11 @@ import shutil
 import sys
 import tempfile
 
-from ua_overlay import files, resources
-from ua_overlay.cli.progress import Progress
-from ua_overlay.cli.table import format_table
+from ua_overlay import resources
+from ua_overlay.cli.shared.progress import Progress
+from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import UsageError
+from ua_overlay.system import files
 
 DESCRIPTION = """\
 Prove that nobody on the way reads what goes through the overlay. A lab of its own comes up (root): two robots behind
@@ -52,7 +53,7 @@ def run_encryption(args):
         raise UsageError('{} exists already.'.format(args.output), 'ua-overlay measure encryption --output ANOTHER')
     from ua_overlay.lab.encryption import Stage
     from ua_overlay.lab.lab import Lab, load_topology
-    from ua_overlay.measure import encryption
+    from ua_overlay.wire import encryption
     links = (encryption.RAW,) + tuple(link for link in encryption.LINK_TYPES if not args.link or link in args.link)
     progress = Progress()
     with tempfile.TemporaryDirectory(prefix='ua-proof-', dir='/tmp') as directory:
@@ -77,7 +78,7 @@ def own_command():
 
 def write(output, proof, captured):
     """Keep a proof: its values, its page, and the captures."""
-    from ua_overlay.measure import encryption_page
+    from ua_overlay.wire import encryption_page
     try:
         shutil.copytree(captured, output, ignore=shutil.ignore_patterns('served'))
         files.write_atomic(os.path.join(output, 'encryption.json'), json.dumps(proof, indent=1) + '\n')
@@ -87,7 +88,7 @@ def write(output, proof, captured):
 
 
 def show(proof, args):
-    from ua_overlay.measure import encryption_page
+    from ua_overlay.wire import encryption_page
     if args.json:
         json.dump(proof, sys.stdout, indent=1)
         print()
@@ -102,7 +103,7 @@ def show(proof, args):
 
 
 def run_files(args):
-    from ua_overlay.measure import encryption
+    from ua_overlay.wire import encryption
     if not (args.canary and args.inside and args.outside):
         raise UsageError('Captured files need --canary, --inside and --outside.',
                          'ua-overlay measure encryption --help')
@@ -120,7 +121,7 @@ def run_files(args):
 
 
 def packets_of(name):
-    from ua_overlay.measure import capture, packets
+    from ua_overlay.wire import capture, packets
     try:
         return packets.parse_all(capture.read(read(name)))
     except capture.NotPcap as error:

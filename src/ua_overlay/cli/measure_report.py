@@ -3,7 +3,7 @@ import argparse
 import json
 import os
 
-from ua_overlay.cli.progress import Progress
+from ua_overlay.cli.shared.progress import Progress
 
 DESCRIPTION = """\
 Make the report of a results directory: report.html (one file, opens without a network), report.pdf, the figures as SVG,
@@ -35,7 +35,7 @@ def add_command(commands):
 
 
 def run_report(args):
-    from ua_overlay.measure import report
+    from ua_overlay.measure.report import report
     data = report.load(args.results, args.place)
     output = args.output or os.path.join(args.results, 'report')
     with Progress()('Making the report of {} samples'.format(len(data.samples))):

@@ -6,7 +6,7 @@ import platform
 import sys
 import time
 
-from ua_overlay.cli.measure_shown import Shown, count, duration
+from ua_overlay.cli.shared.campaign_progress import Shown, count, duration
 from ua_overlay.errors import OverlayError, UsageError
 
 RUN_DESCRIPTION = """\
@@ -58,8 +58,8 @@ def add_lab(parser):
 
 
 def run_run(args):
-    from ua_overlay.measure import campaign as campaigns
-    from ua_overlay.measure import plan, run, sample
+    from ua_overlay.measure.campaign import campaign as campaigns
+    from ua_overlay.measure.campaign import plan, run, sample
     campaign = campaigns.changed(campaigns.load(args.campaign), args.repetitions, args.seconds)
     directory = args.results or os.path.join('results', campaign.name)
     wanted = [step for step in plan.steps(campaign) if args.place in (None, step.scenario.place)]
@@ -77,7 +77,7 @@ def run_run(args):
 
 def dry_run(args, directory, todo):
     """Say what would be measured."""
-    from ua_overlay.measure import plan
+    from ua_overlay.measure.campaign import plan
     seconds = plan.time_left(todo, 0, 0)
     if args.json:
         print(json.dumps({'results': directory, 'samples': [step.id for step in todo], 'seconds': round(seconds, 1)}))
@@ -90,7 +90,8 @@ def dry_run(args, directory, todo):
 
 def take(args, campaign, directory, todo):
     """Take the samples of the steps ``todo``. :raises OverlayError: what keeps all of them from being taken."""
-    from ua_overlay.measure import one, run, sample
+    from ua_overlay.measure.campaign import measurement as one
+    from ua_overlay.measure.campaign import run, sample
     if not args.lab:
         clocks_said(campaign, todo)
     hosts, links = hosts_of(args, campaign)
@@ -112,7 +113,7 @@ def take(args, campaign, directory, todo):
 
 def clocks_said(campaign, todo):
     """:raises UsageError: ages are asked for, and nobody said how far the clocks of both ends are apart."""
-    from ua_overlay.measure import sample
+    from ua_overlay.measure.campaign import sample
     if campaign.clock_error_ms is None and any(step.tool.kind in (sample.TOPIC, sample.VIDEO) for step in todo):
         raise UsageError('The age of a message is the difference of two clocks, and the campaign does not say how far '
                          'these are apart.', 'clock_error_ms: 0.5 in the campaign, or 0 where both ends have one clock')
@@ -123,7 +124,7 @@ def look_for(hosts, todo, shown):
 
     :raises HostLost: no step of ``todo`` has both of its ends.
     """
-    from ua_overlay.measure import far
+    from ua_overlay.measure.hosts import host as far
     lost = {}
     for name, host in sorted(hosts.items()):
         try:
@@ -156,7 +157,7 @@ def hosts_of(args, campaign):
 
 def hosts_of_campaign(campaign):
     """name -> far.Far of every host of a campaign: over ssh, or this machine. :raises UsageError: two are this one."""
-    from ua_overlay.measure import far
+    from ua_overlay.measure.hosts import host as far
     from ua_overlay.tailscale.metrics import parse_bytes
     found, here = {}, []
     for name in host_names(campaign):
@@ -177,9 +178,9 @@ def hosts_of_campaign(campaign):
 
 def hosts_of_lab(args, campaign):
     """(name -> far.Far of every host of a campaign in a lab, function -> {host: words} of its emulated links)."""
-    from ua_overlay.cli.measure_lab import LabFar
     from ua_overlay.lab import link, shape
     from ua_overlay.lab.lab import Lab
+    from ua_overlay.measure.hosts.lab_host import LabFar
     lab = Lab.attach(args.lab)
     found = {name: LabFar(lab, name, campaign.hosts.get(name, {}), args.workspace) for name in host_names(campaign)}
     return found, lambda: {host: shape.to_words(each) for host, each in sorted(link.shapes(lab).items())}

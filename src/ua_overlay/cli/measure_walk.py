@@ -4,8 +4,8 @@ import json
 import os
 
 from ua_overlay.cli import measure_run
-from ua_overlay.cli.measure_shown import count, duration
-from ua_overlay.cli.table import format_table
+from ua_overlay.cli.shared.campaign_progress import count, duration
+from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import UsageError
 
 DESCRIPTION = """\
@@ -39,8 +39,8 @@ def add_command(commands):
 
 
 def run_walk(args):
-    from ua_overlay.measure import campaign as campaigns
-    from ua_overlay.measure import plan, run, sample
+    from ua_overlay.measure.campaign import campaign as campaigns
+    from ua_overlay.measure.campaign import plan, run, sample
     if args.campaign:
         campaign = campaigns.load(args.campaign)
         directory = args.results or os.path.join('results', campaign.name)
@@ -73,7 +73,7 @@ def last_used(parent):
 
     :raises UsageError: there is none.
     """
-    from ua_overlay.measure import run, sample
+    from ua_overlay.measure.campaign import run, sample
     found = []
     for name in sorted(os.listdir(parent)) if os.path.isdir(parent) else []:
         directory = os.path.join(parent, name)
@@ -88,7 +88,7 @@ def last_used(parent):
 
 def show(args, campaign, directory, places):
     """What is measured and what is left."""
-    from ua_overlay.measure import plan
+    from ua_overlay.measure.campaign import plan
     left = [place for place in places if place.todo]
     if args.json:
         print(json.dumps({'campaign': campaign.name, 'results': directory, 'places': [
@@ -105,7 +105,7 @@ def show(args, campaign, directory, places):
 
 def still(campaign, places):
     """A sentence on what is left to do."""
-    from ua_overlay.measure import plan
+    from ua_overlay.measure.campaign import plan
     left = [each for each in places if each.todo]
     if not left:
         bad = sum(each.bad for each in places)

@@ -3,13 +3,13 @@ import argparse
 import json
 import sys
 
-from ua_overlay.cli.site_args import WARNED, add_dir, load_site_and_problem, load_site_file, make_admin, told
-from ua_overlay.cli.table import format_table
+from ua_overlay.cli.shared.args import WARNED, add_dir, load_site_and_problem, load_site_file, make_admin, told
+from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import policy
-from ua_overlay.headscale.enforce import PolicyError, check, in_force
 from ua_overlay.headscale.evaluator import expectations
 from ua_overlay.headscale.rules import EVERYTHING, ROS
+from ua_overlay.site.policy_applier import PolicyError, check, in_force
 
 EXAMPLE = '''\
 in site.yaml:

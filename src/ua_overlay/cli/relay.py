@@ -3,15 +3,16 @@ import argparse
 import json
 
 from ua_overlay import defaults
-from ua_overlay.cli import outpost, server_service
-from ua_overlay.cli.site_args import add_dir, duration, load_site
-from ua_overlay.cli.table import format_table
+from ua_overlay.cli import server_service
+from ua_overlay.cli.shared import remote_host
+from ua_overlay.cli.shared.args import add_dir, duration, load_site
+from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import UsageError
-from ua_overlay.headscale import service
 from ua_overlay.headscale.access import connect
-from ua_overlay.headscale.check import relay_states
-from ua_overlay.headscale.control import ask
-from ua_overlay.headscale.outposts import RelayHost
+from ua_overlay.headscale.remote_hosts import RelayHost
+from ua_overlay.relays.check import relay_states
+from ua_overlay.server import service
+from ua_overlay.system.control_socket import ask
 from ua_overlay.toolchain import locate
 
 DESCRIPTION = """\
@@ -36,7 +37,7 @@ def add_parser(subparsers):
                         help='where robots reach it; behind forwarded ports, the outer address')
     create.add_argument('--port', type=int, default=defaults.RELAY_PORT, help='UDP (default: %(default)s)')
     create.add_argument('--expires', type=_duration, default=3600, metavar='TIME', help='of the key (default: 1h)')
-    outpost.add_output(create, 'relay')
+    remote_host.add_output(create, 'relay')
     add_dir(create)
     create.set_defaults(run=run_create)
     listing = commands.add_parser('list', help='every relay of the site and how it is (on the server)',
@@ -49,7 +50,7 @@ def add_parser(subparsers):
     remove.add_argument('name', metavar='NAME')
     add_dir(remove)
     remove.set_defaults(run=run_remove)
-    outpost.add_run(commands, 'relay', 'a peer relay')
+    remote_host.add_run(commands, 'relay', 'a peer relay')
     server_service.add_parser(commands, service.RELAY)
 
 
@@ -66,9 +67,9 @@ def run_create(args):
                          'ua-overlay relay create {} --address IP'.format(args.name))
     # With --again the relay that is named already is meant, whatever is said of it here.
     relay = RelayHost(args.name, args.address or '127.0.0.1', args.port)
-    path = outpost.output_path(args, 'relay')
-    bundle = outpost.make_outpost_admin(args).create_relay(relay, args.expires, args.again)
-    outpost.hand_out(bundle, path)
+    path = remote_host.output_path(args, 'relay')
+    bundle = remote_host.make_outpost_admin(args).create_relay(relay, args.expires, args.again)
+    remote_host.hand_out(bundle, path)
     return 0
 
 
@@ -86,6 +87,6 @@ def run_list(args):
 
 
 def run_remove(args):
-    outpost.make_outpost_admin(args).remove('relays', args.name)
+    remote_host.make_outpost_admin(args).remove('relays', args.name)
     print('The relay {} is no part of the site any more. Stop it on its host.'.format(args.name))
     return 0

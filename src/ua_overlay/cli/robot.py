@@ -71,9 +71,9 @@ def add_parser(subparsers):
 
 
 def run_prepare(args):
-    from ua_overlay.cli import robot_egress
-    from ua_overlay.recipe import describe, uid_of
-    from ua_overlay.tailscale import egress
+    from ua_overlay.cli.shared import egress as robot_egress
+    from ua_overlay.firewall import egress
+    from ua_overlay.system.recipe import describe, uid_of
     from ua_overlay.tailscale.prepare import applier, check_in_force, make_recipe
     from ua_overlay.trust.servers import servers_of
     manager = args.service_manager or ('systemd' if os.path.isdir(SYSTEMD_RUNS) else 'none')
@@ -117,8 +117,8 @@ def run_prepare(args):
 
 
 def undo(manager, dry_run):
-    from ua_overlay.recipe import run_command
     from ua_overlay.rosenv import hosts
+    from ua_overlay.system.recipe import run_command
     from ua_overlay.tailscale.localapi import LocalApi
     from ua_overlay.tailscale.prepare import DAEMON_UNIT, MANIFEST, OPERATOR_NAME, OPERATOR_UNIT, applier
     place = applier()
@@ -178,10 +178,10 @@ def environment_of(unit):
 
 
 def run_operator(args):
-    from ua_overlay.cli import robot_egress
-    from ua_overlay.recipe import uid_of
+    from ua_overlay.cli.shared import egress as robot_egress
+    from ua_overlay.firewall import egress
     from ua_overlay.rosenv.hosts import HostsKeeper
-    from ua_overlay.tailscale import egress
+    from ua_overlay.system.recipe import uid_of
     from ua_overlay.tailscale.localapi import LocalApi
     from ua_overlay.tailscale.model import parse_status
     from ua_overlay.tailscale.operator import keep_operator
@@ -218,8 +218,8 @@ def read_ca(args):
     from ua_overlay.trust.ca import same
     from ua_overlay.trust.certificate import utc_now
     if args.invitation:
-        from ua_overlay.trust import invitation, pinned
-        return pinned.ca_of(invitation.read(args.invitation), known_ca())
+        from ua_overlay.trust import ca_pin, invitation
+        return ca_pin.ca_of(invitation.read(args.invitation), known_ca())
     if not args.ca and not os.path.exists(defaults.CA_FILE):
         raise UsageError('`robot prepare` needs the site\'s CA the first time.',
                          'sudo ua-overlay robot prepare --invitation FILE --user {}'.format(args.user))

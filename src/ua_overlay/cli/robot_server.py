@@ -3,9 +3,9 @@ import argparse
 import json
 
 from ua_overlay import defaults
-from ua_overlay.cli.progress import Progress
-from ua_overlay.cli.site_args import add_dir, ago, load_site, make_admin
-from ua_overlay.cli.table import format_table
+from ua_overlay.cli.shared.args import add_dir, ago, load_site, make_admin
+from ua_overlay.cli.shared.progress import Progress
+from ua_overlay.cli.shared.table import format_table
 from ua_overlay.headscale.rest import format_time
 from ua_overlay.tags import belonging, place, team_of
 from ua_overlay.trust.certificate import utc_now

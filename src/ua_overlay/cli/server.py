@@ -7,17 +7,18 @@ import sys
 
 from ua_overlay import defaults
 from ua_overlay.cli import server_backup, server_ca, server_check, server_service
-from ua_overlay.cli.progress import Progress
-from ua_overlay.cli.site_args import WARNED, add_dir, load_site, load_site_and_problem, make_admin, told
+from ua_overlay.cli.shared.args import WARNED, add_dir, load_site, load_site_and_problem, make_admin, told
+from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.errors import OverlayError, UsageError
-from ua_overlay.headscale import control, derp_certificate
 from ua_overlay.headscale.config import SiteSettings
-from ua_overlay.headscale.notify import notify
-from ua_overlay.headscale.process import SiteServer
-from ua_overlay.headscale.site import Site, site_directory
-from ua_overlay.headscale.upgrade import UpgradeGuard
+from ua_overlay.relays import derp_certificate
+from ua_overlay.server.process import SiteServer
+from ua_overlay.site.site import Site, site_directory
+from ua_overlay.site.upgrade import UpgradeGuard
+from ua_overlay.system import control_socket
+from ua_overlay.system.notify import notify
 from ua_overlay.toolchain import locate
-from ua_overlay.trust import given, roots, store
+from ua_overlay.trust import imported, roots, store
 from ua_overlay.trust.certificate import format_time, needs_renewal, not_after, utc_now
 
 DESCRIPTION = """\
@@ -109,10 +110,10 @@ def run_init(args):
                          'ua-overlay server init --help')
     make_trust = functools.partial(_make_trust, settings)
     if args.certificate:
-        certificate, key = given.read(args.certificate, args.key, settings.name, utc_now())
+        certificate, key = imported.read(args.certificate, args.key, settings.name, utc_now())
 
         def make_trust(staging):
-            given.adopt(staging, certificate, key)
+            imported.adopt(staging, certificate, key)
     site = Site.create(directory, settings, make_trust)
     trust = store.load(directory)
     print('The site {} is in {}.'.format(settings.name, directory))
@@ -121,7 +122,7 @@ def run_init(args):
         settings.port, settings.stun_port, settings.relay_port))
     print('  certificate until   {}, {}'.format(
         format_time(not_after(trust.server)), 'to be replaced by hand' if args.certificate else 'renewed by itself'))
-    for sentence in given.warnings(trust.server) if args.certificate else ():
+    for sentence in imported.warnings(trust.server) if args.certificate else ():
         print('Note: ' + sentence)
     print('Keep {} safe: who has it can pose as this server.'.format(
         site.path('server.key' if args.certificate else 'ca.key')))
@@ -149,7 +150,7 @@ def run_run(args):
         now = utc_now()
         if not needs_renewal(store.load(site.directory).server, now) and roots.switched_whole(site.directory):
             return False
-        given.refuse_renewal(site.directory)
+        imported.refuse_renewal(site.directory)
         store.renew(site.directory, now)
         return True
 
@@ -159,7 +160,7 @@ def run_run(args):
 
 def run_renew(args):
     site = load_site(args)
-    given.refuse_renewal(site.directory)
+    imported.refuse_renewal(site.directory)
     trust = store.renew(site.directory, utc_now())
     print('The certificate of {} is valid until {}.'.format(
         site.settings.name, format_time(not_after(trust.server))))
@@ -167,7 +168,7 @@ def run_renew(args):
         print('The server is not running. Next: {}'.format(site.command('server run')))
         return 0
     with Progress()('Headscale starts again with it'):
-        healthy = control.ask(site.control_socket, 'restart')['ok']
+        healthy = control_socket.ask(site.control_socket, 'restart')['ok']
     if not healthy:
         raise OverlayError('Headscale does not answer after its restart.', 'less {}'.format(
             site.path('log', 'headscale.log')))
@@ -228,7 +229,7 @@ def _status(site):
               'derp_ends': {}, 'teams': sorted(site.teams), 'robots': None, 'robots_online': None,
               'certificate_until': format_time(not_after(store.load(site.directory).server))}
     try:
-        answer = control.ask(site.control_socket, 'status', timeout=10)
+        answer = control_socket.ask(site.control_socket, 'status', timeout=10)
     except OverlayError as error:
         return report, error
     report.update(running=True, relay=answer['relay']['state'], relay_watch=answer['relay'], derp=answer['derp'],

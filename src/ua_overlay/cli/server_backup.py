@@ -4,12 +4,14 @@ import json
 import os
 import pwd
 
-from ua_overlay.cli.progress import Progress
-from ua_overlay.cli.site_args import add_dir, load_site
+from ua_overlay.cli.shared.args import add_dir, load_site
+from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.errors import OverlayError, UsageError
-from ua_overlay.headscale import backup, service, versions
-from ua_overlay.headscale.site import site_directory
-from ua_overlay.headscale.upgrade import UpgradeGuard
+from ua_overlay.headscale import versions
+from ua_overlay.server import service
+from ua_overlay.site import backup
+from ua_overlay.site.site import site_directory
+from ua_overlay.site.upgrade import UpgradeGuard
 from ua_overlay.toolchain import locate
 from ua_overlay.toolchain.find import ask_version
 from ua_overlay.trust.certificate import utc_now

@@ -2,10 +2,10 @@
 import argparse
 import json
 
-from ua_overlay.cli.progress import Progress
-from ua_overlay.cli.site_args import add_dir, load_site, make_admin
-from ua_overlay.cli.table import format_table
-from ua_overlay.headscale.ca_change import CaChange
+from ua_overlay.cli.shared.args import add_dir, load_site, make_admin
+from ua_overlay.cli.shared.progress import Progress
+from ua_overlay.cli.shared.table import format_table
+from ua_overlay.site.ca_change import CaChange
 from ua_overlay.trust import rotation, store
 from ua_overlay.trust.certificate import format_time, not_after, sha256_fingerprint, utc_now
 

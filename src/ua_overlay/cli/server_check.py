@@ -6,14 +6,16 @@ import socket
 
 from ua_overlay import defaults
 from ua_overlay.cli import server_egress
-from ua_overlay.cli.progress import Progress
-from ua_overlay.cli.site_args import add_dir, load_site, load_site_and_problem, told
-from ua_overlay.cli.table import format_table
+from ua_overlay.cli.shared.args import add_dir, load_site, load_site_and_problem, told
+from ua_overlay.cli.shared.progress import Progress
+from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import OverlayError, UsageError
-from ua_overlay.headscale import check, control, derp_certificate, forwarding, service
-from ua_overlay.headscale.outposts import check_reachable
+from ua_overlay.headscale.remote_hosts import check_reachable
+from ua_overlay.relays import check, derp_certificate
+from ua_overlay.server import forwarding, service
+from ua_overlay.system import control_socket
+from ua_overlay.trust import ca_pin, names
 from ua_overlay.trust import invitation as invitations
-from ua_overlay.trust import names, pinned
 from ua_overlay.trust.certificate import utc_now
 
 _SHOWN = {True: 'OK', False: 'failed', None: 'unknown'}
@@ -115,7 +117,7 @@ def _looks_by_site(args):
 def _own_relay(site):
     """What the running server says of its relay: whether it carries cannot be seen from its port."""
     try:
-        report = control.ask(site.control_socket, 'status', timeout=15)['relay']
+        report = control_socket.ask(site.control_socket, 'status', timeout=15)['relay']
     except OverlayError as error:
         return check.Seen('relay watch', 'this machine', False, error.sentence.rstrip('.'), error.next_command)
     ok = report.get('ok', False)
@@ -136,7 +138,7 @@ def _own_rule(site):
 def _certificates_of_hosts(site):
     """Until when those of further DERP regions are good, as the running server saw them: nothing renews them."""
     try:
-        ends = control.ask(site.control_socket, 'status', timeout=15)['derp_ends']
+        ends = control_socket.ask(site.control_socket, 'status', timeout=15)['derp_ends']
     except OverlayError:
         return []  # said by the look at its relay
     found = []
@@ -156,7 +158,7 @@ def _looks_by_invitation(args):
     except OSError as error:
         raise OverlayError('The name {} does not resolve here: {}.'.format(server.host, error.strerror),
                            'getent hosts {}'.format(server.host))
-    ca_pem = pinned.ca_of(invitation)
+    ca_pem = ca_pin.ca_of(invitation)
     return [look for address in dict.fromkeys(each[4][0] for each in found)
             for look in check.looks_at_server(
                 address, server.host, (server.port, args.stun_port, args.relay_port),

@@ -2,10 +2,12 @@
 import signal
 import threading
 
-from ua_overlay.cli import robot_egress
+from ua_overlay.cli.shared import egress
 from ua_overlay.errors import OverlayError
-from ua_overlay.headscale import last, outpost_server, service
-from ua_overlay.tailscale import egress_table
+from ua_overlay.firewall import egress_table
+from ua_overlay.relays import remote_server
+from ua_overlay.server import service
+from ua_overlay.site import last_good
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.trust.servers import derp_servers, remembered, servers_of
 
@@ -20,10 +22,10 @@ def servers(served, directory, derp_map=None):
     :raises OverlayError: its directory holds nothing that makes sense.
     """
     if served is service.SERVER:
-        settings = last.load(directory)[0].settings
+        settings = last_good.load(directory)[0].settings
         # Behind forwarded ports the public ones are another machine's.
         return list(settings.addresses) + [host.address for host in settings.derp]
-    outpost = outpost_server.Outpost(directory, served.kind)
+    outpost = remote_server.Outpost(directory, served.kind)
     found = servers_of(outpost.load().ca_pem)
     if served is service.RELAY:
         found += derp_servers((derp_map or relay_map(outpost))())
@@ -47,9 +49,9 @@ def run_keep(args, served, directory):
     if served is service.SERVER:
         options['period'] = PERIOD
     elif served is service.RELAY:
-        options['news'] = derp_map = relay_map(outpost_server.Outpost(directory, served.kind))
+        options['news'] = derp_map = relay_map(remote_server.Outpost(directory, served.kind))
     try:
-        robot_egress.keep(served.egress, lambda: servers(served, directory, derp_map), stop,
+        egress.keep(served.egress, lambda: servers(served, directory, derp_map), stop,
                           lambda line: print(line, flush=True), args.user, **options)
     except KeyboardInterrupt:
         pass
@@ -62,13 +64,13 @@ def look(served, directory):
     if not service.applier(served=served).applied():
         return None
     which = served.egress
-    if not robot_egress.present_rules(which):
+    if not egress.present_rules(which):
         return None, 'there is none (--no-egress)', 'sudo {}'.format(which.command)
     sight = egress_table.look(which)
     if sight.state == egress_table.UNREADABLE:
         return None, 'cannot be told: {}'.format(sight.why.rstrip('.')), sight.mend
     try:
-        wanted, complete = robot_egress.addresses_of(servers(served, directory))
+        wanted, complete = egress.addresses_of(servers(served, directory))
     except OverlayError as error:
         return None, 'whether its addresses are right cannot be told: {}'.format(error.sentence.rstrip('.')), \
             error.next_command

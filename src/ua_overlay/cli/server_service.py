@@ -4,17 +4,19 @@ import os
 import shutil
 
 from ua_overlay.cli import server_egress
-from ua_overlay.cli.outpost import add_service_dir
-from ua_overlay.cli.robot_egress import make_rules
 from ua_overlay.cli.service import need_systemd
-from ua_overlay.cli.site_args import add_dir, load_site
+from ua_overlay.cli.shared.args import add_dir, load_site
+from ua_overlay.cli.shared.egress import make_rules
+from ua_overlay.cli.shared.remote_host import add_service_dir
 from ua_overlay.errors import OverlayError
-from ua_overlay.headscale import bundle as bundles
-from ua_overlay.headscale import control, outpost_server, service
-from ua_overlay.headscale.site import site_directory
-from ua_overlay.recipe import describe, run_command
+from ua_overlay.relays import enrolment as bundles
+from ua_overlay.relays import remote_server
 from ua_overlay.resources import share_dir
-from ua_overlay.tailscale.nft import find_nft
+from ua_overlay.server import service
+from ua_overlay.site.site import site_directory
+from ua_overlay.system import control_socket as control
+from ua_overlay.system.nft import find_nft
+from ua_overlay.system.recipe import describe, run_command
 from ua_overlay.toolchain import locate
 from ua_overlay.toolchain.find import cache_dir
 from ua_overlay.trust.servers import servers_of
@@ -136,7 +138,7 @@ class OutpostService:
 
     def __init__(self, args, served):
         self.served = served
-        outpost = outpost_server.Outpost(os.path.abspath(args.dir), served.kind)
+        outpost = remote_server.Outpost(os.path.abspath(args.dir), served.kind)
         if args.bundle:
             bundle = bundles.read(args.bundle, served.kind)
             self.renewed = not args.dry_run and outpost.install(bundle)

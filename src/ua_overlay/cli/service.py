@@ -46,7 +46,7 @@ def add_parser(subparsers):
 
 
 def run_install(args):
-    from ua_overlay.recipe import describe, uid_of
+    from ua_overlay.system.recipe import describe, uid_of
     user = args.user or default_user(os.environ, prepared_for())
     if not user:
         raise UsageError('`service install` needs the user that runs overlay.launch.',

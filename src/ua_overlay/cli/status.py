@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 
 from ua_overlay import defaults
-from ua_overlay.cli.table import format_table
+from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import OverlayError
 from ua_overlay.rosenv import envfile
 from ua_overlay.tags import belonging, place, team_of

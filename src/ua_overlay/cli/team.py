@@ -3,8 +3,8 @@ import argparse
 import json
 
 from ua_overlay import defaults
-from ua_overlay.cli.site_args import add_dir, load_site, load_site_file, make_admin
-from ua_overlay.cli.table import format_table
+from ua_overlay.cli.shared.args import add_dir, load_site, load_site_file, make_admin
+from ua_overlay.cli.shared.table import format_table
 from ua_overlay.headscale.rules import INSIDE_DEFAULT, Team, reach_of
 from ua_overlay.tags import team_of
 

@@ -2,8 +2,8 @@
 import argparse
 import json
 
-from ua_overlay.cli.progress import Progress
-from ua_overlay.cli.table import format_table
+from ua_overlay.cli.shared.progress import Progress
+from ua_overlay.cli.shared.table import format_table
 from ua_overlay.resources import share_path
 from ua_overlay.toolchain.build import build
 from ua_overlay.toolchain.find import cache_dir, find

@@ -2,8 +2,8 @@
 import os
 import subprocess
 
-from ua_overlay import files
 from ua_overlay.headscale.rest import RestClient, RestError, ServerDenied
+from ua_overlay.system import files
 
 #: How long an API key lasts; a new one is made whenever the old one is refused.
 API_KEY_LIFETIME = '90d'

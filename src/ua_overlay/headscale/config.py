@@ -7,8 +7,9 @@ import yaml
 
 from ua_overlay import defaults
 from ua_overlay.errors import UsageError
-from ua_overlay.headscale import derp, outposts
-from ua_overlay.headscale.outposts import DerpHost, RelayHost
+from ua_overlay.headscale import derp_map as derp
+from ua_overlay.headscale import remote_hosts
+from ua_overlay.headscale.remote_hosts import DerpHost, RelayHost
 from ua_overlay.trust import names
 
 #: Versions of site.yaml that this code reads.
@@ -53,7 +54,7 @@ class SiteSettings:
     def __post_init__(self):
         object.__setattr__(self, 'name', names.check_server_name(str(self.name)))
         for field in ('addresses', 'private'):
-            object.__setattr__(self, field, tuple(outposts.check_reachable(str(each)) for each in getattr(self, field)))
+            object.__setattr__(self, field, tuple(remote_hosts.check_reachable(str(each)) for each in getattr(self, field)))
         if self.private and not self.addresses:
             raise UsageError('A server with a private address needs the public one that is forwarded to it.',
                              'ua-overlay server init --address PUBLIC --private {}'.format(self.private[0]))
@@ -61,8 +62,8 @@ class SiteSettings:
             raise UsageError('The base domain {!r} is not a DNS name in lower case.'.format(self.base_domain),
                              'ua-overlay server init --base-domain {}'.format(defaults.BASE_DOMAIN))
         for what in ('port', 'stun_port', 'relay_port'):
-            outposts.check_port(what.replace('_', ' '), getattr(self, what))
-        outposts.check_distinct(self.relays, self.derp)
+            remote_hosts.check_port(what.replace('_', ' '), getattr(self, what))
+        remote_hosts.check_distinct(self.relays, self.derp)
         if self.stun_port == self.relay_port:
             raise UsageError('STUN and the peer relay cannot share UDP port {}.'.format(self.stun_port),
                              'ua-overlay server init --relay-port {}'.format(defaults.RELAY_PORT))
@@ -83,8 +84,8 @@ def settings_to_dict(settings):
     """The part of site.yaml that describes the server."""
     values = {field: list(value) if isinstance(value, tuple) else value
               for field, value in ((field, getattr(settings, field)) for field in _FIELDS)}
-    more = {'private': list(settings.private), 'relays': outposts.dump_hosts(settings.relays),
-            'derp': outposts.dump_hosts(settings.derp)}
+    more = {'private': list(settings.private), 'relays': remote_hosts.dump_hosts(settings.relays),
+            'derp': remote_hosts.dump_hosts(settings.derp)}
     values.update({field: more[field] for field in _OPTIONAL if more[field]})
     return values
 
@@ -107,8 +108,8 @@ def settings_from_dict(values, source):
             raise UsageError('"{}" in {} is not a list.'.format(field, source), 'edit {}'.format(source))
         lists[field] = tuple(values.get(field, []))
     return SiteSettings(**dict(
-        values, relays=outposts.read_hosts(RelayHost, values.get('relays'), source, 'relays'),
-        derp=outposts.read_hosts(DerpHost, values.get('derp'), source, 'derp'), **lists))
+        values, relays=remote_hosts.read_hosts(RelayHost, values.get('relays'), source, 'relays'),
+        derp=remote_hosts.read_hosts(DerpHost, values.get('derp'), source, 'derp'), **lists))
 
 
 def check_directory(directory):
@@ -139,7 +140,7 @@ def headscale_config(settings, directory):
     listen = '[::]' if has_v6 else '0.0.0.0'
     server = {
         'enabled': True,
-        'region_id': outposts.EMBEDDED_REGION,
+        'region_id': remote_hosts.EMBEDDED_REGION,
         'region_code': 'site',
         'region_name': 'Site',
         # Only nodes of this site may use its DERP.

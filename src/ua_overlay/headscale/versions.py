@@ -8,8 +8,8 @@ import os
 import sqlite3
 import urllib.parse
 
-from ua_overlay import files
 from ua_overlay.errors import OverlayError
+from ua_overlay.system import files
 from ua_overlay.toolchain.pins import parse_version
 
 #: Beside the database: the Headscale that last ran on it, one line.

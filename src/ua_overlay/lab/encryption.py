@@ -5,7 +5,7 @@ from ua_overlay import defaults
 from ua_overlay.lab.fleet import wait_until
 from ua_overlay.lab.nat import EASY, HARD, UDP_BLOCKED, WAN
 from ua_overlay.lab.relays import ROBOTS, Pair
-from ua_overlay.measure.encryption import PORT, RAW
+from ua_overlay.wire.encryption import PORT, RAW
 
 KINDS = {RAW: EASY, 'DIRECT': EASY, 'PEER_RELAY': HARD, 'DERP': UDP_BLOCKED}
 #: Seconds within which tailscaled finds a relay or a direct path: it looks every 30 and 60.

@@ -4,14 +4,15 @@ import os
 import signal
 import time
 
-from ua_overlay import files, resources
+from ua_overlay import resources
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.lab import dns, link, nat, network, requirements, state
 from ua_overlay.lab import topology as topologies
-from ua_overlay.lab.control import ControlServer
 from ua_overlay.lab.host import Host, HostMaker, LabCommandFailed
 from ua_overlay.lab.kernel import ProcessHandle
+from ua_overlay.lab.lab_socket import ControlServer
 from ua_overlay.lab.topology import INET
+from ua_overlay.system import files
 from ua_overlay.toolchain.find import cache_dir
 
 STATE_ROOT = state.STATE_ROOT

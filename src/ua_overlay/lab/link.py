@@ -11,13 +11,13 @@ import signal
 import time
 from dataclasses import asdict
 
-from ua_overlay import files
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.lab import nat
 from ua_overlay.lab.host import program
 from ua_overlay.lab.network import Cabling
 from ua_overlay.lab.shape import Shape
 from ua_overlay.lab.topology import INET
+from ua_overlay.system import files
 
 #: Seconds within which the emulator has made its devices, on a busy machine.
 PATIENCE = 30.0

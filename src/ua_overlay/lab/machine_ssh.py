@@ -6,10 +6,10 @@ import os
 import shlex
 import subprocess
 
-from ua_overlay import files
 from ua_overlay.lab import host as hosts
 from ua_overlay.lab import machine_files
 from ua_overlay.lab.images import USER
+from ua_overlay.system import files
 
 HOST_KEY = '/etc/ssh/ssh_host_ed25519_key'
 

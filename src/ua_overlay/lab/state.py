@@ -12,9 +12,9 @@ import os
 import re
 import shutil
 
-from ua_overlay import files
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.lab import host, kernel, machine_files
+from ua_overlay.system import files
 
 STATE_ROOT = '/run/ua_overlay_lab'
 _NAME = re.compile(r'[a-z0-9][a-z0-9-]{0,31}')

@@ -11,11 +11,11 @@ from ua_overlay.membership.settings import read_settings, write_settings
 from ua_overlay.tags import belonging, place
 from ua_overlay.tailscale.localapi import redact
 from ua_overlay.tailscale.model import parse_status
+from ua_overlay.trust import ca_pin
 from ua_overlay.trust import invitation as invitations
-from ua_overlay.trust import pinned
 from ua_overlay.trust.ca import trusts
-from ua_overlay.trust.known import knows_node_key
 from ua_overlay.trust.probe import check_server
+from ua_overlay.trust.verify import knows_node_key
 
 #: Seconds after which a join that the server took but that did not come up is given up.
 TIMEOUT = 60.0
@@ -64,7 +64,7 @@ class Join:
 
     def __init__(self, api, ca_file, state_dir, now=time.time, clock=time.monotonic, sleep=time.sleep,
                  probe=check_server, uid=None, timeout=TIMEOUT, cancelled=lambda: False, trust=None,
-                 unquiet=lambda: 0.0, fetch_ca=pinned.fetch, knows=knows_node_key):
+                 unquiet=lambda: 0.0, fetch_ca=ca_pin.fetch, knows=knows_node_key):
         self.api = api
         self.ca_file = ca_file
         self.state_dir = state_dir
@@ -335,7 +335,7 @@ class Join:
                 trusted = stream.read()
         except OSError:
             trusted = ''
-        known = invitation.ca_pem if not invitation.ca_sha256 else pinned.pick(invitation.ca_sha256, trusted)
+        known = invitation.ca_pem if not invitation.ca_sha256 else ca_pin.pick(invitation.ca_sha256, trusted)
         if known and trusts(trusted, known):
             return known, True
         if self.trust is None:

@@ -3,7 +3,7 @@ import os
 
 import yaml
 
-from ua_overlay.files import write_atomic
+from ua_overlay.system.files import write_atomic
 from ua_overlay.tags import facts_of, team_of
 
 FILE_NAME = 'settings.yaml'

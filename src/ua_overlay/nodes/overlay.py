@@ -14,27 +14,27 @@ import rospy
 from ua_overlay import defaults, srv
 from ua_overlay.checks.observe import endpoints_of, key_in_use, wishes_of
 from ua_overlay.errors import OverlayError
-from ua_overlay.files import write_atomic
 from ua_overlay.membership import settings
 from ua_overlay.membership.join import Join
 from ua_overlay.membership.leave import leave
 from ua_overlay.membership.outcome import Outcome, outcome_of
-from ua_overlay.membership.quiet import LinkWatch
 from ua_overlay.membership.settings import read_settings
-from ua_overlay.nodes import diagnostics, face, messages, team
+from ua_overlay.nodes import diagnostics, interface, messages, team
 from ua_overlay.nodes.sources import ServerProbe
 from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.environment import follow_map
-from ua_overlay.rosenv.face import TeamFace
 from ua_overlay.rosenv.keeper import EnvironmentKeeper, Report, RunnerReport
-from ua_overlay.rosenv.leftovers import OWNER, Leftovers, owner_of
 from ua_overlay.rosenv.master import MasterProbe
+from ua_overlay.rosenv.mirror import TeamFace
 from ua_overlay.rosenv.names import NameChecker
 from ua_overlay.rosenv.roscore import TeamRoscore
 from ua_overlay.rosenv.runner import TeamRunner, find_launch
+from ua_overlay.system.files import write_atomic
+from ua_overlay.system.leftovers import OWNER, Leftovers, owner_of
+from ua_overlay.system.netmon import LinkWatch
 from ua_overlay.tailscale.localapi import LocalApi
-from ua_overlay.tailscale.reach import measure_reach
-from ua_overlay.tailscale.watch import Watcher
+from ua_overlay.tailscale.ping import measure_reach
+from ua_overlay.tailscale.watcher import Watcher
 
 #: Seconds between two /diagnostics; rqt_robot_monitor calls a status stale after 5 s.
 DIAGNOSTICS_PERIOD = 2.0
@@ -63,12 +63,12 @@ class OverlayNode:
         self.stopping = False
 
         self.allow_remote = rospy.get_param('~allow_remote_control', False)
-        self.topics = face.advertise()
-        self.mirror = face.FaceServer(self.handle_remote) if rospy.get_param('~team_face', True) else None
+        self.topics = interface.advertise()
+        self.mirror = interface.FaceServer(self.handle_remote) if rospy.get_param('~team_face', True) else None
 
         self.daemon = None
         if rospy.get_param('~manage_daemon', False):
-            from ua_overlay.tailscale.process import Daemon
+            from ua_overlay.tailscale.daemon import Daemon
             from ua_overlay.toolchain import locate
             self.daemon = Daemon(locate('tailscaled'), socket_path=self.socket, ca_file=self.ca_file,
                                  log_path=os.path.join(defaults.DAEMON_STATE_DIR, 'tailscaled.log'))
@@ -109,7 +109,7 @@ class OverlayNode:
         for thread in threads:
             thread.start()
         self.watcher.start()
-        face.serve(lambda name, request: getattr(self, 'handle_' + name)(request))
+        interface.serve(lambda name, request: getattr(self, 'handle_' + name)(request))
         rospy.on_shutdown(lambda: self.events.put(('stop', None)))
         invitation = rospy.get_param('~invitation', '')
         if invitation:
@@ -260,7 +260,7 @@ class OverlayNode:
     def handle_remote(self, name, request):
         """A call from the team graph: whoever is in it must not take this robot out of the team unless allowed."""
         if name != 'probe' and not self.allow_remote:
-            return team.refusal(name, face.SERVICES[name]._response_class, self.snapshot.self_node.name)
+            return team.refusal(name, interface.SERVICES[name]._response_class, self.snapshot.self_node.name)
         return getattr(self, 'handle_' + name)(request)
 
     def handle_probe(self, request):

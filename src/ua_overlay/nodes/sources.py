@@ -3,12 +3,12 @@ import random
 import threading
 from dataclasses import replace
 
+from ua_overlay.checks.duplicate_identity import strangers
 from ua_overlay.checks.facts import Server
 from ua_overlay.checks.observe import look_at_server, problem_of
-from ua_overlay.checks.twins import strangers
 from ua_overlay.errors import OverlayError
-from ua_overlay.trust.known import knows_node_key
 from ua_overlay.trust.probe import check_server
+from ua_overlay.trust.verify import knows_node_key
 
 #: Codes with which something answers, but not what this robot trusts; NOT_PREPARED: it has no CA to trust anything by.
 UNTRUSTED = ('WRONG_CA', 'WRONG_NAME', 'CLOCK', 'CERT_EXPIRED', 'CERTIFICATE', 'NOT_PREPARED')

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
-from ua_overlay.files import write_atomic
+from ua_overlay.system.files import write_atomic
 
 FILE_NAME = 'env'
 HEADER = '# The ROS environment of this robot in its team. Written by the overlay node of ua_overlay; do not edit.\n'

@@ -12,11 +12,12 @@ import logging
 import os
 import re
 
-from ua_overlay import defaults, files
+from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
-from ua_overlay.rosenv.deadline import Calls
 from ua_overlay.rosenv.environment import has_left, ipv4
 from ua_overlay.rosenv.names import DEADLINE, resolve_ipv4
+from ua_overlay.system import files
+from ua_overlay.system.deadline import Calls
 from ua_overlay.tags import PREFIX
 
 _LOG = logging.getLogger(__name__)

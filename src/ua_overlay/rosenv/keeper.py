@@ -5,9 +5,10 @@ import time
 from dataclasses import dataclass, field
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.rosenv import envfile, mastership, supervised
+from ua_overlay.rosenv import envfile, mastership
 from ua_overlay.rosenv.environment import OK, RosEnvironment, decide_environment, observe_master, team_mates
 from ua_overlay.rosenv.graph import Decision, decide_graph
+from ua_overlay.system import supervised
 
 #: Seconds between two looks when nothing changed: names and the master are asked again.
 PERIOD = 5.0

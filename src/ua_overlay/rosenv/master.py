@@ -5,7 +5,7 @@ import xml.parsers.expat
 import xmlrpc.client
 from dataclasses import dataclass
 
-from ua_overlay.rosenv.deadline import Calls
+from ua_overlay.system.deadline import Calls
 
 CALLER_ID = '/ua_overlay'
 #: Seconds, name resolution included.

@@ -2,8 +2,8 @@
 import socket
 from dataclasses import dataclass
 
-from ua_overlay.rosenv.deadline import Calls
 from ua_overlay.rosenv.environment import ADDRESSES, NAMES, dns_name, ipv4
+from ua_overlay.system.deadline import Calls
 
 #: Seconds for all names together: they are asked side by side.
 DEADLINE = 2.0

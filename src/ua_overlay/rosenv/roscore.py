@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from ua_overlay.errors import OverlayError
 from ua_overlay.rosenv.environment import ADDRESSES, NAME_UNRESOLVED, NO_OVERLAY, OK, TWO_MASTERS
 from ua_overlay.rosenv.launch import without_overlay
-from ua_overlay.rosenv.supervised import SIGINT_TIMEOUT, SIGTERM_TIMEOUT, Supervised
+from ua_overlay.system.supervised import SIGINT_TIMEOUT, SIGTERM_TIMEOUT, Supervised
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import yaml
 
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.rosenv.launch import team_environ
-from ua_overlay.rosenv.supervised import SIGINT_TIMEOUT, SIGTERM_TIMEOUT, Supervised
+from ua_overlay.system.supervised import SIGINT_TIMEOUT, SIGTERM_TIMEOUT, Supervised
 
 #: Variables of the local graph's roslaunch that would bend names or logs of the team's nodes.
 LOCAL_ONLY = ('ROS_NAMESPACE', 'ROSLAUNCH_SSH_UNKNOWN')

@@ -12,7 +12,7 @@ import re
 
 from ua_overlay import defaults
 from ua_overlay.errors import UsageError
-from ua_overlay.recipe import UNIT_DIR, Applier, Command, File, Recipe, uid_of
+from ua_overlay.system.recipe import UNIT_DIR, Applier, Command, File, Recipe, uid_of
 from ua_overlay.tailscale.prepare import quote, unit_commands
 
 UNIT_NAME = 'ua-overlay.service'

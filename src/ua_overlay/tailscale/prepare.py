@@ -7,9 +7,9 @@ import re
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
-from ua_overlay.recipe import UNIT_DIR, Applier, Command, Directory, File, Recipe, uid_of
-from ua_overlay.tailscale import egress
-from ua_overlay.tailscale.sandbox import CLOSED, NETWORK, sandbox
+from ua_overlay.firewall import egress
+from ua_overlay.system.recipe import UNIT_DIR, Applier, Command, Directory, File, Recipe, uid_of
+from ua_overlay.system.sandbox import CLOSED, NETWORK, sandbox
 
 DROP_IN = UNIT_DIR + '/tailscaled.service.d/10-ua_overlay.conf'
 DAEMON_UNIT = UNIT_DIR + '/tailscaled.service'

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, fields, replace
 
 import yaml
 
-from ua_overlay import defaults, files
+from ua_overlay import defaults
 from ua_overlay.errors import OverlayError, UsageError
+from ua_overlay.system import files
 from ua_overlay.trust import ca, names
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust.certificate import CertificateError, format_time

@@ -6,9 +6,9 @@
 """
 import os
 
-from ua_overlay import files
+from ua_overlay.system import files
 from ua_overlay.trust import certificate as certificates
-from ua_overlay.trust import given, rotation, store
+from ua_overlay.trust import imported, rotation, store
 from ua_overlay.trust.ca import create_ca
 
 
@@ -27,7 +27,7 @@ def start(directory, site_name, now):
     :param now: aware UTC datetime.
     :raises RotationError: a change is under way already.
     """
-    given.refuse_renewal(directory)
+    imported.refuse_renewal(directory)
     with store.held(directory):
         rotation.check_step(rotation.START, _phase(directory))
         # Both the next certificates and going back need it.

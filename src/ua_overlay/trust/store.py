@@ -11,7 +11,7 @@ import contextlib
 import fcntl
 import os
 
-from ua_overlay import files
+from ua_overlay.system import files
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust.ca import create_ca
 from ua_overlay.trust.certificate import CertificateError

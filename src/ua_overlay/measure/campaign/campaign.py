@@ -1,0 +1,335 @@
+"""What a campaign measures: a YAML file, checked, as plain values. No side effects."""
+import re
+from dataclasses import dataclass, field
+
+import yaml
+
+from ua_overlay.errors import UsageError
+from ua_overlay.measure.campaign import sample
+from ua_overlay.system import strict_yaml
+
+VERSION = 1
+_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]{0,63}')
+_RATE = re.compile(r'(\d+(?:\.\d+)?)\s*(kbit|mbit|gbit)')
+_RATE_UNITS = {'kbit': 1e3, 'mbit': 1e6, 'gbit': 1e9}
+_CONGESTION = re.compile(r'[a-z0-9_]{1,15}')
+#: The longest single measurement.
+LONGEST = 7 * 86400.0
+#: Who starts iperf3's server: the campaign for each sample, or somebody before it.
+STARTED, RUNNING = SERVERS = ('started', 'running')
+
+
+class CampaignError(UsageError):
+    """The campaign asks for something that makes no sense; the sentence names the file and the part."""
+
+    code = 'MEASURE_CAMPAIGN'
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One way to measure. ``settings``: every key of its kind (see KEYS), numbers in s, bit/s and bytes."""
+
+    name: str
+    kind: str
+    settings: dict
+
+    @property
+    def ros(self):
+        return self.kind in (sample.TOPIC, sample.SERVICE, sample.VIDEO)
+
+    @property
+    def duration(self):
+        """Seconds that a measurement takes by itself."""
+        wanted = self.settings
+        if self.kind == sample.PING:
+            return (wanted['omit'] + wanted['count']) * wanted['interval']
+        if self.kind == sample.SERVICE:
+            # On a way of 50 ms and more a call takes a tenth of a second.
+            return 5.0 + 0.1 * (wanted['omit'] + wanted['calls'])
+        if self.kind == sample.TOPIC:
+            return wanted['seconds'] + 5.0
+        if self.kind == sample.VIDEO:
+            return wanted['seconds'] + wanted['omit'] / wanted['rate'] + (15.0 if wanted['hog'] else 10.0)
+        return wanted['seconds'] + wanted['omit']
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """``source`` and ``target`` are hosts; ``expected`` a link type or ''; ``paths`` raw, overlay or both; ``settle``
+    the seconds that the link gets to become what is expected; ``address``: where the target is on the raw path from
+    there, '' for what its host says."""
+
+    name: str
+    place: str
+    source: str
+    target: str
+    expected: str
+    paths: tuple
+    tools: tuple
+    settle: float = 30.0
+    address: str = ''
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """A checked campaign. ``hosts``: name -> {address, ssh, overlay}, '' where not said; ``places``: name -> {name, and
+    x and y or neither}.
+
+    :ivar clock_error_ms: how far the hosts' clocks may differ, None when nobody said (one clock, or unknown).
+    """
+
+    name: str
+    repetitions: int
+    hosts: dict
+    places: dict
+    scenarios: tuple
+    clock_error_ms: object = None
+    #: Of `watch`: every key of WATCH; None where the campaign has none.
+    watch: object = None
+    #: What it was read from.
+    source: dict = field(default_factory=dict)
+
+
+def parse(text, source='the campaign'):
+    """Parse a campaign.
+
+    :param text: YAML. :param source: its path, for the sentences.
+    :raises CampaignError: one sentence that names the file and the part.
+    """
+    try:
+        return from_mapping(strict_yaml.load(text))
+    except strict_yaml.Twice as twice:
+        raise CampaignError('{} names {} twice, in lines {} and {}.'.format(source, *twice.args))
+    except yaml.YAMLError as error:
+        mark = getattr(error, 'problem_mark', None)
+        raise CampaignError('{} is not YAML{}.'.format(source, ' at line {}'.format(mark.line + 1) if mark else ''))
+    except CampaignError as error:
+        raise CampaignError('{}: {}'.format(source, error.sentence))
+
+
+def load(path):
+    """Read a campaign. :raises CampaignError: as :func:`parse`, and when the file cannot be read."""
+    try:
+        with open(path, encoding='utf-8') as stream:
+            return parse(stream.read(), path)
+    except OSError as error:
+        raise CampaignError('The campaign {} cannot be read: {}.'.format(path, error.strerror))
+    except UnicodeDecodeError:
+        raise CampaignError('The campaign {} is not UTF-8 text.'.format(path))
+
+
+def changed(campaign, repetitions=None, seconds=None):
+    """The campaign with another number of repetitions, or with other seconds for every tool that goes by seconds.
+
+    None leaves it as it is. :raises CampaignError: that is none.
+    """
+    source = dict(campaign.source)
+    if repetitions is not None:
+        source['repetitions'] = repetitions
+    if seconds is not None:
+        source['tools'] = {name: dict(said or {}, seconds=seconds) if 'seconds' in _tool(name, said).settings else said
+                           for name, said in source['tools'].items()}
+    return from_mapping(source)
+
+
+def from_mapping(data):
+    """Check what a campaign file holds. :raises CampaignError: as :func:`parse`, without the file."""
+    top = _section(data, 'the file', {'version', 'name', 'tools', 'scenarios'},
+                   {'repetitions', 'hosts', 'places', 'clock_error_ms', 'watch'})
+    if top['version'] != VERSION:
+        raise CampaignError('version is {}, this program reads version {}.'.format(top['version'], VERSION))
+    hosts = {name: _host(name, value) for name, value in _named(top.get('hosts') or {}, 'hosts').items()}
+    places = {name: _place(name, value) for name, value in _named(top.get('places') or {}, 'places').items()}
+    tools = {name: _tool(name, value) for name, value in _named(top['tools'], 'tools').items()}
+    scenarios = top['scenarios']
+    if not isinstance(scenarios, list) or not scenarios:
+        raise CampaignError('scenarios: a list of at least one is needed.')
+    scenarios = tuple(_scenario('scenarios[{}]'.format(number), each, places, tools, hosts)
+                      for number, each in enumerate(scenarios))
+    names = [each.name for each in scenarios]
+    for name in names:
+        if names.count(name) > 1:
+            raise CampaignError('scenarios: {} is there twice.'.format(name))
+    error = top.get('clock_error_ms')
+    return Campaign(_name('name', top['name']), _integer(1, 100000)('repetitions', top.get('repetitions', 10)), hosts,
+                    places, scenarios, error if error is None else _number(0, 1e6)('clock_error_ms', error),
+                    _watch(top['watch']) if 'watch' in top else None, data)
+
+
+def _watch(value):
+    fields = _section(value, 'watch', {'capacity'}, set(WATCH))
+    return {key: reader('watch.' + key, fields.get(key, default)) for key, (default, reader) in WATCH.items()}
+
+
+def _host(name, value):
+    fields = _section(value, 'hosts.' + name, set(), {'address', 'ssh', 'overlay'})
+    return {key: _reachable('hosts.{}.{}'.format(name, key), fields[key]) if key in fields else ''
+            for key in ('address', 'ssh', 'overlay')}
+
+
+def _reachable(where, value):
+    # A value that begins with a hyphen would be an option to ssh, ping and iperf3.
+    if not isinstance(value, str) or not re.fullmatch(r'[A-Za-z0-9_\[][A-Za-z0-9_.:@\[\]-]*', value):
+        raise CampaignError('{}: {!r} is no address or name.'.format(where, value))
+    return value
+
+
+def _place(name, value):
+    fields = _section(value, 'places.' + name, set(), {'name', 'x', 'y'})
+    if ('x' in fields) != ('y' in fields):
+        raise CampaignError('places.{}: x and y go together.'.format(name))
+    found = {'name': str(fields.get('name', name))}
+    found.update((key, _number(-1e9, 1e9)('places.{}.{}'.format(name, key), fields[key])) for key in ('x', 'y')
+                 if key in fields)
+    return found
+
+
+def _tool(name, value):
+    fields = dict(_section(value, 'tools.' + name, set(), None))
+    kind = fields.pop('tool', name)
+    if kind not in KEYS:
+        raise CampaignError('tools.{}.tool: {} is no tool; there are {}.'.format(name, kind, ', '.join(KEYS)))
+    keys = KEYS[kind]
+    for key in fields:
+        if key not in keys:
+            raise CampaignError('tools.{}.{} is unknown; {} has {}.'.format(name, key, kind, ', '.join(keys)))
+    return Tool(name, kind, {key: reader('tools.{}.{}'.format(name, key), fields.get(key, default))
+                             for key, (default, reader) in keys.items()})
+
+
+def _scenario(where, value, places, tools, hosts):
+    fields = _section(value, where, {'name', 'from', 'to'},
+                      {'address', 'place', 'expected', 'paths', 'tools', 'settle'})
+    name = _name(where + '.name', fields['name'])
+    place = fields.get('place', name)
+    if places and place not in places:
+        raise CampaignError('{}.place: there is no place {}; there are {}.'.format(where, place, ', '.join(places)))
+    paths = fields.get('paths', [sample.OVERLAY])
+    if not isinstance(paths, list) or not paths or any(path not in sample.PATHS for path in paths):
+        raise CampaignError('{}.paths: a list of {} is needed.'.format(where, ' and '.join(sample.PATHS)))
+    wanted = fields.get('tools', list(tools))
+    if not isinstance(wanted, list) or not wanted or any(tool not in tools for tool in wanted):
+        raise CampaignError('{}.tools: a list of some of {} is needed.'.format(where, ', '.join(tools)))
+    ends = [_name('{}.{}'.format(where, key), fields[key]) for key in ('from', 'to')]
+    if ends[0] == ends[1]:
+        raise CampaignError('{}: from and to are both {}.'.format(where, ends[0]))
+    address = _reachable(where + '.address', fields['address']) if 'address' in fields else ''
+    if sample.RAW_PATH in paths and not (address or hosts.get(ends[1], {}).get('address')):
+        raise CampaignError('{}: the raw path needs hosts.{}.address, where {} is without the overlay.'.format(
+            where, ends[1], ends[1]))
+    return Scenario(name, _name(where + '.place', place), ends[0], ends[1],
+                    _choice(sample.EXPECTED)(where + '.expected', fields.get('expected', '')), tuple(paths),
+                    tuple(tools[tool] for tool in wanted),
+                    _number(0, 3600)(where + '.settle', fields.get('settle', Scenario.settle)), address)
+
+
+def _named(value, where):
+    found = _section(value, where, set(), None)
+    for name in found:
+        _name(where, name)
+    return found
+
+
+def _section(value, where, needed, optional):
+    """A mapping with exactly the known keys; ``optional`` None lets any key pass."""
+    if value is None and not needed:
+        return {}
+    if not isinstance(value, dict):
+        raise CampaignError('{}: a mapping is needed, not {!r}.'.format(where, value))
+    for key in sorted(needed - set(value)):
+        raise CampaignError('{}: {} is missing.'.format(where, key))
+    for key in value:
+        if not isinstance(key, str) or optional is not None and key not in needed | optional:
+            raise CampaignError('{}: {} is unknown; known are {}.'.format(
+                where, key, ', '.join(sorted(needed | (optional or set()))) or 'names'))
+    return value
+
+
+def _name(where, value):
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise CampaignError('{}: {!r} is no name of letters, digits, hyphens, dots and underscores.'.format(
+            where, value))
+    return value
+
+
+def _number(least, most):
+    def reader(where, value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+            raise CampaignError('{}: {!r} is no number from {:g} to {:g}.'.format(where, value, least, most))
+        return float(value)
+    return reader
+
+
+def _integer(least, most):
+    def reader(where, value):
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise CampaignError('{}: {!r} is no whole number from {} to {}.'.format(where, value, least, most))
+        return value
+    return reader
+
+
+def _choice(choices):
+    def reader(where, value):
+        if value not in choices:
+            raise CampaignError('{}: {!r} is none of {}.'.format(where, value, ', '.join(filter(None, choices))))
+        return value
+    return reader
+
+
+def _multiple(of, least, most):
+    def reader(where, value):
+        if _integer(least, most)(where, value) % of:
+            raise CampaignError('{}: {!r} is no multiple of {}.'.format(where, value, of))
+        return value
+    return reader
+
+
+def _yes_or_no(where, value):
+    if not isinstance(value, bool):
+        raise CampaignError('{}: {!r} is neither true nor false.'.format(where, value))
+    return value
+
+
+def _rate(where, value):
+    found = _RATE.fullmatch(str(value).strip().lower())
+    if not found or not float(found.group(1)):
+        raise CampaignError('{}: {!r} is no rate, such as 50mbit.'.format(where, value))
+    return float(found.group(1)) * _RATE_UNITS[found.group(2)]
+
+
+def _rate_or_none(where, value):
+    return None if value is None else _rate(where, value)
+
+
+def _congestion(where, value):
+    if not isinstance(value, str) or not _CONGESTION.fullmatch(value):
+        raise CampaignError('{}: {!r} is no congestion control, such as cubic.'.format(where, value))
+    return value
+
+
+def _congestion_or_none(where, value):
+    return value if value == '' else _congestion(where, value)
+
+
+_IPERF = {'seconds': (120, _number(1, LONGEST)), 'omit': (3, _integer(0, 60)), 'server': (STARTED, _choice(SERVERS)),
+          'port': (5201, _integer(1, 65535))}
+#: kind -> key -> (default, reader that raises CampaignError). Congestion control is pinned: otherwise whatever a kernel
+#: has as its default would be measured.
+KEYS = {
+    sample.TCP: dict(_IPERF, congestion=('cubic', _congestion), rate=(None, _rate_or_none)),
+    sample.UDP: dict(_IPERF, rate=('10mbit', _rate)),
+    sample.PING: {'count': (50, _integer(2, 1000000)), 'interval': (0.2, _number(0.002, 3600)),
+                  'size': (56, _integer(16, 65000)), 'omit': (1, _integer(0, 10000))},
+    sample.TOPIC: {'seconds': (10, _number(1, LONGEST)), 'size': (1000, _integer(16, 100000000)),
+                   'rate': (10, _number(0.01, 10000)), 'omit': (5, _integer(0, 10000))},
+    sample.SERVICE: {'calls': (50, _integer(1, 1000000)), 'omit': (5, _integer(0, 10000))},
+    sample.VIDEO: {'encoding': ('jpeg', _choice(('raw', 'jpeg'))), 'width': (1280, _multiple(16, 64, 4096)),
+                   'height': (720, _multiple(16, 64, 4096)), 'rate': (30, _number(0.5, 240)),
+                   'seconds': (30, _number(1, LONGEST)), 'omit': (30, _integer(0, 10000)), 'hog': (False, _yes_or_no),
+                   'congestion': ('', _congestion_or_none), 'nodelay': (False, _yes_or_no)},
+}
+
+#: Keys of `watch`, for `measure watch`: interval in s from the start of a round to the next; capacity in bit/s that the
+#: link has; share of it in % that the probes may take on average; how much of what was measured is kept.
+WATCH = {'interval': (300, _number(5, 86400)), 'capacity': (None, _rate), 'share': (1, _number(0.001, 10)),
+         'keep_mb': (64, _number(0.01, 100000)), 'keep_days': (90, _number(0.001, 3650))}

@@ -1,0 +1,1 @@
+"""The hosts that a campaign measures between."""

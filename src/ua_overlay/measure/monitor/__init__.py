@@ -1,0 +1,1 @@
+"""Probes that repeat for days, and the small file that monitors read."""

@@ -1,0 +1,1 @@
+"""The programs that measure: how they are called, and what their answers mean."""

@@ -1,0 +1,1 @@
+"""Peer relays and DERPs, beside Headscale and on remote hosts."""

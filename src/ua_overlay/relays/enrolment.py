@@ -1,0 +1,129 @@
+"""Bundles: the small file with which a further host becomes a relay or a DERP region of a site.
+
+Made by `ua-overlay relay create` and `derp create` on the server, and carried like an invitation: it holds a secret,
+the single-use key of the relay's node or the key of the DERP's certificate.
+"""
+import os
+import stat
+from dataclasses import dataclass, field, fields
+
+import yaml
+
+from ua_overlay.errors import OverlayError
+from ua_overlay.system import files
+from ua_overlay.trust import certificate as certificates
+from ua_overlay.trust import names
+
+VERSION = 1
+RELAY, DERP = 'relay', 'derp'
+MAX_BYTES = 65536
+
+
+class BundleError(OverlayError):
+    """A bundle that cannot be used."""
+
+    code = 'BUNDLE'
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a further host needs.
+
+    :param kind: RELAY or DERP.
+    :param name: in site.yaml.
+    :param server_url: `https://NAME:PORT` of the site.
+    :param ca_pem: the site's CA.
+    :param address: where robots reach this host.
+    :param port: UDP of the relay, or TCP of the DERP.
+    :param key: single-use pre-auth key of a relay (secret), '' once it is used.
+    :param stun_port, host_name, certificate, certificate_key: of a DERP; the last is secret.
+    """
+
+    kind: str
+    name: str
+    server_url: str
+    ca_pem: str
+    address: str
+    port: int
+    key: str = field(default='', repr=False)
+    stun_port: int = 0
+    host_name: str = ''
+    certificate: str = ''
+    certificate_key: str = field(default='', repr=False)
+
+
+def dump(bundle):
+    """The text of the file."""
+    values = {'version': VERSION}
+    for each in fields(Bundle):
+        value = getattr(bundle, each.name)
+        if value:
+            values[each.name] = value
+    return ('# ua_overlay {0} {1}: makes one host the {0} {1}. It holds a secret: carry it like a password.\n'
+            '#   ua-overlay {0} run --dir DIR --bundle FILE\n'.format(bundle.kind, bundle.name)
+            + yaml.safe_dump(values, default_flow_style=False, sort_keys=False))
+
+
+def write(path, bundle, owner=None):
+    """Write it 0600, whole or not at all.
+
+    :param owner: (uid, gid) of who is to carry it; default: this process's.
+    :raises BundleError: it cannot be written there.
+    """
+    try:
+        files.write_secret(path, dump(bundle), owner or (os.geteuid(), os.getegid()))
+    except OSError as error:
+        raise BundleError('The bundle cannot be written to {}: {}.'.format(path, error.strerror or error),
+                          'ls -ld {}'.format(os.path.dirname(path) or '.'))
+
+
+def read(path, kind):
+    """Read a bundle of ``kind``.
+
+    :raises BundleError: missing, readable by others, damaged, or of the other kind; its contents are not repeated.
+    """
+    again = 'ua-overlay {} create NAME --address IP, on the server'.format(kind)
+    try:
+        with open(path, encoding='utf-8') as stream:
+            mode = os.fstat(stream.fileno()).st_mode
+            text = stream.read(MAX_BYTES)
+    except (FileNotFoundError, NotADirectoryError):
+        raise BundleError('There is no bundle {}.'.format(path), again)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError('The bundle {} cannot be read: {}.'.format(path, getattr(error, 'strerror', 'no text')),
+                          'ls -l {}'.format(path))
+    if mode & (stat.S_IRWXO | stat.S_IWGRP):
+        raise BundleError('Others on this machine may read or change the bundle {}, which holds a secret.'.format(path),
+                          'chmod 600 {}'.format(path))
+    return parse(text, path, kind, again)
+
+
+def parse(text, source, kind, again=''):
+    """The Bundle in ``text``. :raises BundleError: naming ``source``."""
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError:
+        values = None
+    if not isinstance(values, dict) or values.pop('version', None) != VERSION:
+        raise BundleError('{} is no bundle of version {}.'.format(source, VERSION), again)
+    known = {each.name: each.type for each in fields(Bundle)}
+    wrong = sorted(name for name, value in values.items()
+                   if name not in known or isinstance(value, bool) or not isinstance(value, known[name]))
+    if wrong:
+        raise BundleError('The bundle {} has a field {} that makes no sense.'.format(source, wrong[0]), again)
+    needed = ['kind', 'name', 'server_url', 'ca_pem', 'address', 'port']
+    if values.get('kind') == DERP:
+        needed += ['stun_port', 'host_name', 'certificate', 'certificate_key']
+    missing = [name for name in needed if not values.get(name)]
+    if missing:
+        raise BundleError('The bundle {} is damaged: it has no {}.'.format(source, missing[0]), again)
+    if values['kind'] != kind:
+        raise BundleError('{} is the bundle of a {}, not of a {}.'.format(source, values['kind'], kind),
+                          'ua-overlay {} run --bundle {}'.format(values['kind'], source))
+    bundle = Bundle(**values)
+    try:
+        names.parse_server_url(bundle.server_url)
+        certificates.load_certificates(bundle.ca_pem.encode('ascii', 'replace'), 'the CA in ' + source)
+    except (ValueError, OverlayError) as error:
+        raise BundleError('The bundle {} is damaged: {}'.format(source, getattr(error, 'sentence', error)), again)
+    return bundle

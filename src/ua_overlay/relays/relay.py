@@ -1,0 +1,231 @@
+"""A peer relay: a tailscaled of its own that forwards robots' UDP, beside Headscale or on a further host.
+
+It runs with `--tun=userspace-networking`, hence without root and without a network interface: the relay server of
+tailscale (feature/relayserver) uses plain UDP sockets and never touches the TUN device.
+"""
+import datetime
+import ipaddress
+import os
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+
+from ua_overlay import defaults
+from ua_overlay.errors import OverlayError
+from ua_overlay.relays.probe import UNKNOWN_SESSION
+from ua_overlay.relays.relay_health import RelayFacts, parse_counters, parse_sessions, parse_udp
+from ua_overlay.system import files
+from ua_overlay.tailscale.localapi import LocalApi
+
+#: Host name that the relay asks for; reserved, so that no robot has it (trust.names).
+RELAY_NAME = 'relay'
+#: Its pre-auth key lives this long; it is used at once.
+RELAY_KEY_LIFETIME = 300
+#: Seconds within which a relay that works has read what was sent to it.
+READ_TIMEOUT = 2.0
+
+
+class RelayError(OverlayError):
+    """The peer relay does not work; robots then fall back to another, or to DERP."""
+
+    code = 'RELAY'
+
+
+@dataclass(frozen=True)
+class RelayPlace:
+    """Where a relay lives and what it is called.
+
+    :param directory: its state, and for a moment its key.
+    :param socket: LocalAPI socket of its tailscaled.
+    :param ca_file: the site's CA.
+    :param url: of the control server.
+    :param host_name: the name that its node asks for.
+    :param port: UDP.
+    :param addresses: where robots reach it, besides what STUN finds.
+    """
+
+    directory: str
+    socket: str
+    ca_file: str
+    url: str
+    host_name: str
+    port: int
+    addresses: tuple
+
+
+def place_of_site(site):
+    """The RelayPlace of the relay beside Headscale."""
+    settings = site.settings
+    return RelayPlace(site.path('relay'), site.relay_socket, site.ca_file, settings.url, RELAY_NAME,
+                      settings.relay_port, tuple(settings.addresses))
+
+
+def daemon_command(tailscaled, place):
+    """argv and extra environment of the relay's tailscaled."""
+    argv = [tailscaled, '--tun=userspace-networking', '--port=0', '--no-logs-no-support',
+            '--statedir=' + place.directory, '--socket=' + place.socket]
+    environment = {'SSL_CERT_FILE': place.ca_file, 'TS_NO_LOGS_NO_SUPPORT': 'true',
+                   # The port is opened by whoever runs the site, never asked for from a router.
+                   'TS_DISABLE_PORTMAPPER': 'true'}
+    return argv, environment
+
+
+def up_arguments(url, key_file, host_name):
+    """Arguments of `tailscale` that register the relay; the key stays in its file."""
+    return ['up', '--reset', '--login-server=' + url, '--auth-key=file:' + key_file, '--hostname=' + host_name,
+            '--accept-dns=false', '--accept-routes=false', '--timeout=60s']
+
+
+def set_arguments(port, addresses):
+    """Arguments of `tailscale` that make it a relay server.
+
+    Static endpoints are what robots are told besides what STUN finds: behind forwarded ports nothing else works.
+    """
+    endpoints = ','.join(('[{}]:{}' if ipaddress.ip_address(address).version == 6 else '{}:{}').format(address, port)
+                         for address in addresses)
+    return ['set', '--relay-server-port={}'.format(port), '--relay-server-static-endpoints=' + endpoints]
+
+
+class SiteEnrolment:
+    """Keys for the relay beside Headscale, over the REST interface.
+
+    :param client: function() -> RestClient.
+    :param now: function() -> aware datetime.
+    """
+
+    def __init__(self, client, now):
+        self._client = client
+        self._now = now
+        self._key_id = None
+
+    def key(self):
+        client = self._client()
+        for node in client.nodes():
+            # A relay whose state was lost: the new one would be called relay-1.
+            if node.tags == (defaults.RELAY_TAG,) and node.wanted_name == RELAY_NAME:
+                client.delete_node(node.id)
+        key = client.create_key([defaults.RELAY_TAG], self._now() + datetime.timedelta(seconds=RELAY_KEY_LIFETIME))
+        self._key_id = key.id
+        return key.key
+
+    def done(self):
+        """The key was used."""
+
+    def failed(self):
+        """The key may not have been used: nobody shall use it."""
+        self._client().expire_key(self._key_id)
+
+
+class RelayNode:
+    """Brings a relay's tailscaled into the overlay, and looks at it.
+
+    :param tailscale: path of the `tailscale` program.
+    :param place: the RelayPlace.
+    :param enrolment: with key(), done() and failed(), as SiteEnrolment.
+    """
+
+    def __init__(self, tailscale, place, enrolment, run=subprocess.run):
+        self._tailscale = tailscale
+        self.place = place
+        self._enrolment = enrolment
+        self._run = run
+        self._api = LocalApi(place.socket, timeout=10.0)
+
+    def _call(self, arguments, timeout):
+        argv = [self._tailscale, '--socket=' + self.place.socket] + arguments
+        try:
+            return self._run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             timeout=timeout, universal_newlines=True)
+        except subprocess.TimeoutExpired:
+            raise RelayError('The peer relay did not finish "tailscale {}" within {} s.'.format(arguments[0], timeout))
+
+    def facts(self, pid):
+        """RelayFacts of the tailscaled with process id ``pid``. Takes up to 12 s when it hangs."""
+        try:
+            status = self._api.status(peers=False)
+            port, sessions = parse_sessions(self._api.relay_sessions())
+            counters = parse_counters(self._api.client_metrics().decode('utf-8', 'replace'))
+        except OverlayError as error:
+            return RelayFacts(error=error.sentence)
+        listening, backlog = self._look_at_socket(pid) if port == self.place.port else (False, 0)
+        return RelayFacts('', status.get('BackendState', ''), bool((status.get('Self') or {}).get('Online')), port,
+                          listening, backlog, sessions, *counters)
+
+    def _look_at_socket(self, pid):
+        """(whether ``pid`` holds the port, bytes that it leaves unread). A packet is sent to it first."""
+        inodes = _socket_inodes(pid)
+        deadline = time.monotonic() + READ_TIMEOUT
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+            link.sendto(UNKNOWN_SESSION, ('127.0.0.1', self.place.port))
+        while True:
+            own = [waiting for inode, waiting in _udp_sockets(self.place.port) if inodes is None or inode in inodes]
+            # Busy is not dead: all that was there is read at some moment.
+            if not own or not any(own) or time.monotonic() > deadline:
+                return bool(own), sum(own)
+            time.sleep(0.05)
+
+    def bring_up(self):
+        """Register when it has no identity yet, and set the relay port. Takes 1 to 60 s.
+
+        :raises RelayError: with the reason.
+        :raises RestError: the control server did not answer.
+        """
+        if self._api.status(peers=False).get('BackendState') in ('NeedsLogin', 'NoState'):
+            self._register()
+        else:
+            # Somebody may have said `tailscale down` to it; running already is fine.
+            self._api.edit_prefs(WantRunning=True)
+        self._set(set_arguments(self.place.port, self.place.addresses))
+
+    def reset_port(self):
+        """Take the relay server away and set it up anew."""
+        self._set(['set', '--relay-server-port='])
+        self._set(set_arguments(self.place.port, self.place.addresses))
+
+    def _set(self, arguments):
+        result = self._call(arguments, 20)
+        if result.returncode != 0:
+            raise RelayError('The peer relay refused its port: {}'.format(result.stderr.strip()[:300]))
+
+    def _register(self):
+        key_file = os.path.join(self.place.directory, 'auth.key')
+        files.write_secret(key_file, self._enrolment.key())
+        try:
+            result = self._call(up_arguments(self.place.url, key_file, self.place.host_name), 70)
+        finally:
+            os.unlink(key_file)
+        if result.returncode != 0:
+            self._enrolment.failed()
+            raise RelayError('The peer relay cannot join the overlay: {}'.format(
+                (result.stderr.strip() or result.stdout.strip())[:300]))
+        self._enrolment.done()
+
+
+def _socket_inodes(pid):
+    """Inodes (text) of the sockets of a process, None when it may not be looked at."""
+    folder = '/proc/{}/fd'.format(pid)
+    found = set()
+    try:
+        for name in os.listdir(folder):
+            try:
+                target = os.readlink(os.path.join(folder, name))
+            except FileNotFoundError:
+                continue
+            if target.startswith('socket:['):
+                found.add(target[len('socket:['):-1])
+    except OSError:
+        return None
+    return found
+
+
+def _udp_sockets(port):
+    found = []
+    for path in ('/proc/self/net/udp', '/proc/self/net/udp6'):
+        try:
+            with open(path, encoding='ascii') as stream:
+                found += parse_udp(stream.read(), port)
+        except FileNotFoundError:
+            # A kernel without IPv6.
+            continue
+    return found

@@ -1,0 +1,1 @@
+"""What runs on the server: processes, services, ports, forwarding."""

@@ -1,0 +1,1 @@
+"""The administrator's directory: settings, invitations, backup, CA change, upgrade."""

@@ -1,0 +1,48 @@
+"""A table of nftables' own, as a unit: loaded before there is a network, and again when nftables is restarted."""
+from ua_overlay.system.sandbox import CLOSED, sandbox
+
+_UNIT = '''\
+# Written by `{command}`{undo}.
+[Unit]
+Description={description}
+DefaultDependencies=no
+# In force before there is a network.
+Wants=network-pre.target
+Before=network-pre.target{before}
+# nftables.service flushes every table when it starts and is reloaded, ours too: ours comes back with it.
+After=local-fs.target nftables.service
+PartOf=nftables.service
+ReloadPropagatedFrom=nftables.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart={nft} -f {rules}
+ExecReload={nft} -f {rules}
+ExecStop={nft} "{delete}"
+# Nobody, with the one capability that nft needs.
+DynamicUser=yes
+AmbientCapabilities=CAP_NET_ADMIN
+CapabilityBoundingSet=CAP_NET_ADMIN
+{sandbox}
+
+[Install]
+WantedBy=multi-user.target
+'''
+
+
+def rules_unit(description, command, nft, rules, delete, before='', undo=''):
+    """The text of the unit.
+
+    :param description: one line for people.
+    :param command: what writes it; ``undo``: what removes it, '' for the same.
+    :param nft: absolute path of nft.
+    :param rules: path of the file that it loads; loading it twice is the same as once.
+    :param delete: argument of nft that takes the table away.
+    :param before: unit that must not start earlier.
+    """
+    return _UNIT.format(description=description, command=command, nft=nft, rules=rules, delete=delete,
+                        before=' ' + before if before else '',
+                        undo='; `{}` removes it'.format(undo) if undo else '',
+                        sandbox=sandbox('IPAddressDeny=any', 'ProtectHome=yes', 'RestrictAddressFamilies=AF_NETLINK',
+                                        'UMask=0077', *CLOSED))

@@ -1,0 +1,1 @@
+"""Packets and captures, and the proof that what they carry is encrypted."""

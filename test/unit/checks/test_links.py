@@ -1,0 +1,57 @@
+"""Checks of the links."""
+from dataclasses import replace
+
+import pytest
+
+from ua_overlay.checks import links
+from ua_overlay.checks.facts import Facts, Packets
+from ua_overlay.tailscale.model import Link, LinkType
+from ua_overlay.tailscale.snapshot import DaemonProblem
+from unit.checks.healthy import FACTS, changed, only
+
+
+def test_derp():
+    assert links.derp(FACTS).what == 'Links: 1 DIRECT, 1 IDLE.'
+    found = links.derp(changed(links=FACTS.links + (Link('dev-9', type=LinkType.DERP),)))
+    assert found.level == 'WARN' and 'through the server: dev-9' in found.what
+    assert links.derp(changed(links=())).what == 'Links: no peers.'
+    assert links.derp(Facts()) is None
+    assert links.derp(changed(daemon_problem=DaemonProblem('NO_DAEMON', ''))) is None
+
+
+@pytest.mark.parametrize('kind, level', [(LinkType.DIRECT, 'OK'), (LinkType.PEER_RELAY, 'WARN'),
+                                         (LinkType.DERP, 'WARN'), (LinkType.OFFLINE, 'OK')])
+def test_lan(kind, level):
+    found = only(links.lan(changed(lans=(replace(FACTS.lans[0], link_type=kind),))))
+    assert found.level == level
+    assert level == 'OK' or 'dev-3' in found.what and '10.0.2.0/24' in found.what
+
+
+@pytest.mark.parametrize('endpoints, expected', [
+    (('10.0.2.16:41641', '203.0.113.22:5000'), '10.0.2.0/24'),
+    # The same private subnet behind another router.
+    (('10.0.2.16:41641', '203.0.113.23:5000'), None),
+    # The same router, another subnet (a guest network).
+    (('10.0.3.16:41641', '203.0.113.22:5000'), None),
+    # The very same private address can only be another LAN's.
+    (('10.0.2.15:41641', '203.0.113.22:5000'), None),
+    (('100.64.0.3:1', '[fe80::1]:1', 'nonsense', '127.0.0.1:1'), None), ((), None)])
+def test_shared_lan(endpoints, expected):
+    assert links.shared_lan(FACTS.own_endpoints, endpoints, FACTS.interfaces) == expected
+
+
+def test_a_shared_address_of_our_own_is_no_router():
+    """Both list a bridge's address that every machine has (docker0), and nothing else is common."""
+    interfaces = FACTS.interfaces + (('docker0', '172.17.0.1', 16),)
+    assert links.shared_lan(('10.0.2.15:1', '172.17.0.1:1'), ('10.0.2.16:1', '172.17.0.1:1'), interfaces) is None
+
+
+@pytest.mark.parametrize('small, full, level', [(True, True, 'OK'), (True, False, 'ERROR'), (False, False, None)])
+def test_mtu(small, full, level):
+    found = links.mtu(changed(packets=(Packets('dev-1', small, full),)))
+    assert (found and found.level) == level
+    assert level != 'ERROR' or 'dev-1' in found.what
+
+
+def test_nobody_looked():
+    assert links.mtu(Facts()) is links.lan(Facts()) is None

@@ -1,0 +1,90 @@
+"""Checks of this machine."""
+from dataclasses import replace
+
+import pytest
+
+from ua_overlay.checks import robot
+from ua_overlay.checks.facts import Facts
+from ua_overlay.tailscale.snapshot import DaemonProblem
+from unit.checks.healthy import DAY, FACTS, ME, NOW, STATUS, changed
+
+PROBLEM = DaemonProblem('NO_DAEMON', 'No tailscaled answers at /s.', 'sudo systemctl start tailscaled')
+
+
+def with_self(**fields):
+    return changed(status=replace(STATUS, self_node=replace(ME, **fields)))
+
+
+def test_daemon():
+    assert robot.daemon(FACTS).level == 'OK' and '1.98.10' in robot.daemon(FACTS).what
+    found = robot.daemon(Facts(daemon_problem=PROBLEM))
+    assert (found.level, found.what, found.next_command) == ('ERROR', PROBLEM.sentence, PROBLEM.next_command)
+    assert robot.daemon(Facts()) is None
+
+
+def test_login():
+    assert robot.login(FACTS).what == 'dev-2 is in team iris at 100.64.0.2.'
+    assert robot.login(FACTS).level == 'OK'
+    assert robot.login(Facts(daemon_problem=PROBLEM)) is None
+
+
+@pytest.mark.parametrize('state, words', [('NeedsLogin', 'in no team'), ('Stopped', 'keeps its identity'),
+                                          ('Starting', 'is starting')])
+def test_login_of_a_robot_that_is_not_in(state, words):
+    found = robot.login(changed(status=replace(STATUS, state=state)))
+    assert found.level == 'WARN' and words in found.what and found.next_command
+
+
+def test_login_without_a_team_or_unseen():
+    assert robot.login(with_self(tags=('tag:ros-master',))).level == 'ERROR'
+    found = robot.login(with_self(online=False))
+    assert found.level == 'WARN' and 'does not see it' in found.what
+
+
+@pytest.mark.parametrize('end, expired, level', [
+    (None, False, 'OK'), (NOW + 15 * DAY, False, 'OK'), (NOW + 13 * DAY, False, 'WARN'), (NOW - 1, False, 'ERROR'),
+    (None, True, 'ERROR')])
+def test_key_expiry(end, expired, level):
+    found = robot.key_expiry(with_self(key_expiry=end, expired=expired))
+    assert found.level == level and bool(found.next_command) == (level != 'OK')
+
+
+def test_key_expiry_names_the_day():
+    assert '2027-01-15 07:00 UTC' in robot.key_expiry(with_self(key_expiry=NOW - 3600)).what
+    assert robot.key_expiry(with_self(expired=True)).what == 'The key of dev-2 has expired.'
+
+
+def test_key_expiry_outside_a_network():
+    assert robot.key_expiry(changed(status=replace(STATUS, state='NeedsLogin'))) is None
+
+
+@pytest.mark.parametrize('interface, level', [
+    (('eth0', '10.0.2.15', 24), 'OK'), (('wwan0', '100.70.1.2', 24), 'WARN'), (('wwan0', '100.127.255.1', 30), 'WARN'),
+    (('wwan0', '100.128.0.1', 24), 'OK'), (('wwan0', '100.64.0.200', 24), 'ERROR'),
+    (('tailscale1', '100.70.1.2', 32), 'OK'),
+])
+def test_address_range(interface, level):
+    found = robot.address_range(changed(interfaces=FACTS.interfaces + (interface,)))
+    assert found.level == level
+    if level != 'OK':
+        assert interface[0] in found.what and interface[1] in found.what
+    if level == 'ERROR':
+        assert found.why == 'The addresses of dev-1, dev-2, dev-3 lie in that subnet.'
+
+
+def test_our_own_address_is_none_of_another_interface():
+    assert robot.address_range(changed(interfaces=(('utun3', '100.64.0.2', 32),))).level == 'OK'
+    assert robot.address_range(changed(interfaces=(('utun3', '100.64.0.9', 32),))).level == 'WARN'
+
+
+def test_address_range_without_a_daemon():
+    assert robot.address_range(Facts(interfaces=(('wwan0', '100.64.0.200', 24),))).level == 'WARN'
+    assert robot.address_range(Facts()) is None
+
+
+def test_a_laptop_of_an_operator_is_where_it_belongs():
+    laptop = replace(ME, tags=(), user='ana', name='laptop-1')
+    verdict = robot.login(changed(status=replace(STATUS, self_node=laptop)))
+    assert (verdict.level, verdict.what) == ('OK', 'laptop-1 is in the group of operator ana at 100.64.0.2.')
+    nobody = robot.login(changed(status=replace(STATUS, self_node=replace(laptop, user=''))))
+    assert nobody.level == 'ERROR' and 'in no team' in nobody.what

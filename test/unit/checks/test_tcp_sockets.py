@@ -1,0 +1,81 @@
+"""What the kernel tells about connections and processes, on this very machine."""
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from ua_overlay.checks import tcp_sockets
+
+#: From a robot: rosmaster listens on 11312 (2C30), a peer is connected to it; we are connected to port 8080 of another.
+TCP = '''  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000:2C30 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 1001 1 0 100 0 0 10 0
+   1: 02004064:2C30 01004064:D431 01 00000000:00000000 00:00000000 00000000  1000        0 1002 1 0 20 4 30 10 -1
+   2: 02004064:D432 03004064:1F90 01 00000000:00000000 00:00000000 00000000  1000        0 1003 1 0 20 4 30 10 -1
+   3: 0F02000A:2C30 1002000A:D433 01 00000000:00000000 00:00000000 00000000  1000        0 1004 1 0 20 4 30 10 -1
+   4: 02004064:2C30 05004064:D434 06 00000000:00000000 03:00000000 00000000     0        0 0 3 0000000000000000
+'''
+
+
+@pytest.mark.skipif(sys.byteorder != 'little', reason='recorded on a little-endian machine')
+def test_inbound():
+    rows = tcp_sockets.parse_tcp(TCP)
+    assert rows[0] == ('0.0.0.0', 0x2c30, '0.0.0.0', 0, '0A', 1001)
+    # Not the one that we opened (2), not the LAN's (3), not the one that is over (4).
+    assert tcp_sockets.inbound(rows, '100.64.0.2') == (('100.64.0.1', 11312),)
+    assert tcp_sockets.inbound(rows[1:], '100.64.0.2') == ()
+
+
+def test_garbage():
+    assert tcp_sockets.parse_tcp('head\nshort line\n') == tcp_sockets.parse_tcp6_mapped('head\nshort line\n') == []
+    assert tcp_sockets.read_rows('/nonexistent') == []
+
+
+@pytest.mark.parametrize('family, bind, connect', [
+    (socket.AF_INET, '0.0.0.0', '127.0.0.1'), (socket.AF_INET6, '::', '127.0.0.1')])
+def test_a_real_connection(family, bind, connect):
+    with socket.socket(family) as server:
+        server.bind((bind, 0))
+        server.listen(1)
+        port = server.getsockname()[1]
+        # From another address than ours, as a peer's would be.
+        with socket.create_connection((connect, port), 5, ('127.0.0.2', 0)):
+            found = tcp_sockets.inbound(tcp_sockets.read_rows(), '127.0.0.1')
+            assert ('127.0.0.2', port) in found
+    assert ('127.0.0.2', port) not in tcp_sockets.inbound(tcp_sockets.read_rows(), '127.0.0.1')
+
+
+LISTENER = 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(1); print("up", flush=True); input()'
+QUIET = 'print("up", flush=True); input()'
+
+
+@pytest.mark.parametrize('program, environ, seen', [
+    (LISTENER, {'ROS_MASTER_URI': 'http://a:1', 'ROS_IP': '10.0.0.1', 'OTHER': 'x'}, True),
+    (LISTENER, {'OTHER': 'x'}, False), (QUIET, {'ROS_MASTER_URI': 'http://a:1'}, False)])
+def test_ros_processes(program, environ, seen):
+    with subprocess.Popen([sys.executable, '-c', program, '__name:=talker'], env=environ, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout.readline() == b'up\n'
+            found = [item for item in tcp_sockets.ros_processes(tcp_sockets.read_rows()) if item.pid == process.pid]
+            assert bool(found) == seen
+            if seen:
+                assert found[0].name == '/talker'
+                assert found[0].variables == {'ROS_MASTER_URI': 'http://a:1', 'ROS_IP': '10.0.0.1'}
+                assert not [item for item in tcp_sockets.ros_processes(tcp_sockets.read_rows(), own_pid=process.pid)
+                            if item.pid == process.pid]
+        finally:
+            process.stdin.close()
+
+
+@pytest.mark.parametrize('words, name', [
+    (['/usr/bin/python3', '/opt/x/talker.py', '__name:=talk', '__log:=/l'], '/talk'),
+    (['/usr/bin/python3', '-u', '/opt/x/talker.py'], 'talker.py'), (['/opt/x/camera', '--fast'], 'camera'),
+    (['python3'], 'python3'), ([''], '?')])
+def test_process_name(words, name):
+    assert tcp_sockets.process_name(words) == name
+
+
+def test_other_users_files_are_no_error():
+    assert isinstance(tcp_sockets.ros_processes([], proc='/proc', own_pid=os.getpid()), tuple)

@@ -1,0 +1,88 @@
+"""Lines that are written over, on a real pseudo terminal of changing width."""
+import fcntl
+import os
+import pty
+import struct
+import termios
+
+import pytest
+
+from ua_overlay.cli.shared import terminal
+from ua_overlay.cli.shared.campaign_progress import Shown
+from ua_overlay.cli.shared.progress import Progress
+from ua_overlay.measure.campaign import plan
+from unit.measure.steps import of_step, short
+
+
+class Screen:
+    """A pseudo terminal; what was written to it, and how wide it is."""
+
+    def __init__(self):
+        self.master, slave = pty.openpty()
+        self.stream = os.fdopen(slave, 'w')
+
+    def resize(self, columns):
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack('HHHH', 24, columns, 0, 0))
+
+    def read(self):
+        """All that was written so far: a terminal passes it on in pieces, and in its own time."""
+        self.stream.write('END')
+        self.stream.flush()
+        seen = ''
+        while not seen.endswith('END'):
+            seen += os.read(self.master, 100000).decode()
+        return seen[:-len('END')]
+
+
+@pytest.fixture
+def screen():
+    made = Screen()
+    yield made
+    made.stream.close()
+    os.close(made.master)
+
+
+def lines(text):
+    """What each write put on the line, without what takes it away."""
+    return [part.replace('\033[K', '') for part in text.replace('\r\n', '\r').split('\r')]
+
+
+@pytest.mark.parametrize('columns', [20, 40, 200])
+def test_a_bar_is_never_longer_than_the_terminal(screen, columns):
+    screen.resize(columns)
+    step = plan.steps(short())[0]
+    with Shown(screen.stream) as shown:
+        shown.starting(step, 1, 2, 7000)
+        shown.ended(of_step(step), '')
+        shown.starting(step, 2, 2, 50)
+    seen = lines(screen.read())
+    assert max(map(len, seen)) < columns and seen[-1] == ''
+    assert any('pair+tcp+raw+1' in line for line in seen) == (columns == 200)
+
+
+def test_the_time_left_counts_and_follows_the_width(screen):
+    screen.resize(80)
+    now, step, seen = [0.0], plan.steps(short())[0], ''
+    with Shown(screen.stream, lambda: now[0]) as shown:
+        shown.starting(step, 1, 2, 50)
+        now[0] = 8.0
+        screen.resize(30)
+        # The counter writes once a second; reading waits for it.
+        while '42 s left' not in seen:
+            seen += os.read(screen.master, 100000).decode()
+    counted = [line for line in lines(seen) if '42 s left' in line]
+    assert len(counted[0]) < 30
+
+
+def test_a_line_that_counts_is_shortened_and_keeps_its_seconds(screen):
+    screen.resize(24)
+    with Progress(screen.stream)('A lab with a site and two robots'):
+        pass
+    first = lines(screen.read())[0]
+    assert len(first) < 24 and first.endswith('…') and first.startswith('A lab with')
+
+
+def test_without_a_terminal_it_has_a_usual_width():
+    import io
+    assert terminal.width(io.StringIO()) == terminal.USUAL
+    assert terminal.fitted(io.StringIO(), 'x' * 100, ' 9 s') == 'x' * 74 + '… 9 s'

@@ -1,0 +1,117 @@
+"""What keeps the egress rule, without nft and name servers: test_server_service.py and test_leaks.py have them."""
+from ua_overlay.errors import OverlayError
+from ua_overlay.firewall import egress
+from ua_overlay.firewall.egress_keeper import EgressKeeper
+from ua_overlay.firewall.egress_table import CHANGED, IN_FORCE, MISSING, Sight
+
+
+class Names:
+    """Name servers, and nft."""
+
+    def __init__(self, names=('server', '10.0.0.9')):
+        self.names = names
+        self.known = {'server': ['203.0.113.10']}
+        self.state = IN_FORCE
+        self.present = ('10.0.0.9', '203.0.113.10')  # as it was written
+        self.loaded, self.said, self.fail = [], [], False
+
+    def keeper(self, **options):
+        return EgressKeeper(egress.SERVER, lambda: self.names, self.resolve, lambda: Sight(self.state, self.present),
+                            self.load, self.said.append, 'daemon', **options)
+
+    def resolve(self, name):
+        if name == '10.0.0.9':
+            return [name]
+        if name not in self.known:
+            raise OSError('no answer')
+        return self.known[name]
+
+    def load(self, text):
+        if self.fail:
+            raise OverlayError('nft refused.')
+        self.loaded.append(text)
+        if text.startswith('flush'):
+            self.present = tuple(sum((found.split(', ') for found in self.addresses()), []))
+
+    def addresses(self):
+        """The last ones that were put there."""
+        return [line.split('{ ')[1][:-2] for line in self.loaded[-1].split('\n') if line.startswith('add element')]
+
+
+def test_it_follows_a_name_and_keeps_what_does_not_resolve():
+    names = Names()
+    keeper = names.keeper()
+    assert keeper.step() == keeper.PERIOD
+    del names.known['server']
+    assert [keeper.step() for _ in range(6)] == [4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+    assert len(set(names.loaded)) == 1 and names.addresses() == ['10.0.0.9, 203.0.113.10']
+    names.known['server'] = ['203.0.113.77']
+    assert keeper.step() == keeper.PERIOD and names.addresses() == ['10.0.0.9, 203.0.113.77']
+    assert len(names.said) == 2  # once for each change
+
+
+def test_it_looks_as_often_as_it_is_told():
+    names = Names()
+    keeper = names.keeper(period=10.0)
+    assert keeper.step() == 10.0
+    names.known.clear()
+    assert [keeper.step() for _ in range(4)] == [4.0, 8.0, 10.0, 10.0]
+
+
+def test_a_rule_that_is_gone_or_changed_is_loaded_again():
+    names = Names()
+    keeper = names.keeper()
+    keeper.step()
+    for state, word in ((MISSING, 'gone'), (CHANGED, 'changed by somebody')):
+        names.state = state
+        keeper.step()
+        keeper.step()
+        assert names.loaded[-1] == egress.ruleset(egress.SERVER, ['10.0.0.9', '203.0.113.10'], 'daemon')
+        assert [line for line in names.said if word in line] == [names.said[-1]]
+        names.state = IN_FORCE
+        keeper.step()
+        assert names.addresses()
+
+
+def test_an_address_waits_for_no_name():
+    names = Names(names=['server'])
+    keeper = names.keeper()
+    keeper.step()
+    assert names.present == ('203.0.113.10',)
+    names.names = ['10.0.0.9', 'server', 'second.server']
+    seen = []
+
+    def resolve(name):
+        seen.append(names.addresses())
+        return names.resolve(name)
+
+    keeper._resolve = resolve
+    keeper.step()
+    assert seen[0] == ['10.0.0.9, 203.0.113.10'] == names.addresses()
+    assert len(names.loaded) == 3
+    keeper.step()
+    assert len(names.loaded) == 4  # this time it was there already
+
+
+def test_nobody_to_connect_to_is_told_from_not_known():
+    names = Names(names=None)
+    keeper = names.keeper()
+    assert keeper.step() == 4.0 and names.loaded == []
+    names.names = []
+    assert keeper.step() == keeper.PERIOD and names.addresses() == [] and 'this machine alone' in names.said[-1]
+    names.names = ['server']
+    names.known.clear()
+    keeper.step()
+    assert len(names.loaded) == 1  # a name without an address is not nobody
+
+
+def test_it_says_a_trouble_once_and_goes_on():
+    names = Names()
+    names.fail = True
+    keeper = names.keeper()
+    for _ in range(3):
+        assert keeper.step() == keeper.PERIOD
+    assert len(names.said) == 1 and 'nft refused' in names.said[0]
+    names.fail = False
+    keeper.step()
+    assert names.loaded

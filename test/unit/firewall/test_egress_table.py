@@ -1,0 +1,93 @@
+"""The egress rule as nft lists it: with the real nft, in a network namespace of its own."""
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from ua_overlay.firewall import egress, egress_table
+from ua_overlay.firewall.egress_table import CHANGED, IN_FORCE, MISSING, UNREADABLE, Sight
+from ua_overlay.system.nft import NftError
+
+ADDRESSES = ['203.0.113.10', '203.0.113.11', 'fd00::1']
+TABLE = 'inet ' + egress.ROBOT.table
+
+real = pytest.mark.skipif(shutil.which('nft') is None or os.geteuid() != 0, reason='nft loads rules as root alone.')
+
+
+def listed(rules, table=egress.ROBOT.table):
+    """What nft lists after it has loaded ``rules``."""
+    done = subprocess.run(['unshare', '--net', 'sh', '-c', 'nft -f - && nft -j list table inet ' + table],
+                          input=rules, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@real
+@pytest.mark.parametrize('which, user', [(egress.ROBOT, None), (egress.SERVER, 'daemon')])
+@pytest.mark.parametrize('addresses', [ADDRESSES, []])
+def test_what_was_written_is_in_force(which, user, addresses):
+    rules = egress.ruleset(which, addresses, user)
+    assert egress_table.parse(listed(rules, which.table), rules) == Sight(IN_FORCE, tuple(addresses))
+    moved = rules + egress.update(which, ['203.0.113.77'])
+    assert egress_table.parse(listed(moved, which.table), rules) == Sight(IN_FORCE, ('203.0.113.77',))
+
+
+@real
+@pytest.mark.parametrize('change', [
+    'insert rule {} output accept', 'add rule {} output accept', 'flush chain {} output',
+    'flush chain {0} output\nadd rule {0} output accept', 'add chain {} other',
+    'delete rule {} output handle 5', 'replace rule {} output handle 5 meta mark & 0x00ff0000 != 0x00090000 return'])
+def test_a_rule_that_somebody_changed_is_seen(change):
+    rules = egress.ruleset(egress.ROBOT, ADDRESSES)
+    assert egress_table.parse(listed(rules + change.format(TABLE) + '\n'), rules).state == CHANGED
+
+
+@real
+def test_a_user_who_was_made_again_with_another_number_is_seen():
+    rules = egress.ruleset(egress.SERVER, ADDRESSES, 'daemon')
+    found = listed(rules, egress.SERVER.table)
+    assert egress_table.parse(found, rules).state == IN_FORCE
+    for user in ('bin', 'nobody-of-that-name'):
+        assert egress_table.parse(found, egress.ruleset(egress.SERVER, ADDRESSES, user)).state == CHANGED
+    assert egress_table.parse(found, '').state == CHANGED
+
+
+@pytest.mark.parametrize('text', ['', '[]', '{"nftables": 3}', '{"nftables": [{"rule": {}}]}', '{"nftables": []}',
+                                  '{"nftables": [{"set": {"elem": ["x"]}}]}'])
+def test_a_table_of_somebody_else_is_a_changed_one(text):
+    assert egress_table.parse(text, '').state == CHANGED
+
+
+def test_elements_of_other_versions_of_nft():
+    wrapped = {'nftables': [{'set': {'elem': [{'elem': {'val': '203.0.113.10', 'counter': {}}}]}}]}
+    assert egress_table.parse(json.dumps(wrapped), '').addresses == ('203.0.113.10',)
+
+
+def test_looking_tells_missing_from_not_to_be_seen(tmp_path):
+    which = egress.ROBOT._replace(rules=str(tmp_path / 'none.nft'))
+    assert egress_table.look(which, lambda: 'nft', lambda table, nft: None) == Sight(MISSING)
+
+    def denied(_table, _nft):
+        raise NftError('Only root can list the rules of nftables.', 'sudo', 'NOT_ROOT')
+
+    assert egress_table.look(which, lambda: 'nft', denied) == Sight(
+        UNREADABLE, (), 'Only root can list the rules of nftables.', 'sudo')
+
+
+def test_a_missing_program_is_named_with_its_package(monkeypatch):
+    monkeypatch.setattr(shutil, 'which', lambda *_, **__: None)
+    sight = egress_table.look(egress.ROBOT)
+    assert sight.state == UNREADABLE and 'no nft' in sight.why and sight.mend == 'sudo apt install nftables'
+
+
+def test_flaws_name_what_is_missing_and_what_is_too_much():
+    assert egress_table.flaws(Sight(IN_FORCE, ('10.0.0.1',)), ['10.0.0.1'], True) == ()
+    assert 'not loaded' in egress_table.flaws(Sight(MISSING), [], True)[0]
+    assert 'somebody changed' in egress_table.flaws(Sight(CHANGED), [], True)[0]
+    assert egress_table.flaws(Sight(UNREADABLE), ['10.0.0.1'], True) == ()
+    both = egress_table.flaws(Sight(IN_FORCE, ('10.0.0.2',)), ['10.0.0.1'], True)
+    assert 'nobody connect to 10.0.0.1' in both[0] and 'lets through to 10.0.0.2' in both[1]
+    # One name that does not resolve now: the address may be its own.
+    assert len(egress_table.flaws(Sight(IN_FORCE, ('10.0.0.2',)), ['10.0.0.1'], False)) == 1

@@ -1,0 +1,146 @@
+"""The guard: which ports, which text, which recipe. What the kernel makes of it is test/lab/test_guard.py's."""
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from ua_overlay.cli import guard as command
+from ua_overlay.cli import main
+from ua_overlay.errors import OverlayError, UsageError
+from ua_overlay.firewall import guard as rules
+from ua_overlay.firewall.guard import Guard, guarded_ranges, is_guarded, parse_settings, ruleset
+
+DEFAULT = Guard()
+
+
+class Args:
+    team_port = interface = allow = also = None
+
+    def __init__(self, **given):
+        self.__dict__.update(given)
+
+
+def test_masters_and_the_ephemeral_range():
+    assert guarded_ranges(DEFAULT) == ((11311, 11312), (32768, 60999))
+    assert is_guarded(DEFAULT, 11311) and is_guarded(DEFAULT, 40000)
+    assert not any(is_guarded(DEFAULT, port) for port in (22, 80, 8000, 11310, 11313, 32767, 61000))
+
+
+def test_ports_that_overlap_touch_or_are_left_open():
+    """nft refuses intervals that overlap."""
+    assert guarded_ranges(Guard(masters=(11311, 40000), also=(61000, 9090))) == (
+        (9090, 9090), (11311, 11311), (32768, 61000))
+    assert guarded_ranges(Guard(ephemeral=(100, 110), masters=(), allow=(100, 105, 110, 7))) == ((101, 104), (106, 109))
+    assert guarded_ranges(Guard(ephemeral=(100, 100), masters=(5,), allow=(100,))) == ((5, 5),)
+
+
+def test_text_is_replaced_as_a_whole_and_trusts_loopback_and_overlay():
+    text = ruleset(Guard(interfaces=('tailscale0', 'docker0')))
+    assert text.index('add table inet ua_overlay\n') < text.index('delete table inet ua_overlay\n') < \
+        text.index('table inet ua_overlay {')
+    assert 'elements = { "lo", "docker0", "tailscale0" }' in text
+    assert 'elements = { 11311-11312, 32768-60999 }' in text
+    assert 'policy accept' in text and 'reject with tcp reset' in text
+
+
+def test_settings_come_back_from_the_text():
+    guard = Guard(('wg0',), (11311, 11400), (40000, 50000), (9090,), (45000,))
+    assert parse_settings(ruleset(guard)) == guard
+    for text in ('', 'table inet x {}', '# settings: {', '# settings: {"allow": [0]}', '# settings: {"what": [1]}',
+                 '# settings: []'):
+        assert parse_settings(text) is None
+
+
+@pytest.mark.parametrize('guard', [
+    Guard(interfaces=('a b',)), Guard(interfaces=('"; flush ruleset; "',)), Guard(interfaces=('',)),
+    Guard(interfaces=('x' * 16,)), Guard(also=(0,)), Guard(allow=(65536,)), Guard(allow=(11311,))])
+def test_what_cannot_be(guard):
+    with pytest.raises(UsageError):
+        ruleset(guard)
+
+
+def test_port_range_of_the_kernel():
+    assert rules.parse_port_range('32768\t60999\n') == (32768, 60999)
+    first, last = rules.read_port_range()
+    assert 1 <= first < last <= 65535
+
+
+def test_recipe_loads_first_and_enables_then():
+    recipe = rules.make_recipe(DEFAULT, '/usr/sbin/nft', 'systemd')
+    assert [item.path for item in recipe.files] == [rules.RULES, rules.UNIT]
+    said = [' '.join(item.argv) for item in recipe.commands]
+    assert said[0] == '/usr/sbin/nft -f /etc/ua_overlay/guard.nft' and not recipe.commands[0].after
+    assert said.index('systemctl daemon-reload') < said.index('systemctl enable ua-overlay-guard.service')
+    by_hand = rules.make_recipe(DEFAULT, '/usr/sbin/nft', 'none')
+    assert [item.path for item in by_hand.files] == [rules.RULES] and len(by_hand.commands) == 1
+    assert 'after each reboot' in by_hand.by_hand[0]
+
+
+def test_recipe_is_applied_repeated_and_undone(tmp_path):
+    ran = []
+    applier = rules.applier(str(tmp_path), lambda argv: ran.append(' '.join(argv)), owner_of=None)
+    recipe = rules.make_recipe(DEFAULT, '/usr/sbin/nft', 'systemd')
+    assert applier.apply(recipe) == {rules.RULES, rules.UNIT}
+    assert applier.apply(recipe) == set()
+    assert ran.count('systemctl daemon-reload') == 1 and ran.count('/usr/sbin/nft -f /etc/ua_overlay/guard.nft') == 2
+    before, after = rules.undo_commands('/usr/sbin/nft', 'systemd')
+    ran.clear()
+    assert applier.undo(before, after) == []
+    assert ran[-1] == 'systemctl daemon-reload' and any('delete table inet ua_overlay' in line for line in ran)
+    assert not [name for _, _, names in os.walk(str(tmp_path)) for name in names]
+
+
+def test_unit_holds_for_systemd(tmp_path):
+    analyze = shutil.which('systemd-analyze')
+    if analyze is None:
+        pytest.skip('There is no systemd-analyze on this machine.')
+    path = tmp_path / rules.UNIT_NAME
+    path.write_text(rules.make_recipe(DEFAULT, shutil.which('true'), 'systemd').files[1].text)
+    done = subprocess.run([analyze, 'verify', str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0 and done.stdout == b''
+    # 1.3 of 10 where an empty unit has 9.6.
+    done = subprocess.run([analyze, 'security', '--offline=true', '--threshold=15', str(path)], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, universal_newlines=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_command_line_over_what_was_set_before():
+    before = Guard(('tailscale0',), (11311, 11400), (1024, 2048), (9090,), (45000,))
+    kept = command.wanted_guard(Args(), before, (32768, 60999), None)
+    assert kept == Guard(('tailscale0',), (11311, 11312), (32768, 60999), (9090,), (45000,))
+    assert command.wanted_guard(Args(), before, (32768, 60999), 11500).masters == (11311, 11500)
+    changed = command.wanted_guard(Args(team_port=11600, interface=['wg0'], allow=[5, 4, 5], also=[]), before,
+                                   (32768, 60999), 11500)
+    assert changed == Guard(('wg0',), (11311, 11600), (32768, 60999), (), (4, 5))
+
+
+def test_problems_are_found():
+    assert rules.find_problems(None, False, (32768, 60999), None) == ()
+    assert rules.find_problems(DEFAULT, True, (32768, 60999), 11312) == ()
+    assert 'flushed' in rules.find_problems(DEFAULT, False, (32768, 60999), None)[0]
+    assert 'reboot' in rules.find_problems(None, True, (32768, 60999), None)[0]
+    assert '1024-60999' in rules.find_problems(DEFAULT, True, (1024, 60999), None)[0]
+    assert '11500' in rules.find_problems(DEFAULT, True, (32768, 60999), 11500)[0]
+
+
+def test_refused_is_read_from_nft():
+    text = json.dumps({'nftables': [{'metainfo': {}}, {'table': {}}, {'counter': {'name': 'refused', 'packets': 7}}]})
+    assert rules.parse_refused(text) == 7
+    for other in ('', '{}', json.dumps({'nftables': []})):
+        with pytest.raises(OverlayError):
+            rules.parse_refused(other)
+
+
+def test_needs_root(monkeypatch, capsys):
+    monkeypatch.setattr(os, 'geteuid', lambda: 1000)
+    for name in ('on', 'off', 'status'):
+        assert main(['guard', name]) == 1
+        assert 'needs root' in capsys.readouterr().err
+
+
+def test_dry_run_shows_the_rules(capsys):
+    assert main(['guard', 'on', '--dry-run', '--allow', '50051', '--team-port', '11399']) == 0
+    shown = capsys.readouterr().out
+    assert '32768-50050, 50052-60999' in shown and '11399' in shown and 'write /etc/ua_overlay/guard.nft' in shown

@@ -1,0 +1,40 @@
+"""Which way a sample went, from counters."""
+import pytest
+
+from ua_overlay.measure.campaign import proof
+
+
+def judged(path, expected, payload, **counted):
+    return proof.judge(counted, path, expected, payload)[0]
+
+
+@pytest.mark.parametrize('path, expected, payload, counted, verdict', [
+    ('overlay', 'DIRECT', 1e6, {'DIRECT': 1.1e6, 'DERP': 1e4}, proof.PROVEN),
+    ('overlay', 'DIRECT', 1e6, {'DIRECT': 1.0e6, 'DERP': 1e5}, proof.OTHER),
+    ('overlay', 'DERP', 1e6, {'DIRECT': 1.1e6}, proof.OTHER),
+    ('overlay', '', 1e6, {'PEER_RELAY': 1.1e6}, proof.PROVEN),
+    ('overlay', '', 1e6, {'PEER_RELAY': 0.6e6, 'DERP': 0.5e6}, proof.OTHER),
+    ('overlay', 'DIRECT', 1e6, {'DIRECT': 4e5}, proof.OTHER),
+    ('overlay', 'DIRECT', 0, {'DIRECT': 0}, proof.OTHER),
+    ('overlay', 'DIRECT', 0, {'DIRECT': 900}, proof.PROVEN),
+    ('overlay', 'DIRECT', 1e6, {'DIRECT': 1e6, 'UNKNOWN': 1e5}, proof.OTHER),
+    ('raw', '', 1e6, {'DIRECT': 1.1e6}, proof.OTHER),
+    ('raw', '', 1e6, {'DIRECT': 1e5}, proof.PROVEN),
+    ('raw', '', 1e3, {'DIRECT': 1e4}, proof.PROVEN)])
+def test_the_verdict(path, expected, payload, counted, verdict):
+    found, sentence = proof.judge(counted, path, expected, payload)
+    assert found == verdict and bool(sentence) == (verdict != proof.PROVEN)
+
+
+def test_the_sentence_says_what_it_was():
+    assert proof.judge({'DIRECT': 900, 'DERP': 100}, 'overlay', 'DERP', 500)[1] == \
+        'It should have gone by DERP: 90.0 % went by DIRECT, 10.0 % went by DERP.'
+
+
+def test_counters_that_are_not_there_or_fell_prove_nothing():
+    assert proof.moved(None, {}) is None and proof.moved({}, None) is None
+    assert proof.moved({'DERP': 5}, {'DERP': 4}) is None
+    assert proof.judge(None, 'overlay', 'DERP', 1)[0] == proof.UNKNOWN
+    assert proof.moved({'DERP': 5}, {'DERP': 7, 'UNKNOWN': 1}) == {
+        'DIRECT': 0, 'PEER_RELAY': 0, 'DERP': 2, 'UNKNOWN': 1}
+    assert proof.counts(None) == {'DIRECT': 0, 'PEER_RELAY': 0, 'DERP': 0}

@@ -1,0 +1,89 @@
+"""Who this robot is already, and what a join may do."""
+import pytest
+
+from ua_overlay.membership.identity import ALREADY, OTHER_TEAM, RESUME, SEND_KEY, decide_join, joined, key_refusal
+from ua_overlay.tags import belonging, place, team_of
+
+
+@pytest.mark.parametrize('tags, team', [
+    ([], ''), (['tag:iris'], 'iris'), (['tag:ros-master', 'tag:iris'], 'iris'), (['tag:relay'], ''),
+    (['tag:ros-master'], ''), (['tag:zeta', 'tag:iris'], 'iris'), (['group:iris'], '')])
+def test_team_of(tags, team):
+    assert team_of(tags) == team
+
+
+@pytest.mark.parametrize('key, state, online, tags, remembered, wanted, step', [
+    # No identity: only a key helps.
+    (False, 'NeedsLogin', False, [], '', 'iris', SEND_KEY),
+    (False, 'NeedsLogin', False, [], 'blue', 'iris', SEND_KEY),
+    (False, 'Running', True, ['tag:iris'], '', 'iris', SEND_KEY),
+    # An identity in the wanted team, or in any when none is wanted: never a key.
+    (True, 'Running', True, ['tag:iris'], '', 'iris', ALREADY),
+    (True, 'Running', True, ['tag:iris'], 'blue', 'iris', ALREADY),  # the server's word, not the memory
+    (True, 'Running', True, ['tag:iris'], '', '', ALREADY),
+    (True, 'Running', False, ['tag:iris'], '', 'iris', RESUME),
+    (True, 'Stopped', False, [], 'iris', 'iris', RESUME),
+    (True, 'Stopped', False, [], '', 'iris', RESUME),
+    (True, 'Stopped', True, ['tag:iris'], '', 'iris', RESUME),
+    (True, 'Starting', False, [], 'iris', '', RESUME),
+    (True, 'Running', True, [], '', 'iris', RESUME),
+    (True, 'NeedsLogin', False, [], 'iris', 'iris', RESUME),
+    # In another one.
+    (True, 'Running', True, ['tag:iris'], '', 'blue', OTHER_TEAM),
+    (True, 'Running', True, ['tag:iris', 'tag:ros-master'], 'blue', 'blue', OTHER_TEAM),
+    (True, 'Stopped', False, [], 'iris', 'blue', OTHER_TEAM),
+])
+def test_decide_join(key, state, online, tags, remembered, wanted, step):
+    assert decide_join(key, state, online, tags, remembered, wanted) == step
+
+
+@pytest.mark.parametrize('state, online, tags, wanted, expected', [
+    ('Running', True, ['tag:iris'], 'iris', True),
+    ('Running', True, ['tag:iris'], '', True),
+    ('Starting', True, ['tag:iris'], 'iris', False),
+    ('Running', False, ['tag:iris'], 'iris', False),
+    ('Running', True, ['tag:blue'], 'iris', False),
+    ('Running', True, [], '', False)])
+def test_joined(state, online, tags, wanted, expected):
+    assert joined(state, online, tags, wanted) is expected
+
+
+@pytest.mark.parametrize('tags, user, belongs', [
+    (['tag:iris'], '', 'iris'), (['tag:iris'], 'ana', 'iris'), ([], 'ana', 'ana@'), ([], '', ''),
+    ([], 'tagged-devices', ''), (['tag:relay'], 'ana', '')])
+def test_a_laptop_belongs_to_its_operator(tags, user, belongs):
+    assert belonging(tags, user) == belongs
+
+
+def test_how_people_read_it():
+    assert (place('iris'), place('ana@')) == ('team iris', 'the group of operator ana')
+
+
+@pytest.mark.parametrize('key, state, online, tags, user, wanted, step', [
+    (False, 'NeedsLogin', False, [], '', 'ana@', SEND_KEY),
+    (True, 'Running', True, [], 'ana', 'ana@', ALREADY),
+    (True, 'Running', True, [], 'ana', '', ALREADY),
+    (True, 'Stopped', False, [], '', 'ana@', RESUME),
+    (True, 'Running', True, [], 'bob', 'ana@', OTHER_TEAM),
+    (True, 'Running', True, ['tag:iris'], '', 'ana@', OTHER_TEAM),
+    (True, 'Running', True, [], 'ana', 'iris', OTHER_TEAM)])
+def test_decide_join_of_a_laptop(key, state, online, tags, user, wanted, step):
+    assert decide_join(key, state, online, tags, '', wanted, user) == step
+
+
+@pytest.mark.parametrize('tags, user, wanted, expected', [
+    ([], 'ana', 'ana@', True), ([], 'ana', '', True), ([], 'bob', 'ana@', False), ([], '', 'ana@', False),
+    (['tag:iris'], '', 'ana@', False), ([], 'ana', 'iris', False), ([], 'tagged-devices', '', False)])
+def test_joined_as_a_laptop(tags, user, wanted, expected):
+    assert joined('Running', True, tags, wanted, user) is expected
+
+
+@pytest.mark.parametrize('message, refusal', [
+    ('register request: http 401: authkey already used', 'SPENT'),
+    ('register request: http 401: AuthKey expired', 'EXPIRED'),
+    ('register request: http 401: invalid pre auth key', 'UNKNOWN'),
+    ('register request: http 401: invalid auth key', 'UNKNOWN'),
+    ("failed to parse auth-key: expected separator '-' at position 12, got 'A'", 'UNKNOWN'),
+    ('fetch control key: Get "https://server.ua.test:8080/key?v=131": EOF', None), ('', None)])
+def test_key_refusal(message, refusal):
+    assert key_refusal(message) == refusal

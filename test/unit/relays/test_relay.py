@@ -1,0 +1,28 @@
+from ua_overlay.headscale.config import SiteSettings
+from ua_overlay.relays import relay
+from ua_overlay.site.site import Site
+
+SITE = Site('/site', SiteSettings('s.test', ('203.0.113.10', '2001:db8::1')))
+
+
+def test_the_daemon_needs_no_root_and_trusts_the_site_alone():
+    argv, environment = relay.daemon_command('/bin/tailscaled', relay.place_of_site(SITE))
+    assert '--tun=userspace-networking' in argv and '--socket=/site/run/tailscaled.sock' in argv
+    assert environment['SSL_CERT_FILE'] == '/site/ca.pem'
+    assert environment['TS_NO_LOGS_NO_SUPPORT'] == 'true'
+
+
+def test_the_key_stays_in_its_file():
+    arguments = relay.up_arguments('https://s.test:8080', '/site/relay/auth.key', 'relay')
+    assert '--auth-key=file:/site/relay/auth.key' in arguments
+    assert '--accept-dns=false' in arguments and '--reset' in arguments
+
+
+def test_robots_are_told_every_address_of_the_relay():
+    assert relay.set_arguments(40000, SITE.settings.addresses) == [
+        'set', '--relay-server-port=40000',
+        '--relay-server-static-endpoints=203.0.113.10:40000,[2001:db8::1]:40000']
+
+
+def test_without_addresses_static_endpoints_are_cleared():
+    assert relay.set_arguments(40000, ())[-1] == '--relay-server-static-endpoints='

@@ -1,0 +1,141 @@
+import dataclasses
+
+import pytest
+
+from ua_overlay.relays.relay_health import (
+    JOIN,
+    PORT,
+    RESTART,
+    RelayFacts,
+    Repairs,
+    Session,
+    Unanswered,
+    Verdict,
+    judge,
+    parse_counters,
+    parse_sessions,
+    parse_udp,
+)
+
+GOOD = RelayFacts('', 'Running', True, 40000, True, 0, ())
+
+
+def test_one_that_carries():
+    assert judge(GOOD, 40000) == Verdict(True, 'up', '', '')
+
+
+@pytest.mark.parametrize('changes, refused, repair, word', [
+    ({'error': 'timed out'}, 0, RESTART, 'does not answer'),
+    ({'state': 'NeedsLogin'}, 0, JOIN, 'NeedsLogin'),
+    ({'state': 'Stopped'}, 0, JOIN, 'Stopped'),
+    ({'port': None}, 0, PORT, 'no relay server'),
+    ({'port': 40001}, 0, PORT, 'no relay server'),
+    ({'listening': False}, 0, PORT, 'socket'),
+    ({'backlog': 700}, 0, RESTART, 'does not read'),
+    ({}, 50, PORT, 'no session for 50 s'),
+    ({'online': False}, 0, '', 'waiting for the control server'),
+])
+def test_one_that_does_not(changes, refused, repair, word):
+    verdict = judge(dataclasses.replace(GOOD, **changes), 40000, refused)
+    assert not verdict.ok and verdict.repair == repair and word in verdict.text
+
+
+def test_a_relay_that_hears_nobody_is_suspected_only():
+    """Robots whose networks let no UDP out look the same: the relay is not called broken for them."""
+    verdict = judge(GOOD, 40000, 0, 50)
+    assert verdict.ok and verdict.repair == PORT and 'UDP 40000 open' in verdict.note
+    repairs = Repairs()
+    done = [repair for now in range(0, 4000, 5) for repair in [repairs.step(verdict, float(now))] if repair]
+    assert done == [PORT, RESTART]
+
+
+def looks(*steps):
+    """The results of one Unanswered for steps (now, asked, answered, sessions)."""
+    counter = Unanswered()
+    return [counter.step(dataclasses.replace(GOOD, asked=asked, answered=answered, sessions=sessions), float(now))
+            for now, asked, answered, sessions in steps]
+
+
+IDLE = Session(1, (False, False), (0, 0))
+HALF = Session(1, (True, False), (0, 0))
+STALE = Session(2, (True, True), (9, 9))
+
+
+def test_nobody_asks():
+    assert looks((0, 5, 5, ()), (100, 5, 5, (STALE,)), (200, 5, 5, (STALE,))) == [(0, 0)] * 3
+
+
+def test_asked_and_no_session_given():
+    assert looks((0, 5, 5, ()), (10, 6, 5, ()), (40, 7, 5, ()), (60, 7, 5, ()))[-1] == (50, 50)
+    assert looks((0, 5, 5, ()), (10, 6, 6, ()), (20, 6, 6, ()), (70, 6, 6, ()))[-1][0] == 0
+    assert looks((0, 5, 5, ()), (10, 6, 5, ()), (40, 7, 6, ()))[-1][0] == 0
+
+
+def test_sessions_and_not_one_handshake():
+    steps = [(0, 5, 5, (STALE,)), (10, 6, 6, (STALE, IDLE)), (40, 7, 7, (STALE, IDLE)), (60, 7, 7, (STALE, IDLE))]
+    assert looks(*steps)[-1] == (0, 50)
+    # One end of a pair is heard: the port works.
+    assert looks(*(steps + [(70, 7, 7, (STALE, HALF))]))[-1][1] == 0
+    # So does it when something is carried for others.
+    busy = Session(2, (True, True), (10, 9))
+    assert looks(*(steps + [(70, 7, 7, (busy, IDLE))]))[-1][1] == 0
+
+
+def test_who_asked_long_ago_does_not_count():
+    assert looks((0, 5, 5, ()), (10, 6, 6, (IDLE,)), (50, 6, 6, (IDLE,)), (90, 6, 6, ()))[-1] == (0, 0)
+
+
+def test_a_daemon_that_started_anew_counts_from_nothing():
+    assert looks((0, 5, 5, ()), (10, 6, 5, ()), (60, 1, 0, ()))[-1] == (0, 0)
+
+
+def test_the_counters_of_the_daemon():
+    text = ('# TYPE x counter\nmagicsock_disco_recv_alloc_udp_relay_endpoint_request 7\n'
+            'magicsock_disco_recv_alloc_udp_relay_endpoint_request_bad_disco 3\n'
+            'magicsock_disco_sent_alloc_udp_relay_endpoint_response 6\n')
+    assert parse_counters(text) == (7, 6) and parse_counters('') == (0, 0)
+
+
+def test_repairs_begin_with_the_port_and_go_on_with_restarts_ever_more_rarely():
+    repairs, bad = Repairs(), Verdict(False, 'x', PORT)
+    done = [(now, repair) for now in range(0, 4000, 5) for repair in [repairs.step(bad, float(now))] if repair]
+    assert [repair for _, repair in done] == [PORT] + [RESTART] * (len(done) - 1)
+    times = [now for now, _ in done]
+    assert [b - a for a, b in zip(times, times[1:])] == [15, 30, 60, 120, 240, 480, 900, 900, 900]
+    assert repairs.count == len(done)
+
+
+def test_after_a_good_while_the_next_fault_is_mended_at_once():
+    repairs, bad, good = Repairs(), Verdict(False, 'x', PORT), Verdict(True, 'up')
+    assert repairs.step(bad, 0.0) == PORT
+    assert repairs.step(bad, 15.0) == RESTART
+    assert repairs.step(good, 20.0) == ''
+    assert repairs.step(bad, 25.0) == ''
+    for now in range(50, 90, 10):
+        repairs.step(good, float(now))
+    assert repairs.step(bad, 90.0) == PORT
+
+
+def test_waiting_needs_no_repair():
+    assert Repairs().step(Verdict(False, 'waiting', ''), 0.0) == ''
+
+
+def test_sessions_as_tailscaled_tells_them():
+    port, sessions = parse_sessions({'UDPPort': 40000, 'Sessions': [
+        {'VNI': 1, 'Client1': {'Endpoint': '203.0.113.21:41641', 'PacketsTx': 7},
+         'Client2': {'Endpoint': '', 'PacketsTx': 0}}]})
+    assert port == 40000 and sessions == (Session(1, (True, False), (7, 0)),)
+    assert parse_sessions({'UDPPort': None, 'Sessions': None}) == (None, ())
+
+
+UDP = '''\
+   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
+  123: 00000000:9C40 00000000:0000 07 00000000:00000300 00:00000000 00000000     0        0 4711 2 0000000000000000 0
+  124: 0100007F:0D96 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 4712 2 0000000000000000 0
+'''
+
+
+def test_sockets_of_a_port():
+    assert parse_udp(UDP, 40000) == [('4711', 768)]
+    assert parse_udp(UDP, 3478) == [('4712', 0)]
+    assert parse_udp(UDP, 1) == []

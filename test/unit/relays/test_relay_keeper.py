@@ -1,0 +1,103 @@
+"""The thread that minds a relay, with the relay played: what it does when it sees what."""
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from ua_overlay.relays import relay_keeper
+from ua_overlay.relays.relay import RelayError
+from ua_overlay.relays.relay_health import RelayFacts
+from ua_overlay.relays.relay_keeper import RelayKeeper
+
+GOOD = RelayFacts('', 'Running', True, 40000, True, 0, ())
+
+
+class Node:
+    """Plays a RelayNode: ``facts`` as the test says; remembers what was asked of it."""
+
+    place = SimpleNamespace(port=40000)
+
+    def __init__(self):
+        self.now, self.done, self.looked = GOOD, [], threading.Event()
+        self.up_error = None
+
+    def bring_up(self):
+        self.done.append('up')
+        if self.up_error:
+            raise self.up_error
+
+    def reset_port(self):
+        self.done.append('port')
+        self.now = GOOD
+
+    def facts(self, pid):
+        self.looked.set()
+        return self.now
+
+
+@pytest.fixture
+def kept(monkeypatch):
+    """(Node, RelayKeeper, what it said, how often it asked for a restart); looks every 10 ms."""
+    monkeypatch.setattr(relay_keeper, 'PERIOD', 0.01)
+    node, said, restarts = Node(), [], []
+    keeper = RelayKeeper(node, lambda: 7, lambda: restarts.append(1), said.append)
+    yield node, keeper, said, restarts
+    keeper.stop()
+
+
+def until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_good_one_is_brought_up_once_and_left_alone(kept):
+    node, keeper, said, restarts = kept
+    keeper.start()
+    until(lambda: keeper.report()['ok'])
+    node.looked.clear()
+    until(node.looked.is_set)
+    assert node.done == ['up'] and not restarts
+    assert said == ['The peer relay is up (UDP 40000).'] and keeper.report()['repairs'] == 0
+
+
+def test_a_port_that_is_gone_is_set_again(kept):
+    node, keeper, said, restarts = kept
+    node.now = RelayFacts('', 'Running', True, None)
+    keeper.start()
+    until(lambda: keeper.report()['ok'])
+    assert node.done == ['up', 'port'] and not restarts and keeper.report()['repairs'] == 1
+    assert any('its port is set again' in line for line in said)
+
+
+def test_one_that_does_not_answer_is_started_anew_and_brought_up_again(kept):
+    node, keeper, said, restarts = kept
+    node.now = RelayFacts(error='timed out')
+    keeper.start()
+    until(lambda: restarts)
+    node.now = GOOD
+    keeper.wake()
+    until(lambda: keeper.report()['ok'])
+    assert len(restarts) == 1 and node.done.count('up') == 2
+
+
+def test_a_control_server_that_is_away_is_waited_for(kept):
+    node, keeper, said, restarts = kept
+    node.up_error = RelayError('The control server does not answer.')
+    keeper.start()
+    until(lambda: len(node.done) > 2)
+    assert not restarts and keeper.report()['state'] == 'The control server does not answer.'
+    node.up_error = None
+    until(lambda: keeper.report()['ok'])
+
+
+def test_one_that_was_logged_out_joins_again(kept):
+    node, keeper, said, restarts = kept
+    node.now = RelayFacts('', 'NeedsLogin', False)
+    keeper.start()
+    until(lambda: node.done.count('up') == 2)
+    node.now = GOOD
+    until(lambda: keeper.report()['ok'])
+    assert not restarts and any('it joins again' in line for line in said)

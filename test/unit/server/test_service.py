@@ -1,0 +1,184 @@
+"""`server service install`: the unit, its recipe, and what is refused. It boots in test/lab/test_server_service.py."""
+import os
+import shutil
+import socket
+import subprocess
+
+import pytest
+
+from ua_overlay.cli import main
+from ua_overlay.errors import UsageError
+from ua_overlay.firewall import egress
+from ua_overlay.server import service
+from ua_overlay.system.notify import notify
+
+SITE = '/var/lib/ua_overlay/site'
+COMMAND = '/opt/ua_overlay/scripts/ua-overlay'
+
+
+def unit(user='daemon', directory=SITE, command=COMMAND, programs=('/opt/ua_overlay',), **options):
+    return service.unit_text(user, directory, command, programs, **options)
+
+
+def test_unit_says_whose_and_where():
+    text = unit(environment=['UA_OVERLAY_CACHE=/var/cache/ua_overlay']).split('\n')
+    assert 'User=daemon' in text and 'Type=notify' in text
+    assert 'ExecStart={} server run --dir {}'.format(COMMAND, SITE) in text
+    assert 'Environment=UA_OVERLAY_CACHE=/var/cache/ua_overlay' in text
+    assert 'ReadWritePaths=' + SITE in text and 'ProtectSystem=strict' in text
+    assert 'CapabilityBoundingSet=' in text and not any('AmbientCapabilities' in line for line in text)
+    stop = next(int(line.split('=')[1]) for line in text if line.startswith('TimeoutStopSec='))
+    assert 2 * 5 < stop < 46  # the two children, and less than Headscale alone would take
+
+
+def test_a_port_below_1024_is_the_only_privilege():
+    text = unit(low_port=True)
+    assert text.count('CAP_') == text.count('CAP_NET_BIND_SERVICE') == 2
+
+
+@pytest.mark.parametrize('wrong', [{'user': 'root'}, {'user': '0'}, {'directory': 'site'}, {'directory': '/a b'},
+                                   {'directory': '/a\nUser=root'}, {'programs': ('/a:b',)}, {'command': '/"x"'}])
+def test_what_is_refused(wrong):
+    with pytest.raises(UsageError):
+        unit(**wrong)
+
+
+@pytest.mark.skipif(shutil.which('systemd-analyze') is None, reason='There is no systemd-analyze on this machine.')
+@pytest.mark.parametrize('low_port, most', [(False, 15), (True, 18)])
+def test_unit_holds_for_systemd(tmp_path, low_port, most):
+    program = tmp_path / 'ua-overlay'
+    program.write_text('#!/bin/sh\n')
+    program.chmod(0o755)
+    path = tmp_path / service.UNIT_NAME
+    path.write_text(unit(command=str(program), low_port=low_port))
+    done = subprocess.run(['systemd-analyze', 'verify', str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          universal_newlines=True)
+    assert (done.returncode, done.stdout) == (0, '')
+    done = subprocess.run(['systemd-analyze', 'security', '--offline=true', '--no-pager', '--threshold={}'.format(most),
+                           str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.skipif(shutil.which('systemd-analyze') is None, reason='There is no systemd-analyze on this machine.')
+@pytest.mark.parametrize('served', [service.SERVER, service.RELAY])
+def test_keeper_of_the_rule_holds_for_systemd(tmp_path, served):
+    program = tmp_path / 'ua-overlay'
+    program.write_text('#!/bin/sh\n')
+    program.chmod(0o755)
+    text = service.keeper_text('daemon', SITE, str(program), ('/opt/ua_overlay',), ['A=b'], served)
+    assert 'ExecStart={} {} service keep --dir {} --user daemon'.format(program, served.kind, SITE) in text
+    assert text.count('CAP_') == text.count('CAP_NET_ADMIN') == 2 and 'User=daemon\n' in text
+    path = tmp_path / served.egress.keeper
+    path.write_text(text)
+    done = subprocess.run(['systemd-analyze', 'verify', str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          universal_newlines=True)
+    assert (done.returncode, done.stdout) == (0, '')
+    done = subprocess.run(['systemd-analyze', 'security', '--offline=true', '--no-pager', '--threshold=20', str(path)],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_recipe_is_applied_repeated_and_undone(tmp_path):
+    ran, true = [], set()
+    answers = {'getent': 'useradd', 'sh': 'chown', 'is-enabled': 'enable', 'is-active': 'restart'}
+
+    def run(argv):
+        ran.append(' '.join(argv))
+        true.update((argv[0], argv[1]))
+
+    def ask(argv):
+        return answers[argv[1] if argv[0] == 'systemctl' else argv[0]] in true
+
+    applier = service.applier(str(tmp_path), run, owner_of=None, ask=ask)
+    recipe = service.make_recipe('ua-overlay-server', (0, 0), SITE, unit())
+    assert applier.apply(recipe) == {service.UNIT}
+    assert [line.split()[0:2] for line in ran] == [
+        ['useradd', '--system'], ['chown', '--recursive'], ['systemctl', 'daemon-reload'], ['systemctl', 'enable'],
+        ['systemctl', 'restart']]
+    before = list(ran)
+    assert applier.apply(recipe) == set() and ran == before
+    ran.clear()
+    assert applier.undo((), [['systemctl', 'daemon-reload']]) == []
+    assert ran == ['systemctl stop ua-overlay-server.service', 'systemctl disable ua-overlay-server.service',
+                   'chown --recursive --no-dereference 0:0 ' + SITE, 'userdel ua-overlay-server',
+                   'systemctl daemon-reload']
+    assert not [name for _, _, names in os.walk(str(tmp_path)) for name in names]
+
+
+def test_rule_and_user_alone_where_no_systemd_is():
+    recipe = service.make_recipe('daemon', (0, 0), SITE, unit(), egress.ruleset(egress.SERVER, [], 'daemon'),
+                                 '/usr/sbin/nft', 'none', COMMAND + ' server run')
+    assert [item.path for item in recipe.files] == [egress.SERVER.rules]
+    assert not any('systemctl' in command.argv for command in recipe.commands)
+    assert any(COMMAND in sentence for sentence in recipe.by_hand)
+    # The rules name a user, so he has to be there when they are loaded.
+    whole = service.make_recipe('daemon', (0, 0), SITE, unit(), egress.ruleset(egress.SERVER, [], 'daemon'),
+                                '/usr/sbin/nft')
+    programs = [os.path.basename(command.argv[0]) for command in whole.commands]
+    assert programs.index('useradd') < programs.index('nft')
+    restart = next(index for index, command in enumerate(whole.commands) if 'restart' in command.argv)
+    assert programs.index('nft') < restart
+
+
+def test_program_of_a_checkout_and_of_an_install_space():
+    assert service.find_program('/opt/x', {'/opt/x/scripts/ua-overlay'}.__contains__) == (
+        '/opt/x/scripts/ua-overlay', '/opt/x')
+    assert service.find_program('/ws/install/share/ua_overlay', {'/ws/install/bin/ua-overlay'}.__contains__) == (
+        '/ws/install/bin/ua-overlay', '/ws/install')
+    with pytest.raises(UsageError):
+        service.find_program('/ws/install/share/ua_overlay', lambda path: False)
+
+
+def test_command_line(tmp_path, capsys, monkeypatch):
+    site = str(tmp_path / 'site')
+    assert main(['server', 'service', 'install', '--dir', site, '--dry-run']) == 1
+    assert 'There is no site' in capsys.readouterr().err
+    monkeypatch.setattr(os, 'geteuid', lambda: 1000)
+    assert main(['server', 'service', 'install', '--dir', site]) == 1
+    assert main(['server', 'service', 'remove']) == 1
+    assert capsys.readouterr().err.count('needs root') == 2
+    assert main(['server', 'service', 'remove', '--dry-run']) == 0
+
+
+def test_systemd_is_told(tmp_path):
+    notify('READY=1', {})
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / 'notify'))
+        notify('READY=1', {'NOTIFY_SOCKET': str(tmp_path / 'notify')})
+        assert listener.recv(100) == b'READY=1'
+
+
+@pytest.mark.parametrize('served', [service.RELAY, service.DERP])
+def test_further_hosts_have_services_of_their_own(served, tmp_path):
+    text = service.unit_text('daemon', '/var/lib/ua_overlay/x', COMMAND, (), served=served)
+    assert 'ExecStart={} {} run --dir /var/lib/ua_overlay/x'.format(COMMAND, served.kind) in text
+    recipe = service.make_recipe('daemon', (0, 0), '/x', text, egress.ruleset(served.egress, [], 'daemon'), '/sbin/nft',
+                                 served=served)
+    assert {item.path for item in recipe.files} == {
+        '/etc/systemd/system/' + served.unit, '/etc/systemd/system/' + served.egress.unit, served.egress.rules,
+        '/etc/systemd/system/' + served.egress.keeper}
+    assert service.manifest(served) != service.manifest(service.SERVER)
+    assert main([served.kind, 'service', 'remove', '--dry-run']) == 0
+
+
+def test_two_services_of_one_host_leave_nothing_in_either_order(tmp_path):
+    for order in ((0, 1), (1, 0)):
+        root = tmp_path / str(order[0])
+        (root / 'etc/systemd/system').mkdir(parents=True)
+        appliers = [service.applier(str(root), lambda argv: None, owner_of=None, ask=lambda argv: True, served=served)
+                    for served in (service.RELAY, service.DERP)]
+        for applier, served in zip(appliers, (service.RELAY, service.DERP)):
+            applier.apply(service.make_recipe('daemon', (0, 0), SITE, unit(served=served), served=served))
+        for index in order:
+            assert appliers[index].undo() == []
+        assert os.listdir(str(root / 'etc')) == ['systemd']
+        assert os.listdir(str(root / 'etc/systemd/system')) == []
+
+
+def test_a_further_host_needs_an_address_once(tmp_path, capsys):
+    for kind in ('relay', 'derp'):
+        assert main([kind, 'create', 'lab-b', '--dir', str(tmp_path)]) == 2
+        assert '{} create lab-b --address IP'.format(kind) in capsys.readouterr().err
+        # Where its service is, without --dir.
+        assert main([kind, 'status']) == 1
+        assert '/var/lib/ua_overlay/{} is not running'.format(kind) in capsys.readouterr().err

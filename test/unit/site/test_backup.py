@@ -1,0 +1,248 @@
+"""A site in one file and back: with real certificates and a real SQLite database, without a server."""
+import contextlib
+import datetime
+import gzip
+import io
+import json
+import os
+import sqlite3
+import stat
+import tarfile
+
+import pytest
+
+from ua_overlay.errors import OverlayError
+from ua_overlay.headscale import versions
+from ua_overlay.headscale.config import SiteSettings
+from ua_overlay.site import archive, backup, last_good
+from ua_overlay.site.site import Site
+from ua_overlay.site.upgrade import UpgradeGuard
+from ua_overlay.trust import store
+
+NOW = datetime.datetime(2026, 11, 24, 14, 25, tzinfo=datetime.timezone.utc)
+
+
+def make_site(directory, name='server.example.org'):
+    settings = SiteSettings(name)
+    site = Site.create(str(directory), settings, lambda path: store.init(path, name, [name], [], NOW))
+    with contextlib.closing(sqlite3.connect(site.path('headscale', 'db.sqlite'))) as database:
+        database.execute('PRAGMA journal_mode=WAL')
+        database.execute('CREATE TABLE nodes (name TEXT)')
+        database.execute("INSERT INTO nodes VALUES ('dev-1')")
+        database.commit()
+    for path in ('headscale/noise.key', 'relay/tailscaled.state', 'relay/tailscaled.log1.txt', 'log/headscale.log',
+                 'api.key'):
+        with open(site.path(path), 'w', encoding='ascii') as stream:
+            stream.write('content of ' + path)
+    versions.record(site, '0.29.3')
+    return site
+
+
+@pytest.fixture
+def site(tmp_path):
+    return make_site(tmp_path / 'site')
+
+
+@pytest.fixture
+def saved(site, tmp_path):
+    path = str(tmp_path / 'site.backup')
+    backup.write(site, path, NOW)
+    return path
+
+
+def names(directory):
+    with contextlib.closing(sqlite3.connect(os.path.join(directory, 'headscale', 'db.sqlite'))) as database:
+        return [row[0] for row in database.execute('SELECT name FROM nodes')]
+
+
+def content(directory):
+    found = {}
+    for folder, folders, files in os.walk(str(directory)):
+        folders[:] = [name for name in folders if name != 'run']
+        for name in files:
+            with open(os.path.join(folder, name), 'rb') as stream:
+                found[os.path.relpath(os.path.join(folder, name), str(directory))] = stream.read()
+    return found
+
+
+def test_a_backup_is_private_and_says_what_it_is(site, saved):
+    assert stat.S_IMODE(os.stat(saved).st_mode) == 0o600
+    with tarfile.open(saved) as packed:
+        assert packed.getnames()[0] == 'manifest.json'
+        manifest = json.loads(packed.extractfile('manifest.json').read().decode())
+    assert (manifest['site'], manifest['headscale'], manifest['version']) == ('server.example.org', '0.29.3', 1)
+    kept = set(manifest['members'])
+    assert {'ca.key', 'ca.pem', 'server.key', 'site.yaml', 'api.key', 'headscale/db.sqlite', 'headscale/noise.key',
+            'relay/tailscaled.state', 'headscale/version'} <= kept
+    assert not [name for name in kept if 'log' in name or name.startswith('run')]
+
+
+def test_what_is_not_yet_in_the_main_file_of_the_database_is_in_the_backup(site, tmp_path):
+    """A writer that has committed into the write-ahead log and goes on: as Headscale does."""
+    with contextlib.closing(sqlite3.connect(site.path('headscale', 'db.sqlite'))) as writer:
+        writer.execute("INSERT INTO nodes VALUES ('dev-2')")
+        writer.commit()
+        writer.execute("INSERT INTO nodes VALUES ('dev-3')")
+        assert os.path.getsize(site.path('headscale', 'db.sqlite-wal'))
+        backup.write(site, str(tmp_path / 'x.backup'), NOW)
+    backup.restore(str(tmp_path / 'x.backup'), str(tmp_path / 'new'), '0.29.3')
+    assert names(str(tmp_path / 'new')) == ['dev-1', 'dev-2']
+
+
+def test_restored_elsewhere_it_is_the_same_site(site, saved, tmp_path):
+    target = tmp_path / 'other' / 'place'
+    made, manifest, aside = backup.restore(saved, str(target), '0.29.4')
+    assert (made.settings.name, manifest.made, aside) == ('server.example.org', '2026-11-24T14:25:00Z', '')
+    before, after = content(site.directory), content(target)
+    for name in ('ca.key', 'ca.pem', 'server.key', 'site.yaml', 'headscale/noise.key', 'relay/tailscaled.state'):
+        assert after[name] == before[name]
+    assert str(target).encode() in after['headscale.yaml'] and names(str(target)) == ['dev-1']
+    assert all(stat.S_IMODE(os.stat(str(target / name)).st_mode) == 0o700 for name in ('.', 'run', 'log', 'headscale'))
+    assert sorted(os.listdir(str(tmp_path / 'other'))) == ['place']
+
+
+def test_a_site_whose_file_is_broken_is_backed_up_restored_and_replaced(site, saved, tmp_path):
+    last_good.keep(site)
+    with open(site.path('site.yaml'), 'a', encoding='utf-8') as stream:
+        stream.write('colour: red\n')
+    path = str(tmp_path / 'broken.backup')
+    backup.write(site, path, NOW)
+    made, _, _ = backup.restore(path, str(tmp_path / 'elsewhere'), '0.29.3')
+    assert made.settings.name == 'server.example.org' and last_good.load(made.directory)[1] is not None
+    assert backup.restore(saved, site.directory, '0.29.3', replace=True)[2]
+    assert last_good.load(site.directory)[1] is None
+
+
+def test_a_site_that_is_there_is_replaced_only_when_asked(site, saved, tmp_path):
+    with contextlib.closing(sqlite3.connect(site.path('headscale', 'db.sqlite'))) as database:
+        database.execute("INSERT INTO nodes VALUES ('later')")
+        database.commit()
+    before = content(site.directory)
+    with pytest.raises(OverlayError, match='holds a site already') as caught:
+        backup.restore(saved, site.directory, '0.29.3')
+    assert '--replace' in str(caught.value) and content(site.directory) == before
+    _, _, aside = backup.restore(saved, site.directory, '0.29.3', replace=True, stamp='before')
+    assert names(site.directory) == ['dev-1']
+    assert aside == site.directory + '.before' and names(aside) == ['dev-1', 'later']
+
+
+def test_a_running_site_is_not_replaced(site, saved):
+    with site.held(), pytest.raises(OverlayError, match='runs already'):
+        backup.restore(saved, site.directory, '0.29.3', replace=True)
+
+
+def test_a_directory_with_something_else_is_left_alone(saved, tmp_path):
+    (tmp_path / 'home').mkdir()
+    (tmp_path / 'home' / 'letter').write_text('dear')
+    with pytest.raises(OverlayError, match='holds no site'):
+        backup.restore(saved, str(tmp_path / 'home'), '0.29.3', replace=True)
+
+
+def test_another_sites_backup_does_not_replace_this_one(site, tmp_path):
+    other = make_site(tmp_path / 'foreign', 'foreign.example.org')
+    backup.write(other, str(tmp_path / 'foreign.backup'), NOW)
+    before = content(site.directory)
+    with pytest.raises(OverlayError, match='backup of the site foreign.example.org') as caught:
+        backup.restore(str(tmp_path / 'foreign.backup'), site.directory, '0.29.3', replace=True)
+    assert caught.value.code == 'BACKUP_FOREIGN' and content(site.directory) == before
+
+
+@pytest.mark.parametrize('installed, word', [('0.31.0', 'may be skipped'), ('0.28.0', 'cannot go back')])
+def test_a_backup_of_a_headscale_that_does_not_fit_is_refused(saved, tmp_path, installed, word):
+    with pytest.raises(OverlayError, match=word):
+        backup.restore(saved, str(tmp_path / 'new'), installed)
+    assert not (tmp_path / 'new').exists()
+
+
+def rewrite(path, change):
+    """Pack the backup again with ``change(dict name -> bytes)`` applied: what a broken or foreign tool leaves."""
+    with tarfile.open(path) as packed:
+        members = {member.name: packed.extractfile(member).read() for member in packed.getmembers()}
+    change(members)
+    with tarfile.open(path, 'w:gz') as packed:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            packed.addfile(info, io.BytesIO(data))
+
+
+def edit(packed, **values):
+    packed['manifest.json'] = json.dumps(dict(json.loads(packed['manifest.json'].decode()), **values)).encode()
+
+
+@pytest.mark.parametrize('change, code', [
+    (lambda members: members.update({'ca.key': b'x' * len(members['ca.key'])}), 'BACKUP_DAMAGED'),
+    (lambda members: members.pop('ca.key'), 'BACKUP_DAMAGED'),
+    (lambda members: members.update({'../outside': b'x'}), 'BACKUP_DAMAGED'),
+    (lambda members: edit(members, version=2), 'BACKUP_VERSION'),
+    (lambda members: edit(members, format='holiday pictures'), 'BACKUP_FOREIGN'),
+    (lambda members: edit(members, members={'../../etc/x': {'sha256': '', 'bytes': 0}}), 'BACKUP_FOREIGN'),
+    (lambda members: edit(members, members=[]), 'BACKUP_FOREIGN'),
+    (lambda members: members.pop('manifest.json'), 'BACKUP_FOREIGN')])
+def test_a_changed_backup_changes_nothing(saved, tmp_path, change, code):
+    rewrite(saved, change)
+    before = sorted(os.listdir(str(tmp_path)))
+    with pytest.raises(OverlayError) as caught:
+        backup.restore(saved, str(tmp_path / 'new'), '0.29.3')
+    assert caught.value.code == code, caught.value
+    assert sorted(os.listdir(str(tmp_path))) == before
+
+
+@pytest.mark.parametrize('text', [b'', b'just text', gzip.compress(b'no tar'), None])
+def test_a_file_that_is_no_backup(tmp_path, text):
+    path = tmp_path / 'file'
+    if text is None:
+        path.mkdir()
+    else:
+        path.write_bytes(text)
+    with pytest.raises(OverlayError, match='no backup of a site') as caught:
+        backup.restore(str(path), str(tmp_path / 'new'), '0.29.3')
+    assert caught.value.code == 'BACKUP_FOREIGN'
+    with pytest.raises(OverlayError, match='There is no file'):
+        backup.restore(str(tmp_path / 'none'), str(tmp_path / 'new'), '0.29.3')
+
+
+def test_a_backup_that_was_cut_short(saved, tmp_path):
+    with open(saved, 'rb') as stream:
+        data = stream.read()
+    for length in (len(data) // 2, len(data) * 2 // 3):
+        with open(saved, 'wb') as stream:
+            stream.write(data[:length])
+        with pytest.raises(OverlayError, match='damaged or was cut short'):
+            backup.restore(saved, str(tmp_path / 'new'), '0.29.3')
+    assert not (tmp_path / 'new').exists()
+
+
+def test_a_damaged_database_is_not_called_a_backup(site, tmp_path):
+    path = site.path('headscale', 'db.sqlite')
+    with open(path, 'r+b') as stream:
+        stream.seek(100)
+        stream.write(b'\xff' * 3000)
+    with pytest.raises(OverlayError, match='database'):
+        backup.write(site, str(tmp_path / 'x.backup'), NOW)
+    assert not (tmp_path / 'x.backup').exists()
+
+
+def test_a_backup_that_cannot_be_written_leaves_nothing(site, tmp_path):
+    with pytest.raises(OverlayError, match='cannot be written'):
+        backup.write(site, str(tmp_path / 'missing' / 'x.backup'), NOW)
+
+
+def test_an_upgrade_is_backed_up_before_and_recorded_after(site):
+    said, version = [], ['0.29.3']
+    guard = UpgradeGuard(site, lambda: version[0], lambda: NOW, said.append)
+    assert guard.before_start() == '' and said == []
+    version[0] = '0.30.1'
+    path = guard.before_start()
+    assert archive.unpack(path, str(_empty(site))).headscale == '0.29.3' and 'takes over from 0.29.3' in said[0]
+    guard.after_start()
+    assert versions.recorded(site) == '0.30.1' and guard.before_start() == ''
+    version[0] = '0.32.0'
+    with pytest.raises(OverlayError, match='skipped'):
+        guard.before_start()
+
+
+def _empty(site):
+    path = site.path('run', 'unpacked')
+    os.mkdir(path)
+    return path

@@ -1,0 +1,28 @@
+"""Which robots are stale, and what a move makes of tags."""
+import datetime
+
+import pytest
+
+from ua_overlay.headscale.rest import Node
+from ua_overlay.site import fleet
+
+NOW = datetime.datetime(2026, 11, 24, tzinfo=datetime.timezone.utc)
+
+
+def node(name, days=None, online=False, joined=400):
+    def before(count):
+        return None if count is None else NOW - datetime.timedelta(days=count)
+    return Node(name, name, name, (), ('tag:iris',), online, before(days), None, before(joined))
+
+
+def test_stale_is_who_is_offline_and_was_not_seen():
+    nodes = [node('here', 40, online=True), node('lately', 29), node('gone', 31), node('never'),
+             node('new', joined=1), node('unknown', joined=None)]
+    assert [each.name for each in fleet.stale(nodes, NOW, 30)] == ['gone', 'never']
+
+
+@pytest.mark.parametrize('tags, moved', [
+    (('tag:iris',), ['tag:blue']), (('tag:iris', 'tag:ros-master'), ['tag:blue']),
+    (('tag:iris', 'tag:operator'), ['tag:blue', 'tag:operator']), ((), ['tag:blue'])])
+def test_a_move_takes_the_team_and_the_mastership(tags, moved):
+    assert fleet.moved_tags(tags, 'blue') == moved

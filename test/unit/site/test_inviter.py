@@ -1,0 +1,159 @@
+"""Inviting one machine or many: everybody or nobody. Headscale is played here; test/lab has the real one."""
+import datetime
+from types import SimpleNamespace
+
+import pytest
+
+from ua_overlay.errors import OverlayError, UsageError
+from ua_overlay.headscale.rest import Node, PreAuthKey, RestError
+from ua_overlay.headscale.rules import Operator, Rules, Team
+from ua_overlay.site.admin import RobotError, TeamError
+from ua_overlay.site.invitation_list import OPEN, REVOKED
+from ua_overlay.site.invitation_log import Ledger
+from ua_overlay.site.inviter import Inviter, OperatorError, Wanted
+from ua_overlay.trust import ca as ca_module
+from ua_overlay.trust import ca_pin
+from ua_overlay.trust import certificate as certificates
+
+NOW = datetime.datetime(2026, 11, 24, 12, 0, tzinfo=datetime.timezone.utc)
+CA = certificates.dump_certificates(ca_module.create_ca('lab', ['s.test'], [], NOW)[1])
+
+
+class Headscale:
+    def __init__(self):
+        self.here = [Node('1', 'dev-9', 'dev-9', (), ('tag:blue',), True, None, None, None),
+                     Node('2', 'laptop-9', 'laptop-9', (), (), True, None, None, None, 'ana')]
+        self.made = []
+        self.expired = []
+        self.people = {}
+        self.fail_at = None
+
+    def nodes(self):
+        return self.here
+
+    def users(self):
+        return self.people
+
+    def create_user(self, name):
+        self.people[name] = '77'
+
+    def create_key(self, tags, expiration, user_id=None):
+        if self.fail_at == len(self.made):
+            raise RestError('no more')
+        key_id = str(len(self.made) + 1)
+        self.made.append((tuple(tags), user_id, expiration))
+        return PreAuthKey(key_id, 'hskey-auth-0123456789ab-' + key_id * 64, tuple(tags), False, False, NOW, expiration)
+
+    def keys(self):
+        return [PreAuthKey(str(number), '', tags, False, False, NOW, NOW if str(number) in self.expired else expiration,
+                           'ana' if user else '')
+                for number, (tags, user, expiration) in enumerate(self.made, 1)]
+
+    def expire_key(self, key_id):
+        self.expired.append(key_id)
+
+
+@pytest.fixture
+def headscale():
+    return Headscale()
+
+
+@pytest.fixture
+def inviter(headscale, tmp_path):
+    (tmp_path / 'ca.pem').write_text(CA)
+    rules = Rules({'iris': Team('iris', 11400, 'addresses')}, (), {'ana': Operator('ana', ('iris',))})
+    site = SimpleNamespace(teams=rules.teams, rules=rules, ca_file=str(tmp_path / 'ca.pem'),
+                           settings=SimpleNamespace(url='https://s.test:8080'), path=lambda name: '/site/' + name,
+                           command=lambda text: 'ua-overlay ' + text)
+    return Inviter(site, lambda: headscale, Ledger(str(tmp_path / 'log'), lambda: NOW, 'root'), lambda: NOW)
+
+
+def robots(*names, master=None):
+    return [Wanted(name, name == master) for name in names]
+
+
+def test_a_batch_carries_what_the_team_has_in_common(inviter, headscale):
+    made = inviter.invite(robots('dev-1', 'dev-2', master='dev-2'), 3600, 'iris')
+    assert [(invitation.robot, invitation.master, key_id) for invitation, key_id in made] == [
+        ('dev-1', False, '1'), ('dev-2', True, '2')]
+    assert all((each.team, each.team_port, each.addressing, each.ca_pem, each.version) == (
+        'iris', 11400, 'addresses', CA, 1) for each, _ in made)
+    assert headscale.made == [(('tag:iris',), None, NOW + datetime.timedelta(hours=1)),
+                              (('tag:iris', 'tag:ros-master'), None, NOW + datetime.timedelta(hours=1))]
+    assert made[0][0].key != made[1][0].key
+
+
+def test_an_operator_gets_a_key_of_the_user_and_without_tags(inviter, headscale):
+    invitation, _ = inviter.invite(robots('laptop-1'), 60, operator='ana')[0]
+    assert (invitation.operator, invitation.team, invitation.version) == ('ana', '', 2)
+    assert headscale.made[0][:2] == ((), '77') and headscale.people == {'ana': '77'}
+
+
+def test_the_ca_can_be_pinned(inviter):
+    invitation, _ = inviter.invite(robots('dev-1'), 60, 'iris', pin_ca=True)[0]
+    assert invitation.ca_pem == '' and ca_pin.pick(invitation.ca_sha256, CA).strip() == CA.strip()
+
+
+def test_while_the_ca_is_changed_both_certificates_are_carried(inviter, headscale, tmp_path):
+    second = ca_module.create_ca('lab', ['s.test'], [], NOW)[1]
+    (tmp_path / 'ca.pem').write_text(CA + certificates.dump_certificates(second))
+    with pytest.raises(UsageError, match='being changed'):
+        inviter.invite(robots('dev-1'), 60, 'iris', pin_ca=True)
+    assert headscale.made == []
+    assert inviter.invite(robots('dev-1'), 60, 'iris')[0][0].ca_pem.count('BEGIN') == 2
+
+
+@pytest.mark.parametrize('names, options, error, words', [
+    (['dev-1'], {'team': 'rose'}, TeamError, 'no team rose'),
+    (['dev-1'], {'operator': 'bob'}, OperatorError, 'no operator bob'),
+    ([], {'team': 'iris'}, UsageError, 'Nobody'),
+    (['dev-1', 'Dev 2'], {'team': 'iris'}, UsageError, 'Dev 2'),
+    (['dev-1', 'relay'], {'team': 'iris'}, UsageError, 'reserved'),
+    (['dev-1', 'dev-2', 'dev-1'], {'team': 'iris'}, UsageError, 'dev-1 is named twice'),
+    (['dev-1', 'dev-9'], {'team': 'iris'}, RobotError, 'dev-9 already \\(team blue\\)'),
+    (['laptop-9'], {'team': 'iris'}, RobotError, 'of operator ana')])
+def test_one_wrong_name_and_nobody_is_invited(inviter, headscale, names, options, error, words):
+    with pytest.raises(error, match=words) as caught:
+        inviter.invite(robots(*names), 60, **options)
+    assert headscale.made == [] and inviter.list() == [] and caught.value.next_command
+
+
+def test_two_masters_are_one_too_many(inviter, headscale):
+    with pytest.raises(UsageError, match='one master'):
+        inviter.invite([Wanted('dev-1', True), Wanted('dev-2', True)], 60, 'iris')
+    assert headscale.made == []
+
+
+def test_force_takes_a_name_that_is_there(inviter):
+    assert inviter.invite(robots('dev-9'), 60, 'iris', force=True)
+
+
+def test_when_headscale_stops_half_way_the_first_keys_are_taken_back(inviter, headscale):
+    headscale.fail_at = 2
+    with pytest.raises(RestError):
+        inviter.invite(robots('dev-1', 'dev-2', 'dev-3'), 60, 'iris')
+    assert headscale.expired == ['1', '2']
+    assert {guest.state for guest in inviter.list()} == {REVOKED}
+
+
+def test_revoking_by_name_and_by_number(inviter, headscale):
+    inviter.invite(robots('dev-1', 'dev-2'), 60, 'iris')
+    inviter.invite(robots('dev-1'), 60, 'iris')
+    assert [guest.key for guest in inviter.revoke('dev-1')] == ['1', '3'] and headscale.expired == ['1', '3']
+    assert [(guest.machine, guest.state) for guest in inviter.list()] == [
+        ('dev-1', REVOKED), ('dev-2', OPEN), ('dev-1', REVOKED)]
+    assert [guest.machine for guest in inviter.revoke('2')] == ['dev-2']
+
+
+def test_revoking_what_is_not_open_says_what_became_of_it(inviter, headscale):
+    with pytest.raises(OverlayError, match='no invitation dev-1'):
+        inviter.revoke('dev-1')
+    inviter.invite(robots('dev-1', 'dev-2'), 60, 'iris')
+    inviter.revoke('dev-1')
+    with pytest.raises(OverlayError, match='dev-1: the last one is revoked') as caught:
+        inviter.revoke('dev-1')
+    headscale.here.append(Node('3', 'dev-2', 'dev-2', (), ('tag:iris',), True, None, None, NOW, '', '2'))
+    inviter._ledger.note_used(headscale.here)
+    with pytest.raises(OverlayError, match='used by dev-2') as caught:
+        inviter.revoke('dev-2')
+    assert caught.value.next_command == 'ua-overlay robot remove dev-2'

@@ -1,0 +1,233 @@
+"""What `server run` does with a policy: written, signalled, read back; and put back when Headscale says no.
+
+Headscale is played here, for a refusal after its own check has passed is nothing that the real one can be made to do;
+test/lab/test_policy_real.py has the real one.
+"""
+import json
+import os
+
+import pytest
+
+from ua_overlay.errors import OverlayError, UsageError
+from ua_overlay.headscale import policy
+from ua_overlay.headscale.config import SiteSettings
+from ua_overlay.headscale.rest import Node, RestError
+from ua_overlay.headscale.rules import Operator, Rules, Team
+from ua_overlay.site.policy_applier import Enforcer, PolicyError, check, in_force
+from ua_overlay.site.site import Site
+
+
+def node(name, *tags, user=''):
+    return Node(name, name, name, (), tags, True, None, None, None, user)
+
+
+class Headscale:
+    """Both ends of it: REST, and the process that is signalled."""
+
+    def __init__(self, site):
+        self.site = site
+        self.here = [node('relay', 'tag:relay')]
+        self.names = {}
+        self.refusals = []
+        self.says = 'INF Policy reload completed'
+        self.takes = True
+        self.up = True
+        self.signals = 0
+        self.tags = ()
+        self.read()
+
+    def read(self):
+        with open(self.site.policy_file) as stream:
+            self.tags = json.load(stream)['tagOwners']
+
+    # REST
+    def nodes(self):
+        return self.here
+
+    def users(self):
+        return self.names
+
+    def create_user(self, name):
+        self.names[name] = str(len(self.names) + 1)
+
+    def check_policy(self, text):
+        if self.refusals:
+            raise RestError(self.refusals.pop(0))
+
+    def knows_tag(self, _node_id, tag):
+        return tag in self.tags
+
+    # the process
+    def running(self):
+        return self.up
+
+    def mark(self):
+        return 0
+
+    def signal(self, _number):
+        self.signals += 1
+        if self.takes:
+            self.read()
+
+    def wait_for_line(self, _words, _mark, _timeout):
+        return self.says
+
+
+def make_trust(directory):
+    for name in ('ca.pem', 'ca.key', 'server.pem', 'server.key'):
+        with open(os.path.join(directory, name), 'w') as stream:
+            stream.write(name)
+
+
+@pytest.fixture
+def site(tmp_path):
+    made = Site.create(str(tmp_path / 'site'), SiteSettings('s.test'), make_trust)
+    made.rules = Rules({'iris': Team('iris')})
+    made.write_settings()
+    made.write_generated()
+    return made
+
+
+@pytest.fixture
+def headscale(site):
+    return Headscale(site)
+
+
+@pytest.fixture
+def enforcer(site, headscale):
+    made = Enforcer(site, lambda: headscale, lambda: headscale)
+    made.started()
+    return made
+
+
+def edit(site, **rules):
+    """Change the file as a person would, behind the back of the running server."""
+    changed = Site.load(site.directory)
+    changed.rules = Rules(**rules)
+    changed.write_settings()
+    return changed
+
+
+def on_disk(site):
+    with open(site.policy_file) as stream:
+        return json.load(stream)
+
+
+TWO = {'iris': Team('iris'), 'blue': Team('blue')}
+
+
+def test_new_rules_are_written_signalled_and_read_back(site, headscale, enforcer):
+    edit(site, teams=TWO)
+    loaded, changed = enforcer.apply()
+    assert changed and sorted(loaded.teams) == ['blue', 'iris'] and headscale.signals == 1
+    assert 'tag:blue' in on_disk(site)['tagOwners'] and in_force(headscale, on_disk(site))
+    assert enforcer.apply()[1] is False and headscale.signals == 1
+
+
+def test_rules_are_remembered_when_they_are_in_force_and_not_before(site, headscale):
+    kept = []
+    enforcer = Enforcer(site, lambda: headscale, lambda: headscale, remember=kept.append)
+    enforcer.started()
+    edit(site, teams=TWO)
+    headscale.takes = False
+    with pytest.raises(PolicyError):
+        enforcer.apply()
+    assert kept == []
+    headscale.takes = True
+    enforcer.apply()
+    assert [sorted(rules.teams) for rules in kept] == [['blue', 'iris']]
+
+
+def test_who_comes_and_goes_changes_the_tests_and_signals_nobody(site, headscale, enforcer):
+    enforcer.refresh()
+    assert all('relay' in each for test in on_disk(site).get('tests', ()) for each in test['deny'])
+    headscale.here.append(node('dev-1', 'tag:iris'))
+    enforcer.refresh()
+    assert any('tag:iris:22' in test.get('accept', ()) for test in on_disk(site)['tests'])
+    headscale.here.pop()
+    enforcer.refresh()
+    assert not any('tag:iris:22' in test.get('accept', ()) for test in on_disk(site).get('tests', ()))
+    assert headscale.signals == 0
+
+
+def test_a_refresh_does_not_read_a_file_that_may_be_half_edited(site, enforcer):
+    edit(site, teams=TWO)
+    enforcer.refresh()
+    assert 'tag:blue' not in on_disk(site)['tagOwners']
+    with open(site.path('site.yaml'), 'w') as stream:
+        stream.write('nonsense')
+    enforcer.refresh()
+    with pytest.raises(UsageError):
+        enforcer.apply()
+    assert 'tag:iris' in on_disk(site)['tagOwners']
+
+
+@pytest.mark.parametrize('fail, words', [
+    (lambda h: h.refusals.append('test(s) failed'), 'does not take .*test\\(s\\) failed'),
+    (lambda h: setattr(h, 'says', 'ERR reloading policy error="no"'), 'refused the new policy'),
+    (lambda h: (setattr(h, 'says', None), setattr(h, 'takes', False)), 'did not confirm'),
+    (lambda h: setattr(h, 'takes', False), 'the one before is in force'),
+    (lambda h: setattr(h, 'up', False), 'not running at the moment')])
+def test_a_policy_that_is_not_taken_is_put_back(site, headscale, enforcer, fail, words):
+    before = on_disk(site)
+    edit(site, teams=TWO)
+    fail(headscale)
+    with pytest.raises(PolicyError, match=words) as caught:
+        enforcer.apply()
+    assert caught.value.next_command and on_disk(site) == before
+    # And what comes and goes is still tested against the rules in force.
+    headscale.here.append(node('dev-1', 'tag:iris'))
+    headscale.says, headscale.takes, headscale.up = 'Policy reload completed', True, True
+    enforcer.refresh()
+    assert 'tag:blue' not in on_disk(site)['tagOwners'] and on_disk(site)['tests']
+
+
+def test_a_word_that_never_came_is_no_failure_when_the_policy_is_in_force(site, headscale, enforcer):
+    edit(site, teams=TWO)
+    headscale.says = None
+    assert enforcer.apply()[1] is True
+
+
+def test_a_robot_that_left_in_between_is_no_failure(site, headscale):
+    left = [node('relay', 'tag:relay')]
+    headscale.here = left + [node('dev-1', 'tag:iris')]
+    headscale.refusals = ['tag:iris: resolved to no IP addresses']
+    asked = headscale.check_policy
+
+    def leave(text):
+        headscale.here = left
+        asked(text)
+
+    headscale.check_policy = leave
+    assert 'tag:iris' not in {test['src'] for test in check(site, headscale)['tests']}
+    assert headscale.refusals == []
+
+
+def test_operators_get_their_users_first(site, headscale, enforcer):
+    edit(site, teams=TWO, operators={'ana': Operator('ana', ('iris',)), 'bob': Operator('bob', ())})
+    headscale.names = {'bob': '1'}
+    enforcer.apply()
+    assert set(headscale.names) == {'ana', 'bob'}
+
+
+def test_a_client_whose_key_ended_is_made_anew(site, headscale):
+    made = []
+
+    class Ended(Headscale):
+        def nodes(self):
+            raise OverlayError('the API key is over')
+
+    def connect():
+        made.append(1)
+        return Ended(site) if len(made) == 1 else headscale
+
+    enforcer = Enforcer(site, connect, lambda: headscale)
+    enforcer.started()
+    with pytest.raises(OverlayError):
+        enforcer.refresh()
+    assert enforcer.refresh() == headscale.here and enforcer.refresh() and len(made) == 2
+
+
+def test_without_any_node_nothing_can_be_read_back(site, headscale):
+    headscale.here = []
+    assert in_force(headscale, policy.make_policy(site.rules)) is None

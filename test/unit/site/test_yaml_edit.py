@@ -1,0 +1,93 @@
+"""People's comments in a file that commands write anew."""
+import pytest
+
+from ua_overlay.headscale.config import SiteSettings
+from ua_overlay.headscale.rules import Operator, Rules, Talk, Team
+from ua_overlay.site.site import dump_site, parse_site
+from ua_overlay.site.yaml_edit import keep_comments
+
+SETTINGS = SiteSettings('server.ua.test', ('203.0.113.10',))
+RULES = Rules({'iris': Team('iris'), 'blue': Team('blue')}, (Talk('blue', 'iris'),),
+              {'ana': Operator('ana', ('iris',))})
+
+EDITED = '''\
+## of the package, of another release
+# the lab in building 19
+version: 1
+name: server.ua.test
+addresses:
+# the proxy's
+- 203.0.113.10
+teams:
+  # the old ones
+  iris:
+    port: 11312  # not 11311
+    addressing: names
+  blue: {port: 11312, addressing: names}   # on loan
+talk:
+  # until the review
+  - {from: blue, to: iris, what: [ros, ping]}  # ask Rui
+operators:
+  ana: {teams: [iris]}  # until June
+# the end
+'''
+
+
+def line_with(text, words):
+    lines = [line for line in text.splitlines() if words in line]
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def above(text, words):
+    lines = text.splitlines()
+    return lines[lines.index(line_with(text, words)) + 1].strip()
+
+
+def test_comments_stay_where_they_belong():
+    text = keep_comments(EDITED, dump_site(SETTINGS, RULES))
+    assert above(text, '# the lab in building 19') == 'version: 1'
+    assert above(text, "# the proxy's") == '- 203.0.113.10'
+    assert above(text, '# the old ones') == 'iris:' and line_with(text, '# the old ones').startswith('  #')
+    assert above(text, '# until the review').startswith('- {from: blue')
+    assert line_with(text, 'until June').startswith('  ana: {')
+    assert line_with(text, 'ask Rui').startswith('  - {from: blue')
+    assert line_with(text, '# on loan').startswith('  blue:')
+    assert line_with(text, '# not 11311') == '    port: 11312  # not 11311'
+    assert text.splitlines()[-1] == '# the end' and 'another release' not in text
+    assert parse_site(text, 'x') == parse_site(EDITED, 'x') == (SETTINGS, RULES)
+
+
+def test_the_same_again_changes_nothing():
+    text = keep_comments(EDITED, dump_site(SETTINGS, RULES))
+    assert keep_comments(text, dump_site(SETTINGS, RULES)) == text
+
+
+def test_a_comment_whose_line_is_gone_goes_to_its_section():
+    text = keep_comments(EDITED, dump_site(SETTINGS, Rules({'iris': Team('iris')})))
+    assert above(text, '# on loan') == 'teams:'
+    for words in ('# until the review', '# ask Rui'):
+        assert words in text.split('talk: []')[0].split('addressing: names')[-1]
+    assert '# until June' in text and parse_site(text, 'x')[1] == Rules({'iris': Team('iris')})
+
+
+def test_a_value_may_change_and_a_line_may_come_before():
+    rules = Rules(dict(RULES.teams, alpha=Team('alpha'), iris=Team('iris', 11400)), RULES.talk, RULES.operators)
+    text = keep_comments(EDITED, dump_site(SETTINGS, rules))
+    assert line_with(text, '# not 11311') == '    port: 11400  # not 11311'
+    assert above(text, '# the old ones') == 'iris:'
+
+
+FORMER = ('# A site of ua_overlay: the control server and its teams. After editing: start `ua-overlay\n'
+          '# server run` again, or for teams alone send it SIGHUP.\nversion: 1\n')
+
+
+@pytest.mark.parametrize('old, kept', [
+    ('', []), ('# alone\n', ['# alone']), ('teams: # here\n', ['# here']), (FORMER, []), ('name: "a # b"\n', []),
+    ("name: 'x # y' # z\n", ['# z']), ('- # x\n', ['# x']), (': # y\n', ['# y']), ('{ # q\n', ['# q']),
+    ('talk:\n- from: blue # list\n  to: iris\n# a\n\n# b\nteams:\n', ['# list', '# a', '# b'])])
+def test_whatever_was_there_the_result_reads_the_same(old, kept):
+    new = dump_site(SETTINGS, RULES)
+    text = keep_comments(old, new)
+    assert parse_site(text, 'x') == (SETTINGS, RULES)
+    assert all(words in text for words in kept) and text.count('#') == new.count('#') + len(kept)

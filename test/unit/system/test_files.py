@@ -1,0 +1,153 @@
+"""Files that are whole or not there."""
+import os
+import stat
+
+import pytest
+
+from ua_overlay.system import files
+
+
+def mode(path):
+    return stat.S_IMODE(os.stat(str(path)).st_mode)
+
+
+@pytest.fixture(autouse=True)
+def usual_umask():
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.parametrize('data, wanted', [('ü\n', b'\xc3\xbc\n'), (b'\0\xff', b'\0\xff'), ('', b'')])
+def test_content(tmp_path, data, wanted):
+    path = tmp_path / 'file'
+    files.write_atomic(path, data)
+    assert path.read_bytes() == wanted and mode(path) == 0o644
+    assert os.listdir(str(tmp_path)) == ['file']
+
+
+def test_mode_whatever_the_umask(tmp_path):
+    os.umask(0o077)
+    files.write_atomic(tmp_path / 'open', 'x', mode=0o664)
+    os.umask(0)
+    files.write_secret(tmp_path / 'secret', 'x')
+    assert (mode(tmp_path / 'open'), mode(tmp_path / 'secret')) == (0o664, 0o600)
+
+
+def test_a_secret_is_never_open_to_others(tmp_path, monkeypatch):
+    """Neither before it has its name nor when it replaces a file that was open."""
+    (tmp_path / 'secret').write_text('old')
+    (tmp_path / 'secret').chmod(0o644)
+    seen = []
+    replace = os.replace
+
+    def look(source, target):
+        seen.append((mode(source), open(source).read(), os.path.dirname(source)))
+        replace(source, target)
+
+    monkeypatch.setattr(os, 'replace', look)
+    os.umask(0)
+    files.write_secret(tmp_path / 'secret', 'new')
+    assert seen == [(0o600, 'new', str(tmp_path))]
+    assert mode(tmp_path / 'secret') == 0o600
+
+
+def test_an_old_reader_keeps_the_old_file(tmp_path):
+    files.write_atomic(tmp_path / 'file', 'old')
+    with open(str(tmp_path / 'file')) as stream:
+        files.write_atomic(tmp_path / 'file', 'new')
+        assert stream.read() == 'old'
+    assert (tmp_path / 'file').read_text() == 'new'
+
+
+def test_a_link_is_replaced_not_followed(tmp_path):
+    (tmp_path / 'target').write_text('kept')
+    (tmp_path / 'link').symlink_to(tmp_path / 'target')
+    files.write_atomic(tmp_path / 'link', 'new')
+    assert (tmp_path / 'target').read_text() == 'kept' and not (tmp_path / 'link').is_symlink()
+
+
+@pytest.mark.parametrize('name', ['fsync', 'fchmod', 'replace'])
+@pytest.mark.parametrize('error', [OSError(28, 'No space left on device'), KeyboardInterrupt()])
+def test_nothing_is_left_of_a_write_that_failed(tmp_path, monkeypatch, name, error):
+    files.write_atomic(tmp_path / 'file', 'old')
+
+    def fail(*args):
+        raise error
+
+    monkeypatch.setattr(os, name, fail)
+    with pytest.raises(type(error)):
+        files.write_atomic(tmp_path / 'file', 'new')
+    monkeypatch.undo()
+    assert os.listdir(str(tmp_path)) == ['file'] and (tmp_path / 'file').read_text() == 'old'
+
+
+def test_synced_before_it_is_renamed_and_the_directory_after(tmp_path, monkeypatch):
+    order = []
+    fsync, replace = os.fsync, os.replace
+
+    def note_fsync(handle):
+        order.append('directory' if stat.S_ISDIR(os.fstat(handle).st_mode) else 'file')
+        fsync(handle)
+
+    monkeypatch.setattr(os, 'fsync', note_fsync)
+    monkeypatch.setattr(os, 'replace', lambda *args: (order.append('rename'), replace(*args)))
+    files.write_atomic(tmp_path / 'file', 'x')
+    assert order == ['file', 'rename', 'directory']
+
+
+def test_owner(tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(os, 'fchown', lambda handle, uid, gid: given.append((uid, gid)))
+    monkeypatch.setattr(os, 'geteuid', lambda: 1000)
+    files.write_secret(tmp_path / 'file', 'x', owner=(1000, 1001))
+    files.write_secret(tmp_path / 'file', 'x')
+    assert given == [(1000, 1001)]
+
+
+def test_a_directory_that_is_missing(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        files.write_atomic(tmp_path / 'missing' / 'file', 'x')
+
+
+def test_a_name_without_a_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    replace, places = os.replace, []
+    monkeypatch.setattr(os, 'replace', lambda source, target: (places.append(os.path.dirname(source)),
+                                                               replace(source, target)))
+    files.write_atomic('file', 'x')
+    assert places == [str(tmp_path)]  # beside it: elsewhere might be another file system
+    assert (tmp_path / 'file').read_text() == 'x'
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='Only root gives files away.')
+def test_root_gives_to_whom_the_place_belongs(tmp_path):
+    """A server that runs as another user goes on reading what an administrator wrote."""
+    def owner(path):
+        found = os.stat(str(path))
+        return found.st_uid, found.st_gid
+
+    os.chown(str(tmp_path), 1234, 4321)
+    files.write_secret(tmp_path / 'new', 'x')
+    (tmp_path / 'other').write_text('x')
+    os.chown(str(tmp_path / 'other'), 7, 8)
+    files.write_atomic(tmp_path / 'other', 'y')
+    files.write_secret(tmp_path / 'asked', 'x', owner=(0, 0))
+    assert [owner(tmp_path / name) for name in ('new', 'other', 'asked')] == [(1234, 4321), (7, 8), (0, 0)]
+    assert mode(tmp_path / 'new') == 0o600
+
+
+def test_root_changes_no_owner_among_its_own(tmp_path, monkeypatch):
+    """In the operator's sandbox that call is refused."""
+    monkeypatch.setattr(os, 'fchown', lambda *_: pytest.fail('fchown'))
+    files.write_atomic(tmp_path / 'file', 'x')
+    files.write_atomic(tmp_path / 'file', 'y')
+    assert (tmp_path / 'file').read_text() == 'y'
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    """Root's `--output /dev/null` would otherwise leave the machine without one."""
+    os.mkfifo(str(tmp_path / 'pipe'))
+    with pytest.raises(OSError):
+        files.write_atomic(tmp_path / 'pipe', 'x')
+    assert stat.S_ISFIFO(os.stat(str(tmp_path / 'pipe')).st_mode) and os.listdir(str(tmp_path)) == ['pipe']

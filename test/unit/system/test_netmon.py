@@ -1,0 +1,52 @@
+"""Changes of links as rtnetlink tells them, and how long a key is held back for them."""
+import struct
+
+import pytest
+
+from ua_overlay.system import netmon
+
+
+def message(kind, index, extra=b''):
+    body = struct.pack('=BBHi', 2, 0, 0, index) + extra
+    return struct.pack('=IHHII', 16 + len(body), kind, 0, 0, 0) + body + b'\0' * (-len(body) % 4)
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_messages_are_told_apart():
+    data = message(16, 2, b'abc') + message(20, 3) + message(24, 4) + message(17, 5)  # 24: a route
+    assert netmon.changed_interfaces(data) == {2, 3, 5}
+    assert netmon.changed_interfaces(b'') == netmon.changed_interfaces(message(16, 2)[:12]) == set()
+    assert netmon.changed_interfaces(struct.pack('=IHHIIQ', 0, 16, 0, 0, 0, 0)) == set()
+
+
+@pytest.fixture
+def watch():
+    clock = Clock()
+    made = netmon.LinkWatch(clock=clock, ignored=lambda: {7})
+    made.clock = clock
+    return made
+
+
+def test_quiet_until_something_changes(watch):
+    assert watch.wait_left() == 0.0
+    watch.take(message(16, 2))
+    assert watch.wait_left() == netmon.QUIET
+    watch.clock.now += 1.0
+    assert watch.wait_left() == netmon.QUIET - 1.0
+    watch.clock.now += netmon.QUIET
+    assert watch.wait_left() == 0.0
+
+
+def test_the_overlay_itself_does_not_count(watch):
+    watch.take(message(20, 7))
+    assert watch.wait_left() == 0.0
+
+
+def test_a_process_that_starts_has_not_seen_the_link_come_up():
+    assert netmon.LinkWatch(assume=True, clock=Clock()).wait_left() == netmon.QUIET

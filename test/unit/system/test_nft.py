@@ -1,0 +1,52 @@
+"""nft as a program: what it refuses is a sentence."""
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from ua_overlay.system import nft
+from ua_overlay.system.nft import NftError
+
+
+def program(tmp_path, script):
+    path = tmp_path / 'nft'
+    path.write_text('#!/bin/sh\n' + script)
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_missing_one_names_the_package(monkeypatch):
+    monkeypatch.setattr(nft.shutil, 'which', lambda *_, **__: None)
+    with pytest.raises(NftError) as caught:
+        nft.find_nft()
+    assert caught.value.code == 'NO_NFT'
+    assert 'apt install nftables' in caught.value.next_command and '--no-egress' in caught.value.next_command
+    with pytest.raises(NftError) as caught:
+        nft.find_nft('The guard', '')
+    assert 'The guard needs' in caught.value.sentence and '--no-egress' not in caught.value.next_command
+
+
+def test_its_refusal_is_a_sentence(tmp_path):
+    refusing = program(tmp_path, 'echo "Error: No such thing" >&2\nexit 1\n')
+    with pytest.raises(NftError) as caught:
+        nft.load('flush', refusing, 'do that')
+    assert 'No such thing' in caught.value.sentence and caught.value.next_command == 'do that'
+    with pytest.raises(NftError):
+        nft.list_table('x', refusing)
+    with pytest.raises(NftError):
+        nft.load('flush', str(tmp_path / 'none'))
+
+
+@pytest.mark.skipif(shutil.which('nft') is None or os.geteuid() != 0, reason='The real nft, as root.')
+def test_the_real_one_tells_a_missing_table_from_a_missing_right():
+    code = 'from ua_overlay.tailscale import nft; print(nft.list_table("none_such", nft.find_nft()))'
+    done = subprocess.run(['unshare', '--net', sys.executable, '-c', code], stdout=subprocess.PIPE,
+                          universal_newlines=True, env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)))
+    assert done.stdout == 'None\n'
+    nobody = subprocess.run([nft.find_nft(), '-j', 'list', 'table', 'inet', 'none_such'], user='nobody',
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    with pytest.raises(NftError) as caught:
+        nft._judge(nobody)
+    assert caught.value.code == 'NOT_ROOT'

@@ -1,0 +1,31 @@
+"""The sandbox that units have in common. How tight it is, systemd says: of each unit in its own test."""
+import pytest
+
+from ua_overlay.server import service
+from ua_overlay.system.rules_unit import rules_unit
+from ua_overlay.system.sandbox import COMMON, sandbox
+from ua_overlay.tailscale import prepare
+
+
+def texts():
+    recipe = prepare.make_recipe('robot', 'CA', '/opt/ua-overlay', '/opt', 'systemd')
+    found = {item.path: item.text for item in recipe.files if item.path in (prepare.DROP_IN, prepare.OPERATOR_UNIT)}
+    places = ('daemon', '/site', '/opt/ua-overlay', ('/opt',))
+    found.update(rules=rules_unit('d', 'c', '/sbin/nft', '/r', 'x'), server=service.unit_text(*places),
+                 keeper=service.keeper_text(*places))
+    return found
+
+
+@pytest.mark.parametrize('name', sorted(texts()))
+def test_each_unit_has_all_of_it_once(name):
+    lines = texts()[name].split('\n')
+    assert [line for line in COMMON if lines.count(line) != 1] == []
+    # Nothing is said twice, with two values perhaps; what is a list in systemd may be.
+    keys = [line.split('=')[0] for line in lines if '=' in line and not line.startswith(('#', 'Environment',
+            'SystemCallFilter', 'CapabilityBoundingSet', 'DeviceAllow', 'Exec', 'After', 'Wants'))]
+    assert len(keys) == len(set(keys)), sorted(key for key in keys if keys.count(key) > 1)
+
+
+def test_lines_are_sorted_and_complete():
+    lines = sandbox('PrivateDevices=yes').split('\n')
+    assert lines == sorted(lines) and set(lines) == set(COMMON) | {'PrivateDevices=yes'}

@@ -1,0 +1,30 @@
+import os
+
+import pytest
+
+from ua_overlay.tailscale.metrics import moved, parse_bytes
+from unit.tailscale.test_model import ANSWERS, VERSIONS
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_recorded(version):
+    with open(os.path.join(ANSWERS, 'usermetrics-{}.txt'.format(version)), 'rb') as stream:
+        counters = parse_bytes(stream.read())
+    assert set(counters) == {'DIRECT', 'PEER_RELAY', 'DERP'}
+    assert all(value > 0 for value in counters.values())
+
+
+def test_in_and_out_and_both_families_add_up():
+    text = (b'# HELP tailscaled_inbound_bytes_total {path="derp"} 9\n'
+            b'tailscaled_inbound_bytes_total{path="direct_ipv4"} 1\n'
+            b'tailscaled_inbound_bytes_total{path="direct_ipv6"} 10\n'
+            b'tailscaled_outbound_bytes_total{path="direct_ipv4"} 100\n'
+            b'tailscaled_outbound_packets_total{path="direct_ipv4"} 1000\n'
+            b'tailscaled_outbound_bytes_total{path="carrier_pigeon"} 7\n')
+    assert parse_bytes(text) == {'DIRECT': 111, 'UNKNOWN': 7}
+
+
+def test_moved():
+    assert moved({'DERP': 1, 'DIRECT': 2}, {'DERP': 1, 'DIRECT': 3}) == {'DIRECT'}
+    assert moved({'DERP': 5}, {'DERP': 0, 'DIRECT': 0}) == {'DERP'}
+    assert moved({}, {}) == set()

@@ -1,0 +1,300 @@
+"""`robot prepare` below a root of its own: what it writes, that it can be repeated, broken off and undone."""
+import json
+import os
+import shutil
+import stat
+import subprocess
+
+import pytest
+from paths import DATA
+
+from ua_overlay import defaults
+from ua_overlay.errors import OverlayError, UsageError
+from ua_overlay.firewall import egress
+from ua_overlay.system import recipe as recipes
+from ua_overlay.tailscale import prepare
+
+CA = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'
+
+
+def recipe(user='robot', manager='systemd', ca=CA, daemon=None):
+    return prepare.make_recipe(user, ca, '/opt/ua/scripts/ua-overlay', '/opt/ua/src', manager, daemon)
+
+
+class Root:
+    """A root directory, and the commands that would have run."""
+
+    def __init__(self, path):
+        self.path = str(path)
+        self.ran = []
+        self.fail = None
+        #: Commands that hold: '*' for all.
+        self.holds = set()
+
+    def ask(self, argv):
+        return '*' in self.holds or ' '.join(argv) in self.holds
+
+    def applier(self):
+        return prepare.applier(self.path, self.run, None, self.ask)
+
+    def run(self, argv):
+        if self.fail and self.fail in argv:
+            raise OverlayError('`{}` failed.'.format(' '.join(argv)))
+        self.ran.append(' '.join(argv))
+
+    def place(self, path):
+        return os.path.join(self.path, path.lstrip('/'))
+
+    def read(self, path):
+        with open(self.place(path)) as stream:
+            return stream.read()
+
+    def tree(self):
+        found = {}
+        for directory, names, files in os.walk(self.path):
+            for name in names + files:
+                place = os.path.join(directory, name)
+                text = None
+                if os.path.isfile(place):
+                    with open(place) as stream:
+                        text = stream.read()
+                found[os.path.relpath(place, self.path)] = (stat.S_IMODE(os.stat(place).st_mode), text)
+        return found
+
+
+@pytest.fixture
+def root(tmp_path):
+    for name in ('etc/systemd/system', 'var/lib', 'run'):
+        (tmp_path / name).mkdir(parents=True)
+    return Root(tmp_path)
+
+
+def test_what_is_written(root):
+    changed = root.applier().apply(recipe())
+    assert root.read(defaults.CA_FILE) == CA
+    assert stat.S_IMODE(os.stat(root.place(defaults.CA_FILE)).st_mode) == 0o644
+    drop_in = root.read(prepare.DROP_IN)
+    assert 'Environment=SSL_CERT_FILE=/etc/ua_overlay/ca.pem\n' in drop_in
+    assert 'Environment=TS_NO_LOGS_NO_SUPPORT=true\n' in drop_in
+    unit = root.read(prepare.OPERATOR_UNIT)
+    assert 'ExecStart=/opt/ua/scripts/ua-overlay robot operator --user robot\n' in unit
+    assert 'Environment=PYTHONPATH=/opt/ua/src\n' in unit
+    assert os.path.isdir(root.place('/var/lib/ua_overlay')) and os.path.isdir(root.place('/run/ua_overlay'))
+    assert root.read(prepare.TMPFILES) == 'd /run/ua_overlay 0755 robot - -\n'
+    assert defaults.CA_FILE in changed and prepare.DROP_IN in changed
+    assert root.ran.index('systemctl daemon-reload') < root.ran.index('systemctl restart tailscaled.service') < \
+        root.ran.index('systemctl restart ua-overlay-operator.service')
+
+
+def test_again_changes_nothing_and_restarts_nothing(root):
+    root.applier().apply(recipe())
+    before = root.tree()
+    root.ran.clear()
+    assert root.applier().apply(recipe()) == set()
+    assert root.tree() == before
+    assert not [line for line in root.ran if 'restart' in line or 'daemon-reload' in line]
+
+
+def test_a_new_ca_restarts_tailscaled_and_not_the_keeper(root):
+    root.applier().apply(recipe())
+    root.ran.clear()
+    assert root.applier().apply(recipe(ca=CA.replace('AAAA', 'BBBB'))) == {defaults.CA_FILE}
+    assert 'systemctl restart tailscaled.service' in root.ran
+    assert 'systemctl restart ua-overlay-operator.service' not in root.ran
+
+
+def test_what_a_broken_off_run_owes_is_done_by_the_next(root):
+    root.fail = 'restart'
+    with pytest.raises(OverlayError):
+        root.applier().apply(recipe())
+    root.fail = None
+    root.ran.clear()
+    root.applier().apply(recipe())
+    assert 'systemctl restart tailscaled.service' in root.ran and 'systemctl daemon-reload' in root.ran
+
+
+def test_undo_puts_everything_back(root):
+    os.makedirs(os.path.dirname(root.place(prepare.DROP_IN)))
+    with open(root.place(prepare.DROP_IN), 'w') as stream:
+        stream.write('[Service]\nEnvironment=MINE=1\n')
+    os.chmod(root.place(prepare.DROP_IN), 0o640)
+    os.makedirs(root.place('/var/lib/ua_overlay'), 0o700)
+    before = root.tree()
+    root.applier().apply(recipe(daemon='/opt/tailscaled'))
+    root.applier().apply(recipe(user='other', ca=CA + CA, daemon='/opt/tailscaled'))
+    assert root.applier().undo([['stop', 'it']], [['reload']]) == []
+    assert root.tree() == before
+    assert root.ran[root.ran.index('stop it'):] == [
+        'stop it', 'systemctl stop ua-overlay-operator.service', 'systemctl disable ua-overlay-operator.service',
+        'systemctl stop tailscaled.service', 'systemctl disable tailscaled.service', 'reload']
+    assert root.applier().undo() is None
+
+
+def test_a_service_that_ran_before_runs_afterwards(root):
+    root.holds = {'systemctl is-enabled --quiet tailscaled.service', 'systemctl is-active --quiet tailscaled.service'}
+    root.applier().apply(recipe())
+    assert 'systemctl restart tailscaled.service' in root.ran
+    assert 'systemctl enable tailscaled.service' not in root.ran
+    assert 'systemctl start tailscaled.service' not in root.ran
+    # Now that everything holds, a second run must not forget what the first one has to take back.
+    root.holds = {'*'}
+    root.applier().apply(recipe())
+    root.ran.clear()
+    root.applier().undo()
+    assert root.ran == ['systemctl stop ua-overlay-operator.service', 'systemctl disable ua-overlay-operator.service']
+
+
+def test_what_was_before_is_remembered_once(root):
+    root.applier().remember('operator', 'pi')
+    root.applier().remember('operator', 'robot')
+    root.applier().apply(recipe())
+    assert root.applier().remembered('operator') == 'pi'
+    root.applier().undo()
+    assert root.applier().remembered('operator') is None and not root.applier().applied()
+
+
+def test_undo_leaves_what_others_changed(root):
+    root.applier().apply(recipe())
+    with open(root.place(prepare.DROP_IN), 'a') as stream:
+        stream.write('Environment=MINE=1\n')
+    with open(root.place('/var/lib/ua_overlay/settings.yaml'), 'w') as stream:
+        stream.write('team: iris\n')
+    notes = root.applier().undo()
+    assert len(notes) == 2 and prepare.DROP_IN in ' '.join(notes) and '/var/lib/ua_overlay' in ' '.join(notes)
+    assert 'MINE' in root.read(prepare.DROP_IN)
+    assert not os.path.exists(root.place(defaults.CA_FILE))
+
+
+def test_nobody_but_root_can_change_what_undo_restores(root):
+    os.makedirs(os.path.dirname(root.place(prepare.TMPFILES)))
+    with open(root.place(prepare.TMPFILES), 'w') as stream:
+        stream.write('old\n')
+    root.applier().apply(recipe())
+    manifest = root.place(prepare.MANIFEST)
+    assert stat.S_IMODE(os.stat(manifest).st_mode) == 0o600
+    assert stat.S_IMODE(os.stat(root.place(recipes.BEFORE_DIR)).st_mode) == 0o755
+    assert not recipes.BEFORE_DIR.startswith(defaults.STATE_DIR)  # that one is the user's
+    with open(manifest) as stream:
+        assert json.load(stream)['files'][prepare.TMPFILES]['before']
+
+
+def test_damaged_manifest(root):
+    root.applier().apply(recipe())
+    with open(root.place(prepare.MANIFEST), 'w') as stream:
+        stream.write('{')
+    with pytest.raises(OverlayError) as caught:
+        root.applier().apply(recipe())
+    assert prepare.MANIFEST in str(caught.value)
+
+
+def test_without_a_service_manager_no_unit_is_written_and_a_person_is_told(root):
+    plan = recipe(manager='none')
+    root.applier().apply(plan)
+    assert root.ran == [] and not os.path.exists(root.place(prepare.DROP_IN))
+    told = ' '.join(plan.by_hand)
+    assert 'SSL_CERT_FILE=/etc/ua_overlay/ca.pem' in told and 'robot operator --user robot' in told
+
+
+def test_a_machine_without_tailscaled_service_gets_one(root):
+    root.applier().apply(recipe(daemon='/var/cache/ua_overlay/tools/tailscaled'))
+    assert 'ExecStart=/var/cache/ua_overlay/tools/tailscaled --state=/var/lib/tailscale/tailscaled.state ' in \
+        root.read(prepare.DAEMON_UNIT)
+
+
+def test_owners(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip('only root can give files away')
+    root = Root(tmp_path)
+    applier = prepare.applier(root.path, root.run, owner_of=lambda user: (65534, 65534))
+    applier.apply(recipe())
+    assert os.stat(root.place(defaults.RUN_DIR)).st_uid == 65534
+    assert os.stat(root.place(defaults.CONFIG_DIR)).st_uid == 0
+
+
+def test_owners_of_directories_that_were_there_come_back(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip('only root can give files away')
+    root = Root(tmp_path)
+    os.makedirs(root.place(defaults.STATE_DIR))
+    os.chown(root.place(defaults.STATE_DIR), 12, 34)
+    applier = prepare.applier(root.path, root.run, owner_of=lambda user: (65534, 65534), ask=root.ask)
+    applier.apply(recipe())
+    assert os.stat(root.place(defaults.STATE_DIR)).st_uid == 65534
+    applier.undo()
+    found = os.stat(root.place(defaults.STATE_DIR))
+    assert (found.st_uid, found.st_gid) == (12, 34)
+
+
+@pytest.mark.parametrize('text, word', [
+    ('/opt/ua/scripts/ua-overlay', '/opt/ua/scripts/ua-overlay'), ('/home/me/my ws/x', '"/home/me/my ws/x"'),
+    ('/50%', '/50%%'), ('/a$b', '/a$$b'), ('a"b\\c', '"a\\"b\\\\c"')])
+def test_words_of_a_unit_file(text, word):
+    assert prepare.quote(text) == word
+
+
+def test_a_drop_in_that_is_overruled():
+    good = {'SSL_CERT_FILE': defaults.CA_FILE, 'TS_NO_LOGS_NO_SUPPORT': 'true'}
+    prepare.check_in_force(good)
+    for name in good:
+        with pytest.raises(OverlayError) as caught:
+            prepare.check_in_force(dict(good, **{name: 'other'}))
+        assert name + '=other' in str(caught.value)
+
+
+def test_describe_and_users():
+    lines = recipes.describe(recipe())
+    assert 'write /etc/ua_overlay/ca.pem (0644)' in lines and 'make /run/ua_overlay for robot' in lines
+    with pytest.raises(UsageError):
+        recipes.uid_of('no-such-user')
+
+
+def test_failed_command_says_what_it_said():
+    with pytest.raises(OverlayError) as caught:
+        recipes.run_command(['sh', '-c', 'echo first; echo it broke >&2; exit 3'])
+    assert 'it broke' in str(caught.value)
+    with pytest.raises(OverlayError):
+        recipes.run_command(['no-such-program'])
+
+
+def test_egress_rule_is_part_of_it_and_goes_with_it(root):
+    def limited(address='203.0.113.10', manager='systemd'):
+        return prepare.make_recipe('robot', CA, '/opt/ua/scripts/ua-overlay', '/opt/ua/src', manager, None,
+                                   egress.ruleset(egress.ROBOT, [address]), '/usr/sbin/nft')
+
+    assert egress.ROBOT.rules in root.applier().apply(limited())
+    load = '/usr/sbin/nft -f /etc/ua_overlay/egress.nft'
+    # Before tailscaled starts again with what else was written.
+    assert root.ran.index(load) < root.ran.index('systemctl restart tailscaled.service')
+    root.holds.add('*')
+    root.ran.clear()
+    assert root.applier().apply(limited()) == set() and root.ran == []
+    assert root.applier().apply(limited('203.0.113.11')) == {egress.ROBOT.rules} and root.ran == [load]
+    # Without the rule what is there stays until it is undone.
+    root.applier().undo()
+    assert '/usr/sbin/nft ' + egress.delete(egress.ROBOT) in root.ran
+    assert not os.path.exists(root.place(egress.ROBOT.rules))
+    by_hand = limited(manager='none').by_hand
+    assert any(load in sentence for sentence in by_hand)
+    assert not any('nft' in sentence for sentence in recipe(manager='none').by_hand)
+
+
+@pytest.mark.skipif(shutil.which('systemd-analyze') is None, reason='There is no systemd-analyze on this machine.')
+@pytest.mark.parametrize('unit, most', [('vendor', 30), ('ours', 30), ('operator', 21)])
+def test_sandboxes_hold_for_systemd(tmp_path, unit, most):
+    """tailscaled's own unit scores 9.6 of 10, as an empty one does."""
+    made = recipe(daemon='/bin/true')
+    text = {item.path: item.text for item in made.files}
+    vendor = os.path.join(DATA, 'tailscale')
+    with open(os.path.join(vendor, 'tailscaled.service')) as stream:
+        shipped = stream.read().replace('/usr/sbin/tailscaled', '/bin/true')
+    content = {'vendor': shipped + text[prepare.DROP_IN], 'ours': text[prepare.DAEMON_UNIT] + text[prepare.DROP_IN],
+               'operator': text[prepare.OPERATOR_UNIT].replace('/opt/ua/scripts/ua-overlay', '/bin/true')}[unit]
+    path = tmp_path / 'sandbox.service'
+    path.write_text(content)
+    done = subprocess.run(['systemd-analyze', 'verify', str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          universal_newlines=True)
+    assert (done.returncode, done.stdout) == (0, '')
+    done = subprocess.run(['systemd-analyze', 'security', '--offline=true', '--no-pager',
+                           '--threshold={}'.format(most), str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          universal_newlines=True)
+    assert done.returncode == 0, done.stdout

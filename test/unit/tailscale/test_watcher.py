@@ -1,0 +1,107 @@
+"""When the watcher asks for what; the threads are tested on real daemons in test/lab/test_localapi_watch.py."""
+import json
+import os
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from ua_overlay.errors import OverlayError
+from ua_overlay.tailscale.model import parse_status
+from ua_overlay.tailscale.snapshot import snapshot_of, snapshot_of_error
+from ua_overlay.tailscale.watcher import COST_FACTOR, RESYNC, RETRY, SHORTEST_GAP, TICK, Pace, Watcher, is_telling
+from unit.tailscale.test_model import ANSWERS, VERSIONS, load
+
+RUNNING = snapshot_of(parse_status(load('running', '1.98.10')), 0.0)
+IDLE = replace(RUNNING, links=tuple(replace(link, type='IDLE') for link in RUNNING.links))
+STOPPED = snapshot_of(parse_status(load('stopped', '1.98.10')), 0.0)
+
+
+def pace_after(snapshot, cost=0.001):
+    pace = Pace()
+    pace.note_status(100.0, cost, snapshot)
+    return pace
+
+
+def test_the_first_status_is_due_at_once():
+    assert Pace().status_at(False) == 0.0
+
+
+def test_idle_waits_for_the_resync_unless_woken():
+    pace = pace_after(IDLE)
+    assert pace.status_at(False) == 100.0 + RESYNC
+    assert pace.status_at(True) == 100.0 + SHORTEST_GAP
+    assert pace.counters_wanted()
+
+
+def test_an_active_link_is_looked_at_every_tick():
+    pace = pace_after(RUNNING)
+    assert pace.status_at(False) == 100.0 + TICK
+    assert not pace.counters_wanted()  # the status itself is as frequent
+
+
+def test_a_dear_status_is_rarer_and_the_counters_step_in():
+    pace = pace_after(RUNNING, cost=0.015)
+    assert pace.status_at(False) == pytest.approx(100.0 + COST_FACTOR * 0.015)
+    assert pace.status_at(True) == pytest.approx(100.0 + COST_FACTOR * 0.015)
+    assert pace.counters_wanted()
+
+
+class SlowDaemon:
+    """Answers after a while for want of a core, which no real daemon does on request; its link is active."""
+
+    def __init__(self):
+        self.answer = load('running', '1.98.10')
+        self.asked = threading.Semaphore(0)
+
+    def status(self):
+        time.sleep(0.5)
+        self.asked.release()
+        return self.answer
+
+    def user_metrics(self):
+        return b''
+
+    def watch(self):
+        raise OverlayError('no bus', '', 'NO_DAEMON')
+
+    def close(self):
+        pass
+
+
+def test_a_status_that_only_waited_is_not_dear():
+    daemon = SlowDaemon()
+    deadline = time.monotonic() + COST_FACTOR * 0.5
+    with Watcher(lambda: daemon):
+        # With the wait as its cost, the second would come after the deadline, the fourth long after.
+        for _ in range(4):
+            assert daemon.asked.acquire(timeout=max(0.0, deadline - time.monotonic()))
+
+
+def test_no_counters_while_stopped():
+    assert not pace_after(STOPPED).counters_wanted()
+
+
+def test_a_missing_daemon_is_tried_again_soon():
+    pace = pace_after(snapshot_of_error(OverlayError('gone', '', 'NO_DAEMON'), 0.0))
+    assert pace.status_at(False) == 100.0 + RETRY
+    assert pace.status_at(True) == 100.0 + SHORTEST_GAP
+
+
+def test_unexplained_traffic():
+    pace = pace_after(IDLE)
+    assert pace.unexplained({'DERP'}) and not pace.unexplained(set())
+    only_direct = replace(RUNNING, links=RUNNING.links[:1])
+    assert not pace_after(only_direct).unexplained({'DIRECT'})
+    assert pace_after(only_direct).unexplained({'DIRECT', 'DERP'})
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_the_bus_of_a_join_is_understood(version):
+    with open(os.path.join(ANSWERS, 'bus_join-{}.json'.format(version))) as stream:
+        messages = json.load(stream)
+    for name in ('State', 'SelfChange', 'LoginFinished', 'Health'):
+        assert any(name in message and is_telling(message) for message in messages), name
+    assert any(name in message for message in messages for name in ('PeerChanges', 'PeersChanged'))
+    assert not is_telling({'Version': '1', 'Engine': {'RBytes': 1}, 'NetMap': None})
