@@ -74,5 +74,5 @@ def test_other_ends_of_pytest_are_final(play):
 
 
 def test_with_a_path_it_is_pytest(play):
-    arguments = ('test/unit/test_layers.py::test_x', '-q')
+    arguments = ('test/unit/test_tags.py::test_x', '-q')
     assert play([3], [], *arguments) == (3, [list(arguments)])

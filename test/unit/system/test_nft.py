@@ -41,7 +41,7 @@ def test_its_refusal_is_a_sentence(tmp_path):
 
 @pytest.mark.skipif(shutil.which('nft') is None or os.geteuid() != 0, reason='The real nft, as root.')
 def test_the_real_one_tells_a_missing_table_from_a_missing_right():
-    code = 'from ua_overlay.tailscale import nft; print(nft.list_table("none_such", nft.find_nft()))'
+    code = 'from ua_overlay.system import nft; print(nft.list_table("none_such", nft.find_nft()))'
     done = subprocess.run(['unshare', '--net', sys.executable, '-c', code], stdout=subprocess.PIPE,
                           universal_newlines=True, env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)))
     assert done.stdout == 'None\n'
