@@ -10,7 +10,7 @@ import ua_overlay
 
 PACKAGE = os.path.dirname(os.path.realpath(ua_overlay.__file__))
 #: Modules of no room: what every room may import, and what imports no room.
-GROUND = ('clock', 'defaults', 'errors', 'link_types', 'resources', 'tags')
+GROUND = ('clock', 'defaults', 'errors', 'link_types', 'protocols', 'resources', 'tags')
 #: Which other rooms each room may import, beside the ground. A room that is not here may not exist.
 ALLOWED = {
     # A robot's rooms. None of them may list headscale, relays, site, server, lab, wire or measure.

@@ -1,0 +1,30 @@
+"""Boundaries that several rooms share: what is passed in, so that decisions stay pure and tests need no mock."""
+from typing import Any, Callable, Dict, Mapping, Optional, Protocol, Sequence
+
+#: Monotonic seconds.
+Clock = Callable[[], float]
+#: Seconds since 1970.
+WallClock = Callable[[], float]
+#: What json.loads returns, before anything is known of it.
+Json = Any
+JsonObject = Dict[str, Any]
+Argv = Sequence[str]
+Environ = Mapping[str, str]
+
+
+class Say(Protocol):
+    """An output sink: takes one line for a person, without its line end."""
+
+    def __call__(self, line: str) -> None:
+        ...
+
+
+class Stop(Protocol):
+    """What ends a loop: a threading.Event, or a stand-in whose ``wait`` takes no time."""
+
+    def is_set(self) -> bool:
+        ...
+
+    def wait(self, timeout: Optional[float] = None) -> bool:
+        """Wait for at most ``timeout`` seconds; return whether the loop shall end."""
+        ...

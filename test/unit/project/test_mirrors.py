@@ -1,0 +1,148 @@
+"""Where a stranger looks for the tests of a module: test/unit mirrors src/ua_overlay, folder by folder."""
+import os
+
+import pytest
+from paths import ROOT, SOURCE
+
+PACKAGE = os.path.join(SOURCE, 'ua_overlay')
+UNIT = os.path.join(ROOT, 'test', 'unit')
+#: Modules without a file of their own, and which tests cover them instead.
+NO_MIRROR = {
+    'checks/duplicate_identity.py': '',
+    'checks/facts.py': '',
+    'checks/finding.py': '',
+    'checks/hosts.py': '',
+    'checks/registry.py': '',
+    'checks/routes.py': '',
+    'cli/derp.py': '',
+    'cli/env.py': '',
+    'cli/exec.py': '',
+    'cli/guard.py': '',
+    'cli/join.py': '',
+    'cli/lab.py': '',
+    'cli/lab_link.py': '',
+    'cli/lab_machines.py': '',
+    'cli/lab_team.py': '',
+    'cli/leave.py': '',
+    'cli/measure.py': '',
+    'cli/measure_encryption.py': '',
+    'cli/measure_monitor.py': '',
+    'cli/measure_report.py': '',
+    'cli/measure_run.py': '',
+    'cli/measure_walk.py': '',
+    'cli/relay.py': '',
+    'cli/robot_server.py': '',
+    'cli/server.py': '',
+    'cli/server_backup.py': '',
+    'cli/server_ca.py': '',
+    'cli/server_check.py': '',
+    'cli/server_egress.py': '',
+    'cli/server_service.py': '',
+    'cli/service.py': '',
+    'cli/shared/campaign_progress.py': '',
+    'cli/shared/remote_host.py': '',
+    'cli/status.py': '',
+    'cli/team.py': '',
+    'defaults.py': '',
+    'headscale/access.py': '',
+    'headscale/derp_map.py': '',
+    'lab/encryption.py': '',
+    'lab/enter.py': '',
+    'lab/images.py': '',
+    'lab/init.py': '',
+    'lab/kernel.py': '',
+    'lab/lab.py': '',
+    'lab/lab_socket.py': '',
+    'lab/link.py': '',
+    'lab/machine_files.py': '',
+    'lab/machine_set.py': '',
+    'lab/machine_ssh.py': '',
+    'lab/network.py': '',
+    'lab/pipe.py': '',
+    'measure/campaign/measurement.py': '',
+    'measure/hosts/host.py': '',
+    'measure/hosts/lab_host.py': '',
+    'measure/monitor/run.py': '',
+    'measure/monitor/status.py': '',
+    'measure/monitor/store.py': '',
+    'measure/report/csv.py': '',
+    'measure/report/encryption.py': '',
+    'measure/report/figures.py': '',
+    'measure/report/figures_video.py': '',
+    'measure/report/html.py': '',
+    'measure/report/parts.py': '',
+    'measure/report/pdf.py': '',
+    'measure/report/processor.py': '',
+    'measure/report/text.py': '',
+    'measure/tools/frames.py': '',
+    'measure/tools/picture.py': '',
+    'nodes/diagnostics.py': '',
+    'nodes/interface.py': '',
+    'nodes/messages.py': '',
+    'nodes/mirror.py': '',
+    'nodes/overlay.py': '',
+    'nodes/team.py': '',
+    'protocols.py': '',
+    'relays/check.py': '',
+    'relays/derp_watcher.py': '',
+    'relays/enrolment.py': '',
+    'relays/remote_server.py': '',
+    'relays/stun.py': '',
+    'rosenv/mirror.py': '',
+    'server/forwarding.py': '',
+    'server/ports.py': '',
+    'site/archive.py': '',
+    'site/ca_change.py': '',
+    'site/invitation_list.py': '',
+    'site/upgrade.py': '',
+    'system/notify.py': '',
+    'system/recipe.py': '',
+    'system/restart.py': '',
+    'system/rules_unit.py': '',
+    'system/strict_yaml.py': '',
+    'system/supervised.py': '',
+    'tailscale/localapi.py': '',
+    'tailscale/operator.py': '',
+    'trust/roots.py': '',
+    'wire/capture.py': '',
+    'wire/encryption_page.py': '',
+    'wire/packets.py': '',
+    'wire/wireguard.py': '',
+}
+
+
+def modules():
+    """Paths of all modules below the package, relative to it."""
+    return sorted(os.path.relpath(os.path.join(folder, name), PACKAGE) for folder, _, names in os.walk(PACKAGE)
+                  for name in names if name.endswith('.py') and name != '__init__.py')
+
+
+def mirror_of(module):
+    """The path of a module's tests, relative to test/unit: `site/test_admin.py` of `site/admin.py`."""
+    folder, name = os.path.split(module)
+    return os.path.join(folder, 'test_' + name)
+
+
+@pytest.mark.parametrize('module', modules())
+def test_a_module_has_a_mirror_or_a_reason(module):
+    there = os.path.exists(os.path.join(UNIT, mirror_of(module)))
+    assert there or NO_MIRROR.get(module), '{} has neither {} nor a reason in NO_MIRROR'.format(module, mirror_of(module))
+    assert not (there and module in NO_MIRROR), '{} has a mirror: take it off NO_MIRROR'.format(module)
+
+
+def test_no_reason_outlives_its_module():
+    assert sorted(set(NO_MIRROR) - set(modules())) == []
+
+
+def test_each_file_of_tests_has_a_module():
+    """A folder that mirrors nothing (`project/`) is about the repository."""
+    mirrored = {mirror_of(module) for module in modules()}
+    rooms = [name for name in os.listdir(UNIT) if os.path.isdir(os.path.join(PACKAGE, name))]
+    lonely = [path for room in rooms for folder, _, names in os.walk(os.path.join(UNIT, room)) for name in names
+              for path in [os.path.relpath(os.path.join(folder, name), UNIT)]
+              if name.startswith('test_') and name.endswith('.py') and path not in mirrored]
+    assert sorted(lonely) == sorted(LONELY)
+
+
+#: Files of tests that are about more than one module.
+LONELY = ()
