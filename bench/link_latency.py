@@ -18,7 +18,7 @@ EARLY = 0.5
 #: A message later than this is another change's, or none came.
 LATE = 10.0
 #: Seconds before the first traffic and between idleness and the next: for every observer to have seen the old state.
-SETTLE = 3.0
+STABLE_AFTER = 3.0
 #: The node looks at active links five times a second: what is over sooner may go unseen.
 SHORT = 0.25
 
@@ -35,7 +35,7 @@ def measure(progress, rounds=ROUNDS):
             current = Current(status)
             with progress('Waiting until all links are idle'):
                 current.wait('IDLE', 90)
-                time.sleep(SETTLE)
+                time.sleep(STABLE_AFTER)
             began = time.monotonic()
             for turn in range(1, rounds + 1):
                 idle_round(fleet, current, progress, '{} of {}'.format(turn, rounds))
@@ -74,7 +74,7 @@ def idle_round(fleet, current, progress, turn):
             process.wait()
         current.wait('DIRECT', 30)
         current.wait('IDLE', 90)
-        time.sleep(SETTLE)
+        time.sleep(STABLE_AFTER)
 
 
 def nat_round(fleet, current, progress, turn):

@@ -38,7 +38,7 @@ def measure(progress, windows=WINDOWS):
         sample(progress, values, {NOBODY: daemon}, windows, 'nobody asks')
         fleet.launch('dev-1')
         node = find_process(fleet, 'dev-1', '/ua_overlay/overlay', '__name:=ua_overlay')
-        with progress('The node settles'):
+        with progress('The node becomes stable'):
             time.sleep(10.0)
         with Program(fleet, 'dev-1', 'idle_node.py') as empty:
             empty.next()

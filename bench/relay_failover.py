@@ -16,7 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RELAY_GAP = 'relay killed: longest time without an answer'
 RELAY_OTHER = 'relay killed: until the link goes over the other relay'
 RESTART_RELAY = 'Headscale starts again, link on a relay'
-RESTART_SECOND = 'Headscale starts again, link on the further DERP'
+RESTART_SECOND = 'Headscale starts again, link on the remote DERP'
 RESTART_EMBEDDED = 'Headscale starts again, link on the embedded DERP'
 LABELS = (RELAY_GAP, RELAY_OTHER, RESTART_EMBEDDED, RESTART_SECOND, RESTART_RELAY)
 #: Answers are 0.1 s apart: less than this is no gap.
@@ -35,8 +35,8 @@ def measure(progress, rounds=ROUNDS):
         with progress('A lab with a server, a second host and two robots'):
             pair.start_site()
             with_embedded(pair, values, progress, rounds)
-            pair.start_outposts()
-        with progress('Robots take the further DERP as their home'):
+            pair.start_remote_hosts()
+        with progress('Robots take the remote DERP as their home'):
             pair.wait_home('second')
         for turn in range(1, rounds + 1):
             with progress('Round {} of {}: a relay dies'.format(turn, rounds)):
@@ -45,7 +45,7 @@ def measure(progress, rounds=ROUNDS):
             for _ in range(rounds):
                 values[RESTART_RELAY].append(restart_gap(pair, 'PEER_RELAY'))
         block_udp(pair, True)
-        with progress('Headscale starts again, links on the further DERP'):
+        with progress('Headscale starts again, links on the remote DERP'):
             for _ in range(rounds):
                 values[RESTART_SECOND].append(restart_gap(pair, 'DERP', 'second'))
     return figure(values)
@@ -66,7 +66,7 @@ def block_udp(pair, blocked):
         pair.lab.nat(router, 'udp-blocked' if blocked else 'hard')
 
 
-def settled(output, count=30):
+def wait_stable(output, count=30):
     """Wait for ``count`` more answers."""
     mark = output().count('icmp_seq')
     wait_until(lambda: output().count('icmp_seq') >= mark + count, 90, '{} answers'.format(count))
@@ -76,10 +76,10 @@ def restart_gap(pair, kind, endpoint=''):
     """Seconds without an answer while Headscale starts again."""
     with pair.traffic() as output:
         pair.wait_link(kind, endpoint)
-        settled(output)
+        wait_stable(output)
         begin = time.time()
         pair.site('server', 'renew')
-        settled(output, 100)
+        wait_stable(output, 100)
         return [gap for gap in gaps(output()) if gap[0] >= begin - 0.2][0][1]
 
 
@@ -87,14 +87,14 @@ def relay_dies(pair, values):
     """Kill the tailscaled of the relay in use, as a power cut would; it is back before the next round."""
     with pair.traffic() as output:
         used = pair.wait_link('PEER_RELAY')[1].split(':')[0]
-        settled(output)
+        wait_stable(output)
         begin = time.time()
         drop(pair, used, True)
         try:
             other = {'203.0.113.10': '203.0.113.11'}.get(used, '203.0.113.10')
             pair.wait_link('PEER_RELAY', other + ':')
             values[RELAY_OTHER].append(time.time() - begin)
-            settled(output)
+            wait_stable(output)
             values[RELAY_GAP].append([gap for gap in gaps(output()) if gap[0] >= begin - 0.2][0][1])
         finally:
             drop(pair, used, False)
@@ -118,12 +118,12 @@ def figure(values):
     return Figure(NAME, 'a ping at 10 Hz while a relay or Headscale goes', 's', rows, aims=[
         verdict('median gap when a relay dies', median(values[RELAY_GAP]), 10, ' s'),
         verdict('median gap of a restart on the embedded DERP', median(values[RESTART_EMBEDDED]), 10, ' s'),
-        verdict('worst gap of a restart on the further DERP', max(values[RESTART_SECOND]), NO_GAP, ' s'),
+        verdict('worst gap of a restart on the remote DERP', max(values[RESTART_SECOND]), NO_GAP, ' s'),
         verdict('worst gap of a restart on a relay', max(values[RESTART_RELAY]), NO_GAP, ' s')], notes=[
         'A relay dies: its packets are dropped at its host, as after a power cut. tailscaled trusts a path for 6.5 s '
         'after its last answer (trustUDPAddrDuration), then sends over DERP as well; the other relay is found when it '
         'looks for paths again (at most every 30 s).',
-        'Robots that are busy on the embedded DERP when a further one is added stay there until they are silent for '
+        'Robots that are busy on the embedded DERP when a remote one is added stay there until they are silent for '
         'some seconds: here they are silent.',
         'Headscale starts again by `ua-overlay server renew`. Answers come every 0.1 s: below {} s is no gap.'.format(
             NO_GAP)])

@@ -44,11 +44,11 @@ def uri(robot):
     return 'http://{}.overlay.internal:11312'.format(robot)
 
 
-class Watch(Program):
-    """team_watch.py on a robot: events of the team's node and of the overlay node, with their times."""
+class Watcher(Program):
+    """team_watcher.py on a robot: events of the team's node and of the overlay node, with their times."""
 
     def __init__(self, fleet, robot):
-        super().__init__(fleet, robot, 'team_watch.py')
+        super().__init__(fleet, robot, 'team_watcher.py')
         self.robot = robot
         self.until(lambda event: event.get('answer') == 'ready', 0)
 
@@ -86,16 +86,16 @@ def measure(progress, robots=ROBOTS, name=NAME, joins=JOINS, moves=MOVES, shells
     values = {}
     with contextlib.ExitStack() as stack:
         fleet = stack.enter_context(bench_fleet(progress, (), (), robots, robots[0]))
-        watches = {}
+        watchers = {}
         for robot in robots:
             with progress('overlay.launch on {}'.format(robot)):
                 put(fleet, robot, 'team_node.py')
                 fleet.launch(robot, 'team_launch:=' + put(fleet, robot, 'team.launch'))
-                watches[robot] = stack.enter_context(Watch(fleet, robot))
+                watchers[robot] = stack.enter_context(Watcher(fleet, robot))
         mover = stack.enter_context(Program(fleet, fleet.server, 'move_master.py', SITE_DIR, TEAM, root=True))
         mover.next()
-        measure_joins(progress, watches, joins, values)
-        measure_moves(progress, watches, mover, moves, values)
+        measure_joins(progress, watchers, joins, values)
+        measure_moves(progress, watchers, mover, moves, values)
         measure_hook(progress, fleet, stack, robots[:2], shells, values)
     return figure(values, name, len(robots))
 
@@ -104,89 +104,89 @@ def note(values, label, value):
     values.setdefault(label, []).append(value)
 
 
-def measure_joins(progress, watches, joins, values):
-    robots = list(watches)
+def measure_joins(progress, watchers, joins, values):
+    robots = list(watchers)
     with progress('{} joins; the roscore of the team starts'.format(robots[0])):
-        start = len(watches[robots[0]].seen)
-        join(watches[robots[0]], INVITATION)
-        watches[robots[0]].event('registered', start, 120)
+        start = len(watchers[robots[0]].seen)
+        join(watchers[robots[0]], INVITATION)
+        watchers[robots[0]].event('registered', start, 120)
     for robot in robots[1:]:
         with progress('First join of {}'.format(robot)):
-            time_join(watches[robot], INVITATION, FIRST_JOIN, values)
+            time_join(watchers[robot], INVITATION, FIRST_JOIN, values)
     for turn in range(joins):
-        watch = watches[robots[1 + turn % (len(robots) - 1)]]
-        with progress('Join {} of {}: {} leaves and joins'.format(turn + 1, joins, watch.robot)):
-            start = len(watch.seen)
-            watch.demand('leave', leave=True)
-            watch.event('runner', start, state='WAITING')
+        watcher = watchers[robots[1 + turn % (len(robots) - 1)]]
+        with progress('Join {} of {}: {} leaves and joins'.format(turn + 1, joins, watcher.robot)):
+            start = len(watcher.seen)
+            watcher.demand('leave', leave=True)
+            watcher.event('runner', start, state='WAITING')
             # The others must have heard of it, and the node's end be over, before the join is timed.
             time.sleep(3.0)
-            time_join(watch, '', JOIN, values)
+            time_join(watcher, '', JOIN, values)
 
 
-def join(watch, path):
-    answer = watch.demand('join', join=path)
+def join(watcher, path):
+    answer = watcher.demand('join', join=path)
     if not answer['ok']:
-        raise OverlayError('{} did not join: {}'.format(watch.robot, answer['text']))
+        raise OverlayError('{} did not join: {}'.format(watcher.robot, answer['text']))
     return answer['time']
 
 
-def time_join(watch, path, label, values):
-    start = len(watch.seen)
-    answered = join(watch, path)
-    heard = watch.event('heard', start)
+def time_join(watcher, path, label, values):
+    start = len(watcher.seen)
+    answered = join(watcher, path)
+    heard = watcher.event('heard', start)
     note(values, label, heard - answered)
     if label == JOIN:
-        note(values, 'join environment', watch.event('environment', start, state='OK') - answered)
+        note(values, 'join environment', watcher.event('environment', start, state='OK') - answered)
         for stage in ('started', 'registered'):
-            note(values, 'join ' + stage, watch.event(stage, start) - answered)
+            note(values, 'join ' + stage, watcher.event(stage, start) - answered)
     # What the start costs the machine must be over before the next is timed.
     time.sleep(2.0)
 
 
-def measure_moves(progress, watches, mover, moves, values):
-    robots = list(watches)
+def measure_moves(progress, watchers, mover, moves, values):
+    robots = list(watchers)
     master = robots[0]
     for turn in range(moves):
         old, master = master, robots[(turn + 1) % len(robots)]
         with progress('Move {} of {}: from {} to {}'.format(turn + 1, moves, old, master)):
-            starts = {robot: len(watch.seen) for robot, watch in watches.items()}
+            starts = {robot: len(watcher.seen) for robot, watcher in watchers.items()}
             moved = mover.ask(robot=master)
             note(values, REQUEST, moved['time'] - moved['began'])
-            followers = {robot: watch for robot, watch in watches.items() if robot != master}
+            followers = {robot: watcher for robot, watcher in watchers.items() if robot != master}
             target = uri(master)
             note_last(values, MOVE, followers, starts, moved['time'], 'registered', target)
             note_last(values, MOVE_HEARD, followers, starts, moved['time'], 'heard', target)
             for stage, _label in MOVE_STAGES:
                 note_last(values, 'move ' + stage, followers, starts, moved['time'], stage,
                           uri(old) if stage == 'ended' else target)
-            watches[master].event('heard', starts[master], master=target)
+            watchers[master].event('heard', starts[master], master=target)
         with progress('The new roscore becomes {:.0f} s old, then it is killed'.format(STEADY)):
             time.sleep(STEADY)
-            time_kill(watches, master, values)
+            time_kill(watchers, master, values)
 
 
-def note_last(values, label, watches, starts, zero, stage, master):
-    last = max(watch.event(stage, starts[robot], master=master) for robot, watch in watches.items())
+def note_last(values, label, watchers, starts, zero, stage, master):
+    last = max(watcher.event(stage, starts[robot], master=master) for robot, watcher in watchers.items())
     note(values, label, last - zero)
 
 
-def time_kill(watches, master, values):
+def time_kill(watchers, master, values):
     target = uri(master)
-    before = watches[master].demand('master', master=target, **{'not': ''})['run_id']
-    starts = {robot: len(watch.seen) for robot, watch in watches.items()}
-    killed = watches[master].demand('kill', kill='rosmaster --core -p 11312')
+    before = watchers[master].demand('master', master=target, **{'not': ''})['run_id']
+    starts = {robot: len(watcher.seen) for robot, watcher in watchers.items()}
+    killed = watchers[master].demand('kill', kill='rosmaster --core -p 11312')
     if len(killed['pids']) != 1:
         raise OverlayError('{} had {} roscores.'.format(master, len(killed['pids'])))
-    again = watches[master].demand('master', master=target, **{'not': before})
+    again = watchers[master].demand('master', master=target, **{'not': before})
     if again['time'] is None:
         raise OverlayError('The roscore on {} did not come back.'.format(master))
-    note_last(values, KILL, watches, starts, killed['time'], 'registered', target)
-    note_last(values, RESTART, watches, starts, again['time'], 'registered', target)
+    note_last(values, KILL, watchers, starts, killed['time'], 'registered', target)
+    note_last(values, RESTART, watchers, starts, again['time'], 'registered', target)
     for stage, _label in RESTART_STAGES:
-        note_last(values, 'kill ' + stage, watches, starts, again['time'], stage, target)
-    for robot, watch in watches.items():
-        watch.event('heard', starts[robot], master=target)
+        note_last(values, 'kill ' + stage, watchers, starts, again['time'], stage, target)
+    for robot, watcher in watchers.items():
+        watcher.event('heard', starts[robot], master=target)
     time.sleep(3.0)
 
 
@@ -257,7 +257,7 @@ def figure(values, name=NAME, robots=6):
         verdict('from the new roscore to the last of {} nodes'.format(robots), median(values[RESTART]), 5, ' s')]
     return Figure(name, title, 's', rows, aims=aims + added, notes=[
         'All {} robots run on this machine at once, each with tailscaled, a local graph, overlay.launch, the team '
-        'face and a launch file with one rospy node; outside a lab each has a machine to itself.'.format(robots),
+        'mirror and a launch file with one rospy node; outside a lab each has a machine to itself.'.format(robots),
         'The retag is done when the last request of `ua-overlay team master` is answered. The node notes the '
         'instants itself; registered: rospy has advertised and subscribed.',
         'The roscore is killed (rosmaster, SIGKILL) when it is older than 30 s; its first restart comes after 1 s.',

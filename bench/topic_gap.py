@@ -20,7 +20,7 @@ ROUNDS = 4
 NO_GAP = 0.5
 #: Seconds: without a gap before anything is looked at; of looking while nothing happens; without a gap after what was
 #: done, for what that does to links shows late.
-SETTLED, WINDOW, AFTER = 5.0, 5.0, 10.0
+STABLE, WINDOW, AFTER = 5.0, 5.0, 10.0
 PORT = 11312
 #: Where the site and the second host are.
 SERVER, SECOND = '203.0.113.10', '203.0.113.11'
@@ -32,8 +32,8 @@ DIRECT = Link('DIRECT', 'DIRECT', '')
 OWN_RELAY = Link("PEER_RELAY, the server's own", 'PEER_RELAY', SERVER + ':')
 OTHER_RELAY = Link('PEER_RELAY on the other host', 'PEER_RELAY', SECOND + ':')
 EMBEDDED = Link('DERP in Headscale', 'DERP', 'site')
-FURTHER = Link('DERP on the other host', 'DERP', 'second')
-LINKS = (DIRECT, OWN_RELAY, OTHER_RELAY, EMBEDDED, FURTHER)
+REMOTE = Link('DERP on the other host', 'DERP', 'second')
+LINKS = (DIRECT, OWN_RELAY, OTHER_RELAY, EMBEDDED, REMOTE)
 
 QUIET, RENEW, RESTART = 'nothing happens', 'certificate renewed', 'server restarted'
 LOST = 'messages lost'
@@ -55,9 +55,9 @@ def measure(progress, rounds=ROUNDS):
             on_link(pair, link, values, progress, rounds)
         block_udp(pair, False)
         with progress('A relay and a DERP region on the second host; robots take it as their home'):
-            pair.start_outposts()
+            pair.start_remote_hosts()
             pair.wait_home('second')
-        on_link(pair, FURTHER, values, progress, rounds)
+        on_link(pair, REMOTE, values, progress, rounds)
         drop(pair, SERVER, True)
         on_link(pair, OTHER_RELAY, values, progress, rounds)
     return figure(values)
@@ -73,7 +73,7 @@ def on_link(pair, link, values, progress, rounds):
             with progress('{}, round {} of {}'.format(link.label, turn, rounds)):
                 for event, action in ((RENEW, renew), (RESTART, restart)):
                     pair.wait_link(link.kind, link.endpoint)
-                    wait_steady(heard, SETTLED)
+                    wait_steady(heard, STABLE)
                     quiet = time.time()
                     wait_until(lambda quiet=quiet: time.time() > quiet + WINDOW, 2 * WINDOW, 'The end of a window')
                     begin = time.time()

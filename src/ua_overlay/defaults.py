@@ -1,4 +1,4 @@
-"""Names, numbers and places that more than one module needs: the only home of each."""
+"""Names, numbers and paths that more than one module needs: the only home of each."""
 
 #: LocalAPI socket of the system's tailscaled (tailscale: paths.DefaultTailscaledSocket).
 DAEMON_SOCKET = '/var/run/tailscale/tailscaled.sock'
@@ -21,7 +21,7 @@ SITE_DIR = '/var/lib/ua_overlay/site'
 SERVER_PORT = 8080
 STUN_PORT = 3478
 RELAY_PORT = 40000
-#: A DERP on a further host, of its own beside what else may serve there.
+#: A DERP on a remote host, of its own beside what else may serve there.
 DERP_PORT = 8443
 #: The team's roscore. Not 11311: that is the local graph's (design, "Two graphs on every robot").
 TEAM_PORT = 11312
@@ -37,7 +37,7 @@ BASE_DOMAIN = 'overlay.internal'
 RELAY_TAG = 'tag:relay'
 MASTER_TAG = 'tag:ros-master'
 #: Team names that would clash with tags that mean something else.
-RESERVED_TEAMS = frozenset(['relay', 'ros-master', 'operator', 'server'])
+RESERVED_TEAMS = frozenset(['relay', 'ros-master', 'user', 'server'])
 #: And what begins like this: tags that tell one version of the policy from another (headscale.policy).
 MARKER_TEAM = 'policy-'
 

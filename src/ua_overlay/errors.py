@@ -1,4 +1,5 @@
 """The errors that a person reads: one sentence that names the thing, and the next command."""
+from dataclasses import dataclass
 
 
 class OverlayError(Exception):
@@ -30,3 +31,15 @@ class UsageError(OverlayError):
 
     code = 'USAGE'
     exit_status = 2
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What an OverlayError said, as a value that can be kept and compared."""
+
+    code: str
+    sentence: str
+    next_command: str = ''
+
+    def __str__(self):
+        return '{} Next: {}'.format(self.sentence, self.next_command) if self.next_command else self.sentence

@@ -8,29 +8,29 @@ FACT = 'ua-overlay:'
 TAGGED = 'tagged-devices'
 
 
-def team_of(tags, wished=''):
+def team_of(tags, preferred=''):
     """The team among ``tags`` ('tag:iris' -> 'iris'), or '' when there is none.
 
     :param tags: iterable of str, or None.
-    :param wished: a team that wins when its tag is among them.
+    :param preferred: a team that wins when its tag is among them.
     """
     teams = sorted(tag[len(PREFIX):] for tag in tags or () if tag.startswith(PREFIX))
     teams = [team for team in teams if team not in RESERVED_TEAMS]
-    return wished if wished in teams else teams[0] if teams else ''
+    return preferred if preferred in teams else teams[0] if teams else ''
 
 
-def belonging(tags, user='', wished=''):
-    """Where a node belongs: its team ('iris'), or for the untagged machine of an operator 'ana@', or ''.
+def belonging(tags, user='', preferred=''):
+    """Where a node belongs: its team ('iris'), or for the untagged machine of a user 'ana@', or ''.
 
     :param user: name of the node's user, '' for none.
     """
-    team = team_of(tags, wished)
+    team = team_of(tags, preferred)
     return team or (user + '@' if user and not tags and user != TAGGED else '')
 
 
-def place(belongs):
-    """What :func:`belonging` says, for people: 'team iris', 'the group of operator ana'."""
-    return 'the group of operator ' + belongs[:-1] if belongs.endswith('@') else 'team ' + belongs
+def describe_belonging(belongs):
+    """What :func:`belonging` says, for people: 'team iris', 'the group of user ana'."""
+    return 'the group of user ' + belongs[:-1] if belongs.endswith('@') else 'team ' + belongs
 
 
 def team_facts(port, addressing):

@@ -37,7 +37,7 @@ robots:
 TEAM_URI = 'http://dev-1.overlay.internal:11312'
 #: What a robot of a healthy team must have had looked at and found good.
 LOOKED_AT = {'daemon', 'login', 'key-expiry', 'server', 'certificate', 'clock', 'address-range', 'names', 'environment',
-             'master', 'foreign-master', 'reach-out', 'node-names', 'half-connected', 'old-master',
+             'master', 'foreign-master', 'ports-out', 'node-names', 'half-connected', 'old-master',
              'link-derp', 'link-lan', 'mtu'}
 PATIENCE = 90
 
@@ -128,11 +128,11 @@ def overwritten(fleet, host, path, text):
 @contextlib.contextmanager
 def without_helper(fleet, host):
     """Without the privileged helper, which would mend the names within seconds."""
-    fleet.lab.stop_service(host, 'operator')
+    fleet.lab.stop_service(host, 'agent')
     try:
         yield
     finally:
-        fleet.lab.start_service(host, 'operator', [fleet.command, 'robot', 'operator', '--user', USER],
+        fleet.lab.start_service(host, 'agent', [fleet.command, 'robot', 'agent', '--user', USER],
                                 env=fleet.base_environment())
 
 
@@ -168,7 +168,7 @@ def test_nothing_is_found_on_a_healthy_robot(fleet):
         assert bad(found) == {} and found['status'] == 0, found
         # The master asks no master.
         assert LOOKED_AT <= set(found), (host, LOOKED_AT - set(found))
-    assert 'dev-1 reached this robot' in doctor(fleet, 'dev-2')['reach-in'][0]['what']
+    assert 'dev-1 reached this robot' in doctor(fleet, 'dev-2')['ports-in'][0]['what']
     text = fleet.overlay('dev-2', 'doctor', user=USER).stdout
     assert 'Nothing found' in text and 'ERROR' not in text and 'WARNING' not in text
 
@@ -187,7 +187,7 @@ def test_the_egress_rule(fleet):
 
     assert '203.0.113.10' in as_root('OK')['what']
     # Its keeper would mend it within a minute.
-    fleet.lab.stop_service('dev-3', 'operator')
+    fleet.lab.stop_service('dev-3', 'agent')
     try:
         nft('delete', 'table', 'inet', egress.ROBOT.table)
         missing = as_root('ERROR')
@@ -197,10 +197,10 @@ def test_the_egress_rule(fleet):
         nft('insert', 'rule', 'inet', egress.ROBOT.table, 'output', 'accept')
         assert 'somebody changed' in as_root('ERROR')['what']
     finally:
-        fleet.lab.start_service('dev-3', 'operator', [fleet.command, 'robot', 'operator', '--user', USER],
+        fleet.lab.start_service('dev-3', 'agent', [fleet.command, 'robot', 'agent', '--user', USER],
                                 env=fleet.base_environment())
     wait_until(lambda: doctor(fleet, 'dev-3', user=None)['egress'][0]['level'] == 'OK', PATIENCE, 'The rule again')
-    assert 'changed by somebody; it is loaded again' in fleet.lab.log('dev-3', 'operator')
+    assert 'changed by somebody; it is loaded again' in fleet.lab.log('dev-3', 'agent')
 
 
 def test_it_leaves_no_node_in_the_graph(fleet):
@@ -251,7 +251,7 @@ def test_the_master_does_not_resolve_us(fleet):
     hosts = fleet.lab.host('dev-1').run(['cat', '/etc/hosts']).stdout
     hosts += '203.0.113.99 dev-2.overlay.internal\n'
     with without_helper(fleet, 'dev-1'), edited(fleet, 'dev-1', '/etc/hosts', hosts):
-        finding = wait_found(fleet, 'dev-2', 'reach-in', 'ERROR')
+        finding = wait_found(fleet, 'dev-2', 'ports-in', 'ERROR')
         assert 'under its name dev-2.overlay.internal' in finding['what']
         assert wait_found(fleet, 'dev-1', 'names', 'ERROR')['what'].startswith('This robot cannot receive from dev-2')
     wait_healthy(fleet, 'dev-2', 'dev-1')
@@ -319,7 +319,7 @@ def test_policy_blocks_the_team_port(fleet):
         policy['grants'][0]['ip'] = ['tcp:1-11311', 'tcp:11313-65535', 'udp:*', 'icmp:*']
     before = set_policy(fleet, change)
     try:
-        finding = wait_found(fleet, 'dev-2', 'reach-out', 'ERROR')
+        finding = wait_found(fleet, 'dev-2', 'ports-out', 'ERROR')
         assert 'TCP 11312' in finding['what'] and 'of dev-1 are dropped' in finding['what']
         assert "the site's policy does not grant it" in finding['why'] and finding['why'].startswith('Other ports pass')
     finally:
@@ -332,9 +332,9 @@ def test_policy_blocks_ephemeral_ports(fleet):
         policy['grants'][0]['ip'] = ['tcp:11312', 'udp:*', 'icmp:*']
     before = set_policy(fleet, change)
     try:
-        finding = wait_found(fleet, 'dev-2', 'reach-out', 'ERROR')
+        finding = wait_found(fleet, 'dev-2', 'ports-out', 'ERROR')
         assert 'ephemeral port' in finding['what'].lower() and 'TCP 11312' not in finding['what']
-        assert wait_found(fleet, 'dev-2', 'reach-in', 'ERROR')
+        assert wait_found(fleet, 'dev-2', 'ports-in', 'ERROR')
     finally:
         write_policy(fleet, before)
     wait_healthy(fleet, 'dev-2', 'dev-3')
@@ -342,11 +342,11 @@ def test_policy_blocks_ephemeral_ports(fleet):
 
 def test_own_firewall_blocks_the_way_in(fleet):
     with firewall(fleet, 'dev-2', 'input', 'iifname "tailscale0" ct state new tcp dport != 22 drop'):
-        finding = wait_found(fleet, 'dev-2', 'reach-in', 'ERROR')
+        finding = wait_found(fleet, 'dev-2', 'ports-in', 'ERROR')
         assert 'firewall on this machine' in finding['why']
-        assert doctor(fleet, 'dev-2')['reach-out'][0]['level'] == 'OK'
+        assert doctor(fleet, 'dev-2')['ports-out'][0]['level'] == 'OK'
         # The same fault, seen from the other side.
-        assert 'of dev-2 are dropped' in wait_found(fleet, 'dev-1', 'reach-out', 'ERROR')['what']
+        assert 'of dev-2 are dropped' in wait_found(fleet, 'dev-1', 'ports-out', 'ERROR')['what']
     wait_healthy(fleet, 'dev-2', 'dev-1')
 
 

@@ -1,4 +1,4 @@
-"""Invitations on a real Headscale with real tailscaleds: batches, an end to them, a CA by its SHA-256, operators."""
+"""Invitations on a real Headscale with real tailscaleds: batches, an end to them, a CA by its SHA-256, users."""
 import os
 import stat
 import subprocess
@@ -16,7 +16,7 @@ from site_on_loopback import (
 )
 
 from ua_overlay.cli.shared.args import make_inviter
-from ua_overlay.site.inviter import Wanted
+from ua_overlay.site.inviter import Invitee
 from ua_overlay.site.site import Site
 from ua_overlay.trust import ca_pin
 from ua_overlay.trust import invitation as invitations
@@ -90,7 +90,7 @@ def test_a_revoked_one_is_worthless(site):
 
 
 def test_the_server_knows_when_time_is_over_whatever_the_thief_s_clock_says(site):
-    invitation, _ = make_inviter(Site.load(site.directory)).invite([Wanted('dev-4', False)], 1, 'iris')[0]
+    invitation, _ = make_inviter(Site.load(site.directory)).invite([Invitee('dev-4', False)], 1, 'iris')[0]
     wait_for('its end', lambda: row(site, 'dev-4')['state'] == 'expired', 30)
     refused = site.robot('dev-4').join(invitation)     # `tailscale up`: nothing of ours is in the way
     assert refused.returncode != 0 and 'authkey expired' in refused.stderr
@@ -110,14 +110,14 @@ def test_a_ca_by_its_sha256(site):
     assert join(site, site.robot('dev-5'), path).returncode == 0
 
 
-def test_an_operator_s_laptop_reaches_the_robots_of_its_teams(site):
-    unknown = site.call('invite', '--operator', 'ana', 'laptop-1', check=False)
-    assert unknown.returncode == 1 and 'operator set ana' in unknown.stderr
+def test_a_user_s_laptop_reaches_the_robots_of_its_teams(site):
+    unknown = site.call('invite', '--user', 'ana', 'laptop-1', check=False)
+    assert unknown.returncode == 1 and 'user set ana' in unknown.stderr
     path = os.path.join(site.directory, 'site.yaml')
     with open(path) as stream:
         text = stream.read()
     with open(path, 'w') as stream:
-        stream.write(text.replace('operators: {}', 'operators: {ana: {teams: [iris]}, bob: }'))
+        stream.write(text.replace('users: {}', 'users: {ana: {teams: [iris]}, bob: }'))
     # Before Headscale knows these people: it judges as it does at its start, and a restart must not fail over them.
     assert 'Headscale takes it' in site.call('policy', 'check').stdout
     assert 'are in force' in site.call('policy', 'apply').stdout
@@ -125,12 +125,12 @@ def test_an_operator_s_laptop_reaches_the_robots_of_its_teams(site):
     assert join(site, robot, site.invite('iris', 'dev-6')[1]).returncode == 0
 
     file = os.path.join(site.base, 'laptop')
-    site.call('invite', '--operator', 'ana', 'laptop-1', '--output', file)
+    site.call('invite', '--user', 'ana', 'laptop-1', '--output', file)
     laptop = site.robot('laptop-1')
     joined = join(site, laptop, file)
-    assert joined.returncode == 0 and 'joined the group of operator ana' in joined.stdout, joined.stdout + joined.stderr
+    assert joined.returncode == 0 and 'joined the group of user ana' in joined.stdout, joined.stdout + joined.stderr
     assert 'ALREADY_JOINED' in join(site, laptop, file, '--json').stdout
-    assert row(site, 'laptop-1')['used_by'] == 'laptop-1' and row(site, 'laptop-1')['operator'] == 'ana'
+    assert row(site, 'laptop-1')['used_by'] == 'laptop-1' and row(site, 'laptop-1')['user'] == 'ana'
     # What a robot has beyond that are the settings of its team.
     assert set(laptop.status()['Self']['CapMap']) == {
         cap for cap in robot.status()['Self']['CapMap'] if not cap.startswith('ua-overlay:')}
@@ -144,11 +144,11 @@ def test_an_operator_s_laptop_reaches_the_robots_of_its_teams(site):
     # Another team's invitation is not spent on it, and a person without teams reaches nobody.
     other = join(site, laptop, site.invite('iris', 'dev-7')[1], '--json')
     assert 'OTHER_TEAM' in other.stdout and row(site, 'dev-7')['state'] == 'open'
-    site.call('invite', '--operator', 'bob', 'laptop-2', '--output', file, '--overwrite')
+    site.call('invite', '--user', 'bob', 'laptop-2', '--output', file, '--overwrite')
     second = site.robot('laptop-2')
     assert join(site, second, file).returncode == 0
     assert second.peers() <= {'relay'}
-    assert [(each['robot'], each['operator']) for each in site.json('robot', 'list', '--operators')] == [
+    assert [(each['robot'], each['user']) for each in site.json('robot', 'list', '--users')] == [
         ('laptop-1', 'ana'), ('laptop-2', 'bob')]
     refused = site.call('team', 'remove', 'iris', check=False)
     assert refused.returncode == 1 and 'Next:' in refused.stderr

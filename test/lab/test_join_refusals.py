@@ -201,7 +201,7 @@ def test_prepared_for_another_site(world):
     robot(world).run(['install', '-m', '644', '/dev/stdin', '/root/other.pem'], input=other)
     world.fleet.overlay('dev-1', 'robot', 'prepare', '--ca', '/root/other.pem', '--user', USER,
                         '--service-manager', 'none')
-    world.lab.start_service('dev-1', 'operator', [world.fleet.command, 'robot', 'operator', '--user', USER],
+    world.lab.start_service('dev-1', 'agent', [world.fleet.command, 'robot', 'agent', '--user', USER],
                             env=world.fleet.base_environment())
     wait_until(lambda: api(world).prefs().get('OperatorUser') == USER, 60, 'The operator')
     refused(world, world.path, 'NOT_PREPARED', 'CA of https://server.ua.test:8080',
@@ -346,9 +346,9 @@ def expect_silence(world, black):
     assert calls > 0
     time.sleep(10)
     # One that was on its way when it was given up may still come, with its repetitions by the kernel.
-    settled = black.refused()
+    stable = black.refused()
     time.sleep(10)
-    assert black.refused() == settled
+    assert black.refused() == stable
 
 
 def expect_no_join(world):

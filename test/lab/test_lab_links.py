@@ -74,7 +74,7 @@ def test_loss_jitter_and_a_change_while_running(bad):
     assert 20.0 < figures(bad, 'dev-1')['loss'].seen < 52.0  # 36 % of the round trips, of 400
     counts = link.counts(bad, 'dev-1')
     assert counts['out']['lost'] > 20 and counts['in']['lost'] > 20
-    service = link.Place(bad.topology, 'dev-1').service
+    service = link.Attachment(bad.topology, 'dev-1').service
     before = bad.service('nat1', service).pid
     link.set_shape(bad, 'dev-1', shape.parse({'delay': '20ms', 'jitter': '10ms'}))
     assert bad.service('nat1', service).pid == before
@@ -99,7 +99,7 @@ def test_a_connection_lives_while_the_emulator_comes_and_goes(bad):
 
 def test_an_emulator_that_dies_is_a_cut_cable_and_says_so(bad):
     link.set_shape(bad, 'dev-1', shape.parse({'delay': '1ms'}))
-    place = link.Place(bad.topology, 'dev-1')
+    place = link.Attachment(bad.topology, 'dev-1')
     process = bad.service(place.owner, place.service)
     bad.kill_service(place.owner, place.service, signal.SIGKILL)
     assert process.wait(30)
@@ -131,7 +131,7 @@ def test_the_command(lab_possible):
         assert [(item['host'], item['link']) for item in shown] == [('dev-1', {'delay': '5ms'})]
         assert 'delay 5ms' in lab('status').stdout
         rows = json.loads(lab('link', 'measure', 'dev-1', '--seconds', '1', '--json', '--name', name).stdout)
-        assert rows[0]['told'] == 10.0 and 10.0 <= rows[0]['seen'] < 30.0
+        assert rows[0]['expected'] == 10.0 and 10.0 <= rows[0]['measured'] < 30.0
         assert lab('link', 'clear', 'dev-1', '--name', name).stdout == 'The link of dev-1 is a plain cable.\n'
         for words, part in ((['set', 'dev-1'], 'Nothing to change'), (['clear', 'inet'], 'no host inet'),
                             (['set', 'dev-9', '--delay', '1ms'], 'no host dev-9'),

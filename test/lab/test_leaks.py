@@ -3,7 +3,8 @@
 Two labs live through the same story: a first join, a server that restarts, a robot that starts while the server is a
 black hole (three minutes of ten), one that starts while no name server answers. One has the egress rule and the policy
 as they are; the other has neither the rule nor the attribute against captive-portal detection, and has to leak, or the
-watch proves nothing. UA_OVERLAY_PROOF_SECONDS shortens it; below ten minutes captive-portal detection does not begin.
+observer proves nothing. UA_OVERLAY_PROOF_SECONDS shortens it; below ten minutes captive-portal detection does not
+begin.
 """
 import functools
 import json
@@ -39,16 +40,16 @@ PATIENCE = 180
 
 
 class Watched:
-    """A lab with a site and two robots, and a watch on its internet."""
+    """A lab with a site and two robots, and an observer on its internet."""
 
     def __init__(self, lab, guarded):
         self.lab = lab
         self.guarded = guarded
         self.fleet = Fleet(lab, workspace=None, command=COMMAND)
         self.refused = dict.fromkeys(ROBOTS, 0)
-        lab.start_service(INET, 'watch', ['/usr/bin/python3', os.path.join(HERE, 'outside_watch.py'), INET,
+        lab.start_service(INET, 'observer', ['/usr/bin/python3', os.path.join(HERE, 'outside_observer.py'), INET,
                                           str(lab.topology.subnet)])
-        wait_until(lambda: 'watching' in lab.log(INET, 'watch'), 30, 'The watch')
+        wait_until(lambda: 'observing' in lab.log(INET, 'observer'), 30, 'The observer')
 
     def start(self):
         """Site and relay, as a user of their own, who is limited in the guarded lab."""
@@ -74,7 +75,7 @@ class Watched:
             self.fleet.overlay(robot, 'robot', 'prepare', '--invitation', path, '--user', USER, '--service-manager',
                                'none', *(() if self.guarded else ('--no-egress',)))
             self.fleet.start_daemon(robot)
-            self.lab.start_service(robot, 'operator', [COMMAND, 'robot', 'operator', '--user', USER],
+            self.lab.start_service(robot, 'agent', [COMMAND, 'robot', 'agent', '--user', USER],
                                    env=self.fleet.base_environment())
             answer = wait_until(functools.partial(self.try_join, robot, path), 60, 'The join of ' + robot, poll=1)
             assert answer['code'] == 'OK'
@@ -141,8 +142,8 @@ class Watched:
         return 'via 203.0.113.22:' in done.stdout
 
     def outside(self):
-        """Packets that left: lines of the watch."""
-        return [line for line in self.lab.log(INET, 'watch').splitlines() if line != 'watching']
+        """Packets that left: lines of the observer."""
+        return [line for line in self.lab.log(INET, 'observer').splitlines() if line != 'observing']
 
     def asked(self):
         """Names that the resolver was asked for besides the site's. While tailscaled is down and MagicDNS with it, who
@@ -225,7 +226,7 @@ def test_nothing_leaves_the_site(labs):
     assert guarded.asked() == set()
     refused = guarded.count_refused()
     assert min(refused.values()) > 0, refused  # it had something to refuse, on each of them
-    # Without the rule and the attribute the same watch sees both: the vendor's relays, and the vendor's names.
+    # Without the rule and the attribute the same observer sees both: the vendor's relays, and the vendor's names.
     assert [line for line in left_open.outside() if line.startswith('6 ') and line.endswith(' 443')]
     if SECONDS >= WHOLE:
         for lab in labs:

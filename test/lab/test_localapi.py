@@ -10,7 +10,7 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.tailscale.links import classify_ping
 from ua_overlay.tailscale.localapi import WATCH_HEALTH, WATCH_PEERS, WATCH_STATE, DaemonDenied, DaemonError, LocalApi
 from ua_overlay.tailscale.metrics import moved, parse_bytes
-from ua_overlay.tailscale.operator import keep_operator
+from ua_overlay.tailscale.operator import maintain_operator
 
 NOBODY = 65534
 
@@ -209,7 +209,7 @@ def test_a_stranger_may_read_and_not_write(robots):
 @needs_root
 def test_the_operator_is_kept_through_start_up_and_logout(site, fresh):
     stop, said = threading.Event(), []
-    keeper = threading.Thread(target=keep_operator, args=(LocalApi(fresh.socket), 'nobody', stop, said.append))
+    keeper = threading.Thread(target=maintain_operator, args=(LocalApi(fresh.socket), 'nobody', stop, said.append))
     keeper.daemon = True
     keeper.start()
 

@@ -1,6 +1,6 @@
-"""ansible/site.yml with a further relay and DERP region on a host of its own, and a person's laptop.
+"""ansible/site.yml with a remote relay and DERP region on a host of its own, and a person's laptop.
 
-Bundles hold keys, as invitations do. One story: installed, the site's CA changes, a reboot, nothing left.
+Enrolments hold keys, as invitations do. One story: installed, the site's CA changes, a reboot, nothing left.
 """
 import json
 import os
@@ -34,7 +34,7 @@ def inventory(machines, state='present'):
                 'ua_overlay_relay_address': '203.0.113.11', 'ua_overlay_state': state}}},
             'ua_overlay_derps': {'hosts': {'second': {'ua_overlay_derp_address': '203.0.113.11'}}},
             'team_iris': {'hosts': {'dev-9': {'ansible_ssh_common_args': '-o ProxyCommand=false'}}},
-            'operator_ana': {'vars': {'ua_overlay_operator_teams': ['iris']}, 'hosts': {'dev-1': {
+            'user_ana': {'vars': {'ua_overlay_user_teams': ['iris']}, 'hosts': {'dev-1': {
                 'ua_overlay_robot_name': 'laptop-1', 'ua_overlay_state': state}}}}}}
 
 
@@ -50,7 +50,7 @@ def works(machines):
 
 
 def laptops(machines):
-    return {row['robot']: (row['operator'], row['online']) for row in site(machines, 'robot', 'list', '--operators')}
+    return {row['robot']: (row['user'], row['online']) for row in site(machines, 'robot', 'list', '--users')}
 
 
 def ca_of(machines, host, *parts):
@@ -63,13 +63,13 @@ def test_installed_with_another_ca_returned_after_a_reboot_and_removed(machines,
     assert played.unreachable['dev-9'] == 1 and not any(played.failed.values()), played.text
     machines['second'].wait('a relay and a DERP that work', lambda: works(machines), 180)
     assert laptops(machines) == {'laptop-1': ('ana', True)}
-    assert site(machines, 'operator', 'list')[0]['teams'] == ['iris']
+    assert site(machines, 'user', 'list')[0]['teams'] == ['iris']
     assert book.keys_on_disk() == [] and 'hskey-' not in played.text
     assert machines['second'].run(['sh', '-c', 'ls /run/ua_overlay_*.yaml'], check=False).returncode != 0
     again = book.run('--limit', '!dev-9')
     assert again.status == 0 and not any(again.changed.values()), again.text
 
-    # Relay and DERP are given new bundles, and take them over.
+    # Relay and DERP are given new enrolments, and take them over.
     machines['server'].run(['ua-overlay', 'server', 'rotate-ca', 'start'])
     changed = book.run('--tags', 'ca', '--limit', '!dev-9')
     assert changed.status == 0 and changed.changed['second'] and changed.changed['dev-1'], changed.text

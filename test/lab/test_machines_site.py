@@ -87,7 +87,7 @@ def site(machines, *argv):
 
 def invocations(machines):
     """What changes when a service starts anew."""
-    units = {'server': ['ua-overlay-server'], 'dev-1': ['tailscaled', 'ua-overlay', 'ua-overlay-operator']}
+    units = {'server': ['ua-overlay-server'], 'dev-1': ['tailscaled', 'ua-overlay', 'ua-overlay-agent']}
     units['dev-2'] = units['dev-1']
     return {(name, unit): machines[name].property(unit, 'InvocationID') for name in units for unit in units[name]}
 
@@ -250,7 +250,7 @@ def test_the_ca_changes_while_a_topic_goes_on(machines, tmp_path):
 def test_rostests_and_units_hold_on_a_robot(machines):
     """A rostest from the checkout, which is found before what is installed; and its own systemd judges the units."""
     units = machines['dev-1'].run(['systemd-analyze', 'verify', 'tailscaled.service', 'ua-overlay.service',
-                                   'ua-overlay-guard.service', 'ua-overlay-operator.service'])
+                                   'ua-overlay-guard.service', 'ua-overlay-agent.service'])
     assert units.stdout + units.stderr == ''
     script = ('. {}/setup.bash && export ROS_PACKAGE_PATH=/srv/work:$ROS_PACKAGE_PATH && exec ua-overlay exec '
               '--local rostest --text /srv/work/test/rostest/no_daemon.test'.format(SPACE))

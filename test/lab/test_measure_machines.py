@@ -1,5 +1,5 @@
 """`ua-overlay measure` as a team has it: two robots with a systemd behind NATs of their own, one reached over ssh over
-the overlay itself, and a watch that is a service, by the unit of docs/measure.md."""
+the overlay itself, and a monitor that is a service, by the unit of docs/measure.md."""
 import json
 import os
 import re
@@ -24,8 +24,8 @@ HOME = '/home/' + USER
 SPACE = HOME + '/catkin_ws/install'
 INVITATION = HOME + '/invitation.yaml'
 RESULTS = HOME + '/results/short'
-UNIT = 'ua-overlay-watch.service'
-WATCHED = '/var/lib/ua_overlay_watch'
+UNIT = 'ua-overlay-monitor.service'
+MONITORED = '/var/lib/ua_overlay_monitor'
 CAMPAIGN = {
     'version': 1, 'name': 'short', 'repetitions': 1, 'clock_error_ms': 0,
     # Behind its NAT nothing but the overlay leads to it.
@@ -35,8 +35,8 @@ CAMPAIGN = {
               'ping': {'count': 20, 'interval': 0.05},
               'topic': {'tool': 'ros-topic', 'size': 1000, 'rate': 20, 'seconds': 2},
               'service': {'tool': 'ros-service', 'calls': 20}},
-    'scenarios': [{'name': 'there', 'from': 'here', 'to': 'far', 'expected': 'DIRECT', 'settle': 120},
-                  {'name': 'back', 'from': 'far', 'to': 'here', 'expected': 'DIRECT', 'settle': 120,
+    'scenarios': [{'name': 'there', 'from': 'here', 'to': 'far', 'expected': 'DIRECT', 'link_timeout': 120},
+                  {'name': 'back', 'from': 'far', 'to': 'here', 'expected': 'DIRECT', 'link_timeout': 120,
                    'tools': ['tcp', 'ping', 'topic']}]}
 
 
@@ -128,19 +128,19 @@ def test_a_robot_that_dies_in_a_measurement_leaves_no_server_and_goes_on(robots)
 
 
 def status(here):
-    said = here.run(['cat', WATCHED + '/status.json'], check=False)
+    said = here.run(['cat', MONITORED + '/status.json'], check=False)
     return json.loads(said.stdout) if said.returncode == 0 else {'rounds': 0, 'state': ''}
 
 
-def test_a_watch_is_a_service(robots):
+def test_a_monitor_is_a_service(robots):
     here, far = robots
     with open(os.path.join(ROOT, 'docs', 'measure.md')) as stream:
-        unit = re.search(r'\n    # /etc/systemd/system/ua-overlay-watch.service\n((?:    .*\n|\n)+)', stream.read())
+        unit = re.search(r'\n    # /etc/systemd/system/ua-overlay-monitor.service\n((?:    .*\n|\n)+)', stream.read())
     here.write('/etc/systemd/system/' + UNIT, re.sub('(?m)^    ', '', unit.group(1)))
-    with open(os.path.join(ROOT, 'config', 'campaigns', 'watch.yaml')) as stream:
-        watch = yaml.safe_load(stream.read().replace('lab-1', 'dev-2'))
-    watch['watch'].update(interval=20, share=10, capacity='50mbit')
-    here.write(HOME + '/watch.yaml', yaml.safe_dump(watch), user=USER)
+    with open(os.path.join(ROOT, 'config', 'campaigns', 'monitor.yaml')) as stream:
+        monitor = yaml.safe_load(stream.read().replace('lab-1', 'dev-2'))
+    monitor['monitor'].update(interval=20, share=10, capacity='50mbit')
+    here.write(HOME + '/monitor.yaml', yaml.safe_dump(monitor), user=USER)
     # As its package has it.
     far.run(['systemctl', 'start', 'iperf3.service'])
     verify = here.run(['systemd-analyze', 'verify', UNIT])
@@ -155,13 +155,13 @@ def test_a_watch_is_a_service(robots):
     found = [(name.split('/')[1], each['status'], each['link']) for name, each in sorted(probes.items())]
     if found != [(name, 'ok', 'DIRECT') for name in ('ping', 'tcp', 'udp')]:
         pytest.fail(here.journal(UNIT))
-    taken = len(here.run(['cat', WATCHED + '/samples.jsonl']).stdout.splitlines())
+    taken = len(here.run(['cat', MONITORED + '/samples.jsonl']).stdout.splitlines())
 
     here.reboot()
     here.wait('a round after the boot', lambda: status(here)['rounds'] >= 1 and len(here.run(
-        ['cat', WATCHED + '/samples.jsonl']).stdout.splitlines()) > taken, 120)
+        ['cat', MONITORED + '/samples.jsonl']).stdout.splitlines()) > taken, 120)
     assert here.property(UNIT, 'NRestarts') == '0', here.journal(UNIT)
-    shown = typed(here, 'ua-overlay measure watch --show ' + WATCHED).stdout
+    shown = typed(here, 'ua-overlay measure monitor --show ' + MONITORED).stdout
     assert 'DIRECT' in shown and ('running' in shown or 'waiting' in shown), shown
     begun = time.monotonic()
     here.run(['systemctl', 'stop', UNIT])

@@ -14,7 +14,7 @@ from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.team import Team, bring_up
 from ua_overlay.lab.topology import parse
 from ua_overlay.measure.campaign import sample
-from ua_overlay.measure.monitor import status as watch_status
+from ua_overlay.measure.monitor import status as monitor_status
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WORKSPACE = os.path.join(os.path.realpath(os.path.join(ROOT, '.workspace')), 'install')
@@ -44,9 +44,9 @@ tools:
   nobody: {tool: iperf3-tcp, seconds: 1, omit: 0, server: running, port: 5999}
   ping: {count: 20, interval: 0.05}
 scenarios:
-  - {name: pair, from: dev-1, to: dev-2, expected: DIRECT, settle: 150, paths: [raw, overlay],
+  - {name: pair, from: dev-1, to: dev-2, expected: DIRECT, link_timeout: 150, paths: [raw, overlay],
      tools: [tcp, udp, ping]}
-  - {name: wrong, from: dev-1, to: dev-2, expected: DERP, settle: 0, tools: [ping]}
+  - {name: wrong, from: dev-1, to: dev-2, expected: DERP, link_timeout: 0, tools: [ping]}
   - {name: absent, from: dev-1, to: dev-2, paths: [raw], tools: [nobody]}
 '''
 
@@ -169,22 +169,22 @@ def test_nothing_left_and_another_campaign_is_refused(lab, campaign, results, tm
     assert done.returncode == 2 and 'another campaign' in done.stderr
 
 
-WATCH = '''
+MONITOR = '''
 version: 1
-name: watched
+name: monitored
 tools:
   ping: {count: 5, interval: 0.2}
   tcp: {tool: iperf3-tcp, seconds: 1, omit: 0, rate: 2mbit}
 scenarios:
   - {name: pair, from: dev-1, to: dev-2}
-watch: {capacity: 20mbit, interval: 7, share: 10}
+monitor: {capacity: 20mbit, interval: 7, share: 10}
 '''
 
 
-def test_a_peer_that_vanishes_in_a_watch_and_returns(lab, tmp_path):
-    path, directory = tmp_path / 'watch.yaml', tmp_path / 'results'
-    path.write_text(WATCH)
-    process = subprocess.Popen([sys.executable, COMMAND, 'measure', 'watch', str(path), '--results', str(directory),
+def test_a_peer_that_vanishes_in_a_monitor_and_returns(lab, tmp_path):
+    path, directory = tmp_path / 'monitor.yaml', tmp_path / 'results'
+    path.write_text(MONITOR)
+    process = subprocess.Popen([sys.executable, COMMAND, 'measure', 'monitor', str(path), '--results', str(directory),
                                 '--lab', lab.name, '--json'], stdout=subprocess.PIPE, universal_newlines=True)
     said = []
 
@@ -206,7 +206,7 @@ def test_a_peer_that_vanishes_in_a_watch_and_returns(lab, tmp_path):
         process.terminate()
         assert process.wait(60) == 0
         process.stdout.close()
-    status = watch_status.read(str(directory))
+    status = monitor_status.read(str(directory))
     assert status['state'] == 'stopped' and status['samples']['failed'] >= 1
     taken = sample.read(str(directory))
     assert len(taken) >= len(said) and taken[0]['proof']['way'] == 'DIRECT'

@@ -41,8 +41,8 @@ tools:
   hog: {tool: ros-video, seconds: 4, omit: 15, rate: 15, hog: true}
   raw: {tool: ros-video, seconds: 4, omit: 15, encoding: raw}
 scenarios:
-  - {name: both, from: dev-1, to: dev-2, expected: DIRECT, settle: 150, paths: [raw, overlay], tools: [jpeg]}
-  - {name: hard, from: dev-1, to: dev-2, expected: DIRECT, settle: 150, tools: [hog, raw]}
+  - {name: both, from: dev-1, to: dev-2, expected: DIRECT, link_timeout: 150, paths: [raw, overlay], tools: [jpeg]}
+  - {name: hard, from: dev-1, to: dev-2, expected: DIRECT, link_timeout: 150, tools: [hog, raw]}
 '''
 
 

@@ -58,12 +58,12 @@ def fleet(lab_possible, lab_root, two_nats):
 
 
 def start_helper(fleet, host):
-    fleet.lab.start_service(host, 'operator', [fleet.command, 'robot', 'operator', '--user', USER],
+    fleet.lab.start_service(host, 'agent', [fleet.command, 'robot', 'agent', '--user', USER],
                             env=fleet.base_environment())
 
 
 def helper_log(fleet, host):
-    with open(fleet.lab.log_path(host, 'operator')) as stream:
+    with open(fleet.lab.log_path(host, 'agent')) as stream:
         return stream.read()
 
 
@@ -172,7 +172,7 @@ def test_without_the_helper_an_error_says_so(fleet):
     wait_names(fleet, 'dev-2', True)
     listener = Program(fleet, 'dev-2', 'rosrun', 'ua_overlay', 'listener.py')
     listener.heard()
-    fleet.lab.stop_service('dev-1', 'operator')
+    fleet.lab.stop_service('dev-1', 'agent')
     running = {host: processes(fleet, host) for host in ('dev-1', 'dev-2')}
     mend = dead_resolver(fleet, 'dev-1')
     found = wait_names(fleet, 'dev-1', False)
@@ -195,6 +195,6 @@ def test_without_the_helper_an_error_says_so(fleet):
     listener.end()
     mend()
     # Whoever is not the helper: `robot prepare --undo` takes the block along.
-    fleet.lab.stop_service('dev-1', 'operator')
+    fleet.lab.stop_service('dev-1', 'agent')
     fleet.overlay('dev-1', 'robot', 'prepare', '--undo')
     assert not hosts.has_block(hosts_file(fleet, 'dev-1'))

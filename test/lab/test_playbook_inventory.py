@@ -36,16 +36,16 @@ UNTOUCHED = {'ansible_ssh_common_args': '-o ProxyCommand=false'}
      'relay would be called relay in the overlay, which the overlay has for itself.'),
     ({'ua_overlay_server': SERVER, 'team_iris': {'hosts': {'dev-1': {}, 'dev-2': {'ua_overlay_robot_name': 'dev-1'}}}},
      'dev-1 and dev-2 would both be called dev-1'),
-    ({'ua_overlay_server': SERVER, 'team_iris': {'hosts': {'dev-1': {}}}, 'operator_ana': {'hosts': {'dev-1': {}}}},
-     'dev-1 is in operator_ana and team_iris; a laptop is one person'),
-    ({'ua_overlay_server': SERVER, 'team_iris': {'hosts': {'dev-1': {}}}, 'operator_ana': {'hosts': {'laptop-1': {}}}},
-     'operator_ana has no ua_overlay_operator_teams'),
-    ({'ua_overlay_server': SERVER, 'team_iris': {'hosts': {'dev-1': {}}}, 'operator_ana': {
-        'hosts': {'laptop-1': {}}, 'vars': {'ua_overlay_operator_teams': ['iris', 'blue']}}},
-     'operator_ana is for teams that the inventory does not have: blue.'),
+    ({'ua_overlay_server': SERVER, 'team_iris': {'hosts': {'dev-1': {}}}, 'user_ana': {'hosts': {'dev-1': {}}}},
+     'dev-1 is in user_ana and team_iris; a laptop is one person'),
+    ({'ua_overlay_server': SERVER, 'team_iris': {'hosts': {'dev-1': {}}}, 'user_ana': {'hosts': {'laptop-1': {}}}},
+     'user_ana has no ua_overlay_user_teams'),
+    ({'ua_overlay_server': SERVER, 'team_iris': {'hosts': {'dev-1': {}}}, 'user_ana': {
+        'hosts': {'laptop-1': {}}, 'vars': {'ua_overlay_user_teams': ['iris', 'blue']}}},
+     'user_ana is for teams that the inventory does not have: blue.'),
     ({'ua_overlay_server': SERVER, 'ua_overlay_derps': {'hosts': {'b': {}}}}, 'b has no ua_overlay_derp_address'),
     ({'ua_overlay_server': SERVER, 'ua_overlay_relays': {'hosts': {'server': {'ua_overlay_relay_address': '::1'}}}},
-     'server is the server or the proxy, and a further relay'),
+     'server is the server or the proxy, and a remote relay'),
 ])
 def test_refused_with_a_sentence(tmp_path, children, sentence):
     played = Playbook(tmp_path, {'all': {'vars': UNTOUCHED, 'children': children}}).run()

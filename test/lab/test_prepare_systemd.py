@@ -23,7 +23,7 @@ CHECKOUT = '/opt/ua_overlay'
 COMMAND = '/usr/local/bin/ua-overlay'
 TEAM = 'iris'
 DAEMON = 'tailscaled.service'
-KEEPER = 'ua-overlay-operator.service'
+AGENT = 'ua-overlay-agent.service'
 INVITATION = '/home/{}/invitation.yaml'.format(USER)
 
 
@@ -75,7 +75,7 @@ class Robot:
 
     def services(self):
         """What changes when one of the services starts anew."""
-        return {unit: self.machine.property(unit, 'InvocationID') for unit in (DAEMON, KEEPER)}
+        return {unit: self.machine.property(unit, 'InvocationID') for unit in (DAEMON, AGENT)}
 
     def files(self):
         """What is below the directories that `prepare` writes to: path -> kind, mode, owner, and content or target.
@@ -133,7 +133,7 @@ def carry(site, robot, name, *options):
 def wait_operator(robot, who=USER):
     deadline = time.monotonic() + 30
     while robot.operator() != who:
-        assert time.monotonic() < deadline, robot.machine.journal(KEEPER)
+        assert time.monotonic() < deadline, robot.machine.journal(AGENT)
         time.sleep(0.1)
 
 
@@ -156,7 +156,7 @@ def assert_prepared(robot):
     environment = robot.environment()
     assert environment['SSL_CERT_FILE'] == defaults.CA_FILE
     assert environment['TS_NO_LOGS_NO_SUPPORT'] == 'true'
-    for unit in (DAEMON, KEEPER):
+    for unit in (DAEMON, AGENT):
         assert robot.machine.property(unit, 'ActiveState') == 'active'
         assert robot.machine.property(unit, 'UnitFileState') == 'enabled'
     wait_operator(robot)
@@ -169,14 +169,14 @@ def assert_prepared(robot):
     kernel = robot.machine.run(['cat', '/proc/{}/status'.format(robot.machine.property(DAEMON, 'MainPID'))]).stdout
     assert 'CapBnd:\t0000000000003000\n' in kernel and 'NoNewPrivs:\t1\n' in kernel
     # Nobody else trusts the site's CA: not even root's environment names it.
-    assert 'SSL_CERT_FILE' not in robot.environment(KEEPER)
+    assert 'SSL_CERT_FILE' not in robot.environment(AGENT)
 
 
 def test_prepare_is_in_force_and_a_second_time_changes_nothing(site, robot):
     carry(site, robot, 'dev-1')
     robot.prepare()
     assert_prepared(robot)
-    verify = robot.machine.run(['systemd-analyze', 'verify', DAEMON, KEEPER, egress.ROBOT.unit])
+    verify = robot.machine.run(['systemd-analyze', 'verify', DAEMON, AGENT, egress.ROBOT.unit])
     assert verify.stdout + verify.stderr == ''
     files, times, services = robot.files(), robot.times(), robot.services()
     said = robot.prepare().stdout
@@ -185,7 +185,7 @@ def test_prepare_is_in_force_and_a_second_time_changes_nothing(site, robot):
     assert_same(times, robot.times())
     assert robot.services() == services
     # They run with no more than they need of what root may do.
-    for unit, most in ((DAEMON, 30), (KEEPER, 21), (egress.ROBOT.unit, 15)):
+    for unit, most in ((DAEMON, 30), (AGENT, 21), (egress.ROBOT.unit, 15)):
         score = robot.machine.run(['systemd-analyze', 'security', '--no-pager', '--threshold={}'.format(most), unit],
                                   check=False)
         assert score.returncode == 0, score.stdout
@@ -307,7 +307,7 @@ def test_undo_puts_everything_back(site, robot):
     assert robot.operator() == 'pi'
     assert 'SSL_CERT_FILE' not in robot.environment()
     assert robot.machine.property(DAEMON, 'ActiveState') == 'active'
-    assert robot.machine.property(KEEPER, 'LoadState') == 'not-found'
+    assert robot.machine.property(AGENT, 'LoadState') == 'not-found'
     assert robot.sudo('robot', 'prepare', '--undo').stdout == 'Nothing was prepared here.\n'
 
 
@@ -329,7 +329,7 @@ def test_a_machine_without_the_service_gets_one_and_loses_it_again(site, new_mac
     carry(site, robot, 'dev-1')
     robot.prepare()
     assert_prepared(robot)
-    verify = robot.machine.run(['systemd-analyze', 'verify', DAEMON, KEEPER, egress.ROBOT.unit])
+    verify = robot.machine.run(['systemd-analyze', 'verify', DAEMON, AGENT, egress.ROBOT.unit])
     assert verify.stdout + verify.stderr == ''
     assert robot.join(INVITATION)['code'] == 'OK'
     robot.machine.reboot()

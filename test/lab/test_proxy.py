@@ -12,7 +12,7 @@ import pytest
 from ua_overlay.lab.fleet import SITE_DIR, wait_until
 from ua_overlay.lab.lab import Lab, load_topology
 from ua_overlay.lab.relays import Pair
-from ua_overlay.relays.relay_health import SETTLE
+from ua_overlay.relays.relay_health import REPAIR_TIME
 from ua_overlay.relays.relay_keeper import PERIOD
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -67,7 +67,7 @@ def test_robots_outside_link_in_all_three_ways(pair):
             pair.lab.nat(router, 'hard')
         # Robots know the relay by its public address alone: the private one is no host of theirs.
         pair.wait_link('PEER_RELAY', PUBLIC + ':40000')
-        assert wait_until(lambda: pair.relay_watch()['carrying'], 30, 'A carried link in the status') == 1
+        assert wait_until(lambda: pair.relay_report()['carrying'], 30, 'A carried link in the status') == 1
         for router in ('nat1', 'nat2'):
             pair.lab.nat(router, 'udp-blocked')
         pair.wait_link('DERP')
@@ -76,24 +76,25 @@ def test_robots_outside_link_in_all_three_ways(pair):
 def test_a_relay_that_hears_nobody_is_noticed_and_is_no_fault_of_the_server(pair):
     """Robots whose UDP is cut ask the relay over DERP and never reach it: as when its port is not forwarded."""
     with pair.traffic():
-        watch = wait_until(lambda: pair.relay_watch().get('note') and pair.relay_watch(), 180, 'A suspicion', poll=1.0)
-        assert 'UDP 40000 open from outside' in watch['note'] and watch['ok']
+        report = wait_until(lambda: pair.relay_report().get('note') and pair.relay_report(), 180, 'A suspicion',
+                            poll=1.0)
+        assert 'UDP 40000 open from outside' in report['note'] and report['ok']
         for router in ('nat1', 'nat2'):
             pair.lab.nat(router, 'hard')
         pair.wait_link('PEER_RELAY', PUBLIC + ':40000')
-        wait_until(lambda: not pair.relay_watch()['note'], 60, 'No suspicion any more', poll=1.0)
+        wait_until(lambda: not pair.relay_report()['note'], 60, 'No suspicion any more', poll=1.0)
 
 
 def calm(pair):
-    """A condition: the watch has seen nothing wrong for so long that its next repair is the first of its kind."""
+    """A condition: the keeper has seen nothing wrong for so long that its next repair is the first of its kind."""
     since = time.monotonic()
 
     def condition():
         nonlocal since
-        watch = pair.relay_watch()
-        if watch['note'] or not watch['ok']:
+        report = pair.relay_report()
+        if report['note'] or not report['ok']:
             since = time.monotonic()
-        return time.monotonic() - since > 2 * SETTLE + 2 * PERIOD
+        return time.monotonic() - since > 2 * REPAIR_TIME + 2 * PERIOD
 
     return condition
 
@@ -101,12 +102,12 @@ def calm(pair):
 def test_a_relay_that_lost_its_port_carries_again_by_itself(pair):
     with pair.traffic():
         pair.wait_link('PEER_RELAY')
-        wait_until(calm(pair), 300, 'A watch that has forgotten the suspicion of before', poll=1.0)
-        before = pair.relay_watch()
+        wait_until(calm(pair), 300, 'A keeper that has forgotten the suspicion of before', poll=1.0)
+        before = pair.relay_report()
         pair.server_relay('set', '--relay-server-port=')
-        wait_until(lambda: pair.relay_watch()['repairs'] > before['repairs'], 60, 'A repair', poll=0.5)
+        wait_until(lambda: pair.relay_report()['repairs'] > before['repairs'], 60, 'A repair', poll=0.5)
         # To set the port was enough: its tailscaled is the same.
-        assert pair.relay_watch()['pid'] == before['pid']
+        assert pair.relay_report()['pid'] == before['pid']
         # The sessions of before are gone with the relay server; robots make another one when they look again.
-        wait_until(lambda: pair.relay_watch()['carrying'], 150, 'A new session', poll=1.0)
+        wait_until(lambda: pair.relay_report()['carrying'], 150, 'A new session', poll=1.0)
         pair.wait_link('PEER_RELAY', PUBLIC + ':40000')

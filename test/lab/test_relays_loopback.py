@@ -1,4 +1,4 @@
-"""Relays and DERP regions of a site on loopback: the watch mends a relay that does not carry; a further host of each
+"""Relays and DERP regions of a site on loopback: the keeper mends a relay that does not carry; a remote host of each
 kind is made by the commands that a person types, found by robots, and taken out again."""
 import dataclasses
 import http.client
@@ -13,7 +13,7 @@ import pytest
 from site_on_loopback import COMMAND, free_ports, running_site, wait_for
 
 from ua_overlay.relays import derp_certificate
-from ua_overlay.relays import enrolment as bundles
+from ua_overlay.relays import enrolment as enrolments
 from ua_overlay.system import files
 from ua_overlay.trust import store
 from ua_overlay.trust.certificate import utc_now
@@ -25,19 +25,19 @@ def site():
         yield made
 
 
-def relay_watch(site):
-    return site.json('server', 'status', check=False)['relay_watch']
+def relay_report(site):
+    return site.json('server', 'status', check=False)['relay_report']
 
 
 def test_a_relay_that_hangs_is_started_anew(site):
-    before = relay_watch(site)
+    before = relay_report(site)
     os.kill(before['pid'], signal.SIGSTOP)
     try:
-        wait_for('another tailscaled', lambda: relay_watch(site)['pid'] not in (None, before['pid']), 120)
+        wait_for('another tailscaled', lambda: relay_report(site)['pid'] not in (None, before['pid']), 120)
     finally:
         if os.path.exists('/proc/{}'.format(before['pid'])):
             os.kill(before['pid'], signal.SIGCONT)
-    wait_for('a relay that is up', lambda: relay_watch(site)['ok'], 120)
+    wait_for('a relay that is up', lambda: relay_report(site)['ok'], 120)
     assert 'does not answer' in site.output()
 
 
@@ -50,12 +50,12 @@ def second(site):
     processes, directories = {}, {}
     try:
         for kind in ('derp', 'relay'):
-            bundle = os.path.join(site.base, 'lab-b.{}.yaml'.format(kind))
-            assert os.stat(bundle).st_mode & 0o777 == 0o600
+            enrolment = os.path.join(site.base, 'lab-b.{}.yaml'.format(kind))
+            assert os.stat(enrolment).st_mode & 0o777 == 0o600
             directories[kind] = os.path.join(site.base, kind[0])
             with open(os.path.join(site.base, kind + '.log'), 'wb') as log:
                 processes[kind] = subprocess.Popen(
-                    [sys.executable, COMMAND, kind, 'run', '--dir', directories[kind], '--bundle', bundle],
+                    [sys.executable, COMMAND, kind, 'run', '--dir', directories[kind], '--enrolment', enrolment],
                     env=site.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_for('both', lambda: all(row['state'] == 'up' for row in site.json('derp', 'list', check=False)) and all(
             row['ok'] for row in site.json('relay', 'list', check=False)), 90)
@@ -66,7 +66,7 @@ def second(site):
             process.wait(30)
 
 
-def test_a_further_host_is_found_by_robots(site, second):
+def test_a_remote_host_is_found_by_robots(site, second):
     # The relay's node is online a moment before its port is open.
     wait_for('a check that is content', lambda: all(
         row['ok'] for row in site.json('server', 'check', '--from-outside', check=False)), 60)
@@ -76,7 +76,7 @@ def test_a_further_host_is_found_by_robots(site, second):
         assert made.returncode == 0, made.stderr
     assert robots[0].peers() >= {'relay', 'relay-lab-b'}
     address = robots[1].address()
-    # The further region is their home: pongs that come before the relay's path come over it.
+    # The remote region is their home: pongs that come before the relay's path come over it.
     assert 'Nearest DERP: lab-b' in robots[0].tailscale('netcheck').stdout
 
     def relayed():
@@ -85,17 +85,17 @@ def test_a_further_host_is_found_by_robots(site, second):
     wait_for('a path over a relay', relayed, 150)
     # The key is used up and not kept; the other secrets are for their owner alone.
     directory = second[1]['relay']
-    with open(os.path.join(directory, 'outpost.yaml'), encoding='utf-8') as stream:
+    with open(os.path.join(directory, 'enrolment.yaml'), encoding='utf-8') as stream:
         assert 'hskey' not in stream.read()
     for folder in second[1].values():
         assert os.stat(folder).st_mode & 0o777 == 0o700
         for root, _, names in os.walk(folder):
             for name in names:
-                if name.endswith(('.key', 'outpost.yaml')):
+                if name.endswith(('.key', 'enrolment.yaml')):
                     assert os.stat(os.path.join(root, name)).st_mode & 0o777 == 0o600, name
 
 
-def test_headscale_turns_strangers_away_from_the_further_derp(site, second):
+def test_headscale_turns_strangers_away_from_the_remote_derp(site, second):
     """derper asks with this request about every node, and takes no answer for a no (-verify-client-url-fail-open)."""
     context = ssl.create_default_context(cafile=os.path.join(site.directory, 'ca.pem'))
 
@@ -115,7 +115,7 @@ def derper_pid(site, second):
 
 
 def run_derp(site, second, *more):
-    """Start the DERP of the further host once more."""
+    """Start the DERP of the remote host once more."""
     with open(os.path.join(site.base, 'derp.log'), 'ab') as log:
         second[0]['derp'] = subprocess.Popen(
             [sys.executable, COMMAND, 'derp', 'run', '--dir', second[1]['derp']] + list(more), env=site.environment,
@@ -130,11 +130,11 @@ def test_the_embedded_derp_is_home_when_the_further_one_is_gone(site, second):
     status = site.call('server', 'check', check=False)
     assert status.returncode == 1 and 'DERP lab-b' in status.stdout and 'Next: on that host' in status.stdout
     run_derp(site, second)
-    wait_for('the further region as home', lambda: site.json('derp', 'list', check=False)[1]['home'], 60)
+    wait_for('the remote region as home', lambda: site.json('derp', 'list', check=False)[1]['home'], 60)
 
 
 def derp_status(site, second):
-    """(exit status, what the further host says of itself)"""
+    """(exit status, what the remote host says of itself)"""
     answer = subprocess.run([sys.executable, COMMAND, 'derp', 'status', '--json', '--dir', second[1]['derp']],
                             env=site.environment, stdout=subprocess.PIPE, text=True)
     return answer.returncode, json.loads(answer.stdout)
@@ -142,11 +142,11 @@ def derp_status(site, second):
 
 def test_a_certificate_that_ends_soon_is_said_everywhere_and_replaced(site, second):
     assert site.call('server', 'status').returncode == 0 and derp_status(site, second)[0] == 0
-    path = os.path.join(second[1]['derp'], 'outpost.yaml')
-    bundle = bundles.read(path, 'derp')
+    path = os.path.join(second[1]['derp'], 'enrolment.yaml')
+    enrolment = enrolments.read(path, 'derp')
     # Begun a day ago: 19 whole days are left.
-    key, chain = store.issue(site.directory, [bundle.host_name], utc_now(), 21)
-    files.write_secret(path, bundles.dump(dataclasses.replace(bundle, certificate=chain, certificate_key=key)))
+    key, chain = store.issue(site.directory, [enrolment.host_name], utc_now(), 21)
+    files.write_secret(path, enrolments.dump(dataclasses.replace(enrolment, certificate=chain, certificate_key=key)))
     second[0]['derp'].terminate()
     assert second[0]['derp'].wait(30) == 0
     run_derp(site, second)
@@ -158,7 +158,7 @@ def test_a_certificate_that_ends_soon_is_said_everywhere_and_replaced(site, seco
     assert check.returncode == 1 and 'certificate of DERP at lab-b failed' in check.stdout
     until = derp_certificate.when(derp_certificate.end_of(chain))
     assert site.json('derp', 'list', check=False)[1]['certificate_until'] == until
-    wait_for('the further host to say it', lambda: derp_status(site, second)[0] == 4, 60)
+    wait_for('the remote host to say it', lambda: derp_status(site, second)[0] == 4, 60)
     told = derp_status(site, second)[1]
     assert told['certificate_until'] == until and 'ends in 19 days' in told['warning']
     with open(os.path.join(site.base, 'derp.log'), encoding='utf-8') as stream:
@@ -168,10 +168,10 @@ def test_a_certificate_that_ends_soon_is_said_everywhere_and_replaced(site, seco
     site.call('derp', 'create', 'lab-b', '--again', '--overwrite')
     second[0]['derp'].terminate()
     assert second[0]['derp'].wait(30) == 0
-    run_derp(site, second, '--bundle', os.path.join(site.base, 'lab-b.derp.yaml'))
+    run_derp(site, second, '--enrolment', os.path.join(site.base, 'lab-b.derp.yaml'))
     wait_for('no warning', lambda: not site.json('server', 'status', check=False)['warnings'], 60)
     assert site.call('server', 'status').returncode == 0
-    wait_for('a further host that is content', lambda: derp_status(site, second)[0] == 0, 60)
+    wait_for('a remote host that is content', lambda: derp_status(site, second)[0] == 0, 60)
 
 
 def test_a_relay_that_is_taken_out_is_gone_for_robots(site, second):
@@ -181,13 +181,13 @@ def test_a_relay_that_is_taken_out_is_gone_for_robots(site, second):
     assert site.call('relay', 'remove', 'lab-b', check=False).returncode == 1
 
 
-def test_the_key_of_a_used_bundle_lets_nobody_else_in(site, second):
+def test_the_key_of_a_used_enrolment_lets_nobody_else_in(site, second):
     result = subprocess.run([sys.executable, COMMAND, 'relay', 'status', '--dir', os.path.join(site.base, 'none')],
                             env=site.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert result.returncode == 1 and 'is not running' in result.stderr
-    bundle = os.path.join(site.base, 'lab-b.relay.yaml')
+    enrolment = os.path.join(site.base, 'lab-b.relay.yaml')
     wrong = subprocess.run([sys.executable, COMMAND, 'derp', 'run', '--dir', os.path.join(site.base, 'x'),
-                            '--bundle', bundle], env=site.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                           text=True)
-    assert wrong.returncode == 1 and 'bundle of a relay' in wrong.stderr and 'hskey' not in wrong.stderr
+                            '--enrolment', enrolment], env=site.environment, stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, text=True)
+    assert wrong.returncode == 1 and 'enrolment of a relay' in wrong.stderr and 'hskey' not in wrong.stderr
     assert not os.path.exists(os.path.join(site.base, 'x'))

@@ -49,9 +49,9 @@ def wait_in(fleet, robot, team):
     shell = fleet.lab.host(robot).run(['bash', '-c', '. "$0/setup.bash"; echo $ROS_MASTER_URI $UA_OVERLAY_TEAM',
                                        fleet.workspace], user=USER, env=fleet.user_environment())
     assert shell.stdout.split() == [uri(team), team]
-    face = '/{}/overlay'.format(robot.replace('-', '_'))
-    wait_until(lambda: face in fleet.ros(MASTERS[team], 'rosnode', 'list', graph='shell', check=False).stdout.split(),
-               DEADLINE, 'The team face of {} in the graph of {}'.format(robot, team), poll=0.3)
+    mirror = '/{}/overlay'.format(robot.replace('-', '_'))
+    wait_until(lambda: mirror in fleet.ros(MASTERS[team], 'rosnode', 'list', graph='shell', check=False).stdout.split(),
+               DEADLINE, 'The team mirror of {} in the graph of {}'.format(robot, team), poll=0.3)
 
 
 def address(fleet, robot):

@@ -18,7 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
 KINDS = (('easy', 'DIRECT'), ('hard', 'PEER_RELAY'), ('udp-blocked', 'DERP'))
 LINKS = [link for _, link in KINDS]
-#: Seconds of each phase that are measured once its link has settled.
+#: Seconds of each phase that are measured once its link is stable.
 WINDOW = 5.0
 BAG = '/home/robot/load.bag'
 BAG_TOPICS = ('/dev_2/rospy', '/dev_2/roscpp', '/tf', '/tf_static', '/map')

@@ -187,7 +187,7 @@ def test_keys_database_and_sockets_are_closed_to_others(server):
         assert server.run(['python3', '-c', code, ADDRESS, port]).stdout == "b''\n", port
 
 
-def test_a_further_host_runs_its_relay_and_its_derp_as_services(lab, server):
+def test_a_remote_host_runs_its_relay_and_its_derp_as_services(lab, server):
     overlay(server, 'relay', 'create', 'lab-b', '--address', '203.0.113.11', '--output', '/root/relay.yaml')
     overlay(server, 'derp', 'create', 'lab-b', '--address', '203.0.113.11', '--output', '/root/derp.yaml')
     # The site has an address more: its server's rule follows.
@@ -196,7 +196,7 @@ def test_a_further_host_runs_its_relay_and_its_derp_as_services(lab, server):
         for served in (service.RELAY, service.DERP):
             path = '/root/{}.yaml'.format(served.kind)
             host.write(path, server.run(['cat', path]).stdout, mode='600')
-            overlay(host, served.kind, 'service', 'install', '--bundle', path)
+            overlay(host, served.kind, 'service', 'install', '--enrolment', path)
             place = '/var/lib/ua_overlay/' + served.kind
             host.wait(served.kind, lambda words=(served.kind, 'status', '--dir', place): overlay(
                 host, *words, check=False).returncode == 0)
@@ -212,9 +212,9 @@ def test_a_further_host_runs_its_relay_and_its_derp_as_services(lab, server):
         overlay(server, 'derp', 'create', 'lab-b', '--again', '--output', '/root/derp.yaml', '--overwrite')
         host.write('/root/derp.yaml', server.run(['cat', '/root/derp.yaml']).stdout, mode='600')
         assert 'nothing changed' not in overlay(
-            host, 'derp', 'service', 'install', '--bundle', '/root/derp.yaml').stdout
+            host, 'derp', 'service', 'install', '--enrolment', '/root/derp.yaml').stdout
         assert host.property(service.DERP.unit, 'InvocationID') != begun
-        assert 'nothing changed' in overlay(host, 'derp', 'service', 'install', '--bundle', '/root/derp.yaml').stdout
+        assert 'nothing changed' in overlay(host, 'derp', 'service', 'install', '--enrolment', '/root/derp.yaml').stdout
         # The server's name gets another address.
         host.run(['sh', '-c', 'echo 203.0.113.77 {} >> /etc/hosts'.format(SERVER_NAME)])
         for served in (service.RELAY, service.DERP):
@@ -232,7 +232,7 @@ def test_a_further_host_runs_its_relay_and_its_derp_as_services(lab, server):
         assert host.run(['test', '-e', '/etc/ua_overlay'], check=False).returncode == 1
 
 
-def test_it_stops_in_time_and_is_minded(server):
+def test_it_stops_in_time_and_is_supervised(server):
     begin = time.monotonic()
     server.run(['systemctl', 'stop', service.UNIT_NAME])
     assert time.monotonic() - begin < 20 and server.property(service.UNIT_NAME, 'Result') == 'success'

@@ -245,7 +245,7 @@ def test_a_copied_sd_card_is_noticed(site, robots):
 
     def verdict(robot):
         report = json.loads(robot.ua('doctor', '--json').stdout)
-        return next((each['level'] for each in report['findings'] if each['id'] == 'twin'), None)
+        return next((each['level'] for each in report['findings'] if each['id'] == 'duplicate_identity'), None)
 
     wait_for('the doctor to find it alone', lambda: verdict(original) == 'OK', 60)
     copy = site.robot('copy')
@@ -255,7 +255,7 @@ def test_a_copied_sd_card_is_noticed(site, robots):
     assert original.status()['BackendState'] == copy.status()['BackendState'] == 'Running'
     # The server counts two sessions, and calls it by its name when they have lasted.
     wait_for('two sessions on the server', lambda: rows(site)['dev-1']['sessions'] == 2, 30)
-    assert not rows(site)['dev-1']['twin'] and rows(site)['dev-2']['sessions'] == 1
+    assert not rows(site)['dev-1']['duplicate_identity'] and rows(site)['dev-2']['sessions'] == 1
     copy.kill()
     wait_for('one session', lambda: rows(site)['dev-1']['sessions'] == 1, 60)
     with open(os.path.join(site.directory, 'log', 'headscale.log'), encoding='utf-8') as stream:

@@ -1,4 +1,4 @@
-"""A tailscaled of our own: started, minded, stopped, and gone when we are."""
+"""A tailscaled of our own: started, supervised, stopped, and gone when we are."""
 import os
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""The team graph on three robots of one team: runner, master, face. Real headscale, tailscaled, roscore, roslaunch.
+"""The team graph on three robots of one team: runner, master, mirror. Real headscale, tailscaled, roscore, roslaunch.
 
 The tests have an order: each leaves three healthy robots behind. Deadlines are generous; figures are in bench/.
 """
@@ -136,7 +136,7 @@ def test_every_uri_that_the_master_hands_out_answers_on_every_robot(team):
         assert answer.stdout.count('xmlrpc reply from http://dev-') >= 10
 
 
-def test_team_face_shows_every_robot_in_the_team_graph(team):
+def test_the_mirror_shows_every_robot_in_the_team_graph(team):
     for robot in ROBOTS:
         topic = '/{}/overlay/state'.format(robot.replace('-', '_'))
         seen = team.ros('dev-3', 'rostopic', 'echo', '-n', '1', topic, graph='shell').stdout
@@ -154,14 +154,14 @@ def test_join_and_leave_are_refused_in_the_team_graph_and_probe_is_not(team):
     assert team.topic('dev-2', '/ua_overlay/state')['state'] == 5
 
 
-@pytest.mark.parametrize('also', ['nothing else', 'the minder', 'the minder and roslaunch'])
+@pytest.mark.parametrize('also', ['nothing else', 'the subreaper', 'the subreaper and roslaunch'])
 def test_overlay_node_killed_leaves_one_of_each_or_none(team, also):
-    minders = team.pids('dev-2', 'minder.py')
-    roslaunch = [pid for pid in team.pids('dev-2', 'roslaunch --wait') if pid not in minders]
+    subreapers = team.pids('dev-2', 'subreaper.py')
+    roslaunch = [pid for pid in team.pids('dev-2', 'roslaunch --wait') if pid not in subreapers]
     victims = team.pids('dev-2', 'ua_overlay/overlay ')
     assert victims
     if also != 'nothing else':
-        victims += minders + (roslaunch if 'roslaunch' in also else [])
+        victims += subreapers + (roslaunch if 'roslaunch' in also else [])
     before = team.pids('dev-2', 'team/stubborn.py')
     team.kill('dev-2', *sorted(set(victims)))
     end = time.monotonic() + DEADLINE
@@ -294,7 +294,7 @@ def test_master_black_holed(team):
 
 def power_off(team, robot):
     """What a power cut leaves: nothing that runs, and an empty /run."""
-    for service in ('overlay', 'operator', 'tailscaled'):
+    for service in ('overlay', 'agent', 'tailscaled'):
         team.lab.kill_service(robot, service)
     team.lab.host(robot).run(['kill', '-9', '-1'], user=USER, check=False)
     team.lab.host(robot).run(['rm', '-f', '/run/ua_overlay/env'])
@@ -302,7 +302,7 @@ def power_off(team, robot):
 
 def power_on(team, robot):
     team.start_daemon(robot)
-    team.lab.start_service(robot, 'operator', [team.command, 'robot', 'operator', '--user', USER],
+    team.lab.start_service(robot, 'agent', [team.command, 'robot', 'agent', '--user', USER],
                            env=team.base_environment())
     team.start_overlay(robot)
 

@@ -150,7 +150,7 @@ def test_rosout_killed_is_respawned_by_roscore(roscore, team):
     assert roscore.state == RUNNING
 
 
-@pytest.mark.parametrize('also', [None, 'roscore', 'minder'])
+@pytest.mark.parametrize('also', [None, 'roscore', 'subreaper'])
 def test_dies_with_its_parent_however_that_dies(team, environ, also):
     """The process that holds the TeamRoscore is killed with -9; so may be, at the same time, one of its helpers."""
     code = ('import sys, time\n'
@@ -163,17 +163,17 @@ def test_dies_with_its_parent_however_that_dies(team, environ, also):
     holder = subprocess.Popen([sys.executable, '-c', code, environ['ROS_LOG_DIR'] + '.txt', repr(team.__dict__)],
                               env=dict(environ, PYTHONPATH=os.path.join(ROOT, 'src')), stdout=subprocess.PIPE)
     with holder.stdout:
-        minder_pid = int(holder.stdout.readline())
+        subreaper_pid = int(holder.stdout.readline())
     try:
         master = xmlrpc.client.ServerProxy(team.master_uri)
         wait_for(lambda: MasterProbe()(team.master_uri).run_id and master.lookupNode('/t', '/rosout')[0] == 1, 'rosout')
-        pids = family(minder_pid)
+        pids = family(subreaper_pid)
         assert sorted(pids.values()) == ['roscore', 'rosmaster', 'rosout']
         holder.kill()
         if also is not None:
-            os.kill(minder_pid if also == 'minder' else member(pids, also), signal.SIGKILL)
+            os.kill(subreaper_pid if also == 'subreaper' else member(pids, also), signal.SIGKILL)
         holder.wait(10)
-        wait_for(lambda: not alive(list(pids) + [minder_pid]), 'the end of {}'.format(pids), seconds=10)
+        wait_for(lambda: not alive(list(pids) + [subreaper_pid]), 'the end of {}'.format(pids), seconds=10)
     finally:
         holder.kill()
         holder.wait(10)

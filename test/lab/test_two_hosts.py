@@ -1,5 +1,5 @@
 """Two relays and two DERP regions on two hosts: one relay ends and the link goes on over the other; Headscale is away
-and links over the further DERP do not notice.
+and links over the remote DERP do not notice.
 
 The tests have an order. Deadlines are generous; figures are in bench/relay_failover.py.
 """
@@ -27,12 +27,12 @@ def pair(lab_root):
         link.set_shape(lab, 'server', shape.parse({'delay': '20ms'}))
         fleet = Pair(lab, WORKSPACE)
         fleet.start_site()
-        fleet.start_outposts()
+        fleet.start_remote_hosts()
         fleet.join_robots()
         yield fleet
 
 
-def test_the_further_derp_is_let_through_as_soon_as_a_robot_hears_of_it(pair):
+def test_the_remote_derp_is_let_through_as_soon_as_a_robot_hears_of_it(pair):
     """It is their home from the first minute. A robot's egress rule that is looked at each minute would refuse it until
     then, and the first answer come after 45 s. (Tried again by tailscaled itself, it comes after 5 s.)"""
     with pair.traffic() as output:
@@ -66,12 +66,12 @@ def test_a_link_goes_on_over_the_other_relay(pair):
         # DERP takes over when the path has not answered for 6.5 s (magicsock: trustUDPAddrDuration).
         assert longest[1] < 20, longest
     if RELAYS[used] == 'second':
-        pair.start_outpost('relay')
+        pair.start_remote_host('relay')
     else:
         pair.lab.host('server').run(['nft', 'delete', 'table', 'inet', 'cut'])
 
 
-def test_links_over_the_further_derp_do_not_notice_that_headscale_is_away(pair):
+def test_links_over_the_remote_derp_do_not_notice_that_headscale_is_away(pair):
     """Away for some seconds, not only started again: that alone costs the embedded DERP less than half a second."""
     for router in ('nat1', 'nat2'):
         pair.lab.nat(router, 'udp-blocked')

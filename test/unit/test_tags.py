@@ -11,7 +11,7 @@ def test_what_a_node_does_is_no_team():
     assert team_of(()) == team_of(None) == ''
 
 
-def test_a_wished_team_wins_when_the_node_is_in_it():
+def test_a_preferred_team_wins_when_the_node_is_in_it():
     assert team_of(('tag:blue', 'tag:iris'), 'iris') == 'iris'
     assert team_of(('tag:blue',), 'iris') == 'blue'
     assert team_of(('tag:ros-master',), 'ros-master') == ''

@@ -50,18 +50,18 @@ def test_it_never_raises():
     assert len(warnings) == 1 and 'KeyError' in warnings[0] and '50% of it' in warnings[0]
 
 
-def look(tmp_path, **environ):
+def observe(tmp_path, **environ):
     environ['UA_OVERLAY_RUN_DIR'] = str(tmp_path)
-    return wtf.look(frozenset(), environ, str(tmp_path / 'none.sock'), str(tmp_path), str(tmp_path / 'ca.pem'))
+    return wtf.observe(frozenset(), environ, str(tmp_path / 'none.sock'), str(tmp_path), str(tmp_path / 'ca.pem'))
 
 
 def test_silent_on_a_machine_without_an_overlay(tmp_path):
-    assert look(tmp_path) == ()
+    assert observe(tmp_path) == ()
 
 
 def test_not_silent_on_a_robot(tmp_path):
     write_settings(str(tmp_path), {'team': 'iris'})
-    assert [item.id for item in look(tmp_path) if item.level == 'ERROR'] == ['daemon']
+    assert [item.id for item in observe(tmp_path) if item.level == 'ERROR'] == ['daemon']
 
 
 def test_the_two_looks_share_no_finding(monkeypatch):

@@ -27,7 +27,7 @@ class _Listener:
     """An XML-RPC server that notes the topics it is told about."""
 
     def __init__(self):
-        self._told = set()
+        self._notified = set()
         self._changed = threading.Condition()
         self._server = SimpleXMLRPCServer(('0.0.0.0', 0), requestHandler=_Quiet, logRequests=False)
         self._server.register_function(self._publisher_update, 'publisherUpdate')
@@ -36,13 +36,13 @@ class _Listener:
 
     def _publisher_update(self, caller, topic, publishers):
         with self._changed:
-            self._told.add(topic)
+            self._notified.add(topic)
             self._changed.notify_all()
         return [1, '', 0]
 
     def wait(self, topic, seconds):
         with self._changed:
-            return self._changed.wait_for(lambda: topic in self._told, seconds)
+            return self._changed.wait_for(lambda: topic in self._notified, seconds)
 
     def close(self):
         self._server.shutdown()

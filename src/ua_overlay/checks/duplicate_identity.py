@@ -7,8 +7,8 @@ hears endpoints of which it has none.
 from ua_overlay.checks.finding import ok, warn
 
 
-def strangers(own, told):
-    """Those of ``told`` when they are another machine's: not one is this machine's own. Else ().
+def strangers(own, on_server):
+    """Those of ``on_server`` when they are another machine's: not one is this machine's own. Else ().
 
     One that is shared proves nothing against it: private addresses repeat behind NATs. None that is shared proves it,
     once the server had the second that it takes.
@@ -16,10 +16,10 @@ def strangers(own, told):
     :param own: endpoints (ip:port) that this tailscaled has found.
     :param told: endpoints that the network map has of this robot.
     """
-    return tuple(sorted(told)) if own and told and not set(own) & set(told) else ()
+    return tuple(sorted(on_server)) if own and on_server and not set(own) & set(on_server) else ()
 
 
-def twin(facts):
+def duplicate_identity(facts):
     """No other machine uses the identity of this robot."""
     if not facts.running or facts.server is None or facts.server.strangers is None:
         return None

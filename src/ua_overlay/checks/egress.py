@@ -1,7 +1,7 @@
 """Check of the rule that nothing leaves the site, on a robot that was prepared."""
 import os
 
-from ua_overlay.checks import facts as seen
+from ua_overlay.checks import facts as fact_types
 from ua_overlay.checks.finding import error, ok, unknown, warn
 from ua_overlay.firewall import egress as rules
 from ua_overlay.firewall import egress_table
@@ -19,20 +19,21 @@ def egress(facts):
     if not found.set_up:
         return warn('This robot was prepared without the rule that nothing leaves the site.', WHY,
                     'sudo ua-overlay robot prepare --user "$USER"')
-    sight = found.sight
-    if sight.state == egress_table.UNREADABLE:
+    table_state = found.table_state
+    if table_state.state == egress_table.UNREADABLE:
         return unknown('Whether the rule that nothing leaves the site is in force cannot be told: {}'.format(
-            sight.why), '', sight.mend)
-    flaws = egress_table.flaws(sight, found.addresses, found.complete)
+            table_state.why), '', table_state.mend)
+    flaws = egress_table.flaws(table_state, found.addresses, found.complete)
     if flaws:
-        if sight.state == egress_table.IN_FORCE:
-            return error(' '.join(flaws), 'The operator service keeps its addresses; it seems not to run.',
+        if table_state.state == egress_table.IN_FORCE:
+            return error(' '.join(flaws), 'The agent keeps its addresses; it seems not to run.',
                          'systemctl status {}'.format(rules.ROBOT.keeper))
         return error(' '.join(flaws), WHY, 'sudo nft -f {}'.format(rules.ROBOT.rules))
-    return ok('tailscaled connects to {} and to other robots only.'.format(', '.join(sight.addresses) or 'nobody'))
+    return ok('tailscaled connects to {} and to other robots only.'.format(
+        ', '.join(table_state.addresses) or 'nobody'))
 
 
-def look_at_egress(api, ca_file, manifest=MANIFEST, look=egress_table.look, resolve=resolve_soon):
+def observe_egress(api, ca_file, manifest=MANIFEST, inspect=egress_table.inspect, resolve=resolve_soon):
     """facts.Egress of this robot, None when it was not prepared: then nobody promised anything.
 
     :param api: localapi.LocalApi.
@@ -40,11 +41,11 @@ def look_at_egress(api, ca_file, manifest=MANIFEST, look=egress_table.look, reso
     if not os.path.exists(manifest):
         return None
     if not os.path.exists(rules.ROBOT.rules):
-        return seen.Egress(False)
-    sight = look(rules.ROBOT)
-    if sight.state != egress_table.IN_FORCE:
-        return seen.Egress(True, sight)
-    # Without tailscaled's map nobody here knows of the site's further hosts.
+        return fact_types.Egress(False)
+    table_state = inspect(rules.ROBOT)
+    if table_state.state != egress_table.IN_FORCE:
+        return fact_types.Egress(True, table_state)
+    # Without tailscaled's map nobody here knows of the site's remote hosts.
     derp_map = remembered(api.derp_map)()
     addresses, complete = set(), bool(derp_map)
     for name in servers_now(derp_map, ca_file):
@@ -52,4 +53,4 @@ def look_at_egress(api, ca_file, manifest=MANIFEST, look=egress_table.look, reso
             addresses.update(resolve(name))
         except OSError:
             complete = False
-    return seen.Egress(True, sight, tuple(sorted(addresses)), complete)
+    return fact_types.Egress(True, table_state, tuple(sorted(addresses)), complete)

@@ -2,11 +2,11 @@
 from dataclasses import dataclass, field
 from typing import Any, Dict, Optional, Tuple
 
-from ua_overlay.firewall.egress_table import Sight
-from ua_overlay.rosenv.environment import RosEnvironment, Wishes
+from ua_overlay.errors import Problem
+from ua_overlay.firewall.egress_table import TableState
+from ua_overlay.rosenv.environment import Preferences, RosEnvironment
 from ua_overlay.rosenv.names import NameReport
 from ua_overlay.tailscale.model import Link
-from ua_overlay.tailscale.snapshot import DaemonProblem
 
 #: What became of an attempt to connect.
 OPEN, REFUSED, DROPPED, NO_ROUTE = 'OPEN', 'REFUSED', 'DROPPED', 'NO_ROUTE'
@@ -20,11 +20,11 @@ class Server:
     """What the probe of the server gave; times in Unix seconds, ``clock_offset`` in seconds: theirs minus ours."""
 
     url: str = ''
-    problem: Optional[DaemonProblem] = None
+    problem: Optional[Problem] = None
     clock_offset: Optional[float] = None
     not_after: Optional[float] = None  #: end of the server's certificate
     ca_not_after: Optional[float] = None
-    known: Optional[bool] = None  #: whether it knows this robot's key; None: not asked, or it does not say
+    key_known: Optional[bool] = None  #: whether it knows this robot's key; None: not asked, or it does not say
     #: Endpoints that the server was told by another machine with this robot's key; (): none; None: nobody looked.
     strangers: Optional[Tuple[str, ...]] = None
 
@@ -88,7 +88,7 @@ class Packets:
 
 @dataclass(frozen=True)
 class Lan:
-    """Endpoints (ip:port) that tailscaled knows of a peer, and the type of the link once it had time to settle."""
+    """Endpoints (ip:port) that tailscaled knows of a peer, and the type of the link once that is stable."""
 
     peer: str
     endpoints: Tuple[str, ...]
@@ -101,7 +101,7 @@ class Egress:
     the site's servers have now, and whether these are all."""
 
     set_up: bool
-    sight: Optional[Sight] = None
+    table_state: Optional[TableState] = None
     addresses: Tuple[str, ...] = ()
     complete: bool = False
 
@@ -115,13 +115,13 @@ class Facts:
     """
 
     now: float = 0.0  #: Unix seconds
-    daemon_problem: Optional[DaemonProblem] = None
+    daemon_problem: Optional[Problem] = None
     status: Any = None
     links: Optional[Tuple[Link, ...]] = None
-    wishes: Wishes = field(default_factory=Wishes)
+    preferences: Preferences = field(default_factory=Preferences)
     server: Optional[Server] = None
     names: Optional[NameReport] = None
-    wanted: Optional[RosEnvironment] = None
+    desired: Optional[RosEnvironment] = None
     actual: Optional[Dict[str, str]] = None  #: variables of the env file, {}: there is none
     env_problem: str = ''
     graph: Optional[Graph] = None

@@ -1,5 +1,5 @@
 """Checks of the team graph: names, master, what nodes call themselves, who may reach whom. Pure."""
-from ua_overlay.checks import facts as seen
+from ua_overlay.checks import facts as fact_types
 from ua_overlay.checks.finding import error, ok, unknown, warn
 from ua_overlay.checks.hosts import full_names, host_of, is_loopback, is_overlay_host, overlay_nodes, short_names
 from ua_overlay.rosenv.environment import (
@@ -27,66 +27,66 @@ def listed(items):
 
 def names(facts):
     """This machine resolves its own overlay name and those of its team mates."""
-    report, wanted = facts.names, facts.wanted
-    if report is None and wanted is not None and (wanted.state == NAME_UNRESOLVED or wanted.state == OK
-                                                  and not wanted.names_ok):
-        return error(wanted.why, 'ROS nodes hand out names.', wanted.next_command)
+    report, desired = facts.names, facts.desired
+    if report is None and desired is not None and (desired.state == NAME_UNRESOLVED or desired.state == OK
+                                                   and not desired.names_ok):
+        return error(desired.why, 'ROS nodes hand out names.', desired.next_command)
     if report is None or not facts.running:
         return None
     if not report.ok:
         failing = report.unresolved[0] if report.unresolved else dns_name(facts.status.self_node)
         return error(report.why, 'ROS nodes hand out names: what this machine does not resolve it cannot receive from.',
                      'resolvectl status; getent ahostsv4 ' + failing)
-    if facts.wishes.addressing == ADDRESSES:
+    if facts.preferences.addressing == ADDRESSES:
         return ok('The team uses addresses, and ours is on an interface.')
     return ok('The names of this robot and of {} team mates resolve here.'.format(
-        len(team_mates(facts.status, facts.wishes))))
+        len(team_mates(facts.status, facts.preferences))))
 
 
 def environment(facts):
     """The team has one master, and the env file for shells and programs is there."""
-    wanted = facts.wanted
+    desired = facts.desired
     if facts.env_problem:
         return error(facts.env_problem, 'Shells and programs get no team environment.',
                      'ls -la /run/ua_overlay')
-    if wanted is None or wanted.state == NO_OVERLAY:
+    if desired is None or desired.state == NO_OVERLAY:
         return None
-    if wanted.state == SETTLING:
-        return ok(wanted.why)
-    if wanted.state == NAME_UNRESOLVED:
+    if desired.state == SETTLING:
+        return ok(desired.why)
+    if desired.state == NAME_UNRESOLVED:
         return None  # the check of the names says it
-    if wanted.state not in (OK, MASTER_OFFLINE):
-        return warn(wanted.why, 'Without one master there is no team graph.', wanted.next_command)
+    if desired.state not in (OK, MASTER_OFFLINE):
+        return warn(desired.why, 'Without one master there is no team graph.', desired.next_command)
     if facts.actual == {}:
         return error('Shells and programs have no team environment: there is no env file.',
                      'The overlay node, which writes it, does not run here or has just begun.', _START)
-    if facts.actual is not None and facts.actual.get('ROS_MASTER_URI', wanted.master_uri) != wanted.master_uri:
+    if facts.actual is not None and facts.actual.get('ROS_MASTER_URI', desired.master_uri) != desired.master_uri:
         return warn('The env file names the master {}, and the team\'s is {}.'.format(
-            facts.actual['ROS_MASTER_URI'], wanted.master_uri),
+            facts.actual['ROS_MASTER_URI'], desired.master_uri),
             'A move takes some seconds to reach every robot; else the overlay node hangs.', 'ua-overlay env --json')
-    if wanted.state == MASTER_OFFLINE:
-        return warn(wanted.why, 'Nodes that run go on; new ones find no master.', wanted.next_command)
-    return ok(wanted.why)
+    if desired.state == MASTER_OFFLINE:
+        return warn(desired.why, 'Nodes that run go on; new ones find no master.', desired.next_command)
+    return ok(desired.why)
 
 
 def master(facts):
     """The team's master answers over the overlay."""
-    wanted, graph = facts.wanted, facts.graph
-    if wanted is None or not wanted.usable or graph is None or wanted.state == MASTER_OFFLINE:
+    desired, graph = facts.desired, facts.graph
+    if desired is None or not desired.usable or graph is None or desired.state == MASTER_OFFLINE:
         return None
     if graph.alive:
         return ok('The master {} answers.'.format(graph.uri))
     why = graph.why or 'The master {} does not answer.'.format(graph.uri)
-    if wanted.is_master:
+    if desired.is_master:
         return warn(why, 'This robot is the master: overlay.launch runs the roscore.', _START)
-    return warn(why, 'On {} overlay.launch runs the roscore.'.format(wanted.master),
-                'ua-overlay doctor   # on {}'.format(wanted.master))
+    return warn(why, 'On {} overlay.launch runs the roscore.'.format(desired.master),
+                'ua-overlay doctor   # on {}'.format(desired.master))
 
 
 def foreign_master(facts):
     """The team's master was started by a roscore, and not by somebody's roslaunch."""
     graph = facts.graph
-    if graph is None or graph.launched is None or facts.wanted is None:
+    if graph is None or graph.launched is None or facts.desired is None:
         return None
     if not graph.launched:
         return ok('The master was started by a roscore.')
@@ -94,16 +94,16 @@ def foreign_master(facts):
         graph.uri, listed(graph.launched)),
         'The team graph goes when that launch ends, and the overlay\'s own roscore cannot start beside it.',
         'end that roslaunch on {}, and start it again with: ua-overlay exec --wait roslaunch …'.format(
-            facts.wanted.master))
+            facts.desired.master))
 
 
-def reach_out(facts):
+def ports_out(facts):
     """The team port and an ephemeral port of every team mate that is online take a connection of ours."""
     if not facts.attempts:
         return None
-    blocked = [item for item in facts.attempts if item.result == seen.DROPPED]
+    blocked = [item for item in facts.attempts if item.result == fact_types.DROPPED]
     if not blocked:
-        bad = [item for item in facts.attempts if item.result == seen.NO_ROUTE]
+        bad = [item for item in facts.attempts if item.result == fact_types.NO_ROUTE]
         if bad:
             return error('There is no route to {}.'.format(listed(sorted({item.peer for item in bad}))),
                          'The overlay\'s routes are missing on this machine.', 'ip rule; ip route show table 52')
@@ -118,7 +118,8 @@ def reach_out(facts):
                               'both cut.', 'ua-overlay status'))
     for peer in sorted({item.peer for item in blocked if item.ping is not False}):
         ports = [item for item in blocked if item.peer == peer]
-        passing = any(item.peer == peer and item.result in (seen.OPEN, seen.REFUSED) for item in facts.attempts)
+        passing = any(item.peer == peer and item.result in (fact_types.OPEN, fact_types.REFUSED)
+                      for item in facts.attempts)
         verdicts.append(error(
             'Connections to {} of {} are dropped.'.format(listed(
                 '{} (TCP {})'.format(item.kind, item.port) for item in ports), peer),
@@ -128,16 +129,16 @@ def reach_out(facts):
     return verdicts
 
 
-def reach_in(facts):
+def ports_in(facts):
     """Team mates reach this robot on an ephemeral port, by its name; the master also tells whether it resolves it."""
-    if not facts.running or facts.inbound is None or facts.wanted is None:
+    if not facts.running or facts.inbound is None or facts.desired is None:
         return None
-    mates = [mate for mate in team_mates(facts.status, facts.wishes) if mate.online]
+    mates = [mate for mate in team_mates(facts.status, facts.preferences) if mate.online]
     if not mates:
         return None
     came = {mate.name for mate in mates if any(address in mate.addresses for address, _ in facts.inbound)}
     callback = facts.graph.callback if facts.graph is not None else None
-    own, master_name = facts.status.self_node, facts.wanted.master
+    own, master_name = facts.status.self_node, facts.desired.master
     if callback is not None and callback.by_address is False:
         return error('{}, the master, cannot reach this robot on an ephemeral port.'.format(master_name),
                      'Its team port answers from here, so the site\'s policy grants one direction or some ports only, '
@@ -233,9 +234,9 @@ def half_connected(facts):
 
 def old_master(facts):
     """No node that was started by hand still talks to a master of the overlay that is not the team's any more."""
-    if facts.processes is None or facts.wanted is None:
+    if facts.processes is None or facts.desired is None:
         return None
-    present = facts.wanted.master_uri.rstrip('/')
+    present = facts.desired.master_uri.rstrip('/')
     old = {}
     for process in facts.processes:
         uri = process.variables.get('ROS_MASTER_URI', '').rstrip('/')

@@ -4,22 +4,22 @@ import time
 from dataclasses import replace
 
 from ua_overlay import defaults
-from ua_overlay.checks import facts as seen
+from ua_overlay.checks import facts as fact_types
 from ua_overlay.checks import tcp_sockets
 from ua_overlay.checks.callback import ask_callback
 from ua_overlay.checks.duplicate_identity import strangers
-from ua_overlay.checks.egress import look_at_egress
+from ua_overlay.checks.egress import observe_egress
 from ua_overlay.checks.hosts import host_of
 from ua_overlay.checks.links import shared_lan
 from ua_overlay.checks.registry import launched_with_master, port_of, registered_nodes
 from ua_overlay.checks.routes import ECHO_HEADERS, EXPECTED, connect, echo, interfaces, overlay_mtu
-from ua_overlay.errors import OverlayError
+from ua_overlay.errors import OverlayError, Problem
 from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.environment import (
     ADDRESSES,
     NAMES,
     NO_MASTER,
-    Wishes,
+    Preferences,
     decide_environment,
     dns_name,
     follow_map,
@@ -32,17 +32,16 @@ from ua_overlay.system.deadline import Calls
 from ua_overlay.tailscale.links import links_of
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.model import LinkType, parse_status
-from ua_overlay.tailscale.ping import measure_reach
-from ua_overlay.tailscale.snapshot import DaemonProblem
+from ua_overlay.tailscale.ping import ping_peer
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust.probe import check_server
 from ua_overlay.trust.servers import RESOLVE_TIMEOUT
-from ua_overlay.trust.verify import knows_node_key
+from ua_overlay.trust.verify import verify_node_key
 
 #: What can be looked at. Without any of them: tailscaled, the env file, interfaces, names, processes: no network.
-SERVER, GRAPH, REACH, CALLBACK, PACKETS, LAN, EGRESS = (
-    'server', 'graph', 'reach', 'callback', 'packets', 'lan', 'egress')
-EVERYTHING = frozenset([SERVER, GRAPH, REACH, CALLBACK, PACKETS, LAN, EGRESS])
+SERVER, GRAPH, PORTS, CALLBACK, PACKETS, LAN, EGRESS = (
+    'server', 'graph', 'ports', 'callback', 'packets', 'lan', 'egress')
+EVERYTHING = frozenset([SERVER, GRAPH, PORTS, CALLBACK, PACKETS, LAN, EGRESS])
 
 #: Peers that are tried at most: more would be a scan.
 MOST_PEERS = 16
@@ -51,22 +50,22 @@ EPHEMERAL_PORT = 59999
 
 
 def problem_of(error):
-    return DaemonProblem(error.code, error.sentence, error.next_command)
+    return Problem(error.code, error.sentence, error.next_command)
 
 
 class Observer:
     """Looks at this machine and, as far as asked, at its team.
 
     :param api: localapi.LocalApi with a short timeout.
-    :param wishes: rosenv.environment.Wishes as kept from the invitation.
+    :param preferences: rosenv.environment.Preferences as kept from the invitation.
     :param environ: environment of the shell that asks; None: there is none to judge.
     :param patience: seconds for each step that waits for the network; there are at most six of them.
     """
 
-    def __init__(self, api=None, wishes=None, ca_file=defaults.CA_FILE, environ=None, patience=3.0, now=time.time,
+    def __init__(self, api=None, preferences=None, ca_file=defaults.CA_FILE, environ=None, patience=3.0, now=time.time,
                  locate=envfile.locate):
         self._api = api or LocalApi(timeout=2.0)
-        self._wishes = wishes
+        self._preferences = preferences
         self._ca_file = ca_file
         self._environ = environ
         self._patience = patience
@@ -79,22 +78,22 @@ class Observer:
         facts = self._machine()
         if EGRESS in parts:
             # First, for it holds also where tailscaled does not run.
-            found = self._run({'egress': lambda: look_at_egress(self._api, self._ca_file)}, 2 * RESOLVE_TIMEOUT)
+            found = self._run({'egress': lambda: observe_egress(self._api, self._ca_file)}, 2 * RESOLVE_TIMEOUT)
             facts = replace(facts, egress=found['egress'])
         if not facts.running:
             return facts if SERVER not in parts or facts.status is None else replace(facts, server=self._server())
         steps = {'names': lambda: NameChecker(deadline=self._patience).check(
-            facts.status.self_node, team_mates(facts.status, facts.wishes), facts.wishes.addressing)}
+            facts.status.self_node, team_mates(facts.status, facts.preferences), facts.preferences.addressing)}
         if SERVER in parts:
             steps['server'] = self._server
         answers = self._run(steps, self._patience + 1.0)
         facts = replace(facts, names=answers['names'], server=answers.get('server'))
-        facts = replace(facts, wanted=decide_environment(facts.status, facts.wishes, facts.names, facts.now))
-        if GRAPH in parts and facts.wanted.usable:
-            facts = replace(facts, graph=self._graph(facts.wanted.master_uri))
-        if REACH in parts:
+        facts = replace(facts, desired=decide_environment(facts.status, facts.preferences, facts.names, facts.now))
+        if GRAPH in parts and facts.desired.usable:
+            facts = replace(facts, graph=self._graph(facts.desired.master_uri))
+        if PORTS in parts:
             facts = replace(facts, attempts=self._attempts(facts))
-        if CALLBACK in parts and facts.graph is not None and facts.graph.alive and not facts.wanted.is_master:
+        if CALLBACK in parts and facts.graph is not None and facts.graph.alive and not facts.desired.is_master:
             facts = replace(facts, graph=replace(facts.graph, callback=self._callback(facts)))
         facts = replace(facts, inbound=tcp_sockets.inbound(tcp_sockets.read_rows(), ipv4(facts.status.self_node)))
         if PACKETS in parts:
@@ -104,13 +103,13 @@ class Observer:
     # --- this machine ---
 
     def _machine(self):
-        facts = seen.Facts(now=self._now(), interfaces=interfaces(),
+        facts = fact_types.Facts(now=self._now(), interfaces=interfaces(),
                            processes=tcp_sockets.ros_processes(tcp_sockets.read_rows(), own_pid=os.getpid()))
         if self._environ is not None:
             facts = replace(facts, shell={key: self._environ[key] for key in tcp_sockets.VARIABLES
                                           if self._environ.get(key)})
-        if self._wishes is not None:
-            facts = replace(facts, wishes=self._wishes)
+        if self._preferences is not None:
+            facts = replace(facts, preferences=self._preferences)
         try:
             actual, env_problem = envfile.read(self._locate()), ''
         except envfile.EnvironmentMissing:
@@ -125,8 +124,8 @@ class Observer:
         status = parse_status(raw)
         facts = replace(facts, status=status, links=links_of(status) if status.state == 'Running' else None,
                         own_endpoints=tuple((raw.get('Self') or {}).get('Addrs') or ()))
-        wishes = follow_map(facts.wishes, status.self_node)
-        return replace(facts, wishes=effective_wishes(wishes, actual or {}, status))
+        preferences = follow_map(facts.preferences, status.self_node)
+        return replace(facts, preferences=effective_preferences(preferences, actual or {}, status))
 
     # --- the site ---
 
@@ -134,11 +133,11 @@ class Observer:
         try:
             status = parse_status(self._api.status(peers=False))
             if not status.have_node_key:
-                return seen.Server()
+                return fact_types.Server()
             url = self._api.prefs().get('ControlURL') or ''
         except OverlayError as error:
-            return seen.Server(problem=problem_of(error))
-        found = look_at_server(url, self._ca_file, self._patience, node_key=key_in_use(status))
+            return fact_types.Server(problem=problem_of(error))
+        found = probe_server(url, self._ca_file, self._patience, node_key=key_in_use(status))
         if found.problem is not None or not key_in_use(status):
             return found
         others = strangers(*endpoints_of(self._api))
@@ -153,10 +152,10 @@ class Observer:
     def _graph(self, uri):
         answer = MasterProbe(deadline=self._patience)(uri)
         if not answer.alive:
-            return seen.Graph(uri, False, answer.why)
+            return fact_types.Graph(uri, False, answer.why)
         found = self._run({'nodes': lambda: registered_nodes(uri, self._patience),
                            'launched': lambda: launched_with_master(uri, self._patience / 2)}, self._patience)
-        return seen.Graph(uri, True, nodes=found['nodes'], launched=found['launched'])
+        return fact_types.Graph(uri, True, nodes=found['nodes'], launched=found['launched'])
 
     def _attempts(self, facts):
         targets = {}
@@ -164,17 +163,17 @@ class Observer:
         for mate in mates_online(facts):
             own_hosts = {dns_name(mate).lower(), ipv4(mate)}
             ports = [port_of(uri) for _, uri in nodes if host_of(uri) in own_hosts]
-            targets[mate.name, EPHEMERAL_PORT] = (ipv4(mate), seen.EPHEMERAL)
+            targets[mate.name, EPHEMERAL_PORT] = (ipv4(mate), fact_types.EPHEMERAL)
             if any(ports):
-                targets[mate.name, next(port for port in ports if port)] = (ipv4(mate), seen.NODE)
-            if mate.name == facts.wanted.master:
-                targets[mate.name, facts.wishes.team_port] = (ipv4(mate), seen.TEAM)
+                targets[mate.name, next(port for port in ports if port)] = (ipv4(mate), fact_types.NODE)
+            if mate.name == facts.desired.master:
+                targets[mate.name, facts.preferences.team_port] = (ipv4(mate), fact_types.TEAM)
         results = self._run({key: lambda key=key, address=address: connect(address, key[1], self._patience)
                              for key, (address, _) in targets.items()}, self._patience + 0.5)
-        attempts = [seen.Attempt(peer, port, targets[peer, port][1], result or seen.DROPPED)
+        attempts = [fact_types.Attempt(peer, port, targets[peer, port][1], result or fact_types.DROPPED)
                     for (peer, port), result in sorted(results.items())]
         addresses = {peer: targets[peer, port][0] for peer, port in targets}
-        asked = {item.peer for item in attempts if item.result == seen.DROPPED}
+        asked = {item.peer for item in attempts if item.result == fact_types.DROPPED}
         pings = self._run({peer: lambda peer=peer: LocalApi(self._api.socket_path).ping(
             addresses[peer], timeout=self._patience) for peer in asked}, self._patience + 0.5)
         return tuple(replace(item, ping=bool(pings[item.peer]) and not pings[item.peer].error)
@@ -182,11 +181,11 @@ class Observer:
 
     def _callback(self, facts):
         own = facts.status.self_node
-        name = '' if facts.wishes.addressing == ADDRESSES else dns_name(own)
+        name = '' if facts.preferences.addressing == ADDRESSES else dns_name(own)
         # Six waits at most: registering and waiting twice, and the unregistering in between.
-        found = self._run({'callback': lambda: ask_callback(facts.wanted.master_uri, ipv4(own), name, self._patience)},
+        found = self._run({'callback': lambda: ask_callback(facts.desired.master_uri, ipv4(own), name, self._patience)},
                           4 * self._patience)['callback']
-        return found or seen.Callback(problem='it took too long')
+        return found or fact_types.Callback(problem='it took too long')
 
     def _packets(self, facts):
         mates = mates_online(facts)[:4]
@@ -195,11 +194,11 @@ class Observer:
         came = self._run({key: lambda pair=pair: echo(*pair) for key, pair in sizes.items()}, self._patience + 2.0)
         if any(value is None for value in came.values()):
             return None
-        return tuple(seen.Packets(mate.name, came[mate.name, 64], came[mate.name, mtu - ECHO_HEADERS])
+        return tuple(fact_types.Packets(mate.name, came[mate.name, 64], came[mate.name, mtu - ECHO_HEADERS])
                      for mate in mates)
 
     def _lans(self, facts):
-        """Look at links that do not go direct: a path needs some seconds to settle after the first packet."""
+        """Look at links that do not go direct: a path needs some seconds to become stable after the first packet."""
         try:
             links = links_of(parse_status(self._api.status()))
         except OverlayError:
@@ -211,13 +210,14 @@ class Observer:
         # A ping keeps the link busy, so only where something would be said about it.
         doubtful = [mate for mate in mates if next(link for link in links if link.peer == mate.name).type
                     == LinkType.DERP or shared_lan(facts.own_endpoints, endpoints[mate.name] or (), facts.interfaces)]
-        reached = self._run({mate.name: lambda mate=mate: measure_reach(
+        reached = self._run({mate.name: lambda mate=mate: ping_peer(
             LocalApi(self._api.socket_path), ipv4(mate), self._patience + 1.0) for mate in doubtful},
             self._patience + 2.0)
-        types = {name: reach.type for name, reach in reached.items() if reach is not None}
+        types = {name: ping.type for name, ping in reached.items() if ping is not None}
         links = tuple(replace(link, type=types.get(link.peer, link.type)) for link in links)
         return replace(facts, links=links, lans=tuple(
-            seen.Lan(mate.name, endpoints[mate.name] or (), next(link.type for link in links if link.peer == mate.name))
+            fact_types.Lan(mate.name, endpoints[mate.name] or (),
+                           next(link.type for link in links if link.peer == mate.name))
             for mate in mates))
 
     def _run(self, functions, seconds):
@@ -230,9 +230,9 @@ class Observer:
         return results
 
 
-def wishes_of(settings):
-    """The Wishes of what a robot keeps of its invitation (a dict, may be empty)."""
-    return Wishes(team_port=settings.get('team_port') or defaults.TEAM_PORT,
+def preferences_of(settings):
+    """The Preferences of what a robot keeps of its invitation (a dict, may be empty)."""
+    return Preferences(team_port=settings.get('team_port') or defaults.TEAM_PORT,
                   addressing=settings.get('addressing') or NAMES, team=settings.get('team') or '')
 
 
@@ -254,13 +254,13 @@ def endpoints_of(api):
         own = api.status(peers=False).get('Self') or {}
         if not own.get('Online') or not own.get('TailscaleIPs'):
             return (), ()
-        told = (api.whois(own['TailscaleIPs'][0]).get('Node') or {}).get('Endpoints')
+        on_server = (api.whois(own['TailscaleIPs'][0]).get('Node') or {}).get('Endpoints')
     except OverlayError:
         return (), ()
-    return tuple(own.get('Addrs') or ()), tuple(told or ())
+    return tuple(own.get('Addrs') or ()), tuple(on_server or ())
 
 
-def look_at_server(url, ca_file, timeout, check=check_server, node_key='', knows=knows_node_key):
+def probe_server(url, ca_file, timeout, check=check_server, node_key='', verify=verify_node_key):
     """Probe the server at ``url`` with the CA in ``ca_file``; returns facts.Server, raises nothing of the network.
 
     An empty ``url`` means that this robot is in no network: nobody is asked.
@@ -268,44 +268,44 @@ def look_at_server(url, ca_file, timeout, check=check_server, node_key='', knows
     :param node_key: this robot's, '' not to ask whether the server knows it.
     """
     if not url:
-        return seen.Server()
-    known = seen.Server(url)
+        return fact_types.Server()
+    answer = fact_types.Server(url)
     try:
         with open(ca_file, encoding='ascii') as stream:
             ca_pem = stream.read()
         authorities = certificates.load_certificates(ca_pem, ca_file)
-        known = replace(known, ca_not_after=max(certificates.not_after(item).timestamp() for item in authorities))
+        answer = replace(answer, ca_not_after=max(certificates.not_after(item).timestamp() for item in authorities))
         health = check(url, ca_pem, timeout=timeout)
         if node_key:
-            known = replace(known, known=knows(url, ca_pem, node_key, timeout))
+            answer = replace(answer, key_known=verify(url, ca_pem, node_key, timeout))
     except OverlayError as error:
-        return replace(known, problem=problem_of(error))
+        return replace(answer, problem=problem_of(error))
     except (OSError, UnicodeDecodeError) as error:
-        return replace(known, problem=DaemonProblem(
+        return replace(answer, problem=Problem(
             'NOT_PREPARED', 'The CA of the site cannot be read from {}: {}.'.format(
                 ca_file, getattr(error, 'strerror', None) or 'not a PEM file'), 'sudo ua-overlay robot prepare'))
-    return replace(known, clock_offset=health.clock_offset, not_after=health.not_after.timestamp())
+    return replace(answer, clock_offset=health.clock_offset, not_after=health.not_after.timestamp())
 
 
-def effective_wishes(wishes, actual, status):
-    """The wishes as the running overlay node has them: a launch argument may have named port and master.
+def effective_preferences(preferences, actual, status):
+    """The preferences as the running overlay node has them: a launch argument may have named port and master.
 
     :param actual: variables of the env file.
     """
     uri = actual.get('ROS_MASTER_URI', '')
     if not uri or status.state != 'Running':
-        return wishes
-    wishes = replace(wishes, team_port=port_of(uri) or wishes.team_port,
+        return preferences
+    preferences = replace(preferences, team_port=port_of(uri) or preferences.team_port,
                      addressing=ADDRESSES if 'ROS_IP' in actual else NAMES)
-    team = actual.get('UA_OVERLAY_TEAM') or wishes.team
-    wishes = replace(wishes, team=team)
-    if decide_environment(status, wishes, NameReport(True)).state == NO_MASTER:
+    team = actual.get('UA_OVERLAY_TEAM') or preferences.team
+    preferences = replace(preferences, team=team)
+    if decide_environment(status, preferences, NameReport(True)).state == NO_MASTER:
         host = host_of(uri)
         named = [node for node in (status.self_node,) + tuple(status.peers) if host in (dns_name(node), ipv4(node))]
         if named:
-            wishes = replace(wishes, master=dns_name(named[0]))
-    return wishes
+            preferences = replace(preferences, master=dns_name(named[0]))
+    return preferences
 
 
 def mates_online(facts):
-    return [mate for mate in team_mates(facts.status, facts.wishes) if mate.online and ipv4(mate)][:MOST_PEERS]
+    return [mate for mate in team_mates(facts.status, facts.preferences) if mate.online and ipv4(mate)][:MOST_PEERS]

@@ -5,7 +5,7 @@ import time
 from ua_overlay import defaults
 from ua_overlay.checks.finding import error, ok, warn
 from ua_overlay.rosenv.environment import ipv4, team_of
-from ua_overlay.tags import belonging, place
+from ua_overlay.tags import belonging, describe_belonging
 
 DAY = 86400.0
 #: Seconds before its end from which a key deserves a warning.
@@ -43,11 +43,11 @@ def login(facts):
             warn, 'This robot is in no team.', '', 'ua-overlay join INVITATION'))
         return level(what, why, command)
     own = facts.status.self_node
-    whose = team_of(own, facts.wishes) or belonging(own.tags, own.user)
+    whose = team_of(own, facts.preferences) or belonging(own.tags, own.user)
     if not whose:
         return error('{} is in the overlay but in no team.'.format(own.name), 'Its tags on the server name none.',
                      'ua-overlay robot list   # on the server')
-    text = '{} is in {} at {}.'.format(own.name, place(whose), ipv4(own))
+    text = '{} is in {} at {}.'.format(own.name, describe_belonging(whose), ipv4(own))
     if not own.online:
         return warn(text + ' The server does not see it.', 'It was removed on the server, or the server is away.',
                     'ua-overlay robot list   # on the server')

@@ -7,7 +7,7 @@ import xml.parsers.expat
 import xmlrpc.client
 from http.client import HTTPException
 
-from ua_overlay.checks import facts as seen
+from ua_overlay.checks import facts as fact_types
 from ua_overlay.errors import OverlayError
 from ua_overlay.rosenv.environment import ipv4
 
@@ -50,11 +50,11 @@ def connect(address, port, timeout):
     """Try a TCP connection; one of facts' OPEN, REFUSED, DROPPED, NO_ROUTE."""
     try:
         with socket.create_connection((address, port), timeout):
-            return seen.OPEN
+            return fact_types.OPEN
     except ConnectionRefusedError:
-        return seen.REFUSED
+        return fact_types.REFUSED
     except OSError as error:
-        return seen.NO_ROUTE if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH) else seen.DROPPED
+        return fact_types.NO_ROUTE if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH) else fact_types.DROPPED
 
 
 def echo(address, size, run=subprocess.run):

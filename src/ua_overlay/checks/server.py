@@ -33,12 +33,12 @@ def server(facts):
 def registered(facts):
     """The server knows this robot, whatever tailscaled believes."""
     seen = facts.server
-    if seen is None or seen.known is None or not facts.running:
+    if seen is None or seen.key_known is None or not facts.running:
         return None
     name = facts.status.self_node.name
-    if seen.known:
+    if seen.key_known:
         return ok('The server knows {}.'.format(name))
-    team = team_of(facts.status.self_node, facts.wishes) or 'TEAM'
+    team = team_of(facts.status.self_node, facts.preferences) or 'TEAM'
     return error('The server does not know {} any more, although tailscaled says that it runs.'.format(name),
                  'It was removed there while it was connected, and nobody tells it so (headscale 3410): links that '
                  'exist may go on for a while, new ones do not come about.',

@@ -23,7 +23,7 @@ CHECKS = (
           'The server knows this robot. tailscaled goes on saying that it runs when it was removed there; the overlay '
           'node asks the server itself and finds it within 25 s.',
           'A new invitation (`ua-overlay invite TEAM ROBOT` on the server), and `ua-overlay join INVITATION`.'),
-    Check('twin', 'server', duplicate_identity.twin,
+    Check('duplicate-identity', 'server', duplicate_identity.duplicate_identity,
           'No other machine uses the identity of this robot (a copied SD card): the server knows it at endpoints of '
           'its own. The overlay node says so after a minute. The one of the two that spoke to the server last sees '
           'nothing; two that share an address and port (behind NATs) are not told apart.',
@@ -41,7 +41,7 @@ CHECKS = (
     Check('egress', 'daemon', egress.egress,
           'On a robot that was prepared: the rule that nothing leaves the site is loaded as it was written, for the '
           'addresses that the site has. Only root can see it, so it is UNKNOWN to others, and not in /diagnostics.',
-          '`sudo ua-overlay doctor`; `systemctl status ua-overlay-operator`, which keeps it; '
+          '`sudo ua-overlay doctor`; `systemctl status ua-overlay-agent`, which keeps it; '
           '`sudo ua-overlay robot prepare`.'),
     Check('names', 'environment', graph.names,
           'This machine resolves its own overlay name and those of its team mates, to their overlay addresses.',
@@ -54,11 +54,11 @@ CHECKS = (
     Check('foreign-master', 'environment', graph.foreign_master,
           "The team's master was started by a roscore (overlay.launch does it), not by somebody's roslaunch.",
           'End that roslaunch; start it again with `ua-overlay exec --wait roslaunch`.'),
-    Check('reach-out', 'environment', graph.reach_out,
+    Check('ports-out', 'environment', graph.ports_out,
           "The team port of the master, and a node's or an ephemeral port of every team mate that is online, take our "
           'connection, or refuse it: only silence means that it was dropped.',
           "`ua-overlay policy show` on the server, then firewalls on the robot that is named."),
-    Check('reach-in', 'environment', graph.reach_in,
+    Check('ports-in', 'environment', graph.ports_in,
           'Team mates reach this robot on an ephemeral port. The master is asked to call back, by address and by name, '
           'through a registration as every node makes one; of the others an existing connection is taken as proof, '
           'and without one it is UNKNOWN.',

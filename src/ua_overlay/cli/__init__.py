@@ -22,8 +22,8 @@ GROUPS = {
     'policy': 'who may talk to whom: check, show, apply (on the server)',
     'invite': 'make, list and revoke the files with which robots join (on the server)',
     'user': 'people, and which teams their laptops reach (on the server)',
-    'relay': 'peer relays on further hosts',
-    'derp': 'DERP regions on further hosts',
+    'relay': 'peer relays on remote hosts',
+    'derp': 'DERP regions on remote hosts',
     'measure': 'measure the overlay: campaigns, reports, proof of encryption',
     'tools': 'find or build tailscale, tailscaled and headscale',
     'lab': 'hosts and NATs on this machine, to try things out',
@@ -49,17 +49,17 @@ examples:
   ua-overlay COMMAND --help"""
 
 
-def make_parser(wanted=None):
-    """Build the parser, as much of it as is wanted: the command starts faster.
+def make_parser(first_word=None):
+    """Build the parser, as much of it as is needed: the command starts faster.
 
-    :param wanted: the first word of the command line. A group: that one alone is imported. Another word: none, which is
-        enough for --help and for an error. None: all of them.
+    :param first_word: of the command line. A group: that one alone is imported. Another word: none, which is enough for
+        --help and for an error. None: all of them.
     """
     parser = argparse.ArgumentParser(prog='ua-overlay', description=DESCRIPTION, epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     subparsers = parser.add_subparsers(dest='group', metavar='COMMAND', required=True)
-    for group in ([wanted] if wanted in GROUPS else GROUPS):
-        if wanted is None or group == wanted:
+    for group in ([first_word] if first_word in GROUPS else GROUPS):
+        if first_word is None or group == first_word:
             importlib.import_module('ua_overlay.cli.' + group).add_parser(subparsers)
         else:
             subparsers.add_parser(group, help=GROUPS[group])

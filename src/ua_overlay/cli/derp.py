@@ -1,4 +1,4 @@
-"""`ua-overlay derp`: DERP regions of a site on further hosts."""
+"""`ua-overlay derp`: DERP regions of a site on remote hosts."""
 import argparse
 import json
 
@@ -15,25 +15,25 @@ from ua_overlay.server import service
 from ua_overlay.system import control_socket
 
 DESCRIPTION = """\
-DERP regions on further hosts: the last resort of robots whose UDP is cut. While one of them answers, it is the robots'
+DERP regions on remote hosts: the last resort of robots whose UDP is cut. While one of them answers, it is the robots'
 home, and links over it go on while Headscale starts again; when none does, the DERP inside Headscale is."""
 EPILOG = """\
 examples:
   ua-overlay derp create lab-b --address 203.0.113.11         # on the server: writes lab-b.derp.yaml
   ua-overlay tools install derper                             # on the other host
-  ua-overlay derp run --dir ~/derp --bundle lab-b.derp.yaml   # TCP 8443 and UDP 3478 open
+  ua-overlay derp run --dir ~/derp --enrolment lab-b.derp.yaml   # TCP 8443 and UDP 3478 open
   ua-overlay derp list
 
 The other host must resolve the server's name: it asks it about each robot, and refuses strangers. Its certificate lasts
-398 days; `derp create NAME --again` makes a new bundle, and `server status` says when it is time."""
+398 days; `derp create NAME --again` makes a new enrolment, and `server status` says when it is time."""
 
 
 def add_parser(subparsers):
-    parser = subparsers.add_parser('derp', help='DERP regions on further hosts', description=DESCRIPTION, epilog=EPILOG,
+    parser = subparsers.add_parser('derp', help='DERP regions on remote hosts', description=DESCRIPTION, epilog=EPILOG,
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
-    create = commands.add_parser('create', help='name a region and write its bundle (on the server)',
-                                 description='Names a region in site.yaml and writes the bundle for its host: the '
+    create = commands.add_parser('create', help='name a region and write its enrolment (on the server)',
+                                 description='Names a region in site.yaml and writes the enrolment for its host: the '
                                              'site\'s CA, and a certificate with its key. The first region makes a '
                                              'running Headscale start again.')
     create.add_argument('name', metavar='NAME')
@@ -51,8 +51,8 @@ def add_parser(subparsers):
     listing.add_argument('--json', action='store_true', help='for programs')
     add_dir(listing)
     listing.set_defaults(run=run_list)
-    remove = commands.add_parser('remove', help='take a further region out of the site (on the server)',
-                                 description='Takes a further DERP region out of site.yaml; robots learn it within '
+    remove = commands.add_parser('remove', help='take a remote region out of the site (on the server)',
+                                 description='Takes a remote DERP region out of site.yaml; robots learn it within '
                                              '20 s, or at once when it was the last.')
     remove.add_argument('name', metavar='NAME')
     add_dir(remove)
@@ -67,9 +67,9 @@ def run_create(args):
                          'ua-overlay derp create {} --address IP'.format(args.name))
     path = remote_host.output_path(args, 'derp')
     with Progress()('Making the region {} known'.format(args.name)):
-        bundle, _ = remote_host.make_outpost_admin(args).create_derp(
+        enrolment, _ = remote_host.make_remote_admin(args).create_derp(
             args.name, args.address, args.port, args.stun_port, args.again)
-    remote_host.hand_out(bundle, path)
+    remote_host.hand_out(enrolment, path)
     return 0
 
 
@@ -96,6 +96,6 @@ def run_list(args):
 
 def run_remove(args):
     with Progress()('Taking the region {} out'.format(args.name)):
-        remote_host.make_outpost_admin(args).remove('derp', args.name)
+        remote_host.make_remote_admin(args).remove('derp', args.name)
     print('The region {} is no part of the site any more. Stop it on its host.'.format(args.name))
     return 0

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from ua_overlay import defaults
 from ua_overlay.checks.finding import ERROR, OK, UNKNOWN, WARN
-from ua_overlay.checks.observe import EVERYTHING, Observer, wishes_of
+from ua_overlay.checks.observe import EVERYTHING, Observer, preferences_of
 from ua_overlay.checks.table import CHECKS, IDS, run_checks
 from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.membership.settings import read_settings
@@ -42,8 +42,8 @@ def add_parser(subparsers):
 
 
 def run(args):
-    wishes = wishes_of(read_settings(args.state_dir))
-    observer = Observer(LocalApi(args.socket, timeout=2.0), wishes, args.ca, os.environ)
+    preferences = preferences_of(read_settings(args.state_dir))
+    observer = Observer(LocalApi(args.socket, timeout=2.0), preferences, args.ca, os.environ)
     with Progress()('Looking at this robot and its team'):
         findings = run_checks(observer.observe(EVERYTHING))
     if args.json:

@@ -61,9 +61,9 @@ def add_parser(subparsers):
 def run_on(args):
     from ua_overlay.system.listeners import cut_off, read_listeners
     from ua_overlay.system.recipe import describe
-    wanted = wanted_guard(args, read_guard() or rules.Guard(), rules.read_port_range(), settings_port())
+    desired = desired_guard(args, read_guard() or rules.Guard(), rules.read_port_range(), settings_port())
     manager = 'systemd' if os.path.isdir(SYSTEMD_RUNS) else 'none'
-    recipe = rules.make_recipe(wanted, find_nft(), manager)
+    recipe = rules.make_recipe(desired, find_nft(), manager)
     if args.dry_run:
         print(recipe.files[0].text, end='')
         print('\n'.join(describe(recipe)))
@@ -71,13 +71,13 @@ def run_on(args):
     need_root('on')
     changed = rules.applier().apply(recipe)
     print('{}: ROS answers on {} only (TCP {}).'.format(
-        'The guard is on' if changed else 'The guard was on already', ' and '.join(('loopback',) + wanted.interfaces),
-        rules.format_ranges(rules.guarded_ranges(wanted))))
-    for item in cut_off(read_listeners(), lambda port: rules.is_guarded(wanted, port)):
+        'The guard is on' if changed else 'The guard was on already', ' and '.join(('loopback',) + desired.interfaces),
+        rules.format_ranges(rules.guarded_ranges(desired))))
+    for item in cut_off(read_listeners(), lambda port: rules.is_guarded(desired, port)):
         print('Note: {} listens on port {}, which a ROS node could have been given, so neighbours no longer reach it. '
               'If it is no ROS: sudo ua-overlay guard on {}'.format(
                   os.path.basename(item.command[0]) if item.command else 'A service', item.port,
-                  ' '.join('--allow {}'.format(port) for port in wanted.allow + (item.port,))))
+                  ' '.join('--allow {}'.format(port) for port in desired.allow + (item.port,))))
     for sentence in recipe.by_hand:
         print('By hand: ' + sentence)
     return 0
@@ -132,16 +132,16 @@ def run_status(args):
     return 0 if table is not None else 3
 
 
-def wanted_guard(args, before, port_range, team_port):
+def desired_guard(args, before, port_range, team_port):
     """The Guard of the command line; what it does not name stays as it is ``before``."""
-    wanted = dataclasses.replace(before, ephemeral=port_range, masters=tuple(sorted(
+    desired = dataclasses.replace(before, ephemeral=port_range, masters=tuple(sorted(
         {rules.LOCAL_PORT, args.team_port or team_port or defaults.TEAM_PORT})))
     for name in ('interface', 'allow', 'also'):
         given = getattr(args, name)
         if given is not None:
             field = 'interfaces' if name == 'interface' else name
-            wanted = dataclasses.replace(wanted, **{field: tuple(sorted(set(given)))})
-    return wanted
+            desired = dataclasses.replace(desired, **{field: tuple(sorted(set(given)))})
+    return desired
 
 
 def settings_port():

@@ -9,7 +9,7 @@ from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale.rest import format_time as rest_time
-from ua_overlay.site.inviter import Wanted
+from ua_overlay.site.inviter import Invitee
 from ua_overlay.trust import invitation as invitations
 from ua_overlay.trust.certificate import format_time, utc_now
 
@@ -24,7 +24,7 @@ examples:
   ua-overlay invite iris dev-2 --output - | ssh dev-2 'umask 077; cat > dev-2.invitation.yaml'
   ua-overlay invite iris dev-3 dev-4 dev-5 --output-dir invitations
   ua-overlay invite iris --batch robots.txt --output-dir invitations
-  ua-overlay invite --operator ana laptop-1  # a person's machine, in no team: see `ua-overlay policy --help`
+  ua-overlay invite --user ana laptop-1  # a person's machine, in no team: see `ua-overlay policy --help`
   ua-overlay invite list
   ua-overlay invite revoke dev-2"""
 
@@ -32,7 +32,7 @@ examples:
 def add_parser(subparsers):
     parser = subparsers.add_parser(
         'invite', help='make, list and revoke the files with which robots join (on the server)',
-        usage='ua-overlay invite TEAM ROBOT [ROBOT ...] [options]\n       ua-overlay invite --operator NAME MACHINE '
+        usage='ua-overlay invite TEAM ROBOT [ROBOT ...] [options]\n       ua-overlay invite --user NAME MACHINE '
               '[options]\n       ua-overlay invite create|list|revoke --help',
         formatter_class=argparse.RawDescriptionHelpFormatter, description=DESCRIPTION, epilog=EXAMPLES)
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
@@ -61,13 +61,13 @@ def add_parser(subparsers):
 def _add_create(commands):
     parser = commands.add_parser(
         'create', help='make invitations (the word may be left out)',
-        usage='ua-overlay invite TEAM ROBOT [ROBOT ...] [options]\n       ua-overlay invite --operator NAME MACHINE '
+        usage='ua-overlay invite TEAM ROBOT [ROBOT ...] [options]\n       ua-overlay invite --user NAME MACHINE '
               '[MACHINE ...] [options]',
         formatter_class=argparse.RawDescriptionHelpFormatter, description=DESCRIPTION, epilog=EXAMPLES)
     parser.add_argument('names', nargs='*', metavar='TEAM ROBOT',
                         help='the team, and the names of the robots in the overlay')
-    parser.add_argument('--operator', metavar='NAME', default='',
-                        help='for machines of this operator of the site, in no team')
+    parser.add_argument('--user', metavar='NAME', default='',
+                        help='for machines of this user of the site, in no team')
     parser.add_argument('--batch', metavar='FILE',
                         help='names of more robots, one a line, - for standard input; "NAME master" marks the one that '
                              'runs the team\'s roscore; # begins a comment')
@@ -103,10 +103,10 @@ def _duration(text):
 def run_create(args):
     site = load_site(args)
     inviter = make_inviter(site)
-    team, wanted = who_is_wanted(args, _batch_lines(args.batch))
-    paths = _paths(args, wanted)
-    with Progress()('Making {} invitations'.format(len(wanted))) if len(wanted) > 5 else _Silent():
-        made = inviter.invite(wanted, args.expires, team, args.operator, args.force, args.ca_sha256,
+    team, invitees = parse_invitees(args, _batch_lines(args.batch))
+    paths = _paths(args, invitees)
+    with Progress()('Making {} invitations'.format(len(invitees))) if len(invitees) > 5 else _Silent():
+        made = inviter.invite(invitees, args.expires, team, args.user, args.force, args.ca_sha256,
                               args.replace)
     written = []
     owner = asker(os.environ, os.geteuid(), os.getegid())
@@ -132,7 +132,7 @@ def run_create(args):
         # Only now: an invitation that could not be written must not cost the robot that is there.
         make_admin(site).remove_absent([invitation.robot for invitation, _ in made])
     if args.json:
-        print(json.dumps([{'robot': invitation.robot, 'team': invitation.team, 'operator': invitation.operator,
+        print(json.dumps([{'robot': invitation.robot, 'team': invitation.team, 'user': invitation.user,
                            'master': invitation.master, 'number': key_id, 'file': path,
                            'expires': rest_time(invitation.expires)}
                           for (invitation, key_id), path in zip(made, paths)], indent=2))
@@ -162,8 +162,8 @@ def _batch_lines(path):
             path, getattr(error, 'strerror', None) or 'it is not text'), 'ls -l {}'.format(path))
 
 
-def who_is_wanted(args, lines):
-    """(team or '', list of Wanted) of the command line and the lines of --batch.
+def parse_invitees(args, lines):
+    """(team or '', list of Invitee) of the command line and the lines of --batch.
 
     :raises UsageError: it does not say for whom, or in which team; a line makes no sense.
     """
@@ -175,9 +175,9 @@ def who_is_wanted(args, lines):
         if len(words) > 2 or words[1:] not in ([], ['master']):
             raise UsageError('Line {} of {} is neither a name nor "NAME master".'.format(number, args.batch),
                              'ua-overlay invite create --help')
-        listed.append(Wanted(words[0], len(words) == 2))
+        listed.append(Invitee(words[0], len(words) == 2))
     named = list(args.names)
-    if args.operator:
+    if args.user:
         team = ''
     elif named:
         team = named.pop(0)
@@ -185,21 +185,21 @@ def who_is_wanted(args, lines):
         raise UsageError('It is not said into which team the invitation is.', 'ua-overlay invite TEAM ROBOT')
     if not named and not listed:
         raise UsageError('It is not said for whom the invitation is.', 'ua-overlay invite {} ROBOT'.format(
-            '--operator ' + args.operator if args.operator else team))
+            '--user ' + args.user if args.user else team))
     if args.master and len(named) != 1:
         raise UsageError('--master is for one robot; in a list write "NAME master".', 'ua-overlay invite create --help')
-    if args.operator and (args.master or any(each.master for each in listed)):
-        raise UsageError('A machine of an operator is in no team, so it cannot be a team\'s master.',
+    if args.user and (args.master or any(each.master for each in listed)):
+        raise UsageError('A machine of a user is in no team, so it cannot be a team\'s master.',
                          'ua-overlay invite TEAM ROBOT --master')
-    return team, [Wanted(name, args.master) for name in named] + listed
+    return team, [Invitee(name, args.master) for name in named] + listed
 
 
-def _paths(args, wanted):
+def _paths(args, invitees):
     """Where each invitation goes: a path, or None for standard output.
 
     :raises UsageError, OverlayError: that place is none.
     """
-    if args.output is not None and len(wanted) > 1:
+    if args.output is not None and len(invitees) > 1:
         raise UsageError('One file is for one robot.', 'the same command with --output-dir DIR')
     if args.output == '-':
         if args.json:
@@ -211,7 +211,7 @@ def _paths(args, wanted):
     if not os.path.isdir(parent):
         raise OverlayError('There is no directory {}.'.format(parent), 'mkdir -p -m 700 {}'.format(parent))
     paths = [os.path.abspath(args.output or os.path.join(args.output_dir or '', each.name + '.invitation.yaml'))
-             for each in wanted]
+             for each in invitees]
     for path in paths:
         if os.path.exists(path) and not args.overwrite:
             raise OverlayError('{} exists already; it may hold an invitation that was not used yet.'.format(path),
@@ -222,7 +222,7 @@ def _paths(args, wanted):
 def _tell(made, paths):
     for invitation, path in zip(made, paths):
         print('{} written: {} joins {} once, until {}.'.format(
-            path, invitation.robot, invitation.place, format_time(invitation.expires)))
+            path, invitation.robot, invitation.destination, format_time(invitation.expires)))
     name = os.path.basename(paths[0]) if len(paths) == 1 else 'ROBOT.invitation.yaml'
     print('Carry {} like a password, for example: scp {} ROBOT:'.format(
         'it to the robot' if len(paths) == 1 else 'each to its robot', paths[0] if len(paths) == 1 else name))
@@ -232,25 +232,25 @@ def _tell(made, paths):
 
 def run_list(args):
     site = load_site(args)
-    found = [guest for guest in make_inviter(site).list()
-             if (not args.open or guest.state == 'open') and args.team in (None, guest.team)]
+    found = [entry for entry in make_inviter(site).list()
+             if (not args.open or entry.state == 'open') and args.team in (None, entry.team)]
     if args.json:
-        print(json.dumps([_as_json(guest) for guest in found], indent=2))
+        print(json.dumps([_as_json(entry) for entry in found], indent=2))
         return 0
     if not found:
         print('No {}invitations. Next: {}'.format('open ' if args.open else '', site.command('invite TEAM ROBOT')))
         return 0
     now = utc_now()
     print(format_table(('NUMBER', 'MACHINE', 'INTO', 'STATE', 'MADE', 'BY', 'EXPIRES', 'USED BY', 'USED'), [
-        (guest.key, guest.machine, guest.team or guest.operator + '@', guest.state,
-         None if guest.made is None else ago(guest.made, now) + ' ago', guest.made_by,
-         None if guest.expires is None else format_time(guest.expires), guest.used_by,
-         None if guest.used_at is None else ago(guest.used_at, now) + ' ago') for guest in found]))
+        (entry.key, entry.machine, entry.team or entry.user + '@', entry.state,
+         None if entry.made is None else ago(entry.made, now) + ' ago', entry.made_by,
+         None if entry.expires is None else format_time(entry.expires), entry.used_by,
+         None if entry.used_at is None else ago(entry.used_at, now) + ' ago') for entry in found]))
     return 0
 
 
-def _as_json(guest):
-    values = dict(guest._asdict(), number=guest.key)
+def _as_json(entry):
+    values = dict(entry._asdict(), number=entry.key)
     del values['key']
     return {name: rest_time(value) if hasattr(value, 'isoformat') else value for name, value in values.items()}
 
@@ -259,6 +259,6 @@ def run_revoke(args):
     site = load_site(args)
     inviter = make_inviter(site)
     for what in args.invitation:
-        for guest in inviter.revoke(what):
-            print('Invitation {} of {} is worthless now.'.format(guest.key, guest.machine or 'an unknown machine'))
+        for entry in inviter.revoke(what):
+            print('Invitation {} of {} is worthless now.'.format(entry.key, entry.machine or 'an unknown machine'))
     return 0

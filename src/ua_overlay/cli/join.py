@@ -7,7 +7,7 @@ import sys
 from ua_overlay import defaults
 from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.membership.join import Join
-from ua_overlay.system.netmon import LinkWatch
+from ua_overlay.system.netmon import InterfaceWatcher
 from ua_overlay.tailscale.localapi import LocalApi
 
 
@@ -57,5 +57,5 @@ def run(args):
             signal.signal(number, interrupt)
     with Progress()('Joining'):
         outcome = Join(LocalApi(args.socket), args.ca, args.state_dir, timeout=args.timeout,
-                       unquiet=LinkWatch().wait_left)(args.invitation)
+                       unstable=InterfaceWatcher().wait_left)(args.invitation)
     return show(outcome, args.json)

@@ -64,9 +64,9 @@ def run_set(args):
     if not values:
         raise UsageError('Nothing to change was said.', 'ua-overlay lab link set --help')
     lab = Lab.attach(args.name)
-    wanted = shape.parse(values, link.shape_of(lab, args.host))
-    link.set_shape(lab, args.host, wanted, args.seed)
-    print('The link of {}: {}.'.format(args.host, shape.describe(wanted)))
+    desired = shape.parse(values, link.shape_of(lab, args.host))
+    link.set_shape(lab, args.host, desired, args.seed)
+    print('The link of {}: {}.'.format(args.host, shape.describe(desired)))
     return 0
 
 
@@ -103,23 +103,23 @@ def run_measure(args):
     if not 1.0 <= args.seconds <= 600.0:
         raise UsageError('Between 1 and 600 seconds are measured.', 'ua-overlay lab link measure --help')
     lab = Lab.attach(args.name)
-    wanted = link.shape_of(lab, args.host)
-    with Progress()('Measuring the link of {} ({})'.format(args.host, shape.describe(wanted))):
+    desired = link.shape_of(lab, args.host)
+    with Progress()('Measuring the link of {} ({})'.format(args.host, shape.describe(desired))):
         figures = link_meter.measure(lab, args.host, args.seconds)
     if args.json:
-        json.dump([{'figure': figure.key, 'name': figure.name, 'unit': figure.unit, 'told': figure.told,
-                    'seen': figure.seen} for figure in figures], sys.stdout, indent=2)
+        json.dump([{'figure': figure.key, 'name': figure.name, 'unit': figure.unit, 'expected': figure.expected,
+                    'measured': figure.measured} for figure in figures], sys.stdout, indent=2)
         print()
     else:
         print(format_table(('FIGURE', 'TOLD', 'SEEN', 'ERROR'), [
-            (figure.name, None if figure.told is None else '{:.3f} {}'.format(figure.told, figure.unit),
-             '{:.3f} {}'.format(figure.seen, figure.unit), _error(figure)) for figure in figures]))
+            (figure.name, None if figure.expected is None else '{:.3f} {}'.format(figure.expected, figure.unit),
+             '{:.3f} {}'.format(figure.measured, figure.unit), _error(figure)) for figure in figures]))
     return 0
 
 
 def _error(figure):
     if figure.error is None:
         return None
-    if figure.told:
+    if figure.expected:
         return '{:+.1f} %'.format(100 * figure.error)
     return '{:+.3f} {}'.format(figure.error, figure.unit)

@@ -10,7 +10,7 @@ EPILOG = """\
 examples:
   ua-overlay measure run campus.yaml
   ua-overlay measure walk library campus.yaml
-  ua-overlay measure watch watch.yaml
+  ua-overlay measure monitor monitor.yaml
   ua-overlay measure report results/campus
   sudo ua-overlay measure encryption --output proof"""
 

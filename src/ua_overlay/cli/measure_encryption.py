@@ -111,11 +111,11 @@ def run_files(args):
     if len(canary) < 32 or set(canary) - set('0123456789abcdef') or len(canary) % 2:
         raise UsageError('{} holds no canary: an even number, 32 at least, of the digits 0-9a-f.'.format(args.canary),
                          'openssl rand -hex 32 > ' + args.canary)
-    places = [encryption.look(name, '', inside, packets_of(name), canary)
+    points = [encryption.inspect(name, '', inside, packets_of(name), canary)
               for inside, names in ((True, args.inside), (False, args.outside)) for name in names]
-    why = encryption.judge_files(places)
+    why = encryption.judge_files(points)
     run = {'link': 'files', 'canary': canary, 'ok': not why, 'why': why, 'picture': None,
-           'places': [dict(place._asdict()) for place in places]}
+           'places': [dict(point._asdict()) for point in points]}
     show({'schema': 1, 'proven': not why, 'runs': [run]}, args)
     return 1 if why else 0
 

@@ -1,4 +1,4 @@
-"""`ua-overlay measure watch`: a little of a campaign again and again, for days."""
+"""`ua-overlay measure monitor`: a little of a campaign again and again, for days."""
 import argparse
 import json
 import os
@@ -12,80 +12,80 @@ from ua_overlay.cli.shared.table import format_table
 
 DESCRIPTION = """\
 Probe the overlay round after round, for hours or months, and append each sample to the results directory in the format
-of `measure run`; `measure report` draws them over time, with the changes of the link type. Nothing starts a watch but
-this command, and it is bounded by the section `watch` of its campaign:
+of `measure run`; `measure report` draws them over time, with the changes of the link type. Nothing starts a monitor but
+this command, and it is bounded by the section `monitor` of its campaign:
 
-  watch: {capacity: 20mbit, interval: 300, share: 1}
+  monitor: {capacity: 20mbit, interval: 300, share: 1}
 
 `capacity` is what the link carries. A plan whose probes would take more than `share` per cent of it on average, or a
 probe more than half of it while it runs, is refused, and the sentence says what would do. TCP needs a `rate`. Old
 samples go when there are more than `keep_mb` (64), or they are older than `keep_days` (90)."""
 
 EPILOG = """\
-RESULTS/status.json has the last value of each probe, whole at any moment: what a monitor may read.
-SIGINT and SIGTERM end a watch; the sample that was being taken counts as not taken.
+RESULTS/status.json has the last value of each probe, whole at any moment, for other monitoring to read.
+SIGINT and SIGTERM end a monitor; the sample that was being taken counts as not taken.
 
 exit status: 0 ended by a signal, or after --rounds; 2 refused
 
 examples:
-  ua-overlay measure watch config/campaigns/watch.yaml --dry-run
-  ua-overlay measure watch watch.yaml
-  ua-overlay measure watch watch.yaml --results /var/lib/ua_overlay/watch --json
-  ua-overlay measure watch --show results/watch
-  ua-overlay measure report results/watch"""
+  ua-overlay measure monitor config/campaigns/monitor.yaml --dry-run
+  ua-overlay measure monitor monitor.yaml
+  ua-overlay measure monitor monitor.yaml --results /var/lib/ua_overlay/monitor --json
+  ua-overlay measure monitor --show results/monitor
+  ua-overlay measure report results/monitor"""
 
 
 def add_command(commands):
-    parser = commands.add_parser('watch', help='probe again and again, for days, within limits',
+    parser = commands.add_parser('monitor', help='probe again and again, for days, within limits',
                                  description=DESCRIPTION, epilog=EPILOG,
                                  formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('campaign', metavar='CAMPAIGN.yaml', nargs='?', help='a campaign with a section `watch`')
+    parser.add_argument('campaign', metavar='CAMPAIGN.yaml', nargs='?', help='a campaign with a section `monitor`')
     parser.add_argument('--results', metavar='DIR', help='where samples go (default: results/ and the name of the '
                         'campaign)')
     measure_run.add_lab(parser)
     parser.add_argument('--rounds', metavar='N', type=int, help='end after so many rounds (default: never)')
     parser.add_argument('--dry-run', action='store_true', help='only say what it would do, and what that takes')
-    parser.add_argument('--show', metavar='DIR', help='only show the last values of the watch in this directory')
+    parser.add_argument('--show', metavar='DIR', help='only show the last values of the monitor in this directory')
     parser.add_argument('--json', action='store_true', help='an object a line for each sample; with --show and '
                         '--dry-run one object')
-    parser.set_defaults(run=run_watch, usage_error=parser.error)
+    parser.set_defaults(run=run_monitor, usage_error=parser.error)
 
 
-def run_watch(args):
+def run_monitor(args):
     if args.show:
         return show(args)
     if not args.campaign or args.rounds is not None and args.rounds < 1:
         args.usage_error('a CAMPAIGN.yaml is needed, or --show DIR; --rounds is 1 or more')
     from ua_overlay.measure.campaign import campaign
     from ua_overlay.measure.monitor import monitor
-    wanted = monitor.checked(monitor.prepared(campaign.load(args.campaign)))
+    plan = monitor.checked(monitor.prepared(campaign.load(args.campaign)))
     if args.dry_run:
-        return plan(args, wanted)
-    return take(args, wanted)
+        return show_plan(args, plan)
+    return take(args, plan)
 
 
-def plan(args, wanted):
-    found = {'name': wanted.campaign.name, 'interval_s': wanted.interval, 'round_s': round(wanted.seconds, 1),
-             'share_percent': round(wanted.share, 4), 'probes': [step.name.rsplit('+', 1)[0].replace('+', '/')
-                                                                 for step in wanted.steps(0)]}
+def show_plan(args, plan):
+    found = {'name': plan.campaign.name, 'interval_s': plan.interval, 'round_s': round(plan.seconds, 1),
+             'share_percent': round(plan.share, 4), 'probes': [step.name.rsplit('+', 1)[0].replace('+', '/')
+                                                               for step in plan.steps(0)]}
     if args.json:
         print(json.dumps(found))
         return 0
     print('\n'.join(found['probes']))
     print('every {}, for about {} a round; {:.2g} % of the link on average.'.format(
-        duration(wanted.interval), duration(wanted.seconds), wanted.share))
+        duration(plan.interval), duration(plan.seconds), plan.share))
     return 0
 
 
-def take(args, wanted):
-    from ua_overlay.measure.campaign import measurement as one
+def take(args, plan):
     from ua_overlay.measure.campaign import run
-    from ua_overlay.measure.monitor import run as watch_run
-    from ua_overlay.measure.monitor import store as watch_store
-    campaign = wanted.campaign
+    from ua_overlay.measure.campaign.measurement import Measurement
+    from ua_overlay.measure.monitor import run as monitor_run
+    from ua_overlay.measure.monitor import store as monitor_store
+    campaign = plan.campaign
     directory = args.results or os.path.join('results', campaign.name)
     hosts, links = measure_run.hosts_of(args, campaign)
-    store = watch_store.of(wanted, directory)
+    store = monitor_store.of(plan, directory)
     store.open()
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
@@ -94,11 +94,11 @@ def take(args, wanted):
         if not run.goes_on(directory, campaign):
             run.keep_description(directory, run.describe(campaign, measure_run.machine(), versions, bool(args.lab),
                                                          time.time()))
-        measurement = one.Measurement(campaign, hosts, store, links, versions, slack=15.0)
-        rounds = watch_run.Rounds(wanted, measurement, store, tell_json if args.json else tell)
+        measurement = Measurement(campaign, hosts, store, links, versions, slack=15.0)
+        rounds = monitor_run.Rounds(plan, measurement, store, tell_json if args.json else tell)
         if not args.json:
             print('Every {}: {} probes, {:.2g} % of the link on average; into {}.'.format(
-                duration(wanted.interval), len(wanted.steps(0)), wanted.share, directory), flush=True)
+                duration(plan.interval), len(plan.steps(0)), plan.share, directory), flush=True)
         try:
             rounds.run(args.rounds)
         except KeyboardInterrupt:
@@ -117,10 +117,10 @@ def _interrupt(number, frame):
 
 def tell(found, trouble):
     """A line for people and logs."""
-    from ua_overlay.measure.monitor import status as watch_status
-    value, unit = watch_status.value_of(found)
-    words = [found['started'][:19] + 'Z', watch_status.name_of(found), found['status'],
-             '' if value is None else '{:.3g} {}'.format(value, unit), watch_status.link_of(found), found['problem']]
+    from ua_overlay.measure.monitor import status as monitor_status
+    value, unit = monitor_status.value_of(found)
+    words = [found['started'][:19] + 'Z', monitor_status.name_of(found), found['status'],
+             '' if value is None else '{:.3g} {}'.format(value, unit), monitor_status.link_of(found), found['problem']]
     print(' '.join(filter(None, words)), flush=True)
     if trouble:
         print(trouble, file=sys.stderr, flush=True)
@@ -128,16 +128,16 @@ def tell(found, trouble):
 
 def tell_json(found, trouble):
     """A line for programs: the probe as in status.json, and its name."""
-    from ua_overlay.measure.monitor import status as watch_status
-    value, unit = watch_status.value_of(found)
-    print(json.dumps({'probe': watch_status.name_of(found), 'started': found['started'], 'status': found['status'],
-                      'value': value, 'unit': unit, 'link': watch_status.link_of(found), 'problem': found['problem'],
+    from ua_overlay.measure.monitor import status as monitor_status
+    value, unit = monitor_status.value_of(found)
+    print(json.dumps({'probe': monitor_status.name_of(found), 'started': found['started'], 'status': found['status'],
+                      'value': value, 'unit': unit, 'link': monitor_status.link_of(found), 'problem': found['problem'],
                       'trouble': trouble}), flush=True)
 
 
 def show(args):
-    from ua_overlay.measure.monitor import status as watch_status
-    status = watch_status.read(args.show)
+    from ua_overlay.measure.monitor import status as monitor_status
+    status = monitor_status.read(args.show)
     if args.json:
         print(json.dumps(status, sort_keys=True))
         return 0

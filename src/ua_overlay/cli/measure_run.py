@@ -62,17 +62,17 @@ def run_run(args):
     from ua_overlay.measure.campaign import plan, run, sample
     campaign = campaigns.changed(campaigns.load(args.campaign), args.repetitions, args.seconds)
     directory = args.results or os.path.join('results', campaign.name)
-    wanted = [step for step in plan.steps(campaign) if args.place in (None, step.scenario.place)]
-    if not wanted:
+    steps = [step for step in plan.steps(campaign) if args.place in (None, step.scenario.place)]
+    if not steps:
         raise UsageError('No scenario of {} is at {}; they are at {}.'.format(
             args.campaign, args.place, ', '.join(sorted({each.place for each in campaign.scenarios}))))
     run.goes_on(directory, campaign)
-    todo = plan.remaining(wanted, sample.read(directory), args.again)
+    todo = plan.remaining(steps, sample.read(directory), args.again)
     if args.dry_run:
         return dry_run(args, directory, todo)
     if todo:
         take(args, campaign, directory, todo)
-    return outcome(args, directory, plan.by_place(wanted, sample.read(directory)), len(todo))
+    return outcome(args, directory, plan.by_place(steps, sample.read(directory)), len(todo))
 
 
 def dry_run(args, directory, todo):
@@ -90,17 +90,17 @@ def dry_run(args, directory, todo):
 
 def take(args, campaign, directory, todo):
     """Take the samples of the steps ``todo``. :raises OverlayError: what keeps all of them from being taken."""
-    from ua_overlay.measure.campaign import measurement as one
     from ua_overlay.measure.campaign import run, sample
+    from ua_overlay.measure.campaign.measurement import Measurement
     if not args.lab:
-        clocks_said(campaign, todo)
+        warn_about_clocks(campaign, todo)
     hosts, links = hosts_of(args, campaign)
     with sample.Store(directory) as store, Shown(sys.stderr) as shown:
-        look_for(hosts, todo, shown)
+        check_hosts(hosts, todo, shown)
         versions = {name: host.versions() for name, host in sorted(hosts.items())}
         if not run.goes_on(directory, campaign):
             run.keep_description(directory, run.describe(campaign, machine(), versions, bool(args.lab), time.time()))
-        measurement = one.Measurement(campaign, hosts, store, links, versions)
+        measurement = Measurement(campaign, hosts, store, links, versions)
         try:
             run.run(todo, measurement, store, shown)
         except KeyboardInterrupt:
@@ -111,7 +111,7 @@ def take(args, campaign, directory, todo):
                                'df ' + directory, code='MEASURE_SAMPLE')
 
 
-def clocks_said(campaign, todo):
+def warn_about_clocks(campaign, todo):
     """:raises UsageError: ages are asked for, and nobody said how far the clocks of both ends are apart."""
     from ua_overlay.measure.campaign import sample
     if campaign.clock_error_ms is None and any(step.tool.kind in (sample.TOPIC, sample.VIDEO) for step in todo):
@@ -119,17 +119,17 @@ def clocks_said(campaign, todo):
                          'these are apart.', 'clock_error_ms: 0.5 in the campaign, or 0 where both ends have one clock')
 
 
-def look_for(hosts, todo, shown):
+def check_hosts(hosts, todo, shown):
     """Name the hosts that nobody can enter now; a campaign can go on without some.
 
     :raises HostLost: no step of ``todo`` has both of its ends.
     """
-    from ua_overlay.measure.hosts import host as far
+    from ua_overlay.measure.hosts.host import HostLost
     lost = {}
     for name, host in sorted(hosts.items()):
         try:
             host.enter()
-        except far.HostLost as error:
+        except HostLost as error:
             lost[name] = error
     if all(lost.keys() & {step.scenario.source, step.scenario.target} for step in todo):
         raise lost[min(lost)]
@@ -151,25 +151,28 @@ def outcome(args, directory, places, taken):
 
 
 def hosts_of(args, campaign):
-    """(name -> far.Far, function -> {host: shape of its emulated link}) of a campaign, in a lab or not."""
+    """(name -> host.Host, function -> {host: shape of its emulated link}) of a campaign, in a lab or not."""
     return hosts_of_lab(args, campaign) if args.lab else (hosts_of_campaign(campaign), dict)
 
 
 def hosts_of_campaign(campaign):
-    """name -> far.Far of every host of a campaign: over ssh, or this machine. :raises UsageError: two are this one."""
-    from ua_overlay.measure.hosts import host as far
+    """name -> host.Host of every host of a campaign, over ssh or this machine.
+
+    :raises UsageError: two are this one.
+    """
+    from ua_overlay.measure.hosts.host import Closed, Here, OverSsh
     from ua_overlay.tailscale.metrics import parse_bytes
     found, here = {}, []
     for name in host_names(campaign):
-        said = campaign.hosts.get(name, {'address': '', 'ssh': '', 'overlay': ''})
-        options = {'address': said['address'], 'overlay': said['overlay']}
-        if said['ssh'] == NO_WAY:
-            found[name] = far.Closed(name, parse_bytes, **options)
-        elif said['ssh']:
-            found[name] = far.OverSsh(name, parse_bytes, said['ssh'], **options)
+        fields = campaign.hosts.get(name, {'address': '', 'ssh': '', 'overlay': ''})
+        options = {'address': fields['address'], 'overlay': fields['overlay']}
+        if fields['ssh'] == NO_WAY:
+            found[name] = Closed(name, parse_bytes, **options)
+        elif fields['ssh']:
+            found[name] = OverSsh(name, parse_bytes, fields['ssh'], **options)
         else:
             here.append(name)
-            found[name] = far.Here(name, parse_bytes, **options)
+            found[name] = Here(name, parse_bytes, **options)
     if len(here) > 1:
         raise UsageError('{} have no `ssh` in the campaign, but only one host can be this machine.'.format(
             ' and '.join(here)), 'ua-overlay measure run --help')
@@ -177,12 +180,12 @@ def hosts_of_campaign(campaign):
 
 
 def hosts_of_lab(args, campaign):
-    """(name -> far.Far of every host of a campaign in a lab, function -> {host: words} of its emulated links)."""
+    """(name -> host.Host of every host of a campaign in a lab, function -> {host: words} of its emulated links)."""
     from ua_overlay.lab import link, shape
     from ua_overlay.lab.lab import Lab
-    from ua_overlay.measure.hosts.lab_host import LabFar
+    from ua_overlay.measure.hosts.lab_host import LabHost
     lab = Lab.attach(args.lab)
-    found = {name: LabFar(lab, name, campaign.hosts.get(name, {}), args.workspace) for name in host_names(campaign)}
+    found = {name: LabHost(lab, name, campaign.hosts.get(name, {}), args.workspace) for name in host_names(campaign)}
     return found, lambda: {host: shape.to_words(each) for host, each in sorted(link.shapes(lab).items())}
 
 

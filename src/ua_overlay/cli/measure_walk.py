@@ -47,13 +47,13 @@ def run_walk(args):
     else:
         directory = args.results or last_used('results')
         campaign = run.remembered(directory)
-    wanted = plan.steps(campaign)
+    steps = plan.steps(campaign)
     if args.place is None:
-        return show(args, campaign, directory, plan.by_place(wanted, sample.read(directory)))
-    here = [step for step in wanted if step.scenario.place == args.place]
+        return show(args, campaign, directory, plan.by_place(steps, sample.read(directory)))
+    here = [step for step in steps if step.scenario.place == args.place]
     if not here:
         raise UsageError('No scenario of {} is at {}; they are at {}.'.format(
-            campaign.name, args.place, ', '.join(dict.fromkeys(each.scenario.place for each in wanted))),
+            campaign.name, args.place, ', '.join(dict.fromkeys(each.scenario.place for each in steps))),
             'ua-overlay measure walk')
     run.goes_on(directory, campaign)
     todo = plan.remaining(here, sample.read(directory), args.again)
@@ -61,7 +61,7 @@ def run_walk(args):
         print('{} in {}'.format(campaign.name, directory), flush=True)
     if todo:
         measure_run.take(args, campaign, directory, todo)
-    places = plan.by_place(wanted, sample.read(directory))
+    places = plan.by_place(steps, sample.read(directory))
     status = measure_run.outcome(args, directory, [each for each in places if each.place == args.place], len(todo))
     if not args.json:
         print(still(campaign, places))
@@ -69,7 +69,7 @@ def run_walk(args):
 
 
 def last_used(parent):
-    """The results directory below ``parent`` into which was measured last; a watch's own is none.
+    """The results directory below ``parent`` into which was measured last; a monitor's own is none.
 
     :raises UsageError: there is none.
     """
@@ -77,7 +77,7 @@ def last_used(parent):
     found = []
     for name in sorted(os.listdir(parent)) if os.path.isdir(parent) else []:
         directory = os.path.join(parent, name)
-        if os.path.exists(os.path.join(directory, run.DESCRIPTION)) and not run.is_watch(directory):
+        if os.path.exists(os.path.join(directory, run.DESCRIPTION)) and not run.is_monitor(directory):
             paths = [os.path.join(directory, file) for file in (sample.FILE, run.DESCRIPTION)]
             found.append((max(os.path.getmtime(path) for path in paths if os.path.exists(path)), directory))
     if not found:

@@ -3,7 +3,7 @@ import argparse
 import json
 import sys
 
-from ua_overlay.cli.shared.args import WARNED, add_dir, load_site_and_problem, load_site_file, make_admin, told
+from ua_overlay.cli.shared.args import WARNED, add_dir, explained, load_site_and_problem, load_site_file, make_admin
 from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import policy
@@ -18,7 +18,7 @@ in site.yaml:
     blue: {port: 11312, addressing: names}
   talk:
     - {from: blue, to: iris, what: [ros, ping]}      # blue uses iris's roscore; iris does not use blue's
-  operators:
+  users:
     ana: {teams: [iris, blue]}
 
 examples:
@@ -32,7 +32,7 @@ def add_parser(subparsers):
         'policy', help='who may talk to whom: check, show, apply (on the server)',
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description='The rules are in site.yaml: robots of one team reach each other, and whatever else is open is a\n'
-                    'rule of "talk" or "operators". Headscale\'s policy is made of them, tested, and put in force at\n'
+                    'rule of "talk" or "users". Headscale\'s policy is made of them, tested, and put in force at\n'
                     'your word; a bad edit leaves the one before in force.',
         epilog=EXAMPLE)
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
@@ -67,8 +67,8 @@ def run_check(args):
     site = load_site_file(args)
     client = _client(site)
     made = check(site, client)
-    print('{} is right: {} rule(s) of {} team(s) and {} operator(s), {} expectations hold.'.format(
-        site.path('site.yaml'), len(rows(site.rules)), len(site.teams), len(site.rules.operators),
+    print('{} is right: {} rule(s) of {} team(s) and {} user(s), {} expectations hold.'.format(
+        site.path('site.yaml'), len(rows(site.rules)), len(site.teams), len(site.rules.users),
         len(expectations(site.rules))))
     if client is None:
         print('The server is not running, so Headscale was not asked. Next: {}'.format(site.command('server run')))
@@ -83,7 +83,7 @@ def run_check(args):
 def run_show(args):
     site, problem = load_site_and_problem(args)
     if problem is not None:
-        problem = told(problem)
+        problem = explained(problem)
         print('ua-overlay: {}'.format(problem), file=sys.stderr)
     status = 0 if problem is None else WARNED
     if args.headscale:
@@ -138,24 +138,24 @@ def rows(rules):
         found.append({'from': name, 'to': name, 'opens': _words(rules, team.inside, team.port)})
     for rule in rules.talk:
         found += _pair(rules, rule.source, rule.target, rule.what, rules.teams[rule.target].port)
-    for name in sorted(rules.operators):
-        for team in rules.operators[name].teams:
-            found += _pair(rules, name + '@', team, rules.operators[name].what, rules.teams[team].port)
+    for name in sorted(rules.users):
+        for team in rules.users[name].teams:
+            found += _pair(rules, name + '@', team, rules.users[name].what, rules.teams[team].port)
     return found
 
 
-def _pair(rules, source, target, reach, port):
-    there = [{'from': source, 'to': target, 'opens': _words(rules, reach, port)}] if reach else []
-    if ROS in reach:
+def _pair(rules, source, target, ports, port):
+    there = [{'from': source, 'to': target, 'opens': _words(rules, ports, port)}] if ports else []
+    if ROS in ports:
         there.append({'from': target, 'to': source, 'opens': ['ros nodes ({}-{})'.format(*rules.ephemeral)]})
     return there
 
 
-def _words(rules, reach, port):
-    if EVERYTHING in reach:
+def _words(rules, ports, port):
+    if EVERYTHING in ports:
         return [EVERYTHING]
     return ['ros ({}, {}-{})'.format(port, *rules.ephemeral) if word == ROS else
-            'tcp {}'.format(word) if isinstance(word, int) else word for word in reach]
+            'tcp {}'.format(word) if isinstance(word, int) else word for word in ports]
 
 
 def _client(site):

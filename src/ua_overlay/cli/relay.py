@@ -1,4 +1,4 @@
-"""`ua-overlay relay`: peer relays of a site on further hosts."""
+"""`ua-overlay relay`: peer relays of a site on remote hosts."""
 import argparse
 import json
 
@@ -16,22 +16,22 @@ from ua_overlay.system.control_socket import ask
 from ua_overlay.toolchain import locate
 
 DESCRIPTION = """\
-Peer relays on further hosts. Robots find all relays of the site by themselves and take the one that answers fastest;
+Peer relays on remote hosts. Robots find all relays of the site by themselves and take the one that answers fastest;
 when it fails they take another. The relay beside the server needs none of this."""
 EPILOG = """\
 examples:
   ua-overlay relay create lab-b --address 203.0.113.11        # on the server: writes lab-b.relay.yaml
-  ua-overlay relay run --dir ~/relay --bundle lab-b.relay.yaml   # on the other host, UDP 40000 open
+  ua-overlay relay run --dir ~/relay --enrolment lab-b.relay.yaml   # on the other host, UDP 40000 open
   ua-overlay relay list"""
 
 
 def add_parser(subparsers):
-    parser = subparsers.add_parser('relay', help='peer relays on further hosts', description=DESCRIPTION, epilog=EPILOG,
+    parser = subparsers.add_parser('relay', help='peer relays on remote hosts', description=DESCRIPTION, epilog=EPILOG,
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
-    create = commands.add_parser('create', help='name a relay and write its bundle (on the server)',
-                                 description='Names a relay in site.yaml and writes the bundle for its host: the CA of '
-                                             'the site and a key that lets one machine become it, once.')
+    create = commands.add_parser('create', help='name a relay and write its enrolment (on the server)',
+                                 description='Names a relay in site.yaml and writes the enrolment for its host: the CA '
+                                             'of the site and a key that lets one machine become it, once.')
     create.add_argument('name', metavar='NAME')
     create.add_argument('--address', metavar='IP',
                         help='where robots reach it; behind forwarded ports, the outer address')
@@ -45,8 +45,8 @@ def add_parser(subparsers):
     listing.add_argument('--json', action='store_true', help='for programs')
     add_dir(listing)
     listing.set_defaults(run=run_list)
-    remove = commands.add_parser('remove', help='take a further relay out of the site (on the server)',
-                                 description='Takes a further relay out of site.yaml and out of the overlay.')
+    remove = commands.add_parser('remove', help='take a remote relay out of the site (on the server)',
+                                 description='Takes a remote relay out of site.yaml and out of the overlay.')
     remove.add_argument('name', metavar='NAME')
     add_dir(remove)
     remove.set_defaults(run=run_remove)
@@ -68,8 +68,8 @@ def run_create(args):
     # With --again the relay that is named already is meant, whatever is said of it here.
     relay = RelayHost(args.name, args.address or '127.0.0.1', args.port)
     path = remote_host.output_path(args, 'relay')
-    bundle = remote_host.make_outpost_admin(args).create_relay(relay, args.expires, args.again)
-    remote_host.hand_out(bundle, path)
+    enrolment = remote_host.make_remote_admin(args).create_relay(relay, args.expires, args.again)
+    remote_host.hand_out(enrolment, path)
     return 0
 
 
@@ -87,6 +87,6 @@ def run_list(args):
 
 
 def run_remove(args):
-    remote_host.make_outpost_admin(args).remove('relays', args.name)
+    remote_host.make_remote_admin(args).remove('relays', args.name)
     print('The relay {} is no part of the site any more. Stop it on its host.'.format(args.name))
     return 0

@@ -35,7 +35,7 @@ def add_parser(subparsers):
     parser = subparsers.add_parser(
         'robot', help='prepare this robot; list or remove robots (on the server)',
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='On a robot: prepare, operator. On the server: list, remove.',
+        description='On a robot: prepare, agent. On the server: list, remove.',
         epilog='example:\n  sudo ua-overlay robot prepare --invitation dev-1.invitation.yaml --user "$USER"')
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
     prepare = commands.add_parser(
@@ -53,17 +53,17 @@ def add_parser(subparsers):
     prepare.add_argument('--service-manager', choices=('systemd', 'none'),
                          help='default: systemd where it runs; none: files only, and what to start by hand')
     prepare.set_defaults(run=run_prepare)
-    operator = commands.add_parser(
-        'operator', help='let USER join and leave, and keep names working, for as long as this runs (root)',
+    agent = commands.add_parser(
+        'agent', help='let USER join and leave, and keep names working, for as long as this runs (root)',
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description='Sets USER as the operator of tailscaled and sets it again whenever `tailscale up` or a logout\n'
                     'wiped it. When the names of the team do not resolve on this machine, puts them into a marked\n'
                     'block of /etc/hosts, until the robot leaves. `robot prepare` makes a service of this.',
-        epilog='example:\n  sudo ua-overlay robot operator --user robot')
-    operator.add_argument('--user', metavar='USER', required=True)
-    operator.add_argument('--socket', metavar='PATH', default=defaults.DAEMON_SOCKET,
-                          help='of tailscaled (default: %(default)s)')
-    operator.set_defaults(run=run_operator)
+        epilog='example:\n  sudo ua-overlay robot agent --user robot')
+    agent.add_argument('--user', metavar='USER', required=True)
+    agent.add_argument('--socket', metavar='PATH', default=defaults.DAEMON_SOCKET,
+                       help='of tailscaled (default: %(default)s)')
+    agent.set_defaults(run=run_agent)
     from ua_overlay.cli import robot_server
     for add in (robot_server.add_list_parser, robot_server.add_move_parser, robot_server.add_remove_parser,
                 robot_server.add_prune_parser):
@@ -98,9 +98,9 @@ def run_prepare(args):
         print('\n'.join(describe(recipe)))
         return 0
     need_root(False, '--user ' + args.user)
-    place = applier()
-    place.remember('operator', present_operator())
-    changed = place.apply(recipe)
+    machine = applier()
+    machine.remember('operator', present_operator())
+    changed = machine.apply(recipe)
     if manager == 'systemd':
         check_in_force(environment_of('tailscaled.service'))
     for path in sorted(changed):
@@ -110,7 +110,7 @@ def run_prepare(args):
     for sentence in recipe.by_hand:
         print('By hand: ' + sentence)
     if manager == 'systemd' and writable_by_others(command):
-        print('Note: the root service ua-overlay-operator runs {}, which is not root\'s alone: whoever can change it '
+        print('Note: the root service ua-overlay-agent runs {}, which is not root\'s alone: whoever can change it '
               'can become root.'.format(command))
     print('Next: ua-overlay join FILE.invitation.yaml   (as {}; not as root)'.format(args.user))
     return 0
@@ -120,9 +120,9 @@ def undo(manager, dry_run):
     from ua_overlay.rosenv import hosts
     from ua_overlay.system.recipe import run_command
     from ua_overlay.tailscale.localapi import LocalApi
-    from ua_overlay.tailscale.prepare import DAEMON_UNIT, MANIFEST, OPERATOR_NAME, OPERATOR_UNIT, applier
-    place = applier()
-    if not dry_run and not place.applied():
+    from ua_overlay.tailscale.prepare import AGENT_NAME, AGENT_UNIT, DAEMON_UNIT, MANIFEST, applier
+    machine = applier()
+    if not dry_run and not machine.applied():
         print('The names of the team are out of {}.'.format(hosts.HOSTS) if hosts.remove_block()
               else 'Nothing was prepared here.')
         return 0
@@ -134,22 +134,22 @@ def undo(manager, dry_run):
     if dry_run:
         print('\n'.join(['put back what {} lists'.format(MANIFEST)] + ['run ' + ' '.join(argv) for argv in after]))
         return 0
-    if manager == 'systemd' and os.path.exists(OPERATOR_UNIT):
+    if manager == 'systemd' and os.path.exists(AGENT_UNIT):
         # First: it would set its user again, and the names.
-        run_command(['systemctl', 'stop', OPERATOR_NAME])
-    before = place.remembered('operator') or ''
+        run_command(['systemctl', 'stop', AGENT_NAME])
+    before = machine.remembered('operator') or ''
     try:
         LocalApi().edit_prefs(OperatorUser=before)
     except OverlayError as error:
         print('Note: the operator was not taken back: {}'.format(error.sentence))
     hosts.remove_block()
-    for note in place.undo((), after):
+    for note in machine.undo((), after):
         print(note)
     if before and manager == 'systemd' and not ours(DAEMON_UNIT) and present_operator() != before:
         # A tailscaled that never logged in keeps no preferences over its restart.
         LocalApi().edit_prefs(OperatorUser=before)
     if manager == 'none':
-        print('By hand: end `ua-overlay robot operator`, and start tailscaled again without SSL_CERT_FILE.')
+        print('By hand: end `ua-overlay robot agent`, and start tailscaled again without SSL_CERT_FILE.')
     return 0
 
 
@@ -177,14 +177,14 @@ def environment_of(unit):
     return dict(word.split('=', 1) for word in words if '=' in word)
 
 
-def run_operator(args):
+def run_agent(args):
     from ua_overlay.cli.shared import egress as robot_egress
     from ua_overlay.firewall import egress
     from ua_overlay.rosenv.hosts import HostsKeeper
     from ua_overlay.system.recipe import uid_of
     from ua_overlay.tailscale.localapi import LocalApi
     from ua_overlay.tailscale.model import parse_status
-    from ua_overlay.tailscale.operator import keep_operator
+    from ua_overlay.tailscale.operator import maintain_operator
     from ua_overlay.trust.servers import remembered, servers_now
     uid_of(args.user)
     stop = threading.Event()
@@ -206,7 +206,7 @@ def run_operator(args):
         egress.ROBOT, lambda: servers_now(derp_map(), defaults.CA_FILE) or None, stop, say),
         kwargs={'news': derp_map}).start()
     try:
-        keep_operator(LocalApi(args.socket), args.user, stop, say)
+        maintain_operator(LocalApi(args.socket), args.user, stop, say)
     except KeyboardInterrupt:
         return 0
     return 0
@@ -223,9 +223,9 @@ def read_ca(args):
     if not args.ca and not os.path.exists(defaults.CA_FILE):
         raise UsageError('`robot prepare` needs the site\'s CA the first time.',
                          'sudo ua-overlay robot prepare --invitation FILE --user {}'.format(args.user))
-    wanted, known = read_ca_file(args.ca or defaults.CA_FILE, utc_now()), known_ca()
+    desired, known = read_ca_file(args.ca or defaults.CA_FILE, utc_now()), known_ca()
     # The site turns its roots round when the new one signs: no reason to start tailscaled again.
-    return known if same(known, wanted) else wanted
+    return known if same(known, desired) else desired
 
 
 def known_ca():

@@ -7,7 +7,7 @@ from ua_overlay.cli.shared.args import add_dir, ago, load_site, make_admin
 from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.cli.shared.table import format_table
 from ua_overlay.headscale.rest import format_time
-from ua_overlay.tags import belonging, place, team_of
+from ua_overlay.tags import belonging, describe_belonging, team_of
 from ua_overlay.trust.certificate import utc_now
 
 #: Days after which `robot list --stale` names a robot.
@@ -23,7 +23,7 @@ def add_list_parser(commands):
         epilog='examples:\n  ua-overlay robot list\n  ua-overlay robot list --team iris --json')
     which = parser.add_mutually_exclusive_group()
     which.add_argument('--team', metavar='TEAM', help='only the robots of this team')
-    which.add_argument('--operators', action='store_true', help='the laptops of operators instead of robots')
+    which.add_argument('--users', action='store_true', help='the laptops of users instead of robots')
     which.add_argument('--stale', nargs='?', type=days, const=STALE_DAYS, metavar='DAYS',
                        help='only the robots that were not seen for so long (default: {} days)'.format(STALE_DAYS))
     parser.add_argument('--json', action='store_true', help='for programs')
@@ -118,18 +118,18 @@ def run_move(args):
 def run_list(args):
     site = load_site(args)
     admin = make_admin(site)
-    nodes = (admin.laptops() if args.operators else
+    nodes = (admin.laptops() if args.users else
              admin.robots(args.team) if args.stale is None else admin.stale_robots(args.stale))
     suffix = site.settings.base_domain
     sessions = admin.sessions()
-    rows = [{'robot': node.name, 'team': team_of(node.tags), 'operator': node.user,
+    rows = [{'robot': node.name, 'team': team_of(node.tags), 'user': node.user,
              'dns_name': '{}.{}'.format(node.name, suffix),
              'addresses': list(node.addresses), 'master': defaults.MASTER_TAG in node.tags, 'online': node.online,
              'last_seen': format_time(node.last_seen) if node.last_seen else None,
              'joined': format_time(node.created) if node.created else None,
              'expiry': format_time(node.expiry) if node.expiry else None,
              'sessions': sessions['several'].get(node.id, int(node.online)),
-             'twin': node.id in sessions['twins']} for node in nodes]
+             'duplicate_identity': node.id in sessions['duplicate_identities']} for node in nodes]
     if args.json:
         print(json.dumps(rows, indent=2))
         return 0
@@ -138,18 +138,18 @@ def run_list(args):
         return 0
     if not rows:
         print('No {} yet{}. Next: {}'.format(
-            'laptops of operators' if args.operators else 'robots', ' in team ' + args.team if args.team else '',
-            site.command('invite --operator NAME MACHINE' if args.operators else
+            'laptops of users' if args.users else 'robots', ' in team ' + args.team if args.team else '',
+            site.command('invite --user NAME MACHINE' if args.users else
                          'invite {} ROBOT'.format(args.team or 'TEAM'))))
         return 0
     now = utc_now()
-    whose = 'OPERATOR' if args.operators else 'TEAM'
+    whose = 'USER' if args.users else 'TEAM'
     print(format_table(('ROBOT', whose, 'MASTER', 'ONLINE', 'LAST SEEN', 'ADDRESS', 'DNS NAME'), [
-        (row['robot'], row['operator'] or row['team'], 'yes' if row['master'] else '', 'yes' if row['online'] else 'no',
+        (row['robot'], row['user'] or row['team'], 'yes' if row['master'] else '', 'yes' if row['online'] else 'no',
          'now' if row['online'] else ago(node.last_seen, now) + ' ago', (row['addresses'] or [None])[0],
          row['dns_name']) for row, node in zip(rows, nodes)]))
     for row in rows:
-        if row['twin']:
+        if row['duplicate_identity']:
             print('{0} has been connected {1} times for more than 20 minutes: several machines with one identity (a '
                   'copied SD card?). Next: on the copy ua-overlay leave --forget, here {2}, then an invitation for '
                   'each.'.format(row['robot'], row['sessions'], site.command('robot remove ' + row['robot'])))
@@ -161,8 +161,8 @@ def run_remove(args):
     with Progress()('Ending the membership of {} and waiting until it has heard of it'.format(args.robot)):
         node = make_admin(site).remove_robot(args.robot)
     team = belonging(node.tags, node.user)
-    print('{} is no longer in the overlay (it was in {}).'.format(args.robot, place(team)))
+    print('{} is no longer in the overlay (it was in {}).'.format(args.robot, describe_belonging(team)))
     print('On {} itself: ua-overlay leave --forget'.format(args.robot))
     print('To have it back: {}'.format(site.command('invite {} {}'.format(
-        '--operator ' + node.user if node.user else team, args.robot))))
+        '--user ' + node.user if node.user else team, args.robot))))
     return 0

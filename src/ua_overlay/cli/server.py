@@ -7,7 +7,7 @@ import sys
 
 from ua_overlay import defaults
 from ua_overlay.cli import server_backup, server_ca, server_check, server_service
-from ua_overlay.cli.shared.args import WARNED, add_dir, load_site, load_site_and_problem, make_admin, told
+from ua_overlay.cli.shared.args import WARNED, add_dir, explained, load_site, load_site_and_problem, make_admin
 from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale.config import SiteSettings
@@ -64,18 +64,20 @@ def add_parser(subparsers):
                       help='UDP: peer relay (default: %(default)s)')
     init.add_argument('--base-domain', default=defaults.BASE_DOMAIN, metavar='DOMAIN',
                       help='suffix of the robots\' names (default: %(default)s)')
-    given_pair = init.add_argument_group('a certificate made elsewhere instead of a CA (self-signed, unencrypted key)')
-    given_pair.add_argument('--certificate', metavar='FILE', help='PEM; robots will trust exactly this one')
-    given_pair.add_argument('--key', metavar='FILE', help='PEM; copied into the site')
+    imported_pair = init.add_argument_group(
+        'a certificate made elsewhere instead of a CA (self-signed, unencrypted key)')
+    imported_pair.add_argument('--certificate', metavar='FILE', help='PEM; robots will trust exactly this one')
+    imported_pair.add_argument('--key', metavar='FILE', help='PEM; copied into the site')
     add_dir(init)
     init.set_defaults(run=run_init)
 
     run = commands.add_parser(
         'run', help='run the server in the foreground',
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='Runs Headscale and the peer relay and minds them: what crashes is started again, the certificate\n'
-                    'is renewed in time. SIGTERM or Ctrl-C stops everything within seconds; links between robots go\n'
-                    'on. SIGHUP reads the teams in site.yaml again. Needs no root (unless a port is below 1024).\n'
+        description='Runs Headscale and the peer relay and supervises them: what crashes is started again, the\n'
+                    'certificate is renewed in time. SIGTERM or Ctrl-C stops everything within seconds; links between\n'
+                    'robots go on. SIGHUP reads the teams in site.yaml again. Needs no root (unless a port is below\n'
+                    '1024).\n'
                     'When site.yaml makes no sense it says so and runs by what was in force before.',
         epilog='logs: DIR/log/headscale.log and DIR/log/relay.log, at most 8 MB each')
     add_dir(run)
@@ -84,7 +86,7 @@ def add_parser(subparsers):
     status = commands.add_parser('status', help='is it running and healthy; exit status 0 when it is',
                                  description='Is the server running and healthy? Exit status 0 when it is; 4 when it '
                                              'is, and something asks for you (site.yaml makes no sense, so what was in '
-                                             'force before holds; a certificate of a further host ends soon); 1 when '
+                                             'force before holds; a certificate of a remote host ends soon); 1 when '
                                              'it is not.')
     status.add_argument('--json', action='store_true', help='for programs')
     add_dir(status)
@@ -144,7 +146,7 @@ def _say(line):
 def run_run(args):
     site, problem = load_site_and_problem(args)
     if problem is not None:
-        _say(str(told(problem)))
+        _say(str(explained(problem)))
 
     def renew():
         now = utc_now()
@@ -178,8 +180,8 @@ def run_renew(args):
 def run_status(args):
     site, unread = load_site_and_problem(args)
     report, problem = _status(site)
-    notes = ([] if unread is None else [told(unread)]) + _ending(report['derp_ends'])
-    report['site_file'] = '' if unread is None else told(unread).sentence
+    notes = ([] if unread is None else [explained(unread)]) + _ending(report['derp_ends'])
+    report['site_file'] = '' if unread is None else explained(unread).sentence
     report['warnings'] = [note.sentence for note in notes]
     report['derp_certificates'] = {name: derp_certificate.when(end) for name, end in report.pop('derp_ends').items()}
     if args.json:
@@ -192,11 +194,11 @@ def run_status(args):
                 ('robots reach it at', report['url']),
                 ('certificate until', report['certificate_until']),
                 ('peer relay', '{} (UDP {}){}'.format(report['relay'] or 'unknown', site.settings.relay_port,
-                                                      _carries(report['relay_watch']))),
-                ('further relays', ', '.join('{} {}'.format(row['name'], row['state'])
-                                             for row in report['relays'][1:]) or 'none'),
-                ('further DERP', ', '.join('{} {}'.format(name, state)
-                                           for name, state in sorted(report['derp'].items())) or 'none'),
+                                                      _carries(report['relay_report']))),
+                ('remote relays', ', '.join('{} {}'.format(row['name'], row['state'])
+                                            for row in report['relays'][1:]) or 'none'),
+                ('remote DERP', ', '.join('{} {}'.format(name, state)
+                                          for name, state in sorted(report['derp'].items())) or 'none'),
                 ('policy', report['policy'] or 'unknown'),
                 ('teams', ', '.join(sorted(site.teams)) or 'none'),
                 ('robots', '-' if report['robots'] is None else '{} ({} online)'.format(
@@ -208,31 +210,31 @@ def run_status(args):
 
 
 def _ending(ends):
-    """What is to be said of the certificates of further hosts: a list of OverlayError."""
+    """What is to be said of the certificates of remote hosts: a list of OverlayError."""
     now = utc_now().timestamp()
     found = [derp_certificate.warning(name, ends[name], now) for name in sorted(ends)]
     return [each for each in found if each is not None]
 
 
-def _carries(watch):
-    """What the relay's watch adds for people."""
-    if not watch:
+def _carries(report):
+    """What the relay's report adds for people."""
+    if not report:
         return ''
-    return ', carries {} link(s){}'.format(watch.get('carrying', 0), ', mended {} time(s)'.format(watch['repairs'])
-                                           if watch.get('repairs') else '')
+    return ', carries {} link(s){}'.format(report.get('carrying', 0), ', mended {} time(s)'.format(report['repairs'])
+                                           if report.get('repairs') else '')
 
 
 def _status(site):
     """(dict for people and programs, the OverlayError that says what is wrong or None)"""
     report = {'name': site.settings.name, 'url': site.settings.url, 'directory': site.directory, 'running': False,
-              'healthy': False, 'policy': None, 'relay': None, 'relay_watch': {}, 'relays': [], 'derp': {},
+              'healthy': False, 'policy': None, 'relay': None, 'relay_report': {}, 'relays': [], 'derp': {},
               'derp_ends': {}, 'teams': sorted(site.teams), 'robots': None, 'robots_online': None,
               'certificate_until': format_time(not_after(store.load(site.directory).server))}
     try:
         answer = control_socket.ask(site.control_socket, 'status', timeout=10)
     except OverlayError as error:
         return report, error
-    report.update(running=True, relay=answer['relay']['state'], relay_watch=answer['relay'], derp=answer['derp'],
+    report.update(running=True, relay=answer['relay']['state'], relay_report=answer['relay'], derp=answer['derp'],
                   derp_ends=answer['derp_ends'],
                   restarts=answer['headscale']['restarts'], policy=answer['policy']['state'])
     try:

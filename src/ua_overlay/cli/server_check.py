@@ -6,7 +6,7 @@ import socket
 
 from ua_overlay import defaults
 from ua_overlay.cli import server_egress
-from ua_overlay.cli.shared.args import add_dir, load_site, load_site_and_problem, told
+from ua_overlay.cli.shared.args import add_dir, explained, load_site, load_site_and_problem
 from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import OverlayError, UsageError
@@ -26,8 +26,8 @@ def add_parser(commands):
     checking = commands.add_parser(
         'check', help='can robots reach it: TLS, STUN, DERP, the relays',
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='Looks at each way by which robots reach the site and says OK or failed. On the server it looks\n'
-                    'at the processes, and at the further hosts. --from-outside looks at the public addresses, as a\n'
+        description='Looks at each way by which robots reach the site and says OK or failed. On the server it probes\n'
+                    'at the processes, and at the remote hosts. --from-outside looks at the public addresses, as a\n'
                     'robot does; on another machine it takes name and CA from an invitation, whose key it never uses.\n'
                     'As root it sees whether the rule that nothing leaves the site is in force. Exit status 0 when\n'
                     'nothing failed.',
@@ -78,26 +78,26 @@ def run_check(args):
     if args.invitation and not args.from_outside:
         raise UsageError('An invitation is for looking from outside.',
                          'ua-overlay server check --from-outside --invitation {}'.format(args.invitation))
-    looks, seen = (_looks_by_invitation(args), []) if args.invitation else _looks_by_site(args)
-    with Progress()('Looking at {} places'.format(len(looks))):
-        seen = seen + check.run_looks(looks)
+    probes, results = (_probes_by_invitation(args), []) if args.invitation else _probes_by_site(args)
+    with Progress()('Looking at {} places'.format(len(probes))):
+        results = results + check.run_probes(probes)
     if args.json:
-        print(json.dumps([dataclasses.asdict(each) for each in seen], indent=2))
+        print(json.dumps([dataclasses.asdict(each) for each in results], indent=2))
     else:
         print(format_table(('WHAT', 'WHERE', '', 'SEEN'),
-                           [(each.what, each.place, _SHOWN[each.ok], each.text) for each in seen]))
-        for each in seen:
+                           [(each.what, each.endpoint, _SHOWN[each.ok], each.text) for each in results]))
+        for each in results:
             if not each.ok:
                 print('{} at {} {}: {}. Next: {}'.format(
-                    each.what, each.place, 'failed' if each.ok is False else 'is unknown', each.text,
+                    each.what, each.endpoint, 'failed' if each.ok is False else 'is unknown', each.text,
                     each.next_command))
-    return 1 if any(each.ok is False for each in seen) else 0
+    return 1 if any(each.ok is False for each in results) else 0
 
 
-def _looks_by_site(args):
+def _probes_by_site(args):
     site, problem = load_site_and_problem(args)
-    files = [] if problem is None else [check.Seen('site.yaml', 'this machine', False,
-                                                   told(problem).sentence.rstrip('.'), problem.next_command)]
+    files = [] if problem is None else [check.ProbeResult(
+        'site.yaml', 'this machine', False, explained(problem).sentence.rstrip('.'), problem.next_command)]
     settings, trust = site.settings, {'ca_file': site.ca_file}
     ports = (settings.port, settings.stun_port, settings.relay_port)
     if args.from_outside:
@@ -105,12 +105,12 @@ def _looks_by_site(args):
             raise UsageError('The site {} has no public address.'.format(settings.name),
                              'edit "addresses" in site.yaml')
         mend = site.command('server forwarding --format text') if settings.private else site.command('server check')
-        looks = [look for address in settings.addresses for look in check.looks_at_server(
+        probes = [probe for address in settings.addresses for probe in check.probes_of_server(
             address, settings.name, ports, trust, lambda protocol, port: mend)]
-        return looks + check.looks_at_hosts(settings, trust), files
-    looks = check.looks_at_server('127.0.0.1', settings.name, ports, trust,
-                                  lambda protocol, port: site.command('server status'))
-    return looks + check.looks_at_hosts(settings, trust), (
+        return probes + check.probes_of_hosts(settings, trust), files
+    probes = check.probes_of_server('127.0.0.1', settings.name, ports, trust,
+                                    lambda protocol, port: site.command('server status'))
+    return probes + check.probes_of_hosts(settings, trust), (
         files + [_own_relay(site)] + _own_rule(site) + _certificates_of_hosts(site))
 
 
@@ -119,24 +119,24 @@ def _own_relay(site):
     try:
         report = control_socket.ask(site.control_socket, 'status', timeout=15)['relay']
     except OverlayError as error:
-        return check.Seen('relay watch', 'this machine', False, error.sentence.rstrip('.'), error.next_command)
+        return check.ProbeResult('relay keeper', 'this machine', False, error.sentence.rstrip('.'), error.next_command)
     ok = report.get('ok', False)
     text = '{}, {} session(s), {} carried, mended {} time(s)'.format(
         report['state'], report.get('sessions', 0), report.get('carrying', 0), report.get('repairs', 0))
     if report.get('note'):
         text += '; ' + report['note']
-    return check.Seen('relay watch', 'this machine', ok, text,
-                      '' if ok else 'less {}'.format(site.path('log', 'relay.log')))
+    return check.ProbeResult('relay keeper', 'this machine', ok, text,
+                             '' if ok else 'less {}'.format(site.path('log', 'relay.log')))
 
 
 def _own_rule(site):
     """The rule that nothing leaves the site, where the server is a service."""
-    found = server_egress.look(service.SERVER, site.directory)
-    return [] if found is None else [check.Seen('egress rule', 'this machine', *found)]
+    found = server_egress.rule_state(service.SERVER, site.directory)
+    return [] if found is None else [check.ProbeResult('egress rule', 'this machine', *found)]
 
 
 def _certificates_of_hosts(site):
-    """Until when those of further DERP regions are good, as the running server saw them: nothing renews them."""
+    """Until when those of remote DERP regions are good, as the running server saw them: nothing renews them."""
     try:
         ends = control_socket.ask(site.control_socket, 'status', timeout=15)['derp_ends']
     except OverlayError:
@@ -144,13 +144,13 @@ def _certificates_of_hosts(site):
     found = []
     for name in sorted(ends):
         problem = derp_certificate.warning(name, ends[name], utc_now().timestamp())
-        found.append(check.Seen('certificate of DERP', name, problem is None, 'until {}, {} days'.format(
+        found.append(check.ProbeResult('certificate of DERP', name, problem is None, 'until {}, {} days'.format(
             derp_certificate.when(ends[name]), derp_certificate.days_left(ends[name], utc_now().timestamp())),
             '' if problem is None else problem.next_command))
     return found
 
 
-def _looks_by_invitation(args):
+def _probes_by_invitation(args):
     invitation = invitations.read(args.invitation)
     server = names.parse_server_url(invitation.server_url)
     try:
@@ -159,8 +159,8 @@ def _looks_by_invitation(args):
         raise OverlayError('The name {} does not resolve here: {}.'.format(server.host, error.strerror),
                            'getent hosts {}'.format(server.host))
     ca_pem = ca_pin.ca_of(invitation)
-    return [look for address in dict.fromkeys(each[4][0] for each in found)
-            for look in check.looks_at_server(
+    return [probe for address in dict.fromkeys(each[4][0] for each in found)
+            for probe in check.probes_of_server(
                 address, server.host, (server.port, args.stun_port, args.relay_port),
                 {'ca_pem': ca_pem}, lambda protocol, port:
                 'open {} {} on the way, then on the server: ua-overlay server check'.format(protocol.upper(), port))]

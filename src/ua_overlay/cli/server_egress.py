@@ -25,16 +25,16 @@ def servers(served, directory, derp_map=None):
         settings = last_good.load(directory)[0].settings
         # Behind forwarded ports the public ones are another machine's.
         return list(settings.addresses) + [host.address for host in settings.derp]
-    outpost = remote_server.Outpost(directory, served.kind)
-    found = servers_of(outpost.load().ca_pem)
+    remote_host = remote_server.RemoteHost(directory, served.kind)
+    found = servers_of(remote_host.load().ca_pem)
     if served is service.RELAY:
-        found += derp_servers((derp_map or relay_map(outpost))())
+        found += derp_servers((derp_map or relay_map(remote_host))())
     return found
 
 
-def relay_map(outpost):
+def relay_map(remote_host):
     """function() -> the last DERPMap of a relay's own tailscaled, None while it does not run or has none."""
-    return remembered(LocalApi(outpost.path('run', 'tailscaled.sock'), timeout=2.0).derp_map)
+    return remembered(LocalApi(remote_host.path('run', 'tailscaled.sock'), timeout=2.0).derp_map)
 
 
 def run_keep(args, served, directory):
@@ -49,7 +49,7 @@ def run_keep(args, served, directory):
     if served is service.SERVER:
         options['period'] = PERIOD
     elif served is service.RELAY:
-        options['news'] = derp_map = relay_map(remote_server.Outpost(directory, served.kind))
+        options['news'] = derp_map = relay_map(remote_server.RemoteHost(directory, served.kind))
     try:
         egress.keep(served.egress, lambda: servers(served, directory, derp_map), stop,
                           lambda line: print(line, flush=True), args.user, **options)
@@ -58,7 +58,7 @@ def run_keep(args, served, directory):
     return 0
 
 
-def look(served, directory):
+def rule_state(served, directory):
     """How the rule of a service looks now: (True, False, or None when it cannot be told; a text; the next command).
     None instead of all that where nothing was installed as a service."""
     if not service.applier(served=served).applied():
@@ -66,15 +66,15 @@ def look(served, directory):
     which = served.egress
     if not egress.present_rules(which):
         return None, 'there is none (--no-egress)', 'sudo {}'.format(which.command)
-    sight = egress_table.look(which)
-    if sight.state == egress_table.UNREADABLE:
-        return None, 'cannot be told: {}'.format(sight.why.rstrip('.')), sight.mend
+    table_state = egress_table.inspect(which)
+    if table_state.state == egress_table.UNREADABLE:
+        return None, 'cannot be told: {}'.format(table_state.why.rstrip('.')), table_state.mend
     try:
-        wanted, complete = egress.addresses_of(servers(served, directory))
+        addresses, complete = egress.addresses_of(servers(served, directory))
     except OverlayError as error:
         return None, 'whether its addresses are right cannot be told: {}'.format(error.sentence.rstrip('.')), \
             error.next_command
-    flaws = egress_table.flaws(sight, sorted(wanted), complete)
+    flaws = egress_table.flaws(table_state, sorted(addresses), complete)
     if flaws:
         return False, ' '.join(flaws).rstrip('.'), 'sudo systemctl restart {}'.format(which.keeper)
-    return True, 'in force for {}'.format(', '.join(sight.addresses) or 'no other machine'), ''
+    return True, 'in force for {}'.format(', '.join(table_state.addresses) or 'no other machine'), ''

@@ -9,12 +9,12 @@ from ua_overlay.cli.shared.args import add_dir, load_site
 from ua_overlay.cli.shared.egress import make_rules
 from ua_overlay.cli.shared.remote_host import add_service_dir
 from ua_overlay.errors import OverlayError
-from ua_overlay.relays import enrolment as bundles
+from ua_overlay.relays import enrolment as enrolments
 from ua_overlay.relays import remote_server
 from ua_overlay.resources import share_dir
 from ua_overlay.server import service
 from ua_overlay.site.site import site_directory
-from ua_overlay.system import control_socket as control
+from ua_overlay.system.control_socket import NotRunning, ask
 from ua_overlay.system.nft import find_nft
 from ua_overlay.system.recipe import describe, run_command
 from ua_overlay.toolchain import locate
@@ -39,19 +39,19 @@ PROGRAMS = {'server': ('headscale', 'tailscaled', 'tailscale'), 'relay': ('tails
 
 def add_parser(commands, served=service.SERVER):
     """Add `service` to the subcommands of `server`, `relay` or `derp`."""
-    kind, outpost = served.kind, served is not service.SERVER
-    renewal = '' if outpost else '\nThe server renews its certificate by itself.'
+    kind, remote = served.kind, served is not service.SERVER
+    renewal = '' if remote else '\nThe server renews its certificate by itself.'
     description = DESCRIPTION.format(kind, renewal, served.unit)
     raw = {'formatter_class': argparse.RawDescriptionHelpFormatter,
-           'epilog': EXAMPLES.format(kind, ' --bundle lab-b.{}.yaml'.format(kind) if outpost else '')}
+           'epilog': EXAMPLES.format(kind, ' --enrolment lab-b.{}.yaml'.format(kind) if remote else '')}
     parser = commands.add_parser('service', help='the {} at boot, as a user of its own'.format(kind),
                                  description=description, **raw)
     actions = parser.add_subparsers(dest='action', metavar='ACTION', required=True)
     install = actions.add_parser('install', help='start it now and at every boot', description=description, **raw)
     install.add_argument('--user', metavar='USER', default=served.user,
                          help='who runs it and owns its directory; made when missing (default: %(default)s)')
-    if outpost:
-        install.add_argument('--bundle', metavar='FILE', help='what `{} create` made on the server; the first time'
+    if remote:
+        install.add_argument('--enrolment', metavar='FILE', help='what `{} create` made on the server; the first time'
                              .format(kind))
     _add_dir(install, served)
     install.add_argument('--no-egress', action='store_true',
@@ -94,19 +94,19 @@ def run_install(args, served):
         need_root(served, 'install')
     if not args.dry_run and args.service_manager == 'systemd':
         need_systemd()
-    what = (SiteService if served is service.SERVER else OutpostService)(args, served)
-    place = service.applier(served=served)
+    what = (SiteService if served is service.SERVER else RemoteService)(args, served)
+    machine = service.applier(served=served)
     owner = os.stat(what.directory if os.path.isdir(what.directory) else '/')
-    if not args.dry_run and not place.applied():
+    if not args.dry_run and not machine.applied():
         refuse_running(what.control_socket, served)
-        place.remember('owner', [owner.st_uid, owner.st_gid])
-    recipe = make_recipe(what, args, place.remembered('owner') or [owner.st_uid, owner.st_gid])
+        machine.remember('owner', [owner.st_uid, owner.st_gid])
+    recipe = make_recipe(what, args, machine.remembered('owner') or [owner.st_uid, owner.st_gid])
     if args.dry_run:
         if args.service_manager == 'systemd':
             print(recipe.files[0].text, end='')
         print('\n'.join(describe(recipe)))
         return 0
-    changed = place.apply(recipe)
+    changed = machine.apply(recipe)
     if what.renewed and args.service_manager == 'systemd' and recipe.files[0].path not in changed:
         run_command(['systemctl', 'restart', served.unit])
         changed = changed | {what.directory}
@@ -116,7 +116,7 @@ def run_install(args, served):
         return 0
     print('The {} of {} runs as {}, now and after every boot{}.'.format(
         served.kind, what.name, args.user, '' if changed else '; nothing changed'))
-    print('Look: journalctl -u {} -f, or {}'.format(served.unit, what.look))
+    print('Look: journalctl -u {} -f, or {}'.format(served.unit, what.status_command))
     return 0
 
 
@@ -127,41 +127,41 @@ class SiteService:
         self.served = served
         site = load_site(args)
         self.directory, self.control_socket = site.directory, site.control_socket
-        self.name, self.look = site.settings.name, site.command('server status')
+        self.name, self.status_command = site.settings.name, site.command('server status')
         self.ports = (site.settings.port, site.settings.stun_port, site.settings.relay_port)
         self.servers = server_egress.servers(served, self.directory)
         self.renewed = False
 
 
-class OutpostService:
-    """A relay or a DERP of a further host as a service; ``renewed``: what it runs by is another than before."""
+class RemoteService:
+    """A relay or a DERP of a remote host as a service; ``renewed``: what it runs by is another than before."""
 
     def __init__(self, args, served):
         self.served = served
-        outpost = remote_server.Outpost(os.path.abspath(args.dir), served.kind)
-        if args.bundle:
-            bundle = bundles.read(args.bundle, served.kind)
-            self.renewed = not args.dry_run and outpost.install(bundle)
+        remote_host = remote_server.RemoteHost(os.path.abspath(args.dir), served.kind)
+        if args.enrolment:
+            enrolment = enrolments.read(args.enrolment, served.kind)
+            self.renewed = not args.dry_run and remote_host.install(enrolment)
         else:
-            bundle, self.renewed = outpost.load(), False
-        self.directory, self.control_socket = outpost.directory, outpost.control_socket
-        self.name, self.look = bundle.name, outpost.command('status')
-        self.ports = (bundle.port, bundle.stun_port or bundle.port)
-        self.servers = servers_of(bundle.ca_pem)
+            enrolment, self.renewed = remote_host.load(), False
+        self.directory, self.control_socket = remote_host.directory, remote_host.control_socket
+        self.name, self.status_command = enrolment.name, remote_host.command('status')
+        self.ports = (enrolment.port, enrolment.stun_port or enrolment.port)
+        self.servers = servers_of(enrolment.ca_pem)
 
 
 def make_recipe(what, args, owner):
     """The recipe, with the programs that this command would run.
 
-    :param what: SiteService or OutpostService.
+    :param what: SiteService or RemoteService.
     """
     served = what.served
     command, root = service.find_program(share_dir())
     programs = [root, cache_dir()] + [os.path.dirname(os.path.realpath(locate(name)))
                                       for name in PROGRAMS[served.kind]]
-    places = (args.user, what.directory, command, sorted(set(programs)), ['UA_OVERLAY_CACHE=' + cache_dir()])
-    text = service.unit_text(*places, low_port=min(what.ports) < 1024, served=served)
-    keeper = service.keeper_text(*places, served=served)
+    arguments = (args.user, what.directory, command, sorted(set(programs)), ['UA_OVERLAY_CACHE=' + cache_dir()])
+    text = service.unit_text(*arguments, low_port=min(what.ports) < 1024, served=served)
+    keeper = service.keeper_text(*arguments, served=served)
     nft = '' if args.no_egress else find_nft()
     by_hand = 'UA_OVERLAY_CACHE={} {} {} run --dir {}'.format(cache_dir(), command, served.kind, what.directory)
     if args.service_manager == 'none':
@@ -174,8 +174,8 @@ def make_recipe(what, args, owner):
 def refuse_running(control_socket, served):
     """:raises OverlayError: it runs already, in somebody's terminal."""
     try:
-        control.ask(control_socket, 'status', timeout=5)
-    except control.NotRunning:
+        ask(control_socket, 'status', timeout=5)
+    except NotRunning:
         return
     raise OverlayError('The {} in {} runs already, and not as a service.'.format(
         served.kind, os.path.dirname(os.path.dirname(control_socket))),

@@ -71,12 +71,12 @@ def run_install(args):
 
 
 def run_remove(args):
-    place = service.applier()
+    machine = service.applier()
     if args.dry_run:
         print('put back what {} lists\nrun systemctl daemon-reload'.format(service.MANIFEST))
         return 0
     need_root('remove')
-    notes = place.undo((), [['systemctl', 'daemon-reload']])
+    notes = machine.undo((), [['systemctl', 'daemon-reload']])
     for note in notes or ():
         print(note)
     print('There was no service.' if notes is None else 'overlay.launch is stopped and does not start at boot.')

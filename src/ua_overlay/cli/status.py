@@ -7,7 +7,7 @@ from ua_overlay import defaults
 from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import OverlayError
 from ua_overlay.rosenv import envfile
-from ua_overlay.tags import belonging, place, team_of
+from ua_overlay.tags import belonging, describe_belonging, team_of
 from ua_overlay.tailscale.links import links_of
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.model import parse_status
@@ -43,10 +43,10 @@ def environment():
 def left_behind(api, state_dir):
     """Nodes that were started for a master that is not the team's any more, as sentences: they follow no move."""
     from ua_overlay.checks.graph import old_master
-    from ua_overlay.checks.observe import Observer, wishes_of
+    from ua_overlay.checks.observe import Observer, preferences_of
     from ua_overlay.membership.settings import read_settings
     # Nothing of the network but the resolver: this command answers in any state of the team.
-    facts = Observer(api, wishes_of(read_settings(state_dir)), patience=1.0).observe(frozenset())
+    facts = Observer(api, preferences_of(read_settings(state_dir)), patience=1.0).observe(frozenset())
     found = old_master(facts)
     return ['{} Next: {}'.format(verdict.what, verdict.next_command) for verdict in found] \
         if isinstance(found, list) else []
@@ -55,7 +55,7 @@ def left_behind(api, state_dir):
 def removed(api, status, ca_file):
     """Whether the server does not know this robot any more, as a sentence; '' when it does or cannot be asked now."""
     from ua_overlay.checks.facts import Facts
-    from ua_overlay.checks.observe import key_in_use, look_at_server
+    from ua_overlay.checks.observe import key_in_use, probe_server
     from ua_overlay.checks.server import registered
     if not key_in_use(status):
         return ''
@@ -63,9 +63,9 @@ def removed(api, status, ca_file):
         url = api.prefs().get('ControlURL') or ''
     except OverlayError:
         return ''
-    seen = look_at_server(url, ca_file, SERVER_PATIENCE, node_key=key_in_use(status))
+    seen = probe_server(url, ca_file, SERVER_PATIENCE, node_key=key_in_use(status))
     verdict = registered(Facts(status=status, server=seen))
-    return '' if verdict is None or seen.known else '{} Next: {}'.format(verdict.what, verdict.next_command)
+    return '' if verdict is None or seen.key_known else '{} Next: {}'.format(verdict.what, verdict.next_command)
 
 
 def run(args):
@@ -92,7 +92,7 @@ def show(status, links, variables, problem):
     own = status.self_node
     if status.state == 'Running':
         print('{} ({}) in {}{}'.format(own.name, ', '.join(own.addresses),
-                                       place(belonging(own.tags, own.user) or '(none)'),
+                                       describe_belonging(belonging(own.tags, own.user) or '(none)'),
                                        '' if own.online else ', not seen by the server'))
     elif status.have_node_key:
         print('This robot left and keeps its identity. Next: ua-overlay join')

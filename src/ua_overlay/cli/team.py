@@ -5,7 +5,7 @@ import json
 from ua_overlay import defaults
 from ua_overlay.cli.shared.args import add_dir, load_site, load_site_file, make_admin
 from ua_overlay.cli.shared.table import format_table
-from ua_overlay.headscale.rules import INSIDE_DEFAULT, Team, reach_of
+from ua_overlay.headscale.rules import INSIDE_DEFAULT, Team, parse_ports
 from ua_overlay.tags import team_of
 
 
@@ -65,7 +65,7 @@ def run_create(args):
     site = load_site_file(args)
     running = make_admin(site).create_team(Team(
         args.team, args.team_port, args.addressing,
-        INSIDE_DEFAULT if args.inside is None else reach_of(args.inside)))
+        INSIDE_DEFAULT if args.inside is None else parse_ports(args.inside)))
     print('Team {} created{}.'.format(args.team, '' if running else '; the server is not running and will know it '
                                                                     'when it starts'))
     print('Next: {}'.format(site.command('invite {} ROBOT'.format(args.team) if running else 'server run')))

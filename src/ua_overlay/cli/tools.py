@@ -10,7 +10,7 @@ from ua_overlay.toolchain.find import cache_dir, find
 from ua_overlay.toolchain.pins import MINIMUM, MODULES, module_of, read_pin
 
 PROGRAMS = ('tailscale', 'tailscaled', 'headscale')
-#: Needed on a further host of a site alone: looked for when asked for.
+#: Needed on a remote host of a site alone: looked for when asked for.
 OPTIONAL = ('derper',)
 
 
@@ -33,7 +33,7 @@ def add_parser(subparsers):
         'install', help='build what is missing (static, no root needed)',
         description='Build what is missing into the cache: static programs that start on any Linux of this kind.')
     install.add_argument('program', nargs='*', metavar='PROGRAM',
-                         help='tailscale, tailscaled, headscale or derper (a further DERP host needs it); '
+                         help='tailscale, tailscaled, headscale or derper (a remote DERP host needs it); '
                               'default: all but derper')
     install.add_argument('--for-tests', action='store_true',
                          help='also the next tailscale release, against which the tests run')
@@ -55,7 +55,7 @@ def show(found, as_json):
         print(json.dumps([item._asdict() for item in found], indent=2))
     else:
         print(format_table(('PROGRAM', 'FROM', 'VERSION', 'PINNED', 'PATH'),
-                           [(f.program, f.origin, f.version, f.wanted, f.path) for f in found]))
+                           [(f.program, f.origin, f.version, f.pinned, f.path) for f in found]))
         if any(f.path is None for f in found):
             print('Next: ua-overlay tools install')
     return 0 if all(f.path for f in found) else 1
@@ -68,12 +68,12 @@ def run_install(args):
         raise UsageError('There is no tool called {}.'.format(', '.join(sorted(unknown))), 'ua-overlay tools status')
     source = share_path('toolchain')
     programs = args.program or PROGRAMS
-    wanted = {module_of(program) for program in programs if args.pinned or find(program).path is None}
+    modules = {module_of(program) for program in programs if args.pinned or find(program).path is None}
     if args.for_tests:
-        wanted.update(MODULES)
+        modules.update(MODULES)
     progress = Progress()
     for module in MODULES:
-        if module in wanted:
+        if module in modules:
             build(read_pin(source, module), '{}/{}'.format(source, module), cache_dir(), progress)
     if args.pinned:
         return show([find(program, module_of(program)) for program in programs], args.json)

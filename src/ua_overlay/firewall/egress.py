@@ -26,7 +26,7 @@ from ua_overlay.system.rules_unit import rules_unit
 #: it is for, the ``command`` that writes it, and the unit that is its ``keeper``.
 Egress = namedtuple('Egress', 'table rules unit service command keeper')
 ROBOT = Egress('ua_overlay_egress', defaults.CONFIG_DIR + '/egress.nft', 'ua-overlay-egress.service',
-               'tailscaled.service', 'ua-overlay robot prepare', 'ua-overlay-operator.service')
+               'tailscaled.service', 'ua-overlay robot prepare', 'ua-overlay-agent.service')
 #: A table of its own: one machine can be both.
 SERVER = Egress('ua_overlay_server_egress', defaults.CONFIG_DIR + '/server_egress.nft',
                 'ua-overlay-server-egress.service', 'ua-overlay-server.service', 'ua-overlay server service install',
@@ -149,12 +149,12 @@ def files(which, rules, nft, service_manager):
 
     :param rules: of :func:`ruleset`; ``nft``: its absolute path; ``service_manager``: 'systemd' or 'none'.
     """
-    wanted = (File(which.rules, rules),)
+    desired = (File(which.rules, rules),)
     if service_manager == 'systemd':
-        wanted += (File(unit_path(which), rules_unit(
+        desired += (File(unit_path(which), rules_unit(
             'Nothing leaves the site: whom {} may connect to'.format(which.service), which.command, nft, which.rules,
             delete(which), before=which.service)),)
-    return wanted
+    return desired
 
 
 def commands(which, nft, service_manager):

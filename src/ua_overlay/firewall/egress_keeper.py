@@ -14,7 +14,7 @@ class EgressKeeper:
     :param which: egress.ROBOT or another; ``user``: see egress.ruleset.
     :param names: function() -> iterable of the DNS names and addresses of the site's servers, None while nobody knows.
     :param resolve: function(name) -> list of addresses (text); raises OSError when there is none.
-    :param look: function() -> egress_table.Sight.
+    :param inspect: function() -> egress_table.TableState.
     :param load: function(text) that gives text to nft; raises OverlayError.
     :param say: function(str): one line for the journal.
     :param period: seconds between two looks.
@@ -24,18 +24,18 @@ class EgressKeeper:
     #: While a name does not resolve: this many seconds, doubled up to the period.
     SOON = 2.0
 
-    def __init__(self, which, names, resolve, look, load, say, user=None, period=PERIOD):
+    def __init__(self, which, names, resolve, inspect, load, say, user=None, period=PERIOD):
         self._which = which
         self._names = names
         self._resolve = resolve
-        self._look = look
+        self._inspect = inspect
         self._load = load
         self._say = say
         self._user = user
         self._period = period
-        self._known = {}
+        self._resolved = {}
         self._loaded = None
-        self._told = None
+        self._last_sentence = None
         self._soon = self.SOON
 
     def step(self):
@@ -48,9 +48,9 @@ class EgressKeeper:
                 found[name] = sorted(set(self._resolve(name)))
             except OSError:
                 complete = False
-                if name in self._known:
-                    found[name] = self._known[name]
-        self._known = found
+                if name in self._resolved:
+                    found[name] = self._resolved[name]
+        self._resolved = found
         self._soon = self.SOON if complete else min(2 * self._soon, self._period)
         wait = self._period if complete else self._soon
         addresses = sorted(set(sum(found.values(), [])))
@@ -65,15 +65,15 @@ class EgressKeeper:
         addresses = {address for address in map(_address, names) if address}
         if addresses <= set(self._loaded or ()):
             return
-        sight = self._look()
-        if sight.state == IN_FORCE and not addresses <= set(sight.addresses):
+        table_state = self._inspect()
+        if table_state.state == IN_FORCE and not addresses <= set(table_state.addresses):
             try:
-                self._load(egress.update(self._which, sorted(addresses.union(sight.addresses))))
+                self._load(egress.update(self._which, sorted(addresses.union(table_state.addresses))))
             except OverlayError as error:
                 self._tell(NOT_KEPT.format(error.sentence))
 
     def _put(self, addresses):
-        state = self._look().state
+        state = self._inspect().state
         broken = state in (MISSING, CHANGED)
         try:
             # Each time: a look that saw all in order may be older than whoever flushed the sets.
@@ -86,16 +86,16 @@ class EgressKeeper:
             self._tell('The egress rule was {}; it is loaded again.'.format(
                 'gone' if state == MISSING else 'changed by somebody'))
         else:
-            self._told = None
+            self._last_sentence = None
         if addresses != self._loaded:
             self._say('The servers of the site: {}'.format(', '.join(addresses) or 'this machine alone'))
         self._loaded = addresses
 
     def _tell(self, sentence):
         """Say it, once until all was well."""
-        if sentence != self._told:
+        if sentence != self._last_sentence:
             self._say(sentence)
-        self._told = sentence
+        self._last_sentence = sentence
 
 
 def _address(name):

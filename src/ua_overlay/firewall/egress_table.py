@@ -13,7 +13,7 @@ IN_FORCE, MISSING, CHANGED, UNREADABLE = 'IN_FORCE', 'MISSING', 'CHANGED', 'UNRE
 
 
 @dataclass(frozen=True)
-class Sight:
+class TableState:
     """What was seen of a rule: ``state`` as above, and the site's ``addresses`` in it (text, sorted); or why it cannot
     be seen (a sentence), and what to type then."""
 
@@ -23,8 +23,8 @@ class Sight:
     mend: str = ''
 
 
-def look(which, find=lambda: nft.find_nft(otherwise=''), list_table=nft.list_table):
-    """The Sight of the rule ``which`` (egress.ROBOT or another) on this machine."""
+def inspect(which, find=lambda: nft.find_nft(otherwise=''), list_table=nft.list_table):
+    """The TableState of the rule ``which`` (egress.ROBOT or another) on this machine."""
     try:
         with open(which.rules, encoding='utf-8') as stream:
             text = stream.read()
@@ -33,12 +33,12 @@ def look(which, find=lambda: nft.find_nft(otherwise=''), list_table=nft.list_tab
     try:
         listed = list_table(which.table, find())
     except OverlayError as error:
-        return Sight(UNREADABLE, (), error.sentence, error.next_command)
-    return Sight(MISSING) if listed is None else parse(listed, text)
+        return TableState(UNREADABLE, (), error.sentence, error.next_command)
+    return TableState(MISSING) if listed is None else parse(listed, text)
 
 
 def parse(listed, text):
-    """The Sight of a table.
+    """The TableState of a table.
 
     :param listed: nft's JSON of it; ``text``: the rules that were written (egress.ruleset), which say whose packets.
     """
@@ -48,10 +48,10 @@ def parse(listed, text):
         rules = [item['rule']['expr'] for item in items if 'rule' in item]
         addresses = egress.split(sum((_elements(item['set']) for item in items if 'set' in item), []))
     except (ValueError, KeyError, TypeError, OverlayError):
-        return Sight(CHANGED)
+        return TableState(CHANGED)
     ours = (len(chains) == 1 and chains[0].get('hook') == 'output' and len(rules) == egress.RULES
             and _is_whose(rules[0], egress.parse_user(text)) and all(_rejects(rule) for rule in rules[-2:]))
-    return Sight(IN_FORCE if ours else CHANGED, tuple(sum(addresses, [])))
+    return TableState(IN_FORCE if ours else CHANGED, tuple(sum(addresses, [])))
 
 
 def _elements(found):
@@ -76,20 +76,20 @@ def _rejects(rule):
     return 'reject' in rule[-1]
 
 
-def flaws(sight, wanted, complete):
+def flaws(table_state, addresses, complete):
     """What is wrong with a rule: a tuple of sentences, () when nothing is.
 
-    :param wanted: addresses (text) of the site's servers.
+    :param addresses: addresses (text) of the site's servers.
     :param complete: whether these are all; otherwise an address that is too many cannot be told.
     """
-    if sight.state == MISSING:
+    if table_state.state == MISSING:
         return ('The rule that nothing leaves the site is not loaded: somebody flushed it.',)
-    if sight.state == CHANGED:
+    if table_state.state == CHANGED:
         return ('The rule that nothing leaves the site is not the one that was written: somebody changed it.',)
-    if sight.state == UNREADABLE:
+    if table_state.state == UNREADABLE:
         return ()
-    lacking = [each for each in wanted if each not in sight.addresses]
-    foreign = [each for each in sight.addresses if each not in wanted] if complete else []
+    lacking = [each for each in addresses if each not in table_state.addresses]
+    foreign = [each for each in table_state.addresses if each not in addresses] if complete else []
     found = ()
     if lacking:
         found += ('The egress rule lets nobody connect to {}, which the site has.'.format(', '.join(lacking)),)

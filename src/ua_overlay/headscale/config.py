@@ -54,7 +54,8 @@ class SiteSettings:
     def __post_init__(self):
         object.__setattr__(self, 'name', names.check_server_name(str(self.name)))
         for field in ('addresses', 'private'):
-            object.__setattr__(self, field, tuple(remote_hosts.check_reachable(str(each)) for each in getattr(self, field)))
+            object.__setattr__(self, field, tuple(
+                remote_hosts.check_reachable(str(each)) for each in getattr(self, field)))
         if self.private and not self.addresses:
             raise UsageError('A server with a private address needs the public one that is forwarded to it.',
                              'ua-overlay server init --address PUBLIC --private {}'.format(self.private[0]))
@@ -147,7 +148,7 @@ def headscale_config(settings, directory):
         'verify_clients': True,
         'stun_listen_addr': '{}:{}'.format(listen, settings.stun_port),
         'private_key_path': path('headscale', 'derp.key'),
-        # With further regions the map is a file, because it says more of the embedded one than Headscale would.
+        # With remote regions the map is a file, because it says more of the embedded one than Headscale would.
         'automatically_add_embedded_derp_region': not settings.derp,
     }
     for version, key in ((4, 'ipv4'), (6, 'ipv6')):

@@ -1,8 +1,8 @@
-"""DERP regions of a site: the map that robots get, and the `derper` of a further host. Pure.
+"""DERP regions of a site: the map that robots get, and the `derper` of a remote host. Pure.
 
 A robot has one region as its home and is reached there by those who have no better path. The DERP inside Headscale ends
 whenever Headscale starts again, and robots cannot change their home meanwhile (magicsock keeps it while the control
-server is away, for nobody could be told). So the regions on further hosts are the homes as long as one of them answers,
+server is away, for nobody could be told). So the regions on remote hosts are the homes as long as one of them answers,
 and the embedded one is when none does. Headscale reads the map again by itself.
 """
 import ipaddress
@@ -22,7 +22,7 @@ def derp_map(settings, answering):
     """The DERP map (tailcfg.DERPMap with the lower-case keys that Headscale's YAML takes).
 
     :param settings: SiteSettings.
-    :param answering: names of the further regions that answer now.
+    :param answering: names of the remote regions that answer now.
     """
     embedded = _region(remote_hosts.EMBEDDED_REGION, 'site', 'Site', settings.name, settings.addresses, settings.port,
                        settings.stun_port)
@@ -52,7 +52,7 @@ def dump_map(value):
 
 
 def derper_command(derper, directory, host_name, port, stun_port, server_url):
-    """argv and extra environment of the DERP of a further host.
+    """argv and extra environment of the DERP of a remote host.
 
     It serves nodes of this site alone: it asks Headscale about each, and while that does not answer nobody new gets in.
 

@@ -27,18 +27,18 @@ def expected(rules, source, target, protocol, port):
 
 
 def expectations(rules, brief=False):
-    """Every Expectation of a site: each pair of teams, operators and the relay, at the ports where rules differ.
+    """Every Expectation of a site: each pair of teams, users and the relay, at the ports where rules differ.
 
     :param brief: of pairs that no rule joins only some ports: what Headscale, and everybody, has to read is shorter.
     """
     meanings = _meanings(rules)
-    ports = {each for found in meanings.values() for reach, _, _ in found for each in reach if isinstance(each, int)}
+    ports = {each for found in meanings.values() for opened, _, _ in found for each in opened if isinstance(each, int)}
     low, high = rules.ephemeral
     edges = {low - 1, low, high} | ({high + 1} if high < 65535 else set())
     whole = {'tcp': sorted(edges | ports | set(_OTHER_TCP) | {words.SSH_PORT}
                            | {team.port for team in rules.teams.values()}), 'udp': sorted(edges | set(_OTHER_UDP))}
     some = {'tcp': [words.SSH_PORT, low], 'udp': [low]}
-    aliases = (sorted(_alias(team) for team in rules.teams) + sorted(name + '@' for name in rules.operators)
+    aliases = (sorted(_alias(team) for team in rules.teams) + sorted(name + '@' for name in rules.users)
                + [defaults.RELAY_TAG])
     return [Expectation(source, target, protocol, port,
                         _meant(rules, meanings.get((source, target), ()), protocol, port))
@@ -86,43 +86,43 @@ def _opened(policy):
 
 
 def _meanings(rules):
-    """dict (source, target) -> list of (reach, port of the target's roscore, whether it is only the way back)."""
+    """dict (source, target) -> list of (ports, port of the target's roscore, whether it is only the way back)."""
     found = {}
-    for source, target, reach, port in _edges(rules):
-        found.setdefault((source, target), []).append((reach, port, False))
-        if words.ROS in reach:
-            found.setdefault((target, source), []).append((reach, port, True))
+    for source, target, ports, port in _edges(rules):
+        found.setdefault((source, target), []).append((ports, port, False))
+        if words.ROS in ports:
+            found.setdefault((target, source), []).append((ports, port, True))
     return found
 
 
 def _meant(rules, meanings, protocol, port):
-    return any(_is_node_port(rules, protocol, port) if back else _opens(rules, reach, protocol, port, team_port)
-               for reach, team_port, back in meanings)
+    return any(_is_node_port(rules, protocol, port) if back else _opens(rules, ports, protocol, port, team_port)
+               for ports, team_port, back in meanings)
 
 
 def _edges(rules):
-    """(source alias, target alias, reach, port of the target's roscore) of everything that is opened."""
+    """(source alias, target alias, ports, port of the target's roscore) of everything that is opened."""
     for name, team in rules.teams.items():
         yield _alias(name), _alias(name), team.inside, team.port
     for rule in rules.talk:
         yield _alias(rule.source), _alias(rule.target), rule.what, rules.teams[rule.target].port
-    for name, operator in rules.operators.items():
-        for team in operator.teams:
-            yield name + '@', _alias(team), operator.what, rules.teams[team].port
+    for name, user in rules.users.items():
+        for team in user.teams:
+            yield name + '@', _alias(team), user.what, rules.teams[team].port
 
 
 def _alias(team):
     return 'tag:' + team
 
 
-def _opens(rules, reach, protocol, port, team_port):
-    if words.EVERYTHING in reach:
+def _opens(rules, ports, protocol, port, team_port):
+    if words.EVERYTHING in ports:
         return True
     if protocol == 'icmp':
-        return words.PING in reach
-    if words.ROS in reach and (_is_node_port(rules, protocol, port) or (protocol, port) == ('tcp', team_port)):
+        return words.PING in ports
+    if words.ROS in ports and (_is_node_port(rules, protocol, port) or (protocol, port) == ('tcp', team_port)):
         return True
-    return protocol == 'tcp' and (port in reach or words.SSH in reach and port == words.SSH_PORT)
+    return protocol == 'tcp' and (port in ports or words.SSH in ports and port == words.SSH_PORT)
 
 
 def _is_node_port(rules, protocol, port):

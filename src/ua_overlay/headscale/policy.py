@@ -1,7 +1,7 @@
 """Headscale's policy from the rules of a site: pure functions, and its JSON.
 
-Teams are tags, operators are users. Only what the site's file opens is open; the site's peer relay carries traffic for
-all and can be reached by none.
+Teams are tags, users are Headscale's. Only what the site's file opens is open; the site's peer relay carries traffic
+for all and can be reached by none.
 """
 import hashlib
 import json
@@ -19,7 +19,7 @@ MARKER = 'tag:' + defaults.MARKER_TEAM
 ATTRIBUTES = ('disable-captive-portal-detection', 'disable-web-client')
 #: The same for all but the site's relays: nobody else can be made one.
 NO_RELAY = 'disable-relay-server'
-#: The machines of all operators. Their names are only in grants of their own: a name that Headscale does not know yet
+#: The machines of all users. Their names are only in grants of their own: a name that Headscale does not know yet
 #: makes it drop the grant that it is in, and refuse a policy, even at its start, that has it in nodeAttrs.
 PEOPLE = 'autogroup:member'
 
@@ -29,7 +29,7 @@ def team_tag(team):
     return 'tag:' + team
 
 
-def operator_user(name):
+def headscale_user(name):
     """`ana` -> `ana@`: how a policy writes a user."""
     return name + '@'
 
@@ -45,7 +45,7 @@ def make_policy(rules, present=()):
         policy without it would allow all.
     """
     teams = [team_tag(name) for name in sorted(rules.teams)]
-    people = [PEOPLE] if rules.operators else []
+    people = [PEOPLE] if rules.users else []
     grants = _grants(rules)
     for sources in (teams, people):
         if sources:
@@ -78,7 +78,7 @@ def marker(policy):
 def present_aliases(nodes):
     """The tags and users (`ana@`) that ``nodes`` (list of rest.Node) have, as a set."""
     found = {tag for node in nodes for tag in node.tags}
-    return found | {operator_user(node.user) for node in nodes if node.user and not node.tags}
+    return found | {headscale_user(node.user) for node in nodes if node.user and not node.tags}
 
 
 def _grants(rules):
@@ -89,29 +89,29 @@ def _grants(rules):
     for rule in rules.talk:
         grants += _both_ways(rules, team_tag(rule.source), team_tag(rule.target), rule.what,
                              rules.teams[rule.target].port)
-    for name in sorted(rules.operators):
-        for team in rules.operators[name].teams:
-            grants += _both_ways(rules, operator_user(name), team_tag(team), rules.operators[name].what,
+    for name in sorted(rules.users):
+        for team in rules.users[name].teams:
+            grants += _both_ways(rules, headscale_user(name), team_tag(team), rules.users[name].what,
                                  rules.teams[team].port)
     return grants
 
 
-def _both_ways(rules, source, target, reach, port):
+def _both_ways(rules, source, target, ports, port):
     """Grants from ``source`` to ``target``, and for ROS the way back."""
     nodes = ['{}:{}-{}'.format(protocol, *rules.ephemeral) for protocol in ('tcp', 'udp')]
     opened = []
-    if words.EVERYTHING in reach:
+    if words.EVERYTHING in ports:
         opened = ['*']
     else:
-        if words.ROS in reach:
+        if words.ROS in ports:
             opened += ['tcp:{}'.format(port)] + nodes
-        if words.SSH in reach:
+        if words.SSH in ports:
             opened.append('tcp:{}'.format(words.SSH_PORT))
-        if words.PING in reach:
+        if words.PING in ports:
             opened += ['icmp:*', 'ipv6-icmp:*']
-        opened += ['tcp:{}'.format(each) for each in reach if isinstance(each, int)]
+        opened += ['tcp:{}'.format(each) for each in ports if isinstance(each, int)]
     grants = [{'src': [source], 'dst': [target], 'ip': opened}] if opened else []
-    if words.ROS in reach and source != target:
+    if words.ROS in ports and source != target:
         grants.append({'src': [target], 'dst': [source], 'ip': nodes})
     return grants
 

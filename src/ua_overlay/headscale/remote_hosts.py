@@ -1,4 +1,4 @@
-"""What a site has on further hosts, as site.yaml names it: relays and DERP regions. Values and their checks alone.
+"""What a site has on remote hosts, as site.yaml names it: relays and DERP regions. Values and their checks alone.
 
     relays:
       lab-b: {address: 203.0.113.11, port: 40000}
@@ -12,7 +12,7 @@ from ua_overlay import defaults
 from ua_overlay.errors import UsageError
 from ua_overlay.trust import names
 
-#: The region of the DERP inside Headscale, and those of further hosts (Tailscale Inc. numbers its own below 900).
+#: The region of the DERP inside Headscale, and those of remote hosts (Tailscale Inc. numbers its own below 900).
 EMBEDDED_REGION = 999
 REGIONS = range(901, 999)
 

@@ -44,7 +44,7 @@ class Node:
 
     id: str
     name: str
-    wanted_name: str
+    requested_name: str
     addresses: tuple
     tags: tuple
     online: bool
@@ -98,7 +98,7 @@ def format_time(when):
 def parse_node(value):
     """A Node from the JSON of /api/v1/node."""
     tags = tuple(value.get('tags') or ())
-    return Node(id=str(value['id']), name=value.get('givenName', ''), wanted_name=value.get('name', ''),
+    return Node(id=str(value['id']), name=value.get('givenName', ''), requested_name=value.get('name', ''),
                 addresses=tuple(value.get('ipAddresses') or ()), tags=tags,
                 online=bool(value.get('online')), last_seen=parse_time(value.get('lastSeen')),
                 expiry=parse_time(value.get('expiry')), created=parse_time(value.get('createdAt')),

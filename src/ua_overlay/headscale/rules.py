@@ -1,6 +1,6 @@
-"""Who may talk to whom on a site: teams, rules between teams, operators. Plain values, checked; no file here.
+"""Who may talk to whom on a site: teams, rules between teams, users. Plain values, checked; no file here.
 
-A *reach* says what one side may open on the other, as a tuple of words: `everything`; `ros` (the team's roscore, and
+*Ports* say what one side may open on the other, as a tuple of words: `everything`; `ros` (the team's roscore, and
 the ephemeral ports in both directions, because a ROS node calls back whoever subscribes to it); `ssh`; `ping`; or a TCP
 port number.
 """
@@ -20,7 +20,7 @@ EPHEMERAL_PORTS = (32768, 60999)
 INSIDE_DEFAULT = (EVERYTHING,)
 TALK_DEFAULT = (ROS, PING)
 #: All of the robots' ports, and the way back for ROS (rviz, rostopic echo).
-OPERATOR_DEFAULT = (EVERYTHING, ROS)
+USER_DEFAULT = (EVERYTHING, ROS)
 
 _RANGE = re.compile(r'([0-9]{1,5})-([0-9]{1,5})')
 
@@ -32,7 +32,7 @@ class Team:
     :param name: DNS label.
     :param port: TCP port of the team's roscore.
     :param addressing: 'names' or 'addresses': how its robots call each other.
-    :param inside: the reach of its robots among themselves.
+    :param inside: the ports that its robots open to each other.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Team:
 
 @dataclass(frozen=True)
 class Talk:
-    """Robots of team ``source`` may open ``what`` (a reach) on robots of team ``target``; not the other way round."""
+    """Robots of team ``source`` may open ``what`` (ports) on robots of team ``target``; not the other way round."""
 
     source: str
     target: str
@@ -60,12 +60,12 @@ class Talk:
 
 
 @dataclass(frozen=True)
-class Operator:
+class User:
     """A person: the laptops that join with an invitation of ``name`` may open ``what`` on robots of ``teams``."""
 
     name: str
     teams: tuple
-    what: tuple = OPERATOR_DEFAULT
+    what: tuple = USER_DEFAULT
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,13 @@ class Rules:
 
     :param teams: dict name -> Team.
     :param talk: tuple of Talk.
-    :param operators: dict name -> Operator.
+    :param users: dict name -> User.
     :param ephemeral: (lowest, highest) port.
     """
 
     teams: dict = field(default_factory=dict)
     talk: tuple = ()
-    operators: dict = field(default_factory=dict)
+    users: dict = field(default_factory=dict)
     ephemeral: tuple = EPHEMERAL_PORTS
 
 
@@ -89,8 +89,8 @@ def is_port(value):
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
 
 
-def reach_of(text, option='--inside', command='team create'):
-    """A reach from a command line: 'ros,ssh,8765' -> ('ros', 'ssh', 8765); '' opens nothing.
+def parse_ports(text, option='--inside', command='team create'):
+    """Ports from a command line: 'ros,ssh,8765' -> ('ros', 'ssh', 8765); '' opens nothing.
 
     :param option, command: where it stands, for errors.
     :raises UsageError: naming the word that is none.
@@ -103,7 +103,7 @@ def reach_of(text, option='--inside', command='team create'):
 
 
 def _checked(listed, what, wrong):
-    """``listed`` as a reach.
+    """``listed`` as ports.
 
     :param wrong: function(end of a sentence) -> the error to raise.
     """
@@ -117,7 +117,7 @@ def _checked(listed, what, wrong):
 
 
 def parse_rules(values, source):
-    """Take `teams`, `talk`, `operators` and `ephemeral_ports` out of the mapping ``values``; the rest stays in it.
+    """Take `teams`, `talk`, `users` and `ephemeral_ports` out of the mapping ``values``; the rest stays in it.
 
     :param source: name of the file, for errors.
     :raises UsageError: naming ``source`` and what makes no sense.
@@ -131,9 +131,9 @@ def parse_rules(values, source):
     for pair in pairs:
         if pairs.count(pair) > 1:
             raise reader.wrong('says twice how {} may talk to {}'.format(*pair))
-    operators = {str(name): reader.operator(str(name), fields, teams)
-                 for name, fields in reader.mapping('operators', values.pop('operators', None)).items()}
-    return Rules(teams, talk, operators, reader.ephemeral(values.pop('ephemeral_ports', None)))
+    users = {str(name): reader.user(str(name), fields, teams)
+             for name, fields in reader.mapping('users', values.pop('users', None)).items()}
+    return Rules(teams, talk, users, reader.ephemeral(values.pop('ephemeral_ports', None)))
 
 
 class _Reader:
@@ -172,7 +172,7 @@ class _Reader:
 
     def team(self, name, value):
         found = dict(self.fields('team ' + name, value, ('port', 'addressing', 'inside')))
-        found['inside'] = self.reach('team ' + name, found.get('inside'), INSIDE_DEFAULT)
+        found['inside'] = self.ports('team ' + name, found.get('inside'), INSIDE_DEFAULT)
         try:
             return Team(name, **found)
         except UsageError as error:
@@ -188,12 +188,12 @@ class _Reader:
         if found['from'] == found['to']:
             raise self.wrong('lets {} talk to itself in {}: that is the field "inside" of the team'.format(
                 found['from'], what))
-        return Talk(found['from'], found['to'], self.reach(what, found.get('what'), TALK_DEFAULT))
+        return Talk(found['from'], found['to'], self.ports(what, found.get('what'), TALK_DEFAULT))
 
-    def operator(self, name, value, teams):
-        what = 'operator ' + name
+    def user(self, name, value, teams):
+        what = 'user ' + name
         try:
-            names.check_operator(name)
+            names.check_user(name)
         except UsageError as error:
             raise UsageError(error.sentence, 'edit {}'.format(self._source))
         found = self.fields(what, value, ('teams', 'what'))
@@ -202,7 +202,7 @@ class _Reader:
             self.known_team(team, teams, what)
         if len(set(listed)) != len(listed):
             raise self.wrong('names a team twice for {}'.format(what))
-        return Operator(name, tuple(listed), self.reach(what, found.get('what'), OPERATOR_DEFAULT))
+        return User(name, tuple(listed), self.ports(what, found.get('what'), USER_DEFAULT))
 
     def known_team(self, name, teams, what):
         """A name that no team has would become a tag that nobody declares, and with it a policy that is refused."""
@@ -210,7 +210,7 @@ class _Reader:
             raise self.wrong('names the team {} in {}, and there is none (teams: {})'.format(
                 name, what, ', '.join(sorted(teams)) or 'none'))
 
-    def reach(self, what, value, default):
+    def ports(self, what, value, default):
         if value is None:
             return default
         return _checked(value if isinstance(value, list) else [value], what, self.wrong)
@@ -226,9 +226,9 @@ class _Reader:
         return low, high
 
 
-def dump_reach(reach):
-    """A reach as YAML shows it: a flow sequence."""
-    return '[{}]'.format(', '.join(str(word) for word in reach))
+def dump_ports(ports):
+    """Ports as YAML shows it: a flow sequence."""
+    return '[{}]'.format(', '.join(str(word) for word in ports))
 
 
 def dump_rules(rules):
@@ -241,22 +241,22 @@ def dump_rules(rules):
         lines += ['  {}:'.format(_text(name)), '    port: {}'.format(team.port),
                   '    addressing: {}'.format(team.addressing)]
         if team.inside != INSIDE_DEFAULT:
-            lines.append('    inside: {}'.format(dump_reach(team.inside)))
+            lines.append('    inside: {}'.format(dump_ports(team.inside)))
     lines += ['## Between teams nothing is open but this. One direction each; `what` as above (default: [ros, ping]).',
               '## `ros` opens the roscore of `to`, and the ephemeral ports both ways, for nodes call back.',
               '##   - {from: blue, to: iris, what: [ros, ping]}']
     lines.append('talk:' if rules.talk else 'talk: []')
     lines += ['  - {{from: {}, to: {}, what: {}}}'.format(_text(rule.source), _text(rule.target),
-                                                         dump_reach(rule.what)) for rule in rules.talk]
-    lines += ['## People, whose laptops join with `ua-overlay invite --operator NAME MACHINE` and reach the robots of',
+                                                         dump_ports(rule.what)) for rule in rules.talk]
+    lines += ['## People, whose laptops join with `ua-overlay invite --user NAME MACHINE` and reach the robots of',
               '## their teams. `what` as above (default: [everything, ros], which also lets robots call back).',
               '##   ana: {teams: [iris]}']
-    lines.append('operators:' if rules.operators else 'operators: {}')
-    for name in sorted(rules.operators):
-        operator = rules.operators[name]
+    lines.append('users:' if rules.users else 'users: {}')
+    for name in sorted(rules.users):
+        user = rules.users[name]
         lines.append('  {}: {{teams: [{}]{}}}'.format(
-            _text(name), ', '.join(_text(team) for team in operator.teams),
-            '' if operator.what == OPERATOR_DEFAULT else ', what: ' + dump_reach(operator.what)))
+            _text(name), ', '.join(_text(team) for team in user.teams),
+            '' if user.what == USER_DEFAULT else ', what: ' + dump_ports(user.what)))
     lines += ['## Ports of sockets that ask for none, on every robot (sysctl net.ipv4.ip_local_port_range).',
               'ephemeral_ports: {}-{}'.format(*rules.ephemeral)]
     return '\n'.join(lines) + '\n'

@@ -8,7 +8,7 @@ import threading
 
 #: Seconds after which a second session is no left-over: TCP gives up an unanswered connection after 924 s by default
 #: (tcp_retries2, Linux's ip-sysctl), and Headscale sends something at least every minute.
-TWIN_AFTER = 20 * 60.0
+DUPLICATE_AFTER = 20 * 60.0
 _DEBUG = b' DBG '
 #: The lines of hscontrol/mapper/node_conn.go of Headscale 0.29.3. The third is of a send that failed.
 _LINE = re.compile(rb'(connection added|connection removed|removing failed connection) conn\.id=(\d+) node\.id=(\d+)')
@@ -16,7 +16,7 @@ _LINE = re.compile(rb'(connection added|connection removed|removing failed conne
 _LEVEL_AT = 45
 
 
-class SessionWatch:
+class SessionWatcher:
     """Counts sessions by node id. Fed by the thread that reads Headscale's output.
 
     :param clock: monotonic seconds.
@@ -52,9 +52,10 @@ class SessionWatch:
         return True
 
     def report(self):
-        """{'several': {node id: sessions} of those with more than one, 'twins': ids of those that have had them for
-        TWIN_AFTER}."""
+        """{'several': {node id: sessions} of those with more than one, 'duplicate_identities': ids of those that have
+        had them for DUPLICATE_AFTER}."""
         now = self._clock()
         with self._lock:
             return {'several': {node: len(self._sessions[node]) for node in self._since},
-                    'twins': sorted(node for node, since in self._since.items() if now - since >= TWIN_AFTER)}
+                    'duplicate_identities': sorted(node for node, since in self._since.items()
+                                                   if now - since >= DUPLICATE_AFTER)}

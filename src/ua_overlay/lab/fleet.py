@@ -114,7 +114,7 @@ class Fleet:
         """The system's tailscaled and `robot prepare`, as on a robot whose service manager is not systemd."""
         self.overlay(host, 'robot', 'prepare', '--invitation', invitation, '--user', USER, '--service-manager', 'none')
         self.start_daemon(host)
-        self.lab.start_service(host, 'operator', [self.command, 'robot', 'operator', '--user', USER],
+        self.lab.start_service(host, 'agent', [self.command, 'robot', 'agent', '--user', USER],
                                env=self.base_environment())
 
     def start_daemon(self, host, env=None):

@@ -37,8 +37,8 @@ def load_topology(path):
 def default_share():
     """Directories that hosts see as they are, written through: the package, its data and the cache of its programs."""
     package = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
-    wanted = [os.path.realpath(path) for path in (resources.share_dir(), os.path.dirname(package), cache_dir())]
-    return [path for path in dict.fromkeys(wanted) if os.path.isdir(path)]
+    candidates = [os.path.realpath(path) for path in (resources.share_dir(), os.path.dirname(package), cache_dir())]
+    return [path for path in dict.fromkeys(candidates) if os.path.isdir(path)]
 
 
 class Lab:

@@ -30,8 +30,8 @@ def is_left(name, living, seen_by, present, mounted):
 
 def is_mounted(directory, mounts):
     """Whether a line of ``mounts`` (texts of /proc/PID/mountinfo) has its mount point in ``directory``. Pure."""
-    place = directory.replace(' ', '\\040')
-    return any(line.split()[4] == place or line.split()[4].startswith(place + '/')
+    mount_point = directory.replace(' ', '\\040')
+    return any(line.split()[4] == mount_point or line.split()[4].startswith(mount_point + '/')
                for text in mounts for line in text.splitlines())
 
 

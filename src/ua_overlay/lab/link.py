@@ -25,7 +25,7 @@ PATIENCE = 30.0
 INSIDE = '/run/ua_lab'
 
 
-class Place:
+class Attachment:
     """Where the cable of ``host`` hangs, and the names of what belongs to its link. A dot is in no host's name."""
 
     def __init__(self, topology, host):
@@ -49,13 +49,13 @@ def shape_of(lab, host):
 
     :raises OverlayError: LAB_LINK when its emulator has died.
     """
-    place = Place(lab.topology, host)
+    attachment = Attachment(lab.topology, host)
     try:
-        with open(lab.state.path('control', place.file)) as stream:
+        with open(lab.state.path('control', attachment.file)) as stream:
             shape = Shape(**{key: value for key, value in json.load(stream).items() if key != 'seed'})
     except FileNotFoundError:
         return Shape()
-    if not lab.service_running(place.owner, place.service):
+    if not lab.service_running(attachment.owner, attachment.service):
         raise OverlayError('The link of {} is cut: its emulator has ended.'.format(host),
                            'ua-overlay lab link clear {} --name {}'.format(host, lab.name), code='LAB_LINK')
     return shape
@@ -67,30 +67,30 @@ def set_shape(lab, host, shape, seed=None):
     :param seed: for the same losses in each run; None for others each time.
     :raises OverlayError: LAB_LINK when the emulator does not start, with what it says; LAB_KERNEL without TUN.
     """
-    place = Place(lab.topology, host)
+    attachment = Attachment(lab.topology, host)
     numbers = dict(asdict(shape), **({} if seed is None else {'seed': seed}))
-    files.write_atomic(lab.state.path('control', place.file), json.dumps(numbers))
-    if lab.service_running(place.owner, place.service):
-        lab.kill_service(place.owner, place.service, signal.SIGHUP)
+    files.write_atomic(lab.state.path('control', attachment.file), json.dumps(numbers))
+    if lab.service_running(attachment.owner, attachment.service):
+        lab.kill_service(attachment.owner, attachment.service, signal.SIGHUP)
         return
     try:
-        _put_in(lab, place)
+        _put_in(lab, attachment)
     except BaseException:
-        os.unlink(lab.state.path('control', place.file))
+        os.unlink(lab.state.path('control', attachment.file))
         raise
 
 
 def clear(lab, host):
     """Take the emulator out; what was waiting in it is lost. Returns whether there was one."""
-    place = Place(lab.topology, host)
-    path = lab.state.path('control', place.file)
+    attachment = Attachment(lab.topology, host)
+    path = lab.state.path('control', attachment.file)
     if not os.path.exists(path):
         return False
-    with _cabling(lab, place) as cabling:
-        _hang(cabling, place, place.host, place.bridge)
-        if lab.service_running(place.owner, place.service):
-            lab.stop_service(place.owner, place.service)
-        cabling.remove(place.owner, place.private)
+    with _cabling(lab, attachment) as cabling:
+        _hang(cabling, attachment, attachment.host, attachment.bridge)
+        if lab.service_running(attachment.owner, attachment.service):
+            lab.stop_service(attachment.owner, attachment.service)
+        cabling.remove(attachment.owner, attachment.private)
     os.unlink(path)
     return True
 
@@ -100,55 +100,57 @@ def counts(lab, host):
 
     :raises OverlayError: LAB_LINK when there is none.
     """
-    place = Place(lab.topology, host)
-    if not lab.service_running(place.owner, place.service):
+    attachment = Attachment(lab.topology, host)
+    if not lab.service_running(attachment.owner, attachment.service):
         raise OverlayError('The link of {} has no emulator.'.format(host),
                            'ua-overlay lab link set {} --delay 10ms'.format(host), code='LAB_LINK')
-    before = len(lab.log(place.owner, place.service).splitlines())
-    lab.kill_service(place.owner, place.service, signal.SIGUSR1)
-    return json.loads(_wait(lab, place, lambda: lab.log(place.owner, place.service).splitlines()[before:])[-1])
+    before = len(lab.log(attachment.owner, attachment.service).splitlines())
+    lab.kill_service(attachment.owner, attachment.service, signal.SIGUSR1)
+    return json.loads(_wait(
+        lab, attachment, lambda: lab.log(attachment.owner, attachment.service).splitlines()[before:])[-1])
 
 
 def shapes(lab):
     """host -> Shape of every host whose link has an emulator, dead ones left out."""
     found = {}
     for host in lab.topology.host_names()[1:]:
-        place = Place(lab.topology, host)
-        if os.path.exists(lab.state.path('control', place.file)) and lab.service_running(place.owner, place.service):
+        attachment = Attachment(lab.topology, host)
+        if os.path.exists(lab.state.path('control', attachment.file)) and lab.service_running(
+                attachment.owner, attachment.service):
             found[host] = shape_of(lab, host)
     return found
 
 
-def _cabling(lab, place):
-    return Cabling.open({place.owner: lab.host(place.owner).pid})
+def _cabling(lab, attachment):
+    return Cabling.open({attachment.owner: lab.host(attachment.owner).pid})
 
 
-def _put_in(lab, place):
-    lab.start_service(place.owner, place.service,
-                      program('emulator', INSIDE + '/' + place.file, place.inner, place.outer))
-    with _cabling(lab, place) as cabling:
-        devices = (place.inner, place.outer)
-        _wait(lab, place, lambda: all(cabling.has(place.owner, device) for device in devices))
-        if not cabling.has(place.owner, place.private):
-            cabling.bridge(place.owner, place.private, deaf=True)
-        _hang(cabling, place, place.inner, place.private)
-        _hang(cabling, place, place.outer, place.bridge)
+def _put_in(lab, attachment):
+    lab.start_service(attachment.owner, attachment.service,
+                      program('emulator', INSIDE + '/' + attachment.file, attachment.inner, attachment.outer))
+    with _cabling(lab, attachment) as cabling:
+        devices = (attachment.inner, attachment.outer)
+        _wait(lab, attachment, lambda: all(cabling.has(attachment.owner, device) for device in devices))
+        if not cabling.has(attachment.owner, attachment.private):
+            cabling.bridge(attachment.owner, attachment.private, deaf=True)
+        _hang(cabling, attachment, attachment.inner, attachment.private)
+        _hang(cabling, attachment, attachment.outer, attachment.bridge)
         # Last: from here on packets go through it.
-        _hang(cabling, place, place.host, place.private)
+        _hang(cabling, attachment, attachment.host, attachment.private)
 
 
-def _hang(cabling, place, port, bridge):
-    cabling.hang(place.owner, port, bridge)
+def _hang(cabling, attachment, port, bridge):
+    cabling.hang(attachment.owner, port, bridge)
 
 
-def _wait(lab, place, condition):
+def _wait(lab, attachment, condition):
     deadline = time.monotonic() + PATIENCE
     while True:
         found = condition()
         if found:
             return found
-        if not lab.service_running(place.owner, place.service) or time.monotonic() > deadline:
-            said = lab.log(place.owner, place.service).strip().splitlines()
+        if not lab.service_running(attachment.owner, attachment.service) or time.monotonic() > deadline:
+            said = lab.log(attachment.owner, attachment.service).strip().splitlines()
             raise OverlayError('The emulator of the link of {} does not work{}.'.format(
-                place.host, ': ' + said[-1].rstrip('.') if said else ''), 'ua-overlay lab status', code='LAB_LINK')
+                attachment.host, ': ' + said[-1].rstrip('.') if said else ''), 'ua-overlay lab status', code='LAB_LINK')
         time.sleep(0.02)

@@ -20,20 +20,20 @@ _PORT = 5201
 
 @dataclass(frozen=True)
 class Figure:
-    """One row: what the link was told, and what was seen. ``told`` is None where nothing follows from the shape."""
+    """One row; ``expected``: what follows from the shape of the link, None where nothing does."""
 
     key: str
     name: str
     unit: str
-    told: object
-    seen: float
+    expected: object
+    measured: float
 
     @property
     def error(self):
         """Relative where something was told, absolute where that is nothing; None without."""
-        if self.told is None:
+        if self.expected is None:
             return None
-        return (self.seen - self.told) / self.told if self.told else self.seen
+        return (self.measured - self.expected) / self.expected if self.expected else self.measured
 
 
 def expected(shape):
@@ -52,10 +52,10 @@ def parse_ping(text):
 
 def far_end(topology, host):
     """(host, address) at the other end of a host's link: the internet's gateway, or its router."""
-    place = link.Place(topology, host)
-    if place.owner == INET:
+    attachment = link.Attachment(topology, host)
+    if attachment.owner == INET:
         return INET, topology.gateway
-    return place.owner, str(topology.nat(place.owner).inside.ip)
+    return attachment.owner, str(topology.nat(attachment.owner).inside.ip)
 
 
 def measure(lab, host, seconds=3.0):
@@ -65,7 +65,7 @@ def measure(lab, host, seconds=3.0):
     :raises OverlayError: LAB_LINK, when nothing comes through at all.
     """
     shape = link.shape_of(lab, host)
-    told = expected(shape)
+    on_paper = expected(shape)
     owner, address = far_end(lab.topology, host)
     interval = seconds / PROBES
     done = lab.host(host).run(['ping', '-n', '-i', '{:.4f}'.format(interval), '-c', str(PROBES), '-s', '56', '-W', '2',
@@ -76,11 +76,11 @@ def measure(lab, host, seconds=3.0):
                            'ua-overlay lab link show --name {}'.format(lab.name), code='LAB_LINK')
     rate = _tcp(lab, host, owner, address, seconds)
     differences = [abs(after - before) for before, after in zip(trips, trips[1:])]
-    return [Figure('rtt', 'round trip, median', 'ms', told['rtt'], statistics.median(trips)),
-            Figure('jitter', 'round trip, change from one to the next, mean', 'ms', told['jitter'],
+    return [Figure('rtt', 'round trip, median', 'ms', on_paper['rtt'], statistics.median(trips)),
+            Figure('jitter', 'round trip, change from one to the next, mean', 'ms', on_paper['jitter'],
                    statistics.mean(differences)),
-            Figure('loss', 'lost round trips', '%', told['loss'], 100 * (1 - len(trips) / PROBES)),
-            Figure('tcp', 'TCP (cubic)', 'Mbit/s', told['tcp'], rate)]
+            Figure('loss', 'lost round trips', '%', on_paper['loss'], 100 * (1 - len(trips) / PROBES)),
+            Figure('tcp', 'TCP (cubic)', 'Mbit/s', on_paper['tcp'], rate)]
 
 
 def _tcp(lab, host, owner, address, seconds):
@@ -98,14 +98,14 @@ def _tcp(lab, host, owner, address, seconds):
 
 def _wait_listening(lab, owner, patience=30.0):
     """Until iperf3 listens in ``owner``: /proc/net/tcp and tcp6 of its process 1 (state 0A)."""
-    wanted = re.compile(r':{:04X} 0+:0000 0A '.format(_PORT))
+    listening = re.compile(r':{:04X} 0+:0000 0A '.format(_PORT))
     pause = threading.Event()
     for _ in range(int(patience / 0.05)):
         for name in ('tcp', 'tcp6'):
             path = '/proc/{}/net/{}'.format(lab.host(owner).pid, name)
             if os.path.exists(path):
                 with open(path) as stream:
-                    if wanted.search(stream.read()):
+                    if listening.search(stream.read()):
                         return
         pause.wait(0.05)
     raise OverlayError('iperf3 does not listen on {}.'.format(owner), 'apt-get install iperf3', code='LAB_LINK')

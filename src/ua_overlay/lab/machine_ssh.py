@@ -47,7 +47,7 @@ class LabSsh:
         """
         machine_files.make_lab_directory(self.lab.name)
         os.makedirs(self.directory, mode=0o700, exist_ok=True)
-        wanted = self._keygen('key')
+        public_key = self._keygen('key')
         known, result = [], {}
         for name in names:
             public = self._keygen('host-' + name)
@@ -55,7 +55,7 @@ class LabSsh:
             with open(os.path.join(self.directory, 'host-' + name)) as stream:
                 private = stream.read()
             result[name] = ((HOST_KEY, private, 0o600), (HOST_KEY + '.pub', public, 0o644),
-                            ('/etc/ssh/authorized_keys.d/' + USER, wanted, 0o644),
+                            ('/etc/ssh/authorized_keys.d/' + USER, public_key, 0o644),
                             ('/etc/ssh/sshd_config.d/lab.conf', sshd_config(), 0o644))
         files.write_atomic(os.path.join(self.directory, 'known_hosts'), ''.join(known))
         files.write_atomic(self.config, config(self.directory, {

@@ -141,9 +141,9 @@ class Machine:
             # Without a key sshd fails a few times and then for good; an empty file masks its unit.
             own += (('/etc/systemd/system/ssh.service', '', 0o644),)
         for path, text, mode in own + tuple(files):
-            place = os.path.join(self.directory, 'upper', path.lstrip('/'))
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-            with open(place, 'w') as stream:
+            target = os.path.join(self.directory, 'upper', path.lstrip('/'))
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            with open(target, 'w') as stream:
                 os.fchmod(stream.fileno(), mode)
                 stream.write(text)
 

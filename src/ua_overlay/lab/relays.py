@@ -10,7 +10,7 @@ from ua_overlay.toolchain import locate
 TEAM = 'iris'
 ROBOTS = ('dev-1', 'dev-2')
 #: The relay and DERP region on the second host.
-OUTPOST = 'second'
+REMOTE_HOST = 'second'
 _ANSWER = re.compile(r'^\[(\d+\.\d+)\].*icmp_seq=(\d+) ')
 
 
@@ -102,26 +102,26 @@ class Pair(Fleet):
 
     # --- the second host ---
 
-    def start_outposts(self, address='203.0.113.11'):
+    def start_remote_hosts(self, address='203.0.113.11'):
         """A relay and a DERP region on the host `second`, by the commands that a person types."""
         for kind in ('derp', 'relay'):
-            self.site(kind, 'create', OUTPOST, '--address', address, '--output', '/run/bundle')
-            text = self.lab.host(self.server).run(['cat', '/run/bundle']).stdout
-            self.lab.host(self.server).run(['rm', '/run/bundle'])
-            path = '/run/{}.bundle'.format(kind)
+            self.site(kind, 'create', REMOTE_HOST, '--address', address, '--output', '/run/enrolment.yaml')
+            text = self.lab.host(self.server).run(['cat', '/run/enrolment.yaml']).stdout
+            self.lab.host(self.server).run(['rm', '/run/enrolment.yaml'])
+            path = '/run/{}.yaml'.format(kind)
             self.lab.host('second').run(['install', '-m', '600', '/dev/stdin', path], input=text)
-            self.start_outpost(kind, '--bundle', path)
+            self.start_remote_host(kind, '--enrolment', path)
         wait_until(lambda: self.site('derp', 'list', check=False).returncode == 0
                    and self.site('relay', 'list', check=False).returncode == 0, 120, 'The relay and DERP of `second`',
                    poll=0.5)
 
-    def start_outpost(self, kind, *options):
+    def start_remote_host(self, kind, *options):
         self.lab.start_service('second', kind, [self.command, kind, 'run', '--dir', '/var/lib/' + kind] + list(options),
                                env=self.base_environment())
 
-    def relay_watch(self):
+    def relay_report(self):
         """What the server says of its own relay."""
-        return json.loads(self.site('server', 'status', '--json', check=False).stdout)['relay_watch']
+        return json.loads(self.site('server', 'status', '--json', check=False).stdout)['relay_report']
 
     def server_relay(self, *argv):
         """`tailscale ARGV` on the site's own relay."""

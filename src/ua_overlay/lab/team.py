@@ -116,7 +116,7 @@ class Team:
 
 
 def bring_up(team, robots, progress, master='', launched=()):
-    """Site, team and robots, and overlay.launch where it is wanted.
+    """Site, team and robots, and overlay.launch where it is asked for.
 
     :param robots: names, in the order in which they join.
     :param progress: function (text) -> context manager.

@@ -192,11 +192,11 @@ class _Reader:
         also = fields.get('also') or []
         if not isinstance(also, list):
             raise TopologyError('{}.also: a list of addresses is needed.'.format(where))
-        behind, wanted = fields.get('behind', ''), [fields['address']] + also
+        behind, texts = fields.get('behind', ''), [fields['address']] + also
         if behind:
-            addresses = tuple(str(_address(where + '.address', address)) for address in wanted)
+            addresses = tuple(str(_address(where + '.address', address)) for address in texts)
         else:
-            addresses = tuple(self.inet_address(where + '.address', address) for address in wanted)
+            addresses = tuple(self.inet_address(where + '.address', address) for address in texts)
         return InetHost(name, addresses, _hostname(where, fields.get('hostname', name)), behind)
 
     def check_inside(self, host, nats):

@@ -5,7 +5,7 @@ from ua_overlay.tags import belonging
 SEND_KEY, RESUME, ALREADY, OTHER_TEAM = 'SEND_KEY', 'RESUME', 'ALREADY', 'OTHER_TEAM'
 
 
-def decide_join(have_node_key, state, online, tags, remembered_team, wanted, user=''):
+def decide_join(have_node_key, state, online, tags, remembered_team, destination, user=''):
     """What a join has to do, before anything is sent.
 
     A key that is sent while the machine has a node key that the server knows is ignored or burned (measured: design,
@@ -16,7 +16,7 @@ def decide_join(have_node_key, state, online, tags, remembered_team, wanted, use
     :param online: Self.Online; False means that the server may have forgotten this robot.
     :param tags: Self.Tags; empty after a restart of a stopped tailscaled.
     :param remembered_team: the team of the last join as kept in the settings, '' when unknown.
-    :param wanted: where the invitation belongs (tags.belonging), or '' to come back to wherever it was.
+    :param destination: where the invitation belongs (tags.belonging), or '' to come back to wherever it was.
     :param user: Self's user.
     :returns: SEND_KEY, RESUME, ALREADY or OTHER_TEAM.
     """
@@ -24,16 +24,16 @@ def decide_join(have_node_key, state, online, tags, remembered_team, wanted, use
         return SEND_KEY
     now = belonging(tags, user)
     present = now or remembered_team
-    if wanted and present and present != wanted:
+    if destination and present and present != destination:
         return OTHER_TEAM
     return ALREADY if state == 'Running' and online and now else RESUME
 
 
-def joined(state, online, tags, wanted, user=''):
+def joined(state, online, tags, destination, user=''):
     """Whether a join has succeeded: running, seen by the server, and where the invitation belongs: with its tag, or for
-    an operator's as that user's machine (design, "Trust")."""
-    present = belonging(tags, user, wanted)
-    return state == 'Running' and online and bool(present) and (not wanted or present == wanted)
+    a user's as that user's machine (design, "Trust")."""
+    present = belonging(tags, user, destination)
+    return state == 'Running' and online and bool(present) and (not destination or present == destination)
 
 
 def key_refusal(message):

@@ -8,23 +8,23 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.membership import identity
 from ua_overlay.membership.outcome import Outcome, Refused, outcome_of
 from ua_overlay.membership.settings import read_settings, write_settings
-from ua_overlay.tags import belonging, place
+from ua_overlay.tags import belonging, describe_belonging
 from ua_overlay.tailscale.localapi import redact
 from ua_overlay.tailscale.model import parse_status
 from ua_overlay.trust import ca_pin
 from ua_overlay.trust import invitation as invitations
 from ua_overlay.trust.ca import trusts
 from ua_overlay.trust.probe import check_server
-from ua_overlay.trust.verify import knows_node_key
+from ua_overlay.trust.verify import verify_node_key
 
 #: Seconds after which a join that the server took but that did not come up is given up.
 TIMEOUT = 60.0
-#: Seconds that the keeper of the operator is given to set it again after a logout.
+#: Seconds that the agent is given to set the operator again after a logout.
 PERMISSION_WAIT = 3.0
 #: Seconds for which the server may take to say whether it knows a robot that says that it runs.
-KNOWS_WAIT = 3.0
+VERIFY_WAIT = 3.0
 #: Seconds for which a key is held back at most while links change.
-UNQUIET_WAIT = 10.0
+UNSTABLE_WAIT = 10.0
 #: How often, and with how many seconds in between, tailscaled is asked to be as before: its service manager may just
 #: be starting it again.
 PUT_BACK_ATTEMPTS, PUT_BACK_PAUSE = 5, 0.5
@@ -49,22 +49,23 @@ class Join:
     """One attempt. What it talks to is passed in.
 
     :param api: tailscale.localapi.LocalApi.
-    :param ca_file: the CA that tailscaled trusts (written by `robot prepare`, or by the minder of our own daemon).
+    :param ca_file: the CA that tailscaled trusts (written by `robot prepare`, or by a node that runs its own
+        daemon).
     :param state_dir: where the settings are kept.
     :param now: Unix time; for expiry.
     :param clock: monotonic seconds; for deadlines.
     :param sleep: waits some seconds.
-    :param probe: trust.probe.check_server; ``knows``: trust.known.knows_node_key.
+    :param probe: trust.probe.check_server; ``verify``: trust.verify.verify_node_key.
     :param uid: of the user that joins.
     :param trust: (PEM text) -> None, makes tailscaled trust a CA where the caller can; None: only `robot prepare` can.
-    :param unquiet: () -> seconds until the machine's links have been quiet for long enough (quiet.LinkWatch.wait_left).
-    :param fetch_ca: pinned.fetch.
+    :param unstable: () -> seconds until the machine's interfaces are stable (netmon.InterfaceWatcher.wait_left).
+    :param fetch_ca: ca_pin.fetch.
     :param cancelled: () -> bool; asked about four times a second, True ends the attempt like an interrupt.
     """
 
     def __init__(self, api, ca_file, state_dir, now=time.time, clock=time.monotonic, sleep=time.sleep,
                  probe=check_server, uid=None, timeout=TIMEOUT, cancelled=lambda: False, trust=None,
-                 unquiet=lambda: 0.0, fetch_ca=ca_pin.fetch, knows=knows_node_key):
+                 unstable=lambda: 0.0, fetch_ca=ca_pin.fetch, verify=verify_node_key):
         self.api = api
         self.ca_file = ca_file
         self.state_dir = state_dir
@@ -77,9 +78,9 @@ class Join:
         self.timeout = timeout
         self.cancelled = cancelled
         self.trust = trust
-        self.unquiet = unquiet
+        self.unstable = unstable
         self.fetch_ca = fetch_ca
-        self.knows = knows
+        self.verify = verify
         #: The server has taken the key.
         self.accepted = False
         #: The server forgot this machine, and a new key is sent although there is a node key.
@@ -97,15 +98,15 @@ class Join:
 
     def _join(self, path):
         invitation = invitations.read(path) if path else None
-        status = self._look()
+        status = self._status()
         own = status.self_node
         remembered = read_settings(self.state_dir).get('team', '')
-        wanted = _belonging(invitation) if invitation else ''
-        step = identity.decide_join(status.have_node_key, status.state, own.online, own.tags, remembered, wanted,
+        destination = _belonging(invitation) if invitation else ''
+        step = identity.decide_join(status.have_node_key, status.state, own.online, own.tags, remembered, destination,
                                     own.user)
         present = belonging(own.tags, own.user)
         if step == identity.OTHER_TEAM:
-            raise _other_team(own.name, present or remembered, wanted)
+            raise _other_team(own.name, present or remembered, destination)
         if step != identity.SEND_KEY and self._forgotten(status):
             # tailscaled would say for ever that it runs: the server is believed, and only now is a key of use.
             if invitation is None:
@@ -114,10 +115,10 @@ class Join:
             return self._register(invitation, path)
         if step == identity.ALREADY:
             return Outcome('ALREADY_JOINED', '{} is in {} already; nothing was changed.'.format(
-                own.name, place(present)), own.dns_name, own.addresses)
+                own.name, describe_belonging(present)), own.dns_name, own.addresses)
         if step == identity.RESUME:
             try:
-                return self._resume(wanted, status)
+                return self._resume(destination, status)
             except Forgotten:
                 # Only now may a key be sent although the machine has a node key: the server does not know that one.
                 if invitation is None:
@@ -137,10 +138,10 @@ class Join:
                 trusted = stream.read()
         except (OSError, UnicodeDecodeError):
             return False
-        return self.knows(self.api.prefs().get('ControlURL') or '', trusted, status.self_node.public_key,
-                          timeout=KNOWS_WAIT) is False
+        return self.verify(self.api.prefs().get('ControlURL') or '', trusted, status.self_node.public_key,
+                           timeout=VERIFY_WAIT) is False
 
-    def _resume(self, wanted, before):
+    def _resume(self, destination, before):
         """Come back with the key that the machine has; nothing secret is sent."""
         prefs = self._check_permission(self.api.prefs())
         self.accepted = False
@@ -156,15 +157,15 @@ class Join:
                 status = self._wait_joined(bus, '', need_map=before.state != 'Running')
             own = status.self_node
             present = belonging(own.tags, own.user)
-            if wanted and present != wanted:
-                raise _other_team(own.name, present, wanted)
+            if destination and present != destination:
+                raise _other_team(own.name, present, destination)
         except BaseException as error:
             # A server that is late may still take the robot back: that is what was asked for, and the answer says it.
             if not prefs.get('WantRunning') and getattr(error, 'code', '') != 'TIMEOUT':
                 fields = {name: prefs.get(name, False) for name in ('WantRunning', 'LoggedOut')}
                 self._put_back(error, lambda: self.api.edit_prefs(**fields))
             raise
-        return Outcome('OK', '{} is back in {} at {}.'.format(own.name, place(present), own.addresses[0]),
+        return Outcome('OK', '{} is back in {} at {}.'.format(own.name, describe_belonging(present), own.addresses[0]),
                        own.dns_name, own.addresses)
 
     def _register(self, invitation, path):
@@ -175,14 +176,14 @@ class Join:
         self.probe(invitation.server_url, ca_pem)
         if not trusted:
             self.trust(ca_pem)
-        self._wait_quiet()
+        self._wait_stable()
         # From what is there: a dict without NetfilterMode, say, would switch the firewall rules off.
-        wanted = dict(before, ControlURL=invitation.server_url, WantRunning=True, LoggedOut=False, CorpDNS=True,
-                      Hostname=invitation.robot, AdvertiseTags=None)
+        prefs = dict(before, ControlURL=invitation.server_url, WantRunning=True, LoggedOut=False, CorpDNS=True,
+                     Hostname=invitation.robot, AdvertiseTags=None)
         self.accepted = False
         try:
             with self.api.watch() as bus:
-                self.api.start(auth_key=invitation.key, update_prefs=wanted)
+                self.api.start(auth_key=invitation.key, update_prefs=prefs)
                 # With a node key there, forgotten or not, tailscaled registers at `start`. A login on top of that would
                 # cut the registration off and begin another one, which the server tells that the key was used.
                 if not self.replacing:
@@ -195,7 +196,8 @@ class Join:
                 self._put_back(error, lambda: self.api.start(update_prefs=before))
             raise
         own = status.self_node
-        outcome = Outcome('OK', '{} joined {} at {}.'.format(own.name, place(_belonging(invitation)), own.addresses[0]),
+        outcome = Outcome('OK', '{} joined {} at {}.'.format(
+            own.name, describe_belonging(_belonging(invitation)), own.addresses[0]),
                           own.dns_name, own.addresses)
         if own.name != invitation.robot:
             outcome = outcome.with_message(
@@ -209,20 +211,20 @@ class Join:
                 'sudo ua-overlay robot prepare --user {}'.format(self.state_dir, error.strerror, self.user))
         return outcome
 
-    def _look(self):
+    def _status(self):
         """The Status of this machine alone; whose an untagged one is, tailscaled tells only along with its peers."""
         status = parse_status(self.api.status(peers=False))
         if status.self_node.tags or status.state != 'Running':
             return status
         return parse_status(self.api.status())
 
-    def _wait_quiet(self):
+    def _wait_stable(self):
         """A link that has just come up would take the answer to the registration along, and the key with it.
 
-        Only so long: a Wi-Fi that scans is never quiet, and tailscaled does not mind that.
+        Only so long: a Wi-Fi that scans is never stable, and tailscaled does not mind that.
         """
-        deadline = self.clock() + UNQUIET_WAIT
-        while self.unquiet() > 0.0 and self.clock() < deadline and not self.cancelled():
+        deadline = self.clock() + UNSTABLE_WAIT
+        while self.unstable() > 0.0 and self.clock() < deadline and not self.cancelled():
             self.sleep(0.1)
 
     def _put_back(self, error, change):
@@ -240,10 +242,10 @@ class Join:
             error.sentence += ' tailscaled could not be put back as it was and may go on trying ({}).'.format(
                 last.sentence.rstrip('.'))
 
-    def _wait_joined(self, bus, wanted, need_map=True, invitation=None):
+    def _wait_joined(self, bus, destination, need_map=True, invitation=None):
         """Return the Status once the robot has joined.
 
-        :param wanted: where it shall belong (tags.belonging), or '' for anywhere.
+        :param destination: where it shall belong (tags.belonging), or '' for anywhere.
         :param need_map: wait for a network map that is newer than the call: right after a start the status shows the
             old one as if all were well (1.100).
         :raises Refused: as soon as the server refuses, or when the time is over.
@@ -260,9 +262,10 @@ class Join:
             if message.get('LoginFinished') is not None:
                 self.accepted = True
             need_map = need_map and not message.get('SelfChange') and not message.get('NetMap')
-            status = self._look()
+            status = self._status()
             own = status.self_node
-            if not need_map and identity.joined(status.state, own.online, own.tags, wanted, own.user) and own.addresses:
+            if not need_map and own.addresses and identity.joined(status.state, own.online, own.tags, destination,
+                                                                  own.user):
                 return status
             self._check_health(status, invitation)
             if self.cancelled():
@@ -311,7 +314,7 @@ class Join:
     def _check_permission(self, prefs, path='FILE'):
         """`robot prepare` made this user the operator; without that tailscaled refuses every change.
 
-        A logout wipes the operator and the keeper sets it again within a second, so that is waited for.
+        A logout wipes the operator and the agent sets it again within a second, so that is waited for.
 
         :returns: the preferences, as they are when this user may change them.
         """
@@ -346,7 +349,7 @@ class Join:
 
 
 def _belonging(invitation):
-    return invitation.operator + '@' if invitation.operator else invitation.team
+    return invitation.user + '@' if invitation.user else invitation.team
 
 
 def _unknown(name):
@@ -354,6 +357,7 @@ def _unknown(name):
                      'a new invitation, and: ua-overlay join INVITATION')
 
 
-def _other_team(name, present, wanted):
+def _other_team(name, present, destination):
     return Refused('{} is in {}, not in {}; the invitation was not used.'.format(
-        name or 'This robot', place(present), place(wanted)), 'on the server: ua-overlay robot list', code='OTHER_TEAM')
+        name or 'This robot', describe_belonging(present), describe_belonging(destination)),
+        'on the server: ua-overlay robot list', code='OTHER_TEAM')

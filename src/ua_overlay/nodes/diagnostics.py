@@ -21,12 +21,12 @@ def facts_of(snapshot, server, report, now):
     :param report: rosenv.keeper.Report.
     :param now: Unix seconds.
     """
-    wanted = report.wanted
+    desired = report.desired
     return Facts(
         now=now, daemon_problem=snapshot.daemon_error, status=snapshot,
-        links=snapshot.links if snapshot.state == 'Running' else None, server=server, wanted=wanted,
+        links=snapshot.links if snapshot.state == 'Running' else None, server=server, desired=desired,
         actual=report.actual if report.env_file else None, env_problem=report.problem,
-        graph=Graph(wanted.master_uri, report.master_alive) if wanted.usable else None)
+        graph=Graph(desired.master_uri, report.master_alive) if desired.usable else None)
 
 
 def checks_of(facts):
@@ -59,7 +59,7 @@ def details(snapshot, server, report):
         'server': {'url': server.url},
         'links': {link.peer: link.type for link in snapshot.links},
         'environment': {'ROS_MASTER_URI': report.actual.get('ROS_MASTER_URI', ''), 'env file': report.env_file,
-                        'names ok': str(report.wanted.names_ok), 'master alive': str(report.master_alive)},
+                        'names ok': str(report.desired.names_ok), 'master alive': str(report.master_alive)},
     }
 
 

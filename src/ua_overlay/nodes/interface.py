@@ -1,6 +1,6 @@
-"""One ROS face, run twice: the topics and services of the overlay node, in the local graph and in the team's.
+"""The ROS interface, run twice: the topics and services of the overlay node, in the local graph and in the team's.
 
-The team face is another process (nodes.team_face), since a process can be in one graph only. The overlay node hands it
+The mirror is another process (nodes.mirror), since a process can be in one graph only. The overlay node hands it
 every message over a Unix socket and answers its services.
 """
 import io
@@ -61,8 +61,8 @@ def peer_uid(connection):
     return struct.unpack('3i', credentials)[1]
 
 
-class FaceServer:
-    """The overlay node's end: hands messages to the team face and answers its calls.
+class MirrorServer:
+    """The overlay node's end: hands messages to the mirror and answers its calls.
 
     :param handle: (name, request) -> response, for calls that come from the team graph.
     :ivar address: of the socket, in the abstract namespace: no file is left of it. Both ends take the same user only.
@@ -77,7 +77,7 @@ class FaceServer:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.bind('\0' + self.address)
         self._socket.listen(2)
-        threading.Thread(target=self._accept, name='team face', daemon=True).start()
+        threading.Thread(target=self._accept, name='mirror', daemon=True).start()
 
     def publish(self, name, message):
         """Hand a message over; never blocks. What does not get through is made good by the next heartbeat."""
@@ -98,7 +98,7 @@ class FaceServer:
                 for packet in self._latest.values():
                     self._send(client, packet)
                 self._clients.append(client)
-            threading.Thread(target=self._listen, args=(client,), name='team face calls', daemon=True).start()
+            threading.Thread(target=self._listen, args=(client,), name='mirror calls', daemon=True).start()
 
     def _listen(self, client):
         try:
@@ -128,6 +128,6 @@ class FaceServer:
         try:
             client.send(packet, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
         except BlockingIOError:
-            rospy.logwarn_throttle(60, 'The team face does not keep up; a message was left out.')
+            rospy.logwarn_throttle(60, 'The mirror does not keep up; a message was left out.')
         except OSError as error:
-            rospy.logdebug('The team face is gone: %s', error)  # its reader says goodbye to it
+            rospy.logdebug('The mirror is gone: %s', error)  # its reader says goodbye to it

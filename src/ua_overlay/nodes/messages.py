@@ -38,7 +38,7 @@ def stamp(seconds):
 
 
 def peer_array(snapshot):
-    """`PeerArray` of a tailscale.watch Snapshot."""
+    """`PeerArray` of a tailscale.snapshot.Snapshot."""
     message = msg.PeerArray()
     message.header.stamp = stamp(snapshot.stamp)
     for peer in sorted(snapshot.peers, key=lambda item: item.name):
@@ -120,14 +120,14 @@ def state_text(state, daemon_error):
 
 def ros_environment(report):
     """`RosEnvironment` of a rosenv.keeper Report."""
-    wanted, actual = report.wanted, report.actual
+    desired, actual = report.desired, report.actual
     message = msg.RosEnvironment()
-    message.header.stamp = stamp(wanted.stamp)
-    message.state, message.master, message.master_uri = report.state, wanted.master, wanted.master_uri
-    message.hostname = wanted.hostname
+    message.header.stamp = stamp(desired.stamp)
+    message.state, message.master, message.master_uri = report.state, desired.master, desired.master_uri
+    message.hostname = desired.hostname
     message.actual_master_uri = actual.get('ROS_MASTER_URI', '')
     message.actual_hostname = actual.get('ROS_HOSTNAME') or actual.get('ROS_IP', '')
-    message.master_alive, message.names_ok = report.master_alive, wanted.names_ok
+    message.master_alive, message.names_ok = report.master_alive, desired.names_ok
     message.env_file = report.env_file if actual else ''
     message.why = report.why
     return message

@@ -1,4 +1,4 @@
-"""The team face: says in the team graph what the overlay node says in the local one, as `/<robot>/overlay`.
+"""The mirror: says in the team graph what the overlay node says in the local one, as `/<robot>/overlay`.
 
 `python3 -m ua_overlay.nodes.mirror ADDRESS`, started by the overlay node in the team's environment with
 ROS_NAMESPACE=/<robot>. It ends when the overlay node does.
@@ -16,8 +16,8 @@ from ua_overlay.nodes import interface
 ANSWER_TIMEOUT = 120.0
 
 
-class TeamFaceNode:
-    """:param connection: socket to the overlay node's nodes.face.FaceServer."""
+class MirrorNode:
+    """:param connection: socket to the overlay node's nodes.interface.MirrorServer."""
 
     def __init__(self, connection):
         self.connection = connection
@@ -62,10 +62,10 @@ def main(argv=None):
     connection.connect('\0' + address)
     if interface.peer_uid(connection) != os.geteuid():
         raise PermissionError('the socket is another user\'s')
-    rospy.init_node('overlay', argv=['team_face'])
+    rospy.init_node('overlay', argv=['mirror'])
     # recv blocks: shutting the socket down is what ends it.
     rospy.on_shutdown(lambda: connection.shutdown(socket.SHUT_RDWR))
-    TeamFaceNode(connection).run()
+    MirrorNode(connection).run()
     return 0
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import rospy
 
 from ua_overlay import defaults, srv
-from ua_overlay.checks.observe import endpoints_of, key_in_use, wishes_of
+from ua_overlay.checks.observe import endpoints_of, key_in_use, preferences_of
 from ua_overlay.errors import OverlayError
 from ua_overlay.membership import settings
 from ua_overlay.membership.join import Join
@@ -25,15 +25,15 @@ from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.environment import follow_map
 from ua_overlay.rosenv.keeper import EnvironmentKeeper, Report, RunnerReport
 from ua_overlay.rosenv.master import MasterProbe
-from ua_overlay.rosenv.mirror import TeamFace
+from ua_overlay.rosenv.mirror import TeamMirror
 from ua_overlay.rosenv.names import NameChecker
 from ua_overlay.rosenv.roscore import TeamRoscore
 from ua_overlay.rosenv.runner import TeamRunner, find_launch
 from ua_overlay.system.files import write_atomic
 from ua_overlay.system.leftovers import OWNER, Leftovers, owner_of
-from ua_overlay.system.netmon import LinkWatch
+from ua_overlay.system.netmon import InterfaceWatcher
 from ua_overlay.tailscale.localapi import LocalApi
-from ua_overlay.tailscale.ping import measure_reach
+from ua_overlay.tailscale.ping import ping_peer
 from ua_overlay.tailscale.watcher import Watcher
 
 #: Seconds between two /diagnostics; rqt_robot_monitor calls a status stale after 5 s.
@@ -41,18 +41,18 @@ DIAGNOSTICS_PERIOD = 2.0
 
 
 class OverlayNode:
-    """The local face. Parameters are documented in launch/overlay.launch."""
+    """The local interface. Parameters are documented in launch/overlay.launch."""
 
     def __init__(self):
         self.socket = rospy.get_param('~socket', defaults.DAEMON_SOCKET)
         self.ca_file = rospy.get_param('~ca_file', defaults.CA_FILE)
         self.state_dir = rospy.get_param('~state_dir', defaults.STATE_DIR)
         self.heartbeat = rospy.get_param('~heartbeat', 10.0)
-        self.wanted_master = rospy.get_param('~master', '')
-        self.wanted_port = rospy.get_param('~team_port', 0)
+        self.preferred_master = rospy.get_param('~master', '')
+        self.preferred_port = rospy.get_param('~team_port', 0)
         self.events = queue.Queue()
         self.membership = threading.Lock()
-        self.links_quiet = LinkWatch(assume=True)
+        self.interface_watcher = InterfaceWatcher(assume=True)
         self.snapshot = None
         self.server = ('UNKNOWN', '')
         self.server_since = 0.0
@@ -64,7 +64,7 @@ class OverlayNode:
 
         self.allow_remote = rospy.get_param('~allow_remote_control', False)
         self.topics = interface.advertise()
-        self.mirror = interface.FaceServer(self.handle_remote) if rospy.get_param('~team_face', True) else None
+        self.mirror = interface.MirrorServer(self.handle_remote) if rospy.get_param('~team_face', True) else None
 
         self.daemon = None
         if rospy.get_param('~manage_daemon', False):
@@ -85,11 +85,11 @@ class OverlayNode:
             rospy.logerr(str(error))
             no_runner = RunnerReport('FAILED', str(error))
         self.keeper = EnvironmentKeeper(
-            self.wishes, envfile.locate, NameChecker(), MasterProbe(),
+            self.preferences, envfile.locate, NameChecker(), MasterProbe(),
             TeamRoscore(environ=environ) if rospy.get_param('~team_roscore', True) else None,
             lambda report: self.events.put(('environment', report)), time.time,
             TeamRunner(words, environ=environ) if words else None,
-            TeamFace(self.mirror.address, environ=environ) if self.mirror is not None else None, Leftovers(),
+            TeamMirror(self.mirror.address, environ=environ) if self.mirror is not None else None, Leftovers(),
             no_runner=no_runner)
 
     # --- life ---
@@ -150,8 +150,8 @@ class OverlayNode:
 
     # --- what the sources saw ---
 
-    def take_snapshot(self, seen):
-        snapshot, changes = seen
+    def take_snapshot(self, update):
+        snapshot, changes = update
         self.snapshot = snapshot
         for change in changes.link_changes:
             self.send('link_events', messages.link_event(change, snapshot))
@@ -169,7 +169,7 @@ class OverlayNode:
         self.server = seen
 
     def take_environment(self, report):
-        if (report.wanted, report.why) != (self.report.wanted, self.report.why):
+        if (report.desired, report.why) != (self.report.desired, self.report.why):
             rospy.loginfo('ROS environment: %s', report.why)
         if report.runner != self.report.runner:
             rospy.loginfo('team runner: %s. %s', report.runner.state, report.runner.why)
@@ -193,19 +193,19 @@ class OverlayNode:
                 self.send(name, message)
 
     def send(self, name, message):
-        """Publish in the local graph and, through the team face, in the team's."""
+        """Publish in the local graph and, through the mirror, in the team's."""
         self.topics[name].publish(message)
         if self.mirror is not None:
             self.mirror.publish(name, message)
 
     def state_message(self):
-        removed = self.probe.seen.known is False and self.snapshot.state == 'Running'
+        removed = self.probe.latest.key_known is False and self.snapshot.state == 'Running'
         return messages.overlay_state(self.snapshot, removed, self.server_url, self.server, self.server_since)
 
     def publish_diagnostics(self):
         if self.snapshot is None:
             return
-        now, server = time.time(), self.probe.seen
+        now, server = time.time(), self.probe.latest
         checks = diagnostics.checks_of(diagnostics.facts_of(self.snapshot, server, self.report, now))
         for group, values in diagnostics.details(self.snapshot, server, self.report).items():
             checks[group][2].update(values)
@@ -221,7 +221,7 @@ class OverlayNode:
 
     def make_join(self):
         return Join(LocalApi(self.socket), self.ca_file, self.state_dir, cancelled=rospy.is_shutdown,
-                    unquiet=self.links_quiet.wait_left, trust=None if self.daemon is None else self.trust)
+                    unstable=self.interface_watcher.wait_left, trust=None if self.daemon is None else self.trust)
 
     def trust(self, ca_pem):
         """Give the tailscaled of our own the CA of a site; it reads such a file once, so it is started anew.
@@ -268,22 +268,22 @@ class OverlayNode:
         snapshot = self.snapshot
         if snapshot is None or snapshot.daemon_error or snapshot.state != 'Running':
             return answer(code=answer.NOT_JOINED, message='This robot is not in the overlay. Next: ua-overlay status')
-        wanted = request.peer.rstrip('.')
+        target = request.peer.rstrip('.')
         peer = next((item for item in snapshot.peers
-                     if wanted in (item.name, item.dns_name) or wanted in item.addresses), None)
+                     if target in (item.name, item.dns_name) or target in item.addresses), None)
         if peer is None or not peer.addresses:
             return answer(code=answer.UNKNOWN_PEER, message='There is no peer {}; known are: {}.'.format(
-                wanted or "''", ', '.join(sorted(item.name for item in snapshot.peers)) or 'none'))
+                target or "''", ', '.join(sorted(item.name for item in snapshot.peers)) or 'none'))
         try:
-            reach = measure_reach(LocalApi(self.socket), peer.addresses[0], request.timeout or 5.0)
+            ping = ping_peer(LocalApi(self.socket), peer.addresses[0], request.timeout or 5.0)
         except OverlayError as error:
             code = 'NO_ANSWER' if error.code == 'NO_ANSWER' else outcome_of(error).code
             return answer(code=getattr(answer, code, answer.FAILED), message=str(error))
-        self.round_trips[peer.name] = (reach.type, reach.rtt)
+        self.round_trips[peer.name] = (ping.type, ping.rtt)
         self.events.put(('probe', None))
         return answer(code=answer.OK, message='{} answers by {} in {:.1f} ms.'.format(
-            peer.name, reach.type, reach.rtt * 1000), type=messages.LINK_TYPES[reach.type], rtt=reach.rtt,
-            endpoint=reach.endpoint, relay=reach.relay)
+            peer.name, ping.type, ping.rtt * 1000), type=messages.LINK_TYPES[ping.type], rtt=ping.rtt,
+            endpoint=ping.endpoint, relay=ping.relay)
 
     def take_probe(self, _):
         """A round trip was measured: the links are published with it because their content changed."""
@@ -304,13 +304,13 @@ class OverlayNode:
         snapshot = self.snapshot
         return '' if snapshot is None or snapshot.daemon_error else key_in_use(snapshot)
 
-    def wishes(self):
+    def preferences(self):
         """What the network map says of the team wins over what was kept, and a launch argument over both."""
         snapshot = self.snapshot
-        wishes = replace(wishes_of(read_settings(self.state_dir)), master=self.wanted_master)
+        preferences = replace(preferences_of(read_settings(self.state_dir)), master=self.preferred_master)
         if snapshot is not None and not snapshot.daemon_error and snapshot.state == 'Running':
-            wishes = follow_map(wishes, snapshot.self_node)
-        return replace(wishes, team_port=self.wanted_port) if self.wanted_port else wishes
+            preferences = follow_map(preferences, snapshot.self_node)
+        return replace(preferences, team_port=self.preferred_port) if self.preferred_port else preferences
 
     def keep_settings(self, snapshot):
         """Keep what the network map says of the team, for a start while the server is away."""

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from ua_overlay.checks.duplicate_identity import strangers
 from ua_overlay.checks.facts import Server
-from ua_overlay.checks.observe import look_at_server, problem_of
+from ua_overlay.checks.observe import probe_server, problem_of
 from ua_overlay.errors import OverlayError
 from ua_overlay.trust.probe import check_server
-from ua_overlay.trust.verify import knows_node_key
+from ua_overlay.trust.verify import verify_node_key
 
 #: Codes with which something answers, but not what this robot trusts; NOT_PREPARED: it has no CA to trust anything by.
 UNTRUSTED = ('WRONG_CA', 'WRONG_NAME', 'CLOCK', 'CERT_EXPIRED', 'CERTIFICATE', 'NOT_PREPARED')
@@ -24,7 +24,7 @@ class ServerProbe:
     :param server_url: () -> str, '' when this robot is in no network.
     :param ca_file: the site's CA.
     :param emit: called with (state, text): 'OK', 'UNREACHABLE', 'UNTRUSTED' or 'UNKNOWN', and a sentence.
-    :param endpoints: () -> (own, told), see checks.observe.endpoints_of.
+    :param endpoints: () -> (own, on_server), see checks.observe.endpoints_of.
     :param node_key: () -> public node key in use, '' when there is none.
     :param period: seconds between two probes, with up to a tenth of jitter so that a fleet does not ask in step.
     """
@@ -33,7 +33,7 @@ class ServerProbe:
     TIMEOUT = 3.0
 
     def __init__(self, server_url, ca_file, emit, period=10.0, check=check_server, jitter=random.random,
-                 node_key=lambda: '', knows=knows_node_key, endpoints=lambda: ((), ())):
+                 node_key=lambda: '', verify=verify_node_key, endpoints=lambda: ((), ())):
         self._server_url = server_url
         self._ca_file = ca_file
         self._emit = emit
@@ -41,14 +41,14 @@ class ServerProbe:
         self._check = check
         self._jitter = jitter
         self._node_key = node_key
-        self._knows = knows
+        self._verify = verify
         self._unknown = ''
         self._endpoints = endpoints
         self._strange = 0
         self._wake = threading.Event()
         self._stopped = False
         #: What the last probe found (checks.facts.Server).
-        self.seen = Server()
+        self.latest = Server()
 
     def poke(self):
         """Ask now: something changed."""
@@ -68,14 +68,14 @@ class ServerProbe:
         """One probe: (state, sentence)."""
         try:
             node_key = self._node_key()
-            self.seen = self._believe(node_key, look_at_server(
-                self._server_url(), self._ca_file, self.TIMEOUT, self._check, node_key, self._knows))
+            self.latest = self._believe(node_key, probe_server(
+                self._server_url(), self._ca_file, self.TIMEOUT, self._check, node_key, self._verify))
         except OverlayError as error:  # tailscaled did not say which server it is
-            self.seen = Server(problem=problem_of(error))
-        problem = self.seen.problem
+            self.latest = Server(problem=problem_of(error))
+        problem = self.latest.problem
         if problem is not None:
             return 'UNTRUSTED' if problem.code in UNTRUSTED else 'UNREACHABLE', str(problem)
-        return ('OK', '') if self.seen.url else ('UNKNOWN', '')
+        return ('OK', '') if self.latest.url else ('UNKNOWN', '')
 
     def _believe(self, node_key, seen):
         """A key that the server does not know may be one that is just being replaced: it takes two probes. Endpoints
@@ -84,5 +84,5 @@ class ServerProbe:
             others = strangers(*self._endpoints())
             self._strange = self._strange + 1 if others else 0
             seen = replace(seen, strangers=others if self._strange >= STRANGE_PROBES else ())
-        before, self._unknown = self._unknown, node_key if seen.known is False else ''
-        return replace(seen, known=None) if self._unknown != before and self._unknown else seen
+        before, self._unknown = self._unknown, node_key if seen.key_known is False else ''
+        return replace(seen, key_known=None) if self._unknown != before and self._unknown else seen

@@ -11,7 +11,7 @@ def runner_message(report):
     """`TeamRunner` of a rosenv.keeper.Report."""
     runner = report.runner
     message = msg.TeamRunner()
-    message.header.stamp = stamp(report.wanted.stamp)
+    message.header.stamp = stamp(report.desired.stamp)
     message.state, message.why, message.starts = runner.state, runner.why, runner.starts
     message.launch = ' '.join(runner.launch)
     if runner.graph is not None:
@@ -24,7 +24,7 @@ def runner_check(report):
     runner = report.runner
     level = {keeper.FAILED: DiagnosticStatus.ERROR, keeper.STOPPING: DiagnosticStatus.WARN}.get(
         runner.state, DiagnosticStatus.OK)
-    if runner.state == keeper.WAITING and report.wanted.usable:
+    if runner.state == keeper.WAITING and report.desired.usable:
         level = DiagnosticStatus.WARN
     return level, '{}: {}'.format(runner.state, runner.why), {
         'launch': ' '.join(runner.launch), 'starts': str(runner.starts),

@@ -1,4 +1,4 @@
-"""Certificates of DERP regions on further hosts: nothing renews them, for the server has no way to a further host.
+"""Certificates of DERP regions on remote hosts: nothing renews them, for the server has no way to a remote host.
 
 So whoever looks says it in time. Pure but for PEM.
 """
@@ -15,7 +15,7 @@ _DAY = 86400.0
 
 def end_of(chain):
     """When the first certificate of a PEM text ends, in Unix seconds."""
-    return certificates.not_after(certificates.load_certificates(chain, 'the bundle')[0]).timestamp()
+    return certificates.not_after(certificates.load_certificates(chain, 'the enrolment')[0]).timestamp()
 
 
 def when(end):
@@ -41,4 +41,4 @@ def warning(name, end, now):
     return OverlayError(
         'The certificate of DERP {} {} on {}; nothing renews it by itself.'.format(name, left, when(end)),
         'ua-overlay derp create {0} --again, on the server; carry {0}.derp.yaml there, and: sudo ua-overlay derp '
-        'service install --bundle {0}.derp.yaml'.format(name), 'DERP_CERTIFICATE')
+        'service install --enrolment {0}.derp.yaml'.format(name), 'DERP_CERTIFICATE')

@@ -1,4 +1,4 @@
-"""Bundles: the small file with which a further host becomes a relay or a DERP region of a site.
+"""Enrolments: the small file with which a remote host becomes a relay or a DERP region of a site.
 
 Made by `ua-overlay relay create` and `derp create` on the server, and carried like an invitation: it holds a secret,
 the single-use key of the relay's node or the key of the DERP's certificate.
@@ -19,15 +19,15 @@ RELAY, DERP = 'relay', 'derp'
 MAX_BYTES = 65536
 
 
-class BundleError(OverlayError):
-    """A bundle that cannot be used."""
+class EnrolmentError(OverlayError):
+    """An enrolment that cannot be used."""
 
-    code = 'BUNDLE'
+    code = 'ENROLMENT'
 
 
 @dataclass(frozen=True)
-class Bundle:
-    """What a further host needs.
+class Enrolment:
+    """What a remote host needs.
 
     :param kind: RELAY or DERP.
     :param name: in site.yaml.
@@ -52,35 +52,35 @@ class Bundle:
     certificate_key: str = field(default='', repr=False)
 
 
-def dump(bundle):
+def dump(enrolment):
     """The text of the file."""
     values = {'version': VERSION}
-    for each in fields(Bundle):
-        value = getattr(bundle, each.name)
+    for each in fields(Enrolment):
+        value = getattr(enrolment, each.name)
         if value:
             values[each.name] = value
     return ('# ua_overlay {0} {1}: makes one host the {0} {1}. It holds a secret: carry it like a password.\n'
-            '#   ua-overlay {0} run --dir DIR --bundle FILE\n'.format(bundle.kind, bundle.name)
+            '#   ua-overlay {0} run --dir DIR --enrolment FILE\n'.format(enrolment.kind, enrolment.name)
             + yaml.safe_dump(values, default_flow_style=False, sort_keys=False))
 
 
-def write(path, bundle, owner=None):
+def write(path, enrolment, owner=None):
     """Write it 0600, whole or not at all.
 
     :param owner: (uid, gid) of who is to carry it; default: this process's.
-    :raises BundleError: it cannot be written there.
+    :raises EnrolmentError: it cannot be written there.
     """
     try:
-        files.write_secret(path, dump(bundle), owner or (os.geteuid(), os.getegid()))
+        files.write_secret(path, dump(enrolment), owner or (os.geteuid(), os.getegid()))
     except OSError as error:
-        raise BundleError('The bundle cannot be written to {}: {}.'.format(path, error.strerror or error),
-                          'ls -ld {}'.format(os.path.dirname(path) or '.'))
+        raise EnrolmentError('The enrolment cannot be written to {}: {}.'.format(path, error.strerror or error),
+                             'ls -ld {}'.format(os.path.dirname(path) or '.'))
 
 
 def read(path, kind):
-    """Read a bundle of ``kind``.
+    """Read an enrolment of ``kind``.
 
-    :raises BundleError: missing, readable by others, damaged, or of the other kind; its contents are not repeated.
+    :raises EnrolmentError: missing, readable by others, damaged, or of the other kind; its contents are not repeated.
     """
     again = 'ua-overlay {} create NAME --address IP, on the server'.format(kind)
     try:
@@ -88,42 +88,43 @@ def read(path, kind):
             mode = os.fstat(stream.fileno()).st_mode
             text = stream.read(MAX_BYTES)
     except (FileNotFoundError, NotADirectoryError):
-        raise BundleError('There is no bundle {}.'.format(path), again)
+        raise EnrolmentError('There is no enrolment {}.'.format(path), again)
     except (OSError, UnicodeDecodeError) as error:
-        raise BundleError('The bundle {} cannot be read: {}.'.format(path, getattr(error, 'strerror', 'no text')),
-                          'ls -l {}'.format(path))
+        raise EnrolmentError('The enrolment {} cannot be read: {}.'.format(path, getattr(error, 'strerror', 'no text')),
+                             'ls -l {}'.format(path))
     if mode & (stat.S_IRWXO | stat.S_IWGRP):
-        raise BundleError('Others on this machine may read or change the bundle {}, which holds a secret.'.format(path),
-                          'chmod 600 {}'.format(path))
+        raise EnrolmentError('Others on this machine may read or change the enrolment {}, which holds a secret.'.format(
+            path),
+                             'chmod 600 {}'.format(path))
     return parse(text, path, kind, again)
 
 
 def parse(text, source, kind, again=''):
-    """The Bundle in ``text``. :raises BundleError: naming ``source``."""
+    """The Enrolment in ``text``. :raises EnrolmentError: naming ``source``."""
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError:
         values = None
     if not isinstance(values, dict) or values.pop('version', None) != VERSION:
-        raise BundleError('{} is no bundle of version {}.'.format(source, VERSION), again)
-    known = {each.name: each.type for each in fields(Bundle)}
+        raise EnrolmentError('{} is no enrolment of version {}.'.format(source, VERSION), again)
+    known = {each.name: each.type for each in fields(Enrolment)}
     wrong = sorted(name for name, value in values.items()
                    if name not in known or isinstance(value, bool) or not isinstance(value, known[name]))
     if wrong:
-        raise BundleError('The bundle {} has a field {} that makes no sense.'.format(source, wrong[0]), again)
+        raise EnrolmentError('The enrolment {} has a field {} that makes no sense.'.format(source, wrong[0]), again)
     needed = ['kind', 'name', 'server_url', 'ca_pem', 'address', 'port']
     if values.get('kind') == DERP:
         needed += ['stun_port', 'host_name', 'certificate', 'certificate_key']
     missing = [name for name in needed if not values.get(name)]
     if missing:
-        raise BundleError('The bundle {} is damaged: it has no {}.'.format(source, missing[0]), again)
+        raise EnrolmentError('The enrolment {} is damaged: it has no {}.'.format(source, missing[0]), again)
     if values['kind'] != kind:
-        raise BundleError('{} is the bundle of a {}, not of a {}.'.format(source, values['kind'], kind),
-                          'ua-overlay {} run --bundle {}'.format(values['kind'], source))
-    bundle = Bundle(**values)
+        raise EnrolmentError('{} is the enrolment of a {}, not of a {}.'.format(source, values['kind'], kind),
+                             'ua-overlay {} run --enrolment {}'.format(values['kind'], source))
+    enrolment = Enrolment(**values)
     try:
-        names.parse_server_url(bundle.server_url)
-        certificates.load_certificates(bundle.ca_pem.encode('ascii', 'replace'), 'the CA in ' + source)
+        names.parse_server_url(enrolment.server_url)
+        certificates.load_certificates(enrolment.ca_pem.encode('ascii', 'replace'), 'the CA in ' + source)
     except (ValueError, OverlayError) as error:
-        raise BundleError('The bundle {} is damaged: {}'.format(source, getattr(error, 'sentence', error)), again)
-    return bundle
+        raise EnrolmentError('The enrolment {} is damaged: {}'.format(source, getattr(error, 'sentence', error)), again)
+    return enrolment

@@ -54,7 +54,7 @@ def _get(tls, name, path, extra=''):
     return answer
 
 
-def look_at_server(address, port, name, trust, timeout=TIMEOUT):
+def probe_server(address, port, name, trust, timeout=TIMEOUT):
     """GET /health of Headscale, with TLS as a robot demands it. Returns e.g. 'healthy, 12 ms'."""
     start = time.monotonic()
     with _open_tls(address, port, name, trust, timeout) as tls:
@@ -68,8 +68,8 @@ def look_at_server(address, port, name, trust, timeout=TIMEOUT):
     return 'healthy, {:.0f} ms'.format((time.monotonic() - start) * 1000)
 
 
-def look_at_derp_page(address, port, name, trust, timeout=TIMEOUT):
-    """GET /derp/probe: what a watch asks again and again, since an opened DERP connection leaves a line in the log.
+def probe_derp_page(address, port, name, trust, timeout=TIMEOUT):
+    """GET /derp/probe: what a watcher asks again and again, since an opened DERP connection leaves a line in the log.
 
     :returns: when its certificate ends, in Unix seconds.
     """
@@ -84,7 +84,7 @@ def look_at_derp_page(address, port, name, trust, timeout=TIMEOUT):
     return end
 
 
-def look_at_derp(address, port, name, trust, timeout=TIMEOUT):
+def probe_derp(address, port, name, trust, timeout=TIMEOUT):
     """Open a DERP connection up to the server's greeting."""
     start = time.monotonic()
     with _open_tls(address, port, name, trust, timeout) as tls:
@@ -103,7 +103,7 @@ def _udp(address):
     return socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET, socket.SOCK_DGRAM)
 
 
-def look_at_stun(address, port, timeout=TIMEOUT):
+def probe_stun(address, port, timeout=TIMEOUT):
     """Ask for our address. Returns e.g. 'sees us as 203.0.113.21:41000'."""
     transaction = os.urandom(12)
     deadline = time.monotonic() + timeout
@@ -125,7 +125,7 @@ def look_at_stun(address, port, timeout=TIMEOUT):
     raise Unreachable('no answer within {:.0f} s'.format(timeout))
 
 
-def look_at_relay(address, port, timeout=1.0):
+def probe_relay(address, port, timeout=1.0):
     """Whether the relay's port is refused. A relay answers robots with a session alone: silence is all it can say.
 
     :returns: 'not refused …'.

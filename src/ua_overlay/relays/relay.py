@@ -1,4 +1,4 @@
-"""A peer relay: a tailscaled of its own that forwards robots' UDP, beside Headscale or on a further host.
+"""A peer relay: a tailscaled of its own that forwards robots' UDP, beside Headscale or on a remote host.
 
 It runs with `--tun=userspace-networking`, hence without root and without a network interface: the relay server of
 tailscale (feature/relayserver) uses plain UDP sockets and never touches the TUN device.
@@ -33,7 +33,7 @@ class RelayError(OverlayError):
 
 
 @dataclass(frozen=True)
-class RelayPlace:
+class RelaySettings:
     """Where a relay lives and what it is called.
 
     :param directory: its state, and for a moment its key.
@@ -54,18 +54,18 @@ class RelayPlace:
     addresses: tuple
 
 
-def place_of_site(site):
-    """The RelayPlace of the relay beside Headscale."""
+def settings_of_site(site):
+    """The RelaySettings of the relay beside Headscale."""
     settings = site.settings
-    return RelayPlace(site.path('relay'), site.relay_socket, site.ca_file, settings.url, RELAY_NAME,
-                      settings.relay_port, tuple(settings.addresses))
+    return RelaySettings(site.path('relay'), site.relay_socket, site.ca_file, settings.url, RELAY_NAME,
+                         settings.relay_port, tuple(settings.addresses))
 
 
-def daemon_command(tailscaled, place):
+def daemon_command(tailscaled, settings):
     """argv and extra environment of the relay's tailscaled."""
     argv = [tailscaled, '--tun=userspace-networking', '--port=0', '--no-logs-no-support',
-            '--statedir=' + place.directory, '--socket=' + place.socket]
-    environment = {'SSL_CERT_FILE': place.ca_file, 'TS_NO_LOGS_NO_SUPPORT': 'true',
+            '--statedir=' + settings.directory, '--socket=' + settings.socket]
+    environment = {'SSL_CERT_FILE': settings.ca_file, 'TS_NO_LOGS_NO_SUPPORT': 'true',
                    # The port is opened by whoever runs the site, never asked for from a router.
                    'TS_DISABLE_PORTMAPPER': 'true'}
     return argv, environment
@@ -87,7 +87,7 @@ def set_arguments(port, addresses):
     return ['set', '--relay-server-port={}'.format(port), '--relay-server-static-endpoints=' + endpoints]
 
 
-class SiteEnrolment:
+class SiteKeySource:
     """Keys for the relay beside Headscale, over the REST interface.
 
     :param client: function() -> RestClient.
@@ -103,7 +103,7 @@ class SiteEnrolment:
         client = self._client()
         for node in client.nodes():
             # A relay whose state was lost: the new one would be called relay-1.
-            if node.tags == (defaults.RELAY_TAG,) and node.wanted_name == RELAY_NAME:
+            if node.tags == (defaults.RELAY_TAG,) and node.requested_name == RELAY_NAME:
                 client.delete_node(node.id)
         key = client.create_key([defaults.RELAY_TAG], self._now() + datetime.timedelta(seconds=RELAY_KEY_LIFETIME))
         self._key_id = key.id
@@ -121,19 +121,19 @@ class RelayNode:
     """Brings a relay's tailscaled into the overlay, and looks at it.
 
     :param tailscale: path of the `tailscale` program.
-    :param place: the RelayPlace.
-    :param enrolment: with key(), done() and failed(), as SiteEnrolment.
+    :param settings: the RelaySettings.
+    :param key_source: with key(), done() and failed(), as SiteKeySource.
     """
 
-    def __init__(self, tailscale, place, enrolment, run=subprocess.run):
+    def __init__(self, tailscale, settings, key_source, run=subprocess.run):
         self._tailscale = tailscale
-        self.place = place
-        self._enrolment = enrolment
+        self.settings = settings
+        self._key_source = key_source
         self._run = run
-        self._api = LocalApi(place.socket, timeout=10.0)
+        self._api = LocalApi(settings.socket, timeout=10.0)
 
     def _call(self, arguments, timeout):
-        argv = [self._tailscale, '--socket=' + self.place.socket] + arguments
+        argv = [self._tailscale, '--socket=' + self.settings.socket] + arguments
         try:
             return self._run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                              timeout=timeout, universal_newlines=True)
@@ -148,18 +148,18 @@ class RelayNode:
             counters = parse_counters(self._api.client_metrics().decode('utf-8', 'replace'))
         except OverlayError as error:
             return RelayFacts(error=error.sentence)
-        listening, backlog = self._look_at_socket(pid) if port == self.place.port else (False, 0)
+        listening, backlog = self._inspect_socket(pid) if port == self.settings.port else (False, 0)
         return RelayFacts('', status.get('BackendState', ''), bool((status.get('Self') or {}).get('Online')), port,
                           listening, backlog, sessions, *counters)
 
-    def _look_at_socket(self, pid):
+    def _inspect_socket(self, pid):
         """(whether ``pid`` holds the port, bytes that it leaves unread). A packet is sent to it first."""
         inodes = _socket_inodes(pid)
         deadline = time.monotonic() + READ_TIMEOUT
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
-            link.sendto(UNKNOWN_SESSION, ('127.0.0.1', self.place.port))
+            link.sendto(UNKNOWN_SESSION, ('127.0.0.1', self.settings.port))
         while True:
-            own = [waiting for inode, waiting in _udp_sockets(self.place.port) if inodes is None or inode in inodes]
+            own = [waiting for inode, waiting in _udp_sockets(self.settings.port) if inodes is None or inode in inodes]
             # Busy is not dead: all that was there is read at some moment.
             if not own or not any(own) or time.monotonic() > deadline:
                 return bool(own), sum(own)
@@ -176,12 +176,12 @@ class RelayNode:
         else:
             # Somebody may have said `tailscale down` to it; running already is fine.
             self._api.edit_prefs(WantRunning=True)
-        self._set(set_arguments(self.place.port, self.place.addresses))
+        self._set(set_arguments(self.settings.port, self.settings.addresses))
 
     def reset_port(self):
         """Take the relay server away and set it up anew."""
         self._set(['set', '--relay-server-port='])
-        self._set(set_arguments(self.place.port, self.place.addresses))
+        self._set(set_arguments(self.settings.port, self.settings.addresses))
 
     def _set(self, arguments):
         result = self._call(arguments, 20)
@@ -189,17 +189,17 @@ class RelayNode:
             raise RelayError('The peer relay refused its port: {}'.format(result.stderr.strip()[:300]))
 
     def _register(self):
-        key_file = os.path.join(self.place.directory, 'auth.key')
-        files.write_secret(key_file, self._enrolment.key())
+        key_file = os.path.join(self.settings.directory, 'auth.key')
+        files.write_secret(key_file, self._key_source.key())
         try:
-            result = self._call(up_arguments(self.place.url, key_file, self.place.host_name), 70)
+            result = self._call(up_arguments(self.settings.url, key_file, self.settings.host_name), 70)
         finally:
             os.unlink(key_file)
         if result.returncode != 0:
-            self._enrolment.failed()
+            self._key_source.failed()
             raise RelayError('The peer relay cannot join the overlay: {}'.format(
                 (result.stderr.strip() or result.stdout.strip())[:300]))
-        self._enrolment.done()
+        self._key_source.done()
 
 
 def _socket_inodes(pid):

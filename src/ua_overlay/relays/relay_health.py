@@ -15,7 +15,7 @@ FORGOTTEN_AFTER = 75.0
 #: Repairs on a mere suspicion.
 SUSPICION_TRIES = 2
 #: A repair is given this long to show.
-SETTLE = 15.0
+REPAIR_TIME = 15.0
 #: Pauses between repairs that did not help: doubled each time, up to the last number.
 PAUSES = (30.0, 900.0)
 
@@ -150,7 +150,7 @@ class Repairs:
         if not verdict.repair:
             if verdict.ok and self._good_since is None:
                 self._good_since = now
-            if verdict.ok and now - self._good_since >= 2 * SETTLE:
+            if verdict.ok and now - self._good_since >= 2 * REPAIR_TIME:
                 self._tries, self._next = 0, None
             return ''
         self._good_since = None
@@ -161,7 +161,7 @@ class Repairs:
         self._tries += 1
         self.count += 1
         if self._tries == 1:
-            self._next = now + SETTLE
+            self._next = now + REPAIR_TIME
             return verdict.repair
         self._next = now + min(PAUSES[0] * 2 ** (self._tries - 2), PAUSES[1])
         return verdict.repair if verdict.repair == JOIN else RESTART

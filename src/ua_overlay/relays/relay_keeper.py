@@ -13,7 +13,7 @@ UP_TIMEOUT = 120.0
 
 
 class RelayKeeper:
-    """A thread that minds one relay.
+    """A thread that reconciles one relay.
 
     :param node: RelayNode.
     :param pid: function() -> process id of its tailscaled, None while it does not run.
@@ -62,7 +62,7 @@ class RelayKeeper:
         pause = 1.0
         while not self._stopping.is_set():
             self._wake.clear()
-            verdict = self._look()
+            verdict = self._judge()
             if self._stopping.is_set():
                 return
             self._tell(verdict, pause)
@@ -72,7 +72,7 @@ class RelayKeeper:
             pause = 1.0 if verdict.ok else min(pause * 2, PERIOD)
             self._wake.wait(PERIOD if verdict.ok else pause)
 
-    def _look(self):
+    def _judge(self):
         try:
             pid = self._pid()
             if pid is None:
@@ -85,14 +85,14 @@ class RelayKeeper:
             late = not self._joined and self._clock() - self._started > UP_TIMEOUT
             return Verdict(False, getattr(error, 'sentence', str(error)), RESTART if late else '')
         self._sessions = facts.sessions
-        return judge(facts, self._node.place.port, *self._unanswered.step(facts, self._clock()))
+        return judge(facts, self._node.settings.port, *self._unanswered.step(facts, self._clock()))
 
     def _tell(self, verdict, pause):
         before, self._verdict = self._verdict, verdict
         if verdict.note and not before.note:
             self._say('The peer relay: {}'.format(verdict.note))
         if verdict.ok and not before.ok:
-            self._say('The peer relay is up (UDP {}).'.format(self._node.place.port))
+            self._say('The peer relay is up (UDP {}).'.format(self._node.settings.port))
         elif not verdict.ok and verdict.text != before.text and (before.ok or pause > 4):
             self._say('The peer relay is not up: {}'.format(verdict.text))
 

@@ -1,4 +1,4 @@
-"""What the server's administrator does with relays and DERP regions on further hosts."""
+"""What the server's administrator does with relays and DERP regions on remote hosts."""
 import dataclasses
 import datetime
 
@@ -6,21 +6,21 @@ from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import derp_map, remote_hosts
 from ua_overlay.headscale.remote_hosts import DerpHost, RelayHost
-from ua_overlay.relays import enrolment as bundles
+from ua_overlay.relays import enrolment as enrolments
 from ua_overlay.system import control_socket, files
 from ua_overlay.trust import store
 
-#: Life of a further host's certificate in days: no timer reaches that host, so it is longer than the server's.
+#: Life of a remote host's certificate in days: no timer reaches that host, so it is longer than the server's.
 DERP_DAYS = 398
 
 
 class HostError(OverlayError):
     """A relay or DERP region that is there already, or is not."""
 
-    code = 'OUTPOST'
+    code = 'REMOTE_HOST'
 
 
-class OutpostAdmin:
+class RemoteAdmin:
     """Creates and removes them.
 
     :param site: the Site.
@@ -36,7 +36,7 @@ class OutpostAdmin:
         self._ask = ask
 
     def create_relay(self, relay, lifetime, again=False):
-        """Name a further relay (RelayHost) and make its Bundle, whose key lives ``lifetime`` seconds.
+        """Name a remote relay (RelayHost) and make its Enrolment, whose key lives ``lifetime`` seconds.
 
         :param again: it is named already, and its host is set up anew.
         :raises HostError: the name is taken, or unknown with ``again``.
@@ -47,7 +47,7 @@ class OutpostAdmin:
             client = self._connect()
             if again:
                 for node in client.nodes():
-                    if node.tags == (defaults.RELAY_TAG,) and node.wanted_name == relay.host_name:
+                    if node.tags == (defaults.RELAY_TAG,) and node.requested_name == relay.host_name:
                         client.delete_node(node.id)
             key = client.create_key([defaults.RELAY_TAG], self._now() + datetime.timedelta(seconds=lifetime))
             try:
@@ -55,13 +55,13 @@ class OutpostAdmin:
             except BaseException:
                 client.expire_key(key.id)
                 raise
-        return bundles.Bundle(bundles.RELAY, relay.name, self.site.settings.url, self._ca(), relay.address, relay.port,
-                              key=key.key)
+        return enrolments.Enrolment(enrolments.RELAY, relay.name, self.site.settings.url, self._ca(), relay.address,
+                                    relay.port, key=key.key)
 
     def create_derp(self, name, address, port, stun_port, again=False):
-        """Name a further DERP region and make its Bundle with a certificate of the site's CA.
+        """Name a remote DERP region and make its Enrolment with a certificate of the site's CA.
 
-        :returns: (Bundle, whether a running server knows it now).
+        :returns: (Enrolment, whether a running server knows it now).
         """
         with self.site.changing():
             settings = self.site.settings
@@ -72,13 +72,13 @@ class OutpostAdmin:
                                                     stun_port), False)
             host_name = host.host_name(settings.name)
             key, chain = store.issue(self.site.directory, [host_name], self._now(), DERP_DAYS)
-            told = False
+            reloaded = False
             if not again:
                 self._replace('derp', host)
-                told = self._reconfigure()
-        return bundles.Bundle(bundles.DERP, host.name, settings.url, self._ca(), host.address, host.port,
-                              stun_port=host.stun_port, host_name=host_name, certificate=chain,
-                              certificate_key=key), told
+                reloaded = self._reconfigure()
+        return enrolments.Enrolment(enrolments.DERP, host.name, settings.url, self._ca(), host.address, host.port,
+                                    stun_port=host.stun_port, host_name=host_name, certificate=chain,
+                                    certificate_key=key), reloaded
 
     def remove(self, section, name):
         """Forget the relay ('relays') or region ('derp') ``name``; a relay's node leaves the overlay.
@@ -90,7 +90,7 @@ class OutpostAdmin:
             if section == 'relays':
                 client = self._connect()
                 for node in client.nodes():
-                    if node.tags == (defaults.RELAY_TAG,) and node.wanted_name == found.host_name:
+                    if node.tags == (defaults.RELAY_TAG,) and node.requested_name == found.host_name:
                         client.expire_node(node.id)
                         client.delete_node(node.id)
             self._write(**{section: tuple(each for each in getattr(self.site.settings, section) if each != found)})
@@ -101,7 +101,7 @@ class OutpostAdmin:
         found = next((each for each in known if each.name == name), None)
         if found is None:
             kind = 'relay' if section == 'relays' else 'derp'
-            raise HostError('The site has no further {} {} (there are: {}).'.format(
+            raise HostError('The site has no remote {} {} (there are: {}).'.format(
                 kind, name, ', '.join(each.name for each in known) or 'none'),
                 self.site.command('{} list'.format(kind)))
         return found
@@ -112,7 +112,7 @@ class OutpostAdmin:
         if any(each.name == host.name for each in getattr(self.site.settings, section)):
             kind = 'relay' if isinstance(host, RelayHost) else 'derp'
             raise HostError('The site has a {} {} already.'.format(kind, host.name),
-                            'another name, or {} for a new bundle'.format(
+                            'another name, or {} for a new enrolment'.format(
                                 self.site.command('{} create {} --again'.format(kind, host.name))))
         dataclasses.replace(self.site.settings, **{
             section: getattr(self.site.settings, section) + (host,)})  # refuses what does not fit

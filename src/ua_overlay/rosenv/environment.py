@@ -19,7 +19,7 @@ ADDRESSING = (NAMES, ADDRESSES)
 
 
 @dataclass(frozen=True)
-class Wishes:
+class Preferences:
     """What the invitation and the launch file ask for.
 
     :ivar master: name (or DNS name) of the robot that shall run the team's roscore; '': the one tagged for it.
@@ -93,28 +93,28 @@ def ipv4(node):
     return next((address for address in node.addresses or () if ':' not in address), '')
 
 
-def team_of(node, wishes):
-    """The team a node is in, or '': the wished one if the node carries its tag, else what its tags say."""
-    return tags.team_of(node.tags, wishes.team)
+def team_of(node, preferences):
+    """The team a node is in, or '': the preferred one if the node carries its tag, else what its tags say."""
+    return tags.team_of(node.tags, preferences.team)
 
 
-def follow_map(wishes, node):
-    """The wishes as the network map has them: a robot may have been moved to another team since it was invited, and a
-    team may have changed. What the map does not say stays as it was.
+def follow_map(preferences, node):
+    """The preferences as the network map has them: a robot may have been moved to another team since it was invited,
+    and a team may have changed. What the map does not say stays as it was.
 
     :param node: this robot (tailscale.model.SelfNode).
     """
-    team = tags.team_of(node.tags, wishes.team)
-    return replace(wishes, team=team, **tags.facts_of(node.attributes)) if team else wishes
+    team = tags.team_of(node.tags, preferences.team)
+    return replace(preferences, team=team, **tags.facts_of(node.attributes)) if team else preferences
 
 
-def team_mates(status, wishes):
+def team_mates(status, preferences):
     """The peers in this robot's team, as a tuple."""
-    team = team_of(status.self_node, wishes) if status.self_node is not None else ''
+    team = team_of(status.self_node, preferences) if status.self_node is not None else ''
     return tuple(peer for peer in status.peers or () if team and 'tag:' + team in (peer.tags or ()))
 
 
-def observe_master(before, status, wishes, now):
+def observe_master(before, status, preferences, now):
     """The :class:`~ua_overlay.rosenv.mastership.Mastership` after this status, for :func:`decide_environment`.
 
     :param before: the one before, or None.
@@ -122,10 +122,10 @@ def observe_master(before, status, wishes, now):
     :param now: monotonic seconds.
     """
     me = None if status is None else status.self_node
-    if status is None or status.state != 'Running' or me is None or not team_of(me, wishes):
+    if status is None or status.state != 'Running' or me is None or not team_of(me, preferences):
         return None if has_left(status) else before
-    robots = (me,) + team_mates(status, wishes)
-    return mastership.observe(before, team_of(me, wishes), robots,
+    robots = (me,) + team_mates(status, preferences)
+    return mastership.observe(before, team_of(me, preferences), robots,
                               [node for node in robots if defaults.MASTER_TAG in (node.tags or ())], now)
 
 
@@ -134,7 +134,7 @@ def has_left(status):
     return status is not None and status.state in ('Stopped', 'NeedsLogin', 'NeedsMachineAuth')
 
 
-def decide_environment(status, wishes, names, now=0.0, master=None):
+def decide_environment(status, preferences, names, now=0.0, master=None):
     """Decide what ROS_MASTER_URI and ROS_HOSTNAME have to be on this robot.
 
     :param status: what tailscaled says: ``state`` ('Running'…), ``self_node`` and ``peers`` with name, dns_name,
@@ -146,27 +146,29 @@ def decide_environment(status, wishes, names, now=0.0, master=None):
     """
     me = None if status is None else status.self_node
     if status is None or status.state != 'Running' or me is None or not dns_name(me) or not ipv4(me):
-        return RosEnvironment(state=NO_OVERLAY, why='This robot is not in the overlay.', addressing=wishes.addressing,
-                              left=has_left(status), next_command='ua-overlay status', stamp=now)
-    known = dict(hostname=_host(me, wishes), team=team_of(me, wishes), robot=me.name, addressing=wishes.addressing,
-                 names_ok=names is not None and names.ok, stamp=now)
+        return RosEnvironment(state=NO_OVERLAY, why='This robot is not in the overlay.',
+                              addressing=preferences.addressing, left=has_left(status),
+                              next_command='ua-overlay status', stamp=now)
+    known = dict(hostname=_host(me, preferences), team=team_of(me, preferences), robot=me.name,
+                 addressing=preferences.addressing, names_ok=names is not None and names.ok, stamp=now)
     if not known['team']:
         return RosEnvironment(state=NO_OVERLAY, why='{} is in the overlay but in no team.'.format(me.name), left=True,
                               next_command='ua-overlay robot list   # on the server', **known)
     if master is None or master.team != known['team']:
         # One look and no past: taken as if it had been so for long.
-        master = observe_master(observe_master(None, status, wishes, 0.0), status, wishes, float('inf'))
-    node, verdict = _find_master(me, team_mates(status, wishes), wishes, known['team'], master)
+        master = observe_master(observe_master(None, status, preferences, 0.0), status, preferences, float('inf'))
+    node, verdict = _find_master(me, team_mates(status, preferences), preferences, known['team'], master)
     if node is not None:
-        known.update(master=node.name, master_uri='http://{}:{}'.format(_host(node, wishes), wishes.team_port))
+        known.update(master=node.name,
+                     master_uri='http://{}:{}'.format(_host(node, preferences), preferences.team_port))
     if names is None or not names.own_ok:
         why = 'This robot has not yet been asked to resolve its own name {}.'.format(dns_name(me))
         return RosEnvironment(state=NAME_UNRESOLVED, why=why if names is None else names.why,
-                              next_command='' if names is None else _resolve_command(me, wishes), **known)
+                              next_command='' if names is None else _resolve_command(me, preferences), **known)
     if node is None:
         return RosEnvironment(**dict(known, **verdict))
     if dns_name(node) in names.unresolved:
-        return RosEnvironment(state=NAME_UNRESOLVED, why=names.why, next_command=_resolve_command(node, wishes),
+        return RosEnvironment(state=NAME_UNRESOLVED, why=names.why, next_command=_resolve_command(node, preferences),
                               **known)
     if verdict:
         return RosEnvironment(usable=True, **dict(known, **verdict))
@@ -179,31 +181,31 @@ def decide_environment(status, wishes, names, now=0.0, master=None):
     return RosEnvironment(state=OK, why=why, usable=True, **known)
 
 
-def _host(node, wishes):
-    return ipv4(node) if wishes.addressing == ADDRESSES else dns_name(node)
+def _host(node, preferences):
+    return ipv4(node) if preferences.addressing == ADDRESSES else dns_name(node)
 
 
-def _resolve_command(node, wishes):
-    return 'ua-overlay status' if wishes.addressing == ADDRESSES else 'getent ahostsv4 ' + dns_name(node)
+def _resolve_command(node, preferences):
+    return 'ua-overlay status' if preferences.addressing == ADDRESSES else 'getent ahostsv4 ' + dns_name(node)
 
 
-def _find_master(me, mates, wishes, team, present):
+def _find_master(me, mates, preferences, team, present):
     """Return (node or None, the fields that say what is wrong, {} when nothing is).
 
     :param present: the Mastership.
     """
-    if wishes.master:
-        wanted = wishes.master.rstrip('.')
+    if preferences.master:
+        desired = preferences.master.rstrip('.')
         for node in (me,) + mates:
-            if wanted in (node.name, dns_name(node)):
+            if desired in (node.name, dns_name(node)):
                 return node, {}
-        why = 'No robot of team {} is called {}, the master that was asked for.'.format(team, wishes.master)
+        why = 'No robot of team {} is called {}, the master that was asked for.'.format(team, preferences.master)
         return None, dict(state=NO_MASTER, why=why, next_command='ua-overlay status')
     command = 'ua-overlay team master {} ROBOT   # on the server'.format(team)
-    if present.kind == mastership.SEVERAL and (present.settled or present.master is None):
+    if present.kind == mastership.SEVERAL and (present.stable or present.master is None):
         text = 'Team {} has {} robots tagged as master: {}'.format(
             team, len(present.claimants), ', '.join(present.claimants))
-        if not present.settled:
+        if not present.stable:
             return None, dict(state=SETTLING, why=text + '; it is too early to call that an error.')
         keeps = '; {} was it before and stays it.'.format(present.master.name) if present.master is not None else '.'
         return present.master, dict(state=TWO_MASTERS, why=text + keeps, next_command=command)

@@ -3,9 +3,9 @@ from dataclasses import dataclass
 
 from ua_overlay.rosenv.environment import OK
 
-#: Seconds for which another master (or the end of the membership) must be wanted before running nodes are stopped.
+#: Seconds for which another master (or the end of the membership) must be desired before running nodes are stopped.
 STABLE = 2.0
-#: What is wanted when this robot has left its team.
+#: What is desired when this robot has left its team.
 LEFT = 'LEFT'
 
 
@@ -35,8 +35,8 @@ class Decision:
 
     :ivar graph: the Graph that children have to run in, None for no children.
     :ivar why: one sentence.
-    :ivar pending: variables (or LEFT) that are wanted instead and not stable yet.
-    :ivar since: when ``pending`` was first wanted.
+    :ivar pending: variables (or LEFT) that are desired instead and not stable yet.
+    :ivar since: when ``pending`` was first desired.
     """
 
     graph: object = None
@@ -48,30 +48,30 @@ class Decision:
 def decide_graph(before, environment, answer, now):
     """Decide in which graph the robot's team nodes run.
 
-    Running nodes are replaced only when another master (or another name of this robot) has been wanted for
+    Running nodes are replaced only when another master (or another name of this robot) has been desired for
     :data:`STABLE` seconds, or when their master answered with another run_id. A master that is slow, away or without a
     run_id, a resolver that fails and a tailscaled that is gone are no reason: the nodes would not come back better.
 
     :param before: the Decision before; ``Decision()`` at the start.
-    :param environment: the RosEnvironment that is wanted now.
+    :param environment: the RosEnvironment that is desired now.
     :param answer: MasterAnswer of the master at ``environment.master_uri``, None when it was not asked.
     :param now: monotonic seconds.
     :returns: the new Decision.
     """
-    wanted = LEFT if environment.left else tuple(sorted(environment.variables().items())) or None
+    desired = LEFT if environment.left else tuple(sorted(environment.variables().items())) or None
     running = before.graph
     if running is not None:
-        if wanted == running.variables and answer is not None and answer.run_id not in ('', running.run_id):
-            return Decision(Graph(wanted, answer.run_id), 'The roscore at {} was started anew.'.format(running.uri))
-        if wanted is None or wanted == running.variables:
+        if desired == running.variables and answer is not None and answer.run_id not in ('', running.run_id):
+            return Decision(Graph(desired, answer.run_id), 'The roscore at {} was started anew.'.format(running.uri))
+        if desired is None or desired == running.variables:
             return Decision(running, before.why if before.pending is None else 'The team graph is the same as before.')
-        since = before.since if before.pending == wanted else now
+        since = before.since if before.pending == desired else now
         if now - since < STABLE:
-            return Decision(running, before.why, wanted, since)
-    if wanted is None or wanted == LEFT or environment.state != OK:
+            return Decision(running, before.why, desired, since)
+    if desired is None or desired == LEFT or environment.state != OK:
         return Decision(why=environment.why)
     if answer is None or not answer.alive:
         return Decision(why='The master {} does not answer yet.'.format(environment.master_uri))
     if not answer.run_id:
         return Decision(why='The master {} has no /run_id: no roscore has started it.'.format(environment.master_uri))
-    return Decision(Graph(wanted, answer.run_id), 'The master {} answers.'.format(environment.master_uri))
+    return Decision(Graph(desired, answer.run_id), 'The master {} answers.'.format(environment.master_uri))

@@ -23,7 +23,7 @@ from ua_overlay.tags import PREFIX
 _LOG = logging.getLogger(__name__)
 
 HOSTS = '/etc/hosts'
-BEGIN = '# BEGIN ua_overlay: names of this robot\'s team, kept by `ua-overlay robot operator` until it leaves'
+BEGIN = '# BEGIN ua_overlay: names of this robot\'s team, kept by `ua-overlay robot agent` until it leaves'
 END = '# END ua_overlay'
 _BEGIN = '# BEGIN ua_overlay'
 
@@ -154,17 +154,17 @@ class HostsKeeper:
         self._deadline = deadline
         self._calls = Calls()
         self._failed = 0
-        self._told = None
+        self._last_sentence = None
 
     def run(self, stop):
         """Work until ``stop`` (threading.Event) is set. The block stays then: the nodes that need it go on."""
         while not stop.is_set():
             try:
                 self.step()
-                self._told = None
+                self._last_sentence = None
             except (OSError, OverlayError) as error:
-                if isinstance(error, OSError) and self._told != str(error):  # once per reason
-                    self._told = str(error)
+                if isinstance(error, OSError) and self._last_sentence != str(error):  # once per reason
+                    self._last_sentence = str(error)
                     self._say('The names of the team cannot be kept in {}: {}.'.format(self._path, error))
             stop.wait(PERIOD_WRONG if self._failed else PERIOD)
 
@@ -189,9 +189,9 @@ class HostsKeeper:
             if self._failed < PATIENCE:
                 return
             self._failed = 0
-        wanted = hosts_text(text, entries)
-        if wanted != text:
-            self._write(wanted, 'The resolver of this machine fails for the names of the team: {} has them now.'
+        desired = hosts_text(text, entries)
+        if desired != text:
+            self._write(desired, 'The resolver of this machine fails for the names of the team: {} has them now.'
                         if not has_block(text) else 'The team changed, and {} with it.')
 
     def _broken(self, entries):

@@ -50,7 +50,7 @@ class RunnerReport:
 class Report:
     """What the keeper did and saw.
 
-    :ivar wanted: the RosEnvironment decided on.
+    :ivar desired: the RosEnvironment decided on.
     :ivar actual: variables of the env file now, {} when there is none.
     :ivar env_file: its path, '' when there is no place for one.
     :ivar master_alive: the team's master answered.
@@ -60,7 +60,7 @@ class Report:
     :ivar runner: the RunnerReport.
     """
 
-    wanted: RosEnvironment = field(default_factory=RosEnvironment)
+    desired: RosEnvironment = field(default_factory=RosEnvironment)
     actual: dict = field(default_factory=dict)
     env_file: str = ''
     master_alive: bool = False
@@ -72,21 +72,21 @@ class Report:
     @property
     def state(self):
         """The environment's state word; NO_ROSCORE when all is well but for the master's silence."""
-        return NO_ROSCORE if self.wanted.state == OK and self.silent else self.wanted.state
+        return NO_ROSCORE if self.desired.state == OK and self.silent else self.desired.state
 
     @property
     def why(self):
         """One sentence for people."""
         if self.problem or self.state != NO_ROSCORE:
-            return self.problem or self.wanted.why
+            return self.problem or self.desired.why
         return self.roscore or 'The master of team {}, {}, is online, but no roscore answers at {}.'.format(
-            self.wanted.team, self.wanted.master, self.wanted.master_uri)
+            self.desired.team, self.desired.master, self.desired.master_uri)
 
 
 class EnvironmentKeeper:
     """Decides, writes, asks; one :meth:`step` at a time. :meth:`run` is the thread that calls it.
 
-    :param wishes: () -> Wishes, asked at each step (settings change with a join).
+    :param preferences: () -> Preferences, asked at each step (settings change with a join).
     :param locate: () -> envfile.Location; may raise OverlayError.
     :param names: names.NameChecker.
     :param probe: master.MasterProbe.
@@ -94,15 +94,15 @@ class EnvironmentKeeper:
     :param emit: called with a Report after each step.
     :param now: Unix time.
     :param runner: runner.TeamRunner, or None without a team launch file.
-    :param face: face.TeamFace, or None.
+    :param mirror: mirror.TeamMirror, or None.
     :param leftovers: leftovers.Leftovers, which go before anything is started, or None.
     :param clock: monotonic seconds.
     :param no_runner: the RunnerReport when ``runner`` is None.
     """
 
-    def __init__(self, wishes, locate, names, probe, roscore, emit, now, runner=None, face=None, leftovers=None,
+    def __init__(self, preferences, locate, names, probe, roscore, emit, now, runner=None, mirror=None, leftovers=None,
                  clock=time.monotonic, no_runner=RunnerReport()):
-        self._wishes = wishes
+        self._preferences = preferences
         self._locate = locate
         self._names = names
         self._probe = probe
@@ -111,7 +111,7 @@ class EnvironmentKeeper:
         self._now = now
         self._runner = runner
         self._no_runner = no_runner
-        self._children = [child for child in (runner, face) if child is not None]
+        self._children = [child for child in (runner, mirror) if child is not None]
         self._leftovers = leftovers
         self._clock = clock
         self._wake = threading.Condition()
@@ -133,7 +133,7 @@ class EnvironmentKeeper:
         return ''
 
     def offer(self, snapshot):
-        """Hand over the newest state of the overlay (a tailscale.watch Snapshot); never blocks."""
+        """Hand over the newest state of the overlay (a tailscale.snapshot.Snapshot); never blocks."""
         with self._wake:
             self._snapshot = snapshot
             self._fresh = True
@@ -162,14 +162,14 @@ class EnvironmentKeeper:
 
     def period(self, report):
         """Seconds until the next look when nothing happens until then."""
-        healthy = report.wanted.state == OK and report.wanted.names_ok and report.master_alive
-        periods = [PERIOD if healthy or report.wanted.state == 'NO_OVERLAY' else PERIOD_WRONG]
+        healthy = report.desired.state == OK and report.desired.names_ok and report.master_alive
+        periods = [PERIOD if healthy or report.desired.state == 'NO_OVERLAY' else PERIOD_WRONG]
         busy = any(child.state in (supervised.STOPPING, supervised.WAITING) for child in self._children)
         clear = self._leftovers is None or self._leftovers.clear
-        starting = report.wanted.is_master and not report.master_alive
+        starting = report.desired.is_master and not report.master_alive
         if busy or starting or not clear or self._decision.pending is not None:
             periods.append(PERIOD_STARTING)
-        if self._children and (report.wanted.usable or self._decision.graph is not None):
+        if self._children and (report.desired.usable or self._decision.graph is not None):
             periods.append(PERIOD_RUNNING)
         left = mastership.wait_left(self._master, self._clock())
         if left is not None:
@@ -177,9 +177,9 @@ class EnvironmentKeeper:
         return min(periods)
 
     def shut_down(self):
-        """A clean stop: no environment that nobody minds, and nobody in it."""
+        """A clean stop: no environment that nobody updates, and nobody in it."""
         for child in self._children:
-            child.want(None)
+            child.set_desired(None)
         for child in self._children:
             child.stop()
         if self._roscore is not None:
@@ -188,23 +188,24 @@ class EnvironmentKeeper:
 
     def step(self, snapshot):
         """Bring everything in step with ``snapshot`` (None: tailscaled does not answer); return and emit the Report."""
-        wishes = self._wishes()
-        self._master = observe_master(self._master, snapshot, wishes, self._clock())
-        wanted = decide_environment(snapshot, wishes, self._check_names(snapshot, wishes), self._now(), self._master)
+        preferences = self._preferences()
+        self._master = observe_master(self._master, snapshot, preferences, self._clock())
+        desired = decide_environment(snapshot, preferences, self._check_names(snapshot, preferences), self._now(),
+                                     self._master)
         clear = self._leftovers is None or self._leftovers.step()
         if self._roscore is not None and clear:
-            self._roscore.follow(wanted)
-        path, problem = self._write(wanted)
-        answer = self._probe(wanted.master_uri) if wanted.usable else None
+            self._roscore.follow(desired)
+        path, problem = self._write(desired)
+        answer = self._probe(desired.master_uri) if desired.usable else None
         now = self._clock()
-        self._decision = decide_graph(self._decision, wanted, answer, now)
+        self._decision = decide_graph(self._decision, desired, answer, now)
         for child in self._children if clear else ():
             child.follow(self._decision.graph)
         alive = answer is not None and answer.alive
-        if alive or self._heard[0] != wanted.master_uri:
-            self._heard = (wanted.master_uri, now)
+        if alive or self._heard[0] != desired.master_uri:
+            self._heard = (desired.master_uri, now)
         silent = not alive and now - self._heard[1] >= SILENCE
-        report = Report(wanted, dict(self._written[1]) if self._written else {}, path, alive, problem, silent,
+        report = Report(desired, dict(self._written[1]) if self._written else {}, path, alive, problem, silent,
                         '' if self._roscore is None else self._roscore.why, self._report_runner(clear))
         self._emit(report)
         return report
@@ -223,21 +224,22 @@ class EnvironmentKeeper:
             state = WAITING
         return RunnerReport(state, why, runner.words, None if running is None else running.graph, runner.starts)
 
-    def _check_names(self, snapshot, wishes):
+    def _check_names(self, snapshot, preferences):
         """The NameReport for a snapshot; a good one is good for a PERIOD, as long as the names are the same."""
         if snapshot is None or snapshot.state != 'Running' or not snapshot.self_node.dns_name:
             return None
-        mates = team_mates(snapshot, wishes)
-        key = [(node.name, node.dns_name, node.addresses) for node in (snapshot.self_node,) + mates], wishes.addressing
+        mates = team_mates(snapshot, preferences)
+        key = ([(node.name, node.dns_name, node.addresses) for node in (snapshot.self_node,) + mates],
+               preferences.addressing)
         known, when, report = self._named
         if key != known or not report.ok or self._clock() - when >= PERIOD:
-            report = self._names.check(snapshot.self_node, mates, wishes.addressing)
+            report = self._names.check(snapshot.self_node, mates, preferences.addressing)
             self._named = (key, self._clock(), report)
         return report
 
-    def _write(self, wanted):
+    def _write(self, desired):
         """Bring the env file in step; returns (its path, what hindered it as a sentence)."""
-        variables = wanted.variables()
+        variables = desired.variables()
         try:
             location = self._locate()
             if self._written and self._written[0] != location:

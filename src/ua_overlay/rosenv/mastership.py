@@ -19,7 +19,7 @@ class Mastership:
     :ivar since: when that began, by the observer's clock.
     :ivar claimants: names of those that claim it now, sorted.
     :ivar master: the node (name, dns_name, addresses, online) that is the master now, or None.
-    :ivar settled: this lasts for longer than a move takes: NOBODY and SEVERAL are an error then.
+    :ivar stable: this lasts for longer than a move takes: NOBODY and SEVERAL are an error then.
     """
 
     team: str
@@ -27,7 +27,7 @@ class Mastership:
     since: float
     claimants: tuple
     master: object
-    settled: bool
+    stable: bool
 
 
 def observe(before, team, robots, claimants, now):
@@ -46,19 +46,19 @@ def observe(before, team, robots, claimants, now):
     names = tuple(sorted(node.name for node in claimants))
     if kind == ONE:
         return Mastership(team, kind, since, names, claimants[0], True)
-    settled = now - since >= (NOBODY_TIME if kind == NOBODY else TWO_TIME)
+    stable = now - since >= (NOBODY_TIME if kind == NOBODY else TWO_TIME)
     master = None if before is None else before.master
     if master is not None:
         # As it is now, or as it was when the server took it out of the network map altogether.
         master = next((node for node in robots if node.name == master.name), master)
-    if settled and (kind == NOBODY or master is None or master.name not in names):
+    if stable and (kind == NOBODY or master is None or master.name not in names):
         master = None
-    return Mastership(team, kind, since, names, master, settled)
+    return Mastership(team, kind, since, names, master, stable)
 
 
 def wait_left(mastership, now):
-    """Seconds until a :class:`Mastership` settles, or None when it has."""
-    if mastership is None or mastership.settled:
+    """Seconds until a :class:`Mastership` is stable, or None when it is."""
+    if mastership is None or mastership.stable:
         return None
     limit = NOBODY_TIME if mastership.kind == NOBODY else TWO_TIME
     return max(0.0, mastership.since + limit - now)

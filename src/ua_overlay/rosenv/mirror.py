@@ -1,4 +1,4 @@
-"""The team face: the overlay's topics in the team graph, as a child process in the team's environment."""
+"""The mirror: the overlay's topics in the team graph, as a child process in the team's environment."""
 import re
 import subprocess
 import sys
@@ -12,7 +12,7 @@ MODULE = 'ua_overlay.nodes.mirror'
 
 
 @dataclass(frozen=True)
-class FaceSpec:
+class MirrorSpec:
     """graph.Graph to run in, and the socket at which the overlay node tells it what to say."""
 
     graph: object
@@ -29,10 +29,10 @@ def ros_name(robot):
     return name if re.match(r'[A-Za-z]', name) else 'R' + name
 
 
-class TeamFace(Supervised):
-    """The team face, supervised.
+class TeamMirror(Supervised):
+    """The mirror, supervised.
 
-    :param socket: path of the overlay node's socket (nodes.face.FaceServer).
+    :param socket: path of the overlay node's socket (nodes.interface.MirrorServer).
     """
 
     def __init__(self, socket, log_path=None, environ=None, popen=subprocess.Popen, clock=time.monotonic):
@@ -41,7 +41,7 @@ class TeamFace(Supervised):
 
     def follow(self, graph):
         """Take a new graph.Graph (or None) to run in, and :meth:`step`."""
-        self.want(None if graph is None else FaceSpec(graph, self._socket))
+        self.set_desired(None if graph is None else MirrorSpec(graph, self._socket))
 
     def command(self, spec):
         return [sys.executable, '-m', MODULE, spec.socket]
@@ -50,7 +50,7 @@ class TeamFace(Supervised):
         return dict(graph_environ(spec.graph, environ), ROS_NAMESPACE='/' + ros_name(spec.graph.robot))
 
     def refusal(self, detail):
-        return 'The team face cannot start: {}.'.format(detail)
+        return 'The mirror cannot start: {}.'.format(detail)
 
     def obituary(self, spec, status, last_words):
-        return 'The team face in the graph of {} ended with status {}{}'.format(spec.graph.uri, status, last_words)
+        return 'The mirror in the graph of {} ended with status {}{}'.format(spec.graph.uri, status, last_words)

@@ -20,7 +20,7 @@ class RoscoreSpec:
     name: tuple
 
 
-def wanted_roscore(environment, running=None):
+def desired_roscore(environment, running=None):
     """The roscore that this robot has to run under a RosEnvironment, as a :class:`RoscoreSpec`, or None.
 
     :param running: the spec that runs now. A resolver that fails, a tailscaled that is gone and a second robot that
@@ -62,7 +62,7 @@ def roscore_command(spec, which=shutil.which):
 
 
 class TeamRoscore(Supervised):
-    """The roscore that is wanted, supervised.
+    """The roscore that is desired, supervised.
 
     Each start is a fresh process: roslaunch caches the machine's addresses, and one that asked before the overlay was
     up would take its own name for another machine's (rosgraph.network.get_local_addresses).
@@ -73,8 +73,8 @@ class TeamRoscore(Supervised):
         self._which = which
 
     def follow(self, environment):
-        """Take a new RosEnvironment (or None) as what is wanted, and :meth:`step`."""
-        self.want(wanted_roscore(environment, self._wanted))
+        """Take a new RosEnvironment (or None) as what is desired, and :meth:`step`."""
+        self.set_desired(desired_roscore(environment, self._desired))
 
     def command(self, spec):
         return roscore_command(spec, self._which)

@@ -104,7 +104,7 @@ class TeamRunner(Supervised):
 
     def follow(self, graph):
         """Take a new graph.Graph (or None) to run in, and :meth:`step`."""
-        self.want(None if graph is None else LaunchSpec(graph, self.words))
+        self.set_desired(None if graph is None else LaunchSpec(graph, self.words))
 
     def command(self, spec):
         return launch_command(spec, self._which)

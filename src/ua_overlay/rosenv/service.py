@@ -32,7 +32,7 @@ _TEXT = '''\
 Description=This robot in its team's overlay (overlay.launch as {plain_user})
 # Not network-online.target: the robot starts without a network and joins when there is one.
 Wants=tailscaled.service
-After=tailscaled.service ua-overlay-operator.service
+After=tailscaled.service ua-overlay-agent.service
 # A robot tries for ever.
 StartLimitIntervalSec=0
 

@@ -1,4 +1,4 @@
-"""`server run`: Headscale and the site's peer relay, in the foreground, minded until told to stop."""
+"""`server run`: Headscale and the site's peer relay, in the foreground, supervised until told to stop."""
 import dataclasses
 import queue
 import signal
@@ -8,17 +8,17 @@ import time
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import access
 from ua_overlay.headscale.rest import RestClient, RestError
-from ua_overlay.headscale.sessions import SessionWatch
-from ua_overlay.relays.derp_watcher import DerpWatch
-from ua_overlay.relays.relay import RelayNode, SiteEnrolment, daemon_command, place_of_site
+from ua_overlay.headscale.sessions import SessionWatcher
+from ua_overlay.relays.derp_watcher import DerpWatcher
+from ua_overlay.relays.relay import RelayNode, SiteKeySource, daemon_command, settings_of_site
 from ua_overlay.relays.relay_keeper import RelayKeeper
 from ua_overlay.server.ports import ServerError, check_ports
-from ua_overlay.site import last_good as last
-from ua_overlay.site.invitation_log import Ledger
-from ua_overlay.site.policy_applier import Enforcer
+from ua_overlay.site import last_good
+from ua_overlay.site.invitation_log import InvitationLog
+from ua_overlay.site.policy_applier import PolicyApplier
 from ua_overlay.system import control_socket
 from ua_overlay.system.child import Child
-from ua_overlay.system.restart import Minder
+from ua_overlay.system.restart import Restarter
 
 #: Headscale waits up to 45 s for its clients' connections on SIGTERM; its SQLite journal survives a kill.
 STOP_TIMEOUT = 5.0
@@ -31,7 +31,7 @@ POLICY_PERIOD = 10.0
 
 
 class _Restart:
-    """A wish for a restart, and its answer."""
+    """A request for a restart, and its answer."""
 
     def __init__(self):
         self._done = threading.Event()
@@ -68,17 +68,17 @@ class SiteServer:
         self._stop_timeout = stop_timeout
         self._clock = clock
         self._started = started
-        self._wishes = queue.SimpleQueue()
+        self._requests = queue.SimpleQueue()
         self._stopping = threading.Event()
-        self._policy = Enforcer(site, self._connect, lambda: self._headscale.child,
-                                remember=self._remember_rules)
+        self._policy = PolicyApplier(site, self._connect, lambda: self._headscale.child,
+                                     remember=self._remember_rules)
         self._policy_text = 'starting'
-        self._ledger = Ledger(site.ledger_file, now)
-        self._sessions = SessionWatch(clock)
+        self._invitation_log = InvitationLog(site.invitation_log_file, now)
+        self._sessions = SessionWatcher(clock)
         self._headscale = None
         self._relay = None
         self._keeper = None
-        self._derp = DerpWatch(site, say)
+        self._derp = DerpWatcher(site, say)
 
     # ---- the main thread
 
@@ -100,26 +100,26 @@ class SiteServer:
                 self._derp.start()
                 threading.Thread(target=self._keep_policy, daemon=True, name='policy').start()
                 self._started()
-                self._mind()
+                self._supervise()
             finally:
                 self._stopping.set()
-                for watch in (self._keeper, self._derp):
-                    if watch is not None:
-                        watch.stop()
+                for watcher in (self._keeper, self._derp):
+                    if watcher is not None:
+                        watcher.stop()
                 if control_server is not None:
                     control_server.close()
                 # The relay last: a link over it goes to DERP 6.5 s after its end, and at a restart the next Headscale
                 # should be there by then.
-                for minder in (self._headscale, self._relay):
-                    if minder is not None:
-                        minder.child.stop(self._stop_timeout)
+                for restarter in (self._headscale, self._relay):
+                    if restarter is not None:
+                        restarter.child.stop(self._stop_timeout)
                 for number, handler in handlers.items():
                     signal.signal(number, handler)
             self._say('Stopped.')
             return 0
 
     def _on_signal(self, number, _frame):
-        self._wishes.put('reload' if number == signal.SIGHUP else 'stop')
+        self._requests.put('reload' if number == signal.SIGHUP else 'stop')
 
     def _prepare(self):
         check_ports(self._site.settings)
@@ -146,7 +146,7 @@ class SiteServer:
     def _start_headscale(self):
         child = Child('headscale', [self._locate('headscale'), '--config', self._site.config_file, 'serve'],
                       self._site.path('log', 'headscale.log'), aside=self._sessions.take)
-        self._headscale = Minder(child, on_start=self._headscale_started)
+        self._headscale = Restarter(child, on_start=self._headscale_started)
         begin = self._clock()
         self._headscale.start(begin)
         self._wait_for_health(child)
@@ -160,9 +160,9 @@ class SiteServer:
     def _remember(self):
         """Keep what is in force, for a start with a site.yaml that makes no sense."""
         try:
-            last.keep(self._site)
+            last_good.save(self._site)
         except OSError as error:
-            self._say('{} was not written: {}.'.format(last.LAST_FILE, error.strerror or error))
+            self._say('{} was not written: {}.'.format(last_good.LAST_GOOD_FILE, error.strerror or error))
 
     def _remember_rules(self, rules):
         self._site.rules = rules
@@ -190,46 +190,46 @@ class SiteServer:
             if self._clock() > deadline:
                 raise ServerError('headscale is not healthy after {:.0f} s: {}'.format(HEALTH_TIMEOUT, reason),
                                   'less {}'.format(log))
-            if self._wanted(0.1) == 'stop':
+            if self._next_request(0.1) == 'stop':
                 raise ServerError('Stopped before headscale was up.', self._site.command('server run'))
 
-    def _wanted(self, timeout):
+    def _next_request(self, timeout):
         try:
-            return self._wishes.get(timeout=timeout)
+            return self._requests.get(timeout=timeout)
         except queue.Empty:
             return None
 
     def _start_relay(self):
-        place = place_of_site(self._site)
-        argv, environment = daemon_command(self._locate('tailscaled'), place)
+        relay_settings = settings_of_site(self._site)
+        argv, environment = daemon_command(self._locate('tailscaled'), relay_settings)
         child = Child('relay', argv, self._site.path('log', 'relay.log'), environment)
-        node = RelayNode(self._locate('tailscale'), place, SiteEnrolment(self._connect, self._now))
+        node = RelayNode(self._locate('tailscale'), relay_settings, SiteKeySource(self._connect, self._now))
         self._keeper = RelayKeeper(node, lambda: child.pid if child.running() else None,
-                                   lambda: self._wishes.put('relay'), self._say)
-        self._relay = Minder(child, on_start=self._keeper.wake)
+                                   lambda: self._requests.put('relay'), self._say)
+        self._relay = Restarter(child, on_start=self._keeper.wake)
         self._relay.start(self._clock())
         self._keeper.start()
 
     def _connect(self):
         return access.connect(self._site, lambda: self._locate('headscale'))
 
-    def _mind(self):
+    def _supervise(self):
         renew_at = self._clock() + RENEW_PERIOD
         while True:
-            wish = self._wanted(0.5)
-            if wish == 'stop':
+            request = self._next_request(0.5)
+            if request == 'stop':
                 self._say('Stopping …')
                 return
-            if isinstance(wish, _Restart):
-                wish.finish(self._restart_headscale())
-            if wish == 'reload':
+            if isinstance(request, _Restart):
+                request.finish(self._restart_headscale())
+            if request == 'reload':
                 self._reload_by_signal()
-            if wish == 'relay':
+            if request == 'relay':
                 self._relay.child.stop(self._stop_timeout)
                 self._relay.start(self._clock())
             now = self._clock()
-            for minder in (self._headscale, self._relay):
-                sentence = minder.step(now)
+            for restarter in (self._headscale, self._relay):
+                sentence = restarter.step(now)
                 if sentence:
                     self._say(sentence)
             if now >= renew_at:
@@ -274,7 +274,7 @@ class SiteServer:
         is wrong once."""
         while not self._stopping.wait(1.0 if self._policy_text == 'starting' else POLICY_PERIOD):
             try:
-                self._ledger.note_used(self._policy.refresh())
+                self._invitation_log.note_used(self._policy.refresh())
                 text = 'in force'
             except (OverlayError, OSError) as error:
                 text = getattr(error, 'sentence', str(error))
@@ -290,7 +290,7 @@ class SiteServer:
         if operation == 'reconfigure':
             return {'ok': True, 'restarted': self._reconfigure()}
         if operation == 'restart relay':
-            self._wishes.put('relay')
+            self._requests.put('relay')
             return {'ok': True}
         if operation == 'restart':
             # Children are started by the main thread alone (see Child), so it is asked and waited for.
@@ -305,12 +305,12 @@ class SiteServer:
         raise OverlayError('The server does not know the operation "{}".'.format(operation))
 
     def _ask_restart(self):
-        wish = _Restart()
-        self._wishes.put(wish)
-        return wish.wait(HEALTH_TIMEOUT + 2 * self._stop_timeout)
+        request = _Restart()
+        self._requests.put(request)
+        return request.wait(HEALTH_TIMEOUT + 2 * self._stop_timeout)
 
     def _reconfigure(self):
-        """Take site.yaml's further relays and regions. Headscale starts again when its own configuration changed.
+        """Take site.yaml's remote relays and regions. Headscale starts again when its own configuration changed.
 
         :returns: whether it did.
         """

@@ -1,4 +1,4 @@
-"""`server run` at boot, `relay run` and `derp run` on further hosts: the recipe of `ua-overlay server service install`.
+"""`server run` at boot, `relay run` and `derp run` on remote hosts: the recipe of `ua-overlay server service install`.
 
 The server runs as a user of its own that owns the site's directory and nothing else: control, DERP, STUN and the relay
 (a tailscaled without an interface) need no privilege. Its certificate needs no timer: `server run` looks at it every
@@ -109,7 +109,7 @@ def unit_text(user, directory, command, programs, environment=(), low_port=False
     return _TEXT.format(
         name=served.unit, title=served.title, identifier=served.unit.split('.')[0], privilege=privilege,
         sandbox=sandbox('PrivateDevices=yes', 'ProcSubset=pid', 'RemoveIPC=yes', NETWORK),
-        **_places(user, directory, command, programs, environment, served))
+        **_unit_fields(user, directory, command, programs, environment, served))
 
 
 def keeper_text(user, directory, command, programs, environment=(), served=SERVER):
@@ -117,10 +117,10 @@ def keeper_text(user, directory, command, programs, environment=(), served=SERVE
     return _KEEPER_TEXT.format(
         rule=served.egress.unit, identifier=served.egress.keeper.split('.')[0],
         sandbox=sandbox('ProtectHome=tmpfs', 'UMask=0077', NETWORK, *CLOSED),
-        **_places(user, directory, command, programs, environment, served))
+        **_unit_fields(user, directory, command, programs, environment, served))
 
 
-def _places(user, directory, command, programs, environment, served):
+def _unit_fields(user, directory, command, programs, environment, served):
     """What both texts name, as words of a unit."""
     if user in ('root', '0'):
         raise UsageError('The server runs as a user of its own, not as root.',
@@ -140,7 +140,7 @@ def _places(user, directory, command, programs, environment, served):
 
 def make_recipe(user, owner, directory, text, rules='', nft='', service_manager='systemd', command='', served=SERVER,
                 keeper=''):
-    """The recipe of `server service install`, or of a further host's.
+    """The recipe of `server service install`, or of a remote host's.
 
     :param user: who runs the server; made when missing.
     :param owner: (uid, gid) that the site goes back to when the service is removed.

@@ -27,10 +27,10 @@ class RobotError(OverlayError):
     code = 'ROBOT'
 
 
-class OperatorError(OverlayError):
+class UserError(OverlayError):
     """A person that is missing."""
 
-    code = 'OPERATOR'
+    code = 'USER'
 
 
 class Admin:
@@ -110,7 +110,7 @@ class Admin:
         rules = self.site.rules
         return (['the rule from {} to {}'.format(rule.source, rule.target) for rule in rules.talk
                  if team in (rule.source, rule.target)]
-                + ['the operator ' + name for name in sorted(rules.operators) if team in rules.operators[name].teams])
+                + ['the user ' + name for name in sorted(rules.users) if team in rules.users[name].teams])
 
     def _apply(self, **parts):
         """Make ``parts`` (fields of Rules) the site's: the file first, then the running server; all or nothing."""
@@ -129,33 +129,33 @@ class Admin:
             raise
         return running
 
-    # ---- operators
+    # ---- users
 
-    def set_operator(self, operator):
-        """Add the person ``operator`` (Operator), or change what their laptops may reach. Returns whether that changed.
+    def set_user(self, user):
+        """Add the person ``user`` (User), or change what their laptops may reach. Returns whether that changed.
 
         :raises TeamError: one of their teams is none of the site's.
         """
         with self.site.changing():
-            for name in operator.teams:
+            for name in user.teams:
                 self.team(name)
-            if self.site.rules.operators.get(operator.name) == operator:
+            if self.site.rules.users.get(user.name) == user:
                 return False
-            self._apply(operators=dict(self.site.rules.operators, **{operator.name: operator}))
+            self._apply(users=dict(self.site.rules.users, **{user.name: user}))
             return True
 
-    def remove_operator(self, name):
+    def remove_user(self, name):
         """Take a person out of the site's rules: their laptops reach nobody then. Returns the names of these.
 
-        :raises OperatorError: unknown.
+        :raises UserError: unknown.
         """
         with self.site.changing():
-            operators = dict(self.site.rules.operators)
-            if operators.pop(name, None) is None:
-                raise OperatorError('The site has no operator {} (operators: {}).'.format(
-                    name, ', '.join(sorted(operators)) or 'none yet'), self.site.command('operator list'))
+            users = dict(self.site.rules.users)
+            if users.pop(name, None) is None:
+                raise UserError('The site has no user {} (users: {}).'.format(
+                    name, ', '.join(sorted(users)) or 'none yet'), self.site.command('user list'))
             laptops = [node.name for node in self.laptops() if node.user == name] if self.server_running() else []
-            self._apply(operators=operators)
+            self._apply(users=users)
             return laptops
 
     # ---- policy
@@ -201,32 +201,32 @@ class Admin:
         return [node for node in found if team is None or team_of(node.tags) == team]
 
     def sessions(self):
-        """Who is connected more than once, as the running server counts (see sessions.SessionWatch.report)."""
+        """Who is connected more than once, as the running server counts (see sessions.SessionWatcher.report)."""
         return self._ask(self.site.control_socket, 'status')['headscale']['sessions']
 
     def laptops(self):
-        """The machines of the site's operators, as a list of Node sorted by name."""
+        """The machines of the site's users, as a list of Node sorted by name."""
         return [node for node in self._connect().nodes() if node.user]
 
     def remove_robot(self, name):
-        """Expire and forget the robot, or operator's laptop, ``name``; returns the Node as it was.
+        """Expire and forget the robot, or user's laptop, ``name``; returns the Node as it was.
 
         :raises RobotError: unknown.
         """
         client = self._connect()
         robots = [node for node in client.nodes() if team_of(node.tags) or node.user]
-        wanted = [node for node in robots if node.name == name]
-        if not wanted:
+        chosen = [node for node in robots if node.name == name]
+        if not chosen:
             raise RobotError('The overlay has no robot {} (robots: {}).'.format(
                 name, ', '.join(node.name for node in robots) or 'none'), self.site.command('robot list'))
         # Deleting alone does not end a connected robot's session (headscale 3410). Expiring its key does, once the
         # robot has heard of it: it then goes offline. One that is out of reach learns it when it connects again.
-        client.expire_node(wanted[0].id)
+        client.expire_node(chosen[0].id)
         deadline = self._clock() + NOTICE_TIMEOUT
-        while any(node.online for node in client.nodes() if node.id == wanted[0].id) and self._clock() < deadline:
+        while any(node.online for node in client.nodes() if node.id == chosen[0].id) and self._clock() < deadline:
             self._sleep(0.5)
-        client.delete_node(wanted[0].id)
-        return wanted[0]
+        client.delete_node(chosen[0].id)
+        return chosen[0]
 
     def remove_absent(self, names):
         """Forget those robots called ``names`` that are there and offline: other hardware takes over their names."""
@@ -260,15 +260,15 @@ class Admin:
         """
         self.team(team)
         robots = self.robots()
-        wanted = next((node for node in robots if node.name == name), None)
-        if wanted is None:
+        chosen = next((node for node in robots if node.name == name), None)
+        if chosen is None:
             raise RobotError('The overlay has no robot {} (robots: {}).'.format(
                 name, ', '.join(node.name for node in robots) or 'none'), self.site.command('robot list'))
-        before = team_of(wanted.tags)
+        before = team_of(chosen.tags)
         if before == team:
-            return wanted, before, False
-        moved = self._connect().set_tags(wanted.id, fleet.moved_tags(wanted.tags, team))
-        return moved, before, defaults.MASTER_TAG in wanted.tags
+            return chosen, before, False
+        moved = self._connect().set_tags(chosen.id, fleet.moved_tags(chosen.tags, team))
+        return moved, before, defaults.MASTER_TAG in chosen.tags
 
     def move_master(self, team, name):
         """Make the robot ``name`` the master of ``team``: off the old one first, then on the new one, so that there are
@@ -278,19 +278,19 @@ class Admin:
         :raises TeamError, RobotError: no such team; no such robot in it.
         """
         members = self.robots(team)
-        wanted = next((node for node in members if node.name == name), None)
-        if wanted is None:
+        chosen = next((node for node in members if node.name == name), None)
+        if chosen is None:
             raise RobotError('Team {} has no robot {} (robots: {}).'.format(
                 team, name, ', '.join(node.name for node in members) or 'none'), self.site.command('robot list'))
         client = self._connect()
         before = [node for node in members if defaults.MASTER_TAG in node.tags]
         for node in before:
-            if node.id != wanted.id:
+            if node.id != chosen.id:
                 client.set_tags(node.id, [tag for tag in node.tags if tag != defaults.MASTER_TAG])
-        if wanted not in before:
+        if chosen not in before:
             try:
-                wanted = client.set_tags(wanted.id, list(wanted.tags) + [defaults.MASTER_TAG])
+                chosen = client.set_tags(chosen.id, list(chosen.tags) + [defaults.MASTER_TAG])
             except OverlayError as error:
                 raise OverlayError('Team {} has no master now: {} did not become it. {}'.format(
                     team, name, error.sentence), self.site.command('team master {} {}'.format(team, name)))
-        return wanted, [node.name for node in before]
+        return chosen, [node.name for node in before]

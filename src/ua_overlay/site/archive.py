@@ -140,17 +140,17 @@ def _parse(archive, member, path):
     return manifest
 
 
-def _unpack(stream, path, wanted, damaged):
+def _unpack(stream, path, expected, damaged):
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     digest, size = hashlib.sha256(), 0
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), 'wb') as target:
         for block in iter(lambda: stream.read(_BLOCK), b''):
             size += len(block)
-            if size > wanted[1]:
+            if size > expected[1]:
                 raise damaged
             digest.update(block)
             target.write(block)
-    if (digest.hexdigest(), size) != wanted:
+    if (digest.hexdigest(), size) != expected:
         raise damaged
 
 

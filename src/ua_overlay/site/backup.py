@@ -141,7 +141,7 @@ def restore(path, directory, installed, replace=False, owner=None, stamp='before
                     path, site.settings.name, directory, present.settings.name),
                     'ua-overlay server restore {} --dir OTHER'.format(path), 'BACKUP_FOREIGN')
             _own(staging, owner)
-            return site, manifest, _place(staging, directory, stamp if present is not None else '')
+            return site, manifest, _move_to(staging, directory, stamp if present is not None else '')
         except OSError as error:
             raise SiteError('The site cannot be restored to {}: {}.'.format(directory, error.strerror or error),
                             'the same command with sudo, or with --dir and a place of your own')
@@ -181,7 +181,7 @@ def _assemble(staging, directory, path):
     return site
 
 
-def _place(staging, directory, stamp):
+def _move_to(staging, directory, stamp):
     """Move ``staging`` to ``directory`` in one step; returns where the site of before is, '' without one."""
     for folder, _, names in os.walk(staging):
         for name in names:

@@ -1,4 +1,4 @@
-"""Every invitation of a site with what became of it: Headscale's keys and nodes, and the ledger. A pure function."""
+"""Every invitation of a site and its state: from Headscale's keys and nodes, and the invitation log. Pure."""
 from collections import namedtuple
 
 from ua_overlay import defaults
@@ -9,35 +9,36 @@ from ua_overlay.tags import team_of
 OPEN, USED, REVOKED, EXPIRED, GONE = 'open', 'used', 'revoked', 'expired', 'gone'
 
 #: One invitation. `key`: id of its key in Headscale; `machine`: for whom it was made, '' when only Headscale knows of
-#: it; `team` or `operator`; `state`: one of the constants above (gone: Headscale has forgotten the key); `used_by`:
+#: it; `team` or `user`; `state`: one of the constants above (gone: Headscale has forgotten the key); `used_by`:
 #: name of the node; times are aware UTC datetimes or None.
-Guest = namedtuple('Guest', 'key machine team operator master state made expires made_by used_by used_at')
+ListedInvitation = namedtuple(
+    'ListedInvitation', 'key machine team user master state made expires made_by used_by used_at')
 
 
-def guests(keys, nodes, records, now):
-    """The list of Guest, oldest first.
+def list_invitations(keys, nodes, records, now):
+    """The list of ListedInvitation, oldest first.
 
     :param keys: list of rest.PreAuthKey.
     :param nodes: list of rest.Node.
-    :param records: Ledger.records().
+    :param records: InvitationLog.records().
     :param now: aware UTC datetime.
     """
     by_event = {}
     for record in records:
         by_event.setdefault(record['event'], {})[record['key']] = record
     made = by_event.get(invitation_log.MADE, {})
-    users = {node.key_id: node for node in nodes if node.key_id}
+    node_of_key = {node.key_id: node for node in nodes if node.key_id}
     of_machines = {key.id: key for key in keys if team_of(key.tags) or (key.user and not key.tags)}
     found = []
     for key_id in sorted(set(of_machines) | set(made), key=int):
         key, record = of_machines.get(key_id), made.get(key_id, {})
         used = by_event.get(invitation_log.USED, {}).get(key_id)
-        node = users.get(key_id)
+        node = node_of_key.get(key_id)
         expires = parse_time(record.get('expires')) or (key.expiration if key else None)
-        found.append(Guest(
+        found.append(ListedInvitation(
             key=key_id, machine=record.get('machine', ''),
             team=record.get('team') or (team_of(key.tags) if key else ''),
-            operator=record.get('operator') or (key.user if key and not key.tags else ''),
+            user=record.get('user') or (key.user if key and not key.tags else ''),
             master=record.get('master', bool(key) and defaults.MASTER_TAG in key.tags),
             state=_state(key, used, key_id in by_event.get(invitation_log.REVOKED, {}), expires, now),
             made=key.created if key else parse_time(record.get('time')), expires=expires,

@@ -13,7 +13,7 @@ from ua_overlay.tags import team_of
 MADE, REVOKED, USED = 'made', 'revoked', 'used'
 
 
-class Ledger:
+class InvitationLog:
     """One log file.
 
     :param path: where it is, or will be.
@@ -25,11 +25,11 @@ class Ledger:
         self._path = path
         self._now = now
         self._by = by
-        self._known = None
+        self._used_keys = None
 
     def made(self, key_id, invitation):
         """An invitation (trust.invitation.Invitation) was made with the key ``key_id``."""
-        self._append(MADE, key_id, machine=invitation.robot, team=invitation.team, operator=invitation.operator,
+        self._append(MADE, key_id, machine=invitation.robot, team=invitation.team, user=invitation.user,
                      master=invitation.master, expires=format_time(invitation.expires), by=self._by)
 
     def revoked(self, key_id):
@@ -38,12 +38,12 @@ class Ledger:
 
     def note_used(self, nodes):
         """Write down which of ``nodes`` (list of rest.Node) used which key, once each."""
-        if self._known is None:
-            self._known = {record['key'] for record in self.records() if record['event'] == USED}
+        if self._used_keys is None:
+            self._used_keys = {record['key'] for record in self.records() if record['event'] == USED}
         for node in nodes:
-            if node.key_id and node.key_id not in self._known and (team_of(node.tags) or node.user):
+            if node.key_id and node.key_id not in self._used_keys and (team_of(node.tags) or node.user):
                 self._append(USED, node.key_id, node=node.name, node_id=node.id)
-                self._known.add(node.key_id)
+                self._used_keys.add(node.key_id)
 
     def records(self):
         """Every record as a dict, oldest first. A line that was cut by a power failure is left out."""

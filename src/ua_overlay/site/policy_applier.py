@@ -59,13 +59,13 @@ def in_force(client, made):
 
 
 def ensure_users(client, rules):
-    """Make the users of the operators that Headscale does not have yet."""
-    there = set(client.users()) if rules.operators else set()
-    for name in sorted(set(rules.operators) - there):
+    """Make the users of the site that Headscale does not have yet."""
+    there = set(client.users()) if rules.users else set()
+    for name in sorted(set(rules.users) - there):
         client.create_user(name)
 
 
-class Enforcer:
+class PolicyApplier:
     """Part of `server run`: one writer of policy.json.
 
     :param site: the Site as `server run` read it; its rules are in force first.

@@ -1,10 +1,10 @@
 """A site's directory: what is in it, and how it is read and written.
 
     site.yaml       settings, teams, who may talk to whom: the one file that people edit
-    site.last.yaml  the same as the server last ran by it (last)
+    site.last_good.yaml  the same as the server last ran by it (last_good)
     ca.pem ca.key server.pem server.key             the site's trust (trust.store)
     headscale.yaml policy.json                      written from site.yaml
-    invitations.log who was invited (ledger); only ever added to
+    invitations.log who was invited (invitation_log); only ever added to
     api.key         for the REST interface, made by Headscale
     headscale/ relay/ run/ log/                     data, sockets and logs of the processes
 """
@@ -26,7 +26,7 @@ from ua_overlay.system import files, strict_yaml
 
 SITE_FILE = 'site.yaml'
 _HEADER = ('## A site of ua_overlay: the control server, its teams and who may talk to whom.\n'
-           '## After editing teams, talk, operators or ephemeral_ports: `ua-overlay policy check` and `policy apply`.\n'
+           '## After editing teams, talk, users or ephemeral_ports: `ua-overlay policy check` and `policy apply`.\n'
            '## After editing anything else: start `ua-overlay server run` again.\n'
            '## Commands write this file anew. Your own comments stay, if they begin with a single #.\n')
 SUBDIRECTORIES = ('headscale', 'relay', 'run', 'log')
@@ -84,7 +84,7 @@ class Site:
         return self.path('api.key')
 
     @property
-    def ledger_file(self):
+    def invitation_log_file(self):
         return self.path('invitations.log')
 
     @property

@@ -20,21 +20,21 @@ def keep_comments(old, new):
     """
     lines = new.splitlines()
     above, behind = _comments(old)
-    places = {anchor: number for number, anchor in reversed(list(enumerate(_anchors(lines)))) if anchor is not None}
+    positions = {anchor: number for number, anchor in reversed(list(enumerate(_anchors(lines)))) if anchor is not None}
     inserts, rest = {}, []
     for anchor, block in above:
-        place = places.get(anchor, places.get((anchor[0], anchor[0])) if anchor else None)
-        if place is None:
+        position = positions.get(anchor, positions.get((anchor[0], anchor[0])) if anchor else None)
+        if position is None:
             rest += block
         else:
-            indent = re.match(r'\s*', lines[place]).group()
-            inserts.setdefault(place, []).extend(indent + line for line in block)
+            indent = re.match(r'\s*', lines[position]).group()
+            inserts.setdefault(position, []).extend(indent + line for line in block)
     for anchor, text in behind:
-        if anchor in places:
-            lines[places[anchor]] += '  ' + text
+        if anchor in positions:
+            lines[positions[anchor]] += '  ' + text
         else:
-            place = places.get((anchor[0], anchor[0]))
-            (rest if place is None else inserts.setdefault(place, [])).append(text)
+            position = positions.get((anchor[0], anchor[0]))
+            (rest if position is None else inserts.setdefault(position, [])).append(text)
     found = []
     for number, line in enumerate(lines):
         found += inserts.get(number, []) + [line]

@@ -1,20 +1,20 @@
 """What a predecessor left: programs of the team graph whose overlay node was killed.
 
 Each program that the overlay node starts carries the node in its environment (:data:`OWNER`), and so does everything
-that comes from it. The minder ends them when the node dies; this is for the time until then and for a minder that was
-killed too. Linux only (proc(5)).
+that comes from it. The subreaper ends them when the node dies; this is for the time until then and for a subreaper that
+was killed too. Linux only (proc(5)).
 """
 import os
 import signal
 import time
 from dataclasses import dataclass
 
-from ua_overlay.system import subreaper as minder
+from ua_overlay.system import subreaper
 from ua_overlay.system.supervised import GRACE
 
 #: Environment variable of a child: `<pid>:<start time>` of the overlay node that started it.
 OWNER = 'UA_OVERLAY_OWNER'
-#: Seconds that a minder has for an orderly end, before what is left is ended without it.
+#: Seconds that a subreaper has for an orderly end, before what is left is ended without it.
 PATIENCE = GRACE + 2.0
 #: Seconds between SIGTERM and SIGKILL.
 TERM_GRACE = 1.0
@@ -22,11 +22,11 @@ TERM_GRACE = 1.0
 
 @dataclass(frozen=True)
 class Process:
-    """A process of this user: its id, its owner as :data:`OWNER` says, and whether it is a minder."""
+    """A process of this user: its id, its owner as :data:`OWNER` says, and whether it is a subreaper."""
 
     pid: int
     owner: str
-    minder: bool
+    subreaper: bool
 
 
 def plan(processes, alive_owners, waited):
@@ -39,7 +39,7 @@ def plan(processes, alive_owners, waited):
     """
     left = [process for process in processes if process.owner not in alive_owners]
     pids = sorted(process.pid for process in left)
-    if any(process.minder for process in left) and waited < PATIENCE:
+    if any(process.subreaper for process in left) and waited < PATIENCE:
         return pids, None
     late = waited - (PATIENCE if waited >= PATIENCE else 0.0)
     return pids, signal.SIGTERM if late < TERM_GRACE else signal.SIGKILL
@@ -48,7 +48,7 @@ def plan(processes, alive_owners, waited):
 def owner_of(pid=None):
     """The value of :data:`OWNER` for children of process ``pid`` (default: this one)."""
     pid = os.getpid() if pid is None else pid
-    return '{}:{}'.format(pid, start_time(minder._read_stat(pid)))
+    return '{}:{}'.format(pid, start_time(subreaper._read_stat(pid)))
 
 
 def start_time(stat):
@@ -79,7 +79,7 @@ def marked_processes(proc='/proc'):
         owner = next((entry[len(prefix):].decode('ascii', 'replace') for entry in environ
                       if entry.startswith(prefix)), '')
         if owner:
-            found.append(Process(int(name), owner, os.fsencode(minder.__file__) in command))
+            found.append(Process(int(name), owner, os.fsencode(subreaper.__file__) in command))
     return found
 
 

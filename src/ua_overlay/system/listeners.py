@@ -56,7 +56,7 @@ def read_listeners(proc='/proc'):
 
 def _owners(proc, inodes):
     """{inode: command} of the sockets."""
-    wanted = {'socket:[{}]'.format(inode): inode for inode in inodes}
+    targets = {'socket:[{}]'.format(inode): inode for inode in inodes}
     owners = {}
     for entry in os.listdir(proc):
         if not entry.isdigit():
@@ -64,7 +64,7 @@ def _owners(proc, inodes):
         directory = '{}/{}/fd'.format(proc, entry)
         try:
             for descriptor in os.listdir(directory):
-                inode = wanted.get(os.readlink('{}/{}'.format(directory, descriptor)))
+                inode = targets.get(os.readlink('{}/{}'.format(directory, descriptor)))
                 if inode is not None:
                     with open('{}/{}/cmdline'.format(proc, entry), 'rb') as stream:
                         owners[inode] = tuple(stream.read().decode('utf-8', 'replace').rstrip('\0').split('\0'))

@@ -15,7 +15,7 @@ GROUPS = 0x1 | 0x10
 _NEW_LINK, _DEL_LINK, _NEW_ADDRESS, _DEL_ADDRESS = 16, 17, 20, 21
 _HEADER = struct.Struct('=IHHII')
 #: Seconds without a change after which a key may be sent: tailscaled's debounce and some air.
-QUIET = 2.5
+STABLE_AFTER = 2.5
 #: Interfaces that are no way to the server; tailscaled makes the last one itself.
 IGNORED = frozenset(['lo', 'tailscale0'])
 
@@ -36,7 +36,7 @@ def changed_interfaces(data):
     return found
 
 
-class LinkWatch:
+class InterfaceWatcher:
     """Remembers when a link or an address last changed; costs nothing while none does. Needs no privileges.
 
     :param assume: count the present moment as a change: a process that starts at boot has not seen the link come up.
@@ -49,7 +49,7 @@ class LinkWatch:
         self._last = clock() if assume else None
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)  # NETLINK_ROUTE
         self._socket.bind((0, GROUPS))
-        threading.Thread(target=self._read, name='link watch', daemon=True).start()
+        threading.Thread(target=self._read, name='interface watcher', daemon=True).start()
 
     def take(self, data):
         """Note what one read of the socket says."""
@@ -57,8 +57,8 @@ class LinkWatch:
             self._last = self._clock()
 
     def wait_left(self):
-        """Seconds until the links have been quiet for long enough; 0.0 when they have."""
-        return 0.0 if self._last is None else max(0.0, self._last + QUIET - self._clock())
+        """Seconds until the interfaces have been stable for long enough; 0.0 when they have."""
+        return 0.0 if self._last is None else max(0.0, self._last + STABLE_AFTER - self._clock())
 
     def _read(self):
         while True:

@@ -102,7 +102,7 @@ class Applier:
 
     def applied(self):
         """Whether there is something to undo."""
-        return os.path.exists(self._place(self._manifest_path))
+        return os.path.exists(self._target(self._manifest_path))
 
     def remember(self, name, value):
         """Keep a value of before with what undoing needs; the first one stays. :meth:`remembered` gives it back."""
@@ -167,45 +167,45 @@ class Applier:
         for argv in list(stop_commands) + manifest['undo'][::-1]:
             self._run(list(argv))
         for path, entry in sorted(manifest['files'].items()):
-            place = self._place(path)
-            if _digest(place) not in (entry['wrote'], None):
+            target = self._target(path)
+            if _digest(target) not in (entry['wrote'], None):
                 notes.append('{} was changed by someone else and is left as it is.'.format(path))
                 continue
             if entry['before']:
-                before = self._place(BEFORE_DIR + '/' + entry['before'])
+                before = self._target(BEFORE_DIR + '/' + entry['before'])
                 with open(before, 'rb') as stream:
-                    files.write_atomic(place, stream.read(), entry['mode'])
+                    files.write_atomic(target, stream.read(), entry['mode'])
                 os.unlink(before)
-            elif os.path.lexists(place):
-                os.unlink(place)
+            elif os.path.lexists(target):
+                os.unlink(target)
         for path, owner in sorted(manifest['owners'].items()):
-            if os.path.isdir(self._place(path)):
-                os.chown(self._place(path), *owner)
+            if os.path.isdir(self._target(path)):
+                os.chown(self._target(path), *owner)
         for path in manifest['directories']:
-            place = self._place(path)
-            if os.path.isdir(place):
-                if os.listdir(place):
+            target = self._target(path)
+            if os.path.isdir(target):
+                if os.listdir(target):
                     notes.append('{} is not empty and stays.'.format(path))
                 else:
-                    os.rmdir(place)
-        os.unlink(self._place(self._manifest_path))
+                    os.rmdir(target)
+        os.unlink(self._target(self._manifest_path))
         # Our own directories besides: another purpose may have made them, and may have gone before this one.
         for path in sorted(set(manifest['made']) | {BEFORE_DIR, defaults.CONFIG_DIR}, key=len, reverse=True):
-            place = self._place(path)
-            if os.path.isdir(place) and not os.listdir(place):
-                os.rmdir(place)
+            target = self._target(path)
+            if os.path.isdir(target) and not os.listdir(target):
+                os.rmdir(target)
         for argv in after_commands:
             self._run(list(argv))
         return notes
 
-    def _place(self, path):
+    def _target(self, path):
         return os.path.join(self._root, path.lstrip('/'))
 
     def _manifest(self):
         empty = {'files': {}, 'directories': [], 'owners': {}, 'made': [], 'pending': [],
                  'undo': [], 'remembered': {}}
         try:
-            with open(self._place(self._manifest_path)) as stream:
+            with open(self._target(self._manifest_path)) as stream:
                 return dict(empty, **json.load(stream))
         except FileNotFoundError:
             return empty
@@ -216,29 +216,29 @@ class Applier:
     def _save(self, manifest):
         self._parents(self._manifest_path, manifest)
         text = json.dumps(manifest, indent=1, sort_keys=True) + '\n'
-        if _digest(self._place(self._manifest_path)) != hashlib.sha256(text.encode('utf-8')).hexdigest():
-            files.write_atomic(self._place(self._manifest_path), text, 0o600)
+        if _digest(self._target(self._manifest_path)) != hashlib.sha256(text.encode('utf-8')).hexdigest():
+            files.write_atomic(self._target(self._manifest_path), text, 0o600)
 
     def _parents(self, path, manifest):
         """Make the directory of ``path`` and remember which ones were not there."""
         missing = []
         directory = os.path.dirname(path)
-        while directory != '/' and not os.path.isdir(self._place(directory)):
+        while directory != '/' and not os.path.isdir(self._target(directory)):
             missing.append(directory)
             directory = os.path.dirname(directory)
         for directory in reversed(missing):
-            os.mkdir(self._place(directory), 0o755)
-            os.chmod(self._place(directory), 0o755)
+            os.mkdir(self._target(directory), 0o755)
+            os.chmod(self._target(directory), 0o755)
             if directory not in manifest['made']:
                 manifest['made'].append(directory)
 
     def _write(self, item, manifest):
-        place = self._place(item.path)
-        wanted = item.text.encode('utf-8')
-        found = _digest(place)
-        digest = hashlib.sha256(wanted).hexdigest()
+        target = self._target(item.path)
+        desired = item.text.encode('utf-8')
+        found = _digest(target)
+        digest = hashlib.sha256(desired).hexdigest()
         entry = manifest['files'].get(item.path)
-        right = found == digest and os.stat(place).st_mode & 0o7777 == item.mode
+        right = found == digest and os.stat(target).st_mode & 0o7777 == item.mode
         if entry is not None and right:
             return False
         self._parents(item.path, manifest)
@@ -246,33 +246,33 @@ class Applier:
             entry = {'before': '', 'mode': 0}
             if found is not None:
                 entry['before'] = item.path.strip('/').replace('/', '%')
-                entry['mode'] = os.stat(place).st_mode & 0o7777
+                entry['mode'] = os.stat(target).st_mode & 0o7777
                 self._parents(BEFORE_DIR + '/x', manifest)
-                shutil.copy2(place, self._place(BEFORE_DIR + '/' + entry['before']))
+                shutil.copy2(target, self._target(BEFORE_DIR + '/' + entry['before']))
         # The manifest goes first: after a crash in between, undo still knows.
         manifest['files'][item.path] = dict(entry, wrote=digest)
         self._save(manifest)
         if right:
             return False
-        files.write_atomic(place, wanted, item.mode)
+        files.write_atomic(target, desired, item.mode)
         return True
 
     def _make_directory(self, item, manifest):
-        place = self._place(item.path)
+        target = self._target(item.path)
         owner = None if self._owner_of is None else self._owner_of(item.user)
-        made = not os.path.isdir(place)
+        made = not os.path.isdir(target)
         if made:
             self._parents(item.path, manifest)
-            os.mkdir(place, item.mode)
-            os.chmod(place, item.mode)
+            os.mkdir(target, item.mode)
+            os.chmod(target, item.mode)
             if item.path not in manifest['directories']:
                 manifest['directories'].append(item.path)
-        found = os.stat(place)
+        found = os.stat(target)
         if owner is not None and (found.st_uid, found.st_gid) != tuple(owner):
             if item.path not in manifest['directories']:
                 manifest['owners'].setdefault(item.path, [found.st_uid, found.st_gid])
                 self._save(manifest)
-            os.chown(place, *owner)
+            os.chown(target, *owner)
             return True
         return made
 
@@ -298,8 +298,8 @@ def run_command(argv):
     except subprocess.TimeoutExpired:
         raise OverlayError('`{}` did not end within two minutes.'.format(' '.join(argv)), 'systemctl list-jobs')
     if done.returncode != 0:
-        said = done.stdout.decode('utf-8', 'replace').strip().split('\n')[0]
-        raise OverlayError('`{}` failed: {}.'.format(' '.join(argv), said.rstrip('.') or done.returncode),
+        answer = done.stdout.decode('utf-8', 'replace').strip().split('\n')[0]
+        raise OverlayError('`{}` failed: {}.'.format(' '.join(argv), answer.rstrip('.') or done.returncode),
                            'journalctl -xe')
 
 

@@ -6,7 +6,7 @@ RESTART_PAUSES = (1.0, 30.0)
 STABLE_AFTER = 60.0
 
 
-class Minder:
+class Restarter:
     """Starts one child again when it ends, with growing pauses. Driven by :meth:`step`; no clock of its own."""
 
     def __init__(self, child, on_start=None):

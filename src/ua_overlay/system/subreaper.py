@@ -1,6 +1,6 @@
 """Runs one command and ends everything that came from it: when asked, when the command ends, when the parent is gone.
 
-``python3 -I minder.py [--grace SECONDS] [--alone SECONDS] COMMAND…`` with a pipe as standard input that the parent
+``python3 -I subreaper.py [--grace SECONDS] [--alone SECONDS] COMMAND…`` with a pipe as standard input that the parent
 keeps open. The end of file there means that the parent is gone, however it died (SIGKILL included); then, and on
 SIGTERM, SIGINT or SIGHUP, the command gets SIGINT and, after the grace time, SIGTERM and SIGKILL. The exit status is
 the command's (128 + signal).
@@ -71,7 +71,7 @@ def _prctl(option, value):
         raise OSError(ctypes.get_errno(), 'prctl')
 
 
-class Minder:
+class Subreaper:
     """One command and its descendants."""
 
     def __init__(self, grace, alone=None):
@@ -87,18 +87,18 @@ class Minder:
 
     def start(self, command):
         """Start ``command`` in a session of its own, so that a Ctrl-C meant for the parent does not reach it."""
-        minder = os.getpid()
+        subreaper = os.getpid()
 
         def in_child():
             _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-            if os.getppid() != minder:
-                os._exit(1)  # the minder died before the line above
+            if os.getppid() != subreaper:
+                os._exit(1)  # the subreaper died before the line above
 
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
         self.pid = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=in_child).pid
 
     def run(self, stdin=0):
-        """Mind until the command has ended or an end is asked for; then end what is left. Returns the exit status."""
+        """Wait until the command has ended or an end is asked for; then end what is left. Returns the exit status."""
         asked = False
         while self.status is None and not asked:
             asked = self._wait([stdin], None)
@@ -169,13 +169,13 @@ def main(argv=None):
     parser.add_argument('--alone', type=float)
     parser.add_argument('command', nargs=argparse.REMAINDER)
     args = parser.parse_args(argv)
-    minder = Minder(args.grace, args.alone)
+    subreaper = Subreaper(args.grace, args.alone)
     try:
-        minder.start(args.command)
+        subreaper.start(args.command)
     except (OSError, subprocess.SubprocessError) as error:
         print('{}: {}'.format(args.command[0], error), file=sys.stderr)
         return 127
-    return minder.run()
+    return subreaper.run()
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""A program of the team graph under the minder: the one that is wanted runs, no other, and a crash is answered with a
+"""A program of the team graph under the subreaper: the desired one runs, no other, and a crash is answered with a
 longer and longer pause."""
 import os
 import subprocess
@@ -13,21 +13,21 @@ RUNNING = 'RUNNING'
 STOPPING = 'STOPPING'
 WAITING = 'WAITING'
 
-#: Seconds until the next try after a crash: doubled each time, forgotten after it ran for STEADY seconds.
+#: Seconds until the next try after a crash: doubled each time, forgotten after it ran for STABLE_AFTER seconds.
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
-STEADY = 30.0
+STABLE_AFTER = 30.0
 #: A roslaunch asks its children this long (SIGINT, then SIGTERM) before it kills them; its defaults are 15 s and 2 s.
 SIGINT_TIMEOUT = 2
 SIGTERM_TIMEOUT = 1
-#: What the minder grants before it ends all that is left: both of the above and some air.
+#: What the subreaper grants before it ends all that is left: both of the above and some air.
 GRACE = 6.0
 #: A roslaunch without children has nothing left to do; it takes 0.2 s from there to its end.
 ALONE = 1.0
 
 
 class Supervised:
-    """Keeps the program that is wanted running, and no other. Not thread safe: one thread calls all of it.
+    """Keeps the program that is desired running, and no other. Not thread safe: one thread calls all of it.
 
     The child runs under :mod:`ua_overlay.system.subreaper`, so it and its children go when this process goes, however
     that happens. A subclass says what to run: :meth:`command`, :meth:`environ`, :meth:`refusal` and :meth:`obituary`.
@@ -41,7 +41,7 @@ class Supervised:
         self._environ = os.environ if environ is None else environ
         self._popen = popen
         self._clock = clock
-        self._wanted = None
+        self._desired = None
         self._running = None
         self._process = None
         self._started = 0.0
@@ -71,7 +71,7 @@ class Supervised:
 
     @property
     def pid(self):
-        """Process id of the minder, or None."""
+        """Process id of the subreaper, or None."""
         return None if self._process is None else self._process.pid
 
     @property
@@ -79,10 +79,10 @@ class Supervised:
         """The spec that runs (or stops) now, or None."""
         return self._running
 
-    def want(self, spec):
-        """Take ``spec`` (compared by ==; None for nothing) as what is wanted, and :meth:`step`."""
-        if spec != self._wanted:
-            self._wanted = spec
+    def set_desired(self, spec):
+        """Take ``spec`` (compared by ==; None for nothing) as what is desired, and :meth:`step`."""
+        if spec != self._desired:
+            self._desired = spec
             self._pause, self._not_before, self.why = FIRST_PAUSE, None, ''
         self.step()
 
@@ -91,22 +91,22 @@ class Supervised:
         if self._process is not None and self._process.poll() is not None:
             self._ended(self._process.returncode)
         if self._process is not None:
-            if self._running != self._wanted:
+            if self._running != self._desired:
                 self._ask_to_stop()
-            elif self._clock() - self._started >= STEADY:
+            elif self._clock() - self._started >= STABLE_AFTER:
                 self._pause = FIRST_PAUSE
-        elif self._wanted is None:
+        elif self._desired is None:
             self.state = STOPPED
         elif self._not_before is None or self._clock() >= self._not_before:
             self._start()
         return self.state
 
     def stop(self, timeout=GRACE + 6.0):
-        """Stop it and wait. Stays stopped until :meth:`want` says otherwise.
+        """Stop it and wait. Stays stopped until :meth:`set_desired` says otherwise.
 
         :returns: whether it has ended within ``timeout`` seconds.
         """
-        self._wanted = None
+        self._desired = None
         if self._process is not None:
             self._ask_to_stop()
             try:
@@ -117,7 +117,7 @@ class Supervised:
         return True
 
     def _start(self):
-        spec = self._wanted
+        spec = self._desired
         try:
             command = [sys.executable, '-I', subreaper.__file__, '--grace', str(GRACE), '--alone', str(ALONE)]
             command += self.command(spec)
@@ -142,11 +142,11 @@ class Supervised:
             self._process.stdin.close()
 
     def _ended(self, status):
-        crashed = self.state != STOPPING and self._running == self._wanted
+        crashed = self.state != STOPPING and self._running == self._desired
         self._process.stdin.close()
         self._process, self._running, self.state = None, None, STOPPED
         if crashed:
-            self._failed(self.obituary(self._wanted, status, self._last_words()))
+            self._failed(self.obituary(self._desired, status, self._last_words()))
 
     def _failed(self, why):
         self.why, self.state = why, WAITING

@@ -10,9 +10,9 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.tailscale.localapi import DaemonMissing, LocalApi
 
 #: Seconds before a daemon that ended is started again: doubled each time up to the last, back to the first when it
-#: had run for STEADY seconds.
+#: had run for STABLE_AFTER seconds.
 BACKOFF = (0.5, 30.0)
-STEADY = 60.0
+STABLE_AFTER = 60.0
 
 
 class DaemonRunning(OverlayError):
@@ -43,7 +43,7 @@ def daemon_environment(base, ca_file):
 
 def next_wait(previous, lasted):
     """Seconds to wait after the daemon ran ``lasted`` seconds; ``previous``: the last wait, 0.0 at first."""
-    if previous == 0.0 or lasted >= STEADY:
+    if previous == 0.0 or lasted >= STABLE_AFTER:
         return BACKOFF[0]
     return min(2 * previous, BACKOFF[1])
 
@@ -99,7 +99,7 @@ class Daemon:
                 raise OverlayError('The directory {} of tailscaled cannot be made: {}.'.format(
                     directory, error.strerror), 'sudo mkdir -p {}'.format(directory))
         # The parent-death signal comes when the thread that started the child ends, so one thread does all of it.
-        self._thread = threading.Thread(target=self._mind, name='tailscaled', daemon=True)
+        self._thread = threading.Thread(target=self._supervise, name='tailscaled', daemon=True)
         self._thread.start()
         self._first.wait(timeout)
         deadline = self._clock() + timeout
@@ -134,7 +134,7 @@ class Daemon:
     def restart(self, timeout=10.0):
         """End the daemon and wait until the next one answers: it reads its CA file once.
 
-        :raises OverlayError: it does not answer within ``timeout`` seconds; it goes on being minded.
+        :raises OverlayError: it does not answer within ``timeout`` seconds; it goes on being supervised.
         """
         old = self._process
         if old is not None and old.poll() is None:
@@ -157,7 +157,7 @@ class Daemon:
     def __exit__(self, *exc_info):
         self.stop()
 
-    def _mind(self):
+    def _supervise(self):
         wait = 0.0
         while not self._stop.is_set():
             began = self._clock()

@@ -1,4 +1,4 @@
-"""Keeps tailscaled's operator: the unprivileged user that may join and leave.
+"""Maintains tailscaled's operator: the unprivileged user that may join and leave.
 
 tailscaled has one such user in its preferences, and whoever starts it with new preferences (`tailscale up`, LocalAPI
 start) or logs out wipes it: after that the user cannot even log in again. Only root can set it back, so a small root
@@ -15,7 +15,7 @@ _LOG = logging.getLogger(__name__)
 RETRY = (0.5, 5.0)
 
 
-def keep_operator(api, user, stop, say=_LOG.info):
+def maintain_operator(api, user, stop, say=_LOG.info):
     """Set ``user`` as the operator now and whenever it is another, until ``stop`` (threading.Event) is set.
 
     Survives the daemon's restarts. The event is looked at between messages and attempts; a process that waits on the
@@ -25,7 +25,7 @@ def keep_operator(api, user, stop, say=_LOG.info):
     :param say: called with one sentence for each thing done.
     """
     wait = RETRY[0]
-    told = None
+    last_error = None
     while not stop.is_set():
         try:
             with api.watch(WATCH_STATE | WATCH_PREFS) as bus:
@@ -33,14 +33,14 @@ def keep_operator(api, user, stop, say=_LOG.info):
                     message = bus.next(timeout=60.0)
                     if message is None:
                         continue
-                    wait, told = RETRY[0], None
+                    wait, last_error = RETRY[0], None
                     prefs = message.get('Prefs')
                     if prefs is not None and (prefs.get('OperatorUser') or '') != user:
                         api.edit_prefs(OperatorUser=user)
                         say('{} may join and leave the overlay (operator set).'.format(user))
         except OverlayError as error:
-            if told != error.sentence:  # once per reason, not every few seconds
-                told = error.sentence
+            if last_error != error.sentence:  # once per reason, not every few seconds
+                last_error = error.sentence
                 say('{} Trying again.'.format(error.sentence))
         stop.wait(wait)
         wait = min(2 * wait, RETRY[1])

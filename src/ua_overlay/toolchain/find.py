@@ -9,9 +9,9 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.resources import share_path
 from ua_overlay.toolchain.pins import MINIMUM, acceptable, module_of, parse_version, read_pin
 
-Found = collections.namedtuple('Found', 'program path version origin wanted')
+Found = collections.namedtuple('Found', 'program path version origin pinned')
 Found.__doc__ = """One program. path: None when missing; version: str as it reports itself; origin: 'PATH', 'cache' or
-'missing'; wanted: the version that the repository pins."""
+'missing'; pinned: the version that the repository pins."""
 
 
 class ToolMissing(OverlayError):
@@ -58,9 +58,9 @@ def find(program, module=None, which=shutil.which, ask=ask_version, cache=None):
     if module is None:
         path = which(program)
         if path is not None:
-            said = ask(path)
-            if acceptable(program, parse_version(said)):
-                return Found(program, path, said, 'PATH', pin.version)
+            version = ask(path)
+            if acceptable(program, parse_version(version)):
+                return Found(program, path, version, 'PATH', pin.version)
     built = os.path.join(build_dir(pin.module, pin.version, cache), program)
     if os.path.exists(built):
         return Found(program, built, pin.version, 'cache', pin.version)
@@ -78,6 +78,6 @@ def locate(program, module=None):
         minimum, why = MINIMUM[program]
         raise ToolMissing(
             '{} {} or newer is not installed ({}), and the pinned {} is not built.'.format(
-                program, '.'.join(map(str, minimum)), why, found.wanted),
+                program, '.'.join(map(str, minimum)), why, found.pinned),
             'ua-overlay tools install' + (' derper' if program == 'derper' else ''))
     return found.path

@@ -53,7 +53,7 @@ def create_ca(site_name, dns_names, addresses, now):
 
 def load_ca_certificates(pem, source):
     """Return the CA certificates of a PEM text: what a robot may be told to trust. A self-signed certificate of a
-    server is its own CA, whatever it says of itself (trust.given).
+    server is its own CA, whatever it says of itself (trust.imported).
 
     :raises CertificateError: when it is no PEM, is cut short, carries a private key, or one certificate is no CA.
     """
@@ -91,14 +91,14 @@ def read_ca(path, now):
     return certificates.dump_certificates(*found)
 
 
-def trusts(trusted_pem, wanted_pem):
+def trusts(trusted_pem, required_pem):
     """Whether all CA certificates of one PEM text are in another: while a site changes its CA there are two, in either
     order. A text that holds no certificate trusts nobody."""
     try:
         trusted = certificates.load_certificates(trusted_pem, 'the CA')
     except CertificateError:
         return False
-    return set(certificates.load_certificates(wanted_pem, 'the CA')) <= set(trusted)
+    return set(certificates.load_certificates(required_pem, 'the CA')) <= set(trusted)
 
 
 def same(one_pem, other_pem):

@@ -78,10 +78,10 @@ def fetch(server_url, pins, timeout=5.0):
 
 def _pick(pins, shown):
     by_pin = {_pin(each): each for each in shown}
-    wanted = pins.split()
-    if not wanted or not all(pin in by_pin for pin in wanted):
+    required = pins.split()
+    if not required or not all(pin in by_pin for pin in required):
         return ''
-    return certificates.dump_certificates(*(by_pin[pin] for pin in wanted))
+    return certificates.dump_certificates(*(by_pin[pin] for pin in required))
 
 
 def _pin(certificate):

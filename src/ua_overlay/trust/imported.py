@@ -21,7 +21,7 @@ _MAKE = ('openssl req -x509 -newkey rsa:4096 -sha256 -days 825 -nodes -keyout se
 
 
 def read(certificate_path, key_path, name, now):
-    """The given certificate and key, checked as every robot will check them.
+    """The imported certificate and key, checked as every robot will check them.
 
     :param name: DNS name of the server.
     :param now: aware UTC datetime.
@@ -62,13 +62,13 @@ def adopt(directory, certificate, key):
 
 
 def refuse_renewal(directory):
-    """:raises CertificateError: the site's certificate was given, so there is no CA that could make another one."""
+    """:raises CertificateError: the site's certificate was imported, so there is no CA that could make another one."""
     if os.path.exists(os.path.join(directory, store.CA_KEY)):
         return
     trust = store.load(directory)
     if trust.server == trust.ca:
         raise CertificateError(
-            'The certificate of {} was given at `server init` and ends on {}: this site has no CA that could renew '
+            'The certificate of {} was imported at `server init` and ends on {}: this site has no CA that could renew '
             'it.'.format(trust.dns_names[0], format_time(certificates.not_after(trust.server))),
             'ua-overlay server init --dir NEW_DIR, and then a new invitation for every robot')
 

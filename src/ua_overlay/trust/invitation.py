@@ -19,7 +19,7 @@ from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust.certificate import CertificateError, format_time
 
 #: A new version is for what a robot of an older release could not use: 2 has `ca_sha256` in place of `ca_pem`, or
-#: `operator` in place of the team. An invitation is written in the lowest version that can say it.
+#: `user` in place of the team. An invitation is written in the lowest version that can say it.
 VERSIONS = (1, 2)
 ADDRESSINGS = ('names', 'addresses')
 #: No invitation is longer; a file that is was picked by mistake.
@@ -46,12 +46,12 @@ class InvitationError(OverlayError):
 
 @dataclass(frozen=True)
 class Invitation:
-    """What one robot needs to join one team, or one laptop to join as a machine of its operator.
+    """What one robot needs to join one team, or one laptop to join as a machine of its user.
 
     server_url: https://<DNS name>[:port]; ca_pem: the site's CA, or '' when ca_sha256 has its SHA-256 (pinned.pins_of);
     key: single-use pre-auth key (a secret); team, robot: names (see names.py); team_port: TCP port of the team's
     roscore; addressing: 'names' or 'addresses', how the team's ROS nodes call each other; master: whether this robot is
-    to run the team's roscore; created, expires: aware UTC, of the key; operator: whose machine it will be, with no
+    to run the team's roscore; created, expires: aware UTC, of the key; user: whose machine it will be, with no
     team then.
     """
 
@@ -66,34 +66,34 @@ class Invitation:
     addressing: str = 'names'
     master: bool = False
     ca_sha256: str = ''
-    operator: str = ''
+    user: str = ''
 
     @property
     def version(self):
-        return 2 if self.ca_sha256 or self.operator else 1
+        return 2 if self.ca_sha256 or self.user else 1
 
     @property
-    def place(self):
+    def destination(self):
         """What it lets join, for people: 'the team iris'."""
-        return 'the group of operator {}'.format(self.operator) if self.operator else 'the team {}'.format(self.team)
+        return 'the group of user {}'.format(self.user) if self.user else 'the team {}'.format(self.team)
 
     @property
     def again(self):
         """The command that makes another one."""
-        return NEW.format('--operator {} {}'.format(self.operator, self.robot) if self.operator
+        return NEW.format('--user {} {}'.format(self.user, self.robot) if self.user
                           else '{} {}'.format(self.team, self.robot))
 
 
-#: Of an operator's invitation, and of a team's.
-_OF_OPERATOR, _OF_TEAM = ('operator',), ('team', 'team_port', 'addressing', 'master')
+#: Of a user's invitation, and of a team's.
+_OF_USER, _OF_TEAM = ('user',), ('team', 'team_port', 'addressing', 'master')
 FIELDS = ('version',) + tuple(each.name for each in fields(Invitation))
 
 
 def fields_of(invitation):
     """Names of the fields that its file has, in the order of the file."""
-    return (('version',) + (_OF_OPERATOR if invitation.operator else ('team',))
+    return (('version',) + (_OF_USER if invitation.user else ('team',))
             + ('robot', 'server_url', 'created', 'expires')
-            + (() if invitation.operator else ('master', 'team_port', 'addressing'))
+            + (() if invitation.user else ('master', 'team_port', 'addressing'))
             + ('key', 'ca_sha256' if invitation.ca_sha256 else 'ca_pem'))
 
 
@@ -110,7 +110,7 @@ def dump(invitation):
     values = settings(invitation)
     lines = [
         TITLE + ': lets the robot {} join {}, once, until {}.'.format(
-            invitation.robot, invitation.place, values['expires']),
+            invitation.robot, invitation.destination, values['expires']),
         '# It holds a secret key. Carry it to the robot over ssh or on a stick, keep it readable by its owner alone',
         '# (chmod 600), and delete it when the robot has joined. On the robot:',
         '#   sudo ua-overlay robot prepare --invitation FILE --user "$USER"     once per robot',
@@ -219,7 +219,7 @@ def check_usable(invitation, now):
     if now >= invitation.expires:
         raise InvitationError(
             'The invitation of {} to {} expired on {}; this machine\'s clock says {}.'.format(
-                invitation.robot, invitation.place, format_time(invitation.expires), format_time(now)),
+                invitation.robot, invitation.destination, format_time(invitation.expires), format_time(now)),
             invitation.again, 'INVITATION_EXPIRED')
 
 
@@ -288,29 +288,29 @@ def _pairs(events):
     return found
 
 
-def _wanted(found):
+def _expected_fields(found):
     """Names of the fields that an invitation of this version has to have.
 
     :raises _Refused: for a version that is none.
     """
     values = {name: value for name, (value, _) in found.items()}
     _valid('version', values, values['version'] in map(str, VERSIONS), 'the number 1 or 2')
-    pinned, personal = ((name in found and values['version'] != '1') for name in ('ca_sha256', 'operator'))
+    pinned, personal = ((name in found and values['version'] != '1') for name in ('ca_sha256', 'user'))
     return (('version', 'robot', 'server_url', 'created', 'expires', 'key')
-            + (('ca_sha256',) if pinned else ('ca_pem',)) + (_OF_OPERATOR if personal else _OF_TEAM))
+            + (('ca_sha256',) if pinned else ('ca_pem',)) + (_OF_USER if personal else _OF_TEAM))
 
 
 def _convert(found):
-    wanted = _wanted(found)
+    expected = _expected_fields(found)
     for name, (_, line) in found.items():
-        if name not in wanted:
+        if name not in expected:
             # Whatever does not look like a field's name may be a secret in the wrong place.
             shown = name + ' ' if re.fullmatch('[a-z_0-9]{1,24}', name) else ''
             version = found['version'][0]
             raise _Refused('has a field {}(line {}) that {}'.format(
                 shown, line, 'does not go with the others' if name in FIELDS and version != '1'
                 else 'version {} does not know'.format(version)))
-    missing = [name for name in wanted if name not in found]
+    missing = [name for name in expected if name not in found]
     if missing:
         raise _Refused('lacks the field{} {}'.format('s' if len(missing) > 1 else '', ', '.join(missing)))
     values = {name: value for name, (value, _) in found.items()}
@@ -325,19 +325,19 @@ def _convert(found):
             raise _Refused('has no usable CA: ' + error.sentence.rstrip('.'))
     else:
         _valid('ca_sha256', values, PINS.fullmatch(values['ca_sha256']), 'a SHA-256 (64 hexadecimal digits)')
-    for name, check in (('team', names.check_team), ('robot', names.check_robot), ('operator', names.check_operator)):
+    for name, check in (('team', names.check_team), ('robot', names.check_robot), ('user', names.check_user)):
         try:
             check(values.get(name, 'none'))
         except UsageError:
-            _valid(name, values, False, 'a name that {} can have'.format('an operator' if name == 'operator'
+            _valid(name, values, False, 'a name that {} can have'.format('a user' if name == 'user'
                                                                          else 'a ' + name))
     _valid('key', values, KEY.fullmatch(values['key']), 'a pre-auth key')
     created, expires = _time('created', values), _time('expires', values)
     _valid('expires', values, created < expires, 'after created')
     made = Invitation(server_url=values['server_url'], ca_pem=values.get('ca_pem', ''), key=values['key'],
                       robot=values['robot'], created=created, expires=expires, ca_sha256=values.get('ca_sha256', ''),
-                      operator=values.get('operator', ''))
-    return made if made.operator else _with_team(made, values)
+                      user=values.get('user', ''))
+    return made if made.user else _with_team(made, values)
 
 
 def _with_team(made, values):
@@ -349,9 +349,9 @@ def _with_team(made, values):
                    master=values['master'] == 'true')
 
 
-def _valid(name, values, good, wanted):
+def _valid(name, values, good, expected):
     if not good:
-        raise _Refused('has a field {} that is not {}'.format(name, wanted))
+        raise _Refused('has a field {} that is not {}'.format(name, expected))
 
 
 def _time(name, values):

@@ -45,14 +45,14 @@ def check_robot(name):
     return name
 
 
-def check_operator(name):
-    """Return ``name`` when an operator (a person, a user of Headscale) can be called that.
+def check_user(name):
+    """Return ``name`` when a user (a person with a laptop, and a user of Headscale) can be called that.
 
     :raises UsageError: with a name that would do.
     """
     # Headscale takes no user of one letter.
     if not LABEL.fullmatch(name) or len(name) < 2:
-        raise UsageError('{!r} cannot be the name of an operator: it takes lower-case letters, digits and hyphens, at '
+        raise UsageError('{!r} cannot be the name of a user: it takes lower-case letters, digits and hyphens, at '
                          'least two, starts with a letter and does not end with a hyphen.'.format(name),
                          'another name, such as ana')
     return name

@@ -12,7 +12,7 @@ RESOLVE_TIMEOUT = 5.0
 
 def servers_of(ca_pem):
     """DNS names and addresses (text) of a site's servers, sorted, as its CA says: its name constraints, or the names of
-    a certificate that was given instead of a CA.
+    a certificate that was imported instead of a CA.
 
     :param ca_pem: PEM text of one or more certificates.
     :raises CertificateError: as certificate.load_certificates.

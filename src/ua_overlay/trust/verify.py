@@ -14,7 +14,7 @@ from ua_overlay.trust.probe import ServerError, open_connection, tls_context
 PREFIX = 'nodekey:'
 
 
-def knows_node_key(url, ca_pem, node_key, timeout=5):
+def verify_node_key(url, ca_pem, node_key, timeout=5):
     """Ask the server of ``url`` whether a robot has the key ``node_key``.
 
     :param url: https://name[:port]; ``ca_pem``: PEM text of the site's CA, which alone is trusted.

@@ -29,9 +29,9 @@ TRIES = 5
 #: What was seen on one interface. kinds: {framing: {'packets': , 'bytes': of payload}} of packets with a payload;
 #: found: packets that hold the canary whole; in_streams: times in TCP's streams; entropy: bits per byte of the payload
 #: inside, of what is encrypted outside, None without any.
-Place = collections.namedtuple('Place', 'host interface inside packets found in_streams kinds entropy')
+CapturePoint = collections.namedtuple('CapturePoint', 'host interface inside packets found in_streams kinds entropy')
 #: One page. link: RAW or a link type; why: sentences, empty when it went as it has to.
-Run = collections.namedtuple('Run', 'link canary places why picture')
+Run = collections.namedtuple('Run', 'link canary points why picture')
 
 _FILLER = 'What the robots say to each other is for the robots. '
 # The address and the canary come by stdin, the answer must be the page: no proof on a page that never came.
@@ -62,8 +62,8 @@ def page(canary, length=PAGE_LENGTH):
     return text
 
 
-def look(host, interface, inside, found, canary):
-    """What the packets of an interface say, as a :data:`Place`. :param found: list of packets.Packet."""
+def inspect(host, interface, inside, found, canary):
+    """What the packets of an interface say, as a :data:`CapturePoint`. :param found: list of packets.Packet."""
     single, joined = packets.count(canary, found)
     kinds = wireguard.sort(found)
     if inside:
@@ -72,59 +72,59 @@ def look(host, interface, inside, found, canary):
         body = b''.join(wireguard.cipher_text(packet, kind) for kind, group in kinds.items() for packet in group)
     counts = {kind: {'packets': len(group), 'bytes': sum(len(packet.payload) for packet in group)}
               for kind, group in kinds.items()}
-    return Place(host, interface, inside, len(found), single, joined, {} if inside else counts,
-                 wireguard.entropy(body))
+    return CapturePoint(host, interface, inside, len(found), single, joined, {} if inside else counts,
+                        wireguard.entropy(body))
 
 
-def judge(link, places, ends, between, dropped=0, length=PAGE_LENGTH):
+def judge(link, points, ends, between, dropped=0, length=PAGE_LENGTH):
     """What is wrong with a run, as sentences; empty when it shows what it has to.
 
     :param link: RAW or a link type.
-    :param places: list of :data:`Place`.
+    :param points: list of :data:`CapturePoint`.
     :param ends: names of the two robots. :param between: names of the routers that every packet of theirs passes.
     :param dropped: packets that the captures lost.
     :param length: bytes of the page.
     """
-    outside = [place for place in places if not place.inside]
+    outside = [point for point in points if not point.inside]
     why = ['The captures lost {} packets.'.format(dropped)] if dropped else []
     if link == RAW:
-        seen = {place.host for place in outside if found_in(place)}
+        seen = {point.host for point in outside if found_in(point)}
         return why + ['Without the tunnel the canary was not found outside on {}: the search is blind.'.format(host)
                       for host in list(ends) + list(between) if host not in seen]
-    inside = {place.host for place in places if place.inside and found_in(place)}
+    inside = {point.host for point in points if point.inside and found_in(point)}
     why += ['The canary was not found inside the tunnel on {}.'.format(host) for host in ends if host not in inside]
-    why += ['The canary was found outside the tunnel on {} ({}).'.format(place.host, place.interface)
-            for place in outside if found_in(place)]
+    why += ['The canary was found outside the tunnel on {} ({}).'.format(point.host, point.interface)
+            for point in outside if found_in(point)]
     for host in list(ends) + list(between):
-        seen = sum(place.kinds.get(FRAMING[link], {}).get('bytes', 0) for place in outside if place.host == host)
+        seen = sum(point.kinds.get(FRAMING[link], {}).get('bytes', 0) for point in outside if point.host == host)
         if seen < length:
             why.append('On {} there were {} bytes of {} outside, fewer than the {} of the page: it went another way.'
                        .format(host, seen, FRAMING[link], length))
     return why
 
 
-def judge_files(places, length=PAGE_LENGTH // 10):
+def judge_files(points, length=PAGE_LENGTH // 10):
     """What is wrong with captures that somebody took of real robots, as sentences.
 
     :param length: bytes at least of a framing of the overlay in each capture outside.
     """
-    why = ['The canary is not in {}, inside the tunnel.'.format(place.host)
-           for place in places if place.inside and not found_in(place)]
-    why += ['The canary is in {}, outside the tunnel.'.format(place.host)
-            for place in places if not place.inside and found_in(place)]
-    return why + ['{} holds nothing that carries the overlay: it proves nothing.'.format(place.host)
-                  for place in places if not place.inside and
-                  sum(place.kinds.get(kind, {}).get('bytes', 0) for kind in FRAMING.values()) < length]
+    why = ['The canary is not in {}, inside the tunnel.'.format(point.host)
+           for point in points if point.inside and not found_in(point)]
+    why += ['The canary is in {}, outside the tunnel.'.format(point.host)
+            for point in points if not point.inside and found_in(point)]
+    return why + ['{} holds nothing that carries the overlay: it proves nothing.'.format(point.host)
+                  for point in points if not point.inside and
+                  sum(point.kinds.get(kind, {}).get('bytes', 0) for kind in FRAMING.values()) < length]
 
 
 def worth_another_try(run):
     """Whether what is wrong with a run may be chance: the link changed, a capture lost packets. A canary that was found
     outside the tunnel is no chance, and a search that is blind stays so."""
-    return run.link != RAW and not any(found_in(place) for place in run.places if not place.inside)
+    return run.link != RAW and not any(found_in(point) for point in run.points if not point.inside)
 
 
-def found_in(place):
-    return place.found + place.in_streams > 0
+def found_in(point):
+    return point.found + point.in_streams > 0
 
 
 def pair_of(link, inside, outside, canary):
@@ -134,8 +134,8 @@ def pair_of(link, inside, outside, canary):
     :returns: {'inner', 'outer': hexadecimal digits, 'kind': framing of the outer, 'header': bytes before its cipher
         text}, None when one of them is missing.
     """
-    wanted = packets.forms(canary)
-    inner = [packet for packet in inside if any(form in packet.raw for form in wanted)]
+    desired = packets.forms(canary)
+    inner = [packet for packet in inside if any(form in packet.raw for form in desired)]
     if not inner or link == RAW:
         return None
     # The largest: a page's segment, not the request.
@@ -153,7 +153,7 @@ def as_json(runs, links=(RAW,) + LINK_TYPES):
     """Plain values of runs, for a file and for the report. :param links: what had to be run."""
     return {'schema': 1, 'proven': proven(runs, links), 'runs': [
         {'link': run.link, 'canary': run.canary, 'ok': not run.why, 'why': run.why, 'picture': run.picture,
-         'places': [dict(place._asdict()) for place in run.places]} for run in runs]}
+         'places': [dict(point._asdict()) for point in run.points]} for run in runs]}
 
 
 def proven(runs, links=(RAW,) + LINK_TYPES):
@@ -264,15 +264,15 @@ def run_once(stage, link, canary, directory):
     with web_server(hosts[server], stage.bind(link), served), captures(stage.hosts, directory) as answers:
         request(hosts[client], address, canary)
     found = load(directory, list(hosts))
-    places = [look(host, interface, interface == stage.tunnel, group, canary)
+    points = [inspect(host, interface, interface == stage.tunnel, group, canary)
               for (host, interface), group in sorted(found.items())]
     # A host that nothing came by (that of the relays, on a direct link) is shown with its nothing.
-    places += [look(host, '', False, [], canary) for host in hosts if host not in {place.host for place in places}]
+    points += [inspect(host, '', False, [], canary) for host in hosts if host not in {point.host for point in points}]
     dropped = sum(answer['dropped'] for answer in answers)
     picture = pair_of(link, found.get((server, stage.tunnel), []), [
         packet for (host, interface), group in found.items() if host == server and interface != stage.tunnel
         for packet in group], canary)
-    return Run(link, canary, places, judge(link, places, stage.ends, on_the_way(stage, link), dropped), picture)
+    return Run(link, canary, points, judge(link, points, stage.ends, on_the_way(stage, link), dropped), picture)
 
 
 def on_the_way(stage, link):
@@ -293,9 +293,9 @@ def prove(stage, directory, canaries, progress, links=(RAW,) + LINK_TYPES):
         with progress('The page past the tunnel' if link == RAW else 'The page over a link {}'.format(link)):
             for number in range(TRIES):
                 with stage.turn(link):
-                    place = os.path.join(directory, '{}-{}'.format(link.lower(), number))
-                    os.mkdir(place)
-                    run = run_once(stage, link, canaries(), place)
+                    point = os.path.join(directory, '{}-{}'.format(link.lower(), number))
+                    os.mkdir(point)
+                    run = run_once(stage, link, canaries(), point)
                 if not run.why or not worth_another_try(run):
                     break
             runs.append(run)

@@ -16,11 +16,11 @@ _STYLE = '''\
 
 def rows(run):
     """The cells of a run's table. :param run: one of `runs` of encryption.as_json."""
-    return [(place['host'], place['interface'], 'inside' if place['inside'] else 'outside', place['packets'],
-             place['found'], place['in_streams'],
-             None if place['entropy'] is None else '{:.2f}'.format(place['entropy']),
-             ', '.join('{} {}'.format(count['packets'], kind) for kind, count in place['kinds'].items()))
-            for place in run['places']]
+    return [(point['host'], point['interface'], 'inside' if point['inside'] else 'outside', point['packets'],
+             point['found'], point['in_streams'],
+             None if point['entropy'] is None else '{:.2f}'.format(point['entropy']),
+             ', '.join('{} {}'.format(count['packets'], kind) for kind, count in point['kinds'].items()))
+            for point in run['places']]
 
 
 HEADERS = ('HOST', 'INTERFACE', 'WHERE', 'PACKETS', 'WITH CANARY', 'IN STREAMS', 'BITS/BYTE', 'OUTSIDE IT IS')

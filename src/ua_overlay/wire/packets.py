@@ -44,7 +44,7 @@ def parse_all(records):
 def streams(packets):
     """What TCP carried, each direction by itself: list of bytes, one for each stretch without a hole.
 
-    Retransmissions and segments out of order are put in their place.
+    Retransmissions and segments out of order are put in their point.
     """
     flows = collections.OrderedDict()
     for packet in packets:
@@ -83,13 +83,13 @@ def count(canary, packets):
 
     The second is larger where it crosses from one segment to the next, or a segment holds it several times.
     """
-    wanted = forms(canary)
-    single = sum(any(form in packet.raw for form in wanted) for packet in packets)
-    joined = sum(stretch.count(form) for stretch in streams(packets) for form in set(wanted))
+    desired = forms(canary)
+    single = sum(any(form in packet.raw for form in desired) for packet in packets)
+    joined = sum(stretch.count(form) for stretch in streams(packets) for form in set(desired))
     return single, joined
 
 
 def first_with(canary, packets):
     """The first packet that holds a canary whole, None when there is none."""
-    wanted = forms(canary)
-    return next((packet for packet in packets if any(form in packet.raw for form in wanted)), None)
+    desired = forms(canary)
+    return next((packet for packet in packets if any(form in packet.raw for form in desired)), None)

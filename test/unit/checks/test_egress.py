@@ -6,7 +6,7 @@ import pytest
 from ua_overlay.checks import egress, facts
 from ua_overlay.errors import OverlayError
 from ua_overlay.firewall import egress as rules
-from ua_overlay.firewall.egress_table import CHANGED, IN_FORCE, MISSING, UNREADABLE, Sight
+from ua_overlay.firewall.egress_table import CHANGED, IN_FORCE, MISSING, UNREADABLE, TableState
 from unit.checks.healthy import FACTS, changed
 
 FOUND = FACTS.egress
@@ -24,19 +24,21 @@ def test_a_rule_in_force():
 
 @pytest.mark.parametrize('fields, level, word, command', [
     ({'set_up': False}, 'WARN', 'without the rule', 'robot prepare'),
-    ({'sight': Sight(UNREADABLE, (), 'There is no nft.', 'sudo apt install nftables')}, 'UNKNOWN', 'no nft',
+    ({'table_state': TableState(UNREADABLE, (), 'There is no nft.', 'sudo apt install nftables')}, 'UNKNOWN', 'no nft',
      'apt install nftables'),
-    ({'sight': Sight(MISSING)}, 'ERROR', 'not loaded', 'sudo nft -f /etc/ua_overlay/egress.nft'),
-    ({'sight': Sight(CHANGED)}, 'ERROR', 'somebody changed', 'sudo nft -f'),
-    ({'sight': Sight(IN_FORCE, ())}, 'ERROR', 'nobody connect to 203.0.113.10', 'systemctl status ua-overlay-operator'),
-    ({'sight': Sight(IN_FORCE, ('203.0.113.10', '10.9.9.9'))}, 'ERROR', 'lets through to 10.9.9.9', 'operator')])
+    ({'table_state': TableState(MISSING)}, 'ERROR', 'not loaded', 'sudo nft -f /etc/ua_overlay/egress.nft'),
+    ({'table_state': TableState(CHANGED)}, 'ERROR', 'somebody changed', 'sudo nft -f'),
+    ({'table_state': TableState(IN_FORCE, ())}, 'ERROR', 'nobody connect to 203.0.113.10',
+     'systemctl status ua-overlay-agent'),
+    ({'table_state': TableState(IN_FORCE, ('203.0.113.10', '10.9.9.9'))}, 'ERROR', 'lets through to 10.9.9.9',
+     'agent')])
 def test_what_is_wrong_has_a_next_command(fields, level, word, command):
     verdict = judged(**fields)
     assert verdict.level == level and word in verdict.what and command in verdict.next_command
 
 
 def test_an_address_too_many_is_not_told_while_a_name_does_not_resolve():
-    assert judged(sight=Sight(IN_FORCE, ('203.0.113.10', '10.9.9.9')), complete=False).level == 'OK'
+    assert judged(table_state=TableState(IN_FORCE, ('203.0.113.10', '10.9.9.9')), complete=False).level == 'OK'
 
 
 class Api:
@@ -50,17 +52,17 @@ def test_looking(tmp_path, monkeypatch):
             raise OSError('no such name')
         return [name]
 
-    def look(sight):
-        return egress.look_at_egress(Api(), str(tmp_path / 'ca.pem'), str(manifest), lambda which: sight, resolve)
+    def look(table_state):
+        return egress.observe_egress(Api(), str(tmp_path / 'ca.pem'), str(manifest), lambda which: table_state, resolve)
 
     manifest = tmp_path / 'prepared.json'
     monkeypatch.setattr(rules, 'ROBOT', rules.ROBOT._replace(rules=str(tmp_path / 'egress.nft')))
-    assert look(FOUND.sight) is None  # nobody promised anything
+    assert look(FOUND.table_state) is None  # nobody promised anything
     manifest.write_text('{}')
-    assert look(FOUND.sight) == facts.Egress(False)
+    assert look(FOUND.table_state) == facts.Egress(False)
     (tmp_path / 'egress.nft').write_text('')
-    assert look(Sight(MISSING)) == facts.Egress(True, Sight(MISSING))
-    assert look(FOUND.sight) == facts.Egress(True, FOUND.sight, ('203.0.113.11',), False)
+    assert look(TableState(MISSING)) == facts.Egress(True, TableState(MISSING))
+    assert look(FOUND.table_state) == facts.Egress(True, FOUND.table_state, ('203.0.113.11',), False)
 
 
 def test_a_daemon_that_is_down_is_no_obstacle(tmp_path, monkeypatch):
@@ -71,5 +73,5 @@ def test_a_daemon_that_is_down_is_no_obstacle(tmp_path, monkeypatch):
     manifest = tmp_path / 'prepared.json'
     manifest.write_text('{}')
     monkeypatch.setattr(rules, 'ROBOT', rules.ROBOT._replace(rules=str(manifest)))
-    found = egress.look_at_egress(Down(), str(tmp_path / 'none.pem'), str(manifest), lambda which: FOUND.sight)
+    found = egress.observe_egress(Down(), str(tmp_path / 'none.pem'), str(manifest), lambda which: FOUND.table_state)
     assert found.addresses == () and not found.complete

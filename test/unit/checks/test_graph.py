@@ -3,12 +3,12 @@ from dataclasses import replace
 
 import pytest
 
-from ua_overlay.checks import facts as seen
+from ua_overlay.checks import facts as fact_types
 from ua_overlay.checks import graph
 from ua_overlay.checks.facts import Facts
-from ua_overlay.rosenv.environment import RosEnvironment, Wishes, decide_environment
+from ua_overlay.rosenv.environment import Preferences, RosEnvironment, decide_environment
 from ua_overlay.rosenv.names import NameReport
-from unit.checks.healthy import FACTS, GRAPH, MASTER, MATE, ME, STATUS, TEAM, URI, WANTED, changed, only
+from unit.checks.healthy import DESIRED, FACTS, GRAPH, MASTER, MATE, ME, STATUS, TEAM, URI, changed, only
 
 BROKEN = NameReport(True, ('dev-3.overlay.internal',), 'This robot cannot receive from dev-3: the name is wrong.')
 
@@ -21,15 +21,15 @@ def test_names():
     found = graph.names(changed(names=NameReport(False, (), 'own name')))
     assert found.level == 'ERROR' and found.next_command.endswith('dev-2.overlay.internal')
     assert graph.names(Facts()) is None
-    assert graph.names(changed(wishes=Wishes(addressing='addresses'))).level == 'OK'
+    assert graph.names(changed(preferences=Preferences(addressing='addresses'))).level == 'OK'
 
 
 def test_names_as_the_node_has_them():
     """The overlay node has the decision, not the resolver's answers."""
-    wanted = decide_environment(STATUS, Wishes(), NameReport(False, (), 'own name'))
-    assert graph.names(Facts(wanted=wanted)).what == 'own name'
-    assert graph.names(Facts(wanted=decide_environment(STATUS, Wishes(), BROKEN))).level == 'ERROR'
-    assert graph.names(Facts(wanted=WANTED)) is None
+    desired = decide_environment(STATUS, Preferences(), NameReport(False, (), 'own name'))
+    assert graph.names(Facts(desired=desired)).what == 'own name'
+    assert graph.names(Facts(desired=decide_environment(STATUS, Preferences(), BROKEN))).level == 'ERROR'
+    assert graph.names(Facts(desired=DESIRED)) is None
 
 
 def test_environment():
@@ -40,27 +40,27 @@ def test_environment():
     found = graph.environment(changed(actual=dict(TEAM, ROS_MASTER_URI='http://dev-3.overlay.internal:11312')))
     assert found.level == 'WARN' and 'dev-3' in found.what and URI in found.what
     assert graph.environment(changed(env_problem='It is not taken.')).level == 'ERROR'
-    assert graph.environment(Facts(wanted=RosEnvironment())) is None
+    assert graph.environment(Facts(desired=RosEnvironment())) is None
     assert graph.environment(Facts()) is None
 
 
 @pytest.mark.parametrize('state, level', [('TWO_MASTERS', 'WARN'), ('NO_MASTER', 'WARN'), ('SETTLING', 'OK'),
                                           ('MASTER_OFFLINE', 'WARN'), ('NAME_UNRESOLVED', None)])
 def test_environment_of_every_state(state, level):
-    found = graph.environment(changed(wanted=replace(WANTED, state=state, why='This is so.')))
+    found = graph.environment(changed(desired=replace(DESIRED, state=state, why='This is so.')))
     assert (found and found.level) == level
     assert found is None or found.what == 'This is so.'
 
 
 def test_master():
     assert graph.master(FACTS).level == 'OK'
-    found = graph.master(changed(graph=seen.Graph(URI, False, 'No ROS master listens at it.')))
+    found = graph.master(changed(graph=fact_types.Graph(URI, False, 'No ROS master listens at it.')))
     assert found.level == 'WARN' and found.what == 'No ROS master listens at it.' and 'dev-1' in found.next_command
-    mine = changed(graph=seen.Graph(URI, False), wanted=replace(WANTED, robot='dev-1'))
+    mine = changed(graph=fact_types.Graph(URI, False), desired=replace(DESIRED, robot='dev-1'))
     found = graph.master(mine)
     assert found.level == 'WARN' and URI in found.what and 'overlay.launch' in found.next_command
     assert graph.master(changed(graph=None)) is None
-    assert graph.master(changed(wanted=replace(WANTED, state='MASTER_OFFLINE'))) is None
+    assert graph.master(changed(desired=replace(DESIRED, state='MASTER_OFFLINE'))) is None
 
 
 def test_foreign_master():
@@ -71,37 +71,37 @@ def test_foreign_master():
     assert graph.foreign_master(Facts()) is None
 
 
-def attempt(result, peer='dev-1', port=11312, kind=seen.TEAM, ping=True):
-    return seen.Attempt(peer, port, kind, result, ping)
+def attempt(result, peer='dev-1', port=11312, kind=fact_types.TEAM, ping=True):
+    return fact_types.Attempt(peer, port, kind, result, ping)
 
 
-def test_reach_out():
-    assert graph.reach_out(FACTS).level == 'OK'
-    assert graph.reach_out(changed(attempts=None)) is graph.reach_out(changed(attempts=())) is None
+def test_ports_out():
+    assert graph.ports_out(FACTS).level == 'OK'
+    assert graph.ports_out(changed(attempts=None)) is graph.ports_out(changed(attempts=())) is None
 
 
-def test_reach_out_names_the_policy_when_one_port_is_dropped():
-    found = only(graph.reach_out(changed(attempts=FACTS.attempts[1:] + (attempt(seen.DROPPED),))))
+def test_ports_out_names_the_policy_when_one_port_is_dropped():
+    found = only(graph.ports_out(changed(attempts=FACTS.attempts[1:] + (attempt(fact_types.DROPPED),))))
     assert found.level == 'ERROR' and found.what == (
         'Connections to the team port (TCP 11312) of dev-1 are dropped.')
     assert found.why.startswith('Other ports pass') and 'policy' in found.why
 
 
-def test_reach_out_when_all_is_dropped():
-    dropped = (attempt(seen.DROPPED), attempt(seen.DROPPED, port=59999, kind=seen.EPHEMERAL))
-    found = only(graph.reach_out(changed(attempts=dropped)))
+def test_ports_out_when_all_is_dropped():
+    dropped = (attempt(fact_types.DROPPED), attempt(fact_types.DROPPED, port=59999, kind=fact_types.EPHEMERAL))
+    found = only(graph.ports_out(changed(attempts=dropped)))
     assert found.why.startswith('The robot answers pings') and '59999' in found.what
     silent = tuple(replace(item, ping=False) for item in dropped)
-    found = only(graph.reach_out(changed(attempts=silent)))
+    found = only(graph.ports_out(changed(attempts=silent)))
     assert 'does not answer at all' in found.what and 'policy' not in found.why
-    elsewhere = dropped + (attempt(seen.OPEN, 'dev-3', 59999, seen.EPHEMERAL, None),)
-    assert only(graph.reach_out(changed(attempts=elsewhere))).why.startswith('The robot answers pings')
-    both = dropped + (attempt(seen.DROPPED, 'dev-3', 59999, seen.EPHEMERAL, False),)
-    assert len(graph.reach_out(changed(attempts=both))) == 2
+    elsewhere = dropped + (attempt(fact_types.OPEN, 'dev-3', 59999, fact_types.EPHEMERAL, None),)
+    assert only(graph.ports_out(changed(attempts=elsewhere))).why.startswith('The robot answers pings')
+    both = dropped + (attempt(fact_types.DROPPED, 'dev-3', 59999, fact_types.EPHEMERAL, False),)
+    assert len(graph.ports_out(changed(attempts=both))) == 2
 
 
-def test_reach_out_without_a_route():
-    found = graph.reach_out(changed(attempts=(attempt(seen.NO_ROUTE),)))
+def test_ports_out_without_a_route():
+    found = graph.ports_out(changed(attempts=(attempt(fact_types.NO_ROUTE),)))
     assert found.level == 'ERROR' and 'no route' in found.what
 
 
@@ -109,32 +109,32 @@ def with_callback(callback, **fields):
     return changed(graph=replace(GRAPH, callback=callback), **fields)
 
 
-def test_reach_in():
-    found = graph.reach_in(FACTS)
+def test_ports_in():
+    found = graph.ports_in(FACTS)
     assert found.level == 'OK' and found.what.startswith('dev-1, dev-3 reached')
 
 
-def test_reach_in_by_the_masters_callback():
-    found = graph.reach_in(with_callback(seen.Callback(False, None)))
+def test_ports_in_by_the_masters_callback():
+    found = graph.ports_in(with_callback(fact_types.Callback(False, None)))
     assert found.level == 'ERROR' and 'cannot reach this robot' in found.what and 'firewall' in found.why
-    found = graph.reach_in(with_callback(seen.Callback(True, False)))
+    found = graph.ports_in(with_callback(fact_types.Callback(True, False)))
     assert found.level == 'ERROR' and 'under its name dev-2.overlay.internal' in found.what
     assert '100.64.0.2' in found.why and found.next_command.endswith('# on dev-1')
 
 
-def test_reach_in_is_unknown_when_nobody_came():
-    found = graph.reach_in(with_callback(seen.Callback(True, True), inbound=()))
+def test_ports_in_is_unknown_when_nobody_came():
+    found = graph.ports_in(with_callback(fact_types.Callback(True, True), inbound=()))
     assert found.level == 'UNKNOWN' and 'Whether dev-3 can' in found.what and 'dev-1 reached' in found.what
-    found = graph.reach_in(with_callback(None, inbound=()))
+    found = graph.ports_in(with_callback(None, inbound=()))
     assert found.level == 'UNKNOWN' and 'Whether dev-1, dev-3 can' in found.what
-    found = graph.reach_in(with_callback(seen.Callback(problem='too slow'), inbound=()))
+    found = graph.ports_in(with_callback(fact_types.Callback(problem='too slow'), inbound=()))
     assert found.level == 'UNKNOWN'
 
 
-def test_reach_in_alone():
+def test_ports_in_alone():
     alone = replace(STATUS, peers=(replace(MASTER, online=False), replace(MATE, tags=('tag:blue',))))
-    assert graph.reach_in(changed(status=alone)) is None
-    assert graph.reach_in(changed(inbound=None)) is None
+    assert graph.ports_in(changed(status=alone)) is None
+    assert graph.ports_in(changed(inbound=None)) is None
 
 
 @pytest.mark.parametrize('host, level, words', [
@@ -156,7 +156,7 @@ def test_node_names_are_listed_by_host_and_not_endlessly():
     assert first.what == '/x registered as laptop.'
     assert second.what == '/n0, /n1, /n2, /n3 and 5 more registered as robot.'
     assert graph.node_names(changed(graph=replace(GRAPH, nodes=None))) is None
-    assert graph.node_names(changed(graph=seen.Graph(URI, False))) is None
+    assert graph.node_names(changed(graph=fact_types.Graph(URI, False))) is None
 
 
 @pytest.mark.parametrize('variables, words', [
@@ -177,7 +177,7 @@ def test_node_names_are_listed_by_host_and_not_endlessly():
 def test_half_connected(variables, words):
     found = only(graph.half_connected(changed(shell=variables, processes=())))
     assert found.level == ('ERROR' if words else 'OK') and words in found.what
-    found = only(graph.half_connected(changed(shell={}, processes=(seen.RosProcess(7, '/talker', variables),))))
+    found = only(graph.half_connected(changed(shell={}, processes=(fact_types.RosProcess(7, '/talker', variables),))))
     assert found.level == ('ERROR' if words else 'OK')
     assert not words or '/talker (process 7)' in found.what
 
@@ -191,14 +191,14 @@ def test_half_connected_without_a_daemon():
 
 def test_old_master():
     assert graph.old_master(FACTS).level == 'OK'
-    old = seen.RosProcess(8, '/camera', dict(TEAM, ROS_MASTER_URI='http://dev-3.overlay.internal:11312'))
-    local = seen.RosProcess(9, '/local', {'ROS_MASTER_URI': 'http://localhost:11311'})
-    lan = seen.RosProcess(9, '/lan', {'ROS_MASTER_URI': 'http://10.0.2.9:11311'})
+    old = fact_types.RosProcess(8, '/camera', dict(TEAM, ROS_MASTER_URI='http://dev-3.overlay.internal:11312'))
+    local = fact_types.RosProcess(9, '/local', {'ROS_MASTER_URI': 'http://localhost:11311'})
+    lan = fact_types.RosProcess(9, '/lan', {'ROS_MASTER_URI': 'http://10.0.2.9:11311'})
     found = only(graph.old_master(changed(processes=FACTS.processes + (old, local, lan))))
     assert found.level == 'WARN' and found.what.startswith('/camera (process 8) was started for the master http://dev-3')
     slash = replace(FACTS.processes[0], variables=dict(TEAM, ROS_MASTER_URI=URI + '/'))
     assert graph.old_master(changed(processes=(slash,))).level == 'OK'
-    found = only(graph.old_master(changed(wanted=RosEnvironment())))
+    found = only(graph.old_master(changed(desired=RosEnvironment())))
     assert found.level == 'WARN' and 'none now' in found.why
     assert graph.old_master(Facts()) is None
 

@@ -5,8 +5,8 @@ import pytest
 
 from ua_overlay.checks import links
 from ua_overlay.checks.facts import Facts, Packets
+from ua_overlay.errors import Problem
 from ua_overlay.tailscale.model import Link, LinkType
-from ua_overlay.tailscale.snapshot import DaemonProblem
 from unit.checks.healthy import FACTS, changed, only
 
 
@@ -16,7 +16,7 @@ def test_derp():
     assert found.level == 'WARN' and 'through the server: dev-9' in found.what
     assert links.derp(changed(links=())).what == 'Links: no peers.'
     assert links.derp(Facts()) is None
-    assert links.derp(changed(daemon_problem=DaemonProblem('NO_DAEMON', ''))) is None
+    assert links.derp(changed(daemon_problem=Problem('NO_DAEMON', ''))) is None
 
 
 @pytest.mark.parametrize('kind, level', [(LinkType.DIRECT, 'OK'), (LinkType.PEER_RELAY, 'WARN'),
@@ -31,7 +31,7 @@ def test_lan(kind, level):
     (('10.0.2.16:41641', '203.0.113.22:5000'), '10.0.2.0/24'),
     # The same private subnet behind another router.
     (('10.0.2.16:41641', '203.0.113.23:5000'), None),
-    # The same router, another subnet (a guest network).
+    # The same router, another subnet (a entry network).
     (('10.0.3.16:41641', '203.0.113.22:5000'), None),
     # The very same private address can only be another LAN's.
     (('10.0.2.15:41641', '203.0.113.22:5000'), None),

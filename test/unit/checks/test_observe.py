@@ -10,7 +10,7 @@ import pytest
 from ua_overlay.checks import observe, registry, routes
 from ua_overlay.errors import OverlayError
 from ua_overlay.rosenv import envfile
-from ua_overlay.rosenv.environment import Wishes
+from ua_overlay.rosenv.environment import Preferences
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.trust import ca
 from ua_overlay.trust.certificate import dump_certificates
@@ -20,27 +20,28 @@ from unit.checks.healthy import FACTS, STATUS, TEAM
 THEN = datetime.datetime(2026, 11, 1, tzinfo=datetime.timezone.utc)
 
 
-def test_wishes_of():
-    assert observe.wishes_of({}) == Wishes()
-    assert observe.wishes_of({'team_port': 1, 'addressing': 'addresses', 'team': 'iris'}) == Wishes(
+def test_preferences_of():
+    assert observe.preferences_of({}) == Preferences()
+    assert observe.preferences_of({'team_port': 1, 'addressing': 'addresses', 'team': 'iris'}) == Preferences(
         team_port=1, addressing='addresses', team='iris')
 
 
-def test_effective_wishes():
-    wishes = Wishes(team='iris')
-    assert observe.effective_wishes(wishes, {}, STATUS) is wishes
-    assert observe.effective_wishes(wishes, TEAM, STATUS) == wishes
-    moved = observe.effective_wishes(wishes, dict(TEAM, ROS_MASTER_URI='http://dev-1.overlay.internal:11400'), STATUS)
-    assert moved == replace(wishes, team_port=11400)
+def test_effective_preferences():
+    preferences = Preferences(team='iris')
+    assert observe.effective_preferences(preferences, {}, STATUS) is preferences
+    assert observe.effective_preferences(preferences, TEAM, STATUS) == preferences
+    moved = observe.effective_preferences(
+        preferences, dict(TEAM, ROS_MASTER_URI='http://dev-1.overlay.internal:11400'), STATUS)
+    assert moved == replace(preferences, team_port=11400)
     by_address = {'ROS_MASTER_URI': 'http://100.64.0.1:11312', 'ROS_IP': '100.64.0.2'}
-    assert observe.effective_wishes(wishes, by_address, STATUS).addressing == 'addresses'
+    assert observe.effective_preferences(preferences, by_address, STATUS).addressing == 'addresses'
 
 
 def test_a_master_by_launch_argument_is_taken_from_the_env_file():
     """No robot has the tag; the env file says whom the launch argument named."""
     untagged = replace(STATUS, peers=tuple(replace(peer, tags=('tag:iris',)) for peer in STATUS.peers))
-    assert observe.effective_wishes(Wishes(), TEAM, untagged).master == 'dev-1.overlay.internal'
-    assert observe.effective_wishes(Wishes(), TEAM, STATUS).master == ''
+    assert observe.effective_preferences(Preferences(), TEAM, untagged).master == 'dev-1.overlay.internal'
+    assert observe.effective_preferences(Preferences(), TEAM, STATUS).master == ''
 
 
 @pytest.mark.parametrize('uri, port', [('http://a:11312', 11312), ('http://a:11312/', 11312), ('http://a', 0), ('', 0)])
@@ -99,23 +100,23 @@ def test_interfaces():
     assert ('lo', '127.0.0.1', 8) in routes.interfaces()
 
 
-def test_look_at_server(tmp_path):
+def test_probe_server(tmp_path):
     authority = ca.create_ca('site', ['server.ua.test'], ['203.0.113.10'], THEN)[1]
     path = tmp_path / 'ca.pem'
     path.write_text(dump_certificates(authority))
-    assert observe.look_at_server('', str(path), 1).url == ''
+    assert observe.probe_server('', str(path), 1).url == ''
 
-    seen = observe.look_at_server('https://server.ua.test', str(path), 3, lambda url, pem, timeout: ServerHealth(
+    seen = observe.probe_server('https://server.ua.test', str(path), 3, lambda url, pem, timeout: ServerHealth(
         True, 0.1, -4, THEN))
     assert (seen.clock_offset, seen.not_after, seen.problem) == (-4, THEN.timestamp(), None)
     assert seen.ca_not_after > THEN.timestamp() + 9 * 365 * 86400
 
     def refuse(url, pem, timeout):
         raise OverlayError('It is down.', 'do this', 'SERVER_UNREACHABLE')
-    seen = observe.look_at_server('https://server.ua.test', str(path), 3, refuse)
+    seen = observe.probe_server('https://server.ua.test', str(path), 3, refuse)
     assert (seen.problem.code, str(seen.problem)) == ('SERVER_UNREACHABLE', 'It is down. Next: do this')
 
-    missing = observe.look_at_server('https://server.ua.test', str(tmp_path / 'none.pem'), 3, refuse)
+    missing = observe.probe_server('https://server.ua.test', str(tmp_path / 'none.pem'), 3, refuse)
     assert missing.problem.code == 'NOT_PREPARED' and 'none.pem' in missing.problem.sentence
 
 

@@ -5,10 +5,10 @@ import pytest
 
 from ua_overlay.checks import robot
 from ua_overlay.checks.facts import Facts
-from ua_overlay.tailscale.snapshot import DaemonProblem
+from ua_overlay.errors import Problem
 from unit.checks.healthy import DAY, FACTS, ME, NOW, STATUS, changed
 
-PROBLEM = DaemonProblem('NO_DAEMON', 'No tailscaled answers at /s.', 'sudo systemctl start tailscaled')
+PROBLEM = Problem('NO_DAEMON', 'No tailscaled answers at /s.', 'sudo systemctl start tailscaled')
 
 
 def with_self(**fields):
@@ -82,9 +82,9 @@ def test_address_range_without_a_daemon():
     assert robot.address_range(Facts()) is None
 
 
-def test_a_laptop_of_an_operator_is_where_it_belongs():
+def test_a_laptop_of_a_user_is_where_it_belongs():
     laptop = replace(ME, tags=(), user='ana', name='laptop-1')
     verdict = robot.login(changed(status=replace(STATUS, self_node=laptop)))
-    assert (verdict.level, verdict.what) == ('OK', 'laptop-1 is in the group of operator ana at 100.64.0.2.')
+    assert (verdict.level, verdict.what) == ('OK', 'laptop-1 is in the group of user ana at 100.64.0.2.')
     nobody = robot.login(changed(status=replace(STATUS, self_node=replace(laptop, user=''))))
     assert nobody.level == 'ERROR' and 'in no team' in nobody.what

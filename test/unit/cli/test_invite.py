@@ -9,8 +9,8 @@ import pytest
 
 from ua_overlay.cli import complete, main
 from ua_overlay.errors import UsageError
-from ua_overlay.site.invitation_list import Guest
-from ua_overlay.site.inviter import Wanted
+from ua_overlay.site.invitation_list import ListedInvitation
+from ua_overlay.site.inviter import Invitee
 from ua_overlay.trust import invitation as invitations
 
 command = importlib.import_module('ua_overlay.cli.invite')
@@ -23,22 +23,22 @@ class Played:
     def __init__(self):
         self.asked, self.back = None, []
 
-    def invite(self, wanted, lifetime, team, operator, force, pin_ca, replace):
-        self.asked = dict(wanted=wanted, lifetime=lifetime, team=team, operator=operator, force=force, pin_ca=pin_ca)
+    def invite(self, invitees, lifetime, team, user, force, pin_ca, replace):
+        self.asked = dict(invitees=invitees, lifetime=lifetime, team=team, user=user, force=force, pin_ca=pin_ca)
         return [(invitations.Invitation(
             server_url='https://s.test:8080', ca_pem='CA', key='hskey-auth-secret', robot=each.name, team=team,
-            operator=operator, created=NOW, expires=NOW + datetime.timedelta(hours=1)), str(number))
-            for number, each in enumerate(wanted, 1)]
+            user=user, created=NOW, expires=NOW + datetime.timedelta(hours=1)), str(number))
+            for number, each in enumerate(invitees, 1)]
 
     def take_back(self, key_ids):
         self.back += key_ids
 
     def list(self):
-        return [Guest('1', 'dev-1', 'iris', '', True, 'used', NOW, NOW, 'root (sudo by ana)', 'dev-1', NOW),
-                Guest('2', 'laptop-1', '', 'ana', False, 'open', NOW, NOW, 'root', '', None)]
+        return [ListedInvitation('1', 'dev-1', 'iris', '', True, 'used', NOW, NOW, 'root (sudo by ana)', 'dev-1', NOW),
+                ListedInvitation('2', 'laptop-1', '', 'ana', False, 'open', NOW, NOW, 'root', '', None)]
 
     def revoke(self, what):
-        return [guest for guest in self.list() if what in (guest.key, guest.machine)]
+        return [entry for entry in self.list() if what in (entry.key, entry.machine)]
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_the_word_create_may_be_left_out(argv, completed):
 
 def test_one_robot_as_ever(played, tmp_path, capsys):
     assert main(['invite', 'iris', 'dev-1', '--master', '--expires', '2h']) == 0
-    assert played.asked == dict(wanted=[Wanted('dev-1', True)], lifetime=7200, team='iris', operator='', force=False,
+    assert played.asked == dict(invitees=[Invitee('dev-1', True)], lifetime=7200, team='iris', user='', force=False,
                                 pin_ca=False)
     path = tmp_path / 'dev-1.invitation.yaml'
     assert path.stat().st_mode & 0o777 == 0o600
@@ -72,7 +72,7 @@ def test_one_robot_as_ever(played, tmp_path, capsys):
 def test_a_batch_from_names_and_a_file(played, tmp_path, capsys):
     (tmp_path / 'robots.txt').write_text('# the fleet\n dev-2  master # it carries the roscore\n\ndev-3\n')
     assert main('invite iris dev-1 --batch robots.txt --output-dir out --ca-sha256 --json'.split()) == 0
-    assert played.asked['wanted'] == [Wanted('dev-1', False), Wanted('dev-2', True), Wanted('dev-3', False)]
+    assert played.asked['invitees'] == [Invitee('dev-1', False), Invitee('dev-2', True), Invitee('dev-3', False)]
     assert played.asked['pin_ca'] is True
     rows = json.loads(capsys.readouterr().out)
     assert [(row['robot'], row['number']) for row in rows] == [('dev-1', '1'), ('dev-2', '2'), ('dev-3', '3')]
@@ -81,20 +81,20 @@ def test_a_batch_from_names_and_a_file(played, tmp_path, capsys):
     assert rows[0]['file'] == str(tmp_path / 'out' / 'dev-1.invitation.yaml')
 
 
-def test_machines_of_an_operator(played, capsys):
-    assert main('invite --operator ana laptop-1 laptop-2'.split()) == 0
-    assert (played.asked['team'], played.asked['operator']) == ('', 'ana')
-    assert [each.name for each in played.asked['wanted']] == ['laptop-1', 'laptop-2']
-    assert 'the group of operator ana' in capsys.readouterr().out
+def test_machines_of_a_user(played, capsys):
+    assert main('invite --user ana laptop-1 laptop-2'.split()) == 0
+    assert (played.asked['team'], played.asked['user']) == ('', 'ana')
+    assert [each.name for each in played.asked['invitees']] == ['laptop-1', 'laptop-2']
+    assert 'the group of user ana' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('argv, words', [
-    ('invite --expires 1h', 'into which team'), ('invite iris', 'for whom'), ('invite --operator ana', 'for whom'),
+    ('invite --expires 1h', 'into which team'), ('invite iris', 'for whom'), ('invite --user ana', 'for whom'),
     ('invite iris dev-1 dev-2 --master', '--master is for one robot'),
-    ('invite --operator ana laptop --master', 'in no team'),
+    ('invite --user ana laptop --master', 'in no team'),
     ('invite iris dev-1 dev-2 --output x', '--output-dir'), ('invite iris dev-1 --output - --json', '--json'),
     ('invite iris --batch nowhere.txt', 'nowhere.txt'), ('invite iris --batch bad.txt', 'Line 2 of bad.txt'),
-    ('invite --operator ana --batch master.txt', 'in no team')])
+    ('invite --user ana --batch master.txt', 'in no team')])
 def test_what_makes_no_sense_is_said_before_a_key_is_made(played, tmp_path, capsys, argv, words):
     (tmp_path / 'bad.txt').write_text('dev-1\ndev-2 boss\n')
     (tmp_path / 'master.txt').write_text('laptop master\n')
@@ -133,7 +133,7 @@ def test_the_list_for_people_and_programs(played, capsys):
     assert 'ana@' in text and 'root (sudo by ana)' in text
     assert main(['invite', 'list', '--json', '--open']) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [(row['number'], row['operator'], row['used_at']) for row in rows] == [('2', 'ana', None)]
+    assert [(row['number'], row['user'], row['used_at']) for row in rows] == [('2', 'ana', None)]
     assert main(['invite', 'list', '--team', 'blue']) == 0
     assert 'No invitations' in capsys.readouterr().out
 
@@ -144,10 +144,10 @@ def test_revoking(played, capsys):
 
 
 def test_nothing_is_asked_of_a_line_that_is_only_a_comment():
-    args = SimpleNamespace(operator='', names=['iris', 'dev-1'], master=False, batch='x')
-    assert command.who_is_wanted(args, ['# dev-2', '   ']) == ('iris', [Wanted('dev-1', False)])
+    args = SimpleNamespace(user='', names=['iris', 'dev-1'], master=False, batch='x')
+    assert command.parse_invitees(args, ['# dev-2', '   ']) == ('iris', [Invitee('dev-1', False)])
     with pytest.raises(UsageError):
-        command.who_is_wanted(args, ['dev-2 master dev-3'])
+        command.parse_invitees(args, ['dev-2 master dev-3'])
 
 
 @pytest.mark.parametrize('environ, who', [({}, 'root'), ({'SUDO_USER': 'ana'}, 'root (sudo by ana)'),

@@ -37,7 +37,7 @@ def joining(monkeypatch):
     seen = {'outcome': JOINED}
 
     class Played:
-        def __init__(self, api, ca_file, state_dir, timeout, unquiet=None):
+        def __init__(self, api, ca_file, state_dir, timeout, unstable=None):
             seen.update(socket=api.socket_path, ca=ca_file, state_dir=state_dir, timeout=timeout)
 
         def __call__(self, path):
@@ -215,7 +215,7 @@ def test_status_when_the_server_does_not_see_it(daemon, capsys):
 @pytest.mark.parametrize('known', [True, False, None])
 def test_status_when_the_server_removed_the_robot(daemon, capsys, monkeypatch, known):
     daemon('running')
-    monkeypatch.setattr('ua_overlay.checks.observe.look_at_server',
-                        lambda *_, **__: Server('https://s.test', known=known))
+    monkeypatch.setattr('ua_overlay.checks.observe.probe_server',
+                        lambda *_, **__: Server('https://s.test', key_known=known))
     assert main(['status']) == 0
     assert ('does not know' in capsys.readouterr().out) == (known is False)

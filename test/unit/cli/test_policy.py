@@ -10,14 +10,14 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import policy as policies
 from ua_overlay.headscale.config import SiteSettings
 from ua_overlay.headscale.rest import Node
-from ua_overlay.headscale.rules import Operator, Rules, Talk, Team
+from ua_overlay.headscale.rules import Rules, Talk, Team, User
 from ua_overlay.site import last_good
 from ua_overlay.site.site import Site
 from ua_overlay.system.control_socket import NotRunning
 
 command = importlib.import_module('ua_overlay.cli.policy')
 RULES = Rules({'iris': Team('iris', inside=('ros', 'ssh', 8765)), 'blue': Team('blue')},
-              (Talk('blue', 'iris', ('ros', 'ping')),), {'ana': Operator('ana', ('iris',))})
+              (Talk('blue', 'iris', ('ros', 'ping')),), {'ana': User('ana', ('iris',))})
 
 
 def make_trust(directory):
@@ -137,7 +137,7 @@ def test_a_file_that_makes_no_sense(site, server, capsys):
 
 
 def test_what_was_in_force_is_shown_when_the_file_makes_no_sense(site, server, capsys):
-    last_good.keep(site)
+    last_good.save(site)
     with open(site.path('site.yaml'), 'a') as stream:
         stream.write('colour: red\n')
     assert main(['policy', 'show']) == 4

@@ -1,4 +1,4 @@
-"""`ua-overlay operator`: what becomes of site.yaml. What a laptop reaches: test/lab/test_policy_real.py."""
+"""`ua-overlay user`: what becomes of site.yaml. What a laptop reaches: test/lab/test_policy_real.py."""
 import json
 import os
 
@@ -6,7 +6,7 @@ import pytest
 
 from ua_overlay.cli import main
 from ua_overlay.headscale.config import SiteSettings
-from ua_overlay.headscale.rules import Operator, Rules, Team
+from ua_overlay.headscale.rules import Rules, Team, User
 from ua_overlay.site.site import Site
 
 
@@ -24,42 +24,42 @@ def site(tmp_path):
     return made
 
 
-def operators(site):
-    return Site.load(site.directory).rules.operators
+def users(site):
+    return Site.load(site.directory).rules.users
 
 
 def run(site, *argv):
-    return main(['operator'] + list(argv) + ['--dir', site.directory])
+    return main(['user'] + list(argv) + ['--dir', site.directory])
 
 
 def test_set_makes_and_changes_a_person_and_the_same_again_nothing(site, capsys):
     assert run(site, 'set', 'ana', '--teams', 'iris, blue') == 0
-    assert operators(site) == {'ana': Operator('ana', ('blue', 'iris'))}
+    assert users(site) == {'ana': User('ana', ('blue', 'iris'))}
     assert 'nothing changed' not in capsys.readouterr().out
     assert run(site, 'set', 'ana', '--teams', 'blue,iris') == 0
     assert 'nothing changed' in capsys.readouterr().out
     assert run(site, 'set', 'ana', '--teams', 'iris', '--what', 'ssh,8765') == 0
-    assert operators(site) == {'ana': Operator('ana', ('iris',), ('ssh', 8765))}
+    assert users(site) == {'ana': User('ana', ('iris',), ('ssh', 8765))}
 
 
 def test_the_list_and_its_json(site, capsys):
     assert run(site, 'list') == 0
-    assert 'operator set NAME --teams TEAM' in capsys.readouterr().out
+    assert 'user set NAME --teams TEAM' in capsys.readouterr().out
     run(site, 'set', 'ana', '--teams', 'iris')
     capsys.readouterr()
     assert run(site, 'list') == 0
     assert capsys.readouterr().out.splitlines()[1].split() == ['ana', 'iris', 'everything,', 'ros', '-']
     assert run(site, 'list', '--json') == 0
     assert json.loads(capsys.readouterr().out) == [
-        {'operator': 'ana', 'teams': ['iris'], 'what': ['everything', 'ros'], 'laptops': None}]
+        {'user': 'ana', 'teams': ['iris'], 'what': ['everything', 'ros'], 'laptops': None}]
 
 
 @pytest.mark.parametrize('argv, sentence, status', [
     (['set', 'ana', '--teams', 'rose'], 'There is no team rose', 1),
-    (['set', 'a', '--teams', 'iris'], "'a' cannot be the name of an operator", 2),
+    (['set', 'a', '--teams', 'iris'], "'a' cannot be the name of a user", 2),
     (['set', 'ana', '--teams', 'iris', '--what', 'http'], "allows 'http' for --what", 2),
     (['set', 'ana', '--teams', 'iris', '--what', '70000'], 'names the port 70000', 2),
-    (['remove', 'ben'], 'The site has no operator ben (operators: none yet)', 1)])
+    (['remove', 'ben'], 'The site has no user ben (users: none yet)', 1)])
 def test_what_makes_no_sense_is_a_sentence_and_changes_nothing(site, capsys, argv, sentence, status):
     before = open(site.path('site.yaml')).read()
     assert run(site, *argv) == status
@@ -70,4 +70,4 @@ def test_what_makes_no_sense_is_a_sentence_and_changes_nothing(site, capsys, arg
 def test_removed_is_reached_by_no_rule(site, capsys):
     run(site, 'set', 'ana', '--teams', 'iris')
     assert run(site, 'remove', 'ana') == 0
-    assert operators(site) == {} and 'ana is no operator' in capsys.readouterr().out
+    assert users(site) == {} and 'ana is no user' in capsys.readouterr().out

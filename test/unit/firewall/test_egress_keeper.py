@@ -2,7 +2,7 @@
 from ua_overlay.errors import OverlayError
 from ua_overlay.firewall import egress
 from ua_overlay.firewall.egress_keeper import EgressKeeper
-from ua_overlay.firewall.egress_table import CHANGED, IN_FORCE, MISSING, Sight
+from ua_overlay.firewall.egress_table import CHANGED, IN_FORCE, MISSING, TableState
 
 
 class Names:
@@ -16,8 +16,9 @@ class Names:
         self.loaded, self.said, self.fail = [], [], False
 
     def keeper(self, **options):
-        return EgressKeeper(egress.SERVER, lambda: self.names, self.resolve, lambda: Sight(self.state, self.present),
-                            self.load, self.said.append, 'daemon', **options)
+        return EgressKeeper(egress.SERVER, lambda: self.names, self.resolve,
+                            lambda: TableState(self.state, self.present), self.load, self.said.append,
+                            'daemon', **options)
 
     def resolve(self, name):
         if name == '10.0.0.9':

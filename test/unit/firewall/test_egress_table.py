@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from ua_overlay.firewall import egress, egress_table
-from ua_overlay.firewall.egress_table import CHANGED, IN_FORCE, MISSING, UNREADABLE, Sight
+from ua_overlay.firewall.egress_table import CHANGED, IN_FORCE, MISSING, UNREADABLE, TableState
 from ua_overlay.system.nft import NftError
 
 ADDRESSES = ['203.0.113.10', '203.0.113.11', 'fd00::1']
@@ -29,9 +29,9 @@ def listed(rules, table=egress.ROBOT.table):
 @pytest.mark.parametrize('addresses', [ADDRESSES, []])
 def test_what_was_written_is_in_force(which, user, addresses):
     rules = egress.ruleset(which, addresses, user)
-    assert egress_table.parse(listed(rules, which.table), rules) == Sight(IN_FORCE, tuple(addresses))
+    assert egress_table.parse(listed(rules, which.table), rules) == TableState(IN_FORCE, tuple(addresses))
     moved = rules + egress.update(which, ['203.0.113.77'])
-    assert egress_table.parse(listed(moved, which.table), rules) == Sight(IN_FORCE, ('203.0.113.77',))
+    assert egress_table.parse(listed(moved, which.table), rules) == TableState(IN_FORCE, ('203.0.113.77',))
 
 
 @real
@@ -67,27 +67,28 @@ def test_elements_of_other_versions_of_nft():
 
 def test_looking_tells_missing_from_not_to_be_seen(tmp_path):
     which = egress.ROBOT._replace(rules=str(tmp_path / 'none.nft'))
-    assert egress_table.look(which, lambda: 'nft', lambda table, nft: None) == Sight(MISSING)
+    assert egress_table.inspect(which, lambda: 'nft', lambda table, nft: None) == TableState(MISSING)
 
     def denied(_table, _nft):
         raise NftError('Only root can list the rules of nftables.', 'sudo', 'NOT_ROOT')
 
-    assert egress_table.look(which, lambda: 'nft', denied) == Sight(
+    assert egress_table.inspect(which, lambda: 'nft', denied) == TableState(
         UNREADABLE, (), 'Only root can list the rules of nftables.', 'sudo')
 
 
 def test_a_missing_program_is_named_with_its_package(monkeypatch):
     monkeypatch.setattr(shutil, 'which', lambda *_, **__: None)
-    sight = egress_table.look(egress.ROBOT)
-    assert sight.state == UNREADABLE and 'no nft' in sight.why and sight.mend == 'sudo apt install nftables'
+    table_state = egress_table.inspect(egress.ROBOT)
+    assert table_state.state == UNREADABLE and 'no nft' in table_state.why
+    assert table_state.mend == 'sudo apt install nftables'
 
 
 def test_flaws_name_what_is_missing_and_what_is_too_much():
-    assert egress_table.flaws(Sight(IN_FORCE, ('10.0.0.1',)), ['10.0.0.1'], True) == ()
-    assert 'not loaded' in egress_table.flaws(Sight(MISSING), [], True)[0]
-    assert 'somebody changed' in egress_table.flaws(Sight(CHANGED), [], True)[0]
-    assert egress_table.flaws(Sight(UNREADABLE), ['10.0.0.1'], True) == ()
-    both = egress_table.flaws(Sight(IN_FORCE, ('10.0.0.2',)), ['10.0.0.1'], True)
+    assert egress_table.flaws(TableState(IN_FORCE, ('10.0.0.1',)), ['10.0.0.1'], True) == ()
+    assert 'not loaded' in egress_table.flaws(TableState(MISSING), [], True)[0]
+    assert 'somebody changed' in egress_table.flaws(TableState(CHANGED), [], True)[0]
+    assert egress_table.flaws(TableState(UNREADABLE), ['10.0.0.1'], True) == ()
+    both = egress_table.flaws(TableState(IN_FORCE, ('10.0.0.2',)), ['10.0.0.1'], True)
     assert 'nobody connect to 10.0.0.1' in both[0] and 'lets through to 10.0.0.2' in both[1]
     # One name that does not resolve now: the address may be its own.
-    assert len(egress_table.flaws(Sight(IN_FORCE, ('10.0.0.2',)), ['10.0.0.1'], False)) == 1
+    assert len(egress_table.flaws(TableState(IN_FORCE, ('10.0.0.2',)), ['10.0.0.1'], False)) == 1

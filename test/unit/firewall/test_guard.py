@@ -108,11 +108,11 @@ def test_unit_holds_for_systemd(tmp_path):
 
 def test_command_line_over_what_was_set_before():
     before = Guard(('tailscale0',), (11311, 11400), (1024, 2048), (9090,), (45000,))
-    kept = command.wanted_guard(Args(), before, (32768, 60999), None)
+    kept = command.desired_guard(Args(), before, (32768, 60999), None)
     assert kept == Guard(('tailscale0',), (11311, 11312), (32768, 60999), (9090,), (45000,))
-    assert command.wanted_guard(Args(), before, (32768, 60999), 11500).masters == (11311, 11500)
-    changed = command.wanted_guard(Args(team_port=11600, interface=['wg0'], allow=[5, 4, 5], also=[]), before,
-                                   (32768, 60999), 11500)
+    assert command.desired_guard(Args(), before, (32768, 60999), 11500).masters == (11311, 11500)
+    changed = command.desired_guard(Args(team_port=11600, interface=['wg0'], allow=[5, 4, 5], also=[]), before,
+                                    (32768, 60999), 11500)
     assert changed == Guard(('wg0',), (11311, 11600), (32768, 60999), (), (4, 5))
 
 

@@ -6,17 +6,17 @@ import pytest
 
 from ua_overlay.headscale.evaluator import allows, expected, unmet
 from ua_overlay.headscale.policy import make_policy
-from ua_overlay.headscale.rules import Operator, Rules, Talk, Team
+from ua_overlay.headscale.rules import Rules, Talk, Team, User
 
 REACHES = [(), ('everything',), ('ros',), ('ssh',), ('ping',), (8080,), ('ros', 'ssh', 'ping', 443)]
 RULES = Rules({'iris': Team('iris', inside=('ros', 'ping')), 'blue': Team('blue', 11400), 'rose': Team('rose')},
-              (Talk('blue', 'iris', ('ros', 'ssh')),), {'ana': Operator('ana', ('iris',))})
+              (Talk('blue', 'iris', ('ros', 'ssh')),), {'ana': User('ana', ('iris',))})
 
 
 @pytest.mark.parametrize('inside, between, person', list(itertools.product(REACHES, REACHES, REACHES[:3])))
 def test_what_is_generated_is_what_is_meant(inside, between, person):
     rules = Rules({'iris': Team('iris', 11311, inside=inside), 'blue': Team('blue')},
-                  (Talk('iris', 'blue', between),), {'ana': Operator('ana', ('blue',), person)}, (1024, 65535))
+                  (Talk('iris', 'blue', between),), {'ana': User('ana', ('blue',), person)}, (1024, 65535))
     assert unmet(make_policy(rules), rules) == []
 
 

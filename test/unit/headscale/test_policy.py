@@ -4,7 +4,7 @@ import pytest
 
 from ua_overlay.headscale import policy
 from ua_overlay.headscale.rest import Node
-from ua_overlay.headscale.rules import Operator, Rules, Talk, Team
+from ua_overlay.headscale.rules import Rules, Talk, Team, User
 
 
 def teams(*names, **fields):
@@ -48,13 +48,13 @@ def test_whatever_is_not_ros_goes_one_way(what, opened):
     assert ip_grants(rules) == [(['tag:blue'], ['tag:iris'], opened)]
 
 
-def test_an_operator_reaches_the_named_teams_and_nodes_call_back():
-    rules = Rules(teams('iris', 'blue', inside=()), (), {'ana': Operator('ana', ('iris',))})
+def test_a_user_reaches_the_named_teams_and_nodes_call_back():
+    rules = Rules(teams('iris', 'blue', inside=()), (), {'ana': User('ana', ('iris',))})
     assert ip_grants(rules) == [(['ana@'], ['tag:iris'], ['*']), (['tag:iris'], ['ana@'], NODES)]
 
 
 def test_the_relay_carries_for_all_and_is_reached_by_none():
-    rules = Rules(teams('iris', 'blue'), (), {'ana': Operator('ana', ('iris',))})
+    rules = Rules(teams('iris', 'blue'), (), {'ana': User('ana', ('iris',))})
     grants = [grant for grant in policy.make_policy(rules)['grants'] if 'tag:relay' in grant['dst']]
     relay = {'dst': ['tag:relay'], 'app': {'tailscale.com/cap/relay': [{}]}}
     assert grants == [dict(relay, src=['tag:blue', 'tag:iris']), dict(relay, src=['autogroup:member'])]
@@ -62,7 +62,7 @@ def test_the_relay_carries_for_all_and_is_reached_by_none():
 
 
 def test_nobody_owns_a_tag_and_every_tag_is_declared():
-    made = policy.make_policy(Rules(teams('iris'), (), {'ana': Operator('ana', ('iris',))}))
+    made = policy.make_policy(Rules(teams('iris'), (), {'ana': User('ana', ('iris',))}))
     assert made['tagOwners'] == {'tag:iris': [], 'tag:relay': [], 'tag:ros-master': [], policy.marker(made): []}
 
 
@@ -72,24 +72,24 @@ def test_without_teams_everything_is_denied():
 
 
 def test_what_machines_are_told_to_leave_alone():
-    made = policy.make_policy(Rules(teams('iris'), (), {'ana': Operator('ana', ('iris',))}))
+    made = policy.make_policy(Rules(teams('iris'), (), {'ana': User('ana', ('iris',))}))
     assert made['nodeAttrs'] == [
         {'target': ['*'], 'attr': ['disable-captive-portal-detection', 'disable-web-client']},
         {'target': ['tag:iris', 'autogroup:member'], 'attr': ['disable-relay-server']},
         {'target': ['tag:iris'], 'attr': ['ua-overlay:team-port=11312', 'ua-overlay:addressing=names']}]
 
 
-def test_an_operator_that_headscale_does_not_know_yet_spoils_nothing_of_others():
+def test_a_user_that_headscale_does_not_know_yet_spoils_nothing_of_others():
     """Headscale drops a grant, and refuses nodeAttrs, with the name of a user that it does not have."""
     made = policy.make_policy(Rules(teams('iris', 'blue'), (Talk('blue', 'iris'),),
-                                    {'ana': Operator('ana', ('iris',))}))
+                                    {'ana': User('ana', ('iris',))}))
     assert not any('ana@' in attributes['target'] for attributes in made['nodeAttrs'])
     assert all(grant['src'] == ['ana@'] for grant in made['grants'] if 'ana@' in grant['src'])
     assert all(grant['dst'] == ['ana@'] for grant in made['grants'] if 'ana@' in grant['dst'])
 
 
 def test_only_what_is_there_is_tested():
-    rules = Rules(teams('iris', 'blue'), (Talk('blue', 'iris'),), {'ana': Operator('ana', ('iris',))})
+    rules = Rules(teams('iris', 'blue'), (Talk('blue', 'iris'),), {'ana': User('ana', ('iris',))})
     assert 'tests' not in policy.make_policy(rules)
     alone = policy.make_policy(rules, {'tag:iris', 'tag:ros-master'})['tests']
     assert {test['src'] for test in alone} == {'tag:iris'} and 'tag:iris:22' in alone[0]['accept']

@@ -1,4 +1,4 @@
-"""Further relays and DERP regions: site.yaml, the DERP map, bundles."""
+"""Remote relays and DERP regions: site.yaml, the DERP map, enrolments."""
 import os
 
 import pytest
@@ -8,7 +8,7 @@ from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale import config, derp_map
 from ua_overlay.headscale.config import SiteSettings, headscale_config, settings_from_dict, settings_to_dict
 from ua_overlay.headscale.remote_hosts import DerpHost, RelayHost, free_region
-from ua_overlay.relays import enrolment as bundles
+from ua_overlay.relays import enrolment as enrolments
 from ua_overlay.relays.derp_watcher import Answering
 from ua_overlay.trust import store
 from ua_overlay.trust.certificate import load_certificates, names_of, utc_now
@@ -110,44 +110,44 @@ def test_the_ca_vouches_for_names_below_the_server_s(trust):
 
 
 @pytest.fixture
-def bundle(trust):
+def enrolment(trust):
     key, chain = store.issue(trust, ['lab-b.s.test'], utc_now(), 398)
     with open(os.path.join(trust, 'ca.pem')) as stream:
         ca_pem = stream.read()
-    return bundles.Bundle(bundles.DERP, 'lab-b', 'https://s.test:8080', ca_pem, '203.0.113.11', 8443, stun_port=3478,
-                          host_name='lab-b.s.test', certificate=chain, certificate_key=key)
+    return enrolments.Enrolment(enrolments.DERP, 'lab-b', 'https://s.test:8080', ca_pem, '203.0.113.11', 8443,
+                                stun_port=3478, host_name='lab-b.s.test', certificate=chain, certificate_key=key)
 
 
-def test_a_bundle_is_secret_and_comes_back_whole(bundle, tmp_path):
+def test_an_enrolment_is_secret_and_comes_back_whole(enrolment, tmp_path):
     path = str(tmp_path / 'b.yaml')
-    bundles.write(path, bundle)
+    enrolments.write(path, enrolment)
     assert os.stat(path).st_mode & 0o777 == 0o600
-    assert bundles.read(path, bundles.DERP) == bundle
-    assert 'PRIVATE KEY' not in repr(bundle)
+    assert enrolments.read(path, enrolments.DERP) == enrolment
+    assert 'PRIVATE KEY' not in repr(enrolment)
 
 
-def test_a_bundle_that_others_can_read_or_of_the_other_kind_is_refused(bundle, tmp_path):
+def test_an_enrolment_that_others_can_read_or_of_the_other_kind_is_refused(enrolment, tmp_path):
     path = str(tmp_path / 'b.yaml')
-    bundles.write(path, bundle)
-    with pytest.raises(bundles.BundleError, match='bundle of a derp, not of a relay'):
-        bundles.read(path, bundles.RELAY)
+    enrolments.write(path, enrolment)
+    with pytest.raises(enrolments.EnrolmentError, match='enrolment of a derp, not of a relay'):
+        enrolments.read(path, enrolments.RELAY)
     os.chmod(path, 0o644)
-    with pytest.raises(bundles.BundleError, match='Others on this machine'):
-        bundles.read(path, bundles.DERP)
-    with pytest.raises(bundles.BundleError, match='There is no bundle'):
-        bundles.read(path + 'x', bundles.DERP)
+    with pytest.raises(enrolments.EnrolmentError, match='Others on this machine'):
+        enrolments.read(path, enrolments.DERP)
+    with pytest.raises(enrolments.EnrolmentError, match='There is no enrolment'):
+        enrolments.read(path + 'x', enrolments.DERP)
 
 
 @pytest.mark.parametrize('change, word', [
-    (lambda text: text[:len(text) // 2], 'bundle'),
+    (lambda text: text[:len(text) // 2], 'enrolment'),
     (lambda text: text.replace('port: 8443', 'port: true'), 'port'),
     (lambda text: text.replace('https://', 'http://'), 'https'),
     (lambda text: text.replace('name: lab-b', 'colour: red', 1), 'colour'),
-    (lambda text: 'x', 'no bundle'),
+    (lambda text: 'x', 'no enrolment'),
 ])
-def test_a_damaged_bundle_is_refused_without_repeating_it(bundle, change, word):
-    with pytest.raises(bundles.BundleError, match=word) as caught:
-        bundles.parse(change(bundles.dump(bundle)), 'b.yaml', bundles.DERP)
+def test_a_damaged_enrolment_is_refused_without_repeating_it(enrolment, change, word):
+    with pytest.raises(enrolments.EnrolmentError, match=word) as caught:
+        enrolments.parse(change(enrolments.dump(enrolment)), 'b.yaml', enrolments.DERP)
     assert 'PRIVATE' not in caught.value.sentence
 
 

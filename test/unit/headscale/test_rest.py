@@ -41,7 +41,7 @@ def test_a_node_of_headscale():
     node = rest.parse_node({'id': '2', 'ipAddresses': ['100.64.0.2', 'fd7a:115c:a1e0::2'], 'name': 'dev-1',
                             'givenName': 'dev-1-1', 'lastSeen': '2026-11-22T19:04:01Z', 'expiry': None,
                             'createdAt': '2026-11-22T19:03:53Z', 'online': True, 'tags': ['tag:iris']})
-    assert (node.id, node.name, node.wanted_name) == ('2', 'dev-1-1', 'dev-1')
+    assert (node.id, node.name, node.requested_name) == ('2', 'dev-1-1', 'dev-1')
     assert node.tags == ('tag:iris',) and node.online is True
     assert node.addresses == ('100.64.0.2', 'fd7a:115c:a1e0::2') and node.expiry is None
 

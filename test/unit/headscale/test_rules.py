@@ -3,11 +3,11 @@ import pytest
 import yaml
 
 from ua_overlay.errors import UsageError
-from ua_overlay.headscale.rules import Operator, Rules, Talk, Team, dump_rules, parse_rules, reach_of
+from ua_overlay.headscale.rules import Rules, Talk, Team, User, dump_rules, parse_ports, parse_rules
 
 FULL = Rules({'iris': Team('iris', 11311, 'addresses', ('ros', 'ssh', 8765)), 'no': Team('no'), 'blue': Team('blue')},
              (Talk('blue', 'iris', ('ros', 'ping')), Talk('iris', 'no', (22, 80))),
-             {'ana': Operator('ana', ('iris', 'no')), 'on': Operator('on', (), ('ssh',))}, (40000, 50000))
+             {'ana': User('ana', ('iris', 'no')), 'on': User('on', (), ('ssh',))}, (40000, 50000))
 
 
 def parsed(text):
@@ -23,10 +23,10 @@ def test_round_trip_through_a_commented_file(rules):
 
 def test_what_is_not_said_has_a_default():
     rules = parsed('teams: {iris: , blue: {port: 11400}}\ntalk: [{from: iris, to: blue}]\n'
-                   'operators: {ana: {teams: [iris]}, bob: }\n')
+                   'users: {ana: {teams: [iris]}, bob: }\n')
     assert rules.teams == {'iris': Team('iris'), 'blue': Team('blue', 11400)}
     assert rules.talk == (Talk('iris', 'blue', ('ros', 'ping')),)
-    assert rules.operators == {'ana': Operator('ana', ('iris',), ('everything', 'ros')), 'bob': Operator('bob', ())}
+    assert rules.users == {'ana': User('ana', ('iris',), ('everything', 'ros')), 'bob': User('bob', ())}
     assert rules.ephemeral == (32768, 60999)
 
 
@@ -63,13 +63,13 @@ def test_the_rest_is_left_for_others():
     ('teams: {iris: }\ntalk: [{from: iris, to: iris}]', 'itself'),
     ('teams: {iris: , blue: }\ntalk: [{from: iris, to: blue, both: yes}]', 'unknown field both'),
     ('teams: {iris: , blue: }\ntalk: [{from: iris, to: blue}, {from: iris, to: blue, what: ssh}]', 'says twice'),
-    ('operators: [ana]', 'mapping'),
-    ('operators: {a: }', "'a'"),
-    ('operators: {Ana: }', "'Ana'"),
-    ('operators: {ana: {teams: iris}}', 'not a list'),
-    ('operators: {ana: {teams: [ghost]}}', 'team ghost in operator ana'),
-    ('teams: {iris: }\noperators: {ana: {teams: [iris, iris]}}', 'twice'),
-    ('operators: {ana: {team: iris}}', 'unknown field team'),
+    ('users: [ana]', 'mapping'),
+    ('users: {a: }', "'a'"),
+    ('users: {Ana: }', "'Ana'"),
+    ('users: {ana: {teams: iris}}', 'not a list'),
+    ('users: {ana: {teams: [ghost]}}', 'team ghost in user ana'),
+    ('teams: {iris: }\nusers: {ana: {teams: [iris, iris]}}', 'twice'),
+    ('users: {ana: {team: iris}}', 'unknown field team'),
     ('ephemeral_ports: 32768', '32768'),
     ('ephemeral_ports: 60999-32768', 'range of ports'),
     ('ephemeral_ports: 1-70000', 'range of ports'),
@@ -81,9 +81,9 @@ def test_what_makes_no_sense_is_refused(text, words):
     assert '\n' not in str(caught.value)
 
 
-def test_a_reach_on_the_command_line():
-    assert reach_of('ros, ssh,8765') == ('ros', 'ssh', 8765) and reach_of('') == ()
+def test_ports_on_the_command_line():
+    assert parse_ports('ros, ssh,8765') == ('ros', 'ssh', 8765) and parse_ports('') == ()
     for text, words in (('ros,http', "'http'"), ('70000', '70000'), ('0', 'port 0')):
         with pytest.raises(UsageError) as caught:
-            reach_of(text)
+            parse_ports(text)
         assert words in caught.value.sentence and '--inside' in caught.value.sentence

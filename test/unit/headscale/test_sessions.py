@@ -1,5 +1,5 @@
 """Who is connected more than once, from the lines that Headscale 0.29.3 wrote in a test."""
-from ua_overlay.headscale.sessions import TWIN_AFTER, SessionWatch
+from ua_overlay.headscale.sessions import DUPLICATE_AFTER, SessionWatcher
 
 AT = b'2026-11-24T15:10:39Z DBG '
 
@@ -11,44 +11,44 @@ class Clock:
         return self.now
 
 
-def feed(watch, *lines):
+def feed(watcher, *lines):
     for line in lines:
-        assert watch.take(AT + line + b'\n')
+        assert watcher.take(AT + line + b'\n')
 
 
 def test_two_machines_with_one_key_stay_connected():
     clock = Clock()
-    watch = SessionWatch(clock)
-    feed(watch, b'connection added conn.id=3 node.id=1 total_connections=1',
+    watcher = SessionWatcher(clock)
+    feed(watcher, b'connection added conn.id=3 node.id=1 total_connections=1',
          b'connection added conn.id=2 node.id=2 total_connections=1')
-    assert watch.report() == {'several': {}, 'twins': []}
-    feed(watch, b'connection added conn.id=4 node.id=1 total_connections=2')
-    assert watch.report() == {'several': {'1': 2}, 'twins': []}
-    clock.now = TWIN_AFTER
-    assert watch.report()['twins'] == ['1']
-    feed(watch, b'connection removed conn.id=4 node.id=1 remaining_connections=1')
-    assert watch.report() == {'several': {}, 'twins': []}
+    assert watcher.report() == {'several': {}, 'duplicate_identities': []}
+    feed(watcher, b'connection added conn.id=4 node.id=1 total_connections=2')
+    assert watcher.report() == {'several': {'1': 2}, 'duplicate_identities': []}
+    clock.now = DUPLICATE_AFTER
+    assert watcher.report()['duplicate_identities'] == ['1']
+    feed(watcher, b'connection removed conn.id=4 node.id=1 remaining_connections=1')
+    assert watcher.report() == {'several': {}, 'duplicate_identities': []}
 
 
-def test_a_robot_that_roams_is_no_twin():
+def test_a_robot_that_roams_is_no_duplicate():
     """Each time the old connection ends before it is believed: by itself, or because nothing could be sent."""
     clock = Clock()
-    watch = SessionWatch(clock)
+    watcher = SessionWatcher(clock)
     for number in range(6):
-        feed(watch, 'connection added conn.id={} node.id=1 total_connections=2'.format(number).encode())
-        clock.now += TWIN_AFTER - 1
-        assert watch.report()['twins'] == []
+        feed(watcher, 'connection added conn.id={} node.id=1 total_connections=2'.format(number).encode())
+        clock.now += DUPLICATE_AFTER - 1
+        assert watcher.report()['duplicate_identities'] == []
         ending = 'connection removed conn.id={} node.id=1 remaining_connections=1' if number % 2 else \
             'send: removing failed connection conn.id={} node.id=1'
-        feed(watch, ending.format(number - 1).encode())
+        feed(watcher, ending.format(number - 1).encode())
 
 
 def test_a_restart_begins_anew_and_other_lines_are_the_log_s():
-    watch = SessionWatch(Clock())
-    feed(watch, b'connection added conn.id=1 node.id=1 total_connections=1',
+    watcher = SessionWatcher(Clock())
+    feed(watcher, b'connection added conn.id=1 node.id=1 total_connections=1',
          b'connection added conn.id=2 node.id=1 total_connections=2', b'something else')
-    watch.clear()
-    assert watch.report() == {'several': {}, 'twins': []}
-    assert not watch.take(b'2026-11-24T15:10:39Z INF connection added conn.id=1 node.id=1 total_connections=9\n')
-    assert not watch.take(b'2026-11-24T15:10:39Z INF http request path=/x DBG connection added\n')
-    assert not watch.take(b'')
+    watcher.clear()
+    assert watcher.report() == {'several': {}, 'duplicate_identities': []}
+    assert not watcher.take(b'2026-11-24T15:10:39Z INF connection added conn.id=1 node.id=1 total_connections=9\n')
+    assert not watcher.take(b'2026-11-24T15:10:39Z INF http request path=/x DBG connection added\n')
+    assert not watcher.take(b'')

@@ -2,7 +2,7 @@
 import pytest
 
 from ua_overlay.membership.identity import ALREADY, OTHER_TEAM, RESUME, SEND_KEY, decide_join, joined, key_refusal
-from ua_overlay.tags import belonging, place, team_of
+from ua_overlay.tags import belonging, describe_belonging, team_of
 
 
 @pytest.mark.parametrize('tags, team', [
@@ -12,12 +12,12 @@ def test_team_of(tags, team):
     assert team_of(tags) == team
 
 
-@pytest.mark.parametrize('key, state, online, tags, remembered, wanted, step', [
+@pytest.mark.parametrize('key, state, online, tags, remembered, destination, step', [
     # No identity: only a key helps.
     (False, 'NeedsLogin', False, [], '', 'iris', SEND_KEY),
     (False, 'NeedsLogin', False, [], 'blue', 'iris', SEND_KEY),
     (False, 'Running', True, ['tag:iris'], '', 'iris', SEND_KEY),
-    # An identity in the wanted team, or in any when none is wanted: never a key.
+    # An identity in the destination team, or in any when none is destination: never a key.
     (True, 'Running', True, ['tag:iris'], '', 'iris', ALREADY),
     (True, 'Running', True, ['tag:iris'], 'blue', 'iris', ALREADY),  # the server's word, not the memory
     (True, 'Running', True, ['tag:iris'], '', '', ALREADY),
@@ -33,33 +33,33 @@ def test_team_of(tags, team):
     (True, 'Running', True, ['tag:iris', 'tag:ros-master'], 'blue', 'blue', OTHER_TEAM),
     (True, 'Stopped', False, [], 'iris', 'blue', OTHER_TEAM),
 ])
-def test_decide_join(key, state, online, tags, remembered, wanted, step):
-    assert decide_join(key, state, online, tags, remembered, wanted) == step
+def test_decide_join(key, state, online, tags, remembered, destination, step):
+    assert decide_join(key, state, online, tags, remembered, destination) == step
 
 
-@pytest.mark.parametrize('state, online, tags, wanted, expected', [
+@pytest.mark.parametrize('state, online, tags, destination, expected', [
     ('Running', True, ['tag:iris'], 'iris', True),
     ('Running', True, ['tag:iris'], '', True),
     ('Starting', True, ['tag:iris'], 'iris', False),
     ('Running', False, ['tag:iris'], 'iris', False),
     ('Running', True, ['tag:blue'], 'iris', False),
     ('Running', True, [], '', False)])
-def test_joined(state, online, tags, wanted, expected):
-    assert joined(state, online, tags, wanted) is expected
+def test_joined(state, online, tags, destination, expected):
+    assert joined(state, online, tags, destination) is expected
 
 
 @pytest.mark.parametrize('tags, user, belongs', [
     (['tag:iris'], '', 'iris'), (['tag:iris'], 'ana', 'iris'), ([], 'ana', 'ana@'), ([], '', ''),
     ([], 'tagged-devices', ''), (['tag:relay'], 'ana', '')])
-def test_a_laptop_belongs_to_its_operator(tags, user, belongs):
+def test_a_laptop_belongs_to_its_user(tags, user, belongs):
     assert belonging(tags, user) == belongs
 
 
 def test_how_people_read_it():
-    assert (place('iris'), place('ana@')) == ('team iris', 'the group of operator ana')
+    assert (describe_belonging('iris'), describe_belonging('ana@')) == ('team iris', 'the group of user ana')
 
 
-@pytest.mark.parametrize('key, state, online, tags, user, wanted, step', [
+@pytest.mark.parametrize('key, state, online, tags, user, destination, step', [
     (False, 'NeedsLogin', False, [], '', 'ana@', SEND_KEY),
     (True, 'Running', True, [], 'ana', 'ana@', ALREADY),
     (True, 'Running', True, [], 'ana', '', ALREADY),
@@ -67,15 +67,15 @@ def test_how_people_read_it():
     (True, 'Running', True, [], 'bob', 'ana@', OTHER_TEAM),
     (True, 'Running', True, ['tag:iris'], '', 'ana@', OTHER_TEAM),
     (True, 'Running', True, [], 'ana', 'iris', OTHER_TEAM)])
-def test_decide_join_of_a_laptop(key, state, online, tags, user, wanted, step):
-    assert decide_join(key, state, online, tags, '', wanted, user) == step
+def test_decide_join_of_a_laptop(key, state, online, tags, user, destination, step):
+    assert decide_join(key, state, online, tags, '', destination, user) == step
 
 
-@pytest.mark.parametrize('tags, user, wanted, expected', [
+@pytest.mark.parametrize('tags, user, destination, expected', [
     ([], 'ana', 'ana@', True), ([], 'ana', '', True), ([], 'bob', 'ana@', False), ([], '', 'ana@', False),
     (['tag:iris'], '', 'ana@', False), ([], 'ana', 'iris', False), ([], 'tagged-devices', '', False)])
-def test_joined_as_a_laptop(tags, user, wanted, expected):
-    assert joined('Running', True, tags, wanted, user) is expected
+def test_joined_as_a_laptop(tags, user, destination, expected):
+    assert joined('Running', True, tags, destination, user) is expected
 
 
 @pytest.mark.parametrize('message, refusal', [

@@ -347,13 +347,13 @@ def test_the_order_of_the_checks(scene):
     scene.expect(scene.run(path), 'OK')
 
 
-@pytest.mark.parametrize('code, wanted', [
+@pytest.mark.parametrize('code, destination', [
     ('WRONG_CA', 'SERVER_UNTRUSTED'), ('WRONG_NAME', 'SERVER_UNTRUSTED'), ('CERT_EXPIRED', 'SERVER_UNTRUSTED'),
     ('CLOCK', 'CLOCK_WRONG'), ('BAD_ANSWER', 'SERVER_UNREACHABLE'), ('SERVER_UNREACHABLE', 'SERVER_UNREACHABLE')])
-def test_a_server_that_fails_the_preflight(scene, code, wanted):
+def test_a_server_that_fails_the_preflight(scene, code, destination):
     scene.api(FRESH)
     scene.probe_error = ServerError('It is wrong.', 'do this', code)
-    scene.expect(scene.run(scene.invitation()), wanted, 'It is wrong. Next: do this')
+    scene.expect(scene.run(scene.invitation()), destination, 'It is wrong. Next: do this')
     assert scene.played.calls == []
 
 
@@ -410,7 +410,7 @@ def test_a_daemon_of_our_own_that_cannot_be_given_the_ca(scene):
     assert scene.played.calls == []
 
 
-def test_a_bundle_that_holds_the_ca_will_do(scene):
+def test_an_enrolment_that_holds_the_ca_will_do(scene):
     scene.api(FRESH, register=[ACCEPTED, MAP])
     scene.write('ca.pem', 'another\n' + CA + '\nand ü one more')
     scene.expect(scene.run(scene.invitation()), 'OK')
@@ -614,19 +614,19 @@ def test_a_key_is_held_back_while_links_change(scene):
     api = scene.api(FRESH, register=[({}, None), ACCEPTED, MAP])
     seen = []
 
-    def unquiet():
+    def unstable():
         seen.append([call for call in api.calls if call[0] == 'start'])
         return max(0.0, began + 2.5 - scene.clock())
 
-    scene.expect(scene.run(scene.invitation(), unquiet=unquiet), 'OK')
+    scene.expect(scene.run(scene.invitation(), unstable=unstable), 'OK')
     assert scene.clock() - began >= 2.5
     assert seen and not any(seen)
 
 
-def test_links_that_are_never_quiet_hold_a_key_back_for_ten_seconds(scene):
+def test_links_that_are_never_stable_hold_a_key_back_for_ten_seconds(scene):
     began = scene.clock()
     scene.api(FRESH, register=[({}, None), ACCEPTED, MAP])
-    scene.expect(scene.run(scene.invitation(), unquiet=lambda: 1.0), 'OK')
+    scene.expect(scene.run(scene.invitation(), unstable=lambda: 1.0), 'OK')
     assert 9.5 < scene.clock() - began < 15
 
 
@@ -640,25 +640,25 @@ def test_a_key_is_sent_when_the_server_forgot_a_robot_that_says_it_runs(scene, o
     asked = []
     api = scene.api(own, register=[ACCEPTED, MAP], prefs={'ControlURL': INVITATION.server_url, 'WantRunning': True})
 
-    def knows(*arguments, timeout):
+    def verify(*arguments, timeout):
         asked.append(arguments)
         return False
 
-    scene.expect(scene.run(scene.invitation(), knows=knows), 'OK', 'joined team iris')
+    scene.expect(scene.run(scene.invitation(), verify=verify), 'OK', 'joined team iris')
     assert asked == [(INVITATION.server_url, CA, 'nodekey:aa')]
     assert [call[1] for call in api.keys_sent()] == [KEY]
 
 
 def test_without_an_invitation_it_is_told_what_it_needs(scene):
     scene.api(HERE)
-    scene.expect(scene.run('', knows=lambda *_, **__: False), 'FORGOTTEN', 'does not know dev-1', 'a new invitation')
+    scene.expect(scene.run('', verify=lambda *_, **__: False), 'FORGOTTEN', 'does not know dev-1', 'a new invitation')
     scene.expect_no_key_sent()
 
 
 @pytest.mark.parametrize('answer', [True, None])
 def test_a_robot_that_is_known_or_may_be_keeps_its_identity(scene, answer):
     scene.api(HERE)
-    scene.expect(scene.run(scene.invitation(), knows=lambda *_, **__: answer), 'ALREADY_JOINED')
+    scene.expect(scene.run(scene.invitation(), verify=lambda *_, **__: answer), 'ALREADY_JOINED')
     scene.expect_no_key_sent()
 
 

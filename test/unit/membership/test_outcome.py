@@ -17,7 +17,7 @@ def constants(service):
 
 
 def test_the_codes_are_the_constants_of_the_services():
-    # REFUSED is said by the team's face alone, before anything is asked here.
+    # REFUSED is said by the mirror alone, before anything is asked here.
     assert CODES | {'REFUSED'} == constants('Join') | constants('Leave') | {'REFUSED'}
     assert set(_SERVICE_CODES.values()) <= constants('Join')
 

@@ -109,28 +109,28 @@ def test_a_robot_that_was_removed_takes_two_looks(ca_file):
     answers = iter([True, False, False, False, None, False])
     keys = iter(['nodekey:a', 'nodekey:a', 'nodekey:a', 'nodekey:b', 'nodekey:b', 'nodekey:b'])
     probe = ServerProbe(lambda: URL, ca_file, None, check=lambda *_, **__: HEALTHY, node_key=lambda: next(keys),
-                        knows=lambda url, ca, key, timeout: next(answers))
+                        verify=lambda url, ca, key, timeout: next(answers))
     seen = []
     for _ in range(6):
         assert probe.ask() == ('OK', '')
-        seen.append(probe.seen.known)
+        seen.append(probe.latest.key_known)
     assert seen == [True, None, False, None, None, None]
 
 
 def test_without_a_key_nobody_is_asked(ca_file):
-    probe = ServerProbe(lambda: URL, ca_file, None, check=lambda *_, **__: HEALTHY, knows=None)
-    assert probe.ask() == ('OK', '') and probe.seen.known is None
+    probe = ServerProbe(lambda: URL, ca_file, None, check=lambda *_, **__: HEALTHY, verify=None)
+    assert probe.ask() == ('OK', '') and probe.latest.key_known is None
 
 
 def test_another_machine_with_this_robots_key_is_believed_after_a_minute(ca_file):
     told = [('10.0.0.2:1',)]
     probe = ServerProbe(lambda: URL, ca_file, None, check=lambda *_, **__: HEALTHY, node_key=lambda: 'nodekey:a',
-                        knows=lambda *_: True, endpoints=lambda: (('10.0.0.1:1',), told[0]))
+                        verify=lambda *_: True, endpoints=lambda: (('10.0.0.1:1',), told[0]))
     seen = []
     for _ in range(7):
         probe.ask()
-        seen.append(probe.seen.strangers)
+        seen.append(probe.latest.strangers)
     assert seen == [()] * 5 + [('10.0.0.2:1',)] * 2
     told[0] = ('10.0.0.1:1',)
     probe.ask()
-    assert probe.seen.strangers == ()
+    assert probe.latest.strangers == ()

@@ -1,10 +1,10 @@
-"""Certificates of further DERP regions that end: test/lab/test_relays_loopback.py has the real ones."""
+"""Certificates of remote DERP regions that end: test/lab/test_relays_loopback.py has the real ones."""
 import pytest
 
 from ua_overlay.headscale.config import SiteSettings
 from ua_overlay.headscale.remote_hosts import DerpHost
 from ua_overlay.relays import derp_certificate
-from ua_overlay.relays.derp_watcher import DerpWatch
+from ua_overlay.relays.derp_watcher import DerpWatcher
 from ua_overlay.relays.probe import Unreachable
 from ua_overlay.site.site import Site
 
@@ -22,7 +22,7 @@ def test_the_last_month_is_said(days, words):
         assert 'DERP lab-b ' + words in found.sentence and 'derp create lab-b --again' in found.next_command
 
 
-def test_the_watch_says_it_once_a_day_and_keeps_what_it_saw(tmp_path):
+def test_the_watcher_says_it_once_a_day_and_keeps_what_it_saw(tmp_path):
     site = Site.create(str(tmp_path / 'site'), SiteSettings('s.test', derp=(DerpHost('lab-b', 901, '127.0.0.1'),)),
                        lambda directory: None)
     said, clock, end = [], [NOW], NOW + 40 * DAY
@@ -32,17 +32,17 @@ def test_the_watch_says_it_once_a_day_and_keeps_what_it_saw(tmp_path):
             raise Unreachable('its certificate is not of this site: certificate has expired')
         return end
 
-    watch = DerpWatch(site, said.append, look, lambda: clock[0])
-    assert watch.ends() == {}
-    watch.step()
-    assert watch.ends() == {'lab-b': end} and not [line for line in said if 'certificate' in line]
+    watcher = DerpWatcher(site, said.append, look, lambda: clock[0])
+    assert watcher.ends() == {}
+    watcher.step()
+    assert watcher.ends() == {'lab-b': end} and not [line for line in said if 'certificate' in line]
     clock[0] += 20 * DAY
     for _ in range(3):
-        watch.step()
+        watcher.step()
     assert [line for line in said if 'ends in 20 days' in line] == [said[-1]]
     clock[0] += DAY
-    watch.step()
+    watcher.step()
     assert 'ends in 19 days' in said[-1] and 'Next: ua-overlay derp create' in said[-1]
     clock[0] = end + DAY
-    watch.step()
-    assert 'ended on' in said[-1] and watch.ends() == {'lab-b': end}
+    watcher.step()
+    assert 'ended on' in said[-1] and watcher.ends() == {'lab-b': end}

@@ -9,7 +9,7 @@ import pytest
 from ua_overlay.errors import UsageError
 from ua_overlay.headscale.config import SiteSettings
 from ua_overlay.relays import check, stun
-from ua_overlay.relays.probe import Unreachable, look_at_relay, look_at_server, look_at_stun
+from ua_overlay.relays.probe import Unreachable, probe_relay, probe_server, probe_stun
 from ua_overlay.server import forwarding
 
 TRANSACTION = bytes(range(12))
@@ -65,19 +65,19 @@ def test_looking_at_stun(udp):
 
     thread = threading.Thread(target=serve)
     thread.start()
-    assert look_at_stun('127.0.0.1', udp.getsockname()[1]).startswith('sees us as 127.0.0.1:')
+    assert probe_stun('127.0.0.1', udp.getsockname()[1]).startswith('sees us as 127.0.0.1:')
     thread.join()
 
 
 def test_a_mute_port_and_a_closed_one(udp):
     port = udp.getsockname()[1]
     with pytest.raises(Unreachable, match='no answer within'):
-        look_at_stun('127.0.0.1', port, timeout=0.2)
-    assert 'not refused' in look_at_relay('127.0.0.1', port, timeout=0.2)
+        probe_stun('127.0.0.1', port, timeout=0.2)
+    assert 'not refused' in probe_relay('127.0.0.1', port, timeout=0.2)
     udp.close()
-    for look in (look_at_stun, look_at_relay):
+    for probe in (probe_stun, probe_relay):
         with pytest.raises(Unreachable, match='nothing listens there'):
-            look('127.0.0.1', port)
+            probe('127.0.0.1', port)
 
 
 def test_a_closed_server_is_a_line_that_failed():
@@ -85,9 +85,9 @@ def test_a_closed_server_is_a_line_that_failed():
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
     with pytest.raises(Unreachable, match='refused'):
-        look_at_server('127.0.0.1', port, 's.test', {})
-    looks = check.looks_at_server('127.0.0.1', 's.test', (port, port, port), {}, lambda protocol, number: 'do this')
-    seen = check.run_looks(looks[:2])
+        probe_server('127.0.0.1', port, 's.test', {})
+    probes = check.probes_of_server('127.0.0.1', 's.test', (port, port, port), {}, lambda protocol, number: 'do this')
+    seen = check.run_probes(probes[:2])
     assert [(each.what, each.ok, each.next_command) for each in seen] == [
         ('control', False, 'do this'), ('DERP', False, 'do this')]
 

@@ -6,7 +6,7 @@ SITE = Site('/site', SiteSettings('s.test', ('203.0.113.10', '2001:db8::1')))
 
 
 def test_the_daemon_needs_no_root_and_trusts_the_site_alone():
-    argv, environment = relay.daemon_command('/bin/tailscaled', relay.place_of_site(SITE))
+    argv, environment = relay.daemon_command('/bin/tailscaled', relay.settings_of_site(SITE))
     assert '--tun=userspace-networking' in argv and '--socket=/site/run/tailscaled.sock' in argv
     assert environment['SSL_CERT_FILE'] == '/site/ca.pem'
     assert environment['TS_NO_LOGS_NO_SUPPORT'] == 'true'

@@ -1,4 +1,4 @@
-"""The thread that minds a relay, with the relay played: what it does when it sees what."""
+"""The thread that reconciles a relay, with the relay played: what it does when it sees what."""
 import threading
 import time
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ GOOD = RelayFacts('', 'Running', True, 40000, True, 0, ())
 class Node:
     """Plays a RelayNode: ``facts`` as the test says; remembers what was asked of it."""
 
-    place = SimpleNamespace(port=40000)
+    settings = SimpleNamespace(port=40000)
 
     def __init__(self):
         self.now, self.done, self.looked = GOOD, [], threading.Event()

@@ -10,9 +10,9 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.headscale.config import SiteSettings
 from ua_overlay.headscale.remote_hosts import RelayHost
 from ua_overlay.headscale.rest import ServerDown
-from ua_overlay.relays import enrolment as bundles
-from ua_overlay.relays.remote_admin import HostError, OutpostAdmin
-from ua_overlay.relays.remote_server import BundleEnrolment, Outpost, OutpostError
+from ua_overlay.relays import enrolment as enrolments
+from ua_overlay.relays.remote_admin import HostError, RemoteAdmin
+from ua_overlay.relays.remote_server import EnrolmentKeySource, RemoteHost, RemoteHostError
 from ua_overlay.site.site import Site
 from ua_overlay.system import control_socket
 from ua_overlay.trust import store
@@ -54,7 +54,7 @@ def admin(tmp_path, headscale, asked):
     settings = SiteSettings('s.test', ('203.0.113.10',))
     site = Site.create(str(tmp_path / 'site'), settings, lambda directory: store.init(
         directory, 's.test', ['s.test'], ['203.0.113.10'], utc_now()))
-    return OutpostAdmin(site, lambda: headscale, lambda: NOW, lambda path, operation: asked.append(operation))
+    return RemoteAdmin(site, lambda: headscale, lambda: NOW, lambda path, operation: asked.append(operation))
 
 
 def on_disk(admin):
@@ -62,9 +62,9 @@ def on_disk(admin):
 
 
 def test_a_relay_is_named_and_its_key_is_for_relays(admin, headscale, asked):
-    bundle = admin.create_relay(RELAY, 3600)
+    enrolment = admin.create_relay(RELAY, 3600)
     assert on_disk(admin).relays == (RELAY,)
-    assert (bundle.kind, bundle.server_url, bundle.port) == (bundles.RELAY, 'https://s.test:8080', 40000)
+    assert (enrolment.kind, enrolment.server_url, enrolment.port) == (enrolments.RELAY, 'https://s.test:8080', 40000)
     assert headscale.calls[-1] == ('create_key', ['tag:relay'], NOW + datetime.timedelta(hours=1))
     # Robots learn of a relay by its node: Headscale has nothing to read anew.
     assert asked == []
@@ -89,29 +89,29 @@ def test_a_place_that_is_taken_changes_nothing(admin, headscale):
 
 def test_a_relay_that_is_set_up_anew_gets_its_name_back(admin, headscale):
     admin.create_relay(RELAY, 3600)
-    headscale.nodes_there = [SimpleNamespace(id='3', tags=('tag:relay',), wanted_name='relay-lab-b'),
-                             SimpleNamespace(id='1', tags=('tag:relay',), wanted_name='relay')]
+    headscale.nodes_there = [SimpleNamespace(id='3', tags=('tag:relay',), requested_name='relay-lab-b'),
+                             SimpleNamespace(id='1', tags=('tag:relay',), requested_name='relay')]
     admin.create_relay(RELAY, 3600, again=True)
     assert [call for call in headscale.calls if call[0] == 'delete_node'] == [('delete_node', '3')]
-    with pytest.raises(HostError, match='no further relay x'):
+    with pytest.raises(HostError, match='no remote relay x'):
         admin.create_relay(RelayHost('x', '203.0.113.12'), 3600, again=True)
 
 
 def test_a_relay_is_taken_out_with_its_node(admin, headscale):
     admin.create_relay(RELAY, 3600)
-    headscale.nodes_there = [SimpleNamespace(id='3', tags=('tag:relay',), wanted_name='relay-lab-b')]
+    headscale.nodes_there = [SimpleNamespace(id='3', tags=('tag:relay',), requested_name='relay-lab-b')]
     admin.remove('relays', 'lab-b')
     assert on_disk(admin).relays == () and ('delete_node', '3') in headscale.calls
-    with pytest.raises(HostError, match='no further relay lab-b'):
+    with pytest.raises(HostError, match='no remote relay lab-b'):
         admin.remove('relays', 'lab-b')
 
 
 def test_a_region_has_a_number_and_a_certificate_and_a_running_server_hears_of_it(admin, asked):
-    bundle, told = admin.create_derp('lab-b', '203.0.113.11', 8443, 3478)
+    enrolment, told = admin.create_derp('lab-b', '203.0.113.11', 8443, 3478)
     assert told and asked == ['reconfigure'] and on_disk(admin).derp[0].region == 901
-    assert bundle.host_name == 'lab-b.s.test' and 'PRIVATE KEY' in bundle.certificate_key
+    assert enrolment.host_name == 'lab-b.s.test' and 'PRIVATE KEY' in enrolment.certificate_key
     again, _ = admin.create_derp('lab-b', None, 8443, 3478, again=True)
-    assert again.certificate != bundle.certificate and again.address == '203.0.113.11'
+    assert again.certificate != enrolment.certificate and again.address == '203.0.113.11'
     assert len(on_disk(admin).derp) == 1 and asked == ['reconfigure']
     admin.remove('derp', 'lab-b')
     assert on_disk(admin).derp == () and os.path.exists(admin.site.path('derp.yaml'))
@@ -126,44 +126,44 @@ def test_a_server_that_does_not_run_reads_it_when_it_starts(admin):
     assert len(on_disk(admin).derp) == 1
 
 
-def test_a_bundle_makes_a_directory_for_its_owner_alone(admin, tmp_path):
-    bundle = admin.create_relay(RELAY, 3600)
-    outpost = Outpost(str(tmp_path / 'relay'), bundles.RELAY)
-    outpost.install(bundle)
-    assert os.stat(outpost.directory).st_mode & 0o777 == 0o700 and outpost.load() == bundle
-    # A new bundle of the same relay is taken, another one is not.
-    outpost.install(admin.create_relay(RELAY, 3600, again=True))
-    with pytest.raises(OutpostError, match='holds the relay lab-b'):
-        outpost.install(admin.create_relay(RelayHost('c', '203.0.113.12'), 3600))
+def test_an_enrolment_makes_a_directory_for_its_owner_alone(admin, tmp_path):
+    enrolment = admin.create_relay(RELAY, 3600)
+    remote_host = RemoteHost(str(tmp_path / 'relay'), enrolments.RELAY)
+    remote_host.install(enrolment)
+    assert os.stat(remote_host.directory).st_mode & 0o777 == 0o700 and remote_host.load() == enrolment
+    # A new enrolment of the same relay is taken, another one is not.
+    remote_host.install(admin.create_relay(RELAY, 3600, again=True))
+    with pytest.raises(RemoteHostError, match='holds the relay lab-b'):
+        remote_host.install(admin.create_relay(RelayHost('c', '203.0.113.12'), 3600))
     (tmp_path / 'full').mkdir()
     (tmp_path / 'full' / 'file').write_text('')
-    with pytest.raises(OutpostError, match='not empty'):
-        Outpost(str(tmp_path / 'full'), bundles.RELAY).install(bundle)
-    with outpost.held(), pytest.raises(OutpostError, match='runs already'), outpost.held():
+    with pytest.raises(RemoteHostError, match='not empty'):
+        RemoteHost(str(tmp_path / 'full'), enrolments.RELAY).install(enrolment)
+    with remote_host.held(), pytest.raises(RemoteHostError, match='runs already'), remote_host.held():
         pass
 
 
-def test_a_bundle_that_says_something_else_is_told_from_the_same_again(admin, tmp_path):
-    bundle = admin.create_derp('lab-b', '203.0.113.11', 8443, 3478)[0]
-    outpost = Outpost(str(tmp_path / 'd'), bundles.DERP)
-    assert outpost.install(bundle) is False  # the first is no change
-    assert outpost.install(bundle) is False
-    assert outpost.install(admin.create_derp('lab-b', None, 8443, 3478, again=True)[0]) is True
+def test_an_enrolment_that_says_something_else_is_told_from_the_same_again(admin, tmp_path):
+    enrolment = admin.create_derp('lab-b', '203.0.113.11', 8443, 3478)[0]
+    remote_host = RemoteHost(str(tmp_path / 'd'), enrolments.DERP)
+    assert remote_host.install(enrolment) is False  # the first is no change
+    assert remote_host.install(enrolment) is False
+    assert remote_host.install(admin.create_derp('lab-b', None, 8443, 3478, again=True)[0]) is True
     relay = admin.create_relay(RelayHost('lab-b', '203.0.113.11'), 3600)
-    other = Outpost(str(tmp_path / 'r'), bundles.RELAY)
+    other = RemoteHost(str(tmp_path / 'r'), enrolments.RELAY)
     other.install(relay)
     assert other.install(dataclasses.replace(relay, key='hskey-auth-another')) is False
     assert other.install(dataclasses.replace(relay, ca_pem=relay.ca_pem * 2)) is True
 
 
 def test_a_key_is_forgotten_when_it_was_used(admin, tmp_path):
-    outpost = Outpost(str(tmp_path / 'relay'), bundles.RELAY)
-    outpost.install(admin.create_relay(RELAY, 3600))
-    enrolment = BundleEnrolment(outpost)
-    assert enrolment.key().startswith('hskey-')
-    enrolment.failed()
-    assert enrolment.key()
-    enrolment.done()
-    with pytest.raises(OutpostError, match='used up') as caught:
-        enrolment.key()
+    remote_host = RemoteHost(str(tmp_path / 'relay'), enrolments.RELAY)
+    remote_host.install(admin.create_relay(RELAY, 3600))
+    key_source = EnrolmentKeySource(remote_host)
+    assert key_source.key().startswith('hskey-')
+    key_source.failed()
+    assert key_source.key()
+    key_source.done()
+    with pytest.raises(RemoteHostError, match='used up') as caught:
+        key_source.key()
     assert '--again' in caught.value.next_command

@@ -13,25 +13,25 @@ GOOD = {'ROS_MASTER_URI': 'http://dev-1.overlay.internal:11312', 'ROS_HOSTNAME':
 
 
 @pytest.fixture
-def place(tmp_path):
+def location(tmp_path):
     return Location(str(tmp_path / 'run'), True)
 
 
-def test_write_read_remove(place):
-    envfile.write(place, GOOD)
-    assert envfile.read(place) == GOOD
-    assert stat.S_IMODE(os.stat(place.path).st_mode) == 0o644
-    assert os.listdir(place.directory) == ['env']
-    assert envfile.remove(place) is True
-    assert envfile.remove(place) is False
+def test_write_read_remove(location):
+    envfile.write(location, GOOD)
+    assert envfile.read(location) == GOOD
+    assert stat.S_IMODE(os.stat(location.path).st_mode) == 0o644
+    assert os.listdir(location.directory) == ['env']
+    assert envfile.remove(location) is True
+    assert envfile.remove(location) is False
     with pytest.raises(EnvironmentMissing) as caught:
-        envfile.read(place)
-    assert caught.value.exit_status == 3 and place.path in str(caught.value)
+        envfile.read(location)
+    assert caught.value.exit_status == 3 and location.path in str(caught.value)
 
 
-def test_removing_where_nothing_ever_was(place):
-    assert envfile.remove(place) is False
-    assert not os.path.exists(place.directory)
+def test_removing_where_nothing_ever_was(location):
+    assert envfile.remove(location) is False
+    assert not os.path.exists(location.directory)
 
 
 def test_where_it_is():
@@ -51,23 +51,23 @@ def test_where_it_is():
     {'ROS_HOSTNAME': 'a\n'},
     {'ROS_HOSTNAME': ''}, {'UA_OVERLAY_TEAM': 'é'}, {'ROS_MASTER_URI': 'dev-1:11312'}, {'ROS_IP': '100.64.0.2'},
     {'LD_PRELOAD': '/tmp/x.so'}])
-def test_values_that_are_never_written(place, change):
+def test_values_that_are_never_written(location, change):
     with pytest.raises(ValueError):
-        envfile.write(place, dict(GOOD, **change))
-    assert not os.path.exists(place.path)
+        envfile.write(location, dict(GOOD, **change))
+    assert not os.path.exists(location.path)
 
 
 @pytest.mark.parametrize('text', [
     '', 'ROS_MASTER_URI=http://a:1\n', 'ROS_HOSTNAME=a\n', 'ROS_MASTER_URI=http://a:1\nROS_HOSTNAME=`id`\n',
     'ROS_MASTER_URI=http://a:1\nROS_HOSTNAME=a\nnonsense\n', 'ROS_MASTER_URI=http://a:1\nROS_HOSTNAME=a\nROS_IP=1\n',
     'ROS_MASTER_URI=http://a:1\nROS_HOSTNAME=\u00e9\n', 'ROS_MASTER_URI=http://a:1\nROS_HOSTNAME=a\r\n'])
-def test_files_that_are_not_taken(place, text):
-    os.makedirs(place.directory)
-    with open(place.path, 'w', encoding='utf-8', newline='') as stream:
+def test_files_that_are_not_taken(location, text):
+    os.makedirs(location.directory)
+    with open(location.path, 'w', encoding='utf-8', newline='') as stream:
         stream.write(text)
     with pytest.raises(EnvironmentUnsafe) as caught:
-        envfile.read(place)
-    assert place.path in str(caught.value)
+        envfile.read(location)
+    assert location.path in str(caught.value)
 
 
 def test_unknown_variables_and_comments_are_skipped():
@@ -75,24 +75,24 @@ def test_unknown_variables_and_comments_are_skipped():
     assert envfile.parse(text) == {'ROS_MASTER_URI': 'http://a:1', 'ROS_IP': '100.64.0.2'}
 
 
-def test_links_and_pipes_are_not_taken(place, tmp_path):
-    os.makedirs(place.directory)
+def test_links_and_pipes_are_not_taken(location, tmp_path):
+    os.makedirs(location.directory)
     (tmp_path / 'elsewhere').write_text(envfile.dump(GOOD))
-    os.symlink(str(tmp_path / 'elsewhere'), place.path)
+    os.symlink(str(tmp_path / 'elsewhere'), location.path)
     with pytest.raises(EnvironmentUnsafe):
-        envfile.read(place)
-    os.unlink(place.path)
-    os.mkfifo(place.path)
+        envfile.read(location)
+    os.unlink(location.path)
+    os.mkfifo(location.path)
     with pytest.raises(EnvironmentUnsafe):
-        envfile.read(place)
+        envfile.read(location)
 
 
 @pytest.mark.parametrize('personal', [True, False])
-def test_another_reader(place, personal):
-    """The writer's file read by somebody else: fine in the shared place, not where the reader's variable led."""
-    envfile.write(place, GOOD)
+def test_another_reader(location, personal):
+    """The writer's file read by somebody else: fine in the shared location, not where the reader's variable led."""
+    envfile.write(location, GOOD)
     somebody = os.geteuid() + 4711
-    there = Location(place.directory, personal)
+    there = Location(location.directory, personal)
     if personal:
         with pytest.raises(EnvironmentUnsafe) as caught:
             envfile.read(there, uid=somebody)
@@ -102,25 +102,25 @@ def test_another_reader(place, personal):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='only root can give a file away')
-def test_somebody_elses_file_in_ones_own_place(place):
-    envfile.write(place, GOOD)
-    os.chown(place.path, 4711, -1)
+def test_somebody_elses_file_in_ones_own_place(location):
+    envfile.write(location, GOOD)
+    os.chown(location.path, 4711, -1)
     for personal in (True, False):
         with pytest.raises(EnvironmentUnsafe):
-            envfile.read(Location(place.directory, personal))
-    os.chown(place.path, 0, -1)
-    os.chown(place.directory, 4711, -1)
-    assert envfile.read(Location(place.directory, False), uid=4711) == GOOD
+            envfile.read(Location(location.directory, personal))
+    os.chown(location.path, 0, -1)
+    os.chown(location.directory, 4711, -1)
+    assert envfile.read(Location(location.directory, False), uid=4711) == GOOD
     with pytest.raises(EnvironmentUnsafe):  # as in the hook: there, even root's file is not one's own
-        envfile.read(Location(place.directory, True), uid=4711)
+        envfile.read(Location(location.directory, True), uid=4711)
 
 
 @pytest.mark.parametrize('what', ['directory', 'path'])
-def test_what_everybody_can_change_is_not_taken(place, what):
-    envfile.write(place, GOOD)
-    os.chmod(getattr(place, what), 0o777)
+def test_what_everybody_can_change_is_not_taken(location, what):
+    envfile.write(location, GOOD)
+    os.chmod(getattr(location, what), 0o777)
     with pytest.raises(EnvironmentUnsafe) as caught:
-        envfile.read(Location(place.directory, False))
+        envfile.read(Location(location.directory, False))
     assert 'every user can change it' in str(caught.value)
 
 

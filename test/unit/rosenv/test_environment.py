@@ -11,8 +11,8 @@ from ua_overlay.rosenv.environment import (
     NO_OVERLAY,
     OK,
     TWO_MASTERS,
+    Preferences,
     RosEnvironment,
-    Wishes,
     decide_environment,
     follow_map,
     team_mates,
@@ -42,7 +42,7 @@ def status(me=DEV_2, peers=(DEV_1, BLUE, RELAY), state='Running'):
 
 
 def test_follower_gets_names_and_the_master_of_its_own_team():
-    found = decide_environment(status(), Wishes(team='iris'), GOOD, 12.5)
+    found = decide_environment(status(), Preferences(team='iris'), GOOD, 12.5)
     assert found == RosEnvironment(
         master_uri='http://dev-1.overlay.internal:11312', hostname='dev-2.overlay.internal', master='dev-1', state=OK,
         why='Team iris has its master on dev-1.', names_ok=True, usable=True, team='iris', robot='dev-2')
@@ -54,49 +54,49 @@ def test_follower_gets_names_and_the_master_of_its_own_team():
 
 
 def test_master_finds_itself():
-    found = decide_environment(status(DEV_1, (DEV_2,)), Wishes(), GOOD)
+    found = decide_environment(status(DEV_1, (DEV_2,)), Preferences(), GOOD)
     assert (found.state, found.master, found.is_master) == (OK, 'dev-1', True)
     assert found.master_uri == 'http://dev-1.overlay.internal:11312'
 
 
 def test_master_does_not_have_to_be_online_by_its_own_word():
     # Self.Online is false while the server is away; the robots keep talking.
-    assert decide_environment(status(DEV_1._replace(online=False), ()), Wishes(), GOOD).state == OK
+    assert decide_environment(status(DEV_1._replace(online=False), ()), Preferences(), GOOD).state == OK
 
 
 def test_addresses_are_one_setting_for_name_and_master():
-    found = decide_environment(status(), Wishes(addressing=ADDRESSES, team_port=11400), GOOD)
+    found = decide_environment(status(), Preferences(addressing=ADDRESSES, team_port=11400), GOOD)
     assert found.variables()['ROS_MASTER_URI'] == 'http://100.64.0.1:11400'
     assert found.variables()['ROS_IP'] == '100.64.0.2'
     assert 'ROS_HOSTNAME' not in found.variables()
 
 
-@pytest.mark.parametrize('wish', ['dev-2', 'dev-2.overlay.internal', 'dev-2.overlay.internal.'])
-def test_launch_argument_wins_over_the_tag(wish):
-    found = decide_environment(status(), Wishes(master=wish), GOOD)
+@pytest.mark.parametrize('master', ['dev-2', 'dev-2.overlay.internal', 'dev-2.overlay.internal.'])
+def test_launch_argument_wins_over_the_tag(master):
+    found = decide_environment(status(), Preferences(master=master), GOOD)
     assert (found.state, found.master, found.is_master) == (OK, 'dev-2', True)
 
 
-@pytest.mark.parametrize('wish', ['dev-3', 'blue-1'])
-def test_asked_for_a_master_that_the_team_does_not_have(wish):
-    found = decide_environment(status(), Wishes(master=wish), GOOD)
+@pytest.mark.parametrize('master', ['dev-3', 'blue-1'])
+def test_asked_for_a_master_that_the_team_does_not_have(master):
+    found = decide_environment(status(), Preferences(master=master), GOOD)
     assert (found.state, found.master_uri, found.usable) == (NO_MASTER, '', False)
-    assert wish in found.why and 'iris' in found.why and found.next_command
+    assert master in found.why and 'iris' in found.why and found.next_command
 
 
 def test_master_of_another_team_is_none():
-    found = decide_environment(status(peers=(BLUE, RELAY)), Wishes(), GOOD)
+    found = decide_environment(status(peers=(BLUE, RELAY)), Preferences(), GOOD)
     assert (found.state, found.variables()) == (NO_MASTER, {})
 
 
 def test_two_masters_are_named_and_none_is_taken():
-    found = decide_environment(status(peers=(DEV_1, node('dev-9', 9, 'iris', 'ros-master'))), Wishes(), GOOD)
+    found = decide_environment(status(peers=(DEV_1, node('dev-9', 9, 'iris', 'ros-master'))), Preferences(), GOOD)
     assert (found.state, found.master_uri) == (TWO_MASTERS, '')
     assert 'dev-1, dev-9' in found.why
 
 
 def test_offline_master_keeps_the_environment():
-    found = decide_environment(status(peers=(DEV_1._replace(online=False),)), Wishes(), GOOD)
+    found = decide_environment(status(peers=(DEV_1._replace(online=False),)), Preferences(), GOOD)
     assert (found.state, found.usable) == (MASTER_OFFLINE, True)
     assert 'dev-1' in found.why
     assert found.variables()['ROS_MASTER_URI'] == 'http://dev-1.overlay.internal:11312'
@@ -106,45 +106,45 @@ def test_offline_master_keeps_the_environment():
     None, status(state='Stopped'), status(me=None), status(me=DEV_2._replace(dns_name='')),
     status(me=DEV_2._replace(addresses=('fd7a:115c:a1e0::2',))), status(me=node('dev-2', 2))])
 def test_no_overlay(broken):
-    found = decide_environment(broken, Wishes(), GOOD)
+    found = decide_environment(broken, Preferences(), GOOD)
     assert (found.state, found.usable, found.variables()) == (NO_OVERLAY, False, {})
     assert found.why.endswith('.')
 
 
 def test_own_name_unresolved_is_never_exported():
-    found = decide_environment(status(), Wishes(), NameReport(False, (), 'It does not resolve.'))
+    found = decide_environment(status(), Preferences(), NameReport(False, (), 'It does not resolve.'))
     assert (found.state, found.usable, found.why) == (NAME_UNRESOLVED, False, 'It does not resolve.')
-    assert decide_environment(status(), Wishes(), None).state == NAME_UNRESOLVED
+    assert decide_environment(status(), Preferences(), None).state == NAME_UNRESOLVED
 
 
 def test_master_name_unresolved_is_never_exported():
-    found = decide_environment(status(), Wishes(), NameReport(True, ('dev-1.overlay.internal',), 'Deaf.'))
+    found = decide_environment(status(), Preferences(), NameReport(True, ('dev-1.overlay.internal',), 'Deaf.'))
     assert (found.state, found.usable, found.master) == (NAME_UNRESOLVED, False, 'dev-1')
     assert found.next_command == 'getent ahostsv4 dev-1.overlay.internal'
 
 
 def test_mate_name_unresolved_is_said_but_keeps_the_team_graph():
-    found = decide_environment(status(), Wishes(), NameReport(True, ('dev-7.overlay.internal',), 'Deaf.'))
+    found = decide_environment(status(), Preferences(), NameReport(True, ('dev-7.overlay.internal',), 'Deaf.'))
     assert (found.state, found.usable, found.names_ok, found.why) == (OK, True, False, 'Deaf.')
 
 
 def test_tags_win_over_the_invitation():
-    assert team_of(DEV_2, Wishes(team='iris')) == 'iris'
-    assert team_of(BLUE, Wishes(team='iris')) == 'blue'
-    assert team_of(RELAY, Wishes(team='iris')) == ''
-    assert team_of(node('x', 1, 'ant', 'iris'), Wishes(team='iris')) == 'iris'
+    assert team_of(DEV_2, Preferences(team='iris')) == 'iris'
+    assert team_of(BLUE, Preferences(team='iris')) == 'blue'
+    assert team_of(RELAY, Preferences(team='iris')) == ''
+    assert team_of(node('x', 1, 'ant', 'iris'), Preferences(team='iris')) == 'iris'
 
 
 def test_team_mates_are_of_the_same_team_only():
-    assert team_mates(status(), Wishes()) == (DEV_1,)
-    assert team_mates(status(me=None), Wishes()) == ()
-    assert team_mates(status(peers=None), Wishes()) == ()
+    assert team_mates(status(), Preferences()) == (DEV_1,)
+    assert team_mates(status(me=None), Preferences()) == ()
+    assert team_mates(status(peers=None), Preferences()) == ()
 
 
 def test_a_robot_follows_its_network_map():
-    wishes = Wishes(master='dev-9', team_port=11312, team='iris')
+    preferences = Preferences(master='dev-9', team_port=11312, team='iris')
     moved = SelfNode('dev-1', tags=('tag:blue',), attributes=('ua-overlay:team-port=11400',
                                                               'ua-overlay:addressing=addresses'))
-    assert follow_map(wishes, moved) == Wishes('dev-9', 11400, 'addresses', 'blue')
-    assert follow_map(wishes, SelfNode('dev-1', tags=('tag:iris',))) == wishes
-    assert follow_map(wishes, SelfNode('dev-1', attributes=('ua-overlay:team-port=11400',))) == wishes
+    assert follow_map(preferences, moved) == Preferences('dev-9', 11400, 'addresses', 'blue')
+    assert follow_map(preferences, SelfNode('dev-1', tags=('tag:iris',))) == preferences
+    assert follow_map(preferences, SelfNode('dev-1', attributes=('ua-overlay:team-port=11400',))) == preferences

@@ -4,7 +4,7 @@ from collections import namedtuple
 import pytest
 
 from ua_overlay.rosenv import envfile
-from ua_overlay.rosenv.environment import Wishes
+from ua_overlay.rosenv.environment import Preferences
 from ua_overlay.rosenv.keeper import (
     FAILED,
     NO_ROSCORE,
@@ -45,7 +45,7 @@ class Child:
             self.state = supervised.STOPPED if graph is None else supervised.RUNNING
         self.running = None if graph is None else namedtuple('Spec', 'graph')(graph)
 
-    def want(self, spec):
+    def set_desired(self, spec):
         self.followed.append(spec)
 
     def stop(self):
@@ -64,7 +64,7 @@ class World:
     def __init__(self, tmp_path, **options):
         self.now, self.answer, self.asked, self.reports = 100.0, MasterAnswer(True, 7, 'a'), [], []
         self.names, self.place = NameReport(True), envfile.Location(str(tmp_path / 'run'), True)
-        self.keeper = EnvironmentKeeper(lambda: Wishes(), lambda: self.place, self, lambda uri: self.answer, None,
+        self.keeper = EnvironmentKeeper(lambda: Preferences(), lambda: self.place, self, lambda uri: self.answer, None,
                                         self.reports.append, lambda: 0.0, clock=lambda: self.now, **options)
 
     def check(self, me, mates, addressing):

@@ -6,7 +6,7 @@ import pytest
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.rosenv import envfile
-from ua_overlay.rosenv.environment import Wishes
+from ua_overlay.rosenv.environment import Preferences
 from ua_overlay.rosenv.keeper import EnvironmentKeeper
 from ua_overlay.rosenv.names import NameReport
 
@@ -22,15 +22,15 @@ class World:
     def __init__(self, directory):
         self.location = envfile.Location(os.path.join(str(directory), 'run'), True)
         self.problem = None
-        self.wishes = Wishes(team='iris')
+        self.preferences = Preferences(team='iris')
         self.names = NameReport(True)
         self.alive = True
         self.asked = []
         self.reports = []
         self.roscore = []
         self.keeper = EnvironmentKeeper(
-            lambda: self.wishes, self.locate, SimpleNamespace(check=lambda *args: self.names), self.probe,
-            SimpleNamespace(follow=lambda wanted: self.roscore.append(wanted.is_master), why='',
+            lambda: self.preferences, self.locate, SimpleNamespace(check=lambda *args: self.names), self.probe,
+            SimpleNamespace(follow=lambda desired: self.roscore.append(desired.is_master), why='',
                             stop=lambda: self.roscore.append('stopped')), self.reports.append, lambda: 1234.5)
 
     def locate(self):
@@ -61,7 +61,7 @@ def test_written_when_the_overlay_is_up_and_removed_when_it_is_not(world):
     report = world.keeper.step(RUNNING)
     assert world.file() == VARIABLES == report.actual
     assert (report.env_file, report.master_alive, report.problem) == (world.location.path, True, '')
-    assert report.wanted.stamp == 1234.5 and world.reports == [report]
+    assert report.desired.stamp == 1234.5 and world.reports == [report]
     assert world.asked == [VARIABLES['ROS_MASTER_URI']]
     for gone in (STOPPED, None):
         report = world.keeper.step(gone)
@@ -75,7 +75,7 @@ def test_not_written_again_when_nothing_changed(world):
     before = world.inode()
     world.keeper.step(RUNNING)
     assert world.inode() == before
-    world.wishes = Wishes(team='iris', team_port=11399)
+    world.preferences = Preferences(team='iris', team_port=11399)
     world.keeper.step(RUNNING)
     assert world.inode() != before and world.file()['ROS_MASTER_URI'].endswith(':11399')
 
@@ -101,7 +101,7 @@ def test_a_place_that_cannot_be_written_is_said_and_tried_again(world):
         pass
     report = world.keeper.step(RUNNING)
     assert world.location.path in report.problem and 'Next: ' in report.problem
-    assert (report.actual, report.env_file) == ({}, '') and report.wanted.state == 'OK'
+    assert (report.actual, report.env_file) == ({}, '') and report.desired.state == 'OK'
     os.unlink(world.location.directory)
     report = world.keeper.step(RUNNING)
     assert report.problem == '' and world.file() == VARIABLES
@@ -125,7 +125,7 @@ def test_a_name_that_no_shell_may_see(world):
 def test_a_name_that_does_not_resolve_here(world):
     world.names = NameReport(False, why='It does not resolve.')
     report = world.keeper.step(RUNNING)
-    assert world.file() is None and report.wanted.state == 'NAME_UNRESOLVED' and world.asked == []
+    assert world.file() is None and report.desired.state == 'NAME_UNRESOLVED' and world.asked == []
 
 
 def test_the_roscore_follows(world):

@@ -7,7 +7,7 @@ from ua_overlay.rosenv.environment import (
     OK,
     SETTLING,
     TWO_MASTERS,
-    Wishes,
+    Preferences,
     decide_environment,
     observe_master,
 )
@@ -27,22 +27,22 @@ def node(number, *tags, online=True):
 class Robot:
     """Robot dev-3 looks at its team as time goes by."""
 
-    def __init__(self, **wishes):
-        self.memory, self.wishes = None, Wishes(**wishes)
+    def __init__(self, **preferences):
+        self.memory, self.preferences = None, Preferences(**preferences)
 
     def look(self, now, *masters, gone=(), offline=(), state='Running'):
         """(state, master, usable) when the robots of these numbers are tagged at ``now``."""
         nodes = [node(number, *([TAG] if number in masters else []), online=number not in offline)
                  for number in (1, 2, 3) if number not in gone]
         status = Status(state, nodes[-1], tuple(nodes[:-1]))
-        self.memory = observe_master(self.memory, status, self.wishes, now)
-        found = decide_environment(status, self.wishes, NameReport(True), now, self.memory)
+        self.memory = observe_master(self.memory, status, self.preferences, now)
+        found = decide_environment(status, self.preferences, NameReport(True), now, self.memory)
         return found.state, found.master, found.usable
 
     def why(self, *masters):
         nodes = [node(number, *([TAG] if number in masters else [])) for number in (1, 2, 3)]
-        return decide_environment(Status('Running', nodes[-1], tuple(nodes[:-1])), self.wishes, NameReport(True), 0,
-                                  self.memory).why
+        return decide_environment(Status('Running', nodes[-1], tuple(nodes[:-1])), self.preferences,
+                                  NameReport(True), 0, self.memory).why
 
 
 def test_move_is_one_change():
@@ -61,7 +61,7 @@ def test_nobody_keeps_the_present_one_for_ten_seconds():
     assert robot.look(100 + NOBODY_TIME - 0.1) == (OK, 'dev-1', True)
     assert robot.look(100 + NOBODY_TIME) == (NO_MASTER, '', False)
     assert 'team master iris ROBOT' in decide_environment(
-        Status('Running', node(3), ()), Wishes(), NameReport(True), 0, robot.memory).next_command
+        Status('Running', node(3), ()), Preferences(), NameReport(True), 0, robot.memory).next_command
     assert wait_left(robot.memory, 200) is None
     # It does not come back by itself.
     assert robot.look(111) == (NO_MASTER, '', False)
@@ -140,7 +140,7 @@ def test_tailscaled_away_changes_nothing_and_leaving_forgets():
     robot.look(0, 1)
     robot.look(1, state='NoState')
     assert robot.memory.master.name == 'dev-1'
-    assert observe_master(robot.memory, None, Wishes(), 2) == robot.memory
+    assert observe_master(robot.memory, None, Preferences(), 2) == robot.memory
     robot.look(3, state='Stopped')
     assert robot.memory is None
 

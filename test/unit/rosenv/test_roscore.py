@@ -1,4 +1,4 @@
-"""Which roscore is wanted, and the life of its process. The real one is in test/lab/test_team_roscore.py."""
+"""Which roscore is desired, and the life of its process. The real one is in test/lab/test_team_roscore.py."""
 import io
 
 import pytest
@@ -14,8 +14,8 @@ from ua_overlay.rosenv.environment import (
     TWO_MASTERS,
     RosEnvironment,
 )
-from ua_overlay.rosenv.roscore import RoscoreSpec, TeamRoscore, roscore_command, roscore_environ, wanted_roscore
-from ua_overlay.system.supervised import FIRST_PAUSE, LONGEST_PAUSE, RUNNING, STEADY, STOPPED, STOPPING, WAITING
+from ua_overlay.rosenv.roscore import RoscoreSpec, TeamRoscore, desired_roscore, roscore_command, roscore_environ
+from ua_overlay.system.supervised import FIRST_PAUSE, LONGEST_PAUSE, RUNNING, STABLE_AFTER, STOPPED, STOPPING, WAITING
 
 MINE = RosEnvironment(master_uri='http://dev-1.overlay.internal:11312', hostname='dev-1.overlay.internal',
                       master='dev-1', robot='dev-1', team='iris', state=OK, names_ok=True, usable=True)
@@ -26,28 +26,28 @@ def variant(**changes):
     return RosEnvironment(**dict({name: getattr(MINE, name) for name in MINE.__dataclass_fields__}, **changes))
 
 
-def test_wanted_only_on_the_master_and_only_when_the_name_works():
-    assert wanted_roscore(MINE) == SPEC
-    assert wanted_roscore(None) is None
-    assert wanted_roscore(variant(robot='dev-2')) is None
-    assert wanted_roscore(variant(state=NAME_UNRESOLVED, usable=False)) is None
-    assert wanted_roscore(variant(state=MASTER_OFFLINE)) is None
+def test_desired_only_on_the_master_and_only_when_the_name_works():
+    assert desired_roscore(MINE) == SPEC
+    assert desired_roscore(None) is None
+    assert desired_roscore(variant(robot='dev-2')) is None
+    assert desired_roscore(variant(state=NAME_UNRESOLVED, usable=False)) is None
+    assert desired_roscore(variant(state=MASTER_OFFLINE)) is None
     by_address = variant(master_uri='http://100.64.0.1:11400', hostname='100.64.0.1', addressing=ADDRESSES)
-    assert wanted_roscore(by_address) == RoscoreSpec('http://100.64.0.1:11400', 11400, ('ROS_IP', '100.64.0.1'))
+    assert desired_roscore(by_address) == RoscoreSpec('http://100.64.0.1:11400', 11400, ('ROS_IP', '100.64.0.1'))
 
 
 @pytest.mark.parametrize('changes', [
     dict(state=NAME_UNRESOLVED, usable=False), dict(state=TWO_MASTERS), dict(state=NO_OVERLAY, master='', robot='')])
 def test_what_starts_none_and_ends_none(changes):
-    assert wanted_roscore(variant(**changes)) is None
-    assert wanted_roscore(variant(**changes), SPEC) == SPEC
+    assert desired_roscore(variant(**changes)) is None
+    assert desired_roscore(variant(**changes), SPEC) == SPEC
 
 
 @pytest.mark.parametrize('changes', [
     dict(master='dev-2', master_uri='http://dev-2.overlay.internal:11312'), dict(state=NO_OVERLAY, left=True),
     dict(state=NAME_UNRESOLVED, master='dev-2'), dict(state=NO_MASTER, master='', master_uri='', usable=False)])
 def test_what_ends_it(changes):
-    assert wanted_roscore(variant(**changes), SPEC) is None
+    assert desired_roscore(variant(**changes), SPEC) is None
 
 
 def test_environment_holds_nothing_of_the_local_graph():
@@ -112,7 +112,7 @@ def test_another_name_is_another_process_after_the_first_has_gone():
     assert world.after(1) == RUNNING and len(world.started) == 2
 
 
-def test_same_roscore_wanted_again_while_it_stops():
+def test_same_roscore_desired_again_while_it_stops():
     world = World()
     world.roscore.follow(MINE)
     world.roscore.follow(None)
@@ -135,7 +135,7 @@ def test_crashes_are_answered_with_longer_and_longer_pauses():
     assert pauses == [1, 2, 4, 8, 16, 30, 30, 30]
     assert (FIRST_PAUSE, LONGEST_PAUSE) == (1, 30)
     # It ran well for a while: the next crash is a first one.
-    world.after(STEADY)
+    world.after(STABLE_AFTER)
     world.started[-1].returncode = 1
     world.after(0.5)
     assert world.after(FIRST_PAUSE) == RUNNING
@@ -160,7 +160,7 @@ def test_last_words_of_roscore(tmp_path):
     assert 'already running' in world.roscore.why and str(tmp_path / 'log') in world.roscore.why
 
 
-def test_crash_while_no_longer_wanted_is_no_failure():
+def test_crash_while_no_longer_desired_is_no_failure():
     world = World()
     world.roscore.follow(MINE)
     world.started[0].returncode = 1

@@ -1,11 +1,11 @@
-"""The team's roslaunch and the team face: command, environment, life. The real ones are in test/lab/test_team.py."""
+"""The team's roslaunch and the mirror: command, environment, life. The real ones are in test/lab/test_team.py."""
 import io
 
 import pytest
 
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.rosenv.graph import Graph
-from ua_overlay.rosenv.mirror import TeamFace, ros_name
+from ua_overlay.rosenv.mirror import TeamMirror, ros_name
 from ua_overlay.rosenv.runner import (
     LaunchSpec,
     TeamRunner,
@@ -122,10 +122,10 @@ def test_crash_is_said_and_answered_with_a_pause():
     assert world.child.step() == RUNNING
 
 
-def test_face_has_the_robots_namespace():
-    world = World(TeamFace, '/run/x/face')
+def test_the_mirror_has_the_robots_namespace():
+    world = World(TeamMirror, '/run/x/mirror')
     world.child.follow(GRAPH)
     started = world.started[0]
-    assert started.command[-2:] == ['ua_overlay.nodes.mirror', '/run/x/face']
+    assert started.command[-2:] == ['ua_overlay.nodes.mirror', '/run/x/mirror']
     assert started.env['ROS_NAMESPACE'] == '/dev_3'
     assert started.env['ROS_MASTER_URI'] == VARIABLES['ROS_MASTER_URI']

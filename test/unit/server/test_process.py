@@ -9,7 +9,7 @@ from ua_overlay.server.ports import ServerError, check_ports
 from ua_overlay.server.process import SiteServer
 from ua_overlay.site import last_good
 from ua_overlay.site.site import Site
-from ua_overlay.system.restart import Minder
+from ua_overlay.system.restart import Restarter
 
 
 class FakeChild:
@@ -32,47 +32,47 @@ class FakeChild:
 
 def test_a_crashed_child_is_started_again_after_a_growing_pause():
     child = FakeChild()
-    minder = Minder(child)
-    minder.start(0.0)
-    assert minder.step(1.0) is None
+    restarter = Restarter(child)
+    restarter.start(0.0)
+    assert restarter.step(1.0) is None
     now, pauses = 1.0, []
     for _ in range(8):
         child.up = False
-        assert 'ended' in minder.step(now)
+        assert 'ended' in restarter.step(now)
         begin = now
         while not child.up:
             now += 0.5
-            minder.step(now)
+            restarter.step(now)
         pauses.append(now - begin)
     assert pauses == [1, 2, 4, 8, 16, 30, 30, 30]
-    assert minder.restarts == 8 and child.starts == 9
+    assert restarter.restarts == 8 and child.starts == 9
 
 
 def test_a_long_good_run_makes_the_pause_short_again():
     child = FakeChild()
-    minder = Minder(child)
-    minder.start(0.0)
+    restarter = Restarter(child)
+    restarter.start(0.0)
     for now in (1.0, 10.0):
         child.up = False
-        minder.step(now)
-        minder.step(now + 5)
+        restarter.step(now)
+        restarter.step(now + 5)
     child.up = False
-    assert 'next start in 1 s' in minder.step(100.0)
+    assert 'next start in 1 s' in restarter.step(100.0)
 
 
 def test_what_hangs_on_a_start_is_told():
     starts = []
-    minder = Minder(FakeChild(), on_start=lambda: starts.append(1))
-    minder.start(0.0)
-    minder.child.up = False
-    minder.step(1.0)
+    restarter = Restarter(FakeChild(), on_start=lambda: starts.append(1))
+    restarter.start(0.0)
+    restarter.child.up = False
+    restarter.step(1.0)
     assert starts == [1]
-    minder.step(2.0)
+    restarter.step(2.0)
     assert starts == [1, 1]
 
 
 def test_a_child_that_was_never_started_is_left_alone():
-    assert Minder(FakeChild()).step(5.0) is None
+    assert Restarter(FakeChild()).step(5.0) is None
 
 
 @pytest.mark.parametrize('kind, field, option', [
@@ -111,9 +111,9 @@ def test_what_is_in_force_is_kept_and_a_full_disk_ends_nothing(tmp_path, monkeyp
     def full(site):
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr(last_good, 'keep', full)
+    monkeypatch.setattr(last_good, 'save', full)
     server._remember_rules(Rules())
-    assert said == ['site.last.yaml was not written: No space left on device.']
+    assert said == ['site.last_good.yaml was not written: No space left on device.']
 
 
 def test_a_certificate_that_cannot_be_renewed_does_not_end_the_server():
@@ -125,7 +125,7 @@ def test_a_certificate_that_cannot_be_renewed_does_not_end_the_server():
 
     class Site:
         settings = SiteSettings('server.example.org')
-        ledger_file = ''
+        invitation_log_file = ''
 
     server = SiteServer(Site(), None, renew, None, said.append, None)
     assert server._renew_certificate() is False
@@ -139,7 +139,7 @@ def test_the_timer_renews_and_only_headscale_starts_again(monkeypatch):
 
     class Site:
         settings = SiteSettings('server.example.org')
-        ledger_file = ''
+        invitation_log_file = ''
 
     class Idle:
         def step(self, now):
@@ -148,8 +148,8 @@ def test_the_timer_renews_and_only_headscale_starts_again(monkeypatch):
     server = SiteServer(Site(), None, lambda: next(due), None, lambda line: None, None, clock=lambda: next(clock))
     server._headscale = server._relay = Idle()
     monkeypatch.setattr(server, '_restart_headscale', lambda: done.append('headscale'))
-    for wish in ('nothing', 'nothing', 'nothing', 'stop'):
-        server._wishes.put(wish)
-    server._mind()
+    for request in ('nothing', 'nothing', 'nothing', 'stop'):
+        server._requests.put(request)
+    server._supervise()
     # Once: the third look would have asked for a second renewal, which there is none of.
     assert done == ['headscale'] and next(due, 'spent') == 'spent'

@@ -149,7 +149,7 @@ def test_systemd_is_told(tmp_path):
 
 
 @pytest.mark.parametrize('served', [service.RELAY, service.DERP])
-def test_further_hosts_have_services_of_their_own(served, tmp_path):
+def test_remote_hosts_have_services_of_their_own(served, tmp_path):
     text = service.unit_text('daemon', '/var/lib/ua_overlay/x', COMMAND, (), served=served)
     assert 'ExecStart={} {} run --dir /var/lib/ua_overlay/x'.format(COMMAND, served.kind) in text
     recipe = service.make_recipe('daemon', (0, 0), '/x', text, egress.ruleset(served.egress, [], 'daemon'), '/sbin/nft',
@@ -175,7 +175,7 @@ def test_two_services_of_one_host_leave_nothing_in_either_order(tmp_path):
         assert os.listdir(str(root / 'etc/systemd/system')) == []
 
 
-def test_a_further_host_needs_an_address_once(tmp_path, capsys):
+def test_a_remote_host_needs_an_address_once(tmp_path, capsys):
     for kind in ('relay', 'derp'):
         assert main([kind, 'create', 'lab-b', '--dir', str(tmp_path)]) == 2
         assert '{} create lab-b --address IP'.format(kind) in capsys.readouterr().err

@@ -5,7 +5,7 @@ import pytest
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale.rest import Node, RestError
-from ua_overlay.headscale.rules import Operator, Rules, Talk, Team
+from ua_overlay.headscale.rules import Rules, Talk, Team, User
 from ua_overlay.site.admin import Admin, RobotError, TeamError
 
 IRIS, MASTER = 'tag:iris', 'tag:ros-master'
@@ -15,7 +15,7 @@ class Server:
     """Nodes and the changes to them, as the REST interface has them."""
 
     def __init__(self, refuse=''):
-        self.tags = {'dev-1': (IRIS, MASTER), 'dev-2': (IRIS, 'tag:operator'), 'dev-3': (IRIS,),
+        self.tags = {'dev-1': (IRIS, MASTER), 'dev-2': (IRIS, 'tag:user'), 'dev-3': (IRIS,),
                      'blue-1': ('tag:blue', MASTER), 'relay': ('tag:relay',)}
         self.refuse = refuse
         self.changes = []
@@ -49,8 +49,8 @@ def admin(server):
 
 def test_off_the_old_one_first_and_every_other_tag_stays(server):
     node, before = admin(server).move_master('iris', 'dev-2')
-    assert server.changes == [('dev-1', (IRIS,)), ('dev-2', (IRIS, 'tag:operator', MASTER))]
-    assert (node.name, node.tags, before) == ('dev-2', (IRIS, 'tag:operator', MASTER), ['dev-1'])
+    assert server.changes == [('dev-1', (IRIS,)), ('dev-2', (IRIS, 'tag:user', MASTER))]
+    assert (node.name, node.tags, before) == ('dev-2', (IRIS, 'tag:user', MASTER), ['dev-1'])
     assert server.tags['blue-1'] == ('tag:blue', MASTER)
 
 
@@ -80,7 +80,7 @@ def test_an_unknown_team(server):
 
 @pytest.mark.parametrize('rules, words', [
     (Rules({'iris': Team('iris'), 'rose': Team('rose')}, (Talk('iris', 'rose'),)), 'the rule from iris to rose'),
-    (Rules({'rose': Team('rose')}, (), {'ana': Operator('ana', ('rose',))}), 'the operator ana')])
+    (Rules({'rose': Team('rose')}, (), {'ana': User('ana', ('rose',))}), 'the user ana')])
 def test_a_team_that_rules_name_is_not_removed(server, rules, words):
     site = Site()
     site.rules = rules
@@ -113,7 +113,7 @@ def test_a_robot_moves_and_is_no_master_any_more(server):
     node, before, was_master = admin(server).move_robot('dev-1', 'blue')
     assert (node.tags, before, was_master) == (('tag:blue',), 'iris', True)
     assert admin(server).move_robot('dev-1', 'blue')[1:] == ('blue', False)
-    assert admin(server).move_robot('dev-2', 'blue')[0].tags == ('tag:blue', 'tag:operator')
+    assert admin(server).move_robot('dev-2', 'blue')[0].tags == ('tag:blue', 'tag:user')
     changes = list(server.changes)
     for arguments in (('dev-9', 'blue'), ('relay', 'blue'), ('dev-3', 'rose')):
         with pytest.raises((RobotError, TeamError)):

@@ -102,7 +102,7 @@ def test_restored_elsewhere_it_is_the_same_site(site, saved, tmp_path):
 
 
 def test_a_site_whose_file_is_broken_is_backed_up_restored_and_replaced(site, saved, tmp_path):
-    last_good.keep(site)
+    last_good.save(site)
     with open(site.path('site.yaml'), 'a', encoding='utf-8') as stream:
         stream.write('colour: red\n')
     path = str(tmp_path / 'broken.backup')

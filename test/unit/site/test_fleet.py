@@ -23,6 +23,6 @@ def test_stale_is_who_is_offline_and_was_not_seen():
 
 @pytest.mark.parametrize('tags, moved', [
     (('tag:iris',), ['tag:blue']), (('tag:iris', 'tag:ros-master'), ['tag:blue']),
-    (('tag:iris', 'tag:operator'), ['tag:blue', 'tag:operator']), ((), ['tag:blue'])])
+    (('tag:iris', 'tag:user'), ['tag:blue', 'tag:user']), ((), ['tag:blue'])])
 def test_a_move_takes_the_team_and_the_mastership(tags, moved):
     assert fleet.moved_tags(tags, 'blue') == moved

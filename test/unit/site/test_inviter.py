@@ -6,11 +6,11 @@ import pytest
 
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale.rest import Node, PreAuthKey, RestError
-from ua_overlay.headscale.rules import Operator, Rules, Team
+from ua_overlay.headscale.rules import Rules, Team, User
 from ua_overlay.site.admin import RobotError, TeamError
 from ua_overlay.site.invitation_list import OPEN, REVOKED
-from ua_overlay.site.invitation_log import Ledger
-from ua_overlay.site.inviter import Inviter, OperatorError, Wanted
+from ua_overlay.site.invitation_log import InvitationLog
+from ua_overlay.site.inviter import Invitee, Inviter, UserError
 from ua_overlay.trust import ca as ca_module
 from ua_overlay.trust import ca_pin
 from ua_overlay.trust import certificate as certificates
@@ -61,15 +61,15 @@ def headscale():
 @pytest.fixture
 def inviter(headscale, tmp_path):
     (tmp_path / 'ca.pem').write_text(CA)
-    rules = Rules({'iris': Team('iris', 11400, 'addresses')}, (), {'ana': Operator('ana', ('iris',))})
+    rules = Rules({'iris': Team('iris', 11400, 'addresses')}, (), {'ana': User('ana', ('iris',))})
     site = SimpleNamespace(teams=rules.teams, rules=rules, ca_file=str(tmp_path / 'ca.pem'),
                            settings=SimpleNamespace(url='https://s.test:8080'), path=lambda name: '/site/' + name,
                            command=lambda text: 'ua-overlay ' + text)
-    return Inviter(site, lambda: headscale, Ledger(str(tmp_path / 'log'), lambda: NOW, 'root'), lambda: NOW)
+    return Inviter(site, lambda: headscale, InvitationLog(str(tmp_path / 'log'), lambda: NOW, 'root'), lambda: NOW)
 
 
 def robots(*names, master=None):
-    return [Wanted(name, name == master) for name in names]
+    return [Invitee(name, name == master) for name in names]
 
 
 def test_a_batch_carries_what_the_team_has_in_common(inviter, headscale):
@@ -83,9 +83,9 @@ def test_a_batch_carries_what_the_team_has_in_common(inviter, headscale):
     assert made[0][0].key != made[1][0].key
 
 
-def test_an_operator_gets_a_key_of_the_user_and_without_tags(inviter, headscale):
-    invitation, _ = inviter.invite(robots('laptop-1'), 60, operator='ana')[0]
-    assert (invitation.operator, invitation.team, invitation.version) == ('ana', '', 2)
+def test_a_user_gets_a_key_of_their_own_and_without_tags(inviter, headscale):
+    invitation, _ = inviter.invite(robots('laptop-1'), 60, user='ana')[0]
+    assert (invitation.user, invitation.team, invitation.version) == ('ana', '', 2)
     assert headscale.made[0][:2] == ((), '77') and headscale.people == {'ana': '77'}
 
 
@@ -105,13 +105,13 @@ def test_while_the_ca_is_changed_both_certificates_are_carried(inviter, headscal
 
 @pytest.mark.parametrize('names, options, error, words', [
     (['dev-1'], {'team': 'rose'}, TeamError, 'no team rose'),
-    (['dev-1'], {'operator': 'bob'}, OperatorError, 'no operator bob'),
+    (['dev-1'], {'user': 'bob'}, UserError, 'no user bob'),
     ([], {'team': 'iris'}, UsageError, 'Nobody'),
     (['dev-1', 'Dev 2'], {'team': 'iris'}, UsageError, 'Dev 2'),
     (['dev-1', 'relay'], {'team': 'iris'}, UsageError, 'reserved'),
     (['dev-1', 'dev-2', 'dev-1'], {'team': 'iris'}, UsageError, 'dev-1 is named twice'),
     (['dev-1', 'dev-9'], {'team': 'iris'}, RobotError, 'dev-9 already \\(team blue\\)'),
-    (['laptop-9'], {'team': 'iris'}, RobotError, 'of operator ana')])
+    (['laptop-9'], {'team': 'iris'}, RobotError, 'of user ana')])
 def test_one_wrong_name_and_nobody_is_invited(inviter, headscale, names, options, error, words):
     with pytest.raises(error, match=words) as caught:
         inviter.invite(robots(*names), 60, **options)
@@ -120,7 +120,7 @@ def test_one_wrong_name_and_nobody_is_invited(inviter, headscale, names, options
 
 def test_two_masters_are_one_too_many(inviter, headscale):
     with pytest.raises(UsageError, match='one master'):
-        inviter.invite([Wanted('dev-1', True), Wanted('dev-2', True)], 60, 'iris')
+        inviter.invite([Invitee('dev-1', True), Invitee('dev-2', True)], 60, 'iris')
     assert headscale.made == []
 
 
@@ -133,16 +133,16 @@ def test_when_headscale_stops_half_way_the_first_keys_are_taken_back(inviter, he
     with pytest.raises(RestError):
         inviter.invite(robots('dev-1', 'dev-2', 'dev-3'), 60, 'iris')
     assert headscale.expired == ['1', '2']
-    assert {guest.state for guest in inviter.list()} == {REVOKED}
+    assert {entry.state for entry in inviter.list()} == {REVOKED}
 
 
 def test_revoking_by_name_and_by_number(inviter, headscale):
     inviter.invite(robots('dev-1', 'dev-2'), 60, 'iris')
     inviter.invite(robots('dev-1'), 60, 'iris')
-    assert [guest.key for guest in inviter.revoke('dev-1')] == ['1', '3'] and headscale.expired == ['1', '3']
-    assert [(guest.machine, guest.state) for guest in inviter.list()] == [
+    assert [entry.key for entry in inviter.revoke('dev-1')] == ['1', '3'] and headscale.expired == ['1', '3']
+    assert [(entry.machine, entry.state) for entry in inviter.list()] == [
         ('dev-1', REVOKED), ('dev-2', OPEN), ('dev-1', REVOKED)]
-    assert [guest.machine for guest in inviter.revoke('2')] == ['dev-2']
+    assert [entry.machine for entry in inviter.revoke('2')] == ['dev-2']
 
 
 def test_revoking_what_is_not_open_says_what_became_of_it(inviter, headscale):
@@ -153,7 +153,7 @@ def test_revoking_what_is_not_open_says_what_became_of_it(inviter, headscale):
     with pytest.raises(OverlayError, match='dev-1: the last one is revoked') as caught:
         inviter.revoke('dev-1')
     headscale.here.append(Node('3', 'dev-2', 'dev-2', (), ('tag:iris',), True, None, None, NOW, '', '2'))
-    inviter._ledger.note_used(headscale.here)
+    inviter._invitation_log.note_used(headscale.here)
     with pytest.raises(OverlayError, match='used by dev-2') as caught:
         inviter.revoke('dev-2')
     assert caught.value.next_command == 'ua-overlay robot remove dev-2'

@@ -1,4 +1,4 @@
-"""site.last.yaml: what the server goes on by when site.yaml makes no sense. test_policy_real.py has the real server."""
+"""site.last_good.yaml: what the server goes on by when site.yaml is invalid. The real server: test_policy_real.py."""
 import os
 import random
 import stat
@@ -8,14 +8,14 @@ import pytest
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale.config import SiteSettings
 from ua_overlay.headscale.remote_hosts import DerpHost, RelayHost
-from ua_overlay.headscale.rules import Operator, Rules, Talk, Team
+from ua_overlay.headscale.rules import Rules, Talk, Team, User
 from ua_overlay.site import backup, last_good
 from ua_overlay.site.site import Site, SiteError, dump_site, parse_site
 
 SETTINGS = SiteSettings('server.ua.test', ('203.0.113.10',), relays=(RelayHost('lab-b', '203.0.113.11'),),
                         derp=(DerpHost('lab-b', 901, '203.0.113.11'),))
 RULES = Rules({'iris': Team('iris', inside=('ros', 'ssh', 8765)), 'blue': Team('blue')}, (Talk('blue', 'iris'),),
-              {'ana': Operator('ana', ('iris',))})
+              {'ana': User('ana', ('iris',))})
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def spoil(site, text='teams: [oops\n'):
 
 
 def test_a_site_file_that_makes_sense_is_what_holds(site):
-    last_good.keep(site)
+    last_good.save(site)
     site.rules = Rules({'iris': Team('iris')})
     site.write_settings()
     loaded, problem = last_good.load(site.directory)
@@ -41,7 +41,7 @@ def test_a_site_file_that_makes_sense_is_what_holds(site):
 
 @pytest.mark.parametrize('damage', ['broken', 'empty', 'missing', 'no text', 'a directory of its own'])
 def test_what_the_server_last_ran_by_holds_instead(site, damage):
-    last_good.keep(site)
+    last_good.save(site)
     path = site.path('site.yaml')
     if damage == 'broken':
         spoil(site)
@@ -59,7 +59,7 @@ def test_what_the_server_last_ran_by_holds_instead(site, damage):
     assert (loaded.settings, loaded.rules, loaded.directory) == (SETTINGS, RULES, site.directory)
     assert 'site.yaml' in problem.sentence or site.directory in problem.sentence
     assert ('cp -p' if damage == 'missing' else 'policy apply') in problem.next_command
-    assert last_good.LAST_FILE in last_good.sentence(problem)
+    assert last_good.LAST_GOOD_FILE in last_good.sentence(problem)
     # What would write site.yaml anew leaves it alone.
     with pytest.raises(OverlayError), loaded.changing():
         raise AssertionError('unreachable')
@@ -69,30 +69,30 @@ def test_a_site_that_never_ran_is_refused_with_the_sentence_of_its_own_file(site
     spoil(site)
     with pytest.raises(UsageError, match='twice|YAML'):
         last_good.load(site.directory)
-    with open(site.path(last_good.LAST_FILE), 'w') as stream:
+    with open(site.path(last_good.LAST_GOOD_FILE), 'w') as stream:
         stream.write('version: 7\n')
     with pytest.raises(UsageError) as caught:
         last_good.load(site.directory)
-    assert last_good.LAST_FILE not in caught.value.sentence
+    assert last_good.LAST_GOOD_FILE not in caught.value.sentence
     with pytest.raises(SiteError):
         last_good.load(site.directory + '-none')
 
 
 def test_it_is_its_owner_s_and_written_only_when_it_changed(site):
-    last_good.keep(site)
-    before = os.stat(site.path(last_good.LAST_FILE))
+    last_good.save(site)
+    before = os.stat(site.path(last_good.LAST_GOOD_FILE))
     assert stat.S_IMODE(before.st_mode) == 0o600
-    last_good.keep(site)
-    assert os.stat(site.path(last_good.LAST_FILE)).st_ino == before.st_ino
+    last_good.save(site)
+    assert os.stat(site.path(last_good.LAST_GOOD_FILE)).st_ino == before.st_ino
     site.rules = Rules()
-    last_good.keep(site)
+    last_good.save(site)
     spoil(site)
     assert last_good.load(site.directory)[0].rules == Rules()
 
 
 def test_a_backup_has_it(site):
-    last_good.keep(site)
-    assert last_good.LAST_FILE in backup.kept(site.directory)
+    last_good.save(site)
+    assert last_good.LAST_GOOD_FILE in backup.kept(site.directory)
 
 
 def test_whatever_a_site_file_became_it_is_a_sentence():

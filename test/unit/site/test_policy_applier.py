@@ -12,8 +12,8 @@ from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale import policy
 from ua_overlay.headscale.config import SiteSettings
 from ua_overlay.headscale.rest import Node, RestError
-from ua_overlay.headscale.rules import Operator, Rules, Team
-from ua_overlay.site.policy_applier import Enforcer, PolicyError, check, in_force
+from ua_overlay.headscale.rules import Rules, Team, User
+from ua_overlay.site.policy_applier import PolicyApplier, PolicyError, check, in_force
 from ua_overlay.site.site import Site
 
 
@@ -94,8 +94,8 @@ def headscale(site):
 
 
 @pytest.fixture
-def enforcer(site, headscale):
-    made = Enforcer(site, lambda: headscale, lambda: headscale)
+def applier(site, headscale):
+    made = PolicyApplier(site, lambda: headscale, lambda: headscale)
     made.started()
     return made
 
@@ -116,49 +116,49 @@ def on_disk(site):
 TWO = {'iris': Team('iris'), 'blue': Team('blue')}
 
 
-def test_new_rules_are_written_signalled_and_read_back(site, headscale, enforcer):
+def test_new_rules_are_written_signalled_and_read_back(site, headscale, applier):
     edit(site, teams=TWO)
-    loaded, changed = enforcer.apply()
+    loaded, changed = applier.apply()
     assert changed and sorted(loaded.teams) == ['blue', 'iris'] and headscale.signals == 1
     assert 'tag:blue' in on_disk(site)['tagOwners'] and in_force(headscale, on_disk(site))
-    assert enforcer.apply()[1] is False and headscale.signals == 1
+    assert applier.apply()[1] is False and headscale.signals == 1
 
 
 def test_rules_are_remembered_when_they_are_in_force_and_not_before(site, headscale):
     kept = []
-    enforcer = Enforcer(site, lambda: headscale, lambda: headscale, remember=kept.append)
-    enforcer.started()
+    applier = PolicyApplier(site, lambda: headscale, lambda: headscale, remember=kept.append)
+    applier.started()
     edit(site, teams=TWO)
     headscale.takes = False
     with pytest.raises(PolicyError):
-        enforcer.apply()
+        applier.apply()
     assert kept == []
     headscale.takes = True
-    enforcer.apply()
+    applier.apply()
     assert [sorted(rules.teams) for rules in kept] == [['blue', 'iris']]
 
 
-def test_who_comes_and_goes_changes_the_tests_and_signals_nobody(site, headscale, enforcer):
-    enforcer.refresh()
+def test_who_comes_and_goes_changes_the_tests_and_signals_nobody(site, headscale, applier):
+    applier.refresh()
     assert all('relay' in each for test in on_disk(site).get('tests', ()) for each in test['deny'])
     headscale.here.append(node('dev-1', 'tag:iris'))
-    enforcer.refresh()
+    applier.refresh()
     assert any('tag:iris:22' in test.get('accept', ()) for test in on_disk(site)['tests'])
     headscale.here.pop()
-    enforcer.refresh()
+    applier.refresh()
     assert not any('tag:iris:22' in test.get('accept', ()) for test in on_disk(site).get('tests', ()))
     assert headscale.signals == 0
 
 
-def test_a_refresh_does_not_read_a_file_that_may_be_half_edited(site, enforcer):
+def test_a_refresh_does_not_read_a_file_that_may_be_half_edited(site, applier):
     edit(site, teams=TWO)
-    enforcer.refresh()
+    applier.refresh()
     assert 'tag:blue' not in on_disk(site)['tagOwners']
     with open(site.path('site.yaml'), 'w') as stream:
         stream.write('nonsense')
-    enforcer.refresh()
+    applier.refresh()
     with pytest.raises(UsageError):
-        enforcer.apply()
+        applier.apply()
     assert 'tag:iris' in on_disk(site)['tagOwners']
 
 
@@ -168,24 +168,24 @@ def test_a_refresh_does_not_read_a_file_that_may_be_half_edited(site, enforcer):
     (lambda h: (setattr(h, 'says', None), setattr(h, 'takes', False)), 'did not confirm'),
     (lambda h: setattr(h, 'takes', False), 'the one before is in force'),
     (lambda h: setattr(h, 'up', False), 'not running at the moment')])
-def test_a_policy_that_is_not_taken_is_put_back(site, headscale, enforcer, fail, words):
+def test_a_policy_that_is_not_taken_is_put_back(site, headscale, applier, fail, words):
     before = on_disk(site)
     edit(site, teams=TWO)
     fail(headscale)
     with pytest.raises(PolicyError, match=words) as caught:
-        enforcer.apply()
+        applier.apply()
     assert caught.value.next_command and on_disk(site) == before
     # And what comes and goes is still tested against the rules in force.
     headscale.here.append(node('dev-1', 'tag:iris'))
     headscale.says, headscale.takes, headscale.up = 'Policy reload completed', True, True
-    enforcer.refresh()
+    applier.refresh()
     assert 'tag:blue' not in on_disk(site)['tagOwners'] and on_disk(site)['tests']
 
 
-def test_a_word_that_never_came_is_no_failure_when_the_policy_is_in_force(site, headscale, enforcer):
+def test_a_word_that_never_came_is_no_failure_when_the_policy_is_in_force(site, headscale, applier):
     edit(site, teams=TWO)
     headscale.says = None
-    assert enforcer.apply()[1] is True
+    assert applier.apply()[1] is True
 
 
 def test_a_robot_that_left_in_between_is_no_failure(site, headscale):
@@ -203,10 +203,10 @@ def test_a_robot_that_left_in_between_is_no_failure(site, headscale):
     assert headscale.refusals == []
 
 
-def test_operators_get_their_users_first(site, headscale, enforcer):
-    edit(site, teams=TWO, operators={'ana': Operator('ana', ('iris',)), 'bob': Operator('bob', ())})
+def test_users_are_made_first(site, headscale, applier):
+    edit(site, teams=TWO, users={'ana': User('ana', ('iris',)), 'bob': User('bob', ())})
     headscale.names = {'bob': '1'}
-    enforcer.apply()
+    applier.apply()
     assert set(headscale.names) == {'ana', 'bob'}
 
 
@@ -221,11 +221,11 @@ def test_a_client_whose_key_ended_is_made_anew(site, headscale):
         made.append(1)
         return Ended(site) if len(made) == 1 else headscale
 
-    enforcer = Enforcer(site, connect, lambda: headscale)
-    enforcer.started()
+    applier = PolicyApplier(site, connect, lambda: headscale)
+    applier.started()
     with pytest.raises(OverlayError):
-        enforcer.refresh()
-    assert enforcer.refresh() == headscale.here and enforcer.refresh() and len(made) == 2
+        applier.refresh()
+    assert applier.refresh() == headscale.here and applier.refresh() and len(made) == 2
 
 
 def test_without_any_node_nothing_can_be_read_back(site, headscale):

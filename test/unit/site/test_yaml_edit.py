@@ -2,13 +2,13 @@
 import pytest
 
 from ua_overlay.headscale.config import SiteSettings
-from ua_overlay.headscale.rules import Operator, Rules, Talk, Team
+from ua_overlay.headscale.rules import Rules, Talk, Team, User
 from ua_overlay.site.site import dump_site, parse_site
 from ua_overlay.site.yaml_edit import keep_comments
 
 SETTINGS = SiteSettings('server.ua.test', ('203.0.113.10',))
 RULES = Rules({'iris': Team('iris'), 'blue': Team('blue')}, (Talk('blue', 'iris'),),
-              {'ana': Operator('ana', ('iris',))})
+              {'ana': User('ana', ('iris',))})
 
 EDITED = '''\
 ## of the package, of another release
@@ -27,7 +27,7 @@ teams:
 talk:
   # until the review
   - {from: blue, to: iris, what: [ros, ping]}  # ask Rui
-operators:
+users:
   ana: {teams: [iris]}  # until June
 # the end
 '''
@@ -72,7 +72,7 @@ def test_a_comment_whose_line_is_gone_goes_to_its_section():
 
 
 def test_a_value_may_change_and_a_line_may_come_before():
-    rules = Rules(dict(RULES.teams, alpha=Team('alpha'), iris=Team('iris', 11400)), RULES.talk, RULES.operators)
+    rules = Rules(dict(RULES.teams, alpha=Team('alpha'), iris=Team('iris', 11400)), RULES.talk, RULES.users)
     text = keep_comments(EDITED, dump_site(SETTINGS, rules))
     assert line_with(text, '# not 11311') == '    port: 11400  # not 11311'
     assert above(text, '# the old ones') == 'iris:'

@@ -18,11 +18,11 @@ def usual_umask():
     os.umask(before)
 
 
-@pytest.mark.parametrize('data, wanted', [('ü\n', b'\xc3\xbc\n'), (b'\0\xff', b'\0\xff'), ('', b'')])
-def test_content(tmp_path, data, wanted):
+@pytest.mark.parametrize('data, desired', [('ü\n', b'\xc3\xbc\n'), (b'\0\xff', b'\0\xff'), ('', b'')])
+def test_content(tmp_path, data, desired):
     path = tmp_path / 'file'
     files.write_atomic(path, data)
-    assert path.read_bytes() == wanted and mode(path) == 0o644
+    assert path.read_bytes() == desired and mode(path) == 0o644
     assert os.listdir(str(tmp_path)) == ['file']
 
 
@@ -138,7 +138,7 @@ def test_root_gives_to_whom_the_place_belongs(tmp_path):
 
 
 def test_root_changes_no_owner_among_its_own(tmp_path, monkeypatch):
-    """In the operator's sandbox that call is refused."""
+    """In the agent's sandbox that call is refused."""
     monkeypatch.setattr(os, 'fchown', lambda *_: pytest.fail('fchown'))
     files.write_atomic(tmp_path / 'file', 'x')
     files.write_atomic(tmp_path / 'file', 'y')

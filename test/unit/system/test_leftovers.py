@@ -19,7 +19,7 @@ def test_nothing_of_a_living_owner_is_touched():
     assert plan([Process(5, '1:1', False), Process(6, '1:1', True)], {'1:1'}, 100) == ([], signal.SIGKILL)
 
 
-def test_minder_has_its_time():
+def test_subreaper_has_its_time():
     left = [Process(5, '1:1', True), Process(6, '1:1', False), Process(7, '2:2', False)]
     assert plan(left, {'2:2'}, 0) == ([5, 6], None)
     assert plan(left, {'2:2'}, PATIENCE - 0.1) == ([5, 6], None)
@@ -27,7 +27,7 @@ def test_minder_has_its_time():
     assert plan(left, {'2:2'}, PATIENCE + 1) == ([5, 6], signal.SIGKILL)
 
 
-def test_without_a_minder_nobody_is_waited_for():
+def test_without_a_subreaper_nobody_is_waited_for():
     left = [Process(6, '1:1', False)]
     assert plan(left, set(), 0) == ([6], signal.SIGTERM)
     assert plan(left, set(), 1) == ([6], signal.SIGKILL)
@@ -75,13 +75,13 @@ def test_real_leftovers(stubborn):
     assert mine.poll() is None
 
 
-def test_minder_is_recognized():
+def test_subreaper_is_recognized():
     process = subprocess.Popen([sys.executable, '-I', subreaper.__file__, 'sleep', '600'], stdin=subprocess.PIPE,
                                env=dict(os.environ, **{OWNER: '999999998:5'}), start_new_session=True)
     try:
         end = time.monotonic() + 10
         while True:
-            found = sorted(entry.minder for entry in marked_processes() if entry.owner == '999999998:5')
+            found = sorted(entry.subreaper for entry in marked_processes() if entry.owner == '999999998:5')
             if found == [False, True]:
                 break
             assert time.monotonic() < end, found

@@ -26,27 +26,27 @@ def test_messages_are_told_apart():
 
 
 @pytest.fixture
-def watch():
+def watcher():
     clock = Clock()
-    made = netmon.LinkWatch(clock=clock, ignored=lambda: {7})
+    made = netmon.InterfaceWatcher(clock=clock, ignored=lambda: {7})
     made.clock = clock
     return made
 
 
-def test_quiet_until_something_changes(watch):
-    assert watch.wait_left() == 0.0
-    watch.take(message(16, 2))
-    assert watch.wait_left() == netmon.QUIET
-    watch.clock.now += 1.0
-    assert watch.wait_left() == netmon.QUIET - 1.0
-    watch.clock.now += netmon.QUIET
-    assert watch.wait_left() == 0.0
+def test_stable_until_something_changes(watcher):
+    assert watcher.wait_left() == 0.0
+    watcher.take(message(16, 2))
+    assert watcher.wait_left() == netmon.STABLE_AFTER
+    watcher.clock.now += 1.0
+    assert watcher.wait_left() == netmon.STABLE_AFTER - 1.0
+    watcher.clock.now += netmon.STABLE_AFTER
+    assert watcher.wait_left() == 0.0
 
 
-def test_the_overlay_itself_does_not_count(watch):
-    watch.take(message(20, 7))
-    assert watch.wait_left() == 0.0
+def test_the_overlay_itself_does_not_count(watcher):
+    watcher.take(message(20, 7))
+    assert watcher.wait_left() == 0.0
 
 
 def test_a_process_that_starts_has_not_seen_the_link_come_up():
-    assert netmon.LinkWatch(assume=True, clock=Clock()).wait_left() == netmon.QUIET
+    assert netmon.InterfaceWatcher(assume=True, clock=Clock()).wait_left() == netmon.STABLE_AFTER

@@ -9,7 +9,7 @@ from ua_overlay.tailscale import prepare
 
 def texts():
     recipe = prepare.make_recipe('robot', 'CA', '/opt/ua-overlay', '/opt', 'systemd')
-    found = {item.path: item.text for item in recipe.files if item.path in (prepare.DROP_IN, prepare.OPERATOR_UNIT)}
+    found = {item.path: item.text for item in recipe.files if item.path in (prepare.DROP_IN, prepare.AGENT_UNIT)}
     places = ('daemon', '/site', '/opt/ua-overlay', ('/opt',))
     found.update(rules=rules_unit('d', 'c', '/sbin/nft', '/r', 'x'), server=service.unit_text(*places),
                  keeper=service.keeper_text(*places))

@@ -1,4 +1,4 @@
-"""The minder: nothing that came from its command outlives it. Real processes."""
+"""The subreaper: nothing that came from its command outlives it. Real processes."""
 import os
 import signal
 import subprocess
@@ -35,7 +35,7 @@ def wait_gone(pids, seconds=10):
 
 @pytest.fixture
 def family():
-    """Starts a minder with a family under it: (minder process, [child, grandchild]); nothing is left afterwards."""
+    """Starts a subreaper with a family under it: (its process, [child, grandchild]); nothing is left afterwards."""
     started = []
 
     def start(kind='plain', options=('--grace', '0.5')):
@@ -91,7 +91,7 @@ def test_command_killed_hard_takes_its_children_along(family):
     assert gone(pids[1])
 
 
-def test_minder_killed_hard_ends_the_command(family):
+def test_subreaper_killed_hard_ends_the_command(family):
     process, pids = family()
     process.kill()
     process.wait(10)

@@ -5,7 +5,7 @@ import stat
 import pytest
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.tailscale.daemon import BACKOFF, STEADY, Daemon, daemon_command, daemon_environment, next_wait
+from ua_overlay.tailscale.daemon import BACKOFF, STABLE_AFTER, Daemon, daemon_command, daemon_environment, next_wait
 
 
 def test_only_this_process_trusts_the_ca():
@@ -28,7 +28,7 @@ def test_backoff_grows_to_its_limit_and_starts_again_after_a_steady_run():
         wait = next_wait(wait, 1.0)
         waits.append(wait)
     assert waits[:3] == [0.5, 1.0, 2.0] and waits[-1] == BACKOFF[1]
-    assert next_wait(16.0, STEADY) == BACKOFF[0]
+    assert next_wait(16.0, STABLE_AFTER) == BACKOFF[0]
 
 
 def test_missing_program(tmp_path):

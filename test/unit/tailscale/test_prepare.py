@@ -76,14 +76,14 @@ def test_what_is_written(root):
     drop_in = root.read(prepare.DROP_IN)
     assert 'Environment=SSL_CERT_FILE=/etc/ua_overlay/ca.pem\n' in drop_in
     assert 'Environment=TS_NO_LOGS_NO_SUPPORT=true\n' in drop_in
-    unit = root.read(prepare.OPERATOR_UNIT)
-    assert 'ExecStart=/opt/ua/scripts/ua-overlay robot operator --user robot\n' in unit
+    unit = root.read(prepare.AGENT_UNIT)
+    assert 'ExecStart=/opt/ua/scripts/ua-overlay robot agent --user robot\n' in unit
     assert 'Environment=PYTHONPATH=/opt/ua/src\n' in unit
     assert os.path.isdir(root.place('/var/lib/ua_overlay')) and os.path.isdir(root.place('/run/ua_overlay'))
     assert root.read(prepare.TMPFILES) == 'd /run/ua_overlay 0755 robot - -\n'
     assert defaults.CA_FILE in changed and prepare.DROP_IN in changed
     assert root.ran.index('systemctl daemon-reload') < root.ran.index('systemctl restart tailscaled.service') < \
-        root.ran.index('systemctl restart ua-overlay-operator.service')
+        root.ran.index('systemctl restart ua-overlay-agent.service')
 
 
 def test_again_changes_nothing_and_restarts_nothing(root):
@@ -100,7 +100,7 @@ def test_a_new_ca_restarts_tailscaled_and_not_the_keeper(root):
     root.ran.clear()
     assert root.applier().apply(recipe(ca=CA.replace('AAAA', 'BBBB'))) == {defaults.CA_FILE}
     assert 'systemctl restart tailscaled.service' in root.ran
-    assert 'systemctl restart ua-overlay-operator.service' not in root.ran
+    assert 'systemctl restart ua-overlay-agent.service' not in root.ran
 
 
 def test_what_a_broken_off_run_owes_is_done_by_the_next(root):
@@ -125,7 +125,7 @@ def test_undo_puts_everything_back(root):
     assert root.applier().undo([['stop', 'it']], [['reload']]) == []
     assert root.tree() == before
     assert root.ran[root.ran.index('stop it'):] == [
-        'stop it', 'systemctl stop ua-overlay-operator.service', 'systemctl disable ua-overlay-operator.service',
+        'stop it', 'systemctl stop ua-overlay-agent.service', 'systemctl disable ua-overlay-agent.service',
         'systemctl stop tailscaled.service', 'systemctl disable tailscaled.service', 'reload']
     assert root.applier().undo() is None
 
@@ -141,7 +141,7 @@ def test_a_service_that_ran_before_runs_afterwards(root):
     root.applier().apply(recipe())
     root.ran.clear()
     root.applier().undo()
-    assert root.ran == ['systemctl stop ua-overlay-operator.service', 'systemctl disable ua-overlay-operator.service']
+    assert root.ran == ['systemctl stop ua-overlay-agent.service', 'systemctl disable ua-overlay-agent.service']
 
 
 def test_what_was_before_is_remembered_once(root):
@@ -192,7 +192,7 @@ def test_without_a_service_manager_no_unit_is_written_and_a_person_is_told(root)
     root.applier().apply(plan)
     assert root.ran == [] and not os.path.exists(root.place(prepare.DROP_IN))
     told = ' '.join(plan.by_hand)
-    assert 'SSL_CERT_FILE=/etc/ua_overlay/ca.pem' in told and 'robot operator --user robot' in told
+    assert 'SSL_CERT_FILE=/etc/ua_overlay/ca.pem' in told and 'robot agent --user robot' in told
 
 
 def test_a_machine_without_tailscaled_service_gets_one(root):
@@ -279,7 +279,7 @@ def test_egress_rule_is_part_of_it_and_goes_with_it(root):
 
 
 @pytest.mark.skipif(shutil.which('systemd-analyze') is None, reason='There is no systemd-analyze on this machine.')
-@pytest.mark.parametrize('unit, most', [('vendor', 30), ('ours', 30), ('operator', 21)])
+@pytest.mark.parametrize('unit, most', [('vendor', 30), ('ours', 30), ('agent', 21)])
 def test_sandboxes_hold_for_systemd(tmp_path, unit, most):
     """tailscaled's own unit scores 9.6 of 10, as an empty one does."""
     made = recipe(daemon='/bin/true')
@@ -288,7 +288,7 @@ def test_sandboxes_hold_for_systemd(tmp_path, unit, most):
     with open(os.path.join(vendor, 'tailscaled.service')) as stream:
         shipped = stream.read().replace('/usr/sbin/tailscaled', '/bin/true')
     content = {'vendor': shipped + text[prepare.DROP_IN], 'ours': text[prepare.DAEMON_UNIT] + text[prepare.DROP_IN],
-               'operator': text[prepare.OPERATOR_UNIT].replace('/opt/ua/scripts/ua-overlay', '/bin/true')}[unit]
+               'agent': text[prepare.AGENT_UNIT].replace('/opt/ua/scripts/ua-overlay', '/bin/true')}[unit]
     path = tmp_path / 'sandbox.service'
     path.write_text(content)
     done = subprocess.run(['systemd-analyze', 'verify', str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -1,4 +1,4 @@
-"""When the watcher asks for what; the threads are tested on real daemons in test/lab/test_localapi_watch.py."""
+"""When the watcher asks for what; the threads are tested on real daemons in test/lab/test_localapi_watcher.py."""
 import json
 import os
 import threading
@@ -32,20 +32,20 @@ def test_idle_waits_for_the_resync_unless_woken():
     pace = pace_after(IDLE)
     assert pace.status_at(False) == 100.0 + RESYNC
     assert pace.status_at(True) == 100.0 + SHORTEST_GAP
-    assert pace.counters_wanted()
+    assert pace.counters_needed()
 
 
 def test_an_active_link_is_looked_at_every_tick():
     pace = pace_after(RUNNING)
     assert pace.status_at(False) == 100.0 + TICK
-    assert not pace.counters_wanted()  # the status itself is as frequent
+    assert not pace.counters_needed()  # the status itself is as frequent
 
 
 def test_a_dear_status_is_rarer_and_the_counters_step_in():
     pace = pace_after(RUNNING, cost=0.015)
     assert pace.status_at(False) == pytest.approx(100.0 + COST_FACTOR * 0.015)
     assert pace.status_at(True) == pytest.approx(100.0 + COST_FACTOR * 0.015)
-    assert pace.counters_wanted()
+    assert pace.counters_needed()
 
 
 class SlowDaemon:
@@ -80,7 +80,7 @@ def test_a_status_that_only_waited_is_not_dear():
 
 
 def test_no_counters_while_stopped():
-    assert not pace_after(STOPPED).counters_wanted()
+    assert not pace_after(STOPPED).counters_needed()
 
 
 def test_a_missing_daemon_is_tried_again_soon():

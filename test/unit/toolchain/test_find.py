@@ -17,7 +17,7 @@ def program(path, text):
 
 @pytest.fixture
 def pinned():
-    return find('tailscaled', which=lambda name: None, cache='/nonexistent').wanted
+    return find('tailscaled', which=lambda name: None, cache='/nonexistent').pinned
 
 
 @pytest.mark.parametrize('environ, uid, wanted', [
@@ -45,7 +45,7 @@ def test_a_module_of_its_own_is_never_taken_from_the_path(tmp_path):
     found = find('tailscaled', 'tailscale-next', which=lambda name: '/opt/' + name, ask=lambda path: '9.9.9',
                  cache=str(tmp_path))
     assert found.origin == 'missing'
-    built = program(tmp_path / 'tools' / ('tailscale-next-' + found.wanted) / 'tailscaled', '')
+    built = program(tmp_path / 'tools' / ('tailscale-next-' + found.pinned) / 'tailscaled', '')
     assert find('tailscaled', 'tailscale-next', cache=str(tmp_path)).path == built
 
 
@@ -66,7 +66,7 @@ def test_locate_says_what_to_type(tmp_path, monkeypatch):
     assert caught.value.code == 'TOOL_MISSING' and caught.value.next_command == 'ua-overlay tools install'
     assert 'headscale 0.29.2' in caught.value.sentence
     # What was missing is looked for again; what was found is not.
-    wanted = find('headscale').wanted
+    wanted = find('headscale').pinned
     built = program(tmp_path / 'tools' / ('headscale-' + wanted) / 'headscale', '')
     assert locate('headscale') == built
     os.unlink(built)

@@ -140,7 +140,7 @@ def test_another_version_is_said_before_anything_else():
 
 
 PINNED = dataclasses.replace(GOOD, ca_pem='', ca_sha256='ab' * 32)
-PERSONAL = dataclasses.replace(GOOD, team='', team_port=11312, operator='ana', robot='laptop-1')
+PERSONAL = dataclasses.replace(GOOD, team='', team_port=11312, user='ana', robot='laptop-1')
 
 
 @pytest.mark.parametrize('invitation', [PINNED, PERSONAL, dataclasses.replace(PERSONAL, ca_pem='', ca_sha256='0f' * 32),
@@ -156,13 +156,13 @@ def test_what_only_version_2_can_say(invitation):
 def test_a_pinned_one_is_short_and_a_personal_one_has_no_team():
     assert len(invitations.dump(PINNED)) < 900 and 'CERTIFICATE' not in invitations.dump(PINNED)
     assert 'team' not in {line.split(':')[0] for line in invitations.dump(PERSONAL).splitlines()}
-    assert PERSONAL.again == 'ua-overlay invite --operator ana laptop-1, on the server'
-    assert PERSONAL.place == 'the group of operator ana' and GOOD.place == 'the team iris'
+    assert PERSONAL.again == 'ua-overlay invite --user ana laptop-1, on the server'
+    assert PERSONAL.destination == 'the group of user ana' and GOOD.destination == 'the team iris'
 
 
 @pytest.mark.parametrize('old, new, words', [
     ('ca_sha256: "' + 'ab' * 32, 'ca_sha256: "' + 'AB' * 32, 'SHA-256'), ('"' + 'ab' * 32 + '"', '"abab"', 'SHA-256'),
-    ('team: "iris"', 'operator: "ana"', 'does not go with'), ('key:', 'operator: "ana"\nkey:', 'field team'),
+    ('team: "iris"', 'user: "ana"', 'does not go with'), ('key:', 'user: "ana"\nkey:', 'field team'),
     ('ca_sha256: "' + 'ab' * 32 + '"\n', '', 'lacks the field ca_pem'), ('"iris"', '"relay"', 'team'),
     ('ca_sha256', 'ca_pem: x\nca_sha256', 'field ca_pem')])
 def test_a_mixture_is_refused(old, new, words):
@@ -172,8 +172,8 @@ def test_a_mixture_is_refused(old, new, words):
 
 
 @pytest.mark.parametrize('name', ['A', 'a', 'ana_maria', '-a', ''])
-def test_an_operator_has_a_name(name):
-    assert 'operator' in refused(invitations.dump(PERSONAL).replace('"ana"', '"{}"'.format(name))).sentence
+def test_a_user_has_a_name(name):
+    assert 'user' in refused(invitations.dump(PERSONAL).replace('"ana"', '"{}"'.format(name))).sentence
 
 
 def test_the_ca_must_be_one():

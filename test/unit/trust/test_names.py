@@ -20,7 +20,7 @@ def test_bad_labels_are_refused_with_one_that_would_do(check, name):
     assert check(caught.value.next_command.split()[-1])
 
 
-@pytest.mark.parametrize('name', ['relay', 'ros-master', 'operator', 'server'])
+@pytest.mark.parametrize('name', ['relay', 'ros-master', 'user', 'server'])
 def test_reserved_teams(name):
     with pytest.raises(UsageError, match='reserved'):
         names.check_team(name)

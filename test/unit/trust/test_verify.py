@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from ua_overlay.trust.verify import knows_node_key
+from ua_overlay.trust.verify import verify_node_key
 from unit.trust.test_probe import answer, make, served
 
 KEY = 'nodekey:' + 'ab' * 32
@@ -37,7 +37,7 @@ def test_what_the_server_says(tmp_path, said, expected):
     ca_pem, chain, key, _ = make(tmp_path)
     requests = []
     with served(speak(chain, key, said, requests)) as url:
-        assert knows_node_key(url, ca_pem, KEY, timeout=3) is expected
+        assert verify_node_key(url, ca_pem, KEY, timeout=3) is expected
     assert requests[0].startswith(b'POST /verify ') and KEY.encode() in requests[0]
 
 
@@ -46,7 +46,7 @@ def test_another_sites_server_is_not_believed(tmp_path):
     ca_pem = make(tmp_path / 'other')[0]
     _, chain, key, _ = make(tmp_path)
     with served(speak(chain, key, answer(b'{"Allow":false}'), [])) as url:
-        assert knows_node_key(url, ca_pem, KEY, timeout=3) is None
+        assert verify_node_key(url, ca_pem, KEY, timeout=3) is None
 
 
 def test_nobody_is_asked_without_a_key(tmp_path):
@@ -54,7 +54,7 @@ def test_nobody_is_asked_without_a_key(tmp_path):
     called = threading.Event()
     with served(lambda connection: called.set()) as url:
         for key in ('', 'nodekey:' + '0' * 64, 'mkey:ab'):
-            assert knows_node_key(url, ca_pem, key) is None
+            assert verify_node_key(url, ca_pem, key) is None
     assert not called.is_set()
-    assert knows_node_key('https://localhost:1', ca_pem, KEY, timeout=1) is None
-    assert knows_node_key('not a url', ca_pem, KEY) is None
+    assert verify_node_key('https://localhost:1', ca_pem, KEY, timeout=1) is None
+    assert verify_node_key('not a url', ca_pem, KEY) is None

@@ -103,7 +103,7 @@ def test_a_canary_across_segments_out_of_order_and_repeated():
              tcp(start + 10, text[10:25])]
     assert packets.streams(parts) == [text]
     assert packets.count(CANARY, parts) == (0, 1)
-    assert packets.count(CANARY, parts[:2]) == (0, 0), 'a hole is no place for a canary'
+    assert packets.count(CANARY, parts[:2]) == (0, 0), 'a hole is no point for a canary'
     assert len(packets.streams(parts[:2])) == 2
     assert packets.count(CANARY, [tcp(0, text[:20]), tcp(20, text[20:], port=99)]) == (0, 0)
 
@@ -160,11 +160,11 @@ CARRIERS = {'DIRECT': lambda: [udp(data()) for _ in range(20)], 'PEER_RELAY': la
     udp(geneve(data())) for _ in range(20)], 'DERP': lambda: [tcp(number * 2000, tls()) for number in range(20)]}
 
 
-def places(link, inside=CANARY, outside='', carriers=None):
+def points(link, inside=CANARY, outside='', carriers=None):
     clear = [tcp(0, inside.encode())] + ([udp(outside.encode())] if outside else [])
-    made = [encryption.look(host, 'tailscale0', True, [tcp(0, inside.encode())], CANARY) for host in ('a', 'b')]
+    made = [encryption.inspect(host, 'tailscale0', True, [tcp(0, inside.encode())], CANARY) for host in ('a', 'b')]
     shown = (CARRIERS[link]() if carriers is None else carriers) + clear[1:]
-    return made + [encryption.look(host, 'wan', False, shown, CANARY) for host in ('a', 'b', 'nat')]
+    return made + [encryption.inspect(host, 'wan', False, shown, CANARY) for host in ('a', 'b', 'nat')]
 
 
 def judge(link, found, **options):
@@ -173,17 +173,17 @@ def judge(link, found, **options):
 
 @pytest.mark.parametrize('link', encryption.LINK_TYPES)
 def test_a_proof(link):
-    assert judge(link, places(link)) == []
+    assert judge(link, points(link)) == []
 
 
 @pytest.mark.parametrize('link', encryption.LINK_TYPES)
 def test_a_proof_that_fails(link):
-    assert len([why for why in judge(link, places(link, outside=CANARY)) if 'outside the tunnel on' in why]) == 3
-    assert 'not found inside the tunnel on a' in judge(link, places(link, inside='nothing'))[0]
-    assert 'lost 3 packets' in judge(link, places(link), dropped=3)[0]
-    assert all('another way' in why for why in judge(link, places(link, carriers=[])))
+    assert len([why for why in judge(link, points(link, outside=CANARY)) if 'outside the tunnel on' in why]) == 3
+    assert 'not found inside the tunnel on a' in judge(link, points(link, inside='nothing'))[0]
+    assert 'lost 3 packets' in judge(link, points(link), dropped=3)[0]
+    assert all('another way' in why for why in judge(link, points(link, carriers=[])))
     for other in set(encryption.LINK_TYPES) - {link}:
-        assert len(judge(link, places(other))) == 3, 'the page went another way'
+        assert len(judge(link, points(other))) == 3, 'the page went another way'
 
 
 def test_the_host_of_the_relays_has_to_have_carried_the_page():
@@ -192,13 +192,13 @@ def test_the_host_of_the_relays_has_to_have_carried_the_page():
 
     assert encryption.on_the_way(Stage, 'DIRECT') == encryption.on_the_way(Stage, encryption.RAW) == ('nat',)
     for link in ('PEER_RELAY', 'DERP'):
-        why = encryption.judge(link, places(link), ('a', 'b'), encryption.on_the_way(Stage, link))
+        why = encryption.judge(link, points(link), ('a', 'b'), encryption.on_the_way(Stage, link))
         assert len(why) == 1 and 'On server there were 0 bytes' in why[0]
 
 
 def test_a_leak_is_no_chance():
     def run(link, **options):
-        return encryption.Run(link, CANARY, places('DIRECT', **options), ['why'], None)
+        return encryption.Run(link, CANARY, points('DIRECT', **options), ['why'], None)
 
     assert encryption.worth_another_try(run('DIRECT', carriers=[]))
     assert not encryption.worth_another_try(run('DIRECT', outside=CANARY))
@@ -206,8 +206,8 @@ def test_a_leak_is_no_chance():
 
 
 def test_the_run_past_the_tunnel_has_to_find_it():
-    assert judge(encryption.RAW, places('DIRECT', outside=CANARY)) == []
-    assert len(judge(encryption.RAW, places('DIRECT'))) == 3
+    assert judge(encryption.RAW, points('DIRECT', outside=CANARY)) == []
+    assert len(judge(encryption.RAW, points('DIRECT'))) == 3
 
 
 def test_a_proof_needs_every_run():
@@ -222,7 +222,7 @@ def run_with_picture():
     inner = tcp(0, b'x' * 1000 + CANARY.encode(), when=1.0)
     outer = udp(data(1300))._replace(when=1.001)
     return {'link': 'DIRECT', 'ok': True, 'why': [], 'canary': CANARY,
-            'places': [dict(place._asdict()) for place in places('DIRECT')],
+            'places': [dict(point._asdict()) for point in points('DIRECT')],
             'picture': encryption.pair_of('DIRECT', [inner], [udp(data(40))._replace(when=1.0005), outer], CANARY)}
 
 

@@ -8,7 +8,7 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.headscale.access import connect
 from ua_overlay.site import last_good
 from ua_overlay.site.admin import Admin
-from ua_overlay.site.invitation_log import Ledger
+from ua_overlay.site.invitation_log import InvitationLog
 from ua_overlay.site.inviter import Inviter
 from ua_overlay.site.site import Site, site_directory
 from ua_overlay.toolchain import locate
@@ -30,16 +30,16 @@ def load_site(args):
     before, and a line on standard error that says so."""
     site, problem = load_site_and_problem(args)
     if problem is not None:
-        print('ua-overlay: {}'.format(told(problem)), file=sys.stderr)
+        print('ua-overlay: {}'.format(explained(problem)), file=sys.stderr)
     return site
 
 
 def load_site_and_problem(args):
-    """(Site, what is wrong with site.yaml as an OverlayError or None): see last.load."""
+    """(Site, what is wrong with site.yaml as an OverlayError or None): see last_good.load."""
     return last_good.load(site_directory(args.dir, os.environ))
 
 
-def told(problem):
+def explained(problem):
     """``problem`` of :func:`load_site_and_problem` as an OverlayError for people: it says what holds instead."""
     return OverlayError(last_good.sentence(problem), problem.next_command, problem.code)
 
@@ -59,8 +59,8 @@ def make_admin(site):
 
 def make_inviter(site):
     """An Inviter for the site; what it does is written down under the name of the user who types."""
-    ledger = Ledger(site.ledger_file, utc_now, _who(os.environ, os.geteuid()))
-    return Inviter(site, lambda: connect(site, lambda: locate('headscale')), ledger, utc_now)
+    log = InvitationLog(site.invitation_log_file, utc_now, _who(os.environ, os.geteuid()))
+    return Inviter(site, lambda: connect(site, lambda: locate('headscale')), log, utc_now)
 
 
 def _who(environ, uid):

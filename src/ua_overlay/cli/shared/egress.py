@@ -67,7 +67,7 @@ def keep(which, names, stop, say, user=None, period=EgressKeeper.PERIOD, news=No
             pass  # a file that is being written, say: what was known holds
         return known[0]
 
-    keeper = EgressKeeper(which, present, resolve, lambda: egress_table.look(which), lambda text: load(
+    keeper = EgressKeeper(which, present, resolve, lambda: egress_table.inspect(which), lambda text: load(
         text, find_nft(), 'sudo systemctl restart ' + which.unit), say, user, period)
     due = clock()
     while not stop.is_set():

@@ -40,24 +40,24 @@ class Tool:
     @property
     def duration(self):
         """Seconds that a measurement takes by itself."""
-        wanted = self.settings
+        settings = self.settings
         if self.kind == sample.PING:
-            return (wanted['omit'] + wanted['count']) * wanted['interval']
+            return (settings['omit'] + settings['count']) * settings['interval']
         if self.kind == sample.SERVICE:
             # On a way of 50 ms and more a call takes a tenth of a second.
-            return 5.0 + 0.1 * (wanted['omit'] + wanted['calls'])
+            return 5.0 + 0.1 * (settings['omit'] + settings['calls'])
         if self.kind == sample.TOPIC:
-            return wanted['seconds'] + 5.0
+            return settings['seconds'] + 5.0
         if self.kind == sample.VIDEO:
-            return wanted['seconds'] + wanted['omit'] / wanted['rate'] + (15.0 if wanted['hog'] else 10.0)
-        return wanted['seconds'] + wanted['omit']
+            return settings['seconds'] + settings['omit'] / settings['rate'] + (15.0 if settings['hog'] else 10.0)
+        return settings['seconds'] + settings['omit']
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """``source`` and ``target`` are hosts; ``expected`` a link type or ''; ``paths`` raw, overlay or both; ``settle``
-    the seconds that the link gets to become what is expected; ``address``: where the target is on the raw path from
-    there, '' for what its host says."""
+    """``source`` and ``target`` are hosts; ``expected`` a link type or ''; ``paths`` raw, overlay or both;
+    ``link_timeout`` the seconds that the link gets to become what is expected; ``address``: where the target is on the
+    raw path from there, '' for what its host says."""
 
     name: str
     place: str
@@ -66,7 +66,7 @@ class Scenario:
     expected: str
     paths: tuple
     tools: tuple
-    settle: float = 30.0
+    link_timeout: float = 30.0
     address: str = ''
 
 
@@ -84,8 +84,8 @@ class Campaign:
     places: dict
     scenarios: tuple
     clock_error_ms: object = None
-    #: Of `watch`: every key of WATCH; None where the campaign has none.
-    watch: object = None
+    #: Of `monitor`: every key of MONITOR; None where the campaign has none.
+    monitor: object = None
     #: What it was read from.
     source: dict = field(default_factory=dict)
 
@@ -135,7 +135,7 @@ def changed(campaign, repetitions=None, seconds=None):
 def from_mapping(data):
     """Check what a campaign file holds. :raises CampaignError: as :func:`parse`, without the file."""
     top = _section(data, 'the file', {'version', 'name', 'tools', 'scenarios'},
-                   {'repetitions', 'hosts', 'places', 'clock_error_ms', 'watch'})
+                   {'repetitions', 'hosts', 'places', 'clock_error_ms', 'monitor'})
     if top['version'] != VERSION:
         raise CampaignError('version is {}, this program reads version {}.'.format(top['version'], VERSION))
     hosts = {name: _host(name, value) for name, value in _named(top.get('hosts') or {}, 'hosts').items()}
@@ -153,12 +153,12 @@ def from_mapping(data):
     error = top.get('clock_error_ms')
     return Campaign(_name('name', top['name']), _integer(1, 100000)('repetitions', top.get('repetitions', 10)), hosts,
                     places, scenarios, error if error is None else _number(0, 1e6)('clock_error_ms', error),
-                    _watch(top['watch']) if 'watch' in top else None, data)
+                    _monitor(top['monitor']) if 'monitor' in top else None, data)
 
 
-def _watch(value):
-    fields = _section(value, 'watch', {'capacity'}, set(WATCH))
-    return {key: reader('watch.' + key, fields.get(key, default)) for key, (default, reader) in WATCH.items()}
+def _monitor(value):
+    fields = _section(value, 'monitor', {'capacity'}, set(MONITOR))
+    return {key: reader('monitor.' + key, fields.get(key, default)) for key, (default, reader) in MONITOR.items()}
 
 
 def _host(name, value):
@@ -199,7 +199,7 @@ def _tool(name, value):
 
 def _scenario(where, value, places, tools, hosts):
     fields = _section(value, where, {'name', 'from', 'to'},
-                      {'address', 'place', 'expected', 'paths', 'tools', 'settle'})
+                      {'address', 'place', 'expected', 'paths', 'tools', 'link_timeout'})
     name = _name(where + '.name', fields['name'])
     place = fields.get('place', name)
     if places and place not in places:
@@ -207,8 +207,8 @@ def _scenario(where, value, places, tools, hosts):
     paths = fields.get('paths', [sample.OVERLAY])
     if not isinstance(paths, list) or not paths or any(path not in sample.PATHS for path in paths):
         raise CampaignError('{}.paths: a list of {} is needed.'.format(where, ' and '.join(sample.PATHS)))
-    wanted = fields.get('tools', list(tools))
-    if not isinstance(wanted, list) or not wanted or any(tool not in tools for tool in wanted):
+    chosen = fields.get('tools', list(tools))
+    if not isinstance(chosen, list) or not chosen or any(tool not in tools for tool in chosen):
         raise CampaignError('{}.tools: a list of some of {} is needed.'.format(where, ', '.join(tools)))
     ends = [_name('{}.{}'.format(where, key), fields[key]) for key in ('from', 'to')]
     if ends[0] == ends[1]:
@@ -219,8 +219,9 @@ def _scenario(where, value, places, tools, hosts):
             where, ends[1], ends[1]))
     return Scenario(name, _name(where + '.place', place), ends[0], ends[1],
                     _choice(sample.EXPECTED)(where + '.expected', fields.get('expected', '')), tuple(paths),
-                    tuple(tools[tool] for tool in wanted),
-                    _number(0, 3600)(where + '.settle', fields.get('settle', Scenario.settle)), address)
+                    tuple(tools[tool] for tool in chosen),
+                    _number(0, 3600)(where + '.link_timeout', fields.get('link_timeout', Scenario.link_timeout)),
+                    address)
 
 
 def _named(value, where):
@@ -329,7 +330,7 @@ KEYS = {
                    'congestion': ('', _congestion_or_none), 'nodelay': (False, _yes_or_no)},
 }
 
-#: Keys of `watch`, for `measure watch`: interval in s from the start of a round to the next; capacity in bit/s that the
-#: link has; share of it in % that the probes may take on average; how much of what was measured is kept.
-WATCH = {'interval': (300, _number(5, 86400)), 'capacity': (None, _rate), 'share': (1, _number(0.001, 10)),
-         'keep_mb': (64, _number(0.01, 100000)), 'keep_days': (90, _number(0.001, 3650))}
+#: Keys of `monitor`, for `measure monitor`: interval in s from the start of a round to the next; capacity in bit/s that
+#: the link has; share of it in % that the probes may take on average; how much of what was measured is kept.
+MONITOR = {'interval': (300, _number(5, 86400)), 'capacity': (None, _rate), 'share': (1, _number(0.001, 10)),
+           'keep_mb': (64, _number(0.01, 100000)), 'keep_days': (90, _number(0.001, 3650))}

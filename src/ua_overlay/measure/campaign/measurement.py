@@ -20,7 +20,7 @@ def way_of(text):
     return next((kind for part, kind in _WAYS if answers and part in answers[-1]), '')
 
 
-def settle(source, address, expected, patience, clock=time.monotonic, sleep=time.sleep):
+def wait_for_link(source, address, expected, patience, clock=time.monotonic, sleep=time.sleep):
     """Ping until the link to ``address`` is of the type that is expected, or ``patience`` has passed: the sample is
     taken all the same then, and its proof says what it was. Returns the type found last."""
     deadline = clock() + patience
@@ -36,7 +36,7 @@ class Measurement:
     """Takes the sample of one step.
 
     :param campaign: its name and clock error go into the sample.
-    :param hosts: name -> far.Far.
+    :param hosts: name -> host.Host.
     :param store: sample.Store, for iperf3's own answer.
     :param links: function without arguments -> {host: words} of emulated links.
     :param versions: {host: {program: version}}.
@@ -60,7 +60,8 @@ class Measurement:
                  'place': scenario.place, 'source': scenario.source, 'target': scenario.target, 'path': step.path,
                  'expected': scenario.expected if step.path == sample.OVERLAY else '', 'repetition': step.repetition,
                  'started': sample.rfc3339(self.wall()), 'duration': 0.0, 'tool': step.tool.kind,
-                 'settings': programs.settings_of(step.tool, None, self.campaign.clock_error_ms), 'values': {}, 'cpu': {},
+                 'settings': programs.settings_of(step.tool, None, self.campaign.clock_error_ms),
+                 'values': {}, 'cpu': {},
                  'proof': {'bytes': proof.counts(None), 'verdict': proof.UNKNOWN, 'way': ''}, 'link': {},
                  'status': sample.FAILED, 'problem': '', 'versions': self._versions(scenario)}
         start = self.clock()
@@ -84,7 +85,8 @@ class Measurement:
         source, target = self.hosts[step.scenario.source], self.hosts[step.scenario.target]
         if step.path == sample.OVERLAY:
             address = target.overlay_address()
-            way = settle(source, address, step.scenario.expected, step.scenario.settle, self.clock, self.sleep)
+            way = wait_for_link(source, address, step.scenario.expected, step.scenario.link_timeout, self.clock,
+                                self.sleep)
         else:
             # By number: a name may be one of the overlay.
             address, way = source.numeric(step.scenario.address or target.address), ''

@@ -62,7 +62,7 @@ def base_name(identity):
     return _ATTEMPT.sub('', identity)
 
 
-def remaining(wanted, samples, again=False):
+def remaining(steps, samples, again=False):
     """The steps that have no sample yet, in order.
 
     :param samples: dicts, as :func:`sample.read` returns them.
@@ -75,7 +75,7 @@ def remaining(wanted, samples, again=False):
         if each['status'] == sample.OK:
             good.add(name)
     found = []
-    for step in wanted:
+    for step in steps:
         done = attempts.get(step.name, 0)
         if not done:
             found.append(step)
@@ -104,15 +104,15 @@ class AtPlace:
     todo: tuple
 
 
-def by_place(wanted, samples):
-    """[AtPlace] in the order of the campaign. :param wanted: Steps. :param samples: as for :func:`remaining`."""
+def by_place(steps, samples):
+    """[AtPlace] in the order of the campaign. :param steps: Steps. :param samples: as for :func:`remaining`."""
     states = {}
     for each in samples:
         name = base_name(each['id'])
         states[name] = states.get(name, False) or each['status'] == sample.OK
     found = []
-    for place in dict.fromkeys(step.scenario.place for step in wanted):
-        here = [step for step in wanted if step.scenario.place == place]
+    for place in dict.fromkeys(step.scenario.place for step in steps):
+        here = [step for step in steps if step.scenario.place == place]
         known = [states[step.name] for step in here if step.name in states]
         found.append(AtPlace(place, known.count(True), known.count(False), tuple(remaining(here, samples))))
     return found

@@ -55,10 +55,10 @@ def keep_description(directory, description):
         raise sample.SampleError('{} cannot be written: {}.'.format(path, error.strerror), 'df ' + directory)
 
 
-def is_watch(directory):
-    """Whether a results directory is one of `measure watch`; False where nothing readable is."""
+def is_monitor(directory):
+    """Whether a results directory is one of `measure monitor`; False where nothing readable is."""
     try:
-        return remembered(directory).watch is not None
+        return remembered(directory).monitor is not None
     except UsageError:
         return False
 
@@ -89,7 +89,7 @@ class Listener:
 def run(steps, measurement, store, listener, clock=time.monotonic):
     """Take the samples of ``steps``, in order; each is on the disk before the next begins.
 
-    :param measurement: has ``take(step)``; see one.Measurement.
+    :param measurement: has ``take(step)``; see measurement.Measurement.
     :returns: {status: number} of the samples taken.
     """
     taken = dict.fromkeys(sample.STATUSES, 0)

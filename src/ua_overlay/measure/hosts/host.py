@@ -1,6 +1,6 @@
 """Hosts that a campaign measures between: this machine, or one over ssh. A lab's hosts have an adapter in the lab.
 
-:class:`Far` is all that a campaign asks of a host; what differs from one to the next is ``popen``.
+:class:`Host` is all that a campaign asks of a host; what differs from one to the next is ``popen``.
 """
 import ipaddress
 import os
@@ -27,7 +27,7 @@ class HostLost(OverlayError):
     code = 'MEASURE_HOST'
 
 
-class Far:
+class Host:
     """A host.
 
     :param name: as in the campaign.
@@ -139,7 +139,7 @@ class Far:
         return {key: text.splitlines()[0].strip() for key, text in answers.items() if text}
 
 
-class Here(Far):
+class Here(Host):
     """The machine that runs the campaign."""
 
     def popen(self, argv, ros=False, **options):
@@ -156,7 +156,7 @@ _UNTIL_EOF = ('exec 3<&0; {} </dev/null 3<&- & program=$!; '
               'wait $program; status=$?; kill $watcher 2>/dev/null; exit $status')
 
 
-class OverSsh(Far):
+class OverSsh(Host):
     """A host over ssh, with keys that ask for no password.
 
     :param login: `user@host`, as ssh takes it. Better not its name in the overlay: what is measured would carry that.
@@ -196,7 +196,7 @@ class OverSsh(Far):
                         'ssh -o BatchMode=yes {} true'.format(self.login))
 
 
-class Closed(Far):
+class Closed(Host):
     """A host into which there is no way (`ssh: none`): what listens there is measured.
 
     Its own counters are not read, and where it is in the overlay has to be said.

@@ -3,21 +3,21 @@ import os
 
 from ua_overlay.errors import UsageError
 from ua_overlay.lab.fleet import USER, Fleet
-from ua_overlay.measure.hosts.host import Far
+from ua_overlay.measure.hosts.host import Host
 from ua_overlay.tailscale.metrics import parse_bytes
 from ua_overlay.toolchain import locate
 
 
-class LabFar(Far):
+class LabHost(Host):
     """A host of a running lab.
 
-    :param said: {address, overlay} of the campaign; a robot's own address is known without.
+    :param fields: {address, overlay} of the campaign; a robot's own address is known without.
     :param workspace: install space with setup.bash, None when ROS is not measured.
     """
 
-    def __init__(self, lab, name, said, workspace=None):
+    def __init__(self, lab, name, fields, workspace=None):
         self.host = lab.host(name)
-        super().__init__(name, parse_bytes, said.get('address', ''), said.get('overlay', ''), [locate('tailscale')])
+        super().__init__(name, parse_bytes, fields.get('address', ''), fields.get('overlay', ''), [locate('tailscale')])
         self.fleet = Fleet(lab, os.path.abspath(workspace)) if workspace else None
 
     def popen(self, argv, ros=False, **options):

@@ -1,4 +1,4 @@
-"""What a watch does, and whether it may: probes again and again that leave the link to its users. Pure."""
+"""What a monitor does, and whether it may: probes again and again that leave the link to its users. Pure."""
 from dataclasses import dataclass, replace
 
 from ua_overlay.measure.campaign import plan, sample
@@ -8,7 +8,7 @@ from ua_overlay.measure.report import stats
 #: Share of the link that a single probe may take while it runs.
 PEAK = 0.5
 #: Seconds that the link gets at most to become what is expected.
-SETTLE = 3.0
+LINK_TIMEOUT = 3.0
 #: Bytes around the data of a packet on an Ethernet, in WireGuard.
 _AROUND = stats.WIREGUARD_IPV4 + stats.ETHERNET
 #: About what one call of a ROS service and its answer are, in bytes.
@@ -16,9 +16,9 @@ _CALL = 1000
 
 
 @dataclass(frozen=True)
-class Watch:
-    """A checked watch: a campaign of measure.campaign, ``seconds`` that a round of its probes takes at most about, and
-    the ``share`` of the link's capacity in % that they take on average."""
+class MonitorPlan:
+    """A checked monitor: a campaign of measure.campaign, ``seconds`` that a round of its probes takes at most about,
+    and the ``share`` of the link's capacity in % that they take on average."""
 
     campaign: object
     seconds: float
@@ -27,63 +27,63 @@ class Watch:
     @property
     def interval(self):
         """Seconds from the start of a round to the start of the next."""
-        return self.campaign.watch['interval']
+        return self.campaign.monitor['interval']
 
     def steps(self, started):
         """The Steps of a round that starts at ``started`` (s since 1970), which is their repetition: no round of a
-        watch that was started again has the number of one before."""
+        monitor that was started again has the number of one before."""
         return plan.round_of(self.campaign, int(started))
 
 
 def prepared(campaign):
-    """The campaign, its links given less time to become what is expected: a watch takes them as they are."""
-    scenarios = tuple(replace(each, settle=min(each.settle, SETTLE)) for each in campaign.scenarios)
+    """The campaign, its links given less time to become what is expected: a monitor takes them as they are."""
+    scenarios = tuple(replace(each, link_timeout=min(each.link_timeout, LINK_TIMEOUT)) for each in campaign.scenarios)
     return replace(campaign, scenarios=scenarios)
 
 
 def bits(tool):
     """About what one probe with a tool puts on the wire in the direction that carries more, in bit."""
-    wanted = tool.settings
+    settings = tool.settings
     if tool.kind in (sample.TCP, sample.UDP):
-        return wanted['rate'] * tool.duration / stats.overlay_efficiency()
+        return settings['rate'] * tool.duration / stats.overlay_efficiency()
     if tool.kind == sample.PING:
-        return 8.0 * (wanted['omit'] + wanted['count']) * (wanted['size'] + stats.UDP_IPV4 + _AROUND)
+        return 8.0 * (settings['omit'] + settings['count']) * (settings['size'] + stats.UDP_IPV4 + _AROUND)
     if tool.kind == sample.SERVICE:
-        return 8.0 * (wanted['calls'] + wanted['omit']) * _CALL
-    messages = wanted['seconds'] * wanted['rate'] + wanted['omit']
-    return 8.0 * messages * (wanted['size'] + _AROUND) / stats.overlay_efficiency()
+        return 8.0 * (settings['calls'] + settings['omit']) * _CALL
+    messages = settings['seconds'] * settings['rate'] + settings['omit']
+    return 8.0 * messages * (settings['size'] + _AROUND) / stats.overlay_efficiency()
 
 
 def checked(campaign):
-    """The Watch of a campaign.
+    """The MonitorPlan of a campaign.
 
-    :raises CampaignError: it has no `watch`, or its probes would take more of the link than that allows; the sentence
+    :raises CampaignError: it has no `monitor`, or its probes would take more of the link than that allows; the sentence
         says what would do.
     """
-    limits = campaign.watch
+    limits = campaign.monitor
     if limits is None:
-        raise CampaignError('{} has no section `watch`: nothing is measured again and again unless it says so.'.format(
-            campaign.name), 'ua-overlay measure watch --help')
+        raise CampaignError('{} has no section `monitor`: nothing is measured again and again unless it says '
+                            'so.'.format(campaign.name), 'ua-overlay measure monitor --help')
     for tool in {tool.name: tool for scenario in campaign.scenarios for tool in scenario.tools}.values():
         _see_peak(tool, limits['capacity'])
-    found = Watch(campaign, 0, 0)
+    found = MonitorPlan(campaign, 0, 0)
     steps = found.steps(0)
     seconds = sum(step.seconds for step in steps)
     share = 100.0 * sum(bits(step.tool) for step in steps) / limits['interval'] / limits['capacity']
     if seconds > limits['interval']:
-        raise CampaignError('watch.interval: a round takes {:.0f} s, and the next would begin after {:.0f} s.'.format(
+        raise CampaignError('monitor.interval: a round takes {:.0f} s, and the next would begin after {:.0f} s.'.format(
             seconds, limits['interval']))
     if share > limits['share']:
         raise CampaignError(
-            'watch: its probes would take {:.3g} % of the link on average, and {:.3g} % are allowed: let `interval` be '
-            '{:.0f} s, or the probes be shorter or slower.'.format(
+            'monitor: its probes would take {:.3g} % of the link on average, and {:.3g} % are allowed: let `interval` '
+            'be {:.0f} s, or the probes be shorter or slower.'.format(
                 share, limits['share'], limits['interval'] * share / limits['share'] + 0.5))
-    return Watch(campaign, seconds, share)
+    return MonitorPlan(campaign, seconds, share)
 
 
 def _see_peak(tool, capacity):
     if tool.kind == sample.VIDEO:
-        raise CampaignError('tools.{}: a video is no probe; a watch leaves the link to its users.'.format(tool.name))
+        raise CampaignError('tools.{}: a video is no probe; a monitor leaves the link to its users.'.format(tool.name))
     if tool.kind == sample.TCP and not tool.settings['rate']:
         raise CampaignError('tools.{}.rate is missing: without one TCP takes all of the link.'.format(tool.name))
     rate = bits(tool) / tool.duration

@@ -1,4 +1,4 @@
-"""The last values of a watch, in a small file that is whole at any moment: for people, and for whoever monitors."""
+"""The last values of a monitor, in a small file that is whole at any moment: for people, and for other monitoring."""
 import json
 import os
 import statistics
@@ -10,11 +10,11 @@ FILE = 'status.json'
 RUNNING, WAITING, STOPPED = STATES = ('running', 'waiting', 'stopped')
 
 
-def first(watch, started):
-    """The status (dict) of a watch.Watch before its first round."""
-    return {'schema': sample.SCHEMA, 'name': watch.campaign.name, 'started': sample.rfc3339(started),
-            'updated': sample.rfc3339(started), 'state': RUNNING, 'interval_s': watch.interval,
-            'share_percent': round(watch.share, 4), 'rounds': 0, 'samples': dict.fromkeys(sample.STATUSES, 0),
+def first(plan, started):
+    """The status (dict) of a monitor.MonitorPlan before its first round."""
+    return {'schema': sample.SCHEMA, 'name': plan.campaign.name, 'started': sample.rfc3339(started),
+            'updated': sample.rfc3339(started), 'state': RUNNING, 'interval_s': plan.interval,
+            'share_percent': round(plan.share, 4), 'rounds': 0, 'samples': dict.fromkeys(sample.STATUSES, 0),
             'trouble': '', 'probes': {}}
 
 
@@ -79,5 +79,5 @@ def read(directory):
         reason = error.strerror
     except (ValueError, AttributeError):
         reason = 'it is no status'
-    raise sample.SampleError('{} cannot be read: {}. A watch leaves it.'.format(path, reason),
-                             'ua-overlay measure watch --help')
+    raise sample.SampleError('{} cannot be read: {}. A monitor leaves it.'.format(path, reason),
+                             'ua-overlay measure monitor --help')

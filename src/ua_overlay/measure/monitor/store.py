@@ -1,4 +1,4 @@
-"""Samples of a watch that runs for months: appended like all samples, rotated, and no more kept than was agreed."""
+"""Samples of a monitor that runs for months: appended like all samples, rotated, and no more kept than was agreed."""
 import os
 import time
 
@@ -71,7 +71,7 @@ class RotatingStore(sample.Store):
             os.unlink(path)
 
 
-def of(watch, directory, wall=time.time):
-    """The store that a watch.Watch asks for."""
-    limits = watch.campaign.watch
+def of(plan, directory, wall=time.time):
+    """The store that a monitor.MonitorPlan asks for."""
+    limits = plan.campaign.monitor
     return RotatingStore(directory, limits['keep_mb'] * 1e6, limits['keep_days'] * _DAY, wall)

@@ -194,9 +194,9 @@ class Data:
         return bool(self.campaign.get('emulated'))
 
     @property
-    def watched(self):
-        """Whether its campaign is one for `measure watch`."""
-        return 'watch' in (self.campaign.get('campaign') or {})
+    def monitored(self):
+        """Whether its campaign is one for `measure monitor`."""
+        return 'monitor' in (self.campaign.get('campaign') or {})
 
     @property
     def synthetic(self):

@@ -49,7 +49,7 @@ def courses(data):
         return []
     times = [sample.seconds(each['started']) for each in data.samples]
     first = min(times)
-    if not data.watched and max(times) - first < SPAN:
+    if not data.monitored and max(times) - first < SPAN:
         return []
     found = {}
     for each in sorted(data.samples, key=lambda one: one['started']):

@@ -13,8 +13,8 @@ FORMULAS = ('throughput loss % = (raw - overlay) / raw * 100', 'RTT increase % =
 def parts(data):
     """The parts of the report of a report_data.Data (list of Part); what was not measured has none."""
     made = [long.part(data), _beside_study(data), _by_link(data), _against_raw(data)]
-    # What a watch limits to a rate and to moments has no course of its own.
-    made += [None if data.watched else _over_time(data), _map(data)]
+    # What a monitor limits to a rate and to moments has no course of its own.
+    made += [None if data.monitored else _over_time(data), _map(data)]
     made += [_metric(data, *each) for each in (
         ('tcp', 'TCP throughput by place', 'a second of iperf3, as its sender counts'),
         ('rtt', 'Round trip by place', 'a ping'),
@@ -124,9 +124,9 @@ def _against_raw(data):
                 'the unit.')
 
 
-def _two(data, heading, name, draw, wanted, caption):
-    pictures, trips = [], next((rows for _, rows in data.variants('rtt') if wanted(rows)), [])
-    throughputs = [(variant, rows) for variant, rows in data.variants('tcp') if wanted(rows)]
+def _two(data, heading, name, draw, select, caption):
+    pictures, trips = [], next((rows for _, rows in data.variants('rtt') if select(rows)), [])
+    throughputs = [(variant, rows) for variant, rows in data.variants('tcp') if select(rows)]
     for number, (variant, rows) in enumerate(throughputs or ([('', [])] if trips else [])):
         pictures.append(Picture(numbered(name, number), words(caption, variant),
                                 lambda rows=rows: draw(data, rows, trips)))

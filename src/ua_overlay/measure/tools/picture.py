@@ -14,8 +14,8 @@ import struct
 MCU = 16
 #: Of JPEG as libjpeg counts it; image_transport's own unless said.
 QUALITY = 80
-_ZIGZAG = sorted(range(64), key=lambda place: (
-    place // 8 + place % 8, place // 8 if (place // 8 + place % 8) % 2 else place % 8))
+_ZIGZAG = sorted(range(64), key=lambda position: (
+    position // 8 + position % 8, position // 8 if (position // 8 + position % 8) % 2 else position % 8))
 #: T.81, tables K.1 and K.2: quantisation, row by row.
 _LUMA = (16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29,
          51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121,
@@ -95,11 +95,11 @@ def _scene(width, height, draw):
 def _pixels(line, colours):
     """A line as bgr8 (JFIF's colours: T.871)."""
     made = bytearray(3 * len(line))
-    for place, shift in enumerate((lambda cb, cr: 1.772 * (cb - 128),
-                                   lambda cb, cr: -0.344136 * (cb - 128) - 0.714136 * (cr - 128),
-                                   lambda cb, cr: 1.402 * (cr - 128))):
-        made[place::3] = b''.join(line[MCU * column:MCU * (column + 1)].translate(_brighter(round(shift(*each))))
-                                  for column, each in enumerate(colours))
+    for position, shift in enumerate((lambda cb, cr: 1.772 * (cb - 128),
+                                      lambda cb, cr: -0.344136 * (cb - 128) - 0.714136 * (cr - 128),
+                                      lambda cb, cr: 1.402 * (cr - 128))):
+        made[position::3] = b''.join(line[MCU * column:MCU * (column + 1)].translate(_brighter(round(shift(*each))))
+                                     for column, each in enumerate(colours))
     return bytes(made)
 
 
@@ -126,8 +126,8 @@ def _codes(table):
 _DC_CODES, _AC_CODES = _codes(_DC), _codes(_AC)
 _STEPS = [_scaled(step) for step in _LUMA]
 _CHROMA_STEP = _scaled(_CHROMA_DC)
-#: (place, what one over its step is) in the order in which coefficients are written.
-_ORDER = [(place, 1.0 / _STEPS[place]) for place in _ZIGZAG]
+#: (position, what one over its step is) in the order in which coefficients are written.
+_ORDER = [(position, 1.0 / _STEPS[position]) for position in _ZIGZAG]
 _HALVES = [row[:4] for row in _COSINES]
 
 
@@ -150,7 +150,7 @@ def _coefficients(rows):
     columns = [_eight(*column) for column in zip(*across)]
     # columns[u][v] is at row v, column u.
     flat = [value for row in zip(*columns) for value in row]
-    return [round(flat[place] * share) for place, share in _ORDER]
+    return [round(flat[position] * share) for position, share in _ORDER]
 
 
 def _amount(value):
@@ -205,7 +205,7 @@ def _segment(mark, content):
 def _head(width, height):
     """All of a frame before its first row: T.81, B.2, in JFIF's order."""
     tables = b''.join(bytes((kind,)) + bytes(table[0]) + table[1] for kind, table in ((0x00, _DC), (0x10, _AC)))
-    steps = bytes((0,)) + bytes(_STEPS[place] for place in _ZIGZAG) + bytes((1,)) + bytes([_CHROMA_STEP] * 64)
+    steps = bytes((0,)) + bytes(_STEPS[position] for position in _ZIGZAG) + bytes((1,)) + bytes([_CHROMA_STEP] * 64)
     return b''.join((
         b'\xff\xd8', _segment(0xE0, b'JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00'), _segment(0xDB, steps),
         _segment(0xC0, struct.pack('>BHHB', 8, height, width, 3) + bytes((1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1))),

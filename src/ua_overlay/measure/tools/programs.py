@@ -32,13 +32,13 @@ class Unmeasured(HostLost):
 
 def iperf_argv(tool, address, udp_length=0):
     """Argv of iperf3's client. ``udp_length``: bytes of a datagram, 0 for what iperf3 takes."""
-    wanted = tool.settings
-    argv = ['iperf3', '-c', address, '-p', str(wanted['port']), '-t', '{:.0f}'.format(wanted['seconds']), '-O',
-            str(wanted['omit']), '-J']
+    settings = tool.settings
+    argv = ['iperf3', '-c', address, '-p', str(settings['port']), '-t', '{:.0f}'.format(settings['seconds']), '-O',
+            str(settings['omit']), '-J']
     if tool.kind == sample.TCP:
-        return argv + ['-C', wanted['congestion']] + (
-            ['-b', '{:.0f}'.format(wanted['rate'])] if wanted.get('rate') else [])
-    return argv + ['-u', '-b', '{:.0f}'.format(wanted['rate'])] + (['-l', str(udp_length)] if udp_length else [])
+        return argv + ['-C', settings['congestion']] + (
+            ['-b', '{:.0f}'.format(settings['rate'])] if settings.get('rate') else [])
+    return argv + ['-u', '-b', '{:.0f}'.format(settings['rate'])] + (['-l', str(udp_length)] if udp_length else [])
 
 
 def iperf_refused(text):
@@ -100,10 +100,10 @@ def version_of(text):
 
 
 def ping_argv(tool, address):
-    wanted = tool.settings
+    settings = tool.settings
     # The C locale: others have a comma in the interval, and words of their own in the answer (iputils issue 329).
-    return ['env', 'LC_ALL=C', 'ping', '-n', '-c', str(wanted['omit'] + wanted['count']), '-i',
-            '{:g}'.format(wanted['interval']), '-s', str(wanted['size']), '-W', '5', address]
+    return ['env', 'LC_ALL=C', 'ping', '-n', '-c', str(settings['omit'] + settings['count']), '-i',
+            '{:g}'.format(settings['interval']), '-s', str(settings['size']), '-W', '5', address]
 
 
 def parse_ping(tool, text, words):
@@ -115,7 +115,7 @@ def parse_ping(tool, text, words):
     # The first makes WireGuard's handshake where nothing went before. A copy that comes again (DUP!) is the same trip.
     trips = [(int(number), float(value)) for number, value in _TRIP.findall(text)]
     # By number and place: numbers begin anew after 65535.
-    counted = [value for place, (number, value) in enumerate(trips) if place >= omit or number > omit]
+    counted = [value for index, (number, value) in enumerate(trips) if index >= omit or number > omit]
     if not counted:
         raise Unmeasured('{target} answers no ping from {source}.'.format(**words))
     return {'rtt_ms': counted, 'sent': sent - omit, 'lost': sent - omit - len(counted)}, \
@@ -124,13 +124,13 @@ def parse_ping(tool, text, words):
 
 def ros_argvs(tool, name):
     """(argv at the far end, first; argv at the source) of a topic or a service called ``name``."""
-    program, wanted = ['rosrun', 'ua_overlay', 'measure_ros.py'], tool.settings
+    program, settings = ['rosrun', 'ua_overlay', 'measure_ros.py'], tool.settings
     if tool.kind == sample.SERVICE:
         return program + ['serve', name, '--seconds', '{:.0f}'.format(patience(tool))], \
-            program + ['call', name, '--calls', str(wanted['calls']), '--omit', str(wanted['omit'])]
-    seconds, omit = ['--seconds', '{:g}'.format(wanted['seconds'])], ['--omit', str(wanted['omit'])]
+            program + ['call', name, '--calls', str(settings['calls']), '--omit', str(settings['omit'])]
+    seconds, omit = ['--seconds', '{:g}'.format(settings['seconds'])], ['--omit', str(settings['omit'])]
     return program + ['listen', name] + seconds + omit, \
-        program + ['publish', name, '--size', str(wanted['size']), '--rate', '{:g}'.format(wanted['rate'])] + \
+        program + ['publish', name, '--size', str(settings['size']), '--rate', '{:g}'.format(settings['rate'])] + \
         seconds + omit
 
 

@@ -2,7 +2,7 @@
 import math
 
 from ua_overlay.measure.campaign import campaign, sample
-from ua_overlay.measure.hosts import host as far
+from ua_overlay.measure.hosts.host import NOWHERE, finish, read_until, stop
 from ua_overlay.measure.tools import programs
 
 #: What the camera's end says before it waits for LEAD seconds and begins.
@@ -17,13 +17,13 @@ RAW_MASTER_PORT = 11399
 def argvs(tool, path, name):
     """(argv of the viewer, first; argv of the camera) of a stream on the topic ``name``. Without the overlay (``path``)
     the viewer's program is the roscore as well: it ends with it, whatever becomes of the connection to that host."""
-    wanted = tool.settings
+    settings = tool.settings
     common = [name] + [word for key in ('encoding', 'width', 'height', 'rate', 'seconds', 'omit')
-                       for word in ('--' + key, '{:g}'.format(wanted[key]) if key in ('rate', 'seconds')
-                                    else str(wanted[key]))]
-    common += ['--lead', str(LEAD)] if wanted['hog'] else []
-    common += ['--congestion', wanted['congestion']] if wanted['congestion'] else []
-    common += ['--nodelay'] if wanted['nodelay'] else []
+                       for word in ('--' + key, '{:g}'.format(settings[key]) if key in ('rate', 'seconds')
+                                    else str(settings[key]))]
+    common += ['--lead', str(LEAD)] if settings['hog'] else []
+    common += ['--congestion', settings['congestion']] if settings['congestion'] else []
+    common += ['--nodelay'] if settings['nodelay'] else []
     program = ['rosrun', 'ua_overlay', 'measure_video.py']
     master = ['--master', str(RAW_MASTER_PORT)] if path == sample.RAW_PATH else []
     return program + ['show'] + common + master, program + ['film'] + common
@@ -31,14 +31,14 @@ def argvs(tool, path, name):
 
 def hog_argv(tool, address):
     """Argv of the client of iperf3 that runs from before the first frame until after the last."""
-    wanted = tool.settings
-    seconds = math.ceil(LEAD + wanted['omit'] / wanted['rate'] + wanted['seconds'] + 1)
+    settings = tool.settings
+    seconds = math.ceil(LEAD + settings['omit'] / settings['rate'] + settings['seconds'] + 1)
     return ['iperf3', '-c', address, '-p', str(HOG_PORT), '-t', str(seconds), '-J'] + (
-        ['-C', wanted['congestion']] if wanted['congestion'] else [])
+        ['-C', settings['congestion']] if settings['congestion'] else [])
 
 
 def graphs(path, source, target):
-    """(`ros` of :meth:`far.Far.start` at the source, the same at the target): the team's graph, or one of their own."""
+    """(`ros` of :meth:`host.Host.start` at the source, the same at the target): the team's graph, or their own."""
     if path == sample.OVERLAY:
         return True, True
     master = 'http://{}:{}'.format(target.address, RAW_MASTER_PORT)
@@ -62,19 +62,19 @@ def run(step, source, target, address, words):
 
     try:
         if tool.settings['hog']:
-            start(target, ['iperf3', '-s', '-1', '-p', str(HOG_PORT)], output=far.NOWHERE)
+            start(target, ['iperf3', '-s', '-1', '-p', str(HOG_PORT)], output=NOWHERE)
         viewer, camera = start(target, theirs, ros=there), start(source, mine, ros=here)
-        said = far.read_until(camera, READY, patience)
+        said = read_until(camera, READY, patience)
         hog = None
         if tool.settings['hog'] and said.endswith(READY + '\n'):
             hog = start(source, hog_argv(tool, address))
-        _, near, trouble = far.finish(camera, source.name, mine, patience)
+        _, near, trouble = finish(camera, source.name, mine, patience)
         mine_said = programs.last_json('\n'.join((said + near, trouble)), words['source'])
-        _, heard, trouble = far.finish(viewer, target.name, theirs, patience)
+        _, heard, trouble = finish(viewer, target.name, theirs, patience)
         theirs_said = programs.last_json('\n'.join((heard, trouble)), words['target'])
         values, payload = merge(mine_said, theirs_said)
         if hog:
-            _, text, errors = far.finish(hog, source.name, ['iperf3'], patience)
+            _, text, errors = finish(hog, source.name, ['iperf3'], patience)
             found, more = programs.parse_iperf(campaign.Tool('hog', sample.TCP, tool.settings), text or errors,
                                             dict(words, port=HOG_PORT))
             values['hog_bps'] = hog_rate(found['intervals_bps'])
@@ -82,7 +82,7 @@ def run(step, source, target, address, words):
         return values, payload
     finally:
         for process in reversed(started):
-            far.stop(process)
+            stop(process)
 
 
 def hog_rate(intervals):

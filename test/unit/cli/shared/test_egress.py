@@ -7,7 +7,7 @@ import pytest
 from ua_overlay.cli.shared import egress as robot_egress
 from ua_overlay.errors import OverlayError
 from ua_overlay.firewall import egress
-from ua_overlay.firewall.egress_table import IN_FORCE, Sight
+from ua_overlay.firewall.egress_table import IN_FORCE, TableState
 
 NAMES = ['203.0.113.10', 'server.example.org']
 NOW = datetime.datetime(2026, 11, 24, tzinfo=datetime.timezone.utc)
@@ -45,7 +45,7 @@ def keep(place, monkeypatch, names, times, **options):
     options.setdefault('period', 0.01)
     loaded, stop = [], threading.Event()
     monkeypatch.setattr(robot_egress, 'find_nft', lambda: 'nft')
-    monkeypatch.setattr(robot_egress.egress_table, 'look', lambda which: Sight(IN_FORCE))
+    monkeypatch.setattr(robot_egress.egress_table, 'inspect', lambda which: TableState(IN_FORCE))
 
     def load(text, _nft, _mend):
         loaded.append(text)
@@ -80,7 +80,7 @@ def test_what_was_known_holds_while_nobody_can_tell(place, monkeypatch):
 
 
 def test_news_are_heard_long_before_the_next_look(place, monkeypatch):
-    """The rule is there and looked at; then the server tells of a DERP on a further host."""
+    """The rule is there and looked at; then the server tells of a DERP on a remote host."""
     monkeypatch.setattr(robot_egress, 'NEWS', 0.01)
     monkeypatch.setattr(robot_egress.os.path, 'exists', lambda path: True)
     site, looked = ['203.0.113.10'], []

@@ -16,7 +16,7 @@ def test_what_is_not_said_has_its_default():
                             'rate': None}
     assert (tcp.duration, ping.duration, topic.duration) == (4, pytest.approx(0.6), 15.0)
     assert (topic.ros, tcp.ros) == (True, False)
-    assert read.scenarios[0].place == 'pair' and read.scenarios[0].settle == 30.0 and read.clock_error_ms is None
+    assert read.scenarios[0].place == 'pair' and read.scenarios[0].link_timeout == 30.0 and read.clock_error_ms is None
     data = yaml.safe_load(TEXT)
     data['tools'] = {'iperf3-tcp': None, 'udp': {'tool': 'iperf3-udp', 'rate': '50 Mbit'}}
     tcp, udp = campaign.from_mapping(data).scenarios[0].tools
@@ -33,7 +33,7 @@ def test_what_is_not_said_has_its_default():
     ('iperf3-tcp', 'iperf2', 'tools.tcp.tool: iperf2'),
     ('omit: 1', 'congestion: "-x"', 'tools.tcp.congestion'),
     ('expected: DIRECT', 'expected: FAST', "expected: 'FAST'"),
-    ('expected: DIRECT', 'settle: long', "scenarios[0].settle: 'long'"),
+    ('expected: DIRECT', 'link_timeout: long', "scenarios[0].link_timeout: 'long'"),
     ('to: b', 'to: a', 'from and to are both a'),
     ('to: b', 'to: c', 'needs hosts.c.address'),
     ('[raw, overlay]', '[air]', 'scenarios[0].paths'),

@@ -16,8 +16,8 @@ from ua_overlay.cli import measure_run
 from ua_overlay.cli.shared import campaign_progress
 from ua_overlay.errors import UsageError
 from ua_overlay.measure.campaign import campaign, plan, run, sample
-from ua_overlay.measure.campaign import measurement as one
-from ua_overlay.measure.hosts import host as far
+from ua_overlay.measure.campaign.measurement import Measurement, clocks_apart, programs, wait_for_link
+from ua_overlay.measure.hosts.host import Here, Host, HostLost, OverSsh, parse_processor, processor_percent, stop
 from unit.measure.steps import TEXT, of_step, short
 
 
@@ -26,7 +26,7 @@ def parse_bytes(text):
     return {line.split()[0]: int(line.split()[1]) for line in text.decode().splitlines()}
 
 
-class Scripted(far.Far):
+class Scripted(Host):
     """A host whose programs are shell scripts: real processes, with the answers of the real programs.
 
     A mock: a host that vanishes in mid-run, and counters that go another way, need a network that does so.
@@ -66,8 +66,8 @@ def taking(tmp_path):
                  'b': Scripted('b', tmp_path, {'cat /proc/stat': 'cat /proc/stat', 'iperf3': server, 'rosrun': rosrun},
                                overlay='100.64.0.2', address='lab-1')}
         with sample.Store(str(tmp_path / 'results')) as store:
-            measurement = one.Measurement(read, hosts, store, dict, {'a': {'iperf3': 'iperf 3.12'}},
-                                          sleep=lambda _: None)
+            measurement = Measurement(read, hosts, store, dict, {'a': {'iperf3': 'iperf 3.12'}},
+                                      sleep=lambda _: None)
             taken = run.run(plan.steps(read), measurement, store, run.Listener())
         assert sum(taken.values()) == len(plan.steps(read))
         return sample.read(store.directory)[-1], store
@@ -96,7 +96,7 @@ def test_counters_that_do_not_answer_exclude_a_sample_of_the_overlay(taking):
 
 
 def test_a_peer_that_vanishes_is_a_sample(taking, monkeypatch):
-    monkeypatch.setattr(one.tools, 'patience', lambda tool, slack: 0.3)
+    monkeypatch.setattr(programs, 'patience', lambda tool, slack: 0.3)
     found, _ = taking({'ping': 'exec sleep 100'})
     assert found['status'] == 'failed'
     assert found['problem'] == 'ping on a did not end within 0 s: the other end or the network is gone.'
@@ -131,7 +131,7 @@ def test_a_server_of_ours_that_does_not_serve(taking, answer, server, status, pr
 def test_a_message_that_arrives_before_it_is_sent(taking, error, status):
     sent = """echo '{"sent": 2}'"""
     heard = """echo '{"hz": 10, "age_ms": [-3.0, 2.0], "received": 2}'"""
-    assert one.clocks_apart({'age_ms': [-3.0, 2.0]}, error) == '' if status == 'ok' else one.clocks_apart(
+    assert clocks_apart({'age_ms': [-3.0, 2.0]}, error) == '' if status == 'ok' else clocks_apart(
         {'age_ms': [-3.0, 2.0]}, error).startswith('A message arrived 3 ms before it was sent')
     more = {} if error is None else {'clock_error_ms': error}
     found, _ = taking({'rosrun': sent}, 'topic: {tool: ros-topic}', rosrun=heard, **more)
@@ -184,24 +184,24 @@ def test_the_path_is_given_time_to_become_what_is_expected(tmp_path):
     ways = 'if [ -e first ]; then echo "pong from b via 1.2.3.4:5 in 1ms"; else touch first; ' \
            'echo "pong from b via DERP(x) in 1ms"; exit 1; fi'
     source = Scripted('a', tmp_path, {'tailscale ping': ways})
-    assert one.settle(source, '100.64.0.2', 'DIRECT', 30.0, sleep=lambda _: None) == 'DIRECT'
-    assert one.settle(source, '100.64.0.2', 'DERP', 0.0, sleep=lambda _: None) == 'DIRECT'
+    assert wait_for_link(source, '100.64.0.2', 'DIRECT', 30.0, sleep=lambda _: None) == 'DIRECT'
+    assert wait_for_link(source, '100.64.0.2', 'DERP', 0.0, sleep=lambda _: None) == 'DIRECT'
 
 
 def test_a_child_that_lives_on_keeps_nobody_waiting():
     """It holds the pipes; the sleep ends by itself."""
-    process = far.Here('a', parse_bytes).start(['sh', '-c', 'sleep 20 & wait'])
+    process = Here('a', parse_bytes).start(['sh', '-c', 'sleep 20 & wait'])
     begin = time.monotonic()
-    far.stop(process)
+    stop(process)
     assert time.monotonic() - begin < 15.0 and process.returncode is not None
 
 
 def test_this_machine(tmp_path):
-    here = far.Here('a', parse_bytes)
+    here = Here('a', parse_bytes)
     assert here.run([sys.executable, '-c', 'print(1)'], 20)[:2] == (0, '1\n')
     assert here.ask(['false']) is None
     assert here.processor()[1] > 0 and here.mtu('127.0.0.1') > 1000
-    with pytest.raises(far.HostLost):
+    with pytest.raises(HostLost):
         here.run(['sleep', '100'], 0.2)
 
 
@@ -216,7 +216,7 @@ def stand_in(tmp_path, monkeypatch):
         (tmp_path / 'ssh').write_text(text)
         (tmp_path / 'ssh').chmod(0o755)
         monkeypatch.setenv('PATH', '{}:{}'.format(tmp_path, os.environ['PATH']))
-        return far.OverSsh('b', parse_bytes, 'me@host')
+        return OverSsh('b', parse_bytes, 'me@host')
     return make
 
 
@@ -238,15 +238,15 @@ def test_a_host_that_ssh_cannot_enter_is_named_with_ssh_s_own_words(stand_in):
     """A stand-in for ssh: what it says and ends with when there is no key."""
     host = stand_in('#!/bin/sh\necho "me@host: Permission denied (publickey)." >&2\nexit 255\n')
     for ask in (host.enter, host.overlay_address):
-        with pytest.raises(far.HostLost, match='b cannot be entered over ssh: me@host: Permission denied') as caught:
+        with pytest.raises(HostLost, match='b cannot be entered over ssh: me@host: Permission denied') as caught:
             ask()
         assert caught.value.next_command == 'ssh -o BatchMode=yes me@host true'
     shown = campaign_progress.Shown(io.StringIO())
     steps = plan.steps(short())
-    with pytest.raises(far.HostLost):
-        measure_run.look_for({'a': far.Here('a', parse_bytes), 'b': host}, steps, shown)
+    with pytest.raises(HostLost):
+        measure_run.check_hosts({'a': Here('a', parse_bytes), 'b': host}, steps, shown)
     other = dataclasses.replace(steps[0], scenario=dataclasses.replace(steps[0].scenario, target='c'))
-    measure_run.look_for({'a': far.Here('a', parse_bytes), 'b': host}, steps + [other], shown)
+    measure_run.check_hosts({'a': Here('a', parse_bytes), 'b': host}, steps + [other], shown)
     assert 'What is measured there fails. Next: ssh' in shown.stream.getvalue()
 
 
@@ -255,7 +255,7 @@ def test_what_ssh_started_ends_with_it(stand_in):
     host = stand_in('#!/bin/bash\nfor word; do :; done\nsetsid bash -c "$word" <&0 &\nexec sleep 100\n')
     process = host.start(['bash', '-c', 'echo $$; exec sleep 1000'])
     there = int(process.stdout.readline())
-    far.stop(process)
+    stop(process)
     pause = threading.Event()
     for _ in range(1000):
         if not os.path.exists('/proc/{}'.format(there)):
@@ -266,10 +266,10 @@ def test_what_ssh_started_ends_with_it(stand_in):
 
 
 def test_the_processor_between_two_readings():
-    before = far.parse_processor('cpu  100 0 100 700 100 0 0 0 50 0\ncpu0 1\n')
+    before = parse_processor('cpu  100 0 100 700 100 0 0 0 50 0\ncpu0 1\n')
     assert before == (200, 1000)
-    assert far.processor_percent(before, (250, 1200)) == 25.0
-    assert far.processor_percent(None, before) is None and far.processor_percent(before, before) is None
+    assert processor_percent(before, (250, 1200)) == 25.0
+    assert processor_percent(None, before) is None and processor_percent(before, before) is None
 
 
 @pytest.mark.parametrize('seconds, text', [(40.4, '40 s'), (89, '89 s'), (600, '10 min'), (12000, '3 h 20 min')])
@@ -311,13 +311,13 @@ def test_only_one_host_is_this_machine(tmp_path, capsys):
     assert 'a and b have no `ssh`' in caught.value.sentence
     path.write_text(TEXT.replace('{address: 10.0.0.2}', '{address: 10.0.0.2, ssh: me@10.0.0.2}'))
     found = measure_run.hosts_of_campaign(campaign.load(str(path)))
-    assert type(found['a']) is far.Here and found['b'].login == 'me@10.0.0.2'
+    assert type(found['a']) is Here and found['b'].login == 'me@10.0.0.2'
 
 
 def test_the_campaign_on_foot_is_one_for_a_robot_and_a_machine_over_ssh():
     path = os.path.join(CONFIG, 'campaigns', 'walk.yaml')
     found = measure_run.hosts_of_campaign(campaign.load(path))
-    assert {name: type(host) for name, host in found.items()} == {'robot': far.Here, 'lab-1': far.OverSsh}
+    assert {name: type(host) for name, host in found.items()} == {'robot': Here, 'lab-1': OverSsh}
 
 
 def test_a_dry_run_changes_nothing(tmp_path, capsys, monkeypatch):

@@ -92,13 +92,13 @@ def test_everything_is_measured(here, taken, capsys):
     assert main(['measure', 'walk', 'bar', '--again']) == 1 and taken == ['bar+ping+raw+1~2']
 
 
-def test_a_watch_beside_it_is_not_meant(here, taken, capsys):
+def test_a_monitor_beside_it_is_not_meant(here, taken, capsys):
     import os
     measured(here / 'results' / 'walked')
-    measured(here / 'results' / 'watched', name='watched')
-    path = here / 'results' / 'watched' / 'campaign.json'
+    measured(here / 'results' / 'monitored', name='monitored')
+    path = here / 'results' / 'monitored' / 'campaign.json'
     said = json.loads(path.read_text())
-    said['campaign']['watch'] = {'capacity': '20mbit'}
+    said['campaign']['monitor'] = {'capacity': '20mbit'}
     path.write_text(json.dumps(said))
     for each in (here / 'results' / 'walked').iterdir():
         os.utime(str(each), (10 ** 9,) * 2)

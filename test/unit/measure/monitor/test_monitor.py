@@ -1,4 +1,4 @@
-"""A watch: what it may do, the order of its rounds, what it keeps, and the last values."""
+"""A monitor: what it may do, the order of its rounds, what it keeps, and the last values."""
 import json
 import os
 
@@ -8,8 +8,8 @@ from paths import ROOT
 from ua_overlay.cli import main
 from ua_overlay.measure.campaign import campaign, sample
 from ua_overlay.measure.monitor import monitor, run
-from ua_overlay.measure.monitor import status as watch_status
-from ua_overlay.measure.monitor import store as watch_store
+from ua_overlay.measure.monitor import status as monitor_status
+from ua_overlay.measure.monitor import store as monitor_store
 from unit.measure.steps import of_step
 
 TEXT = '''
@@ -21,7 +21,7 @@ tools:
   tcp: {tool: iperf3-tcp, seconds: 3, omit: 1, rate: 5mbit}
 scenarios:
   - {name: pair, from: a, to: b}
-watch: {capacity: 20mbit, interval: 300}
+monitor: {capacity: 20mbit, interval: 300}
 '''
 
 
@@ -34,14 +34,14 @@ def test_what_it_takes_of_the_link():
     # 5 Mbit/s for 4 s of 300 s, with WireGuard's headers, and eleven small packets.
     assert found.share == pytest.approx(100 * (5e6 * 4 / 0.8911 + 8 * 11 * (56 + 28 + 98)) / 300 / 20e6, rel=1e-3)
     assert found.seconds == pytest.approx(5.5 + 4 + 2 * 2.0)
-    assert found.campaign.scenarios[0].settle == monitor.SETTLE
+    assert found.campaign.scenarios[0].link_timeout == monitor.LINK_TIMEOUT
 
 
 @pytest.mark.parametrize('before, after, part', [
-    ('watch: {capacity: 20mbit, interval: 300}', '', 'has no section `watch`'),
+    ('monitor: {capacity: 20mbit, interval: 300}', '', 'has no section `monitor`'),
     ('capacity: 20mbit, ', '', 'capacity is missing'),
-    ('interval: 300', 'interval: 1', 'watch.interval: 1'),
-    ('interval: 300', 'share: 11', 'watch.share: 11'),
+    ('interval: 300', 'interval: 1', 'monitor.interval: 1'),
+    ('interval: 300', 'share: 11', 'monitor.share: 11'),
     ('interval: 300', 'interval: 12', 'a round takes 14 s'),
     ('interval: 300', 'interval: 60', 'would take 1.87 % of the link on average, and 1 % are allowed: let `interval`'),
     (', rate: 5mbit', '', 'tools.tcp.rate is missing'),
@@ -49,9 +49,9 @@ def test_what_it_takes_of_the_link():
     ('rate: 5mbit', 'rate: 9mbit', 'tools.tcp would take 50.5 % of the link while it runs')])
 def test_what_would_be_too_much_is_refused(before, after, part, tmp_path, capsys):
     assert before in TEXT
-    path = tmp_path / 'watch.yaml'
+    path = tmp_path / 'monitor.yaml'
     path.write_text(TEXT.replace(before, after))
-    assert main(['measure', 'watch', str(path), '--rounds', '1', '--results', str(tmp_path / 'results')]) == 2
+    assert main(['measure', 'monitor', str(path), '--rounds', '1', '--results', str(tmp_path / 'results')]) == 2
     assert part in capsys.readouterr().err and not (tmp_path / 'results').exists()
 
 
@@ -63,16 +63,16 @@ def test_the_interval_that_a_refusal_names_would_do():
 
 
 def test_the_example_is_within_its_limits():
-    assert monitor.checked(campaign.load(os.path.join(ROOT, 'config', 'campaigns', 'watch.yaml'))).share < 1
+    assert monitor.checked(campaign.load(os.path.join(ROOT, 'config', 'campaigns', 'monitor.yaml'))).share < 1
 
 
 def test_a_dry_run_measures_nothing(tmp_path, capsys):
-    path = tmp_path / 'watch.yaml'
+    path = tmp_path / 'monitor.yaml'
     path.write_text(TEXT)
-    assert main(['measure', 'watch', str(path), '--dry-run', '--json']) == 0
+    assert main(['measure', 'monitor', str(path), '--dry-run', '--json']) == 0
     said = json.loads(capsys.readouterr().out)
     assert said['probes'] == ['pair/ping/overlay', 'pair/tcp/overlay'] and said['interval_s'] == 300
-    assert os.listdir(str(tmp_path)) == ['watch.yaml']
+    assert os.listdir(str(tmp_path)) == ['monitor.yaml']
 
 
 def test_rounds_that_could_not_begin_in_time_are_left_out():
@@ -111,7 +111,7 @@ def clock():
 
 
 def store_in(path, clock, keep_bytes=1e9, keep_seconds=1e9):
-    made = watch_store.RotatingStore(str(path), keep_bytes, keep_seconds, clock)
+    made = monitor_store.RotatingStore(str(path), keep_bytes, keep_seconds, clock)
     made.open()
     return made
 
@@ -124,7 +124,7 @@ def test_rounds_begin_at_their_interval_and_the_status_follows(tmp_path, clock):
     assert clock.slept == [260.0, 260.0] and len(told) == 6 and {trouble for _, trouble in told} == {''}
     assert [each['repetition'] for each in sample.read(str(tmp_path))] == [
         1767225600 + 300 * number for number in (0, 0, 1, 1, 2, 2)]
-    status = watch_status.read(str(tmp_path))
+    status = monitor_status.read(str(tmp_path))
     assert (status['state'], status['rounds'], status['samples']['ok']) == ('stopped', 3, 6)
     assert status['probes']['pair/ping/overlay']['link'] == 'DIRECT'
 
@@ -139,15 +139,15 @@ def test_an_interrupted_round_leaves_a_status_and_whole_samples(tmp_path, clock)
     store = store_in(tmp_path, clock)
     with pytest.raises(KeyboardInterrupt):
         run.Rounds(of(), Interrupted(clock), store, lambda *each: None, clock, clock, clock.sleep).run()
-    assert watch_status.read(str(tmp_path))['state'] == 'stopped' and len(sample.read(str(tmp_path))) == 1
+    assert monitor_status.read(str(tmp_path))['state'] == 'stopped' and len(sample.read(str(tmp_path))) == 1
 
 
 def test_the_last_values_and_changes_of_the_link():
     step = of().steps(5)[0]
-    status = watch_status.first(of(), 0)
+    status = monitor_status.first(of(), 0)
     for kind, values in (('DIRECT', {'rtt_ms': [1.0, 2.0, 9.0]}), ('', None), ('DERP', {'rtt_ms': [30.0]})):
         found = of_step(step, 'ok' if values else 'failed', values or {})
-        status = watch_status.after(status, dict(found, proof={'bytes': {kind: 9} if kind else {}}))
+        status = monitor_status.after(status, dict(found, proof={'bytes': {kind: 9} if kind else {}}))
         if kind == 'DIRECT':
             assert status['probes']['pair/ping/overlay']['value'] == 2.0
         if not values:
@@ -160,13 +160,13 @@ def test_the_last_values_and_changes_of_the_link():
 def test_the_status_is_shown(tmp_path, clock, capsys):
     store = store_in(tmp_path, clock)
     run.Rounds(of(), Measurement(clock), store, lambda *each: None, clock, clock, clock.sleep).run(1)
-    assert main(['measure', 'watch', '--show', str(tmp_path)]) == 0
+    assert main(['measure', 'monitor', '--show', str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert 'pair/ping/overlay' in said and 'stopped, 1 rounds since 2026-01-01T00:00:00.000Z' in said
-    assert main(['measure', 'watch', '--show', str(tmp_path), '--json']) == 0
+    assert main(['measure', 'monitor', '--show', str(tmp_path), '--json']) == 0
     assert json.loads(capsys.readouterr().out)['rounds'] == 1
     (tmp_path / 'status.json').write_text('[]')
-    assert main(['measure', 'watch', '--show', str(tmp_path)]) == 1
+    assert main(['measure', 'monitor', '--show', str(tmp_path)]) == 1
     assert 'it is no status' in capsys.readouterr().err
 
 
@@ -208,7 +208,7 @@ def test_a_power_cut_while_rotating_loses_nothing(tmp_path, clock, monkeypatch):
         real(*paths)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(watch_store.os, 'rename', cut)
+    monkeypatch.setattr(monitor_store.os, 'rename', cut)
     with pytest.raises(KeyboardInterrupt):
         fill(store, clock, 1)
     monkeypatch.undo()
@@ -219,7 +219,7 @@ def test_a_power_cut_while_rotating_loses_nothing(tmp_path, clock, monkeypatch):
     assert len(sample.read(str(tmp_path))) == 3
 
 
-def test_two_watches_do_not_write_to_one_place(tmp_path, clock):
+def test_two_monitors_do_not_write_to_one_place(tmp_path, clock):
     store = store_in(tmp_path, clock)
     with pytest.raises(sample.SampleError) as caught:
         store_in(tmp_path, clock)
@@ -231,7 +231,7 @@ def test_two_watches_do_not_write_to_one_place(tmp_path, clock):
 def test_a_disk_that_stays_full_does_not_fill_the_memory(tmp_path, clock, monkeypatch):
     """A mock: a disk that is full needs root."""
     store = store_in(tmp_path, clock)
-    monkeypatch.setattr(watch_store, 'WAITING', 3)
+    monkeypatch.setattr(monitor_store, 'WAITING', 3)
 
     def full(handle, data):
         raise OSError(28, 'No space left on device')

@@ -1,4 +1,4 @@
-"""A watch in a report: each sample at its time, changes of the link type, gaps; rotated files."""
+"""A monitor in a report: each sample at its time, changes of the link type, gaps; rotated files."""
 import pytest
 
 from ua_overlay.measure.campaign import sample
@@ -37,12 +37,12 @@ def test_the_order_of_time_counts_not_that_of_the_file():
     assert long.courses(of(COURSE[::-1])) == long.courses(of(COURSE))
 
 
-def test_a_short_campaign_is_not_drawn_over_time_but_a_short_watch_is():
+def test_a_short_campaign_is_not_drawn_over_time_but_a_short_monitor_is():
     short = [trip(minute, 'DIRECT') for minute in range(6)]
     assert long.part(of(short)) is None
-    watched = of(short, campaign={'watch': {'capacity': '20mbit'}})
-    assert long.part(watched).title == 'Over hours and days'
-    assert 'Throughput over time' not in [part.title for part in text.parts(watched)]
+    monitored = of(short, campaign={'monitor': {'capacity': '20mbit'}})
+    assert long.part(monitored).title == 'Over hours and days'
+    assert 'Throughput over time' not in [part.title for part in text.parts(monitored)]
     assert long.part(of([])) is None
 
 

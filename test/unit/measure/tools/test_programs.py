@@ -4,7 +4,7 @@ import json
 import pytest
 
 from ua_overlay.measure.campaign import campaign, measurement, sample
-from ua_overlay.measure.hosts import host as far
+from ua_overlay.measure.hosts.host import Closed, HostLost
 from ua_overlay.measure.tools import programs
 from unit.measure.steps import short
 
@@ -35,8 +35,8 @@ PINGED = '''PING 10.0.0.2 (10.0.0.2) 56(84) bytes of data.
 
 
 def test_tcp():
-    assert programs.iperf_argv(TCP, '10.0.0.2') == ['iperf3', '-c', '10.0.0.2', '-p', '5201', '-t', '3', '-O', '1', '-J',
-                                                 '-C', 'cubic']
+    assert programs.iperf_argv(TCP, '10.0.0.2') == [
+        'iperf3', '-c', '10.0.0.2', '-p', '5201', '-t', '3', '-O', '1', '-J', '-C', 'cubic']
     assert programs.parse_iperf(TCP, json.dumps(TCP_ANSWER), WORDS) == (
         {'bps': 2e6, 'intervals_bps': [1e6, 3e6], 'retransmits': 9}, 500000)
 
@@ -49,9 +49,9 @@ def test_tcp_with_a_rate():
 
 
 def test_a_host_without_a_way_in():
-    closed = far.Closed('lab-1', None, overlay='100.64.0.9')
+    closed = Closed('lab-1', None, overlay='100.64.0.9')
     assert (closed.overlay_address(), closed.processor(), closed.path_bytes()) == ('100.64.0.9', None, None)
-    with pytest.raises(far.HostLost) as caught:
+    with pytest.raises(HostLost) as caught:
         closed.start(['iperf3', '-s'])
     assert 'there is no way into it' in caught.value.sentence
 

@@ -181,7 +181,7 @@ def test_without_the_overlay_the_graph_is_one_of_addresses():
     assert a.ros_argv(['x'], True)[:2] == ['ua-overlay', 'exec']
 
 
-class Scripted(host.Far):
+class Scripted(host.Host):
     """A host whose programs are shell scripts: real processes that say what the real ones say.
 
     A mock: a camera that fails in mid-run needs a machine that is broken.

@@ -1,6 +1,6 @@
 """For tests only, run on the internet of a lab: prints one line for each new kind of packet that leaves the lab.
 
-    outside_watch.py INTERFACE SUBNET    ->    IPv4-or-6 protocol, source, destination, destination port
+    outside_observer.py INTERFACE SUBNET    ->    IPv4-or-6 protocol, source, destination, destination port
 """
 import ipaddress
 import socket
@@ -34,7 +34,7 @@ def main():
     seen = set()
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL)) as link:
         link.bind((sys.argv[1], 0))
-        print('watching', flush=True)
+        print('observing', flush=True)
         while True:
             found = describe(link.recv(2048), inside)
             if found is not None and found not in seen:
