@@ -1,0 +1,40 @@
+"""The types of a link (the path that packets to a peer take now): their order, and what they mean. Pure.
+
+Everything that names a link type imports it from here; colours and marks of figures are keyed by these constants. The
+texts are also those of the constants in msg/Link.msg.
+"""
+from typing import Dict, Tuple
+
+#: One of :data:`ORDER`.
+LinkType = str
+
+DIRECT: LinkType = 'DIRECT'
+PEER_RELAY: LinkType = 'PEER_RELAY'
+DERP: LinkType = 'DERP'
+IDLE: LinkType = 'IDLE'
+OFFLINE: LinkType = 'OFFLINE'
+UNKNOWN: LinkType = 'UNKNOWN'
+
+#: The best path first, then the links without a path. Counts, tables and figures keep this order.
+ORDER: Tuple[LinkType, ...] = (DIRECT, PEER_RELAY, DERP, IDLE, OFFLINE, UNKNOWN)
+#: Types with a path, on which packets travel.
+CARRYING: Tuple[LinkType, ...] = (DIRECT, PEER_RELAY, DERP)
+#: Types whose packets pass another machine of the site.
+RELAYED: Tuple[LinkType, ...] = (PEER_RELAY, DERP)
+#: Types whose packets travel by UDP; DERP needs no more than TCP.
+BY_UDP: Tuple[LinkType, ...] = (DIRECT, PEER_RELAY)
+
+#: What each type means, in the words of `ua-overlay status --help`.
+MEANING: Dict[LinkType, str] = {
+    DIRECT: 'UDP',
+    PEER_RELAY: 'UDP through a relay of the site',
+    DERP: 'TCP through the server',
+    IDLE: 'no traffic for 45 s',
+    OFFLINE: 'not connected to the server',
+    UNKNOWN: 'not in the network map',
+}
+
+
+def is_better(kind: LinkType, other: LinkType) -> bool:
+    """Whether ``kind`` comes before ``other`` in :data:`ORDER`."""
+    return ORDER.index(kind) < ORDER.index(other)
