@@ -5,7 +5,7 @@ import time
 from figure import Figure, Row, quantile, verdict
 from setup_lab import Program, bench_fleet
 
-from ua_overlay.lab.fleet import wait_until
+from ua_overlay.lab.wait import wait
 from ua_overlay.toolchain import locate
 
 NAME = 'links'
@@ -59,7 +59,7 @@ class Current:
         return [latest.get(peer) for peer in PEERS]
 
     def wait(self, wanted, timeout):
-        wait_until(lambda: set(self.types()) == {wanted}, timeout, 'Links of type {}'.format(wanted))
+        wait('Links of type {}'.format(wanted), lambda: set(self.types()) == {wanted}, timeout)
 
 
 def ping(fleet, peer, *options):

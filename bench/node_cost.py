@@ -9,7 +9,7 @@ from link_latency import PEERS, ping
 from setup_lab import Program, bench_fleet
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.lab.fleet import wait_until
+from ua_overlay.lab.wait import wait
 from ua_overlay.toolchain import locate
 
 NAME = 'cost'
@@ -64,7 +64,7 @@ def wait_for_links(fleet, wanted):
         links = json.loads(fleet.overlay('dev-1', 'status', '--json').stdout)['links']
         return {link['type'] for link in links if link['peer'] in PEERS} == {wanted}
 
-    wait_until(reached, 120, 'Links of type {}'.format(wanted), poll=1.0)
+    wait('Links of type {}'.format(wanted), reached, 120, poll=1.0)
 
 
 def find_process(fleet, robot, *words):

@@ -5,9 +5,9 @@ import time
 from figure import Figure, Row, median, verdict
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.lab.fleet import wait_until
 from ua_overlay.lab.lab import Lab, load_topology
 from ua_overlay.lab.relays import Pair, gaps
+from ua_overlay.lab.wait import wait
 
 NAME = 'failover'
 ROUNDS = 5
@@ -69,7 +69,7 @@ def block_udp(pair, blocked):
 def wait_stable(output, count=30):
     """Wait for ``count`` more answers."""
     mark = output().count('icmp_seq')
-    wait_until(lambda: output().count('icmp_seq') >= mark + count, 90, '{} answers'.format(count))
+    wait('{} answers'.format(count), lambda: output().count('icmp_seq') >= mark + count, 90)
 
 
 def restart_gap(pair, kind, endpoint=''):

@@ -8,9 +8,10 @@ import threading
 import time
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.lab.fleet import SITE_DIR, USER, Fleet, wait_until
+from ua_overlay.lab.fleet import SITE_DIR, USER, Fleet
 from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.topology import parse
+from ua_overlay.lab.wait import wait
 from ua_overlay.toolchain import locate
 
 BENCH = os.path.dirname(os.path.abspath(__file__))
@@ -61,7 +62,7 @@ def bench_fleet(progress, launched=('dev-1',), joined=('dev-1', 'dev-2', 'dev-3'
                 options = ['--master'] if robot == master else []
                 path = fleet.carry(robot, fleet.invite(TEAM, robot, *options), os.path.basename(INVITATION))
                 fleet.prepare(robot, path)
-                wait_until(lambda robot=robot: daemon_state(fleet, robot), 30, 'tailscaled on {}'.format(robot))
+                wait('tailscaled on {}'.format(robot), lambda robot=robot: daemon_state(fleet, robot), 30)
                 if robot in joined:
                     fleet.overlay(robot, 'join', path)
                 if robot in launched:
@@ -182,6 +183,6 @@ def forget(fleet, robot):
         prefs = json.loads(tailscale(fleet, robot, 'debug', 'prefs').stdout)
         return prefs.get('OperatorUser') == USER and daemon_state(fleet, robot) == 'NeedsLogin'
 
-    wait_until(usable, 30, 'The operator on {} after a logout'.format(robot))
+    wait('The operator on {} after a logout'.format(robot), usable, 30)
     # What a logout starts in the daemon, and the keeper after it, must be over before the next one is timed.
     time.sleep(1.0)

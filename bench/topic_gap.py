@@ -10,9 +10,10 @@ from relay_failover import ROOT, block_udp, drop
 from setup_lab import put
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.lab.fleet import USER, wait_until
+from ua_overlay.lab.fleet import USER
 from ua_overlay.lab.lab import Lab, load_topology
 from ua_overlay.lab.relays import Pair, open_text, pauses
+from ua_overlay.lab.wait import wait
 
 NAME = 'gaps'
 ROUNDS = 4
@@ -75,7 +76,7 @@ def on_link(pair, link, values, progress, rounds):
                     pair.wait_link(link.kind, link.endpoint)
                     wait_steady(heard, STABLE)
                     quiet = time.time()
-                    wait_until(lambda quiet=quiet: time.time() > quiet + WINDOW, 2 * WINDOW, 'The end of a window')
+                    wait('The end of a window', lambda quiet=quiet: time.time() > quiet + WINDOW, 2 * WINDOW)
                     begin = time.time()
                     values[link, QUIET].append(longest(heard(), quiet, begin))
                     action(pair)
@@ -101,8 +102,8 @@ def topic(pair):
     names = {robot: robot + '.overlay.internal' for robot in ('dev-1', 'dev-2')}
     for robot in names:
         for name in names.values():
-            wait_until(lambda robot=robot, name=name: pair.lab.host(robot).run(
-                ['getent', 'ahostsv4', name], check=False).returncode == 0, 60, 'The name {} on {}'.format(name, robot))
+            wait('The name {} on {}'.format(name, robot), lambda robot=robot, name=name: pair.lab.host(robot).run(
+                ['getent', 'ahostsv4', name], check=False).returncode == 0, 60)
     program = {robot: put(pair, robot, 'beat.py') for robot in names}
     running = []
 
@@ -127,8 +128,8 @@ def topic(pair):
 
 def wait_steady(heard, seconds, begin=0.0):
     """Wait until messages have come without a gap for ``seconds``, all of them after ``begin``."""
-    wait_until(lambda: min(steady(heard(), time.time()), time.time() - begin) >= seconds, 180,
-               'A topic without a gap for {:.0f} s'.format(seconds))
+    wait('A topic without a gap for {:.0f} s'.format(seconds),
+         lambda: min(steady(heard(), time.time()), time.time() - begin) >= seconds, 180)
 
 
 def steady(messages, now):

@@ -10,8 +10,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, 'src'))
 
 from ua_overlay.errors import OverlayError  # noqa: E402
-from ua_overlay.lab.fleet import USER, Fleet, wait_until  # noqa: E402
+from ua_overlay.lab.fleet import USER, Fleet  # noqa: E402
 from ua_overlay.lab.lab import Lab, load_topology  # noqa: E402
+from ua_overlay.lab.wait import wait  # noqa: E402
 
 TEAM = 'iris'
 ROBOTS = ('dev-1', 'dev-2')
@@ -107,11 +108,11 @@ def change_nats(story, fleet, events, listener, kind, wanted):
     def observe():
         for nat in ('nat1', 'nat2'):
             fleet.lab.nat(nat, kind)
-        seen = wait_until(lambda: [item for item in link_types(events, 'dev-2')
-                                   if item[0] > since and item[1] == wanted],
-                          180, 'A link event to {} on dev-1'.format(wanted))
+        seen = wait('A link event to {} on dev-1'.format(wanted),
+                    lambda: [item for item in link_types(events, 'dev-2')
+                                   if item[0] > since and item[1] == wanted], 180)
         heard = len(listener.lines)
-        wait_until(lambda: len(listener.lines) > heard + 20, 60, 'A message after the change on dev-2')
+        wait('A message after the change on dev-2', lambda: len(listener.lines) > heard + 20, 60)
         return seen[0][0] - since
 
     took = story.step('both NATs turn {}: the link to dev-2 becomes {}'.format(kind, wanted), observe)
@@ -131,12 +132,12 @@ def move_master(fleet):
             environment = fleet.topic(robot, '/ua_overlay/ros_environment')
             return environment['master'] == 'dev-2' and environment['state'] == 'OK' and environment['master_alive'] \
                 and environment['actual_master_uri'] == environment['master_uri']
-        wait_until(follows, 60, 'The new master on {}'.format(robot))
+        wait('The new master on {}'.format(robot), follows, 60)
     talker = Lines(fleet.ros_popen('dev-2', 'ua-overlay', 'exec', 'rosrun', 'ua_overlay', 'talker.py', graph='shell'))
     listener = Lines(fleet.ros_popen('dev-1', 'ua-overlay', 'exec', 'rosrun', 'ua_overlay', 'listener.py',
                                      graph='shell'))
     try:
-        wait_until(lambda: len(listener.lines) > 5, 60, 'Hearing the talker of dev-2 on dev-1')
+        wait('Hearing the talker of dev-2 on dev-1', lambda: len(listener.lines) > 5, 60)
     finally:
         talker.end()
         listener.end()
@@ -177,8 +178,8 @@ def tell(story, lab, workspace):
                                          'rosrun', 'ua_overlay', 'listener.py', graph='shell'))
         talker = Lines(fleet.ros_popen('dev-1', 'ua-overlay', 'exec', '--wait', '--timeout', '30',
                                        'rosrun', 'ua_overlay', 'talker.py', graph='shell'))
-        wait_until(lambda: len(listener.lines) > 20 or talker.ended() or listener.ended(), 60,
-                   'Hearing the talker on dev-2')
+        wait('Hearing the talker on dev-2', lambda: len(listener.lines) > 20 or talker.ended() or listener.ended(),
+             60)
         if talker.ended() or listener.ended():
             raise OverlayError('The talker or the listener ended by itself.')
         return talker, listener
@@ -191,9 +192,9 @@ def tell(story, lab, workspace):
                '\n'.join(line for _, line in listener.lines[-3:]))
 
     def direct():
-        return wait_until(lambda: next((link for link in fleet.topic('dev-1', '/ua_overlay/links')['links']
-                                        if link['peer'] == 'dev-2' and TYPES[link['type']] == 'DIRECT'), None),
-                          60, 'A DIRECT link from dev-1 to dev-2')
+        return wait('A DIRECT link from dev-1 to dev-2',
+                    lambda: next((link for link in fleet.topic('dev-1', '/ua_overlay/links')['links']
+                                        if link['peer'] == 'dev-2' and TYPES[link['type']] == 'DIRECT'), None), 60)
 
     story.step('the link is DIRECT', direct)
     story.show('dev-1$ ua-overlay exec --local rostopic echo -n1 /ua_overlay/peers', fleet.ros(
@@ -221,8 +222,8 @@ def tell(story, lab, workspace):
             answer = fleet.call(robot, '/ua_overlay/leave', '{forget: false}')
             if answer['code'] != 0:
                 raise OverlayError('{} did not leave: {}'.format(robot, answer['message']))
-            wait_until(lambda robot=robot: not fleet.topic(robot, '/ua_overlay/ros_environment')['actual_master_uri'],
-                       10, 'The end of the ROS environment on {}'.format(robot))
+            wait('The end of the ROS environment on {}'.format(robot),
+                 lambda robot=robot: not fleet.topic(robot, '/ua_overlay/ros_environment')['actual_master_uri'], 10)
         return answer
 
     answer = story.step('both robots leave', leave)

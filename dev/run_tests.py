@@ -1,80 +1,243 @@
-"""Runs pytest for `make test`: the unit tests, then the lab tests two files at a time, then one more try for some.
+"""Runs the tests for `make test`: groups of files side by side, the longest first.
 
-Lab tests wait most of their time for daemons, so two of their files run side by side, each with labs of its own.
+A group is one pytest over files that share labs; test/lab/groups.py lists them, and the unit tests are two more (with
+today's libraries and with the oldest that a robot may have). Lab tests wait for daemons most of their time, so the next
+group starts as soon as the processors have room for it, up to MOST at once.
 
-tailscaled takes its own time too (it tries a relay every 30 s, a direct path every 60 s), on machines with other work
-to do. When tests of at most LIMIT files of the lab fail, those files run once more, whole (many have an order) and
-alone, and the last lines name what passed only then: a name that comes back there is a fault to look for. Unit tests
-get no second try, and neither does a test that fails twice.
+What a run leaves in results/tests: durations.json (by group: seconds, processor seconds and each test; it orders the
+next run), junit/GROUP.xml, output/GROUP.txt, and logs/FILE/TEST of what ran while a test failed.
 
-usage: dev/run_tests.py [PYTEST ARGUMENT…]      with a path among the arguments: pytest with these and nothing else
+usage: dev/run_tests.py [PYTEST ARGUMENT…]      with a path among the arguments: one pytest with these and nothing else
 """
+import collections
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+import xml.etree.ElementTree as ElementTree
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-UNIT, LAB = 'test/unit', 'test/lab'
-#: A file at a time to each, in the order that test/lab/conftest.py gives: the longest first.
-SIDE_BY_SIDE = ['-n', '2', '--dist', 'loadfile', '--no-loadscope-reorder']
-LIMIT = 2
+RESULTS = os.path.join(ROOT, 'results', 'tests')
+RECORD = os.path.join(RESULTS, 'durations.json')
+CORES = len(os.sched_getaffinity(0))
+#: Groups at once: what they wait for costs memory, and little else.
+MOST = 4 * CORES
+#: The next group starts when the processors were idle for at least this share of the last seconds.
+IDLE, LOOK_BACK = 0.25, 4.0
+#: Seconds between two looks at what runs.
+POLL = 0.5
+#: Seconds for a pytest that was interrupted to take its labs down.
+FAREWELL = 60
 #: pytest's exit statuses.
-OK, FAILED, NO_TESTS = 0, 1, 5
+OK, FAILED, INTERRUPTED, NO_TESTS = 0, 1, 2, 5
+
+Group = collections.namedtuple('Group', 'name argv')
+Group.__doc__ = """name: of its record and its output; argv: what runs, without more arguments of pytest."""
+Done = collections.namedtuple('Done', 'status seconds cpu')
+Done.__doc__ = """status: pytest's; seconds: what the group took; cpu: processor seconds, of its labs too."""
 
 
-def files_for_another_try(failed, limit=LIMIT):
-    """The files that get a second try.
+def lab_groups():
+    """The groups of test/lab/groups.py."""
+    sys.path.insert(0, os.path.join(ROOT, 'test', 'lab'))
+    import groups
+    return [Group(name, [sys.executable, '-m', 'pytest'] + ['test/lab/' + file for file in files])
+            for name, files in groups.GROUPS.items()]
 
-    :param failed: node ids (str) of the tests that failed.
-    :returns: sorted list of paths; empty when there is nothing to try again, or too much of it failed.
+
+def unit_groups(cache):
+    """The unit tests, with both sets of libraries."""
+    return [Group('unit', [sys.executable, '-m', 'pytest', 'test/unit']),
+            Group('floor', [os.path.join(cache, 'floor', 'bin', 'pytest'), 'test/unit'])]
+
+
+def in_order(groups, record):
+    """Unit tests first, since they say soonest what is wrong; then the longest of the last run. An unknown one may be
+    long. Pure."""
+    return sorted(groups, key=lambda group: (group.name not in ('unit', 'floor'),
+                                             -record.get(group.name, {}).get('seconds', float('inf'))))
+
+
+def may_start(running, idle):
+    """Whether one more group may start. Pure.
+
+    :param running: how many run; ``idle``: share of the processors' time, None while it is not known.
     """
-    files = sorted({name.split('::')[0] for name in failed})
-    if len(files) > limit or not all(name.startswith(LAB + '/') for name in files):
-        return []
-    return files
+    return running == 0 or (running < MOST and idle is not None and idle >= IDLE)
 
 
-def last_failed():
-    """Node ids that the last run of pytest left as failed."""
-    path = os.path.join(ROOT, '.pytest_cache', 'v', 'cache', 'lastfailed')
-    if not os.path.exists(path):
-        return []
-    with open(path, encoding='utf-8') as stream:
-        return sorted(json.load(stream))
+def result_of(statuses):
+    """The status of the whole run. Pure."""
+    worst = [status for status in statuses if status not in (OK, NO_TESTS)]
+    if worst:
+        return FAILED if FAILED in worst else worst[0]
+    return OK if OK in statuses else NO_TESTS
+
+
+class Idle:
+    """The share of the processors' time that was idle in the last seconds."""
+
+    def __init__(self, read=None, clock=time.monotonic):
+        self.read = read or self.read_stat
+        self.clock = clock
+        self.seen = collections.deque()
+
+    @staticmethod
+    def read_stat():
+        """(idle, all) ticks so far; proc(5), /proc/stat: user nice system idle iowait irq softirq steal."""
+        with open('/proc/stat') as stream:
+            ticks = [int(word) for word in stream.readline().split()[1:9]]
+        return ticks[3] + ticks[4], sum(ticks)
+
+    def forget(self):
+        """Something has just been started: what was before says nothing any more."""
+        self.seen.clear()
+
+    def share(self):
+        """None until LOOK_BACK seconds were seen."""
+        now = self.clock()
+        self.seen.append((now,) + tuple(self.read()))
+        while len(self.seen) > 2 and self.seen[1][0] <= now - LOOK_BACK:
+            self.seen.popleft()
+        began, idle, all_ticks = self.seen[0]
+        if began > now - LOOK_BACK or self.seen[-1][2] == all_ticks:
+            return None
+        return (self.seen[-1][1] - idle) / (self.seen[-1][2] - all_ticks)
+
+
+def path_of(kind, group, end):
+    folder = os.path.join(RESULTS, kind)
+    os.makedirs(folder, exist_ok=True)
+    return os.path.join(folder, group.name + end)
+
+
+class Running:
+    """A group that runs."""
+
+    def __init__(self, group, arguments):
+        self.group = group
+        self.began = time.monotonic()
+        argv = group.argv + ['--junit-xml=' + path_of('junit', group, '.xml'), '-o', 'junit_family=xunit1',
+                             '-p', 'no:cacheprovider'] + arguments
+        with open(path_of('output', group, '.txt'), 'wb') as output:
+            # A session of its own: Ctrl-C reaches it once, from here.
+            self.process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                            start_new_session=True)
+
+    def poll(self):
+        """:class:`Done`, or None while it runs."""
+        pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
+        if not pid:
+            return None
+        self.process.returncode = os.waitstatus_to_exitcode(status)
+        return Done(self.process.returncode, time.monotonic() - self.began, usage.ru_utime + usage.ru_stime)
+
+    def output(self):
+        with open(path_of('output', self.group, '.txt'), encoding='utf-8', errors='replace') as stream:
+            return stream.read()
+
+
+def tests_of(path):
+    """{node id: seconds} of a JUnit file, {} when there is none."""
+    try:
+        cases = ElementTree.parse(path).iter('testcase')
+    except (OSError, ElementTree.ParseError):
+        return {}
+    return {'{}::{}'.format(case.get('file'), case.get('name')): float(case.get('time')) for case in cases}
+
+
+def read_record():
+    try:
+        with open(RECORD, encoding='utf-8') as stream:
+            return json.load(stream)
+    except (OSError, ValueError):
+        return {}
+
+
+def write_record(record):
+    os.makedirs(RESULTS, exist_ok=True)
+    with open(RECORD + '.new', 'w', encoding='utf-8') as stream:
+        json.dump(record, stream, indent=1, sort_keys=True)
+    os.replace(RECORD + '.new', RECORD)
+
+
+def line_of(group, done, text):
+    """'ok     team     17 passed     312 s    120 s of processors'. Pure.
+
+    :param text: pytest's output; its last line tells the numbers.
+    """
+    words = {OK: 'ok', NO_TESTS: '-'}.get(done.status, 'FAILED')
+    last = (text.strip().splitlines() or [''])[-1].strip('= ')
+    return '{:6} {:14} {:>5.0f} s {:>5.0f} s cpu   {}'.format(words, group.name, done.seconds, done.cpu,
+                                                             last.split(' in ')[0])
+
+
+def run(groups, arguments, record, say=print):
+    """Run groups side by side, in their order.
+
+    :returns: list of (Group, Done).
+    """
+    waiting, running, finished, idle = list(groups), [], [], Idle()
+    stop_at_first = '-x' in arguments or '--exitfirst' in arguments
+    try:
+        while waiting or running:
+            if waiting and may_start(len(running), idle.share()):
+                running.append(Running(waiting.pop(0), arguments))
+                idle.forget()
+            time.sleep(POLL)
+            for each in list(running):
+                done = each.poll()
+                if done is None:
+                    continue
+                running.remove(each)
+                finished.append((each.group, done))
+                text = each.output()
+                if done.status != NO_TESTS:
+                    say(line_of(each.group, done, text))
+                if done.status not in (OK, NO_TESTS):
+                    say(text)
+                    if stop_at_first:
+                        waiting = []
+                elif not arguments:
+                    record[each.group.name] = {'seconds': round(done.seconds, 1), 'cpu': round(done.cpu, 1),
+                                               'tests': tests_of(path_of('junit', each.group, '.xml'))}
+    except KeyboardInterrupt:
+        for each in running:
+            os.killpg(each.process.pid, signal.SIGINT)
+        for each in running:
+            try:
+                each.process.wait(FAREWELL)
+            except subprocess.TimeoutExpired:
+                os.killpg(each.process.pid, signal.SIGKILL)
+        raise
+    return finished
 
 
 def names_a_path(arguments):
     return any(os.path.exists(os.path.join(ROOT, word.split('::')[0])) for word in arguments)
 
 
-def pytest(arguments):
-    return subprocess.run([sys.executable, '-m', 'pytest'] + arguments, cwd=ROOT).returncode
-
-
-def lab_tests(arguments):
-    """The lab tests, with the second try; returns pytest's status."""
-    status = pytest([LAB, '--cache-clear'] + SIDE_BY_SIDE + arguments)
-    failed = last_failed()
-    again = files_for_another_try(failed) if status == FAILED else []
-    if not again:
-        return status
-    print('\nOnce more and alone, since these depend on real networks: {}\n'.format(' '.join(again)), flush=True)
-    status = pytest(again)
-    if status == OK:
-        print('\nPassed at the second try only; what failed at the first:')
-        for name in failed:
-            print('  ' + name)
-    return status
-
-
 def main(arguments):
     if names_a_path(arguments):
-        return pytest(arguments)
-    statuses = [pytest([UNIT] + arguments), lab_tests(arguments)]
-    if all(status == NO_TESTS for status in statuses):
-        return NO_TESTS
-    return next((status for status in statuses if status not in (OK, NO_TESTS)), OK)
+        return subprocess.run([sys.executable, '-m', 'pytest'] + arguments, cwd=ROOT).returncode
+    began = time.monotonic()
+    record = read_record()
+    cache = os.environ.get('UA_OVERLAY_CACHE', '/var/cache/ua_overlay')
+    try:
+        finished = run(in_order(unit_groups(cache) + lab_groups(), record), arguments, record,
+                       lambda text: print(text, flush=True))
+    except KeyboardInterrupt:
+        print('interrupted')
+        return INTERRUPTED
+    write_record(record)
+    failed = [group.name for group, done in finished if done.status not in (OK, NO_TESTS)]
+    print('{} in {:.0f} s, with {:.0f} s of {} processors{}'.format(
+        'FAILED: ' + ', '.join(failed) if failed else 'All passed', time.monotonic() - began,
+        sum(done.cpu for _, done in finished), CORES,
+        '; output and logs are in ' + os.path.relpath(RESULTS) if failed else ''))
+    return result_of([done.status for _, done in finished])
 
 
 if __name__ == '__main__':

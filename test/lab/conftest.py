@@ -1,58 +1,25 @@
-"""Labs for tests: real hosts, real routers. Without root these tests are skipped with a sentence."""
+"""Fixtures of the lab tests. README.md says how such a test is written."""
+import contextlib
 import os
 
+import keep
 import pytest
+from places import INSTALL
+from topologies import MANY
 
 from ua_overlay.lab import requirements
-from ua_overlay.lab.lab import Lab, load_topology
-from ua_overlay.lab.topology import parse
-
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-TOPOLOGY = os.path.join(ROOT, 'config', 'lab', 'two_nats.yaml')
-
-#: What the NAT tests need: a server with two addresses, and a robot that shares a router with another.
-MANY = '''
-version: 1
-inet: {subnet: 198.51.100.0/24, dns: 198.51.100.2}
-names: {server.ua.test: 198.51.100.10, other.ua.test: 198.51.100.11}
-hosts:
-  server: {address: 198.51.100.10, also: [198.51.100.11], hostname: box}
-nats:
-  nat1: {address: 198.51.100.21, inside: 10.0.2.2/24}
-  nat2: {address: 198.51.100.22, inside: 10.0.2.2/24}
-robots:
-  dev-1: {behind: nat1, address: 10.0.2.15, hostname: robot}
-  dev-2: {behind: nat2, address: 10.0.2.15, hostname: robot}
-  dev-3: {behind: nat2, address: 10.0.2.16, hostname: robot}
-'''
+from ua_overlay.lab.lab import STATE_ROOT, Lab
 
 
-#: A server and three robots, each behind a router of its own.
-THREE_NATS = '''
-version: 1
-inet: {subnet: 203.0.113.0/24, dns: 203.0.113.2}
-names: {server.ua.test: 203.0.113.10}
-hosts:
-  server: {address: 203.0.113.10}
-nats:
-  nat1: {address: 203.0.113.21, inside: 10.0.2.2/24}
-  nat2: {address: 203.0.113.22, inside: 10.0.2.2/24}
-  nat3: {address: 203.0.113.23, inside: 10.0.2.2/24}
-robots:
-  dev-1: {behind: nat1, address: 10.0.2.15, hostname: robot}
-  dev-2: {behind: nat2, address: 10.0.2.15, hostname: robot}
-  dev-3: {behind: nat3, address: 10.0.2.15, hostname: robot}
-'''
-
-#: Files that take minutes, so that none of them is what the rest waits for at the end.
-LONGEST_FIRST = ('test_leaks.py', 'test_machines_site.py', 'test_team.py', 'test_service.py', 'test_doctor.py',
-                 'test_join_refusals.py', 'test_prepare_systemd.py', 'test_ros.py')
-
-
-def pytest_collection_modifyitems(items):
-    """The longest first; otherwise, and within a file, as they stand."""
-    rank = {name: place for place, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Keep the logs of what runs, before it is taken down, and say where."""
+    report = yield
+    if report.failed and report.when in ('setup', 'call'):
+        folder = keep.keep(item.nodeid)
+        if folder:
+            report.sections.append(('Logs', 'kept in ' + os.path.relpath(folder)))
+    return report
 
 
 @pytest.fixture(scope='session')
@@ -70,26 +37,44 @@ def lab_root(lab_possible, tmp_path_factory):
     return str(tmp_path_factory.mktemp('labs'))
 
 
-@pytest.fixture(scope='session')
-def two_nats(lab_possible):
-    """The topology of the demo."""
-    return load_topology(TOPOLOGY)
+@contextlib.contextmanager
+def running_labs(lab_root):
+    """Function(topology, name, typed=False) -> a lab that runs until the end of the block, or of this process.
+
+    ``typed``: where `ua-overlay … --lab NAME` looks for labs; otherwise where no other test run sees it.
+    """
+    with contextlib.ExitStack() as stack:
+        def make(topology, name, typed=False):
+            lab = stack.enter_context(Lab.up(topology, '{}-{}'.format(name, os.getpid()),
+                                             STATE_ROOT if typed else lab_root, bound=True))
+            stack.enter_context(keep.source(name, lambda: keep.of_lab(lab)))
+            return lab
+
+        yield make
+
+
+@pytest.fixture(scope='module')
+def new_lab(lab_root):
+    """Function(topology, name): a lab for the tests of one file."""
+    with running_labs(lab_root) as make:
+        yield make
 
 
 @pytest.fixture(scope='session')
-def three_nats(lab_possible):
-    """A topology for a team of three."""
-    return parse(THREE_NATS)
+def shared_lab(lab_root):
+    """Function(topology, name): a lab for several files, which run in one process (see groups.py)."""
+    with running_labs(lab_root) as make:
+        yield make
 
 
 @pytest.fixture(scope='session')
-def many(lab_possible):
-    """A topology with a server of two addresses and three robots."""
-    return parse(MANY)
+def install():
+    """The install space of the built workspace."""
+    assert os.path.isdir(INSTALL), 'The workspace is not built. Next: make prepare'
+    return INSTALL
 
 
 @pytest.fixture(scope='session')
-def lab(lab_root, many):
-    """One running lab for the tests that leave it as they found it; ends with this process, however that ends."""
-    with Lab.up(many, 'session-{}'.format(os.getpid()), lab_root, bound=True) as running:
-        yield running
+def lab(shared_lab):
+    """One running lab for the tests that leave it as they found it."""
+    return shared_lab(MANY, 'session')

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import urllib.request
 
-from ua_overlay.lab.fleet import wait_until
+from ua_overlay.lab.wait import wait
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.model import parse_status
 from ua_overlay.toolchain import locate
@@ -51,11 +51,6 @@ POLICY = {
                {'src': ['tag:iris'], 'dst': ['tag:relay'], 'app': {'tailscale.com/cap/relay': [{}]}}],
     'nodeAttrs': [{'target': ['*'], 'attr': ['disable-captive-portal-detection']}],
 }
-
-
-def wait_for(what, condition, timeout=30.0):
-    """Return the first true value of ``condition()``; FleetError naming ``what`` after ``timeout`` seconds."""
-    return wait_until(condition, timeout, what, poll=0.05)
 
 
 def free_port(kind=socket.SOCK_STREAM):
@@ -99,7 +94,7 @@ class LoopbackSite:
         with open(self._path('headscale.log'), 'ab') as log:
             self._server = subprocess.Popen([locate('headscale'), 'serve', '-c', self._path('config.yaml')],
                                             stdout=log, stderr=log)
-        wait_for('headscale answers /health', self._healthy)
+        wait('headscale answers /health', self._healthy)
 
     def kill_server(self):
         if self._server is not None:
@@ -179,7 +174,7 @@ class Daemon:
                 [locate('tailscaled', module=module or self.module), '--tun=userspace-networking', '--port=0',
                  '--statedir=' + self.dir, '--state=' + os.path.join(self.dir, 'state'), '--socket=' + self.socket],
                 stdout=log, stderr=log, env=environment, start_new_session=True)
-        wait_for('tailscaled {} listens'.format(self.name), lambda: os.path.exists(self.socket) and self._answers())
+        wait('tailscaled {} listens'.format(self.name), lambda: os.path.exists(self.socket) and self._answers())
 
     def kill(self):
         if self.process is not None:
@@ -194,7 +189,7 @@ class Daemon:
     def join(self, key, operator='', **prefs):
         """Join as the package does, and wait until the overlay knows it."""
         self.begin_join(key, operator, **prefs)
-        return wait_for('{} is online'.format(self.name), self.online)
+        return wait('{} is online'.format(self.name), self.online)
 
     def begin_join(self, key, operator='', **prefs):
         """Join without waiting; `online` tells when it is done."""

@@ -4,10 +4,10 @@ import re
 import subprocess
 
 import yaml
+from places import ROOT
 
 from ua_overlay.toolchain.find import cache_dir
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM = os.path.join(cache_dir(), 'ansible', 'bin', 'ansible-playbook')
 AUDIT = os.path.join(ROOT, 'test', 'lab', 'ansible_audit')
 _RECAP = re.compile(r'^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)', re.MULTILINE)

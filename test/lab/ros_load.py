@@ -12,7 +12,8 @@ import signal
 import subprocess
 import tempfile
 
-from ua_overlay.lab.fleet import USER, FleetError, wait_until
+from ua_overlay.lab.fleet import USER
+from ua_overlay.lab.wait import NotInTime, wait
 from ua_overlay.toolchain.find import cache_dir
 
 NODES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'ros_load')
@@ -132,7 +133,7 @@ class Load:
                     assert self.fleet.lab.service_running(robot, name), '{} on {} ended:\n{}'.format(
                         name, robot, '\n'.join(records.other[-20:] + [str(r) for r in records.found[-3:]]))
             return value
-        return wait_until(met, timeout, what, poll=0.2)
+        return wait(what, met, timeout, poll=0.2)
 
     def wait_all(self, conditions, timeout, what):
         """Until each of ``conditions()``, pairs of (name, met), is met; the failure names those that are not."""
@@ -143,7 +144,7 @@ class Load:
             return not unmet
         try:
             self.wait(met, timeout, what)
-        except FleetError as error:
+        except NotInTime as error:
             raise AssertionError('{} Missing: {}'.format(error, ', '.join(map(str, unmet))))
 
     def finish(self, robot, name):
@@ -154,7 +155,7 @@ class Load:
         """End a program as Ctrl-C does, and wait for its end."""
         del self.records[robot, name]
         self.fleet.lab.kill_service(robot, name, number)
-        wait_until(lambda: not self.fleet.lab.service_running(robot, name), timeout, 'The end of {}'.format(name))
+        wait('The end of {}'.format(name), lambda: not self.fleet.lab.service_running(robot, name), timeout)
 
     def stop_all(self):
         for robot, name in list(self.records):

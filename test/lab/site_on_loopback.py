@@ -13,15 +13,14 @@ import tempfile
 import threading
 import time
 
-from loopback_site import wait_for
+from places import COMMAND
 
 from ua_overlay.headscale import access
+from ua_overlay.lab.wait import wait
 from ua_overlay.site.site import Site
 from ua_overlay.toolchain import locate
 from ua_overlay.toolchain.find import cache_dir
 from ua_overlay.trust import invitation as invitations
-
-COMMAND = os.path.realpath(os.path.join(os.path.dirname(__file__), '..', '..', 'scripts', 'ua-overlay'))
 
 
 def free_ports():
@@ -92,7 +91,7 @@ class LoopbackSite:
             assert self.server.poll() is None, self.output()
             report = self.json('server', 'status', check=False)
             return report['healthy'] and (report['relay'] == 'up' or not relay) and report
-        return wait_for('a healthy server', healthy, 60)
+        return wait('a healthy server', healthy, 60)
 
     def output(self):
         """What `server run` has said."""
@@ -195,7 +194,7 @@ class Robot:
                 [locate('tailscaled'), '--tun=userspace-networking', '--port=0', '--statedir=' + self.directory,
                  '--socket=' + self.socket], env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         # The socket is there a moment before somebody answers.
-        wait_for('an answer of ' + self.name, lambda: os.path.exists(self.socket) and self.tailscale(
+        wait('an answer of ' + self.name, lambda: os.path.exists(self.socket) and self.tailscale(
             'status', '--json').stdout)
 
     def ua(self, command, *arguments, timeout=90):

@@ -7,14 +7,13 @@ import sys
 
 import pytest
 import yaml
+from places import COMMAND, ROOT
 
 from ua_overlay.lab import shape
-from ua_overlay.lab.lab import Lab, load_topology
+from ua_overlay.lab.lab import load_topology
 from ua_overlay.measure.campaign import sample
 from ua_overlay.measure.report import stats
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-COMMAND = os.path.join(ROOT, 'scripts', 'ua-overlay')
 PLACES = ('lab', 'economics')
 ROBOTS = ('lab-1', 'lab-2', 'economics')
 SHORT = {'tcp': {'seconds': 3, 'omit': 1}, 'udp': {'seconds': 2}, 'ping': {'count': 10, 'interval': 0.05}}
@@ -43,20 +42,20 @@ def own(*argv, timeout=300):
 
 
 @pytest.fixture(scope='module')
-def results(lab_possible, tmp_path_factory):
+def results(new_lab, tmp_path_factory):
     directory = tmp_path_factory.mktemp('campus')
     path = directory / 'campus.yaml'
     path.write_text(yaml.safe_dump(shortened(), sort_keys=False))
-    with Lab.up(campus(), 'campus-{}'.format(os.getpid()), bound=True) as lab:
-        options = [word for robot in ROBOTS for word in ('--robot', robot)]
-        done = own('lab', 'team', '--name', lab.name, *options)
-        assert done.returncode == 0, done.stderr
-        # A second time there is nothing to do, and nothing is undone.
-        again = own('lab', 'team', '--name', lab.name, '--json', *options)
-        assert again.returncode == 0, again.stderr
-        assert [robot['online'] for robot in yaml.safe_load(again.stdout)] == [True] * len(ROBOTS)
-        done = own('measure', 'run', str(path), '--lab', lab.name, '--results', str(directory / 'results'))
-        assert done.returncode == 0, done.stdout + done.stderr
+    lab = new_lab(campus(), 'campus', typed=True)
+    options = [word for robot in ROBOTS for word in ('--robot', robot)]
+    done = own('lab', 'team', '--name', lab.name, *options)
+    assert done.returncode == 0, done.stderr
+    # A second time there is nothing to do, and nothing is undone.
+    again = own('lab', 'team', '--name', lab.name, '--json', *options)
+    assert again.returncode == 0, again.stderr
+    assert [robot['online'] for robot in yaml.safe_load(again.stdout)] == [True] * len(ROBOTS)
+    done = own('measure', 'run', str(path), '--lab', lab.name, '--results', str(directory / 'results'))
+    assert done.returncode == 0, done.stdout + done.stderr
     return directory / 'results'
 
 

@@ -10,30 +10,13 @@ import signal
 import subprocess
 
 import pytest
+from places import INSTALL
+from topologies import TWO_LANS
 
 from ua_overlay.firewall import egress
-from ua_overlay.lab.fleet import SITE_DIR, USER, Fleet, wait_until
-from ua_overlay.lab.lab import Lab
-from ua_overlay.lab.topology import parse
+from ua_overlay.lab.fleet import SITE_DIR, USER, Fleet
+from ua_overlay.lab.wait import wait
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
-
-TOPOLOGY = '''
-version: 1
-inet: {subnet: 203.0.113.0/24, dns: 203.0.113.2}
-names: {server.ua.test: 203.0.113.10}
-hosts:
-  server: {address: 203.0.113.10}
-nats:
-  nat1: {address: 203.0.113.21, inside: 10.0.2.2/24}
-  nat2: {address: 203.0.113.22, inside: 10.0.2.2/24}
-robots:
-  dev-1: {behind: nat1, address: 10.0.2.15, hostname: robot}
-  dev-2: {behind: nat2, address: 10.0.2.15, hostname: robot}
-  dev-3: {behind: nat2, address: 10.0.2.16, hostname: robot}
-  dev-4: {behind: nat1, address: 10.0.2.17, hostname: robot}
-'''
 TEAM_URI = 'http://dev-1.overlay.internal:11312'
 #: What a robot of a healthy team must have had looked at and found good.
 LOOKED_AT = {'daemon', 'login', 'key-expiry', 'server', 'certificate', 'clock', 'address-range', 'names', 'environment',
@@ -43,21 +26,20 @@ PATIENCE = 90
 
 
 @pytest.fixture(scope='module')
-def fleet(lab_possible, lab_root):
-    assert os.path.isdir(WORKSPACE), 'The workspace is not built. Next: make prepare'
-    with Lab.up(parse(TOPOLOGY), 'doctor-{}'.format(os.getpid()), lab_root, bound=True) as lab:
-        fleet = Fleet(lab, os.path.join(WORKSPACE, 'install'))
-        fleet.start_site()
-        fleet.site('team', 'create', 'iris')
-        for robot, options in (('dev-1', ['--master']), ('dev-2', []), ('dev-3', [])):
-            path = fleet.carry(robot, fleet.invite('iris', robot, *options))
-            fleet.prepare(robot, path)
-            fleet.launch(robot)
-            answer = fleet.join(robot, path)
-            assert answer['code'] == 0, answer['message']
-        fleet.start_daemon('dev-4')
-        wait_healthy(fleet, 'dev-2', 'dev-3', 'dev-1')
-        yield fleet
+def fleet(new_lab, install):
+    lab = new_lab(TWO_LANS, 'doctor')
+    fleet = Fleet(lab, INSTALL)
+    fleet.start_site()
+    fleet.site('team', 'create', 'iris')
+    for robot, options in (('dev-1', ['--master']), ('dev-2', []), ('dev-3', [])):
+        path = fleet.carry(robot, fleet.invite('iris', robot, *options))
+        fleet.prepare(robot, path)
+        fleet.launch(robot)
+        answer = fleet.join(robot, path)
+        assert answer['code'] == 0, answer['message']
+    fleet.start_daemon('dev-4')
+    wait_healthy(fleet, 'dev-2', 'dev-3', 'dev-1')
+    yield fleet
 
 
 def doctor(fleet, host, env=None, user=USER):
@@ -83,7 +65,7 @@ def wait_found(fleet, host, key, level, env=None):
     def look():
         found = doctor(fleet, host, env)
         return next((item for item in found.get(key, ()) if item['level'] == level), None)
-    return wait_until(look, PATIENCE, 'The finding {} {} on {}'.format(key, level, host))
+    return wait('The finding {} {} on {}'.format(key, level, host), look, PATIENCE)
 
 
 def wait_healthy(fleet, *hosts):
@@ -94,7 +76,7 @@ def wait_healthy(fleet, *hosts):
             last['found'] = doctor(fleet, host)
             return not bad(last['found'])
         try:
-            wait_until(healthy, PATIENCE, 'A healthy ' + host)
+            wait('A healthy ' + host, healthy, PATIENCE)
         except Exception:
             print(host, json.dumps(last, indent=1))
             raise
@@ -199,7 +181,7 @@ def test_the_egress_rule(fleet):
     finally:
         fleet.lab.start_service('dev-3', 'agent', [fleet.command, 'robot', 'agent', '--user', USER],
                                 env=fleet.base_environment())
-    wait_until(lambda: doctor(fleet, 'dev-3', user=None)['egress'][0]['level'] == 'OK', PATIENCE, 'The rule again')
+    wait('The rule again', lambda: doctor(fleet, 'dev-3', user=None)['egress'][0]['level'] == 'OK', PATIENCE)
     assert 'changed by somebody; it is loaded again' in fleet.lab.log('dev-3', 'agent')
 
 
@@ -243,7 +225,7 @@ def test_resolv_conf_overwritten(fleet):
         finding = wait_found(fleet, 'dev-2', 'names', 'ERROR')
         assert '.overlay.internal does not resolve on this machine' in finding['what']
         assert 'overlay names' in roswtf(fleet, 'dev-2')
-        wait_until(lambda: diagnostics(fleet, 'dev-2')['environment']['level'] == 2, PATIENCE, 'ERROR in /diagnostics')
+        wait('ERROR in /diagnostics', lambda: diagnostics(fleet, 'dev-2')['environment']['level'] == 2, PATIENCE)
     wait_healthy(fleet, 'dev-2')
 
 
@@ -373,7 +355,7 @@ issue = certificate.issue_server_certificate
 certificate.issue_server_certificate = lambda *args: issue(*args, days=10)
 store.renew(site, certificate.utc_now())
 '''
-    packages = glob.glob(os.path.join(WORKSPACE, 'install/lib/python3*/*-packages'))[0]
+    packages = glob.glob(os.path.join(INSTALL, 'lib/python3*/*-packages'))[0]
     fleet.stop_server()
     # A running site would renew it at once, so only Headscale itself comes back.
     server = fleet.lab.host('server')
@@ -384,8 +366,8 @@ store.renew(site, certificate.utc_now())
     try:
         finding = wait_found(fleet, 'dev-2', 'certificate', 'WARN')
         assert 'ends on' in finding['what'] and 'ua-overlay server renew' in finding['next_command']
-        wait_until(lambda: 'ends on' in diagnostics(fleet, 'dev-2')['server']['message'], PATIENCE,
-                   'The warning in /diagnostics')
+        wait('The warning in /diagnostics', lambda: 'ends on' in diagnostics(fleet, 'dev-2')['server']['message'],
+             PATIENCE)
     finally:
         fleet.lab.stop_service('server', 'alone')
         fleet.start_server()

@@ -8,11 +8,10 @@ import subprocess
 import sys
 
 import pytest
+from places import COMMAND
 
 from ua_overlay.wire import capture, packets
 
-COMMAND = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), 'scripts',
-                       'ua-overlay')
 ROBOTS, ROUTERS = {'dev-1', 'dev-2'}, {'nat1', 'nat2'}
 
 

@@ -6,13 +6,13 @@ import json
 import os
 
 import pytest
+from places import INSTALL
+from topologies import MANY
 
 from ua_overlay.firewall import guard
-from ua_overlay.lab.fleet import USER, Fleet, wait_until
-from ua_overlay.lab.lab import Lab
+from ua_overlay.lab.fleet import USER, Fleet
+from ua_overlay.lab.wait import wait
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
 LAN = '10.0.2.15'
 #: A port of the range from which ROS nodes get theirs, taken by a service that is no ROS.
 IN_RANGE = 45678
@@ -52,33 +52,32 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), 5) as connection:
 
 
 @pytest.fixture(scope='module')
-def robot(lab_possible, lab_root, many):
+def robot(new_lab, install):
     """A Fleet with roscore and two other services on dev-2, and the guard off."""
-    assert os.path.isdir(WORKSPACE), 'The workspace is not built. Next: make prepare'
-    with Lab.up(many, 'guard-{}'.format(os.getpid()), lab_root, bound=True) as lab:
-        fleet = Fleet(lab, os.path.join(WORKSPACE, 'install'))
-        fleet.start_site(('198.51.100.10',))
-        fleet.site('team', 'create', 'iris')
-        for name in ('dev-1', 'dev-2'):
-            path = fleet.carry(name, fleet.invite('iris', name))
-            fleet.prepare(name, path)
-            fleet.overlay(name, 'join', path, user=USER)
-        dns_name = json.loads(fleet.overlay('dev-2', 'status', '--json').stdout)['self']['dns_name']
-        wait_until(lambda: lab.host('dev-1').run(['getent', 'ahostsv4', dns_name], check=False).returncode == 0,
-                   30, 'dev-1 resolving ' + dns_name)
-        environment = dict(fleet.user_environment(), ROS_HOSTNAME=dns_name)
-        # `--local` would bind loopback: this is what a shell, or the team's roscore, starts.
-        lab.start_service('dev-2', 'roscore', ['bash', '-c', '. "$0/setup.bash" && exec roscore -p 11311',
-                                               fleet.workspace], env=environment, user=USER)
-        for host in ('dev-2', 'dev-3'):
-            lab.start_service(host, 'web', ['python3', '-m', 'http.server', '8000', '--bind', '0.0.0.0'], user=USER)
-        lab.start_service('dev-2', 'in_range', ['python3', '-m', 'http.server', str(IN_RANGE)], user=USER)
-        for host, address, port in (('dev-2', LAN, 11311), ('dev-3', LAN, 8000), ('dev-3', LAN, IN_RANGE),
-                                    ('dev-2', '10.0.2.16', 8000)):
-            wait_for_port(fleet, host, address, port)
-        fleet.dns_name = dns_name
-        yield fleet
-        fleet.overlay('dev-2', 'guard', 'off')
+    lab = new_lab(MANY, 'guard')
+    fleet = Fleet(lab, INSTALL)
+    fleet.start_site(('198.51.100.10',))
+    fleet.site('team', 'create', 'iris')
+    for name in ('dev-1', 'dev-2'):
+        path = fleet.carry(name, fleet.invite('iris', name))
+        fleet.prepare(name, path)
+        fleet.overlay(name, 'join', path, user=USER)
+    dns_name = json.loads(fleet.overlay('dev-2', 'status', '--json').stdout)['self']['dns_name']
+    wait('dev-1 resolving ' + dns_name,
+         lambda: lab.host('dev-1').run(['getent', 'ahostsv4', dns_name], check=False).returncode == 0, 30)
+    environment = dict(fleet.user_environment(), ROS_HOSTNAME=dns_name)
+    # `--local` would bind loopback: this is what a shell, or the team's roscore, starts.
+    lab.start_service('dev-2', 'roscore', ['bash', '-c', '. "$0/setup.bash" && exec roscore -p 11311',
+                                           fleet.workspace], env=environment, user=USER)
+    for host in ('dev-2', 'dev-3'):
+        lab.start_service(host, 'web', ['python3', '-m', 'http.server', '8000', '--bind', '0.0.0.0'], user=USER)
+    lab.start_service('dev-2', 'in_range', ['python3', '-m', 'http.server', str(IN_RANGE)], user=USER)
+    for host, address, port in (('dev-2', LAN, 11311), ('dev-3', LAN, 8000), ('dev-3', LAN, IN_RANGE),
+                                ('dev-2', '10.0.2.16', 8000)):
+        wait_for_port(fleet, host, address, port)
+    fleet.dns_name = dns_name
+    yield fleet
+    fleet.overlay('dev-2', 'guard', 'off')
 
 
 def connect(fleet, host, address, port):
@@ -87,7 +86,7 @@ def connect(fleet, host, address, port):
 
 
 def wait_for_port(fleet, host, address, port):
-    wait_until(lambda: connect(fleet, host, address, port) == 'open', 60, 'port {} of {}'.format(port, address))
+    wait('port {} of {}'.format(port, address), lambda: connect(fleet, host, address, port) == 'open', 60)
 
 
 def node_ports(fleet, host, address):
@@ -99,7 +98,7 @@ def wait_for_rosout(fleet):
     def ready():
         done = fleet.lab.host('dev-2').run(['python3', '-c', NODE_PORTS, '127.0.0.1'], check=False)
         return done.returncode == 0
-    wait_until(ready, 60, 'rosout with its topics')
+    wait('rosout with its topics', ready, 60)
 
 
 def test_guard(robot):

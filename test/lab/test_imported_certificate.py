@@ -4,8 +4,9 @@ import shutil
 import subprocess
 
 import pytest
-from site_on_loopback import LoopbackSite, wait_for
+from site_on_loopback import LoopbackSite
 
+from ua_overlay.lab.wait import wait
 from ua_overlay.trust.probe import check_server
 
 pytestmark = pytest.mark.skipif(shutil.which('openssl') is None, reason='openssl is not installed')
@@ -48,9 +49,9 @@ def test_stock_clients_join_and_trust_that_certificate_alone(site):
     for robot in robots:
         joined = robot.join(invitations[robot.name])
         assert joined.returncode == 0, joined.stderr
-    wait_for('each other', lambda: all('dev-' in ' '.join(robot.peers()) for robot in robots))
+    wait('each other', lambda: all('dev-' in ' '.join(robot.peers()) for robot in robots))
     # A strict TLS connection of its own: DERP.
-    wait_for('a packet through DERP', lambda: 'pong' in robots[0].tailscale(
+    wait('a packet through DERP', lambda: 'pong' in robots[0].tailscale(
         'ping', '--c=3', '--timeout=3s', 'dev-2').stdout, 120)
 
     # Another certificate for the same name is another site's.

@@ -12,10 +12,10 @@ from site_on_loopback import (
     opens,
     port_outside_the_ephemeral_range,
     running_site,
-    wait_for,
 )
 
 from ua_overlay.cli.shared.args import make_inviter
+from ua_overlay.lab.wait import wait
 from ua_overlay.site.inviter import Invitee
 from ua_overlay.site.site import Site
 from ua_overlay.trust import ca_pin
@@ -66,7 +66,7 @@ def test_a_batch_is_everybody_or_nobody_and_each_is_used_once(site):
     assert again.returncode == 1 and 'INVITATION_SPENT' in again.stdout
     assert 'used by dev-1' in site.call('invite', 'revoke', 'dev-1', check=False).stderr
     # It is still known when the node is gone and Headscale has forgotten it.
-    wait_for('the use to be in the log', lambda: '"used"' in log_of(site), 60)
+    wait('the use to be in the log', lambda: '"used"' in log_of(site), 60)
     site.call('robot', 'remove', 'dev-1')
     assert row(site, 'dev-1')['used_by'] == 'dev-1' and row(site, 'dev-1')['used_at']
 
@@ -91,7 +91,7 @@ def test_a_revoked_one_is_worthless(site):
 
 def test_the_server_knows_when_time_is_over_whatever_the_thief_s_clock_says(site):
     invitation, _ = make_inviter(Site.load(site.directory)).invite([Invitee('dev-4', False)], 1, 'iris')[0]
-    wait_for('its end', lambda: row(site, 'dev-4')['state'] == 'expired', 30)
+    wait('its end', lambda: row(site, 'dev-4')['state'] == 'expired', 30)
     refused = site.robot('dev-4').join(invitation)     # `tailscale up`: nothing of ours is in the way
     assert refused.returncode != 0 and 'authkey expired' in refused.stderr
     path = os.path.join(site.base, 'late')
@@ -134,10 +134,10 @@ def test_a_user_s_laptop_reaches_the_robots_of_its_teams(site):
     # What a robot has beyond that are the settings of its team.
     assert set(laptop.status()['Self']['CapMap']) == {
         cap for cap in robot.status()['Self']['CapMap'] if not cap.startswith('ua-overlay:')}
-    wait_for('the laptop to reach the roscore', lambda: opens(laptop, robot, TEAM_PORT, 10), 90)
+    wait('the laptop to reach the roscore', lambda: opens(laptop, robot, TEAM_PORT, 10), 90)
     # ROS calls back, and nothing else comes back.
     assert opens(robot, laptop, free_ports()[0]) and closed(robot, laptop, TEAM_PORT)
-    wait_for('tests of the laptop', lambda: '"ana@"' in site.call('policy', 'show', '--headscale').stdout.split(
+    wait('tests of the laptop', lambda: '"ana@"' in site.call('policy', 'show', '--headscale').stdout.split(
         '"tests"')[-1], 60)
     assert site.json('policy', 'show')['in_force'] is True
 

@@ -12,32 +12,16 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from places import INSTALL
+from topologies import TWO_SITES
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
-from ua_overlay.lab.fleet import SITE_DIR, USER, Fleet, wait_until
-from ua_overlay.lab.lab import Lab
-from ua_overlay.lab.topology import parse
+from ua_overlay.lab.fleet import SITE_DIR, USER, Fleet
+from ua_overlay.lab.wait import wait
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.toolchain import locate
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
-
-TOPOLOGY = '''
-version: 1
-inet: {subnet: 203.0.113.0/24, dns: 203.0.113.2}
-names: {server.ua.test: 203.0.113.10, alias.ua.test: 203.0.113.10}
-hosts:
-  server: {address: 203.0.113.10}
-  other: {address: 203.0.113.11}
-nats:
-  nat1: {address: 203.0.113.21, inside: 10.0.2.2/24}
-  nat2: {address: 203.0.113.22, inside: 10.0.2.2/24}
-robots:
-  dev-1: {behind: nat1, address: 10.0.2.15, hostname: robot}
-  dev-2: {behind: nat2, address: 10.0.2.15, hostname: robot}
-'''
 KEY = re.compile(r'hskey-auth-[A-Za-z0-9_-]{20,}')
 SOCKET = '/run/tailscale/tailscaled.sock'
 #: What the server host drops of dev-1's: everything; or all but its first connection, which is the preflight's.
@@ -71,19 +55,18 @@ socketserver.ThreadingUnixStreamServer(sys.argv[1], Handler).serve_forever()
 
 
 @pytest.fixture(scope='module')
-def world(lab_possible, lab_root):
+def world(new_lab, install):
     """fleet; text and path of the invitation that is to survive; other_ca: the CA of another site of the same name."""
-    assert os.path.isdir(WORKSPACE), 'The workspace is not built. Next: make prepare'
-    with Lab.up(parse(TOPOLOGY), 'refuse-{}'.format(os.getpid()), lab_root, bound=True) as lab:
-        fleet = Fleet(lab, os.path.join(WORKSPACE, 'install'))
-        fleet.start_site()
-        fleet.site('team', 'create', 'iris')
-        fleet.overlay('other', 'server', 'init', '--dir', SITE_DIR, '--name', 'server.ua.test', '--address',
-                      '203.0.113.11')
-        lab.start_service('other', 'site', [fleet.command, 'server', 'run', '--dir', SITE_DIR],
-                          env=fleet.base_environment())
-        text = fleet.invite('iris', 'dev-1')
-        yield SimpleNamespace(fleet=fleet, lab=lab, text=text, path=fleet.carry('dev-1', text, 'survivor.yaml'))
+    lab = new_lab(TWO_SITES, 'refuse')
+    fleet = Fleet(lab, INSTALL)
+    fleet.start_site()
+    fleet.site('team', 'create', 'iris')
+    fleet.overlay('other', 'server', 'init', '--dir', SITE_DIR, '--name', 'server.ua.test', '--address',
+                  '203.0.113.11')
+    lab.start_service('other', 'site', [fleet.command, 'server', 'run', '--dir', SITE_DIR],
+                      env=fleet.base_environment())
+    text = fleet.invite('iris', 'dev-1')
+    yield SimpleNamespace(fleet=fleet, lab=lab, text=text, path=fleet.carry('dev-1', text, 'survivor.yaml'))
 
 
 def robot(world):
@@ -177,7 +160,7 @@ class hole:
 
 def start_daemon(world, **env):
     world.fleet.start_daemon('dev-1', env)
-    wait_until(lambda: look(world)[0] != 'NO_DAEMON', 60, 'The start of tailscaled')
+    wait('The start of tailscaled', lambda: look(world)[0] != 'NO_DAEMON', 60)
 
 
 def stop_daemon(world):
@@ -203,7 +186,7 @@ def test_prepared_for_another_site(world):
                         '--service-manager', 'none')
     world.lab.start_service('dev-1', 'agent', [world.fleet.command, 'robot', 'agent', '--user', USER],
                             env=world.fleet.base_environment())
-    wait_until(lambda: api(world).prefs().get('OperatorUser') == USER, 60, 'The operator')
+    wait('The operator', lambda: api(world).prefs().get('OperatorUser') == USER, 60)
     refused(world, world.path, 'NOT_PREPARED', 'CA of https://server.ua.test:8080',
             'sudo ua-overlay robot prepare --invitation {} --user {}'.format(world.path, USER))
 
@@ -218,7 +201,7 @@ def test_prepared_but_tailscaled_was_not_started_anew(world):
 def test_prepared(world):
     stop_daemon(world)
     start_daemon(world)
-    wait_until(lambda: api(world).prefs().get('OperatorUser') == USER, 60, 'The operator')
+    wait('The operator', lambda: api(world).prefs().get('OperatorUser') == USER, 60)
 
 
 def test_socket_of_another_user(world):
@@ -232,7 +215,7 @@ def test_socket_of_another_user(world):
 def test_a_daemon_that_is_too_old(world):
     """The daemon is played: a release that old is not built."""
     world.lab.start_service('dev-1', 'old', ['python3', '-c', OLD_DAEMON, '/run/old.sock'])
-    wait_until(lambda: os.path.exists(robot(world).path('/run/old.sock')), 60, 'The socket')
+    wait('The socket', lambda: os.path.exists(robot(world).path('/run/old.sock')), 60)
     robot(world).run(['chmod', '666', '/run/old.sock'])
     answer = refused(world, world.path, 'DAEMON_TOO_OLD', '/run/old.sock', '1.70', '1.80',
                      options=('--socket', '/run/old.sock'))
@@ -278,7 +261,7 @@ def test_a_key_that_another_robot_used(world):
     text = world.fleet.invite('iris', 'dev-2')
     path = world.fleet.carry('dev-2', text)
     world.fleet.prepare('dev-2', path)
-    wait_until(lambda: join(world, path, host='dev-2').status == 0, 60, 'A join of dev-2')
+    wait('A join of dev-2', lambda: join(world, path, host='dev-2').status == 0, 60)
     assert key_of(world, text)['used']
     refused(world, carry(world, text, 'spent.yaml'), 'INVITATION_SPENT', 'dev-2', 'ua-overlay invite iris dev-2')
 
@@ -287,8 +270,8 @@ def test_a_key_that_another_robot_used(world):
 
 def test_a_server_of_another_ca(world):
     """All is prepared for the invitation's CA, but another site answers under the name."""
-    wait_until(lambda: 'Up' if world.fleet.overlay('other', 'server', 'status', '--dir', SITE_DIR,
-                                                   check=False).returncode == 0 else '', 60, 'The other site')
+    wait('The other site', lambda: 'Up' if world.fleet.overlay('other', 'server', 'status', '--dir', SITE_DIR,
+                                                   check=False).returncode == 0 else '', 60)
     hosts = robot(world).run(['cat', '/etc/hosts']).stdout
     robot(world).run(['tee', '/etc/hosts'], input=hosts + '203.0.113.11 server.ua.test\n')
     try:
@@ -328,8 +311,8 @@ def test_a_join_that_is_interrupted(world, number, status):
         process = robot(world).popen(join_argv(world, world.path), user=USER, env=world.fleet.user_environment(),
                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
         try:
-            wait_until(lambda: api(world).prefs().get('WantRunning'), 60, 'The registration')
-            wait_until(black.refused, 60, 'A call of tailscaled to the server')
+            wait('The registration', lambda: api(world).prefs().get('WantRunning'), 60)
+            wait('A call of tailscaled to the server', black.refused, 60)
             process.send_signal(number)
             output = process.communicate(timeout=60)[0]
         finally:
@@ -387,7 +370,7 @@ def leave(world, *options):
 
 def test_a_server_that_forgot_a_running_robot(world):
     world.fleet.site('robot', 'remove', 'dev-1')
-    wait_until(lambda: look(world)[0][1] == 'NeedsLogin', 60, 'Word of the removal')
+    wait('Word of the removal', lambda: look(world)[0][1] == 'NeedsLogin', 60)
     refused(world, '', 'FORGOTTEN', 'ua-overlay join INVITATION')
     text = world.fleet.invite('iris', 'dev-1')
     answer = join(world, carry(world, text, 'newer.yaml'))
@@ -413,7 +396,7 @@ def test_forgetting_without_the_server(world):
 
 def test_forgetting_a_site_that_forgot_first(world):
     world.fleet.site('robot', 'remove', 'dev-1')
-    wait_until(lambda: api(world).prefs().get('OperatorUser') == USER, 60, 'The operator')
+    wait('The operator', lambda: api(world).prefs().get('OperatorUser') == USER, 60)
     answer = join(world, carry(world, world.fleet.invite('iris', 'dev-1'), 'newest.yaml'))
     assert answer.code == 'OK', answer.message
     leave(world)

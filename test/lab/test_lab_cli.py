@@ -8,7 +8,8 @@ import sys
 import tempfile
 
 import pytest
-from conftest import ROOT, TOPOLOGY
+from places import ROOT
+from topologies import TWO_NATS_FILE as TOPOLOGY
 
 NAME = 'cli-{}'.format(os.getpid())
 PROGRAM = [sys.executable, '-c', 'import sys; from ua_overlay.cli import main; sys.exit(main())', 'lab']

@@ -6,7 +6,9 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, TOPOLOGY
+from places import ROOT
+from topologies import TWO_NATS
+from topologies import TWO_NATS_FILE as TOPOLOGY
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.lab import host as hosts
@@ -85,9 +87,9 @@ def dirty(lab):
     return robot.popen(['sleep', '4322'])
 
 
-def test_down_leaves_nothing(root, two_nats):
+def test_down_leaves_nothing(root):
     before = machine()
-    lab = Lab.up(two_nats, 'gone', root)
+    lab = Lab.up(TWO_NATS, 'gone', root)
     attached = dirty(lab)
     used = namespaces_of(lab)
     assert used <= namespaces_in_use()
@@ -116,7 +118,7 @@ def test_a_lab_outlives_its_maker_and_another_process_takes_it_down(root):
     assert not os.path.exists(root)
 
 
-def test_a_bound_lab_ends_with_its_maker(root, two_nats):
+def test_a_bound_lab_ends_with_its_maker(root):
     process = maker(root, 'bound', bound=True)
     assert process.stdout.readline() == b'up\n'
     lab = Lab.attach('bound', root)
@@ -126,7 +128,7 @@ def test_a_bound_lab_ends_with_its_maker(root, two_nats):
         Lab.attach('bound', root)
     assert caught.value.code == 'LAB_BROKEN'
     # The name is free again without a word.
-    Lab.up(two_nats, 'bound', root).down()
+    Lab.up(TWO_NATS, 'bound', root).down()
     assert not os.path.exists(root)
 
 
@@ -147,7 +149,7 @@ def stage_reached(root, name, stage):
 
 
 @pytest.mark.parametrize('stage', ['claimed', 'first host', 'hosts recorded', 'nats/nat1', 'services/inet-dns.json'])
-def test_a_maker_killed_in_the_middle_leaves_no_process_and_the_name_is_free(root, two_nats, stage):
+def test_a_maker_killed_in_the_middle_leaves_no_process_and_the_name_is_free(root, stage):
     before = machine()
     process = maker(root, 'half')
     while not stage_reached(root, 'half', stage):
@@ -158,7 +160,7 @@ def test_a_maker_killed_in_the_middle_leaves_no_process_and_the_name_is_free(roo
     assert all(host.wait(10) for host in left), 'hosts must end with a maker that never finished'
     with pytest.raises(OverlayError):
         Lab.attach('half', root)
-    lab = Lab.up(two_nats, 'half', root)
+    lab = Lab.up(TWO_NATS, 'half', root)
     assert lab.host('dev-1').run(['hostname']).stdout == 'robot\n'
     lab.down()
     assert machine() == before
@@ -177,17 +179,17 @@ def test_down_in_the_middle_of_another_up(root):
     assert not os.path.exists(root)
 
 
-def test_a_failing_up_leaves_nothing(root, two_nats):
+def test_a_failing_up_leaves_nothing(root):
     before = machine()
     with pytest.raises(OverlayError, match=r'Host \S+ could not be made: mount .*No such file') as caught:
-        Lab.up(two_nats, 'fails', root, share=['/home/no/such/directory'])
+        Lab.up(TWO_NATS, 'fails', root, share=['/home/no/such/directory'])
     assert caught.value.code == 'LAB_HOST'
     assert machine() == before
     assert not os.path.exists(root)
 
 
-def test_two_labs_side_by_side(root, two_nats):
-    with Lab.up(two_nats, 'one', root, bound=True) as one, Lab.up(two_nats, 'two', root, bound=True) as two:
+def test_two_labs_side_by_side(root):
+    with Lab.up(TWO_NATS, 'one', root, bound=True) as one, Lab.up(TWO_NATS, 'two', root, bound=True) as two:
         assert Lab.names(root) == ['one', 'two']
         one.nat('nat1', 'udp-blocked')
         assert two.nat_kind('nat1') == 'easy'
@@ -197,15 +199,15 @@ def test_two_labs_side_by_side(root, two_nats):
         one.host('dev-1').run(['touch', '/etc/only-one'])
         assert two.host('dev-1').run(['test', '-e', '/etc/only-one'], check=False).returncode == 1
         with pytest.raises(OverlayError, match='lab one exists already') as caught:
-            Lab.up(two_nats, 'one', root)
+            Lab.up(TWO_NATS, 'one', root)
         assert caught.value.code == 'LAB_EXISTS'
         one.down()
         assert two.host('dev-2').run(['getent', 'ahostsv4', 'server.ua.test']).stdout
     assert not os.path.exists(root)
 
 
-def test_a_host_that_ended_is_named(root, two_nats):
-    lab = Lab.up(two_nats, 'broken', root)
+def test_a_host_that_ended_is_named(root):
+    lab = Lab.up(TWO_NATS, 'broken', root)
     lab.host('dev-2').process.kill()
     with pytest.raises(OverlayError, match='lab broken is broken: host dev-2 has ended') as caught:
         Lab.attach('broken', root)
@@ -215,7 +217,7 @@ def test_a_host_that_ended_is_named(root, two_nats):
     assert not os.path.exists(root)
 
 
-def test_a_machine_that_is_a_robot_itself_is_not_inherited(root, two_nats, tmp_path):
+def test_a_machine_that_is_a_robot_itself_is_not_inherited(root, tmp_path):
     """What the machine has of an overlay must not show in a host. Made in a private view, not on the machine."""
     code = '''
 import os, sys

@@ -6,13 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from places import ROOT
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.lab import link, link_meter, shape
-from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.topology import parse
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TOPOLOGY = '''
 version: 1
 inet: {subnet: 198.51.100.0/24, dns: 198.51.100.2}
@@ -26,9 +25,9 @@ robots:
 
 
 @pytest.fixture(scope='module')
-def bad(lab_possible, lab_root):
-    with Lab.up(parse(TOPOLOGY), 'links-{}'.format(os.getpid()), lab_root, bound=True) as lab:
-        yield lab
+def bad(new_lab):
+    lab = new_lab(parse(TOPOLOGY), 'links')
+    yield lab
 
 
 def figures(lab, host, seconds=2.0):

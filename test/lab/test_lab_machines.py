@@ -6,13 +6,13 @@ import subprocess
 import sys
 
 import pytest
+from places import ROOT
 
 from ua_overlay.lab import machine_files
-from ua_overlay.lab.fleet import wait_until
 from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.machine_set import MachineSet
+from ua_overlay.lab.wait import wait
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 NAME = 'typed-{}'.format(os.getpid())
 TOPOLOGY = '''
 version: 1
@@ -96,7 +96,7 @@ def test_what_a_killed_lab_leaves_goes_as_soon_as_nobody_has_it(up):
     machine = MachineSet(attached)['server']
     leader, directory = machine.leader, machine_files.lab_directory(NAME)
     os.kill(machine.host.pid, signal.SIGKILL)
-    wait_until(lambda: not os.path.exists('/proc/{}/root/etc'.format(leader)), 30, 'The end of the machine')
+    wait('The end of the machine', lambda: not os.path.exists('/proc/{}/root/etc'.format(leader)), 30)
 
     # A host of it is there.
     assert 'is broken' in machines('status', check=False).stderr and os.path.isdir(directory)

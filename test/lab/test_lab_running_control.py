@@ -5,7 +5,7 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import ROOT
+from places import ROOT
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.lab.lab_socket import SOCKET_PATH, LabControl

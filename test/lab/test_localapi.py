@@ -4,9 +4,10 @@ import os
 import threading
 
 import pytest
-from loopback_site import LoopbackSite, wait_for
+from loopback_site import LoopbackSite
 
 from ua_overlay.errors import OverlayError
+from ua_overlay.lab.wait import wait
 from ua_overlay.tailscale.links import classify_ping
 from ua_overlay.tailscale.localapi import WATCH_HEALTH, WATCH_PEERS, WATCH_STATE, DaemonDenied, DaemonError, LocalApi
 from ua_overlay.tailscale.metrics import moved, parse_bytes
@@ -29,7 +30,7 @@ def robots(request, site):
     for daemon, tags in zip(daemons, (('tag:iris', 'tag:ros-master'), ('tag:iris',), ('tag:blue',))):
         daemon.begin_join(site.key(*tags))
     for daemon in daemons:
-        wait_for('{} is online'.format(daemon.name), daemon.online)
+        wait('{} is online'.format(daemon.name), daemon.online)
     yield daemons
     for daemon in daemons:
         daemon.kill()
@@ -75,7 +76,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason='changing the user nee
 
 def test_status(robots):
     first, second, _ = robots
-    status = wait_for('they see each other', lambda: next(
+    status = wait('they see each other', lambda: next(
         (s for s in [first.status()] if any(p.name == second.name and p.online for p in s.peers)), None))
     own = status.self_node
     assert (own.name, own.dns_name) == (first.name, first.name + '.overlay.internal')
@@ -97,7 +98,7 @@ def test_ping_metrics_and_link(robots):
             assert error.code == 'NO_ANSWER'
             return None
 
-    result = wait_for('a direct answer', lambda: next(
+    result = wait('a direct answer', lambda: next(
         (r for r in [ping('disco', 1.0)] if r and classify_ping(r) == 'DIRECT'), None))
     assert result.name == second.name and 0 < result.latency < 1 and not result.error
 
@@ -106,7 +107,7 @@ def test_ping_metrics_and_link(robots):
         answer = ping('TSMP', 2.0)  # through WireGuard: it counts
         return answer and answer.latency > 0 and moved(before, parse_bytes(first.api.user_metrics())) == {'DIRECT'}
 
-    wait_for('traffic on the direct path alone (the first packets go by DERP as well)', only_direct, 60)
+    wait('traffic on the direct path alone (the first packets go by DERP as well)', only_direct, 60)
 
 
 def test_ping_of_nobody_and_of_the_other_team(robots):
@@ -120,11 +121,11 @@ def test_leave_and_rejoin_keep_name_address_and_tags(robots):
     before = first.status().self_node
     with first.api.watch(WATCH_STATE) as bus:
         first.api.edit_prefs(WantRunning=False)
-        wait_for('Stopped on the bus', lambda: (bus.next(1.0) or {}).get('State') == 4)
+        wait('Stopped on the bus', lambda: (bus.next(1.0) or {}).get('State') == 4)
     stopped = first.status()
     assert (stopped.state, stopped.have_node_key, stopped.self_node.tags) == ('Stopped', True, before.tags)
     first.api.edit_prefs(WantRunning=True)
-    after = wait_for('online again', first.online).self_node
+    after = wait('online again', first.online).self_node
     assert (after.name, after.addresses, after.tags) == (before.name, before.addresses, before.tags)
 
 
@@ -137,7 +138,7 @@ def test_after_a_restart_while_stopped_only_the_key_is_known(robots):
     assert (status.state, status.have_node_key, status.self_node.name, status.self_node.tags) == (
         'Stopped', True, '', ())
     first.api.edit_prefs(WantRunning=True)
-    assert wait_for('online again', first.online).self_node.name == first.name
+    assert wait('online again', first.online).self_node.name == first.name
 
 
 def test_name_that_is_taken(site, robots, fresh):
@@ -153,7 +154,7 @@ def test_wrong_key_is_named_on_the_bus_and_everything_can_be_put_back(site, fres
         fresh.api.start('hskey-auth-aaaaaaaaaaaa-' + 'b' * 64, dict(
             before, ControlURL=site.url, Hostname=fresh.name, WantRunning=True, LoggedOut=False))
         fresh.api.login_interactive()
-        said = wait_for('the server\'s word', lambda: (bus.next(1.0) or {}).get('ErrMessage'))
+        said = wait('the server\'s word', lambda: (bus.next(1.0) or {}).get('ErrMessage'))
     assert 'invalid pre auth key' in said
     fresh.api.start(None, before)
     assert fresh.api.prefs() == before
@@ -171,7 +172,7 @@ def test_used_key(site, robots, fresh):
     with fresh.api.watch() as bus:
         fresh.api.start(key, dict(before, ControlURL=site.url, WantRunning=True, LoggedOut=False))
         fresh.api.login_interactive()
-        assert 'already used' in wait_for('the server\'s word', lambda: (bus.next(1.0) or {}).get('ErrMessage'))
+        assert 'already used' in wait('the server\'s word', lambda: (bus.next(1.0) or {}).get('ErrMessage'))
     fresh.api.start(None, before)
     spender.kill()
 
@@ -182,8 +183,8 @@ def test_a_start_without_a_key_keeps_the_team_and_one_with_a_key_does_not(site, 
     def start(key):
         with fresh.api.watch(WATCH_PEERS) as bus:
             fresh.api.start(key, dict(fresh.api.prefs(), WantRunning=True))
-            wait_for('a new network map', lambda: (bus.next(1.0) or {}).get('SelfChange'))
-        return wait_for('online', fresh.online).self_node.tags
+            wait('a new network map', lambda: (bus.next(1.0) or {}).get('SelfChange'))
+        return wait('online', fresh.online).self_node.tags
 
     def used():
         return [bool(k.get('used')) for k in site.headscale('preauthkeys', 'list') if k['id'] == key['id']]
@@ -221,25 +222,25 @@ def test_the_operator_is_kept_through_start_up_and_logout(site, fresh):
         # Without OperatorUser: the start wipes it.
         api.start(key, {'ControlURL': site.url, 'Hostname': fresh.name, 'WantRunning': True, 'CorpDNS': True})
 
-    wait_for('set at once', kept, 60)
+    wait('set at once', kept, 60)
     key = site.key()
     assert as_user(NOBODY, lambda: join(key)) is None
-    wait_for('set again after the start', kept, 60)
+    wait('set again after the start', kept, 60)
     assert as_user(NOBODY, lambda: LocalApi(fresh.socket).login_interactive()) is None
-    wait_for('online', fresh.online)
+    wait('online', fresh.online)
     assert as_user(NOBODY, lambda: LocalApi(fresh.socket).logout()) is None
-    wait_for('set again after the logout', kept, 60)
+    wait('set again after the logout', kept, 60)
     # A restart of the daemon, and somebody else's hand.
     fresh.kill()
-    wait_for('the keeper says that the daemon is gone', lambda: any('Trying again' in text for text in said), 60)
+    wait('the keeper says that the daemon is gone', lambda: any('Trying again' in text for text in said), 60)
     fresh.start()
     fresh.api.edit_prefs(OperatorUser='')
-    wait_for('set again after a restart', kept, 60)
+    wait('set again after a restart', kept, 60)
     key = site.key()
     assert as_user(NOBODY, lambda: join(key)) is None
-    wait_for('set again', kept, 60)
+    wait('set again', kept, 60)
     assert as_user(NOBODY, lambda: LocalApi(fresh.socket).login_interactive()) is None
-    wait_for('online again', fresh.online)
+    wait('online again', fresh.online)
     stop.set()
     fresh.api.edit_prefs(Hostname='wakes-the-keeper')
     keeper.join(5)

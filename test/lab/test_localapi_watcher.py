@@ -4,8 +4,9 @@ import threading
 import time
 
 import pytest
-from loopback_site import LoopbackSite, wait_for
+from loopback_site import LoopbackSite
 
+from ua_overlay.lab.wait import wait
 from ua_overlay.tailscale.links import links_of
 from ua_overlay.tailscale.localapi import DaemonError, LocalApi
 from ua_overlay.tailscale.watcher import RESYNC, Watcher
@@ -53,15 +54,15 @@ def test_a_day_in_the_life(site, module, other):
         assert watcher.wait_for(is_('IDLE'), SOON), 'the new peer came by the bus'
         # A first packet: the counters wake the watcher, and the path is direct soon.
         address = second.status().self_node.addresses[0]
-        wait_for('an answer', lambda: _answers(first, address))
+        wait('an answer', lambda: _answers(first, address))
         assert watcher.wait_for(is_('DIRECT'), SOON) and ':' in link().endpoint
         # The peer falls silent: its pongs stop, and after 6.5 s tailscaled sends by DERP. No bus message, no counter.
         oracle = Oracle(first.socket, second.name)
         second.process.send_signal(signal.SIGSTOP)
-        wait_for('DERP in the status', lambda: oracle.seen[-1:] == ['DERP'], SOON)
+        wait('DERP in the status', lambda: oracle.seen[-1:] == ['DERP'], SOON)
         assert watcher.wait_for(is_('DERP'), SOON) and link().relay == 'site'
         second.process.send_signal(signal.SIGCONT)
-        wait_for('DIRECT in the status', lambda: oracle.seen[-1:] == ['DIRECT'], SOON)
+        wait('DIRECT in the status', lambda: oracle.seen[-1:] == ['DIRECT'], SOON)
         assert watcher.wait_for(is_('DIRECT'), SOON)
         oracle.stop()
         assert oracle.seen[-2:] == ['DERP', 'DIRECT']
@@ -89,7 +90,7 @@ def test_a_day_in_the_life(site, module, other):
 
         # Nothing happens: nothing is called but the slow heartbeat.
         calls = len(listener.calls)
-        wait_for('a heartbeat', lambda: len(listener.calls) > calls, 2.5 * RESYNC)
+        wait('a heartbeat', lambda: len(listener.calls) > calls, 2.5 * RESYNC)
         assert [bool(changes) for _, _, changes in listener.calls[calls:]] == [False]
     assert not [t for t in threading.enumerate() if t.name.startswith('tailscale-')]
     first.kill()
@@ -118,9 +119,9 @@ def test_a_listener_that_fails_does_not_end_the_watcher(site, caplog):
         raise RuntimeError('clumsy')
 
     with Watcher(lambda: LocalApi(daemon.socket), listener):
-        wait_for('first', lambda: len(seen) == 1)
+        wait('first', lambda: len(seen) == 1)
         daemon.api.start(None, {'ControlURL': site.url, 'WantRunning': True})
-        wait_for('second', lambda: len(seen) >= 2)
+        wait('second', lambda: len(seen) >= 2)
     assert 'clumsy' in caplog.text
 
 

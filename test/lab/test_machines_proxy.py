@@ -1,12 +1,11 @@
 """ansible/site.yml where the site's public name belongs to a machine that forwards ports to the server."""
 import json
-import os
 
 import pytest
-from playbook import ROOT, Playbook
+from playbook import Playbook
+from topologies import from_config
 
 from ua_overlay.lab.images import USER
-from ua_overlay.lab.lab import Lab, load_topology
 from ua_overlay.lab.machine_set import MachineSet
 
 UNIT = 'ua-overlay-forward.service'
@@ -14,11 +13,10 @@ TABLE = ['nft', 'list', 'table', 'inet', 'ua_overlay_forward']
 
 
 @pytest.fixture(scope='module')
-def machines(lab_possible, lab_root):
+def machines(new_lab):
     """The server, the proxy in the network of a router that forwards nothing by itself, and robots (one is used)."""
-    topology = load_topology(os.path.join(ROOT, 'config', 'lab', 'proxy.yaml'))
-    with Lab.up(topology, 'gate-{}'.format(os.getpid()), lab_root, bound=True) as lab:
-        yield MachineSet(lab, also=('proxy',)).up()
+    lab = new_lab(from_config('proxy'), 'gate')
+    yield MachineSet(lab, also=('proxy',)).up()
 
 
 @pytest.fixture(scope='module')

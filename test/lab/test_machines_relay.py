@@ -6,10 +6,10 @@ import json
 import os
 
 import pytest
-from playbook import ROOT, Playbook
+from playbook import Playbook
+from topologies import from_config
 
 from ua_overlay.lab.images import USER
-from ua_overlay.lab.lab import Lab, load_topology
 from ua_overlay.lab.machine_set import MachineSet
 
 PLACES = ['/etc/ua_overlay', '/var/lib/ua_overlay', '/opt/ua_overlay', '/var/lib/tailscale', '/usr/local/bin/derper',
@@ -17,10 +17,9 @@ PLACES = ['/etc/ua_overlay', '/var/lib/ua_overlay', '/opt/ua_overlay', '/var/lib
 
 
 @pytest.fixture(scope='module')
-def machines(lab_possible, lab_root):
-    topology = load_topology(os.path.join(ROOT, 'config', 'lab', 'two_hosts.yaml'))
-    with Lab.up(topology, 'relays-{}'.format(os.getpid()), lab_root, bound=True) as lab:
-        yield MachineSet(lab).up()
+def machines(new_lab):
+    lab = new_lab(from_config('two_hosts'), 'relays')
+    yield MachineSet(lab).up()
 
 
 def inventory(machines, state='present'):

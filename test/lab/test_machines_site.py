@@ -13,10 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import vendor
-from playbook import ROOT, Playbook
+from places import ROOT
+from playbook import Playbook
+from topologies import from_config
 
 from ua_overlay.lab.images import USER
-from ua_overlay.lab.lab import Lab, load_topology
 from ua_overlay.lab.machine_set import MachineSet
 
 sys.path.insert(0, os.path.join(ROOT, 'bench'))
@@ -32,11 +33,10 @@ PATIENCE = 180.0
 
 
 @pytest.fixture(scope='module')
-def machines(lab_possible, lab_root):
+def machines(new_lab):
     """The machines, as their distribution made them."""
-    topology = load_topology(os.path.join(ROOT, 'config', 'lab', 'machines.yaml'))
-    with Lab.up(topology, 'fleet-{}'.format(os.getpid()), lab_root, bound=True) as lab:
-        yield MachineSet(lab, binds=[(ROOT, CHECKOUT)]).up()
+    lab = new_lab(from_config('machines'), 'fleet')
+    yield MachineSet(lab, binds=[(ROOT, CHECKOUT)]).up()
 
 
 @pytest.fixture(scope='module')

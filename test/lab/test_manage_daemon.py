@@ -4,39 +4,26 @@ import re
 
 import pytest
 import yaml
+from places import INSTALL
+from topologies import ONE_NAT
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
-from ua_overlay.lab.fleet import Fleet, wait_until
-from ua_overlay.lab.lab import Lab
-from ua_overlay.lab.topology import parse
+from ua_overlay.lab.fleet import Fleet
+from ua_overlay.lab.wait import wait
 from ua_overlay.tailscale.localapi import LocalApi
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
-TOPOLOGY = '''
-version: 1
-inet: {subnet: 203.0.113.0/24, dns: 203.0.113.2}
-names: {server.ua.test: 203.0.113.10}
-hosts:
-  server: {address: 203.0.113.10}
-nats:
-  nat1: {address: 203.0.113.21, inside: 10.0.2.2/24}
-robots:
-  dev-1: {behind: nat1, address: 10.0.2.15, hostname: robot}
-'''
 SOCKET = '/run/tailscale/tailscaled.sock'
 KEY = re.compile(r'hskey-auth-[A-Za-z0-9_-]{20,}')
 
 
 @pytest.fixture(scope='module')
-def fleet(lab_possible, lab_root):
-    assert os.path.isdir(WORKSPACE), 'The workspace is not built. Next: make prepare'
-    with Lab.up(parse(TOPOLOGY), 'manage-{}'.format(os.getpid()), lab_root, bound=True) as lab:
-        fleet = Fleet(lab, os.path.join(WORKSPACE, 'install'))
-        fleet.start_site()
-        fleet.site('team', 'create', 'iris')
-        yield fleet
+def fleet(new_lab, install):
+    lab = new_lab(ONE_NAT, 'manage')
+    fleet = Fleet(lab, INSTALL)
+    fleet.start_site()
+    fleet.site('team', 'create', 'iris')
+    yield fleet
 
 
 def robot(fleet):
@@ -66,8 +53,8 @@ def launch(fleet):
     fleet.lab.start_service('dev-1', 'overlay', fleet.ros_argv(
         ['roslaunch', 'ua_overlay', 'overlay.launch', 'manage_daemon:=true', 'master:=dev-1']),
                             env=dict(fleet.base_environment(), HOME='/root', ROS_HOME='/root/.ros'))
-    wait_until(lambda: ros(fleet, 'rosservice', 'type', '/ua_overlay/join', check=False).returncode == 0, 60,
-               'The service /ua_overlay/join')
+    wait('The service /ua_overlay/join',
+         lambda: ros(fleet, 'rosservice', 'type', '/ua_overlay/join', check=False).returncode == 0, 60)
 
 
 def running(fleet):
@@ -91,14 +78,14 @@ def test_it_joins_without_any_preparation(fleet):
     environment = robot(fleet).run(['cat', '/proc/{}/environ'.format(daemons(fleet)[0])]).stdout.split('\0')
     assert 'SSL_CERT_FILE=' + defaults.CA_FILE in environment and 'TS_NO_LOGS_NO_SUPPORT=true' in environment
     assert robot(fleet).run(['cat', defaults.CA_FILE]).stdout.strip() in text.replace('\n  ', '\n')
-    wait_until(lambda: os.path.exists(robot(fleet).path('/run/ua_overlay/env')), 60, 'The env file')
+    wait('The env file', lambda: os.path.exists(robot(fleet).path('/run/ua_overlay/env')), 60)
     assert not KEY.search(fleet.lab.log('dev-1', 'overlay'))
 
 
 def test_a_killed_daemon_comes_back_and_the_robot_with_it(fleet):
     old = daemons(fleet)
     robot(fleet).run(['kill', '-KILL'] + old)
-    wait_until(lambda: daemons(fleet) not in ([], old) and running(fleet), 60, 'The return of tailscaled')
+    wait('The return of tailscaled', lambda: daemons(fleet) not in ([], old) and running(fleet), 60)
     assert len(daemons(fleet)) == 1
 
 
@@ -123,7 +110,7 @@ def test_the_end_of_roslaunch_is_the_end_of_the_daemon(fleet):
 def test_it_comes_back_as_it_was(fleet):
     """The identity is kept in the daemon's state: no invitation is needed."""
     launch(fleet)
-    wait_until(lambda: running(fleet), 60, 'The return of the robot')
+    wait('The return of the robot', lambda: running(fleet), 60)
     assert status(fleet)['Self']['DNSName'] == 'dev-1.overlay.internal.'
 
 
@@ -132,6 +119,6 @@ def test_a_node_that_is_killed_takes_the_daemon_along(fleet):
     old = daemons(fleet)
     node = robot(fleet).run(['pgrep', '-of', 'ua_overlay/overlay']).stdout.split()[0]
     robot(fleet).run(['kill', '-KILL', node])
-    wait_until(lambda: len(daemons(fleet)) == 1 and daemons(fleet) != old and running(fleet), 60, 'The respawned node')
+    wait('The respawned node', lambda: len(daemons(fleet)) == 1 and daemons(fleet) != old and running(fleet), 60)
     assert fleet.lab.stop_service('dev-1', 'overlay', timeout=60)
     assert daemons(fleet) == []

@@ -9,16 +9,15 @@ import time
 import pytest
 import vendor
 import yaml
+from places import INSTALL, ROOT
+from topologies import TWO_NATS_CUBIC
 
 from ua_overlay.lab import images
 from ua_overlay.lab.fleet import Fleet
 from ua_overlay.lab.images import USER
-from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.machines import Machine, MachineError
 from ua_overlay.measure.campaign import plan, proof
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
 HOME = '/home/' + USER
 #: Where the unit of docs/measure.md has it.
 SPACE = HOME + '/catkin_ws/install'
@@ -42,7 +41,7 @@ CAMPAIGN = {
 
 def start_robot(site, name, *options):
     """A robot that is in the team and whose overlay.launch is a service: a Machine that runs."""
-    binds = [(os.path.join(WORKSPACE, 'install'), SPACE)] + vendor.binds()
+    binds = [(INSTALL, SPACE)] + vendor.binds()
     machine = Machine(site.lab, name, images.get(images.ROBOT_PREBUILT), binds=binds).__enter__()
     vendor.install_service(machine)
     machine.run(['systemctl', 'enable', '--now', 'tailscaled.service'])
@@ -65,34 +64,33 @@ def typed(machine, line, check=True, timeout=300):
 
 
 @pytest.fixture(scope='module')
-def robots(lab_possible, lab_root, two_nats):
+def robots(new_lab, install):
     """(the robot that measures, the one that is measured): the second lets the first's user in by a key."""
-    assert os.path.isdir(WORKSPACE), 'The workspace is not built. Next: make prepare'
     machines = []
-    with Lab.up(two_nats, 'measure-{}'.format(os.getpid()), lab_root, bound=True) as lab:
-        site = Fleet(lab, os.path.join(WORKSPACE, 'install'))
-        site.start_site()
-        site.site('team', 'create', 'iris')
-        try:
-            machines += [start_robot(site, 'dev-1', '--master')]
-            machines += [start_robot(site, 'dev-2')]
-            here, far = machines
-            typed(here, 'mkdir -p -m 700 .ssh && ssh-keygen -q -t ed25519 -N "" -f .ssh/id_ed25519')
-            key = here.run(['cat', HOME + '/.ssh/id_ed25519.pub']).stdout
-            far.write(HOME + '/.ssh/authorized_keys', key, '600', USER)
-            far.run(['chown', USER + ':', HOME + '/.ssh'])
-            # A machine of a lab has no ssh of its own until somebody wants it.
-            far.run(['sh', '-c', 'rm -f /etc/systemd/system/ssh.service && ssh-keygen -A && systemctl daemon-reload && '
-                                 'systemctl enable --now ssh.service'])
-            here.write(HOME + '/.ssh/config', 'StrictHostKeyChecking accept-new\n', '600', USER)
-            here.write(HOME + '/short.yaml', yaml.safe_dump(CAMPAIGN), user=USER)
-            for robot in machines:
-                robot.wait("the team's master in a shell", lambda robot=robot: 'http://dev-1.' in typed(
-                    robot, 'echo $ROS_MASTER_URI').stdout)
-            yield here, far
-        finally:
-            for machine in machines:
-                machine.__exit__(None, None, None)
+    lab = new_lab(TWO_NATS_CUBIC, 'measure')
+    site = Fleet(lab, INSTALL)
+    site.start_site()
+    site.site('team', 'create', 'iris')
+    try:
+        machines += [start_robot(site, 'dev-1', '--master')]
+        machines += [start_robot(site, 'dev-2')]
+        here, far = machines
+        typed(here, 'mkdir -p -m 700 .ssh && ssh-keygen -q -t ed25519 -N "" -f .ssh/id_ed25519')
+        key = here.run(['cat', HOME + '/.ssh/id_ed25519.pub']).stdout
+        far.write(HOME + '/.ssh/authorized_keys', key, '600', USER)
+        far.run(['chown', USER + ':', HOME + '/.ssh'])
+        # A machine of a lab has no ssh of its own until somebody wants it.
+        far.run(['sh', '-c', 'rm -f /etc/systemd/system/ssh.service && ssh-keygen -A && systemctl daemon-reload && '
+                             'systemctl enable --now ssh.service'])
+        here.write(HOME + '/.ssh/config', 'StrictHostKeyChecking accept-new\n', '600', USER)
+        here.write(HOME + '/short.yaml', yaml.safe_dump(CAMPAIGN), user=USER)
+        for robot in machines:
+            robot.wait("the team's master in a shell", lambda robot=robot: 'http://dev-1.' in typed(
+                robot, 'echo $ROS_MASTER_URI').stdout)
+        yield here, far
+    finally:
+        for machine in machines:
+            machine.__exit__(None, None, None)
 
 
 def samples(here):

@@ -1,37 +1,21 @@
 """A short campaign between two robots on emulated links: real iperf3, ping, tailscaled; interrupted and resumed."""
 import contextlib
 import json
-import os
 import signal
 import statistics
 import subprocess
 import sys
 
 import pytest
+from places import COMMAND, INSTALL
+from topologies import one_lan
 
-from ua_overlay.lab.fleet import Fleet, wait_until
-from ua_overlay.lab.lab import Lab
+from ua_overlay.lab.fleet import Fleet
 from ua_overlay.lab.team import Team, bring_up
-from ua_overlay.lab.topology import parse
+from ua_overlay.lab.wait import wait
 from ua_overlay.measure.campaign import sample
 from ua_overlay.measure.monitor import status as monitor_status
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-WORKSPACE = os.path.join(os.path.realpath(os.path.join(ROOT, '.workspace')), 'install')
-COMMAND = os.path.join(ROOT, 'scripts', 'ua-overlay')
-# Both robots behind one router: so the raw network has a way between them, too.
-TOPOLOGY = '''
-version: 1
-inet: {subnet: 203.0.113.0/24, dns: 203.0.113.2}
-names: {server.ua.test: 203.0.113.10}
-hosts:
-  server: {address: 203.0.113.10}
-nats:
-  nat1: {address: 203.0.113.21, inside: 10.0.2.2/24}
-robots:
-  dev-1: {behind: nat1, address: 10.0.2.15, hostname: robot, link: {rate: 20mbit, delay: 5ms}}
-  dev-2: {behind: nat1, address: 10.0.2.16, hostname: robot}
-'''
 CAMPAIGN = '''
 version: 1
 name: short
@@ -52,12 +36,11 @@ scenarios:
 
 
 @pytest.fixture(scope='module')
-def lab(lab_possible):
-    name = 'measure-{}'.format(os.getpid())
-    with Lab.up(parse(TOPOLOGY), name, bound=True) as running:
-        fleet = Fleet(running, WORKSPACE, COMMAND)
-        bring_up(Team(fleet, 'iris'), ['dev-1', 'dev-2'], lambda text: contextlib.nullcontext())
-        yield running
+def lab(new_lab, install):
+    running = new_lab(one_lan({'rate': '20mbit', 'delay': '5ms'}), 'measure', typed=True)
+    fleet = Fleet(running, INSTALL, COMMAND)
+    bring_up(Team(fleet, 'iris'), ['dev-1', 'dev-2'], lambda text: contextlib.nullcontext())
+    yield running
 
 
 @pytest.fixture(scope='module')
@@ -75,7 +58,7 @@ def argv(lab, campaign, results, *options):
 def in_iperf3(lab):
     """Until a measurement is under way: a client is connected to the server on dev-2."""
     asked = ['ss', '-Htn', 'state', 'established', 'sport = :5201']
-    wait_until(lambda: lab.host('dev-2').run(asked).stdout.strip(), 60, 'A connection to iperf3')
+    wait('A connection to iperf3', lambda: lab.host('dev-2').run(asked).stdout.strip(), 60)
 
 
 @pytest.fixture(scope='module')

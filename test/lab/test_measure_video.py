@@ -1,34 +1,16 @@
 """A camera's stream between two robots on an emulated link: JPEG and raw frames, without the overlay and DIRECT."""
-import os
 import statistics
 import subprocess
 import sys
 
 import pytest
+from places import COMMAND, INSTALL
+from topologies import one_lan
 
 from ua_overlay.lab.fleet import Fleet
-from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.team import Team
-from ua_overlay.lab.topology import parse
 from ua_overlay.measure.campaign import sample
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-WORKSPACE = os.path.join(os.path.realpath(os.path.join(ROOT, '.workspace')), 'install')
-COMMAND = os.path.join(ROOT, 'scripts', 'ua-overlay')
-#: Both robots behind one router: so the raw network has a way between them, too.
-TOPOLOGY = '''
-version: 1
-inet: {subnet: 203.0.113.0/24, dns: 203.0.113.2}
-congestion: cubic
-names: {server.ua.test: 203.0.113.10}
-hosts:
-  server: {address: 203.0.113.10}
-nats:
-  nat1: {address: 203.0.113.21, inside: 10.0.2.2/24}
-robots:
-  dev-1: {behind: nat1, address: 10.0.2.15, hostname: robot, link: {rate: 60mbit, delay: 10ms}}
-  dev-2: {behind: nat1, address: 10.0.2.16, hostname: robot}
-'''
 CAMPAIGN = '''
 version: 1
 name: video
@@ -47,18 +29,17 @@ scenarios:
 
 
 @pytest.fixture(scope='module')
-def lab(lab_possible):
-    assert os.path.isdir(WORKSPACE), 'The workspace is not built. Next: make prepare'
-    with Lab.up(parse(TOPOLOGY), 'video-{}'.format(os.getpid()), bound=True) as running:
-        fleet = Fleet(running, WORKSPACE)
-        team = Team(fleet, 'iris')
-        team.start_site()
-        team.create()
-        for robot, options in (('dev-2', ['--master']), ('dev-1', [])):
-            path = team.prepare(robot, *options)
-            fleet.launch(robot)
-            assert fleet.join(robot, path)['code'] == 0
-        yield running
+def lab(new_lab, install):
+    running = new_lab(one_lan({'rate': '60mbit', 'delay': '10ms'}), 'video', typed=True)
+    fleet = Fleet(running, INSTALL)
+    team = Team(fleet, 'iris')
+    team.start_site()
+    team.create()
+    for robot, options in (('dev-2', ['--master']), ('dev-1', [])):
+        path = team.prepare(robot, *options)
+        fleet.launch(robot)
+        assert fleet.join(robot, path)['code'] == 0
+    yield running
 
 
 @pytest.fixture(scope='module')
@@ -66,7 +47,7 @@ def samples(lab, tmp_path_factory):
     directory = tmp_path_factory.mktemp('video')
     (directory / 'video.yaml').write_text(CAMPAIGN)
     done = subprocess.run([sys.executable, COMMAND, 'measure', 'run', str(directory / 'video.yaml'), '--results',
-                           str(directory / 'results'), '--lab', lab.name, '--workspace', WORKSPACE],
+                           str(directory / 'results'), '--lab', lab.name, '--workspace', INSTALL],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=400)
     found = {each['id']: each for each in sample.read(str(directory / 'results'))}
     assert done.returncode == 0, done.stdout

@@ -2,17 +2,16 @@
 
 dev-1 is the team's master, with a talker; dev-2 listens. What runs in the team graph must not notice any of this.
 """
-import os
 import threading
 
 import pytest
+from places import INSTALL
+from topologies import TWO_NATS
 
-from ua_overlay.lab.fleet import USER, Fleet, wait_until
-from ua_overlay.lab.lab import Lab
+from ua_overlay.lab.fleet import USER, Fleet
+from ua_overlay.lab.wait import wait
 from ua_overlay.rosenv import hosts
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
 #: The lab's DNS server, as a DHCP server would name it: it has never heard of the overlay.
 DHCP = '# from the DHCP server\nnameserver 203.0.113.2\n'
 #: Every process of ROS on a robot: pid and start time (a pid may come again), and what it is.
@@ -31,7 +30,7 @@ class Program:
     def heard(self, more=10):
         """Wait for ``more`` further lines."""
         before = len(self.lines)
-        wait_until(lambda: len(self.lines) >= before + more or self.process.poll() is not None, 60, 'The talker')
+        wait('The talker', lambda: len(self.lines) >= before + more or self.process.poll() is not None, 60)
         assert self.process.poll() is None, self.lines[-5:]
 
     def end(self):
@@ -40,21 +39,20 @@ class Program:
 
 
 @pytest.fixture(scope='module')
-def fleet(lab_possible, lab_root, two_nats):
-    assert os.path.isdir(WORKSPACE), 'The workspace is not built. Next: make prepare'
-    with Lab.up(two_nats, 'names-{}'.format(os.getpid()), lab_root, bound=True) as lab:
-        fleet = Fleet(lab, os.path.join(WORKSPACE, 'install'))
-        fleet.start_site()
-        fleet.site('team', 'create', 'iris')
-        for robot, options in (('dev-1', ['--master']), ('dev-2', [])):
-            path = fleet.carry(robot, fleet.invite('iris', robot, *options))
-            fleet.prepare(robot, path)
-            fleet.launch(robot)
-            answer = fleet.join(robot, path)
-            assert answer['code'] == 0, answer['message']
-        fleet.talker = Program(fleet, 'dev-1', 'rosrun', 'ua_overlay', 'talker.py')
-        yield fleet
-        fleet.talker.end()
+def fleet(new_lab, install):
+    lab = new_lab(TWO_NATS, 'names')
+    fleet = Fleet(lab, INSTALL)
+    fleet.start_site()
+    fleet.site('team', 'create', 'iris')
+    for robot, options in (('dev-1', ['--master']), ('dev-2', [])):
+        path = fleet.carry(robot, fleet.invite('iris', robot, *options))
+        fleet.prepare(robot, path)
+        fleet.launch(robot)
+        answer = fleet.join(robot, path)
+        assert answer['code'] == 0, answer['message']
+    fleet.talker = Program(fleet, 'dev-1', 'rosrun', 'ua_overlay', 'talker.py')
+    yield fleet
+    fleet.talker.end()
 
 
 def start_helper(fleet, host):
@@ -72,8 +70,8 @@ def environment(fleet, host):
 
 
 def wait_names(fleet, host, ok):
-    return wait_until(lambda: next((found for found in [environment(fleet, host)] if found['names_ok'] == ok), None),
-                      60, 'names_ok {} on {}'.format(ok, host))
+    return wait('names_ok {} on {}'.format(ok, host),
+                lambda: next((found for found in [environment(fleet, host)] if found['names_ok'] == ok), None), 60)
 
 
 def hosts_file(fleet, host):
@@ -81,8 +79,8 @@ def hosts_file(fleet, host):
 
 
 def wait_block(fleet, host, there):
-    wait_until(lambda: hosts.has_block(hosts_file(fleet, host)) == there, 60,
-               'The block {} the hosts file of {}'.format('in' if there else 'out of', host))
+    wait('The block {} the hosts file of {}'.format('in' if there else 'out of', host),
+         lambda: hosts.has_block(hosts_file(fleet, host)) == there, 60)
 
 
 def processes(fleet, host):
@@ -116,7 +114,7 @@ def dhcp(fleet, host):
         return False
 
     for _ in range(3):  # it may be about to answer
-        wait_until(overwrite, 60, 'A resolv.conf that stays as DHCP wrote it', poll=0.02)
+        wait('A resolv.conf that stays as DHCP wrote it', overwrite, 60, poll=0.02)
     return lambda: None  # with the next join tailscaled takes the file over as it is
 
 
@@ -183,7 +181,7 @@ def test_without_the_helper_an_error_says_so(fleet):
                     if status['level'] == 2 and status['name'] == 'dev-1: overlay: environment']
         return statuses and 'cannot receive from' in statuses[0]['message'] and statuses[0]
 
-    wait_until(error, 60, 'An ERROR in the diagnostics of dev-1')
+    wait('An ERROR in the diagnostics of dev-1', error, 60)
     assert not hosts.has_block(hosts_file(fleet, 'dev-1')) and not environment(fleet, 'dev-1')['names_ok']
     listener.heard(30)
     # The helper comes and mends it, without a hand on anything else.

@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 import yaml
-from playbook import PROGRAM, ROOT, Playbook
+from places import ROOT
+from playbook import PROGRAM, Playbook
 
 from ua_overlay import defaults
 from ua_overlay.trust.names import LABEL, RESERVED_ROBOTS

@@ -3,9 +3,10 @@ import os
 import signal
 
 import pytest
-from site_on_loopback import closed, free_ports, opens, port_outside_the_ephemeral_range, running_site, wait_for
+from site_on_loopback import closed, free_ports, opens, port_outside_the_ephemeral_range, running_site
 
 from ua_overlay.headscale import policy
+from ua_overlay.lab.wait import wait
 from ua_overlay.site.site import Site
 
 TEAM_PORT = port_outside_the_ephemeral_range()
@@ -57,7 +58,7 @@ def policy_file(site):
 
 
 def test_headscale_tests_what_robots_are_there(site, robots):
-    wait_for('tests of both teams', lambda: '"tag:blue:22"' in policy_file(site), 60)
+    wait('tests of both teams', lambda: '"tag:blue:22"' in policy_file(site), 60)
     assert site.call('policy', 'check').stdout.count('has tested') == 1
     assert site.json('policy', 'show')['in_force'] is True
 
@@ -78,8 +79,8 @@ def test_rules_between_teams_have_a_direction(site, robots, edited):
     assert 'policy apply' in site.call('policy', 'check').stdout
     assert closed(blue, iris, TEAM_PORT)
     assert 'are in force' in site.call('policy', 'apply').stdout
-    wait_for('blue-1 to see iris-1', lambda: 'iris-1' in blue.peers(), 30)
-    wait_for('blue-1 to reach the roscore of iris', lambda: opens(blue, iris, TEAM_PORT, 10), 60)
+    wait('blue-1 to see iris-1', lambda: 'iris-1' in blue.peers(), 30)
+    wait('blue-1 to reach the roscore of iris', lambda: opens(blue, iris, TEAM_PORT, 10), 60)
     node, other = free_ports()[0], port_outside_the_ephemeral_range()
     assert opens(blue, iris, node) and opens(iris, blue, node)
     assert closed(iris, blue, TEAM_PORT) and closed(blue, iris, other)
@@ -91,7 +92,7 @@ def test_a_team_that_opens_only_what_ros_needs(site, robots, edited):
     site.call('policy', 'apply')
     one, other = robots['iris-1'], robots['iris-2']
     any_port = port_outside_the_ephemeral_range()
-    wait_for('other ports to be closed', lambda: closed(one, other, any_port), 60)
+    wait('other ports to be closed', lambda: closed(one, other, any_port), 60)
     assert opens(one, other, TEAM_PORT) and opens(other, one, free_ports()[0])
     # docs/operate.md says so: an echo goes through wherever anything is open.
     assert one.tailscale('ping', '--icmp', '--c=1', other.address()).returncode == 0
@@ -113,7 +114,7 @@ def test_a_bad_edit_is_a_sentence_and_changes_nothing(site, robots, edited, old,
         result = site.call('policy', command, check=False)
         assert result.returncode == status and words in result.stderr and 'Next: edit' in result.stderr, result.stderr
     site.server.send_signal(signal.SIGHUP)
-    wait_for('the server to say no', lambda: any(
+    wait('the server to say no', lambda: any(
         'The policy stays as it was: ' in line and words in line for line in site.output().splitlines()), 30)
     assert policy_file(site) == before
     assert opens(robots['iris-2'], robots['iris-1'], TEAM_PORT)
@@ -139,12 +140,12 @@ def test_a_server_that_starts_with_a_broken_file_goes_on_by_what_was_in_force(si
     shown = site.call('server', 'status', check=False)
     assert shown.returncode == 4 and 'healthy' in shown.stdout and 'team ghost' in shown.stderr
     assert 'team ghost' in site.json('server', 'status', check=False)['site_file']
-    wait_for('robots that are back', lambda: site.json('server', 'status', check=False)['robots_online'] == 3, 60)
+    wait('robots that are back', lambda: site.json('server', 'status', check=False)['robots_online'] == 3, 60)
     rules = site.json('policy', 'show', check=False)
     assert rules['in_force'] is True and {'from': 'blue', 'to': 'iris', 'opens': [
         'ros ({}, 32768-60999)'.format(TEAM_PORT), 'ping']} in rules['rules']
     blue, iris = robots['blue-1'], robots['iris-1']
-    wait_for('blue-1 to reach the roscore of iris', lambda: opens(blue, iris, TEAM_PORT, 10), 90)
+    wait('blue-1 to reach the roscore of iris', lambda: opens(blue, iris, TEAM_PORT, 10), 90)
     # The site is not refused: robots are listed, invited and joined; a backup is made. site.yaml is nobody's to change.
     assert 'dev-9' in site.call('invite', 'blue', 'dev-9', '--output', os.path.join(site.base, 'dev-9.yaml')).stdout
     assert site.call('robot', 'list').returncode == 0
@@ -171,6 +172,6 @@ def test_a_robot_has_no_capability_that_can_be_taken_away(site, robots):
 
 def test_who_left_is_tested_no_more(site, robots):
     site.call('robot', 'remove', 'blue-1')
-    wait_for('no tests of blue', lambda: '"tag:blue:22"' not in policy_file(site), 60)
+    wait('no tests of blue', lambda: '"tag:blue:22"' not in policy_file(site), 60)
     assert '"tag:iris:22"' in policy_file(site) and site.json('policy', 'show')['in_force'] is True
     site.call('policy', 'check')

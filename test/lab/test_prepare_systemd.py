@@ -8,17 +8,18 @@ import time
 
 import pytest
 import vendor
+from places import ROOT
+from topologies import TWO_NATS
 
 from ua_overlay import defaults
 from ua_overlay.firewall import egress
 from ua_overlay.lab import images
-from ua_overlay.lab.fleet import Fleet, wait_until
+from ua_overlay.lab.fleet import Fleet
 from ua_overlay.lab.images import USER
-from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.machines import Machine
+from ua_overlay.lab.wait import wait
 from ua_overlay.rosenv import hosts
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CHECKOUT = '/opt/ua_overlay'
 COMMAND = '/usr/local/bin/ua-overlay'
 TEAM = 'iris'
@@ -28,13 +29,13 @@ INVITATION = '/home/{}/invitation.yaml'.format(USER)
 
 
 @pytest.fixture(scope='module')
-def site(lab_root, two_nats):
+def site(new_lab):
     """A lab with a site that runs; the robots' hosts lend their networks to machines."""
-    with Lab.up(two_nats, 'systemd-{}'.format(os.getpid()), lab_root, bound=True) as lab:
-        fleet = Fleet(lab, workspace=None, command=os.path.join(ROOT, 'scripts', 'ua-overlay'))
-        fleet.start_site()
-        fleet.site('team', 'create', TEAM)
-        yield fleet
+    lab = new_lab(TWO_NATS, 'systemd')
+    fleet = Fleet(lab, workspace=None, command=os.path.join(ROOT, 'scripts', 'ua-overlay'))
+    fleet.start_site()
+    fleet.site('team', 'create', TEAM)
+    yield fleet
 
 
 class Robot:
@@ -354,7 +355,7 @@ def test_a_machine_leaves_nothing_behind(site):
         leader = machine.leader
         # As when the lab is killed: nothing is told to end, and all of it ends.
         machine.process.kill()
-        wait_until(lambda: not runs(leader), 30, 'The end of what ran on it', poll=0.05)
+        wait('The end of what ran on it', lambda: not runs(leader), 30, poll=0.05)
     assert not os.path.exists(machine.directory)
     with open('/proc/self/mountinfo') as stream:
         assert machine.directory not in stream.read()

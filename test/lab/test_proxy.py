@@ -4,30 +4,28 @@ kinds of link through them, and a relay whose packets stop arriving.
 The tests have an order. Deadlines are generous; figures are in bench/.
 """
 import json
-import os
 import time
 
 import pytest
+from places import INSTALL
+from topologies import from_config
 
-from ua_overlay.lab.fleet import SITE_DIR, wait_until
-from ua_overlay.lab.lab import Lab, load_topology
+from ua_overlay.lab.fleet import SITE_DIR
 from ua_overlay.lab.relays import Pair
+from ua_overlay.lab.wait import wait
 from ua_overlay.relays.relay_health import REPAIR_TIME
 from ua_overlay.relays.relay_keeper import PERIOD
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-COMMAND = os.path.join(ROOT, '.workspace', 'install', 'bin', 'ua-overlay')
 PUBLIC, PRIVATE = '203.0.113.10', '192.168.7.10'
 
 
 @pytest.fixture(scope='module')
-def pair(lab_root):
-    topology = load_topology(os.path.join(ROOT, 'config', 'lab', 'proxy.yaml'))
-    with Lab.up(topology, 'proxy-{}'.format(os.getpid()), lab_root, bound=True) as lab:
-        fleet = Pair(lab, os.path.join(ROOT, '.workspace', 'install'), os.path.realpath(COMMAND))
-        fleet.overlay('server', 'server', 'init', '--dir', SITE_DIR, '--name', 'server.ua.test', '--address', PUBLIC,
-                      '--private', PRIVATE)
-        yield fleet
+def pair(new_lab, install):
+    lab = new_lab(from_config('proxy'), 'proxy')
+    fleet = Pair(lab, INSTALL)
+    fleet.overlay('server', 'server', 'init', '--dir', SITE_DIR, '--name', 'server.ua.test', '--address', PUBLIC,
+                  '--private', PRIVATE)
+    yield fleet
 
 
 def checked(fleet, host, *options):
@@ -67,7 +65,7 @@ def test_robots_outside_link_in_all_three_ways(pair):
             pair.lab.nat(router, 'hard')
         # Robots know the relay by its public address alone: the private one is no host of theirs.
         pair.wait_link('PEER_RELAY', PUBLIC + ':40000')
-        assert wait_until(lambda: pair.relay_report()['carrying'], 30, 'A carried link in the status') == 1
+        assert wait('A carried link in the status', lambda: pair.relay_report()['carrying'], 30) == 1
         for router in ('nat1', 'nat2'):
             pair.lab.nat(router, 'udp-blocked')
         pair.wait_link('DERP')
@@ -76,13 +74,12 @@ def test_robots_outside_link_in_all_three_ways(pair):
 def test_a_relay_that_hears_nobody_is_noticed_and_is_no_fault_of_the_server(pair):
     """Robots whose UDP is cut ask the relay over DERP and never reach it: as when its port is not forwarded."""
     with pair.traffic():
-        report = wait_until(lambda: pair.relay_report().get('note') and pair.relay_report(), 180, 'A suspicion',
-                            poll=1.0)
+        report = wait('A suspicion', lambda: pair.relay_report().get('note') and pair.relay_report(), 180, poll=1.0)
         assert 'UDP 40000 open from outside' in report['note'] and report['ok']
         for router in ('nat1', 'nat2'):
             pair.lab.nat(router, 'hard')
         pair.wait_link('PEER_RELAY', PUBLIC + ':40000')
-        wait_until(lambda: not pair.relay_report()['note'], 60, 'No suspicion any more', poll=1.0)
+        wait('No suspicion any more', lambda: not pair.relay_report()['note'], 60, poll=1.0)
 
 
 def calm(pair):
@@ -102,12 +99,12 @@ def calm(pair):
 def test_a_relay_that_lost_its_port_carries_again_by_itself(pair):
     with pair.traffic():
         pair.wait_link('PEER_RELAY')
-        wait_until(calm(pair), 300, 'A keeper that has forgotten the suspicion of before', poll=1.0)
+        wait('A keeper that has forgotten the suspicion of before', calm(pair), 300, poll=1.0)
         before = pair.relay_report()
         pair.server_relay('set', '--relay-server-port=')
-        wait_until(lambda: pair.relay_report()['repairs'] > before['repairs'], 60, 'A repair', poll=0.5)
+        wait('A repair', lambda: pair.relay_report()['repairs'] > before['repairs'], 60, poll=0.5)
         # To set the port was enough: its tailscaled is the same.
         assert pair.relay_report()['pid'] == before['pid']
         # The sessions of before are gone with the relay server; robots make another one when they look again.
-        wait_until(lambda: pair.relay_report()['carrying'], 150, 'A new session', poll=1.0)
+        wait('A new session', lambda: pair.relay_report()['carrying'], 150, poll=1.0)
         pair.wait_link('PEER_RELAY', PUBLIC + ':40000')

@@ -10,8 +10,9 @@ import subprocess
 import sys
 
 import pytest
-from site_on_loopback import COMMAND, free_ports, running_site, wait_for
+from site_on_loopback import COMMAND, free_ports, running_site
 
+from ua_overlay.lab.wait import wait
 from ua_overlay.relays import derp_certificate
 from ua_overlay.relays import enrolment as enrolments
 from ua_overlay.system import files
@@ -33,11 +34,11 @@ def test_a_relay_that_hangs_is_started_anew(site):
     before = relay_report(site)
     os.kill(before['pid'], signal.SIGSTOP)
     try:
-        wait_for('another tailscaled', lambda: relay_report(site)['pid'] not in (None, before['pid']), 120)
+        wait('another tailscaled', lambda: relay_report(site)['pid'] not in (None, before['pid']), 120)
     finally:
         if os.path.exists('/proc/{}'.format(before['pid'])):
             os.kill(before['pid'], signal.SIGCONT)
-    wait_for('a relay that is up', lambda: relay_report(site)['ok'], 120)
+    wait('a relay that is up', lambda: relay_report(site)['ok'], 120)
     assert 'does not answer' in site.output()
 
 
@@ -57,7 +58,7 @@ def second(site):
                 processes[kind] = subprocess.Popen(
                     [sys.executable, COMMAND, kind, 'run', '--dir', directories[kind], '--enrolment', enrolment],
                     env=site.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_for('both', lambda: all(row['state'] == 'up' for row in site.json('derp', 'list', check=False)) and all(
+        wait('both', lambda: all(row['state'] == 'up' for row in site.json('derp', 'list', check=False)) and all(
             row['ok'] for row in site.json('relay', 'list', check=False)), 90)
         yield processes, directories
     finally:
@@ -68,7 +69,7 @@ def second(site):
 
 def test_a_remote_host_is_found_by_robots(site, second):
     # The relay's node is online a moment before its port is open.
-    wait_for('a check that is content', lambda: all(
+    wait('a check that is content', lambda: all(
         row['ok'] for row in site.json('server', 'check', '--from-outside', check=False)), 60)
     robots = [site.robot(name, relayed=True) for name in ('iris-1', 'iris-2')]
     for robot in robots:
@@ -82,7 +83,7 @@ def test_a_remote_host_is_found_by_robots(site, second):
     def relayed():
         return 'peer-relay' in robots[0].tailscale('ping', '--c', '1', '--timeout', '3s', address).stdout
 
-    wait_for('a path over a relay', relayed, 150)
+    wait('a path over a relay', relayed, 150)
     # The key is used up and not kept; the other secrets are for their owner alone.
     directory = second[1]['relay']
     with open(os.path.join(directory, 'enrolment.yaml'), encoding='utf-8') as stream:
@@ -126,11 +127,11 @@ def test_the_embedded_derp_is_home_when_the_further_one_is_gone(site, second):
     process = second[0]['derp']
     process.terminate()
     assert process.wait(30) == 0
-    wait_for('the embedded region as home', lambda: site.json('derp', 'list', check=False)[0]['home'], 60)
+    wait('the embedded region as home', lambda: site.json('derp', 'list', check=False)[0]['home'], 60)
     status = site.call('server', 'check', check=False)
     assert status.returncode == 1 and 'DERP lab-b' in status.stdout and 'Next: on that host' in status.stdout
     run_derp(site, second)
-    wait_for('the remote region as home', lambda: site.json('derp', 'list', check=False)[1]['home'], 60)
+    wait('the remote region as home', lambda: site.json('derp', 'list', check=False)[1]['home'], 60)
 
 
 def derp_status(site, second):
@@ -150,7 +151,7 @@ def test_a_certificate_that_ends_soon_is_said_everywhere_and_replaced(site, seco
     second[0]['derp'].terminate()
     assert second[0]['derp'].wait(30) == 0
     run_derp(site, second)
-    wait_for('the warning', lambda: site.json('server', 'status', check=False)['warnings'], 60)
+    wait('the warning', lambda: site.json('server', 'status', check=False)['warnings'], 60)
     status = site.call('server', 'status', check=False)
     assert status.returncode == 4 and 'healthy' in status.stdout
     assert 'DERP lab-b ends in 19 days' in status.stderr and 'derp create lab-b --again' in status.stderr
@@ -158,7 +159,7 @@ def test_a_certificate_that_ends_soon_is_said_everywhere_and_replaced(site, seco
     assert check.returncode == 1 and 'certificate of DERP at lab-b failed' in check.stdout
     until = derp_certificate.when(derp_certificate.end_of(chain))
     assert site.json('derp', 'list', check=False)[1]['certificate_until'] == until
-    wait_for('the remote host to say it', lambda: derp_status(site, second)[0] == 4, 60)
+    wait('the remote host to say it', lambda: derp_status(site, second)[0] == 4, 60)
     told = derp_status(site, second)[1]
     assert told['certificate_until'] == until and 'ends in 19 days' in told['warning']
     with open(os.path.join(site.base, 'derp.log'), encoding='utf-8') as stream:
@@ -169,14 +170,14 @@ def test_a_certificate_that_ends_soon_is_said_everywhere_and_replaced(site, seco
     second[0]['derp'].terminate()
     assert second[0]['derp'].wait(30) == 0
     run_derp(site, second, '--enrolment', os.path.join(site.base, 'lab-b.derp.yaml'))
-    wait_for('no warning', lambda: not site.json('server', 'status', check=False)['warnings'], 60)
+    wait('no warning', lambda: not site.json('server', 'status', check=False)['warnings'], 60)
     assert site.call('server', 'status').returncode == 0
-    wait_for('a remote host that is content', lambda: derp_status(site, second)[0] == 0, 60)
+    wait('a remote host that is content', lambda: derp_status(site, second)[0] == 0, 60)
 
 
 def test_a_relay_that_is_taken_out_is_gone_for_robots(site, second):
     site.call('relay', 'remove', 'lab-b')
-    wait_for('robots that know one relay', lambda: 'relay-lab-b' not in site.robots[0].peers(), 60)
+    wait('robots that know one relay', lambda: 'relay-lab-b' not in site.robots[0].peers(), 60)
     assert [row['name'] for row in site.json('relay', 'list')] == ['site']
     assert site.call('relay', 'remove', 'lab-b', check=False).returncode == 1
 

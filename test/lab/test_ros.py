@@ -9,12 +9,10 @@ import threading
 
 import pytest
 import yaml
+from places import INSTALL, WORKSPACE
+from topologies import THREE_NATS
 
 from ua_overlay.lab.fleet import USER, Fleet
-from ua_overlay.lab.lab import Lab
-
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
 
 KEY = re.compile(r'hskey-auth-[A-Za-z0-9_-]{20,}')
 
@@ -45,22 +43,21 @@ class Spy:
 
 
 @pytest.fixture(scope='module')
-def fleet(lab_possible, lab_root, three_nats):
-    assert os.path.isdir(WORKSPACE), 'The workspace is not built. Next: make prepare'
-    with Lab.up(three_nats, 'ros-{}'.format(os.getpid()), lab_root, bound=True) as lab:
-        fleet = Fleet(lab, os.path.join(WORKSPACE, 'install'))
-        fleet.start_site()
-        for team in ('iris', 'blue'):
-            fleet.site('team', 'create', team)
-        for robot, team in (('dev-1', 'iris'), ('dev-2', 'iris'), ('dev-3', 'blue')):
-            path = fleet.carry(robot, fleet.invite(team, robot), 'first.yaml')
-            fleet.prepare(robot, path)
-            if robot != 'dev-1':
-                fleet.launch(robot)
-                answer = fleet.join(robot, path)
-                assert answer['code'] == 0, answer['message']
-        with lab.serve_control():
-            yield fleet
+def fleet(new_lab, install):
+    lab = new_lab(THREE_NATS, 'ros')
+    fleet = Fleet(lab, INSTALL)
+    fleet.start_site()
+    for team in ('iris', 'blue'):
+        fleet.site('team', 'create', team)
+    for robot, team in (('dev-1', 'iris'), ('dev-2', 'iris'), ('dev-3', 'blue')):
+        path = fleet.carry(robot, fleet.invite(team, robot), 'first.yaml')
+        fleet.prepare(robot, path)
+        if robot != 'dev-1':
+            fleet.launch(robot)
+            answer = fleet.join(robot, path)
+            assert answer['code'] == 0, answer['message']
+    with lab.serve_control():
+        yield fleet
 
 
 def rostest(fleet, name, timeout):

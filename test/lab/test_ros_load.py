@@ -3,19 +3,17 @@
 One campaign runs rospy and roscpp nodes on two robots; then each test looks at what one kind of traffic said of itself.
 What TCP carries must arrive complete. What a queue of the sender drops, or UDP loses, is counted, and told at the end.
 """
-import os
 import time
 import zlib
 
 import pytest
 import rosbag
+from places import INSTALL
 from ros_load import Load, Phase, between, build_numbers, longest_silence, median, missing
+from topologies import TWO_NATS
 
 from ua_overlay.lab.fleet import Fleet
-from ua_overlay.lab.lab import Lab
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
 KINDS = (('easy', 'DIRECT'), ('hard', 'PEER_RELAY'), ('udp-blocked', 'DERP'))
 LINKS = [link for _, link in KINDS]
 #: Seconds of each phase that are measured once its link is stable.
@@ -191,25 +189,24 @@ def play(load):
 
 
 @pytest.fixture(scope='module')
-def load(two_nats, lab_root, request):
-    assert os.path.isdir(WORKSPACE), 'The workspace is not built. Next: make prepare'
-    numbers = build_numbers(os.path.join(WORKSPACE, 'install'))
-    with Lab.up(two_nats, 'load-{}'.format(os.getpid()), lab_root, bound=True) as lab:
-        fleet = Fleet(lab, os.path.join(WORKSPACE, 'install'))
-        fleet.start_site()
-        fleet.site('team', 'create', 'iris')
-        for robot, options in (('dev-1', ['--master']), ('dev-2', [])):
-            path = fleet.carry(robot, fleet.invite('iris', robot, *options))
-            fleet.prepare(robot, path)
-            fleet.launch(robot)
-            answer = fleet.join(robot, path)
-            assert answer['code'] == 0, answer['message']
-        load = Load(fleet, numbers)
-        run(load)
-        # Figures of a run that passes are worth seeing too.
-        with request.config.pluginmanager.get_plugin('capturemanager').global_and_fixture_disabled():
-            print('\n'.join(figures(load)), flush=True)
-        yield load
+def load(new_lab, install, request):
+    numbers = build_numbers(INSTALL)
+    lab = new_lab(TWO_NATS, 'load')
+    fleet = Fleet(lab, INSTALL)
+    fleet.start_site()
+    fleet.site('team', 'create', 'iris')
+    for robot, options in (('dev-1', ['--master']), ('dev-2', [])):
+        path = fleet.carry(robot, fleet.invite('iris', robot, *options))
+        fleet.prepare(robot, path)
+        fleet.launch(robot)
+        answer = fleet.join(robot, path)
+        assert answer['code'] == 0, answer['message']
+    load = Load(fleet, numbers)
+    run(load)
+    # Figures of a run that passes are worth seeing too.
+    with request.config.pluginmanager.get_plugin('capturemanager').global_and_fixture_disabled():
+        print('\n'.join(figures(load)), flush=True)
+    yield load
 
 
 def figures(load):

@@ -9,27 +9,18 @@ import time
 
 import pytest
 import vendor
+from places import ROOT
+from topologies import HOSTS
 
 from ua_overlay.firewall import egress
 from ua_overlay.lab import images
 from ua_overlay.lab.fleet import SERVER_NAME, SITE_DIR
 from ua_overlay.lab.images import USER
-from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.machines import Machine
-from ua_overlay.lab.topology import parse
 from ua_overlay.server import service
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CHECKOUT = '/root/ua_overlay'
 ADDRESS = '203.0.113.10'
-HOSTS = '''
-version: 1
-inet: {subnet: 203.0.113.0/24, dns: 203.0.113.2}
-names: {server.ua.test: 203.0.113.10}
-hosts:
-  server: {address: 203.0.113.10}
-  lab-b: {address: 203.0.113.11}
-'''
 SECRETS = ('ca.key', 'server.key', 'api.key', 'headscale/noise.key', 'headscale/derp.key', 'headscale/db.sqlite')
 SOCKETS = ('run/headscale.sock', 'run/control.sock', 'run/tailscaled.sock')
 
@@ -44,9 +35,9 @@ def machine_on(lab, host):
 
 
 @pytest.fixture(scope='module')
-def lab(lab_possible, lab_root):
-    with Lab.up(parse(HOSTS), 'server-{}'.format(os.getpid()), lab_root, bound=True) as running:
-        yield running
+def lab(new_lab):
+    running = new_lab(HOSTS, 'server')
+    yield running
 
 
 @pytest.fixture(scope='module')

@@ -3,40 +3,37 @@
 The machine calls itself something that resolves nowhere, and it boots without a network.
 """
 import json
-import os
 
 import pytest
 import vendor
+from places import INSTALL
+from topologies import TWO_NATS
 
 from ua_overlay.firewall import guard
 from ua_overlay.lab import images
 from ua_overlay.lab.fleet import Fleet
 from ua_overlay.lab.images import USER
-from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.machines import Machine
 from ua_overlay.rosenv import service
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
 SPACE = '/opt/robot_ws/install'
 NAME = 'nowhere-17'
 INVITATION = '/home/{}/invitation.yaml'.format(USER)
 
 
 @pytest.fixture(scope='module')
-def site(lab_possible, lab_root, two_nats):
-    assert os.path.isdir(WORKSPACE), 'The workspace is not built. Next: make prepare'
-    with Lab.up(two_nats, 'service-{}'.format(os.getpid()), lab_root, bound=True) as lab:
-        fleet = Fleet(lab, os.path.join(WORKSPACE, 'install'))
-        fleet.start_site()
-        fleet.site('team', 'create', 'iris')
-        yield fleet
+def site(new_lab, install):
+    lab = new_lab(TWO_NATS, 'service')
+    fleet = Fleet(lab, INSTALL)
+    fleet.start_site()
+    fleet.site('team', 'create', 'iris')
+    yield fleet
 
 
 @pytest.fixture(scope='module')
 def machine(site):
     """A robot with tailscale's package, ROS, and the built workspace, in the network of the lab's dev-1."""
-    binds = [(os.path.join(WORKSPACE, 'install'), SPACE)] + vendor.binds()
+    binds = [(INSTALL, SPACE)] + vendor.binds()
     with Machine(site.lab, 'dev-1', images.get(images.ROBOT_PREBUILT), hostname=NAME, binds=binds) as machine:
         machine.write('/etc/hosts', '127.0.0.1 localhost\n')
         vendor.install_service(machine)

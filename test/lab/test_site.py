@@ -5,9 +5,10 @@ import stat
 import subprocess
 
 import pytest
-from site_on_loopback import running_site, wait_for
+from site_on_loopback import running_site
 
 from ua_overlay.headscale.rest import RestError
+from ua_overlay.lab.wait import wait
 from ua_overlay.toolchain import locate
 from ua_overlay.trust.certificate import utc_now
 
@@ -119,13 +120,13 @@ def test_the_master_moves_and_the_robots_hear_of_it(site, iris):
     both = ['tag:iris', 'tag:ros-master']
     said = site.call('team', 'master', 'iris', 'iris-2').stdout
     assert said == 'iris-2 is the master of team iris now; it was iris-1.\n'
-    wait_for('the moved tag on a robot', lambda: tags() == [['tag:iris'], both], 60)
+    wait('the moved tag on a robot', lambda: tags() == [['tag:iris'], both], 60)
     assert 'already' in site.call('team', 'master', 'iris', 'iris-2').stdout
     assert {row['team']: row['masters'] for row in site.json('team', 'list')}['iris'] == ['iris-2']
     result = site.call('team', 'master', 'iris', 'blue-1', check=False)
     assert result.returncode == 1 and 'has no robot blue-1 (robots: iris-1, iris-2)' in result.stderr
     site.call('team', 'master', 'iris', 'iris-1')
-    wait_for('the tag back', lambda: tags() == [both, ['tag:iris']], 60)
+    wait('the tag back', lambda: tags() == [both, ['tag:iris']], 60)
 
 
 def test_the_relay_carries_traffic_between_robots_that_cannot_go_direct(site, iris):
@@ -136,14 +137,14 @@ def test_the_relay_carries_traffic_between_robots_that_cannot_go_direct(site, ir
         # By any address of this machine: whichever of them answered first.
         return re.search(r'via peer-relay\([0-9.]+:{}:'.format(site.relay_port), result.stdout)
 
-    wait_for('a path through the peer relay', through_relay, 180)
+    wait('a path through the peer relay', through_relay, 180)
     # TSMP travels inside WireGuard: data passes, not only path discovery.
-    wait_for('data through the peer relay',
-             lambda: 'pong' in iris[0].tailscale('ping', '--tsmp', '-c', '3', target).stdout, 60)
+    wait('data through the peer relay',
+         lambda: 'pong' in iris[0].tailscale('ping', '--tsmp', '-c', '3', target).stdout, 60)
 
 
 def test_teams_do_not_see_each_other(site, iris, blue):
-    wait_for('iris-2 as a peer of iris-1', lambda: 'iris-2' in iris[0].peers())
+    wait('iris-2 as a peer of iris-1', lambda: 'iris-2' in iris[0].peers())
     assert iris[0].peers() == {'iris-2', 'relay'}
     assert blue.peers() == {'relay'}
     result = blue.tailscale('ping', '--tsmp', '-c', '1', '--timeout', '2s', iris[0].address())
@@ -193,7 +194,7 @@ def test_a_removed_robot_is_out_and_its_name_is_free(site, client):
     robot = site.robot('blue-3')
     assert robot.join(site.invite('blue', 'blue-3')[0]).returncode == 0
     assert 'blue-3' in site.call('robot', 'remove', 'blue-3').stdout
-    wait_for('the robot to notice', lambda: robot.status()['BackendState'] == 'NeedsLogin')
+    wait('the robot to notice', lambda: robot.status()['BackendState'] == 'NeedsLogin')
     assert 'blue-3' not in [node.name for node in client.nodes()]
     # The same daemon comes back under its name with a new invitation.
     assert robot.join(site.invite('blue', 'blue-3')[0]).returncode == 0

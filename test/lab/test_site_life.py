@@ -8,8 +8,9 @@ import sqlite3
 import time
 
 import pytest
-from site_on_loopback import running_site, wait_for
+from site_on_loopback import running_site
 
+from ua_overlay.lab.wait import wait
 from ua_overlay.site.admin import Admin
 from ua_overlay.site.site import Site
 from ua_overlay.trust import certificate as certificates
@@ -51,7 +52,7 @@ def all_online(site, robots, seconds=120):
         found = rows(site)
         return all(found.get(name, {}).get('online') and robot.status()['Self']['Online']
                    for name, robot in robots.items()) and found
-    return wait_for('every robot online', there, seconds)
+    return wait('every robot online', there, seconds)
 
 
 def integrity(site):
@@ -117,7 +118,7 @@ def test_the_ca_changes_while_the_robots_stay(site, robots):
     addresses = {name: robot.address() for name, robot in robots.items()}
     relay = site.processes()['relay']
     site.call('server', 'rotate-ca', 'start')
-    wait_for('a relay with both roots', lambda: site.processes()['relay'] != relay)
+    wait('a relay with both roots', lambda: site.processes()['relay'] != relay)
     invited, _ = site.invite('iris', 'dev-3')
     assert invited.ca_pem.count('BEGIN CERTIFICATE') == 2
     refused = site.call('server', 'rotate-ca', 'switch', check=False)
@@ -129,7 +130,7 @@ def test_the_ca_changes_while_the_robots_stay(site, robots):
         robot.trust(site)
         begin = time.monotonic()
         robot.start()
-        wait_for('{} back'.format(name), lambda robot=robot: robot.status()['Self']['Online'], 60)
+        wait('{} back'.format(name), lambda robot=robot: robot.status()['Self']['Online'], 60)
         print('{}: tailscaled away for {:.1f} s'.format(name, time.monotonic() - begin))
         site.call('server', 'rotate-ca', 'confirm', name)
     joined(site, robots, 'dev-3')
@@ -175,7 +176,7 @@ def test_a_robot_moves_to_another_team_and_learns_its_port(site, robots):
     before = all_online(site, robots)
     assert robots['dev-2'].status()['Self']['CapMap']['ua-overlay:team-port=11312'] is None
     # In one team first: dev-1 sees its mate.
-    wait_for('dev-2 among the peers of dev-1', lambda: 'dev-2' in robots['dev-1'].peers(), 60)
+    wait('dev-2 among the peers of dev-1', lambda: 'dev-2' in robots['dev-1'].peers(), 60)
     assert 'dev-2 is in team blue now' in site.call('robot', 'move', 'dev-2', 'blue').stdout
 
     def told():
@@ -184,8 +185,8 @@ def test_a_robot_moves_to_another_team_and_learns_its_port(site, robots):
                                                 'ua-overlay:addressing=addresses'} <= set(own['CapMap'])
 
     begin = time.monotonic()
-    wait_for('the new team on the robot', told, 30)
-    wait_for('dev-1 to lose it', lambda: 'dev-2' not in robots['dev-1'].peers(), 30)
+    wait('the new team on the robot', told, 30)
+    wait('dev-1 to lose it', lambda: 'dev-2' not in robots['dev-1'].peers(), 30)
     print('moved after {:.1f} s'.format(time.monotonic() - begin))
     row = rows(site)['dev-2']
     assert (row['team'], row['addresses']) == ('blue', before['dev-2']['addresses'])
@@ -193,7 +194,7 @@ def test_a_robot_moves_to_another_team_and_learns_its_port(site, robots):
     assert 'already' in site.call('robot', 'move', 'dev-2', 'blue').stdout
     assert site.call('robot', 'move', 'dev-2', 'rose', check=False).returncode == 1
     site.call('robot', 'move', 'dev-2', 'iris')
-    wait_for('dev-1 to see it again', lambda: 'dev-2' in robots['dev-1'].peers(), 60)
+    wait('dev-1 to see it again', lambda: 'dev-2' in robots['dev-1'].peers(), 60)
 
 
 def test_a_name_that_was_given_up_comes_back_with_another_address(site, robots):
@@ -213,7 +214,7 @@ def test_new_hardware_takes_over_a_name(site, robots):
     refused = site.call('invite', 'iris', 'dev-4', '--replace', '--output', os.path.join(site.base, 'x'), check=False)
     assert refused.returncode == 1 and 'dev-4 is online' in refused.stderr
     robots.pop('dev-4').kill()
-    wait_for('dev-4 to be offline', lambda: not rows(site)['dev-4']['online'], 60)
+    wait('dev-4 to be offline', lambda: not rows(site)['dev-4']['online'], 60)
     assert '--replace' in site.call('invite', 'iris', 'dev-4', '--overwrite', check=False).stderr
     _, path = site.invite('iris', 'dev-4', '--replace')
     assert 'dev-4' not in rows(site)
@@ -226,7 +227,7 @@ def test_new_hardware_takes_over_a_name(site, robots):
 def test_robots_that_were_not_seen_for_long_are_forgotten(site, robots):
     joined(site, robots, 'dev-4')
     robots.pop('dev-4').kill()
-    wait_for('dev-4 to be offline', lambda: not rows(site)['dev-4']['online'], 60)
+    wait('dev-4 to be offline', lambda: not rows(site)['dev-4']['online'], 60)
     assert site.json('robot', 'list', '--stale') == [] and site.json('robot', 'prune', '--older-than', '30d') == []
     # The server's clock is not ours to move: the same use case with a time of its own.
     later = Admin(Site.load(site.directory), site.client,
@@ -241,22 +242,22 @@ def test_a_copied_sd_card_is_noticed(site, robots):
     original.kill()
     shutil.copytree(original.directory, os.path.join(site.base, 'copy'), ignore=shutil.ignore_patterns('s', 'log'))
     original.start()
-    wait_for('dev-1 online', lambda: original.status()['Self']['Online'], 60)
+    wait('dev-1 online', lambda: original.status()['Self']['Online'], 60)
 
     def verdict(robot):
         report = json.loads(robot.ua('doctor', '--json').stdout)
         return next((each['level'] for each in report['findings'] if each['id'] == 'duplicate_identity'), None)
 
-    wait_for('the doctor to find it alone', lambda: verdict(original) == 'OK', 60)
+    wait('the doctor to find it alone', lambda: verdict(original) == 'OK', 60)
     copy = site.robot('copy')
-    wait_for('the copy online', lambda: copy.status()['Self']['Online'], 60)
+    wait('the copy online', lambda: copy.status()['Self']['Online'], 60)
     # Whichever spoke first hears of the other one; the one that spoke last is known as itself.
-    wait_for('one of the two to notice', lambda: 'WARN' in (verdict(original), verdict(copy)), 60)
+    wait('one of the two to notice', lambda: 'WARN' in (verdict(original), verdict(copy)), 60)
     assert original.status()['BackendState'] == copy.status()['BackendState'] == 'Running'
     # The server counts two sessions, and calls it by its name when they have lasted.
-    wait_for('two sessions on the server', lambda: rows(site)['dev-1']['sessions'] == 2, 30)
+    wait('two sessions on the server', lambda: rows(site)['dev-1']['sessions'] == 2, 30)
     assert not rows(site)['dev-1']['duplicate_identity'] and rows(site)['dev-2']['sessions'] == 1
     copy.kill()
-    wait_for('one session', lambda: rows(site)['dev-1']['sessions'] == 1, 60)
+    wait('one session', lambda: rows(site)['dev-1']['sessions'] == 1, 60)
     with open(os.path.join(site.directory, 'log', 'headscale.log'), encoding='utf-8') as stream:
         assert ' DBG ' not in stream.read()

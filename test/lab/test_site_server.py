@@ -7,8 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from site_on_loopback import COMMAND, LoopbackSite, alive, wait_for
+from site_on_loopback import COMMAND, LoopbackSite, alive
 
+from ua_overlay.lab.wait import wait
 from ua_overlay.system import files
 from ua_overlay.trust import certificate, store
 
@@ -51,7 +52,7 @@ def test_a_whole_life_of_a_site(site):
 
     # Started again: the same robots at the same addresses, and one relay.
     site.start()
-    wait_for('dev-1 to be back', lambda: site.json('robot', 'list')[0]['online'], 60)
+    wait('dev-1 to be back', lambda: site.json('robot', 'list')[0]['online'], 60)
     assert [row['addresses'][0] for row in site.json('robot', 'list')] == [address]
     assert robot.peers() == {'relay'}
 
@@ -59,22 +60,22 @@ def test_a_whole_life_of_a_site(site):
     for name in ('headscale', 'relay'):
         before = site.processes()[name]
         os.kill(before, signal.SIGKILL)
-        wait_for('another ' + name, lambda name=name, before=before: site.processes()[name] != before)
+        wait('another ' + name, lambda name=name, before=before: site.processes()[name] != before)
         site.wait_healthy()
-    wait_for('dev-1 to be back', lambda: site.json('robot', 'list')[0]['online'], 90)
+    wait('dev-1 to be back', lambda: site.json('robot', 'list')[0]['online'], 90)
     assert site.output().count('started again') == 2
 
     # A new certificate reaches clients; the robot stays.
     old = served_certificate(site)
     site.call('server', 'renew')
     assert served_certificate(site) != old
-    wait_for('dev-1 to be back', lambda: site.json('robot', 'list')[0]['online'], 90)
+    wait('dev-1 to be back', lambda: site.json('robot', 'list')[0]['online'], 90)
 
     # The server itself is killed: its children go with it, and the next one starts over its left-over sockets.
     pids = site.processes()
     site.server.kill()
     site.server.wait()
-    wait_for('the children to end', lambda: not any(alive(pid) for pid in pids.values()))
+    wait('the children to end', lambda: not any(alive(pid) for pid in pids.values()))
     site.start()
     assert [row['addresses'][0] for row in site.json('robot', 'list')] == [address]
 
@@ -85,7 +86,7 @@ def test_a_whole_life_of_a_site(site):
     with open(path, 'w', encoding='utf-8') as stream:
         stream.write(text.replace('  iris:\n', '  blue:\n    port: 11312\n    addressing: names\n  iris:\n'))
     site.server.send_signal(signal.SIGHUP)
-    wait_for('the policy to be reloaded', lambda: 'The policy was reloaded: 2 team(s)' in site.output())
+    wait('the policy to be reloaded', lambda: 'The policy was reloaded: 2 team(s)' in site.output())
 
     # A relay whose state was lost takes its old name.
     site.stop()
@@ -93,7 +94,7 @@ def test_a_whole_life_of_a_site(site):
         if name.startswith('tailscaled'):
             os.unlink(os.path.join(site.directory, 'relay', name))
     site.start()
-    wait_for('one relay among the peers', lambda: robot.peers() == {'relay'}, 60)
+    wait('one relay among the peers', lambda: robot.peers() == {'relay'}, 60)
     assert not os.path.exists(os.path.join(site.directory, 'relay', 'auth.key'))
 
 
@@ -136,7 +137,7 @@ def test_a_headscale_that_does_not_start_is_quoted(site):
 def test_stopped_at_once(site):
     server = subprocess.Popen([sys.executable, COMMAND, 'server', 'run', '--dir', site.directory],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    wait_for('the log of headscale', lambda: os.path.exists(os.path.join(site.directory, 'log', 'headscale.log')))
+    wait('the log of headscale', lambda: os.path.exists(os.path.join(site.directory, 'log', 'headscale.log')))
     server.send_signal(signal.SIGTERM)
     output = server.communicate(timeout=30)[0].decode()
     assert 'Stopped' in output and 'Traceback' not in output

@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from loopback_site import wait_for
 
+from ua_overlay.lab.wait import wait
 from ua_overlay.tailscale.daemon import Daemon, DaemonRunning
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.toolchain import locate
@@ -42,8 +42,8 @@ def test_start_restart_stop(tmp_path, module):
         with pytest.raises(DaemonRunning):
             make(tmp_path).start()
         os.kill(first, signal.SIGKILL)
-        wait_for('another one', lambda: daemon.pid not in (None, first), 60)
-        wait_for('it answers', lambda: os.path.exists(daemon.socket_path) and _answers(api))
+        wait('another one', lambda: daemon.pid not in (None, first), 60)
+        wait('it answers', lambda: os.path.exists(daemon.socket_path) and _answers(api))
         assert daemon.restarts == 1
         last = daemon.pid
     assert daemon.pid is None and not alive(last) and not alive(first)
@@ -61,7 +61,7 @@ def test_it_ends_with_its_parent_however_that_ends(tmp_path):
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    wait_for('tailscaled ended', lambda: not alive(pid), 60)
+    wait('tailscaled ended', lambda: not alive(pid), 60)
 
 
 def _answers(api):

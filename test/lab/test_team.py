@@ -7,13 +7,13 @@ import os
 import time
 
 import pytest
+from places import INSTALL, WORKSPACE
+from topologies import THREE_NATS
 
-from ua_overlay.lab.fleet import SITE_DIR, USER, Fleet, FleetError, wait_until
-from ua_overlay.lab.lab import Lab
+from ua_overlay.lab.fleet import SITE_DIR, USER, Fleet
+from ua_overlay.lab.wait import NotInTime, wait
 from ua_overlay.toolchain import locate
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace'))
 ROBOTS = ('dev-1', 'dev-2', 'dev-3')
 LAUNCH = os.path.join(WORKSPACE, 'src', 'ua_overlay', 'test', 'team', 'team.launch')
 DEADLINE = 60
@@ -55,9 +55,9 @@ class Team(Fleet):
             return (seen['state'], seen['master_uri']) == ('RUNNING', uri) and starts in (None, seen['starts'])
 
         try:
-            wait_until(running, timeout, 'A runner on {} with {}'.format(robot, master), poll=0.2)
-            wait_until(lambda: self.count(robot) == (1, 1), timeout, 'One of each node on {}'.format(robot), poll=0.2)
-        except FleetError:
+            wait('A runner on {} with {}'.format(robot, master), running, timeout, poll=0.2)
+            wait('One of each node on {}'.format(robot), lambda: self.count(robot) == (1, 1), timeout, poll=0.2)
+        except NotInTime:
             print(seen, self.environment(robot), self.count(robot))
             raise
         return dict(seen)
@@ -75,8 +75,8 @@ class Team(Fleet):
         def healthy():
             for robot in ROBOTS:
                 self.wait_running(robot, master, timeout=timeout)
-                wait_until(lambda robot=robot: self.environment(robot)['state'] == 'OK', timeout,
-                           'A healthy environment on ' + robot, poll=0.2)
+                wait('A healthy environment on ' + robot,
+                     lambda robot=robot: self.environment(robot)['state'] == 'OK', timeout, poll=0.2)
             seen['missing'] = sorted(nodes - set(self.nodes()))
             seen['messages'] = {robot: self.runner(robot) for robot in ROBOTS}
             run_ids = {message['run_id'] for message in seen['messages'].values()}
@@ -84,8 +84,8 @@ class Team(Fleet):
             return not seen['missing'] and states == {'RUNNING'} and len(run_ids) == 1 and '' not in run_ids
 
         try:
-            wait_until(healthy, timeout, 'One graph of every robot\'s nodes with ' + master, poll=0.2)
-        except FleetError:
+            wait('One graph of every robot\'s nodes with ' + master, healthy, timeout, poll=0.2)
+        except NotInTime:
             print(seen)
             raise
         return seen['messages']
@@ -104,17 +104,16 @@ class Team(Fleet):
 
 
 @pytest.fixture(scope='module')
-def team(lab_possible, lab_root, three_nats):
-    assert os.path.isdir(WORKSPACE), 'The workspace is not built. Next: make prepare'
-    with Lab.up(three_nats, 'team-{}'.format(os.getpid()), lab_root, bound=True) as lab:
-        team = Team(lab, os.path.join(WORKSPACE, 'install'))
-        team.start_site()
-        team.site('team', 'create', 'iris')
-        for robot in ROBOTS:
-            path = team.carry(robot, team.invite('iris', robot, *(['--master'] if robot == 'dev-1' else [])))
-            team.prepare(robot, path)
-            team.start_overlay(robot)
-        yield team
+def team(new_lab, install):
+    lab = new_lab(THREE_NATS, 'team')
+    team = Team(lab, INSTALL)
+    team.start_site()
+    team.site('team', 'create', 'iris')
+    for robot in ROBOTS:
+        path = team.carry(robot, team.invite('iris', robot, *(['--master'] if robot == 'dev-1' else [])))
+        team.prepare(robot, path)
+        team.start_overlay(robot)
+    yield team
 
 
 def test_runner_waits_for_the_overlay_and_starts_with_the_join(team):
@@ -180,8 +179,8 @@ def test_overlay_node_killed_leaves_one_of_each_or_none(team, also):
 
 def test_leave_stops_the_nodes_and_join_starts_them(team):
     assert team.call('dev-3', '/ua_overlay/leave', '{forget: false}')['code'] == 0
-    wait_until(lambda: team.count('dev-3') == (0, 0), DEADLINE, 'The end of the nodes')
-    wait_until(lambda: team.runner('dev-3')['state'] == 'WAITING', DEADLINE, 'The state WAITING')
+    wait('The end of the nodes', lambda: team.count('dev-3') == (0, 0), DEADLINE)
+    wait('The state WAITING', lambda: team.runner('dev-3')['state'] == 'WAITING', DEADLINE)
     assert team.pids('dev-3', 'ua_overlay.nodes.mirror') == []
     assert team.join('dev-3', '')['code'] == 0
     team.wait_healthy('dev-1')
@@ -192,7 +191,7 @@ def test_tailscaled_killed_restarts_no_node(team):
     for robot in ('dev-2', 'dev-1'):
         before = team.runner(robot), team.pids(robot, 'team/stubborn.py'), team.pids(robot, 'rosmaster --core -p 11312')
         team.lab.kill_service(robot, 'tailscaled')
-        wait_until(lambda robot=robot: team.topic(robot, '/ua_overlay/state')['state'] == 1, DEADLINE, 'NO_DAEMON')
+        wait('NO_DAEMON', lambda robot=robot: team.topic(robot, '/ua_overlay/state')['state'] == 1, DEADLINE)
         team.start_daemon(robot)
         team.wait_healthy('dev-1')
         after = team.runner(robot), team.pids(robot, 'team/stubborn.py'), team.pids(robot, 'rosmaster --core -p 11312')
@@ -202,7 +201,7 @@ def test_tailscaled_killed_restarts_no_node(team):
 def test_roscore_killed_and_every_robot_follows(team):
     before = team.runner('dev-3')['run_id']
     team.kill('dev-1', *team.pids('dev-1', 'rosmaster --core -p 11312'))
-    wait_until(lambda: team.runner('dev-3')['run_id'] not in ('', before), DEADLINE, 'Another run_id')
+    wait('Another run_id', lambda: team.runner('dev-3')['run_id'] not in ('', before), DEADLINE)
     messages = team.wait_healthy('dev-1')
     assert {message['run_id'] for message in messages.values()} == {team.runner('dev-3')['run_id']}
 
@@ -214,7 +213,7 @@ def test_master_moves(team):
     messages = team.wait_healthy('dev-2')
     print('moved within {:.1f} s'.format(time.monotonic() - began))
     assert len({message['run_id'] for message in messages.values()}) == 1
-    wait_until(lambda: not team.pids('dev-1', 'rosmaster --core -p 11312'), DEADLINE, 'The end of the old roscore')
+    wait('The end of the old roscore', lambda: not team.pids('dev-1', 'rosmaster --core -p 11312'), DEADLINE)
     shell = team.lab.host('dev-3').run(['bash', '-c', '. "$0/setup.bash"; echo $ROS_MASTER_URI', team.workspace],
                                        user=USER, env=team.user_environment())
     assert shell.stdout.strip() == 'http://dev-2.overlay.internal:11312'
@@ -224,7 +223,7 @@ def test_two_masters_are_an_error_that_stops_nothing(team):
     before = {robot: team.runner(robot)['starts'] for robot in ROBOTS}
     team.tag('dev-1', 'tag:iris', 'tag:ros-master')
     for robot in ROBOTS:
-        wait_until(lambda robot=robot: team.environment(robot)['state'] == 'TWO_MASTERS', DEADLINE, 'TWO_MASTERS')
+        wait('TWO_MASTERS', lambda robot=robot: team.environment(robot)['state'] == 'TWO_MASTERS', DEADLINE)
         assert 'dev-1, dev-2; dev-2 was it before' in team.environment(robot)['why']
     assert {robot: team.runner(robot)['starts'] for robot in ROBOTS} == before
     team.site('team', 'master', 'iris', 'dev-2')
@@ -236,7 +235,7 @@ def test_nobody_is_master(team):
     before = {robot: team.runner(robot)['starts'] for robot in ROBOTS}
     team.tag('dev-2', 'tag:iris')
     for robot in ROBOTS:
-        wait_until(lambda robot=robot: team.environment(robot)['state'] == 'NO_MASTER', DEADLINE, 'NO_MASTER')
+        wait('NO_MASTER', lambda robot=robot: team.environment(robot)['state'] == 'NO_MASTER', DEADLINE)
     assert {robot: team.runner(robot)['starts'] for robot in ROBOTS} == before
     team.site('team', 'master', 'iris', 'dev-1')
     team.wait_healthy('dev-1')
@@ -272,7 +271,7 @@ def test_master_black_holed(team):
     before = team.runner('dev-3')['starts']
     team.lab.host('dev-1').run(['nft', '-f', '-'], input=BLACK_HOLE)
     try:
-        wait_until(lambda: team.environment('dev-3')['state'] == 'NO_ROSCORE', DEADLINE, 'NO_ROSCORE')
+        wait('NO_ROSCORE', lambda: team.environment('dev-3')['state'] == 'NO_ROSCORE', DEADLINE)
         launch_from_team_shell(team, timeout=30)
         # The local graph answers, and so do the commands; an unreachable master is no reason to restart anything.
         assert team.call('dev-3', '/ua_overlay/probe', '{peer: dev-1, timeout: 5.0}')['code'] == 0
@@ -284,7 +283,7 @@ def test_master_black_holed(team):
             print('{}: {:.1f} s'.format(command[0], took))
             if command == ['leave']:
                 # Nodes end although their master takes no farewell.
-                wait_until(lambda: team.count('dev-3') == (0, 0), DEADLINE, 'The end of the nodes')
+                wait('The end of the nodes', lambda: team.count('dev-3') == (0, 0), DEADLINE)
     finally:
         team.lab.host('dev-1').run(['nft', 'delete', 'table', 'inet', 'hole'])
     team.wait_healthy('dev-1')
@@ -311,8 +310,8 @@ def test_master_rebooted(team):
     before = {robot: team.runner(robot) for robot in ('dev-2', 'dev-3')}
     power_off(team, 'dev-1')
     for robot in ('dev-2', 'dev-3'):
-        wait_until(lambda robot=robot: team.environment(robot)['state'] in ('NO_ROSCORE', 'MASTER_OFFLINE'), DEADLINE,
-                   'NO_ROSCORE or MASTER_OFFLINE')
+        wait('NO_ROSCORE or MASTER_OFFLINE',
+             lambda robot=robot: team.environment(robot)['state'] in ('NO_ROSCORE', 'MASTER_OFFLINE'), DEADLINE)
         assert team.runner(robot)['starts'] == before[robot]['starts']
         assert team.runner(robot)['state'] == 'RUNNING'
     launch_from_team_shell(team)
@@ -328,7 +327,7 @@ def test_server_down_for_two_minutes_and_the_master_moves_afterwards(team):
     team.stop_server()
     began = time.monotonic()
     for robot in ROBOTS:
-        wait_until(lambda robot=robot: team.topic(robot, '/ua_overlay/state')['server'] == 2, DEADLINE, 'UNREACHABLE')
+        wait('UNREACHABLE', lambda robot=robot: team.topic(robot, '/ua_overlay/state')['server'] == 2, DEADLINE)
         assert team.environment(robot)['state'] == 'OK'
     # Two minutes: longer than any timer of tailscaled by which it gives up a server, or a path, that worked before.
     while time.monotonic() < began + 120:
@@ -346,8 +345,9 @@ def test_robot_on_another_address_keeps_its_nodes(team):
     host = team.lab.host('dev-2')
     for command in ('addr flush dev eth0', 'addr add 10.0.2.77/24 dev eth0', 'route replace default via 10.0.2.2'):
         host.run(['ip'] + command.split())
-    wait_until(lambda: team.ros('dev-2', 'rosnode', 'ping', '-c', '1', '/talker_dev_3', graph='shell',
-                                check=False).stdout.count('xmlrpc reply'), DEADLINE, 'A way to the master')
+    wait('A way to the master',
+         lambda: team.ros('dev-2', 'rosnode', 'ping', '-c', '1', '/talker_dev_3', graph='shell',
+                                check=False).stdout.count('xmlrpc reply'), DEADLINE)
     assert team.wait_healthy('dev-3')['dev-2']['starts'] == before['starts']
 
 
@@ -356,7 +356,7 @@ def test_robot_booted_without_a_network(team):
     host = team.lab.host('dev-2')
     host.run(['ip', 'link', 'set', 'eth0', 'down'])
     power_on(team, 'dev-2')
-    wait_until(lambda: team.runner('dev-2')['state'] == 'WAITING', DEADLINE, 'WAITING')
+    wait('WAITING', lambda: team.runner('dev-2')['state'] == 'WAITING', DEADLINE)
     assert team.count('dev-2') == (0, 0)
     host.run(['ip', 'link', 'set', 'eth0', 'up'])
     host.run(['ip', 'route', 'replace', 'default', 'via', '10.0.2.2'])

@@ -9,6 +9,7 @@ import time
 import xmlrpc.client
 
 import pytest
+from places import ROOT
 
 from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.environment import OK, RosEnvironment
@@ -17,7 +18,6 @@ from ua_overlay.rosenv.roscore import TeamRoscore
 from ua_overlay.system import subreaper
 from ua_overlay.system.supervised import RUNNING, STOPPED, WAITING
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 pytestmark = pytest.mark.skipif(shutil.which('roscore') is None, reason='roscore is not on the PATH')
 DEADLINE = 30.0
 

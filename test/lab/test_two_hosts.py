@@ -3,47 +3,44 @@ and links over the remote DERP do not notice.
 
 The tests have an order. Deadlines are generous; figures are in bench/relay_failover.py.
 """
-import os
 import time
 
 import pytest
+from places import INSTALL
+from topologies import from_config
 
 from ua_overlay.lab import link, shape
-from ua_overlay.lab.fleet import wait_until
-from ua_overlay.lab.lab import Lab, load_topology
 from ua_overlay.lab.relays import ROBOTS, Pair, gaps
+from ua_overlay.lab.wait import wait
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-WORKSPACE = os.path.realpath(os.path.join(ROOT, '.workspace', 'install'))
 RELAYS = {'203.0.113.10': 'server', '203.0.113.11': 'second'}
 
 
 @pytest.fixture(scope='module')
-def pair(lab_root):
-    topology = load_topology(os.path.join(ROOT, 'config', 'lab', 'two_hosts.yaml'))
-    with Lab.up(topology, 'hosts-{}'.format(os.getpid()), lab_root, bound=True) as lab:
-        # Of two DERPs that are as near, luck makes one a robot's home: the one in Headscale is farther away, from the
-        # beginning, for tailscaled goes by the best that it saw in five minutes (netcheck: bestRecent).
-        link.set_shape(lab, 'server', shape.parse({'delay': '20ms'}))
-        fleet = Pair(lab, WORKSPACE)
-        fleet.start_site()
-        fleet.start_remote_hosts()
-        fleet.join_robots()
-        yield fleet
+def pair(new_lab, install):
+    lab = new_lab(from_config('two_hosts'), 'hosts')
+    # Of two DERPs that are as near, luck makes one a robot's home: the one in Headscale is farther away, from the
+    # beginning, for tailscaled goes by the best that it saw in five minutes (netcheck: bestRecent).
+    link.set_shape(lab, 'server', shape.parse({'delay': '20ms'}))
+    fleet = Pair(lab, INSTALL)
+    fleet.start_site()
+    fleet.start_remote_hosts()
+    fleet.join_robots()
+    yield fleet
 
 
 def test_the_remote_derp_is_let_through_as_soon_as_a_robot_hears_of_it(pair):
     """It is their home from the first minute. A robot's egress rule that is looked at each minute would refuse it until
     then, and the first answer come after 45 s. (Tried again by tailscaled itself, it comes after 5 s.)"""
     with pair.traffic() as output:
-        wait_until(lambda: 'icmp_seq' in output(), 20, 'An answer of the other robot')
+        wait('An answer of the other robot', lambda: 'icmp_seq' in output(), 20)
     assert [pair.home(robot) for robot in ROBOTS] == ['second', 'second']
 
 
 def test_both_hosts_are_seen_from_the_server(pair):
     # Headscale started again for the region of the second host: its own relay hears of that within seconds, and says so
     # at its next look.
-    wait_until(lambda: pair.site('server', 'check', check=False).returncode == 0, 60, 'A check that finds all well')
+    wait('A check that finds all well', lambda: pair.site('server', 'check', check=False).returncode == 0, 60)
     text = pair.site('server', 'status').stdout
     assert 'second up' in text
 
@@ -79,14 +76,14 @@ def test_links_over_the_remote_derp_do_not_notice_that_headscale_is_away(pair):
     with pair.traffic() as output:
         pair.wait_link('DERP', 'second')
         # Settled: the change to DERP itself leaves a gap.
-        mark = wait_until(lambda: output().count('icmp_seq') > 0 and output().count('icmp_seq'), 60, 'An answer')
-        wait_until(lambda: output().count('icmp_seq') > mark + 50, 60, 'Fifty answers over DERP')
+        mark = wait('An answer', lambda: output().count('icmp_seq') > 0 and output().count('icmp_seq'), 60)
+        wait('Fifty answers over DERP', lambda: output().count('icmp_seq') > mark + 50, 60)
         begin = time.time()
         pair.stop_server()
         mark = output().count('icmp_seq')
-        wait_until(lambda: output().count('icmp_seq') > mark + 50, 60, 'Fifty answers without Headscale')
+        wait('Fifty answers without Headscale', lambda: output().count('icmp_seq') > mark + 50, 60)
         pair.start_server()
         mark = output().count('icmp_seq')
-        wait_until(lambda: output().count('icmp_seq') > mark + 20, 60, 'Twenty answers after it came back')
+        wait('Twenty answers after it came back', lambda: output().count('icmp_seq') > mark + 20, 60)
         longest = [gap for gap in gaps(output()) if gap[0] >= begin - 0.2][0]
     assert longest[1] < 1.0, longest

@@ -42,10 +42,11 @@ class Faults(unittest.TestCase):
         self.healthy()
 
     def healthy(self, timeout=60):
-        self.state.wait(lambda state: state.state == msg.OverlayState.RUNNING and state.online and
-                        state.server == msg.OverlayState.SERVER_OK, timeout, 'A healthy state')
-        self.environment.wait(lambda env: env.state == 'OK' and env.names_ok and env.master_alive, 30,
-                              'The environment')
+        self.state.wait('A healthy state',
+                        lambda state: state.state == msg.OverlayState.RUNNING and state.online and
+                        state.server == msg.OverlayState.SERVER_OK, timeout)
+        self.environment.wait('The environment',
+                              lambda env: env.state == 'OK' and env.names_ok and env.master_alive, 30)
 
     def expect_talking(self):
         probe = call('probe', srv.Probe, peer='dev-2', timeout=5.0)
@@ -53,10 +54,10 @@ class Faults(unittest.TestCase):
 
     def test_1_tailscaled_killed(self):
         CONTROL.kill('dev-1', 'tailscaled')
-        state = self.state.wait(lambda state: state.state == msg.OverlayState.NO_DAEMON, 5, 'NO_DAEMON')
+        state = self.state.wait('NO_DAEMON', lambda state: state.state == msg.OverlayState.NO_DAEMON, 5)
         self.assertIn(defaults.DAEMON_SOCKET, state.text)
         self.assertIn('Next: ', state.text)
-        self.environment.wait(lambda env: not env.actual_master_uri, 10, 'The end of the environment')
+        self.environment.wait('The end of the environment', lambda env: not env.actual_master_uri, 10)
         self.assertEqual(code_name(join('')), 'NO_DAEMON')
         CONTROL.start_service('dev-1', 'tailscaled', [
             locate('tailscaled'), '--statedir', defaults.DAEMON_STATE_DIR, '--socket', defaults.DAEMON_SOCKET,
@@ -68,8 +69,8 @@ class Faults(unittest.TestCase):
         began = time.monotonic()
         CONTROL.stop_service('server', 'site', timeout=60)
         gone = time.monotonic()
-        state = self.state.wait(lambda state: state.server == msg.OverlayState.SERVER_UNREACHABLE, NOTICED,
-                                'SERVER_UNREACHABLE')
+        state = self.state.wait('SERVER_UNREACHABLE',
+                                lambda state: state.server == msg.OverlayState.SERVER_UNREACHABLE, NOTICED)
         print('server stopped in {:.1f} s; noticed {:.1f} s after that'.format(
             gone - began, time.monotonic() - gone))
         self.assertIn('server.ua.test', state.server_text)
@@ -82,8 +83,8 @@ class Faults(unittest.TestCase):
         CONTROL.exec('server', ['nft', '-f', '-'], input=BLACK_HOLE)
         try:
             began = time.monotonic()
-            self.state.wait(lambda state: state.server == msg.OverlayState.SERVER_UNREACHABLE, NOTICED,
-                            'SERVER_UNREACHABLE')
+            self.state.wait('SERVER_UNREACHABLE',
+                            lambda state: state.server == msg.OverlayState.SERVER_UNREACHABLE, NOTICED)
             print('black hole noticed after {:.1f} s'.format(time.monotonic() - began))
             self.expect_talking()
         finally:
@@ -95,8 +96,8 @@ class Faults(unittest.TestCase):
         node = xmlrpc.client.ServerProxy(rospy.get_master().lookupNode('/ua_overlay')[2])
         os.kill(node.getPid('/faults')[2], signal.SIGKILL)
         count = len(self.state.messages)
-        self.state.wait(lambda state: len(self.state.messages) > count and state.robot == before.robot, 30,
-                        'The latched state of the respawned node')
+        self.state.wait('The latched state of the respawned node',
+                        lambda state: len(self.state.messages) > count and state.robot == before.robot, 30)
         self.healthy()
 
 

@@ -30,7 +30,7 @@ class Links(unittest.TestCase):
             'ua-overlay', 'exec', '--wait', '--timeout', '60', 'rosrun', 'ua_overlay', 'talker.py'],
             user=USER, env=environment)
         cls.listener = Program('rosrun', 'ua_overlay', 'listener.py')
-        cls.listener.wait_for(lambda lines: len(lines) > 10, 60, 'The talker of dev-2')
+        cls.listener.wait('The talker of dev-2', lambda lines: len(lines) > 10, 60)
 
     @classmethod
     def tearDownClass(cls):
@@ -45,7 +45,7 @@ class Links(unittest.TestCase):
         return next((link for link in links.links if link.peer == 'dev-2'), msg.Link())
 
     def expect(self, kind, timeout):
-        found = self.links.wait(lambda links: self.link(links).type == kind, timeout, 'Link type {}'.format(kind))
+        found = self.links.wait('Link type {}'.format(kind), lambda links: self.link(links).type == kind, timeout)
         return self.link(found)
 
     def turn(self, kind, wanted, timeout=180):
@@ -56,9 +56,10 @@ class Links(unittest.TestCase):
         for nat in ('nat1', 'nat2'):
             CONTROL.nat(nat, kind)
         link = self.expect(wanted, timeout)
-        self.listener.wait_for(lambda lines: len(lines) > heard + 20, 60, 'Messages after the change')
+        self.listener.wait('Messages after the change', lambda lines: len(lines) > heard + 20, 60)
         # Another topic is another connection: its message may come later than the one on ~links.
-        self.events.wait(lambda event: event.peer == 'dev-2' and event.to_type == wanted, 5, 'The event of the change')
+        self.events.wait('The event of the change',
+                         lambda event: event.peer == 'dev-2' and event.to_type == wanted, 5)
         seen = [event for _, event in self.events.messages[events:] if event.peer == 'dev-2']
         self.assertEqual(seen[-1].to_type, wanted)
         self.assertTrue(all(event.from_type != event.to_type for event in seen))
@@ -71,7 +72,7 @@ class Links(unittest.TestCase):
         probe = call('probe', srv.Probe, peer='dev-2', timeout=5.0)
         self.assertEqual((code_name(probe), probe.type), ('OK', msg.Link.DIRECT), probe.message)
         self.assertTrue(0 < probe.rtt < 1.0)
-        measured = self.links.wait(lambda links: self.link(links).rtt > 0, 5, 'The measured round trip')
+        measured = self.links.wait('The measured round trip', lambda links: self.link(links).rtt > 0, 5)
         self.assertEqual(self.link(measured).rtt, probe.rtt)
         self.assertEqual(code_name(call('probe', srv.Probe, peer='dev-7')), 'UNKNOWN_PEER')
 

@@ -40,10 +40,10 @@ class Membership(unittest.TestCase):
 
     def expect_untouched(self):
         """Nothing half-done: no login, and tailscaled does not go on knocking."""
-        self.state.wait(lambda state: state.state == msg.OverlayState.NO_LOGIN, 10, 'The state NO_LOGIN')
+        self.state.wait('The state NO_LOGIN', lambda state: state.state == msg.OverlayState.NO_LOGIN, 10)
         self.assertFalse(LocalApi().prefs()['WantRunning'])
         # The environment follows the state; its writer may be busy with a roscore that starts or ends just now.
-        self.environment.wait(lambda environment: not environment.env_file, 10, 'No environment file')
+        self.environment.wait('No environment file', lambda environment: not environment.env_file, 10)
         self.assertFalse(os.path.exists(ENV_FILE))
 
     def test_10_not_root(self):
@@ -87,14 +87,15 @@ class Membership(unittest.TestCase):
         self.expect(response, 'OK', 'dev-1 joined team iris')
         self.assertEqual(response.dns_name, 'dev-1.overlay.internal')
         self.assertTrue(response.addresses[0].startswith('100.64.'))
-        state = self.state.wait(lambda state: state.state == msg.OverlayState.RUNNING and state.online, 10, 'RUNNING')
+        state = self.state.wait('RUNNING', lambda state: state.state == msg.OverlayState.RUNNING and state.online,
+                                10)
         self.assertEqual((state.robot, state.team, state.dns_name), ('dev-1', 'iris', response.dns_name))
         self.assertEqual(sorted(state.tags), ['tag:iris', 'tag:ros-master'])
-        self.state.wait(lambda state: state.server == msg.OverlayState.SERVER_OK, 15, 'A server that answers')
+        self.state.wait('A server that answers', lambda state: state.server == msg.OverlayState.SERVER_OK, 15)
 
     def test_21_peers_of_the_own_team_alone(self):
-        peers = self.peers.wait(lambda peers: any(peer.name == 'dev-2' and peer.online for peer in peers.peers), 15,
-                                'Peer dev-2')
+        peers = self.peers.wait('Peer dev-2',
+                                lambda peers: any(peer.name == 'dev-2' and peer.online for peer in peers.peers), 15)
         self.assertNotIn('dev-3', [peer.name for peer in peers.peers])
         other = site('robot', 'list', '--json').stdout
         address = re.search(r'"dev-3".*?(100\.64\.\d+\.\d+)', other, re.DOTALL).group(1)
@@ -105,8 +106,8 @@ class Membership(unittest.TestCase):
             socket.create_connection((address, 11311), timeout=3)
 
     def test_22_environment_and_names(self):
-        self.environment.wait(lambda env: env.state == 'OK' and env.names_ok and env.master_alive, 20,
-                              'A ROS environment with a master that answers')
+        self.environment.wait('A ROS environment with a master that answers',
+                              lambda env: env.state == 'OK' and env.names_ok and env.master_alive, 20)
         lines = text_of(ENV_FILE).splitlines()
         self.assertIn('ROS_MASTER_URI=http://dev-1.overlay.internal:11312', lines)
         self.assertIn('ROS_HOSTNAME=dev-1.overlay.internal', lines)
@@ -123,17 +124,17 @@ class Membership(unittest.TestCase):
     def test_30_leave_and_come_back(self):
         address = self.state.messages[-1][1].addresses[0]
         self.expect(leave(), 'OK', 'ua-overlay join')
-        self.state.wait(lambda state: state.state == msg.OverlayState.STOPPED, 10, 'STOPPED')
-        self.environment.wait(lambda env: not env.actual_master_uri, 10, 'The end of the environment')
+        self.state.wait('STOPPED', lambda state: state.state == msg.OverlayState.STOPPED, 10)
+        self.environment.wait('The end of the environment', lambda env: not env.actual_master_uri, 10)
         self.assertFalse(os.path.exists(ENV_FILE))
         self.expect(leave(), 'NOT_JOINED')
         blue = os.path.join(HOME, 'blue.invitation.yaml')
         self.expect(join(blue), 'OTHER_TEAM', 'not used')
-        self.state.wait(lambda state: state.state == msg.OverlayState.STOPPED, 10, 'STOPPED')
+        self.state.wait('STOPPED', lambda state: state.state == msg.OverlayState.STOPPED, 10)
         response = join('')
         self.expect(response, 'OK', 'back in team iris')
         self.assertEqual(response.addresses[0], address)
-        self.environment.wait(lambda env: env.state == 'OK', 15, 'The environment again')
+        self.environment.wait('The environment again', lambda env: env.state == 'OK', 15)
 
     def test_31_forget_and_a_spent_invitation(self):
         self.expect(leave(forget=True), 'OK', 'ua-overlay robot remove dev-1')
@@ -154,7 +155,7 @@ class Membership(unittest.TestCase):
         response = join(invite('iris', 'dev-2', '--force'))
         self.expect(response, 'OK', 'dev-2-1', 'taken')
         self.assertEqual(response.dns_name, 'dev-2-1.overlay.internal')
-        self.state.wait(lambda state: state.robot == 'dev-2-1', 10, 'The name that it got')
+        self.state.wait('The name that it got', lambda state: state.robot == 'dev-2-1', 10)
 
     def test_41_left_as_found(self):
         self.expect(leave(forget=True), 'OK')

@@ -9,6 +9,7 @@ import time
 import rospy
 
 from ua_overlay import msg, srv
+from ua_overlay.lab import timeouts
 from ua_overlay.lab.fleet import SITE_DIR
 from ua_overlay.lab.lab_socket import LabControl
 
@@ -70,9 +71,9 @@ class Latest:
             self.messages.append((time.monotonic(), message))
             self.arrived.notify_all()
 
-    def wait(self, condition, timeout, what):
+    def wait(self, what, condition, seconds):
         """The first message, the present one included, for which ``condition(message)`` holds."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeouts.scaled(seconds)
         with self.arrived:
             while True:
                 if self.messages and condition(self.messages[-1][1]):
@@ -80,7 +81,7 @@ class Latest:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise AssertionError('{} within {} s on {}; the last message was:\n{}'.format(
-                        what, timeout, self.topic, self.messages[-1][1] if self.messages else 'none'))
+                        what, seconds, self.topic, self.messages[-1][1] if self.messages else 'none'))
                 self.arrived.wait(left)
 
 
@@ -101,13 +102,13 @@ class Program:
         for line in self.process.stdout:
             self.lines.append(line.strip())
 
-    def wait_for(self, condition, timeout, what):
+    def wait(self, what, condition, seconds):
         """Poll until ``condition(lines)``: lines come from a pipe, which has no event to wait for here."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeouts.scaled(seconds)
         while not condition(self.lines):
             if time.monotonic() > deadline or self.process.poll() is not None:
                 raise AssertionError('{} within {} s; heard {} lines, the last {}'.format(
-                    what, timeout, len(self.lines), self.lines[-1:]))
+                    what, seconds, len(self.lines), self.lines[-1:]))
             time.sleep(0.05)
 
     def end(self):

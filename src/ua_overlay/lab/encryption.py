@@ -1,13 +1,13 @@
 """The stage of the proof of encryption (measure.encryption): a site, two robots behind two routers, and their links."""
 import contextlib
 
-from ua_overlay import defaults
-from ua_overlay.lab.fleet import wait_until
+from ua_overlay import defaults, link_types
 from ua_overlay.lab.nat import EASY, HARD, UDP_BLOCKED, WAN
 from ua_overlay.lab.relays import ROBOTS, Pair
+from ua_overlay.lab.wait import wait
 from ua_overlay.wire.encryption import PORT, RAW
 
-KINDS = {RAW: EASY, 'DIRECT': EASY, 'PEER_RELAY': HARD, 'DERP': UDP_BLOCKED}
+KINDS = {RAW: EASY, link_types.DIRECT: EASY, link_types.PEER_RELAY: HARD, link_types.DERP: UDP_BLOCKED}
 #: Seconds within which tailscaled finds a relay or a direct path: it looks every 30 and 60.
 PATIENCE = 180
 _FORWARD = '''
@@ -75,5 +75,5 @@ class Stage:
             yield
             return
         with self.pair.traffic():
-            wait_until(lambda: self.link() == link, PATIENCE, 'A link {}'.format(link), poll=0.3)
+            wait('A link {}'.format(link), lambda: self.link() == link, PATIENCE, poll=0.3)
             yield

@@ -6,10 +6,9 @@ so that the demo, the tests and the benchmarks show what a user gets.
 import json
 import os
 import subprocess
-import time
 
 from ua_overlay import defaults
-from ua_overlay.errors import OverlayError
+from ua_overlay.lab.wait import wait
 from ua_overlay.toolchain import locate
 
 SITE_DIR = '/var/lib/ua_overlay/site'
@@ -18,27 +17,6 @@ USER = 'robot'
 #: Each host's daemons get one processor: all hosts of a lab share a few, and Go programs that each take all of them
 #: spend more time on waking one another than on packets.
 GO = {'GOMAXPROCS': '1'}
-
-
-class FleetError(OverlayError):
-    """A step of bringing up the fleet did not happen in time, or its command failed."""
-
-    code = 'FLEET'
-
-
-def wait_until(condition, timeout, what, poll=0.1, clock=time.monotonic, sleep=time.sleep):
-    """Poll ``condition`` until it returns something true, and return that.
-
-    :raises FleetError: naming ``what`` when ``timeout`` seconds have passed.
-    """
-    deadline = clock() + timeout
-    while True:
-        value = condition()
-        if value:
-            return value
-        if clock() > deadline:
-            raise FleetError('{} did not happen within {:.0f} s.'.format(what, timeout))
-        sleep(poll)
 
 
 class Fleet:
@@ -75,8 +53,8 @@ class Fleet:
         self.wait_server()
 
     def wait_server(self, timeout=30):
-        wait_until(self.server_ready, timeout, 'A healthy server with its relay, as `ua-overlay server status` says,',
-                   poll=0.3)
+        wait('A healthy server with its relay, as `ua-overlay server status` says,', self.server_ready, timeout,
+             poll=0.3)
 
     def server_ready(self):
         result = self.site('server', 'status', '--json', check=False)
@@ -131,8 +109,9 @@ class Fleet:
         self.lab.start_service(host, name, self.ros_argv(
             ['roslaunch', 'ua_overlay', 'overlay.launch'] + list(args)),
                                env=self.user_environment(), user=USER)
-        wait_until(lambda: self.ros(host, 'rosservice', 'type', '/ua_overlay/join', check=False).returncode == 0,
-                   30, 'The service /ua_overlay/join on {}'.format(host), poll=0.2)
+        wait('The service /ua_overlay/join on {}'.format(host),
+             lambda: self.ros(host, 'rosservice', 'type', '/ua_overlay/join', check=False).returncode == 0, 30,
+             poll=0.2)
 
     def join(self, host, path):
         """`rosservice call /ua_overlay/join`; returns the answer as a dict."""

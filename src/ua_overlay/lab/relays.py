@@ -4,7 +4,9 @@ import json
 import os
 import re
 
-from ua_overlay.lab.fleet import SITE_DIR, Fleet, FleetError, wait_until
+from ua_overlay import link_types
+from ua_overlay.lab.fleet import SITE_DIR, Fleet
+from ua_overlay.lab.wait import NotInTime, wait
 from ua_overlay.toolchain import locate
 
 TEAM = 'iris'
@@ -39,10 +41,11 @@ class Pair(Fleet):
         for robot in ROBOTS:
             path = self.carry(robot, self.invite(TEAM, robot))
             self.prepare(robot, path)
-            wait_until(lambda robot=robot: self.tailscale(robot, 'status', check=False).returncode in (0, 1) and (
-                'Logged out' in self.tailscale(robot, 'status', check=False).stdout), 30, 'tailscaled on ' + robot)
+            wait('tailscaled on ' + robot,
+                 lambda robot=robot: self.tailscale(robot, 'status', check=False).returncode in (0, 1) and (
+                'Logged out' in self.tailscale(robot, 'status', check=False).stdout), 30)
             self.overlay(robot, 'join', path)
-        wait_until(lambda: self.link() is not None, 60, 'dev-2 among the peers of dev-1')
+        wait('dev-2 among the peers of dev-1', lambda: self.link() is not None, 60)
 
     def tailscale(self, host, *argv, check=True, socket=None):
         """`tailscale ARGV` as root on a host."""
@@ -56,10 +59,10 @@ class Pair(Fleet):
         for peer in (status.get('Peer') or {}).values():
             if peer['DNSName'].startswith('dev-2.'):
                 if peer.get('CurAddr'):
-                    return 'DIRECT', peer['CurAddr']
+                    return link_types.DIRECT, peer['CurAddr']
                 if peer.get('PeerRelay'):
-                    return 'PEER_RELAY', peer['PeerRelay']
-                return ('DERP', peer.get('Relay')) if peer.get('Active') else ('IDLE', '')
+                    return link_types.PEER_RELAY, peer['PeerRelay']
+                return (link_types.DERP, peer.get('Relay')) if peer.get('Active') else (link_types.IDLE, '')
         return None
 
     def wait_link(self, kind, endpoint='', timeout=180):
@@ -69,9 +72,9 @@ class Pair(Fleet):
             return link if link and link[0] == kind and link[1].startswith(endpoint) else None
 
         try:
-            return wait_until(right, timeout, 'A link {} {}'.format(kind, endpoint), poll=0.3)
-        except FleetError as error:
-            raise FleetError('{} It is {}.'.format(error.sentence, self.link()))
+            return wait('A link {} {}'.format(kind, endpoint), right, timeout, poll=0.3)
+        except NotInTime as error:
+            raise NotInTime('{} It is {}.'.format(error.sentence, self.link()))
 
     def wait_home(self, region, timeout=120):
         """Have both robots look for their DERP home until it is ``region`` (a code). None of them may be busy."""
@@ -80,7 +83,7 @@ class Pair(Fleet):
                 self.tailscale(robot, 'debug', 'restun')
             return all(self.home(robot) == region for robot in ROBOTS)
 
-        wait_until(there, timeout, 'The DERP {} as home of both robots'.format(region), poll=3.0)
+        wait('The DERP {} as home of both robots'.format(region), there, timeout, poll=3.0)
 
     def home(self, robot):
         """The code of the DERP region that is its home."""
@@ -111,9 +114,8 @@ class Pair(Fleet):
             path = '/run/{}.yaml'.format(kind)
             self.lab.host('second').run(['install', '-m', '600', '/dev/stdin', path], input=text)
             self.start_remote_host(kind, '--enrolment', path)
-        wait_until(lambda: self.site('derp', 'list', check=False).returncode == 0
-                   and self.site('relay', 'list', check=False).returncode == 0, 120, 'The relay and DERP of `second`',
-                   poll=0.5)
+        wait('The relay and DERP of `second`', lambda: self.site('derp', 'list', check=False).returncode == 0
+                   and self.site('relay', 'list', check=False).returncode == 0, 120, poll=0.5)
 
     def start_remote_host(self, kind, *options):
         self.lab.start_service('second', kind, [self.command, kind, 'run', '--dir', '/var/lib/' + kind] + list(options),

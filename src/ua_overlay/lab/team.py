@@ -2,7 +2,8 @@
 import json
 
 from ua_overlay.errors import OverlayError, UsageError
-from ua_overlay.lab.fleet import SERVER_NAME, SITE_DIR, wait_until
+from ua_overlay.lab.fleet import SERVER_NAME, SITE_DIR
+from ua_overlay.lab.wait import wait
 from ua_overlay.toolchain import locate
 
 #: Seconds that a daemon gets to answer, and a robot to know the others.
@@ -90,17 +91,18 @@ class Team:
         """All but the join itself; returns the path of the robot's invitation. Parameters as :meth:`join`."""
         path = self.fleet.carry(robot, self.fleet.invite(self.name, robot, *options))
         self.fleet.prepare(robot, path)
-        wait_until(lambda: self._status(robot), PATIENCE, 'tailscaled on ' + robot)
+        wait('tailscaled on ' + robot, lambda: self._status(robot), PATIENCE)
         # An emulated link carries its first packets later than a cable: without a name server there is no server.
-        wait_until(lambda: self.lab.host(robot).run(['getent', 'hosts', SERVER_NAME], check=False).returncode == 0,
-                   PATIENCE, 'A name server on ' + robot)
+        wait('A name server on ' + robot,
+             lambda: self.lab.host(robot).run(['getent', 'hosts', SERVER_NAME], check=False).returncode == 0,
+             PATIENCE)
         return path
 
     def wait_peers(self, robots):
         """Return when each of ``robots`` knows the others."""
         for robot in robots:
-            wait_until(lambda robot=robot: self._peers(robot) >= set(robots) - {robot}, PATIENCE,
-                       'The whole team among the peers of ' + robot, poll=0.5)
+            wait('The whole team among the peers of ' + robot,
+                 lambda robot=robot: self._peers(robot) >= set(robots) - {robot}, PATIENCE, poll=0.5)
 
     def _peers(self, robot):
         return {peer['DNSName'].split('.')[0] for peer in (self._status(robot).get('Peer') or {}).values()}

@@ -1,78 +1,114 @@
-"""dev/run_tests.py: what runs, which files of the lab tests get a second try, and what comes out."""
+"""dev/run_tests.py: what runs, in which order, when the next group starts, and what comes out."""
 import importlib.util
 import os
+import sys
 
 import pytest
 from paths import ROOT
 
+LAB = os.path.join(ROOT, 'test', 'lab')
 
-@pytest.fixture
-def runner():
-    spec = importlib.util.spec_from_file_location('run_tests', os.path.join(ROOT, 'dev', 'run_tests.py'))
+
+def load(name, path):
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 @pytest.fixture
-def play(runner, monkeypatch):
-    """play(statuses, failed, *arguments): main with pytest's exit statuses as given; (its status, the calls)."""
-    def played(statuses, failed, *arguments):
-        calls, left = [], list(statuses)
-
-        def run(words):
-            calls.append(words)
-            return left.pop(0)
-
-        monkeypatch.setattr(runner, 'pytest', run)
-        monkeypatch.setattr(runner, 'last_failed', lambda: failed)
-        status = runner.main(list(arguments))
-        assert not left
-        return status, calls
-
-    return played
+def runner(monkeypatch, tmp_path):
+    module = load('run_tests', os.path.join(ROOT, 'dev', 'run_tests.py'))
+    monkeypatch.setattr(module, 'RESULTS', str(tmp_path))
+    monkeypatch.setattr(module, 'RECORD', str(tmp_path / 'durations.json'))
+    monkeypatch.setattr(module, 'POLL', 0.01)
+    monkeypatch.setattr(module, 'may_start', lambda running, idle: running < 2)
+    return module
 
 
-LAB_FAILURE = ['test/lab/test_a.py::test_x']
+def test_each_lab_file_is_in_one_group():
+    groups = load('groups', os.path.join(LAB, 'groups.py')).GROUPS
+    listed = [file for files in groups.values() for file in files]
+    assert sorted(listed) == sorted(name for name in os.listdir(LAB) if name.startswith('test_'))
 
 
-def test_only_few_files_of_the_lab_are_tried_again(runner):
-    again = runner.files_for_another_try
-    assert again([]) == []
-    assert again(['test/lab/test_b.py::test_x', 'test/lab/test_a.py::test_y[1]', 'test/lab/test_b.py::test_z']) == [
-        'test/lab/test_a.py', 'test/lab/test_b.py']
-    assert again(['test/lab/test_{}.py::test_x'.format(letter) for letter in 'abc']) == []
-    assert again(['test/unit/test_a.py::test_x']) == []
-    assert again(['test/lab/test_a.py::test_x', 'test/unit/test_a.py::test_x']) == []
+def test_unit_tests_come_first_and_then_the_longest(runner):
+    groups = [runner.Group(name, []) for name in ('short', 'long', 'new', 'floor', 'unit')]
+    record = {'short': {'seconds': 3}, 'long': {'seconds': 30}, 'unit': {'seconds': 1}, 'floor': {'seconds': 2}}
+    assert [group.name for group in runner.in_order(groups, record)] == ['floor', 'unit', 'new', 'long', 'short']
 
 
-def test_unit_tests_and_then_the_lab(play):
-    status, calls = play([0, 0], [], '-q')
-    assert status == 0 and [call[0] for call in calls] == ['test/unit', 'test/lab']
-    assert all('-q' in call for call in calls)
+def test_the_next_group_starts_when_there_is_room():
+    module = load('run_tests', os.path.join(ROOT, 'dev', 'run_tests.py'))
+    assert module.may_start(0, None) and module.may_start(1, 0.9)
+    assert not module.may_start(1, None) and not module.may_start(1, 0.1) and not module.may_start(module.MOST, 0.9)
 
 
-def test_a_second_try_decides(play, capsys):
-    status, calls = play([0, 1, 0], LAB_FAILURE)
-    assert status == 0 and calls[0] == ['test/unit'] and calls[2] == ['test/lab/test_a.py']
-    assert calls[1][:4] == ['test/lab', '--cache-clear', '-n', '2']
-    assert '  test/lab/test_a.py::test_x' in capsys.readouterr().out
-    assert play([0, 1, 1], LAB_FAILURE)[0] == 1
-    assert 'second try only' not in capsys.readouterr().out
+def test_idle_is_of_the_last_seconds(runner):
+    now, ticks = [0.0], [(0, 0)]
+    idle = runner.Idle(lambda: ticks[0], lambda: now[0])
+    for second, value in ((0, (0, 0)), (2, (200, 200)), (3, (300, 300))):
+        now[0], ticks[0] = second, value
+        assert idle.share() is None
+    now[0], ticks[0] = 4.0, (300, 400)
+    assert idle.share() == 0.75
+    now[0], ticks[0] = 8.0, (300, 800)
+    assert idle.share() == 0.0
+    idle.forget()
+    assert idle.share() is None
 
 
-def test_a_unit_test_that_fails_is_final(play):
-    assert play([1, 0], [])[0] == 1
-    assert play([1, 1, 0], LAB_FAILURE)[0] == 1
+def test_the_result_of_all(runner):
+    assert runner.result_of([0, 0, 5]) == 0 and runner.result_of([5, 5]) == 5
+    assert runner.result_of([0, 1, 3]) == 1 and runner.result_of([0, 3]) == 3
 
 
-def test_other_ends_of_pytest_are_final(play):
-    """Interrupted, internal error, usage error; where nothing was selected the other's status counts."""
-    for status in (2, 3, 4):
-        assert play([0, status], LAB_FAILURE)[0] == status and play([status, 0], [])[0] == status
-    assert play([5, 0], [])[0] == play([0, 5], [])[0] == 0 and play([5, 5], [])[0] == 5
+def python(code):
+    return [sys.executable, '-c', code]
 
 
-def test_with_a_path_it_is_pytest(play):
-    arguments = ('test/unit/test_tags.py::test_x', '-q')
-    assert play([3], [], *arguments) == (3, [list(arguments)])
+#: Ends when the other one runs too.
+MEET = '''
+import os, time
+open({own!r}, 'w').close()
+while not os.path.exists({other!r}):
+    time.sleep(0.01)
+print('== 1 passed in 1 s ==')
+'''
+
+
+def test_groups_run_beside_each_other_and_say_what_became_of_them(runner, tmp_path):
+    said = []
+    places = {name: str(tmp_path / ('meet-' + name)) for name in 'ab'}
+    groups = [runner.Group(name, python(MEET.format(own=places[name], other=places[other]))) for name, other in (
+        'ab', 'ba')]
+    groups.append(runner.Group('c', python('print("why"); raise SystemExit(1)')))
+    groups.append(runner.Group('d', python('raise SystemExit(5)')))
+    record = {}
+    finished = runner.run(groups, [], record, said.append)
+    assert {group.name: done.status for group, done in finished} == {'a': 0, 'b': 0, 'c': 1, 'd': 5}
+    assert [line for line in said if line.startswith('ok ')][0].endswith('1 passed')
+    assert any(line.startswith('FAILED') and ' c ' in line for line in said) and 'why\n' in said
+    assert sorted(record) == ['a', 'b', 'd'] and record['a']['seconds'] < 60
+    # With -x nothing starts after a failure; with arguments nothing is recorded.
+    record = {}
+    finished = runner.run([groups[2], groups[3], groups[0]], ['-x'], record, said.append)
+    assert [group.name for group, _ in finished] in (['c', 'd'], ['d', 'c']) and record == {}
+
+
+def test_what_junit_says_is_recorded(runner, tmp_path):
+    path = tmp_path / 'x.xml'
+    path.write_text('<testsuites><testsuite><testcase file="test/lab/test_a.py" name="test_b[1]" time="2.5"/>'
+                    '</testsuite></testsuites>')
+    assert runner.tests_of(str(path)) == {'test/lab/test_a.py::test_b[1]': 2.5}
+    assert runner.tests_of(str(tmp_path / 'none')) == {}
+    runner.write_record({'a': {'seconds': 1}})
+    assert runner.read_record() == {'a': {'seconds': 1}}
+
+
+def test_with_a_path_it_is_pytest(runner, monkeypatch):
+    calls = []
+    monkeypatch.setattr(runner.subprocess, 'run', lambda argv, cwd: calls.append(argv) or type('Done', (), {
+        'returncode': 3}))
+    arguments = ['test/unit/test_tags.py::test_x', '-q']
+    assert runner.main(arguments) == 3 and calls == [[sys.executable, '-m', 'pytest'] + arguments]

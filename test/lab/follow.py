@@ -1,0 +1,69 @@
+"""What the overlay node of a robot says, at the cost of one program for each robot instead of one for each look."""
+import json
+import os
+
+from ua_overlay.lab.fleet import USER
+from ua_overlay.lab.timeouts import START
+from ua_overlay.lab.wait import wait
+
+PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'on_robot', 'topics.py')
+SERVICE = 'topics'
+
+
+class Follower:
+    """The topics of one robot's overlay node, as they come.
+
+    :param fleet: fleet.Fleet; its workspace has the messages.
+    :param robot: name of a robot. It may have no graph yet.
+    """
+
+    def __init__(self, fleet, robot):
+        self.lab, self.robot = fleet.lab, robot
+        self._latest, self._position, self._rest = {}, 0, b''
+        # Not by `ua-overlay exec --local`: it has to live before and after overlay.launch.
+        fleet.lab.start_service(robot, SERVICE, ['bash', '-c', '. "$0/setup.bash"; unset ROS_HOSTNAME ROS_IP; exec '
+                                                 'env ROS_MASTER_URI=http://localhost:11311 ROS_HOSTNAME=localhost '
+                                                 '"$@"', fleet.workspace, 'python3', '-u', PROGRAM],
+                                env=fleet.user_environment(), user=USER)
+
+    def now(self, topic, since=0.0, seconds=START):
+        """The present message of ~/topic as a dict; waits until somebody publishes it.
+
+        :param since: Unix time; an older message does not count. For what is published anew, such as after the node
+            was killed: its last message is the present one until its end is noticed, a fifth of a second.
+        """
+        def present():
+            value, stamp = self._read().get(topic, (None, 0.0))
+            return value if stamp >= since else None
+
+        return wait('A message on ~{} of {}'.format(topic, self.robot), present, seconds, poll=0.05)
+
+    def wait(self, what, topic, condition, seconds):
+        """The first message of ~/topic, from the present one on, for which ``condition(message)`` holds."""
+        def right():
+            value = self._read().get(topic, (None, 0.0))[0]
+            return value if value is not None and condition(value) else None
+
+        try:
+            return wait(what, right, seconds, poll=0.05)
+        except Exception:
+            print('{} of {}: {}'.format(topic, self.robot, self._read().get(topic)))
+            raise
+
+    def stop(self):
+        self.lab.stop_service(self.robot, SERVICE)
+
+    def _read(self):
+        """{topic: (message or None, Unix time)}"""
+        with open(self.lab.log_path(self.robot, SERVICE), 'rb') as stream:
+            stream.seek(self._position)
+            data = stream.read()
+        self._position += len(data)
+        lines = (self._rest + data).split(b'\n')
+        self._rest = lines.pop()
+        for line in lines:
+            # rospy and a master that goes say other things, too.
+            if line.startswith(b'{"topic": '):
+                said = json.loads(line)
+                self._latest[said['topic']] = said['value'], said['t']
+        return self._latest

@@ -1,0 +1,56 @@
+"""Waiting for what happens on a lab's hosts."""
+import pytest
+
+from ua_overlay.lab import timeouts
+from ua_overlay.lab.wait import NotInTime, wait
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+        self.pauses = []
+
+    def __call__(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+def test_returns_what_came_true():
+    clock, values = Clock(), [None, '', 0, 'yes', 'later']
+    assert wait('It', lambda: values.pop(0), 5, poll=0.5, clock=clock, sleep=clock.sleep) == 'yes'
+    assert clock.pauses == [0.5] * 3 and values == ['later']
+
+
+def test_what_is_true_at_once_needs_no_wait():
+    assert wait('It', lambda: 1, 0, sleep=None) == 1
+
+
+def test_says_what_did_not_happen():
+    clock, calls = Clock(), []
+    with pytest.raises(NotInTime, match='The start of it: not within 3 s') as caught:
+        wait('The start of it', lambda: calls.append(1), 3, poll=1.0, clock=clock, sleep=clock.sleep)
+    assert caught.value.code == 'LAB_TIMEOUT' and 'last answer' not in str(caught.value)
+    # A last look when the time is over: the machine may have been slow, not what was waited for.
+    assert len(calls) == 5
+
+
+def test_says_the_last_answer():
+    clock = Clock()
+    with pytest.raises(NotInTime, match=r'A name: not within 1 s\. The last answer was \[\]\.'):
+        wait('A name', lambda: [], 1, clock=clock, sleep=clock.sleep)
+
+
+def test_a_slow_machine_gets_more_time(monkeypatch):
+    monkeypatch.setattr(timeouts, 'SCALE', 3.0)
+    clock = Clock()
+    with pytest.raises(NotInTime, match='It: not within 6 s'):
+        wait('It', lambda: None, 2, poll=1.0, clock=clock, sleep=clock.sleep)
+    assert 6 <= clock.now <= 8
+
+
+def test_an_error_of_the_condition_passes():
+    with pytest.raises(ZeroDivisionError):
+        wait('It', lambda: 1 / 0, 3)
