@@ -1,22 +1,24 @@
-"""tailscaled's LocalAPI: what the `tailscale` command speaks, over the daemon's unix socket.
+"""tailscaled's LocalAPI: the calls behind the `tailscale` command, over the daemon's unix socket.
 
 Source of the rules: tailscale.com v1.98.10, ipn/localapi/localapi.go and ipn/ipn.go (Options, MaskedPrefs); the same
-calls work on 1.100.0. Reading is open to every local user. Writing (prefs, start, logout) is for root and for the
-operator that `ua-overlay robot prepare` set.
+calls work on 1.100.0. Every local user may read. Only root and the operator that `ua-overlay robot prepare` set may
+write (prefs, start, logout).
 """
 import json
 import re
 import socket
 import threading
+from typing import Any, Iterator, List, Optional
 from urllib.parse import urlencode
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
-from ua_overlay.tailscale.http_unix import Connection, ProtocolError
-from ua_overlay.tailscale.model import parse_ping
+from ua_overlay.protocols import JsonObject
+from ua_overlay.tailscale.http_unix import Answer, Connection, ProtocolError
+from ua_overlay.tailscale.model import PingResult, parse_ping
 from ua_overlay.tailscale.version import MINIMUM, is_supported
 
-#: The only Host the daemon takes (client/tailscale/apitype: LocalAPIHost); others are refused against DNS rebinding.
+#: The only Host header that the daemon accepts (client/tailscale/apitype: LocalAPIHost), against DNS rebinding.
 HOST = 'local-tailscaled.sock'
 PREFIX = '/localapi/v0/'
 
@@ -24,10 +26,10 @@ PREFIX = '/localapi/v0/'
 WATCH_STATE = 1 << 1
 WATCH_PREFS = 1 << 2
 WATCH_HEALTH = 1 << 7
-#: Peer deltas. 1.98: PeerChanges; 1.100: PeersChanged, PeersRemoved. Never with the rate limit: 1.102 refuses that.
+#: Peer deltas. 1.98: PeerChanges; 1.100: PeersChanged, PeersRemoved. 1.102 refuses them together with the rate limit.
 WATCH_PEERS = 1 << 12
 
-#: Keys of every kind that Tailscale and Headscale make (tskey-, hskey-, nodekey private…): not for any text of ours.
+#: Keys of every kind that Tailscale and Headscale make (tskey-, hskey-, private node keys…). No text of ours has one.
 _SECRET = re.compile(r'(?:tskey|hskey|privkey)[-:][A-Za-z0-9_-]+')
 
 
@@ -38,7 +40,7 @@ class DaemonMissing(OverlayError):
 
 
 class DaemonDenied(OverlayError):
-    """tailscaled answers, but not to this user."""
+    """tailscaled answers, and refuses this user."""
 
     code = 'NOT_PREPARED'
 
@@ -50,20 +52,20 @@ class DaemonTooOld(OverlayError):
 
 
 class DaemonError(OverlayError):
-    """tailscaled refused a call, answered nonsense or not at all.
+    """tailscaled refused a call, sent an invalid answer or none.
 
     :param status: HTTP status code, or 0 when there was no answer.
     """
 
     code = 'DAEMON_ERROR'
 
-    def __init__(self, sentence, next_command='', code=None, status=0):
+    def __init__(self, sentence: str, next_command: str = '', code: Optional[str] = None, status: int = 0) -> None:
         super().__init__(sentence, next_command, code)
         self.status = status
 
 
-def redact(text):
-    """``text`` without keys: for everything that is shown, logged or raised."""
+def redact(text: str) -> str:
+    """Return ``text`` without keys: for everything that is shown, logged or raised."""
     return _SECRET.sub('[key]', text)
 
 
@@ -77,73 +79,76 @@ class LocalApi:
     :class:`DaemonDenied`, :class:`DaemonTooOld` or :class:`DaemonError`, all of them OverlayErrors.
     """
 
-    def __init__(self, socket_path=defaults.DAEMON_SOCKET, timeout=5.0):
+    def __init__(self, socket_path: str = defaults.DAEMON_SOCKET, timeout: float = 5.0) -> None:
         self.socket_path = socket_path
         self.timeout = timeout
         self._lock = threading.Lock()
-        self._connection = None
+        self._connection: Optional[Connection] = None
 
-    def close(self):
-        """Give the kept connection back; the next call opens another."""
+    def close(self) -> None:
+        """Close the kept connection; the next call opens another."""
         with self._lock:
             self._drop()
 
-    def status(self, peers=True):
+    def status(self, peers: bool = True) -> JsonObject:
         """Return ipnstate.Status as a dict; see `model.parse_status`. Without peers its cost is constant."""
         return self._json('GET', 'status' if peers else 'status?peers=false')
 
-    def user_metrics(self):
-        """Return the byte counters by path and a little more, Prometheus text (bytes); see `metrics`."""
+    def user_metrics(self) -> bytes:
+        """Return Prometheus text with the byte counters by path, among others; see `metrics`."""
         return self._call('GET', 'usermetrics')
 
-    def client_metrics(self):
-        """Return the counters of the daemon's insides, Prometheus text (bytes). For root and the operator."""
+    def client_metrics(self) -> bytes:
+        """Return Prometheus text with the daemon's internal counters. For root and the operator."""
         return self._call('GET', 'metrics')
 
-    def relay_sessions(self):
-        """Return the state of the relay server in this daemon as a dict (udprelay: status.ServerStatus)."""
+    def relay_sessions(self) -> JsonObject:
+        """Return the state of the relay server in this daemon (udprelay: status.ServerStatus)."""
         return self._json('GET', 'debug-peer-relay-sessions')
 
-    def derp_map(self):
-        """Return the site's DERP servers as tailcfg.DERPMap (dict), None before the first network map."""
+    def derp_map(self) -> JsonObject:
+        """Return the site's DERP servers as tailcfg.DERPMap.
+
+        :raises DaemonError: also before the first network map.
+        """
         return self._json('GET', 'derpmap')
 
-    def prefs(self):
+    def prefs(self) -> JsonObject:
         """Return ipn.Prefs as a dict (ControlURL, Hostname, WantRunning, LoggedOut, OperatorUser…)."""
         return self._json('GET', 'prefs')
 
-    def edit_prefs(self, **fields):
-        """Change the given preferences only, `edit_prefs(WantRunning=False)`, and return all of them as a dict."""
+    def edit_prefs(self, **fields: Any) -> JsonObject:
+        """Change only the named preferences, as in `edit_prefs(WantRunning=False)`, and return all of them."""
         masked = dict(fields)
         for name in fields:
             masked[name + 'Set'] = True
         return self._json('PATCH', 'prefs', masked)
 
-    def start(self, auth_key=None, update_prefs=None):
+    def start(self, auth_key: Optional[str] = None, update_prefs: Optional[JsonObject] = None) -> None:
         """Start the daemon's backend afresh (ipn.Options).
 
-        :param auth_key: with a node key there it is sent at once (the robot moves to the key's team, and the key is
+        :param auth_key: sent at once when there is a node key (the robot moves to the key's team, and the key is
             spent); without one it waits for the `login_interactive` that has to follow.
-        :param update_prefs: dict that REPLACES all preferences (what is not in it becomes false or empty, the operator
-            too), or None to keep them.
+        :param update_prefs: REPLACES all preferences (what is not in it becomes false or empty, the operator too);
+            None keeps them.
         """
-        options = {}
+        options: JsonObject = {}
         if auth_key:
             options['AuthKey'] = auth_key
         if update_prefs is not None:
             options['UpdatePrefs'] = update_prefs
         self._call('POST', 'start', options)
 
-    def login_interactive(self):
+    def login_interactive(self) -> None:
         """Register with the server: with the key given to `start`, or with a URL that appears on the bus."""
         self._call('POST', 'login-interactive')
 
-    def logout(self, timeout=None):
+    def logout(self, timeout: Optional[float] = None) -> None:
         """Give up the node key, on the server too when it answers. Wipes the operator."""
         self._call('POST', 'logout', timeout=timeout)
 
-    def ping(self, address, kind='disco', timeout=5.0):
-        """Ping an overlay address and return a `model.PingResult`.
+    def ping(self, address: str, kind: str = 'disco', timeout: float = 5.0) -> PingResult:
+        """Ping an overlay address.
 
         A disco ping makes the link active for 45 s, and its first answer often came by DERP. It passes whatever the
         policy says; 'TSMP' and 'ICMP' go through WireGuard but name no path.
@@ -167,14 +172,14 @@ class LocalApi:
             connection.close()
         return parse_ping(self._decode(self._checked(answer, 'ping')))
 
-    def whois(self, address):
-        """Return apitype.WhoIsResponse of an overlay address as a dict; `Node.Endpoints` is where it may be reached.
+    def whois(self, address: str) -> JsonObject:
+        """Return apitype.WhoIsResponse of an overlay address; `Node.Endpoints` is where the node may be reached.
 
-        :raises DaemonError: with status 404 for an address of nobody.
+        :raises DaemonError: with status 404 when no node has the address.
         """
         return self._json('GET', 'whois?' + urlencode({'addr': address}))
 
-    def watch(self, mask=WATCH_STATE | WATCH_HEALTH | WATCH_PEERS):
+    def watch(self, mask: int = WATCH_STATE | WATCH_HEALTH | WATCH_PEERS) -> 'Bus':
         """Return a :class:`Bus`: an iterator of ipn.Notify dicts. The daemon drops messages when nobody reads."""
         try:
             connection = Connection(self.socket_path, self.timeout, HOST)
@@ -193,20 +198,21 @@ class LocalApi:
 
     # -- inside
 
-    def _json(self, method, path, body=None):
+    def _json(self, method: str, path: str, body: Optional[JsonObject] = None) -> JsonObject:
         return self._decode(self._call(method, path, body))
 
-    def _decode(self, body):
+    def _decode(self, body: bytes) -> JsonObject:
         try:
             value = json.loads(body)
         except ValueError:
-            raise DaemonError('tailscaled at {} sent what is not JSON.'.format(self.socket_path))
+            raise DaemonError('tailscaled at {} sent invalid JSON.'.format(self.socket_path))
         if not isinstance(value, dict):
-            raise DaemonError('tailscaled at {} sent JSON that is no object.'.format(self.socket_path))
+            raise DaemonError('tailscaled at {} sent JSON that is not an object.'.format(self.socket_path))
         return value
 
-    def _call(self, method, path, body=None, timeout=None):
-        timeout = self.timeout if timeout is None else timeout
+    def _call(self, method: str, path: str, body: Optional[JsonObject] = None,
+              timeout: Optional[float] = None) -> bytes:
+        seconds = self.timeout if timeout is None else timeout
         data = None if body is None else json.dumps(body).encode('utf-8')
         with self._lock:
             # Only a GET is repeated, and only when the kept connection turned out to be dead before it answered: the
@@ -215,19 +221,19 @@ class LocalApi:
                 self._drop()
             kept = self._connection is not None
             try:
-                answer = self._exchange(method, path, data, timeout)
+                answer = self._exchange(method, path, data, seconds)
             except ConnectionError as error:
                 if not kept or isinstance(error, ConnectionRefusedError):
                     raise self._ended(error)
                 try:
-                    answer = self._exchange(method, path, data, timeout)
+                    answer = self._exchange(method, path, data, seconds)
                 except (OSError, ProtocolError) as again:
                     raise self._ended(again)
             except (OSError, ProtocolError) as error:
                 raise self._ended(error)
         return self._checked(answer, path)
 
-    def _exchange(self, method, path, data, timeout):
+    def _exchange(self, method: str, path: str, data: Optional[bytes], timeout: float) -> Answer:
         if self._connection is None:
             try:
                 self._connection = Connection(self.socket_path, timeout, HOST)
@@ -242,28 +248,29 @@ class LocalApi:
             self._drop()
         return answer
 
-    def _drop(self):
+    def _drop(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _checked(self, answer, path):
+    def _checked(self, answer: Answer, path: str) -> bytes:
+        """The body of a successful answer; raises the typed error of any other."""
         if answer.code < 300:
             version = answer.headers.get('tailscale-version', '')
             if not is_supported(version):
                 raise DaemonTooOld(
-                    'tailscaled at {} is {}, older than {}.{}, the least that the server takes.'.format(
+                    'tailscaled at {} is {}, older than {}.{}, which the server requires.'.format(
                         self.socket_path, version, *MINIMUM), 'ua-overlay tools install')
             return answer.body
         text = redact(answer.body.decode('utf-8', 'replace').strip())[:300]
         call = path.split('?', 1)[0]
         if answer.code in (401, 403):
-            raise DaemonDenied('tailscaled at {} does not let this user change anything ({}).'.format(
+            raise DaemonDenied('tailscaled at {} refuses changes by this user ({}).'.format(
                 self.socket_path, text or call), 'sudo ua-overlay robot prepare --user "$USER"')
         raise DaemonError('tailscaled refused {} ({}): {}.'.format(call, answer.code, text.rstrip('.') or 'no reason'),
                           status=answer.code)
 
-    def _unreachable(self, error):
+    def _unreachable(self, error: OSError) -> OverlayError:
         """The typed error of a failed connect."""
         if isinstance(error, PermissionError):
             return DaemonDenied('This user may not open {}.'.format(self.socket_path),
@@ -271,13 +278,13 @@ class LocalApi:
         return DaemonMissing('No tailscaled answers at {} ({}).'.format(
             self.socket_path, error.strerror or type(error).__name__), 'sudo systemctl start tailscaled')
 
-    def _ended(self, error):
+    def _ended(self, error: Exception) -> OverlayError:
         """The typed error of a failed exchange."""
         if isinstance(error, socket.timeout):
             return DaemonError('tailscaled at {} did not answer in time.'.format(self.socket_path),
                                'sudo systemctl restart tailscaled')
         if isinstance(error, ProtocolError):
-            return DaemonError('What answers at {} is no tailscaled ({}).'.format(self.socket_path, error))
+            return DaemonError('The program that answers at {} is not tailscaled ({}).'.format(self.socket_path, error))
         return DaemonMissing('tailscaled at {} ended while it answered.'.format(self.socket_path),
                              'sudo systemctl start tailscaled')
 
@@ -285,14 +292,14 @@ class LocalApi:
 class Bus:
     """Messages of the daemon's bus (ipn.Notify as dicts), as they come. One thread reads; any may :meth:`close`."""
 
-    def __init__(self, connection, socket_path):
+    def __init__(self, connection: Connection, socket_path: str) -> None:
         self._connection = connection
         self._socket_path = socket_path
         self._rest = b''
-        self._lines = []
+        self._lines: List[bytes] = []
         self.closed = False
 
-    def next(self, timeout=None):
+    def next(self, timeout: Optional[float] = None) -> Optional[JsonObject]:
         """Return the next message, or None when none came within ``timeout`` seconds (None: wait for ever).
 
         :raises DaemonMissing: the daemon closed the bus: it ended, or (1.100) this reader was too slow.
@@ -318,27 +325,27 @@ class Bus:
         try:
             message = json.loads(self._lines.pop())
         except ValueError:
-            raise DaemonError('The bus of tailscaled at {} sent what is not JSON.'.format(self._socket_path))
+            raise DaemonError('The bus of tailscaled at {} sent invalid JSON.'.format(self._socket_path))
         return message if isinstance(message, dict) else {}
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Optional[JsonObject]]:
         return self
 
-    def __next__(self):
+    def __next__(self) -> Optional[JsonObject]:
         return self.next()
 
-    def close(self):
+    def close(self) -> None:
         """End the stream, from any thread; a reader that is blocked gets StopIteration."""
         self.closed = True
         self._connection.interrupt()
 
-    def release(self):
-        """:meth:`close`, and give the socket back. Only for the thread that reads, when it is done."""
+    def release(self) -> None:
+        """:meth:`close`, and close the socket. Only for the thread that reads, when it is done."""
         self.close()
         self._connection.close()
 
-    def __enter__(self):
+    def __enter__(self) -> 'Bus':
         return self
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: object) -> None:
         self.release()

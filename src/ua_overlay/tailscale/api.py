@@ -1,0 +1,108 @@
+"""What each consumer uses of tailscaled's LocalAPI: `localapi.LocalApi` in production, a played daemon in tests.
+
+Every call raises the errors of `localapi`, all of them OverlayErrors.
+"""
+from typing import Any, Iterator, Optional, Protocol, TypeVar
+
+from ua_overlay.protocols import JsonObject
+from ua_overlay.tailscale.model import PingResult
+
+_Bus = TypeVar('_Bus', bound='MessageBus')
+
+
+class MessageBus(Protocol):
+    """The messages of the daemon's bus (ipn.Notify as dicts); see `localapi.Bus`."""
+
+    def next(self, timeout: Optional[float] = None) -> Optional[JsonObject]:
+        ...
+
+    def close(self) -> None:
+        ...
+
+    def release(self) -> None:
+        ...
+
+    def __iter__(self) -> Iterator[Optional[JsonObject]]:
+        ...
+
+    def __enter__(self: _Bus) -> _Bus:
+        ...
+
+    def __exit__(self, *exc_info: object) -> None:
+        ...
+
+
+class PingApi(Protocol):
+    """For `ping`."""
+
+    def ping(self, address: str, *, timeout: float = ...) -> PingResult:
+        ...
+
+
+class WatcherApi(Protocol):
+    """For `watcher`."""
+
+    def status(self) -> JsonObject:
+        ...
+
+    def user_metrics(self) -> bytes:
+        ...
+
+    def watch(self) -> MessageBus:
+        ...
+
+    def close(self) -> None:
+        ...
+
+
+class OperatorApi(Protocol):
+    """For `operator`."""
+
+    def watch(self, mask: int) -> MessageBus:
+        ...
+
+    def edit_prefs(self, **fields: Any) -> JsonObject:
+        ...
+
+
+class MembershipApi(Protocol):
+    """For membership.join and membership.leave: what writes is for root and the operator."""
+
+    def status(self, peers: bool = ...) -> JsonObject:
+        ...
+
+    def prefs(self) -> JsonObject:
+        ...
+
+    def edit_prefs(self, **fields: Any) -> JsonObject:
+        ...
+
+    def start(self, auth_key: Optional[str] = ..., update_prefs: Optional[JsonObject] = ...) -> None:
+        ...
+
+    def login_interactive(self) -> None:
+        ...
+
+    def logout(self, timeout: Optional[float] = ...) -> None:
+        ...
+
+    def watch(self) -> MessageBus:
+        ...
+
+
+class ObserverApi(Protocol):
+    """For `ua-overlay doctor` and its like (checks): reading only."""
+
+    socket_path: str
+
+    def status(self, peers: bool = ...) -> JsonObject:
+        ...
+
+    def prefs(self) -> JsonObject:
+        ...
+
+    def whois(self, address: str) -> JsonObject:
+        ...
+
+    def derp_map(self) -> JsonObject:
+        ...
