@@ -5,12 +5,8 @@ import subprocess
 import sys
 
 import pytest
+from rooms import GROUND, PACKAGE, imports, inside, is_generated, modules, room_of, tree_of
 
-import ua_overlay
-
-PACKAGE = os.path.dirname(os.path.realpath(ua_overlay.__file__))
-#: Modules of no room: what every room may import, and what imports no room.
-GROUND = ('clock', 'defaults', 'errors', 'link_types', 'protocols', 'resources', 'tags')
 #: Which other rooms each room may import, beside the ground. A room that is not here may not exist.
 ALLOWED = {
     # A robot's rooms. None of them may list headscale, relays, site, server, lab, wire or measure.
@@ -47,8 +43,6 @@ ROBOT_COMMANDS = (['status'], ['doctor'], ['join'], ['leave'], ['env'], ['exec']
                   ['robot', 'prepare'], ['robot', 'agent'], ['tools', 'install'])
 #: `wtf` is the roswtf plugin, a ROS adapter like the nodes.
 ROS_ROOMS = ('wtf', 'nodes')
-#: Made by catkin of msg/ and srv/: ROS, although they have our name.
-GENERATED = ('ua_overlay.msg', 'ua_overlay.srv')
 ROS = ('rospy', 'roslaunch', 'roslib', 'rosgraph', 'rosnode', 'rostopic', 'rosservice', 'rosparam', 'rosmaster',
        'rostest', 'roswtf', 'rospkg', 'catkin', 'genpy', 'genmsg', 'std_msgs', 'std_srvs', 'diagnostic_msgs',
        'rosgraph_msgs')
@@ -56,50 +50,6 @@ ROS = ('rospy', 'roslaunch', 'roslib', 'rosgraph', 'rosnode', 'rostopic', 'rosse
 ROBOT_NEEDS = ('cryptography', 'netifaces', 'yaml')
 #: What the lab and the measurements may import: extras that a robot never has.
 EXTRAS = {'lab': ('pyroute2',), 'measure': ('pyroute2', 'matplotlib', 'numpy', 'pandas', 'fpdf')}
-
-
-def modules():
-    """(dotted name below ua_overlay, path) of every module."""
-    found = []
-    for folder, _, names in os.walk(PACKAGE):
-        for name in sorted(names):
-            if name.endswith('.py'):
-                path = os.path.join(folder, name)
-                dotted = os.path.relpath(path, PACKAGE)[:-len('.py')].replace(os.sep, '.')
-                found.append(('' if dotted == '__init__' else dotted.replace('.__init__', ''), path))
-    return found
-
-
-def tree_of(path):
-    with open(path, encoding='utf-8') as stream:
-        return ast.parse(stream.read(), path)
-
-
-def imports(tree):
-    """Dotted names of all that a module imports; of `from a.b import c` both a.b and a.b.c, since c may be a module."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, 'an import that begins with a dot in line {}'.format(node.lineno)
-            yield node.module
-            for alias in node.names:
-                yield node.module + '.' + alias.name
-
-
-def room_of(dotted):
-    """'rosenv' of 'rosenv.keeper'; '' of the package itself."""
-    return dotted.split('.')[0]
-
-
-def inside(found):
-    """Our own names among imports, without the package's, as names below it."""
-    return [name[len('ua_overlay.'):] for name in found if name.startswith('ua_overlay.') and not is_generated(name)]
-
-
-def is_generated(name):
-    return any(name == own or name.startswith(own + '.') for own in GENERATED)
 
 
 def is_ros(name):
