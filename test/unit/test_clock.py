@@ -70,7 +70,8 @@ def test_short_durations(text, seconds):
     assert clock.parse_duration(clock.format_milliseconds(seconds), clock.SHORT_UNITS) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize('text', ['', 'h', '90', '1w', '-1h', '1h30m', 'one', '\u0661h', '\u00b2h', '10ms', '1H', '1.h'])
+@pytest.mark.parametrize('text', ['', 'h', '90', '1w', '-1h', '1h30m', 'one', '\u0661h', '\u00b2h', '10ms', '1H',
+                                  '1.h'])
 def test_parse_duration_refuses(text):
     with pytest.raises(ValueError):
         clock.parse_duration(text)
@@ -102,7 +103,8 @@ def test_rates(text, rate):
     assert clock.parse_rate(clock.format_rate(rate)) == pytest.approx(rate)
 
 
-@pytest.mark.parametrize('text', ['', '0', '0mbit', '100', 'mbit', '1 tbit', '-1mbit', '1mbit/m', 'mbit/s', '\u0661mbit'])
+@pytest.mark.parametrize('text', ['', '0', '0mbit', '100', 'mbit', '1 tbit', '-1mbit', '1mbit/m', 'mbit/s',
+                                  '\u0661mbit'])
 def test_parse_rate_refuses(text):
     with pytest.raises(ValueError):
         clock.parse_rate(text)

@@ -1,21 +1,19 @@
 """Checks of the links to peers: relayed by the server, relayed on one LAN, packets that are too large. Pure."""
 import ipaddress
 
+from ua_overlay import link_types
 from ua_overlay.checks.finding import error, ok, warn
 from ua_overlay.checks.graph import listed
 from ua_overlay.checks.hosts import in_range
-from ua_overlay.tailscale.model import LinkType
-
-ORDER = (LinkType.DIRECT, LinkType.PEER_RELAY, LinkType.DERP, LinkType.IDLE, LinkType.OFFLINE, LinkType.UNKNOWN)
 
 
 def derp(facts):
     """No link goes through the server, which is ten times slower than a relay."""
     if facts.links is None or facts.daemon_problem is not None:
         return None
-    counts = {kind: sum(link.type == kind for link in facts.links) for kind in ORDER}
-    text = ', '.join('{} {}'.format(counts[kind], kind) for kind in ORDER if counts[kind]) or 'no peers'
-    slow = sorted(link.peer for link in facts.links if link.type == LinkType.DERP)
+    counts = {kind: sum(link.type == kind for link in facts.links) for kind in link_types.ORDER}
+    text = ', '.join('{} {}'.format(counts[kind], kind) for kind in link_types.ORDER if counts[kind]) or 'no peers'
+    slow = sorted(link.peer for link in facts.links if link.type == link_types.DERP)
     if slow:
         return warn('{} (through the server: {}).'.format(text, listed(slow)),
                     'UDP is blocked on one side, or the path has just changed; DERP is ten times slower than a relay.',
@@ -67,7 +65,7 @@ def lan(facts):
     verdicts = []
     for peer in facts.lans:
         network = shared_lan(facts.own_endpoints, peer.endpoints, facts.interfaces)
-        if network and peer.link_type in (LinkType.DERP, LinkType.PEER_RELAY):
+        if network and peer.link_type in link_types.RELAYED:
             verdicts.append(warn(
                 'The link to {} is {} although both are on {}.'.format(peer.peer, peer.link_type, network),
                 'The access point keeps its clients apart, or a firewall on one of the robots drops UDP 41641.',

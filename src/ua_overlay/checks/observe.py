@@ -3,7 +3,7 @@ import os
 import time
 from dataclasses import replace
 
-from ua_overlay import defaults
+from ua_overlay import defaults, link_types
 from ua_overlay.checks import facts as fact_types
 from ua_overlay.checks import tcp_sockets
 from ua_overlay.checks.callback import ask_callback
@@ -31,7 +31,7 @@ from ua_overlay.rosenv.names import NameChecker, NameReport
 from ua_overlay.system.deadline import Calls
 from ua_overlay.tailscale.links import links_of
 from ua_overlay.tailscale.localapi import LocalApi
-from ua_overlay.tailscale.model import LinkType, parse_status
+from ua_overlay.tailscale.model import parse_status
 from ua_overlay.tailscale.ping import ping_peer
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust.probe import check_server
@@ -203,13 +203,13 @@ class Observer:
             links = links_of(parse_status(self._api.status()))
         except OverlayError:
             return facts
-        relayed = {link.peer for link in links if link.type in (LinkType.DERP, LinkType.PEER_RELAY)}
+        relayed = {link.peer for link in links if link.type in link_types.RELAYED}
         mates = [mate for mate in mates_online(facts) if mate.name in relayed]
         endpoints = self._run({mate.name: lambda mate=mate: tuple(
             (self._api.whois(ipv4(mate)).get('Node') or {}).get('Endpoints') or ()) for mate in mates}, self._patience)
         # A ping keeps the link busy, so only where something would be said about it.
         doubtful = [mate for mate in mates if next(link for link in links if link.peer == mate.name).type
-                    == LinkType.DERP or shared_lan(facts.own_endpoints, endpoints[mate.name] or (), facts.interfaces)]
+                    == link_types.DERP or shared_lan(facts.own_endpoints, endpoints[mate.name] or (), facts.interfaces)]
         reached = self._run({mate.name: lambda mate=mate: ping_peer(
             LocalApi(self._api.socket_path), ipv4(mate), self._patience + 1.0) for mate in doubtful},
             self._patience + 2.0)

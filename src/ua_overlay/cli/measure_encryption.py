@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 
-from ua_overlay import resources
+from ua_overlay import link_types, resources
 from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import UsageError
@@ -35,8 +35,8 @@ def add_command(commands):
     parser = commands.add_parser('encryption', help='prove that what the overlay carries is encrypted',
                                  description=DESCRIPTION, epilog=EPILOG,
                                  formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--link', action='append', choices=('DIRECT', 'PEER_RELAY', 'DERP'), metavar='TYPE',
-                        help='only this link type: DIRECT, PEER_RELAY or DERP; may be repeated (default: all)')
+    parser.add_argument('--link', action='append', choices=link_types.CARRYING, metavar='TYPE',
+                        help='only this link type, repeatable: %(choices)s (default: all)')
     parser.add_argument('--output', metavar='DIR', help='new directory for encryption.json, encryption.html, captures')
     parser.add_argument('--name', default='encryption', help='name of the lab that is made (default: %(default)s)')
     parser.add_argument('--canary', metavar='FILE', help='the canary of captured files: hexadecimal digits')
@@ -54,7 +54,7 @@ def run_encryption(args):
     from ua_overlay.lab.encryption import Stage
     from ua_overlay.lab.lab import Lab, load_topology
     from ua_overlay.wire import encryption
-    links = (encryption.RAW,) + tuple(link for link in encryption.LINK_TYPES if not args.link or link in args.link)
+    links = (encryption.RAW,) + tuple(link for link in link_types.CARRYING if not args.link or link in args.link)
     progress = Progress()
     with tempfile.TemporaryDirectory(prefix='ua-proof-', dir='/tmp') as directory:
         with progress('A lab with a site and two robots'):
@@ -88,13 +88,13 @@ def write(output, proof, captured):
 
 
 def show(proof, args):
-    from ua_overlay.wire import encryption_page
+    from ua_overlay.wire import encryption, encryption_page
     if args.json:
         json.dump(proof, sys.stdout, indent=1)
         print()
         return
     for run in proof['runs']:
-        print('Past the tunnel' if run['link'] == 'raw' else 'Link ' + run['link'])
+        print('Past the tunnel' if run['link'] == encryption.RAW else 'Link ' + run['link'])
         print(format_table(encryption_page.HEADERS, encryption_page.rows(run)))
         print('\n'.join(run['why'] or ['As it has to be.']) + '\n')
     print('Proven: the canary was inside and nowhere outside.' if proof['proven'] else 'Not proven.')

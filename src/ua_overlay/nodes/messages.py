@@ -1,18 +1,17 @@
 """From values to ROS messages: no decision is taken here."""
 import rospy
 
-from ua_overlay import msg
+from ua_overlay import link_types, msg
 from ua_overlay.tags import team_of
-from ua_overlay.tailscale.model import LinkType
 
-#: tailscale.model.LinkType -> ua_overlay/Link constant.
+#: Link type -> ua_overlay/Link constant.
 LINK_TYPES = {
-    LinkType.UNKNOWN: msg.Link.UNKNOWN,
-    LinkType.DIRECT: msg.Link.DIRECT,
-    LinkType.PEER_RELAY: msg.Link.PEER_RELAY,
-    LinkType.DERP: msg.Link.DERP,
-    LinkType.IDLE: msg.Link.IDLE,
-    LinkType.OFFLINE: msg.Link.OFFLINE,
+    link_types.UNKNOWN: msg.Link.UNKNOWN,
+    link_types.DIRECT: msg.Link.DIRECT,
+    link_types.PEER_RELAY: msg.Link.PEER_RELAY,
+    link_types.DERP: msg.Link.DERP,
+    link_types.IDLE: msg.Link.IDLE,
+    link_types.OFFLINE: msg.Link.OFFLINE,
 }
 #: State of tailscaled -> ua_overlay/OverlayState constant.
 STATES = {
@@ -51,7 +50,7 @@ def peer_array(snapshot):
 def link_array(snapshot, round_trips):
     """`LinkArray` of a Snapshot.
 
-    :param round_trips: {peer name: (LinkType, seconds)} of probes; one for another type than the present is left out.
+    :param round_trips: {peer name: (link type, seconds)} of probes; one for another type than the present is left out.
     """
     message = msg.LinkArray()
     message.header.stamp = stamp(snapshot.stamp)

@@ -13,39 +13,40 @@ There is no smoothing here. When a pong is late, tailscaled really does send by 
 shown for that moment is the truth, and a hold time would delay every real change by itself (a change must be visible
 within 0.3 s). Who wants calm (an alarm, a lamp) holds what it shows for 7 s: longer than the 6.5 s of trust.
 """
-from ua_overlay.tailscale.model import Link, LinkType
+from ua_overlay import link_types
+from ua_overlay.tailscale.model import Link
 
 
 def classify(path):
-    """Return the LinkType of a :class:`~ua_overlay.tailscale.model.PeerPath`."""
+    """Return the link type of a :class:`~ua_overlay.tailscale.model.PeerPath`."""
     if not path.in_network_map or path.expired:
-        return LinkType.UNKNOWN
+        return link_types.UNKNOWN
     if path.active:
         if path.endpoint:
-            return LinkType.DIRECT
+            return link_types.DIRECT
         if path.peer_relay:
-            return LinkType.PEER_RELAY
+            return link_types.PEER_RELAY
     if not path.online:
-        return LinkType.OFFLINE
+        return link_types.OFFLINE
     if not path.active:
-        return LinkType.IDLE
-    return LinkType.DERP if path.home_relay else LinkType.UNKNOWN
+        return link_types.IDLE
+    return link_types.DERP if path.home_relay else link_types.UNKNOWN
 
 
 def link_of(peer, path):
     """Return the :class:`~ua_overlay.tailscale.model.Link` of a peer and its path."""
     kind = classify(path)
     endpoint = ''
-    if kind == LinkType.DIRECT:
+    if kind == link_types.DIRECT:
         endpoint = path.endpoint
-    elif kind == LinkType.PEER_RELAY:
+    elif kind == link_types.PEER_RELAY:
         endpoint = path.peer_relay
     return Link(
         peer=peer.name,
         dns_name=peer.dns_name,
         type=kind,
         endpoint=endpoint,
-        relay=path.home_relay if kind == LinkType.DERP else '',
+        relay=path.home_relay if kind == link_types.DERP else '',
         rx_bytes=path.rx_bytes,
         tx_bytes=path.tx_bytes,
         last_handshake=path.last_handshake)
@@ -57,11 +58,11 @@ def links_of(status):
 
 
 def classify_ping(result):
-    """LinkType that a ping's answer took: UNKNOWN for an error or a kind of ping that names no path."""
+    """Link type that a ping's answer took: UNKNOWN for an error or a kind of ping that names no path."""
     if result.error:
-        return LinkType.UNKNOWN
+        return link_types.UNKNOWN
     if result.endpoint:
-        return LinkType.DIRECT
+        return link_types.DIRECT
     if result.peer_relay:
-        return LinkType.PEER_RELAY
-    return LinkType.DERP if result.derp else LinkType.UNKNOWN
+        return link_types.PEER_RELAY
+    return link_types.DERP if result.derp else link_types.UNKNOWN

@@ -6,26 +6,26 @@ count: an idle overlay's counters stand still.
 """
 import re
 
-from ua_overlay.tailscale.model import LinkType
+from ua_overlay import link_types
 
 _BYTES = re.compile(rb'^tailscaled_(?:in|out)bound_bytes_total\{path="([a-z0-9_]+)"\} (\d+)', re.MULTILINE)
 
 #: path label -> the link type whose traffic it counts.
 TYPE_OF_PATH = {
-    'direct_ipv4': LinkType.DIRECT, 'direct_ipv6': LinkType.DIRECT,
-    'peer_relay_ipv4': LinkType.PEER_RELAY, 'peer_relay_ipv6': LinkType.PEER_RELAY,
-    'derp': LinkType.DERP,
+    'direct_ipv4': link_types.DIRECT, 'direct_ipv6': link_types.DIRECT,
+    'peer_relay_ipv4': link_types.PEER_RELAY, 'peer_relay_ipv6': link_types.PEER_RELAY,
+    'derp': link_types.DERP,
 }
 
 
 def parse_bytes(text):
-    """Return {LinkType: bytes in and out since the daemon started} of a metrics text (bytes).
+    """Return {link type: bytes in and out since the daemon started} of a metrics text (bytes).
 
     A path label that is not known counts as UNKNOWN, so that no traffic goes unnoticed.
     """
     counters = {}
     for label, value in _BYTES.findall(text):
-        kind = TYPE_OF_PATH.get(label.decode('ascii'), LinkType.UNKNOWN)
+        kind = TYPE_OF_PATH.get(label.decode('ascii'), link_types.UNKNOWN)
         counters[kind] = counters.get(kind, 0) + int(value)
     return counters
 

@@ -8,17 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Optional, Tuple
 
-
-class LinkType:
-    """The path to a peer now (design, "Words"); the same texts as the constants of Link.msg."""
-
-    DIRECT = 'DIRECT'
-    PEER_RELAY = 'PEER_RELAY'
-    DERP = 'DERP'
-    IDLE = 'IDLE'
-    OFFLINE = 'OFFLINE'
-    UNKNOWN = 'UNKNOWN'
-
+from ua_overlay import link_types
 
 #: ipn.State as the bus numbers it (ipn/backend.go); `BackendState` in the status is the text.
 STATES = ('NoState', 'InUseOtherUser', 'NeedsLogin', 'NeedsMachineAuth', 'Stopped', 'Starting', 'Running')
@@ -62,7 +52,7 @@ class Peer:
 
 @dataclass(frozen=True)
 class PeerPath:
-    """What the status says about the way to a peer; `links.classify` makes a LinkType of it."""
+    """What the status says about the way to a peer; `links.classify` says of which type the link is."""
 
     in_network_map: bool = False
     expired: bool = False
@@ -87,7 +77,7 @@ class Link:
 
     peer: str
     dns_name: str = ''
-    type: str = LinkType.UNKNOWN
+    type: link_types.LinkType = link_types.UNKNOWN
     endpoint: str = ''
     relay: str = ''
     rx_bytes: int = 0

@@ -2,9 +2,9 @@
 import time
 from dataclasses import dataclass, replace
 
+from ua_overlay import link_types
 from ua_overlay.tailscale.links import classify_ping
 from ua_overlay.tailscale.localapi import DaemonError
-from ua_overlay.tailscale.model import LinkType
 
 #: Seconds between two pings.
 INTERVAL = 0.2
@@ -12,7 +12,7 @@ INTERVAL = 0.2
 
 @dataclass(frozen=True)
 class PingSummary:
-    """type: LinkType of the best answer; rtt: smallest latency of that type in seconds; answers: how many came."""
+    """type: link type of the best answer; rtt: smallest latency of that type in seconds; answers: how many came."""
 
     type: str
     rtt: float
@@ -32,7 +32,6 @@ def ping_peer(api, address, timeout=5.0, good_answers=3, clock=time.monotonic, s
     :raises DaemonError: code NO_ANSWER when nothing came back; other OverlayErrors of the LocalAPI.
     """
     deadline = clock() + timeout
-    order = (LinkType.UNKNOWN, LinkType.DERP, LinkType.PEER_RELAY, LinkType.DIRECT)
     best = None
     answers = 0
     good = 0
@@ -50,11 +49,11 @@ def ping_peer(api, address, timeout=5.0, good_answers=3, clock=time.monotonic, s
             raise DaemonError('{} cannot be pinged: {}.'.format(address, ping.error), code='NO_ANSWER')
         answers += 1
         found = classify_ping(ping)
-        if best is None or order.index(found) > order.index(best.type):
+        if best is None or link_types.is_better(found, best.type):
             best = PingSummary(found, ping.latency, ping.endpoint or ping.peer_relay, ping.derp)
         elif found == best.type:
             best = replace(best, rtt=min(best.rtt, ping.latency))
-        good += found in (LinkType.DIRECT, LinkType.PEER_RELAY)
+        good += found in link_types.BY_UDP
         if good < good_answers:
             sleep(INTERVAL)
     if best is None:

@@ -2,9 +2,10 @@
 from dataclasses import dataclass, field
 from typing import Optional, Tuple
 
+from ua_overlay import link_types
 from ua_overlay.errors import Problem
 from ua_overlay.tailscale.links import links_of
-from ua_overlay.tailscale.model import Link, LinkType, Peer, SelfNode
+from ua_overlay.tailscale.model import Link, Peer, SelfNode
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,8 @@ def diff(old, new):
     after = {link.peer: link for link in new.links}
     events = []
     for name in sorted(set(before) | set(after)):
-        was = before[name].type if name in before else LinkType.UNKNOWN
-        now = after[name].type if name in after else LinkType.UNKNOWN
+        was = before[name].type if name in before else link_types.UNKNOWN
+        now = after[name].type if name in after else link_types.UNKNOWN
         if was != now:
             events.append(LinkChange(name, was, now))
     if old is None:

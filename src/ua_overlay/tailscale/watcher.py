@@ -15,9 +15,10 @@ import logging
 import threading
 import time
 
+from ua_overlay import link_types
 from ua_overlay.errors import OverlayError
 from ua_overlay.tailscale.metrics import moved, parse_bytes
-from ua_overlay.tailscale.model import LinkType, parse_status
+from ua_overlay.tailscale.model import parse_status
 from ua_overlay.tailscale.snapshot import diff, snapshot_of, snapshot_of_error
 
 _LOG = logging.getLogger(__name__)
@@ -35,8 +36,6 @@ COST_FACTOR = 25
 SHORTEST_GAP = 0.05
 #: CPU seconds here and in the daemon together, for each of them here (with 487 peers 10.5 ms here, 4.5 ms there).
 WITH_DAEMON = 1.4
-
-ACTIVE_TYPES = frozenset([LinkType.DIRECT, LinkType.PEER_RELAY, LinkType.DERP])
 
 #: Messages of the bus after which the status is another. The names are of 1.98 and 1.100; Engine, DriveShares and the
 #: file messages are not in it.
@@ -66,7 +65,7 @@ class Pace:
         if not self.failed:
             self.cost = cost
         self.running = snapshot.state == 'Running'
-        self.active = frozenset(link.type for link in snapshot.links if link.type in ACTIVE_TYPES)
+        self.active = frozenset(link.type for link in snapshot.links if link.type in link_types.CARRYING)
 
     @property
     def gap(self):

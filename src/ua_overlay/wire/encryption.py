@@ -13,12 +13,15 @@ import signal
 import subprocess
 import sys
 
+from ua_overlay import link_types
 from ua_overlay.errors import OverlayError
 from ua_overlay.wire import capture, packets, wireguard
 
-RAW, LINK_TYPES = 'raw', ('DIRECT', 'PEER_RELAY', 'DERP')
+#: A run past the tunnel.
+RAW = 'raw'
 #: What carries the page outside, by link type.
-FRAMING = {'DIRECT': wireguard.DATA, 'PEER_RELAY': wireguard.DATA + wireguard.RELAYED, 'DERP': wireguard.TLS}
+FRAMING = {link_types.DIRECT: wireguard.DATA, link_types.PEER_RELAY: wireguard.DATA + wireguard.RELAYED,
+           link_types.DERP: wireguard.TLS}
 PORT = 8080
 PAGE = 'page.txt'
 #: Bytes of the page: more than a segment holds, so that the canary lies across segments too.
@@ -149,14 +152,14 @@ def pair_of(link, inside, outside, canary):
     return {'inner': chosen.raw.hex(), 'outer': carrier.raw.hex(), 'kind': FRAMING[link], 'header': header}
 
 
-def as_json(runs, links=(RAW,) + LINK_TYPES):
+def as_json(runs, links=(RAW,) + link_types.CARRYING):
     """Plain values of runs, for a file and for the report. :param links: what had to be run."""
     return {'schema': 1, 'proven': proven(runs, links), 'runs': [
         {'link': run.link, 'canary': run.canary, 'ok': not run.why, 'why': run.why, 'picture': run.picture,
          'places': [dict(point._asdict()) for point in run.points]} for run in runs]}
 
 
-def proven(runs, links=(RAW,) + LINK_TYPES):
+def proven(runs, links=(RAW,) + link_types.CARRYING):
     """Whether every link type was proven and the run past the tunnel showed that the search can fail."""
     return {run.link for run in runs if not run.why} == set(links) | {RAW}
 
@@ -277,10 +280,10 @@ def run_once(stage, link, canary, directory):
 
 def on_the_way(stage, link):
     """Names of the hosts between the robots that every packet passes, over a relay its host too."""
-    return tuple(stage.between) + (tuple(stage.relays) if link in ('PEER_RELAY', 'DERP') else ())
+    return tuple(stage.between) + (tuple(stage.relays) if link in link_types.RELAYED else ())
 
 
-def prove(stage, directory, canaries, progress, links=(RAW,) + LINK_TYPES):
+def prove(stage, directory, canaries, progress, links=(RAW,) + link_types.CARRYING):
     """Each link type in turn; a page that went another way gets another try.
 
     :param stage: as for :func:`run_once`, and ``turn(link)``, which brings a link type about and holds it.

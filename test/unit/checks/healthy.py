@@ -1,11 +1,12 @@
 """Facts of a healthy robot dev-2 in team iris whose master is dev-1; each test changes what it is about."""
 from dataclasses import replace
 
+from ua_overlay import link_types
 from ua_overlay.checks import facts as fact_types
 from ua_overlay.firewall.egress_table import IN_FORCE, TableState
 from ua_overlay.rosenv.environment import Preferences, decide_environment
 from ua_overlay.rosenv.names import NameReport
-from ua_overlay.tailscale.model import Link, LinkType, Peer, SelfNode, Status
+from ua_overlay.tailscale.model import Link, Peer, SelfNode, Status
 
 NOW = 1.8e9
 DAY = 86400.0
@@ -23,7 +24,7 @@ GRAPH = fact_types.Graph(
     URI, True, nodes=(('/rosout', 'http://dev-1.overlay.internal:40001/'), ('/talker', 'http://100.64.0.2:40002/')),
     callback=fact_types.Callback(True, True), launched=())
 FACTS = fact_types.Facts(
-    now=NOW, status=STATUS, links=(Link('dev-1', type=LinkType.DIRECT), Link('dev-3', type=LinkType.IDLE)),
+    now=NOW, status=STATUS, links=(Link('dev-1', type=link_types.DIRECT), Link('dev-3', type=link_types.IDLE)),
     preferences=Preferences(team='iris'),
     server=fact_types.Server('https://server.ua.test:8080', None, 0, NOW + 60 * DAY,
                              NOW + 3000 * DAY, True, ()),
@@ -34,7 +35,7 @@ FACTS = fact_types.Facts(
     inbound=(('100.64.0.3', 40002),), shell=TEAM, processes=(fact_types.RosProcess(7, '/talker', TEAM),),
     interfaces=(('lo', '127.0.0.1', 8), ('eth0', '10.0.2.15', 24), ('tailscale0', '100.64.0.2', 32)),
     packets=(fact_types.Packets('dev-1', True, True),), own_endpoints=('10.0.2.15:41641', '203.0.113.22:41641'),
-    lans=(fact_types.Lan('dev-3', ('10.0.2.16:41641', '203.0.113.22:5000'), LinkType.DIRECT),),
+    lans=(fact_types.Lan('dev-3', ('10.0.2.16:41641', '203.0.113.22:5000'), link_types.DIRECT),),
     egress=fact_types.Egress(True, TableState(IN_FORCE, ('203.0.113.10',)), ('203.0.113.10',), True))
 
 

@@ -3,24 +3,25 @@ from dataclasses import replace
 
 import pytest
 
+from ua_overlay import link_types
 from ua_overlay.checks import links
 from ua_overlay.checks.facts import Facts, Packets
 from ua_overlay.errors import Problem
-from ua_overlay.tailscale.model import Link, LinkType
+from ua_overlay.tailscale.model import Link
 from unit.checks.healthy import FACTS, changed, only
 
 
 def test_derp():
     assert links.derp(FACTS).what == 'Links: 1 DIRECT, 1 IDLE.'
-    found = links.derp(changed(links=FACTS.links + (Link('dev-9', type=LinkType.DERP),)))
+    found = links.derp(changed(links=FACTS.links + (Link('dev-9', type=link_types.DERP),)))
     assert found.level == 'WARN' and 'through the server: dev-9' in found.what
     assert links.derp(changed(links=())).what == 'Links: no peers.'
     assert links.derp(Facts()) is None
     assert links.derp(changed(daemon_problem=Problem('NO_DAEMON', ''))) is None
 
 
-@pytest.mark.parametrize('kind, level', [(LinkType.DIRECT, 'OK'), (LinkType.PEER_RELAY, 'WARN'),
-                                         (LinkType.DERP, 'WARN'), (LinkType.OFFLINE, 'OK')])
+@pytest.mark.parametrize('kind, level', [(link_types.DIRECT, 'OK'), (link_types.PEER_RELAY, 'WARN'),
+                                         (link_types.DERP, 'WARN'), (link_types.OFFLINE, 'OK')])
 def test_lan(kind, level):
     found = only(links.lan(changed(lans=(replace(FACTS.lans[0], link_type=kind),))))
     assert found.level == level

@@ -1,8 +1,9 @@
 """The link type: on recorded statuses with every type in them, and on each trap alone."""
 import pytest
 
+from ua_overlay import link_types
 from ua_overlay.tailscale.links import classify, classify_ping, link_of, links_of
-from ua_overlay.tailscale.model import LinkType, Peer, PeerPath, PingResult, parse_status
+from ua_overlay.tailscale.model import Peer, PeerPath, PingResult, parse_status
 from unit.tailscale.test_model import VERSIONS, load
 
 RUNNING = dict(in_network_map=True, online=True, active=True, home_relay='site')
@@ -22,21 +23,21 @@ def test_recorded(version):
 
 
 @pytest.mark.parametrize('path, kind', [
-    (PeerPath(**RUNNING), LinkType.DERP),
-    (PeerPath(endpoint='192.0.2.2:1', **RUNNING), LinkType.DIRECT),
-    (PeerPath(peer_relay='192.0.2.2:1:vni:3', **RUNNING), LinkType.PEER_RELAY),
+    (PeerPath(**RUNNING), link_types.DERP),
+    (PeerPath(endpoint='192.0.2.2:1', **RUNNING), link_types.DIRECT),
+    (PeerPath(peer_relay='192.0.2.2:1:vni:3', **RUNNING), link_types.PEER_RELAY),
     # The home region is set whether or not traffic takes it.
-    (PeerPath(**dict(RUNNING, active=False)), LinkType.IDLE),
-    (PeerPath(endpoint='192.0.2.2:1', **dict(RUNNING, active=False)), LinkType.IDLE),
-    (PeerPath(**dict(RUNNING, home_relay='')), LinkType.UNKNOWN),
+    (PeerPath(**dict(RUNNING, active=False)), link_types.IDLE),
+    (PeerPath(endpoint='192.0.2.2:1', **dict(RUNNING, active=False)), link_types.IDLE),
+    (PeerPath(**dict(RUNNING, home_relay='')), link_types.UNKNOWN),
     # Offline is the server's word: a path with fresh pongs is stronger, DERP is not.
-    (PeerPath(endpoint='192.0.2.2:1', **dict(RUNNING, online=False)), LinkType.DIRECT),
-    (PeerPath(peer_relay='192.0.2.2:1:vni:3', **dict(RUNNING, online=False)), LinkType.PEER_RELAY),
-    (PeerPath(**dict(RUNNING, online=False)), LinkType.OFFLINE),
-    (PeerPath(**dict(RUNNING, online=False, active=False)), LinkType.OFFLINE),
-    (PeerPath(endpoint='192.0.2.2:1', **dict(RUNNING, expired=True)), LinkType.UNKNOWN),
-    (PeerPath(**dict(RUNNING, in_network_map=False)), LinkType.UNKNOWN),
-    (PeerPath(), LinkType.UNKNOWN),
+    (PeerPath(endpoint='192.0.2.2:1', **dict(RUNNING, online=False)), link_types.DIRECT),
+    (PeerPath(peer_relay='192.0.2.2:1:vni:3', **dict(RUNNING, online=False)), link_types.PEER_RELAY),
+    (PeerPath(**dict(RUNNING, online=False)), link_types.OFFLINE),
+    (PeerPath(**dict(RUNNING, online=False, active=False)), link_types.OFFLINE),
+    (PeerPath(endpoint='192.0.2.2:1', **dict(RUNNING, expired=True)), link_types.UNKNOWN),
+    (PeerPath(**dict(RUNNING, in_network_map=False)), link_types.UNKNOWN),
+    (PeerPath(), link_types.UNKNOWN),
 ])
 def test_classify(path, kind):
     assert classify(path) == kind
@@ -48,11 +49,11 @@ def test_an_idle_link_names_no_path():
 
 
 @pytest.mark.parametrize('result, kind', [
-    (PingResult(endpoint='192.0.2.2:1'), LinkType.DIRECT),
-    (PingResult(peer_relay='192.0.2.2:1:vni:3'), LinkType.PEER_RELAY),
-    (PingResult(derp='site'), LinkType.DERP),
-    (PingResult(), LinkType.UNKNOWN),
-    (PingResult(endpoint='192.0.2.2:1', error='no matching peer'), LinkType.UNKNOWN),
+    (PingResult(endpoint='192.0.2.2:1'), link_types.DIRECT),
+    (PingResult(peer_relay='192.0.2.2:1:vni:3'), link_types.PEER_RELAY),
+    (PingResult(derp='site'), link_types.DERP),
+    (PingResult(), link_types.UNKNOWN),
+    (PingResult(endpoint='192.0.2.2:1', error='no matching peer'), link_types.UNKNOWN),
 ])
 def test_classify_ping(result, kind):
     assert classify_ping(result) == kind

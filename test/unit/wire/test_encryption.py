@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from ua_overlay import link_types
 from ua_overlay.cli import main
 from ua_overlay.wire import capture, encryption, encryption_page, packets, wireguard
 
@@ -171,18 +172,18 @@ def judge(link, found, **options):
     return encryption.judge(link, found, ('a', 'b'), ('nat',), **options)
 
 
-@pytest.mark.parametrize('link', encryption.LINK_TYPES)
+@pytest.mark.parametrize('link', link_types.CARRYING)
 def test_a_proof(link):
     assert judge(link, points(link)) == []
 
 
-@pytest.mark.parametrize('link', encryption.LINK_TYPES)
+@pytest.mark.parametrize('link', link_types.CARRYING)
 def test_a_proof_that_fails(link):
     assert len([why for why in judge(link, points(link, outside=CANARY)) if 'outside the tunnel on' in why]) == 3
     assert 'not found inside the tunnel on a' in judge(link, points(link, inside='nothing'))[0]
     assert 'lost 3 packets' in judge(link, points(link), dropped=3)[0]
     assert all('another way' in why for why in judge(link, points(link, carriers=[])))
-    for other in set(encryption.LINK_TYPES) - {link}:
+    for other in set(link_types.CARRYING) - {link}:
         assert len(judge(link, points(other))) == 3, 'the page went another way'
 
 
@@ -211,7 +212,7 @@ def test_the_run_past_the_tunnel_has_to_find_it():
 
 
 def test_a_proof_needs_every_run():
-    runs = [encryption.Run(link, CANARY, [], [], None) for link in ('raw',) + encryption.LINK_TYPES]
+    runs = [encryption.Run(link, CANARY, [], [], None) for link in ('raw',) + link_types.CARRYING]
     assert encryption.proven(runs) and not encryption.proven(runs[1:]) and encryption.proven(runs[:2], ('DIRECT',))
     assert not encryption.proven(runs[:3] + [runs[3]._replace(why=['no'])])
 

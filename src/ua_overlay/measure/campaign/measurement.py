@@ -4,6 +4,7 @@ import subprocess
 import tempfile
 import time
 
+from ua_overlay import link_types
 from ua_overlay.errors import OverlayError
 from ua_overlay.measure.campaign import proof, sample
 from ua_overlay.measure.hosts import host
@@ -11,7 +12,7 @@ from ua_overlay.measure.tools import programs, video
 
 #: Seconds that iperf3's server gets to listen.
 LISTEN = 15.0
-_WAYS = (('via DERP', 'DERP'), ('via peer-relay', 'PEER_RELAY'), (' via ', 'DIRECT'))
+_WAYS = (('via DERP', link_types.DERP), ('via peer-relay', link_types.PEER_RELAY), (' via ', link_types.DIRECT))
 
 
 def way_of(text):

@@ -2,10 +2,9 @@
 
 import ipaddress
 
-from ua_overlay import defaults
+from ua_overlay import defaults, link_types
 
 PROVEN, OTHER, UNKNOWN = 'proven', 'other way', 'not measured'
-TYPES = ('DIRECT', 'PEER_RELAY', 'DERP')
 #: Share of the overlay's bytes that has to be of one link type. The rest: heartbeats to other peers, and the DERP
 #: connection, which carries the first packets of a path that is being looked for.
 SHARE = 0.95
@@ -29,7 +28,8 @@ def moved(before, after):
     """
     if before is None or after is None:
         return None
-    counted = {kind: after.get(kind, 0) - before.get(kind, 0) for kind in sorted(set(TYPES) | set(before) | set(after))}
+    kinds = sorted(set(link_types.CARRYING) | set(before) | set(after))
+    counted = {kind: after.get(kind, 0) - before.get(kind, 0) for kind in kinds}
     return None if min(counted.values()) < 0 else counted
 
 
@@ -60,4 +60,4 @@ def judge(counted, path, expected, payload):
 
 def counts(counted):
     """`proof.bytes` of a sample: every link type, 0 where nothing was counted."""
-    return dict({kind: 0 for kind in TYPES}, **(counted or {}))
+    return dict({kind: 0 for kind in link_types.CARRYING}, **(counted or {}))

@@ -5,6 +5,7 @@ import json
 import os
 import re
 
+from ua_overlay import link_types
 from ua_overlay.errors import OverlayError
 from ua_overlay.system import files
 
@@ -15,7 +16,7 @@ TCP, UDP, PING, TOPIC, SERVICE, VIDEO = TOOLS = ('iperf3-tcp', 'iperf3-udp', 'pi
 RAW_PATH, OVERLAY = PATHS = ('raw', 'overlay')
 OK, FAILED, EXCLUDED = STATUSES = ('ok', 'failed', 'excluded')
 #: Link types that a label can ask for; '' asks for none.
-EXPECTED = ('', 'DIRECT', 'PEER_RELAY', 'DERP')
+EXPECTED = ('',) + link_types.CARRYING
 
 _WORDS = ('id', 'campaign', 'scenario', 'place', 'source', 'target', 'path', 'expected', 'started', 'tool', 'status',
           'problem')

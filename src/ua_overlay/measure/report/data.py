@@ -3,14 +3,13 @@ import re
 import statistics
 from dataclasses import dataclass, field
 
-from ua_overlay.measure.campaign import proof
+from ua_overlay import link_types
 from ua_overlay.measure.campaign.sample import OK, OVERLAY, PING, RAW_PATH, SERVICE, TCP, TOPIC, UDP, VIDEO
 from ua_overlay.measure.report import stats
 
 RAW, ANY = RAW_PATH, OVERLAY
-DIRECT, PEER_RELAY, DERP = proof.TYPES
 #: In the order of figures; ANY: the counters did not say which way.
-LABELS = (RAW, DIRECT, PEER_RELAY, DERP, ANY)
+LABELS = (RAW,) + link_types.CARRYING + (ANY,)
 _RATE = re.compile(r'(\d+(?:\.\d+)?)(k|m|g)bit')
 _UNITS = {'k': 1e3, 'm': 1e6, 'g': 1e9}
 #: What makes two measurements with one tool different measurements; the rest of the settings is told, not compared.

@@ -6,16 +6,15 @@ Each takes a report_data.Data and what to draw and returns a matplotlib Figure. 
 import statistics
 import textwrap
 
+from ua_overlay import link_types
 from ua_overlay.errors import OverlayError
 from ua_overlay.measure.report import data as report_data
 from ua_overlay.measure.report import stats
 
-COLOURS = {report_data.RAW: '#555555', report_data.DIRECT: '#0072B2', report_data.PEER_RELAY: '#E69F00',
-           report_data.DERP: '#CC79A7', report_data.ANY: '#009E73'}
-MARKS = {report_data.RAW: 'o', report_data.DIRECT: 's', report_data.PEER_RELAY: '^', report_data.DERP: 'D',
+COLOURS = {report_data.RAW: '#555555', link_types.DIRECT: '#0072B2', link_types.PEER_RELAY: '#E69F00',
+           link_types.DERP: '#CC79A7', report_data.ANY: '#009E73'}
+MARKS = {report_data.RAW: 'o', link_types.DIRECT: 's', link_types.PEER_RELAY: '^', link_types.DERP: 'D',
          report_data.ANY: 'v'}
-NAMES = {report_data.RAW: 'raw', report_data.DIRECT: 'DIRECT', report_data.PEER_RELAY: 'PEER_RELAY',
-         report_data.DERP: 'DERP', report_data.ANY: 'overlay'}
 STYLE = {'font.size': 9, 'axes.spines.top': False, 'axes.spines.right': False, 'axes.grid': True, 'grid.alpha': 0.3,
          'axes.axisbelow': True, 'svg.hashsalt': 'ua_overlay', 'figure.dpi': 100, 'legend.frameon': False,
          'axes.titlesize': 9, 'font.family': 'DejaVu Sans'}
@@ -105,7 +104,7 @@ def _course(axis, group):
     seconds = [[run[second] / 1e6 for run in runs if second < len(run)] for second in range(length)]
     times = [second + 0.5 for second in range(length)]
     axis.plot(times, [statistics.median(values) for values in seconds], color=COLOURS[group.label], linewidth=1.4,
-              marker=MARKS[group.label], markersize=3, markevery=max(1, length // 8), label=NAMES[group.label])
+              marker=MARKS[group.label], markersize=3, markevery=max(1, length // 8), label=group.label)
     axis.fill_between(times, [stats.percentile(values, 0.25) for values in seconds],
                       [stats.percentile(values, 0.75) for values in seconds], color=COLOURS[group.label], alpha=0.2,
                       linewidth=0)
@@ -164,7 +163,7 @@ def _box(axis, row, centre, step):
             part.set(color=colour)
     else:
         axis.plot([centre - step * 0.12] * len(pieces), pieces, '_', color=colour, markersize=9)
-    _mark(axis, centre + step * 0.28, row.estimate, row.group.label, NAMES[row.group.label])
+    _mark(axis, centre + step * 0.28, row.estimate, row.group.label, row.group.label)
 
 
 def _mark(axis, x, estimate, label, name=None, across=False):
@@ -201,8 +200,8 @@ def against_raw(data, throughput, trips):
         for line, row in enumerate(reversed(changed)):
             raw = stats.estimate(data.raw_of(row.group).values(row.metric))
             axis.plot([raw.value, row.estimate.value], [line, line], color='#999999', linewidth=2, zorder=1)
-            _mark(axis, line, raw, report_data.RAW, NAMES[report_data.RAW], across=True)
-            _mark(axis, line, row.estimate, row.group.label, NAMES[row.group.label], across=True)
+            _mark(axis, line, raw, report_data.RAW, report_data.RAW, across=True)
+            _mark(axis, line, row.estimate, row.group.label, row.group.label, across=True)
             sign = -1 if row.metric.change is stats.throughput_loss else 1
             axis.annotate('{:+.1f} %, {:+.3g} {}'.format(sign * row.change.percent.value,
                                                          sign * row.change.absolute.value, row.metric.unit),
@@ -221,7 +220,7 @@ def against_raw(data, throughput, trips):
 
 
 def _line_name(data, row):
-    return '{}, {}'.format(folded(data.place_name(row.group), 24), NAMES[row.group.label])
+    return '{}, {}'.format(folded(data.place_name(row.group), 24), row.group.label)
 
 
 @styled
@@ -254,7 +253,7 @@ def _repetitions(axis, data, rows, labels):
     if metric.key == 'tcp' and len({row.group.capacity for row in rows}) == 1:
         _limits(axis, data, rows)
     axis.set_xticks(range(len(labels)))
-    axis.set_xticklabels(['{}\nn = {}'.format(NAMES[label], sum(row.estimate.n for row in rows
+    axis.set_xticklabels(['{}\nn = {}'.format(label, sum(row.estimate.n for row in rows
                                                               if row.group.label == label)) for label in labels])
     axis.grid(False, axis='x')
     scale(axis, [value for row in rows for value in row.group.values(metric)])
@@ -277,7 +276,7 @@ def _costs(axis, data, metric, costs, labels):
     axis.axhline(0, color='#999999', linewidth=0.8)
     axis.margins(y=0.12)
     axis.set_xticks(range(len(labels)))
-    axis.set_xticklabels(['{}\nplaces: {}'.format(NAMES[label], costs[label][1]) for label in labels])
+    axis.set_xticklabels(['{}\nplaces: {}'.format(label, costs[label][1]) for label in labels])
     axis.set_xlim(-0.5, max(0.5, len(labels) - 0.5))
     axis.grid(False, axis='x')
     axis.set_ylabel('TCP throughput lost / %' if metric.key == 'tcp' else 'Round trip added / ms')
@@ -303,7 +302,7 @@ def on_map(data, rows):
                      edgecolors=COLOURS[row.group.label])
         axis.annotate('{:.3g}'.format(row.estimate.value), (where['x'], where['y']), ha='center', va='center',
                       fontweight='bold')
-        axis.annotate('{}\n{}, n = {}'.format(folded(where.get('name', place), 20), NAMES[row.group.label],
+        axis.annotate('{}\n{}, n = {}'.format(folded(where.get('name', place), 20), row.group.label,
                                               row.estimate.n),
                       (where['x'], where['y']), xytext=(0, -21), textcoords='offset points', ha='center', va='top',
                       fontsize=8)
@@ -342,7 +341,7 @@ def legend(drawn, axes):
     for axis in axes.flat:
         for handle, name in zip(*axis.get_legend_handles_labels()):
             found.setdefault(name, handle)
-    order = sorted(found, key=lambda name: list(NAMES.values()).index(name) if name in NAMES.values() else 99)
+    order = sorted(found, key=lambda name: report_data.LABELS.index(name) if name in report_data.LABELS else 99)
     if order:
         columns = 3 if max(map(len, order)) > 20 else len(order)
         drawn.legend([found[name] for name in order], order, loc='outside upper center', ncols=columns)

@@ -53,7 +53,7 @@ def _panel(axis, key, groups, labels, styles):
         for rate in sorted({group.samples[0]['settings'].get('rate_hz') or 0 for group in groups}):
             axis.axhline(rate, color='black', linewidth=0.9, linestyle='--', label='rate of the camera')
     axis.set_xticks(range(len(labels)))
-    axis.set_xticklabels(['{}\nn = {}'.format(figures.NAMES[label], _counts(groups, label)) for label in labels])
+    axis.set_xticklabels(['{}\nn = {}'.format(label, _counts(groups, label)) for label in labels])
     axis.set_xlim(-0.5, len(labels) - 0.5)
     axis.grid(False, axis='x')
 

@@ -117,7 +117,7 @@ def _panel(axis, course, factor):
                   if point.value is not None and (point.label or report_data.ANY) == label]
         if points:
             axis.plot([point.hours * factor for point in points], [point.value for point in points],
-                      figures.MARKS[label], color=figures.COLOURS[label], markersize=3.5, label=figures.NAMES[label])
+                      figures.MARKS[label], color=figures.COLOURS[label], markersize=3.5, label=label)
     figures.scale(axis, [point.value for point in course.points if point.value is not None])
     missed = [point.hours * factor for point in course.points if point.value is None]
     if missed:

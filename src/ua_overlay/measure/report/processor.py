@@ -2,7 +2,6 @@
 import statistics
 
 from ua_overlay.measure.report import data as report_data
-from ua_overlay.measure.report import figures
 from ua_overlay.measure.report.parts import Part, Table, text
 
 _ENDS = ('source_percent', 'target_percent')
@@ -17,7 +16,7 @@ def part(data):
         found = [[each['cpu'][key] for each in group.samples if each['cpu'].get(key) is not None] for key in _ENDS]
         if any(found):
             rows.append((_TOOLS.get(group.tool, group.tool), group.variant or '-', data.place_name(group),
-                         figures.NAMES[group.label], str(len(group.samples))) + tuple(
+                         group.label, str(len(group.samples))) + tuple(
                              text(float(statistics.median(values))) if values else '-' for values in found))
     if not rows:
         return None

@@ -1,4 +1,5 @@
 """The parts of a report in their order, for the writers of HTML and PDF alike."""
+from ua_overlay import link_types
 from ua_overlay.measure.report import data as report_data
 from ua_overlay.measure.report import encryption, figures, long, processor, stats
 from ua_overlay.measure.report.parts import Part, Picture, Table, numbered, shown, text, words
@@ -87,13 +88,13 @@ def _beside_study(data):
     for key, name in (('tcp', 'TCP throughput loss'), ('rtt', 'RTT increase')):
         for variant, _ in data.variants(key):
             for label, (change, places) in data.overall(key, variant).items():
-                rows.append((words(name, variant), figures.NAMES[label], shown(change.percent, '%'),
+                rows.append((words(name, variant), label, shown(change.percent, '%'),
                              shown(change.absolute, report_data.METRICS[key].unit), str(places), STUDY[key]))
     for variant, found in data.variants('udp_lost'):
         for label in report_data.LABELS:
             values = [value for row in found if row.group.label == label for value in row.group.values(row.metric)]
             if values:
-                rows.append((words('UDP loss', variant), figures.NAMES[label], shown(stats.estimate(values), '%'), '-',
+                rows.append((words('UDP loss', variant), label, shown(stats.estimate(values), '%'), '-',
                              str(len([row for row in found if row.group.label == label])), STUDY['udp_lost']))
     if not rows:
         return None
@@ -111,7 +112,7 @@ def _beside_study(data):
 
 
 def _by_link(data):
-    return _two(data, 'DIRECT, PEER_RELAY, DERP and raw', 'links', figures.by_link, lambda rows: bool(rows),
+    return _two(data, '{} and raw'.format(', '.join(link_types.CARRYING)), 'links', figures.by_link, lambda rows: bool(rows),
                 'Above, each mark is one repetition and all places stand together; a place keeps its own way and link, '
                 'so compare with care where places differ. Below, each place is compared with its own raw network; '
                 'bars are 95 % intervals.')
@@ -182,7 +183,7 @@ def _all(data):
         for row in data.rows(metric.key):
             change = row.change
             rows.append((words(metric.name, row.group.variant), data.place_name(row.group),
-                         figures.NAMES[row.group.label], str(row.estimate.n), shown(row.estimate, metric.unit),
+                         row.group.label, str(row.estimate.n), shown(row.estimate, metric.unit),
                          shown(change.percent, '%') if change else '-',
                          shown(change.absolute, metric.unit) if change else '-'))
     few = [row for metric in report_data.METRICS for row in data.rows(metric) if row.estimate.n < stats.FEW]

@@ -2,7 +2,7 @@
 import statistics
 
 from ua_overlay.measure.report import data as report_data
-from ua_overlay.measure.report import figures, figures_video, stats
+from ua_overlay.measure.report import figures_video, stats
 from ua_overlay.measure.report.parts import Part, Picture, Table, shown, text
 
 TITLE = 'Video'
@@ -38,7 +38,7 @@ def _arrived(data, rows):
     for row in rows:
         group = row.group
         ages = [shown_median(group, key) for key in ('video_age', 'video_age95', 'video_age99')]
-        lines.append((place_of(data, group), figures.NAMES[group.label], figures_video.words(group),
+        lines.append((place_of(data, group), group.label, figures_video.words(group),
                       str(row.estimate.n), shown(row.estimate, 'Hz')) + tuple(ages) + (
                           shown(stats.estimate(group.values(report_data.METRICS['video_lost'])), '%'),))
     return Table('What arrived: medians of the repetitions, 95 % intervals',
@@ -49,7 +49,7 @@ def _arrived(data, rows):
 def _beside(data, groups):
     lines = []
     for group in groups:
-        lines.append((place_of(data, group), figures.NAMES[group.label], figures_video.words(group),
+        lines.append((place_of(data, group), group.label, figures_video.words(group),
                       _middle(group, 'size_bytes', 1e-3), ', '.join(sorted(
                           {str(each['values'].get('congestion', '')) for each in group.samples})),
                       shown_median(group, 'video_longest'), shown_median(group, 'video_skipped'),
