@@ -1,6 +1,8 @@
-"""The team among a node's tags."""
+"""The team among a node's tags, and where a node belongs."""
+import pytest
+
 from ua_overlay import tags
-from ua_overlay.tags import team_of
+from ua_overlay.tags import belonging, describe_belonging, team_of
 
 
 def test_what_a_node_does_is_no_team():
@@ -22,3 +24,21 @@ def test_the_facts_of_a_team_come_back_from_the_network_map():
     assert tags.facts_of(told + ['default-auto-update']) == {'team_port': 11400, 'addressing': 'addresses'}
     assert tags.facts_of(None) == tags.facts_of([]) == {}
     assert tags.facts_of(['ua-overlay:team-port=70000', 'ua-overlay:team-port', 'ua-overlay:addressing=x']) == {}
+
+
+@pytest.mark.parametrize('tags, team', [
+    ([], ''), (['tag:iris'], 'iris'), (['tag:ros-master', 'tag:iris'], 'iris'), (['tag:relay'], ''),
+    (['tag:ros-master'], ''), (['tag:zeta', 'tag:iris'], 'iris'), (['group:iris'], '')])
+def test_the_team_among_tags(tags, team):
+    assert team_of(tags) == team
+
+
+@pytest.mark.parametrize('tags, user, belongs', [
+    (['tag:iris'], '', 'iris'), (['tag:iris'], 'ana', 'iris'), ([], 'ana', 'ana@'), ([], '', ''),
+    ([], 'tagged-devices', ''), (['tag:relay'], 'ana', '')])
+def test_a_node_belongs_to_its_team_or_its_user(tags, user, belongs):
+    assert belonging(tags, user) == belongs
+
+
+def test_belonging_in_words():
+    assert (describe_belonging('iris'), describe_belonging('ana@')) == ('team iris', 'the group of user ana')

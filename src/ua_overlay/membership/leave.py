@@ -1,20 +1,32 @@
-"""Leave the team's network: keep the identity, or give it up."""
+"""Leave the team's network and keep the identity, or give it up."""
 import time
+from typing import Callable
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.membership.outcome import Outcome, Refused, outcome_of
 from ua_overlay.membership.settings import forget_settings
+from ua_overlay.protocols import Clock
+from ua_overlay.tailscale.api import MembershipApi
 from ua_overlay.tailscale.localapi import DaemonError
-from ua_overlay.tailscale.model import parse_status
+from ua_overlay.tailscale.model import Status, parse_status
+
+#: Seconds for tailscaled to finish leaving.
+TIMEOUT = 15.0
+#: Seconds between two questions whether it has.
+_PAUSE = 0.1
+
+Sleep = Callable[[float], None]
 
 
-def leave(api, forget, state_dir, timeout=15.0, clock=time.monotonic, sleep=time.sleep):
+def leave(api: MembershipApi, forget: bool, state_dir: str, timeout: float = TIMEOUT, clock: Clock = time.monotonic,
+          sleep: Sleep = time.sleep) -> Outcome:
     """Leave the network.
 
-    :param api: tailscale.localapi.LocalApi.
     :param forget: False keeps the identity (`tailscale down`); True logs out and gives up the address.
-    :param state_dir: where the settings of the invitation are.
-    :returns: Outcome with a code of Leave.srv; never raises for what a user can meet.
+    :param state_dir: where the settings of the invitation are. The hosts block and the env file follow tailscaled's
+        state (rosenv.hosts, rosenv.keeper).
+    :param timeout: seconds.
+    :returns: Outcome with a code of Leave.srv; an OverlayError becomes one.
     """
     try:
         return _leave(api, forget, state_dir, timeout, clock, sleep)
@@ -22,23 +34,23 @@ def leave(api, forget, state_dir, timeout=15.0, clock=time.monotonic, sleep=time
         return outcome_of(error)
 
 
-def _leave(api, forget, state_dir, timeout, clock, sleep):
+def _leave(api: MembershipApi, forget: bool, state_dir: str, timeout: float, clock: Clock, sleep: Sleep) -> Outcome:
     before = parse_status(api.status(peers=False))
     name = before.self_node.name or 'This robot'
     if not before.have_node_key:
-        kept = _forget(state_dir)
-        raise Refused('This robot is in no team, so there is nothing to leave.' + kept, 'ua-overlay join INVITATION',
-                      code='NOT_JOINED')
+        raise Refused('This robot is in no team, so there is nothing to leave.' + _forget(state_dir),
+                      'ua-overlay join INVITATION', code='NOT_JOINED')
     if not forget:
         if before.state == 'Stopped':
-            raise Refused('{} left already; its identity is kept.'.format(name), 'ua-overlay join', code='NOT_JOINED')
+            raise Refused('{} has already left; its identity is kept.'.format(name), 'ua-overlay join',
+                          code='NOT_JOINED')
         api.edit_prefs(WantRunning=False)
         _wait(api, lambda status: status.state in ('Stopped', 'NoState', 'NeedsLogin'), timeout, clock, sleep)
         return Outcome('OK', '{} left and keeps its name and address. Come back with: ua-overlay join'.format(name))
     try:
         _logout(api, timeout)
     except DaemonError as error:
-        raise Refused('The server did not take the logout, so {} stopped but is not forgotten yet: {}'.format(
+        raise Refused('The server did not accept the logout, so {} stopped but is not forgotten yet: {}'.format(
             before.self_node.name or 'this robot', error.sentence),
             'when the server answers: ua-overlay leave --forget', code='FAILED')
     _wait(api, lambda status: not status.have_node_key, timeout, clock, sleep)
@@ -47,21 +59,22 @@ def _leave(api, forget, state_dir, timeout, clock, sleep):
                              name, _forget(state_dir), before.self_node.name or 'ROBOT'))
 
 
-def _logout(api, timeout):
+def _logout(api: MembershipApi, timeout: float) -> None:
     try:
         api.logout(timeout=timeout)
     except DaemonError as error:
         if not error.status:
             raise
-        # Refused, for what tailscaled's control client has in its memory: no key since a logout that did not reach the
-        # server ("no nodekey to log out"), or still the key of the join, which it sends along and a server that forgot
-        # this robot takes for a new join ("authkey already used"). Started afresh it has the stored identity alone.
+        # Refused because of what tailscaled's control client has in memory: no key since a logout that did not reach
+        # the server ("no nodekey to log out"), or still the key of the join, which it sends along and a server that
+        # forgot this robot takes for a new join ("authkey already used"). After a fresh start it has only the stored
+        # identity.
         api.start()
         api.logout(timeout=timeout)
 
 
-def _forget(state_dir):
-    """Remove the settings; returns '', or the sentence of what hindered it: by then the robot has left all the same."""
+def _forget(state_dir: str) -> str:
+    """Remove the settings; return '', or the sentence of what failed: the robot has left all the same."""
     try:
         forget_settings(state_dir)
     except OSError as error:
@@ -69,10 +82,11 @@ def _forget(state_dir):
     return ''
 
 
-def _wait(api, condition, timeout, clock, sleep):
+def _wait(api: MembershipApi, condition: Callable[[Status], bool], timeout: float, clock: Clock, sleep: Sleep) -> None:
+    """:raises Refused: ``condition`` is not met within ``timeout`` seconds."""
     deadline = clock() + timeout
     while not condition(parse_status(api.status(peers=False))):
         if clock() > deadline:
             raise Refused('tailscaled did not finish leaving within {:.0f} s.'.format(timeout), 'ua-overlay status',
                           code='FAILED')
-        sleep(0.1)
+        sleep(_PAUSE)

@@ -1,4 +1,4 @@
-"""What join and leave answer: a code of Join.srv or Leave.srv, and a sentence."""
+"""What join and leave answer: a code of Join.srv or Leave.srv, and a sentence. Pure."""
 from dataclasses import dataclass, replace
 from typing import Tuple
 
@@ -37,18 +37,19 @@ class Outcome:
     addresses: Tuple[str, ...] = ()
 
     @property
-    def ok(self):
+    def ok(self) -> bool:
         return self.code in ('OK', 'ALREADY_JOINED')
 
-    def with_message(self, addition):
+    def with_message(self, addition: str) -> 'Outcome':
+        """Return the same outcome with one more sentence."""
         return replace(self, message='{} {}'.format(self.message, addition))
 
 
 class Refused(OverlayError):
-    """A join or leave that cannot be; ``code`` is a constant of the .srv."""
+    """A join or leave that is refused; ``code`` is a constant of the .srv."""
 
 
-def outcome_of(error):
-    """The :class:`Outcome` of an :class:`OverlayError`; FAILED for a code that the .srv files do not have."""
+def outcome_of(error: OverlayError) -> Outcome:
+    """Return the :class:`Outcome` of an :class:`OverlayError`; FAILED for a code that the .srv files do not have."""
     code = _SERVICE_CODES.get(error.code, error.code)
     return Outcome(code if code in CODES else 'FAILED', str(error))

@@ -1,21 +1,29 @@
-"""What a robot keeps of its invitation: everything but the key. The team's own choices (port, addressing) live here."""
+"""What a robot keeps of its invitation: everything but the key. The team's own choices (port, addressing) live here.
+
+The network map is the truth and wins over this file (:func:`follow`); the file is for a start while the server is away.
+"""
 import os
+from typing import Any, Dict, Mapping
 
 import yaml
 
 from ua_overlay.system.files import write_atomic
 from ua_overlay.tags import facts_of, team_of
+from ua_overlay.tailscale.model import SelfNode
 
 FILE_NAME = 'settings.yaml'
 KEYS = ('server_url', 'team', 'robot', 'team_port', 'addressing')
 ADDRESSINGS = ('names', 'addresses')
 
+#: {key of :data:`KEYS`: str, for team_port int}.
+Settings = Dict[str, Any]
 
-def read_settings(state_dir):
-    """Return the kept settings as a dict with `KEYS`, or {} when there are none.
 
-    A file that cannot be read counts as none, and so does a value that makes no sense: everything in it has a default
-    or comes again with the next invitation.
+def read_settings(state_dir: str) -> Settings:
+    """Return the kept settings, {} when there are none.
+
+    A file that cannot be read counts as none, and an invalid value as absent: everything in it has a default or comes
+    again with the next invitation.
     """
     try:
         with open(os.path.join(state_dir, FILE_NAME), encoding='utf-8') as stream:
@@ -24,11 +32,11 @@ def read_settings(state_dir):
         return {}
     if not isinstance(data, dict):
         return {}
-    return {key: data[key] for key in KEYS if key in data and _sensible(key, data[key])}
+    return {key: data[key] for key in KEYS if key in data and _is_valid(key, data[key])}
 
 
-def write_settings(state_dir, settings):
-    """Keep `KEYS` of ``settings`` (a dict).
+def write_settings(state_dir: str, settings: Mapping[str, Any]) -> None:
+    """Keep the `KEYS` of ``settings``.
 
     :raises OSError: when the directory is missing or not this user's.
     """
@@ -38,20 +46,20 @@ def write_settings(state_dir, settings):
     write_atomic(os.path.join(state_dir, FILE_NAME), text)
 
 
-def follow(settings, node):
-    """The settings as the network map has them, for the next start without a server.
+def follow(settings: Settings, node: SelfNode) -> Settings:
+    """Return the settings as the network map has them.
 
-    :param settings: what is kept, {} when nothing is: then nothing is made up.
-    :param node: this robot (tailscale.model.SelfNode).
+    :param settings: what is kept; {} stays {}, for nothing is invented.
+    :param node: this robot.
     """
     team = team_of(node.tags, settings.get('team', ''))
     return dict(settings, team=team, **facts_of(node.attributes)) if settings and team else settings
 
 
-def forget_settings(state_dir):
+def forget_settings(state_dir: str) -> None:
     """Remove the settings; fine when there are none.
 
-    :raises OSError: when they are there and stay.
+    :raises OSError: when they cannot be removed.
     """
     try:
         os.unlink(os.path.join(state_dir, FILE_NAME))
@@ -59,7 +67,7 @@ def forget_settings(state_dir):
         return
 
 
-def _sensible(key, value):
+def _is_valid(key: str, value: object) -> bool:
     if key == 'team_port':
         return type(value) is int and 1 <= value <= 65535
     return isinstance(value, str) and (key != 'addressing' or value in ADDRESSINGS)

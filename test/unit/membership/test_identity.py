@@ -1,15 +1,7 @@
-"""Who this robot is already, and what a join may do."""
+"""Who this robot already is, and what a join may do."""
 import pytest
 
 from ua_overlay.membership.identity import ALREADY, OTHER_TEAM, RESUME, SEND_KEY, decide_join, joined, key_refusal
-from ua_overlay.tags import belonging, describe_belonging, team_of
-
-
-@pytest.mark.parametrize('tags, team', [
-    ([], ''), (['tag:iris'], 'iris'), (['tag:ros-master', 'tag:iris'], 'iris'), (['tag:relay'], ''),
-    (['tag:ros-master'], ''), (['tag:zeta', 'tag:iris'], 'iris'), (['group:iris'], '')])
-def test_team_of(tags, team):
-    assert team_of(tags) == team
 
 
 @pytest.mark.parametrize('key, state, online, tags, remembered, destination, step', [
@@ -17,7 +9,7 @@ def test_team_of(tags, team):
     (False, 'NeedsLogin', False, [], '', 'iris', SEND_KEY),
     (False, 'NeedsLogin', False, [], 'blue', 'iris', SEND_KEY),
     (False, 'Running', True, ['tag:iris'], '', 'iris', SEND_KEY),
-    # An identity in the destination team, or in any when none is destination: never a key.
+    # An identity in the destination team, or in any team without a destination: never a key.
     (True, 'Running', True, ['tag:iris'], '', 'iris', ALREADY),
     (True, 'Running', True, ['tag:iris'], 'blue', 'iris', ALREADY),  # the server's word, not the memory
     (True, 'Running', True, ['tag:iris'], '', '', ALREADY),
@@ -48,17 +40,6 @@ def test_joined(state, online, tags, destination, expected):
     assert joined(state, online, tags, destination) is expected
 
 
-@pytest.mark.parametrize('tags, user, belongs', [
-    (['tag:iris'], '', 'iris'), (['tag:iris'], 'ana', 'iris'), ([], 'ana', 'ana@'), ([], '', ''),
-    ([], 'tagged-devices', ''), (['tag:relay'], 'ana', '')])
-def test_a_laptop_belongs_to_its_user(tags, user, belongs):
-    assert belonging(tags, user) == belongs
-
-
-def test_how_people_read_it():
-    assert (describe_belonging('iris'), describe_belonging('ana@')) == ('team iris', 'the group of user ana')
-
-
 @pytest.mark.parametrize('key, state, online, tags, user, destination, step', [
     (False, 'NeedsLogin', False, [], '', 'ana@', SEND_KEY),
     (True, 'Running', True, [], 'ana', 'ana@', ALREADY),
@@ -80,10 +61,10 @@ def test_joined_as_a_laptop(tags, user, destination, expected):
 
 @pytest.mark.parametrize('message, refusal', [
     ('register request: http 401: authkey already used', 'SPENT'),
-    ('register request: http 401: AuthKey expired', 'EXPIRED'),
-    ('register request: http 401: invalid pre auth key', 'UNKNOWN'),
-    ('register request: http 401: invalid auth key', 'UNKNOWN'),
-    ("failed to parse auth-key: expected separator '-' at position 12, got 'A'", 'UNKNOWN'),
+    ('register request: http 401: AuthKey expired', 'REVOKED'),
+    ('register request: http 401: invalid pre auth key', 'UNKNOWN_KEY'),
+    ('register request: http 401: invalid auth key', 'UNKNOWN_KEY'),
+    ("failed to parse auth-key: expected separator '-' at position 12, got 'A'", 'UNKNOWN_KEY'),
     ('fetch control key: Get "https://server.ua.test:8080/key?v=131": EOF', None), ('', None)])
 def test_key_refusal(message, refusal):
     assert key_refusal(message) == refusal

@@ -1,4 +1,4 @@
-"""Join against a tailscaled that is played: what is sent when, what is answered, and what is left behind."""
+"""Join, against a played tailscaled: what is sent when, what is answered, and what is left behind."""
 import dataclasses
 import datetime
 import os
@@ -36,7 +36,7 @@ ACCEPTED = ({'LoginFinished': {}}, STARTING)
 MAP = ({'SelfChange': {'ID': 1}}, RUNNING)
 
 
-def said(text):
+def refusal(text):
     """The server's refusal as tailscaled puts it on the bus, wrapped as it is there."""
     return ({'ErrMessage': 'register request: http 401: {}, {}'.format(text, KEY)}, None)
 
@@ -176,7 +176,7 @@ class Scene:
             assert word in outcome.message
 
     def expect_untouched(self):
-        """tailscaled has the preferences it had, and was told so last."""
+        """tailscaled has its former preferences; the last call set them."""
         assert self.played.preferences == self.before
 
     def expect_no_key_sent(self):
@@ -199,7 +199,7 @@ def test_success(scene):
     assert [call[0] for call in api.calls] == ['start', 'login_interactive']
     sent = api.keys_sent()[0]
     assert sent[1] == KEY
-    # What is not about this join stays as it was: a missing NetfilterMode would switch the firewall rules off.
+    # The other preferences stay: a missing NetfilterMode would switch the firewall rules off.
     assert sent[2] == dict(scene.before, ControlURL=INVITATION.server_url, WantRunning=True, LoggedOut=False,
                            CorpDNS=True, Hostname='dev-1', AdvertiseTags=None)
     assert read_settings(scene.directory) == {
@@ -214,11 +214,11 @@ def test_success(scene):
     [ACCEPTED, ({'SelfChange': {'ID': 1}}, dict(RUNNING, Self=dict(SELF, Tags=['tag:blue'])))],
     [ACCEPTED, ({'SelfChange': {'ID': 1}}, dict(RUNNING, Self=dict(SELF, Tags=None)))],
     [ACCEPTED, ({'SelfChange': {'ID': 1}}, dict(RUNNING, Self=dict(SELF, TailscaleIPs=None)))]])
-def test_joined_is_only_who_runs_is_seen_and_has_the_tag(scene, still_missing):
+def test_only_a_robot_that_runs_is_online_and_has_the_tag_has_joined(scene, still_missing):
     api = scene.api(FRESH, register=still_missing)
     outcome = scene.run(scene.invitation())
     scene.expect(outcome, 'TIMEOUT', 'it is spent now', 'ua-overlay status')
-    # The server has taken the key: going on is all that can still make use of it.
+    # The server has accepted the key: going on is all that can still make use of it.
     assert len(api.calls) == 2 and api.preferences['WantRunning']
 
 
@@ -241,7 +241,7 @@ def test_another_name_than_asked_for(scene):
     ('invalid pre auth key', 'INVITATION_REFUSED', ['does not know', 'not used']),
     ('invalid auth key', 'INVITATION_REFUSED', ['does not know', 'not used'])])
 def test_the_server_refuses_the_key(scene, text, code, words):
-    api = scene.api(FRESH, register=[({}, None), said(text)])
+    api = scene.api(FRESH, register=[({}, None), refusal(text)])
     begin = scene.clock()
     outcome = scene.run(scene.invitation())
     scene.expect(outcome, code, 'ua-overlay invite iris dev-1', *words)
@@ -251,7 +251,7 @@ def test_the_server_refuses_the_key(scene, text, code, words):
     assert read_settings(scene.directory) == {}
 
 
-def test_a_server_that_says_nothing(scene):
+def test_a_silent_server(scene):
     scene.api(FRESH)
     begin = scene.clock()
     outcome = scene.run(scene.invitation(), timeout=8.0)
@@ -260,7 +260,7 @@ def test_a_server_that_says_nothing(scene):
     scene.expect_untouched()
 
 
-def test_the_reason_that_tailscaled_gives_is_repeated_without_keys(scene):
+def test_the_warnings_of_tailscaled_are_repeated_without_keys(scene):
     scene.api(dict(FRESH, Health=['Tailscale is stopped.', 'cannot dial ' + KEY]))
     scene.expect(scene.run(scene.invitation()), 'TIMEOUT', 'cannot dial [key]')
 
@@ -271,7 +271,7 @@ def test_tailscaled_without_the_ca(scene):
     scene.expect_untouched()
 
 
-def test_tailscaled_ends_meanwhile(scene):
+def test_tailscaled_ends_during_the_join(scene):
     scene.api(FRESH, register=[DaemonMissing('tailscaled ended.', 'sudo systemctl start tailscaled')])
     scene.expect(scene.run(scene.invitation()), 'NO_DAEMON', 'tailscaled ended.', 'systemctl start tailscaled')
     scene.expect_untouched()
@@ -288,7 +288,7 @@ def test_an_interrupt_is_put_back_and_passed_on(scene, kind):
     assert 'S3cret' not in ''.join(traceback.format_exception(kind, caught.value, caught.value.__traceback__))
 
 
-def test_an_interrupt_after_the_key_was_taken_is_not_put_back(scene):
+def test_an_interrupt_after_the_key_was_accepted_is_not_put_back(scene):
     api = scene.api(FRESH, register=[ACCEPTED, KeyboardInterrupt()])
     with pytest.raises(KeyboardInterrupt):
         scene.run(scene.invitation())
@@ -303,15 +303,15 @@ def test_a_program_that_ends_cancels(scene):
     assert scene.clock() < 1003
 
 
-def test_a_put_back_that_fails_at_first_is_tried_again(scene):
-    api = scene.api(FRESH, register=[said('authkey already used')])
+def test_a_put_back_is_tried_again(scene):
+    api = scene.api(FRESH, register=[refusal('authkey already used')])
     api.fail_put_back = [DaemonMissing('No tailscaled.')] * (PUT_BACK_ATTEMPTS - 1)
     scene.expect(scene.run(scene.invitation()), 'INVITATION_SPENT')
     scene.expect_untouched()
 
 
-def test_a_put_back_that_fails_for_good_hides_not_what_went_wrong_first(scene):
-    api = scene.api(FRESH, register=[said('authkey already used')])
+def test_a_failed_put_back_does_not_hide_the_first_error(scene):
+    api = scene.api(FRESH, register=[refusal('authkey already used')])
     api.fail_put_back = [DaemonMissing('No tailscaled answers ({}).'.format(i)) for i in range(99)]
     outcome = scene.run(scene.invitation())
     scene.expect(outcome, 'INVITATION_SPENT', 'spent', 'could not be put back', 'No tailscaled answers',
@@ -319,7 +319,7 @@ def test_a_put_back_that_fails_for_good_hides_not_what_went_wrong_first(scene):
     assert len(api.calls) == 2 + PUT_BACK_ATTEMPTS
 
 
-def test_a_put_back_that_fails_hides_no_interrupt(scene):
+def test_a_failed_put_back_does_not_hide_an_interrupt(scene):
     api = scene.api(FRESH, register=[KeyboardInterrupt()])
     api.fail_put_back = [DaemonMissing('No tailscaled.')] * 99
     with pytest.raises(KeyboardInterrupt):
@@ -378,26 +378,26 @@ def test_a_ca_that_tailscaled_does_not_trust(scene, trusted):
 
 
 def test_a_daemon_of_our_own_is_given_the_ca(scene):
-    """After the look at the server, so that a bad server changes nothing; before tailscaled meets it."""
+    """After the probe of the server, so that a bad server changes nothing; before tailscaled meets it."""
     api = scene.api(FRESH, register=[ACCEPTED, MAP])
-    given = []
+    trusted = []
 
     def trust(ca_pem):
         assert api.calls == [] and scene.probed
-        given.append(ca_pem)
+        trusted.append(ca_pem)
 
     path = scene.invitation()
     scene.expect(scene.run(path, trust=trust), 'OK')
-    assert given == []  # it has it already
+    assert trusted == []  # it trusts it already
     os.unlink(scene.ca_file)
     scene.api(FRESH)
     scene.probe_error = ServerError('No answer.', 'ping', 'SERVER_UNREACHABLE')
     scene.expect(scene.run(path, trust=trust), 'SERVER_UNREACHABLE')
-    assert given == []
+    assert trusted == []
     scene.probe_error = None
     api = scene.api(FRESH, register=[ACCEPTED, MAP])
     scene.expect(scene.run(path, trust=trust), 'OK')
-    assert given == [CA]
+    assert trusted == [CA]
 
 
 def test_a_daemon_of_our_own_that_cannot_be_given_the_ca(scene):
@@ -410,14 +410,14 @@ def test_a_daemon_of_our_own_that_cannot_be_given_the_ca(scene):
     assert scene.played.calls == []
 
 
-def test_an_enrolment_that_holds_the_ca_will_do(scene):
+def test_a_ca_file_that_holds_the_ca_among_others_will_do(scene):
     scene.api(FRESH, register=[ACCEPTED, MAP])
     scene.write('ca.pem', 'another\n' + CA + '\nand ü one more')
     scene.expect(scene.run(scene.invitation()), 'OK')
 
 
-def test_an_operator_that_comes_late(scene):
-    """A logout wipes it and its keeper sets it again a moment later: no NOT_PREPARED for that."""
+def test_an_operator_that_is_set_late(scene):
+    """A logout wipes the operator and the agent sets it again a moment later: that is not NOT_PREPARED."""
     api = scene.api(FRESH, prefs={'OperatorUser': ''}, register=[ACCEPTED, MAP])
     real = api.prefs
 
@@ -428,11 +428,11 @@ def test_an_operator_that_comes_late(scene):
 
     api.prefs = prefs
     scene.expect(scene.run(scene.invitation()), 'OK')
-    # What is put back later, and sent now, is what the keeper had set by then.
+    # Sent now, and put back later, is what the agent had set by then.
     assert api.keys_sent()[0][2]['OperatorUser'] == USER
 
 
-def test_an_operator_that_never_comes(scene):
+def test_an_operator_that_is_never_set(scene):
     scene.api(FRESH, prefs={'OperatorUser': 'somebody'})
     scene.expect(scene.run(scene.invitation()), 'NOT_PREPARED', USER, 'sudo ua-overlay robot prepare --invitation')
     assert 1003 <= scene.clock() < 1004
@@ -445,7 +445,7 @@ def test_root_needs_no_operator(scene):
     scene.expect(scene.run(scene.invitation()), 'OK')
 
 
-def test_the_user_is_who_runs_whatever_the_environment_says(scene, monkeypatch):
+def test_the_user_comes_from_the_uid_and_not_from_the_environment(scene, monkeypatch):
     for name in ('LOGNAME', 'USER', 'LNAME', 'USERNAME'):
         monkeypatch.setenv(name, 'somebody-else')
     assert user_name(os.geteuid()) == pwd.getpwuid(os.geteuid()).pw_name != 'somebody-else'
@@ -507,7 +507,7 @@ def test_come_back_after_a_logout_that_did_not_reach_the_server(scene):
 
 
 def test_a_running_robot_that_the_server_removed(scene):
-    """tailscaled waits for a person then: no word on the bus tells that the server forgot it, unless it asks again."""
+    """tailscaled then waits for a login by hand, and the bus does not show that the server forgot it unless it asks."""
     waiting = dict(STOPPED, BackendState='NeedsLogin')
     api = scene.api(waiting, resume=FORGOTTEN[0], prefs={'WantRunning': True})
     scene.expect(scene.run(''), 'FORGOTTEN')
@@ -523,7 +523,7 @@ def test_the_same_is_put_back(scene):
 
 
 def test_an_old_map_is_not_believed(scene):
-    """Right after the start the status shows the old map as if all were well; the server says later what is true."""
+    """Right after the start the status shows the old map as if all were well; the truth comes later from the server."""
     scene.api(STOPPED, resume=[({'State': 6}, RUNNING), ({}, RUNNING), ({'BrowseToURL': 'https://x/register'}, None)])
     scene.expect(scene.run(''), 'FORGOTTEN')
 
@@ -541,7 +541,7 @@ def test_the_other_team_remembered_while_stopped(scene):
 
 
 def test_the_other_team_learned_on_coming_back(scene):
-    """Nothing is remembered and a stopped tailscaled shows no tags: the way back shows them, and is taken back."""
+    """Nothing is remembered and a stopped tailscaled shows no tags: coming back shows them, and is undone."""
     scene.api(STOPPED, resume=[MAP])
     scene.expect(scene.run(scene.invitation(team='blue')), 'OTHER_TEAM', 'iris', 'blue', 'not used')
     scene.expect_untouched()
@@ -575,14 +575,14 @@ def test_forgotten_and_then_a_new_key(scene, resume):
 
 
 def test_forgotten_and_a_key_that_is_refused(scene):
-    """Two steps back: the preferences are those from before the first."""
-    scene.api(STOPPED, resume=FORGOTTEN[0], register=[said('authkey already used')])
+    """Both steps are undone: the preferences are those from before the first."""
+    scene.api(STOPPED, resume=FORGOTTEN[0], register=[refusal('authkey already used')])
     scene.expect(scene.run(scene.invitation()), 'INVITATION_SPENT')
     scene.expect_untouched()
 
 
 def test_a_server_that_is_late_to_take_the_robot_back(scene):
-    """That is what was asked for, so tailscaled goes on, and the answer says so."""
+    """That was asked for, so tailscaled goes on, and the answer says so."""
     api = scene.api(STOPPED)
     scene.expect(scene.run(''), 'TIMEOUT', 'goes on trying', 'ua-overlay status')
     assert api.preferences['WantRunning']
@@ -602,14 +602,14 @@ def test_coming_back_without_the_ca(scene):
     scene.expect_untouched()
 
 
-def test_no_sentence_names_a_key(scene):
-    """The scripts above hold the key in what the server says; a look that it is there to be found."""
-    message = said('authkey already used')[0]['ErrMessage']
+def test_the_played_refusals_contain_a_key():
+    """The scripts above have the key in the server's words: check that it is there to be found."""
+    message = refusal('authkey already used')[0]['ErrMessage']
     assert re.search('hskey-auth-', message)
 
 
 def test_a_key_is_held_back_while_links_change(scene):
-    """Until they are quiet; nothing is sent before."""
+    """Until they are stable; nothing is sent before."""
     began = scene.clock()
     api = scene.api(FRESH, register=[({}, None), ACCEPTED, MAP])
     seen = []
@@ -630,7 +630,7 @@ def test_links_that_are_never_stable_hold_a_key_back_for_ten_seconds(scene):
     assert 9.5 < scene.clock() - began < 15
 
 
-# --- a robot that was removed on the server while it ran (headscale 3410) ---
+# --- a robot that was removed on the server while it ran (Headscale issue 3410) ---
 
 HERE = dict(RUNNING, Self=dict(SELF, PublicKey='nodekey:aa'))
 
@@ -649,7 +649,7 @@ def test_a_key_is_sent_when_the_server_forgot_a_robot_that_says_it_runs(scene, o
     assert [call[1] for call in api.keys_sent()] == [KEY]
 
 
-def test_without_an_invitation_it_is_told_what_it_needs(scene):
+def test_without_an_invitation_the_answer_asks_for_one(scene):
     scene.api(HERE)
     scene.expect(scene.run('', verify=lambda *_, **__: False), 'FORGOTTEN', 'does not know dev-1', 'a new invitation')
     scene.expect_no_key_sent()

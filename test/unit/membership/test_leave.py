@@ -1,4 +1,4 @@
-"""Leave against a tailscaled that is played."""
+"""Leave, against a played tailscaled."""
 import pytest
 
 from ua_overlay.membership.leave import leave
@@ -64,9 +64,8 @@ def directory(tmp_path):
 def do(api, forget, directory, timeout=15.0):
     clock = Clock()
     outcome = leave(api, forget, directory, timeout, clock, clock.sleep)
-    outcome_words = outcome.message
     assert clock.now <= timeout + 1
-    return outcome, outcome_words
+    return outcome, outcome.message
 
 
 def test_leave_keeps_the_identity(directory):
@@ -97,7 +96,7 @@ def test_in_no_team(directory, forget):
     assert api.calls == [] and read_settings(directory) == {}
 
 
-def test_left_already(directory):
+def test_a_robot_that_has_already_left(directory):
     api = PlayedApi(STOPPED)
     outcome, message = do(api, False, directory)
     assert outcome.code == 'NOT_JOINED' and 'identity is kept' in message and 'Next: ua-overlay join' in message
@@ -116,9 +115,9 @@ NO_KEY = DaemonError('tailscaled refused logout (500): no nodekey to log out.', 
 
 @pytest.mark.parametrize('refusals, calls', [
     ([NO_KEY, NO_KEY], ['logout', 'start', 'logout']),
-    # No answer is no refusal: a second attempt would only wait as long again.
+    # No answer is not a refusal: a second attempt would only wait as long again.
     ([DaemonError('tailscaled did not answer in time.')], ['logout'])])
-def test_a_server_that_does_not_take_the_logout(directory, refusals, calls):
+def test_a_server_that_does_not_accept_the_logout(directory, refusals, calls):
     api = PlayedApi(RUNNING, STOPPED, refusals=refusals)
     outcome, message = do(api, True, directory)
     assert outcome.code == 'FAILED' and refusals[0].sentence in message and 'ua-overlay leave --forget' in message
@@ -126,7 +125,7 @@ def test_a_server_that_does_not_take_the_logout(directory, refusals, calls):
     assert read_settings(directory) == {'team': 'iris'}
 
 
-def test_a_logout_that_is_refused_is_tried_again_with_a_fresh_start(directory):
+def test_a_refused_logout_is_repeated_after_a_fresh_start(directory):
     api = PlayedApi(STOPPED, FRESH, refusals=[NO_KEY])
     assert do(api, True, directory)[0].code == 'OK'
     assert [call[0] for call in api.calls] == ['logout', 'start', 'logout']
@@ -140,8 +139,8 @@ def test_no_permission_or_no_daemon(directory, forget, error, code):
     assert do(PlayedApi(error), forget, directory)[0].code == code
 
 
-def test_settings_that_stay_are_said(tmp_path):
-    """What is in the way here is a directory under the file's name: it hinders root as well."""
+def test_the_answer_mentions_settings_that_cannot_be_removed(tmp_path):
+    """A directory under the file's name is in the way, for root as well."""
     (tmp_path / 'settings.yaml').mkdir()
     outcome, message = do(PlayedApi(RUNNING, FRESH), True, str(tmp_path))
     assert outcome.code == 'OK' and 'could not be removed' in message and 'robot remove dev-1' in message

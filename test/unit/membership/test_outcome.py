@@ -17,18 +17,18 @@ def constants(service):
 
 
 def test_the_codes_are_the_constants_of_the_services():
-    # REFUSED is said by the mirror alone, before anything is asked here.
+    # Only the mirror answers REFUSED, before it asks anything here.
     assert CODES | {'REFUSED'} == constants('Join') | constants('Leave') | {'REFUSED'}
     assert set(_SERVICE_CODES.values()) <= constants('Join')
 
 
-@pytest.mark.parametrize('code, wanted', [
+@pytest.mark.parametrize('code, expected', [
     ('WRONG_CA', 'SERVER_UNTRUSTED'), ('WRONG_NAME', 'SERVER_UNTRUSTED'), ('CERT_EXPIRED', 'SERVER_UNTRUSTED'),
     ('CLOCK', 'CLOCK_WRONG'), ('INVITATION_VERSION', 'INVITATION_INVALID'), ('CERTIFICATE', 'INVITATION_INVALID'),
     ('DAEMON_ERROR', 'FAILED'), ('NO_DAEMON', 'NO_DAEMON'), ('SOMETHING_NEW', 'FAILED'), (None, 'FAILED')])
-def test_outcome_of(code, wanted):
+def test_outcome_of(code, expected):
     outcome = outcome_of(OverlayError('It is so.', 'do this', code=code))
-    assert outcome == Outcome(wanted, 'It is so. Next: do this')
+    assert outcome == Outcome(expected, 'It is so. Next: do this')
 
 
 def test_ok():
