@@ -93,7 +93,8 @@ def format_duration(seconds: float) -> str:
     if seconds < 90:
         return '{:.0f} s'.format(seconds)
     minutes = round(seconds / 60)
-    return '{} min'.format(minutes) if minutes < 60 else '{} h {} min'.format(minutes // 60, minutes % 60)
+    hours, minutes = divmod(minutes, 60)
+    return ' '.join('{} {}'.format(*item) for item in ((hours, 'h'), (minutes, 'min')) if item[0])
 
 
 def ago(moment: Optional[datetime.datetime], now: datetime.datetime) -> str:

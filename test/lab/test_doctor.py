@@ -349,11 +349,12 @@ def test_certificate_ends_soon(fleet):
 import sys
 from datetime import timedelta
 sys.path.insert(0, sys.argv[2])
+from ua_overlay import clock
 from ua_overlay.trust import certificate, store
 site = sys.argv[1]
 issue = certificate.issue_server_certificate
 certificate.issue_server_certificate = lambda *args: issue(*args, days=10)
-store.renew(site, certificate.utc_now())
+store.renew(site, clock.utc_now())
 '''
     packages = glob.glob(os.path.join(INSTALL, 'lib/python3*/*-packages'))[0]
     fleet.stop_server()

@@ -12,12 +12,12 @@ import sys
 import pytest
 from site_on_loopback import COMMAND, free_ports, running_site
 
+from ua_overlay.clock import utc_now
 from ua_overlay.lab.wait import wait
 from ua_overlay.relays import derp_certificate
 from ua_overlay.relays import enrolment as enrolments
 from ua_overlay.system import files
 from ua_overlay.trust import store
-from ua_overlay.trust.certificate import utc_now
 
 
 @pytest.fixture(scope='module')

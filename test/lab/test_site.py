@@ -7,10 +7,10 @@ import subprocess
 import pytest
 from site_on_loopback import running_site
 
+from ua_overlay.clock import utc_now
 from ua_overlay.headscale.rest import RestError
 from ua_overlay.lab.wait import wait
 from ua_overlay.toolchain import locate
-from ua_overlay.trust.certificate import utc_now
 
 
 @pytest.fixture(scope='module')

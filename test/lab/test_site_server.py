@@ -9,6 +9,7 @@ import sys
 import pytest
 from site_on_loopback import COMMAND, LoopbackSite, alive
 
+from ua_overlay.clock import utc_now
 from ua_overlay.lab.wait import wait
 from ua_overlay.system import files
 from ua_overlay.trust import certificate, store
@@ -106,12 +107,12 @@ def test_a_certificate_that_ends_soon_is_renewed_at_the_start(site):
     ca = certificate.load_certificates(read('ca.pem'), 'ca.pem')[0]
     key, short = certificate.issue_server_certificate(
         certificate.load_private_key(read('ca.key'), 'ca.key'), ca, ['localhost'], ['127.0.0.1'],
-        certificate.utc_now(), days=20)
+        utc_now(), days=20)
     files.write_secret(os.path.join(site.directory, 'server.key'), certificate.dump_private_key(key))
     files.write_atomic(os.path.join(site.directory, 'server.pem'), certificate.dump_certificates(short, ca))
     site.start(relay=False)
     assert 'certificate of localhost was renewed' in site.output()
-    assert not certificate.needs_renewal(store.load(site.directory).server, certificate.utc_now())
+    assert not certificate.needs_renewal(store.load(site.directory).server, utc_now())
 
 
 @pytest.mark.parametrize('kind, word', [(socket.SOCK_STREAM, 'TCP'), (socket.SOCK_DGRAM, 'UDP')])

@@ -11,11 +11,11 @@ import time
 
 import pytest
 
+from ua_overlay.clock import utc_now
 from ua_overlay.errors import OverlayError
 from ua_overlay.toolchain import locate
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust import store
-from ua_overlay.trust.certificate import utc_now
 from ua_overlay.trust.probe import ServerError, check_server
 
 NAME = 'server.ua.test'

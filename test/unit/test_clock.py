@@ -82,7 +82,8 @@ def test_a_minute_is_no_short_duration():
         clock.parse_duration('1m', clock.SHORT_UNITS)
 
 
-@pytest.mark.parametrize('seconds, text', [(40.4, '40 s'), (89, '89 s'), (600, '10 min'), (12000, '3 h 20 min')])
+@pytest.mark.parametrize('seconds, text', [(40.4, '40 s'), (89, '89 s'), (600, '10 min'), (3600, '1 h'),
+                                           (12000, '3 h 20 min')])
 def test_durations_for_people(seconds, text):
     assert clock.format_duration(seconds) == text
 

@@ -1,9 +1,9 @@
 """Checks of this machine: its tailscaled, its login, the address range of the overlay. Pure."""
 import ipaddress
-import time
 
 from ua_overlay import defaults
 from ua_overlay.checks.finding import error, ok, warn
+from ua_overlay.clock import format_utc, from_unix
 from ua_overlay.rosenv.environment import ipv4, team_of
 from ua_overlay.tags import belonging, describe_belonging
 
@@ -21,7 +21,7 @@ _LOGINS = {
 
 def when(seconds):
     """Unix seconds as people read them."""
-    return time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime(seconds))
+    return format_utc(from_unix(seconds))
 
 
 def daemon(facts):

@@ -4,14 +4,13 @@ import json
 import os
 import sys
 
-from ua_overlay.cli.shared.args import add_dir, ago, asker, duration, load_site, make_admin, make_inviter
+from ua_overlay.cli.shared.args import add_dir, add_expires, asker, load_site, make_admin, make_inviter
 from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.cli.shared.table import format_table
+from ua_overlay.clock import ago, format_rfc3339, format_utc, utc_now
 from ua_overlay.errors import OverlayError, UsageError
-from ua_overlay.headscale.rest import format_time as rest_time
 from ua_overlay.site.inviter import Invitee
 from ua_overlay.trust import invitation as invitations
-from ua_overlay.trust.certificate import format_time, utc_now
 
 DESCRIPTION = """\
 Makes an invitation: a small file with the server's address, the site's CA and a key that lets one machine join
@@ -71,8 +70,7 @@ def _add_create(commands):
     parser.add_argument('--batch', metavar='FILE',
                         help='names of more robots, one a line, - for standard input; "NAME master" marks the one that '
                              'runs the team\'s roscore; # begins a comment')
-    parser.add_argument('--expires', type=_duration, default=3600, metavar='TIME',
-                        help='how long it can be used: 30m, 1h, 2d (default: 1h)')
+    add_expires(parser, 'invitation')
     parser.add_argument('--master', action='store_true', help='this robot runs the team\'s roscore')
     parser.add_argument('--ca-sha256', action='store_true',
                         help='carry the SHA-256 of the site\'s CA instead of the CA: a shorter file; the robot fetches '
@@ -91,13 +89,6 @@ def _add_create(commands):
     parser.add_argument('--json', action='store_true', help='say for programs which files were written')
     add_dir(parser)
     parser.set_defaults(run=run_create)
-
-
-def _duration(text):
-    try:
-        return duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error))
 
 
 def run_create(args):
@@ -134,7 +125,7 @@ def run_create(args):
     if args.json:
         print(json.dumps([{'robot': invitation.robot, 'team': invitation.team, 'user': invitation.user,
                            'master': invitation.master, 'number': key_id, 'file': path,
-                           'expires': rest_time(invitation.expires)}
+                           'expires': format_rfc3339(invitation.expires, 6)}
                           for (invitation, key_id), path in zip(made, paths)], indent=2))
     elif paths != [None]:
         _tell([invitation for invitation, _ in made], paths)
@@ -222,7 +213,7 @@ def _paths(args, invitees):
 def _tell(made, paths):
     for invitation, path in zip(made, paths):
         print('{} written: {} joins {} once, until {}.'.format(
-            path, invitation.robot, invitation.destination, format_time(invitation.expires)))
+            path, invitation.robot, invitation.destination, format_utc(invitation.expires)))
     name = os.path.basename(paths[0]) if len(paths) == 1 else 'ROBOT.invitation.yaml'
     print('Carry {} like a password, for example: scp {} ROBOT:'.format(
         'it to the robot' if len(paths) == 1 else 'each to its robot', paths[0] if len(paths) == 1 else name))
@@ -244,7 +235,7 @@ def run_list(args):
     print(format_table(('NUMBER', 'MACHINE', 'INTO', 'STATE', 'MADE', 'BY', 'EXPIRES', 'USED BY', 'USED'), [
         (entry.key, entry.machine, entry.team or entry.user + '@', entry.state,
          None if entry.made is None else ago(entry.made, now) + ' ago', entry.made_by,
-         None if entry.expires is None else format_time(entry.expires), entry.used_by,
+         None if entry.expires is None else format_utc(entry.expires), entry.used_by,
          None if entry.used_at is None else ago(entry.used_at, now) + ' ago') for entry in found]))
     return 0
 
@@ -252,7 +243,7 @@ def run_list(args):
 def _as_json(entry):
     values = dict(entry._asdict(), number=entry.key)
     del values['key']
-    return {name: rest_time(value) if hasattr(value, 'isoformat') else value for name, value in values.items()}
+    return {name: format_rfc3339(value, 6) if hasattr(value, 'isoformat') else value for name, value in values.items()}
 
 
 def run_revoke(args):

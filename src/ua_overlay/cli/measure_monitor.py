@@ -7,8 +7,8 @@ import sys
 import time
 
 from ua_overlay.cli import measure_run
-from ua_overlay.cli.shared.campaign_progress import duration
 from ua_overlay.cli.shared.table import format_table
+from ua_overlay.clock import format_duration
 
 DESCRIPTION = """\
 Probe the overlay round after round, for hours or months, and append each sample to the results directory in the format
@@ -73,7 +73,7 @@ def show_plan(args, plan):
         return 0
     print('\n'.join(found['probes']))
     print('every {}, for about {} a round; {:.2g} % of the link on average.'.format(
-        duration(plan.interval), duration(plan.seconds), plan.share))
+        format_duration(plan.interval), format_duration(plan.seconds), plan.share))
     return 0
 
 
@@ -98,7 +98,7 @@ def take(args, plan):
         rounds = monitor_run.Rounds(plan, measurement, store, tell_json if args.json else tell)
         if not args.json:
             print('Every {}: {} probes, {:.2g} % of the link on average; into {}.'.format(
-                duration(plan.interval), len(plan.steps(0)), plan.share, directory), flush=True)
+                format_duration(plan.interval), len(plan.steps(0)), plan.share, directory), flush=True)
         try:
             rounds.run(args.rounds)
         except KeyboardInterrupt:

@@ -6,7 +6,8 @@ import platform
 import sys
 import time
 
-from ua_overlay.cli.shared.campaign_progress import Shown, count, duration
+from ua_overlay.cli.shared.campaign_progress import Shown, count
+from ua_overlay.clock import format_duration
 from ua_overlay.errors import OverlayError, UsageError
 
 RUN_DESCRIPTION = """\
@@ -84,7 +85,7 @@ def dry_run(args, directory, todo):
         return 0
     for step in todo:
         print(step.id)
-    print('{} to take, about {}.'.format(count(len(todo)), duration(seconds)))
+    print('{} to take, about {}.'.format(count(len(todo)), format_duration(seconds)))
     return 0
 
 

@@ -4,8 +4,9 @@ import json
 import os
 
 from ua_overlay.cli import measure_run
-from ua_overlay.cli.shared.campaign_progress import count, duration
+from ua_overlay.cli.shared.campaign_progress import count
 from ua_overlay.cli.shared.table import format_table
+from ua_overlay.clock import format_duration
 from ua_overlay.errors import UsageError
 
 DESCRIPTION = """\
@@ -98,7 +99,7 @@ def show(args, campaign, directory, places):
     print('{} in {}'.format(campaign.name, directory))
     print(format_table(('PLACE', 'NAME', 'OK', 'NOT OK', 'LEFT', 'TIME'), [
         (each.place, name_of(campaign, each.place), each.good, each.bad, len(each.todo),
-         duration(plan.time_left(each.todo, 0, 0)) if each.todo else None) for each in places]))
+         format_duration(plan.time_left(each.todo, 0, 0)) if each.todo else None) for each in places]))
     print(still(campaign, places))
     return 1 if left else 0
 
@@ -114,7 +115,7 @@ def still(campaign, places):
             if bad else '')
     todo = [step for each in left for step in each.todo]
     return 'Still to measure: {}; {}, about {} and the ways between.'.format(
-        ', '.join(each.place for each in left), count(len(todo)), duration(plan.time_left(todo, 0, 0)))
+        ', '.join(each.place for each in left), count(len(todo)), format_duration(plan.time_left(todo, 0, 0)))
 
 
 def name_of(campaign, place):

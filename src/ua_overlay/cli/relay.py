@@ -5,7 +5,7 @@ import json
 from ua_overlay import defaults
 from ua_overlay.cli import server_service
 from ua_overlay.cli.shared import remote_host
-from ua_overlay.cli.shared.args import add_dir, duration, load_site
+from ua_overlay.cli.shared.args import add_dir, add_expires, load_site
 from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import UsageError
 from ua_overlay.headscale.access import connect
@@ -36,7 +36,7 @@ def add_parser(subparsers):
     create.add_argument('--address', metavar='IP',
                         help='where robots reach it; behind forwarded ports, the outer address')
     create.add_argument('--port', type=int, default=defaults.RELAY_PORT, help='UDP (default: %(default)s)')
-    create.add_argument('--expires', type=_duration, default=3600, metavar='TIME', help='of the key (default: 1h)')
+    add_expires(create, 'enrolment')
     remote_host.add_output(create, 'relay')
     add_dir(create)
     create.set_defaults(run=run_create)
@@ -52,13 +52,6 @@ def add_parser(subparsers):
     remove.set_defaults(run=run_remove)
     remote_host.add_run(commands, 'relay', 'a peer relay')
     server_service.add_parser(commands, service.RELAY)
-
-
-def _duration(text):
-    try:
-        return duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error))
 
 
 def run_create(args):

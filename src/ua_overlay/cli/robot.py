@@ -182,6 +182,7 @@ def run_agent(args):
     from ua_overlay.firewall import egress
     from ua_overlay.rosenv.hosts import HostsKeeper
     from ua_overlay.system.recipe import uid_of
+    from ua_overlay.tailscale.home_derp import HomeReporter
     from ua_overlay.tailscale.localapi import LocalApi
     from ua_overlay.tailscale.model import parse_status
     from ua_overlay.tailscale.operator import maintain_operator
@@ -205,6 +206,8 @@ def run_agent(args):
     threading.Thread(target=robot_egress.keep, name='egress', daemon=True, args=(
         egress.ROBOT, lambda: servers_now(derp_map(), defaults.CA_FILE) or None, stop, say),
         kwargs={'news': derp_map}).start()
+    home = HomeReporter(LocalApi(args.socket), say)
+    threading.Thread(target=home.run, args=(stop,), name='home', daemon=True).start()
     try:
         maintain_operator(LocalApi(args.socket), args.user, stop, say)
     except KeyboardInterrupt:
@@ -214,9 +217,9 @@ def run_agent(args):
 
 def read_ca(args):
     """Return the text of the CA that the arguments name, else of the one that this robot has already."""
+    from ua_overlay.clock import utc_now
     from ua_overlay.trust.ca import read_ca as read_ca_file
     from ua_overlay.trust.ca import same
-    from ua_overlay.trust.certificate import utc_now
     if args.invitation:
         from ua_overlay.trust import ca_pin, invitation
         return ca_pin.ca_of(invitation.read(args.invitation), known_ca())

@@ -3,12 +3,11 @@ import argparse
 import json
 
 from ua_overlay import defaults
-from ua_overlay.cli.shared.args import add_dir, ago, load_site, make_admin
+from ua_overlay.cli.shared.args import add_dir, load_site, make_admin
 from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.cli.shared.table import format_table
-from ua_overlay.headscale.rest import format_time
+from ua_overlay.clock import ago, format_rfc3339, utc_now
 from ua_overlay.tags import belonging, describe_belonging, team_of
-from ua_overlay.trust.certificate import utc_now
 
 #: Days after which `robot list --stale` names a robot.
 STALE_DAYS = 30
@@ -90,9 +89,9 @@ def run_prune(args):
     now = utc_now()
     gone = admin.stale_robots(args.older_than) if args.dry_run else list(admin.prune(args.older_than))
     if args.json:
-        print(json.dumps([{'robot': node.name, 'team': team_of(node.tags),
-                           'last_seen': format_time(node.last_seen) if node.last_seen else None} for node in gone],
-                         indent=2))
+        print(json.dumps([
+            {'robot': node.name, 'team': team_of(node.tags),
+             'last_seen': format_rfc3339(node.last_seen, 6) if node.last_seen else None} for node in gone], indent=2))
         return 0
     for node in gone:
         print('{} (team {}, seen {} ago){}'.format(node.name, team_of(node.tags), ago(node.last_seen, now),
@@ -125,9 +124,9 @@ def run_list(args):
     rows = [{'robot': node.name, 'team': team_of(node.tags), 'user': node.user,
              'dns_name': '{}.{}'.format(node.name, suffix),
              'addresses': list(node.addresses), 'master': defaults.MASTER_TAG in node.tags, 'online': node.online,
-             'last_seen': format_time(node.last_seen) if node.last_seen else None,
-             'joined': format_time(node.created) if node.created else None,
-             'expiry': format_time(node.expiry) if node.expiry else None,
+             'last_seen': format_rfc3339(node.last_seen, 6) if node.last_seen else None,
+             'joined': format_rfc3339(node.created, 6) if node.created else None,
+             'expiry': format_rfc3339(node.expiry, 6) if node.expiry else None,
              'sessions': sessions['several'].get(node.id, int(node.online)),
              'duplicate_identity': node.id in sessions['duplicate_identities']} for node in nodes]
     if args.json:

@@ -9,8 +9,9 @@ from ua_overlay import defaults
 from ua_overlay.cli import server_backup, server_ca, server_check, server_service
 from ua_overlay.cli.shared.args import WARNED, add_dir, explained, load_site, load_site_and_problem, make_admin
 from ua_overlay.cli.shared.progress import Progress
+from ua_overlay.clock import format_utc, utc_now
 from ua_overlay.errors import OverlayError, UsageError
-from ua_overlay.headscale.config import SiteSettings
+from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.relays import derp_certificate
 from ua_overlay.server.process import SiteServer
 from ua_overlay.site.site import Site, site_directory
@@ -19,7 +20,7 @@ from ua_overlay.system import control_socket
 from ua_overlay.system.notify import notify
 from ua_overlay.toolchain import locate
 from ua_overlay.trust import imported, roots, store
-from ua_overlay.trust.certificate import format_time, needs_renewal, not_after, utc_now
+from ua_overlay.trust.certificate import needs_renewal, not_after
 
 DESCRIPTION = """\
 The control server of a site: Headscale (control, DERP, STUN) and a peer relay.
@@ -123,7 +124,7 @@ def run_init(args):
     print('  ports to open       TCP {}, UDP {} (STUN), UDP {} (peer relay)'.format(
         settings.port, settings.stun_port, settings.relay_port))
     print('  certificate until   {}, {}'.format(
-        format_time(not_after(trust.server)), 'to be replaced by hand' if args.certificate else 'renewed by itself'))
+        format_utc(not_after(trust.server)), 'to be replaced by hand' if args.certificate else 'renewed by itself'))
     for sentence in imported.warnings(trust.server) if args.certificate else ():
         print('Note: ' + sentence)
     print('Keep {} safe: who has it can pose as this server.'.format(
@@ -165,7 +166,7 @@ def run_renew(args):
     imported.refuse_renewal(site.directory)
     trust = store.renew(site.directory, utc_now())
     print('The certificate of {} is valid until {}.'.format(
-        site.settings.name, format_time(not_after(trust.server))))
+        site.settings.name, format_utc(not_after(trust.server))))
     if not make_admin(site).server_running():
         print('The server is not running. Next: {}'.format(site.command('server run')))
         return 0
@@ -229,7 +230,7 @@ def _status(site):
     report = {'name': site.settings.name, 'url': site.settings.url, 'directory': site.directory, 'running': False,
               'healthy': False, 'policy': None, 'relay': None, 'relay_report': {}, 'relays': [], 'derp': {},
               'derp_ends': {}, 'teams': sorted(site.teams), 'robots': None, 'robots_online': None,
-              'certificate_until': format_time(not_after(store.load(site.directory).server))}
+              'certificate_until': format_utc(not_after(store.load(site.directory).server))}
     try:
         answer = control_socket.ask(site.control_socket, 'status', timeout=10)
     except OverlayError as error:

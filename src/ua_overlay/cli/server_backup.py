@@ -6,6 +6,7 @@ import pwd
 
 from ua_overlay.cli.shared.args import add_dir, load_site
 from ua_overlay.cli.shared.progress import Progress
+from ua_overlay.clock import file_stamp, utc_now
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale import versions
 from ua_overlay.server import service
@@ -14,7 +15,6 @@ from ua_overlay.site.site import site_directory
 from ua_overlay.site.upgrade import UpgradeGuard
 from ua_overlay.toolchain import locate
 from ua_overlay.toolchain.find import ask_version
-from ua_overlay.trust.certificate import utc_now
 
 #: What a start of the installed Headscale would be, for people.
 _STEPS = {versions.FIRST: 'nothing is known of the database: Headscale decides itself when it starts',
@@ -71,7 +71,7 @@ def add_parsers(commands):
 
 def run_backup(args):
     site = load_site(args)
-    path = os.path.abspath(args.output or '{}-{}.backup'.format(site.settings.name, stamp(utc_now())))
+    path = os.path.abspath(args.output or '{}-{}.backup'.format(site.settings.name, file_stamp(utc_now())))
     if os.path.exists(path) and not args.overwrite:
         raise OverlayError('{} exists already.'.format(path), 'the same command with --overwrite or another --output')
     with Progress()('Writing the site {} into {}'.format(site.settings.name, path)):
@@ -90,7 +90,7 @@ def run_restore(args):
     directory = site_directory(args.dir, os.environ)
     with Progress()('Checking {}'.format(args.file)):
         site, manifest, aside = backup.restore(
-            args.file, directory, installed(), args.replace, owner(args.user), 'before-' + stamp(utc_now()))
+            args.file, directory, installed(), args.replace, owner(args.user), 'before-' + file_stamp(utc_now()))
     print('The site {} is in {}, as it was on {}.'.format(site.settings.name, directory, manifest.made))
     if aside:
         print('What was there before is in {}.'.format(aside))
@@ -139,8 +139,3 @@ def owner(user):
     if os.geteuid() not in (0, entry.pw_uid):
         raise UsageError('Only root can make a site that belongs to {}.'.format(user), 'the same command with sudo')
     return entry.pw_uid, entry.pw_gid
-
-
-def stamp(moment):
-    """A time as part of a file's name: 20261124T142500Z."""
-    return moment.strftime('%Y%m%dT%H%M%SZ')

@@ -5,9 +5,10 @@ import json
 from ua_overlay.cli.shared.args import add_dir, load_site, make_admin
 from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.cli.shared.table import format_table
+from ua_overlay.clock import format_utc, utc_now
 from ua_overlay.site.ca_change import CaChange
 from ua_overlay.trust import rotation, store
-from ua_overlay.trust.certificate import format_time, not_after, sha256_fingerprint, utc_now
+from ua_overlay.trust.certificate import not_after, sha256_fingerprint
 
 DESCRIPTION = """\
 Changes the CA of a site in three steps, without a robot that is locked out:
@@ -80,7 +81,7 @@ def run_switch(args):
     with Progress()('Giving the server a certificate of the new root'):
         trust = change.switch(args.force)
     print('The new root signs; the certificate of {} is valid until {}.'.format(
-        site.settings.name, format_time(not_after(trust.server))))
+        site.settings.name, format_utc(not_after(trust.server))))
     print('Next, when every robot is back: {}'.format(site.command('server rotate-ca finish')))
     return 0
 
@@ -108,10 +109,10 @@ def run_status(args):
     trust, authorities = store.load(site.directory), store.roots(site.directory)
     if phase != rotation.STEADY:
         robots = change.robots()
-    roots_ = [{'sha256': sha256_fingerprint(each), 'until': format_time(not_after(each)), 'signs': index == 0}
+    roots_ = [{'sha256': sha256_fingerprint(each), 'until': format_utc(not_after(each)), 'signs': index == 0}
               for index, each in enumerate(authorities)]
     if args.json:
-        print(json.dumps({'phase': phase, 'roots': roots_, 'certificate_until': format_time(not_after(trust.server)),
+        print(json.dumps({'phase': phase, 'roots': roots_, 'certificate_until': format_utc(not_after(trust.server)),
                           'robots': [{'robot': robot.name, 'online': robot.online, 'known': robot.known}
                                      for robot in robots]}, indent=2))
         return 0

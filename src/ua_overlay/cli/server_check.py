@@ -9,6 +9,7 @@ from ua_overlay.cli import server_egress
 from ua_overlay.cli.shared.args import add_dir, explained, load_site, load_site_and_problem
 from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.cli.shared.table import format_table
+from ua_overlay.clock import utc_now
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale.remote_hosts import check_reachable
 from ua_overlay.relays import check, derp_certificate
@@ -16,7 +17,6 @@ from ua_overlay.server import forwarding, service
 from ua_overlay.system import control_socket
 from ua_overlay.trust import ca_pin, names
 from ua_overlay.trust import invitation as invitations
-from ua_overlay.trust.certificate import utc_now
 
 _SHOWN = {True: 'OK', False: 'failed', None: 'unknown'}
 

@@ -21,8 +21,9 @@ def add_parser(subparsers):
         'status', help='this robot, its peers and links',
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description='What this robot is in the overlay, its peers and the links to them. Needs no ROS master.',
-        epilog='link types:\n' + ''.join('  {:12}{}\n'.format(*item) for item in link_types.MEANING.items()) +
-               '\nexit status: 0 running; 1 no tailscaled; 3 in no team, or left\n\nexample:\n  ua-overlay status --json')
+        epilog='link types:\n' + ''.join('  {:12}{}\n'.format(*item) for item in link_types.MEANING.items())
+               + '\nexit status: 0 running; 1 no tailscaled; 3 in no team, or left\n\n'
+               'example:\n  ua-overlay status --json')
     parser.add_argument('--socket', default=defaults.DAEMON_SOCKET, help='of tailscaled (default: %(default)s)')
     parser.add_argument('--state-dir', default=defaults.STATE_DIR,
                         help='where the settings of the invitation are kept (default: %(default)s)')

@@ -1,24 +1,24 @@
-"""Headscale's REST interface (v1 of 0.29: camelCase, ids as strings, RFC 3339 times) over TLS with the site's CA."""
+"""Client of Headscale's REST interface (v1 of 0.29: camelCase, ids as strings) over TLS with the site's CA."""
 import datetime
 import http.client
 import json
-import re
 import socket
 import ssl
 import urllib.parse
 from dataclasses import dataclass, field
+from typing import Dict, Iterable, List, Mapping, Optional, Tuple
 
 from ua_overlay import defaults
+from ua_overlay.clock import format_rfc3339, parse_go_time
 from ua_overlay.errors import OverlayError
+from ua_overlay.protocols import Json, JsonObject
 
-UTC = datetime.timezone.utc
-#: A tag that no policy declares: MARKER_TEAM is reserved, and what follows it in a policy is never this.
+#: A tag that no policy declares: MARKER_TEAM is reserved, and no policy ends it like this.
 _NO_TAG = 'tag:' + defaults.MARKER_TEAM + 'none'
-_TIME = re.compile(r'^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)$')
 
 
 class RestError(OverlayError):
-    """The control server did not do what it was asked."""
+    """The control server did not do what it was asked to do."""
 
     code = 'SERVER_ERROR'
 
@@ -37,94 +37,84 @@ class ServerDenied(RestError):
 
 @dataclass(frozen=True)
 class Node:
-    """A node as Headscale knows it. Times are aware UTC datetimes or None.
+    """A node as Headscale knows it. Times are aware UTC datetimes.
 
-    `user` is the name of its user, '' for a tagged node; `key_id` the id of the pre-auth key that it registered with.
+    :param name: its name in the overlay (givenName).
+    :param requested_name: the name that it asked for.
+    :param tags: for instance ('tag:iris', 'tag:ros-master').
+    :param last_seen: None while it was never connected.
+    :param user: name of its user; '' for a node with tags.
+    :param key_id: id of the pre-auth key that it registered with.
+    :param invited: when that key was made.
     """
 
     id: str
     name: str
     requested_name: str
-    addresses: tuple
-    tags: tuple
+    addresses: Tuple[str, ...]
+    tags: Tuple[str, ...]
     online: bool
-    last_seen: object
-    expiry: object
-    created: object
+    last_seen: Optional[datetime.datetime]
+    expiry: Optional[datetime.datetime]
+    created: Optional[datetime.datetime]
     user: str = ''
     key_id: str = ''
-    invited: object = None  #: when the key was made with which it joined
+    invited: Optional[datetime.datetime] = None
 
 
 @dataclass(frozen=True)
 class PreAuthKey:
-    """A key that lets one machine register. `key` is whole only in the answer that created it."""
+    """A key that lets one machine register.
+
+    :param key: complete only in the answer that created it (a secret).
+    :param tags: of the machine that registers with it; empty for a machine of a user.
+    :param user: name of its user, '' for none.
+    """
 
     id: str
     key: str = field(repr=False)
-    tags: tuple
+    tags: Tuple[str, ...]
     reusable: bool
     used: bool
-    created: object
-    expiration: object
+    created: Optional[datetime.datetime]
+    expiration: Optional[datetime.datetime]
     user: str = ''
 
-    def usable(self, now):
+    def usable(self, now: datetime.datetime) -> bool:
         """Whether a machine could still register with it at ``now`` (aware datetime)."""
         return (self.reusable or not self.used) and self.expiration is not None and self.expiration > now
 
 
-def parse_time(text):
-    """An RFC 3339 time as aware UTC datetime; None for nothing and for Go's zero time.
-
-    :raises ValueError: when the text is neither.
-    """
-    if not text or text.startswith('0001-01-01T00:00:00'):
-        return None
-    match = _TIME.match(text)
-    if not match:
-        raise ValueError('{!r} is not an RFC 3339 time'.format(text))
-    # datetime.fromisoformat takes 3 or 6 digits of a second up to Python 3.10; Go writes up to nine.
-    micro = ((match.group(2) or '') + '000000')[:6]
-    zone = '+00:00' if match.group(3) == 'Z' else match.group(3)
-    return datetime.datetime.fromisoformat('{}.{}{}'.format(match.group(1), micro, zone)).astimezone(UTC)
-
-
-def format_time(when):
-    """An aware datetime as RFC 3339 in UTC."""
-    return when.astimezone(UTC).strftime('%Y-%m-%dT%H:%M:%S.%fZ')
-
-
-def parse_node(value):
-    """A Node from the JSON of /api/v1/node."""
+def parse_node(value: JsonObject) -> Node:
+    """Return the Node in the JSON of /api/v1/node."""
     tags = tuple(value.get('tags') or ())
     return Node(id=str(value['id']), name=value.get('givenName', ''), requested_name=value.get('name', ''),
                 addresses=tuple(value.get('ipAddresses') or ()), tags=tags,
-                online=bool(value.get('online')), last_seen=parse_time(value.get('lastSeen')),
-                expiry=parse_time(value.get('expiry')), created=parse_time(value.get('createdAt')),
-                # For a tagged node Headscale names a user of its own making.
+                online=bool(value.get('online')), last_seen=parse_go_time(value.get('lastSeen')),
+                expiry=parse_go_time(value.get('expiry')), created=parse_go_time(value.get('createdAt')),
+                # Headscale invents a user for nodes with tags.
                 user='' if tags else (value.get('user') or {}).get('name', ''),
                 key_id=str((value.get('preAuthKey') or {}).get('id', '')),
-                invited=parse_time((value.get('preAuthKey') or {}).get('createdAt')))
+                invited=parse_go_time((value.get('preAuthKey') or {}).get('createdAt')))
 
 
-def parse_key(value):
-    """A PreAuthKey from the JSON of /api/v1/preauthkey."""
+def parse_key(value: JsonObject) -> PreAuthKey:
+    """Return the PreAuthKey in the JSON of /api/v1/preauthkey."""
     return PreAuthKey(id=str(value['id']), key=value.get('key', ''), tags=tuple(value.get('aclTags') or ()),
                       reusable=bool(value.get('reusable')), used=bool(value.get('used')),
-                      created=parse_time(value.get('createdAt')), expiration=parse_time(value.get('expiration')),
+                      created=parse_go_time(value.get('createdAt')), expiration=parse_go_time(value.get('expiration')),
                       user=(value.get('user') or {}).get('name', ''))
 
 
 class _Connection(http.client.HTTPSConnection):
-    """HTTPS to one address under another name: the server may not resolve, or not reach, its own public name."""
+    """HTTPS to an address under another name, because the server may not resolve, or not reach, its own public name."""
 
-    def __init__(self, address, port, name, context, timeout):
+    def __init__(self, address: str, port: int, name: str, context: ssl.SSLContext, timeout: float) -> None:
         super().__init__(name, port, timeout=timeout, context=context)
         self._address = address
         self._tls = context
 
-    def connect(self):
+    def connect(self) -> None:
         plain = socket.create_connection((self._address, self.port), self.timeout)
         try:
             self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
@@ -138,13 +128,15 @@ class RestClient:
 
     :param name: the server's DNS name; its certificate is checked against it.
     :param port: TCP port.
-    :param ca_file: path of the site's CA (PEM): nothing else is trusted.
-    :param api_key: bearer token, or None for :meth:`health` alone.
+    :param ca_file: path of the site's CA (PEM), the only one that it trusts.
+    :param api_key: bearer token (a secret); None allows only :meth:`health`.
     :param address: where to connect.
     :param timeout: seconds for each call.
+    :param hint: the next command of its errors.
     """
 
-    def __init__(self, name, port, ca_file, api_key=None, address='127.0.0.1', timeout=10.0, hint=''):
+    def __init__(self, name: str, port: int, ca_file: str, api_key: Optional[str] = None, address: str = '127.0.0.1',
+                 timeout: float = 10.0, hint: str = '') -> None:
         self._name = name
         self._port = port
         self._address = address
@@ -153,15 +145,16 @@ class RestClient:
         self._hint = hint
         self._context = ssl.create_default_context(cafile=ca_file)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return 'RestClient({!r}, {})'.format(self._name, self._port)
 
-    def request(self, method, path, body=None, query=None):
-        """One call; returns the decoded JSON.
+    def request(self, method: str, path: str, body: Optional[JsonObject] = None,
+                query: Optional[Mapping[str, str]] = None) -> Json:
+        """Make one call and return the decoded JSON.
 
-        :raises ServerDown: no connection, or no whole answer in time.
+        :raises ServerDown: no connection, or no complete answer in time.
         :raises ServerDenied: 401 or 403.
-        :raises RestError: any other status; the sentence carries Headscale's own text.
+        :raises RestError: any other status; the sentence quotes Headscale's own text.
         """
         where = '{}:{}'.format(self._name, self._port)
         if query:
@@ -179,7 +172,7 @@ class RestClient:
             answer = connection.getresponse()
             text = answer.read().decode('utf-8', 'replace')
         except ssl.SSLCertVerificationError as error:
-            raise RestError('What answers at {} port {} has no certificate of this site for {}: {}.'.format(
+            raise RestError('{} port {} has no certificate of this site for {}: {}.'.format(
                 self._address, self._port, self._name, error.verify_message), self._hint)
         except (OSError, http.client.HTTPException) as error:
             raise ServerDown('The control server {} does not answer on this machine ({}).'.format(
@@ -194,38 +187,41 @@ class RestClient:
         try:
             return json.loads(text)
         except ValueError:
-            raise RestError('The control server {} answered {} {} with something that is not JSON.'.format(
+            raise RestError('The control server {} did not answer {} {} with JSON.'.format(
                 where, method, path.split('?')[0]), self._hint)
 
-    def health(self):
-        """True when the server says that it and its database work.
+    def health(self) -> bool:
+        """Whether the server reports that it and its database work.
 
         :raises RestError: as :meth:`request`.
         """
-        return self.request('GET', '/health').get('status') == 'pass'
+        return bool(self.request('GET', '/health').get('status') == 'pass')
 
-    def nodes(self):
-        """Every node of the site, as a list of Node sorted by name."""
+    def nodes(self) -> List[Node]:
+        """Return every node of the site, sorted by name."""
         values = self.request('GET', '/api/v1/node').get('nodes') or []
         return sorted((parse_node(value) for value in values), key=lambda node: (node.name, node.id))
 
-    def expire_node(self, node_id):
-        """End a node's session: its key is worth nothing from now on."""
+    def expire_node(self, node_id: str) -> None:
+        """End a node's session: its key is invalid from now on."""
         self.request('POST', '/api/v1/node/{}/expire'.format(node_id), {})
 
-    def delete_node(self, node_id):
+    def delete_node(self, node_id: str) -> None:
         """Forget a node."""
         self.request('DELETE', '/api/v1/node/{}'.format(node_id))
 
-    def set_tags(self, node_id, tags):
-        """Replace the whole set of a node's tags; returns the Node."""
+    def set_tags(self, node_id: str, tags: Iterable[str]) -> Node:
+        """Replace all tags of a node; return the node as it is then."""
         answer = self.request('POST', '/api/v1/node/{}/tags'.format(node_id), {'tags': list(tags)})
         return parse_node(answer['node'])
 
-    def knows_tag(self, node_id, tag):
-        """Whether the policy in force declares ``tag``; asked of a node that exists, and changing nothing.
+    def knows_tag(self, node_id: str, tag: str) -> bool:
+        """Whether the policy in force declares ``tag``; changes nothing.
 
-        One tag that no policy has goes along, so that Headscale always refuses, and names those that it does not know.
+        It asks Headscale to give a node that tag and one that no policy declares. Headscale always refuses, and names
+        the tags that it does not know.
+
+        :param node_id: of any node that exists.
         """
         try:
             self.request('POST', '/api/v1/node/{}/tags'.format(node_id), {'tags': [tag, _NO_TAG]})
@@ -233,50 +229,52 @@ class RestClient:
             if _NO_TAG not in error.sentence:
                 raise
             return tag not in error.sentence
-        raise RestError('The control server took a tag that no policy declares.', self._hint)
+        raise RestError('The control server accepted a tag that no policy declares.', self._hint)
 
-    def users(self):
-        """dict name -> id of every user."""
+    def users(self) -> Dict[str, str]:
+        """Return the id of every user by name."""
         return {value['name']: str(value['id']) for value in self.request('GET', '/api/v1/user').get('users') or []}
 
-    def create_user(self, name):
-        """A new user; returns its id."""
+    def create_user(self, name: str) -> str:
+        """Make a user; return the id."""
         return str(self.request('POST', '/api/v1/user', {'name': name})['user']['id'])
 
-    def create_key(self, tags, expiration, user_id=None):
-        """A single-use key.
+    def create_key(self, tags: Iterable[str], expiration: datetime.datetime,
+                   user_id: Optional[str] = None) -> PreAuthKey:
+        """Make a single-use key.
 
-        :param tags: tags of the machine that registers with it; none for a machine of a user.
+        :param tags: of the machine that registers with it; none for a machine of a user.
         :param expiration: aware datetime.
-        :param user_id: of the user whose machine it will be, instead of tags.
+        :param user_id: of the user who owns the machine, instead of tags.
         """
-        body = {'reusable': False, 'ephemeral': False, 'expiration': format_time(expiration), 'aclTags': list(tags)}
+        body: JsonObject = {'reusable': False, 'ephemeral': False, 'expiration': format_rfc3339(expiration, digits=6),
+                            'aclTags': list(tags)}
         if user_id is not None:
             body['user'] = user_id
         return parse_key(self.request('POST', '/api/v1/preauthkey', body)['preAuthKey'])
 
-    def keys(self):
-        """Every pre-auth key, as a list of PreAuthKey (masked)."""
+    def keys(self) -> List[PreAuthKey]:
+        """Return every pre-auth key, masked."""
         return [parse_key(value) for value in self.request('GET', '/api/v1/preauthkey').get('preAuthKeys') or []]
 
-    def expire_key(self, key_id):
+    def expire_key(self, key_id: str) -> None:
         """Revoke a pre-auth key."""
         self.request('POST', '/api/v1/preauthkey/expire', {'id': str(key_id)})
 
-    def check_policy(self, policy_text):
-        """Let Headscale judge a policy against its nodes without taking it.
+    def check_policy(self, policy_text: str) -> None:
+        """Let Headscale check a policy against its nodes without applying it.
 
-        :raises RestError: with Headscale's own words when it would refuse it.
+        :raises RestError: with Headscale's own words when it would refuse the policy.
         """
         self.request('POST', '/api/v1/policy/check', {'policy': policy_text})
 
-    def policy(self):
-        """Text of the policy file that Headscale reads."""
-        return self.request('GET', '/api/v1/policy').get('policy', '')
+    def policy(self) -> str:
+        """Return the text of the policy file that Headscale reads."""
+        return str(self.request('GET', '/api/v1/policy').get('policy', ''))
 
 
-def _message(text):
-    """The human part of an error body: gRPC gateway's JSON `message`, or the text itself, shortened."""
+def _message(text: str) -> str:
+    """Return the human part of an error body: gRPC gateway's JSON `message`, or the text itself, shortened."""
     try:
         decoded = json.loads(text)
         text = decoded.get('message', text) if isinstance(decoded, dict) else text

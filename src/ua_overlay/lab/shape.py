@@ -2,12 +2,9 @@
 import re
 from dataclasses import dataclass, fields
 
+from ua_overlay.clock import SHORT_UNITS, format_milliseconds, format_rate, parse_duration, parse_rate
 from ua_overlay.errors import UsageError
 
-_TIME = re.compile(r'(\d+(?:\.\d+)?)\s*(us|ms|s)')
-_TIME_UNITS = {'us': 1e-6, 'ms': 1e-3, 's': 1.0}
-_RATE = re.compile(r'(\d+(?:\.\d+)?)\s*(kbit|mbit|gbit)')
-_RATE_UNITS = {'kbit': 1e3, 'mbit': 1e6, 'gbit': 1e9}
 _SHARE = re.compile(r'(\d+(?:\.\d+)?)\s*%')
 #: The longest delay, in seconds: more is a mistake in the unit.
 LONGEST = 60.0
@@ -44,7 +41,7 @@ class Shape:
     def __post_init__(self):
         if self.jitter > self.delay:
             raise ShapeError('A jitter of {} needs a delay of at least as much: no packet arrives before it was sent.'
-                             .format(format_time(self.jitter)))
+                             .format(format_milliseconds(self.jitter)))
 
     @property
     def plain(self):
@@ -78,8 +75,10 @@ def _none(value):
 
 
 def _time(key, value):
-    found = None if isinstance(value, bool) else _TIME.fullmatch(str(value).strip())
-    seconds = 0.0 if _none(value) else float(found.group(1)) * _TIME_UNITS[found.group(2)] if found else -1.0
+    try:
+        seconds = 0.0 if _none(value) else parse_duration(str(value), SHORT_UNITS)
+    except ValueError:
+        seconds = -1.0
     if not 0.0 <= seconds <= LONGEST:
         raise ShapeError('link.{}: {!r} is no time up to {:.0f} s with a unit, such as 10ms.'.format(
             key, value, LONGEST))
@@ -95,12 +94,10 @@ def _share(key, value):
 
 
 def _rate(key, value):
-    found = None if isinstance(value, bool) else _RATE.fullmatch(str(value).strip().lower())
-    if _none(value):
-        return 0.0
-    if not found or float(found.group(1)) == 0.0:
+    try:
+        return 0.0 if _none(value) else parse_rate(str(value))
+    except ValueError:
         raise ShapeError('link.{}: {!r} is no rate, such as 100mbit.'.format(key, value))
-    return float(found.group(1)) * _RATE_UNITS[found.group(2)]
 
 
 _READERS = {'delay': _time, 'jitter': _time, 'loss': _share, 'reorder': _share, 'rate': _rate, 'queue': _time}
@@ -111,24 +108,16 @@ def to_words(shape):
     words = {}
     for key in ('delay', 'jitter'):
         if getattr(shape, key):
-            words[key] = format_time(getattr(shape, key))
+            words[key] = format_milliseconds(getattr(shape, key))
     for key in ('loss', 'reorder'):
         if getattr(shape, key):
             words[key] = '{:g}%'.format(round(getattr(shape, key) * 100, 9))
     if shape.rate:
         words['rate'] = format_rate(shape.rate)
-        words['queue'] = format_time(shape.queue)
+        words['queue'] = format_milliseconds(shape.queue)
     return words
 
 
 def describe(shape):
     """`delay 10ms, rate 100mbit, queue 50ms`, or `plain`."""
     return ', '.join(' '.join(item) for item in to_words(shape).items()) or 'plain'
-
-
-def format_time(seconds):
-    return '{:g}ms'.format(round(seconds * 1e3, 9))
-
-
-def format_rate(rate):
-    return '{:g}mbit'.format(round(rate / 1e6, 9))

@@ -2,9 +2,9 @@
 
 So whoever looks says it in time. Pure but for PEM.
 """
-import datetime
 import math
 
+from ua_overlay.clock import format_utc, from_unix
 from ua_overlay.errors import OverlayError
 from ua_overlay.trust import certificate as certificates
 
@@ -20,8 +20,7 @@ def end_of(chain):
 
 def when(end):
     """Unix seconds for people and programs, None for None."""
-    return None if end is None else certificates.format_time(
-        datetime.datetime.fromtimestamp(end, datetime.timezone.utc))
+    return None if end is None else format_utc(from_unix(end))
 
 
 def days_left(end, now):

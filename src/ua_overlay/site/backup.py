@@ -12,8 +12,9 @@ import stat
 import tempfile
 import urllib.parse
 
+from ua_overlay.clock import format_rfc3339
 from ua_overlay.errors import OverlayError
-from ua_overlay.headscale import config, versions
+from ua_overlay.headscale import site_settings, versions
 from ua_overlay.site import last_good
 from ua_overlay.site.archive import BackupError, Manifest, digest_of, pack, unpack
 from ua_overlay.site.site import SITE_FILE, SUBDIRECTORIES, SiteError
@@ -70,7 +71,7 @@ def write(site, output, now):
             if versions.has_database(site):
                 sources[DATABASE] = os.path.join(scratch, 'db.sqlite')
                 copy_database(site.path(*DATABASE.split('/')), sources[DATABASE])
-            manifest = Manifest(site.settings.name, now.strftime('%Y-%m-%dT%H:%M:%SZ'), versions.recorded(site),
+            manifest = Manifest(site.settings.name, format_rfc3339(now), versions.recorded(site),
                                 {path: digest_of(source) for path, source in sources.items()})
             packed = os.path.join(scratch, 'packed')
             pack(packed, manifest, sources)
@@ -123,7 +124,7 @@ def restore(path, directory, installed, replace=False, owner=None, stamp='before
     :raises BackupError: see `archive.unpack`; another site's; its parts do not fit together.
     :raises SiteError: the directory is in use.
     """
-    config.check_directory(directory)
+    site_settings.check_directory(directory)
     present = _present(directory, replace)
     with contextlib.ExitStack() as stack:
         if present is not None:

@@ -8,8 +8,8 @@ import datetime
 import json
 import os
 
+from ua_overlay.clock import format_rfc3339, parse_go_time
 from ua_overlay.errors import OverlayError
-from ua_overlay.headscale.rest import format_time, parse_time
 from ua_overlay.site.admin import RobotError
 from ua_overlay.system import control_socket, files
 from ua_overlay.trust import roots, rotation
@@ -112,14 +112,14 @@ class CaChange:
         try:
             with open(self._site.path(RECORD), encoding='ascii') as stream:
                 values = json.load(stream)
-            return parse_time(values['started']), [str(each) for each in values['confirmed']]
+            return parse_go_time(values['started']), [str(each) for each in values['confirmed']]
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             # Lost or spoilt: then nothing is known, and `switch` asks for everybody again.
             return self._now(), []
 
     def _save(self, started, confirmed):
         files.write_atomic(self._site.path(RECORD), json.dumps(
-            {'started': format_time(started), 'confirmed': sorted(confirmed)}) + '\n', mode=0o600)
+            {'started': format_rfc3339(started, 6), 'confirmed': sorted(confirmed)}) + '\n', mode=0o600)
 
     def _forget(self):
         if os.path.exists(self._site.path(RECORD)):

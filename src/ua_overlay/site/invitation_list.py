@@ -2,7 +2,7 @@
 from collections import namedtuple
 
 from ua_overlay import defaults
-from ua_overlay.headscale.rest import parse_time
+from ua_overlay.clock import parse_go_time
 from ua_overlay.site import invitation_log
 from ua_overlay.tags import team_of
 
@@ -34,14 +34,14 @@ def list_invitations(keys, nodes, records, now):
         key, record = of_machines.get(key_id), made.get(key_id, {})
         used = by_event.get(invitation_log.USED, {}).get(key_id)
         node = node_of_key.get(key_id)
-        expires = parse_time(record.get('expires')) or (key.expiration if key else None)
+        expires = parse_go_time(record.get('expires')) or (key.expiration if key else None)
         found.append(ListedInvitation(
             key=key_id, machine=record.get('machine', ''),
             team=record.get('team') or (team_of(key.tags) if key else ''),
             user=record.get('user') or (key.user if key and not key.tags else ''),
             master=record.get('master', bool(key) and defaults.MASTER_TAG in key.tags),
             state=_state(key, used, key_id in by_event.get(invitation_log.REVOKED, {}), expires, now),
-            made=key.created if key else parse_time(record.get('time')), expires=expires,
+            made=key.created if key else parse_go_time(record.get('time')), expires=expires,
             made_by=record.get('by', ''), used_by=node.name if node else used['node'] if used else '',
             used_at=_used_at(key, node, used)))
     return found
@@ -65,4 +65,4 @@ def _used_at(key, node, used):
     if node is not None and node.created is not None and (key is None or key.created is None
                                                           or node.created >= key.created):
         return node.created
-    return parse_time(used['time']) if used else None
+    return parse_go_time(used['time']) if used else None

@@ -6,7 +6,7 @@ forgets with a node which key that node had used. That is kept here: one JSON ob
 import json
 import os
 
-from ua_overlay.headscale.rest import format_time
+from ua_overlay.clock import format_rfc3339
 from ua_overlay.system import files
 from ua_overlay.tags import team_of
 
@@ -30,7 +30,7 @@ class InvitationLog:
     def made(self, key_id, invitation):
         """An invitation (trust.invitation.Invitation) was made with the key ``key_id``."""
         self._append(MADE, key_id, machine=invitation.robot, team=invitation.team, user=invitation.user,
-                     master=invitation.master, expires=format_time(invitation.expires), by=self._by)
+                     master=invitation.master, expires=format_rfc3339(invitation.expires, 6), by=self._by)
 
     def revoked(self, key_id):
         """The key ``key_id`` was taken back."""
@@ -55,7 +55,7 @@ class InvitationLog:
         return [record for record in map(_parse, lines) if record is not None]
 
     def _append(self, event, key_id, **fields):
-        record = dict({'time': format_time(self._now()), 'event': event, 'key': str(key_id)}, **fields)
+        record = dict({'time': format_rfc3339(self._now(), 6), 'event': event, 'key': str(key_id)}, **fields)
         new = not os.path.exists(self._path)
         handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, 'rb+', buffering=0) as stream:

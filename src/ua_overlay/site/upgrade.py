@@ -1,6 +1,7 @@
 """What happens when another Headscale starts on a site's database: it is allowed or refused, and backed up before."""
 import os
 
+from ua_overlay.clock import file_stamp
 from ua_overlay.headscale import versions
 from ua_overlay.site import backup
 from ua_overlay.system import files
@@ -58,7 +59,7 @@ class UpgradeGuard:
         if owner is not None:
             # Made by an administrator, filled by the service's user.
             os.chown(folder, *owner)
-        path = os.path.join(folder, 'before-upgrade-{}.backup'.format(self._now().strftime('%Y%m%dT%H%M%SZ')))
+        path = os.path.join(folder, 'before-upgrade-{}.backup'.format(file_stamp(self._now())))
         backup.write(self._site, path, self._now())
         ours = sorted(name for name in os.listdir(folder) if name.startswith('before-upgrade-'))
         for name in ours[:-KEPT]:

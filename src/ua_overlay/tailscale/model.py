@@ -1,14 +1,14 @@
-"""What the package uses of tailscaled's status, as immutable values.
+"""What the package uses of tailscaled's status, as immutable values. Pure.
 
 Source: tailscale.com v1.98.10, ipn/ipnstate/ipnstate.go (the same fields in 1.100.0). Unknown fields are ignored and
-missing ones have a neutral value, as the LocalAPI promises no stability.
+missing ones get a neutral value: the LocalAPI promises no stability.
 """
-import calendar
-import time
 from dataclasses import dataclass, field
 from typing import Optional, Tuple
 
 from ua_overlay import link_types
+from ua_overlay.clock import parse_go_time
+from ua_overlay.protocols import JsonObject
 
 #: ipn.State as the bus numbers it (ipn/backend.go); `BackendState` in the status is the text.
 STATES = ('NoState', 'InUseOtherUser', 'NeedsLogin', 'NeedsMachineAuth', 'Stopped', 'Starting', 'Running')
@@ -18,20 +18,20 @@ STATES = ('NoState', 'InUseOtherUser', 'NeedsLogin', 'NeedsMachineAuth', 'Stoppe
 class SelfNode:
     """This machine in the overlay. Before the first network map all but ``hostname`` may be empty."""
 
-    name: str = ''  #: first label of ``dns_name``: the name it was given, which need not be the one it asked for
+    name: str = ''  #: first label of ``dns_name``: the name that the server gave it, perhaps not the one it asked for
     dns_name: str = ''  #: without the trailing dot
     addresses: Tuple[str, ...] = ()  #: IPv4 first
     os: str = ''
     tags: Tuple[str, ...] = ()
-    online: bool = False  #: the server's word, as of the last network map
+    online: bool = False  #: whether the server sees it, as of the last network map
     public_key: str = ''
     hostname: str = ''  #: the name it asked for
     node_id: str = ''
     home_relay: str = ''  #: code of its home DERP region
     key_expiry: Optional[float] = None  #: unix time, None: never (tagged nodes)
-    user: str = ''  #: name of the person whose machine it is; '' for a tagged one
+    user: str = ''  #: login name of its user; '' for a tagged node
     expired: bool = False
-    attributes: Tuple[str, ...] = ()  #: what the site tells this node by its policy (CapMap), names only, sorted
+    attributes: Tuple[str, ...] = ()  #: node attributes of the site's policy (names of the CapMap), sorted
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Peer:
     addresses: Tuple[str, ...] = ()
     os: str = ''
     tags: Tuple[str, ...] = ()
-    online: bool = False  #: the server's word; a peer that is not online may still answer on a direct path
-    last_seen: Optional[float] = None  #: unix time; None while online, and when the server did not say
+    online: bool = False  #: whether the server sees it; a peer that is offline may still answer on a direct path
+    last_seen: Optional[float] = None  #: unix time; None while online, and when the server did not send it
     public_key: str = ''
     node_id: str = ''
     expired: bool = False
@@ -52,14 +52,14 @@ class Peer:
 
 @dataclass(frozen=True)
 class PeerPath:
-    """What the status says about the way to a peer; `links.classify` says of which type the link is."""
+    """What the status says about the path to a peer; `links.classify` derives the type of the link from it."""
 
     in_network_map: bool = False
     expired: bool = False
     online: bool = False
     active: bool = False  #: we sent to it within 45 s (magicsock sessionActiveTimeout)
     endpoint: str = ''  #: ip:port of a direct path whose last pong is at most 6.5 s old
-    peer_relay: str = ''  #: ip:port:vni:N of a relayed path, same rule
+    peer_relay: str = ''  #: ip:port:vni:N of a path by peer relay, same rule
     home_relay: str = ''  #: code of the PEER'S home DERP region: set also when the path is direct, or none
     rx_bytes: int = 0
     tx_bytes: int = 0
@@ -92,7 +92,7 @@ class Status:
     version: str = ''
     state: str = 'NoState'  #: NoState, NeedsLogin, NeedsMachineAuth, Stopped, Starting, Running
     have_node_key: bool = False
-    auth_url: str = field(default='', repr=False)  #: whoever opens it decides who this machine is: show it to nobody
+    auth_url: str = field(default='', repr=False)  #: a secret: opening it decides who this machine is
     self_node: SelfNode = field(default_factory=SelfNode)
     peers: Tuple[Peer, ...] = ()
     paths: Tuple[PeerPath, ...] = ()
@@ -100,10 +100,15 @@ class Status:
     suffix: str = ''  #: MagicDNS suffix of the overlay
     magic_dns: bool = False
 
+    @property
+    def running(self) -> bool:
+        """tailscaled runs and is in a network."""
+        return self.state == 'Running'
+
 
 @dataclass(frozen=True)
 class PingResult:
-    """Answer to a ping. ``latency`` in seconds. With an ``error`` the rest says nothing."""
+    """Answer to a ping. ``latency`` in seconds. With an ``error`` the rest is empty."""
 
     address: str = ''
     name: str = ''
@@ -115,32 +120,21 @@ class PingResult:
     is_self: bool = False
 
 
-def parse_time(text):
-    """Unix seconds (float) of an RFC 3339 time with up to nine decimals, None for Go's zero time or no time."""
-    if not text or text.startswith('0001-'):
-        return None
+def _unix(text: Optional[str]) -> Optional[float]:
+    """Unix seconds of a time in the status; None for no time, and for an invalid one."""
     try:
-        whole = calendar.timegm(time.strptime(text[:19], '%Y-%m-%dT%H:%M:%S'))
-        rest = text[19:]
-        fraction = 0.0
-        if rest.startswith('.'):
-            digits = rest[1:].rstrip('Z').split('+')[0].split('-')[0]
-            fraction = float('0.' + digits)
-            rest = rest[1 + len(digits):]
-        if rest not in ('Z', ''):
-            sign = -1 if rest[0] == '-' else 1
-            whole -= sign * (int(rest[1:3]) * 3600 + int(rest[4:6]) * 60)
-    except (ValueError, IndexError):
+        moment = parse_go_time(text)
+    except ValueError:
         return None
-    return whole + fraction
+    return None if moment is None else moment.timestamp()
 
 
-def node_name(dns_name, hostname=''):
-    """The overlay name: the first label of the DNS name; before there is one, what the machine calls itself."""
+def node_name(dns_name: str, hostname: str = '') -> str:
+    """Return the overlay name: the first label of the DNS name; before there is one, the machine's own host name."""
     return dns_name.split('.', 1)[0] or hostname
 
 
-def parse_status(raw):
+def parse_status(raw: JsonObject) -> Status:
     """Return the :class:`Status` of an ipnstate.Status dict."""
     own = raw.get('Self') or {}
     dns_name = (own.get('DNSName') or '').rstrip('.')
@@ -164,7 +158,7 @@ def parse_status(raw):
             hostname=own.get('HostName') or '',
             node_id=own.get('ID') or '',
             home_relay=own.get('Relay') or '',
-            key_expiry=parse_time(own.get('KeyExpiry')),
+            key_expiry=_unix(own.get('KeyExpiry')),
             user='' if own.get('Tags') else _login_name(raw, own.get('UserID')),
             expired=bool(own.get('Expired')),
             attributes=tuple(sorted(own.get('CapMap') or ()))),
@@ -175,11 +169,11 @@ def parse_status(raw):
         magic_dns=bool(tailnet.get('MagicDNSEnabled')))
 
 
-def _login_name(raw, user_id):
+def _login_name(raw: JsonObject, user_id: object) -> str:
     return ((raw.get('User') or {}).get(str(user_id)) or {}).get('LoginName') or ''
 
 
-def _peer(entry):
+def _peer(entry: JsonObject) -> Peer:
     dns_name = (entry.get('DNSName') or '').rstrip('.')
     online = bool(entry.get('Online'))
     return Peer(
@@ -189,13 +183,13 @@ def _peer(entry):
         os=entry.get('OS') or '',
         tags=tuple(entry.get('Tags') or ()),
         online=online,
-        last_seen=None if online else parse_time(entry.get('LastSeen')),
+        last_seen=None if online else _unix(entry.get('LastSeen')),
         public_key=entry.get('PublicKey') or '',
         node_id=entry.get('ID') or '',
         expired=bool(entry.get('Expired')))
 
 
-def _path(entry):
+def _path(entry: JsonObject) -> PeerPath:
     return PeerPath(
         in_network_map=bool(entry.get('InNetworkMap')),
         expired=bool(entry.get('Expired')),
@@ -206,11 +200,11 @@ def _path(entry):
         home_relay=entry.get('Relay') or '',
         rx_bytes=int(entry.get('RxBytes') or 0),
         tx_bytes=int(entry.get('TxBytes') or 0),
-        last_handshake=parse_time(entry.get('LastHandshake')),
-        last_write=parse_time(entry.get('LastWrite')))
+        last_handshake=_unix(entry.get('LastHandshake')),
+        last_write=_unix(entry.get('LastWrite')))
 
 
-def parse_ping(raw):
+def parse_ping(raw: JsonObject) -> PingResult:
     """Return the :class:`PingResult` of an ipnstate.PingResult dict."""
     return PingResult(
         address=raw.get('IP') or '',

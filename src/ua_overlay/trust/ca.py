@@ -7,6 +7,7 @@ from cryptography.hazmat.backends import default_backend
 from cryptography.hazmat.primitives import hashes
 
 from ua_overlay import defaults
+from ua_overlay.clock import format_utc
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust.certificate import CertificateError
 
@@ -86,8 +87,8 @@ def read_ca(path, now):
         raise CertificateError(error.sentence, again)
     if all(now >= certificates.not_after(each) for each in found):
         raise CertificateError('The CA in {} expired on {}; this machine\'s clock says {}.'.format(
-            path, certificates.format_time(max(certificates.not_after(each) for each in found)),
-            certificates.format_time(now)), again, 'CERT_EXPIRED')
+            path, format_utc(max(certificates.not_after(each) for each in found)),
+            format_utc(now)), again, 'CERT_EXPIRED')
     return certificates.dump_certificates(*found)
 
 

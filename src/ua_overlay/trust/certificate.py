@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from ua_overlay.clock import format_utc
 from ua_overlay.errors import OverlayError
 
 #: Certificates begin this long before they are made, for machines whose clock is behind.
@@ -33,16 +34,6 @@ class CertificateError(OverlayError):
     """A certificate or key that cannot be used."""
 
     code = 'CERTIFICATE'
-
-
-def utc_now():
-    """Return the time of this machine's clock, aware, UTC."""
-    return datetime.datetime.now(datetime.timezone.utc)
-
-
-def format_time(moment):
-    """Return ``2026-11-22 18:48:52 UTC``: how every sentence gives a time."""
-    return moment.astimezone(datetime.timezone.utc).strftime('%Y-%m-%d %H:%M:%S UTC')
 
 
 def generate_key():
@@ -68,7 +59,7 @@ def issue_server_certificate(ca_key, ca_cert, dns_names, addresses, now, days=SE
             'ua-overlay server init --dir NEW_DIR --name {}, then a new invitation for every robot'.format(refused[0]))
     if now >= not_after(ca_cert):
         raise CertificateError(
-            'The CA of this site expired on {}, so it can sign nothing more.'.format(format_time(not_after(ca_cert))),
+            'The CA of this site expired on {}, so it can sign nothing more.'.format(format_utc(not_after(ca_cert))),
             'ua-overlay server init --dir NEW_DIR, and then a new invitation for every robot')
     key = generate_key()
     begin = max((now - BACKDATE).replace(microsecond=0), not_before(ca_cert))
@@ -193,10 +184,10 @@ def check_server_certificate(ca_pem, certificate, host, now, renew='ua-overlay s
     for what, each in (('CA of ' + host, signers[0]), ('certificate of ' + host, certificate)):
         if now < not_before(each):
             raise CertificateError('The {} is valid from {}, and this machine\'s clock says {}.'.format(
-                what, format_time(not_before(each)), format_time(now)), SET_CLOCK, 'CLOCK')
+                what, format_utc(not_before(each)), format_utc(now)), SET_CLOCK, 'CLOCK')
         if now >= not_after(each):
             raise CertificateError('The {} expired on {}; this machine\'s clock says {}.'.format(
-                what, format_time(not_after(each)), format_time(now)), renew, 'CERT_EXPIRED')
+                what, format_utc(not_after(each)), format_utc(now)), renew, 'CERT_EXPIRED')
 
 
 def is_signed_by(certificate, ca_cert):

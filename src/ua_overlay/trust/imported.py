@@ -8,11 +8,12 @@ import os
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from ua_overlay.clock import format_utc
 from ua_overlay.system import files
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust import store
 from ua_overlay.trust.ca import is_ca
-from ua_overlay.trust.certificate import CertificateError, format_time
+from ua_overlay.trust.certificate import CertificateError
 
 #: Shorter RSA keys are refused by today's TLS libraries one after another.
 RSA_BITS = 2048
@@ -69,7 +70,7 @@ def refuse_renewal(directory):
     if trust.server == trust.ca:
         raise CertificateError(
             'The certificate of {} was imported at `server init` and ends on {}: this site has no CA that could renew '
-            'it.'.format(trust.dns_names[0], format_time(certificates.not_after(trust.server))),
+            'it.'.format(trust.dns_names[0], format_utc(certificates.not_after(trust.server))),
             'ua-overlay server init --dir NEW_DIR, and then a new invitation for every robot')
 
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, fields, replace
 import yaml
 
 from ua_overlay import defaults
+from ua_overlay.clock import format_rfc3339, format_utc, parse_rfc3339
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.system import files
 from ua_overlay.trust import ca, names
 from ua_overlay.trust import certificate as certificates
-from ua_overlay.trust.certificate import CertificateError, format_time
+from ua_overlay.trust.certificate import CertificateError
 
 #: A new version is for what a robot of an older release could not use: 2 has `ca_sha256` in place of `ca_pem`, or
 #: `user` in place of the team. An invitation is written in the lowest version that can say it.
@@ -32,7 +33,6 @@ TITLE = '# ua_overlay invitation'
 PINS = re.compile(r'[0-9a-f]{64}(?: [0-9a-f]{64})*')
 #: Headscale 0.28 and later: hskey-auth-{12 characters}-{64}; older keys are 48 hexadecimal digits.
 KEY = re.compile(r'[A-Za-z0-9_-]{16,256}')
-TIME = re.compile(r'(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)Z')
 AGAIN = 'copy it from the server again'
 NEW = 'ua-overlay invite {}, on the server'
 
@@ -101,7 +101,7 @@ def settings(invitation):
     """Return everything but the key, as plain values (times as text): what a robot may keep and show."""
     values = {name: getattr(invitation, name) for name in FIELDS if name != 'key'}
     for name in ('created', 'expires'):
-        values[name] = _time_text(values[name])
+        values[name] = format_rfc3339(values[name])
     return values
 
 
@@ -214,12 +214,12 @@ def check_usable(invitation, now):
     if now < invitation.created - certificates.BACKDATE:
         raise InvitationError(
             'This machine\'s clock says {}, and the invitation was made on {}: with a clock that far behind no '
-            'certificate is valid yet.'.format(format_time(now), format_time(invitation.created)),
+            'certificate is valid yet.'.format(format_utc(now), format_utc(invitation.created)),
             certificates.SET_CLOCK, 'CLOCK')
     if now >= invitation.expires:
         raise InvitationError(
             'The invitation of {} to {} expired on {}; this machine\'s clock says {}.'.format(
-                invitation.robot, invitation.destination, format_time(invitation.expires), format_time(now)),
+                invitation.robot, invitation.destination, format_utc(invitation.expires), format_utc(now)),
             invitation.again, 'INVITATION_EXPIRED')
 
 
@@ -355,17 +355,10 @@ def _valid(name, values, good, expected):
 
 
 def _time(name, values):
-    match = TIME.fullmatch(values[name])
     try:
-        moment = datetime.datetime.strptime(' '.join(match.groups()), '%Y-%m-%d %H:%M:%S') if match else None
+        return parse_rfc3339(values[name])
     except ValueError:
-        moment = None
-    _valid(name, values, moment, 'a time like 2026-11-22T18:48:52Z')
-    return moment.replace(tzinfo=datetime.timezone.utc)
-
-
-def _time_text(moment):
-    return moment.astimezone(datetime.timezone.utc).strftime('%Y-%m-%dT%H:%M:%SZ')
+        raise _Refused('has a field {} that is not a time like 2026-11-22T18:48:52Z'.format(name))
 
 
 def _lower(text):

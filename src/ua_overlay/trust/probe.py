@@ -18,6 +18,7 @@ from collections import namedtuple
 from cryptography import x509
 from cryptography.hazmat.backends import default_backend
 
+from ua_overlay.clock import format_utc, utc_now
 from ua_overlay.errors import OverlayError
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust import names
@@ -49,7 +50,7 @@ class ServerError(OverlayError):
     code = 'SERVER_UNREACHABLE'
 
 
-def check_server(url, ca_pem, timeout=5, now=certificates.utc_now):
+def check_server(url, ca_pem, timeout=5, now=utc_now):
     """Ask the server of ``url`` for its health over TLS that trusts ``ca_pem`` alone.
 
     :param url: https://name[:port].
@@ -226,19 +227,19 @@ def explain(server, verify_code, shown, date, now):
     :returns: :class:`ServerError`.
     """
     where = '{}:{}'.format(server.host, server.port)
-    clocks = 'this machine\'s clock says {}'.format(certificates.format_time(now))
+    clocks = 'this machine\'s clock says {}'.format(format_utc(now))
     if date is not None and abs((date - now).total_seconds()) >= 60:
-        clocks += ' and the server\'s {}'.format(certificates.format_time(date))
+        clocks += ' and the server\'s {}'.format(format_utc(date))
     if verify_code in NOT_YET_VALID:
-        begin = ' (only from {})'.format(certificates.format_time(certificates.not_before(shown))) if shown else ''
+        begin = ' (only from {})'.format(format_utc(certificates.not_before(shown))) if shown else ''
         return ServerError('The certificate of {} is not yet valid{}: {}.'.format(where, begin, clocks),
                            certificates.SET_CLOCK, 'CLOCK')
     if verify_code in HAS_EXPIRED:
         if date is not None and shown is not None and date < certificates.not_after(shown) <= now:
             return ServerError('The certificate of {} is good until {}, which is over by a clock that is wrong: '
-                               '{}.'.format(where, certificates.format_time(certificates.not_after(shown)), clocks),
+                               '{}.'.format(where, format_utc(certificates.not_after(shown)), clocks),
                                certificates.SET_CLOCK, 'CLOCK')
-        end = ' on ' + certificates.format_time(certificates.not_after(shown)) if shown else ''
+        end = ' on ' + format_utc(certificates.not_after(shown)) if shown else ''
         return ServerError('The certificate of {} expired{}; {}.'.format(where, end, clocks),
                            'ua-overlay server renew, on the server', 'CERT_EXPIRED')
     if verify_code in WRONG_HOST_NAME:

@@ -50,7 +50,7 @@ def test_key_expiry(end, expired, level):
 
 
 def test_key_expiry_names_the_day():
-    assert '2027-01-15 07:00 UTC' in robot.key_expiry(with_self(key_expiry=NOW - 3600)).what
+    assert '2027-01-15 07:00:00 UTC' in robot.key_expiry(with_self(key_expiry=NOW - 3600)).what
     assert robot.key_expiry(with_self(expired=True)).what == 'The key of dev-2 has expired.'
 
 

@@ -4,6 +4,7 @@ import os
 import pytest
 import yaml
 
+from ua_overlay.clock import utc_now
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale import config, derp_map
 from ua_overlay.headscale.config import SiteSettings, headscale_config, settings_from_dict, settings_to_dict
@@ -11,7 +12,7 @@ from ua_overlay.headscale.remote_hosts import DerpHost, RelayHost, free_region
 from ua_overlay.relays import enrolment as enrolments
 from ua_overlay.relays.derp_watcher import Answering
 from ua_overlay.trust import store
-from ua_overlay.trust.certificate import load_certificates, names_of, utc_now
+from ua_overlay.trust.certificate import load_certificates, names_of
 
 RELAY = RelayHost('lab-b', '203.0.113.11')
 DERP = DerpHost('lab-b', 901, '203.0.113.11')

@@ -6,17 +6,17 @@ from types import SimpleNamespace
 
 import pytest
 
+from ua_overlay.clock import utc_now
 from ua_overlay.errors import OverlayError
-from ua_overlay.headscale.config import SiteSettings
 from ua_overlay.headscale.remote_hosts import RelayHost
 from ua_overlay.headscale.rest import ServerDown
+from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.relays import enrolment as enrolments
 from ua_overlay.relays.remote_admin import HostError, RemoteAdmin
 from ua_overlay.relays.remote_server import EnrolmentKeySource, RemoteHost, RemoteHostError
 from ua_overlay.site.site import Site
 from ua_overlay.system import control_socket
 from ua_overlay.trust import store
-from ua_overlay.trust.certificate import utc_now
 
 NOW = datetime.datetime(2026, 11, 24, tzinfo=datetime.timezone.utc)
 RELAY = RelayHost('lab-b', '203.0.113.11')

@@ -8,10 +8,11 @@ import threading
 
 import pytest
 
+from ua_overlay.clock import utc_now
 from ua_overlay.trust import ca as ca_module
 from ua_overlay.trust import ca_pin
 from ua_overlay.trust import certificate as certificates
-from ua_overlay.trust.certificate import CertificateError, utc_now
+from ua_overlay.trust.certificate import CertificateError
 from ua_overlay.trust.invitation import Invitation
 from ua_overlay.trust.probe import ServerError
 

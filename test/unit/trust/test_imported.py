@@ -10,9 +10,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ua_overlay.cli import main
+from ua_overlay.clock import utc_now
 from ua_overlay.trust import ca, imported, store
 from ua_overlay.trust import certificate as certificates
-from ua_overlay.trust.certificate import CertificateError, utc_now
+from ua_overlay.trust.certificate import CertificateError
 from ua_overlay.trust.servers import servers_of
 
 NAME = 'server.example.org'

@@ -13,10 +13,10 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from ua_overlay.clock import format_utc, utc_now
 from ua_overlay.trust import ca as ca_module
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust import names
-from ua_overlay.trust.certificate import utc_now
 from ua_overlay.trust.probe import ServerError, check_server, explain
 
 DAY = datetime.timedelta(days=1)
@@ -180,7 +180,7 @@ def test_a_clock_in_the_past_gives_both_times(tmp_path):
     with served(tls(chain, key, sending(answer(date=utc_now() + 401 * DAY)))) as url:
         error = probe_error(url, ca_pem)
     assert error.code == 'CLOCK'
-    assert certificates.format_time(certificates.not_before(leaf)) in error.sentence
+    assert format_utc(certificates.not_before(leaf)) in error.sentence
     assert utc_now().strftime('%Y-%m-%d') in error.sentence
     assert (utc_now() + 401 * DAY).strftime('%Y-%m-%d') in error.sentence
     assert 'timedatectl' in error.next_command
@@ -191,7 +191,7 @@ def test_an_expired_certificate(tmp_path):
     with served(tls(chain, key, sending(answer(date=utc_now())))) as url:
         error = probe_error(url, ca_pem)
     assert error.code == 'CERT_EXPIRED'
-    assert certificates.format_time(certificates.not_after(leaf)) in error.sentence
+    assert format_utc(certificates.not_after(leaf)) in error.sentence
     assert 'server renew' in error.next_command
 
 

@@ -1,9 +1,11 @@
 """What the commands on the server have in common: which site, and how to reach its server."""
+import argparse
 import os
 import pwd
 import sys
 
 from ua_overlay import defaults
+from ua_overlay.clock import format_duration, parse_duration, utc_now
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale.access import connect
 from ua_overlay.site import last_good
@@ -12,7 +14,6 @@ from ua_overlay.site.invitation_log import InvitationLog
 from ua_overlay.site.inviter import Inviter
 from ua_overlay.site.site import Site, site_directory
 from ua_overlay.toolchain import locate
-from ua_overlay.trust.certificate import utc_now
 
 
 def add_dir(parser):
@@ -21,6 +22,8 @@ def add_dir(parser):
                         help='directory of the site (default: $UA_OVERLAY_SITE, else {})'.format(defaults.SITE_DIR))
 
 
+#: The longest life of an invitation or enrolment.
+LONGEST_LIFETIME_DAYS = 90
 #: Exit status of a command that shows a site which works, although something asks for a person. As of `doctor`.
 WARNED = 4
 
@@ -81,27 +84,23 @@ def asker(environ, uid, gid):
     return uid, gid
 
 
-def ago(when, now):
-    """'12 s', '5 min', '3 h', '2 d' between two aware datetimes; '-' for None."""
-    if when is None:
-        return '-'
-    seconds = max(0, int((now - when).total_seconds()))
-    for limit, divisor, unit in ((120, 1, 's'), (7200, 60, 'min'), (172800, 3600, 'h')):
-        if seconds < limit:
-            return '{} {}'.format(seconds // divisor, unit)
-    return '{} d'.format(seconds // 86400)
+def add_expires(parser, what):
+    """Add --expires to a command that makes a key of ``what``; its value is in seconds."""
+    parser.add_argument('--expires', type=_lifetime, default=defaults.INVITATION_LIFETIME, metavar='TIME',
+                        help='lifetime of the {}, such as 30m, 12h or 2d (default: {})'.format(
+                            what, format_duration(defaults.INVITATION_LIFETIME)))
 
 
-def duration(text):
+def _lifetime(text):
     """'90', '90s', '30m', '1h', '2d' -> seconds (int).
 
-    :raises ValueError: for anything else, and for less than a minute or more than 90 days.
+    :raises argparse.ArgumentTypeError: for anything else, and for less than a minute or more than 90 days.
     """
-    factors = {'s': 1, 'm': 60, 'h': 3600, 'd': 86400}
-    number, factor = (text[:-1], factors[text[-1]]) if text[-1:] in factors else (text, 1)
-    if not (number.isascii() and number.isdigit()):
-        raise ValueError('{!r} is not a duration such as 30m, 1h or 2d'.format(text))
-    seconds = int(number) * factor
-    if not 60 <= seconds <= 90 * 86400:
-        raise ValueError('a duration of {!r} is not between one minute and 90 days'.format(text))
-    return seconds
+    try:
+        seconds = parse_duration(text + 's' if text.isdigit() else text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error))
+    if not 60 <= seconds <= LONGEST_LIFETIME_DAYS * 86400:
+        raise argparse.ArgumentTypeError('{!r} is not between one minute and {} days'.format(
+            text, LONGEST_LIFETIME_DAYS))
+    return int(seconds)

@@ -3,18 +3,11 @@ import threading
 import time
 
 from ua_overlay.cli.shared.terminal import fitted, width
+from ua_overlay.clock import format_duration
 
 
 def count(number):
     return '{} sample{}'.format(number, '' if number == 1 else 's')
-
-
-def duration(seconds):
-    """`40 s`, `12 min`, `3 h 20 min`."""
-    if seconds < 90:
-        return '{:.0f} s'.format(seconds)
-    minutes = round(seconds / 60)
-    return '{} min'.format(minutes) if minutes < 60 else '{} h {} min'.format(minutes // 60, minutes % 60)
 
 
 class Shown:
@@ -54,7 +47,7 @@ class Shown:
         if self.stream.isatty():
             self._show((number, total, seconds_left, self.clock(), step.id))
         elif number == 1:
-            self.line('{}, about {}'.format(count(total), duration(seconds_left)))
+            self.line('{}, about {}'.format(count(total), format_duration(seconds_left)))
 
     def ended(self, found, trouble):
         self.left -= 1
@@ -88,7 +81,7 @@ class Shown:
         filled = letters * (number - 1) // total
         left = max(0.0, seconds_left - (self.clock() - then))
         return fitted(self.stream, '{}{} {}/{}, {} left: {}'.format(
-            '#' * filled, '.' * (letters - filled), number, total, duration(left), name))
+            '#' * filled, '.' * (letters - filled), number, total, format_duration(left), name))
 
     def _write(self, text):
         self.stream.write(text)

@@ -7,6 +7,7 @@ import sys
 from ua_overlay import defaults
 from ua_overlay.cli import server_egress
 from ua_overlay.cli.shared.args import WARNED, asker, load_site_file
+from ua_overlay.clock import utc_now
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale.access import connect
 from ua_overlay.relays import enrolment as enrolments
@@ -15,7 +16,6 @@ from ua_overlay.relays.remote_admin import RemoteAdmin
 from ua_overlay.server import service
 from ua_overlay.system.notify import notify
 from ua_overlay.toolchain import locate
-from ua_overlay.trust.certificate import utc_now
 
 
 def add_run(commands, kind, program):

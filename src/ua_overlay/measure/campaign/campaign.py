@@ -4,14 +4,13 @@ from dataclasses import dataclass, field
 
 import yaml
 
+from ua_overlay.clock import parse_rate
 from ua_overlay.errors import UsageError
 from ua_overlay.measure.campaign import sample
 from ua_overlay.system import strict_yaml
 
 VERSION = 1
 _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]{0,63}')
-_RATE = re.compile(r'(\d+(?:\.\d+)?)\s*(kbit|mbit|gbit)')
-_RATE_UNITS = {'kbit': 1e3, 'mbit': 1e6, 'gbit': 1e9}
 _CONGESTION = re.compile(r'[a-z0-9_]{1,15}')
 #: The longest single measurement.
 LONGEST = 7 * 86400.0
@@ -292,10 +291,10 @@ def _yes_or_no(where, value):
 
 
 def _rate(where, value):
-    found = _RATE.fullmatch(str(value).strip().lower())
-    if not found or not float(found.group(1)):
+    try:
+        return parse_rate(str(value))
+    except ValueError:
         raise CampaignError('{}: {!r} is no rate, such as 50mbit.'.format(where, value))
-    return float(found.group(1)) * _RATE_UNITS[found.group(2)]
 
 
 def _rate_or_none(where, value):

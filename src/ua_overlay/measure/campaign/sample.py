@@ -1,11 +1,11 @@
 """What one measurement leaves: a line of samples.jsonl, and the tool's own answer in raw/."""
-import datetime
 import fcntl
 import json
 import os
 import re
 
 from ua_overlay import link_types
+from ua_overlay.clock import file_stamp, format_rfc3339, from_unix, parse_rfc3339
 from ua_overlay.errors import OverlayError
 from ua_overlay.system import files
 
@@ -97,7 +97,7 @@ def rotated(directory):
 
 def rotated_name(seconds):
     """The name of a file that is rotated at ``seconds`` since 1970."""
-    return 'samples-{}.jsonl'.format(re.sub(r'[-:]|\.\d+', '', rfc3339(seconds)))
+    return 'samples-{}.jsonl'.format(file_stamp(from_unix(seconds)))
 
 
 def seconds_of(line):
@@ -132,15 +132,13 @@ def _sample_of(line, number, path):
 
 
 def rfc3339(seconds):
-    """Seconds since 1970 as `2026-01-31T12:00:00.5Z`-like text, UTC, to the millisecond."""
-    moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
-    return moment.strftime('%Y-%m-%dT%H:%M:%S.') + '{:03d}Z'.format(moment.microsecond // 1000)
+    """Unix seconds as a sample has them: `2026-01-31T12:00:00.500Z`."""
+    return format_rfc3339(from_unix(seconds), 3)
 
 
 def seconds(text):
-    """Seconds since 1970 of what :func:`rfc3339` wrote. :raises ValueError: it is none."""
-    moment = datetime.datetime.strptime(text, '%Y-%m-%dT%H:%M:%S.%fZ')
-    return moment.replace(tzinfo=datetime.timezone.utc).timestamp()
+    """Unix seconds of what :func:`rfc3339` wrote. :raises ValueError: it is no time."""
+    return parse_rfc3339(text).timestamp()
 
 
 class Store:

@@ -1,17 +1,15 @@
 """What a report says, from samples: who is compared with whom, and what is left out. Pure."""
-import re
 import statistics
 from dataclasses import dataclass, field
 
 from ua_overlay import link_types
+from ua_overlay.clock import parse_rate
 from ua_overlay.measure.campaign.sample import OK, OVERLAY, PING, RAW_PATH, SERVICE, TCP, TOPIC, UDP, VIDEO
 from ua_overlay.measure.report import stats
 
 RAW, ANY = RAW_PATH, OVERLAY
 #: In the order of figures; ANY: the counters did not say which way.
 LABELS = (RAW,) + link_types.CARRYING + (ANY,)
-_RATE = re.compile(r'(\d+(?:\.\d+)?)(k|m|g)bit')
-_UNITS = {'k': 1e3, 'm': 1e6, 'g': 1e9}
 #: What makes two measurements with one tool different measurements; the rest of the settings is told, not compared.
 _VARIANT = {TCP: ('congestion', 'offered_bps'), UDP: ('offered_bps',), PING: ('size',),
             TOPIC: ('size', 'rate_hz', 'rate'), SERVICE: (),
@@ -121,8 +119,7 @@ class Row:
 
 def _rates(sample):
     ends = [sample['link'].get(host) or {} for host in (sample['source'], sample['target'])]
-    found = [_RATE.fullmatch(end.get('rate', '')) for end in ends]
-    return [float(each.group(1)) * _UNITS[each.group(2)] for each in found if each]
+    return [parse_rate(end['rate']) for end in ends if end.get('rate')]
 
 
 def label_of(sample):

@@ -1,9 +1,9 @@
 """From a results directory to report.html, report.pdf, samples.csv, summary.csv and figures/."""
-import datetime
 import io
 import json
 import os
 
+from ua_overlay.clock import from_unix, parse_rfc3339
 from ua_overlay.errors import OverlayError
 from ua_overlay.measure.campaign import run, sample
 from ua_overlay.measure.report import csv, encryption, figures, html, pdf, text, video
@@ -107,7 +107,6 @@ def _saved(drawn, kind):
 def _started(data):
     """When the campaign began, as a datetime: the PDF gets the date of its data."""
     try:
-        return datetime.datetime.strptime(data.campaign['start'][:19], '%Y-%m-%dT%H:%M:%S').replace(
-            tzinfo=datetime.timezone.utc)
+        return parse_rfc3339(data.campaign['start'])
     except (KeyError, ValueError, TypeError):
-        return datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+        return from_unix(0)

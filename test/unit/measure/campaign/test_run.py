@@ -272,11 +272,6 @@ def test_the_processor_between_two_readings():
     assert processor_percent(None, before) is None and processor_percent(before, before) is None
 
 
-@pytest.mark.parametrize('seconds, text', [(40.4, '40 s'), (89, '89 s'), (600, '10 min'), (12000, '3 h 20 min')])
-def test_durations_for_people(seconds, text):
-    assert campaign_progress.duration(seconds) == text
-
-
 class Terminal(io.StringIO):
     def isatty(self):
         return True
