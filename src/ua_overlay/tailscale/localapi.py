@@ -102,6 +102,10 @@ class LocalApi:
         """Return Prometheus text with the daemon's internal counters. For root and the operator."""
         return self._call('GET', 'metrics')
 
+    def debug(self, action: str) -> None:
+        """Have the daemon do what `tailscale debug ACTION` does. For root and the operator."""
+        self._call('POST', 'debug?' + urlencode({'action': action}))
+
     def relay_sessions(self) -> JsonObject:
         """Return the state of the relay server in this daemon (udprelay: status.ServerStatus)."""
         return self._json('GET', 'debug-peer-relay-sessions')
