@@ -15,7 +15,7 @@ Environ = Mapping[str, str]
 class Say(Protocol):
     """An output sink: takes one line for a person, without its line end."""
 
-    def __call__(self, line: str) -> None:
+    def __call__(self, __line: str) -> None:
         ...
 
 

@@ -223,7 +223,7 @@ class Join:
         return outcome
 
     def _status(self) -> Status:
-        """Ask for the Status of this machine, with its peers where it is untagged: only then tailscaled names its user."""
+        """Ask for the Status of this machine: without its peers, unless it is untagged and only they bring its user."""
         status = parse_status(self.api.status(peers=False))
         if status.self_node.tags or status.state != 'Running':
             return status

@@ -23,8 +23,8 @@ def facts_of(snapshot, server, report, now):
     """
     desired = report.desired
     return Facts(
-        now=now, daemon_problem=snapshot.daemon_error, status=snapshot,
-        links=snapshot.links if snapshot.state == 'Running' else None, server=server, desired=desired,
+        now=now, daemon_problem=snapshot.daemon_error, status=snapshot.status,
+        links=snapshot.links if snapshot.status.running else None, server=server, desired=desired,
         actual=report.actual if report.env_file else None, env_problem=report.problem,
         graph=Graph(desired.master_uri, report.master_alive) if desired.usable else None)
 
@@ -52,10 +52,10 @@ def checks_of(facts):
 
 def details(snapshot, server, report):
     """{group: {key: value}} for people who look closer."""
-    own = snapshot.self_node
+    own = snapshot.status.self_node
     return {
-        'daemon': {'version': snapshot.version, 'dns name': own.dns_name, 'addresses': ', '.join(own.addresses),
-                   'tags': ', '.join(own.tags), 'health': '; '.join(snapshot.health)},
+        'daemon': {'version': snapshot.status.version, 'dns name': own.dns_name, 'addresses': ', '.join(own.addresses),
+                   'tags': ', '.join(own.tags), 'health': '; '.join(snapshot.status.health)},
         'server': {'url': server.url},
         'links': {link.peer: link.type for link in snapshot.links},
         'environment': {'ROS_MASTER_URI': report.actual.get('ROS_MASTER_URI', ''), 'env file': report.env_file,

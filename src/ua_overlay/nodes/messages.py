@@ -40,7 +40,7 @@ def peer_array(snapshot):
     """`PeerArray` of a tailscale.snapshot.Snapshot."""
     message = msg.PeerArray()
     message.header.stamp = stamp(snapshot.stamp)
-    for peer in sorted(snapshot.peers, key=lambda item: item.name):
+    for peer in sorted(snapshot.status.peers, key=lambda item: item.name):
         message.peers.append(msg.Peer(
             name=peer.name, dns_name=peer.dns_name, addresses=list(peer.addresses), os=peer.os, tags=list(peer.tags),
             online=peer.online, last_seen=stamp(None if peer.online else peer.last_seen)))
@@ -81,10 +81,10 @@ def overlay_state(snapshot, removed, server_url, server, server_since):
     :param removed: whether the server does not know this robot any more.
     :param server: (key of SERVER_STATES, text); :param server_since: Unix seconds since when.
     """
-    own = snapshot.self_node
+    own = snapshot.status.self_node
     message = msg.OverlayState()
     message.header.stamp = stamp(snapshot.stamp)
-    message.state = msg.OverlayState.NO_DAEMON if snapshot.daemon_error else STATES.get(snapshot.state, 0)
+    message.state = msg.OverlayState.NO_DAEMON if snapshot.daemon_error else STATES.get(snapshot.status.state, 0)
     message.removed = removed
     message.online = own.online and not snapshot.daemon_error and not removed
     message.robot, message.dns_name, message.addresses = own.name, own.dns_name, list(own.addresses)
@@ -93,8 +93,8 @@ def overlay_state(snapshot, removed, server_url, server, server_since):
     message.server, message.server_text = SERVER_STATES[server[0]], server[1]
     message.server_since = stamp(server_since)
     message.key_expiry = stamp(own.key_expiry)
-    message.health = list(snapshot.health)
-    message.daemon_version = snapshot.version
+    message.health = list(snapshot.status.health)
+    message.daemon_version = snapshot.status.version
     message.text = state_text(message, snapshot.daemon_error)
     return message
 

@@ -155,10 +155,10 @@ class OverlayNode:
         self.snapshot = snapshot
         for change in changes.link_changes:
             self.send('link_events', messages.link_event(change, snapshot))
-        if changes.self_node and snapshot.state == 'Running' and not snapshot.daemon_error:
+        if changes.self_node and snapshot.status.running:
             self.keep_settings(snapshot)
         if changes.daemon or changes.state or changes.self_node or changes.peers:
-            self.keeper.offer(None if snapshot.daemon_error else snapshot)
+            self.keeper.offer(None if snapshot.daemon_error else snapshot.status)
             self.probe.poke()
 
     def take_server(self, seen):
@@ -199,7 +199,7 @@ class OverlayNode:
             self.mirror.publish(name, message)
 
     def state_message(self):
-        removed = self.probe.latest.key_known is False and self.snapshot.state == 'Running'
+        removed = self.probe.latest.key_known is False and self.snapshot.status.running
         return messages.overlay_state(self.snapshot, removed, self.server_url, self.server, self.server_since)
 
     def publish_diagnostics(self):
@@ -211,7 +211,7 @@ class OverlayNode:
             checks[group][2].update(values)
         checks['runner'] = team.runner_check(self.report)
         self.send('diagnostics', diagnostics.diagnostic_array(
-            self.snapshot.self_node.name or os.uname().nodename, checks, now))
+            self.snapshot.status.self_node.name or os.uname().nodename, checks, now))
 
     # --- services ---
 
@@ -260,20 +260,20 @@ class OverlayNode:
     def handle_remote(self, name, request):
         """A call from the team graph: whoever is in it must not take this robot out of the team unless allowed."""
         if name != 'probe' and not self.allow_remote:
-            return team.refusal(name, interface.SERVICES[name]._response_class, self.snapshot.self_node.name)
+            return team.refusal(name, interface.SERVICES[name]._response_class, self.snapshot.status.self_node.name)
         return getattr(self, 'handle_' + name)(request)
 
     def handle_probe(self, request):
         answer = srv.ProbeResponse
         snapshot = self.snapshot
-        if snapshot is None or snapshot.daemon_error or snapshot.state != 'Running':
+        if snapshot is None or not snapshot.status.running:
             return answer(code=answer.NOT_JOINED, message='This robot is not in the overlay. Next: ua-overlay status')
         target = request.peer.rstrip('.')
-        peer = next((item for item in snapshot.peers
+        peer = next((item for item in snapshot.status.peers
                      if target in (item.name, item.dns_name) or target in item.addresses), None)
         if peer is None or not peer.addresses:
             return answer(code=answer.UNKNOWN_PEER, message='There is no peer {}; known are: {}.'.format(
-                target or "''", ', '.join(sorted(item.name for item in snapshot.peers)) or 'none'))
+                target or "''", ', '.join(sorted(item.name for item in snapshot.status.peers)) or 'none'))
         try:
             ping = ping_peer(LocalApi(self.socket), peer.addresses[0], request.timeout or 5.0)
         except OverlayError as error:
@@ -293,7 +293,7 @@ class OverlayNode:
     def find_server_url(self):
         """The server of the network this robot is in, '' when it is in none."""
         snapshot = self.snapshot
-        if snapshot is None or snapshot.daemon_error or not snapshot.have_node_key:
+        if snapshot is None or not snapshot.status.have_node_key:
             self.server_url = ''
         else:
             self.server_url = LocalApi(self.socket).prefs().get('ControlURL') or ''
@@ -302,20 +302,20 @@ class OverlayNode:
     def node_key(self):
         """The public key that the server ought to know, '' when none is in use."""
         snapshot = self.snapshot
-        return '' if snapshot is None or snapshot.daemon_error else key_in_use(snapshot)
+        return '' if snapshot is None else key_in_use(snapshot.status)
 
     def preferences(self):
         """What the network map says of the team wins over what was kept, and a launch argument over both."""
         snapshot = self.snapshot
         preferences = replace(preferences_of(read_settings(self.state_dir)), master=self.preferred_master)
-        if snapshot is not None and not snapshot.daemon_error and snapshot.state == 'Running':
-            preferences = follow_map(preferences, snapshot.self_node)
+        if snapshot is not None and snapshot.status.running:
+            preferences = follow_map(preferences, snapshot.status.self_node)
         return replace(preferences, team_port=self.preferred_port) if self.preferred_port else preferences
 
     def keep_settings(self, snapshot):
         """Keep what the network map says of the team, for a start while the server is away."""
         kept = read_settings(self.state_dir)
-        now = settings.follow(kept, snapshot.self_node)
+        now = settings.follow(kept, snapshot.status.self_node)
         if now == kept:
             return
         rospy.loginfo('team %s: port %s, %s', now['team'], now.get('team_port'), now.get('addressing'))

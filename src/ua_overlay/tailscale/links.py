@@ -1,24 +1,27 @@
-"""Which path a peer's traffic takes: pure functions on the values of `model`.
+"""Which path the traffic to a peer takes, from the values of `model`. Pure.
 
 Traps (tailscale.com v1.98.10, wgengine/magicsock/endpoint.go populatePeerStatus):
 
-- ``Relay`` is the peer's home region, set on direct and idle links alike: it says DERP only for an active link that has
+- ``Relay`` is the peer's home region, set on direct and idle links alike: it means DERP only on an active link that has
   neither a direct nor a relayed address.
-- The address of a path is shown only while its last pong is younger than 6.5 s. Heartbeats stop 45 s after the last
-  packet, so an idle link has no address: IDLE, not DERP.
-- ``Online`` is the server's word. A peer that the server lost may go on talking on a direct or relayed path; through
-  DERP it cannot, as the DERP server is the site's own.
+- The status has the address of a path only while its last pong is younger than 6.5 s. Heartbeats stop 45 s after the
+  last packet, so an idle link has no address: IDLE, not DERP.
+- ``Online`` is what the server sees. A peer that the server lost may go on talking on a direct or relayed path, but not
+  through DERP, as the DERP server is the site's own.
 
-There is no smoothing here. When a pong is late, tailscaled really does send by DERP as well, so the type that is
-shown for that moment is the truth, and a hold time would delay every real change by itself (a change must be visible
-within 0.3 s). Who wants calm (an alarm, a lamp) holds what it shows for 7 s: longer than the 6.5 s of trust.
+There is no smoothing here. When a pong is late, tailscaled really does send by DERP as well, so the type at that moment
+is true, and a hold time would delay every real change by itself (a change must be visible within 0.3 s). A display that
+should not flicker (an alarm, a lamp) can hold its value for 7 s: longer than the 6.5 s of trust.
 """
+from typing import Tuple
+
 from ua_overlay import link_types
-from ua_overlay.tailscale.model import Link
+from ua_overlay.link_types import LinkType
+from ua_overlay.tailscale.model import Link, Peer, PeerPath, PingResult, Status
 
 
-def classify(path):
-    """Return the link type of a :class:`~ua_overlay.tailscale.model.PeerPath`."""
+def classify(path: PeerPath) -> LinkType:
+    """Return the type of the link that ``path`` describes."""
     if not path.in_network_map or path.expired:
         return link_types.UNKNOWN
     if path.active:
@@ -33,8 +36,8 @@ def classify(path):
     return link_types.DERP if path.home_relay else link_types.UNKNOWN
 
 
-def link_of(peer, path):
-    """Return the :class:`~ua_overlay.tailscale.model.Link` of a peer and its path."""
+def link_of(peer: Peer, path: PeerPath) -> Link:
+    """Return the link to ``peer``."""
     kind = classify(path)
     endpoint = ''
     if kind == link_types.DIRECT:
@@ -52,13 +55,13 @@ def link_of(peer, path):
         last_handshake=path.last_handshake)
 
 
-def links_of(status):
-    """Return the links of a Status, in the order of its peers."""
+def links_of(status: Status) -> Tuple[Link, ...]:
+    """Return the links of ``status``, in the order of its peers."""
     return tuple(link_of(peer, path) for peer, path in zip(status.peers, status.paths))
 
 
-def classify_ping(result):
-    """Link type that a ping's answer took: UNKNOWN for an error or a kind of ping that names no path."""
+def classify_ping(result: PingResult) -> LinkType:
+    """Return the link type that a ping's answer took; UNKNOWN for an error or a kind of ping that names no path."""
     if result.error:
         return link_types.UNKNOWN
     if result.endpoint:

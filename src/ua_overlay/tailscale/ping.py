@@ -1,38 +1,45 @@
-"""Measure the way to one peer with tailscaled's own pings."""
+"""Measure the path to one peer with tailscaled's own pings."""
 import time
 from dataclasses import dataclass, replace
+from typing import Callable, Optional
 
 from ua_overlay import link_types
+from ua_overlay.link_types import LinkType
+from ua_overlay.protocols import Clock
+from ua_overlay.tailscale.api import PingApi
 from ua_overlay.tailscale.links import classify_ping
 from ua_overlay.tailscale.localapi import DaemonError
 
 #: Seconds between two pings.
 INTERVAL = 0.2
+#: Seconds for one ping, at least and at most.
+SHORTEST, LONGEST = 0.05, 2.0
 
 
 @dataclass(frozen=True)
 class PingSummary:
-    """type: link type of the best answer; rtt: smallest latency of that type in seconds; answers: how many came."""
+    """type: link type of the best answer; rtt: smallest round trip of that type in seconds; answers: how many came;
+    endpoint, relay: as in tailscale.model.Link."""
 
-    type: str
+    type: LinkType
     rtt: float
     endpoint: str = ''
     relay: str = ''
     answers: int = 0
 
 
-def ping_peer(api, address, timeout=5.0, good_answers=3, clock=time.monotonic, sleep=time.sleep):
+def ping_peer(api: PingApi, address: str, timeout: float = 5.0, good_answers: int = 3, clock: Clock = time.monotonic,
+              sleep: Callable[[float], None] = time.sleep) -> PingSummary:
     """Ping ``address`` until the path is stable, and return a :class:`PingSummary`.
 
     The first disco ping goes out on DERP and on every candidate path at once and its answer is the first pong, often
-    by DERP; so it goes on until ``good_answers`` answers came by a better path, or the time is over.
+    by DERP; so pings follow until ``good_answers`` answers came by UDP, or the time is over.
 
-    :param api: localapi.LocalApi.
     :param timeout: seconds for all pings together.
     :raises DaemonError: code NO_ANSWER when nothing came back; other OverlayErrors of the LocalAPI.
     """
     deadline = clock() + timeout
-    best = None
+    best: Optional[PingSummary] = None
     answers = 0
     good = 0
     while good < good_answers:
@@ -40,20 +47,20 @@ def ping_peer(api, address, timeout=5.0, good_answers=3, clock=time.monotonic, s
         if left <= 0:
             break
         try:
-            ping = api.ping(address, timeout=max(0.05, min(left, 2.0)))
+            answer = api.ping(address, timeout=max(SHORTEST, min(left, LONGEST)))
         except DaemonError as error:
             if error.code != 'NO_ANSWER':
                 raise
             continue
-        if ping.error:
-            raise DaemonError('{} cannot be pinged: {}.'.format(address, ping.error), code='NO_ANSWER')
+        if answer.error:
+            raise DaemonError('{} cannot be pinged: {}.'.format(address, answer.error), code='NO_ANSWER')
         answers += 1
-        found = classify_ping(ping)
-        if best is None or link_types.is_better(found, best.type):
-            best = PingSummary(found, ping.latency, ping.endpoint or ping.peer_relay, ping.derp)
-        elif found == best.type:
-            best = replace(best, rtt=min(best.rtt, ping.latency))
-        good += found in link_types.BY_UDP
+        kind = classify_ping(answer)
+        if best is None or link_types.is_better(kind, best.type):
+            best = PingSummary(kind, answer.latency, answer.endpoint or answer.peer_relay, answer.derp)
+        elif kind == best.type:
+            best = replace(best, rtt=min(best.rtt, answer.latency))
+        good += kind in link_types.BY_UDP
         if good < good_answers:
             sleep(INTERVAL)
     if best is None:

@@ -1,4 +1,4 @@
-"""Measuring a link, with tailscaled's pings played."""
+"""Measuring the path to a peer, with played pings."""
 import pytest
 
 from ua_overlay import link_types
@@ -22,7 +22,7 @@ def derp(latency):
 
 
 class Played:
-    """Answers of the pings, the last for ever; each takes its latency, one without an answer all of its time."""
+    """Answers of the pings, the last one for ever; each takes its latency, a lost one its whole timeout."""
 
     def __init__(self, *answers):
         self.answers = list(answers)
@@ -48,7 +48,7 @@ class Played:
         return ping_peer(self, '100.64.0.2', clock=lambda: self.now, sleep=self.sleep, **options)
 
 
-def test_goes_on_until_the_better_path_has_stable():
+def test_pings_follow_until_the_better_path_is_stable():
     played = Played(derp(0.2), direct(0.03), direct(0.01), direct(0.02))
     summary = played.measure()
     assert (summary.type, summary.rtt, summary.endpoint, summary.answers) == (
@@ -66,14 +66,14 @@ def test_the_smallest_latency_is_of_the_best_path():
     assert (summary.type, summary.rtt, summary.answers) == (link_types.DIRECT, 0.4, 5)
 
 
-def test_derp_takes_all_the_time():
+def test_over_derp_alone_pings_follow_until_the_time_is_over():
     played = Played(derp(0.05))
     summary = played.measure(timeout=5.0)
     assert (summary.type, summary.relay, summary.rtt) == (link_types.DERP, 'ua', 0.05)
     assert summary.answers == len(played.timeouts) and 5.0 <= played.now < 5.5
 
 
-def test_a_ping_that_is_lost():
+def test_a_lost_ping():
     assert Played(SILENT, direct(0.01)).measure().type == link_types.DIRECT
 
 
@@ -86,14 +86,14 @@ def test_no_answer_at_all():
     assert played.now <= 5.1
 
 
-def test_an_address_that_is_nobodys():
+def test_an_address_that_no_peer_has():
     with pytest.raises(DaemonError, match='no matching peer') as caught:
         Played(PingResult(error='no matching peer')).measure()
     assert caught.value.code == 'NO_ANSWER'
 
 
 @pytest.mark.parametrize('error', [DaemonMissing('Gone.'), DaemonError('Refused.', status=500)])
-def test_other_errors_pass(error):
+def test_other_errors_are_passed_on(error):
     with pytest.raises(type(error)) as caught:
         Played(derp(0.01), error).measure()
     assert caught.value is error

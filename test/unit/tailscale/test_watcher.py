@@ -35,13 +35,13 @@ def test_idle_waits_for_the_resync_unless_woken():
     assert pace.counters_needed()
 
 
-def test_an_active_link_is_looked_at_every_tick():
+def test_an_active_link_needs_a_status_every_tick():
     pace = pace_after(RUNNING)
     assert pace.status_at(False) == 100.0 + TICK
     assert not pace.counters_needed()  # the status itself is as frequent
 
 
-def test_a_dear_status_is_rarer_and_the_counters_step_in():
+def test_an_expensive_status_is_rarer_and_the_counters_step_in():
     pace = pace_after(RUNNING, cost=0.015)
     assert pace.status_at(False) == pytest.approx(100.0 + COST_FACTOR * 0.015)
     assert pace.status_at(True) == pytest.approx(100.0 + COST_FACTOR * 0.015)
@@ -49,7 +49,7 @@ def test_a_dear_status_is_rarer_and_the_counters_step_in():
 
 
 class SlowDaemon:
-    """Answers after a while for want of a core, which no real daemon does on request; its link is active."""
+    """Answers late, as a daemon without a free core does; its link is active."""
 
     def __init__(self):
         self.answer = load('running', '1.98.10')
@@ -70,7 +70,7 @@ class SlowDaemon:
         pass
 
 
-def test_a_status_that_only_waited_is_not_dear():
+def test_a_status_that_only_waited_for_a_core_is_not_expensive():
     daemon = SlowDaemon()
     deadline = time.monotonic() + COST_FACTOR * 0.5
     with Watcher(lambda: daemon):
@@ -92,9 +92,9 @@ def test_a_missing_daemon_is_tried_again_soon():
 def test_unexplained_traffic():
     pace = pace_after(IDLE)
     assert pace.unexplained({'DERP'}) and not pace.unexplained(set())
-    only_direct = replace(RUNNING, links=RUNNING.links[:1])
-    assert not pace_after(only_direct).unexplained({'DIRECT'})
-    assert pace_after(only_direct).unexplained({'DIRECT', 'DERP'})
+    direct_only = replace(RUNNING, links=RUNNING.links[:1])
+    assert not pace_after(direct_only).unexplained({'DIRECT'})
+    assert pace_after(direct_only).unexplained({'DIRECT', 'DERP'})
 
 
 @pytest.mark.parametrize('version', VERSIONS)
