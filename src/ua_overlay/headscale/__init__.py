@@ -1,4 +1,4 @@
-"""The control server of a site: settings, Headscale's configuration and policy, its REST interface, the processes.
+"""What Headscale takes and reports: its REST interface, configuration, DERP map, policy, sessions and versions.
 
-Imports `trust` and `tailscale`, never ROS. Runs on a server without ROS.
+Runs on the server, without ROS.
 """

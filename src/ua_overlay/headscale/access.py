@@ -1,20 +1,28 @@
-"""The key with which commands on the server use its REST interface."""
+"""Opens Headscale's REST interface on the server, with an API key that is kept in the site's directory."""
 import os
 import subprocess
+from typing import Callable, Optional
 
 from ua_overlay.headscale.rest import RestClient, RestError, ServerDenied
+from ua_overlay.headscale.site_directory import SiteDirectory
 from ua_overlay.system import files
 
-#: How long an API key lasts; a new one is made whenever the old one is refused.
+#: How long an API key lasts. Whenever Headscale refuses the key, a new one is made.
 API_KEY_LIFETIME = '90d'
+#: How every API key begins (Headscale 0.28 and later).
+API_KEY_PREFIX = 'hskey-api-'
+#: Like subprocess.run.
+Run = Callable[..., 'subprocess.CompletedProcess[str]']
 
 
-def connect(site, headscale, run=subprocess.run, timeout=10.0):
-    """A RestClient with a key that works.
+def connect(site: SiteDirectory, headscale: Callable[[], str], run: Run = subprocess.run,
+            timeout: float = 10.0) -> RestClient:
+    """Return a RestClient whose key works.
 
-    :param site: the Site, whose server runs.
-    :param headscale: function() -> path of the headscale program; called only when a key has to be made.
-    :raises RestError: the server does not answer, or gives no key.
+    :param site: its server has to run.
+    :param headscale: returns the path of the headscale program; called only when a key has to be made.
+    :param timeout: seconds for each call of the client.
+    :raises RestError: the server does not answer, or makes no key.
     """
     key = _read(site.api_key_file)
     if key:
@@ -23,7 +31,7 @@ def connect(site, headscale, run=subprocess.run, timeout=10.0):
             client.policy()
             return client
         except ServerDenied:
-            # Expired, or the database was set up anew: make another one.
+            # The key has expired, or the database is new: make another one.
             pass
     else:
         # A server that is down would fail below too, but with a worse sentence.
@@ -32,28 +40,29 @@ def connect(site, headscale, run=subprocess.run, timeout=10.0):
     return _client(site, key, timeout)
 
 
-def make_api_key(site, headscale, run=subprocess.run):
-    """Ask Headscale over its unix socket for an API key, store it (0600) and return it.
+def make_api_key(site: SiteDirectory, headscale: str, run: Run = subprocess.run) -> str:
+    """Ask Headscale over its unix socket for an API key, store it (mode 0600) and return it.
 
-    :raises RestError: Headscale gave none; its output is not quoted, for it might hold a key.
+    :param headscale: path of the program.
+    :raises RestError: Headscale made none. Its output is not quoted, because it might hold a key.
     """
     argv = [headscale, '--config', site.config_file, 'apikeys', 'create', '--expiration', API_KEY_LIFETIME]
     result = run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30,
                  universal_newlines=True)
     lines = [line.strip() for line in result.stdout.splitlines() if line.strip()]
-    if result.returncode != 0 or not lines or not lines[-1].startswith('hskey-api-'):
+    if result.returncode != 0 or not lines or not lines[-1].startswith(API_KEY_PREFIX):
         raise RestError('headscale made no API key (exit status {}).'.format(result.returncode),
                         'less {}'.format(site.path('log', 'headscale.log')))
     files.write_secret(site.api_key_file, lines[-1] + '\n')
     return lines[-1]
 
 
-def _client(site, key, timeout):
+def _client(site: SiteDirectory, key: Optional[str], timeout: float) -> RestClient:
     return RestClient(site.settings.name, site.settings.port, site.ca_file, key, timeout=timeout,
                       hint=site.command('server run'))
 
 
-def _read(path):
+def _read(path: str) -> str:
     if not os.path.exists(path):
         return ''
     with open(path, encoding='ascii') as stream:

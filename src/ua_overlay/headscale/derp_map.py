@@ -1,16 +1,19 @@
 """DERP regions of a site: the map that robots get, and the `derper` of a remote host. Pure.
 
-A robot has one region as its home and is reached there by those who have no better path. The DERP inside Headscale ends
-whenever Headscale starts again, and robots cannot change their home meanwhile (magicsock keeps it while the control
-server is away, for nobody could be told). So the regions on remote hosts are the homes as long as one of them answers,
-and the embedded one is when none does. Headscale reads the map again by itself.
+A robot has one region as its home; peers without a better path reach it there. The DERP inside Headscale is down
+whenever Headscale restarts, and robots cannot change their home meanwhile (magicsock keeps it while the control server
+is away, because it could tell nobody). So the regions on remote hosts are the homes while at least one of them answers,
+and the embedded region is the home when none does. Headscale reads the map again by itself.
 """
 import ipaddress
 import os
+from typing import Collection, Dict, List, Sequence, Tuple
 
 import yaml
 
 from ua_overlay.headscale import remote_hosts
+from ua_overlay.headscale.site_settings import SiteSettings
+from ua_overlay.protocols import JsonObject
 
 #: Name of the map in the site's directory.
 MAP_FILE = 'derp.yaml'
@@ -18,10 +21,9 @@ MAP_FILE = 'derp.yaml'
 MAP_PERIOD = '20s'
 
 
-def derp_map(settings, answering):
-    """The DERP map (tailcfg.DERPMap with the lower-case keys that Headscale's YAML takes).
+def derp_map(settings: SiteSettings, answering: Collection[str]) -> JsonObject:
+    """Return the DERP map (tailcfg.DERPMap with the lower-case keys that Headscale's YAML takes).
 
-    :param settings: SiteSettings.
     :param answering: names of the remote regions that answer now.
     """
     embedded = _region(remote_hosts.EMBEDDED_REGION, 'site', 'Site', settings.name, settings.addresses, settings.port,
@@ -35,9 +37,10 @@ def derp_map(settings, answering):
     return {'regions': regions}
 
 
-def _region(number, code, name, host_name, addresses, port, stun_port):
-    node = {'name': '{}a'.format(number), 'regionid': number, 'hostname': host_name, 'derpport': port,
-            'stunport': stun_port}
+def _region(number: int, code: str, name: str, host_name: str, addresses: Sequence[str], port: int,
+            stun_port: int) -> JsonObject:
+    node: JsonObject = {'name': '{}a'.format(number), 'regionid': number, 'hostname': host_name, 'derpport': port,
+                        'stunport': stun_port}
     for version, key in ((4, 'ipv4'), (6, 'ipv6')):
         of_version = [each for each in addresses if ipaddress.ip_address(each).version == version]
         if of_version:
@@ -45,18 +48,21 @@ def _region(number, code, name, host_name, addresses, port, stun_port):
     return {'regionid': number, 'regioncode': code, 'regionname': name, 'nodes': [node]}
 
 
-def dump_map(value):
-    """The map as YAML text."""
+def dump_map(value: JsonObject) -> str:
+    """Return the map as YAML text."""
     header = '# DERP map, written by `ua-overlay server run` from site.yaml and from which regions answer.\n'
     return header + yaml.safe_dump(value, default_flow_style=False, sort_keys=False)
 
 
-def derper_command(derper, directory, host_name, port, stun_port, server_url):
-    """argv and extra environment of the DERP of a remote host.
+def derper_command(derper: str, directory: str, host_name: str, port: int, stun_port: int,
+                   server_url: str) -> Tuple[List[str], Dict[str, str]]:
+    """Return argv and extra environment of the DERP of a remote host.
 
-    It serves nodes of this site alone: it asks Headscale about each, and while that does not answer nobody new gets in.
+    It serves only nodes of this site: it asks Headscale about each new client, and refuses all new clients while
+    Headscale does not answer.
 
-    :param directory: holds derper.key (made by itself), HOST_NAME.crt, HOST_NAME.key and ca.pem.
+    :param derper: path of the program.
+    :param directory: holds HOST_NAME.crt, HOST_NAME.key and ca.pem; derper makes derper.key there itself.
     """
     argv = [derper, '-c', os.path.join(directory, 'derper.key'), '-a', ':{}'.format(port), '-http-port', '-1',
             '-stun-port', str(stun_port), '-certmode', 'manual', '-certdir', directory, '-hostname', host_name,

@@ -1,66 +1,69 @@
-"""Headscale's policy from the rules of a site: pure functions, and its JSON.
+"""Headscale's policy, made of the rules of a site. Pure.
 
-Teams are tags, users are Headscale's. Only what the site's file opens is open; the site's peer relay carries traffic
-for all and can be reached by none.
+Teams are tags, users are Headscale's users. The policy opens what site.yaml opens and nothing else. The site's peer
+relay carries traffic for everybody and can be reached by nobody.
 """
 import hashlib
 import json
+from typing import Any, Collection, Dict, Iterable, List, Set, Tuple
 
 from ua_overlay import defaults
-from ua_overlay.headscale import rules as words
-from ua_overlay.headscale.evaluator import expectations
+from ua_overlay.headscale.evaluator import Alias, expectations
+from ua_overlay.headscale.rest import Node
+from ua_overlay.headscale.rules import EVERYTHING, PING, ROS, SSH, SSH_PORT, Ports, Rules
+from ua_overlay.protocols import JsonObject
 from ua_overlay.tags import team_facts
 
-#: Begins the name of a tag that no node has and that differs from policy to policy: Headscale says which tags it
-#: knows, so the one in force can be read back (see `enforce`). Its GET /policy is no such thing: it reads the file.
+#: How the name of a tag begins that no node has and that differs from policy to policy. Headscale tells which tags it
+#: knows, so the policy in force can be read back (site.policy_applier). GET /policy cannot do that: it reads the file.
 MARKER = 'tag:' + defaults.MARKER_TEAM
-#: What robots and laptops are told to leave alone. `disable-captive-portal-detection`: without it a machine that loses
-#: its server asks hosts of Tailscale Inc. whether it sits behind a captive portal.
+#: Features that robots and laptops switch off. `disable-captive-portal-detection`: without it a machine that loses its
+#: server asks hosts of Tailscale Inc. whether it is behind a captive portal.
 ATTRIBUTES = ('disable-captive-portal-detection', 'disable-web-client')
-#: The same for all but the site's relays: nobody else can be made one.
+#: Switched off for everybody except the site's relays: no robot or laptop can be made a relay.
 NO_RELAY = 'disable-relay-server'
-#: The machines of all users. Their names are only in grants of their own: a name that Headscale does not know yet
-#: makes it drop the grant that it is in, and refuse a policy, even at its start, that has it in nodeAttrs.
-PEOPLE = 'autogroup:member'
+#: The machines of all users. A user's name appears only in grants of their own: when Headscale does not know the name
+#: yet, it drops the whole grant, and it refuses a policy (even at its start) that has the name in nodeAttrs.
+ALL_USERS = 'autogroup:member'
 
 
-def team_tag(team):
-    """`iris` -> `tag:iris`."""
+def team_tag(team: str) -> Alias:
+    """Return the tag of a team: 'iris' -> 'tag:iris'."""
     return 'tag:' + team
 
 
-def headscale_user(name):
-    """`ana` -> `ana@`: how a policy writes a user."""
+def headscale_user(name: str) -> Alias:
+    """Return how a policy writes a user: 'ana' -> 'ana@'."""
     return name + '@'
 
 
-def make_policy(rules, present=()):
-    """The policy as a dict (policy v2 of Headscale 0.29).
+def make_policy(rules: Rules, present: Collection[Alias] = ()) -> JsonObject:
+    """Return the policy (policy v2 of Headscale 0.29).
 
-    :param rules: rules.Rules.
-    :param present: aliases (`tag:iris`, `ana@`) that at least one node has. A test that names another one fails, and
-        with it the whole policy, so only these are tested by Headscale.
-    :returns: dict with `tagOwners` (owned by nobody: only the server's administrator gives tags away), `grants`,
-        `nodeAttrs` and, when somebody is present, `tests`. Without rules `grants` is empty, which denies everything; a
-        policy without it would allow all.
+    :param present: the tags and users that at least one node has. Headscale tests only these: a test that names another
+        one fails, and the whole policy with it.
+    :returns: dict with `tagOwners` (owned by nobody: only the server's administrator assigns tags), `grants`,
+        `nodeAttrs` and, when ``present`` is not empty, `tests`. Without rules `grants` is empty, which denies
+        everything; a policy without `grants` would allow everything.
     """
     teams = [team_tag(name) for name in sorted(rules.teams)]
-    people = [PEOPLE] if rules.users else []
+    users = [ALL_USERS] if rules.users else []
     grants = _grants(rules)
-    for sources in (teams, people):
+    for sources in (teams, users):
         if sources:
             grants.append({'src': sources, 'dst': [defaults.RELAY_TAG], 'app': {'tailscale.com/cap/relay': [{}]}})
-    policy = {
+    attributes: List[JsonObject] = [{'target': ['*'], 'attr': list(ATTRIBUTES)}]
+    if teams:
+        attributes.append({'target': teams + users, 'attr': [NO_RELAY]})
+    # In the network map, so that a robot that moves to another team, or whose team changes, follows by itself.
+    attributes += [{'target': [team_tag(name)],
+                    'attr': team_facts(rules.teams[name].port, rules.teams[name].addressing)}
+                   for name in sorted(rules.teams)]
+    policy: JsonObject = {
         'tagOwners': {tag: [] for tag in teams + [defaults.MASTER_TAG, defaults.RELAY_TAG]},
         'grants': grants,
-        'nodeAttrs': [{'target': ['*'], 'attr': list(ATTRIBUTES)}],
+        'nodeAttrs': attributes,
     }
-    if teams:
-        policy['nodeAttrs'].append({'target': teams + people, 'attr': [NO_RELAY]})
-    # In the network map, so that a robot that is moved to another team, or whose team changes, follows by itself.
-    policy['nodeAttrs'] += [{'target': [team_tag(name)],
-                             'attr': team_facts(rules.teams[name].port, rules.teams[name].addressing)}
-                            for name in sorted(rules.teams)]
     tests = _tests(rules, frozenset(present))
     if tests:
         policy['tests'] = tests
@@ -68,21 +71,25 @@ def make_policy(rules, present=()):
     return policy
 
 
-def marker(policy):
-    """The tag by which ``policy`` can be told from every other: of what it does, so without its tests."""
+def marker(policy: JsonObject) -> Alias:
+    """Return the tag that identifies what ``policy`` opens; its tests do not count."""
     owners = {tag: owners for tag, owners in policy['tagOwners'].items() if not tag.startswith(MARKER)}
     text = json.dumps(dict(policy, tagOwners=owners, tests=[]), sort_keys=True)
     return MARKER + hashlib.sha256(text.encode('utf-8')).hexdigest()[:16]
 
 
-def present_aliases(nodes):
-    """The tags and users (`ana@`) that ``nodes`` (list of rest.Node) have, as a set."""
-    found = {tag for node in nodes for tag in node.tags}
-    return found | {headscale_user(node.user) for node in nodes if node.user and not node.tags}
+def present_aliases(nodes: Iterable[Node]) -> Set[Alias]:
+    """Return the tags and users ('ana@') that ``nodes`` have."""
+    aliases: Set[Alias] = set()
+    for node in nodes:
+        aliases |= set(node.tags)
+        if node.user and not node.tags:
+            aliases.add(headscale_user(node.user))
+    return aliases
 
 
-def _grants(rules):
-    grants = []
+def _grants(rules: Rules) -> List[JsonObject]:
+    grants: List[JsonObject] = []
     for name in sorted(rules.teams):
         team = rules.teams[name]
         grants += _both_ways(rules, team_tag(name), team_tag(name), team.inside, team.port)
@@ -90,45 +97,52 @@ def _grants(rules):
         grants += _both_ways(rules, team_tag(rule.source), team_tag(rule.target), rule.what,
                              rules.teams[rule.target].port)
     for name in sorted(rules.users):
-        for team in rules.users[name].teams:
-            grants += _both_ways(rules, headscale_user(name), team_tag(team), rules.users[name].what,
-                                 rules.teams[team].port)
+        for target in rules.users[name].teams:
+            grants += _both_ways(rules, headscale_user(name), team_tag(target), rules.users[name].what,
+                                 rules.teams[target].port)
     return grants
 
 
-def _both_ways(rules, source, target, ports, port):
-    """Grants from ``source`` to ``target``, and for ROS the way back."""
+def _both_ways(rules: Rules, source: Alias, target: Alias, ports: Ports, port: int) -> List[JsonObject]:
+    """Return the grants from ``source`` to ``target``, and for ROS the way back.
+
+    :param port: of the target's roscore.
+    """
     nodes = ['{}:{}-{}'.format(protocol, *rules.ephemeral) for protocol in ('tcp', 'udp')]
-    opened = []
-    if words.EVERYTHING in ports:
-        opened = ['*']
+    entries: List[str] = []
+    if EVERYTHING in ports:
+        entries = ['*']
     else:
-        if words.ROS in ports:
-            opened += ['tcp:{}'.format(port)] + nodes
-        if words.SSH in ports:
-            opened.append('tcp:{}'.format(words.SSH_PORT))
-        if words.PING in ports:
-            opened += ['icmp:*', 'ipv6-icmp:*']
-        opened += ['tcp:{}'.format(each) for each in ports if isinstance(each, int)]
-    grants = [{'src': [source], 'dst': [target], 'ip': opened}] if opened else []
-    if words.ROS in ports and source != target:
+        if ROS in ports:
+            entries += ['tcp:{}'.format(port)] + nodes
+        if SSH in ports:
+            entries.append('tcp:{}'.format(SSH_PORT))
+        if PING in ports:
+            entries += ['icmp:*', 'ipv6-icmp:*']
+        entries += ['tcp:{}'.format(each) for each in ports if isinstance(each, int)]
+    grants: List[JsonObject] = [{'src': [source], 'dst': [target], 'ip': entries}] if entries else []
+    if ROS in ports and source != target:
         grants.append({'src': [target], 'dst': [source], 'ip': nodes})
     return grants
 
 
-def _tests(rules, present):
-    """What Headscale itself can test now: those expectations whose two ends have nodes."""
-    grouped = {}
+def _tests(rules: Rules, present: Collection[Alias]) -> List[JsonObject]:
+    """Return the tests that Headscale can run now: the expectations whose two ends have nodes."""
     if not present:
         return []
+    grouped: Dict[Tuple[Alias, str], Dict[str, List[str]]] = {}
     for each in expectations(rules, brief=True):
         if each.source in present and each.target in present:
             entry = grouped.setdefault((each.source, each.protocol), {'accept': [], 'deny': []})
             entry['accept' if each.allowed else 'deny'].append('{}:{}'.format(each.target, each.port))
-    return [dict({'src': source, 'proto': protocol}, **{key: value for key, value in entry.items() if value})
-            for (source, protocol), entry in sorted(grouped.items())]
+    tests: List[JsonObject] = []
+    for (source, protocol), entry in sorted(grouped.items()):
+        test: Dict[str, Any] = {'src': source, 'proto': protocol}
+        test.update({key: targets for key, targets in entry.items() if targets})
+        tests.append(test)
+    return tests
 
 
-def dump_policy(policy):
-    """The policy as JSON text, the same for the same policy."""
+def dump_policy(policy: JsonObject) -> str:
+    """Return the policy as JSON text, always the same text for the same policy."""
     return json.dumps(policy, indent=2, sort_keys=True) + '\n'

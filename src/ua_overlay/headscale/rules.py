@@ -1,28 +1,33 @@
-"""Who may talk to whom on a site: teams, rules between teams, users. Plain values, checked; no file here.
+"""Who may talk to whom on a site: teams, rules between teams, users. Pure.
 
 *Ports* say what one side may open on the other, as a tuple of words: `everything`; `ros` (the team's roscore, and
-the ephemeral ports in both directions, because a ROS node calls back whoever subscribes to it); `ssh`; `ping`; or a TCP
+the ephemeral ports in both directions, because a ROS node calls those who subscribe to it); `ssh`; `ping`; or a TCP
 port number.
 """
 import re
 from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple, Union
 
 from ua_overlay import defaults
 from ua_overlay.errors import UsageError
 from ua_overlay.trust import names
+
+Ports = Tuple[Union[str, int], ...]
 
 EVERYTHING, ROS, SSH, PING = 'everything', 'ros', 'ssh', 'ping'
 WORDS = (EVERYTHING, ROS, SSH, PING)
 SSH_PORT = 22
 #: Where Linux takes the ports of sockets that ask for none (net.ipv4.ip_local_port_range): those of every ROS node.
 EPHEMERAL_PORTS = (32768, 60999)
-#: A team trusts itself unless its file says otherwise: whoever reaches its roscore commands its robots anyway.
-INSIDE_DEFAULT = (EVERYTHING,)
-TALK_DEFAULT = (ROS, PING)
+#: A team trusts itself unless site.yaml says otherwise: whoever reaches its roscore controls its robots anyway.
+INSIDE_DEFAULT: Ports = (EVERYTHING,)
+TALK_DEFAULT: Ports = (ROS, PING)
 #: All of the robots' ports, and the way back for ROS (rviz, rostopic echo).
-USER_DEFAULT = (EVERYTHING, ROS)
+USER_DEFAULT: Ports = (EVERYTHING, ROS)
 
 _RANGE = re.compile(r'([0-9]{1,5})-([0-9]{1,5})')
+#: Makes an error of the end of a sentence about a file or a command line.
+_Wrong = Callable[[str], UsageError]
 
 
 @dataclass(frozen=True)
@@ -33,14 +38,15 @@ class Team:
     :param port: TCP port of the team's roscore.
     :param addressing: 'names' or 'addresses': how its robots call each other.
     :param inside: the ports that its robots open to each other.
+    :raises UsageError: a value is invalid.
     """
 
     name: str
     port: int = defaults.TEAM_PORT
     addressing: str = 'names'
-    inside: tuple = INSIDE_DEFAULT
+    inside: Ports = INSIDE_DEFAULT
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         names.check_team(self.name)
         if not is_port(self.port):
             raise UsageError('The team port {!r} of {} is not a port number (1-65535).'.format(self.port, self.name),
@@ -52,75 +58,72 @@ class Team:
 
 @dataclass(frozen=True)
 class Talk:
-    """Robots of team ``source`` may open ``what`` (ports) on robots of team ``target``; not the other way round."""
+    """Robots of team ``source`` may open ``what`` (ports) on robots of team ``target``, but not the other way round."""
 
     source: str
     target: str
-    what: tuple = TALK_DEFAULT
+    what: Ports = TALK_DEFAULT
 
 
 @dataclass(frozen=True)
 class User:
-    """A person: the laptops that join with an invitation of ``name`` may open ``what`` on robots of ``teams``."""
+    """A person. The laptops that join with an invitation of ``name`` may open ``what`` on robots of ``teams``."""
 
     name: str
-    teams: tuple
-    what: tuple = USER_DEFAULT
+    teams: Tuple[str, ...]
+    what: Ports = USER_DEFAULT
 
 
 @dataclass(frozen=True)
 class Rules:
-    """All of it.
+    """All rules of a site.
 
-    :param teams: dict name -> Team.
-    :param talk: tuple of Talk.
-    :param users: dict name -> User.
+    :param teams: by name.
+    :param users: by name.
     :param ephemeral: (lowest, highest) port.
     """
 
-    teams: dict = field(default_factory=dict)
-    talk: tuple = ()
-    users: dict = field(default_factory=dict)
-    ephemeral: tuple = EPHEMERAL_PORTS
+    teams: Dict[str, Team] = field(default_factory=dict)
+    talk: Tuple[Talk, ...] = ()
+    users: Dict[str, User] = field(default_factory=dict)
+    ephemeral: Tuple[int, int] = EPHEMERAL_PORTS
 
 
-def is_port(value):
-    """Whether ``value`` is a port number (and no boolean, which YAML makes of yes and no)."""
+def is_port(value: Any) -> bool:
+    """Whether ``value`` is a port number (and not a boolean, which YAML makes of yes and no)."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
 
 
-def parse_ports(text, option='--inside', command='team create'):
-    """Ports from a command line: 'ros,ssh,8765' -> ('ros', 'ssh', 8765); '' opens nothing.
+def parse_ports(text: str, option: str = '--inside', command: str = 'team create') -> Ports:
+    """Return the ports on a command line: 'ros,ssh,8765' -> ('ros', 'ssh', 8765); '' opens nothing.
 
-    :param option, command: where it stands, for errors.
-    :raises UsageError: naming the word that is none.
+    :param option: the option that has them, for errors.
+    :param command: the command that has the option, for errors.
+    :raises UsageError: naming the invalid word.
     """
-    def wrong(what):
+    def wrong(what: str) -> UsageError:
         return UsageError('The command line {}.'.format(what), 'ua-overlay {} --help'.format(command))
 
     listed = [word.strip() for word in text.split(',') if word.strip()]
     return _checked([int(word) if word.isdigit() else word for word in listed], option, wrong)
 
 
-def _checked(listed, what, wrong):
-    """``listed`` as ports.
-
-    :param wrong: function(end of a sentence) -> the error to raise.
-    """
+def _checked(listed: Sequence[Any], what: str, wrong: _Wrong) -> Ports:
+    """Return ``listed`` as ports."""
     for word in listed:
         if isinstance(word, int) and not isinstance(word, bool):
             if not is_port(word):
-                raise wrong('names the port {} for {}, which is not one (1-65535)'.format(word, what))
+                raise wrong('has the port {} for {}, which is not a port number (1-65535)'.format(word, what))
         elif word not in WORDS:
             raise wrong('allows {!r} for {}; it can be {}, or a TCP port'.format(word, what, ', '.join(WORDS)))
     return tuple(listed)
 
 
-def parse_rules(values, source):
+def parse_rules(values: Dict[str, Any], source: str) -> Rules:
     """Take `teams`, `talk`, `users` and `ephemeral_ports` out of the mapping ``values``; the rest stays in it.
 
     :param source: name of the file, for errors.
-    :raises UsageError: naming ``source`` and what makes no sense.
+    :raises UsageError: naming ``source`` and what is invalid.
     """
     reader = _Reader(source)
     teams = {str(name): reader.team(str(name), fields)
@@ -130,92 +133,94 @@ def parse_rules(values, source):
     pairs = [(rule.source, rule.target) for rule in talk]
     for pair in pairs:
         if pairs.count(pair) > 1:
-            raise reader.wrong('says twice how {} may talk to {}'.format(*pair))
+            raise reader.wrong('has two rules for how {} may talk to {}'.format(*pair))
     users = {str(name): reader.user(str(name), fields, teams)
              for name, fields in reader.mapping('users', values.pop('users', None)).items()}
     return Rules(teams, talk, users, reader.ephemeral(values.pop('ephemeral_ports', None)))
 
 
 class _Reader:
-    """Turns what YAML gives into values, with errors that name the file."""
+    """Checks the values of a YAML file; its errors name the file."""
 
-    def __init__(self, source):
+    def __init__(self, source: str) -> None:
         self._source = source
 
-    def wrong(self, what):
+    def wrong(self, what: str) -> UsageError:
         return UsageError('{} {}.'.format(self._source, what), 'edit {}'.format(self._source))
 
-    def mapping(self, what, value):
+    def mapping(self, what: str, value: Any) -> Mapping[Any, Any]:
         if value is None:
             return {}
         if not isinstance(value, dict):
             raise self.wrong('has a "{}" that is not a mapping of names'.format(what))
         return value
 
-    def listing(self, what, value):
+    def listing(self, what: str, value: Any) -> List[Any]:
         if value is None:
             return []
         if not isinstance(value, list):
             raise self.wrong('has a "{}" that is not a list'.format(what))
         return value
 
-    def fields(self, what, value, known):
-        """``value`` as a mapping with none but ``known`` keys."""
+    def fields(self, what: str, value: Any, allowed: Sequence[str]) -> Dict[str, Any]:
+        """Return ``value`` as a mapping that has only ``allowed`` keys."""
         if value is None:
             return {}
         if not isinstance(value, dict):
-            raise self.wrong('has, for {}, something else than {}'.format(what, ', '.join(known)))
-        unknown = sorted(str(key) for key in set(value) - set(known))
+            raise self.wrong('has, for {}, something else than {}'.format(what, ', '.join(allowed)))
+        unknown = sorted(str(key) for key in set(value) - set(allowed))
         if unknown:
-            raise self.wrong('has an unknown field {} for {} (known: {})'.format(unknown[0], what, ', '.join(known)))
+            raise self.wrong('has an unknown field {} for {} (fields: {})'.format(
+                unknown[0], what, ', '.join(allowed)))
         return value
 
-    def team(self, name, value):
-        found = dict(self.fields('team ' + name, value, ('port', 'addressing', 'inside')))
-        found['inside'] = self.ports('team ' + name, found.get('inside'), INSIDE_DEFAULT)
+    def team(self, name: str, value: Any) -> Team:
+        fields = dict(self.fields('team ' + name, value, ('port', 'addressing', 'inside')))
+        fields['inside'] = self.ports('team ' + name, fields.get('inside'), INSIDE_DEFAULT)
         try:
-            return Team(name, **found)
+            return Team(name, **fields)
         except UsageError as error:
             raise UsageError(error.sentence, 'edit {}'.format(self._source))
 
-    def talk(self, number, value, teams):
+    def talk(self, number: int, value: Any, teams: Mapping[str, Team]) -> Talk:
         what = 'rule {} of "talk"'.format(number)
-        found = self.fields(what, value, ('from', 'to', 'what'))
+        fields = self.fields(what, value, ('from', 'to', 'what'))
         for end in ('from', 'to'):
-            if end not in found:
-                raise self.wrong('does not say "{}" in {}'.format(end, what))
-            self.known_team(found[end], teams, what)
-        if found['from'] == found['to']:
-            raise self.wrong('lets {} talk to itself in {}: that is the field "inside" of the team'.format(
-                found['from'], what))
-        return Talk(found['from'], found['to'], self.ports(what, found.get('what'), TALK_DEFAULT))
+            if end not in fields:
+                raise self.wrong('lacks "{}" in {}'.format(end, what))
+            self.check_team(fields[end], teams, what)
+        if fields['from'] == fields['to']:
+            raise self.wrong('lets {} talk to itself in {}: use the field "inside" of the team for that'.format(
+                fields['from'], what))
+        return Talk(fields['from'], fields['to'], self.ports(what, fields.get('what'), TALK_DEFAULT))
 
-    def user(self, name, value, teams):
+    def user(self, name: str, value: Any, teams: Mapping[str, Team]) -> User:
         what = 'user ' + name
         try:
             names.check_user(name)
         except UsageError as error:
             raise UsageError(error.sentence, 'edit {}'.format(self._source))
-        found = self.fields(what, value, ('teams', 'what'))
-        listed = self.listing(what + ': teams', found.get('teams'))
+        fields = self.fields(what, value, ('teams', 'what'))
+        listed = self.listing(what + ': teams', fields.get('teams'))
         for team in listed:
-            self.known_team(team, teams, what)
+            self.check_team(team, teams, what)
         if len(set(listed)) != len(listed):
             raise self.wrong('names a team twice for {}'.format(what))
-        return User(name, tuple(listed), self.ports(what, found.get('what'), USER_DEFAULT))
+        return User(name, tuple(listed), self.ports(what, fields.get('what'), USER_DEFAULT))
 
-    def known_team(self, name, teams, what):
-        """A name that no team has would become a tag that nobody declares, and with it a policy that is refused."""
+    def check_team(self, name: Any, teams: Mapping[str, Team], what: str) -> None:
+        """Refuse a name that no team has: it would become a tag that the policy does not declare, which Headscale
+        refuses."""
         if not isinstance(name, str) or name not in teams:
-            raise self.wrong('names the team {} in {}, and there is none (teams: {})'.format(
+            raise self.wrong('names the team {} in {}, which does not exist (teams: {})'.format(
                 name, what, ', '.join(sorted(teams)) or 'none'))
 
-    def ports(self, what, value, default):
+    def ports(self, what: str, value: Any, default: Ports) -> Ports:
         if value is None:
             return default
         return _checked(value if isinstance(value, list) else [value], what, self.wrong)
 
-    def ephemeral(self, value):
+    def ephemeral(self, value: Any) -> Tuple[int, int]:
         if value is None:
             return EPHEMERAL_PORTS
         match = _RANGE.fullmatch(value) if isinstance(value, str) else None
@@ -226,13 +231,13 @@ class _Reader:
         return low, high
 
 
-def dump_ports(ports):
-    """Ports as YAML shows it: a flow sequence."""
+def dump_ports(ports: Ports) -> str:
+    """Return ports as YAML shows them: a flow sequence."""
     return '[{}]'.format(', '.join(str(word) for word in ports))
 
 
-def dump_rules(rules):
-    """The part of site.yaml that :func:`parse_rules` reads, with comments that say what each field does."""
+def dump_rules(rules: Rules) -> str:
+    """Return the part of site.yaml that :func:`parse_rules` reads, with comments that explain each field."""
     lines = ['## Teams: robots with one ROS graph. `port` is the TCP port of its roscore. `inside` says what robots of',
              '## the team may open on each other: everything (default), or a list of ros, ssh, ping and TCP ports.']
     lines.append('teams:' if rules.teams else 'teams: {}')
@@ -242,14 +247,15 @@ def dump_rules(rules):
                   '    addressing: {}'.format(team.addressing)]
         if team.inside != INSIDE_DEFAULT:
             lines.append('    inside: {}'.format(dump_ports(team.inside)))
-    lines += ['## Between teams nothing is open but this. One direction each; `what` as above (default: [ros, ping]).',
-              '## `ros` opens the roscore of `to`, and the ephemeral ports both ways, for nodes call back.',
+    lines += ['## Rules between teams, which may open nothing else on each other. One direction each; `what` as above',
+              '## (default: [ros, ping]). `ros` opens the roscore of `to`, and the ephemeral ports both ways, because',
+              '## ROS nodes call back.',
               '##   - {from: blue, to: iris, what: [ros, ping]}']
     lines.append('talk:' if rules.talk else 'talk: []')
     lines += ['  - {{from: {}, to: {}, what: {}}}'.format(_text(rule.source), _text(rule.target),
                                                          dump_ports(rule.what)) for rule in rules.talk]
-    lines += ['## People, whose laptops join with `ua-overlay invite --user NAME MACHINE` and reach the robots of',
-              '## their teams. `what` as above (default: [everything, ros], which also lets robots call back).',
+    lines += ['## Users: people whose laptops join with `ua-overlay invite --user NAME MACHINE` and reach the robots',
+              '## of their teams. `what` as above (default: [everything, ros], which also lets robots call back).',
               '##   ana: {teams: [iris]}']
     lines.append('users:' if rules.users else 'users: {}')
     for name in sorted(rules.users):
@@ -262,6 +268,6 @@ def dump_rules(rules):
     return '\n'.join(lines) + '\n'
 
 
-def _text(name):
-    """A name that YAML might take for something else (no, on, null) in quotes."""
+def _text(name: str) -> str:
+    """Return a name, in quotes if YAML might take it for something else (no, on, null)."""
     return '"{}"'.format(name) if name in ('no', 'on', 'off', 'yes', 'y', 'n', 'null', 'true', 'false') else name

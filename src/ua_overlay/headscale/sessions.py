@@ -1,61 +1,66 @@
-"""How many machines are connected as one node: what Headscale says in its debug lines, and nowhere else.
+"""Counts how many machines are connected as one node, from debug lines of Headscale: no other interface shows it.
 
-A machine has one session. It has two for a while when it changed its network without a word (the old connection is
-given up after a quarter of an hour); two machines with one key (a copied SD card) have two for good.
+A machine has one session. It has two for a while after it changed its network without a word (Headscale gives up the
+old connection after a quarter of an hour). Two machines with one key (a copied SD card) keep two.
 """
 import re
 import threading
+from typing import Dict, List, Set
 
-#: Seconds after which a second session is no left-over: TCP gives up an unanswered connection after 924 s by default
-#: (tcp_retries2, Linux's ip-sysctl), and Headscale sends something at least every minute.
+from ua_overlay.protocols import Clock, JsonObject
+
+#: Seconds after which a second session cannot be left over from a lost connection: TCP gives up an unanswered
+#: connection after 924 s by default (tcp_retries2, Linux's ip-sysctl), and Headscale sends something every minute.
 DUPLICATE_AFTER = 20 * 60.0
 _DEBUG = b' DBG '
-#: The lines of hscontrol/mapper/node_conn.go of Headscale 0.29.3. The third is of a send that failed.
+#: The lines of hscontrol/mapper/node_conn.go of Headscale 0.29.3. The third is written after a send that failed.
 _LINE = re.compile(rb'(connection added|connection removed|removing failed connection) conn\.id=(\d+) node\.id=(\d+)')
-#: The level stands behind the time at the beginning of a line.
+#: The level follows the time at the beginning of a line, within this many bytes.
 _LEVEL_AT = 45
 
 
 class SessionWatcher:
-    """Counts sessions by node id. Fed by the thread that reads Headscale's output.
+    """Counts sessions by node id. The thread that reads Headscale's output calls :meth:`take`."""
 
-    :param clock: monotonic seconds.
-    """
-
-    def __init__(self, clock):
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._sessions = {}
-        self._since = {}
+        self._sessions: Dict[str, Set[bytes]] = {}
+        #: When each node that has several sessions got the second one.
+        self._since: Dict[str, float] = {}
 
-    def clear(self):
-        """Headscale starts: nobody is connected."""
+    def clear(self) -> None:
+        """Forget all sessions: Headscale starts."""
         with self._lock:
             self._sessions, self._since = {}, {}
 
-    def take(self, line):
-        """Read a line (bytes) of Headscale's output; True when it is a debug line, which is not for the log."""
+    def take(self, line: bytes) -> bool:
+        """Read a line of Headscale's output; return whether it is a debug line, which does not belong in the log."""
         if _DEBUG not in line[:_LEVEL_AT]:
             return False
         match = _LINE.search(line)
         if match:
             what, session, node = match.group(1), match.group(2), match.group(3).decode('ascii')
             with self._lock:
-                here = self._sessions.setdefault(node, set())
-                here.discard(session)
+                sessions = self._sessions.setdefault(node, set())
+                sessions.discard(session)
                 if what == b'connection added':
-                    here.add(session)
-                if len(here) < 2:
+                    sessions.add(session)
+                if len(sessions) < 2:
                     self._since.pop(node, None)
                 else:
                     self._since.setdefault(node, self._clock())
         return True
 
-    def report(self):
-        """{'several': {node id: sessions} of those with more than one, 'duplicate_identities': ids of those that have
-        had them for DUPLICATE_AFTER}."""
+    def report(self) -> JsonObject:
+        """Return who is connected more than once.
+
+        :returns: {'several': {node id: number of sessions} of the nodes with more than one, 'duplicate_identities':
+            the ids of those that have had them for DUPLICATE_AFTER}.
+        """
         now = self._clock()
         with self._lock:
-            return {'several': {node: len(self._sessions[node]) for node in self._since},
-                    'duplicate_identities': sorted(node for node, since in self._since.items()
-                                                   if now - since >= DUPLICATE_AFTER)}
+            several = {node: len(self._sessions[node]) for node in self._since}
+            duplicates: List[str] = sorted(node for node, since in self._since.items()
+                                           if now - since >= DUPLICATE_AFTER)
+        return {'several': several, 'duplicate_identities': duplicates}

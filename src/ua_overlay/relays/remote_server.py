@@ -8,8 +8,8 @@ import signal
 import time
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.headscale.config import check_directory
 from ua_overlay.headscale.derp_map import derper_command
+from ua_overlay.headscale.site_settings import check_directory
 from ua_overlay.relays import derp_certificate
 from ua_overlay.relays import enrolment as enrolments
 from ua_overlay.relays.probe import Unreachable, probe_derp_page

@@ -19,7 +19,7 @@ import yaml
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError, UsageError
-from ua_overlay.headscale import config, policy
+from ua_overlay.headscale import config, policy, site_settings
 from ua_overlay.headscale.rules import Rules, dump_rules, parse_rules
 from ua_overlay.site.yaml_edit import keep_comments
 from ua_overlay.system import files, strict_yaml
@@ -134,7 +134,7 @@ class Site:
         :raises SiteError: the directory is in use or cannot be written.
         :raises UsageError: its path is too long for sockets.
         """
-        config.check_directory(directory)
+        site_settings.check_directory(directory)
         if os.path.exists(os.path.join(directory, SITE_FILE)):
             raise SiteError('{} holds a site already; it was left as it is.'.format(directory),
                             'ua-overlay server status --dir {}'.format(directory))
@@ -249,14 +249,14 @@ def parse_site(text, source):
     if not isinstance(values, dict):
         raise UsageError('{} does not describe a site.'.format(source), edit)
     version = values.pop('version', None)
-    if version != config.SITE_VERSION:
+    if version != site_settings.SITE_VERSION:
         raise UsageError('{} has version {!r}; this ua_overlay reads version {}.'.format(
-            source, version, config.SITE_VERSION), edit)
+            source, version, site_settings.SITE_VERSION), edit)
     rules = parse_rules(values, source)
-    return config.settings_from_dict(values, source), rules
+    return site_settings.settings_from_dict(values, source), rules
 
 
 def dump_site(settings, rules):
     """The text of site.yaml."""
-    values = dict({'version': config.SITE_VERSION}, **config.settings_to_dict(settings))
+    values = dict({'version': site_settings.SITE_VERSION}, **site_settings.settings_to_dict(settings))
     return _HEADER + yaml.safe_dump(values, default_flow_style=False, sort_keys=False) + dump_rules(rules)

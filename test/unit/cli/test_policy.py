@@ -8,9 +8,9 @@ import pytest
 from ua_overlay.cli import main
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import policy as policies
-from ua_overlay.headscale.config import SiteSettings
 from ua_overlay.headscale.rest import Node
 from ua_overlay.headscale.rules import Rules, Talk, Team, User
+from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.site import last_good
 from ua_overlay.site.site import Site
 from ua_overlay.system.control_socket import NotRunning

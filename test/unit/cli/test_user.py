@@ -5,8 +5,8 @@ import os
 import pytest
 
 from ua_overlay.cli import main
-from ua_overlay.headscale.config import SiteSettings
 from ua_overlay.headscale.rules import Rules, Team, User
+from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.site.site import Site
 
 
@@ -58,7 +58,7 @@ def test_the_list_and_its_json(site, capsys):
     (['set', 'ana', '--teams', 'rose'], 'There is no team rose', 1),
     (['set', 'a', '--teams', 'iris'], "'a' cannot be the name of a user", 2),
     (['set', 'ana', '--teams', 'iris', '--what', 'http'], "allows 'http' for --what", 2),
-    (['set', 'ana', '--teams', 'iris', '--what', '70000'], 'names the port 70000', 2),
+    (['set', 'ana', '--teams', 'iris', '--what', '70000'], 'has the port 70000', 2),
     (['remove', 'ben'], 'The site has no user ben (users: none yet)', 1)])
 def test_what_makes_no_sense_is_a_sentence_and_changes_nothing(site, capsys, argv, sentence, status):
     before = open(site.path('site.yaml')).read()

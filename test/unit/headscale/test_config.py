@@ -1,16 +1,16 @@
+"""The configuration that Headscale gets."""
 import json
 
-import pytest
 import yaml
 
-from ua_overlay.errors import UsageError
 from ua_overlay.headscale import config
-from ua_overlay.headscale.config import SiteSettings
+from ua_overlay.headscale.remote_hosts import DerpHost
+from ua_overlay.headscale.site_settings import SiteSettings
 
 PLAIN = SiteSettings('server.ua.test', ('203.0.113.10',))
 
 
-def test_nothing_in_the_configuration_leaves_the_site():
+def test_the_configuration_keeps_all_traffic_inside_the_site():
     values = config.headscale_config(PLAIN, '/site')
     assert 'tailscale.com' not in json.dumps(values)
     assert values['derp']['urls'] == [] and values['derp']['auto_update_enabled'] is False
@@ -29,7 +29,7 @@ def test_the_site_brings_its_own_derp_stun_and_names():
     assert values['policy'] == {'mode': 'file', 'path': '/site/policy.json'}
 
 
-def test_what_is_private_listens_on_loopback_or_not_at_all():
+def test_private_interfaces_listen_on_the_loopback_or_not_at_all():
     values = config.headscale_config(PLAIN, '/site')
     assert values['metrics_listen_addr'] == ''
     assert values['grpc_listen_addr'].startswith('127.0.0.1:')
@@ -43,51 +43,21 @@ def test_ports_and_ipv6_addresses_are_used():
     assert values['derp']['server']['ipv6'] == '2001:db8::1' and values['derp']['server']['ipv4'] == '192.0.2.1'
 
 
-def test_the_yaml_text_holds_what_the_dict_holds():
+def test_the_yaml_text_has_the_same_values():
     values = config.headscale_config(PLAIN, '/site')
     assert yaml.safe_load(config.dump_config(values)) == values
 
 
-def test_settings_survive_a_round_trip():
-    settings = SiteSettings('Server.UA.test', ('203.0.113.10', '2001:DB8::1'), 8081, 3479, 40001, 'robots.internal')
-    assert settings.name == 'server.ua.test' and settings.addresses[1] == '2001:db8::1'
-    assert config.settings_from_dict(config.settings_to_dict(settings), 'site.yaml') == settings
+def test_without_remote_regions_headscale_makes_the_derp_map_itself():
+    made = config.headscale_config(PLAIN, '/site')['derp']
+    assert made['paths'] == [] and made['server']['automatically_add_embedded_derp_region'] is True
+    assert made['auto_update_enabled'] is False
 
 
-@pytest.mark.parametrize('change, word', [
-    ({'name': '203.0.113.10'}, 'address'),
-    ({'name': 'https://x.test'}, 'DNS name'),
-    ({'name': ''}, 'DNS name'),
-    ({'addresses': ('203.0.113.300',)}, 'IP address'),
-    ({'addresses': ('0.0.0.0',)}, 'reach'),
-    ({'addresses': ('100.64.0.1',)}, 'overlay'),
-    ({'port': 0}, 'port'),
-    ({'port': True}, 'port'),
-    ({'relay_port': '40000'}, 'relay port'),
-    ({'stun_port': 65536}, 'stun port'),
-    ({'relay_port': 3478}, 'share'),
-    ({'base_domain': 'ua.test'}, 'base domain'),
-    ({'base_domain': 'Not A Domain'}, 'base domain'),
-])
-def test_settings_that_make_no_sense_are_refused_with_a_next_command(change, word):
-    with pytest.raises(UsageError) as caught:
-        SiteSettings(**dict({'name': 'server.ua.test'}, **change))
-    assert word in caught.value.sentence and caught.value.next_command
-
-
-@pytest.mark.parametrize('values, word', [
-    ({'name': 's.test', 'colour': 'red'}, 'colour'),
-    ({'port': 8080}, 'name'),
-    ({'name': 's.test', 'addresses': '1.2.3.4'}, 'list'),
-])
-def test_a_file_with_wrong_fields_is_named(values, word):
-    with pytest.raises(UsageError) as caught:
-        config.settings_from_dict(values, '/x/site.yaml')
-    assert '/x/site.yaml' in caught.value.sentence and word in caught.value.sentence
-
-
-def test_a_directory_too_long_for_a_socket_is_refused():
-    longest = '/' + 'd' * (config.SOCKET_PATH_LIMIT - len('/run/tailscaled.sock') - 1)
-    config.check_directory(longest)
-    with pytest.raises(UsageError, match='1 characters too long'):
-        config.check_directory(longest + 'd')
+def test_with_remote_regions_the_derp_map_is_a_file_that_headscale_reads_again():
+    made = config.headscale_config(SiteSettings('s.test', ('203.0.113.10',), private=('192.168.7.10',),
+                                                derp=(DerpHost('lab-b', 901, '203.0.113.11'),)), '/site')['derp']
+    assert made['paths'] == ['/site/derp.yaml'] and made['auto_update_enabled'] is True
+    assert made['server']['automatically_add_embedded_derp_region'] is False and made['urls'] == []
+    # Robots outside get the public address, never the private one.
+    assert made['server']['ipv4'] == '203.0.113.10'

@@ -1,4 +1,4 @@
-"""The evaluator: what rules mean and what a policy opens are the same, and a difference is seen."""
+"""The evaluator: what rules mean and what a policy opens are the same, and a difference is reported."""
 import copy
 import itertools
 
@@ -8,13 +8,13 @@ from ua_overlay.headscale.evaluator import allows, expected, unmet
 from ua_overlay.headscale.policy import make_policy
 from ua_overlay.headscale.rules import Rules, Talk, Team, User
 
-REACHES = [(), ('everything',), ('ros',), ('ssh',), ('ping',), (8080,), ('ros', 'ssh', 'ping', 443)]
+PORTS = [(), ('everything',), ('ros',), ('ssh',), ('ping',), (8080,), ('ros', 'ssh', 'ping', 443)]
 RULES = Rules({'iris': Team('iris', inside=('ros', 'ping')), 'blue': Team('blue', 11400), 'rose': Team('rose')},
               (Talk('blue', 'iris', ('ros', 'ssh')),), {'ana': User('ana', ('iris',))})
 
 
-@pytest.mark.parametrize('inside, between, person', list(itertools.product(REACHES, REACHES, REACHES[:3])))
-def test_what_is_generated_is_what_is_meant(inside, between, person):
+@pytest.mark.parametrize('inside, between, person', list(itertools.product(PORTS, PORTS, PORTS[:3])))
+def test_the_generated_policy_opens_what_the_rules_mean(inside, between, person):
     rules = Rules({'iris': Team('iris', 11311, inside=inside), 'blue': Team('blue')},
                   (Talk('iris', 'blue', between),), {'ana': User('ana', ('blue',), person)}, (1024, 65535))
     assert unmet(make_policy(rules), rules) == []
@@ -42,16 +42,16 @@ def test_who_reaches_whom(source, target, protocol, port, answer):
     (lambda made: made['grants'].pop(0), 'should reach'),
     (lambda made: made['grants'][0].update(ip=['tcp:1-60998']), '60999'),
     (lambda made: made['grants'][0].update(ip=['udp:*']), 'TCP'),
-    (lambda made: made['tagOwners'].pop('tag:iris'), 'tag:iris is used, and no owner'),
-    (lambda made: made['nodeAttrs'].append({'target': ['tag:ghost'], 'attr': []}), 'tag:ghost is used'),
+    (lambda made: made['tagOwners'].pop('tag:iris'), 'uses tag:iris without'),
+    (lambda made: made['nodeAttrs'].append({'target': ['tag:ghost'], 'attr': []}), 'uses tag:ghost'),
 ])
-def test_a_wrong_policy_is_seen(spoil, words):
+def test_a_wrong_policy_is_reported(spoil, words):
     made = copy.deepcopy(make_policy(RULES))
     spoil(made)
     assert any(words in sentence for sentence in unmet(made, RULES))
 
 
-def test_no_grants_at_all_would_open_everything():
+def test_a_policy_without_grants_opens_everything():
     made = make_policy(Rules())
     del made['grants']
     assert unmet(made, Rules()) == ['The policy has no grants at all, which opens everything.']

@@ -1,3 +1,4 @@
+"""The policy that the rules of a site become."""
 import json
 
 import pytest
@@ -19,7 +20,7 @@ def ip_grants(rules):
 NODES = ['tcp:32768-60999', 'udp:32768-60999']
 
 
-def test_each_team_reaches_itself_on_every_port_and_nothing_else():
+def test_a_team_reaches_only_itself_on_every_port():
     assert ip_grants(Rules(teams('iris', 'blue'))) == [
         (['tag:blue'], ['tag:blue'], ['*']), (['tag:iris'], ['tag:iris'], ['*'])]
 
@@ -34,7 +35,7 @@ def test_a_team_that_opens_nothing_inside():
     assert ip_grants(Rules(teams('iris', inside=()))) == []
 
 
-def test_ros_between_teams_goes_to_one_roscore_and_comes_back_to_nodes_alone():
+def test_ros_between_teams_opens_one_roscore_and_the_way_back_to_nodes():
     rules = Rules(teams('iris', 'blue', inside=()), (Talk('blue', 'iris', ('ros',)),), ephemeral=(40000, 50000))
     nodes = ['tcp:40000-50000', 'udp:40000-50000']
     assert ip_grants(rules) == [(['tag:blue'], ['tag:iris'], ['tcp:11312'] + nodes),
@@ -43,17 +44,17 @@ def test_ros_between_teams_goes_to_one_roscore_and_comes_back_to_nodes_alone():
 
 @pytest.mark.parametrize('what, opened', [(('ssh',), ['tcp:22']), ((8080,), ['tcp:8080']),
                                           (('ping',), ['icmp:*', 'ipv6-icmp:*']), (('everything',), ['*'])])
-def test_whatever_is_not_ros_goes_one_way(what, opened):
+def test_ports_other_than_ros_open_in_one_direction(what, opened):
     rules = Rules(teams('iris', 'blue', inside=()), (Talk('blue', 'iris', what),))
     assert ip_grants(rules) == [(['tag:blue'], ['tag:iris'], opened)]
 
 
-def test_a_user_reaches_the_named_teams_and_nodes_call_back():
+def test_a_user_reaches_the_named_teams_and_ros_nodes_call_back():
     rules = Rules(teams('iris', 'blue', inside=()), (), {'ana': User('ana', ('iris',))})
     assert ip_grants(rules) == [(['ana@'], ['tag:iris'], ['*']), (['tag:iris'], ['ana@'], NODES)]
 
 
-def test_the_relay_carries_for_all_and_is_reached_by_none():
+def test_the_relay_carries_for_everybody_and_nobody_reaches_it():
     rules = Rules(teams('iris', 'blue'), (), {'ana': User('ana', ('iris',))})
     grants = [grant for grant in policy.make_policy(rules)['grants'] if 'tag:relay' in grant['dst']]
     relay = {'dst': ['tag:relay'], 'app': {'tailscale.com/cap/relay': [{}]}}
@@ -71,7 +72,7 @@ def test_without_teams_everything_is_denied():
     assert policy.make_policy(Rules())['grants'] == []
 
 
-def test_what_machines_are_told_to_leave_alone():
+def test_features_that_machines_switch_off():
     made = policy.make_policy(Rules(teams('iris'), (), {'ana': User('ana', ('iris',))}))
     assert made['nodeAttrs'] == [
         {'target': ['*'], 'attr': ['disable-captive-portal-detection', 'disable-web-client']},
@@ -79,7 +80,7 @@ def test_what_machines_are_told_to_leave_alone():
         {'target': ['tag:iris'], 'attr': ['ua-overlay:team-port=11312', 'ua-overlay:addressing=names']}]
 
 
-def test_a_user_that_headscale_does_not_know_yet_spoils_nothing_of_others():
+def test_a_user_whom_headscale_does_not_know_yet_does_not_affect_others():
     """Headscale drops a grant, and refuses nodeAttrs, with the name of a user that it does not have."""
     made = policy.make_policy(Rules(teams('iris', 'blue'), (Talk('blue', 'iris'),),
                                     {'ana': User('ana', ('iris',))}))
@@ -88,7 +89,7 @@ def test_a_user_that_headscale_does_not_know_yet_spoils_nothing_of_others():
     assert all(grant['dst'] == ['ana@'] for grant in made['grants'] if 'ana@' in grant['dst'])
 
 
-def test_only_what_is_there_is_tested():
+def test_only_aliases_with_nodes_are_tested():
     rules = Rules(teams('iris', 'blue'), (Talk('blue', 'iris'),), {'ana': User('ana', ('iris',))})
     assert 'tests' not in policy.make_policy(rules)
     alone = policy.make_policy(rules, {'tag:iris', 'tag:ros-master'})['tests']
@@ -103,7 +104,7 @@ def test_only_what_is_there_is_tested():
     assert any('ana@:22' in test.get('deny', ()) for test in policy.make_policy(rules, {'tag:iris', 'ana@'})['tests'])
 
 
-def test_the_marker_tells_what_is_open_and_not_who_is_there():
+def test_the_marker_depends_on_what_is_open_and_not_on_who_is_present():
     rules = Rules(teams('iris'))
     first = policy.marker(policy.make_policy(rules))
     assert first == policy.marker(policy.make_policy(rules, {'tag:iris'}))
@@ -111,7 +112,7 @@ def test_the_marker_tells_what_is_open_and_not_who_is_there():
     assert first.startswith('tag:policy-') and len(first) == len('tag:policy-') + 16
 
 
-def test_who_is_there():
+def test_present_aliases():
     def node(name, tags, user=''):
         return Node(name, name, name, (), tags, True, None, None, None, user)
 
@@ -120,9 +121,9 @@ def test_who_is_there():
 
 
 def test_the_text_is_json_and_does_not_depend_on_the_order_of_teams():
-    one, other = (policy.make_policy(Rules(teams(*names))) for names in (('a', 'b'), ('b', 'a')))
-    assert json.loads(policy.dump_policy(one)) == other
-    assert policy.dump_policy(one) == policy.dump_policy(other)
+    first, second = (policy.make_policy(Rules(teams(*names))) for names in (('a', 'b'), ('b', 'a')))
+    assert json.loads(policy.dump_policy(first)) == second
+    assert policy.dump_policy(first) == policy.dump_policy(second)
 
 
 def test_the_tag_of_a_team():

@@ -74,7 +74,7 @@ def test_an_empty_site_has_no_nodes(server, trust):
     (401, 'Unauthorized', ServerDenied, 'refused its API key'),
     (500, '{"code":2,"message":"tag:x is not known","details":[]}', RestError, 'tag:x is not known'),
     (404, 'page not found', RestError, 'page not found'),
-    (200, '<html>', RestError, 'not JSON'),
+    (200, '<html>', RestError, 'did not answer GET /api/v1/policy with JSON'),
 ])
 def test_a_bad_answer_is_an_error_that_does_not_show_the_key(server, trust, status, body, kind, word):
     server.answers['/api/v1/policy'] = (status, body)

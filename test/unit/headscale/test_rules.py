@@ -1,4 +1,4 @@
-"""The rules of site.yaml: what is read, and what is refused with a sentence."""
+"""The rules of site.yaml: how they are read, and the sentences about invalid ones."""
 import pytest
 import yaml
 
@@ -21,7 +21,7 @@ def test_round_trip_through_a_commented_file(rules):
     assert text.count('#') >= 8
 
 
-def test_what_is_not_said_has_a_default():
+def test_left_out_fields_have_defaults():
     rules = parsed('teams: {iris: , blue: {port: 11400}}\ntalk: [{from: iris, to: blue}]\n'
                    'users: {ana: {teams: [iris]}, bob: }\n')
     assert rules.teams == {'iris': Team('iris'), 'blue': Team('blue', 11400)}
@@ -30,13 +30,13 @@ def test_what_is_not_said_has_a_default():
     assert rules.ephemeral == (32768, 60999)
 
 
-def test_one_word_need_not_be_a_list():
+def test_a_single_word_need_not_be_a_list():
     assert parsed('teams: {iris: {inside: ros}}').teams['iris'].inside == ('ros',)
     assert parsed('teams: {iris: {inside: 8080}}').teams['iris'].inside == (8080,)
     assert parsed('teams: {iris: {inside: []}}').teams['iris'].inside == ()
 
 
-def test_the_rest_is_left_for_others():
+def test_other_fields_are_left_alone():
     values = {'teams': {'iris': {}}, 'name': 's.test'}
     parse_rules(values, 'x')
     assert values == {'name': 's.test'}
@@ -62,7 +62,7 @@ def test_the_rest_is_left_for_others():
     ('teams: {iris: }\ntalk: [{from: iris, to: [iris]}]', 'in rule 1'),
     ('teams: {iris: }\ntalk: [{from: iris, to: iris}]', 'itself'),
     ('teams: {iris: , blue: }\ntalk: [{from: iris, to: blue, both: yes}]', 'unknown field both'),
-    ('teams: {iris: , blue: }\ntalk: [{from: iris, to: blue}, {from: iris, to: blue, what: ssh}]', 'says twice'),
+    ('teams: {iris: , blue: }\ntalk: [{from: iris, to: blue}, {from: iris, to: blue, what: ssh}]', 'has two rules'),
     ('users: [ana]', 'mapping'),
     ('users: {a: }', "'a'"),
     ('users: {Ana: }', "'Ana'"),
@@ -74,7 +74,7 @@ def test_the_rest_is_left_for_others():
     ('ephemeral_ports: 60999-32768', 'range of ports'),
     ('ephemeral_ports: 1-70000', 'range of ports'),
 ])
-def test_what_makes_no_sense_is_refused(text, words):
+def test_an_invalid_rule_is_named(text, words):
     with pytest.raises(UsageError) as caught:
         parsed(text)
     assert words in caught.value.sentence and caught.value.next_command

@@ -31,7 +31,7 @@ def test_two_machines_with_one_key_stay_connected():
 
 
 def test_a_robot_that_roams_is_no_duplicate():
-    """Each time the old connection ends before it is believed: by itself, or because nothing could be sent."""
+    """Each old connection ends before it counts as a duplicate: by itself, or because a send failed."""
     clock = Clock()
     watcher = SessionWatcher(clock)
     for number in range(6):
@@ -43,7 +43,7 @@ def test_a_robot_that_roams_is_no_duplicate():
         feed(watcher, ending.format(number - 1).encode())
 
 
-def test_a_restart_begins_anew_and_other_lines_are_the_log_s():
+def test_a_restart_forgets_all_sessions_and_other_lines_stay_in_the_log():
     watcher = SessionWatcher(Clock())
     feed(watcher, b'connection added conn.id=1 node.id=1 total_connections=1',
          b'connection added conn.id=2 node.id=1 total_connections=2', b'something else')

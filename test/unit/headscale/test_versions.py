@@ -15,10 +15,10 @@ def test_what_a_start_is(recorded, installed, step):
 
 
 @pytest.mark.parametrize('recorded, installed, words', [
-    ('0.28.1', '0.30.0', ('no minor version may be skipped', 'install Headscale 0.29 first')),
+    ('0.28.1', '0.30.0', ('cannot skip a minor version', 'install Headscale 0.29 first')),
     ('0.30.0', '0.29.3', ('cannot go back', 'install Headscale 0.30 again')),
-    ('0.30.0', '1.0.0', ('no minor version may be skipped',)), ('1.0.0', '0.31.0', ('cannot go back',))])
-def test_what_is_refused(recorded, installed, words):
+    ('0.30.0', '1.0.0', ('cannot skip a minor version',)), ('1.0.0', '0.31.0', ('cannot go back',))])
+def test_a_start_that_is_refused(recorded, installed, words):
     with pytest.raises(VersionError) as caught:
         decide(recorded, installed)
     assert all(word in str(caught.value) for word in words), caught.value
@@ -42,7 +42,7 @@ def test_the_last_run_is_remembered(tmp_path):
     assert versions.recorded(site) == '0.29.3'
 
 
-def test_a_database_from_before_says_its_version_itself(tmp_path):
+def test_a_database_without_a_version_file_has_its_version_inside(tmp_path):
     site = Site(tmp_path)
     with sqlite3.connect(site.path('headscale', 'db.sqlite')) as database:
         database.execute('CREATE TABLE database_versions (id INTEGER, version TEXT)')

@@ -1,8 +1,8 @@
 """Certificates of remote DERP regions that end: test/lab/test_relays_loopback.py has the real ones."""
 import pytest
 
-from ua_overlay.headscale.config import SiteSettings
 from ua_overlay.headscale.remote_hosts import DerpHost
+from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.relays import derp_certificate
 from ua_overlay.relays.derp_watcher import DerpWatcher
 from ua_overlay.relays.probe import Unreachable

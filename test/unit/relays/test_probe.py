@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from ua_overlay.errors import UsageError
-from ua_overlay.headscale.config import SiteSettings
+from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.relays import check, stun
 from ua_overlay.relays.probe import Unreachable, probe_relay, probe_server, probe_stun
 from ua_overlay.server import forwarding

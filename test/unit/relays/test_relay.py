@@ -1,4 +1,4 @@
-from ua_overlay.headscale.config import SiteSettings
+from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.relays import relay
 from ua_overlay.site.site import Site
 

@@ -2,8 +2,8 @@ import socket
 
 import pytest
 
-from ua_overlay.headscale.config import SiteSettings
 from ua_overlay.headscale.rules import Rules, Team
+from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.server import process
 from ua_overlay.server.ports import ServerError, check_ports
 from ua_overlay.server.process import SiteServer

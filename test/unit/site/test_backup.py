@@ -13,7 +13,7 @@ import pytest
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import versions
-from ua_overlay.headscale.config import SiteSettings
+from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.site import archive, backup, last_good
 from ua_overlay.site.site import Site
 from ua_overlay.site.upgrade import UpgradeGuard
@@ -147,7 +147,7 @@ def test_another_sites_backup_does_not_replace_this_one(site, tmp_path):
     assert caught.value.code == 'BACKUP_FOREIGN' and content(site.directory) == before
 
 
-@pytest.mark.parametrize('installed, word', [('0.31.0', 'may be skipped'), ('0.28.0', 'cannot go back')])
+@pytest.mark.parametrize('installed, word', [('0.31.0', 'skip a minor version'), ('0.28.0', 'cannot go back')])
 def test_a_backup_of_a_headscale_that_does_not_fit_is_refused(saved, tmp_path, installed, word):
     with pytest.raises(OverlayError, match=word):
         backup.restore(saved, str(tmp_path / 'new'), installed)

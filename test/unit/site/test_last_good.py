@@ -6,9 +6,9 @@ import stat
 import pytest
 
 from ua_overlay.errors import OverlayError, UsageError
-from ua_overlay.headscale.config import SiteSettings
 from ua_overlay.headscale.remote_hosts import DerpHost, RelayHost
 from ua_overlay.headscale.rules import Rules, Talk, Team, User
+from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.site import backup, last_good
 from ua_overlay.site.site import Site, SiteError, dump_site, parse_site
 

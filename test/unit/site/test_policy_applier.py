@@ -10,9 +10,9 @@ import pytest
 
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale import policy
-from ua_overlay.headscale.config import SiteSettings
 from ua_overlay.headscale.rest import Node, RestError
 from ua_overlay.headscale.rules import Rules, Team, User
+from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.site.policy_applier import PolicyApplier, PolicyError, check, in_force
 from ua_overlay.site.site import Site
 

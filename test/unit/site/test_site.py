@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from ua_overlay.errors import OverlayError, UsageError
-from ua_overlay.headscale.config import SiteSettings
 from ua_overlay.headscale.rules import Rules, Talk, Team
+from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.site.site import Site, SiteError, dump_site, parse_site, site_directory
 
 SETTINGS = SiteSettings('server.ua.test', ('203.0.113.10',))

@@ -1,8 +1,8 @@
 """People's comments in a file that commands write anew."""
 import pytest
 
-from ua_overlay.headscale.config import SiteSettings
 from ua_overlay.headscale.rules import Rules, Talk, Team, User
+from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.site.site import dump_site, parse_site
 from ua_overlay.site.yaml_edit import keep_comments
 

@@ -192,3 +192,12 @@ def test_root_leaves_the_files_to_the_owner_of_the_directory(tmp_path):
     store.init(str(directory), NAME, [NAME], [], NOW)
     store.renew(str(directory), LATER)
     assert {os.stat(str(directory / name)).st_uid for name in os.listdir(str(directory))} == {65534}
+
+
+def test_the_ca_vouches_for_names_below_the_server_s_and_for_no_others(site):
+    key, chain = store.issue(site.directory, ['lab-b.' + NAME], NOW, 398)
+    assert 'PRIVATE KEY' in key
+    leaf, ca = certificates.load_certificates(chain, 'x')
+    assert certificates.names_of(leaf)[0] == ['lab-b.' + NAME] and ca == site.ca
+    with pytest.raises(CertificateError, match='only vouch for'):
+        store.issue(site.directory, ['elsewhere.test'], NOW, 398)

@@ -1,0 +1,65 @@
+"""What the rooms below `site` need of a site's directory; site.site.Site implements it."""
+from typing import ContextManager, Protocol
+
+from ua_overlay.headscale.config import SiteSettings
+
+
+class SiteFiles(Protocol):
+    """The paths below a site's directory."""
+
+    def path(self, *parts: str) -> str:
+        """Return the absolute path of a file below the directory."""
+        ...
+
+
+class SiteDirectory(SiteFiles, Protocol):
+    """A site as its programs read it."""
+
+    #: Replaced as a whole when a relay or DERP region is added or removed.
+    settings: SiteSettings
+
+    @property
+    def directory(self) -> str:
+        """The absolute path of the directory."""
+        ...
+
+    @property
+    def ca_file(self) -> str:
+        """The path of ca.pem: the certificates to trust."""
+        ...
+
+    @property
+    def config_file(self) -> str:
+        """The path of headscale.yaml."""
+        ...
+
+    @property
+    def api_key_file(self) -> str:
+        """The path of the key for Headscale's REST interface."""
+        ...
+
+    @property
+    def control_socket(self) -> str:
+        """The path of the socket of the running server."""
+        ...
+
+    @property
+    def relay_socket(self) -> str:
+        """The path of the LocalAPI socket of the relay's tailscaled."""
+        ...
+
+    def command(self, text: str) -> str:
+        """Return a command line for people that means this site: 'ua-overlay server run --dir DIR'."""
+        ...
+
+
+class ChangeableSite(SiteDirectory, Protocol):
+    """A site whose settings a command changes."""
+
+    def changing(self) -> ContextManager[None]:
+        """Hold the site against other commands that change it; the settings are read again inside."""
+        ...
+
+    def write_settings(self) -> None:
+        """Write site.yaml."""
+        ...

@@ -1,0 +1,124 @@
+"""The settings of a site: what it is called, and where robots reach it. Pure."""
+import os
+from dataclasses import dataclass
+from typing import Any, Dict, Mapping, Tuple
+
+from ua_overlay import defaults
+from ua_overlay.errors import UsageError
+from ua_overlay.headscale import remote_hosts
+from ua_overlay.headscale.remote_hosts import DerpHost, RelayHost
+from ua_overlay.trust import names
+
+#: Versions of site.yaml that this code reads.
+SITE_VERSION = 1
+#: The longest path of a unix socket, without the final zero (unix(7): sun_path is 108 bytes).
+SOCKET_PATH_LIMIT = 107
+#: The longest path of a socket below a site's directory.
+LONGEST_SOCKET = 'run/tailscaled.sock'
+
+_FIELDS = ('name', 'addresses', 'port', 'stun_port', 'relay_port', 'base_domain')
+#: Written to site.yaml only when they are not empty.
+_OPTIONAL = ('private', 'relays', 'derp')
+
+
+@dataclass(frozen=True)
+class SiteSettings:
+    """What a site is called and where robots reach it.
+
+    :param name: DNS name in the robots' server URL; never an address, because Go's TLS client does not check the name
+        of a certificate then.
+    :param addresses: public IP addresses of the server. Robots use the first one when DNS is down. Behind forwarded
+        ports they are those of the machine that forwards. May be empty.
+    :param private: the server's own addresses behind such a machine; empty when it has the public ones itself.
+    :param port: TCP port of control and DERP.
+    :param stun_port: UDP port of STUN.
+    :param relay_port: UDP port of the site's peer relay.
+    :param base_domain: suffix of the robots' names.
+    :param relays: relays on remote hosts, sorted by name.
+    :param derp: DERP regions on remote hosts, sorted by name.
+    :raises UsageError: a value is invalid, or two do not fit together.
+    """
+
+    name: str
+    addresses: Tuple[str, ...] = ()
+    port: int = defaults.SERVER_PORT
+    stun_port: int = defaults.STUN_PORT
+    relay_port: int = defaults.RELAY_PORT
+    base_domain: str = defaults.BASE_DOMAIN
+    private: Tuple[str, ...] = ()
+    relays: Tuple[RelayHost, ...] = ()
+    derp: Tuple[DerpHost, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, 'name', names.check_server_name(str(self.name)))
+        for field in ('addresses', 'private'):
+            object.__setattr__(self, field, tuple(
+                remote_hosts.check_reachable(str(each)) for each in getattr(self, field)))
+        if self.private and not self.addresses:
+            raise UsageError('The private address {} needs a public address that is forwarded to it.'.format(
+                self.private[0]), 'ua-overlay server init --address PUBLIC --private {}'.format(self.private[0]))
+        if not all(names.HOST_LABEL.fullmatch(label) for label in str(self.base_domain).split('.')):
+            raise UsageError('The base domain {!r} is not a DNS name in lower case.'.format(self.base_domain),
+                             'ua-overlay server init --base-domain {}'.format(defaults.BASE_DOMAIN))
+        for field in ('port', 'stun_port', 'relay_port'):
+            remote_hosts.check_port(field.replace('_', ' '), getattr(self, field))
+        remote_hosts.check_distinct(self.relays, self.derp)
+        if self.stun_port == self.relay_port:
+            raise UsageError('STUN and the peer relay cannot share UDP port {}.'.format(self.stun_port),
+                             'ua-overlay server init --relay-port {}'.format(defaults.RELAY_PORT))
+        if self.name == self.base_domain or self.name.endswith('.' + self.base_domain):
+            # Headscale refuses it too: the robots' resolver would answer for the server's own name.
+            raise UsageError(
+                'The server name {} lies inside the base domain {}, which is for the names of robots.'.format(
+                    self.name, self.base_domain),
+                'ua-overlay server init --base-domain {}'.format(defaults.BASE_DOMAIN))
+
+    @property
+    def url(self) -> str:
+        """The robots' login server, always with its port (without one tailscale tries plain HTTP on port 80 first)."""
+        return 'https://{}:{}'.format(self.name, self.port)
+
+
+def settings_to_dict(settings: SiteSettings) -> Dict[str, Any]:
+    """Return the part of site.yaml that describes the server."""
+    values = {field: list(value) if isinstance(value, tuple) else value
+              for field, value in ((field, getattr(settings, field)) for field in _FIELDS)}
+    optional = {'private': list(settings.private), 'relays': remote_hosts.dump_hosts(settings.relays),
+                'derp': remote_hosts.dump_hosts(settings.derp)}
+    values.update({field: optional[field] for field in _OPTIONAL if optional[field]})
+    return values
+
+
+def settings_from_dict(values: Mapping[str, Any], source: str) -> SiteSettings:
+    """Read :class:`SiteSettings` from a mapping with the same fields.
+
+    :param source: name of the file, for errors.
+    :raises UsageError: a field is unknown, missing or invalid.
+    """
+    edit = 'edit {}'.format(source)
+    unknown = sorted(set(values) - set(_FIELDS + _OPTIONAL))
+    if unknown:
+        raise UsageError('{} has an unknown field {}.'.format(source, unknown[0]), edit)
+    if 'name' not in values:
+        raise UsageError('{} lacks the name of the server.'.format(source), edit)
+    lists = {}
+    for field in ('addresses', 'private'):
+        if not isinstance(values.get(field, []), list):
+            raise UsageError('"{}" in {} is not a list.'.format(field, source), edit)
+        lists[field] = tuple(values.get(field, []))
+    return SiteSettings(**dict(
+        values, relays=remote_hosts.read_hosts(RelayHost, values.get('relays'), source, 'relays'),
+        derp=remote_hosts.read_hosts(DerpHost, values.get('derp'), source, 'derp'), **lists))
+
+
+def check_directory(directory: str) -> None:
+    """Refuse a directory whose sockets would have too long a path.
+
+    :raises UsageError: naming the limit.
+    """
+    length = len(os.fsencode(os.path.join(directory, LONGEST_SOCKET)))
+    if length > SOCKET_PATH_LIMIT:
+        raise UsageError(
+            'The site directory {} is {} characters too long: the path of a unix socket has at most {}.'.format(
+                directory, length - SOCKET_PATH_LIMIT, SOCKET_PATH_LIMIT),
+            'ua-overlay server init --dir {}'.format(defaults.SITE_DIR))

@@ -1,0 +1,75 @@
+"""The settings of a site: what is valid, and how site.yaml has them."""
+import pytest
+import yaml
+
+from ua_overlay.errors import UsageError
+from ua_overlay.headscale import site_settings
+from ua_overlay.headscale.remote_hosts import DerpHost, RelayHost
+from ua_overlay.headscale.site_settings import SiteSettings, settings_from_dict, settings_to_dict
+
+
+def test_settings_survive_a_round_trip():
+    settings = SiteSettings('Server.UA.test', ('203.0.113.10', '2001:DB8::1'), 8081, 3479, 40001, 'robots.internal')
+    assert settings.name == 'server.ua.test' and settings.addresses[1] == '2001:db8::1'
+    assert site_settings.settings_from_dict(site_settings.settings_to_dict(settings), 'site.yaml') == settings
+
+
+@pytest.mark.parametrize('change, word', [
+    ({'name': '203.0.113.10'}, 'address'),
+    ({'name': 'https://x.test'}, 'DNS name'),
+    ({'name': ''}, 'DNS name'),
+    ({'addresses': ('203.0.113.300',)}, 'IP address'),
+    ({'addresses': ('0.0.0.0',)}, 'reach'),
+    ({'addresses': ('100.64.0.1',)}, 'overlay'),
+    ({'port': 0}, 'port'),
+    ({'port': True}, 'port'),
+    ({'relay_port': '40000'}, 'relay port'),
+    ({'stun_port': 65536}, 'stun port'),
+    ({'relay_port': 3478}, 'share'),
+    ({'base_domain': 'ua.test'}, 'base domain'),
+    ({'base_domain': 'Not A Domain'}, 'base domain'),
+])
+def test_invalid_settings_are_refused_with_a_next_command(change, word):
+    with pytest.raises(UsageError) as caught:
+        SiteSettings(**dict({'name': 'server.ua.test'}, **change))
+    assert word in caught.value.sentence and caught.value.next_command
+
+
+@pytest.mark.parametrize('values, word', [
+    ({'name': 's.test', 'colour': 'red'}, 'colour'),
+    ({'port': 8080}, 'name'),
+    ({'name': 's.test', 'addresses': '1.2.3.4'}, 'list'),
+])
+def test_an_error_about_a_field_names_the_file(values, word):
+    with pytest.raises(UsageError) as caught:
+        site_settings.settings_from_dict(values, '/x/site.yaml')
+    assert '/x/site.yaml' in caught.value.sentence and word in caught.value.sentence
+
+
+def test_a_directory_too_long_for_a_socket_is_refused():
+    longest = '/' + 'd' * (site_settings.SOCKET_PATH_LIMIT - len('/run/tailscaled.sock') - 1)
+    site_settings.check_directory(longest)
+    with pytest.raises(UsageError, match='1 characters too long'):
+        site_settings.check_directory(longest + 'd')
+
+
+def test_remote_hosts_survive_a_round_trip_and_are_left_out_when_there_are_none():
+    settings = SiteSettings('s.test', ('203.0.113.10',), private=('192.168.7.10',),
+                            relays=(RelayHost('lab-b', '203.0.113.11'),),
+                            derp=(DerpHost('lab-b', 901, '203.0.113.11'),))
+    values = settings_to_dict(settings)
+    assert values['relays'] == {'lab-b': {'address': '203.0.113.11', 'port': 40000}}
+    assert values['derp']['lab-b'] == {'region': 901, 'address': '203.0.113.11', 'port': 8443, 'stun_port': 3478}
+    assert settings_from_dict(yaml.safe_load(yaml.safe_dump(values)), 'site.yaml') == settings
+    assert not {'private', 'relays', 'derp'} & set(settings_to_dict(SiteSettings('s.test')))
+
+
+@pytest.mark.parametrize('values, word', [
+    ({'private': '192.168.7.10'}, 'not a list'),
+    ({'private': ['192.168.7.10']}, 'needs a public address'),
+    ({'private': ['x']}, 'not an IP address'),
+])
+def test_an_invalid_private_address_is_named(values, word):
+    with pytest.raises(UsageError, match=word) as caught:
+        settings_from_dict(dict({'name': 's.test'}, **values), 'site.yaml')
+    assert caught.value.next_command
