@@ -1,11 +1,9 @@
 """Whose host is it in a URI? What the checks of names and of environments share. Pure."""
-import ipaddress
 from urllib.parse import urlsplit
 
-from ua_overlay import defaults
 from ua_overlay.rosenv.environment import dns_name, ipv4
+from ua_overlay.system.interfaces import in_overlay
 
-_RANGE = ipaddress.ip_network(defaults.OVERLAY_V4)
 LOCAL = ('localhost', '127.0.0.1', '127.0.1.1', '::1')
 
 
@@ -15,14 +13,6 @@ def host_of(uri):
         return (urlsplit(uri).hostname or '').rstrip('.')
     except ValueError:
         return ''
-
-
-def in_range(host):
-    """``host`` is an IPv4 address of the overlay's range."""
-    try:
-        return ipaddress.ip_address(host) in _RANGE
-    except ValueError:
-        return False
 
 
 def is_loopback(host):
@@ -53,5 +43,5 @@ def is_overlay_host(host, status):
     """``host`` means a machine of the overlay."""
     nodes = overlay_nodes(status)
     suffix = (getattr(status, 'suffix', '') or '').rstrip('.').lower()
-    return (in_range(host) or host in full_names(nodes) or host in short_names(nodes)
+    return (in_overlay(host) or host in full_names(nodes) or host in short_names(nodes)
             or bool(suffix) and host.endswith('.' + suffix))

@@ -4,7 +4,7 @@ import ipaddress
 from ua_overlay import link_types
 from ua_overlay.checks.finding import error, ok, warn
 from ua_overlay.checks.graph import listed
-from ua_overlay.checks.hosts import in_range
+from ua_overlay.system.interfaces import in_overlay
 
 
 def derp(facts):
@@ -29,7 +29,7 @@ def _addresses(endpoints):
             address = ipaddress.ip_address(host)
         except ValueError:
             continue
-        if address.version == 4 and not address.is_loopback and not in_range(host):
+        if address.version == 4 and not address.is_loopback and not in_overlay(host):
             found.append(address)
     return found
 
@@ -50,7 +50,7 @@ def shared_lan(own_endpoints, endpoints, interfaces):
     if not (ours & theirs) - local:
         return None
     for _, address, length in interfaces:
-        if in_range(address) or address.startswith('127.'):
+        if in_overlay(address) or address.startswith('127.'):
             continue
         network = ipaddress.ip_interface('{}/{}'.format(address, length)).network
         if any(other != address and ipaddress.ip_address(other) in network for other in theirs):

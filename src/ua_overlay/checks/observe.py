@@ -12,7 +12,7 @@ from ua_overlay.checks.egress import observe_egress
 from ua_overlay.checks.hosts import host_of
 from ua_overlay.checks.links import shared_lan
 from ua_overlay.checks.registry import launched_with_master, port_of, registered_nodes
-from ua_overlay.checks.routes import ECHO_HEADERS, EXPECTED, connect, echo, interfaces, overlay_mtu
+from ua_overlay.checks.routes import ECHO_HEADERS, EXPECTED, connect, echo, overlay_mtu
 from ua_overlay.errors import OverlayError, Problem
 from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.environment import (
@@ -29,6 +29,7 @@ from ua_overlay.rosenv.environment import (
 from ua_overlay.rosenv.master import MasterProbe
 from ua_overlay.rosenv.names import NameChecker, NameReport
 from ua_overlay.system.deadline import Calls
+from ua_overlay.system.interfaces import ipv4_addresses
 from ua_overlay.tailscale.links import links_of
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.model import parse_status
@@ -103,7 +104,7 @@ class Observer:
     # --- this machine ---
 
     def _machine(self):
-        facts = fact_types.Facts(now=self._now(), interfaces=interfaces(),
+        facts = fact_types.Facts(now=self._now(), interfaces=ipv4_addresses(),
                            processes=tcp_sockets.ros_processes(tcp_sockets.read_rows(), own_pid=os.getpid()))
         if self._environ is not None:
             facts = replace(facts, shell={key: self._environ[key] for key in tcp_sockets.VARIABLES

@@ -5,6 +5,7 @@ from ua_overlay import defaults
 from ua_overlay.checks.finding import error, ok, warn
 from ua_overlay.clock import format_utc, from_unix
 from ua_overlay.rosenv.environment import ipv4, team_of
+from ua_overlay.system.interfaces import in_overlay
 from ua_overlay.tags import belonging, describe_belonging
 
 DAY = 86400.0
@@ -76,10 +77,9 @@ def address_range(facts):
     """No other interface has an address of the overlay's range."""
     if facts.interfaces is None:
         return None
-    overlay = ipaddress.ip_network(defaults.OVERLAY_V4)
     own = set() if facts.status is None else set(facts.status.self_node.addresses or ())
     others = [(name, address, length) for name, address, length in facts.interfaces
-              if address not in own and ipaddress.ip_address(address) in overlay and not name.startswith('tailscale')]
+              if address not in own and in_overlay(address) and not name.startswith('tailscale')]
     if not others:
         return ok('No other interface uses {}.'.format(defaults.OVERLAY_V4))
     taken = [ipaddress.ip_interface('{}/{}'.format(address, length)).network for _, address, length in others]

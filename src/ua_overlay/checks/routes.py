@@ -18,21 +18,6 @@ OVERLAY_MTU = 1280
 EXPECTED = (OSError, OverlayError, xmlrpc.client.Error, HTTPException, xml.parsers.expat.ExpatError, ValueError)
 
 
-def interfaces():
-    """(name, IPv4 address, prefix length) of every address of this machine."""
-    import netifaces
-    found = []
-    for name in netifaces.interfaces():
-        try:
-            entries = netifaces.ifaddresses(name).get(netifaces.AF_INET, ())
-        except ValueError:
-            continue  # it went away between the two calls
-        for entry in entries:
-            mask = entry.get('netmask') or '255.255.255.255'
-            found.append((name, entry['addr'], sum(bin(int(part)).count('1') for part in mask.split('.'))))
-    return tuple(found)
-
-
 def overlay_mtu(facts, sys='/sys/class/net'):
     """MTU of the interface with our overlay address, tailscaled's default when it cannot be read."""
     own = ipv4(facts.status.self_node)

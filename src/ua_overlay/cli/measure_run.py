@@ -162,18 +162,17 @@ def hosts_of_campaign(campaign):
     :raises UsageError: two are this one.
     """
     from ua_overlay.measure.hosts.host import Closed, Here, OverSsh
-    from ua_overlay.tailscale.metrics import parse_bytes
     found, here = {}, []
     for name in host_names(campaign):
         fields = campaign.hosts.get(name, {'address': '', 'ssh': '', 'overlay': ''})
         options = {'address': fields['address'], 'overlay': fields['overlay']}
         if fields['ssh'] == NO_WAY:
-            found[name] = Closed(name, parse_bytes, **options)
+            found[name] = Closed(name, **options)
         elif fields['ssh']:
-            found[name] = OverSsh(name, parse_bytes, fields['ssh'], **options)
+            found[name] = OverSsh(name, fields['ssh'], **options)
         else:
             here.append(name)
-            found[name] = Here(name, parse_bytes, **options)
+            found[name] = Here(name, **options)
     if len(here) > 1:
         raise UsageError('{} have no `ssh` in the campaign, but only one host can be this machine.'.format(
             ' and '.join(here)), 'ua-overlay measure run --help')

@@ -7,7 +7,6 @@ with the team, until the robot leaves: with the block in the file nobody can ask
 do without (systemd-resolved answers from the hosts file too), and taking it away to find out would cut nodes off.
 """
 import errno
-import ipaddress
 import logging
 import os
 import re
@@ -18,6 +17,7 @@ from ua_overlay.rosenv.environment import has_left, ipv4
 from ua_overlay.rosenv.names import DEADLINE, resolve_ipv4
 from ua_overlay.system import files
 from ua_overlay.system.deadline import Calls
+from ua_overlay.system.interfaces import in_overlay
 from ua_overlay.tags import PREFIX
 
 _LOG = logging.getLogger(__name__)
@@ -90,12 +90,11 @@ def team_entries(status):
     The server chose these names, so only those go into a file that every program believes which lie in the overlay's
     own domain and name an overlay address.
     """
-    overlay = ipaddress.ip_network(defaults.OVERLAY_V4)
     found = []
     for node in team_nodes(status):
         name, address = node.dns_name.rstrip('.'), ipv4(node)
         if name.endswith('.' + status.suffix.strip('.')) and len(name) <= 253 and \
-                _NAME.match(name) and address and ipaddress.ip_address(address) in overlay:
+                _NAME.match(name) and in_overlay(address):
             found.append((address, name))
     return tuple(found)
 

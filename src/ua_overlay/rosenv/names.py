@@ -3,6 +3,7 @@ import socket
 from dataclasses import dataclass
 
 from ua_overlay.rosenv.environment import ADDRESSES, NAMES, dns_name, ipv4
+from ua_overlay.system import interfaces
 from ua_overlay.system.deadline import Calls
 
 #: Seconds for all names together: they are asked side by side.
@@ -34,19 +35,6 @@ def resolve_ipv4(name):
     """
     found = socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)
     return tuple(sorted({entry[4][0] for entry in found}))
-
-
-def interface_addresses():
-    """All IPv4 addresses of this machine's interfaces, as a frozenset of str, without roslaunch's cache of them."""
-    import netifaces
-    found = set()
-    for interface in netifaces.interfaces():
-        try:
-            entries = netifaces.ifaddresses(interface).get(netifaces.AF_INET, ())
-        except ValueError:
-            continue  # the interface went away between the two calls
-        found.update(entry['addr'] for entry in entries if 'addr' in entry)
-    return frozenset(found)
 
 
 def report_names(me, mates, answers, local_addresses, addressing=NAMES):
@@ -84,7 +72,7 @@ class NameChecker:
     :param local_addresses: () -> IPv4 addresses of the interfaces.
     """
 
-    def __init__(self, resolve=resolve_ipv4, local_addresses=interface_addresses, deadline=DEADLINE):
+    def __init__(self, resolve=resolve_ipv4, local_addresses=interfaces.local_addresses, deadline=DEADLINE):
         self._resolve = resolve
         self._local_addresses = local_addresses
         self._deadline = deadline

@@ -96,10 +96,6 @@ def test_overlay_mtu(tmp_path):
     assert routes.overlay_mtu(replace(FACTS, interfaces=()), str(tmp_path)) == 1280
 
 
-def test_interfaces():
-    assert ('lo', '127.0.0.1', 8) in routes.interfaces()
-
-
 def test_probe_server(tmp_path):
     authority = ca.create_ca('site', ['server.ua.test'], ['203.0.113.10'], THEN)[1]
     path = tmp_path / 'ca.pem'

@@ -9,6 +9,7 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.measure.campaign import proof, sample
 from ua_overlay.measure.hosts import host
 from ua_overlay.measure.tools import programs, video
+from ua_overlay.system.interfaces import in_overlay
 
 #: Seconds that iperf3's server gets to listen.
 LISTEN = 15.0
@@ -91,7 +92,7 @@ class Measurement:
         else:
             # By number: a name may be one of the overlay.
             address, way = source.numeric(step.scenario.address or target.address), ''
-            if proof.in_overlay(address):
+            if in_overlay(address):
                 raise host.HostLost('The raw path to {} would go through the overlay: {} is {} on {}.'.format(
                     target.name, step.scenario.address or target.address, address, source.name),
                     'address of {}, in the campaign'.format(target.name))

@@ -1,8 +1,6 @@
 """Which way a sample's bytes went, from tailscaled's counters before and after. Pure."""
 
-import ipaddress
-
-from ua_overlay import defaults, link_types
+from ua_overlay import link_types
 
 PROVEN, OTHER, UNKNOWN = 'proven', 'other way', 'not measured'
 #: Share of the overlay's bytes that has to be of one link type. The rest: heartbeats to other peers, and the DERP
@@ -10,15 +8,6 @@ PROVEN, OTHER, UNKNOWN = 'proven', 'other way', 'not measured'
 SHARE = 0.95
 #: A sample of so few bytes on the raw path proves nothing against the overlay: other programs' traffic is as much.
 LEAST = 100000
-
-
-def in_overlay(address):
-    """Whether an address is one of the overlay; a name is not."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(found in ipaddress.ip_network(network) for network in (defaults.OVERLAY_V4, defaults.OVERLAY_V6))
 
 
 def moved(before, after):

@@ -11,6 +11,7 @@ import subprocess
 import time
 
 from ua_overlay.errors import OverlayError
+from ua_overlay.tailscale.metrics import parse_bytes
 
 #: Seconds that a program gets beyond its time, and to end by SIGTERM after that.
 GRACE = 5.0
@@ -34,15 +35,13 @@ class Host:
     :param address: where it is without the overlay, '' when nobody said.
     :param overlay: its name or address in the overlay; '' asks its tailscaled.
     :param tailscale: argv of the `tailscale` command there.
-    :param parse_bytes: function of the text of tailscaled's metrics (bytes) -> {link type: bytes}.
     """
 
-    def __init__(self, name, parse_bytes, address='', overlay='', tailscale=('tailscale',)):
+    def __init__(self, name, address='', overlay='', tailscale=('tailscale',)):
         self.name = name
         self.address = address
         self.tailscale = list(tailscale)
         self._overlay = overlay
-        self._parse_bytes = parse_bytes
 
     # --- what each kind of host does in its own way
 
@@ -102,7 +101,7 @@ class Host:
     def path_bytes(self):
         """{link type: bytes in and out since tailscaled's start}, None when it does not answer."""
         text = self.ask(self.tailscale + ['metrics', 'print'])
-        return None if text is None else self._parse_bytes(text.encode())
+        return None if text is None else parse_bytes(text.encode())
 
     def overlay_address(self):
         """Where it is in the overlay. :raises HostLost: when its tailscaled does not say."""
@@ -162,8 +161,8 @@ class OverSsh(Host):
     :param login: `user@host`, as ssh takes it. Better not its name in the overlay: what is measured would carry that.
     """
 
-    def __init__(self, name, parse_bytes, login, **options):
-        super().__init__(name, parse_bytes, **options)
+    def __init__(self, name, login, **options):
+        super().__init__(name, **options)
         self.login = login
 
     def popen(self, argv, ros=False, **options):

@@ -4,7 +4,6 @@ import os
 from ua_overlay.errors import UsageError
 from ua_overlay.lab.fleet import USER, Fleet
 from ua_overlay.measure.hosts.host import Host
-from ua_overlay.tailscale.metrics import parse_bytes
 from ua_overlay.toolchain import locate
 
 
@@ -17,7 +16,7 @@ class LabHost(Host):
 
     def __init__(self, lab, name, fields, workspace=None):
         self.host = lab.host(name)
-        super().__init__(name, parse_bytes, fields.get('address', ''), fields.get('overlay', ''), [locate('tailscale')])
+        super().__init__(name, fields.get('address', ''), fields.get('overlay', ''), [locate('tailscale')])
         self.fleet = Fleet(lab, os.path.abspath(workspace)) if workspace else None
 
     def popen(self, argv, ros=False, **options):

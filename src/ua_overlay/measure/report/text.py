@@ -113,9 +113,9 @@ def _beside_study(data):
 
 def _by_link(data):
     return _two(data, '{} and raw'.format(', '.join(link_types.CARRYING)), 'links', figures.by_link,
-                bool, 'Above, each mark is one repetition and all places stand together; a place keeps its own way and '
-                'link, so compare with care where places differ. Below, each place is compared with its own raw network; '
-                'bars are 95 % intervals.')
+                bool, 'Above, each mark is one repetition and all places stand together; a place keeps its own way '
+                'and link, so compare with care where places differ. Below, each place is compared with its own raw '
+                'network; bars are 95 % intervals.')
 
 
 def _against_raw(data):

@@ -21,11 +21,6 @@ from ua_overlay.measure.hosts.host import Here, Host, HostLost, OverSsh, parse_p
 from unit.measure.steps import TEXT, of_step, short
 
 
-def parse_bytes(text):
-    """tailscaled's counters in these tests: `DIRECT 5`."""
-    return {line.split()[0]: int(line.split()[1]) for line in text.decode().splitlines()}
-
-
 class Scripted(Host):
     """A host whose programs are shell scripts: real processes, with the answers of the real programs.
 
@@ -33,7 +28,7 @@ class Scripted(Host):
     """
 
     def __init__(self, name, directory, scripts, **options):
-        super().__init__(name, parse_bytes, **options)
+        super().__init__(name, **options)
         self.directory, self.scripts = str(directory), scripts
 
     def popen(self, argv, ros=False, **options):
@@ -46,7 +41,8 @@ class Scripted(Host):
 
 
 #: Each reading of the counters finds 100000 bytes more.
-METRICS = 'n=$(cat n 2>/dev/null || echo 0); n=$((n + 100000)); echo $n > n; echo "DIRECT $n"'
+METRICS = 'n=$(cat n 2>/dev/null || echo 0); n=$((n + 100000)); echo $n > n; ' \
+          'echo "tailscaled_outbound_bytes_total{path=\\"direct_ipv4\\"} $n"'
 PING = 'echo "64 bytes: icmp_seq=1 ttl=64 time=99 ms"; echo "64 bytes: icmp_seq=2 ttl=64 time=10.5 ms"; ' \
        'echo "3 packets transmitted, 2 received, 33% packet loss"'
 
@@ -85,7 +81,7 @@ def test_a_sample_has_what_the_schema_says(taking):
 
 
 def test_bytes_that_went_another_way_exclude_the_sample(taking):
-    found, _ = taking({'tailscale metrics': METRICS.replace('DIRECT', 'DERP')})
+    found, _ = taking({'tailscale metrics': METRICS.replace('direct_ipv4', 'derp')})
     assert (found['status'], found['proof']['verdict']) == ('excluded', 'other way')
     assert found['problem'] == 'It should have gone by DIRECT: 100.0 % went by DERP.' and found['values']['sent'] == 2
 
@@ -106,7 +102,7 @@ def test_a_raw_path_that_is_one_of_the_overlay_is_not_measured(taking):
     found, _ = taking({'getent ahosts': 'echo "100.64.0.2 STREAM lab-1"'}, path='raw')
     assert (found['status'], found['values']) == ('failed', {})
     assert found['problem'] == 'The raw path to b would go through the overlay: lab-1 is 100.64.0.2 on a.'
-    found, _ = taking({'tailscale metrics': 'echo DIRECT 0'}, path='raw')
+    found, _ = taking({'tailscale metrics': 'echo tailscaled'}, path='raw')
     assert (found['status'], found['settings']['mtu']) == ('ok', 1280)
 
 
@@ -190,14 +186,14 @@ def test_the_path_is_given_time_to_become_what_is_expected(tmp_path):
 
 def test_a_child_that_lives_on_keeps_nobody_waiting():
     """It holds the pipes; the sleep ends by itself."""
-    process = Here('a', parse_bytes).start(['sh', '-c', 'sleep 20 & wait'])
+    process = Here('a').start(['sh', '-c', 'sleep 20 & wait'])
     begin = time.monotonic()
     stop(process)
     assert time.monotonic() - begin < 15.0 and process.returncode is not None
 
 
 def test_this_machine(tmp_path):
-    here = Here('a', parse_bytes)
+    here = Here('a')
     assert here.run([sys.executable, '-c', 'print(1)'], 20)[:2] == (0, '1\n')
     assert here.ask(['false']) is None
     assert here.processor()[1] > 0 and here.mtu('127.0.0.1') > 1000
@@ -216,7 +212,7 @@ def stand_in(tmp_path, monkeypatch):
         (tmp_path / 'ssh').write_text(text)
         (tmp_path / 'ssh').chmod(0o755)
         monkeypatch.setenv('PATH', '{}:{}'.format(tmp_path, os.environ['PATH']))
-        return OverSsh('b', parse_bytes, 'me@host')
+        return OverSsh('b', 'me@host')
     return make
 
 
@@ -244,9 +240,9 @@ def test_a_host_that_ssh_cannot_enter_is_named_with_ssh_s_own_words(stand_in):
     shown = campaign_progress.Shown(io.StringIO())
     steps = plan.steps(short())
     with pytest.raises(HostLost):
-        measure_run.check_hosts({'a': Here('a', parse_bytes), 'b': host}, steps, shown)
+        measure_run.check_hosts({'a': Here('a'), 'b': host}, steps, shown)
     other = dataclasses.replace(steps[0], scenario=dataclasses.replace(steps[0].scenario, target='c'))
-    measure_run.check_hosts({'a': Here('a', parse_bytes), 'b': host}, steps + [other], shown)
+    measure_run.check_hosts({'a': Here('a'), 'b': host}, steps + [other], shown)
     assert 'What is measured there fails. Next: ssh' in shown.stream.getvalue()
 
 

@@ -49,7 +49,7 @@ def test_tcp_with_a_rate():
 
 
 def test_a_host_without_a_way_in():
-    closed = Closed('lab-1', None, overlay='100.64.0.9')
+    closed = Closed('lab-1', overlay='100.64.0.9')
     assert (closed.overlay_address(), closed.processor(), closed.path_bytes()) == ('100.64.0.9', None, None)
     with pytest.raises(HostLost) as caught:
         closed.start(['iperf3', '-s'])

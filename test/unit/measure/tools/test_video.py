@@ -172,7 +172,7 @@ def test_what_the_programs_are_called_with():
 
 
 def test_without_the_overlay_the_graph_is_one_of_addresses():
-    a, b = (host.Here(name, None, address='10.0.0.' + number) for name, number in (('a', '1'), ('b', '2')))
+    a, b = (host.Here(name, address='10.0.0.' + number) for name, number in (('a', '1'), ('b', '2')))
     assert video.graphs('overlay', a, b) == (True, True)
     here, there = video.graphs('raw', a, b)
     assert here == {'ROS_MASTER_URI': 'http://10.0.0.2:11399', 'ROS_IP': '10.0.0.1'} and there['ROS_IP'] == '10.0.0.2'
@@ -188,7 +188,7 @@ class Scripted(host.Host):
     """
 
     def __init__(self, name, scripts):
-        super().__init__(name, None, address='10.0.0.1')
+        super().__init__(name, address='10.0.0.1')
         self.scripts, self.called = scripts, []
 
     def popen(self, argv, ros=False, **options):
@@ -250,13 +250,13 @@ def test_a_hog_that_fails_is_named():
 
 
 def test_what_comes_behind_the_line_is_left():
-    process = host.Here('a', None).start(['sh', '-c', 'echo already; echo ready; echo more; echo done'])
+    process = host.Here('a').start(['sh', '-c', 'echo already; echo ready; echo more; echo done'])
     assert host.read_until(process, 'ready', 10.0) == 'already\nready\n'
     assert host.finish(process, 'a', ['sh'], 10.0)[1] == 'more\ndone\n'
 
 
 @pytest.mark.parametrize('script, found', [('echo one', 'one\n'), ('echo one; exec sleep 60', 'one\n')])
 def test_a_line_that_never_comes_is_not_waited_for_for_ever(script, found):
-    process = host.Here('a', None).start(['sh', '-c', script])
+    process = host.Here('a').start(['sh', '-c', script])
     assert host.read_until(process, 'ready', 0.5) == found
     host.stop(process)

@@ -1,0 +1,46 @@
+"""Network interfaces of this machine, and which addresses are the overlay's."""
+import ipaddress
+from typing import FrozenSet, NamedTuple, Tuple
+
+from ua_overlay import defaults
+
+_OVERLAY = tuple(ipaddress.ip_network(network) for network in (defaults.OVERLAY_V4, defaults.OVERLAY_V6))
+
+
+class InterfaceAddress(NamedTuple):
+    """One IPv4 address of an interface."""
+
+    name: str
+    address: str
+    prefix: int
+
+
+def ipv4_addresses() -> Tuple[InterfaceAddress, ...]:
+    """Return every IPv4 address of this machine, read anew at each call (roslaunch keeps a list of its own)."""
+    import netifaces
+    found = []
+    for name in netifaces.interfaces():
+        try:
+            entries = netifaces.ifaddresses(name).get(netifaces.AF_INET, ())
+        except ValueError:
+            continue  # the interface went away between the two calls
+        for entry in entries:
+            if 'addr' in entry:
+                mask = entry.get('netmask') or '255.255.255.255'
+                found.append(InterfaceAddress(name, entry['addr'], ipaddress.ip_network('0.0.0.0/' + mask).prefixlen))
+    return tuple(found)
+
+
+def local_addresses() -> FrozenSet[str]:
+    """Return the IPv4 addresses of this machine without their interfaces."""
+    return frozenset(item.address for item in ipv4_addresses())
+
+
+def in_overlay(address: str) -> bool:
+    """Whether ``address`` lies in the overlay's ranges; False for a name. An IPv4 address mapped into IPv6 counts."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    parsed = getattr(parsed, 'ipv4_mapped', None) or parsed
+    return any(parsed in network for network in _OVERLAY)
