@@ -1,10 +1,15 @@
 """Boundaries that several rooms share: what is passed in, so that decisions stay pure and tests need no mock."""
+import datetime
 from typing import Any, Callable, Dict, Mapping, Optional, Protocol, Sequence
 
 #: Monotonic seconds.
 Clock = Callable[[], float]
 #: Seconds since 1970.
 WallClock = Callable[[], float]
+#: This machine's time: an aware datetime in UTC.
+UtcClock = Callable[[], datetime.datetime]
+#: Path of a program, by its name; may build it first.
+Locate = Callable[[str], str]
 #: What json.loads returns, before anything is known of it.
 Json = Any
 JsonObject = Dict[str, Any]

@@ -1,0 +1,38 @@
+"""Requests to a main thread: their order, their answers, and those that signals make."""
+import os
+import signal
+import threading
+
+from ua_overlay.system.requests import Requests
+
+
+def test_requests_are_taken_in_order_and_none_is_no_request():
+    requests = Requests()
+    assert requests.take(0.01) is None
+    requests.add('reload')
+    requests.add('stop')
+    assert [requests.take(1).name, requests.take(1).name] == ['reload', 'stop']
+
+
+def test_whoever_asks_learns_whether_it_worked():
+    requests = Requests()
+    for worked in (True, False):
+        answers = []
+        request = requests.add('restart')
+        waiting = threading.Thread(target=lambda asked=request: answers.append(asked.wait(20)))
+        waiting.start()
+        requests.take(1).finish(worked)
+        waiting.join(20)
+        assert answers == [worked]
+    assert requests.add('restart').wait(0.01) is False
+
+
+def test_a_signal_is_a_request_and_its_old_handler_comes_back():
+    before = signal.getsignal(signal.SIGUSR1)
+    requests = Requests()
+    with requests.from_signals({signal.SIGUSR1: 'reload', signal.SIGUSR2: 'stop'}):
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert requests.take(20).name == 'reload'
+        os.kill(os.getpid(), signal.SIGUSR2)
+        assert requests.take(20).name == 'stop'
+    assert signal.getsignal(signal.SIGUSR1) is before
