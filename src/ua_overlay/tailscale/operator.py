@@ -1,39 +1,44 @@
-"""Maintains tailscaled's operator: the unprivileged user that may join and leave.
+"""Maintains tailscaled's operator: the local unprivileged user that may join and leave.
 
-tailscaled has one such user in its preferences, and whoever starts it with new preferences (`tailscale up`, LocalAPI
-start) or logs out wipes it: after that the user cannot even log in again. Only root can set it back, so a small root
-process watches the preferences on the bus.
+tailscaled has one such user in its preferences. Starting it with new preferences (`tailscale up`, LocalAPI start) or
+logging out wipes it, and then the user cannot even log in again. Only root can set it back, so a small root process
+watches the preferences on the bus.
 """
 import logging
+from typing import Optional
 
 from ua_overlay.errors import OverlayError
+from ua_overlay.protocols import Say, Stop
+from ua_overlay.tailscale.api import OperatorApi
 from ua_overlay.tailscale.localapi import WATCH_PREFS, WATCH_STATE
 
 _LOG = logging.getLogger(__name__)
 
 #: Seconds between two attempts to reach the daemon; doubled up to the second number.
 RETRY = (0.5, 5.0)
+#: Seconds between two checks of ``stop`` while the bus is silent.
+_IDLE = 60.0
 
 
-def maintain_operator(api, user, stop, say=_LOG.info):
-    """Set ``user`` as the operator now and whenever it is another, until ``stop`` (threading.Event) is set.
+def maintain_operator(api: OperatorApi, user: str, stop: Stop, say: Say = _LOG.info) -> None:
+    """Set ``user`` as the operator now and whenever it is another, until ``stop`` is set.
 
-    Survives the daemon's restarts. The event is looked at between messages and attempts; a process that waits on the
-    bus is ended by its signal.
+    Survives the daemon's restarts. ``stop`` is checked between messages and attempts; a process that waits on the bus
+    is ended by its signal.
 
-    :param api: a LocalApi of a user that may write: root.
+    :param api: of a user that may write: root.
     :param say: called with one sentence for each thing done.
     """
-    wait = RETRY[0]
-    last_error = None
+    pause = RETRY[0]
+    last_error: Optional[str] = None
     while not stop.is_set():
         try:
             with api.watch(WATCH_STATE | WATCH_PREFS) as bus:
                 while not stop.is_set():
-                    message = bus.next(timeout=60.0)
+                    message = bus.next(timeout=_IDLE)
                     if message is None:
                         continue
-                    wait, last_error = RETRY[0], None
+                    pause, last_error = RETRY[0], None
                     prefs = message.get('Prefs')
                     if prefs is not None and (prefs.get('OperatorUser') or '') != user:
                         api.edit_prefs(OperatorUser=user)
@@ -42,5 +47,5 @@ def maintain_operator(api, user, stop, say=_LOG.info):
             if last_error != error.sentence:  # once per reason, not every few seconds
                 last_error = error.sentence
                 say('{} Trying again.'.format(error.sentence))
-        stop.wait(wait)
-        wait = min(2 * wait, RETRY[1])
+        stop.wait(pause)
+        pause = min(2 * pause, RETRY[1])

@@ -1,5 +1,4 @@
-"""The HTTP of the LocalAPI against answers that a healthy daemon never gives (the healthy ones: test/lab/)."""
-import os
+"""HTTP over a unix socket, against answers that a healthy daemon never gives."""
 import socket
 import threading
 import time
@@ -7,44 +6,7 @@ import time
 import pytest
 
 from ua_overlay.tailscale.http_unix import Connection, ProtocolError
-from ua_overlay.tailscale.localapi import DaemonDenied, DaemonError, DaemonMissing, DaemonTooOld, LocalApi
-
-OK = b'HTTP/1.1 200 OK\r\nTailscale-Version: 1.98.10\r\n'
-
-
-class Server:
-    """Answers each connection with the next list of byte pieces, then closes it; keeps what it was sent."""
-
-    def __init__(self, path, *answers):
-        self.requests = []
-        self._answers = answers
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(path)
-        self._listener.listen(5)
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def _serve(self):
-        for pieces in self._answers:
-            connection, _ = self._listener.accept()
-            with connection:
-                for piece in pieces:
-                    if piece is None:  # wait for a request
-                        data = b''
-                        while b'\r\n\r\n' not in data:
-                            got = connection.recv(65536)
-                            if not got:
-                                break
-                            data += got
-                        self.requests.append(data)
-                    elif isinstance(piece, float):
-                        time.sleep(piece)
-                    else:
-                        try:
-                            connection.sendall(piece)
-                        except BrokenPipeError:  # the client gave up, as some tests want it to
-                            break
-        self._listener.close()
+from unit.tailscale.raw_server import OK, Server
 
 
 @pytest.fixture
@@ -52,113 +14,74 @@ def path(tmp_path):
     return str(tmp_path / 'sock')
 
 
-def test_chunks_may_be_cut_anywhere(path):
+@pytest.fixture
+def request_of(path):
+    """Send a GET to a server that answers with the given pieces; returns the Answer."""
+    opened = []
+
+    def send(*pieces, timeout=2.0, stream=False):
+        Server(path, [None] + list(pieces))
+        opened.append(Connection(path, 1.0, 'x'))
+        return opened[-1].request('GET', '/', None, timeout, stream)
+
+    send.opened = opened
+    yield send
+    for connection in opened:
+        connection.close()
+
+
+def test_chunks_may_be_cut_anywhere(request_of):
     whole = OK + b'Transfer-Encoding: chunked\r\n\r\n5\r\n{"Ver\r\n9;x=y\r\nsion":"1"\r\n1\r\n}\r\n0\r\n\r\n'
-    Server(path, [None] + [whole[i:i + 1] for i in range(len(whole))])
-    assert LocalApi(path).status() == {'Version': '1'}
+    answer = request_of(*[whole[i:i + 1] for i in range(len(whole))])
+    assert (answer.code, answer.body) == (200, b'{"Version":"1"}')
+    assert request_of.opened[0].reusable
 
 
-def test_request_line_and_host(path):
-    server = Server(path, [None, OK + b'Content-Length: 2\r\n\r\n{}'])
-    assert LocalApi(path).status(peers=False) == {}
-    assert server.requests[0].startswith(b'GET /localapi/v0/status?peers=false HTTP/1.1\r\n')
-    assert b'Host: local-tailscaled.sock\r\n' in server.requests[0]
-    assert b'Origin' not in server.requests[0] and b'Referer' not in server.requests[0]
+def test_a_body_without_a_length_ends_with_the_connection(request_of):
+    assert request_of(OK + b'\r\n', b'a', b'b').body == b'ab'
+    assert not request_of.opened[0].reusable
 
 
-def test_connection_is_kept_and_a_dead_one_replaced_for_reading(path):
-    answer = OK + b'Content-Length: 2\r\n\r\n{}'
-    server = Server(path, [None, answer, None, answer], [None, answer])
-    api = LocalApi(path)
-    assert api.status() == {} and api.status() == {}
-    assert api.status() == {}  # the server closed the first one
-    assert len(server.requests) == 3
+def test_a_connection_that_the_other_side_closes_is_not_reusable(request_of):
+    assert request_of(OK + b'Connection: close\r\nContent-Length: 1\r\n\r\na').body == b'a'
+    assert not request_of.opened[0].reusable
 
 
-def test_a_write_whose_answer_is_lost_is_not_repeated(path):
-    answer = OK + b'Content-Length: 2\r\n\r\n{}'
-    server = Server(path, [None, answer, None], [None], [None, answer])
-    api = LocalApi(path)
-    api.status()
-    with pytest.raises(DaemonMissing):
-        api.edit_prefs(WantRunning=True)
-    writes = [request for request in server.requests if request.startswith(b'PATCH')]
-    assert len(writes) == 1 and b'"WantRunningSet": true' in writes[0]
+@pytest.mark.parametrize('pieces', [[b'\r\n\r\n'], [b'HTTP/1.1 OK\r\n\r\n'],
+                                    [OK + b'Transfer-Encoding: chunked\r\n\r\nzz\r\n']])
+def test_an_invalid_answer(request_of, pieces):
+    with pytest.raises(ProtocolError):
+        request_of(*pieces)
 
 
-@pytest.mark.parametrize('pieces, error', [
-    ([None], DaemonMissing),
-    ([None, OK + b'Content-Length: 10\r\n\r\n{'], DaemonMissing),
-    ([None, b'SSH-2.0-OpenSSH\r\n\r\n'], DaemonError),
-    ([None, OK + b'Transfer-Encoding: chunked\r\n\r\nzz\r\n'], DaemonError),
-    ([None, OK + b'Content-Length: 5\r\n\r\n{"a":'], DaemonError),
-    ([None, OK + b'Content-Length: 2\r\n\r\n[]'], DaemonError),
-    ([None, b'HTTP/1.1 403 Forbidden\r\nContent-Length: 13\r\n\r\naccess denied'], DaemonDenied),
-    ([None, b'HTTP/1.1 500 E\r\nContent-Length: 4\r\n\r\noops'], DaemonError),
-    ([None, b'HTTP/1.1 200 OK\r\nTailscale-Version: 1.78.1\r\nContent-Length: 2\r\n\r\n{}'], DaemonTooOld),
-])
-def test_every_trouble_has_its_sentence(path, pieces, error):
-    Server(path, pieces)
-    with pytest.raises(error) as caught:
-        LocalApi(path).status()
-    assert path in str(caught.value) or '500' in str(caught.value)
+def test_a_stream_has_to_be_chunked(request_of):
+    with pytest.raises(ProtocolError):
+        request_of(OK + b'Content-Length: 1\r\n\r\na', stream=True)
 
 
-def test_a_daemon_that_hangs_is_given_up_in_time(path):
-    Server(path, [None, 1.0])
-    start = time.monotonic()
-    with pytest.raises(DaemonError) as caught:
-        LocalApi(path, timeout=0.2).status()
-    assert time.monotonic() - start < 0.8
-    assert 'in time' in str(caught.value)
+def test_an_answer_that_drips_times_out(request_of):
+    begin = time.monotonic()
+    with pytest.raises(socket.timeout):
+        request_of(OK, *[part for _ in range(20) for part in (b'X: y\r\n', 0.05)], timeout=0.3)
+    assert time.monotonic() - begin < 0.8
 
 
-def test_a_daemon_that_drips_is_given_up_as_well(path):
-    Server(path, [None, OK] + [part for _ in range(20) for part in (b'X: y\r\n', 0.05)])
-    start = time.monotonic()
-    with pytest.raises(DaemonError):
-        LocalApi(path, timeout=0.3).status()
-    assert time.monotonic() - start < 0.8
+def test_a_chunk_that_is_not_complete_in_time_can_be_read_again(request_of):
+    request_of(OK + b'Transfer-Encoding: chunked\r\n\r\n5\r\nab', 0.2, b'cde\r\n', stream=True)
+    connection, = request_of.opened
+    with pytest.raises(socket.timeout):
+        connection.read_chunk(timeout=0.05)
+    assert connection.read_chunk(timeout=2.0) == b'abcde'
 
 
-def test_no_socket_and_nobody_listening(path):
-    with pytest.raises(DaemonMissing) as caught:
-        LocalApi(path).status()
-    assert (caught.value.code, caught.value.next_command) == ('NO_DAEMON', 'sudo systemctl start tailscaled')
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
-    with pytest.raises(DaemonMissing):
-        LocalApi(path).status()
-    listener.close()
-    os.unlink(path)
-
-
-def test_keys_never_reach_an_error_text(path):
-    Server(path, [None, b'HTTP/1.1 500 E\r\nContent-Length: 42\r\n\r\nbad key hskey-auth-abc-def and tskey-x1-y2'])
-    with pytest.raises(DaemonError) as caught:
-        LocalApi(path).start('hskey-auth-abc-def')
-    assert 'hskey' not in str(caught.value) and 'tskey' not in str(caught.value)
-    assert '[key]' in str(caught.value)
-
-
-def test_bus_lines_across_chunks_timeout_and_end(path):
-    head = OK + b'Transfer-Encoding: chunked\r\n\r\n'
-    Server(path, [None, head + b'9\r\n{"State":\r\n', 0.2, b'f\r\n6}\n{"Health":{}\r\n2\r\n}\n\r\n0\r\n\r\n'])
-    bus = LocalApi(path).watch()
-    assert bus.next(timeout=0.05) is None
-    assert bus.next(timeout=2.0) == {'State': 6}
-    assert bus.next(timeout=2.0) == {'Health': {}}
-    with pytest.raises(DaemonMissing):
-        bus.next(timeout=2.0)
-
-
-def test_bus_ends_when_another_thread_closes_it(path):
-    Server(path, [None, OK + b'Transfer-Encoding: chunked\r\n\r\n', 5.0])
-    bus = LocalApi(path).watch()
-    threading.Timer(0.1, bus.close).start()
-    start = time.monotonic()
-    assert list(bus) == []
-    assert time.monotonic() - start < 2.0
+def test_a_blocked_read_is_interrupted_from_another_thread(request_of):
+    request_of(OK + b'Transfer-Encoding: chunked\r\n\r\n', 5.0, stream=True)
+    connection, = request_of.opened
+    threading.Timer(0.1, connection.interrupt).start()
+    begin = time.monotonic()
+    with pytest.raises(ConnectionAbortedError):
+        connection.read_chunk()
+    assert time.monotonic() - begin < 2.0
 
 
 def test_interrupt_after_the_other_side_closed(path):
@@ -166,11 +89,3 @@ def test_interrupt_after_the_other_side_closed(path):
     connection = Connection(path, 1.0, 'x')
     connection.close()
     connection.interrupt()
-
-
-def test_unfinished_head(path):
-    Server(path, [None, b'\r\n\r\n'])
-    connection = Connection(path, 1.0, 'x')
-    with pytest.raises(ProtocolError):
-        connection.request('GET', '/', None, 1.0)
-    connection.close()
