@@ -3,6 +3,8 @@ import os
 import signal
 import threading
 
+import pytest
+
 from ua_overlay.system.requests import Requests
 
 
@@ -14,17 +16,18 @@ def test_requests_are_taken_in_order_and_none_is_no_request():
     assert [requests.take(1).name, requests.take(1).name] == ['reload', 'stop']
 
 
-def test_whoever_asks_learns_whether_it_worked():
-    requests = Requests()
-    for worked in (True, False):
-        answers = []
-        request = requests.add('restart')
-        waiting = threading.Thread(target=lambda asked=request: answers.append(asked.wait(20)))
-        waiting.start()
-        requests.take(1).finish(worked)
-        waiting.join(20)
-        assert answers == [worked]
-    assert requests.add('restart').wait(0.01) is False
+@pytest.mark.parametrize('worked', [True, False])
+def test_whoever_asks_learns_whether_it_worked(worked):
+    requests, answers = Requests(), []
+    waiting = threading.Thread(target=lambda: answers.append(requests.add('restart').wait(20)))
+    waiting.start()
+    requests.take(20).finish(worked)
+    waiting.join(20)
+    assert answers == [worked]
+
+
+def test_a_request_that_nobody_takes_did_not_work():
+    assert Requests().add('restart').wait(0.01) is False
 
 
 def test_a_signal_is_a_request_and_its_old_handler_comes_back():
