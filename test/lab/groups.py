@@ -4,6 +4,7 @@ A file belongs to one group (test/unit/project/test_run_tests.py). Their order i
 """
 
 GROUPS = {
+    'main-job': ['test_main_job.py'],
     'proof': ['test_leaks.py'],
     'team': ['test_team.py'],
     'ros': ['test_ros.py'],

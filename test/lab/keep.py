@@ -20,14 +20,31 @@ KEPT = os.path.join(ROOT, 'results', 'tests', 'logs')
 _sources = {}
 
 
+def add(name, paths):
+    """From now on, what ``paths()`` names is kept when a test fails: [(name of the copy, path or text function)]."""
+    _sources[name] = paths
+
+
+def drop(name):
+    """It is about to go."""
+    _sources.pop(name, None)
+
+
 @contextlib.contextmanager
 def source(name, paths):
-    """What ``paths()``, [(name of the copy, path or text function)], has is kept when a test fails meanwhile."""
-    _sources[name] = paths
+    """As :func:`add`, for a block."""
+    add(name, paths)
     try:
         yield
     finally:
-        del _sources[name]
+        drop(name)
+
+
+def of_folder(folder):
+    """[(name, path)] of what is called log below a site's folder on loopback, or lies in a folder of that name."""
+    return [(os.path.relpath(path, folder).replace(os.sep, '_'), path)
+            for path in sorted(glob.glob(folder + '/**', recursive=True))
+            if os.path.isfile(path) and re.search(r'(^|/)log(/|$)|\.log$', os.path.relpath(path, folder))]
 
 
 def of_lab(lab):

@@ -13,6 +13,8 @@ import subprocess
 import tempfile
 import urllib.request
 
+import keep
+
 from ua_overlay.lab.wait import wait
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.model import parse_status
@@ -70,6 +72,7 @@ class LoopbackSite:
         self.ca = os.path.join(self.dir, 'ca.pem')
         self.daemons = []
         self._server = None
+        keep.add(os.path.basename(self.dir), lambda: keep.of_folder(self.dir))
 
     def __enter__(self):
         try:
@@ -88,6 +91,7 @@ class LoopbackSite:
         for daemon in self.daemons:
             daemon.kill()
         self.kill_server()
+        keep.drop(os.path.basename(self.dir))
         shutil.rmtree(self.dir)
 
     def start_server(self):

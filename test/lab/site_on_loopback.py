@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 
+import keep
 from places import COMMAND
 
 from ua_overlay.headscale import access
@@ -60,6 +61,7 @@ class LoopbackSite:
         self.port, self.stun_port, self.relay_port = free_ports()
         self.server = None
         self.robots = []
+        keep.add(os.path.basename(self.base), lambda: keep.of_folder(self.base))
 
     def call(self, *arguments, check=True, timeout=90):
         """Run `ua-overlay ARGUMENTS --dir SITE`; returns CompletedProcess with text."""
@@ -137,6 +139,7 @@ class LoopbackSite:
             except subprocess.TimeoutExpired:
                 self.server.kill()
                 self.server.wait()
+        keep.drop(os.path.basename(self.base))
         shutil.rmtree(self.base)
 
 
