@@ -36,7 +36,7 @@ OK, FAILED, INTERRUPTED, NO_TESTS = 0, 1, 2, 5
 Group = collections.namedtuple('Group', 'name argv')
 Group.__doc__ = """name: of its record and its output; argv: what runs, without more arguments of pytest."""
 Done = collections.namedtuple('Done', 'status seconds cpu')
-Done.__doc__ = """status: pytest's; seconds: what the group took; cpu: processor seconds, of its labs too."""
+Done.__doc__ = """status: pytest's; seconds: what the group took; cpu: processor seconds, without what a lab killed."""
 
 
 def lab_groups():
@@ -222,7 +222,7 @@ def names_a_path(arguments):
 def main(arguments):
     if names_a_path(arguments):
         return subprocess.run([sys.executable, '-m', 'pytest'] + arguments, cwd=ROOT).returncode
-    began = time.monotonic()
+    began, (idle, ticks) = time.monotonic(), Idle.read_stat()
     record = read_record()
     cache = os.environ.get('UA_OVERLAY_CACHE', '/var/cache/ua_overlay')
     try:
@@ -233,10 +233,10 @@ def main(arguments):
         return INTERRUPTED
     write_record(record)
     failed = [group.name for group, done in finished if done.status not in (OK, NO_TESTS)]
-    print('{} in {:.0f} s, with {:.0f} s of {} processors{}'.format(
+    idle, ticks = (now - then for now, then in zip(Idle.read_stat(), (idle, ticks)))
+    print('{} in {:.0f} s; the processors were busy for {:.0f} % of it{}'.format(
         'FAILED: ' + ', '.join(failed) if failed else 'All passed', time.monotonic() - began,
-        sum(done.cpu for _, done in finished), CORES,
-        '; output and logs are in ' + os.path.relpath(RESULTS) if failed else ''))
+        100.0 * (1 - idle / ticks), '; output and logs are in ' + os.path.relpath(RESULTS) if failed else ''))
     return result_of([done.status for _, done in finished])
 
 

@@ -90,10 +90,15 @@ def test_groups_run_beside_each_other_and_say_what_became_of_them(runner, tmp_pa
     assert [line for line in said if line.startswith('ok ')][0].endswith('1 passed')
     assert any(line.startswith('FAILED') and ' c ' in line for line in said) and 'why\n' in said
     assert sorted(record) == ['a', 'b', 'd'] and record['a']['seconds'] < 60
-    # With -x nothing starts after a failure; with arguments nothing is recorded.
+
+
+def test_with_x_nothing_starts_after_a_failure_and_with_arguments_nothing_is_recorded(runner, monkeypatch):
+    monkeypatch.setattr(runner, 'may_start', lambda running, idle: running == 0)
+    groups = [runner.Group('passes', python('')), runner.Group('fails', python('raise SystemExit(1)')),
+              runner.Group('never', python(''))]
     record = {}
-    finished = runner.run([groups[2], groups[3], groups[0]], ['-x'], record, said.append)
-    assert [group.name for group, _ in finished] in (['c', 'd'], ['d', 'c']) and record == {}
+    finished = runner.run(groups, ['-x'], record, lambda text: None)
+    assert [group.name for group, _ in finished] == ['passes', 'fails'] and record == {}
 
 
 def test_what_junit_says_is_recorded(runner, tmp_path):
