@@ -1,0 +1,129 @@
+"""The pages for people: every command, option, link and path in them exists."""
+import argparse
+import glob
+import os
+import re
+import shlex
+
+import pytest
+from paths import ROOT
+
+from ua_overlay.cli import GROUPS, complete, make_parser
+
+PAGES = sorted(os.path.relpath(path, ROOT) for pattern in ('*.md', 'docs/*.md', '*/README.md', '*/*/README.md')
+               for path in glob.glob(os.path.join(ROOT, pattern)))
+#: Folders at the top of the checkout: what begins with one of them is a path.
+FOLDERS = ('ansible', 'bench', 'config', 'dev', 'docs', 'env-hooks', 'launch', 'requirements', 'scripts', 'src', 'test',
+           'toolchain')
+#: Where the words of a command end: a comment, a pipe, a redirection, an omission.
+END = re.compile(r'\s+#.*|\s*[|;><…].*')
+#: A command: after our program's name, or a group with its subcommand.
+NAMED = re.compile(r'(?:^|[ =/])ua-overlay (.+)')
+SHORT = re.compile(r'((?:{}) [a-z][a-z-]* ?.*)'.format('|'.join(GROUPS)))
+
+
+def read(page):
+    with open(os.path.join(ROOT, page), encoding='utf-8') as stream:
+        return stream.read()
+
+
+def commands(text):
+    """Yield (words after `ua-overlay`, whether that is a whole command) for each command line and inline command."""
+    lines = [(line, True) for line in re.findall(r'^    (?!#)(.*)$', text, re.MULTILINE)]
+    for line, whole in lines + [(part, False) for part in re.findall(r'`([^`\n]+)`', text)]:
+        for part in line.split(' && '):
+            match = NAMED.search(part) or (None if whole else SHORT.match(part))
+            if match:
+                words = END.sub('', match.group(1))
+                yield shlex.split(re.sub(r'\$\([^)]*\)|[][]', '', words)), whole and words == match.group(1).split('  ')[0].rstrip()
+
+
+def groups_of(parser):
+    return [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+
+
+def unknown(words):
+    """Return what `ua-overlay` does not know among the words of a command, as a sentence, or None."""
+    parser = make_parser(words[0])
+    for word in complete(words):
+        option = word.split('=')[0]
+        groups = groups_of(parser)
+        if groups and not word.startswith('-'):
+            if not re.match('[a-z]', word):
+                return None  # COMMAND
+            if word not in groups[0].choices:
+                return '{}: no command {}'.format(parser.prog, word)
+            parser = groups[0].choices[word]
+        elif any(action.nargs == argparse.REMAINDER for action in parser._actions) and not word.startswith('-'):
+            return None  # another program's words
+        elif option.startswith('--') and option != '--' and option not in parser._option_string_actions:
+            return '{}: no option {}'.format(parser.prog, option)
+    return None
+
+
+def refused(words, capsys):
+    """Return what the parser says against a whole command, or None."""
+    try:
+        make_parser(words[0]).parse_args(complete(words))
+    except SystemExit:
+        return '{}: {}'.format(' '.join(words), capsys.readouterr().err.splitlines()[-1])
+    return None
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_every_command_and_option_exists(page, capsys):
+    for words, whole in commands(read(page)):
+        assert unknown(words) is None, ' '.join(words)
+        assert not whole or refused(words, capsys) is None
+
+
+def anchors(text):
+    """Return the anchors that the headings of a page have on a forge."""
+    headings = re.findall(r'^#+ (.*)$', text, re.MULTILINE)
+    return {re.sub(r'[^\w\- ]', '', heading.lower()).replace(' ', '-') for heading in headings}
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_every_link_leads_somewhere(page):
+    for target in re.findall(r'\]\(([^)\s]+)\)', read(page)):
+        path, _, anchor = target.partition('#')
+        if not re.match('https?:', target):
+            path = os.path.normpath(os.path.join(os.path.dirname(page), path)) if path else page
+            assert os.path.exists(os.path.join(ROOT, path)), target
+            assert not anchor or anchor in anchors(read(path)), target
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_every_path_exists(page):
+    for path in re.findall(r'(?<![\w./~-])(?:{})/[\w./-]*\w'.format('|'.join(FOLDERS)), read(page)):
+        assert os.path.exists(os.path.join(ROOT, path)), path
+
+
+def test_the_pages():
+    assert {'README.md', 'CONTRIBUTING.md', 'docs/operate.md', 'docs/results/README.md', 'bench/README.md'} <= set(PAGES)
+
+
+def test_commands_are_found():
+    text = ('    sudo ua-overlay server init --name a  # why\n    # ua-overlay nothing\n    x && /y/ua-overlay status | z\n'
+            'See `ua-overlay exec [--wait] CMD…`, `relay run`, `relay`, `test status x` and `tools install a && b`.')
+    assert list(commands(text)) == [
+        (['server', 'init', '--name', 'a'], True), (['status'], False), (['exec', '--wait', 'CMD'], False),
+        (['relay', 'run'], False), (['tools', 'install', 'a'], False)]
+
+
+@pytest.mark.parametrize('words, sentence', [
+    ('server init --name a', None), ('server start', 'ua-overlay server: no command start'),
+    ('team create iris --port 1', 'ua-overlay team create: no option --port'), ('COMMAND --help', None),
+    ('exec --local rostopic list --nothing', None), ('invite iris dev-1 --master', None),
+    ('nothing here', 'ua-overlay: no command nothing')])
+def test_what_is_unknown(words, sentence):
+    assert unknown(words.split()) == sentence
+
+
+def test_what_the_parser_refuses(capsys):
+    assert refused(['team', 'create', 'iris'], capsys) is None
+    assert 'required' in refused(['team', 'create'], capsys)
+
+
+def test_anchors():
+    assert anchors('# A b-c\ntext\n## What it does, and why: `x`\n') == {'a-b-c', 'what-it-does-and-why-x'}
