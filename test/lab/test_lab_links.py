@@ -62,15 +62,15 @@ def test_nothing_but_the_link_answers_for_the_router(bad):
 
 def test_delay_and_rate_are_as_told(bad):
     seen = figures(bad, 'nat1')
-    assert 2.0 <= seen['rtt'].seen < 8.0
-    assert seen['tcp'].told == pytest.approx(18.83, abs=0.01)
+    assert 2.0 <= seen['rtt'].measured < 8.0
+    assert seen['tcp'].expected == pytest.approx(18.83, abs=0.01)
     assert abs(seen['tcp'].error) < 0.10
-    assert seen['loss'].seen < 1.0
+    assert seen['loss'].measured < 1.0
 
 
 def test_loss_jitter_and_a_change_while_running(bad):
     link.set_shape(bad, 'dev-1', shape.parse({'loss': '20%'}), seed=3)
-    assert 20.0 < figures(bad, 'dev-1')['loss'].seen < 52.0  # 36 % of the round trips, of 400
+    assert 20.0 < figures(bad, 'dev-1')['loss'].measured < 52.0  # 36 % of the round trips, of 400
     counts = link.counts(bad, 'dev-1')
     assert counts['out']['lost'] > 20 and counts['in']['lost'] > 20
     service = link.Attachment(bad.topology, 'dev-1').service
@@ -78,8 +78,8 @@ def test_loss_jitter_and_a_change_while_running(bad):
     link.set_shape(bad, 'dev-1', shape.parse({'delay': '20ms', 'jitter': '10ms'}))
     assert bad.service('nat1', service).pid == before
     seen = figures(bad, 'dev-1')
-    assert 35.0 < seen['rtt'].seen < 60.0 and seen['loss'].seen < 1.0
-    assert seen['rtt'].told == 40.0
+    assert 35.0 < seen['rtt'].measured < 60.0 and seen['loss'].measured < 1.0
+    assert seen['rtt'].expected == 40.0
     assert link.clear(bad, 'dev-1') and not link.clear(bad, 'dev-1')
     assert trip(bad, to='10.0.2.2') < 15.0 and link.shape_of(bad, 'dev-1').plain
 

@@ -123,7 +123,7 @@ def run_derp(site, second, *more):
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
-def test_the_embedded_derp_is_home_when_the_further_one_is_gone(site, second):
+def test_the_embedded_derp_is_home_when_the_remote_one_is_gone(site, second):
     process = second[0]['derp']
     process.terminate()
     assert process.wait(30) == 0
