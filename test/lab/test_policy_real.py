@@ -115,7 +115,7 @@ def test_a_bad_edit_is_a_sentence_and_changes_nothing(site, robots, edited, old,
         assert result.returncode == status and words in result.stderr and 'Next: edit' in result.stderr, result.stderr
     site.server.send_signal(signal.SIGHUP)
     wait('the server to say no', lambda: any(
-        'The policy stays as it was: ' in line and words in line for line in site.output().splitlines()), 30)
+        'The policy did not change: ' in line and words in line for line in site.output().splitlines()), 30)
     assert policy_file(site) == before
     assert opens(robots['iris-2'], robots['iris-1'], TEAM_PORT)
 

@@ -70,7 +70,7 @@ def run_forwarding(args):
         print(json.dumps([dataclasses.asdict(each) for each in found], indent=2))
     else:
         beside = [forwarding.check_beside(network) for network in args.beside]
-        print({'nft': forwarding.nftables, 'text': forwarding.text}[args.format](found, beside), end='')
+        print({'nft': forwarding.nftables, 'text': forwarding.as_text}[args.format](found, beside), end='')
     return 0
 
 

@@ -1,21 +1,31 @@
 """What a machine in front of the server has to forward, as nftables rules and as text. Pure.
 
-The server must see whom a packet is from: STUN tells a robot its own public address, and a relay remembers where a
-robot is. So the sources are left alone, and the answers have to leave by the same machine. Only packets that come from
-behind it get its source: those of the server's own relay, which calls the server by its public name, and of robots in
-the server's own network. Without it the server would answer these directly, from an address that they did not ask.
+The server must see the source of a packet: STUN tells a robot its own public address, and a relay remembers where a
+robot is. So the forwarding machine leaves the sources alone, and the answers have to leave by the same machine. Only
+packets that come from behind it get its source: those of the server's own relay, which calls the server by its public
+name, and of robots in the server's own network. Otherwise the server would answer these directly, from an address that
+they did not call.
 """
 import ipaddress
 from dataclasses import dataclass
+from typing import List, Optional, Sequence, Tuple, Union
 
 from ua_overlay.errors import UsageError
+from ua_overlay.headscale.site_settings import SiteSettings
 
 TABLE = 'ua_overlay_forward'
+Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 
 @dataclass(frozen=True)
 class Forward:
-    """One port. protocol: 'tcp' or 'udp'; what: for people; public, private: addresses (str)."""
+    """One forwarded port.
+
+    :param protocol: 'tcp' or 'udp'.
+    :param what: what the port is for, for people.
+    :param public: address at which it comes in.
+    :param private: address to which it goes, at the same port number.
+    """
 
     protocol: str
     port: int
@@ -24,21 +34,20 @@ class Forward:
     private: str
 
 
-def forwards(settings, private=None):
-    """The Forwards of a site: one for each port and public address.
+def forwards(settings: SiteSettings, private: Optional[str] = None) -> List[Forward]:
+    """Return the Forwards of a site: one for each port and public address.
 
-    :param settings: SiteSettings.
-    :param private: where to forward to instead of what the settings say.
-    :raises UsageError: it is not known where to, or addresses of both kinds are needed and one is missing.
+    :param private: address to forward to, instead of those in the settings.
+    :raises UsageError: there is no address to forward to, or none of the IP version of a public address.
     """
     targets = (private,) if private else settings.private
     if not settings.addresses:
         raise UsageError('The site {} has no public address.'.format(settings.name),
                          'edit "addresses" in site.yaml')
     if not targets:
-        raise UsageError('The site {} has no private address: nothing has to be forwarded.'.format(settings.name),
+        raise UsageError('The site {} has no private address, so no port needs forwarding.'.format(settings.name),
                          'ua-overlay server forwarding --to ADDRESS')
-    found = []
+    wanted: List[Forward] = []
     for public in settings.addresses:
         same = [each for each in targets if _version(each) == _version(public)]
         if not same:
@@ -46,54 +55,60 @@ def forwards(settings, private=None):
                 public, ', '.join(targets)), 'add a private address of that version to site.yaml')
         for protocol, port, what in (('tcp', settings.port, 'control and DERP'), ('udp', settings.stun_port, 'STUN'),
                                      ('udp', settings.relay_port, 'peer relay')):
-            found.append(Forward(protocol, port, what, public, same[0]))
-    return found
+            wanted.append(Forward(protocol, port, what, public, same[0]))
+    return wanted
 
 
-def _version(address):
+def _version(address: str) -> int:
     return ipaddress.ip_address(address).version
 
 
-def check_beside(network):
-    """The network of robots beside the server. :raises UsageError: it is none."""
+def check_beside(network: str) -> Network:
+    """Return the network of robots beside the server.
+
+    :raises UsageError: it is not a network.
+    """
     try:
         return ipaddress.ip_network(network)
     except ValueError:
-        raise UsageError('{} is no network.'.format(network), 'ua-overlay server forwarding --beside 192.168.7.0/24')
+        raise UsageError('{} is not a network.'.format(network), 'ua-overlay server forwarding --beside 192.168.7.0/24')
 
 
-def nftables(found, beside=()):
-    """A rule set for `nft -f`, that replaces itself as a whole.
+def nftables(forwarded: Sequence[Forward], beside: Sequence[Network] = ()) -> str:
+    """Return a rule set for `nft -f`; loading it again replaces all of it.
 
-    :param found: list of Forward.
-    :param beside: networks (ipaddress) behind the machine whose robots reach the server by its public name, too.
+    :param beside: networks behind the forwarding machine whose robots reach the server by its public name, too.
     """
-    nat, back, passed = [], [], []
-    for each in found:
-        family, dnat = ('ip6', 'ip6') if _version(each.public) == 6 else ('ip', 'ip')
+    nat: List[str] = []
+    back: List[str] = []
+    passed: List[str] = []
+    for each in forwarded:
+        family = 'ip6' if _version(each.public) == 6 else 'ip'
         target = '[{}]'.format(each.private) if family == 'ip6' else each.private
-        nat.append('{} daddr {} {} dport {} dnat {} to {}:{} comment "{}"'.format(
-            family, each.public, each.protocol, each.port, dnat, target, each.port, each.what))
-        callers = [(each.private, 'the server calls itself')]
-        callers += [(network, 'robots beside the server') for network in beside
+        nat.append('{0} daddr {1} {2} dport {3} dnat {0} to {4}:{3} comment "{5}"'.format(
+            family, each.public, each.protocol, each.port, target, each.what))
+        callers: List[Tuple[str, str]] = [(each.private, 'the server calls itself')]
+        callers += [(str(network), 'robots beside the server') for network in beside
                     if network.version == _version(each.private)]
-        own = ['{0} saddr {1} {0} daddr {2} ct status dnat masquerade comment "{3}"'.format(
-            family, caller, each.private, why) for caller, why in callers]
-        back += [rule for rule in own if rule not in back]
+        for caller, why in callers:
+            rule = '{0} saddr {1} {0} daddr {2} ct status dnat masquerade comment "{3}"'.format(
+                family, caller, each.private, why)
+            if rule not in back:
+                back.append(rule)
         passed.append('{} daddr {} {} dport {} ct status dnat accept'.format(
             family, each.private, each.protocol, each.port))
     return _NFT.format(table=TABLE, nat=_lines(nat), back=_lines(back), passed=_lines(passed))
 
 
-def _lines(rules):
-    return ''.join('        {}\n'.format(rule) for rule in rules).rstrip('\n')
+def _lines(rules: Sequence[str]) -> str:
+    return '\n'.join('        ' + rule for rule in rules)
 
 
 _NFT = '''\
 #!/usr/sbin/nft -f
 # Forwards a site of ua_overlay. Needs net.ipv4.ip_forward=1 (and net.ipv6.conf.all.forwarding=1 for IPv6).
-# Where the server's side is a bridge (of virtual machines or containers), net.bridge.bridge-nf-call-iptables=1 keeps
-# the server from calling itself: set it to 0, or give the server the public address on lo (`--format text` says how).
+# When the server is behind a bridge (of virtual machines or containers), net.bridge.bridge-nf-call-iptables=1 stops
+# the server from calling itself: set it to 0, or give the server the public address on lo (see `--format text`).
 table inet {table}
 delete table inet {table}
 table inet {table} {{
@@ -113,23 +128,22 @@ table inet {table} {{
 '''
 
 
-def text(found, beside=()):
-    """The same in words, for a router that somebody else runs."""
+def as_text(forwarded: Sequence[Forward], beside: Sequence[Network] = ()) -> str:
+    """Return the same in words, for the administrator of a router."""
     lines = ['Please forward these ports, each to the same port number:', '']
-    for each in found:
+    for each in forwarded:
         lines.append('  {:<4}{:<6} of {}  to  {}   ({})'.format(
             each.protocol.upper(), each.port, each.public, each.private, each.what))
-    private = found[0].private
+    public, private = forwarded[0].public, forwarded[0].private
     lines += [
         '',
         'Keep the source addresses (no SNAT of the incoming packets): robots learn their own address from the server.',
-        'So the answers of {} have to leave through the same router: it is its default gateway.'.format(private),
-        'Let {} itself reach {} as well ("hairpin" or "NAT loopback"). Where the router cannot:'.format(
-            private, found[0].public),
+        'So the answers of {} have to leave through the same router: make it the default gateway.'.format(private),
+        'Let {} itself reach {} as well ("hairpin" or "NAT loopback"). If the router cannot:'.format(private, public),
         '  on the server, at every boot:  ip address add {}/{} dev lo'.format(
-            found[0].public, 128 if _version(found[0].public) == 6 else 32),
+            public, 128 if _version(public) == 6 else 32),
         'UDP mappings should last at least 120 s (RFC 4787).',
     ]
-    lines += ['Let {} reach {} alike: that needs the source of these packets replaced, or the server answers directly.'
-              .format(network, found[0].public) for network in beside]
+    lines += ['Let {} reach {} in the same way. The router has to replace the source of these packets; otherwise the '
+              'server answers directly.'.format(network, public) for network in beside]
     return '\n'.join(lines) + '\n'

@@ -1,64 +1,71 @@
-"""`server run`: Headscale and the site's peer relay, in the foreground, supervised until told to stop."""
+"""`server run`: Headscale and the site's peer relay, in the foreground, supervised until a signal stops them."""
 import dataclasses
-import queue
 import signal
 import threading
 import time
+from typing import Callable, Optional, Protocol
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import access
+from ua_overlay.headscale.api import HeadscaleApi
 from ua_overlay.headscale.rest import RestClient, RestError
+from ua_overlay.headscale.rules import Rules
 from ua_overlay.headscale.sessions import SessionWatcher
+from ua_overlay.protocols import Clock, JsonObject, Locate, Say, UtcClock
 from ua_overlay.relays.derp_watcher import DerpWatcher
 from ua_overlay.relays.relay import RelayNode, SiteKeySource, daemon_command, settings_of_site
 from ua_overlay.relays.relay_keeper import RelayKeeper
-from ua_overlay.server.ports import ServerError, check_ports
+from ua_overlay.server.ports import StartError, check_ports
 from ua_overlay.site import last_good
 from ua_overlay.site.invitation_log import InvitationLog
 from ua_overlay.site.policy_applier import PolicyApplier
+from ua_overlay.site.site import Site
 from ua_overlay.system import control_socket
 from ua_overlay.system.child import Child
+from ua_overlay.system.requests import Request, Requests
 from ua_overlay.system.restart import Restarter
 
 #: Headscale waits up to 45 s for its clients' connections on SIGTERM; its SQLite journal survives a kill.
 STOP_TIMEOUT = 5.0
 #: Headscale builds its database at the first start.
 HEALTH_TIMEOUT = 30.0
-#: How often the certificate is looked at.
+#: Seconds between two checks of the certificate.
 RENEW_PERIOD = 12 * 3600.0
-#: How often it is looked at who has joined and left: a question of 50 ms (Headscale checks the API key by bcrypt).
+#: Seconds between two questions who has joined and left. Each takes 50 ms (Headscale checks the API key with bcrypt).
 POLICY_PERIOD = 10.0
 
+#: Requests to the main thread.
+STOP, RELOAD_POLICY, RESTART_HEADSCALE, RESTART_RELAY = 'stop', 'reload policy', 'restart headscale', 'restart relay'
 
-class _Restart:
-    """A request for a restart, and its answer."""
 
-    def __init__(self):
-        self._done = threading.Event()
-        self._healthy = False
+class StartGuard(Protocol):
+    """Allows or refuses each start of Headscale; site.upgrade.UpgradeGuard implements it."""
 
-    def finish(self, healthy):
-        self._healthy = healthy
-        self._done.set()
+    def before_start(self) -> str:
+        """Prepare a start.
 
-    def wait(self, timeout):
-        return self._done.wait(timeout) and self._healthy
+        :raises OverlayError: Headscale must not start.
+        """
+        ...
+
+    def after_start(self) -> None:
+        """Note that Headscale is healthy."""
+        ...
 
 
 class SiteServer:
     """The processes of one site.
 
-    :param site: the Site.
-    :param locate: function(program) -> path.
-    :param renew: function() -> bool: renews the server's certificate when it is time, says whether it did.
-    :param now: function() -> aware UTC datetime.
-    :param say: function(str): one line for the person or the journal.
-    :param guard: upgrade.UpgradeGuard, asked before Headscale starts.
-    :param started: function(): called once everything is started and Headscale answers.
+    :param locate: finds headscale, tailscale and tailscaled.
+    :param renew: renews the server's certificate when it is time; returns whether it did.
+    :param say: takes one line for the terminal or the journal.
+    :param stop_timeout: seconds that a child gets to end.
+    :param started: called once everything is started and Headscale answers.
     """
 
-    def __init__(self, site, locate, renew, now, say, guard, stop_timeout=STOP_TIMEOUT, clock=time.monotonic,
-                 started=lambda: None):
+    def __init__(self, site: Site, locate: Locate, renew: Callable[[], bool], now: UtcClock, say: Say,
+                 guard: StartGuard, stop_timeout: float = STOP_TIMEOUT, clock: Clock = time.monotonic,
+                 started: Callable[[], None] = lambda: None) -> None:
         self._site = site
         self._locate = locate
         self._renew = renew
@@ -68,28 +75,27 @@ class SiteServer:
         self._stop_timeout = stop_timeout
         self._clock = clock
         self._started = started
-        self._requests = queue.SimpleQueue()
+        self._requests = Requests()
         self._stopping = threading.Event()
-        self._policy = PolicyApplier(site, self._connect, lambda: self._headscale.child,
+        self._sessions = SessionWatcher(clock)
+        self._policy = PolicyApplier(site, self._connect, self._headscale_child,
                                      remember=self._remember_rules)
         self._policy_text = 'starting'
         self._invitation_log = InvitationLog(site.invitation_log_file, now)
-        self._sessions = SessionWatcher(clock)
-        self._headscale = None
-        self._relay = None
-        self._keeper = None
+        self._headscale: Optional[Restarter] = None
+        self._relay: Optional[Restarter] = None
+        self._keeper: Optional[RelayKeeper] = None
         self._derp = DerpWatcher(site, say)
 
     # ---- the main thread
 
-    def run(self):
-        """Bring everything up and stay until SIGTERM or SIGINT; SIGHUP puts site.yaml's rules in force. Returns 0.
+    def run(self) -> int:
+        """Start everything and stay until SIGTERM or SIGINT; SIGHUP applies site.yaml's rules. Returns 0.
 
-        :raises OverlayError: the site runs already, a port is taken, Headscale does not come up.
+        :raises OverlayError: the site runs already, a port is taken, or Headscale does not start.
         """
-        with self._site.held():
-            handlers = {number: signal.signal(number, self._on_signal)
-                        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+        signals = {signal.SIGTERM: STOP, signal.SIGINT: STOP, signal.SIGHUP: RELOAD_POLICY}
+        with self._site.held(), self._requests.from_signals(signals):
             control_server = None
             try:
                 self._prepare()
@@ -103,36 +109,31 @@ class SiteServer:
                 self._supervise()
             finally:
                 self._stopping.set()
-                for watcher in (self._keeper, self._derp):
-                    if watcher is not None:
-                        watcher.stop()
+                if self._keeper is not None:
+                    self._keeper.stop()
+                self._derp.stop()
                 if control_server is not None:
                     control_server.close()
-                # The relay last: a link over it goes to DERP 6.5 s after its end, and at a restart the next Headscale
-                # should be there by then.
+                # The relay last: links over it move to DERP 6.5 s after its end, and when the server restarts the next
+                # Headscale should be up by then.
                 for restarter in (self._headscale, self._relay):
                     if restarter is not None:
                         restarter.child.stop(self._stop_timeout)
-                for number, handler in handlers.items():
-                    signal.signal(number, handler)
             self._say('Stopped.')
             return 0
 
-    def _on_signal(self, number, _frame):
-        self._requests.put('reload' if number == signal.SIGHUP else 'stop')
-
-    def _prepare(self):
+    def _prepare(self) -> None:
         check_ports(self._site.settings)
         self._guard.before_start()
         self._renew_certificate()
         self._site.write_generated()
         self._derp.prepare()
 
-    def _renew_certificate(self):
-        """Renew when it is time and say so. A server that cannot (a CA kept elsewhere, a full disk) goes on with what
-        it has, for weeks yet.
+    def _renew_certificate(self) -> bool:
+        """Renew the certificate when it is time, and say so; return whether there is a new one.
 
-        :returns: whether there is a new one.
+        A server that cannot renew it (its CA is kept elsewhere, or the disk is full) goes on with the old one, which
+        is valid for weeks.
         """
         try:
             renewed = self._renew()
@@ -143,38 +144,44 @@ class SiteServer:
             self._say('The certificate of {} was renewed.'.format(self._site.settings.name))
         return renewed
 
-    def _start_headscale(self):
+    def _start_headscale(self) -> None:
         child = Child('headscale', [self._locate('headscale'), '--config', self._site.config_file, 'serve'],
                       self._site.path('log', 'headscale.log'), aside=self._sessions.take)
         self._headscale = Restarter(child, on_start=self._headscale_started)
         begin = self._clock()
         self._headscale.start(begin)
-        self._wait_for_health(child)
+        self._wait_for_health()
         settings = self._site.settings
         self._say('Headscale answers after {:.1f} s: {} (TCP {}, STUN on UDP {}).'.format(
             self._clock() - begin, settings.url, settings.port, settings.stun_port))
         self._guard.after_start()
-        # Made now, so that the commands that follow need nothing but the REST interface.
+        # Makes the API key now, so that later commands need nothing but the REST interface.
         self._connect()
 
-    def _remember(self):
-        """Keep what is in force, for a start with a site.yaml that makes no sense."""
+    def _headscale_child(self) -> Child:
+        """Headscale's process. It exists before any thread that calls this."""
+        assert self._headscale is not None
+        return self._headscale.child
+
+    def _remember(self) -> None:
+        """Save what is in force, for a start with an invalid site.yaml."""
         try:
             last_good.save(self._site)
         except OSError as error:
             self._say('{} was not written: {}.'.format(last_good.LAST_GOOD_FILE, error.strerror or error))
 
-    def _remember_rules(self, rules):
+    def _remember_rules(self, rules: Rules) -> None:
         self._site.rules = rules
         self._remember()
 
-    def _headscale_started(self):
+    def _headscale_started(self) -> None:
         self._sessions.clear()
         self._policy.started()
 
-    def _wait_for_health(self, child):
+    def _wait_for_health(self) -> None:
+        child = self._headscale_child()
         client = RestClient(self._site.settings.name, self._site.settings.port, self._site.ca_file, timeout=2)
-        log = self._site.path('log', 'headscale.log')
+        read_log = 'less {}'.format(self._site.path('log', 'headscale.log'))
         deadline = self._clock() + HEALTH_TIMEOUT
         while True:
             try:
@@ -185,51 +192,41 @@ class SiteServer:
                 reason = error.sentence
             if not child.running():
                 last = child.last_lines(1)
-                raise ServerError('headscale ended at its start: {}'.format(last[0] if last else 'without a word.'),
-                                  'less {}'.format(log))
+                raise StartError('headscale ended at its start: {}'.format(last[0] if last else 'it wrote nothing.'),
+                                 read_log)
             if self._clock() > deadline:
-                raise ServerError('headscale is not healthy after {:.0f} s: {}'.format(HEALTH_TIMEOUT, reason),
-                                  'less {}'.format(log))
-            if self._next_request(0.1) == 'stop':
-                raise ServerError('Stopped before headscale was up.', self._site.command('server run'))
+                raise StartError('headscale is not healthy after {:.0f} s: {}'.format(HEALTH_TIMEOUT, reason),
+                                 read_log)
+            request = self._requests.take(0.1)
+            if request is not None and request.name == STOP:
+                raise StartError('Stopped before headscale was up.', self._site.command('server run'))
 
-    def _next_request(self, timeout):
-        try:
-            return self._requests.get(timeout=timeout)
-        except queue.Empty:
-            return None
-
-    def _start_relay(self):
+    def _start_relay(self) -> None:
         relay_settings = settings_of_site(self._site)
         argv, environment = daemon_command(self._locate('tailscaled'), relay_settings)
         child = Child('relay', argv, self._site.path('log', 'relay.log'), environment)
         node = RelayNode(self._locate('tailscale'), relay_settings, SiteKeySource(self._connect, self._now))
-        self._keeper = RelayKeeper(node, lambda: child.pid if child.running() else None,
-                                   lambda: self._requests.put('relay'), self._say)
+        self._keeper = RelayKeeper(node, lambda: child.pid if child.running() else None, self._ask_relay_restart,
+                                   self._say)
         self._relay = Restarter(child, on_start=self._keeper.wake)
         self._relay.start(self._clock())
         self._keeper.start()
 
-    def _connect(self):
+    def _connect(self) -> HeadscaleApi:
         return access.connect(self._site, lambda: self._locate('headscale'))
 
-    def _supervise(self):
+    def _supervise(self) -> None:
         renew_at = self._clock() + RENEW_PERIOD
         while True:
-            request = self._next_request(0.5)
-            if request == 'stop':
+            request = self._requests.take(0.5)
+            if request is not None and request.name == STOP:
                 self._say('Stopping …')
                 return
-            if isinstance(request, _Restart):
-                request.finish(self._restart_headscale())
-            if request == 'reload':
-                self._reload_by_signal()
-            if request == 'relay':
-                self._relay.child.stop(self._stop_timeout)
-                self._relay.start(self._clock())
+            if request is not None:
+                self._do(request)
             now = self._clock()
             for restarter in (self._headscale, self._relay):
-                sentence = restarter.step(now)
+                sentence = None if restarter is None else restarter.step(now)
                 if sentence:
                     self._say(sentence)
             if now >= renew_at:
@@ -237,52 +234,64 @@ class SiteServer:
                 if self._renew_certificate():
                     self._restart_headscale()
 
-    def _restart_headscale(self):
-        """Headscale reads its certificate only when it starts; links between robots go on meanwhile.
+    def _do(self, request: Request) -> None:
+        if request.name == RESTART_HEADSCALE:
+            request.finish(self._restart_headscale())
+        elif request.name == RELOAD_POLICY:
+            self._reload_by_signal()
+        elif request.name == RESTART_RELAY and self._relay is not None:
+            self._relay.child.stop(self._stop_timeout)
+            self._relay.start(self._clock())
+
+    def _restart_headscale(self) -> bool:
+        """Restart Headscale, which reads its certificate only when it starts; links between robots stay up meanwhile.
 
         :returns: whether it is healthy again.
         """
+        assert self._headscale is not None
         try:
             self._guard.before_start()
         except OverlayError as error:
-            self._say('Headscale goes on as it is: {}'.format(error))
+            self._say('Headscale keeps running without a restart: {}'.format(error))
             return False
-        self._say('Headscale starts again …')
+        self._say('Headscale restarts …')
         self._headscale.child.stop(self._stop_timeout)
         self._headscale.start(self._clock())
         try:
-            self._wait_for_health(self._headscale.child)
-        except ServerError as error:
+            self._wait_for_health()
+        except StartError as error:
             self._say(str(error))
             return False
         self._guard.after_start()
         self._say('Headscale answers.')
         return True
 
-    def _reload_by_signal(self):
+    def _reload_by_signal(self) -> None:
         try:
             site, _ = self._policy.apply()
         except OverlayError as error:
-            self._say('The policy stays as it was: {}'.format(error))
+            self._say('The policy did not change: {}'.format(error))
         else:
             self._say('The policy was reloaded: {} team(s).'.format(len(site.teams)))
 
     # ---- other threads
 
-    def _keep_policy(self):
-        """Whenever a robot has joined or gone, test the policy again and write down what invitation was used; say what
-        is wrong once."""
+    def _keep_policy(self) -> None:
+        """Whenever a robot has joined or left, test the policy again and log which invitation was used.
+
+        A problem is said once.
+        """
         while not self._stopping.wait(1.0 if self._policy_text == 'starting' else POLICY_PERIOD):
             try:
                 self._invitation_log.note_used(self._policy.refresh())
                 text = 'in force'
             except (OverlayError, OSError) as error:
                 text = getattr(error, 'sentence', str(error))
-                if text != self._policy_text and self._headscale.child.running():
+                if text != self._policy_text and self._headscale_child().running():
                     self._say('The policy: {}'.format(text))
             self._policy_text = text
 
-    def _answer(self, operation):
+    def _answer(self, operation: str) -> JsonObject:
         if operation == 'ping':
             return {'ok': True}
         if operation == 'reload':
@@ -290,29 +299,38 @@ class SiteServer:
         if operation == 'reconfigure':
             return {'ok': True, 'restarted': self._reconfigure()}
         if operation == 'restart relay':
-            self._requests.put('relay')
+            self._ask_relay_restart()
             return {'ok': True}
         if operation == 'restart':
-            # Children are started by the main thread alone (see Child), so it is asked and waited for.
             return {'ok': self._ask_restart()}
         if operation == 'status':
-            return {'headscale': {'pid': self._headscale.child.pid, 'running': self._headscale.child.running(),
-                                  'restarts': self._headscale.restarts, 'sessions': self._sessions.report()},
-                    'relay': dict(self._keeper.report() if self._keeper else {'state': 'starting'},
-                                  pid=self._relay.child.pid if self._relay else None,
-                                  restarts=self._relay.restarts if self._relay else 0),
-                    'derp': self._derp.report(), 'derp_ends': self._derp.ends(), 'policy': {'state': self._policy_text}}
+            return self._status()
         raise OverlayError('The server does not know the operation "{}".'.format(operation))
 
-    def _ask_restart(self):
-        request = _Restart()
-        self._requests.put(request)
-        return request.wait(HEALTH_TIMEOUT + 2 * self._stop_timeout)
+    def _status(self) -> JsonObject:
+        headscale = self._headscale_child()
+        return {'headscale': {'pid': headscale.pid, 'running': headscale.running(),
+                              'restarts': self._headscale.restarts if self._headscale else 0,
+                              'sessions': self._sessions.report()},
+                'relay': dict(self._keeper.report() if self._keeper else {'state': 'starting'},
+                              pid=self._relay.child.pid if self._relay else None,
+                              restarts=self._relay.restarts if self._relay else 0),
+                'derp': self._derp.report(), 'derp_ends': self._derp.ends(), 'policy': {'state': self._policy_text}}
 
-    def _reconfigure(self):
-        """Take site.yaml's remote relays and regions. Headscale starts again when its own configuration changed.
+    def _ask_relay_restart(self) -> None:
+        self._requests.add(RESTART_RELAY)
 
-        :returns: whether it did.
+    def _ask_restart(self) -> bool:
+        """Have Headscale restarted; return whether it is healthy again.
+
+        Only the main thread may start children (see Child), so another thread asks it and waits.
+        """
+        return self._requests.add(RESTART_HEADSCALE).wait(HEALTH_TIMEOUT + 2 * self._stop_timeout)
+
+    def _reconfigure(self) -> bool:
+        """Take the remote relays and regions of site.yaml; restart Headscale if its own configuration changed.
+
+        :returns: whether it was restarted.
         """
         fresh = type(self._site).load(self._site.directory).settings
         self._site.settings = dataclasses.replace(self._site.settings, relays=fresh.relays, derp=fresh.derp)
@@ -321,6 +339,6 @@ class SiteServer:
         if not self._site.write_config():
             return False
         if not self._ask_restart():
-            raise ServerError('headscale does not answer after its restart.',
-                              'less {}'.format(self._site.path('log', 'headscale.log')))
+            raise StartError('headscale does not answer after its restart.',
+                             'less {}'.format(self._site.path('log', 'headscale.log')))
         return True

@@ -1,11 +1,11 @@
-"""`server run` at boot, `relay run` and `derp run` on remote hosts: the recipe of `ua-overlay server service install`.
+"""Services that run at boot: the recipes of `ua-overlay server service install`, and the same for relays and DERPs.
 
-The server runs as a user of its own that owns the site's directory and nothing else: control, DERP, STUN and the relay
-(a tailscaled without an interface) need no privilege. Its certificate needs no timer: `server run` looks at it every
-twelve hours, and it is the one who can give Headscale the new one, which is read only at a start.
+The server runs as its own user, who owns the site's directory and nothing else: control, DERP, STUN and the relay
+(a tailscaled without an interface) need no privilege. Its certificate needs no timer: `server run` checks it every
+twelve hours, and gives Headscale the new one, which Headscale reads only when it starts.
 """
 import os
-from collections import namedtuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ua_overlay import defaults
 from ua_overlay.errors import UsageError
@@ -14,22 +14,35 @@ from ua_overlay.system.recipe import UNIT_DIR, Applier, Command, File, Recipe, u
 from ua_overlay.system.sandbox import CLOSED, NETWORK, sandbox
 from ua_overlay.tailscale.prepare import quote, unit_commands
 
-#: What becomes a service. kind: first word of its commands; title: for people; unit: its name; user: who runs it unless
-#: asked otherwise; egress: whom it may connect to.
-Served = namedtuple('Served', 'kind title unit user egress')
-SERVER = Served('server', "Control server and relay of a site's overlay", 'ua-overlay-server.service',
-                'ua-overlay-server', egress.SERVER)
-RELAY = Served('relay', "Relay of a site's overlay", 'ua-overlay-relay.service', 'ua-overlay-relay', egress.RELAY)
-DERP = Served('derp', "DERP of a site's overlay", 'ua-overlay-derp.service', 'ua-overlay-derp', egress.DERP)
+
+class Service(NamedTuple):
+    """One kind of program that runs at boot."""
+
+    #: First word of its commands: 'server', 'relay' or 'derp'.
+    kind: str
+    #: For people.
+    title: str
+    #: Name of its unit.
+    unit: str
+    #: Who runs it by default.
+    user: str
+    #: Which addresses it may connect to.
+    egress: egress.Egress
+
+
+SERVER = Service('server', "Control server and relay of a site's overlay", 'ua-overlay-server.service',
+                 'ua-overlay-server', egress.SERVER)
+RELAY = Service('relay', "Relay of a site's overlay", 'ua-overlay-relay.service', 'ua-overlay-relay', egress.RELAY)
+DERP = Service('derp', "DERP of a site's overlay", 'ua-overlay-derp.service', 'ua-overlay-derp', egress.DERP)
 UNIT_NAME = SERVER.unit
 UNIT = UNIT_DIR + '/' + UNIT_NAME
 USER = SERVER.user
-#: Ends with status 0 when everything below $1 belongs to $2.
+#: Succeeds when everything below $1 belongs to $2.
 _ALL_OF = 'test -z "$(find "$1" ! -user "$2" -print -quit)"'
 
 _TEXT = '''\
-# Written by `ua-overlay {kind} service install`; `ua-overlay {kind} service remove` removes it. Your own settings
-# belong into a drop-in: sudo systemctl edit {name}
+# Written by `ua-overlay {kind} service install`; `ua-overlay {kind} service remove` removes it. Put your
+# own settings in a drop-in: sudo systemctl edit {name}
 [Unit]
 Description={title} ({plain_directory})
 # It listens on every address, so it need not wait for one.
@@ -40,7 +53,7 @@ StartLimitIntervalSec=0
 Type=notify
 User={user}
 {environment}
-# What root wrote here meanwhile (a restored backup, say) is the server's.
+# Files that root wrote here meanwhile (a restored backup, for instance) must belong to the server.
 ExecStartPre=+/bin/chown --recursive --no-dereference {user}: {directory}
 ExecStart={command} {kind} run --dir {directory}
 ExecReload=/bin/kill -HUP $MAINPID
@@ -51,9 +64,9 @@ KillMode=mixed
 Restart=always
 RestartSec=2
 SyslogIdentifier={identifier}
-# Keys, database, sockets and the program: nothing else of this machine is there to be read in homes, or written at all.
+# It sees no home directories, and writes only to its own directory (keys, database, sockets).
 UMask=0077
-# Two for each robot, and Headscale may not raise it itself here.
+# Headscale needs two for each robot, and may not raise the limit itself here.
 LimitNOFILE=65536
 ProtectSystem=strict
 ProtectHome=tmpfs
@@ -75,7 +88,7 @@ After={rule} network.target
 StartLimitIntervalSec=0
 
 [Service]
-# Who may read its directory, with the one capability that nft needs.
+# The user who may read its directory, with the one capability that nft needs.
 User={user}
 {environment}
 ExecStart={command} {kind} service keep --dir {directory} --user {user}
@@ -92,17 +105,18 @@ WantedBy=multi-user.target
 '''
 
 
-def unit_text(user, directory, command, programs, environment=(), low_port=False, served=SERVER):
-    """The unit.
+def unit_text(user: str, directory: str, command: str, programs: Sequence[str], environment: Sequence[str] = (),
+              low_port: bool = False, served: Service = SERVER) -> str:
+    """Return the text of the unit.
 
-    :param user: whom the site belongs to, an unprivileged user's name.
+    :param user: who owns the site: the name of an unprivileged user.
     :param directory: absolute path of the site.
     :param command: absolute path of the `ua-overlay` program.
-    :param programs: absolute paths that the server has to see, wherever they are: of the program and of its tools.
-    :param environment: 'NAME=value' of the process.
+    :param programs: absolute paths that the server has to see: of the program and of its tools.
+    :param environment: 'NAME=value' for the process.
     :param low_port: it has a port below 1024.
     :param served: SERVER, RELAY or DERP.
-    :raises UsageError: root, or a path that a unit cannot name.
+    :raises UsageError: the user is root, or a unit cannot name one of the paths.
     """
     privilege = ('AmbientCapabilities=CAP_NET_BIND_SERVICE\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE' if low_port
                  else 'CapabilityBoundingSet=\nPrivateUsers=yes')
@@ -112,23 +126,25 @@ def unit_text(user, directory, command, programs, environment=(), low_port=False
         **_unit_fields(user, directory, command, programs, environment, served))
 
 
-def keeper_text(user, directory, command, programs, environment=(), served=SERVER):
-    """The unit that keeps the addresses of the site in the egress rule; parameters and errors as :func:`unit_text`."""
+def keeper_text(user: str, directory: str, command: str, programs: Sequence[str], environment: Sequence[str] = (),
+                served: Service = SERVER) -> str:
+    """Return the text of the unit that keeps the site's addresses in the egress rule; see :func:`unit_text`."""
     return _KEEPER_TEXT.format(
         rule=served.egress.unit, identifier=served.egress.keeper.split('.')[0],
         sandbox=sandbox('ProtectHome=tmpfs', 'UMask=0077', NETWORK, *CLOSED),
         **_unit_fields(user, directory, command, programs, environment, served))
 
 
-def _unit_fields(user, directory, command, programs, environment, served):
-    """What both texts name, as words of a unit."""
+def _unit_fields(user: str, directory: str, command: str, programs: Sequence[str], environment: Sequence[str],
+                 served: Service) -> Dict[str, str]:
+    """Return the fields that both texts have, quoted for a unit."""
     if user in ('root', '0'):
-        raise UsageError('The server runs as a user of its own, not as root.',
+        raise UsageError('The {} must not run as root.'.format(served.kind),
                          'sudo ua-overlay {} service install --user {}'.format(served.kind, served.user))
     for path in (directory, command) + tuple(programs):
         # A colon separates the two paths of a bind mount, and a space two mounts.
         if not path.startswith('/') or any(char in path for char in '\n\r\t: "\\\''):
-            raise UsageError('The server cannot be a service with the path {!r}.'.format(path),
+            raise UsageError('A unit cannot name the path {!r}.'.format(path),
                              'move it to a path without blanks, quotes and colons')
     return {
         'kind': served.kind, 'user': quote(user, variables=False), 'directory': quote(directory),
@@ -138,17 +154,20 @@ def _unit_fields(user, directory, command, programs, environment, served):
             'PYTHONUNBUFFERED=1', 'PYTHONDONTWRITEBYTECODE=1') + tuple(environment))}
 
 
-def make_recipe(user, owner, directory, text, rules='', nft='', service_manager='systemd', command='', served=SERVER,
-                keeper=''):
-    """The recipe of `server service install`, or of a remote host's.
+def make_recipe(user: str, owner: Tuple[int, int], directory: str, text: str, rules: str = '', nft: str = '',
+                service_manager: str = 'systemd', command: str = '', served: Service = SERVER,
+                keeper: str = '') -> Recipe:
+    """Return the recipe of `server service install`, or of a remote host's.
 
     :param user: who runs the server; made when missing.
-    :param owner: (uid, gid) that the site goes back to when the service is removed.
-    :param text: of :func:`unit_text`.
-    :param rules: of egress.ruleset, '' for none; ``nft``: the absolute path of nft.
-    :param service_manager: 'systemd' or 'none'; with none, ``command`` is what a person has to start.
+    :param owner: (uid, gid) of the site after the service is removed.
+    :param text: from :func:`unit_text`.
+    :param rules: from egress.ruleset, '' for none.
+    :param nft: absolute path of nft.
+    :param service_manager: 'systemd' or 'none'.
+    :param command: without a service manager, the command line that somebody has to start.
     :param served: SERVER, RELAY or DERP.
-    :param keeper: with ``rules``, of :func:`keeper_text`; without a service manager the command that it runs.
+    :param keeper: with ``rules``, from :func:`keeper_text`; without a service manager, the command line of the keeper.
     """
     limits = egress.files(served.egress, rules, nft, service_manager) if rules else ()
     limiting = egress.commands(served.egress, nft, service_manager) if rules else ()
@@ -159,7 +178,7 @@ def make_recipe(user, owner, directory, text, rules='', nft='', service_manager=
         Command(('chown', '--recursive', '--no-dereference', user + ':', directory),
                 unless=('sh', '-c', _ALL_OF, 'sh', directory, user),
                 undo=('chown', '--recursive', '--no-dereference', '{}:{}'.format(*owner), directory)))
-    # By now there is the user whom the rules name.
+    # The rules name the user, so they come after the user is made.
     if service_manager == 'none':
         return Recipe(limits, (), owning + limiting, (
             'Keep this running as {}: {}'.format(user, command),) + (
@@ -173,28 +192,32 @@ def make_recipe(user, owner, directory, text, rules='', nft='', service_manager=
         Command(('systemctl', 'daemon-reload'), (unit,)),
         Command(('systemctl', 'enable', served.unit), unless=('systemctl', 'is-enabled', '--quiet', served.unit),
                 undo=('systemctl', 'disable', served.unit)),
-        # In this order it is started once; both return when Headscale answers.
+        # A service that was restarted is active, so it starts once; both commands return when Headscale answers.
         Command(('systemctl', 'restart', served.unit), (unit,), undo=('systemctl', 'stop', served.unit)),
         Command(('systemctl', 'start', served.unit), unless=('systemctl', 'is-active', '--quiet', served.unit))), ())
 
 
-def manifest(served):
-    """The file that says what was written."""
+def manifest(served: Service) -> str:
+    """Return the path of the file that lists what was written."""
     return '{}/{}.json'.format(defaults.CONFIG_DIR, served.kind)
 
 
-def applier(root='/', run=None, owner_of=uid_of, ask=None, served=SERVER):
-    """The applier of this recipe."""
+def applier(root: str = '/', run: Optional[Callable[[List[str]], None]] = None,
+            owner_of: Optional[Callable[[str], Tuple[int, int]]] = uid_of,
+            ask: Optional[Callable[[List[str]], bool]] = None, served: Service = SERVER) -> Applier:
+    """Return the applier of this recipe; see system.recipe.Applier."""
     return Applier(manifest(served), 'sudo ua-overlay {} service install'.format(served.kind), root, run, owner_of, ask)
 
 
-def find_program(share, exists=os.path.isfile):
-    """(path of the `ua-overlay` program, directory that it and its modules are in).
+def find_program(share: str, exists: Callable[[str], bool] = os.path.isfile) -> Tuple[str, str]:
+    """Find the `ua-overlay` program.
 
     :param share: directory of the package's data (resources.share_dir): a checkout, or <prefix>/share/ua_overlay.
+    :returns: (its path, the directory that it and its modules are in).
+    :raises UsageError: there is none.
     """
     for root, name in ((share, 'scripts/ua-overlay'), (os.path.dirname(os.path.dirname(share)), 'bin/ua-overlay')):
         if exists(os.path.join(root, name)):
             return os.path.join(root, name), root
-    raise UsageError('This package is built but not installed, so it has no program that another user can run.',
-                     'catkin_make install, and the ua-overlay of the install space')
+    raise UsageError('This package is built but not installed, so another user cannot run its program.',
+                     'catkin_make install, then use the ua-overlay of the install space')

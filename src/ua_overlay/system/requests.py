@@ -48,12 +48,12 @@ class Requests:
             return None
 
     @contextlib.contextmanager
-    def from_signals(self, names: Mapping[int, str]) -> Iterator[None]:
+    def from_signals(self, names: Mapping[signal.Signals, str]) -> Iterator[None]:
         """Inside, add a request whenever one of these signals comes. Only the main thread may enter.
 
-        :param names: what to ask for, by signal number.
+        :param names: what to ask for, by signal.
         """
-        before = {number: signal.signal(number, lambda number, _: self.add(names[number])) for number in names}
+        before = {number: signal.signal(number, lambda number, _: self.add(names[signal.Signals(number)])) for number in names}
         try:
             yield
         finally:

@@ -1,7 +1,6 @@
-"""`server service install`: the unit, its recipe, and what is refused. It boots in test/lab/test_server_service.py."""
+"""`server service install`: the unit, its recipe, and what it refuses. It boots in test/lab/test_server_service.py."""
 import os
 import shutil
-import socket
 import subprocess
 
 import pytest
@@ -10,7 +9,6 @@ from ua_overlay.cli import main
 from ua_overlay.errors import UsageError
 from ua_overlay.firewall import egress
 from ua_overlay.server import service
-from ua_overlay.system.notify import notify
 
 SITE = '/var/lib/ua_overlay/site'
 COMMAND = '/opt/ua_overlay/scripts/ua-overlay'
@@ -20,7 +18,7 @@ def unit(user='daemon', directory=SITE, command=COMMAND, programs=('/opt/ua_over
     return service.unit_text(user, directory, command, programs, **options)
 
 
-def test_unit_says_whose_and_where():
+def test_the_unit_names_its_user_and_its_directory():
     text = unit(environment=['UA_OVERLAY_CACHE=/var/cache/ua_overlay']).split('\n')
     assert 'User=daemon' in text and 'Type=notify' in text
     assert 'ExecStart={} server run --dir {}'.format(COMMAND, SITE) in text
@@ -38,14 +36,14 @@ def test_a_port_below_1024_is_the_only_privilege():
 
 @pytest.mark.parametrize('wrong', [{'user': 'root'}, {'user': '0'}, {'directory': 'site'}, {'directory': '/a b'},
                                    {'directory': '/a\nUser=root'}, {'programs': ('/a:b',)}, {'command': '/"x"'}])
-def test_what_is_refused(wrong):
+def test_root_and_paths_that_a_unit_cannot_name_are_refused(wrong):
     with pytest.raises(UsageError):
         unit(**wrong)
 
 
 @pytest.mark.skipif(shutil.which('systemd-analyze') is None, reason='There is no systemd-analyze on this machine.')
 @pytest.mark.parametrize('low_port, most', [(False, 15), (True, 18)])
-def test_unit_holds_for_systemd(tmp_path, low_port, most):
+def test_systemd_accepts_the_unit(tmp_path, low_port, most):
     program = tmp_path / 'ua-overlay'
     program.write_text('#!/bin/sh\n')
     program.chmod(0o755)
@@ -61,7 +59,7 @@ def test_unit_holds_for_systemd(tmp_path, low_port, most):
 
 @pytest.mark.skipif(shutil.which('systemd-analyze') is None, reason='There is no systemd-analyze on this machine.')
 @pytest.mark.parametrize('served', [service.SERVER, service.RELAY])
-def test_keeper_of_the_rule_holds_for_systemd(tmp_path, served):
+def test_systemd_accepts_the_unit_of_the_egress_keeper(tmp_path, served):
     program = tmp_path / 'ua-overlay'
     program.write_text('#!/bin/sh\n')
     program.chmod(0o755)
@@ -105,13 +103,13 @@ def test_recipe_is_applied_repeated_and_undone(tmp_path):
     assert not [name for _, _, names in os.walk(str(tmp_path)) for name in names]
 
 
-def test_rule_and_user_alone_where_no_systemd_is():
+def test_without_systemd_only_the_rule_and_the_user_are_made():
     recipe = service.make_recipe('daemon', (0, 0), SITE, unit(), egress.ruleset(egress.SERVER, [], 'daemon'),
                                  '/usr/sbin/nft', 'none', COMMAND + ' server run')
     assert [item.path for item in recipe.files] == [egress.SERVER.rules]
     assert not any('systemctl' in command.argv for command in recipe.commands)
     assert any(COMMAND in sentence for sentence in recipe.by_hand)
-    # The rules name a user, so he has to be there when they are loaded.
+    # The rules name a user, who has to exist when they are loaded.
     whole = service.make_recipe('daemon', (0, 0), SITE, unit(), egress.ruleset(egress.SERVER, [], 'daemon'),
                                 '/usr/sbin/nft')
     programs = [os.path.basename(command.argv[0]) for command in whole.commands]
@@ -140,16 +138,8 @@ def test_command_line(tmp_path, capsys, monkeypatch):
     assert main(['server', 'service', 'remove', '--dry-run']) == 0
 
 
-def test_systemd_is_told(tmp_path):
-    notify('READY=1', {})
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.bind(str(tmp_path / 'notify'))
-        notify('READY=1', {'NOTIFY_SOCKET': str(tmp_path / 'notify')})
-        assert listener.recv(100) == b'READY=1'
-
-
 @pytest.mark.parametrize('served', [service.RELAY, service.DERP])
-def test_remote_hosts_have_services_of_their_own(served, tmp_path):
+def test_remote_hosts_have_their_own_services(served, tmp_path):
     text = service.unit_text('daemon', '/var/lib/ua_overlay/x', COMMAND, (), served=served)
     assert 'ExecStart={} {} run --dir /var/lib/ua_overlay/x'.format(COMMAND, served.kind) in text
     recipe = service.make_recipe('daemon', (0, 0), '/x', text, egress.ruleset(served.egress, [], 'daemon'), '/sbin/nft',
@@ -161,7 +151,7 @@ def test_remote_hosts_have_services_of_their_own(served, tmp_path):
     assert main([served.kind, 'service', 'remove', '--dry-run']) == 0
 
 
-def test_two_services_of_one_host_leave_nothing_in_either_order(tmp_path):
+def test_two_services_of_one_host_are_removed_completely_in_either_order(tmp_path):
     for order in ((0, 1), (1, 0)):
         root = tmp_path / str(order[0])
         (root / 'etc/systemd/system').mkdir(parents=True)
@@ -175,10 +165,10 @@ def test_two_services_of_one_host_leave_nothing_in_either_order(tmp_path):
         assert os.listdir(str(root / 'etc/systemd/system')) == []
 
 
-def test_a_remote_host_needs_an_address_once(tmp_path, capsys):
+def test_the_first_enrolment_of_a_remote_host_needs_an_address(tmp_path, capsys):
     for kind in ('relay', 'derp'):
         assert main([kind, 'create', 'lab-b', '--dir', str(tmp_path)]) == 2
         assert '{} create lab-b --address IP'.format(kind) in capsys.readouterr().err
-        # Where its service is, without --dir.
+        # Without --dir: the directory of its service.
         assert main([kind, 'status']) == 1
         assert '/var/lib/ua_overlay/{} is not running'.format(kind) in capsys.readouterr().err

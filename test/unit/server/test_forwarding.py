@@ -1,0 +1,67 @@
+"""What a machine in front of the server forwards. The rules carry real traffic in test/lab/test_proxy.py."""
+import ipaddress
+import shutil
+import subprocess
+
+import pytest
+
+from ua_overlay.errors import UsageError
+from ua_overlay.headscale.site_settings import SiteSettings
+from ua_overlay.server import forwarding
+from ua_overlay.server.forwarding import Forward
+
+SETTINGS = SiteSettings('s.test', ('203.0.113.10',), private=('192.168.7.10',))
+BOTH = SiteSettings('s.test', ('203.0.113.10', '2001:db8::10'), private=('192.168.7.10', 'fd00::10'))
+
+
+def test_every_port_of_every_public_address_is_forwarded():
+    assert forwarding.forwards(SETTINGS) == [
+        Forward('tcp', 8080, 'control and DERP', '203.0.113.10', '192.168.7.10'),
+        Forward('udp', 3478, 'STUN', '203.0.113.10', '192.168.7.10'),
+        Forward('udp', 40000, 'peer relay', '203.0.113.10', '192.168.7.10')]
+    assert [(each.public, each.private) for each in forwarding.forwards(BOTH)[::3]] == [
+        ('203.0.113.10', '192.168.7.10'), ('2001:db8::10', 'fd00::10')]
+    assert {each.private for each in forwarding.forwards(SETTINGS, '192.168.8.1')} == {'192.168.8.1'}
+
+
+@pytest.mark.parametrize('settings, private, words', [
+    (SiteSettings('s.test'), None, 'no public address'),
+    (SiteSettings('s.test', ('203.0.113.10',)), None, 'no private address'),
+    (SETTINGS, 'fd00::10', 'another IP version')])
+def test_a_site_without_an_address_to_forward_to(settings, private, words):
+    with pytest.raises(UsageError, match=words) as caught:
+        forwarding.forwards(settings, private)
+    assert caught.value.next_command
+
+
+def test_sources_are_kept_except_those_from_behind():
+    rules = forwarding.nftables(forwarding.forwards(SETTINGS), [forwarding.check_beside('192.168.7.0/24'),
+                                                                forwarding.check_beside('fd00::/64')])
+    lines = [line.strip() for line in rules.splitlines()]
+    assert 'ip daddr 203.0.113.10 udp dport 3478 dnat ip to 192.168.7.10:3478 comment "STUN"' in lines
+    assert 'ip daddr 192.168.7.10 tcp dport 8080 ct status dnat accept' in lines
+    masquerading = [line for line in lines if 'masquerade' in line]
+    assert [line.split()[2] for line in masquerading] == ['192.168.7.10', '192.168.7.0/24']
+    six = forwarding.nftables(forwarding.forwards(BOTH))
+    assert 'ip6 daddr 2001:db8::10 tcp dport 8080 dnat ip6 to [fd00::10]:8080' in six
+
+
+@pytest.mark.skipif(shutil.which('nft') is None, reason='There is no nft on this machine.')
+@pytest.mark.parametrize('settings', [SETTINGS, BOTH])
+def test_nft_takes_the_rules(tmp_path, settings):
+    path = tmp_path / 'forward.nft'
+    path.write_text(forwarding.nftables(forwarding.forwards(settings), [ipaddress.ip_network('192.168.7.0/24')]))
+    checked = subprocess.run(['nft', '--check', '--file', str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             universal_newlines=True)
+    assert (checked.returncode, checked.stdout) == (0, '')
+
+
+def test_the_same_in_words():
+    text = forwarding.as_text(forwarding.forwards(SETTINGS), [ipaddress.ip_network('192.168.7.0/24')])
+    assert '  TCP 8080   of 203.0.113.10  to  192.168.7.10   (control and DERP)' in text
+    assert 'ip address add 203.0.113.10/32 dev lo' in text and 'Let 192.168.7.0/24 reach 203.0.113.10' in text
+
+
+def test_a_network_that_is_none():
+    with pytest.raises(UsageError, match='192.168.7.1/24 is not a network'):
+        forwarding.check_beside('192.168.7.1/24')
