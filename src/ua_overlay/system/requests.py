@@ -3,6 +3,7 @@ import contextlib
 import queue
 import signal
 import threading
+from types import FrameType
 from typing import Iterator, Mapping, Optional
 
 
@@ -53,7 +54,10 @@ class Requests:
 
         :param names: what to ask for, by signal.
         """
-        before = {number: signal.signal(number, lambda number, _: self.add(names[signal.Signals(number)])) for number in names}
+        def ask(number: int, _frame: Optional[FrameType]) -> None:
+            self.add(names[signal.Signals(number)])
+
+        before = {number: signal.signal(number, ask) for number in names}
         try:
             yield
         finally:
