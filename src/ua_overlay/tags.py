@@ -1,5 +1,5 @@
 """What a node's tags say. A site gives a robot its team's tag, and one more when it is the team's master."""
-from ua_overlay.defaults import RESERVED_TEAMS
+from ua_overlay.defaults import ADDRESSING, RESERVED_TEAMS
 
 PREFIX = 'tag:'
 #: How the attributes begin by which a site tells the robots of a team what all of them have in common.
@@ -49,6 +49,6 @@ def facts_of(attributes):
     found = {}
     if port.isdigit() and 0 < int(port) < 65536:
         found['team_port'] = int(port)
-    if addressing in ('names', 'addresses'):
+    if addressing in ADDRESSING:
         found['addressing'] = addressing
     return found

@@ -1,9 +1,9 @@
 """Checks of the team graph: names, master, what nodes call themselves, who may reach whom. Pure."""
+from ua_overlay import defaults
 from ua_overlay.checks import facts as fact_types
 from ua_overlay.checks.finding import error, ok, unknown, warn
 from ua_overlay.checks.hosts import full_names, host_of, is_loopback, is_overlay_host, overlay_nodes, short_names
 from ua_overlay.rosenv.environment import (
-    ADDRESSES,
     MASTER_OFFLINE,
     NAME_UNRESOLVED,
     NO_OVERLAY,
@@ -37,7 +37,7 @@ def names(facts):
         failing = report.unresolved[0] if report.unresolved else dns_name(facts.status.self_node)
         return error(report.why, 'ROS nodes hand out names: what this machine does not resolve it cannot receive from.',
                      'resolvectl status; getent ahostsv4 ' + failing)
-    if facts.preferences.addressing == ADDRESSES:
+    if facts.preferences.addressing == defaults.ADDRESSES:
         return ok('The team uses addresses, and ours is on an interface.')
     return ok('The names of this robot and of {} team mates resolve here.'.format(
         len(team_mates(facts.status, facts.preferences))))

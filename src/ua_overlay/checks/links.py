@@ -1,7 +1,7 @@
 """Checks of the links to peers: relayed by the server, relayed on one LAN, packets that are too large. Pure."""
 import ipaddress
 
-from ua_overlay import link_types
+from ua_overlay import defaults, link_types
 from ua_overlay.checks.finding import error, ok, warn
 from ua_overlay.checks.graph import listed
 from ua_overlay.system.interfaces import in_overlay
@@ -68,7 +68,8 @@ def lan(facts):
         if network and peer.link_type in link_types.RELAYED:
             verdicts.append(warn(
                 'The link to {} is {} although both are on {}.'.format(peer.peer, peer.link_type, network),
-                'The access point keeps its clients apart, or a firewall on one of the robots drops UDP 41641.',
+                'The access point keeps its clients apart, or a firewall on one of the robots drops UDP {}.'.format(
+                    defaults.DAEMON_PORT),
                 'ping one from the other by its LAN address; then: sudo nft list ruleset'))
     return verdicts or ok('No link is relayed within one LAN.')
 

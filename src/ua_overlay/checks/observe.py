@@ -16,8 +16,6 @@ from ua_overlay.checks.routes import ECHO_HEADERS, EXPECTED, connect, echo, over
 from ua_overlay.errors import OverlayError, Problem
 from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.environment import (
-    ADDRESSES,
-    NAMES,
     NO_MASTER,
     Preferences,
     decide_environment,
@@ -182,7 +180,7 @@ class Observer:
 
     def _callback(self, facts):
         own = facts.status.self_node
-        name = '' if facts.preferences.addressing == ADDRESSES else dns_name(own)
+        name = '' if facts.preferences.addressing == defaults.ADDRESSES else dns_name(own)
         # Six waits at most: registering and waiting twice, and the unregistering in between.
         found = self._run({'callback': lambda: ask_callback(facts.desired.master_uri, ipv4(own), name, self._patience)},
                           4 * self._patience)['callback']
@@ -234,7 +232,7 @@ class Observer:
 def preferences_of(settings):
     """The Preferences of what a robot keeps of its invitation (a dict, may be empty)."""
     return Preferences(team_port=settings.get('team_port') or defaults.TEAM_PORT,
-                  addressing=settings.get('addressing') or NAMES, team=settings.get('team') or '')
+                  addressing=settings.get('addressing') or defaults.NAMES, team=settings.get('team') or '')
 
 
 def key_in_use(status):
@@ -297,7 +295,7 @@ def effective_preferences(preferences, actual, status):
     if not uri or status.state != 'Running':
         return preferences
     preferences = replace(preferences, team_port=port_of(uri) or preferences.team_port,
-                     addressing=ADDRESSES if 'ROS_IP' in actual else NAMES)
+                     addressing=defaults.ADDRESSES if 'ROS_IP' in actual else defaults.NAMES)
     team = actual.get('UA_OVERLAY_TEAM') or preferences.team
     preferences = replace(preferences, team=team)
     if decide_environment(status, preferences, NameReport(True)).state == NO_MASTER:

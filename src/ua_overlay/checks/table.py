@@ -1,6 +1,7 @@
 """The table of checks: stable ids, what each means and what helps. docs/checks.md is made from it."""
 from collections import namedtuple
 
+from ua_overlay import defaults
 from ua_overlay.checks import duplicate_identity, egress, graph, links, robot, server
 from ua_overlay.checks.finding import Finding, Verdict, worst
 
@@ -36,7 +37,7 @@ CHECKS = (
           "This machine's clock is within 2 s of the server's (error: 30 s, or no certificate is valid).",
           'Set up NTP: `timedatectl set-ntp true`.'),
     Check('address-range', 'daemon', robot.address_range,
-          'No other interface has an address in 100.64.0.0/10 (carriers and other VPNs use it).',
+          'No other interface has an address in {} (carriers and other VPNs use it).'.format(defaults.OVERLAY_V4),
           'Move the other network, or connect to it through a router.'),
     Check('egress', 'daemon', egress.egress,
           'On a robot that was prepared: the rule that nothing leaves the site is loaded as it was written, for the '
@@ -74,7 +75,7 @@ CHECKS = (
           "No running node was started for a master of the overlay that is not the team's now.",
           'Start those nodes again: nodes do not follow a move.'),
     Check('link-derp', 'links', links.derp, 'No link goes through the server (DERP).',
-          'Let UDP out; ask for UDP 41641 to be let in on one side.'),
+          'Let UDP out; ask for UDP {} to be let in on one side.'.format(defaults.DAEMON_PORT)),
     Check('link-lan', 'links', links.lan, 'No link is relayed although both robots are on one LAN.',
           "Client isolation of the access point, the robots' firewalls."),
     Check('mtu', 'links', links.mtu, 'Packets of 1280 bytes come through the overlay, not only small ones.',

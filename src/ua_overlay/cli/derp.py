@@ -21,11 +21,12 @@ EPILOG = """\
 examples:
   ua-overlay derp create lab-b --address 203.0.113.11         # on the server: writes lab-b.derp.yaml
   ua-overlay tools install derper                             # on the other host
-  ua-overlay derp run --dir ~/derp --enrolment lab-b.derp.yaml   # TCP 8443 and UDP 3478 open
+  ua-overlay derp run --dir ~/derp --enrolment lab-b.derp.yaml   # TCP {} and UDP {} open
   ua-overlay derp list
 
 The other host must resolve the server's name: it asks it about each robot, and refuses strangers. Its certificate lasts
-398 days; `derp create NAME --again` makes a new enrolment, and `server status` says when it is time."""
+{} days; `derp create NAME --again` makes a new enrolment, and `server status` says when it is time.""".format(
+    defaults.DERP_PORT, defaults.STUN_PORT, defaults.DERP_CERTIFICATE_DAYS)
 
 
 def add_parser(subparsers):

@@ -15,9 +15,9 @@ SYSTEMD_RUNS = '/run/systemd/system'
 
 DESCRIPTION = '''\
 ROS 1 listens on every network interface, so whoever is on this robot's LAN may drive it. The guard makes the TCP ports
-of ROS answer on loopback and on the overlay only: 11311, the team's port, and the range from which the kernel gives
+of ROS answer on loopback and on the overlay only: {}, the team's port, and the range from which the kernel gives
 ports to ROS nodes. Everything else stays as it is, ssh too, and so does what this robot itself connects to.
-Neighbours that are connected already stay connected until they or their node end.'''
+Neighbours that are connected already stay connected until they or their node end.'''.format(defaults.LOCAL_MASTER_PORT)
 
 EXAMPLES = '''\
 examples:
@@ -135,7 +135,7 @@ def run_status(args):
 def desired_guard(args, before, port_range, team_port):
     """The Guard of the command line; what it does not name stays as it is ``before``."""
     desired = dataclasses.replace(before, ephemeral=port_range, masters=tuple(sorted(
-        {rules.LOCAL_PORT, args.team_port or team_port or defaults.TEAM_PORT})))
+        {defaults.LOCAL_MASTER_PORT, args.team_port or team_port or defaults.TEAM_PORT})))
     for name in ('interface', 'allow', 'also'):
         given = getattr(args, name)
         if given is not None:

@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 
-from ua_overlay import link_types, resources
+from ua_overlay import defaults, link_types, resources
 from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import UsageError
@@ -40,7 +40,8 @@ def add_command(commands):
     parser.add_argument('--output', metavar='DIR', help='new directory for encryption.json, encryption.html, captures')
     parser.add_argument('--name', default='encryption', help='name of the lab that is made (default: %(default)s)')
     parser.add_argument('--canary', metavar='FILE', help='the canary of captured files: hexadecimal digits')
-    parser.add_argument('--inside', nargs='+', metavar='PCAP', help='captures inside the tunnel (tailscale0)')
+    parser.add_argument('--inside', nargs='+', metavar='PCAP',
+                        help='captures of {}, inside the tunnel'.format(defaults.INTERFACE))
     parser.add_argument('--outside', nargs='+', metavar='PCAP', help='captures outside it, of the same time')
     parser.add_argument('--json', action='store_true', help='for programs')
     parser.set_defaults(run=run_encryption)

@@ -14,8 +14,8 @@ from ua_overlay.site.policy_applier import PolicyError, check, in_force
 EXAMPLE = '''\
 in site.yaml:
   teams:
-    iris: {port: 11312, addressing: names, inside: [ros, ssh, ping, 8765]}
-    blue: {port: 11312, addressing: names}
+    iris: {inside: [ros, ssh, ping, 8765]}
+    blue: {}
   talk:
     - {from: blue, to: iris, what: [ros, ping]}      # blue uses iris's roscore; iris does not use blue's
   users:

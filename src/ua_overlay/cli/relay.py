@@ -21,8 +21,8 @@ when it fails they take another. The relay beside the server needs none of this.
 EPILOG = """\
 examples:
   ua-overlay relay create lab-b --address 203.0.113.11        # on the server: writes lab-b.relay.yaml
-  ua-overlay relay run --dir ~/relay --enrolment lab-b.relay.yaml   # on the other host, UDP 40000 open
-  ua-overlay relay list"""
+  ua-overlay relay run --dir ~/relay --enrolment lab-b.relay.yaml   # on the other host, UDP {} open
+  ua-overlay relay list""".format(defaults.RELAY_PORT)
 
 
 def add_parser(subparsers):

@@ -24,7 +24,8 @@ from ua_overlay.trust.certificate import needs_renewal, not_after
 
 DESCRIPTION = """\
 The control server of a site: Headscale (control, DERP, STUN) and a peer relay.
-Robots must reach it by its DNS name on TCP 8080 (control and DERP), UDP 3478 (STUN) and UDP 40000 (peer relay)."""
+Robots must reach it by its DNS name on TCP {} (control and DERP), UDP {} (STUN) and UDP {} (peer relay).""".format(
+    defaults.SERVER_PORT, defaults.STUN_PORT, defaults.RELAY_PORT)
 EPILOG = """\
 examples:
   sudo ua-overlay server init --name server.example.org --address 203.0.113.10

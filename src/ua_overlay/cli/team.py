@@ -22,11 +22,11 @@ def add_parser(subparsers):
     create = commands.add_parser(
         'create', help='add a team', formatter_class=argparse.RawDescriptionHelpFormatter,
         description='Adds a team. A running server knows it at once; a stopped one when it starts.',
-        epilog='examples:\n  ua-overlay team create iris\n  ua-overlay team create iris --team-port 11311')
+        epilog='examples:\n  ua-overlay team create iris\n  ua-overlay team create iris --team-port 11313')
     create.add_argument('team', metavar='NAME', help='lower-case letters, digits and hyphens')
     create.add_argument('--team-port', type=int, default=defaults.TEAM_PORT, metavar='PORT',
                         help='TCP port of the team\'s roscore (default: %(default)s)')
-    create.add_argument('--addressing', choices=('names', 'addresses'), default='names',
+    create.add_argument('--addressing', choices=defaults.ADDRESSING, default=defaults.NAMES,
                         help='how the robots of the team call each other in ROS; one setting for all of them '
                              '(default: %(default)s)')
     create.add_argument('--inside', metavar='LIST',

@@ -28,8 +28,6 @@ UNIT_NAME = 'ua-overlay-guard.service'
 UNIT = UNIT_DIR + '/' + UNIT_NAME
 MANIFEST = defaults.CONFIG_DIR + '/guard.json'
 PORT_RANGE = '/proc/sys/net/ipv4/ip_local_port_range'
-#: roscore, of the local graph (loopback already, when overlay.launch started it) and by hand.
-LOCAL_PORT = 11311
 #: Undoes the table, also when there is none.
 DELETE = 'add table inet {0}; delete table inet {0}'.format(TABLE)
 
@@ -73,8 +71,8 @@ class Guard:
     """
 
     interfaces: Tuple[str, ...] = (defaults.INTERFACE,)
-    masters: Tuple[int, ...] = (LOCAL_PORT, defaults.TEAM_PORT)
-    ephemeral: Tuple[int, int] = (32768, 60999)
+    masters: Tuple[int, ...] = (defaults.LOCAL_MASTER_PORT, defaults.TEAM_PORT)
+    ephemeral: Tuple[int, int] = defaults.EPHEMERAL_PORTS
     also: Tuple[int, ...] = ()
     allow: Tuple[int, ...] = ()
 

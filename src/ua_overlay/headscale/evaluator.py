@@ -36,7 +36,7 @@ class _Opening(NamedTuple):
 
 
 #: A web server, and the local graph of every robot: ports that a rule for ROS must not open.
-_OTHER_TCP = (80, 11311)
+_OTHER_TCP = (80, defaults.LOCAL_MASTER_PORT)
 #: DNS.
 _OTHER_UDP = (53,)
 

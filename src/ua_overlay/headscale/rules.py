@@ -17,8 +17,6 @@ Ports = Tuple[Union[str, int], ...]
 EVERYTHING, ROS, SSH, PING = 'everything', 'ros', 'ssh', 'ping'
 WORDS = (EVERYTHING, ROS, SSH, PING)
 SSH_PORT = 22
-#: Where Linux takes the ports of sockets that ask for none (net.ipv4.ip_local_port_range): those of every ROS node.
-EPHEMERAL_PORTS = (32768, 60999)
 #: A team trusts itself unless site.yaml says otherwise: whoever reaches its roscore controls its robots anyway.
 INSIDE_DEFAULT: Ports = (EVERYTHING,)
 TALK_DEFAULT: Ports = (ROS, PING)
@@ -43,7 +41,7 @@ class Team:
 
     name: str
     port: int = defaults.TEAM_PORT
-    addressing: str = 'names'
+    addressing: str = defaults.NAMES
     inside: Ports = INSIDE_DEFAULT
 
     def __post_init__(self) -> None:
@@ -51,7 +49,7 @@ class Team:
         if not is_port(self.port):
             raise UsageError('The team port {!r} of {} is not a port number (1-65535).'.format(self.port, self.name),
                              'ua-overlay team create --help')
-        if self.addressing not in ('names', 'addresses'):
+        if self.addressing not in defaults.ADDRESSING:
             raise UsageError('The addressing {!r} of team {} is neither names nor addresses.'.format(
                 self.addressing, self.name), 'ua-overlay team create --help')
 
@@ -86,7 +84,7 @@ class Rules:
     teams: Dict[str, Team] = field(default_factory=dict)
     talk: Tuple[Talk, ...] = ()
     users: Dict[str, User] = field(default_factory=dict)
-    ephemeral: Tuple[int, int] = EPHEMERAL_PORTS
+    ephemeral: Tuple[int, int] = defaults.EPHEMERAL_PORTS
 
 
 def is_port(value: Any) -> bool:
@@ -222,12 +220,12 @@ class _Reader:
 
     def ephemeral(self, value: Any) -> Tuple[int, int]:
         if value is None:
-            return EPHEMERAL_PORTS
+            return defaults.EPHEMERAL_PORTS
         match = _RANGE.fullmatch(value) if isinstance(value, str) else None
         low, high = (int(match.group(1)), int(match.group(2))) if match else (0, 0)
         if not (is_port(low) and is_port(high) and low < high):
             raise self.wrong('has ephemeral_ports {!r}, which is not a range of ports such as {}-{}'.format(
-                value, *EPHEMERAL_PORTS))
+                value, *defaults.EPHEMERAL_PORTS))
         return low, high
 
 

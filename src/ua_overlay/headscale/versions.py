@@ -12,7 +12,7 @@ from typing import Tuple
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale.site_directory import SiteFiles
 from ua_overlay.system import files
-from ua_overlay.toolchain.pins import parse_version
+from ua_overlay.system.version import parse_version
 
 #: Beside the database: the version of the Headscale that last ran on it, one line.
 VERSION_FILE = 'version'

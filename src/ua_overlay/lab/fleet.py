@@ -102,7 +102,7 @@ class Fleet:
         environment.update(env or {})
         self.lab.start_service(host, 'tailscaled', [
             self.tailscaled, '--statedir', defaults.DAEMON_STATE_DIR, '--socket', defaults.DAEMON_SOCKET,
-            '--port', '41641'], env=environment)
+            '--port', str(defaults.DAEMON_PORT)], env=environment)
 
     def launch(self, host, *args, name='overlay'):
         """`roslaunch ua_overlay overlay.launch ARGS` as the robot's user; returns when its services are there."""

@@ -7,13 +7,13 @@ from typing import Any, Dict, Mapping
 
 import yaml
 
+from ua_overlay import defaults
 from ua_overlay.system.files import write_atomic
 from ua_overlay.tags import facts_of, team_of
 from ua_overlay.tailscale.model import SelfNode
 
 FILE_NAME = 'settings.yaml'
 KEYS = ('server_url', 'team', 'robot', 'team_port', 'addressing')
-ADDRESSINGS = ('names', 'addresses')
 
 #: {key of :data:`KEYS`: str, for team_port int}.
 Settings = Dict[str, Any]
@@ -70,4 +70,4 @@ def forget_settings(state_dir: str) -> None:
 def _is_valid(key: str, value: object) -> bool:
     if key == 'team_port':
         return type(value) is int and 1 <= value <= 65535
-    return isinstance(value, str) and (key != 'addressing' or value in ADDRESSINGS)
+    return isinstance(value, str) and (key != 'addressing' or value in defaults.ADDRESSING)

@@ -4,12 +4,13 @@ So whoever looks says it in time. Pure but for PEM.
 """
 import math
 
+from ua_overlay import defaults
 from ua_overlay.clock import format_utc, from_unix
 from ua_overlay.errors import OverlayError
 from ua_overlay.trust import certificate as certificates
 
 #: Somebody has to carry a file, so as long as the server's own certificate has for its renewal.
-MARGIN_DAYS = certificates.RENEWAL_MARGIN_DAYS
+MARGIN_DAYS = defaults.RENEWAL_MARGIN_DAYS
 _DAY = 86400.0
 
 

@@ -10,9 +10,6 @@ from ua_overlay.relays import enrolment as enrolments
 from ua_overlay.system import control_socket, files
 from ua_overlay.trust import store
 
-#: Life of a remote host's certificate in days: no timer reaches that host, so it is longer than the server's.
-DERP_DAYS = 398
-
 
 class HostError(OverlayError):
     """A relay or DERP region that is there already, or is not."""
@@ -71,7 +68,7 @@ class RemoteAdmin:
                 host = self._check('derp', DerpHost(name, remote_hosts.free_region(settings.derp), address, port,
                                                     stun_port), False)
             host_name = host.host_name(settings.name)
-            key, chain = store.issue(self.site.directory, [host_name], self._now(), DERP_DAYS)
+            key, chain = store.issue(self.site.directory, [host_name], self._now(), defaults.DERP_CERTIFICATE_DAYS)
             reloaded = False
             if not again:
                 self._replace('derp', host)

@@ -13,10 +13,6 @@ TWO_MASTERS = 'TWO_MASTERS'
 SETTLING = 'SETTLING'
 NAME_UNRESOLVED = 'NAME_UNRESOLVED'
 
-NAMES = 'names'
-ADDRESSES = 'addresses'
-ADDRESSING = (NAMES, ADDRESSES)
-
 
 @dataclass(frozen=True)
 class Preferences:
@@ -24,13 +20,13 @@ class Preferences:
 
     :ivar master: name (or DNS name) of the robot that shall run the team's roscore; '': the one tagged for it.
     :ivar team_port: TCP port of the team's roscore.
-    :ivar addressing: 'names' or 'addresses'; one setting of the whole team, see :data:`ADDRESSING`.
+    :ivar addressing: 'names' or 'addresses'; one setting of the whole team, see :data:`defaults.ADDRESSING`.
     :ivar team: team of the invitation. The tags of this node win over it: the server may have moved the robot.
     """
 
     master: str = ''
     team_port: int = defaults.TEAM_PORT
-    addressing: str = NAMES
+    addressing: str = defaults.NAMES
     team: str = ''
 
 
@@ -60,7 +56,7 @@ class RosEnvironment:
     usable: bool = False
     team: str = ''
     robot: str = ''
-    addressing: str = NAMES
+    addressing: str = defaults.NAMES
     left: bool = False
     next_command: str = ''
     stamp: float = field(default=0.0, compare=False)
@@ -78,7 +74,7 @@ class RosEnvironment:
         if not self.usable:
             return {}
         return {'ROS_MASTER_URI': self.master_uri,
-                'ROS_IP' if self.addressing == ADDRESSES else 'ROS_HOSTNAME': self.hostname,
+                'ROS_IP' if self.addressing == defaults.ADDRESSES else 'ROS_HOSTNAME': self.hostname,
                 'UA_OVERLAY_TEAM': self.team,
                 'UA_OVERLAY_ROBOT': self.robot}
 
@@ -182,11 +178,11 @@ def decide_environment(status, preferences, names, now=0.0, master=None):
 
 
 def _host(node, preferences):
-    return ipv4(node) if preferences.addressing == ADDRESSES else dns_name(node)
+    return ipv4(node) if preferences.addressing == defaults.ADDRESSES else dns_name(node)
 
 
 def _resolve_command(node, preferences):
-    return 'ua-overlay status' if preferences.addressing == ADDRESSES else 'getent ahostsv4 ' + dns_name(node)
+    return 'ua-overlay status' if preferences.addressing == defaults.ADDRESSES else 'getent ahostsv4 ' + dns_name(node)
 
 
 def _find_master(me, mates, preferences, team, present):

@@ -2,7 +2,8 @@
 import socket
 from dataclasses import dataclass
 
-from ua_overlay.rosenv.environment import ADDRESSES, NAMES, dns_name, ipv4
+from ua_overlay import defaults
+from ua_overlay.rosenv.environment import dns_name, ipv4
 from ua_overlay.system import interfaces
 from ua_overlay.system.deadline import Calls
 
@@ -37,7 +38,7 @@ def resolve_ipv4(name):
     return tuple(sorted({entry[4][0] for entry in found}))
 
 
-def report_names(me, mates, answers, local_addresses, addressing=NAMES):
+def report_names(me, mates, answers, local_addresses, addressing=defaults.NAMES):
     """Judge what the resolver said.
 
     :param me: this robot: name, dns_name, addresses.
@@ -49,7 +50,7 @@ def report_names(me, mates, answers, local_addresses, addressing=NAMES):
     if own_address not in local_addresses:
         return NameReport(False, why='The overlay address {} of {} is on no interface of this machine.'.format(
             own_address, me.name))
-    if addressing == ADDRESSES:
+    if addressing == defaults.ADDRESSES:
         return NameReport(True)
     own_problem = _problem(me, answers)
     wrong = [(dns_name(mate), _problem(mate, answers)) for mate in mates]
@@ -78,10 +79,10 @@ class NameChecker:
         self._deadline = deadline
         self._calls = Calls()
 
-    def check(self, me, mates, addressing=NAMES):
+    def check(self, me, mates, addressing=defaults.NAMES):
         """Ask for this robot and all its team mates at once; takes at most the deadline. Returns a NameReport."""
         answers = {}
-        if addressing == NAMES:
+        if addressing == defaults.NAMES:
             names = {dns_name(node) for node in (me,) + tuple(mates)}
             answers = self._calls.run({name: lambda name=name: self._resolve(name) for name in names}, self._deadline)
         return report_names(me, mates, answers, self._local_addresses(), addressing)

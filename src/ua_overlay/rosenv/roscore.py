@@ -5,8 +5,9 @@ import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
-from ua_overlay.rosenv.environment import ADDRESSES, NAME_UNRESOLVED, NO_OVERLAY, OK, TWO_MASTERS
+from ua_overlay.rosenv.environment import NAME_UNRESOLVED, NO_OVERLAY, OK, TWO_MASTERS
 from ua_overlay.rosenv.launch import without_overlay
 from ua_overlay.system.supervised import SIGINT_TIMEOUT, SIGTERM_TIMEOUT, Supervised
 
@@ -33,7 +34,7 @@ def desired_roscore(environment, running=None):
     if not environment.is_master:
         # Without its name this robot cannot tell who is master only when nobody is.
         return None
-    variable = 'ROS_IP' if environment.addressing == ADDRESSES else 'ROS_HOSTNAME'
+    variable = 'ROS_IP' if environment.addressing == defaults.ADDRESSES else 'ROS_HOSTNAME'
     spec = RoscoreSpec(environment.master_uri, urlsplit(environment.master_uri).port, (variable, environment.hostname))
     if environment.state == OK and environment.usable:
         return spec

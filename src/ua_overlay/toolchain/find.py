@@ -7,7 +7,8 @@ import subprocess
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.resources import share_path
-from ua_overlay.toolchain.pins import MINIMUM, acceptable, module_of, parse_version, read_pin
+from ua_overlay.system.version import parse_version
+from ua_overlay.toolchain.pins import MINIMUM, acceptable, module_of, read_pin
 
 Found = collections.namedtuple('Found', 'program path version origin pinned')
 Found.__doc__ = """One program. path: None when missing; version: str as it reports itself; origin: 'PATH', 'cache' or

@@ -3,15 +3,17 @@ import collections
 import os
 import re
 
+from ua_overlay import defaults
+
 #: Module directories under toolchain/, in build order. The last is for the tests alone.
 MODULES = ('tailscale', 'headscale', 'tailscale-next')
 
 #: Oldest version on the PATH that is used instead of a build, and why.
 MINIMUM = {
-    'tailscale': ((1, 98, 9), '1.98.9 rolls up the security fixes of 2026 and carries peer relays'),
-    'tailscaled': ((1, 98, 9), '1.98.9 rolls up the security fixes of 2026 and carries peer relays'),
-    'derper': ((1, 98, 9), 'as tailscaled, whose relays of last resort it serves'),
-    'headscale': ((0, 29, 2), '0.29.1 closed the takeover of node keys and 0.29.2 the reconnect storm'),
+    'tailscale': (defaults.OLDEST_TAILSCALE_FOUND, 'it has the security fixes of 2026 and peer relays'),
+    'tailscaled': (defaults.OLDEST_TAILSCALE_FOUND, 'it has the security fixes of 2026 and peer relays'),
+    'derper': (defaults.OLDEST_TAILSCALE_FOUND, 'as tailscaled, whose last resort it is'),
+    'headscale': (defaults.OLDEST_HEADSCALE_FOUND, 'it has the fixes for stolen node keys and reconnect storms'),
 }
 #: First version on the PATH that is not trusted: Headscale changes configuration and answers with each minor.
 CEILING = {'headscale': (0, 30, 0)}
@@ -22,17 +24,6 @@ Pin.__doc__ = """One pinned Go module.
 module: its directory's name; version: '1.98.10'; packages: import paths of the programs; go_version: oldest Go that
 will do, '1.26.5'.
 """
-
-
-def parse_version(text):
-    """Return the first dotted number in ``text`` as a tuple of ints, or None.
-
-    Lenient on purpose: a build without version control information calls itself ``1.98.10-ERR-BuildInfo``.
-    """
-    match = re.search(r'(\d+)\.(\d+)(?:\.(\d+))?', text or '')
-    if match is None:
-        return None
-    return tuple(int(part or 0) for part in match.groups())
 
 
 def parse_go_mod(text, module):

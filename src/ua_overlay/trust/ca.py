@@ -11,9 +11,6 @@ from ua_overlay.clock import format_utc
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust.certificate import CertificateError
 
-#: Life of a CA. Its key signs a new server certificate every two months, and a new CA means new invitations for all.
-CA_YEARS = 10
-
 
 def create_ca(site_name, dns_names, addresses, now):
     """Make the key and the certificate of a site's CA.
@@ -42,7 +39,7 @@ def create_ca(site_name, dns_names, addresses, now):
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(begin)
-        .not_valid_after(begin + datetime.timedelta(days=round(CA_YEARS * 365.25)))
+        .not_valid_after(begin + datetime.timedelta(days=round(defaults.CA_YEARS * 365.25)))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(certificates.key_usage(key_cert_sign=True, crl_sign=True), critical=True)
         .add_extension(x509.NameConstraints(permitted_subtrees=permitted, excluded_subtrees=excluded), critical=True)

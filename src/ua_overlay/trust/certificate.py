@@ -13,15 +13,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from ua_overlay import defaults
 from ua_overlay.clock import format_utc
 from ua_overlay.errors import OverlayError
 
 #: Certificates begin this long before they are made, for machines whose clock is behind.
 BACKDATE = datetime.timedelta(days=1)
-#: Life of a server's certificate, in days.
-SERVER_DAYS = 90
-#: It is renewed when fewer days than this are left.
-RENEWAL_MARGIN_DAYS = 30
 #: Longest commonName (RFC 5280 appendix A.1, ub-common-name).
 COMMON_NAME_MAX = 64
 #: No PEM file of a site is longer.
@@ -41,7 +38,7 @@ def generate_key():
     return ec.generate_private_key(ec.SECP256R1(), default_backend())
 
 
-def issue_server_certificate(ca_key, ca_cert, dns_names, addresses, now, days=SERVER_DAYS):
+def issue_server_certificate(ca_key, ca_cert, dns_names, addresses, now, days=defaults.SERVER_CERTIFICATE_DAYS):
     """Make a key and a certificate for the site's server.
 
     :param dns_names: DNS names, the first one also being the common name (for people; clients read the SAN).
@@ -155,7 +152,7 @@ def _utc(certificate, attribute):
     return aware or getattr(certificate, attribute).replace(tzinfo=datetime.timezone.utc)
 
 
-def needs_renewal(certificate, now, margin_days=RENEWAL_MARGIN_DAYS):
+def needs_renewal(certificate, now, margin_days=defaults.RENEWAL_MARGIN_DAYS):
     """Say whether fewer than ``margin_days`` days are left at ``now`` (aware UTC)."""
     return not_after(certificate) - now < datetime.timedelta(days=margin_days)
 

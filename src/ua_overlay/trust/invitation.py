@@ -22,7 +22,6 @@ from ua_overlay.trust.certificate import CertificateError
 #: A new version is for what a robot of an older release could not use: 2 has `ca_sha256` in place of `ca_pem`, or
 #: `user` in place of the team. An invitation is written in the lowest version that can say it.
 VERSIONS = (1, 2)
-ADDRESSINGS = ('names', 'addresses')
 #: No invitation is longer; a file that is was picked by mistake.
 MAX_BYTES = 65536
 #: YAML's document end mark: the last line.
@@ -63,7 +62,7 @@ class Invitation:
     expires: datetime.datetime
     team: str = ''
     team_port: int = defaults.TEAM_PORT
-    addressing: str = 'names'
+    addressing: str = defaults.NAMES
     master: bool = False
     ca_sha256: str = ''
     user: str = ''
@@ -341,7 +340,7 @@ def _convert(found):
 
 
 def _with_team(made, values):
-    _valid('addressing', values, values['addressing'] in ADDRESSINGS, 'names or addresses')
+    _valid('addressing', values, values['addressing'] in defaults.ADDRESSING, 'names or addresses')
     _valid('master', values, values['master'] in ('true', 'false'), 'true or false')
     port = values['team_port']
     _valid('team_port', values, re.fullmatch(r'[0-9]{1,5}', port) and 1 <= int(port) <= 65535, 'a TCP port')

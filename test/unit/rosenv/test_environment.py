@@ -3,8 +3,8 @@ from collections import namedtuple
 
 import pytest
 
+from ua_overlay.defaults import ADDRESSES
 from ua_overlay.rosenv.environment import (
-    ADDRESSES,
     MASTER_OFFLINE,
     NAME_UNRESOLVED,
     NO_MASTER,

@@ -6,7 +6,7 @@ from collections import namedtuple
 
 import pytest
 
-from ua_overlay.rosenv.environment import ADDRESSES
+from ua_overlay.defaults import ADDRESSES
 from ua_overlay.rosenv.names import NameChecker, resolve_ipv4
 
 Node = namedtuple('Node', 'name dns_name addresses')

@@ -3,9 +3,9 @@ import io
 
 import pytest
 
+from ua_overlay.defaults import ADDRESSES
 from ua_overlay.errors import OverlayError
 from ua_overlay.rosenv.environment import (
-    ADDRESSES,
     MASTER_OFFLINE,
     NAME_UNRESOLVED,
     NO_MASTER,

@@ -4,6 +4,7 @@ import os
 import pytest
 
 from ua_overlay.resources import share_path
+from ua_overlay.system.version import parse_version
 from ua_overlay.toolchain.pins import (
     CEILING,
     MINIMUM,
@@ -12,7 +13,6 @@ from ua_overlay.toolchain.pins import (
     acceptable,
     module_of,
     parse_go_mod,
-    parse_version,
     read_pin,
 )
 
@@ -20,13 +20,6 @@ ONE = 'module x\n\ngo 1.26.5\n\ntool github.com/juanfont/headscale/cmd/headscale
       '\tgithub.com/juanfont/headscale v0.29.3 // indirect\n\tgolang.org/x/sys v0.1.0\n)\n'
 TWO = 'module x\n\ngo 1.26.5\n\ntool (\n\ttailscale.com/cmd/tailscale\n\ttailscale.com/cmd/tailscaled\n)\n\n' \
       'require tailscale.com v1.98.10\n'
-
-
-@pytest.mark.parametrize('text, version', [
-    ('1.98.10', (1, 98, 10)), ('1.98.10-ERR-BuildInfo', (1, 98, 10)), ('headscale version v0.29.3', (0, 29, 3)),
-    ('go version go1.26.6 linux/amd64', (1, 26, 6)), ('1.100', (1, 100, 0)), ('', None), (None, None), ('dev', None)])
-def test_parse_version(text, version):
-    assert parse_version(text) == version
 
 
 def test_parse_go_mod():
