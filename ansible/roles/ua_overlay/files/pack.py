@@ -1,6 +1,6 @@
-"""Pack what a robot or a server needs of a checkout into a tar file, the same bytes for the same files.
+"""Pack the parts of a checkout that a robot or a server needs into a tar file: the same files give the same bytes.
 
-usage: pack.py CHECKOUT DIRECTORY   -> JSON: {"path": …, "id": …}; the id names the content
+usage: pack.py CHECKOUT DIRECTORY   -> JSON: {"path": …, "id": …}; the id identifies the content
 """
 import hashlib
 import json
@@ -13,7 +13,7 @@ PARTS = ('CMakeLists.txt', 'LICENSE', 'package.xml', 'setup.py', 'config', 'env-
 
 
 def find(root):
-    """Paths below ``root``, sorted, without what Python and editors leave behind."""
+    """Return the paths of the parts below ``root``, sorted, without the leftovers of Python and editors."""
     found = []
     for part in PARTS:
         top = os.path.join(root, part)
@@ -27,7 +27,7 @@ def find(root):
 
 
 def neutral(info):
-    """Nothing of this machine: who, when, and the umask of the checkout."""
+    """Remove what depends on this machine: owner, time, and the umask of the checkout."""
     info.uid = info.gid = info.mtime = 0
     info.uname = info.gname = 'root'
     info.mode = 0o755 if info.mode & 0o100 else 0o644
