@@ -19,8 +19,9 @@ from collections import namedtuple
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError, UsageError
-from ua_overlay.system.recipe import UNIT_DIR, Command, File
+from ua_overlay.system.recipe import Command, File
 from ua_overlay.system.rules_unit import rules_unit
+from ua_overlay.system.units import UNIT_DIR, daemon_reload, unit_commands
 
 #: What belongs to one rule: ``table`` of nftables, the file of its ``rules``, its ``unit`` (name), the ``service`` that
 #: it is for, the ``command`` that writes it, and the unit that is its ``keeper``.
@@ -164,12 +165,7 @@ def commands(which, nft, service_manager):
             Command((nft, '-f', which.rules), unless=listed))
     if service_manager == 'none':
         return load
-    return load + (
-        Command(('systemctl', 'daemon-reload'), (unit_path(which),)),
-        Command(('systemctl', 'enable', which.unit), unless=('systemctl', 'is-enabled', '--quiet', which.unit),
-                undo=('systemctl', 'disable', which.unit)),
-        Command(('systemctl', 'start', which.unit), unless=('systemctl', 'is-active', '--quiet', which.unit),
-                undo=('systemctl', 'stop', which.unit)))
+    return load + (daemon_reload(unit_path(which)),) + unit_commands(which.unit)
 
 
 def parse_refused(text):

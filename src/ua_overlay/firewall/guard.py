@@ -19,8 +19,9 @@ from typing import Tuple
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError, UsageError
-from ua_overlay.system.recipe import UNIT_DIR, Applier, Command, File, Recipe, uid_of
+from ua_overlay.system.recipe import Applier, Command, File, Recipe, uid_of
 from ua_overlay.system.rules_unit import rules_unit
+from ua_overlay.system.units import UNIT_DIR, daemon_reload
 
 TABLE = 'ua_overlay'
 RULES = defaults.CONFIG_DIR + '/guard.nft'
@@ -168,7 +169,7 @@ def make_recipe(guard, nft, service_manager):
         undo='ua-overlay guard off'))
     return Recipe((rules, unit), (), (
         load,
-        Command(('systemctl', 'daemon-reload'), (UNIT,)),
+        daemon_reload(UNIT),
         Command(('systemctl', 'enable', UNIT_NAME)),
         Command(('systemctl', 'start', UNIT_NAME))), ())
 

@@ -12,8 +12,8 @@ import re
 
 from ua_overlay import defaults
 from ua_overlay.errors import UsageError
-from ua_overlay.system.recipe import UNIT_DIR, Applier, Command, File, Recipe, uid_of
-from ua_overlay.tailscale.prepare import quote, unit_commands
+from ua_overlay.system.recipe import Applier, File, Recipe, uid_of
+from ua_overlay.system.units import UNIT_DIR, daemon_reload, quote, unit_commands
 
 UNIT_NAME = 'ua-overlay.service'
 UNIT = UNIT_DIR + '/' + UNIT_NAME
@@ -100,7 +100,7 @@ def unit_text(user, workspace, arguments=()):
 def make_recipe(user, workspace, arguments=()):
     """The recipe of `service install`; parameters and errors as :func:`unit_text`."""
     return Recipe((File(UNIT, unit_text(user, workspace, arguments)),), (), (
-        Command(('systemctl', 'daemon-reload'), (UNIT,)),) + unit_commands(UNIT_NAME, (UNIT,)), ())
+        daemon_reload(UNIT),) + unit_commands(UNIT_NAME, (UNIT,)), ())
 
 
 def applier(root='/', run=None, owner_of=uid_of, ask=None):

@@ -10,9 +10,9 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from ua_overlay import defaults
 from ua_overlay.errors import UsageError
 from ua_overlay.firewall import egress
-from ua_overlay.system.recipe import UNIT_DIR, Applier, Command, File, Recipe, uid_of
+from ua_overlay.system.recipe import Applier, Command, File, Recipe, uid_of
 from ua_overlay.system.sandbox import CLOSED, NETWORK, sandbox
-from ua_overlay.tailscale.prepare import quote, unit_commands
+from ua_overlay.system.units import UNIT_DIR, daemon_reload, quote, unit_commands
 
 
 class Service(NamedTuple):
@@ -187,9 +187,9 @@ def make_recipe(user: str, owner: Tuple[int, int], directory: str, text: str, ru
     if rules:
         path = UNIT_DIR + '/' + served.egress.keeper
         limits += (File(path, keeper),)
-        limiting += (Command(('systemctl', 'daemon-reload'), (path,)),) + unit_commands(served.egress.keeper, (path,))
+        limiting += (daemon_reload(path),) + unit_commands(served.egress.keeper, (path,))
     return Recipe((File(unit, text),) + limits, (), owning + limiting + (
-        Command(('systemctl', 'daemon-reload'), (unit,)),
+        daemon_reload(unit),
         Command(('systemctl', 'enable', served.unit), unless=('systemctl', 'is-enabled', '--quiet', served.unit),
                 undo=('systemctl', 'disable', served.unit)),
         # A service that was restarted is active, so it starts once; both commands return when Headscale answers.

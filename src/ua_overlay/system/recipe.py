@@ -16,7 +16,6 @@ from ua_overlay import defaults
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.system import files
 
-UNIT_DIR = '/etc/systemd/system'
 BEFORE_DIR = defaults.CONFIG_DIR + '/before'
 #: What to type when a program is not there.
 MISSING = {'systemctl': 'sudo ua-overlay robot prepare --service-manager none --user USER',

@@ -3,13 +3,12 @@
 The recipe gives tailscaled, and no other program, the site's CA at a path that never changes; switches its telemetry
 off; limits what it may do and whom it may connect to (see egress); and keeps an unprivileged operator.
 """
-import re
-
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
 from ua_overlay.firewall import egress
-from ua_overlay.system.recipe import UNIT_DIR, Applier, Command, Directory, File, Recipe, uid_of
+from ua_overlay.system.recipe import Applier, Directory, File, Recipe, uid_of
 from ua_overlay.system.sandbox import CLOSED, NETWORK, sandbox
+from ua_overlay.system.units import UNIT_DIR, daemon_reload, quote, unit_commands
 
 DROP_IN = UNIT_DIR + '/tailscaled.service.d/10-ua_overlay.conf'
 DAEMON_UNIT = UNIT_DIR + '/tailscaled.service'
@@ -118,37 +117,13 @@ def make_recipe(user, ca_pem, command, python_path, service_manager, daemon_prog
     if daemon_program is not None:
         desired.append(File(DAEMON_UNIT, DAEMON_UNIT_TEXT.format(
             program=quote(daemon_program), state=defaults.DAEMON_STATE_DIR, port=defaults.DAEMON_PORT)))
-    reload = Command(('systemctl', 'daemon-reload'), (DROP_IN, AGENT_UNIT, DAEMON_UNIT))
+    reload = daemon_reload(DROP_IN, AGENT_UNIT, DAEMON_UNIT)
     return Recipe(
         files=tuple(desired),
         directories=directories,
         commands=(reload,) + limiting + unit_commands('tailscaled.service', (defaults.CA_FILE, DROP_IN, DAEMON_UNIT)) +
         unit_commands(AGENT_NAME, (AGENT_UNIT,)),
         by_hand=())
-
-
-def unit_commands(unit, after):
-    """Commands for a unit that runs now, at each boot, and again from its start when a file of ``after`` changed."""
-    return (
-        Command(('systemctl', 'enable', unit), unless=('systemctl', 'is-enabled', '--quiet', unit),
-                undo=('systemctl', 'disable', unit)),
-        Command(('systemctl', 'start', unit), unless=('systemctl', 'is-active', '--quiet', unit),
-                undo=('systemctl', 'stop', unit)),
-        # CA and environment are read once, at the start.
-        Command(('systemctl', 'restart', unit), after))
-
-
-def quote(text, variables=True):
-    """``text`` as one word of a unit file (systemd.syntax(7), "Quoting").
-
-    :param variables: in a command line, where $ means something too (systemd.service(5), "Command lines").
-    """
-    text = text.replace('%', '%%')
-    if variables:
-        text = text.replace('$', '$$')
-    if re.match(r'[\w@%+=:,./$-]+$', text, re.ASCII):
-        return text
-    return '"{}"'.format(text.replace('\\', '\\\\').replace('"', '\\"'))
 
 
 def check_in_force(environ):

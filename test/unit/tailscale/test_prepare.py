@@ -225,13 +225,6 @@ def test_owners_of_directories_that_were_there_come_back(tmp_path):
     assert (found.st_uid, found.st_gid) == (12, 34)
 
 
-@pytest.mark.parametrize('text, word', [
-    ('/opt/ua/scripts/ua-overlay', '/opt/ua/scripts/ua-overlay'), ('/home/me/my ws/x', '"/home/me/my ws/x"'),
-    ('/50%', '/50%%'), ('/a$b', '/a$$b'), ('a"b\\c', '"a\\"b\\\\c"')])
-def test_words_of_a_unit_file(text, word):
-    assert prepare.quote(text) == word
-
-
 def test_a_drop_in_that_is_overruled():
     good = {'SSL_CERT_FILE': defaults.CA_FILE, 'TS_NO_LOGS_NO_SUPPORT': 'true'}
     prepare.check_in_force(good)
