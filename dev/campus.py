@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""The campus as a lab, a short campaign on it, the proof of encryption, and the report of both: `make campus`.
+"""Run a short campaign and the proof of encryption on the campus in a lab, and write the report: `make campus`.
 
-RESULTS=DIR says where that goes; ARGS takes another topology and campaign (see docs/results/README.md).
+RESULTS=DIR sets the directory of the results; ARGS selects another topology and campaign (docs/results/README.md).
 """
 import argparse
 import os
@@ -25,32 +25,31 @@ COMMAND = os.path.join(ROOT, 'scripts', 'ua-overlay')
 
 
 def arguments(argv):
-    parser = argparse.ArgumentParser(description='Run a campaign in a lab of its own, and make the report.')
+    parser = argparse.ArgumentParser(description='Run a campaign in a new lab and write its report.')
     parser.add_argument('--topology', default=os.path.join(ROOT, 'config', 'lab', 'campus.yaml'))
     parser.add_argument('--campaign', default=os.path.join(ROOT, 'config', 'campaigns', 'campus.yaml'))
     parser.add_argument('--results', default=os.path.join('results', 'campus'))
-    parser.add_argument('--name', default='campus', help='of the lab (default: %(default)s)')
-    parser.add_argument('--repetitions', type=int, metavar='N', help='instead of what the campaign says')
-    parser.add_argument('--seconds', type=float, metavar='S', help='of every tool that goes by seconds, instead of '
-                        'what the campaign says')
-    parser.add_argument('--master', default='', help='robot that becomes the ROS master')
-    parser.add_argument('--launch', action='store_true', help='overlay.launch on every robot: the ROS tools need it')
-    parser.add_argument('--congestion', metavar='NAME', help='congestion control of all hosts, instead of what the '
-                        'topology says')
-    parser.add_argument('--daemon-env', action='append', default=[], metavar='NAME=VALUE', help='for the tailscaled of '
-                        'every robot')
-    parser.add_argument('--no-encryption', action='store_true', help='without the proof of encryption')
+    parser.add_argument('--name', default='campus', help='name of the lab (default: %(default)s)')
+    parser.add_argument('--repetitions', type=int, metavar='N', help='override the repetitions of the campaign')
+    parser.add_argument('--seconds', type=float, metavar='S', help='override the seconds of every tool that '
+                        'has them')
+    parser.add_argument('--master', default='', help='make this robot the team master')
+    parser.add_argument('--launch', action='store_true', help='run overlay.launch on every robot, for the ROS tools')
+    parser.add_argument('--congestion', metavar='NAME', help='override the congestion control of all hosts')
+    parser.add_argument('--daemon-env', action='append', default=[], metavar='NAME=VALUE',
+                        help='set a variable for the tailscaled of every robot')
+    parser.add_argument('--no-encryption', action='store_true', help='skip the proof of encryption')
     parser.add_argument('--keep', action='store_true', help='leave the lab up')
     return parser.parse_args(argv)
 
 
 def own(*argv):
-    """Run ua-overlay with what the person sees; returns its exit status."""
+    """Run ua-overlay on this terminal; returns its exit status."""
     return subprocess.run([sys.executable, COMMAND] + list(argv)).returncode
 
 
 def measured(args, progress):
-    """Bring the lab up and take what is left of the campaign; returns the exit status of `measure run`."""
+    """Bring the lab up and take the remaining samples; returns the exit status of `measure run`."""
     with progress('A lab of {}'.format(os.path.basename(args.topology))):
         topology = load_topology(args.topology)
         if args.congestion:
@@ -71,7 +70,7 @@ def measured(args, progress):
 def main(argv):
     args = arguments(argv)
     campaign = campaigns.changed(campaigns.load(args.campaign), args.repetitions, args.seconds)
-    # Before minutes are spent on a lab.
+    # Fail before a lab takes minutes.
     run.goes_on(args.results, campaign)
     status = 0
     if plan.remaining(plan.steps(campaign), sample.read(args.results)):

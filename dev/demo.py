@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The main job on real parts, step by step: `make demo`. Exit status 0 only if each step was observed."""
+"""Show the main job on real parts, step by step: `make demo`. The exit status is 0 only if every step was observed."""
 import os
 import subprocess
 import sys
@@ -20,7 +20,7 @@ TYPES = ('UNKNOWN', 'DIRECT', 'PEER_RELAY', 'DERP', 'IDLE', 'OFFLINE')
 
 
 class Story:
-    """One line a step, with the time it took; real output below it, indented."""
+    """Print one line per step with the time it took, and real output indented below it."""
 
     def __init__(self):
         self.start = time.monotonic()
@@ -40,7 +40,7 @@ class Story:
 
     @staticmethod
     def show(prompt, output, most=40):
-        """A command as a person would type it, and what it printed."""
+        """Print a command as a user would type it, and its output."""
         print('      {}'.format(prompt))
         lines = output.rstrip().splitlines()
         for line in lines[:most]:
@@ -51,7 +51,7 @@ class Story:
 
 
 class Lines:
-    """What a running program prints, as (Unix time of arrival, line)."""
+    """Collects the output of a running program as (Unix time of arrival, line)."""
 
     def __init__(self, process):
         self.process = process
@@ -74,8 +74,11 @@ class Lines:
 
 
 def link_types(events, peer):
-    """The types that the link to ``peer`` took, in order, as `rostopic echo -p /ua_overlay/link_events` has them."""
-    found = []
+    """Return (Unix time, type) of each change of the link to ``peer``.
+
+    :param events: the Lines of `rostopic echo -p /ua_overlay/link_events`.
+    """
+    changes = []
     header = None
     for when, line in events.lines:
         fields = line.split(',')
@@ -84,14 +87,14 @@ def link_types(events, peer):
         elif header and len(fields) == len(header):
             row = dict(zip(header, fields))
             if row['field.peer'] == peer:
-                found.append((when, TYPES[int(row['field.to_type'])]))
-    return found
+                changes.append((when, TYPES[int(row['field.to_type'])]))
+    return changes
 
 
 def stall(listener, since):
-    """(longest gap in seconds, numbers that never came) among what was heard since Unix time ``since``.
+    """Return (longest gap in seconds, count of missing numbers) of the messages since Unix time ``since``.
 
-    The last message before that counts too: the silence begins with it.
+    The gap begins with the last message before that time.
     """
     every = [(when, int(line.rsplit(' ', 1)[1])) for when, line in list(listener.lines)]
     heard = [item for item in every if item[0] < since][-1:] + [item for item in every if item[0] >= since]
@@ -101,31 +104,31 @@ def stall(listener, since):
     return max(gaps or [0.0]), lost
 
 
-def change_nats(story, fleet, events, listener, kind, wanted):
-    """Switch both NATs and wait until the topic tells the new link type while the talker goes on."""
+def change_nats(story, fleet, events, listener, kind, link_type):
+    """Switch both NATs and wait until the topic reports the new link type, while the talker keeps talking."""
     since = time.time()
 
     def observe():
         for nat in ('nat1', 'nat2'):
             fleet.lab.nat(nat, kind)
-        seen = wait('A link event to {} on dev-1'.format(wanted),
-                    lambda: [item for item in link_types(events, 'dev-2')
-                                   if item[0] > since and item[1] == wanted], 180)
+        changes = wait('A link event to {} on dev-1'.format(link_type),
+                       lambda: [item for item in link_types(events, 'dev-2')
+                                if item[0] > since and item[1] == link_type], 180)
         heard = len(listener.lines)
         wait('A message after the change on dev-2', lambda: len(listener.lines) > heard + 20, 60)
-        return seen[0][0] - since
+        return changes[0][0] - since
 
-    took = story.step('both NATs turn {}: the link to dev-2 becomes {}'.format(kind, wanted), observe)
+    took = story.step('Make both NATs {}: the link to dev-2 becomes {}'.format(kind, link_type), observe)
     longest, lost = stall(listener, since)
     story.show('talker on dev-1, listener on dev-2, meanwhile:',
-               'link type on the topic after {:.1f} s; longest silence of the talker {:.1f} s; messages lost {}\n'
+               'link type on the topic after {:.1f} s; longest silence of the talker {:.1f} s; messages lost: {}\n'
                'last heard: {}'.format(took, longest, lost, listener.lines[-1][1]))
     if lost:
-        raise OverlayError('{} messages were lost on a reliable topic.'.format(lost))
+        raise OverlayError('{} messages were lost on a TCP topic.'.format(lost))
 
 
 def move_master(fleet):
-    """`team master` on the server, then what both robots say, and a message in the new graph."""
+    """Run `team master` on the server; wait until both robots follow and a message arrives in the new graph."""
     fleet.site('team', 'master', TEAM, 'dev-2')
     for robot in ROBOTS:
         def follows(robot=robot):
@@ -143,16 +146,16 @@ def move_master(fleet):
         listener.end()
 
 
-def tell(story, lab, workspace):
+def run(story, lab, workspace):
     fleet = Fleet(lab, workspace)
-    story.step('the server comes up (Headscale with DERP and STUN, peer relay, private CA)', fleet.start_site)
+    story.step('Start the server (Headscale with DERP and STUN, peer relay, private CA)', fleet.start_site)
     story.show('server$ ua-overlay server status', fleet.site('server', 'status').stdout)
 
     def invite():
         fleet.site('team', 'create', TEAM)
         return {'dev-1': fleet.invite(TEAM, 'dev-1', '--master'), 'dev-2': fleet.invite(TEAM, 'dev-2')}
 
-    invitations = story.step('team {} and two invitations are made'.format(TEAM), invite)
+    invitations = story.step('Create the team {} and two invitations'.format(TEAM), invite)
     story.show('server$ ua-overlay team list', fleet.site('team', 'list').stdout)
 
     def prepare():
@@ -162,7 +165,7 @@ def tell(story, lab, workspace):
             fleet.prepare(robot, paths[robot])
         return paths
 
-    paths = story.step('the invitations are carried to the robots, `robot prepare` runs on both', prepare)
+    paths = story.step('Copy the invitations to the robots and run `robot prepare` on both', prepare)
     for robot in ROBOTS:
         story.step('{}: roslaunch ua_overlay overlay.launch'.format(robot), lambda robot=robot: fleet.launch(robot))
     for robot in ROBOTS:
@@ -181,11 +184,11 @@ def tell(story, lab, workspace):
         wait('Hearing the talker on dev-2', lambda: len(listener.lines) > 20 or talker.ended() or listener.ended(),
              60)
         if talker.ended() or listener.ended():
-            raise OverlayError('The talker or the listener ended by itself.')
+            raise OverlayError('The talker or the listener ended early.')
         return talker, listener
 
     events = Lines(fleet.ros_popen('dev-1', 'rostopic', 'echo', '-p', '/ua_overlay/link_events'))
-    talker, listener = story.step('a ROS talker on dev-1 and a listener on dev-2, by host name, nothing exported', talk)
+    talker, listener = story.step('Run a talker on dev-1 and a listener on dev-2, by host name, without exports', talk)
     story.show('dev-2$ echo $ROS_MASTER_URI $ROS_HOSTNAME', fleet.ros(
         'dev-2', 'bash', '-c', 'echo $ROS_MASTER_URI $ROS_HOSTNAME', graph='shell').stdout)
     story.show('dev-2$ ua-overlay exec rosrun ua_overlay listener.py',
@@ -194,15 +197,15 @@ def tell(story, lab, workspace):
     def direct():
         return wait('A DIRECT link from dev-1 to dev-2',
                     lambda: next((link for link in fleet.topic('dev-1', '/ua_overlay/links')['links']
-                                        if link['peer'] == 'dev-2' and TYPES[link['type']] == 'DIRECT'), None), 60)
+                                  if link['peer'] == 'dev-2' and TYPES[link['type']] == 'DIRECT'), None), 60)
 
-    story.step('the link is DIRECT', direct)
+    story.step('Wait until the link is DIRECT', direct)
     story.show('dev-1$ ua-overlay exec --local rostopic echo -n1 /ua_overlay/peers', fleet.ros(
         'dev-1', 'rostopic', 'echo', '-n', '1', '/ua_overlay/peers/peers').stdout)
     prompt = 'dev-1$ ua-overlay exec --local rostopic echo -n1 /ua_overlay/links      # type 1 is DIRECT, 4 is IDLE'
     story.show(prompt, fleet.ros('dev-1', 'rostopic', 'echo', '-n', '1', '/ua_overlay/links/links').stdout)
     story.show('dev-1$ ua-overlay status', fleet.overlay('dev-1', 'status').stdout)
-    probe = story.step('dev-1 probes the link', lambda: fleet.call('dev-1', '/ua_overlay/probe', '{peer: dev-2}'))
+    probe = story.step('Probe the link from dev-1', lambda: fleet.call('dev-1', '/ua_overlay/probe', '{peer: dev-2}'))
     story.show("dev-1$ rosservice call /ua_overlay/probe dev-2", probe['message'])
 
     change_nats(story, fleet, events, listener, 'hard', 'PEER_RELAY')
@@ -211,7 +214,7 @@ def tell(story, lab, workspace):
 
     for program in (talker, listener, events):
         program.end()
-    story.step("the team's master moves from dev-1 to dev-2; both robots follow, with no hand on them",
+    story.step("Move the team's master from dev-1 to dev-2; both robots follow by themselves",
                lambda: move_master(fleet))
     for robot in ROBOTS:
         story.show('{}$ echo $ROS_MASTER_URI      # a new shell'.format(robot), fleet.ros(
@@ -226,7 +229,7 @@ def tell(story, lab, workspace):
                  lambda robot=robot: not fleet.topic(robot, '/ua_overlay/ros_environment')['actual_master_uri'], 10)
         return answer
 
-    answer = story.step('both robots leave', leave)
+    answer = story.step('Leave on both robots', leave)
     story.show('dev-2$ rosservice call /ua_overlay/leave false', answer['message'])
     story.show('dev-2$ echo $ROS_MASTER_URI', fleet.ros(
         'dev-2', 'bash', '-c', 'echo $ROS_MASTER_URI', graph='shell').stdout)
@@ -239,11 +242,11 @@ def main():
     name = 'demo'
     lab = None
     try:
-        lab = story.step('two robots behind two NATs, a server on the internet (network namespaces)',
+        lab = story.step('Create two robots behind two NATs and a server on the internet (network namespaces)',
                          lambda: Lab.up(load_topology(os.path.join(ROOT, 'config', 'lab', 'two_nats.yaml')), name))
-        tell(story, lab, workspace)
+        run(story, lab, workspace)
         if not keep:
-            story.step('everything is taken down', lab.down)
+            story.step('Remove everything', lab.down)
             lab = None
     except OverlayError as error:
         print('make demo: {}'.format(error), file=sys.stderr)
@@ -261,8 +264,8 @@ def main():
     if keep:
         command = os.path.join(workspace, 'bin', 'ua-overlay')
         print('The lab is still up. Enter a robot:   sudo {0} lab exec --name {1} --user {2} dev-1 -- bash\n'
-              'Join again there:                     {0} join\n'
-              'Take it down:                         sudo {0} lab down --name {1}'.format(command, name, USER))
+              'Rejoin there:                         {0} join\n'
+              'Remove it:                            sudo {0} lab down --name {1}'.format(command, name, USER))
     return 0
 
 

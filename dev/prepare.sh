@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs what is missing, builds what must be built, and leaves a sourced workspace behind. Safe to run again.
+# Install what is missing, build the tools and the workspace, and link the workspace as .workspace. Safe to run again.
 # usage: dev/prepare.sh [--for-tests | --for-report]      (root; `make` uses sudo when you are not)
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
@@ -9,7 +9,7 @@ export UA_OVERLAY_CACHE=$cache
 for_tests=${1:-}
 
 say() { printf '%s\n' "$*" >&2; }
-step() { # step TEXT COMMAND…: one line with the time it took; the output only when it failed
+step() { # step TEXT COMMAND…: print one line with the time it took; print the output only if it fails
     local text=$1 start=$SECONDS log
     shift
     log=$(mktemp)
@@ -20,7 +20,7 @@ step() { # step TEXT COMMAND…: one line with the time it took; the output only
     else
         cat "$log" >&2
         rm -f "$log"
-        say "$text: failed. Mend what the lines above say, then type the same make command again."
+        say "$text: failed. Fix the problem reported above, then run the same make command again."
         exit 1
     fi
 }
@@ -30,11 +30,11 @@ if [ "$(id -u)" != 0 ]; then
     exit 1
 fi
 if ! command -v apt-get >/dev/null; then
-    say "This machine has no apt-get: install by hand what requirements/apt.txt lists, on Debian bookworm or Ubuntu 20.04."
+    say "This machine has no apt-get. Install the packages of requirements/apt.txt by hand, on Debian bookworm or Ubuntu 20.04."
     exit 1
 fi
 
-# 1. Packages. A ROS below /opt/ros (Noetic from packages.ros.org) serves instead of the distribution's.
+# 1. Packages. Use a ROS below /opt/ros (Noetic from packages.ros.org) instead of the distribution's if there is one.
 mapfile -t wanted < <(grep -v '^#' requirements/apt.txt)
 noetic=/opt/ros/noetic/setup.bash
 missing=()
@@ -53,45 +53,45 @@ if [ ${#missing[@]} != 0 ]; then
     step "Installing ${#missing[@]} packages (${missing[*]})" apt-get install -q -y --no-install-recommends "${missing[@]}"
 fi
 
-# 2. Tools of the tests, in an environment of their own: a robot needs none of them.
+# 2. Tools of the tests, in a virtual environment: a robot needs none of them.
 if [ "$for_tests" = --for-tests ] && ! cmp -s requirements/dev.txt "$cache/venv/requirements.txt"; then
     mkdir -p "$cache"
     rm -rf "$cache/venv"
-    step "Making the environment of the tests" /usr/bin/python3 -m venv --system-site-packages "$cache/venv"
+    step "Creating the environment of the tests" /usr/bin/python3 -m venv --system-site-packages "$cache/venv"
     step "Installing the tools of the tests" "$cache/venv/bin/pip" install -q --disable-pip-version-check -r requirements/dev.txt
     cp requirements/dev.txt "$cache/venv/requirements.txt"
 fi
 
-# What reports are drawn with goes into the same environment. A file of its own says that it is there.
+# The libraries that draw reports go into the same environment; a separate file records that they are installed.
 if [ -n "$for_tests" ] && ! cmp -s requirements/analysis.txt "$cache/venv/analysis.txt"; then
     if [ ! -d "$cache/venv" ]; then
         mkdir -p "$cache"
-        step "Making the environment of the reports" /usr/bin/python3 -m venv --system-site-packages "$cache/venv"
+        step "Creating the environment of the reports" /usr/bin/python3 -m venv --system-site-packages "$cache/venv"
     fi
-    step "Installing what reports are drawn with" "$cache/venv/bin/pip" install -q --disable-pip-version-check -r requirements/analysis.txt
+    step "Installing the libraries that draw reports" "$cache/venv/bin/pip" install -q --disable-pip-version-check -r requirements/analysis.txt
     cp requirements/analysis.txt "$cache/venv/analysis.txt"
 fi
 
-# Ansible's is one more: it brings libraries that the tests shall not see.
+# Ansible gets another environment, because it brings libraries that the tests must not see.
 if [ "$for_tests" = --for-tests ] && ! cmp -s requirements/ansible.txt "$cache/ansible/requirements.txt"; then
     rm -rf "$cache/ansible"
-    step "Making the environment of Ansible" /usr/bin/python3 -m venv "$cache/ansible"
+    step "Creating the environment of Ansible" /usr/bin/python3 -m venv "$cache/ansible"
     step "Installing Ansible" "$cache/ansible/bin/pip" install -q --disable-pip-version-check -r requirements/ansible.txt
     cp requirements/ansible.txt "$cache/ansible/requirements.txt"
 fi
 
-# 3. tailscale, tailscaled, headscale: from the PATH, or pinned builds. Shows its own progress.
+# 3. tailscale, tailscaled, headscale: from the PATH, or pinned builds. The command shows its own progress.
 tools=(install)
 [ "$for_tests" = --for-tests ] && tools+=(--for-tests)
 scripts/ua-overlay tools "${tools[@]}" >/dev/null
 if [ "$for_tests" = --for-tests ]; then
-    # Says nothing when the cache has it.
+    # Silent if the cache has the images.
     scripts/ua-overlay lab machines images >/dev/null
 fi
 
 # 4. The catkin workspace: one for each checkout, so that two of them never mix.
 workspace=$cache/ws-$(printf %s "$root" | sha1sum | cut -c1-8)
-# A copy: the robots of the lab run as an unprivileged user, who may not be able to read where the checkout is.
+# Copy the checkout: the lab's robots run as an unprivileged user, who may not be able to read it.
 rm -rf "$workspace/src/ua_overlay"
 mkdir -p "$workspace/src/ua_overlay"
 tar -C "$root" --exclude=./.git --exclude=./.workspace --exclude=__pycache__ -cf - . | tar -C "$workspace/src/ua_overlay" -xf -
@@ -101,8 +101,8 @@ build() {
     # shellcheck disable=SC1090
     if [ -f "$noetic" ]; then . "$noetic"; fi
     set -u
-    # The second is where setup.py copies modules that are newer than the copy: one that was put back to an older state,
-    # or removed, would live on there.
+    # setup.py copies modules into the second folder only if they are newer than the copy there: a module that was reverted
+    # or removed would stay.
     rm -rf "$workspace/install" "$workspace/build/ua_overlay/lib"
     PATH=/usr/bin:$PATH catkin_make -C "$workspace" -DPYTHON_EXECUTABLE=/usr/bin/python3 -DCATKIN_ENABLE_TESTING=ON install
 }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs a command in the built workspace's environment, with nothing of the caller's ROS left in it.
+# Run a command in the environment of the built workspace, without the caller's ROS settings.
 set -eo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 unset ROS_MASTER_URI ROS_HOSTNAME ROS_IP ROS_PACKAGE_PATH CMAKE_PREFIX_PATH PYTHONPATH

@@ -105,8 +105,10 @@ def test_the_pages():
 
 
 def test_commands_are_found():
-    text = ('    sudo ua-overlay server init --name a  # why\n    # ua-overlay nothing\n'
-            '    x && /y/ua-overlay status | z\nSee `ua-overlay exec [--wait] CMD…`, `relay run`, `relay`, `test status x` and `tools install a && b`.')
+    text = '''    sudo ua-overlay server init --name a  # why
+    # ua-overlay nothing
+    x && /y/ua-overlay status | z
+See `ua-overlay exec [--wait] CMD…`, `relay run`, `relay`, `test status x` and `tools install a && b`.'''
     assert list(commands(text)) == [
         (['server', 'init', '--name', 'a'], True), (['status'], False), (['exec', '--wait', 'CMD'], False),
         (['relay', 'run'], False), (['tools', 'install', 'a'], False)]
