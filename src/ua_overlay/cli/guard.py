@@ -3,15 +3,12 @@ import argparse
 import dataclasses
 import json
 import os
-import shutil
 
 from ua_overlay import defaults
-from ua_overlay.errors import OverlayError
+from ua_overlay.cli.shared.needs import need_root
 from ua_overlay.firewall import guard as rules
 from ua_overlay.system import nft
-
-#: There when systemd is the init of this machine: sd_booted(3).
-SYSTEMD_RUNS = '/run/systemd/system'
+from ua_overlay.system.units import systemd_runs
 
 DESCRIPTION = '''\
 ROS 1 listens on every network interface, so whoever is on this robot's LAN may drive it. The guard makes the TCP ports
@@ -62,13 +59,13 @@ def run_on(args):
     from ua_overlay.system.listeners import cut_off, read_listeners
     from ua_overlay.system.recipe import describe
     desired = desired_guard(args, read_guard() or rules.Guard(), rules.read_port_range(), settings_port())
-    manager = 'systemd' if os.path.isdir(SYSTEMD_RUNS) else 'none'
+    manager = 'systemd' if systemd_runs() else 'none'
     recipe = rules.make_recipe(desired, find_nft(), manager)
     if args.dry_run:
         print(recipe.files[0].text, end='')
         print('\n'.join(describe(recipe)))
         return 0
-    need_root('on')
+    need_root('guard on')
     changed = rules.applier().apply(recipe)
     print('{}: ROS answers on {} only (TCP {}).'.format(
         'The guard is on' if changed else 'The guard was on already', ' and '.join(('loopback',) + desired.interfaces),
@@ -84,8 +81,8 @@ def run_on(args):
 
 
 def run_off(args):
-    need_root('off')
-    manager = 'systemd' if os.path.isdir(SYSTEMD_RUNS) else 'none'
+    need_root('guard off')
+    manager = 'systemd' if systemd_runs() else 'none'
     if read_guard() is None:
         manager = 'none'  # there is no unit to stop
     before, after = rules.undo_commands(find_nft(), manager)
@@ -105,7 +102,7 @@ def run_off(args):
 
 
 def run_status(args):
-    need_root('status')
+    need_root('guard status')
     guard = read_guard()
     table = loaded_table()
     problems = rules.find_problems(guard, table is not None, rules.read_port_range(), settings_port())
@@ -169,9 +166,3 @@ def loaded_table():
     :raises OverlayError: nft failed otherwise.
     """
     return nft.list_table(rules.TABLE, find_nft())
-
-
-def need_root(command):
-    if os.geteuid() != 0:
-        raise OverlayError('`guard {}` needs root.'.format(command), '{}ua-overlay guard {}'.format(
-            'sudo ' if shutil.which('sudo') else 'as root: ', command), code='NOT_ROOT')

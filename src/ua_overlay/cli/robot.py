@@ -1,7 +1,6 @@
 """`ua-overlay robot`: prepare this robot (root, once); list and remove robots (on the server)."""
 import argparse
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -9,10 +8,9 @@ import threading
 
 import ua_overlay
 from ua_overlay import defaults
+from ua_overlay.cli.shared.needs import need_root
 from ua_overlay.errors import OverlayError, UsageError
-
-#: There when systemd is the init of this machine: sd_booted(3).
-SYSTEMD_RUNS = '/run/systemd/system'
+from ua_overlay.system.units import systemd_runs
 
 PREPARE = '''\
 Does once, as root, what joining an overlay needs on a robot:
@@ -76,12 +74,13 @@ def run_prepare(args):
     from ua_overlay.system.recipe import describe, uid_of
     from ua_overlay.tailscale.prepare import applier, check_in_force, make_recipe
     from ua_overlay.trust.servers import servers_of
-    manager = args.service_manager or ('systemd' if os.path.isdir(SYSTEMD_RUNS) else 'none')
-    if manager == 'systemd' and not os.path.isdir(SYSTEMD_RUNS) and not args.dry_run:
+    manager = args.service_manager or ('systemd' if systemd_runs() else 'none')
+    if manager == 'systemd' and not systemd_runs() and not args.dry_run:
         raise UsageError('systemd does not run on this machine.',
                          'sudo ua-overlay robot prepare --service-manager none --user "$USER"')
     if args.undo:
-        need_root(args.dry_run, '--undo')
+        if not args.dry_run:
+            need_root('robot prepare', '--undo')
         return undo(manager, args.dry_run)
     if not args.user:
         raise UsageError('`robot prepare` needs the user that may join and leave.',
@@ -97,7 +96,7 @@ def run_prepare(args):
     if args.dry_run:
         print('\n'.join(describe(recipe)))
         return 0
-    need_root(False, '--user ' + args.user)
+    need_root('robot prepare', '--user ' + args.user)
     machine = applier()
     machine.remember('operator', present_operator())
     changed = machine.apply(recipe)
@@ -274,10 +273,3 @@ def writable_by_others(path):
         if path == '/':
             return False
         path = os.path.dirname(path)
-
-
-def need_root(dry_run, options):
-    if os.geteuid() != 0 and not dry_run:
-        raise OverlayError('`robot prepare` writes below /etc and needs root.',
-                           '{}ua-overlay robot prepare {}'.format('sudo ' if shutil.which('sudo') else 'as root: ',
-                                                                  options), code='NOT_ROOT')

@@ -1,12 +1,11 @@
 """`ua-overlay server service`, `relay service`, `derp service`: what a site runs, at boot, as a user of its own."""
 import argparse
 import os
-import shutil
 
 from ua_overlay.cli import server_egress
-from ua_overlay.cli.service import need_systemd
 from ua_overlay.cli.shared.args import add_dir, load_site
 from ua_overlay.cli.shared.egress import make_rules
+from ua_overlay.cli.shared.needs import need_root, need_systemd
 from ua_overlay.cli.shared.remote_host import add_service_dir
 from ua_overlay.errors import OverlayError
 from ua_overlay.relays import enrolment as enrolments
@@ -91,9 +90,9 @@ def _directory(args, served):
 
 def run_install(args, served):
     if not args.dry_run:
-        need_root(served, 'install')
+        need_root('{} service install'.format(served.kind))
     if not args.dry_run and args.service_manager == 'systemd':
-        need_systemd()
+        need_systemd('ua-overlay {} service install --service-manager none'.format(served.kind))
     what = (SiteService if served is service.SERVER else RemoteService)(args, served)
     machine = service.applier(served=served)
     owner = os.stat(what.directory if os.path.isdir(what.directory) else '/')
@@ -186,17 +185,10 @@ def run_remove(args, served):
     if args.dry_run:
         print('put back what {} lists\nrun systemctl daemon-reload'.format(service.manifest(served)))
         return 0
-    need_root(served, 'remove')
+    need_root('{} service remove'.format(served.kind))
     notes = service.applier(served=served).undo((), [['systemctl', 'daemon-reload']])
     for note in notes or ():
         print(note)
     print('There was no service.' if notes is None else
           'The {} is stopped and does not start at boot; its directory is still there.'.format(served.kind))
     return 0
-
-
-def need_root(served, action):
-    if os.geteuid() != 0:
-        command = 'ua-overlay {} service {}'.format(served.kind, action)
-        raise OverlayError('`{}` needs root.'.format(command),
-                           ('sudo ' if shutil.which('sudo') else 'as root: ') + command, code='NOT_ROOT')

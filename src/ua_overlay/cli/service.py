@@ -2,15 +2,12 @@
 import argparse
 import os
 import pwd
-import shutil
 import sys
 
 from ua_overlay import defaults
-from ua_overlay.errors import OverlayError, UsageError
+from ua_overlay.cli.shared.needs import need_root, need_systemd
+from ua_overlay.errors import UsageError
 from ua_overlay.rosenv import service
-
-#: There when systemd is the init of this machine: sd_booted(3).
-SYSTEMD_RUNS = '/run/systemd/system'
 
 DESCRIPTION = '''\
 A systemd unit that starts overlay.launch at boot, as an unprivileged user, in the local graph of this robot. It needs
@@ -58,8 +55,8 @@ def run_install(args):
         print(recipe.files[0].text, end='')
         print('\n'.join(describe(recipe)))
         return 0
-    need_root('install')
-    need_systemd()
+    need_root('service install')
+    need_systemd('ua-overlay exec --local roslaunch ua_overlay overlay.launch')
     changed = service.applier().apply(recipe)
     print('overlay.launch runs as {}, now and after every boot{}.'.format(user, '' if changed else '; nothing changed'))
     owner = prepared_for()
@@ -75,7 +72,7 @@ def run_remove(args):
     if args.dry_run:
         print('put back what {} lists\nrun systemctl daemon-reload'.format(service.MANIFEST))
         return 0
-    need_root('remove')
+    need_root('service remove')
     notes = machine.undo((), [['systemctl', 'daemon-reload']])
     for note in notes or ():
         print(note)
@@ -115,15 +112,3 @@ def prepared_for():
         return pwd.getpwuid(owner).pw_name if owner else ''
     except (OSError, KeyError):
         return ''
-
-
-def need_systemd():
-    if not os.path.isdir(SYSTEMD_RUNS):
-        raise OverlayError('systemd does not run on this machine, so there is nothing to install a service in.',
-                           'ua-overlay exec --local roslaunch ua_overlay overlay.launch', code='NO_SYSTEMD')
-
-
-def need_root(command):
-    if os.geteuid() != 0:
-        raise OverlayError('`service {}` needs root.'.format(command), '{}ua-overlay service {}'.format(
-            'sudo ' if shutil.which('sudo') else 'as root: ', command), code='NOT_ROOT')

@@ -4,6 +4,7 @@ import os
 import pytest
 
 from ua_overlay.cli import main, robot
+from ua_overlay.system import units
 
 USER = 'nobody'
 
@@ -12,7 +13,7 @@ USER = 'nobody'
 def plain(monkeypatch, tmp_path):
     """An unprivileged user on a machine without systemd."""
     monkeypatch.setattr(os, 'geteuid', lambda: 1000)
-    monkeypatch.setattr(robot, 'SYSTEMD_RUNS', str(tmp_path / 'none'))
+    monkeypatch.setattr(units, 'RUNS', str(tmp_path / 'none'))
     monkeypatch.setattr(robot.defaults, 'CA_FILE', str(tmp_path / 'ca.pem'))
     return tmp_path
 

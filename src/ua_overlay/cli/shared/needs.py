@@ -1,0 +1,29 @@
+"""What a command needs of this machine before it changes anything: root, and systemd."""
+import os
+import shutil
+
+from ua_overlay.errors import OverlayError
+from ua_overlay.system.units import systemd_runs
+
+
+def need_root(command: str, options: str = '') -> None:
+    """Refuse to go on as an unprivileged user.
+
+    :param command: without `ua-overlay`: 'guard on'.
+    :param options: what a person types behind it.
+    :raises OverlayError: NOT_ROOT.
+    """
+    if os.geteuid() != 0:
+        raise OverlayError('`ua-overlay {}` needs root.'.format(command), '{}ua-overlay {}'.format(
+            'sudo ' if shutil.which('sudo') else 'as root: ', ' '.join(filter(None, (command, options)))),
+            code='NOT_ROOT')
+
+
+def need_systemd(next_command: str) -> None:
+    """Refuse to install a service where nothing would run it.
+
+    :raises OverlayError: NO_SYSTEMD.
+    """
+    if not systemd_runs():
+        raise OverlayError('systemd does not run on this machine, so there is nothing to install a service in.',
+                           next_command, code='NO_SYSTEMD')
