@@ -22,8 +22,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RESULTS = os.path.join(ROOT, 'results', 'tests')
 RECORD = os.path.join(RESULTS, 'durations.json')
 CORES = len(os.sched_getaffinity(0))
-#: Groups at once: what they wait for costs memory, and little else.
-MOST = 4 * CORES
+#: Groups at once, at least (also beside other work) and at most: what they wait for costs memory, and little else.
+LEAST, MOST = CORES, 4 * CORES
 #: The next group starts when the processors were idle for at least this share of the last seconds.
 IDLE, LOOK_BACK = 0.25, 4.0
 #: Seconds between two looks at what runs.
@@ -65,7 +65,7 @@ def may_start(running, idle):
 
     :param running: how many run; ``idle``: share of the processors' time, None while it is not known.
     """
-    return running == 0 or (running < MOST and idle is not None and idle >= IDLE)
+    return running < LEAST or (running < MOST and idle is not None and idle >= IDLE)
 
 
 def result_of(statuses):
@@ -122,9 +122,10 @@ class Running:
         argv = group.argv + ['--junit-xml=' + path_of('junit', group, '.xml'), '-o', 'junit_family=xunit1',
                              '-p', 'no:cacheprovider'] + arguments
         with open(path_of('output', group, '.txt'), 'wb') as output:
-            # A session of its own: Ctrl-C reaches it once, from here.
+            # A session of its own: Ctrl-C reaches it once, from here, also where this program was started ignoring it.
             self.process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                                            start_new_session=True)
+                                            start_new_session=True,
+                                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
     def poll(self):
         """:class:`Done`, or None while it runs."""
@@ -174,6 +175,15 @@ def line_of(group, done, text):
                                                              last.split(' in ')[0])
 
 
+def why_of(text, most=200):
+    """What pytest says of its failures, without what it says of all that passed; at most so many lines. Pure."""
+    lines = text.splitlines()
+    begin = next((number for number, line in enumerate(lines) if line.strip('= ') in ('FAILURES', 'ERRORS')), 0)
+    lines = lines[begin:]
+    cut = ['… {} lines more in results/tests/output …'.format(len(lines) - most)] if len(lines) > most else []
+    return '\n'.join(lines[:most // 2] + cut + lines[max(most // 2, len(lines) - most // 2):])
+
+
 def run(groups, arguments, record, say=print):
     """Run groups side by side, in their order.
 
@@ -197,7 +207,7 @@ def run(groups, arguments, record, say=print):
                 if done.status != NO_TESTS:
                     say(line_of(each.group, done, text))
                 if done.status not in (OK, NO_TESTS):
-                    say(text)
+                    say(why_of(text))
                     if stop_at_first:
                         waiting = []
                 elif not arguments:
@@ -219,12 +229,17 @@ def names_a_path(arguments):
     return any(os.path.exists(os.path.join(ROOT, word.split('::')[0])) for word in arguments)
 
 
+def interrupt(_number, _frame):
+    raise KeyboardInterrupt
+
+
 def main(arguments):
     if names_a_path(arguments):
         return subprocess.run([sys.executable, '-m', 'pytest'] + arguments, cwd=ROOT).returncode
     began, (idle, ticks) = time.monotonic(), Idle.read_stat()
     record = read_record()
     cache = os.environ.get('UA_OVERLAY_CACHE', '/var/cache/ua_overlay')
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         finished = run(in_order(unit_groups(cache) + lab_groups(), record), arguments, record,
                        lambda text: print(text, flush=True))

@@ -40,8 +40,17 @@ def test_unit_tests_come_first_and_then_the_longest(runner):
 
 def test_the_next_group_starts_when_there_is_room():
     module = load('run_tests', os.path.join(ROOT, 'dev', 'run_tests.py'))
-    assert module.may_start(0, None) and module.may_start(1, 0.9)
-    assert not module.may_start(1, None) and not module.may_start(1, 0.1) and not module.may_start(module.MOST, 0.9)
+    few = module.LEAST
+    assert module.may_start(few - 1, None) and module.may_start(few - 1, 0.0) and module.may_start(few, 0.9)
+    assert not module.may_start(few, None) and not module.may_start(few, 0.1) and not module.may_start(module.MOST, 0.9)
+
+
+def test_why_is_what_pytest_says_of_failures(runner):
+    text = '\n'.join(['test_a.py ..F'] + ['=== FAILURES ==='] + [str(number) for number in range(10)])
+    assert runner.why_of(text) == '\n'.join(['=== FAILURES ==='] + [str(number) for number in range(10)])
+    assert runner.why_of(text, 4).splitlines() == ['=== FAILURES ===', '0', '… 7 lines more in results/tests/output …',
+                                                  '8', '9']
+    assert runner.why_of('crashed') == 'crashed'
 
 
 def test_idle_is_of_the_last_seconds(runner):
@@ -88,7 +97,7 @@ def test_groups_run_beside_each_other_and_say_what_became_of_them(runner, tmp_pa
     finished = runner.run(groups, [], record, said.append)
     assert {group.name: done.status for group, done in finished} == {'a': 0, 'b': 0, 'c': 1, 'd': 5}
     assert [line for line in said if line.startswith('ok ')][0].endswith('1 passed')
-    assert any(line.startswith('FAILED') and ' c ' in line for line in said) and 'why\n' in said
+    assert any(line.startswith('FAILED') and ' c ' in line for line in said) and 'why' in said
     assert sorted(record) == ['a', 'b', 'd'] and record['a']['seconds'] < 60
 
 
