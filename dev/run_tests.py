@@ -33,8 +33,8 @@ FAREWELL = 60
 #: pytest's exit statuses.
 OK, FAILED, INTERRUPTED, NO_TESTS = 0, 1, 2, 5
 
-Group = collections.namedtuple('Group', 'name argv')
-Group.__doc__ = """name: of its record and its output; argv: what runs, without more arguments of pytest."""
+Group = collections.namedtuple('Group', 'name argv files', defaults=((),))
+Group.__doc__ = """name: of its record; argv: what runs, before more arguments of pytest; files: which."""
 Done = collections.namedtuple('Done', 'status seconds cpu')
 Done.__doc__ = """status: pytest's; seconds: what the group took; cpu: processor seconds, without what a lab killed."""
 
@@ -43,14 +43,36 @@ def lab_groups():
     """The groups of test/lab/groups.py."""
     sys.path.insert(0, os.path.join(ROOT, 'test', 'lab'))
     import groups
-    return [Group(name, [sys.executable, '-m', 'pytest'] + ['test/lab/' + file for file in files])
-            for name, files in groups.GROUPS.items()]
+    found = []
+    for name, files in groups.GROUPS.items():
+        paths = ['test/lab/' + file for file in files]
+        found.append(Group(name, [sys.executable, '-m', 'pytest'] + paths, tuple(paths)))
+    return found
 
 
 def unit_groups(cache):
     """The unit tests, with both sets of libraries."""
-    return [Group('unit', [sys.executable, '-m', 'pytest', 'test/unit']),
-            Group('floor', [os.path.join(cache, 'floor', 'bin', 'pytest'), 'test/unit'])]
+    return [Group('unit', [sys.executable, '-m', 'pytest', 'test/unit'], ('test/unit',)),
+            Group('floor', [os.path.join(cache, 'floor', 'bin', 'pytest'), 'test/unit'], ('test/unit',))]
+
+
+def chosen(groups, listed):
+    """The groups that have one of the tests in what `pytest --collect-only -q` printed. Pure.
+
+    :param listed: its lines, some of them node ids.
+    """
+    paths = {line.split('::')[0] for line in listed if '::' in line}
+    return [group for group in groups if any(
+        path == file or path.startswith(file + '/') for file in group.files for path in paths)]
+
+
+def choose(groups, arguments):
+    """Those that arguments of pytest such as -k leave something to do; all where that cannot be told."""
+    if not arguments:
+        return groups
+    argv = [sys.executable, '-m', 'pytest', '--collect-only', '-q', 'test/unit', 'test/lab'] + arguments
+    listed = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, universal_newlines=True)
+    return (chosen(groups, listed.stdout.splitlines()) or groups) if listed.returncode == OK else groups
 
 
 def in_order(groups, record):
@@ -241,7 +263,7 @@ def main(arguments):
     cache = os.environ.get('UA_OVERLAY_CACHE', '/var/cache/ua_overlay')
     signal.signal(signal.SIGTERM, interrupt)
     try:
-        finished = run(in_order(unit_groups(cache) + lab_groups(), record), arguments, record,
+        finished = run(in_order(choose(unit_groups(cache) + lab_groups(), arguments), record), arguments, record,
                        lambda text: print(text, flush=True))
     except KeyboardInterrupt:
         print('interrupted')

@@ -38,6 +38,15 @@ def test_unit_tests_come_first_and_then_the_longest(runner):
     assert [group.name for group in runner.in_order(groups, record)] == ['floor', 'unit', 'new', 'long', 'short']
 
 
+def test_only_groups_with_a_chosen_test_run(runner):
+    groups = [runner.Group('unit', [], ('test/unit',)), runner.Group('c', [], ('test/lab/test_c.py',)),
+              runner.Group('a', [], ('test/lab/test_a.py', 'test/lab/test_b.py'))]
+    names = [group.name for group in runner.chosen(groups, ['test/lab/test_b.py::test_x[1]', '1 test'])]
+    assert names == ['a']
+    assert [group.name for group in runner.chosen(groups, ['test/unit/trust/test_ca.py::test_x'])] == ['unit']
+    assert runner.chosen(groups, []) == [] and runner.choose(groups, []) == groups
+
+
 def test_the_next_group_starts_when_there_is_room():
     module = load('run_tests', os.path.join(ROOT, 'dev', 'run_tests.py'))
     few = module.LEAST
