@@ -100,6 +100,13 @@ def test_every_path_exists(page):
         assert os.path.exists(os.path.join(ROOT, path)), path
 
 
+@pytest.mark.parametrize('page', PAGES)
+def test_every_module_exists(page):
+    """`tailscale/watcher.py` is below src/ua_overlay."""
+    for path in re.findall(r'`(\w+/[\w/]+\.py)`', read(page)):
+        assert any(os.path.exists(os.path.join(ROOT, folder, path)) for folder in ('', 'src/ua_overlay')), path
+
+
 def test_the_pages():
     assert {'README.md', 'CONTRIBUTING.md', 'docs/operate.md', 'docs/results/README.md'} <= set(PAGES)
 
