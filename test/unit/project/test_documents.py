@@ -1,4 +1,4 @@
-"""The pages for people: every command, option, link and path in them exists."""
+"""Every command, option, link and path in the pages exists, and so does every command of the playbook."""
 import argparse
 import glob
 import os
@@ -6,6 +6,7 @@ import re
 import shlex
 
 import pytest
+import yaml
 from paths import ROOT
 
 from ua_overlay.cli import GROUPS, complete, make_parser
@@ -76,6 +77,30 @@ def test_every_command_and_option_exists(page, capsys):
     for words, whole in commands(read(page)):
         assert unknown(words) is None, ' '.join(words)
         assert not whole or refused(words, capsys) is None
+
+
+def argvs(value):
+    """Yield the words of every `argv` in a task file of Ansible; of a template those in quotes, if the group is one."""
+    for item in value if isinstance(value, list) else []:
+        yield from argvs(item)
+    for key, item in value.items() if isinstance(value, dict) else []:
+        if key == 'argv' and isinstance(item, list):
+            yield [str(word) for word in item]
+        elif key == 'argv' and re.search("/ua-overlay', *'", item):
+            yield re.findall("'([^']*)'", item)
+        else:
+            yield from argvs(item)
+
+
+def test_every_command_of_the_playbook_exists():
+    checked = 0
+    for path in glob.glob(os.path.join(ROOT, 'ansible', 'roles', '*', 'tasks', '*.yml')):
+        for argv in argvs(yaml.safe_load(read(path))):
+            program = next((index for index, word in enumerate(argv) if word.endswith('/ua-overlay')), None)
+            if program is not None and '{{' not in argv[program + 1]:
+                checked += 1
+                assert unknown(argv[program + 1:]) is None, (path, argv)
+    assert checked > 15
 
 
 def anchors(text):
