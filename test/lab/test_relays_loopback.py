@@ -157,7 +157,7 @@ def test_a_certificate_that_ends_soon_is_said_everywhere_and_replaced(site, seco
     assert 'DERP lab-b ends in 19 days' in status.stderr and 'derp create lab-b --again' in status.stderr
     check = site.call('server', 'check', check=False)
     assert check.returncode == 1 and 'certificate of DERP at lab-b failed' in check.stdout
-    until = derp_certificate.when(derp_certificate.end_of(chain))
+    until = derp_certificate.format_end(derp_certificate.end_of(chain))
     assert site.json('derp', 'list', check=False)[1]['certificate_until'] == until
     wait('the remote host to say it', lambda: derp_status(site, second)[0] == 4, 60)
     told = derp_status(site, second)[1]

@@ -84,7 +84,7 @@ def run_list(args):
              'home': 'up' not in states.values()}]
     rows += [{'name': host.name, 'region': host.region, 'address': host.address, 'port': host.port,
               'stun_port': host.stun_port, 'state': states.get(host.name, 'not known to the running server'),
-              'certificate_until': derp_certificate.when(ends.get(host.name)),
+              'certificate_until': derp_certificate.format_end(ends.get(host.name)),
               'home': states.get(host.name) == 'up'} for host in settings.derp]
     if args.json:
         print(json.dumps(rows, indent=2))
@@ -97,6 +97,6 @@ def run_list(args):
 
 def run_remove(args):
     with Progress()('Taking the region {} out'.format(args.name)):
-        remote_host.make_remote_admin(args).remove('derp', args.name)
+        remote_host.make_remote_admin(args).remove_derp(args.name)
     print('The region {} is no part of the site any more. Stop it on its host.'.format(args.name))
     return 0

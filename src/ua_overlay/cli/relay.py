@@ -10,7 +10,7 @@ from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import UsageError
 from ua_overlay.headscale.access import connect
 from ua_overlay.headscale.remote_hosts import RelayHost
-from ua_overlay.relays.check import relay_states
+from ua_overlay.relays.relay_states import relay_states
 from ua_overlay.server import service
 from ua_overlay.system.control_socket import ask
 from ua_overlay.toolchain import locate
@@ -69,7 +69,7 @@ def run_create(args):
 def run_list(args):
     site = load_site(args)
     report = ask(site.control_socket, 'status', timeout=15)['relay']
-    rows = relay_states(report, site.settings, connect(site, lambda: locate('headscale')).nodes(), defaults.RELAY_TAG)
+    rows = relay_states(report, site.settings, connect(site, lambda: locate('headscale')).nodes())
     if args.json:
         print(json.dumps(rows, indent=2))
     else:
@@ -80,6 +80,6 @@ def run_list(args):
 
 
 def run_remove(args):
-    remote_host.make_remote_admin(args).remove('relays', args.name)
+    remote_host.make_remote_admin(args).remove_relay(args.name)
     print('The relay {} is no part of the site any more. Stop it on its host.'.format(args.name))
     return 0

@@ -1,1 +1,1 @@
-"""Peer relays and DERPs, beside Headscale and on remote hosts."""
+"""Peer relays and DERPs, on the server and on remote hosts."""

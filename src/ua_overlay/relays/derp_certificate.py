@@ -1,44 +1,49 @@
-"""Certificates of DERP regions on remote hosts: nothing renews them, for the server has no way to a remote host.
+"""Certificates of DERP regions on remote hosts: warns before they end, because nothing renews them.
 
-So whoever looks says it in time. Pure but for PEM.
+The server cannot reach a remote host, so a person carries the new certificate there. Pure.
 """
 import math
+from typing import Optional
 
 from ua_overlay import defaults
 from ua_overlay.clock import format_utc, from_unix
 from ua_overlay.errors import OverlayError
 from ua_overlay.trust import certificate as certificates
 
-#: Somebody has to carry a file, so as long as the server's own certificate has for its renewal.
+#: Days before the end when the warning begins: as many as the server's own certificate has for its renewal.
 MARGIN_DAYS = defaults.RENEWAL_MARGIN_DAYS
 _DAY = 86400.0
 
 
-def end_of(chain):
-    """When the first certificate of a PEM text ends, in Unix seconds."""
+def end_of(chain: str) -> float:
+    """Return when the first certificate of a PEM text ends, in Unix seconds.
+
+    :raises CertificateError: the text has no certificate.
+    """
     return certificates.not_after(certificates.load_certificates(chain, 'the enrolment')[0]).timestamp()
 
 
-def when(end):
-    """Unix seconds for people and programs, None for None."""
+def format_end(end: Optional[float]) -> Optional[str]:
+    """Return Unix seconds as '2026-11-22 18:48:52 UTC'; None for None."""
     return None if end is None else format_utc(from_unix(end))
 
 
-def days_left(end, now):
-    """Whole days between two times in Unix seconds, negative when it is over."""
+def days_left(end: float, now: float) -> int:
+    """Return the whole days between two times in Unix seconds; negative when ``end`` is past."""
     return math.floor((end - now) / _DAY)
 
 
-def warning(name, end, now):
-    """What to say of the certificate of DERP ``name``: an OverlayError, None while there is time.
+def warning(name: str, end: float, now: float) -> Optional[OverlayError]:
+    """Return the warning about the certificate of DERP ``name``; None while there is time.
 
-    :param end, now: Unix seconds.
+    :param end: when it ends, in Unix seconds.
+    :param now: Unix seconds.
     """
     days = days_left(end, now)
     if days >= MARGIN_DAYS:
         return None
     left = 'ended' if days < 0 else 'ends in {} day{},'.format(days, '' if days == 1 else 's')
     return OverlayError(
-        'The certificate of DERP {} {} on {}; nothing renews it by itself.'.format(name, left, when(end)),
+        'The certificate of DERP {} {} on {}; it is not renewed automatically.'.format(name, left, format_end(end)),
         'ua-overlay derp create {0} --again, on the server; carry {0}.derp.yaml there, and: sudo ua-overlay derp '
         'service install --enrolment {0}.derp.yaml'.format(name), 'DERP_CERTIFICATE')

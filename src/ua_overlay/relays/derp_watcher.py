@@ -1,26 +1,36 @@
 """Observes the DERP regions on remote hosts, and writes the map from which Headscale tells robots their homes."""
 import threading
 import time
+from typing import Callable, Dict, Mapping, Optional, Set
 
 from ua_overlay.headscale import derp_map
+from ua_overlay.headscale.remote_hosts import DerpHost
+from ua_overlay.headscale.site_directory import SiteDirectory
+from ua_overlay.protocols import Say, WallClock
 from ua_overlay.relays import derp_certificate
-from ua_overlay.relays.probe import Unreachable, probe_derp_page
+from ua_overlay.relays.probe import Trust, Unreachable, probe_derp_page
 from ua_overlay.system import files
+
+#: (address, port, name, trust) -> when its certificate ends, in Unix seconds; raises Unreachable.
+DerpProbe = Callable[[str, int, str, Trust], float]
 
 #: Seconds between two probes.
 PERIOD = 10.0
-#: A region is gone when it failed this often in a row; it is back at the first answer.
+#: A region counts as down after this many failures in a row, and as up again at the first answer.
 FAILURES = 2
 
 
 class Answering:
-    """Which regions answer: hysteresis over single answers. No clock, no socket."""
+    """Which regions answer, with hysteresis over single probes. No clock, no socket."""
 
-    def __init__(self):
-        self._failures = {}
+    def __init__(self) -> None:
+        self._failures: Dict[str, int] = {}
 
-    def step(self, answers):
-        """:param answers: dict name -> whether it answered now. :returns: set of the names that count as answering."""
+    def step(self, answers: Mapping[str, bool]) -> Set[str]:
+        """Return the names of the regions that count as answering.
+
+        :param answers: for each region, whether it answered now.
+        """
         for name, ok in answers.items():
             self._failures[name] = 0 if ok else self._failures.get(name, FAILURES - 1) + 1
         return {name for name in answers if self._failures[name] < FAILURES}
@@ -29,55 +39,63 @@ class Answering:
 class DerpWatcher:
     """A thread that probes each region of a site.
 
-    :param site: the Site.
-    :param say: function(sentence).
-    :param probe: as probe.probe_derp_page; ``now``: function() -> Unix seconds.
+    :param say: takes one sentence.
+    :param probe: like probe.probe_derp_page.
     """
 
-    def __init__(self, site, say, probe=probe_derp_page, now=time.time):
+    def __init__(self, site: SiteDirectory, say: Say, probe: DerpProbe = probe_derp_page,
+                 now: WallClock = time.time) -> None:
         self._site = site
         self._say = say
         self._probe = probe
         self._now = now
-        self._ends = {}
-        self._warned = {}
+        #: By region: the end of its certificate; the last warning about it; why it does not answer, None when it does.
+        self._ends: Dict[str, float] = {}
+        self._warned: Dict[str, Optional[str]] = {}
+        self._reasons: Dict[str, Optional[str]] = {}
         self._answering = Answering()
         self._stopping = threading.Event()
-        self._reasons = {}
-        self._written = None
+        self._written: Optional[str] = None
 
-    def prepare(self):
-        """Write the map before Headscale starts, from a first look at all regions."""
+    def prepare(self) -> None:
+        """Probe all regions once and write the map, before Headscale starts."""
         self.step()
 
-    def start(self):
+    def start(self) -> None:
+        """Probe every PERIOD seconds from now on."""
         threading.Thread(target=self._run, daemon=True, name='derp').start()
 
-    def stop(self):
+    def stop(self) -> None:
+        """End the thread after the probe that it is doing."""
         self._stopping.set()
 
-    def report(self):
-        """dict name -> 'up', or why it is not."""
+    def report(self) -> Dict[str, str]:
+        """Return for each region 'up', or why it does not answer."""
         return {host.name: self._reasons.get(host.name) or 'up' for host in self._site.settings.derp}
 
-    def ends(self):
-        """dict name -> when the certificate of that region ends, in Unix seconds, as far as it was seen."""
+    def ends(self) -> Dict[str, float]:
+        """Return when the certificate of each region ends, in Unix seconds; a region that never answered is left
+        out."""
         return {host.name: self._ends[host.name] for host in self._site.settings.derp if host.name in self._ends}
 
-    def _run(self):
+    def _run(self) -> None:
         while not self._stopping.wait(PERIOD):
             try:
                 self.step()
             except OSError as error:
                 self._say('The DERP map cannot be written: {}.'.format(error.strerror or error))
 
-    def step(self):
-        """Look at every region, and write the map when it changed."""
-        settings, answers = self._site.settings, {}
+    def step(self) -> None:
+        """Probe every region, and write the map when it changed.
+
+        :raises OSError: the map cannot be written.
+        """
+        settings = self._site.settings
+        answers: Dict[str, bool] = {}
         for host in settings.derp:
             reason = self._reason(host)
             answers[host.name] = reason is None
-            if answers[host.name] != (self._reasons.get(host.name, 'never looked at') is None):
+            if answers[host.name] != (self._reasons.get(host.name, 'not probed yet') is None):
                 self._say('DERP region {} {}.'.format(
                     host.name, 'answers' if reason is None else 'does not answer: ' + reason))
             self._reasons[host.name] = reason
@@ -87,17 +105,18 @@ class DerpWatcher:
             files.write_atomic(self._site.path(derp_map.MAP_FILE), text, mode=0o600)
             self._written = text
 
-    def _warn(self, name):
-        """Say once a day that a certificate ends soon."""
-        found = derp_certificate.warning(name, self._ends[name], self._now()) if name in self._ends else None
-        if found is not None and found.sentence != self._warned.get(name):
-            self._say(str(found))
-        self._warned[name] = found and found.sentence
+    def _warn(self, name: str) -> None:
+        """Say that a certificate ends soon; once a day, as the sentence counts the days."""
+        warning = derp_certificate.warning(name, self._ends[name], self._now()) if name in self._ends else None
+        if warning is not None and warning.sentence != self._warned.get(name):
+            self._say(str(warning))
+        self._warned[name] = None if warning is None else warning.sentence
 
-    def _reason(self, host):
+    def _reason(self, host: DerpHost) -> Optional[str]:
+        """Probe a region; return why it does not answer, None when it does."""
         try:
             self._ends[host.name] = self._probe(host.address, host.port, host.host_name(self._site.settings.name),
-                       {'ca_file': self._site.ca_file})
+                                                {'ca_file': self._site.ca_file})
         except Unreachable as error:
             return str(error)
         return None

@@ -1,11 +1,12 @@
 """Enrolments: the small file with which a remote host becomes a relay or a DERP region of a site.
 
-Made by `ua-overlay relay create` and `derp create` on the server, and carried like an invitation: it holds a secret,
-the single-use key of the relay's node or the key of the DERP's certificate.
+`ua-overlay relay create` and `derp create` make it on the server. It is carried like an invitation, because it holds a
+secret: the single-use key of the relay's node, or the key of the DERP's certificate.
 """
 import os
 import stat
 from dataclasses import dataclass, field, fields
+from typing import Any, Dict, Optional, Tuple
 
 import yaml
 
@@ -30,13 +31,16 @@ class Enrolment:
     """What a remote host needs.
 
     :param kind: RELAY or DERP.
-    :param name: in site.yaml.
+    :param name: its name in site.yaml.
     :param server_url: `https://NAME:PORT` of the site.
     :param ca_pem: the site's CA.
     :param address: where robots reach this host.
     :param port: UDP of the relay, or TCP of the DERP.
-    :param key: single-use pre-auth key of a relay (secret), '' once it is used.
-    :param stun_port, host_name, certificate, certificate_key: of a DERP; the last is secret.
+    :param key: single-use pre-auth key of a relay (a secret), '' once it is used.
+    :param stun_port: of a DERP, like the following.
+    :param host_name: the name in the certificate.
+    :param certificate: PEM of the full chain.
+    :param certificate_key: PEM (a secret).
     """
 
     kind: str
@@ -52,9 +56,14 @@ class Enrolment:
     certificate_key: str = field(default='', repr=False)
 
 
-def dump(enrolment):
-    """The text of the file."""
-    values = {'version': VERSION}
+#: What every enrolment has to have, and a DERP's besides.
+_REQUIRED = ('kind', 'name', 'server_url', 'ca_pem', 'address', 'port')
+_REQUIRED_OF_DERP = ('stun_port', 'host_name', 'certificate', 'certificate_key')
+
+
+def dump(enrolment: Enrolment) -> str:
+    """Return the text of the file."""
+    values: Dict[str, Any] = {'version': VERSION}
     for each in fields(Enrolment):
         value = getattr(enrolment, each.name)
         if value:
@@ -64,10 +73,10 @@ def dump(enrolment):
             + yaml.safe_dump(values, default_flow_style=False, sort_keys=False))
 
 
-def write(path, enrolment, owner=None):
-    """Write it 0600, whole or not at all.
+def write(path: str, enrolment: Enrolment, owner: Optional[Tuple[int, int]] = None) -> None:
+    """Write the file with mode 0600, completely or not at all.
 
-    :param owner: (uid, gid) of who is to carry it; default: this process's.
+    :param owner: (uid, gid) of the person who carries it; default: this process's.
     :raises EnrolmentError: it cannot be written there.
     """
     try:
@@ -77,10 +86,11 @@ def write(path, enrolment, owner=None):
                              'ls -ld {}'.format(os.path.dirname(path) or '.'))
 
 
-def read(path, kind):
+def read(path: str, kind: str) -> Enrolment:
     """Read an enrolment of ``kind``.
 
-    :raises EnrolmentError: missing, readable by others, damaged, or of the other kind; its contents are not repeated.
+    :raises EnrolmentError: it is missing, readable by others, damaged, or of the other kind. Its contents are not
+        repeated.
     """
     again = 'ua-overlay {} create NAME --address IP, on the server'.format(kind)
     try:
@@ -90,32 +100,34 @@ def read(path, kind):
     except (FileNotFoundError, NotADirectoryError):
         raise EnrolmentError('There is no enrolment {}.'.format(path), again)
     except (OSError, UnicodeDecodeError) as error:
-        raise EnrolmentError('The enrolment {} cannot be read: {}.'.format(path, getattr(error, 'strerror', 'no text')),
-                             'ls -l {}'.format(path))
+        raise EnrolmentError('The enrolment {} cannot be read: {}.'.format(
+            path, getattr(error, 'strerror', None) or 'it is not text'), 'ls -l {}'.format(path))
     if mode & (stat.S_IRWXO | stat.S_IWGRP):
-        raise EnrolmentError('Others on this machine may read or change the enrolment {}, which holds a secret.'.format(
-            path),
-                             'chmod 600 {}'.format(path))
+        raise EnrolmentError('Other users of this machine may read or change the enrolment {}, which holds a '
+                             'secret.'.format(path), 'chmod 600 {}'.format(path))
     return parse(text, path, kind, again)
 
 
-def parse(text, source, kind, again=''):
-    """The Enrolment in ``text``. :raises EnrolmentError: naming ``source``."""
+def parse(text: str, source: str, kind: str, again: str = '') -> Enrolment:
+    """Return the Enrolment in ``text``.
+
+    :param source: name of the file, for errors.
+    :param again: the next command of its errors.
+    :raises EnrolmentError: naming ``source``.
+    """
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError:
         values = None
     if not isinstance(values, dict) or values.pop('version', None) != VERSION:
-        raise EnrolmentError('{} is no enrolment of version {}.'.format(source, VERSION), again)
-    known = {each.name: each.type for each in fields(Enrolment)}
+        raise EnrolmentError('{} is not an enrolment of version {}.'.format(source, VERSION), again)
+    types: Dict[str, Any] = {each.name: each.type for each in fields(Enrolment)}
     wrong = sorted(name for name, value in values.items()
-                   if name not in known or isinstance(value, bool) or not isinstance(value, known[name]))
+                   if name not in types or isinstance(value, bool) or not isinstance(value, types[name]))
     if wrong:
-        raise EnrolmentError('The enrolment {} has a field {} that makes no sense.'.format(source, wrong[0]), again)
-    needed = ['kind', 'name', 'server_url', 'ca_pem', 'address', 'port']
-    if values.get('kind') == DERP:
-        needed += ['stun_port', 'host_name', 'certificate', 'certificate_key']
-    missing = [name for name in needed if not values.get(name)]
+        raise EnrolmentError('The enrolment {} has an invalid field {}.'.format(source, wrong[0]), again)
+    required = _REQUIRED + (_REQUIRED_OF_DERP if values.get('kind') == DERP else ())
+    missing = [name for name in required if not values.get(name)]
     if missing:
         raise EnrolmentError('The enrolment {} is damaged: it has no {}.'.format(source, missing[0]), again)
     if values['kind'] != kind:

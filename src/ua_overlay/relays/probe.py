@@ -1,7 +1,6 @@
-"""Looking at a site as a robot does: TLS, STUN, DERP and the relay's port at one address.
+"""Probes a site as a robot reaches it: TLS, STUN, DERP and the relay's port at one address.
 
-Each function returns what it saw as a short text, and raises :class:`Unreachable` with the reason as the end of a
-sentence.
+Each function raises :class:`Unreachable`, with the reason as the end of a sentence.
 """
 import errno
 import http.client
@@ -9,33 +8,36 @@ import os
 import socket
 import ssl
 import time
+from typing import Mapping, Optional
 
 from ua_overlay.relays import stun
 
-#: Seconds that one look may take.
+#: Seconds that one probe may take.
 TIMEOUT = 5.0
-#: A Geneve header with the control bit and a network that no relay has given out (net/packet: GeneveHeader).
+#: A Geneve header with the control bit and a network that no relay assigns (net/packet: GeneveHeader).
 UNKNOWN_SESSION = b'\x00\x80\x7a\x11\xff\xff\xff\x00'
+
+#: Whom to trust: {'ca_file': path} or {'ca_pem': text}.
+Trust = Mapping[str, str]
 
 
 class Unreachable(Exception):
     """It does not answer as it should; str() is the reason."""
 
 
-def _context(ca_file=None, ca_pem=None):
+def _context(ca_file: Optional[str] = None, ca_pem: Optional[str] = None) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=ca_file, cadata=ca_pem)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
 
-def _open_tls(address, port, name, trust, timeout):
-    """:param trust: {'ca_file': path} or {'ca_pem': text}."""
+def _open_tls(address: str, port: int, name: str, trust: Trust, timeout: float) -> ssl.SSLSocket:
     try:
         plain = socket.create_connection((address, port), timeout)
     except socket.timeout:
         raise Unreachable('no answer within {:.0f} s: nothing is there, or a firewall drops it'.format(timeout))
     except OSError as error:
-        raise Unreachable('connection refused' if error.errno == errno.ECONNREFUSED else error.strerror or str(error))
+        raise Unreachable(_reason(error, 'connection refused'))
     try:
         return _context(**trust).wrap_socket(plain, server_hostname=name)
     except ssl.SSLCertVerificationError as error:
@@ -46,16 +48,26 @@ def _open_tls(address, port, name, trust, timeout):
         raise Unreachable('no TLS handshake ({})'.format(error))
 
 
-def _get(tls, name, path, extra=''):
-    """Send a GET, return (status, rest of what came so far)."""
-    tls.sendall('GET {} HTTP/1.1\r\nHost: {}\r\n{}\r\n'.format(path, name, extra or 'Connection: close\r\n').encode())
+def _reason(error: OSError, refused: str) -> str:
+    return refused if error.errno == errno.ECONNREFUSED else error.strerror or str(error)
+
+
+def _get(tls: ssl.SSLSocket, name: str, path: str,
+         headers: str = 'Connection: close\r\n') -> http.client.HTTPResponse:
+    """Send a GET and read the header of the answer."""
+    tls.sendall('GET {} HTTP/1.1\r\nHost: {}\r\n{}\r\n'.format(path, name, headers).encode())
     answer = http.client.HTTPResponse(tls)
     answer.begin()
     return answer
 
 
-def probe_server(address, port, name, trust, timeout=TIMEOUT):
-    """GET /health of Headscale, with TLS as a robot demands it. Returns e.g. 'healthy, 12 ms'."""
+def probe_server(address: str, port: int, name: str, trust: Trust, timeout: float = TIMEOUT) -> str:
+    """Ask Headscale for /health, over TLS as a robot requires it.
+
+    :param name: DNS name of the server.
+    :param timeout: seconds.
+    :returns: for instance 'healthy, 12 ms'.
+    """
     start = time.monotonic()
     with _open_tls(address, port, name, trust, timeout) as tls:
         try:
@@ -68,14 +80,17 @@ def probe_server(address, port, name, trust, timeout=TIMEOUT):
     return 'healthy, {:.0f} ms'.format((time.monotonic() - start) * 1000)
 
 
-def probe_derp_page(address, port, name, trust, timeout=TIMEOUT):
-    """GET /derp/probe: what a watcher asks again and again, since an opened DERP connection leaves a line in the log.
+def probe_derp_page(address: str, port: int, name: str, trust: Trust, timeout: float = TIMEOUT) -> float:
+    """Ask a DERP for /derp/probe.
+
+    This is the probe to repeat: opening a DERP connection would leave a line in its log each time.
 
     :returns: when its certificate ends, in Unix seconds.
     """
     with _open_tls(address, port, name, trust, timeout) as tls:
         try:
-            end = ssl.cert_time_to_seconds(tls.getpeercert()['notAfter'])
+            certificate = tls.getpeercert() or {}
+            end = ssl.cert_time_to_seconds(str(certificate['notAfter']))
             status = _get(tls, name, '/derp/probe').status
         except (OSError, http.client.HTTPException) as error:
             raise Unreachable('it does not answer /derp/probe ({})'.format(error or type(error).__name__))
@@ -84,8 +99,11 @@ def probe_derp_page(address, port, name, trust, timeout=TIMEOUT):
     return end
 
 
-def probe_derp(address, port, name, trust, timeout=TIMEOUT):
-    """Open a DERP connection up to the server's greeting."""
+def probe_derp(address: str, port: int, name: str, trust: Trust, timeout: float = TIMEOUT) -> str:
+    """Open a DERP connection and read the server's greeting.
+
+    :returns: for instance 'DERP, 12 ms'.
+    """
     start = time.monotonic()
     with _open_tls(address, port, name, trust, timeout) as tls:
         try:
@@ -99,12 +117,15 @@ def probe_derp(address, port, name, trust, timeout=TIMEOUT):
     return 'DERP, {:.0f} ms'.format((time.monotonic() - start) * 1000)
 
 
-def _udp(address):
+def _udp(address: str) -> socket.socket:
     return socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET, socket.SOCK_DGRAM)
 
 
-def probe_stun(address, port, timeout=TIMEOUT):
-    """Ask for our address. Returns e.g. 'sees us as 203.0.113.21:41000'."""
+def probe_stun(address: str, port: int, timeout: float = TIMEOUT) -> str:
+    """Ask a STUN server for our own address.
+
+    :returns: for instance 'sees us as 203.0.113.21:41000'.
+    """
     transaction = os.urandom(12)
     deadline = time.monotonic() + timeout
     with _udp(address) as link:
@@ -114,19 +135,18 @@ def probe_stun(address, port, timeout=TIMEOUT):
                 link.send(stun.request(transaction))
                 link.settimeout(max(0.05, min(1.0, deadline - time.monotonic())))
                 try:
-                    seen = stun.parse_response(link.recv(2048), transaction)
+                    reply = stun.parse_response(link.recv(2048), transaction)
                 except socket.timeout:
                     continue
-                if seen is not None:
-                    return 'sees us as {}:{}'.format(*seen)
+                if reply is not None:
+                    return 'sees us as {}:{}'.format(*reply)
         except OSError as error:
-            raise Unreachable('nothing listens there' if error.errno == errno.ECONNREFUSED
-                              else error.strerror or str(error))
+            raise Unreachable(_reason(error, 'nothing listens there'))
     raise Unreachable('no answer within {:.0f} s'.format(timeout))
 
 
-def probe_relay(address, port, timeout=1.0):
-    """Whether the relay's port is refused. A relay answers robots with a session alone: silence is all it can say.
+def probe_relay(address: str, port: int, timeout: float = 1.0) -> str:
+    """Check that the relay's port is not refused. A relay answers only robots with a session, so silence is good.
 
     :returns: 'not refused …'.
     """
@@ -138,8 +158,7 @@ def probe_relay(address, port, timeout=1.0):
                 link.send(UNKNOWN_SESSION)
                 link.recv(64)
         except socket.timeout:
-            return 'not refused (a relay answers robots alone)'
+            return 'not refused (a relay answers only robots)'
         except OSError as error:
-            raise Unreachable('nothing listens there' if error.errno == errno.ECONNREFUSED
-                              else error.strerror or str(error))
+            raise Unreachable(_reason(error, 'nothing listens there'))
     raise Unreachable('something else than a relay answers there')

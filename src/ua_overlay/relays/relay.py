@@ -1,6 +1,6 @@
-"""A peer relay: a tailscaled of its own that forwards robots' UDP, beside Headscale or on a remote host.
+"""A peer relay: a tailscaled that forwards robots' UDP, on the server or on a remote host.
 
-It runs with `--tun=userspace-networking`, hence without root and without a network interface: the relay server of
+It runs with `--tun=userspace-networking`, so without root and without a network interface: the relay server of
 tailscale (feature/relayserver) uses plain UDP sockets and never touches the TUN device.
 """
 import datetime
@@ -10,39 +10,45 @@ import socket
 import subprocess
 import time
 from dataclasses import dataclass
+from typing import Callable, Dict, List, Optional, Protocol, Sequence, Set, Tuple
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
+from ua_overlay.headscale.api import Connect
+from ua_overlay.headscale.site_directory import SiteDirectory
+from ua_overlay.protocols import UtcClock
 from ua_overlay.relays.probe import UNKNOWN_SESSION
 from ua_overlay.relays.relay_health import RelayFacts, parse_counters, parse_sessions, parse_udp
 from ua_overlay.system import files
 from ua_overlay.tailscale.localapi import LocalApi
 
-#: Host name that the relay asks for; reserved, so that no robot has it (trust.names).
+#: Host name that the relay asks for. It is reserved, so that no robot has it (trust.names).
 RELAY_NAME = 'relay'
-#: Its pre-auth key lives this long; it is used at once.
+#: Seconds that its pre-auth key lives; it is used at once.
 RELAY_KEY_LIFETIME = 300
-#: Seconds within which a relay that works has read what was sent to it.
+#: Seconds within which a working relay has read what was sent to it.
 READ_TIMEOUT = 2.0
+
+Run = Callable[..., 'subprocess.CompletedProcess[str]']
 
 
 class RelayError(OverlayError):
-    """The peer relay does not work; robots then fall back to another, or to DERP."""
+    """The peer relay does not work. Robots then use another one, or DERP."""
 
     code = 'RELAY'
 
 
 @dataclass(frozen=True)
 class RelaySettings:
-    """Where a relay lives and what it is called.
+    """Where a relay is and what it is called.
 
     :param directory: its state, and for a moment its key.
-    :param socket: LocalAPI socket of its tailscaled.
-    :param ca_file: the site's CA.
+    :param socket: path of the LocalAPI socket of its tailscaled.
+    :param ca_file: path of the site's CA.
     :param url: of the control server.
     :param host_name: the name that its node asks for.
     :param port: UDP.
-    :param addresses: where robots reach it, besides what STUN finds.
+    :param addresses: where robots reach it, in addition to what STUN finds.
     """
 
     directory: str
@@ -51,97 +57,118 @@ class RelaySettings:
     url: str
     host_name: str
     port: int
-    addresses: tuple
+    addresses: Tuple[str, ...]
 
 
-def settings_of_site(site):
-    """The RelaySettings of the relay beside Headscale."""
+def settings_of_site(site: SiteDirectory) -> RelaySettings:
+    """Return the RelaySettings of the relay on the server."""
     settings = site.settings
     return RelaySettings(site.path('relay'), site.relay_socket, site.ca_file, settings.url, RELAY_NAME,
                          settings.relay_port, tuple(settings.addresses))
 
 
-def daemon_command(tailscaled, settings):
-    """argv and extra environment of the relay's tailscaled."""
+def daemon_command(tailscaled: str, settings: RelaySettings) -> Tuple[List[str], Dict[str, str]]:
+    """Return argv and extra environment of the relay's tailscaled."""
     argv = [tailscaled, '--tun=userspace-networking', '--port=0', '--no-logs-no-support',
             '--statedir=' + settings.directory, '--socket=' + settings.socket]
     environment = {'SSL_CERT_FILE': settings.ca_file, 'TS_NO_LOGS_NO_SUPPORT': 'true',
-                   # The port is opened by whoever runs the site, never asked for from a router.
+                   # The site's administrator opens the port; a relay never asks a router to.
                    'TS_DISABLE_PORTMAPPER': 'true'}
     return argv, environment
 
 
-def up_arguments(url, key_file, host_name):
-    """Arguments of `tailscale` that register the relay; the key stays in its file."""
+def up_arguments(url: str, key_file: str, host_name: str) -> List[str]:
+    """Return the arguments of `tailscale` that register the relay; the key stays in its file."""
     return ['up', '--reset', '--login-server=' + url, '--auth-key=file:' + key_file, '--hostname=' + host_name,
             '--accept-dns=false', '--accept-routes=false', '--timeout=60s']
 
 
-def set_arguments(port, addresses):
-    """Arguments of `tailscale` that make it a relay server.
+def set_arguments(port: int, addresses: Sequence[str]) -> List[str]:
+    """Return the arguments of `tailscale` that make it a relay server.
 
-    Static endpoints are what robots are told besides what STUN finds: behind forwarded ports nothing else works.
+    Robots learn the static endpoints in addition to what STUN finds: behind forwarded ports nothing else works.
     """
     endpoints = ','.join(('[{}]:{}' if ipaddress.ip_address(address).version == 6 else '{}:{}').format(address, port)
                          for address in addresses)
     return ['set', '--relay-server-port={}'.format(port), '--relay-server-static-endpoints=' + endpoints]
 
 
+class KeySource(Protocol):
+    """Where a relay gets its pre-auth key."""
+
+    def key(self) -> str:
+        """Return a single-use key (a secret).
+
+        :raises OverlayError: there is none.
+        """
+        ...
+
+    def done(self) -> None:
+        """Note that the key was used."""
+        ...
+
+    def failed(self) -> None:
+        """Note that the key may not have been used."""
+        ...
+
+
 class SiteKeySource:
-    """Keys for the relay beside Headscale, over the REST interface.
+    """Makes keys for the relay on the server, over the REST interface."""
 
-    :param client: function() -> RestClient.
-    :param now: function() -> aware datetime.
-    """
-
-    def __init__(self, client, now):
-        self._client = client
+    def __init__(self, connect: Connect, now: UtcClock) -> None:
+        self._connect = connect
         self._now = now
-        self._key_id = None
+        self._key_id: Optional[str] = None
 
-    def key(self):
-        client = self._client()
+    def key(self) -> str:
+        client = self._connect()
         for node in client.nodes():
-            # A relay whose state was lost: the new one would be called relay-1.
+            # Left by a relay that lost its state; without this the new one would be called relay-1.
             if node.tags == (defaults.RELAY_TAG,) and node.requested_name == RELAY_NAME:
                 client.delete_node(node.id)
         key = client.create_key([defaults.RELAY_TAG], self._now() + datetime.timedelta(seconds=RELAY_KEY_LIFETIME))
         self._key_id = key.id
         return key.key
 
-    def done(self):
-        """The key was used."""
+    def done(self) -> None:
+        """Do nothing: a used key is invalid."""
 
-    def failed(self):
-        """The key may not have been used: nobody shall use it."""
-        self._client().expire_key(self._key_id)
+    def failed(self) -> None:
+        """Revoke the key, so that nobody else can use it."""
+        if self._key_id is not None:
+            self._connect().expire_key(self._key_id)
 
 
 class RelayNode:
-    """Brings a relay's tailscaled into the overlay, and looks at it.
+    """Brings a relay's tailscaled into the overlay, and observes it.
 
     :param tailscale: path of the `tailscale` program.
-    :param settings: the RelaySettings.
-    :param key_source: with key(), done() and failed(), as SiteKeySource.
     """
 
-    def __init__(self, tailscale, settings, key_source, run=subprocess.run):
+    def __init__(self, tailscale: str, settings: RelaySettings, key_source: KeySource,
+                 run: Run = subprocess.run) -> None:
         self._tailscale = tailscale
         self.settings = settings
         self._key_source = key_source
         self._run = run
         self._api = LocalApi(settings.socket, timeout=10.0)
 
-    def _call(self, arguments, timeout):
+    @property
+    def port(self) -> int:
+        """The UDP port that it should have."""
+        return self.settings.port
+
+    def _call(self, arguments: List[str], timeout: float) -> 'subprocess.CompletedProcess[str]':
         argv = [self._tailscale, '--socket=' + self.settings.socket] + arguments
         try:
             return self._run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                              timeout=timeout, universal_newlines=True)
         except subprocess.TimeoutExpired:
-            raise RelayError('The peer relay did not finish "tailscale {}" within {} s.'.format(arguments[0], timeout))
+            raise RelayError('The peer relay did not finish "tailscale {}" within {:g} s.'.format(
+                arguments[0], timeout))
 
-    def facts(self, pid):
-        """RelayFacts of the tailscaled with process id ``pid``. Takes up to 12 s when it hangs."""
+    def facts(self, pid: int) -> RelayFacts:
+        """Return the facts about the tailscaled with process id ``pid``. Takes up to 12 s when it hangs."""
         try:
             status = self._api.status(peers=False)
             port, sessions = parse_sessions(self._api.relay_sessions())
@@ -152,21 +179,21 @@ class RelayNode:
         return RelayFacts('', status.get('BackendState', ''), bool((status.get('Self') or {}).get('Online')), port,
                           listening, backlog, sessions, *counters)
 
-    def _inspect_socket(self, pid):
-        """(whether ``pid`` holds the port, bytes that it leaves unread). A packet is sent to it first."""
+    def _inspect_socket(self, pid: int) -> Tuple[bool, int]:
+        """Send a packet to the port; return (whether ``pid`` has the port, bytes that it leaves unread)."""
         inodes = _socket_inodes(pid)
         deadline = time.monotonic() + READ_TIMEOUT
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
             link.sendto(UNKNOWN_SESSION, ('127.0.0.1', self.settings.port))
         while True:
             own = [waiting for inode, waiting in _udp_sockets(self.settings.port) if inodes is None or inode in inodes]
-            # Busy is not dead: all that was there is read at some moment.
+            # A busy relay has read everything at some moment; only a dead one never has.
             if not own or not any(own) or time.monotonic() > deadline:
                 return bool(own), sum(own)
             time.sleep(0.05)
 
-    def bring_up(self):
-        """Register when it has no identity yet, and set the relay port. Takes 1 to 60 s.
+    def bring_up(self) -> None:
+        """Register if it has no identity yet, and set the relay port. Takes 1 to 60 s.
 
         :raises RelayError: with the reason.
         :raises RestError: the control server did not answer.
@@ -174,21 +201,21 @@ class RelayNode:
         if self._api.status(peers=False).get('BackendState') in ('NeedsLogin', 'NoState'):
             self._register()
         else:
-            # Somebody may have said `tailscale down` to it; running already is fine.
+            # Somebody may have run `tailscale down`; when it runs already, this changes nothing.
             self._api.edit_prefs(WantRunning=True)
         self._set(set_arguments(self.settings.port, self.settings.addresses))
 
-    def reset_port(self):
-        """Take the relay server away and set it up anew."""
+    def reset_port(self) -> None:
+        """Take the relay server away and set it up again."""
         self._set(['set', '--relay-server-port='])
         self._set(set_arguments(self.settings.port, self.settings.addresses))
 
-    def _set(self, arguments):
+    def _set(self, arguments: List[str]) -> None:
         result = self._call(arguments, 20)
         if result.returncode != 0:
             raise RelayError('The peer relay refused its port: {}'.format(result.stderr.strip()[:300]))
 
-    def _register(self):
+    def _register(self) -> None:
         key_file = os.path.join(self.settings.directory, 'auth.key')
         files.write_secret(key_file, self._key_source.key())
         try:
@@ -202,10 +229,10 @@ class RelayNode:
         self._key_source.done()
 
 
-def _socket_inodes(pid):
-    """Inodes (text) of the sockets of a process, None when it may not be looked at."""
+def _socket_inodes(pid: int) -> Optional[Set[str]]:
+    """Return the inodes (text) of the sockets of a process; None when this user may not read them."""
     folder = '/proc/{}/fd'.format(pid)
-    found = set()
+    found: Set[str] = set()
     try:
         for name in os.listdir(folder):
             try:
@@ -219,8 +246,8 @@ def _socket_inodes(pid):
     return found
 
 
-def _udp_sockets(port):
-    found = []
+def _udp_sockets(port: int) -> List[Tuple[str, int]]:
+    found: List[Tuple[str, int]] = []
     for path in ('/proc/self/net/udp', '/proc/self/net/udp6'):
         try:
             with open(path, encoding='ascii') as stream:

@@ -1,34 +1,43 @@
-"""Does a peer relay carry? Facts in, verdict and repair out; no socket, file or clock here.
+"""Decides whether a peer relay carries traffic, and which repair is due. Pure: facts in, verdict and repair out.
 
-What is known to go wrong (tailscale's issues): the relay is absent after a reboot until its tailscaled starts again
-(20137); its data plane is dead while everything says that it runs (20452); it hands out sessions and no handshake ever
-arrives (19784, 20785). In tailscale 1.98 a relay server that lost its socket closes itself, yet stays in place and
-refuses every robot (net/udprelay: packetReadLoop, AllocateEndpoint); to set the same port again changes nothing then
-(feature/relayserver: profileStateChanged), it has to be taken away first.
+What goes wrong (tailscale's issues): the relay is missing after a reboot until its tailscaled restarts (20137); its
+data plane is dead while everything says that it runs (20452); it hands out sessions and no handshake ever arrives
+(19784, 20785). In tailscale 1.98 a relay server that lost its socket closes itself, yet stays in place and refuses
+every robot (net/udprelay: packetReadLoop, AllocateEndpoint). Setting the same port again changes nothing then
+(feature/relayserver: profileStateChanged); the relay server has to be taken away first.
 """
 from dataclasses import dataclass
+from typing import Dict, List, Optional, Sequence, Tuple
 
-#: Robots without a path ask again every 30 s (magicsock: discoverUDPRelayPathsInterval).
+from ua_overlay.protocols import JsonObject
+
+#: Seconds. Robots without a path ask again every 30 s (magicsock: discoverUDPRelayPathsInterval).
 UNANSWERED_AFTER = 45.0
-#: Nobody asks any more after this long without a question.
+#: Seconds without a question after which no robot is asking any more.
 FORGOTTEN_AFTER = 75.0
-#: Repairs on a mere suspicion.
+#: How often a mere suspicion is acted on.
 SUSPICION_TRIES = 2
-#: A repair is given this long to show.
+#: Seconds that a repair gets to take effect.
 REPAIR_TIME = 15.0
-#: Pauses between repairs that did not help: doubled each time, up to the last number.
+#: Seconds between repairs that did not help: the first pause, which doubles each time, and the longest.
 PAUSES = (30.0, 900.0)
 
+#: Repairs: join the overlay again, set the port again, restart tailscaled.
 JOIN, PORT, RESTART = 'join', 'port', 'restart'
 
 
 @dataclass(frozen=True)
 class Session:
-    """Two robots and this relay (status.ServerSession): whether each has completed its handshake, packets of each."""
+    """Two robots and this relay (status.ServerSession).
+
+    :param vni: its number.
+    :param bound: for each robot, whether it has completed its handshake.
+    :param packets: for each robot, how many of its packets were carried.
+    """
 
     vni: int
-    bound: tuple
-    packets: tuple
+    bound: Tuple[bool, ...]
+    packets: Tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -38,10 +47,9 @@ class RelayFacts:
     :param error: why its tailscaled does not answer, or ''.
     :param state: BackendState.
     :param online: whether the control server sees it.
-    :param port: UDP port that its relay server says it has, or None when there is no relay server.
-    :param listening: whether its process holds a socket on that port.
-    :param backlog: bytes that wait in those sockets although it was given time to read them.
-    :param sessions: tuple of Session.
+    :param port: UDP port that its relay server reports; None when there is no relay server.
+    :param listening: whether its process has a socket on that port.
+    :param backlog: bytes that wait in those sockets although it had time to read them.
     :param asked: how often robots asked for a session since its tailscaled started.
     :param answered: how often they got one.
     """
@@ -49,17 +57,22 @@ class RelayFacts:
     error: str = ''
     state: str = ''
     online: bool = False
-    port: object = None
+    port: Optional[int] = None
     listening: bool = False
     backlog: int = 0
-    sessions: tuple = ()
+    sessions: Tuple[Session, ...] = ()
     asked: int = 0
     answered: int = 0
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """ok; text for people; repair: what would mend it ('' when only waiting can); note: a suspicion, or ''."""
+    """How a relay is.
+
+    :param text: for people.
+    :param repair: JOIN, PORT or RESTART; '' when nothing but waiting helps.
+    :param note: a suspicion, or ''.
+    """
 
     ok: bool
     text: str
@@ -67,13 +80,13 @@ class Verdict:
     note: str = ''
 
 
-def judge(facts, port, refused=0.0, unheard=0.0):
-    """A Verdict.
+def judge(facts: RelayFacts, port: int, refused: float = 0.0, unheard: float = 0.0) -> Verdict:
+    """Judge a relay.
 
     :param port: UDP port that it should have.
-    :param refused: seconds for which robots have asked and got no session.
-    :param unheard: seconds for which they got sessions and no packet of theirs arrived. That can be the robots' own
-        networks as well, where those let no UDP out: a suspicion, not a fault.
+    :param refused: seconds for which robots have asked without getting a session.
+    :param unheard: seconds for which they got sessions without any packet of theirs arriving. The cause may be the
+        robots' own networks, if those block UDP: a suspicion, not a fault.
     """
     if facts.error:
         return Verdict(False, 'its tailscaled does not answer ({})'.format(facts.error), RESTART)
@@ -86,30 +99,35 @@ def judge(facts, port, refused=0.0, unheard=0.0):
     if facts.backlog:
         return Verdict(False, 'it does not read its packets on UDP {}'.format(port), RESTART)
     if refused >= UNANSWERED_AFTER:
-        return Verdict(False, 'it does not relay: it has given robots that ask no session for {:.0f} s'.format(refused),
+        return Verdict(False, 'it does not relay: robots have asked for a session in vain for {:.0f} s'.format(refused),
                        PORT)
     if facts.state != 'Running' or not facts.online:
         return Verdict(False, 'waiting for the control server ({}, {})'.format(
             facts.state, 'online' if facts.online else 'offline'))
     if unheard >= UNANSWERED_AFTER:
-        return Verdict(True, 'up', PORT, 'robots ask for it and no packet of theirs arrives: is UDP {} open from '
+        return Verdict(True, 'up', PORT, 'robots ask for it, but none of their packets arrives: is UDP {} open from '
                                          'outside, or do their networks block UDP?'.format(port))
     return Verdict(True, 'up')
 
 
 class Unanswered:
-    """For how long robots have asked in vain. Counters and sessions in, seconds out."""
+    """Counts for how long robots have asked in vain."""
 
-    def __init__(self):
-        self._before = None
-        self._asked_at = None
-        self._refused_since = self._unheard_since = None
+    def __init__(self) -> None:
+        self._before: Optional[RelayFacts] = None
+        self._asked_at: Optional[float] = None
+        self._refused_since: Optional[float] = None
+        self._unheard_since: Optional[float] = None
 
-    def step(self, facts, now):
-        """(seconds without a session for those who ask, seconds without a packet from them) at monotonic ``now``."""
+    def step(self, facts: RelayFacts, now: float) -> Tuple[float, float]:
+        """Take new facts at monotonic time ``now``.
+
+        :returns: (seconds for which robots have asked without getting a session, seconds for which they got sessions
+            without any packet of theirs arriving).
+        """
         before, self._before = self._before, facts
         if before is None or facts.asked < before.asked:
-            # The first look, or a tailscaled that has just started.
+            # The first facts, or those of a tailscaled that has just started.
             self._asked_at = self._refused_since = self._unheard_since = None
             return 0.0, 0.0
         if facts.asked > before.asked:
@@ -123,35 +141,40 @@ class Unanswered:
             self._unheard_since = None
         elif self._unheard_since is None:
             self._unheard_since = now
-        return tuple(0.0 if since is None else now - since for since in (self._refused_since, self._unheard_since))
+        return (0.0 if self._refused_since is None else now - self._refused_since,
+                0.0 if self._unheard_since is None else now - self._unheard_since)
 
 
-def _progress(before, after):
-    """Whether a robot's packet has arrived between two looks: a handshake was completed, or something carried."""
-    known = {session.vni: session for session in before}
+def _progress(before: Sequence[Session], after: Sequence[Session]) -> bool:
+    """Whether a robot's packet has arrived in between: a handshake was completed, or a packet was carried."""
+    earlier = {session.vni: session for session in before}
     for session in after:
-        old = known.get(session.vni, Session(session.vni, (False, False), (0, 0)))
+        old = earlier.get(session.vni, Session(session.vni, (False, False), (0, 0)))
         if sum(session.bound) > sum(old.bound) or sum(session.packets) > sum(old.packets):
             return True
     return False
 
 
 class Repairs:
-    """Which repair is due: what the verdict names first, then a restart, then restarts with growing pauses."""
+    """Chooses the repair that is due: first the one in the verdict, then a restart, then restarts with growing pauses.
 
-    def __init__(self):
+    :ivar count: how many repairs there were.
+    """
+
+    def __init__(self) -> None:
         self.count = 0
         self._tries = 0
-        self._next = None
-        self._good_since = None
+        self._next: Optional[float] = None
+        self._good_since: Optional[float] = None
 
-    def step(self, verdict, now):
-        """'' or the repair to do at monotonic time ``now``."""
+    def step(self, verdict: Verdict, now: float) -> str:
+        """Return the repair to do at monotonic time ``now``, or ''."""
         if not verdict.repair:
-            if verdict.ok and self._good_since is None:
-                self._good_since = now
-            if verdict.ok and now - self._good_since >= 2 * REPAIR_TIME:
-                self._tries, self._next = 0, None
+            if verdict.ok:
+                if self._good_since is None:
+                    self._good_since = now
+                if now - self._good_since >= 2 * REPAIR_TIME:
+                    self._tries, self._next = 0, None
             return ''
         self._good_since = None
         if verdict.note and self._tries >= SUSPICION_TRIES:
@@ -167,9 +190,9 @@ class Repairs:
         return verdict.repair if verdict.repair == JOIN else RESTART
 
 
-def parse_sessions(value):
-    """tailscale's status.ServerStatus (JSON as a dict) -> (port or None, tuple of Session)."""
-    sessions = []
+def parse_sessions(value: JsonObject) -> Tuple[Optional[int], Tuple[Session, ...]]:
+    """Return (port or None, sessions) of tailscale's status.ServerStatus."""
+    sessions: List[Session] = []
     for each in value.get('Sessions') or ():
         clients = [each.get(name) or {} for name in ('Client1', 'Client2')]
         sessions.append(Session(
@@ -180,8 +203,8 @@ def parse_sessions(value):
     return value.get('UDPPort'), tuple(sessions)
 
 
-def parse_udp(text, port):
-    """The lines of /proc/net/udp or udp6 that are about ``port``: list of (inode as text, bytes waiting)."""
+def parse_udp(text: str, port: int) -> List[Tuple[str, int]]:
+    """Return (inode as text, bytes waiting) of each line of /proc/net/udp or udp6 that is about ``port``."""
     found = []
     for line in text.splitlines()[1:]:
         parts = line.split()
@@ -190,14 +213,15 @@ def parse_udp(text, port):
     return found
 
 
-def parse_counters(text):
-    """(asked, answered) out of tailscaled's client metrics (Prometheus text)."""
-    found = {}
+def parse_counters(text: str) -> Tuple[int, int]:
+    """Return (asked, answered) of tailscaled's client metrics (Prometheus text)."""
+    counters: Dict[str, int] = {}
     for line in text.splitlines():
         name, _, value = line.partition(' ')
         if name in _COUNTERS and value.strip().isdigit():
-            found[name] = int(value)
-    return tuple(found.get(name, 0) for name in _COUNTERS)
+            counters[name] = int(value)
+    asked, answered = (counters.get(name, 0) for name in _COUNTERS)
+    return asked, answered
 
 
 _COUNTERS = ('magicsock_disco_recv_alloc_udp_relay_endpoint_request',

@@ -1,28 +1,64 @@
-"""Keeps a relay carrying: looks every few seconds, repairs, and says so."""
+"""Reconciles a peer relay with what it should do: checks it every few seconds, repairs it, and says so."""
 import subprocess
 import threading
 import time
+from typing import Callable, Optional, Protocol, Tuple
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.relays.relay_health import JOIN, PORT, RESTART, Repairs, Unanswered, Verdict, judge
+from ua_overlay.protocols import Clock, JsonObject, Say
+from ua_overlay.relays.relay_health import (
+    JOIN,
+    PORT,
+    RESTART,
+    RelayFacts,
+    Repairs,
+    Session,
+    Unanswered,
+    Verdict,
+    judge,
+)
 
-#: Seconds between two looks.
+#: Seconds between two checks.
 PERIOD = 10.0
-#: A tailscaled that cannot be brought up within this many seconds is started anew.
+#: A tailscaled that cannot be brought up within this many seconds is restarted.
 UP_TIMEOUT = 120.0
+
+#: What a relay may fail with, whatever is asked of it.
+_FAILURES = (OverlayError, OSError, subprocess.SubprocessError)
+
+
+class Relay(Protocol):
+    """The relay that is kept; relay.RelayNode implements it."""
+
+    @property
+    def port(self) -> int:
+        """The UDP port that it should have."""
+        ...
+
+    def bring_up(self) -> None:
+        """Join the overlay if necessary, and set the port."""
+        ...
+
+    def facts(self, pid: int) -> RelayFacts:
+        """Return what can be seen of it; ``pid``: of its tailscaled."""
+        ...
+
+    def reset_port(self) -> None:
+        """Take the relay server away and set it up again."""
+        ...
 
 
 class RelayKeeper:
     """A thread that reconciles one relay.
 
-    :param node: RelayNode.
-    :param pid: function() -> process id of its tailscaled, None while it does not run.
-    :param restart: function() that has it started anew, without waiting.
-    :param say: function(sentence).
+    :param pid: returns the process id of its tailscaled, None while it does not run.
+    :param restart: has the tailscaled restarted, without waiting for it.
+    :param say: takes one sentence.
     """
 
-    def __init__(self, node, pid, restart, say, clock=time.monotonic):
-        self._node = node
+    def __init__(self, relay: Relay, pid: Callable[[], Optional[int]], restart: Callable[[], None], say: Say,
+                 clock: Clock = time.monotonic) -> None:
+        self._relay = relay
         self._pid = pid
         self._restart = restart
         self._say = say
@@ -34,79 +70,78 @@ class RelayKeeper:
         self._joined = False
         self._started = clock()
         self._verdict = Verdict(False, 'starting')
-        self._sessions = ()
-        self._thread = None
+        self._sessions: Tuple[Session, ...] = ()
 
-    def start(self):
-        self._thread = threading.Thread(target=self._run, daemon=True, name='relay')
-        self._thread.start()
+    def start(self) -> None:
+        """Check the relay from now on."""
+        threading.Thread(target=self._run, daemon=True, name='relay').start()
 
-    def wake(self):
-        """Look now: its tailscaled was started."""
+    def wake(self) -> None:
+        """Check at once: its tailscaled was started."""
         self._joined = False
         self._started = self._clock()
         self._wake.set()
 
-    def stop(self):
-        """No look begins after this; one that is under way is not waited for."""
+    def stop(self) -> None:
+        """Begin no further check. Does not wait for the one that is running."""
         self._stopping.set()
         self._wake.set()
 
-    def report(self):
-        """What `server status` shows, as plain values."""
+    def report(self) -> JsonObject:
+        """Return what `server status` shows, as plain values."""
         return {'state': self._verdict.text, 'ok': self._verdict.ok, 'note': self._verdict.note,
                 'repairs': self._repairs.count, 'sessions': len(self._sessions),
                 'carrying': sum(all(session.bound) for session in self._sessions)}
 
-    def _run(self):
+    def _run(self) -> None:
         pause = 1.0
         while not self._stopping.is_set():
             self._wake.clear()
             verdict = self._judge()
             if self._stopping.is_set():
                 return
-            self._tell(verdict, pause)
+            self._announce(verdict, pause)
             repair = self._repairs.step(verdict, self._clock())
             if repair:
-                self._mend(repair, verdict)
+                self._repair(repair, verdict)
             pause = 1.0 if verdict.ok else min(pause * 2, PERIOD)
             self._wake.wait(PERIOD if verdict.ok else pause)
 
-    def _judge(self):
+    def _judge(self) -> Verdict:
         try:
             pid = self._pid()
             if pid is None:
                 return Verdict(False, 'its tailscaled does not run')
             if not self._joined:
-                self._node.bring_up()
+                self._relay.bring_up()
                 self._joined = True
-            facts = self._node.facts(pid)
-        except (OverlayError, OSError, subprocess.SubprocessError) as error:
+            facts = self._relay.facts(pid)
+        except _FAILURES as error:
             late = not self._joined and self._clock() - self._started > UP_TIMEOUT
             return Verdict(False, getattr(error, 'sentence', str(error)), RESTART if late else '')
         self._sessions = facts.sessions
-        return judge(facts, self._node.settings.port, *self._unanswered.step(facts, self._clock()))
+        return judge(facts, self._relay.port, *self._unanswered.step(facts, self._clock()))
 
-    def _tell(self, verdict, pause):
+    def _announce(self, verdict: Verdict, pause: float) -> None:
         before, self._verdict = self._verdict, verdict
         if verdict.note and not before.note:
             self._say('The peer relay: {}'.format(verdict.note))
         if verdict.ok and not before.ok:
-            self._say('The peer relay is up (UDP {}).'.format(self._node.settings.port))
+            self._say('The peer relay is up (UDP {}).'.format(self._relay.port))
         elif not verdict.ok and verdict.text != before.text and (before.ok or pause > 4):
             self._say('The peer relay is not up: {}'.format(verdict.text))
 
-    def _mend(self, repair, verdict):
+    def _repair(self, repair: str, verdict: Verdict) -> None:
         words = {JOIN: 'it joins again', PORT: 'its port is set again'}
-        self._say('The peer relay is mended: {} ({}).'.format(
-            words.get(repair, 'its tailscaled starts again'), verdict.note or verdict.text))
+        self._say('Repairing the peer relay: {} ({}).'.format(
+            words.get(repair, 'its tailscaled restarts'), verdict.note or verdict.text))
         self._unanswered = Unanswered()
         if repair == JOIN:
             self._joined = False
         elif repair == PORT:
             try:
-                self._node.reset_port()
-            except (OverlayError, OSError, subprocess.SubprocessError) as error:
-                self._say('The peer relay was not mended: {}'.format(getattr(error, 'sentence', error)))
+                self._relay.reset_port()
+            except _FAILURES as error:
+                self._say('The peer relay was not repaired: {}'.format(getattr(error, 'sentence', error)))
         else:
             self._restart()

@@ -1,125 +1,136 @@
-"""What the server's administrator does with relays and DERP regions on remote hosts."""
+"""Adds relays and DERP regions on remote hosts to a site, and removes them."""
 import dataclasses
 import datetime
+from typing import Any, Callable, List, Optional, Sequence, Tuple, TypeVar
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import derp_map, remote_hosts
+from ua_overlay.headscale.api import Connect, HeadscaleApi
 from ua_overlay.headscale.remote_hosts import DerpHost, RelayHost
+from ua_overlay.headscale.site_directory import ChangeableSite
+from ua_overlay.protocols import JsonObject, UtcClock
 from ua_overlay.relays import enrolment as enrolments
+from ua_overlay.relays.enrolment import Enrolment
 from ua_overlay.system import control_socket, files
 from ua_overlay.trust import store
 
+#: Sections of site.yaml, and the word for one entry: the first word of its commands.
+RELAYS, DERPS = 'relays', 'derp'
+_KINDS = {RELAYS: 'relay', DERPS: 'derp'}
+
+_Host = TypeVar('_Host', RelayHost, DerpHost)
+
 
 class HostError(OverlayError):
-    """A relay or DERP region that is there already, or is not."""
+    """A relay or DERP region that exists already, or does not exist."""
 
     code = 'REMOTE_HOST'
 
 
 class RemoteAdmin:
-    """Creates and removes them.
+    """The use cases around remote hosts.
 
-    :param site: the Site.
-    :param connect: function() -> RestClient of the running server.
-    :param now: function() -> aware UTC datetime.
-    :param ask: function(socket path, operation) -> answer of the running server.
+    :param connect: opens the REST interface of the running server.
+    :param ask: (socket path, operation) -> answer of the running server; raises control_socket.NotRunning.
     """
 
-    def __init__(self, site, connect, now, ask=control_socket.ask):
+    def __init__(self, site: ChangeableSite, connect: Connect, now: UtcClock,
+                 ask: Callable[[str, str], JsonObject] = control_socket.ask) -> None:
         self.site = site
         self._connect = connect
         self._now = now
         self._ask = ask
 
-    def create_relay(self, relay, lifetime, again=False):
-        """Name a remote relay (RelayHost) and make its Enrolment, whose key lives ``lifetime`` seconds.
+    def create_relay(self, relay: RelayHost, lifetime: float, again: bool = False) -> Enrolment:
+        """Add a remote relay to the site and make its enrolment.
 
-        :param again: it is named already, and its host is set up anew.
+        :param lifetime: seconds until the key in the enrolment expires.
+        :param again: the site has the relay already, and its host is set up again.
         :raises HostError: the name is taken, or unknown with ``again``.
         :raises RestError: the server does not run; nothing has changed then.
         """
         with self.site.changing():
-            relay = self._check('relays', relay, again)
+            relay = _find(self.site, RELAYS, self.site.settings.relays, relay.name) if again \
+                else self._check_new(RELAYS, self.site.settings.relays, relay)
             client = self._connect()
             if again:
-                for node in client.nodes():
-                    if node.tags == (defaults.RELAY_TAG,) and node.requested_name == relay.host_name:
-                        client.delete_node(node.id)
+                for node_id in _nodes_of(client, relay):
+                    client.delete_node(node_id)
             key = client.create_key([defaults.RELAY_TAG], self._now() + datetime.timedelta(seconds=lifetime))
             try:
-                self._replace('relays', relay)
+                self._write(relays=_with(self.site.settings.relays, relay))
             except BaseException:
                 client.expire_key(key.id)
                 raise
-        return enrolments.Enrolment(enrolments.RELAY, relay.name, self.site.settings.url, self._ca(), relay.address,
-                                    relay.port, key=key.key)
+        return Enrolment(enrolments.RELAY, relay.name, self.site.settings.url, self._ca(), relay.address, relay.port,
+                         key=key.key)
 
-    def create_derp(self, name, address, port, stun_port, again=False):
-        """Name a remote DERP region and make its Enrolment with a certificate of the site's CA.
+    def create_derp(self, name: str, address: Optional[str], port: int, stun_port: int,
+                    again: bool = False) -> Tuple[Enrolment, bool]:
+        """Add a remote DERP region to the site and make its enrolment, with a certificate of the site's CA.
 
-        :returns: (Enrolment, whether a running server knows it now).
+        :param again: the site has the region already, and its host gets a new certificate; the other parameters do not
+            count then.
+        :returns: (the enrolment, whether a running server knows the region now).
+        :raises HostError: the name is taken, or unknown with ``again``.
+        :raises UsageError: another parameter is invalid.
         """
+        address = remote_hosts.check_reachable(address) if address else ''
         with self.site.changing():
             settings = self.site.settings
-            if again:
-                host = self._check('derp', DerpHost(name, remote_hosts.REGIONS[0], address or '127.0.0.1'), True)
-            else:
-                host = self._check('derp', DerpHost(name, remote_hosts.free_region(settings.derp), address, port,
-                                                    stun_port), False)
+            host = _find(self.site, DERPS, settings.derp, name) if again else self._check_new(
+                DERPS, settings.derp, DerpHost(name, remote_hosts.free_region(settings.derp), address, port, stun_port))
             host_name = host.host_name(settings.name)
             key, chain = store.issue(self.site.directory, [host_name], self._now(), defaults.DERP_CERTIFICATE_DAYS)
             reloaded = False
             if not again:
-                self._replace('derp', host)
+                self._write(derp=_with(settings.derp, host))
                 reloaded = self._reconfigure()
-        return enrolments.Enrolment(enrolments.DERP, host.name, settings.url, self._ca(), host.address, host.port,
-                                    stun_port=host.stun_port, host_name=host_name, certificate=chain,
-                                    certificate_key=key), reloaded
+        return Enrolment(enrolments.DERP, host.name, settings.url, self._ca(), host.address, host.port,
+                         stun_port=host.stun_port, host_name=host_name, certificate=chain,
+                         certificate_key=key), reloaded
 
-    def remove(self, section, name):
-        """Forget the relay ('relays') or region ('derp') ``name``; a relay's node leaves the overlay.
+    def remove_relay(self, name: str) -> None:
+        """Remove a relay from the site, and its node from the overlay.
 
-        :raises HostError: there is none.
+        :raises HostError: there is none of this name.
+        :raises RestError: the server does not run; nothing has changed then.
         """
         with self.site.changing():
-            found = self._find(section, name)
-            if section == 'relays':
-                client = self._connect()
-                for node in client.nodes():
-                    if node.tags == (defaults.RELAY_TAG,) and node.requested_name == found.host_name:
-                        client.expire_node(node.id)
-                        client.delete_node(node.id)
-            self._write(**{section: tuple(each for each in getattr(self.site.settings, section) if each != found)})
-            return self._reconfigure() if section == 'derp' else False
+            relay = _find(self.site, RELAYS, self.site.settings.relays, name)
+            client = self._connect()
+            for node_id in _nodes_of(client, relay):
+                client.expire_node(node_id)
+                client.delete_node(node_id)
+            self._write(relays=_without(self.site.settings.relays, name))
 
-    def _find(self, section, name):
-        known = getattr(self.site.settings, section)
-        found = next((each for each in known if each.name == name), None)
-        if found is None:
-            kind = 'relay' if section == 'relays' else 'derp'
-            raise HostError('The site has no remote {} {} (there are: {}).'.format(
-                kind, name, ', '.join(each.name for each in known) or 'none'),
-                self.site.command('{} list'.format(kind)))
-        return found
+    def remove_derp(self, name: str) -> bool:
+        """Remove a DERP region from the site; return whether a running server knows it.
 
-    def _check(self, section, host, again):
-        if again:
-            return self._find(section, host.name)
-        if any(each.name == host.name for each in getattr(self.site.settings, section)):
-            kind = 'relay' if isinstance(host, RelayHost) else 'derp'
+        :raises HostError: there is none of this name.
+        """
+        with self.site.changing():
+            _find(self.site, DERPS, self.site.settings.derp, name)
+            self._write(derp=_without(self.site.settings.derp, name))
+            return self._reconfigure()
+
+    def _check_new(self, section: str, hosts: Sequence[_Host], host: _Host) -> _Host:
+        """Return ``host`` if the site can have it besides ``hosts``.
+
+        :raises HostError: its name is taken.
+        :raises UsageError: it does not fit the settings.
+        """
+        kind = _KINDS[section]
+        if any(each.name == host.name for each in hosts):
             raise HostError('The site has a {} {} already.'.format(kind, host.name),
                             'another name, or {} for a new enrolment'.format(
                                 self.site.command('{} create {} --again'.format(kind, host.name))))
-        dataclasses.replace(self.site.settings, **{
-            section: getattr(self.site.settings, section) + (host,)})  # refuses what does not fit
+        changes: Any = {section: (*hosts, host)}
+        dataclasses.replace(self.site.settings, **changes)  # raises UsageError
         return host
 
-    def _replace(self, section, host):
-        others = [each for each in getattr(self.site.settings, section) if each.name != host.name]
-        self._write(**{section: tuple(sorted(others + [host], key=lambda each: each.name))})
-
-    def _write(self, **changes):
+    def _write(self, **changes: Any) -> None:
         before = self.site.settings
         self.site.settings = dataclasses.replace(before, **changes)
         try:
@@ -128,8 +139,8 @@ class RemoteAdmin:
             self.site.settings = before
             raise
 
-    def _reconfigure(self):
-        """Let a running server take site.yaml's regions. Returns whether one runs."""
+    def _reconfigure(self) -> bool:
+        """Let a running server take the regions of site.yaml; return whether one runs."""
         if not self.site.settings.derp:
             files.write_atomic(self.site.path(derp_map.MAP_FILE), 'regions: {}\n', mode=0o600)
         try:
@@ -138,6 +149,29 @@ class RemoteAdmin:
             return False
         return True
 
-    def _ca(self):
+    def _ca(self) -> str:
         with open(self.site.ca_file, encoding='ascii') as stream:
             return stream.read()
+
+
+def _find(site: ChangeableSite, section: str, hosts: Sequence[_Host], name: str) -> _Host:
+    found = next((each for each in hosts if each.name == name), None)
+    if found is None:
+        kind = _KINDS[section]
+        raise HostError('The site has no remote {} {} (there are: {}).'.format(
+            kind, name, ', '.join(each.name for each in hosts) or 'none'), site.command('{} list'.format(kind)))
+    return found
+
+
+def _with(hosts: Sequence[_Host], host: _Host) -> Tuple[_Host, ...]:
+    return tuple(sorted(_without(hosts, host.name) + (host,), key=lambda each: each.name))
+
+
+def _without(hosts: Sequence[_Host], name: str) -> Tuple[_Host, ...]:
+    return tuple(each for each in hosts if each.name != name)
+
+
+def _nodes_of(client: HeadscaleApi, relay: RelayHost) -> List[str]:
+    """Return the ids of the nodes that registered as this relay."""
+    return [node.id for node in client.nodes()
+            if node.tags == (defaults.RELAY_TAG,) and node.requested_name == relay.host_name]

@@ -5,7 +5,7 @@ import time
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import policy
-from ua_overlay.relays.check import relay_states
+from ua_overlay.relays.relay_states import relay_states
 from ua_overlay.site import fleet
 from ua_overlay.system import control_socket
 from ua_overlay.tags import team_of
@@ -188,8 +188,8 @@ class Admin:
         return counts
 
     def relays(self, report):
-        """Every relay of the site as rows of plain values (see check.relay_states); ``report``: the server's own."""
-        return relay_states(report, self.site.settings, self._connect().nodes(), defaults.RELAY_TAG)
+        """Every relay of the site as rows of plain values (see relay_states); ``report``: the server's own."""
+        return relay_states(report, self.site.settings, self._connect().nodes())
 
     # ---- robots
 

@@ -24,7 +24,7 @@ def enrolment(trust):
                                 stun_port=3478, host_name='lab-b.s.test', certificate=chain, certificate_key=key)
 
 
-def test_an_enrolment_is_secret_and_comes_back_whole(enrolment, tmp_path):
+def test_an_enrolment_is_secret_and_survives_a_round_trip(enrolment, tmp_path):
     path = str(tmp_path / 'b.yaml')
     enrolments.write(path, enrolment)
     assert os.stat(path).st_mode & 0o777 == 0o600
@@ -32,13 +32,13 @@ def test_an_enrolment_is_secret_and_comes_back_whole(enrolment, tmp_path):
     assert 'PRIVATE KEY' not in repr(enrolment)
 
 
-def test_an_enrolment_that_others_can_read_or_of_the_other_kind_is_refused(enrolment, tmp_path):
+def test_an_enrolment_of_the_other_kind_or_readable_by_others_is_refused(enrolment, tmp_path):
     path = str(tmp_path / 'b.yaml')
     enrolments.write(path, enrolment)
     with pytest.raises(enrolments.EnrolmentError, match='enrolment of a derp, not of a relay'):
         enrolments.read(path, enrolments.RELAY)
     os.chmod(path, 0o644)
-    with pytest.raises(enrolments.EnrolmentError, match='Others on this machine'):
+    with pytest.raises(enrolments.EnrolmentError, match='Other users of this machine'):
         enrolments.read(path, enrolments.DERP)
     with pytest.raises(enrolments.EnrolmentError, match='There is no enrolment'):
         enrolments.read(path + 'x', enrolments.DERP)
@@ -49,7 +49,7 @@ def test_an_enrolment_that_others_can_read_or_of_the_other_kind_is_refused(enrol
     (lambda text: text.replace('port: 8443', 'port: true'), 'port'),
     (lambda text: text.replace('https://', 'http://'), 'https'),
     (lambda text: text.replace('name: lab-b', 'colour: red', 1), 'colour'),
-    (lambda text: 'x', 'no enrolment'),
+    (lambda text: 'x', 'not an enrolment'),
 ])
 def test_a_damaged_enrolment_is_refused_without_repeating_it(enrolment, change, word):
     with pytest.raises(enrolments.EnrolmentError, match=word) as caught:

@@ -1,3 +1,4 @@
+"""What the facts about a relay mean, and which repair is due."""
 import dataclasses
 
 import pytest
@@ -20,7 +21,7 @@ from ua_overlay.relays.relay_health import (
 GOOD = RelayFacts('', 'Running', True, 40000, True, 0, ())
 
 
-def test_one_that_carries():
+def test_a_relay_that_carries_is_up():
     assert judge(GOOD, 40000) == Verdict(True, 'up', '', '')
 
 
@@ -32,16 +33,16 @@ def test_one_that_carries():
     ({'port': 40001}, 0, PORT, 'no relay server'),
     ({'listening': False}, 0, PORT, 'socket'),
     ({'backlog': 700}, 0, RESTART, 'does not read'),
-    ({}, 50, PORT, 'no session for 50 s'),
+    ({}, 50, PORT, 'in vain for 50 s'),
     ({'online': False}, 0, '', 'waiting for the control server'),
 ])
-def test_one_that_does_not(changes, refused, repair, word):
+def test_a_relay_that_does_not_carry(changes, refused, repair, word):
     verdict = judge(dataclasses.replace(GOOD, **changes), 40000, refused)
     assert not verdict.ok and verdict.repair == repair and word in verdict.text
 
 
-def test_a_relay_that_hears_nobody_is_suspected_only():
-    """Robots whose networks let no UDP out look the same: the relay is not called broken for them."""
+def test_a_relay_that_hears_nobody_is_only_a_suspicion():
+    """Robots whose networks block UDP cause the same facts, so the relay does not count as broken."""
     verdict = judge(GOOD, 40000, 0, 50)
     assert verdict.ok and verdict.repair == PORT and 'UDP 40000 open' in verdict.note
     repairs = Repairs()
@@ -49,7 +50,7 @@ def test_a_relay_that_hears_nobody_is_suspected_only():
     assert done == [PORT, RESTART]
 
 
-def looks(*steps):
+def waits(*steps):
     """The results of one Unanswered for steps (now, asked, answered, sessions)."""
     counter = Unanswered()
     return [counter.step(dataclasses.replace(GOOD, asked=asked, answered=answered, sessions=sessions), float(now))
@@ -61,32 +62,32 @@ HALF = Session(1, (True, False), (0, 0))
 STALE = Session(2, (True, True), (9, 9))
 
 
-def test_nobody_asks():
-    assert looks((0, 5, 5, ()), (100, 5, 5, (STALE,)), (200, 5, 5, (STALE,))) == [(0, 0)] * 3
+def test_without_questions_nobody_waits():
+    assert waits((0, 5, 5, ()), (100, 5, 5, (STALE,)), (200, 5, 5, (STALE,))) == [(0, 0)] * 3
 
 
-def test_asked_and_no_session_given():
-    assert looks((0, 5, 5, ()), (10, 6, 5, ()), (40, 7, 5, ()), (60, 7, 5, ()))[-1] == (50, 50)
-    assert looks((0, 5, 5, ()), (10, 6, 6, ()), (20, 6, 6, ()), (70, 6, 6, ()))[-1][0] == 0
-    assert looks((0, 5, 5, ()), (10, 6, 5, ()), (40, 7, 6, ()))[-1][0] == 0
+def test_robots_that_ask_without_getting_a_session():
+    assert waits((0, 5, 5, ()), (10, 6, 5, ()), (40, 7, 5, ()), (60, 7, 5, ()))[-1] == (50, 50)
+    assert waits((0, 5, 5, ()), (10, 6, 6, ()), (20, 6, 6, ()), (70, 6, 6, ()))[-1][0] == 0
+    assert waits((0, 5, 5, ()), (10, 6, 5, ()), (40, 7, 6, ()))[-1][0] == 0
 
 
-def test_sessions_and_not_one_handshake():
+def test_sessions_without_a_handshake():
     steps = [(0, 5, 5, (STALE,)), (10, 6, 6, (STALE, IDLE)), (40, 7, 7, (STALE, IDLE)), (60, 7, 7, (STALE, IDLE))]
-    assert looks(*steps)[-1] == (0, 50)
-    # One end of a pair is heard: the port works.
-    assert looks(*(steps + [(70, 7, 7, (STALE, HALF))]))[-1][1] == 0
+    assert waits(*steps)[-1] == (0, 50)
+    # A packet of one robot arrived: the port works.
+    assert waits(*(steps + [(70, 7, 7, (STALE, HALF))]))[-1][1] == 0
     # So does it when something is carried for others.
     busy = Session(2, (True, True), (10, 9))
-    assert looks(*(steps + [(70, 7, 7, (busy, IDLE))]))[-1][1] == 0
+    assert waits(*(steps + [(70, 7, 7, (busy, IDLE))]))[-1][1] == 0
 
 
-def test_who_asked_long_ago_does_not_count():
-    assert looks((0, 5, 5, ()), (10, 6, 6, (IDLE,)), (50, 6, 6, (IDLE,)), (90, 6, 6, ()))[-1] == (0, 0)
+def test_a_question_of_long_ago_does_not_count():
+    assert waits((0, 5, 5, ()), (10, 6, 6, (IDLE,)), (50, 6, 6, (IDLE,)), (90, 6, 6, ()))[-1] == (0, 0)
 
 
-def test_a_daemon_that_started_anew_counts_from_nothing():
-    assert looks((0, 5, 5, ()), (10, 6, 5, ()), (60, 1, 0, ()))[-1] == (0, 0)
+def test_a_daemon_that_restarted_counts_from_zero():
+    assert waits((0, 5, 5, ()), (10, 6, 5, ()), (60, 1, 0, ()))[-1] == (0, 0)
 
 
 def test_the_counters_of_the_daemon():
@@ -96,7 +97,7 @@ def test_the_counters_of_the_daemon():
     assert parse_counters(text) == (7, 6) and parse_counters('') == (0, 0)
 
 
-def test_repairs_begin_with_the_port_and_go_on_with_restarts_ever_more_rarely():
+def test_repairs_start_with_the_port_and_continue_with_ever_rarer_restarts():
     repairs, bad = Repairs(), Verdict(False, 'x', PORT)
     done = [(now, repair) for now in range(0, 4000, 5) for repair in [repairs.step(bad, float(now))] if repair]
     assert [repair for _, repair in done] == [PORT] + [RESTART] * (len(done) - 1)
@@ -105,7 +106,7 @@ def test_repairs_begin_with_the_port_and_go_on_with_restarts_ever_more_rarely():
     assert repairs.count == len(done)
 
 
-def test_after_a_good_while_the_next_fault_is_mended_at_once():
+def test_after_a_good_while_the_next_fault_is_repaired_at_once():
     repairs, bad, good = Repairs(), Verdict(False, 'x', PORT), Verdict(True, 'up')
     assert repairs.step(bad, 0.0) == PORT
     assert repairs.step(bad, 15.0) == RESTART
@@ -116,11 +117,11 @@ def test_after_a_good_while_the_next_fault_is_mended_at_once():
     assert repairs.step(bad, 90.0) == PORT
 
 
-def test_waiting_needs_no_repair():
+def test_a_relay_that_waits_is_not_repaired():
     assert Repairs().step(Verdict(False, 'waiting', ''), 0.0) == ''
 
 
-def test_sessions_as_tailscaled_tells_them():
+def test_sessions_in_tailscaled_s_status():
     port, sessions = parse_sessions({'UDPPort': 40000, 'Sessions': [
         {'VNI': 1, 'Client1': {'Endpoint': '203.0.113.21:41641', 'PacketsTx': 7},
          'Client2': {'Endpoint': '', 'PacketsTx': 0}}]})

@@ -1,7 +1,6 @@
-"""The thread that reconciles a relay, with the relay played: what it does when it sees what."""
+"""The thread that reconciles a relay: what it does about which facts. The relay is played."""
 import threading
 import time
-from types import SimpleNamespace
 
 import pytest
 
@@ -14,12 +13,12 @@ GOOD = RelayFacts('', 'Running', True, 40000, True, 0, ())
 
 
 class Node:
-    """Plays a RelayNode: ``facts`` as the test says; remembers what was asked of it."""
+    """Plays a RelayNode: ``facts`` as the test says; records what the keeper does."""
 
-    settings = SimpleNamespace(port=40000)
+    port = 40000
 
     def __init__(self):
-        self.now, self.done, self.looked = GOOD, [], threading.Event()
+        self.now, self.done, self.checked = GOOD, [], threading.Event()
         self.up_error = None
 
     def bring_up(self):
@@ -32,13 +31,13 @@ class Node:
         self.now = GOOD
 
     def facts(self, pid):
-        self.looked.set()
+        self.checked.set()
         return self.now
 
 
 @pytest.fixture
 def kept(monkeypatch):
-    """(Node, RelayKeeper, what it said, how often it asked for a restart); looks every 10 ms."""
+    """(Node, RelayKeeper, what it said, how often it asked for a restart); it checks every 10 ms."""
     monkeypatch.setattr(relay_keeper, 'PERIOD', 0.01)
     node, said, restarts = Node(), [], []
     keeper = RelayKeeper(node, lambda: 7, lambda: restarts.append(1), said.append)
@@ -53,12 +52,12 @@ def until(condition):
         time.sleep(0.01)
 
 
-def test_a_good_one_is_brought_up_once_and_left_alone(kept):
+def test_a_good_relay_is_brought_up_once_and_then_left_alone(kept):
     node, keeper, said, restarts = kept
     keeper.start()
     until(lambda: keeper.report()['ok'])
-    node.looked.clear()
-    until(node.looked.is_set)
+    node.checked.clear()
+    until(node.checked.is_set)
     assert node.done == ['up'] and not restarts
     assert said == ['The peer relay is up (UDP 40000).'] and keeper.report()['repairs'] == 0
 
@@ -72,7 +71,7 @@ def test_a_port_that_is_gone_is_set_again(kept):
     assert any('its port is set again' in line for line in said)
 
 
-def test_one_that_does_not_answer_is_started_anew_and_brought_up_again(kept):
+def test_a_relay_that_does_not_answer_is_restarted_and_brought_up_again(kept):
     node, keeper, said, restarts = kept
     node.now = RelayFacts(error='timed out')
     keeper.start()
@@ -83,7 +82,7 @@ def test_one_that_does_not_answer_is_started_anew_and_brought_up_again(kept):
     assert len(restarts) == 1 and node.done.count('up') == 2
 
 
-def test_a_control_server_that_is_away_is_waited_for(kept):
+def test_the_keeper_waits_for_a_control_server_that_is_down(kept):
     node, keeper, said, restarts = kept
     node.up_error = RelayError('The control server does not answer.')
     keeper.start()
@@ -93,7 +92,7 @@ def test_a_control_server_that_is_away_is_waited_for(kept):
     until(lambda: keeper.report()['ok'])
 
 
-def test_one_that_was_logged_out_joins_again(kept):
+def test_a_relay_that_was_logged_out_joins_again(kept):
     node, keeper, said, restarts = kept
     node.now = RelayFacts('', 'NeedsLogin', False)
     keeper.start()

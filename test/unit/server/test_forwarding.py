@@ -42,6 +42,8 @@ def test_sources_are_kept_except_those_from_behind():
     assert 'ip daddr 192.168.7.10 tcp dport 8080 ct status dnat accept' in lines
     masquerading = [line for line in lines if 'masquerade' in line]
     assert [line.split()[2] for line in masquerading] == ['192.168.7.10', '192.168.7.0/24']
+    # Only what the server sends to itself gets another source when no robots are beside it.
+    assert forwarding.nftables(forwarding.forwards(BOTH)).count('masquerade') == 2
     six = forwarding.nftables(forwarding.forwards(BOTH))
     assert 'ip6 daddr 2001:db8::10 tcp dport 8080 dnat ip6 to [fd00::10]:8080' in six
 
@@ -59,6 +61,8 @@ def test_nft_takes_the_rules(tmp_path, settings):
 def test_the_same_in_words():
     text = forwarding.as_text(forwarding.forwards(SETTINGS), [ipaddress.ip_network('192.168.7.0/24')])
     assert '  TCP 8080   of 203.0.113.10  to  192.168.7.10   (control and DERP)' in text
+    for word in ('UDP 3478', 'UDP 40000', 'default gateway', 'hairpin'):
+        assert word in text
     assert 'ip address add 203.0.113.10/32 dev lo' in text and 'Let 192.168.7.0/24 reach 203.0.113.10' in text
 
 

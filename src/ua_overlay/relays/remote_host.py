@@ -1,0 +1,122 @@
+"""The directory of a remote host: its enrolment, and the files of what runs there."""
+import contextlib
+import dataclasses
+import fcntl
+import os
+from typing import Iterator
+
+from ua_overlay.errors import OverlayError
+from ua_overlay.headscale.site_settings import check_directory
+from ua_overlay.relays import enrolment as enrolments
+from ua_overlay.relays.enrolment import Enrolment
+from ua_overlay.system import files
+
+ENROLMENT_FILE = 'enrolment.yaml'
+
+
+class RemoteHostError(OverlayError):
+    """A remote host that cannot run."""
+
+    code = 'REMOTE_HOST'
+
+
+class RemoteHost:
+    """A directory (mode 0700) with an enrolment, and what runs from it.
+
+    :param directory: absolute.
+    :param kind: enrolment.RELAY or enrolment.DERP.
+    """
+
+    def __init__(self, directory: str, kind: str) -> None:
+        self.directory = directory
+        self.kind = kind
+
+    def path(self, *parts: str) -> str:
+        """Return the path of a file below the directory."""
+        return os.path.join(self.directory, *parts)
+
+    @property
+    def control_socket(self) -> str:
+        """The path of the socket of the running process."""
+        return self.path('run', 'control.sock')
+
+    def command(self, text: str) -> str:
+        """Return a command line for people that means this host: 'ua-overlay relay status --dir DIR'."""
+        return 'ua-overlay {} {} --dir {}'.format(self.kind, text, self.directory)
+
+    def install(self, enrolment: Enrolment) -> bool:
+        """Write ``enrolment`` into the directory, which is made if missing; replace the one that is there.
+
+        :returns: whether it replaces an enrolment with other contents. The key of a relay does not count: it is read
+            only when it is needed.
+        :raises RemoteHostError: the directory belongs to another remote host, or to something else.
+        """
+        check_directory(self.directory)
+        old = None
+        try:
+            if os.path.isdir(self.directory) and os.listdir(self.directory) and not os.path.exists(
+                    self.path(ENROLMENT_FILE)):
+                raise RemoteHostError('{} is not empty; a {} needs its own directory.'.format(
+                    self.directory, self.kind), 'ua-overlay {} run --enrolment FILE --dir OTHER'.format(self.kind))
+            os.makedirs(self.directory, mode=0o700, exist_ok=True)
+            os.chmod(self.directory, 0o700)
+            if os.path.exists(self.path(ENROLMENT_FILE)):
+                old = self.load()
+                if (old.name, old.server_url) != (enrolment.name, enrolment.server_url):
+                    raise RemoteHostError('{} already belongs to the {} {} of {}.'.format(
+                        self.directory, self.kind, old.name, old.server_url), 'another directory: --dir OTHER')
+            for name in ('run', 'log', 'state'):
+                os.makedirs(self.path(name), mode=0o700, exist_ok=True)
+            files.write_secret(self.path(ENROLMENT_FILE), enrolments.dump(enrolment))
+        except OSError as error:
+            raise RemoteHostError('{} cannot be written: {}.'.format(self.directory, error.strerror or error),
+                                  'another --dir, or sudo')
+        return old is not None and dataclasses.replace(old, key='') != dataclasses.replace(enrolment, key='')
+
+    def load(self) -> Enrolment:
+        """Return the enrolment in the directory.
+
+        :raises EnrolmentError: there is none, or it is damaged.
+        """
+        return enrolments.read(self.path(ENROLMENT_FILE), self.kind)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the directory as its one running process.
+
+        :raises RemoteHostError: another process runs it.
+        """
+        with open(self.path('run', 'server.lock'), 'a', encoding='ascii') as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RemoteHostError('The {} in {} is running already.'.format(self.kind, self.directory),
+                                      self.command('status'))
+            yield
+
+
+class EnrolmentKeySource:
+    """Takes the relay's key from its enrolment, once (see relay.KeySource)."""
+
+    def __init__(self, remote_host: RemoteHost) -> None:
+        self._remote_host = remote_host
+
+    def key(self) -> str:
+        """Return the key (a secret).
+
+        :raises RemoteHostError: it was used already.
+        """
+        key = self._remote_host.load().key
+        if not key:
+            raise RemoteHostError('The relay in {} is not in the overlay and its key is used up.'.format(
+                self._remote_host.directory), 'ua-overlay relay create NAME --address IP --again, on the server')
+        return key
+
+    def done(self) -> None:
+        """Forget the key: a used key is invalid."""
+        enrolment = self._remote_host.load()
+        files.write_secret(self._remote_host.path(ENROLMENT_FILE),
+                           enrolments.dump(dataclasses.replace(enrolment, key='')))
+
+    def failed(self) -> None:
+        """Keep the key: the control server may have been out of reach."""

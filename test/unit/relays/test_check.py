@@ -1,0 +1,41 @@
+"""Which probes `server check` makes, and what it makes of their results."""
+import socket
+
+from ua_overlay.headscale.remote_hosts import DerpHost, RelayHost
+from ua_overlay.headscale.site_settings import SiteSettings
+from ua_overlay.relays import check
+from ua_overlay.relays.check import Probe, ProbeResult
+from ua_overlay.relays.probe import Unreachable
+
+
+def test_a_server_has_four_probes():
+    probes = check.probes_of_server('203.0.113.10', 's.test', (8080, 3478, 40000), {},
+                                    lambda protocol, port: 'open {}/{}'.format(port, protocol))
+    assert [(probe.what, probe.endpoint, probe.fix) for probe in probes] == [
+        ('control', '203.0.113.10 TCP 8080', 'open 8080/tcp'), ('DERP', '203.0.113.10 TCP 8080', 'open 8080/tcp'),
+        ('STUN', '203.0.113.10 UDP 3478', 'open 3478/udp'), ('relay', '203.0.113.10 UDP 40000', 'open 40000/udp')]
+
+
+def test_remote_hosts_have_their_own_probes():
+    settings = SiteSettings('s.test', relays=(RelayHost('b', '203.0.113.11'),),
+                            derp=(DerpHost('c', 901, '203.0.113.12'),))
+    assert [(probe.what, probe.endpoint) for probe in check.probes_of_hosts(settings, {})] == [
+        ('DERP c', '203.0.113.12 TCP 8443'), ('STUN c', '203.0.113.12 UDP 3478'), ('relay b', '203.0.113.11 UDP 40000')]
+
+
+def test_a_failed_probe_is_a_result_with_the_next_command():
+    def fail():
+        raise Unreachable('connection refused')
+
+    assert check.run_probes([Probe('STUN', 'x', lambda: 'sees us', 'a'), Probe('DERP', 'y', fail, 'b')]) == [
+        ProbeResult('STUN', 'x', True, 'sees us', ''), ProbeResult('DERP', 'y', False, 'connection refused', 'b')]
+
+
+def test_the_probes_of_a_server_that_is_down_fail():
+    with socket.socket() as closed:
+        closed.bind(('127.0.0.1', 0))
+        port = closed.getsockname()[1]
+        probes = check.probes_of_server('127.0.0.1', 's.test', (port, port, port), {}, lambda *_: 'do this')
+        results = check.run_probes(probes[:2])
+    assert [(each.what, each.ok, each.text, each.next_command) for each in results] == [
+        ('control', False, 'connection refused', 'do this'), ('DERP', False, 'connection refused', 'do this')]

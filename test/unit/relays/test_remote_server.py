@@ -1,0 +1,92 @@
+"""What `derp run` does with its child and its requests; the child is played. Real ones: test_relays_loopback.py."""
+import os
+import signal
+
+import pytest
+
+from ua_overlay.errors import OverlayError
+from ua_overlay.relays import enrolment as enrolments
+from ua_overlay.relays import remote_server
+from ua_overlay.relays.probe import Unreachable
+from ua_overlay.relays.remote_host import RemoteHost
+from ua_overlay.relays.remote_server import MUTE_AFTER, RemoteServer
+from ua_overlay.system.control_socket import NotRunning
+
+
+@pytest.fixture
+def remote_host(admin, tmp_path):
+    made = RemoteHost(str(tmp_path / 'derp'), enrolments.DERP)
+    made.install(admin.create_derp('lab-b', '203.0.113.11', 8443, 3478)[0])
+    return made
+
+
+def test_it_runs_reports_and_ends_with_its_child(remote_host, tmp_path):
+    program, said, reports = tmp_path / 'derper', [], []
+    program.write_text('#!/bin/sh\nexec sleep 600\n')
+    program.chmod(0o755)
+
+    def started():
+        reports.append(remote_server.status(remote_host))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert RemoteServer(remote_host, lambda name: str(program), said.append, started=started).run() == 0
+    report = reports[0]
+    assert (report['name'], report['kind'], report['state'], report['restarts']) == ('lab-b', 'derp', 'starting', 0)
+    assert said == ['Stopping …', 'Stopped.'] and signal.getsignal(signal.SIGTERM) is before
+    with pytest.raises(ProcessLookupError):
+        os.kill(report['pid'], 0)
+    modes = {name: os.stat(remote_host.path('state', name)).st_mode & 0o777 for name in os.listdir(
+        remote_host.path('state'))}
+    assert modes == {'ca.pem': 0o644, 'lab-b.s.test.crt': 0o644, 'lab-b.s.test.key': 0o600}
+    with pytest.raises(NotRunning, match='is not running') as caught:
+        remote_server.status(remote_host)
+    assert caught.value.next_command == remote_host.command('run')
+
+
+@pytest.fixture
+def probed(monkeypatch):
+    """A list whose only item is why the derper does not answer, '' when it does."""
+    reason = ['']
+
+    def probe(*_):
+        if reason[0]:
+            raise Unreachable(reason[0])
+        return 0.0
+
+    monkeypatch.setattr(remote_server, 'probe_derp_page', probe)
+    return reason
+
+
+def test_a_derper_that_does_not_answer_for_too_long_is_restarted(remote_host, probed):
+    said = []
+    server = RemoteServer(remote_host, None, said.append, clock=lambda: 0.0)
+    server._probe_derp(0.0, True)
+    assert said == ['DERP lab-b answers (TCP 8443, STUN on UDP 3478).']
+    probed[0] = 'connection refused'
+    server._probe_derp(MUTE_AFTER, True)
+    assert server._requests.take(0) is None
+    # A derper that ended is the restarter's matter.
+    server._probe_derp(MUTE_AFTER + 1, False)
+    assert server._requests.take(0) is None
+    server._probe_derp(MUTE_AFTER + 2, True)
+    assert server._requests.take(0).name == remote_server.RESTART
+    assert said[1:] == ['derper does not answer (connection refused); it restarts.']
+    server._probe_derp(MUTE_AFTER + 3, True)
+    assert server._requests.take(0) is None
+
+
+def test_the_end_of_its_certificate_is_announced_once(remote_host):
+    said, now = [], [0.0]
+    server = RemoteServer(remote_host, None, said.append, now=lambda: now[0])
+    server._warn()
+    assert said == []
+    now[0] = 4e9
+    server._warn()
+    server._warn()
+    assert len(said) == 1 and 'The certificate of DERP lab-b ended on' in said[0]
+
+
+def test_an_operation_that_it_does_not_know(remote_host):
+    with pytest.raises(OverlayError, match='does not know the operation "reload"'):
+        RemoteServer(remote_host, None, print)._answer('reload')
