@@ -185,7 +185,8 @@ def run_status(args):
     notes = ([] if unread is None else [explained(unread)]) + _ending(report['derp_ends'])
     report['site_file'] = '' if unread is None else explained(unread).sentence
     report['warnings'] = [note.sentence for note in notes]
-    report['derp_certificates'] = {name: derp_certificate.when(end) for name, end in report.pop('derp_ends').items()}
+    report['derp_certificates'] = {name: derp_certificate.format_end(end)
+                                   for name, end in report.pop('derp_ends').items()}
     if args.json:
         print(json.dumps(report, indent=2))
     else:
