@@ -26,6 +26,7 @@ from ua_overlay.lab.timeouts import JOIN, PATH
 from ua_overlay.lab.topology import INET
 from ua_overlay.lab.wait import wait
 from ua_overlay.server import service
+from ua_overlay.system import nft
 from ua_overlay.toolchain import locate
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -179,7 +180,7 @@ class Watched:
         found = {}
         for host, which in [(robot, egress.ROBOT) for robot in ROBOTS] + [('server', egress.SERVER)]:
             table = self.lab.host(host).run(['nft', '-j', 'list', 'table', 'inet', which.table]).stdout
-            found[host] = egress.parse_refused(table)
+            found[host] = nft.refused_packets(table, '')
         return found
 
 

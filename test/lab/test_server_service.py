@@ -105,7 +105,7 @@ def test_the_rule_is_kept_and_looked_at(server):
     assert verify.stdout + verify.stderr == ''
     score = server.run(['systemd-analyze', 'security', '--no-pager', '--threshold=20', keeper], check=False)
     assert score.returncode == 0, score.stdout
-    server.wait('the keeper', lambda: 'The servers of the site: ' + ADDRESS in server.journal(keeper))
+    server.wait('the keeper', lambda: 'Servers of the site: ' + ADDRESS in server.journal(keeper))
     assert seen_rule(server) == (True, 'in force for ' + ADDRESS)
     server.run(['systemctl', 'stop', keeper])
     server.run(['nft', 'delete', 'table', 'inet', egress.SERVER.table])
@@ -115,7 +115,7 @@ def test_the_rule_is_kept_and_looked_at(server):
     assert shown.returncode == 1 and 'sudo systemctl restart ' + keeper in shown.stdout
     server.run(['systemctl', 'restart', keeper])
     server.wait('the rule again', lambda: seen_rule(server)[0])
-    assert 'gone; it is loaded again' in server.journal(keeper)
+    assert 'missing; it is loaded again' in server.journal(keeper)
     server.run(['nft', 'add', 'element', 'inet', egress.SERVER.table, 'site4', '{ 198.51.100.7 }'])
     server.wait('the address to go', lambda: '198.51.100.7' not in rule_of(server, egress.SERVER))
 

@@ -22,13 +22,13 @@ def egress(facts):
     table_state = found.table_state
     if table_state.state == egress_table.UNREADABLE:
         return unknown('Whether the rule that nothing leaves the site is in force cannot be told: {}'.format(
-            table_state.why), '', table_state.mend)
-    flaws = egress_table.flaws(table_state, found.addresses, found.complete)
-    if flaws:
+            table_state.why), '', table_state.next_command)
+    problems = egress_table.find_problems(table_state, found.addresses, found.complete)
+    if problems:
         if table_state.state == egress_table.IN_FORCE:
-            return error(' '.join(flaws), 'The agent keeps its addresses; it seems not to run.',
+            return error(' '.join(problems), 'The agent keeps its addresses; it seems not to run.',
                          'systemctl status {}'.format(rules.ROBOT.keeper))
-        return error(' '.join(flaws), WHY, 'sudo nft -f {}'.format(rules.ROBOT.rules))
+        return error(' '.join(problems), WHY, 'sudo nft -f {}'.format(rules.ROBOT.rules))
     return ok('tailscaled connects to {} and to other robots only.'.format(
         ', '.join(table_state.addresses) or 'nobody'))
 

@@ -106,7 +106,7 @@ def run_status(args):
     guard = read_guard()
     table = loaded_table()
     problems = rules.find_problems(guard, table is not None, rules.read_port_range(), settings_port())
-    refused = rules.parse_refused(table) if table is not None else 0
+    refused = nft.refused_packets(table, 'sudo ua-overlay guard on') if table is not None else 0
     if args.json:
         print(json.dumps({
             'on': table is not None, 'persistent': guard is not None, 'refused': refused, 'problems': list(problems),

@@ -1,13 +1,12 @@
 """`ua-overlay robot`: prepare this robot (root, once); list and remove robots (on the server)."""
 import argparse
 import os
-import signal
 import subprocess
 import sys
-import threading
 
 import ua_overlay
 from ua_overlay import defaults
+from ua_overlay.cli.shared.loop import say, until_sigterm
 from ua_overlay.cli.shared.needs import need_root
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.system.units import systemd_runs
@@ -69,11 +68,11 @@ def add_parser(subparsers):
 
 
 def run_prepare(args):
-    from ua_overlay.cli.shared import egress as robot_egress
-    from ua_overlay.firewall import egress
+    from ua_overlay.firewall import egress, egress_rules
+    from ua_overlay.system.nft import find_nft
     from ua_overlay.system.recipe import describe, uid_of
     from ua_overlay.tailscale.prepare import applier, check_in_force, make_recipe
-    from ua_overlay.trust.servers import servers_of
+    from ua_overlay.trust.servers import resolve_soon, servers_of
     manager = args.service_manager or ('systemd' if systemd_runs() else 'none')
     if manager == 'systemd' and not systemd_runs() and not args.dry_run:
         raise UsageError('systemd does not run on this machine.',
@@ -88,11 +87,11 @@ def run_prepare(args):
     uid_of(args.user)
     command = os.path.realpath(sys.argv[0])
     ca_pem = read_ca(args)
-    nft = '' if args.no_egress else robot_egress.find_nft()
+    nft = '' if args.no_egress else find_nft()
     recipe = make_recipe(args.user, ca_pem, command,
                          os.path.dirname(os.path.dirname(os.path.realpath(ua_overlay.__file__))), manager,
                          missing_daemon() if manager == 'systemd' else None,
-                         robot_egress.make_rules(egress.ROBOT, servers_of(ca_pem)) if nft else '', nft)
+                         egress_rules.make_rules(egress.ROBOT, servers_of(ca_pem), resolve_soon) if nft else '', nft)
     if args.dry_run:
         print('\n'.join(describe(recipe)))
         return 0
@@ -177,38 +176,12 @@ def environment_of(unit):
 
 
 def run_agent(args):
-    from ua_overlay.cli.shared import egress as robot_egress
-    from ua_overlay.firewall import egress
-    from ua_overlay.rosenv.hosts import HostsKeeper
+    from ua_overlay.agent import agent
     from ua_overlay.system.recipe import uid_of
-    from ua_overlay.tailscale.home_derp import HomeReporter
-    from ua_overlay.tailscale.localapi import LocalApi
-    from ua_overlay.tailscale.model import parse_status
-    from ua_overlay.tailscale.operator import maintain_operator
-    from ua_overlay.trust.servers import remembered, servers_now
     uid_of(args.user)
-    stop = threading.Event()
-    api = LocalApi(args.socket)
-
-    def end(_number, _frame):
-        stop.set()
-        raise KeyboardInterrupt
-
-    def say(text):
-        print(text, flush=True)
-
-    signal.signal(signal.SIGTERM, end)
-    names = HostsKeeper(lambda: parse_status(api.status()), say=say)
-    # Apart, for they may wait for a resolver; a daemon, as the file is written whole or not at all.
-    threading.Thread(target=names.run, args=(stop,), name='names', daemon=True).start()
-    derp_map = remembered(LocalApi(args.socket).derp_map)
-    threading.Thread(target=robot_egress.keep, name='egress', daemon=True, args=(
-        egress.ROBOT, lambda: servers_now(derp_map(), defaults.CA_FILE) or None, stop, say),
-        kwargs={'news': derp_map}).start()
-    home = HomeReporter(LocalApi(args.socket), say)
-    threading.Thread(target=home.run, args=(stop,), name='home', daemon=True).start()
+    stop = until_sigterm()
     try:
-        maintain_operator(LocalApi(args.socket), args.user, stop, say)
+        agent.run(agent.duties(args.user, args.socket, stop, say))
     except KeyboardInterrupt:
         return 0
     return 0

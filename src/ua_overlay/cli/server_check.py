@@ -5,7 +5,6 @@ import json
 import socket
 
 from ua_overlay import defaults
-from ua_overlay.cli import server_egress
 from ua_overlay.cli.shared.args import add_dir, explained, load_site, load_site_and_problem
 from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.cli.shared.table import format_table
@@ -13,7 +12,7 @@ from ua_overlay.clock import utc_now
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale.remote_hosts import check_reachable
 from ua_overlay.relays import check, derp_certificate
-from ua_overlay.server import forwarding, service
+from ua_overlay.server import forwarding, service, service_egress
 from ua_overlay.system import control_socket
 from ua_overlay.trust import ca_pin, names
 from ua_overlay.trust import invitation as invitations
@@ -131,7 +130,7 @@ def _own_relay(site):
 
 def _own_rule(site):
     """The rule that nothing leaves the site, where the server is a service."""
-    found = server_egress.rule_state(service.SERVER, site.directory)
+    found = service_egress.rule_state(service.SERVER, site.directory)
     return [] if found is None else [check.ProbeResult('egress rule', 'this machine', *found)]
 
 
@@ -145,7 +144,7 @@ def _certificates_of_hosts(site):
     for name in sorted(ends):
         problem = derp_certificate.warning(name, ends[name], utc_now().timestamp())
         found.append(check.ProbeResult('certificate of DERP', name, problem is None, 'until {}, {} days'.format(
-            derp_certificate.when(ends[name]), derp_certificate.days_left(ends[name], utc_now().timestamp())),
+            derp_certificate.format_end(ends[name]), derp_certificate.days_left(ends[name], utc_now().timestamp())),
             '' if problem is None else problem.next_command))
     return found
 

@@ -2,23 +2,23 @@
 import argparse
 import os
 
-from ua_overlay.cli import server_egress
 from ua_overlay.cli.shared.args import add_dir, load_site
-from ua_overlay.cli.shared.egress import make_rules
+from ua_overlay.cli.shared.loop import say, until_sigterm
 from ua_overlay.cli.shared.needs import need_root, need_systemd
 from ua_overlay.cli.shared.remote_host import add_service_dir
 from ua_overlay.errors import OverlayError
+from ua_overlay.firewall.egress_rules import make_rules
 from ua_overlay.relays import enrolment as enrolments
-from ua_overlay.relays import remote_server
+from ua_overlay.relays.remote_host import RemoteHost
 from ua_overlay.resources import share_dir
-from ua_overlay.server import service
+from ua_overlay.server import service, service_egress
 from ua_overlay.site.site import site_directory
 from ua_overlay.system.control_socket import NotRunning, ask
 from ua_overlay.system.nft import find_nft
 from ua_overlay.system.recipe import describe, run_command
 from ua_overlay.toolchain import locate
 from ua_overlay.toolchain.find import cache_dir
-from ua_overlay.trust.servers import servers_of
+from ua_overlay.trust.servers import resolve_soon, servers_of
 
 DESCRIPTION = '''\
 A systemd unit that runs the {} at boot, as a user of its own to whom its directory belongs, in a sandbox that
@@ -74,7 +74,7 @@ def add_parser(commands, served=service.SERVER):
     keep.add_argument('--user', metavar='USER', default=served.user,
                       help='who runs the {} (default: %(default)s)'.format(kind))
     _add_dir(keep, served)
-    keep.set_defaults(run=lambda args: server_egress.run_keep(args, served, _directory(args, served)))
+    keep.set_defaults(run=lambda args: run_keep(args, served))
 
 
 def _add_dir(parser, served):
@@ -86,6 +86,16 @@ def _add_dir(parser, served):
 
 def _directory(args, served):
     return site_directory(args.dir, os.environ) if served is service.SERVER else os.path.abspath(args.dir)
+
+
+def run_keep(args, served):
+    """Until SIGTERM or Ctrl-C."""
+    stop = until_sigterm()
+    try:
+        service_egress.keep(served, _directory(args, served), args.user, stop, say)
+    except KeyboardInterrupt:
+        return 0
+    return 0
 
 
 def run_install(args, served):
@@ -128,7 +138,7 @@ class SiteService:
         self.directory, self.control_socket = site.directory, site.control_socket
         self.name, self.status_command = site.settings.name, site.command('server status')
         self.ports = (site.settings.port, site.settings.stun_port, site.settings.relay_port)
-        self.servers = server_egress.servers(served, self.directory)
+        self.servers = service_egress.servers(served, self.directory)
         self.renewed = False
 
 
@@ -137,7 +147,7 @@ class RemoteService:
 
     def __init__(self, args, served):
         self.served = served
-        remote_host = remote_server.RemoteHost(os.path.abspath(args.dir), served.kind)
+        remote_host = RemoteHost(os.path.abspath(args.dir), served.kind)
         if args.enrolment:
             enrolment = enrolments.read(args.enrolment, served.kind)
             self.renewed = not args.dry_run and remote_host.install(enrolment)
@@ -165,7 +175,7 @@ def make_recipe(what, args, owner):
     by_hand = 'UA_OVERLAY_CACHE={} {} {} run --dir {}'.format(cache_dir(), command, served.kind, what.directory)
     if args.service_manager == 'none':
         keeper = '{} {} service keep --dir {} --user {}'.format(command, served.kind, what.directory, args.user)
-    rules = make_rules(served.egress, what.servers, args.user) if nft else ''
+    rules = make_rules(served.egress, what.servers, resolve_soon, args.user) if nft else ''
     return service.make_recipe(args.user, owner, what.directory, text, rules, nft, args.service_manager, by_hand,
                                served, keeper)
 

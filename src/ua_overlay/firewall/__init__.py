@@ -1,1 +1,1 @@
-"""What may go out of and come into this machine: the egress rule, and the guard of the ROS ports."""
+"""Rules of nftables: what may leave this machine (the egress rule), and what may come in (the guard of ROS)."""

@@ -1,34 +1,50 @@
-"""Nothing leaves the site: what tailscaled itself may connect to. A table of nftables' own, as text, and its recipe.
+"""The egress rule: which machines tailscaled itself may connect to. A table of nftables as text, and its recipe. Pure.
 
 A tailscaled that cannot reach its server, or not fast enough, asks hosts of its vendor for the server's address
-(tailscale's net/dnsfallback: addresses in the program, TCP 443), and no switch covers that. So what it opens itself is
-limited: TCP and all else to the site's servers alone. UDP stays open, for it carries the links between robots, whose
-addresses nobody knows beforehand; so does TCP to port 53, since tailscaled passes the robot's own questions on to the
-resolver of the network that it is in.
+(tailscale's net/dnsfallback: addresses in the program, TCP 443), and no switch turns that off. So the rule limits what
+tailscaled opens: TCP and everything else to the site's servers alone. UDP stays open, as it carries the links between
+robots, whose addresses nobody knows beforehand. So does TCP to port 53, as tailscaled passes the robot's own questions
+on to the resolver of the network that it is in.
 
-Whose packets these are is told by the mark that tailscaled sets on its sockets as root, so as not to send them through
-its own interface (tsconst.LinuxBypassMark), or, for servers, which run as a user of their own and set no mark
-(a tailscaled without an interface never does), by that user.
+The rule recognizes tailscaled's packets by the mark that tailscaled sets on its sockets as root, to keep them out of
+its own interface (tsconst.LinuxBypassMark). A server's tailscaled has no interface and sets no mark; it runs as a user
+of its own, and the rule recognizes that user.
 
-Only what opens a connection is looked at (SYN without ACK): answers of a server to its clients never look like that.
+The rule judges packets that open a connection (SYN without ACK) and no others: the answers of a server to its clients
+never look like that.
 """
 import ipaddress
 import json
 import re
-from collections import namedtuple
+from typing import Iterable, List, NamedTuple, Optional, Tuple
 
 from ua_overlay import defaults
-from ua_overlay.errors import OverlayError, UsageError
+from ua_overlay.errors import UsageError
 from ua_overlay.system.recipe import Command, File
 from ua_overlay.system.rules_unit import rules_unit
 from ua_overlay.system.units import UNIT_DIR, daemon_reload, unit_commands
 
-#: What belongs to one rule: ``table`` of nftables, the file of its ``rules``, its ``unit`` (name), the ``service`` that
-#: it is for, the ``command`` that writes it, and the unit that is its ``keeper``.
-Egress = namedtuple('Egress', 'table rules unit service command keeper')
+
+class Egress(NamedTuple):
+    """What belongs to one egress rule."""
+
+    #: Table of nftables, of the family inet.
+    table: str
+    #: Path of the file of its rules.
+    rules: str
+    #: Name of the unit that loads them.
+    unit: str
+    #: Name of the unit that the rule is for.
+    service: str
+    #: The command that writes it.
+    command: str
+    #: Name of the unit that keeps it in force.
+    keeper: str
+
+
 ROBOT = Egress('ua_overlay_egress', defaults.CONFIG_DIR + '/egress.nft', 'ua-overlay-egress.service',
                'tailscaled.service', 'ua-overlay robot prepare', 'ua-overlay-agent.service')
-#: A table of its own: one machine can be both.
+#: In tables of their own: one machine can be a robot and a server.
 SERVER = Egress('ua_overlay_server_egress', defaults.CONFIG_DIR + '/server_egress.nft',
                 'ua-overlay-server-egress.service', 'ua-overlay-server.service', 'ua-overlay server service install',
                 'ua-overlay-server-egress-keeper.service')
@@ -72,19 +88,17 @@ table inet {table} {{
     }}
 }}
 '''
-
-
 #: How many rules the chain has.
 RULES = _RULES.split('policy accept;')[1].count('\n        ')
 
 
-def ruleset(which, addresses, user=None):
-    """What `nft -f` loads. Loading it twice is the same as once.
+def ruleset(which: Egress, addresses: Iterable[str], user: Optional[str] = None) -> str:
+    """Return what `nft -f` loads. Loading it twice is the same as once.
 
     :param which: ROBOT, SERVER, RELAY or DERP.
-    :param addresses: of the site's servers, text.
-    :param user: name of who runs a server; None: tailscaled's marked packets.
-    :raises UsageError: what is no address.
+    :param addresses: of the site's servers.
+    :param user: name of the user who runs a server; None for tailscaled's marked packets.
+    :raises UsageError: as :func:`split`.
     """
     v4, v6 = split(addresses)
     return _RULES.format(
@@ -93,24 +107,26 @@ def ruleset(which, addresses, user=None):
         whose='meta skuid != "{}" return'.format(user) if user else _MARKED)
 
 
-def split(addresses):
-    """(IPv4 addresses, IPv6 addresses) of texts: sorted, each once.
+def split(addresses: Iterable[str]) -> Tuple[List[str], List[str]]:
+    """Return (IPv4 addresses, IPv6 addresses): sorted, each once.
 
-    :raises UsageError: what is no address.
+    :raises UsageError: one of them is no address.
     """
     try:
         parsed = {ipaddress.ip_address(address) for address in addresses}
     except ValueError as error:
         raise UsageError('A server of the site cannot have the address {}.'.format(error), 'ua-overlay status')
-    return tuple([str(each) for each in sorted(a for a in parsed if a.version == version)] for version in (4, 6))
+    v4 = sorted(each for each in parsed if isinstance(each, ipaddress.IPv4Address))
+    v6 = sorted(each for each in parsed if isinstance(each, ipaddress.IPv6Address))
+    return [str(each) for each in v4], [str(each) for each in v6]
 
 
-def _elements(addresses):
+def _elements(addresses: List[str]) -> str:
     return '        elements = {{ {} }}\n'.format(', '.join(addresses)) if addresses else ''
 
 
-def update(which, addresses):
-    """What `nft -f -` reads to make these addresses the site's, in one transaction."""
+def update(which: Egress, addresses: Iterable[str]) -> str:
+    """Return what `nft -f -` reads to replace the site's addresses by these, in one transaction."""
     lines = []
     for name, found in zip(('site4', 'site6'), split(addresses)):
         lines.append('flush set inet {} {}'.format(which.table, name))
@@ -119,63 +135,53 @@ def update(which, addresses):
     return '\n'.join(lines) + '\n'
 
 
-def parse_addresses(text):
-    """The addresses of a text that :func:`ruleset` made, [] of any other."""
+def parse_addresses(text: str) -> List[str]:
+    """Return the addresses in a text of :func:`ruleset`, [] for any other text."""
     for line in text.split('\n'):
         if line.startswith(_SETTINGS):
             try:
-                return sum(split(json.loads(line[len(_SETTINGS):])), [])
+                v4, v6 = split(json.loads(line[len(_SETTINGS):]))
             except (ValueError, TypeError, UsageError):
                 return []
+            return v4 + v6
     return []
 
 
-def parse_user(text):
-    """The user whose packets a text that :func:`ruleset` made is about, None for tailscaled's marked ones."""
-    found = _USER.search(text)
-    return found.group(1) if found else None
+def parse_user(text: str) -> Optional[str]:
+    """Return the user whose packets a text of :func:`ruleset` is about, None for tailscaled's marked ones."""
+    match = _USER.search(text)
+    return match.group(1) if match else None
 
 
-def delete(which):
-    """What undoes the table, also when there is none: an argument of nft."""
+def delete(which: Egress) -> str:
+    """Return the argument of nft that removes the table; it works without a table, too."""
     return 'add table inet {0}; delete table inet {0}'.format(which.table)
 
 
-def unit_path(which):
+def unit_path(which: Egress) -> str:
     return UNIT_DIR + '/' + which.unit
 
 
-def files(which, rules, nft, service_manager):
-    """The recipe's files.
+def files(which: Egress, rules: str, nft: str, service_manager: str) -> Tuple[File, ...]:
+    """Return the recipe's files.
 
-    :param rules: of :func:`ruleset`; ``nft``: its absolute path; ``service_manager``: 'systemd' or 'none'.
+    :param rules: text of :func:`ruleset`.
+    :param nft: its absolute path.
+    :param service_manager: 'systemd' or 'none'.
     """
-    desired = (File(which.rules, rules),)
+    desired: Tuple[File, ...] = (File(which.rules, rules),)
     if service_manager == 'systemd':
         desired += (File(unit_path(which), rules_unit(
-            'Nothing leaves the site: whom {} may connect to'.format(which.service), which.command, nft, which.rules,
+            'Egress rule: which machines {} may connect to'.format(which.service), which.command, nft, which.rules,
             delete(which), before=which.service)),)
     return desired
 
 
-def commands(which, nft, service_manager):
-    """The recipe's commands: loaded now, when it changed or is not there, and at each boot."""
+def commands(which: Egress, nft: str, service_manager: str) -> Tuple[Command, ...]:
+    """Return the recipe's commands: load the rule now, when it changed or is not loaded, and at each boot."""
     listed = (nft, 'list', 'table', 'inet', which.table)
     load = (Command((nft, '-f', which.rules), (which.rules,), undo=(nft, delete(which))),
             Command((nft, '-f', which.rules), unless=listed))
     if service_manager == 'none':
         return load
     return load + (daemon_reload(unit_path(which)),) + unit_commands(which.unit)
-
-
-def parse_refused(text):
-    """Packets refused, from `nft -j list table inet TABLE`.
-
-    :raises OverlayError: the table is there but not ours.
-    """
-    try:
-        return next(item['counter']['packets'] for item in json.loads(text)['nftables']
-                    if 'counter' in item and item['counter']['name'] == 'refused')
-    except (ValueError, KeyError, TypeError, StopIteration):
-        raise OverlayError('The nftables table of the egress rule was made by somebody else.',
-                           'sudo ua-overlay robot prepare --user USER')

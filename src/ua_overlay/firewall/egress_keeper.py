@@ -1,30 +1,46 @@
-"""Keeps an egress rule in force, and the site's addresses in it, as somebody flushes it and names change theirs."""
+"""Reconciles an egress rule: follows the addresses of the site's servers, and loads it when somebody flushed it."""
 import ipaddress
+import os
+import time
+from typing import Callable, Collection, Dict, Iterable, List, Optional
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.firewall import egress
-from ua_overlay.firewall.egress_table import CHANGED, IN_FORCE, MISSING
+from ua_overlay.firewall import egress, egress_table
+from ua_overlay.firewall.egress import Egress
+from ua_overlay.firewall.egress_rules import Resolve
+from ua_overlay.firewall.egress_table import CHANGED, IN_FORCE, MISSING, TableState
+from ua_overlay.protocols import Clock, Say, Stop
+from ua_overlay.system import nft
 
-NOT_KEPT = 'The egress rule is not kept: {}'
+#: Seconds between two questions whether the names have changed: tailscaled connects to its DERP as soon as it hears of
+#: one, and tries again after some seconds what was refused.
+NEWS = 1.0
+
+NOT_KEPT = 'The egress rule cannot be updated: {}'
+
+#: () -> names and addresses of the site's servers, None while nobody knows them.
+Names = Callable[[], Optional[Collection[str]]]
 
 
 class EgressKeeper:
-    """Driven by :meth:`step`; no clock of its own.
+    """Driven by :meth:`step`; it reads no clock.
 
-    :param which: egress.ROBOT or another; ``user``: see egress.ruleset.
-    :param names: function() -> iterable of the DNS names and addresses of the site's servers, None while nobody knows.
-    :param resolve: function(name) -> list of addresses (text); raises OSError when there is none.
-    :param inspect: function() -> egress_table.TableState.
-    :param load: function(text) that gives text to nft; raises OverlayError.
-    :param say: function(str): one line for the journal.
-    :param period: seconds between two looks.
+    :param which: egress.ROBOT or another.
+    :param names: names and addresses of the site's servers.
+    :param resolve: a name -> its addresses.
+    :param inspect: () -> the rule as the kernel has it.
+    :param load: gives a text to nft; raises OverlayError.
+    :param say: takes one line for the journal.
+    :param user: as of egress.ruleset.
+    :param period: seconds between two steps when all is well.
     """
 
     PERIOD = 60.0
     #: While a name does not resolve: this many seconds, doubled up to the period.
-    SOON = 2.0
+    FIRST_RETRY = 2.0
 
-    def __init__(self, which, names, resolve, inspect, load, say, user=None, period=PERIOD):
+    def __init__(self, which: Egress, names: Names, resolve: Resolve, inspect: Callable[[], TableState],
+                 load: Callable[[str], None], say: Say, user: Optional[str] = None, period: float = PERIOD) -> None:
         self._which = which
         self._names = names
         self._resolve = resolve
@@ -33,35 +49,35 @@ class EgressKeeper:
         self._say = say
         self._user = user
         self._period = period
-        self._resolved = {}
-        self._loaded = None
-        self._last_sentence = None
-        self._soon = self.SOON
+        self._resolved: Dict[str, List[str]] = {}
+        self._loaded: Optional[List[str]] = None
+        self._last_sentence: Optional[str] = None
+        self._retry = self.FIRST_RETRY
 
-    def step(self):
-        """Look once and return the seconds until the next look. A name that does not resolve now keeps what it had."""
+    def step(self) -> float:
+        """Reconcile once and return the seconds until the next step. A name that does not resolve keeps its addresses.
+        """
         names = self._names()
-        self._add(names or ())
-        found, complete = {}, names is not None
+        self._allow_addresses(names or ())
+        resolved, complete = {}, names is not None
         for name in sorted(set(names or ())):
             try:
-                found[name] = sorted(set(self._resolve(name)))
+                resolved[name] = sorted(set(self._resolve(name)))
             except OSError:
                 complete = False
                 if name in self._resolved:
-                    found[name] = self._resolved[name]
-        self._resolved = found
-        self._soon = self.SOON if complete else min(2 * self._soon, self._period)
-        wait = self._period if complete else self._soon
-        addresses = sorted(set(sum(found.values(), [])))
-        # One that has nobody to connect to is told from one of which nothing is known now.
+                    resolved[name] = self._resolved[name]
+        self._resolved = resolved
+        self._retry = self.FIRST_RETRY if complete else min(2 * self._retry, self._period)
+        addresses = sorted({address for found in resolved.values() for address in found})
+        # A site without other servers differs from a site of which nothing is known now.
         if addresses or complete:
             self._put(addresses)
-        return wait
+        return self._period if complete else self._retry
 
-    def _add(self, names):
-        """What is an address already is let through before any name is asked for: a dead name server may take half a
-        minute for each."""
+    def _allow_addresses(self, names: Iterable[str]) -> None:
+        """Allow what is an address already before any name is resolved: a dead name server may take half a minute for
+        each."""
         addresses = {address for address in map(_address, names) if address}
         if addresses <= set(self._loaded or ()):
             return
@@ -70,37 +86,67 @@ class EgressKeeper:
             try:
                 self._load(egress.update(self._which, sorted(addresses.union(table_state.addresses))))
             except OverlayError as error:
-                self._tell(NOT_KEPT.format(error.sentence))
+                self._say_once(NOT_KEPT.format(error.sentence))
 
-    def _put(self, addresses):
+    def _put(self, addresses: List[str]) -> None:
         state = self._inspect().state
         broken = state in (MISSING, CHANGED)
         try:
-            # Each time: a look that saw all in order may be older than whoever flushed the sets.
+            # Each time, even when all seemed well: somebody may flush the sets after the rule was inspected.
             self._load(egress.ruleset(self._which, addresses, self._user) if broken
                        else egress.update(self._which, addresses))
         except OverlayError as error:
-            self._tell(NOT_KEPT.format(error.sentence))
+            self._say_once(NOT_KEPT.format(error.sentence))
             return
         if broken:
-            self._tell('The egress rule was {}; it is loaded again.'.format(
-                'gone' if state == MISSING else 'changed by somebody'))
+            self._say_once('The egress rule was {}; it is loaded again.'.format(
+                'missing' if state == MISSING else 'changed by somebody'))
         else:
             self._last_sentence = None
         if addresses != self._loaded:
-            self._say('The servers of the site: {}'.format(', '.join(addresses) or 'this machine alone'))
+            self._say('Servers of the site: {}'.format(', '.join(addresses) or 'this machine alone'))
         self._loaded = addresses
 
-    def _tell(self, sentence):
-        """Say it, once until all was well."""
+    def _say_once(self, sentence: str) -> None:
+        """Say a sentence, and not again until all was well."""
         if sentence != self._last_sentence:
             self._say(sentence)
         self._last_sentence = sentence
 
 
-def _address(name):
+def _address(name: str) -> Optional[str]:
     """The canonical text of an address, None for a name."""
     try:
         return str(ipaddress.ip_address(name))
     except ValueError:
         return None
+
+
+def keep(which: Egress, names: Names, resolve: Resolve, stop: Stop, say: Say,
+         user: Optional[str] = None, period: float = EgressKeeper.PERIOD,
+         news: Optional[Callable[[], object]] = None, clock: Clock = time.monotonic) -> None:
+    """Reconcile a rule until ``stop`` is set. Its file may be written later than this begins.
+
+    :param names: () -> names and addresses of the site's servers; while it raises OverlayError or OSError (a file in
+        the middle of an edit, for instance), its last answer holds.
+    :param news: () -> a value that differs when the names do and costs little; asked every :data:`NEWS` seconds.
+    """
+    last: List[Optional[Collection[str]]] = [None]
+
+    def last_names() -> Optional[Collection[str]]:
+        try:
+            last[0] = names()
+        except (OverlayError, OSError):
+            return last[0]
+        return last[0]
+
+    keeper = EgressKeeper(which, last_names, resolve, lambda: egress_table.inspect(which), lambda text: nft.load(
+        text, nft.find_nft(), 'sudo systemctl restart ' + which.unit), say, user, period)
+    due, heard = clock(), None
+    while not stop.is_set():
+        # News are asked for before the names, so that a change in between is news the next time.
+        before, heard = heard, news() if news else None
+        if heard != before or clock() >= due:
+            due = clock() + (keeper.step() if os.path.exists(which.rules) else period)
+        left = max(0.0, due - clock())
+        stop.wait(min(left, NEWS) if news else left)

@@ -1,24 +1,24 @@
-"""The guard: ROS answers on loopback and on the overlay only. A table of nftables' own, as text, and its recipe.
+"""The guard: ROS answers on loopback and on the overlay only. A table of nftables as text, and its recipe.
 
-A ROS 1 node binds 0.0.0.0 unless it is called localhost (rosgraph.network.get_bind_address), so setting ROS_HOSTNAME to
-an overlay name limits nothing: every neighbour on the robot's LAN may subscribe, set parameters and stop nodes. Masters
-have known ports; everything else gets a port of the kernel's ephemeral range, which is why that range is guarded whole.
+A ROS 1 node binds 0.0.0.0 unless it is called localhost (rosgraph.network.get_bind_address), so an overlay name in
+ROS_HOSTNAME limits nothing: every neighbour on the robot's LAN may subscribe, set parameters and stop nodes. Masters
+have known ports; everything else gets a port of the kernel's ephemeral range, so the guard covers that whole range.
 
-Only the first packet of a TCP connection is looked at (SYN without ACK). Replies to what this robot itself opened never
-look like that, so they pass without connection tracking, and nothing that runs already is cut off. It is answered as a
-closed port answers, with a reset: a program that tries sees at once that there is nothing, where a dropped packet would
+The rule judges the first packet of a TCP connection (SYN without ACK) and no other. Replies to what this robot itself
+opened never look like that, so they pass without connection tracking, and no existing connection breaks. The answer is
+a reset, as from a closed port: a program that tries learns at once that nothing is there, where a dropped packet would
 hang it for two minutes.
 
-UDP is left as it is. The range also holds WireGuard's own port, streams of cameras and lidars and answers to multicast
-questions, none of which can be told from UDPROS; and a UDPROS port answers nobody, it takes the datagrams of a
-subscription that a node made itself.
+UDP stays as it is. The range also holds WireGuard's own port, streams of cameras and lidars and answers to multicast
+questions, and nothing tells these from UDPROS. A UDPROS port answers nobody: it takes the datagrams of a subscription
+that a node made itself.
 """
 import json
 from dataclasses import asdict, dataclass
-from typing import Tuple
+from typing import Callable, Iterable, List, Optional, Tuple
 
 from ua_overlay import defaults
-from ua_overlay.errors import OverlayError, UsageError
+from ua_overlay.errors import UsageError
 from ua_overlay.system.recipe import Applier, Command, File, Recipe, uid_of
 from ua_overlay.system.rules_unit import rules_unit
 from ua_overlay.system.units import UNIT_DIR, daemon_reload
@@ -60,39 +60,44 @@ table inet {table} {{
 '''
 
 
+#: (first, last) port of a range.
+Range = Tuple[int, int]
+
+
 @dataclass(frozen=True)
 class Guard:
     """What is guarded.
 
     :ivar interfaces: where ROS may answer besides loopback.
     :ivar masters: TCP ports of masters.
-    :ivar ephemeral: (first, last) port that the kernel gives to who asks for none.
+    :ivar ephemeral: the ports that the kernel gives to sockets that ask for none.
     :ivar also: further ports to guard, of a rosbridge for example.
     :ivar allow: ports to leave open although they are in the range: of services that are not ROS.
     """
 
     interfaces: Tuple[str, ...] = (defaults.INTERFACE,)
     masters: Tuple[int, ...] = (defaults.LOCAL_MASTER_PORT, defaults.TEAM_PORT)
-    ephemeral: Tuple[int, int] = defaults.EPHEMERAL_PORTS
+    ephemeral: Range = defaults.EPHEMERAL_PORTS
     also: Tuple[int, ...] = ()
     allow: Tuple[int, ...] = ()
 
 
-def parse_port_range(text):
-    """(first, last) of the text of :data:`PORT_RANGE`."""
+def parse_port_range(text: str) -> Range:
+    """Parse the text of :data:`PORT_RANGE`."""
     first, last = text.split()
     return int(first), int(last)
 
 
-def read_port_range(path=PORT_RANGE):
+def read_port_range(path: str = PORT_RANGE) -> Range:
+    """Return the ephemeral ports of this machine's kernel."""
     with open(path) as stream:
         return parse_port_range(stream.read())
 
 
-def guarded_ranges(guard):
-    """The guarded ports as sorted (first, last) pairs that neither overlap nor touch, without the allowed ones."""
+def guarded_ranges(guard: Guard) -> Tuple[Range, ...]:
+    """Return the guarded ports, sorted, in ranges that neither overlap nor touch; the allowed ones are left out."""
     ports = [guard.ephemeral] + [(port, port) for port in guard.masters + guard.also]
-    merged = []
+    merged: List[Range] = []
     for first, last in sorted(ports):
         if merged and first <= merged[-1][1] + 1:
             merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
@@ -105,31 +110,34 @@ def guarded_ranges(guard):
     return tuple(merged)
 
 
-def is_guarded(guard, port):
+def is_guarded(guard: Guard, port: int) -> bool:
     return any(first <= port <= last for first, last in guarded_ranges(guard))
 
 
-def format_ranges(ranges):
-    """'11311-11312, 32768-60999'."""
+def format_ranges(ranges: Iterable[Range]) -> str:
+    """Format for people and for nft: '9090, 32768-60999'."""
     return ', '.join(str(first) if first == last else '{}-{}'.format(first, last) for first, last in ranges)
 
 
-def check_guard(guard):
-    """:raises UsageError: a port or an interface that cannot be, or a guard with nothing to guard."""
+def check_guard(guard: Guard) -> None:
+    """Refuse a guard that nft could not load.
+
+    :raises UsageError: an invalid port or interface name, or a port that is guarded and open.
+    """
     for port in guard.masters + guard.also + guard.allow:
         if not 1 <= port <= 65535:
-            raise UsageError('{} is no TCP port.'.format(port), 'ua-overlay guard on --help')
+            raise UsageError('{} is not a TCP port.'.format(port), 'ua-overlay guard on --help')
     for name in guard.interfaces:
-        # What the kernel takes for a name (dev_valid_name), and nothing that means something to nft.
+        # The names that the kernel takes (dev_valid_name), less the characters that mean something to nft.
         if not 1 <= len(name) <= 15 or not all(char.isalnum() or char in '._-@' for char in name):
-            raise UsageError('{!r} is no name of a network interface.'.format(name), 'ip -brief link')
+            raise UsageError('{!r} is not the name of a network interface.'.format(name), 'ip -brief link')
     both = sorted(set(guard.allow) & set(guard.masters + guard.also))
     if both:
         raise UsageError('Port {} cannot be guarded and left open.'.format(both[0]), 'ua-overlay guard on --help')
 
 
-def ruleset(guard):
-    """What `nft -f` loads. Loading it twice is the same as once.
+def ruleset(guard: Guard) -> str:
+    """Return what `nft -f` loads. Loading it twice is the same as once.
 
     :raises UsageError: as :func:`check_guard`.
     """
@@ -141,24 +149,25 @@ def ruleset(guard):
         ports=format_ranges(guarded_ranges(guard)))
 
 
-def parse_settings(text):
-    """The :class:`Guard` of a text that :func:`ruleset` made; None when it is none of ours."""
+def parse_settings(text: str) -> Optional[Guard]:
+    """Return the guard of a text of :func:`ruleset`, None for any other text."""
     for line in text.split('\n'):
         if line.startswith(_SETTINGS):
             try:
-                found = Guard(**{key: tuple(value) for key, value in json.loads(line[len(_SETTINGS):]).items()})
-                check_guard(found)
-                return found
+                guard = Guard(**{key: tuple(value) for key, value in json.loads(line[len(_SETTINGS):]).items()})
+                check_guard(guard)
+                return guard
             except (ValueError, TypeError, AttributeError, UsageError):
                 return None
     return None
 
 
-def make_recipe(guard, nft, service_manager):
-    """The recipe of `guard on`.
+def make_recipe(guard: Guard, nft: str, service_manager: str) -> Recipe:
+    """Return the recipe of `guard on`.
 
     :param nft: absolute path of nft.
     :param service_manager: 'systemd' or 'none'.
+    :raises UsageError: as :func:`check_guard`.
     """
     rules = File(RULES, ruleset(guard))
     load = Command((nft, '-f', RULES))
@@ -174,40 +183,27 @@ def make_recipe(guard, nft, service_manager):
         Command(('systemctl', 'start', UNIT_NAME))), ())
 
 
-def applier(root='/', run=None, owner_of=uid_of):
-    """The applier of this recipe."""
+def applier(root: str = '/', run: Optional[Callable[[List[str]], None]] = None,
+            owner_of: Callable[[str], Tuple[int, int]] = uid_of) -> Applier:
+    """Return the applier of this recipe."""
     return Applier(MANIFEST, 'sudo ua-overlay guard on', root, run, owner_of)
 
 
-def undo_commands(nft, service_manager):
-    """argvs that take the guard away, before its files go and afterwards."""
+def undo_commands(nft: str, service_manager: str) -> Tuple[List[List[str]], List[List[str]]]:
+    """Return the argvs that turn the guard off: before its files are removed, and afterwards."""
     if service_manager == 'none':
         return [[nft, DELETE]], []
     return [['systemctl', 'disable', UNIT_NAME], ['systemctl', 'stop', UNIT_NAME], [nft, DELETE]], [
         ['systemctl', 'daemon-reload']]
 
 
-def parse_refused(text):
-    """Packets refused, from `nft -j list table inet ua_overlay`.
+def find_problems(guard: Optional[Guard], loaded: bool, ephemeral: Range, team_port: Optional[int]) -> Tuple[str, ...]:
+    """Return what keeps the guard from doing its work now, as sentences.
 
-    :raises OverlayError: the table is there but not ours.
-    """
-    try:
-        objects = json.loads(text)['nftables']
-        return next(item['counter']['packets'] for item in objects
-                    if 'counter' in item and item['counter']['name'] == 'refused')
-    except (ValueError, KeyError, TypeError, StopIteration):
-        raise OverlayError('The nftables table inet {} was not made by this version of `guard on`.'.format(TABLE),
-                           'sudo ua-overlay guard on')
-
-
-def find_problems(guard, loaded, ephemeral, team_port):
-    """What keeps the guard from doing its work now: a tuple of sentences.
-
-    :param guard: :class:`Guard` of the file, or None when it is not set up.
-    :param loaded: the kernel has the table.
-    :param ephemeral: (first, last) as the kernel has it now.
-    :param team_port: of this robot's team, or None.
+    :param guard: of the file, None when it is not set up.
+    :param loaded: whether the kernel has the table.
+    :param ephemeral: as the kernel has it now.
+    :param team_port: of this robot's team, None without a team.
     """
     if guard is None:
         return ('The table is loaded, but nothing loads it after a reboot.',) if loaded else ()

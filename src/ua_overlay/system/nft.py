@@ -1,7 +1,9 @@
-"""nft, the program of nftables: found, fed and asked. What it refuses is a sentence."""
+"""nft, the program of nftables: found, fed and asked. Each refusal becomes a sentence."""
+import json
 import os
 import shutil
 import subprocess
+from typing import List, Optional
 
 from ua_overlay.errors import OverlayError
 
@@ -9,16 +11,17 @@ INSTALL = 'sudo apt install nftables'
 
 
 class NftError(OverlayError):
-    """NO_NFT: there is none; NOT_ROOT: it may do nothing for this user; NFT: it refused."""
+    """NO_NFT: it is not installed; NOT_ROOT: this user may not use it; NFT: it refused."""
 
     code = 'NFT'
 
 
-def find_nft(purpose='The rule that nothing leaves the site', otherwise=', or the same command with --no-egress'):
-    """Absolute path of nft.
+def find_nft(purpose: str = 'The egress rule', otherwise: str = ', or the same command with --no-egress') -> str:
+    """Return the absolute path of nft.
 
-    :param purpose: what needs it, for the error; ``otherwise``: the end of its next command.
-    :raises NftError: there is none.
+    :param purpose: what needs it, for the error.
+    :param otherwise: the end of the error's next command.
+    :raises NftError: it is not installed.
     """
     path = shutil.which('nft', path=os.environ.get('PATH', '') + ':/usr/sbin:/sbin')
     if path is None:
@@ -27,27 +30,41 @@ def find_nft(purpose='The rule that nothing leaves the site', otherwise=', or th
     return path
 
 
-def load(text, nft, mend=''):
+def load(text: str, nft: str, next_command: str = '') -> None:
     """Give ``text`` to nft, which takes all of it or nothing.
 
-    :param mend: the next command when it refuses.
+    :param next_command: what to type when it refuses.
     :raises NftError: it refused.
     """
     done = _run([nft, '-f', '-'], text)
     if done.returncode != 0:
-        raise NftError('nft refused: {}.'.format(_first_line(done)), mend)
+        raise NftError('nft refused: {}.'.format(_first_line(done)), next_command)
 
 
-def list_table(table, nft):
-    """The table `inet` ``table`` as nft's JSON, None when there is none.
+def list_table(table: str, nft: str) -> Optional[str]:
+    """Return the table `inet` ``table`` as nft's JSON, None when there is none.
 
-    :raises NftError: it cannot be seen.
+    :raises NftError: nft does not list it.
     """
     return _judge(_run([nft, '-j', 'list', 'table', 'inet', table]))
 
 
-def _judge(done):
-    """What came of listing a table (CompletedProcess): as :func:`list_table`."""
+def refused_packets(listed: str, next_command: str) -> int:
+    """Return the packets that the counter `refused` counted.
+
+    :param listed: a table as nft's JSON.
+    :param next_command: what makes the table anew.
+    :raises NftError: there is no such counter.
+    """
+    try:
+        return next(item['counter']['packets'] for item in json.loads(listed)['nftables']
+                    if 'counter' in item and item['counter']['name'] == 'refused')
+    except (ValueError, KeyError, TypeError, StopIteration):
+        raise NftError('The nftables table was not made by this version of ua-overlay.', next_command)
+
+
+def _judge(done: 'subprocess.CompletedProcess[str]') -> Optional[str]:
+    """The result of listing a table: as :func:`list_table`."""
     if done.returncode == 0:
         return done.stdout
     if 'No such file or directory' in done.stderr:
@@ -57,13 +74,13 @@ def _judge(done):
     raise NftError('nft cannot list its tables: {}.'.format(_first_line(done)), 'sudo nft list tables')
 
 
-def _run(argv, text=None):
+def _run(argv: List[str], text: Optional[str] = None) -> 'subprocess.CompletedProcess[str]':
     try:
-        return subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
-                              timeout=30, **({'stdin': subprocess.DEVNULL} if text is None else {'input': text}))
+        return subprocess.run(argv, input=text or '', stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              universal_newlines=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NftError('nft cannot be run: {}.'.format(error), INSTALL)
 
 
-def _first_line(done):
+def _first_line(done: 'subprocess.CompletedProcess[str]') -> str:
     return (done.stderr.strip() or done.stdout.strip() or str(done.returncode)).split('\n')[0].rstrip('.')

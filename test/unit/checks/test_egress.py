@@ -28,9 +28,9 @@ def test_a_rule_in_force():
      'apt install nftables'),
     ({'table_state': TableState(MISSING)}, 'ERROR', 'not loaded', 'sudo nft -f /etc/ua_overlay/egress.nft'),
     ({'table_state': TableState(CHANGED)}, 'ERROR', 'somebody changed', 'sudo nft -f'),
-    ({'table_state': TableState(IN_FORCE, ())}, 'ERROR', 'nobody connect to 203.0.113.10',
+    ({'table_state': TableState(IN_FORCE, ())}, 'ERROR', 'blocks 203.0.113.10',
      'systemctl status ua-overlay-agent'),
-    ({'table_state': TableState(IN_FORCE, ('203.0.113.10', '10.9.9.9'))}, 'ERROR', 'lets through to 10.9.9.9',
+    ({'table_state': TableState(IN_FORCE, ('203.0.113.10', '10.9.9.9'))}, 'ERROR', 'allows 10.9.9.9',
      'agent')])
 def test_what_is_wrong_has_a_next_command(fields, level, word, command):
     verdict = judged(**fields)

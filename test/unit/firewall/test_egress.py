@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from ua_overlay.errors import OverlayError, UsageError
+from ua_overlay.errors import UsageError
 from ua_overlay.firewall import egress
 
 NFT = '/usr/sbin/nft'
@@ -72,9 +72,3 @@ def test_recipe_loads_enables_and_takes_back():
     assert undo[0] == NFT + ' add table inet ua_overlay_egress; delete table inet ua_overlay_egress'
     assert len(egress.files(egress.ROBOT, '', NFT, 'none')) == 1
     assert len(egress.commands(egress.ROBOT, NFT, 'none')) == 2
-
-
-def test_refused_packets_are_read():
-    assert egress.parse_refused('{"nftables": [{"counter": {"name": "refused", "packets": 7}}]}') == 7
-    with pytest.raises(OverlayError):
-        egress.parse_refused('{"nftables": []}')

@@ -1,6 +1,10 @@
-"""What keeps the egress rule, without nft and name servers: test_server_service.py and test_leaks.py have them."""
+"""The keeper of the egress rule, without nft and name servers: test_server_service.py and test_leaks.py have them."""
+import threading
+
+import pytest
+
 from ua_overlay.errors import OverlayError
-from ua_overlay.firewall import egress
+from ua_overlay.firewall import egress, egress_keeper
 from ua_overlay.firewall.egress_keeper import EgressKeeper
 from ua_overlay.firewall.egress_table import CHANGED, IN_FORCE, MISSING, TableState
 
@@ -51,7 +55,7 @@ def test_it_follows_a_name_and_keeps_what_does_not_resolve():
     assert len(names.said) == 2  # once for each change
 
 
-def test_it_looks_as_often_as_it_is_told():
+def test_its_period_is_an_argument():
     names = Names()
     keeper = names.keeper(period=10.0)
     assert keeper.step() == 10.0
@@ -63,7 +67,7 @@ def test_a_rule_that_is_gone_or_changed_is_loaded_again():
     names = Names()
     keeper = names.keeper()
     keeper.step()
-    for state, word in ((MISSING, 'gone'), (CHANGED, 'changed by somebody')):
+    for state, word in ((MISSING, 'missing'), (CHANGED, 'changed by somebody')):
         names.state = state
         keeper.step()
         keeper.step()
@@ -94,7 +98,7 @@ def test_an_address_waits_for_no_name():
     assert len(names.loaded) == 4  # this time it was there already
 
 
-def test_nobody_to_connect_to_is_told_from_not_known():
+def test_a_site_without_servers_differs_from_an_unknown_one():
     names = Names(names=None)
     keeper = names.keeper()
     assert keeper.step() == 4.0 and names.loaded == []
@@ -106,7 +110,7 @@ def test_nobody_to_connect_to_is_told_from_not_known():
     assert len(names.loaded) == 1  # a name without an address is not nobody
 
 
-def test_it_says_a_trouble_once_and_goes_on():
+def test_it_says_a_problem_once_and_goes_on():
     names = Names()
     names.fail = True
     keeper = names.keeper()
@@ -116,3 +120,68 @@ def test_it_says_a_trouble_once_and_goes_on():
     names.fail = False
     keeper.step()
     assert names.loaded
+
+
+@pytest.fixture
+def which(tmp_path):
+    """An egress rule whose file is below a directory of the test."""
+    return egress.ROBOT._replace(rules=str(tmp_path / 'egress.nft'))
+
+
+def keep(which, monkeypatch, names, times, **options):
+    """The ``times`` first texts that `keep` gives to nft; the rule is written after the first wait."""
+    options.setdefault('period', 0.01)
+    loaded, stop = [], threading.Event()
+    monkeypatch.setattr(egress_keeper.nft, 'find_nft', lambda: 'nft')
+    monkeypatch.setattr(egress_keeper.egress_table, 'inspect', lambda _: TableState(IN_FORCE))
+
+    def load(text, _nft, _mend):
+        loaded.append(text)
+        if len(loaded) == times:
+            stop.set()
+
+    monkeypatch.setattr(egress_keeper.nft, 'load', load)
+    thread = threading.Thread(target=egress_keeper.keep, daemon=True, args=(
+        which, names, lambda name: [name], stop, lambda text: None), kwargs=options)
+    thread.start()
+    with open(which.rules, 'w') as stream:
+        stream.write('')
+    assert stop.wait(20)
+    thread.join(20)
+    return loaded
+
+
+def test_a_rule_that_comes_later_is_kept_too(which, monkeypatch):
+    assert '203.0.113.10' in keep(which, monkeypatch, lambda: ['203.0.113.10'], 1)[0]
+
+
+def test_the_last_names_hold_while_nobody_knows_them(which, monkeypatch):
+    answers = [['203.0.113.10']]
+
+    def names():
+        if answers:
+            return answers.pop()
+        raise OverlayError('site.yaml is in the middle of an edit.')
+
+    loaded = keep(which, monkeypatch, names, 3)
+    assert len(set(loaded)) == 1 and '203.0.113.10' in loaded[0]
+
+
+def test_news_are_heard_long_before_the_next_step(which, monkeypatch):
+    """The rule is there and was reconciled; then the server announces a DERP on a remote host."""
+    monkeypatch.setattr(egress_keeper, 'NEWS', 0.01)
+    monkeypatch.setattr(egress_keeper.os.path, 'exists', lambda path: True)
+    site, asked = ['203.0.113.10'], []
+
+    def names():
+        asked.append(None)
+        return list(site)
+
+    def news():
+        if asked:
+            site[1:] = ['203.0.113.11']
+        return tuple(site)
+
+    loaded = keep(which, monkeypatch, names, 4, period=600.0, news=news)
+    # Twice for each: what is an address already is let through first.
+    assert ['203.0.113.11' in text for text in loaded] == [False, False, True, True] and len(asked) == 2

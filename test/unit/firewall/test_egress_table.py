@@ -65,7 +65,7 @@ def test_elements_of_other_versions_of_nft():
     assert egress_table.parse(json.dumps(wrapped), '').addresses == ('203.0.113.10',)
 
 
-def test_looking_tells_missing_from_not_to_be_seen(tmp_path):
+def test_a_missing_rule_differs_from_one_that_cannot_be_listed(tmp_path):
     which = egress.ROBOT._replace(rules=str(tmp_path / 'none.nft'))
     assert egress_table.inspect(which, lambda: 'nft', lambda table, nft: None) == TableState(MISSING)
 
@@ -80,15 +80,15 @@ def test_a_missing_program_is_named_with_its_package(monkeypatch):
     monkeypatch.setattr(shutil, 'which', lambda *_, **__: None)
     table_state = egress_table.inspect(egress.ROBOT)
     assert table_state.state == UNREADABLE and 'no nft' in table_state.why
-    assert table_state.mend == 'sudo apt install nftables'
+    assert table_state.next_command == 'sudo apt install nftables'
 
 
-def test_flaws_name_what_is_missing_and_what_is_too_much():
-    assert egress_table.flaws(TableState(IN_FORCE, ('10.0.0.1',)), ['10.0.0.1'], True) == ()
-    assert 'not loaded' in egress_table.flaws(TableState(MISSING), [], True)[0]
-    assert 'somebody changed' in egress_table.flaws(TableState(CHANGED), [], True)[0]
-    assert egress_table.flaws(TableState(UNREADABLE), ['10.0.0.1'], True) == ()
-    both = egress_table.flaws(TableState(IN_FORCE, ('10.0.0.2',)), ['10.0.0.1'], True)
-    assert 'nobody connect to 10.0.0.1' in both[0] and 'lets through to 10.0.0.2' in both[1]
+def test_problems_name_what_is_missing_and_what_is_too_much():
+    assert egress_table.find_problems(TableState(IN_FORCE, ('10.0.0.1',)), ['10.0.0.1'], True) == ()
+    assert 'not loaded' in egress_table.find_problems(TableState(MISSING), [], True)[0]
+    assert 'somebody changed' in egress_table.find_problems(TableState(CHANGED), [], True)[0]
+    assert egress_table.find_problems(TableState(UNREADABLE), ['10.0.0.1'], True) == ()
+    both = egress_table.find_problems(TableState(IN_FORCE, ('10.0.0.2',)), ['10.0.0.1'], True)
+    assert 'blocks 10.0.0.1' in both[0] and 'allows 10.0.0.2' in both[1]
     # One name that does not resolve now: the address may be its own.
-    assert len(egress_table.flaws(TableState(IN_FORCE, ('10.0.0.2',)), ['10.0.0.1'], False)) == 1
+    assert len(egress_table.find_problems(TableState(IN_FORCE, ('10.0.0.2',)), ['10.0.0.1'], False)) == 1

@@ -1,5 +1,4 @@
 """The guard: which ports, which text, which recipe. What the kernel makes of it is test/lab/test_guard.py's."""
-import json
 import os
 import shutil
 import subprocess
@@ -8,7 +7,7 @@ import pytest
 
 from ua_overlay.cli import guard as command
 from ua_overlay.cli import main
-from ua_overlay.errors import OverlayError, UsageError
+from ua_overlay.errors import UsageError
 from ua_overlay.firewall import guard as rules
 from ua_overlay.firewall.guard import Guard, guarded_ranges, is_guarded, parse_settings, ruleset
 
@@ -123,14 +122,6 @@ def test_problems_are_found():
     assert 'reboot' in rules.find_problems(None, True, (32768, 60999), None)[0]
     assert '1024-60999' in rules.find_problems(DEFAULT, True, (1024, 60999), None)[0]
     assert '11500' in rules.find_problems(DEFAULT, True, (32768, 60999), 11500)[0]
-
-
-def test_refused_is_read_from_nft():
-    text = json.dumps({'nftables': [{'metainfo': {}}, {'table': {}}, {'counter': {'name': 'refused', 'packets': 7}}]})
-    assert rules.parse_refused(text) == 7
-    for other in ('', '{}', json.dumps({'nftables': []})):
-        with pytest.raises(OverlayError):
-            rules.parse_refused(other)
 
 
 def test_needs_root(monkeypatch, capsys):

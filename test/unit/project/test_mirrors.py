@@ -36,7 +36,6 @@ NO_MIRROR = {
     'cli/server_backup.py': '',
     'cli/server_ca.py': '',
     'cli/server_check.py': '',
-    'cli/server_egress.py': '',
     'cli/server_service.py': '',
     'cli/service.py': '',
     'cli/shared/campaign_progress.py': '',

@@ -1,4 +1,5 @@
 """nft as a program: what it refuses is a sentence."""
+import json
 import os
 import shutil
 import subprocess
@@ -50,3 +51,12 @@ def test_the_real_one_tells_a_missing_table_from_a_missing_right():
     with pytest.raises(NftError) as caught:
         nft._judge(nobody)
     assert caught.value.code == 'NOT_ROOT'
+
+
+def test_refused_packets():
+    text = json.dumps({'nftables': [{'metainfo': {}}, {'table': {}}, {'counter': {'name': 'refused', 'packets': 7}}]})
+    assert nft.refused_packets(text, 'guard on') == 7
+    for other in ('', '{}', json.dumps({'nftables': []})):
+        with pytest.raises(NftError) as caught:
+            nft.refused_packets(other, 'guard on')
+        assert caught.value.next_command == 'guard on'

@@ -5,7 +5,6 @@ import os
 import sys
 
 from ua_overlay import defaults
-from ua_overlay.cli import server_egress
 from ua_overlay.cli.shared.args import WARNED, asker, load_site_file
 from ua_overlay.clock import utc_now
 from ua_overlay.errors import OverlayError, UsageError
@@ -13,7 +12,8 @@ from ua_overlay.headscale.access import connect
 from ua_overlay.relays import enrolment as enrolments
 from ua_overlay.relays import remote_server
 from ua_overlay.relays.remote_admin import RemoteAdmin
-from ua_overlay.server import service
+from ua_overlay.relays.remote_host import RemoteHost
+from ua_overlay.server import service, service_egress
 from ua_overlay.system.notify import notify
 from ua_overlay.toolchain import locate
 
@@ -88,7 +88,7 @@ def hand_out(enrolment, path):
 
 
 def _run(args, kind):
-    remote_host = remote_server.RemoteHost(os.path.abspath(args.dir), kind)
+    remote_host = RemoteHost(os.path.abspath(args.dir), kind)
     if args.enrolment:
         remote_host.install(enrolments.read(args.enrolment, kind))
     return remote_server.RemoteServer(remote_host, locate, lambda line: print(line, flush=True),
@@ -97,8 +97,8 @@ def _run(args, kind):
 
 def _status(args, kind):
     directory = os.path.abspath(args.dir)
-    report = remote_server.status(remote_server.RemoteHost(directory, kind))
-    rule = server_egress.rule_state({'relay': service.RELAY, 'derp': service.DERP}[kind], directory)
+    report = remote_server.status(RemoteHost(directory, kind))
+    rule = service_egress.rule_state({'relay': service.RELAY, 'derp': service.DERP}[kind], directory)
     if rule is not None:
         report['egress'] = rule[1] + ('. Next: ' + rule[2] if rule[2] else '')
     if args.json:

@@ -1,0 +1,1 @@
+"""The agent: the root service of a prepared robot."""

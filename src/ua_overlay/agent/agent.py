@@ -1,0 +1,48 @@
+"""The agent (`ua-overlay robot agent`): the root service of a prepared robot.
+
+It reconciles three things for as long as it runs: tailscaled's operator, so that an unprivileged user may join and
+leave; the names of the team in the hosts file, where MagicDNS fails; and the addresses of the site in the egress rule.
+"""
+import threading
+from typing import Callable, Dict
+
+from ua_overlay import defaults
+from ua_overlay.firewall import egress, egress_keeper
+from ua_overlay.protocols import Say
+from ua_overlay.rosenv.hosts import HostsKeeper
+from ua_overlay.tailscale.localapi import LocalApi
+from ua_overlay.tailscale.model import parse_status
+from ua_overlay.tailscale.operator import maintain_operator
+from ua_overlay.trust.servers import remembered, resolve, servers_now
+
+#: Name of a duty -> the loop that does it until the agent's stop is set.
+Duties = Dict[str, Callable[[], None]]
+
+
+def duties(user: str, socket: str, stop: threading.Event, say: Say, ca_file: str = defaults.CA_FILE) -> Duties:
+    """Return the agent's three loops. Each has its own connection to tailscaled.
+
+    :param user: who may join and leave.
+    :param socket: path of tailscaled's LocalAPI.
+    :param ca_file: the site's CA, which names its servers.
+    """
+    derp_map = remembered(LocalApi(socket).derp_map)
+    names_api = LocalApi(socket)
+    names = HostsKeeper(lambda: parse_status(names_api.status()), say=say)
+    return {
+        'names': lambda: names.run(stop),
+        'egress': lambda: egress_keeper.keep(
+            egress.ROBOT, lambda: servers_now(derp_map(), ca_file) or None, resolve, stop, say, news=derp_map),
+        'operator': lambda: maintain_operator(LocalApi(socket), user, stop, say)}
+
+
+def run(loops: Duties) -> None:
+    """Run every loop at the same time; return when the operator's ends.
+
+    The others may be waiting for a resolver, so they are daemon threads: they end with the process, and the hosts file
+    is written whole or not at all.
+    """
+    for name, loop in loops.items():
+        if name != 'operator':
+            threading.Thread(target=loop, name=name, daemon=True).start()
+    loops['operator']()

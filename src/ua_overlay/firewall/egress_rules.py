@@ -1,0 +1,46 @@
+"""The rules file of an egress rule: its text from names that resolve now, and what is installed."""
+from typing import Callable, Iterable, List, Optional, Set, Tuple
+
+from ua_overlay.firewall import egress
+from ua_overlay.firewall.egress import Egress
+
+#: A name or address -> its addresses; raises OSError when it has none now.
+Resolve = Callable[[str], Iterable[str]]
+
+
+def make_rules(which: Egress, names: Iterable[str], resolve: Resolve, user: Optional[str] = None) -> str:
+    """Return the rules for all addresses of a site's servers.
+
+    Where a name does not resolve now, the addresses of the installed rules stay.
+
+    :param names: names and addresses of the servers.
+    :param user: as of egress.ruleset.
+    """
+    addresses, complete = addresses_of(names, resolve)
+    return egress.ruleset(which, addresses if complete else addresses | set(installed_addresses(which)), user)
+
+
+def addresses_of(names: Iterable[str], resolve: Resolve) -> Tuple[Set[str], bool]:
+    """Return (the addresses of ``names``, whether every name has one now)."""
+    addresses: Set[str] = set()
+    complete = True
+    for name in names:
+        try:
+            addresses.update(resolve(name))
+        except OSError:
+            complete = False
+    return addresses, complete
+
+
+def installed_addresses(which: Egress) -> List[str]:
+    """Return the addresses in the installed rules, [] without any."""
+    return egress.parse_addresses(installed_rules(which))
+
+
+def installed_rules(which: Egress) -> str:
+    """Return the text of the installed rules, '' without any, or when this user may not read them."""
+    try:
+        with open(which.rules, encoding='utf-8') as stream:
+            return stream.read()
+    except (OSError, UnicodeDecodeError):
+        return ''

@@ -1,0 +1,84 @@
+"""The egress rule of a server, relay or DERP: which machines it may connect to, its keeper, and its state."""
+from typing import Callable, List, NamedTuple, Optional
+
+from ua_overlay.errors import OverlayError
+from ua_overlay.firewall import egress_keeper, egress_table
+from ua_overlay.firewall.egress_keeper import EgressKeeper
+from ua_overlay.firewall.egress_rules import addresses_of, installed_rules
+from ua_overlay.protocols import JsonObject, Say, Stop
+from ua_overlay.relays.remote_host import RemoteHost
+from ua_overlay.server import service
+from ua_overlay.server.service import Service
+from ua_overlay.site import last_good
+from ua_overlay.tailscale.localapi import LocalApi
+from ua_overlay.trust.servers import derp_servers, remembered, resolve, resolve_soon, servers_of
+
+#: Seconds between two readings of the site's file, which a command may have changed meanwhile.
+PERIOD = 10.0
+
+#: () -> the last tailcfg.DERPMap of a relay's tailscaled, None before it had one.
+DerpMap = Callable[[], Optional[JsonObject]]
+
+
+class RuleState(NamedTuple):
+    """The egress rule of a service, for people."""
+
+    #: None when it is unknown.
+    ok: Optional[bool]
+    text: str
+    next_command: str
+
+
+def servers(served: Service, directory: str, derp_map: Optional[DerpMap] = None) -> List[str]:
+    """Return the names and addresses that a service may connect to besides its own machine.
+
+    :param served: service.SERVER, RELAY or DERP.
+    :param directory: of the site, or of the relay or DERP.
+    :param derp_map: of a relay; None asks its tailscaled.
+    :raises OverlayError: the directory holds no valid settings.
+    """
+    if served is service.SERVER:
+        settings = last_good.load(directory)[0].settings
+        # Behind forwarded ports the public addresses are another machine's.
+        return list(settings.addresses) + [host.address for host in settings.derp]
+    remote_host = RemoteHost(directory, served.kind)
+    found = servers_of(remote_host.load().ca_pem)
+    if served is service.RELAY:
+        found += derp_servers((derp_map or relay_map(remote_host))())
+    return found
+
+
+def relay_map(remote_host: RemoteHost) -> DerpMap:
+    """Return the DerpMap of a relay's own tailscaled."""
+    return remembered(LocalApi(remote_host.path('run', 'tailscaled.sock'), timeout=2.0).derp_map)
+
+
+def keep(served: Service, directory: str, user: str, stop: Stop, say: Say) -> None:
+    """Reconcile the egress rule of a service until ``stop`` is set.
+
+    :param user: who runs the service.
+    """
+    derp_map = relay_map(RemoteHost(directory, served.kind)) if served is service.RELAY else None
+    egress_keeper.keep(served.egress, lambda: servers(served, directory, derp_map), resolve, stop, say, user,
+                       PERIOD if served is service.SERVER else EgressKeeper.PERIOD, derp_map)
+
+
+def rule_state(served: Service, directory: str) -> Optional[RuleState]:
+    """Return the state of a service's egress rule, None when it is not installed as a service."""
+    if not service.applier(served=served).applied():
+        return None
+    which = served.egress
+    if not installed_rules(which):
+        return RuleState(None, 'there is none (--no-egress)', 'sudo {}'.format(which.command))
+    table_state = egress_table.inspect(which)
+    if table_state.state == egress_table.UNREADABLE:
+        return RuleState(None, 'unknown: {}'.format(table_state.why.rstrip('.')), table_state.next_command)
+    try:
+        addresses, complete = addresses_of(servers(served, directory), resolve_soon)
+    except OverlayError as error:
+        return RuleState(None, 'whether its addresses are right is unknown: {}'.format(error.sentence.rstrip('.')),
+                         error.next_command)
+    problems = egress_table.find_problems(table_state, sorted(addresses), complete)
+    if problems:
+        return RuleState(False, ' '.join(problems).rstrip('.'), 'sudo systemctl restart {}'.format(which.keeper))
+    return RuleState(True, 'in force for {}'.format(', '.join(table_state.addresses) or 'no other machine'), '')
