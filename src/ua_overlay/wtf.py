@@ -8,7 +8,7 @@ import os
 
 from ua_overlay import defaults
 from ua_overlay.checks.finding import ERROR, WARN
-from ua_overlay.checks.observe import GRAPH, SERVER, Observer, preferences_of
+from ua_overlay.checks.observe import GRAPH, SERVER, Observer
 from ua_overlay.checks.table import run_checks
 from ua_overlay.membership.settings import read_settings
 from ua_overlay.system.deadline import Calls
@@ -36,7 +36,7 @@ def observe(parts, environ=None, socket_path=defaults.DAEMON_SOCKET, state_dir=d
             ca_file=defaults.CA_FILE):
     """The findings of this machine; () when it has nothing to do with an overlay."""
     settings = read_settings(state_dir)
-    facts_of = Observer(LocalApi(socket_path, timeout=1.0), preferences_of(settings), ca_file,
+    facts_of = Observer(LocalApi(socket_path, timeout=1.0), settings, ca_file,
                         os.environ if environ is None else environ, patience=PATIENCE).observe
     facts = facts_of(parts)
     if not settings and not facts.actual and (facts.status is None or not facts.status.have_node_key):

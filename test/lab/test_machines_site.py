@@ -146,7 +146,7 @@ def test_install_from_nothing_and_a_robot_that_is_off_stops_nobody(machines, bef
     assert book.keys_on_disk() == [] and 'hskey-' not in played.text
     for name in ROBOTS:
         machine = machines[name]
-        assert machine.run(['sh', '-c', 'ls /run/ua_overlay']).stdout.split() == ['env']
+        assert machine.run(['sh', '-c', 'ls /run/ua_overlay']).stdout.split() == ['env', 'preferences.json']
         for place in ('/home', '/root', '/tmp', '/etc', '/var'):
             assert machine.run(['grep', '-rl', 'hskey-', place], check=False).stdout == ''
         assert 'hskey-' not in machine.run(['journalctl', '--no-pager', '-o', 'export']).stdout

@@ -4,8 +4,9 @@ from typing import Any, Dict, Optional, Tuple
 
 from ua_overlay.errors import Problem
 from ua_overlay.firewall.egress_table import TableState
-from ua_overlay.rosenv.environment import Preferences, RosEnvironment
+from ua_overlay.rosenv.environment import RosEnvironment
 from ua_overlay.rosenv.names import NameReport
+from ua_overlay.rosenv.preferences import Preferences
 from ua_overlay.tailscale.model import Link
 
 #: What became of an attempt to connect.

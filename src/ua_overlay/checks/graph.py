@@ -9,10 +9,8 @@ from ua_overlay.rosenv.environment import (
     NO_OVERLAY,
     OK,
     SETTLING,
-    dns_name,
-    ipv4,
-    team_mates,
 )
+from ua_overlay.rosenv.team import dns_name, ipv4, team_mates
 
 SHOWN = 4
 _START = 'ua-overlay exec --local roslaunch ua_overlay overlay.launch'
@@ -40,7 +38,7 @@ def names(facts):
     if facts.preferences.addressing == defaults.ADDRESSES:
         return ok('The team uses addresses, and ours is on an interface.')
     return ok('The names of this robot and of {} team mates resolve here.'.format(
-        len(team_mates(facts.status, facts.preferences))))
+        len(team_mates(facts.status, facts.preferences.team))))
 
 
 def environment(facts):
@@ -133,7 +131,7 @@ def ports_in(facts):
     """Team mates reach this robot on an ephemeral port, by its name; the master also tells whether it resolves it."""
     if not facts.running or facts.inbound is None or facts.desired is None:
         return None
-    mates = [mate for mate in team_mates(facts.status, facts.preferences) if mate.online]
+    mates = [mate for mate in team_mates(facts.status, facts.preferences.team) if mate.online]
     if not mates:
         return None
     came = {mate.name for mate in mates if any(address in mate.addresses for address, _ in facts.inbound)}

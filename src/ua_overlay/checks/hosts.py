@@ -1,7 +1,7 @@
 """Whose host is it in a URI? What the checks of names and of environments share. Pure."""
 from urllib.parse import urlsplit
 
-from ua_overlay.rosenv.environment import dns_name, ipv4
+from ua_overlay.rosenv.team import dns_name, ipv4
 from ua_overlay.system.interfaces import in_overlay
 
 LOCAL = ('localhost', '127.0.0.1', '127.0.1.1', '::1')

@@ -15,17 +15,12 @@ from ua_overlay.checks.registry import launched_with_master, port_of, registered
 from ua_overlay.checks.routes import ECHO_HEADERS, EXPECTED, connect, echo, overlay_mtu
 from ua_overlay.errors import OverlayError, Problem
 from ua_overlay.rosenv import envfile
-from ua_overlay.rosenv.environment import (
-    NO_MASTER,
-    Preferences,
-    decide_environment,
-    dns_name,
-    follow_map,
-    ipv4,
-    team_mates,
-)
+from ua_overlay.rosenv import preferences as preferences_file
+from ua_overlay.rosenv.environment import decide_environment
 from ua_overlay.rosenv.master import MasterProbe
-from ua_overlay.rosenv.names import NameChecker, NameReport
+from ua_overlay.rosenv.names import NameChecker
+from ua_overlay.rosenv.preferences import follow_map, preferences_of
+from ua_overlay.rosenv.team import dns_name, ipv4, team_mates
 from ua_overlay.system.deadline import Calls
 from ua_overlay.system.interfaces import ipv4_addresses
 from ua_overlay.tailscale.links import links_of
@@ -56,15 +51,15 @@ class Observer:
     """Looks at this machine and, as far as asked, at its team.
 
     :param api: localapi.LocalApi with a short timeout.
-    :param preferences: rosenv.environment.Preferences as kept from the invitation.
+    :param settings: what the robot keeps of its invitation (membership.settings), {} for nothing.
     :param environ: environment of the shell that asks; None: there is none to judge.
     :param patience: seconds for each step that waits for the network; there are at most six of them.
     """
 
-    def __init__(self, api=None, preferences=None, ca_file=defaults.CA_FILE, environ=None, patience=3.0, now=time.time,
+    def __init__(self, api=None, settings=None, ca_file=defaults.CA_FILE, environ=None, patience=3.0, now=time.time,
                  locate=envfile.locate):
         self._api = api or LocalApi(timeout=2.0)
-        self._preferences = preferences
+        self._preferences = preferences_of(settings or {})
         self._ca_file = ca_file
         self._environ = environ
         self._patience = patience
@@ -82,7 +77,7 @@ class Observer:
         if not facts.running:
             return facts if SERVER not in parts or facts.status is None else replace(facts, server=self._server())
         steps = {'names': lambda: NameChecker(deadline=self._patience).check(
-            facts.status.self_node, team_mates(facts.status, facts.preferences), facts.preferences.addressing)}
+            facts.status.self_node, team_mates(facts.status, facts.preferences.team), facts.preferences.addressing)}
         if SERVER in parts:
             steps['server'] = self._server
         answers = self._run(steps, self._patience + 1.0)
@@ -107,14 +102,8 @@ class Observer:
         if self._environ is not None:
             facts = replace(facts, shell={key: self._environ[key] for key in tcp_sockets.VARIABLES
                                           if self._environ.get(key)})
-        if self._preferences is not None:
-            facts = replace(facts, preferences=self._preferences)
-        try:
-            actual, env_problem = envfile.read(self._locate()), ''
-        except envfile.EnvironmentMissing:
-            actual, env_problem = {}, ''
-        except OverlayError as error:
-            actual, env_problem = None, error.sentence
+        facts = replace(facts, preferences=self._preferences)
+        actual, of_the_node, env_problem = self._run_directory()
         facts = replace(facts, actual=actual, env_problem=env_problem)
         try:
             raw = self._api.status()
@@ -123,8 +112,19 @@ class Observer:
         status = parse_status(raw)
         facts = replace(facts, status=status, links=links_of(status) if status.state == 'Running' else None,
                         own_endpoints=tuple((raw.get('Self') or {}).get('Addrs') or ()))
-        preferences = follow_map(facts.preferences, status.self_node)
-        return replace(facts, preferences=effective_preferences(preferences, actual or {}, status))
+        return replace(facts, preferences=of_the_node or follow_map(facts.preferences, status.self_node))
+
+    def _run_directory(self):
+        """Return (variables of the env file, preferences of the overlay node, what is wrong with these files)."""
+        of_the_node = None
+        try:
+            location = self._locate()
+            of_the_node = preferences_file.read(location)
+            return envfile.read(location), of_the_node, ''
+        except envfile.EnvironmentMissing:
+            return {}, of_the_node, ''
+        except OverlayError as error:
+            return None, of_the_node, error.sentence
 
     # --- the site ---
 
@@ -229,12 +229,6 @@ class Observer:
         return results
 
 
-def preferences_of(settings):
-    """The Preferences of what a robot keeps of its invitation (a dict, may be empty)."""
-    return Preferences(team_port=settings.get('team_port') or defaults.TEAM_PORT,
-                  addressing=settings.get('addressing') or defaults.NAMES, team=settings.get('team') or '')
-
-
 def key_in_use(status):
     """The public node key that a server ought to know, '' when this robot has none in use.
 
@@ -286,25 +280,6 @@ def probe_server(url, ca_file, timeout, check=check_server, node_key='', verify=
     return replace(answer, clock_offset=health.clock_offset, not_after=health.not_after.timestamp())
 
 
-def effective_preferences(preferences, actual, status):
-    """The preferences as the running overlay node has them: a launch argument may have named port and master.
-
-    :param actual: variables of the env file.
-    """
-    uri = actual.get('ROS_MASTER_URI', '')
-    if not uri or status.state != 'Running':
-        return preferences
-    preferences = replace(preferences, team_port=port_of(uri) or preferences.team_port,
-                     addressing=defaults.ADDRESSES if 'ROS_IP' in actual else defaults.NAMES)
-    team = actual.get('UA_OVERLAY_TEAM') or preferences.team
-    preferences = replace(preferences, team=team)
-    if decide_environment(status, preferences, NameReport(True)).state == NO_MASTER:
-        host = host_of(uri)
-        named = [node for node in (status.self_node,) + tuple(status.peers) if host in (dns_name(node), ipv4(node))]
-        if named:
-            preferences = replace(preferences, master=dns_name(named[0]))
-    return preferences
-
-
 def mates_online(facts):
-    return [mate for mate in team_mates(facts.status, facts.preferences) if mate.online and ipv4(mate)][:MOST_PEERS]
+    mates = team_mates(facts.status, facts.preferences.team)
+    return [mate for mate in mates if mate.online and ipv4(mate)][:MOST_PEERS]

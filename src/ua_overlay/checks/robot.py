@@ -4,7 +4,7 @@ import ipaddress
 from ua_overlay import defaults
 from ua_overlay.checks.finding import error, ok, warn
 from ua_overlay.clock import format_utc, from_unix
-from ua_overlay.rosenv.environment import ipv4, team_of
+from ua_overlay.rosenv.team import ipv4, team_of
 from ua_overlay.system.interfaces import in_overlay
 from ua_overlay.tags import belonging, describe_belonging
 
@@ -44,7 +44,7 @@ def login(facts):
             warn, 'This robot is in no team.', '', 'ua-overlay join INVITATION'))
         return level(what, why, command)
     own = facts.status.self_node
-    whose = team_of(own, facts.preferences) or belonging(own.tags, own.user)
+    whose = team_of(own, facts.preferences.team) or belonging(own.tags, own.user)
     if not whose:
         return error('{} is in the overlay but in no team.'.format(own.name), 'Its tags on the server name none.',
                      'ua-overlay robot list   # on the server')

@@ -9,7 +9,7 @@ from http.client import HTTPException
 
 from ua_overlay.checks import facts as fact_types
 from ua_overlay.errors import OverlayError
-from ua_overlay.rosenv.environment import ipv4
+from ua_overlay.rosenv.team import ipv4
 
 #: Bytes of an ICMP echo's headers (IPv4 20, ICMP 8).
 ECHO_HEADERS = 28

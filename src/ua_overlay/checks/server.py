@@ -1,7 +1,7 @@
 """Checks of the site's server as this robot sees it. Pure."""
 from ua_overlay.checks.finding import error, ok, warn
 from ua_overlay.checks.robot import DAY, when
-from ua_overlay.rosenv.environment import team_of
+from ua_overlay.rosenv.team import team_of
 
 #: The server's timer renews 30 days before the end; with less than this left it has failed for two weeks.
 CERTIFICATE_WARNING = 14 * DAY
@@ -38,7 +38,7 @@ def registered(facts):
     name = facts.status.self_node.name
     if seen.key_known:
         return ok('The server knows {}.'.format(name))
-    team = team_of(facts.status.self_node, facts.preferences) or 'TEAM'
+    team = team_of(facts.status.self_node, facts.preferences.team) or 'TEAM'
     return error('The server does not know {} any more, although tailscaled says that it runs.'.format(name),
                  'It was removed there while it was connected, and nobody tells it so (headscale 3410): links that '
                  'exist may go on for a while, new ones do not come about.',

@@ -1,50 +1,53 @@
-"""`ua-overlay doctor`: what is wrong with this robot's overlay and ROS environment, why, and what to type next."""
+"""`ua-overlay doctor`: the problems of this robot, their reasons, and the next commands."""
 import argparse
 import json
 import os
 from dataclasses import asdict
+from typing import Sequence
 
-from ua_overlay import defaults
-from ua_overlay.checks.finding import ERROR, OK, UNKNOWN, WARN
-from ua_overlay.checks.observe import EVERYTHING, Observer, preferences_of
+from ua_overlay.checks.finding import ERROR, OK, UNKNOWN, WARN, Finding
+from ua_overlay.checks.observe import EVERYTHING, Observer
 from ua_overlay.checks.table import CHECKS, IDS, run_checks
+from ua_overlay.cli.shared.args import add_ca, add_socket, add_state_dir
+from ua_overlay.cli.shared.exit_status import ATTENTION, DONE, FAILED
+from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.membership.settings import read_settings
 from ua_overlay.tailscale.localapi import LocalApi
 
 #: Exit status of the worst level.
-STATUS = {OK: 0, UNKNOWN: 0, WARN: 4, ERROR: 1}
+STATUS = {OK: DONE, UNKNOWN: DONE, WARN: ATTENTION, ERROR: FAILED}
 SHOWN = {OK: 'ok', UNKNOWN: 'unknown', WARN: 'WARNING', ERROR: 'ERROR'}
 
-EPILOG = """\
-It looks from this robot only; what it cannot see it calls unknown. It connects to the robots of the team (the team port
-and one other port each) and registers a topic of its own with the team's master for a moment, to see whether the master
-can call back. Takes up to half a minute when packets are dropped. docs/checks.md explains every id.
+DESCRIPTION = """\
+Check this robot, its server, the names, the team graph and the links. Needs no ROS.
 
-exit status: 0 nothing found; 1 at least one error; 4 warnings only
+All checks run from this robot; a check that cannot see enough from here says "unknown". Doctor connects to the robots
+of the team (to the team port and one other port each), and registers a topic with the team master for a moment to test
+whether the master can call back. It takes up to half a minute when a network drops packets. docs/checks.md explains
+every check."""
+
+EPILOG = """\
+exit status: 0 no problem found; 1 at least one error; 4 works, but needs attention (warnings only)
 
 examples:
   ua-overlay doctor
-  sudo ua-overlay doctor          # sees other users' ROS processes too
+  sudo ua-overlay doctor          # also checks the ROS processes of other users
   ua-overlay doctor --json | python3 -m json.tool"""
 
 
-def add_parser(subparsers):
-    parser = subparsers.add_parser(
-        'doctor', help='what is wrong, why, and what to type next',
-        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=EPILOG,
-        description='Check this robot, its server, the names, the team graph and the links. Needs no ROS.')
-    parser.add_argument('--socket', default=defaults.DAEMON_SOCKET, help='of tailscaled (default: %(default)s)')
-    parser.add_argument('--ca', default=defaults.CA_FILE, help="the site's CA (default: %(default)s)")
-    parser.add_argument('--state-dir', default=defaults.STATE_DIR, help='default: %(default)s')
-    parser.add_argument('--json', action='store_true', help='for programs')
+def configure(parser: CommandParser) -> None:
+    parser.describe(DESCRIPTION, EPILOG)
+    add_socket(parser)
+    add_ca(parser)
+    add_state_dir(parser)
+    parser.add_json()
     parser.set_defaults(run=run)
 
 
-def run(args):
-    preferences = preferences_of(read_settings(args.state_dir))
-    observer = Observer(LocalApi(args.socket, timeout=2.0), preferences, args.ca, os.environ)
-    with Progress()('Looking at this robot and its team'):
+def run(args: argparse.Namespace) -> int:
+    observer = Observer(LocalApi(args.socket, timeout=2.0), read_settings(args.state_dir), args.ca, os.environ)
+    with Progress()('Checking this robot and its team'):
         findings = run_checks(observer.observe(EVERYTHING))
     if args.json:
         print(json.dumps({'findings': [asdict(finding) for finding in findings],
@@ -55,8 +58,8 @@ def run(args):
     return STATUS[ERROR if ERROR in levels else WARN if WARN in levels else OK]
 
 
-def report(findings):
-    """The findings as text: a line each, and for what is not fine the reason and the next command below it."""
+def report(findings: Sequence[Finding]) -> str:
+    """The findings as text: a line each, and below each problem its reason and the next command."""
     width = max(len(check.id) for check in CHECKS)
     indent = ' ' * (max(map(len, SHOWN.values())) + 2 + width + 2)
     lines = []
@@ -67,7 +70,8 @@ def report(findings):
                       if text]
     counts = [(sum(finding.level == level for finding in findings), word) for level, word in (
         (ERROR, 'error'), (WARN, 'warning'))]
-    found = ', '.join('{} {}{}'.format(count, word, '' if count == 1 else 's') for count, word in counts if count)
+    problems = ', '.join('{} {}{}'.format(count, word, '' if count == 1 else 's') for count, word in counts if count)
     hidden = [finding.id for finding in findings if finding.level == UNKNOWN]
-    lines += ['', (found or 'Nothing found') + ('; not seen from here: ' + ', '.join(hidden) if hidden else '') + '.']
+    lines += ['', (problems or 'No problem found') + (
+        '; not visible from here: ' + ', '.join(hidden) if hidden else '') + '.']
     return '\n'.join(lines)

@@ -12,7 +12,7 @@ from dataclasses import replace
 import rospy
 
 from ua_overlay import defaults, srv
-from ua_overlay.checks.observe import endpoints_of, key_in_use, preferences_of
+from ua_overlay.checks.observe import endpoints_of, key_in_use
 from ua_overlay.errors import OverlayError
 from ua_overlay.membership import settings
 from ua_overlay.membership.join import Join
@@ -22,11 +22,12 @@ from ua_overlay.membership.settings import read_settings
 from ua_overlay.nodes import diagnostics, interface, messages, team
 from ua_overlay.nodes.sources import ServerProbe
 from ua_overlay.rosenv import envfile
-from ua_overlay.rosenv.environment import follow_map
-from ua_overlay.rosenv.keeper import EnvironmentKeeper, Report, RunnerReport
+from ua_overlay.rosenv.keeper import EnvironmentKeeper
 from ua_overlay.rosenv.master import MasterProbe
 from ua_overlay.rosenv.mirror import TeamMirror
 from ua_overlay.rosenv.names import NameChecker
+from ua_overlay.rosenv.preferences import follow_map, preferences_of
+from ua_overlay.rosenv.report import Report, RunnerReport
 from ua_overlay.rosenv.roscore import TeamRoscore
 from ua_overlay.rosenv.runner import TeamRunner, find_launch
 from ua_overlay.system.files import write_atomic

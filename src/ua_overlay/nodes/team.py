@@ -4,11 +4,11 @@ from diagnostic_msgs.msg import DiagnosticStatus
 
 from ua_overlay import msg
 from ua_overlay.nodes.messages import stamp
-from ua_overlay.rosenv import keeper
+from ua_overlay.rosenv import report as reports
 
 
 def runner_message(report):
-    """`TeamRunner` of a rosenv.keeper.Report."""
+    """`TeamRunner` of a rosenv.report.Report."""
     runner = report.runner
     message = msg.TeamRunner()
     message.header.stamp = stamp(report.desired.stamp)
@@ -22,9 +22,9 @@ def runner_message(report):
 def runner_check(report):
     """(level, text, {key: value}) for /diagnostics."""
     runner = report.runner
-    level = {keeper.FAILED: DiagnosticStatus.ERROR, keeper.STOPPING: DiagnosticStatus.WARN}.get(
+    level = {reports.FAILED: DiagnosticStatus.ERROR, reports.STOPPING: DiagnosticStatus.WARN}.get(
         runner.state, DiagnosticStatus.OK)
-    if runner.state == keeper.WAITING and report.desired.usable:
+    if runner.state == reports.WAITING and report.desired.usable:
         level = DiagnosticStatus.WARN
     return level, '{}: {}'.format(runner.state, runner.why), {
         'launch': ' '.join(runner.launch), 'starts': str(runner.starts),

@@ -1,14 +1,16 @@
 """The env file: the team's ROS environment for shells and programs; derived, gone at reboot, written by one node.
 
-The env hook (env-hooks/50.ua_overlay.sh) reads the same file by the same rules in POSIX sh; a change here is one there.
+The env hook (env-hooks/50.ua_overlay.sh) reads the same file by the same rules in POSIX sh: change both together.
 """
 import os
 import re
 import stat
 from dataclasses import dataclass
+from typing import Callable, Dict, Mapping, Optional
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
+from ua_overlay.protocols import Environ
 from ua_overlay.system.files import write_atomic
 
 FILE_NAME = 'env'
@@ -17,6 +19,11 @@ ROS_KEYS = ('ROS_MASTER_URI', 'ROS_HOSTNAME', 'ROS_IP')
 KEYS = ROS_KEYS + ('UA_OVERLAY_TEAM', 'UA_OVERLAY_ROBOT')
 #: Nothing that a shell could take for more than a word.
 VALUE = re.compile(r'[A-Za-z0-9.:/_-]+\Z')
+#: No file of the run directory is longer.
+_MAX_BYTES = 65536
+
+#: Variable of :data:`KEYS` -> value.
+Variables = Dict[str, str]
 
 
 class EnvironmentMissing(OverlayError):
@@ -27,28 +34,34 @@ class EnvironmentMissing(OverlayError):
 
 
 class EnvironmentUnsafe(OverlayError):
-    """There is an env file that must not be taken."""
+    """There is a file that must not be used."""
 
     code = 'UNSAFE_ENVIRONMENT'
 
 
 @dataclass(frozen=True)
 class Location:
-    """Where the env file is.
+    """Where the env file is: the run directory.
 
-    :ivar personal: the place comes from a variable of this user, so only this user's own file counts there. In the
-        shared place below /run the directory's owner (whom root chose) counts as well.
+    :ivar personal: the directory comes from a variable of this user, so only this user's own files count there. In the
+        shared directory below /run the directory's owner (whom root chose) counts as well.
     """
 
     directory: str
     personal: bool
 
     @property
-    def path(self):
-        return os.path.join(self.directory, FILE_NAME)
+    def path(self) -> str:
+        """The env file."""
+        return self.file(FILE_NAME)
+
+    def file(self, name: str) -> str:
+        """Return the path of a file in the directory."""
+        return os.path.join(self.directory, name)
 
 
-def locate(environ=None, run_dir=defaults.RUN_DIR, is_dir=os.path.isdir):
+def locate(environ: Optional[Environ] = None, run_dir: str = defaults.RUN_DIR,
+           is_dir: Callable[[str], bool] = os.path.isdir) -> Location:
     """Return the :class:`Location` of the env file: $UA_OVERLAY_RUN_DIR if set, else /run/ua_overlay if that exists,
     else $XDG_RUNTIME_DIR/ua_overlay.
 
@@ -62,12 +75,12 @@ def locate(environ=None, run_dir=defaults.RUN_DIR, is_dir=os.path.isdir):
     if environ.get('XDG_RUNTIME_DIR'):
         return Location(os.path.join(environ['XDG_RUNTIME_DIR'], 'ua_overlay'), True)
     raise EnvironmentMissing(
-        'There is no place for the ROS environment: {} does not exist and XDG_RUNTIME_DIR is not set.'.format(run_dir),
-        'sudo ua-overlay robot prepare --user {}'.format(environ.get('USER') or 'USER'))
+        'There is no directory for the ROS environment: {} does not exist and XDG_RUNTIME_DIR is not set.'.format(
+            run_dir), 'sudo ua-overlay robot prepare --user {}'.format(environ.get('USER') or 'USER'))
 
 
-def dump(variables):
-    """The text of an env file.
+def dump(variables: Mapping[str, str]) -> str:
+    """Return the text of an env file.
 
     :raises ValueError: for an unknown variable or a value that the hook would refuse.
     """
@@ -75,10 +88,10 @@ def dump(variables):
     return HEADER + ''.join('{}={}\n'.format(key, variables[key]) for key in KEYS if key in variables)
 
 
-def parse(text):
-    """Read the text of an env file: {variable: value}. Comments, blank lines and unknown variables are skipped.
+def parse(text: str) -> Variables:
+    """Read the text of an env file. Comments, blank lines and unknown variables are skipped.
 
-    :raises ValueError: when it is not one, whole; a file is taken as a whole or not at all.
+    :raises ValueError: when any line of it is invalid: a file is used as a whole or not at all.
     """
     variables = {}
     for line in text.split('\n'):
@@ -93,72 +106,98 @@ def parse(text):
     return variables
 
 
-def write(location, variables):
-    """Write the env file whole (0644). Its directory is made if the place is personal.
+def write(location: Location, variables: Mapping[str, str]) -> None:
+    """Replace the env file atomically (0644).
+
+    :raises OverlayError: when it cannot be written.
+    :raises ValueError: for variables that :func:`dump` refuses.
+    """
+    write_file(location, FILE_NAME, dump(variables))
+
+
+def write_file(location: Location, name: str, text: str) -> None:
+    """Replace a file of the run directory atomically (0644). The directory is created if it is personal.
 
     :raises OverlayError: when it cannot be written.
     """
-    text = dump(variables)
     try:
         if location.personal:
             os.makedirs(location.directory, mode=0o755, exist_ok=True)
-        write_atomic(location.path, text)
+        write_atomic(location.file(name), text)
     except OSError as error:
         raise OverlayError('The ROS environment cannot be written to {}: {}.'.format(
-            location.path, error.strerror or error),
+            location.file(name), error.strerror or error),
             'sudo ua-overlay robot prepare --user {}'.format(os.environ.get('USER') or 'USER')) from error
 
 
-def remove(location):
-    """Remove the env file; fine when there is none.
+def remove(location: Location, name: str = FILE_NAME) -> bool:
+    """Remove the env file, or another file of the run directory; fine when there is none.
 
     :returns: whether there was one.
-    :raises OverlayError: when it is there and stays.
+    :raises OverlayError: when it cannot be removed.
     """
+    path = location.file(name)
     try:
-        os.unlink(location.path)
+        os.unlink(path)
         return True
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
         raise OverlayError('The old ROS environment {} cannot be removed: {}.'.format(
-            location.path, error.strerror or error), 'sudo rm {}'.format(location.path)) from error
+            path, error.strerror or error), 'sudo rm {}'.format(path)) from error
 
 
-def read(location, uid=None):
+def read(location: Location, uid: Optional[int] = None) -> Variables:
     """Return the variables of the env file.
 
     :param uid: the reader, default: this process.
     :raises EnvironmentMissing: when there is no file.
-    :raises EnvironmentUnsafe: when it is another user's, can be changed by others, or holds what it should not.
+    :raises EnvironmentUnsafe: when it is another user's, can be changed by others, or is invalid.
     """
-    uid = os.geteuid() if uid is None else uid
+    try:
+        return parse(read_file(location, FILE_NAME, uid))
+    except ValueError as error:
+        raise unsafe(location, FILE_NAME, str(error)) from None
+
+
+def read_file(location: Location, name: str, uid: Optional[int] = None) -> str:
+    """Return the text (ASCII) of a file of the run directory that this reader may trust.
+
+    Parameters and errors as for :func:`read`.
+    """
+    path = location.file(name)
     try:
         # O_NONBLOCK: a FIFO put there must not hold us up; O_NOFOLLOW: the node writes a file, never a link.
-        handle = os.open(location.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
-        raise EnvironmentMissing('This robot has no team environment for ROS now: {} is not there.'.format(
-            location.path), 'ua-overlay status') from None
+        raise EnvironmentMissing('This robot has no team environment for ROS now: {} does not exist.'.format(path),
+                                 'ua-overlay status') from None
     except OSError as error:
-        raise EnvironmentUnsafe('{} cannot be read: {}.'.format(location.path, error.strerror or error),
-                                'ls -l {}'.format(location.path)) from error
+        raise EnvironmentUnsafe('{} cannot be read: {}.'.format(path, error.strerror or error),
+                                'ls -l {}'.format(path)) from error
     with os.fdopen(handle, 'rb') as stream:
-        status = os.fstat(handle)
-        problem = _distrust(status, os.stat(location.directory), uid, location.personal)
+        problem = _distrust(os.fstat(handle), os.stat(location.directory), os.geteuid() if uid is None else uid,
+                            location.personal)
         if problem:
-            raise EnvironmentUnsafe('{} is not taken: {}.'.format(location.path, problem), 'ls -la {}'.format(
-                location.directory))
-        data = stream.read(65536)
+            raise EnvironmentUnsafe('{} is not used: {}.'.format(path, problem), 'ls -la {}'.format(location.directory))
+        data = stream.read(_MAX_BYTES)
     try:
-        return parse(data.decode('ascii'))
-    except ValueError as error:
-        detail = 'not ASCII' if isinstance(error, UnicodeDecodeError) else error
-        raise EnvironmentUnsafe('{} is not taken: {}.'.format(location.path, detail),
-                                'cat -v {}'.format(location.path)) from None
+        return data.decode('ascii')
+    except UnicodeDecodeError:
+        raise unsafe(location, name, 'it is not ASCII') from None
 
 
-def _distrust(file_status, directory_status, uid, personal):
-    """Why a file is not to be taken, or ''; the first two are os.stat_result, ``uid`` is the reader."""
+def unsafe(location: Location, name: str, detail: str) -> EnvironmentUnsafe:
+    """Return the error of a file with invalid content.
+
+    :param detail: what is wrong with it, without the full stop.
+    """
+    path = location.file(name)
+    return EnvironmentUnsafe('{} is not used: {}.'.format(path, detail), 'cat -v {}'.format(path))
+
+
+def _distrust(file_status: os.stat_result, directory_status: os.stat_result, uid: int, personal: bool) -> str:
+    """Why the reader ``uid`` must not use a file, or ''."""
     if not stat.S_ISREG(file_status.st_mode):
         return 'it is not a regular file'
     trusted = {uid} if personal else {0, uid, directory_status.st_uid}
@@ -169,7 +208,8 @@ def _distrust(file_status, directory_status, uid, personal):
     return ''
 
 
-def _check(variables):
+def _check(variables: Mapping[str, str]) -> None:
+    """:raises ValueError: these are not the variables of an env file."""
     for key, value in variables.items():
         if key not in KEYS:
             raise ValueError('{} does not belong in it'.format(key))

@@ -1,8 +1,15 @@
-"""Which ROS master, and which name for this robot: one decision on plain values, read by shells, programs and nodes."""
+"""Which ROS master, and which name for this robot: one decision on plain values, for shells, programs and nodes. Pure.
+"""
 from dataclasses import dataclass, field, replace
+from typing import Dict, NamedTuple, Optional, Tuple
 
-from ua_overlay import defaults, tags
+from ua_overlay import defaults
 from ua_overlay.rosenv import mastership
+from ua_overlay.rosenv.mastership import Mastership
+from ua_overlay.rosenv.names import NameReport
+from ua_overlay.rosenv.preferences import Preferences
+from ua_overlay.rosenv.team import Node, dns_name, has_left, ipv4, team_mates, team_of
+from ua_overlay.tailscale.model import Status
 
 OK = 'OK'
 NO_OVERLAY = 'NO_OVERLAY'
@@ -15,22 +22,6 @@ NAME_UNRESOLVED = 'NAME_UNRESOLVED'
 
 
 @dataclass(frozen=True)
-class Preferences:
-    """What the invitation and the launch file ask for.
-
-    :ivar master: name (or DNS name) of the robot that shall run the team's roscore; '': the one tagged for it.
-    :ivar team_port: TCP port of the team's roscore.
-    :ivar addressing: 'names' or 'addresses'; one setting of the whole team, see :data:`defaults.ADDRESSING`.
-    :ivar team: team of the invitation. The tags of this node win over it: the server may have moved the robot.
-    """
-
-    master: str = ''
-    team_port: int = defaults.TEAM_PORT
-    addressing: str = defaults.NAMES
-    team: str = ''
-
-
-@dataclass(frozen=True)
 class RosEnvironment:
     """The decision.
 
@@ -40,11 +31,11 @@ class RosEnvironment:
     :ivar state: one of the words above.
     :ivar why: one sentence for people; also set when all is well.
     :ivar names_ok: this robot's name and those of all its team mates resolve here.
-    :ivar usable: the environment may be given to shells and programs (there is a master and our own name works here).
+    :ivar usable: shells and programs may use the environment (there is a master and our own name works here).
         A master that is offline stays: a program that fails visibly beats one that talks to another graph.
-    :ivar left: this robot is in no team by the word of tailscaled; False with NO_OVERLAY: it cannot be known now.
+    :ivar left: tailscaled reports that this robot is in no team; False with NO_OVERLAY: that is unknown now.
     :ivar next_command: what to type, or ''.
-    :ivar stamp: when it was decided, as the caller's clock has it; not part of comparisons.
+    :ivar stamp: when it was decided, by the caller's clock; not part of comparisons.
     """
 
     master_uri: str = ''
@@ -62,12 +53,12 @@ class RosEnvironment:
     stamp: float = field(default=0.0, compare=False)
 
     @property
-    def is_master(self):
+    def is_master(self) -> bool:
         """This robot is the one that runs the team's roscore."""
         return bool(self.master) and self.master == self.robot
 
-    def variables(self):
-        """The variables of the env file, {} when there is nothing to export.
+    def variables(self) -> Dict[str, str]:
+        """Return the variables of the env file, {} when there is nothing to export.
 
         ROS_HOSTNAME wins over ROS_IP inside ROS (rosgraph.network.get_address_override), so exactly one of them is set.
         """
@@ -79,133 +70,105 @@ class RosEnvironment:
                 'UA_OVERLAY_ROBOT': self.robot}
 
 
-def dns_name(node):
-    """DNS name of a node without the final dot, in which ROS names would differ from what others type."""
-    return (node.dns_name or '').rstrip('.')
+class _Verdict(NamedTuple):
+    """What is wrong with the master: fields of RosEnvironment."""
+
+    state: str
+    why: str
+    next_command: str = ''
 
 
-def ipv4(node):
-    """The node's IPv4 overlay address or ''. ROS 1 writes URIs without brackets, so IPv6 is of no use to it."""
-    return next((address for address in node.addresses or () if ':' not in address), '')
-
-
-def team_of(node, preferences):
-    """The team a node is in, or '': the preferred one if the node carries its tag, else what its tags say."""
-    return tags.team_of(node.tags, preferences.team)
-
-
-def follow_map(preferences, node):
-    """The preferences as the network map has them: a robot may have been moved to another team since it was invited,
-    and a team may have changed. What the map does not say stays as it was.
-
-    :param node: this robot (tailscale.model.SelfNode).
-    """
-    team = tags.team_of(node.tags, preferences.team)
-    return replace(preferences, team=team, **tags.facts_of(node.attributes)) if team else preferences
-
-
-def team_mates(status, preferences):
-    """The peers in this robot's team, as a tuple."""
-    team = team_of(status.self_node, preferences) if status.self_node is not None else ''
-    return tuple(peer for peer in status.peers or () if team and 'tag:' + team in (peer.tags or ()))
-
-
-def observe_master(before, status, preferences, now):
-    """The :class:`~ua_overlay.rosenv.mastership.Mastership` after this status, for :func:`decide_environment`.
+def observe_master(before: Optional[Mastership], status: Optional[Status], preferences: Preferences,
+                   now: float) -> Optional[Mastership]:
+    """Return the Mastership after this status, for :func:`decide_environment`.
 
     :param before: the one before, or None.
     :param status: as for decide_environment; without an overlay ``before`` stays as it is.
     :param now: monotonic seconds.
     """
-    me = None if status is None else status.self_node
-    if status is None or status.state != 'Running' or me is None or not team_of(me, preferences):
+    if status is None or not status.running or not team_of(status.self_node, preferences.team):
         return None if has_left(status) else before
-    robots = (me,) + team_mates(status, preferences)
-    return mastership.observe(before, team_of(me, preferences), robots,
-                              [node for node in robots if defaults.MASTER_TAG in (node.tags or ())], now)
+    return _observe(before, status, preferences, now)
 
 
-def has_left(status):
-    """Whether tailscaled says that this robot is in no network; False when it does not answer or is starting."""
-    return status is not None and status.state in ('Stopped', 'NeedsLogin', 'NeedsMachineAuth')
+def _observe(before: Optional[Mastership], status: Status, preferences: Preferences, now: float) -> Mastership:
+    robots: Tuple[Node, ...] = (status.self_node,) + team_mates(status, preferences.team)
+    return mastership.observe(before, team_of(status.self_node, preferences.team), robots,
+                              [node for node in robots if defaults.MASTER_TAG in node.tags], now)
 
 
-def decide_environment(status, preferences, names, now=0.0, master=None):
+def decide_environment(status: Optional[Status], preferences: Preferences, names: Optional[NameReport],
+                       now: float = 0.0, master: Optional[Mastership] = None) -> RosEnvironment:
     """Decide what ROS_MASTER_URI and ROS_HOSTNAME have to be on this robot.
 
-    :param status: what tailscaled says: ``state`` ('Running'…), ``self_node`` and ``peers`` with name, dns_name,
-        addresses, tags (all) and online (peers); None when tailscaled does not answer.
-    :param names: :class:`ua_overlay.rosenv.names.NameReport`, or None when the resolver was not asked yet.
+    :param status: of tailscaled; None when it does not answer.
+    :param names: None when the resolver was not asked yet.
     :param now: the caller's clock, kept as ``stamp``.
-    :param master: what :func:`observe_master` knows from the observations so far; None: as if
-        it had been like this for long.
+    :param master: what :func:`observe_master` concluded from the observations so far; None: as if it had been like this
+        for long.
     """
-    me = None if status is None else status.self_node
-    if status is None or status.state != 'Running' or me is None or not dns_name(me) or not ipv4(me):
+    if status is None or not status.running or not dns_name(status.self_node) or not ipv4(status.self_node):
         return RosEnvironment(state=NO_OVERLAY, why='This robot is not in the overlay.',
                               addressing=preferences.addressing, left=has_left(status),
                               next_command='ua-overlay status', stamp=now)
-    known = dict(hostname=_host(me, preferences), team=team_of(me, preferences), robot=me.name,
-                 addressing=preferences.addressing, names_ok=names is not None and names.ok, stamp=now)
-    if not known['team']:
-        return RosEnvironment(state=NO_OVERLAY, why='{} is in the overlay but in no team.'.format(me.name), left=True,
-                              next_command='ua-overlay robot list   # on the server', **known)
-    if master is None or master.team != known['team']:
-        # One look and no past: taken as if it had been so for long.
-        master = observe_master(observe_master(None, status, preferences, 0.0), status, preferences, float('inf'))
-    node, verdict = _find_master(me, team_mates(status, preferences), preferences, known['team'], master)
+    me = status.self_node
+    base = RosEnvironment(hostname=_host(me, preferences), team=team_of(me, preferences.team), robot=me.name,
+                          addressing=preferences.addressing, names_ok=names is not None and names.ok, stamp=now)
+    if not base.team:
+        return replace(base, state=NO_OVERLAY, why='{} is in the overlay but in no team.'.format(me.name), left=True,
+                       next_command='ua-overlay robot list   # on the server')
+    if master is None or master.team != base.team:
+        # One observation without a past: as if it had been so for long.
+        master = _observe(_observe(None, status, preferences, 0.0), status, preferences, float('inf'))
+    node, verdict = _find_master(status, preferences, base.team, master)
     if node is not None:
-        known.update(master=node.name,
-                     master_uri='http://{}:{}'.format(_host(node, preferences), preferences.team_port))
-    if names is None or not names.own_ok:
-        why = 'This robot has not yet been asked to resolve its own name {}.'.format(dns_name(me))
-        return RosEnvironment(state=NAME_UNRESOLVED, why=why if names is None else names.why,
-                              next_command='' if names is None else _resolve_command(me, preferences), **known)
+        base = replace(base, master=node.name,
+                       master_uri='http://{}:{}'.format(_host(node, preferences), preferences.team_port))
+    if names is None:
+        return replace(base, state=NAME_UNRESOLVED, why='Whether the name {} of this robot resolves here is not known '
+                                                        'yet.'.format(dns_name(me)))
+    if not names.own_ok:
+        return replace(base, state=NAME_UNRESOLVED, why=names.why, next_command=_resolve_command(me, preferences))
     if node is None:
-        return RosEnvironment(**dict(known, **verdict))
+        return replace(base, **verdict._asdict()) if verdict is not None else base
     if dns_name(node) in names.unresolved:
-        return RosEnvironment(state=NAME_UNRESOLVED, why=names.why, next_command=_resolve_command(node, preferences),
-                              **known)
-    if verdict:
-        return RosEnvironment(usable=True, **dict(known, **verdict))
+        return replace(base, state=NAME_UNRESOLVED, why=names.why, next_command=_resolve_command(node, preferences))
+    base = replace(base, usable=True)
+    if verdict is not None:
+        return replace(base, **verdict._asdict())
     if node.name != me.name and not node.online:
-        return RosEnvironment(state=MASTER_OFFLINE, why='The master of team {}, {}, is offline.'.format(
-            known['team'], node.name), next_command='ua-overlay status', usable=True, **known)
-    why = 'Team {} has its master on {}.'.format(known['team'], 'this robot' if node.name == me.name else node.name)
-    if not names.ok:
-        why = names.why
-    return RosEnvironment(state=OK, why=why, usable=True, **known)
+        return replace(base, state=MASTER_OFFLINE, why='The master of team {}, {}, is offline.'.format(
+            base.team, node.name), next_command='ua-overlay status')
+    why = 'Team {} has its master on {}.'.format(base.team, 'this robot' if node.name == me.name else node.name)
+    return replace(base, state=OK, why=why if names.ok else names.why)
 
 
-def _host(node, preferences):
+def _host(node: Node, preferences: Preferences) -> str:
     return ipv4(node) if preferences.addressing == defaults.ADDRESSES else dns_name(node)
 
 
-def _resolve_command(node, preferences):
+def _resolve_command(node: Node, preferences: Preferences) -> str:
     return 'ua-overlay status' if preferences.addressing == defaults.ADDRESSES else 'getent ahostsv4 ' + dns_name(node)
 
 
-def _find_master(me, mates, preferences, team, present):
-    """Return (node or None, the fields that say what is wrong, {} when nothing is).
-
-    :param present: the Mastership.
-    """
+def _find_master(status: Status, preferences: Preferences, team: str,
+                 present: Mastership) -> Tuple[Optional[Node], Optional[_Verdict]]:
+    """Return (the master or None, what is wrong or None); one of them at least."""
     if preferences.master:
         desired = preferences.master.rstrip('.')
-        for node in (me,) + mates:
+        for node in (status.self_node,) + team_mates(status, preferences.team):
             if desired in (node.name, dns_name(node)):
-                return node, {}
-        why = 'No robot of team {} is called {}, the master that was asked for.'.format(team, preferences.master)
-        return None, dict(state=NO_MASTER, why=why, next_command='ua-overlay status')
+                return node, None
+        return None, _Verdict(NO_MASTER, 'Team {} has no robot called {}, the master that was asked for.'.format(
+            team, preferences.master), 'ua-overlay status')
     command = 'ua-overlay team master {} ROBOT   # on the server'.format(team)
     if present.kind == mastership.SEVERAL and (present.stable or present.master is None):
         text = 'Team {} has {} robots tagged as master: {}'.format(
             team, len(present.claimants), ', '.join(present.claimants))
         if not present.stable:
-            return None, dict(state=SETTLING, why=text + '; it is too early to call that an error.')
-        keeps = '; {} was it before and stays it.'.format(present.master.name) if present.master is not None else '.'
-        return present.master, dict(state=TWO_MASTERS, why=text + keeps, next_command=command)
+            return None, _Verdict(SETTLING, text + '; it is too early to call that an error.')
+        keeps = '; {} was the master before and stays it.'.format(present.master.name) if present.master else '.'
+        return present.master, _Verdict(TWO_MASTERS, text + keeps, command)
     if present.master is None:
-        return None, dict(state=NO_MASTER, why='No robot of team {} is tagged as its master.'.format(team),
-                          next_command=command)
-    return present.master, {}
+        return None, _Verdict(NO_MASTER, 'No robot of team {} is tagged as its master.'.format(team), command)
+    return present.master, None

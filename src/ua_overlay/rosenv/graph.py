@@ -1,51 +1,56 @@
-"""In which graph the children of the team runner live: when they start, when they are replaced, when they go."""
+"""In which graph the programs of the team graph run: when they start, are replaced, and stop. Pure."""
 from dataclasses import dataclass
+from typing import Optional, Tuple, Union
 
-from ua_overlay.rosenv.environment import OK
+from ua_overlay.rosenv.environment import OK, RosEnvironment
+from ua_overlay.rosenv.master import MasterAnswer
 
 #: Seconds for which another master (or the end of the membership) must be desired before running nodes are stopped.
 STABLE = 2.0
 #: What is desired when this robot has left its team.
 LEFT = 'LEFT'
 
+#: Sorted (variable, value) pairs of RosEnvironment.variables(): the master and this robot's name.
+Variables = Tuple[Tuple[str, str], ...]
+
 
 @dataclass(frozen=True)
 class Graph:
     """A team graph as its nodes know it.
 
-    :ivar variables: sorted (variable, value) pairs of RosEnvironment.variables(): the master and this robot's name.
-    :ivar run_id: of the master when the children were started; another one is another roscore.
+    :ivar run_id: of the master when the programs were started; another one is another roscore.
     """
 
-    variables: tuple
+    variables: Variables
     run_id: str
 
     @property
-    def uri(self):
+    def uri(self) -> str:
         return dict(self.variables)['ROS_MASTER_URI']
 
     @property
-    def robot(self):
+    def robot(self) -> str:
         return dict(self.variables)['UA_OVERLAY_ROBOT']
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What :func:`decide_graph` says, and what it has to know the next time.
+    """What :func:`decide_graph` decided, and what it needs the next time.
 
-    :ivar graph: the Graph that children have to run in, None for no children.
+    :ivar graph: the Graph that programs have to run in, None for no programs.
     :ivar why: one sentence.
     :ivar pending: variables (or LEFT) that are desired instead and not stable yet.
     :ivar since: when ``pending`` was first desired.
     """
 
-    graph: object = None
+    graph: Optional[Graph] = None
     why: str = ''
-    pending: object = None
+    pending: Union[Variables, str, None] = None
     since: float = 0.0
 
 
-def decide_graph(before, environment, answer, now):
+def decide_graph(before: Decision, environment: RosEnvironment, answer: Optional[MasterAnswer],
+                 now: float) -> Decision:
     """Decide in which graph the robot's team nodes run.
 
     Running nodes are replaced only when another master (or another name of this robot) has been desired for
@@ -53,25 +58,27 @@ def decide_graph(before, environment, answer, now):
     run_id, a resolver that fails and a tailscaled that is gone are no reason: the nodes would not come back better.
 
     :param before: the Decision before; ``Decision()`` at the start.
-    :param environment: the RosEnvironment that is desired now.
-    :param answer: MasterAnswer of the master at ``environment.master_uri``, None when it was not asked.
+    :param environment: that is desired now.
+    :param answer: of the master at ``environment.master_uri``, None when it was not asked.
     :param now: monotonic seconds.
-    :returns: the new Decision.
     """
-    desired = LEFT if environment.left else tuple(sorted(environment.variables().items())) or None
+    variables: Optional[Variables] = tuple(sorted(environment.variables().items())) or None
+    desired: Union[Variables, str, None] = LEFT if environment.left else variables
     running = before.graph
     if running is not None:
         if desired == running.variables and answer is not None and answer.run_id not in ('', running.run_id):
-            return Decision(Graph(desired, answer.run_id), 'The roscore at {} was started anew.'.format(running.uri))
+            return Decision(Graph(running.variables, answer.run_id),
+                            'The roscore at {} was started anew.'.format(running.uri))
         if desired is None or desired == running.variables:
             return Decision(running, before.why if before.pending is None else 'The team graph is the same as before.')
         since = before.since if before.pending == desired else now
         if now - since < STABLE:
             return Decision(running, before.why, desired, since)
-    if desired is None or desired == LEFT or environment.state != OK:
+    if environment.left or variables is None or environment.state != OK:
         return Decision(why=environment.why)
     if answer is None or not answer.alive:
         return Decision(why='The master {} does not answer yet.'.format(environment.master_uri))
     if not answer.run_id:
-        return Decision(why='The master {} has no /run_id: no roscore has started it.'.format(environment.master_uri))
-    return Decision(Graph(desired, answer.run_id), 'The master {} answers.'.format(environment.master_uri))
+        return Decision(why='The master {} has no /run_id, so no roscore has started it.'.format(
+            environment.master_uri))
+    return Decision(Graph(variables, answer.run_id), 'The master {} answers.'.format(environment.master_uri))

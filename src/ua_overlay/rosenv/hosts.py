@@ -1,7 +1,7 @@
 """Names of the team in the hosts file, for machines on which MagicDNS does not work: a marked block and its keeper.
 
 The keeper is part of the root service that `ua-overlay robot prepare` sets up. It takes names and addresses from
-tailscaled and asks this machine's resolver, both by itself: no unprivileged program has a say in the file.
+tailscaled and asks this machine's resolver, both itself: no unprivileged program has a say in the file.
 It waits until names fail, because a resolver that works needs no second opinion. From then on the block stays, in step
 with the team, until the robot leaves: with the block in the file nobody can ask the machine's resolver whether it would
 do without (systemd-resolved answers from the hosts file too), and taking it away to find out would cut nodes off.
@@ -10,15 +10,17 @@ import errno
 import logging
 import os
 import re
+from functools import partial
+from typing import Callable, Iterable, List, Optional, Tuple
 
-from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
-from ua_overlay.rosenv.environment import has_left, ipv4
-from ua_overlay.rosenv.names import DEADLINE, resolve_ipv4
+from ua_overlay.protocols import Say, Stop
+from ua_overlay.rosenv.names import DEADLINE, Resolve, resolve_ipv4
+from ua_overlay.rosenv.team import dns_name, has_left, ipv4, sharing_a_team
 from ua_overlay.system import files
 from ua_overlay.system.deadline import Calls
 from ua_overlay.system.interfaces import in_overlay
-from ua_overlay.tags import PREFIX
+from ua_overlay.tailscale.model import Status
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,28 +29,32 @@ BEGIN = '# BEGIN ua_overlay: names of this robot\'s team, kept by `ua-overlay ro
 END = '# END ua_overlay'
 _BEGIN = '# BEGIN ua_overlay'
 
-#: Seconds between two looks, and while names fail that nobody has mended yet.
+#: Seconds between two steps, and while names fail and are not in the file yet.
 PERIOD = 3.0
 PERIOD_WRONG = 1.0
-#: Looks in a row that must find names failing: a question may get lost, and after a join MagicDNS takes a moment.
+#: Steps in a row that must find names failing: a question may get lost, and after a join MagicDNS takes a moment.
 PATIENCE = 3
 
 _NAME = re.compile(r'[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+\Z')
+_LONGEST_NAME = 253
 _OURS = re.compile(r'[0-9.]+\t[a-z0-9.-]+\Z')
 
+#: (IPv4 address, full name).
+Entry = Tuple[str, str]
 
-def hosts_text(text, entries):
-    """``text`` of a hosts file with the block of these entries in place of any older one; all else as it was.
+
+def hosts_text(text: str, entries: Iterable[Entry]) -> str:
+    """Return ``text`` of a hosts file with the block of these entries in place of any older one; all else as it was.
 
     The block comes first: of several lines for a name the first one counts, so the robot's overlay name means its
     overlay address even where a 127.0.1.1 line has it. With `multi on` in /etc/host.conf (Debian's default) all of them
     count and getaddrinfo sorts loopback first; then the robot reaches itself by loopback, where its nodes listen too.
-    Only full names are given: a short one may be somebody else's on the robot's LAN.
+    Only full names are in it: a short one may belong to another machine on the robot's LAN.
 
-    :param entries: (IPv4 address, full name) pairs; none of them removes the block.
+    :param entries: none of them removes the block.
     """
     lines = text.split('\n')
-    kept = []
+    kept: List[str] = []
     at = 0
     while at < len(lines):
         if not lines[at].startswith(_BEGIN):
@@ -59,63 +65,55 @@ def hosts_text(text, entries):
         if ends and lines[ends[0]].startswith(END):
             at = ends[0] + 1
             continue
-        at += 1  # somebody lost the end of the block: what looks like ours goes, the rest stays
+        at += 1  # the end of the block is missing: lines that look like ours go, the rest stays
         while at < len(lines) and _OURS.match(lines[at]):
             at += 1
     rest = '\n'.join(kept)
-    if not entries:
+    desired = sorted(set(entries), key=lambda entry: (entry[1], entry[0]))
+    if not desired:
         return rest
-    block = [BEGIN] + ['{}\t{}'.format(address, name) for address, name in sorted(set(entries), key=_order)] + [END, '']
+    block = [BEGIN] + ['{}\t{}'.format(address, name) for address, name in desired] + [END, '']
     return '\n'.join(block) + rest
 
 
-def has_block(text):
+def has_block(text: str) -> bool:
+    """Return whether ``text`` of a hosts file has our block."""
     return any(line.startswith(_BEGIN) for line in text.split('\n'))
 
 
-def _order(entry):
-    return entry[1], entry[0]
+def team_entries(status: Status) -> Tuple[Entry, ...]:
+    """Return the entries of the robot and its team mates.
 
-
-def team_nodes(status):
-    """This robot and the peers that share a team with it, of a tailscale.model.Status."""
-    teams = {tag for tag in status.self_node.tags
-             if tag.startswith(PREFIX) and tag[len(PREFIX):] not in defaults.RESERVED_TEAMS}
-    return (status.self_node,) + tuple(peer for peer in status.peers if teams & set(peer.tags))
-
-
-def team_entries(status):
-    """(address, name) of the robot and its team mates.
-
-    The server chose these names, so only those go into a file that every program believes which lie in the overlay's
-    own domain and name an overlay address.
+    The server chose these names, and every program believes the file. So a name has to lie in the overlay's own domain
+    and its address in the overlay.
     """
-    found = []
-    for node in team_nodes(status):
-        name, address = node.dns_name.rstrip('.'), ipv4(node)
-        if name.endswith('.' + status.suffix.strip('.')) and len(name) <= 253 and \
-                _NAME.match(name) and in_overlay(address):
-            found.append((address, name))
-    return tuple(found)
+    entries = []
+    for node in sharing_a_team(status):
+        name, address = dns_name(node), ipv4(node)
+        if name.endswith('.' + status.suffix.strip('.')) and len(name) <= _LONGEST_NAME and _NAME.match(name) and \
+                in_overlay(address):
+            entries.append((address, name))
+    return tuple(entries)
 
 
-def read_hosts(path=HOSTS):
-    """The text of a hosts file, bytes that are no UTF-8 kept."""
+def read_hosts(path: str = HOSTS) -> str:
+    """Return the text of a hosts file; bytes that are not UTF-8 are kept."""
     with open(path, encoding='utf-8', errors='surrogateescape', newline='') as stream:
         return stream.read()
 
 
-def write_hosts(text, path=HOSTS):
+def write_hosts(text: str, path: str = HOSTS) -> None:
     """Replace a hosts file, whole or not at all; mode and owner stay.
 
     :raises OSError: it cannot be written.
     """
     path = os.path.realpath(path)
     data = text.encode('utf-8', 'surrogateescape')
-    found = os.stat(path)
-    owner = (found.st_uid, found.st_gid)
+    before = os.stat(path)
+    owner = (before.st_uid, before.st_gid)
     try:
-        files.write_atomic(path, data, found.st_mode & 0o7777, None if owner == (os.geteuid(), os.getegid()) else owner)
+        files.write_atomic(path, data, before.st_mode & 0o7777,
+                           None if owner == (os.geteuid(), os.getegid()) else owner)
     except OSError as error:
         if error.errno != errno.EBUSY:
             raise
@@ -125,10 +123,10 @@ def write_hosts(text, path=HOSTS):
             stream.truncate()
 
 
-def remove_block(path=HOSTS):
-    """Take the block out of the file; returns whether there was one.
+def remove_block(path: str = HOSTS) -> bool:
+    """Remove the block from the file; return whether there was one.
 
-    :raises OSError: it cannot be read or written.
+    :raises OSError: the file cannot be read or written.
     """
     text = read_hosts(path) if os.path.exists(path) else ''
     if not has_block(text):
@@ -138,14 +136,15 @@ def remove_block(path=HOSTS):
 
 
 class HostsKeeper:
-    """Keeps the block: :meth:`step` looks once, :meth:`run` is the thread that calls it.
+    """Reconciles the block with the team: once with :meth:`step`, all the time with :meth:`run`, for a thread.
 
-    :param status: () -> tailscale.model.Status; raises OverlayError while tailscaled does not answer.
-    :param resolve: name -> IPv4 addresses, may block and raise OSError.
+    :param status: asks tailscaled; raises OverlayError while it does not answer.
     :param say: called with one sentence for each thing done.
+    :param deadline: seconds for all names together.
     """
 
-    def __init__(self, status, resolve=resolve_ipv4, path=HOSTS, say=_LOG.info, deadline=DEADLINE):
+    def __init__(self, status: Callable[[], Status], resolve: Resolve = resolve_ipv4, path: str = HOSTS,
+                 say: Say = _LOG.info, deadline: float = DEADLINE) -> None:
         self._status = status
         self._resolve = resolve
         self._path = path
@@ -153,10 +152,10 @@ class HostsKeeper:
         self._deadline = deadline
         self._calls = Calls()
         self._failed = 0
-        self._last_sentence = None
+        self._last_sentence: Optional[str] = None
 
-    def run(self, stop):
-        """Work until ``stop`` (threading.Event) is set. The block stays then: the nodes that need it go on."""
+    def run(self, stop: Stop) -> None:
+        """Work until ``stop`` is set. The block stays then: the nodes that need it go on."""
         while not stop.is_set():
             try:
                 self.step()
@@ -167,8 +166,8 @@ class HostsKeeper:
                     self._say('The names of the team cannot be kept in {}: {}.'.format(self._path, error))
             stop.wait(PERIOD_WRONG if self._failed else PERIOD)
 
-    def step(self):
-        """Look once and do what is needed.
+    def step(self) -> None:
+        """Check once and do what is needed.
 
         :raises OverlayError: tailscaled does not answer; nothing was changed, for it may be restarting.
         :raises OSError: the hosts file cannot be read or written.
@@ -178,9 +177,9 @@ class HostsKeeper:
         if has_left(status):
             self._failed = 0
             if has_block(text):
-                self._write(hosts_text(text, ()), 'This robot left: its team\'s names are out of {}.')
+                self._write(hosts_text(text, ()), 'This robot left its team: the team\'s names were removed from {}.')
             return
-        if status.state != 'Running':
+        if not status.running:
             return
         entries = team_entries(status)
         if not has_block(text):
@@ -190,14 +189,14 @@ class HostsKeeper:
             self._failed = 0
         desired = hosts_text(text, entries)
         if desired != text:
-            self._write(desired, 'The resolver of this machine fails for the names of the team: {} has them now.'
+            self._write(desired, 'The resolver of this machine fails for the names of the team: they are in {} now.'
                         if not has_block(text) else 'The team changed, and {} with it.')
 
-    def _broken(self, entries):
-        """Whether the resolver that programs ask does not know one of the names."""
-        answers = self._calls.run({name: lambda name=name: self._resolve(name) for _, name in entries}, self._deadline)
+    def _broken(self, entries: Iterable[Entry]) -> bool:
+        """Return whether the resolver that programs ask does not know one of the names."""
+        answers = self._calls.run({name: partial(self._resolve, name) for _, name in entries}, self._deadline)
         return any(address not in (answers[name][0] or ()) for address, name in entries)
 
-    def _write(self, text, sentence):
+    def _write(self, text: str, sentence: str) -> None:
         write_hosts(text, self._path)
         self._say(sentence.format(self._path))

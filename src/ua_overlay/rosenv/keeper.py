@@ -2,17 +2,28 @@
 import os
 import threading
 import time
-from dataclasses import dataclass, field
+from typing import Callable, List, Optional, Protocol, Sequence, Tuple
 
 from ua_overlay.errors import OverlayError
+from ua_overlay.protocols import Clock, WallClock
 from ua_overlay.rosenv import envfile, mastership
-from ua_overlay.rosenv.environment import OK, RosEnvironment, decide_environment, observe_master, team_mates
-from ua_overlay.rosenv.graph import Decision, decide_graph
+from ua_overlay.rosenv import preferences as preferences_file
+from ua_overlay.rosenv.envfile import Location, Variables
+from ua_overlay.rosenv.environment import NO_OVERLAY, OK, RosEnvironment, decide_environment, observe_master
+from ua_overlay.rosenv.graph import Decision, Graph, decide_graph
+from ua_overlay.rosenv.master import MasterAnswer
+from ua_overlay.rosenv.mastership import Mastership
+from ua_overlay.rosenv.names import NameReport
+from ua_overlay.rosenv.preferences import Preferences
+from ua_overlay.rosenv.report import FAILED, NO_RUNNER, WAITING, Report, RunnerReport
+from ua_overlay.rosenv.runner import LaunchSpec, Words
+from ua_overlay.rosenv.team import Node, team_mates
 from ua_overlay.system import supervised
+from ua_overlay.tailscale.model import Status
 
-#: Seconds between two looks when nothing changed: names and the master are asked again.
+#: Seconds between two steps when nothing changed: names and the master are asked again.
 PERIOD = 5.0
-#: The same while something is wrong, so that a repair is seen soon.
+#: The same while something is wrong, so that a repair takes effect soon.
 PERIOD_WRONG = 2.0
 #: The same while our own roscore comes up, or something of the team graph is about to change.
 PERIOD_STARTING = 0.5
@@ -21,87 +32,79 @@ PERIOD_RUNNING = 1.0
 #: Seconds for which a master may be silent before that is a state of its own: a roscore takes some to start.
 SILENCE = 5.0
 
-#: Environment state of a master that is online but whose roscore does not answer.
-NO_ROSCORE = 'NO_ROSCORE'
 
-#: States of the team runner: no launch file was asked for; waits for overlay, name and master; runs; is being stopped;
-#: ended by itself and is tried again.
-OFF, WAITING, RUNNING, STOPPING, FAILED = 'OFF', 'WAITING', 'RUNNING', 'STOPPING', 'FAILED'
+class Names(Protocol):
+    """names.NameChecker."""
 
-
-@dataclass(frozen=True)
-class RunnerReport:
-    """The team runner, as OFF, WAITING, RUNNING, STOPPING or FAILED.
-
-    :ivar why: one sentence.
-    :ivar launch: the words after `roslaunch`.
-    :ivar graph: the graph.Graph that its nodes run in, or None.
-    :ivar starts: how often the launch file was started.
-    """
-
-    state: str = OFF
-    why: str = 'No team launch file was asked for.'
-    launch: tuple = ()
-    graph: object = None
-    starts: int = 0
+    def check(self, me: Node, mates: Sequence[Node], addressing: str) -> NameReport:
+        ...
 
 
-@dataclass(frozen=True)
-class Report:
-    """What the keeper did and saw.
+class Roscore(Protocol):
+    """roscore.TeamRoscore."""
 
-    :ivar desired: the RosEnvironment decided on.
-    :ivar actual: variables of the env file now, {} when there is none.
-    :ivar env_file: its path, '' when there is no place for one.
-    :ivar master_alive: the team's master answered.
-    :ivar problem: what kept the keeper from doing its work, a sentence; '' when nothing did.
-    :ivar silent: the master has not answered for longer than a roscore takes to start.
-    :ivar roscore: what went wrong with the roscore of this robot, a sentence; '' when nothing has.
-    :ivar runner: the RunnerReport.
-    """
+    why: str
 
-    desired: RosEnvironment = field(default_factory=RosEnvironment)
-    actual: dict = field(default_factory=dict)
-    env_file: str = ''
-    master_alive: bool = False
-    problem: str = ''
-    silent: bool = False
-    roscore: str = ''
-    runner: RunnerReport = field(default_factory=RunnerReport)
+    def follow(self, environment: Optional[RosEnvironment]) -> None:
+        ...
+
+    def stop(self) -> object:
+        ...
+
+
+class GraphProgram(Protocol):
+    """A program that runs in the team graph: runner.TeamRunner, mirror.TeamMirror."""
+
+    state: str
+
+    def follow(self, graph: Optional[Graph]) -> None:
+        ...
+
+    def stop(self) -> object:
+        ...
+
+
+class Runner(GraphProgram, Protocol):
+    """runner.TeamRunner."""
+
+    words: Words
+    why: str
+    starts: int
 
     @property
-    def state(self):
-        """The environment's state word; NO_ROSCORE when all is well but for the master's silence."""
-        return NO_ROSCORE if self.desired.state == OK and self.silent else self.desired.state
+    def running(self) -> Optional[LaunchSpec]:
+        ...
 
-    @property
-    def why(self):
-        """One sentence for people."""
-        if self.problem or self.state != NO_ROSCORE:
-            return self.problem or self.desired.why
-        return self.roscore or 'The master of team {}, {}, is online, but no roscore answers at {}.'.format(
-            self.desired.team, self.desired.master, self.desired.master_uri)
+
+class Leftovers(Protocol):
+    """leftovers.Leftovers."""
+
+    clear: bool
+
+    def step(self) -> bool:
+        ...
 
 
 class EnvironmentKeeper:
-    """Decides, writes, asks; one :meth:`step` at a time. :meth:`run` is the thread that calls it.
+    """Reconciles the robot's ROS environment with the overlay: once with :meth:`step`, all the time with :meth:`run`,
+    for a thread.
 
-    :param preferences: () -> Preferences, asked at each step (settings change with a join).
-    :param locate: () -> envfile.Location; may raise OverlayError.
-    :param names: names.NameChecker.
-    :param probe: master.MasterProbe.
-    :param roscore: roscore.TeamRoscore, or None when this robot runs no team roscore.
+    :param preferences: asked at each step (settings change with a join).
+    :param locate: returns the run directory; may raise OverlayError.
+    :param probe: asks the master at a URI.
+    :param roscore: None when this robot runs no team roscore.
     :param emit: called with a Report after each step.
-    :param now: Unix time.
-    :param runner: runner.TeamRunner, or None without a team launch file.
-    :param mirror: mirror.TeamMirror, or None.
-    :param leftovers: leftovers.Leftovers, which go before anything is started, or None.
-    :param clock: monotonic seconds.
+    :param runner: None without a team launch file.
+    :param mirror: None when the overlay's topics stay in the local graph.
+    :param leftovers: what a predecessor left goes before anything is started; None: there is nothing.
     :param no_runner: the RunnerReport when ``runner`` is None.
     """
 
-    def __init__(self, preferences, locate, names, probe, roscore, emit, now, runner=None, mirror=None, leftovers=None,
-                 clock=time.monotonic, no_runner=RunnerReport()):
+    def __init__(self, preferences: Callable[[], Preferences], locate: Callable[[], Location], names: Names,
+                 probe: Callable[[str], MasterAnswer], roscore: Optional[Roscore], emit: Callable[[Report], object],
+                 now: WallClock, runner: Optional[Runner] = None, mirror: Optional[GraphProgram] = None,
+                 leftovers: Optional[Leftovers] = None, clock: Clock = time.monotonic,
+                 no_runner: RunnerReport = NO_RUNNER) -> None:
         self._preferences = preferences
         self._locate = locate
         self._names = names
@@ -111,41 +114,47 @@ class EnvironmentKeeper:
         self._now = now
         self._runner = runner
         self._no_runner = no_runner
-        self._children = [child for child in (runner, mirror) if child is not None]
+        self._programs: List[GraphProgram] = [program for program in (runner, mirror) if program is not None]
         self._leftovers = leftovers
         self._clock = clock
         self._wake = threading.Condition()
-        self._snapshot = None
+        self._status: Optional[Status] = None
         self._fresh = False
         self._stopped = False
-        self._written = None
-        self._master = None
+        self._written: Optional[Tuple[Location, Variables]] = None
+        self._left_preferences: Optional[Tuple[Location, Preferences]] = None
+        self._master: Optional[Mastership] = None
         self._decision = Decision()
-        self._named = (None, 0.0, None)
-        self._heard = (None, 0.0)
+        #: Key and time of the last check of the names, and its report.
+        self._checked: Tuple[object, float, Optional[NameReport]] = (None, 0.0, None)
+        #: URI of the last master, and when it answered or was new.
+        self._heard: Tuple[str, float] = ('', 0.0)
 
-    def remove_leftover(self):
-        """Remove what a predecessor left (it was killed, or the robot went down): it may name a master that is gone."""
+    def remove_leftover(self) -> str:
+        """Remove the files of a predecessor (it was killed, or the robot went down): they may name a master that is
+        gone. Return what hindered that as a sentence, else ''."""
         try:
-            envfile.remove(self._locate())
+            location = self._locate()
+            preferences_file.remove(location)
+            envfile.remove(location)
         except OverlayError as error:
             return str(error)
         return ''
 
-    def offer(self, snapshot):
-        """Hand over the newest state of the overlay (a tailscale.snapshot.Snapshot); never blocks."""
+    def offer(self, status: Optional[Status]) -> None:
+        """Hand over the newest state of the overlay, None when tailscaled does not answer; never blocks."""
         with self._wake:
-            self._snapshot = snapshot
+            self._status = status
             self._fresh = True
             self._wake.notify()
 
-    def stop(self):
-        """End :meth:`run`, which then removes the env file and stops everything of the team graph."""
+    def stop(self) -> None:
+        """End :meth:`run`, which then removes the env file and stops everything in the team graph."""
         with self._wake:
             self._stopped = True
             self._wake.notify()
 
-    def run(self):
+    def run(self) -> None:
         """Work until :meth:`stop`."""
         period = 0.0
         try:
@@ -155,52 +164,52 @@ class EnvironmentKeeper:
                         self._wake.wait(period or None)
                     if self._stopped:
                         return
-                    snapshot, self._fresh = self._snapshot, False
-                period = self.period(self.step(snapshot))
+                    status, self._fresh = self._status, False
+                period = self.period(self.step(status))
         finally:
             self.shut_down()
 
-    def period(self, report):
-        """Seconds until the next look when nothing happens until then."""
+    def period(self, report: Report) -> float:
+        """Return the seconds until the next step when nothing happens until then."""
         healthy = report.desired.state == OK and report.desired.names_ok and report.master_alive
-        periods = [PERIOD if healthy or report.desired.state == 'NO_OVERLAY' else PERIOD_WRONG]
-        busy = any(child.state in (supervised.STOPPING, supervised.WAITING) for child in self._children)
+        periods = [PERIOD if healthy or report.desired.state == NO_OVERLAY else PERIOD_WRONG]
+        busy = any(program.state in (supervised.STOPPING, supervised.WAITING) for program in self._programs)
         clear = self._leftovers is None or self._leftovers.clear
         starting = report.desired.is_master and not report.master_alive
         if busy or starting or not clear or self._decision.pending is not None:
             periods.append(PERIOD_STARTING)
-        if self._children and (report.desired.usable or self._decision.graph is not None):
+        if self._programs and (report.desired.usable or self._decision.graph is not None):
             periods.append(PERIOD_RUNNING)
         left = mastership.wait_left(self._master, self._clock())
         if left is not None:
             periods.append(max(left, 0.1))
         return min(periods)
 
-    def shut_down(self):
-        """A clean stop: no environment that nobody updates, and nobody in it."""
-        for child in self._children:
-            child.set_desired(None)
-        for child in self._children:
-            child.stop()
+    def shut_down(self) -> None:
+        """Stop cleanly: nothing runs in the team graph any more, and no file is left that nobody updates."""
+        for program in self._programs:  # all at once, and only then wait for each
+            program.follow(None)
+        for program in self._programs:
+            program.stop()
         if self._roscore is not None:
             self._roscore.stop()
         self.remove_leftover()
 
-    def step(self, snapshot):
-        """Bring everything in step with ``snapshot`` (None: tailscaled does not answer); return and emit the Report."""
+    def step(self, status: Optional[Status]) -> Report:
+        """Bring everything in step with ``status`` (None: tailscaled does not answer); return and emit the Report."""
         preferences = self._preferences()
-        self._master = observe_master(self._master, snapshot, preferences, self._clock())
-        desired = decide_environment(snapshot, preferences, self._check_names(snapshot, preferences), self._now(),
+        self._master = observe_master(self._master, status, preferences, self._clock())
+        desired = decide_environment(status, preferences, self._check_names(status, preferences), self._now(),
                                      self._master)
         clear = self._leftovers is None or self._leftovers.step()
         if self._roscore is not None and clear:
             self._roscore.follow(desired)
-        path, problem = self._write(desired)
+        path, problem = self._write(desired, preferences)
         answer = self._probe(desired.master_uri) if desired.usable else None
         now = self._clock()
         self._decision = decide_graph(self._decision, desired, answer, now)
-        for child in self._children if clear else ():
-            child.follow(self._decision.graph)
+        for program in self._programs if clear else ():
+            program.follow(self._decision.graph)
         alive = answer is not None and answer.alive
         if alive or self._heard[0] != desired.master_uri:
             self._heard = (desired.master_uri, now)
@@ -210,7 +219,7 @@ class EnvironmentKeeper:
         self._emit(report)
         return report
 
-    def _report_runner(self, clear):
+    def _report_runner(self, clear: bool) -> RunnerReport:
         runner = self._runner
         if runner is None:
             return self._no_runner
@@ -219,31 +228,32 @@ class EnvironmentKeeper:
         if state == supervised.WAITING:
             state, why = FAILED, runner.why
         elif not clear:
-            state, why = WAITING, 'What an overlay node that was killed has left is being ended.'
+            state, why = WAITING, 'The programs of an overlay node that was killed are being ended.'
         elif state == supervised.STOPPED:
             state = WAITING
         return RunnerReport(state, why, runner.words, None if running is None else running.graph, runner.starts)
 
-    def _check_names(self, snapshot, preferences):
-        """The NameReport for a snapshot; a good one is good for a PERIOD, as long as the names are the same."""
-        if snapshot is None or snapshot.state != 'Running' or not snapshot.self_node.dns_name:
+    def _check_names(self, status: Optional[Status], preferences: Preferences) -> Optional[NameReport]:
+        """Return the NameReport for ``status``; a good one is good for a PERIOD, as long as the names are the same."""
+        if status is None or not status.running or not status.self_node.dns_name:
             return None
-        mates = team_mates(snapshot, preferences)
-        key = ([(node.name, node.dns_name, node.addresses) for node in (snapshot.self_node,) + mates],
-               preferences.addressing)
-        known, when, report = self._named
-        if key != known or not report.ok or self._clock() - when >= PERIOD:
-            report = self._names.check(snapshot.self_node, mates, preferences.addressing)
-            self._named = (key, self._clock(), report)
+        mates = team_mates(status, preferences.team)
+        nodes: Tuple[Node, ...] = (status.self_node,) + mates
+        key = ([(node.name, node.dns_name, node.addresses) for node in nodes], preferences.addressing)
+        last_key, when, report = self._checked
+        if report is None or key != last_key or not report.ok or self._clock() - when >= PERIOD:
+            report = self._names.check(status.self_node, mates, preferences.addressing)
+            self._checked = (key, self._clock(), report)
         return report
 
-    def _write(self, desired):
-        """Bring the env file in step; returns (its path, what hindered it as a sentence)."""
+    def _write(self, desired: RosEnvironment, preferences: Preferences) -> Tuple[str, str]:
+        """Bring the files in step; return (path of the env file, what hindered it as a sentence)."""
         variables = desired.variables()
         try:
             location = self._locate()
             if self._written and self._written[0] != location:
-                # `robot prepare` has just made the shared place: whoever still reads the old one must not find it.
+                # `robot prepare` has just made the shared directory: no shell may find the files in the old one.
+                preferences_file.remove(self._written[0])
                 envfile.remove(self._written[0])
             if not variables:
                 envfile.remove(location)
@@ -251,9 +261,10 @@ class EnvironmentKeeper:
                 try:
                     envfile.write(location, variables)
                 except (OverlayError, ValueError):
-                    envfile.remove(location)  # what is there is not true any more
+                    envfile.remove(location)  # it is not true any more
                     raise
             self._written = (location, variables)
+            self._leave_preferences(location, preferences)
             return location.path, ''
         except OverlayError as error:
             self._written = None
@@ -261,4 +272,15 @@ class EnvironmentKeeper:
         except ValueError as error:
             # A name from the server that no shell should see: no environment, but the robot goes on.
             self._written = None
-            return '', 'The ROS environment of this robot is not usable: {}.'.format(error)
+            return '', 'The ROS environment of this robot cannot be used: {}.'.format(error)
+
+    def _leave_preferences(self, location: Location, preferences: Preferences) -> None:
+        """Leave the preferences where the command finds them.
+
+        :raises OverlayError: they cannot be written.
+        """
+        path = location.file(preferences_file.FILE_NAME)
+        if self._left_preferences != (location, preferences) or not os.path.exists(path):
+            self._left_preferences = None
+            preferences_file.write(location, preferences)
+            self._left_preferences = (location, preferences)

@@ -1,10 +1,13 @@
-"""The process environment of a program in the team graph or the local graph, and the wait for the former."""
+"""The process environment of a program in the team graph or the local graph, and the wait for the team graph."""
 import os
 import time
+from typing import Callable, Dict, Optional, Sequence
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
+from ua_overlay.protocols import Clock, Environ
 from ua_overlay.rosenv import envfile
+from ua_overlay.rosenv.master import MasterAnswer
 
 #: What the env hook remembers (env-hooks/50.ua_overlay.sh): variable of ROS -> marker.
 MARKERS = {'ROS_MASTER_URI': '_UA_OVERLAY_MASTER_URI', 'ROS_HOSTNAME': '_UA_OVERLAY_HOSTNAME',
@@ -13,21 +16,22 @@ BEFORE = '_UA_OVERLAY_BEFORE'
 
 
 class MasterAbsent(OverlayError):
-    """The team's environment or its master did not come in time."""
+    """The team's environment or its master was not there in time."""
 
     code = 'NO_MASTER'
 
 
-def without_overlay(environ):
-    """A copy of ``environ`` without any variable that says which graph or which name."""
-    gone = set(envfile.KEYS) | set(MARKERS.values()) | {BEFORE}
-    return {key: value for key, value in environ.items() if key not in gone}
+def without_overlay(environ: Environ) -> Dict[str, str]:
+    """Return a copy of ``environ`` without any variable that chooses a graph or a name."""
+    removed = set(envfile.KEYS) | set(MARKERS.values()) | {BEFORE}
+    return {key: value for key, value in environ.items() if key not in removed}
 
 
-def team_environ(environ, variables):
-    """``environ`` in the team graph. A shell started in it is as if the env hook had set it: sourcing again updates it.
+def team_environ(environ: Environ, variables: Environ) -> Dict[str, str]:
+    """Return ``environ`` in the team graph. A shell started in it is as if the env hook had set it: sourcing again
+    updates it.
 
-    :param variables: what :func:`ua_overlay.rosenv.envfile.read` returned.
+    :param variables: as :func:`ua_overlay.rosenv.envfile.read` returns them.
     """
     result = without_overlay(environ)
     result.update(variables)
@@ -36,29 +40,32 @@ def team_environ(environ, variables):
     return result
 
 
-def local_environ(environ):
-    """``environ`` in the local graph. ROS_HOSTNAME=localhost makes the machine's own host name irrelevant, and tells
-    the env hook of a shell started in it that somebody has chosen."""
+def local_environ(environ: Environ) -> Dict[str, str]:
+    """Return ``environ`` in the local graph. ROS_HOSTNAME=localhost makes the machine's own host name irrelevant, and
+    shows the env hook of a shell started in it that the graph was chosen."""
     result = without_overlay(environ)
     result.update(ROS_MASTER_URI=defaults.LOCAL_MASTER_URI, ROS_HOSTNAME='localhost')
     return result
 
 
-def starts_overlay(command):
-    """Whether ``command`` (list of str) is `roslaunch … ua_overlay overlay.launch …`: for the local graph only."""
+def starts_overlay(command: Sequence[str]) -> bool:
+    """Return whether ``command`` is `roslaunch … ua_overlay overlay.launch …`, which belongs into the local graph."""
     pairs = zip(command, command[1:])
     return bool(command) and os.path.basename(command[0]) == 'roslaunch' and ('ua_overlay', 'overlay.launch') in pairs
 
 
-def wait_for_team(read, probe, timeout=None, clock=time.monotonic, sleep=time.sleep, interval=0.2):
-    """Wait until there is an environment and its master answers; a master that moves meanwhile is followed.
+def wait_for_team(read: Callable[[], Dict[str, str]], probe: Callable[[str], MasterAnswer],
+                  timeout: Optional[float] = None, clock: Clock = time.monotonic,
+                  sleep: Callable[[float], None] = time.sleep, interval: float = 0.2) -> Dict[str, str]:
+    """Wait until there is an environment and its master answers, and return its variables; a master that moves
+    meanwhile is followed.
 
-    :param read: () -> variables; raises EnvironmentMissing while there are none.
-    :param probe: URI -> :class:`ua_overlay.rosenv.master.MasterAnswer`.
-    :param timeout: seconds or None for ever.
+    :param read: returns the variables; raises EnvironmentMissing while there are none.
+    :param probe: asks the master at a URI.
+    :param timeout: seconds; None waits for ever.
     :raises MasterAbsent: after the timeout, with what was missing.
     """
-    end = None if timeout is None else clock() + timeout
+    began = clock()
     while True:
         try:
             variables = read()
@@ -68,7 +75,7 @@ def wait_for_team(read, probe, timeout=None, clock=time.monotonic, sleep=time.sl
             why = answer.why
         except envfile.EnvironmentMissing as error:
             why = error.sentence
-        if end is not None and clock() >= end:
+        if timeout is not None and clock() - began >= timeout:
             raise MasterAbsent('The team graph was not there within {:g} s: {}'.format(timeout, why),
                                'ua-overlay status')
         sleep(interval)

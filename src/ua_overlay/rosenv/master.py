@@ -1,9 +1,11 @@
-"""Is a ROS master alive at a URI? Plain XML-RPC (http://wiki.ros.org/ROS/Master_API), no rospy, and a hard deadline."""
+"""Ask whether a ROS master is alive at a URI: plain XML-RPC (http://wiki.ros.org/ROS/Master_API), no rospy, and a hard
+deadline."""
 import http.client
 import socket
 import xml.parsers.expat
 import xmlrpc.client
 from dataclasses import dataclass
+from typing import Any, Callable, Tuple
 
 from ua_overlay.system.deadline import Calls
 
@@ -14,7 +16,7 @@ DEADLINE = 2.0
 
 @dataclass(frozen=True)
 class MasterAnswer:
-    """What a master said.
+    """The answer of a master.
 
     :ivar alive: it answered as a ROS master does.
     :ivar pid: its process id on its own machine, 0 when it did not answer.
@@ -29,56 +31,69 @@ class MasterAnswer:
 
 
 class TimeoutTransport(xmlrpc.client.Transport):
-    """HTTP with a socket timeout, which xmlrpc.client has no argument for."""
+    """HTTP with a socket timeout, for which xmlrpc.client has no argument.
 
-    def __init__(self, timeout):
+    :param timeout: seconds for each socket operation.
+    """
+
+    def __init__(self, timeout: float) -> None:
         super().__init__()
         self._timeout = timeout
 
-    def make_connection(self, host):
-        if self._connection and host == self._connection[0]:
-            return self._connection[1]
-        self._connection = host, http.client.HTTPConnection(self.get_host_info(host)[0], timeout=self._timeout)
-        return self._connection[1]
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        kept_host, connection = self._connection or (None, None)
+        if connection is None or host != kept_host:
+            connection = http.client.HTTPConnection(self.get_host_info(host)[0], timeout=self._timeout)
+            self._connection = host, connection
+        return connection
 
 
-def ask_master(uri, timeout=DEADLINE):
-    """Ask the master at ``uri`` for its pid and run_id. The timeout holds for each socket operation only.
+def master_proxy(uri: str, timeout: float) -> xmlrpc.client.ServerProxy:
+    """Return the Master API at ``uri``; a context manager.
 
-    :raises OSError, xmlrpc.client.Error, http.client.HTTPException, ValueError: when it is no master that answers.
+    :param timeout: seconds for each socket operation.
     """
-    with xmlrpc.client.ServerProxy(uri, transport=TimeoutTransport(timeout)) as proxy:
-        code, text, pid = proxy.getPid(CALLER_ID)
+    return xmlrpc.client.ServerProxy(uri, transport=TimeoutTransport(timeout))
+
+
+def ask_master(uri: str, timeout: float = DEADLINE) -> Tuple[int, str]:
+    """Ask the master at ``uri`` for its (pid, run_id). The timeout holds for each socket operation.
+
+    :raises OSError, xmlrpc.client.Error, http.client.HTTPException, ValueError: no master answers.
+    """
+    master: Any
+    with master_proxy(uri, timeout) as master:
+        code, text, pid = master.getPid(CALLER_ID)
         if code != 1:
             raise ValueError('getPid failed: {}'.format(text))
-        code, _, run_id = proxy.getParam(CALLER_ID, '/run_id')
+        code, _, run_id = master.getParam(CALLER_ID, '/run_id')
         return int(pid), str(run_id) if code == 1 else ''
 
 
 class MasterProbe:
-    """Asks masters; a black hole costs one thread and the deadline, never more."""
+    """Asks masters; one that does not answer costs a thread and the deadline, never more."""
 
-    def __init__(self, ask=ask_master, deadline=DEADLINE):
+    def __init__(self, ask: Callable[[str, float], Tuple[int, str]] = ask_master, deadline: float = DEADLINE) -> None:
         self._ask = ask
         self._deadline = deadline
         self._calls = Calls()
 
-    def __call__(self, uri):
-        """Return a :class:`MasterAnswer` within the deadline; raises nothing that the network can cause."""
+    def __call__(self, uri: str) -> MasterAnswer:
+        """Ask the master at ``uri`` within the deadline; raises nothing that the network can cause."""
         answer, error = self._calls.run({uri: lambda: self._ask(uri, self._deadline)}, self._deadline)[uri]
         if error is None:
             return MasterAnswer(True, answer[0], answer[1])
         return MasterAnswer(False, why=_sentence(uri, error))
 
 
-def _sentence(uri, error):
-    if isinstance(error, (TimeoutError, socket.timeout)):  # one and the same only since Python 3.10
-        return 'The ROS master at {} gave no answer in time.'.format(uri)
+def _sentence(uri: str, error: BaseException) -> str:
+    if isinstance(error, (TimeoutError, socket.timeout)):  # two classes before Python 3.10
+        return 'The ROS master at {} did not answer in time.'.format(uri)
     if isinstance(error, ConnectionRefusedError):
         return 'No ROS master listens at {}.'.format(uri)
     if isinstance(error, OSError):
         return 'The ROS master at {} cannot be reached: {}.'.format(uri, error.strerror or error)
     if isinstance(error, (xmlrpc.client.Error, http.client.HTTPException, xml.parsers.expat.ExpatError, ValueError,
                           TypeError)):
-        return 'What listens at {} is no ROS master.'.format(uri)
+        return 'The program that listens at {} is not a ROS master.'.format(uri)
     raise error

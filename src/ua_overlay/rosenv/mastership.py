@@ -1,6 +1,9 @@
-"""Who is the team's master while tags move: the decision over what was observed in time, so that a move of some
-seconds on the server (off the old one, then on the new one) is one move here and no error."""
+"""Which robot is the team's master while tags move: a decision over observations in time, so that a move that takes
+the server some seconds (off the old one, then onto the new one) is one move here and no error. Pure."""
 from dataclasses import dataclass
+from typing import Optional, Sequence, Tuple
+
+from ua_overlay.rosenv.team import Node
 
 #: Seconds for which nobody may be tagged before the present master is given up.
 NOBODY_TIME = 10.0
@@ -12,26 +15,27 @@ NOBODY, ONE, SEVERAL = 0, 1, 2
 
 @dataclass(frozen=True)
 class Mastership:
-    """What is known after an observation.
+    """The conclusion from all observations so far.
 
     :ivar team: the team that was observed.
     :ivar kind: NOBODY, ONE or SEVERAL claimants now.
     :ivar since: when that began, by the observer's clock.
     :ivar claimants: names of those that claim it now, sorted.
-    :ivar master: the node (name, dns_name, addresses, online) that is the master now, or None.
+    :ivar master: the node that is the master now, or None.
     :ivar stable: this lasts for longer than a move takes: NOBODY and SEVERAL are an error then.
     """
 
     team: str
     kind: int
     since: float
-    claimants: tuple
-    master: object
+    claimants: Tuple[str, ...]
+    master: Optional[Node]
     stable: bool
 
 
-def observe(before, team, robots, claimants, now):
-    """The :class:`Mastership` after one more observation.
+def observe(before: Optional[Mastership], team: str, robots: Sequence[Node], claimants: Sequence[Node],
+            now: float) -> Mastership:
+    """Return the :class:`Mastership` after one more observation.
 
     :param before: the Mastership of the observation before, or None.
     :param team: the team's name; another team than before has no past.
@@ -50,14 +54,15 @@ def observe(before, team, robots, claimants, now):
     master = None if before is None else before.master
     if master is not None:
         # As it is now, or as it was when the server took it out of the network map altogether.
-        master = next((node for node in robots if node.name == master.name), master)
+        former = master
+        master = next((node for node in robots if node.name == former.name), former)
     if stable and (kind == NOBODY or master is None or master.name not in names):
         master = None
     return Mastership(team, kind, since, names, master, stable)
 
 
-def wait_left(mastership, now):
-    """Seconds until a :class:`Mastership` is stable, or None when it is."""
+def wait_left(mastership: Optional[Mastership], now: float) -> Optional[float]:
+    """Return the seconds until a :class:`Mastership` is stable, or None when it is."""
     if mastership is None or mastership.stable:
         return None
     limit = NOBODY_TIME if mastership.kind == NOBODY else TWO_TIME

@@ -4,7 +4,10 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from typing import Any, Dict, List, Optional
 
+from ua_overlay.protocols import Clock, Environ
+from ua_overlay.rosenv.graph import Graph
 from ua_overlay.rosenv.runner import graph_environ
 from ua_overlay.system.supervised import Supervised
 
@@ -13,16 +16,16 @@ MODULE = 'ua_overlay.nodes.mirror'
 
 @dataclass(frozen=True)
 class MirrorSpec:
-    """graph.Graph to run in, and the socket at which the overlay node tells it what to say."""
+    """The Graph to run in, and the socket through which the overlay node hands over what to publish."""
 
-    graph: object
+    graph: Graph
     socket: str
 
 
-def ros_name(robot):
-    """A robot's overlay name as a ROS name: `dev-1` -> `dev_1`, `dev-1-1` -> `dev_1_1`, `7up` -> `R7up`.
+def ros_name(robot: str) -> str:
+    """Return a robot's overlay name as a ROS name: `dev-1` -> `dev_1`, `dev-1-1` -> `dev_1_1`, `7up` -> `R7up`.
 
-    ROS names begin with a letter and know no hyphen (http://wiki.ros.org/Names). Overlay names are DNS labels in lower
+    ROS names begin with a letter and have no hyphen (http://wiki.ros.org/Names). Overlay names are DNS labels in lower
     case, so no two of them become the same ROS name.
     """
     name = re.sub(r'[^A-Za-z0-9_]', '_', robot)
@@ -35,22 +38,23 @@ class TeamMirror(Supervised):
     :param socket: path of the overlay node's socket (nodes.interface.MirrorServer).
     """
 
-    def __init__(self, socket, log_path=None, environ=None, popen=subprocess.Popen, clock=time.monotonic):
+    def __init__(self, socket: str, log_path: Optional[str] = None, environ: Optional[Environ] = None,
+                 popen: Any = subprocess.Popen, clock: Clock = time.monotonic) -> None:
         super().__init__(log_path, environ, popen, clock)
         self._socket = socket
 
-    def follow(self, graph):
-        """Take a new graph.Graph (or None) to run in, and :meth:`step`."""
+    def follow(self, graph: Optional[Graph]) -> None:
+        """Run in ``graph`` from now on, or stop when it is None."""
         self.set_desired(None if graph is None else MirrorSpec(graph, self._socket))
 
-    def command(self, spec):
+    def command(self, spec: MirrorSpec) -> List[str]:
         return [sys.executable, '-m', MODULE, spec.socket]
 
-    def environ(self, spec, environ):
+    def environ(self, spec: MirrorSpec, environ: Environ) -> Dict[str, str]:
         return dict(graph_environ(spec.graph, environ), ROS_NAMESPACE='/' + ros_name(spec.graph.robot))
 
-    def refusal(self, detail):
+    def refusal(self, detail: str) -> str:
         return 'The mirror cannot start: {}.'.format(detail)
 
-    def obituary(self, spec, status, last_words):
+    def obituary(self, spec: MirrorSpec, status: int, last_words: str) -> str:
         return 'The mirror in the graph of {} ended with status {}{}'.format(spec.graph.uri, status, last_words)

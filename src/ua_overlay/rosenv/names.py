@@ -1,64 +1,73 @@
-"""Does this machine resolve the overlay's names? ROS nodes hand out names, so one that fails here is a deaf robot."""
+"""Check that this machine resolves the overlay's names. ROS nodes hand out names: a robot that cannot resolve the name
+of another does not receive from it."""
 import socket
 from dataclasses import dataclass
+from functools import partial
+from typing import AbstractSet, Callable, FrozenSet, Mapping, Optional, Sequence, Tuple
 
 from ua_overlay import defaults
-from ua_overlay.rosenv.environment import dns_name, ipv4
-from ua_overlay.system import interfaces
+from ua_overlay.rosenv.team import Node, dns_name, ipv4
 from ua_overlay.system.deadline import Calls
+from ua_overlay.system.interfaces import local_addresses
 
 #: Seconds for all names together: they are asked side by side.
 DEADLINE = 2.0
 
+#: DNS name -> (IPv4 addresses or None, exception or None).
+Answers = Mapping[str, Tuple[Optional[Sequence[str]], Optional[BaseException]]]
+#: DNS name -> IPv4 addresses; may block and raise OSError.
+Resolve = Callable[[str], Sequence[str]]
+
 
 @dataclass(frozen=True)
 class NameReport:
-    """What the resolver of this machine said.
+    """What the resolver of this machine answered.
 
     :ivar own_ok: this robot can be reached under its own name (or address) from itself.
     :ivar unresolved: DNS names of team mates that do not resolve to their overlay addresses, sorted.
-    :ivar why: the first thing that is wrong as a sentence, '' when nothing is.
+    :ivar why: the first problem as a sentence, '' when there is none.
     """
 
     own_ok: bool
-    unresolved: tuple = ()
+    unresolved: Tuple[str, ...] = ()
     why: str = ''
 
     @property
-    def ok(self):
+    def ok(self) -> bool:
         return self.own_ok and not self.unresolved
 
 
-def resolve_ipv4(name):
-    """IPv4 addresses of ``name`` as ROS would get them, sorted. Blocks as long as the resolver likes.
+def resolve_ipv4(name: str) -> Tuple[str, ...]:
+    """Return the IPv4 addresses of ``name`` as ROS would get them, sorted. Blocks as long as the resolver does.
 
     :raises OSError: when the name does not resolve.
     """
-    found = socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)
-    return tuple(sorted({entry[4][0] for entry in found}))
+    entries = socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)
+    return tuple(sorted({str(entry[4][0]) for entry in entries}))
 
 
-def report_names(me, mates, answers, local_addresses, addressing=defaults.NAMES):
-    """Judge what the resolver said.
+def report_names(me: Node, mates: Sequence[Node], answers: Answers, local: AbstractSet[str],
+                 addressing: str = defaults.NAMES) -> NameReport:
+    """Judge the answers of the resolver.
 
-    :param me: this robot: name, dns_name, addresses.
-    :param mates: the peers of its team, alike.
-    :param answers: {DNS name: (tuple of IPv4 addresses or None, exception or None)}; not used with addresses.
-    :param local_addresses: IPv4 addresses of this machine's interfaces.
+    :param me: this robot.
+    :param mates: the peers of its team.
+    :param answers: not used with addresses.
+    :param local: IPv4 addresses of this machine's interfaces.
     """
     own_address = ipv4(me)
-    if own_address not in local_addresses:
+    if own_address not in local:
         return NameReport(False, why='The overlay address {} of {} is on no interface of this machine.'.format(
             own_address, me.name))
     if addressing == defaults.ADDRESSES:
         return NameReport(True)
     own_problem = _problem(me, answers)
-    wrong = [(dns_name(mate), _problem(mate, answers)) for mate in mates]
-    wrong = sorted((name, problem) for name, problem in wrong if problem)
+    problems = sorted((dns_name(mate), _problem(mate, answers)) for mate in mates)
+    wrong = [(name, problem) for name, problem in problems if problem]
     if wrong:
         why = 'This robot cannot receive from {}: the name {}{}'.format(
             wrong[0][0].split('.', 1)[0] if len(wrong) == 1 else '{} of its team mates'.format(len(wrong)), wrong[0][1],
-            ' Nor does its own name work here.' if own_problem else '')
+            ' Its own name does not work here either.' if own_problem else '')
     elif own_problem:
         why = "This robot's own name {}".format(own_problem)
     else:
@@ -69,26 +78,27 @@ def report_names(me, mates, answers, local_addresses, addressing=defaults.NAMES)
 class NameChecker:
     """Asks this machine's resolver, the one that ROS nodes ask, within a deadline.
 
-    :param resolve: name -> IPv4 addresses, may block and raise OSError.
-    :param local_addresses: () -> IPv4 addresses of the interfaces.
+    :param addresses: () -> IPv4 addresses of the interfaces.
+    :param deadline: seconds.
     """
 
-    def __init__(self, resolve=resolve_ipv4, local_addresses=interfaces.local_addresses, deadline=DEADLINE):
+    def __init__(self, resolve: Resolve = resolve_ipv4, addresses: Callable[[], FrozenSet[str]] = local_addresses,
+                 deadline: float = DEADLINE) -> None:
         self._resolve = resolve
-        self._local_addresses = local_addresses
+        self._addresses = addresses
         self._deadline = deadline
         self._calls = Calls()
 
-    def check(self, me, mates, addressing=defaults.NAMES):
-        """Ask for this robot and all its team mates at once; takes at most the deadline. Returns a NameReport."""
-        answers = {}
+    def check(self, me: Node, mates: Sequence[Node], addressing: str = defaults.NAMES) -> NameReport:
+        """Ask for this robot and all its team mates at once; takes at most the deadline."""
+        answers: Answers = {}
         if addressing == defaults.NAMES:
             names = {dns_name(node) for node in (me,) + tuple(mates)}
-            answers = self._calls.run({name: lambda name=name: self._resolve(name) for name in names}, self._deadline)
-        return report_names(me, mates, answers, self._local_addresses(), addressing)
+            answers = self._calls.run({name: partial(self._resolve, name) for name in names}, self._deadline)
+        return report_names(me, mates, answers, self._addresses(), addressing)
 
 
-def _problem(node, answers):
+def _problem(node: Node, answers: Answers) -> str:
     """End of the sentence that begins with 'the name', or ''."""
     name = dns_name(node)
     addresses, error = answers.get(name, (None, None))
@@ -96,6 +106,6 @@ def _problem(node, answers):
         slow = isinstance(error, TimeoutError)
         return '{} {}.'.format(name, 'gets no answer from the resolver of this machine' if slow
                                else 'does not resolve on this machine')
-    if not set(addresses) & set(node.addresses or ()):
+    if not set(addresses) & set(node.addresses):
         return '{} resolves to {} here, not to its overlay address {}.'.format(name, ', '.join(addresses), ipv4(node))
     return ''

@@ -3,12 +3,15 @@ import shutil
 import subprocess
 import time
 from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Tuple
 from urllib.parse import urlsplit
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
-from ua_overlay.rosenv.environment import NAME_UNRESOLVED, NO_OVERLAY, OK, TWO_MASTERS
+from ua_overlay.protocols import Clock, Environ
+from ua_overlay.rosenv.environment import NAME_UNRESOLVED, NO_OVERLAY, OK, TWO_MASTERS, RosEnvironment
 from ua_overlay.rosenv.launch import without_overlay
+from ua_overlay.rosenv.runner import Which
 from ua_overlay.system.supervised import SIGINT_TIMEOUT, SIGTERM_TIMEOUT, Supervised
 
 
@@ -18,39 +21,41 @@ class RoscoreSpec:
 
     uri: str
     port: int
-    name: tuple
+    name: Tuple[str, str]
 
 
-def desired_roscore(environment, running=None):
-    """The roscore that this robot has to run under a RosEnvironment, as a :class:`RoscoreSpec`, or None.
+def desired_roscore(environment: Optional[RosEnvironment],
+                    running: Optional[RoscoreSpec] = None) -> Optional[RoscoreSpec]:
+    """Return the roscore that this robot has to run, or None.
 
     :param running: the spec that runs now. A resolver that fails, a tailscaled that is gone and a second robot that
-        claims to be the master start none and end none: a new roscore is a new graph for every robot of the team.
+        claims to be the master start none and stop none: a new roscore is a new graph for every robot of the team.
     """
     if environment is None:
         return None
     if environment.state == NO_OVERLAY:
         return None if environment.left else running
     if not environment.is_master:
-        # Without its name this robot cannot tell who is master only when nobody is.
+        # A robot whose own name does not resolve knows the master all the same; it is unknown only when there is none.
         return None
     variable = 'ROS_IP' if environment.addressing == defaults.ADDRESSES else 'ROS_HOSTNAME'
-    spec = RoscoreSpec(environment.master_uri, urlsplit(environment.master_uri).port, (variable, environment.hostname))
+    spec = RoscoreSpec(environment.master_uri, urlsplit(environment.master_uri).port or defaults.TEAM_PORT,
+                       (variable, environment.hostname))
     if environment.state == OK and environment.usable:
         return spec
     return running if running == spec and environment.state in (NAME_UNRESOLVED, TWO_MASTERS) else None
 
 
-def roscore_environ(spec, environ):
-    """The process environment of a team roscore, made from ``environ``: nothing of another graph stays in it."""
+def roscore_environ(spec: RoscoreSpec, environ: Environ) -> Dict[str, str]:
+    """Return the process environment of a team roscore, made from ``environ`` without anything of another graph."""
     result = without_overlay(environ)
     result['ROS_MASTER_URI'] = spec.uri
     result[spec.name[0]] = spec.name[1]
     return result
 
 
-def roscore_command(spec, which=shutil.which):
-    """The command line of a team roscore.
+def roscore_command(spec: RoscoreSpec, which: Which = shutil.which) -> List[str]:
+    """Return the command line of a team roscore.
 
     :raises OverlayError: NO_ROS when there is no roscore on the PATH.
     """
@@ -69,22 +74,23 @@ class TeamRoscore(Supervised):
     up would take its own name for another machine's (rosgraph.network.get_local_addresses).
     """
 
-    def __init__(self, log_path=None, environ=None, popen=subprocess.Popen, clock=time.monotonic, which=shutil.which):
+    def __init__(self, log_path: Optional[str] = None, environ: Optional[Environ] = None, popen: Any = subprocess.Popen,
+                 clock: Clock = time.monotonic, which: Which = shutil.which) -> None:
         super().__init__(log_path, environ, popen, clock)
         self._which = which
 
-    def follow(self, environment):
-        """Take a new RosEnvironment (or None) as what is desired, and :meth:`step`."""
+    def follow(self, environment: Optional[RosEnvironment]) -> None:
+        """Run the roscore that this robot has to run under ``environment``, or stop it."""
         self.set_desired(desired_roscore(environment, self._desired))
 
-    def command(self, spec):
+    def command(self, spec: RoscoreSpec) -> List[str]:
         return roscore_command(spec, self._which)
 
-    def environ(self, spec, environ):
+    def environ(self, spec: RoscoreSpec, environ: Environ) -> Dict[str, str]:
         return roscore_environ(spec, environ)
 
-    def refusal(self, detail):
+    def refusal(self, detail: str) -> str:
         return 'The team master cannot start: {}.'.format(detail)
 
-    def obituary(self, spec, status, last_words):
+    def obituary(self, spec: RoscoreSpec, status: int, last_words: str) -> str:
         return 'The roscore of the team on port {} ended with status {}{}'.format(spec.port, status, last_words)

@@ -5,27 +5,35 @@ import shutil
 import subprocess
 import time
 from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import yaml
 
 from ua_overlay.errors import OverlayError, UsageError
+from ua_overlay.protocols import Clock, Environ
+from ua_overlay.rosenv.graph import Graph
 from ua_overlay.rosenv.launch import team_environ
 from ua_overlay.system.supervised import SIGINT_TIMEOUT, SIGTERM_TIMEOUT, Supervised
 
 #: Variables of the local graph's roslaunch that would bend names or logs of the team's nodes.
 LOCAL_ONLY = ('ROS_NAMESPACE', 'ROSLAUNCH_SSH_UNKNOWN')
 
+#: The words after `roslaunch`.
+Words = Tuple[str, ...]
+#: Name of a program -> its path, or None (shutil.which).
+Which = Callable[[str], Optional[str]]
+
 
 @dataclass(frozen=True)
 class LaunchSpec:
-    """What to launch: graph.Graph to run in, and the words after `roslaunch`."""
+    """What to launch: the Graph to run in, and the words after `roslaunch`."""
 
-    graph: object
-    words: tuple
+    graph: Graph
+    words: Words
 
 
-def parse_team_launch(text):
-    """`pkg/file.launch arg:=value` or `/path/file.launch …` as the words that roslaunch takes, () for an empty text.
+def parse_team_launch(text: str) -> Words:
+    """Parse `pkg/file.launch arg:=value` or `/path/file.launch …` into the words for roslaunch, () for an empty text.
 
     :raises UsageError: when it is neither.
     """
@@ -37,11 +45,11 @@ def parse_team_launch(text):
         return ()
     what, arguments = words[0], words[1:]
     if os.path.isabs(what):
-        head = (what,)
+        head: Words = (what,)
     else:
         package, slash, name = what.partition('/')
         if not package or not slash or not name:
-            raise UsageError('team_launch {!r} names no launch file of a package.'.format(what),
+            raise UsageError('team_launch {!r} does not name the launch file of a package.'.format(what),
                              'team_launch:=PACKAGE/FILE.launch')
         head = (package, name)
     wrong = next((word for word in arguments if ':=' not in word), None)
@@ -51,10 +59,12 @@ def parse_team_launch(text):
     return head + tuple(arguments)
 
 
-def find_launch(argument, config):
-    """The words after `roslaunch`: of the launch argument, else of `team_launch` in the robot's file; () for none.
+def find_launch(argument: str, config: str) -> Words:
+    """Return the words after `roslaunch`: of the launch argument, else of `team_launch` in the robot's file; () for
+    none.
 
-    :raises UsageError: when they make no sense.
+    :param config: path of the robot's file, which need not exist.
+    :raises UsageError: when they are invalid.
     """
     if argument or not os.path.exists(config):
         return parse_team_launch(argument)
@@ -66,12 +76,12 @@ def find_launch(argument, config):
             config, getattr(error, 'strerror', None) or 'it is not YAML'), 'cat ' + config) from error
     value = data.get('team_launch') or '' if isinstance(data, dict) else None
     if not isinstance(value, str):
-        raise UsageError('{} has to say team_launch: PACKAGE/FILE.launch.'.format(config), 'cat ' + config)
+        raise UsageError('{} must contain team_launch: PACKAGE/FILE.launch.'.format(config), 'cat ' + config)
     return parse_team_launch(value)
 
 
-def launch_command(spec, which=shutil.which):
-    """The command line of a team's roslaunch.
+def launch_command(spec: LaunchSpec, which: Which = shutil.which) -> List[str]:
+    """Return the command line of a team's roslaunch.
 
     `--wait`: with the URI of this very robot it would start a master by itself otherwise (measured).
 
@@ -85,36 +95,36 @@ def launch_command(spec, which=shutil.which):
             '--sigterm-timeout', str(SIGTERM_TIMEOUT)] + list(spec.words)
 
 
-def graph_environ(graph, environ):
-    """The process environment of a program in ``graph`` (graph.Graph), made from ``environ`` of the local graph."""
+def graph_environ(graph: Graph, environ: Environ) -> Dict[str, str]:
+    """Return the process environment of a program in ``graph``, made from ``environ`` of the local graph."""
     return {key: value for key, value in team_environ(environ, dict(graph.variables)).items() if key not in LOCAL_ONLY}
 
 
 class TeamRunner(Supervised):
     """The team's roslaunch, supervised.
 
-    :param words: what :func:`parse_team_launch` returned; not empty.
+    :param words: as :func:`parse_team_launch` returns them; not empty.
     """
 
-    def __init__(self, words, log_path=None, environ=None, popen=subprocess.Popen, clock=time.monotonic,
-                 which=shutil.which):
+    def __init__(self, words: Words, log_path: Optional[str] = None, environ: Optional[Environ] = None,
+                 popen: Any = subprocess.Popen, clock: Clock = time.monotonic, which: Which = shutil.which) -> None:
         super().__init__(log_path, environ, popen, clock)
         self.words = words
         self._which = which
 
-    def follow(self, graph):
-        """Take a new graph.Graph (or None) to run in, and :meth:`step`."""
+    def follow(self, graph: Optional[Graph]) -> None:
+        """Run in ``graph`` from now on, or stop when it is None."""
         self.set_desired(None if graph is None else LaunchSpec(graph, self.words))
 
-    def command(self, spec):
+    def command(self, spec: LaunchSpec) -> List[str]:
         return launch_command(spec, self._which)
 
-    def environ(self, spec, environ):
+    def environ(self, spec: LaunchSpec, environ: Environ) -> Dict[str, str]:
         return graph_environ(spec.graph, environ)
 
-    def refusal(self, detail):
+    def refusal(self, detail: str) -> str:
         return 'The team\'s nodes cannot start: {}.'.format(detail)
 
-    def obituary(self, spec, status, last_words):
+    def obituary(self, spec: LaunchSpec, status: int, last_words: str) -> str:
         return 'The team\'s launch file {} ended with status {}{}'.format(
             '/'.join(word for word in spec.words if ':=' not in word), status, last_words)

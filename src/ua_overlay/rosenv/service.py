@@ -1,17 +1,19 @@
 """overlay.launch at boot: the recipe of `ua-overlay service install`.
 
-The unit gives the local graph its environment itself, so that neither the machine's host name nor a network is needed:
-with ROS_HOSTNAME=localhost the graph binds loopback and hands out loopback. `ua-overlay exec --local` comes between
+The unit sets the environment of the local graph itself, so it needs neither the machine's host name nor a network: with
+ROS_HOSTNAME=localhost the graph binds loopback and hands out loopback. `ua-overlay exec --local` comes in between
 because the workspace's own hook would point to the team's graph while the robot is in a team.
 
-It is hardened as far as a robot's own nodes allow, for they may run below it (team_launch): they keep devices, home
-directory, real-time scheduling, /tmp and their data directories.
+The unit is hardened as far as a robot's own nodes allow, for they may run below it (team_launch): they keep devices,
+home directory, real-time scheduling, /tmp and their data directories.
 """
 import os
 import re
+from typing import Callable, List, Optional, Sequence, Tuple
 
 from ua_overlay import defaults
 from ua_overlay.errors import UsageError
+from ua_overlay.protocols import Environ
 from ua_overlay.system.recipe import Applier, File, Recipe, uid_of
 from ua_overlay.system.units import UNIT_DIR, daemon_reload, quote, unit_commands
 
@@ -20,20 +22,20 @@ UNIT = UNIT_DIR + '/' + UNIT_NAME
 MANIFEST = defaults.CONFIG_DIR + '/service.json'
 
 _ARGUMENT = re.compile(r'[A-Za-z_][A-Za-z0-9_/]*:=[^\0\n\r]*\Z')
-#: The workspace and the arguments are words of their own: nothing of them is ever read as shell. setup.bash would take
-#: the arguments for its own, so it is sourced where there are none.
+#: The workspace and the arguments are separate words, so that the shell never parses them. setup.bash would take the
+#: arguments for its own, so it is sourced in a function without any.
 _SCRIPT = ('workspace=$0; load() { . "$workspace/setup.bash"; }; '
            'load && exec ua-overlay exec --local roslaunch ua_overlay overlay.launch "$@"')
 
 _TEXT = '''\
-# Written by `ua-overlay service install`; `ua-overlay service remove` removes it. Your own settings belong into a
+# Written by `ua-overlay service install`; `ua-overlay service remove` removes it. Put your own settings into a
 # drop-in: sudo systemctl edit {name}
 [Unit]
 Description=This robot in its team's overlay (overlay.launch as {plain_user})
 # Not network-online.target: the robot starts without a network and joins when there is one.
 Wants=tailscaled.service
 After=tailscaled.service ua-overlay-agent.service
-# A robot tries for ever.
+# A robot never gives up.
 StartLimitIntervalSec=0
 
 [Service]
@@ -44,7 +46,7 @@ Environment=PYTHONUNBUFFERED=1
 ExecStart=/bin/bash -c {script} {workspace}{arguments}
 Restart=always
 RestartSec=5
-# roslaunch ends its nodes; what is left after that time is killed.
+# roslaunch stops its nodes; what is left after that time is killed.
 KillMode=mixed
 TimeoutStopSec=30
 SyslogIdentifier=ua-overlay
@@ -52,7 +54,7 @@ CapabilityBoundingSet=
 LockPersonality=yes
 NoNewPrivileges=yes
 PrivateMounts=yes
-# Not ProtectClock: it also takes every device away that is no clock (systemd.exec(5)), cameras and serial ports too.
+# Not ProtectClock: it also takes away every device that is not a clock (systemd.exec(5)), as cameras and serial ports.
 ProtectControlGroups=yes
 ProtectHostname=yes
 ProtectKernelLogs=yes
@@ -73,23 +75,23 @@ WantedBy=multi-user.target
 '''
 
 
-def unit_text(user, workspace, arguments=()):
-    """The unit.
+def unit_text(user: str, workspace: str, arguments: Sequence[str] = ()) -> str:
+    """Return the text of the unit.
 
     :param user: an unprivileged user's name.
     :param workspace: absolute path of the devel or install space with setup.bash.
     :param arguments: 'NAME:=VALUE' of overlay.launch.
-    :raises UsageError: root, a path that is not absolute, or what is no argument.
+    :raises UsageError: for root, a path that is not absolute, or an invalid argument.
     """
     if user in ('root', '0'):
         raise UsageError('overlay.launch runs as an unprivileged user, not as root.',
                          'sudo ua-overlay service install --user USER')
     if not workspace.startswith('/') or '\n' in workspace:
-        raise UsageError('{!r} is no absolute path of a workspace.'.format(workspace),
+        raise UsageError('{!r} is not the absolute path of a workspace.'.format(workspace),
                          'sudo ua-overlay service install --workspace DIR')
     for argument in arguments:
         if not _ARGUMENT.match(argument):
-            raise UsageError('{!r} is no argument of a launch file, which is NAME:=VALUE.'.format(argument),
+            raise UsageError('{!r} is not an argument of a launch file (NAME:=VALUE).'.format(argument),
                              'sudo ua-overlay service install --arg NAME:=VALUE')
     return _TEXT.format(
         name=UNIT_NAME, user=quote(user, variables=False), plain_user=user.replace('%', '%%'),
@@ -97,21 +99,24 @@ def unit_text(user, workspace, arguments=()):
         arguments=''.join(' ' + quote(argument) for argument in arguments))
 
 
-def make_recipe(user, workspace, arguments=()):
-    """The recipe of `service install`; parameters and errors as :func:`unit_text`."""
+def make_recipe(user: str, workspace: str, arguments: Sequence[str] = ()) -> Recipe:
+    """Return the recipe of `service install`; parameters and errors as for :func:`unit_text`."""
     return Recipe((File(UNIT, unit_text(user, workspace, arguments)),), (), (
         daemon_reload(UNIT),) + unit_commands(UNIT_NAME, (UNIT,)), ())
 
 
-def applier(root='/', run=None, owner_of=uid_of, ask=None):
-    """The applier of this recipe."""
+def applier(root: str = '/', run: Optional[Callable[[List[str]], object]] = None,
+            owner_of: Optional[Callable[[str], Tuple[int, int]]] = uid_of,
+            ask: Optional[Callable[[List[str]], bool]] = None) -> Applier:
+    """Return the applier of this recipe; parameters as for system.recipe.Applier."""
     return Applier(MANIFEST, 'sudo ua-overlay service install', root, run, owner_of, ask)
 
 
-def find_workspace(environ, program, exists=os.path.isfile):
-    """The space with this package's setup.bash, or None: of the sourced workspace, else the one ``program`` is in.
+def find_workspace(environ: Environ, program: str, exists: Callable[[str], bool] = os.path.isfile) -> Optional[str]:
+    """Return the space with this package's setup.bash: of the sourced workspace, else the one that ``program`` is in;
+    None when there is none.
 
-    :param environ: process environment; under sudo it knows no workspace.
+    :param environ: process environment; under sudo it names no workspace.
     :param program: path of the running `ua-overlay`.
     """
     prefixes = [path for path in environ.get('CMAKE_PREFIX_PATH', '').split(':') if path.startswith('/')]

@@ -1,11 +1,14 @@
-"""What needs root on a robot, once: the recipe of `ua-overlay robot prepare`.
+"""The recipe of `ua-overlay robot prepare`: everything on a robot that needs root, once.
 
-The recipe gives tailscaled, and no other program, the site's CA at a path that never changes; switches its telemetry
-off; limits what it may do and whom it may connect to (see egress); and keeps an unprivileged operator.
+It gives tailscaled, and no other program, the site's CA at a path that never changes; switches its telemetry off;
+limits what it may do and which addresses it may connect to (firewall.egress); and keeps an unprivileged operator.
 """
+from typing import Callable, List, Optional, Tuple
+
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
 from ua_overlay.firewall import egress
+from ua_overlay.protocols import Environ
 from ua_overlay.system.recipe import Applier, Directory, File, Recipe, uid_of
 from ua_overlay.system.sandbox import CLOSED, NETWORK, sandbox
 from ua_overlay.system.units import UNIT_DIR, daemon_reload, quote, unit_commands
@@ -24,20 +27,20 @@ DROP_IN_TEXT = '''\
 # Only tailscaled trusts the site's CA, not the whole system.
 Environment=SSL_CERT_FILE={ca}
 Environment=TS_NO_LOGS_NO_SUPPORT=true
-# What it would load itself, if it were allowed to: the rest the kernel loads when it is asked for.
+# What it would load itself if it were allowed to; the kernel loads the rest on demand.
 ExecStartPre=-+/bin/sh -c 'modprobe -a -q tun ip_tables ip6_tables 2>/dev/null || :'
 # An interface, routes, packet filter and raw sockets; resolv.conf and /run (resolvconf, xtables.lock); nothing else. No
-# umask: it writes resolv.conf for everybody. Homes are read-only, not hidden: the program itself may lie there.
+# umask: every user reads the resolv.conf that it writes. Homes are read-only, not hidden: the program may lie there.
 CapabilityBoundingSet=
 CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW
 DevicePolicy=closed
 DeviceAllow=/dev/net/tun rw
-# Where its state is sealed by the machine's TPM.
+# For a state that is sealed by the machine's TPM.
 DeviceAllow=/dev/tpmrm0 rw
 ProtectSystem=strict
 ReadWritePaths=/etc /run -/var/lib/tailscale -/var/cache/tailscale
 {sandbox}
-# Links and files opened by many peers; it may not raise it itself here.
+# Many peers need many open files; here it may not raise the limit itself.
 LimitNOFILE=65536
 '''
 
@@ -84,14 +87,15 @@ WantedBy=multi-user.target
 '''
 
 
-def make_recipe(user, ca_pem, command, python_path, service_manager, daemon_program=None, rules='', nft=''):
+def make_recipe(user: str, ca_pem: str, command: str, python_path: str, service_manager: str,
+                daemon_program: Optional[str] = None, rules: str = '', nft: str = '') -> Recipe:
     """Return the :class:`Recipe` of a robot.
 
-    :param user: who may join and leave, an existing user's name.
+    :param user: name of the existing user that may join and leave.
     :param ca_pem: text of the site's CA.
     :param command: absolute path of the `ua-overlay` program; ``python_path``: where its modules are.
     :param service_manager: 'systemd' or 'none'.
-    :param daemon_program: path of a tailscaled to make a service of, None where tailscaled.service exists.
+    :param daemon_program: path of a tailscaled that gets a service, None where tailscaled.service exists.
     :param rules: of egress.ruleset, '' for none; ``nft``: the absolute path of nft.
     """
     certificate = File(defaults.CA_FILE, ca_pem)
@@ -126,17 +130,20 @@ def make_recipe(user, ca_pem, command, python_path, service_manager, daemon_prog
         by_hand=())
 
 
-def check_in_force(environ):
-    """
-    :param environ: dict, the environment of the running tailscaled.
-    :raises OverlayError: it does not have what the drop-in says, as an EnvironmentFile of the unit goes before it.
+def check_in_force(environ: Environ) -> None:
+    """Check that the drop-in is in force: an EnvironmentFile of the unit would win over it.
+
+    :param environ: the environment of the running tailscaled.
+    :raises OverlayError: a variable of the drop-in is missing or differs.
     """
     for name, desired in (('SSL_CERT_FILE', defaults.CA_FILE), ('TS_NO_LOGS_NO_SUPPORT', 'true')):
         if environ.get(name) != desired:
-            raise OverlayError('tailscaled runs with {}={}, not {}, although {} says so: another file sets it.'.format(
+            raise OverlayError('tailscaled runs with {}={}, not {} as in {}: another file sets it.'.format(
                 name, environ.get(name, ''), desired, DROP_IN), 'systemctl cat tailscaled.service')
 
 
-def applier(root='/', run=None, owner_of=uid_of, ask=None):
-    """The applier of this recipe."""
+def applier(root: str = '/', run: Optional[Callable[[List[str]], object]] = None,
+            owner_of: Optional[Callable[[str], Tuple[int, int]]] = uid_of,
+            ask: Optional[Callable[[List[str]], bool]] = None) -> Applier:
+    """Return the applier of this recipe; parameters as for system.recipe.Applier."""
     return Applier(MANIFEST, COMMAND, root, run, owner_of, ask)

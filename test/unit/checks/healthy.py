@@ -4,8 +4,9 @@ from dataclasses import replace
 from ua_overlay import link_types
 from ua_overlay.checks import facts as fact_types
 from ua_overlay.firewall.egress_table import IN_FORCE, TableState
-from ua_overlay.rosenv.environment import Preferences, decide_environment
+from ua_overlay.rosenv.environment import decide_environment
 from ua_overlay.rosenv.names import NameReport
+from ua_overlay.rosenv.preferences import Preferences
 from ua_overlay.tailscale.model import Link, Peer, SelfNode, Status
 
 NOW = 1.8e9

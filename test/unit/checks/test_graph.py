@@ -6,8 +6,9 @@ import pytest
 from ua_overlay.checks import facts as fact_types
 from ua_overlay.checks import graph
 from ua_overlay.checks.facts import Facts
-from ua_overlay.rosenv.environment import Preferences, RosEnvironment, decide_environment
+from ua_overlay.rosenv.environment import RosEnvironment, decide_environment
 from ua_overlay.rosenv.names import NameReport
+from ua_overlay.rosenv.preferences import Preferences
 from unit.checks.healthy import DESIRED, FACTS, GRAPH, MASTER, MATE, ME, STATUS, TEAM, URI, changed, only
 
 BROKEN = NameReport(True, ('dev-3.overlay.internal',), 'This robot cannot receive from dev-3: the name is wrong.')

@@ -10,38 +10,42 @@ import pytest
 from ua_overlay.checks import observe, registry, routes
 from ua_overlay.errors import OverlayError
 from ua_overlay.rosenv import envfile
-from ua_overlay.rosenv.environment import Preferences
+from ua_overlay.rosenv import preferences as preferences_file
+from ua_overlay.rosenv.preferences import Preferences
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.trust import ca
 from ua_overlay.trust.certificate import dump_certificates
 from ua_overlay.trust.probe import ServerHealth
-from unit.checks.healthy import FACTS, STATUS, TEAM
+from unit.checks.healthy import FACTS, TEAM
 
 THEN = datetime.datetime(2026, 11, 1, tzinfo=datetime.timezone.utc)
 
 
-def test_preferences_of():
-    assert observe.preferences_of({}) == Preferences()
-    assert observe.preferences_of({'team_port': 1, 'addressing': 'addresses', 'team': 'iris'}) == Preferences(
-        team_port=1, addressing='addresses', team='iris')
+class PlayedApi:
+    """A tailscaled of a robot in team iris, whose network map has the team's port."""
+
+    socket_path = '/none'
+
+    def status(self, peers=True):
+        return {'BackendState': 'Running', 'HaveNodeKey': True, 'Self': {
+            'DNSName': 'dev-2.overlay.internal.', 'Online': True, 'Tags': ['tag:iris'], 'TailscaleIPs': ['100.64.0.2'],
+            'CapMap': {'ua-overlay:team-port=11400': None}}}
 
 
-def test_effective_preferences():
-    preferences = Preferences(team='iris')
-    assert observe.effective_preferences(preferences, {}, STATUS) is preferences
-    assert observe.effective_preferences(preferences, TEAM, STATUS) == preferences
-    moved = observe.effective_preferences(
-        preferences, dict(TEAM, ROS_MASTER_URI='http://dev-1.overlay.internal:11400'), STATUS)
-    assert moved == replace(preferences, team_port=11400)
-    by_address = {'ROS_MASTER_URI': 'http://100.64.0.1:11312', 'ROS_IP': '100.64.0.2'}
-    assert observe.effective_preferences(preferences, by_address, STATUS).addressing == 'addresses'
+def preferences(tmp_path):
+    return observe.Observer(PlayedApi(), {'team': 'blue', 'team_port': 11399}, str(tmp_path / 'ca.pem'), patience=0.1,
+                            locate=lambda: envfile.Location(str(tmp_path), True)).observe(frozenset()).preferences
 
 
-def test_a_master_by_launch_argument_is_taken_from_the_env_file():
-    """No robot has the tag; the env file says whom the launch argument named."""
-    untagged = replace(STATUS, peers=tuple(replace(peer, tags=('tag:iris',)) for peer in STATUS.peers))
-    assert observe.effective_preferences(Preferences(), TEAM, untagged).master == 'dev-1.overlay.internal'
-    assert observe.effective_preferences(Preferences(), TEAM, STATUS).master == ''
+def test_the_preferences_of_the_overlay_node_are_those_of_its_launch_arguments(tmp_path):
+    """They win over the invitation and the network map, as the node made them of all three."""
+    of_the_node = Preferences(master='dev-9', team_port=11500, team='iris')
+    preferences_file.write(envfile.Location(str(tmp_path), True), of_the_node)
+    assert preferences(tmp_path) == of_the_node
+
+
+def test_without_an_overlay_node_the_network_map_wins_over_the_invitation(tmp_path):
+    assert preferences(tmp_path) == Preferences(team_port=11400, team='iris')
 
 
 @pytest.mark.parametrize('uri, port', [('http://a:11312', 11312), ('http://a:11312/', 11312), ('http://a', 0), ('', 0)])
@@ -129,4 +133,4 @@ def test_an_env_file_that_must_not_be_taken(tmp_path):
     (tmp_path / 'env').write_text('ROS_MASTER_URI=http://a;b\n')
     facts = observe.Observer(LocalApi(str(tmp_path / 'none.sock')),
                              locate=lambda: envfile.Location(str(tmp_path), True)).observe()
-    assert facts.actual is None and 'is not taken' in facts.env_problem
+    assert facts.actual is None and 'is not used' in facts.env_problem

@@ -1,37 +1,26 @@
-"""The keeper: what follows what, when it looks again, and what it reports. Real processes are in test/lab."""
+"""The keeper: what follows what, when its next step comes, its files and reports. Real processes are in test/lab."""
+import os
+import threading
 from collections import namedtuple
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from ua_overlay.errors import OverlayError
 from ua_overlay.rosenv import envfile
-from ua_overlay.rosenv.environment import Preferences
-from ua_overlay.rosenv.keeper import (
-    FAILED,
-    NO_ROSCORE,
-    OFF,
-    PERIOD,
-    PERIOD_RUNNING,
-    PERIOD_STARTING,
-    RUNNING,
-    SILENCE,
-    WAITING,
-    EnvironmentKeeper,
-)
+from ua_overlay.rosenv import preferences as preferences_file
+from ua_overlay.rosenv.keeper import PERIOD, PERIOD_RUNNING, PERIOD_STARTING, SILENCE, EnvironmentKeeper
 from ua_overlay.rosenv.master import MasterAnswer
 from ua_overlay.rosenv.names import NameReport
+from ua_overlay.rosenv.preferences import Preferences
+from ua_overlay.rosenv.report import FAILED, NO_ROSCORE, OFF, RUNNING, WAITING
 from ua_overlay.system import supervised
-
-Node = namedtuple('Node', 'name dns_name addresses tags online')
-Status = namedtuple('Status', 'state self_node peers')
+from unit.rosenv import nodes
 
 
-def node(number, *tags, online=True):
-    return Node('dev-{}'.format(number), 'dev-{}.overlay.internal.'.format(number), ('100.64.0.{}'.format(number),),
-                ('tag:iris',) + tags, online)
-
-
-class Child:
-    """What rosenv.supervised.Supervised is to the keeper."""
+class Program:
+    """What a supervised program is to the keeper."""
 
     words = ('arm', 't.launch')
 
@@ -44,9 +33,6 @@ class Child:
         if self.state != supervised.WAITING:
             self.state = supervised.STOPPED if graph is None else supervised.RUNNING
         self.running = None if graph is None else namedtuple('Spec', 'graph')(graph)
-
-    def set_desired(self, spec):
-        self.followed.append(spec)
 
     def stop(self):
         self.state = supervised.STOPPED
@@ -71,120 +57,295 @@ class World:
         self.asked.append((me.name, tuple(mate.name for mate in mates)))
         return self.names
 
-    def look(self, after=0.0, masters=(1,), state='Running', gone=False, online=True):
+    def step(self, after=0.0, masters=(1,), state='Running', gone=False, online=True):
         self.now += after
-        nodes = [node(number, *(['tag:ros-master'] if number in masters else []), online=online)
-                 for number in (1, 2, 3)]
-        return self.keeper.step(None if gone else Status(state, nodes[2], tuple(nodes[:2])))
+        status = nodes.team_status(masters, offline=() if online else (1, 2), state=state)
+        return self.keeper.step(None if gone else status)
 
 
 @pytest.fixture
 def world(tmp_path):
-    made = Child()
+    made = Program()
     world = World(tmp_path, runner=made)
-    world.child = made
+    world.program = made
     return world
 
 
-def test_follows_one_move_and_one_roscore_restart(world):
-    report = world.look()
+def test_one_move_and_one_restart_of_the_roscore_are_followed(world):
+    report = world.step()
     assert (report.runner.state, report.runner.graph.run_id) == (RUNNING, 'a')
     assert report.runner.launch == ('arm', 't.launch')
     assert report.actual['ROS_MASTER_URI'] == 'http://dev-1.overlay.internal:11312'
     world.answer = MasterAnswer(True, 8, 'b')
-    assert world.look(1).runner.graph.run_id == 'b'
-    world.look(1, masters=())
-    report = world.look(1, masters=(2,))
+    assert world.step(1).runner.graph.run_id == 'b'
+    world.step(1, masters=())
+    report = world.step(1, masters=(2,))
     assert report.actual['ROS_MASTER_URI'] == 'http://dev-2.overlay.internal:11312'
     assert 'dev-1' in report.runner.graph.uri and world.keeper.period(report) == PERIOD_STARTING
     world.answer = MasterAnswer(True, 9, 'c')
-    assert 'dev-2' in world.look(2, masters=(2,)).runner.graph.uri
-    assert len(world.child.followed) == 3
+    assert 'dev-2' in world.step(2, masters=(2,)).runner.graph.uri
+    assert len(world.program.followed) == 3
 
 
-def test_tailscaled_gone_and_back_leaves_the_nodes_alone(world):
-    world.look()
+def test_a_restart_of_tailscaled_leaves_the_nodes_alone(world):
+    world.step()
     for _ in range(10):
-        report = world.look(5, gone=True)
+        report = world.step(5, gone=True)
     assert report.state == 'NO_OVERLAY' and report.actual == {}
-    world.look(1, state='NoState')
-    world.look(1, state='Starting')
-    assert world.look(1).runner.state == RUNNING and len(world.child.followed) == 1
+    world.step(1, state='NoState')
+    world.step(1, state='Starting')
+    assert world.step(1).runner.state == RUNNING and len(world.program.followed) == 1
 
 
-def test_leave_stops_them(world):
-    world.look()
-    world.look(1, state='Stopped')
-    report = world.look(2, state='Stopped')
+def test_leaving_stops_the_nodes(world):
+    world.step()
+    world.step(1, state='Stopped')
+    report = world.step(2, state='Stopped')
     assert (report.runner.state, report.runner.why) == (WAITING, 'This robot is not in the overlay.')
-    assert world.child.followed[-1] is None
+    assert world.program.followed[-1] is None
 
 
-def test_leftovers_go_first(tmp_path):
-    child, leftovers = Child(), Leftovers()
-    world = World(tmp_path, runner=child, leftovers=leftovers)
-    report = world.look()
-    assert report.runner.state == WAITING and 'killed' in report.runner.why and child.followed == []
+def test_nothing_starts_before_leftovers_are_gone(tmp_path):
+    program, leftovers = Program(), Leftovers()
+    world = World(tmp_path, runner=program, leftovers=leftovers)
+    report = world.step()
+    assert report.runner.state == WAITING and 'killed' in report.runner.why and program.followed == []
     assert world.keeper.period(report) == PERIOD_STARTING
     leftovers.clear = True
-    assert world.look(0.5).runner.state == RUNNING
+    assert world.step(0.5).runner.state == RUNNING
 
 
-def test_crash_is_failed_and_looked_after_soon(world):
-    world.child.state, world.child.why = supervised.WAITING, 'It ended.'
-    report = world.look()
+def test_a_crash_is_reported_as_failed_and_the_next_step_comes_soon(world):
+    world.program.state, world.program.why = supervised.WAITING, 'It ended.'
+    report = world.step()
     assert (report.runner.state, report.runner.why) == (FAILED, 'It ended.')
     assert world.keeper.period(report) == PERIOD_STARTING
 
 
-def test_silent_master_is_a_state_of_its_own(world):
-    world.look()
+def test_a_silent_master_is_a_state_of_its_own(world):
+    world.step()
     world.answer = MasterAnswer(False, why='No.')
-    assert world.look(1).state == 'OK'
-    report = world.look(SILENCE)
+    assert world.step(1).state == 'OK'
+    report = world.step(SILENCE)
     assert report.state == NO_ROSCORE
     assert report.why == ('The master of team iris, dev-1, is online, but no roscore answers at '
                           'http://dev-1.overlay.internal:11312.')
     assert report.actual and report.runner.state == RUNNING
-    assert world.look(1, online=False).state == 'MASTER_OFFLINE'
+    assert world.step(1, online=False).state == 'MASTER_OFFLINE'
     world.answer = MasterAnswer(True, 7, 'a')
-    assert world.look(1).state == 'OK' and len(world.child.followed) == 1
+    assert world.step(1).state == 'OK' and len(world.program.followed) == 1
 
 
-def test_new_master_has_its_own_time_to_start(world):
-    world.look()
+def test_a_new_master_has_its_own_time_to_start(world):
+    world.step()
     world.answer = MasterAnswer(False, why='No.')
-    world.look(4)
-    assert world.look(1, masters=(2,)).state == 'OK'
-    assert world.look(SILENCE - 0.1, masters=(2,)).state == 'OK'
-    assert world.look(0.1, masters=(2,)).state == NO_ROSCORE
+    world.step(4)
+    assert world.step(1, masters=(2,)).state == 'OK'
+    assert world.step(SILENCE - 0.1, masters=(2,)).state == 'OK'
+    assert world.step(0.1, masters=(2,)).state == NO_ROSCORE
 
 
-def test_names_are_asked_when_they_change_and_now_and_then(world):
-    world.look()
-    world.look(1)
+def test_names_are_checked_when_they_change_and_every_period(world):
+    world.step()
+    world.step(1)
     assert len(world.asked) == 1
     world.names = NameReport(True, ('dev-2.overlay.internal',), 'Deaf.')
-    world.look(PERIOD)
+    world.step(PERIOD)
     assert len(world.asked) == 2
-    world.look(0.1)
+    world.step(0.1)
     assert len(world.asked) == 3
 
 
-def test_periods(tmp_path, world):
-    report = world.look()
+def test_when_the_next_step_comes(tmp_path, world):
+    report = world.step()
     assert world.keeper.period(report) == PERIOD_RUNNING
     alone = World(tmp_path / 'other')
-    report = alone.look()
+    report = alone.step()
     assert (report.runner.state, alone.keeper.period(report)) == (OFF, PERIOD)
-    alone.look(1, masters=())
-    assert alone.keeper.period(alone.look(8, masters=())) == 2
-    assert alone.keeper.period(alone.look(1.5, masters=())) == 0.5
+    alone.step(1, masters=())
+    assert alone.keeper.period(alone.step(8, masters=())) == 2
+    assert alone.keeper.period(alone.step(1.5, masters=())) == 0.5
 
 
-def test_clean_stop(world):
-    world.look()
+def test_a_clean_stop_stops_the_nodes_and_leaves_no_file(world):
+    world.step()
     world.keeper.shut_down()
-    assert world.child.followed[-1] is None
+    assert world.program.followed[-1] is None
     with pytest.raises(envfile.EnvironmentMissing):
         envfile.read(world.place)
+
+
+# --- the files of the run directory ---
+
+OWN = nodes.me(1, nodes.MASTER)
+ALONE = nodes.status(OWN)
+STOPPED = nodes.status(OWN, state='Stopped')
+VARIABLES = {'ROS_MASTER_URI': 'http://dev-1.overlay.internal:11312', 'ROS_HOSTNAME': 'dev-1.overlay.internal',
+             'UA_OVERLAY_TEAM': 'iris', 'UA_OVERLAY_ROBOT': 'dev-1'}
+
+
+class Alone:
+    """A robot without team mates, which is the master."""
+
+    def __init__(self, directory):
+        self.location = envfile.Location(os.path.join(str(directory), 'run'), True)
+        self.problem = None
+        self.preferences = Preferences(team='iris')
+        self.names = NameReport(True)
+        self.alive = True
+        self.asked = []
+        self.reports = []
+        self.roscore = []
+        self.keeper = EnvironmentKeeper(
+            lambda: self.preferences, self.locate, SimpleNamespace(check=lambda *args: self.names), self.probe,
+            SimpleNamespace(follow=lambda desired: self.roscore.append(desired.is_master), why='',
+                            stop=lambda: self.roscore.append('stopped')), self.reports.append, lambda: 1234.5)
+
+    def locate(self):
+        if self.problem is not None:
+            raise self.problem
+        return self.location
+
+    def probe(self, uri):
+        self.asked.append(uri)
+        return SimpleNamespace(alive=self.alive, pid=1, run_id='x', why='')
+
+    def file(self, location=None):
+        try:
+            return envfile.read(location or self.location)
+        except OverlayError:
+            return None
+
+    def inode(self):
+        return os.stat(self.location.path).st_ino
+
+
+@pytest.fixture
+def alone(tmp_path):
+    return Alone(tmp_path)
+
+
+def test_the_env_file_exists_while_the_overlay_is_up(alone):
+    report = alone.keeper.step(ALONE)
+    assert alone.file() == VARIABLES == report.actual
+    assert (report.env_file, report.master_alive, report.problem) == (alone.location.path, True, '')
+    assert report.desired.stamp == 1234.5 and alone.reports == [report]
+    assert alone.asked == [VARIABLES['ROS_MASTER_URI']]
+    for gone in (STOPPED, None):
+        report = alone.keeper.step(gone)
+        assert alone.file() is None and report.actual == {} and not report.master_alive
+        alone.keeper.step(ALONE)
+        assert alone.file() == VARIABLES
+
+
+def test_the_env_file_is_written_only_when_something_changed(alone):
+    alone.keeper.step(ALONE)
+    before = alone.inode()
+    alone.keeper.step(ALONE)
+    assert alone.inode() == before
+    alone.preferences = Preferences(team='iris', team_port=11399)
+    alone.keeper.step(ALONE)
+    assert alone.inode() != before and alone.file()['ROS_MASTER_URI'].endswith(':11399')
+
+
+def test_a_removed_env_file_is_written_again(alone):
+    alone.keeper.step(ALONE)
+    os.unlink(alone.location.path)
+    alone.keeper.step(ALONE)
+    assert alone.file() == VARIABLES
+
+
+def test_the_files_move_with_the_run_directory(alone, tmp_path):
+    """`robot prepare` made the shared directory while the node ran: some shells would go on reading the old file."""
+    alone.keeper.step(ALONE)
+    old, alone.location = alone.location, envfile.Location(str(tmp_path / 'other'), True)
+    report = alone.keeper.step(ALONE)
+    assert report.env_file == alone.location.path and alone.file() == VARIABLES
+    assert not os.path.exists(old.path)
+
+
+def test_a_directory_that_cannot_be_written_is_reported_and_tried_again(alone):
+    with open(alone.location.directory, 'w'):
+        pass
+    report = alone.keeper.step(ALONE)
+    assert alone.location.path in report.problem and 'Next: ' in report.problem
+    assert (report.actual, report.env_file) == ({}, '') and report.desired.state == 'OK'
+    os.unlink(alone.location.directory)
+    report = alone.keeper.step(ALONE)
+    assert report.problem == '' and alone.file() == VARIABLES
+
+
+def test_no_run_directory(alone):
+    alone.problem = OverlayError('There is no directory.', 'make one')
+    assert alone.keeper.step(ALONE).problem == 'There is no directory. Next: make one'
+    assert alone.keeper.remove_leftover() == 'There is no directory. Next: make one'
+
+
+def test_a_name_that_no_shell_may_see(alone):
+    """Whatever the server sends must neither end the keeper nor reach a shell."""
+    alone.keeper.step(ALONE)
+    evil = replace(OWN, dns_name='dev-1$(id).overlay.internal')
+    report = alone.keeper.step(nodes.status(evil))
+    assert report.problem and report.actual == {}
+    assert alone.file() is None
+
+
+def test_a_name_that_does_not_resolve_here(alone):
+    alone.names = NameReport(False, why='It does not resolve.')
+    report = alone.keeper.step(ALONE)
+    assert alone.file() is None and report.desired.state == 'NAME_UNRESOLVED' and alone.asked == []
+
+
+def test_the_roscore_follows(alone):
+    alone.keeper.step(ALONE)
+    alone.keeper.step(STOPPED)
+    assert alone.roscore == [True, False]
+
+
+def test_the_files_of_a_predecessor_are_removed(alone):
+    envfile.write(alone.location, VARIABLES)
+    preferences_file.write(alone.location, Preferences())
+    assert alone.keeper.remove_leftover() == ''
+    assert alone.file() is None and os.listdir(alone.location.directory) == []
+    assert alone.keeper.remove_leftover() == ''
+
+
+def test_a_clean_stop_leaves_no_environment(alone):
+    thread = threading.Thread(target=alone.keeper.run)
+    thread.start()
+    alone.keeper.offer(ALONE)
+    for _ in range(1000):
+        if alone.reports:
+            break
+        threading.Event().wait(0.01)
+    assert alone.file() == VARIABLES
+    alone.keeper.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert alone.file() is None and alone.roscore[-1] == 'stopped'
+
+
+def test_an_unforeseen_error_leaves_no_environment_either(alone):
+    alone.keeper.step(ALONE)
+    alone.names = None  # AttributeError in the decision
+    alone.keeper._names = SimpleNamespace(check=lambda *args: 1 / 0)
+    alone.keeper._checked = (None, 0.0, None)
+    alone.keeper.offer(ALONE)
+    with pytest.raises(ZeroDivisionError):
+        alone.keeper.run()
+    assert alone.file() is None
+
+
+def test_the_preferences_are_beside_the_env_file_while_the_node_runs(alone):
+    """Also while there is no environment: what the node was asked for is why."""
+    alone.preferences = Preferences(master='dev-9', team_port=11400, team='iris')
+    alone.keeper.step(ALONE)
+    assert alone.file() is None and preferences_file.read(alone.location) == alone.preferences
+    inode = os.stat(alone.location.file(preferences_file.FILE_NAME)).st_ino
+    alone.keeper.step(ALONE)
+    assert os.stat(alone.location.file(preferences_file.FILE_NAME)).st_ino == inode
+    alone.preferences = Preferences(team='iris')
+    alone.keeper.step(STOPPED)
+    assert preferences_file.read(alone.location) == Preferences(team='iris')
+    alone.keeper.shut_down()
+    assert preferences_file.read(alone.location) is None

@@ -41,11 +41,11 @@ def test_alive_before_run_id_is_set():
 
 
 @pytest.mark.parametrize('get_pid', [lambda caller: [0, 'failed', 0], lambda caller: 'hello', lambda caller: 1 / 0])
-def test_answers_but_not_as_a_master(get_pid):
+def test_an_answer_that_no_master_gives(get_pid):
     with master(get_pid, lambda caller, key: [1, '', '']) as uri:
         answer = MasterProbe()(uri)
     assert not answer.alive
-    assert answer.why == 'What listens at {} is no ROS master.'.format(uri)
+    assert answer.why == 'The program that listens at {} is not a ROS master.'.format(uri)
 
 
 class Page(http.server.BaseHTTPRequestHandler):
@@ -59,9 +59,9 @@ class Page(http.server.BaseHTTPRequestHandler):
         """Quiet."""
 
 
-def test_a_web_server_is_no_master():
+def test_a_web_server_is_not_a_master():
     with serving(http.server.HTTPServer(('127.0.0.1', 0), Page)) as uri:
-        assert 'is no ROS master' in MasterProbe()(uri).why
+        assert 'is not a ROS master' in MasterProbe()(uri).why
 
 
 def test_nobody_listens():
@@ -71,21 +71,21 @@ def test_nobody_listens():
         assert MasterProbe()(uri).why == 'No ROS master listens at {}.'.format(uri)
 
 
-def test_name_that_does_not_resolve():
+def test_a_name_that_does_not_resolve():
     answer = MasterProbe()('http://no-such-robot.invalid:11312')
     assert not answer.alive and 'http://no-such-robot.invalid:11312' in answer.why
 
 
-def test_black_hole_takes_the_deadline():
+def test_a_black_hole_takes_the_deadline():
     with socket.create_server(('127.0.0.1', 0)) as silent:
         uri = 'http://127.0.0.1:{}'.format(silent.getsockname()[1])
         start = time.monotonic()
         answer = MasterProbe(deadline=0.3)(uri)
     assert 0.2 < time.monotonic() - start < 2
-    assert not answer.alive and 'gave no answer in time' in answer.why
+    assert not answer.alive and 'did not answer in time' in answer.why
 
 
-def test_dripping_answer_does_not_stretch_the_deadline():
+def test_a_dripping_answer_does_not_stretch_the_deadline():
     with socket.create_server(('127.0.0.1', 0)) as listener:
         stop = threading.Event()
 

@@ -1,18 +1,15 @@
-"""Names: what the resolver says, judged."""
+"""What the resolver answers for the names of a team, judged."""
 import socket
 import threading
 import time
-from collections import namedtuple
 
 import pytest
 
 from ua_overlay.defaults import ADDRESSES
 from ua_overlay.rosenv.names import NameChecker, resolve_ipv4
+from unit.rosenv import nodes
 
-Node = namedtuple('Node', 'name dns_name addresses')
-ME = Node('dev-2', 'dev-2.overlay.internal.', ('100.64.0.2', 'fd7a:115c:a1e0::2'))
-MATE = Node('dev-1', 'dev-1.overlay.internal.', ('100.64.0.1',))
-OTHER = Node('dev-3', 'dev-3.overlay.internal.', ('100.64.0.3',))
+ME, MATE, OTHER = nodes.me(2), nodes.peer(1), nodes.peer(3)
 HERE = frozenset(['127.0.0.1', '10.0.2.15', '100.64.0.2'])
 
 
@@ -38,19 +35,19 @@ def test_all_is_well():
     assert report.ok and report.own_ok and report.unresolved == () and report.why == ''
 
 
-def test_own_name_missing():
+def test_an_own_name_that_does_not_resolve():
     report = checker(without('dev-2')).check(ME, (MATE,))
     assert not report.ok and not report.own_ok and report.unresolved == ()
     assert report.why == "This robot's own name dev-2.overlay.internal does not resolve on this machine."
 
 
-def test_own_name_on_loopback_is_not_the_overlay():
+def test_an_own_name_on_loopback_does_not_count():
     report = checker(dict(ALL, **{'dev-2.overlay.internal': ('127.0.1.1',)})).check(ME, ())
     assert not report.own_ok
     assert '127.0.1.1' in report.why and '100.64.0.2' in report.why
 
 
-def test_mates_missing_are_named():
+def test_mates_whose_names_do_not_resolve_are_named():
     report = checker(without('dev-1')).check(ME, (MATE, OTHER))
     assert report.own_ok and not report.ok and report.unresolved == ('dev-1.overlay.internal',)
     assert report.why.startswith('This robot cannot receive from dev-1: the name dev-1.overlay.internal does not')
@@ -64,10 +61,10 @@ def test_nothing_resolves():
     report = checker({}).check(ME, (MATE, OTHER))
     assert not report.own_ok and len(report.unresolved) == 2
     assert report.why.startswith('This robot cannot receive from 2 of its team mates: the name dev-1.overlay.internal')
-    assert report.why.endswith('Nor does its own name work here.')
+    assert report.why.endswith('Its own name does not work here either.')
 
 
-def test_stale_address_of_a_mate():
+def test_a_stale_address_of_a_mate():
     report = checker(dict(ALL, **{'dev-1.overlay.internal': ('100.64.0.77',)})).check(ME, (MATE,))
     assert report.unresolved == ('dev-1.overlay.internal',)
     assert 'resolves to 100.64.0.77 here, not to its overlay address 100.64.0.1' in report.why
@@ -79,11 +76,11 @@ def test_addresses_need_an_interface_and_no_resolver():
     assert not report.own_ok and '100.64.0.2' in report.why
 
 
-def test_name_without_the_interface_is_not_reachable_from_here():
+def test_a_name_that_resolves_is_not_enough_without_the_interface():
     assert not checker(ALL, local=frozenset(['127.0.0.1'])).check(ME, ()).own_ok
 
 
-def test_dead_resolver_costs_the_deadline_once():
+def test_a_dead_resolver_costs_the_deadline_once():
     release = threading.Event()
     check = NameChecker(lambda name: release.wait(30), lambda: HERE, 0.1)
     start = time.monotonic()

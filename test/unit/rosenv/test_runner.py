@@ -1,11 +1,8 @@
-"""The team's roslaunch and the mirror: command, environment, life. The real ones are in test/lab/test_team.py."""
-import io
-
+"""The team's roslaunch: command, environment, life. The real one is in test/lab/test_team.py."""
 import pytest
 
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.rosenv.graph import Graph
-from ua_overlay.rosenv.mirror import TeamMirror, ros_name
 from ua_overlay.rosenv.runner import (
     LaunchSpec,
     TeamRunner,
@@ -15,12 +12,7 @@ from ua_overlay.rosenv.runner import (
     parse_team_launch,
 )
 from ua_overlay.system.supervised import RUNNING, STOPPED, STOPPING, WAITING
-
-VARIABLES = {'ROS_MASTER_URI': 'http://dev-1.overlay.internal:11312', 'ROS_HOSTNAME': 'dev-3.overlay.internal',
-             'UA_OVERLAY_TEAM': 'iris', 'UA_OVERLAY_ROBOT': 'dev-3'}
-GRAPH = Graph(tuple(sorted(VARIABLES.items())), 'a')
-LOCAL = {'PATH': '/bin', 'ROS_MASTER_URI': 'http://localhost:11311', 'ROS_HOSTNAME': 'localhost', 'ROS_IP': '10.0.2.15',
-         'ROS_NAMESPACE': '/x', 'UA_OVERLAY_OWNER': '1:2'}
+from unit.rosenv.programs import GRAPH, LOCAL, VARIABLES, World
 
 
 @pytest.mark.parametrize('text, words', [
@@ -28,19 +20,19 @@ LOCAL = {'PATH': '/bin', 'ROS_MASTER_URI': 'http://localhost:11311', 'ROS_HOSTNA
     ('arm/launch/t.launch', ('arm', 'launch/t.launch')),
     ('/opt/t.launch rate:=5', ('/opt/t.launch', 'rate:=5')),
     ('arm/t.launch "name:=two words"', ('arm', 't.launch', 'name:=two words'))])
-def test_team_launch(text, words):
+def test_parsing_team_launch(text, words):
     assert parse_team_launch(text) == words
 
 
 @pytest.mark.parametrize('text', [
     'team.launch', 'arm/', '"arm/t.launch', 'arm/t.launch --wait', 'a/b.launch c/d.launch'])
-def test_team_launch_that_is_none(text):
+def test_an_invalid_team_launch(text):
     with pytest.raises(UsageError) as caught:
         parse_team_launch(text)
     assert 'team_launch' in caught.value.sentence and 'team_launch:=' in caught.value.next_command
 
 
-def test_robots_file_counts_when_there_is_no_argument(tmp_path):
+def test_the_file_of_the_robot_counts_without_an_argument(tmp_path):
     path = tmp_path / 'robot.yaml'
     assert find_launch('', str(path)) == ()
     path.write_text('team_launch: arm/t.launch rate:=5\n')
@@ -51,7 +43,7 @@ def test_robots_file_counts_when_there_is_no_argument(tmp_path):
 
 
 @pytest.mark.parametrize('text', ['- a list', 'team_launch: [a, b]', 'team_launch: "unclosed', 'team_launch: t.launch'])
-def test_robots_file_that_makes_no_sense(tmp_path, text):
+def test_an_invalid_file_of_the_robot(tmp_path, text):
     path = tmp_path / 'robot.yaml'
     path.write_text(text)
     with pytest.raises(UsageError) as caught:
@@ -59,7 +51,7 @@ def test_robots_file_that_makes_no_sense(tmp_path, text):
     assert caught.value.next_command
 
 
-def test_command_waits_and_is_short_with_stubborn_nodes():
+def test_the_command_waits_for_the_master_and_not_long_for_stubborn_nodes():
     command = launch_command(LaunchSpec(GRAPH, ('arm', 't.launch')), lambda name: '/opt/' + name)
     assert command[:2] == ['/opt/roslaunch', '--wait'] and command[-2:] == ['arm', 't.launch']
     assert command[command.index('--sigint-timeout') + 1] == '2'
@@ -68,38 +60,15 @@ def test_command_waits_and_is_short_with_stubborn_nodes():
     assert caught.value.code == 'NO_ROS'
 
 
-def test_environment_is_the_teams_and_keeps_the_owner():
-    found = graph_environ(GRAPH, LOCAL)
-    assert {key: found[key] for key in VARIABLES} == VARIABLES
-    assert (found['PATH'], found['UA_OVERLAY_OWNER']) == ('/bin', '1:2')
-    assert 'ROS_IP' not in found and 'ROS_NAMESPACE' not in found
+def test_the_environment_is_the_team_s_and_keeps_the_owner():
+    environ = graph_environ(GRAPH, LOCAL)
+    assert {key: environ[key] for key in VARIABLES} == VARIABLES
+    assert (environ['PATH'], environ['UA_OVERLAY_OWNER']) == ('/bin', '1:2')
+    assert 'ROS_IP' not in environ and 'ROS_NAMESPACE' not in environ
 
 
-@pytest.mark.parametrize('robot, name', [('dev-1', 'dev_1'), ('dev-1-1', 'dev_1_1'), ('7up', 'R7up'), ('a', 'a')])
-def test_ros_name(robot, name):
-    assert ros_name(robot) == name
-
-
-class Process:
-    def __init__(self, command, **options):
-        self.command, self.env, self.pid, self.returncode, self.stdin = command, options['env'], 7, None, io.BytesIO()
-
-    def poll(self):
-        return self.returncode
-
-
-class World:
-    def __init__(self, make=TeamRunner, first=('arm', 't.launch'), **options):
-        self.now, self.started = 0.0, []
-        self.child = make(first, environ=LOCAL, popen=self.popen, clock=lambda: self.now, **options)
-
-    def popen(self, command, **options):
-        self.started.append(Process(command, **options))
-        return self.started[-1]
-
-
-def test_another_run_id_is_another_process_after_the_first_has_gone():
-    world = World(which=lambda name: '/opt/' + name)
+def test_another_run_id_is_another_process_after_the_first_is_gone():
+    world = World(TeamRunner, ('arm', 't.launch'), which=lambda name: '/opt/' + name)
     world.child.follow(GRAPH)
     world.child.follow(GRAPH)
     assert (world.child.state, len(world.started)) == (RUNNING, 1)
@@ -112,20 +81,11 @@ def test_another_run_id_is_another_process_after_the_first_has_gone():
     assert world.child.step() == STOPPED
 
 
-def test_crash_is_said_and_answered_with_a_pause():
-    world = World(which=lambda name: '/opt/' + name)
+def test_a_crash_is_reported_and_followed_by_a_pause():
+    world = World(TeamRunner, ('arm', 't.launch'), which=lambda name: '/opt/' + name)
     world.child.follow(GRAPH)
     world.started[0].returncode = 1
     assert world.child.step() == WAITING
     assert world.child.why == "The team's launch file arm/t.launch ended with status 1."
     world.now += 1
     assert world.child.step() == RUNNING
-
-
-def test_the_mirror_has_the_robots_namespace():
-    world = World(TeamMirror, '/run/x/mirror')
-    world.child.follow(GRAPH)
-    started = world.started[0]
-    assert started.command[-2:] == ['ua_overlay.nodes.mirror', '/run/x/mirror']
-    assert started.env['ROS_NAMESPACE'] == '/dev_3'
-    assert started.env['ROS_MASTER_URI'] == VARIABLES['ROS_MASTER_URI']

@@ -1,4 +1,4 @@
-"""`robot prepare` below a root of its own: what it writes, that it can be repeated, broken off and undone."""
+"""`robot prepare` below a root directory of the test: what it writes, and that it can be repeated, resumed and undone."""
 import json
 import os
 import shutil
@@ -86,7 +86,7 @@ def test_what_is_written(root):
         root.ran.index('systemctl restart ua-overlay-agent.service')
 
 
-def test_again_changes_nothing_and_restarts_nothing(root):
+def test_a_second_run_changes_and_restarts_nothing(root):
     root.applier().apply(recipe())
     before = root.tree()
     root.ran.clear()
@@ -95,7 +95,7 @@ def test_again_changes_nothing_and_restarts_nothing(root):
     assert not [line for line in root.ran if 'restart' in line or 'daemon-reload' in line]
 
 
-def test_a_new_ca_restarts_tailscaled_and_not_the_keeper(root):
+def test_a_new_ca_restarts_tailscaled_and_not_the_agent(root):
     root.applier().apply(recipe())
     root.ran.clear()
     assert root.applier().apply(recipe(ca=CA.replace('AAAA', 'BBBB'))) == {defaults.CA_FILE}
@@ -103,7 +103,7 @@ def test_a_new_ca_restarts_tailscaled_and_not_the_keeper(root):
     assert 'systemctl restart ua-overlay-agent.service' not in root.ran
 
 
-def test_what_a_broken_off_run_owes_is_done_by_the_next(root):
+def test_the_next_run_finishes_what_an_interrupted_one_left(root):
     root.fail = 'restart'
     with pytest.raises(OverlayError):
         root.applier().apply(recipe())
@@ -136,7 +136,7 @@ def test_a_service_that_ran_before_runs_afterwards(root):
     assert 'systemctl restart tailscaled.service' in root.ran
     assert 'systemctl enable tailscaled.service' not in root.ran
     assert 'systemctl start tailscaled.service' not in root.ran
-    # Now that everything holds, a second run must not forget what the first one has to take back.
+    # Now that everything holds, a second run must not forget what undo has to take back.
     root.holds = {'*'}
     root.applier().apply(recipe())
     root.ran.clear()
@@ -144,7 +144,7 @@ def test_a_service_that_ran_before_runs_afterwards(root):
     assert root.ran == ['systemctl stop ua-overlay-agent.service', 'systemctl disable ua-overlay-agent.service']
 
 
-def test_what_was_before_is_remembered_once(root):
+def test_only_the_first_state_is_remembered(root):
     root.applier().remember('operator', 'pi')
     root.applier().remember('operator', 'robot')
     root.applier().apply(recipe())
@@ -153,7 +153,7 @@ def test_what_was_before_is_remembered_once(root):
     assert root.applier().remembered('operator') is None and not root.applier().applied()
 
 
-def test_undo_leaves_what_others_changed(root):
+def test_undo_leaves_files_that_were_edited_since(root):
     root.applier().apply(recipe())
     with open(root.place(prepare.DROP_IN), 'a') as stream:
         stream.write('Environment=MINE=1\n')
@@ -165,7 +165,7 @@ def test_undo_leaves_what_others_changed(root):
     assert not os.path.exists(root.place(defaults.CA_FILE))
 
 
-def test_nobody_but_root_can_change_what_undo_restores(root):
+def test_only_root_can_change_what_undo_restores(root):
     os.makedirs(os.path.dirname(root.place(prepare.TMPFILES)))
     with open(root.place(prepare.TMPFILES), 'w') as stream:
         stream.write('old\n')
@@ -187,12 +187,12 @@ def test_damaged_manifest(root):
     assert prepare.MANIFEST in str(caught.value)
 
 
-def test_without_a_service_manager_no_unit_is_written_and_a_person_is_told(root):
+def test_without_a_service_manager_no_unit_is_written_and_the_rest_is_left_to_a_person(root):
     plan = recipe(manager='none')
     root.applier().apply(plan)
     assert root.ran == [] and not os.path.exists(root.place(prepare.DROP_IN))
-    told = ' '.join(plan.by_hand)
-    assert 'SSL_CERT_FILE=/etc/ua_overlay/ca.pem' in told and 'robot agent --user robot' in told
+    by_hand = ' '.join(plan.by_hand)
+    assert 'SSL_CERT_FILE=/etc/ua_overlay/ca.pem' in by_hand and 'robot agent --user robot' in by_hand
 
 
 def test_a_machine_without_tailscaled_service_gets_one(root):
@@ -211,7 +211,7 @@ def test_owners(tmp_path):
     assert os.stat(root.place(defaults.CONFIG_DIR)).st_uid == 0
 
 
-def test_owners_of_directories_that_were_there_come_back(tmp_path):
+def test_undo_restores_the_owners_of_directories(tmp_path):
     if os.geteuid() != 0:
         pytest.skip('only root can give files away')
     root = Root(tmp_path)
@@ -225,7 +225,7 @@ def test_owners_of_directories_that_were_there_come_back(tmp_path):
     assert (found.st_uid, found.st_gid) == (12, 34)
 
 
-def test_a_drop_in_that_is_overruled():
+def test_a_drop_in_that_is_not_in_force():
     good = {'SSL_CERT_FILE': defaults.CA_FILE, 'TS_NO_LOGS_NO_SUPPORT': 'true'}
     prepare.check_in_force(good)
     for name in good:
@@ -249,7 +249,7 @@ def test_failed_command_says_what_it_said():
         recipes.run_command(['no-such-program'])
 
 
-def test_egress_rule_is_part_of_it_and_goes_with_it(root):
+def test_the_egress_rule_is_part_of_the_recipe_and_goes_with_it(root):
     def limited(address='203.0.113.10', manager='systemd'):
         return prepare.make_recipe('robot', CA, '/opt/ua/scripts/ua-overlay', '/opt/ua/src', manager, None,
                                    egress.ruleset(egress.ROBOT, [address]), '/usr/sbin/nft')

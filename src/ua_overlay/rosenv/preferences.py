@@ -1,0 +1,98 @@
+"""What this robot is asked for: its team, the team's port and addressing, and a master by name.
+
+They come from the invitation; the network map wins over it, and the arguments of overlay.launch over both. The overlay
+node leaves the result beside the env file, where `ua-overlay doctor` and roswtf read it: a launch argument is known to
+no other program.
+"""
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Mapping, Optional
+
+from ua_overlay import defaults, tags
+from ua_overlay.rosenv import envfile
+from ua_overlay.rosenv.envfile import Location
+from ua_overlay.tailscale.model import SelfNode
+
+FILE_NAME = 'preferences.json'
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """
+    :ivar master: name (or DNS name) of the robot that is to run the team's roscore; '': the one tagged for it.
+    :ivar team_port: TCP port of the team's roscore.
+    :ivar addressing: one setting of the whole team, see :data:`ua_overlay.defaults.ADDRESSING`.
+    :ivar team: team of the invitation. The tags of this node win over it: the server may have moved the robot.
+    """
+
+    master: str = ''
+    team_port: int = defaults.TEAM_PORT
+    addressing: str = defaults.NAMES
+    team: str = ''
+
+
+def preferences_of(settings: Mapping[str, Any]) -> Preferences:
+    """Return the Preferences of what a robot keeps of its invitation (membership.settings; may be empty)."""
+    return Preferences(team_port=settings.get('team_port') or defaults.TEAM_PORT,
+                       addressing=settings.get('addressing') or defaults.NAMES, team=settings.get('team') or '')
+
+
+def follow_map(preferences: Preferences, node: SelfNode) -> Preferences:
+    """Return the preferences as the network map has them: a robot may have been moved to another team since it was
+    invited, and a team may have changed. What is not in the map stays as it was.
+
+    :param node: this robot.
+    """
+    team = tags.team_of(node.tags, preferences.team)
+    return replace(preferences, team=team, **tags.facts_of(node.attributes)) if team else preferences
+
+
+def dump(preferences: Preferences) -> str:
+    """Return the text of the file."""
+    return json.dumps(asdict(preferences), indent=2, sort_keys=True) + '\n'
+
+
+def parse(text: str) -> Preferences:
+    """Read the text of the file.
+
+    :raises ValueError: it is invalid.
+    """
+    data = json.loads(text)
+    if not isinstance(data, dict) or set(data) != set(asdict(Preferences())):
+        raise ValueError('it does not hold the preferences of an overlay node')
+    port = data['team_port']
+    if type(port) is not int or not 0 < port < 65536 or data['addressing'] not in defaults.ADDRESSING or \
+            not isinstance(data['master'], str) or not isinstance(data['team'], str):
+        raise ValueError('a value in it is invalid')
+    return Preferences(**data)
+
+
+def write(location: Location, preferences: Preferences) -> None:
+    """Replace the file atomically.
+
+    :raises OverlayError: when it cannot be written.
+    """
+    envfile.write_file(location, FILE_NAME, dump(preferences))
+
+
+def read(location: Location, uid: Optional[int] = None) -> Optional[Preferences]:
+    """Return the preferences of the overlay node that runs here, None when there are none.
+
+    :param uid: the reader, default: this process.
+    :raises EnvironmentUnsafe: when the file is another user's, can be changed by others, or is invalid.
+    """
+    try:
+        return parse(envfile.read_file(location, FILE_NAME, uid))
+    except envfile.EnvironmentMissing:
+        return None
+    except ValueError as error:
+        raise envfile.unsafe(location, FILE_NAME, str(error)) from None
+
+
+def remove(location: Location) -> bool:
+    """Remove the file; fine when there is none.
+
+    :returns: whether there was one.
+    :raises OverlayError: when it cannot be removed.
+    """
+    return envfile.remove(location, FILE_NAME)

@@ -1,0 +1,44 @@
+"""The robots of this robot's team among the nodes of the overlay, and what ROS calls them. Pure."""
+from typing import Optional, Tuple, Union
+
+from ua_overlay import tags
+from ua_overlay.tailscale.model import Peer, SelfNode, Status
+
+#: This robot or another node of the overlay.
+Node = Union[SelfNode, Peer]
+
+
+def dns_name(node: Node) -> str:
+    """Return the DNS name of a node without the final dot: ROS compares names as text, and nobody types the dot."""
+    return node.dns_name.rstrip('.')
+
+
+def ipv4(node: Node) -> str:
+    """Return the node's IPv4 overlay address or ''. ROS 1 writes URIs without brackets, so IPv6 is of no use to it."""
+    return next((address for address in node.addresses if ':' not in address), '')
+
+
+def has_left(status: Optional[Status]) -> bool:
+    """Return whether tailscaled reports that this robot is in no network; False when it does not answer or is starting.
+    """
+    return status is not None and status.state in ('Stopped', 'NeedsLogin', 'NeedsMachineAuth')
+
+
+def team_of(node: Node, preferred: str) -> str:
+    """Return the team that a node is in, or '': ``preferred`` if the node carries its tag, else what its tags name."""
+    return tags.team_of(node.tags, preferred)
+
+
+def team_mates(status: Status, preferred: str) -> Tuple[Peer, ...]:
+    """Return the peers in this robot's team.
+
+    :param preferred: as for :func:`team_of`.
+    """
+    team = team_of(status.self_node, preferred)
+    return tuple(peer for peer in status.peers if team and tags.PREFIX + team in peer.tags)
+
+
+def sharing_a_team(status: Status) -> Tuple[Node, ...]:
+    """Return this robot and all peers that share a team with it, whichever of its teams that is."""
+    teams = {tag for tag in status.self_node.tags if tags.team_of((tag,))}
+    return (status.self_node,) + tuple(peer for peer in status.peers if teams & set(peer.tags))

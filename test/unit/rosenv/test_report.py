@@ -1,0 +1,27 @@
+"""What the keeper reports, in one word and one sentence."""
+from ua_overlay.rosenv.environment import MASTER_OFFLINE, OK, RosEnvironment
+from ua_overlay.rosenv.report import NO_ROSCORE, OFF, Report
+
+HERE = RosEnvironment(master_uri='http://dev-1.overlay.internal:11312', master='dev-1', team='iris', state=OK,
+                      why='Well.')
+
+
+def test_the_state_is_that_of_the_environment():
+    assert (Report(HERE).state, Report(HERE).why) == (OK, 'Well.')
+    assert Report().runner.state == OFF
+
+
+def test_a_master_that_is_silent_for_long_is_a_state_of_its_own():
+    report = Report(HERE, silent=True)
+    assert report.state == NO_ROSCORE
+    assert report.why == ('The master of team iris, dev-1, is online, but no roscore answers at '
+                          'http://dev-1.overlay.internal:11312.')
+    assert Report(HERE, silent=True, roscore='It ended.').why == 'It ended.'
+
+
+def test_silence_is_expected_of_an_offline_master():
+    assert Report(RosEnvironment(state=MASTER_OFFLINE, why='Away.'), silent=True).why == 'Away.'
+
+
+def test_a_problem_of_the_keeper_comes_first():
+    assert Report(HERE, silent=True, problem='Not written.').why == 'Not written.'
