@@ -8,7 +8,7 @@ import json
 import sys
 import time
 
-from ua_overlay.cli.shared.args import load_site, make_admin
+from ua_overlay.cli.shared.site import load_site, make_admin
 
 site = load_site(argparse.Namespace(dir=sys.argv[1]))
 print(json.dumps({'answer': 'ready'}), flush=True)

@@ -152,7 +152,7 @@ def test_nothing_is_found_on_a_healthy_robot(fleet):
         assert LOOKED_AT <= set(found), (host, LOOKED_AT - set(found))
     assert 'dev-1 reached this robot' in doctor(fleet, 'dev-2')['ports-in'][0]['what']
     text = fleet.overlay('dev-2', 'doctor', user=USER).stdout
-    assert 'Nothing found' in text and 'ERROR' not in text and 'WARNING' not in text
+    assert 'No problem found' in text and 'ERROR' not in text and 'WARNING' not in text
 
 
 def test_the_egress_rule(fleet):

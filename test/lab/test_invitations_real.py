@@ -14,7 +14,7 @@ from site_on_loopback import (
     running_site,
 )
 
-from ua_overlay.cli.shared.args import make_inviter
+from ua_overlay.cli.shared.site import make_inviter
 from ua_overlay.lab.wait import wait
 from ua_overlay.site.inviter import Invitee
 from ua_overlay.site.site import Site
@@ -119,7 +119,7 @@ def test_a_user_s_laptop_reaches_the_robots_of_its_teams(site):
     with open(path, 'w') as stream:
         stream.write(text.replace('users: {}', 'users: {ana: {teams: [iris]}, bob: }'))
     # Before Headscale knows these people: it judges as it does at its start, and a restart must not fail over them.
-    assert 'Headscale takes it' in site.call('policy', 'check').stdout
+    assert 'Headscale accepts the policy' in site.call('policy', 'check').stdout
     assert 'are in force' in site.call('policy', 'apply').stdout
     robot = site.robot('dev-6')
     assert join(site, robot, site.invite('iris', 'dev-6')[1]).returncode == 0

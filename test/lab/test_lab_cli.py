@@ -90,7 +90,7 @@ def test_exec_gives_a_terminal_with_job_control(up):
 
 
 def test_nat_switches(up):
-    assert lab('nat', 'nat2', 'hard', '--name', NAME).stdout == 'nat2 is hard now.\n'
+    assert lab('nat', 'nat2', 'hard', '--name', NAME).stdout == 'nat2 is now hard.\n'
     assert {host['name']: host['nat_kind'] for host in mine()['hosts']}['nat2'] == 'hard'
 
 
@@ -117,7 +117,7 @@ def test_exec_in_no_lab(lab_possible):
 
 def test_down_of_no_lab_is_fine(lab_possible):
     done = lab('down', '--name', 'none-such')
-    assert (done.returncode, done.stdout) == (0, 'There is no lab none-such: nothing to do.\n')
+    assert (done.returncode, done.stdout) == (0, 'There is no lab none-such; nothing to remove.\n')
 
 
 def test_not_root_is_told_so(lab_possible):

@@ -131,7 +131,7 @@ def test_the_command(lab_possible):
         assert 'delay 5ms' in lab('status').stdout
         rows = json.loads(lab('link', 'measure', 'dev-1', '--seconds', '1', '--json', '--name', name).stdout)
         assert rows[0]['expected'] == 10.0 and 10.0 <= rows[0]['measured'] < 30.0
-        assert lab('link', 'clear', 'dev-1', '--name', name).stdout == 'The link of dev-1 is a plain cable.\n'
+        assert lab('link', 'clear', 'dev-1', '--name', name).stdout == 'The link of dev-1 is now a plain cable.\n'
         for words, part in ((['set', 'dev-1'], 'Nothing to change'), (['clear', 'inet'], 'no host inet'),
                             (['set', 'dev-9', '--delay', '1ms'], 'no host dev-9'),
                             (['set', 'dev-1', '--delay', '10'], 'link.delay')):

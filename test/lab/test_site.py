@@ -119,7 +119,7 @@ def test_the_master_moves_and_the_robots_hear_of_it(site, iris):
 
     both = ['tag:iris', 'tag:ros-master']
     said = site.call('team', 'master', 'iris', 'iris-2').stdout
-    assert said == 'iris-2 is the master of team iris now; it was iris-1.\n'
+    assert said == 'iris-2 is now the master of team iris; it was iris-1.\n'
     wait('the moved tag on a robot', lambda: tags() == [['tag:iris'], both], 60)
     assert 'already' in site.call('team', 'master', 'iris', 'iris-2').stdout
     assert {row['team']: row['masters'] for row in site.json('team', 'list')}['iris'] == ['iris-2']

@@ -75,7 +75,7 @@ def test_a_backup_of_the_running_site_brings_the_robots_back_elsewhere(site, rob
     old = site.directory
     site.directory = os.path.join(site.base, 'new')
     restored = site.call('server', 'restore', backup)
-    assert 'Robots come back by themselves' in restored.stdout
+    assert 'Robots return when' in restored.stdout
     os.rename(old, old + '.gone')
     site.start()
     # No key and no command on the robots.
@@ -178,7 +178,7 @@ def test_a_robot_moves_to_another_team_and_learns_its_port(site, robots):
     assert robots['dev-2'].status()['Self']['CapMap']['ua-overlay:team-port=11312'] is None
     # In one team first: dev-1 sees its mate.
     wait('dev-2 among the peers of dev-1', lambda: 'dev-2' in robots['dev-1'].peers(), 60)
-    assert 'dev-2 is in team blue now' in site.call('robot', 'move', 'dev-2', 'blue').stdout
+    assert 'Moved dev-2 from team iris to team blue' in site.call('robot', 'move', 'dev-2', 'blue').stdout
 
     def told():
         own = robots['dev-2'].status()['Self']

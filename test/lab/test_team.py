@@ -209,7 +209,7 @@ def test_roscore_killed_and_every_robot_follows(team):
 def test_master_moves(team):
     began = time.monotonic()
     said = team.site('team', 'master', 'iris', 'dev-2').stdout
-    assert 'dev-2 is the master of team iris now; it was dev-1.' in said
+    assert 'dev-2 is now the master of team iris; it was dev-1.' in said
     messages = team.wait_healthy('dev-2')
     print('moved within {:.1f} s'.format(time.monotonic() - began))
     assert len({message['run_id'] for message in messages.values()}) == 1

@@ -1,45 +1,52 @@
-"""`ua-overlay exec`: run a program in the team graph, or in the local one."""
+"""`ua-overlay exec`: run a program in the team graph, or in the local graph."""
 import argparse
 import os
+from typing import Any, Callable, List, Mapping, Optional
 
+from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.errors import OverlayError, UsageError
+from ua_overlay.protocols import Environ
 from ua_overlay.rosenv import envfile, launch
 
+#: As os.execvpe: replaces this process, so it returns in tests only.
+Execute = Callable[[str, List[str], Mapping[str, str]], int]
+
 DESCRIPTION = """\
-Run a command in the ROS environment of this robot's team, whatever the shell's own says; or, with --local, in the
-graph of this robot alone. Also as a launch-prefix and in systemd units."""
+Run a command in the ROS environment of this robot's team, whatever ROS variables the shell has; with --local, in the
+graph of this robot alone. It also works as a launch-prefix and in systemd units."""
 
 EPILOG = """\
-exit status: the command's; 3 there is no team environment now; 127 there is no such command
+exit status: that of the command; 3 there is no team environment now; 126 the command cannot be run; 127 there is no
+such command
 
 examples:
   ua-overlay exec rostopic list
   ua-overlay exec --wait roslaunch my_robot drive.launch
   ua-overlay exec --wait --timeout 30 rosnode list
   ua-overlay exec --local roslaunch ua_overlay overlay.launch
-  <node launch-prefix="ua-overlay exec" pkg="rospy_tutorials" type="talker.py" name="talker"/>"""
+  <node launch-prefix="ua-overlay exec" pkg="rospy_tutorials" type="talker.py"
+        name="talker"/>"""
 
 
-def add_parser(subparsers):
-    parser = subparsers.add_parser('exec', help='run a command in the team graph, or in the local one',
-                                   description=DESCRIPTION, epilog=EPILOG, usage='%(prog)s [--wait [--timeout SECONDS] '
-                                   '| --local] COMMAND…', formatter_class=argparse.RawDescriptionHelpFormatter)
+def configure(parser: CommandParser) -> None:
+    parser.describe(DESCRIPTION, EPILOG)
+    parser.usage = '%(prog)s [--wait [--timeout SECONDS] | --local] COMMAND…'
     which = parser.add_mutually_exclusive_group()
-    which.add_argument('--wait', action='store_true', help="wait until the team's master answers")
-    which.add_argument('--local', action='store_true', help='the local graph instead of the team graph')
-    parser.add_argument('--timeout', type=float, metavar='SECONDS', help='with --wait: no longer than this')
+    which.add_argument('--wait', action='store_true', help='wait until the team master answers')
+    which.add_argument('--local', action='store_true', help='use the local graph instead of the team graph')
+    parser.add_argument('--timeout', type=float, metavar='SECONDS', help='with --wait: give up after SECONDS')
     parser.add_argument('command', nargs=argparse.REMAINDER, metavar='COMMAND…', help='the command and its arguments')
     parser.set_defaults(run=run)
 
 
-def run(args, environ=None, execute=os.execvpe):
+def run(args: argparse.Namespace, environ: Optional[Environ] = None, execute: Execute = os.execvpe) -> int:
     environ = os.environ if environ is None else environ
     command = args.command[1:] if args.command[:1] == ['--'] else args.command
     if not command:
-        raise UsageError('There is no command to run.', 'ua-overlay exec --help')
+        raise UsageError('No command given.', 'ua-overlay exec --help')
     if args.timeout is not None and not args.wait:
-        raise UsageError('--timeout goes with --wait.', 'ua-overlay exec --help')
+        raise UsageError('--timeout needs --wait.', 'ua-overlay exec --help')
     if not args.local and launch.starts_overlay(command):
         raise UsageError('overlay.launch belongs in the local graph.',
                          'ua-overlay exec --local roslaunch ua_overlay overlay.launch')
@@ -58,17 +65,17 @@ def run(args, environ=None, execute=os.execvpe):
         raise failure from error
 
 
-def _read(environ):
+def _read(environ: Environ) -> Any:
     return envfile.read(envfile.locate(environ))
 
 
-def _wait(environ, timeout):
-    # XML-RPC and TLS are half of the start time, and as a launch-prefix this starts before every program.
+def _wait(environ: Environ, timeout: Optional[float]) -> Any:
+    # XML-RPC and TLS are half of the start time, and as a launch-prefix this runs before every program.
     from ua_overlay.rosenv.master import MasterProbe
 
     probe = MasterProbe()
     try:
-        # The usual case is that it is there: not a word then.
+        # Usually the master answers at once: print nothing then.
         return launch.wait_for_team(lambda: _read(environ), probe, 0)
     except launch.MasterAbsent:
         with Progress()('Waiting for the team graph'):

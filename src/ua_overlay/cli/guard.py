@@ -3,20 +3,24 @@ import argparse
 import dataclasses
 import json
 import os
+from typing import Any, Optional, Tuple
 
 from ua_overlay import defaults
+from ua_overlay.cli.shared.exit_status import FAILED, NOTHING
 from ua_overlay.cli.shared.needs import need_root
+from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.firewall import guard as rules
 from ua_overlay.system import nft
 from ua_overlay.system.units import systemd_runs
 
 DESCRIPTION = '''\
-ROS 1 listens on every network interface, so whoever is on this robot's LAN may drive it. The guard makes the TCP ports
-of ROS answer on loopback and on the overlay only: {}, the team's port, and the range from which the kernel gives
-ports to ROS nodes. Everything else stays as it is, ssh too, and so does what this robot itself connects to.
-Neighbours that are connected already stay connected until they or their node end.'''.format(defaults.LOCAL_MASTER_PORT)
+Make the TCP ports of ROS answer on loopback and on the overlay only: {}, the team's port, and the range from which
+the kernel gives ports to ROS nodes. Without the guard, ROS 1 listens on every network interface, and anyone on this
+robot's network can drive it. All other ports stay as they are, ssh included, and so do the connections that this robot
+opens itself. Neighbours that are connected already stay connected until they or their node end.'''.format(
+    defaults.LOCAL_MASTER_PORT)
 
-EXAMPLES = '''\
+EPILOG = '''\
 examples:
   sudo ua-overlay guard on
   sudo ua-overlay guard on --allow 50051 --also 9090
@@ -24,43 +28,54 @@ examples:
   sudo ua-overlay guard off'''
 
 ON_DESCRIPTION = '''\
-Turns the guard on, now and after every reboot. Typed again it takes new settings and keeps those that are not named.
-It names each service that is no ROS and that neighbours no longer reach, with the option that keeps it open.'''
+Turn the guard on, now and after every reboot. Repeat the command to change settings; options that you leave out keep
+their values. It lists each service other than ROS that it closes to neighbours, with the option that keeps it open.'''
+
+STATUS_EPILOG = '''\
+exit status: 0 on; 1 on, but it does not work as set up; 3 off
+
+''' + EPILOG
 
 
-def add_parser(subparsers):
-    raw = {'formatter_class': argparse.RawDescriptionHelpFormatter}
-    parser = subparsers.add_parser('guard', help="keep this robot's LAN out of ROS", description=DESCRIPTION,
-                                   epilog=EXAMPLES, **raw)
-    commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
-    on = commands.add_parser('on', help='turn it on', description=ON_DESCRIPTION, epilog=EXAMPLES, **raw)
-    on.add_argument('--team-port', type=int, metavar='PORT',
-                    help="of the team's roscore (default: as the invitation said, else {})".format(defaults.TEAM_PORT))
-    on.add_argument('--interface', action='append', metavar='NAME',
-                    help='where ROS may answer besides loopback, repeatable (default: {}); a bridge of containers, '
-                         'perhaps'.format(defaults.INTERFACE))
-    on.add_argument('--allow', action='append', type=int, metavar='PORT',
-                    help='leave this port of the range open: a service that is no ROS listens there; repeatable')
-    on.add_argument('--also', action='append', type=int, metavar='PORT',
-                    help='guard this port too, of a rosbridge for example; repeatable')
-    on.add_argument('--dry-run', action='store_true', help='print the rules and what would be done, and do nothing')
-    on.set_defaults(run=run_on)
-    off = commands.add_parser('off', help='turn it off', description='Removes the rules, their file and their service.',
-                              epilog=EXAMPLES, **raw)
-    off.set_defaults(run=run_off)
-    status = commands.add_parser(
-        'status', help='is it on, and does it hold', epilog=EXAMPLES, **raw,
-        description='Says whether the guard is on and what it refused. Exit status: 0 on; 1 something is wrong; 3 off.')
-    status.add_argument('--json', action='store_true', help='for programs')
-    status.set_defaults(run=run_status)
+def configure(parser: CommandParser) -> None:
+    parser.describe(DESCRIPTION, EPILOG)
+    parser.add_command('on', configure_on)
+    parser.add_command('off', configure_off)
+    parser.add_command('status', configure_status)
 
 
-def run_on(args):
+def configure_on(parser: CommandParser) -> None:
+    parser.describe(ON_DESCRIPTION, EPILOG)
+    parser.add_argument('--team-port', type=int, metavar='PORT',
+                        help="port of the team's roscore (default: that of the invitation, else {})".format(
+                            defaults.TEAM_PORT))
+    parser.add_argument('--interface', action='append', metavar='NAME',
+                        help='network interface, such as a container bridge, on which ROS answers besides loopback; '
+                             'repeatable (default: {})'.format(defaults.INTERFACE))
+    parser.add_argument('--allow', action='append', type=int, metavar='PORT',
+                        help='leave this port of the range open for a service other than ROS; repeatable')
+    parser.add_argument('--also', action='append', type=int, metavar='PORT',
+                        help='guard this port too, for example of a rosbridge; repeatable')
+    parser.add_argument('--dry-run', action='store_true', help='print the rules and what would be done; change nothing')
+    parser.set_defaults(run=run_on)
+
+
+def configure_off(parser: CommandParser) -> None:
+    parser.describe('Turn the guard off: remove its rules, their file and their service.', EPILOG)
+    parser.set_defaults(run=run_off)
+
+
+def configure_status(parser: CommandParser) -> None:
+    parser.describe('Show whether the guard is on, and how many connections it refused.', STATUS_EPILOG)
+    parser.add_json()
+    parser.set_defaults(run=run_status)
+
+
+def run_on(args: argparse.Namespace) -> int:
     from ua_overlay.system.listeners import cut_off, read_listeners
     from ua_overlay.system.recipe import describe
     desired = desired_guard(args, read_guard() or rules.Guard(), rules.read_port_range(), settings_port())
-    manager = 'systemd' if systemd_runs() else 'none'
-    recipe = rules.make_recipe(desired, find_nft(), manager)
+    recipe = rules.make_recipe(desired, find_nft(), _manager())
     if args.dry_run:
         print(recipe.files[0].text, end='')
         print('\n'.join(describe(recipe)))
@@ -71,8 +86,8 @@ def run_on(args):
         'The guard is on' if changed else 'The guard was on already', ' and '.join(('loopback',) + desired.interfaces),
         rules.format_ranges(rules.guarded_ranges(desired))))
     for item in cut_off(read_listeners(), lambda port: rules.is_guarded(desired, port)):
-        print('Note: {} listens on port {}, which a ROS node could have been given, so neighbours no longer reach it. '
-              'If it is no ROS: sudo ua-overlay guard on {}'.format(
+        print('Note: {} listens on port {} of the guarded range, so neighbours no longer reach it. If it is not ROS: '
+              'sudo ua-overlay guard on {}'.format(
                   os.path.basename(item.command[0]) if item.command else 'A service', item.port,
                   ' '.join('--allow {}'.format(port) for port in desired.allow + (item.port,))))
     for sentence in recipe.by_hand:
@@ -80,14 +95,11 @@ def run_on(args):
     return 0
 
 
-def run_off(args):
+def run_off(args: argparse.Namespace) -> int:
     need_root('guard off')
-    manager = 'systemd' if systemd_runs() else 'none'
-    if read_guard() is None:
-        manager = 'none'  # there is no unit to stop
-    before, after = rules.undo_commands(find_nft(), manager)
-    applier = rules.applier()
-    notes = applier.undo(before, after)
+    # Without a file of ours there is no unit to stop.
+    before, after = rules.undo_commands(find_nft(), 'none' if read_guard() is None else _manager())
+    notes = rules.applier().undo(before, after)
     if notes is None:
         loaded = loaded_table() is not None
         if loaded:
@@ -97,11 +109,11 @@ def run_off(args):
         return 0
     for note in notes:
         print(note)
-    print('The guard is off: whoever reaches this robot reaches its ROS.')
+    print('The guard is off: anyone who reaches this robot reaches its ROS.')
     return 0
 
 
-def run_status(args):
+def run_status(args: argparse.Namespace) -> int:
     need_root('guard status')
     guard = read_guard()
     table = loaded_table()
@@ -113,7 +125,7 @@ def run_status(args):
             'ports': rules.format_ranges(rules.guarded_ranges(guard)) if guard else '',
             'interfaces': list(guard.interfaces) if guard else [], 'allow': list(guard.allow) if guard else []}))
     elif guard is None and table is None:
-        print('The guard is off: whoever reaches this robot reaches its ROS. Next: sudo ua-overlay guard on')
+        print('The guard is off: anyone who reaches this robot reaches its ROS. Next: sudo ua-overlay guard on')
     else:
         print('The guard is {}.'.format('on' if table is not None else 'not in force'))
         if guard is not None:
@@ -121,33 +133,38 @@ def run_status(args):
             print('guarded ports:  {}'.format(rules.format_ranges(rules.guarded_ranges(guard))))
             if guard.allow:
                 print('left open:      {}'.format(', '.join(str(port) for port in guard.allow)))
-        print('refused:        {} connections since it was loaded'.format(refused))
+        print('refused:        {} connections since the rules were loaded'.format(refused))
         for problem in problems:
             print('{} Next: sudo ua-overlay guard on'.format(problem))
     if problems:
-        return 1
-    return 0 if table is not None else 3
+        return FAILED
+    return 0 if table is not None else NOTHING
 
 
-def desired_guard(args, before, port_range, team_port):
-    """The Guard of the command line; what it does not name stays as it is ``before``."""
+def desired_guard(args: Any, before: rules.Guard, port_range: Tuple[int, int], team_port: Optional[int]) -> rules.Guard:
+    """The Guard of the command line; options that it leaves out keep their values of ``before``.
+
+    :param args: of the parser: team_port, interface, allow, also.
+    :param team_port: of the invitation, None without one.
+    """
     desired = dataclasses.replace(before, ephemeral=port_range, masters=tuple(sorted(
         {defaults.LOCAL_MASTER_PORT, args.team_port or team_port or defaults.TEAM_PORT})))
-    for name in ('interface', 'allow', 'also'):
-        given = getattr(args, name)
-        if given is not None:
-            field = 'interfaces' if name == 'interface' else name
-            desired = dataclasses.replace(desired, **{field: tuple(sorted(set(given)))})
+    for field, values in (('interfaces', args.interface), ('allow', args.allow), ('also', args.also)):
+        if values is not None:
+            desired = dataclasses.replace(desired, **{field: tuple(sorted(set(values)))})
     return desired
 
 
-def settings_port():
-    """Port of the team's roscore as the invitation said, or None. The file is the robot's user's: a number is taken."""
+def settings_port() -> Optional[int]:
+    """Port of the team's roscore in the settings of the invitation, None without one.
+
+    The robot's user owns that file, so nothing but a number is taken from it.
+    """
     from ua_overlay.membership.settings import read_settings
     return read_settings(defaults.STATE_DIR).get('team_port')
 
 
-def read_guard():
+def read_guard() -> Optional[rules.Guard]:
     """The Guard that is set up on this machine, or None."""
     try:
         with open(rules.RULES) as stream:
@@ -156,13 +173,17 @@ def read_guard():
         return None
 
 
-def find_nft():
+def _manager() -> str:
+    return 'systemd' if systemd_runs() else 'none'
+
+
+def find_nft() -> str:
     return nft.find_nft('The guard', '')
 
 
-def loaded_table():
-    """The kernel's table as nft's JSON, or None when there is none.
+def loaded_table() -> Optional[str]:
+    """The kernel's table as nft's JSON, None when it has none.
 
-    :raises OverlayError: nft failed otherwise.
+    :raises OverlayError: nft failed for another reason.
     """
     return nft.list_table(rules.TABLE, find_nft())

@@ -3,57 +3,61 @@ import argparse
 import json
 import signal
 import sys
+from types import FrameType
+from typing import Optional
 
-from ua_overlay import defaults
+from ua_overlay.cli.shared.args import add_ca, add_socket, add_state_dir
+from ua_overlay.cli.shared.exit_status import FAILED
+from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.membership.join import Join
+from ua_overlay.membership.outcome import Outcome
 from ua_overlay.system.netmon import InterfaceWatcher
 from ua_overlay.tailscale.localapi import LocalApi
 
+DESCRIPTION = """\
+Join the team of an invitation. Without an invitation, return after `ua-overlay leave`. The key of the invitation is
+sent last, when every other check has passed."""
 
-def add_parser(subparsers):
-    parser = subparsers.add_parser(
-        'join', help='join the team of an invitation, or come back to it',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='Join the team of an invitation. Without one: come back after `ua-overlay leave`.\n'
-                    'The key in the invitation is sent only when everything else has been checked.',
-        epilog='exit status: 0 joined (or was already); 1 refused, with the reason and the next command\n\n'
-               'example:\n  ua-overlay join dev-1.invitation.yaml')
-    parser.add_argument('invitation', nargs='?', default='', help='path of the invitation file')
-    add_daemon_options(parser)
-    parser.add_argument('--ca', default=defaults.CA_FILE, help='CA that tailscaled trusts (default: %(default)s)')
-    parser.add_argument('--timeout', type=float, default=60.0, metavar='SECONDS', help='give up after (default: 60)')
+EPILOG = """\
+exit status: 0 joined, now or before; 1 refused, with the reason and the next command
+
+example:
+  ua-overlay join dev-1.invitation.yaml"""
+
+
+def configure(parser: CommandParser) -> None:
+    parser.describe(DESCRIPTION, EPILOG)
+    parser.add_argument('invitation', nargs='?', default='', metavar='INVITATION', help='path of the invitation file')
+    add_socket(parser)
+    add_state_dir(parser)
+    add_ca(parser)
+    parser.add_argument('--timeout', type=float, default=60.0, metavar='SECONDS',
+                        help='give up after SECONDS (default: 60)')
+    parser.add_json()
     parser.set_defaults(run=run)
 
 
-def add_daemon_options(parser):
-    """Options of every command that changes this robot's membership."""
-    parser.add_argument('--socket', default=defaults.DAEMON_SOCKET, help='of tailscaled (default: %(default)s)')
-    parser.add_argument('--state-dir', default=defaults.STATE_DIR,
-                        help='where the settings of the invitation are kept (default: %(default)s)')
-    parser.add_argument('--json', action='store_true', help='answer for programs')
-
-
-def show(outcome, as_json):
-    """Print an Outcome; return the exit status."""
+def show(outcome: Outcome, as_json: bool) -> int:
+    """Print the outcome of join or leave; return the exit status."""
     if as_json:
         print(json.dumps({'code': outcome.code, 'message': outcome.message, 'dns_name': outcome.dns_name,
                           'addresses': list(outcome.addresses)}))
     else:
         print(outcome.message if outcome.ok else 'ua-overlay: {}: {}'.format(outcome.code, outcome.message),
               file=sys.stdout if outcome.ok else sys.stderr)
-    return 0 if outcome.ok else 1
+    return 0 if outcome.ok else FAILED
 
 
-def interrupt(_number, _frame):
-    """Signal handler: end as after Ctrl-C, so that what was begun is put back."""
+def interrupt(_number: int, _frame: Optional[FrameType]) -> None:
+    """Signal handler: end as after Ctrl-C, so that a join in progress is undone."""
     raise KeyboardInterrupt
 
 
-def run(args):
-    # An ssh connection that breaks (HUP) or an impatient `timeout` (TERM) must not leave tailscaled knocking.
+def run(args: argparse.Namespace) -> int:
+    # After a broken ssh connection (HUP) or `timeout` (TERM), tailscaled must not go on trying to log in.
     for number in (signal.SIGHUP, signal.SIGTERM):
-        if signal.getsignal(number) == signal.SIG_DFL:  # not under nohup
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores it
             signal.signal(number, interrupt)
     with Progress()('Joining'):
         outcome = Join(LocalApi(args.socket), args.ca, args.state_dir, timeout=args.timeout,

@@ -1,10 +1,13 @@
-"""`ua-overlay lab`: hosts, routers and a DNS server of their own on this machine."""
+"""`ua-overlay lab`: hosts, routers and a DNS server on this machine."""
 import argparse
 import json
 import os
 import sys
+from typing import Any, Dict, Mapping, NoReturn
 
 from ua_overlay import resources
+from ua_overlay.cli.shared.exit_status import NOTHING
+from ua_overlay.cli.shared.parser import CommandParser, from_module
 from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import OverlayError
 from ua_overlay.lab import link, nat, requirements
@@ -15,9 +18,8 @@ from ua_overlay.lab.state import LabState
 from ua_overlay.lab.topology import INET
 
 DESCRIPTION = """\
-A lab is a small internet on this machine: a server and robots behind NAT routers, each a host of its own
-(processes, network, host name, /etc, /var, /home, /run), made of kernel namespaces. Needs root. Nothing of it
-outlives `lab down`."""
+Build a small internet on this machine: a server, and robots behind NAT routers. Each is a host with its own processes,
+network, host name, /etc, /var, /home and /run, made of kernel namespaces. Needs root. `lab down` removes all of it."""
 
 EPILOG = """\
 examples:
@@ -30,81 +32,84 @@ examples:
   ua-overlay lab down"""
 
 UP_DESCRIPTION = """\
-Build a lab from a topology file and leave it running. Each host sees this machine's programs and files; what it changes
-below /etc, /var, /home, /root and /run is its own. /tmp is shared: files are carried from host to host there."""
+Build a lab from a topology file and leave it running. Each host sees this machine's programs and files. Its changes
+below /etc, /var, /home, /root and /run stay in that host. /tmp is shared: use it to carry files between hosts."""
 
 EXEC_DESCRIPTION = """\
-Run a command in a host as if logged in there: that host's user, home directory and a fresh environment. A terminal
-works as usual; the exit status is the command's, 125 when the host has ended."""
+Run a command in a host as if you were logged in there, with that host's user, home directory and a fresh environment.
+Terminals work."""
 
 NAT_DESCRIPTION = """\
-Make a router of another kind now and forget its connections, as when a robot moves to another network.
-easy keeps ports (links become direct), hard takes a random port for every destination (links go through a relay),
-udp-blocked lets only TCP and DNS pass (links go through DERP)."""
+Change the kind of a NAT router now and drop its connections, as when a robot moves to another network. The kinds:
+
+  easy         keeps ports; links become direct
+  hard         takes a random port for every destination; links use a relay
+  udp-blocked  lets only TCP and DNS pass; links use DERP"""
 
 
-class _Parser(argparse.ArgumentParser):
-    """Takes what follows the first `--` as a command, unread: argparse would drop a second `--` as well."""
-
-    def parse_known_args(self, args=None, namespace=None):
-        if not any(action.dest == 'argv' for action in self._actions):
-            return super().parse_known_args(args, namespace)
-        cut = args.index('--') if '--' in args else len(args)
-        namespace, extra = super().parse_known_args(args[:cut], namespace)
-        namespace.argv = namespace.argv + args[cut + 1:]
-        if not namespace.argv:
-            self.error('a command is needed, such as `-- bash`')
-        return namespace, extra
+def configure(parser: CommandParser) -> None:
+    parser.describe(DESCRIPTION, EPILOG)
+    parser.add_command('up', configure_up)
+    parser.add_command('down', configure_down)
+    parser.add_command('status', configure_status)
+    parser.add_command('exec', configure_exec)
+    for name in ('link', 'machines', 'team'):
+        parser.add_command(name, from_module('ua_overlay.cli.lab_' + name))
+    parser.add_command('nat', configure_nat)
 
 
-def add_parser(subparsers):
-    raw = {'formatter_class': argparse.RawDescriptionHelpFormatter}
-    group = subparsers.add_parser('lab', help='hosts and NATs on this machine, to try things out',
-                                  description=DESCRIPTION, epilog=EPILOG, **raw)
-    commands = group.add_subparsers(dest='command', metavar='COMMAND', required=True, parser_class=_Parser)
-
-    def command(name, function, help_, description, epilog):
-        parser = commands.add_parser(name, help=help_, description=description, epilog='examples:\n' + epilog, **raw)
-        parser.set_defaults(run=function)
-        return parser
-
-    def named(parser):
-        parser.add_argument('--name', default=DEFAULT_NAME, help='which lab (default: %(default)s)')
-
-    up = command('up', run_up, 'build a lab', UP_DESCRIPTION,
-                 '  ua-overlay lab up\n  ua-overlay lab up my_lab.yaml --name mine')
-    up.add_argument('topology', nargs='?', help='YAML file (default: two robots behind two NATs)')
-    named(up)
-    down = command('down', run_down, 'remove a lab',
-                   'End everything that runs in a lab and remove it, also after a crash.',
-                   '  ua-overlay lab down\n  ua-overlay lab down --all')
-    which = down.add_mutually_exclusive_group()
-    named(which)
-    which.add_argument('--all', action='store_true', help='every lab of this machine')
-    status = command('status', run_status, 'show the labs of this machine',
-                     'Show the labs of this machine and their hosts.',
-                     '  ua-overlay lab status\n  ua-overlay lab status --json')
-    status.add_argument('--json', action='store_true', help='for programs')
-    execute = command('exec', run_exec, 'run a command in a host', EXEC_DESCRIPTION,
-                      '  ua-overlay lab exec dev-1 -- bash\n  ua-overlay lab exec dev-2 --user robot -- ip address')
-    named(execute)
-    execute.add_argument('--user', default='root', help='account in the host (default: root; robots have `robot`)')
-    execute.add_argument('--cwd', help='directory to run in (default: the home directory)')
-    execute.add_argument('host', metavar='HOST')
-    execute.add_argument('argv', metavar='CMD', nargs='*', help='after `--`')
-    from ua_overlay.cli.lab_link import add_link_parser
-    add_link_parser(commands)
-    from ua_overlay.cli.lab_machines import add_machines_parser
-    add_machines_parser(commands)
-    from ua_overlay.cli.lab_team import add_team_parser
-    add_team_parser(commands)
-    switch = command('nat', run_nat, 'switch the kind of a NAT', NAT_DESCRIPTION, '  ua-overlay lab nat nat1 hard')
-    named(switch)
-    switch.add_argument('nat', metavar='NAT')
-    switch.add_argument('kind', metavar='KIND', help=', '.join(nat.KINDS))
+def add_name(parser: argparse.ArgumentParser) -> None:
+    """Add --name of a lab."""
+    parser.add_argument('--name', default=DEFAULT_NAME, help='name of the lab (default: %(default)s)')
 
 
-def run_up(args):
+def configure_up(parser: CommandParser) -> None:
+    parser.describe(UP_DESCRIPTION,
+                    'examples:\n  ua-overlay lab up\n  ua-overlay lab up my_lab.yaml --name mine')
+    parser.add_argument('topology', nargs='?', metavar='TOPOLOGY.yaml',
+                        help='topology file (default: two robots behind two NATs)')
+    add_name(parser)
+    parser.set_defaults(run=run_up)
+
+
+def configure_down(parser: CommandParser) -> None:
+    parser.describe('End all processes of a lab and remove it, even after a crash.',
+                    'examples:\n  ua-overlay lab down\n  ua-overlay lab down --all')
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument('--name', default=DEFAULT_NAME, help='name of the lab (default: %(default)s)')
+    which.add_argument('--all', action='store_true', help='remove every lab of this machine')
+    parser.set_defaults(run=run_down)
+
+
+def configure_status(parser: CommandParser) -> None:
+    parser.describe('Show the labs of this machine and their hosts.',
+                    'exit status: 0 shown; 3 no lab is up\n\n'
+                    'examples:\n  ua-overlay lab status\n  ua-overlay lab status --json')
+    parser.add_json()
+    parser.set_defaults(run=run_status)
+
+
+def configure_exec(parser: CommandParser) -> None:
+    parser.describe(EXEC_DESCRIPTION, 'exit status: that of the command; 125 the host has ended\n\n'
+                    'examples:\n  ua-overlay lab exec dev-1 -- bash\n'
+                    '  ua-overlay lab exec dev-2 --user robot -- ip address')
+    add_name(parser)
+    parser.add_argument('--user', default='root', help='user in the host (default: root; robots also have `robot`)')
+    parser.add_argument('--cwd', metavar='DIR', help='directory to run in (default: the home directory)')
+    parser.add_argument('host', metavar='HOST')
+    parser.add_command_line()
+    parser.set_defaults(run=run_exec)
+
+
+def configure_nat(parser: CommandParser) -> None:
+    parser.describe(NAT_DESCRIPTION, 'example:\n  ua-overlay lab nat nat1 hard')
+    add_name(parser)
+    parser.add_argument('nat', metavar='NAT')
+    parser.add_argument('kind', metavar='KIND', help=', '.join(nat.KINDS))
+    parser.set_defaults(run=run_nat)
+
+
+def run_up(args: argparse.Namespace) -> int:
     topology = load_topology(args.topology or resources.share_path('config', 'lab', 'two_nats.yaml'))
     lab = Lab.up(topology, args.name)
     print('The lab {} is up.'.format(lab.name))
@@ -114,41 +119,41 @@ def run_up(args):
     return 0
 
 
-def run_down(args):
+def run_down(args: argparse.Namespace) -> int:
     requirements.check_root()
     names = Lab.names() if args.all else [args.name]
     for name in names:
         if LabState(name).remove():
-            print('The lab {} is gone.'.format(name))
+            print('Removed the lab {}.'.format(name))
         else:
-            print('There is no lab {}: nothing to do.'.format(name))
+            print('There is no lab {}; nothing to remove.'.format(name))
     if not names:
-        print('There is no lab: nothing to do.')
+        print('There is no lab; nothing to remove.')
     return 0
 
 
-def run_status(args):
+def run_status(args: argparse.Namespace) -> int:
     requirements.check_root()
-    found = []
+    labs = []
     for name in Lab.names():
         try:
-            found.append(summary(Lab.attach(name)))
+            labs.append(summary(Lab.attach(name)))
         except OverlayError as error:
-            found.append({'name': name, 'state': 'broken', 'why': str(error), 'hosts': []})
+            labs.append({'name': name, 'state': 'broken', 'why': str(error), 'hosts': []})
     if args.json:
-        json.dump(found, sys.stdout, indent=2)
+        json.dump(labs, sys.stdout, indent=2)
         print()
-    elif not found:
+    elif not labs:
         print('No lab is up. Next: ua-overlay lab up')
-    for item in found if not args.json else ():
+    for item in labs if not args.json else ():
         print('Lab {}: {}'.format(item['name'], item['why'] or item['state']))
         if item['hosts']:
             print(describe(item))
-    return 0 if found else 3
+    return 0 if labs else NOTHING
 
 
-def summary(lab):
-    """What `lab status` says about one lab, as JSON has it."""
+def summary(lab: Lab) -> Dict[str, Any]:
+    """A lab as in the JSON of `lab status`."""
     topology = lab.topology
     services = lab.services()
     links = {host: describe_shape(shape) for host, shape in link.shapes(lab).items()}
@@ -164,7 +169,8 @@ def summary(lab):
     return {'name': lab.name, 'state': 'up', 'why': '', 'directory': lab.directory, 'hosts': hosts}
 
 
-def describe(item):
+def describe(item: Mapping[str, Any]) -> str:
+    """The hosts of a summary, as a table."""
     return format_table(
         ('HOST', 'ROLE', 'ADDRESS', 'NAT', 'LINK', 'SERVICES'),
         [(host['name'], host['role'], ' '.join(host['addresses']), host['nat_kind'] or host['behind'], host['link'],
@@ -172,16 +178,15 @@ def describe(item):
          for host in item['hosts']])
 
 
-def run_exec(args):
+def run_exec(args: argparse.Namespace) -> NoReturn:
     host = Lab.attach(args.name).host(args.host)
     argv = host.enter_argv(args.argv, args.user, args.cwd)
     sys.stdout.flush()
-    # Replaced by the command, so that the terminal, signals and the exit status are its own.
+    # The command replaces this process and so gets the terminal, the signals and the exit status.
     os.execve(argv[0], argv, environment({'TERM': os.environ['TERM']} if 'TERM' in os.environ else {}))
 
 
-def run_nat(args):
+def run_nat(args: argparse.Namespace) -> int:
     Lab.attach(args.name).nat(args.nat, args.kind)
-    print('{} is {} now.'.format(args.nat, args.kind))
+    print('{} is now {}.'.format(args.nat, args.kind))
     return 0
-

@@ -2,67 +2,80 @@
 import argparse
 import json
 import sys
+from typing import Callable, Optional
 
+from ua_overlay.cli.shared.parser import CommandParser, Configure
 from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import UsageError
+from ua_overlay.lab import link, link_meter, shape
+from ua_overlay.lab.lab import DEFAULT_NAME, Lab
+from ua_overlay.lab.link_meter import Figure
 
 DESCRIPTION = """\
-Make the link of a host slow, lossy or narrow, while everything runs. What is said holds in both directions: a delay
-of 10ms adds 20ms to a round trip. In a topology file: `link: {delay: 10ms, loss: 1%, rate: 100mbit}` in a host, router
-or robot. The emulator is a program (this needs no netem); it carries some hundreds of Mbit/s, and `measure` shows its
+Make the link of a host slow, lossy or narrow while everything runs. Settings hold in both directions: a delay of 10ms
+adds 20ms to a round trip. A topology file has them in a host, router or robot: `link: {delay: 10ms, loss: 1%, rate:
+100mbit}`. The emulator is a program, so no netem is needed; it carries some hundreds of Mbit/s. `measure` shows its
 error."""
 
-SET_EPILOG = """\
+EPILOG = """\
 examples:
   ua-overlay lab link set dev-1 --delay 10ms --jitter 2ms --loss 1%
   ua-overlay lab link set nat1 --rate 100mbit --queue 20ms
-  ua-overlay lab link set dev-1 --loss 0                # the rest stays as it is
+  ua-overlay lab link set dev-1 --loss 0       # keeps the other settings
 
---rate counts what is on an Ethernet cable, so TCP gets 94.1 % of it at most."""
+--rate counts the bits on an Ethernet cable, so TCP gets at most 94.1 % of it."""
 
-OPTIONS = (('delay', 'TIME', 'what each packet needs'),
-           ('jitter', 'TIME', 'up to so much more or less, equally likely; the order stays'),
-           ('loss', 'SHARE', 'packets that get lost, each by itself: 1%%'),
-           ('reorder', 'SHARE', 'packets that overtake: they need no time at all'),
-           ('rate', 'RATE', 'of the wire: 100mbit'),
-           ('queue', 'TIME', 'how long packets may wait for their turn at that rate (default: 50ms)'))
+#: Options of `set`: (name, metavar, help).
+OPTIONS = (('delay', 'TIME', 'delay of each packet: 10ms'),
+           ('jitter', 'TIME', 'vary the delay by up to TIME more or less; packets keep their order'),
+           ('loss', 'SHARE', 'share of the packets that are lost, each independently: 1%%'),
+           ('reorder', 'SHARE', 'share of the packets that overtake others: they have no delay'),
+           ('rate', 'RATE', 'rate of the wire: 100mbit'),
+           ('queue', 'TIME', 'how long packets may wait at that rate (default: 50ms)'))
 
 
-def add_link_parser(commands):
-    raw = {'formatter_class': argparse.RawDescriptionHelpFormatter}
-    group = commands.add_parser('link', help='delay, jitter, loss, reordering and rate of a link',
-                                description=DESCRIPTION, epilog=SET_EPILOG, **raw)
-    verbs = group.add_subparsers(dest='verb', metavar='COMMAND', required=True)
+def configure(parser: CommandParser) -> None:
+    parser.describe(DESCRIPTION, EPILOG)
+    parser.add_command('set', configure_set)
+    parser.add_command('clear', _configure("Make a host's link a plain cable again.", run_clear))
+    parser.add_command('show', _configure('Show the links that have settings, and the counters of their packets.',
+                                          run_show, host=False, as_json=True))
+    parser.add_command('measure', configure_measure)
 
-    def verb(name, function, help_, epilog='', host=True):
-        parser = verbs.add_parser(name, help=help_, description=help_[0].upper() + help_[1:] + '.', epilog=epilog,
-                                  **raw)
-        parser.add_argument('--name', default='lab', help='which lab (default: %(default)s)')
+
+def _configure(description: str, run: Callable[[argparse.Namespace], int], epilog: str = '', host: bool = True,
+               as_json: bool = False) -> Configure:
+    def configure_(parser: CommandParser) -> None:
+        parser.describe(description, epilog)
+        parser.add_argument('--name', default=DEFAULT_NAME, help='name of the lab (default: %(default)s)')
         if host:
             parser.add_argument('host', metavar='HOST')
-        parser.set_defaults(run=function)
-        return parser
+        if as_json:
+            parser.add_json()
+        parser.set_defaults(run=run)
 
-    setting = verb('set', run_set, 'change what the link of a host does to packets', SET_EPILOG)
+    return configure_
+
+
+def configure_set(parser: CommandParser) -> None:
+    _configure("Change what a host's link does to packets. Settings that you leave out stay.", run_set, EPILOG)(parser)
     for key, metavar, help_ in OPTIONS:
-        setting.add_argument('--' + key, metavar=metavar, help=help_)
-    setting.add_argument('--seed', type=int, metavar='N', help='for the same losses in each run')
-    verb('clear', run_clear, 'make the link of a host a plain cable again')
-    showing = verb('show', run_show, 'the links that are not plain, and what they did', host=False)
-    showing.add_argument('--json', action='store_true', help='for programs')
-    measuring = verb('measure', run_measure, 'what the link of a host does, beside what it was told',
-                     'Measured with ping and one TCP connection (iperf3) to the other end of the link.')
-    measuring.add_argument('--seconds', type=float, default=3.0, help='of each of the two (default: %(default)s)')
-    measuring.add_argument('--json', action='store_true', help='for programs')
+        parser.add_argument('--' + key, metavar=metavar, help=help_)
+    parser.add_argument('--seed', type=int, metavar='N', help='seed of the random losses, to repeat a run')
 
 
-def run_set(args):
-    from ua_overlay.lab import link, shape
-    from ua_overlay.lab.lab import Lab
+def configure_measure(parser: CommandParser) -> None:
+    _configure("Measure a host's link with ping and one TCP connection (iperf3) to its other end, and compare the "
+               'figures with the settings.', run_measure, as_json=True)(parser)
+    parser.add_argument('--seconds', type=float, default=3.0, metavar='S',
+                        help='duration of each of the two (default: %(default)s)')
+
+
+def run_set(args: argparse.Namespace) -> int:
     values = {key: getattr(args, key) for key, _, _ in OPTIONS if getattr(args, key) is not None}
     if not values:
-        raise UsageError('Nothing to change was said.', 'ua-overlay lab link set --help')
+        raise UsageError('Nothing to change: give at least one option.', 'ua-overlay lab link set --help')
     lab = Lab.attach(args.name)
     desired = shape.parse(values, link.shape_of(lab, args.host))
     link.set_shape(lab, args.host, desired, args.seed)
@@ -70,38 +83,32 @@ def run_set(args):
     return 0
 
 
-def run_clear(args):
-    from ua_overlay.lab import link
-    from ua_overlay.lab.lab import Lab
-    print('The link of {} is a plain cable{}.'.format(
-        args.host, '' if link.clear(Lab.attach(args.name), args.host) else ' already'))
+def run_clear(args: argparse.Namespace) -> int:
+    print('The link of {} is {}a plain cable.'.format(
+        args.host, 'now ' if link.clear(Lab.attach(args.name), args.host) else 'already '))
     return 0
 
 
-def run_show(args):
-    from ua_overlay.lab import link, shape
-    from ua_overlay.lab.lab import Lab
+def run_show(args: argparse.Namespace) -> int:
     lab = Lab.attach(args.name)
-    found = [{'host': host, 'link': shape.to_words(each), 'counts': link.counts(lab, host)}
+    links = [{'host': host, 'link': shape.to_words(each), 'counts': link.counts(lab, host)}
              for host, each in sorted(link.shapes(lab).items())]
     if args.json:
-        json.dump(found, sys.stdout, indent=2)
+        json.dump(links, sys.stdout, indent=2)
         print()
-    elif not found:
+    elif not links:
         print('Every link is a plain cable. Next: ua-overlay lab link set HOST --delay 10ms')
     else:
         print(format_table(('HOST', 'LINK', 'DIRECTION', 'PASSED', 'LOST', 'DROPPED', 'OVERTOOK'), [
             (item['host'], ', '.join(' '.join(pair) for pair in item['link'].items()) or 'plain', direction,
              numbers['passed'], numbers['lost'], numbers['dropped'], numbers['overtook'])
-            for item in found for direction, numbers in item['counts'].items()]))
+            for item in links for direction, numbers in item['counts'].items()]))
     return 0
 
 
-def run_measure(args):
-    from ua_overlay.lab import link, link_meter, shape
-    from ua_overlay.lab.lab import Lab
+def run_measure(args: argparse.Namespace) -> int:
     if not 1.0 <= args.seconds <= 600.0:
-        raise UsageError('Between 1 and 600 seconds are measured.', 'ua-overlay lab link measure --help')
+        raise UsageError('--seconds must be between 1 and 600.', 'ua-overlay lab link measure --help')
     lab = Lab.attach(args.name)
     desired = link.shape_of(lab, args.host)
     with Progress()('Measuring the link of {} ({})'.format(args.host, shape.describe(desired))):
@@ -111,13 +118,13 @@ def run_measure(args):
                     'measured': figure.measured} for figure in figures], sys.stdout, indent=2)
         print()
     else:
-        print(format_table(('FIGURE', 'TOLD', 'SEEN', 'ERROR'), [
+        print(format_table(('FIGURE', 'SET', 'MEASURED', 'ERROR'), [
             (figure.name, None if figure.expected is None else '{:.3f} {}'.format(figure.expected, figure.unit),
              '{:.3f} {}'.format(figure.measured, figure.unit), _error(figure)) for figure in figures]))
     return 0
 
 
-def _error(figure):
+def _error(figure: Figure) -> Optional[str]:
     if figure.error is None:
         return None
     if figure.expected:

@@ -1,10 +1,9 @@
-"""`ua-overlay measure`: what the overlay costs, and whether it does what it says."""
-import argparse
-import importlib
+"""`ua-overlay measure`: what the overlay costs, and whether it encrypts."""
+from ua_overlay.cli.shared.parser import CommandParser, from_module
 
 DESCRIPTION = """\
-Measure the overlay against the network without it (throughput, round trips, loss, ROS itself), each sample with a proof
-which way its bytes went; and whether the overlay does what it says."""
+Measure the overlay against the same network without it: throughput, round trips, loss, and ROS itself. Each sample
+proves which path its bytes took. `encryption` proves that the overlay encrypts its traffic."""
 
 EPILOG = """\
 examples:
@@ -14,14 +13,11 @@ examples:
   ua-overlay measure report results/campus
   sudo ua-overlay measure encryption --output proof"""
 
-#: Modules of this package with the commands, in the order of --help.
-COMMANDS = ('measure_run', 'measure_walk', 'measure_monitor', 'measure_report', 'measure_encryption')
+#: Each is the module cli/measure_NAME.py.
+COMMANDS = ('run', 'walk', 'monitor', 'report', 'encryption')
 
 
-def add_parser(subparsers):
-    raw = {'formatter_class': argparse.RawDescriptionHelpFormatter}
-    group = subparsers.add_parser('measure', help='measure the overlay: campaigns, reports, proof of encryption',
-                                  description=DESCRIPTION, epilog=EPILOG, **raw)
-    commands = group.add_subparsers(dest='command', metavar='COMMAND', required=True)
-    for module in COMMANDS:
-        importlib.import_module('ua_overlay.cli.' + module).add_command(commands)
+def configure(parser: CommandParser) -> None:
+    parser.describe(DESCRIPTION, EPILOG)
+    for name in COMMANDS:
+        parser.add_command(name, from_module('ua_overlay.cli.measure_' + name))

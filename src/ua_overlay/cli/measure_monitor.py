@@ -1,87 +1,91 @@
-"""`ua-overlay measure monitor`: a little of a campaign again and again, for days."""
+"""`ua-overlay measure monitor`: probe the overlay again and again, for days, within limits."""
 import argparse
 import json
 import os
 import signal
 import sys
 import time
+from types import FrameType
+from typing import Any, Mapping, Optional
 
 from ua_overlay.cli import measure_run
+from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.cli.shared.table import format_table
 from ua_overlay.clock import format_duration
+from ua_overlay.measure.campaign import campaign as campaigns
+from ua_overlay.measure.campaign import run
+from ua_overlay.measure.campaign.measurement import Measurement
+from ua_overlay.measure.monitor import monitor
+from ua_overlay.measure.monitor import run as monitor_run
+from ua_overlay.measure.monitor import status as monitor_status
+from ua_overlay.measure.monitor import store as monitor_store
+from ua_overlay.measure.monitor.monitor import MonitorPlan
 
 DESCRIPTION = """\
 Probe the overlay round after round, for hours or months, and append each sample to the results directory in the format
-of `measure run`; `measure report` draws them over time, with the changes of the link type. Nothing starts a monitor but
-this command, and it is bounded by the section `monitor` of its campaign:
+of `measure run`. `measure report` plots the samples over time, with the changes of the link type. Nothing but this
+command starts a monitor, and the section `monitor` of its campaign limits it:
 
   monitor: {capacity: 20mbit, interval: 300, share: 1}
 
-`capacity` is what the link carries. A plan whose probes would take more than `share` per cent of it on average, or a
-probe more than half of it while it runs, is refused, and the sentence says what would do. TCP needs a `rate`. Old
-samples go when there are more than `keep_mb` (64), or they are older than `keep_days` (90)."""
+`capacity` is what the link carries. The command refuses a plan whose probes would take more than `share` percent of it
+on average, or a probe that would take more than half of it while it runs, and suggests values that it accepts. TCP
+needs a `rate`. Samples are deleted when there are more than `keep_mb` (64), and when they are older than `keep_days`
+(90)."""
 
 EPILOG = """\
-RESULTS/status.json has the last value of each probe, whole at any moment, for other monitoring to read.
-SIGINT and SIGTERM end a monitor; the sample that was being taken counts as not taken.
+RESULTS/status.json holds the last value of each probe for other monitoring. It is replaced atomically, so you can read
+it at any time. SIGINT and SIGTERM end a monitor; a sample in progress is discarded.
 
 exit status: 0 ended by a signal, or after --rounds; 2 refused
 
 examples:
   ua-overlay measure monitor config/campaigns/monitor.yaml --dry-run
   ua-overlay measure monitor monitor.yaml
-  ua-overlay measure monitor monitor.yaml --results /var/lib/ua_overlay/monitor --json
+  ua-overlay measure monitor monitor.yaml --results /var/lib/monitor --json
   ua-overlay measure monitor --show results/monitor
   ua-overlay measure report results/monitor"""
 
 
-def add_command(commands):
-    parser = commands.add_parser('monitor', help='probe again and again, for days, within limits',
-                                 description=DESCRIPTION, epilog=EPILOG,
-                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+def configure(parser: CommandParser) -> None:
+    parser.describe(DESCRIPTION, EPILOG)
     parser.add_argument('campaign', metavar='CAMPAIGN.yaml', nargs='?', help='a campaign with a section `monitor`')
-    parser.add_argument('--results', metavar='DIR', help='where samples go (default: results/ and the name of the '
-                        'campaign)')
+    measure_run.add_results(parser)
     measure_run.add_lab(parser)
-    parser.add_argument('--rounds', metavar='N', type=int, help='end after so many rounds (default: never)')
-    parser.add_argument('--dry-run', action='store_true', help='only say what it would do, and what that takes')
-    parser.add_argument('--show', metavar='DIR', help='only show the last values of the monitor in this directory')
-    parser.add_argument('--json', action='store_true', help='an object a line for each sample; with --show and '
-                        '--dry-run one object')
+    parser.add_argument('--rounds', metavar='N', type=int, help='end after N rounds (default: never)')
+    parser.add_argument('--dry-run', action='store_true', help='print the probes and their share of the link; send '
+                                                               'nothing')
+    parser.add_argument('--show', metavar='DIR', help='show the last values of the monitor in DIR')
+    parser.add_argument('--json', action='store_true', help='print JSON, one line for each sample')
     parser.set_defaults(run=run_monitor, usage_error=parser.error)
 
 
-def run_monitor(args):
+def run_monitor(args: argparse.Namespace) -> int:
     if args.show:
         return show(args)
     if not args.campaign or args.rounds is not None and args.rounds < 1:
-        args.usage_error('a CAMPAIGN.yaml is needed, or --show DIR; --rounds is 1 or more')
-    from ua_overlay.measure.campaign import campaign
-    from ua_overlay.measure.monitor import monitor
-    plan = monitor.checked(monitor.prepared(campaign.load(args.campaign)))
+        args.usage_error('give a CAMPAIGN.yaml or --show DIR; --rounds must be 1 or more')
+    plan = monitor.checked(monitor.prepared(campaigns.load(args.campaign)))
     if args.dry_run:
         return show_plan(args, plan)
     return take(args, plan)
 
 
-def show_plan(args, plan):
-    found = {'name': plan.campaign.name, 'interval_s': plan.interval, 'round_s': round(plan.seconds, 1),
-             'share_percent': round(plan.share, 4), 'probes': [step.name.rsplit('+', 1)[0].replace('+', '/')
-                                                               for step in plan.steps(0)]}
+def show_plan(args: argparse.Namespace, plan: MonitorPlan) -> int:
+    """Print what the monitor would do. Returns the exit status."""
+    probes = [step.name.rsplit('+', 1)[0].replace('+', '/') for step in plan.steps(0)]
     if args.json:
-        print(json.dumps(found))
+        print(json.dumps({'name': plan.campaign.name, 'interval_s': plan.interval, 'round_s': round(plan.seconds, 1),
+                          'share_percent': round(plan.share, 4), 'probes': probes}))
         return 0
-    print('\n'.join(found['probes']))
-    print('every {}, for about {} a round; {:.2g} % of the link on average.'.format(
+    print('\n'.join(probes))
+    print('A round every {}, about {} each; {:.2g} % of the link on average.'.format(
         format_duration(plan.interval), format_duration(plan.seconds), plan.share))
     return 0
 
 
-def take(args, plan):
-    from ua_overlay.measure.campaign import run
-    from ua_overlay.measure.campaign.measurement import Measurement
-    from ua_overlay.measure.monitor import run as monitor_run
-    from ua_overlay.measure.monitor import store as monitor_store
+def take(args: argparse.Namespace, plan: MonitorPlan) -> int:
+    """Take samples until a signal, or for --rounds. Returns the exit status."""
     campaign = plan.campaign
     directory = args.results or os.path.join('results', campaign.name)
     hosts, links = measure_run.hosts_of(args, campaign)
@@ -95,9 +99,9 @@ def take(args, plan):
             run.keep_description(directory, run.describe(campaign, measure_run.machine(), versions, bool(args.lab),
                                                          time.time()))
         measurement = Measurement(campaign, hosts, store, links, versions, slack=15.0)
-        rounds = monitor_run.Rounds(plan, measurement, store, tell_json if args.json else tell)
+        rounds = monitor_run.Rounds(plan, measurement, store, print_json if args.json else print_line)
         if not args.json:
-            print('Every {}: {} probes, {:.2g} % of the link on average; into {}.'.format(
+            print('Every {}: {} probes, {:.2g} % of the link on average; results go to {}.'.format(
                 format_duration(plan.interval), len(plan.steps(0)), plan.share, directory), flush=True)
         try:
             rounds.run(args.rounds)
@@ -108,35 +112,37 @@ def take(args, plan):
         store.close()
 
 
-def _interrupt(number, frame):
-    # The second would come into the tidying up.
+def _interrupt(_number: int, _frame: Optional[FrameType]) -> None:
+    # A second signal must not interrupt the cleanup.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
-def tell(found, trouble):
-    """A line for people and logs."""
-    from ua_overlay.measure.monitor import status as monitor_status
-    value, unit = monitor_status.value_of(found)
-    words = [found['started'][:19] + 'Z', monitor_status.name_of(found), found['status'],
-             '' if value is None else '{:.3g} {}'.format(value, unit), monitor_status.link_of(found), found['problem']]
+def print_line(sample: Mapping[str, Any], trouble: str) -> None:
+    """Print a sample on one line.
+
+    :param trouble: why it could not be stored, or ''.
+    """
+    value, unit = monitor_status.value_of(sample)
+    words = [sample['started'][:19] + 'Z', monitor_status.name_of(sample), sample['status'],
+             '' if value is None else '{:.3g} {}'.format(value, unit), monitor_status.link_of(sample),
+             sample['problem']]
     print(' '.join(filter(None, words)), flush=True)
     if trouble:
         print(trouble, file=sys.stderr, flush=True)
 
 
-def tell_json(found, trouble):
-    """A line for programs: the probe as in status.json, and its name."""
-    from ua_overlay.measure.monitor import status as monitor_status
-    value, unit = monitor_status.value_of(found)
-    print(json.dumps({'probe': monitor_status.name_of(found), 'started': found['started'], 'status': found['status'],
-                      'value': value, 'unit': unit, 'link': monitor_status.link_of(found), 'problem': found['problem'],
-                      'trouble': trouble}), flush=True)
+def print_json(sample: Mapping[str, Any], trouble: str) -> None:
+    """Print a sample as one line of JSON, as in status.json, with the name of its probe."""
+    value, unit = monitor_status.value_of(sample)
+    print(json.dumps({'probe': monitor_status.name_of(sample), 'started': sample['started'], 'status': sample['status'],
+                      'value': value, 'unit': unit, 'link': monitor_status.link_of(sample),
+                      'problem': sample['problem'], 'trouble': trouble}), flush=True)
 
 
-def show(args):
-    from ua_overlay.measure.monitor import status as monitor_status
+def show(args: argparse.Namespace) -> int:
+    """Print the last values of a monitor. Returns the exit status."""
     status = monitor_status.read(args.show)
     if args.json:
         print(json.dumps(status, sort_keys=True))
@@ -146,6 +152,6 @@ def show(args):
          None if probe['value'] is None else '{:.3g} {}'.format(probe['value'], probe['unit']), probe['link'] or None,
          probe['link_changes'], probe['last_ok'][:19] + 'Z' if probe['last_ok'] else None, probe['problem'] or None)
         for name, probe in sorted(status['probes'].items())]))
-    print('{}, {} rounds since {}; updated {}.'.format(status['state'], status['rounds'], status['started'],
+    print('{}; {} rounds since {}; last update {}.'.format(status['state'], status['rounds'], status['started'],
                                                        status['updated']))
     return 0

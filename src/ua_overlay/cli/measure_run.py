@@ -1,24 +1,36 @@
-"""`ua-overlay measure run`: a campaign of measurements, resumed where it was interrupted."""
+"""`ua-overlay measure run`: take the samples of a campaign, and resume it where it was interrupted."""
 import argparse
 import json
 import os
 import platform
 import sys
 import time
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
-from ua_overlay.cli.shared.campaign_progress import Shown, count
+from ua_overlay.cli.shared.exit_status import FAILED
+from ua_overlay.cli.shared.parser import CommandParser
+from ua_overlay.cli.shared.progress import CampaignProgress, count
 from ua_overlay.clock import format_duration
 from ua_overlay.errors import OverlayError, UsageError
+from ua_overlay.measure.campaign import campaign as campaigns
+from ua_overlay.measure.campaign import plan, run, sample
+from ua_overlay.measure.campaign.campaign import Campaign
+from ua_overlay.measure.campaign.measurement import Measurement
+from ua_overlay.measure.campaign.plan import AtPlace, Step
+from ua_overlay.measure.hosts.host import Closed, Here, Host, HostLost, OverSsh
 
-RUN_DESCRIPTION = """\
-Take the samples of a campaign: every scenario on the raw network and on the overlay in turns. The campaign runs on one
-host; the others are reached over ssh (`hosts: {lab-1: {ssh: user@address}}`), a host without `ssh` is this machine.
-With --lab all of them are hosts of a running lab. Each sample is on the disk before the next begins: the same command
-again goes on where it was interrupted. A sample that fails says why, and the campaign goes on."""
+#: Returns the words of each emulated link, by the name of its host; {} outside a lab.
+Links = Callable[[], Mapping[str, Mapping[str, str]]]
 
-RUN_EPILOG = """\
-exit status: 0 every sample that was asked for is ok; 1 some failed or were excluded, now or before, or could not be
-written
+DESCRIPTION = """\
+Take the samples of a campaign: every scenario alternately on the raw network and on the overlay. The campaign runs on
+one host and reaches the others over ssh (`hosts: {lab-1: {ssh: user@address}}`); a host without `ssh` is this machine.
+With --lab, all hosts are those of a running lab. Each sample is stored before the next one starts, so you can interrupt
+a campaign and resume it with the same command. A sample that fails is stored with its reason, and the campaign
+continues."""
+
+EPILOG = """\
+exit status: 0 every requested sample is ok; 1 some failed, were excluded (now or before), or could not be stored
 
 examples:
   ua-overlay measure run campus.yaml
@@ -26,41 +38,48 @@ examples:
   ua-overlay measure run campus.yaml --dry-run
   ua-overlay measure run campus.yaml --place library
   ua-overlay measure run campus.yaml --repetitions 10 --seconds 120
-  sudo ua-overlay measure run campus.yaml --lab lab --workspace ~/catkin_ws/install"""
+  sudo ua-overlay measure run campus.yaml --lab lab \\
+      --workspace ~/catkin_ws/install"""
 
-
-#: `ssh` of a host into which there is no way.
+#: `ssh` of a host that cannot be reached over ssh.
 NO_WAY = 'none'
 
 
-def add_command(commands):
-    parser = commands.add_parser('run', help='take the samples of a campaign', description=RUN_DESCRIPTION,
-                                 epilog=RUN_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+def configure(parser: CommandParser) -> None:
+    parser.describe(DESCRIPTION, EPILOG)
     parser.add_argument('campaign', metavar='CAMPAIGN.yaml')
-    parser.add_argument('--results', metavar='DIR', help='where samples go (default: results/ and the name of the '
-                        'campaign)')
+    add_results(parser)
     add_lab(parser)
-    parser.add_argument('--place', metavar='PLACE', help='only the scenarios of this place: on a robot that is carried '
-                        'about, one command a place')
-    parser.add_argument('--repetitions', type=int, metavar='N', help='instead of what the campaign says')
-    parser.add_argument('--seconds', type=float, metavar='S', help='of every tool that goes by seconds, instead of '
-                        'what the campaign says')
-    parser.add_argument('--again', action='store_true', help='also those that failed or were excluded before')
-    parser.add_argument('--dry-run', action='store_true', help='only say what would be measured')
-    parser.add_argument('--json', action='store_true', help='an object with the numbers of samples, for programs')
+    parser.add_argument('--place', metavar='PLACE',
+                        help='only the scenarios of this place; on a robot that is carried around, one command per '
+                             'place')
+    parser.add_argument('--repetitions', type=int, metavar='N', help='override the repetitions of the campaign')
+    parser.add_argument('--seconds', type=float, metavar='S',
+                        help='override the seconds of every tool that has a duration')
+    add_again(parser)
+    parser.add_argument('--dry-run', action='store_true', help='print what would be measured; measure nothing')
+    parser.add_json()
     parser.set_defaults(run=run_run)
 
 
-def add_lab(parser):
-    """The options for hosts of a lab."""
-    parser.add_argument('--lab', metavar='NAME', help='hosts are those of this lab')
-    parser.add_argument('--workspace', metavar='DIR', help='with --lab: install space with setup.bash, for '
-                        'the ROS tools')
+def add_results(parser: argparse.ArgumentParser) -> None:
+    """Add --results."""
+    parser.add_argument('--results', metavar='DIR', help='store samples in DIR (default: results/NAME-OF-CAMPAIGN)')
 
 
-def run_run(args):
-    from ua_overlay.measure.campaign import campaign as campaigns
-    from ua_overlay.measure.campaign import plan, run, sample
+def add_lab(parser: argparse.ArgumentParser) -> None:
+    """Add --lab and --workspace."""
+    parser.add_argument('--lab', metavar='NAME', help='use the hosts of this lab')
+    parser.add_argument('--workspace', metavar='DIR',
+                        help='with --lab: install space with setup.bash, for the ROS tools')
+
+
+def add_again(parser: argparse.ArgumentParser) -> None:
+    """Add --again."""
+    parser.add_argument('--again', action='store_true', help='also repeat samples that failed or were excluded')
+
+
+def run_run(args: argparse.Namespace) -> int:
     campaign = campaigns.changed(campaigns.load(args.campaign), args.repetitions, args.seconds)
     directory = args.results or os.path.join('results', campaign.name)
     steps = [step for step in plan.steps(campaign) if args.place in (None, step.scenario.place)]
@@ -76,9 +95,8 @@ def run_run(args):
     return outcome(args, directory, plan.by_place(steps, sample.read(directory)), len(todo))
 
 
-def dry_run(args, directory, todo):
-    """Say what would be measured."""
-    from ua_overlay.measure.campaign import plan
+def dry_run(args: argparse.Namespace, directory: str, todo: Sequence[Step]) -> int:
+    """Print what would be measured. Returns the exit status."""
     seconds = plan.time_left(todo, 0, 0)
     if args.json:
         print(json.dumps({'results': directory, 'samples': [step.id for step in todo], 'seconds': round(seconds, 1)}))
@@ -89,44 +107,46 @@ def dry_run(args, directory, todo):
     return 0
 
 
-def take(args, campaign, directory, todo):
-    """Take the samples of the steps ``todo``. :raises OverlayError: what keeps all of them from being taken."""
-    from ua_overlay.measure.campaign import run, sample
-    from ua_overlay.measure.campaign.measurement import Measurement
+def take(args: argparse.Namespace, campaign: Campaign, directory: str, todo: Sequence[Step]) -> None:
+    """Take the samples of the steps ``todo``.
+
+    :raises OverlayError: none of them can be taken, or some could not be stored.
+    """
     if not args.lab:
-        warn_about_clocks(campaign, todo)
+        check_clocks(campaign, todo)
     hosts, links = hosts_of(args, campaign)
-    with sample.Store(directory) as store, Shown(sys.stderr) as shown:
-        check_hosts(hosts, todo, shown)
+    with sample.Store(directory) as store, CampaignProgress(sys.stderr) as progress:
+        check_hosts(hosts, todo, progress)
         versions = {name: host.versions() for name, host in sorted(hosts.items())}
         if not run.goes_on(directory, campaign):
             run.keep_description(directory, run.describe(campaign, machine(), versions, bool(args.lab), time.time()))
         measurement = Measurement(campaign, hosts, store, links, versions)
         try:
-            run.run(todo, measurement, store, shown)
+            run.run(todo, measurement, store, progress)
         except KeyboardInterrupt:
-            shown.line('Interrupted; {} left. The same command goes on with them.'.format(count(shown.left)))
+            progress.line('Interrupted; {} left. Repeat the command to continue.'.format(count(progress.left)))
             raise
         if store.pending:
             raise OverlayError('{} could not be written: {}'.format(count(len(store.pending)), store.flush()),
                                'df ' + directory, code='MEASURE_SAMPLE')
 
 
-def warn_about_clocks(campaign, todo):
-    """:raises UsageError: ages are asked for, and nobody said how far the clocks of both ends are apart."""
-    from ua_overlay.measure.campaign import sample
+def check_clocks(campaign: Campaign, todo: Sequence[Step]) -> None:
+    """Check that the campaign says how far the clocks of its hosts are apart, if a step measures an age.
+
+    :raises UsageError: it does not.
+    """
     if campaign.clock_error_ms is None and any(step.tool.kind in (sample.TOPIC, sample.VIDEO) for step in todo):
         raise UsageError('The age of a message is the difference of two clocks, and the campaign does not say how far '
-                         'these are apart.', 'clock_error_ms: 0.5 in the campaign, or 0 where both ends have one clock')
+                         'they are apart.', 'clock_error_ms: 0.5 in the campaign, or 0 where both ends have one clock')
 
 
-def check_hosts(hosts, todo, shown):
-    """Name the hosts that nobody can enter now; a campaign can go on without some.
+def check_hosts(hosts: Mapping[str, Host], todo: Sequence[Step], progress: CampaignProgress) -> None:
+    """Name the hosts that cannot be reached now; a campaign can do without some of them.
 
-    :raises HostLost: no step of ``todo`` has both of its ends.
+    :raises HostLost: every step of ``todo`` needs one of these.
     """
-    from ua_overlay.measure.hosts.host import HostLost
-    lost = {}
+    lost: Dict[str, HostLost] = {}
     for name, host in sorted(hosts.items()):
         try:
             host.enter()
@@ -134,12 +154,15 @@ def check_hosts(hosts, todo, shown):
             lost[name] = error
     if all(lost.keys() & {step.scenario.source, step.scenario.target} for step in todo):
         raise lost[min(lost)]
-    for error in lost.values():
-        shown.line('{} What is measured there fails. Next: {}'.format(error.sentence, error.next_command))
+    for each in lost.values():
+        progress.line('{} Its samples will fail. Next: {}'.format(each.sentence, each.next_command))
 
 
-def outcome(args, directory, places, taken):
-    """Say how the samples that were asked for are; returns the exit status. :param taken: how many were taken now."""
+def outcome(args: argparse.Namespace, directory: str, places: Sequence[AtPlace], taken: int) -> int:
+    """Print the state of the requested samples. Returns the exit status.
+
+    :param taken: how many of them were taken now.
+    """
     good, bad = sum(each.good for each in places), sum(each.bad for each in places)
     if args.json:
         print(json.dumps({'results': directory, 'taken': taken, 'ok': good, 'not_ok': bad}))
@@ -148,52 +171,52 @@ def outcome(args, directory, places, taken):
             bad) if bad else ''))
         if bad:
             print('Next: the same command with --again')
-    return 1 if bad else 0
+    return FAILED if bad else 0
 
 
-def hosts_of(args, campaign):
-    """(name -> host.Host, function -> {host: shape of its emulated link}) of a campaign, in a lab or not."""
+def hosts_of(args: argparse.Namespace, campaign: Campaign) -> Tuple[Mapping[str, Host], Links]:
+    """(the hosts of a campaign by name, the emulated links), in a lab or outside it."""
     return hosts_of_lab(args, campaign) if args.lab else (hosts_of_campaign(campaign), dict)
 
 
-def hosts_of_campaign(campaign):
-    """name -> host.Host of every host of a campaign, over ssh or this machine.
+def hosts_of_campaign(campaign: Campaign) -> Dict[str, Host]:
+    """The hosts of a campaign by name: over ssh, or this machine.
 
-    :raises UsageError: two are this one.
+    :raises UsageError: two of them are this machine.
     """
-    from ua_overlay.measure.hosts.host import Closed, Here, OverSsh
-    found, here = {}, []
+    hosts: Dict[str, Host] = {}
+    here = []
     for name in host_names(campaign):
         fields = campaign.hosts.get(name, {'address': '', 'ssh': '', 'overlay': ''})
         options = {'address': fields['address'], 'overlay': fields['overlay']}
         if fields['ssh'] == NO_WAY:
-            found[name] = Closed(name, **options)
+            hosts[name] = Closed(name, **options)
         elif fields['ssh']:
-            found[name] = OverSsh(name, fields['ssh'], **options)
+            hosts[name] = OverSsh(name, fields['ssh'], **options)
         else:
             here.append(name)
-            found[name] = Here(name, **options)
+            hosts[name] = Here(name, **options)
     if len(here) > 1:
         raise UsageError('{} have no `ssh` in the campaign, but only one host can be this machine.'.format(
             ' and '.join(here)), 'ua-overlay measure run --help')
-    return found
+    return hosts
 
 
-def hosts_of_lab(args, campaign):
-    """(name -> host.Host of every host of a campaign in a lab, function -> {host: words} of its emulated links)."""
+def hosts_of_lab(args: argparse.Namespace, campaign: Campaign) -> Tuple[Mapping[str, Host], Links]:
+    """(the hosts of a campaign in a lab by name, the emulated links of that lab)."""
     from ua_overlay.lab import link, shape
     from ua_overlay.lab.lab import Lab
     from ua_overlay.measure.hosts.lab_host import LabHost
     lab = Lab.attach(args.lab)
-    found = {name: LabHost(lab, name, campaign.hosts.get(name, {}), args.workspace) for name in host_names(campaign)}
-    return found, lambda: {host: shape.to_words(each) for host, each in sorted(link.shapes(lab).items())}
+    hosts = {name: LabHost(lab, name, campaign.hosts.get(name, {}), args.workspace) for name in host_names(campaign)}
+    return hosts, lambda: {host: shape.to_words(each) for host, each in sorted(link.shapes(lab).items())}
 
 
-def host_names(campaign):
+def host_names(campaign: Campaign) -> List[str]:
     return sorted({name for scenario in campaign.scenarios for name in (scenario.source, scenario.target)})
 
 
-def machine():
-    """What is known of the machine that runs the campaign (dict)."""
+def machine() -> Dict[str, Any]:
+    """What a report says of the machine that ran the campaign."""
     return {'hostname': platform.node(), 'kernel': platform.release(), 'machine': platform.machine(),
             'processors': os.cpu_count(), 'python': platform.python_version()}

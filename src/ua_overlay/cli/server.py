@@ -1,14 +1,17 @@
-"""`ua-overlay server`: a site's control server and relays."""
+"""`ua-overlay server`: the control server of a site and its relay."""
 import argparse
 import functools
 import json
 import os
 import sys
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ua_overlay import defaults
-from ua_overlay.cli import server_backup, server_ca, server_check, server_service
-from ua_overlay.cli.shared.args import WARNED, add_dir, explained, load_site, load_site_and_problem, make_admin
+from ua_overlay.cli.shared.args import add_dir
+from ua_overlay.cli.shared.exit_status import ATTENTION, FAILED
+from ua_overlay.cli.shared.parser import CommandParser, from_module
 from ua_overlay.cli.shared.progress import Progress
+from ua_overlay.cli.shared.site import explained, installed_headscale, load_site, load_site_and_problem, make_admin
 from ua_overlay.clock import format_utc, utc_now
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale.site_settings import SiteSettings
@@ -23,8 +26,8 @@ from ua_overlay.trust import imported, roots, store
 from ua_overlay.trust.certificate import needs_renewal, not_after
 
 DESCRIPTION = """\
-The control server of a site: Headscale (control, DERP, STUN) and a peer relay.
-Robots must reach it by its DNS name on TCP {} (control and DERP), UDP {} (STUN) and UDP {} (peer relay).""".format(
+Set up and run the control server of a site: Headscale (control, DERP, STUN) and a peer relay. Robots must reach it by
+its DNS name on TCP {} (control and DERP), UDP {} (STUN) and UDP {} (peer relay).""".format(
     defaults.SERVER_PORT, defaults.STUN_PORT, defaults.RELAY_PORT)
 EPILOG = """\
 examples:
@@ -33,79 +36,82 @@ examples:
   sudo ua-overlay team create iris
   sudo ua-overlay invite iris dev-1 --master
 
-without root, in a directory of your own:
+without root, in your own directory:
   ua-overlay server init --dir ~/site --name server.example.org
-  export UA_OVERLAY_SITE=~/site                # so that no command needs --dir"""
+  export UA_OVERLAY_SITE=~/site                # commands then need no --dir"""
+
+RUN_DESCRIPTION = """\
+Run Headscale and the peer relay, restart what crashes, and renew the certificate in time. SIGTERM or Ctrl-C stops both
+within seconds; links between robots stay up. SIGHUP re-reads all rules of site.yaml. If site.yaml is invalid, the
+server reports that and keeps its last good settings. Needs root only for a port below 1024."""
+
+STATUS_EPILOG = """\
+exit status: 0 healthy; 1 not healthy or not running; 4 healthy, but needs attention (site.yaml is invalid, so the last
+good settings are in force, or the certificate of a remote host ends soon)"""
 
 
-def add_parser(subparsers):
-    parser = subparsers.add_parser('server', help='set up and run the control server of a site',
-                                   formatter_class=argparse.RawDescriptionHelpFormatter,
-                                   description=DESCRIPTION, epilog=EPILOG)
-    commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
+def configure(parser: CommandParser) -> None:
+    parser.describe(DESCRIPTION, EPILOG)
+    parser.add_command('init', configure_init)
+    parser.add_command('run', configure_run)
+    parser.add_command('status', configure_status)
+    parser.add_command('renew', configure_renew)
+    for name, module in (('check', 'check'), ('forwarding', 'check'), ('service', 'service'), ('backup', 'backup'),
+                         ('restore', 'backup'), ('upgrade', 'backup'), ('rotate-ca', 'ca')):
+        parser.add_command(name, from_module('ua_overlay.cli.server_' + module,
+                                             'configure_' + name.replace('-', '_')))
 
-    init = commands.add_parser(
-        'init', help='write a new site: CA, certificate, keys, configuration, policy',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='Writes everything that a site needs into one directory, or nothing. Only its owner can enter it:\n'
-                    'it holds the site\'s private keys.',
-        epilog='The name is for good: it is in the CA, in the certificate and in every invitation.\n\n'
-               'example:\n  sudo ua-overlay server init --name server.example.org --address 203.0.113.10')
-    init.add_argument('--name', required=True, metavar='FQDN', help='DNS name by which robots reach the server')
-    init.add_argument('--address', action='append', default=[], metavar='IP',
-                      help='address by which robots reach it, the first being used when DNS is down; behind forwarded '
-                           'ports, the outer one; may be repeated')
-    init.add_argument('--private', action='append', default=[], metavar='IP',
-                      help='the server\'s own address when --address belongs to a machine that forwards the ports; see '
-                           '`server forwarding`')
-    init.add_argument('--port', type=int, default=defaults.SERVER_PORT,
-                      help='TCP: control and DERP (default: %(default)s)')
-    init.add_argument('--stun-port', type=int, default=defaults.STUN_PORT, metavar='PORT',
-                      help='UDP: STUN (default: %(default)s)')
-    init.add_argument('--relay-port', type=int, default=defaults.RELAY_PORT, metavar='PORT',
-                      help='UDP: peer relay (default: %(default)s)')
-    init.add_argument('--base-domain', default=defaults.BASE_DOMAIN, metavar='DOMAIN',
-                      help='suffix of the robots\' names (default: %(default)s)')
-    imported_pair = init.add_argument_group(
+
+def configure_init(parser: CommandParser) -> None:
+    parser.describe('Create a site: write everything that it needs into one directory, or nothing. The directory holds '
+                    "the site's private keys, so only its owner can enter it.",
+                    'The name is permanent: it is in the CA, in the certificate and in every invitation.\n\n'
+                    'example:\n  sudo ua-overlay server init --name server.example.org --address 203.0.113.10')
+    parser.add_argument('--name', required=True, metavar='FQDN', help='DNS name by which robots reach the server')
+    parser.add_argument('--address', action='append', default=[], metavar='IP',
+                        help='address at which robots reach it; repeatable; the first is used when DNS fails; behind '
+                             'forwarded ports, the outer address')
+    parser.add_argument('--private', action='append', default=[], metavar='IP',
+                        help="the server's own address when --address belongs to a machine that forwards the ports; "
+                             'see `server forwarding`')
+    parser.add_argument('--port', type=int, default=defaults.SERVER_PORT, metavar='PORT',
+                        help='TCP port of control and DERP (default: %(default)s)')
+    parser.add_argument('--stun-port', type=int, default=defaults.STUN_PORT, metavar='PORT',
+                        help='UDP port of STUN (default: %(default)s)')
+    parser.add_argument('--relay-port', type=int, default=defaults.RELAY_PORT, metavar='PORT',
+                        help='UDP port of the peer relay (default: %(default)s)')
+    parser.add_argument('--base-domain', default=defaults.BASE_DOMAIN, metavar='DOMAIN',
+                        help="suffix of the robots' names (default: %(default)s)")
+    imported_pair = parser.add_argument_group(
         'a certificate made elsewhere instead of a CA (self-signed, unencrypted key)')
-    imported_pair.add_argument('--certificate', metavar='FILE', help='PEM; robots will trust exactly this one')
-    imported_pair.add_argument('--key', metavar='FILE', help='PEM; copied into the site')
-    add_dir(init)
-    init.set_defaults(run=run_init)
+    imported_pair.add_argument('--certificate', metavar='FILE', help='PEM file; robots will trust exactly this one')
+    imported_pair.add_argument('--key', metavar='FILE', help='PEM file; copied into the site')
+    add_dir(parser)
+    parser.set_defaults(run=run_init)
 
-    run = commands.add_parser(
-        'run', help='run the server in the foreground',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='Runs Headscale and the peer relay and supervises them: what crashes is started again, the\n'
-                    'certificate is renewed in time. SIGTERM or Ctrl-C stops everything within seconds; links between\n'
-                    'robots go on. SIGHUP reads the teams in site.yaml again. Needs no root (unless a port is below\n'
-                    '1024).\n'
-                    'When site.yaml makes no sense it says so and runs by what was in force before.',
-        epilog='logs: DIR/log/headscale.log and DIR/log/relay.log, at most 8 MB each')
-    add_dir(run)
-    run.set_defaults(run=run_run)
 
-    status = commands.add_parser('status', help='is it running and healthy; exit status 0 when it is',
-                                 description='Is the server running and healthy? Exit status 0 when it is; 4 when it '
-                                             'is, and something asks for you (site.yaml makes no sense, so what was in '
-                                             'force before holds; a certificate of a remote host ends soon); 1 when '
-                                             'it is not.')
-    status.add_argument('--json', action='store_true', help='for programs')
-    add_dir(status)
-    status.set_defaults(run=run_status)
+def configure_run(parser: CommandParser) -> None:
+    parser.describe(RUN_DESCRIPTION, 'logs: DIR/log/headscale.log and DIR/log/relay.log, at most 8 MB each')
+    add_dir(parser)
+    parser.set_defaults(run=run_run)
 
-    renew = commands.add_parser(
-        'renew', help='renew the server\'s certificate now',
-        description='Makes a new certificate from the site\'s CA; robots need nothing new. `server run` does it by '
-                    'itself 30 days before the old one ends. A running Headscale starts again with it.')
-    add_dir(renew)
-    renew.set_defaults(run=run_renew)
-    server_check.add_parser(commands)
-    server_service.add_parser(commands)
-    server_backup.add_parsers(commands)
-    server_ca.add_parsers(commands)
 
-def run_init(args):
+def configure_status(parser: CommandParser) -> None:
+    parser.describe('Show whether the server is running and healthy.', STATUS_EPILOG)
+    parser.add_json()
+    add_dir(parser)
+    parser.set_defaults(run=run_status)
+
+
+def configure_renew(parser: CommandParser) -> None:
+    parser.describe("Make a new certificate with the site's CA; robots need nothing new. `server run` does this {} "
+                    'days before the old certificate ends. A running Headscale restarts with the new one.'.format(
+                        defaults.RENEWAL_MARGIN_DAYS))
+    add_dir(parser)
+    parser.set_defaults(run=run_renew)
+
+
+def run_init(args: argparse.Namespace) -> int:
     directory = site_directory(args.dir, os.environ)
     settings = SiteSettings(args.name, tuple(args.address), args.port, args.stun_port, args.relay_port,
                             args.base_domain, private=tuple(args.private))
@@ -115,9 +121,7 @@ def run_init(args):
     make_trust = functools.partial(_make_trust, settings)
     if args.certificate:
         certificate, key = imported.read(args.certificate, args.key, settings.name, utc_now())
-
-        def make_trust(staging):
-            imported.adopt(staging, certificate, key)
+        make_trust = functools.partial(imported.adopt, certificate=certificate, key=key)
     site = Site.create(directory, settings, make_trust)
     trust = store.load(directory)
     print('The site {} is in {}.'.format(settings.name, directory))
@@ -125,32 +129,33 @@ def run_init(args):
     print('  ports to open       TCP {}, UDP {} (STUN), UDP {} (peer relay)'.format(
         settings.port, settings.stun_port, settings.relay_port))
     print('  certificate until   {}, {}'.format(
-        format_utc(not_after(trust.server)), 'to be replaced by hand' if args.certificate else 'renewed by itself'))
+        format_utc(not_after(trust.server)),
+        'to be replaced by hand' if args.certificate else 'renewed automatically'))
     for sentence in imported.warnings(trust.server) if args.certificate else ():
         print('Note: ' + sentence)
-    print('Keep {} safe: who has it can pose as this server.'.format(
+    print('Keep {} safe: anyone who has it can impersonate this server.'.format(
         site.path('server.key' if args.certificate else 'ca.key')))
     if settings.private:
-        print('What {} has to forward here: {}'.format(settings.addresses[0], site.command('server forwarding')))
+        print('What {} must forward here: {}'.format(settings.addresses[0], site.command('server forwarding')))
     print('Next: sudo {}   (or in the foreground: {})'.format(
         site.command('server service install'), site.command('server run')))
     return 0
 
 
-def _make_trust(settings, directory):
+def _make_trust(settings: SiteSettings, directory: str) -> None:
     store.init(directory, settings.name, [settings.name], list(settings.addresses), utc_now())
 
 
-def _say(line):
+def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def run_run(args):
+def run_run(args: argparse.Namespace) -> int:
     site, problem = load_site_and_problem(args)
     if problem is not None:
         _say(str(explained(problem)))
 
-    def renew():
+    def renew() -> bool:
         now = utc_now()
         if not needs_renewal(store.load(site.directory).server, now) and roots.switched_whole(site.directory):
             return False
@@ -158,11 +163,11 @@ def run_run(args):
         store.renew(site.directory, now)
         return True
 
-    guard = UpgradeGuard(site, server_backup.installed, utc_now, _say)
+    guard = UpgradeGuard(site, installed_headscale, utc_now, _say)
     return SiteServer(site, locate, renew, utc_now, _say, guard, started=functools.partial(notify, 'READY=1')).run()
 
 
-def run_renew(args):
+def run_renew(args: argparse.Namespace) -> int:
     site = load_site(args)
     imported.refuse_renewal(site.directory)
     trust = store.renew(site.directory, utc_now())
@@ -171,7 +176,7 @@ def run_renew(args):
     if not make_admin(site).server_running():
         print('The server is not running. Next: {}'.format(site.command('server run')))
         return 0
-    with Progress()('Headscale starts again with it'):
+    with Progress()('Restarting Headscale with it'):
         healthy = control_socket.ask(site.control_socket, 'restart')['ok']
     if not healthy:
         raise OverlayError('Headscale does not answer after its restart.', 'less {}'.format(
@@ -179,10 +184,10 @@ def run_renew(args):
     return 0
 
 
-def run_status(args):
+def run_status(args: argparse.Namespace) -> int:
     site, unread = load_site_and_problem(args)
     report, problem = _status(site)
-    notes = ([] if unread is None else [explained(unread)]) + _ending(report['derp_ends'])
+    notes = ([] if unread is None else [explained(unread)]) + _expiring(report['derp_ends'])
     report['site_file'] = '' if unread is None else explained(unread).sentence
     report['warnings'] = [note.sentence for note in notes]
     report['derp_certificates'] = {name: derp_certificate.format_end(end)
@@ -209,30 +214,34 @@ def run_status(args):
             print('{:<20}{}'.format(label, value))
         for each in ([] if problem is None else [problem]) + notes:
             print('ua-overlay: {}'.format(each), file=sys.stderr)
-    return 1 if not report['healthy'] else WARNED if notes else 0
+    return FAILED if not report['healthy'] else ATTENTION if notes else 0
 
 
-def _ending(ends):
-    """What is to be said of the certificates of remote hosts: a list of OverlayError."""
+def _expiring(ends: Mapping[str, Any]) -> List[OverlayError]:
+    """A warning for each certificate of a remote host that ends soon.
+
+    :param ends: name of the host -> end of its certificate, in seconds since 1970.
+    """
     now = utc_now().timestamp()
-    found = [derp_certificate.warning(name, ends[name], now) for name in sorted(ends)]
-    return [each for each in found if each is not None]
+    warnings = [derp_certificate.warning(name, ends[name], now) for name in sorted(ends)]
+    return [each for each in warnings if each is not None]
 
 
-def _carries(report):
-    """What the relay's report adds for people."""
+def _carries(report: Mapping[str, Any]) -> str:
+    """What the relay reports, behind its state."""
     if not report:
         return ''
-    return ', carries {} link(s){}'.format(report.get('carrying', 0), ', mended {} time(s)'.format(report['repairs'])
+    return ', carries {} link(s){}'.format(report.get('carrying', 0), ', repaired {} time(s)'.format(report['repairs'])
                                            if report.get('repairs') else '')
 
 
-def _status(site):
-    """(dict for people and programs, the OverlayError that says what is wrong or None)"""
-    report = {'name': site.settings.name, 'url': site.settings.url, 'directory': site.directory, 'running': False,
-              'healthy': False, 'policy': None, 'relay': None, 'relay_report': {}, 'relays': [], 'derp': {},
-              'derp_ends': {}, 'teams': sorted(site.teams), 'robots': None, 'robots_online': None,
-              'certificate_until': format_utc(not_after(store.load(site.directory).server))}
+def _status(site: Site) -> Tuple[Dict[str, Any], Optional[OverlayError]]:
+    """(the report of --json, what is wrong)."""
+    report: Dict[str, Any] = {
+        'name': site.settings.name, 'url': site.settings.url, 'directory': site.directory, 'running': False,
+        'healthy': False, 'policy': None, 'relay': None, 'relay_report': {}, 'relays': [], 'derp': {},
+        'derp_ends': {}, 'teams': sorted(site.teams), 'robots': None, 'robots_online': None,
+        'certificate_until': format_utc(not_after(store.load(site.directory).server))}
     try:
         answer = control_socket.ask(site.control_socket, 'status', timeout=10)
     except OverlayError as error:

@@ -1,95 +1,118 @@
-"""`ua-overlay server service`, `relay service`, `derp service`: what a site runs, at boot, as a user of its own."""
+"""`ua-overlay server service`, `relay service`, `derp service`: what a site runs at boot, as its own user."""
 import argparse
 import os
+from typing import Tuple, Union
 
-from ua_overlay.cli.shared.args import add_dir, load_site
+from ua_overlay.cli.shared.args import add_dir
 from ua_overlay.cli.shared.loop import say, until_sigterm
 from ua_overlay.cli.shared.needs import need_root, need_systemd
+from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.cli.shared.remote_host import add_service_dir
+from ua_overlay.cli.shared.site import load_site
 from ua_overlay.errors import OverlayError
 from ua_overlay.firewall.egress_rules import make_rules
 from ua_overlay.relays import enrolment as enrolments
 from ua_overlay.relays.remote_host import RemoteHost
 from ua_overlay.resources import share_dir
 from ua_overlay.server import service, service_egress
+from ua_overlay.server.service import Service
 from ua_overlay.site.site import site_directory
 from ua_overlay.system.control_socket import NotRunning, ask
 from ua_overlay.system.nft import find_nft
-from ua_overlay.system.recipe import describe, run_command
+from ua_overlay.system.recipe import Recipe, describe, run_command
 from ua_overlay.toolchain import locate
 from ua_overlay.toolchain.find import cache_dir
 from ua_overlay.trust.servers import resolve_soon, servers_of
 
 DESCRIPTION = '''\
-A systemd unit that runs the {} at boot, as a user of its own to whom its directory belongs, in a sandbox that
-can write nothing else and connects to the site's own addresses only.{}
-Settings of your own: sudo systemctl edit {}'''
+Run the {} at boot: a systemd unit with its own user, who owns its directory, in a sandbox that can write nothing else
+and connects only to the addresses of the site.{} To change its settings: sudo systemctl edit {}'''
 
-EXAMPLES = '''\
+EPILOG = '''\
 examples:
   sudo ua-overlay {0} service install{1}
   sudo ua-overlay {0} service install --dry-run
   journalctl -u ua-overlay-{0} -f
-  sudo ua-overlay {0} service remove       # its directory stays'''
+  sudo ua-overlay {0} service remove       # keeps its directory'''
+
+KEEP = '''\
+Keep the egress rule of the {} up to date: follow the addresses of the site, and load the rule again when somebody
+flushes or changes it. `service install` makes a unit of this. Needs root or CAP_NET_ADMIN.'''
 
 PROGRAMS = {'server': ('headscale', 'tailscaled', 'tailscale'), 'relay': ('tailscaled', 'tailscale'),
             'derp': ('derper',)}
 
 
-def add_parser(commands, served=service.SERVER):
-    """Add `service` to the subcommands of `server`, `relay` or `derp`."""
+def configure_service(parser: CommandParser) -> None:
+    """`server service`."""
+    _configure(parser, service.SERVER)
+
+
+def configure_relay(parser: CommandParser) -> None:
+    """`relay service`."""
+    _configure(parser, service.RELAY)
+
+
+def configure_derp(parser: CommandParser) -> None:
+    """`derp service`."""
+    _configure(parser, service.DERP)
+
+
+def _configure(parser: CommandParser, served: Service) -> None:
     kind, remote = served.kind, served is not service.SERVER
-    renewal = '' if remote else '\nThe server renews its certificate by itself.'
-    description = DESCRIPTION.format(kind, renewal, served.unit)
-    raw = {'formatter_class': argparse.RawDescriptionHelpFormatter,
-           'epilog': EXAMPLES.format(kind, ' --enrolment lab-b.{}.yaml'.format(kind) if remote else '')}
-    parser = commands.add_parser('service', help='the {} at boot, as a user of its own'.format(kind),
-                                 description=description, **raw)
-    actions = parser.add_subparsers(dest='action', metavar='ACTION', required=True)
-    install = actions.add_parser('install', help='start it now and at every boot', description=description, **raw)
-    install.add_argument('--user', metavar='USER', default=served.user,
-                         help='who runs it and owns its directory; made when missing (default: %(default)s)')
-    if remote:
-        install.add_argument('--enrolment', metavar='FILE', help='what `{} create` made on the server; the first time'
-                             .format(kind))
-    _add_dir(install, served)
-    install.add_argument('--no-egress', action='store_true',
-                         help='without the rule for what it connects to (for a kernel without nftables)')
-    install.add_argument('--service-manager', choices=('systemd', 'none'), default='systemd',
-                         help='none: the user and the rule only, and what to start by hand (default: %(default)s)')
-    install.add_argument('--dry-run', action='store_true', help='print the unit and what would be done, and do nothing')
-    install.set_defaults(run=lambda args: run_install(args, served))
-    remove = actions.add_parser(
-        'remove', help='stop it and never start it again', **raw,
-        description='Stops it, removes the unit and the user that was made for it, and gives its directory back to\n'
-                    'who owned it. The directory itself stays as it is.')
-    _add_dir(remove, served)
-    remove.add_argument('--dry-run', action='store_true', help='say what would be done, and do nothing')
-    remove.set_defaults(run=lambda args: run_remove(args, served))
-    keep = actions.add_parser(
-        'keep', help='keep the site\'s addresses in the rule of whom it connects to (what `install` starts)',
-        description='Looks again and again at the addresses that the site has, and at the rule that nothing leaves the '
-                    'site: follows a change, and loads the rule again when somebody flushed or changed it. Needs root '
-                    'or CAP_NET_ADMIN. `service install` makes a unit of it.')
-    keep.add_argument('--user', metavar='USER', default=served.user,
-                      help='who runs the {} (default: %(default)s)'.format(kind))
-    _add_dir(keep, served)
-    keep.set_defaults(run=lambda args: run_keep(args, served))
+    description = DESCRIPTION.format(kind, '' if remote else ' The server renews its certificate itself.', served.unit)
+    epilog = EPILOG.format(kind, ' --enrolment lab-b.{}.yaml'.format(kind) if remote else '')
+
+    def configure_install(install: CommandParser) -> None:
+        install.describe(description, epilog)
+        install.add_argument('--user', metavar='USER', default=served.user,
+                             help='the user that runs it and owns its directory; created if missing (default: '
+                                  '%(default)s)')
+        if remote:
+            install.add_argument('--enrolment', metavar='FILE',
+                                 help='the first time: the file that `{} create` made on the server'.format(kind))
+        _add_dir(install, served)
+        install.add_argument('--no-egress', action='store_true',
+                             help='omit the egress rule (for a kernel without nftables)')
+        install.add_argument('--service-manager', choices=('systemd', 'none'), default='systemd',
+                             help='none: only create the user and load the rule, and print what to start by hand '
+                                  '(default: %(default)s)')
+        install.add_argument('--dry-run', action='store_true',
+                             help='print the unit and what would be done; change nothing')
+        install.set_defaults(run=lambda args: run_install(args, served))
+
+    def configure_remove(remove: CommandParser) -> None:
+        remove.describe('Stop the {}, remove its unit and the user that was created for it, and give its directory '
+                        'back to its former owner. The files in the directory stay.'.format(kind), epilog)
+        _add_dir(remove, served)
+        remove.add_argument('--dry-run', action='store_true', help='print what would be done; change nothing')
+        remove.set_defaults(run=lambda args: run_remove(args, served))
+
+    def configure_keep(keep: CommandParser) -> None:
+        keep.describe(KEEP.format(kind))
+        keep.add_argument('--user', metavar='USER', default=served.user,
+                          help='the user that runs the {} (default: %(default)s)'.format(kind))
+        _add_dir(keep, served)
+        keep.set_defaults(run=lambda args: run_keep(args, served))
+
+    parser.describe(description, epilog)
+    parser.add_command('install', configure_install)
+    parser.add_command('remove', configure_remove)
+    parser.add_command('keep', configure_keep)
 
 
-def _add_dir(parser, served):
+def _add_dir(parser: argparse.ArgumentParser, served: Service) -> None:
     if served is service.SERVER:
         add_dir(parser)
     else:
         add_service_dir(parser, served.kind)
 
 
-def _directory(args, served):
+def _directory(args: argparse.Namespace, served: Service) -> str:
     return site_directory(args.dir, os.environ) if served is service.SERVER else os.path.abspath(args.dir)
 
 
-def run_keep(args, served):
-    """Until SIGTERM or Ctrl-C."""
+def run_keep(args: argparse.Namespace, served: Service) -> int:
     stop = until_sigterm()
     try:
         service_egress.keep(served, _directory(args, served), args.user, stop, say)
@@ -98,18 +121,19 @@ def run_keep(args, served):
     return 0
 
 
-def run_install(args, served):
+def run_install(args: argparse.Namespace, served: Service) -> int:
     if not args.dry_run:
-        need_root('{} service install'.format(served.kind))
-    if not args.dry_run and args.service_manager == 'systemd':
-        need_systemd('ua-overlay {} service install --service-manager none'.format(served.kind))
-    what = (SiteService if served is service.SERVER else RemoteService)(args, served)
+        need_root(served.kind + ' service install')
+        if args.service_manager == 'systemd':
+            need_systemd('ua-overlay {} service install --service-manager none'.format(served.kind))
+    what = SiteService(args, served) if served is service.SERVER else RemoteService(args, served)
     machine = service.applier(served=served)
     owner = os.stat(what.directory if os.path.isdir(what.directory) else '/')
     if not args.dry_run and not machine.applied():
         refuse_running(what.control_socket, served)
         machine.remember('owner', [owner.st_uid, owner.st_gid])
-    recipe = make_recipe(what, args, machine.remembered('owner') or [owner.st_uid, owner.st_gid])
+    uid, gid = machine.remembered('owner') or (owner.st_uid, owner.st_gid)
+    recipe = make_recipe(what, args, (uid, gid))
     if args.dry_run:
         if args.service_manager == 'systemd':
             print(recipe.files[0].text, end='')
@@ -125,27 +149,32 @@ def run_install(args, served):
         return 0
     print('The {} of {} runs as {}, now and after every boot{}.'.format(
         served.kind, what.name, args.user, '' if changed else '; nothing changed'))
-    print('Look: journalctl -u {} -f, or {}'.format(served.unit, what.status_command))
+    print('Log: journalctl -u {} -f; state: {}'.format(served.unit, what.status_command))
     return 0
 
 
 class SiteService:
-    """A site's server as a service: where it is, which ports."""
+    """The server of a site as a service.
 
-    def __init__(self, args, served):
+    :ivar ports: those that it opens.
+    :ivar servers: names and addresses that it may connect to.
+    :ivar renewed: whether its settings changed, so that a running one must restart.
+    """
+
+    def __init__(self, args: argparse.Namespace, served: Service) -> None:
         self.served = served
         site = load_site(args)
         self.directory, self.control_socket = site.directory, site.control_socket
         self.name, self.status_command = site.settings.name, site.command('server status')
-        self.ports = (site.settings.port, site.settings.stun_port, site.settings.relay_port)
+        self.ports: Tuple[int, ...] = (site.settings.port, site.settings.stun_port, site.settings.relay_port)
         self.servers = service_egress.servers(served, self.directory)
         self.renewed = False
 
 
 class RemoteService:
-    """A relay or a DERP of a remote host as a service; ``renewed``: what it runs by is another than before."""
+    """A relay or a DERP on a remote host as a service; its fields are those of SiteService."""
 
-    def __init__(self, args, served):
+    def __init__(self, args: argparse.Namespace, served: Service) -> None:
         self.served = served
         remote_host = RemoteHost(os.path.abspath(args.dir), served.kind)
         if args.enrolment:
@@ -155,14 +184,14 @@ class RemoteService:
             enrolment, self.renewed = remote_host.load(), False
         self.directory, self.control_socket = remote_host.directory, remote_host.control_socket
         self.name, self.status_command = enrolment.name, remote_host.command('status')
-        self.ports = (enrolment.port, enrolment.stun_port or enrolment.port)
+        self.ports: Tuple[int, ...] = (enrolment.port, enrolment.stun_port or enrolment.port)
         self.servers = servers_of(enrolment.ca_pem)
 
 
-def make_recipe(what, args, owner):
+def make_recipe(what: Union[SiteService, RemoteService], args: argparse.Namespace, owner: Tuple[int, int]) -> Recipe:
     """The recipe, with the programs that this command would run.
 
-    :param what: SiteService or RemoteService.
+    :param owner: (uid, gid) to which `service remove` gives the directory back.
     """
     served = what.served
     command, root = service.find_program(share_dir())
@@ -180,25 +209,28 @@ def make_recipe(what, args, owner):
                                served, keeper)
 
 
-def refuse_running(control_socket, served):
-    """:raises OverlayError: it runs already, in somebody's terminal."""
+def refuse_running(control_socket: str, served: Service) -> None:
+    """Check that it does not run in somebody's terminal.
+
+    :raises OverlayError: it does.
+    """
     try:
         ask(control_socket, 'status', timeout=5)
     except NotRunning:
         return
-    raise OverlayError('The {} in {} runs already, and not as a service.'.format(
+    raise OverlayError('The {} in {} is running already, and not as a service.'.format(
         served.kind, os.path.dirname(os.path.dirname(control_socket))),
-        'end that one (Ctrl-C, SIGTERM), then sudo ua-overlay {} service install'.format(served.kind), code='SITE')
+        'stop it (Ctrl-C, SIGTERM), then sudo ua-overlay {} service install'.format(served.kind), code='SITE')
 
 
-def run_remove(args, served):
+def run_remove(args: argparse.Namespace, served: Service) -> int:
     if args.dry_run:
-        print('put back what {} lists\nrun systemctl daemon-reload'.format(service.manifest(served)))
+        print('restore what {} lists\nrun systemctl daemon-reload'.format(service.manifest(served)))
         return 0
-    need_root('{} service remove'.format(served.kind))
+    need_root(served.kind + ' service remove')
     notes = service.applier(served=served).undo((), [['systemctl', 'daemon-reload']])
     for note in notes or ():
         print(note)
     print('There was no service.' if notes is None else
-          'The {} is stopped and does not start at boot; its directory is still there.'.format(served.kind))
+          'The {} is stopped and no longer starts at boot; its directory stays.'.format(served.kind))
     return 0

@@ -1,59 +1,60 @@
-"""`ua-overlay status`: what this robot is in the overlay, its peers and its links."""
+"""`ua-overlay status`: this robot in the overlay, its peers and its links."""
 import argparse
 import json
 from dataclasses import asdict
+from typing import Dict, List, Mapping, Sequence, Tuple
 
-from ua_overlay import defaults, link_types
+from ua_overlay import link_types
+from ua_overlay.cli.shared.args import add_ca, add_socket, add_state_dir
+from ua_overlay.cli.shared.exit_status import NOTHING
+from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import OverlayError
 from ua_overlay.rosenv import envfile
 from ua_overlay.tags import belonging, describe_belonging, team_of
-from ua_overlay.tailscale.links import links_of
+from ua_overlay.tailscale.links import Link, links_of
 from ua_overlay.tailscale.localapi import LocalApi
-from ua_overlay.tailscale.model import parse_status
+from ua_overlay.tailscale.model import Status, parse_status
 
-#: Seconds for which the server is asked whether it still knows this robot.
+#: Seconds to wait for the server's answer whether it still knows this robot.
 SERVER_PATIENCE = 1.0
 
+EPILOG = 'link types:\n{}\n\nexit status: 0 running; 1 no tailscaled; 3 in no team, or left\n\n' \
+    'example:\n  ua-overlay status --json'.format('\n'.join(
+        '  {:<11} {}'.format(kind, link_types.MEANING[kind]) for kind in link_types.ORDER))
 
-def add_parser(subparsers):
-    parser = subparsers.add_parser(
-        'status', help='this robot, its peers and links',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='What this robot is in the overlay, its peers and the links to them. Needs no ROS master.',
-        epilog='link types:\n' + ''.join('  {:12}{}\n'.format(*item) for item in link_types.MEANING.items())
-               + '\nexit status: 0 running; 1 no tailscaled; 3 in no team, or left\n\n'
-               'example:\n  ua-overlay status --json')
-    parser.add_argument('--socket', default=defaults.DAEMON_SOCKET, help='of tailscaled (default: %(default)s)')
-    parser.add_argument('--state-dir', default=defaults.STATE_DIR,
-                        help='where the settings of the invitation are kept (default: %(default)s)')
-    parser.add_argument('--ca', default=defaults.CA_FILE, help="the site's CA (default: %(default)s)")
-    parser.add_argument('--json', action='store_true', help='for programs')
+
+def configure(parser: CommandParser) -> None:
+    parser.describe('Show this robot in the overlay, its peers and the links to them. Needs no ROS master.', EPILOG)
+    add_socket(parser)
+    add_state_dir(parser)
+    add_ca(parser)
+    parser.add_json()
     parser.set_defaults(run=run)
 
 
-def environment():
-    """The variables of the env file, and what is wrong with it as a sentence."""
+def environment() -> Tuple[Dict[str, str], str]:
+    """(variables of the env file, what is wrong with it as a sentence or '')."""
     try:
         return envfile.read(envfile.locate()), ''
     except OverlayError as error:
         return {}, error.sentence
 
 
-def left_behind(api, state_dir):
-    """Nodes that were started for a master that is not the team's any more, as sentences: they follow no move."""
+def left_behind(api: LocalApi, state_dir: str) -> List[str]:
+    """A sentence about the nodes that still use a former team master; [] when there are none. They follow no move."""
     from ua_overlay.checks.graph import old_master
-    from ua_overlay.checks.observe import Observer, preferences_of
+    from ua_overlay.checks.observe import Observer
     from ua_overlay.membership.settings import read_settings
-    # Nothing of the network but the resolver: this command answers in any state of the team.
-    facts = Observer(api, preferences_of(read_settings(state_dir)), patience=1.0).observe(frozenset())
-    found = old_master(facts)
-    return ['{} Next: {}'.format(verdict.what, verdict.next_command) for verdict in found] \
-        if isinstance(found, list) else []
+    # Of the network, only the resolver: this command answers in any state of the team.
+    facts = Observer(api, read_settings(state_dir), patience=1.0).observe(frozenset())
+    verdicts = old_master(facts)
+    return ['{} Next: {}'.format(verdict.what, verdict.next_command) for verdict in verdicts] \
+        if isinstance(verdicts, list) else []
 
 
-def removed(api, status, ca_file):
-    """Whether the server does not know this robot any more, as a sentence; '' when it does or cannot be asked now."""
+def removed(api: LocalApi, status: Status, ca_file: str) -> str:
+    """The sentence that the server no longer knows this robot; '' when it does, or does not answer."""
     from ua_overlay.checks.facts import Facts
     from ua_overlay.checks.observe import key_in_use, probe_server
     from ua_overlay.checks.server import registered
@@ -63,12 +64,12 @@ def removed(api, status, ca_file):
         url = api.prefs().get('ControlURL') or ''
     except OverlayError:
         return ''
-    seen = probe_server(url, ca_file, SERVER_PATIENCE, node_key=key_in_use(status))
-    verdict = registered(Facts(status=status, server=seen))
-    return '' if verdict is None or seen.key_known else '{} Next: {}'.format(verdict.what, verdict.next_command)
+    server = probe_server(url, ca_file, SERVER_PATIENCE, node_key=key_in_use(status))
+    verdict = registered(Facts(status=status, server=server))
+    return '' if verdict is None or server.key_known else '{} Next: {}'.format(verdict.what, verdict.next_command)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     api = LocalApi(args.socket)
     status = parse_status(api.status())
     variables, problem = environment()
@@ -85,17 +86,21 @@ def run(args):
         show(status, links, variables, problem)
         for sentence in stray + ([gone] if gone else []):
             print(sentence)
-    return 0 if status.state == 'Running' else 3
+    return 0 if status.state == 'Running' else NOTHING
 
 
-def show(status, links, variables, problem):
+def show(status: Status, links: Sequence[Link], variables: Mapping[str, str], problem: str) -> None:
+    """Print what ``status`` says, for people.
+
+    :param problem: why there are no ``variables``.
+    """
     own = status.self_node
     if status.state == 'Running':
         print('{} ({}) in {}{}'.format(own.name, ', '.join(own.addresses),
                                        describe_belonging(belonging(own.tags, own.user) or '(none)'),
-                                       '' if own.online else ', not seen by the server'))
+                                       '' if own.online else ', not connected to the server'))
     elif status.have_node_key:
-        print('This robot left and keeps its identity. Next: ua-overlay join')
+        print('This robot left its team and keeps its identity. Next: ua-overlay join')
     else:
         print('This robot is in no team. Next: ua-overlay join INVITATION')
     print('ROS: {}'.format(variables.get('ROS_MASTER_URI') or problem))

@@ -1,71 +1,78 @@
 """`ua-overlay tools`: the programs of others that this package runs."""
 import argparse
 import json
+from typing import Sequence
 
+from ua_overlay.cli.shared.exit_status import FAILED
+from ua_overlay.cli.shared.parser import CommandParser, did_you_mean
 from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.cli.shared.table import format_table
+from ua_overlay.errors import UsageError
 from ua_overlay.resources import share_path
 from ua_overlay.toolchain.build import build
-from ua_overlay.toolchain.find import cache_dir, find
+from ua_overlay.toolchain.find import Found, cache_dir, find
 from ua_overlay.toolchain.pins import MINIMUM, MODULES, module_of, read_pin
 
 PROGRAMS = ('tailscale', 'tailscaled', 'headscale')
-#: Needed on a remote host of a site alone: looked for when asked for.
+#: Only a remote DERP host needs it: built when asked for, listed when present.
 OPTIONAL = ('derper',)
 
-
-def add_parser(subparsers):
-    parser = subparsers.add_parser(
-        'tools', help='find or build tailscale, tailscaled and headscale',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='tailscale, tailscaled and headscale: those on the PATH are used when they are new enough;\n'
-                    'otherwise they are built from the versions pinned under toolchain/ into a cache.',
-        epilog='minimum versions on the PATH:\n' + '\n'.join(
-            '  {:<11}{:<8}{}'.format(name, '.'.join(map(str, minimum)), why)
-            for name, (minimum, why) in sorted(MINIMUM.items())) +
-        '\n\nexamples:\n  ua-overlay tools status\n  sudo ua-overlay tools install     # a few minutes, once')
-    commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
-    status = commands.add_parser('status', help='what is used, from where',
-                                 description='What is used, from where. Exit status 0 when all three are there.')
-    status.add_argument('--json', action='store_true', help='for programs')
-    status.set_defaults(run=run_status)
-    install = commands.add_parser(
-        'install', help='build what is missing (static, no root needed)',
-        description='Build what is missing into the cache: static programs that start on any Linux of this kind.')
-    install.add_argument('program', nargs='*', metavar='PROGRAM',
-                         help='tailscale, tailscaled, headscale or derper (a remote DERP host needs it); '
-                              'default: all but derper')
-    install.add_argument('--for-tests', action='store_true',
-                         help='also the next tailscale release, against which the tests run')
-    install.add_argument('--pinned', action='store_true',
-                         help='the pinned versions, also where the PATH has newer ones: to copy them to other machines')
-    install.add_argument('--json', action='store_true', help='for programs')
-    install.set_defaults(run=run_install)
+DESCRIPTION = '''\
+Find or build tailscale, tailscaled and headscale. Programs on the PATH are used when they are new enough; others are
+built from the versions pinned below toolchain/ into a cache.'''
 
 
-def run_status(args):
-    # One that nobody needs here is no line of the table.
+def configure(parser: CommandParser) -> None:
+    minimums = '\n'.join('  {:<11}{:<8}{}'.format(name, '.'.join(map(str, minimum)), why)
+                         for name, (minimum, why) in sorted(MINIMUM.items()))
+    parser.describe(DESCRIPTION, 'minimum versions on the PATH:\n' + minimums + '\n\nexamples:\n'
+                    '  ua-overlay tools status\n  sudo ua-overlay tools install     # takes a few minutes, once')
+    parser.add_command('status', configure_status)
+    parser.add_command('install', configure_install)
+
+
+def configure_status(parser: CommandParser) -> None:
+    parser.describe('Show which programs are used and where they are.',
+                    'exit status: 0 all three found; 1 some are missing')
+    parser.add_json()
+    parser.set_defaults(run=run_status)
+
+
+def configure_install(parser: CommandParser) -> None:
+    parser.describe('Build missing programs into the cache. They are static and start on any Linux of this '
+                    'architecture.')
+    parser.add_argument('program', nargs='*', metavar='PROGRAM',
+                        help='tailscale, tailscaled, headscale or derper, which a remote DERP host needs '
+                             '(default: all but derper)')
+    parser.add_argument('--for-tests', action='store_true', help='also the next tailscale release, for the tests')
+    parser.add_argument('--pinned', action='store_true',
+                        help='the pinned versions even if the PATH has newer ones, to copy them to other machines')
+    parser.add_json()
+    parser.set_defaults(run=run_install)
+
+
+def run_status(args: argparse.Namespace) -> int:
     optional = [item for item in map(find, OPTIONAL) if item.path is not None]
     return show([find(program) for program in PROGRAMS] + optional, args.json)
 
 
-def show(found, as_json):
-    """Print a row for each :class:`find.Found`; return the exit status."""
+def show(programs: Sequence[Found], as_json: bool) -> int:
+    """Print a row for each program; return the exit status."""
     if as_json:
-        print(json.dumps([item._asdict() for item in found], indent=2))
+        print(json.dumps([item._asdict() for item in programs], indent=2))
     else:
         print(format_table(('PROGRAM', 'FROM', 'VERSION', 'PINNED', 'PATH'),
-                           [(f.program, f.origin, f.version, f.pinned, f.path) for f in found]))
-        if any(f.path is None for f in found):
+                           [(item.program, item.origin, item.version, item.pinned, item.path) for item in programs]))
+        if any(item.path is None for item in programs):
             print('Next: ua-overlay tools install')
-    return 0 if all(f.path for f in found) else 1
+    return 0 if all(item.path for item in programs) else FAILED
 
 
-def run_install(args):
-    unknown = set(args.program) - set(PROGRAMS + OPTIONAL)
-    if unknown:
-        from ua_overlay.errors import UsageError
-        raise UsageError('There is no tool called {}.'.format(', '.join(sorted(unknown))), 'ua-overlay tools status')
+def run_install(args: argparse.Namespace) -> int:
+    for name in args.program:
+        if name not in PROGRAMS + OPTIONAL:
+            raise UsageError('There is no tool called {}.{}'.format(name, did_you_mean(name, PROGRAMS + OPTIONAL)),
+                             'ua-overlay tools status')
     source = share_path('toolchain')
     programs = args.program or PROGRAMS
     modules = {module_of(program) for program in programs if args.pinned or find(program).path is None}

@@ -20,8 +20,8 @@ ERROR    half-connected      What.
 unknown  ports-in            Not seen.
 WARNING  clock               It is late.
 
-1 error, 1 warning; not seen from here: ports-in.'''
-    assert doctor.report(FINDINGS[:1]).endswith('\n\nNothing found.')
+1 error, 1 warning; not visible from here: ports-in.'''
+    assert doctor.report(FINDINGS[:1]).endswith('\n\nNo problem found.')
     assert '2 errors.' in doctor.report(FINDINGS[1:2] * 2)
 
 
@@ -40,4 +40,4 @@ def test_without_a_daemon(tmp_path, capsys):
     assert main(['doctor', '--socket', str(tmp_path / 'none.sock'), '--state-dir', str(tmp_path)]) == 1
     captured = capsys.readouterr()
     assert 'ERROR    daemon              No tailscaled answers at' in captured.out and 'next: sudo' in captured.out
-    assert 'Looking at this robot' in captured.err
+    assert 'Checking this robot' in captured.err

@@ -1,5 +1,4 @@
 """`ua-overlay env` and `ua-overlay exec`, run as commands."""
-import argparse
 import importlib
 import json
 import os
@@ -10,7 +9,7 @@ from xmlrpc.server import SimpleXMLRPCServer
 
 import pytest
 
-from ua_overlay.cli import env as env_command
+from ua_overlay.cli import make_parser
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.envfile import EnvironmentMissing, EnvironmentUnsafe
@@ -22,11 +21,8 @@ TEAM = {'ROS_MASTER_URI': 'http://dev-1.overlay.internal:11312', 'ROS_HOSTNAME':
 
 
 def run(*argv):
-    parser = argparse.ArgumentParser()
-    subparsers = parser.add_subparsers()
-    env_command.add_parser(subparsers)
-    exec_command.add_parser(subparsers)
-    args = parser.parse_args(argv)
+    """Run a command line; its errors are raised."""
+    args = make_parser().parse_args(argv)
     return args.run(args)
 
 
@@ -144,9 +140,7 @@ def test_misuse(place, argv):
 
 def test_exec_becomes_the_program():
     """A real process: same pid, its exit status, and 127 with a sentence when there is none."""
-    code = ('import argparse, importlib, sys; command = importlib.import_module("ua_overlay.cli.exec");'
-            'parser = argparse.ArgumentParser(); command.add_parser(parser.add_subparsers());'
-            'args = parser.parse_args(["exec", "--local"] + sys.argv[1:]); args.run(args)')
+    code = 'import sys; from ua_overlay.cli import main; main(["exec", "--local"] + sys.argv[1:])'
     process = subprocess.Popen([sys.executable, '-c', code, 'sh', '-c', 'echo $$ $ROS_HOSTNAME; exit 7'],
                                stdout=subprocess.PIPE, env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)))
     assert process.communicate(timeout=20)[0].decode() == '{} localhost\n'.format(process.pid)

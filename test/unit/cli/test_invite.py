@@ -89,13 +89,14 @@ def test_machines_of_a_user(played, capsys):
 
 
 @pytest.mark.parametrize('argv, words', [
-    ('invite --expires 1h', 'into which team'), ('invite iris', 'for whom'), ('invite --user ana', 'for whom'),
+    ('invite --expires 1h', 'No team given'), ('invite iris', 'No robot given. Next: ua-overlay invite iris ROBOT'),
+    ('invite --user ana', 'No machine given'), ('invite lits', 'No robot given. Did you mean `list`?'),
     ('invite iris dev-1 dev-2 --master', '--master is for one robot'),
     ('invite --user ana laptop --master', 'in no team'),
     ('invite iris dev-1 dev-2 --output x', '--output-dir'), ('invite iris dev-1 --output - --json', '--json'),
     ('invite iris --batch nowhere.txt', 'nowhere.txt'), ('invite iris --batch bad.txt', 'Line 2 of bad.txt'),
     ('invite --user ana --batch master.txt', 'in no team')])
-def test_what_makes_no_sense_is_said_before_a_key_is_made(played, tmp_path, capsys, argv, words):
+def test_an_invalid_command_line_is_refused_before_a_key_is_made(played, tmp_path, capsys, argv, words):
     (tmp_path / 'bad.txt').write_text('dev-1\ndev-2 boss\n')
     (tmp_path / 'master.txt').write_text('laptop master\n')
     assert main(argv.split()) == 2
@@ -140,7 +141,7 @@ def test_the_list_for_people_and_programs(played, capsys):
 
 def test_revoking(played, capsys):
     assert main(['invite', 'revoke', 'laptop-1', '1']) == 0
-    assert capsys.readouterr().out.count('is worthless now') == 2
+    assert capsys.readouterr().out == 'Revoked invitation 2 of laptop-1.\nRevoked invitation 1 of dev-1.\n'
 
 
 def test_nothing_is_asked_of_a_line_that_is_only_a_comment():
@@ -148,14 +149,6 @@ def test_nothing_is_asked_of_a_line_that_is_only_a_comment():
     assert command.parse_invitees(args, ['# dev-2', '   ']) == ('iris', [Invitee('dev-1', False)])
     with pytest.raises(UsageError):
         command.parse_invitees(args, ['dev-2 master dev-3'])
-
-
-@pytest.mark.parametrize('environ, who', [({}, 'root'), ({'SUDO_USER': 'ana'}, 'root (sudo by ana)'),
-                                          ({'SUDO_USER': 'root'}, 'root')])
-def test_who_types(environ, who):
-    site_args = importlib.import_module('ua_overlay.cli.shared.args')
-    assert site_args._who(environ, 0) == who
-    assert site_args._who({}, 4321987) == '4321987'
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='giving a file away needs root')

@@ -192,7 +192,7 @@ def test_status_for_programs(daemon, capsys):
 
 
 @pytest.mark.parametrize('name, words', [
-    ('stopped', 'left and keeps its identity. Next: ua-overlay join'),
+    ('stopped', 'This robot left its team and keeps its identity. Next: ua-overlay join'),
     ('needs_login', 'in no team. Next: ua-overlay join INVITATION')])
 def test_status_of_a_robot_that_is_not_there(daemon, capsys, name, words):
     daemon(name, AuthURL='https://server.ua.test:8080/register/secret')
@@ -209,7 +209,7 @@ def test_status_when_the_server_does_not_see_it(daemon, capsys):
     played.status()['Health'] = ['It is ill.']
     assert main(['status']) == 0
     output = capsys.readouterr().out
-    assert 'not seen by the server' in output and 'tailscaled: It is ill.' in output
+    assert 'not connected to the server' in output and 'tailscaled: It is ill.' in output
 
 
 @pytest.mark.parametrize('known', [True, False, None])

@@ -125,7 +125,7 @@ def test_applying(server, capsys):
     assert main(['policy', 'apply']) == 0 and 'already' in capsys.readouterr().out
     server.refusal = OverlayError('Headscale says no.', 'look there')
     assert main(['policy', 'apply']) == 1
-    assert 'stays as it was: Headscale says no. Next: look there' in capsys.readouterr().err
+    assert 'The present policy stays in force: Headscale says no. Next: look there' in capsys.readouterr().err
 
 
 def test_a_file_that_makes_no_sense(site, server, capsys):

@@ -70,4 +70,4 @@ def test_what_makes_no_sense_is_a_sentence_and_changes_nothing(site, capsys, arg
 def test_removed_is_reached_by_no_rule(site, capsys):
     run(site, 'set', 'ana', '--teams', 'iris')
     assert run(site, 'remove', 'ana') == 0
-    assert users(site) == {} and 'ana is no user' in capsys.readouterr().out
+    assert users(site) == {} and 'Removed the user ana' in capsys.readouterr().out

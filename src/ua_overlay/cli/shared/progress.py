@@ -1,48 +1,123 @@
-"""A line for everything that takes longer than a person likes to wait without a word."""
+"""What a command shows while it works: a line with its seconds; for a campaign, a bar with the time left."""
 import contextlib
 import sys
-import threading
 import time
+from types import TracebackType
+from typing import Any, Iterator, Mapping, NamedTuple, Optional, TextIO, Type
 
-from ua_overlay.cli.shared.terminal import fitted
+from ua_overlay.cli.shared.terminal import StatusLine, fitted, width
+from ua_overlay.clock import format_duration
+from ua_overlay.protocols import Clock
+
+
+def count(number: int) -> str:
+    """`1 sample`, `2 samples`."""
+    return '{} sample{}'.format(number, '' if number == 1 else 's')
 
 
 class Progress:
-    """Shows what is being done and for how long.
+    """Shows what a command does and for how long.
 
-    On a terminal the line counts the seconds; in a log there is one line at the start and one at the end.
+    A terminal shows a line that counts the seconds; a log gets a line at the start and one at the end.
 
-    :param stream: a text stream, usually sys.stderr.
+    :param stream: sys.stderr by default.
     """
 
-    def __init__(self, stream=None, clock=time.monotonic):
+    def __init__(self, stream: Optional[TextIO] = None, clock: Clock = time.monotonic) -> None:
         self.stream = sys.stderr if stream is None else stream
         self.clock = clock
 
     @contextlib.contextmanager
-    def __call__(self, text):
+    def __call__(self, text: str) -> Iterator[None]:
         start = self.clock()
-        terminal = self.stream.isatty()
-        self._write(fitted(self.stream, text, ' …') if terminal else text + ' …\n')
-        stop = threading.Event()
 
-        def count():
-            while not stop.wait(1.0):
-                self._write('\r' + fitted(self.stream, text, ' … {:.0f} s'.format(self.clock() - start)))
+        def render() -> str:
+            seconds = self.clock() - start
+            return fitted(self.stream, text, ' … {:.0f} s'.format(seconds) if seconds >= 1 else ' …')
 
-        counter = threading.Thread(target=count, daemon=True)
-        if terminal:
-            counter.start()
-        outcome = 'failed'
-        try:
-            yield
-            outcome = 'done'
-        finally:
-            stop.set()
-            if terminal:
-                counter.join()
-            self._write('{}{}: {} in {:.1f} s\n'.format('\r' if terminal else '', text, outcome, self.clock() - start))
+        with StatusLine(self.stream, render) as line:
+            if not line.is_terminal:
+                line.print(text + ' …')
+            outcome = 'failed'
+            try:
+                yield
+                outcome = 'done'
+            finally:
+                line.close('{}: {} in {:.1f} s'.format(text, outcome, self.clock() - start))
 
-    def _write(self, text):
-        self.stream.write(text)
-        self.stream.flush()
+
+class _Running(NamedTuple):
+    """The sample that is being taken."""
+
+    name: str
+    number: int
+    total: int
+    #: Of the campaign, at ``since``.
+    seconds_left: float
+    since: float
+
+
+class CampaignProgress:
+    """Shows how far a campaign is: a bar with the time left on a terminal, a line per sample in a log.
+
+    The listener of measure.campaign.run.run, and a context manager: the bar disappears at its end.
+
+    :param stream: usually sys.stderr.
+    """
+
+    #: Columns of the bar; a narrow terminal gets a third of its width.
+    WIDTH = 24
+
+    def __init__(self, stream: TextIO, clock: Clock = time.monotonic) -> None:
+        self.stream = stream
+        self.clock = clock
+        #: Samples that are not taken yet.
+        self.left = 0
+        self._heading = ''
+        self._running: Optional[_Running] = None
+        self._line = StatusLine(stream, self._render)
+
+    def __enter__(self) -> 'CampaignProgress':
+        self._line.__enter__()
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                 traceback: Optional[TracebackType]) -> None:
+        self._running = None
+        self._line.__exit__(kind, error, traceback)
+
+    def starting(self, step: Any, number: int, total: int, seconds_left: float) -> None:
+        """A sample is being taken: ``step`` (measure.campaign.plan.Step) is the ``number``-th of ``total``."""
+        self.left = total - number + 1
+        self._heading = '[{}/{}] {}'.format(number, total, step.id)
+        self._running = _Running(step.id, number, total, seconds_left, self.clock())
+        self._line.renew()
+        if not self._line.is_terminal and number == 1:
+            self.line('{}, about {}'.format(count(total), format_duration(seconds_left)))
+
+    def ended(self, sample: Mapping[str, Any], trouble: str) -> None:
+        """A sample was taken. :param trouble: why it could not be stored, or ''."""
+        self.left -= 1
+        # A terminal keeps only what went wrong.
+        if not self._line.is_terminal or sample['status'] != 'ok':
+            self.line('{}: {}{}'.format(self._heading, sample['status'],
+                                        '. ' + sample['problem'] if sample['problem'] else ''))
+        if trouble:
+            self.line(trouble)
+        if not self.left:
+            self._running = None
+            self._line.renew()
+
+    def line(self, text: str) -> None:
+        """Write a line that stays."""
+        self._line.print(text)
+
+    def _render(self) -> str:
+        running = self._running
+        if running is None:
+            return ''
+        letters = min(self.WIDTH, width(self.stream) // 3)
+        filled = letters * (running.number - 1) // running.total
+        left = max(0.0, running.seconds_left - (self.clock() - running.since))
+        return fitted(self.stream, '{}{} {}/{}, {} left: {}'.format(
+            '#' * filled, '.' * (letters - filled), running.number, running.total, format_duration(left), running.name))

@@ -1,101 +1,113 @@
 """What `ua-overlay relay` and `ua-overlay derp` have in common: a remote host of a site."""
+import argparse
 import functools
 import json
 import os
 import sys
+from typing import Optional
 
 from ua_overlay import defaults
-from ua_overlay.cli.shared.args import WARNED, asker, load_site_file
+from ua_overlay.cli.shared.exit_status import ATTENTION, FAILED
+from ua_overlay.cli.shared.parser import CommandParser, Configure
+from ua_overlay.cli.shared.site import caller_ids, connect_to, load_site_file
 from ua_overlay.clock import utc_now
 from ua_overlay.errors import OverlayError, UsageError
-from ua_overlay.headscale.access import connect
 from ua_overlay.relays import enrolment as enrolments
 from ua_overlay.relays import remote_server
+from ua_overlay.relays.enrolment import Enrolment
 from ua_overlay.relays.remote_admin import RemoteAdmin
 from ua_overlay.relays.remote_host import RemoteHost
 from ua_overlay.server import service, service_egress
 from ua_overlay.system.notify import notify
 from ua_overlay.toolchain import locate
 
-
-def add_run(commands, kind, program):
-    """Add `run` and `status` of the remote host."""
-    run = commands.add_parser(
-        'run', help='run it in the foreground (on the remote host)',
-        description='Runs {} from DIR and restarts it when it ends. The first time with --enrolment, which is '
-                    'copied into DIR; the file itself can be deleted then. Needs no root unless a port is below '
-                    '1024.'.format(program))
-    run.add_argument('--enrolment', metavar='FILE', help='what `{} create` made on the server'.format(kind))
-    _add_host_dir(run, kind)
-    run.set_defaults(run=lambda args: _run(args, kind))
-    status = commands.add_parser('status', help='does it work (on the remote host)',
-                                 description='Does it work? Exit status 0 when it does, 4 when it does and its '
-                                             'certificate ends soon or the rule of whom it connects to is not in force '
-                                             '(which root alone can see).')
-    status.add_argument('--json', action='store_true', help='for programs')
-    add_service_dir(status, kind)
-    status.set_defaults(run=lambda args: _status(args, kind))
+#: Programs of a remote host, by what it is.
+_PROGRAMS = {'relay': 'a peer relay', 'derp': 'derper'}
 
 
-def _add_host_dir(parser, kind):
-    parser.add_argument('--dir', required=True, metavar='DIR', help='directory of this {}'.format(kind))
+def configure_run(kind: str) -> Configure:
+    """The parser of `relay run` or `derp run`."""
+    def configure(parser: CommandParser) -> None:
+        parser.describe('Run {} from DIR and restart it when it ends. The first time, --enrolment is needed: it is '
+                        'copied into DIR, so that you can delete the file. Needs root only for a port below '
+                        '1024.'.format(_PROGRAMS[kind]))
+        parser.add_argument('--enrolment', metavar='FILE', help='the file that `{} create` made on the server'.format(
+            kind))
+        parser.add_argument('--dir', required=True, metavar='DIR', help='directory of this {}'.format(kind))
+        parser.set_defaults(run=lambda args: _run(args, kind))
+
+    return configure
 
 
-def add_service_dir(parser, kind):
-    """Add --dir, by default where `service install` puts it."""
+def configure_status(kind: str) -> Configure:
+    """The parser of `relay status` or `derp status`."""
+    def configure(parser: CommandParser) -> None:
+        parser.describe('Show whether this {} works. Only root can see whether its egress rule is in force.'.format(
+            kind), 'exit status: 0 works; 1 does not work; 4 works, but needs attention (its certificate ends soon, or '
+            'its egress rule is not in force)')
+        parser.add_json()
+        add_service_dir(parser, kind)
+        parser.set_defaults(run=lambda args: _status(args, kind))
+
+    return configure
+
+
+def add_service_dir(parser: argparse.ArgumentParser, kind: str) -> None:
+    """Add --dir, by default that of `service install`."""
     parser.add_argument('--dir', metavar='DIR', default=os.path.join(defaults.STATE_DIR, kind),
                         help='directory of this {} (default: %(default)s)'.format(kind))
 
 
-def add_output(parser, kind):
-    """Add --output and --overwrite for an enrolment."""
-    parser.add_argument('--again', action='store_true', help='a new enrolment for one that is there already')
+def add_output(parser: argparse.ArgumentParser, kind: str) -> None:
+    """Add --again, --output and --overwrite of an enrolment."""
+    parser.add_argument('--again', action='store_true', help='make a new enrolment for an existing {}'.format(kind))
     parser.add_argument('--output', metavar='FILE',
-                        help='where to write the enrolment (default: NAME.{}.yaml); - for standard output'.format(kind))
-    parser.add_argument('--overwrite', action='store_true', help='replace FILE if it is there')
+                        help='write to FILE (default: NAME.{}.yaml; - for standard output)'.format(kind))
+    parser.add_argument('--overwrite', action='store_true', help='replace an existing FILE')
 
 
-def make_remote_admin(args):
-    """RemoteAdmin of the site that the command line means."""
+def make_remote_admin(args: argparse.Namespace) -> RemoteAdmin:
+    """RemoteAdmin of the site that the command line names."""
     site = load_site_file(args)
-    return RemoteAdmin(site, lambda: connect(site, lambda: locate('headscale')), utc_now)
+    return RemoteAdmin(site, lambda: connect_to(site), utc_now)
 
 
-def output_path(args, kind):
-    """Where the enrolment goes, None for standard output.
+def output_path(args: argparse.Namespace, kind: str) -> Optional[str]:
+    """Where the enrolment goes; None for standard output.
 
-    :raises OverlayError: the file is there, or a secret would go to a terminal.
+    :raises OverlayError: the file exists, or a secret would go to a terminal.
     """
     if args.output == '-':
         if sys.stdout.isatty():
-            raise UsageError('An enrolment holds a secret, which is not for a terminal.',
+            raise UsageError('An enrolment holds a secret key, which must not be shown on a terminal.',
                              'ua-overlay {} create {} --output FILE'.format(kind, args.name))
         return None
-    path = os.path.abspath(args.output or '{}.{}.yaml'.format(args.name, kind))
+    path: str = os.path.abspath(args.output or '{}.{}.yaml'.format(args.name, kind))
     if os.path.exists(path) and not args.overwrite:
         raise OverlayError('{} exists already.'.format(path), 'the same command with --overwrite or another --output')
     return path
 
 
-def hand_out(enrolment, path):
-    """Write the enrolment and say what to do with it."""
+def hand_out(enrolment: Enrolment, path: Optional[str]) -> None:
+    """Write the enrolment and print the next commands."""
     if path is None:
         sys.stdout.write(enrolments.dump(enrolment))
         return
-    enrolments.write(path, enrolment, asker(os.environ, os.geteuid(), os.getegid()))
+    enrolments.write(path, enrolment, caller_ids(os.environ, os.geteuid(), os.getegid()))
     print('{} written. Carry it to the host like a password, for example: scp {} HOST:'.format(path, path))
-    print('There:  sudo ua-overlay {0} service install --enrolment {1}'.format(enrolment.kind, os.path.basename(path)))
+    print('On the host:  sudo ua-overlay {0} service install --enrolment {1}'.format(
+        enrolment.kind, os.path.basename(path)))
 
 
-def _run(args, kind):
+def _run(args: argparse.Namespace, kind: str) -> int:
     remote_host = RemoteHost(os.path.abspath(args.dir), kind)
     if args.enrolment:
         remote_host.install(enrolments.read(args.enrolment, kind))
     return remote_server.RemoteServer(remote_host, locate, lambda line: print(line, flush=True),
-                                        started=functools.partial(notify, 'READY=1')).run()
+                                      started=functools.partial(notify, 'READY=1')).run()
 
 
-def _status(args, kind):
+def _status(args: argparse.Namespace, kind: str) -> int:
     directory = os.path.abspath(args.dir)
     report = remote_server.status(RemoteHost(directory, kind))
     rule = service_egress.rule_state({'relay': service.RELAY, 'derp': service.DERP}[kind], directory)
@@ -107,5 +119,6 @@ def _status(args, kind):
         width = max(map(len, report)) + 2
         for key, value in sorted(report.items()):
             print('{}{}'.format(key.ljust(width), value))
-    flawed = report.get('warning') or rule is not None and rule[0] is False
-    return 1 if not report.get('ok') else WARNED if flawed else 0
+    if not report.get('ok'):
+        return FAILED
+    return ATTENTION if report.get('warning') or rule is not None and rule[0] is False else 0

@@ -1,22 +1,85 @@
-"""Lines on a terminal that are written over: never longer than it is wide, or they would stay and pile up."""
+"""A line of a terminal that is overwritten: never wider than the terminal, where it would wrap and stay."""
 import os
+import threading
+from types import TracebackType
+from typing import Callable, Optional, TextIO, Type
 
-#: Where nobody says how wide it is.
+#: Columns of a stream that is no terminal.
 USUAL = 80
 _LEAST = 10
+#: Goes to the start of the line and erases it (ECMA-48: CR, EL).
+_ERASE = '\r\033[K'
 
 
-def width(stream):
-    """Columns of the terminal of a text stream, as they are now: people change its size."""
+def width(stream: TextIO) -> int:
+    """Columns of the terminal of a text stream now: people resize it."""
     try:
         return os.get_terminal_size(stream.fileno()).columns or USUAL
     except (OSError, ValueError, AttributeError):
         return USUAL
 
 
-def fitted(stream, text, tail=''):
-    """``text`` and ``tail`` on one line of the terminal; where there is no room, the end of ``text`` is left out."""
+def fitted(stream: TextIO, text: str, tail: str = '') -> str:
+    """``text`` and ``tail`` on one line of the terminal; a ``text`` that is too long loses its end."""
     room = max(width(stream), _LEAST) - 1 - len(tail)
     if len(text) > room:
         text = text[:max(0, room - 1)] + '…'
     return text + tail
+
+
+class StatusLine:
+    """A line that a terminal shows and renews every second; a stream that is no terminal shows none.
+
+    A context manager: the line disappears at its end.
+
+    :param render: returns the line as it is now, no longer than the terminal is wide; '' for none.
+    """
+
+    #: Seconds.
+    PERIOD = 1.0
+
+    def __init__(self, stream: TextIO, render: Callable[[], str]) -> None:
+        self.stream = stream
+        self.is_terminal = stream.isatty()
+        self._render = render
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name='status line', daemon=True)
+
+    def __enter__(self) -> 'StatusLine':
+        if self.is_terminal:
+            self.renew()
+            self._thread.start()
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                 traceback: Optional[TracebackType]) -> None:
+        self.close()
+
+    def close(self, text: str = '') -> None:
+        """Remove the line, and write ``text`` in its place as a line that stays."""
+        if self._stop.is_set():
+            return
+        self._stop.set()
+        if self.is_terminal and self._thread.is_alive():
+            self._thread.join()
+        self._write((_ERASE if self.is_terminal else '') + (text + '\n' if text else ''))
+
+    def renew(self) -> None:
+        """Show the line as it is now."""
+        if self.is_terminal:
+            with self._lock:
+                self._write(_ERASE + self._render())
+
+    def print(self, text: str) -> None:
+        """Write a line that stays."""
+        with self._lock:
+            self._write((_ERASE if self.is_terminal else '') + text + '\n')
+
+    def _run(self) -> None:
+        while not self._stop.wait(self.PERIOD):
+            self.renew()
+
+    def _write(self, text: str) -> None:
+        self.stream.write(text)
+        self.stream.flush()

@@ -1,3 +1,4 @@
+"""Options and values that several commands have."""
 import argparse
 
 import pytest
@@ -24,10 +25,12 @@ def test_lifetimes_that_are_refused(text, capsys):
     assert 'argument --expires: {!r} is not'.format(text) in capsys.readouterr().err or text in ('59', '0')
 
 
-@pytest.mark.parametrize('environ, uid, gid, owner', [
-    ({}, 0, 0, (0, 0)), ({'SUDO_UID': '1000', 'SUDO_GID': '1001'}, 0, 0, (1000, 1001)),
-    # Not root: whatever the environment says, nothing can be given away.
-    ({'SUDO_UID': '1000', 'SUDO_GID': '1001'}, 1002, 1002, (1002, 1002)),
-    ({'SUDO_UID': '-1', 'SUDO_GID': '1001'}, 0, 0, (0, 0)), ({'SUDO_UID': '1000'}, 0, 0, (0, 0))])
-def test_who_asked(environ, uid, gid, owner):
-    assert args.asker(environ, uid, gid) == owner
+@pytest.mark.parametrize('text, number', [('30d', 30), ('30', 30), ('1', 1)])
+def test_days(text, number):
+    assert args.days(text) == number
+
+
+@pytest.mark.parametrize('text', ['', 'd', '0', '-3', '1.5', '30h', '10000', '\u0663'])
+def test_days_that_are_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match='is not a number of days'):
+        args.days(text)

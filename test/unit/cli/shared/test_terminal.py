@@ -8,8 +8,7 @@ import termios
 import pytest
 
 from ua_overlay.cli.shared import terminal
-from ua_overlay.cli.shared.campaign_progress import Shown
-from ua_overlay.cli.shared.progress import Progress
+from ua_overlay.cli.shared.progress import CampaignProgress, Progress
 from ua_overlay.measure.campaign import plan
 from unit.measure.steps import of_step, short
 
@@ -51,10 +50,10 @@ def lines(text):
 def test_a_bar_is_never_longer_than_the_terminal(screen, columns):
     screen.resize(columns)
     step = plan.steps(short())[0]
-    with Shown(screen.stream) as shown:
-        shown.starting(step, 1, 2, 7000)
-        shown.ended(of_step(step), '')
-        shown.starting(step, 2, 2, 50)
+    with CampaignProgress(screen.stream) as progress:
+        progress.starting(step, 1, 2, 7000)
+        progress.ended(of_step(step), '')
+        progress.starting(step, 2, 2, 50)
     seen = lines(screen.read())
     assert max(map(len, seen)) < columns and seen[-1] == ''
     assert any('pair+tcp+raw+1' in line for line in seen) == (columns == 200)
@@ -63,8 +62,8 @@ def test_a_bar_is_never_longer_than_the_terminal(screen, columns):
 def test_the_time_left_counts_and_follows_the_width(screen):
     screen.resize(80)
     now, step, seen = [0.0], plan.steps(short())[0], ''
-    with Shown(screen.stream, lambda: now[0]) as shown:
-        shown.starting(step, 1, 2, 50)
+    with CampaignProgress(screen.stream, lambda: now[0]) as progress:
+        progress.starting(step, 1, 2, 50)
         now[0] = 8.0
         screen.resize(30)
         # The counter writes once a second; reading waits for it.
@@ -78,7 +77,7 @@ def test_a_line_that_counts_is_shortened_and_keeps_its_seconds(screen):
     screen.resize(24)
     with Progress(screen.stream)('A lab with a site and two robots'):
         pass
-    first = lines(screen.read())[0]
+    first = lines(screen.read())[1]
     assert len(first) < 24 and first.endswith('…') and first.startswith('A lab with')
 
 

@@ -13,7 +13,7 @@ import pytest
 from paths import CONFIG
 
 from ua_overlay.cli import measure_run
-from ua_overlay.cli.shared import campaign_progress
+from ua_overlay.cli.shared.progress import CampaignProgress
 from ua_overlay.errors import UsageError
 from ua_overlay.measure.campaign import campaign, plan, run, sample
 from ua_overlay.measure.campaign.measurement import Measurement, clocks_apart, programs, wait_for_link
@@ -237,13 +237,13 @@ def test_a_host_that_ssh_cannot_enter_is_named_with_ssh_s_own_words(stand_in):
         with pytest.raises(HostLost, match='b cannot be entered over ssh: me@host: Permission denied') as caught:
             ask()
         assert caught.value.next_command == 'ssh -o BatchMode=yes me@host true'
-    shown = campaign_progress.Shown(io.StringIO())
+    shown = CampaignProgress(io.StringIO())
     steps = plan.steps(short())
     with pytest.raises(HostLost):
         measure_run.check_hosts({'a': Here('a'), 'b': host}, steps, shown)
     other = dataclasses.replace(steps[0], scenario=dataclasses.replace(steps[0].scenario, target='c'))
     measure_run.check_hosts({'a': Here('a'), 'b': host}, steps + [other], shown)
-    assert 'What is measured there fails. Next: ssh' in shown.stream.getvalue()
+    assert 'Its samples will fail. Next: ssh' in shown.stream.getvalue()
 
 
 def test_what_ssh_started_ends_with_it(stand_in):
@@ -275,7 +275,7 @@ class Terminal(io.StringIO):
 
 def shown(stream):
     step = plan.steps(short())[0]
-    shows = campaign_progress.Shown(stream)
+    shows = CampaignProgress(stream)
     shows.starting(step, 1, 2, 100)
     shows.ended(of_step(step), '')
     shows.starting(step, 2, 2, 50)

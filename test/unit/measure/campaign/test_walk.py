@@ -107,7 +107,7 @@ def test_a_monitor_beside_it_is_not_meant(here, taken, capsys):
 
 
 @pytest.mark.parametrize('argv, said', [
-    (['bar'], 'which campaign is it?'), (['moon', 'walk.yaml'], 'is at moon; they are at library, bar'),
+    (['bar'], 'name the campaign.'), (['moon', 'walk.yaml'], 'is at moon; they are at library, bar'),
     (['bar', '--results', 'nowhere'], 'cannot be read'), (['bar', 'none.yaml'], 'cannot be read')])
 def test_what_makes_no_sense_has_a_sentence(here, capsys, argv, said):
     assert main(['measure', 'walk'] + argv) == 2

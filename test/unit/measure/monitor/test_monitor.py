@@ -162,7 +162,7 @@ def test_the_status_is_shown(tmp_path, clock, capsys):
     run.Rounds(of(), Measurement(clock), store, lambda *each: None, clock, clock, clock.sleep).run(1)
     assert main(['measure', 'monitor', '--show', str(tmp_path)]) == 0
     said = capsys.readouterr().out
-    assert 'pair/ping/overlay' in said and 'stopped, 1 rounds since 2026-01-01T00:00:00.000Z' in said
+    assert 'pair/ping/overlay' in said and 'stopped; 1 rounds since 2026-01-01T00:00:00.000Z' in said
     assert main(['measure', 'monitor', '--show', str(tmp_path), '--json']) == 0
     assert json.loads(capsys.readouterr().out)['rounds'] == 1
     (tmp_path / 'status.json').write_text('[]')

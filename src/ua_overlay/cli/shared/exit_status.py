@@ -1,0 +1,11 @@
+"""The exit statuses of `ua-overlay`. `exec` and `lab exec` return the status of their command."""
+
+DONE = 0
+#: A sentence on standard error names the reason and the next command.
+FAILED = 1
+#: The command line or a file is invalid; errors.UsageError has this status, too.
+INVALID = 2
+#: There is nothing to show: no team, no environment, no lab, no guard.
+NOTHING = 3
+#: It works, but needs attention: a warning of `doctor`, an invalid site.yaml, a certificate that ends soon.
+ATTENTION = 4
