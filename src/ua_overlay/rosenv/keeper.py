@@ -204,7 +204,8 @@ class EnvironmentKeeper:
         clear = self._leftovers is None or self._leftovers.step()
         if self._roscore is not None and clear:
             self._roscore.follow(desired)
-        path, problem = self._write(desired, preferences)
+        in_overlay = status is not None and status.running
+        path, problem = self._write(desired, preferences if in_overlay else None)
         answer = self._probe(desired.master_uri) if desired.usable else None
         now = self._clock()
         self._decision = decide_graph(self._decision, desired, answer, now)
@@ -246,8 +247,11 @@ class EnvironmentKeeper:
             self._checked = (key, self._clock(), report)
         return report
 
-    def _write(self, desired: RosEnvironment, preferences: Preferences) -> Tuple[str, str]:
-        """Bring the files in step; return (path of the env file, what hindered it as a sentence)."""
+    def _write(self, desired: RosEnvironment, preferences: Optional[Preferences]) -> Tuple[str, str]:
+        """Bring the files in step; return (path of the env file, what hindered it as a sentence).
+
+        :param preferences: None while this robot is not in the overlay.
+        """
         variables = desired.variables()
         try:
             location = self._locate()
@@ -274,13 +278,15 @@ class EnvironmentKeeper:
             self._written = None
             return '', 'The ROS environment of this robot cannot be used: {}.'.format(error)
 
-    def _leave_preferences(self, location: Location, preferences: Preferences) -> None:
-        """Leave the preferences where the command finds them.
+    def _leave_preferences(self, location: Location, preferences: Optional[Preferences]) -> None:
+        """Leave the preferences where the command finds them, or remove them.
 
         :raises OverlayError: they cannot be written.
         """
         path = location.file(preferences_file.FILE_NAME)
-        if self._left_preferences != (location, preferences) or not os.path.exists(path):
+        if preferences is None:
+            preferences_file.remove(location)
+        elif self._left_preferences != (location, preferences) or not os.path.exists(path):
             self._left_preferences = None
             preferences_file.write(location, preferences)
             self._left_preferences = (location, preferences)

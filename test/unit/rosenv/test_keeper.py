@@ -336,8 +336,8 @@ def test_an_unforeseen_error_leaves_no_environment_either(alone):
     assert alone.file() is None
 
 
-def test_the_preferences_are_beside_the_env_file_while_the_node_runs(alone):
-    """Also while there is no environment: what the node was asked for is why."""
+def test_the_preferences_are_beside_the_env_file_while_the_robot_is_in_the_overlay(alone):
+    """Also without an environment, of which they may be the reason."""
     alone.preferences = Preferences(master='dev-9', team_port=11400, team='iris')
     alone.keeper.step(ALONE)
     assert alone.file() is None and preferences_file.read(alone.location) == alone.preferences
@@ -345,7 +345,9 @@ def test_the_preferences_are_beside_the_env_file_while_the_node_runs(alone):
     alone.keeper.step(ALONE)
     assert os.stat(alone.location.file(preferences_file.FILE_NAME)).st_ino == inode
     alone.preferences = Preferences(team='iris')
-    alone.keeper.step(STOPPED)
+    alone.keeper.step(ALONE)
     assert preferences_file.read(alone.location) == Preferences(team='iris')
-    alone.keeper.shut_down()
-    assert preferences_file.read(alone.location) is None
+    for end in (lambda: alone.keeper.step(STOPPED), lambda: alone.keeper.step(None), alone.keeper.shut_down):
+        alone.keeper.step(ALONE)
+        end()
+        assert preferences_file.read(alone.location) is None
