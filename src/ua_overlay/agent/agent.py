@@ -1,7 +1,8 @@
 """The agent (`ua-overlay robot agent`): the root service of a prepared robot.
 
-It reconciles three things for as long as it runs: tailscaled's operator, so that an unprivileged user may join and
-leave; the names of the team in the hosts file, where MagicDNS fails; and the addresses of the site in the egress rule.
+It reconciles four things for as long as it runs: tailscaled's operator, so that an unprivileged user may join and
+leave; the names of the team in the hosts file, where MagicDNS fails; the addresses of the site in the egress rule; and
+the home DERP that the server knows of this robot.
 """
 import threading
 from typing import Callable, Dict
@@ -10,6 +11,7 @@ from ua_overlay import defaults
 from ua_overlay.firewall import egress, egress_keeper
 from ua_overlay.protocols import Say
 from ua_overlay.rosenv.hosts import HostsKeeper
+from ua_overlay.tailscale.home_derp import HomeReporter
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.model import parse_status
 from ua_overlay.tailscale.operator import maintain_operator
@@ -20,7 +22,7 @@ Duties = Dict[str, Callable[[], None]]
 
 
 def duties(user: str, socket: str, stop: threading.Event, say: Say, ca_file: str = defaults.CA_FILE) -> Duties:
-    """Return the agent's three loops. Each has its own connection to tailscaled.
+    """Return the agent's loops. Each has its own connection to tailscaled.
 
     :param user: who may join and leave.
     :param socket: path of tailscaled's LocalAPI.
@@ -33,6 +35,7 @@ def duties(user: str, socket: str, stop: threading.Event, say: Say, ca_file: str
         'names': lambda: names.run(stop),
         'egress': lambda: egress_keeper.keep(
             egress.ROBOT, lambda: servers_now(derp_map(), ca_file) or None, resolve, stop, say, news=derp_map),
+        'home': lambda: HomeReporter(LocalApi(socket), say).run(stop),
         'operator': lambda: maintain_operator(LocalApi(socket), user, stop, say)}
 
 
