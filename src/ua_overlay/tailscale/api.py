@@ -65,6 +65,22 @@ class OperatorApi(Protocol):
         ...
 
 
+class HomeApi(Protocol):
+    """For `home_derp`."""
+
+    def status(self, peers: bool = ...) -> JsonObject:
+        ...
+
+    def whois(self, address: str) -> JsonObject:
+        ...
+
+    def client_metrics(self) -> bytes:
+        ...
+
+    def debug(self, action: str) -> None:
+        ...
+
+
 class MembershipApi(Protocol):
     """For membership.join and membership.leave: what writes is for root and the operator."""
 

@@ -1,27 +1,31 @@
-"""A tailscaled of our own, for robots where no system service runs one (`manage_daemon`)."""
+"""A tailscaled as our child, for robots where no system service runs one (`manage_daemon`)."""
 import os
 import signal
 import subprocess
 import threading
 import time
+from typing import Any, Dict, List, Optional
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
+from ua_overlay.protocols import Clock, Environ
 from ua_overlay.tailscale.localapi import DaemonMissing, LocalApi
 
-#: Seconds before a daemon that ended is started again: doubled each time up to the last, back to the first when it
-#: had run for STABLE_AFTER seconds.
+#: Seconds before a daemon that ended is started again: doubled each time up to the second, the first again when it had
+#: run for STABLE_AFTER seconds.
 BACKOFF = (0.5, 30.0)
 STABLE_AFTER = 60.0
+#: Bytes after which the log is started afresh.
+LOG_LIMIT = 10000000
 
 
 class DaemonRunning(OverlayError):
-    """Another tailscaled answers on the socket already."""
+    """Another tailscaled already answers on the socket."""
 
     code = 'DAEMON_RUNNING'
 
 
-def daemon_command(program, state_dir, socket_path, tun, port):
+def daemon_command(program: str, state_dir: str, socket_path: str, tun: str, port: int) -> List[str]:
     """Return the argv of a tailscaled that ends with its parent, however that ends.
 
     `setpriv` (util-linux) sets the parent-death signal without running Python between fork and exec, which is not safe
@@ -32,8 +36,8 @@ def daemon_command(program, state_dir, socket_path, tun, port):
             '--port={}'.format(port)]
 
 
-def daemon_environment(base, ca_file):
-    """Return the environment of tailscaled: the site's CA is trusted by this process alone, and no logs leave."""
+def daemon_environment(base: Environ, ca_file: Optional[str]) -> Dict[str, str]:
+    """Return the environment of tailscaled, in which it alone trusts the site's CA and sends no logs."""
     environment = dict(base)
     if ca_file:
         environment['SSL_CERT_FILE'] = ca_file
@@ -41,8 +45,8 @@ def daemon_environment(base, ca_file):
     return environment
 
 
-def next_wait(previous, lasted):
-    """Seconds to wait after the daemon ran ``lasted`` seconds; ``previous``: the last wait, 0.0 at first."""
+def next_wait(previous: float, lasted: float) -> float:
+    """Return the seconds to wait after the daemon ran ``lasted`` seconds; ``previous``: the last wait, 0.0 at first."""
     if previous == 0.0 or lasted >= STABLE_AFTER:
         return BACKOFF[0]
     return min(2 * previous, BACKOFF[1])
@@ -53,13 +57,15 @@ class Daemon:
 
     :param program: path of tailscaled (`toolchain.locate`).
     :param ca_file: PEM file of the site's CA, or None for the system's.
-    :param log_path: where its output goes (started afresh at 10 MB), None: nowhere.
     :param tun: name of the interface, or 'userspace-networking' (no interface: for tests, not for ROS).
+    :param port: UDP port, 0 for any.
+    :param log_path: of its output, started afresh at :data:`LOG_LIMIT`; None for none.
     """
 
-    def __init__(self, program, ca_file=None, state_dir=defaults.DAEMON_STATE_DIR, socket_path=defaults.DAEMON_SOCKET,
-                 tun=defaults.INTERFACE, port=0, log_path=None, environ=None, popen=subprocess.Popen,
-                 clock=time.monotonic):
+    def __init__(self, program: str, ca_file: Optional[str] = None, state_dir: str = defaults.DAEMON_STATE_DIR,
+                 socket_path: str = defaults.DAEMON_SOCKET, tun: str = defaults.INTERFACE, port: int = 0,
+                 log_path: Optional[str] = None, environ: Optional[Environ] = None, popen: Any = subprocess.Popen,
+                 clock: Clock = time.monotonic) -> None:
         self.socket_path = socket_path
         self.restarts = 0
         self._state_dir = state_dir
@@ -70,20 +76,20 @@ class Daemon:
         self._clock = clock
         self._stop = threading.Event()
         self._first = threading.Event()
-        self._error = None
-        self._process = None
-        self._thread = None
+        self._error: Optional[OSError] = None
+        self._process: Any = None
+        self._thread: Optional[threading.Thread] = None
 
     @property
-    def pid(self):
+    def pid(self) -> Optional[int]:
         """Process id of the running tailscaled, None between two runs."""
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
-    def start(self, timeout=10.0):
+    def start(self, timeout: float = 10.0) -> 'Daemon':
         """Start it and wait until it answers.
 
-        :raises DaemonRunning: one answers already: two on one socket would fight.
+        :raises DaemonRunning: another one answers: two on one socket would fight.
         :raises OverlayError: it could not be started, or did not answer within ``timeout`` seconds; it is stopped then.
         """
         try:
@@ -91,20 +97,20 @@ class Daemon:
         except DaemonMissing:
             pass  # as it should be
         else:
-            raise DaemonRunning('A tailscaled answers at {} already.'.format(self.socket_path),
+            raise DaemonRunning('A tailscaled already answers at {}.'.format(self.socket_path),
                                 'systemctl status tailscaled')
         for directory in (self._state_dir, os.path.dirname(self.socket_path)):
             try:
                 os.makedirs(directory, mode=0o755, exist_ok=True)
             except OSError as error:
-                raise OverlayError('The directory {} of tailscaled cannot be made: {}.'.format(
+                raise OverlayError('The directory {} of tailscaled cannot be created: {}.'.format(
                     directory, error.strerror), 'sudo mkdir -p {}'.format(directory))
-        # The parent-death signal comes when the thread that started the child ends, so one thread does all of it.
+        # The parent-death signal comes when the thread that started the child ends, so one thread starts all of them.
         self._thread = threading.Thread(target=self._supervise, name='tailscaled', daemon=True)
         self._thread.start()
         self._first.wait(timeout)
         deadline = self._clock() + timeout
-        why = self._error
+        why: Optional[Exception] = self._error
         while why is None and self._clock() < deadline:
             try:
                 LocalApi(self.socket_path, timeout=2.0).status(peers=False)
@@ -119,8 +125,8 @@ class Daemon:
         raise OverlayError('tailscaled was started, but does not answer at {} after {:g} s.'.format(
             self.socket_path, timeout), 'tail {}'.format(self._log_path) if self._log_path else '')
 
-    def stop(self, timeout=5.0):
-        """End it: TERM, then KILL after ``timeout`` seconds. Does nothing when it does not run."""
+    def stop(self, timeout: float = 5.0) -> None:
+        """Stop it: TERM, then KILL after ``timeout`` seconds. Does nothing when it does not run."""
         self._stop.set()
         process = self._process
         if process is not None and process.poll() is None:
@@ -132,10 +138,10 @@ class Daemon:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
-    def restart(self, timeout=10.0):
-        """End the daemon and wait until the next one answers: it reads its CA file once.
+    def restart(self, timeout: float = 10.0) -> None:
+        """Stop the daemon and wait until the next one answers: it reads its CA file once.
 
-        :raises OverlayError: it does not answer within ``timeout`` seconds; it goes on being supervised.
+        :raises OverlayError: it does not answer within ``timeout`` seconds; it remains supervised.
         """
         old = self._process
         if old is not None and old.poll() is None:
@@ -149,16 +155,16 @@ class Daemon:
                 return
             except OverlayError:
                 continue  # it is starting
-        raise OverlayError('tailscaled was started anew, but does not answer at {} after {:g} s.'.format(
+        raise OverlayError('tailscaled was restarted, but does not answer at {} after {:g} s.'.format(
             self.socket_path, timeout), 'tail {}'.format(self._log_path) if self._log_path else '')
 
-    def __enter__(self):
+    def __enter__(self) -> 'Daemon':
         return self.start()
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: object) -> None:
         self.stop()
 
-    def _supervise(self):
+    def _supervise(self) -> None:
         wait = 0.0
         while not self._stop.is_set():
             began = self._clock()
@@ -172,10 +178,10 @@ class Daemon:
             if not self._stop.wait(wait):
                 self.restarts += 1
 
-    def _run_once(self):
+    def _run_once(self) -> None:
         output = subprocess.DEVNULL
         if self._log_path is not None:
-            too_long = os.path.exists(self._log_path) and os.path.getsize(self._log_path) > 10000000
+            too_long = os.path.exists(self._log_path) and os.path.getsize(self._log_path) > LOG_LIMIT
             output = os.open(self._log_path, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if too_long else os.O_APPEND),
                              0o600)
         try:
@@ -185,6 +191,6 @@ class Daemon:
             if self._log_path is not None:
                 os.close(output)
         self._first.set()
-        if self._stop.is_set():  # stop() came between the last look and the start
+        if self._stop.is_set():  # stop() came between the last check and the start
             self._process.terminate()
         self._process.wait()

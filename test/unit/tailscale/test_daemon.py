@@ -1,4 +1,4 @@
-"""Minding a child: with a small program in tailscaled's place where only its ending matters (real one: test/lab/)."""
+"""A tailscaled as a child, with a small program in its place where only its end matters (the real one: test/lab/)."""
 import os
 import stat
 
@@ -8,7 +8,7 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.tailscale.daemon import BACKOFF, STABLE_AFTER, Daemon, daemon_command, daemon_environment, next_wait
 
 
-def test_only_this_process_trusts_the_ca():
+def test_only_tailscaled_trusts_the_ca():
     before = dict(os.environ)
     environment = daemon_environment({'PATH': '/bin'}, '/etc/ua_overlay/ca.pem')
     assert environment == {'PATH': '/bin', 'SSL_CERT_FILE': '/etc/ua_overlay/ca.pem', 'TS_NO_LOGS_NO_SUPPORT': 'true'}
@@ -16,13 +16,13 @@ def test_only_this_process_trusts_the_ca():
     assert dict(os.environ) == before
 
 
-def test_command():
+def test_the_command():
     command = daemon_command('/x/tailscaled', '/state', '/run/sock', 'tailscale0', 41641)
     assert command[:5] == ['setpriv', '--pdeathsig', 'TERM', '--', '/x/tailscaled']
     assert '--state=/state/tailscaled.state' in command and '--socket=/run/sock' in command
 
 
-def test_backoff_grows_to_its_limit_and_starts_again_after_a_steady_run():
+def test_the_pauses_grow_to_their_limit_and_start_again_after_a_long_run():
     wait, waits = 0.0, []
     for _ in range(9):
         wait = next_wait(wait, 1.0)
@@ -31,14 +31,14 @@ def test_backoff_grows_to_its_limit_and_starts_again_after_a_steady_run():
     assert next_wait(16.0, STABLE_AFTER) == BACKOFF[0]
 
 
-def test_missing_program(tmp_path):
+def test_a_missing_program(tmp_path):
     daemon = Daemon(str(tmp_path / 'nothing'), state_dir=str(tmp_path / 'state'), socket_path=str(tmp_path / 'sock'))
     with pytest.raises(OverlayError):
         daemon.start(timeout=1.0)
     assert daemon.pid is None
 
 
-def test_a_program_that_is_no_tailscaled_is_ended_again(tmp_path):
+def test_a_program_that_is_not_tailscaled_is_stopped_again(tmp_path):
     program = tmp_path / 'tailscaled'
     program.write_text('#!/bin/sh\necho started >&2\nexec sleep 60\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)

@@ -1,4 +1,4 @@
-"""`robot prepare` below a root directory of the test: what it writes, and that it can be repeated, resumed and undone."""
+"""`robot prepare` below a root directory of the test: what it writes; it can be repeated, resumed and undone."""
 import json
 import os
 import shutil
