@@ -89,7 +89,7 @@ class Observer:
             facts = replace(facts, attempts=self._attempts(facts))
         if CALLBACK in parts and facts.graph is not None and facts.graph.alive and not facts.desired.is_master:
             facts = replace(facts, graph=replace(facts.graph, callback=self._callback(facts)))
-        facts = replace(facts, inbound=tcp_sockets.inbound(tcp_sockets.read_rows(), ipv4(facts.status.self_node)))
+        facts = replace(facts, inbound=tcp_sockets.inbound(tcp_sockets.read(), ipv4(facts.status.self_node)))
         if PACKETS in parts:
             facts = replace(facts, packets=self._packets(facts))
         return self._lans(facts) if LAN in parts else facts
@@ -98,9 +98,9 @@ class Observer:
 
     def _machine(self):
         facts = fact_types.Facts(now=self._now(), interfaces=ipv4_addresses(),
-                           processes=tcp_sockets.ros_processes(tcp_sockets.read_rows(), own_pid=os.getpid()))
+                           processes=tcp_sockets.ros_processes(tcp_sockets.read(), own_pid=os.getpid()))
         if self._environ is not None:
-            facts = replace(facts, shell={key: self._environ[key] for key in tcp_sockets.VARIABLES
+            facts = replace(facts, shell={key: self._environ[key] for key in envfile.ROS_KEYS
                                           if self._environ.get(key)})
         facts = replace(facts, preferences=self._preferences)
         actual, of_the_node, env_problem = self._run_directory()

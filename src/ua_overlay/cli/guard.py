@@ -32,7 +32,10 @@ Turn the guard on, now and after every reboot. Repeat the command to change sett
 their values. It lists each service other than ROS that it closes to neighbours, with the option that keeps it open.'''
 
 STATUS_EPILOG = '''\
-exit status: 0 on; 1 on, but it does not work as set up; 3 off
+exit status:
+  0  on
+  1  set up, but not working: the output names the reason
+  3  off
 
 ''' + EPILOG
 
@@ -72,7 +75,7 @@ def configure_status(parser: CommandParser) -> None:
 
 
 def run_on(args: argparse.Namespace) -> int:
-    from ua_overlay.system.listeners import cut_off, read_listeners
+    from ua_overlay.firewall.listeners import cut_off, read_listeners
     from ua_overlay.system.recipe import describe
     desired = desired_guard(args, read_guard() or rules.Guard(), rules.read_port_range(), settings_port())
     recipe = rules.make_recipe(desired, find_nft(), _manager())

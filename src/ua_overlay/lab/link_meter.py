@@ -1,6 +1,5 @@
 """What a lab's link does, measured from outside the emulator, beside what it was told to do."""
 import json
-import os
 import re
 import statistics
 import threading
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from ua_overlay.errors import OverlayError
 from ua_overlay.lab import link
 from ua_overlay.lab.topology import INET
+from ua_overlay.system import procnet
 
 #: The IPv4 packet of iperf3's TCP: 1448 bytes of data in 1538 on the wire (MTU 1500, timestamps).
 TCP_SHARE = 1448 / 1538
@@ -97,15 +97,11 @@ def _tcp(lab, host, owner, address, seconds):
 
 
 def _wait_listening(lab, owner, patience=30.0):
-    """Until iperf3 listens in ``owner``: /proc/net/tcp and tcp6 of its process 1 (state 0A)."""
-    listening = re.compile(r':{:04X} 0+:0000 0A '.format(_PORT))
+    """Wait until iperf3 listens in the network namespace of ``owner``."""
     pause = threading.Event()
     for _ in range(int(patience / 0.05)):
-        for name in ('tcp', 'tcp6'):
-            path = '/proc/{}/net/{}'.format(lab.host(owner).pid, name)
-            if os.path.exists(path):
-                with open(path) as stream:
-                    if listening.search(stream.read()):
-                        return
+        if any(each.local_port == _PORT and each.state == procnet.LISTEN
+               for each in procnet.read_sockets('tcp', '/proc/{}/net'.format(lab.host(owner).pid))):
+            return
         pause.wait(0.05)
     raise OverlayError('iperf3 does not listen on {}.'.format(owner), 'apt-get install iperf3', code='LAB_LINK')

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Optional, Protocol, Sequence, Set, Tuple
+from typing import Callable, Dict, List, Optional, Protocol, Sequence, Tuple
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
@@ -18,8 +18,8 @@ from ua_overlay.headscale.api import Connect
 from ua_overlay.headscale.site_directory import SiteDirectory
 from ua_overlay.protocols import UtcClock
 from ua_overlay.relays.probe import UNKNOWN_SESSION
-from ua_overlay.relays.relay_health import RelayFacts, parse_counters, parse_sessions, parse_udp
-from ua_overlay.system import files
+from ua_overlay.relays.relay_health import RelayFacts, parse_counters, parse_sessions
+from ua_overlay.system import files, procnet
 from ua_overlay.tailscale.localapi import LocalApi
 
 #: Host name that the relay asks for. It is reserved, so that no robot has it (trust.names).
@@ -181,12 +181,13 @@ class RelayNode:
 
     def _inspect_socket(self, pid: int) -> Tuple[bool, int]:
         """Send a packet to the port; return (whether ``pid`` has the port, bytes that it leaves unread)."""
-        inodes = _socket_inodes(pid)
+        inodes = procnet.inodes_of(pid)
         deadline = time.monotonic() + READ_TIMEOUT
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
             link.sendto(UNKNOWN_SESSION, ('127.0.0.1', self.settings.port))
         while True:
-            own = [waiting for inode, waiting in _udp_sockets(self.settings.port) if inodes is None or inode in inodes]
+            own = [each.unread for each in procnet.read_sockets('udp') if each.local_port == self.settings.port
+                   and (inodes is None or each.inode in inodes)]
             # A busy relay has read everything at some moment; only a dead one never has.
             if not own or not any(own) or time.monotonic() > deadline:
                 return bool(own), sum(own)
@@ -227,32 +228,3 @@ class RelayNode:
             raise RelayError('The peer relay cannot join the overlay: {}'.format(
                 (result.stderr.strip() or result.stdout.strip())[:300]))
         self._key_source.done()
-
-
-def _socket_inodes(pid: int) -> Optional[Set[str]]:
-    """Return the inodes (text) of the sockets of a process; None when this user may not read them."""
-    folder = '/proc/{}/fd'.format(pid)
-    found: Set[str] = set()
-    try:
-        for name in os.listdir(folder):
-            try:
-                target = os.readlink(os.path.join(folder, name))
-            except FileNotFoundError:
-                continue
-            if target.startswith('socket:['):
-                found.add(target[len('socket:['):-1])
-    except OSError:
-        return None
-    return found
-
-
-def _udp_sockets(port: int) -> List[Tuple[str, int]]:
-    found: List[Tuple[str, int]] = []
-    for path in ('/proc/self/net/udp', '/proc/self/net/udp6'):
-        try:
-            with open(path, encoding='ascii') as stream:
-                found += parse_udp(stream.read(), port)
-        except FileNotFoundError:
-            # A kernel without IPv6.
-            continue
-    return found

@@ -203,16 +203,6 @@ def parse_sessions(value: JsonObject) -> Tuple[Optional[int], Tuple[Session, ...
     return value.get('UDPPort'), tuple(sessions)
 
 
-def parse_udp(text: str, port: int) -> List[Tuple[str, int]]:
-    """Return (inode as text, bytes waiting) of each line of /proc/net/udp or udp6 that is about ``port``."""
-    found = []
-    for line in text.splitlines()[1:]:
-        parts = line.split()
-        if len(parts) > 9 and int(parts[1].rpartition(':')[2], 16) == port:
-            found.append((parts[9], int(parts[4].rpartition(':')[2], 16)))
-    return found
-
-
 def parse_counters(text: str) -> Tuple[int, int]:
     """Return (asked, answered) of tailscaled's client metrics (Prometheus text)."""
     counters: Dict[str, int] = {}

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from ua_overlay.checks import tcp_sockets
+from ua_overlay.system import procnet
 
 #: From a robot: rosmaster listens on 11312 (2C30), a peer is connected to it; we are connected to port 8080 of another.
 TCP = '''  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -20,16 +21,10 @@ TCP = '''  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retr
 
 @pytest.mark.skipif(sys.byteorder != 'little', reason='recorded on a little-endian machine')
 def test_inbound():
-    rows = tcp_sockets.parse_tcp(TCP)
-    assert rows[0] == ('0.0.0.0', 0x2c30, '0.0.0.0', 0, '0A', 1001)
+    sockets = procnet.parse_sockets(TCP)
     # Not the one that we opened (2), not the LAN's (3), not the one that is over (4).
-    assert tcp_sockets.inbound(rows, '100.64.0.2') == (('100.64.0.1', 11312),)
-    assert tcp_sockets.inbound(rows[1:], '100.64.0.2') == ()
-
-
-def test_garbage():
-    assert tcp_sockets.parse_tcp('head\nshort line\n') == tcp_sockets.parse_tcp6_mapped('head\nshort line\n') == []
-    assert tcp_sockets.read_rows('/nonexistent') == []
+    assert tcp_sockets.inbound(sockets, '100.64.0.2') == (('100.64.0.1', 11312),)
+    assert tcp_sockets.inbound(sockets[1:], '100.64.0.2') == ()
 
 
 @pytest.mark.parametrize('family, bind, connect', [
@@ -41,9 +36,9 @@ def test_a_real_connection(family, bind, connect):
         port = server.getsockname()[1]
         # From another address than ours, as a peer's would be.
         with socket.create_connection((connect, port), 5, ('127.0.0.2', 0)):
-            found = tcp_sockets.inbound(tcp_sockets.read_rows(), '127.0.0.1')
+            found = tcp_sockets.inbound(tcp_sockets.read(), '127.0.0.1')
             assert ('127.0.0.2', port) in found
-    assert ('127.0.0.2', port) not in tcp_sockets.inbound(tcp_sockets.read_rows(), '127.0.0.1')
+    assert ('127.0.0.2', port) not in tcp_sockets.inbound(tcp_sockets.read(), '127.0.0.1')
 
 
 LISTENER = 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(1); print("up", flush=True); input()'
@@ -58,12 +53,12 @@ def test_ros_processes(program, environ, seen):
                           stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout.readline() == b'up\n'
-            found = [item for item in tcp_sockets.ros_processes(tcp_sockets.read_rows()) if item.pid == process.pid]
+            found = [item for item in tcp_sockets.ros_processes(tcp_sockets.read()) if item.pid == process.pid]
             assert bool(found) == seen
             if seen:
                 assert found[0].name == '/talker'
                 assert found[0].variables == {'ROS_MASTER_URI': 'http://a:1', 'ROS_IP': '10.0.0.1'}
-                assert not [item for item in tcp_sockets.ros_processes(tcp_sockets.read_rows(), own_pid=process.pid)
+                assert not [item for item in tcp_sockets.ros_processes(tcp_sockets.read(), own_pid=process.pid)
                             if item.pid == process.pid]
         finally:
             process.stdin.close()

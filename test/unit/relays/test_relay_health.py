@@ -15,7 +15,6 @@ from ua_overlay.relays.relay_health import (
     judge,
     parse_counters,
     parse_sessions,
-    parse_udp,
 )
 
 GOOD = RelayFacts('', 'Running', True, 40000, True, 0, ())
@@ -127,16 +126,3 @@ def test_sessions_in_tailscaled_s_status():
          'Client2': {'Endpoint': '', 'PacketsTx': 0}}]})
     assert port == 40000 and sessions == (Session(1, (True, False), (7, 0)),)
     assert parse_sessions({'UDPPort': None, 'Sessions': None}) == (None, ())
-
-
-UDP = '''\
-   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
-  123: 00000000:9C40 00000000:0000 07 00000000:00000300 00:00000000 00000000     0        0 4711 2 0000000000000000 0
-  124: 0100007F:0D96 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 4712 2 0000000000000000 0
-'''
-
-
-def test_sockets_of_a_port():
-    assert parse_udp(UDP, 40000) == [('4711', 768)]
-    assert parse_udp(UDP, 3478) == [('4712', 0)]
-    assert parse_udp(UDP, 1) == []
