@@ -26,8 +26,7 @@ test: prepare lint floor-env  ## run every test (ARGS: files or options of pytes
 	$(IN_WORKSPACE) dev/run_tests.py $(ARGS)
 
 quick: prepare lint  ## check style and types, run the unit tests and one lab story (90 s; before each commit)
-	$(PYTEST) -q -n auto test/unit
-	$(IN_WORKSPACE) -m pytest -q test/lab/test_main_job.py
+	$(IN_WORKSPACE) dev/run_tests.py quick
 
 proof: prepare  ## prove for ten minutes that nothing leaves the site
 	UA_OVERLAY_PROOF_SECONDS=600 $(IN_WORKSPACE) dev/run_tests.py test/lab/test_leaks.py

@@ -8,6 +8,7 @@ What a run leaves in results/tests: durations.json (by group: seconds, processor
 next run), junit/GROUP.xml, output/GROUP.txt, and logs/FILE/TEST of what ran while a test failed.
 
 usage: dev/run_tests.py [PYTEST ARGUMENT…]      with a path among the arguments: one pytest with these and nothing else
+       dev/run_tests.py quick                   the unit tests, and one story of the lab beside them
 """
 import collections
 import json
@@ -56,6 +57,12 @@ def unit_groups(cache):
             Group('floor', [os.path.join(cache, 'floor', 'bin', 'pytest'), 'test/unit'], ('test/unit',))]
 
 
+def quick_groups(groups):
+    """Those of `make quick`, the unit tests on all processors. Pure."""
+    return [group._replace(argv=group.argv + ['-n', 'auto']) if group.name == 'unit' else group
+            for group in groups if group.name in ('unit', 'main-job')]
+
+
 def chosen(groups, listed):
     """The groups that have one of the tests in what `pytest --collect-only -q` printed. Pure.
 
@@ -68,7 +75,7 @@ def chosen(groups, listed):
 
 def choose(groups, arguments):
     """Those that arguments of pytest such as -k leave something to do; all where that cannot be told."""
-    if not arguments:
+    if arguments in ([], ['-q']):
         return groups
     argv = [sys.executable, '-m', 'pytest', '--collect-only', '-q', 'test/unit', 'test/lab'] + arguments
     listed = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, universal_newlines=True)
@@ -263,7 +270,10 @@ def main(arguments):
     cache = os.environ.get('UA_OVERLAY_CACHE', '/var/cache/ua_overlay')
     signal.signal(signal.SIGTERM, interrupt)
     try:
-        finished = run(in_order(choose(unit_groups(cache) + lab_groups(), arguments), record), arguments, record,
+        groups = unit_groups(cache) + lab_groups()
+        if arguments == ['quick']:
+            groups, arguments = quick_groups(groups), ['-q']
+        finished = run(in_order(choose(groups, arguments), record), arguments, record,
                        lambda text: print(text, flush=True))
     except KeyboardInterrupt:
         print('interrupted')

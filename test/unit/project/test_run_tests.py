@@ -47,6 +47,12 @@ def test_only_groups_with_a_chosen_test_run(runner):
     assert runner.chosen(groups, []) == [] and runner.choose(groups, []) == groups
 
 
+def test_quick_is_the_unit_tests_and_one_story(runner):
+    groups = runner.quick_groups(runner.unit_groups('/cache') + runner.lab_groups())
+    assert [group.name for group in groups] == ['unit', 'main-job']
+    assert groups[0].argv[-2:] == ['-n', 'auto'] and groups[1].files == ('test/lab/test_main_job.py',)
+
+
 def test_the_next_group_starts_when_there_is_room():
     module = load('run_tests', os.path.join(ROOT, 'dev', 'run_tests.py'))
     few = module.LEAST
