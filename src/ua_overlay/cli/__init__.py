@@ -17,7 +17,7 @@ on a robot:     status, doctor, join, leave, env, exec, service, guard,
                 robot prepare, robot agent
 on the server:  server, team, user, policy, invite, relay, derp,
                 robot list, robot move, robot remove, robot prune
-on your own:    lab (to try things out), measure, tools"""
+on any machine: measure, tools, lab (to try things out)"""
 
 EPILOG = """\
 exit status:

@@ -48,7 +48,7 @@ def configure(parser: CommandParser) -> None:
 def configure_create(parser: CommandParser) -> None:
     parser.describe("Add a region to site.yaml and write the enrolment for its host: the site's CA, and a certificate "
                     'with its key. The first region restarts a running Headscale.')
-    parser.add_argument('name', metavar='NAME')
+    parser.add_argument('name', metavar='NAME', help='name of the region')
     parser.add_argument('--address', metavar='IP',
                         help='address at which robots reach it; behind forwarded ports, the outer address')
     parser.add_argument('--port', type=int, default=defaults.DERP_PORT, metavar='PORT',
@@ -62,7 +62,7 @@ def configure_create(parser: CommandParser) -> None:
 
 def configure_list(parser: CommandParser) -> None:
     parser.describe('List the DERP regions of the site, and whether robots use them as their home.',
-                    'exit status: 0 all are up; 1 some are not')
+                    'exit status:\n  0  all are up\n  1  some are not')
     parser.add_json()
     add_dir(parser)
     parser.set_defaults(run=run_list)
@@ -71,7 +71,7 @@ def configure_list(parser: CommandParser) -> None:
 def configure_remove(parser: CommandParser) -> None:
     parser.describe('Remove a remote DERP region from site.yaml. Robots learn it within 20 s, or at once when it was '
                     'the last one.')
-    parser.add_argument('name', metavar='NAME')
+    parser.add_argument('name', metavar='NAME', help='name of the region')
     add_dir(parser)
     parser.set_defaults(run=run_remove)
 

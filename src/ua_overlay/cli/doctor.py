@@ -28,7 +28,10 @@ whether the master can call back. It takes up to half a minute when a network dr
 every check."""
 
 EPILOG = """\
-exit status: 0 no problem found; 1 at least one error; 4 works, but needs attention (warnings only)
+exit status:
+  0  no problem found
+  1  at least one error
+  4  works, but needs attention (warnings only)
 
 examples:
   ua-overlay doctor

@@ -12,7 +12,10 @@ Show the ROS environment of this robot in its team: ROS_MASTER_URI, ROS_HOSTNAME
 overlay is up and this robot's name resolves here. New shells get it from the env hook."""
 
 EPILOG = """\
-exit status: 0 shown; 1 the file with the environment is unsafe to use; 3 there is no environment now
+exit status:
+  0  shown
+  1  the file with the environment is not safe to use
+  3  there is no environment now
 
 examples:
   ua-overlay env

@@ -13,7 +13,7 @@ HELP = {
 
     'robot': 'Prepare this robot; list, move and remove robots',
     'robot prepare': 'Prepare this robot (needs root)',
-    'robot agent': 'Keep membership, names and egress rule working (needs root)',
+    'robot agent': "Run this robot's root service in the foreground (needs root)",
     'robot list': 'List the robots of the site (on the server)',
     'robot move': 'Move a robot to another team (on the server)',
     'robot remove': 'Remove a robot from the site (on the server)',

@@ -69,10 +69,10 @@ def configure_create(parser: CommandParser) -> None:
                         help='write each ROBOT.invitation.yaml into DIR; create DIR if necessary')
     parser.add_argument('--overwrite', action='store_true', help='replace existing files')
     parser.add_argument('--replace', action='store_true',
-                        help='new hardware takes over the name (but not the address) of a robot that is lost; that '
-                             'robot is removed')
+                        help='give the name (but not the address) of a lost robot to new hardware; the lost robot is '
+                             'removed')
     parser.add_argument('--force', action='store_true',
-                        help='even if the overlay has a robot of this name; the new one is then called ROBOT-1')
+                        help='invite even if the overlay has a robot of this name; the new one is then called ROBOT-1')
     parser.add_json()
     add_dir(parser)
     parser.set_defaults(run=run_create)

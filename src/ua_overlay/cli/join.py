@@ -20,7 +20,9 @@ Join the team of an invitation. Without an invitation, return after `ua-overlay 
 sent last, when every other check has passed."""
 
 EPILOG = """\
-exit status: 0 joined, now or before; 1 refused, with the reason and the next command
+exit status:
+  0  joined, now or before
+  1  refused: the message names the reason and the next command
 
 example:
   ua-overlay join dev-1.invitation.yaml"""

@@ -83,20 +83,20 @@ def configure_down(parser: CommandParser) -> None:
 
 def configure_status(parser: CommandParser) -> None:
     parser.describe('Show the labs of this machine and their hosts.',
-                    'exit status: 0 shown; 3 no lab is up\n\n'
+                    'exit status:\n  0  shown\n  3  no lab is up\n\n'
                     'examples:\n  ua-overlay lab status\n  ua-overlay lab status --json')
     parser.add_json()
     parser.set_defaults(run=run_status)
 
 
 def configure_exec(parser: CommandParser) -> None:
-    parser.describe(EXEC_DESCRIPTION, 'exit status: that of the command; 125 the host has ended\n\n'
+    parser.describe(EXEC_DESCRIPTION, 'exit status:\n  125  the host has ended\n  or that of the command\n\n'
                     'examples:\n  ua-overlay lab exec dev-1 -- bash\n'
                     '  ua-overlay lab exec dev-2 --user robot -- ip address')
     add_name(parser)
     parser.add_argument('--user', default='root', help='user in the host (default: root; robots also have `robot`)')
     parser.add_argument('--cwd', metavar='DIR', help='directory to run in (default: the home directory)')
-    parser.add_argument('host', metavar='HOST')
+    parser.add_argument('host', metavar='HOST', help='name of a host, router or robot')
     parser.add_command_line()
     parser.set_defaults(run=run_exec)
 
@@ -104,7 +104,7 @@ def configure_exec(parser: CommandParser) -> None:
 def configure_nat(parser: CommandParser) -> None:
     parser.describe(NAT_DESCRIPTION, 'example:\n  ua-overlay lab nat nat1 hard')
     add_name(parser)
-    parser.add_argument('nat', metavar='NAT')
+    parser.add_argument('nat', metavar='NAT', help='name of the router')
     parser.add_argument('kind', metavar='KIND', help=', '.join(nat.KINDS))
     parser.set_defaults(run=run_nat)
 

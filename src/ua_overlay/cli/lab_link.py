@@ -50,7 +50,7 @@ def _configure(description: str, run: Callable[[argparse.Namespace], int], epilo
         parser.describe(description, epilog)
         parser.add_argument('--name', default=DEFAULT_NAME, help='name of the lab (default: %(default)s)')
         if host:
-            parser.add_argument('host', metavar='HOST')
+            parser.add_argument('host', metavar='HOST', help='name of a host, router or robot')
         if as_json:
             parser.add_json()
         parser.set_defaults(run=run)

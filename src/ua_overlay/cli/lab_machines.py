@@ -62,7 +62,7 @@ def configure_down(parser: CommandParser) -> None:
 
 
 def configure_status(parser: CommandParser) -> None:
-    parser.describe('Show the machines of a lab.', 'exit status: 0 all run; 1 some do not\n\n'
+    parser.describe('Show the machines of a lab.', 'exit status:\n  0  all run\n  1  some do not\n\n'
                     'example:\n  ua-overlay lab machines status --json')
     _add_name(parser)
     parser.add_json()
@@ -82,7 +82,7 @@ def configure_exec(parser: CommandParser) -> None:
     _add_name(parser)
     parser.add_argument('--user', default='root',
                         help='user on the machine (default: root; every machine also has `robot`, who may use sudo)')
-    parser.add_argument('machine', metavar='HOST')
+    parser.add_argument('machine', metavar='HOST', help='name of the machine')
     parser.add_command_line()
     parser.set_defaults(run=run_exec)
 

@@ -27,7 +27,9 @@ With --inside and --outside, the command searches captures of real robots instea
 docs/measure.md)."""
 
 EPILOG = """\
-exit status: 0 proven; 1 not proven, with the reasons
+exit status:
+  0  proven
+  1  not proven: the output names the reasons
 
 examples:
   sudo ua-overlay measure encryption --output proof

@@ -37,7 +37,9 @@ EPILOG = """\
 RESULTS/status.json holds the last value of each probe for other monitoring. It is replaced atomically, so you can read
 it at any time. SIGINT and SIGTERM end a monitor; a sample in progress is discarded.
 
-exit status: 0 ended by a signal, or after --rounds; 2 refused
+exit status:
+  0  ended by a signal, or after --rounds
+  2  refused
 
 examples:
   ua-overlay measure monitor config/campaigns/monitor.yaml --dry-run

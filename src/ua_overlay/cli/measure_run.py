@@ -30,7 +30,9 @@ a campaign and resume it with the same command. A sample that fails is stored wi
 continues."""
 
 EPILOG = """\
-exit status: 0 every requested sample is ok; 1 some failed, were excluded (now or before), or could not be stored
+exit status:
+  0  every requested sample is ok
+  1  some failed, were excluded, or could not be stored, now or before
 
 examples:
   ua-overlay measure run campus.yaml
@@ -47,7 +49,7 @@ NO_WAY = 'none'
 
 def configure(parser: CommandParser) -> None:
     parser.describe(DESCRIPTION, EPILOG)
-    parser.add_argument('campaign', metavar='CAMPAIGN.yaml')
+    parser.add_argument('campaign', metavar='CAMPAIGN.yaml', help='the campaign file')
     add_results(parser)
     add_lab(parser)
     parser.add_argument('--place', metavar='PLACE',

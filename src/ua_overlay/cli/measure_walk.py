@@ -22,8 +22,9 @@ the results directory remembers it, so later commands need only the place. Witho
 what is left at each place. To continue after an interruption, repeat the command."""
 
 EPILOG = """\
-exit status: 0 every sample of the place is ok (without a place: nothing is left); 1 some failed or were excluded, now
-or before (without a place: something is left)
+exit status:
+  0  every sample of the place is ok (without a place: nothing is left)
+  1  some failed or were excluded (without a place: something is left)
 
 examples:
   ua-overlay measure walk library campus.yaml   # the first place

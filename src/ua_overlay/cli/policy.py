@@ -49,15 +49,17 @@ def configure(parser: CommandParser) -> None:
 def configure_check(parser: CommandParser) -> None:
     parser.describe('Check site.yaml: compare what its rules mean with what the policy made of them opens, and let a '
                     'running server test the policy on its nodes. Changes nothing.',
-                    'exit status: 0 the rules are right; 1 the policy is not; 2 site.yaml is invalid')
+                    'exit status:\n  0  the rules are right\n  1  the policy made of them is wrong\n'
+                    '  2  site.yaml is invalid')
     add_dir(parser)
     parser.set_defaults(run=run_check)
 
 
 def configure_show(parser: CommandParser) -> None:
     parser.describe('Show the rules of site.yaml, and whether the server enforces them.',
-                    'exit status: 0 shown; 4 site.yaml is invalid and needs attention: the last good rules, which '
-                    'stay in force, are shown')
+                    'exit status:\n  0  shown\n'
+                    '  4  works, but needs attention: site.yaml is invalid, so the last good\n'
+                    '     rules are in force and shown')
     form = parser.add_mutually_exclusive_group()
     form.add_argument('--json', action='store_true', help='print JSON')
     form.add_argument('--headscale', action='store_true', help='print the policy as Headscale gets it')

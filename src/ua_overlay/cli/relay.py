@@ -40,7 +40,7 @@ def configure(parser: CommandParser) -> None:
 def configure_create(parser: CommandParser) -> None:
     parser.describe('Add a relay to site.yaml and write the enrolment for its host: the CA of the site, and a key with '
                     'which one machine becomes the relay, once.')
-    parser.add_argument('name', metavar='NAME')
+    parser.add_argument('name', metavar='NAME', help='name of the relay')
     parser.add_argument('--address', metavar='IP',
                         help='address at which robots reach it; behind forwarded ports, the outer address')
     parser.add_argument('--port', type=int, default=defaults.RELAY_PORT, metavar='PORT',
@@ -52,7 +52,7 @@ def configure_create(parser: CommandParser) -> None:
 
 
 def configure_list(parser: CommandParser) -> None:
-    parser.describe('List the relays of the site and their state.', 'exit status: 0 all are up; 1 some are not')
+    parser.describe('List the relays of the site and their state.', 'exit status:\n  0  all are up\n  1  some are not')
     parser.add_json()
     add_dir(parser)
     parser.set_defaults(run=run_list)
@@ -60,7 +60,7 @@ def configure_list(parser: CommandParser) -> None:
 
 def configure_remove(parser: CommandParser) -> None:
     parser.describe('Remove a remote relay from site.yaml and from the overlay.')
-    parser.add_argument('name', metavar='NAME')
+    parser.add_argument('name', metavar='NAME', help='name of the relay')
     add_dir(parser)
     parser.set_defaults(run=run_remove)
 

@@ -45,9 +45,10 @@ examples:
   sudo ua-overlay robot prepare --undo'''
 
 AGENT = '''\
-Make USER the operator of tailscaled, and again whenever `tailscale up` or a logout removes that. When the names of the
-team do not resolve on this machine, write them into a marked block of /etc/hosts until the robot leaves. Keep the
-egress rule of tailscaled up to date. `robot prepare` installs a service that runs this.'''
+Run until it is stopped, and keep four things as they should be: USER is the operator of tailscaled, also after
+`tailscale up` or a logout removed that. The names of the team are in a marked block of /etc/hosts where they do not
+resolve otherwise. The egress rule of tailscaled has the present addresses of the site. The server knows the home DERP
+of this robot. `robot prepare` installs a service that runs this.'''
 
 
 def configure(parser: CommandParser) -> None:

@@ -35,7 +35,7 @@ def configure_remove(parser: CommandParser) -> None:
     parser.describe(
         "End a robot's membership and delete it from the site. Its name and address become free. It can return only "
         'with a new invitation.', 'example:\n  ua-overlay robot remove dev-2')
-    parser.add_argument('robot', metavar='ROBOT')
+    parser.add_argument('robot', metavar='ROBOT', help='its overlay name, as in `ua-overlay robot list`')
     add_dir(parser)
     parser.set_defaults(run=run_remove)
 
@@ -57,8 +57,8 @@ def configure_move(parser: CommandParser) -> None:
         'Move a robot to another team. It keeps its name, address and key. Within two seconds it leaves the old team '
         'and appears in the new one, and its overlay node takes the port and addressing of the new team. A master '
         'loses that role: see `ua-overlay team master`.', 'example:\n  ua-overlay robot move dev-2 blue')
-    parser.add_argument('robot', metavar='ROBOT')
-    parser.add_argument('team', metavar='TEAM')
+    parser.add_argument('robot', metavar='ROBOT', help='its overlay name, as in `ua-overlay robot list`')
+    parser.add_argument('team', metavar='TEAM', help='name of the new team')
     add_dir(parser)
     parser.set_defaults(run=run_move)
 

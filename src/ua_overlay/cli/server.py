@@ -46,8 +46,11 @@ within seconds; links between robots stay up. SIGHUP re-reads all rules of site.
 server reports that and keeps its last good settings. Needs root only for a port below 1024."""
 
 STATUS_EPILOG = """\
-exit status: 0 healthy; 1 not healthy or not running; 4 healthy, but needs attention (site.yaml is invalid, so the last
-good settings are in force, or the certificate of a remote host ends soon)"""
+exit status:
+  0  healthy
+  1  not healthy, or not running
+  4  healthy, but needs attention: site.yaml is invalid, so the last good
+     settings are in force, or the certificate of a remote host ends soon"""
 
 
 def configure(parser: CommandParser) -> None:

@@ -25,10 +25,10 @@ _STEPS = {versions.FIRST: 'the version of the database is unknown: Headscale dec
 
 
 def configure_backup(parser: CommandParser) -> None:
-    parser.describe('Write CA, keys, settings, policy, API key and database, all of one moment, into one file (mode '
-                    '0600). The server may run meanwhile. Restored elsewhere it is the same site: robots return at '
-                    'their addresses without a new key. Anyone who has the file can impersonate this server: keep it '
-                    'as safe as the server.',
+    parser.describe('Back the site up into one file (mode 0600): CA, keys, settings, policy, API key and database, all '
+                    'from the same moment. The server may keep running. Restored elsewhere it is the same site: robots '
+                    'return at their addresses without a new key. Anyone who has the file can impersonate this '
+                    'server: keep it as safe as the server.',
                     'examples:\n  sudo ua-overlay server backup\n'
                     '  sudo ua-overlay server backup --output /media/usb/site.backup')
     parser.add_argument('--output', metavar='FILE', help='write to FILE (default: NAME-DATE.backup in this directory)')
@@ -44,7 +44,7 @@ def configure_restore(parser: CommandParser) -> None:
                     'the same server. On another machine, point the DNS name of the server to it and open its ports.',
                     'examples:\n  sudo ua-overlay server restore site.backup\n'
                     '  sudo ua-overlay server restore site.backup --replace   # to an older state')
-    parser.add_argument('file', metavar='FILE')
+    parser.add_argument('file', metavar='FILE', help='the backup')
     parser.add_argument('--replace', action='store_true',
                         help='if the directory holds this site already, move that to DIR.before-DATE')
     parser.add_argument('--user', metavar='USER', help='the user that owns the site and runs the server (default: as '
@@ -57,7 +57,7 @@ def configure_upgrade(parser: CommandParser) -> None:
     parser.describe('Compare the installed Headscale with the one that last ran here, and back the site up into '
                     'DIR/backups if the upgrade is allowed. A database can only go to the next minor version, one at a '
                     'time, and never back; `server run` refuses other versions with the same message.',
-                    'exit status: 0 allowed; 1 refused\n\nexamples:\n  sudo ua-overlay server upgrade --check\n'
+                    'exit status:\n  0  allowed\n  1  refused\n\nexamples:\n  sudo ua-overlay server upgrade --check\n'
                     '  sudo ua-overlay server upgrade && sudo systemctl restart ua-overlay-server')
     parser.add_argument('--check', action='store_true', help='check only; make no backup')
     parser.add_json()

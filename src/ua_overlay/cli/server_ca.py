@@ -17,21 +17,32 @@ from ua_overlay.trust.certificate import not_after, sha256_fingerprint
 DESCRIPTION = """\
 Replace the CA of a site in three steps, without locking a robot out:
 
-  start   Creates a new root. From now on ca.pem and every invitation carry
-          both roots; the old one still signs.
-          Then you (or Ansible) carry ca.pem, which is public, to each robot:
+  start   Create a new root. From now on ca.pem and every invitation carry both
+          roots; the old one still signs.
+          Then carry ca.pem, which is public, to each robot (or let Ansible do
+          it):
             sudo cat DIR/ca.pem | ssh ROBOT 'cat > ca.pem'
-          on the robot, which restarts its tailscaled:
+          On the robot, install it; this restarts tailscaled:
             sudo ua-overlay robot prepare --ca ca.pem --user USER
-          and record it on the server:
+          On the server, record it:
             sudo ua-overlay server rotate-ca confirm ROBOT
-  switch  The new root signs, and the server gets a new certificate. Refused
-          while a robot that was online in the last seven days is not confirmed:
-          a robot does not tell its server which roots it trusts.
-  finish  Deletes the old root and its key. Robots may keep the old root until
+  switch  Let the new root sign, and give the server a new certificate. The
+          command refuses this while a robot that was online in the last {0}
+          days is not confirmed: a robot does not tell its server which roots
+          it trusts.
+  finish  Delete the old root and its key. Robots may keep the old root until
           the next `robot prepare --ca`.
 
-cancel returns to the old root, before or after the switch."""
+`cancel` returns to the old root, before or after the switch.""".format(rotation.RECENT_DAYS)
+_STEPS = {
+    'start': 'Create a new root. From now on ca.pem and every invitation carry both roots; the old one still signs. '
+             '`server rotate-ca --help` describes what to do on the robots.',
+    'switch': 'Let the new root sign, and give the server a new certificate. The command refuses this while a robot '
+              'that was online in the last {} days is not confirmed.'.format(rotation.RECENT_DAYS),
+    'finish': 'Delete the old root and its key. Robots may keep the old root until the next `robot prepare --ca`.',
+    'cancel': 'Return to the old root, before or after the switch. The new root is deleted.',
+    'status': 'Show the step, the roots, and which robots have the new root.',
+    'confirm': 'Record that robots have the new root, after `robot prepare --ca` on each of them.'}
 _PHASES = {rotation.STEADY: 'no change in progress', rotation.STARTED: 'started: the old root signs, robots get both',
            rotation.SWITCHED: 'switched: the new root signs, robots get both'}
 _CONFIRMATIONS = {rotation.JOINED: 'yes: joined with it', rotation.CONFIRMED: 'yes: confirmed', '': 'unknown'}
@@ -46,13 +57,14 @@ def configure_rotate_ca(parser: CommandParser) -> None:
 
 def _configure_step(name: str, run: Callable[[argparse.Namespace], int]) -> Configure:
     def configure(parser: CommandParser) -> None:
-        parser.describe(DESCRIPTION)
+        parser.describe(_STEPS[name], 'example:\n  sudo ua-overlay server rotate-ca {}{}'.format(
+            name, ' dev-1 dev-2' if name == 'confirm' else ''))
         if name == 'switch':
-            parser.add_argument('--force', action='store_true', help='even if this locks robots out')
+            parser.add_argument('--force', action='store_true', help='switch even if this locks robots out')
         if name == 'status':
             parser.add_json()
         if name == 'confirm':
-            parser.add_argument('robots', nargs='+', metavar='ROBOT')
+            parser.add_argument('robots', nargs='+', metavar='ROBOT', help='overlay name of a robot')
         add_dir(parser)
         parser.set_defaults(run=run)
 

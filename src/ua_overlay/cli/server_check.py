@@ -32,7 +32,9 @@ the name and the CA from an invitation, whose key it never uses. Only root can s
 force."""
 
 CHECK_EPILOG = """\
-exit status: 0 nothing failed; 1 something failed
+exit status:
+  0  nothing failed
+  1  something failed
 
 examples:
   ua-overlay server check

@@ -7,7 +7,7 @@ from ua_overlay.cli.shared.args import add_dir
 from ua_overlay.cli.shared.loop import say, until_sigterm
 from ua_overlay.cli.shared.needs import need_root, need_systemd
 from ua_overlay.cli.shared.parser import CommandParser
-from ua_overlay.cli.shared.remote_host import add_service_dir
+from ua_overlay.cli.shared.remote_host import CALLED, add_service_dir
 from ua_overlay.cli.shared.site import load_site
 from ua_overlay.errors import OverlayError
 from ua_overlay.firewall.egress_rules import make_rules
@@ -59,8 +59,9 @@ def configure_derp(parser: CommandParser) -> None:
 
 
 def _configure(parser: CommandParser, served: Service) -> None:
-    kind, remote = served.kind, served is not service.SERVER
-    description = DESCRIPTION.format(kind, '' if remote else ' The server renews its certificate itself.', served.unit)
+    kind, called, remote = served.kind, CALLED[served.kind], served is not service.SERVER
+    renewal = '' if remote else ' The server renews its certificate itself.'
+    description = DESCRIPTION.format(called, renewal, served.unit)
     epilog = EPILOG.format(kind, ' --enrolment lab-b.{}.yaml'.format(kind) if remote else '')
 
     def configure_install(install: CommandParser) -> None:
@@ -83,15 +84,15 @@ def _configure(parser: CommandParser, served: Service) -> None:
 
     def configure_remove(remove: CommandParser) -> None:
         remove.describe('Stop the {}, remove its unit and the user that was created for it, and give its directory '
-                        'back to its former owner. The files in the directory stay.'.format(kind), epilog)
+                        'back to its former owner. The files in the directory stay.'.format(called), epilog)
         _add_dir(remove, served)
         remove.add_argument('--dry-run', action='store_true', help='print what would be done; change nothing')
         remove.set_defaults(run=lambda args: run_remove(args, served))
 
     def configure_keep(keep: CommandParser) -> None:
-        keep.describe(KEEP.format(kind))
+        keep.describe(KEEP.format(called))
         keep.add_argument('--user', metavar='USER', default=served.user,
-                          help='the user that runs the {} (default: %(default)s)'.format(kind))
+                          help='the user that runs the {} (default: %(default)s)'.format(called))
         _add_dir(keep, served)
         keep.set_defaults(run=lambda args: run_keep(args, served))
 
@@ -148,7 +149,7 @@ def run_install(args: argparse.Namespace, served: Service) -> int:
     if args.service_manager == 'none':
         return 0
     print('The {} of {} runs as {}, now and after every boot{}.'.format(
-        served.kind, what.name, args.user, '' if changed else '; nothing changed'))
+        CALLED[served.kind], what.name, args.user, '' if changed else '; nothing changed'))
     print('Log: journalctl -u {} -f; state: {}'.format(served.unit, what.status_command))
     return 0
 
@@ -219,7 +220,7 @@ def refuse_running(control_socket: str, served: Service) -> None:
     except NotRunning:
         return
     raise OverlayError('The {} in {} is running already, and not as a service.'.format(
-        served.kind, os.path.dirname(os.path.dirname(control_socket))),
+        CALLED[served.kind], os.path.dirname(os.path.dirname(control_socket))),
         'stop it (Ctrl-C, SIGTERM), then sudo ua-overlay {} service install'.format(served.kind), code='SITE')
 
 
@@ -232,5 +233,5 @@ def run_remove(args: argparse.Namespace, served: Service) -> int:
     for note in notes or ():
         print(note)
     print('There was no service.' if notes is None else
-          'The {} is stopped and no longer starts at boot; its directory stays.'.format(served.kind))
+          'The {} is stopped and no longer starts at boot; its directory stays.'.format(CALLED[served.kind]))
     return 0

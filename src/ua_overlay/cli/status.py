@@ -19,9 +19,18 @@ from ua_overlay.tailscale.model import Status, parse_status
 #: Seconds to wait for the server's answer whether it still knows this robot.
 SERVER_PATIENCE = 1.0
 
-EPILOG = 'link types:\n{}\n\nexit status: 0 running; 1 no tailscaled; 3 in no team, or left\n\n' \
-    'example:\n  ua-overlay status --json'.format('\n'.join(
-        '  {:<11} {}'.format(kind, link_types.MEANING[kind]) for kind in link_types.ORDER))
+EPILOG = """\
+link types:
+{}
+
+exit status:
+  0  running
+  1  no tailscaled
+  3  in no team, or left
+
+example:
+  ua-overlay status --json""".format('\n'.join(
+    '  {:<11} {}'.format(kind, link_types.MEANING[kind]) for kind in link_types.ORDER))
 
 
 def configure(parser: CommandParser) -> None:

@@ -59,7 +59,7 @@ def configure_master(parser: CommandParser) -> None:
         'Make ROBOT the master of TEAM. Every robot of the team follows within seconds: new shells, programs, the '
         'roscore and the launch file. The team graph starts empty: parameters, latched messages and nodes started by '
         'hand in old shells do not follow.', 'examples:\n  ua-overlay team master iris dev-2')
-    parser.add_argument('team', metavar='TEAM')
+    parser.add_argument('team', metavar='TEAM', help='name of the team')
     parser.add_argument('robot', metavar='ROBOT', help='its overlay name, as in `ua-overlay robot list`')
     add_dir(parser)
     parser.set_defaults(run=run_master)
@@ -67,7 +67,7 @@ def configure_master(parser: CommandParser) -> None:
 
 def configure_remove(parser: CommandParser) -> None:
     parser.describe('Remove a team that has no robots, and revoke its unused invitations. The server must run.')
-    parser.add_argument('team', metavar='NAME')
+    parser.add_argument('team', metavar='NAME', help='name of the team')
     add_dir(parser)
     parser.set_defaults(run=run_remove)
 

@@ -33,7 +33,7 @@ def configure(parser: CommandParser) -> None:
 
 def configure_status(parser: CommandParser) -> None:
     parser.describe('Show which programs are used and where they are.',
-                    'exit status: 0 all three found; 1 some are missing')
+                    'exit status:\n  0  all three found\n  1  some are missing')
     parser.add_json()
     parser.set_defaults(run=run_status)
 

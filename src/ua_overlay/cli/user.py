@@ -52,7 +52,7 @@ def configure_list(parser: CommandParser) -> None:
 def configure_remove(parser: CommandParser) -> None:
     parser.describe('Remove a user from the site. Their laptops no longer reach any robot; remove them with '
                     '`ua-overlay robot remove`.', EPILOG)
-    parser.add_argument('user', metavar='NAME')
+    parser.add_argument('user', metavar='NAME', help='name of the user')
     add_dir(parser)
     parser.set_defaults(run=run_remove)
 

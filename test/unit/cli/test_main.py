@@ -1,4 +1,5 @@
 """The command itself: groups, exit status, errors as one sentence."""
+import argparse
 import importlib
 import os
 import re
@@ -49,8 +50,9 @@ def test_json_is_described_alike_everywhere(parser):
 
 
 @pytest.mark.parametrize('parser', PARSERS, ids=lambda parser: ' '.join(parser.words))
-def test_each_option_has_a_help_line(parser):
-    assert [action.dest for action in parser._actions if action.option_strings and not action.help] == []
+def test_each_option_and_argument_has_a_help_line(parser):
+    assert [action.dest for action in parser._actions
+            if not action.help and not isinstance(action, argparse._SubParsersAction)] == []
 
 
 def test_exit_status_4_is_documented_by_every_command_that_returns_it():

@@ -143,7 +143,7 @@ def test_what_was_in_force_is_shown_when_the_file_makes_no_sense(site, server, c
     assert main(['policy', 'show']) == 4
     shown = capsys.readouterr()
     assert 'blue' in shown.out and 'These rules are in force.' in shown.out
-    assert 'unknown field colour' in shown.err and 'last ran by' in shown.err and 'edit ' in shown.err
+    assert 'unknown field colour' in shown.err and 'last good settings' in shown.err and 'edit ' in shown.err
     assert main(['policy', 'show', '--json']) == 4
     answer = json.loads(capsys.readouterr().out)
     assert answer['in_force'] is True and 'unknown field colour' in answer['site_file']

@@ -1,1 +1,1 @@
-"""What the commands have in common: arguments, tables, progress."""
+"""What several commands have in common: the parser, options, tables, progress, the site."""

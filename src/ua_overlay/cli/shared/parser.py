@@ -2,6 +2,7 @@
 import argparse
 import importlib
 import sys
+import textwrap
 from typing import Any, Callable, Iterable, Iterator, List, NoReturn, Optional, Sequence, Tuple
 
 from ua_overlay.cli.help import HELP
@@ -12,7 +13,10 @@ PROGRAM = 'ua-overlay'
 
 
 class HelpFormatter(argparse.HelpFormatter):
-    """Fills paragraphs to the width of the terminal; keeps a paragraph that has an indented line as it is written."""
+    """Fills paragraphs to the width of the terminal; keeps a paragraph that has an indented line as it is written.
+
+    Options and file names are not broken at their hyphens.
+    """
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return '\n\n'.join(self._fill_paragraph(paragraph, width, indent) for paragraph in text.split('\n\n'))
@@ -21,7 +25,10 @@ class HelpFormatter(argparse.HelpFormatter):
         lines = text.splitlines()
         if any(line.startswith(' ') for line in lines):
             return '\n'.join(indent + line for line in lines)
-        return super()._fill_text(text, width, indent)
+        return '\n'.join(indent + line for line in self._split_lines(text, width - len(indent)))
+
+    def _split_lines(self, text: str, width: int) -> List[str]:
+        return textwrap.wrap(' '.join(text.split()), width, break_on_hyphens=False, break_long_words=False)
 
     def _format_action(self, action: argparse.Action) -> str:
         # The commands only: the line COMMAND above them repeats their heading.
@@ -41,8 +48,8 @@ class CommandParser(argparse.ArgumentParser):
     def __init__(self, words: Tuple[str, ...] = (), configure: Optional['Configure'] = None, **options: Any) -> None:
         options['prog'] = ' '.join((PROGRAM,) + words)
         super().__init__(formatter_class=HelpFormatter, **options)
-        # Python before 3.10 calls them 'optional arguments'.
-        self._optionals.title = 'options'
+        # The same words in every version of Python: before 3.10 options were 'optional arguments'.
+        self._optionals.title, self._positionals.title = 'options', 'arguments'
         self.words = words
         self._configure = configure
         self._commands: Optional['argparse._SubParsersAction[CommandParser]'] = None

@@ -21,7 +21,15 @@ from ua_overlay.server import service, service_egress
 from ua_overlay.system.notify import notify
 from ua_overlay.toolchain import locate
 
-#: Programs of a remote host, by what it is.
+#: How sentences call a program, by the first word of its commands.
+CALLED = {'server': 'server', 'relay': 'relay', 'derp': 'DERP'}
+STATUS_EPILOG = """\
+exit status:
+  0  works
+  1  does not work
+  4  works, but needs attention: its certificate ends soon, or its egress rule
+     is not in force"""
+#: What `run` runs.
 _PROGRAMS = {'relay': 'a peer relay', 'derp': 'derper'}
 
 
@@ -33,7 +41,7 @@ def configure_run(kind: str) -> Configure:
                         '1024.'.format(_PROGRAMS[kind]))
         parser.add_argument('--enrolment', metavar='FILE', help='the file that `{} create` made on the server'.format(
             kind))
-        parser.add_argument('--dir', required=True, metavar='DIR', help='directory of this {}'.format(kind))
+        parser.add_argument('--dir', required=True, metavar='DIR', help='directory of this {}'.format(CALLED[kind]))
         parser.set_defaults(run=lambda args: _run(args, kind))
 
     return configure
@@ -43,8 +51,7 @@ def configure_status(kind: str) -> Configure:
     """The parser of `relay status` or `derp status`."""
     def configure(parser: CommandParser) -> None:
         parser.describe('Show whether this {} works. Only root can see whether its egress rule is in force.'.format(
-            kind), 'exit status: 0 works; 1 does not work; 4 works, but needs attention (its certificate ends soon, or '
-            'its egress rule is not in force)')
+            CALLED[kind]), STATUS_EPILOG)
         parser.add_json()
         add_service_dir(parser, kind)
         parser.set_defaults(run=lambda args: _status(args, kind))
@@ -55,12 +62,13 @@ def configure_status(kind: str) -> Configure:
 def add_service_dir(parser: argparse.ArgumentParser, kind: str) -> None:
     """Add --dir, by default that of `service install`."""
     parser.add_argument('--dir', metavar='DIR', default=os.path.join(defaults.STATE_DIR, kind),
-                        help='directory of this {} (default: %(default)s)'.format(kind))
+                        help='directory of this {} (default: %(default)s)'.format(CALLED[kind]))
 
 
 def add_output(parser: argparse.ArgumentParser, kind: str) -> None:
     """Add --again, --output and --overwrite of an enrolment."""
-    parser.add_argument('--again', action='store_true', help='make a new enrolment for an existing {}'.format(kind))
+    parser.add_argument('--again', action='store_true', help='make a new enrolment for an existing {}'.format(
+        CALLED[kind]))
     parser.add_argument('--output', metavar='FILE',
                         help='write to FILE (default: NAME.{}.yaml; - for standard output)'.format(kind))
     parser.add_argument('--overwrite', action='store_true', help='replace an existing FILE')

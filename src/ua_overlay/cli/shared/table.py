@@ -1,11 +1,11 @@
-"""Tables for people."""
+"""Tables as text. Pure."""
+from typing import Iterable, Sequence
 
 
-def format_table(headers, rows):
-    """Return ``rows`` under ``headers`` as aligned text, without trailing blanks.
+def format_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Align ``rows`` below ``headers``, without trailing blanks.
 
-    :param headers: sequence of str.
-    :param rows: sequences of values of the same length; None shows as '-'.
+    :param rows: as many values as there are headers; None and '' show as '-'.
     """
     cells = [[str(header) for header in headers]]
     cells += [['-' if value is None or value == '' else str(value) for value in row] for row in rows]
