@@ -136,7 +136,7 @@ def test_a_server_that_starts_with_a_broken_file_goes_on_by_what_was_in_force(si
     assert site.call('server', 'status', check=False).returncode == 4
     assert site.stop()[1] == 0
     site.start()
-    assert 'names the team ghost' in site.output() and 'What the server last ran by' in site.output()
+    assert 'names the team ghost' in site.output() and 'last good settings' in site.output()
     shown = site.call('server', 'status', check=False)
     assert shown.returncode == 4 and 'healthy' in shown.stdout and 'team ghost' in shown.stderr
     assert 'team ghost' in site.json('server', 'status', check=False)['site_file']

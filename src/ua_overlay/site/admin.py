@@ -1,48 +1,54 @@
-"""What the server's administrator does with teams, invitations and robots."""
+"""Manages teams, users and robots: what a site's administrator does on the server."""
 import dataclasses
 import time
+from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import policy
+from ua_overlay.headscale.api import Connect, HeadscaleApi
+from ua_overlay.headscale.rest import Node
+from ua_overlay.headscale.rules import Team, User
+from ua_overlay.protocols import Clock, JsonObject, UtcClock
 from ua_overlay.relays.relay_states import relay_states
 from ua_overlay.site import fleet
+from ua_overlay.site.site import Site
 from ua_overlay.system import control_socket
 from ua_overlay.tags import team_of
 
-#: How long to wait for a connected robot to hear that its key has expired, in seconds. It hears of it within one or
-#: two; Headscale counts a robot as online for ten more.
+#: Seconds to wait until a connected robot knows that its key has expired. It learns that within two seconds; Headscale
+#: counts a robot as online for ten more.
 NOTICE_TIMEOUT = 20.0
 
 
 class TeamError(OverlayError):
-    """A team that is missing, there already, or not empty."""
+    """A team that does not exist, exists already, or is not empty."""
 
     code = 'TEAM'
 
 
 class RobotError(OverlayError):
-    """A robot that is missing or there already."""
+    """A robot that does not exist, or exists already."""
 
     code = 'ROBOT'
 
 
 class UserError(OverlayError):
-    """A person that is missing."""
+    """A user that does not exist."""
 
     code = 'USER'
 
 
 class Admin:
-    """The use cases of a site's administrator.
+    """The use cases around teams, users and robots.
 
-    :param site: the Site.
-    :param connect: function() -> RestClient of the running server.
-    :param now: function() -> aware UTC datetime.
-    :param ask: function(socket path, operation) -> answer of the running server.
+    :param connect: opens the REST interface of the running server.
+    :param ask: (socket path, operation) -> answer of the running server; raises control_socket.NotRunning.
     """
 
-    def __init__(self, site, connect, now, ask=control_socket.ask, clock=time.monotonic, sleep=time.sleep):
+    def __init__(self, site: Site, connect: Connect, now: UtcClock,
+                 ask: Callable[[str, str], JsonObject] = control_socket.ask, clock: Clock = time.monotonic,
+                 sleep: Callable[[float], None] = time.sleep) -> None:
         self.site = site
         self._connect = connect
         self._now = now
@@ -50,27 +56,27 @@ class Admin:
         self._clock = clock
         self._sleep = sleep
 
-    def client(self):
-        """A RestClient of the running server."""
+    def client(self) -> HeadscaleApi:
+        """Return the REST interface of the running server."""
         return self._connect()
 
     # ---- teams
 
-    def team(self, name):
-        """The Team called ``name``.
+    def team(self, name: str) -> Team:
+        """Return the team called ``name``.
 
-        :raises TeamError: there is none; the sentence lists those that are.
+        :raises TeamError: there is none; the sentence lists the teams.
         """
         if name not in self.site.teams:
-            known = ', '.join(sorted(self.site.teams)) or 'none yet'
-            raise TeamError('There is no team {} (teams: {}).'.format(name, known),
+            teams = ', '.join(sorted(self.site.teams)) or 'none yet'
+            raise TeamError('There is no team {} (teams: {}).'.format(name, teams),
                             self.site.command('team create {}'.format(name)))
         return self.site.teams[name]
 
-    def create_team(self, team):
-        """Add ``team`` (Team); a running server knows it when this returns. Returns whether one was running.
+    def create_team(self, team: Team) -> bool:
+        """Add ``team``; a running server knows it when this returns. Returns whether one is running.
 
-        :raises TeamError: the name is taken with other settings.
+        :raises TeamError: the name is taken.
         """
         with self.site.changing():
             old = self.site.teams.get(team.name)
@@ -79,11 +85,11 @@ class Admin:
                                 self.site.command('team list'))
             return self._apply(teams=dict(self.site.teams, **{team.name: team}))
 
-    def remove_team(self, name):
-        """Remove an empty team and revoke the invitations into it that were not used.
+    def remove_team(self, name: str) -> int:
+        """Remove an empty team and revoke its unused invitations.
 
         :returns: the number of revoked invitations.
-        :raises TeamError: unknown, or robots are in it.
+        :raises TeamError: it does not exist, has robots, or is named by a rule.
         """
         with self.site.changing():
             self.team(name)
@@ -92,12 +98,12 @@ class Admin:
             if members:
                 raise TeamError('The team {} has robots: {}.'.format(name, ', '.join(members)),
                                 self.site.command('robot remove {}'.format(members[0])))
-            users = self._rules_about(name)
-            if users:
+            rules = self._rules_about(name)
+            if rules:
                 raise TeamError('The team {} is named by {} in {}.'.format(
-                    name, ', '.join(users), self.site.path('site.yaml')), 'edit that, then {}'.format(
+                    name, ', '.join(rules), self.site.path('site.yaml')), 'edit that, then {}'.format(
                         self.site.command('policy apply')))
-            # Headscale lets a key register a machine even when its tag is in no policy any more.
+            # Headscale lets a key register a machine even when no policy has its tag any more.
             tag, now = policy.team_tag(name), self._now()
             keys = [key for key in client.keys() if tag in key.tags and key.usable(now)]
             for key in keys:
@@ -105,15 +111,18 @@ class Admin:
             self._apply(teams={other: team for other, team in self.site.teams.items() if other != name})
             return len(keys)
 
-    def _rules_about(self, team):
-        """What names ``team`` in the site's rules, for people: a list of str."""
+    def _rules_about(self, team: str) -> List[str]:
+        """Return what names ``team`` in the site's rules, for people."""
         rules = self.site.rules
         return (['the rule from {} to {}'.format(rule.source, rule.target) for rule in rules.talk
                  if team in (rule.source, rule.target)]
                 + ['the user ' + name for name in sorted(rules.users) if team in rules.users[name].teams])
 
-    def _apply(self, **parts):
-        """Make ``parts`` (fields of Rules) the site's: the file first, then the running server; all or nothing."""
+    def _apply(self, **parts: Any) -> bool:
+        """Replace ``parts`` (fields of Rules): in the file first, then in the running server; all or nothing.
+
+        :returns: whether a server is running.
+        """
         running = self.server_running()
         before = self.site.rules
         self.site.rules = dataclasses.replace(before, **parts)
@@ -131,10 +140,10 @@ class Admin:
 
     # ---- users
 
-    def set_user(self, user):
-        """Add the person ``user`` (User), or change what their laptops may reach. Returns whether that changed.
+    def set_user(self, user: User) -> bool:
+        """Add a user, or change what the user's laptops may reach; return whether anything changed.
 
-        :raises TeamError: one of their teams is none of the site's.
+        :raises TeamError: one of the user's teams does not exist.
         """
         with self.site.changing():
             for name in user.teams:
@@ -144,10 +153,10 @@ class Admin:
             self._apply(users=dict(self.site.rules.users, **{user.name: user}))
             return True
 
-    def remove_user(self, name):
-        """Take a person out of the site's rules: their laptops reach nobody then. Returns the names of these.
+    def remove_user(self, name: str) -> List[str]:
+        """Remove a user from the site's rules, after which the user's laptops reach nobody; return the laptops' names.
 
-        :raises UserError: unknown.
+        :raises UserError: there is no such user.
         """
         with self.site.changing():
             users = dict(self.site.rules.users)
@@ -160,16 +169,16 @@ class Admin:
 
     # ---- policy
 
-    def apply_policy(self):
-        """Have the running server put the rules of site.yaml in force; returns whether anything changed.
+    def apply_policy(self) -> bool:
+        """Have the running server apply the rules of site.yaml; return whether anything changed.
 
         :raises NotRunning: there is no running server.
-        :raises OverlayError: why it could not; the policy in force is the one before.
+        :raises OverlayError: why the rules were not applied; the previous policy stays in force.
         """
-        return self._ask(self.site.control_socket, 'reload').get('changed', True)
+        return bool(self._ask(self.site.control_socket, 'reload').get('changed', True))
 
-    def server_running(self):
-        """Whether a `server run` holds this site."""
+    def server_running(self) -> bool:
+        """Whether this site's server is running."""
         try:
             self._ask(self.site.control_socket, 'ping')
         except control_socket.NotRunning:
@@ -178,72 +187,87 @@ class Admin:
 
     # ---- invitations
 
-    def open_invitations(self):
-        """dict team -> number of invitations that can still be used."""
-        counts, now = {}, self._now()
+    def open_invitations(self) -> Dict[str, int]:
+        """Return for each team the number of invitations that can still be used."""
+        counts: Dict[str, int] = {}
+        now = self._now()
         for key in self._connect().keys():
             team = team_of(key.tags)
             if team and key.usable(now):
                 counts[team] = counts.get(team, 0) + 1
         return counts
 
-    def relays(self, report):
-        """Every relay of the site as rows of plain values (see relay_states); ``report``: the server's own."""
+    def relays(self, report: JsonObject) -> List[Dict[str, Any]]:
+        """Return a row for every relay of the site (see relay_states); ``report``: of the server's own relay."""
         return relay_states(report, self.site.settings, self._connect().nodes())
 
     # ---- robots
 
-    def robots(self, team=None):
-        """The robots of the site (nodes with a team's tag), or of one team, as a list of Node sorted by name."""
+    def robots(self, team: Optional[str] = None) -> List[Node]:
+        """Return the robots of the site (nodes with a team's tag), or of one team, sorted by name.
+
+        :raises TeamError: there is no such team.
+        """
         if team is not None:
             self.team(team)
-        found = [node for node in self._connect().nodes() if team_of(node.tags)]
-        return [node for node in found if team is None or team_of(node.tags) == team]
+        robots = [node for node in self._connect().nodes() if team_of(node.tags)]
+        return [node for node in robots if team is None or team_of(node.tags) == team]
 
-    def sessions(self):
-        """Who is connected more than once, as the running server counts (see sessions.SessionWatcher.report)."""
-        return self._ask(self.site.control_socket, 'status')['headscale']['sessions']
+    def sessions(self) -> JsonObject:
+        """Return who is connected more than once (see sessions.SessionWatcher.report).
 
-    def laptops(self):
-        """The machines of the site's users, as a list of Node sorted by name."""
+        :raises NotRunning: there is no running server.
+        """
+        sessions: JsonObject = self._ask(self.site.control_socket, 'status')['headscale']['sessions']
+        return sessions
+
+    def laptops(self) -> List[Node]:
+        """Return the machines of the site's users, sorted by name."""
         return [node for node in self._connect().nodes() if node.user]
 
-    def remove_robot(self, name):
-        """Expire and forget the robot, or user's laptop, ``name``; returns the Node as it was.
+    def remove_robot(self, name: str) -> Node:
+        """Expire and forget the robot, or the user's laptop, ``name``; return the node as it was.
 
-        :raises RobotError: unknown.
+        :raises RobotError: there is none.
         """
         client = self._connect()
-        robots = [node for node in client.nodes() if team_of(node.tags) or node.user]
-        chosen = [node for node in robots if node.name == name]
-        if not chosen:
+        robot = self._find(name, [node for node in client.nodes() if team_of(node.tags) or node.user])
+        # Deleting alone does not end a connected robot's session (headscale 3410). Expiring its key does: once the
+        # robot knows, it goes offline. A robot that is out of reach learns it when it connects again.
+        client.expire_node(robot.id)
+        deadline = self._clock() + NOTICE_TIMEOUT
+        while any(node.online for node in client.nodes() if node.id == robot.id) and self._clock() < deadline:
+            self._sleep(0.5)
+        client.delete_node(robot.id)
+        return robot
+
+    def _find(self, name: str, robots: Sequence[Node]) -> Node:
+        """Return the robot called ``name``.
+
+        :raises RobotError: there is none.
+        """
+        robot = next((node for node in robots if node.name == name), None)
+        if robot is None:
             raise RobotError('The overlay has no robot {} (robots: {}).'.format(
                 name, ', '.join(node.name for node in robots) or 'none'), self.site.command('robot list'))
-        # Deleting alone does not end a connected robot's session (headscale 3410). Expiring its key does, once the
-        # robot has heard of it: it then goes offline. One that is out of reach learns it when it connects again.
-        client.expire_node(chosen[0].id)
-        deadline = self._clock() + NOTICE_TIMEOUT
-        while any(node.online for node in client.nodes() if node.id == chosen[0].id) and self._clock() < deadline:
-            self._sleep(0.5)
-        client.delete_node(chosen[0].id)
-        return chosen[0]
+        return robot
 
-    def remove_absent(self, names):
-        """Forget those robots called ``names`` that are there and offline: other hardware takes over their names."""
+    def remove_absent(self, names: Collection[str]) -> None:
+        """Forget the offline robots called ``names``, so that other hardware can take over their names."""
         client = self._connect()
         for node in client.nodes():
             if node.name in names and not node.online and (team_of(node.tags) or node.user):
                 client.expire_node(node.id)
                 client.delete_node(node.id)
 
-    def stale_robots(self, days, team=None):
-        """The robots that were not seen for ``days`` days, as a list of Node sorted by name."""
+    def stale_robots(self, days: float, team: Optional[str] = None) -> List[Node]:
+        """Return the robots that were not seen for ``days`` days, sorted by name."""
         return fleet.stale(self.robots(team), self._now(), days)
 
-    def prune(self, days):
-        """Forget every robot that was not seen for ``days`` days; yields each Node once it is gone.
+    def prune(self, days: float) -> Iterator[Node]:
+        """Forget every robot that was not seen for ``days`` days; yield each once it is removed.
 
-        It is looked again before each: one that has come back stays.
+        Each is checked again just before: a robot that has come back stays.
         """
         client = self._connect()
         for node in self.stale_robots(days):
@@ -252,30 +276,29 @@ class Admin:
                 client.delete_node(node.id)
                 yield node
 
-    def move_robot(self, name, team):
-        """Move the robot ``name`` to ``team``: it keeps name, address and key; its peers see it within two seconds.
+    def move_robot(self, name: str, team: str) -> Tuple[Node, str, bool]:
+        """Move the robot ``name`` to ``team``. It keeps name, address and key; its peers see it within two seconds.
 
-        :returns: (Node as it is now, name of the team that it was in, whether it was that team's master).
-        :raises TeamError, RobotError: no such team; no such robot.
+        :returns: (the node as it is now, name of the team that it was in, whether it was that team's master).
+        :raises TeamError: there is no such team.
+        :raises RobotError: there is no such robot.
         """
         self.team(team)
-        robots = self.robots()
-        chosen = next((node for node in robots if node.name == name), None)
-        if chosen is None:
-            raise RobotError('The overlay has no robot {} (robots: {}).'.format(
-                name, ', '.join(node.name for node in robots) or 'none'), self.site.command('robot list'))
-        before = team_of(chosen.tags)
+        robot = self._find(name, self.robots())
+        before = team_of(robot.tags)
         if before == team:
-            return chosen, before, False
-        moved = self._connect().set_tags(chosen.id, fleet.moved_tags(chosen.tags, team))
-        return moved, before, defaults.MASTER_TAG in chosen.tags
+            return robot, before, False
+        moved = self._connect().set_tags(robot.id, fleet.moved_tags(robot.tags, team))
+        return moved, before, defaults.MASTER_TAG in robot.tags
 
-    def move_master(self, team, name):
-        """Make the robot ``name`` the master of ``team``: off the old one first, then on the new one, so that there are
-        never two. A robot that is it already stays it, and any other loses the tag.
+    def move_master(self, team: str, name: str) -> Tuple[Node, List[str]]:
+        """Make the robot ``name`` the only master of ``team``.
 
-        :returns: (Node as it is now, names of those that were master before).
-        :raises TeamError, RobotError: no such team; no such robot in it.
+        The old master loses its tag before the new one gets it, so that there are never two.
+
+        :returns: (the node as it is now, names of the previous masters).
+        :raises TeamError: there is no such team.
+        :raises RobotError: the team has no such robot.
         """
         members = self.robots(team)
         chosen = next((node for node in members if node.name == name), None)
@@ -291,6 +314,6 @@ class Admin:
             try:
                 chosen = client.set_tags(chosen.id, list(chosen.tags) + [defaults.MASTER_TAG])
             except OverlayError as error:
-                raise OverlayError('Team {} has no master now: {} did not become it. {}'.format(
+                raise OverlayError('Team {} has no master: moving it to {} failed. {}'.format(
                     team, name, error.sentence), self.site.command('team master {} {}'.format(team, name)))
         return chosen, [node.name for node in before]

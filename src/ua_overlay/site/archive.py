@@ -1,4 +1,4 @@
-"""The file of a backup: a gzipped tar whose first member says what it is and has the SHA-256 of every other one."""
+"""The file of a backup: a gzipped tar whose first member describes it and has the SHA-256 of every other member."""
 import hashlib
 import io
 import json
@@ -6,6 +6,7 @@ import os
 import tarfile
 import zlib
 from dataclasses import dataclass
+from typing import IO, Dict, Mapping, Optional, Tuple
 
 from ua_overlay.errors import OverlayError
 
@@ -13,35 +14,40 @@ FORMAT = 'ua_overlay site'
 #: Changes when an older ua_overlay could not restore the file.
 VERSION = 1
 MANIFEST = 'manifest.json'
-#: A member longer than this is not of a site (the database of a thousand robots is some megabytes).
+#: No member of a site is longer (the database of a thousand robots has some megabytes).
 _MOST_BYTES = 2 << 30
 _BLOCK = 1 << 20
 
 
 class BackupError(OverlayError):
-    """BACKUP_FOREIGN (no backup of a site, or another site's), BACKUP_VERSION, BACKUP_DAMAGED, or BACKUP."""
+    """A backup that cannot be written or restored.
+
+    Codes: BACKUP_FOREIGN (not a backup of a site, or another site's), BACKUP_VERSION, BACKUP_DAMAGED, or BACKUP.
+    """
 
     code = 'BACKUP'
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a backup says of itself.
+    """The description of a backup.
 
-    site: name of its server; made: when, as text; headscale: version that last ran on the database, '' when it never
-    did; members: dict path -> (sha256 as hexadecimal digits, bytes).
+    :param site: name of its server.
+    :param made: when, as text.
+    :param headscale: version that last ran on the database, '' when none ever did.
+    :param members: (SHA-256 as hexadecimal digits, number of bytes) by path.
     """
 
     site: str
     made: str
     headscale: str
-    members: dict
+    members: Dict[str, Tuple[str, int]]
 
 
-def pack(path, manifest, sources):
-    """Write the archive to the new file ``path`` (0600), and onto the disk.
+def pack(path: str, manifest: Manifest, sources: Mapping[str, str]) -> None:
+    """Write the archive to the new file ``path`` (mode 0600), and sync it to the disk.
 
-    :param sources: dict path in the archive -> path of the file, the same names as in ``manifest``.
+    :param sources: path of the file for each path in the archive, which are those in ``manifest``.
     :raises OSError: it cannot be written, or a file has changed since the manifest was made.
     """
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), 'wb') as stream:
@@ -55,27 +61,26 @@ def pack(path, manifest, sources):
         os.fsync(stream.fileno())
 
 
-def unpack(path, target):
-    """Unpack the backup at ``path`` into the empty directory ``target``, checking every byte.
+def unpack(path: str, target: str) -> Manifest:
+    """Unpack the backup at ``path`` into the empty directory ``target``, and check every byte.
 
-    :returns: :class:`Manifest`.
-    :raises BackupError: it is none, of another version, or was changed or cut short.
+    :raises BackupError: it is not a backup, of another version, changed, or cut short.
     """
     damaged = BackupError('The backup {} is damaged or was cut short.'.format(path), 'copy it again, or an older one',
                           'BACKUP_DAMAGED')
-    manifest = None
+    manifest: Optional[Manifest] = None
     try:
-        with tarfile.open(path, 'r|gz') as archive:
-            left = None
+        with tarfile.open(path, mode='r|gz') as archive:
+            left: Dict[str, Tuple[str, int]] = {}
             for member in archive:
-                if left is None:
+                if manifest is None:
                     manifest = _parse(archive, member, path)
                     left = dict(manifest.members)
                     continue
                 if member.name not in left or not member.isreg():
                     raise damaged
-                _unpack(archive.extractfile(member), os.path.join(target, member.name), left.pop(member.name), damaged)
-            if left is None:
+                _unpack(_open(archive, member), os.path.join(target, member.name), left.pop(member.name), damaged)
+            if manifest is None:
                 raise _foreign(path)
             if left:
                 raise damaged
@@ -84,26 +89,32 @@ def unpack(path, target):
             raise damaged from error
         raise BackupError('There is no file {}.'.format(path), 'ls -l {}'.format(os.path.dirname(path) or '.'))
     except PermissionError:
-        raise BackupError('This user may not read {}.'.format(path), 'the same command with sudo')
+        raise BackupError('This user may not read {}.'.format(path), 'run the same command with sudo')
     except IsADirectoryError:
         raise _foreign(path)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        # A file that is no gzip is a tarfile.ReadError or, from Python's gzip, an OSError without a number.
+        # A file that is not gzip causes a tarfile.ReadError or, from Python's gzip, an OSError without a number.
         if getattr(error, 'errno', None):
-            raise BackupError('The backup {} cannot be unpacked: {}.'.format(path, error.strerror),
+            raise BackupError('The backup {} cannot be unpacked: {}.'.format(path, getattr(error, 'strerror', error)),
                               'df {}'.format(target))
         raise (_foreign(path) if manifest is None else damaged) from error
     return manifest
 
 
-def _member(path, size):
+def _member(path: str, size: int) -> tarfile.TarInfo:
     member = tarfile.TarInfo(path)
     member.size, member.mode = size, 0o600
     return member
 
 
-def digest_of(path):
-    """(SHA-256 as hexadecimal digits, bytes) of a file."""
+def _open(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    stream = archive.extractfile(member)
+    assert stream is not None, 'only regular files come here'
+    return stream
+
+
+def digest_of(path: str) -> Tuple[str, int]:
+    """Return (SHA-256 as hexadecimal digits, number of bytes) of a file."""
     digest, size = hashlib.sha256(), 0
     with open(path, 'rb') as stream:
         for block in iter(lambda: stream.read(_BLOCK), b''):
@@ -112,19 +123,19 @@ def digest_of(path):
     return digest.hexdigest(), size
 
 
-def _dump(manifest):
+def _dump(manifest: Manifest) -> str:
     return json.dumps({'format': FORMAT, 'version': VERSION, 'site': manifest.site, 'made': manifest.made,
                        'headscale': manifest.headscale,
                        'members': {path: {'sha256': digest, 'bytes': size}
                                    for path, (digest, size) in manifest.members.items()}}, indent=1, sort_keys=True)
 
 
-def _parse(archive, member, path):
-    """The Manifest in the first member of a file that says to be a backup."""
+def _parse(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> Manifest:
+    """Return the Manifest in the first member of what may be a backup."""
     if member.name != MANIFEST or not member.isreg() or member.size > _BLOCK:
         raise _foreign(path)
     try:
-        values = json.loads(archive.extractfile(member).read().decode('utf-8'))
+        values = json.loads(_open(archive, member).read().decode('utf-8'))
         if values['format'] != FORMAT:
             raise _foreign(path)
         if values['version'] != VERSION:
@@ -140,7 +151,7 @@ def _parse(archive, member, path):
     return manifest
 
 
-def _unpack(stream, path, expected, damaged):
+def _unpack(stream: IO[bytes], path: str, expected: Tuple[str, int], damaged: BackupError) -> None:
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     digest, size = hashlib.sha256(), 0
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), 'wb') as target:
@@ -154,6 +165,6 @@ def _unpack(stream, path, expected, damaged):
         raise damaged
 
 
-def _foreign(path):
-    return BackupError('{} is no backup of a site of ua_overlay.'.format(path), 'ua-overlay server backup, for one',
+def _foreign(path: str) -> BackupError:
+    return BackupError('{} is not a backup of a site of ua_overlay.'.format(path), 'ua-overlay server backup makes one',
                        'BACKUP_FOREIGN')

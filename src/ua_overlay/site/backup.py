@@ -1,9 +1,11 @@
-"""A site in one file, and back: what a robot's address, a key or a team depends on, consistent while the server runs.
+"""Writes a site to one file and restores it: everything on which a robot's address, a key or a team depends.
 
-The file (archive.py) holds every private key of the site, so it is 0600 like them.
+The server may run meanwhile; the backup is consistent. The file (archive.py) holds every private key of the site, so
+its mode is 0600.
 """
 import contextlib
 import ctypes
+import datetime
 import errno
 import os
 import shutil
@@ -11,60 +13,63 @@ import sqlite3
 import stat
 import tempfile
 import urllib.parse
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from ua_overlay.clock import format_rfc3339
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import site_settings, versions
 from ua_overlay.site import last_good
 from ua_overlay.site.archive import BackupError, Manifest, digest_of, pack, unpack
-from ua_overlay.site.site import SITE_FILE, SUBDIRECTORIES, SiteError
+from ua_overlay.site.site import SITE_FILE, SUBDIRECTORIES, Site, SiteError
 from ua_overlay.system import files
 from ua_overlay.trust import store
+
+#: (uid, gid).
+Owner = Tuple[int, int]
 
 DATABASE = 'headscale/db.sqlite'
 #: Below a site's directory: safety copies of upgrades.
 BACKUP_DIR = 'backups'
-#: Directories without anything to keep: sockets and locks, logs, older backups.
+#: Directories that a backup leaves out: sockets and locks, logs, older backups.
 _NOT_KEPT = ('run', 'log', BACKUP_DIR)
-#: Of the relay's tailscaled only its identity; the rest is caches and logs.
+#: The identity of the relay's tailscaled; its other files are caches and logs.
 _RELAY_KEPT = ('tailscaled.state',)
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
-def kept(directory):
-    """Paths below a site's ``directory`` that a backup has besides the database, sorted; only regular files."""
-    found = []
+def kept(directory: str) -> List[str]:
+    """Return the regular files of a site that a backup has besides the database: paths below ``directory``, sorted."""
+    found: List[str] = []
     for folder, folders, names in os.walk(directory):
         below = os.path.relpath(folder, directory)
         if below == '.':
             folders[:] = [name for name in folders if name not in _NOT_KEPT]
         for name in names:
             path = os.path.normpath(os.path.join(below, name))
-            # Dotted: what files.write_atomic leaves when it is killed.
+            # Names with a dot are temporary files of a killed files.write_atomic.
             if not name.startswith('.') and _kept(path) and stat.S_ISREG(os.lstat(os.path.join(folder, name)).st_mode):
                 found.append(path)
     return sorted(found)
 
 
-def _kept(path):
+def _kept(path: str) -> bool:
     if path.startswith('relay' + os.sep):
         return os.path.basename(path) in _RELAY_KEPT
     return not path.startswith(DATABASE) and not path.endswith('.lock')
 
 
-def write(site, output, now):
-    """Write a backup of ``site`` to ``output``, whole or not at all; the server may run.
+def write(site: Site, output: str, now: datetime.datetime) -> Manifest:
+    """Write a backup of ``site`` to ``output``, completely or not at all; the server may run.
 
     :param output: path of the new file.
     :param now: aware UTC datetime.
-    :returns: :class:`Manifest`.
-    :raises BackupError: it cannot be read or written, or the database is damaged.
+    :raises BackupError: a file cannot be read or written, or the database is damaged.
     """
     output = os.path.abspath(output)
     try:
         with _scratch(os.path.dirname(output)) as scratch, site.unchanged(), store.held(site.directory):
-            # Copies: the relay's tailscaled may write its state while we pack.
-            sources = {}
+            # Pack copies: the relay's tailscaled may write its state meanwhile.
+            sources: Dict[str, str] = {}
             for number, path in enumerate(kept(site.directory)):
                 sources[path] = os.path.join(scratch, str(number))
                 shutil.copyfile(site.path(*path.split(os.sep)), sources[path])
@@ -79,17 +84,17 @@ def write(site, output, now):
             files.sync_directory(os.path.dirname(output))
     except OSError as error:
         raise BackupError('The backup cannot be written to {}: {}.'.format(output, error.strerror or error),
-                          'the same command with another --output, or with sudo')
+                          'run the same command with another --output, or with sudo')
     return manifest
 
 
-def copy_database(source, target):
-    """Copy a SQLite database that another process may be writing to, as it is at one moment, and check the copy.
+def copy_database(source: str, target: str) -> None:
+    """Copy a SQLite database as it is at one moment, even while another process writes to it, and check the copy.
 
     :raises BackupError: it is damaged, or locked for longer than half a minute.
     """
     try:
-        # Read only: a copy must not be what creates or repairs a database.
+        # Read only: copying must neither create nor repair a database.
         with contextlib.closing(sqlite3.connect('file:{}?mode=ro'.format(urllib.parse.quote(source)), uri=True,
                                                 timeout=30)) as live:
             with contextlib.closing(sqlite3.connect(target)) as copy:
@@ -100,11 +105,15 @@ def copy_database(source, target):
     check_database(target, source)
 
 
-def check_database(path, name):
-    """:raises BackupError: the SQLite database at ``path`` (called ``name``) is damaged."""
+def check_database(path: str, name: str) -> None:
+    """Check a SQLite database.
+
+    :param name: what to call it in an error.
+    :raises BackupError: it is damaged.
+    """
     try:
         with contextlib.closing(sqlite3.connect(path)) as database:
-            verdict = database.execute('PRAGMA integrity_check').fetchone()[0]
+            verdict = str(database.execute('PRAGMA integrity_check').fetchone()[0])
     except sqlite3.Error as error:
         verdict = str(error)
     if verdict != 'ok':
@@ -112,16 +121,18 @@ def check_database(path, name):
                           'ua-overlay server restore, with an older backup', 'BACKUP_DAMAGED')
 
 
-def restore(path, directory, installed, replace=False, owner=None, stamp='before'):
-    """Make the site of a backup in ``directory``: wholly, or nothing is changed.
+def restore(path: str, directory: str, installed: str, replace: bool = False, owner: Optional[Owner] = None,
+            stamp: str = 'before') -> Tuple[Site, Manifest, str]:
+    """Restore the site in a backup to ``directory``, completely or not at all.
 
-    :param directory: absolute; must not exist, be empty or, with ``replace``, hold an older state of the same site,
-        which is then moved aside.
+    :param directory: absolute. It must not exist, or be empty; with ``replace`` it may hold an older state of the same
+        site, which is then moved aside.
     :param installed: version text of this machine's headscale.
-    :param owner: (uid, gid) that the site is to belong to; None: the one of a site that is replaced, else the caller.
-    :param stamp: ending of the name under which a replaced site is kept.
-    :returns: (Site, Manifest, path of the replaced site or '').
-    :raises BackupError: see `archive.unpack`; another site's; its parts do not fit together.
+    :param owner: who is to own the site; None: the owner of the replaced site, else the caller.
+    :param stamp: suffix of the path to which a replaced site is moved.
+    :returns: (the site, the manifest, path of the replaced site or '').
+    :raises BackupError: see `archive.unpack`; or it is another site's, or its parts do not fit together.
+    :raises VersionError: the installed headscale cannot use its database.
     :raises SiteError: the directory is in use.
     """
     site_settings.check_directory(directory)
@@ -129,8 +140,8 @@ def restore(path, directory, installed, replace=False, owner=None, stamp='before
     with contextlib.ExitStack() as stack:
         if present is not None:
             stack.enter_context(present.held())
-            found = os.stat(directory)
-            owner = owner or ((found.st_uid, found.st_gid) if os.geteuid() == 0 else None)
+            status = os.stat(directory)
+            owner = owner or ((status.st_uid, status.st_gid) if os.geteuid() == 0 else None)
         try:
             os.makedirs(os.path.dirname(directory), exist_ok=True)
             staging = stack.enter_context(_scratch(os.path.dirname(directory), '.ua_overlay_site.'))
@@ -145,26 +156,33 @@ def restore(path, directory, installed, replace=False, owner=None, stamp='before
             return site, manifest, _move_to(staging, directory, stamp if present is not None else '')
         except OSError as error:
             raise SiteError('The site cannot be restored to {}: {}.'.format(directory, error.strerror or error),
-                            'the same command with sudo, or with --dir and a place of your own')
+                            'run the same command with sudo, or with another --dir')
 
 
-def _present(directory, replace):
-    """The Site that is in the way and may be replaced, or None."""
+def _present(directory: str, replace: bool) -> Optional[Site]:
+    """Return the site in ``directory`` that may be replaced; None when there is none.
+
+    :raises SiteError: what is there must not be replaced.
+    """
     if not os.path.lexists(directory) or os.path.isdir(directory) and not os.listdir(directory):
         return None
     if not os.path.exists(os.path.join(directory, SITE_FILE)):
-        raise SiteError('{} is not empty and holds no site; it was left as it is.'.format(directory),
+        raise SiteError('{} is not empty and holds no site; nothing was changed.'.format(directory),
                         'ua-overlay server restore FILE --dir OTHER')
     if not replace:
-        raise SiteError('{} holds a site already; it was left as it is.'.format(directory),
-                        'ua-overlay server restore FILE --dir {} --replace   (keeps the present one beside it)'.format(
+        raise SiteError('{} holds a site already; nothing was changed.'.format(directory),
+                        'ua-overlay server restore FILE --dir {} --replace   (keeps the old site beside it)'.format(
                             directory))
     return last_good.load(directory)[0]
 
 
-def _assemble(staging, directory, path):
-    """Check that what was unpacked into ``staging`` is a site, and write what follows from its place."""
-    unfit = 'The backup {} is whole, but what is in it does not fit together: {{}}'.format(path)
+def _assemble(staging: str, directory: str, path: str) -> Site:
+    """Check that ``staging`` holds a site, and write the files that depend on where the site is.
+
+    :param directory: where the site will be.
+    :param path: of the backup, for errors.
+    """
+    unfit = 'The backup {} is complete, but its parts do not fit together: {{}}'.format(path)
     try:
         site = last_good.load(staging)[0]
         store.load(staging)
@@ -182,8 +200,8 @@ def _assemble(staging, directory, path):
     return site
 
 
-def _move_to(staging, directory, stamp):
-    """Move ``staging`` to ``directory`` in one step; returns where the site of before is, '' without one."""
+def _move_to(staging: str, directory: str, stamp: str) -> str:
+    """Move ``staging`` to ``directory`` in one step; return where the replaced site is, '' without one."""
     for folder, _, names in os.walk(staging):
         for name in names:
             with open(os.path.join(folder, name), 'rb') as stream:
@@ -195,7 +213,7 @@ def _move_to(staging, directory, stamp):
         os.rename(staging, directory)
         files.sync_directory(os.path.dirname(directory))
         return ''
-    # Under its final name before the swap: from then on it is the old site, which nothing may tidy away.
+    # Renamed before the swap: afterwards this is the old site, which must not be removed as a temporary directory.
     aside = '{}.{}'.format(directory, stamp)
     os.rename(staging, aside)
     try:
@@ -207,19 +225,19 @@ def _move_to(staging, directory, stamp):
     return aside
 
 
-def exchange(one, other):
-    """Swap two directories so that at no moment, not even after a power cut, either name is missing (renameat2(2)).
+def exchange(first: str, second: str) -> None:
+    """Swap two directories so that both names exist at any moment, even after a power cut (renameat2(2)).
 
-    :raises OSError: a file system that cannot do it, or any other reason.
+    :raises OSError: the file system cannot swap directories, or any other reason.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) != 0:
+    if libc.renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) != 0:
         number = ctypes.get_errno()
         raise OSError(number, 'this file system cannot swap directories' if number == errno.EINVAL
-                      else os.strerror(number), one)
+                      else os.strerror(number), first)
 
 
-def _own(directory, owner):
+def _own(directory: str, owner: Optional[Owner]) -> None:
     if owner is None:
         return
     for folder, _, names in os.walk(directory):
@@ -228,8 +246,8 @@ def _own(directory, owner):
 
 
 @contextlib.contextmanager
-def _scratch(parent, prefix='.ua_overlay_backup.'):
-    """A directory that only we enter, beside where its content is going, gone afterwards unless it was renamed."""
+def _scratch(parent: str, prefix: str = '.ua_overlay_backup.') -> Iterator[str]:
+    """Make a private directory in ``parent``; remove it afterwards unless it was renamed."""
     path = tempfile.mkdtemp(prefix=prefix, dir=parent)
     try:
         yield path

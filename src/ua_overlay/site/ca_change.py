@@ -1,66 +1,80 @@
-"""The change of a site's CA on its server: the steps, the processes that have to hear of them, and the robots.
+"""The change of a site's CA, as its administrator does it: the steps, the processes that restart, and the robots.
 
-No robot tells its server whom it trusts, and TLS cannot be asked. What is known is written down: a robot that joined
-with an invitation that carried the new root has it; of the others somebody says so, when `robot prepare --ca` was run
-there.
+A robot does not tell its server which certificates it trusts, and TLS cannot ask. So the server records what it knows:
+a robot that joined with an invitation that carried the new root has it; about the others somebody confirms that
+`robot prepare --ca` was run there.
 """
 import datetime
 import json
 import os
+from typing import Any, Callable, Iterable, List, Protocol, Tuple
 
-from ua_overlay.clock import format_rfc3339, parse_go_time
+from ua_overlay.clock import format_rfc3339, parse_rfc3339
 from ua_overlay.errors import OverlayError
+from ua_overlay.headscale.rest import Node
+from ua_overlay.protocols import JsonObject, UtcClock
 from ua_overlay.site.admin import RobotError
+from ua_overlay.site.site import Site
 from ua_overlay.system import control_socket, files
 from ua_overlay.trust import roots, rotation
+from ua_overlay.trust.rotation import RobotTrust
+from ua_overlay.trust.store import SiteTrust
 
-#: When the change began and who confirmed; gone when it is over.
+#: When the change began and who confirmed; removed when the change is over.
 RECORD = 'rotation.json'
 
 
+class Fleet(Protocol):
+    """Who the robots are; site.admin.Admin implements it."""
+
+    def robots(self) -> List[Node]:
+        """Return the robots of the site."""
+        ...
+
+
 class CaChange:
-    """
-    :param site: the Site.
-    :param admin: the Admin of the site.
-    :param now: function() -> aware UTC datetime.
-    :param ask: function(socket path, operation) -> answer of the running server.
+    """The use cases around the change of a CA.
+
+    :param ask: (socket path, operation) -> answer of the running server; raises control_socket.NotRunning.
     """
 
-    def __init__(self, site, admin, now, ask=control_socket.ask):
+    def __init__(self, site: Site, fleet: Fleet, now: UtcClock,
+                 ask: Callable[[str, str], JsonObject] = control_socket.ask) -> None:
         self._site = site
-        self._admin = admin
+        self._fleet = fleet
         self._now = now
         self._ask = ask
 
-    def phase(self):
-        """rotation.STEADY, STARTED or SWITCHED."""
+    def phase(self) -> str:
+        """Return rotation.STEADY, STARTED or SWITCHED."""
         return roots.phase(self._site.directory)
 
-    def robots(self):
-        """The RobotTrust of every robot; empty while no change is under way."""
+    def robots(self) -> List[RobotTrust]:
+        """Return what is known of each robot; empty while no change is under way."""
         if self.phase() == rotation.STEADY:
             return []
         started, confirmed = self._record()
-        # Not only who is online now: all are away for a moment when Headscale starts again.
+        # Being online now is not enough: all robots are offline for a moment when Headscale restarts.
         since = self._now() - datetime.timedelta(days=rotation.RECENT_DAYS)
         return [rotation.robot_trust(node.name, node.online, node.invited, node.id in confirmed, started,
                                      node.last_seen is not None and node.last_seen >= since)
-                for node in self._admin.robots()]
+                for node in self._fleet.robots()]
 
-    def start(self):
-        """Make the new root. A running server's Headscale and relay start again with it."""
+    def start(self) -> None:
+        """Make the new root. The Headscale and relay of a running server restart with it."""
         roots.start(self._site.directory, self._site.settings.name, self._now())
         self._save(self._now().replace(microsecond=0), ())
-        self._tell('restart')
-        self._tell('restart relay')
+        self._restart('restart')
+        self._restart('restart relay')
 
-    def confirm(self, names):
-        """Write down that the robots called ``names`` have the new root.
+    def confirm(self, names: Iterable[str]) -> None:
+        """Record that the robots called ``names`` have the new root.
 
-        :raises RobotError: one of them is not in the overlay; nothing is written then.
+        :raises RobotError: one of them is not in the overlay; nothing is recorded then.
         """
         rotation.check_step(rotation.CONFIRM, self.phase(), command=self._site.command)
-        nodes = {node.name: node for node in self._admin.robots()}
+        names = list(names)
+        nodes = {node.name: node for node in self._fleet.robots()}
         for name in names:
             if name not in nodes:
                 raise RobotError('The overlay has no robot {} (robots: {}).'.format(
@@ -69,8 +83,8 @@ class CaChange:
             started, confirmed = self._record()
             self._save(started, set(confirmed) | {nodes[name].id for name in names})
 
-    def switch(self, force=False):
-        """Let the new root sign; Headscale starts again with a certificate of it. Returns the new SiteTrust.
+    def switch(self, force: bool = False) -> SiteTrust:
+        """Let the new root sign; Headscale restarts with a certificate that it signed. Returns the new trust.
 
         :raises RotationError: a robot in use may not have the new root yet.
         """
@@ -78,26 +92,26 @@ class CaChange:
         if phase != rotation.SWITCHED or roots.switched_whole(self._site.directory):
             rotation.check_step(rotation.SWITCH, phase, self.robots(), force, self._site.command)
         trust = roots.switch(self._site.directory, self._now())
-        self._tell('restart')
+        self._restart('restart')
         return trust
 
-    def finish(self):
+    def finish(self) -> None:
         """Forget the old root."""
         roots.finish(self._site.directory, self._now())
         self._forget()
 
-    def cancel(self):
+    def cancel(self) -> None:
         """Forget the new root instead."""
         switched = self.phase() == rotation.SWITCHED
         roots.cancel(self._site.directory, self._now())
         self._forget()
         if switched:
-            self._tell('restart')
+            self._restart('restart')
 
-    def _tell(self, operation):
-        """Let a running server take what has changed.
+    def _restart(self, operation: str) -> None:
+        """Restart a process of a running server, so that it reads the new files.
 
-        :raises OverlayError: it does not come back.
+        :raises OverlayError: Headscale does not come back.
         """
         try:
             healthy = self._ask(self._site.control_socket, operation)['ok']
@@ -107,20 +121,20 @@ class CaChange:
             raise OverlayError('Headscale does not answer after its restart.',
                                'less {}'.format(self._site.path('log', 'headscale.log')))
 
-    def _record(self):
-        """(aware datetime of the start, list of node ids)"""
+    def _record(self) -> Tuple[datetime.datetime, List[str]]:
+        """Return (aware datetime of the start, ids of the confirmed nodes)."""
         try:
             with open(self._site.path(RECORD), encoding='ascii') as stream:
-                values = json.load(stream)
-            return parse_go_time(values['started']), [str(each) for each in values['confirmed']]
+                values: Any = json.load(stream)
+            return parse_rfc3339(values['started']), [str(each) for each in values['confirmed']]
         except (FileNotFoundError, ValueError, KeyError, TypeError):
-            # Lost or spoilt: then nothing is known, and `switch` asks for everybody again.
+            # Lost or damaged: then nothing is known, and `switch` asks for all robots again.
             return self._now(), []
 
-    def _save(self, started, confirmed):
+    def _save(self, started: datetime.datetime, confirmed: Iterable[str]) -> None:
         files.write_atomic(self._site.path(RECORD), json.dumps(
             {'started': format_rfc3339(started, 6), 'confirmed': sorted(confirmed)}) + '\n', mode=0o600)
 
-    def _forget(self):
+    def _forget(self) -> None:
         if os.path.exists(self._site.path(RECORD)):
             os.unlink(self._site.path(RECORD))

@@ -1,24 +1,29 @@
-"""Which robots of a site are stale, and what a move to another team makes of a robot's tags. Pure."""
+"""Decides which robots of a site are stale, and which tags a robot has after a move to another team. Pure."""
 import datetime
+from typing import Iterable, List, Optional, Sequence
 
 from ua_overlay import defaults
+from ua_overlay.headscale.rest import Node
 from ua_overlay.tags import PREFIX, team_of
 
 
-def stale(nodes, now, days):
-    """Those of ``nodes`` (rest.Node) that are offline and were not seen for ``days`` days before ``now`` (aware UTC).
+def stale(nodes: Iterable[Node], now: datetime.datetime, days: float) -> List[Node]:
+    """Return the nodes that are offline and were last seen more than ``days`` days before ``now`` (aware UTC).
 
-    A robot that was never seen counts from its joining.
+    For a robot that was never seen, the day counts on which it joined.
     """
     limit = now - datetime.timedelta(days=days)
-    return [node for node in nodes if not node.online
-            and (node.last_seen or node.created) is not None and (node.last_seen or node.created) < limit]
+    return [node for node in nodes if not node.online and _before(node.last_seen or node.created, limit)]
 
 
-def moved_tags(tags, team):
-    """The tags of a robot after its move to ``team``: that team's instead of its own, and no master's.
+def _before(moment: Optional[datetime.datetime], limit: datetime.datetime) -> bool:
+    return moment is not None and moment < limit
 
-    The old team's master is not the new one's: `ua-overlay team master` makes it that, when it is wanted.
+
+def moved_tags(tags: Sequence[str], team: str) -> List[str]:
+    """Return the tags of a robot after its move to ``team``: the new team's instead of the old one's, and no master's.
+
+    The old team's master does not become the new team's; `ua-overlay team master` can make it that.
     """
     old = PREFIX + team_of(tags)
     return [PREFIX + team] + [tag for tag in tags if tag not in (old, PREFIX + team, defaults.MASTER_TAG)]

@@ -1,43 +1,50 @@
-"""The log of invitations, `invitations.log` in the site's directory: who was invited, by whom, what became of it.
+"""The log of invitations, `invitations.log` in the site's directory: who was invited, by whom, and what became of it.
 
-Headscale knows its keys and nodes; it does not know for which machine a key was made, who made or revoked it, and it
-forgets with a node which key that node had used. That is kept here: one JSON object a line, only ever added to, no key.
+Headscale knows its keys and nodes. It does not know for which machine a key was made, nor who made or revoked it, and
+when it forgets a node it forgets which key that node used. The log keeps that: one JSON object in each line, without
+the key; lines are only ever added.
 """
 import json
 import os
+from typing import Any, Dict, Iterable, List, Optional, Set
 
 from ua_overlay.clock import format_rfc3339
+from ua_overlay.headscale.rest import Node
+from ua_overlay.protocols import UtcClock
 from ua_overlay.system import files
 from ua_overlay.tags import team_of
+from ua_overlay.trust.invitation import Invitation
 
 MADE, REVOKED, USED = 'made', 'revoked', 'used'
+
+#: One line: `time`, `event` (MADE, REVOKED or USED), `key` (its id), and what each event adds.
+Record = Dict[str, Any]
 
 
 class InvitationLog:
     """One log file.
 
     :param path: where it is, or will be.
-    :param now: function() -> aware UTC datetime.
-    :param by: who is at work, for people.
+    :param by: who makes and revokes, for people: 'root (sudo by ana)'.
     """
 
-    def __init__(self, path, now, by=''):
+    def __init__(self, path: str, now: UtcClock, by: str = '') -> None:
         self._path = path
         self._now = now
         self._by = by
-        self._used_keys = None
+        self._used_keys: Optional[Set[str]] = None
 
-    def made(self, key_id, invitation):
-        """An invitation (trust.invitation.Invitation) was made with the key ``key_id``."""
+    def made(self, key_id: str, invitation: Invitation) -> None:
+        """Log that ``invitation`` was made with the key ``key_id``."""
         self._append(MADE, key_id, machine=invitation.robot, team=invitation.team, user=invitation.user,
                      master=invitation.master, expires=format_rfc3339(invitation.expires, 6), by=self._by)
 
-    def revoked(self, key_id):
-        """The key ``key_id`` was taken back."""
+    def revoked(self, key_id: str) -> None:
+        """Log that the key ``key_id`` was revoked."""
         self._append(REVOKED, key_id, by=self._by)
 
-    def note_used(self, nodes):
-        """Write down which of ``nodes`` (list of rest.Node) used which key, once each."""
+    def note_used(self, nodes: Iterable[Node]) -> None:
+        """Log which of ``nodes`` used which key, once each."""
         if self._used_keys is None:
             self._used_keys = {record['key'] for record in self.records() if record['event'] == USED}
         for node in nodes:
@@ -45,8 +52,8 @@ class InvitationLog:
                 self._append(USED, node.key_id, node=node.name, node_id=node.id)
                 self._used_keys.add(node.key_id)
 
-    def records(self):
-        """Every record as a dict, oldest first. A line that was cut by a power failure is left out."""
+    def records(self) -> List[Record]:
+        """Return every record, oldest first; a line that a power failure cut is left out."""
         try:
             with open(self._path, encoding='utf-8') as stream:
                 lines = stream.read().splitlines()
@@ -54,7 +61,7 @@ class InvitationLog:
             return []
         return [record for record in map(_parse, lines) if record is not None]
 
-    def _append(self, event, key_id, **fields):
+    def _append(self, event: str, key_id: str, **fields: Any) -> None:
         record = dict({'time': format_rfc3339(self._now(), 6), 'event': event, 'key': str(key_id)}, **fields)
         new = not os.path.exists(self._path)
         handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -63,13 +70,13 @@ class InvitationLog:
             if new and owner is not None:
                 os.fchown(stream.fileno(), *owner)
             size = os.fstat(stream.fileno()).st_size
-            # Never in one line with what a power failure left of another.
+            # A power failure may have cut the last line; the new record must not continue it.
             begin = b'' if size == 0 or os.pread(stream.fileno(), 1, size - 1) == b'\n' else b'\n'
             stream.write(begin + json.dumps(record, sort_keys=True).encode('utf-8') + b'\n')
             os.fsync(stream.fileno())
 
 
-def _parse(line):
+def _parse(line: str) -> Optional[Record]:
     try:
         record = json.loads(line)
     except ValueError:

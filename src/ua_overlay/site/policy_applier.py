@@ -1,16 +1,23 @@
-"""Makes the rules in site.yaml the policy in force, and believes it only when Headscale has shown it.
+"""Applies the rules of site.yaml, and believes that they are in force only when Headscale has proven it.
 
-Headscale refuses a policy in its log alone, and its REST interface answers with the file, not with what is in force.
-Hence: every policy declares a tag of its own (policy.marker), and Headscale is asked whether it knows that tag.
+When Headscale refuses a policy it says so only in its log, and its REST interface returns the file, not what is in
+force. So every policy declares a tag that no other policy has (policy.marker), and Headscale is asked whether it knows
+that tag.
 """
 import json
 import signal
 import threading
+from typing import Callable, List, Optional, Protocol, Sequence, Set, Tuple
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import policy
+from ua_overlay.headscale.api import Connect, HeadscaleApi
 from ua_overlay.headscale.evaluator import unmet
-from ua_overlay.headscale.rest import RestError
+from ua_overlay.headscale.policy import Alias
+from ua_overlay.headscale.rest import Node, RestError
+from ua_overlay.headscale.rules import Rules
+from ua_overlay.protocols import JsonObject
+from ua_overlay.site.site import Site
 from ua_overlay.system import files
 
 #: How long Headscale may take to say that it has read its policy, in seconds.
@@ -20,81 +27,103 @@ _NOT_RELOADED = 'reloading policy'
 
 
 class PolicyError(OverlayError):
-    """The rules make no policy that can be put in force; the one before stays."""
+    """The rules make no policy that Headscale accepts; the previous one stays in force."""
 
     code = 'POLICY'
 
 
-def check(site, client):
-    """The policy of a site for the nodes that are there now, as Headscale would accept it. Changes nothing.
+class HeadscaleProcess(Protocol):
+    """The process that reloads its policy at SIGHUP; system.child.Child implements it."""
 
-    :param site: a freshly loaded Site.
-    :param client: RestClient, or None when the server is not running: then Headscale is not asked.
-    :returns: the policy (dict).
-    :raises PolicyError: our evaluator or Headscale objects; the sentence carries its words.
+    def running(self) -> bool:
+        ...
+
+    def signal(self, number: int) -> None:
+        ...
+
+    def mark(self) -> int:
+        """Return a position in its output."""
+        ...
+
+    def wait_for_line(self, texts: Sequence[str], mark: int, timeout: float) -> Optional[str]:
+        """Return the first line after ``mark`` that contains one of ``texts``; None after ``timeout`` seconds."""
+        ...
+
+
+def check(site: Site, client: Optional[HeadscaleApi]) -> JsonObject:
+    """Return the policy of a site for the nodes that exist now, checked. Changes nothing.
+
+    :param site: freshly loaded.
+    :param client: None when the server is not running: then Headscale does not check the policy.
+    :raises PolicyError: our evaluator or Headscale objects; the sentence quotes it.
     """
     for attempt in (1, 2):
-        present = policy.present_aliases(client.nodes()) if client is not None else ()
+        present: Set[Alias] = policy.present_aliases(client.nodes()) if client is not None else set()
         made = policy.make_policy(site.rules, present)
-        found = unmet(made, site.rules)
-        if found:
-            raise PolicyError('The policy made of {} would be wrong: {}'.format(site.path('site.yaml'), found[0]),
-                              site.command('policy check'))
+        differences = unmet(made, site.rules)
+        if differences:
+            raise PolicyError('The policy made of {} would be wrong: {}'.format(
+                site.path('site.yaml'), differences[0]), site.command('policy check'))
+        if client is None:
+            return made
         try:
-            if client is not None:
-                client.check_policy(policy.dump_policy(made))
+            client.check_policy(policy.dump_policy(made))
             return made
         except RestError as error:
-            # A robot that left between the two questions makes its tests fail.
+            # A robot that left in between makes its tests fail: try once more with the nodes of now.
             if attempt == 2 or present == policy.present_aliases(client.nodes()):
-                raise PolicyError('Headscale does not take the policy made of {}: {}'.format(
+                raise PolicyError('Headscale refuses the policy made of {}: {}'.format(
                     site.path('site.yaml'), error.sentence), site.command('policy check'))
     raise AssertionError('unreachable')
 
 
-def in_force(client, made):
-    """Whether the running Headscale has the grants of policy ``made``; None when it cannot be seen (no node yet)."""
+def in_force(client: HeadscaleApi, made: JsonObject) -> Optional[bool]:
+    """Whether the running Headscale has the grants of policy ``made``; None when it has no node yet to ask about."""
     nodes = client.nodes()
     return client.knows_tag(nodes[0].id, policy.marker(made)) if nodes else None
 
 
-def ensure_users(client, rules):
+def ensure_users(client: HeadscaleApi, rules: Rules) -> None:
     """Make the users of the site that Headscale does not have yet."""
-    there = set(client.users()) if rules.users else set()
-    for name in sorted(set(rules.users) - there):
+    existing = set(client.users()) if rules.users else set()
+    for name in sorted(set(rules.users) - existing):
         client.create_user(name)
 
 
 class PolicyApplier:
-    """Part of `server run`: one writer of policy.json.
+    """Part of `server run`: the one writer of policy.json.
 
-    :param site: the Site as `server run` read it; its rules are in force first.
-    :param connect: function() -> RestClient.
-    :param child: function() -> the Child that runs Headscale.
-    :param remember: function(Rules), called with those that are in force from now on.
+    :param site: as `server run` read it; its rules are in force at first.
+    :param connect: opens the REST interface of the running server.
+    :param process: returns the process that runs Headscale.
+    :param timeout: seconds that Headscale may take to confirm a policy.
+    :param remember: called with the rules that are in force from now on.
     """
 
-    def __init__(self, site, connect, child, timeout=RELOAD_TIMEOUT, remember=lambda rules: None):
+    def __init__(self, site: Site, connect: Connect, process: Callable[[], HeadscaleProcess],
+                 timeout: float = RELOAD_TIMEOUT, remember: Callable[[Rules], None] = lambda rules: None) -> None:
         self._site = site
         self._connect = connect
-        self._child = child
+        self._process = process
         self._timeout = timeout
         self._remember = remember
         self._lock = threading.Lock()
+        #: The marker of the policy in force.
         self._running = ''
-        self._present = None
-        self._client = None
+        #: The aliases that its tests are about; None: not known, so the policy is tested at the next refresh.
+        self._present: Optional[Set[Alias]] = None
+        self._client: Optional[HeadscaleApi] = None
 
-    def started(self):
-        """Headscale starts, and reads the file as it is now."""
+    def started(self) -> None:
+        """Take note that Headscale starts: it reads policy.json as it is now."""
         self._present = None
         self._running = policy.marker(json.loads(_read(self._site.policy_file)))
 
-    def apply(self):
-        """Put the rules of site.yaml in force, as the file is now.
+    def apply(self) -> Tuple[Site, bool]:
+        """Apply the rules of site.yaml as it is now.
 
-        :returns: (the Site, whether anything changed).
-        :raises OverlayError: the file makes no sense, Headscale objects or does not confirm; nothing changed then.
+        :returns: (the site, whether anything changed).
+        :raises OverlayError: site.yaml is invalid, or Headscale objects or does not confirm; nothing changed then.
         """
         with self._lock:
             site = type(self._site).load(self._site.directory)
@@ -103,12 +132,11 @@ class PolicyApplier:
             self._remember(site.rules)
             return site, changed
 
-    def refresh(self):
-        """Have the policy tested for the nodes that are there now. The file site.yaml may be in the middle of an edit:
-        it is not read.
+    def refresh(self) -> List[Node]:
+        """Test the policy for the nodes that exist now. site.yaml is not read, as somebody may be editing it.
 
-        :returns: the list of Node.
-        :raises OverlayError: as :meth:`apply`.
+        :returns: the nodes.
+        :raises OverlayError: see :meth:`apply`.
         """
         with self._lock:
             if self._client is None:
@@ -120,12 +148,13 @@ class PolicyApplier:
                     self._put(self._site, self._client)
                     self._present = present
             except OverlayError:
-                # Perhaps its API key has come to its end.
+                # Its API key may have expired: connect again next time.
                 self._client = None
                 raise
             return nodes
 
-    def _put(self, site, client):
+    def _put(self, site: Site, client: HeadscaleApi) -> bool:
+        """Put the rules of ``site`` in force; return whether that changed anything."""
         ensure_users(client, site.rules)
         made = check(site, client)
         text, before = policy.dump_policy(made), _read(site.policy_file)
@@ -133,35 +162,35 @@ class PolicyApplier:
         if text != before:
             files.write_atomic(site.policy_file, text, mode=0o600)
         try:
-            # A join or removal changes the tests alone. They have just been run, and need no reload, which would have
-            # Headscale compute the network map of every robot.
+            # A robot that joins or leaves changes only the tests. They have just been run and need no reload, which
+            # would make Headscale compute the network map of every robot.
             if changed:
                 self._reload(site, client, made)
         except OverlayError:
-            # What is on the disk is what a restart would read.
+            # A restart would read the file, so the old policy goes back there.
             files.write_atomic(site.policy_file, before, mode=0o600)
             raise
         self._running = policy.marker(made)
         return changed
 
-    def _reload(self, site, client, made):
-        child = self._child()
-        if not child.running():
+    def _reload(self, site: Site, client: HeadscaleApi, made: JsonObject) -> None:
+        process = self._process()
+        if not process.running():
             raise PolicyError('headscale is not running at the moment; it reads the policy when it starts.',
                               site.command('server status'))
-        mark = child.mark()
-        child.signal(signal.SIGHUP)
-        line = child.wait_for_line((_RELOADED, _NOT_RELOADED), mark, self._timeout)
+        mark = process.mark()
+        process.signal(signal.SIGHUP)
+        line = process.wait_for_line((_RELOADED, _NOT_RELOADED), mark, self._timeout)
         if line is None and not in_force(client, made):
             raise PolicyError('headscale did not confirm the new policy within {:.0f} s.'.format(self._timeout),
                               site.command('policy show'))
         if line is not None and _RELOADED not in line:
             raise PolicyError('headscale refused the new policy: {}'.format(line[-300:]), site.command('policy check'))
         if in_force(client, made) is False:
-            raise PolicyError('headscale says that it has read the new policy, but the one before is in force.',
+            raise PolicyError('headscale reports that it has read the new policy, but the previous one is in force.',
                               'less {}'.format(site.path('log', 'headscale.log')))
 
 
-def _read(path):
+def _read(path: str) -> str:
     with open(path, encoding='utf-8') as stream:
         return stream.read()

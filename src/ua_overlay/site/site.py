@@ -1,12 +1,12 @@
 """A site's directory: what is in it, and how it is read and written.
 
-    site.yaml       settings, teams, who may talk to whom: the one file that people edit
-    site.last_good.yaml  the same as the server last ran by it (last_good)
-    ca.pem ca.key server.pem server.key             the site's trust (trust.store)
-    headscale.yaml policy.json                      written from site.yaml
-    invitations.log who was invited (invitation_log); only ever added to
-    api.key         for the REST interface, made by Headscale
-    headscale/ relay/ run/ log/                     data, sockets and logs of the processes
+    site.yaml                             settings, teams, who may talk to whom: the one file that people edit
+    site.last_good.yaml                   the settings and rules with which the server last ran (last_good)
+    ca.pem ca.key server.pem server.key   the site's trust (trust.store)
+    headscale.yaml policy.json            written from site.yaml
+    invitations.log                       who was invited (invitation_log); lines are only ever added
+    api.key                               for the REST interface, made by Headscale
+    headscale/ relay/ run/ log/           data, sockets and logs of the processes
 """
 import contextlib
 import dataclasses
@@ -14,99 +14,111 @@ import fcntl
 import os
 import shutil
 import tempfile
+from typing import Callable, ContextManager, Dict, Iterator, Optional, Tuple
 
 import yaml
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale import config, policy, site_settings
-from ua_overlay.headscale.rules import Rules, dump_rules, parse_rules
+from ua_overlay.headscale.rules import Rules, Team, dump_rules, parse_rules
+from ua_overlay.headscale.site_settings import SiteSettings
+from ua_overlay.protocols import Environ, JsonObject
 from ua_overlay.site.yaml_edit import keep_comments
 from ua_overlay.system import files, strict_yaml
 
 SITE_FILE = 'site.yaml'
 _HEADER = ('## A site of ua_overlay: the control server, its teams and who may talk to whom.\n'
            '## After editing teams, talk, users or ephemeral_ports: `ua-overlay policy check` and `policy apply`.\n'
-           '## After editing anything else: start `ua-overlay server run` again.\n'
-           '## Commands write this file anew. Your own comments stay, if they begin with a single #.\n')
+           '## After editing anything else: restart `ua-overlay server run`.\n'
+           '## Commands rewrite this file. Your own comments stay if they begin with a single #.\n')
 SUBDIRECTORIES = ('headscale', 'relay', 'run', 'log')
 
 
 class SiteError(OverlayError):
-    """The site's directory is not there, not readable, or already there."""
+    """The site's directory is missing, unreadable or in use."""
 
     code = 'SITE'
 
 
-def site_directory(argument, environ):
-    """The directory that the command line means: --dir, else $UA_OVERLAY_SITE, else the usual one; absolute."""
+def site_directory(argument: Optional[str], environ: Environ) -> str:
+    """Return the absolute path that the command line means: --dir, else $UA_OVERLAY_SITE, else the default."""
     return os.path.abspath(argument or environ.get('UA_OVERLAY_SITE') or defaults.SITE_DIR)
 
 
 class Site:
     """An existing site; see :meth:`load` and :meth:`create`.
 
-    :ivar settings: SiteSettings.
-    :ivar rules: Rules: teams, and who may talk to whom.
+    :param directory: absolute path.
+    :ivar rules: teams, and who may talk to whom.
     """
 
-    def __init__(self, directory, settings, rules=None):
+    def __init__(self, directory: str, settings: SiteSettings, rules: Optional[Rules] = None) -> None:
         self.directory = directory
         self.settings = settings
         self.rules = rules or Rules()
 
     @property
-    def teams(self):
-        """dict name -> Team."""
+    def teams(self) -> Dict[str, Team]:
+        """The teams by name."""
         return self.rules.teams
 
     @teams.setter
-    def teams(self, teams):
+    def teams(self, teams: Dict[str, Team]) -> None:
         self.rules = dataclasses.replace(self.rules, teams=teams)
 
-    def path(self, *parts):
+    def path(self, *parts: str) -> str:
+        """Return the path of a file below the directory."""
         return os.path.join(self.directory, *parts)
 
     @property
-    def ca_file(self):
+    def ca_file(self) -> str:
+        """The certificates to trust."""
         return self.path('ca.pem')
 
     @property
-    def config_file(self):
+    def config_file(self) -> str:
+        """Headscale's configuration."""
         return self.path('headscale.yaml')
 
     @property
-    def policy_file(self):
+    def policy_file(self) -> str:
+        """Headscale's policy."""
         return self.path('policy.json')
 
     @property
-    def api_key_file(self):
+    def api_key_file(self) -> str:
+        """The key for Headscale's REST interface."""
         return self.path('api.key')
 
     @property
-    def invitation_log_file(self):
+    def invitation_log_file(self) -> str:
+        """The log of invitations."""
         return self.path('invitations.log')
 
     @property
-    def control_socket(self):
+    def control_socket(self) -> str:
+        """The socket of the running server."""
         return self.path('run', 'control.sock')
 
     @property
-    def relay_socket(self):
+    def relay_socket(self) -> str:
+        """The LocalAPI socket of the relay's tailscaled."""
         return self.path('run', 'tailscaled.sock')
 
-    def command(self, text):
-        """A command line for people that means this site: `ua-overlay server run`, with --dir DIR if it is unusual."""
+    def command(self, text: str) -> str:
+        """Return a command line for people that means this site: 'ua-overlay server run', with --dir DIR unless the
+        directory is the default."""
         if self.directory == defaults.SITE_DIR:
             return 'ua-overlay ' + text
         return 'ua-overlay {} --dir {}'.format(text, self.directory)
 
     @classmethod
-    def load(cls, directory):
+    def load(cls, directory: str) -> 'Site':
         """Read the site in ``directory``.
 
-        :raises SiteError: there is none, or it may not be read.
-        :raises UsageError: site.yaml says something that makes no sense.
+        :raises SiteError: there is none, or this user may not read it.
+        :raises UsageError: site.yaml is invalid.
         """
         source = os.path.join(directory, SITE_FILE)
         try:
@@ -126,28 +138,28 @@ class Site:
         return cls(directory, settings, rules)
 
     @classmethod
-    def create(cls, directory, settings, make_trust):
-        """Write a whole new site, or nothing.
+    def create(cls, directory: str, settings: SiteSettings, make_trust: Callable[[str], object]) -> 'Site':
+        """Write a complete new site, or nothing.
 
-        :param directory: absolute; must not exist or be empty.
-        :param make_trust: function(directory) that writes ca.pem, ca.key, server.pem and server.key there.
+        :param directory: absolute; must not exist, or be empty.
+        :param make_trust: writes ca.pem, ca.key, server.pem and server.key into the directory that it gets.
         :raises SiteError: the directory is in use or cannot be written.
         :raises UsageError: its path is too long for sockets.
         """
         site_settings.check_directory(directory)
         if os.path.exists(os.path.join(directory, SITE_FILE)):
-            raise SiteError('{} holds a site already; it was left as it is.'.format(directory),
+            raise SiteError('{} holds a site already; nothing was changed.'.format(directory),
                             'ua-overlay server status --dir {}'.format(directory))
         if os.path.exists(directory) and not os.path.isdir(directory):
             raise SiteError('{} is not a directory.'.format(directory), 'ua-overlay server init --dir OTHER')
         if os.path.isdir(directory) and os.listdir(directory):
-            raise SiteError('{} is not empty; a site wants a directory of its own.'.format(directory),
+            raise SiteError('{} is not empty; a site needs its own directory.'.format(directory),
                             'ua-overlay server init --dir {}'.format(os.path.join(directory, 'site')))
         parent = os.path.dirname(directory)
         staging = None
         try:
             os.makedirs(parent, exist_ok=True)
-            # mkdtemp makes it 0700, and so it stays: keys and the server's socket are inside.
+            # mkdtemp makes it with mode 0700, and it keeps that mode: keys and the server's socket are inside.
             staging = tempfile.mkdtemp(prefix='.ua_overlay_site.', dir=parent)
             for name in SUBDIRECTORIES:
                 os.mkdir(os.path.join(staging, name), 0o700)
@@ -167,25 +179,28 @@ class Site:
                 shutil.rmtree(staging)
         return site
 
-    def write_settings(self, directory=None):
-        """Write site.yaml; comments that people put there stay."""
+    def write_settings(self, directory: Optional[str] = None) -> None:
+        """Write site.yaml; people's comments stay.
+
+        :param directory: where to write instead of the site's directory.
+        """
         path, text = os.path.join(directory or self.directory, SITE_FILE), dump_site(self.settings, self.rules)
         if os.path.exists(path):
             with open(path, encoding='utf-8') as stream:
                 text = keep_comments(stream.read(), text)
         files.write_atomic(path, text, mode=0o600)
 
-    def write_generated(self, directory=None):
-        """Write headscale.yaml and policy.json from the settings and rules; returns the policy (dict)."""
+    def write_generated(self, directory: Optional[str] = None) -> JsonObject:
+        """Write headscale.yaml and policy.json from the settings and rules; return the policy."""
         directory = directory or self.directory
         self.write_config(directory)
-        # Without tests: who is there, only a running Headscale knows.
+        # Without tests: only a running Headscale knows which nodes exist.
         made = policy.make_policy(self.rules)
         files.write_atomic(os.path.join(directory, 'policy.json'), policy.dump_policy(made), mode=0o600)
         return made
 
-    def write_config(self, directory=None):
-        """Write headscale.yaml; returns whether it is another than before."""
+    def write_config(self, directory: Optional[str] = None) -> bool:
+        """Write headscale.yaml; return whether it changed."""
         path = os.path.join(directory or self.directory, 'headscale.yaml')
         text = config.dump_config(config.headscale_config(self.settings, self.directory))
         before = None
@@ -196,44 +211,49 @@ class Site:
         return text != before
 
     @contextlib.contextmanager
-    def changing(self):
-        """Hold the site against other commands that change it; the file is read again inside."""
+    def changing(self) -> Iterator[None]:
+        """Hold the site against other commands that change it; site.yaml is read again inside."""
         with self.unchanged():
             fresh = Site.load(self.directory)
             self.settings, self.rules = fresh.settings, fresh.rules
             yield
 
-    def unchanged(self):
+    def unchanged(self) -> ContextManager[None]:
         """Hold the site against commands that change it."""
-        return _lock(self.path('run', 'change.lock'), wait=True)
+        return _lock(self.path('run', 'change.lock'))
 
-    def held(self):
+    def held(self) -> ContextManager[None]:
         """Hold the site as its one running server.
 
         :raises SiteError: another one runs.
         """
-        return _lock(self.path('run', 'server.lock'), wait=False, taken=SiteError(
+        return _lock(self.path('run', 'server.lock'), taken=SiteError(
             'The server of the site {} runs already.'.format(self.directory), self.command('server status')))
 
 
 @contextlib.contextmanager
-def _lock(path, wait, taken=None):
-    # Not through a link: the directory may be another user's, and root must not be led elsewhere.
+def _lock(path: str, taken: Optional[SiteError] = None) -> Iterator[None]:
+    """Hold a lock file; wait for it, or raise ``taken`` when another process has it."""
+    # Without following links: the directory may be another user's, who must not lead root elsewhere.
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)) as stream:
         if os.geteuid() == 0:
             directory = os.stat(os.path.dirname(path))
             os.fchown(stream.fileno(), directory.st_uid, directory.st_gid)
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise taken
+        if taken is None:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        else:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise taken
         yield
 
 
-def parse_site(text, source):
-    """site.yaml -> (SiteSettings, Rules).
+def parse_site(text: str, source: str) -> Tuple[SiteSettings, Rules]:
+    """Return the settings and rules in the text of site.yaml.
 
-    :raises UsageError: naming ``source`` and the field.
+    :param source: name of the file, for errors.
+    :raises UsageError: naming ``source`` and the invalid field.
     """
     edit = 'edit {}'.format(source)
     try:
@@ -244,8 +264,8 @@ def parse_site(text, source):
         mark = getattr(error, 'problem_mark', None)
         raise UsageError('{} is not YAML{}.'.format(source, ' (line {})'.format(mark.line + 1) if mark else ''), edit)
     except (ValueError, TypeError, AttributeError, RecursionError):
-        # PyYAML's own errors about values that only look like dates, and the like.
-        raise UsageError('{} has a value that makes no sense.'.format(source), edit)
+        # PyYAML's own errors, for instance about text that looks like a date and is none.
+        raise UsageError('{} has an invalid value.'.format(source), edit)
     if not isinstance(values, dict):
         raise UsageError('{} does not describe a site.'.format(source), edit)
     version = values.pop('version', None)
@@ -256,7 +276,7 @@ def parse_site(text, source):
     return site_settings.settings_from_dict(values, source), rules
 
 
-def dump_site(settings, rules):
-    """The text of site.yaml."""
+def dump_site(settings: SiteSettings, rules: Rules) -> str:
+    """Return the text of site.yaml."""
     values = dict({'version': site_settings.SITE_VERSION}, **site_settings.settings_to_dict(settings))
     return _HEADER + yaml.safe_dump(values, default_flow_style=False, sort_keys=False) + dump_rules(rules)

@@ -1,63 +1,66 @@
-"""What happens when another Headscale starts on a site's database: it is allowed or refused, and backed up before."""
+"""Allows or refuses a start of another Headscale on a site's database, and makes a backup before it."""
 import os
+from typing import Callable, Tuple
 
 from ua_overlay.clock import file_stamp
 from ua_overlay.headscale import versions
+from ua_overlay.protocols import Say, UtcClock
 from ua_overlay.site import backup
+from ua_overlay.site.site import Site
 from ua_overlay.system import files
 from ua_overlay.trust import store
 
-#: Backups of upgrades that are kept.
+#: How many backups of upgrades are kept.
 KEPT = 5
 
 
 class UpgradeGuard:
-    """Stands before each start of Headscale.
+    """Is asked before each start of Headscale.
 
-    :param site: the Site.
-    :param installed: function() -> what the headscale program says of its version.
-    :param now: function() -> aware UTC datetime.
-    :param say: function(str): one line for the person or the journal.
+    :param installed: returns what the headscale program prints as its version.
+    :param say: takes one line for the terminal or the journal.
     """
 
-    def __init__(self, site, installed, now, say):
+    def __init__(self, site: Site, installed: Callable[[], str], now: UtcClock, say: Say) -> None:
         self._site = site
         self._installed = installed
         self._now = now
         self._say = say
 
-    def step(self):
-        """What a start would be: (versions.FIRST, SAME, PATCH or UPGRADE, recorded version, installed version).
+    def step(self) -> Tuple[str, str, str]:
+        """Return what a start would be.
 
-        :raises VersionError: it would skip a minor version or go back.
+        :returns: (versions.FIRST, SAME, PATCH or UPGRADE; recorded version; installed version).
+        :raises VersionError: it would skip a minor version, or go back.
         """
         recorded, installed = versions.recorded(self._site), self._installed()
         return versions.decide(recorded, installed), recorded, installed
 
-    def before_start(self):
-        """Refuse the start, or make what it needs; returns the path of a backup or ''.
+    def before_start(self) -> str:
+        """Refuse the start, or make a backup if it needs one.
 
-        :raises VersionError: see `step`.
-        :raises BackupError: the database cannot be backed up; then it is not touched either.
+        :returns: the path of the backup, '' without one.
+        :raises VersionError: see :meth:`step`.
+        :raises BackupError: the database cannot be backed up; it must not be touched then either.
         """
         step, recorded, installed = self.step()
         if step == versions.SAME or not versions.has_database(self._site):
             return ''
         path = self._back_up()
-        self._say('Headscale {} takes over from {}; the site as it was is in {}.'.format(
+        self._say('Headscale {} takes over from {}; a backup of the site is in {}.'.format(
             versions.short(installed), recorded or 'an unknown version', path))
         return path
 
-    def after_start(self):
-        """Headscale is healthy: from now on the database is of its version."""
+    def after_start(self) -> None:
+        """Record that the database has the installed version now: Headscale is healthy."""
         versions.record(self._site, self._installed())
 
-    def _back_up(self):
+    def _back_up(self) -> str:
         folder = self._site.path(backup.BACKUP_DIR)
         os.makedirs(folder, mode=0o700, exist_ok=True)
         owner = store.owner_of(self._site.directory)
         if owner is not None:
-            # Made by an administrator, filled by the service's user.
+            # The administrator made it, and the service's user writes to it.
             os.chown(folder, *owner)
         path = os.path.join(folder, 'before-upgrade-{}.backup'.format(file_stamp(self._now())))
         backup.write(self._site, path, self._now())

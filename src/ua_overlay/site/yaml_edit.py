@@ -1,60 +1,78 @@
-"""A file that people edit and commands write anew: the people's comments go along. Pure.
+"""Keeps people's comments in a YAML file that commands rewrite. Pure.
 
-A comment belongs to the line that it stands above or behind. A line is known again by its section (the key that is not
-indented) and its own key, whatever became of its value. `##` begins the comments that commands write.
+A comment belongs to the line below it, or to the line that it ends. A line is identified by its section (the key
+without indent) and its own key, even if its value has changed. `##` begins the comments that commands write.
+
+Why not ruamel.yaml: this module is small, tested, and cannot reformat the file, because it only adds comment lines to a
+text that was written before; and the server needs one dependency less.
 """
 import re
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
+#: How the comments begin that commands write; all others are people's.
 OURS = '##'
-#: How the first release began its file, before it had a sign for its own comments.
-_FORMER = ('# A site of ua_overlay: the control server and its teams. After editing: start `ua-overlay',
-           '# server run` again, or for teams alone send it SIGHUP.')
+#: (section, key): identifies a line.
+Anchor = Tuple[str, str]
 #: The key of a line: `name:`, `- name:`, or for a rule in one line `- {from: a, to: b`.
 _KEY = re.compile(r'\s*(?:- )?(\{\s*from:\s*[^,}]+,\s*to:\s*[^,}]+|"?[\w.-]+"?(?=\s*:)|[^:#]+)')
 
 
-def keep_comments(old, new):
-    """The text ``new`` with the comments that people wrote into ``old``.
+def keep_comments(old: str, new: str) -> str:
+    """Return the text ``new`` with the comments that people wrote into ``old``.
 
-    A comment whose line is gone goes above its section, and without that to the end: none is lost.
+    A comment whose line is gone moves above its section, or to the end when the section is gone too. None is lost.
     """
     lines = new.splitlines()
     above, behind = _comments(old)
     positions = {anchor: number for number, anchor in reversed(list(enumerate(_anchors(lines)))) if anchor is not None}
-    inserts, rest = {}, []
+    inserts: Dict[int, List[str]] = {}
+    rest: List[str] = []
     for anchor, block in above:
-        position = positions.get(anchor, positions.get((anchor[0], anchor[0])) if anchor else None)
+        position = _position(positions, anchor)
         if position is None:
             rest += block
         else:
-            indent = re.match(r'\s*', lines[position]).group()
+            indent = lines[position][:len(lines[position]) - len(lines[position].lstrip())]
             inserts.setdefault(position, []).extend(indent + line for line in block)
     for anchor, text in behind:
+        position = _position(positions, anchor)
         if anchor in positions:
             lines[positions[anchor]] += '  ' + text
+        elif position is None:
+            rest.append(text)
         else:
-            position = positions.get((anchor[0], anchor[0]))
-            (rest if position is None else inserts.setdefault(position, [])).append(text)
-    found = []
+            inserts.setdefault(position, []).append(text)
+    result: List[str] = []
     for number, line in enumerate(lines):
-        found += inserts.get(number, []) + [line]
-    return '\n'.join(found + rest) + '\n'
+        result += inserts.get(number, []) + [line]
+    return '\n'.join(result + rest) + '\n'
 
 
-def _comments(text):
-    """([(anchor of the line below or None, lines of a comment)], [(anchor, comment behind a line)])."""
+def _position(positions: Dict[Anchor, int], anchor: Optional[Anchor]) -> Optional[int]:
+    """Return the line of an anchor, or of its section."""
+    return None if anchor is None else positions.get(anchor, positions.get((anchor[0], anchor[0])))
+
+
+def _comments(text: str) -> Tuple[List[Tuple[Optional[Anchor], List[str]]], List[Tuple[Anchor, str]]]:
+    """Return people's comments.
+
+    :returns: ([(anchor of the line below, or None at the end; lines of a comment)], [(anchor; comment that ends the
+        line)]).
+    """
     lines = text.splitlines()
-    above, behind, block = [], [], []
+    above: List[Tuple[Optional[Anchor], List[str]]] = []
+    behind: List[Tuple[Anchor, str]] = []
+    block: List[str] = []
     for line, anchor in zip(lines, _anchors(lines)):
         stripped = line.strip()
         if stripped.startswith('#'):
-            if not stripped.startswith(OURS) and stripped not in _FORMER:
+            if not stripped.startswith(OURS):
                 block.append(stripped)
         elif anchor is not None:
             if block:
                 above.append((anchor, block))
                 block = []
-            comment = _behind(line)
+            comment = _comment_of(line)
             if comment:
                 behind.append((anchor, comment))
     if block:
@@ -62,10 +80,10 @@ def _comments(text):
     return above, behind
 
 
-def _anchors(lines):
-    """For each line (section, key), or None for a comment or an empty one.
+def _anchors(lines: Sequence[str]) -> Iterator[Optional[Anchor]]:
+    """Yield the anchor of each line, None for a comment or an empty line.
 
-    The key of a team's field has the team in front of it, for several teams have one.
+    The key of a team's field has the team in front of it, because several teams have the same field.
     """
     section, item = '', ''
     for line in lines:
@@ -86,8 +104,8 @@ def _anchors(lines):
             yield section, item + '/' + key
 
 
-def _behind(line):
-    """The comment behind what a line says, '' for none."""
+def _comment_of(line: str) -> str:
+    """Return the comment that ends a line, '' for none."""
     for match in re.finditer(r'(?<=\s)#', line):
         before = line[:match.start()]
         if before.count('"') % 2 == 0 and before.count("'") % 2 == 0:

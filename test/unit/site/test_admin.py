@@ -1,4 +1,4 @@
-"""The order of a master's move. The move on a real server is in test/lab/test_site.py."""
+"""Teams, users and robots, on a played Headscale. A real one: test/lab/test_site.py."""
 import contextlib
 
 import pytest
@@ -47,14 +47,14 @@ def admin(server):
     return Admin(Site(), lambda: server, None)
 
 
-def test_off_the_old_one_first_and_every_other_tag_stays(server):
+def test_the_old_master_loses_its_tag_first_and_other_tags_stay(server):
     node, before = admin(server).move_master('iris', 'dev-2')
     assert server.changes == [('dev-1', (IRIS,)), ('dev-2', (IRIS, 'tag:user', MASTER))]
     assert (node.name, node.tags, before) == ('dev-2', (IRIS, 'tag:user', MASTER), ['dev-1'])
     assert server.tags['blue-1'] == ('tag:blue', MASTER)
 
 
-def test_the_same_again_changes_nothing(server):
+def test_the_same_master_again_changes_nothing(server):
     assert admin(server).move_master('iris', 'dev-1')[1] == ['dev-1']
     assert server.changes == []
 
@@ -81,7 +81,7 @@ def test_an_unknown_team(server):
 @pytest.mark.parametrize('rules, words', [
     (Rules({'iris': Team('iris'), 'rose': Team('rose')}, (Talk('iris', 'rose'),)), 'the rule from iris to rose'),
     (Rules({'rose': Team('rose')}, (), {'ana': User('ana', ('rose',))}), 'the user ana')])
-def test_a_team_that_rules_name_is_not_removed(server, rules, words):
+def test_a_team_that_a_rule_names_is_not_removed(server, rules, words):
     site = Site()
     site.rules = rules
     site.changing = contextlib.nullcontext
@@ -101,15 +101,15 @@ def test_a_laptop_is_removed_like_a_robot(server):
     assert admin(server).laptops() == [laptop] and admin(server).robots() == []
 
 
-def test_half_a_move_says_what_to_type():
+def test_half_a_move_has_a_next_command():
     server = Server(refuse='dev-2')
     with pytest.raises(OverlayError) as caught:
         admin(server).move_master('iris', 'dev-2')
-    assert 'no master now' in caught.value.sentence
+    assert 'has no master: moving it to dev-2 failed' in caught.value.sentence
     assert caught.value.next_command == 'ua-overlay team master iris dev-2'
 
 
-def test_a_robot_moves_and_is_no_master_any_more(server):
+def test_a_robot_that_moves_is_no_longer_master(server):
     node, before, was_master = admin(server).move_robot('dev-1', 'blue')
     assert (node.tags, before, was_master) == (('tag:blue',), 'iris', True)
     assert admin(server).move_robot('dev-1', 'blue')[1:] == ('blue', False)

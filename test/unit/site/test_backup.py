@@ -1,4 +1,4 @@
-"""A site in one file and back: with real certificates and a real SQLite database, without a server."""
+"""A site in one file and back, with real certificates and a real SQLite database, but without a server."""
 import contextlib
 import datetime
 import gzip
@@ -12,34 +12,13 @@ import tarfile
 import pytest
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.headscale import versions
-from ua_overlay.headscale.site_settings import SiteSettings
-from ua_overlay.site import archive, backup, last_good
-from ua_overlay.site.site import Site
-from ua_overlay.site.upgrade import UpgradeGuard
-from ua_overlay.trust import store
+from ua_overlay.site import backup, last_good
 
 NOW = datetime.datetime(2026, 11, 24, 14, 25, tzinfo=datetime.timezone.utc)
 
 
-def make_site(directory, name='server.example.org'):
-    settings = SiteSettings(name)
-    site = Site.create(str(directory), settings, lambda path: store.init(path, name, [name], [], NOW))
-    with contextlib.closing(sqlite3.connect(site.path('headscale', 'db.sqlite'))) as database:
-        database.execute('PRAGMA journal_mode=WAL')
-        database.execute('CREATE TABLE nodes (name TEXT)')
-        database.execute("INSERT INTO nodes VALUES ('dev-1')")
-        database.commit()
-    for path in ('headscale/noise.key', 'relay/tailscaled.state', 'relay/tailscaled.log1.txt', 'log/headscale.log',
-                 'api.key'):
-        with open(site.path(path), 'w', encoding='ascii') as stream:
-            stream.write('content of ' + path)
-    versions.record(site, '0.29.3')
-    return site
-
-
 @pytest.fixture
-def site(tmp_path):
+def site(tmp_path, make_site):
     return make_site(tmp_path / 'site')
 
 
@@ -65,7 +44,7 @@ def content(directory):
     return found
 
 
-def test_a_backup_is_private_and_says_what_it_is(site, saved):
+def test_a_backup_is_private_and_describes_itself(site, saved):
     assert stat.S_IMODE(os.stat(saved).st_mode) == 0o600
     with tarfile.open(saved) as packed:
         assert packed.getnames()[0] == 'manifest.json'
@@ -77,8 +56,8 @@ def test_a_backup_is_private_and_says_what_it_is(site, saved):
     assert not [name for name in kept if 'log' in name or name.startswith('run')]
 
 
-def test_what_is_not_yet_in_the_main_file_of_the_database_is_in_the_backup(site, tmp_path):
-    """A writer that has committed into the write-ahead log and goes on: as Headscale does."""
+def test_a_backup_has_what_is_only_in_the_write_ahead_log(site, tmp_path):
+    """A writer that has committed to the write-ahead log and goes on, like Headscale."""
     with contextlib.closing(sqlite3.connect(site.path('headscale', 'db.sqlite'))) as writer:
         writer.execute("INSERT INTO nodes VALUES ('dev-2')")
         writer.commit()
@@ -89,7 +68,7 @@ def test_what_is_not_yet_in_the_main_file_of_the_database_is_in_the_backup(site,
     assert names(str(tmp_path / 'new')) == ['dev-1', 'dev-2']
 
 
-def test_restored_elsewhere_it_is_the_same_site(site, saved, tmp_path):
+def test_a_site_restored_elsewhere_is_the_same_site(site, saved, tmp_path):
     target = tmp_path / 'other' / 'place'
     made, manifest, aside = backup.restore(saved, str(target), '0.29.4')
     assert (made.settings.name, manifest.made, aside) == ('server.example.org', '2026-11-24T14:25:00Z', '')
@@ -101,7 +80,7 @@ def test_restored_elsewhere_it_is_the_same_site(site, saved, tmp_path):
     assert sorted(os.listdir(str(tmp_path / 'other'))) == ['place']
 
 
-def test_a_site_whose_file_is_broken_is_backed_up_restored_and_replaced(site, saved, tmp_path):
+def test_a_site_with_an_invalid_file_is_backed_up_restored_and_replaced(site, saved, tmp_path):
     last_good.save(site)
     with open(site.path('site.yaml'), 'a', encoding='utf-8') as stream:
         stream.write('colour: red\n')
@@ -113,7 +92,7 @@ def test_a_site_whose_file_is_broken_is_backed_up_restored_and_replaced(site, sa
     assert last_good.load(site.directory)[1] is None
 
 
-def test_a_site_that_is_there_is_replaced_only_when_asked(site, saved, tmp_path):
+def test_an_existing_site_is_replaced_only_on_request(site, saved, tmp_path):
     with contextlib.closing(sqlite3.connect(site.path('headscale', 'db.sqlite'))) as database:
         database.execute("INSERT INTO nodes VALUES ('later')")
         database.commit()
@@ -138,7 +117,7 @@ def test_a_directory_with_something_else_is_left_alone(saved, tmp_path):
         backup.restore(saved, str(tmp_path / 'home'), '0.29.3', replace=True)
 
 
-def test_another_sites_backup_does_not_replace_this_one(site, tmp_path):
+def test_another_site_s_backup_does_not_replace_this_one(site, tmp_path, make_site):
     other = make_site(tmp_path / 'foreign', 'foreign.example.org')
     backup.write(other, str(tmp_path / 'foreign.backup'), NOW)
     before = content(site.directory)
@@ -148,14 +127,14 @@ def test_another_sites_backup_does_not_replace_this_one(site, tmp_path):
 
 
 @pytest.mark.parametrize('installed, word', [('0.31.0', 'skip a minor version'), ('0.28.0', 'cannot go back')])
-def test_a_backup_of_a_headscale_that_does_not_fit_is_refused(saved, tmp_path, installed, word):
+def test_a_backup_of_an_unsuitable_headscale_is_refused(saved, tmp_path, installed, word):
     with pytest.raises(OverlayError, match=word):
         backup.restore(saved, str(tmp_path / 'new'), installed)
     assert not (tmp_path / 'new').exists()
 
 
 def rewrite(path, change):
-    """Pack the backup again with ``change(dict name -> bytes)`` applied: what a broken or foreign tool leaves."""
+    """Pack the backup again after ``change(dict name -> bytes)``, as a broken or foreign tool might."""
     with tarfile.open(path) as packed:
         members = {member.name: packed.extractfile(member).read() for member in packed.getmembers()}
     change(members)
@@ -189,13 +168,13 @@ def test_a_changed_backup_changes_nothing(saved, tmp_path, change, code):
 
 
 @pytest.mark.parametrize('text', [b'', b'just text', gzip.compress(b'no tar'), None])
-def test_a_file_that_is_no_backup(tmp_path, text):
+def test_a_file_that_is_not_a_backup(tmp_path, text):
     path = tmp_path / 'file'
     if text is None:
         path.mkdir()
     else:
         path.write_bytes(text)
-    with pytest.raises(OverlayError, match='no backup of a site') as caught:
+    with pytest.raises(OverlayError, match='not a backup of a site') as caught:
         backup.restore(str(path), str(tmp_path / 'new'), '0.29.3')
     assert caught.value.code == 'BACKUP_FOREIGN'
     with pytest.raises(OverlayError, match='There is no file'):
@@ -213,7 +192,7 @@ def test_a_backup_that_was_cut_short(saved, tmp_path):
     assert not (tmp_path / 'new').exists()
 
 
-def test_a_damaged_database_is_not_called_a_backup(site, tmp_path):
+def test_a_damaged_database_makes_no_backup(site, tmp_path):
     path = site.path('headscale', 'db.sqlite')
     with open(path, 'r+b') as stream:
         stream.seek(100)
@@ -226,23 +205,3 @@ def test_a_damaged_database_is_not_called_a_backup(site, tmp_path):
 def test_a_backup_that_cannot_be_written_leaves_nothing(site, tmp_path):
     with pytest.raises(OverlayError, match='cannot be written'):
         backup.write(site, str(tmp_path / 'missing' / 'x.backup'), NOW)
-
-
-def test_an_upgrade_is_backed_up_before_and_recorded_after(site):
-    said, version = [], ['0.29.3']
-    guard = UpgradeGuard(site, lambda: version[0], lambda: NOW, said.append)
-    assert guard.before_start() == '' and said == []
-    version[0] = '0.30.1'
-    path = guard.before_start()
-    assert archive.unpack(path, str(_empty(site))).headscale == '0.29.3' and 'takes over from 0.29.3' in said[0]
-    guard.after_start()
-    assert versions.recorded(site) == '0.30.1' and guard.before_start() == ''
-    version[0] = '0.32.0'
-    with pytest.raises(OverlayError, match='skipped'):
-        guard.before_start()
-
-
-def _empty(site):
-    path = site.path('run', 'unpacked')
-    os.mkdir(path)
-    return path

@@ -15,7 +15,7 @@ def node(name, days=None, online=False, joined=400):
     return Node(name, name, name, (), ('tag:iris',), online, before(days), None, before(joined))
 
 
-def test_stale_is_who_is_offline_and_was_not_seen():
+def test_a_robot_is_stale_when_it_is_offline_and_was_not_seen_for_long():
     nodes = [node('here', 40, online=True), node('lately', 29), node('gone', 31), node('never'),
              node('new', joined=1), node('unknown', joined=None)]
     assert [each.name for each in fleet.stale(nodes, NOW, 30)] == ['gone', 'never']
@@ -24,5 +24,5 @@ def test_stale_is_who_is_offline_and_was_not_seen():
 @pytest.mark.parametrize('tags, moved', [
     (('tag:iris',), ['tag:blue']), (('tag:iris', 'tag:ros-master'), ['tag:blue']),
     (('tag:iris', 'tag:user'), ['tag:blue', 'tag:user']), ((), ['tag:blue'])])
-def test_a_move_takes_the_team_and_the_mastership(tags, moved):
+def test_a_move_replaces_the_team_and_removes_the_mastership(tags, moved):
     assert fleet.moved_tags(tags, 'blue') == moved

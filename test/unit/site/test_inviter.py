@@ -1,4 +1,4 @@
-"""Inviting one machine or many: everybody or nobody. Headscale is played here; test/lab has the real one."""
+"""Inviting one machine or many: all or none. Headscale is played here; the real one: test_invitations_real.py."""
 import datetime
 from types import SimpleNamespace
 
@@ -72,7 +72,7 @@ def robots(*names, master=None):
     return [Invitee(name, name == master) for name in names]
 
 
-def test_a_batch_carries_what_the_team_has_in_common(inviter, headscale):
+def test_each_invitation_of_a_batch_has_the_settings_of_the_team(inviter, headscale):
     made = inviter.invite(robots('dev-1', 'dev-2', master='dev-2'), 3600, 'iris')
     assert [(invitation.robot, invitation.master, key_id) for invitation, key_id in made] == [
         ('dev-1', False, '1'), ('dev-2', True, '2')]
@@ -83,7 +83,7 @@ def test_a_batch_carries_what_the_team_has_in_common(inviter, headscale):
     assert made[0][0].key != made[1][0].key
 
 
-def test_a_user_gets_a_key_of_their_own_and_without_tags(inviter, headscale):
+def test_the_key_of_a_user_has_no_tags(inviter, headscale):
     invitation, _ = inviter.invite(robots('laptop-1'), 60, user='ana')[0]
     assert (invitation.user, invitation.team, invitation.version) == ('ana', '', 2)
     assert headscale.made[0][:2] == ((), '77') and headscale.people == {'ana': '77'}
@@ -94,7 +94,7 @@ def test_the_ca_can_be_pinned(inviter):
     assert invitation.ca_pem == '' and ca_pin.pick(invitation.ca_sha256, CA).strip() == CA.strip()
 
 
-def test_while_the_ca_is_changed_both_certificates_are_carried(inviter, headscale, tmp_path):
+def test_during_a_change_of_the_ca_invitations_carry_both_certificates(inviter, headscale, tmp_path):
     second = ca_module.create_ca('lab', ['s.test'], [], NOW)[1]
     (tmp_path / 'ca.pem').write_text(CA + certificates.dump_certificates(second))
     with pytest.raises(UsageError, match='being changed'):
@@ -106,29 +106,29 @@ def test_while_the_ca_is_changed_both_certificates_are_carried(inviter, headscal
 @pytest.mark.parametrize('names, options, error, words', [
     (['dev-1'], {'team': 'rose'}, TeamError, 'no team rose'),
     (['dev-1'], {'user': 'bob'}, UserError, 'no user bob'),
-    ([], {'team': 'iris'}, UsageError, 'Nobody'),
+    ([], {'team': 'iris'}, UsageError, 'No robots to invite'),
     (['dev-1', 'Dev 2'], {'team': 'iris'}, UsageError, 'Dev 2'),
     (['dev-1', 'relay'], {'team': 'iris'}, UsageError, 'reserved'),
     (['dev-1', 'dev-2', 'dev-1'], {'team': 'iris'}, UsageError, 'dev-1 is named twice'),
     (['dev-1', 'dev-9'], {'team': 'iris'}, RobotError, 'dev-9 already \\(team blue\\)'),
     (['laptop-9'], {'team': 'iris'}, RobotError, 'of user ana')])
-def test_one_wrong_name_and_nobody_is_invited(inviter, headscale, names, options, error, words):
+def test_with_one_wrong_name_nobody_is_invited(inviter, headscale, names, options, error, words):
     with pytest.raises(error, match=words) as caught:
         inviter.invite(robots(*names), 60, **options)
     assert headscale.made == [] and inviter.list() == [] and caught.value.next_command
 
 
 def test_two_masters_are_one_too_many(inviter, headscale):
-    with pytest.raises(UsageError, match='one master'):
+    with pytest.raises(UsageError, match='a team has one'):
         inviter.invite([Invitee('dev-1', True), Invitee('dev-2', True)], 60, 'iris')
     assert headscale.made == []
 
 
-def test_force_takes_a_name_that_is_there(inviter):
+def test_force_invites_a_name_that_exists(inviter):
     assert inviter.invite(robots('dev-9'), 60, 'iris', force=True)
 
 
-def test_when_headscale_stops_half_way_the_first_keys_are_taken_back(inviter, headscale):
+def test_when_headscale_fails_half_way_the_first_keys_are_revoked(inviter, headscale):
     headscale.fail_at = 2
     with pytest.raises(RestError):
         inviter.invite(robots('dev-1', 'dev-2', 'dev-3'), 60, 'iris')
@@ -145,7 +145,7 @@ def test_revoking_by_name_and_by_number(inviter, headscale):
     assert [entry.machine for entry in inviter.revoke('2')] == ['dev-2']
 
 
-def test_revoking_what_is_not_open_says_what_became_of_it(inviter, headscale):
+def test_an_invitation_that_is_not_open_cannot_be_revoked(inviter, headscale):
     with pytest.raises(OverlayError, match='no invitation dev-1'):
         inviter.revoke('dev-1')
     inviter.invite(robots('dev-1', 'dev-2'), 60, 'iris')

@@ -1,4 +1,4 @@
-"""site.last_good.yaml: what the server goes on by when site.yaml is invalid. The real server: test_policy_real.py."""
+"""site.last_good.yaml, used while site.yaml is invalid. With a real server: test/lab/test_policy_real.py."""
 import os
 import random
 import stat
@@ -31,7 +31,7 @@ def spoil(site, text='teams: [oops\n'):
         stream.write(text)
 
 
-def test_a_site_file_that_makes_sense_is_what_holds(site):
+def test_a_valid_site_file_is_used(site):
     last_good.save(site)
     site.rules = Rules({'iris': Team('iris')})
     site.write_settings()
@@ -40,7 +40,7 @@ def test_a_site_file_that_makes_sense_is_what_holds(site):
 
 
 @pytest.mark.parametrize('damage', ['broken', 'empty', 'missing', 'no text', 'a directory of its own'])
-def test_what_the_server_last_ran_by_holds_instead(site, damage):
+def test_the_last_good_settings_are_used_instead_of_a_damaged_file(site, damage):
     last_good.save(site)
     path = site.path('site.yaml')
     if damage == 'broken':
@@ -60,12 +60,12 @@ def test_what_the_server_last_ran_by_holds_instead(site, damage):
     assert 'site.yaml' in problem.sentence or site.directory in problem.sentence
     assert ('cp -p' if damage == 'missing' else 'policy apply') in problem.next_command
     assert last_good.LAST_GOOD_FILE in last_good.sentence(problem)
-    # What would write site.yaml anew leaves it alone.
+    # Commands that would rewrite site.yaml refuse.
     with pytest.raises(OverlayError), loaded.changing():
         raise AssertionError('unreachable')
 
 
-def test_a_site_that_never_ran_is_refused_with_the_sentence_of_its_own_file(site):
+def test_without_last_good_settings_the_error_is_about_site_yaml(site):
     spoil(site)
     with pytest.raises(UsageError, match='twice|YAML'):
         last_good.load(site.directory)
@@ -78,7 +78,7 @@ def test_a_site_that_never_ran_is_refused_with_the_sentence_of_its_own_file(site
         last_good.load(site.directory + '-none')
 
 
-def test_it_is_its_owner_s_and_written_only_when_it_changed(site):
+def test_it_is_private_and_written_only_when_it_changed(site):
     last_good.save(site)
     before = os.stat(site.path(last_good.LAST_GOOD_FILE))
     assert stat.S_IMODE(before.st_mode) == 0o600
@@ -90,13 +90,13 @@ def test_it_is_its_owner_s_and_written_only_when_it_changed(site):
     assert last_good.load(site.directory)[0].rules == Rules()
 
 
-def test_a_backup_has_it(site):
+def test_a_backup_includes_it(site):
     last_good.save(site)
     assert last_good.LAST_GOOD_FILE in backup.kept(site.directory)
 
 
-def test_whatever_a_site_file_became_it_is_a_sentence():
-    """Hundreds of ways to spoil it: each is a UsageError, or still a site."""
+def test_every_damaged_site_file_is_an_error_with_a_next_command():
+    """Hundreds of ways to damage it: each is a UsageError, or still a site."""
     text = dump_site(SETTINGS, RULES)
     chance = random.Random(5)
     words = ['{', '}', '[', ']', ':', '- ', '\t', '&a', '*a', '!!map ', '!!int ', '? ', '2026-99-99', '0x', 'null', '"',

@@ -1,7 +1,7 @@
-"""What `server run` does with a policy: written, signalled, read back; and put back when Headscale says no.
+"""How `server run` applies a policy: written, signalled, read back, and restored when Headscale refuses it.
 
-Headscale is played here, for a refusal after its own check has passed is nothing that the real one can be made to do;
-test/lab/test_policy_real.py has the real one.
+Headscale is played here, because the real one cannot be made to refuse a policy after its own check has passed.
+The real one: test/lab/test_policy_real.py.
 """
 import json
 import os
@@ -101,7 +101,7 @@ def applier(site, headscale):
 
 
 def edit(site, **rules):
-    """Change the file as a person would, behind the back of the running server."""
+    """Change the file as a person would, without telling the running server."""
     changed = Site.load(site.directory)
     changed.rules = Rules(**rules)
     changed.write_settings()
@@ -138,7 +138,7 @@ def test_rules_are_remembered_when_they_are_in_force_and_not_before(site, headsc
     assert [sorted(rules.teams) for rules in kept] == [['blue', 'iris']]
 
 
-def test_who_comes_and_goes_changes_the_tests_and_signals_nobody(site, headscale, applier):
+def test_joining_and_leaving_changes_the_tests_without_a_reload(site, headscale, applier):
     applier.refresh()
     assert all('relay' in each for test in on_disk(site).get('tests', ()) for each in test['deny'])
     headscale.here.append(node('dev-1', 'tag:iris'))
@@ -163,32 +163,32 @@ def test_a_refresh_does_not_read_a_file_that_may_be_half_edited(site, applier):
 
 
 @pytest.mark.parametrize('fail, words', [
-    (lambda h: h.refusals.append('test(s) failed'), 'does not take .*test\\(s\\) failed'),
+    (lambda h: h.refusals.append('test(s) failed'), 'refuses the policy .*test\\(s\\) failed'),
     (lambda h: setattr(h, 'says', 'ERR reloading policy error="no"'), 'refused the new policy'),
     (lambda h: (setattr(h, 'says', None), setattr(h, 'takes', False)), 'did not confirm'),
-    (lambda h: setattr(h, 'takes', False), 'the one before is in force'),
+    (lambda h: setattr(h, 'takes', False), 'the previous one is in force'),
     (lambda h: setattr(h, 'up', False), 'not running at the moment')])
-def test_a_policy_that_is_not_taken_is_put_back(site, headscale, applier, fail, words):
+def test_a_refused_policy_is_replaced_by_the_previous_one(site, headscale, applier, fail, words):
     before = on_disk(site)
     edit(site, teams=TWO)
     fail(headscale)
     with pytest.raises(PolicyError, match=words) as caught:
         applier.apply()
     assert caught.value.next_command and on_disk(site) == before
-    # And what comes and goes is still tested against the rules in force.
+    # Joining and leaving is still tested against the rules in force.
     headscale.here.append(node('dev-1', 'tag:iris'))
     headscale.says, headscale.takes, headscale.up = 'Policy reload completed', True, True
     applier.refresh()
     assert 'tag:blue' not in on_disk(site)['tagOwners'] and on_disk(site)['tests']
 
 
-def test_a_word_that_never_came_is_no_failure_when_the_policy_is_in_force(site, headscale, applier):
+def test_a_missing_confirmation_is_no_failure_when_the_policy_is_in_force(site, headscale, applier):
     edit(site, teams=TWO)
     headscale.says = None
     assert applier.apply()[1] is True
 
 
-def test_a_robot_that_left_in_between_is_no_failure(site, headscale):
+def test_a_robot_that_leaves_during_the_check_is_no_failure(site, headscale):
     left = [node('relay', 'tag:relay')]
     headscale.here = left + [node('dev-1', 'tag:iris')]
     headscale.refusals = ['tag:iris: resolved to no IP addresses']
@@ -203,14 +203,14 @@ def test_a_robot_that_left_in_between_is_no_failure(site, headscale):
     assert headscale.refusals == []
 
 
-def test_users_are_made_first(site, headscale, applier):
+def test_missing_users_are_made_first(site, headscale, applier):
     edit(site, teams=TWO, users={'ana': User('ana', ('iris',)), 'bob': User('bob', ())})
     headscale.names = {'bob': '1'}
     applier.apply()
     assert set(headscale.names) == {'ana', 'bob'}
 
 
-def test_a_client_whose_key_ended_is_made_anew(site, headscale):
+def test_a_client_whose_key_expired_is_replaced(site, headscale):
     made = []
 
     class Ended(Headscale):

@@ -1,3 +1,4 @@
+"""A site's directory: made, loaded, written, and held by one process at a time."""
 import os
 import stat
 import threading
@@ -32,7 +33,7 @@ def test_a_new_site_can_be_loaded_and_only_its_owner_enters(site):
         assert site.path('headscale', 'db.sqlite') in stream.read()
 
 
-def test_nothing_is_left_of_a_site_that_could_not_be_made(tmp_path):
+def test_a_site_that_cannot_be_made_leaves_nothing(tmp_path):
     def broken(directory):
         make_trust(directory)
         raise OverlayError('no trust today')
@@ -51,7 +52,7 @@ def test_a_second_init_changes_nothing(site):
         assert stream.read() == before
 
 
-def test_init_takes_an_empty_directory_and_no_other(tmp_path):
+def test_a_new_site_needs_an_empty_directory(tmp_path):
     empty, full, plain = tmp_path / 'empty', tmp_path / 'full', tmp_path / 'plain'
     empty.mkdir()
     full.mkdir()
@@ -72,7 +73,7 @@ def test_no_site_and_no_permission_are_told_apart(tmp_path, monkeypatch):
     assert 'server init' in caught.value.next_command
 
     def refuse(*_args, **_kwargs):
-        # As root, under which tests may run, no permission is missing.
+        # Tests may run as root, who may read everything.
         raise PermissionError(13, 'Permission denied')
 
     monkeypatch.setattr('builtins.open', refuse)
@@ -105,7 +106,7 @@ def test_teams_survive_a_round_trip():
     ('version: 1\nname: s.test\ncolour: red\n', 'unknown field colour'),
     ('version: 1\nname: s.test\ntalk: [{from: iris, to: blue}]\n', 'team iris'),
 ])
-def test_a_site_file_that_makes_no_sense_is_refused(text, word):
+def test_an_invalid_site_file_is_refused(text, word):
     with pytest.raises(UsageError) as caught:
         parse_site(text, '/x/site.yaml')
     assert word in caught.value.sentence and caught.value.next_command
@@ -116,7 +117,7 @@ def test_a_command_names_the_directory_where_it_is_unusual():
     assert Site('/var/lib/ua_overlay/site', SETTINGS).command('robot list') == 'ua-overlay robot list'
 
 
-def test_which_directory_is_meant():
+def test_the_directory_on_the_command_line_wins():
     assert site_directory('/a', {'UA_OVERLAY_SITE': '/b'}) == '/a'
     assert site_directory(None, {'UA_OVERLAY_SITE': '/b'}) == '/b'
     assert site_directory(None, {}) == '/var/lib/ua_overlay/site'
