@@ -1,6 +1,6 @@
 """Probes a site as a robot reaches it: TLS, STUN, DERP and the relay's port at one address.
 
-Each function raises :class:`Unreachable`, with the reason as the end of a sentence.
+Each function raises :class:`Unreachable`, with the reason as a sentence or the end of one, without a full stop.
 """
 import errno
 import http.client
@@ -10,7 +10,9 @@ import ssl
 import time
 from typing import Mapping, Optional
 
+from ua_overlay.errors import OverlayError
 from ua_overlay.relays import stun
+from ua_overlay.trust.probe import check_server
 
 #: Seconds that one probe may take.
 TIMEOUT = 5.0
@@ -62,22 +64,24 @@ def _get(tls: ssl.SSLSocket, name: str, path: str,
 
 
 def probe_server(address: str, port: int, name: str, trust: Trust, timeout: float = TIMEOUT) -> str:
-    """Ask Headscale for /health, over TLS as a robot requires it.
+    """Ask Headscale for /health, as a robot does before it joins (trust.probe.check_server).
 
     :param name: DNS name of the server.
     :param timeout: seconds.
     :returns: for instance 'healthy, 12 ms'.
     """
-    start = time.monotonic()
-    with _open_tls(address, port, name, trust, timeout) as tls:
-        try:
-            answer = _get(tls, name, '/health')
-            body = answer.read(4096)
-        except (OSError, http.client.HTTPException) as error:
-            raise Unreachable('it does not answer /health ({})'.format(error or type(error).__name__))
-    if answer.status != 200 or b'pass' not in body:
-        raise Unreachable('it answers {} to /health'.format(answer.status))
-    return 'healthy, {:.0f} ms'.format((time.monotonic() - start) * 1000)
+    try:
+        health = check_server('https://{}:{}'.format(name, port), _ca_pem(**trust), timeout, address=address)
+    except OverlayError as error:
+        raise Unreachable(error.sentence.rstrip('.'))
+    return 'healthy, {:.0f} ms'.format(health.latency * 1000)
+
+
+def _ca_pem(ca_file: Optional[str] = None, ca_pem: str = '') -> str:
+    if ca_file is None:
+        return ca_pem
+    with open(ca_file, encoding='ascii') as stream:
+        return stream.read()
 
 
 def probe_derp_page(address: str, port: int, name: str, trust: Trust, timeout: float = TIMEOUT) -> float:

@@ -1,22 +1,26 @@
-"""Calls that may hang (resolvers, masters behind a black hole), with a deadline that holds."""
+"""Deadlines for calls that may hang (resolvers, masters behind a black hole) and cannot be interrupted."""
 import threading
 import time
+from typing import Any, Callable, Dict, Hashable, Mapping, Optional, Tuple, TypeVar
+
+Result = TypeVar('Result')
+Key = TypeVar('Key', bound=Hashable)
 
 
 class _Call:
-    def __init__(self, function):
+    def __init__(self, function: Callable[[], Any]) -> None:
         self.function = function
         self.done = threading.Event()
-        self.result = None
-        self.error = None
+        self.result: Any = None
+        self.error: Optional[Exception] = None
 
-    def run(self):
+    def run(self) -> None:
         try:
             self.result = self.function()
         except Exception as error:  # handed to whoever waits for the call
             self.error = error
         finally:
-            self.function = None
+            del self.function
             self.done.set()
 
 
@@ -24,23 +28,25 @@ class Calls:
     """Runs functions in daemon threads and waits for them no longer than asked.
 
     getaddrinfo cannot be interrupted and may take half a minute when no name server answers. Each key has at most one
-    thread: asking again while the last call of that key still hangs waits for that one, so a dead resolver costs a
-    few idle threads and not one more with every check. The threads are daemons: they never delay the end of a program.
+    thread: while the last call of a key still hangs, asking again waits for that one, so a dead resolver costs a few
+    idle threads and not one more with every check. The threads are daemons: they never delay the end of a program.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running = {}
+        self._running: Dict[Hashable, _Call] = {}
 
-    def run(self, functions, seconds):
-        """Run all of ``functions`` ({key: callable}) side by side.
+    def run(self, functions: Mapping[Key, Callable[[], Result]], seconds: float
+            ) -> Dict[Key, Tuple[Optional[Result], Optional[Exception]]]:
+        """Run all functions side by side.
 
+        :param functions: by key.
         :param seconds: deadline for all of them together.
-        :returns: {key: (result, error)}; the error of a call that was too slow is a TimeoutError.
+        :returns: (result, error) by key; the error of a call that was too slow is a TimeoutError.
         """
         end = time.monotonic() + seconds
         calls = {key: self._start(key, function) for key, function in functions.items()}
-        answers = {}
+        answers: Dict[Key, Tuple[Optional[Result], Optional[Exception]]] = {}
         for key, call in calls.items():
             if call.done.wait(max(0.0, end - time.monotonic())):
                 answers[key] = (call.result, call.error)
@@ -49,7 +55,7 @@ class Calls:
                 answers[key] = (None, TimeoutError('no answer within {:g} s'.format(seconds)))
         return answers
 
-    def _start(self, key, function):
+    def _start(self, key: Hashable, function: Callable[[], Any]) -> _Call:
         with self._lock:
             call = self._running.get(key)
             if call is not None and not call.done.is_set():
@@ -58,7 +64,22 @@ class Calls:
         threading.Thread(target=call.run, name='deadline', daemon=True).start()
         return call
 
-    def _forget(self, key, call):
+    def _forget(self, key: Hashable, call: _Call) -> None:
         with self._lock:
             if self._running.get(key) is call:
                 del self._running[key]
+
+
+def call_within(seconds: float, function: Callable[[], Result]) -> Result:
+    """Return the result of ``function``, or raise its exception.
+
+    :raises TimeoutError: it takes longer than ``seconds``; its thread goes on by itself.
+    """
+    call = _Call(function)
+    threading.Thread(target=call.run, name='deadline', daemon=True).start()
+    if not call.done.wait(max(0.0, seconds)):
+        raise TimeoutError('no answer within {:g} s'.format(seconds))
+    if call.error is not None:
+        raise call.error
+    result: Result = call.result
+    return result

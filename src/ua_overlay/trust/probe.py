@@ -11,7 +11,6 @@ import json
 import re
 import socket
 import ssl
-import threading
 import time
 from collections import namedtuple
 
@@ -20,6 +19,7 @@ from cryptography.hazmat.backends import default_backend
 
 from ua_overlay.clock import format_utc, utc_now
 from ua_overlay.errors import OverlayError
+from ua_overlay.system.deadline import call_within
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust import names
 from ua_overlay.trust.certificate import CertificateError
@@ -50,13 +50,14 @@ class ServerError(OverlayError):
     code = 'SERVER_UNREACHABLE'
 
 
-def check_server(url, ca_pem, timeout=5, now=utc_now):
+def check_server(url, ca_pem, timeout=5, now=utc_now, address=''):
     """Ask the server of ``url`` for its health over TLS that trusts ``ca_pem`` alone.
 
     :param url: https://name[:port].
     :param ca_pem: PEM text of the site's CA.
     :param timeout: seconds for all of it: resolving, connecting, handshake and answer.
     :param now: function that returns this machine's time, aware UTC.
+    :param address: connect to it instead of resolving the server's name.
     :returns: :class:`ServerHealth`.
     :raises ServerError: one sentence, the next command and a code (see the class).
     :raises CertificateError: when ``ca_pem`` is no certificate.
@@ -70,12 +71,12 @@ def check_server(url, ca_pem, timeout=5, now=utc_now):
     context = tls_context(ca_pem)
     deadline = time.monotonic() + timeout
     begin = time.monotonic()
-    connection = open_connection(server, deadline, timeout)
+    connection = open_connection(server, deadline, timeout, address)
     try:
         try:
             tls = context.wrap_socket(connection, server_hostname=server.host)
         except ssl.SSLCertVerificationError as error:
-            raise _untrusted(server, error.verify_code, deadline, now())
+            raise _untrusted(server, error.verify_code, deadline, now(), address)
         except (ssl.SSLError, OSError) as error:
             raise _no_handshake(server, error, timeout)
         connection = tls
@@ -108,16 +109,19 @@ def tls_context(ca_pem):
     return context
 
 
-def open_connection(server, deadline, timeout):
-    """Return a TCP connection to the first address that takes one; each gets its share of the time."""
-    addresses = _resolve(server, deadline, timeout)
+def open_connection(server, deadline, timeout, address=''):
+    """Return a TCP connection to the first address that takes one; each gets its share of the time.
+
+    :param address: connect to it instead of resolving the server's name.
+    """
+    addresses = _resolve(server, deadline, timeout, address)
     failure = None
-    for index, (family, kind, protocol, _, address) in enumerate(addresses):
+    for index, (family, kind, protocol, _, each) in enumerate(addresses):
         share = (deadline - time.monotonic()) / (len(addresses) - index)
         connection = socket.socket(family, kind, protocol)
         try:
             connection.settimeout(max(0.001, share))
-            connection.connect(address)
+            connection.connect(each)
             connection.settimeout(max(0.001, deadline - time.monotonic()))
             # Else the request waits 40 ms for the acknowledgement of the handshake's last message.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -130,27 +134,18 @@ def open_connection(server, deadline, timeout):
         'ping -c 3 {} here, and ua-overlay server status on the server'.format(server.host))
 
 
-def _resolve(server, deadline, timeout):
-    """Return getaddrinfo's answer within the deadline; the resolver itself can take 30 s and cannot be interrupted."""
-    answer = []
-
-    def ask():
-        try:
-            answer.append(socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM))
-        except OSError as error:
-            answer.append(error)
-
-    thread = threading.Thread(target=ask, name='resolve ' + server.host, daemon=True)
-    thread.start()
-    thread.join(max(0.0, deadline - time.monotonic()))
+def _resolve(server, deadline, timeout, address=''):
+    """getaddrinfo's answer within the deadline, for the server's name or for ``address`` in its place."""
     look = 'getent hosts {}'.format(server.host)
-    if not answer:
+    try:
+        return call_within(deadline - time.monotonic(), lambda: socket.getaddrinfo(
+            address or server.host, server.port, type=socket.SOCK_STREAM))
+    except TimeoutError:
         raise ServerError('The server name {} was not resolved within {:g} s: no name server answers this '
                           'machine.'.format(server.host, timeout), look)
-    if isinstance(answer[0], OSError):
+    except OSError as error:
         raise ServerError('The server name {} does not resolve on this machine: {}.'.format(
-            server.host, (answer[0].strerror or 'unknown name').lower()), look)
-    return answer[0]
+            server.host, (error.strerror or 'unknown name').lower()), look)
 
 
 def _get_health(tls, server, deadline, timeout):
@@ -210,9 +205,9 @@ def _no_handshake(server, error, timeout):
         server.host, server.port, _reason(error, timeout)), 'ua-overlay server status, on the server')
 
 
-def _untrusted(server, verify_code, deadline, now):
+def _untrusted(server, verify_code, deadline, now, address):
     """Return the error of a certificate that OpenSSL refused; what the server shows is read for the sentence's sake."""
-    shown, date = _look(server, deadline)
+    shown, date = _look(server, deadline, address)
     return explain(server, verify_code, shown, date, now)
 
 
@@ -259,7 +254,7 @@ def explain(server, verify_code, shown, date, now):
                        'ua-overlay server renew, on the server', 'WRONG_CA')
 
 
-def _look(server, deadline):
+def _look(server, deadline, address):
     """Return (certificate, time) as the server gives them, unverified, only to be named in an error, or None."""
     # The handshake that failed may have used up the time; without this look the sentence only lacks a detail.
     deadline = max(deadline, time.monotonic() + 1)
@@ -268,7 +263,7 @@ def _look(server, deadline):
     context.verify_mode = ssl.CERT_NONE
     shown = date = None
     try:
-        with open_connection(server, deadline, 1) as connection:
+        with open_connection(server, deadline, 1, address) as connection:
             with context.wrap_socket(connection, server_hostname=server.host) as tls:
                 shown = _parse(tls.getpeercert(binary_form=True))
                 date = _get_health(tls, server, deadline, 1)[1]

@@ -1,9 +1,9 @@
 """Which servers a site has: those its CA stands for, those of its DERP map, and their addresses."""
 import ipaddress
 import socket
-import threading
 
 from ua_overlay.errors import OverlayError
+from ua_overlay.system.deadline import call_within
 from ua_overlay.trust import certificate as certificates
 
 #: Seconds for a name server to answer while a person waits.
@@ -79,18 +79,5 @@ def resolve(name):
 
 
 def resolve_soon(name, timeout=RESOLVE_TIMEOUT):
-    """:func:`resolve` within a time: the resolver itself can take 30 s and cannot be interrupted."""
-    answer = []
-
-    def ask():
-        try:
-            answer.append(resolve(name))
-        except OSError as error:
-            answer.append(error)
-
-    thread = threading.Thread(target=ask, name='resolve ' + name, daemon=True)
-    thread.start()
-    thread.join(timeout)
-    if not answer or isinstance(answer[0], OSError):
-        raise answer[0] if answer else OSError('no name server answers')
-    return answer[0]
+    """:func:`resolve` within a time. :raises OSError: as there, and TimeoutError when no name server answers."""
+    return call_within(timeout, lambda: resolve(name))

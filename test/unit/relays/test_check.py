@@ -1,11 +1,14 @@
 """Which probes `server check` makes, and what it makes of their results."""
 import socket
 
+from ua_overlay.clock import utc_now
 from ua_overlay.headscale.remote_hosts import DerpHost, RelayHost
 from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.relays import check
 from ua_overlay.relays.check import Probe, ProbeResult
 from ua_overlay.relays.probe import Unreachable
+from ua_overlay.trust.ca import create_ca
+from ua_overlay.trust.certificate import dump_certificates
 
 
 def test_a_server_has_four_probes():
@@ -32,10 +35,12 @@ def test_a_failed_probe_is_a_result_with_the_next_command():
 
 
 def test_the_probes_of_a_server_that_is_down_fail():
+    ca_pem = dump_certificates(create_ca('site', ['s.test'], [], utc_now())[1])
     with socket.socket() as closed:
         closed.bind(('127.0.0.1', 0))
         port = closed.getsockname()[1]
-        probes = check.probes_of_server('127.0.0.1', 's.test', (port, port, port), {}, lambda *_: 'do this')
+        probes = check.probes_of_server('127.0.0.1', 's.test', (port, port, port), {'ca_pem': ca_pem}, lambda *_: 'do this')
         results = check.run_probes(probes[:2])
     assert [(each.what, each.ok, each.text, each.next_command) for each in results] == [
-        ('control', False, 'connection refused', 'do this'), ('DERP', False, 'connection refused', 'do this')]
+        ('control', False, 'The server s.test:{} (127.0.0.1) cannot be reached: connection refused'.format(port),
+         'do this'), ('DERP', False, 'connection refused', 'do this')]

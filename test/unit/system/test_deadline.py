@@ -2,7 +2,9 @@
 import threading
 import time
 
-from ua_overlay.system.deadline import Calls
+import pytest
+
+from ua_overlay.system.deadline import Calls, call_within
 
 
 def test_results_and_errors_by_key():
@@ -38,3 +40,13 @@ def test_deadline_is_for_all_together_and_threads_do_not_pile_up():
     # The late answer of the hanging call is taken; after that a new call is made.
     assert calls.run({'a': hang}, 5)['a'] == ('late', None)
     assert calls.run({'a': lambda: 'new'}, 5)['a'] == ('new', None)
+
+
+def test_one_call_within_a_time():
+    assert call_within(5, lambda: 1) == 1
+    with pytest.raises(KeyError):
+        call_within(5, lambda: {}['x'])
+    release = threading.Event()
+    with pytest.raises(TimeoutError, match='within 0.1 s'):
+        call_within(0.1, lambda: release.wait(30))
+    release.set()
