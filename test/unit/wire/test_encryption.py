@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from ua_overlay import link_types
-from ua_overlay.cli import main
 from ua_overlay.wire import capture, encryption, encryption_page, packets, wireguard
 
 CANARY = '0123456789abcdef' * 4
@@ -242,38 +241,6 @@ def test_the_page_shows_both_and_needs_no_network():
     assert '<mark>' in encryption_page.dump(b'0123456789', (2, 4)) and 'bytes more' in encryption_page.dump(bytes(999))
     assert encryption_page.dump(bytes(999), (700, 764)).count('<mark>') == 128, 'shown wherever it is'
 
-
-# --- files of real robots
-
-@pytest.fixture
-def captured(tmp_path):
-    def write(name, content):
-        (tmp_path / name).write_bytes(content)
-        return str(tmp_path / name)
-
-    return {'canary': write('canary', CANARY.encode() + b'\n'),
-            'inside': write('inside', pcap([tcp(0, CANARY.encode()).raw])),
-            'outside': write('outside', pcap([udp(data()).raw for _ in range(5)])),
-            'leak': write('leak', pcap([udp(data()).raw for _ in range(5)] + [udp(CANARY.encode()).raw])),
-            'empty': write('empty', pcap([])), 'text': write('text', b'nothing of the kind')}
-
-
-def check(captured, canary='canary', inside='inside', outside=('outside',)):
-    return main(['measure', 'encryption', '--canary', captured[canary], '--inside', captured[inside], '--outside'] +
-                [captured[name] for name in outside])
-
-
-def test_captures_of_real_robots(captured, capsys):
-    assert check(captured) == 0
-    assert 'Proven' in capsys.readouterr().out
-    for options, words in (({'outside': ('outside', 'leak')}, 'leak, outside the tunnel'),
-                           ({'inside': 'empty'}, 'is not in'), ({'outside': ('empty',)}, 'proves nothing')):
-        assert check(captured, **options) == 1
-        assert words in capsys.readouterr().out
-    for options in ({'canary': 'text'}, {'inside': 'text'}):
-        assert check(captured, **options) == 2
-        assert captured['text'] in capsys.readouterr().err
-    assert main(['measure', 'encryption', '--canary', captured['canary']]) == 2
 
 
 def test_the_capture_needs_nothing_but_python():

@@ -3,7 +3,9 @@ import io
 
 import pytest
 
-from ua_overlay.cli.shared.progress import Progress
+from ua_overlay.cli.shared.progress import CampaignProgress, Progress, count
+from ua_overlay.measure.campaign import plan, sample
+from unit.measure.steps import of_step, short
 
 ERASE = '\r\033[K'
 
@@ -64,3 +66,30 @@ def test_stderr_by_default(capsys):
         pass
     captured = capsys.readouterr()
     assert captured.out == '' and captured.err.startswith('x …\n')
+
+
+def campaign(stream):
+    """What a campaign of two samples prints; the second fails."""
+    step = plan.steps(short())[0]
+    progress = CampaignProgress(stream, lambda: 0.0)
+    progress.starting(step, 1, 2, 100)
+    progress.ended(of_step(step), '')
+    progress.starting(step, 2, 2, 50)
+    progress.ended(dict(of_step(step, sample.FAILED), problem='The host is gone.'), 'The disk is full.')
+    return stream.getvalue()
+
+
+def test_a_log_has_a_line_for_each_sample():
+    assert campaign(Stream(False)) == '2 samples, about 2 min\n[1/2] pair+tcp+raw+1: ok\n' \
+        '[2/2] pair+tcp+raw+1: failed. The host is gone.\nThe disk is full.\n'
+
+
+def test_a_terminal_has_a_bar_with_the_time_left_and_keeps_only_failures():
+    text = campaign(Stream(True))
+    assert ERASE + 12 * '#' + 12 * '.' + ' 2/2, 50 s left: pair+tcp+raw+1' in text
+    assert 'pair+tcp+raw+1: ok' not in text and 'failed. The host is gone.\n' in text
+
+
+@pytest.mark.parametrize('number, text', [(0, '0 samples'), (1, '1 sample'), (2, '2 samples')])
+def test_samples_are_counted(number, text):
+    assert count(number) == text

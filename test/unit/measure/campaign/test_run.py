@@ -1,6 +1,4 @@
 """The loop of a campaign: whatever fails is a sample, and what was taken is on the disk."""
-import dataclasses
-import io
 import json
 import os
 import signal
@@ -10,15 +8,12 @@ import threading
 import time
 
 import pytest
-from paths import CONFIG
 
-from ua_overlay.cli import measure_run
-from ua_overlay.cli.shared.progress import CampaignProgress
 from ua_overlay.errors import UsageError
 from ua_overlay.measure.campaign import campaign, plan, run, sample
 from ua_overlay.measure.campaign.measurement import Measurement, clocks_apart, programs, wait_for_link
 from ua_overlay.measure.hosts.host import Here, Host, HostLost, OverSsh, parse_processor, processor_percent, stop
-from unit.measure.steps import TEXT, of_step, short
+from unit.measure.steps import TEXT, short
 
 
 class Scripted(Host):
@@ -237,13 +232,6 @@ def test_a_host_that_ssh_cannot_enter_is_named_with_ssh_s_own_words(stand_in):
         with pytest.raises(HostLost, match='b cannot be entered over ssh: me@host: Permission denied') as caught:
             ask()
         assert caught.value.next_command == 'ssh -o BatchMode=yes me@host true'
-    shown = CampaignProgress(io.StringIO())
-    steps = plan.steps(short())
-    with pytest.raises(HostLost):
-        measure_run.check_hosts({'a': Here('a'), 'b': host}, steps, shown)
-    other = dataclasses.replace(steps[0], scenario=dataclasses.replace(steps[0].scenario, target='c'))
-    measure_run.check_hosts({'a': Here('a'), 'b': host}, steps + [other], shown)
-    assert 'Its samples will fail. Next: ssh' in shown.stream.getvalue()
 
 
 def test_what_ssh_started_ends_with_it(stand_in):
@@ -268,69 +256,6 @@ def test_the_processor_between_two_readings():
     assert processor_percent(None, before) is None and processor_percent(before, before) is None
 
 
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def shown(stream):
-    step = plan.steps(short())[0]
-    shows = CampaignProgress(stream)
-    shows.starting(step, 1, 2, 100)
-    shows.ended(of_step(step), '')
-    shows.starting(step, 2, 2, 50)
-    shows.ended(dict(of_step(step, sample.FAILED), problem='It is gone.'), 'The disk is full.')
-    return stream.getvalue()
-
-
-def test_a_log_has_a_line_a_sample():
-    assert shown(io.StringIO()) == '2 samples, about 2 min\n[1/2] pair+tcp+raw+1: ok\n' \
-        '[2/2] pair+tcp+raw+1: failed. It is gone.\nThe disk is full.\n'
-
-
-def test_a_terminal_has_a_bar_and_the_time_left():
-    text = shown(Terminal())
-    assert '\r\033[K' + 12 * '#' + 12 * '.' + ' 2/2, 50 s left: pair+tcp+raw+1' in text
-    assert 'pair+tcp+raw+1: ok' not in text and 'failed. It is gone.\n' in text
-
-
-def test_only_one_host_is_this_machine(tmp_path, capsys):
-    path = tmp_path / 'c.yaml'
-    path.write_text(TEXT)
-    with pytest.raises(UsageError) as caught:
-        measure_run.hosts_of_campaign(campaign.load(str(path)))
-    assert 'a and b have no `ssh`' in caught.value.sentence
-    path.write_text(TEXT.replace('{address: 10.0.0.2}', '{address: 10.0.0.2, ssh: me@10.0.0.2}'))
-    found = measure_run.hosts_of_campaign(campaign.load(str(path)))
-    assert type(found['a']) is Here and found['b'].login == 'me@10.0.0.2'
-
-
-def test_the_campaign_on_foot_is_one_for_a_robot_and_a_machine_over_ssh():
-    path = os.path.join(CONFIG, 'campaigns', 'walk.yaml')
-    found = measure_run.hosts_of_campaign(campaign.load(path))
-    assert {name: type(host) for name, host in found.items()} == {'robot': Here, 'lab-1': OverSsh}
-
-
-def test_a_dry_run_changes_nothing(tmp_path, capsys, monkeypatch):
-    from ua_overlay.cli import main
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / 'c.yaml').write_text(TEXT)
-    assert main(['measure', 'run', 'c.yaml', '--dry-run']) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[0] == 'pair+tcp+raw+1' and said[-1].startswith('10 samples to take, about')
-    assert os.listdir(str(tmp_path)) == ['c.yaml']
-
-
-def test_more_repetitions_than_the_campaign_says(tmp_path, capsys, monkeypatch):
-    from ua_overlay.cli import main
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / 'c.yaml').write_text(TEXT)
-    assert main(['measure', 'run', 'c.yaml', '--dry-run', '--repetitions', '6']) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith('30 samples to take, about')
-    assert main(['measure', 'run', 'c.yaml', '--dry-run', '--repetitions', '0']) == 2
-    assert 'repetitions: 0 is no whole number' in capsys.readouterr().err
-
-
 def test_other_seconds_than_the_campaign_says():
     text = TEXT + '  - {name: other, from: b, to: a, tools: [ping]}\n'
     before, after = campaign.parse(text), campaign.changed(campaign.parse(text), seconds=7.5)
@@ -344,49 +269,3 @@ def test_other_seconds_than_the_campaign_says():
     assert campaign.changed(campaign.parse(text)) == campaign.parse(text)
     with pytest.raises(campaign.CampaignError, match='seconds'):
         campaign.changed(campaign.parse(text), seconds=0)
-
-
-def test_one_place_of_a_walk(tmp_path, capsys, monkeypatch):
-    from ua_overlay.cli import main
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / 'c.yaml').write_text(TEXT + '  - {name: library, from: a, to: b}\n')
-    assert main(['measure', 'run', 'c.yaml', '--dry-run', '--place', 'library']) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[0] == 'library+tcp+overlay+1' and not any('pair' in line for line in said)
-    assert main(['measure', 'run', 'c.yaml', '--dry-run', '--place', 'moon']) == 2
-    assert 'No scenario of c.yaml is at moon; they are at library, pair.' in capsys.readouterr().err
-
-
-def test_the_exit_status_is_that_of_all_samples_that_were_asked_for(tmp_path, capsys, monkeypatch):
-    from ua_overlay.cli import main
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / 'c.yaml').write_text(TEXT)
-    steps = plan.steps(short())
-    with sample.Store('results') as store:
-        run.keep_description('results', run.describe(short(), {}, {}, False, 0))
-        for step in steps:
-            store.append(of_step(step, sample.FAILED if step is steps[3] else sample.OK))
-    argv = ['measure', 'run', 'c.yaml', '--results', 'results']
-    assert main(argv) == 1
-    said = capsys.readouterr().out
-    assert 'In results: {} ok, 1 failed or excluded.'.format(len(steps) - 1) in said and '--again' in said
-    assert main(argv + ['--json']) == 1
-    assert json.loads(capsys.readouterr().out) == {'results': 'results', 'taken': 0, 'ok': len(steps) - 1, 'not_ok': 1}
-    with sample.Store('results') as store:
-        store.append(of_step(dataclasses.replace(steps[3], attempt=2)))
-    assert main(argv) == 0
-    assert main(argv + ['--dry-run', '--json']) == 0
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])['samples'] == []
-    (tmp_path / 'c.yaml').write_text(TEXT.replace('count: 5', 'count: 6'))
-    assert main(argv) == 2
-    assert 'another campaign' in capsys.readouterr().err
-
-
-def test_ages_need_a_word_on_the_clocks(tmp_path, capsys, monkeypatch):
-    from ua_overlay.cli import main
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / 'c.yaml').write_text(TEXT)
-    assert main(['measure', 'run', 'c.yaml']) == 2
-    said = capsys.readouterr().err
-    assert 'difference of two clocks' in said and 'clock_error_ms: 0.5' in said
-    assert os.listdir(str(tmp_path)) == ['c.yaml']

@@ -66,15 +66,6 @@ def test_the_example_is_within_its_limits():
     assert monitor.checked(campaign.load(os.path.join(ROOT, 'config', 'campaigns', 'monitor.yaml'))).share < 1
 
 
-def test_a_dry_run_measures_nothing(tmp_path, capsys):
-    path = tmp_path / 'monitor.yaml'
-    path.write_text(TEXT)
-    assert main(['measure', 'monitor', str(path), '--dry-run', '--json']) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said['probes'] == ['pair/ping/overlay', 'pair/tcp/overlay'] and said['interval_s'] == 300
-    assert os.listdir(str(tmp_path)) == ['monitor.yaml']
-
-
 def test_rounds_that_could_not_begin_in_time_are_left_out():
     assert [monitor.next_round(100.0, 60.0, now) for now in (100.0, 110.0, 159.9, 160.0, 300.0)] == [
         160.0, 160.0, 160.0, 220.0, 340.0]
@@ -155,19 +146,6 @@ def test_the_last_values_and_changes_of_the_link():
     probe = status['probes']['pair/ping/overlay']
     assert (probe['link'], probe['link_changes'], probe['value'], probe['unit']) == ('DERP', 1, 30.0, 'ms')
     assert status['samples'] == {'ok': 2, 'failed': 1, 'excluded': 0}
-
-
-def test_the_status_is_shown(tmp_path, clock, capsys):
-    store = store_in(tmp_path, clock)
-    run.Rounds(of(), Measurement(clock), store, lambda *each: None, clock, clock, clock.sleep).run(1)
-    assert main(['measure', 'monitor', '--show', str(tmp_path)]) == 0
-    said = capsys.readouterr().out
-    assert 'pair/ping/overlay' in said and 'stopped; 1 rounds since 2026-01-01T00:00:00.000Z' in said
-    assert main(['measure', 'monitor', '--show', str(tmp_path), '--json']) == 0
-    assert json.loads(capsys.readouterr().out)['rounds'] == 1
-    (tmp_path / 'status.json').write_text('[]')
-    assert main(['measure', 'monitor', '--show', str(tmp_path)]) == 1
-    assert 'it is no status' in capsys.readouterr().err
 
 
 def fill(store, clock, number):

@@ -1,13 +1,9 @@
 """A whole report of synthetic samples: written with the real libraries, which a robot does not have."""
 import html.parser
 import json
-import os
-import subprocess
-import sys
 import xml.etree.ElementTree
 
 import pytest
-from paths import SOURCE
 
 from ua_overlay.cli import main
 from ua_overlay.measure.report import data as report_data
@@ -83,20 +79,6 @@ def test_a_small_campaign_has_a_report_too(tmp_path, change):
     assert (tmp_path / 'out' / 'report.html').exists() and not (tmp_path / 'out' / 'report.pdf').exists()
 
 
-def test_csv_needs_no_library(tmp_path):
-    """What a robot has is enough to turn its samples into tables; the pictures say what to install."""
-    results = measure_samples.write(tmp_path / 'results', measure_samples.samples(1, 2))
-    code = 'import sys\nfor name in ("matplotlib", "numpy", "fpdf"): sys.modules[name] = None\n' \
-           'sys.path.insert(0, {!r})\nfrom ua_overlay.cli import main\nsys.exit(main(sys.argv[1:]))\n'.format(SOURCE)
-    argv = [sys.executable, '-c', code, 'measure', 'report', str(results)]
-    done = subprocess.run(argv + ['--format', 'csv', '--json'], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert done.returncode == 0, done.stderr.decode()
-    said = json.loads(done.stdout.decode())
-    assert (said['left_out'], [os.path.basename(path) for path in said['files']]) == (2, ['samples.csv', 'summary.csv'])
-    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert done.returncode == 1 and b'pip install -r requirements/analysis.txt' in done.stderr
-
-
 def test_a_line_that_was_being_written_is_left_out(tmp_path):
     results = measure_samples.write(tmp_path, measure_samples.samples(1, 2))
     before = len(report.load(str(results)).samples)
@@ -170,14 +152,6 @@ def test_a_long_name_has_two_lines_at_most_and_keeps_what_tells_it_from_others()
     assert figures.folded('Electronics, Telecommunications and Informatics (4)', 24) == \
         'Electronics,\nTelecommunications… (4)'
     assert figures.folded('', 20) == ''
-
-
-def test_a_place_that_is_not_there(tmp_path, capsys):
-    results = measure_samples.write(tmp_path / 'results', measure_samples.samples(1, 2))
-    assert main(['measure', 'report', str(results), '--place', 'moon']) == 1
-    said = capsys.readouterr().err
-    assert 'no sample at moon; it has some at bar, lab, library' in said and 'ua-overlay measure report' in said
-    assert not os.path.exists(str(results / 'report'))
 
 
 def test_a_cable_beside_a_radio_leaves_no_line_on_the_floor():
