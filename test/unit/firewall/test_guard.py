@@ -5,20 +5,11 @@ import subprocess
 
 import pytest
 
-from ua_overlay.cli import guard as command
-from ua_overlay.cli import main
 from ua_overlay.errors import UsageError
 from ua_overlay.firewall import guard as rules
 from ua_overlay.firewall.guard import Guard, guarded_ranges, is_guarded, parse_settings, ruleset
 
 DEFAULT = Guard()
-
-
-class Args:
-    team_port = interface = allow = also = None
-
-    def __init__(self, **given):
-        self.__dict__.update(given)
 
 
 def test_masters_and_the_ephemeral_range():
@@ -105,16 +96,6 @@ def test_unit_holds_for_systemd(tmp_path):
     assert done.returncode == 0, done.stdout
 
 
-def test_command_line_over_what_was_set_before():
-    before = Guard(('tailscale0',), (11311, 11400), (1024, 2048), (9090,), (45000,))
-    kept = command.desired_guard(Args(), before, (32768, 60999), None)
-    assert kept == Guard(('tailscale0',), (11311, 11312), (32768, 60999), (9090,), (45000,))
-    assert command.desired_guard(Args(), before, (32768, 60999), 11500).masters == (11311, 11500)
-    changed = command.desired_guard(Args(team_port=11600, interface=['wg0'], allow=[5, 4, 5], also=[]), before,
-                                    (32768, 60999), 11500)
-    assert changed == Guard(('wg0',), (11311, 11600), (32768, 60999), (), (4, 5))
-
-
 def test_problems_are_found():
     assert rules.find_problems(None, False, (32768, 60999), None) == ()
     assert rules.find_problems(DEFAULT, True, (32768, 60999), 11312) == ()
@@ -122,16 +103,3 @@ def test_problems_are_found():
     assert 'reboot' in rules.find_problems(None, True, (32768, 60999), None)[0]
     assert '1024-60999' in rules.find_problems(DEFAULT, True, (1024, 60999), None)[0]
     assert '11500' in rules.find_problems(DEFAULT, True, (32768, 60999), 11500)[0]
-
-
-def test_needs_root(monkeypatch, capsys):
-    monkeypatch.setattr(os, 'geteuid', lambda: 1000)
-    for name in ('on', 'off', 'status'):
-        assert main(['guard', name]) == 1
-        assert 'needs root' in capsys.readouterr().err
-
-
-def test_dry_run_shows_the_rules(capsys):
-    assert main(['guard', 'on', '--dry-run', '--allow', '50051', '--team-port', '11399']) == 0
-    shown = capsys.readouterr().out
-    assert '32768-50050, 50052-60999' in shown and '11399' in shown and 'write /etc/ua_overlay/guard.nft' in shown

@@ -5,8 +5,6 @@ import subprocess
 
 import pytest
 
-from ua_overlay.cli import main
-from ua_overlay.cli import service as command
 from ua_overlay.errors import UsageError
 from ua_overlay.rosenv import service
 
@@ -117,25 +115,3 @@ def test_workspace_is_found():
     assert find('/b:/a', '/usr/bin/ua-overlay') == '/a'
     assert find('', '/c/bin/ua-overlay') == '/c'
     assert find('relative', '/usr/bin/ua-overlay') is None
-
-
-def test_user_is_who_the_robot_was_prepared_for():
-    assert command.default_user({'SUDO_USER': 'ann'}, 'robot') == 'robot'
-    assert command.default_user({'SUDO_USER': 'ann'}, '') == 'ann'
-    assert command.default_user({'SUDO_USER': 'root'}, '') == '' and command.default_user({}, '') == ''
-
-
-def test_command_line(tmp_path, capsys, monkeypatch):
-    assert main(['service', 'install', '--user', 'no-such-user']) == 2
-    assert main(['service', 'install', '--user', 'daemon', '--workspace', str(tmp_path)]) == 2
-    assert 'setup.bash' in capsys.readouterr().err
-    (tmp_path / 'bin').mkdir()
-    for name in ('setup.bash', 'bin/ua-overlay'):
-        (tmp_path / name).write_text('')
-    given = ['service', 'install', '--user', 'daemon', '--workspace', str(tmp_path), '--arg', 'master:=dev-1']
-    assert main(given + ['--dry-run']) == 0
-    shown = capsys.readouterr().out
-    assert '{} master:=dev-1\n'.format(tmp_path) in shown and 'write /etc/systemd/system/ua-overlay.service' in shown
-    monkeypatch.setattr(os, 'geteuid', lambda: 1000)
-    assert main(given) == 1 and main(['service', 'remove']) == 1
-    assert capsys.readouterr().err.count('needs root') == 2

@@ -5,7 +5,6 @@ import subprocess
 
 import pytest
 
-from ua_overlay.cli import main
 from ua_overlay.errors import UsageError
 from ua_overlay.firewall import egress
 from ua_overlay.server import service
@@ -127,17 +126,6 @@ def test_program_of_a_checkout_and_of_an_install_space():
         service.find_program('/ws/install/share/ua_overlay', lambda path: False)
 
 
-def test_command_line(tmp_path, capsys, monkeypatch):
-    site = str(tmp_path / 'site')
-    assert main(['server', 'service', 'install', '--dir', site, '--dry-run']) == 1
-    assert 'There is no site' in capsys.readouterr().err
-    monkeypatch.setattr(os, 'geteuid', lambda: 1000)
-    assert main(['server', 'service', 'install', '--dir', site]) == 1
-    assert main(['server', 'service', 'remove']) == 1
-    assert capsys.readouterr().err.count('needs root') == 2
-    assert main(['server', 'service', 'remove', '--dry-run']) == 0
-
-
 @pytest.mark.parametrize('served', [service.RELAY, service.DERP])
 def test_remote_hosts_have_their_own_services(served, tmp_path):
     text = service.unit_text('daemon', '/var/lib/ua_overlay/x', COMMAND, (), served=served)
@@ -148,7 +136,6 @@ def test_remote_hosts_have_their_own_services(served, tmp_path):
         '/etc/systemd/system/' + served.unit, '/etc/systemd/system/' + served.egress.unit, served.egress.rules,
         '/etc/systemd/system/' + served.egress.keeper}
     assert service.manifest(served) != service.manifest(service.SERVER)
-    assert main([served.kind, 'service', 'remove', '--dry-run']) == 0
 
 
 def test_two_services_of_one_host_are_removed_completely_in_either_order(tmp_path):
@@ -163,12 +150,3 @@ def test_two_services_of_one_host_are_removed_completely_in_either_order(tmp_pat
             assert appliers[index].undo() == []
         assert os.listdir(str(root / 'etc')) == ['systemd']
         assert os.listdir(str(root / 'etc/systemd/system')) == []
-
-
-def test_the_first_enrolment_of_a_remote_host_needs_an_address(tmp_path, capsys):
-    for kind in ('relay', 'derp'):
-        assert main([kind, 'create', 'lab-b', '--dir', str(tmp_path)]) == 2
-        assert '{} create lab-b --address IP'.format(kind) in capsys.readouterr().err
-        # Without --dir: the directory of its service.
-        assert main([kind, 'status']) == 1
-        assert '/var/lib/ua_overlay/{} is not running'.format(kind) in capsys.readouterr().err
