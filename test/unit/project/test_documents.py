@@ -1,5 +1,4 @@
 """Every command, option, link and path in the pages exists, and so does every command of the playbook."""
-import argparse
 import glob
 import os
 import re
@@ -40,23 +39,19 @@ def commands(text):
                 yield shlex.split(re.sub(r'\$\([^)]*\)|[][]', '', words)), whole and words == stated
 
 
-def groups_of(parser):
-    return [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-
-
 def unknown(words):
     """Return what `ua-overlay` does not know among the words of a command, as a sentence, or None."""
-    parser = make_parser(words[0])
+    parser = make_parser()
     for word in complete(words):
         option = word.split('=')[0]
-        groups = groups_of(parser)
-        if groups and not word.startswith('-'):
+        commands_here = {command.words[-1]: command for command in parser.commands()}
+        if commands_here and not word.startswith('-'):
             if not re.match('[a-z]', word):
                 return None  # COMMAND
-            if word not in groups[0].choices:
+            if word not in commands_here:
                 return '{}: no command {}'.format(parser.prog, word)
-            parser = groups[0].choices[word]
-        elif any(action.nargs == argparse.REMAINDER for action in parser._actions) and not word.startswith('-'):
+            parser = commands_here[word]
+        elif {'argv', 'command'} & {action.dest for action in parser._actions} and not word.startswith('-'):
             return None  # another program's words
         elif option.startswith('--') and option != '--' and option not in parser._option_string_actions:
             return '{}: no option {}'.format(parser.prog, option)
@@ -66,7 +61,7 @@ def unknown(words):
 def refused(words, capsys):
     """Return what the parser says against a whole command, or None."""
     try:
-        make_parser(words[0]).parse_args(complete(words))
+        make_parser().parse_args(complete(words))
     except SystemExit:
         return '{}: {}'.format(' '.join(words), capsys.readouterr().err.splitlines()[-1])
     return None
