@@ -1,4 +1,4 @@
-"""What the overlay node of a robot says, at the cost of one program for each robot instead of one for each look."""
+"""The topics of a robot's overlay node, at the cost of one program for each robot instead of one for each question."""
 import json
 import os
 
@@ -19,12 +19,18 @@ class Follower:
 
     def __init__(self, fleet, robot):
         self.lab, self.robot = fleet.lab, robot
-        self._latest, self._position, self._rest = {}, 0, b''
+        log = self.lab.log_path(robot, SERVICE)
+        # An earlier follower of this robot wrote to the same file; its messages are out of date.
+        self._all, self._position, self._rest = {}, os.path.getsize(log) if os.path.exists(log) else 0, b''
         # Not by `ua-overlay exec --local`: it has to live before and after overlay.launch.
         fleet.lab.start_service(robot, SERVICE, ['bash', '-c', '. "$0/setup.bash"; unset ROS_HOSTNAME ROS_IP; exec '
                                                  'env ROS_MASTER_URI=http://localhost:11311 ROS_HOSTNAME=localhost '
                                                  '"$@"', fleet.workspace, 'python3', '-u', PROGRAM],
                                 env=fleet.user_environment(), user=USER)
+
+    def latest(self, topic):
+        """The present message of ~/topic as a dict, None while nobody publishes it."""
+        return self._read().get(topic, (None, 0.0))[0]
 
     def now(self, topic, since=0.0, seconds=START):
         """The present message of ~/topic as a dict; waits until somebody publishes it.
@@ -41,14 +47,20 @@ class Follower:
     def wait(self, what, topic, condition, seconds):
         """The first message of ~/topic, from the present one on, for which ``condition(message)`` holds."""
         def right():
-            value = self._read().get(topic, (None, 0.0))[0]
+            value = self.latest(topic)
             return value if value is not None and condition(value) else None
 
         try:
             return wait(what, right, seconds, poll=0.05)
         except Exception:
-            print('{} of {}: {}'.format(topic, self.robot, self._read().get(topic)))
+            print('{} of {}: {}'.format(topic, self.robot, self.latest(topic)))
             raise
+
+    def since(self, topic, begin):
+        """Every message of ~/topic from Unix time ``begin`` on, None where nobody published it any more."""
+        assert self.lab.service_running(self.robot, SERVICE)
+        self._read()
+        return [value for value, stamp in self._all.get(topic, ()) if stamp >= begin]
 
     def stop(self):
         self.lab.stop_service(self.robot, SERVICE)
@@ -62,8 +74,8 @@ class Follower:
         lines = (self._rest + data).split(b'\n')
         self._rest = lines.pop()
         for line in lines:
-            # rospy and a master that goes say other things, too.
+            # rospy prints other lines, too.
             if line.startswith(b'{"topic": '):
                 said = json.loads(line)
-                self._latest[said['topic']] = said['value'], said['t']
-        return self._latest
+                self._all.setdefault(said['topic'], []).append((said['value'], said['t']))
+        return {topic: messages[-1] for topic, messages in self._all.items()}

@@ -1,14 +1,22 @@
-"""A site and its robots on the hosts of a lab, brought up by the same commands that a person types.
+"""A site and its robots on the hosts of a lab, started with the commands that a person types.
 
-Nothing here imports what it starts: every step is a program run on a host (`ua-overlay server init`, `roslaunch …`),
-so that the demo, the tests and the benchmarks show what a user gets.
+Nothing here imports what it starts: every step is a program on a host (`ua-overlay server init`, `roslaunch …`), so
+that the demo, the tests and the benchmarks show what a user gets.
 """
 import json
 import os
 import subprocess
+from typing import Any, Dict, List, Optional, Sequence
+
+import yaml
 
 from ua_overlay import defaults
+from ua_overlay.errors import OverlayError
+from ua_overlay.lab import timeouts
+from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.wait import wait
+from ua_overlay.protocols import Environ, JsonObject
+from ua_overlay.system import control_socket
 from ua_overlay.toolchain import locate
 
 SITE_DIR = '/var/lib/ua_overlay/site'
@@ -17,61 +25,93 @@ USER = 'robot'
 #: Each host's daemons get one processor: all hosts of a lab share a few, and Go programs that each take all of them
 #: spend more time on waking one another than on packets.
 GO = {'GOMAXPROCS': '1'}
+#: Runs on a robot: waits until the service argv[1] is in the local graph, for at most argv[2] seconds. One program,
+#: because `rosservice type` costs a third of a second of a processor each time.
+_WAIT_FOR_SERVICE = '''
+import sys, time, xmlrpc.client
+master = xmlrpc.client.ServerProxy('http://localhost:{port}')
+deadline = time.monotonic() + float(sys.argv[2])
+while True:
+    try:
+        if master.lookupService('/lab', sys.argv[1])[0] == 1:
+            break
+    except OSError:
+        pass  # there is no master yet
+    if time.monotonic() > deadline:
+        sys.exit(1)
+    time.sleep(0.1)
+'''.format(port=defaults.LOCAL_MASTER_PORT)
 
 
 class Fleet:
     """What runs on a lab's hosts.
 
-    :param lab: a lab.Lab that is up.
-    :param workspace: install space with setup.bash of the built package.
+    :param lab: a lab that is up.
+    :param workspace: install space with setup.bash of the built package; None for a fleet without ROS.
     :param command: path of ua-overlay; default: the workspace's.
+    :param server: the host of the site.
     :param tailscaled: path of another daemon to run on the robots (tests against a second release).
-    :param daemon_environment: more of the environment of tailscaled on the robots; before GO.
+    :param daemon_environment: more of the environment of tailscaled on the robots; overrides GO.
     """
 
-    def __init__(self, lab, workspace, command=None, server='server', tailscaled=None, daemon_environment=None):
+    def __init__(self, lab: Lab, workspace: Optional[str], command: Optional[str] = None, server: str = 'server',
+                 tailscaled: Optional[str] = None, daemon_environment: Optional[Environ] = None) -> None:
         self.lab = lab
         self.workspace = workspace
-        self.command = command or os.path.join(workspace, 'bin', 'ua-overlay')
+        self.command = command or os.path.join(workspace or '', 'bin', 'ua-overlay')
         self.server = server
         self.tailscaled = tailscaled or locate('tailscaled')
-        self.daemon_environment = daemon_environment or {}
+        self.daemon_environment = dict(daemon_environment or {})
 
     # --- site ---
 
-    def start_site(self, addresses=('203.0.113.10',)):
-        """`server init` and `server run` on the server host; returns when the server and its relay answer."""
+    def start_site(self, addresses: Sequence[str] = ('203.0.113.10',)) -> None:
+        """Run `server init` and `server run` on the server host; return when the server and its relay answer."""
         argv = ['server', 'init', '--dir', SITE_DIR, '--name', SERVER_NAME]
         for address in addresses:
             argv += ['--address', address]
         self.overlay(self.server, *argv)
         self.start_server()
 
-    def start_server(self):
+    def start_server(self) -> None:
+        """Run `server run`; return when the server and its relay answer."""
         self.lab.start_service(self.server, 'site', [self.command, 'server', 'run', '--dir', SITE_DIR],
                                env=dict(self.base_environment(), **GO))
         self.wait_server()
 
-    def wait_server(self, timeout=30):
+    def wait_server(self, timeout: float = timeouts.START) -> None:
+        """Wait until the server is healthy and its relay is up."""
         wait('A healthy server with its relay, as `ua-overlay server status` says,', self.server_ready, timeout,
-             poll=0.3)
+             poll=0.2)
 
-    def server_ready(self):
+    def server_ready(self) -> bool:
+        """Return whether `server status` calls the server healthy and its relay up."""
+        # The process answers at once, where the command costs half a second of a processor.
+        if self.server_report().get('relay', {}).get('state') != 'up':
+            return False
         result = self.site('server', 'status', '--json', check=False)
         return result.returncode == 0 and json.loads(result.stdout)['relay'] == 'up'
 
-    def stop_server(self):
+    def server_report(self) -> JsonObject:
+        """Return what `server run` answers to `server status`, {} while it does not answer."""
+        try:
+            return control_socket.ask(self.lab.host(self.server).path(SITE_DIR + '/run/control.sock'), 'status', 10)
+        except OverlayError:
+            return {}
+
+    def stop_server(self) -> None:
+        """End `server run`."""
         self.lab.stop_service(self.server, 'site')
 
-    def site(self, *argv, check=True):
+    def site(self, *argv: str, check: bool = True) -> 'subprocess.CompletedProcess[str]':
         """Run `ua-overlay ARGV --dir SITE` on the server."""
         return self.overlay(self.server, *(tuple(argv) + ('--dir', SITE_DIR)), check=check)
 
-    def robots(self):
-        """The robots as `robot list --json` shows them."""
+    def robots(self) -> List[JsonObject]:
+        """Return the robots as `robot list --json` shows them."""
         return json.loads(self.site('robot', 'list', '--json').stdout)
 
-    def invite(self, team, robot, *options):
+    def invite(self, team: str, robot: str, *options: str) -> str:
         """Make an invitation on the server; return the text of its file (it holds a key: never print it)."""
         path = '/run/{}.invitation.yaml'.format(robot)
         self.site('invite', team, robot, '--output', path, *options)
@@ -81,21 +121,24 @@ class Fleet:
 
     # --- robots ---
 
-    def carry(self, host, text, name='invitation.yaml'):
+    def carry(self, host: str, text: str, name: str = 'invitation.yaml') -> str:
         """Put an invitation's text into a 0600 file of the robot's user on ``host``; return its path."""
         path = '/home/{}/{}'.format(USER, name)
         self.lab.host(host).run(['install', '-m', '600', '-o', USER, '-g', USER, '/dev/stdin', path],
                                 input=text)
         return path
 
-    def prepare(self, host, invitation):
-        """The system's tailscaled and `robot prepare`, as on a robot whose service manager is not systemd."""
+    def prepare(self, host: str, invitation: str) -> None:
+        """Run `robot prepare`, tailscaled and the agent, as on a robot whose service manager is not systemd."""
         self.overlay(host, 'robot', 'prepare', '--invitation', invitation, '--user', USER, '--service-manager', 'none')
         self.start_daemon(host)
-        self.lab.start_service(host, 'agent', [self.command, 'robot', 'agent', '--user', USER],
-                               env=self.base_environment())
+        self.start_agent(host)
 
-    def start_daemon(self, host, env=None):
+    def start_daemon(self, host: str, env: Optional[Environ] = None) -> None:
+        """Start tailscaled as the service `tailscaled` of ``host``.
+
+        :param env: more of its environment.
+        """
         environment = self.base_environment()
         environment.update(SSL_CERT_FILE=defaults.CA_FILE, TS_NO_LOGS_NO_SUPPORT='true', **GO)
         environment.update(self.daemon_environment)
@@ -104,65 +147,118 @@ class Fleet:
             self.tailscaled, '--statedir', defaults.DAEMON_STATE_DIR, '--socket', defaults.DAEMON_SOCKET,
             '--port', str(defaults.DAEMON_PORT)], env=environment)
 
-    def launch(self, host, *args, name='overlay'):
-        """`roslaunch ua_overlay overlay.launch ARGS` as the robot's user; returns when its services are there."""
+    def start_agent(self, host: str) -> None:
+        """Start `robot agent` as the service `agent` of ``host``."""
+        self.lab.start_service(host, 'agent', [self.command, 'robot', 'agent', '--user', USER],
+                               env=self.base_environment())
+
+    def launch(self, host: str, *args: str, name: str = 'overlay') -> None:
+        """Run `roslaunch ua_overlay overlay.launch ARGS` as the robot's user; return when its services are there.
+
+        :param name: of the service of the lab.
+        """
         self.lab.start_service(host, name, self.ros_argv(
             ['roslaunch', 'ua_overlay', 'overlay.launch'] + list(args)),
                                env=self.user_environment(), user=USER)
-        wait('The service /ua_overlay/join on {}'.format(host),
-             lambda: self.ros(host, 'rosservice', 'type', '/ua_overlay/join', check=False).returncode == 0, 30,
-             poll=0.2)
+        self.wait_service(host, '/ua_overlay/join')
 
-    def join(self, host, path):
-        """`rosservice call /ua_overlay/join`; returns the answer as a dict."""
+    def wait_service(self, host: str, service: str, seconds: float = timeouts.START) -> None:
+        """Wait until ``service`` is in the local graph of ``host``.
+
+        :raises OverlayError: LAB_TIMEOUT.
+        """
+        limit = timeouts.scaled(seconds)
+        done = self.lab.host(host).run(['/usr/bin/python3', '-I', '-c', _WAIT_FOR_SERVICE, service, str(limit)],
+                                       check=False, timeout=limit + 30)
+        if done.returncode != 0:
+            raise OverlayError('The service {} on {}: not within {:.0f} s.'.format(service, host, limit),
+                               code='LAB_TIMEOUT')
+
+    def join(self, host: str, path: str) -> JsonObject:
+        """Call /ua_overlay/join with the invitation at ``path`` of ``host``; return the answer."""
         return self.call(host, '/ua_overlay/join', '{invitation: ' + json.dumps(path) + '}')
 
-    def call(self, host, service, request):
-        import yaml
+    def enlist(self, robot: str, team: str, *options: str) -> JsonObject:
+        """Bring a robot that runs nothing yet into ``team``: invitation, `robot prepare`, overlay.launch, join.
+
+        :param options: of `ua-overlay invite`, such as --master.
+        :returns: the answer of the service join.
+        :raises OverlayError: the join failed.
+        """
+        path = self.carry(robot, self.invite(team, robot, *options))
+        self.prepare(robot, path)
+        self.launch(robot)
+        answer = self.join(robot, path)
+        if answer['code'] != 0:
+            raise OverlayError(answer['message'])
+        return answer
+
+    def call(self, host: str, service: str, request: str) -> JsonObject:
+        """Call a service of the local graph; ``request`` in YAML. Return the answer."""
         return yaml.safe_load(self.ros(host, 'rosservice', 'call', service, request, timeout=120).stdout)
 
-    def topic(self, host, topic, timeout=10):
-        """The latched message of ``topic`` as a dict."""
-        import yaml
+    def topic(self, host: str, topic: str, timeout: float = 10) -> JsonObject:
+        """Return the latched message of ``topic``."""
         output = self.ros(host, 'rostopic', 'echo', '-n', '1', topic, timeout=timeout).stdout
         return next(yaml.safe_load_all(output))
 
-    # --- running things ---
+    # --- programs on hosts ---
 
-    def base_environment(self):
+    def base_environment(self) -> Dict[str, str]:
+        """Return the environment of root's programs."""
         return {'PATH': os.environ.get('PATH', '/usr/bin:/bin') + ':/usr/sbin:/sbin', 'LANG': 'C.UTF-8',
                 'UA_OVERLAY_CACHE': os.environ.get('UA_OVERLAY_CACHE', '/var/cache/ua_overlay'),
                 'PYTHONUNBUFFERED': '1'}
 
-    def user_environment(self):
+    def user_environment(self) -> Dict[str, str]:
+        """Return the environment of the robot user's programs."""
         home = '/home/' + USER
         environment = self.base_environment()
         environment.update(HOME=home, USER=USER, ROS_HOME=home + '/.ros')
         return environment
 
-    def ros_argv(self, argv, graph='local'):
-        """``argv`` in the sourced workspace.
+    def ros_argv(self, argv: Sequence[str], graph: str = 'local') -> List[str]:
+        """Return the argv that runs ``argv`` in the sourced workspace.
 
-        :param graph: 'local' for `ua-overlay exec --local ARGV`; 'shell' for what a new shell gets, which is the team
-            graph as soon as there is one.
+        :param graph: 'local' for `ua-overlay exec --local ARGV`; 'shell' for the graph of a new shell, which is the
+            team graph as soon as there is one.
         """
         prefix = ['ua-overlay', 'exec', '--local'] if graph == 'local' else []
-        return ['bash', '-c', '. "$0/setup.bash" && exec "$@"', self.workspace] + prefix + list(argv)
+        return ['bash', '-c', '. "$0/setup.bash" && exec "$@"', self._setup()] + prefix + list(argv)
 
-    def ros(self, host, *argv, graph='local', check=True, timeout=30):
-        """Run a ROS program as the robot's user; returns CompletedProcess with text output."""
+    def ros(self, host: str, *argv: str, graph: str = 'local', check: bool = True,
+            timeout: float = 30) -> 'subprocess.CompletedProcess[str]':
+        """Run a ROS program as the robot's user; parameters as :meth:`ros_argv` and Host.run."""
         return self.lab.host(host).run(self.ros_argv(argv, graph), user=USER, env=self.user_environment(), check=check,
                                        timeout=timeout)
 
-    def ros_popen(self, host, *argv, graph='local', **options):
-        """Start a ROS program as the robot's user; returns Popen with text pipes."""
+    def ros_popen(self, host: str, *argv: str, graph: str = 'local', **options: Any) -> 'subprocess.Popen[str]':
+        """Start a ROS program as the robot's user, with text pipes.
+
+        :param options: of subprocess.Popen.
+        """
         options.setdefault('stdout', subprocess.PIPE)
         options.setdefault('universal_newlines', True)
         return self.lab.host(host).popen(self.ros_argv(argv, graph), user=USER, env=self.user_environment(), **options)
 
-    def overlay(self, host, *argv, user=None, check=True, timeout=60):
-        """Run `ua-overlay ARGV` on ``host``."""
+    def shell(self, host: str, script: str, check: bool = True,
+              timeout: float = 30) -> 'subprocess.CompletedProcess[str]':
+        """Run a bash script as the robot's user types it in a new shell, with the workspace sourced."""
+        return self.lab.host(host).run(['bash', '-c', '. "$0/setup.bash"; ' + script, self._setup()], user=USER,
+                                       env=self.user_environment(), check=check, timeout=timeout)
+
+    def overlay(self, host: str, *argv: str, user: Optional[str] = None, check: bool = True,
+                timeout: float = 60) -> 'subprocess.CompletedProcess[str]':
+        """Run `ua-overlay ARGV` on ``host``.
+
+        :param user: default root.
+        """
         environment = self.user_environment() if user else self.base_environment()
         return self.lab.host(host).run([self.command] + list(argv), user=user, env=environment, check=check,
                                        timeout=timeout)
 
+    def _setup(self) -> str:
+        """Return the install space. :raises OverlayError: this fleet has none."""
+        if self.workspace is None:
+            raise OverlayError('ROS programs need the built package.', 'make prepare')
+        return self.workspace
