@@ -1,6 +1,5 @@
-"""`ua-overlay env` and `ua-overlay exec`, run as commands."""
+"""`ua-overlay exec`: the environment of the command, waiting, and what is refused."""
 import importlib
-import json
 import os
 import subprocess
 import sys
@@ -14,8 +13,7 @@ from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.envfile import EnvironmentMissing, EnvironmentUnsafe
 
-exec_command = importlib.import_module('ua_overlay.cli.exec')
-
+command_module = importlib.import_module('ua_overlay.cli.exec')
 TEAM = {'ROS_MASTER_URI': 'http://dev-1.overlay.internal:11312', 'ROS_HOSTNAME': 'dev-2.overlay.internal',
         'UA_OVERLAY_TEAM': 'iris', 'UA_OVERLAY_ROBOT': 'dev-2'}
 
@@ -27,8 +25,8 @@ def run(*argv):
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
-    """The place of the env file, empty."""
+def env_file(tmp_path, monkeypatch):
+    """Where the env file belongs; there is none yet."""
     monkeypatch.setenv('UA_OVERLAY_RUN_DIR', str(tmp_path / 'run'))
     for name in envfile.ROS_KEYS:
         monkeypatch.delenv(name, raising=False)
@@ -39,44 +37,26 @@ def place(tmp_path, monkeypatch):
 def executed(monkeypatch):
     """What exec would have become: [program, argv, environ]."""
     calls = []
-    monkeypatch.setattr(exec_command.run, '__defaults__', (None, lambda *call: calls.append(call) or 0))
+    monkeypatch.setattr(command_module.run, '__defaults__', (None, lambda *call: calls.append(call) or 0))
     return calls
 
 
-def test_env_forms(place, capsys):
-    envfile.write(place, TEAM)
-    assert run('env') == 0
-    assert capsys.readouterr().out.split('\n')[0] == 'ROS_MASTER_URI=http://dev-1.overlay.internal:11312'
-    assert run('env', '--json') == 0
-    assert json.loads(capsys.readouterr().out) == TEAM
+def test_no_environment_now(env_file):
+    with pytest.raises(EnvironmentMissing) as caught:
+        run('exec', 'true')
+    assert caught.value.exit_status == 3 and caught.value.next_command == 'ua-overlay status'
 
 
-def test_env_shell_lines_work_in_a_shell(place, capsys):
-    envfile.write(place, TEAM)
-    run('env', '--shell')
-    script = capsys.readouterr().out + 'echo "$ROS_MASTER_URI $ROS_HOSTNAME [${ROS_IP-gone}]"'
-    found = subprocess.run(['sh', '-euc', script], stdout=subprocess.PIPE, env=dict(os.environ, ROS_IP='10.0.2.15'),
-                           check=True)
-    assert found.stdout.decode() == 'http://dev-1.overlay.internal:11312 dev-2.overlay.internal [gone]\n'
-
-
-def test_none_now(place):
-    for argv in (['env'], ['exec', 'true']):
-        with pytest.raises(EnvironmentMissing) as caught:
-            run(*argv)
-        assert caught.value.exit_status == 3 and caught.value.next_command == 'ua-overlay status'
-
-
-def test_hostile_file_is_not_taken(place):
-    envfile.write(place, TEAM)
-    os.chmod(place.path, 0o666)
+def test_an_unsafe_file_is_not_used(env_file):
+    envfile.write(env_file, TEAM)
+    os.chmod(env_file.path, 0o666)
     with pytest.raises(EnvironmentUnsafe):
         run('exec', 'true')
 
 
-def test_exec_hands_over_the_environment_and_leaves_arguments_alone(place, executed, monkeypatch):
+def test_the_command_gets_the_environment_and_its_arguments_unchanged(env_file, executed, monkeypatch):
     monkeypatch.setenv('ROS_IP', '10.0.2.15')
-    envfile.write(place, TEAM)
+    envfile.write(env_file, TEAM)
     run('exec', 'rostopic', 'echo', '--help', '--wait', '/chatter', '__name:=x')
     program, argv, environ = executed[0]
     assert (program, argv) == ('rostopic', ['rostopic', 'echo', '--help', '--wait', '/chatter', '__name:=x'])
@@ -85,7 +65,7 @@ def test_exec_hands_over_the_environment_and_leaves_arguments_alone(place, execu
     assert executed[1][1] == ['--odd']
 
 
-def test_exec_local_needs_no_overlay(place, executed, monkeypatch):
+def test_the_local_graph_needs_no_overlay(env_file, executed, monkeypatch):
     monkeypatch.setenv('ROS_MASTER_URI', 'http://dev-1.overlay.internal:11312')
     run('exec', '--local', 'rosnode', 'list')
     environ = executed[0][2]
@@ -95,8 +75,8 @@ def test_exec_local_needs_no_overlay(place, executed, monkeypatch):
 @pytest.mark.parametrize('command', [
     ['roslaunch', 'ua_overlay', 'overlay.launch'],
     ['/opt/ros/noetic/bin/roslaunch', '--screen', 'ua_overlay', 'overlay.launch', 'heartbeat:=5']])
-def test_exec_refuses_overlay_launch_in_the_team_graph(place, executed, command):
-    envfile.write(place, TEAM)
+def test_overlay_launch_is_refused_in_the_team_graph(env_file, executed, command):
+    envfile.write(env_file, TEAM)
     for how in ([], ['--wait']):
         with pytest.raises(UsageError) as caught:
             run('exec', *(how + command))
@@ -107,7 +87,7 @@ def test_exec_refuses_overlay_launch_in_the_team_graph(place, executed, command)
     assert len(executed) == 2
 
 
-def test_exec_wait_follows_file_and_master(place, executed, capsys):
+def test_waiting_follows_the_file_and_the_master(env_file, executed, capsys):
     server = SimpleXMLRPCServer(('127.0.0.1', 0), logRequests=False)
     server.register_function(lambda caller: [1, '', 1], 'getPid')
     server.register_function(lambda caller, key: [1, '', 'run-1'], 'getParam')
@@ -116,7 +96,7 @@ def test_exec_wait_follows_file_and_master(place, executed, capsys):
     waiter.start()
     waiter.join(0.5)
     assert waiter.is_alive() and not executed
-    envfile.write(place, team)
+    envfile.write(env_file, team)
     thread = threading.Thread(target=server.serve_forever, kwargs={'poll_interval': 0.02}, daemon=True)
     thread.start()
     waiter.join(10)
@@ -126,19 +106,19 @@ def test_exec_wait_follows_file_and_master(place, executed, capsys):
     assert 'Waiting for the team graph' in capsys.readouterr().err
 
 
-def test_exec_wait_has_an_end(place):
+def test_waiting_has_an_end(env_file):
     with pytest.raises(OverlayError) as caught:
         run('exec', '--wait', '--timeout', '0.3', 'true')
-    assert caught.value.code == 'NO_MASTER' and place.path in str(caught.value)
+    assert caught.value.code == 'NO_MASTER' and env_file.path in str(caught.value)
 
 
 @pytest.mark.parametrize('argv', [['exec'], ['exec', '--timeout', '3', 'true'], ['exec', '--']])
-def test_misuse(place, argv):
+def test_an_invalid_command_line(env_file, argv):
     with pytest.raises(UsageError):
         run(*argv)
 
 
-def test_exec_becomes_the_program():
+def test_the_command_replaces_the_process():
     """A real process: same pid, its exit status, and 127 with a sentence when there is none."""
     code = 'import sys; from ua_overlay.cli import main; main(["exec", "--local"] + sys.argv[1:])'
     process = subprocess.Popen([sys.executable, '-c', code, 'sh', '-c', 'echo $$ $ROS_HOSTNAME; exit 7'],

@@ -1,0 +1,95 @@
+"""`ua-overlay status`: what it prints of a recorded tailscaled, and its exit status."""
+import importlib
+import json
+import os
+
+import pytest
+from paths import DATA
+
+from ua_overlay.checks.facts import Server
+from ua_overlay.cli import main
+from ua_overlay.errors import OverlayError
+
+command = importlib.import_module('ua_overlay.cli.status')
+ANSWERS = os.path.join(DATA, 'tailscale')
+
+
+@pytest.fixture
+def daemon(monkeypatch):
+    """Plays the status of a recorded tailscaled."""
+    def setter(name, **changes):
+        with open(os.path.join(ANSWERS, name + '-1.98.10.json')) as stream:
+            status = dict(json.load(stream), **changes)
+
+        class Played:
+            def __init__(self, socket_path):
+                pass
+
+            def status(self):
+                return status
+
+            def prefs(self):
+                return {}
+
+        monkeypatch.setattr(command, 'LocalApi', Played)
+
+    def locate():
+        raise OverlayError('There is no directory.')
+
+    monkeypatch.setattr(command.envfile, 'locate', locate)
+    return setter
+
+
+def test_a_robot_in_its_team(daemon, capsys):
+    daemon('running')
+    assert main(['status']) == 0
+    output = capsys.readouterr().out
+    assert output.startswith('dev-1 (100.64.0.1, ') and ' in team iris' in output
+    assert 'ROS: There is no directory.' in output
+    lines = output.splitlines()
+    header = next(index for index, line in enumerate(lines) if line.startswith('PEER'))
+    assert {line.split()[0] for line in lines[header + 1:]} == {'dev-2', 'dev-3', 'dev-5', 'dev-6', 'relay'}
+
+
+def test_json(daemon, capsys):
+    daemon('running', AuthURL='https://server.ua.test:8080/register/secret')
+    assert main(['status', '--json']) == 0
+    output = capsys.readouterr().out
+    answer = json.loads(output)
+    assert (answer['state'], answer['team'], answer['self']['name']) == ('Running', 'iris', 'dev-1')
+    assert [link['peer'] for link in answer['links']] == [peer['name'] for peer in answer['peers']]
+    assert answer['environment'] == {} and 'secret' not in output
+
+
+@pytest.mark.parametrize('name, words', [
+    ('stopped', 'This robot left its team and keeps its identity. Next: ua-overlay join'),
+    ('needs_login', 'in no team. Next: ua-overlay join INVITATION')])
+def test_a_robot_outside_its_team(daemon, capsys, name, words):
+    daemon(name, AuthURL='https://server.ua.test:8080/register/secret')
+    assert main(['status']) == 3
+    output = capsys.readouterr().out
+    assert words in output and 'PEER' not in output and 'secret' not in output
+
+
+def test_a_robot_that_is_not_connected_to_the_server(daemon, capsys):
+    daemon('running')
+    played = command.LocalApi('')
+    played.status()['Self']['Online'] = False
+    played.status()['Health'] = ['DNS fails.']
+    assert main(['status']) == 0
+    output = capsys.readouterr().out
+    assert 'not connected to the server' in output and 'tailscaled: DNS fails.' in output
+
+
+@pytest.mark.parametrize('known', [True, False, None])
+def test_a_robot_that_the_server_removed(daemon, capsys, monkeypatch, known):
+    daemon('running')
+    monkeypatch.setattr('ua_overlay.checks.observe.server.probe_server',
+                        lambda *_, **__: Server('https://s.test', key_known=known))
+    assert main(['status']) == 0
+    assert ('does not know' in capsys.readouterr().out) == (known is False)
+
+
+def test_without_a_daemon(capsys):
+    assert main(['status', '--socket', '/nonexistent/tailscaled.sock']) == 1
+    assert 'ua-overlay: No tailscaled answers' in capsys.readouterr().err
