@@ -15,7 +15,7 @@ from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.environment import OK, RosEnvironment
 from ua_overlay.rosenv.master import MasterProbe
 from ua_overlay.rosenv.roscore import TeamRoscore
-from ua_overlay.system import subreaper
+from ua_overlay.system import process, subreaper
 from ua_overlay.system.supervised import RUNNING, STOPPED, WAITING
 
 pytestmark = pytest.mark.skipif(shutil.which('roscore') is None, reason='roscore is not on the PATH')
@@ -43,16 +43,16 @@ def family(pid):
     """Names of the processes below ``pid`` by process id."""
     pids = [int(name) for name in os.listdir('/proc') if name.isdigit()]
     found = {}
-    for child in subreaper.descendants(pid, subreaper.parents(subreaper._read_stat, pids)):
+    for child in subreaper.descendants(pid, subreaper.parents(pids)):
         try:
-            found[child] = subreaper._read_stat(child).partition('(')[2].rpartition(')')[0]
+            found[child] = process.read_stat(child).name
         except OSError:
             continue  # ended since
     return found
 
 
 def alive(pids):
-    return sorted(subreaper.parents(subreaper._read_stat, pids))
+    return sorted(subreaper.parents(pids))
 
 
 def member(pids, name):

@@ -11,6 +11,7 @@ from ua_overlay.firewall.egress_rules import Resolve
 from ua_overlay.firewall.egress_table import CHANGED, IN_FORCE, MISSING, TableState
 from ua_overlay.protocols import Clock, Say, Stop
 from ua_overlay.system import nft
+from ua_overlay.system.backoff import Backoff
 
 #: Seconds between two questions whether the names have changed: tailscaled connects to its DERP as soon as it hears of
 #: one, and tries again after some seconds what was refused.
@@ -36,8 +37,8 @@ class EgressKeeper:
     """
 
     PERIOD = 60.0
-    #: While a name does not resolve: this many seconds, doubled up to the period.
-    FIRST_RETRY = 2.0
+    #: While a name does not resolve: this many seconds, doubled each time up to the period.
+    FIRST_RETRY = 4.0
 
     def __init__(self, which: Egress, names: Names, resolve: Resolve, inspect: Callable[[], TableState],
                  load: Callable[[str], None], say: Say, user: Optional[str] = None, period: float = PERIOD) -> None:
@@ -52,7 +53,7 @@ class EgressKeeper:
         self._resolved: Dict[str, List[str]] = {}
         self._loaded: Optional[List[str]] = None
         self._last_sentence: Optional[str] = None
-        self._retry = self.FIRST_RETRY
+        self._backoff = Backoff(self.FIRST_RETRY, period)
 
     def step(self) -> float:
         """Reconcile once and return the seconds until the next step. A name that does not resolve keeps its addresses.
@@ -68,12 +69,14 @@ class EgressKeeper:
                 if name in self._resolved:
                     resolved[name] = self._resolved[name]
         self._resolved = resolved
-        self._retry = self.FIRST_RETRY if complete else min(2 * self._retry, self._period)
         addresses = sorted({address for found in resolved.values() for address in found})
         # A site without other servers differs from a site of which nothing is known now.
         if addresses or complete:
             self._put(addresses)
-        return self._period if complete else self._retry
+        if not complete:
+            return self._backoff.next()
+        self._backoff.reset()
+        return self._period
 
     def _allow_addresses(self, names: Iterable[str]) -> None:
         """Allow what is an address already before any name is resolved: a dead name server may take half a minute for

@@ -1,4 +1,4 @@
-"""Which programs listen on ports that the guard covers although they are not ROS: neighbours can no longer reach them."""
+"""Programs on ports that the guard covers although they are not ROS: neighbours can no longer reach them."""
 import ipaddress
 import re
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Callable, Dict, Iterable, List, Tuple
 
 from ua_overlay.system import procnet
 from ua_overlay.system.interfaces import in_overlay
+from ua_overlay.system.process import list_pids
 
 #: Programs of ROS by name, and the arguments that roslaunch gives to every node.
 _ROS_PROGRAM = re.compile(r'(?:^|/)ros(?:core|launch|master|out|topic|service|node|param|bag|run|test)$')
@@ -29,7 +30,7 @@ def read_listeners() -> List[Listener]:
     """Return all TCP listeners of this machine."""
     sockets = [socket for socket in procnet.read_sockets('tcp') if socket.state == procnet.LISTEN]
     commands: Dict[int, Tuple[str, ...]] = {}
-    for pid in procnet.processes():
+    for pid in list_pids():
         held = procnet.inodes_of(pid) or set()
         for socket in sockets:
             if socket.inode in held:

@@ -12,6 +12,7 @@ import socket
 import sys
 
 from ua_overlay.lab import kernel
+from ua_overlay.system import process
 
 NAMESPACES = (('pid', kernel.CLONE_NEWPID), ('net', kernel.CLONE_NEWNET), ('uts', kernel.CLONE_NEWUTS),
               ('mnt', kernel.CLONE_NEWNS))
@@ -58,7 +59,7 @@ def execute(arguments):
         become(arguments.user, arguments.cwd)
         # After the change of user, which clears it.
         if not arguments.detach:
-            kernel.set_death_signal(signal.SIGKILL)
+            process.set_death_signal(signal.SIGKILL)
         for number in FORWARDED + (signal.SIGPIPE,):
             signal.signal(number, signal.SIG_DFL)
         os.execvp(arguments.command[0], arguments.command)

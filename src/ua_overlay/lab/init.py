@@ -19,6 +19,7 @@ import sys
 import uuid
 
 from ua_overlay.lab import kernel
+from ua_overlay.system import process
 
 #: Where the tmpfs that holds a host's own files is mounted while it is put together; /mnt exists everywhere (FHS 3.0).
 STAGE = '/mnt'
@@ -211,7 +212,7 @@ def reap():
 def become_host(spec):
     """Process 1: set everything up, say so, serve. Never returns."""
     os.setsid()
-    kernel.set_process_name('lab:' + spec['name'])
+    process.set_name('lab:' + spec['name'])
     # The terminal's and the maker's signals are not for a host; it ends by SIGKILL or by its life line.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

@@ -9,6 +9,8 @@ import select
 import signal
 import struct
 
+from ua_overlay.system import process
+
 # linux/sched.h
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -22,9 +24,6 @@ MS_NOEXEC = 0x8
 MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_SLAVE = 0x80000
-# linux/prctl.h
-PR_SET_PDEATHSIG = 1
-PR_SET_NAME = 15
 # asm-generic/unistd.h: the same number on every architecture since 5.1.
 SYS_PIDFD_SEND_SIGNAL = 424
 SYS_PIDFD_OPEN = 434
@@ -60,24 +59,13 @@ def unmount_detached(target):
     _checked(_libc.umount2(target.encode(), MNT_DETACH), 'umount ' + target)
 
 
-def set_death_signal(number):
-    """Have the kernel send ``number`` to this process when its parent ends. Any change of user id undoes it."""
-    _checked(_libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0), 'prctl PR_SET_PDEATHSIG')
-
-
-def set_process_name(name):
-    """The name that `ps -o comm` shows, cut to 15 bytes by the kernel."""
-    _checked(_libc.prctl(PR_SET_NAME, ctypes.c_char_p(name.encode()), 0, 0, 0), 'prctl PR_SET_NAME')
-
-
 def start_ticks(pid):
     """Start time of a process in clock ticks since boot, or None when it is gone or only a zombie."""
     try:
-        with open('/proc/{}/stat'.format(pid), 'rb') as stream:
-            fields = stream.read().rsplit(b')', 1)[1].split()
+        stat = process.read_stat(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if fields[0] in (b'Z', b'X') else int(fields[19])
+    return None if stat.state in 'ZX' else stat.start
 
 
 class ProcessHandle:

@@ -32,7 +32,7 @@ def ros_name(robot: str) -> str:
     return name if re.match(r'[A-Za-z]', name) else 'R' + name
 
 
-class TeamMirror(Supervised):
+class TeamMirror(Supervised[MirrorSpec]):
     """The mirror, supervised.
 
     :param socket: path of the overlay node's socket (nodes.interface.MirrorServer).

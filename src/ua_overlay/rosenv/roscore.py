@@ -67,7 +67,7 @@ def roscore_command(spec: RoscoreSpec, which: Which = shutil.which) -> List[str]
             '--sigterm-timeout', str(SIGTERM_TIMEOUT)]
 
 
-class TeamRoscore(Supervised):
+class TeamRoscore(Supervised[RoscoreSpec]):
     """The roscore that is desired, supervised.
 
     Each start is a fresh process: roslaunch caches the machine's addresses, and one that asked before the overlay was

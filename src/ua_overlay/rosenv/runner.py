@@ -100,7 +100,7 @@ def graph_environ(graph: Graph, environ: Environ) -> Dict[str, str]:
     return {key: value for key, value in team_environ(environ, dict(graph.variables)).items() if key not in LOCAL_ONLY}
 
 
-class TeamRunner(Supervised):
+class TeamRunner(Supervised[LaunchSpec]):
     """The team's roslaunch, supervised.
 
     :param words: as :func:`parse_team_launch` returns them; not empty.

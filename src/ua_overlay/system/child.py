@@ -1,32 +1,36 @@
-"""A child process whose output goes to a log file that cannot grow without bound, and that dies with its parent."""
+"""A child process that dies with its parent, and whose log file is bounded.
+
+It is for programs with a main thread that does nothing else than supervise (`server run`). A node of ROS has many
+threads, among which running Python between fork and exec is unsafe: tailscale.daemon starts its child otherwise. And a
+pipe is no output for a child that has to clean up when its parent dies: it would die of SIGPIPE.
+"""
 import collections
-import ctypes
 import os
 import signal
 import subprocess
 import threading
 import time
+from typing import IO, Callable, Deque, List, Mapping, Optional, Sequence
 
-_PR_SET_PDEATHSIG = 1
-# Loaded before any fork: between fork and exec nothing may take the loader's lock.
-_LIBC = ctypes.CDLL(None, use_errno=True)
+from ua_overlay.protocols import Argv
+from ua_overlay.system import process as processes
 
 
 class BoundedLog:
     """A log file that is renamed to `<path>.1` when it reaches ``limit`` bytes: at most twice that is kept."""
 
-    def __init__(self, path, limit=4 * 1024 * 1024):
+    def __init__(self, path: str, limit: int = 4 * 1024 * 1024) -> None:
         self._path = path
         self._limit = limit
         self._open()
 
-    def _open(self):
+    def _open(self) -> None:
         handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._stream = os.fdopen(handle, 'ab', buffering=0)
         self._size = os.fstat(handle).st_size
 
-    def write(self, line):
-        """Append ``line`` (bytes, with its newline)."""
+    def write(self, line: bytes) -> None:
+        """Append ``line``, which ends with its newline."""
         if self._size + len(line) > self._limit:
             self._stream.close()
             os.replace(self._path, self._path + '.1')
@@ -34,7 +38,7 @@ class BoundedLog:
         self._stream.write(line)
         self._size += len(line)
 
-    def close(self):
+    def close(self) -> None:
         self._stream.close()
 
 
@@ -45,36 +49,37 @@ class Child:
     :param argv: program and arguments; no secrets.
     :param log_file: path; the last lines are kept in memory too.
     :param environment: variables on top of ours.
-    :param aside: function(line: bytes) -> bool; what it says yes to is neither logged nor remembered.
+    :param aside: whether a line is neither logged nor kept.
     """
 
-    def __init__(self, name, argv, log_file, environment=None, aside=lambda line: False):
+    def __init__(self, name: str, argv: Argv, log_file: str, environment: Optional[Mapping[str, str]] = None,
+                 aside: Callable[[bytes], bool] = lambda line: False) -> None:
         self.name = name
         self._argv = list(argv)
         self._log_file = log_file
         self._aside = aside
         self._environment = dict(os.environ, **(environment or {}))
-        self._lines = collections.deque(maxlen=200)
+        self._lines: Deque[str] = collections.deque(maxlen=200)
         self._count = 0
         self._changed = threading.Condition()
-        self._process = None
-        self._pump = None
+        self._process: Optional['subprocess.Popen[bytes]'] = None
+        self._pump: Optional[threading.Thread] = None
 
-    def start(self):
+    def start(self) -> None:
         """Start the process.
 
-        :raises OSError: when the program or the log file cannot be opened.
+        :raises OSError: the program or the log file cannot be opened.
         """
         log = BoundedLog(self._log_file)
         parent = os.getpid()
 
-        def in_child():
-            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        def in_child() -> None:
+            processes.set_death_signal(signal.SIGKILL)
             if os.getppid() != parent:
                 os._exit(1)
 
         try:
-            # A session of its own: Ctrl-C in the terminal reaches the parent alone, which stops its children in order.
+            # In its own session, Ctrl-C in the terminal does not reach it: the parent stops its children in order.
             self._process = subprocess.Popen(
                 self._argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 env=self._environment, preexec_fn=in_child, start_new_session=True)
@@ -85,7 +90,7 @@ class Child:
                                       name='log of ' + self.name)
         self._pump.start()
 
-    def _read(self, stream, log):
+    def _read(self, stream: IO[bytes], log: BoundedLog) -> None:
         try:
             for line in stream:
                 if self._aside(line):
@@ -102,34 +107,39 @@ class Child:
                 self._changed.notify_all()
 
     @property
-    def pid(self):
-        """Process id, or None before the start."""
+    def pid(self) -> Optional[int]:
+        """Process id, None before the start."""
         return None if self._process is None else self._process.pid
 
-    def exit_code(self):
-        """None while it runs or was never started."""
+    def exit_code(self) -> Optional[int]:
+        """None while it runs, and before the start."""
         return None if self._process is None else self._process.poll()
 
-    def running(self):
+    def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def last_lines(self, count=3):
-        """The end of its output, as a list of str."""
+    def last_lines(self, count: int = 3) -> List[str]:
+        """Return the end of its output."""
         with self._changed:
             return list(self._lines)[-count:]
 
-    def signal(self, number):
+    def signal(self, number: int) -> None:
         """Send a signal if it runs."""
-        if self.running():
+        if self._process is not None and self.running():
             self._process.send_signal(number)
 
-    def mark(self):
-        """A position in the output for :meth:`wait_for_line`."""
+    def mark(self) -> int:
+        """Return the present position in the output, for :meth:`wait_for_line`."""
         with self._changed:
             return self._count
 
-    def wait_for_line(self, texts, mark, timeout):
-        """The first line after ``mark`` that contains one of ``texts``, or None after ``timeout`` s or its end."""
+    def wait_for_line(self, texts: Sequence[str], mark: int, timeout: float) -> Optional[str]:
+        """Wait for a line that contains one of ``texts``.
+
+        :param mark: position in the output from which lines count.
+        :param timeout: seconds.
+        :returns: the first such line; None after ``timeout``, or when the process has ended without one.
+        """
         deadline = time.monotonic() + timeout
         with self._changed:
             while True:
@@ -142,15 +152,9 @@ class Child:
                     return None
                 self._changed.wait(min(left, 0.5))
 
-    def stop(self, timeout):
-        """End it: SIGTERM, then after ``timeout`` seconds SIGKILL. Returns when it is gone and its log is written."""
-        if self._process is None:
+    def stop(self, timeout: float) -> None:
+        """End it: SIGTERM, and SIGKILL after ``timeout`` seconds. Returns when it is gone and its log is written."""
+        if self._process is None or self._pump is None:
             return
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        processes.end(self._process, timeout)
         self._pump.join(5)

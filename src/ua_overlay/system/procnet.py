@@ -60,11 +60,6 @@ def read_sockets(protocol: str, net: str = '/proc/net') -> List[Socket]:
     return found
 
 
-def processes(proc: str = '/proc') -> List[int]:
-    """Return the ids of all processes."""
-    return [int(name) for name in os.listdir(proc) if name.isdigit()]
-
-
 def inodes_of(pid: int, proc: str = '/proc') -> Optional[Set[int]]:
     """Return the inodes of a process's sockets, None when it has ended or is another user's."""
     directory = os.path.join(proc, str(pid), 'fd')

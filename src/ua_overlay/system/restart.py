@@ -1,40 +1,65 @@
 """Starts a child process again when it ends."""
+from typing import Callable, Optional, Protocol
 
-#: Pause before a crashed child is started again: doubled each time, up to the second number.
+from ua_overlay.system.backoff import Backoff
+
+#: Seconds before a crashed child is started again: the first pause, which doubles each time, and the longest.
 RESTART_PAUSES = (1.0, 30.0)
-#: A child that ran this long starts with the short pause again.
+#: After a run of this many seconds, the next pause is the first one again.
 STABLE_AFTER = 60.0
 
 
-class Restarter:
-    """Starts one child again when it ends, with growing pauses. Driven by :meth:`step`; no clock of its own."""
+class Startable(Protocol):
+    """What a :class:`Restarter` needs of a child: see system.child.Child."""
 
-    def __init__(self, child, on_start=None):
+    name: str
+
+    def start(self) -> None:
+        ...
+
+    def running(self) -> bool:
+        ...
+
+    def exit_code(self) -> Optional[int]:
+        ...
+
+
+class Restarter:
+    """Starts one child again when it ends, after growing pauses. Driven by :meth:`step`; it reads no clock.
+
+    :param on_start: called after each start.
+    """
+
+    def __init__(self, child: Startable, on_start: Optional[Callable[[], None]] = None) -> None:
         self.child = child
+        #: How often it was started again.
         self.restarts = 0
         self._on_start = on_start
-        self._pause = RESTART_PAUSES[0]
-        self._started = None
-        self._due = None
+        self._backoff = Backoff(*RESTART_PAUSES)
+        self._started: Optional[float] = None
+        self._due: Optional[float] = None
 
-    def start(self, now):
+    def start(self, now: float) -> None:
+        """Start the child at monotonic time ``now``.
+
+        :raises OSError: as Child.start.
+        """
         self.child.start()
         self._started, self._due = now, None
         if self._on_start is not None:
             self._on_start()
 
-    def step(self, now):
-        """Look at the child at monotonic time ``now``; returns a sentence when something happened, else None."""
+    def step(self, now: float) -> Optional[str]:
+        """Start the child again if that is due at monotonic time ``now``; return a sentence if something happened."""
         if self._started is None or self.child.running():
             return None
         if self._due is None:
             if now - self._started > STABLE_AFTER:
-                self._pause = RESTART_PAUSES[0]
-            self._due = now + self._pause
-            sentence = '{} ended (exit status {}); next start in {:.0f} s.'.format(
-                self.child.name, self.child.exit_code(), self._pause)
-            self._pause = min(self._pause * 2, RESTART_PAUSES[1])
-            return sentence
+                self._backoff.reset()
+            pause = self._backoff.next()
+            self._due = now + pause
+            return '{} ended (exit status {}); next start in {:.0f} s.'.format(
+                self.child.name, self.child.exit_code(), pause)
         if now < self._due:
             return None
         self.restarts += 1

@@ -1,83 +1,81 @@
-"""Runs one command and ends everything that came from it: when asked, when the command ends, when the parent is gone.
+"""Runs one command and ends all that came from it: on request, when the command ends, or when the parent is gone.
 
 ``python3 -I subreaper.py [--grace SECONDS] [--alone SECONDS] COMMAND…`` with a pipe as standard input that the parent
-keeps open. The end of file there means that the parent is gone, however it died (SIGKILL included); then, and on
+keeps open. End of file on that pipe means that the parent is gone, however it died (SIGKILL included). Then, and on
 SIGTERM, SIGINT or SIGHUP, the command gets SIGINT and, after the grace time, SIGTERM and SIGKILL. The exit status is
 the command's (128 + signal).
 
---alone cuts the grace time short when all children of the command have gone and it stays: roslaunch heeds the first
-SIGINT only, and one that comes while it starts ends its children but leaves roslaunch itself waiting for them.
+--alone cuts the grace time short when all children of the command have gone and the command itself stays: roslaunch
+heeds the first SIGINT only, and a SIGINT during its start ends its children but leaves roslaunch waiting for them.
 
-Why a process of its own: roslaunch and roscore put each child into a session of its own, so neither a process group
-nor PR_SET_PDEATHSIG on them alone reaches rosmaster and rosout when roscore itself dies hard. As a subreaper (prctl(2))
-this process inherits them and ends them. If it is killed itself, PR_SET_PDEATHSIG makes the command shut down in order.
-
-It is run as a file, under any Python from 3.8 on, and imports nothing of the package.
+Why a separate process: roslaunch and roscore put each child into its own session, so neither a process group nor
+PR_SET_PDEATHSIG on them alone reaches rosmaster and rosout when roscore itself is killed. As a subreaper (prctl(2))
+this process inherits them and ends them. If somebody kills the subreaper, PR_SET_PDEATHSIG makes the command shut down
+in order.
 """
 import argparse
-import ctypes
 import os
 import select
 import signal
 import subprocess
 import sys
 import time
+from typing import Callable, Iterable, List, Mapping, Optional, Sequence, Set
 
-PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
+if __name__ == '__main__':
+    # Run as a file, under -I: Python does not know where the package is.
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from ua_overlay.system import process  # noqa: E402
+
 #: Seconds between SIGTERM and SIGKILL for what is left over.
 TERM_GRACE = 1.0
 
 
-def parents(read_stat, pids):
-    """Map pid -> parent pid for those ``pids`` that still exist.
+def parents(pids: Iterable[int], read_stat: Callable[[int], process.Stat] = process.read_stat) -> Mapping[int, int]:
+    """Return process id -> parent's id for those ``pids`` that still run.
 
-    :param read_stat: pid -> text of /proc/<pid>/stat (proc(5)); raises OSError when the process is gone.
+    :param read_stat: raises OSError when the process is gone.
     """
     found = {}
     for pid in pids:
         try:
-            text = read_stat(pid)
+            stat = read_stat(pid)
         except OSError:
             continue
-        # The command name in parentheses may hold anything, also ')': the fields start after the last one.
-        state, parent = text.rpartition(')')[2].split()[:2]
-        if state not in 'ZX':
-            found[pid] = int(parent)
+        if stat.state not in 'ZX':
+            found[pid] = stat.parent
     return found
 
 
-def descendants(root, parent_of):
-    """All live descendants of ``root`` in a {pid: parent pid} mapping, as a sorted list."""
-    found, front = set(), {root}
+def descendants(root: int, parent_of: Mapping[int, int]) -> List[int]:
+    """Return all descendants of ``root``, sorted.
+
+    :param parent_of: of :func:`parents`.
+    """
+    found: Set[int] = set()
+    front = {root}
     while front:
         front = {pid for pid, parent in parent_of.items() if parent in front} - found
         found |= front
     return sorted(found)
 
 
-def _read_stat(pid):
-    with open('/proc/{}/stat'.format(pid), encoding='utf-8', errors='replace') as stream:
-        return stream.read()
-
-
-def _alive():
-    return descendants(os.getpid(), parents(_read_stat, [int(name) for name in os.listdir('/proc') if name.isdigit()]))
-
-
-def _prctl(option, value):
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), 'prctl')
+def _alive() -> List[int]:
+    return descendants(os.getpid(), parents(process.list_pids()))
 
 
 class Subreaper:
-    """One command and its descendants."""
+    """One command and its descendants.
 
-    def __init__(self, grace, alone=None):
+    :param grace: seconds between SIGINT and SIGTERM.
+    :param alone: seconds that the command may stay without children after SIGINT.
+    """
+
+    def __init__(self, grace: float, alone: Optional[float] = None) -> None:
         self.grace = grace
         self.alone = grace if alone is None else alone
-        self.status = None
+        self.status: Optional[int] = None
         self._wake, wake_write = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(wake_write, False)
@@ -85,20 +83,26 @@ class Subreaper:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)
 
-    def start(self, command):
-        """Start ``command`` in a session of its own, so that a Ctrl-C meant for the parent does not reach it."""
+    def start(self, command: Sequence[str]) -> None:
+        """Start ``command`` in its own session, so that a Ctrl-C meant for the parent does not reach it.
+
+        :raises OSError: it cannot be started.
+        """
         subreaper = os.getpid()
 
-        def in_child():
-            _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        def in_child() -> None:
+            process.set_death_signal(signal.SIGTERM)
             if os.getppid() != subreaper:
                 os._exit(1)  # the subreaper died before the line above
 
-        _prctl(PR_SET_CHILD_SUBREAPER, 1)
-        self.pid = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=in_child).pid
+        process.become_subreaper()
+        # Kept, as its finalizer would reap the command and lose its status.
+        self._command = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True,
+                                         preexec_fn=in_child)
+        self.pid = self._command.pid
 
-    def run(self, stdin=0):
-        """Wait until the command has ended or an end is asked for; then end what is left. Returns the exit status."""
+    def run(self, stdin: int = 0) -> int:
+        """Wait until the command has ended or an end is requested, then end what is left; return the exit status."""
         asked = False
         while self.status is None and not asked:
             asked = self._wait([stdin], None)
@@ -108,11 +112,11 @@ class Subreaper:
         self._sweep()
         return 1 if self.status is None else self.status
 
-    def _ended_or_alone(self):
-        """A condition: the command has ended, or has had no children for the time that it may be alone."""
+    def _ended_or_alone(self) -> Callable[[], bool]:
+        """The condition that the command has ended, or has had no children for the time that it may be alone."""
         since = time.monotonic()
 
-        def condition():
+        def condition() -> bool:
             nonlocal since
             if _alive() != [self.pid]:
                 since = time.monotonic()
@@ -120,32 +124,32 @@ class Subreaper:
 
         return condition
 
-    def _sweep(self):
+    def _sweep(self) -> None:
         for number, seconds in ((signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, 5.0)):
             for pid in _alive():
                 self._signal(pid, number)
             if self._until(lambda: not _alive(), seconds):
                 return
 
-    def _signal(self, pid, number):
+    def _signal(self, pid: int, number: int) -> None:
         try:
             os.kill(pid, number)
         except (ProcessLookupError, PermissionError):
             return  # gone meanwhile, or set-uid: not ours to end
 
-    def _until(self, condition, seconds):
-        """Wait for ``condition``; it is looked at when a child dies and ten times a second."""
+    def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait for ``condition``, checked when a child dies and ten times a second; return whether it holds."""
         end = time.monotonic() + seconds
         while not condition():
             left = end - time.monotonic()
             if left <= 0:
                 return False
-            # A grandchild's death gives no SIGCHLD before it is ours.
+            # A grandchild's death gives no SIGCHLD before it is our child.
             self._wait([], min(left, 0.1))
         return True
 
-    def _wait(self, inputs, seconds):
-        """Sleep until something happens; reap. Returns True when the end was asked for."""
+    def _wait(self, inputs: List[int], seconds: Optional[float]) -> bool:
+        """Sleep until something happens, and reap; return whether the end was requested."""
         ready = select.select(inputs + [self._wake], [], [], seconds)[0]
         asked = False
         if self._wake in ready:
@@ -163,8 +167,8 @@ class Subreaper:
                 self.status = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split('\n', 1)[0])
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n', 1)[0])
     parser.add_argument('--grace', type=float, default=6.0)
     parser.add_argument('--alone', type=float)
     parser.add_argument('command', nargs=argparse.REMAINDER)

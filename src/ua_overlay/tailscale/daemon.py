@@ -9,10 +9,12 @@ from typing import Any, Dict, List, Optional
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
 from ua_overlay.protocols import Clock, Environ
+from ua_overlay.system import process as processes
+from ua_overlay.system.backoff import Backoff
 from ua_overlay.tailscale.localapi import DaemonMissing, LocalApi
 
-#: Seconds before a daemon that ended is started again: doubled each time up to the second, the first again when it had
-#: run for STABLE_AFTER seconds.
+#: Seconds before a daemon that ended is started again: the first pause, which doubles each time, and the longest.
+#: After a run of STABLE_AFTER seconds, the next pause is the first one again.
 BACKOFF = (0.5, 30.0)
 STABLE_AFTER = 60.0
 #: Bytes after which the log is started afresh.
@@ -43,13 +45,6 @@ def daemon_environment(base: Environ, ca_file: Optional[str]) -> Dict[str, str]:
         environment['SSL_CERT_FILE'] = ca_file
     environment['TS_NO_LOGS_NO_SUPPORT'] = 'true'
     return environment
-
-
-def next_wait(previous: float, lasted: float) -> float:
-    """Return the seconds to wait after the daemon ran ``lasted`` seconds; ``previous``: the last wait, 0.0 at first."""
-    if previous == 0.0 or lasted >= STABLE_AFTER:
-        return BACKOFF[0]
-    return min(2 * previous, BACKOFF[1])
 
 
 class Daemon:
@@ -128,13 +123,8 @@ class Daemon:
     def stop(self, timeout: float = 5.0) -> None:
         """Stop it: TERM, then KILL after ``timeout`` seconds. Does nothing when it does not run."""
         self._stop.set()
-        process = self._process
-        if process is not None and process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        if self._process is not None:
+            processes.end(self._process, timeout)
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
@@ -165,7 +155,7 @@ class Daemon:
         self.stop()
 
     def _supervise(self) -> None:
-        wait = 0.0
+        backoff = Backoff(*BACKOFF)
         while not self._stop.is_set():
             began = self._clock()
             try:
@@ -174,8 +164,9 @@ class Daemon:
                 self._error = error
                 self._first.set()
                 return
-            wait = next_wait(wait, self._clock() - began)
-            if not self._stop.wait(wait):
+            if self._clock() - began >= STABLE_AFTER:
+                backoff.reset()
+            if not self._stop.wait(backoff.next()):
                 self.restarts += 1
 
     def _run_once(self) -> None:

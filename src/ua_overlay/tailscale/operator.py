@@ -9,6 +9,7 @@ from typing import Optional
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.protocols import Say, Stop
+from ua_overlay.system.backoff import Backoff
 from ua_overlay.tailscale.api import OperatorApi
 from ua_overlay.tailscale.localapi import WATCH_PREFS, WATCH_STATE
 
@@ -29,7 +30,7 @@ def maintain_operator(api: OperatorApi, user: str, stop: Stop, say: Say = _LOG.i
     :param api: of a user that may write: root.
     :param say: called with one sentence for each thing done.
     """
-    pause = RETRY[0]
+    backoff = Backoff(*RETRY)
     last_error: Optional[str] = None
     while not stop.is_set():
         try:
@@ -38,7 +39,8 @@ def maintain_operator(api: OperatorApi, user: str, stop: Stop, say: Say = _LOG.i
                     message = bus.next(timeout=_IDLE)
                     if message is None:
                         continue
-                    pause, last_error = RETRY[0], None
+                    backoff.reset()
+                    last_error = None
                     prefs = message.get('Prefs')
                     if prefs is not None and (prefs.get('OperatorUser') or '') != user:
                         api.edit_prefs(OperatorUser=user)
@@ -47,5 +49,4 @@ def maintain_operator(api: OperatorApi, user: str, stop: Stop, say: Say = _LOG.i
             if last_error != error.sentence:  # once per reason, not every few seconds
                 last_error = error.sentence
                 say('{} Trying again.'.format(error.sentence))
-        stop.wait(pause)
-        pause = min(2 * pause, RETRY[1])
+        stop.wait(backoff.next())

@@ -62,7 +62,7 @@ def test_a_real_socket_and_its_process(family, address):
         found = [each for each in procnet.read_sockets('tcp', '/proc/{}/net'.format(os.getpid()))
                  if each.local_port == port and each.state == procnet.LISTEN]
         assert [each.local for each in found] == [address]
-        assert found[0].inode in procnet.inodes_of(os.getpid()) and os.getpid() in procnet.processes()
+        assert found[0].inode in procnet.inodes_of(os.getpid())
     assert found[0].inode not in procnet.inodes_of(os.getpid())
 
 

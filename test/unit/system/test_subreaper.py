@@ -8,6 +8,7 @@ import time
 import pytest
 
 from ua_overlay.system import subreaper
+from ua_overlay.system.process import Stat
 
 #: A command that starts a grandchild in a session of its own, as roslaunch does, and prints both process ids.
 FAMILY = ('import os, signal, subprocess, sys, time\n'
@@ -23,7 +24,7 @@ FAMILY = ('import os, signal, subprocess, sys, time\n'
 
 
 def gone(pid):
-    return pid not in subreaper.parents(subreaper._read_stat, [pid])
+    return pid not in subreaper.parents([pid])
 
 
 def wait_gone(pids, seconds=10):
@@ -121,14 +122,24 @@ def test_exit_status_is_the_commands(command, status, capfd):
     assert ('/no/such/command' in capfd.readouterr().err) == (status == 127)
 
 
+def test_the_status_of_a_command_that_ends_at_once():
+    for _ in range(20):
+        with subprocess.Popen([sys.executable, '-I', subreaper.__file__, 'sh', '-c', 'exit 3'],
+                              stdin=subprocess.PIPE) as process:
+            try:
+                assert process.wait(20) == 3
+            finally:
+                process.kill()
+
+
 def test_tree_of_processes():
-    stats = {2: '2 (a) S 1 0', 3: '3 (b ) Z (x) S 2 0', 4: '4 (c) Z 2 0', 5: '5 (d) R 3 0', 6: '6 (e) S 1 0'}
+    states = {2: ('S', 1), 3: ('S', 2), 4: ('Z', 2), 5: ('R', 3), 6: ('S', 1)}
 
     def read(pid):
-        if pid not in stats:
+        if pid not in states:
             raise FileNotFoundError(pid)
-        return stats[pid]
+        return Stat('a', *states[pid], 0)
 
-    tree = subreaper.parents(read, [2, 3, 4, 5, 6, 7])
+    tree = subreaper.parents([2, 3, 4, 5, 6, 7], read)
     assert tree == {2: 1, 3: 2, 5: 3, 6: 1}
     assert subreaper.descendants(2, tree) == [3, 5]

@@ -5,7 +5,7 @@ import stat
 import pytest
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.tailscale.daemon import BACKOFF, STABLE_AFTER, Daemon, daemon_command, daemon_environment, next_wait
+from ua_overlay.tailscale.daemon import BACKOFF, STABLE_AFTER, Daemon, daemon_command, daemon_environment
 
 
 def test_only_tailscaled_trusts_the_ca():
@@ -22,13 +22,33 @@ def test_the_command():
     assert '--state=/state/tailscaled.state' in command and '--socket=/run/sock' in command
 
 
-def test_the_pauses_grow_to_their_limit_and_start_again_after_a_long_run():
-    wait, waits = 0.0, []
-    for _ in range(9):
-        wait = next_wait(wait, 1.0)
-        waits.append(wait)
-    assert waits[:3] == [0.5, 1.0, 2.0] and waits[-1] == BACKOFF[1]
-    assert next_wait(16.0, STABLE_AFTER) == BACKOFF[0]
+class Runs:
+    """A tailscaled that ends after each of these seconds, the clock, and the stop that ends all after the last run."""
+
+    def __init__(self, *seconds):
+        self.seconds, self.now, self.pauses = list(seconds), 0.0, []
+
+    def popen(self, *_, **__):
+        return self
+
+    def wait(self, timeout=None):
+        if timeout is None:
+            self.now += self.seconds.pop(0)
+        else:
+            self.pauses.append(timeout)
+        return False
+
+    def is_set(self):
+        return not self.seconds
+
+
+def test_the_pauses_grow_and_start_again_after_a_long_run(monkeypatch):
+    runs = Runs(1.0, 1.0, STABLE_AFTER - 1, STABLE_AFTER, 1.0)
+    daemon = Daemon('/x/tailscaled', popen=runs.popen, clock=lambda: runs.now)
+    monkeypatch.setattr(daemon, '_stop', runs)
+    daemon._supervise()
+    assert runs.pauses == [BACKOFF[0], 2 * BACKOFF[0], 4 * BACKOFF[0], BACKOFF[0], 2 * BACKOFF[0]]
+    assert daemon.restarts == 5
 
 
 def test_a_missing_program(tmp_path):

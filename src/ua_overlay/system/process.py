@@ -1,0 +1,82 @@
+"""Linux processes: what /proc tells of them (proc(5)), how to end them, and prctl(2), which Python does not have."""
+import ctypes
+import os
+import subprocess
+from typing import List, NamedTuple
+
+# Loaded before any fork: between fork and exec nothing may take the loader's lock.
+_LIBC = ctypes.CDLL(None, use_errno=True)
+# linux/prctl.h
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+class Stat(NamedTuple):
+    """The part of /proc/PID/stat that is used here."""
+
+    #: What `ps -o comm` shows.
+    name: str
+    #: 'Z' and 'X' are dead already.
+    state: str
+    parent: int
+    #: Clock ticks since boot: together with it, a process id is unique.
+    start: int
+
+
+def parse_stat(text: str) -> Stat:
+    """Parse the text of /proc/PID/stat."""
+    # The name stands in parentheses and may hold anything, also ')': the other fields follow the last one.
+    head, _, tail = text.rpartition(')')
+    fields = tail.split()
+    return Stat(head.partition('(')[2], fields[0], int(fields[1]), int(fields[19]))
+
+
+def read_stat(pid: int) -> Stat:
+    """Return the state of a process.
+
+    :raises FileNotFoundError: it is gone.
+    :raises ProcessLookupError: it went while it was read.
+    """
+    with open('/proc/{}/stat'.format(pid), encoding='utf-8', errors='replace') as stream:
+        return parse_stat(stream.read())
+
+
+def list_pids(proc: str = '/proc') -> List[int]:
+    """Return the ids of all processes."""
+    return [int(name) for name in os.listdir(proc) if name.isdigit()]
+
+
+def set_death_signal(number: int) -> None:
+    """Have the kernel send ``number`` to this process when the thread that made it ends.
+
+    A change of the user id undoes it. It may be called between fork and exec.
+    """
+    _prctl(_PR_SET_PDEATHSIG, number)
+
+
+def become_subreaper() -> None:
+    """Make this process the parent of every descendant whose own parent ends."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def set_name(name: str) -> None:
+    """Set the name that `ps -o comm` shows; the kernel cuts it to 15 bytes."""
+    if _LIBC.prctl(_PR_SET_NAME, ctypes.c_char_p(name.encode()), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), 'prctl')
+
+
+def _prctl(option: int, value: int) -> None:
+    if _LIBC.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), 'prctl')
+
+
+def end(process: 'subprocess.Popen[bytes]', timeout: float) -> None:
+    """End a process of our own: SIGTERM, and SIGKILL after ``timeout`` seconds. Returns when it is gone."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
