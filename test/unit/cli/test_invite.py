@@ -11,7 +11,8 @@ from ua_overlay.cli import complete, main
 from ua_overlay.errors import UsageError
 from ua_overlay.site.invitation_list import ListedInvitation
 from ua_overlay.site.inviter import Invitee
-from ua_overlay.trust import invitation as invitations
+from ua_overlay.trust import invitation_file
+from ua_overlay.trust.invitation import Invitation, InvitationError
 
 command = importlib.import_module('ua_overlay.cli.invite')
 NOW = datetime.datetime(2026, 11, 24, 12, 0, tzinfo=datetime.timezone.utc)
@@ -25,7 +26,7 @@ class Played:
 
     def invite(self, invitees, lifetime, team, user, force, pin_ca, replace):
         self.asked = dict(invitees=invitees, lifetime=lifetime, team=team, user=user, force=force, pin_ca=pin_ca)
-        return [(invitations.Invitation(
+        return [(Invitation(
             server_url='https://s.test:8080', ca_pem='CA', key='hskey-auth-secret', robot=each.name, team=team,
             user=user, created=NOW, expires=NOW + datetime.timedelta(hours=1)), str(number))
             for number, each in enumerate(invitees, 1)]
@@ -114,15 +115,15 @@ def test_a_place_that_is_none_or_taken(played, tmp_path, capsys):
 
 def test_when_one_file_cannot_be_written_nobody_is_invited(played, tmp_path, monkeypatch, capsys):
     written = []
-    real = invitations.write
+    real = invitation_file.write
 
     def write(path, invitation, owner=None):
         if len(written) == 2:
-            raise invitations.InvitationError('The disk is full.')
+            raise InvitationError('The disk is full.')
         written.append(path)
         real(path, invitation)
 
-    monkeypatch.setattr(command.invitations, 'write', write)
+    monkeypatch.setattr(command.invitation_file, 'write', write)
     assert main('invite iris dev-1 dev-2 dev-3'.split()) == 1
     assert played.back == ['1', '2', '3'] and os.listdir(str(tmp_path)) == []
 

@@ -1,0 +1,132 @@
+"""`ua-overlay server init|status|renew`: what they write and print. A running server: test/lab/test_site_server.py."""
+import json
+import os
+
+import pytest
+
+from ua_overlay.cli import main, server
+from ua_overlay.errors import OverlayError
+from ua_overlay.site import last_good
+from ua_overlay.site.site import Site
+from ua_overlay.system.control_socket import NotRunning
+
+
+def test_init_says_what_to_do_next(tmp_path, capsys):
+    directory = str(tmp_path / 'site')
+    assert main(['server', 'init', '--dir', directory, '--name', 'server.ua.test', '--address', '203.0.113.10']) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == 'The site server.ua.test is in {}.'.format(directory)
+    assert lines[1].endswith('https://server.ua.test:8080') and lines[3].endswith('renewed automatically')
+    assert lines[-1].startswith('Next: sudo ua-overlay server service install')
+    assert os.stat(directory).st_mode & 0o777 == 0o700
+    assert Site.load(directory).settings.addresses == ('203.0.113.10',)
+
+
+def test_init_behind_a_router_names_the_forwarding(tmp_path, capsys):
+    assert main(['server', 'init', '--dir', str(tmp_path / 'site'), '--name', 'server.ua.test',
+                 '--address', '203.0.113.10', '--private', '192.168.7.2']) == 0
+    assert 'What 203.0.113.10 must forward here: ' in capsys.readouterr().out
+
+
+def test_init_does_not_overwrite_a_site(site, capsys):
+    before = sorted(os.listdir(site.directory))
+    assert main(['server', 'init', '--name', 'other.ua.test']) == 1
+    assert site.directory in capsys.readouterr().err and sorted(os.listdir(site.directory)) == before
+
+
+def test_a_certificate_needs_its_key(tmp_path, capsys):
+    assert main(['server', 'init', '--dir', str(tmp_path / 'site'), '--name', 'server.ua.test',
+                 '--certificate', 'x.pem']) == 2
+    assert 'both --certificate and --key' in capsys.readouterr().err
+
+
+class Admin:
+    """Plays the Admin of a site whose server runs."""
+
+    def __init__(self, nodes):
+        self.nodes = nodes
+
+    def robots(self):
+        return self.nodes
+
+    def relays(self, report):
+        return [dict(report, name='site'), {'name': 'lab-b', 'state': 'offline'}]
+
+
+@pytest.fixture
+def running(site, node, answer, monkeypatch):
+    """A healthy server with two robots; returns what it answers."""
+    monkeypatch.setattr(server.control_socket, 'ask', lambda path, operation, **_: answer)
+    monkeypatch.setattr(server, 'make_admin', lambda site: Admin([node('dev-1'), node('dev-2', online=False)]))
+    return answer
+
+
+def test_the_status_of_a_healthy_server(running, capsys):
+    assert main(['server', 'status']) == 0
+    rows = dict(line.split('  ', 1) for line in capsys.readouterr().out.splitlines())
+    rows = {key: value.strip() for key, value in rows.items()}
+    assert rows['server'] == 'healthy' and rows['robots'] == '2 (1 online)' and rows['remote relays'] == 'lab-b offline'
+    assert rows['peer relay'] == 'up (UDP 40000), carries 2 link(s)'
+
+
+def test_the_status_of_a_stopped_server(site, monkeypatch, capsys):
+    def ask(*_, **__):
+        raise NotRunning('The server is not running.', 'ua-overlay server run')
+
+    monkeypatch.setattr(server.control_socket, 'ask', ask)
+    assert main(['server', 'status']) == 1
+    captured = capsys.readouterr()
+    assert 'not running' in captured.out and captured.err == (
+        'ua-overlay: The server is not running. Next: ua-overlay server run\n')
+
+
+def test_a_server_whose_headscale_does_not_answer_is_not_healthy(running, monkeypatch, capsys):
+    def robots(self):
+        raise OverlayError('Headscale does not answer.')
+
+    monkeypatch.setattr(Admin, 'robots', robots)
+    assert main(['server', 'status']) == 1
+    captured = capsys.readouterr()
+    assert 'running, not healthy' in captured.out and 'headscale.log' in captured.err
+
+
+def test_a_certificate_that_ends_soon_needs_attention(running, monkeypatch, capsys):
+    running['derp_ends'] = {'lab-b': 0.0}
+    assert main(['server', 'status']) == 4
+    assert 'The certificate of DERP lab-b' in capsys.readouterr().err
+    assert main(['server', 'status', '--json']) == 4
+    answer = json.loads(capsys.readouterr().out)
+    assert len(answer['warnings']) == 1 and answer['derp_certificates'] == {'lab-b': '1970-01-01 00:00:00 UTC'}
+
+
+def test_an_invalid_site_file_needs_attention(site, running, capsys):
+    last_good.save(site)
+    with open(site.path('site.yaml'), 'a') as stream:
+        stream.write('colour: red\n')
+    assert main(['server', 'status', '--json']) == 4
+    answer = json.loads(capsys.readouterr().out)
+    assert 'unknown field colour' in answer['site_file'] and answer['healthy'] is True
+
+
+def test_a_certificate_is_renewed_while_the_server_is_stopped(site, capsys):
+    with open(site.path('server.pem')) as stream:
+        before = stream.read()
+    assert main(['server', 'renew']) == 0
+    output = capsys.readouterr().out
+    assert output.startswith('The certificate of server.ua.test is valid until ') and 'not running' in output
+    with open(site.path('server.pem')) as stream:
+        assert stream.read() != before
+
+
+@pytest.mark.parametrize('ok, status', [(True, 0), (False, 1)])
+def test_a_running_headscale_restarts_with_the_new_certificate(site, monkeypatch, capsys, ok, status):
+    operations = []
+
+    def ask(path, operation, **_):
+        operations.append(operation)
+        return {'ok': ok}
+
+    monkeypatch.setattr(server.control_socket, 'ask', ask)
+    monkeypatch.setattr(server, 'make_admin', lambda site: type('Admin', (), {'server_running': lambda self: True})())
+    assert main(['server', 'renew']) == status and operations == ['restart']
+    assert ('does not answer after its restart' in capsys.readouterr().err) == (not ok)
