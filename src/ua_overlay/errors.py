@@ -25,6 +25,10 @@ class OverlayError(Exception):
             return '{} Next: {}'.format(self.sentence, self.next_command)
         return self.sentence
 
+    def problem(self) -> 'Problem':
+        """Return the error as a value that can be kept and compared."""
+        return Problem(self.code, self.sentence, self.next_command)
+
 
 class UsageError(OverlayError):
     """The command line or a configuration file asks for something that makes no sense."""

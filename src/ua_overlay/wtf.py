@@ -8,7 +8,7 @@ import os
 
 from ua_overlay import defaults
 from ua_overlay.checks.finding import ERROR, WARN
-from ua_overlay.checks.observe import GRAPH, SERVER, Observer
+from ua_overlay.checks.observe.observer import GRAPH, SERVER, Observer
 from ua_overlay.checks.table import run_checks
 from ua_overlay.membership.settings import read_settings
 from ua_overlay.system.deadline import Calls

@@ -1,13 +1,15 @@
-"""What was observed, as plain values. None means that nobody looked: then no check judges it."""
+"""What was observed, as plain values. None means that it was not observed: then no check judges it. Pure."""
 from dataclasses import dataclass, field
-from typing import Any, Dict, Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 from ua_overlay.errors import Problem
 from ua_overlay.firewall.egress_table import TableState
+from ua_overlay.link_types import LinkType
 from ua_overlay.rosenv.environment import RosEnvironment
 from ua_overlay.rosenv.names import NameReport
 from ua_overlay.rosenv.preferences import Preferences
-from ua_overlay.tailscale.model import Link
+from ua_overlay.system.interfaces import InterfaceAddress
+from ua_overlay.tailscale.model import Link, Status
 
 #: What became of an attempt to connect.
 OPEN, REFUSED, DROPPED, NO_ROUTE = 'OPEN', 'REFUSED', 'DROPPED', 'NO_ROUTE'
@@ -18,15 +20,15 @@ TEAM, NODE, EPHEMERAL = 'the team port', 'the port of a node', 'an ephemeral por
 
 @dataclass(frozen=True)
 class Server:
-    """What the probe of the server gave; times in Unix seconds, ``clock_offset`` in seconds: theirs minus ours."""
+    """What the probe of the server found; times in Unix seconds, ``clock_offset`` in seconds: theirs minus ours."""
 
     url: str = ''
     problem: Optional[Problem] = None
     clock_offset: Optional[float] = None
     not_after: Optional[float] = None  #: end of the server's certificate
     ca_not_after: Optional[float] = None
-    key_known: Optional[bool] = None  #: whether it knows this robot's key; None: not asked, or it does not say
-    #: Endpoints that the server was told by another machine with this robot's key; (): none; None: nobody looked.
+    key_known: Optional[bool] = None  #: whether it knows this robot's key; None: not asked, or not answered
+    #: Endpoints that another machine with this robot's key reported to the server; (): none; None: not observed.
     strangers: Optional[Tuple[str, ...]] = None
 
 
@@ -46,7 +48,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Callback:
-    """What came of asking the team's master to call us back (a registration, as every node makes one).
+    """The result of asking the team's master to call us back (a registration, as every node makes one).
 
     ``by_address`` and ``by_name``: True it did, False it did not within the deadline, None not tried.
     """
@@ -65,13 +67,13 @@ class Graph:
     why: str = ''
     nodes: Optional[Tuple[Tuple[str, str], ...]] = None  #: (node name, its URI), sorted
     callback: Optional[Callback] = None
-    #: What the launch that started the master runs beside master and rosout: () for a roscore; None: not known.
+    #: What the launch that started the master runs beside master and rosout: () for a roscore; None: unknown.
     launched: Optional[Tuple[str, ...]] = None
 
 
 @dataclass(frozen=True)
 class RosProcess:
-    """A process of this machine that listens on TCP and whose environment (that it was started with) names a master."""
+    """A process of this machine that listens on TCP and whose environment (at its start) names a master."""
 
     pid: int
     name: str
@@ -93,13 +95,13 @@ class Lan:
 
     peer: str
     endpoints: Tuple[str, ...]
-    link_type: str
+    link_type: LinkType
 
 
 @dataclass(frozen=True)
 class Egress:
-    """The rule that nothing leaves the site: whether this robot was prepared with it, how it looks, the addresses that
-    the site's servers have now, and whether these are all."""
+    """The egress rule: whether this robot was prepared with it, its state in the kernel, the addresses that the site's
+    servers have now, and whether these are all."""
 
     set_up: bool
     table_state: Optional[TableState] = None
@@ -111,13 +113,12 @@ class Egress:
 class Facts:
     """Everything that the checks judge.
 
-    ``status`` is a tailscale Status or Snapshot (state, version, self_node, peers). ``daemon_problem`` and ``status``
-    are both None only when tailscaled was not asked.
+    ``daemon_problem`` and ``status`` are both None only when tailscaled was not asked.
     """
 
     now: float = 0.0  #: Unix seconds
     daemon_problem: Optional[Problem] = None
-    status: Any = None
+    status: Optional[Status] = None
     links: Optional[Tuple[Link, ...]] = None
     preferences: Preferences = field(default_factory=Preferences)
     server: Optional[Server] = None
@@ -130,13 +131,13 @@ class Facts:
     inbound: Optional[Tuple[Tuple[str, int], ...]] = None  #: (overlay address, our listening port) connected to us now
     shell: Optional[Dict[str, str]] = None  #: ROS variables of the process that asks
     processes: Optional[Tuple[RosProcess, ...]] = None
-    interfaces: Optional[Tuple[Tuple[str, str, int], ...]] = None  #: (name, IPv4 address, prefix length)
+    interfaces: Optional[Tuple[InterfaceAddress, ...]] = None
     packets: Optional[Tuple[Packets, ...]] = None
     own_endpoints: Tuple[str, ...] = ()
     lans: Optional[Tuple[Lan, ...]] = None
     egress: Optional[Egress] = None
 
     @property
-    def running(self):
-        """tailscaled answered and this robot is in a network."""
-        return self.status is not None and self.daemon_problem is None and self.status.state == 'Running'
+    def network(self) -> Optional[Status]:
+        """The status of a tailscaled that answered and is in a network, else None."""
+        return self.status if self.status is not None and self.daemon_problem is None and self.status.running else None

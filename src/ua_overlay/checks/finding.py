@@ -1,8 +1,9 @@
-"""What a check says."""
+"""What a check finds. Pure."""
 from dataclasses import dataclass
+from typing import Iterable, List, Union
 
 OK = 'OK'
-#: It cannot be observed from here, and saying "fine" would be a guess.
+#: It cannot be observed from here, and "fine" would be a guess.
 UNKNOWN = 'UNKNOWN'
 WARN = 'WARN'
 ERROR = 'ERROR'
@@ -12,7 +13,7 @@ LEVELS = (OK, UNKNOWN, WARN, ERROR)
 
 @dataclass(frozen=True)
 class Verdict:
-    """A judgement: ``what`` is seen, ``why`` it matters or where it comes from, and what to type next. No secret."""
+    """A judgement: ``what`` is the case, ``why`` it matters or where it comes from, what to type next. No secret."""
 
     level: str
     what: str
@@ -30,28 +31,39 @@ class Finding:
     why: str = ''
     next_command: str = ''
 
-    def sentence(self):
-        """All of it in one line."""
+    def sentence(self) -> str:
+        """Return all of it in one line."""
         parts = [self.what, self.why, 'Next: ' + self.next_command if self.next_command else '']
         return ' '.join(part for part in parts if part)
 
 
-def ok(what, why=''):
+#: What a check returns: None when it does not apply, or when nothing was observed.
+Verdicts = Union[Verdict, List[Verdict], None]
+
+
+def ok(what: str, why: str = '') -> Verdict:
     return Verdict(OK, what, why)
 
 
-def unknown(what, why='', next_command=''):
+def unknown(what: str, why: str = '', next_command: str = '') -> Verdict:
     return Verdict(UNKNOWN, what, why, next_command)
 
 
-def warn(what, why='', next_command=''):
+def warn(what: str, why: str = '', next_command: str = '') -> Verdict:
     return Verdict(WARN, what, why, next_command)
 
 
-def error(what, why='', next_command=''):
+def error(what: str, why: str = '', next_command: str = '') -> Verdict:
     return Verdict(ERROR, what, why, next_command)
 
 
-def worst(findings):
-    """The worst level among ``findings``, OK when there is none."""
+def worst(findings: Iterable[Finding]) -> str:
+    """Return the worst level among ``findings``, OK when there is none."""
     return max((finding.level for finding in findings), key=LEVELS.index, default=OK)
+
+
+def listed(items: Iterable[str], shown: int = 4) -> str:
+    """Return 'a, b, c, d and 3 more'."""
+    names = list(items)
+    rest = len(names) - shown
+    return ', '.join(names[:shown]) + (' and {} more'.format(rest) if rest > 0 else '')

@@ -1,47 +1,50 @@
-"""Whose host is it in a URI? What the checks of names and of environments share. Pure."""
+"""Which machine the host of a URI means: for the checks of names and of environments. Pure."""
+from typing import Iterable, Optional, Set, Tuple
 from urllib.parse import urlsplit
 
-from ua_overlay.rosenv.team import dns_name, ipv4
+from ua_overlay.rosenv.team import Node, dns_name, ipv4
 from ua_overlay.system.interfaces import in_overlay
+from ua_overlay.tailscale.model import Status
 
 LOCAL = ('localhost', '127.0.0.1', '127.0.1.1', '::1')
 
 
-def host_of(uri):
-    """The host of a URI in lower case, '' when there is none or it is no URI."""
+def host_of(uri: str) -> str:
+    """Return the host of a URI in lower case, '' for one without a host and for an invalid URI."""
     try:
         return (urlsplit(uri).hostname or '').rstrip('.')
     except ValueError:
         return ''
 
 
-def is_loopback(host):
+def port_of(uri: str) -> int:
+    """Return the port of a URI, 0 when there is none."""
+    tail = uri.rstrip('/').rpartition(':')[2]
+    return int(tail) if tail.isdigit() else 0
+
+
+def is_loopback(host: str) -> bool:
     return host in LOCAL or host.startswith('127.')
 
 
-def full_names(nodes):
-    """Names and addresses under which every robot of the overlay finds ``nodes``, as a set."""
-    found = set()
-    for node in nodes:
-        found.update(value for value in (dns_name(node).lower(), ipv4(node)) if value)
-    return found
+def full_names(nodes: Iterable[Node]) -> Set[str]:
+    """Return the names and addresses under which every robot of the overlay finds ``nodes``."""
+    return {value for node in nodes for value in (dns_name(node).lower(), ipv4(node)) if value}
 
 
-def short_names(nodes):
-    """First labels: resolve where the search domain is set, and nowhere else."""
+def short_names(nodes: Iterable[Node]) -> Set[str]:
+    """Return the first labels, which resolve only where the search domain is set."""
     return {node.name.lower() for node in nodes if node.name}
 
 
-def overlay_nodes(status):
-    """This robot and its peers, () when tailscaled does not answer."""
-    if status is None:
-        return ()
-    return (status.self_node,) + tuple(status.peers or ())
+def overlay_nodes(status: Optional[Status]) -> Tuple[Node, ...]:
+    """Return this robot and its peers, () when tailscaled does not answer."""
+    return () if status is None else (status.self_node,) + status.peers
 
 
-def is_overlay_host(host, status):
-    """``host`` means a machine of the overlay."""
+def is_overlay_host(host: str, status: Optional[Status]) -> bool:
+    """Return whether ``host`` means a machine of the overlay."""
     nodes = overlay_nodes(status)
-    suffix = (getattr(status, 'suffix', '') or '').rstrip('.').lower()
+    suffix = '' if status is None else status.suffix.rstrip('.').lower()
     return (in_overlay(host) or host in full_names(nodes) or host in short_names(nodes)
             or bool(suffix) and host.endswith('.' + suffix))

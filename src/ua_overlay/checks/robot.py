@@ -2,7 +2,9 @@
 import ipaddress
 
 from ua_overlay import defaults
-from ua_overlay.checks.finding import error, ok, warn
+from ua_overlay.checks.facts import Facts
+from ua_overlay.checks.finding import Verdicts, error, ok, warn
+from ua_overlay.checks.hosts import overlay_nodes
 from ua_overlay.clock import format_utc, from_unix
 from ua_overlay.rosenv.team import ipv4, team_of
 from ua_overlay.system.interfaces import in_overlay
@@ -12,20 +14,20 @@ DAY = 86400.0
 #: Seconds before its end from which a key deserves a warning.
 KEY_MARGIN = 14 * DAY
 
-#: tailscaled's state -> level, sentence, why, next command of the check of the login.
+#: tailscaled's state -> sentence, why, next command of the check of the login.
 _LOGINS = {
-    'Stopped': (warn, 'This robot left its team and keeps its identity.', '', 'ua-overlay join'),
-    'Starting': (warn, 'tailscaled is starting: it has no network map yet.',
-                 'That lasts while the server does not answer.', 'ua-overlay status'),
+    'Stopped': ('This robot left its team and keeps its identity.', '', 'ua-overlay join'),
+    'Starting': ('tailscaled is starting: it has no network map yet.', 'That lasts while the server does not answer.',
+                 'ua-overlay status'),
 }
 
 
-def when(seconds):
-    """Unix seconds as people read them."""
+def when(seconds: float) -> str:
+    """Return Unix seconds as text for people."""
     return format_utc(from_unix(seconds))
 
 
-def daemon(facts):
+def daemon(facts: Facts) -> Verdicts:
     """tailscaled answers."""
     if facts.daemon_problem is not None:
         problem = facts.daemon_problem
@@ -35,14 +37,12 @@ def daemon(facts):
     return ok('tailscaled {} answers.'.format(facts.status.version).replace('  ', ' '))
 
 
-def login(facts):
+def login(facts: Facts) -> Verdicts:
     """This robot is in a team, and the server sees it."""
     if facts.status is None or facts.daemon_problem is not None:
         return None
-    if facts.status.state != 'Running':
-        level, what, why, command = _LOGINS.get(facts.status.state, (
-            warn, 'This robot is in no team.', '', 'ua-overlay join INVITATION'))
-        return level(what, why, command)
+    if not facts.status.running:
+        return warn(*_LOGINS.get(facts.status.state, ('This robot is in no team.', '', 'ua-overlay join INVITATION')))
     own = facts.status.self_node
     whose = team_of(own, facts.preferences.team) or belonging(own.tags, own.user)
     if not whose:
@@ -55,11 +55,11 @@ def login(facts):
     return ok(text)
 
 
-def key_expiry(facts):
-    """The key with which this robot is logged in does not end soon."""
-    if not facts.running:
+def key_expiry(facts: Facts) -> Verdicts:
+    """The key with which this robot is logged in does not expire soon."""
+    if facts.network is None:
         return None
-    own = facts.status.self_node
+    own = facts.network.self_node
     again = 'ua-overlay invite TEAM {}   # on the server, then ua-overlay join'.format(own.name)
     if own.expired or (own.key_expiry is not None and own.key_expiry <= facts.now):
         return error('The key of {} has expired{}.'.format(
@@ -69,27 +69,26 @@ def key_expiry(facts):
         return ok('The key does not expire.')
     if own.key_expiry - facts.now < KEY_MARGIN:
         return warn('The key of {} expires on {}.'.format(own.name, when(own.key_expiry)),
-                    'From then on its peers drop what it sends. Tagged robots have keys without end.', again)
+                    'From then on its peers drop what it sends. The keys of tagged robots do not expire.', again)
     return ok('The key is good until {}.'.format(when(own.key_expiry)))
 
 
-def address_range(facts):
-    """No other interface has an address of the overlay's range."""
+def address_range(facts: Facts) -> Verdicts:
+    """No other interface has an address in the overlay's range."""
     if facts.interfaces is None:
         return None
-    own = set() if facts.status is None else set(facts.status.self_node.addresses or ())
+    own = () if facts.status is None else facts.status.self_node.addresses
     others = [(name, address, length) for name, address, length in facts.interfaces
               if address not in own and in_overlay(address) and not name.startswith('tailscale')]
     if not others:
         return ok('No other interface uses {}.'.format(defaults.OVERLAY_V4))
-    taken = [ipaddress.ip_interface('{}/{}'.format(address, length)).network for _, address, length in others]
-    robots = () if facts.status is None else (facts.status.self_node,) + tuple(facts.status.peers or ())
-    clashing = sorted(node.name for node in robots
-                      if ipv4(node) and any(ipaddress.ip_address(ipv4(node)) in network for network in taken))
+    subnets = [ipaddress.ip_interface('{}/{}'.format(address, length)).network for _, address, length in others]
+    clashing = sorted(node.name for node in overlay_nodes(facts.status)
+                      if ipv4(node) and any(ipaddress.ip_address(ipv4(node)) in subnet for subnet in subnets))
     what = '{} uses the overlay\'s range {}.'.format(', '.join(
         'Interface {} ({}/{})'.format(*other) for other in others), defaults.OVERLAY_V4)
     command = 'ip -4 address show; ip rule; ip route show table 52'
     if clashing:
         return error(what, 'The addresses of {} lie in that subnet.'.format(', '.join(clashing)), command)
-    return warn(what, 'tailscaled drops what comes from that range by another interface (a carrier\'s name servers or '
-                'gateway, for instance); a second VPN may take the robots\' addresses.', command)
+    return warn(what, 'tailscaled drops packets from that range that arrive on another interface (from a carrier\'s '
+                'name servers or gateway, for instance); a second VPN may take the robots\' addresses.', command)

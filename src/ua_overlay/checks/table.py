@@ -1,14 +1,25 @@
-"""The table of checks: stable ids, what each means and what helps. docs/checks.md is made from it."""
-from collections import namedtuple
+"""The table of checks: stable ids, what each means and what helps. docs/checks.md is generated from it. Pure."""
+from typing import Callable, Iterable, NamedTuple, Optional, Sequence, Tuple
 
 from ua_overlay import defaults
-from ua_overlay.checks import duplicate_identity, egress, graph, links, robot, server
-from ua_overlay.checks.finding import Finding, Verdict, worst
+from ua_overlay.checks import duplicate_identity, egress, graph, links, ports, programs, robot, server
+from ua_overlay.checks.facts import Facts
+from ua_overlay.checks.finding import Finding, Verdict, Verdicts, worst
 
-#: ``id``: stable, for scripts and issue reports. ``group``: the diagnostic status (`<robot>: overlay: <group>`) it is
-#: part of. ``judge``: Facts -> Verdict, list of Verdicts, or None when it does not apply or nobody looked.
-#: ``meaning`` and ``remedy`` are Markdown for the documentation.
-Check = namedtuple('Check', 'id group judge meaning remedy')
+
+class Check(NamedTuple):
+    """One check.
+
+    ``id``: stable, for scripts and issue reports; ``group``: the diagnostic status (`<robot>: overlay: <group>`) it is
+    part of; ``judge``: pure; ``meaning`` and ``remedy``: Markdown for the documentation.
+    """
+
+    id: str
+    group: str
+    judge: Callable[[Facts], Verdicts]
+    meaning: str
+    remedy: str
+
 
 CHECKS = (
     Check('daemon', 'daemon', robot.daemon, 'tailscaled answers on its socket and is new enough.',
@@ -16,18 +27,19 @@ CHECKS = (
     Check('login', 'daemon', robot.login, 'This robot is logged in, in a team, and the server sees it.',
           '`ua-overlay join INVITATION`; on the server `ua-overlay robot list`.'),
     Check('key-expiry', 'daemon', robot.key_expiry,
-          'The key of this robot is good for at least 14 days. Robots that joined by invitation have one without end.',
+          'The key of this robot is good for at least 14 days. The keys of robots that joined by invitation do not '
+          'expire.',
           'A new invitation.'),
     Check('server', 'server', server.server, "The site's server answers, with a certificate that the site's CA signed.",
           '`ua-overlay server status` on the server; `sudo ua-overlay robot prepare` for the CA.'),
     Check('registered', 'server', server.registered,
-          'The server knows this robot. tailscaled goes on saying that it runs when it was removed there; the overlay '
-          'node asks the server itself and finds it within 25 s.',
+          'The server knows this robot. tailscaled still reports that it runs after it was removed there; the overlay '
+          'node asks the server itself and notices within 25 s.',
           'A new invitation (`ua-overlay invite TEAM ROBOT` on the server), and `ua-overlay join INVITATION`.'),
     Check('duplicate-identity', 'server', duplicate_identity.duplicate_identity,
-          'No other machine uses the identity of this robot (a copied SD card): the server knows it at endpoints of '
-          'its own. The overlay node says so after a minute. The one of the two that spoke to the server last sees '
-          'nothing; two that share an address and port (behind NATs) are not told apart.',
+          'No other machine uses the identity of this robot (a copied SD card): the endpoints that the server has of '
+          'it are its own. The overlay node reports it after a minute. Of the two machines, the one that reported to '
+          'the server last sees nothing; two with an address and port in common (behind NATs) cannot be distinguished.',
           'On the copy `ua-overlay leave --forget`; then `ua-overlay robot remove ROBOT` on the server and an '
           'invitation for each.'),
     Check('certificate', 'server', server.certificate,
@@ -40,78 +52,75 @@ CHECKS = (
           'No other interface has an address in {} (carriers and other VPNs use it).'.format(defaults.OVERLAY_V4),
           'Move the other network, or connect to it through a router.'),
     Check('egress', 'daemon', egress.egress,
-          'On a robot that was prepared: the rule that nothing leaves the site is loaded as it was written, for the '
-          'addresses that the site has. Only root can see it, so it is UNKNOWN to others, and not in /diagnostics.',
+          'On a robot that was prepared: the egress rule, by which nothing leaves the site, is loaded as it was '
+          'written, for the addresses of the site. Only root can see it, so it is UNKNOWN to other users and not in '
+          '/diagnostics.',
           '`sudo ua-overlay doctor`; `systemctl status ua-overlay-agent`, which keeps it; '
           '`sudo ua-overlay robot prepare`.'),
     Check('names', 'environment', graph.names,
           'This machine resolves its own overlay name and those of its team mates, to their overlay addresses.',
-          '`resolvectl status`, /etc/resolv.conf (who overwrote it?), /etc/hosts.'),
+          '`resolvectl status`, /etc/resolv.conf (which program overwrote it?), /etc/hosts.'),
     Check('environment', 'environment', graph.environment,
           'The team has one master, and shells and programs get the environment for it.',
           '`roslaunch ua_overlay overlay.launch`; the tag `tag:ros-master` on the server.'),
     Check('master', 'environment', graph.master, "The team's master answers over the overlay.",
           '`ua-overlay doctor` on the master.'),
     Check('foreign-master', 'environment', graph.foreign_master,
-          "The team's master was started by a roscore (overlay.launch does it), not by somebody's roslaunch.",
+          "The team's master was started by a roscore, as overlay.launch does, not by another roslaunch.",
           'End that roslaunch; start it again with `ua-overlay exec --wait roslaunch`.'),
-    Check('ports-out', 'environment', graph.ports_out,
-          "The team port of the master, and a node's or an ephemeral port of every team mate that is online, take our "
-          'connection, or refuse it: only silence means that it was dropped.',
+    Check('ports-out', 'environment', ports.ports_out,
+          "The team port of the master, and a node's or an ephemeral port of every team mate that is online, accept "
+          'our connection or refuse it: only silence means that it was dropped.',
           "`ua-overlay policy show` on the server, then firewalls on the robot that is named."),
-    Check('ports-in', 'environment', graph.ports_in,
+    Check('ports-in', 'environment', ports.ports_in,
           'Team mates reach this robot on an ephemeral port. The master is asked to call back, by address and by name, '
-          'through a registration as every node makes one; of the others an existing connection is taken as proof, '
-          'and without one it is UNKNOWN.',
+          'through a registration as every node makes one. For the others an existing connection is the proof; without '
+          'one the result is UNKNOWN.',
           "The site's policy, the firewall of this machine, name resolution on the master."),
-    Check('node-names', 'environment', graph.node_names,
+    Check('node-names', 'environment', programs.node_names,
           "Every node in the team's master is registered under a name or address of the overlay.",
           'Start those nodes with `ua-overlay exec`.'),
-    Check('half-connected', 'environment', graph.half_connected,
+    Check('half-connected', 'environment', programs.half_connected,
           "Neither this shell nor a running node has the overlay's ROS_MASTER_URI together with a LAN's ROS_IP or "
           'ROS_HOSTNAME (or none), or the reverse.',
           'Unset all three and source `setup.bash` again, or use `ua-overlay exec`.'),
-    Check('old-master', 'environment', graph.old_master,
-          "No running node was started for a master of the overlay that is not the team's now.",
+    Check('old-master', 'environment', programs.old_master,
+          "No running node was started for a former master of the team.",
           'Start those nodes again: nodes do not follow a move.'),
     Check('link-derp', 'links', links.derp, 'No link goes through the server (DERP).',
-          'Let UDP out; ask for UDP {} to be let in on one side.'.format(defaults.DAEMON_PORT)),
+          'Allow UDP out; ask for UDP {} to be allowed in on one side.'.format(defaults.DAEMON_PORT)),
     Check('link-lan', 'links', links.lan, 'No link is relayed although both robots are on one LAN.',
           "Client isolation of the access point, the robots' firewalls."),
-    Check('mtu', 'links', links.mtu, 'Packets of 1280 bytes come through the overlay, not only small ones.',
+    Check('mtu', 'links', links.mtu, 'Packets of 1280 bytes get through the overlay, not only small ones.',
           'A smaller MTU on the interface to the internet.'),
 )
 IDS = tuple(check.id for check in CHECKS)
 GROUPS = ('daemon', 'server', 'links', 'environment')
 
 
-def run_checks(facts, checks=CHECKS):
-    """Judge ``facts`` (facts.Facts): the Findings in the order of the table. Checks without facts give none."""
+def run_checks(facts: Facts, checks: Iterable[Check] = CHECKS) -> Tuple[Finding, ...]:
+    """Return the findings in the order of the table. Checks without facts give none."""
     findings = []
     for check in checks:
         verdicts = check.judge(facts)
         for verdict in [verdicts] if isinstance(verdicts, Verdict) else verdicts or ():
-            findings.append(Finding(check.id, *_fields(verdict)))
+            findings.append(Finding(check.id, verdict.level, verdict.what, verdict.why, verdict.next_command))
     return tuple(findings)
 
 
-def run_group(facts, group):
-    """The findings of one diagnostic status."""
+def run_group(facts: Facts, group: str) -> Tuple[Finding, ...]:
+    """Return the findings of one diagnostic status."""
     return run_checks(facts, [check for check in CHECKS if check.group == group])
 
 
-def headline(findings):
-    """The finding that stands for several: the first of the worst level, None when there is none."""
+def headline(findings: Sequence[Finding]) -> Optional[Finding]:
+    """Return the finding that stands for several: the first of the worst level, None when there is none."""
     level = worst(findings)
     return next((finding for finding in findings if finding.level == level), None)
 
 
-def markdown():
-    """The table of docs/checks.md."""
+def markdown() -> str:
+    """Return the table of docs/checks.md."""
     lines = ['| id | what is checked | what helps | in /diagnostics |', '|---|---|---|---|']
     lines += ['| `{}` | {} | {} | {} |'.format(check.id, check.meaning, check.remedy, check.group) for check in CHECKS]
     return '\n'.join(lines) + '\n'
-
-
-def _fields(verdict):
-    return verdict.level, verdict.what, verdict.why, verdict.next_command

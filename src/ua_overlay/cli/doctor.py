@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Sequence
 
 from ua_overlay.checks.finding import ERROR, OK, UNKNOWN, WARN, Finding
-from ua_overlay.checks.observe import EVERYTHING, Observer
+from ua_overlay.checks.observe.observer import EVERYTHING, Observer
 from ua_overlay.checks.table import CHECKS, IDS, run_checks
 from ua_overlay.cli.shared.args import add_ca, add_socket, add_state_dir
 from ua_overlay.cli.shared.exit_status import ATTENTION, DONE, FAILED

@@ -52,8 +52,8 @@ def environment() -> Tuple[Dict[str, str], str]:
 
 def left_behind(api: LocalApi, state_dir: str) -> List[str]:
     """A sentence about the nodes that still use a former team master; [] when there are none. They follow no move."""
-    from ua_overlay.checks.graph import old_master
-    from ua_overlay.checks.observe import Observer
+    from ua_overlay.checks.observe.observer import Observer
+    from ua_overlay.checks.programs import old_master
     from ua_overlay.membership.settings import read_settings
     # Of the network, only the resolver: this command answers in any state of the team.
     facts = Observer(api, read_settings(state_dir), patience=1.0).observe(frozenset())
@@ -65,7 +65,7 @@ def left_behind(api: LocalApi, state_dir: str) -> List[str]:
 def removed(api: LocalApi, status: Status, ca_file: str) -> str:
     """The sentence that the server no longer knows this robot; '' when it does, or does not answer."""
     from ua_overlay.checks.facts import Facts
-    from ua_overlay.checks.observe import key_in_use, probe_server
+    from ua_overlay.checks.observe.server import key_in_use, probe_server
     from ua_overlay.checks.server import registered
     if not key_in_use(status):
         return ''

@@ -12,7 +12,7 @@ from dataclasses import replace
 import rospy
 
 from ua_overlay import defaults, srv
-from ua_overlay.checks.observe import endpoints_of, key_in_use
+from ua_overlay.checks.observe.server import endpoints_of, key_in_use
 from ua_overlay.errors import OverlayError
 from ua_overlay.membership import settings
 from ua_overlay.membership.join import Join

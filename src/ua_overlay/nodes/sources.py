@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from ua_overlay.checks.duplicate_identity import strangers
 from ua_overlay.checks.facts import Server
-from ua_overlay.checks.observe import probe_server, problem_of
+from ua_overlay.checks.observe.server import probe_server
 from ua_overlay.errors import OverlayError
 from ua_overlay.trust.probe import check_server
 from ua_overlay.trust.verify import verify_node_key
@@ -71,7 +71,7 @@ class ServerProbe:
             self.latest = self._believe(node_key, probe_server(
                 self._server_url(), self._ca_file, self.TIMEOUT, self._check, node_key, self._verify))
         except OverlayError as error:  # tailscaled did not say which server it is
-            self.latest = Server(problem=problem_of(error))
+            self.latest = Server(problem=error.problem())
         problem = self.latest.problem
         if problem is not None:
             return 'UNTRUSTED' if problem.code in UNTRUSTED else 'UNREACHABLE', str(problem)

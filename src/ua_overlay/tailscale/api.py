@@ -106,10 +106,8 @@ class MembershipApi(Protocol):
         ...
 
 
-class ObserverApi(Protocol):
-    """For `ua-overlay doctor` and its like (checks): reading only."""
-
-    socket_path: str
+class ObserverApi(PingApi, Protocol):
+    """For `ua-overlay doctor` and its like (checks): reading only. Several threads use it."""
 
     def status(self, peers: bool = ...) -> JsonObject:
         ...

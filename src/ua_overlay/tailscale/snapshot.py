@@ -58,7 +58,7 @@ def snapshot_of(status: Status, stamp: float) -> Snapshot:
 
 def snapshot_of_error(error: OverlayError, stamp: float) -> Snapshot:
     """Return the Snapshot of an error that a call to the daemon raised."""
-    return Snapshot(stamp, daemon_error=Problem(error.code, error.sentence, error.next_command))
+    return Snapshot(stamp, daemon_error=error.problem())
 
 
 def diff(old: Optional[Snapshot], new: Snapshot) -> Changes:

@@ -2,7 +2,21 @@
 from dataclasses import replace
 
 from ua_overlay import link_types
-from ua_overlay.checks import facts as fact_types
+from ua_overlay.checks import facts
+from ua_overlay.checks.facts import (
+    EPHEMERAL,
+    OPEN,
+    REFUSED,
+    Attempt,
+    Callback,
+    Egress,
+    Facts,
+    Graph,
+    Lan,
+    Packets,
+    RosProcess,
+    Server,
+)
 from ua_overlay.firewall.egress_table import IN_FORCE, TableState
 from ua_overlay.rosenv.environment import decide_environment
 from ua_overlay.rosenv.names import NameReport
@@ -21,23 +35,23 @@ STATUS = Status(version='1.98.10', state='Running', have_node_key=True, self_nod
 NAMES = NameReport(True)
 DESIRED = decide_environment(STATUS, Preferences(team='iris'), NAMES)
 TEAM = {'ROS_MASTER_URI': URI, 'ROS_HOSTNAME': 'dev-2.overlay.internal'}
-GRAPH = fact_types.Graph(
+GRAPH = Graph(
     URI, True, nodes=(('/rosout', 'http://dev-1.overlay.internal:40001/'), ('/talker', 'http://100.64.0.2:40002/')),
-    callback=fact_types.Callback(True, True), launched=())
-FACTS = fact_types.Facts(
+    callback=Callback(True, True), launched=())
+FACTS = Facts(
     now=NOW, status=STATUS, links=(Link('dev-1', type=link_types.DIRECT), Link('dev-3', type=link_types.IDLE)),
     preferences=Preferences(team='iris'),
-    server=fact_types.Server('https://server.ua.test:8080', None, 0, NOW + 60 * DAY,
+    server=Server('https://server.ua.test:8080', None, 0, NOW + 60 * DAY,
                              NOW + 3000 * DAY, True, ()),
     names=NAMES, desired=DESIRED, actual=TEAM, graph=GRAPH,
-    attempts=(fact_types.Attempt('dev-1', 11312, fact_types.TEAM, fact_types.OPEN),
-              fact_types.Attempt('dev-1', 59999, fact_types.EPHEMERAL, fact_types.REFUSED),
-              fact_types.Attempt('dev-3', 59999, fact_types.EPHEMERAL, fact_types.REFUSED)),
-    inbound=(('100.64.0.3', 40002),), shell=TEAM, processes=(fact_types.RosProcess(7, '/talker', TEAM),),
+    attempts=(Attempt('dev-1', 11312, facts.TEAM, OPEN),
+              Attempt('dev-1', 59999, EPHEMERAL, REFUSED),
+              Attempt('dev-3', 59999, EPHEMERAL, REFUSED)),
+    inbound=(('100.64.0.3', 40002),), shell=TEAM, processes=(RosProcess(7, '/talker', TEAM),),
     interfaces=(('lo', '127.0.0.1', 8), ('eth0', '10.0.2.15', 24), ('tailscale0', '100.64.0.2', 32)),
-    packets=(fact_types.Packets('dev-1', True, True),), own_endpoints=('10.0.2.15:41641', '203.0.113.22:41641'),
-    lans=(fact_types.Lan('dev-3', ('10.0.2.16:41641', '203.0.113.22:5000'), link_types.DIRECT),),
-    egress=fact_types.Egress(True, TableState(IN_FORCE, ('203.0.113.10',)), ('203.0.113.10',), True))
+    packets=(Packets('dev-1', True, True),), own_endpoints=('10.0.2.15:41641', '203.0.113.22:41641'),
+    lans=(Lan('dev-3', ('10.0.2.16:41641', '203.0.113.22:5000'), link_types.DIRECT),),
+    egress=Egress(True, TableState(IN_FORCE, ('203.0.113.10',)), ('203.0.113.10',), True))
 
 
 def changed(**fields):

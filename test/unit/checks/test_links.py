@@ -13,8 +13,8 @@ from unit.checks.healthy import FACTS, changed, only
 
 def test_derp():
     assert links.derp(FACTS).what == 'Links: 1 DIRECT, 1 IDLE.'
-    found = links.derp(changed(links=FACTS.links + (Link('dev-9', type=link_types.DERP),)))
-    assert found.level == 'WARN' and 'through the server: dev-9' in found.what
+    verdict = links.derp(changed(links=FACTS.links + (Link('dev-9', type=link_types.DERP),)))
+    assert verdict.level == 'WARN' and 'through the server: dev-9' in verdict.what
     assert links.derp(changed(links=())).what == 'Links: no peers.'
     assert links.derp(Facts()) is None
     assert links.derp(changed(daemon_problem=Problem('NO_DAEMON', ''))) is None
@@ -23,16 +23,16 @@ def test_derp():
 @pytest.mark.parametrize('kind, level', [(link_types.DIRECT, 'OK'), (link_types.PEER_RELAY, 'WARN'),
                                          (link_types.DERP, 'WARN'), (link_types.OFFLINE, 'OK')])
 def test_lan(kind, level):
-    found = only(links.lan(changed(lans=(replace(FACTS.lans[0], link_type=kind),))))
-    assert found.level == level
-    assert level == 'OK' or 'dev-3' in found.what and '10.0.2.0/24' in found.what
+    verdict = only(links.lan(changed(lans=(replace(FACTS.lans[0], link_type=kind),))))
+    assert verdict.level == level
+    assert level == 'OK' or 'dev-3' in verdict.what and '10.0.2.0/24' in verdict.what
 
 
 @pytest.mark.parametrize('endpoints, expected', [
     (('10.0.2.16:41641', '203.0.113.22:5000'), '10.0.2.0/24'),
     # The same private subnet behind another router.
     (('10.0.2.16:41641', '203.0.113.23:5000'), None),
-    # The same router, another subnet (a entry network).
+    # The same router, another subnet (a guest network).
     (('10.0.3.16:41641', '203.0.113.22:5000'), None),
     # The very same private address can only be another LAN's.
     (('10.0.2.15:41641', '203.0.113.22:5000'), None),
@@ -41,7 +41,7 @@ def test_shared_lan(endpoints, expected):
     assert links.shared_lan(FACTS.own_endpoints, endpoints, FACTS.interfaces) == expected
 
 
-def test_a_shared_address_of_our_own_is_no_router():
+def test_an_address_that_every_machine_has_proves_nothing():
     """Both list a bridge's address that every machine has (docker0), and nothing else is common."""
     interfaces = FACTS.interfaces + (('docker0', '172.17.0.1', 16),)
     assert links.shared_lan(('10.0.2.15:1', '172.17.0.1:1'), ('10.0.2.16:1', '172.17.0.1:1'), interfaces) is None
@@ -49,10 +49,10 @@ def test_a_shared_address_of_our_own_is_no_router():
 
 @pytest.mark.parametrize('small, full, level', [(True, True, 'OK'), (True, False, 'ERROR'), (False, False, None)])
 def test_mtu(small, full, level):
-    found = links.mtu(changed(packets=(Packets('dev-1', small, full),)))
-    assert (found and found.level) == level
-    assert level != 'ERROR' or 'dev-1' in found.what
+    verdict = links.mtu(changed(packets=(Packets('dev-1', small, full),)))
+    assert (verdict and verdict.level) == level
+    assert level != 'ERROR' or 'dev-1' in verdict.what
 
 
-def test_nobody_looked():
+def test_without_facts_there_is_no_verdict():
     assert links.mtu(Facts()) is links.lan(Facts()) is None

@@ -17,8 +17,8 @@ def with_self(**fields):
 
 def test_daemon():
     assert robot.daemon(FACTS).level == 'OK' and '1.98.10' in robot.daemon(FACTS).what
-    found = robot.daemon(Facts(daemon_problem=PROBLEM))
-    assert (found.level, found.what, found.next_command) == ('ERROR', PROBLEM.sentence, PROBLEM.next_command)
+    verdict = robot.daemon(Facts(daemon_problem=PROBLEM))
+    assert (verdict.level, verdict.what, verdict.next_command) == ('ERROR', PROBLEM.sentence, PROBLEM.next_command)
     assert robot.daemon(Facts()) is None
 
 
@@ -30,23 +30,23 @@ def test_login():
 
 @pytest.mark.parametrize('state, words', [('NeedsLogin', 'in no team'), ('Stopped', 'keeps its identity'),
                                           ('Starting', 'is starting')])
-def test_login_of_a_robot_that_is_not_in(state, words):
-    found = robot.login(changed(status=replace(STATUS, state=state)))
-    assert found.level == 'WARN' and words in found.what and found.next_command
+def test_login_of_a_robot_that_is_not_in_the_overlay(state, words):
+    verdict = robot.login(changed(status=replace(STATUS, state=state)))
+    assert verdict.level == 'WARN' and words in verdict.what and verdict.next_command
 
 
 def test_login_without_a_team_or_unseen():
     assert robot.login(with_self(tags=('tag:ros-master',))).level == 'ERROR'
-    found = robot.login(with_self(online=False))
-    assert found.level == 'WARN' and 'does not see it' in found.what
+    verdict = robot.login(with_self(online=False))
+    assert verdict.level == 'WARN' and 'does not see it' in verdict.what
 
 
 @pytest.mark.parametrize('end, expired, level', [
     (None, False, 'OK'), (NOW + 15 * DAY, False, 'OK'), (NOW + 13 * DAY, False, 'WARN'), (NOW - 1, False, 'ERROR'),
     (None, True, 'ERROR')])
 def test_key_expiry(end, expired, level):
-    found = robot.key_expiry(with_self(key_expiry=end, expired=expired))
-    assert found.level == level and bool(found.next_command) == (level != 'OK')
+    verdict = robot.key_expiry(with_self(key_expiry=end, expired=expired))
+    assert verdict.level == level and bool(verdict.next_command) == (level != 'OK')
 
 
 def test_key_expiry_names_the_day():
@@ -64,15 +64,15 @@ def test_key_expiry_outside_a_network():
     (('tailscale1', '100.70.1.2', 32), 'OK'),
 ])
 def test_address_range(interface, level):
-    found = robot.address_range(changed(interfaces=FACTS.interfaces + (interface,)))
-    assert found.level == level
+    verdict = robot.address_range(changed(interfaces=FACTS.interfaces + (interface,)))
+    assert verdict.level == level
     if level != 'OK':
-        assert interface[0] in found.what and interface[1] in found.what
+        assert interface[0] in verdict.what and interface[1] in verdict.what
     if level == 'ERROR':
-        assert found.why == 'The addresses of dev-1, dev-2, dev-3 lie in that subnet.'
+        assert verdict.why == 'The addresses of dev-1, dev-2, dev-3 lie in that subnet.'
 
 
-def test_our_own_address_is_none_of_another_interface():
+def test_our_own_overlay_address_does_not_count():
     assert robot.address_range(changed(interfaces=(('utun3', '100.64.0.2', 32),))).level == 'OK'
     assert robot.address_range(changed(interfaces=(('utun3', '100.64.0.9', 32),))).level == 'WARN'
 

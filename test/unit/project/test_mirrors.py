@@ -8,12 +8,6 @@ PACKAGE = os.path.join(SOURCE, 'ua_overlay')
 UNIT = os.path.join(ROOT, 'test', 'unit')
 #: Modules without a file of their own, and which tests cover them instead.
 NO_MIRROR = {
-    'checks/duplicate_identity.py': '',
-    'checks/facts.py': '',
-    'checks/finding.py': '',
-    'checks/hosts.py': '',
-    'checks/registry.py': '',
-    'checks/routes.py': '',
     'cli/derp.py': '',
     'cli/lab.py': '',
     'cli/lab_link.py': '',

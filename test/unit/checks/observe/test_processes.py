@@ -1,4 +1,4 @@
-"""What the kernel tells about connections and processes, on this very machine."""
+"""Connections and processes of this machine, as the kernel lists them."""
 import os
 import socket
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ua_overlay.checks import tcp_sockets
+from ua_overlay.checks.observe import processes
 from ua_overlay.system import procnet
 
 #: From a robot: rosmaster listens on 11312 (2C30), a peer is connected to it; we are connected to port 8080 of another.
@@ -23,8 +23,8 @@ TCP = '''  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retr
 def test_inbound():
     sockets = procnet.parse_sockets(TCP)
     # Not the one that we opened (2), not the LAN's (3), not the one that is over (4).
-    assert tcp_sockets.inbound(sockets, '100.64.0.2') == (('100.64.0.1', 11312),)
-    assert tcp_sockets.inbound(sockets[1:], '100.64.0.2') == ()
+    assert processes.inbound(sockets, '100.64.0.2') == (('100.64.0.1', 11312),)
+    assert processes.inbound(sockets[1:], '100.64.0.2') == ()
 
 
 @pytest.mark.parametrize('family, bind, connect', [
@@ -36,29 +36,28 @@ def test_a_real_connection(family, bind, connect):
         port = server.getsockname()[1]
         # From another address than ours, as a peer's would be.
         with socket.create_connection((connect, port), 5, ('127.0.0.2', 0)):
-            found = tcp_sockets.inbound(tcp_sockets.read(), '127.0.0.1')
-            assert ('127.0.0.2', port) in found
-    assert ('127.0.0.2', port) not in tcp_sockets.inbound(tcp_sockets.read(), '127.0.0.1')
+            assert ('127.0.0.2', port) in processes.inbound(processes.read(), '127.0.0.1')
+    assert ('127.0.0.2', port) not in processes.inbound(processes.read(), '127.0.0.1')
 
 
 LISTENER = 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(1); print("up", flush=True); input()'
 QUIET = 'print("up", flush=True); input()'
 
 
-@pytest.mark.parametrize('program, environ, seen', [
+@pytest.mark.parametrize('program, environ, expected', [
     (LISTENER, {'ROS_MASTER_URI': 'http://a:1', 'ROS_IP': '10.0.0.1', 'OTHER': 'x'}, True),
     (LISTENER, {'OTHER': 'x'}, False), (QUIET, {'ROS_MASTER_URI': 'http://a:1'}, False)])
-def test_ros_processes(program, environ, seen):
+def test_ros_processes(program, environ, expected):
     with subprocess.Popen([sys.executable, '-c', program, '__name:=talker'], env=environ, stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout.readline() == b'up\n'
-            found = [item for item in tcp_sockets.ros_processes(tcp_sockets.read()) if item.pid == process.pid]
-            assert bool(found) == seen
-            if seen:
-                assert found[0].name == '/talker'
-                assert found[0].variables == {'ROS_MASTER_URI': 'http://a:1', 'ROS_IP': '10.0.0.1'}
-                assert not [item for item in tcp_sockets.ros_processes(tcp_sockets.read(), own_pid=process.pid)
+            nodes = [item for item in processes.ros_processes(processes.read()) if item.pid == process.pid]
+            assert bool(nodes) == expected
+            if expected:
+                assert nodes[0].name == '/talker'
+                assert nodes[0].variables == {'ROS_MASTER_URI': 'http://a:1', 'ROS_IP': '10.0.0.1'}
+                assert not [item for item in processes.ros_processes(processes.read(), own_pid=process.pid)
                             if item.pid == process.pid]
         finally:
             process.stdin.close()
@@ -69,8 +68,8 @@ def test_ros_processes(program, environ, seen):
     (['/usr/bin/python3', '-u', '/opt/x/talker.py'], 'talker.py'), (['/opt/x/camera', '--fast'], 'camera'),
     (['python3'], 'python3'), ([''], '?')])
 def test_process_name(words, name):
-    assert tcp_sockets.process_name(words) == name
+    assert processes.process_name(words) == name
 
 
-def test_other_users_files_are_no_error():
-    assert isinstance(tcp_sockets.ros_processes([], proc='/proc', own_pid=os.getpid()), tuple)
+def test_files_of_other_users_are_not_an_error():
+    assert isinstance(processes.ros_processes([], proc='/proc', own_pid=os.getpid()), tuple)

@@ -1,63 +1,64 @@
 """Ask the team's master to call us back, as it does with every node: proof that it reaches this robot.
 
-ROS's own way (http://wiki.ros.org/ROS/Master_API): whoever subscribes is told of each new publisher by a call of
-publisherUpdate at the URI it registered. So a short-lived XML-RPC server on an ephemeral port subscribes to a topic
-that nobody else uses, then publishes it; the master's call comes or does not. Both registrations are taken back.
-Nothing else on the network can be asked to connect to us without its consent.
+ROS's own way (http://wiki.ros.org/ROS/Master_API): the master announces each new publisher to the subscribers by a call
+of publisherUpdate at the URI that they registered. So a short-lived XML-RPC server on an ephemeral port subscribes to a
+topic that no other program uses, then publishes it; the master's call arrives or does not. Both registrations are taken
+back. No other machine can be asked to connect to us without its consent.
 """
 import os
 import socket
 import threading
 import xmlrpc.client
+from typing import Any, Set
 from xmlrpc.server import SimpleXMLRPCRequestHandler, SimpleXMLRPCServer
 
 from ua_overlay.checks.facts import Callback
-from ua_overlay.rosenv.master import TimeoutTransport
+from ua_overlay.rosenv.master import master_proxy
 
 
 class _Quiet(SimpleXMLRPCRequestHandler):
     #: A connection that sends nothing must not hold up the server.
     timeout = 2.0
 
-    def log_message(self, *args):
+    def log_message(self, *args: Any) -> None:
         """Nothing to stderr."""
 
 
 class _Listener:
-    """An XML-RPC server that notes the topics it is told about."""
+    """An XML-RPC server that notes the topics of which it is notified."""
 
-    def __init__(self):
-        self._notified = set()
+    def __init__(self) -> None:
+        self._notified: Set[str] = set()
         self._changed = threading.Condition()
         self._server = SimpleXMLRPCServer(('0.0.0.0', 0), requestHandler=_Quiet, logRequests=False)
         self._server.register_function(self._publisher_update, 'publisherUpdate')
-        self.port = self._server.server_address[1]
+        self.port: int = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, kwargs={'poll_interval': 0.1}, daemon=True).start()
 
-    def _publisher_update(self, caller, topic, publishers):
+    def _publisher_update(self, *arguments: Any) -> Any:
+        _, topic, _ = arguments  # caller, topic, publishers
         with self._changed:
             self._notified.add(topic)
             self._changed.notify_all()
         return [1, '', 0]
 
-    def wait(self, topic, seconds):
+    def wait(self, topic: str, seconds: float) -> bool:
         with self._changed:
             return self._changed.wait_for(lambda: topic in self._notified, seconds)
 
-    def close(self):
+    def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
 
 
-def ask_callback(master_uri, address, name, timeout=2.0):
-    """Ask the master at ``master_uri`` to call this robot, first at ``address``, then, if that came, at ``name``.
+def ask_callback(master_uri: str, address: str, name: str, timeout: float = 2.0) -> Callback:
+    """Ask the master at ``master_uri`` to call this robot, first at ``address``, then, if that arrived, at ``name``.
 
     The order spares the master: a call that is dropped on its way holds one of its three threads for two minutes, so
     there is at most one of them.
 
     :param name: '' when the team uses addresses.
     :param timeout: seconds to wait for each call and for each answer of the master.
-    :returns: facts.Callback.
     """
     try:
         listener = _Listener()
@@ -69,22 +70,23 @@ def ask_callback(master_uri, address, name, timeout=2.0):
         return Callback(by_address, by_name)
     except (OSError, xmlrpc.client.Error, ValueError) as error:
         slow = isinstance(error, (TimeoutError, socket.timeout))
-        return Callback(problem='the master took no registration: {}'.format(
+        return Callback(problem='the master accepted no registration: {}'.format(
             'no answer in time' if slow else type(error).__name__))
     finally:
         listener.close()
 
 
-def _called(listener, master_uri, host, how, timeout):
+def _called(listener: _Listener, master_uri: str, host: str, how: str, timeout: float) -> bool:
     unique = 'ua_overlay_doctor_{}_{}_{}'.format(os.getpid(), listener.port, how)
     caller, topic, uri = '/' + unique, '/' + unique, 'http://{}:{}/'.format(host, listener.port)
-    with xmlrpc.client.ServerProxy(master_uri, transport=TimeoutTransport(timeout)) as proxy:
+    master: Any
+    with master_proxy(master_uri, timeout) as master:
         try:
-            for register in (proxy.registerSubscriber, proxy.registerPublisher):
+            for register in (master.registerSubscriber, master.registerPublisher):
                 code, text, _ = register(caller, topic, 'std_msgs/Empty', uri)
                 if code != 1:
                     raise ValueError(text)
             return listener.wait(topic, timeout)
         finally:
-            proxy.unregisterPublisher(caller, topic, uri)
-            proxy.unregisterSubscriber(caller, topic, uri)
+            master.unregisterPublisher(caller, topic, uri)
+            master.unregisterSubscriber(caller, topic, uri)

@@ -1,10 +1,11 @@
-"""TCP connections that other robots opened to this one, and processes that look like ROS nodes: from /proc alone."""
+"""Processes that look like ROS nodes, and TCP connections that other robots opened to this one, all from /proc."""
 import os
 from typing import List, Optional, Sequence, Tuple
 
 from ua_overlay.checks.facts import RosProcess
 from ua_overlay.rosenv.envfile import ROS_KEYS
 from ua_overlay.system import procnet
+from ua_overlay.system.process import list_pids
 from ua_overlay.system.procnet import Socket
 
 
@@ -35,7 +36,7 @@ def ros_processes(sockets: Sequence[Socket], proc: str = '/proc', own_pid: Optio
     """
     listening = {each.inode for each in sockets if each.state == procnet.LISTEN}
     found = []
-    for pid in procnet.processes(proc):
+    for pid in list_pids(proc):
         if pid == own_pid:
             continue
         try:

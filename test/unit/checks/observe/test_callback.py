@@ -1,4 +1,4 @@
-"""The master's call back, with masters that do and that do not call. The real rosmaster does it in test/lab."""
+"""The callback, with masters that do and that do not call. The real rosmaster does it in test/lab."""
 import socket
 import threading
 import xmlrpc.client
@@ -6,7 +6,7 @@ from xmlrpc.server import SimpleXMLRPCServer
 
 import pytest
 
-from ua_overlay.checks.callback import ask_callback
+from ua_overlay.checks.observe.callback import ask_callback
 
 
 class Master:
@@ -50,13 +50,13 @@ class Master:
 @pytest.mark.parametrize('answers, expected, asked', [
     (lambda uri: True, (True, True), ['127.0.0.1', 'localhost']),
     (lambda uri: 'localhost' not in uri, (True, False), ['127.0.0.1', 'localhost']),
-    # Not even by address: the name is not tried, which would hold another thread of the master.
+    # Not even by address: the name is not tried, for it would hold another thread of the master.
     (lambda uri: False, (False, None), ['127.0.0.1'])])
 def test_answers(answers, expected, asked):
     master = Master(answers)
     try:
-        found = ask_callback(master.uri, '127.0.0.1', 'localhost', timeout=0.5)
-        assert (found.by_address, found.by_name) == expected and found.problem == ''
+        callback = ask_callback(master.uri, '127.0.0.1', 'localhost', timeout=0.5)
+        assert (callback.by_address, callback.by_name) == expected and callback.problem == ''
         assert [xmlrpc.client.urllib.parse.urlsplit(uri).hostname for uri in master.order] == asked
         assert master.registered == set()
     finally:
@@ -66,8 +66,8 @@ def test_answers(answers, expected, asked):
 def test_a_team_with_addresses_has_no_name_to_try():
     master = Master()
     try:
-        found = ask_callback(master.uri, '127.0.0.1', '', timeout=5)
-        assert (found.by_address, found.by_name) == (True, None)
+        callback = ask_callback(master.uri, '127.0.0.1', '', timeout=5)
+        assert (callback.by_address, callback.by_name) == (True, None)
     finally:
         master.close()
 
@@ -75,13 +75,13 @@ def test_a_team_with_addresses_has_no_name_to_try():
 def test_no_master():
     with socket.socket() as closed:
         closed.bind(('127.0.0.1', 0))
-        found = ask_callback('http://127.0.0.1:{}'.format(closed.getsockname()[1]), '127.0.0.1', '', timeout=0.5)
-    assert found.by_address is None and 'ConnectionRefusedError' in found.problem
+        callback = ask_callback('http://127.0.0.1:{}'.format(closed.getsockname()[1]), '127.0.0.1', '', timeout=0.5)
+    assert callback.by_address is None and 'ConnectionRefusedError' in callback.problem
 
 
-def test_a_master_that_says_nothing():
+def test_a_silent_master():
     with socket.socket() as silent:
         silent.bind(('127.0.0.1', 0))
         silent.listen(5)
-        found = ask_callback('http://127.0.0.1:{}'.format(silent.getsockname()[1]), '127.0.0.1', '', timeout=0.2)
-    assert found.by_address is None and 'no answer in time' in found.problem
+        callback = ask_callback('http://127.0.0.1:{}'.format(silent.getsockname()[1]), '127.0.0.1', '', timeout=0.2)
+    assert callback.by_address is None and 'no answer in time' in callback.problem

@@ -1,0 +1,37 @@
+"""Several questions to the network at once, within a deadline."""
+import xml.parsers.expat
+import xmlrpc.client
+from http.client import HTTPException
+from typing import Callable, Dict, Hashable, Mapping, Optional, TypeVar
+
+from ua_overlay.errors import OverlayError
+from ua_overlay.system.deadline import Calls
+
+#: What the network can raise; anything else is a mistake of ours and is not hidden.
+EXPECTED = (OSError, OverlayError, xmlrpc.client.Error, HTTPException, xml.parsers.expat.ExpatError, ValueError)
+
+Key = TypeVar('Key', bound=Hashable)
+Result = TypeVar('Result')
+
+
+class Questions:
+    """Asks; what is refused, or not answered in time, is None."""
+
+    def __init__(self) -> None:
+        self._calls = Calls()
+
+    def ask(self, functions: Mapping[Key, Callable[[], Result]], seconds: float) -> Dict[Key, Optional[Result]]:
+        """Return the result of each function; all of them run side by side.
+
+        :param seconds: deadline for all of them together.
+        """
+        results: Dict[Key, Optional[Result]] = {}
+        for key, (result, error) in self._calls.run(functions, seconds).items():
+            if error is not None and not isinstance(error, EXPECTED):
+                raise error
+            results[key] = None if error is not None else result
+        return results
+
+    def ask_one(self, name: str, function: Callable[[], Result], seconds: float) -> Optional[Result]:
+        """Return the result of one function."""
+        return self.ask({name: function}, seconds)[name]

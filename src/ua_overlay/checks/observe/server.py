@@ -1,0 +1,94 @@
+"""The site's server as this robot sees it."""
+import time
+from dataclasses import replace
+from typing import Callable, Optional, Protocol, Tuple
+
+from ua_overlay.checks.duplicate_identity import strangers
+from ua_overlay.checks.facts import Server
+from ua_overlay.errors import OverlayError, Problem
+from ua_overlay.tailscale.api import ObserverApi
+from ua_overlay.tailscale.model import Status, parse_status
+from ua_overlay.trust import certificate as certificates
+from ua_overlay.trust.probe import ServerHealth, check_server
+from ua_overlay.trust.verify import verify_node_key
+
+#: (own, on the server): endpoints that tailscaled has found for this machine, and those that its network map has of it,
+#: as ip:port.
+Endpoints = Tuple[Tuple[str, ...], Tuple[str, ...]]
+#: (URL, CA as PEM text, node key, seconds) -> whether the server knows the key, None when that is unknown.
+VerifyNodeKey = Callable[[str, str, str, float], Optional[bool]]
+
+
+class CheckServer(Protocol):
+    """trust.probe.check_server: raises OverlayError when the site's server does not answer."""
+
+    def __call__(self, url: str, ca_pem: str, timeout: float) -> ServerHealth:
+        ...
+
+
+def key_in_use(status: Status) -> str:
+    """Return the public node key that a server ought to know, '' when this robot has none in use."""
+    return status.self_node.public_key if status.running else ''
+
+
+def endpoints_of(api: ObserverApi) -> Endpoints:
+    """Return the endpoints of this robot; both () when they are unknown now."""
+    try:
+        own = api.status(peers=False).get('Self') or {}
+        if not own.get('Online') or not own.get('TailscaleIPs'):
+            return (), ()
+        on_server = (api.whois(own['TailscaleIPs'][0]).get('Node') or {}).get('Endpoints')
+    except OverlayError:
+        return (), ()
+    return tuple(own.get('Addrs') or ()), tuple(on_server or ())
+
+
+def probe_server(url: str, ca_file: str, timeout: float, check: CheckServer = check_server, node_key: str = '',
+                 verify: VerifyNodeKey = verify_node_key) -> Server:
+    """Probe the server at ``url`` with the CA in ``ca_file``; raises nothing that the network can cause.
+
+    :param url: '' means that this robot is in no network: nothing is asked.
+    :param timeout: seconds.
+    :param node_key: this robot's; '' not to ask whether the server knows it.
+    """
+    if not url:
+        return Server()
+    view = Server(url)
+    try:
+        with open(ca_file, encoding='ascii') as stream:
+            ca_pem = stream.read()
+        authorities = certificates.load_certificates(ca_pem, ca_file)
+        view = replace(view, ca_not_after=max(certificates.not_after(item).timestamp() for item in authorities))
+        health = check(url, ca_pem, timeout=timeout)
+        if node_key:
+            view = replace(view, key_known=verify(url, ca_pem, node_key, timeout))
+    except OverlayError as error:
+        return replace(view, problem=error.problem())
+    except (OSError, UnicodeDecodeError) as error:
+        return replace(view, problem=Problem(
+            'NOT_PREPARED', 'The CA of the site cannot be read from {}: {}.'.format(
+                ca_file, getattr(error, 'strerror', None) or 'not a PEM file'), 'sudo ua-overlay robot prepare'))
+    return replace(view, clock_offset=health.clock_offset, not_after=health.not_after.timestamp())
+
+
+def observe_server(api: ObserverApi, ca_file: str, patience: float) -> Server:
+    """Ask tailscaled for the server, probe it, and compare the endpoints of this robot.
+
+    :param patience: seconds for each step.
+    """
+    try:
+        status = parse_status(api.status(peers=False))
+        if not status.have_node_key:
+            return Server()
+        url = api.prefs().get('ControlURL') or ''
+    except OverlayError as error:
+        return Server(problem=error.problem())
+    view = probe_server(url, ca_file, patience, node_key=key_in_use(status))
+    if view.problem is not None or not key_in_use(status):
+        return view
+    others = strangers(*endpoints_of(api))
+    if others:
+        # The network map follows this machine's endpoints within a second or two, and it may have moved just now.
+        time.sleep(patience)
+        others = strangers(*endpoints_of(api))
+    return replace(view, strangers=others)

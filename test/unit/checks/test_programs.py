@@ -1,0 +1,75 @@
+"""Checks of shells and nodes: master and name with which they were started."""
+from dataclasses import replace
+
+import pytest
+
+from ua_overlay.checks import programs
+from ua_overlay.checks.facts import Facts, Graph, RosProcess
+from ua_overlay.rosenv.environment import RosEnvironment
+from unit.checks.healthy import FACTS, GRAPH, TEAM, URI, changed, only
+
+
+@pytest.mark.parametrize('host, level, words', [
+    ('dev-3.overlay.internal', 'OK', ''), ('DEV-3.overlay.internal', 'OK', ''), ('100.64.0.1', 'OK', ''),
+    ('dev-3', 'WARN', 'short name'), ('localhost', 'ERROR', 'each machine itself'), ('127.0.1.1', 'ERROR', 'itself'),
+    ('robot', 'ERROR', "not the overlay's"), ('10.0.2.15', 'ERROR', "not the overlay's"),
+    ('dev-9.overlay.internal', 'ERROR', 'left or was renamed'), ('100.64.0.99', 'ERROR', 'left or was renamed')])
+def test_node_names(host, level, words):
+    nodes = GRAPH.nodes + (('/late', 'http://{}:1234/'.format(host)),)
+    verdict = only(programs.node_names(changed(graph=replace(GRAPH, nodes=nodes))))
+    assert verdict.level == level and words in verdict.what + verdict.why
+    if level != 'OK':
+        assert verdict.what.startswith('/late registered') and host in verdict.what
+
+
+def test_node_names_are_listed_by_host_and_not_endlessly():
+    nodes = tuple(('/n{}'.format(index), 'http://robot:1/') for index in range(9)) + (('/x', 'http://laptop:1/'),)
+    first, second = programs.node_names(changed(graph=replace(GRAPH, nodes=nodes)))
+    assert first.what == '/x registered as laptop.'
+    assert second.what == '/n0, /n1, /n2, /n3 and 5 more registered as robot.'
+    assert programs.node_names(changed(graph=replace(GRAPH, nodes=None))) is None
+    assert programs.node_names(changed(graph=Graph(URI, False))) is None
+
+
+@pytest.mark.parametrize('variables, words', [
+    (TEAM, ''), ({}, ''), ({'ROS_MASTER_URI': 'http://localhost:11311'}, ''),
+    ({'ROS_MASTER_URI': 'http://10.0.2.9:11311', 'ROS_IP': '10.0.2.15'}, ''),
+    ({'ROS_MASTER_URI': URI, 'ROS_IP': '100.64.0.2'}, ''),
+    ({'ROS_MASTER_URI': 'http://100.64.0.1:11312', 'ROS_IP': '100.64.0.2'}, ''),
+    ({'ROS_MASTER_URI': URI}, 'neither ROS_HOSTNAME nor ROS_IP'),
+    ({'ROS_MASTER_URI': URI, 'ROS_IP': '10.0.2.15'}, 'ROS_IP=10.0.2.15'),
+    ({'ROS_MASTER_URI': 'http://100.64.0.1:11312', 'ROS_IP': '10.0.2.15'}, 'ROS_IP=10.0.2.15'),
+    ({'ROS_MASTER_URI': 'http://dev-1:11312', 'ROS_HOSTNAME': 'robot'}, 'ROS_HOSTNAME=robot'),
+    # ROS_HOSTNAME wins over ROS_IP.
+    ({'ROS_MASTER_URI': URI, 'ROS_HOSTNAME': 'robot', 'ROS_IP': '100.64.0.2'}, 'ROS_HOSTNAME=robot'),
+    # Another robot's name is not ours.
+    ({'ROS_MASTER_URI': URI, 'ROS_HOSTNAME': 'dev-3.overlay.internal'}, 'dev-3'),
+    ({'ROS_MASTER_URI': 'http://10.0.2.9:11311', 'ROS_HOSTNAME': 'dev-2.overlay.internal'}, 'is not'),
+    ({'ROS_MASTER_URI': 'http://[broken'}, '')])
+def test_half_connected(variables, words):
+    verdict = only(programs.half_connected(changed(shell=variables, processes=())))
+    assert verdict.level == ('ERROR' if words else 'OK') and words in verdict.what
+    verdict = only(programs.half_connected(changed(shell={}, processes=(RosProcess(7, '/talker', variables),))))
+    assert verdict.level == ('ERROR' if words else 'OK')
+    assert not words or '/talker (process 7)' in verdict.what
+
+
+def test_half_connected_without_a_daemon():
+    mixed = {'ROS_MASTER_URI': 'http://100.64.0.1:11312', 'ROS_IP': '10.0.2.15'}
+    assert only(programs.half_connected(Facts(shell=mixed))).level == 'ERROR'
+    assert programs.half_connected(Facts(shell=dict(mixed, ROS_IP='100.64.0.2'))).level == 'OK'
+    assert programs.half_connected(Facts()) is None
+
+
+def test_old_master():
+    assert programs.old_master(FACTS).level == 'OK'
+    old = RosProcess(8, '/camera', dict(TEAM, ROS_MASTER_URI='http://dev-3.overlay.internal:11312'))
+    local = RosProcess(9, '/local', {'ROS_MASTER_URI': 'http://localhost:11311'})
+    lan = RosProcess(9, '/lan', {'ROS_MASTER_URI': 'http://10.0.2.9:11311'})
+    verdict = only(programs.old_master(changed(processes=FACTS.processes + (old, local, lan))))
+    assert verdict.level == 'WARN' and verdict.what.startswith('/camera (process 8) was started for the master http://dev-3')
+    slash = replace(FACTS.processes[0], variables=dict(TEAM, ROS_MASTER_URI=URI + '/'))
+    assert programs.old_master(changed(processes=(slash,))).level == 'OK'
+    verdict = only(programs.old_master(changed(desired=RosEnvironment())))
+    assert verdict.level == 'WARN' and 'none now' in verdict.why
+    assert programs.old_master(Facts()) is None
