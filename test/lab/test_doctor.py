@@ -366,7 +366,7 @@ store.renew(site, clock.utc_now())
                             env=fleet.base_environment())
     try:
         finding = wait_found(fleet, 'dev-2', 'certificate', 'WARN')
-        assert 'ends on' in finding['what'] and 'ua-overlay server renew' in finding['next_command']
+        assert 'expires on' in finding['what'] and 'ua-overlay server renew' in finding['next_command']
         wait('The warning in /diagnostics', lambda: 'ends on' in diagnostics(fleet, 'dev-2')['server']['message'],
              PATIENCE)
     finally:
