@@ -367,7 +367,7 @@ store.renew(site, clock.utc_now())
     try:
         finding = wait_found(fleet, 'dev-2', 'certificate', 'WARN')
         assert 'expires on' in finding['what'] and 'ua-overlay server renew' in finding['next_command']
-        wait('The warning in /diagnostics', lambda: 'ends on' in diagnostics(fleet, 'dev-2')['server']['message'],
+        wait('The warning in /diagnostics', lambda: 'expires on' in diagnostics(fleet, 'dev-2')['server']['message'],
              PATIENCE)
     finally:
         fleet.lab.stop_service('server', 'alone')
