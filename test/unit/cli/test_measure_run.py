@@ -47,7 +47,7 @@ def test_other_repetitions_than_those_of_the_campaign(tmp_path, capsys, monkeypa
     assert main(['measure', 'run', 'c.yaml', '--dry-run', '--repetitions', '6']) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith('30 samples to take, about')
     assert main(['measure', 'run', 'c.yaml', '--dry-run', '--repetitions', '0']) == 2
-    assert 'repetitions: 0 is no whole number' in capsys.readouterr().err
+    assert 'repetitions: 0 is not a whole number' in capsys.readouterr().err
 
 
 def test_one_place(tmp_path, capsys, monkeypatch):

@@ -1,0 +1,106 @@
+"""`server check` and `server forwarding`: what is probed, what is printed, and the exit status."""
+import dataclasses
+import json
+
+import pytest
+
+from ua_overlay.cli import main, server_check
+from ua_overlay.relays.check import ProbeResult
+from ua_overlay.system.control_socket import NotRunning
+
+
+@pytest.fixture
+def probed(monkeypatch):
+    """Plays the network; the list gets what was probed, and ``failing`` what fails."""
+    probes, failing = [], set()
+
+    def run_probes(asked):
+        probes.extend(asked)
+        return [ProbeResult(each.what, each.endpoint, each.what not in failing, 'as it is',
+                            '' if each.what not in failing else each.fix) for each in asked]
+
+    monkeypatch.setattr(server_check.check, 'run_probes', run_probes)
+    return probes, failing
+
+
+@pytest.fixture
+def running(site, answer, monkeypatch):
+    monkeypatch.setattr(server_check.control_socket, 'ask', lambda path, operation, timeout: answer)
+    monkeypatch.setattr(server_check.service_egress, 'rule_state', lambda service, directory: None)
+    return answer
+
+
+def test_on_the_server_the_processes_are_checked(running, probed, capsys):
+    assert main(['server', 'check']) == 0
+    assert [(each.what, each.endpoint) for each in probed[0]] == [
+        ('control', '127.0.0.1 TCP 8080'), ('DERP', '127.0.0.1 TCP 8080'), ('STUN', '127.0.0.1 UDP 3478'),
+        ('relay', '127.0.0.1 UDP 40000')]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ['WHAT', 'WHERE', 'RESULT']
+    assert lines[1].endswith('OK  up, 3 session(s), 2 carried, repaired 0 time(s)') and len(lines) == 6
+
+
+def test_from_outside_the_public_addresses_are_checked(site, probed, capsys):
+    assert main(['server', 'check', '--from-outside', '--json']) == 0
+    assert {each.endpoint.split()[0] for each in probed[0]} == {'203.0.113.10'}
+    assert [row['what'] for row in json.loads(capsys.readouterr().out)] == ['control', 'DERP', 'STUN', 'relay']
+
+
+def test_a_failure_names_the_next_command(running, probed, site, capsys):
+    probed[1].add('STUN')
+    assert main(['server', 'check']) == 1
+    assert capsys.readouterr().out.endswith('STUN at 127.0.0.1 UDP 3478 failed: as it is. Next: {}\n'.format(
+        site.command('server status')))
+
+
+def test_an_egress_rule_that_only_root_can_see_is_no_failure(running, probed, monkeypatch, capsys):
+    monkeypatch.setattr(server_check.service_egress, 'rule_state', lambda service, directory: (None, 'unknown', 'sudo'))
+    assert main(['server', 'check']) == 0
+    assert 'egress rule at this machine is unknown: unknown. Next: sudo' in capsys.readouterr().out
+
+
+def test_a_certificate_that_ends_soon_is_a_failure(running, probed, capsys):
+    running['derp_ends'] = {'lab-b': 0.0}
+    assert main(['server', 'check', '--json']) == 1
+    row = json.loads(capsys.readouterr().out)[1]
+    assert (row['what'], row['ok']) == ('certificate of DERP', False) and 'until 1970-01-01' in row['text']
+
+
+def test_a_stopped_server_is_a_failure(site, probed, monkeypatch, capsys):
+    def ask(*_, **__):
+        raise NotRunning('The server is not running.', 'ua-overlay server run')
+
+    monkeypatch.setattr(server_check.control_socket, 'ask', ask)
+    monkeypatch.setattr(server_check.service_egress, 'rule_state', lambda service, directory: None)
+    assert main(['server', 'check']) == 1
+    assert 'The server is not running. Next: ua-overlay server run' in capsys.readouterr().out
+
+
+def test_an_invitation_needs_from_outside(capsys):
+    assert main(['server', 'check', '--invitation', 'x.yaml']) == 2
+    assert '--invitation needs --from-outside' in capsys.readouterr().err
+
+
+def test_a_site_without_public_addresses_cannot_be_checked_from_outside(site, probed, capsys):
+    site.settings = dataclasses.replace(site.settings, addresses=())
+    site.write_settings()
+    assert main(['server', 'check', '--from-outside']) == 2
+    assert 'has no public address' in capsys.readouterr().err and probed[0] == []
+
+
+def test_forwarding_in_three_forms(site, capsys):
+    argv = ['server', 'forwarding', '--to', '192.168.7.2']
+    assert main(argv + ['--json']) == 0
+    ports = [(row['protocol'], row['port']) for row in json.loads(capsys.readouterr().out)]
+    assert ports == [('tcp', 8080), ('udp', 3478), ('udp', 40000)]
+    assert main(argv) == 0
+    rules = capsys.readouterr().out
+    assert 'dnat' in rules and '192.168.7.2' in rules
+    assert main(argv + ['--format', 'text', '--beside', '192.168.7.0/24']) == 0
+    text = capsys.readouterr().out
+    assert '192.168.7.2' in text and 'dnat' not in text
+
+
+def test_forwarding_needs_the_private_address(site, capsys):
+    assert main(['server', 'forwarding']) == 2
+    assert '--to' in capsys.readouterr().err
