@@ -21,7 +21,7 @@ from ua_overlay.lab.wait import wait
 from ua_overlay.site.site import Site
 from ua_overlay.toolchain import locate
 from ua_overlay.toolchain.find import cache_dir
-from ua_overlay.trust import invitation as invitations
+from ua_overlay.trust import invitation_file
 
 
 def free_ports():
@@ -121,7 +121,7 @@ class LoopbackSite:
         """Make an invitation; returns (Invitation, path)."""
         path = os.path.join(self.base, robot + '.invitation.yaml')
         self.call('invite', team, robot, '--output', path, '--overwrite', *options)
-        return invitations.read(path), path
+        return invitation_file.read(path), path
 
     def robot(self, name, relayed=False, trust=None):
         """A running tailscaled that has not joined; ``trust``: PEM text that it trusts instead of the site's CA."""

@@ -18,8 +18,7 @@ from ua_overlay.cli.shared.site import make_inviter
 from ua_overlay.lab.wait import wait
 from ua_overlay.site.inviter import Invitee
 from ua_overlay.site.site import Site
-from ua_overlay.trust import ca_pin
-from ua_overlay.trust import invitation as invitations
+from ua_overlay.trust import ca_pin, invitation_file
 
 TEAM_PORT = port_outside_the_ephemeral_range()
 
@@ -95,7 +94,7 @@ def test_the_server_knows_when_time_is_over_whatever_the_thief_s_clock_says(site
     refused = site.robot('dev-4').join(invitation)     # `tailscale up`: nothing of ours is in the way
     assert refused.returncode != 0 and 'authkey expired' in refused.stderr
     path = os.path.join(site.base, 'late')
-    invitations.write(path, invitation)
+    invitation_file.write(path, invitation)
     assert 'INVITATION_EXPIRED' in join(site, site.robots[-1], path, '--json').stdout
 
 
@@ -105,7 +104,7 @@ def test_a_ca_by_its_sha256(site):
     with open(os.path.join(site.directory, 'ca.pem')) as stream:
         ca_pem = stream.read()
     assert ca_pin.ca_of(made).strip() == ca_pem.strip()
-    with pytest.raises(Exception, match='shows no CA'):
+    with pytest.raises(Exception, match='does not show the CA'):
         ca_pin.fetch(made.server_url, '0' * 64)
     assert join(site, site.robot('dev-5'), path).returncode == 0
 

@@ -15,7 +15,7 @@ from ua_overlay.clock import ago, format_rfc3339, format_utc, utc_now
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.site.invitation_list import ListedInvitation
 from ua_overlay.site.inviter import Invitee
-from ua_overlay.trust import invitation as invitations
+from ua_overlay.trust import invitation_file
 from ua_overlay.trust.invitation import Invitation
 
 USAGE = """\
@@ -115,11 +115,11 @@ def run_create(args: argparse.Namespace) -> int:
             os.chown(args.output_dir, *owner)
         for (invitation, _), path in zip(made, paths):
             if path is None:
-                sys.stdout.write(invitations.dump(invitation))
+                sys.stdout.write(invitation_file.dump(invitation))
                 sys.stdout.flush()
             else:
                 written.append(path)
-                invitations.write(path, invitation, owner)
+                invitation_file.write(path, invitation, owner)
     except (OSError, OverlayError):
         inviter.take_back([key_id for _, key_id in made])
         for path in written:

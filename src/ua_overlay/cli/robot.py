@@ -211,8 +211,8 @@ def read_ca(args: argparse.Namespace) -> str:
     from ua_overlay.trust.ca import read_ca as read_ca_file
     from ua_overlay.trust.ca import same
     if args.invitation:
-        from ua_overlay.trust import ca_pin, invitation
-        return ca_pin.ca_of(invitation.read(args.invitation), installed_ca())
+        from ua_overlay.trust import ca_pin, invitation_file
+        return ca_pin.ca_of(invitation_file.read(args.invitation), installed_ca())
     if not args.ca and not os.path.exists(defaults.CA_FILE):
         raise UsageError("`robot prepare` needs the site's CA the first time.",
                          'sudo ua-overlay robot prepare --invitation FILE --user {}'.format(args.user))

@@ -20,8 +20,7 @@ from ua_overlay.relays.check import Probe, ProbeResult
 from ua_overlay.server import forwarding, service, service_egress
 from ua_overlay.site.site import Site
 from ua_overlay.system import control_socket
-from ua_overlay.trust import ca_pin, names
-from ua_overlay.trust import invitation as invitations
+from ua_overlay.trust import ca_pin, invitation_file, names
 
 _SHOWN = {True: 'OK', False: 'failed', None: 'unknown'}
 
@@ -173,7 +172,7 @@ def _certificates_of_hosts(site: Site) -> List[ProbeResult]:
 
 def _probes_by_invitation(args: argparse.Namespace) -> List[Probe]:
     """What to probe of the site of an invitation, at every address of its name."""
-    invitation = invitations.read(args.invitation)
+    invitation = invitation_file.read(args.invitation)
     server = names.parse_server_url(invitation.server_url)
     try:
         answers = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)

@@ -14,10 +14,9 @@ from ua_overlay.tags import belonging, describe_belonging
 from ua_overlay.tailscale.api import MembershipApi, MessageBus
 from ua_overlay.tailscale.localapi import redact
 from ua_overlay.tailscale.model import Status, parse_status
-from ua_overlay.trust import ca_pin
-from ua_overlay.trust import invitation as invitations
+from ua_overlay.trust import ca_pin, invitation_file
 from ua_overlay.trust.ca import trusts
-from ua_overlay.trust.invitation import Invitation
+from ua_overlay.trust.invitation import Invitation, check_usable, public_values
 from ua_overlay.trust.probe import check_server
 from ua_overlay.trust.verify import verify_node_key
 
@@ -110,7 +109,7 @@ class Join:
             return outcome_of(error)
 
     def _join(self, path: str) -> Outcome:
-        invitation = invitations.read(path) if path else None
+        invitation = invitation_file.read(path) if path else None
         status = self._status()
         own = status.self_node
         remembered = read_settings(self.state_dir).get('team', '')
@@ -182,7 +181,7 @@ class Join:
 
     def _register(self, invitation: Invitation, path: str) -> Outcome:
         """Send the key, after everything that can fail without it."""
-        invitations.check_usable(invitation, datetime.fromtimestamp(self.now(), timezone.utc))
+        check_usable(invitation, datetime.fromtimestamp(self.now(), timezone.utc))
         before = self._check_permission(self.api.prefs(), path)
         ca_pem, trusted = self._check_trust(invitation, path)
         self.probe(invitation.server_url, ca_pem)
@@ -215,7 +214,7 @@ class Join:
                 'The server named it {}, not {}: that name is taken, or the server knew this machine already.'.format(
                     own.name, invitation.robot))
         try:
-            write_settings(self.state_dir, invitations.settings(invitation))
+            write_settings(self.state_dir, public_values(invitation))
         except OSError as error:
             outcome = outcome.with_message(
                 'Its settings cannot be kept in {} ({}), so the team port is the default after a restart. Next: '

@@ -1,4 +1,4 @@
 """Who trusts whom: the site's CA, the server's certificate, invitations, and the names that people choose.
 
-Imports nothing above it (no tailscale, no headscale, no ROS). Needs python3-cryptography 2.8 and PyYAML 5.3.
+Needs python3-cryptography 2.8 and PyYAML 5.3.
 """

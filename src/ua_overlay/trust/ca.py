@@ -1,10 +1,12 @@
-"""The site's private CA: one key that can vouch for one server and nothing else."""
+"""The site's private CA: one key that can vouch for one server and for nothing else."""
 import datetime
 import ipaddress
+from typing import List, Sequence, Tuple, Union
 
 from cryptography import x509
 from cryptography.hazmat.backends import default_backend
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from ua_overlay import defaults
 from ua_overlay.clock import format_utc
@@ -12,24 +14,26 @@ from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust.certificate import CertificateError
 
 
-def create_ca(site_name, dns_names, addresses, now):
+def create_ca(site_name: str, dns_names: Sequence[str], addresses: Sequence[str],
+              now: datetime.datetime) -> Tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     """Make the key and the certificate of a site's CA.
 
-    RFC 5280 4.2.1.9 (basicConstraints critical, pathlen 0: it signs leaves only), 4.2.1.3 (keyUsage critical) and
-    4.2.1.10 (nameConstraints critical: a robot that trusts this CA does not thereby let it pose as any other server).
-    A type of name without a permitted subtree is unconstrained, so a site without addresses excludes all of them.
+    RFC 5280 4.2.1.9 (basicConstraints critical, pathlen 0: it signs only leaves), 4.2.1.3 (keyUsage critical) and
+    4.2.1.10 (nameConstraints critical: a robot that trusts this CA does not let it vouch for any other server). A type
+    of name without a permitted subtree is unconstrained, so a site without addresses excludes all addresses.
 
-    :param site_name: shown to people in the subject.
+    :param site_name: for people, in the subject.
     :param dns_names: the server's DNS names, at least one; RFC 5280 lets each also cover the names below it.
-    :param addresses: the server's addresses, text; each is a /32 (IPv6: /128).
-    :param now: aware UTC datetime; the CA begins a day earlier.
-    :returns: (private key, x509.Certificate).
+    :param addresses: the server's addresses; each is a /32 (IPv6: /128).
+    :param now: aware UTC datetime; the CA becomes valid a day earlier.
+    :returns: (private key, certificate).
     """
     key = certificates.generate_key()
     name = certificates.subject('ua_overlay', 'ua_overlay CA of ' + site_name)
     begin = (now - certificates.BACKDATE).replace(microsecond=0)
-    permitted = ([x509.DNSName(dns_name) for dns_name in dns_names]
-                 + [x509.IPAddress(ipaddress.ip_network(address)) for address in addresses])
+    permitted: List[x509.GeneralName] = [
+        *(x509.DNSName(dns_name) for dns_name in dns_names),
+        *(x509.IPAddress(ipaddress.ip_network(address)) for address in addresses)]
     excluded = None if addresses else [x509.IPAddress(ipaddress.ip_network(every)) for every in ('0.0.0.0/0', '::/0')]
     key_id = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     certificate = (
@@ -49,25 +53,26 @@ def create_ca(site_name, dns_names, addresses, now):
     return key, certificate
 
 
-def load_ca_certificates(pem, source):
-    """Return the CA certificates of a PEM text: what a robot may be told to trust. A self-signed certificate of a
-    server is its own CA, whatever it says of itself (trust.imported).
+def load_ca_certificates(pem: Union[str, bytes], source: str) -> List[x509.Certificate]:
+    """Return the certificates of a PEM text that a robot is to trust.
 
-    :raises CertificateError: when it is no PEM, is cut short, carries a private key, or one certificate is no CA.
+    A self-signed certificate of a server counts as a CA, even if it does not declare itself one (trust.imported).
+
+    :raises CertificateError: the text is not PEM, is cut short, has a private key, or has a certificate of no CA.
     """
-    found = certificates.load_certificates(pem, source)
-    for each in found:
+    authorities = certificates.load_certificates(pem, source)
+    for each in authorities:
         if not is_ca(each) and not certificates.is_signed_by(each, each):
-            raise CertificateError('{} holds a certificate that is no CA (its subject is {}).'.format(
+            raise CertificateError('{} has a certificate that is not a CA (its subject is {}).'.format(
                 certificates.capital(source), each.subject.rfc4514_string()))
-    return found
+    return authorities
 
 
-def read_ca(path, now):
-    """Return the PEM text of a CA file that a person names, checked: PEM, nothing but CA certificates, in force.
+def read_ca(path: str, now: datetime.datetime) -> str:
+    """Read a CA file that a person names; return its PEM text.
 
     :param now: aware UTC datetime.
-    :raises CertificateError: with the next command.
+    :raises CertificateError: it is not PEM, has anything but CA certificates, or all of them have expired.
     """
     again = 'ssh SERVER sudo cat {}/ca.pem > ca.pem'.format(defaults.SITE_DIR)
     try:
@@ -76,22 +81,24 @@ def read_ca(path, now):
     except FileNotFoundError:
         raise CertificateError('There is no CA file {}.'.format(path), again)
     except OSError as error:
-        raise CertificateError('The CA file {} cannot be read: {}.'.format(path, error.strerror.lower()),
+        raise CertificateError('The CA file {} cannot be read: {}.'.format(path, certificates.reason(error)),
                                'ls -l {}'.format(path))
     try:
-        found = load_ca_certificates(pem, path)
+        authorities = load_ca_certificates(pem, path)
     except CertificateError as error:
         raise CertificateError(error.sentence, again)
-    if all(now >= certificates.not_after(each) for each in found):
+    if all(now >= certificates.not_after(each) for each in authorities):
         raise CertificateError('The CA in {} expired on {}; this machine\'s clock says {}.'.format(
-            path, format_utc(max(certificates.not_after(each) for each in found)),
+            path, format_utc(max(certificates.not_after(each) for each in authorities)),
             format_utc(now)), again, 'CERT_EXPIRED')
-    return certificates.dump_certificates(*found)
+    return certificates.dump_certificates(*authorities)
 
 
-def trusts(trusted_pem, required_pem):
-    """Whether all CA certificates of one PEM text are in another: while a site changes its CA there are two, in either
-    order. A text that holds no certificate trusts nobody."""
+def trusts(trusted_pem: str, required_pem: str) -> bool:
+    """Whether all CA certificates of ``required_pem`` are in ``trusted_pem``.
+
+    While a site changes its CA there are two, in either order. A text without a certificate trusts nobody.
+    """
     try:
         trusted = certificates.load_certificates(trusted_pem, 'the CA')
     except CertificateError:
@@ -99,14 +106,14 @@ def trusts(trusted_pem, required_pem):
     return set(certificates.load_certificates(required_pem, 'the CA')) <= set(trusted)
 
 
-def same(one_pem, other_pem):
-    """Whether two PEM texts are the same trust, in whichever order."""
-    return trusts(one_pem, other_pem) and trusts(other_pem, one_pem)
+def same(first_pem: str, second_pem: str) -> bool:
+    """Whether two PEM texts have the same certificates, in any order."""
+    return trusts(first_pem, second_pem) and trusts(second_pem, first_pem)
 
 
-def is_ca(certificate):
-    """Say whether basicConstraints make it a CA (RFC 5280 4.2.1.9)."""
+def is_ca(certificate: x509.Certificate) -> bool:
+    """Whether basicConstraints make it a CA (RFC 5280 4.2.1.9)."""
     try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        return bool(certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
     except x509.ExtensionNotFound:
         return False

@@ -1,12 +1,17 @@
-"""A CA that is known by its SHA-256 alone: an invitation may carry that instead of the certificate.
+"""A CA that is known only by its SHA-256: an invitation may carry that instead of the certificate.
 
 The certificate then comes from the server, over a connection that proves nothing. It is compared with the SHA-256
-before anything secret is sent; afterwards the server has to pass the same strict check as always (probe).
+before anything secret is sent; afterwards the server has to pass the usual strict check (probe).
+
+This module reads the certificates out of the TLS handshake itself: Python 3.8 with CERT_NONE returns only the leaf
+(getpeercert(True)), never the chain, and SSLSocket.get_unverified_chain is public only from Python 3.13 on.
 """
 import hashlib
 import re
+import socket
 import ssl
 import time
+from typing import List, Sequence
 
 from cryptography import x509
 from cryptography.hazmat.backends import default_backend
@@ -15,47 +20,54 @@ from cryptography.hazmat.primitives import serialization
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust import names
 from ua_overlay.trust.certificate import CertificateError
+from ua_overlay.trust.invitation import Invitation
 from ua_overlay.trust.probe import open_connection
 
-#: The chain of a server of this package has two kilobytes; whoever sends more than this is somebody else.
+#: The chain of a server of this package has two kilobytes; a server that sends more than this is another one.
 MAX_HANDSHAKE = 65536
 PINS = re.compile(r'[0-9a-f]{64}(?: [0-9a-f]{64})*')
 
 _HANDSHAKE_RECORD, _CERTIFICATE_MESSAGE = 22, 11
 
 
-def pins_of(ca_pem):
-    """SHA-256 of each certificate (DER) of a PEM text: 64 hexadecimal digits each, with blanks between them."""
+def pins_of(ca_pem: str) -> str:
+    """Return the SHA-256 of each certificate (DER) of a PEM text: 64 hexadecimal digits each, separated by blanks.
+
+    :raises CertificateError: the text has no certificate.
+    """
     return ' '.join(_pin(each) for each in certificates.load_certificates(ca_pem, 'the CA'))
 
 
-def pick(pins, ca_pem):
-    """Those certificates of a PEM text that ``pins`` name, as PEM text; '' unless there is one for every pin.
+def pick(pins: str, ca_pem: str) -> str:
+    """Return the certificates of a PEM text that ``pins`` name, as PEM text; '' unless there is one for every pin.
 
-    Text without a certificate counts as none.
+    A text without a certificate is valid.
     """
     try:
-        found = certificates.load_certificates(ca_pem, 'the CA')
+        authorities = certificates.load_certificates(ca_pem, 'the CA')
     except CertificateError:
         return ''
-    return _pick(pins, found)
+    return _pick(pins, authorities)
 
 
-def ca_of(invitation, known='', timeout=5.0):
-    """The CA of an invitation as PEM text: its own, else that of ``known`` (PEM text), else fetched from the server.
+def ca_of(invitation: Invitation, trusted: str = '', timeout: float = 5.0) -> str:
+    """Return the CA of an invitation as PEM text.
 
-    :raises CertificateError: WRONG_CA when what the server shows is another CA.
+    It is in the invitation, or already among the ``trusted`` ones (PEM text), or comes from the server.
+
+    :param timeout: seconds for the server.
+    :raises CertificateError: the server shows another CA (WRONG_CA).
     :raises probe.ServerError: the server cannot be reached.
     """
-    return invitation.ca_pem or pick(invitation.ca_sha256, known) or fetch(
+    return invitation.ca_pem or pick(invitation.ca_sha256, trusted) or fetch(
         invitation.server_url, invitation.ca_sha256, timeout)
 
 
-def fetch(server_url, pins, timeout=5.0):
+def fetch(server_url: str, pins: str, timeout: float = 5.0) -> str:
     """Ask the server for its chain and return the CA that ``pins`` name, as PEM text.
 
-    :raises CertificateError: WRONG_CA when not all that are named are there.
-    :raises probe.ServerError: SERVER_UNREACHABLE.
+    :raises CertificateError: the chain lacks a named certificate (WRONG_CA).
+    :raises probe.ServerError: the server cannot be reached (SERVER_UNREACHABLE).
     """
     server = names.parse_server_url(server_url)
     where = '{}:{}'.format(server.host, server.port)
@@ -63,37 +75,39 @@ def fetch(server_url, pins, timeout=5.0):
     connection = open_connection(server, deadline, timeout)
     with connection:
         try:
-            shown = _chain(connection, server.host, deadline)
+            chain = _chain(connection, server.host, deadline)
         except (OSError, ValueError):
-            shown = []
-    found = _pick(pins, shown)
-    if not found:
+            chain = []
+    ca_pem = _pick(pins, chain)
+    if not ca_pem:
         raise CertificateError(
-            'What answers at {} shows no CA with the SHA-256 of the invitation ({}…): it is another server, or its CA '
-            'was renewed.'.format(where, pins[:16]),
+            '{} does not show the CA with the SHA-256 of the invitation ({}…): it is another server, or its CA has '
+            'changed.'.format(where, pins[:16]),
             'ssh SERVER sudo cat DIR/ca.pem > ca.pem and: sudo ua-overlay robot prepare --ca ca.pem --user "$USER"; or '
             'a new invitation', 'WRONG_CA')
-    return found
+    return ca_pem
 
 
-def _pick(pins, shown):
-    by_pin = {_pin(each): each for each in shown}
+def _pick(pins: str, chain: Sequence[x509.Certificate]) -> str:
+    by_pin = {_pin(each): each for each in chain}
     required = pins.split()
     if not required or not all(pin in by_pin for pin in required):
         return ''
     return certificates.dump_certificates(*(by_pin[pin] for pin in required))
 
 
-def _pin(certificate):
+def _pin(certificate: x509.Certificate) -> str:
     return hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
 
 
-def _chain(connection, host, deadline):
-    """The certificates (x509) that a server shows, checked for nothing.
+def _chain(connection: socket.socket, host: str, deadline: float) -> List[x509.Certificate]:
+    """Return the certificates that a server shows, unchecked.
 
-    Python 3.8 gives only the first one. In TLS 1.2 they cross the wire in clear, so they are read from there.
+    In TLS 1.2 they cross the wire unencrypted, so they are read from there.
 
-    :raises OSError, ValueError: no handshake, or nonsense in it.
+    :param deadline: monotonic seconds.
+    :raises OSError: the handshake fails.
+    :raises ValueError: a certificate is invalid.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -108,9 +122,9 @@ def _chain(connection, host, deadline):
             done = True
         except ssl.SSLWantReadError:
             done = False
-        found = certificates_in(received)
-        if found or done:
-            return [x509.load_der_x509_certificate(der, default_backend()) for der in found]
+        complete = certificates_in(received)
+        if complete or done:
+            return [x509.load_der_x509_certificate(der, default_backend()) for der in complete]
         connection.settimeout(max(0.001, deadline - time.monotonic()))
         connection.sendall(outgoing.read())
         part = connection.recv(16384)
@@ -121,8 +135,8 @@ def _chain(connection, host, deadline):
     return []
 
 
-def certificates_in(stream):
-    """The certificates (list of DER bytes) in what a TLS 1.2 server has sent so far; empty when they are not all there.
+def certificates_in(stream: bytes) -> List[bytes]:
+    """Return the certificates (DER) in what a TLS 1.2 server has sent so far; an empty list while some are missing.
 
     RFC 5246 6.2.1 (records), 7.4 (handshake messages), 7.4.2 (certificate list).
     """
@@ -142,10 +156,10 @@ def certificates_in(stream):
     return []
 
 
-def _list(body):
-    found, rest = [], body[3:]
+def _list(body: bytes) -> List[bytes]:
+    listed, rest = [], body[3:]
     while len(rest) > 3:
         length = int.from_bytes(rest[:3], 'big')
-        found.append(rest[3:3 + length])
+        listed.append(rest[3:3 + length])
         rest = rest[3 + length:]
-    return found
+    return listed

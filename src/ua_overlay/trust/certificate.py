@@ -1,10 +1,11 @@
-"""X.509 certificates of a site: issuing the server's, checking it, and PEM in and out.
+"""X.509 certificates of a site: issues the server's, checks it, and reads and writes PEM.
 
-The profile is RFC 5280's with short lives; `ca.py` makes the one certificate that signs.
+They follow the profile of RFC 5280 and have short lives. `ca.py` makes the one certificate that signs.
 """
 import binascii
 import datetime
 import ipaddress
+from typing import List, Optional, Sequence, Tuple, Union, cast
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -17,13 +18,16 @@ from ua_overlay import defaults
 from ua_overlay.clock import format_utc
 from ua_overlay.errors import OverlayError
 
-#: Certificates begin this long before they are made, for machines whose clock is behind.
+#: What this package makes and reads: an EC or RSA key.
+PrivateKey = Union[ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey]
+
+#: Certificates become valid this long before they are made, for machines whose clock is behind.
 BACKDATE = datetime.timedelta(days=1)
 #: Longest commonName (RFC 5280 appendix A.1, ub-common-name).
 COMMON_NAME_MAX = 64
 #: No PEM file of a site is longer.
 MAX_PEM_BYTES = 65536
-#: What to type when it is the clock.
+#: The next command when this machine's clock is wrong.
 SET_CLOCK = 'sudo timedatectl set-ntp true (without a time server: sudo date -us "YYYY-MM-DD HH:MM")'
 
 
@@ -33,20 +37,23 @@ class CertificateError(OverlayError):
     code = 'CERTIFICATE'
 
 
-def generate_key():
-    """Return a new EC P-256 key: what TLS everywhere takes, and Go handles in constant time."""
+def generate_key() -> ec.EllipticCurvePrivateKey:
+    """Return a new EC P-256 key: every TLS library accepts it, and Go handles it in constant time."""
     return ec.generate_private_key(ec.SECP256R1(), default_backend())
 
 
-def issue_server_certificate(ca_key, ca_cert, dns_names, addresses, now, days=defaults.SERVER_CERTIFICATE_DAYS):
+def issue_server_certificate(ca_key: PrivateKey, ca_cert: x509.Certificate, dns_names: Sequence[str],
+                             addresses: Sequence[str], now: datetime.datetime,
+                             days: float = defaults.SERVER_CERTIFICATE_DAYS
+                             ) -> Tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     """Make a key and a certificate for the site's server.
 
-    :param dns_names: DNS names, the first one also being the common name (for people; clients read the SAN).
-    :param addresses: IP addresses as text.
+    :param dns_names: the first one is also the common name, for people; clients read the SAN.
+    :param addresses: IP addresses.
     :param now: aware UTC datetime.
-    :param days: life in days, counted from its (backdated) beginning and never beyond the CA's own end.
-    :returns: (private key, x509.Certificate).
-    :raises CertificateError: when the CA may not vouch for a name, or has itself expired.
+    :param days: life in days, from its (backdated) beginning; it ends no later than the CA.
+    :returns: (private key, certificate).
+    :raises CertificateError: the CA may not vouch for a name, or has expired.
     """
     refused = not_permitted(ca_cert, dns_names, addresses)
     if refused:
@@ -56,7 +63,7 @@ def issue_server_certificate(ca_key, ca_cert, dns_names, addresses, now, days=de
             'ua-overlay server init --dir NEW_DIR --name {}, then a new invitation for every robot'.format(refused[0]))
     if now >= not_after(ca_cert):
         raise CertificateError(
-            'The CA of this site expired on {}, so it can sign nothing more.'.format(format_utc(not_after(ca_cert))),
+            'The CA of this site expired on {}, so it cannot sign any more.'.format(format_utc(not_after(ca_cert))),
             'ua-overlay server init --dir NEW_DIR, and then a new invitation for every robot')
     key = generate_key()
     begin = max((now - BACKDATE).replace(microsecond=0), not_before(ca_cert))
@@ -80,28 +87,28 @@ def issue_server_certificate(ca_key, ca_cert, dns_names, addresses, now, days=de
     return key, certificate
 
 
-def subject(organization, common_name):
-    """Return an x509.Name; a common name that X.509 has no room for is cut, since only people read it."""
+def subject(organization: str, common_name: str) -> x509.Name:
+    """Return an x509.Name; a common name that is too long for X.509 is cut, because only people read it."""
     return x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
                       x509.NameAttribute(NameOID.COMMON_NAME, common_name[:COMMON_NAME_MAX])])
 
 
-def key_usage(**allowed):
-    """Return an x509.KeyUsage with the named uses and no other."""
+def key_usage(**allowed: bool) -> x509.KeyUsage:
+    """Return an x509.KeyUsage with only the named uses."""
     uses = dict.fromkeys(['digital_signature', 'content_commitment', 'key_encipherment', 'data_encipherment',
                           'key_agreement', 'key_cert_sign', 'crl_sign', 'encipher_only', 'decipher_only'], False)
     uses.update(allowed)
     return x509.KeyUsage(**uses)
 
 
-def general_names(dns_names, addresses):
-    """Return the SAN entries of names and addresses (text)."""
-    return ([x509.DNSName(name) for name in dns_names]
-            + [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses])
+def general_names(dns_names: Sequence[str], addresses: Sequence[str]) -> List[x509.GeneralName]:
+    """Return the SAN entries of names and addresses."""
+    return [*(x509.DNSName(name) for name in dns_names),
+            *(x509.IPAddress(ipaddress.ip_address(address)) for address in addresses)]
 
 
-def names_of(certificate):
-    """Return (DNS names, addresses as text) of the subject alternative name; both empty when there is none."""
+def names_of(certificate: x509.Certificate) -> Tuple[List[str], List[str]]:
+    """Return (DNS names, addresses) of the subject alternative name; both are empty when there is none."""
     try:
         san = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -110,26 +117,26 @@ def names_of(certificate):
             [str(address) for address in san.get_values_for_type(x509.IPAddress)])
 
 
-def permitted(ca_cert):
-    """Return what the CA's name constraints permit, as text; empty when it has none."""
+def permitted(ca_cert: x509.Certificate) -> List[str]:
+    """Return the names and networks that the CA's name constraints permit; empty when it has no constraints."""
     subtrees = _permitted_subtrees(ca_cert)
     return [str(name.value) for name in subtrees or ()]
 
 
-def not_permitted(ca_cert, dns_names, addresses):
-    """Return those of the names and addresses that the CA's name constraints (RFC 5280 4.2.1.10) do not permit."""
+def not_permitted(ca_cert: x509.Certificate, dns_names: Sequence[str], addresses: Sequence[str]) -> List[str]:
+    """Return the names and addresses that the CA's name constraints (RFC 5280 4.2.1.10) do not permit."""
     subtrees = _permitted_subtrees(ca_cert)
     if subtrees is None:
         return []
     zones = [name.value.lower() for name in subtrees if isinstance(name, x509.DNSName)]
-    networks = [name.value for name in subtrees if isinstance(name, x509.IPAddress)]
+    networks = [ipaddress.ip_network(str(name.value)) for name in subtrees if isinstance(name, x509.IPAddress)]
     refused = [name for name in dns_names
                if not any(name.lower() == zone or name.lower().endswith('.' + zone) for zone in zones)]
     return refused + [address for address in addresses
                       if not any(ipaddress.ip_address(address) in network for network in networks)]
 
 
-def _permitted_subtrees(ca_cert):
+def _permitted_subtrees(ca_cert: x509.Certificate) -> Optional[Sequence[x509.GeneralName]]:
     try:
         constraints = ca_cert.extensions.get_extension_for_class(x509.NameConstraints).value
     except x509.ExtensionNotFound:
@@ -137,31 +144,36 @@ def _permitted_subtrees(ca_cert):
     return constraints.permitted_subtrees or []
 
 
-def not_before(certificate):
-    """Return the beginning of its validity, aware UTC. (cryptography before 42 has only the naive attribute.)"""
+def not_before(certificate: x509.Certificate) -> datetime.datetime:
+    """Return when it becomes valid, aware UTC. (cryptography before 42 has only the naive attribute.)"""
     return _utc(certificate, 'not_valid_before')
 
 
-def not_after(certificate):
-    """Return the end of its validity, aware UTC."""
+def not_after(certificate: x509.Certificate) -> datetime.datetime:
+    """Return when it expires, aware UTC."""
     return _utc(certificate, 'not_valid_after')
 
 
-def _utc(certificate, attribute):
-    aware = getattr(certificate, attribute + '_utc', None)
-    return aware or getattr(certificate, attribute).replace(tzinfo=datetime.timezone.utc)
+def _utc(certificate: x509.Certificate, attribute: str) -> datetime.datetime:
+    aware: Optional[datetime.datetime] = getattr(certificate, attribute + '_utc', None)
+    if aware is not None:
+        return aware
+    naive: datetime.datetime = getattr(certificate, attribute)
+    return naive.replace(tzinfo=datetime.timezone.utc)
 
 
-def needs_renewal(certificate, now, margin_days=defaults.RENEWAL_MARGIN_DAYS):
-    """Say whether fewer than ``margin_days`` days are left at ``now`` (aware UTC)."""
+def needs_renewal(certificate: x509.Certificate, now: datetime.datetime,
+                  margin_days: float = defaults.RENEWAL_MARGIN_DAYS) -> bool:
+    """Whether fewer than ``margin_days`` days are left at ``now`` (aware UTC)."""
     return not_after(certificate) - now < datetime.timedelta(days=margin_days)
 
 
-def check_server_certificate(ca_pem, certificate, host, now, renew='ua-overlay server renew'):
-    """Check what a client of ``host`` would check of the server's certificate, without a connection.
+def check_server_certificate(ca_pem: str, certificate: x509.Certificate, host: str, now: datetime.datetime,
+                             renew: str = 'ua-overlay server renew') -> None:
+    """Check the server's certificate as a client of ``host`` would, without a connection.
 
-    :param ca_pem: text with the CA's certificate or certificates.
-    :param host: the DNS name of the server URL.
+    :param ca_pem: PEM text of the CA's certificate or certificates.
+    :param host: DNS name in the server URL.
     :param now: aware UTC datetime.
     :param renew: the next command of its errors.
     :raises CertificateError: WRONG_CA, WRONG_NAME, CLOCK (not yet valid) or CERT_EXPIRED.
@@ -176,7 +188,7 @@ def check_server_certificate(ca_pem, certificate, host, now, renew='ua-overlay s
         raise CertificateError('The certificate of {} is for {}.'.format(
             host, ', '.join(names + addresses) or 'no name'), renew, 'WRONG_NAME')
     if refused:
-        raise CertificateError('The certificate of {} names {}, for which the site\'s CA may not vouch.'.format(
+        raise CertificateError('The certificate of {} is for {}, and the site\'s CA may not vouch for that.'.format(
             host, ', '.join(refused)), renew, 'WRONG_NAME')
     for what, each in (('CA of ' + host, signers[0]), ('certificate of ' + host, certificate)):
         if now < not_before(each):
@@ -187,18 +199,18 @@ def check_server_certificate(ca_pem, certificate, host, now, renew='ua-overlay s
                 what, format_utc(not_after(each)), format_utc(now)), renew, 'CERT_EXPIRED')
 
 
-def is_signed_by(certificate, ca_cert):
-    """Say whether ``ca_cert`` issued ``certificate``: its name is the issuer and its key made the signature."""
+def is_signed_by(certificate: x509.Certificate, ca_cert: x509.Certificate) -> bool:
+    """Whether ``ca_cert`` issued ``certificate``: its name is the issuer and its key made the signature."""
     if certificate.issuer != ca_cert.subject:
         return False
-    key = ca_cert.public_key()
+    key, algorithm = ca_cert.public_key(), certificate.signature_hash_algorithm
+    if algorithm is None:
+        return False
     try:
         if isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(certificate.signature, certificate.tbs_certificate_bytes,
-                       ec.ECDSA(certificate.signature_hash_algorithm))
+            key.verify(certificate.signature, certificate.tbs_certificate_bytes, ec.ECDSA(algorithm))
         elif isinstance(key, rsa.RSAPublicKey):
-            key.verify(certificate.signature, certificate.tbs_certificate_bytes, padding.PKCS1v15(),
-                       certificate.signature_hash_algorithm)
+            key.verify(certificate.signature, certificate.tbs_certificate_bytes, padding.PKCS1v15(), algorithm)
         else:
             return False
     except InvalidSignature:
@@ -206,34 +218,34 @@ def is_signed_by(certificate, ca_cert):
     return True
 
 
-def has_key(certificate, key):
-    """Say whether the private ``key`` belongs to ``certificate``."""
-    return certificate.public_key().public_numbers() == key.public_key().public_numbers()
+def has_key(certificate: x509.Certificate, key: PrivateKey) -> bool:
+    """Whether the private ``key`` belongs to ``certificate``."""
+    form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return certificate.public_key().public_bytes(*form) == key.public_key().public_bytes(*form)
 
 
-def sha256_fingerprint(certificate):
+def sha256_fingerprint(certificate: x509.Certificate) -> str:
     """Return the fingerprint as ``openssl x509 -fingerprint -sha256`` writes it: ``AA:BB:…``."""
     digest = binascii.hexlify(certificate.fingerprint(hashes.SHA256())).decode('ascii').upper()
     return ':'.join(digest[i:i + 2] for i in range(0, len(digest), 2))
 
 
-def load_certificates(pem, source):
+def load_certificates(pem: Union[str, bytes], source: str) -> List[x509.Certificate]:
     """Return the certificates of a PEM text, in order.
 
-    :param pem: str or bytes.
-    :param source: what to call it in an error: a path.
-    :raises CertificateError: when there is none, one is cut short or damaged, or a private key is among them (which has
-        no business where certificates are handed out); nothing of the text is repeated.
+    :param source: what to call the text in an error: a path, or 'the CA'.
+    :raises CertificateError: it has no certificate; one is cut short or damaged; or it has a private key, which must
+        not be where certificates are handed out. Nothing of the text is repeated.
     """
     if isinstance(pem, str):
         pem = pem.encode('utf-8')
     if b'PRIVATE KEY-----' in pem:
-        raise CertificateError('{} contains a private key; only the certificate (ca.pem) may leave the server.'.format(
+        raise CertificateError('{} has a private key; only the certificate (ca.pem) may leave the server.'.format(
             capital(source)))
     begin, end = b'-----BEGIN CERTIFICATE-----', b'-----END CERTIFICATE-----'
     blocks = pem.split(begin)[1:]
     if not blocks:
-        raise CertificateError('{} holds no certificate (no BEGIN CERTIFICATE line).'.format(capital(source)))
+        raise CertificateError('{} has no certificate (no BEGIN CERTIFICATE line).'.format(capital(source)))
     certificates = []
     for block in blocks:
         body, found, _ = block.partition(end)
@@ -243,35 +255,43 @@ def load_certificates(pem, source):
         try:
             certificates.append(x509.load_pem_x509_certificate(begin + body + end + b'\n', default_backend()))
         except ValueError:
-            raise CertificateError('{} holds a damaged certificate.'.format(capital(source)))
+            raise CertificateError('{} has a damaged certificate.'.format(capital(source)))
     return certificates
 
 
-def dump_certificates(*certificates):
-    """Return their PEM as text, in the given order (a server's chain: its own first)."""
+def dump_certificates(*certificates: x509.Certificate) -> str:
+    """Return their PEM text in this order (a server's chain: its own first)."""
     return ''.join(each.public_bytes(serialization.Encoding.PEM).decode('ascii') for each in certificates)
 
 
-def load_private_key(pem, source):
-    """Return the private key of an unencrypted PEM.
+def load_private_key(pem: Union[str, bytes], source: str) -> PrivateKey:
+    """Return the private key in an unencrypted PEM text.
 
-    :raises CertificateError: when it is none; nothing of it is repeated.
+    :param source: what to call the text in an error: a path.
+    :raises CertificateError: it has none. Nothing of the text is repeated.
     """
     if isinstance(pem, str):
         pem = pem.encode('utf-8')
     try:
-        return serialization.load_pem_private_key(pem, None, default_backend())
+        # A key of another kind belongs to no certificate here: has_key tells.
+        return cast(PrivateKey, serialization.load_pem_private_key(pem, None, default_backend()))
     except (ValueError, TypeError):
         raise CertificateError('{} is not an unencrypted private key in PEM form, or it is damaged.'.format(
             capital(source)))
 
 
-def dump_private_key(key):
-    """Return its unencrypted PKCS#8 PEM as text: for a 0600 file and nothing else."""
+def dump_private_key(key: PrivateKey) -> str:
+    """Return its unencrypted PKCS#8 PEM text: only for a file with mode 0600."""
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
                              serialization.NoEncryption()).decode('ascii')
 
 
-def capital(source):
-    """Return ``source`` fit to begin a sentence; a path stays as it is."""
+def reason(error: Exception) -> str:
+    """Return the end of a sentence about an error of the operating system: 'no such file or directory'."""
+    text = getattr(error, 'strerror', None) or str(error)
+    return text[:1].lower() + text[1:]
+
+
+def capital(source: str) -> str:
+    """Return ``source`` as the beginning of a sentence; a path stays as it is."""
     return source[:1].upper() + source[1:] if source.startswith('the ') else source

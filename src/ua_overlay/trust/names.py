@@ -1,28 +1,34 @@
-"""Names that people choose: teams, robots, servers and their URLs. Checked here before anything is made of them."""
+"""Checks the names that people choose: of teams, robots, users and servers, and server URLs. Pure."""
 import ipaddress
 import re
-from collections import namedtuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ua_overlay import defaults
 from ua_overlay.errors import UsageError
 
-#: A DNS label (RFC 1035 2.3.1) in lower case. It starts with a letter: a tag has to (tailcfg.CheckTag), and so does a
-#: ROS name (http://wiki.ros.org/Names), and both are made of these names.
+#: A DNS label (RFC 1035 2.3.1) in lower case. It starts with a letter, because tags (tailcfg.CheckTag) and ROS names
+#: (http://wiki.ros.org/Names) are made of it and have to.
 LABEL = re.compile(r'[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?')
 #: A label of a server's name may start with a digit (RFC 1123 2.1).
 HOST_LABEL = re.compile(r'[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?')
 #: Robots that would be mistaken for something else: the loopback, the site's relay, its server.
 RESERVED_ROBOTS = frozenset(['localhost', 'relay', 'server'])
 
-#: Where a server is: its DNS name and TCP port.
-ServerUrl = namedtuple('ServerUrl', 'host port')
+
+class ServerUrl(NamedTuple):
+    """Where a server is."""
+
+    #: DNS name.
+    host: str
+    #: TCP port.
+    port: int
 
 
-def check_team(name):
-    """Return ``name`` when a team can be called that.
+def check_team(name: str) -> str:
+    """Return ``name`` if it is a valid name of a team.
 
-    :raises UsageError: with a name that would do.
+    :raises UsageError: with a valid name.
     """
     if not LABEL.fullmatch(name):
         raise UsageError(_label_sentence('team', name), _suggest('ua-overlay team create', name, 'iris'))
@@ -32,10 +38,10 @@ def check_team(name):
     return name
 
 
-def check_robot(name):
-    """Return ``name`` when a robot can be called that.
+def check_robot(name: str) -> str:
+    """Return ``name`` if it is a valid name of a robot.
 
-    :raises UsageError: with a name that would do.
+    :raises UsageError: with a valid name.
     """
     if not LABEL.fullmatch(name):
         raise UsageError(_label_sentence('robot', name), _suggest('ua-overlay invite TEAM', name, 'dev-1'))
@@ -45,12 +51,12 @@ def check_robot(name):
     return name
 
 
-def check_user(name):
-    """Return ``name`` when a user (a person with a laptop, and a user of Headscale) can be called that.
+def check_user(name: str) -> str:
+    """Return ``name`` if it is a valid name of a user (a person with a laptop, and a user of Headscale).
 
-    :raises UsageError: with a name that would do.
+    :raises UsageError: with a valid name.
     """
-    # Headscale takes no user of one letter.
+    # Headscale refuses users with one letter.
     if not LABEL.fullmatch(name) or len(name) < 2:
         raise UsageError('{!r} cannot be the name of a user: it takes lower-case letters, digits and hyphens, at '
                          'least two, starts with a letter and does not end with a hyphen.'.format(name),
@@ -58,10 +64,10 @@ def check_user(name):
     return name
 
 
-def check_server_name(name):
-    """Return the lower-case form of ``name`` when it is a DNS name that a server can have.
+def check_server_name(name: str) -> str:
+    """Return ``name`` in lower case if it is a valid DNS name of a server.
 
-    :raises UsageError: for an address, a URL, or labels that DNS does not take.
+    :raises UsageError: it is an address, a URL, or has labels that DNS does not allow.
     """
     lower = name.strip().lower()
     if is_address(lower):
@@ -69,28 +75,28 @@ def check_server_name(name):
                          'certificate of a server that it reaches by address.'.format(name),
                          'ua-overlay server init --name server.example.org --address {}'.format(lower))
     labels = lower.split('.')
-    # A last label of digits alone would be read as an address by some resolvers (RFC 3696 2).
+    # Some resolvers take a name for an address if its last label has only digits (RFC 3696 2).
     if len(lower) > 253 or not all(HOST_LABEL.fullmatch(label) for label in labels) or labels[-1].isdigit():
-        raise UsageError('{!r} is not the DNS name of a server: labels of letters, digits and hyphens with dots '
-                         'between them, without port or https://.'.format(name),
+        raise UsageError('{!r} is not a valid DNS name of a server. It has labels of letters, digits and hyphens, '
+                         'with dots between them, and neither a port nor https://.'.format(name),
                          'ua-overlay server init --name server.example.org')
     return lower
 
 
-def check_address(text):
+def check_address(text: str) -> str:
     """Return the canonical text of an IPv4 or IPv6 address.
 
-    :raises UsageError: when it is none.
+    :raises UsageError: it is not an address.
     """
     try:
         return str(ipaddress.ip_address(text.strip()))
     except ValueError:
-        raise UsageError('{!r} is not an IP address: give it alone, without port or prefix length.'.format(text),
+        raise UsageError('{!r} is not an IP address. Give it without port and prefix length.'.format(text),
                          'ua-overlay server init --name server.example.org --address 203.0.113.10')
 
 
-def is_address(host):
-    """Say whether ``host`` is an IPv4 or IPv6 address, also in brackets."""
+def is_address(host: str) -> bool:
+    """Whether ``host`` is an IPv4 or IPv6 address, also in brackets."""
     try:
         ipaddress.ip_address(host.strip('[]'))
     except ValueError:
@@ -98,25 +104,26 @@ def is_address(host):
     return True
 
 
-def parse_server_url(url):
-    """Split ``https://name[:port]`` into its :class:`ServerUrl`.
+def parse_server_url(url: str) -> ServerUrl:
+    """Split ``https://name[:port]``.
 
-    An address instead of a name is refused. Go's TLS client leaves ServerName empty for an address, tailscaled hands
-    that to the verifier, and the host check is then skipped (tailscale 1.98 net/tlsdial): anyone with any certificate
-    of the CA could pose as the server.
+    An address instead of a name is invalid. Go's TLS client leaves ServerName empty for an address, tailscaled passes
+    that to the verifier, and the verifier then skips the host name (tailscale 1.98 net/tlsdial): anyone with any
+    certificate of the CA could impersonate the server.
 
-    :raises ValueError: with the reason as the end of a sentence about the URL ('has no host name'); it never repeats a
-        user or password.
+    :raises ValueError: with the reason as the end of a sentence about the URL ('has no host name'). The reason never
+        repeats a user or password.
     """
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise ValueError('is not a URL') from None      # urlsplit's own words quote it, perhaps with a password
+        # Without the error of urlsplit, which quotes the URL, perhaps with a password.
+        raise ValueError('is not a URL') from None
     if parts.scheme != 'https':
         raise ValueError('does not start with https://')
     if parts.username is not None or parts.password is not None:
-        raise ValueError('carries a user name or password, which it must not')
+        raise ValueError('must not have a user name or password')
     if not parts.hostname:
         raise ValueError('has no host name')
     if is_address(parts.hostname):
@@ -125,7 +132,7 @@ def parse_server_url(url):
     try:
         host = check_server_name(parts.hostname)
     except UsageError:
-        raise ValueError('has a host name that DNS does not take')
+        raise ValueError('has a host name that DNS does not allow')
     if parts.path not in ('', '/') or parts.query or parts.fragment:
         raise ValueError('has something after the host and port')
     if port == 0:
@@ -133,17 +140,17 @@ def parse_server_url(url):
     return ServerUrl(host, port or 443)
 
 
-def _label_sentence(kind, name):
+def _label_sentence(kind: str, name: str) -> str:
     if not name:
         return 'The {} has no name.'.format(kind)
     if len(name) > 63:
-        return 'The {} name {!r} is {} characters long; DNS takes 63.'.format(kind, name, len(name))
+        return 'The {} name {!r} has {} characters; DNS allows 63.'.format(kind, name, len(name))
     return ('{!r} cannot be the name of a {}: it becomes a DNS name or a tag, so it takes lower-case letters, digits '
             'and hyphens, starts with a letter and does not end with a hyphen.'.format(name, kind))
 
 
-def _suggest(command, name, other):
-    """Return ``command`` with the nearest name that is allowed, or ``other``."""
+def _suggest(command: str, name: str, other: str) -> str:
+    """Return ``command`` with the nearest valid name, or with ``other``."""
     near = re.sub(r'[^a-z0-9-]+', '-', name.lower())[:63].strip('-')
     near = re.sub(r'^[0-9-]+', '', near)
     return '{} {}'.format(command, near if LABEL.fullmatch(near) else other)

@@ -1,7 +1,7 @@
-"""Does the server answer, and is it ours? A strict TLS ``GET /health``, as tailscaled's own first request would be.
+"""Checks that the site's server answers: a strict TLS ``GET /health``, like tailscaled's own first request.
 
 Go's client (tailscaled) and OpenSSL (here) check the same things: the chain to the CA, the dates, the DNS name in the
-SAN, the CA's name constraints. So a server that passes here is one that tailscaled will accept.
+SAN, the CA's name constraints. So tailscaled accepts a server that passes here.
 """
 import datetime
 import email.utils
@@ -12,55 +12,68 @@ import re
 import socket
 import ssl
 import time
-from collections import namedtuple
+from typing import IO, Any, List, NamedTuple, Optional, Tuple, Union
 
 from cryptography import x509
 from cryptography.hazmat.backends import default_backend
 
 from ua_overlay.clock import format_utc, utc_now
 from ua_overlay.errors import OverlayError
+from ua_overlay.protocols import UtcClock
 from ua_overlay.system.deadline import call_within
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust import names
 from ua_overlay.trust.certificate import CertificateError
+from ua_overlay.trust.names import ServerUrl
 
-#: Headscale's answer has 19 bytes; whoever sends more than this is somebody else.
+#: Headscale's answer has 19 bytes; a server that sends more than this is another one.
 MAX_ANSWER = 16384
 
-# X509_V_ERR_* of OpenSSL's x509_vfy.h: numbers that never change. The texts do, so they are not looked at.
+# X509_V_ERR_* of OpenSSL's x509_vfy.h. The numbers never change; the texts do, so nothing depends on them.
 SIGNATURE_FAILURE = 7
 NOT_YET_VALID = (9, 11)
 HAS_EXPIRED = (10, 12)
 NO_TRUSTED_ISSUER = (2, 18, 19, 20, 21, SIGNATURE_FAILURE, 29, 30)
 NAME_NOT_CONSTRAINED = (47, 48)
 WRONG_HOST_NAME = (62, 64)
-#: How Python says, depending on its and OpenSSL's version, that the other end closed a connection.
+#: What Python raises when the other end closed a connection; it depends on the versions of Python and OpenSSL.
 CLOSED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
-#: What a probe found: ``ok`` True; ``latency`` seconds from resolving to the whole answer; ``clock_offset`` seconds by
-#: which the server's clock is ahead of this machine's (whole, None when it did not say); ``not_after`` aware UTC
-#: datetime, the end of the server's certificate.
-ServerHealth = namedtuple('ServerHealth', 'ok latency clock_offset not_after')
+#: Where a server can be reached, as socket.getaddrinfo returns it.
+_Address = Tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
+
+
+class ServerHealth(NamedTuple):
+    """The answer of a healthy server."""
+
+    ok: bool
+    #: Seconds from resolving to the complete answer.
+    latency: float
+    #: Whole seconds by which the server's clock is ahead of this machine's; None when the server did not say its time.
+    clock_offset: Optional[int]
+    #: When the server's certificate expires, aware UTC.
+    not_after: datetime.datetime
 
 
 class ServerError(OverlayError):
-    """The server does not answer as the site's server: codes SERVER_UNREACHABLE, WRONG_CA, WRONG_NAME, CLOCK,
-    CERT_EXPIRED, BAD_ANSWER."""
+    """The server does not answer like the site's server.
+
+    Codes: SERVER_UNREACHABLE, WRONG_CA, WRONG_NAME, CLOCK, CERT_EXPIRED, BAD_ANSWER.
+    """
 
     code = 'SERVER_UNREACHABLE'
 
 
-def check_server(url, ca_pem, timeout=5, now=utc_now, address=''):
-    """Ask the server of ``url`` for its health over TLS that trusts ``ca_pem`` alone.
+def check_server(url: str, ca_pem: str, timeout: float = 5, now: UtcClock = utc_now,
+                 address: str = '') -> ServerHealth:
+    """Ask the server of ``url`` for its health, over TLS that trusts only ``ca_pem``.
 
     :param url: https://name[:port].
     :param ca_pem: PEM text of the site's CA.
-    :param timeout: seconds for all of it: resolving, connecting, handshake and answer.
-    :param now: function that returns this machine's time, aware UTC.
+    :param timeout: seconds for resolving, connecting, handshake and answer together.
     :param address: connect to it instead of resolving the server's name.
-    :returns: :class:`ServerHealth`.
-    :raises ServerError: one sentence, the next command and a code (see the class).
-    :raises CertificateError: when ``ca_pem`` is no certificate.
+    :raises ServerError: with one of the codes of the class.
+    :raises CertificateError: ``ca_pem`` is not a certificate.
     """
     try:
         server = names.parse_server_url(url)
@@ -71,7 +84,7 @@ def check_server(url, ca_pem, timeout=5, now=utc_now, address=''):
     context = tls_context(ca_pem)
     deadline = time.monotonic() + timeout
     begin = time.monotonic()
-    connection = open_connection(server, deadline, timeout, address)
+    connection: Union[socket.socket, ssl.SSLSocket] = open_connection(server, deadline, timeout, address)
     try:
         try:
             tls = context.wrap_socket(connection, server_hostname=server.host)
@@ -80,22 +93,22 @@ def check_server(url, ca_pem, timeout=5, now=utc_now, address=''):
         except (ssl.SSLError, OSError) as error:
             raise _no_handshake(server, error, timeout)
         connection = tls
-        answer, date = _get_health(tls, server, deadline, timeout)
+        status, body, date = _get_health(tls, server, deadline, timeout)
         latency = time.monotonic() - begin
         local = now()
-        not_after = certificates.not_after(_parse(tls.getpeercert(binary_form=True)))
+        not_after = certificates.not_after(_parse(tls.getpeercert(binary_form=True) or b''))
     finally:
         connection.close()
-    _check_answer(answer, server)
+    _check_answer(status, body, server)
     # An HTTP date has no fraction: on average it is half a second behind.
     offset = None if date is None else round((date - local).total_seconds() + 0.5)
     return ServerHealth(True, latency, offset, not_after)
 
 
-def tls_context(ca_pem):
-    """An ssl.SSLContext that trusts ``ca_pem`` alone and checks what Go's client checks.
+def tls_context(ca_pem: str) -> ssl.SSLContext:
+    """Return a context that trusts only ``ca_pem`` and checks what Go's client checks.
 
-    :raises CertificateError: when it is no certificate.
+    :raises CertificateError: ``ca_pem`` is not a certificate.
     """
     try:
         certificates.load_certificates(ca_pem, 'the CA of this robot')
@@ -103,19 +116,22 @@ def tls_context(ca_pem):
         raise CertificateError(error.sentence, 'ua-overlay invite TEAM ROBOT, on the server')
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Go looks at the SAN alone, so a name that is only in the subject must not pass here either.
+    # Go reads only the SAN, so a name that is only in the subject must not pass here either.
     context.hostname_checks_common_name = False
-    context.load_verify_locations(cadata=ca_pem if isinstance(ca_pem, str) else ca_pem.decode('ascii'))
+    context.load_verify_locations(cadata=ca_pem)
     return context
 
 
-def open_connection(server, deadline, timeout, address=''):
-    """Return a TCP connection to the first address that takes one; each gets its share of the time.
+def open_connection(server: ServerUrl, deadline: float, timeout: float, address: str = '') -> socket.socket:
+    """Return a TCP connection to the first address that accepts one; each gets its share of the time.
 
+    :param deadline: monotonic seconds.
+    :param timeout: seconds, for the sentence of an error.
     :param address: connect to it instead of resolving the server's name.
+    :raises ServerError: SERVER_UNREACHABLE.
     """
     addresses = _resolve(server, deadline, timeout, address)
-    failure = None
+    failure: Optional[OSError] = None
     for index, (family, kind, protocol, _, each) in enumerate(addresses):
         share = (deadline - time.monotonic()) / (len(addresses) - index)
         connection = socket.socket(family, kind, protocol)
@@ -123,33 +139,35 @@ def open_connection(server, deadline, timeout, address=''):
             connection.settimeout(max(0.001, share))
             connection.connect(each)
             connection.settimeout(max(0.001, deadline - time.monotonic()))
-            # Else the request waits 40 ms for the acknowledgement of the handshake's last message.
+            # Otherwise the request waits 40 ms for the acknowledgement of the handshake's last message.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return connection
         except OSError as error:
             connection.close()
             failure = failure or error
     raise ServerError('The server {}:{} ({}) cannot be reached: {}.'.format(
-        server.host, server.port, ', '.join(sorted({each[4][0] for each in addresses})), _reason(failure, timeout)),
+        server.host, server.port, ', '.join(sorted({str(each[4][0]) for each in addresses})),
+        'it has no address' if failure is None else _reason(failure, timeout)),
         'ping -c 3 {} here, and ua-overlay server status on the server'.format(server.host))
 
 
-def _resolve(server, deadline, timeout, address=''):
-    """getaddrinfo's answer within the deadline, for the server's name or for ``address`` in its place."""
-    look = 'getent hosts {}'.format(server.host)
+def _resolve(server: ServerUrl, deadline: float, timeout: float, address: str = '') -> List[_Address]:
+    """Return getaddrinfo's answer within the deadline, for the server's name or for ``address`` in its place."""
+    check = 'getent hosts {}'.format(server.host)
     try:
         return call_within(deadline - time.monotonic(), lambda: socket.getaddrinfo(
             address or server.host, server.port, type=socket.SOCK_STREAM))
     except TimeoutError:
         raise ServerError('The server name {} was not resolved within {:g} s: no name server answers this '
-                          'machine.'.format(server.host, timeout), look)
+                          'machine.'.format(server.host, timeout), check)
     except OSError as error:
         raise ServerError('The server name {} does not resolve on this machine: {}.'.format(
-            server.host, (error.strerror or 'unknown name').lower()), look)
+            server.host, (error.strerror or 'unknown name').lower()), check)
 
 
-def _get_health(tls, server, deadline, timeout):
-    """Return ((status, reason, body), the server's time or None)."""
+def _get_health(tls: ssl.SSLSocket, server: ServerUrl, deadline: float,
+                timeout: float) -> Tuple[int, bytes, Optional[datetime.datetime]]:
+    """Return (HTTP status, body, the server's time or None)."""
     request = 'GET /health HTTP/1.1\r\nHost: {}:{}\r\nConnection: close\r\nAccept: */*\r\n\r\n'.format(
         server.host, server.port)
     received = b''
@@ -166,117 +184,117 @@ def _get_health(tls, server, deadline, timeout):
                 break
             received += part
     except OSError as error:
-        raise ServerError('The server {}:{} took the connection but did not answer: {}.'.format(
+        raise ServerError('The server {}:{} accepted the connection but did not answer: {}.'.format(
             server.host, server.port, _reason(error, timeout)), 'ua-overlay server status, on the server')
-    response = http.client.HTTPResponse(_Received(received))
+    response = http.client.HTTPResponse(_Received(received))  # type: ignore[arg-type]  # needs only makefile
     try:
         response.begin()
         body = response.read()
         date = response.getheader('Date')
     except (http.client.HTTPException, ValueError, OSError):
-        raise _bad_answer(server, 'something that is not HTTP or was cut short')
-    return (response.status, body), _parse_date(date)
+        raise _bad_answer(server, 'it does not speak HTTP, or its answer was cut short')
+    return response.status, body, _parse_date(date)
 
 
-def _check_answer(answer, server):
-    status, body = answer
+def _check_answer(status: int, body: bytes, server: ServerUrl) -> None:
     try:
         health = json.loads(body.decode('utf-8'))['status']
     except (ValueError, KeyError, TypeError):
-        raise _bad_answer(server, 'HTTP {} and not with Headscale\'s health'.format(status))
+        raise _bad_answer(server, 'it answers HTTP {} without Headscale\'s health'.format(status))
     if status != 200 or health != 'pass':
-        raise ServerError('The server {}:{} is up but says that it is not healthy (HTTP {}, status {!r}).'.format(
+        raise ServerError('The server {}:{} is up but not healthy (HTTP {}, status {!r}).'.format(
             server.host, server.port, status, str(health)[:40]),
             'ua-overlay server status, on the server', 'BAD_ANSWER')
 
 
-def _bad_answer(server, what):
-    return ServerError('What answers at {}:{} is not this site\'s server: it answered with {}.'.format(
+def _bad_answer(server: ServerUrl, what: str) -> ServerError:
+    return ServerError('{}:{} is not this site\'s server: {}.'.format(
         server.host, server.port, what), 'ua-overlay server status, on the server', 'BAD_ANSWER')
 
 
-def _no_handshake(server, error, timeout):
+def _no_handshake(server: ServerUrl, error: OSError, timeout: float) -> ServerError:
     reason = getattr(error, 'reason', None)
     if isinstance(error, ssl.SSLError) and reason and not isinstance(error, CLOSED):
-        return ServerError('What answers at {}:{} is not this site\'s server: no TLS connection comes about '
-                           '({}).'.format(server.host, server.port, reason),
-                           'ua-overlay server status, on the server', 'BAD_ANSWER')
-    return ServerError('The server {}:{} took the connection but did not speak TLS: {}.'.format(
+        return ServerError('{}:{} is not this site\'s server: the TLS handshake failed ({}).'.format(
+            server.host, server.port, reason), 'ua-overlay server status, on the server', 'BAD_ANSWER')
+    return ServerError('The server {}:{} accepted the connection but did not speak TLS: {}.'.format(
         server.host, server.port, _reason(error, timeout)), 'ua-overlay server status, on the server')
 
 
-def _untrusted(server, verify_code, deadline, now, address):
-    """Return the error of a certificate that OpenSSL refused; what the server shows is read for the sentence's sake."""
-    shown, date = _look(server, deadline, address)
-    return explain(server, verify_code, shown, date, now)
+def _untrusted(server: ServerUrl, verify_code: int, deadline: float, now: datetime.datetime,
+               address: str) -> ServerError:
+    """Return the error of a certificate that OpenSSL refused; the certificate is read again only for the sentence."""
+    certificate, date = _read_unverified(server, deadline, address)
+    return explain(server, verify_code, certificate, date, now)
 
 
-def explain(server, verify_code, shown, date, now):
-    """Say what is wrong with a certificate; pure.
+def explain(server: ServerUrl, verify_code: int, certificate: Optional[x509.Certificate],
+            date: Optional[datetime.datetime], now: datetime.datetime) -> ServerError:
+    """Return the error that says what is wrong with a certificate. Pure.
 
-    :param server: names.ServerUrl.
     :param verify_code: X509_V_ERR_* of the refusal.
-    :param shown: the certificate that the server shows (x509.Certificate; believed for nothing), or None.
-    :param date: the server's own time, aware UTC, or None.
+    :param certificate: the one that the server shows, unverified.
+    :param date: the server's own time, aware UTC.
     :param now: this machine's time, aware UTC.
-    :returns: :class:`ServerError`.
     """
     where = '{}:{}'.format(server.host, server.port)
     clocks = 'this machine\'s clock says {}'.format(format_utc(now))
     if date is not None and abs((date - now).total_seconds()) >= 60:
         clocks += ' and the server\'s {}'.format(format_utc(date))
     if verify_code in NOT_YET_VALID:
-        begin = ' (only from {})'.format(format_utc(certificates.not_before(shown))) if shown else ''
+        begin = ' (only from {})'.format(format_utc(certificates.not_before(certificate))) if certificate else ''
         return ServerError('The certificate of {} is not yet valid{}: {}.'.format(where, begin, clocks),
                            certificates.SET_CLOCK, 'CLOCK')
     if verify_code in HAS_EXPIRED:
-        if date is not None and shown is not None and date < certificates.not_after(shown) <= now:
-            return ServerError('The certificate of {} is good until {}, which is over by a clock that is wrong: '
-                               '{}.'.format(where, format_utc(certificates.not_after(shown)), clocks),
+        if date is not None and certificate is not None and date < certificates.not_after(certificate) <= now:
+            return ServerError('The certificate of {} is valid until {}, but one of the clocks is wrong: '
+                               '{}.'.format(where, format_utc(certificates.not_after(certificate)), clocks),
                                certificates.SET_CLOCK, 'CLOCK')
-        end = ' on ' + format_utc(certificates.not_after(shown)) if shown else ''
+        end = ' on ' + format_utc(certificates.not_after(certificate)) if certificate else ''
         return ServerError('The certificate of {} expired{}; {}.'.format(where, end, clocks),
                            'ua-overlay server renew, on the server', 'CERT_EXPIRED')
     if verify_code in WRONG_HOST_NAME:
-        dns_names, addresses = certificates.names_of(shown) if shown else ([], [])
-        return ServerError('The server at {} is another one: its certificate is for {}.'.format(
+        dns_names, addresses = certificates.names_of(certificate) if certificate else ([], [])
+        return ServerError('{} is another server: its certificate is for {}.'.format(
             where, ', '.join(dns_names + addresses) or 'another name'),
             'getent hosts {} (is that the site\'s server?)'.format(server.host), 'WRONG_NAME')
     if verify_code in NAME_NOT_CONSTRAINED:
-        return ServerError('The certificate of {} names a host for which the site\'s CA may not vouch.'.format(where),
+        return ServerError('The certificate of {} is for a name for which the site\'s CA may not vouch.'.format(where),
                            'ua-overlay server renew, on the server', 'WRONG_NAME')
     if verify_code in NO_TRUSTED_ISSUER:
-        issuer = ' (its issuer calls itself {})'.format(shown.issuer.rfc4514_string()) if shown else ''
+        issuer = ' (its issuer is {})'.format(certificate.issuer.rfc4514_string()) if certificate else ''
         return ServerError('The certificate of {} was not signed by the CA that this robot trusts{}: the site was set '
-                           'up anew, or something else answers there.'.format(where, issuer),
+                           'up again, or it is another server.'.format(where, issuer),
                            'ua-overlay invite TEAM ROBOT on the server, for an invitation with its CA', 'WRONG_CA')
-    return ServerError('The certificate of {} is not acceptable (OpenSSL error {}).'.format(where, verify_code),
+    return ServerError('The certificate of {} is invalid (OpenSSL error {}).'.format(where, verify_code),
                        'ua-overlay server renew, on the server', 'WRONG_CA')
 
 
-def _look(server, deadline, address):
-    """Return (certificate, time) as the server gives them, unverified, only to be named in an error, or None."""
-    # The handshake that failed may have used up the time; without this look the sentence only lacks a detail.
+def _read_unverified(server: ServerUrl, deadline: float,
+                     address: str) -> Tuple[Optional[x509.Certificate], Optional[datetime.datetime]]:
+    """Return the (certificate, time) that the server shows, unverified, for a sentence; None for what it does not."""
+    # The handshake that failed may have used up the time. If this fails too, the sentence only lacks a detail.
     deadline = max(deadline, time.monotonic() + 1)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    shown = date = None
+    certificate: Optional[x509.Certificate] = None
+    date: Optional[datetime.datetime] = None
     try:
         with open_connection(server, deadline, 1, address) as connection:
             with context.wrap_socket(connection, server_hostname=server.host) as tls:
-                shown = _parse(tls.getpeercert(binary_form=True))
-                date = _get_health(tls, server, deadline, 1)[1]
+                certificate = _parse(tls.getpeercert(binary_form=True) or b'')
+                date = _get_health(tls, server, deadline, 1)[2]
     except (OSError, ServerError, ValueError):
-        return shown, date
-    return shown, date
+        return certificate, date
+    return certificate, date
 
 
-def _parse(der):
+def _parse(der: bytes) -> x509.Certificate:
     return x509.load_der_x509_certificate(der, default_backend())
 
 
-def _parse_date(text):
+def _parse_date(text: Optional[str]) -> Optional[datetime.datetime]:
     if not text:
         return None
     try:
@@ -286,12 +304,12 @@ def _parse_date(text):
     return moment.replace(tzinfo=moment.tzinfo or datetime.timezone.utc)
 
 
-def _reason(error, timeout):
+def _reason(error: OSError, timeout: float) -> str:
     if isinstance(error, socket.timeout):
         return 'no answer within {:g} s'.format(timeout)
     if isinstance(error, ConnectionResetError):
         return 'the connection was reset'
-    # Python 3.8 has no better name than errno 0 for a connection that ends in the middle of a handshake.
+    # Python 3.8 reports a connection that ends in the middle of a handshake as errno 0.
     if isinstance(error, CLOSED) or error.errno == 0:
         return 'the connection was closed'
     if isinstance(error, ssl.SSLError):
@@ -300,10 +318,10 @@ def _reason(error, timeout):
 
 
 class _Received:
-    """The bytes of an answer, as the socket that http.client.HTTPResponse wants."""
+    """The bytes of an answer, as the socket that http.client.HTTPResponse reads."""
 
-    def __init__(self, data):
+    def __init__(self, data: bytes) -> None:
         self.data = data
 
-    def makefile(self, mode):
+    def makefile(self, mode: str) -> IO[bytes]:
         return io.BytesIO(self.data)

@@ -1,46 +1,50 @@
-"""The change of a site's CA: which step may follow which, and what is known of the robots. Pure.
+"""The change of a site's CA: which step may follow which, and what is known about the robots. Pure.
 
-Two roots overlap, so that at no moment a robot trusts less than what the server shows:
+Two roots overlap, so that a robot never trusts less than what the server shows:
 
     STEADY     one root, which signs
-    STARTED    the old root signs; robots are given both, one by one
-    SWITCHED   the new root signs; both are still handed out
+    STARTED    the old root signs; robots get both, one by one
+    SWITCHED   the new root signs; robots still get both
     STEADY     the old root is gone
 """
+import datetime
 from dataclasses import dataclass
+from typing import Callable, Iterable, Optional, Sequence
 
 from ua_overlay.errors import OverlayError
 
 STEADY, STARTED, SWITCHED = 'STEADY', 'STARTED', 'SWITCHED'
-#: Root and keys of which one step was written and not the next: `settled` says what to do.
+#: The files of an interrupted step: move the second key to the place of the first, or delete it.
 PROMOTE, DISCARD = 'PROMOTE', 'DISCARD'
 START, SWITCH, FINISH, CANCEL, CONFIRM = 'start', 'switch', 'finish', 'cancel', 'confirm'
 
-#: Days after which a robot that was not seen is not waited for.
+#: A robot that was not seen for this many days does not hold up a switch.
 RECENT_DAYS = 7
-#: How a robot is known to trust the new root.
+#: Why a robot is known to trust the new root.
 JOINED, CONFIRMED = 'joined', 'confirmed'
 
-#: step -> phases in which it makes sense.
+#: The phases in which each step is allowed.
 _ALLOWED = {START: (STEADY,), SWITCH: (STARTED,), FINISH: (SWITCHED,), CANCEL: (STARTED, SWITCHED),
             CONFIRM: (STARTED, SWITCHED)}
-_WHY_NOT = {STEADY: 'No change of the CA is under way.', STARTED: 'A change of the CA is under way: the new root is '
-            'being given to the robots.', SWITCHED: 'The new root of the CA signs already.'}
+_WHY_NOT = {STEADY: 'No change of the CA has been started.',
+            STARTED: 'A change of the CA has been started: the robots are getting the new root.',
+            SWITCHED: 'The new root of the CA signs already.'}
 _NEXT = {STEADY: 'server rotate-ca start', STARTED: 'server rotate-ca switch', SWITCHED: 'server rotate-ca finish'}
 
 
 class RotationError(OverlayError):
-    """A step of the change of the CA that makes no sense now, or would lock robots out."""
+    """A step of the change of the CA that is not allowed now, or would lock robots out."""
 
     code = 'ROTATION'
 
 
 @dataclass(frozen=True)
 class RobotTrust:
-    """What the server knows of a robot's trust in the new root.
+    """What the server knows about a robot's trust in the new root.
 
-    known: JOINED (with an invitation that carried it), CONFIRMED (somebody said that the robot has it) or '': not
-    known, for no robot tells its server whom it trusts. recent: it was seen within RECENT_DAYS, so it is in use.
+    :param known: JOINED (with an invitation that carried it), CONFIRMED (somebody said that the robot has it), or '':
+        not known, because a robot does not tell its server which certificates it trusts.
+    :param recent: it was seen within RECENT_DAYS, so it is in use.
     """
 
     name: str
@@ -49,25 +53,25 @@ class RobotTrust:
     recent: bool = False
 
     @property
-    def waited_for(self):
-        """Whether a switch would lock out a robot that is in use."""
+    def waited_for(self) -> bool:
+        """Whether a switch could lock out this robot, which is in use."""
         return (self.online or self.recent) and not self.known
 
 
-def phase_of(roots, key, next_key):
-    """The phase that a site's files are in.
+def phase_of(roots: Sequence[str], key: str, next_key: str) -> str:
+    """Return the phase that a site's files are in.
 
-    :param roots: ids of the roots that are handed out, the one that signs first.
-    :param key: id of the root that the CA's key belongs to, '' without one.
-    :param next_key: id of the root that the second key belongs to, '' without one.
-    :returns: a phase; PROMOTE: the second key is the CA's now; DISCARD: the second key is of nothing any more; '' when
-        they do not fit together.
+    :param roots: ids of the roots that robots get, the one that signs first.
+    :param key: id of the root that the CA's key belongs to, '' without a key.
+    :param next_key: id of the root that the second key belongs to, '' without a key.
+    :returns: a phase; PROMOTE when the second key is the CA's now; DISCARD when the second key belongs to nothing any
+        more; '' when the files do not fit together.
     """
     if len(roots) == 1:
         if roots[0] == key:
             return DISCARD if next_key else STEADY
         if not key and not next_key:
-            # A certificate that was made elsewhere, or a CA whose key is kept elsewhere.
+            # An imported certificate, or a CA whose key is kept elsewhere.
             return STEADY
         return PROMOTE if roots[0] == next_key else ''
     if tuple(roots) == (key, next_key):
@@ -75,30 +79,33 @@ def phase_of(roots, key, next_key):
     return SWITCHED if tuple(roots) == (next_key, key) else ''
 
 
-def robot_trust(name, online, invited, confirmed, started, recent=False):
-    """The RobotTrust of a robot.
+def robot_trust(name: str, online: bool, invited: Optional[datetime.datetime], confirmed: bool,
+                started: datetime.datetime, recent: bool = False) -> RobotTrust:
+    """Return what is known about a robot.
 
-    :param invited: when its invitation was made (anything that compares with ``started``), None: not known.
+    :param invited: when its invitation was made, None when it is not known.
     :param confirmed: somebody said that it has the new root.
+    :param started: when the change began.
     """
     known = JOINED if invited is not None and invited >= started else CONFIRMED if confirmed else ''
     return RobotTrust(name, online, known, recent)
 
 
-def check_step(step, phase, robots=(), force=False, command=str):
-    """Say why ``step`` may not be done now.
+def check_step(step: str, phase: str, robots: Iterable[RobotTrust] = (), force: bool = False,
+               command: Callable[[str], str] = str) -> None:
+    """Check that ``step`` is allowed now.
 
-    :param robots: RobotTrust of each robot; only SWITCH asks for them.
-    :param force: also when robots would be locked out.
-    :param command: function(text) -> command line for people that means the site.
-    :raises RotationError:
+    :param robots: all robots; only SWITCH needs them.
+    :param force: allow a switch that may lock robots out.
+    :param command: makes of a text the command line for people that means the site.
+    :raises RotationError: it is not.
     """
     if phase not in _ALLOWED[step]:
         raise RotationError(_WHY_NOT[phase], command(_NEXT[phase]))
     waiting = [robot.name for robot in robots if robot.waited_for]
     if step == SWITCH and waiting and not force:
         raise RotationError(
-            'Of {} it is not known that {} the new root: once its tailscaled starts again without it, a robot does not '
-            'come back.'.format(', '.join(waiting), 'it has' if len(waiting) == 1 else 'they have'),
+            'It is not known whether {} the new root: {}. A robot without it loses the server when its tailscaled '
+            'restarts.'.format('this robot has' if len(waiting) == 1 else 'these robots have', ', '.join(waiting)),
             '{}, after `sudo ua-overlay robot prepare --ca ca.pem` there; or --force'.format(
                 command('server rotate-ca confirm {}'.format(waiting[0]))))

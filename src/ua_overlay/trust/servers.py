@@ -1,83 +1,93 @@
-"""Which servers a site has: those its CA stands for, those of its DERP map, and their addresses."""
+"""Which servers a site has (those in its CA, and those of its DERP map), and their addresses."""
 import ipaddress
 import socket
+from typing import Callable, List, Optional, Set
 
 from ua_overlay.errors import OverlayError
+from ua_overlay.protocols import JsonObject
 from ua_overlay.system.deadline import call_within
 from ua_overlay.trust import certificate as certificates
 
-#: Seconds for a name server to answer while a person waits.
+#: Seconds that a name server gets to answer while a person waits.
 RESOLVE_TIMEOUT = 5.0
 
+#: tailcfg.DERPMap; None while there is none.
+DerpMap = Optional[JsonObject]
 
-def servers_of(ca_pem):
-    """DNS names and addresses (text) of a site's servers, sorted, as its CA says: its name constraints, or the names of
-    a certificate that was imported instead of a CA.
+
+def servers_of(ca_pem: str) -> List[str]:
+    """Return the DNS names and addresses of a site's servers, sorted, as its CA has them.
+
+    They are in its name constraints, or in the names of a certificate that was imported instead of a CA.
 
     :param ca_pem: PEM text of one or more certificates.
-    :raises CertificateError: as certificate.load_certificates.
+    :raises CertificateError: see certificate.load_certificates.
     """
-    found = set()
+    servers: Set[str] = set()
     for each in certificates.load_certificates(ca_pem, 'the CA'):
-        for text in certificates.permitted(each) or sum(certificates.names_of(each), []):
+        dns_names, addresses = certificates.names_of(each)
+        for text in certificates.permitted(each) or dns_names + addresses:
             if '/' not in text:
-                found.add(text)
+                servers.add(text)
             elif ipaddress.ip_network(text).num_addresses == 1:
-                found.add(text.split('/')[0])
-    # A name for many hosts, with a star or a leading dot, is the name of none.
-    return sorted(name for name in found if not name.startswith(('*', '.')))
+                servers.add(text.split('/')[0])
+    # A name with a star or a leading dot stands for many hosts and is the name of none.
+    return sorted(name for name in servers if not name.startswith(('*', '.')))
 
 
-def servers_now(derp_map, ca_file):
-    """Names and addresses of the site's servers: those of the CA, and those of the relays that the server names.
+def servers_now(derp_map: DerpMap, ca_file: str) -> List[str]:
+    """Return names and addresses of the site's servers: those in the CA file and those of the DERP map.
 
-    :param derp_map: tailcfg.DERPMap (dict), None while there is none: then those of the CA are left.
+    A CA file that cannot be read adds none.
     """
-    found = []
+    servers: List[str] = []
     try:
         with open(ca_file, encoding='ascii') as stream:
-            found += servers_of(stream.read())
+            servers += servers_of(stream.read())
     except (OSError, ValueError, OverlayError):
-        pass  # the daemon's own map is left, and the rules of the file
-    return found + derp_servers(derp_map)
+        pass  # the DERP map is left, and the addresses in the file of the egress rule
+    return servers + derp_servers(derp_map)
 
 
-def derp_servers(derp_map):
-    """Names and addresses in a tailcfg.DERPMap (dict, or None)."""
+def derp_servers(derp_map: DerpMap) -> List[str]:
+    """Return names and addresses in a DERP map."""
     nodes = [node for region in ((derp_map or {}).get('Regions') or {}).values() for node in region.get('Nodes') or ()]
     return [node[field] for node in nodes for field in ('HostName', 'IPv4', 'IPv6') if node.get(field) not in (
         None, '', 'none')]
 
 
-def remembered(derp_map):
-    """A function() -> the last map that ``derp_map`` returned, None before the first; it does not raise.
+def remembered(derp_map: Callable[[], DerpMap]) -> Callable[[], DerpMap]:
+    """Return a function that returns the last map that ``derp_map`` returned, None before the first; it never raises.
 
-    A tailscaled that starts again has none until it has heard of its server, and looks for its DERP at once then.
+    A tailscaled that restarts has no map until it has reached its server, and it calls its DERP at once then.
     """
-    known = [None]
+    last: List[DerpMap] = [None]
 
-    def latest():
+    def latest() -> DerpMap:
         try:
-            known[0] = derp_map() or known[0]
+            last[0] = derp_map() or last[0]
         except OverlayError:
             pass  # it is down
-        return known[0]
+        return last[0]
 
     return latest
 
 
-def resolve(name):
-    """Addresses (text) of a DNS name or of an address.
+def resolve(name: str) -> List[str]:
+    """Return the addresses of a DNS name, or of an address.
 
     :raises OSError: it has none, or no name server answers.
     """
     try:
         return [str(ipaddress.ip_address(name))]
     except ValueError:
-        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    return [each[4][0].split('%')[0] for each in found]
+        answers = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    return [str(answer[4][0]).split('%')[0] for answer in answers]
 
 
-def resolve_soon(name, timeout=RESOLVE_TIMEOUT):
-    """:func:`resolve` within a time. :raises OSError: as there, and TimeoutError when no name server answers."""
+def resolve_soon(name: str, timeout: float = RESOLVE_TIMEOUT) -> List[str]:
+    """:func:`resolve` within ``timeout`` seconds.
+
+    :raises OSError: see :func:`resolve`; a TimeoutError when no name server answers.
+    """
     return call_within(timeout, lambda: resolve(name))

@@ -1,27 +1,29 @@
-"""Does the site's server still know this machine? Headscale tells those that ask; tailscaled is not told (3410).
+"""Asks the site's server whether it still knows this machine; Headscale does not tell tailscaled by itself (3410).
 
 `POST /verify` is what a DERP server asks about its clients: whether a node has this public key. It needs no login, and
-the answer holds for the moment, whatever tailscaled believes.
+the answer is what the server knows now, whatever tailscaled believes.
 """
 import http.client
 import json
 import time
+from typing import Optional
 
 from ua_overlay.trust import names
 from ua_overlay.trust.probe import ServerError, open_connection, tls_context
 
-#: How a node key begins as text; a tailscaled without one says zeros.
+#: How a node key begins as text; that of a tailscaled without one has only zeros.
 PREFIX = 'nodekey:'
 
 
-def verify_node_key(url, ca_pem, node_key, timeout=5):
+def verify_node_key(url: str, ca_pem: str, node_key: str, timeout: float = 5) -> Optional[bool]:
     """Ask the server of ``url`` whether a robot has the key ``node_key``.
 
-    :param url: https://name[:port]; ``ca_pem``: PEM text of the site's CA, which alone is trusted.
+    :param url: https://name[:port].
+    :param ca_pem: PEM text of the site's CA, the only one that it trusts.
     :param node_key: public: `nodekey:` and hexadecimal digits.
-    :param timeout: seconds for resolving, connecting and handshake, and for the answer what is left of them.
-    :returns: True or False; None when it cannot be known now: no answer, another kind of server, no key.
-    :raises CertificateError: when ``ca_pem`` is no certificate.
+    :param timeout: seconds for resolving, connecting, handshake and answer together.
+    :returns: None when it cannot be known now: no answer, another kind of server, no key.
+    :raises CertificateError: ``ca_pem`` is not a certificate.
     """
     if not node_key.startswith(PREFIX) or not node_key[len(PREFIX):].strip('0'):
         return None
@@ -35,7 +37,7 @@ def verify_node_key(url, ca_pem, node_key, timeout=5):
         connection.sock = open_connection(server, deadline, timeout)
         connection.sock = context.wrap_socket(connection.sock, server_hostname=server.host)
         connection.sock.settimeout(max(0.001, deadline - time.monotonic()))
-        # The source would be the client's address; nothing is decided by it.
+        # The source would be the client's address; Headscale does not use it.
         connection.request('POST', '/verify', json.dumps({'NodePublic': node_key, 'Source': '127.0.0.1'}),
                            {'Content-Type': 'application/json', 'Connection': 'close'})
         answer = connection.getresponse()

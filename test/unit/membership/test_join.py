@@ -14,13 +14,14 @@ from ua_overlay.membership.settings import read_settings, write_settings
 from ua_overlay.tailscale.localapi import DaemonMissing
 from ua_overlay.trust import ca as ca_module
 from ua_overlay.trust import certificate as certificates
-from ua_overlay.trust import invitation as invitations
+from ua_overlay.trust import invitation_file
+from ua_overlay.trust.invitation import Invitation
 from ua_overlay.trust.probe import ServerError
 
 NOW = datetime.datetime(2026, 11, 22, 18, 48, 52, tzinfo=datetime.timezone.utc)
 KEY = 'hskey-auth-AbCdEf123456-' + 'S3cretS3cret-_xy' * 4
 CA = certificates.dump_certificates(ca_module.create_ca('lab', ['server.ua.test'], ['203.0.113.10'], NOW)[1])
-INVITATION = invitations.Invitation(
+INVITATION = Invitation(
     server_url='https://server.ua.test:8080', ca_pem=CA, key=KEY, team='iris', robot='dev-1', team_port=11315,
     addressing='names', master=False, created=NOW, expires=NOW + datetime.timedelta(hours=1))
 UID = 65533
@@ -148,7 +149,7 @@ class Scene:
         return path
 
     def invitation(self, **changes):
-        return self.write('invitation.yaml', invitations.dump(dataclasses.replace(INVITATION, **changes)))
+        return self.write('invitation.yaml', invitation_file.dump(dataclasses.replace(INVITATION, **changes)))
 
     def probe(self, url, ca_pem):
         self.probed.append((url, ca_pem))

@@ -19,11 +19,11 @@ def constraints(certificate):
     return certificate.extensions.get_extension_for_class(x509.NameConstraints)
 
 
-def test_the_order_of_roots_is_no_other_trust():
-    one, other = (certificates.dump_certificates(ca_module.create_ca(name, [NAME], [], NOW)[1]) for name in 'ab')
-    assert ca_module.same(one + other, other + one)
-    assert not ca_module.same(one + other, one) and not ca_module.same(one, one + other)
-    assert not ca_module.same('', one)
+def test_the_order_of_roots_does_not_matter():
+    first, second = (certificates.dump_certificates(ca_module.create_ca(name, [NAME], [], NOW)[1]) for name in 'ab')
+    assert ca_module.same(first + second, second + first)
+    assert not ca_module.same(first + second, first) and not ca_module.same(first, first + second)
+    assert not ca_module.same('', first)
 
 
 def test_the_profile_of_the_ca():
@@ -50,11 +50,11 @@ def test_a_very_long_site_name_fits():
     assert ca_module.create_ca('.'.join(['a' * 60] * 4), [NAME], [], NOW)
 
 
-def test_a_server_certificate_is_no_ca():
+def test_a_server_certificate_is_not_a_ca():
     key, ca = ca_module.create_ca('lab', [NAME], [], NOW)
     _, leaf = certificates.issue_server_certificate(key, ca, [NAME], [], NOW)
     assert ca_module.is_ca(ca) and not ca_module.is_ca(leaf)
-    with pytest.raises(CertificateError, match='no CA'):
+    with pytest.raises(CertificateError, match='not a CA'):
         ca_module.load_ca_certificates(certificates.dump_certificates(ca, leaf), 'the file')
 
 
@@ -65,7 +65,7 @@ def test_a_ca_file_is_read(tmp_path):
     assert ca_module.read_ca(str(path), NOW) == certificates.dump_certificates(ca)
 
 
-def test_bad_ca_files_say_what_to_do(tmp_path):
+def test_a_bad_ca_file_is_an_error_with_a_next_command(tmp_path):
     key, ca = ca_module.create_ca('lab', [NAME], [], NOW)
     path = tmp_path / 'ca.pem'
     with pytest.raises(CertificateError, match='no CA file') as caught:

@@ -1,4 +1,4 @@
-"""A CA known by its SHA-256: fetched over real TLS on the loopback, and only the named one is taken."""
+"""A CA known by its SHA-256: fetched over real TLS on the loopback, where only the named one is accepted."""
 import contextlib
 import datetime
 import socket
@@ -32,7 +32,7 @@ PEM, OTHER_PEM = certificates.dump_certificates(CA), certificates.dump_certifica
 def serving(talk):
     """Calls ``talk(connection)`` for each connection; yields the URL."""
     listener = socket.create_server(('127.0.0.1', 0))
-    # The caller's end may close first: that is not what these tests look at.
+    # The caller's end may close first, which is no failure here.
     def accept():
         with contextlib.suppress(OSError):
             while True:
@@ -92,7 +92,7 @@ def test_another_ca_is_refused(chain, shown):
 
 @pytest.mark.parametrize('nonsense', [b'', b'HTTP/1.1 200 OK\r\n\r\n', bytes([22, 3, 3, 255, 255]) + b'x' * 70000,
                                       bytes([22, 3, 3, 0, 4, 11, 0, 0, 0]), bytes(range(256)) * 300])
-def test_nonsense_is_another_server(nonsense):
+def test_an_invalid_handshake_is_another_server(nonsense):
     def talk(connection):
         connection.recv(4096)
         connection.sendall(nonsense)
@@ -102,7 +102,7 @@ def test_nonsense_is_another_server(nonsense):
     assert caught.value.code == 'WRONG_CA'
 
 
-def test_silence_ends():
+def test_a_silent_server_times_out():
     begin = datetime.datetime.now()
     with serving(lambda connection: connection.recv(100000) and connection.recv(1)) as url:
         with pytest.raises(CertificateError):
@@ -110,7 +110,7 @@ def test_silence_ends():
     assert (datetime.datetime.now() - begin).total_seconds() < 10
 
 
-def test_nobody_there():
+def test_a_port_without_a_server():
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         with pytest.raises(ServerError) as caught:
@@ -118,7 +118,7 @@ def test_nobody_there():
     assert caught.value.code == 'SERVER_UNREACHABLE'
 
 
-def test_what_is_known_is_not_fetched():
+def test_a_trusted_ca_is_not_fetched():
     def invitation(**trust):
         return Invitation(server_url='https://nowhere.invalid', key='', robot='dev-1', created=NOW, expires=NOW,
                           **trust)
@@ -129,7 +129,7 @@ def test_what_is_known_is_not_fetched():
 
 
 @pytest.mark.parametrize('text', ['', 'hello', OTHER_PEM, PEM[:200]])
-def test_what_does_not_match_is_nothing(text):
+def test_a_ca_that_does_not_match_is_not_picked(text):
     assert ca_pin.pick(ca_pin.pins_of(PEM), text) == ''
     assert ca_pin.pick('', PEM) == ''
 

@@ -1,4 +1,4 @@
-"""The server's certificate: issuing, renewal date, checking, PEM."""
+"""The server's certificate: issued, checked, due for renewal, and as PEM."""
 import datetime
 
 import pytest
@@ -49,7 +49,7 @@ def test_it_lives_90_days_and_begins_a_day_early(server):
     assert certificates.not_after(server[1]) - certificates.not_before(server[1]) == 90 * DAY
 
 
-def test_it_never_outlives_its_ca(site):
+def test_it_expires_no_later_than_its_ca(site):
     late = certificates.not_after(site[1]) - 10 * DAY
     _, leaf = certificates.issue_server_certificate(site[0], site[1], [NAME], [], late)
     assert certificates.not_after(leaf) == certificates.not_after(site[1])
@@ -63,7 +63,7 @@ def test_an_expired_ca_signs_nothing(site):
 @pytest.mark.parametrize('names, addresses', [
     (['other.test'], []), ([NAME, 'other.test'], []), ([NAME], ['203.0.113.11']), ([NAME], ['2001:db8::1']),
     (['x' + NAME], [])])
-def test_the_ca_does_not_sign_what_robots_would_refuse(site, names, addresses):
+def test_the_ca_does_not_sign_names_that_robots_would_refuse(site, names, addresses):
     with pytest.raises(CertificateError, match='may only vouch for server.ua.test, 203.0.113.10/32'):
         certificates.issue_server_certificate(site[0], site[1], names, addresses, NOW)
 
@@ -90,7 +90,7 @@ def test_a_good_server_certificate_passes(site, server):
     (NAME, NOW - 2 * DAY, 'CLOCK'),
     (NAME, NOW + 90 * DAY, 'CERT_EXPIRED'),
 ])
-def test_what_is_wrong_with_it_has_a_code(site, server, host, moment, code):
+def test_each_fault_of_a_certificate_has_a_code(site, server, host, moment, code):
     with pytest.raises(CertificateError) as caught:
         certificates.check_server_certificate(certificates.dump_certificates(site[1]), server[1], host, moment)
     assert caught.value.code == code
@@ -119,7 +119,7 @@ def test_pem_round_trip(site, server):
     assert not certificates.has_key(site[1], key)
 
 
-def test_windows_line_ends_do_no_harm(site):
+def test_windows_line_ends_are_accepted(site):
     pem = certificates.dump_certificates(site[1]).replace('\n', '\r\n')
     assert certificates.load_certificates(pem, 'x') == [site[1]]
 
@@ -135,7 +135,7 @@ def test_bad_pem_is_named_without_being_shown(site):
         assert middle not in str(caught.value)
 
 
-def test_a_private_key_is_refused_where_certificates_belong(site):
+def test_a_private_key_among_certificates_is_refused(site):
     text = certificates.dump_certificates(site[1]) + certificates.dump_private_key(site[0])
     with pytest.raises(CertificateError, match='private key'):
         certificates.load_certificates(text, 'ca.pem')

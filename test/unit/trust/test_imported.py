@@ -1,4 +1,4 @@
-"""A certificate made elsewhere: what is accepted and what is refused. With openssl and tailscaled: test/lab."""
+"""A certificate made elsewhere, accepted or refused. With openssl and tailscaled: test_imported_certificate.py."""
 import datetime
 import os
 import stat
@@ -31,9 +31,9 @@ def make(directory, name=NAME, begin=-DAY, end=30 * DAY, key=None, issuer=None, 
     if name:
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
     made = builder.sign(other_key or key, hashes.SHA256(), default_backend())
-    (directory / 'given.pem').write_text(certificates.dump_certificates(made))
-    (directory / 'given.key').write_text(certificates.dump_private_key(key))
-    return str(directory / 'given.pem'), str(directory / 'given.key')
+    (directory / 'imported.pem').write_text(certificates.dump_certificates(made))
+    (directory / 'imported.key').write_text(certificates.dump_private_key(key))
+    return str(directory / 'imported.pem'), str(directory / 'imported.key')
 
 
 def refused(code, paths, name=NAME):
@@ -45,7 +45,7 @@ def refused(code, paths, name=NAME):
 
 @pytest.mark.parametrize('authority', [True, False])
 @pytest.mark.parametrize('kind', ['ec', 'rsa'])
-def test_a_self_signed_one_becomes_the_site_s(tmp_path, authority, kind):
+def test_a_self_signed_certificate_becomes_the_site_s(tmp_path, authority, kind):
     key = rsa.generate_private_key(65537, 2048, default_backend()) if kind == 'rsa' else None
     certificate, key = imported.read(*make(tmp_path, key=key, authority=authority), NAME, utc_now())
     site = tmp_path / 'site'
@@ -64,7 +64,7 @@ def test_a_self_signed_one_becomes_the_site_s(tmp_path, authority, kind):
     assert 'no CA' in caught.value.sentence
 
 
-def test_what_is_refused(tmp_path):
+def test_other_certificates_are_refused(tmp_path):
     refused('CERT_EXPIRED', make(tmp_path, begin=-3 * DAY, end=-DAY))
     refused('CLOCK', make(tmp_path, begin=DAY))
     assert 'other.example.org' in refused('WRONG_NAME', make(tmp_path, name='other.example.org'))
@@ -74,14 +74,14 @@ def test_what_is_refused(tmp_path):
     assert '1024 bits' in refused('CERTIFICATE', make(
         tmp_path, key=rsa.generate_private_key(65537, 1024, default_backend())))
     paths = make(tmp_path)
-    assert 'given.key cannot be read' in refused('CERTIFICATE', (paths[0], str(tmp_path / 'x' / 'given.key')))
+    assert 'imported.key cannot be read' in refused('CERTIFICATE', (paths[0], str(tmp_path / 'x' / 'imported.key')))
     assert 'private key' in refused('CERTIFICATE', (paths[1], paths[1]))
     assert 'not an unencrypted private key' in refused('CERTIFICATE', (paths[0], paths[0]))
-    pem = (tmp_path / 'given.pem').read_text()
-    (tmp_path / 'given.pem').write_text(pem + pem)
+    pem = (tmp_path / 'imported.pem').read_text()
+    (tmp_path / 'imported.pem').write_text(pem + pem)
     assert '2 certificates' in refused('CERTIFICATE', paths)
-    (tmp_path / 'given.pem').write_text(pem)
-    (tmp_path / 'given.key').write_text(certificates.dump_private_key(certificates.generate_key()))
+    (tmp_path / 'imported.pem').write_text(pem)
+    (tmp_path / 'imported.key').write_text(certificates.dump_private_key(certificates.generate_key()))
     assert 'does not belong' in refused('CERTIFICATE', paths)
 
 

@@ -14,7 +14,7 @@ def test_good_labels_pass(name):
 @pytest.mark.parametrize('name', ['', 'Iris', 'team_a', '-iris', 'iris-', '2fast', 'x' * 64, 'a.b', 'é', 'iris\n',
                                   'a b'])
 @pytest.mark.parametrize('check', [names.check_team, names.check_robot])
-def test_bad_labels_are_refused_with_one_that_would_do(check, name):
+def test_a_bad_label_is_refused_with_a_valid_one(check, name):
     with pytest.raises(UsageError) as caught:
         check(name)
     assert check(caught.value.next_command.split()[-1])
@@ -32,7 +32,7 @@ def test_reserved_robots(name):
         names.check_robot(name)
 
 
-def test_the_suggestion_keeps_what_was_meant():
+def test_the_suggestion_is_the_nearest_valid_name():
     with pytest.raises(UsageError) as caught:
         names.check_robot('Dev_1')
     assert caught.value.next_command == 'ua-overlay invite TEAM dev-1'
@@ -46,7 +46,7 @@ def test_server_names(name):
 @pytest.mark.parametrize('name', ['203.0.113.10', '::1', '[::1]', 'https://server.ua.test', 'server.ua.test:8080',
                                   'a..b', 'server.ua.test.', '', '*.ua.test', 'a.1', '.'.join(['x' * 60] * 5),
                                   'ser ver.test'])
-def test_what_is_no_server_name(name):
+def test_an_invalid_server_name(name):
     with pytest.raises(UsageError):
         names.check_server_name(name)
 
@@ -57,7 +57,7 @@ def test_addresses(text, address):
 
 
 @pytest.mark.parametrize('text', ['203.0.113.0/24', '203.0.113.10:80', 'server', '', '203.0.113'])
-def test_what_is_no_address(text):
+def test_an_invalid_address(text):
     with pytest.raises(UsageError):
         names.check_address(text)
 

@@ -131,7 +131,7 @@ def test_an_answer_in_pieces_is_put_together(tmp_path):
         assert check_server(url, ca_pem).ok
 
 
-def test_another_ca_even_of_the_same_name(tmp_path):
+def test_another_ca_of_the_same_name_is_wrong(tmp_path):
     _, chain, key, _ = make(tmp_path)
     other = tmp_path / 'other'
     other.mkdir()
@@ -141,7 +141,7 @@ def test_another_ca_even_of_the_same_name(tmp_path):
     assert error.code == 'WRONG_CA' and 'ua_overlay CA of test' in error.sentence
 
 
-def test_the_system_s_cas_are_not_asked(tmp_path, monkeypatch):
+def test_the_system_s_cas_do_not_count(tmp_path, monkeypatch):
     ca_pem, chain, key, _ = make(tmp_path)
     other = tmp_path / 'other'
     other.mkdir()
@@ -202,7 +202,7 @@ def test_an_expired_certificate_and_a_server_clock_that_disagrees(tmp_path):
     assert error.code == 'CLOCK' and 'timedatectl' in error.next_command
 
 
-def test_nobody_listens():
+def test_a_port_where_nobody_listens():
     with socket.create_server(('127.0.0.1', 0)) as listener:
         port = listener.getsockname()[1]
     ca_pem = certificates.dump_certificates(ca_module.create_ca('x', ['localhost'], [], utc_now())[1])
@@ -217,7 +217,7 @@ def test_a_name_that_does_not_resolve(tmp_path):
     assert error.next_command == 'getent hosts nowhere.invalid'
 
 
-def test_a_resolver_that_never_answers_does_not_hold_it_up(tmp_path, monkeypatch):
+def test_a_resolver_that_never_answers_times_out(tmp_path, monkeypatch):
     release = threading.Event()
     monkeypatch.setattr(socket, 'getaddrinfo', lambda *args, **kwargs: release.wait(30) or [])
     begin = time.monotonic()
@@ -228,7 +228,7 @@ def test_a_resolver_that_never_answers_does_not_hold_it_up(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize('stage', ['handshake', 'answer', 'drip'])
-def test_a_server_that_hangs_costs_the_timeout_and_no_more(tmp_path, stage):
+def test_a_server_that_hangs_times_out(tmp_path, stage):
     ca_pem, chain, key, _ = make(tmp_path)
     over = threading.Event()
 
@@ -256,8 +256,9 @@ def test_a_server_that_hangs_costs_the_timeout_and_no_more(tmp_path, stage):
     (answer(b'[]'), 'HTTP 200'), (answer(b'{}'), 'HTTP 200'), (answer(b'"pass"'), 'HTTP 200'),
     (answer(b'\xff'), 'HTTP 200'),
     (answer(HEALTHY, '503 Service Unavailable'), 'not healthy'),
-    (b'SSH-2.0-OpenSSH_9.2\r\n', 'not HTTP'), (b'', 'not HTTP'), (answer(length=5000), 'cut short'),
-    (b'HTTP/1.1 200 OK\r\n' + b'X: y\r\n' * 4000, 'not HTTP'),
+    (b'SSH-2.0-OpenSSH_9.2\r\n', 'does not speak HTTP'), (b'', 'does not speak HTTP'),
+    (answer(length=5000), 'cut short'),
+    (b'HTTP/1.1 200 OK\r\n' + b'X: y\r\n' * 4000, 'does not speak HTTP'),
 ])
 def test_answers_that_are_not_the_server_s(tmp_path, data, said):
     ca_pem, chain, key, _ = make(tmp_path)
@@ -266,7 +267,7 @@ def test_answers_that_are_not_the_server_s(tmp_path, data, said):
     assert error.code == 'BAD_ANSWER' and said in error.sentence
 
 
-def test_something_that_does_not_speak_tls(tmp_path):
+def test_a_server_that_does_not_speak_tls(tmp_path):
     def plain(connection):
         connection.sendall(b'HTTP/1.1 400 Bad Request\r\n\r\n')
         connection.close()
@@ -292,7 +293,7 @@ def test_urls_that_are_not_a_server_s(url):
     assert error.code == 'BAD_ANSWER' and 'hunter2' not in str(error)
 
 
-def test_nothing_of_openssl_s_wording_is_needed():
+def test_the_sentences_do_not_depend_on_openssl_s_texts():
     """The sentences exist without a look at the server, and for codes that nobody has thought of."""
     server = names.ServerUrl('server.ua.test', 8080)
     codes = {number: explain(server, number, None, None, utc_now()).code

@@ -19,14 +19,14 @@ def ca(names, addresses):
     return certificates.dump_certificates(create_ca('site', names, addresses, NOW)[1])
 
 
-def test_a_ca_stands_for_what_it_may_vouch_for():
+def test_the_servers_in_a_ca():
     pem = ca(['server.example.org'], ['203.0.113.10', 'fd00::1'])
     assert servers_of(pem) == ['203.0.113.10', 'fd00::1', 'server.example.org']
     assert servers_of(pem + ca(['other.example.org'], [])) == [
         '203.0.113.10', 'fd00::1', 'other.example.org', 'server.example.org']
 
 
-def test_no_certificate_stands_for_nothing():
+def test_a_text_without_a_certificate_is_an_error():
     with pytest.raises(CertificateError):
         servers_of('')
 
@@ -39,7 +39,7 @@ def test_relays_of_the_network_map_are_servers_of_the_site(tmp_path):
     assert derp_servers(None) == []
 
 
-def test_a_daemon_that_starts_again_has_no_map_and_the_last_one_holds():
+def test_the_last_map_is_used_while_a_daemon_has_none():
     answers = [None, DERP_MAP, OverlayError('tailscaled does not run.'), None, {'Regions': {}}]
 
     def ask():
@@ -52,7 +52,7 @@ def test_a_daemon_that_starts_again_has_no_map_and_the_last_one_holds():
     assert [latest() for _ in range(5)] == [None, DERP_MAP, DERP_MAP, DERP_MAP, {'Regions': {}}]
 
 
-def test_addresses_are_their_own_and_names_have_some():
+def test_names_and_addresses_resolve_to_addresses():
     assert resolve('203.0.113.10') == ['203.0.113.10'] and resolve('fd00::1') == ['fd00::1']
     assert '127.0.0.1' in resolve_soon('localhost')
     with pytest.raises(OSError):

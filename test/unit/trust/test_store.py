@@ -60,7 +60,7 @@ def test_no_site(tmp_path):
     assert not os.path.exists(str(tmp_path / 'nowhere'))
 
 
-def test_a_place_that_cannot_be_a_site(tmp_path):
+def test_a_path_that_cannot_be_a_site(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(store.StoreError, match='cannot be used'):
         store.init(str(tmp_path / 'file'), NAME, [NAME], [], NOW)
@@ -85,7 +85,7 @@ def test_renewal_with_a_name_that_the_ca_may_not_vouch_for_changes_nothing(site)
 
 @pytest.mark.parametrize('name', ['server.pem', 'server.key'])
 @pytest.mark.parametrize('damage', ['missing', 'empty', 'cut', 'foreign'])
-def test_damage_to_the_server_s_files_is_named_and_renewal_mends_it(site, tmp_path, name, damage):
+def test_damage_to_the_server_s_files_is_named_and_a_renewal_repairs_it(site, tmp_path, name, damage):
     path = os.path.join(site.directory, name)
     if damage == 'missing':
         os.unlink(path)
@@ -98,9 +98,9 @@ def test_damage_to_the_server_s_files_is_named_and_renewal_mends_it(site, tmp_pa
         store.load(site.directory)
     assert caught.value.code == 'SITE_DAMAGED' and name in caught.value.sentence
     assert caught.value.next_command == 'ua-overlay server renew --dir ' + site.directory
-    mended = store.renew(site.directory, LATER)
-    assert (mended.dns_names, mended.addresses) == ([NAME], [ADDRESS])
-    mended.check(LATER)
+    renewed = store.renew(site.directory, LATER)
+    assert (renewed.dns_names, renewed.addresses) == ([NAME], [ADDRESS])
+    renewed.check(LATER)
 
 
 def test_a_server_pair_of_another_site_is_refused(site, tmp_path):
@@ -158,7 +158,7 @@ def die_at(directory, action, victim, count):
 
 
 @pytest.mark.parametrize('victim', ['replace', 'fsync'])
-def test_a_renewal_killed_anywhere_leaves_a_pair_that_fits(site, victim):
+def test_a_renewal_killed_anywhere_leaves_a_matching_pair(site, victim):
     deaths = 0
     while die_at(site.directory, 'renew', victim, deaths):
         deaths += 1
@@ -170,7 +170,7 @@ def test_a_renewal_killed_anywhere_leaves_a_pair_that_fits(site, victim):
 
 
 @pytest.mark.parametrize('victim', ['replace', 'fsync'])
-def test_an_init_killed_anywhere_can_be_done_again(tmp_path, victim):
+def test_an_init_killed_anywhere_can_be_repeated(tmp_path, victim):
     deaths = 0
     while True:
         directory = str(tmp_path / str(deaths))
