@@ -11,8 +11,8 @@ from ua_overlay.cli.shared.site import explained, load_site_and_problem, load_si
 from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import policy
+from ua_overlay.headscale.api import HeadscaleApi
 from ua_overlay.headscale.evaluator import expectations
-from ua_overlay.headscale.rest import RestClient
 from ua_overlay.headscale.rules import EVERYTHING, ROS, Rules
 from ua_overlay.site.policy_applier import PolicyError, check, in_force
 from ua_overlay.site.site import Site
@@ -171,7 +171,7 @@ def _words(rules: Rules, ports: Sequence[Union[str, int]], port: int) -> List[st
             'tcp {}'.format(word) if isinstance(word, int) else word for word in ports]
 
 
-def _client(site: Site) -> Optional[RestClient]:
+def _client(site: Site) -> Optional[HeadscaleApi]:
     """A client of the running server, None when it is not running."""
     admin = make_admin(site)
     return admin.client() if admin.server_running() else None

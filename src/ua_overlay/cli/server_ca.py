@@ -1,7 +1,7 @@
 """`ua-overlay server rotate-ca`: replace the CA of a site while its robots stay."""
 import argparse
 import json
-from typing import Callable, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 from ua_overlay.cli.shared.args import add_dir
 from ua_overlay.cli.shared.parser import CommandParser, Configure
@@ -128,8 +128,9 @@ def run_status(args: argparse.Namespace) -> int:
     phase = change.phase()
     trust, authorities = store.load(site.directory), store.roots(site.directory)
     robots = change.robots() if phase != rotation.STEADY else []
-    roots = [{'sha256': sha256_fingerprint(each), 'until': format_utc(not_after(each)), 'signs': index == 0}
-             for index, each in enumerate(authorities)]
+    roots: List[Dict[str, Any]] = [
+        {'sha256': sha256_fingerprint(each), 'until': format_utc(not_after(each)), 'signs': index == 0}
+        for index, each in enumerate(authorities)]
     if args.json:
         print(json.dumps({'phase': phase, 'roots': roots, 'certificate_until': format_utc(not_after(trust.server)),
                           'robots': [{'robot': robot.name, 'online': robot.online, 'known': robot.known}

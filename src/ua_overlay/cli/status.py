@@ -65,6 +65,7 @@ def left_behind(api: LocalApi, state_dir: str) -> List[str]:
 def removed(api: LocalApi, status: Status, ca_file: str) -> str:
     """The sentence that the server no longer knows this robot; '' when it does, or does not answer."""
     from ua_overlay.checks.facts import Facts
+    from ua_overlay.checks.finding import Verdict
     from ua_overlay.checks.observe.server import key_in_use, probe_server
     from ua_overlay.checks.server import registered
     if not key_in_use(status):
@@ -75,7 +76,9 @@ def removed(api: LocalApi, status: Status, ca_file: str) -> str:
         return ''
     server = probe_server(url, ca_file, SERVER_PATIENCE, node_key=key_in_use(status))
     verdict = registered(Facts(status=status, server=server))
-    return '' if verdict is None or server.key_known else '{} Next: {}'.format(verdict.what, verdict.next_command)
+    if server.key_known is not False or not isinstance(verdict, Verdict):
+        return ''
+    return '{} Next: {}'.format(verdict.what, verdict.next_command)
 
 
 def run(args: argparse.Namespace) -> int:

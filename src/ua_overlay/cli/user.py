@@ -1,7 +1,7 @@
 """`ua-overlay user`: the users of a site, whose laptops reach its robots."""
 import argparse
 import json
-from typing import Tuple
+from typing import Any, Dict, List, Tuple
 
 from ua_overlay.cli.shared.args import add_dir
 from ua_overlay.cli.shared.parser import CommandParser
@@ -77,9 +77,10 @@ def run_list(args: argparse.Namespace) -> int:
     site = load_site(args)
     admin = make_admin(site)
     laptops = admin.laptops() if admin.server_running() else None
-    rows = [{'user': name, 'teams': list(user.teams), 'what': list(user.what),
-             'laptops': None if laptops is None else [node.name for node in laptops if node.user == name]}
-            for name, user in sorted(site.rules.users.items())]
+    rows: List[Dict[str, Any]] = [
+        {'user': name, 'teams': list(user.teams), 'what': list(user.what),
+         'laptops': None if laptops is None else [node.name for node in laptops if node.user == name]}
+        for name, user in sorted(site.rules.users.items())]
     if args.json:
         print(json.dumps(rows, indent=2))
         return 0
