@@ -101,7 +101,7 @@ def test_a_team_that_opens_only_what_ros_needs(site, robots, edited):
 @pytest.mark.parametrize('old, new, words', [
     ('talk: []', 'talk: [{from: iris, to: ghost}]', 'team ghost'),
     ('talk: []', 'talk: []\ncolour: red', 'unknown field colour'),
-    ('  iris:', '  blue:', 'blue twice'),
+    ('  iris:', '  blue:', 'blue is there twice'),
     ('port: TEAM_PORT', 'port: 70000', '70000'),
     ('teams:', 'teams: [', 'not YAML'),
 ])

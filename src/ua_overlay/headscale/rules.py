@@ -6,10 +6,11 @@ port number.
 """
 import re
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Mapping, Sequence, Tuple, Union
 
 from ua_overlay import defaults
 from ua_overlay.errors import UsageError
+from ua_overlay.system import schema
 from ua_overlay.trust import names
 
 Ports = Tuple[Union[str, int], ...]
@@ -123,17 +124,21 @@ def parse_rules(values: Dict[str, Any], source: str) -> Rules:
     :param source: name of the file, for errors.
     :raises UsageError: naming ``source`` and what is invalid.
     """
-    reader = _Reader(source)
+    with schema.errors_as(UsageError, source, 'edit {}'.format(source)):
+        return _rules(values, _Reader(source))
+
+
+def _rules(values: Dict[str, Any], reader: '_Reader') -> Rules:
     teams = {str(name): reader.team(str(name), fields)
-             for name, fields in reader.mapping('teams', values.pop('teams', None)).items()}
+             for name, fields in schema.section('teams', values.pop('teams', None)).items()}
     talk = tuple(reader.talk(number, entry, teams)
-                 for number, entry in enumerate(reader.listing('talk', values.pop('talk', None)), 1))
+                 for number, entry in enumerate(schema.listing('talk', values.pop('talk', None)), 1))
     pairs = [(rule.source, rule.target) for rule in talk]
     for pair in pairs:
         if pairs.count(pair) > 1:
             raise reader.wrong('has two rules for how {} may talk to {}'.format(*pair))
     users = {str(name): reader.user(str(name), fields, teams)
-             for name, fields in reader.mapping('users', values.pop('users', None)).items()}
+             for name, fields in schema.section('users', values.pop('users', None)).items()}
     return Rules(teams, talk, users, reader.ephemeral(values.pop('ephemeral_ports', None)))
 
 
@@ -146,34 +151,8 @@ class _Reader:
     def wrong(self, what: str) -> UsageError:
         return UsageError('{} {}.'.format(self._source, what), 'edit {}'.format(self._source))
 
-    def mapping(self, what: str, value: Any) -> Mapping[Any, Any]:
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            raise self.wrong('has a "{}" that is not a mapping of names'.format(what))
-        return value
-
-    def listing(self, what: str, value: Any) -> List[Any]:
-        if value is None:
-            return []
-        if not isinstance(value, list):
-            raise self.wrong('has a "{}" that is not a list'.format(what))
-        return value
-
-    def fields(self, what: str, value: Any, allowed: Sequence[str]) -> Dict[str, Any]:
-        """Return ``value`` as a mapping that has only ``allowed`` keys."""
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            raise self.wrong('has, for {}, something else than {}'.format(what, ', '.join(allowed)))
-        unknown = sorted(str(key) for key in set(value) - set(allowed))
-        if unknown:
-            raise self.wrong('has an unknown field {} for {} (fields: {})'.format(
-                unknown[0], what, ', '.join(allowed)))
-        return value
-
     def team(self, name: str, value: Any) -> Team:
-        fields = dict(self.fields('team ' + name, value, ('port', 'addressing', 'inside')))
+        fields = dict(schema.section('teams.' + name, value, (), ('port', 'addressing', 'inside')))
         fields['inside'] = self.ports('team ' + name, fields.get('inside'), INSIDE_DEFAULT)
         try:
             return Team(name, **fields)
@@ -182,10 +161,8 @@ class _Reader:
 
     def talk(self, number: int, value: Any, teams: Mapping[str, Team]) -> Talk:
         what = 'rule {} of "talk"'.format(number)
-        fields = self.fields(what, value, ('from', 'to', 'what'))
+        fields = schema.section(what, value, ('from', 'to'), ('what',))
         for end in ('from', 'to'):
-            if end not in fields:
-                raise self.wrong('lacks "{}" in {}'.format(end, what))
             self.check_team(fields[end], teams, what)
         if fields['from'] == fields['to']:
             raise self.wrong('lets {} talk to itself in {}: use the field "inside" of the team for that'.format(
@@ -198,8 +175,8 @@ class _Reader:
             names.check_user(name)
         except UsageError as error:
             raise UsageError(error.sentence, 'edit {}'.format(self._source))
-        fields = self.fields(what, value, ('teams', 'what'))
-        listed = self.listing(what + ': teams', fields.get('teams'))
+        fields = schema.section('users.' + name, value, (), ('teams', 'what'))
+        listed = schema.listing('users.{}.teams'.format(name), fields.get('teams'))
         for team in listed:
             self.check_team(team, teams, what)
         if len(set(listed)) != len(listed):

@@ -25,7 +25,7 @@ from ua_overlay.headscale.rules import Rules, Team, dump_rules, parse_rules
 from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.protocols import Environ, JsonObject
 from ua_overlay.site.yaml_edit import keep_comments
-from ua_overlay.system import files, strict_yaml
+from ua_overlay.system import files, schema
 
 SITE_FILE = 'site.yaml'
 _HEADER = ('## A site of ua_overlay: the control server, its teams and who may talk to whom.\n'
@@ -195,9 +195,9 @@ class Site:
         directory = directory or self.directory
         self.write_config(directory)
         # Without tests: only a running Headscale knows which nodes exist.
-        made = policy.make_policy(self.rules)
-        files.write_atomic(os.path.join(directory, 'policy.json'), policy.dump_policy(made), mode=0o600)
-        return made
+        generated = policy.make_policy(self.rules)
+        files.write_atomic(os.path.join(directory, 'policy.json'), policy.dump_policy(generated), mode=0o600)
+        return generated
 
     def write_config(self, directory: Optional[str] = None) -> bool:
         """Write headscale.yaml; return whether it changed."""
@@ -256,16 +256,8 @@ def parse_site(text: str, source: str) -> Tuple[SiteSettings, Rules]:
     :raises UsageError: naming ``source`` and the invalid field.
     """
     edit = 'edit {}'.format(source)
-    try:
-        values = strict_yaml.load(text)
-    except strict_yaml.Twice as twice:
-        raise UsageError('{} names {} twice, in lines {} and {}.'.format(source, *twice.args), edit)
-    except yaml.YAMLError as error:
-        mark = getattr(error, 'problem_mark', None)
-        raise UsageError('{} is not YAML{}.'.format(source, ' (line {})'.format(mark.line + 1) if mark else ''), edit)
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        # PyYAML's own errors, for instance about text that looks like a date and is none.
-        raise UsageError('{} has an invalid value.'.format(source), edit)
+    with schema.errors_as(UsageError, source, edit):
+        values = schema.load(text)
     if not isinstance(values, dict):
         raise UsageError('{} does not describe a site.'.format(source), edit)
     version = values.pop('version', None)

@@ -53,7 +53,6 @@ NO_MIRROR = {
     'protocols.py': '',
     'system/recipe.py': '',
     'system/rules_unit.py': '',
-    'system/strict_yaml.py': '',
     'system/supervised.py': '',
     'tailscale/api.py': 'Protocols only: mypy checks them',
     'wire/capture.py': '',

@@ -101,8 +101,8 @@ def test_teams_survive_a_round_trip():
     ('version: 1\nname: s.test\nteams: {relay: {}}\n', 'reserved'),
     ('version: 1\nname: s.test\nteams: {"": {}}\n', 'team'),
     ('version: 1\nname: s.test\nteams: {1: {}}\n', '1'),
-    ('version: 1\nname: s.test\nteams:\n  iris: {}\n  blue: {}\n  iris: {port: 1}\n', 'iris twice, in lines 4 and 6'),
-    ('version: 1\nname: s.test\nname: t.test\n', 'name twice, in lines 2 and 3'),
+    ('version: 1\nname: s.test\nteams:\n  iris: {}\n  blue: {}\n  iris: {port: 1}\n', 'iris is there twice, in lines 4 and 6'),
+    ('version: 1\nname: s.test\nname: t.test\n', 'name is there twice, in lines 2 and 3'),
     ('version: 1\nname: s.test\ncolour: red\n', 'unknown field colour'),
     ('version: 1\nname: s.test\ntalk: [{from: iris, to: blue}]\n', 'team iris'),
 ])

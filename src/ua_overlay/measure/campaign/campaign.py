@@ -2,16 +2,19 @@
 import re
 from dataclasses import dataclass, field
 
-import yaml
-
 from ua_overlay.clock import parse_rate
 from ua_overlay.errors import UsageError
 from ua_overlay.measure.campaign import sample
-from ua_overlay.system import strict_yaml
+from ua_overlay.system import schema
+from ua_overlay.system.schema import choice, flag, integer, number
 
 VERSION = 1
-_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]{0,63}')
-_CONGESTION = re.compile(r'[a-z0-9_]{1,15}')
+_name = schema.text(re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]{0,63}'),
+                    'a name of letters, digits, hyphens, dots and underscores')
+# A value that begins with a hyphen would be an option to ssh, ping and iperf3.
+_reachable = schema.text(re.compile(r'[A-Za-z0-9_\[][A-Za-z0-9_.:@\[\]-]*'), 'an address or a name')
+_congestion = schema.text(re.compile(r'[a-z0-9_]{1,15}'), 'a congestion control, such as cubic')
+_rate = schema.parsed(parse_rate, 'a rate, such as 50mbit')
 #: The longest single measurement.
 LONGEST = 7 * 86400.0
 #: Who starts iperf3's server: the campaign for each sample, or somebody before it.
@@ -95,15 +98,8 @@ def parse(text, source='the campaign'):
     :param text: YAML. :param source: its path, for the sentences.
     :raises CampaignError: one sentence that names the file and the part.
     """
-    try:
-        return from_mapping(strict_yaml.load(text))
-    except strict_yaml.Twice as twice:
-        raise CampaignError('{} names {} twice, in lines {} and {}.'.format(source, *twice.args))
-    except yaml.YAMLError as error:
-        mark = getattr(error, 'problem_mark', None)
-        raise CampaignError('{} is not YAML{}.'.format(source, ' at line {}'.format(mark.line + 1) if mark else ''))
-    except CampaignError as error:
-        raise CampaignError('{}: {}'.format(source, error.sentence))
+    with schema.errors_as(CampaignError, source):
+        return _campaign(schema.load(text))
 
 
 def load(path):
@@ -133,203 +129,121 @@ def changed(campaign, repetitions=None, seconds=None):
 
 def from_mapping(data):
     """Check what a campaign file holds. :raises CampaignError: as :func:`parse`, without the file."""
-    top = _section(data, 'the file', {'version', 'name', 'tools', 'scenarios'},
-                   {'repetitions', 'hosts', 'places', 'clock_error_ms', 'monitor'})
-    if top['version'] != VERSION:
-        raise CampaignError('version is {}, this program reads version {}.'.format(top['version'], VERSION))
+    with schema.errors_as(CampaignError):
+        return _campaign(data)
+
+
+def _campaign(data):
+    top = schema.section(schema.TOP, data, ('version', 'name', 'tools', 'scenarios'),
+                         ('repetitions', 'hosts', 'places', 'clock_error_ms', 'monitor'))
+    schema.version(top['version'], VERSION)
     hosts = {name: _host(name, value) for name, value in _named(top.get('hosts') or {}, 'hosts').items()}
     places = {name: _place(name, value) for name, value in _named(top.get('places') or {}, 'places').items()}
     tools = {name: _tool(name, value) for name, value in _named(top['tools'], 'tools').items()}
     scenarios = top['scenarios']
     if not isinstance(scenarios, list) or not scenarios:
-        raise CampaignError('scenarios: a list of at least one is needed.')
-    scenarios = tuple(_scenario('scenarios[{}]'.format(number), each, places, tools, hosts)
-                      for number, each in enumerate(scenarios))
+        raise schema.invalid('scenarios', 'a list of at least one is needed')
+    scenarios = tuple(_scenario('scenarios[{}]'.format(index), each, places, tools, hosts)
+                      for index, each in enumerate(scenarios))
     names = [each.name for each in scenarios]
     for name in names:
         if names.count(name) > 1:
-            raise CampaignError('scenarios: {} is there twice.'.format(name))
+            raise schema.invalid('scenarios', '{} is there twice'.format(name))
     error = top.get('clock_error_ms')
-    return Campaign(_name('name', top['name']), _integer(1, 100000)('repetitions', top.get('repetitions', 10)), hosts,
-                    places, scenarios, error if error is None else _number(0, 1e6)('clock_error_ms', error),
+    repetitions = integer(1, 100000)('repetitions', top.get('repetitions', 10))
+    return Campaign(_name('name', top['name']), repetitions, hosts, places, scenarios,
+                    error if error is None else number(0, 1e6)('clock_error_ms', error),
                     _monitor(top['monitor']) if 'monitor' in top else None, data)
 
 
 def _monitor(value):
-    fields = _section(value, 'monitor', {'capacity'}, set(MONITOR))
+    fields = schema.section('monitor', value, ('capacity',), tuple(MONITOR))
     return {key: reader('monitor.' + key, fields.get(key, default)) for key, (default, reader) in MONITOR.items()}
 
 
 def _host(name, value):
-    fields = _section(value, 'hosts.' + name, set(), {'address', 'ssh', 'overlay'})
+    fields = schema.section('hosts.' + name, value, (), ('address', 'ssh', 'overlay'))
     return {key: _reachable('hosts.{}.{}'.format(name, key), fields[key]) if key in fields else ''
             for key in ('address', 'ssh', 'overlay')}
 
 
-def _reachable(where, value):
-    # A value that begins with a hyphen would be an option to ssh, ping and iperf3.
-    if not isinstance(value, str) or not re.fullmatch(r'[A-Za-z0-9_\[][A-Za-z0-9_.:@\[\]-]*', value):
-        raise CampaignError('{}: {!r} is no address or name.'.format(where, value))
-    return value
-
-
 def _place(name, value):
-    fields = _section(value, 'places.' + name, set(), {'name', 'x', 'y'})
+    fields = schema.section('places.' + name, value, (), ('name', 'x', 'y'))
     if ('x' in fields) != ('y' in fields):
-        raise CampaignError('places.{}: x and y go together.'.format(name))
+        raise schema.invalid('places.' + name, 'x and y go together')
     found = {'name': str(fields.get('name', name))}
-    found.update((key, _number(-1e9, 1e9)('places.{}.{}'.format(name, key), fields[key])) for key in ('x', 'y')
+    found.update((key, number(-1e9, 1e9)('places.{}.{}'.format(name, key), fields[key])) for key in ('x', 'y')
                  if key in fields)
     return found
 
 
 def _tool(name, value):
-    fields = dict(_section(value, 'tools.' + name, set(), None))
+    fields = dict(schema.section('tools.' + name, value))
     kind = fields.pop('tool', name)
     if kind not in KEYS:
-        raise CampaignError('tools.{}.tool: {} is no tool; there are {}.'.format(name, kind, ', '.join(KEYS)))
+        raise schema.invalid('tools.{}.tool'.format(name), '{} is not a tool; there are {}'.format(
+            kind, ', '.join(KEYS)))
     keys = KEYS[kind]
     for key in fields:
         if key not in keys:
-            raise CampaignError('tools.{}.{} is unknown; {} has {}.'.format(name, key, kind, ', '.join(keys)))
+            raise schema.invalid('tools.' + name, '{} is unknown; {} has {}'.format(key, kind, ', '.join(keys)))
     return Tool(name, kind, {key: reader('tools.{}.{}'.format(name, key), fields.get(key, default))
                              for key, (default, reader) in keys.items()})
 
 
 def _scenario(where, value, places, tools, hosts):
-    fields = _section(value, where, {'name', 'from', 'to'},
-                      {'address', 'place', 'expected', 'paths', 'tools', 'link_timeout'})
+    fields = schema.section(where, value, ('name', 'from', 'to'),
+                            ('address', 'place', 'expected', 'paths', 'tools', 'link_timeout'))
     name = _name(where + '.name', fields['name'])
     place = fields.get('place', name)
     if places and place not in places:
-        raise CampaignError('{}.place: there is no place {}; there are {}.'.format(where, place, ', '.join(places)))
+        raise schema.invalid(where + '.place', 'there is no place {}; there are {}'.format(place, ', '.join(places)))
     paths = fields.get('paths', [sample.OVERLAY])
     if not isinstance(paths, list) or not paths or any(path not in sample.PATHS for path in paths):
-        raise CampaignError('{}.paths: a list of {} is needed.'.format(where, ' and '.join(sample.PATHS)))
+        raise schema.invalid(where + '.paths', 'a list of {} is needed'.format(' and '.join(sample.PATHS)))
     chosen = fields.get('tools', list(tools))
     if not isinstance(chosen, list) or not chosen or any(tool not in tools for tool in chosen):
-        raise CampaignError('{}.tools: a list of some of {} is needed.'.format(where, ', '.join(tools)))
+        raise schema.invalid(where + '.tools', 'a list of some of {} is needed'.format(', '.join(tools)))
     ends = [_name('{}.{}'.format(where, key), fields[key]) for key in ('from', 'to')]
     if ends[0] == ends[1]:
-        raise CampaignError('{}: from and to are both {}.'.format(where, ends[0]))
+        raise schema.invalid(where, 'from and to are both {}'.format(ends[0]))
     address = _reachable(where + '.address', fields['address']) if 'address' in fields else ''
     if sample.RAW_PATH in paths and not (address or hosts.get(ends[1], {}).get('address')):
-        raise CampaignError('{}: the raw path needs hosts.{}.address, where {} is without the overlay.'.format(
-            where, ends[1], ends[1]))
+        raise schema.invalid(where, 'the raw path needs hosts.{}.address, where {} is without the overlay'.format(
+            ends[1], ends[1]))
     return Scenario(name, _name(where + '.place', place), ends[0], ends[1],
-                    _choice(sample.EXPECTED)(where + '.expected', fields.get('expected', '')), tuple(paths),
+                    choice(sample.EXPECTED)(where + '.expected', fields.get('expected', '')), tuple(paths),
                     tuple(tools[tool] for tool in chosen),
-                    _number(0, 3600)(where + '.link_timeout', fields.get('link_timeout', Scenario.link_timeout)),
+                    number(0, 3600)(where + '.link_timeout', fields.get('link_timeout', Scenario.link_timeout)),
                     address)
 
 
 def _named(value, where):
-    found = _section(value, where, set(), None)
+    found = schema.section(where, value)
     for name in found:
         _name(where, name)
     return found
 
 
-def _section(value, where, needed, optional):
-    """A mapping with exactly the known keys; ``optional`` None lets any key pass."""
-    if value is None and not needed:
-        return {}
-    if not isinstance(value, dict):
-        raise CampaignError('{}: a mapping is needed, not {!r}.'.format(where, value))
-    for key in sorted(needed - set(value)):
-        raise CampaignError('{}: {} is missing.'.format(where, key))
-    for key in value:
-        if not isinstance(key, str) or optional is not None and key not in needed | optional:
-            raise CampaignError('{}: {} is unknown; known are {}.'.format(
-                where, key, ', '.join(sorted(needed | (optional or set()))) or 'names'))
-    return value
-
-
-def _name(where, value):
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise CampaignError('{}: {!r} is no name of letters, digits, hyphens, dots and underscores.'.format(
-            where, value))
-    return value
-
-
-def _number(least, most):
-    def reader(where, value):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
-            raise CampaignError('{}: {!r} is no number from {:g} to {:g}.'.format(where, value, least, most))
-        return float(value)
-    return reader
-
-
-def _integer(least, most):
-    def reader(where, value):
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise CampaignError('{}: {!r} is no whole number from {} to {}.'.format(where, value, least, most))
-        return value
-    return reader
-
-
-def _choice(choices):
-    def reader(where, value):
-        if value not in choices:
-            raise CampaignError('{}: {!r} is none of {}.'.format(where, value, ', '.join(filter(None, choices))))
-        return value
-    return reader
-
-
-def _multiple(of, least, most):
-    def reader(where, value):
-        if _integer(least, most)(where, value) % of:
-            raise CampaignError('{}: {!r} is no multiple of {}.'.format(where, value, of))
-        return value
-    return reader
-
-
-def _yes_or_no(where, value):
-    if not isinstance(value, bool):
-        raise CampaignError('{}: {!r} is neither true nor false.'.format(where, value))
-    return value
-
-
-def _rate(where, value):
-    try:
-        return parse_rate(str(value))
-    except ValueError:
-        raise CampaignError('{}: {!r} is no rate, such as 50mbit.'.format(where, value))
-
-
-def _rate_or_none(where, value):
-    return None if value is None else _rate(where, value)
-
-
-def _congestion(where, value):
-    if not isinstance(value, str) or not _CONGESTION.fullmatch(value):
-        raise CampaignError('{}: {!r} is no congestion control, such as cubic.'.format(where, value))
-    return value
-
-
-def _congestion_or_none(where, value):
-    return value if value == '' else _congestion(where, value)
-
-
-_IPERF = {'seconds': (120, _number(1, LONGEST)), 'omit': (3, _integer(0, 60)), 'server': (STARTED, _choice(SERVERS)),
-          'port': (5201, _integer(1, 65535))}
-#: kind -> key -> (default, reader that raises CampaignError). Congestion control is pinned: otherwise whatever a kernel
+_IPERF = {'seconds': (120, number(1, LONGEST)), 'omit': (3, integer(0, 60)), 'server': (STARTED, choice(SERVERS)),
+          'port': (5201, integer(1, 65535))}
+#: kind -> key -> (default, reader). Congestion control is pinned: otherwise whatever a kernel
 #: has as its default would be measured.
 KEYS = {
-    sample.TCP: dict(_IPERF, congestion=('cubic', _congestion), rate=(None, _rate_or_none)),
+    sample.TCP: dict(_IPERF, congestion=('cubic', _congestion), rate=(None, schema.optional(_rate, None))),
     sample.UDP: dict(_IPERF, rate=('10mbit', _rate)),
-    sample.PING: {'count': (50, _integer(2, 1000000)), 'interval': (0.2, _number(0.002, 3600)),
-                  'size': (56, _integer(16, 65000)), 'omit': (1, _integer(0, 10000))},
-    sample.TOPIC: {'seconds': (10, _number(1, LONGEST)), 'size': (1000, _integer(16, 100000000)),
-                   'rate': (10, _number(0.01, 10000)), 'omit': (5, _integer(0, 10000))},
-    sample.SERVICE: {'calls': (50, _integer(1, 1000000)), 'omit': (5, _integer(0, 10000))},
-    sample.VIDEO: {'encoding': ('jpeg', _choice(('raw', 'jpeg'))), 'width': (1280, _multiple(16, 64, 4096)),
-                   'height': (720, _multiple(16, 64, 4096)), 'rate': (30, _number(0.5, 240)),
-                   'seconds': (30, _number(1, LONGEST)), 'omit': (30, _integer(0, 10000)), 'hog': (False, _yes_or_no),
-                   'congestion': ('', _congestion_or_none), 'nodelay': (False, _yes_or_no)},
+    sample.PING: {'count': (50, integer(2, 1000000)), 'interval': (0.2, number(0.002, 3600)),
+                  'size': (56, integer(16, 65000)), 'omit': (1, integer(0, 10000))},
+    sample.TOPIC: {'seconds': (10, number(1, LONGEST)), 'size': (1000, integer(16, 100000000)),
+                   'rate': (10, number(0.01, 10000)), 'omit': (5, integer(0, 10000))},
+    sample.SERVICE: {'calls': (50, integer(1, 1000000)), 'omit': (5, integer(0, 10000))},
+    sample.VIDEO: {'encoding': ('jpeg', choice(('raw', 'jpeg'))), 'width': (1280, integer(64, 4096, 16)),
+                   'height': (720, integer(64, 4096, 16)), 'rate': (30, number(0.5, 240)),
+                   'seconds': (30, number(1, LONGEST)), 'omit': (30, integer(0, 10000)), 'hog': (False, flag),
+                   'congestion': ('', schema.optional(_congestion, '')), 'nodelay': (False, flag)},
 }
 
 #: Keys of `monitor`, for `measure monitor`: interval in s from the start of a round to the next; capacity in bit/s that
 #: the link has; share of it in % that the probes may take on average; how much of what was measured is kept.
-MONITOR = {'interval': (300, _number(5, 86400)), 'capacity': (None, _rate), 'share': (1, _number(0.001, 10)),
-           'keep_mb': (64, _number(0.01, 100000)), 'keep_days': (90, _number(0.001, 3650))}
+MONITOR = {'interval': (300, number(5, 86400)), 'capacity': (None, _rate), 'share': (1, number(0.001, 10)),
+           'keep_mb': (64, number(0.01, 100000)), 'keep_days': (90, number(0.001, 3650))}

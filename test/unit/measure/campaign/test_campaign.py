@@ -24,12 +24,12 @@ def test_what_is_not_said_has_its_default():
 
 
 @pytest.mark.parametrize('before, after, part', [
-    ('version: 1', 'version: 2', 'version is 2'),
+    ('version: 1', 'version: 2', 'version: 2 is not supported'),
     ('name: short', 'name: a/b', "name: 'a/b'"),
     ('repetitions: 2', 'repetitions: 0', 'repetitions: 0'),
     ('repetitions: 2', 'repetition: 2', 'repetition is unknown'),
     ('seconds: 3', 'seconds: yes', 'tools.tcp.seconds: True'),
-    ('seconds: 3', 'second: 3', 'tools.tcp.second is unknown; iperf3-tcp has seconds, omit'),
+    ('seconds: 3', 'second: 3', 'tools.tcp: second is unknown; iperf3-tcp has seconds, omit'),
     ('iperf3-tcp', 'iperf2', 'tools.tcp.tool: iperf2'),
     ('omit: 1', 'congestion: "-x"', 'tools.tcp.congestion'),
     ('expected: DIRECT', 'expected: FAST', "expected: 'FAST'"),
@@ -43,8 +43,8 @@ def test_what_is_not_said_has_its_default():
     ('10.0.0.2', '"10.0.0.2 -x"', 'hosts.b.address'),
     ('repetitions: 2', 'places: {x: {x: 1}}', 'x and y go together'),
     ('repetitions: 2', 'places: {library: {}}', 'there is no place pair; there are library'),
-    ('omit: 1', 'seconds: 1', 'names seconds twice, in lines 7 and 7'),
-    ('name: short', 'name: [', 'is not YAML at line')])
+    ('omit: 1', 'seconds: 1', 'seconds is there twice, in lines 7 and 7'),
+    ('name: short', 'name: [', 'not YAML (line')])
 def test_what_makes_no_sense_has_a_sentence(before, after, part):
     assert before in TEXT
     with pytest.raises(campaign.CampaignError) as caught:

@@ -124,11 +124,11 @@ def test_a_stream_of_which_nothing_arrives_is_counted_too():
 
 
 @pytest.mark.parametrize('words, part', [
-    ('encoding: h264', "tools.video.encoding: 'h264' is none of raw, jpeg."),
-    ('width: 1000', 'tools.video.width: 1000 is no multiple of 16.'),
+    ('encoding: h264', "tools.video.encoding: 'h264' is not one of raw, jpeg."),
+    ('width: 1000', 'tools.video.width: 1000 is not a multiple of 16.'),
     ('hog: 1', 'tools.video.hog: 1 is neither true nor false.'),
-    ('rate: 0', 'tools.video.rate: 0 is no number'), ('size: 5', 'tools.video.size is unknown; ros-video has encoding'),
-    ('congestion: "no such"', 'is no congestion control')])
+    ('rate: 0', 'tools.video.rate: 0 is not a number'), ('size: 5', 'tools.video: size is unknown; ros-video has encoding'),
+    ('congestion: "no such"', 'is not a congestion control')])
 def test_a_campaign_that_makes_no_sense_is_refused(words, part):
     with pytest.raises(campaign.CampaignError) as caught:
         campaign.parse('version: 1\nname: v\ntools: {video: {tool: ros-video, %s}}\nscenarios: '

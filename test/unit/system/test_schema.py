@@ -1,0 +1,80 @@
+"""Values of a YAML text. What campaigns, topologies and site.yaml make of it stands in their tests."""
+import re
+
+import pytest
+
+from ua_overlay.errors import UsageError
+from ua_overlay.system import schema
+
+
+class FileError(UsageError):
+    code = 'FILE'
+
+
+@pytest.mark.parametrize('text, words', [
+    ('a: 1\nb: {c: 1, c: 2}\n', 'c is there twice, in lines 2 and 2'),
+    ('a: 1\n\na: 2\n', 'a is there twice, in lines 1 and 3'),
+    ('a: [\n', 'It is not YAML (line 2)'), ('a: 2026-13-45\n', 'It has an invalid value')])
+def test_a_text_that_is_refused(text, words):
+    with pytest.raises(schema.Invalid) as caught:
+        schema.load(text)
+    assert words in str(caught.value)
+
+
+def test_a_text():
+    assert schema.load('a: {b: [1, x]}\n1: {}\n') == {'a': {'b': [1, 'x']}, 1: {}}
+
+
+def test_errors_for_people():
+    with pytest.raises(FileError) as caught, schema.errors_as(FileError, 'my.yaml', 'edit it'):
+        schema.number(1, 5)('tools.x', 7)
+    assert (caught.value.sentence, caught.value.next_command) == (
+        'my.yaml: tools.x: 7 is not a number from 1 to 5.', 'edit it')
+    with pytest.raises(FileError) as caught, schema.errors_as(FileError):
+        schema.version(2, 1)
+    assert caught.value.sentence == 'version: 2 is not supported; this program reads version 1.'
+
+
+@pytest.mark.parametrize('value, required, optional, words', [
+    (None, ('a',), (), 'a mapping is needed, not None'), ([], (), None, 'a mapping is needed, not []'),
+    ({'b': 1}, ('a',), ('b',), 'a is missing'), ({'a': 1, 'c': 1}, ('a',), ('b',), 'c is unknown; known are a, b'),
+    ({1: 1}, (), ('b',), '1 is unknown; known are b')])
+def test_sections_that_are_refused(value, required, optional, words):
+    with pytest.raises(schema.Invalid) as caught:
+        schema.section('x', value, required, optional)
+    assert str(caught.value) == 'x: {}.'.format(words)
+
+
+def test_sections_and_lists():
+    assert schema.section('x', None) == {} and schema.section('x', {1: 2}) == {1: 2}
+    assert schema.section('x', {'a': 1}, ('a',), ('b',)) == {'a': 1}
+    assert schema.listing('x', None) == [] and schema.listing('x', [1]) == [1]
+    with pytest.raises(schema.Invalid, match='x: a list is needed, not 0'):
+        schema.listing('x', 0)
+
+
+NAME = schema.text(re.compile('[a-z]+'), 'a name')
+HEX = schema.parsed(lambda text: int(text, 16), 'a hexadecimal number')
+
+
+@pytest.mark.parametrize('reader, value, result', [
+    (schema.number(0.5, 2), 1, 1.0), (schema.integer(0, 8, 4), 8, 8), (schema.choice(('a', 'b')), 'b', 'b'),
+    (NAME, 'abc', 'abc'), (HEX, 'ff', 255), (HEX, 10, 16), (schema.flag, False, False),
+    (schema.optional(NAME, ''), '', ''), (schema.optional(NAME, ''), 'a', 'a'),
+    (schema.optional(HEX, None), None, None)])
+def test_values(reader, value, result):
+    read = reader('x', value)
+    assert read == result and type(read) is type(result)
+
+
+@pytest.mark.parametrize('reader, value, words', [
+    (schema.number(0, 1), True, 'True is not a number from 0 to 1'), (schema.number(0, 1), '1', "'1' is not a number"),
+    (schema.integer(0, 1), 0.5, '0.5 is not a whole number from 0 to 1'), (schema.integer(0, 9, 4), 6, 'multiple of 4'),
+    (schema.integer(0, 1), True, 'True is not'), (schema.choice(('', 'b')), 'c', "'c' is not one of b"),
+    (NAME, 'A', "'A' is not a name"), (NAME, 5, '5 is not a name'), (HEX, 'x', "'x' is not a hexadecimal number"),
+    (schema.flag, 0, '0 is neither true nor false'), (schema.optional(NAME, ''), None, 'None is not a name'),
+    (schema.optional(schema.number(1, 2), 0.0), False, 'False is not')])
+def test_values_that_are_refused(reader, value, words):
+    with pytest.raises(schema.Invalid) as caught:
+        reader('x.y', value)
+    assert str(caught.value).startswith('x.y: ') and words in str(caught.value)
