@@ -133,7 +133,7 @@ def run_status(args: argparse.Namespace) -> int:
         for index, each in enumerate(authorities)]
     if args.json:
         print(json.dumps({'phase': phase, 'roots': roots, 'certificate_until': format_utc(not_after(trust.server)),
-                          'robots': [{'robot': robot.name, 'online': robot.online, 'known': robot.known}
+                          'robots': [{'robot': robot.name, 'online': robot.online, 'known': robot.evidence}
                                      for robot in robots]}, indent=2))
         return 0
     print(_PHASES[phase])
@@ -142,5 +142,5 @@ def run_status(args: argparse.Namespace) -> int:
     if robots:
         print()
         print(format_table(('ROBOT', 'ONLINE', 'HAS THE NEW ROOT'), [
-            (robot.name, 'yes' if robot.online else 'no', _CONFIRMATIONS[robot.known]) for robot in robots]))
+            (robot.name, 'yes' if robot.online else 'no', _CONFIRMATIONS[robot.evidence]) for robot in robots]))
     return 0

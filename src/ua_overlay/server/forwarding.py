@@ -47,7 +47,7 @@ def forwards(settings: SiteSettings, private: Optional[str] = None) -> List[Forw
     if not targets:
         raise UsageError('The site {} has no private address, so no port needs forwarding.'.format(settings.name),
                          'ua-overlay server forwarding --to ADDRESS')
-    wanted: List[Forward] = []
+    ports: List[Forward] = []
     for public in settings.addresses:
         same = [each for each in targets if _version(each) == _version(public)]
         if not same:
@@ -55,8 +55,8 @@ def forwards(settings: SiteSettings, private: Optional[str] = None) -> List[Forw
                 public, ', '.join(targets)), 'add a private address of that version to site.yaml')
         for protocol, port, what in (('tcp', settings.port, 'control and DERP'), ('udp', settings.stun_port, 'STUN'),
                                      ('udp', settings.relay_port, 'peer relay')):
-            wanted.append(Forward(protocol, port, what, public, same[0]))
-    return wanted
+            ports.append(Forward(protocol, port, what, public, same[0]))
+    return ports
 
 
 def _version(address: str) -> int:

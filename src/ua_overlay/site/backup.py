@@ -39,7 +39,7 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 def kept(directory: str) -> List[str]:
     """Return the regular files of a site that a backup has besides the database: paths below ``directory``, sorted."""
-    found: List[str] = []
+    paths: List[str] = []
     for folder, folders, names in os.walk(directory):
         below = os.path.relpath(folder, directory)
         if below == '.':
@@ -48,8 +48,8 @@ def kept(directory: str) -> List[str]:
             path = os.path.normpath(os.path.join(below, name))
             # Names with a dot are temporary files of a killed files.write_atomic.
             if not name.startswith('.') and _kept(path) and stat.S_ISREG(os.lstat(os.path.join(folder, name)).st_mode):
-                found.append(path)
-    return sorted(found)
+                paths.append(path)
+    return sorted(paths)
 
 
 def _kept(path: str) -> bool:

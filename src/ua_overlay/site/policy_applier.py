@@ -59,16 +59,16 @@ def check(site: Site, client: Optional[HeadscaleApi]) -> JsonObject:
     """
     for attempt in (1, 2):
         present: Set[Alias] = policy.present_aliases(client.nodes()) if client is not None else set()
-        made = policy.make_policy(site.rules, present)
-        differences = unmet(made, site.rules)
+        candidate = policy.make_policy(site.rules, present)
+        differences = unmet(candidate, site.rules)
         if differences:
             raise PolicyError('The policy made of {} would be wrong: {}'.format(
                 site.path('site.yaml'), differences[0]), site.command('policy check'))
         if client is None:
-            return made
+            return candidate
         try:
-            client.check_policy(policy.dump_policy(made))
-            return made
+            client.check_policy(policy.dump_policy(candidate))
+            return candidate
         except RestError as error:
             # A robot that left in between makes its tests fail: try once more with the nodes of now.
             if attempt == 2 or present == policy.present_aliases(client.nodes()):
@@ -77,10 +77,10 @@ def check(site: Site, client: Optional[HeadscaleApi]) -> JsonObject:
     raise AssertionError('unreachable')
 
 
-def in_force(client: HeadscaleApi, made: JsonObject) -> Optional[bool]:
-    """Whether the running Headscale has the grants of policy ``made``; None when it has no node yet to ask about."""
+def in_force(client: HeadscaleApi, candidate: JsonObject) -> Optional[bool]:
+    """Whether the running Headscale has the grants of ``candidate``; None while it has no node to ask about."""
     nodes = client.nodes()
-    return client.knows_tag(nodes[0].id, policy.marker(made)) if nodes else None
+    return client.knows_tag(nodes[0].id, policy.marker(candidate)) if nodes else None
 
 
 def ensure_users(client: HeadscaleApi, rules: Rules) -> None:
@@ -156,24 +156,24 @@ class PolicyApplier:
     def _put(self, site: Site, client: HeadscaleApi) -> bool:
         """Put the rules of ``site`` in force; return whether that changed anything."""
         ensure_users(client, site.rules)
-        made = check(site, client)
-        text, before = policy.dump_policy(made), _read(site.policy_file)
-        changed = policy.marker(made) != self._running
+        candidate = check(site, client)
+        text, before = policy.dump_policy(candidate), _read(site.policy_file)
+        changed = policy.marker(candidate) != self._running
         if text != before:
             files.write_atomic(site.policy_file, text, mode=0o600)
         try:
             # A robot that joins or leaves changes only the tests. They have just been run and need no reload, which
             # would make Headscale compute the network map of every robot.
             if changed:
-                self._reload(site, client, made)
+                self._reload(site, client, candidate)
         except OverlayError:
             # A restart would read the file, so the old policy goes back there.
             files.write_atomic(site.policy_file, before, mode=0o600)
             raise
-        self._running = policy.marker(made)
+        self._running = policy.marker(candidate)
         return changed
 
-    def _reload(self, site: Site, client: HeadscaleApi, made: JsonObject) -> None:
+    def _reload(self, site: Site, client: HeadscaleApi, candidate: JsonObject) -> None:
         process = self._process()
         if not process.running():
             raise PolicyError('headscale is not running at the moment; it reads the policy when it starts.',
@@ -181,12 +181,12 @@ class PolicyApplier:
         mark = process.mark()
         process.signal(signal.SIGHUP)
         line = process.wait_for_line((_RELOADED, _NOT_RELOADED), mark, self._timeout)
-        if line is None and not in_force(client, made):
+        if line is None and not in_force(client, candidate):
             raise PolicyError('headscale did not confirm the new policy within {:.0f} s.'.format(self._timeout),
                               site.command('policy show'))
         if line is not None and _RELOADED not in line:
             raise PolicyError('headscale refused the new policy: {}'.format(line[-300:]), site.command('policy check'))
-        if in_force(client, made) is False:
+        if in_force(client, candidate) is False:
             raise PolicyError('headscale reports that it has read the new policy, but the previous one is in force.',
                               'less {}'.format(site.path('log', 'headscale.log')))
 

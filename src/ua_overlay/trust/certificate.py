@@ -248,8 +248,8 @@ def load_certificates(pem: Union[str, bytes], source: str) -> List[x509.Certific
         raise CertificateError('{} has no certificate (no BEGIN CERTIFICATE line).'.format(capital(source)))
     certificates = []
     for block in blocks:
-        body, found, _ = block.partition(end)
-        if not found:
+        body, mark, _ = block.partition(end)
+        if not mark:
             raise CertificateError('{} is cut short: a certificate in it has no END CERTIFICATE line.'.format(
                 capital(source)))
         try:

@@ -35,14 +35,14 @@ def read(certificate_path: str, key_path: str, name: str,
     make = _MAKE.format(name)
     pem, key_pem = _read(certificate_path), _read(key_path)
     try:
-        found = certificates.load_certificates(pem, certificate_path)
+        chain = certificates.load_certificates(pem, certificate_path)
         key = certificates.load_private_key(key_pem, key_path)
     except CertificateError as error:
         raise CertificateError(error.sentence, make)
-    if len(found) != 1:
+    if len(chain) != 1:
         raise CertificateError('{} has {} certificates; it has to have one, self-signed.'.format(
-            certificate_path, len(found)), make)
-    certificate = found[0]
+            certificate_path, len(chain)), make)
+    certificate = chain[0]
     if not certificates.is_signed_by(certificate, certificate):
         raise CertificateError('{} is not self-signed with an RSA or EC key, so robots cannot trust it alone.'.format(
             certificate_path), make)

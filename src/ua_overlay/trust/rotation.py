@@ -20,7 +20,7 @@ START, SWITCH, FINISH, CANCEL, CONFIRM = 'start', 'switch', 'finish', 'cancel', 
 
 #: A robot that was not seen for this many days does not hold up a switch.
 RECENT_DAYS = 7
-#: Why a robot is known to trust the new root.
+#: The evidence that a robot trusts the new root.
 JOINED, CONFIRMED = 'joined', 'confirmed'
 
 #: The phases in which each step is allowed.
@@ -42,20 +42,20 @@ class RotationError(OverlayError):
 class RobotTrust:
     """What the server knows about a robot's trust in the new root.
 
-    :param known: JOINED (with an invitation that carried it), CONFIRMED (somebody said that the robot has it), or '':
-        not known, because a robot does not tell its server which certificates it trusts.
+    :param evidence: JOINED (with an invitation that carried it), CONFIRMED (somebody said that the robot has it), or ''
+        for none, because a robot does not tell its server which certificates it trusts.
     :param recent: it was seen within RECENT_DAYS, so it is in use.
     """
 
     name: str
     online: bool
-    known: str = ''
+    evidence: str = ''
     recent: bool = False
 
     @property
     def waited_for(self) -> bool:
         """Whether a switch could lock out this robot, which is in use."""
-        return (self.online or self.recent) and not self.known
+        return (self.online or self.recent) and not self.evidence
 
 
 def phase_of(roots: Sequence[str], key: str, next_key: str) -> str:
@@ -87,8 +87,8 @@ def robot_trust(name: str, online: bool, invited: Optional[datetime.datetime], c
     :param confirmed: somebody said that it has the new root.
     :param started: when the change began.
     """
-    known = JOINED if invited is not None and invited >= started else CONFIRMED if confirmed else ''
-    return RobotTrust(name, online, known, recent)
+    evidence = JOINED if invited is not None and invited >= started else CONFIRMED if confirmed else ''
+    return RobotTrust(name, online, evidence, recent)
 
 
 def check_step(step: str, phase: str, robots: Iterable[RobotTrust] = (), force: bool = False,

@@ -172,8 +172,8 @@ def issue(directory: str, dns_names: Sequence[str], now: datetime.datetime, days
         load(directory)
     ca = _certificates(directory, CA_CERT, restore)[0]
     ca_key = _signing_key(directory, ca, restore)
-    key, made = certificates.issue_server_certificate(ca_key, ca, dns_names, [], now, days)
-    return certificates.dump_private_key(key), certificates.dump_certificates(made, ca)
+    key, leaf = certificates.issue_server_certificate(ca_key, ca, dns_names, [], now, days)
+    return certificates.dump_private_key(key), certificates.dump_certificates(leaf, ca)
 
 
 def recover(directory: str) -> None:

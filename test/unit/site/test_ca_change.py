@@ -64,13 +64,13 @@ def test_a_change_waits_for_each_robot_in_use_that_may_not_have_the_new_root(cha
     assert change.robots() == [] and change.phase() == rotation.STEADY
     change.start()
     assert server.requests == ['restart', 'restart relay'] and change.phase() == rotation.STARTED
-    assert [(robot.name, robot.known, robot.waited_for) for robot in change.robots()] == [
+    assert [(robot.name, robot.evidence, robot.waited_for) for robot in change.robots()] == [
         ('dev-1', '', True), ('dev-2', '', True), ('dev-3', '', False), ('new', 'joined', False)]
     with pytest.raises(RotationError, match='dev-1, dev-2'):
         change.switch()
     change.confirm(['dev-1'])
     change.confirm(iter(['dev-2']))
-    assert [robot.known for robot in change.robots()] == ['confirmed', 'confirmed', '', 'joined']
+    assert [robot.evidence for robot in change.robots()] == ['confirmed', 'confirmed', '', 'joined']
     trust = change.switch()
     assert trust.ca_pem.count('BEGIN') == 2 and change.phase() == rotation.SWITCHED
     assert server.requests == ['restart', 'restart relay', 'restart']
@@ -91,7 +91,7 @@ def test_an_unknown_robot_is_not_confirmed_and_nobody_else_is(change):
     with pytest.raises(RobotError, match='no robot dev-9 .robots: dev-1, dev-2, dev-3, new') as caught:
         change.confirm(['dev-1', 'dev-9'])
     assert 'robot list' in caught.value.next_command
-    assert [robot.known for robot in change.robots()][0] == ''
+    assert [robot.evidence for robot in change.robots()][0] == ''
 
 
 def test_without_its_record_all_robots_are_asked_for_again(change, site):
@@ -99,7 +99,7 @@ def test_without_its_record_all_robots_are_asked_for_again(change, site):
     change.confirm(['dev-1'])
     with open(site.path(RECORD), 'w') as stream:
         stream.write('{"started": null}')
-    assert [robot.known for robot in change.robots()] == ['', '', '', 'joined']
+    assert [robot.evidence for robot in change.robots()] == ['', '', '', 'joined']
 
 
 @pytest.mark.parametrize('switched', [False, True])

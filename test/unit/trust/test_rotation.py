@@ -37,7 +37,7 @@ def test_a_switch_waits_for_robots_in_use():
 
 
 def test_what_is_known_about_a_robot():
-    assert robot_trust('a', True, 5, False, 5).known == 'joined'
-    assert robot_trust('a', True, 4, False, 5).known == ''
-    assert robot_trust('a', True, 4, True, 5).known == 'confirmed'
-    assert robot_trust('a', True, None, False, 5).known == ''
+    assert robot_trust('a', True, 5, False, 5).evidence == 'joined'
+    assert robot_trust('a', True, 4, False, 5).evidence == ''
+    assert robot_trust('a', True, 4, True, 5).evidence == 'confirmed'
+    assert robot_trust('a', True, None, False, 5).evidence == ''
