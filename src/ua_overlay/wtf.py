@@ -1,59 +1,61 @@
 """The roswtf plugin (package.xml exports it): the checks of this package among roswtf's own.
 
-It runs for everybody who types roswtf on a machine where the package is installed, so it is quick (BUDGET), silent on
-a machine that has nothing to do with an overlay, and raises nothing. Source of the rules: roswtf/plugins.py and
-roswtf/rules.py of ros_comm; messages are %-formatted with the context's fields.
+Everyone who runs roswtf on a machine with this package runs it too. So it is quick (BUDGET), silent on a machine that
+has nothing to do with an overlay, and raises nothing. Source of the rules: roswtf/plugins.py and roswtf/rules.py of
+ros_comm; messages are %-formatted with the context's fields.
 """
 import os
+from typing import AbstractSet, Any, Callable, Iterable, List, Optional, Sequence
 
 from ua_overlay import defaults
-from ua_overlay.checks.finding import ERROR, WARN
+from ua_overlay.checks.finding import ERROR, WARN, Finding
 from ua_overlay.checks.observe.observer import GRAPH, SERVER, Observer
 from ua_overlay.checks.table import run_checks
 from ua_overlay.membership.settings import read_settings
+from ua_overlay.protocols import Environ
 from ua_overlay.system.deadline import Calls
 from ua_overlay.tailscale.localapi import LocalApi
 
 #: Seconds for each of the two calls, whatever the network does.
 BUDGET = 2.5
-#: What needs a master, looked at in the second call (roswtf makes it only when one answers).
+#: Checks that need a master, for the second call (roswtf makes it only when one answers).
 ONLINE = frozenset(['master', 'foreign-master', 'node-names'])
 #: Seconds for each step. No connections to peers are tried: an idle link may need longer to come up than this.
 PATIENCE = 1.2
 
 
-def roswtf_plugin_static(ctx):
-    """What can be seen without a ROS master."""
+def roswtf_plugin_static(ctx: Any) -> None:
+    """Report what can be observed without a ROS master."""
     _report(ctx, lambda findings: [finding for finding in findings if finding.id not in ONLINE], frozenset([SERVER]))
 
 
-def roswtf_plugin_online(ctx):
-    """What concerns the team's graph."""
+def roswtf_plugin_online(ctx: Any) -> None:
+    """Report what concerns the team's graph."""
     _report(ctx, lambda findings: [finding for finding in findings if finding.id in ONLINE], frozenset([GRAPH]))
 
 
-def observe(parts, environ=None, socket_path=defaults.DAEMON_SOCKET, state_dir=defaults.STATE_DIR,
-            ca_file=defaults.CA_FILE):
-    """The findings of this machine; () when it has nothing to do with an overlay."""
+def observe(parts: AbstractSet[str], environ: Optional[Environ] = None, socket_path: str = defaults.DAEMON_SOCKET,
+            state_dir: str = defaults.STATE_DIR, ca_file: str = defaults.CA_FILE) -> Sequence[Finding]:
+    """Return the findings of this machine; () when it has nothing to do with an overlay."""
     settings = read_settings(state_dir)
-    facts_of = Observer(LocalApi(socket_path, timeout=1.0), settings, ca_file,
-                        os.environ if environ is None else environ, patience=PATIENCE).observe
-    facts = facts_of(parts)
+    facts = Observer(LocalApi(socket_path, timeout=1.0), settings, ca_file,
+                     os.environ if environ is None else environ, patience=PATIENCE).observe(parts)
     if not settings and not facts.actual and (facts.status is None or not facts.status.have_node_key):
-        return ()  # no invitation was ever used here: whatever tailscaled says is none of our business
+        return ()  # no invitation was ever used here: whatever tailscaled does is none of our business
     return run_checks(facts)
 
 
-def _report(ctx, choose, parts, observe=observe):
+def _report(ctx: Any, choose: Callable[[Iterable[Finding]], List[Finding]], parts: AbstractSet[str],
+            observe: Callable[[AbstractSet[str]], Sequence[Finding]] = observe) -> None:
     """Add the warnings and errors to the context through roswtf's rules."""
     from roswtf.rules import error_rule, warning_rule
-    findings, problem = Calls().run({'look': lambda: observe(parts)}, BUDGET)['look']
+    findings, problem = Calls().run({'checks': lambda: observe(parts)}, BUDGET)['checks']
     if isinstance(problem, TimeoutError):
-        warning_rule((None, _escaped('ua_overlay did not finish looking within {:g} s. Next: ua-overlay doctor'.format(
-            BUDGET))), True, ctx)
+        warning_rule((None, _escaped('The checks of ua_overlay did not finish within {:g} s. Next: ua-overlay doctor'
+                                     .format(BUDGET))), True, ctx)
     elif problem is not None:
-        # A mistake of ours must not end the roswtf of somebody who looks for another one, nor be hidden.
-        warning_rule((None, _escaped('ua_overlay could not look ({}: {}). Next: ua-overlay doctor'.format(
+        # A mistake of ours must not end the roswtf of a user who looks for another one, nor be hidden.
+        warning_rule((None, _escaped('The checks of ua_overlay failed ({}: {}). Next: ua-overlay doctor'.format(
             type(problem).__name__, problem))), True, ctx)
     for finding in choose(findings or ()):
         rule = {ERROR: error_rule, WARN: warning_rule}.get(finding.level)
@@ -61,5 +63,5 @@ def _report(ctx, choose, parts, observe=observe):
             rule((None, _escaped('overlay {}: {}'.format(finding.id, finding.sentence()))), True, ctx)
 
 
-def _escaped(text):
+def _escaped(text: str) -> str:
     return text.replace('%', '%%')

@@ -29,7 +29,7 @@ def report(observe, choose=list):
 def test_levels_and_percent_signs():
     warnings, errors = report(lambda parts: (
         Finding('a', 'OK', 'fine'), Finding('b', 'WARN', '100% %s %(x)s', 'Why.', 'date +%F'),
-        Finding('c', 'ERROR', 'bad'), Finding('d', 'UNKNOWN', 'who knows')))
+        Finding('c', 'ERROR', 'bad'), Finding('d', 'UNKNOWN', 'perhaps')))
     assert warnings == ['overlay b: 100% %s %(x)s Why. Next: date +%F'] and errors == ['overlay c: bad']
 
 
@@ -64,9 +64,9 @@ def test_not_silent_on_a_robot(tmp_path):
     assert [item.id for item in observe(tmp_path) if item.level == 'ERROR'] == ['daemon']
 
 
-def test_the_two_looks_share_no_finding(monkeypatch):
-    found = (Finding('daemon', 'ERROR', 'x'), Finding('node-names', 'ERROR', 'y'))
-    monkeypatch.setattr(wtf._report, '__defaults__', (lambda parts: found,))
+def test_the_two_calls_share_no_finding(monkeypatch):
+    findings = (Finding('daemon', 'ERROR', 'x'), Finding('node-names', 'ERROR', 'y'))
+    monkeypatch.setattr(wtf._report, '__defaults__', (lambda parts: findings,))
     static, online = Context(), Context()
     wtf.roswtf_plugin_static(static)
     wtf.roswtf_plugin_online(online)

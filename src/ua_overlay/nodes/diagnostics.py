@@ -1,26 +1,46 @@
 """/diagnostics of the overlay node (REP-107): `<robot>: overlay: <group>`, judged by the table of checks."""
+from typing import Dict, Mapping, NamedTuple, Optional
+
+import rospy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from ua_overlay.checks import finding as findings_module
-from ua_overlay.checks.facts import Facts, Graph
+from ua_overlay.checks import finding as findings
+from ua_overlay.checks.facts import Facts, Graph, Server
 from ua_overlay.checks.table import GROUPS, headline, run_group
-from ua_overlay.nodes.messages import stamp
+from ua_overlay.rosenv import report as reports
+from ua_overlay.rosenv.report import Report
+from ua_overlay.tailscale.snapshot import Snapshot
 
 #: A check that cannot be observed is no alarm.
-LEVELS = {findings_module.OK: DiagnosticStatus.OK, findings_module.UNKNOWN: DiagnosticStatus.OK,
-          findings_module.WARN: DiagnosticStatus.WARN, findings_module.ERROR: DiagnosticStatus.ERROR}
-#: What a group says that has nothing to judge.
-NOTHING = {'server': 'not asked: no team', 'links': 'no peers', 'environment': 'This robot is not in the overlay.'}
+LEVELS = {findings.OK: DiagnosticStatus.OK, findings.UNKNOWN: DiagnosticStatus.OK,
+          findings.WARN: DiagnosticStatus.WARN, findings.ERROR: DiagnosticStatus.ERROR}
+#: The text of a group without findings.
+_EMPTY = {'server': 'not asked: no team', 'links': 'no peers', 'environment': 'This robot is not in the overlay.'}
 
 
-def facts_of(snapshot, server, report, now):
-    """The facts that the overlay node has anyway; what costs network is left to `ua-overlay doctor`.
+class GroupStatus(NamedTuple):
+    """One DiagnosticStatus without its name: level, text, and values for people who want details."""
 
-    :param snapshot: tailscale.snapshot.Snapshot.
-    :param server: checks.facts.Server of the last probe.
-    :param report: rosenv.keeper.Report.
+    level: int
+    text: str
+    values: Dict[str, str]
+
+
+def statuses(snapshot: Snapshot, server: Server, report: Report, now: float) -> Dict[str, GroupStatus]:
+    """Return {group: its status}, the team runner's included.
+
+    :param server: of the last probe.
     :param now: Unix seconds.
     """
+    facts = facts_of(snapshot, server, report, now)
+    details = _details(snapshot, server, report)
+    result = {group: judge(facts, group, details[group]) for group in GROUPS}
+    result['runner'] = runner_status(report)
+    return result
+
+
+def facts_of(snapshot: Snapshot, server: Server, report: Report, now: float) -> Facts:
+    """Return the facts that the overlay node has anyway; what costs network is left to `ua-overlay doctor`."""
     desired = report.desired
     return Facts(
         now=now, daemon_problem=snapshot.daemon_error, status=snapshot.status,
@@ -29,46 +49,59 @@ def facts_of(snapshot, server, report, now):
         graph=Graph(desired.master_uri, report.master_alive) if desired.usable else None)
 
 
-def checks_of(facts):
-    """{group: (level, text, {key: value})} of `diagnostic_array`; each check of a group is one of its values."""
-    result = {}
-    for group in GROUPS:
-        found = run_group(facts, group)
-        first = headline(found)
-        if first is None:
-            level, text = DiagnosticStatus.OK, NOTHING.get(group, '')
-        elif LEVELS[first.level] == DiagnosticStatus.OK:
-            level, text = DiagnosticStatus.OK, ' '.join(finding.what for finding in found)
-        else:
-            level = LEVELS[first.level]
-            text = first.what + (' Next: ' + first.next_command if first.next_command else '')
-        values = {}
-        for finding in found:
-            values[finding.id] = '; '.join(filter(None, [values.get(finding.id), '{}: {}'.format(
-                finding.level, finding.sentence())]))
-        result[group] = (level, text, values)
-    return result
+def judge(facts: Facts, group: str, details: Optional[Mapping[str, str]] = None) -> GroupStatus:
+    """Return the status of a group; each of its checks is one of the values, beside ``details``."""
+    found = run_group(facts, group)
+    first = headline(found)
+    if first is None:
+        level, text = DiagnosticStatus.OK, _EMPTY.get(group, '')
+    elif LEVELS[first.level] == DiagnosticStatus.OK:
+        level, text = DiagnosticStatus.OK, ' '.join(finding.what for finding in found)
+    else:
+        level = LEVELS[first.level]
+        text = first.what + (' Next: ' + first.next_command if first.next_command else '')
+    values: Dict[str, str] = {}
+    for finding in found:
+        sentence = '{}: {}'.format(finding.level, finding.sentence())
+        values[finding.id] = '; '.join(filter(None, [values.get(finding.id), sentence]))
+    return GroupStatus(level, text, {**values, **(details or {})})
 
 
-def details(snapshot, server, report):
-    """{group: {key: value}} for people who look closer."""
-    own = snapshot.status.self_node
+def runner_status(report: Report) -> GroupStatus:
+    """Return the status of the team runner."""
+    runner = report.runner
+    level = {reports.FAILED: DiagnosticStatus.ERROR, reports.STOPPING: DiagnosticStatus.WARN}.get(
+        runner.state, DiagnosticStatus.OK)
+    if runner.state == reports.WAITING and report.desired.usable:
+        level = DiagnosticStatus.WARN
+    return GroupStatus(level, '{}: {}'.format(runner.state, runner.why), {
+        'launch': ' '.join(runner.launch), 'starts': str(runner.starts),
+        'ROS_MASTER_URI': '' if runner.graph is None else runner.graph.uri})
+
+
+def diagnostic_array(robot: str, groups: Mapping[str, GroupStatus], when: float) -> DiagnosticArray:
+    """Return the message.
+
+    :param groups: by name.
+    :param when: Unix seconds.
+    """
+    message = DiagnosticArray()
+    message.header.stamp = rospy.Time.from_sec(when)
+    for name, group in sorted(groups.items()):
+        message.status.append(DiagnosticStatus(
+            level=group.level, name='{}: overlay: {}'.format(robot, name), message=group.text, hardware_id=robot,
+            values=[KeyValue(key=key, value=value) for key, value in sorted(group.values.items())]))
+    return message
+
+
+def _details(snapshot: Snapshot, server: Server, report: Report) -> Dict[str, Dict[str, str]]:
+    status = snapshot.status
+    own = status.self_node
     return {
-        'daemon': {'version': snapshot.status.version, 'dns name': own.dns_name, 'addresses': ', '.join(own.addresses),
-                   'tags': ', '.join(own.tags), 'health': '; '.join(snapshot.status.health)},
+        'daemon': {'version': status.version, 'dns name': own.dns_name, 'addresses': ', '.join(own.addresses),
+                   'tags': ', '.join(own.tags), 'health': '; '.join(status.health)},
         'server': {'url': server.url},
         'links': {link.peer: link.type for link in snapshot.links},
         'environment': {'ROS_MASTER_URI': report.actual.get('ROS_MASTER_URI', ''), 'env file': report.env_file,
                         'names ok': str(report.desired.names_ok), 'master alive': str(report.master_alive)},
     }
-
-
-def diagnostic_array(robot, checks, when):
-    """`DiagnosticArray` of {check name: (level, text, {key: value})} for ``robot``, seen at ``when`` (Unix seconds)."""
-    message = DiagnosticArray()
-    message.header.stamp = stamp(when)
-    for name, (level, text, values) in sorted(checks.items()):
-        message.status.append(DiagnosticStatus(
-            level=level, name='{}: overlay: {}'.format(robot, name), message=text, hardware_id=robot,
-            values=[KeyValue(key=key, value=value) for key, value in sorted(values.items())]))
-    return message

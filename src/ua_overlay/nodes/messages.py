@@ -1,11 +1,20 @@
 """From values to ROS messages: no decision is taken here."""
+from typing import Mapping, Optional
+
 import rospy
 
-from ua_overlay import link_types, msg
+from ua_overlay import link_types, msg  # type: ignore[attr-defined]  # msg: made by catkin of msg/
+from ua_overlay.errors import Problem
+from ua_overlay.link_types import LinkType
+from ua_overlay.nodes import server_probe
+from ua_overlay.nodes.server_probe import ServerView
+from ua_overlay.nodes.state import RoundTrips
+from ua_overlay.rosenv.report import Report
 from ua_overlay.tags import team_of
+from ua_overlay.tailscale.snapshot import LinkChange, Snapshot
 
 #: Link type -> ua_overlay/Link constant.
-LINK_TYPES = {
+LINK_TYPES: Mapping[LinkType, int] = {
     link_types.UNKNOWN: msg.Link.UNKNOWN,
     link_types.DIRECT: msg.Link.DIRECT,
     link_types.PEER_RELAY: msg.Link.PEER_RELAY,
@@ -14,7 +23,7 @@ LINK_TYPES = {
     link_types.OFFLINE: msg.Link.OFFLINE,
 }
 #: State of tailscaled -> ua_overlay/OverlayState constant.
-STATES = {
+STATES: Mapping[str, int] = {
     'NoState': msg.OverlayState.NO_LOGIN,
     'NeedsLogin': msg.OverlayState.NO_LOGIN,
     'NeedsMachineAuth': msg.OverlayState.NO_LOGIN,
@@ -22,22 +31,21 @@ STATES = {
     'Starting': msg.OverlayState.STARTING,
     'Running': msg.OverlayState.RUNNING,
 }
-#: What nodes.sources.ServerProbe says of the server -> ua_overlay/OverlayState constant.
-SERVER_STATES = {
-    'UNKNOWN': msg.OverlayState.SERVER_UNKNOWN,
-    'OK': msg.OverlayState.SERVER_OK,
-    'UNREACHABLE': msg.OverlayState.SERVER_UNREACHABLE,
-    'UNTRUSTED': msg.OverlayState.SERVER_UNTRUSTED,
+#: State of a ServerView -> ua_overlay/OverlayState constant.
+SERVER_STATES: Mapping[str, int] = {
+    server_probe.UNKNOWN: msg.OverlayState.SERVER_UNKNOWN,
+    server_probe.OK: msg.OverlayState.SERVER_OK,
+    server_probe.UNREACHABLE: msg.OverlayState.SERVER_UNREACHABLE,
+    server_probe.UNTRUSTED: msg.OverlayState.SERVER_UNTRUSTED,
 }
 
 
-def stamp(seconds):
-    """A ROS time from Unix seconds (float) or None; None is the zero time."""
+def stamp(seconds: Optional[float]) -> rospy.Time:
+    """Return a ROS time from Unix seconds; the zero time for None."""
     return rospy.Time.from_sec(seconds) if seconds else rospy.Time()
 
 
-def peer_array(snapshot):
-    """`PeerArray` of a tailscale.snapshot.Snapshot."""
+def peer_array(snapshot: Snapshot) -> msg.PeerArray:
     message = msg.PeerArray()
     message.header.stamp = stamp(snapshot.stamp)
     for peer in sorted(snapshot.status.peers, key=lambda item: item.name):
@@ -47,10 +55,9 @@ def peer_array(snapshot):
     return message
 
 
-def link_array(snapshot, round_trips):
-    """`LinkArray` of a Snapshot.
-
-    :param round_trips: {peer name: (link type, seconds)} of probes; one for another type than the present is left out.
+def link_array(snapshot: Snapshot, round_trips: RoundTrips) -> msg.LinkArray:
+    """
+    :param round_trips: one of another type than the link has now is left out.
     """
     message = msg.LinkArray()
     message.header.stamp = stamp(snapshot.stamp)
@@ -63,8 +70,10 @@ def link_array(snapshot, round_trips):
     return message
 
 
-def link_event(change, snapshot):
-    """`LinkEvent` of a tailscale.snapshot LinkChange, with the new path as ``snapshot`` has it."""
+def link_event(change: LinkChange, snapshot: Snapshot) -> msg.LinkEvent:
+    """
+    :param snapshot: has the new path.
+    """
     message = msg.LinkEvent()
     message.header.stamp = stamp(snapshot.stamp)
     message.peer = change.peer
@@ -75,38 +84,38 @@ def link_event(change, snapshot):
     return message
 
 
-def overlay_state(snapshot, removed, server_url, server, server_since):
-    """`OverlayState` of a Snapshot.
-
-    :param removed: whether the server does not know this robot any more.
-    :param server: (key of SERVER_STATES, text); :param server_since: Unix seconds since when.
+def overlay_state(snapshot: Snapshot, removed: bool, server: ServerView, server_since: float) -> msg.OverlayState:
     """
-    own = snapshot.status.self_node
+    :param removed: the server does not know this robot any more.
+    :param server_since: Unix seconds.
+    """
+    status = snapshot.status
+    own = status.self_node
     message = msg.OverlayState()
     message.header.stamp = stamp(snapshot.stamp)
-    message.state = msg.OverlayState.NO_DAEMON if snapshot.daemon_error else STATES.get(snapshot.status.state, 0)
+    message.state = msg.OverlayState.NO_DAEMON if snapshot.daemon_error else STATES.get(status.state, 0)
     message.removed = removed
     message.online = own.online and not snapshot.daemon_error and not removed
     message.robot, message.dns_name, message.addresses = own.name, own.dns_name, list(own.addresses)
     message.team, message.tags = team_of(own.tags), list(own.tags)
-    message.server_url = server_url
-    message.server, message.server_text = SERVER_STATES[server[0]], server[1]
+    message.server_url = server.url
+    message.server, message.server_text = SERVER_STATES[server.state], server.text
     message.server_since = stamp(server_since)
     message.key_expiry = stamp(own.key_expiry)
-    message.health = list(snapshot.status.health)
-    message.daemon_version = snapshot.status.version
+    message.health = list(status.health)
+    message.daemon_version = status.version
     message.text = state_text(message, snapshot.daemon_error)
     return message
 
 
-def state_text(state, daemon_error):
-    """One sentence for OverlayState.text."""
-    if daemon_error:
+def state_text(state: msg.OverlayState, daemon_error: Optional[Problem]) -> str:
+    """Return one sentence for OverlayState.text."""
+    if daemon_error is not None:
         return str(daemon_error)
     if state.state == msg.OverlayState.RUNNING:
         text = '{} is in team {} at {}.'.format(state.robot, state.team or '(none)', ', '.join(state.addresses[:1]))
         if state.server in (msg.OverlayState.SERVER_UNREACHABLE, msg.OverlayState.SERVER_UNTRUSTED):
-            return text + ' The server does not answer as it should; links that exist go on.'
+            return text + ' The server does not answer as it should; existing links go on.'
         if state.removed:
             return text + ' The server does not know it any more: it was removed there. Next: ua-overlay doctor'
         return text if state.online else text + ' The server does not see it.'
@@ -117,8 +126,7 @@ def state_text(state, daemon_error):
     }.get(state.state, 'The state of tailscaled is not known yet.')
 
 
-def ros_environment(report):
-    """`RosEnvironment` of a rosenv.keeper Report."""
+def ros_environment(report: Report) -> msg.RosEnvironment:
     desired, actual = report.desired, report.actual
     message = msg.RosEnvironment()
     message.header.stamp = stamp(desired.stamp)
@@ -129,4 +137,15 @@ def ros_environment(report):
     message.master_alive, message.names_ok = report.master_alive, desired.names_ok
     message.env_file = report.env_file if actual else ''
     message.why = report.why
+    return message
+
+
+def team_runner(report: Report) -> msg.TeamRunner:
+    runner = report.runner
+    message = msg.TeamRunner()
+    message.header.stamp = stamp(report.desired.stamp)
+    message.state, message.why, message.starts = runner.state, runner.why, runner.starts
+    message.launch = ' '.join(runner.launch)
+    if runner.graph is not None:
+        message.master_uri, message.run_id = runner.graph.uri, runner.graph.run_id
     return message

@@ -1,4 +1,4 @@
-"""The mirror: says in the team graph what the overlay node says in the local one, as `/<robot>/overlay`.
+"""The mirror: publishes in the team graph what the overlay node publishes in the local one, as `/<robot>/overlay`.
 
 `python3 -m ua_overlay.nodes.mirror ADDRESS`, started by the overlay node in the team's environment with
 ROS_NAMESPACE=/<robot>. It ends when the overlay node does.
@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import threading
+from typing import Any, Dict, List, Optional
 
 import rospy
 
@@ -17,53 +18,58 @@ ANSWER_TIMEOUT = 120.0
 
 
 class MirrorNode:
-    """:param connection: socket to the overlay node's nodes.interface.MirrorServer."""
+    """
+    :param connection: socket to the overlay node's nodes.interface.MirrorServer.
+    """
 
-    def __init__(self, connection):
-        self.connection = connection
-        self.publishers = interface.advertise()
-        self.answers = {}
-        self.arrived = threading.Condition()
-        self.calls = 0
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._publishers = interface.advertise()
+        self._answers: Dict[int, Any] = {}
+        self._arrived = threading.Condition()
+        self._calls = 0
 
-    def run(self):
+    def run(self) -> None:
         """Work until the overlay node or ROS ends."""
         interface.serve(self.call)
         while True:
-            packet = self.connection.recv(interface.PACKET)
+            packet = self._connection.recv(interface.PACKET)
             if not packet:
                 return
             number, name, content = interface.unpack(packet)
             if number:
                 response = interface.SERVICES[name]._response_class()
                 response.deserialize(content)
-                with self.arrived:
-                    self.answers[number] = response
-                    self.arrived.notify_all()
+                with self._arrived:
+                    self._answers[number] = response
+                    self._arrived.notify_all()
             else:
                 message = interface.TOPICS[name][1]()
                 message.deserialize(content)
-                self.publishers[name].publish(message)
+                self._publishers[name].publish(message)
 
-    def call(self, name, request):
-        """Let the overlay node answer a service."""
-        with self.arrived:
-            self.calls += 1
-            number = self.calls
-            self.connection.send(interface.pack(name, request, number))
-            if not self.arrived.wait_for(lambda: number in self.answers, ANSWER_TIMEOUT):
-                raise rospy.ServiceException('The overlay node gave no answer. Next: ua-overlay status')
-            return self.answers.pop(number)
+    def call(self, name: str, request: Any) -> Any:
+        """Have the overlay node answer a service.
+
+        :raises rospy.ServiceException: it does not answer in time.
+        """
+        with self._arrived:
+            self._calls += 1
+            number = self._calls
+            self._connection.send(interface.pack(name, request, number))
+            if not self._arrived.wait_for(lambda: number in self._answers, ANSWER_TIMEOUT):
+                raise rospy.ServiceException('The overlay node did not answer. Next: ua-overlay status')
+            return self._answers.pop(number)
 
 
-def main(argv=None):
+def main(argv: Optional[List[str]] = None) -> int:
     address, = (sys.argv if argv is None else argv)[1:2]
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     connection.connect('\0' + address)
     if interface.peer_uid(connection) != os.geteuid():
         raise PermissionError('the socket is another user\'s')
     rospy.init_node('overlay', argv=['mirror'])
-    # recv blocks: shutting the socket down is what ends it.
+    # recv blocks; shutting the socket down ends it.
     rospy.on_shutdown(lambda: connection.shutdown(socket.SHUT_RDWR))
     MirrorNode(connection).run()
     return 0

@@ -1,11 +1,11 @@
-"""The probe of the server: plain Python, although it lives with the nodes."""
+"""The probe of the server."""
 import datetime
 import threading
 
 import pytest
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.nodes.sources import ServerProbe
+from ua_overlay.nodes.server_probe import STRANGE_PROBES, ServerProbe
 from ua_overlay.trust import ca as ca_module
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust.probe import ServerError, ServerHealth
@@ -19,11 +19,15 @@ CA = certificates.dump_certificates(ca_module.create_ca(
 def ca_file(tmp_path):
     (tmp_path / 'ca.pem').write_text(CA)
     return str(tmp_path / 'ca.pem')
+
+
 HEALTHY = ServerHealth(True, 0.01, 0, datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=90))
 
 
 def ask(ca_file, check, url=lambda: URL):
-    return ServerProbe(url, ca_file, None, check=check).ask()
+    """(state, text) of one probe."""
+    view = ServerProbe(url, ca_file, None, check=check).ask()
+    return view.state, view.text
 
 
 def test_a_server_that_answers(ca_file):
@@ -41,7 +45,7 @@ def test_a_server_that_answers(ca_file):
 @pytest.mark.parametrize('code, state', [
     ('SERVER_UNREACHABLE', 'UNREACHABLE'), ('BAD_ANSWER', 'UNREACHABLE'), ('WRONG_CA', 'UNTRUSTED'),
     ('WRONG_NAME', 'UNTRUSTED'), ('CLOCK', 'UNTRUSTED'), ('CERT_EXPIRED', 'UNTRUSTED')])
-def test_a_server_that_does_not(ca_file, code, state):
+def test_a_server_that_does_not_answer_as_the_site_s(ca_file, code, state):
     def check(url, ca, timeout):
         raise ServerError('It is so.', 'do this', code)
 
@@ -52,11 +56,11 @@ def never(url, ca, timeout):
     raise AssertionError('asked')
 
 
-def test_no_network_no_question(ca_file):
+def test_in_no_network_nothing_is_asked(ca_file):
     assert ask(ca_file, never, lambda: '') == ('UNKNOWN', '')
 
 
-def test_no_daemon_to_say_which_server(ca_file):
+def test_without_tailscaled_the_server_is_unknown(ca_file):
     def url():
         raise OverlayError('No tailscaled.', 'start it')
 
@@ -68,24 +72,23 @@ def test_a_ca_that_cannot_be_used(tmp_path, content):
     path = tmp_path / 'ca.pem'
     if content is not None:
         path.write_bytes(content)
-    probe = ServerProbe(lambda: URL, str(path), None)  # the real check: it looks at the CA before it connects
-    state, text = probe.ask()
-    assert state == 'UNTRUSTED' and text
-    assert content is not None or 'sudo ua-overlay robot prepare' in text
+    view = ServerProbe(lambda: URL, str(path), None).ask()  # the real check: it reads the CA before it connects
+    assert view.state == 'UNTRUSTED' and view.text
+    assert content is not None or 'sudo ua-overlay robot prepare' in view.text
 
 
-def test_asks_on_and_at_once_when_poked(ca_file):
-    answers, seen = [], threading.Semaphore(0)
-    probe = ServerProbe(lambda: URL, ca_file, lambda state: (answers.append(state), seen.release()), period=3600.0,
-                        check=lambda url, ca, timeout: HEALTHY)
+def test_probes_repeat_and_come_at_once_when_poked(ca_file):
+    states, emitted = [], threading.Semaphore(0)
+    probe = ServerProbe(lambda: URL, ca_file, lambda view: (states.append(view.state), emitted.release()),
+                        period=3600.0, check=lambda url, ca, timeout: HEALTHY)
     thread = threading.Thread(target=probe.run)
     thread.start()
-    assert seen.acquire(timeout=10)
+    assert emitted.acquire(timeout=10)
     probe.poke()
-    assert seen.acquire(timeout=10)
+    assert emitted.acquire(timeout=10)
     probe.stop()
     thread.join(10)
-    assert not thread.is_alive() and answers == [('OK', '')] * 2
+    assert not thread.is_alive() and states == ['OK'] * 2
 
 
 def test_a_fleet_does_not_ask_in_step(ca_file):
@@ -98,39 +101,46 @@ def test_a_fleet_does_not_ask_in_step(ca_file):
                 probe.stop()
 
     numbers = iter([0.0, 0.5, 1.0])
-    probe = ServerProbe(lambda: '', ca_file, lambda state: None, period=10.0, jitter=lambda: next(numbers))
+    probe = ServerProbe(lambda: '', ca_file, lambda view: None, period=10.0, jitter=lambda: next(numbers))
     probe._wake = Wake()
     probe.run()
     assert waits == pytest.approx([9.5, 10.0, 10.5])
 
 
-def test_a_robot_that_was_removed_takes_two_looks(ca_file):
-    """A key that the server does not know may be one that tailscaled is just replacing."""
+def test_a_removed_robot_is_believed_after_two_probes(ca_file):
+    """A key that the server does not know may just be being replaced by tailscaled."""
     answers = iter([True, False, False, False, None, False])
     keys = iter(['nodekey:a', 'nodekey:a', 'nodekey:a', 'nodekey:b', 'nodekey:b', 'nodekey:b'])
     probe = ServerProbe(lambda: URL, ca_file, None, check=lambda *_, **__: HEALTHY, node_key=lambda: next(keys),
                         verify=lambda url, ca, key, timeout: next(answers))
-    seen = []
-    for _ in range(6):
-        assert probe.ask() == ('OK', '')
-        seen.append(probe.latest.key_known)
-    assert seen == [True, None, False, None, None, None]
+    views = [probe.ask() for _ in range(6)]
+    assert {view.state for view in views} == {'OK'}
+    assert [view.facts.key_known for view in views] == [True, None, False, None, None, None]
 
 
-def test_without_a_key_nobody_is_asked(ca_file):
+def test_without_a_key_nothing_is_verified(ca_file):
     probe = ServerProbe(lambda: URL, ca_file, None, check=lambda *_, **__: HEALTHY, verify=None)
-    assert probe.ask() == ('OK', '') and probe.latest.key_known is None
+    view = probe.ask()
+    assert (view.state, view.facts.key_known) == ('OK', None)
 
 
-def test_another_machine_with_this_robots_key_is_believed_after_a_minute(ca_file):
-    told = [('10.0.0.2:1',)]
+def test_another_machine_with_this_robot_s_key_is_believed_after_a_minute(ca_file):
+    on_server = [('10.0.0.2:1',)]
     probe = ServerProbe(lambda: URL, ca_file, None, check=lambda *_, **__: HEALTHY, node_key=lambda: 'nodekey:a',
-                        verify=lambda *_: True, endpoints=lambda: (('10.0.0.1:1',), told[0]))
-    seen = []
-    for _ in range(7):
-        probe.ask()
-        seen.append(probe.latest.strangers)
-    assert seen == [()] * 5 + [('10.0.0.2:1',)] * 2
-    told[0] = ('10.0.0.1:1',)
-    probe.ask()
-    assert probe.latest.strangers == ()
+                        verify=lambda *_: True, endpoints=lambda: (('10.0.0.1:1',), on_server[0]))
+    strangers = [probe.ask().facts.strangers for _ in range(STRANGE_PROBES + 1)]
+    assert strangers == [()] * (STRANGE_PROBES - 1) + [('10.0.0.2:1',)] * 2
+    on_server[0] = ('10.0.0.1:1',)
+    assert probe.ask().facts.strangers == ()
+
+
+def test_the_url_of_the_server_stays_while_tailscaled_does_not_answer(ca_file):
+    urls = [URL]
+
+    def url():
+        if not urls:
+            raise OverlayError('No tailscaled.')
+        return urls.pop()
+
+    probe = ServerProbe(url, ca_file, None, check=lambda *_, **__: HEALTHY)
+    assert (probe.ask().url, probe.ask().url) == (URL, URL)
