@@ -1,16 +1,17 @@
 """Where the package's own data files are: in a checkout, a devel space or an install space."""
 import os
+from typing import Callable
 
 from ua_overlay.errors import OverlayError
 
 
-def share_dir(module_file=__file__, exists=os.path.exists):
+def share_dir(module_file: str = __file__, exists: Callable[[str], bool] = os.path.exists) -> str:
     """Return the directory that holds package.xml, launch/, config/ and toolchain/.
 
     A checkout and a devel space import this very file from ``<root>/src/ua_overlay``; an install space has it in
     ``<prefix>/lib/python3*/…-packages/ua_overlay`` and the data in ``<prefix>/share/ua_overlay``.
 
-    :raises OverlayError: when neither is there.
+    :raises OverlayError: neither is there.
     """
     package = os.path.dirname(os.path.realpath(module_file))
     checkout = os.path.dirname(os.path.dirname(package))
@@ -24,6 +25,6 @@ def share_dir(module_file=__file__, exists=os.path.exists):
         'catkin_make install')
 
 
-def share_path(*parts):
-    """Path of a data file: ``share_path('config', 'lab', 'two_nats.yaml')``."""
+def share_path(*parts: str) -> str:
+    """Return the path of a data file: ``share_path('config', 'lab', 'two_nats.yaml')``."""
     return os.path.join(share_dir(), *parts)

@@ -1,17 +1,22 @@
-"""What a node's tags say. A site gives a robot its team's tag, and one more when it is the team's master."""
+"""What a node's tags and attributes mean: its team, and what the site tells all robots of a team. Pure.
+
+A site gives a robot its team's tag ('tag:iris'), and one more when it is the team's master. Port and addressing of the
+team come as node attributes of the network map ('ua-overlay:team-port=11312').
+"""
+from typing import Any, Dict, Iterable, List, Optional
+
 from ua_overlay.defaults import ADDRESSING, RESERVED_TEAMS
 
 PREFIX = 'tag:'
-#: How the attributes begin by which a site tells the robots of a team what all of them have in common.
+#: Prefix of the node attributes with which a site tells the robots of a team what all of them have in common.
 FACT = 'ua-overlay:'
-#: The user that Headscale invents for nodes with tags: nobody's name.
+#: The user that Headscale invents for nodes with tags; no person has this name.
 TAGGED = 'tagged-devices'
 
 
-def team_of(tags, preferred=''):
-    """The team among ``tags`` ('tag:iris' -> 'iris'), or '' when there is none.
+def team_of(tags: Optional[Iterable[str]], preferred: str = '') -> str:
+    """Return the team among ``tags`` ('tag:iris' -> 'iris'), or '' when there is none.
 
-    :param tags: iterable of str, or None.
     :param preferred: a team that wins when its tag is among them.
     """
     teams = sorted(tag[len(PREFIX):] for tag in tags or () if tag.startswith(PREFIX))
@@ -19,8 +24,8 @@ def team_of(tags, preferred=''):
     return preferred if preferred in teams else teams[0] if teams else ''
 
 
-def belonging(tags, user='', preferred=''):
-    """Where a node belongs: its team ('iris'), or for the untagged machine of a user 'ana@', or ''.
+def belonging(tags: Optional[Iterable[str]], user: str = '', preferred: str = '') -> str:
+    """Return where a node belongs: its team ('iris'), or for the untagged machine of a user 'ana@', or ''.
 
     :param user: name of the node's user, '' for none.
     """
@@ -28,27 +33,38 @@ def belonging(tags, user='', preferred=''):
     return team or (user + '@' if user and not tags and user != TAGGED else '')
 
 
-def describe_belonging(belongs):
-    """What :func:`belonging` says, for people: 'team iris', 'the group of user ana'."""
+def describe_belonging(belongs: str) -> str:
+    """Return a value of :func:`belonging` for people: 'team iris', 'the group of user ana'."""
     return 'the group of user ' + belongs[:-1] if belongs.endswith('@') else 'team ' + belongs
 
 
-def team_facts(port, addressing):
-    """What a site tells every robot of a team in its network map, as node attributes."""
+def team_facts(port: int, addressing: str) -> List[str]:
+    """Return the node attributes with which a site tells every robot of a team its port and addressing."""
     return ['{}team-port={}'.format(FACT, port), '{}addressing={}'.format(FACT, addressing)]
 
 
-def facts_of(attributes):
-    """What the network map says of this robot's team: a dict with team_port (int) and addressing, as far as they are
-    there and make sense.
+def facts_of(attributes: Optional[Iterable[str]]) -> Dict[str, Any]:
+    """Return the port and addressing of this robot's team: team_port (int) and addressing, where they are valid.
 
     :param attributes: names of the node's attributes (Self.CapMap).
     """
     pairs = dict(each[len(FACT):].split('=', 1) for each in attributes or () if each.startswith(FACT) and '=' in each)
     port, addressing = pairs.get('team-port', ''), pairs.get('addressing', '')
-    found = {}
+    facts: Dict[str, Any] = {}
     if port.isdigit() and 0 < int(port) < 65536:
-        found['team_port'] = int(port)
+        facts['team_port'] = int(port)
     if addressing in ADDRESSING:
-        found['addressing'] = addressing
-    return found
+        facts['addressing'] = addressing
+    return facts
+
+
+def team_on_map(tags: Optional[Iterable[str]], attributes: Optional[Iterable[str]], preferred: str) -> Dict[str, Any]:
+    """Return what the network map says of this robot's team: team, and as :func:`facts_of`; {} when it is in none.
+
+    The map wins over what a robot keeps of its invitation: the server may have moved the robot to another team since,
+    or changed the team.
+
+    :param preferred: the team that the robot knows.
+    """
+    team = team_of(tags, preferred)
+    return dict(facts_of(attributes), team=team) if team else {}

@@ -42,3 +42,11 @@ def test_a_node_belongs_to_its_team_or_its_user(tags, user, belongs):
 
 def test_belonging_in_words():
     assert (describe_belonging('iris'), describe_belonging('ana@')) == ('team iris', 'the group of user ana')
+
+
+def test_the_map_names_the_team_and_what_its_robots_have_in_common():
+    facts = tags.team_facts(11399, 'addresses')
+    assert tags.team_on_map(('tag:blue', 'tag:iris'), facts, 'iris') == {
+        'team': 'iris', 'team_port': 11399, 'addressing': 'addresses'}
+    assert tags.team_on_map(('tag:blue',), (), 'iris') == {'team': 'blue'}
+    assert tags.team_on_map(('tag:ros-master',), facts, 'iris') == {}

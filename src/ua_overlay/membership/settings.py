@@ -9,7 +9,7 @@ import yaml
 
 from ua_overlay import defaults
 from ua_overlay.system.files import write_atomic
-from ua_overlay.tags import facts_of, team_of
+from ua_overlay.tags import team_on_map
 from ua_overlay.tailscale.model import SelfNode
 
 FILE_NAME = 'settings.yaml'
@@ -52,8 +52,7 @@ def follow(settings: Settings, node: SelfNode) -> Settings:
     :param settings: what is kept; {} stays {}, for nothing is invented.
     :param node: this robot.
     """
-    team = team_of(node.tags, settings.get('team', ''))
-    return dict(settings, team=team, **facts_of(node.attributes)) if settings and team else settings
+    return dict(settings, **team_on_map(node.tags, node.attributes, settings.get('team', ''))) if settings else settings
 
 
 def forget_settings(state_dir: str) -> None:

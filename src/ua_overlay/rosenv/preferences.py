@@ -43,8 +43,7 @@ def follow_map(preferences: Preferences, node: SelfNode) -> Preferences:
 
     :param node: this robot.
     """
-    team = tags.team_of(node.tags, preferences.team)
-    return replace(preferences, team=team, **tags.facts_of(node.attributes)) if team else preferences
+    return replace(preferences, **tags.team_on_map(node.tags, node.attributes, preferences.team))
 
 
 def dump(preferences: Preferences) -> str:
