@@ -47,7 +47,7 @@ class RemoteServer:
         self._now = now
         self._requests = Requests()
         self._keeper: Optional[RelayKeeper] = None
-        self._restarter: Optional[Restarter] = None
+        self._restarter: Optional[Restarter[Child]] = None
         self._state = 'starting'
         #: When the derper last answered.
         self._answered = clock()

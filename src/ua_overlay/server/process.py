@@ -82,8 +82,8 @@ class SiteServer:
                                      remember=self._remember_rules)
         self._policy_text = 'starting'
         self._invitation_log = InvitationLog(site.invitation_log_file, now)
-        self._headscale: Optional[Restarter] = None
-        self._relay: Optional[Restarter] = None
+        self._headscale: Optional[Restarter[Child]] = None
+        self._relay: Optional[Restarter[Child]] = None
         self._keeper: Optional[RelayKeeper] = None
         self._derp = DerpWatcher(site, say)
 

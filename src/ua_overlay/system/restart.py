@@ -1,5 +1,5 @@
 """Starts a child process again when it ends."""
-from typing import Callable, Optional, Protocol
+from typing import Callable, Generic, Optional, Protocol, TypeVar
 
 from ua_overlay.system.backoff import Backoff
 
@@ -24,13 +24,16 @@ class Startable(Protocol):
         ...
 
 
-class Restarter:
+AnyChild = TypeVar('AnyChild', bound=Startable)
+
+
+class Restarter(Generic[AnyChild]):
     """Starts one child again when it ends, after growing pauses. Driven by :meth:`step`; it reads no clock.
 
     :param on_start: called after each start.
     """
 
-    def __init__(self, child: Startable, on_start: Optional[Callable[[], None]] = None) -> None:
+    def __init__(self, child: AnyChild, on_start: Optional[Callable[[], None]] = None) -> None:
         self.child = child
         #: How often it was started again.
         self.restarts = 0

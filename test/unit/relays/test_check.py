@@ -39,7 +39,8 @@ def test_the_probes_of_a_server_that_is_down_fail():
     with socket.socket() as closed:
         closed.bind(('127.0.0.1', 0))
         port = closed.getsockname()[1]
-        probes = check.probes_of_server('127.0.0.1', 's.test', (port, port, port), {'ca_pem': ca_pem}, lambda *_: 'do this')
+        probes = check.probes_of_server('127.0.0.1', 's.test', (port, port, port), {'ca_pem': ca_pem},
+                                        lambda *_: 'do this')
         results = check.run_probes(probes[:2])
     assert [(each.what, each.ok, each.text, each.next_command) for each in results] == [
         ('control', False, 'The server s.test:{} (127.0.0.1) cannot be reached: connection refused'.format(port),
