@@ -13,6 +13,7 @@ from ua_overlay.lab.lab_socket import SOCKET_PATH, LabControl
 INSIDE = '''
 import sys
 sys.path.insert(0, {source!r})
+from ua_overlay.errors import OverlayError
 from ua_overlay.lab.lab_socket import LabControl
 control = LabControl()
 '''.format(source=os.path.join(ROOT, 'src'))
