@@ -91,7 +91,7 @@ def test_a_killed_daemon_comes_back_and_the_robot_with_it(fleet):
 
 def test_another_node_does_not_start_a_second_daemon(fleet):
     done = ros(fleet, 'rosrun', 'ua_overlay', 'overlay', '__name:=second', '_manage_daemon:=true', check=False)
-    assert done.returncode == 1 and 'A tailscaled answers at' in done.stdout + done.stderr
+    assert done.returncode == 1 and 'A tailscaled already answers at' in done.stdout + done.stderr
     assert len(daemons(fleet)) == 1
 
 
