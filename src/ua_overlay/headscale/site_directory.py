@@ -1,7 +1,7 @@
 """What the rooms below `site` need of a site's directory; site.site.Site implements it."""
 from typing import ContextManager, Protocol
 
-from ua_overlay.headscale.config import SiteSettings
+from ua_overlay.headscale.site_settings import SiteSettings
 
 
 class SiteFiles(Protocol):

@@ -174,7 +174,8 @@ def status(remote_host: RemoteHost, timeout: float = 15) -> JsonObject:
     :raises NotRunning: it does not run.
     """
     try:
-        return ask(remote_host.control_socket, 'status', timeout)
+        report: JsonObject = ask(remote_host.control_socket, 'status', timeout)
+        return report
     except NotRunning:
         raise NotRunning('The {} in {} is not running.'.format(remote_host.kind, remote_host.directory),
                          remote_host.command('run'))

@@ -12,8 +12,7 @@ from typing import Callable, List, Optional, Protocol, Sequence, Set, Tuple
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import policy
 from ua_overlay.headscale.api import Connect, HeadscaleApi
-from ua_overlay.headscale.evaluator import unmet
-from ua_overlay.headscale.policy import Alias
+from ua_overlay.headscale.evaluator import Alias, unmet
 from ua_overlay.headscale.rest import Node, RestError
 from ua_overlay.headscale.rules import Rules
 from ua_overlay.protocols import JsonObject
