@@ -18,7 +18,7 @@ from ua_overlay.lab.fleet import Fleet  # noqa: E402
 from ua_overlay.lab.lab import Lab, load_topology  # noqa: E402
 from ua_overlay.lab.topology import from_mapping  # noqa: E402
 from ua_overlay.measure.campaign import campaign as campaigns  # noqa: E402
-from ua_overlay.measure.campaign import plan, run, sample  # noqa: E402
+from ua_overlay.measure.campaign import plan, run, store  # noqa: E402
 
 WORKSPACE = os.path.join(os.path.realpath(os.path.join(ROOT, '.workspace')), 'install')
 COMMAND = os.path.join(ROOT, 'scripts', 'ua-overlay')
@@ -73,7 +73,7 @@ def main(argv):
     # Fail before a lab takes minutes.
     run.goes_on(args.results, campaign)
     status = 0
-    if plan.remaining(plan.steps(campaign), sample.read(args.results)):
+    if plan.remaining(plan.steps(campaign), store.read(args.results)):
         status = measured(args, Progress())
     proof = os.path.join(args.results, 'encryption')
     if not args.no_encryption and not os.path.exists(proof):

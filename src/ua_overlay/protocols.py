@@ -1,5 +1,6 @@
 """Boundaries that several rooms share: what is passed in, so that decisions stay pure and tests need no mock."""
 import datetime
+import subprocess
 from typing import Any, Callable, Dict, Mapping, Optional, Protocol, Sequence
 
 #: Monotonic seconds.
@@ -32,4 +33,16 @@ class Stop(Protocol):
 
     def wait(self, timeout: Optional[float] = None) -> bool:
         """Wait for at most ``timeout`` seconds; return whether the loop shall end."""
+        ...
+
+
+class CommandHost(Protocol):
+    """A host that runs commands: this machine, one over ssh, or one of a lab."""
+
+    @property
+    def name(self) -> str:
+        ...
+
+    def popen(self, argv: Argv, **options: Any) -> 'subprocess.Popen[str]':
+        """Start ``argv`` there, with the options of subprocess.Popen; the status of the process is the program's."""
         ...

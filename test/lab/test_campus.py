@@ -11,8 +11,8 @@ from places import COMMAND, ROOT
 
 from ua_overlay.lab import shape
 from ua_overlay.lab.lab import load_topology
-from ua_overlay.measure.campaign import sample
-from ua_overlay.measure.report import stats
+from ua_overlay.measure import headers
+from ua_overlay.measure.campaign import store
 
 PLACES = ('lab', 'economics')
 ROBOTS = ('lab-1', 'lab-2', 'economics')
@@ -60,29 +60,29 @@ def results(new_lab, tmp_path_factory):
 
 
 def of(samples, tool, path, place='economics'):
-    return next(each for each in samples if (each['tool'], each['path'], each['place']) == (tool, path, place))
+    return next(each for each in samples if (each.tool, each.path, each.place) == (tool, path, place))
 
 
 def test_the_numbers_are_what_the_links_were_told(results):
-    samples = sample.read(str(results))
-    assert len(samples) == len(PLACES) * 2 * len(SHORT) and {each['status'] for each in samples} == {'ok'}
+    samples = store.read(str(results))
+    assert len(samples) == len(PLACES) * 2 * len(SHORT) and {each.status for each in samples} == {'ok'}
     told = campus().links['economics']
-    assert of(samples, 'ping', 'raw')['link']['economics'] == shape.to_words(told)
-    for path, efficiency in (('raw', stats.raw_efficiency()), ('overlay', stats.overlay_efficiency())):
-        found = of(samples, 'iperf3-tcp', path)['values']['bps']
+    assert of(samples, 'ping', 'raw').link['economics'] == shape.to_words(told)
+    for path, efficiency in (('raw', headers.raw_efficiency()), ('overlay', headers.overlay_efficiency())):
+        found = of(samples, 'iperf3-tcp', path).values['bps']
         # What the headers leave of the rate is the most; a busy machine takes from that.
         assert 0.5 * told.rate * efficiency < found < 1.05 * told.rate * efficiency, (path, found)
-        trip = statistics.median(of(samples, 'ping', path)['values']['rtt_ms'])
+        trip = statistics.median(of(samples, 'ping', path).values['rtt_ms'])
         assert 2e3 * told.delay <= trip < 2e3 * told.delay + 25.0, (path, trip)
         udp = of(samples, 'iperf3-udp', path)
-        assert 0.9 < udp['values']['bps'] / udp['settings']['offered_bps'] < 1.05 and udp['values']['lost_percent'] < 5
+        assert 0.9 < udp.values['bps'] / udp.settings['offered_bps'] < 1.05 and udp.values['lost_percent'] < 5
 
 
 def test_each_place_went_the_way_of_its_label(results):
-    for each in sample.read(str(results)):
-        counted, kind = each['proof']['bytes'], {'lab': 'DIRECT', 'economics': 'PEER_RELAY'}[each['place']]
-        assert each['proof']['verdict'] == 'proven'
-        if each['path'] == 'overlay':
+    for each in store.read(str(results)):
+        counted, kind = each.proof.counted, {'lab': 'DIRECT', 'economics': 'PEER_RELAY'}[each.place]
+        assert each.proof.verdict == 'proven'
+        if each.path == 'overlay':
             assert max(counted, key=counted.get) == kind
 
 

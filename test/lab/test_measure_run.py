@@ -13,7 +13,7 @@ from topologies import one_lan
 from ua_overlay.lab.fleet import Fleet
 from ua_overlay.lab.team import Team, bring_up
 from ua_overlay.lab.wait import wait
-from ua_overlay.measure.campaign import sample
+from ua_overlay.measure.campaign import store
 from ua_overlay.measure.monitor import status as monitor_status
 
 CAMPAIGN = '''
@@ -77,7 +77,7 @@ def results(lab, campaign, tmp_path_factory):
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and '7 samples left' in said, said
-    assert len(sample.read(str(directory))) == 1
+    assert len(store.read(str(directory))) == 1
     done = subprocess.run(argv(lab, campaign, directory), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           universal_newlines=True, timeout=240)
     assert 'Traceback' not in done.stderr
@@ -86,7 +86,7 @@ def results(lab, campaign, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def samples(results):
-    return {each['id']: each for each in sample.read(str(results[0]))}
+    return {each.id: each for each in store.read(str(results[0]))}
 
 
 def test_every_sample_is_there_once(results, samples):
@@ -96,40 +96,40 @@ def test_every_sample_is_there_once(results, samples):
     assert sorted(samples) == sorted(
         ['pair+{}+{}+1'.format(tool, path) for tool in ('tcp', 'udp', 'ping') for path in ('raw', 'overlay')] +
         ['wrong+ping+overlay+1', 'absent+nobody+raw+1'])
-    assert len(sample.read(str(directory))) == len(samples)
+    assert len(store.read(str(directory))) == len(samples)
 
 
 def test_what_was_measured_is_what_the_link_was_told(samples):
     raw, overlay = samples['pair+tcp+raw+1'], samples['pair+tcp+overlay+1']
     # 18.8 and 17.8 Mbit/s in theory (1448/1538 and 1228/1378 of the wire); a busy machine takes from both.
-    assert 14e6 < raw['values']['bps'] < 19.5e6 and 13e6 < overlay['values']['bps'] < 18.5e6
-    assert len(raw['values']['intervals_bps']) == 3
-    assert (raw['settings']['mtu'], overlay['settings']['mtu']) == (1500, 1280)
-    assert raw['settings']['congestion'] == 'cubic'
-    assert raw['link'] == {'dev-1': {'delay': '5ms', 'rate': '20mbit', 'queue': '50ms'}}
+    assert 14e6 < raw.values['bps'] < 19.5e6 and 13e6 < overlay.values['bps'] < 18.5e6
+    assert len(raw.values['intervals_bps']) == 3
+    assert (raw.settings['mtu'], overlay.settings['mtu']) == (1500, 1280)
+    assert raw.settings['congestion'] == 'cubic'
+    assert raw.link == {'dev-1': {'delay': '5ms', 'rate': '20mbit', 'queue': '50ms'}}
     for path in ('raw', 'overlay'):
-        trips = samples['pair+ping+{}+1'.format(path)]['values']['rtt_ms']
+        trips = samples['pair+ping+{}+1'.format(path)].values['rtt_ms']
         assert len(trips) >= 19 and 10.0 <= statistics.median(trips) < 30.0
         udp = samples['pair+udp+{}+1'.format(path)]
-        assert udp['values']['lost_percent'] < 5 and udp['settings']['offered_bps'] == 10e6
-        assert 9e6 < udp['values']['bps'] < 10.5e6
+        assert udp.values['lost_percent'] < 5 and udp.settings['offered_bps'] == 10e6
+        assert 9e6 < udp.values['bps'] < 10.5e6
 
 
 def test_the_counters_prove_the_way(samples):
     for identity, each in samples.items():
         if identity.startswith('pair'):
-            assert (each['proof']['verdict'], each['status'], each['problem']) == ('proven', 'ok', ''), each
-    assert samples['pair+tcp+overlay+1']['proof']['bytes']['DIRECT'] > 5e6
-    assert samples['pair+tcp+raw+1']['proof']['bytes']['DIRECT'] < 1e5
+            assert (each.proof.verdict, each.status, each.problem) == ('proven', 'ok', ''), each
+    assert samples['pair+tcp+overlay+1'].proof.counted['DIRECT'] > 5e6
+    assert samples['pair+tcp+raw+1'].proof.counted['DIRECT'] < 1e5
     wrong = samples['wrong+ping+overlay+1']
-    assert (wrong['status'], wrong['proof']['verdict']) == ('excluded', 'other way')
-    assert 'It should have gone by DERP: 100.0 % went by DIRECT.' in wrong['problem']
+    assert (wrong.status, wrong.proof.verdict) == ('excluded', 'other way')
+    assert 'It should have gone by DERP: 100.0 % went by DIRECT.' in wrong.problem
 
 
 def test_a_server_that_is_absent_is_a_sample(samples):
     absent = samples['absent+nobody+raw+1']
-    assert absent['status'] == 'failed'
-    assert absent['problem'].startswith('No iperf3 server listens on dev-2, port 5999 ')
+    assert absent.status == 'failed'
+    assert absent.problem.startswith('No iperf3 server listens on dev-2, port 5999 ')
 
 
 def test_iperf3s_own_answer_and_the_campaign_are_kept(results):
@@ -191,8 +191,8 @@ def test_a_peer_that_vanishes_in_a_monitor_and_returns(lab, tmp_path):
         process.stdout.close()
     status = monitor_status.read(str(directory))
     assert status['state'] == 'stopped' and status['samples']['failed'] >= 1
-    taken = sample.read(str(directory))
-    assert len(taken) >= len(said) and taken[0]['proof']['way'] == 'DIRECT'
+    taken = store.read(str(directory))
+    assert len(taken) >= len(said) and taken[0].proof.way == 'DIRECT'
 
 
 def loss(lab, share):

@@ -9,7 +9,7 @@ from topologies import one_lan
 
 from ua_overlay.lab.fleet import Fleet
 from ua_overlay.lab.team import Team
-from ua_overlay.measure.campaign import sample
+from ua_overlay.measure.campaign import store
 
 CAMPAIGN = '''
 version: 1
@@ -49,7 +49,7 @@ def samples(lab, tmp_path_factory):
     done = subprocess.run([sys.executable, COMMAND, 'measure', 'run', str(directory / 'video.yaml'), '--results',
                            str(directory / 'results'), '--lab', lab.name, '--workspace', INSTALL],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=400)
-    found = {each['id']: each for each in sample.read(str(directory / 'results'))}
+    found = {each.id: each for each in store.read(str(directory / 'results'))}
     assert done.returncode == 0, done.stdout
     assert sorted(found) == ['both+jpeg+overlay+1', 'both+jpeg+raw+1', 'hard+hog+overlay+1', 'hard+raw+overlay+1']
     return found
@@ -57,17 +57,17 @@ def samples(lab, tmp_path_factory):
 
 def test_every_stream_was_counted_whole(samples):
     for identity, each in samples.items():
-        values, rate = each['values'], each['settings']['rate_hz']
+        values, rate = each.values, each.settings['rate_hz']
         # The camera's clock does not wait for anybody: each slot has a frame or is known to have none.
         assert values['sent'] + values['skipped'] == 4 * rate, identity
         assert values['received'] == len(values['age_ms']) and values['received'] + values['gaps'] <= values['sent']
         assert values['congestion'] == 'cubic' and 0 < values['source_machine_percent'] <= 100
-        assert (each['status'], each['proof']['verdict']) == ('ok', 'proven'), each
+        assert (each.status, each.proof.verdict) == ('ok', 'proven'), each
 
 
 @pytest.mark.parametrize('path', ['raw', 'overlay'])
 def test_a_jpeg_stream_of_a_quarter_of_the_link_arrives(samples, path):
-    values = samples['both+jpeg+{}+1'.format(path)]['values']
+    values = samples['both+jpeg+{}+1'.format(path)].values
     assert 90000 < values['size_bytes'] < 150000
     # A busy machine takes a frame now and then.
     assert values['received'] >= 0.8 * values['sent'] and 11 < values['hz'] <= 15.5
@@ -77,16 +77,16 @@ def test_a_jpeg_stream_of_a_quarter_of_the_link_arrives(samples, path):
 
 def test_a_raw_stream_is_more_than_the_link_carries_and_the_sample_says_so(samples):
     each = samples['hard+raw+overlay+1']
-    values = each['values']
+    values = each.values
     assert values['size_bytes'] == 3 * 1280 * 720
     # 60 Mbit/s less headers are 2.4 frames a second of the 30 that were filmed.
     assert 1 < values['hz'] < 3.1 and values['received'] < 0.2 * values['sent']
     assert statistics.median(values['age_ms']) > 400
-    assert each['proof']['bytes']['DIRECT'] > values['received'] * values['size_bytes']
+    assert each.proof.counted['DIRECT'] > values['received'] * values['size_bytes']
 
 
 def test_a_hog_takes_what_the_stream_leaves(samples):
-    values = samples['hard+hog+overlay+1']['values']
+    values = samples['hard+hog+overlay+1'].values
     assert 15e6 < values['hog_bps'] < 58e6
-    quiet = samples['both+jpeg+overlay+1']['values']
+    quiet = samples['both+jpeg+overlay+1'].values
     assert statistics.median(values['age_ms']) > statistics.median(quiet['age_ms'])

@@ -60,7 +60,7 @@ def run_encryption(args: argparse.Namespace) -> int:
         raise UsageError('{} exists already.'.format(args.output), 'ua-overlay measure encryption --output ANOTHER')
     from ua_overlay.lab.encryption import Stage
     from ua_overlay.lab.lab import Lab, load_topology
-    from ua_overlay.wire import encryption
+    from ua_overlay.wire import encryption, encryption_run
     links = (encryption.RAW,) + tuple(link for link in link_types.CARRYING if not args.link or link in args.link)
     progress = Progress()
     with tempfile.TemporaryDirectory(prefix='ua-proof-', dir='/tmp') as directory:
@@ -70,7 +70,7 @@ def run_encryption(args: argparse.Namespace) -> int:
             stage = Stage(lab, own_command())
             with progress('Joining the robots'):
                 stage.prepare()
-            runs = encryption.prove(stage, directory, lambda: secrets.token_hex(32), progress, links)
+            runs = encryption_run.prove(stage, directory, lambda: secrets.token_hex(32), progress, links)
         proof = encryption.as_json(runs, links)
         if args.output:
             write(args.output, proof, directory)
@@ -122,8 +122,7 @@ def run_files(args: argparse.Namespace) -> int:
     points = [encryption.inspect(name, '', inside, packets_of(name), canary)
               for inside, names in ((True, args.inside), (False, args.outside)) for name in names]
     why = encryption.judge_files(points)
-    run = {'link': 'files', 'canary': canary, 'ok': not why, 'why': why, 'picture': None,
-           'places': [dict(point._asdict()) for point in points]}
+    run = encryption.run_as_json(encryption.Run('files', canary, points, why, None))
     show({'schema': 1, 'proven': not why, 'runs': [run]}, args)
     return FAILED if why else 0
 

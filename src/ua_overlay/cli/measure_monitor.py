@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from types import FrameType
-from typing import Any, Mapping, Optional
+from typing import Optional
 
 from ua_overlay.cli import measure_run
 from ua_overlay.cli.shared.parser import CommandParser
@@ -15,11 +15,11 @@ from ua_overlay.clock import format_duration
 from ua_overlay.measure.campaign import campaign as campaigns
 from ua_overlay.measure.campaign import run
 from ua_overlay.measure.campaign.measurement import Measurement
-from ua_overlay.measure.monitor import monitor
-from ua_overlay.measure.monitor import run as monitor_run
+from ua_overlay.measure.campaign.sample import Sample
+from ua_overlay.measure.monitor import monitor, rotating_store
 from ua_overlay.measure.monitor import status as monitor_status
-from ua_overlay.measure.monitor import store as monitor_store
 from ua_overlay.measure.monitor.monitor import MonitorPlan
+from ua_overlay.measure.monitor.rounds import Rounds
 
 DESCRIPTION = """\
 Probe the overlay round after round, for hours or months, and append each sample to the results directory in the format
@@ -91,7 +91,7 @@ def take(args: argparse.Namespace, plan: MonitorPlan) -> int:
     campaign = plan.campaign
     directory = args.results or os.path.join('results', campaign.name)
     hosts, links = measure_run.hosts_of(args, campaign)
-    store = monitor_store.of(plan, directory)
+    store = rotating_store.of_plan(plan, directory)
     store.open()
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
@@ -101,7 +101,7 @@ def take(args: argparse.Namespace, plan: MonitorPlan) -> int:
             run.keep_description(directory, run.describe(campaign, measure_run.machine(), versions, bool(args.lab),
                                                          time.time()))
         measurement = Measurement(campaign, hosts, store, links, versions, slack=15.0)
-        rounds = monitor_run.Rounds(plan, measurement, store, print_json if args.json else print_line)
+        rounds = Rounds(plan, measurement, store, print_json if args.json else print_line)
         if not args.json:
             print('Every {}: {} probes, {:.2g} % of the link on average; results go to {}.'.format(
                 format_duration(plan.interval), len(plan.steps(0)), plan.share, directory), flush=True)
@@ -121,26 +121,26 @@ def _interrupt(_number: int, _frame: Optional[FrameType]) -> None:
     raise KeyboardInterrupt
 
 
-def print_line(sample: Mapping[str, Any], trouble: str) -> None:
+def print_line(sample: Sample, trouble: str) -> None:
     """Print a sample on one line.
 
     :param trouble: why it could not be stored, or ''.
     """
     value, unit = monitor_status.value_of(sample)
-    words = [sample['started'][:19] + 'Z', monitor_status.name_of(sample), sample['status'],
+    words = [sample.started[:19] + 'Z', monitor_status.name_of(sample), sample.status,
              '' if value is None else '{:.3g} {}'.format(value, unit), monitor_status.link_of(sample),
-             sample['problem']]
+             sample.problem]
     print(' '.join(filter(None, words)), flush=True)
     if trouble:
         print(trouble, file=sys.stderr, flush=True)
 
 
-def print_json(sample: Mapping[str, Any], trouble: str) -> None:
+def print_json(sample: Sample, trouble: str) -> None:
     """Print a sample as one line of JSON, as in status.json, with the name of its probe."""
     value, unit = monitor_status.value_of(sample)
-    print(json.dumps({'probe': monitor_status.name_of(sample), 'started': sample['started'], 'status': sample['status'],
+    print(json.dumps({'probe': monitor_status.name_of(sample), 'started': sample.started, 'status': sample.status,
                       'value': value, 'unit': unit, 'link': monitor_status.link_of(sample),
-                      'problem': sample['problem'], 'trouble': trouble}), flush=True)
+                      'problem': sample.problem, 'trouble': trouble}), flush=True)
 
 
 def show(args: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ import os
 import platform
 import sys
 import time
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
 
 from ua_overlay.cli.shared.exit_status import FAILED
 from ua_overlay.cli.shared.parser import CommandParser
@@ -13,14 +13,17 @@ from ua_overlay.cli.shared.progress import CampaignProgress, count
 from ua_overlay.clock import format_duration
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.measure.campaign import campaign as campaigns
-from ua_overlay.measure.campaign import plan, run, sample
+from ua_overlay.measure.campaign import plan, run, store
 from ua_overlay.measure.campaign.campaign import Campaign
 from ua_overlay.measure.campaign.measurement import Measurement
-from ua_overlay.measure.campaign.plan import AtPlace, Step
-from ua_overlay.measure.hosts.host import Closed, Here, Host, HostLost, OverSsh
+from ua_overlay.measure.campaign.plan import PlaceProgress, Step
+from ua_overlay.measure.campaign.store import Store
+from ua_overlay.measure.hosts import campaign_hosts
+from ua_overlay.measure.hosts.host import Host
+from ua_overlay.measure.hosts.process import HostLost
 
 #: Returns the words of each emulated link, by the name of its host; {} outside a lab.
-Links = Callable[[], Mapping[str, Mapping[str, str]]]
+Links = Callable[[], Dict[str, Dict[str, str]]]
 
 DESCRIPTION = """\
 Take the samples of a campaign: every scenario alternately on the raw network and on the overlay. The campaign runs on
@@ -42,9 +45,6 @@ examples:
   ua-overlay measure run campus.yaml --repetitions 10 --seconds 120
   sudo ua-overlay measure run campus.yaml --lab lab \\
       --workspace ~/catkin_ws/install"""
-
-#: `ssh` of a host that cannot be reached over ssh.
-NO_WAY = 'none'
 
 
 def configure(parser: CommandParser) -> None:
@@ -89,17 +89,17 @@ def run_run(args: argparse.Namespace) -> int:
         raise UsageError('No scenario of {} is at {}; they are at {}.'.format(
             args.campaign, args.place, ', '.join(sorted({each.place for each in campaign.scenarios}))))
     run.goes_on(directory, campaign)
-    todo = plan.remaining(steps, sample.read(directory), args.again)
+    todo = plan.remaining(steps, store.read(directory), args.again)
     if args.dry_run:
         return dry_run(args, directory, todo)
     if todo:
         take(args, campaign, directory, todo)
-    return outcome(args, directory, plan.by_place(steps, sample.read(directory)), len(todo))
+    return outcome(args, directory, plan.by_place(steps, store.read(directory)), len(todo))
 
 
 def dry_run(args: argparse.Namespace, directory: str, todo: Sequence[Step]) -> int:
     """Print what would be measured. Returns the exit status."""
-    seconds = plan.time_left(todo, 0, 0)
+    seconds = plan.time_left(todo)
     if args.json:
         print(json.dumps({'results': directory, 'samples': [step.id for step in todo], 'seconds': round(seconds, 1)}))
         return 0
@@ -117,19 +117,19 @@ def take(args: argparse.Namespace, campaign: Campaign, directory: str, todo: Seq
     if not args.lab:
         check_clocks(campaign, todo)
     hosts, links = hosts_of(args, campaign)
-    with sample.Store(directory) as store, CampaignProgress(sys.stderr) as progress:
+    with Store(directory) as results, CampaignProgress(sys.stderr) as progress:
         check_hosts(hosts, todo, progress)
         versions = {name: host.versions() for name, host in sorted(hosts.items())}
         if not run.goes_on(directory, campaign):
             run.keep_description(directory, run.describe(campaign, machine(), versions, bool(args.lab), time.time()))
-        measurement = Measurement(campaign, hosts, store, links, versions)
+        measurement = Measurement(campaign, hosts, results, links, versions)
         try:
-            run.run(todo, measurement, store, progress)
+            run.run(todo, measurement, results, progress)
         except KeyboardInterrupt:
             progress.line('Interrupted; {} left. Repeat the command to continue.'.format(count(progress.left)))
             raise
-        if store.pending:
-            raise OverlayError('{} could not be written: {}'.format(count(len(store.pending)), store.flush()),
+        if results.pending:
+            raise OverlayError('{} could not be written: {}'.format(count(len(results.pending)), results.flush()),
                                'df ' + directory, code='MEASURE_SAMPLE')
 
 
@@ -138,7 +138,7 @@ def check_clocks(campaign: Campaign, todo: Sequence[Step]) -> None:
 
     :raises UsageError: it does not.
     """
-    if campaign.clock_error_ms is None and any(step.tool.kind in (sample.TOPIC, sample.VIDEO) for step in todo):
+    if campaign.clock_error_ms is None and any(step.tool.compares_clocks for step in todo):
         raise UsageError('The age of a message is the difference of two clocks, and the campaign does not say how far '
                          'they are apart.', 'clock_error_ms: 0.5 in the campaign, or 0 where both ends have one clock')
 
@@ -160,7 +160,7 @@ def check_hosts(hosts: Mapping[str, Host], todo: Sequence[Step], progress: Campa
         progress.line('{} Its samples will fail. Next: {}'.format(each.sentence, each.next_command))
 
 
-def outcome(args: argparse.Namespace, directory: str, places: Sequence[AtPlace], taken: int) -> int:
+def outcome(args: argparse.Namespace, directory: str, places: Sequence[PlaceProgress], taken: int) -> int:
     """Print the state of the requested samples. Returns the exit status.
 
     :param taken: how many of them were taken now.
@@ -178,44 +178,10 @@ def outcome(args: argparse.Namespace, directory: str, places: Sequence[AtPlace],
 
 def hosts_of(args: argparse.Namespace, campaign: Campaign) -> Tuple[Mapping[str, Host], Links]:
     """(the hosts of a campaign by name, the emulated links), in a lab or outside it."""
-    return hosts_of_lab(args, campaign) if args.lab else (hosts_of_campaign(campaign), dict)
-
-
-def hosts_of_campaign(campaign: Campaign) -> Dict[str, Host]:
-    """The hosts of a campaign by name: over ssh, or this machine.
-
-    :raises UsageError: two of them are this machine.
-    """
-    hosts: Dict[str, Host] = {}
-    here = []
-    for name in host_names(campaign):
-        fields = campaign.hosts.get(name, {'address': '', 'ssh': '', 'overlay': ''})
-        options = {'address': fields['address'], 'overlay': fields['overlay']}
-        if fields['ssh'] == NO_WAY:
-            hosts[name] = Closed(name, **options)
-        elif fields['ssh']:
-            hosts[name] = OverSsh(name, fields['ssh'], **options)
-        else:
-            here.append(name)
-            hosts[name] = Here(name, **options)
-    if len(here) > 1:
-        raise UsageError('{} have no `ssh` in the campaign, but only one host can be this machine.'.format(
-            ' and '.join(here)), 'ua-overlay measure run --help')
-    return hosts
-
-
-def hosts_of_lab(args: argparse.Namespace, campaign: Campaign) -> Tuple[Mapping[str, Host], Links]:
-    """(the hosts of a campaign in a lab by name, the emulated links of that lab)."""
-    from ua_overlay.lab import link, shape
-    from ua_overlay.lab.lab import Lab
-    from ua_overlay.measure.hosts.lab_host import LabHost
-    lab = Lab.attach(args.lab)
-    hosts = {name: LabHost(lab, name, campaign.hosts.get(name, {}), args.workspace) for name in host_names(campaign)}
-    return hosts, lambda: {host: shape.to_words(each) for host, each in sorted(link.shapes(lab).items())}
-
-
-def host_names(campaign: Campaign) -> List[str]:
-    return sorted({name for scenario in campaign.scenarios for name in (scenario.source, scenario.target)})
+    if not args.lab:
+        return campaign_hosts.of_campaign(campaign), dict
+    from ua_overlay.measure.hosts import lab_host
+    return lab_host.of_campaign(campaign, args.lab, args.workspace)
 
 
 def machine() -> Dict[str, Any]:

@@ -12,9 +12,9 @@ from ua_overlay.cli.shared.table import format_table
 from ua_overlay.clock import format_duration
 from ua_overlay.errors import UsageError
 from ua_overlay.measure.campaign import campaign as campaigns
-from ua_overlay.measure.campaign import plan, run, sample
+from ua_overlay.measure.campaign import plan, run, store
 from ua_overlay.measure.campaign.campaign import Campaign
-from ua_overlay.measure.campaign.plan import AtPlace
+from ua_overlay.measure.campaign.plan import PlaceProgress
 
 DESCRIPTION = """\
 Take the samples of one place of a campaign, on a robot that is carried around. The first command names the campaign;
@@ -55,19 +55,19 @@ def run_walk(args: argparse.Namespace) -> int:
         campaign = run.remembered(directory)
     steps = plan.steps(campaign)
     if args.place is None:
-        return show(args, campaign, directory, plan.by_place(steps, sample.read(directory)))
+        return show(args, campaign, directory, plan.by_place(steps, store.read(directory)))
     here = [step for step in steps if step.scenario.place == args.place]
     if not here:
         raise UsageError('No scenario of {} is at {}; they are at {}.'.format(
             campaign.name, args.place, ', '.join(dict.fromkeys(each.scenario.place for each in steps))),
             'ua-overlay measure walk')
     run.goes_on(directory, campaign)
-    todo = plan.remaining(here, sample.read(directory), args.again)
+    todo = plan.remaining(here, store.read(directory), args.again)
     if not args.json:
         print('{} in {}'.format(campaign.name, directory), flush=True)
     if todo:
         measure_run.take(args, campaign, directory, todo)
-    places = plan.by_place(steps, sample.read(directory))
+    places = plan.by_place(steps, store.read(directory))
     status = measure_run.outcome(args, directory, [each for each in places if each.place == args.place], len(todo))
     if not args.json:
         print(describe_rest(campaign, places))
@@ -83,7 +83,7 @@ def last_used(parent: str) -> str:
     for name in sorted(os.listdir(parent)) if os.path.isdir(parent) else []:
         directory = os.path.join(parent, name)
         if os.path.exists(os.path.join(directory, run.DESCRIPTION)) and not run.is_monitor(directory):
-            paths = [os.path.join(directory, file) for file in (sample.FILE, run.DESCRIPTION)]
+            paths = [os.path.join(directory, file) for file in (store.FILE, run.DESCRIPTION)]
             directories.append((max(os.path.getmtime(path) for path in paths if os.path.exists(path)), directory))
     if not directories:
         raise UsageError('No campaign has results below {} yet: name the campaign.'.format(os.path.abspath(parent)),
@@ -91,23 +91,23 @@ def last_used(parent: str) -> str:
     return max(directories)[1]
 
 
-def show(args: argparse.Namespace, campaign: Campaign, directory: str, places: Sequence[AtPlace]) -> int:
+def show(args: argparse.Namespace, campaign: Campaign, directory: str, places: Sequence[PlaceProgress]) -> int:
     """Print what is measured and what is left. Returns the exit status."""
     left = [place for place in places if place.todo]
     if args.json:
         print(json.dumps({'campaign': campaign.name, 'results': directory, 'places': [
-            {'place': each.place, 'name': name_of(campaign, each.place), 'ok': each.good, 'not_ok': each.bad,
-             'left': len(each.todo), 'left_s': round(plan.time_left(each.todo, 0, 0), 1)} for each in places]}))
+            {'place': each.place, 'name': campaign.place_title(each.place), 'ok': each.good, 'not_ok': each.bad,
+             'left': len(each.todo), 'left_s': round(plan.time_left(each.todo), 1)} for each in places]}))
         return FAILED if left else 0
     print('{} in {}'.format(campaign.name, directory))
     print(format_table(('PLACE', 'NAME', 'OK', 'NOT OK', 'LEFT', 'TIME'), [
-        (each.place, name_of(campaign, each.place), each.good, each.bad, len(each.todo),
-         format_duration(plan.time_left(each.todo, 0, 0)) if each.todo else None) for each in places]))
+        (each.place, campaign.place_title(each.place), each.good, each.bad, len(each.todo),
+         format_duration(plan.time_left(each.todo)) if each.todo else None) for each in places]))
     print(describe_rest(campaign, places))
     return FAILED if left else 0
 
 
-def describe_rest(campaign: Campaign, places: Sequence[AtPlace]) -> str:
+def describe_rest(campaign: Campaign, places: Sequence[PlaceProgress]) -> str:
     """A sentence about what is left to measure."""
     left = [each for each in places if each.todo]
     if not left:
@@ -116,9 +116,4 @@ def describe_rest(campaign: Campaign, places: Sequence[AtPlace]) -> str:
             campaign.name, '; {} failed or were excluded (--again repeats them)'.format(count(bad)) if bad else '')
     todo = [step for each in left for step in each.todo]
     return 'Still to measure: {}; {}, about {} plus the walks between.'.format(
-        ', '.join(each.place for each in left), count(len(todo)), format_duration(plan.time_left(todo, 0, 0)))
-
-
-def name_of(campaign: Campaign, place: str) -> str:
-    name: str = (campaign.places.get(place) or {}).get('name', place)
-    return name
+        ', '.join(each.place for each in left), count(len(todo)), format_duration(plan.time_left(todo)))

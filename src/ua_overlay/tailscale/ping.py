@@ -66,3 +66,16 @@ def ping_peer(api: PingApi, address: str, timeout: float = 5.0, good_answers: in
     if best is None:
         raise DaemonError('{} did not answer within {:.1f} s.'.format(address, timeout), code='NO_ANSWER')
     return replace(best, answers=answers)
+
+
+#: What `tailscale ping` prints behind "pong" (tailscale.com v1.98.10, cmd/tailscale/cli/ping.go), and what it means.
+_VIA = ((' via DERP(', link_types.DERP), (' via peer-relay(', link_types.PEER_RELAY), (' via ', link_types.DIRECT))
+
+
+def parse_answers(text: str) -> str:
+    """Return the link type of the last answer that `tailscale ping` printed, '' without an answer.
+
+    For a host whose LocalAPI is out of reach: there the command runs over ssh.
+    """
+    answers = [line for line in text.splitlines() if line.startswith('pong ')]
+    return next((kind for words, kind in _VIA if answers and words in answers[-1]), '')

@@ -1,8 +1,8 @@
-"""Capture of a host's packets into pcap files, one an interface, and the reading of such files.
+"""Capture the packets of a host into pcap files, one for each interface, and read such files.
 
-Run as a program inside a host (root): ``python3 capture.py DIRECTORY NAME``. Python's standard library is enough, so a
-robot needs no tcpdump. It says `capturing`, goes on until SIGTERM, and then says what it wrote as JSON: {interface:
-packets}, and how many packets the kernel had to drop.
+Run it as a program inside a host (root): ``python3 capture.py DIRECTORY NAME``. Python's standard library is enough, so
+a robot needs no tcpdump. It prints `capturing`, runs until SIGTERM, and then prints as JSON what :func:`capture`
+returns.
 """
 import json
 import os
@@ -12,12 +12,14 @@ import socket
 import struct
 import sys
 import time
+from types import FrameType
+from typing import IO, Any, Callable, Dict, List, Optional, Tuple
 
 _MAGIC = 0xa1b2c3d4
 _MAGIC_NANOSECONDS = 0xa1b23c4d
 #: Link types of https://www.tcpdump.org/linktypes.html.
 ETHERNET, RAW, COOKED, COOKED_2 = 1, 101, 113, 276
-#: Where the EtherType and the network packet begin, and of which link type.
+#: Link type -> where the EtherType and the network packet begin.
 _HEADERS = {ETHERNET: (12, 14), COOKED: (14, 16), COOKED_2: (0, 20)}
 _IP = (0x0800, 0x86dd)
 _VLAN = (0x8100, 0x88a8)
@@ -27,58 +29,59 @@ _ETH_P_ALL = 0x0003
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6
 _SO_RCVBUFFORCE = 33
 _BUFFER = 32 << 20
-#: Seconds at most for what has come by before the end.
+#: Seconds at most to read the packets that passed before the end.
 _DRAIN = 1.0
 
 
 class NotPcap(Exception):
-    """Not a pcap file that is understood; the text says why."""
+    """Not a pcap file that can be used; the text says why."""
 
 
-def file_header():
+def file_header() -> bytes:
     return struct.pack('<IHHiIII', _MAGIC, 2, 4, 0, 0, LONGEST, RAW)
 
 
-def record(when, packet):
-    """A packet as the file has it. :param when: seconds since 1970."""
+def record(when: float, packet: bytes) -> bytes:
+    """A packet as the file has it. :param when: unix seconds."""
     return struct.pack('<IIII', int(when), int(when % 1 * 1e6), len(packet), len(packet)) + packet
 
 
-def read(data):
-    """The IP packets of a pcap file, whose last record may be cut (whoever wrote it was killed).
+def read(data: bytes) -> List[Tuple[float, bytes]]:
+    """The IP packets of a pcap file. Its last record may be incomplete, as after a program that was killed.
 
-    :param data: bytes of a file of :func:`capture`, or of `tcpdump -w`.
-    :returns: list of (seconds since 1970, bytes that begin with the IP header), in the file's order.
+    :param data: content of a file of :func:`capture`, or of `tcpdump -w`.
+    :returns: [(unix seconds, bytes that begin with the IP header)], in the file's order.
     :raises NotPcap: another format (pcapng), another link layer, or packets that were cut: a proof needs them whole.
     """
     order, scale = _byte_order(data)
     kind = struct.unpack_from(order + 'I', data, 20)[0] & 0x0fffffff
     if kind != RAW and kind not in _HEADERS:
-        raise NotPcap('its link layer {} is not understood'.format(kind))
-    found, at = [], 24
+        raise NotPcap('its link layer {} is unknown'.format(kind))
+    packets, at = [], 24
     while at + 16 <= len(data):
         seconds, fraction, kept, length = struct.unpack_from(order + 'IIII', data, at)
         frame = data[at + 16:at + 16 + kept]
         at += 16 + kept
         if kept < length:
-            raise NotPcap('it holds packets that were cut (tcpdump -s 0 keeps them whole)')
+            raise NotPcap('its packets were cut (tcpdump -s 0 keeps them whole)')
         packet = strip(frame, kind)
         if packet and len(frame) == kept:
-            found.append((seconds + fraction * scale, packet))
-    return found
+            packets.append((seconds + fraction * scale, packet))
+    return packets
 
 
-def _byte_order(data):
+def _byte_order(data: bytes) -> Tuple[str, float]:
+    """(byte order for struct, seconds of a unit of its fractions)."""
     for order in '<>':
         if len(data) >= 24:
             magic = struct.unpack_from(order + 'I', data)[0]
             if magic in (_MAGIC, _MAGIC_NANOSECONDS):
                 return order, 1e-6 if magic == _MAGIC else 1e-9
-    raise NotPcap('it is no pcap file (tcpdump -w writes one)')
+    raise NotPcap('it is not a pcap file (tcpdump -w writes one)')
 
 
-def strip(frame, kind):
-    """The IP packet in a frame of a link type, None when it holds another protocol."""
+def strip(frame: bytes, kind: int) -> Optional[bytes]:
+    """The IP packet in a frame of a link type, None for another protocol."""
     if kind == RAW:
         return frame
     protocol_at, start = _HEADERS[kind]
@@ -92,15 +95,15 @@ def strip(frame, kind):
 
 
 class Files:
-    """A pcap file for each interface that a packet was seen on."""
+    """A pcap file for each interface that had a packet. ``packets``: {interface: count}."""
 
-    def __init__(self, directory, name):
+    def __init__(self, directory: str, name: str) -> None:
         self.directory = directory
         self.name = name
-        self.packets = {}
-        self._open = {}
+        self.packets: Dict[str, int] = {}
+        self._open: Dict[str, IO[bytes]] = {}
 
-    def add(self, interface, when, packet):
+    def add(self, interface: str, when: float, packet: bytes) -> None:
         stream = self._open.get(interface)
         if stream is None:
             stream = open(os.path.join(self.directory, '{}.{}.pcap'.format(self.name, interface)), 'wb')
@@ -109,25 +112,25 @@ class Files:
         stream.write(record(when, packet))
         self.packets[interface] = self.packets.get(interface, 0) + 1
 
-    def close(self):
+    def close(self) -> None:
         for stream in self._open.values():
             stream.close()
 
 
-def capture(directory, name, stop, say):
-    """Write every IP packet of every interface, in both directions, until ``stop`` (a socket) can be read.
+def capture(directory: str, name: str, stop: socket.socket, say: Callable[[str], None]) -> Dict[str, Any]:
+    """Write every IP packet of every interface, in both directions, until ``stop`` can be read.
 
     :param say: called with 'capturing' as soon as no packet escapes.
     :returns: {'packets': {interface: count}, 'dropped': packets that the kernel had no room for}.
     :raises PermissionError: without CAP_NET_RAW.
     """
     files = Files(directory, name)
-    # Without a link header: a tunnel's packets and a cable's look alike.
+    # Without a link header the packets of a tunnel and of a cable have one form.
     with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL)) as link:
         link.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
         link.setblocking(False)
         say('capturing')
-        until = None
+        until: Optional[float] = None
         while until is None or time.time() < until:
             ready = select.select([link] + ([stop] if until is None else []), [], [], 0 if until else None)[0]
             if stop in ready:
@@ -143,12 +146,16 @@ def capture(directory, name, stop, say):
     return {'packets': files.packets, 'dropped': dropped}
 
 
-def main():
+def _ignore(number: int, frame: Optional[FrameType]) -> None:
+    """The signal arrives over the wake-up descriptor as well."""
+
+
+def main() -> None:
     directory, name = sys.argv[1:]
-    stop, told = socket.socketpair()
-    told.setblocking(False)
-    signal.set_wakeup_fd(told.fileno())
-    signal.signal(signal.SIGTERM, lambda number, frame: None)
+    stop, waker = socket.socketpair()
+    waker.setblocking(False)
+    signal.set_wakeup_fd(waker.fileno())
+    signal.signal(signal.SIGTERM, _ignore)
     print(json.dumps(capture(directory, name, stop, lambda word: print(word, flush=True))))
 
 

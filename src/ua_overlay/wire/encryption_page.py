@@ -1,8 +1,15 @@
-"""The proof of encryption for people: a table, and a page with the inner packet in clear beside the outer one. Pure."""
+"""The proof of encryption for people: a table, and a page with the inner packet in clear beside the outer one. Pure.
+
+``run`` is one of `runs` of encryption.as_json.
+"""
 import html
 import re
+from typing import Any, List, Sequence, Tuple
 
-#: Bytes of a packet that a picture shows (a page's segment is 80 lines long): its headers, and around what is marked.
+from ua_overlay.protocols import JsonObject
+from ua_overlay.wire.encryption import RAW
+
+#: Bytes of a packet that a picture shows, of up to 80 lines: its headers, and what is around the mark.
 HEADERS_SHOWN, SHOWN = 64, 256
 _INSIDE, _OUTSIDE = 'Inside the tunnel: {} bytes', 'Outside, {}: {} bytes'
 _ANY_TAG = re.compile('<[^>]*>')
@@ -14,8 +21,8 @@ _STYLE = '''\
 .proof-table th,.proof-table td{border-bottom:1px solid #ccc;padding:.25em .8em;text-align:left}'''
 
 
-def rows(run):
-    """The cells of a run's table. :param run: one of `runs` of encryption.as_json."""
+def rows(run: JsonObject) -> List[Tuple[Any, ...]]:
+    """The cells of a run's table, under :data:`HEADERS`."""
     return [(point['host'], point['interface'], 'inside' if point['inside'] else 'outside', point['packets'],
              point['found'], point['in_streams'],
              None if point['entropy'] is None else '{:.2f}'.format(point['entropy']),
@@ -26,10 +33,11 @@ def rows(run):
 HEADERS = ('HOST', 'INTERFACE', 'WHERE', 'PACKETS', 'WITH CANARY', 'IN STREAMS', 'BITS/BYTE', 'OUTSIDE IT IS')
 
 
-def dump(data, marked=(0, 0), head=0, shown=SHOWN):
+def dump(data: bytes, marked: Tuple[int, int] = (0, 0), head: int = 0, shown: int = SHOWN) -> str:
     """A hexadecimal dump as HTML, 16 bytes a line: offset, bytes, characters.
 
-    :param marked: (first, behind the last) byte of what is highlighted. :param head: bytes of headers, in blue.
+    :param marked: (first, behind the last) byte that is highlighted. :param head: bytes of headers, in blue.
+    :param shown: bytes at most.
     """
     lines, behind = [], 0
     jump = max(HEADERS_SHOWN, (marked[0] - 32) // 16 * 16)
@@ -49,19 +57,24 @@ def dump(data, marked=(0, 0), head=0, shown=SHOWN):
     return '\n'.join(lines)
 
 
-def _tag(text, at, marked, head):
+def _tag(text: str, at: int, marked: Tuple[int, int], head: int) -> str:
     if marked[0] <= at < marked[1]:
         return '<mark>{}</mark>'.format(text)
     return '<span class="head">{}</span>'.format(text) if at < head else text
 
 
-def name_of(run):
-    """What a run is called. The counter-check comes first: without it the others would prove little."""
-    return 'Past the tunnel, where everybody on the way has to read it' if run['link'] == 'raw' else run['link']
+def name_of(run: JsonObject) -> str:
+    """What people call a run. The counter-check comes first: without it the others would prove little."""
+    return 'Past the tunnel, where every host on the path must be able to read it' if run['link'] == RAW \
+        else str(run['link'])
 
 
-def plain(run):
-    """((caption, dump) inside, (caption, dump) outside) as text without marks; for a run that has a picture."""
+def outcome_of(run: JsonObject) -> str:
+    return 'as expected' if run['ok'] else 'not proven'
+
+
+def plain(run: JsonObject) -> Sequence[Tuple[str, str]]:
+    """((caption, dump) inside, (caption, dump) outside) of a run with a picture, as text without marks."""
     picture = run['picture']
     inner, outer = bytes.fromhex(picture['inner']), bytes.fromhex(picture['outer'])
     return tuple((caption, html.unescape(_ANY_TAG.sub('', dump(data, where)))) for caption, data, where in (
@@ -69,10 +82,10 @@ def plain(run):
         (_OUTSIDE.format(picture['kind'], len(outer)), outer, (0, 0))))
 
 
-def side_by_side(run):
+def side_by_side(run: JsonObject) -> str:
     """HTML fragment: a packet inside the tunnel beside the one that carried it outside; '' when there is none.
 
-    It uses the class names of :func:`style`, and needs nothing else.
+    It needs :func:`style` on the page.
     """
     picture = run['picture']
     if not picture:
@@ -86,22 +99,21 @@ def side_by_side(run):
                 html.escape(_OUTSIDE.format(picture['kind'], len(outer))), dump(outer, head=picture['header']))
 
 
-def _canary(inner, canary):
+def _canary(inner: bytes, canary: str) -> Tuple[int, int]:
     at = inner.find(canary.encode())
     return (0, 0) if at < 0 else (at, at + len(canary))
 
 
-def style():
-    """The <style> element that :func:`side_by_side` and :func:`section` need, once a page."""
+def style() -> str:
+    """The <style> element that :func:`side_by_side` and :func:`section` need, once on a page."""
     return '<style>\n{}\n</style>'.format(_STYLE)
 
 
-def section(proof):
+def section(proof: JsonObject) -> str:
     """HTML fragment: all runs with their tables and pictures. :param proof: of encryption.as_json."""
     parts = []
     for run in proof['runs']:
-        parts.append('<h3>{}: {}</h3>'.format(html.escape(name_of(run)),
-                                              'as it has to be' if run['ok'] else 'not proven'))
+        parts.append('<h3>{}: {}</h3>'.format(html.escape(name_of(run)), outcome_of(run)))
         parts += ['<p>{}</p>'.format(html.escape(sentence)) for sentence in run['why']]
         cells = [HEADERS] + rows(run)
         parts.append('<table class="proof-table">{}</table>'.format(''.join('<tr>{}</tr>'.format(''.join(
@@ -111,10 +123,10 @@ def section(proof):
     return '\n'.join(parts)
 
 
-def document(proof):
-    """A page of its own that needs no network."""
+def document(proof: JsonObject) -> str:
+    """A page that needs no network. :param proof: of encryption.as_json."""
     return ('<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Proof of encryption</title>{}</head>'
             '<body><h2>Proof of encryption</h2><p style="font-family:sans-serif">A page with a random canary went from '
             'one robot to the other. {}</p>{}</body></html>\n').format(
-                style(), 'It was readable inside the tunnel and nowhere outside; past the tunnel it was.'
+                style(), 'It was readable inside the tunnel and nowhere outside; past the tunnel it was readable.'
                 if proof['proven'] else 'The proof is not complete: see below.', section(proof))

@@ -1,4 +1,5 @@
 """`ua-overlay measure monitor`: plans, the last values, and lines of output. Its rounds: test/unit/measure/monitor."""
+import dataclasses
 import json
 import os
 
@@ -6,36 +7,22 @@ import pytest
 
 from ua_overlay.cli import main
 from ua_overlay.cli import measure_monitor as command
-from ua_overlay.measure.campaign import campaign
-from ua_overlay.measure.monitor import monitor
+from ua_overlay.measure.campaign.proof import Proof
 from ua_overlay.measure.monitor import status as monitor_status
-from unit.measure.steps import of_step
-
-TEXT = '''
-version: 1
-name: days
-hosts: {b: {overlay: b, ssh: none}}
-tools:
-  ping: {count: 10, interval: 0.5}
-  tcp: {tool: iperf3-tcp, seconds: 3, omit: 1, rate: 5mbit}
-scenarios:
-  - {name: pair, from: a, to: b}
-monitor: {capacity: 20mbit, interval: 300}
-'''
-#: 2026-01-01, in seconds since 1970.
-START = 1767225600.0
+from unit.measure.campaigns import of_step
+from unit.measure.monitor.days import START, TEXT, plan_of
 
 
 @pytest.fixture
 def plan():
-    return monitor.checked(monitor.prepared(campaign.parse(TEXT)))
+    return plan_of()
 
 
 @pytest.fixture
 def sample(plan):
     """A sample of a round trip over a direct link."""
-    return dict(of_step(plan.steps(0)[0], 'ok', {'rtt_ms': [1.0, 2.0, 9.0]}), started='2026-01-01T00:00:00.000Z',
-                proof={'bytes': {'DIRECT': 9}})
+    return dataclasses.replace(of_step(plan.steps(0)[0], 'ok', {'rtt_ms': [1.0, 2.0, 9.0]}),
+                               started='2026-01-01T00:00:00.000Z', proof=Proof({'DIRECT': 9}))
 
 
 @pytest.fixture
@@ -75,7 +62,7 @@ def test_the_last_values_are_shown(plan, sample, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)['rounds'] == 1
 
 
-def test_a_file_that_is_no_status(tmp_path, capsys):
+def test_a_file_that_is_not_a_status(tmp_path, capsys):
     (tmp_path / 'status.json').write_text('[]')
     assert main(['measure', 'monitor', '--show', str(tmp_path)]) == 1
     assert str(tmp_path) in capsys.readouterr().err
@@ -84,7 +71,8 @@ def test_a_file_that_is_no_status(tmp_path, capsys):
 def test_a_line_for_each_sample(sample, capsys):
     command.print_line(sample, '')
     assert capsys.readouterr().out == '2026-01-01T00:00:00Z pair/ping/overlay ok 2 ms DIRECT\n'
-    command.print_line(dict(sample, status='failed', problem='b does not answer.', values={}), 'The disk is full.')
+    failed = dataclasses.replace(sample, status='failed', problem='b does not answer.', values={})
+    command.print_line(failed, 'The disk is full.')
     captured = capsys.readouterr()
     assert captured.out.endswith('failed DIRECT b does not answer.\n') and captured.err == 'The disk is full.\n'
 

@@ -5,31 +5,14 @@ import json
 import os
 
 import pytest
-from paths import CONFIG
 
 from ua_overlay.cli import main, measure_run
 from ua_overlay.cli.shared.progress import CampaignProgress
-from ua_overlay.errors import UsageError
-from ua_overlay.measure.campaign import campaign, plan, run, sample
-from ua_overlay.measure.hosts.host import Here, HostLost, OverSsh
-from unit.measure.steps import TEXT, of_step, short
-
-
-def test_only_one_host_is_this_machine(tmp_path, capsys):
-    path = tmp_path / 'c.yaml'
-    path.write_text(TEXT)
-    with pytest.raises(UsageError) as caught:
-        measure_run.hosts_of_campaign(campaign.load(str(path)))
-    assert 'a and b have no `ssh`' in caught.value.sentence
-    path.write_text(TEXT.replace('{address: 10.0.0.2}', '{address: 10.0.0.2, ssh: me@10.0.0.2}'))
-    hosts = measure_run.hosts_of_campaign(campaign.load(str(path)))
-    assert type(hosts['a']) is Here and hosts['b'].login == 'me@10.0.0.2'
-
-
-def test_the_example_of_a_walk_has_a_robot_and_a_machine_over_ssh():
-    path = os.path.join(CONFIG, 'campaigns', 'walk.yaml')
-    hosts = measure_run.hosts_of_campaign(campaign.load(path))
-    assert {name: type(host) for name, host in hosts.items()} == {'robot': Here, 'lab-1': OverSsh}
+from ua_overlay.measure.campaign import plan, run, sample
+from ua_overlay.measure.campaign.store import Store
+from ua_overlay.measure.hosts.local_host import LocalHost
+from ua_overlay.measure.hosts.process import HostLost
+from unit.measure.campaigns import TEXT, of_step, short
 
 
 def test_a_dry_run_changes_nothing(tmp_path, capsys, monkeypatch):
@@ -64,7 +47,7 @@ def test_the_exit_status_covers_all_requested_samples(tmp_path, capsys, monkeypa
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'c.yaml').write_text(TEXT)
     steps = plan.steps(short())
-    with sample.Store('results') as store:
+    with Store('results') as store:
         run.keep_description('results', run.describe(short(), {}, {}, False, 0))
         for step in steps:
             store.append(of_step(step, sample.FAILED if step is steps[3] else sample.OK))
@@ -74,7 +57,7 @@ def test_the_exit_status_covers_all_requested_samples(tmp_path, capsys, monkeypa
     assert 'In results: {} ok, 1 failed or excluded.'.format(len(steps) - 1) in printed and '--again' in printed
     assert main(argv + ['--json']) == 1
     assert json.loads(capsys.readouterr().out) == {'results': 'results', 'taken': 0, 'ok': len(steps) - 1, 'not_ok': 1}
-    with sample.Store('results') as store:
+    with Store('results') as store:
         store.append(of_step(dataclasses.replace(steps[3], attempt=2)))
     assert main(argv) == 0
     assert main(argv + ['--dry-run', '--json']) == 0
@@ -93,7 +76,7 @@ def test_ages_need_the_error_of_the_clocks(tmp_path, capsys, monkeypatch):
     assert os.listdir(str(tmp_path)) == ['c.yaml']
 
 
-class Lost(Here):
+class Lost(LocalHost):
     """A host that cannot be reached."""
 
     def enter(self):
@@ -102,7 +85,7 @@ class Lost(Here):
 
 def test_a_campaign_goes_on_without_a_host_that_some_steps_do_not_need():
     steps, progress = plan.steps(short()), CampaignProgress(io.StringIO())
-    hosts = {'a': Here('a'), 'b': Lost('b')}
+    hosts = {'a': LocalHost('a'), 'b': Lost('b')}
     with pytest.raises(HostLost, match='b cannot be reached'):
         measure_run.check_hosts(hosts, steps, progress)
     other = dataclasses.replace(steps[0], scenario=dataclasses.replace(steps[0].scenario, target='c'))

@@ -4,8 +4,9 @@ import json
 import pytest
 
 from ua_overlay.cli import main, measure_walk
-from ua_overlay.measure.campaign import campaign, plan, run, sample
-from unit.measure.steps import of_step
+from ua_overlay.measure.campaign import campaign, plan, run
+from ua_overlay.measure.campaign.store import Store
+from unit.measure.campaigns import of_step
 
 TEXT = '''
 version: 1
@@ -30,7 +31,7 @@ def here(tmp_path, monkeypatch):
 def measured(directory, statuses=(), name='walked'):
     """A results directory with one sample of each step, as far as statuses go."""
     read = campaign.parse(TEXT.replace('walked', name))
-    with sample.Store(str(directory)) as store:
+    with Store(str(directory)) as store:
         run.keep_description(str(directory), run.describe(read, {}, {}, False, 0))
         for step, status in zip(plan.steps(read), statuses):
             store.append(of_step(step, status))

@@ -2,6 +2,7 @@
 import json
 import os
 import sys
+from dataclasses import replace
 
 import pytest
 from paths import ROOT
@@ -17,6 +18,7 @@ from figure import Figure, Row, as_dict, number, quantile, ratio, render, verdic
 from link_latency import lasting, match, without_short  # noqa: E402
 
 from ua_overlay.lab.topology import parse  # noqa: E402
+from ua_overlay.measure.campaign.sample import Sample  # noqa: E402
 
 
 def seen(time, kind, peer='dev-2', endpoint=''):
@@ -119,8 +121,9 @@ def test_the_failover_figure_says_which_aims_are_reached():
 
 
 def cost_sample(scenario, tool, path, repetition, **values):
-    return {'id': '+'.join((scenario, tool, path, str(repetition))), 'scenario': scenario, 'tool': tool, 'path': path,
-            'status': 'ok', 'problem': '', 'values': values}
+    return Sample(id='+'.join((scenario, tool, path, str(repetition))), campaign='links', scenario=scenario, place='',
+                  source='a', target='b', path=path, expected='', repetition=repetition,
+                  started='2026-01-31T12:00:00.000Z', tool=tool, status='ok', values=values)
 
 
 def test_the_losses_figure_compares_medians_and_leaves_out_what_is_not_proven():
@@ -131,8 +134,8 @@ def test_the_losses_figure_compares_medians_and_leaves_out_what_is_not_proven():
     samples += [cost_sample('relay', 'iperf3-udp', 'overlay', 1, lost_percent=0.0),
                 cost_sample('relay-cable', 'iperf3-tcp', 'overlay', 1, bps=800e6),
                 cost_sample('derp-cable', 'iperf3-tcp', 'overlay', 1, bps=110e6)]
-    samples.append(dict(cost_sample('direct', 'iperf3-tcp', 'overlay', 9, bps=1.0), status='excluded',
-                        problem='by DERP'))
+    samples.append(replace(cost_sample('direct', 'iperf3-tcp', 'overlay', 9, bps=1.0), status='excluded',
+                           problem='by DERP'))
     made = link_cost.figure(samples)
     assert made.row('direct, TCP, overlay').values == [88.0, 40.0, 89.0]
     assert ratio(made, made.row('direct, TCP, overlay')) == pytest.approx(88 / 94)

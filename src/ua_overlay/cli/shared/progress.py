@@ -3,7 +3,7 @@ import contextlib
 import sys
 import time
 from types import TracebackType
-from typing import Any, Iterator, Mapping, NamedTuple, Optional, TextIO, Type
+from typing import Any, Iterator, NamedTuple, Optional, TextIO, Type
 
 from ua_overlay.cli.shared.terminal import StatusLine, fitted, width
 from ua_overlay.clock import format_duration
@@ -95,13 +95,12 @@ class CampaignProgress:
         if not self._line.is_terminal and number == 1:
             self.line('{}, about {}'.format(count(total), format_duration(seconds_left)))
 
-    def ended(self, sample: Mapping[str, Any], trouble: str) -> None:
-        """A sample was taken. :param trouble: why it could not be stored, or ''."""
+    def ended(self, taken: Any, trouble: str) -> None:
+        """A sample (measure.campaign.sample.Sample) was taken. :param trouble: why it could not be stored, or ''."""
         self.left -= 1
         # A terminal keeps only what went wrong.
-        if not self._line.is_terminal or sample['status'] != 'ok':
-            self.line('{}: {}{}'.format(self._heading, sample['status'],
-                                        '. ' + sample['problem'] if sample['problem'] else ''))
+        if not self._line.is_terminal or not taken.ok:
+            self.line('{}: {}{}'.format(self._heading, taken.status, '. ' + taken.problem if taken.problem else ''))
         if trouble:
             self.line(trouble)
         if not self.left:

@@ -2,60 +2,98 @@
 import json
 import os
 import time
+from typing import Any, Dict, Mapping, Protocol, Sequence
 
 from ua_overlay.errors import UsageError
 from ua_overlay.measure.campaign import campaign as campaigns
 from ua_overlay.measure.campaign import plan, sample
+from ua_overlay.measure.campaign.campaign import Campaign
+from ua_overlay.measure.campaign.plan import Step
+from ua_overlay.measure.campaign.sample import Sample, SampleError
+from ua_overlay.protocols import Clock, JsonObject
 from ua_overlay.system import files
 
+#: The file of a results directory that describes its campaign.
 DESCRIPTION = 'campaign.json'
 
 
-def describe(campaign, machine, versions, emulated, started):
-    """What campaign.json holds (a dict)."""
+class Takes(Protocol):
+    """Takes samples: measurement.Measurement."""
+
+    def take(self, step: Step) -> Sample:
+        ...
+
+
+class Appends(Protocol):
+    """Keeps samples: store.Store."""
+
+    def append(self, taken: Sample) -> str:
+        """Returns '' or, when the sample could not be written, a sentence why."""
+        ...
+
+
+class Listener(Protocol):
+    """Follows a run while it goes on."""
+
+    def starting(self, step: Step, number: int, total: int, seconds_left: float) -> None:
+        """The ``number``-th of ``total`` steps begins."""
+        ...
+
+    def ended(self, taken: Sample, trouble: str) -> None:
+        """A sample was taken; ``trouble``: why it could not be written, or ''."""
+        ...
+
+
+def describe(campaign: Campaign, machine: Mapping[str, Any], versions: Mapping[str, Mapping[str, str]], emulated: bool,
+             started: float) -> JsonObject:
+    """What campaign.json holds.
+
+    :param machine: of the machine that runs the campaign. :param versions: {host: {program: version}}.
+    :param emulated: whether the links are a lab's. :param started: unix seconds.
+    """
     return {'schema': sample.SCHEMA, 'campaign': campaign.source, 'name': campaign.name, 'machine': machine,
-            'kernel': machine.get('kernel', ''), 'versions': versions, 'start': sample.rfc3339(started),
+            'kernel': machine.get('kernel', ''), 'versions': versions, 'start': sample.moment(started),
             'emulated': emulated, 'places': campaign.places, 'clock_error_ms': campaign.clock_error_ms}
 
 
-def goes_on(directory, campaign):
-    """Whether the results directory has results of this campaign already; False before the first. The same with another
-    number of repetitions is the same.
+def goes_on(directory: str, campaign: Campaign) -> bool:
+    """Whether a results directory has results of this campaign; False when it has none. Another number of repetitions
+    makes no difference.
 
-    :raises UsageError: another campaign's results are there.
+    :raises UsageError: it has results of another campaign.
     """
     path = os.path.join(directory, DESCRIPTION)
     try:
         with open(path, encoding='utf-8') as stream:
-            before = json.load(stream)
+            description = json.load(stream)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
         raise UsageError('{} cannot be read: {}.'.format(path, error.strerror), 'ls -l ' + directory)
     except ValueError:
-        before = None
-    if not isinstance(before, dict):
-        raise UsageError('{} is no description of a campaign.'.format(path), 'ls -l ' + directory)
+        description = None
+    if not isinstance(description, dict):
+        raise UsageError('{} does not describe a campaign.'.format(path), 'ls -l ' + directory)
     # Compared as JSON has it: keys of YAML may be numbers.
     asked = json.loads(json.dumps(campaign.source))
-    found = before.get('campaign')
-    if not isinstance(found, dict) or dict(found, repetitions=None) != dict(asked, repetitions=None):
+    before = description.get('campaign')
+    if not isinstance(before, dict) or dict(before, repetitions=None) != dict(asked, repetitions=None):
         raise UsageError('{} holds results of another campaign, or this one was changed since.'.format(directory),
                          'ua-overlay measure run CAMPAIGN.yaml --results ANOTHER_DIRECTORY')
     return True
 
 
-def keep_description(directory, description):
+def keep_description(directory: str, description: JsonObject) -> None:
     """Write campaign.json. :param description: of :func:`describe`. :raises SampleError: it cannot be written."""
     path = os.path.join(directory, DESCRIPTION)
     try:
         # Unsorted: places stay in the order of the campaign.
         files.write_atomic(path, json.dumps(description, indent=2) + '\n')
     except OSError as error:
-        raise sample.SampleError('{} cannot be written: {}.'.format(path, error.strerror), 'df ' + directory)
+        raise SampleError('{} cannot be written: {}.'.format(path, error.strerror), 'df ' + directory)
 
 
-def is_monitor(directory):
+def is_monitor(directory: str) -> bool:
     """Whether a results directory is one of `measure monitor`; False where nothing readable is."""
     try:
         return remembered(directory).monitor is not None
@@ -63,8 +101,8 @@ def is_monitor(directory):
         return False
 
 
-def remembered(directory):
-    """The campaign whose results a directory has. :raises UsageError: it has none, or nothing that is a campaign."""
+def remembered(directory: str) -> Campaign:
+    """The campaign of a results directory. :raises UsageError: it has none, or an invalid one."""
     path = os.path.join(directory, DESCRIPTION)
     try:
         with open(path, encoding='utf-8') as stream:
@@ -76,30 +114,20 @@ def remembered(directory):
     raise UsageError('{} cannot be read: {}.'.format(path, reason), 'ua-overlay measure run CAMPAIGN.yaml')
 
 
-class Listener:
-    """What a run tells while it goes on; this one says nothing."""
-
-    def starting(self, step, number, total, seconds_left):
-        """The ``number``-th of ``total`` steps begins."""
-
-    def ended(self, found, trouble):
-        """A sample was taken; ``trouble``: why it could not be written, or ''."""
-
-
-def run(steps, measurement, store, listener, clock=time.monotonic):
+def run(steps: Sequence[Step], measurement: Takes, store: Appends, listener: Listener, clock: Clock = time.monotonic
+        ) -> Dict[str, int]:
     """Take the samples of ``steps``, in order; each is on the disk before the next begins.
 
-    :param measurement: has ``take(step)``; see measurement.Measurement.
-    :returns: {status: number} of the samples taken.
+    :returns: {status: number of samples}.
     """
-    taken = dict.fromkeys(sample.STATUSES, 0)
+    counts = dict.fromkeys(sample.STATUSES, 0)
     planned, spent = 0.0, 0.0
     for number, step in enumerate(steps):
         listener.starting(step, number + 1, len(steps), plan.time_left(steps[number:], planned, spent))
         begin = clock()
-        found = measurement.take(step)
+        taken = measurement.take(step)
         planned, spent = planned + step.seconds, spent + clock() - begin
-        trouble = store.append(found)
-        taken[found['status']] += 1
-        listener.ended(found, trouble)
-    return taken
+        trouble = store.append(taken)
+        counts[taken.status] += 1
+        listener.ended(taken, trouble)
+    return counts

@@ -1,73 +1,70 @@
-"""Hosts that a campaign measures between: this machine, or one over ssh. A lab's hosts have an adapter in the lab.
-
-:class:`Host` is all that a campaign asks of a host; what differs from one to the next is ``popen``.
-"""
+"""A host that a campaign measures from or to. The kinds of host differ in how a program is started there."""
+import abc
 import ipaddress
-import os
 import re
-import select
-import shlex
 import subprocess
-import time
+from typing import IO, Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from ua_overlay.errors import OverlayError
-from ua_overlay.tailscale.metrics import parse_bytes
+from ua_overlay.measure.hosts import processor
+from ua_overlay.measure.hosts.process import HostLost, finish, program_of
+from ua_overlay.protocols import Argv
+from ua_overlay.tailscale import metrics
 
-#: Seconds that a program gets beyond its time, and to end by SIGTERM after that.
-GRACE = 5.0
-#: Seconds that a program gets which answers at once.
+#: Seconds for a program that answers at once.
 ANSWER = 15.0
-#: For the output of what nobody reads while it runs: a full pipe would stop it.
+#: For the output of a program that nobody reads while it runs: a full pipe would stop it.
 NOWHERE = subprocess.DEVNULL
-_MTU = re.compile(r'\bdev (\S+)')
+_DEVICE = re.compile(r'\bdev (\S+)')
+
+#: The graph that a program runs in: True for the team's, False for none, or the ROS environment of another one.
+Graph = Union[bool, Mapping[str, str]]
 
 
-class HostLost(OverlayError):
-    """A host does not answer, or what runs there does not end."""
-
-    code = 'MEASURE_HOST'
-
-
-class Host:
+class Host(abc.ABC):
     """A host.
 
     :param name: as in the campaign.
-    :param address: where it is without the overlay, '' when nobody said.
+    :param address: where it is without the overlay, '' for unknown.
     :param overlay: its name or address in the overlay; '' asks its tailscaled.
     :param tailscale: argv of the `tailscale` command there.
     """
 
-    def __init__(self, name, address='', overlay='', tailscale=('tailscale',)):
+    def __init__(self, name: str, address: str = '', overlay: str = '',
+                 tailscale: Sequence[str] = ('tailscale',)) -> None:
         self.name = name
         self.address = address
         self.tailscale = list(tailscale)
         self._overlay = overlay
 
-    # --- what each kind of host does in its own way
+    # --- what differs from one kind of host to the next
 
-    def popen(self, argv, ros=False, **options):
-        """Start ``argv`` there: a :class:`subprocess.Popen` whose status is the program's.
+    @abc.abstractmethod
+    def popen(self, argv: Argv, ros: Graph = False, **options: Any) -> 'subprocess.Popen[str]':
+        """Start ``argv`` there. The status of the process is the program's.
 
-        :param ros: True: in the team's graph; a dict: ROS's environment of another graph.
+        :param options: those of :class:`subprocess.Popen`.
         """
-        raise NotImplementedError
 
-    def ros_argv(self, argv, ros):
-        """``argv`` in the team's graph (``ros`` True), or in the graph of an environment (a dict)."""
-        if ros is True:
-            return ['ua-overlay', 'exec', '--wait', '--timeout', '30'] + list(argv)
-        return ['env', '-u', 'ROS_HOSTNAME'] + ['{}={}'.format(*each) for each in sorted(ros.items())] + list(argv)
-
-    def enter(self):
+    def enter(self) -> None:  # noqa: B027  # most hosts can always be entered
         """Return when programs can be started there. :raises HostLost: they cannot, with the reason."""
 
-    def lost(self, status, errors):
-        """The HostLost that the end of a program there stands for, None for an answer of the program itself."""
+    def lost(self, status: Optional[int], errors: str) -> Optional[HostLost]:
+        """The HostLost behind a program's exit status and stderr; None when the program itself ended like that."""
+        return None
 
-    # --- what all do alike
+    # --- what all hosts share
 
-    def run(self, argv, seconds, ros=False):
-        """Run ``argv`` to its end; returns (status, stdout, stderr), text.
+    @staticmethod
+    def ros_argv(argv: Argv, ros: Graph) -> List[str]:
+        """Argv that runs ``argv`` in a graph."""
+        if ros is True:
+            return ['ua-overlay', 'exec', '--wait', '--timeout', '30'] + list(argv)
+        if not ros:
+            return list(argv)
+        return ['env', '-u', 'ROS_HOSTNAME'] + ['{}={}'.format(*each) for each in sorted(ros.items())] + list(argv)
+
+    def run(self, argv: Argv, seconds: float, ros: Graph = False) -> Tuple[int, str, str]:
+        """Run ``argv`` to its end; returns (status, stdout, stderr).
 
         :raises HostLost: it cannot be started, has not ended after ``seconds``, or the host cannot be entered.
         """
@@ -77,11 +74,12 @@ class Host:
             raise lost
         return status, output, errors
 
-    def start(self, argv, ros=False, output=subprocess.PIPE):
+    def start(self, argv: Argv, ros: Graph = False, output: Union[int, IO[str]] = subprocess.PIPE
+              ) -> 'subprocess.Popen[str]':
         """Start ``argv`` there.
 
-        :param output: PIPE, or DEVNULL for what nobody reads while it runs: a full pipe would stop it.
-        :raises HostLost: when it cannot be started.
+        :param output: PIPE, a text file, or :data:`NOWHERE` when nobody reads while it runs.
+        :raises HostLost: it cannot be started.
         """
         try:
             return self.popen(argv, ros, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
@@ -90,7 +88,7 @@ class Host:
             raise HostLost('{} cannot be started on {}: {}.'.format(program_of(argv), self.name,
                                                                     error.strerror or error))
 
-    def ask(self, argv, seconds=ANSWER):
+    def ask(self, argv: Argv, seconds: float = ANSWER) -> Optional[str]:
         """Stdout of a program that answers at once; None when it fails or the host does not answer."""
         try:
             status, output, _ = self.run(argv, seconds)
@@ -98,193 +96,48 @@ class Host:
             return None
         return output if status == 0 else None
 
-    def path_bytes(self):
-        """{link type: bytes in and out since tailscaled's start}, None when it does not answer."""
+    def path_bytes(self) -> Optional[metrics.Counters]:
+        """{link type: bytes in and out since tailscaled started}, None when it does not answer."""
         text = self.ask(self.tailscale + ['metrics', 'print'])
-        return None if text is None else parse_bytes(text.encode())
+        return None if text is None else metrics.parse_bytes(text.encode())
 
-    def overlay_address(self):
-        """Where it is in the overlay. :raises HostLost: when its tailscaled does not say."""
+    def overlay_address(self) -> str:
+        """Its name or address in the overlay. :raises HostLost: its tailscaled has none."""
         if not self._overlay:
             status, answer, _ = self.run(self.tailscale + ['ip', '-4'], ANSWER)
             if status or not answer.strip():
-                raise HostLost('The tailscaled of {} names no address in the overlay.'.format(self.name),
+                raise HostLost('The tailscaled of {} has no address in the overlay.'.format(self.name),
                                'ua-overlay status')
             self._overlay = answer.split()[0]
         return self._overlay
 
-    def processor(self):
-        """(busy, all) processor time of the whole machine so far, in ticks; None when it does not answer."""
+    def processor_ticks(self) -> Optional[processor.Ticks]:
+        """Processor time of the whole machine so far; None when it does not answer."""
         text = self.ask(['cat', '/proc/stat'])
-        return None if text is None else parse_processor(text)
+        return None if text is None else processor.parse_ticks(text)
 
-    def numeric(self, address):
-        """A name as the address that programs there take for it; ``address`` itself when it is one, or unknown."""
+    def numeric(self, address: str) -> str:
+        """Resolve a name as programs there do; ``address`` itself when it is one, or does not resolve."""
         if _is_address(address):
             return address
         return next(iter((self.ask(['getent', 'ahosts', address]) or '').split()), address)
 
-    def mtu(self, address):
-        """MTU of the interface towards ``address`` (a name or an address), None when it does not say."""
-        found = _MTU.search(self.ask(['ip', '-o', 'route', 'get', self.numeric(address)]) or '')
+    def mtu(self, address: str) -> Optional[int]:
+        """MTU of the interface towards ``address`` (a name or an address), None when the host does not answer."""
+        found = _DEVICE.search(self.ask(['ip', '-o', 'route', 'get', self.numeric(address)]) or '')
         text = found and self.ask(['cat', '/sys/class/net/{}/mtu'.format(found.group(1))])
         return int(text) if text else None
 
-    def versions(self):
-        """{program or kernel: version}, without those that do not answer."""
-        asked = {'iperf3': ['iperf3', '--version'], 'tailscale': self.tailscale + ['version'],
-                 'kernel': ['uname', '-r']}
-        answers = {key: self.ask(argv) for key, argv in asked.items()}
-        return {key: text.splitlines()[0].strip() for key, text in answers.items() if text}
+    def versions(self) -> Dict[str, str]:
+        """{iperf3, tailscale, kernel: version}, without those that do not answer."""
+        answers = {'iperf3': self.ask(['iperf3', '--version']), 'tailscale': self.ask(self.tailscale + ['version']),
+                   'kernel': self.ask(['uname', '-r'])}
+        return {program: text.splitlines()[0].strip() for program, text in answers.items() if text}
 
 
-class Here(Host):
-    """The machine that runs the campaign."""
-
-    def popen(self, argv, ros=False, **options):
-        return subprocess.Popen(self.ros_argv(argv, ros) if ros else list(argv), **options)
-
-
-#: Shell: what a person's profile prints is no answer of a program.
-_QUIET_LOGIN = 'exec 4>&1 >&2; exec bash -lc {}'
-#: ssh's own exit status when there was no session (ssh(1)).
-_NO_SESSION = 255
-#: Shell: run a program until it ends, or until nobody holds the other end of standard input any more.
-_UNTIL_EOF = ('exec 3<&0; {} </dev/null 3<&- & program=$!; '
-              '{{ read -r _ <&3; kill $program; }} >/dev/null 2>&1 & watcher=$!; exec 3<&-; '
-              'wait $program; status=$?; kill $watcher 2>/dev/null; exit $status')
-
-
-class OverSsh(Host):
-    """A host over ssh, with keys that ask for no password.
-
-    :param login: `user@host`, as ssh takes it. Better not its name in the overlay: what is measured would carry that.
-    """
-
-    def __init__(self, name, login, **options):
-        super().__init__(name, **options)
-        self.login = login
-
-    def popen(self, argv, ros=False, **options):
-        words = ' '.join(shlex.quote(word) for word in (self.ros_argv(argv, ros) if ros else argv))
-        # A login shell sources what a person has: a robot's ROS workspace.
-        script = 'exec >&4 4>&-; ' + _UNTIL_EOF.format(words)
-        command = 'exec sh -c ' + shlex.quote(_QUIET_LOGIN.format(shlex.quote(script)))
-        # sshd leaves a program alone whose connection is gone. The other end of this pipe is open as long as the
-        # program is wanted: until stop(), or this process ends, however that may come.
-        ours, lifeline = os.pipe()
-        try:
-            process = subprocess.Popen([
-                'ssh', '-o', 'BatchMode=yes', '-o', 'ConnectTimeout=10', '-o', 'ServerAliveInterval=5', '-o',
-                'ServerAliveCountMax=3', '--', self.login, command], **dict(options, stdin=ours))
-        except BaseException:
-            os.close(lifeline)
-            raise
-        finally:
-            os.close(ours)
-        process.lifeline = os.fdopen(lifeline, 'wb')
-        return process
-
-    def enter(self):
-        self.run(['true'], ANSWER)
-
-    def lost(self, status, errors):
-        if status != _NO_SESSION:
-            return None
-        return HostLost('{} cannot be entered over ssh: {}.'.format(self.name, last_line(errors)),
-                        'ssh -o BatchMode=yes {} true'.format(self.login))
-
-
-class Closed(Host):
-    """A host into which there is no way (`ssh: none`): what listens there is measured.
-
-    Its own counters are not read, and where it is in the overlay has to be said.
-    """
-
-    def start(self, argv, ros=False, output=subprocess.PIPE):
-        raise HostLost('{} cannot be started on {}: the campaign says that there is no way into it.'.format(
-            program_of(argv), self.name), 'server: running, in the tool')
-
-
-def last_line(text, nothing='it said nothing'):
-    """The last line of a program's output that says something, without its full stop; else ``nothing``."""
-    lines = text.strip().splitlines()
-    return lines[-1].strip().rstrip('.') if lines else nothing
-
-
-def program_of(argv):
-    """The program that an argv runs, without what `env` sets for it."""
-    return next(word for word in argv if word != 'env' and '=' not in word)
-
-
-def _is_address(text):
+def _is_address(text: str) -> bool:
     try:
         ipaddress.ip_address(text)
     except ValueError:
         return False
     return True
-
-
-def finish(process, host, argv, seconds):
-    """Wait for a started program; returns (status, stdout, stderr).
-
-    :raises HostLost: it has not ended after ``seconds``; it was ended then.
-    """
-    try:
-        output, errors = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        stop(process)
-        raise HostLost('{} on {} did not end within {:.0f} s: the other end or the network is gone.'.format(
-            program_of(argv), host, seconds))
-    except BaseException:
-        stop(process)
-        raise
-    return process.returncode, output, errors
-
-
-def read_until(process, line, seconds, clock=time.monotonic):
-    """Read the output of a started program up to a line of its; returns what was read (text).
-
-    Returns early, without that line, when the program ends or ``seconds`` have passed. :func:`finish` has the rest.
-    """
-    found, deadline, handle = b'', clock() + seconds, process.stdout.fileno()
-    # One byte at a time: what comes behind the line is for finish(), which reads past Python's own buffer.
-    while not ('\n' + found.decode('utf-8', 'replace')).endswith('\n' + line + '\n'):
-        left = deadline - clock()
-        if left <= 0 or not select.select([handle], [], [], left)[0]:
-            break
-        byte = os.read(handle, 1)
-        if not byte:
-            break
-        found += byte
-    return found.decode('utf-8', 'replace')
-
-
-def stop(process):
-    """End a started program; what it still says is lost. A child of its that lives on keeps nobody waiting."""
-    lifeline = getattr(process, 'lifeline', None)
-    if lifeline is not None:
-        lifeline.close()
-    if process.poll() is None:
-        process.terminate()
-    try:
-        process.wait(GRACE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    for pipe in (process.stdout, process.stderr):
-        if pipe is not None:
-            pipe.close()
-
-
-def parse_processor(text):
-    """(busy, all) ticks of all cores from /proc/stat: waiting for a disk is not busy (proc(5))."""
-    numbers = [int(word) for word in text.split('\n', 1)[0].split()[1:9]]
-    return sum(numbers) - numbers[3] - numbers[4], sum(numbers)
-
-
-def processor_percent(before, after):
-    """Busy share of all cores between two readings, 0 to 100; None without both."""
-    if before is None or after is None or after[1] <= before[1]:
-        return None
-    return round(100.0 * (after[0] - before[0]) / (after[1] - before[1]), 1)

@@ -1,1 +1,1 @@
-"""Probes that repeat for days, and the small file that monitors read."""
+"""Probes that repeat for days, and the small file that other monitoring reads."""

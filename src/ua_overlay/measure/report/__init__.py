@@ -1,1 +1,1 @@
-"""From samples to figures and pages."""
+"""The report of a campaign: its numbers, its parts, and the writers of HTML, PDF and CSV."""

@@ -1,8 +1,11 @@
-"""A report as CSV: one table of samples for one's own analysis, one of what the report says."""
+"""A report as CSV: one table of all samples, one of what the report says. Pure."""
 import csv
 import io
+from typing import Any, Iterable, List, Optional, Sequence, Tuple
 
-from ua_overlay.measure.report import data as report_data
+from ua_overlay.measure.report.data import Data, label_of, variant_of
+from ua_overlay.measure.stats import Estimate
+from ua_overlay.measure.tools.registry import TOOLS, metrics
 
 SAMPLE = ('id', 'scenario', 'place', 'link', 'source', 'target', 'path', 'expected', 'repetition', 'started',
           'duration_s', 'tool', 'settings', 'metric', 'unit', 'value', 'source_cpu_percent', 'target_cpu_percent',
@@ -12,46 +15,47 @@ SUMMARY = ('metric', 'unit', 'settings', 'place', 'scenario', 'link', 'n', 'medi
            'change_low95', 'change_high95')
 
 
-def samples(data):
-    """A line for each sample and metric; samples that were left out have an empty value (str)."""
-    rows = []
+def samples(data: Data) -> str:
+    """A line for each sample and metric; samples that were left out have one line with an empty value."""
+    rows: List[Sequence[Any]] = []
     for each in data.samples:
-        metrics = [metric for metric in report_data.METRICS.values() if metric.tool == each['tool']]
-        for metric in metrics if each['status'] == 'ok' else metrics[:1]:
-            value = metric.of(each['values']) if each['status'] == 'ok' else None
-            rows.append((each['id'], each['scenario'], each['place'], report_data.label_of(each), each['source'],
-                         each['target'], each['path'], each['expected'], each['repetition'], each['started'],
-                         each['duration'], each['tool'], report_data.variant_of(each), metric.key, metric.unit, value,
-                         each['cpu'].get('source_percent'), each['cpu'].get('target_percent'),
-                         each['proof'].get('verdict'), each['status'], each['problem']))
+        of_tool = TOOLS[each.tool].metrics
+        for metric in of_tool if each.ok else of_tool[:1]:
+            value = metric.value(each.values) if each.ok else None
+            rows.append((each.id, each.scenario, each.place, label_of(each), each.source, each.target, each.path,
+                         each.expected, each.repetition, each.started, each.duration, each.tool, variant_of(each),
+                         metric.key, metric.unit, value, each.cpu.get('source_percent'),
+                         each.cpu.get('target_percent'), each.proof.verdict, each.status, each.problem))
     return _text(SAMPLE, rows)
 
 
-def summary(data):
-    """A line for each metric, place and link (str); positive changes are worse."""
-    rows = []
-    for key, metric in report_data.METRICS.items():
+def summary(data: Data) -> str:
+    """A line for each metric, place and link; positive changes are worse."""
+    rows: List[Sequence[Any]] = []
+    for key, metric in metrics().items():
         for row in data.rows(key):
             pieces, group = row.group.pieces(metric), row.group
+            changes: Tuple[Optional[float], ...] = (None,) * 6
+            if row.change:
+                changes = _ends(row.change.percent) + _ends(row.change.absolute)
             rows.append((key, metric.unit, group.variant, group.place, group.scenario, group.label, row.estimate.n)
-                        + _ends(row.estimate) + (min(pieces), sum(pieces) / len(pieces), max(pieces))
-                        + (_ends(row.change.percent) + _ends(row.change.absolute) if row.change else (None,) * 6))
+                        + _ends(row.estimate) + (min(pieces), sum(pieces) / len(pieces), max(pieces)) + changes)
     return _text(SUMMARY, rows)
 
 
-def _ends(estimate):
+def _ends(estimate: Estimate) -> Tuple[Optional[float], ...]:
     return estimate.value, estimate.low, estimate.high
 
 
-def _text(headers, rows):
+def _text(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator='\n')
-    writer.writerow(headers)
+    writer.writerow(titles)
     writer.writerows(['' if value is None else '{:.6g}'.format(value) if isinstance(value, float) else _safe(value)
                       for value in row] for row in rows)
     return stream.getvalue()
 
 
-def _safe(value):
-    """Text that a spreadsheet would take for a formula gets an apostrophe before it."""
+def _safe(value: Any) -> Any:
+    """Put an apostrophe before text that a spreadsheet would take for a formula."""
     return "'" + value if isinstance(value, str) and value[:1] in ('=', '+', '-', '@', '\t', '\r') else value

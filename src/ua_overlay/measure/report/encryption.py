@@ -1,9 +1,11 @@
 """The part of a report on the proof of encryption that lies with the results."""
 import json
 import os
+from typing import List, Optional
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.measure.report.parts import Packets, Part, Table
+from ua_overlay.measure.report.parts import Item, Packets, Part, Table
+from ua_overlay.protocols import JsonObject
 from ua_overlay.wire import encryption_page
 
 #: Below a results directory: itself, or what `measure encryption --output RESULTS/encryption` made.
@@ -11,40 +13,41 @@ FILES = ('encryption.json', os.path.join('encryption', 'encryption.json'))
 
 
 class ProofError(OverlayError):
-    """What lies with the results is no proof of encryption."""
+    """The file with the results is not a proof of encryption."""
 
     code = 'MEASURE_REPORT'
 
 
-def load(directory):
-    """The proof (dict, as encryption.as_json has it) of a results directory, None without one.
+def load(directory: str) -> Optional[JsonObject]:
+    """The proof of a results directory, as encryption.as_json has it; None without one.
 
     :raises ProofError: naming the file.
     """
     for path in (os.path.join(directory, name) for name in FILES):
         try:
             with open(path, encoding='utf-8') as stream:
-                proof = json.load(stream)
-            # A page of it needs all that a report does.
+                proof: JsonObject = json.load(stream)
+            # Together these need all that a report needs of it.
             encryption_page.section(proof)
             part(proof)
             return proof
         except FileNotFoundError:
             continue
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            raise ProofError('{} is no proof of encryption.'.format(path), 'ls -l ' + directory)
+            raise ProofError('{} is not a proof of encryption.'.format(path), 'ls -l ' + directory)
     return None
 
 
-def part(proof):
+def part(proof: Optional[JsonObject]) -> Optional[Part]:
     """The Part, None without a proof."""
     if proof is None:
         return None
-    items = ['A page with a random canary went from one robot to the other while all packets were captured. ' + (
-        'It was readable inside the tunnel and nowhere outside; past the tunnel it was.' if proof['proven'] else
-        'The proof is NOT complete.')]
+    items: List[Item] = [
+        'A page with a random canary went from one robot to the other while all packets were captured. ' + (
+            'It was readable inside the tunnel and nowhere outside; past the tunnel it was readable.'
+            if proof['proven'] else 'The proof is NOT complete.')]
     for run in proof['runs']:
-        items += ['{}: {}.'.format(encryption_page.name_of(run), 'as it has to be' if run['ok'] else 'not proven')]
+        items.append('{}: {}.'.format(encryption_page.name_of(run), encryption_page.outcome_of(run)))
         items += run['why']
         items.append(Table('Captures', tuple(name.lower() for name in encryption_page.HEADERS), tuple(
             tuple('-' if cell in (None, '') else str(cell) for cell in row) for row in encryption_page.rows(run))))

@@ -1,8 +1,9 @@
-"""A report as one HTML file that opens without a network: pictures are inside it, and there is no script."""
+"""A report as one HTML file that opens without a network: pictures are inside it, and there is no script. Pure."""
 import base64
 import html
+from typing import Mapping, Sequence
 
-from ua_overlay.measure.report import parts as report_parts
+from ua_overlay.measure.report.parts import Item, Packets, Part, Picture, Table
 from ua_overlay.wire import encryption_page
 
 CSS = '''body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;
@@ -15,17 +16,17 @@ nav a{margin-right:1rem}body .proof{gap:.5rem}body .proof pre{font-size:10px;pad
 @media print{figure,tr{break-inside:avoid}}'''
 
 
-def page(title, parts, pictures, synthetic=False):
+def page(title: str, parts: Sequence[Part], pictures: Mapping[str, bytes], synthetic: bool = False) -> str:
     """The page.
 
-    :param parts: list of report_parts.Part.
-    :param pictures: name -> SVG (bytes) of every Picture in them.
+    :param pictures: name -> SVG of every Picture in the parts.
+    :param synthetic: whether a test made the samples up.
     """
     links = ' '.join('<a href="#part-{}">{}</a>'.format(number, html.escape(part.title))
                      for number, part in enumerate(parts))
     body = ''.join('<h2 id="part-{}">{}</h2>{}'.format(number, html.escape(part.title), ''.join(
         _item(item, pictures) for item in part.items)) for number, part in enumerate(parts))
-    packets = any(isinstance(item, report_parts.Packets) for part in parts for item in part.items)
+    packets = any(isinstance(item, Packets) for part in parts for item in part.items)
     banner = '<p class="made">SYNTHETIC: a test made these numbers up.</p>' if synthetic else ''
     return ('<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
             'content="width=device-width"><title>{title}</title><style>{css}</style>{style}</head><body><h1>{title}</h1>{banner}'
@@ -34,20 +35,20 @@ def page(title, parts, pictures, synthetic=False):
                 links=links, body=body)
 
 
-def _item(item, pictures):
-    if isinstance(item, report_parts.Picture):
+def _item(item: Item, pictures: Mapping[str, bytes]) -> str:
+    if isinstance(item, Picture):
         data = base64.b64encode(pictures[item.name]).decode('ascii')
         return ('<figure><img alt="{0}" src="data:image/svg+xml;base64,{1}">'
                 '<figcaption>{0}</figcaption></figure>').format(
             html.escape(item.caption, quote=True), data)
-    if isinstance(item, report_parts.Table):
+    if isinstance(item, Table):
         head = _row('th', item.headers) if any(item.headers) else ''
         return '<div class="table"><table><caption>{}</caption><thead>{}</thead><tbody>{}</tbody></table></div>'.format(
             html.escape(item.caption), head, ''.join(_row('td', row) for row in item.rows))
-    if isinstance(item, report_parts.Packets):
+    if isinstance(item, Packets):
         return encryption_page.side_by_side(item.run)
     return '<p>{}</p>'.format(html.escape(item))
 
 
-def _row(tag, cells):
+def _row(tag: str, cells: Sequence[str]) -> str:
     return '<tr>{}</tr>'.format(''.join('<{0}>{1}</{0}>'.format(tag, html.escape(cell)) for cell in cells))

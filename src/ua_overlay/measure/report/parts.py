@@ -1,14 +1,20 @@
-"""What a report is made of, and numbers as people read them. Pure; the writers of HTML and PDF know these alone."""
+"""What a report is made of. Pure; the writers of HTML and PDF know nothing else."""
 from dataclasses import dataclass
+from typing import Any, Callable, Tuple, Union
+
+from ua_overlay.protocols import JsonObject
+
+#: A matplotlib Figure; the library is imported when the first one is drawn.
+Figure = Any
 
 
 @dataclass(frozen=True)
 class Picture:
-    """``name``: of its file; ``draw``: function without arguments -> matplotlib Figure."""
+    """``name``: of its file."""
 
     name: str
     caption: str
-    draw: object
+    draw: Callable[[], Figure]
 
 
 @dataclass(frozen=True)
@@ -16,47 +22,24 @@ class Table:
     """Text in rows; ``caption`` stands above."""
 
     caption: str
-    headers: tuple
-    rows: tuple
+    headers: Tuple[str, ...]
+    rows: Tuple[Tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
 class Packets:
     """A packet inside the tunnel beside the one that carried it. ``run``: one of `runs` of encryption.as_json."""
 
-    run: dict
+    run: JsonObject
+
+
+#: A paragraph is a str.
+Item = Union[str, Picture, Table, Packets]
 
 
 @dataclass(frozen=True)
 class Part:
-    """A heading with paragraphs (str), Picture, Table and Packets in order."""
+    """A heading with what stands below it, in order."""
 
     title: str
-    items: tuple
-
-
-def shown(estimate, unit):
-    """`5.9 [5.7, 6.1] %`."""
-    if estimate is None:
-        return '-'
-    interval = '' if estimate.low is None else ' [{}, {}]'.format(text(estimate.low), text(estimate.high))
-    return '{}{} {}'.format(text(estimate.value), interval, unit)
-
-
-def text(value):
-    """A value for people: three digits, no exponent."""
-    if value is None or value == '':
-        return '-'
-    if isinstance(value, float):
-        digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
-        # Adding nothing makes 0.0 of -0.0.
-        return '{:.{}f}'.format(round(value, digits) + 0.0, digits)
-    return str(value)
-
-
-def words(sentence, variant):
-    return '{} ({})'.format(sentence, variant) if variant else sentence
-
-
-def numbered(name, number):
-    return name if not number else '{}-{}'.format(name, number + 1)
+    items: Tuple[Item, ...]

@@ -1,18 +1,23 @@
 """A report as PDF on A4, with fpdf2, which is imported when one is written."""
+import datetime
 import io
 import os
+from typing import Any, Callable, Mapping, Sequence, Tuple
 
 from ua_overlay.measure.report import figures
-from ua_overlay.measure.report import parts as report_parts
+from ua_overlay.measure.report.parts import Item, Packets, Part, Picture, Table
 from ua_overlay.wire import encryption_page
 
+#: Size of the font in points, and height of a line in millimetres.
 SIZE = 9
 LINE = 4.6
-#: Millimetres of a cell beside its text; a heading is bold, and a little wider than was measured.
+#: Millimetres of a cell beside its text. A heading is bold, so a little wider than its measured width.
 _AIR = 4.0
+#: A document of fpdf2.
+Document = Any
 
 
-def library():
+def library() -> Any:
     """fpdf. :raises figures.ExtraError: it is not installed."""
     try:
         import fpdf
@@ -22,17 +27,17 @@ def library():
     return fpdf
 
 
-def document(title, parts, pictures, created):
-    """The PDF (bytes).
+def document(title: str, parts: Sequence[Part], pictures: Mapping[str, bytes], created: datetime.datetime) -> bytes:
+    """The PDF.
 
-    :param parts: list of report_parts.Part. :param pictures: name -> PNG (bytes).
-    :param created: datetime that the file names as its own.
+    :param pictures: name -> PNG of every Picture in the parts.
+    :param created: what the file has as its date.
     """
     fpdf = library()
     pdf = _document_class(fpdf)(format='A4')
     pdf.set_title(title)
     pdf.set_creation_date(created)
-    # matplotlib brings this font, with every letter that a name of a place may have.
+    # matplotlib has this font, with every letter that the name of a place may have.
     folder = os.path.join(figures.library().get_data_path(), 'fonts', 'ttf')
     for family, style, name in (('DejaVu', '', 'DejaVuSans.ttf'), ('DejaVu', 'B', 'DejaVuSans-Bold.ttf'),
                                 ('Mono', '', 'DejaVuSansMono.ttf')):
@@ -50,28 +55,28 @@ def document(title, parts, pictures, created):
     return bytes(pdf.output())
 
 
-def _document_class(fpdf):
-    class Document(fpdf.FPDF):
-        def footer(self):
+def _document_class(fpdf: Any) -> Any:
+    class WithFooter(fpdf.FPDF):
+        def footer(self) -> None:
             self.set_y(-12)
             self.set_font('DejaVu', '', 7)
             self.cell(0, 5, '{}    {}'.format(self.title, self.page_no()), align='C')
-    return Document
+    return WithFooter
 
 
-def _paragraph(pdf, text, size=SIZE, style=''):
+def _paragraph(pdf: Document, text: str, size: float = SIZE, style: str = '') -> None:
     pdf.set_font('DejaVu', style, size)
     pdf.multi_cell(0, LINE * size / SIZE, text, align='L', new_x='LMARGIN', new_y='NEXT')
     pdf.ln(1.5)
 
 
-def _item(pdf, item, pictures):
-    if isinstance(item, report_parts.Picture):
+def _item(pdf: Document, item: Item, pictures: Mapping[str, bytes]) -> None:
+    if isinstance(item, Picture):
         if pdf.will_page_break(_height(pdf, item, pictures)):
             pdf.add_page()
         pdf.image(io.BytesIO(pictures[item.name]), w=pdf.epw)
         _paragraph(pdf, item.caption, 8)
-    elif isinstance(item, report_parts.Table):
+    elif isinstance(item, Table):
         if pdf.will_page_break(25):
             pdf.add_page()
         _paragraph(pdf, item.caption, 8, 'B')
@@ -82,17 +87,17 @@ def _item(pdf, item, pictures):
             for cells in ((item.headers,) if any(item.headers) else ()) + item.rows:
                 table.row(cells)
         pdf.ln(3)
-    elif isinstance(item, report_parts.Packets):
+    elif isinstance(item, Packets):
         _packets(pdf, encryption_page.plain(item.run))
     else:
-        # What it speaks of comes behind it.
+        # The item that a paragraph is about follows it.
         if pdf.will_page_break(25):
             pdf.add_page()
         _paragraph(pdf, item)
 
 
-def _packets(pdf, sides):
-    """Two dumps side by side, a line of which is 71 letters."""
+def _packets(pdf: Document, sides: Sequence[Tuple[str, str]]) -> None:
+    """Two dumps (caption, text) side by side, with 71 letters a line."""
     line = 2.6
     height = line * (2 + max(text.count('\n') for _, text in sides)) + LINE
     if pdf.will_page_break(height):
@@ -107,32 +112,32 @@ def _packets(pdf, sides):
     pdf.ln(2)
 
 
-def _height(pdf, item, pictures):
+def _height(pdf: Document, item: Item, pictures: Mapping[str, bytes]) -> float:
     """Millimetres that must be left for an item to begin on this page."""
-    if not isinstance(item, report_parts.Picture):
-        return 28
+    if not isinstance(item, Picture):
+        return 28.0
     width, height = _size(pictures[item.name])
-    return pdf.epw * height / width + 3 * LINE
+    return float(pdf.epw * height / width + 3 * LINE)
 
 
-def _widths(table, width_of, whole):
-    """Widths of the columns (mm): that of the longest word at least, and of what is left as much as the longest text of
-    each asks for.
+def _widths(table: Table, width_of: Callable[[str], float], whole: float) -> Tuple[float, ...]:
+    """Widths of the columns in mm: at least that of the longest word, and a share of the rest by the longest text.
 
-    :param width_of: function of a text -> mm. :param whole: what all columns have together.
+    :param width_of: function of a text -> mm. :param whole: width of all columns together.
     """
-    columns = list(zip(*(((table.headers,) if any(table.headers) else ()) + table.rows or (table.headers,))))
+    lines = ((table.headers,) if any(table.headers) else ()) + table.rows or (table.headers,)
+    columns = list(zip(*lines))
     least = [_AIR + max(width_of(word) for cell in column for word in cell.split() or ['']) for column in columns]
     more = [_AIR + max(map(width_of, column)) - low for column, low in zip(columns, least)]
     left = whole - sum(least)
     if left < 0:
         return tuple(low * whole / sum(least) for low in least)
     share = left / sum(more) if sum(more) else 0.0
-    # What is too much for all texts stays at the right of the last column.
-    found = [low + min(1.0, share) * extra for low, extra in zip(least, more)]
-    return tuple(found[:-1] + [whole - sum(found[:-1])])
+    # The last column gets the room that no text needs.
+    widths = [low + min(1.0, share) * extra for low, extra in zip(least, more)]
+    return tuple(widths[:-1] + [whole - sum(widths[:-1])])
 
 
-def _size(png):
-    """(width, height) in pixels: where every PNG has them."""
+def _size(png: bytes) -> Tuple[int, int]:
+    """(width, height) of a PNG in pixels."""
     return int.from_bytes(png[16:20], 'big'), int.from_bytes(png[20:24], 'big')

@@ -1,14 +1,16 @@
 """From a results directory to report.html, report.pdf, samples.csv, summary.csv and figures/."""
+import datetime
 import io
 import json
 import os
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 from ua_overlay.clock import from_unix, parse_rfc3339
 from ua_overlay.errors import OverlayError
-from ua_overlay.measure.campaign import run, sample
-from ua_overlay.measure.report import csv, encryption, figures, html, pdf, text, video
-from ua_overlay.measure.report import data as report_data
-from ua_overlay.measure.report import parts as report_parts
+from ua_overlay.measure.campaign import run, store
+from ua_overlay.measure.report import contents, csv, encryption, figures, html, pdf
+from ua_overlay.measure.report.data import Data
+from ua_overlay.measure.report.parts import Figure, Part, Picture
 from ua_overlay.system import files
 
 HTML, PDF, CSV = FORMATS = ('html', 'pdf', 'csv')
@@ -16,45 +18,45 @@ _PNG_DPI = 170
 
 
 class ReportError(OverlayError):
-    """The results cannot be read, or the report not written."""
+    """The results cannot be read, or the report cannot be written."""
 
     code = 'MEASURE_REPORT'
 
 
-def load(directory, only=None):
-    """report_data.Data of a results directory.
+def load(directory: str, only: Optional[Sequence[str]] = None) -> Data:
+    """Read a results directory.
 
-    :param only: names of places that the report is of; None: all.
-    :raises ReportError: naming the file that is none, or the place that is not there.
-    :raises sample.SampleError: naming the line.
+    :param only: names of the places that the report is limited to; None: all.
+    :raises ReportError: naming the file that cannot be used, or the place that is not there.
+    :raises SampleError: naming the line.
     """
     path = os.path.join(directory, run.DESCRIPTION)
     try:
         with open(path, encoding='utf-8') as stream:
             campaign = json.load(stream)
     except OSError as error:
-        raise ReportError('{} cannot be read: {}. A results directory is what `ua-overlay measure run` leaves.'.format(
+        raise ReportError('{} cannot be read: {}. `ua-overlay measure run` makes results directories.'.format(
             path, error.strerror), 'ls -l ' + directory)
     except ValueError:
         campaign = None
     if not isinstance(campaign, dict):
-        raise ReportError('{} is no description of a campaign.'.format(path), 'ls -l ' + directory)
-    samples = sample.read(directory)
-    there = sorted({each['place'] for each in samples})
+        raise ReportError('{} does not describe a campaign.'.format(path), 'ls -l ' + directory)
+    samples = store.read(directory)
+    there = sorted({each.place for each in samples})
     for name in only or ():
         if name not in there:
             raise ReportError('{} has no sample at {}; it has some at {}.'.format(
                 directory, name, ', '.join(filter(None, there)) or 'no place with a name'),
                 'ua-overlay measure report ' + directory)
-    data = report_data.Data(samples, campaign, encryption.load(directory), only)
+    data = Data(samples, campaign, encryption.load(directory), only)
     if not data.good:
         raise ReportError('{} has no sample that can be used: {} were taken.'.format(directory, len(data.samples)),
                           'ua-overlay measure run --help')
     return data
 
 
-def write(data, output, formats=FORMATS):
-    """Write a report below ``output`` (made where missing), each file whole or not at all.
+def write(data: Data, output: str, formats: Sequence[str] = FORMATS) -> List[str]:
+    """Write a report below ``output``, each file atomically; make the directory where it is missing.
 
     :returns: the paths, in order.
     :raises ReportError: it cannot be written. :raises figures.ExtraError: a library is missing.
@@ -63,11 +65,11 @@ def write(data, output, formats=FORMATS):
         figures.library()
     if PDF in formats:
         pdf.library()
-    parts, title = video.added(text.parts(data), data), text.title(data)
-    made = {}
+    made: Dict[str, Union[str, bytes]] = {}
     if CSV in formats:
         made.update({'samples.csv': csv.samples(data), 'summary.csv': csv.summary(data)})
     if HTML in formats or PDF in formats:
+        title, parts = contents.title(data), [part for _, part in contents.parts(data)]
         svgs, pngs = _draw(parts, formats)
         if HTML in formats:
             made['report.html'] = html.page(title, parts, svgs, data.synthetic)
@@ -83,10 +85,10 @@ def write(data, output, formats=FORMATS):
     return [os.path.join(output, name) for name in made]
 
 
-def _draw(parts, formats):
+def _draw(parts: Sequence[Part], formats: Sequence[str]) -> Tuple[Dict[str, bytes], Dict[str, bytes]]:
     """(name -> SVG, name -> PNG) of every picture."""
     svgs, pngs = {}, {}
-    for item in (item for part in parts for item in part.items if isinstance(item, report_parts.Picture)):
+    for item in (item for part in parts for item in part.items if isinstance(item, Picture)):
         drawn = item.draw()
         if HTML in formats:
             svgs[item.name] = _saved(drawn, 'svg')
@@ -95,17 +97,19 @@ def _draw(parts, formats):
     return svgs, pngs
 
 
-def _saved(drawn, kind):
+def _saved(drawn: Figure, kind: str) -> bytes:
     stream = io.BytesIO()
-    # Without the date the same samples give the same bytes.
-    options = {'metadata': {'Date': None}} if kind == 'svg' else {'dpi': _PNG_DPI}
     with figures.library().rc_context(figures.STYLE):
-        drawn.savefig(stream, format=kind, **options)
+        if kind == 'svg':
+            # Without the date the same samples give the same bytes.
+            drawn.savefig(stream, format=kind, metadata={'Date': None})
+        else:
+            drawn.savefig(stream, format=kind, dpi=_PNG_DPI)
     return stream.getvalue()
 
 
-def _started(data):
-    """When the campaign began, as a datetime: the PDF gets the date of its data."""
+def _started(data: Data) -> datetime.datetime:
+    """When the campaign began: the PDF gets the date of its data."""
     try:
         return parse_rfc3339(data.campaign['start'])
     except (KeyError, ValueError, TypeError):

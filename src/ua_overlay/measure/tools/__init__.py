@@ -1,1 +1,1 @@
-"""The programs that measure: how they are called, and what their answers mean."""
+"""The tools that measure: a module for each, and the registry that lists them."""

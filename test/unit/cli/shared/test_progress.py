@@ -1,11 +1,12 @@
 """A line for what takes long."""
+import dataclasses
 import io
 
 import pytest
 
 from ua_overlay.cli.shared.progress import CampaignProgress, Progress, count
 from ua_overlay.measure.campaign import plan, sample
-from unit.measure.steps import of_step, short
+from unit.measure.campaigns import of_step, short
 
 ERASE = '\r\033[K'
 
@@ -75,7 +76,7 @@ def campaign(stream):
     progress.starting(step, 1, 2, 100)
     progress.ended(of_step(step), '')
     progress.starting(step, 2, 2, 50)
-    progress.ended(dict(of_step(step, sample.FAILED), problem='The host is gone.'), 'The disk is full.')
+    progress.ended(dataclasses.replace(of_step(step, sample.FAILED), problem='The host is gone.'), 'The disk is full.')
     return stream.getvalue()
 
 

@@ -10,7 +10,7 @@ import pytest
 from ua_overlay.cli.shared import terminal
 from ua_overlay.cli.shared.progress import CampaignProgress, Progress
 from ua_overlay.measure.campaign import plan
-from unit.measure.steps import of_step, short
+from unit.measure.campaigns import of_step, short
 
 
 class Screen:

@@ -1,4 +1,4 @@
-"""Campaigns: what is read, and a sentence for what makes no sense."""
+"""Campaigns: what is read, and a sentence for what is invalid."""
 import os
 
 import pytest
@@ -6,16 +6,17 @@ import yaml
 from paths import ROOT
 
 from ua_overlay.measure.campaign import campaign
-from unit.measure.steps import TEXT, short
+from ua_overlay.measure.fields import CampaignError
+from unit.measure.campaigns import TEXT, short
 
 
-def test_what_is_not_said_has_its_default():
+def test_a_key_that_is_not_there_has_its_default():
     read = short()
     tcp, ping, topic = read.scenarios[0].tools
     assert tcp.settings == {'seconds': 3, 'omit': 1, 'server': 'started', 'port': 5201, 'congestion': 'cubic',
                             'rate': None}
     assert (tcp.duration, ping.duration, topic.duration) == (4, pytest.approx(0.6), 15.0)
-    assert (topic.ros, tcp.ros) == (True, False)
+    assert (topic.needs_ros, tcp.needs_ros) == (True, False)
     assert read.scenarios[0].place == 'pair' and read.scenarios[0].link_timeout == 30.0 and read.clock_error_ms is None
     data = yaml.safe_load(TEXT)
     data['tools'] = {'iperf3-tcp': None, 'udp': {'tool': 'iperf3-udp', 'rate': '50 Mbit'}}
@@ -45,21 +46,21 @@ def test_what_is_not_said_has_its_default():
     ('repetitions: 2', 'places: {library: {}}', 'there is no place pair; there are library'),
     ('omit: 1', 'seconds: 1', 'seconds is there twice, in lines 7 and 7'),
     ('name: short', 'name: [', 'not YAML (line')])
-def test_what_makes_no_sense_has_a_sentence(before, after, part):
+def test_an_invalid_value_is_named(before, after, part):
     assert before in TEXT
-    with pytest.raises(campaign.CampaignError) as caught:
+    with pytest.raises(CampaignError) as caught:
         campaign.parse(TEXT.replace(before, after, 1), 'my.yaml')
     assert caught.value.sentence.startswith('my.yaml') and part in caught.value.sentence
 
 
 @pytest.mark.parametrize('text', ['', '[]', 'version', 'version: 1', TEXT + TEXT.split('scenarios:')[1]])
-def test_what_is_no_campaign_has_a_sentence(text):
-    with pytest.raises(campaign.CampaignError):
+def test_another_file_is_refused(text):
+    with pytest.raises(CampaignError):
         campaign.parse(text)
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(campaign.CampaignError) as caught:
+    with pytest.raises(CampaignError) as caught:
         campaign.load(str(tmp_path / 'none.yaml'))
     assert 'cannot be read: No such file' in caught.value.sentence
 
@@ -71,18 +72,18 @@ def test_the_video_campaign_fits_its_lab():
     robots = {robot.name: robot for robot in topology.robots}
     assert {scenario.source for scenario in read.scenarios} | {'viewer'} == set(robots)
     assert {scenario.target for scenario in read.scenarios} == {'viewer'}
-    assert {name: host['address'] for name, host in read.hosts.items()} == {
+    assert {name: host.address for name, host in read.hosts.items()} == {
         name: robots[name].address for name in read.hosts}
-    kinds = {'DIRECT': 'easy', 'PEER_RELAY': 'hard', 'DERP': 'udp-blocked'}
+    nats = {'DIRECT': 'easy', 'PEER_RELAY': 'hard', 'DERP': 'udp-blocked'}
     for scenario in read.scenarios:
-        assert topology.nat(robots[scenario.source].behind).kind == kinds[scenario.expected]
+        assert topology.nat(robots[scenario.source].behind).kind == nats[scenario.expected]
         assert (topology.links[scenario.source].loss > 0) == (scenario.place == 'bad')
 
 
-def test_a_scenario_may_have_its_own_way_to_the_target():
+def test_a_scenario_may_have_its_own_address_of_the_target():
     read = campaign.parse(TEXT.replace('expected: DIRECT', 'address: 203.0.113.10', 1))
     assert read.scenarios[0].address == '203.0.113.10' and short().scenarios[0].address == ''
-    # Then its host needs none.
+    # Then the host needs no address.
     assert campaign.parse(TEXT.replace('expected: DIRECT', 'address: 203.0.113.10', 1).replace(
         'to: b', 'to: c', 1)).scenarios[0].target == 'c'
 
@@ -98,8 +99,8 @@ def test_a_campaign_of_ours_fits_its_lab(name, lab):
     for each in read.scenarios:
         assert each.source in robots and each.target in robots
         if each.address:
-            # Without the overlay the way in is what the target's router forwards.
+            # Without the overlay only forwarded ports lead to the target.
             router = topology.nat(robots[each.target].behind)
             assert (router.address, dict(router.forward)[5201]) == (each.address, robots[each.target].address)
         elif 'raw' in each.paths:
-            assert read.hosts[each.target]['address'] == robots[each.target].address
+            assert read.hosts[each.target].address == robots[each.target].address

@@ -1,11 +1,7 @@
-"""Which way a sample went, from counters."""
+"""Which link type a sample took, from counters."""
 import pytest
 
 from ua_overlay.measure.campaign import proof
-
-
-def judged(path, expected, payload, **counted):
-    return proof.judge(counted, path, expected, payload)[0]
 
 
 @pytest.mark.parametrize('path, expected, payload, counted, verdict', [
@@ -22,19 +18,32 @@ def judged(path, expected, payload, **counted):
     ('raw', '', 1e6, {'DIRECT': 1e5}, proof.PROVEN),
     ('raw', '', 1e3, {'DIRECT': 1e4}, proof.PROVEN)])
 def test_the_verdict(path, expected, payload, counted, verdict):
-    found, sentence = proof.judge(counted, path, expected, payload)
-    assert found == verdict and bool(sentence) == (verdict != proof.PROVEN)
+    judged = proof.judge(counted, path, expected, payload)
+    assert judged.verdict == verdict and bool(judged.sentence) == (verdict != proof.PROVEN)
 
 
-def test_the_sentence_says_what_it_was():
-    assert proof.judge({'DIRECT': 900, 'DERP': 100}, 'overlay', 'DERP', 500)[1] == \
-        'It should have gone by DERP: 90.0 % went by DIRECT, 10.0 % went by DERP.'
+@pytest.mark.parametrize('expected, start', [('DERP', 'DERP'), ('', 'one link type')])
+def test_the_sentence_says_what_was_counted(expected, start):
+    judged = proof.judge({'DIRECT': 900, 'DERP': 100}, 'overlay', expected, 500)
+    assert judged.sentence == 'It should have gone by {}: 90.0 % went by DIRECT, 10.0 % went by DERP.'.format(start)
 
 
-def test_counters_that_are_not_there_or_fell_prove_nothing():
+def test_counters_that_are_missing_or_fell_prove_nothing():
     assert proof.moved(None, {}) is None and proof.moved({}, None) is None
     assert proof.moved({'DERP': 5}, {'DERP': 4}) is None
     assert proof.judge(None, 'overlay', 'DERP', 1)[0] == proof.UNKNOWN
     assert proof.moved({'DERP': 5}, {'DERP': 7, 'UNKNOWN': 1}) == {
         'DIRECT': 0, 'PEER_RELAY': 0, 'DERP': 2, 'UNKNOWN': 1}
     assert proof.counts(None) == {'DIRECT': 0, 'PEER_RELAY': 0, 'DERP': 0}
+
+
+def test_the_link_type_of_most_bytes():
+    assert proof.Proof({'DIRECT': 5, 'DERP': 9, 'PEER_RELAY': 0}).most == 'DERP'
+    assert proof.Proof().most == proof.Proof({}).most == ''
+
+
+def test_its_form_in_a_sample():
+    whole = proof.Proof({'DIRECT': 5}, proof.PROVEN, 'DIRECT')
+    assert whole.to_json() == {'bytes': {'DIRECT': 5}, 'verdict': 'proven', 'way': 'DIRECT'}
+    assert proof.from_json(whole.to_json()) == whole
+    assert proof.from_json({}) == proof.Proof({}, proof.UNKNOWN, '')

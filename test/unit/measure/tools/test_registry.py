@@ -1,0 +1,100 @@
+"""One line a tool: what a new tool needs, and what each tool has to say about itself."""
+import csv
+import io
+
+import pytest
+
+from ua_overlay.measure.campaign import campaign, plan, run, store
+from ua_overlay.measure.campaign.measurement import Measurement
+from ua_overlay.measure.fields import Key
+from ua_overlay.measure.monitor import monitor, status
+from ua_overlay.measure.report import contents
+from ua_overlay.measure.report import csv as report_csv
+from ua_overlay.measure.report.data import Data
+from ua_overlay.measure.tools import metric, registry
+from ua_overlay.measure.tools.metric import Metric
+from ua_overlay.measure.tools.tool import Result, Tool
+from ua_overlay.system.schema import integer
+from unit.measure.campaigns import ScriptedHost, tool_of
+
+KIND = 'echo'
+
+
+class Echo(Tool):
+    """All that a new tool says about itself; it could be a module of measure.tools."""
+
+    kind = KIND
+    title = 'echoes'
+    keys = {'count': Key(3, integer(1, 100))}
+    values = {'echo_ms': 'ms'}
+    metrics = (Metric(KIND, 'echo', 'Echo', 'ms', metric.median('echo_ms'), metric.every('echo_ms'),
+                      heading='Echoes by place', piece='an echo'),)
+    variant = ('count',)
+
+    @property
+    def duration(self):
+        return 0.1 * self.settings['count']
+
+    def wire_bits(self):
+        return 1000.0 * self.settings['count']
+
+    def measure(self, job):
+        _, output, _ = job.source.run(['echo', job.address], self.patience(job.slack))
+        return Result({'echo_ms': [float(word) for word in output.split()]}, 9.0)
+
+
+TEXT = '''
+version: 1
+name: echoes
+repetitions: 1
+tools: {echo: {count: 5}}
+hosts: {b: {address: 192.0.2.7}}
+scenarios: [{name: pair, from: a, to: b, paths: [raw]}]
+monitor: {capacity: 20mbit}
+'''
+
+
+class Quiet:
+    def starting(self, step, number, total, seconds_left):
+        pass
+
+    def ended(self, taken, trouble):
+        pass
+
+
+def test_a_new_tool_is_measured_monitored_and_reported(tmp_path, monkeypatch):
+    monkeypatch.setitem(registry.TOOLS, KIND, Echo)
+    read = campaign.parse(TEXT)
+    hosts = {'a': ScriptedHost('a', {'echo': 'echo 1.5 2.5 3.5', 'cat': 'cat /proc/stat'}), 'b': ScriptedHost('b', {})}
+    with store.Store(str(tmp_path)) as results:
+        run.run(plan.steps(read), Measurement(read, hosts, results, dict, {}), results, Quiet())
+    taken, = store.read(str(tmp_path))
+    assert (taken.tool, taken.status, taken.values) == (KIND, 'ok', {'echo_ms': [1.5, 2.5, 3.5]}), taken.problem
+    assert monitor.checked(read).share == pytest.approx(100 * 5000.0 / 300 / 20e6)
+    assert status.value_of(taken) == (2.5, 'ms')
+    data = Data([taken], {'name': 'echoes'})
+    rows = list(csv.DictReader(io.StringIO(report_csv.summary(data))))
+    assert [(row['metric'], row['unit'], row['settings'], row['median']) for row in rows] == [
+        ('echo', 'ms', 'count 5', '2.5')]
+    parts = dict(contents.parts(data))
+    assert parts['echo'].title == 'Echoes by place' and 'an echo' in parts['echo'].items[0].caption
+    assert ('Echo (count 5)', 'pair', 'raw', '1', '2.50 ms', '-', '-') in parts['numbers'].items[-1].rows
+
+
+def test_the_kinds_are_those_of_campaign_files_and_samples():
+    assert list(registry.TOOLS) == ['iperf3-tcp', 'ping', 'iperf3-udp', 'ros-topic', 'ros-service', 'ros-video']
+
+
+@pytest.mark.parametrize('kind', registry.TOOLS)
+def test_a_tool_says_what_the_campaign_and_the_report_ask(kind):
+    tool = tool_of(kind)
+    assert type(tool) is registry.TOOLS[kind] and tool.kind == kind and tool.title and tool.duration > 0
+    assert set(tool.settings) == set(tool.keys) and tool.values and tool.metrics
+    assert {each.tool for each in tool.metrics} == {kind}
+
+
+def test_no_two_metrics_share_a_key_or_a_position_over_days():
+    every = [each for tool in registry.TOOLS.values() for each in tool.metrics]
+    assert list(registry.metrics()) == [each.key for each in every] and len(registry.metrics()) == len(every)
+    drawn = [each.over_days for each in every if each.over_days]
+    assert sorted(drawn) == list(range(1, len(drawn) + 1))
