@@ -3,23 +3,23 @@
 # Gives shells the ROS environment of the robot's team: ROS_MASTER_URI and ROS_HOSTNAME (or ROS_IP) from the env file
 # that the overlay node writes. Runs in every new shell, under dash, bash and zsh: POSIX sh, builtins only, no DNS.
 #
-# - All or nothing. Only an environment that nobody has set is taken over: ROS_MASTER_URI unset, or exactly the default
+# - All or nothing. The hook replaces only an environment that is not set: ROS_MASTER_URI unset, or exactly the default
 #   that 10.roslaunch.sh has exported before us, and neither ROS_HOSTNAME nor ROS_IP. Everything else is the user's and
 #   stays: a LAN's ROS_IP with the overlay's master would list topics and deliver nothing.
-# - Who already points to the team's master (roslaunch starting nodes on a remote machine does) gets the name that
+# - A shell that already points to the team's master (roslaunch starting nodes on a remote machine) gets the name that
 #   belongs to it, unless one is set.
 # - What we set is remembered in _UA_OVERLAY_* (also for child shells), so that sourcing again updates it, and undoes it
 #   when the file is gone.
-# - The file is taken from three places: $UA_OVERLAY_RUN_DIR, else /run/ua_overlay if that exists, else
-#   $XDG_RUNTIME_DIR/ua_overlay. The first and the last come from variables of the user, so directory and file must be
-#   the user's own. No builtin tells another owner than oneself, so /run/ua_overlay is trusted for what only root can have
-#   made it: nobody but root creates something in /run, and `robot prepare` makes it 0755 for one user. If a
-#   user can write there who does not own it, others can too, and nothing is taken. (For root everything is
-#   writable, so root relies on that mode alone; `ua-overlay env` checks owner and mode in full for everyone.)
-# - In a shell that points to the team, overlay.launch would land in the team's graph, or wait minutes for a master that
-#   does not answer: roslaunch asks for it before it reads a file. So there `roslaunch` is a function that ends with a
-#   sentence for that one launch file, and is roslaunch itself for all others. An alias or function of the user's stays.
-# - A value with any other character than those of names, addresses and URIs spoils the whole file.
+# - The file is in $UA_OVERLAY_RUN_DIR, else in /run/ua_overlay if that exists, else in $XDG_RUNTIME_DIR/ua_overlay. The
+#   first and the last come from variables of the user, so directory and file must be the user's own. No builtin shows
+#   whether another user owns a file, so /run/ua_overlay is trusted because only root can have created it: only root
+#   creates files in /run, and `robot prepare` makes the directory 0755 for one user. If a user who does not own it can
+#   write there, others can too, and the file is not used. (Root can write everywhere, so root relies on that mode alone;
+#   `ua-overlay env` checks owner and mode in full for everyone.)
+# - In a shell that points to the team, overlay.launch would start in the team's graph, or wait minutes for a master that
+#   does not answer: roslaunch asks the master before it reads a file. So there `roslaunch` is a function that refuses that
+#   one launch file with a sentence, and is roslaunch itself for all others. The user's own alias or function stays.
+# - A value with a character that no name, address or URI has makes the whole file invalid.
 #
 # The same rules in Python: ua_overlay/rosenv/envfile.py.
 
@@ -50,7 +50,7 @@ _ua_overlay_read() {
   _ua_uri= _ua_host= _ua_ip= _ua_team= _ua_robot=
   [ -n "$_ua_file" ] || return 0
   _ua_good=1
-  # The file may go while we look: silence then, and nothing was read.
+  # The file may be removed while we read it: then print nothing, and use nothing.
   { while IFS= read -r _ua_line || [ -n "$_ua_line" ]; do
     _ua_value=${_ua_line#*=}
     case $_ua_line in
@@ -78,7 +78,7 @@ _ua_overlay_read() {
 
 _ua_overlay_guard() {
   hash roslaunch 2>/dev/null || return 0
-  # The user's own stays. Only dash needs a process to tell a function.
+  # The user's own stays. Only dash needs a process to recognise a function.
   if alias roslaunch >/dev/null 2>&1; then return 0; fi
   if [ -n "${BASH_VERSION-}${ZSH_VERSION-}" ]; then
     if typeset -f roslaunch >/dev/null; then return 0; fi
@@ -86,7 +86,7 @@ _ua_overlay_guard() {
     case $(command -v roslaunch) in /*) ;; *) return 0 ;; esac
   fi
   _UA_OVERLAY_GUARDED=1
-  # In quotes, since a shell puts aliases in place where it reads a definition, not where it runs it.
+  # In quotes, since a shell expands aliases when it reads a definition, not when it runs it.
   eval 'roslaunch() {
     if [ -n "${_UA_OVERLAY_MASTER_URI-}" ] && [ "${ROS_MASTER_URI-}" = "$_UA_OVERLAY_MASTER_URI" ]; then
       case " $* " in
@@ -102,7 +102,7 @@ _ua_overlay_guard() {
 _ua_overlay_undo() {
   if [ -n "${_UA_OVERLAY_GUARDED-}" ]; then unset -f roslaunch || :; fi
   unset _UA_OVERLAY_GUARDED
-  # What still is as we left it goes back to what was there before us; what the user changed since stays.
+  # Restore what is still as we left it; keep what the user changed since.
   if [ -n "${_UA_OVERLAY_MASTER_URI-}" ] && [ "${ROS_MASTER_URI-}" = "$_UA_OVERLAY_MASTER_URI" ]; then
     if [ -n "${_UA_OVERLAY_BEFORE-}" ]; then export ROS_MASTER_URI="$_UA_OVERLAY_BEFORE"; else unset ROS_MASTER_URI; fi
   fi

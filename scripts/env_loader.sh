@@ -1,26 +1,25 @@
 #!/bin/sh
-# env-loader for roslaunch's remote machines: gives a program the environment of this workspace and of this robot's team.
+# env-loader for roslaunch's remote machines: runs a program in the environment of this workspace and this robot's team.
 #
 #   <machine name="dev-2" address="dev-2.overlay.internal" user="robot"
 #            env-loader="/opt/my_ws/install/lib/ua_overlay/env_loader.sh"/>
 #
 # roslaunch runs over ssh:  env ROS_MASTER_URI=URI env_loader.sh roslaunch -c …
-# The workspace is the one that this script was installed into, or $UA_OVERLAY_SETUP (the path of a setup.sh), for
-# which the ssh server has to let the variable in.
+# The workspace is the one that this script was installed into, or that of $UA_OVERLAY_SETUP (the path of a setup.sh); the
+# ssh server has to accept that variable.
 #
-# Not exported by us but by the env hook (50.ua_overlay.sh), which setup.sh runs: a machine that is given the URI of the
-# team's master gets the ROS_HOSTNAME that belongs to it. The hook compares URIs letter by letter, and roslaunch hands
-# them on with a slash at the end if the launching shell has one.
+# setup.sh runs the env hook (50.ua_overlay.sh), which exports ROS_HOSTNAME where ROS_MASTER_URI is the team's master. The
+# hook compares URIs letter by letter, and roslaunch passes on a slash at the end if the launching shell has one.
 set -e
 
 if [ $# = 0 ]; then
-  echo "env_loader.sh: there is no command to run. It belongs into <machine env-loader=\"…\"/> of a launch file." >&2
+  echo "env_loader.sh: there is no command to run. Name this script in <machine env-loader=\"…\"/> of a launch file." >&2
   exit 2
 fi
 
 setup=${UA_OVERLAY_SETUP-}
 if [ -z "$setup" ]; then
-  # By its real place: launch files may name a link.
+  # From the real path: launch files may name a link.
   here=$(dirname -- "$(readlink -f -- "$0")")
   # Installed: PREFIX/lib/ua_overlay; in a workspace's src: the devel space beside it.
   for setup in "$here/../../setup.sh" "$here/../../../devel/setup.sh" "$here/../../../../devel/setup.sh"; do
@@ -35,7 +34,7 @@ fi
 if [ -n "${ROS_MASTER_URI-}" ]; then export ROS_MASTER_URI="${ROS_MASTER_URI%/}"; fi
 CATKIN_SHELL=sh
 _CATKIN_SETUP_DIR=$(cd -- "$(dirname -- "$setup")" && pwd)
-# In a function, which has arguments of its own: setup.sh would take ours (--local, --extend).
+# In a function, which has its own arguments: setup.sh would parse ours (--local, --extend).
 load() { . "$_CATKIN_SETUP_DIR/setup.sh"; }
 set +e
 load

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Prints each message of /chatter with the Unix time of its arrival."""
+"""Print each message of /chatter with the Unix time of its arrival."""
 import time
 
 import rospy

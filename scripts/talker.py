@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Says `hello 1`, `hello 2`… on /chatter, ten times a second."""
+"""Publish `hello 1`, `hello 2`… on /chatter, ten times a second."""
 import itertools
 
 import rospy
