@@ -28,6 +28,10 @@ class Listener:
         return [(event.before, event.after) for _, _, changes in self.calls for event in changes.link_changes]
 
 
+def online(snapshot):
+    return snapshot.status.state == 'Running' and snapshot.status.self_node.online
+
+
 @pytest.fixture(scope='module')
 def site():
     with LoopbackSite() as one:
@@ -39,10 +43,10 @@ def test_a_day_in_the_life(site, module, other):
     first, second = site.daemon('watched-by-' + module, module), site.daemon('peer-of-' + module)
     listener = Listener()
     with Watcher(lambda: LocalApi(first.socket), listener) as watcher:
-        assert watcher.wait_for(lambda s: s.state == 'NeedsLogin', SOON)
+        assert watcher.wait_for(lambda s: s.status.state == 'NeedsLogin', SOON)
         first.join(site.key())
-        joined = watcher.wait_for(lambda s: s.state == 'Running' and s.self_node.online, SOON)
-        assert joined.self_node.name == first.name
+        joined = watcher.wait_for(online, SOON)
+        assert joined.status.self_node.name == first.name
         second.join(site.key())
 
         def link():
@@ -73,20 +77,20 @@ def test_a_day_in_the_life(site, module, other):
 
         # Leave and rejoin by the bus.
         first.api.edit_prefs(WantRunning=False)
-        assert watcher.wait_for(lambda s: s.state == 'Stopped', SOON)
+        assert watcher.wait_for(lambda s: s.status.state == 'Stopped', SOON)
         first.api.edit_prefs(WantRunning=True)
-        assert watcher.wait_for(lambda s: s.state == 'Running' and s.self_node.online and s.peers, SOON)
+        assert watcher.wait_for(lambda s: online(s) and s.status.peers, SOON)
 
         # The daemon is killed, and another release starts in its place.
         first.kill()
         gone = watcher.wait_for(lambda s: s.daemon_error is not None, SOON)
-        assert gone.daemon_error.code == 'NO_DAEMON' and gone.peers == () and gone.links == ()
+        assert gone.daemon_error.code == 'NO_DAEMON' and gone.status.peers == () and gone.links == ()
         first.start(module=other)
-        back = watcher.wait_for(lambda s: s.state == 'Running' and s.self_node.online and s.peers, SOON)
-        assert back.version == first.api.status(peers=False)['Version']
+        back = watcher.wait_for(lambda s: online(s) and s.status.peers, SOON)
+        assert back.status.version == first.api.status(peers=False)['Version']
         # A peer goes for good: the server says so after some ten seconds, by the bus.
         second.api.edit_prefs(WantRunning=False)
-        assert watcher.wait_for(lambda s: any(p.name == second.name and not p.online for p in s.peers), SOON)
+        assert watcher.wait_for(lambda s: any(p.name == second.name and not p.online for p in s.status.peers), SOON)
 
         # Nothing happens: nothing is called but the slow heartbeat.
         calls = len(listener.calls)
@@ -100,12 +104,12 @@ def test_a_day_in_the_life(site, module, other):
 def test_a_daemon_that_appears_later_and_one_that_hangs(site, tmp_path):
     daemon = site.daemon('late')
     with Watcher(lambda: LocalApi(daemon.socket, timeout=1.0)) as watcher:
-        assert watcher.wait_for(lambda s: s.state == 'NeedsLogin', SOON)
+        assert watcher.wait_for(lambda s: s.status.state == 'NeedsLogin', SOON)
         daemon.process.send_signal(signal.SIGSTOP)
         watcher.poke()
         assert watcher.wait_for(lambda s: s.daemon_error and s.daemon_error.code == 'DAEMON_ERROR', SOON)
         daemon.process.send_signal(signal.SIGCONT)
-        assert watcher.wait_for(lambda s: s.state == 'NeedsLogin', SOON)
+        assert watcher.wait_for(lambda s: s.status.state == 'NeedsLogin', SOON)
     with Watcher(lambda: LocalApi(str(tmp_path / 'none'))) as watcher:
         assert watcher.wait_for(lambda s: s.daemon_error.code == 'NO_DAEMON', SOON)
 
