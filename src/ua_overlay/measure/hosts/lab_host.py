@@ -31,12 +31,13 @@ class LabHost(Host):
         self.fleet = Fleet(lab, os.path.abspath(workspace)) if workspace else None
 
     def popen(self, argv: Argv, ros: Graph = False, **options: Any) -> 'subprocess.Popen[str]':
-        if not ros:
-            return self.host.popen(argv, **options)
-        if self.fleet is None:
-            raise UsageError('The ROS tools need the workspace.', 'ua-overlay measure run … --workspace DIR')
-        return self.host.popen(self.fleet.ros_argv(self.ros_argv(argv, ros), 'shell'), user=USER,
-                               env=self.fleet.user_environment(), **options)
+        if ros:
+            if self.fleet is None:
+                raise UsageError('The ROS tools need the workspace.', 'ua-overlay measure run … --workspace DIR')
+            argv = self.fleet.ros_argv(self.ros_argv(argv, ros), 'shell')
+            options.update(user=USER, env=self.fleet.user_environment())
+        process: 'subprocess.Popen[str]' = self.host.popen(argv, **options)
+        return process
 
 
 def of_campaign(campaign: Campaign, lab_name: str, workspace: Optional[str] = None

@@ -18,7 +18,7 @@ class HostLost(OverlayError):
     code = 'MEASURE_HOST'
 
 
-class RemoteProcess(subprocess.Popen):
+class RemoteProcess(subprocess.Popen):  # type: ignore[type-arg]  # Popen takes a parameter from Python 3.9 on
     """A program on another host: it ends when ``lifeline`` is closed, also by the end of this process."""
 
     lifeline: Optional[BinaryIO] = None

@@ -88,14 +88,14 @@ def part(data: Data) -> Optional[Part]:
     by_metric: Dict[Tuple[int, str], List[Course]] = {}
     for course in courses(data):
         by_metric.setdefault((course.metric.over_days, course.variant), []).append(course)
-    panels = [(variant, found[first:first + PANELS]) for (_, variant), found in sorted(by_metric.items())
-              for first in range(0, len(found), PANELS)]
+    panels = [(variant, of_metric[first:first + PANELS]) for (_, variant), of_metric in sorted(by_metric.items())
+              for first in range(0, len(of_metric), PANELS)]
     if not panels:
         return None
     pictures = tuple(Picture(numbered('long-run', number), with_variant(
         'Each mark is a sample; its colour and shape show the link type that carried most of its bytes. Dashed lines: '
         'the link type changed. Crosses at the bottom: nothing was measured, or the link type changed within the '
-        'sample.', variant), functools.partial(draw, found)) for number, (variant, found) in enumerate(panels))
+        'sample.', variant), functools.partial(draw, shown)) for number, (variant, shown) in enumerate(panels))
     start = min(each.started for each in data.samples)[:16].replace('T', ' ') + ' UTC'
     most = max(len(course.changes) for of_metric in by_metric.values() for course in of_metric)
     return Part('Over hours and days', (
@@ -103,12 +103,12 @@ def part(data: Data) -> Optional[Part]:
 
 
 @figures.styled
-def draw(found: Sequence[Course]) -> Figure:
+def draw(shown: Sequence[Course]) -> Figure:
     """Courses of one metric, a panel each, one below the other on one axis of time."""
-    drawn, axes = figures.figure(0.9 + 1.7 * len(found), len(found), 1, sharex=True)
-    last = max(point.hours for course in found for point in course.points)
+    drawn, axes = figures.figure(0.9 + 1.7 * len(shown), len(shown), 1, sharex=True)
+    last = max(point.hours for course in shown for point in course.points)
     unit, factor = ('min', 60.0) if last < 2 else ('h', 1.0) if last < 72 else ('d', 1 / 24.0)
-    for axis, course in zip(axes[:, 0], found):
+    for axis, course in zip(axes[:, 0], shown):
         _panel(axis, course, factor)
     axes[-1][0].set_xlabel('time / {}'.format(unit))
     figures.legend(drawn, axes)

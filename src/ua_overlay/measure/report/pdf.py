@@ -56,7 +56,7 @@ def document(title: str, parts: Sequence[Part], pictures: Mapping[str, bytes], c
 
 
 def _document_class(fpdf: Any) -> Any:
-    class WithFooter(fpdf.FPDF):
+    class WithFooter(fpdf.FPDF):  # type: ignore[misc]  # it is imported only when it is needed
         def footer(self) -> None:
             self.set_y(-12)
             self.set_font('DejaVu', '', 7)

@@ -39,7 +39,7 @@ class Ping(Tool):
 
     def wire_bits(self) -> float:
         settings = self.settings
-        return (settings['omit'] + settings['count']) * headers.overlay_packet_bits(
+        return float(settings['omit'] + settings['count']) * headers.overlay_packet_bits(
             settings['size'] + headers.UDP_IPV4)
 
     def argv(self, address: str) -> List[str]:

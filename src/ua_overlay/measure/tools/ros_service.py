@@ -27,12 +27,16 @@ class RosService(Tool):
     needs_ros = True
 
     @property
+    def _calls(self) -> int:
+        return int(self.settings['omit'] + self.settings['calls'])
+
+    @property
     def duration(self) -> float:
         # On a path of 50 ms and more a call takes a tenth of a second.
-        return 5.0 + 0.1 * (self.settings['omit'] + self.settings['calls'])
+        return 5.0 + 0.1 * self._calls
 
     def wire_bits(self) -> float:
-        return 8.0 * (self.settings['calls'] + self.settings['omit']) * USUAL_CALL
+        return 8.0 * self._calls * USUAL_CALL
 
     def argvs(self, service: str) -> Tuple[List[str], List[str]]:
         """(argv of the service at the target, which starts first; argv of the caller at the source)."""

@@ -38,7 +38,7 @@ class RosTopic(Tool):
 
     def wire_bits(self) -> float:
         settings = self.settings
-        messages = settings['seconds'] * settings['rate'] + settings['omit']
+        messages = float(settings['seconds'] * settings['rate'] + settings['omit'])
         return messages * headers.overlay_packet_bits(settings['size']) / headers.overlay_efficiency()
 
     def argvs(self, topic: str) -> Tuple[List[str], List[str]]:
