@@ -3,8 +3,10 @@ import json
 import os
 import socket
 import threading
+from typing import Callable
 
 from ua_overlay.errors import OverlayError
+from ua_overlay.protocols import JsonObject
 
 
 class NotRunning(OverlayError):
@@ -16,11 +18,11 @@ class NotRunning(OverlayError):
 class ControlServer:
     """Answers requests in a thread.
 
-    :param path: of the unix socket, in a directory that only the site's owner enters.
-    :param handler: function(operation: str) -> dict that JSON can carry; an OverlayError becomes an error answer.
+    :param path: of the unix socket, in a directory that only the site's owner may enter.
+    :param handler: operation -> answer; an OverlayError becomes an error at the client.
     """
 
-    def __init__(self, path, handler):
+    def __init__(self, path: str, handler: Callable[[str], JsonObject]) -> None:
         self._handler = handler
         self._path = path
         if os.path.exists(path):
@@ -32,7 +34,7 @@ class ControlServer:
         self._thread = threading.Thread(target=self._serve, daemon=True, name='control socket')
         self._thread.start()
 
-    def _serve(self):
+    def _serve(self) -> None:
         while True:
             try:
                 connection, _ = self._socket.accept()
@@ -49,10 +51,10 @@ class ControlServer:
                             answer = {'error': error.sentence}
                         stream.write(json.dumps(answer) + '\n')
                 except (OSError, ValueError, AttributeError):
-                    # A client that left early or spoke nonsense: its own loss, the next one is served.
+                    # The client left early or sent something invalid; the next one is served.
                     continue
 
-    def close(self):
+    def close(self) -> None:
         """Stop answering and remove the socket."""
         try:
             self._socket.shutdown(socket.SHUT_RDWR)
@@ -62,10 +64,11 @@ class ControlServer:
             os.unlink(self._path)
 
 
-def ask(path, operation, timeout=60.0):
+def ask(path: str, operation: str, timeout: float = 60.0) -> JsonObject:
     """Send ``operation`` to the server of a site and return its answer.
 
     :param path: of the unix socket.
+    :param timeout: seconds.
     :raises NotRunning: nobody listens there.
     :raises OverlayError: the server's own sentence, or no answer in time.
     """
@@ -78,14 +81,14 @@ def ask(path, operation, timeout=60.0):
         except (FileNotFoundError, ConnectionRefusedError):
             raise NotRunning('The server of the site {} is not running.'.format(directory), run)
         except OSError as error:
-            raise OverlayError('The server of the site {} cannot be asked: {}.'.format(directory, error), run)
+            raise OverlayError('The server of the site {} cannot be reached: {}.'.format(directory, error), run)
         try:
             with connection.makefile('rw', encoding='utf-8') as stream:
                 stream.write(json.dumps({'op': operation}) + '\n')
                 stream.flush()
-                answer = json.loads(stream.readline())
+                answer: JsonObject = json.loads(stream.readline())
         except (OSError, ValueError):
-            raise OverlayError('The server of the site {} gave no answer to "{}" within {:.0f} s.'.format(
+            raise OverlayError('The server of the site {} did not answer "{}" within {:.0f} s.'.format(
                 directory, operation, timeout), 'ua-overlay server status --dir {}'.format(directory))
     if 'error' in answer:
         raise OverlayError(answer['error'], 'ua-overlay server status --dir {}'.format(directory))

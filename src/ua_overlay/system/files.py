@@ -1,23 +1,28 @@
-"""Files that are whole or not there: atomic writes with the right mode from the first byte."""
+"""Atomic writes: a file is complete or unchanged, and has the right mode from its first byte."""
 import errno
 import os
 import stat
 import tempfile
+from typing import Optional, Tuple, Union
+
+#: (uid, gid)
+Owner = Tuple[int, int]
 
 
-def write_atomic(path, data, mode=0o644, owner=None):
+def write_atomic(path: Union[str, 'os.PathLike[str]'], data: Union[str, bytes], mode: int = 0o644,
+                 owner: Optional[Owner] = None) -> None:
     """Write ``data`` to ``path`` so that a reader sees the old file or the new one, never a part.
 
-    The temporary file is created 0600 beside the target, given its mode, synced and renamed, so a secret is never
-    readable by others and a power cut leaves one of the two versions.
+    The temporary file is created 0600 beside the target, given its mode, synced and renamed. So nobody else ever reads
+    a secret, and a power cut leaves one of the two versions.
 
-    :param path: where to write; its directory must exist.
-    :param data: str (written as UTF-8) or bytes.
+    :param path: its directory must exist.
+    :param data: str is written as UTF-8.
     :param mode: permission bits of the finished file.
-    :param owner: (uid, gid), or None: root gives it to the owner of what it replaces, else of the directory, so that
-        what an administrator does to a service's files leaves the service able to read them; anybody else owns it.
-    :raises OSError: when the directory is missing, full or not writable, or ``path`` is a device, a pipe or a socket,
-        which root must not replace by a file; nothing is left behind then.
+    :param owner: None: root gives the file to the owner of what it replaces, or else of the directory, so that a
+        service can still read what an administrator changed; anybody else owns what they write.
+    :raises OSError: the directory is missing, full or not writable, or ``path`` is a device, a pipe or a socket, which
+        root must not replace by a file; nothing is left behind then.
     """
     path = os.fspath(path)
     if isinstance(data, str):
@@ -32,8 +37,8 @@ def write_atomic(path, data, mode=0o644, owner=None):
             stream.write(data)
             stream.flush()
             os.fchmod(stream.fileno(), mode)
-            # A service that may not change owners (our own, in its sandbox) replaces what is its own all the same.
-            if owner not in (None, (os.geteuid(), os.getegid())):
+            # A service that may not change owners (ours, in its sandbox) can still replace its own files.
+            if owner is not None and owner != (os.geteuid(), os.getegid()):
                 os.fchown(stream.fileno(), owner[0], owner[1])
             os.fsync(stream.fileno())
         os.replace(temporary, path)
@@ -43,17 +48,20 @@ def write_atomic(path, data, mode=0o644, owner=None):
     sync_directory(directory)
 
 
-def inherited_owner(path):
-    """(uid, gid) that a file of root's gets at ``path``; None when there is nothing to give away: to root itself (whom
-    a sandbox may have forbidden to change owners), or by anybody else."""
+def inherited_owner(path: str) -> Optional[Owner]:
+    """Return the owner that a file which root writes at ``path`` gets.
+
+    None when there is nothing to give away: the file stays root's (whose sandbox may forbid a change of owners), or the
+    writer is not root.
+    """
     if os.geteuid() != 0:
         return None
-    found = os.lstat(path) if os.path.lexists(path) else os.stat(os.path.dirname(path) or '.')
-    owner = found.st_uid, found.st_gid
+    before = os.lstat(path) if os.path.lexists(path) else os.stat(os.path.dirname(path) or '.')
+    owner = before.st_uid, before.st_gid
     return None if owner == (os.geteuid(), os.getegid()) else owner
 
 
-def sync_directory(directory):
+def sync_directory(directory: str) -> None:
     """Make a rename in ``directory`` survive a power cut."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -62,6 +70,6 @@ def sync_directory(directory):
         os.close(handle)
 
 
-def write_secret(path, data, owner=None):
+def write_secret(path: Union[str, 'os.PathLike[str]'], data: Union[str, bytes], owner: Optional[Owner] = None) -> None:
     """:func:`write_atomic` with mode 0600."""
     write_atomic(path, data, mode=0o600, owner=owner)

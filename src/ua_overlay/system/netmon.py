@@ -1,7 +1,7 @@
 """Has this machine's network just changed? A key that is sent in that second can be lost.
 
 tailscaled notices a change of links or addresses up to a second late (net/netmon: debounce) and then closes its
-connections. When a registration is on its way at that moment, the server has taken the single-use key, the answer is
+connections. If a registration is on its way at that moment, the server has taken the single-use key, the answer is
 lost, and tailscaled tries again with another node key: "authkey already used" (seen with 1.98.10 and Headscale 0.29.3).
 """
 import errno
@@ -9,21 +9,23 @@ import socket
 import struct
 import threading
 import time
+from typing import Callable, Optional, Set
 
 from ua_overlay import defaults
+from ua_overlay.protocols import Clock
 
-#: linux/rtnetlink.h: groups of links and of IPv4 addresses (each router advertisement tells those of IPv6 anew).
+#: linux/rtnetlink.h: groups of links and of IPv4 addresses (each router advertisement repeats those of IPv6).
 GROUPS = 0x1 | 0x10
 _NEW_LINK, _DEL_LINK, _NEW_ADDRESS, _DEL_ADDRESS = 16, 17, 20, 21
 _HEADER = struct.Struct('=IHHII')
-#: Seconds without a change after which a key may be sent: tailscaled's debounce and some air.
+#: Seconds without a change after which a key may be sent: tailscaled's debounce and a margin.
 STABLE_AFTER = 2.5
-#: Interfaces that are no way to the server; tailscaled makes the last one itself.
+#: Interfaces that do not lead to the server; tailscaled makes the last one itself.
 IGNORED = frozenset(['lo', defaults.INTERFACE])
 
 
-def changed_interfaces(data):
-    """Indexes of the interfaces that a read of an rtnetlink socket (bytes) tells a change of, as a set.
+def changed_interfaces(data: bytes) -> Set[int]:
+    """Return the indexes of the interfaces that changed, from one read of an rtnetlink socket.
 
     ifinfomsg and ifaddrmsg both have the index four bytes into their body.
     """
@@ -33,7 +35,7 @@ def changed_interfaces(data):
         if length < _HEADER.size:
             break
         if kind in (_NEW_LINK, _DEL_LINK, _NEW_ADDRESS, _DEL_ADDRESS):
-            found.add(struct.unpack_from('=i', data, _HEADER.size + 4)[0])
+            found.add(int(struct.unpack_from('=i', data, _HEADER.size + 4)[0]))
         data = data[(length + 3) & ~3:]
     return found
 
@@ -45,7 +47,8 @@ class InterfaceWatcher:
     :param ignored: () -> indexes of interfaces whose changes do not count.
     """
 
-    def __init__(self, assume=False, clock=time.monotonic, ignored=None):
+    def __init__(self, assume: bool = False, clock: Clock = time.monotonic,
+                 ignored: Optional[Callable[[], Set[int]]] = None) -> None:
         self._clock = clock
         self._ignored = ignored_indexes if ignored is None else ignored
         self._last = clock() if assume else None
@@ -53,16 +56,16 @@ class InterfaceWatcher:
         self._socket.bind((0, GROUPS))
         threading.Thread(target=self._read, name='interface watcher', daemon=True).start()
 
-    def take(self, data):
-        """Note what one read of the socket says."""
+    def take(self, data: bytes) -> None:
+        """Take one read of the socket into account."""
         if changed_interfaces(data) - self._ignored():
             self._last = self._clock()
 
-    def wait_left(self):
-        """Seconds until the interfaces have been stable for long enough; 0.0 when they have."""
+    def wait_left(self) -> float:
+        """Return the seconds until the interfaces have been stable for long enough; 0.0 when they have."""
         return 0.0 if self._last is None else max(0.0, self._last + STABLE_AFTER - self._clock())
 
-    def _read(self):
+    def _read(self) -> None:
         while True:
             try:
                 self.take(self._socket.recv(65536))
@@ -72,6 +75,6 @@ class InterfaceWatcher:
                 self._last = self._clock()  # so many changes at once that some were dropped
 
 
-def ignored_indexes():
-    """Indexes of the interfaces in :data:`IGNORED` that exist now."""
+def ignored_indexes() -> Set[int]:
+    """Return the indexes of the interfaces in :data:`IGNORED` that exist now."""
     return {index for index, name in socket.if_nameindex() if name in IGNORED}

@@ -2,13 +2,15 @@
 import os
 import socket
 
+from ua_overlay.protocols import Environ
 
-def notify(text, environ=os.environ):
-    """Send ``text`` ('READY=1') to who started this process as a Type=notify unit; without one nothing happens."""
+
+def notify(text: str, environ: Environ = os.environ) -> None:
+    """Send ``text`` ('READY=1') to the systemd that started this process as a Type=notify unit; else do nothing."""
     path = environ.get('NOTIFY_SOCKET', '')
     if not path:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
-        # A leading @ is the abstract namespace.
+        # A leading @ means the abstract namespace.
         connection.connect('\0' + path[1:] if path.startswith('@') else path)
         connection.sendall(text.encode('ascii'))

@@ -1,7 +1,7 @@
-"""What needs root: a recipe (pure, printable) and one applier that can repeat it, go on from a failure and undo it.
+"""What needs root: a recipe (pure, printable), and an applier that can repeat it, resume it after a failure, undo it.
 
-What a file held before is kept below CONFIG_DIR/before, where only root writes; a manifest of each purpose says what
-was written, so that undoing one leaves the others.
+The previous contents of files are kept below CONFIG_DIR/before, where only root writes. Each purpose has a manifest of
+what it wrote, so that undoing one leaves the others.
 """
 import hashlib
 import json
@@ -10,20 +10,29 @@ import pwd
 import shutil
 import subprocess
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.system import files
 
 BEFORE_DIR = defaults.CONFIG_DIR + '/before'
-#: What to type when a program is not there.
+#: What to type when a program is missing.
 MISSING = {'systemctl': 'sudo ua-overlay robot prepare --service-manager none --user USER',
            'nft': 'sudo apt install nftables'}
+
+#: The manifest of a purpose, as JSON.
+Manifest = Dict[str, Any]
+#: Runs an argv; raises OverlayError when it fails.
+Run = Callable[[List[str]], None]
+#: User name -> (uid, gid).
+OwnerOf = Callable[[str], Tuple[int, int]]
 
 
 @dataclass(frozen=True)
 class File:
+    """A file of root."""
+
     path: str
     text: str
     mode: int = 0o644
@@ -31,7 +40,7 @@ class File:
 
 @dataclass(frozen=True)
 class Directory:
-    """Made when missing; owned by ``user`` either way."""
+    """A directory that is made when missing, and belongs to ``user`` either way."""
 
     path: str
     user: str
@@ -40,10 +49,10 @@ class Directory:
 
 @dataclass(frozen=True)
 class Command:
-    """Run when one of the files ``after`` changed, or always when there are none.
+    """A command that runs when one of the files ``after`` changed, or always when there are none.
 
     :ivar unless: a command without effect; when it ends with status 0 there is nothing to run.
-    :ivar undo: what takes the command back; undoing the recipe runs it, if the command was ever run.
+    :ivar undo: the command that reverts it; undoing the recipe runs it, if the command may ever have run.
     """
 
     argv: Tuple[str, ...]
@@ -54,25 +63,28 @@ class Command:
 
 @dataclass(frozen=True)
 class Recipe:
+    """What has to be done, in this order."""
+
     files: Tuple[File, ...]
     directories: Tuple[Directory, ...]
     commands: Tuple[Command, ...]
-    by_hand: Tuple[str, ...]  #: what a person has to do, one sentence each
+    #: What a person has to do, one sentence each.
+    by_hand: Tuple[str, ...]
 
 
-def describe(recipe):
-    """Return the lines that say what applying would do."""
+def describe(recipe: Recipe) -> List[str]:
+    """Return what applying would do, as lines for people."""
     lines = ['write {} ({:04o})'.format(item.path, item.mode) for item in recipe.files]
     lines += ['make {} for {}'.format(item.path, item.user) for item in recipe.directories]
     lines += ['run {}{}'.format(' '.join(item.argv), ' (when something changed)' if item.after else
-                                ' (unless it is so)' if item.unless else '') for item in recipe.commands]
+                                ' (unless that is done)' if item.unless else '') for item in recipe.commands]
     return lines + ['by hand: ' + sentence for sentence in recipe.by_hand]
 
 
-def uid_of(user):
+def uid_of(user: str) -> Tuple[int, int]:
     """Return (uid, gid) of a user.
 
-    :raises UsageError: there is none.
+    :raises UsageError: there is no such user.
     """
     try:
         entry = pwd.getpwnam(user)
@@ -84,14 +96,14 @@ def uid_of(user):
 class Applier:
     """Applies a recipe below ``root`` and undoes it.
 
-    :param manifest: path of the file that remembers what this purpose wrote, below CONFIG_DIR.
+    :param manifest: path of the file that lists what this purpose wrote, below CONFIG_DIR.
     :param command: what a person types to apply it again: the next command of its errors.
-    :param run: called with each argv (list); raises OverlayError when it fails.
-    :param owner_of: user name -> (uid, gid), or None to leave owners alone.
-    :param ask: called with an argv (list) that changes nothing; returns whether it ended with status 0.
+    :param owner_of: None to leave owners alone.
+    :param ask: an argv that changes nothing -> whether it ended with status 0.
     """
 
-    def __init__(self, manifest, command, root='/', run=None, owner_of=uid_of, ask=None):
+    def __init__(self, manifest: str, command: str, root: str = '/', run: Optional[Run] = None,
+                 owner_of: Optional[OwnerOf] = uid_of, ask: Optional[Callable[[List[str]], bool]] = None) -> None:
         self._manifest_path = manifest
         self._command = command
         self._root = root
@@ -99,40 +111,40 @@ class Applier:
         self._owner_of = owner_of
         self._ask = holds if ask is None else ask
 
-    def applied(self):
-        """Whether there is something to undo."""
+    def applied(self) -> bool:
+        """Return whether there is something to undo."""
         return os.path.exists(self._target(self._manifest_path))
 
-    def remember(self, name, value):
-        """Keep a value of before with what undoing needs; the first one stays. :meth:`remembered` gives it back."""
+    def remember(self, name: str, value: Any) -> None:
+        """Keep a value of the original state (JSON) in the manifest; the first one stays. See :meth:`remembered`."""
         manifest = self._manifest()
         if name not in manifest['remembered']:
             manifest['remembered'][name] = value
             self._save(manifest)
 
-    def remembered(self, name):
-        """What :meth:`remember` kept, or None."""
+    def remembered(self, name: str) -> Any:
+        """Return what :meth:`remember` kept, or None."""
         return self._manifest()['remembered'].get(name)
 
-    def apply(self, recipe):
-        """Apply and return the set of paths that changed; an empty set when everything was so already.
+    def apply(self, recipe: Recipe) -> Set[str]:
+        """Apply and return the paths that changed; an empty set when everything was in place.
 
-        :raises OverlayError: a file cannot be written or a command failed; applying again goes on from there.
+        :raises OverlayError: a file cannot be written or a command failed; applying again resumes there.
         """
         manifest = self._manifest()
         pending = set(manifest['pending'])
-        changed = set()
+        changed: Set[str] = set()
         try:
             for item in recipe.files:
                 if self._write(item, manifest):
                     changed.add(item.path)
-            for item in recipe.directories:
-                if self._make_directory(item, manifest):
-                    changed.add(item.path)
+            for directory in recipe.directories:
+                if self._make_directory(directory, manifest):
+                    changed.add(directory.path)
         except OSError as error:
             raise OverlayError('{} cannot be written: {}.'.format(error.filename, error.strerror),
                                self._command)
-        # Commands that a broken-off attempt owes are owed until they have run.
+        # What an attempt that broke off did not run is still to be run.
         pending |= {item.path for item in recipe.files if item.path in changed}
         manifest['pending'] = sorted(pending)
         self._save(manifest)
@@ -143,7 +155,7 @@ class Applier:
                 continue
             undo = list(command.undo)
             if undo and undo not in manifest['undo']:
-                # First, like the files: what may have been run is taken back.
+                # Before it runs, like the files: what may have run is reverted.
                 manifest['undo'].append(undo)
                 self._save(manifest)
             self._run(list(command.argv))
@@ -152,12 +164,14 @@ class Applier:
             self._save(manifest)
         return changed
 
-    def undo(self, stop_commands=(), after_commands=()):
-        """Put back what was there before.
+    def undo(self, stop_commands: Iterable[List[str]] = (), after_commands: Iterable[List[str]] = ()
+             ) -> Optional[List[str]]:
+        """Restore the original state.
 
-        :param stop_commands: argvs run before the files go, and before the commands' own undoing;
-            ``after_commands``: afterwards.
-        :returns: notes about what was left alone, a list of sentences; None when nothing had been applied.
+        :param stop_commands: argvs to run before the files are removed and the commands are reverted.
+        :param after_commands: argvs to run afterwards.
+        :returns: what was left as it is, one sentence each; None when nothing had been applied.
+        :raises OverlayError: a command failed, or the manifest is damaged.
         """
         if not self.applied():
             return None
@@ -168,7 +182,7 @@ class Applier:
         for path, entry in sorted(manifest['files'].items()):
             target = self._target(path)
             if _digest(target) not in (entry['wrote'], None):
-                notes.append('{} was changed by someone else and is left as it is.'.format(path))
+                notes.append('Somebody changed {}; it is left as it is.'.format(path))
                 continue
             if entry['before']:
                 before = self._target(BEFORE_DIR + '/' + entry['before'])
@@ -184,11 +198,11 @@ class Applier:
             target = self._target(path)
             if os.path.isdir(target):
                 if os.listdir(target):
-                    notes.append('{} is not empty and stays.'.format(path))
+                    notes.append('{} is not empty; it is left as it is.'.format(path))
                 else:
                     os.rmdir(target)
         os.unlink(self._target(self._manifest_path))
-        # Our own directories besides: another purpose may have made them, and may have gone before this one.
+        # Our own directories too: another purpose may have made them and been undone before this one.
         for path in sorted(set(manifest['made']) | {BEFORE_DIR, defaults.CONFIG_DIR}, key=len, reverse=True):
             target = self._target(path)
             if os.path.isdir(target) and not os.listdir(target):
@@ -197,11 +211,11 @@ class Applier:
             self._run(list(argv))
         return notes
 
-    def _target(self, path):
+    def _target(self, path: str) -> str:
         return os.path.join(self._root, path.lstrip('/'))
 
-    def _manifest(self):
-        empty = {'files': {}, 'directories': [], 'owners': {}, 'made': [], 'pending': [],
+    def _manifest(self) -> Manifest:
+        empty: Manifest = {'files': {}, 'directories': [], 'owners': {}, 'made': [], 'pending': [],
                  'undo': [], 'remembered': {}}
         try:
             with open(self._target(self._manifest_path)) as stream:
@@ -209,17 +223,17 @@ class Applier:
         except FileNotFoundError:
             return empty
         except ValueError:
-            raise OverlayError('{} is damaged, so it is not known what was here before.'.format(self._manifest_path),
-                               'sudo rm {}'.format(self._manifest_path))
+            raise OverlayError('{} is damaged; the original state cannot be restored from it.'.format(
+                self._manifest_path), 'sudo rm {}'.format(self._manifest_path))
 
-    def _save(self, manifest):
+    def _save(self, manifest: Manifest) -> None:
         self._parents(self._manifest_path, manifest)
         text = json.dumps(manifest, indent=1, sort_keys=True) + '\n'
         if _digest(self._target(self._manifest_path)) != hashlib.sha256(text.encode('utf-8')).hexdigest():
             files.write_atomic(self._target(self._manifest_path), text, 0o600)
 
-    def _parents(self, path, manifest):
-        """Make the directory of ``path`` and remember which ones were not there."""
+    def _parents(self, path: str, manifest: Manifest) -> None:
+        """Make the directory of ``path``, and list in the manifest the ones that were missing."""
         missing = []
         directory = os.path.dirname(path)
         while directory != '/' and not os.path.isdir(self._target(directory)):
@@ -231,24 +245,24 @@ class Applier:
             if directory not in manifest['made']:
                 manifest['made'].append(directory)
 
-    def _write(self, item, manifest):
+    def _write(self, item: File, manifest: Manifest) -> bool:
         target = self._target(item.path)
         desired = item.text.encode('utf-8')
-        found = _digest(target)
+        present = _digest(target)
         digest = hashlib.sha256(desired).hexdigest()
         entry = manifest['files'].get(item.path)
-        right = found == digest and os.stat(target).st_mode & 0o7777 == item.mode
+        right = present == digest and os.stat(target).st_mode & 0o7777 == item.mode
         if entry is not None and right:
             return False
         self._parents(item.path, manifest)
         if entry is None:
             entry = {'before': '', 'mode': 0}
-            if found is not None:
+            if present is not None:
                 entry['before'] = item.path.strip('/').replace('/', '%')
                 entry['mode'] = os.stat(target).st_mode & 0o7777
                 self._parents(BEFORE_DIR + '/x', manifest)
                 shutil.copy2(target, self._target(BEFORE_DIR + '/' + entry['before']))
-        # The manifest goes first: after a crash in between, undo still knows.
+        # The manifest first: after a crash in between, undo still knows of the file.
         manifest['files'][item.path] = dict(entry, wrote=digest)
         self._save(manifest)
         if right:
@@ -256,7 +270,7 @@ class Applier:
         files.write_atomic(target, desired, item.mode)
         return True
 
-    def _make_directory(self, item, manifest):
+    def _make_directory(self, item: Directory, manifest: Manifest) -> bool:
         target = self._target(item.path)
         owner = None if self._owner_of is None else self._owner_of(item.user)
         made = not os.path.isdir(target)
@@ -266,17 +280,17 @@ class Applier:
             os.chmod(target, item.mode)
             if item.path not in manifest['directories']:
                 manifest['directories'].append(item.path)
-        found = os.stat(target)
-        if owner is not None and (found.st_uid, found.st_gid) != tuple(owner):
+        status = os.stat(target)
+        if owner is not None and (status.st_uid, status.st_gid) != tuple(owner):
             if item.path not in manifest['directories']:
-                manifest['owners'].setdefault(item.path, [found.st_uid, found.st_gid])
+                manifest['owners'].setdefault(item.path, [status.st_uid, status.st_gid])
                 self._save(manifest)
             os.chown(target, *owner)
             return True
         return made
 
 
-def _digest(path):
+def _digest(path: str) -> Optional[str]:
     try:
         with open(path, 'rb') as stream:
             return hashlib.sha256(stream.read()).hexdigest()
@@ -284,10 +298,10 @@ def _digest(path):
         return None
 
 
-def run_command(argv):
-    """Run argv.
+def run_command(argv: List[str]) -> None:
+    """Run ``argv``.
 
-    :raises OverlayError: with the first line it printed: systemctl's others say where to read on.
+    :raises OverlayError: with the first line that it printed, as systemctl's others only say where to read on.
     """
     try:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -295,15 +309,15 @@ def run_command(argv):
     except FileNotFoundError:
         raise OverlayError('There is no {} on this machine.'.format(argv[0]), MISSING.get(argv[0], ''))
     except subprocess.TimeoutExpired:
-        raise OverlayError('`{}` did not end within two minutes.'.format(' '.join(argv)), 'systemctl list-jobs')
+        raise OverlayError('`{}` did not finish within two minutes.'.format(' '.join(argv)), 'systemctl list-jobs')
     if done.returncode != 0:
         answer = done.stdout.decode('utf-8', 'replace').strip().split('\n')[0]
         raise OverlayError('`{}` failed: {}.'.format(' '.join(argv), answer.rstrip('.') or done.returncode),
                            'journalctl -xe')
 
 
-def holds(argv):
-    """Whether ``argv`` ends with status 0; what it prints is nobody's."""
+def holds(argv: List[str]) -> bool:
+    """Run ``argv`` and return whether it ended with status 0; its output is dropped."""
     try:
         return subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                               timeout=120).returncode == 0

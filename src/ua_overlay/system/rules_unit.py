@@ -1,4 +1,4 @@
-"""A table of nftables' own, as a unit: loaded before there is a network, and again when nftables is restarted."""
+"""The unit of an nftables table: loaded before there is a network, and again when nftables is restarted."""
 from ua_overlay.system.sandbox import CLOSED, sandbox
 
 _UNIT = '''\
@@ -31,15 +31,17 @@ WantedBy=multi-user.target
 '''
 
 
-def rules_unit(description, command, nft, rules, delete, before='', undo=''):
-    """The text of the unit.
+def rules_unit(description: str, command: str, nft: str, rules: str, delete: str, before: str = '',
+               undo: str = '') -> str:
+    """Return the text of the unit.
 
     :param description: one line for people.
-    :param command: what writes it; ``undo``: what removes it, '' for the same.
+    :param command: the command that writes it.
     :param nft: absolute path of nft.
     :param rules: path of the file that it loads; loading it twice is the same as once.
-    :param delete: argument of nft that takes the table away.
-    :param before: unit that must not start earlier.
+    :param delete: argument of nft that removes the table.
+    :param before: a unit that must not start earlier, '' for none.
+    :param undo: the command that removes it, '' when ``command`` does.
     """
     return _UNIT.format(description=description, command=command, nft=nft, rules=rules, delete=delete,
                         before=' ' + before if before else '',

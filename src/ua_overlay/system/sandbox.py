@@ -1,9 +1,9 @@
-"""The sandbox that the package's units have in common: what none of them needs, so that none of them may do it.
+"""The sandbox that the package's units have in common: none of them may do what none of them needs.
 
-Of overlay.launch (rosenv.service) little of it can be asked, for a robot's own nodes may run below it: not here.
+The unit of overlay.launch (rosenv.service) has its own, smaller one, as a robot's own nodes may run below it.
 """
 
-#: systemd.exec(5). What differs from unit to unit is given to :func:`sandbox`.
+#: systemd.exec(5). What differs from unit to unit is an argument of :func:`sandbox`.
 COMMON = (
     'LockPersonality=yes',
     'MemoryDenyWriteExecute=yes',
@@ -24,13 +24,15 @@ COMMON = (
     'SystemCallFilter=@system-service',
     'SystemCallFilter=~@privileged @resources',
 )
-#: For what needs no device, writes nothing outside and looks at no other process.
+#: For units that need no device, write nothing outside and read nothing of other processes.
 CLOSED = ('PrivateDevices=yes', 'ProcSubset=pid', 'ProtectSystem=strict')
-#: Sockets of a program that speaks to the network, to the kernel about the network, and to others on this machine.
+#: For units that talk to the network, to the kernel about the network, and to programs on this machine.
 NETWORK = 'RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX'
 
 
-def sandbox(*more):
-    """Lines of a unit's [Service] section, without the last newline: :data:`COMMON` and ``more``, sorted, for people
-    compare units."""
+def sandbox(*more: str) -> str:
+    """Return lines of a unit's [Service] section, without the last newline: :data:`COMMON` and ``more``.
+
+    They are sorted, so that people can compare units.
+    """
     return '\n'.join(sorted(COMMON + more))

@@ -12,7 +12,7 @@ NO_MIRROR = {
     'cli/lab_team.py': 'types the commands of a team in a real lab: test/lab/test_campus.py',
     'cli/measure.py': 'adds its commands, which cli/test_help.py compares with the table',
     'cli/shared/exit_status.py': 'constants; cli/test_main.py compares them with the help',
-    'defaults.py': '',
+    'defaults.py': 'values without code: test/unit/project/test_one_home.py compares them with who repeats them',
     'headscale/api.py': 'a Protocol: nothing runs',
     'headscale/site_directory.py': 'Protocols: nothing runs',
     'lab/encryption.py': '',
@@ -36,10 +36,7 @@ NO_MIRROR = {
     'nodes/mirror.py': NEEDS_MESSAGES,
     'nodes/overlay.py': NEEDS_MESSAGES,
     'nodes/services.py': NEEDS_MESSAGES,
-    'protocols.py': '',
-    'system/recipe.py': '',
-    'system/rules_unit.py': '',
-    'system/supervised.py': '',
+    'protocols.py': 'types without code: mypy reads them',
     'tailscale/api.py': 'Protocols only: mypy checks them',
 }
 

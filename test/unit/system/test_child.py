@@ -42,7 +42,7 @@ def shell(tmp_path):
 
 
 def test_output_goes_to_the_log_and_can_be_waited_for(shell, tmp_path):
-    child = shell('echo one; echo two >&2; sleep 60')
+    child = shell('echo one; echo two >&2; exec sleep 60')
     assert child.wait_for_line(('two',), 0, 10) == 'two'
     assert child.last_lines(2) == ['one', 'two'] and child.running() and child.exit_code() is None
     assert (tmp_path / 'log').read_text() == 'one\ntwo\n'
@@ -50,7 +50,7 @@ def test_output_goes_to_the_log_and_can_be_waited_for(shell, tmp_path):
 
 
 def test_only_lines_after_the_mark_count(shell):
-    child = shell('echo ready; read x < "$FIFO"; echo ready again; sleep 60',
+    child = shell('echo ready; read x < "$FIFO"; echo ready again; exec sleep 60',
                   {'FIFO': '/dev/null'})
     assert child.wait_for_line(('again',), 0, 10) == 'ready again'
     mark = child.mark()

@@ -71,5 +71,5 @@ def test_a_server_that_does_not_answer_is_given_up(tmp_path):
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(path)
         silent.listen(1)
-        with pytest.raises(OverlayError, match='no answer'):
+        with pytest.raises(OverlayError, match='did not answer'):
             control_socket.ask(path, 'ping', timeout=0.1)

@@ -1,0 +1,18 @@
+"""The unit of an nftables table. test_sandbox.py has its sandbox; the tests of the guard have systemd's word on it."""
+from ua_overlay.system.rules_unit import rules_unit
+
+
+def test_the_unit_loads_reloads_and_deletes():
+    text = rules_unit('Egress rule', 'ua-overlay x on', '/usr/sbin/nft', '/etc/x.nft', 'delete table inet x',
+                      before='tailscaled.service', undo='ua-overlay x off')
+    lines = text.split('\n')
+    assert lines[0] == '# Written by `ua-overlay x on`; `ua-overlay x off` removes it.'
+    for line in ('Description=Egress rule', 'Before=network-pre.target tailscaled.service',
+                 'ExecStart=/usr/sbin/nft -f /etc/x.nft', 'ExecReload=/usr/sbin/nft -f /etc/x.nft',
+                 'ExecStop=/usr/sbin/nft "delete table inet x"', 'CapabilityBoundingSet=CAP_NET_ADMIN'):
+        assert line in lines
+
+
+def test_without_another_unit_and_without_a_command_that_removes_it():
+    lines = rules_unit('x', 'ua-overlay x on', 'nft', '/x', 'y').split('\n')
+    assert lines[0] == '# Written by `ua-overlay x on`.' and 'Before=network-pre.target' in lines
