@@ -12,9 +12,9 @@ from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import OverlayError
 from ua_overlay.rosenv import envfile
 from ua_overlay.tags import belonging, describe_belonging, team_of
-from ua_overlay.tailscale.links import Link, links_of
+from ua_overlay.tailscale.links import links_of
 from ua_overlay.tailscale.localapi import LocalApi
-from ua_overlay.tailscale.model import Status, parse_status
+from ua_overlay.tailscale.model import Link, Status, parse_status
 
 #: Seconds to wait for the server's answer whether it still knows this robot.
 SERVER_PATIENCE = 1.0

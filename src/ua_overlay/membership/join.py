@@ -171,7 +171,7 @@ class Join:
             if destination and present != destination:
                 raise refusals.other_team(own.name, present, destination)
         except BaseException as error:
-            # A server that is late may still take the robot back: that is what was asked for, and the answer says it.
+            # A server that is late may still take the robot back, as the user asked for; the answer mentions it.
             if not prefs.get('WantRunning') and getattr(error, 'code', '') != 'TIMEOUT':
                 fields = {name: prefs.get(name, False) for name in ('WantRunning', 'LoggedOut')}
                 self._put_back(error, lambda: self.api.edit_prefs(**fields))
@@ -188,7 +188,7 @@ class Join:
         if not trusted and self.trust is not None:
             self.trust(ca_pem)
         self._wait_stable()
-        # Based on the present ones: a dict without NetfilterMode, say, would switch the firewall rules off.
+        # Based on the present ones: without NetfilterMode, for instance, it would switch the firewall rules off.
         prefs = dict(before, ControlURL=invitation.server_url, WantRunning=True, LoggedOut=False, CorpDNS=True,
                      Hostname=invitation.robot, AdvertiseTags=None)
         self.accepted = False

@@ -81,9 +81,10 @@ class MasterProbe:
     def __call__(self, uri: str) -> MasterAnswer:
         """Ask the master at ``uri`` within the deadline; raises nothing that the network can cause."""
         answer, error = self._calls.run({uri: lambda: self._ask(uri, self._deadline)}, self._deadline)[uri]
-        if error is None:
-            return MasterAnswer(True, answer[0], answer[1])
-        return MasterAnswer(False, why=_sentence(uri, error))
+        if error is not None:
+            return MasterAnswer(False, why=_sentence(uri, error))
+        assert answer is not None, 'Calls.run returns one of the two'
+        return MasterAnswer(True, answer[0], answer[1])
 
 
 def _sentence(uri: str, error: BaseException) -> str:
