@@ -9,12 +9,12 @@ home directory, real-time scheduling, /tmp and their data directories.
 """
 import os
 import re
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Callable, List, Optional, Sequence
 
 from ua_overlay import defaults
 from ua_overlay.errors import UsageError
 from ua_overlay.protocols import Environ
-from ua_overlay.system.recipe import Applier, File, Recipe, uid_of
+from ua_overlay.system.recipe import Applier, File, OwnerOf, Recipe, Run, uid_of
 from ua_overlay.system.units import UNIT_DIR, daemon_reload, quote, unit_commands
 
 UNIT_NAME = 'ua-overlay.service'
@@ -105,8 +105,7 @@ def make_recipe(user: str, workspace: str, arguments: Sequence[str] = ()) -> Rec
         daemon_reload(UNIT),) + unit_commands(UNIT_NAME, (UNIT,)), ())
 
 
-def applier(root: str = '/', run: Optional[Callable[[List[str]], object]] = None,
-            owner_of: Optional[Callable[[str], Tuple[int, int]]] = uid_of,
+def applier(root: str = '/', run: Optional[Run] = None, owner_of: Optional[OwnerOf] = uid_of,
             ask: Optional[Callable[[List[str]], bool]] = None) -> Applier:
     """Return the applier of this recipe; parameters as for system.recipe.Applier."""
     return Applier(MANIFEST, 'sudo ua-overlay service install', root, run, owner_of, ask)

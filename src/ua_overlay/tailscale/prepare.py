@@ -3,13 +3,13 @@
 It gives tailscaled, and no other program, the site's CA at a path that never changes; switches its telemetry off;
 limits what it may do and which addresses it may connect to (firewall.egress); and keeps an unprivileged operator.
 """
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, List, Optional
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
 from ua_overlay.firewall import egress
 from ua_overlay.protocols import Environ
-from ua_overlay.system.recipe import Applier, Directory, File, Recipe, uid_of
+from ua_overlay.system.recipe import Applier, Directory, File, OwnerOf, Recipe, Run, uid_of
 from ua_overlay.system.sandbox import CLOSED, NETWORK, sandbox
 from ua_overlay.system.units import UNIT_DIR, daemon_reload, quote, unit_commands
 
@@ -142,8 +142,7 @@ def check_in_force(environ: Environ) -> None:
                 name, environ.get(name, ''), desired, DROP_IN), 'systemctl cat tailscaled.service')
 
 
-def applier(root: str = '/', run: Optional[Callable[[List[str]], object]] = None,
-            owner_of: Optional[Callable[[str], Tuple[int, int]]] = uid_of,
+def applier(root: str = '/', run: Optional[Run] = None, owner_of: Optional[OwnerOf] = uid_of,
             ask: Optional[Callable[[List[str]], bool]] = None) -> Applier:
     """Return the applier of this recipe; parameters as for system.recipe.Applier."""
     return Applier(MANIFEST, COMMAND, root, run, owner_of, ask)
