@@ -98,8 +98,8 @@ class HomeReporter:
         return is_unreported(status, node)
 
     def _be_homeless_for_a_netcheck(self, stop: Stop) -> None:
-        """Be homeless until two more netchecks have begun. The one that runs now may still report the home; the first of
-        the two is the first that is homeless as a whole, and it has ended when the second begins."""
+        """Be homeless until two more netchecks have begun. The one that runs now may still report the home. The first
+        of the two is homeless as a whole, and it has ended when the second begins."""
         enough = netchecks(self._api.client_metrics()) + 2
         deadline = self._clock() + NETCHECKS
         self._api.debug('derp-set-homeless')
