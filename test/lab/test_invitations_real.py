@@ -81,7 +81,7 @@ def log_of(site):
 
 def test_a_revoked_one_is_worthless(site):
     _, path = site.invite('iris', 'dev-3')
-    assert 'worthless' in site.call('invite', 'revoke', 'dev-3').stdout
+    assert 'Revoked invitation' in site.call('invite', 'revoke', 'dev-3').stdout
     refused = join(site, site.robot('dev-3'), path, '--json')
     assert refused.returncode == 1 and 'INVITATION_REFUSED' in refused.stdout, refused.stdout
     assert row(site, 'dev-3')['state'] == 'revoked'
