@@ -56,7 +56,8 @@ def mirror_of(module):
 @pytest.mark.parametrize('module', modules())
 def test_a_module_has_a_mirror_or_a_reason(module):
     there = os.path.exists(os.path.join(UNIT, mirror_of(module)))
-    assert there or NO_MIRROR.get(module), '{} has neither {} nor a reason in NO_MIRROR'.format(module, mirror_of(module))
+    assert there or NO_MIRROR.get(module), '{} has neither {} nor a reason in NO_MIRROR'.format(
+        module, mirror_of(module))
     assert not (there and module in NO_MIRROR), '{} has a mirror: take it off NO_MIRROR'.format(module)
 
 

@@ -39,8 +39,8 @@ ROBOT_ROOMS = ('system', 'toolchain', 'firewall', 'trust', 'tailscale', 'rosenv'
                'nodes', 'wtf')
 NOT_ON_A_ROBOT = ('headscale', 'relays', 'site', 'server', 'wire', 'lab', 'measure')
 #: Commands of `ua-overlay` that a robot runs.
-ROBOT_COMMANDS = (['status'], ['doctor'], ['join'], ['leave'], ['env'], ['exec'], ['service', 'install'], ['guard', 'on'],
-                  ['robot', 'prepare'], ['robot', 'agent'], ['tools', 'install'])
+ROBOT_COMMANDS = (['status'], ['doctor'], ['join'], ['leave'], ['env'], ['exec'], ['service', 'install'],
+                  ['guard', 'on'], ['robot', 'prepare'], ['robot', 'agent'], ['tools', 'install'])
 #: `wtf` is the roswtf plugin, a ROS adapter like the nodes.
 ROS_ROOMS = ('wtf', 'nodes')
 ROS = ('rospy', 'roslaunch', 'roslib', 'rosgraph', 'rosnode', 'rostopic', 'rosservice', 'rosparam', 'rosmaster',
