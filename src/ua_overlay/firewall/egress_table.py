@@ -77,7 +77,7 @@ def _is_about(rule: Json, user: Optional[str]) -> bool:
     if match['op'] != '!=' or 'return' not in rule[-1]:
         return False
     if not user:
-        return match['left'] == {'&': [{'meta': {'key': 'mark'}}, egress.MARK_MASK]} and match['right'] == egress.MARK
+        return (match['left'], match['right']) == ({'&': [{'meta': {'key': 'mark'}}, egress.MARK_MASK]}, egress.MARK)
     try:
         # nft lists the user's number; a user that was removed and made again has another one.
         return match['left'] == {'meta': {'key': 'skuid'}} and match['right'] in (user, pwd.getpwnam(user).pw_uid)
@@ -86,7 +86,7 @@ def _is_about(rule: Json, user: Optional[str]) -> bool:
 
 
 def _rejects(rule: Json) -> bool:
-    return 'reject' in rule[-1]
+    return bool('reject' in rule[-1])
 
 
 def find_problems(table_state: TableState, addresses: Iterable[str], complete: bool) -> Tuple[str, ...]:

@@ -57,7 +57,7 @@ def refused_packets(listed: str, next_command: str) -> int:
     :raises NftError: there is no such counter.
     """
     try:
-        return next(item['counter']['packets'] for item in json.loads(listed)['nftables']
+        return next(int(item['counter']['packets']) for item in json.loads(listed)['nftables']
                     if 'counter' in item and item['counter']['name'] == 'refused')
     except (ValueError, KeyError, TypeError, StopIteration):
         raise NftError('The nftables table was not made by this version of ua-overlay.', next_command)

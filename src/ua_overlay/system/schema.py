@@ -120,7 +120,7 @@ def integer(least: int, most: int, multiple_of: int = 1) -> Reader[int]:
             raise invalid(place, '{!r} is not a whole number from {} to {}'.format(value, least, most))
         if value % multiple_of:
             raise invalid(place, '{!r} is not a multiple of {}'.format(value, multiple_of))
-        return value
+        return int(value)
     return read
 
 

