@@ -1,4 +1,4 @@
-"""Rows of measured values, and how they are shown: pure."""
+"""Rows of measured values, and how they are shown. Pure."""
 import math
 from dataclasses import dataclass, field
 from typing import Dict, List
@@ -8,10 +8,10 @@ from ua_overlay.cli.shared.table import format_table
 
 @dataclass
 class Row:
-    """One thing that was measured, again and again.
+    """One thing, measured several times.
 
-    :ivar values: numbers in the figure's unit, or in ``unit`` when the row has its own.
-    :ivar compare: the label of the row that this one is divided by; '' for none.
+    :ivar compare: label of the row that this one is divided by; '' for none.
+    :ivar unit: of ``values``; '' for the figure's unit.
     """
 
     label: str
@@ -25,9 +25,9 @@ class Figure:
     """A table with what it means.
 
     :ivar name: as `--only` takes it.
-    :ivar aims: sentences, each with what came out and whether it is reached.
-    :ivar notes: what a reader must know to judge the numbers.
-    :ivar raw: what the rows were made from, for `--json`.
+    :ivar aims: sentences, each with an aim, the measured value and whether it is reached.
+    :ivar notes: what a reader needs to judge the numbers.
+    :ivar raw: values behind the rows, for `--json`.
     """
 
     name: str
@@ -43,17 +43,17 @@ class Figure:
 
 
 def quantile(values, share):
-    """The value that ``share`` (0 to 1) of ``values`` do not exceed, between two neighbours linearly (Hyndman-Fan 7).
+    """The value that ``share`` (0 to 1) of ``values`` do not exceed, linear between neighbours (Hyndman-Fan, type 7).
 
-    :raises ValueError: when there are no values.
+    :raises ValueError: there is no value.
     """
     if not values:
         raise ValueError('no values')
     ordered = sorted(values)
-    place = share * (len(ordered) - 1)
-    low = math.floor(place)
+    position = share * (len(ordered) - 1)
+    low = math.floor(position)
     high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
 
 
 def median(values):
@@ -61,7 +61,7 @@ def median(values):
 
 
 def ratio(figure, row):
-    """Median of ``row`` divided by that of the row it is compared with; None when there is nothing to divide by."""
+    """Median of ``row`` divided by that of the row it is compared with; None when one of them has no values."""
     if not row.compare or not row.values:
         return None
     base = figure.row(row.compare).values
@@ -69,12 +69,12 @@ def ratio(figure, row):
 
 
 def verdict(name, value, aim, unit):
-    """The sentence about an aim: ``value`` must not be above ``aim``."""
+    """The sentence about an aim: ``value`` must not exceed ``aim``."""
     return '{}: {:.3g}{}, aim {:g}{}: {}'.format(name, value, unit, aim, unit, 'reached' if value <= aim else 'MISSED')
 
 
 def number(value):
-    """Three digits that count, without an exponent; '' for None."""
+    """Three significant digits, without an exponent; '' for None."""
     if value is None:
         return ''
     if value == 0:
@@ -87,9 +87,9 @@ def render(figure):
     """The figure as text for people."""
     rows = []
     for row in figure.rows:
-        some = bool(row.values)
-        rows.append((row.label, row.unit or figure.unit, len(row.values), number(median(row.values) if some else None),
-                     number(quantile(row.values, 0.95) if some else None), number(ratio(figure, row)), row.compare))
+        middle, most = (median(row.values), quantile(row.values, 0.95)) if row.values else (None, None)
+        rows.append((row.label, row.unit or figure.unit, len(row.values), number(middle), number(most),
+                     number(ratio(figure, row)), row.compare))
     lines = ['{}: {}'.format(figure.name, figure.title), '',
              format_table(('', 'UNIT', 'N', 'MEDIAN', 'P95', 'RATIO', 'OF MEDIANS, AGAINST'), rows), '']
     lines += figure.aims
@@ -98,7 +98,7 @@ def render(figure):
 
 
 def as_dict(figure):
-    """The figure for `--json`: every value, not only what the table shows."""
+    """The figure for `--json`, with every value."""
     return {
         'name': figure.name, 'title': figure.title, 'aims': figure.aims, 'notes': figure.notes, 'raw': figure.raw,
         'rows': [{'label': row.label, 'unit': row.unit or figure.unit, 'n': len(row.values),

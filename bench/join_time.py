@@ -1,4 +1,4 @@
-"""Time of a first join, against a bare `tailscale up` with a fresh key on the same robot, in turns."""
+"""Time of a first join, in turns with a bare `tailscale up` with a fresh key on the same robot."""
 import yaml
 from figure import Figure, Row, median, verdict
 from setup_lab import TEAM, Program, bench_fleet, forget
@@ -23,7 +23,7 @@ def measure(progress, rounds=ROUNDS):
     with bench_fleet(progress, joined=('dev-2', 'dev-3')) as fleet, Program(fleet, 'dev-1', 'timer.py') as timer:
         for turn in range(rounds + 1):
             for label in (UP, SERVICE, COMMAND):
-                with progress('Round {} of {}: {}'.format(turn, rounds, label) if turn else 'To warm up: ' + label):
+                with progress('Round {} of {}: {}'.format(turn, rounds, label) if turn else 'Warming up: ' + label):
                     answer = attempt(fleet, timer, label)
                     forget(fleet, 'dev-1')
                 if turn:
@@ -36,7 +36,7 @@ def measure(progress, rounds=ROUNDS):
 
 
 def attempt(fleet, timer, label):
-    """One join of dev-1 with a fresh key; returns the timer's answer."""
+    """Join dev-1 with a fresh key; returns the timer's answer."""
     text = fleet.invite(TEAM, 'dev-1')
     path = fleet.carry('dev-1', text)
     invitation = yaml.safe_load(text)
@@ -62,7 +62,7 @@ def figure(values):
     return Figure(NAME, 'a first join with a fresh key, against a bare `tailscale up`', 's', rows, aims=[
         verdict('join service against `tailscale up`', service, 1.1, ' times'),
         verdict('`ua-overlay join` without its start', command, 1.1, ' times')], notes=[
-        'The same robot in turns; after each it is logged out and deleted on the server. Timed on the robot, as its '
+        'One robot in turns; after each join it is logged out and deleted on the server. Timed on the robot, as its '
         'user.',
-        '`tailscale up` ends as soon as the state is Running. `join` reads the invitation, checks the server over TLS '
-        'first, and ends when the server sees the robot online with its tag.'])
+        '`tailscale up` ends as soon as the state is Running. `join` first reads the invitation and checks the server '
+        'over TLS, and ends when the server sees the robot online with its tag.'])

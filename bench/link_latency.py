@@ -10,16 +10,16 @@ from ua_overlay.toolchain import locate
 
 NAME = 'links'
 HZ = 20
-#: Rounds of each kind; one of both gives about fifteen changes.
+#: Rounds of each kind; a round of both kinds gives about fifteen changes.
 ROUNDS = 3
 PEERS = ('dev-2', 'dev-3')
-#: A message may come before the observer of the status sees the change, by a period of it and some noise.
+#: Seconds that a message may come before the observer of the status sees the change: its period, and some noise.
 EARLY = 0.5
-#: A message later than this is another change's, or none came.
+#: A message that is later than this belongs to another change.
 LATE = 10.0
-#: Seconds before the first traffic and between idleness and the next: for every observer to have seen the old state.
+#: Seconds of idleness before traffic, so that every observer has seen the old state.
 STABLE_AFTER = 3.0
-#: The node looks at active links five times a second: what is over sooner may go unseen.
+#: The node checks active links five times a second: a shorter change may stay unnoticed.
 SHORT = 0.25
 
 EVENTS, LINKS, WORST, CLIENT = ('/ua_overlay/link_events', '/ua_overlay/links', '/ua_overlay/link_events, at worst',
@@ -45,21 +45,21 @@ def measure(progress, rounds=ROUNDS):
             time.sleep(2.0)
             for program in (status, topics, client):
                 program.check()
-            return figure(list(status.seen), list(topics.seen), list(client.seen), began)
+            return figure(list(status.received), list(topics.received), list(client.received), began)
 
 
 class Current:
-    """The types of the links as the observer of the status has seen them last."""
+    """The types of the links that the observer of the status reported last."""
 
     def __init__(self, status):
         self.status = status
 
     def types(self):
-        latest = {seen['peer']: seen['path'][0] for seen in self.status.seen}
+        latest = {change['peer']: change['path'][0] for change in self.status.received}
         return [latest.get(peer) for peer in PEERS]
 
-    def wait(self, wanted, timeout):
-        wait('Links of type {}'.format(wanted), lambda: set(self.types()) == {wanted}, timeout)
+    def wait(self, kind, timeout):
+        wait('Links of type {}'.format(kind), lambda: set(self.types()) == {kind}, timeout)
 
 
 def ping(fleet, peer, *options):
@@ -68,7 +68,7 @@ def ping(fleet, peer, *options):
 
 
 def idle_round(fleet, current, progress, turn):
-    """Some traffic after idleness, and idleness again."""
+    """Some traffic after idleness, then idleness again."""
     with progress('Traffic after idleness, round {}'.format(turn)):
         for process in [ping(fleet, peer, '-c', '16') for peer in PEERS]:
             process.wait()
@@ -78,15 +78,15 @@ def idle_round(fleet, current, progress, turn):
 
 
 def nat_round(fleet, current, progress, turn):
-    """All three kinds of NAT under traffic that does not stop."""
+    """All three kinds of NAT, under continuous traffic."""
     pings = [ping(fleet, peer) for peer in PEERS]
     try:
-        for kind, wanted, timeout in (('easy', 'DIRECT', 120), ('hard', 'PEER_RELAY', 90), ('udp-blocked', 'DERP', 60),
-                                      ('easy', 'DIRECT', 120)):
-            with progress('NATs {} until the links are {}, round {}'.format(kind, wanted, turn)):
+        for nat_kind, link, timeout in (('easy', 'DIRECT', 120), ('hard', 'PEER_RELAY', 90),
+                                        ('udp-blocked', 'DERP', 60), ('easy', 'DIRECT', 120)):
+            with progress('NATs {} until the links are {}, round {}'.format(nat_kind, link, turn)):
                 for nat in ('nat1', 'nat2', 'nat3'):
-                    fleet.lab.nat(nat, kind)
-                current.wait(wanted, timeout)
+                    fleet.lab.nat(nat, nat_kind)
+                current.wait(link, timeout)
     finally:
         for process in pings:
             process.terminate()
@@ -94,24 +94,24 @@ def nat_round(fleet, current, progress, turn):
 
 
 def match(changes, messages, parts=3):
-    """Pair each message with the change that it is about: the last one of that peer to that path.
+    """Pair each message with its change: the last one of that peer to that path.
 
-    :param changes: what the observer of the status said: dicts with time, peer, path, before; in time's order.
-    :param messages: dicts with time, peer and path, of one topic; in time's order.
+    :param changes: from the observer of the status: dicts with time, peer, path, before; in the order of time.
+    :param messages: dicts with time, peer and path, of one topic; in the order of time.
     :param parts: how much of a path must agree: 1 for the type, 3 for endpoint and relay as well.
     :returns: (list of (change, message), list of changes without a message).
     """
-    found, newest = {}, {}
+    paired, newest = {}, {}
     for message in messages:
         about = [index for index, change in enumerate(changes)
                  if change['peer'] == message['peer'] and change['path'][:parts] == message['path'][:parts]
                  and -EARLY <= message['time'] - change['time'] <= LATE]
-        # Messages of a topic come in the order of the changes, so none is about an older one than its predecessor.
+        # Messages of a topic come in the order of the changes, so none belongs to an older change than the one before.
         if about and about[-1] > newest.get(message['peer'], -1):
-            found[about[-1]] = message
+            paired[about[-1]] = message
             newest[message['peer']] = about[-1]
-    return ([(change, found[index]) for index, change in enumerate(changes) if index in found],
-            [change for index, change in enumerate(changes) if index not in found])
+    return ([(change, paired[index]) for index, change in enumerate(changes) if index in paired],
+            [change for index, change in enumerate(changes) if index not in paired])
 
 
 def lasting(changes):
@@ -121,9 +121,9 @@ def lasting(changes):
 
 
 def without_short(changes):
-    """The changes that lasted, as one sees them who overlooks what lasted less than SHORT seconds.
+    """The changes that lasted at least SHORT seconds.
 
-    A path that came back after such a moment did not change at all.
+    A path that came back after a shorter moment did not change at all.
     """
     kept = []
     latest = {}
@@ -138,12 +138,12 @@ def without_short(changes):
 
 
 def figure(status, topics, client, began):
-    """The Figure of what the three observers said since ``began`` (monotonic). Pure."""
-    changes = [seen for seen in status if seen['time'] > began and seen['peer'] in PEERS]
+    """The Figure of the reports of three observers since ``began`` (monotonic). Pure."""
+    changes = [change for change in status if change['time'] > began and change['peer'] in PEERS]
     kept = without_short(changes)
-    retyped = [seen for seen in kept if seen['before'][0] != seen['path'][0]]
-    events = [seen for seen in topics if seen['topic'] == 'link_events']
-    links = [seen for seen in topics if seen['topic'] == 'links']
+    retyped = [change for change in kept if change['before'][0] != change['path'][0]]
+    events = [message for message in topics if message['topic'] == 'link_events']
+    links = [message for message in topics if message['topic'] == 'links']
     event_pairs, event_lost = match(retyped, events, 1)
     link_pairs, link_lost = match(kept, links)
     client_pairs, client_lost = match(retyped, client, 1)
@@ -154,13 +154,13 @@ def figure(status, topics, client, began):
     return Figure(NAME, 'from the status showing a change to the arrival of the message', 's', rows, aims=[
         verdict('link_events, 95th percentile', quantile(delays(event_pairs), 0.95), 0.3, ' s'),
         verdict('links, 95th percentile', quantile(delays(link_pairs), 0.95), 0.3, ' s')], notes=[
-        '{} changes of a type, {} of a type, an endpoint or a relay, seen by a process of its own that asks tailscaled '
-        '{} times a second. It sees a change up to {:.0f} ms after it happened (half of that on average); a message '
-        'that came before is negative. "At worst" counts from when it asked for the last answer that still had the old '
-        'path: that cannot be too small.'.format(len(retyped), len(kept), HZ, 1000 / HZ),
-        'Arrival is the callback of a rospy subscriber in another process: sending and scheduling are in it.',
-        'Not counted: {} changes to what lasted less than {:g} s, or back from it. Of the others no message told {} by '
-        'link_events{} and {} by links; the script missed {}.'.format(
+        '{} changes of a type, {} of a type, an endpoint or a relay, seen by a separate process that asks tailscaled '
+        '{} times a second. It sees a change up to {:.0f} ms late (half of that on average); a message that came '
+        'before is negative. "At worst" counts from the question whose answer last had the old path, so it is never '
+        'too small.'.format(len(retyped), len(kept), HZ, 1000 / HZ),
+        'Arrival is the callback of a rospy subscriber in another process, so it includes sending and scheduling.',
+        'Not counted: {} changes to a path that lasted less than {:g} s, or back from it. Of the others, {} have no '
+        'message on link_events{} and {} none on links; the script missed {}.'.format(
             len(changes) - len(kept), SHORT, len(event_lost), ' ({})'.format(', '.join(missed)) if missed else '',
             len(link_lost), len(client_lost))],
         raw={'began': [began], 'status': status, 'topics': topics, 'script': client})

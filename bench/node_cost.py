@@ -1,4 +1,4 @@
-"""CPU and memory of the overlay node, against the obvious script and against a ROS node that does nothing."""
+"""CPU and memory of the overlay node, beside the obvious script and a ROS node that does nothing."""
 import glob
 import json
 import os
@@ -13,7 +13,7 @@ from ua_overlay.lab.wait import wait
 from ua_overlay.toolchain import locate
 
 NAME = 'cost'
-#: /proc/PID/stat counts hundredths of a second: 0.05 % of a window.
+#: Seconds. /proc/PID/stat counts hundredths of a second: 0.05 % of a window.
 WINDOW = 20.0
 WINDOWS = 6
 
@@ -38,7 +38,7 @@ def measure(progress, windows=WINDOWS):
         sample(progress, values, {NOBODY: daemon}, windows, 'nobody asks')
         fleet.launch('dev-1')
         node = find_process(fleet, 'dev-1', '/ua_overlay/overlay', '__name:=ua_overlay')
-        with progress('The node becomes stable'):
+        with progress('Waiting until the node is stable'):
             time.sleep(10.0)
         with Program(fleet, 'dev-1', 'idle_node.py') as empty:
             empty.next()
@@ -59,29 +59,29 @@ def measure(progress, windows=WINDOWS):
     return figure(values)
 
 
-def wait_for_links(fleet, wanted):
+def wait_for_links(fleet, kind):
     def reached():
         links = json.loads(fleet.overlay('dev-1', 'status', '--json').stdout)['links']
-        return {link['type'] for link in links if link['peer'] in PEERS} == {wanted}
+        return {link['type'] for link in links if link['peer'] in PEERS} == {kind}
 
-    wait('Links of type {}'.format(wanted), reached, 120, poll=1.0)
+    wait('Links of type {}'.format(kind), reached, 120, poll=1.0)
 
 
 def find_process(fleet, robot, *words):
-    """The one process on a robot whose command line has all ``words``, as the machine's process id."""
+    """The process id, on this machine, of the only process on a robot whose command line has all ``words``."""
     space = os.readlink('/proc/{}/ns/pid'.format(fleet.lab.host(robot).pid))
-    found = []
+    pids = []
     for path in glob.glob('/proc/[0-9]*/cmdline'):
         try:
             with open(path, errors='replace') as stream:
                 line = stream.read()
             if all(word in line for word in words) and os.readlink(os.path.dirname(path) + '/ns/pid') == space:
-                found.append(int(path.split('/')[2]))
+                pids.append(int(path.split('/')[2]))
         except OSError:
             continue  # it ended meanwhile
-    if len(found) != 1:
-        raise OverlayError('{} processes of {} match {}.'.format(len(found), robot, ' '.join(words)))
-    return found[0]
+    if len(pids) != 1:
+        raise OverlayError('{} processes of {} match {}.'.format(len(pids), robot, ' '.join(words)))
+    return pids[0]
 
 
 def cpu_seconds(pid):
@@ -92,18 +92,18 @@ def cpu_seconds(pid):
 
 
 def memory(pid):
-    """(PSS, RSS) of a process in MB (10^6 bytes). PSS shares out what several processes map."""
-    found = {}
+    """(PSS, RSS) of a process in MB (10^6 bytes). PSS divides shared pages among the processes that map them."""
+    megabytes = {}
     with open('/proc/{}/smaps_rollup'.format(pid)) as stream:
         for line in stream:
             name, _, rest = line.partition(':')
             if name in ('Pss', 'Rss'):
-                found[name] = int(rest.split()[0]) * 1024 / 1e6
-    return found['Pss'], found['Rss']
+                megabytes[name] = int(rest.split()[0]) * 1024 / 1e6
+    return megabytes['Pss'], megabytes['Rss']
 
 
 def sample(progress, values, processes, windows, what):
-    """Fill in ``values`` {label: list}: percent of a core for each window, and the memory at its end."""
+    """Add to ``values`` {label: list}: percent of a core for each window, and the memory at its end."""
     with progress('{} windows of {:.0f} s: {}'.format(windows, WINDOW, what)):
         began = time.monotonic()
         before = {label: cpu_seconds(pid) for label, pid in processes.items()}
@@ -134,6 +134,7 @@ def figure(values):
         verdict('memory of the node, idle (RSS)', median(values[NODE + RESIDENT]), 60, ' MB')], notes=[
         'Each value is a window of {:.0f} s of /proc/PID/stat (user and system time, ended children included): steps '
         'of {:.2f} %.'.format(WINDOW, 100 / os.sysconf('SC_CLK_TCK') / WINDOW),
-        'The site\'s relay is a third peer in the status. No team master: a follower asks its master every 5 s, '
-        'so its link to the master is never idle.',
-        'The script counts with the programs that it starts; its memory is left out (the client comes and goes).'])
+        'The site\'s relay is a third peer in the status. There is no team master: a follower asks its master every '
+        '5 s, so its link to the master is never idle.',
+        'The script counts with the programs that it starts. Its memory is left out, as the client starts anew each '
+        'second.'])

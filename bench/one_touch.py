@@ -1,4 +1,4 @@
-"""From machines as their distribution made them to a team, by ansible/site.yml; and again, with nothing to do."""
+"""Run ansible/site.yml on freshly installed machines until they are a team; and again, with nothing to do."""
 import os
 import subprocess
 import tempfile
@@ -34,14 +34,14 @@ def measure(progress, rounds=ROUNDS):
                     values[label].append(timed(playbook(directory, machines.ssh.config)))
                 values[PLAIN].append(sum(timed(['ssh', '-F', machines.ssh.config, name, 'true'])
                                          for name in machines.machines))
-    return Figure(NAME, 'one touch of ansible/site.yml', 's', [
+    return Figure(NAME, 'one run of ansible/site.yml', 's', [
         Row(PLAIN, values[PLAIN]), Row(SECOND, values[SECOND], PLAIN), Row(COLD, values[COLD], SECOND)], notes=[
-        'Machines have the packages of their distribution (ROS among them), and the controller has the pinned builds.',
+        'Machines have the packages of their distribution, ROS among them; the controller has the pinned builds.',
         'All four machines and the controller share the cores of one machine; three robots build the package at once.'])
 
 
 def playbook(directory, ssh_config):
-    """argv of the playbook for these machines."""
+    """Argv of the playbook for these machines."""
     inventory = os.path.join(directory, 'inventory.yml')
     with open(inventory, 'w') as stream:
         yaml.safe_dump({'all': {
@@ -55,10 +55,7 @@ def playbook(directory, ssh_config):
 
 
 def timed(argv):
-    """Seconds that a command takes.
-
-    :raises OverlayError: it failed; with the end of what it said.
-    """
+    """Seconds that a command takes. :raises OverlayError: it failed; with the end of its output."""
     started = time.monotonic()
     done = subprocess.run(argv, cwd=os.path.join(os.path.dirname(BENCH), 'ansible'), stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)

@@ -1,4 +1,4 @@
-"""What a stream at 10 Hz loses when the relay that carries it dies, and when Headscale starts again, with two hosts."""
+"""What a stream at 10 Hz loses when its relay dies, and when Headscale restarts, with two hosts."""
 import os
 import time
 
@@ -15,11 +15,11 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 RELAY_GAP = 'relay killed: longest time without an answer'
 RELAY_OTHER = 'relay killed: until the link goes over the other relay'
-RESTART_RELAY = 'Headscale starts again, link on a relay'
-RESTART_SECOND = 'Headscale starts again, link on the remote DERP'
-RESTART_EMBEDDED = 'Headscale starts again, link on the embedded DERP'
+RESTART_RELAY = 'Headscale restarts, link on a relay'
+RESTART_SECOND = 'Headscale restarts, link on the remote DERP'
+RESTART_EMBEDDED = 'Headscale restarts, link on the embedded DERP'
 LABELS = (RELAY_GAP, RELAY_OTHER, RESTART_EMBEDDED, RESTART_SECOND, RESTART_RELAY)
-#: Answers are 0.1 s apart: less than this is no gap.
+#: Answers are 0.1 s apart: a shorter pause is not a gap.
 NO_GAP = 0.5
 
 
@@ -36,27 +36,27 @@ def measure(progress, rounds=ROUNDS):
             pair.start_site()
             with_embedded(pair, values, progress, rounds)
             pair.start_remote_hosts()
-        with progress('Robots take the remote DERP as their home'):
+        with progress('Waiting until the remote DERP is the home of both robots'):
             pair.wait_home('second')
         for turn in range(1, rounds + 1):
             with progress('Round {} of {}: a relay dies'.format(turn, rounds)):
                 relay_dies(pair, values)
-        with progress('Headscale starts again, links on a relay'):
+        with progress('Headscale restarts, links on a relay'):
             for _ in range(rounds):
                 values[RESTART_RELAY].append(restart_gap(pair, 'PEER_RELAY'))
         block_udp(pair, True)
-        with progress('Headscale starts again, links on the remote DERP'):
+        with progress('Headscale restarts, links on the remote DERP'):
             for _ in range(rounds):
                 values[RESTART_SECOND].append(restart_gap(pair, 'DERP', 'second'))
     return figure(values)
 
 
 def with_embedded(pair, values, progress, rounds):
-    """Robots join, and Headscale starts again while their only DERP is the one in it."""
+    """Robots join, and Headscale restarts while their only DERP is the embedded one."""
     pair.join_robots()
     block_udp(pair, True)
     for turn in range(1, rounds + 1):
-        with progress('Round {} of {}: Headscale starts again, links on the embedded DERP'.format(turn, rounds)):
+        with progress('Round {} of {}: Headscale restarts, links on the embedded DERP'.format(turn, rounds)):
             values[RESTART_EMBEDDED].append(restart_gap(pair, 'DERP', 'site'))
     block_udp(pair, False)
 
@@ -73,7 +73,7 @@ def wait_stable(output, count=30):
 
 
 def restart_gap(pair, kind, endpoint=''):
-    """Seconds without an answer while Headscale starts again."""
+    """Seconds without an answer while Headscale restarts."""
     with pair.traffic() as output:
         pair.wait_link(kind, endpoint)
         wait_stable(output)
@@ -101,7 +101,7 @@ def relay_dies(pair, values):
 
 
 def drop(pair, address, cut):
-    """Make the relay at ``address`` mute, or let it speak again: no packet comes in, and none is refused."""
+    """Silently drop all packets to the relay at ``address``, or stop dropping them."""
     host = pair.lab.host('server' if address == '203.0.113.10' else 'second')
     if cut:
         host.run(['nft', '-f', '-'], input='table inet cut {\n chain in {\n  type filter hook input priority -10;\n'
@@ -115,15 +115,15 @@ def figure(values):
     rows = [Row(RELAY_GAP, values[RELAY_GAP]), Row(RELAY_OTHER, values[RELAY_OTHER]),
             Row(RESTART_EMBEDDED, values[RESTART_EMBEDDED]),
             Row(RESTART_SECOND, values[RESTART_SECOND], RESTART_EMBEDDED), Row(RESTART_RELAY, values[RESTART_RELAY])]
-    return Figure(NAME, 'a ping at 10 Hz while a relay or Headscale goes', 's', rows, aims=[
+    return Figure(NAME, 'a ping at 10 Hz while a relay dies or Headscale restarts', 's', rows, aims=[
         verdict('median gap when a relay dies', median(values[RELAY_GAP]), 10, ' s'),
         verdict('median gap of a restart on the embedded DERP', median(values[RESTART_EMBEDDED]), 10, ' s'),
         verdict('worst gap of a restart on the remote DERP', max(values[RESTART_SECOND]), NO_GAP, ' s'),
         verdict('worst gap of a restart on a relay', max(values[RESTART_RELAY]), NO_GAP, ' s')], notes=[
         'A relay dies: its packets are dropped at its host, as after a power cut. tailscaled trusts a path for 6.5 s '
-        'after its last answer (trustUDPAddrDuration), then sends over DERP as well; the other relay is found when it '
-        'looks for paths again (at most every 30 s).',
+        'after its last answer (trustUDPAddrDuration), then sends over DERP as well. It finds the other relay when it '
+        'next looks for paths (at most every 30 s).',
         'Robots that are busy on the embedded DERP when a remote one is added stay there until they are silent for '
         'some seconds: here they are silent.',
-        'Headscale starts again by `ua-overlay server renew`. Answers come every 0.1 s: below {} s is no gap.'.format(
-            NO_GAP)])
+        '`ua-overlay server renew` restarts Headscale. Answers come every 0.1 s: a pause below {} s is not a '
+        'gap.'.format(NO_GAP)])

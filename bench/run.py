@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Measures the figures: `make bench`. What they mean and how to read them: bench/README.md."""
+"""Measure the figures: `make bench`. bench/README.md says what they mean and how to read them."""
 import argparse
 import importlib
 import json
@@ -11,35 +11,35 @@ from figure import as_dict, render
 from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.errors import OverlayError
 
-FIGURES = {'join': 'join_time', 'links': 'link_latency', 'cost': 'node_cost', 'start': 'start_time',
-           'team': 'team_moves', 'pair': 'team_pair', 'touch': 'one_touch',
-           'failover': 'relay_failover', 'gaps': 'topic_gap',
-           'losses': 'link_cost'}
+#: Name -> (module, what it measures, minutes).
+FIGURES = {
+    'join': ('join_time', 'a first join, against a bare `tailscale up`', 4),
+    'links': ('link_latency', 'a change of a link, until the message about it arrives', 6),
+    'cost': ('node_cost', 'CPU and memory of the overlay node', 8),
+    'start': ('start_time', 'whole commands, from start to end', 1),
+    'team': ('team_moves', 'six robots: join, a move of the master, a new roscore, shells', 10),
+    'pair': ('team_pair', 'the same with two robots', 5),
+    'touch': ('one_touch', 'ansible/site.yml on empty machines, and again', 8),
+    'failover': ('relay_failover', 'a ping at 10 Hz while a relay dies or Headscale restarts', 12),
+    'gaps': ('topic_gap', 'a topic while the certificate is renewed or the server restarts', 20),
+    'losses': ('link_cost', 'TCP, UDP and round trips of each link type', 11)}
 
 
 def main():
     parser = argparse.ArgumentParser(
         prog='bench/run.py', formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='Measures figures in a lab on this machine (root). Tables on stdout, progress on stderr.',
-        epilog='figures:\n  join   a first join against a bare `tailscale up`             (4 min)\n'
-               '  links  a change of a link until the message about it arrives   (6 min)\n'
-               '  cost   CPU and memory of the overlay node                      (8 min)\n'
-               '  start  time of the commands until they have ended              (1 min)\n'
-               '  team   six robots: join, move of the master, new roscore, shells (10 min)\n'
-               '  pair   the same with two robots                                 (5 min)\n'
-               '  touch  ansible/site.yml on machines with nothing, and again     (8 min)\n'
-               '  failover  a relay dies, Headscale starts again: what 10 Hz loses (12 min)\n'
-               '  gaps   certificate renewed, server restarted: what a topic sees (20 min)\n'
-               '  losses  TCP, UDP and round trips of each link type             (11 min)\n\n'
-               'examples:\n  make bench\n  make bench ARGS="--only join --json" > join.json')
+        description='Measure figures in a lab on this machine (needs root). Tables go to stdout, progress to stderr.',
+        epilog='figures:\n' + ''.join('  {:<9} {} ({} min)\n'.format(name, what, minutes)
+                                      for name, (_module, what, minutes) in FIGURES.items()) +
+               '\nexamples:\n  make bench\n  make bench ARGS="--only join --json" > join.json')
     parser.add_argument('--only', action='append', choices=sorted(FIGURES), metavar='NAME',
-                        help='this figure alone; may be given again')
-    parser.add_argument('--json', action='store_true', help='every value, for programs')
+                        help='measure only this figure; repeatable')
+    parser.add_argument('--json', action='store_true', help='print JSON, with every value')
     args = parser.parse_args()
     figures = []
     try:
         for name in args.only or FIGURES:
-            figure = importlib.import_module(FIGURES[name]).measure(Progress())
+            figure = importlib.import_module(FIGURES[name][0]).measure(Progress())
             figures.append(figure)
             if not args.json:
                 print('\n' + render(figure), flush=True)

@@ -1,4 +1,4 @@
-"""A lab with a site and robots that have joined, and programs that run on a robot and talk in JSON lines."""
+"""A lab with a site and joined robots, and programs that run on a robot and exchange lines of JSON."""
 import contextlib
 import json
 import os
@@ -17,7 +17,7 @@ from ua_overlay.toolchain import locate
 BENCH = os.path.dirname(os.path.abspath(__file__))
 TEAM = 'iris'
 PYTHON = '/usr/bin/python3'
-#: Where a robot of bench_fleet has the invitation that was made for it.
+#: Path of its invitation on a robot of bench_fleet.
 INVITATION = '/home/{}/first.yaml'.format(USER)
 
 TOPOLOGY = '''
@@ -31,7 +31,7 @@ nats:
 
 
 def topology(robots):
-    """The text of a topology: a server, and each of ``robots`` (dev-1, …) behind a NAT of its own."""
+    """The text of a topology: a server, and ``robots`` (dev-1, …), each behind its own NAT."""
     numbers = [int(robot.rpartition('-')[2]) for robot in robots]
     nats = ['  nat{}: {{address: 203.0.113.{}, inside: 10.0.2.2/24}}\n'.format(n, 20 + n) for n in numbers]
     hosts = ['  dev-{0}: {{behind: nat{0}, address: 10.0.2.15, hostname: robot}}\n'.format(n) for n in numbers]
@@ -41,13 +41,13 @@ def topology(robots):
 @contextlib.contextmanager
 def bench_fleet(progress, launched=('dev-1',), joined=('dev-1', 'dev-2', 'dev-3'),
                 robots=('dev-1', 'dev-2', 'dev-3'), master=None):
-    """A site and prepared robots behind a NAT each; yields a Fleet and takes everything down again.
+    """A site and prepared robots, each behind its own NAT; yields a Fleet and takes everything down again.
 
-    Mostly no robot is the team's master: a robot that has one asks it all the time, and its link would never be idle.
+    By default no robot is the team master: robots ask a master all the time, so their links to it are never idle.
 
     :param launched: robots on which overlay.launch runs.
-    :param joined: robots that are in the team; each of the others has its invitation at INVITATION.
-    :param master: the robot whose invitation makes it the team's master.
+    :param joined: robots that are in the team; every robot has its invitation at INVITATION.
+    :param master: the robot whose invitation makes it the team master.
     """
     workspace = os.path.join(os.path.realpath(os.path.join(os.path.dirname(BENCH), '.workspace')), 'install')
     if not os.path.isdir(workspace):
@@ -76,7 +76,7 @@ def tailscale(fleet, robot, *argv, check=True):
 
 
 def daemon_state(fleet, robot):
-    """tailscaled's BackendState, '' while it does not answer."""
+    """The BackendState of tailscaled, '' while it does not answer."""
     done = tailscale(fleet, robot, 'status', '--json', '--peers=false', check=False)
     return json.loads(done.stdout).get('BackendState', '') if done.stdout.startswith('{') else ''
 
@@ -98,9 +98,9 @@ def module_environment(fleet):
 
 
 class Program:
-    """A program of bench/on_robot that runs on a host and talks in JSON lines.
+    """A program of bench/on_robot that runs on a host and exchanges lines of JSON.
 
-    :param root: run it as root and without ROS (on the server), not as the robot's user in the local graph.
+    :param root: run it as root and without ROS (on the server) instead of as the robot's user in the local graph.
     """
 
     def __init__(self, fleet, host, program, *arguments, root=False):
@@ -113,7 +113,7 @@ class Program:
             self.process = fleet.ros_popen(host, *argv, stdin=subprocess.PIPE, bufsize=1)
         self.answers = queue.Queue()
         #: Every answer so far.
-        self.seen = []
+        self.received = []
         self._problem = None
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
@@ -121,17 +121,17 @@ class Program:
     def _read(self):
         try:
             for line in self.process.stdout:
-                # rospy's own words may come between ours.
+                # rospy prints lines of its own between them.
                 if line.startswith('{'):
                     answer = json.loads(line)
-                    self.seen.append(answer)
+                    self.received.append(answer)
                     self.answers.put(answer)
         except ValueError as error:
-            self._problem = '{} said what is no JSON: {}.'.format(self.name, error)
+            self._problem = '{} printed invalid JSON: {}.'.format(self.name, error)
         self.answers.put(None)
 
     def ask(self, timeout=120, **request):
-        """Send a request, return its answer."""
+        """Send a request; return its answer."""
         self.send(**request)
         return self.next(timeout)
 
@@ -140,7 +140,7 @@ class Program:
         self.process.stdin.flush()
 
     def next(self, timeout=30):
-        """:raises OverlayError: the program ended or did not answer in time."""
+        """Return the next answer. :raises OverlayError: the program ended or did not answer in time."""
         try:
             answer = self.answers.get(timeout=timeout)
         except queue.Empty:
@@ -150,7 +150,7 @@ class Program:
         return answer
 
     def check(self):
-        """:raises OverlayError: it has ended, or is not understood; its silence would count as a result otherwise."""
+        """:raises OverlayError: it has ended or printed invalid JSON; its silence must not count as a result."""
         if self._problem or self.process.poll() is not None:
             raise OverlayError(self._problem or '{} ended with status {}.'.format(self.name, self.process.returncode))
 
@@ -171,9 +171,9 @@ class Program:
 
 
 def forget(fleet, robot):
-    """Log a robot out and let the server forget it at once; returns when its user may join again.
+    """Log a robot out and delete it on the server at once; returns when its user may join again.
 
-    Not `robot remove`, which waits until the server sees the robot offline (12 s).
+    `robot remove` would wait until the server sees the robot offline (12 s).
     """
     tailscale(fleet, robot, 'logout')
     fleet.lab.host('server').run([PYTHON, put(fleet, 'server', 'forget.py'), SITE_DIR, robot],
@@ -184,5 +184,5 @@ def forget(fleet, robot):
         return prefs.get('OperatorUser') == USER and daemon_state(fleet, robot) == 'NeedsLogin'
 
     wait('The operator on {} after a logout'.format(robot), usable, 30)
-    # What a logout starts in the daemon, and the keeper after it, must be over before the next one is timed.
+    # A logout keeps tailscaled and the agent busy for a moment: that must not be in the next time.
     time.sleep(1.0)

@@ -8,7 +8,7 @@ from ua_overlay.toolchain import locate
 NAME = 'start'
 ROUNDS = 30
 STATUS, HELP, EXEC, CLIENT, NOTHING = ('`ua-overlay status`', '`ua-overlay --help`', '`ua-overlay exec --local true`',
-                                       '`tailscale status`', "`python3 -c ''`: what no Python program can beat")
+                                       '`tailscale status`', "`python3 -c ''`: the least of any Python program")
 
 
 def measure(progress, rounds=ROUNDS):
@@ -29,4 +29,4 @@ def measure(progress, rounds=ROUNDS):
     return Figure(NAME, 'whole commands on a robot that is in the overlay with two others', 'ms', [
         Row(CLIENT, values[CLIENT]), Row(STATUS, values[STATUS], CLIENT), Row(NOTHING, values[NOTHING]),
         Row(EXEC, values[EXEC], NOTHING), Row(HELP, values[HELP], NOTHING)], notes=[
-        '`ua-overlay exec` is also a launch-prefix: its start comes on top of that of every program.'])
+        '`ua-overlay exec` is also a launch-prefix: it adds its start to that of every program.'])

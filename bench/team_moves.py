@@ -15,12 +15,12 @@ JOINS = 8
 MOVES = 6
 SHELLS = 60
 LOOPS = 12
-#: How often a shell sources the hook alone in a row.
+#: How often a shell sources the hook alone, in a row.
 REPEATS = 200
-#: Seconds after which a crash of the roscore counts as the first again (supervised.STEADY), and some air.
+#: Seconds after which a crash of the roscore counts as the first again (supervised.STEADY), and a margin.
 STEADY = 33.0
 HOOK = '50.ua_overlay.sh'
-#: What each shell sources.
+#: Shell -> the file that it sources.
 SETUPS = {'bash': 'setup.bash', 'sh': 'setup.sh', 'zsh': 'setup.zsh'}
 
 FIRST_JOIN = 'first join: answered until the first message from another robot'
@@ -30,7 +30,7 @@ JOIN_STAGES = (('environment', 'of that, until the environment is OK'),
                ('registered', '... it is registered with the master'))
 MOVE = 'master moved: until the last follower is registered'
 MOVE_HEARD = 'the same, until each has heard another robot'
-MOVE_STAGES = (('environment', 'of that, until the last follower wants the new master'),
+MOVE_STAGES = (('environment', 'of that, until the last follower follows the new master'),
                ('ended', '... its node has ended in the old graph'),
                ('started', '... its new process starts'))
 REQUEST = 'the requests to the server before that'
@@ -53,20 +53,20 @@ class Watcher(Program):
         self.until(lambda event: event.get('answer') == 'ready', 0)
 
     def until(self, test, start, timeout=90, what='an event'):
-        """The first event from index ``start`` of :attr:`seen` on that ``test`` is true for.
+        """The first event from index ``start`` of :attr:`received` on for which ``test`` is true.
 
         :raises OverlayError: there was none within ``timeout`` seconds.
         """
         end = time.monotonic() + timeout
         while True:
-            # Only memory is looked at; the time of an event is its own.
-            for event in self.seen[start:]:
+            # This polls memory; each event has its own time.
+            for event in self.received[start:]:
                 if test(event):
                     return event
             self.check()
             if time.monotonic() > end:
-                raise OverlayError('{} did not say {} within {} s; last: {}'.format(
-                    self.name, what, timeout, self.seen[start:][-3:]))
+                raise OverlayError('{} did not report {} within {} s; last: {}'.format(
+                    self.name, what, timeout, self.received[start:][-3:]))
             time.sleep(0.02)
 
     def event(self, name, start, timeout=90, **like):
@@ -76,13 +76,13 @@ class Watcher(Program):
 
     def demand(self, answer, timeout=90, **request):
         """Send a request; return its answer."""
-        start = len(self.seen)
+        start = len(self.received)
         self.send(**request)
         return self.until(lambda event: event.get('answer') == answer, start, timeout, answer)
 
 
 def measure(progress, robots=ROBOTS, name=NAME, joins=JOINS, moves=MOVES, shells=SHELLS):
-    """Returns the Figure, with that name; the first of ``robots`` is the master first."""
+    """Returns the Figure, with that name. The first of ``robots`` is the first master."""
     values = {}
     with contextlib.ExitStack() as stack:
         fleet = stack.enter_context(bench_fleet(progress, (), (), robots, robots[0]))
@@ -107,7 +107,7 @@ def note(values, label, value):
 def measure_joins(progress, watchers, joins, values):
     robots = list(watchers)
     with progress('{} joins; the roscore of the team starts'.format(robots[0])):
-        start = len(watchers[robots[0]].seen)
+        start = len(watchers[robots[0]].received)
         join(watchers[robots[0]], INVITATION)
         watchers[robots[0]].event('registered', start, 120)
     for robot in robots[1:]:
@@ -116,10 +116,10 @@ def measure_joins(progress, watchers, joins, values):
     for turn in range(joins):
         watcher = watchers[robots[1 + turn % (len(robots) - 1)]]
         with progress('Join {} of {}: {} leaves and joins'.format(turn + 1, joins, watcher.robot)):
-            start = len(watcher.seen)
+            start = len(watcher.received)
             watcher.demand('leave', leave=True)
             watcher.event('runner', start, state='WAITING')
-            # The others must have heard of it, and the node's end be over, before the join is timed.
+            # Before the join is timed, the others must know of the leave, and the node must have ended.
             time.sleep(3.0)
             time_join(watcher, '', JOIN, values)
 
@@ -132,7 +132,7 @@ def join(watcher, path):
 
 
 def time_join(watcher, path, label, values):
-    start = len(watcher.seen)
+    start = len(watcher.received)
     answered = join(watcher, path)
     heard = watcher.event('heard', start)
     note(values, label, heard - answered)
@@ -140,7 +140,7 @@ def time_join(watcher, path, label, values):
         note(values, 'join environment', watcher.event('environment', start, state='OK') - answered)
         for stage in ('started', 'registered'):
             note(values, 'join ' + stage, watcher.event(stage, start) - answered)
-    # What the start costs the machine must be over before the next is timed.
+    # The load of the start must be over before the next join is timed.
     time.sleep(2.0)
 
 
@@ -150,7 +150,7 @@ def measure_moves(progress, watchers, mover, moves, values):
     for turn in range(moves):
         old, master = master, robots[(turn + 1) % len(robots)]
         with progress('Move {} of {}: from {} to {}'.format(turn + 1, moves, old, master)):
-            starts = {robot: len(watcher.seen) for robot, watcher in watchers.items()}
+            starts = {robot: len(watcher.received) for robot, watcher in watchers.items()}
             moved = mover.ask(robot=master)
             note(values, REQUEST, moved['time'] - moved['began'])
             followers = {robot: watcher for robot, watcher in watchers.items() if robot != master}
@@ -161,7 +161,7 @@ def measure_moves(progress, watchers, mover, moves, values):
                 note_last(values, 'move ' + stage, followers, starts, moved['time'], stage,
                           uri(old) if stage == 'ended' else target)
             watchers[master].event('heard', starts[master], master=target)
-        with progress('The new roscore becomes {:.0f} s old, then it is killed'.format(STEADY)):
+        with progress('Waiting until the new roscore is {:.0f} s old, then killing it'.format(STEADY)):
             time.sleep(STEADY)
             time_kill(watchers, master, values)
 
@@ -174,7 +174,7 @@ def note_last(values, label, watchers, starts, zero, stage, master):
 def time_kill(watchers, master, values):
     target = uri(master)
     before = watchers[master].demand('master', master=target, **{'not': ''})['run_id']
-    starts = {robot: len(watcher.seen) for robot, watcher in watchers.items()}
+    starts = {robot: len(watcher.received) for robot, watcher in watchers.items()}
     killed = watchers[master].demand('kill', kill='rosmaster --core -p 11312')
     if len(killed['pids']) != 1:
         raise OverlayError('{} had {} roscores.'.format(master, len(killed['pids'])))
@@ -191,7 +191,7 @@ def time_kill(watchers, master, values):
 
 
 def measure_hook(progress, fleet, stack, robots, shells, values):
-    """Two robots in turns: on the second one the hook's file is not there."""
+    """Two robots in turns; the second one has no file of the hook."""
     hooks = os.path.join(fleet.workspace, 'etc', 'catkin', 'profile.d')
     fleet.lab.host(robots[1]).run(['sh', '-ec', 'cp -a "$1/." "$2"; rm "$2/$3"; mount --bind "$2" "$1"', 'sh', hooks,
                                    '/run/bench-hooks', HOOK])
@@ -204,7 +204,7 @@ def measure_hook(progress, fleet, stack, robots, shells, values):
         with progress('{} sources {}, {} times with the hook and without'.format(shell, setup, shells)):
             for turn in range(shells + 2):
                 for timer, kind, test in ((there, 'with', '='), (gone, 'without', '!=')):
-                    # Ends with another status when the hook did something where it is not, or nothing where it is.
+                    # The status tells whether the hook ran: it must on the first robot, and must not on the second.
                     script = source + 'test "${{_UA_OVERLAY_MASTER_URI:+set}}" {} set'.format(test)
                     answer = ask_shell(timer, shell, script, fleet.workspace)
                     if turn >= 2:  # the first ones fill caches
@@ -223,12 +223,12 @@ def measure_hook(progress, fleet, stack, robots, shells, values):
 def ask_shell(timer, shell, script, workspace):
     answer = timer.ask(shell=shell, script=script, argument=workspace)
     if not answer['ok']:
-        raise OverlayError('{} did not source the workspace as it should: {}'.format(shell, script))
+        raise OverlayError('{} did not source the workspace correctly: {}'.format(shell, script))
     return answer
 
 
 def figure(values, name=NAME, robots=6):
-    """The Figure of what :func:`measure` noted. Pure."""
+    """The Figure of the values of :func:`measure`. Pure."""
     rows = [Row(FIRST_JOIN, values[FIRST_JOIN]), Row(JOIN, values[JOIN])]
     rows += [Row(label, values['join ' + stage]) for stage, label in JOIN_STAGES]
     rows += [Row(MOVE, values[MOVE])]
@@ -242,9 +242,9 @@ def figure(values, name=NAME, robots=6):
         rows += [Row(names['without'], values[shell, 'without'], unit='ms'),
                  Row(names['with'], values[shell, 'with'], names['without'], unit='ms'),
                  Row('{} sources the hook alone'.format(shell), values[shell, 'alone'], unit='ms')]
-        # Two shells that ran one after the other found the same load, more or less.
-        extra, work = (median([one - other for one, other in zip(values[(shell, 'with') + more],
-                                                                 values[(shell, 'without') + more])])
+        # Two shells in a row have about the same load.
+        extra, work = (median([with_it - without for with_it, without in zip(values[(shell, 'with') + more],
+                                                                             values[(shell, 'without') + more])])
                        for more in ((), ('cpu',)))
         added.append(verdict('time that the hook adds to `. {}` in {} (CPU time {:.3g} ms, alone {:.3g} ms)'.format(
             setup, shell, work, median(values[shell, 'alone'])), extra, 5, ' ms'))
@@ -258,9 +258,9 @@ def figure(values, name=NAME, robots=6):
     return Figure(name, title, 's', rows, aims=aims + added, notes=[
         'All {} robots run on this machine at once, each with tailscaled, a local graph, overlay.launch, the team '
         'mirror and a launch file with one rospy node; outside a lab each has a machine to itself.'.format(robots),
-        'The retag is done when the last request of `ua-overlay team master` is answered. The node notes the '
-        'instants itself; registered: rospy has advertised and subscribed.',
+        'The retag is done when the last request of `ua-overlay team master` is answered. The node notes its times '
+        'itself; registered: rospy has advertised and subscribed.',
         'The roscore is killed (rosmaster, SIGKILL) when it is older than 30 s; its first restart comes after 1 s.',
-        'Shells take turns on two robots with the same environment; on one of them the hook\'s file is hidden. What it '
-        'adds is the median of the differences within a turn.'],
+        'Shells take turns on two robots with the same environment; on one of them the hook\'s file is hidden. The '
+        'time that it adds is the median of the differences within a turn.'],
         raw={' '.join(key) if isinstance(key, tuple) else key: value for key, value in values.items()})

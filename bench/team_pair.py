@@ -1,4 +1,4 @@
-"""team_moves.py with two robots: what is left when six of them do not start their nodes on one machine at once."""
+"""team_moves.py with two robots, so that six do not start their nodes on one machine at once."""
 import team_moves
 
 NAME = 'pair'

@@ -1,9 +1,9 @@
-"""What a rospy topic at 10 Hz loses while the site's certificate is renewed and while its server restarts."""
-import collections
+"""What a rospy topic at 10 Hz loses while the certificate of the site is renewed and while its server restarts."""
 import contextlib
 import os
 import re
 import time
+from typing import NamedTuple
 
 from figure import Figure, Row, median, verdict
 from relay_failover import ROOT, block_udp, drop
@@ -17,18 +17,25 @@ from ua_overlay.lab.wait import wait
 
 NAME = 'gaps'
 ROUNDS = 4
-#: Messages are 0.1 s apart: less than this is no gap.
+#: Messages are 0.1 s apart: a shorter pause is not a gap.
 NO_GAP = 0.5
-#: Seconds: without a gap before anything is looked at; of looking while nothing happens; without a gap after what was
-#: done, for what that does to links shows late.
+#: Seconds: without a gap before a round; of the round in which nothing happens; without a gap after an action, whose
+#: effect on links may come late.
 STABLE, WINDOW, AFTER = 5.0, 5.0, 10.0
 PORT = 11312
-#: Where the site and the second host are.
+#: Addresses of the site and of the second host.
 SERVER, SECOND = '203.0.113.10', '203.0.113.11'
 _HEARD = re.compile(r'^(\d+) (\d+\.\d+)$', re.MULTILINE)
 
-#: A path between the robots: how the figure calls it, what tailscaled calls it, and what the path goes over.
-Link = collections.namedtuple('Link', 'label kind endpoint')
+
+class Link(NamedTuple):
+    """A path between the robots: its name in the figure, its link type, and the start of its endpoint."""
+
+    label: str
+    kind: str
+    endpoint: str
+
+
 DIRECT = Link('DIRECT', 'DIRECT', '')
 OWN_RELAY = Link("PEER_RELAY, the server's own", 'PEER_RELAY', SERVER + ':')
 OTHER_RELAY = Link('PEER_RELAY on the other host', 'PEER_RELAY', SECOND + ':')
@@ -55,7 +62,7 @@ def measure(progress, rounds=ROUNDS):
         for link in (DIRECT, OWN_RELAY, EMBEDDED):
             on_link(pair, link, values, progress, rounds)
         block_udp(pair, False)
-        with progress('A relay and a DERP region on the second host; robots take it as their home'):
+        with progress('Starting a relay and a DERP region on the second host, until it is the home of both robots'):
             pair.start_remote_hosts()
             pair.wait_home('second')
         on_link(pair, REMOTE, values, progress, rounds)
@@ -65,7 +72,7 @@ def measure(progress, rounds=ROUNDS):
 
 
 def on_link(pair, link, values, progress, rounds):
-    """Everything that is measured on one link, with one publisher and subscriber that stay."""
+    """Measure everything on one link, with one publisher and one subscriber throughout."""
     kind = {'DIRECT': 'easy', 'PEER_RELAY': 'hard', 'DERP': 'udp-blocked'}[link.kind]
     for router in ('nat1', 'nat2'):
         pair.lab.nat(router, kind)
@@ -86,12 +93,12 @@ def on_link(pair, link, values, progress, rounds):
 
 
 def renew(pair):
-    """What `server run` does by itself 30 days before the certificate ends."""
+    """As `server run` does 30 days before the certificate ends."""
     pair.site('server', 'renew')
 
 
 def restart(pair):
-    """What `systemctl restart ua-overlay-server` does: SIGTERM, its end, another start; until it answers."""
+    """As `systemctl restart ua-overlay-server`: SIGTERM, its end, another start; returns when it answers."""
     pair.stop_server()
     pair.start_server()
 
@@ -144,12 +151,12 @@ def steady(messages, now):
 
 
 def arrivals(text):
-    """What `beat.py hear` printed, as a list of (number, seconds). Pure."""
+    """The output of `beat.py hear`, as a list of (number, seconds). Pure."""
     return [(int(number), float(seconds)) for number, seconds in _HEARD.findall(text)]
 
 
 def longest(messages, begin, end):
-    """The longest time between two messages that lies at least partly between ``begin`` and ``end``, in seconds. Pure.
+    """The longest pause between two messages that overlaps ``begin`` to ``end``, in seconds. Pure.
 
     :param messages: as of :func:`arrivals`.
     """
@@ -179,10 +186,10 @@ def figure(values):
                             ' s'))
     return Figure(NAME, 'a rospy topic at 10 Hz while the certificate is renewed and the server restarts', 's', rows,
                   aims=aims, notes=[
-        'Each value is the longest time between two messages as the subscriber sees them, from the command until there '
-        'was no gap for {:.0f} s; where nothing happens, within {:.0f} s. Messages come every 0.1 s: below {} s is no '
-        'gap.'.format(AFTER, WINDOW, NO_GAP),
-        'Renewed: `ua-overlay server renew`, which is what `server run` does by itself 30 days before the end: '
-        'Headscale starts again, nothing else. Restarted: the whole of `ua-overlay server run`, its relay included, as '
-        'by `systemctl restart`. A link over this relay then stands still until tailscaled gives it up, 6.5 s after '
-        'its last answer (trustUDPAddrDuration); one over a relay on another host does not notice.'])
+        'Each value is the longest time between two messages at the subscriber, from the command until there was no '
+        'gap for {:.0f} s; where nothing happens, within {:.0f} s. Messages come every 0.1 s: a pause below {} s is '
+        'not a gap.'.format(AFTER, WINDOW, NO_GAP),
+        'Renewed: `ua-overlay server renew`, as `server run` does 30 days before the end: only Headscale restarts. '
+        'Restarted: the whole of `ua-overlay server run` with its relay, as by `systemctl restart`. A link over this '
+        'relay then carries nothing until tailscaled gives it up, 6.5 s after its last answer (trustUDPAddrDuration); '
+        'a link over a relay on another host is not affected.'])

@@ -1,6 +1,6 @@
 """On a robot: a topic at 10 Hz. `beat.py say` publishes 1, 2, 3…; `beat.py hear` prints each message with its arrival.
 
-A line of `hear` is `NUMBER SECONDS`, by the clock of the machine: only differences between them are used.
+A line of `hear` is `NUMBER SECONDS`, by the clock of the machine: only differences of times are used.
 """
 import sys
 import time
@@ -12,7 +12,7 @@ TOPIC = '/bench/beat'
 
 
 def say():
-    """Until it is ended. Its queue is as long as a robot's often is: what does not fit is lost, and `hear` sees it."""
+    """Publish until the end. The queue has a usual length: messages that do not fit are lost, and `hear` shows that."""
     publisher = rospy.Publisher(TOPIC, UInt32, queue_size=10)
     rate = rospy.Rate(10)
     number = 0
@@ -26,7 +26,7 @@ def say():
 
 
 def hear(message):
-    # In one piece: rospy has a thread for each connection.
+    # With one call: rospy has a thread for each connection.
     sys.stdout.write('{} {:.3f}\n'.format(message.data, time.time()))
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""On the server: delete a robot by the server's own interface. usage: forget.py SITE ROBOT"""
+"""On the server: delete a robot over Headscale's API. usage: forget.py SITE ROBOT"""
 import sys
 
 from ua_overlay.headscale import access

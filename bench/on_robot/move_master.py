@@ -1,7 +1,7 @@
-"""On the server, resident: what `ua-overlay team master TEAM ROBOT` does, without the start of Python in the numbers.
+"""On the server, resident: `ua-overlay team master TEAM ROBOT` without the start of Python in the numbers.
 
-usage: move_master.py SITE TEAM. A robot's name a line; answers with the monotonic time before the first and after the
-last request to the server.
+usage: move_master.py SITE TEAM. Takes lines {"robot": name}; answers with the monotonic time before the first and after
+the last request to the server.
 """
 import argparse
 import json

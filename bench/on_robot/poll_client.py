@@ -1,4 +1,4 @@
-"""On a robot: the obvious script, which runs `tailscale status --json` once a second and takes the peers out of it.
+"""On a robot: the obvious script, which runs `tailscale status --json` once a second and reads the peers.
 
 usage: poll_client.py TAILSCALE
 """

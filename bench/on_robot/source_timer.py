@@ -1,4 +1,4 @@
-"""On a robot: time a shell that sources the workspace, and what its processes cost the CPU.
+"""On a robot: time a shell that sources the workspace, and the CPU time of its processes.
 
 Requests, a JSON object a line: {"shell": name, "script": text, "argument": $1}. Answers: {"seconds", "cpu", "ok"}.
 """
@@ -11,10 +11,10 @@ import time
 KEPT = {name: os.environ[name] for name in ('PATH', 'HOME', 'LANG') if name in os.environ}
 print(json.dumps({'answer': 'ready'}), flush=True)
 for line in sys.stdin:
-    asked = json.loads(line)
+    request = json.loads(line)
     began = time.monotonic()
-    process = subprocess.Popen([asked['shell'], '-c', asked['script'], asked['shell'], asked['argument']], env=KEPT,
-                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    argv = [request['shell'], '-c', request['script'], request['shell'], request['argument']]
+    process = subprocess.Popen(argv, env=KEPT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     _pid, status, usage = os.wait4(process.pid, 0)
     print(json.dumps({'seconds': time.monotonic() - began, 'cpu': usage.ru_utime + usage.ru_stime,
                       'ok': status == 0}), flush=True)

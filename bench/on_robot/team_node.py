@@ -1,6 +1,7 @@
 """A team's node on a robot: notes in EVENTS when it runs and when it hears from other robots, by the monotonic clock.
 
-Each publishes its robot's name once, latched, on one topic that all hear: no clock of a publisher is in the numbers.
+Each node publishes the name of its robot once, latched, on one topic that all nodes hear, so no clock of a publisher is
+in the numbers.
 """
 import json
 import os
@@ -11,12 +12,12 @@ EVENTS = os.path.expanduser('~/bench-events')
 
 def note(event, **more):
     more.update(event=event, time=time.monotonic(), master=os.environ['ROS_MASTER_URI'], pid=os.getpid())
-    # In one piece: each connection has its own thread.
+    # With one call: each connection has its own thread.
     with open(EVENTS, 'ab', buffering=0) as stream:
         stream.write((json.dumps(more) + '\n').encode())
 
 
-# What the imports take is part of the start.
+# The imports are a part of the start.
 note('started')
 
 import rospy  # noqa: E402

@@ -1,5 +1,5 @@
-"""On a robot, resident: what the team's node noted, what the overlay node says, and what it is asked to do; JSON lines
-with the monotonic time, which all hosts of the lab share.
+"""On a robot, resident: report what the team's node noted and what the overlay node publishes, and answer requests, in
+lines of JSON with the monotonic time, which all hosts of the lab share.
 
 Requests, a JSON object a line: {"join": path} or {"leave": true} (services of the local graph; the time is that of the
 answer), {"kill": word} (SIGKILL to the processes with that word in their command line; the time is that of the kill),
@@ -18,16 +18,16 @@ import rospy
 from ua_overlay import msg, srv
 
 EVENTS = os.path.expanduser('~/bench-events')
-#: Seconds between two looks; the node itself notes the time of an event, so this is in no number.
-LOOK = 0.05
+#: Seconds between two polls. The node itself notes the time of an event, so this is in no number.
+POLL = 0.05
 
 
-def say(**what):
-    os.write(1, (json.dumps(what) + '\n').encode())
+def say(**values):
+    os.write(1, (json.dumps(values) + '\n').encode())
 
 
 def follow():
-    """Repeat what the team's node notes."""
+    """Repeat the notes of the team's node."""
     open(EVENTS, 'ab').close()
     with open(EVENTS, 'rb') as stream:
         stream.seek(0, os.SEEK_END)
@@ -37,7 +37,7 @@ def follow():
             *lines, rest = rest.split(b'\n')
             for line in lines:
                 os.write(1, line + b'\n')
-            time.sleep(LOOK)
+            time.sleep(POLL)
 
 
 def hear_environment(message):
@@ -74,8 +74,8 @@ def wait_master(uri, before):
                 say(answer='master', time=time.monotonic(), run_id=value)
                 return
         except (OSError, xmlrpc.client.Error):
-            pass  # nobody listens yet: that is what is waited for
-        time.sleep(LOOK)
+            pass  # nobody listens yet
+        time.sleep(POLL)
     say(answer='master', time=None, run_id='')
 
 
@@ -90,12 +90,12 @@ subscribers = [rospy.Subscriber('/ua_overlay/ros_environment', msg.RosEnvironmen
 threading.Thread(target=follow, daemon=True).start()
 say(answer='ready')
 for line in sys.stdin:
-    asked = json.loads(line)
-    if 'join' in asked:
-        call('join', srv.Join, invitation=asked['join'])
-    elif 'leave' in asked:
+    request = json.loads(line)
+    if 'join' in request:
+        call('join', srv.Join, invitation=request['join'])
+    elif 'leave' in request:
         call('leave', srv.Leave, forget=False)
-    elif 'kill' in asked:
-        kill(asked['kill'])
+    elif 'kill' in request:
+        kill(request['kill'])
     else:
-        wait_master(asked['master'], asked['not'])
+        wait_master(request['master'], request['not'])

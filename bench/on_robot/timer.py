@@ -1,8 +1,8 @@
-"""On a robot: time what it is asked for, from inside, so that entering the lab's host is not in the numbers.
+"""On a robot: time what the requests ask for, from inside, so that entering the lab's host is not in the numbers.
 
 Requests, a JSON object a line: {"run": argv} or {"join": path of an invitation}, with "online": true for a join.
-Answers: {"seconds", "ok", "text", "online"}; `online` is how many seconds after the end the status said what `join`
-waits for (Running, Online, a tag).
+Answers: {"seconds", "ok", "text", "online"}; `online`: seconds from the end until the status shows what `join` waits
+for (Running, Online, a tag).
 """
 import json
 import subprocess

@@ -1,9 +1,9 @@
-"""On a robot: say when the paths to the peers change, as the status shows them when it is polled.
+"""On a robot: poll the status and print when the paths to the peers change.
 
-usage: watch_status.py local HZ               asks tailscaled itself
-       watch_status.py client HZ TAILSCALE    as a script would: runs `tailscale status --json`
-Prints a JSON object for each change: `time` (monotonic) at which the answer was there, `old_until` at which the last
-question was asked whose answer still had the old path, the peer, its path now and before.
+usage: watch_status.py local HZ               ask tailscaled itself
+       watch_status.py client HZ TAILSCALE    run `tailscale status --json`, as a script would
+Prints a JSON object for each change: `time` (monotonic) of the answer, `old_until`: time of the last question whose
+answer had the old path, the peer, its path now and before.
 """
 import json
 import subprocess
@@ -25,7 +25,7 @@ def ask_client():
 def main():
     ask = API.status if sys.argv[1] == 'local' else ask_client
     period = 1.0 / float(sys.argv[2])
-    known, asked_before = {}, time.monotonic()
+    paths, asked_before = {}, time.monotonic()
     due = asked_before
     while True:
         asked = time.monotonic()
@@ -33,10 +33,10 @@ def main():
         now = time.monotonic()
         for link in links_of(parse_status(raw)):
             path = (link.type, link.endpoint, link.relay)
-            if known.get(link.peer) != path:
+            if paths.get(link.peer) != path:
                 print(json.dumps({'time': now, 'old_until': asked_before, 'peer': link.peer, 'path': path,
-                                  'before': known.get(link.peer)}), flush=True)
-                known[link.peer] = path
+                                  'before': paths.get(link.peer)}), flush=True)
+                paths[link.peer] = path
         asked_before = asked
         due = max(due + period, now)
         time.sleep(due - now)

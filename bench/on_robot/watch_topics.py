@@ -1,18 +1,18 @@
-"""On a robot: print when messages about links arrive, a JSON object each, with the monotonic time of arrival."""
+"""On a robot: print a JSON object for each message about links, with the monotonic time of arrival."""
 import json
 import os
 import time
 
 import rospy
 
-from ua_overlay import msg
+from ua_overlay import link_types, msg
 
-TYPES = {getattr(msg.Link, name): name for name in ('UNKNOWN', 'DIRECT', 'PEER_RELAY', 'DERP', 'IDLE', 'OFFLINE')}
-KNOWN = {}
+TYPES = {getattr(msg.Link, name): name for name in link_types.ORDER}
+PATHS = {}
 
 
 def say(topic, now, peer, path):
-    # In one piece: each topic has its own thread, and print() writes the end of the line by itself.
+    # With one call: each topic has its own thread, and print() writes the end of a line separately.
     os.write(1, (json.dumps({'topic': topic, 'time': now, 'peer': peer, 'path': path}) + '\n').encode())
 
 
@@ -24,8 +24,8 @@ def take_links(links):
     now = time.monotonic()
     for link in links.links:
         path = (TYPES[link.type], link.endpoint, link.relay)
-        if KNOWN.get(link.peer) != path:
-            KNOWN[link.peer] = path
+        if PATHS.get(link.peer) != path:
+            PATHS[link.peer] = path
             say('links', now, link.peer, path)
 
 

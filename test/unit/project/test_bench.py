@@ -21,7 +21,7 @@ from ua_overlay.lab.topology import parse  # noqa: E402
 from ua_overlay.measure.campaign.sample import Sample  # noqa: E402
 
 
-def seen(time, kind, peer='dev-2', endpoint=''):
+def change_of(time, kind, peer='dev-2', endpoint=''):
     return {'time': time, 'peer': peer, 'path': [kind, endpoint, '']}
 
 
@@ -57,30 +57,31 @@ def test_verdict():
 
 
 def test_a_message_belongs_to_its_own_change():
-    changes = [seen(10.0, 'DERP'), seen(10.0, 'DERP', 'dev-3'), seen(12.0, 'DIRECT'), seen(20.0, 'DERP')]
-    messages = [seen(9.98, 'DERP', 'dev-3'), seen(10.1, 'DERP'), seen(12.2, 'DIRECT', endpoint='a'),
-                seen(20.05, 'DERP')]
+    changes = [change_of(10.0, 'DERP'), change_of(10.0, 'DERP', 'dev-3'), change_of(12.0, 'DIRECT'),
+               change_of(20.0, 'DERP')]
+    messages = [change_of(9.98, 'DERP', 'dev-3'), change_of(10.1, 'DERP'), change_of(12.2, 'DIRECT', endpoint='a'),
+                change_of(20.05, 'DERP')]
     pairs, lost = match(changes, messages, 1)
     assert [round(message['time'] - change['time'], 2) for change, message in pairs] == [0.1, -0.02, 0.2, 0.05]
     assert lost == []
 
 
 def test_a_change_without_a_message_is_counted():
-    changes = [seen(10.0, 'DERP'), seen(10.3, 'DIRECT'), seen(12.0, 'DERP')]
-    pairs, lost = match(changes, [seen(12.1, 'DERP')], 1)
+    changes = [change_of(10.0, 'DERP'), change_of(10.3, 'DIRECT'), change_of(12.0, 'DERP')]
+    pairs, lost = match(changes, [change_of(12.1, 'DERP')], 1)
     # The message came 2.1 s after the first change, but the link was DIRECT in between: it is about the last one.
     assert lost == changes[:2] and [change['time'] for change, _ in pairs] == [12.0]
 
 
 def test_how_long_a_change_lasted():
-    changes = [seen(1.0, 'DERP'), seen(1.5, 'DERP', 'dev-3'), seen(3.0, 'DIRECT')]
+    changes = [change_of(1.0, 'DERP'), change_of(1.5, 'DERP', 'dev-3'), change_of(3.0, 'DIRECT')]
     assert lasting(changes) == [2.0, float('inf'), float('inf')]
 
 
 def test_what_is_over_at_once_is_no_change():
-    changes = [dict(seen(1.0, 'IDLE'), before='D'), dict(seen(1.1, 'DIRECT'), before='I'),
-               dict(seen(5.0, 'DERP'), before='D'), dict(seen(5.1, 'PEER_RELAY'), before='E'),
-               dict(seen(5.2, 'IDLE', 'dev-3'), before='D')]
+    changes = [dict(change_of(1.0, 'IDLE'), before='D'), dict(change_of(1.1, 'DIRECT'), before='I'),
+               dict(change_of(5.0, 'DERP'), before='D'), dict(change_of(5.1, 'PEER_RELAY'), before='E'),
+               dict(change_of(5.2, 'IDLE', 'dev-3'), before='D')]
     for change in changes:
         change['before'] = [{'D': 'DIRECT', 'I': 'IDLE', 'E': 'DERP'}[change['before']], '', '']
     kept = without_short(changes)
