@@ -57,7 +57,7 @@ def test_ports_in_by_the_masters_callback():
     assert '100.64.0.2' in verdict.why and verdict.next_command.endswith('# on dev-1')
 
 
-def test_ports_in_is_unknown_when_nobody_came():
+def test_ports_in_is_unknown_without_a_connection():
     verdict = ports.ports_in(with_callback(Callback(True, True), inbound=()))
     assert verdict.level == 'UNKNOWN' and 'Whether dev-3 can' in verdict.what and 'dev-1 reached' in verdict.what
     verdict = ports.ports_in(with_callback(None, inbound=()))

@@ -609,7 +609,7 @@ def test_the_played_refusals_contain_a_key():
     assert re.search('hskey-auth-', message)
 
 
-def test_a_key_is_held_back_while_links_change(scene):
+def test_the_key_waits_while_interfaces_change(scene):
     """Until they are stable; nothing is sent before."""
     began = scene.clock()
     api = scene.api(FRESH, register=[({}, None), ACCEPTED, MAP])
@@ -624,7 +624,7 @@ def test_a_key_is_held_back_while_links_change(scene):
     assert seen and not any(seen)
 
 
-def test_links_that_are_never_stable_hold_a_key_back_for_ten_seconds(scene):
+def test_interfaces_that_are_never_stable_hold_the_key_back_for_ten_seconds(scene):
     began = scene.clock()
     scene.api(FRESH, register=[({}, None), ACCEPTED, MAP])
     scene.expect(scene.run(scene.invitation(), unstable=lambda: 1.0), 'OK')
@@ -637,7 +637,7 @@ HERE = dict(RUNNING, Self=dict(SELF, PublicKey='nodekey:aa'))
 
 
 @pytest.mark.parametrize('own', [HERE, dict(HERE, Self=dict(HERE['Self'], Online=False))])
-def test_a_key_is_sent_when_the_server_forgot_a_robot_that_says_it_runs(scene, own):
+def test_a_key_is_sent_when_the_server_forgot_a_robot_that_runs(scene, own):
     asked = []
     api = scene.api(own, register=[ACCEPTED, MAP], prefs={'ControlURL': INVITATION.server_url, 'WantRunning': True})
 

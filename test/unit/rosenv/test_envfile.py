@@ -1,4 +1,4 @@
-"""The env file: whole, validated, taken from nobody else."""
+"""The env file: complete, validated, and never another user's."""
 import os
 import stat
 
@@ -29,12 +29,12 @@ def test_write_read_remove(location):
     assert caught.value.exit_status == 3 and location.path in str(caught.value)
 
 
-def test_removing_where_nothing_ever_was(location):
+def test_removing_a_file_that_never_existed(location):
     assert envfile.remove(location) is False
     assert not os.path.exists(location.directory)
 
 
-def test_where_it_is():
+def test_where_the_env_file_is():
     def find(environ, exists):
         return envfile.locate(environ, '/run/x', lambda path: exists)
 
@@ -61,7 +61,7 @@ def test_values_that_are_never_written(location, change):
     '', 'ROS_MASTER_URI=http://a:1\n', 'ROS_HOSTNAME=a\n', 'ROS_MASTER_URI=http://a:1\nROS_HOSTNAME=`id`\n',
     'ROS_MASTER_URI=http://a:1\nROS_HOSTNAME=a\nnonsense\n', 'ROS_MASTER_URI=http://a:1\nROS_HOSTNAME=a\nROS_IP=1\n',
     'ROS_MASTER_URI=http://a:1\nROS_HOSTNAME=\u00e9\n', 'ROS_MASTER_URI=http://a:1\nROS_HOSTNAME=a\r\n'])
-def test_files_that_are_not_taken(location, text):
+def test_invalid_files_are_not_used(location, text):
     os.makedirs(location.directory)
     with open(location.path, 'w', encoding='utf-8', newline='') as stream:
         stream.write(text)
@@ -75,7 +75,7 @@ def test_unknown_variables_and_comments_are_skipped():
     assert envfile.parse(text) == {'ROS_MASTER_URI': 'http://a:1', 'ROS_IP': '100.64.0.2'}
 
 
-def test_links_and_pipes_are_not_taken(location, tmp_path):
+def test_links_and_pipes_are_not_used(location, tmp_path):
     os.makedirs(location.directory)
     (tmp_path / 'elsewhere').write_text(envfile.dump(GOOD))
     os.symlink(str(tmp_path / 'elsewhere'), location.path)
@@ -88,21 +88,21 @@ def test_links_and_pipes_are_not_taken(location, tmp_path):
 
 
 @pytest.mark.parametrize('personal', [True, False])
-def test_another_reader(location, personal):
-    """The writer's file read by somebody else: fine in the shared location, not where the reader's variable led."""
+def test_the_file_of_another_user(location, personal):
+    """Fine in the shared directory, but not where a variable of the reader led."""
     envfile.write(location, GOOD)
-    somebody = os.geteuid() + 4711
+    reader = os.geteuid() + 4711
     there = Location(location.directory, personal)
     if personal:
         with pytest.raises(EnvironmentUnsafe) as caught:
-            envfile.read(there, uid=somebody)
+            envfile.read(there, uid=reader)
         assert 'belongs to another user' in str(caught.value)
     else:
-        assert envfile.read(there, uid=somebody) == GOOD
+        assert envfile.read(there, uid=reader) == GOOD
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='only root can give a file away')
-def test_somebody_elses_file_in_ones_own_place(location):
+def test_a_file_of_another_user_in_one_s_own_directory(location):
     envfile.write(location, GOOD)
     os.chown(location.path, 4711, -1)
     for personal in (True, False):
@@ -116,7 +116,7 @@ def test_somebody_elses_file_in_ones_own_place(location):
 
 
 @pytest.mark.parametrize('what', ['directory', 'path'])
-def test_what_everybody_can_change_is_not_taken(location, what):
+def test_what_every_user_can_change_is_not_used(location, what):
     envfile.write(location, GOOD)
     os.chmod(getattr(location, what), 0o777)
     with pytest.raises(EnvironmentUnsafe) as caught:
@@ -124,7 +124,7 @@ def test_what_everybody_can_change_is_not_taken(location, what):
     assert 'every user can change it' in str(caught.value)
 
 
-def test_cannot_write(tmp_path):
+def test_a_directory_that_cannot_be_written(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(OverlayError) as caught:
         envfile.write(Location(str(tmp_path / 'file'), True), GOOD)

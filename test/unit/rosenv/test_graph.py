@@ -1,4 +1,4 @@
-"""When the team's nodes start, are replaced, and go."""
+"""When the team's nodes start, are replaced, and stop."""
 import pytest
 
 from ua_overlay.rosenv.environment import MASTER_OFFLINE, NAME_UNRESOLVED, NO_MASTER, NO_OVERLAY, OK, RosEnvironment
@@ -26,8 +26,8 @@ class Robot:
     def __init__(self):
         self.decision = Decision()
 
-    def see(self, now, environment=HERE, said=None):
-        self.decision = decide_graph(self.decision, environment, said or answer(), now)
+    def see(self, now, environment=HERE, master=None):
+        self.decision = decide_graph(self.decision, environment, master or answer(), now)
         return self.decision.graph
 
     @classmethod
@@ -37,7 +37,7 @@ class Robot:
         return robot
 
 
-def test_starts_when_overlay_name_and_master_are_there():
+def test_the_nodes_start_when_overlay_name_and_master_are_ready():
     robot = Robot()
     for environment in (RosEnvironment(why='Not in.'), variant(state=NAME_UNRESOLVED, usable=False, why='Deaf.'),
                         variant(state=NO_MASTER, master='', master_uri='', usable=False, why='Nobody.')):
@@ -51,17 +51,17 @@ def test_starts_when_overlay_name_and_master_are_there():
     assert dict(graph.variables) == HERE.variables()
 
 
-@pytest.mark.parametrize('environment, said', [
+@pytest.mark.parametrize('environment, master', [
     (HERE, SILENT), (HERE, answer('')), (variant(state=MASTER_OFFLINE), SILENT),
     (variant(names_ok=False), answer()), (variant(state=NAME_UNRESOLVED, usable=False), SILENT),
     (variant(state=NAME_UNRESOLVED, usable=False, master='dev-2', master_uri=MOVED.master_uri), answer('b')),
     (variant(state=NO_MASTER, master='', master_uri='', usable=False), SILENT),
     (RosEnvironment(state=NO_OVERLAY, left=False), SILENT)])
-def test_no_reason_however_long_it_lasts(environment, said):
+def test_what_replaces_no_node_however_long_it_lasts(environment, master):
     robot = Robot.running()
     graph = robot.decision.graph
     for now in (1, 5, 100, 10000):
-        assert robot.see(now, environment, said) == graph
+        assert robot.see(now, environment, master) == graph
     assert robot.see(10001) == graph
 
 
@@ -73,7 +73,7 @@ def test_another_run_id_is_another_roscore():
     assert robot.see(3, HERE, answer('b')).run_id == 'b'
 
 
-def test_run_id_of_another_master_is_no_reason_before_it_is_stable():
+def test_the_run_id_of_another_master_counts_only_when_it_is_stable():
     robot = Robot.running()
     assert robot.see(1, MOVED, answer('b')).run_id == 'a'
 
@@ -87,13 +87,13 @@ def test_another_master_that_stays_for_two_seconds():
     assert robot.see(15, MOVED, answer('b')).uri == MOVED.master_uri
 
 
-def test_other_master_that_answers_at_once_is_taken_without_a_gap():
+def test_another_master_that_answers_at_once_is_used_without_a_gap():
     robot = Robot.running()
     robot.see(10, MOVED, answer('b'))
     assert robot.see(12, MOVED, answer('b')).run_id == 'b'
 
 
-def test_flicker_starts_the_time_again():
+def test_a_flicker_restarts_the_time():
     robot = Robot.running()
     old = robot.decision.graph
     robot.see(10, MOVED, SILENT)
@@ -111,7 +111,7 @@ def test_another_name_of_this_robot_is_another_graph():
     assert robot.see(3, renamed).robot == 'dev-3-1'
 
 
-def test_leave_stops_and_a_short_stop_does_not():
+def test_leaving_stops_the_nodes_and_a_short_stop_does_not():
     robot = Robot.running()
     assert robot.see(1, LEFT, SILENT) is not None
     assert robot.see(2, HERE) is not None

@@ -1,4 +1,4 @@
-"""The block in the hosts file: the text, what may stand in it, and when it comes and goes."""
+"""The block in the hosts file: the text, what may be in it, and when it comes and goes."""
 import os
 import socket
 import stat
@@ -26,20 +26,20 @@ def status(state='Running', me=ME, peers=(MATE,), suffix='overlay.internal'):
 # --- text ---
 
 @pytest.mark.parametrize('old', [OLD, OLD + '\n', '', '\n', '# caf\udce9\n1.2.3.4 x\r\n', 'a\x0bb\u2028c\n'])
-def test_block_comes_first_and_everything_else_stays(old):
+def test_the_block_comes_first_and_everything_else_stays(old):
     new = hosts_text(old, ENTRIES)
     assert new == BLOCK + old
     assert hosts_text(new, ENTRIES) == new
     assert hosts_text(new, ()) == old and hosts_text(old, ()) == old
 
 
-def test_block_is_replaced_wherever_it_is():
+def test_the_block_is_replaced_wherever_it_is():
     moved = 'first\n' + BLOCK + OLD
     assert hosts_text(moved, ENTRIES[:1]) == hosts_text('first\n' + OLD, ENTRIES[:1])
     assert hosts_text(BLOCK + 'between\n' + BLOCK + OLD, ()) == 'between\n' + OLD
 
 
-def test_block_without_its_end_takes_nothing_of_others_along():
+def test_a_block_without_its_end_takes_no_other_line_with_it():
     broken = BLOCK.replace(hosts.END + '\n', '')
     assert hosts_text(broken + OLD, ()) == OLD
     assert hosts_text(broken + OLD + '\n' + BLOCK, ()) == OLD + '\n'
@@ -50,7 +50,7 @@ def test_has_block():
     assert hosts.has_block(BLOCK + OLD) and hosts.has_block('x\n' + BLOCK) and not hosts.has_block(OLD)
 
 
-# --- who is in it ---
+# --- its entries ---
 
 def test_entries_are_the_robot_and_its_team():
     other = Peer('dev-9', 'dev-9.overlay.internal', ('100.64.0.9',), tags=('tag:blue', 'tag:ros-master'))
@@ -76,7 +76,7 @@ def test_a_server_cannot_write_what_it_likes(name, address):
 
 # --- the file ---
 
-def test_written_as_it_was_made(tmp_path):
+def test_the_rest_of_the_file_and_its_mode_stay(tmp_path):
     path = tmp_path / 'hosts'
     path.write_bytes(b'# caf\xe9\n127.0.0.1 localhost\r\n')
     os.chmod(str(path), 0o640)
@@ -98,7 +98,7 @@ def test_a_link_stays_a_link(tmp_path):
 # --- when ---
 
 class World:
-    """A robot: what tailscaled says, what the resolver says."""
+    """A robot: the answers of tailscaled and of the resolver."""
 
     def __init__(self, path):
         path.write_text(OLD)
@@ -129,12 +129,12 @@ def world(tmp_path):
     return World(tmp_path / 'hosts')
 
 
-def test_nothing_while_names_work(world):
+def test_nothing_changes_while_names_work(world):
     assert world.steps(5) == OLD and world.said == []
 
 
 @pytest.mark.parametrize('fault', ['own', 'mate', 'loopback'])
-def test_broken_names_are_mended(world, fault):
+def test_names_that_fail_are_written_to_the_hosts_file(world, fault):
     if fault == 'loopback':
         world.names['dev-1.overlay.internal'] = ('127.0.1.1',)
     else:
@@ -144,7 +144,7 @@ def test_broken_names_are_mended(world, fault):
     assert len(world.said) == 1
 
 
-def test_one_lost_answer_now_and_then_is_no_reason(world):
+def test_a_lost_answer_now_and_then_changes_nothing(world):
     for _ in range(3):
         name, address = world.names.popitem()
         world.steps(hosts.PATIENCE - 1)
@@ -159,7 +159,7 @@ def test_a_resolver_that_hangs(world):
     release.set()
 
 
-def test_block_follows_the_team_and_stays_when_names_work_again(world):
+def test_the_block_follows_the_team_and_stays_when_names_work_again(world):
     world.names.clear()
     world.steps(hosts.PATIENCE)
     world.names = {name: (address,) for address, name in ENTRIES}
@@ -179,7 +179,7 @@ def test_leaving_removes_it(world, state):
     assert world.steps() == OLD
 
 
-def test_a_daemon_that_restarts_is_no_leaving(world):
+def test_a_restart_of_the_daemon_does_not_count_as_leaving(world):
     world.names.clear()
     world.steps(hosts.PATIENCE)
     for state in ('NoState', 'Starting'):
@@ -191,13 +191,13 @@ def test_a_daemon_that_restarts_is_no_leaving(world):
     assert world.path.read_text() == BLOCK + OLD
 
 
-def test_an_interface_that_comes_late_is_not_the_resolvers_fault(world):
-    """Only names are asked for: the block could not mend an address that is on no interface."""
+def test_a_late_interface_is_not_a_fault_of_the_resolver(world):
+    """Only names are checked: the block could not repair an address that is on no interface."""
     world.status = status(me=SelfNode('dev-1', 'dev-1.overlay.internal', ('100.64.0.1',), tags=('tag:iris',)))
     assert world.steps(3) == OLD
 
 
-def test_running_tells_once_what_it_cannot_do(world, monkeypatch):
+def test_a_lasting_error_is_reported_once(world, monkeypatch):
     monkeypatch.setattr(hosts, 'PERIOD', 0.01)
     os.unlink(str(world.path))
     stop = threading.Event()

@@ -22,7 +22,7 @@ def test_local_environment_leaves_nothing_of_the_team():
 
 
 class World:
-    """A clock that only sleeping moves, and what there is at each time."""
+    """A clock that only sleeping moves; the env file and the master appear at given times."""
 
     def __init__(self, file_at, master_at):
         self.now, self.file_at, self.master_at = 0.0, file_at, master_at
@@ -44,14 +44,14 @@ class World:
         return launch.wait_for_team(self.read, self.probe, timeout, lambda: self.now, self.sleep)
 
 
-def test_waits_for_file_and_master():
+def test_the_wait_ends_with_file_and_master():
     world = World(3, 8)
     assert world.wait(None) == TEAM
     assert 8 <= world.now < 8.5
 
 
 @pytest.mark.parametrize('file_at, master_at, why', [(99, 0, 'No file.'), (0, 99, 'No master.')])
-def test_says_what_was_missing(file_at, master_at, why):
+def test_the_error_names_what_was_missing(file_at, master_at, why):
     world = World(file_at, master_at)
     with pytest.raises(launch.MasterAbsent) as caught:
         world.wait(5)

@@ -58,7 +58,7 @@ def test_nobody_from_the_start_is_reported_at_once():
     assert Robot().observe(0) == (NO_MASTER, '', False)
 
 
-def test_two_for_some_seconds_are_not_an_error():
+def test_two_masters_for_some_seconds_are_not_an_error():
     robot = Robot()
     robot.observe(0, 1)
     assert robot.observe(50, 1, 2) == (OK, 'dev-1', True)
@@ -66,7 +66,7 @@ def test_two_for_some_seconds_are_not_an_error():
     assert robot.observe(50 + TWO_TIME - 0.05, 2) == (OK, 'dev-2', True)
 
 
-def test_two_for_longer_are_an_error_that_keeps_the_former_master():
+def test_two_masters_for_longer_are_an_error_that_keeps_the_former_one():
     robot = Robot()
     robot.observe(0, 1)
     robot.observe(50, 1, 2)
@@ -84,7 +84,7 @@ def test_two_other_robots_than_the_former_master():
     assert robot.decision.why == 'Team iris has 2 robots tagged as master: dev-2, dev-3.'
 
 
-def test_two_from_the_start():
+def test_two_masters_from_the_start():
     robot = Robot()
     assert robot.observe(0, 1, 2) == (SETTLING, '', False)
     assert robot.observe(4.9, 1, 2) == (SETTLING, '', False)

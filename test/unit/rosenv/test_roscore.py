@@ -26,7 +26,7 @@ def variant(**changes):
     return RosEnvironment(**dict({name: getattr(MINE, name) for name in MINE.__dataclass_fields__}, **changes))
 
 
-def test_desired_only_on_the_master_and_only_when_the_name_works():
+def test_only_a_master_whose_name_works_runs_a_roscore():
     assert desired_roscore(MINE) == SPEC
     assert desired_roscore(None) is None
     assert desired_roscore(variant(robot='dev-2')) is None
@@ -38,7 +38,7 @@ def test_desired_only_on_the_master_and_only_when_the_name_works():
 
 @pytest.mark.parametrize('changes', [
     dict(state=NAME_UNRESOLVED, usable=False), dict(state=TWO_MASTERS), dict(state=NO_OVERLAY, master='', robot='')])
-def test_what_starts_none_and_ends_none(changes):
+def test_what_neither_starts_nor_ends_a_roscore(changes):
     assert desired_roscore(variant(**changes)) is None
     assert desired_roscore(variant(**changes), SPEC) == SPEC
 
@@ -50,7 +50,7 @@ def test_what_ends_it(changes):
     assert desired_roscore(variant(**changes), SPEC) is None
 
 
-def test_environment_holds_nothing_of_the_local_graph():
+def test_the_environment_has_nothing_of_the_local_graph():
     found = roscore_environ(SPEC, {'PATH': '/bin', 'ROS_IP': '10.0.2.15', 'ROS_HOSTNAME': 'localhost',
                                    'ROS_MASTER_URI': 'http://localhost:11311'})
     assert found == {'PATH': '/bin', 'ROS_HOSTNAME': 'dev-1.overlay.internal', 'ROS_MASTER_URI': SPEC.uri}
@@ -88,7 +88,7 @@ class World:
         return self.roscore.step()
 
 
-def test_starts_once_and_stops_by_closing_the_pipe():
+def test_one_start_and_a_stop_by_closing_the_pipe():
     world = World()
     assert world.roscore.state == STOPPED
     world.roscore.follow(MINE)
@@ -102,7 +102,7 @@ def test_starts_once_and_stops_by_closing_the_pipe():
     assert world.roscore.why == '' and world.roscore.pid is None
 
 
-def test_another_name_is_another_process_after_the_first_has_gone():
+def test_another_name_is_another_process_after_the_first_has_ended():
     world = World()
     world.roscore.follow(MINE)
     world.roscore.follow(variant(hostname='dev-1-1.overlay.internal',
@@ -112,7 +112,7 @@ def test_another_name_is_another_process_after_the_first_has_gone():
     assert world.after(1) == RUNNING and len(world.started) == 2
 
 
-def test_same_roscore_desired_again_while_it_stops():
+def test_the_same_roscore_is_desired_again_while_it_stops():
     world = World()
     world.roscore.follow(MINE)
     world.roscore.follow(None)
@@ -121,7 +121,7 @@ def test_same_roscore_desired_again_while_it_stops():
     assert world.after(0.1) == RUNNING and len(world.started) == 2
 
 
-def test_crashes_are_answered_with_longer_and_longer_pauses():
+def test_the_pauses_grow_with_every_crash():
     world, pauses = World(), []
     world.roscore.follow(MINE)
     for _ in range(8):
@@ -141,7 +141,7 @@ def test_crashes_are_answered_with_longer_and_longer_pauses():
     assert world.after(FIRST_PAUSE) == RUNNING
 
 
-def test_no_ros_is_said_and_tried_again():
+def test_a_missing_ros_is_reported_and_tried_again():
     there = []
     world = World(which=lambda name: there[0] if there else None)
     world.roscore.follow(MINE)
@@ -160,7 +160,7 @@ def test_last_words_of_roscore(tmp_path):
     assert 'already running' in world.roscore.why and str(tmp_path / 'log') in world.roscore.why
 
 
-def test_crash_while_no_longer_desired_is_no_failure():
+def test_a_crash_of_a_roscore_that_is_no_longer_desired_is_not_a_failure():
     world = World()
     world.roscore.follow(MINE)
     world.started[0].returncode = 1

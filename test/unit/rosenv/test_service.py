@@ -1,4 +1,4 @@
-"""`service install`: the unit, its recipe, and what is refused. That it boots is test/lab/test_service.py's."""
+"""`service install`: the unit, its recipe, and what is refused. test/lab/test_service.py boots it."""
 import os
 import shutil
 import subprocess
@@ -15,7 +15,7 @@ def lines(*arguments, user='robot', workspace=SPACE):
     return service.unit_text(user, workspace, arguments).split('\n')
 
 
-def test_local_graph_without_a_network():
+def test_the_local_graph_needs_no_network():
     text = lines()
     assert 'User=robot' in text
     assert 'Environment=ROS_MASTER_URI=http://localhost:11311 ROS_HOSTNAME=localhost' in text
@@ -24,15 +24,15 @@ def test_local_graph_without_a_network():
 
 
 def test_devices_stay():
-    """ProtectClock= and PrivateDevices= take a robot's cameras and serial ports away."""
+    """ProtectClock= and PrivateDevices= would take away a robot's cameras and serial ports."""
     keys = {line.split('=')[0] for line in lines() if not line.startswith('#')}
     assert not keys & {'ProtectClock', 'PrivateDevices', 'DevicePolicy', 'DeviceAllow', 'ProtectHome', 'PrivateTmp'}
     assert {'NoNewPrivileges', 'CapabilityBoundingSet', 'SystemCallFilter'} <= keys
 
 
 @pytest.mark.parametrize('arguments', [(), ('master:=dev-1',), ('x:=a b "c" $HOME %n \\ ; `id` \'q\'', 'y:=')])
-def test_arguments_arrive_as_they_were_typed(arguments, tmp_path):
-    """systemd's quoting undone by systemd's rules, the rest by the shell that the unit runs."""
+def test_arguments_reach_roslaunch_as_they_were_typed(arguments, tmp_path):
+    """systemd's quoting is undone by systemd's rules, the rest by the shell that the unit runs."""
     (tmp_path / 'setup.bash').write_text('export PATH="{}:$PATH"\n[ $# = 0 ] || exit 9\n'.format(tmp_path))
     tool = tmp_path / 'ua-overlay'
     tool.write_text('#!/bin/bash\nprintf "%s\\n" "$@"\n')
@@ -76,7 +76,7 @@ def test_what_is_refused(user, workspace, arguments):
 
 
 @pytest.mark.skipif(shutil.which('systemd-analyze') is None, reason='There is no systemd-analyze on this machine.')
-def test_unit_holds_for_systemd(tmp_path):
+def test_systemd_accepts_the_unit(tmp_path):
     path = tmp_path / service.UNIT_NAME
     path.write_text(service.unit_text('daemon', SPACE, ('x:=a b $c %d "e"',)))
     done = subprocess.run(['systemd-analyze', 'verify', str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -88,7 +88,7 @@ def test_unit_holds_for_systemd(tmp_path):
     assert done.returncode == 0, done.stdout
 
 
-def test_recipe_is_applied_repeated_and_undone(tmp_path):
+def test_the_recipe_is_applied_repeated_and_undone(tmp_path):
     ran = []
     applier = service.applier(str(tmp_path), lambda argv: ran.append(' '.join(argv)), owner_of=None,
                               ask=lambda argv: 'systemctl start ua-overlay.service' in ran)
@@ -106,7 +106,7 @@ def test_recipe_is_applied_repeated_and_undone(tmp_path):
     assert not [name for _, _, names in os.walk(str(tmp_path)) for name in names]
 
 
-def test_workspace_is_found():
+def test_finding_the_workspace():
     files = {'/a/setup.bash', '/a/bin/ua-overlay', '/b/setup.bash', '/c/setup.bash', '/c/bin/ua-overlay'}
 
     def find(prefixes, program):

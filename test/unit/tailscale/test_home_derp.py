@@ -1,4 +1,4 @@
-"""A home DERP of which the server does not know is reported again, and nothing else is touched."""
+"""A home DERP that the server does not know is reported again, and nothing else is touched."""
 import pytest
 
 from ua_overlay.tailscale import home_derp
@@ -77,7 +77,7 @@ def world():
     return now, said, daemon, HomeReporter(daemon, said.append, lambda: now[0])
 
 
-def test_patience_and_then_homeless_for_a_whole_netcheck(world):
+def test_after_some_patience_it_is_homeless_for_a_whole_netcheck(world):
     now, said, daemon, reporter = world
     for second in (0.0, 5.0, 14.0):
         now[0] = second
@@ -116,7 +116,7 @@ def test_it_is_never_left_homeless(world):
     assert not daemon.homeless
 
 
-def test_a_daemon_that_is_not_there_and_a_robot_that_left(world):
+def test_without_a_daemon_and_after_leaving_nothing_is_done(world):
     now, said, daemon, reporter = world
     daemon.missing = True
     reporter.run(Stop(rounds=3))

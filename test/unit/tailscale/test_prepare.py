@@ -241,7 +241,7 @@ def test_describe_and_users():
         recipes.uid_of('no-such-user')
 
 
-def test_failed_command_says_what_it_said():
+def test_a_failed_command_is_reported_with_its_output():
     with pytest.raises(OverlayError) as caught:
         recipes.run_command(['sh', '-c', 'echo first; echo it broke >&2; exit 3'])
     assert 'it broke' in str(caught.value)
@@ -273,7 +273,7 @@ def test_the_egress_rule_is_part_of_the_recipe_and_goes_with_it(root):
 
 @pytest.mark.skipif(shutil.which('systemd-analyze') is None, reason='There is no systemd-analyze on this machine.')
 @pytest.mark.parametrize('unit, most', [('vendor', 30), ('ours', 30), ('agent', 21)])
-def test_sandboxes_hold_for_systemd(tmp_path, unit, most):
+def test_systemd_accepts_the_sandboxes(tmp_path, unit, most):
     """tailscaled's own unit scores 9.6 of 10, as an empty one does."""
     made = recipe(daemon='/bin/true')
     text = {item.path: item.text for item in made.files}
