@@ -118,7 +118,7 @@ class Measurement:
         taken.proof = Proof(proof.counts(counted), verdict, way)
         taken.cpu = {'source_percent': busy_percent(before[1], after[1]),
                      'target_percent': busy_percent(before[2], after[2])}
-        # Without a tailscaled there is nothing to prove about a raw path: it has an address of its own.
+        # Without a tailscaled there is nothing to prove about a raw path, which has its own address.
         good = verdict == proof.PROVEN or verdict == proof.UNKNOWN and taken.raw
         taken.status = sample.OK if good else sample.EXCLUDED
         taken.problem = sentence or (result.remark if good else '')

@@ -55,8 +55,8 @@ def round_of(campaign: Campaign, repetition: int) -> List[Step]:
 
 
 def _open_both_ways(campaign: Campaign, scenario: Scenario) -> bool:
-    """Whether each end reaches any port of the other without the overlay. Where the scenario has an address of its own,
-    a router forwards only some ports."""
+    """Whether each end reaches any port of the other without the overlay. Where the scenario has its own address, a
+    router forwards only some ports."""
     return not scenario.address and all(
         campaign.hosts.get(end, HostEntry()).address for end in (scenario.source, scenario.target))
 

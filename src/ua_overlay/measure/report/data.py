@@ -42,8 +42,8 @@ class Group:
 
     @property
     def capacity(self) -> Optional[float]:
-        """Bit/s of the slower emulated link of the two ends. None when neither has a rate, and when the tool has a rate
-        of its own: then no link sets the limit."""
+        """Bit/s of the slower emulated link of the two ends. None when neither has a rate, and when the tool has its
+        own rate: then no link sets the limit."""
         rates = [rate for each in self.samples if not each.settings.get('offered_bps') for rate in _rates(each)]
         return min(rates) if rates else None
 

@@ -13,7 +13,7 @@ from ua_overlay.measure.hosts.process import last_line, stop
 from ua_overlay.measure.tools.tool import Job, Result, Tool, Unmeasured
 from ua_overlay.system.schema import choice, integer, number
 
-#: Who starts the server: the campaign for each sample, or somebody before the campaign.
+#: The campaign starts a server for each sample, or it runs before the campaign.
 STARTED, RUNNING = SERVERS = ('started', 'running')
 #: Seconds that the server gets to listen.
 LISTEN = 15.0

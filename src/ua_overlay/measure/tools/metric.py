@@ -19,7 +19,7 @@ class Metric:
     :ivar value: makes the number of a repetition.
     :ivar pieces: makes the single measurements behind it (a ping, a second of iperf3); None: there are none.
     :ivar change: what the overlay costs, from raw and overlay; None: it is not compared.
-    :ivar heading: of its part of the report, by place; '' for no part of its own.
+    :ivar heading: of its part of the report, by place; '' for no such part.
     :ivar piece: what one of ``pieces`` is, in the caption of that part.
     :ivar limited: whether the capacity of the link, less headers, is its limit: figures then show that as lines.
     :ivar over_days: its position, from 1, among the figures of a run of hours or days; 0: it has none.

@@ -54,7 +54,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Tool(abc.ABC):
-    """A tool with its settings, as a campaign names it. Each kind of tool is a subclass in a module of its own.
+    """A tool with its settings, as a campaign names it. Each kind of tool is a subclass, in its own module.
 
     :ivar name: in the campaign; several tools of one kind differ in it.
     :ivar settings: every key of ``keys``, in s, bit/s and bytes.

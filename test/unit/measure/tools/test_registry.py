@@ -1,47 +1,19 @@
 """One line a tool: what a new tool needs, and what each tool has to say about itself."""
 import csv
 import io
+import sys
 
 import pytest
 
 from ua_overlay.measure.campaign import campaign, plan, run, store
 from ua_overlay.measure.campaign.measurement import Measurement
-from ua_overlay.measure.fields import Key
 from ua_overlay.measure.monitor import monitor, status
 from ua_overlay.measure.report import contents
 from ua_overlay.measure.report import csv as report_csv
 from ua_overlay.measure.report.data import Data
-from ua_overlay.measure.tools import metric, registry
-from ua_overlay.measure.tools.metric import Metric
-from ua_overlay.measure.tools.tool import Result, Tool
-from ua_overlay.system.schema import integer
+from ua_overlay.measure.tools import registry
 from unit.measure.campaigns import ScriptedHost, tool_of
-
-KIND = 'echo'
-
-
-class Echo(Tool):
-    """All that a new tool says about itself; it could be a module of measure.tools."""
-
-    kind = KIND
-    title = 'echoes'
-    keys = {'count': Key(3, integer(1, 100))}
-    values = {'echo_ms': 'ms'}
-    metrics = (Metric(KIND, 'echo', 'Echo', 'ms', metric.median('echo_ms'), metric.every('echo_ms'),
-                      heading='Echoes by place', piece='an echo'),)
-    variant = ('count',)
-
-    @property
-    def duration(self):
-        return 0.1 * self.settings['count']
-
-    def wire_bits(self):
-        return 1000.0 * self.settings['count']
-
-    def measure(self, job):
-        _, output, _ = job.source.run(['echo', job.address], self.patience(job.slack))
-        return Result({'echo_ms': [float(word) for word in output.split()]}, 9.0)
-
+from unit.measure.tools import echo
 
 TEXT = '''
 version: 1
@@ -62,14 +34,20 @@ class Quiet:
         pass
 
 
-def test_a_new_tool_is_measured_monitored_and_reported(tmp_path, monkeypatch):
-    monkeypatch.setitem(registry.TOOLS, KIND, Echo)
+@pytest.fixture
+def with_echo(monkeypatch):
+    """One module, and one line of the registry: here for the time of a test."""
+    monkeypatch.setitem(sys.modules, 'ua_overlay.measure.tools.echo', echo)
+    monkeypatch.setitem(registry.TOOLS, 'echo', registry._load('echo'))
+
+
+def test_a_new_tool_is_measured_monitored_and_reported(tmp_path, with_echo):
     read = campaign.parse(TEXT)
     hosts = {'a': ScriptedHost('a', {'echo': 'echo 1.5 2.5 3.5', 'cat': 'cat /proc/stat'}), 'b': ScriptedHost('b', {})}
     with store.Store(str(tmp_path)) as results:
         run.run(plan.steps(read), Measurement(read, hosts, results, dict, {}), results, Quiet())
     taken, = store.read(str(tmp_path))
-    assert (taken.tool, taken.status, taken.values) == (KIND, 'ok', {'echo_ms': [1.5, 2.5, 3.5]}), taken.problem
+    assert (taken.tool, taken.status, taken.values) == ('echo', 'ok', {'echo_ms': [1.5, 2.5, 3.5]}), taken.problem
     assert monitor.checked(read).share == pytest.approx(100 * 5000.0 / 300 / 20e6)
     assert status.value_of(taken) == (2.5, 'ms')
     data = Data([taken], {'name': 'echoes'})
