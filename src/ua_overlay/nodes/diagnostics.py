@@ -4,16 +4,16 @@ from typing import Dict, Mapping, NamedTuple, Optional
 import rospy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from ua_overlay.checks import finding as findings
 from ua_overlay.checks.facts import Facts, Graph, Server
+from ua_overlay.checks.finding import ERROR, OK, UNKNOWN, WARN
 from ua_overlay.checks.table import GROUPS, headline, run_group
 from ua_overlay.rosenv import report as reports
 from ua_overlay.rosenv.report import Report
 from ua_overlay.tailscale.snapshot import Snapshot
 
 #: A check that cannot be observed is no alarm.
-LEVELS = {findings.OK: DiagnosticStatus.OK, findings.UNKNOWN: DiagnosticStatus.OK,
-          findings.WARN: DiagnosticStatus.WARN, findings.ERROR: DiagnosticStatus.ERROR}
+LEVELS = {OK: DiagnosticStatus.OK, UNKNOWN: DiagnosticStatus.OK, WARN: DiagnosticStatus.WARN,
+          ERROR: DiagnosticStatus.ERROR}
 #: The text of a group without findings.
 _EMPTY = {'server': 'not asked: no team', 'links': 'no peers', 'environment': 'This robot is not in the overlay.'}
 
@@ -51,17 +51,17 @@ def facts_of(snapshot: Snapshot, server: Server, report: Report, now: float) -> 
 
 def judge(facts: Facts, group: str, details: Optional[Mapping[str, str]] = None) -> GroupStatus:
     """Return the status of a group; each of its checks is one of the values, beside ``details``."""
-    found = run_group(facts, group)
-    first = headline(found)
+    findings = run_group(facts, group)
+    first = headline(findings)
     if first is None:
         level, text = DiagnosticStatus.OK, _EMPTY.get(group, '')
     elif LEVELS[first.level] == DiagnosticStatus.OK:
-        level, text = DiagnosticStatus.OK, ' '.join(finding.what for finding in found)
+        level, text = DiagnosticStatus.OK, ' '.join(finding.what for finding in findings)
     else:
         level = LEVELS[first.level]
         text = first.what + (' Next: ' + first.next_command if first.next_command else '')
     values: Dict[str, str] = {}
-    for finding in found:
+    for finding in findings:
         sentence = '{}: {}'.format(finding.level, finding.sentence())
         values[finding.id] = '; '.join(filter(None, [values.get(finding.id), sentence]))
     return GroupStatus(level, text, {**values, **(details or {})})

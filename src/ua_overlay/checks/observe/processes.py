@@ -25,8 +25,8 @@ def inbound(sockets: Sequence[Socket], own_address: str) -> Tuple[Tuple[str, int
                          and each.local_port in listening and each.remote != own_address}))
 
 
-def ros_processes(sockets: Sequence[Socket], proc: str = '/proc', own_pid: Optional[int] = None
-                  ) -> Tuple[RosProcess, ...]:
+def ros_processes(sockets: Sequence[Socket], proc: str = '/proc',
+                  own_pid: Optional[int] = None) -> Tuple[RosProcess, ...]:
     """Return the processes that listen on TCP and were started with a ROS_MASTER_URI, sorted by id.
 
     Nothing else tells a ROS node from outside. Shells have the variable too but do not listen. Only root sees the
@@ -35,7 +35,7 @@ def ros_processes(sockets: Sequence[Socket], proc: str = '/proc', own_pid: Optio
     :param own_pid: a process to leave out.
     """
     listening = {each.inode for each in sockets if each.state == procnet.LISTEN}
-    found = []
+    nodes = []
     for pid in list_pids(proc):
         if pid == own_pid:
             continue
@@ -48,9 +48,9 @@ def ros_processes(sockets: Sequence[Socket], proc: str = '/proc', own_pid: Optio
         except OSError:
             continue  # it ended, or is another user's
         pairs = dict(item.split('=', 1) for item in environ.decode('utf-8', 'replace').split('\0') if '=' in item)
-        found.append(RosProcess(pid, process_name(command), {
+        nodes.append(RosProcess(pid, process_name(command), {
             key: pairs[key] for key in ROS_KEYS if pairs.get(key)}))
-    return tuple(sorted(found, key=lambda process: process.pid))
+    return tuple(sorted(nodes, key=lambda process: process.pid))
 
 
 def process_name(command: Sequence[str]) -> str:
