@@ -4,6 +4,7 @@ import os
 
 import keep
 import pytest
+from fleets import three_robots  # noqa: F401 a fixture
 from places import INSTALL
 from topologies import MANY
 

@@ -1,6 +1,6 @@
 """`ua-overlay doctor`, roswtf and /diagnostics in a lab: a healthy team, then one fault at a time.
 
-dev-1 is the master behind nat1; dev-2 and dev-3 share the LAN behind nat2; dev-4 never joined.
+dev-1 is the master behind nat1; dev-2 and dev-3 share the LAN behind nat2; dev-4 has never joined.
 """
 import contextlib
 import glob
@@ -10,19 +10,21 @@ import signal
 import subprocess
 
 import pytest
+from follow import Follower
 from places import INSTALL
 from topologies import TWO_LANS
 
 from ua_overlay.firewall import egress
 from ua_overlay.lab.fleet import SITE_DIR, USER, Fleet
-from ua_overlay.lab.wait import wait
+from ua_overlay.lab.timeouts import GRAPH
+from ua_overlay.lab.wait import NotInTime, wait
+from ua_overlay.toolchain import locate
 
 TEAM_URI = 'http://dev-1.overlay.internal:11312'
-#: What a robot of a healthy team must have had looked at and found good.
-LOOKED_AT = {'daemon', 'login', 'key-expiry', 'server', 'certificate', 'clock', 'address-range', 'names', 'environment',
-             'master', 'foreign-master', 'ports-out', 'node-names', 'half-connected', 'old-master',
-             'link-derp', 'link-lan', 'mtu'}
-PATIENCE = 90
+#: The checks that a robot of a healthy team must have passed.
+PASSED = {'daemon', 'login', 'key-expiry', 'server', 'certificate', 'clock', 'address-range', 'names', 'environment',
+          'master', 'foreign-master', 'ports-out', 'node-names', 'half-connected', 'old-master', 'link-derp',
+          'link-lan', 'mtu'}
 
 
 @pytest.fixture(scope='module')
@@ -32,12 +34,9 @@ def fleet(new_lab, install):
     fleet.start_site()
     fleet.site('team', 'create', 'iris')
     for robot, options in (('dev-1', ['--master']), ('dev-2', []), ('dev-3', [])):
-        path = fleet.carry(robot, fleet.invite('iris', robot, *options))
-        fleet.prepare(robot, path)
-        fleet.launch(robot)
-        answer = fleet.join(robot, path)
-        assert answer['code'] == 0, answer['message']
+        fleet.enlist(robot, 'iris', *options)
     fleet.start_daemon('dev-4')
+    fleet.topics = Follower(fleet, 'dev-2')
     wait_healthy(fleet, 'dev-2', 'dev-3', 'dev-1')
     yield fleet
 
@@ -60,31 +59,34 @@ def bad(found):
             if finding['level'] in ('WARN', 'ERROR')}
 
 
-def wait_found(fleet, host, key, level, env=None):
-    """The finding ``key`` of ``level``, as soon as the doctor has it: faults take their time to show."""
-    def look():
-        found = doctor(fleet, host, env)
-        return next((item for item in found.get(key, ()) if item['level'] == level), None)
-    return wait('The finding {} {} on {}'.format(key, level, host), look, PATIENCE)
+def wait_found(fleet, host, key, level, word=''):
+    """The finding ``key`` of ``level`` whose first sentence holds ``word``, as soon as the doctor has it: a fault takes
+    its time to show."""
+    def finding():
+        return next((item for item in doctor(fleet, host).get(key, ()) if item['level'] == level and
+                     word in item['what']), None)
+    return wait('The finding {} {} {} on {}'.format(key, level, word, host), finding, GRAPH, poll=1)
 
 
 def wait_healthy(fleet, *hosts):
+    """Wait until the doctor finds nothing on any of ``hosts``."""
     for host in hosts:
-        last = {}
+        found = {}
 
-        def healthy(host=host, last=last):
-            last['found'] = doctor(fleet, host)
-            return not bad(last['found'])
+        def healthy(host=host, found=found):
+            found.clear()
+            found.update(doctor(fleet, host))
+            return not bad(found)
         try:
-            wait('A healthy ' + host, healthy, PATIENCE)
-        except Exception:
-            print(host, json.dumps(last, indent=1))
+            wait('A healthy ' + host, healthy, GRAPH, poll=1)
+        except NotInTime:
+            print(host, json.dumps(found, indent=1))
             raise
 
 
 @contextlib.contextmanager
 def edited(fleet, host, path, text):
-    """``path`` on ``host`` with other contents for a while."""
+    """``path`` on ``host`` with other contents, for a block."""
     machine = fleet.lab.host(host)
     before = machine.run(['cat', path]).stdout
     machine.run(['tee', path], input=text)
@@ -96,7 +98,7 @@ def edited(fleet, host, path, text):
 
 @contextlib.contextmanager
 def overwritten(fleet, host, path, text):
-    """As `edited`, by somebody who always wins: tailscaled would write its own text again."""
+    """As `edited`, and nobody can write over it: tailscaled would write its own text again."""
     machine = fleet.lab.host(host)
     machine.run(['tee', '/run/fault'], input=text)
     machine.run(['mount', '--bind', '/run/fault', path])
@@ -108,19 +110,18 @@ def overwritten(fleet, host, path, text):
 
 
 @contextlib.contextmanager
-def without_helper(fleet, host):
-    """Without the privileged helper, which would mend the names within seconds."""
+def without_agent(fleet, host):
+    """Without the agent, which would repair names and rules within seconds."""
     fleet.lab.stop_service(host, 'agent')
     try:
         yield
     finally:
-        fleet.lab.start_service(host, 'agent', [fleet.command, 'robot', 'agent', '--user', USER],
-                                env=fleet.base_environment())
+        fleet.start_agent(host)
 
 
 @contextlib.contextmanager
 def firewall(fleet, host, hook, rule):
-    """An nft rule in a table of its own on ``host`` for a while."""
+    """An nft rule in a table of its own on ``host``, for a block."""
     machine = fleet.lab.host(host)
     chain = 'chain c {{\ntype filter hook {} priority -10;\n{}\n}}'.format(hook, rule)
     machine.run(['nft', '-f', '-'], input='table inet fault {{\n{}\n}}\n'.format(chain))
@@ -144,12 +145,11 @@ def node(fleet, host, *argv, **environment):
         process.wait(30)
 
 
-def test_nothing_is_found_on_a_healthy_robot(fleet):
+def test_a_healthy_robot_has_no_findings(fleet):
     for host in ('dev-1', 'dev-2', 'dev-3'):
         found = doctor(fleet, host)
         assert bad(found) == {} and found['status'] == 0, found
-        # The master asks no master.
-        assert LOOKED_AT <= set(found), (host, LOOKED_AT - set(found))
+        assert PASSED <= set(found), (host, PASSED - set(found))
     assert 'dev-1 reached this robot' in doctor(fleet, 'dev-2')['ports-in'][0]['what']
     text = fleet.overlay('dev-2', 'doctor', user=USER).stdout
     assert 'No problem found' in text and 'ERROR' not in text and 'WARNING' not in text
@@ -168,9 +168,7 @@ def test_the_egress_rule(fleet):
         fleet.lab.host('dev-3').run(['nft'] + list(words))
 
     assert '203.0.113.10' in as_root('OK')['what']
-    # Its keeper would mend it within a minute.
-    fleet.lab.stop_service('dev-3', 'agent')
-    try:
+    with without_agent(fleet, 'dev-3'):
         nft('delete', 'table', 'inet', egress.ROBOT.table)
         missing = as_root('ERROR')
         assert 'not loaded' in missing['what']
@@ -178,20 +176,17 @@ def test_the_egress_rule(fleet):
         as_root('OK')
         nft('insert', 'rule', 'inet', egress.ROBOT.table, 'output', 'accept')
         assert 'somebody changed' in as_root('ERROR')['what']
-    finally:
-        fleet.lab.start_service('dev-3', 'agent', [fleet.command, 'robot', 'agent', '--user', USER],
-                                env=fleet.base_environment())
-    wait('The rule again', lambda: doctor(fleet, 'dev-3', user=None)['egress'][0]['level'] == 'OK', PATIENCE)
+    wait('The egress rule', lambda: doctor(fleet, 'dev-3', user=None)['egress'][0]['level'] == 'OK', GRAPH, poll=1)
     assert 'changed by somebody; it is loaded again' in fleet.lab.log('dev-3', 'agent')
 
 
-def test_it_leaves_no_node_in_the_graph(fleet):
+def test_the_doctor_leaves_no_node_in_the_graph(fleet):
     doctor(fleet, 'dev-2')
     nodes = fleet.ros('dev-2', 'rosnode', 'list', graph='shell').stdout.split()
     assert '/rosout' in nodes and not [name for name in nodes if 'doctor' in name]
 
 
-def test_robot_in_no_team(fleet):
+def test_a_robot_in_no_team(fleet):
     found = doctor(fleet, 'dev-4')
     assert bad(found) == {'login': 'WARN'} and found['status'] == 4
     assert 'no team' in found['login'][0]['what']
@@ -221,18 +216,18 @@ def test_no_daemon(fleet):
 
 
 def test_resolv_conf_overwritten(fleet):
-    with without_helper(fleet, 'dev-2'), overwritten(fleet, 'dev-2', '/etc/resolv.conf', 'nameserver 203.0.113.2\n'):
+    with without_agent(fleet, 'dev-2'), overwritten(fleet, 'dev-2', '/etc/resolv.conf', 'nameserver 203.0.113.2\n'):
         finding = wait_found(fleet, 'dev-2', 'names', 'ERROR')
         assert '.overlay.internal does not resolve on this machine' in finding['what']
         assert 'overlay names' in roswtf(fleet, 'dev-2')
-        wait('ERROR in /diagnostics', lambda: diagnostics(fleet, 'dev-2')['environment']['level'] == 2, PATIENCE)
+        wait_diagnostics(fleet, 'An ERROR', 'environment', lambda status: status['level'] == 2)
     wait_healthy(fleet, 'dev-2')
 
 
 def test_the_master_does_not_resolve_us(fleet):
     hosts = fleet.lab.host('dev-1').run(['cat', '/etc/hosts']).stdout
     hosts += '203.0.113.99 dev-2.overlay.internal\n'
-    with without_helper(fleet, 'dev-1'), edited(fleet, 'dev-1', '/etc/hosts', hosts):
+    with without_agent(fleet, 'dev-1'), edited(fleet, 'dev-1', '/etc/hosts', hosts):
         finding = wait_found(fleet, 'dev-2', 'ports-in', 'ERROR')
         assert 'under its name dev-2.overlay.internal' in finding['what']
         assert wait_found(fleet, 'dev-1', 'names', 'ERROR')['what'].startswith('This robot cannot receive from dev-2')
@@ -263,12 +258,16 @@ def test_node_of_a_former_master(fleet):
     wait_healthy(fleet, 'dev-2')
 
 
-def test_the_master_is_somebodys_roslaunch(fleet):
+def test_the_master_runs_no_roscore_then_somebodys_roslaunch(fleet):
     path = '/home/{}/foreign.launch'.format(USER)
     fleet.lab.host('dev-1').run(['tee', path], input='<launch><node name="talker" pkg="ua_overlay" type="talker.py"/>'
                                                      '</launch>')
     fleet.lab.stop_service('dev-1', 'overlay')
     try:
+        finding = wait_found(fleet, 'dev-2', 'master', 'WARN')
+        assert 'No ROS master listens' in finding['what'] and 'dev-1' in finding['next_command']
+        finding = wait_found(fleet, 'dev-1', 'environment', 'ERROR')
+        assert 'overlay.launch' in finding['next_command']
         with node(fleet, 'dev-1', 'roslaunch', path, ROS_MASTER_URI=TEAM_URI, ROS_HOSTNAME='dev-1.overlay.internal'):
             finding = wait_found(fleet, 'dev-2', 'foreign-master', 'WARN')
             assert 'talker' in finding['what'] and 'dev-1' in finding['next_command']
@@ -296,26 +295,22 @@ def write_policy(fleet, text):
     server.run(['pkill', '-HUP', '-x', 'headscale'])
 
 
-def test_policy_blocks_the_team_port(fleet):
-    def change(policy):
+def test_the_policy_blocks_ports(fleet):
+    """The team port, then the ephemeral ones."""
+    def block_team_port(policy):
         policy['grants'][0]['ip'] = ['tcp:1-11311', 'tcp:11313-65535', 'udp:*', 'icmp:*']
-    before = set_policy(fleet, change)
-    try:
-        finding = wait_found(fleet, 'dev-2', 'ports-out', 'ERROR')
-        assert 'TCP 11312' in finding['what'] and 'of dev-1 are dropped' in finding['what']
-        assert "the site's policy does not grant it" in finding['why'] and finding['why'].startswith('Other ports pass')
-    finally:
-        write_policy(fleet, before)
-    wait_healthy(fleet, 'dev-2', 'dev-3')
 
-
-def test_policy_blocks_ephemeral_ports(fleet):
-    def change(policy):
+    def block_ephemeral_ports(policy):
         policy['grants'][0]['ip'] = ['tcp:11312', 'udp:*', 'icmp:*']
-    before = set_policy(fleet, change)
+
+    before = set_policy(fleet, block_team_port)
     try:
-        finding = wait_found(fleet, 'dev-2', 'ports-out', 'ERROR')
-        assert 'ephemeral port' in finding['what'].lower() and 'TCP 11312' not in finding['what']
+        finding = wait_found(fleet, 'dev-2', 'ports-out', 'ERROR', 'TCP 11312')
+        assert 'of dev-1 are dropped' in finding['what']
+        assert "the site's policy does not grant it" in finding['why'] and finding['why'].startswith('Other ports pass')
+        set_policy(fleet, block_ephemeral_ports)
+        finding = wait_found(fleet, 'dev-2', 'ports-out', 'ERROR', 'phemeral port')
+        assert 'TCP 11312' not in finding['what']
         assert wait_found(fleet, 'dev-2', 'ports-in', 'ERROR')
     finally:
         write_policy(fleet, before)
@@ -361,14 +356,12 @@ store.renew(site, clock.utc_now())
     # A running site would renew it at once, so only Headscale itself comes back.
     server = fleet.lab.host('server')
     server.run(['/usr/bin/python3', '-c', script, SITE_DIR, packages])
-    from ua_overlay.toolchain import locate
     fleet.lab.start_service('server', 'alone', [locate('headscale'), '--config', SITE_DIR + '/headscale.yaml', 'serve'],
                             env=fleet.base_environment())
     try:
         finding = wait_found(fleet, 'dev-2', 'certificate', 'WARN')
         assert 'expires on' in finding['what'] and 'ua-overlay server renew' in finding['next_command']
-        wait('The warning in /diagnostics', lambda: 'expires on' in diagnostics(fleet, 'dev-2')['server']['message'],
-             PATIENCE)
+        wait_diagnostics(fleet, 'The warning', 'server', lambda status: 'expires on' in status['message'])
     finally:
         fleet.lab.stop_service('server', 'alone')
         fleet.start_server()
@@ -403,34 +396,29 @@ def test_relayed_within_one_lan(fleet):
     wait_healthy(fleet, 'dev-2', 'dev-3')
 
 
-def test_no_master(fleet):
-    fleet.lab.stop_service('dev-1', 'overlay')
-    try:
-        finding = wait_found(fleet, 'dev-2', 'master', 'WARN')
-        assert 'No ROS master listens' in finding['what'] and 'dev-1' in finding['next_command']
-        finding = wait_found(fleet, 'dev-1', 'environment', 'ERROR')
-        assert 'overlay.launch' in finding['next_command']
-    finally:
-        fleet.launch('dev-1')
-    wait_healthy(fleet, 'dev-1', 'dev-2')
+# --- roswtf and /diagnostics ---
 
-
-# --- the other two faces ---
-
-def roswtf(fleet, host, env=None):
-    """What the real roswtf prints. It finds plugins only where rosdep was set up, so that is done here."""
+def set_up_rosdep(fleet, host):
+    """roswtf finds its plugins only where rosdep was set up. Returns the environment for both."""
+    environment = dict(fleet.user_environment(), ROSDISTRO_INDEX_URL='file:///etc/ros/rosdep/index-v4.yaml')
     machine = fleet.lab.host(host)
+    if os.path.exists(machine.path('/etc/ros/rosdep/index-v4.yaml')):
+        return environment
     machine.run(['sh', '-c', 'mkdir -p /etc/ros/rosdep/sources.list.d && cd /etc/ros/rosdep && '
                  'rm -f sources.list.d/* && '
                  'echo "python3-yaml: {debian: [python3-yaml], ubuntu: [python3-yaml]}" > base.yaml && '
                  'echo "yaml file:///etc/ros/rosdep/base.yaml" > sources.list.d/10-base.list && '
                  'printf "%%YAML 1.1\\n---\\ndistributions: {}\\ntype: index\\nversion: 4\\n" > index-v4.yaml'])
-    environment = dict(fleet.user_environment(), ROSDISTRO_INDEX_URL='file:///etc/ros/rosdep/index-v4.yaml',
-                       **env or {})
     done = machine.run(['rosdep', 'update'], user=USER, env=environment, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    done = machine.run(['bash', '-c', '. "$0/setup.bash" && cd && exec roswtf', fleet.workspace], user=USER,
-                       env=environment, check=False, timeout=120)
+    return environment
+
+
+def roswtf(fleet, host, env=None):
+    """The output of the real roswtf."""
+    environment = dict(set_up_rosdep(fleet, host), **env or {})
+    done = fleet.lab.host(host).run(['bash', '-c', '. "$0/setup.bash" && cd && exec roswtf', fleet.workspace],
+                                    user=USER, env=environment, check=False, timeout=120)
     text = done.stdout + done.stderr
     assert 'Loaded plugin ua_overlay.wtf' in text and 'Traceback' not in text, text
     return text
@@ -449,27 +437,29 @@ def test_env_loader_of_a_remote_machine(fleet):
     for uri in (TEAM_URI, TEAM_URI + '/'):
         assert remote(uri)[:2] == [TEAM_URI, 'dev-2.overlay.internal']
     assert remote(TEAM_URI)[2:] == ['/ua_overlay']
-    # Another network's master is none of our business.
+    # It leaves another network's master alone.
     assert remote('http://10.0.2.99:11311') == ['http://10.0.2.99:11311', '/ua_overlay']
 
 
-def diagnostics(fleet, host):
-    """{check: status} of one /diagnostics."""
-    import yaml
-    # roslaunch's own node has nothing to say there, so the first message is the overlay's.
-    output = fleet.ros(host, 'rostopic', 'echo', '-n', '1', '/diagnostics', timeout=20).stdout
-    message = next(yaml.safe_load_all(output))
+def by_check(message):
+    """{check: status} of one message on /diagnostics."""
     return {status['name'].split(': ')[-1]: status for status in message['status']}
 
 
-def test_roswtf_says_nothing_of_a_healthy_robot(fleet):
+def wait_diagnostics(fleet, what, check, condition):
+    """Wait until dev-2's status of ``check`` in /diagnostics fulfils ``condition(status)``."""
+    fleet.topics.wait('{} in /diagnostics of dev-2'.format(what), 'diagnostics',
+                      lambda message: condition(by_check(message)[check]), GRAPH)
+
+
+def test_roswtf_finds_nothing_on_a_healthy_robot(fleet):
     # Both kinds of checks: the team's master is there, so the ones that need it run too.
     text = roswtf(fleet, 'dev-2')
     assert 'Online' in text and ' overlay ' not in text.replace('Loaded plugin', ''), text
 
 
 def test_diagnostics_of_a_healthy_robot(fleet):
-    statuses = diagnostics(fleet, 'dev-2')
+    statuses = by_check(fleet.topics.now('diagnostics'))
     assert set(statuses) >= {'daemon', 'server', 'links', 'environment'}
     assert all(status['name'].startswith('dev-2: overlay: ') for status in statuses.values())
     assert statuses['daemon']['level'] == statuses['server']['level'] == statuses['environment']['level'] == 0

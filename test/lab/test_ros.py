@@ -1,4 +1,4 @@
-"""The rostests, each on robot dev-1 of a lab: real headscale, real tailscaled, real roscore, an unprivileged user.
+"""The rostests, each on robot dev-1 of a lab: real headscale, tailscaled and roscore, as an unprivileged user.
 
 dev-2 is in dev-1's team iris and behind another NAT with the same private address; dev-3 is in team blue.
 """
@@ -9,33 +9,44 @@ import threading
 
 import pytest
 import yaml
-from places import INSTALL, WORKSPACE
-from topologies import THREE_NATS
+from fleets import ROBOTS
+from places import WORKSPACE
 
-from ua_overlay.lab.fleet import USER, Fleet
+from ua_overlay.lab.fleet import USER
 
 KEY = re.compile(r'hskey-auth-[A-Za-z0-9_-]{20,}')
 
 
 class Spy:
-    """Looks for keys of invitations in the arguments and the environment of every process of the machine."""
+    """Searches the arguments and the environment of every process of a lab for keys of invitations."""
 
-    def __init__(self):
+    def __init__(self, lab):
+        self.lab = lab
         self.found = set()
+        self.searched = set()
         self.stopped = threading.Event()
-        self.thread = threading.Thread(target=self.look, daemon=True)
+        self.thread = threading.Thread(target=self.search, daemon=True)
         self.thread.start()
 
-    def look(self):
+    def search(self):
         while not self.stopped.wait(0.05):
-            for path in glob.glob('/proc/[0-9]*/cmdline') + glob.glob('/proc/[0-9]*/environ'):
-                try:
-                    with open(path, 'rb') as stream:
-                        data = stream.read().decode('utf-8', 'replace')
-                except OSError:
-                    continue  # it ended meanwhile
-                if KEY.search(data):
-                    self.found.add(path.rsplit('/', 1)[1] + ' of ' + data.replace('\0', ' ')[:80])
+            for host in self.lab.hosts.values():
+                for pid, argv in host.processes().items():
+                    # Both change only when a program is executed, and that changes the arguments.
+                    program = host.name, pid, ' '.join(argv)
+                    if program not in self.searched:
+                        self.searched.add(program)
+                        self.judge(program, host.path('/proc/{}/environ'.format(pid)))
+
+    def judge(self, program, environ):
+        if KEY.search(program[2]):
+            self.found.add('arguments of {} {}: {:.80}'.format(*program))
+        try:
+            with open(environ, encoding='utf-8', errors='replace') as stream:
+                if KEY.search(stream.read()):
+                    self.found.add('environment of {} {}: {:.80}'.format(*program))
+        except OSError:
+            pass  # it ended meanwhile
 
     def stop(self):
         self.stopped.set()
@@ -43,21 +54,12 @@ class Spy:
 
 
 @pytest.fixture(scope='module')
-def fleet(new_lab, install):
-    lab = new_lab(THREE_NATS, 'ros')
-    fleet = Fleet(lab, INSTALL)
-    fleet.start_site()
-    for team in ('iris', 'blue'):
-        fleet.site('team', 'create', team)
-    for robot, team in (('dev-1', 'iris'), ('dev-2', 'iris'), ('dev-3', 'blue')):
-        path = fleet.carry(robot, fleet.invite(team, robot), 'first.yaml')
-        fleet.prepare(robot, path)
-        if robot != 'dev-1':
-            fleet.launch(robot)
-            answer = fleet.join(robot, path)
-            assert answer['code'] == 0, answer['message']
-    with lab.serve_control():
-        yield fleet
+def fleet(three_robots):
+    three_robots.arrange('dev-1', None)
+    three_robots.arrange('dev-2', 'iris')
+    three_robots.arrange('dev-3', 'blue')
+    with three_robots.lab.serve_control():
+        yield three_robots
 
 
 def rostest(fleet, name, timeout):
@@ -74,12 +76,14 @@ def rostest(fleet, name, timeout):
 
 
 def test_membership(fleet):
-    spy = Spy()
+    spy = Spy(fleet.lab)
     try:
         rostest(fleet, 'membership', 300)
     finally:
         spy.stop()
     assert spy.found == set()
+    # It has searched what holds a key: the program that makes invitations, and the robot's node.
+    assert all(any(word in program for _, _, program in spy.searched) for word in ('invite iris', 'overlay __name:='))
 
 
 def test_links(fleet):
@@ -91,18 +95,18 @@ def test_faults(fleet):
 
 
 def test_no_key_in_any_log_or_parameter(fleet):
-    """After all of the above: neither the logs of the hosts and of ROS, nor the parameters, nor what is kept."""
-    looked = 0
+    """After all of the above: not in the logs of the hosts and of ROS, the parameters, or the files kept."""
+    searched = 0
     for path in glob.glob(os.path.join(fleet.lab.directory, 'logs', '*')):
-        looked += 1
+        searched += 1
         with open(path, errors='replace') as stream:
             assert not KEY.search(stream.read()), path
-    for robot in ('dev-1', 'dev-2', 'dev-3'):
+    for robot in ROBOTS:
         host = fleet.lab.host(robot)
         found = host.run(['grep', '-rlE', KEY.pattern, '/home/robot/.ros', '/var/lib/ua_overlay', '/run/ua_overlay'],
                          check=False)
         assert found.returncode == 1 and not found.stdout, found.stdout + found.stderr
-        looked += 1
+        searched += 1
     parameters = yaml.safe_load(fleet.ros('dev-2', 'rosparam', 'dump').stdout)
     assert 'ua_overlay' in parameters and not KEY.search(str(parameters))
-    assert looked > 5
+    assert searched > 5
