@@ -94,7 +94,7 @@ class Layout:
         self.x = {}
         for members in self.rows:
             self._place(members)
-        # The bar of system/ takes an arrow wherever it comes down: each one is a target of its own.
+        # The bar of system/ takes an arrow wherever it comes down: each one is a separate target.
         self.arrows = {room: {'system/' + room if other == 'system' else other for other in arrows[room]}
                        for room in sorted(arrows)}
         for target in self._into_bar():
