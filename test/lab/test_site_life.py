@@ -247,7 +247,7 @@ def test_a_copied_sd_card_is_noticed(site, robots):
 
     def verdict(robot):
         report = json.loads(robot.ua('doctor', '--json').stdout)
-        return next((each['level'] for each in report['findings'] if each['id'] == 'duplicate_identity'), None)
+        return next((each['level'] for each in report['findings'] if each['id'] == 'duplicate-identity'), None)
 
     wait('the doctor to find it alone', lambda: verdict(original) == 'OK', 60)
     copy = site.robot('copy')
