@@ -127,7 +127,7 @@ def test_the_unit_tests_hold_on_a_robot(machines):
     """
     machine = machines['dev-2']
     machine.run(['sh', '-c', 'cp -r {} /srv/work && chown -R {} /srv/work'.format(CHECKOUT, USER)])
-    done = machine.run(['sh', '-c', 'cd /srv/work && PYTHONPATH=src exec python3 -m pytest -q -p no:cacheprovider '
+    done = machine.run(['sh', '-c', 'cd /srv/work && PYTHONPATH=src:dev exec python3 -m pytest -q -p no:cacheprovider '
                         '-c /dev/null --rootdir . -k "not for_systemd and not is_fast" test/unit'], user=USER,
                        check=False, timeout=500)
     assert done.returncode == 0, done.stdout[-5000:]
