@@ -41,7 +41,8 @@ def port():
 
 # --- captures
 
-CAPTURING = '''echo capturing; trap 'echo "{\\"dropped\\": 2}"; exit' TERM; while :; do sleep 0.01; done'''
+#: The trap comes first: whoever reads the line may end the script at once.
+CAPTURING = '''trap 'echo "{\\"dropped\\": 2}"; exit' TERM; echo capturing; while :; do sleep 0.01; done'''
 
 
 def test_captures_run_until_the_end_and_answer(tmp_path):
