@@ -10,8 +10,9 @@ import subprocess
 import time
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.lab import machine_files
+from ua_overlay.lab import machine_files, timeouts
 from ua_overlay.lab.machine_files import PATIENCE
+from ua_overlay.lab.wait import pause
 
 #: Name of the lab's service that is the machine.
 SERVICE = 'machine'
@@ -188,17 +189,19 @@ class Machine:
 
     def wait(self, what, condition, seconds=PATIENCE):
         """The first true value of ``condition()``; MachineError naming ``what`` after ``seconds``."""
-        deadline = time.monotonic() + seconds
+        limit = timeouts.scaled(seconds)
+        deadline = time.monotonic() + limit
         while True:
             if not self.process.alive():
                 raise MachineError('Machine {} ended.\n{}'.format(self.name, self.console()))
+            began = time.monotonic()
             value = condition()
             if value:
                 return value
             if time.monotonic() > deadline:
                 raise MachineError('{} of machine {}: not within {:.0f} s.\n{}'.format(
-                    what, self.name, seconds, self.console()))
-            time.sleep(0.1)
+                    what, self.name, limit, self.console()))
+            time.sleep(pause(0.1, time.monotonic() - began))
 
     def console(self, size=3000):
         """The last ``size`` characters of what it said while it booted."""

@@ -2,7 +2,7 @@
 import pytest
 
 from ua_overlay.lab import timeouts
-from ua_overlay.lab.wait import NotInTime, wait
+from ua_overlay.lab.wait import NotInTime, pause, wait
 
 
 class Clock:
@@ -22,6 +22,18 @@ def test_returns_what_came_true():
     clock, values = Clock(), [None, '', 0, 'yes', 'later']
     assert wait('It', lambda: values.pop(0), 5, poll=0.5, clock=clock, sleep=clock.sleep) == 'yes'
     assert clock.pauses == [0.5] * 3 and values == ['later']
+
+
+def test_after_a_slow_look_the_next_one_waits_longer():
+    clock = Clock()
+
+    def slow():
+        clock.now += 0.4
+        return clock.now > 1.5
+
+    assert wait('It', slow, 5, clock=clock, sleep=clock.sleep) is True
+    assert clock.pauses == pytest.approx([0.8])
+    assert pause(0.1, 0.001) == 0.1 and pause(3.0, 0.5) == 3.0 and pause(0.1, 30.0) == 2.0
 
 
 def test_what_is_true_at_once_needs_no_wait():
