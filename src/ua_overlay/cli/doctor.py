@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         findings = run_checks(observer.observe(EVERYTHING))
     if args.json:
         print(json.dumps({'findings': [asdict(finding) for finding in findings],
-                          'not_looked_at': sorted(set(IDS) - {finding.id for finding in findings})}, indent=2))
+                          'not_checked': sorted(set(IDS) - {finding.id for finding in findings})}, indent=2))
     else:
         print(report(findings))
     levels = {finding.level for finding in findings}

@@ -17,11 +17,10 @@ Run a command in the ROS environment of this robot's team, whatever ROS variable
 graph of this robot alone. It also works as a launch-prefix and in systemd units."""
 
 EPILOG = """\
-exit status:
+exit status: that of the command, or
   3    there is no team environment now
   126  the command cannot be run
   127  there is no such command
-  or that of the command
 
 examples:
   ua-overlay exec rostopic list

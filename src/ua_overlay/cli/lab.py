@@ -90,7 +90,7 @@ def configure_status(parser: CommandParser) -> None:
 
 
 def configure_exec(parser: CommandParser) -> None:
-    parser.describe(EXEC_DESCRIPTION, 'exit status:\n  125  the host has ended\n  or that of the command\n\n'
+    parser.describe(EXEC_DESCRIPTION, 'exit status: that of the command, or\n  125  the host has ended\n\n'
                     'examples:\n  ua-overlay lab exec dev-1 -- bash\n'
                     '  ua-overlay lab exec dev-2 --user robot -- ip address')
     add_name(parser)

@@ -19,8 +19,8 @@ from ua_overlay.site.site import Site
 
 DESCRIPTION = """\
 Check, show and apply the rules of site.yaml. Robots of one team reach each other; a rule of "talk" or "users" opens
-everything else. Headscale's policy is made of these rules, tested, and put in force when you say so. An invalid edit
-leaves the present policy in force."""
+everything else. Headscale's policy is made from these rules and tested; `policy apply` puts it in force. An invalid
+edit leaves the present policy in force."""
 
 EPILOG = """\
 in site.yaml:
@@ -47,9 +47,9 @@ def configure(parser: CommandParser) -> None:
 
 
 def configure_check(parser: CommandParser) -> None:
-    parser.describe('Check site.yaml: compare what its rules mean with what the policy made of them opens, and let a '
-                    'running server test the policy on its nodes. Changes nothing.',
-                    'exit status:\n  0  the rules are right\n  1  the policy made of them is wrong\n'
+    parser.describe('Check that the policy made from site.yaml opens what its rules allow, and nothing else. A running '
+                    'server also tests it on its nodes. Changes nothing.',
+                    'exit status:\n  0  the rules are right\n  1  the policy made from them is wrong\n'
                     '  2  site.yaml is invalid')
     add_dir(parser)
     parser.set_defaults(run=run_check)

@@ -45,10 +45,16 @@ examples:
   sudo ua-overlay robot prepare --undo'''
 
 AGENT = '''\
-Run until it is stopped, and keep four things as they should be: USER is the operator of tailscaled, also after
-`tailscale up` or a logout removed that. The names of the team are in a marked block of /etc/hosts where they do not
-resolve otherwise. The egress rule of tailscaled has the present addresses of the site. The server knows the home DERP
-of this robot. `robot prepare` installs a service that runs this.'''
+Run until stopped, and keep four things in order:
+
+  - USER is the operator of tailscaled, also after `tailscale up` or a logout
+    removed that
+  - the names of the team are in a marked block of /etc/hosts where they do not
+    resolve otherwise, until the robot leaves
+  - the egress rule of tailscaled has the present addresses of the site
+  - the server knows the home DERP of this robot
+
+`robot prepare` installs a service that runs this.'''
 
 
 def configure(parser: CommandParser) -> None:

@@ -33,7 +33,7 @@ def test_exit_status(findings, status, monkeypatch, capsys):
     assert main(['doctor', '--json']) == status
     shown = json.loads(capsys.readouterr().out)
     assert [item['id'] for item in shown['findings']] == [item.id for item in findings]
-    assert set(shown['not_looked_at']) == set(IDS) - {item.id for item in findings}
+    assert set(shown['not_checked']) == set(IDS) - {item.id for item in findings}
 
 
 def test_without_a_daemon(tmp_path, capsys):

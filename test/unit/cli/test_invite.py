@@ -1,4 +1,4 @@
-"""`ua-overlay invite`: who is meant, where the files go, and what is left when one cannot be written."""
+"""`ua-overlay invite`: the machines, their files, and the cleanup after a file that cannot be written."""
 import datetime
 import importlib
 import json
@@ -60,7 +60,7 @@ def test_the_word_create_may_be_left_out(argv, completed):
     assert complete(argv.split()) == completed.split()
 
 
-def test_one_robot_as_ever(played, tmp_path, capsys):
+def test_one_robot(played, tmp_path, capsys):
     assert main(['invite', 'iris', 'dev-1', '--master', '--expires', '2h']) == 0
     assert played.asked == dict(invitees=[Invitee('dev-1', True)], lifetime=7200, team='iris', user='', force=False,
                                 pin_ca=False)
@@ -104,7 +104,7 @@ def test_an_invalid_command_line_is_refused_before_a_key_is_made(played, tmp_pat
     assert words in capsys.readouterr().err and played.asked is None
 
 
-def test_a_place_that_is_none_or_taken(played, tmp_path, capsys):
+def test_an_output_that_cannot_be_or_is_taken(played, tmp_path, capsys):
     assert main('invite iris dev-1 --output-dir nowhere/at/all'.split()) == 1
     assert 'mkdir -p -m 700' in capsys.readouterr().err and played.asked is None
     (tmp_path / 'dev-2.invitation.yaml').write_text('another')
@@ -113,7 +113,7 @@ def test_a_place_that_is_none_or_taken(played, tmp_path, capsys):
     assert not (tmp_path / 'dev-1.invitation.yaml').exists()
 
 
-def test_when_one_file_cannot_be_written_nobody_is_invited(played, tmp_path, monkeypatch, capsys):
+def test_an_unwritable_file_revokes_all_keys_and_leaves_no_file(played, tmp_path, monkeypatch, capsys):
     written = []
     real = invitation_file.write
 
@@ -128,7 +128,7 @@ def test_when_one_file_cannot_be_written_nobody_is_invited(played, tmp_path, mon
     assert played.back == ['1', '2', '3'] and os.listdir(str(tmp_path)) == []
 
 
-def test_the_list_for_people_and_programs(played, capsys):
+def test_the_list_as_table_and_json(played, capsys):
     assert main(['invite', 'list']) == 0
     text = capsys.readouterr().out
     assert text.splitlines()[0].split()[:4] == ['NUMBER', 'MACHINE', 'INTO', 'STATE']
@@ -145,7 +145,7 @@ def test_revoking(played, capsys):
     assert capsys.readouterr().out == 'Revoked invitation 2 of laptop-1.\nRevoked invitation 1 of dev-1.\n'
 
 
-def test_nothing_is_asked_of_a_line_that_is_only_a_comment():
+def test_comments_and_empty_lines_are_ignored():
     args = SimpleNamespace(user='', names=['iris', 'dev-1'], master=False, batch='x')
     assert command.parse_invitees(args, ['# dev-2', '   ']) == ('iris', [Invitee('dev-1', False)])
     with pytest.raises(UsageError):
@@ -153,8 +153,8 @@ def test_nothing_is_asked_of_a_line_that_is_only_a_comment():
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='giving a file away needs root')
-def test_behind_sudo_the_file_is_for_who_typed(played, monkeypatch):
-    """`scp` without sudo has to be able to read it; nobody else may."""
+def test_behind_sudo_the_file_belongs_to_the_caller(played, monkeypatch):
+    """`scp` without sudo must be able to read it; nobody else may."""
     monkeypatch.setenv('SUDO_UID', '4711')
     monkeypatch.setenv('SUDO_GID', '4712')
     assert main(['invite', 'iris', 'dev-1', '--output-dir', 'new']) == 0

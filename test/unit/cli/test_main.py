@@ -130,7 +130,7 @@ def test_a_bug_is_a_traceback(group):
         cli.main(['status'])
 
 
-def test_a_reader_that_has_seen_enough():
+def test_a_reader_that_stops_early():
     code = 'import sys; sys.path.insert(0, {!r}); from ua_overlay import cli; import importlib; ' \
            'm = importlib.import_module("ua_overlay.cli.status"); ' \
            'm.configure = lambda parser: parser.set_defaults(' \

@@ -1,4 +1,4 @@
-"""A campaign on a robot that is carried about: the place is said, the campaign remembered."""
+"""`ua-overlay measure walk`: one place of a campaign at a time; the results directory remembers the campaign."""
 import json
 
 import pytest
@@ -51,7 +51,7 @@ def taken(monkeypatch):
     return found
 
 
-def test_the_place_alone_is_measured_and_the_rest_named(here, taken, capsys):
+def test_only_the_place_is_measured_and_the_rest_is_named(here, taken, capsys):
     assert main(['measure', 'walk', 'library', 'walk.yaml']) == 0
     assert taken == ['library+ping+raw+1', 'library+ping+raw+2']
     assert 'Still to measure: library, bar; 4 samples, about 10 s' in capsys.readouterr().out
@@ -63,7 +63,7 @@ def test_the_campaign_is_remembered(here, taken):
     assert taken == ['bar+ping+raw+1', 'bar+ping+raw+2']
 
 
-def test_of_several_the_last_used_is_meant(here, taken, capsys):
+def test_the_directory_that_was_used_last_is_taken(here, taken, capsys):
     import os
     measured(here / 'results' / 'b')
     measured(here / 'results' / 'a', name='other')
@@ -93,7 +93,7 @@ def test_everything_is_measured(here, taken, capsys):
     assert main(['measure', 'walk', 'bar', '--again']) == 1 and taken == ['bar+ping+raw+1~2']
 
 
-def test_a_monitor_beside_it_is_not_meant(here, taken, capsys):
+def test_the_directory_of_a_monitor_is_not_taken(here, taken, capsys):
     import os
     measured(here / 'results' / 'walked')
     measured(here / 'results' / 'monitored', name='monitored')
@@ -110,12 +110,12 @@ def test_a_monitor_beside_it_is_not_meant(here, taken, capsys):
 @pytest.mark.parametrize('argv, said', [
     (['bar'], 'name the campaign.'), (['moon', 'walk.yaml'], 'is at moon; they are at library, bar'),
     (['bar', '--results', 'nowhere'], 'cannot be read'), (['bar', 'none.yaml'], 'cannot be read')])
-def test_what_makes_no_sense_has_a_sentence(here, capsys, argv, said):
+def test_invalid_command_lines(here, capsys, argv, said):
     assert main(['measure', 'walk'] + argv) == 2
     assert said in capsys.readouterr().err
 
 
-def test_a_description_that_is_none(here, capsys):
+def test_an_invalid_description(here, capsys):
     (here / 'results' / 'x').mkdir(parents=True)
     (here / 'results' / 'x' / 'campaign.json').write_text('[]')
     assert main(['measure', 'walk', 'bar']) == 2

@@ -85,7 +85,7 @@ def stopped(site, monkeypatch):
     monkeypatch.setattr(command, 'make_admin', lambda _site: Stopped())
 
 
-def test_the_rules_for_people(server, capsys):
+def test_the_rules_as_a_table(server, capsys):
     assert main(['policy', 'show']) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(None, 2) for line in lines[:-1]] == [
@@ -96,13 +96,13 @@ def test_the_rules_for_people(server, capsys):
     assert lines[-1] == 'These rules are in force.'
 
 
-def test_the_rules_for_programs(server, capsys):
+def test_the_rules_as_json(server, capsys):
     assert main(['policy', 'show', '--json']) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer['in_force'] is True and {'from': 'blue', 'to': 'blue', 'opens': ['everything']} in answer['rules']
 
 
-def test_what_is_not_in_force_is_said(site, server, capsys):
+def test_rules_that_are_not_in_force(site, server, capsys):
     server.known = ()
     main(['policy', 'show'])
     assert 'not in force: site.yaml was edited. Next: ua-overlay policy apply' in capsys.readouterr().out
@@ -128,7 +128,7 @@ def test_applying(server, capsys):
     assert 'The present policy stays in force: Headscale says no. Next: look there' in capsys.readouterr().err
 
 
-def test_a_file_that_makes_no_sense(site, server, capsys):
+def test_an_invalid_site_file(site, server, capsys):
     with open(site.path('site.yaml'), 'a') as stream:
         stream.write('colour: red\n')
     for words in ('check', 'show', 'apply'):
@@ -136,7 +136,7 @@ def test_a_file_that_makes_no_sense(site, server, capsys):
         assert 'unknown field colour' in capsys.readouterr().err
 
 
-def test_what_was_in_force_is_shown_when_the_file_makes_no_sense(site, server, capsys):
+def test_the_last_good_rules_are_shown_when_the_file_is_invalid(site, server, capsys):
     last_good.save(site)
     with open(site.path('site.yaml'), 'a') as stream:
         stream.write('colour: red\n')
@@ -148,7 +148,7 @@ def test_what_was_in_force_is_shown_when_the_file_makes_no_sense(site, server, c
     answer = json.loads(capsys.readouterr().out)
     assert answer['in_force'] is True and 'unknown field colour' in answer['site_file']
     assert main(['policy', 'show', '--headscale']) == 4
-    # What is about the file itself goes by the file.
+    # Commands that check or change the file need a valid one.
     for words in (['policy', 'check'], ['policy', 'apply'], ['team', 'create', 'red'], ['team', 'remove', 'blue'],
                   ['relay', 'create', 'lab-b', '--address', '203.0.113.9']):
         assert main(words) == 2

@@ -1,4 +1,4 @@
-"""`ua-overlay robot`: what is refused before anything is touched."""
+"""`ua-overlay robot prepare`: what it refuses before it changes anything."""
 import os
 
 import pytest
@@ -18,20 +18,20 @@ def plain(monkeypatch, tmp_path):
     return tmp_path
 
 
-def said(capsys, *argv):
+def run(capsys, *argv):
     status = main(['robot'] + list(argv))
     captured = capsys.readouterr()
     return status, captured.out + captured.err
 
 
-def test_user_is_asked_for(plain, capsys):
-    assert said(capsys, 'prepare')[0] == 2
-    status, text = said(capsys, 'prepare', '--user', 'no-such-user')
+def test_a_user_is_needed(plain, capsys):
+    assert run(capsys, 'prepare')[0] == 2
+    status, text = run(capsys, 'prepare', '--user', 'no-such-user')
     assert status == 2 and 'no-such-user' in text
 
 
 def test_the_first_time_needs_a_ca(plain, capsys):
-    status, text = said(capsys, 'prepare', '--user', USER)
+    status, text = run(capsys, 'prepare', '--user', USER)
     assert status == 2 and '--invitation FILE' in text
 
 
@@ -40,26 +40,26 @@ def test_a_bad_ca_file(plain, capsys, content):
     path = plain / 'given.pem'
     if content is not None:
         path.write_bytes(content)
-    status, text = said(capsys, 'prepare', '--user', USER, '--ca', str(path))
+    status, text = run(capsys, 'prepare', '--user', USER, '--ca', str(path))
     assert status == 1 and str(path) in text and 'Traceback' not in text
 
 
 def test_a_missing_invitation(plain, capsys):
-    status, text = said(capsys, 'prepare', '--user', USER, '--invitation', str(plain / 'none.yaml'))
+    status, text = run(capsys, 'prepare', '--user', USER, '--invitation', str(plain / 'none.yaml'))
     assert status == 1 and 'none.yaml' in text
 
 
-def test_systemd_that_does_not_run(plain, capsys):
-    status, text = said(capsys, 'prepare', '--user', USER, '--service-manager', 'systemd')
+def test_a_machine_without_systemd(plain, capsys):
+    status, text = run(capsys, 'prepare', '--user', USER, '--service-manager', 'systemd')
     assert status == 2 and '--service-manager none' in text
 
 
 def test_undo_needs_root(plain, capsys):
-    status, text = said(capsys, 'prepare', '--undo')
+    status, text = run(capsys, 'prepare', '--undo')
     assert status == 1 and 'root' in text and 'prepare --undo' in text
 
 
-def test_who_else_can_change_a_program(tmp_path):
+def test_programs_that_other_users_can_change(tmp_path):
     program = tmp_path / 'program'
     program.write_text('')
     assert robot.writable_by_others('/usr/bin/env') is False

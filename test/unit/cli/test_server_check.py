@@ -5,6 +5,7 @@ import json
 import pytest
 
 from ua_overlay.cli import main, server_check
+from ua_overlay.defaults import RELAY_PORT, SERVER_PORT, STUN_PORT
 from ua_overlay.relays.check import ProbeResult
 from ua_overlay.system.control_socket import NotRunning
 
@@ -33,8 +34,8 @@ def running(site, answer, monkeypatch):
 def test_on_the_server_the_processes_are_checked(running, probed, capsys):
     assert main(['server', 'check']) == 0
     assert [(each.what, each.endpoint) for each in probed[0]] == [
-        ('control', '127.0.0.1 TCP 8080'), ('DERP', '127.0.0.1 TCP 8080'), ('STUN', '127.0.0.1 UDP 3478'),
-        ('relay', '127.0.0.1 UDP 40000')]
+        ('control', '127.0.0.1 TCP {}'.format(SERVER_PORT)), ('DERP', '127.0.0.1 TCP {}'.format(SERVER_PORT)),
+        ('STUN', '127.0.0.1 UDP {}'.format(STUN_PORT)), ('relay', '127.0.0.1 UDP {}'.format(RELAY_PORT))]
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ['WHAT', 'WHERE', 'RESULT']
     assert lines[1].endswith('OK  up, 3 session(s), 2 carried, repaired 0 time(s)') and len(lines) == 6
@@ -49,8 +50,8 @@ def test_from_outside_the_public_addresses_are_checked(site, probed, capsys):
 def test_a_failure_names_the_next_command(running, probed, site, capsys):
     probed[1].add('STUN')
     assert main(['server', 'check']) == 1
-    assert capsys.readouterr().out.endswith('STUN at 127.0.0.1 UDP 3478 failed: as it is. Next: {}\n'.format(
-        site.command('server status')))
+    assert capsys.readouterr().out.endswith('STUN at 127.0.0.1 UDP {} failed: as it is. Next: {}\n'.format(
+        STUN_PORT, site.command('server status')))
 
 
 def test_an_egress_rule_that_only_root_can_see_is_no_failure(running, probed, monkeypatch, capsys):
@@ -92,7 +93,7 @@ def test_forwarding_in_three_forms(site, capsys):
     argv = ['server', 'forwarding', '--to', '192.168.7.2']
     assert main(argv + ['--json']) == 0
     ports = [(row['protocol'], row['port']) for row in json.loads(capsys.readouterr().out)]
-    assert ports == [('tcp', 8080), ('udp', 3478), ('udp', 40000)]
+    assert ports == [('tcp', SERVER_PORT), ('udp', STUN_PORT), ('udp', RELAY_PORT)]
     assert main(argv) == 0
     rules = capsys.readouterr().out
     assert 'dnat' in rules and '192.168.7.2' in rules

@@ -1,4 +1,4 @@
-"""`ua-overlay tools` with the searching and the building played."""
+"""`ua-overlay tools` without real programs and builds."""
 import json
 
 import pytest
@@ -36,7 +36,7 @@ def test_status(machine, capsys):
     assert '/opt/tailscaled' in output and 'Next' not in output
 
 
-def test_status_of_what_is_missing(machine, capsys):
+def test_the_status_with_missing_programs(machine, capsys):
     machine[0].add('tailscale')
     assert main(['tools', 'status']) == 1
     output = capsys.readouterr().out
@@ -52,13 +52,13 @@ def test_status_of_what_is_missing(machine, capsys):
     (['tailscale'], [], ['tailscale', 'headscale']), (['tailscale', 'tailscaled', 'headscale'], [], []),
     (['headscale'], ['tailscaled'], ['tailscale']),
     (['tailscale', 'tailscaled', 'headscale'], ['--for-tests'], ['tailscale', 'headscale', 'tailscale-next'])])
-def test_install_builds_what_is_missing(machine, capsys, there, argv, built):
+def test_install_builds_missing_programs(machine, capsys, there, argv, built):
     machine[0].update(there)
     assert main(['tools', 'install'] + argv) == 0
     assert machine[1] == built
 
 
-def test_install_of_pinned_versions_whatever_the_path_has(machine, capsys):
+def test_install_of_pinned_versions_although_the_path_has_newer_ones(machine, capsys):
     machine[0].update(tools.PROGRAMS)
     assert main(['tools', 'install', '--pinned', '--json']) == 0
     assert machine[1] == ['tailscale', 'headscale']
@@ -66,7 +66,7 @@ def test_install_of_pinned_versions_whatever_the_path_has(machine, capsys):
         '/cache/tailscale', '/cache/tailscaled', '/cache/headscale']
 
 
-def test_install_of_something_else(machine, capsys):
+def test_install_of_an_unknown_program(machine, capsys):
     assert main(['tools', 'install', 'wget']) == 2
     assert 'no tool called wget' in capsys.readouterr().err and machine[1] == []
 

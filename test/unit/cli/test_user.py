@@ -1,4 +1,4 @@
-"""`ua-overlay user`: what becomes of site.yaml. What a laptop reaches: test/lab/test_policy_real.py."""
+"""`ua-overlay user`: what it changes in site.yaml. What a laptop reaches: test/lab/test_policy_real.py."""
 import json
 import os
 
@@ -32,7 +32,7 @@ def run(site, *argv):
     return main(['user'] + list(argv) + ['--dir', site.directory])
 
 
-def test_set_makes_and_changes_a_person_and_the_same_again_nothing(site, capsys):
+def test_set_adds_and_changes_a_user_and_repeated_does_nothing(site, capsys):
     assert run(site, 'set', 'ana', '--teams', 'iris, blue') == 0
     assert users(site) == {'ana': User('ana', ('blue', 'iris'))}
     assert 'nothing changed' not in capsys.readouterr().out
@@ -60,14 +60,14 @@ def test_the_list_and_its_json(site, capsys):
     (['set', 'ana', '--teams', 'iris', '--what', 'http'], "allows 'http' for --what", 2),
     (['set', 'ana', '--teams', 'iris', '--what', '70000'], 'has the port 70000', 2),
     (['remove', 'ben'], 'The site has no user ben (users: none yet)', 1)])
-def test_what_makes_no_sense_is_a_sentence_and_changes_nothing(site, capsys, argv, sentence, status):
+def test_an_invalid_user_changes_nothing(site, capsys, argv, sentence, status):
     before = open(site.path('site.yaml')).read()
     assert run(site, *argv) == status
     assert sentence in capsys.readouterr().err
     assert open(site.path('site.yaml')).read() == before
 
 
-def test_removed_is_reached_by_no_rule(site, capsys):
+def test_a_removed_user_has_no_rules(site, capsys):
     run(site, 'set', 'ana', '--teams', 'iris')
     assert run(site, 'remove', 'ana') == 0
     assert users(site) == {} and 'Removed the user ana' in capsys.readouterr().out

@@ -163,9 +163,9 @@ def from_module(module: str, function: str = 'configure') -> Configure:
     return configure
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """' Did you mean `status`?' with the most similar of the ``known`` words; '' when none is similar."""
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """' Did you mean `status`?' with the most similar of ``words``; '' when none is similar."""
     # Imported for an error only: it costs every start a millisecond.
     import difflib
-    similar = difflib.get_close_matches(word, list(known), n=1)
+    similar = difflib.get_close_matches(word, list(words), n=1)
     return ' Did you mean `{}`?'.format(similar[0]) if similar else ''

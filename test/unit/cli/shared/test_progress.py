@@ -1,4 +1,4 @@
-"""A line for what takes long."""
+"""What a command shows while it works."""
 import dataclasses
 import io
 
@@ -34,7 +34,7 @@ def test_in_a_log():
 
 @pytest.mark.parametrize('error', [ValueError, KeyboardInterrupt])
 @pytest.mark.parametrize('terminal', [False, True])
-def test_a_failure_is_said_and_passed_on(error, terminal):
+def test_a_failure_is_shown_and_raised(error, terminal):
     stream = Stream(terminal)
     with pytest.raises(error):
         with Progress(stream, clock(0.0, 1.0))('Building x'):
@@ -46,13 +46,13 @@ def test_on_a_terminal_one_line_counts():
     stream = Stream(True)
     with Progress(stream, clock(0.0, 0.0, 7.0))('Building x'):
         assert stream.getvalue() == ERASE + 'Building x …'
-        shown = waiting_for(lambda: ERASE + 'Building x … 7 s' in stream.getvalue())
-    assert shown
+        counted = wait_for(lambda: ERASE + 'Building x … 7 s' in stream.getvalue())
+    assert counted
     assert stream.getvalue().endswith(ERASE + 'Building x: done in 7.0 s\n')
 
 
-def waiting_for(condition):
-    """The counter speaks once a second."""
+def wait_for(condition):
+    """The line is renewed once a second."""
     import threading
     stop = threading.Event()
     for _ in range(500):
