@@ -167,7 +167,8 @@ def test_a_changed_backup_changes_nothing(saved, tmp_path, change, code):
     assert sorted(os.listdir(str(tmp_path))) == before
 
 
-@pytest.mark.parametrize('text', [b'', b'just text', gzip.compress(b'no tar'), None])
+@pytest.mark.parametrize('text', [b'', b'just text', gzip.compress(b'no tar'), None],
+                         ids=['empty', 'text', 'no tar inside', 'missing'])
 def test_a_file_that_is_not_a_backup(tmp_path, text):
     path = tmp_path / 'file'
     if text is None:
