@@ -6,6 +6,7 @@ import time
 from figure import Figure, Row, median, verdict
 from setup_lab import INVITATION, TEAM, Program, bench_fleet, put
 
+from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.errors import OverlayError
 from ua_overlay.lab.fleet import SITE_DIR
 
@@ -41,7 +42,7 @@ RESTART_STAGES = (('ended', 'of that, until the last node has ended in the old g
 
 
 def uri(robot):
-    return 'http://{}.overlay.internal:11312'.format(robot)
+    return 'http://{}.overlay.internal:{}'.format(robot, TEAM_PORT)
 
 
 class Watcher(Program):
@@ -175,7 +176,7 @@ def time_kill(watchers, master, values):
     target = uri(master)
     before = watchers[master].demand('master', master=target, **{'not': ''})['run_id']
     starts = {robot: len(watcher.received) for robot, watcher in watchers.items()}
-    killed = watchers[master].demand('kill', kill='rosmaster --core -p 11312')
+    killed = watchers[master].demand('kill', kill='rosmaster --core -p {}'.format(TEAM_PORT))
     if len(killed['pids']) != 1:
         raise OverlayError('{} had {} roscores.'.format(master, len(killed['pids'])))
     again = watchers[master].demand('master', master=target, **{'not': before})

@@ -9,6 +9,7 @@ from figure import Figure, Row, median, verdict
 from relay_failover import ROOT, block_udp, drop
 from setup_lab import put
 
+from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.errors import OverlayError
 from ua_overlay.lab.fleet import USER
 from ua_overlay.lab.lab import Lab, load_topology
@@ -22,7 +23,7 @@ NO_GAP = 0.5
 #: Seconds: without a gap before a round; of the round in which nothing happens; without a gap after an action, whose
 #: effect on links may come late.
 STABLE, WINDOW, AFTER = 5.0, 5.0, 10.0
-PORT = 11312
+PORT = TEAM_PORT
 #: Addresses of the site and of the second host.
 SERVER, SECOND = '203.0.113.10', '203.0.113.11'
 _HEARD = re.compile(r'^(\d+) (\d+\.\d+)$', re.MULTILINE)

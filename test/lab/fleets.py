@@ -4,11 +4,12 @@ from follow import Follower
 from places import INSTALL
 from topologies import THREE_NATS
 
+from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.lab.fleet import USER, Fleet
 
 ROBOTS = ('dev-1', 'dev-2', 'dev-3')
 #: Each team has a port of its own.
-PORTS = {'iris': 11312, 'blue': 11400}
+PORTS = {'iris': TEAM_PORT, 'blue': 11400}
 
 
 class ThreeRobots(Fleet):

@@ -14,13 +14,14 @@ from follow import Follower
 from places import INSTALL
 from topologies import TWO_LANS
 
+from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.firewall import egress
 from ua_overlay.lab.fleet import SITE_DIR, USER, Fleet
 from ua_overlay.lab.timeouts import GRAPH
 from ua_overlay.lab.wait import NotInTime, wait
 from ua_overlay.toolchain import locate
 
-TEAM_URI = 'http://dev-1.overlay.internal:11312'
+TEAM_URI = 'http://dev-1.overlay.internal:{}'.format(TEAM_PORT)
 #: The checks that a robot of a healthy team must have passed.
 PASSED = {'daemon', 'login', 'key-expiry', 'server', 'certificate', 'clock', 'address-range', 'names', 'environment',
           'master', 'foreign-master', 'ports-out', 'node-names', 'half-connected', 'old-master', 'link-derp',
@@ -249,7 +250,7 @@ def test_lan_address_with_the_overlays_master(fleet):
 
 
 def test_node_of_a_former_master(fleet):
-    with node(fleet, 'dev-2', 'rosrun', 'ua_overlay', 'talker.py', ROS_MASTER_URI='http://dev-3.overlay.internal:11312',
+    with node(fleet, 'dev-2', 'rosrun', 'ua_overlay', 'talker.py', ROS_MASTER_URI='http://dev-3.overlay.internal:{}'.format(TEAM_PORT),
               ROS_HOSTNAME='dev-2.overlay.internal'):
         finding = wait_found(fleet, 'dev-2', 'old-master', 'WARN')
         assert 'talker.py' in finding['what'] and 'dev-3' in finding['what'] and TEAM_URI in finding['why']
@@ -301,16 +302,16 @@ def test_the_policy_blocks_ports(fleet):
         policy['grants'][0]['ip'] = ['tcp:1-11311', 'tcp:11313-65535', 'udp:*', 'icmp:*']
 
     def block_ephemeral_ports(policy):
-        policy['grants'][0]['ip'] = ['tcp:11312', 'udp:*', 'icmp:*']
+        policy['grants'][0]['ip'] = ['tcp:{}'.format(TEAM_PORT), 'udp:*', 'icmp:*']
 
     before = set_policy(fleet, block_team_port)
     try:
-        finding = wait_found(fleet, 'dev-2', 'ports-out', 'ERROR', 'TCP 11312')
+        finding = wait_found(fleet, 'dev-2', 'ports-out', 'ERROR', 'TCP {}'.format(TEAM_PORT))
         assert 'of dev-1 are dropped' in finding['what']
         assert "the site's policy does not grant it" in finding['why'] and finding['why'].startswith('Other ports pass')
         set_policy(fleet, block_ephemeral_ports)
         finding = wait_found(fleet, 'dev-2', 'ports-out', 'ERROR', 'phemeral port')
-        assert 'TCP 11312' not in finding['what']
+        assert 'TCP {}'.format(TEAM_PORT) not in finding['what']
         assert wait_found(fleet, 'dev-2', 'ports-in', 'ERROR')
     finally:
         write_policy(fleet, before)

@@ -17,6 +17,7 @@ from places import ROOT
 from playbook import Playbook
 from topologies import from_config
 
+from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.lab.images import USER
 from ua_overlay.lab.machine_set import MachineSet
 
@@ -215,7 +216,7 @@ def test_the_ca_changes_while_a_topic_goes_on(machines, tmp_path):
     """By the steps and in the order of docs/operate.md; says how long the topic stood still."""
     addresses = {name: robot['addresses'] for name, robot in assert_team(machines).items()}
     server, gaps = machines['server'], {}
-    roscore = machines['dev-1'].run(['pgrep', '-f', 'rosmaster --core -p 11312']).stdout
+    roscore = machines['dev-1'].run(['pgrep', '-f', 'rosmaster --core -p {}'.format(TEAM_PORT)]).stdout
 
     with beat(machines, tmp_path) as heard:
         def step(what, action):
@@ -244,7 +245,7 @@ def test_the_ca_changes_while_a_topic_goes_on(machines, tmp_path):
     assert max(gaps.values()) < 60 and all(gap < 10 for what, gap in gaps.items() if 'rotate-ca' in what)
     assert {name: robot['addresses'] for name, robot in assert_team(machines).items()} == addresses
     # The team's graph is the same one.
-    assert machines['dev-1'].run(['pgrep', '-f', 'rosmaster --core -p 11312']).stdout == roscore
+    assert machines['dev-1'].run(['pgrep', '-f', 'rosmaster --core -p {}'.format(TEAM_PORT)]).stdout == roscore
 
 
 def test_rostests_and_units_hold_on_a_robot(machines):

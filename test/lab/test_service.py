@@ -9,6 +9,7 @@ import vendor
 from places import INSTALL
 from topologies import TWO_NATS
 
+from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.firewall import guard
 from ua_overlay.lab import images
 from ua_overlay.lab.fleet import Fleet
@@ -99,7 +100,7 @@ def test_boots_without_a_network_under_a_name_that_resolves_nowhere(site, machin
     assert answer.startswith('code: 0\n'), answer
     machine.wait('the environment of the team', lambda: machine.run(
         ['cat', '/run/ua_overlay/env'], check=False).stdout.find('ROS_MASTER_URI=http://dev-1.') >= 0)
-    machine.wait("the team's roscore", lambda: machine.run(['ss', '-Hltn', 'sport = :11312']).stdout)
+    machine.wait("the team's roscore", lambda: machine.run(['ss', '-Hltn', 'sport = :{}'.format(TEAM_PORT)]).stdout)
 
 
 def test_again_changes_nothing_and_arguments_restart_it(machine):

@@ -8,6 +8,7 @@ import pytest
 from site_on_loopback import running_site
 
 from ua_overlay.clock import utc_now
+from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.headscale.rest import RestError
 from ua_overlay.lab.wait import wait
 from ua_overlay.toolchain import locate
@@ -60,7 +61,7 @@ def test_the_status_for_people_and_programs(site):
 def test_an_invitation_is_a_private_file_that_says_what_was_asked(site):
     made, path = site.invite('iris', 'iris-9', '--master', '--expires', '2h')
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
-    assert (made.team, made.robot, made.master, made.team_port) == ('iris', 'iris-9', True, 11312)
+    assert (made.team, made.robot, made.master, made.team_port) == ('iris', 'iris-9', True, TEAM_PORT)
     assert made.server_url == 'https://localhost:{}'.format(site.port)
     assert (made.expires - made.created).total_seconds() == 7200
     with open(os.path.join(site.directory, 'ca.pem'), encoding='ascii') as stream:

@@ -11,6 +11,7 @@ import pytest
 from site_on_loopback import running_site
 
 from ua_overlay.clock import utc_now
+from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.lab.wait import wait
 from ua_overlay.site.admin import Admin
 from ua_overlay.site.site import Site
@@ -175,7 +176,7 @@ def test_a_robot_that_was_deleted_behind_its_back_is_found_and_comes_back(site, 
 
 def test_a_robot_moves_to_another_team_and_learns_its_port(site, robots):
     before = all_online(site, robots)
-    assert robots['dev-2'].status()['Self']['CapMap']['ua-overlay:team-port=11312'] is None
+    assert robots['dev-2'].status()['Self']['CapMap']['ua-overlay:team-port={}'.format(TEAM_PORT)] is None
     # In one team first: dev-1 sees its mate.
     wait('dev-2 among the peers of dev-1', lambda: 'dev-2' in robots['dev-1'].peers(), 60)
     assert 'Moved dev-2 from team iris to team blue' in site.call('robot', 'move', 'dev-2', 'blue').stdout

@@ -11,6 +11,7 @@ from follow import Follower
 from places import WORKSPACE
 from topologies import THREE_NATS
 
+from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.lab import timeouts
 from ua_overlay.lab.fleet import SITE_DIR, USER, Fleet
 from ua_overlay.lab.timeouts import ANSWER, GRAPH
@@ -19,7 +20,7 @@ from ua_overlay.toolchain import locate
 
 ROBOTS = ('dev-1', 'dev-2', 'dev-3')
 LAUNCH = os.path.join(WORKSPACE, 'src', 'ua_overlay', 'test', 'team', 'team.launch')
-ROSCORE = 'rosmaster --core -p 11312'
+ROSCORE = 'rosmaster --core -p {}'.format(TEAM_PORT)
 #: Seconds without a server: longer than any timer of tailscaled by which it gives up a server, or a path, that worked
 #: before.
 OUTAGE = 120
@@ -73,7 +74,7 @@ class Team(Fleet):
 
     def wait_running(self, robot, master, starts):
         """Wait until the runner of ``robot`` runs with that master, and each node once."""
-        uri = 'http://{}.overlay.internal:11312'.format(master)
+        uri = 'http://{}.overlay.internal:{}'.format(master, TEAM_PORT)
         self.topics[robot].wait(
             'A runner on {} with {}'.format(robot, master), 'team_runner',
             lambda message: (message['state'], message['master_uri'], message['starts']) == ('RUNNING', uri, starts),
@@ -83,7 +84,7 @@ class Team(Fleet):
     def graph(self, master):
         """{robot: its runner's message} when all robots follow ``master`` in one graph with one of each node; else
         None."""
-        uri = 'http://{}.overlay.internal:11312'.format(master)
+        uri = 'http://{}.overlay.internal:{}'.format(master, TEAM_PORT)
         runners = {robot: self.topics[robot].latest('team_runner') for robot in ROBOTS}
         environments = [self.topics[robot].latest('ros_environment') for robot in ROBOTS]
         if not all(environments) or not all(runners.values()):
@@ -246,7 +247,7 @@ def test_the_master_moves(team):
     print('moved within {:.1f} s'.format(time.monotonic() - began))
     assert len({message['run_id'] for message in messages.values()}) == 1
     wait('The end of the old roscore', lambda: not team.pids('dev-1', ROSCORE), GRAPH)
-    assert team.shell('dev-3', 'echo $ROS_MASTER_URI').stdout.strip() == 'http://dev-2.overlay.internal:11312'
+    assert team.shell('dev-3', 'echo $ROS_MASTER_URI').stdout.strip() == 'http://dev-2.overlay.internal:{}'.format(TEAM_PORT)
 
 
 def test_two_masters_are_an_error_that_stops_nothing(team):
@@ -272,7 +273,8 @@ def test_no_master_is_an_error_that_stops_nothing(team):
 
 
 SENTENCE = 'This shell points to the team graph. Next: ua-overlay exec --local roslaunch ua_overlay overlay.launch'
-BLACK_HOLE = 'table inet hole { chain in { type filter hook input priority -10; tcp dport 11312 drop; }; }\n'
+BLACK_HOLE = 'table inet hole {{ chain in {{ type filter hook input priority -10; tcp dport {} drop; }}; }}\n'.format(
+    TEAM_PORT)
 
 
 def launch_from_team_shell(team, typed=True, timeout=60):
@@ -284,7 +286,7 @@ def launch_from_team_shell(team, typed=True, timeout=60):
     done = team.shell('dev-3', 'echo "graph $ROS_MASTER_URI"; {}'.format(command if typed else 'exec ' + command),
                       check=False, timeout=timeout)
     output = done.stdout + done.stderr
-    assert 'graph http://dev-1.overlay.internal:11312' in done.stdout, output
+    assert 'graph http://dev-1.overlay.internal:{}'.format(TEAM_PORT) in done.stdout, output
     assert done.returncode != 0 and SENTENCE in output and 'process[' not in output, output
 
 

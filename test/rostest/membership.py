@@ -14,6 +14,7 @@ import rostest
 from support import HOME, Latest, code_name, invite, join, keep, leave, site, state_topic
 
 from ua_overlay import msg
+from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.tailscale.localapi import LocalApi
 
 ENV_FILE = '/run/ua_overlay/env'
@@ -109,7 +110,7 @@ class Membership(unittest.TestCase):
         self.environment.wait('A ROS environment with a master that answers',
                               lambda env: env.state == 'OK' and env.names_ok and env.master_alive, 20)
         lines = text_of(ENV_FILE).splitlines()
-        self.assertIn('ROS_MASTER_URI=http://dev-1.overlay.internal:11312', lines)
+        self.assertIn('ROS_MASTER_URI=http://dev-1.overlay.internal:{}'.format(TEAM_PORT), lines)
         self.assertIn('ROS_HOSTNAME=dev-1.overlay.internal', lines)
         address = self.state.messages[-1][1].addresses[0]
         self.assertEqual(socket.gethostbyname('dev-1.overlay.internal'), address)

@@ -62,7 +62,7 @@ CHECKS = (
           '`resolvectl status`, /etc/resolv.conf (which program overwrote it?), /etc/hosts.'),
     Check('environment', 'environment', graph.environment,
           'The team has one master, and shells and programs get the environment for it.',
-          '`roslaunch ua_overlay overlay.launch`; the tag `tag:ros-master` on the server.'),
+          '`roslaunch ua_overlay overlay.launch`; the tag `{}` on the server.'.format(defaults.MASTER_TAG)),
     Check('master', 'environment', graph.master, "The team's master answers over the overlay.",
           '`ua-overlay doctor` on the master.'),
     Check('foreign-master', 'environment', graph.foreign_master,

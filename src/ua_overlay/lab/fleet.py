@@ -19,7 +19,7 @@ from ua_overlay.protocols import Environ, JsonObject
 from ua_overlay.system import control_socket
 from ua_overlay.toolchain import locate
 
-SITE_DIR = '/var/lib/ua_overlay/site'
+SITE_DIR = defaults.SITE_DIR
 SERVER_NAME = 'server.ua.test'
 USER = 'robot'
 #: Each host's daemons get one processor: all hosts of a lab share a few, and Go programs that each take all of them

@@ -18,6 +18,7 @@ import socket
 import sys
 import uuid
 
+from ua_overlay import defaults
 from ua_overlay.lab import kernel
 from ua_overlay.system import process
 
@@ -26,7 +27,7 @@ STAGE = '/mnt'
 #: Trees of the machine that a host sees but changes only for itself.
 OVERLAID = ('/etc', '/var', '/home', '/root')
 #: What the machine itself may have as a robot or server, and a fresh host must not inherit.
-FORGOTTEN = ('/etc/ua_overlay', '/var/lib/ua_overlay', '/var/lib/tailscale', '/var/lib/headscale',
+FORGOTTEN = (defaults.CONFIG_DIR, defaults.STATE_DIR, defaults.DAEMON_STATE_DIR, '/var/lib/headscale',
              '/etc/systemd/system/tailscaled.service.d')
 #: Where the control socket's directory appears in every host.
 CONTROL_DIR = '/run/ua_lab'

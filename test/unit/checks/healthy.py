@@ -17,6 +17,7 @@ from ua_overlay.checks.facts import (
     RosProcess,
     Server,
 )
+from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.firewall.egress_table import IN_FORCE, TableState
 from ua_overlay.rosenv.environment import decide_environment
 from ua_overlay.rosenv.names import NameReport
@@ -25,7 +26,7 @@ from ua_overlay.tailscale.model import Link, Peer, SelfNode, Status
 
 NOW = 1.8e9
 DAY = 86400.0
-URI = 'http://dev-1.overlay.internal:11312'
+URI = 'http://dev-1.overlay.internal:{}'.format(TEAM_PORT)
 ME = SelfNode('dev-2', 'dev-2.overlay.internal', ('100.64.0.2', 'fd7a::2'), tags=('tag:iris',), online=True)
 MASTER = Peer('dev-1', 'dev-1.overlay.internal', ('100.64.0.1', 'fd7a::1'), tags=('tag:iris', 'tag:ros-master'),
               online=True)
@@ -44,7 +45,7 @@ FACTS = Facts(
     server=Server('https://server.ua.test:8080', None, 0, NOW + 60 * DAY,
                              NOW + 3000 * DAY, True, ()),
     names=NAMES, desired=DESIRED, actual=TEAM, graph=GRAPH,
-    attempts=(Attempt('dev-1', 11312, facts.TEAM, OPEN),
+    attempts=(Attempt('dev-1', TEAM_PORT, facts.TEAM, OPEN),
               Attempt('dev-1', 59999, EPHEMERAL, REFUSED),
               Attempt('dev-3', 59999, EPHEMERAL, REFUSED)),
     inbound=(('100.64.0.3', 40002),), shell=TEAM, processes=(RosProcess(7, '/talker', TEAM),),

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from ua_overlay.defaults import EPHEMERAL_PORTS, LOCAL_MASTER_PORT, TEAM_PORT
 from ua_overlay.errors import UsageError
 from ua_overlay.firewall import guard as rules
 from ua_overlay.firewall.guard import Guard, guarded_ranges, is_guarded, parse_settings, ruleset
@@ -13,9 +14,9 @@ DEFAULT = Guard()
 
 
 def test_masters_and_the_ephemeral_range():
-    assert guarded_ranges(DEFAULT) == ((11311, 11312), (32768, 60999))
-    assert is_guarded(DEFAULT, 11311) and is_guarded(DEFAULT, 40000)
-    assert not any(is_guarded(DEFAULT, port) for port in (22, 80, 8000, 11310, 11313, 32767, 61000))
+    first, last = EPHEMERAL_PORTS
+    assert all(is_guarded(DEFAULT, port) for port in (LOCAL_MASTER_PORT, TEAM_PORT, first, first + 9, last))
+    assert not any(is_guarded(DEFAULT, port) for port in (22, 80, LOCAL_MASTER_PORT - 1, first - 1, last + 1))
 
 
 def test_ports_that_overlap_touch_or_are_left_open():
@@ -31,7 +32,7 @@ def test_text_is_replaced_as_a_whole_and_trusts_loopback_and_overlay():
     assert text.index('add table inet ua_overlay\n') < text.index('delete table inet ua_overlay\n') < \
         text.index('table inet ua_overlay {')
     assert 'elements = { "lo", "docker0", "tailscale0" }' in text
-    assert 'elements = { 11311-11312, 32768-60999 }' in text
+    assert 'elements = {{ {} }}'.format(rules.format_ranges(guarded_ranges(DEFAULT))) in text
     assert 'policy accept' in text and 'reject with tcp reset' in text
 
 
@@ -98,7 +99,7 @@ def test_unit_holds_for_systemd(tmp_path):
 
 def test_problems_are_found():
     assert rules.find_problems(None, False, (32768, 60999), None) == ()
-    assert rules.find_problems(DEFAULT, True, (32768, 60999), 11312) == ()
+    assert rules.find_problems(DEFAULT, True, (32768, 60999), TEAM_PORT) == ()
     assert 'flushed' in rules.find_problems(DEFAULT, False, (32768, 60999), None)[0]
     assert 'reboot' in rules.find_problems(None, True, (32768, 60999), None)[0]
     assert '1024-60999' in rules.find_problems(DEFAULT, True, (1024, 60999), None)[0]

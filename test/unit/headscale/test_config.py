@@ -3,6 +3,7 @@ import json
 
 import yaml
 
+from ua_overlay.defaults import STUN_PORT
 from ua_overlay.headscale import config
 from ua_overlay.headscale.remote_hosts import DerpHost
 from ua_overlay.headscale.site_settings import SiteSettings
@@ -22,7 +23,7 @@ def test_the_site_brings_its_own_derp_stun_and_names():
     values = config.headscale_config(PLAIN, '/site')
     server = values['derp']['server']
     assert server['enabled'] and server['verify_clients'] and server['automatically_add_embedded_derp_region']
-    assert (server['stun_listen_addr'], server['ipv4']) == ('0.0.0.0:3478', '203.0.113.10')
+    assert (server['stun_listen_addr'], server['ipv4']) == ('0.0.0.0:{}'.format(STUN_PORT), '203.0.113.10')
     assert 'ipv6' not in server
     assert values['dns']['magic_dns'] and values['dns']['base_domain'] == 'overlay.internal'
     assert values['dns']['override_local_dns'] is False

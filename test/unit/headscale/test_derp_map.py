@@ -1,6 +1,7 @@
 """The DERP map that robots get, and the command line of a remote derper."""
 import yaml
 
+from ua_overlay.defaults import DERP_PORT, STUN_PORT
 from ua_overlay.headscale import derp_map
 from ua_overlay.headscale.remote_hosts import DerpHost
 from ua_overlay.headscale.site_settings import SiteSettings
@@ -12,8 +13,8 @@ SETTINGS = SiteSettings('s.test', ('203.0.113.10',), private=('192.168.7.10',),
 def test_remote_regions_are_homes_while_one_answers_and_else_the_embedded_one():
     made = derp_map.derp_map(SETTINGS, {'lab-b'})['regions']
     assert made[999]['nomeasurenohome'] is True and 'nomeasurenohome' not in made[901]
-    assert made[901]['nodes'][0] == {'name': '901a', 'regionid': 901, 'hostname': 'lab-b.s.test', 'derpport': 8443,
-                                     'stunport': 3478, 'ipv4': '203.0.113.11'}
+    assert made[901]['nodes'][0] == {'name': '901a', 'regionid': 901, 'hostname': 'lab-b.s.test', 'derpport': DERP_PORT,
+                                     'stunport': STUN_PORT, 'ipv4': '203.0.113.11'}
     assert made[999]['nodes'][0]['ipv4'] == '203.0.113.10'
     assert 'nomeasurenohome' not in derp_map.derp_map(SETTINGS, set())['regions'][999]
     assert yaml.safe_load(derp_map.dump_map({'regions': made})) == {'regions': made}

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.headscale.evaluator import allows, expected, unmet
 from ua_overlay.headscale.policy import make_policy
 from ua_overlay.headscale.rules import Rules, Talk, Team, User
@@ -21,12 +22,12 @@ def test_the_generated_policy_opens_what_the_rules_mean(inside, between, person)
 
 
 @pytest.mark.parametrize('source, target, protocol, port, answer', [
-    ('tag:iris', 'tag:iris', 'tcp', 11312, True), ('tag:iris', 'tag:iris', 'tcp', 22, False),
+    ('tag:iris', 'tag:iris', 'tcp', TEAM_PORT, True), ('tag:iris', 'tag:iris', 'tcp', 22, False),
     ('tag:iris', 'tag:iris', 'icmp', 0, True), ('tag:blue', 'tag:blue', 'tcp', 22, True),
-    ('tag:blue', 'tag:iris', 'tcp', 11312, True), ('tag:blue', 'tag:iris', 'tcp', 22, True),
+    ('tag:blue', 'tag:iris', 'tcp', TEAM_PORT, True), ('tag:blue', 'tag:iris', 'tcp', 22, True),
     ('tag:blue', 'tag:iris', 'udp', 22, False), ('tag:blue', 'tag:iris', 'tcp', 11311, False),
     ('tag:blue', 'tag:iris', 'icmp', 0, False), ('tag:iris', 'tag:blue', 'tcp', 11400, False),
-    ('tag:iris', 'tag:blue', 'udp', 40000, True), ('tag:rose', 'tag:iris', 'tcp', 11312, False),
+    ('tag:iris', 'tag:blue', 'udp', 40000, True), ('tag:rose', 'tag:iris', 'tcp', TEAM_PORT, False),
     ('ana@', 'tag:iris', 'tcp', 9, True), ('ana@', 'tag:blue', 'tcp', 11400, False),
     ('tag:iris', 'ana@', 'tcp', 40000, True), ('tag:iris', 'ana@', 'tcp', 22, False),
     ('tag:iris', 'tag:relay', 'udp', 40000, False), ('tag:relay', 'tag:iris', 'tcp', 22, False)])

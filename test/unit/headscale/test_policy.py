@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.headscale import policy
 from ua_overlay.headscale.rest import Node
 from ua_overlay.headscale.rules import Rules, Talk, Team, User
@@ -27,7 +28,7 @@ def test_a_team_reaches_only_itself_on_every_port():
 
 def test_a_team_that_opens_only_what_ros_needs():
     rules = Rules(teams('iris', inside=('ros', 'ssh', 'ping', 8765)))
-    assert ip_grants(rules) == [(['tag:iris'], ['tag:iris'], ['tcp:11312'] + NODES + [
+    assert ip_grants(rules) == [(['tag:iris'], ['tag:iris'], ['tcp:{}'.format(TEAM_PORT)] + NODES + [
         'tcp:22', 'icmp:*', 'ipv6-icmp:*', 'tcp:8765'])]
 
 
@@ -38,7 +39,7 @@ def test_a_team_that_opens_nothing_inside():
 def test_ros_between_teams_opens_one_roscore_and_the_way_back_to_nodes():
     rules = Rules(teams('iris', 'blue', inside=()), (Talk('blue', 'iris', ('ros',)),), ephemeral=(40000, 50000))
     nodes = ['tcp:40000-50000', 'udp:40000-50000']
-    assert ip_grants(rules) == [(['tag:blue'], ['tag:iris'], ['tcp:11312'] + nodes),
+    assert ip_grants(rules) == [(['tag:blue'], ['tag:iris'], ['tcp:{}'.format(TEAM_PORT)] + nodes),
                                 (['tag:iris'], ['tag:blue'], nodes)]
 
 
@@ -77,7 +78,7 @@ def test_features_that_machines_switch_off():
     assert made['nodeAttrs'] == [
         {'target': ['*'], 'attr': ['disable-captive-portal-detection', 'disable-web-client']},
         {'target': ['tag:iris', 'autogroup:member'], 'attr': ['disable-relay-server']},
-        {'target': ['tag:iris'], 'attr': ['ua-overlay:team-port=11312', 'ua-overlay:addressing=names']}]
+        {'target': ['tag:iris'], 'attr': ['ua-overlay:team-port={}'.format(TEAM_PORT), 'ua-overlay:addressing=names']}]
 
 
 def test_a_user_whom_headscale_does_not_know_yet_does_not_affect_others():
@@ -97,10 +98,10 @@ def test_only_aliases_with_nodes_are_tested():
     assert not any('blue' in json.dumps(test) or 'ana' in json.dumps(test) for test in alone)
     both = policy.make_policy(rules, {'tag:iris', 'tag:blue', 'tag:relay'})['tests']
     of_blue = next(test for test in both if (test['src'], test['proto']) == ('tag:blue', 'tcp'))
-    assert {'tag:iris:11312', 'tag:iris:32768', 'tag:iris:60999'} <= set(of_blue['accept'])
+    assert {'tag:iris:{}'.format(TEAM_PORT), 'tag:iris:32768', 'tag:iris:60999'} <= set(of_blue['accept'])
     assert {'tag:iris:22', 'tag:iris:61000', 'tag:iris:32767', 'tag:relay:22'} <= set(of_blue['deny'])
     back = next(test for test in both if (test['src'], test['proto']) == ('tag:iris', 'tcp'))
-    assert 'tag:blue:11312' in back['deny'] and 'tag:blue:40000' not in back['deny']
+    assert 'tag:blue:{}'.format(TEAM_PORT) in back['deny'] and 'tag:blue:40000' not in back['deny']
     assert any('ana@:22' in test.get('deny', ()) for test in policy.make_policy(rules, {'tag:iris', 'ana@'})['tests'])
 
 

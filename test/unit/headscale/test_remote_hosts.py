@@ -1,6 +1,7 @@
 """Relays and DERP regions on remote hosts, as site.yaml names them."""
 import pytest
 
+from ua_overlay.defaults import RELAY_PORT, STUN_PORT
 from ua_overlay.errors import UsageError
 from ua_overlay.headscale.remote_hosts import REGIONS, DerpHost, RelayHost, dump_hosts, free_region, read_hosts
 from ua_overlay.headscale.site_settings import settings_from_dict
@@ -35,10 +36,10 @@ def test_region_numbers_are_assigned_once():
 
 
 def test_hosts_are_read_sorted_and_written_back():
-    values = {'b': {'address': '203.0.113.12', 'port': 40001}, 'a': {'address': '203.0.113.11', 'port': 40000}}
+    values = {'b': {'address': '203.0.113.12', 'port': 40001}, 'a': {'address': '203.0.113.11', 'port': RELAY_PORT}}
     hosts = read_hosts(RelayHost, values, 'site.yaml', 'relays')
     assert hosts == (RelayHost('a', '203.0.113.11'), RelayHost('b', '203.0.113.12', 40001))
-    assert dump_hosts(hosts) == values and dump_hosts([DERP])['lab-b']['stun_port'] == 3478
+    assert dump_hosts(hosts) == values and dump_hosts([DERP])['lab-b']['stun_port'] == STUN_PORT
 
 
 def test_names_that_a_remote_host_asks_for():

@@ -2,6 +2,7 @@
 import pytest
 import yaml
 
+from ua_overlay.defaults import DERP_PORT, RELAY_PORT, STUN_PORT
 from ua_overlay.errors import UsageError
 from ua_overlay.headscale import site_settings
 from ua_overlay.headscale.remote_hosts import DerpHost, RelayHost
@@ -25,7 +26,7 @@ def test_settings_survive_a_round_trip():
     ({'port': True}, 'port'),
     ({'relay_port': '40000'}, 'relay port'),
     ({'stun_port': 65536}, 'stun port'),
-    ({'relay_port': 3478}, 'share'),
+    ({'relay_port': STUN_PORT}, 'share'),
     ({'base_domain': 'ua.test'}, 'base domain'),
     ({'base_domain': 'Not A Domain'}, 'base domain'),
 ])
@@ -58,8 +59,9 @@ def test_remote_hosts_survive_a_round_trip_and_are_left_out_when_there_are_none(
                             relays=(RelayHost('lab-b', '203.0.113.11'),),
                             derp=(DerpHost('lab-b', 901, '203.0.113.11'),))
     values = settings_to_dict(settings)
-    assert values['relays'] == {'lab-b': {'address': '203.0.113.11', 'port': 40000}}
-    assert values['derp']['lab-b'] == {'region': 901, 'address': '203.0.113.11', 'port': 8443, 'stun_port': 3478}
+    assert values['relays'] == {'lab-b': {'address': '203.0.113.11', 'port': RELAY_PORT}}
+    assert values['derp']['lab-b'] == {'region': 901, 'address': '203.0.113.11', 'port': DERP_PORT,
+                                       'stun_port': STUN_PORT}
     assert settings_from_dict(yaml.safe_load(yaml.safe_dump(values)), 'site.yaml') == settings
     assert not {'private', 'relays', 'derp'} & set(settings_to_dict(SiteSettings('s.test')))
 

@@ -2,6 +2,7 @@
 import socket
 
 from ua_overlay.clock import utc_now
+from ua_overlay.defaults import DERP_PORT, RELAY_PORT, STUN_PORT
 from ua_overlay.headscale.remote_hosts import DerpHost, RelayHost
 from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.relays import check
@@ -23,7 +24,8 @@ def test_remote_hosts_have_their_own_probes():
     settings = SiteSettings('s.test', relays=(RelayHost('b', '203.0.113.11'),),
                             derp=(DerpHost('c', 901, '203.0.113.12'),))
     assert [(probe.what, probe.endpoint) for probe in check.probes_of_hosts(settings, {})] == [
-        ('DERP c', '203.0.113.12 TCP 8443'), ('STUN c', '203.0.113.12 UDP 3478'), ('relay b', '203.0.113.11 UDP 40000')]
+        ('DERP c', '203.0.113.12 TCP {}'.format(DERP_PORT)), ('STUN c', '203.0.113.12 UDP {}'.format(STUN_PORT)),
+        ('relay b', '203.0.113.11 UDP {}'.format(RELAY_PORT))]
 
 
 def test_a_failed_probe_is_a_result_with_the_next_command():

@@ -4,6 +4,7 @@ import os
 import pytest
 import yaml
 
+from ua_overlay.defaults import DERP_PORT
 from ua_overlay.headscale.remote_hosts import DerpHost
 from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.relays.derp_watcher import Answering, DerpWatcher
@@ -57,7 +58,7 @@ def test_the_map_is_written_when_it_changes_and_a_region_is_announced_when_its_a
     said, up = [], [True]
 
     def probe(*arguments):
-        assert arguments == ('127.0.0.1', 8443, 'lab-b.s.test', {'ca_file': site.ca_file})
+        assert arguments == ('127.0.0.1', DERP_PORT, 'lab-b.s.test', {'ca_file': site.ca_file})
         if not up[0]:
             raise Unreachable('connection refused')
         return NOW + 400 * DAY

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from ua_overlay.defaults import RELAY_PORT, SERVER_PORT
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale.remote_hosts import RelayHost
 from ua_overlay.headscale.rest import ServerDown
@@ -24,7 +25,8 @@ def on_disk(admin):
 def test_a_new_relay_is_in_site_yaml_and_its_key_is_for_relays(admin, headscale, requests):
     enrolment = admin.create_relay(RELAY, 3600)
     assert on_disk(admin).relays == (RELAY,)
-    assert (enrolment.kind, enrolment.server_url, enrolment.port) == (enrolments.RELAY, 'https://s.test:8080', 40000)
+    assert (enrolment.kind, enrolment.port) == (enrolments.RELAY, RELAY_PORT)
+    assert enrolment.server_url == 'https://s.test:{}'.format(SERVER_PORT)
     assert headscale.calls[-1] == ('create_key', ['tag:relay'], NOW + datetime.timedelta(hours=1))
     # Robots learn of a relay by its node, so Headscale has nothing to read again.
     assert requests == []

@@ -1,9 +1,11 @@
 """A team graph, and a world in which the programs of it are started."""
 import io
 
+from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.rosenv.graph import Graph
 
-VARIABLES = {'ROS_MASTER_URI': 'http://dev-1.overlay.internal:11312', 'ROS_HOSTNAME': 'dev-3.overlay.internal',
+VARIABLES = {'ROS_MASTER_URI': 'http://dev-1.overlay.internal:{}'.format(TEAM_PORT),
+             'ROS_HOSTNAME': 'dev-3.overlay.internal',
              'UA_OVERLAY_TEAM': 'iris', 'UA_OVERLAY_ROBOT': 'dev-3'}
 GRAPH = Graph(tuple(sorted(VARIABLES.items())), 'a')
 #: The environment of the overlay node, in the local graph.

@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from ua_overlay import defaults
+from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.rosenv.environment import (
     MASTER_OFFLINE,
     NAME_UNRESOLVED,
@@ -27,6 +28,8 @@ DEV_9 = nodes.peer(9, MASTER)
 OF_BLUE = nodes.peer(3, MASTER, team='blue')
 RELAY = nodes.peer(4, team='relay')
 
+URI = 'http://dev-1.overlay.internal:{}'.format(TEAM_PORT)
+
 
 def status(own=ME, peers=(DEV_1, OF_BLUE, RELAY), state='Running'):
     return nodes.status(own, *peers, state=state)
@@ -35,19 +38,19 @@ def status(own=ME, peers=(DEV_1, OF_BLUE, RELAY), state='Running'):
 def test_a_robot_gets_its_name_and_the_master_of_its_own_team():
     environment = decide_environment(status(), Preferences(team='iris'), GOOD, 12.5)
     assert environment == RosEnvironment(
-        master_uri='http://dev-1.overlay.internal:11312', hostname='dev-2.overlay.internal', master='dev-1', state=OK,
+        master_uri=URI, hostname='dev-2.overlay.internal', master='dev-1', state=OK,
         why='Team iris has its master on dev-1.', names_ok=True, usable=True, team='iris', robot='dev-2')
     assert environment.stamp == 12.5
     assert not environment.is_master
     assert environment.variables() == {
-        'ROS_MASTER_URI': 'http://dev-1.overlay.internal:11312', 'ROS_HOSTNAME': 'dev-2.overlay.internal',
+        'ROS_MASTER_URI': URI, 'ROS_HOSTNAME': 'dev-2.overlay.internal',
         'UA_OVERLAY_TEAM': 'iris', 'UA_OVERLAY_ROBOT': 'dev-2'}
 
 
 def test_the_master_finds_itself():
     environment = decide_environment(status(nodes.me(1, MASTER), (nodes.peer(2),)), Preferences(), GOOD)
     assert (environment.state, environment.master, environment.is_master) == (OK, 'dev-1', True)
-    assert environment.master_uri == 'http://dev-1.overlay.internal:11312'
+    assert environment.master_uri == URI
 
 
 def test_the_master_itself_need_not_be_online():
@@ -91,7 +94,7 @@ def test_an_offline_master_keeps_the_environment():
     environment = decide_environment(status(peers=(replace(DEV_1, online=False),)), Preferences(), GOOD)
     assert (environment.state, environment.usable) == (MASTER_OFFLINE, True)
     assert 'dev-1' in environment.why
-    assert environment.variables()['ROS_MASTER_URI'] == 'http://dev-1.overlay.internal:11312'
+    assert environment.variables()['ROS_MASTER_URI'] == URI
 
 
 @pytest.mark.parametrize('broken', [

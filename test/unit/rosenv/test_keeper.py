@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.errors import OverlayError
 from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv import preferences as preferences_file
@@ -17,6 +18,8 @@ from ua_overlay.rosenv.preferences import Preferences
 from ua_overlay.rosenv.report import FAILED, NO_ROSCORE, OFF, RUNNING, WAITING
 from ua_overlay.system import supervised
 from unit.rosenv import nodes
+
+URI = 'http://dev-1.overlay.internal:{}'.format(TEAM_PORT)
 
 
 class Program:
@@ -75,12 +78,12 @@ def test_one_move_and_one_restart_of_the_roscore_are_followed(world):
     report = world.step()
     assert (report.runner.state, report.runner.graph.run_id) == (RUNNING, 'a')
     assert report.runner.launch == ('arm', 't.launch')
-    assert report.actual['ROS_MASTER_URI'] == 'http://dev-1.overlay.internal:11312'
+    assert report.actual['ROS_MASTER_URI'] == URI
     world.answer = MasterAnswer(True, 8, 'b')
     assert world.step(1).runner.graph.run_id == 'b'
     world.step(1, masters=())
     report = world.step(1, masters=(2,))
-    assert report.actual['ROS_MASTER_URI'] == 'http://dev-2.overlay.internal:11312'
+    assert report.actual['ROS_MASTER_URI'] == 'http://dev-2.overlay.internal:{}'.format(TEAM_PORT)
     assert 'dev-1' in report.runner.graph.uri and world.keeper.period(report) == PERIOD_STARTING
     world.answer = MasterAnswer(True, 9, 'c')
     assert 'dev-2' in world.step(2, masters=(2,)).runner.graph.uri
@@ -129,7 +132,7 @@ def test_a_silent_master_is_a_state_of_its_own(world):
     report = world.step(SILENCE)
     assert report.state == NO_ROSCORE
     assert report.why == ('The master of team iris, dev-1, is online, but no roscore answers at '
-                          'http://dev-1.overlay.internal:11312.')
+                          'http://dev-1.overlay.internal:{}.'.format(TEAM_PORT))
     assert report.actual and report.runner.state == RUNNING
     assert world.step(1, online=False).state == 'MASTER_OFFLINE'
     world.answer = MasterAnswer(True, 7, 'a')
@@ -180,7 +183,7 @@ def test_a_clean_stop_stops_the_nodes_and_leaves_no_file(world):
 OWN = nodes.me(1, nodes.MASTER)
 ALONE = nodes.status(OWN)
 STOPPED = nodes.status(OWN, state='Stopped')
-VARIABLES = {'ROS_MASTER_URI': 'http://dev-1.overlay.internal:11312', 'ROS_HOSTNAME': 'dev-1.overlay.internal',
+VARIABLES = {'ROS_MASTER_URI': URI, 'ROS_HOSTNAME': 'dev-1.overlay.internal',
              'UA_OVERLAY_TEAM': 'iris', 'UA_OVERLAY_ROBOT': 'dev-1'}
 
 

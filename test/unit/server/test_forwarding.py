@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from ua_overlay.defaults import RELAY_PORT, SERVER_PORT, STUN_PORT
 from ua_overlay.errors import UsageError
 from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.server import forwarding
@@ -16,9 +17,9 @@ BOTH = SiteSettings('s.test', ('203.0.113.10', '2001:db8::10'), private=('192.16
 
 def test_every_port_of_every_public_address_is_forwarded():
     assert forwarding.forwards(SETTINGS) == [
-        Forward('tcp', 8080, 'control and DERP', '203.0.113.10', '192.168.7.10'),
-        Forward('udp', 3478, 'STUN', '203.0.113.10', '192.168.7.10'),
-        Forward('udp', 40000, 'peer relay', '203.0.113.10', '192.168.7.10')]
+        Forward('tcp', SERVER_PORT, 'control and DERP', '203.0.113.10', '192.168.7.10'),
+        Forward('udp', STUN_PORT, 'STUN', '203.0.113.10', '192.168.7.10'),
+        Forward('udp', RELAY_PORT, 'peer relay', '203.0.113.10', '192.168.7.10')]
     assert [(each.public, each.private) for each in forwarding.forwards(BOTH)[::3]] == [
         ('203.0.113.10', '192.168.7.10'), ('2001:db8::10', 'fd00::10')]
     assert {each.private for each in forwarding.forwards(SETTINGS, '192.168.8.1')} == {'192.168.8.1'}
@@ -38,14 +39,14 @@ def test_sources_are_kept_except_those_from_behind():
     rules = forwarding.nftables(forwarding.forwards(SETTINGS), [forwarding.check_beside('192.168.7.0/24'),
                                                                 forwarding.check_beside('fd00::/64')])
     lines = [line.strip() for line in rules.splitlines()]
-    assert 'ip daddr 203.0.113.10 udp dport 3478 dnat ip to 192.168.7.10:3478 comment "STUN"' in lines
-    assert 'ip daddr 192.168.7.10 tcp dport 8080 ct status dnat accept' in lines
+    assert 'ip daddr 203.0.113.10 udp dport {0} dnat ip to 192.168.7.10:{0} comment "STUN"'.format(STUN_PORT) in lines
+    assert 'ip daddr 192.168.7.10 tcp dport {} ct status dnat accept'.format(SERVER_PORT) in lines
     masquerading = [line for line in lines if 'masquerade' in line]
     assert [line.split()[2] for line in masquerading] == ['192.168.7.10', '192.168.7.0/24']
     # Only what the server sends to itself gets another source when no robots are beside it.
     assert forwarding.nftables(forwarding.forwards(BOTH)).count('masquerade') == 2
     six = forwarding.nftables(forwarding.forwards(BOTH))
-    assert 'ip6 daddr 2001:db8::10 tcp dport 8080 dnat ip6 to [fd00::10]:8080' in six
+    assert 'ip6 daddr 2001:db8::10 tcp dport {0} dnat ip6 to [fd00::10]:{0}'.format(SERVER_PORT) in six
 
 
 @pytest.mark.skipif(shutil.which('nft') is None, reason='There is no nft on this machine.')
@@ -60,8 +61,8 @@ def test_nft_takes_the_rules(tmp_path, settings):
 
 def test_the_same_in_words():
     text = forwarding.as_text(forwarding.forwards(SETTINGS), [ipaddress.ip_network('192.168.7.0/24')])
-    assert '  TCP 8080   of 203.0.113.10  to  192.168.7.10   (control and DERP)' in text
-    for word in ('UDP 3478', 'UDP 40000', 'default gateway', 'hairpin'):
+    assert '  TCP {}   of 203.0.113.10  to  192.168.7.10   (control and DERP)'.format(SERVER_PORT) in text
+    for word in ('UDP {}'.format(STUN_PORT), 'UDP {}'.format(RELAY_PORT), 'default gateway', 'hairpin'):
         assert word in text
     assert 'ip address add 203.0.113.10/32 dev lo' in text and 'Let 192.168.7.0/24 reach 203.0.113.10' in text
 

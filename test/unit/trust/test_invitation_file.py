@@ -7,6 +7,7 @@ import traceback
 
 import pytest
 
+from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.trust import ca as ca_module
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust import invitation_file
@@ -17,7 +18,7 @@ HOUR = datetime.timedelta(hours=1)
 KEY = 'hskey-auth-AbCdEf123456-' + 'S3cretS3cret-_xy' * 4
 CA_KEY, CA = ca_module.create_ca('lab', ['server.ua.test'], ['203.0.113.10'], NOW)
 GOOD = Invitation(server_url='https://server.ua.test:8080', ca_pem=certificates.dump_certificates(CA), key=KEY,
-                  team='iris', robot='dev-1', team_port=11312, addressing='names', master=False, created=NOW,
+                  team='iris', robot='dev-1', team_port=TEAM_PORT, addressing='names', master=False, created=NOW,
                   expires=NOW + HOUR)
 
 
@@ -134,7 +135,7 @@ def test_another_version_is_reported_before_anything_else():
 
 
 PINNED = dataclasses.replace(GOOD, ca_pem='', ca_sha256='ab' * 32)
-PERSONAL = dataclasses.replace(GOOD, team='', team_port=11312, user='ana', robot='laptop-1')
+PERSONAL = dataclasses.replace(GOOD, team='', team_port=TEAM_PORT, user='ana', robot='laptop-1')
 
 
 @pytest.mark.parametrize('invitation', [PINNED, PERSONAL, dataclasses.replace(PERSONAL, ca_pem='', ca_sha256='0f' * 32),
