@@ -12,8 +12,8 @@ from typing import Any, Callable, Dict, Hashable, Iterable, List, Sequence, Tupl
 
 from ua_overlay import defaults
 from ua_overlay.errors import UsageError
-from ua_overlay.headscale.rules import is_port
 from ua_overlay.system.interfaces import in_overlay
+from ua_overlay.system.schema import is_port
 from ua_overlay.trust import names
 
 #: The region of the DERP inside Headscale.

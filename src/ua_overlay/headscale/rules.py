@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Mapping, Sequence, Tuple, Union
 from ua_overlay import defaults
 from ua_overlay.errors import UsageError
 from ua_overlay.system import schema
+from ua_overlay.system.schema import is_port
 from ua_overlay.trust import names
 
 Ports = Tuple[Union[str, int], ...]
@@ -86,11 +87,6 @@ class Rules:
     talk: Tuple[Talk, ...] = ()
     users: Dict[str, User] = field(default_factory=dict)
     ephemeral: Tuple[int, int] = defaults.EPHEMERAL_PORTS
-
-
-def is_port(value: Any) -> bool:
-    """Whether ``value`` is a port number (and not a boolean, which YAML makes of yes and no)."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
 
 
 def parse_ports(text: str, option: str = '--inside', command: str = 'team create') -> Ports:

@@ -224,7 +224,7 @@ def _forward(where, item, network):
     what, address = item
     # A lab's record is JSON, whose keys are text.
     what = int(what) if isinstance(what, str) and what.isdigit() else what
-    if what != nat.PING and (isinstance(what, bool) or not isinstance(what, int) or not 0 < what < 65536):
+    if what != nat.PING and not schema.is_port(what):
         raise schema.invalid(where + '.forward', '{!r} is neither a port nor {}'.format(what, nat.PING))
     return what, _inside('{}.forward.{}'.format(where, what), address, network)
 

@@ -9,6 +9,7 @@ import yaml
 
 from ua_overlay import defaults
 from ua_overlay.system.files import write_atomic
+from ua_overlay.system.schema import is_port
 from ua_overlay.tags import team_on_map
 from ua_overlay.tailscale.model import SelfNode
 
@@ -68,5 +69,5 @@ def forget_settings(state_dir: str) -> None:
 
 def _is_valid(key: str, value: object) -> bool:
     if key == 'team_port':
-        return type(value) is int and 1 <= value <= 65535
+        return is_port(value)
     return isinstance(value, str) and (key != 'addressing' or value in defaults.ADDRESSING)

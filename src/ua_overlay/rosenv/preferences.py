@@ -11,6 +11,7 @@ from typing import Any, Mapping, Optional
 from ua_overlay import defaults, tags
 from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.envfile import Location
+from ua_overlay.system.schema import is_port
 from ua_overlay.tailscale.model import SelfNode
 
 FILE_NAME = 'preferences.json'
@@ -59,8 +60,7 @@ def parse(text: str) -> Preferences:
     data = json.loads(text)
     if not isinstance(data, dict) or set(data) != set(asdict(Preferences())):
         raise ValueError('it does not hold the preferences of an overlay node')
-    port = data['team_port']
-    if type(port) is not int or not 0 < port < 65536 or data['addressing'] not in defaults.ADDRESSING or \
+    if not is_port(data['team_port']) or data['addressing'] not in defaults.ADDRESSING or \
             not isinstance(data['master'], str) or not isinstance(data['team'], str):
         raise ValueError('a value in it is invalid')
     return Preferences(**data)

@@ -145,6 +145,11 @@ def text(pattern: Pattern[str], what: str) -> Reader[str]:
     return read
 
 
+def is_port(value: Any) -> bool:
+    """Return whether ``value`` is a port number (and not a boolean, which YAML makes of yes and no)."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
+
+
 def flag(place: str, value: Any) -> bool:
     """Read true or false."""
     if not isinstance(value, bool):

@@ -7,7 +7,6 @@ This module reads the certificates out of the TLS handshake itself: Python 3.8 w
 (getpeercert(True)), never the chain, and SSLSocket.get_unverified_chain is public only from Python 3.13 on.
 """
 import hashlib
-import re
 import socket
 import ssl
 import time
@@ -25,7 +24,6 @@ from ua_overlay.trust.probe import open_connection
 
 #: The chain of a server of this package has two kilobytes; a server that sends more than this is another one.
 MAX_HANDSHAKE = 65536
-PINS = re.compile(r'[0-9a-f]{64}(?: [0-9a-f]{64})*')
 
 _HANDSHAKE_RECORD, _CERTIFICATE_MESSAGE = 22, 11
 

@@ -53,6 +53,12 @@ def test_sections_and_lists():
         schema.listing('x', 0)
 
 
+@pytest.mark.parametrize('value, good', [(1, True), (65535, True), (0, False), (65536, False), (True, False),
+                                         ('80', False), (80.0, False)])
+def test_ports(value, good):
+    assert schema.is_port(value) is good
+
+
 NAME = schema.text(re.compile('[a-z]+'), 'a name')
 HEX = schema.parsed(lambda text: int(text, 16), 'a hexadecimal number')
 
