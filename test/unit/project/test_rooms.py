@@ -17,17 +17,17 @@ ALLOWED = {
     'tailscale': ('system', 'firewall'),
     'rosenv': ('system', 'tailscale'),
     'membership': ('system', 'trust', 'tailscale'),
-    'agent': ('system', 'firewall', 'trust', 'tailscale', 'rosenv'),
+    'agent': ('firewall', 'trust', 'tailscale', 'rosenv'),
     'checks': ('system', 'firewall', 'trust', 'tailscale', 'rosenv'),
     'nodes': ('system', 'toolchain', 'trust', 'tailscale', 'rosenv', 'membership', 'checks'),
     'wtf': ('system', 'tailscale', 'membership', 'checks'),
     # The server's rooms.
-    'headscale': ('system', 'toolchain', 'trust'),
+    'headscale': ('system', 'trust'),
     'relays': ('system', 'trust', 'tailscale', 'headscale'),
     'site': ('system', 'trust', 'headscale', 'relays'),
     'server': ('system', 'firewall', 'trust', 'tailscale', 'headscale', 'relays', 'site'),
     # Rooms for whoever tries things out and measures.
-    'wire': ('system',),
+    'wire': (),
     'lab': ('system', 'toolchain', 'wire'),
     'measure': ('system', 'toolchain', 'tailscale', 'wire', 'lab'),
     # The command serves all of them.
@@ -95,6 +95,17 @@ def swallowed(tree):
 @pytest.mark.parametrize('dotted, path', modules(), ids=lambda value: value.replace(PACKAGE, ''))
 def test_a_module_imports_only_what_its_room_may_know(dotted, path):
     assert list(problems(dotted, tree_of(path))) == []
+
+
+def used(room):
+    """The rooms that the modules of a room import."""
+    return {room_of(name) for dotted, path in modules() if room_of(dotted) == room
+            for name in inside(imports(tree_of(path)))}
+
+
+@pytest.mark.parametrize('room', sorted(ALLOWED))
+def test_a_room_may_import_no_more_than_it_does(room):
+    assert sorted(set(ALLOWED[room]) - used(room)) == []
 
 
 def reachable(room):
