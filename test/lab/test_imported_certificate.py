@@ -1,4 +1,4 @@
-"""A site with a self-signed certificate that openssl made, and robots with the stock client that trust it alone."""
+"""A site with a self-signed certificate that openssl made, and robots with the stock client that trust only it."""
 import os
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(shutil.which('openssl') is None, reason='openssl
 
 
 def make_certificate(directory, name):
-    """openssl, as the commands of many a manual have it; returns (certificate, key)."""
+    """Make a certificate as many manuals do; returns the paths (certificate, key)."""
     paths = [os.path.join(directory, name + end) for end in ('.pem', '.key')]
     done = subprocess.run(
         ['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-sha256', '-days', '365', '-nodes', '-keyout', paths[1],
@@ -32,7 +32,7 @@ def site():
         made.close()
 
 
-def test_stock_clients_join_and_trust_that_certificate_alone(site):
+def test_stock_clients_join_and_trust_only_that_certificate(site):
     certificate, key = make_certificate(site.base, 'openssl')
     site.call('server', 'init', '--name', 'localhost', '--address', '127.0.0.1', '--port', str(site.port),
               '--stun-port', str(site.stun_port), '--relay-port', str(site.relay_port),
@@ -42,7 +42,7 @@ def test_stock_clients_join_and_trust_that_certificate_alone(site):
     invitations = {name: site.invite('iris', name)[0] for name in ('dev-1', 'dev-2', 'dev-3')}
     with open(certificate) as stream:
         assert invitations['dev-1'].ca_pem.strip() == stream.read().strip()
-    # What `join` asks before it gives its key away.
+    # The check of `join` before it sends its key.
     assert check_server(invitations['dev-1'].server_url, invitations['dev-1'].ca_pem).ok
 
     robots = [site.robot(name, relayed=True) for name in ('dev-1', 'dev-2')]
@@ -50,11 +50,11 @@ def test_stock_clients_join_and_trust_that_certificate_alone(site):
         joined = robot.join(invitations[robot.name])
         assert joined.returncode == 0, joined.stderr
     wait('each other', lambda: all('dev-' in ' '.join(robot.peers()) for robot in robots))
-    # A strict TLS connection of its own: DERP.
+    # DERP is another TLS connection, with a strict check.
     wait('a packet through DERP', lambda: 'pong' in robots[0].tailscale(
         'ping', '--c=3', '--timeout=3s', 'dev-2').stdout, 120)
 
-    # Another certificate for the same name is another site's.
+    # Another certificate for the same name is refused.
     other, _ = make_certificate(site.base, 'other')
     with open(other) as stream:
         text = stream.read()

@@ -1,4 +1,4 @@
-"""Invitations on a real Headscale with real tailscaleds: batches, an end to them, a CA by its SHA-256, users."""
+"""Invitations on a real Headscale with real tailscaleds: batches, revocation, expiry, a CA by its SHA-256, users."""
 import os
 import stat
 import subprocess
@@ -41,7 +41,7 @@ def row(site, robot):
     return [each for each in site.json('invite', 'list') if each['machine'] == robot][-1]
 
 
-def test_a_batch_is_everybody_or_nobody_and_each_is_used_once(site):
+def test_a_batch_is_made_whole_or_not_at_all_and_each_invitation_works_once(site):
     folder = os.path.join(site.base, 'out')
     os.mkdir(folder, 0o700)
     with open(os.path.join(site.base, 'robots'), 'w') as stream:
@@ -60,11 +60,11 @@ def test_a_batch_is_everybody_or_nobody_and_each_is_used_once(site):
     used = row(site, 'dev-1')
     assert (used['state'], used['used_by'], used['master']) == ('used', 'dev-1', True) and used['used_at']
     assert [each['machine'] for each in site.json('invite', 'list', '--open')] == ['dev-2']
-    # Useless now: to another machine, and to the server's administrator.
+    # No other machine can use it now, and it cannot be revoked.
     again = join(site, site.robot('thief'), made[0]['file'], '--json')
     assert again.returncode == 1 and 'INVITATION_SPENT' in again.stdout
     assert 'used by dev-1' in site.call('invite', 'revoke', 'dev-1', check=False).stderr
-    # It is still known when the node is gone and Headscale has forgotten it.
+    # Its use stays in the log when the node is removed and Headscale has forgotten it.
     wait('the use to be in the log', lambda: '"used"' in log_of(site), 60)
     site.call('robot', 'remove', 'dev-1')
     assert row(site, 'dev-1')['used_by'] == 'dev-1' and row(site, 'dev-1')['used_at']
@@ -79,7 +79,7 @@ def log_of(site):
     return text
 
 
-def test_a_revoked_one_is_worthless(site):
+def test_a_revoked_invitation_is_refused(site):
     _, path = site.invite('iris', 'dev-3')
     assert 'Revoked invitation' in site.call('invite', 'revoke', 'dev-3').stdout
     refused = join(site, site.robot('dev-3'), path, '--json')
@@ -88,10 +88,10 @@ def test_a_revoked_one_is_worthless(site):
     assert 'dev-3' not in [each['robot'] for each in site.json('robot', 'list')]
 
 
-def test_the_server_knows_when_time_is_over_whatever_the_thief_s_clock_says(site):
+def test_the_server_refuses_an_expired_invitation_whatever_the_clock_of_the_machine(site):
     invitation, _ = make_inviter(Site.load(site.directory)).invite([Invitee('dev-4', False)], 1, 'iris')[0]
     wait('its end', lambda: row(site, 'dev-4')['state'] == 'expired', 30)
-    refused = site.robot('dev-4').join(invitation)     # `tailscale up`: nothing of ours is in the way
+    refused = site.robot('dev-4').join(invitation)     # `tailscale up`: without the check of our own command
     assert refused.returncode != 0 and 'authkey expired' in refused.stderr
     path = os.path.join(site.base, 'late')
     invitation_file.write(path, invitation)
@@ -117,7 +117,7 @@ def test_a_user_s_laptop_reaches_the_robots_of_its_teams(site):
         text = stream.read()
     with open(path, 'w') as stream:
         stream.write(text.replace('users: {}', 'users: {ana: {teams: [iris]}, bob: }'))
-    # Before Headscale knows these people: it judges as it does at its start, and a restart must not fail over them.
+    # Before Headscale has these users: it checks the policy as at its start, and they must not make a restart fail.
     assert 'Headscale accepts the policy' in site.call('policy', 'check').stdout
     assert 'are in force' in site.call('policy', 'apply').stdout
     robot = site.robot('dev-6')
@@ -130,17 +130,17 @@ def test_a_user_s_laptop_reaches_the_robots_of_its_teams(site):
     assert joined.returncode == 0 and 'joined the group of user ana' in joined.stdout, joined.stdout + joined.stderr
     assert 'ALREADY_JOINED' in join(site, laptop, file, '--json').stdout
     assert row(site, 'laptop-1')['used_by'] == 'laptop-1' and row(site, 'laptop-1')['user'] == 'ana'
-    # What a robot has beyond that are the settings of its team.
+    # A robot has the settings of its team as well.
     assert set(laptop.status()['Self']['CapMap']) == {
         cap for cap in robot.status()['Self']['CapMap'] if not cap.startswith('ua-overlay:')}
     wait('the laptop to reach the roscore', lambda: opens(laptop, robot, TEAM_PORT, 10), 90)
-    # ROS calls back, and nothing else comes back.
+    # ROS nodes connect back to the laptop; no other port is open.
     assert opens(robot, laptop, free_ports()[0]) and closed(robot, laptop, TEAM_PORT)
     wait('tests of the laptop', lambda: '"ana@"' in site.call('policy', 'show', '--headscale').stdout.split(
         '"tests"')[-1], 60)
     assert site.json('policy', 'show')['in_force'] is True
 
-    # Another team's invitation is not spent on it, and a person without teams reaches nobody.
+    # It does not use up an invitation of a team, and a user without teams reaches no robot.
     other = join(site, laptop, site.invite('iris', 'dev-7')[1], '--json')
     assert 'OTHER_TEAM' in other.stdout and row(site, 'dev-7')['state'] == 'open'
     site.call('invite', '--user', 'bob', 'laptop-2', '--output', file, '--overwrite')

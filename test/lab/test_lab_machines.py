@@ -1,4 +1,4 @@
-"""`ua-overlay lab machines` as a person types it: up, status, ssh, exec, a reboot from inside, down."""
+"""`ua-overlay lab machines`: up, status, ssh, exec, a reboot from inside, down."""
 import json
 import os
 import signal
@@ -56,7 +56,7 @@ def ssh(*argv, check=True):
     return done
 
 
-def test_up_says_how_to_log_in_and_each_is_what_it_should_be(up):
+def test_up_prints_how_to_log_in_and_each_machine_has_its_system(up):
     assert 'Debian bookworm' in up and 'Debian bullseye' in up and 'Log in: ssh -F ' in up
     rows = {row['name']: row for row in status()['machines']}
     assert {name: row['state'] for name, row in rows.items()} == {'server': 'running', 'dev-1': 'running'}
@@ -65,7 +65,7 @@ def test_up_says_how_to_log_in_and_each_is_what_it_should_be(up):
     assert said[:3] == ['robot', 'robot', 'root'] and said[3].startswith('Python 3.9')
 
 
-def test_exec_is_a_command_with_a_status(up):
+def test_exec_returns_the_status_of_the_command(up):
     assert machines('exec', 'server', '--', 'sh', '-c', 'id -un; exit 7', check=False).returncode == 7
     assert machines('exec', 'dev-1', '--user', 'robot', '--', 'sh', '-c', 'echo $USER:$HOME').stdout == \
         'robot:/home/robot\n'
@@ -73,7 +73,7 @@ def test_exec_is_a_command_with_a_status(up):
     assert refused.returncode == 2 and 'has no host nobody' in refused.stderr
 
 
-def test_a_machine_that_is_told_to_reboot_comes_back_with_its_files(up):
+def test_a_machine_keeps_its_files_over_a_reboot(up):
     machine = MachineSet(Lab.attach(NAME))['dev-1']
     before = machine.leader
     ssh('dev-1', 'echo kept >kept; sudo systemctl reboot', check=False)
@@ -81,7 +81,7 @@ def test_a_machine_that_is_told_to_reboot_comes_back_with_its_files(up):
     assert ssh('dev-1', 'cat kept').stdout == 'kept\n'
 
 
-def test_one_that_is_switched_off_is_shown_so(up):
+def test_a_machine_that_is_off_is_reported_as_off(up):
     machine = MachineSet(Lab.attach(NAME))['dev-1']
     machine.power_off()
     rows = {row['name']: row['state'] for row in status()['machines']}
@@ -91,20 +91,20 @@ def test_one_that_is_switched_off_is_shown_so(up):
     assert refused.returncode == 1 and 'Machine dev-1 does not run' in refused.stderr
 
 
-def test_what_a_killed_lab_leaves_goes_as_soon_as_nobody_has_it(up):
+def test_leftovers_of_a_killed_lab_are_removed_when_nothing_uses_them(up):
     attached = Lab.attach(NAME)
     machine = MachineSet(attached)['server']
     leader, directory = machine.leader, machine_files.lab_directory(NAME)
     os.kill(machine.host.pid, signal.SIGKILL)
     wait('The end of the machine', lambda: not os.path.exists('/proc/{}/root/etc'.format(leader)), 30)
 
-    # A host of it is there.
+    # One of its hosts still runs.
     assert 'is broken' in machines('status', check=False).stderr and os.path.isdir(directory)
     others = [host.process for name, host in attached.hosts.items() if name != 'server']
     for process in others:
         process.send_signal(signal.SIGKILL)
     assert all(process.wait(30) for process in others)
-    # Something in it is mounted, where only that process sees it.
+    # Something is mounted in it, in a mount namespace of one process.
     with subprocess.Popen(['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none "$0/dev-1/root" && echo up && read x',
                            directory], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout.readline() == b'up\n'

@@ -8,9 +8,9 @@ from loopback_site import LoopbackSite
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.lab.wait import wait
+from ua_overlay.tailscale.byte_counters import moved, parse_bytes
 from ua_overlay.tailscale.links import classify_ping
 from ua_overlay.tailscale.localapi import WATCH_HEALTH, WATCH_PEERS, WATCH_STATE, DaemonDenied, DaemonError, LocalApi
-from ua_overlay.tailscale.metrics import moved, parse_bytes
 from ua_overlay.tailscale.operator import maintain_operator
 
 NOBODY = 65534
@@ -38,7 +38,7 @@ def robots(request, site):
 
 @pytest.fixture(params=['tailscale', 'tailscale-next'])
 def fresh(request, site):
-    """A daemon of each release that never joined."""
+    """A daemon of each release that has never joined."""
     fresh.count = getattr(fresh, 'count', 0) + 1
     daemon = site.daemon('fresh-{}'.format(fresh.count), request.param)
     yield daemon
@@ -110,7 +110,7 @@ def test_ping_metrics_and_link(robots):
     wait('traffic on the direct path alone (the first packets go by DERP as well)', only_direct, 60)
 
 
-def test_ping_of_nobody_and_of_the_other_team(robots):
+def test_ping_of_an_unknown_address_and_of_another_team(robots):
     first, _, other = robots
     assert first.api.ping('100.64.99.99', timeout=2.0).error
     assert first.api.ping(other.status().self_node.addresses[0], timeout=2.0).error == 'no matching peer'
@@ -141,14 +141,14 @@ def test_after_a_restart_while_stopped_only_the_key_is_known(robots):
     assert wait('online again', first.online).self_node.name == first.name
 
 
-def test_name_that_is_taken(site, robots, fresh):
+def test_a_taken_name_gets_a_suffix(site, robots, fresh):
     given = fresh.join(site.key(), Hostname=robots[1].name).self_node
-    # -1, or -2 when an earlier node of that name is still on the server: what it got is what it is called.
+    # -1, or -2 when an earlier node of that name is still on the server.
     assert given.name.startswith(robots[1].name + '-') and given.hostname == robots[1].name
     fresh.api.logout()
 
 
-def test_wrong_key_is_named_on_the_bus_and_everything_can_be_put_back(site, fresh):
+def test_a_wrong_key_is_reported_on_the_bus_and_the_preferences_can_be_restored(site, fresh):
     before = fresh.api.prefs()
     with fresh.api.watch(WATCH_STATE | WATCH_HEALTH | WATCH_PEERS) as bus:
         fresh.api.start('hskey-auth-aaaaaaaaaaaa-' + 'b' * 64, dict(
@@ -164,7 +164,7 @@ def test_wrong_key_is_named_on_the_bus_and_everything_can_be_put_back(site, fres
         assert 'b' * 20 not in log.read(), 'the key is in the daemon\'s log'
 
 
-def test_used_key(site, robots, fresh):
+def test_a_used_key_is_reported_on_the_bus(site, robots, fresh):
     key = site.key()
     spender = site.daemon('spender-of-' + fresh.name)
     spender.join(key)
@@ -177,8 +177,8 @@ def test_used_key(site, robots, fresh):
     spender.kill()
 
 
-def test_a_start_without_a_key_keeps_the_team_and_one_with_a_key_does_not(site, fresh):
-    """Why `join` sends no key while the machine has a node key: the server would take it and change the team."""
+def test_only_a_start_without_a_key_keeps_the_team(site, fresh):
+    """Why `join` sends no key while the machine has a node key: the server would use it and change the team."""
 
     def start(key):
         with fresh.api.watch(WATCH_PEERS) as bus:
@@ -197,7 +197,7 @@ def test_a_start_without_a_key_keeps_the_team_and_one_with_a_key_does_not(site, 
 
 
 @needs_root
-def test_a_stranger_may_read_and_not_write(robots):
+def test_other_users_may_read_but_not_write(robots):
     path = robots[0].socket
     assert as_user(NOBODY, lambda: LocalApi(path).status()['BackendState']) == 'Running'
     assert as_user(NOBODY, lambda: len(LocalApi(path).user_metrics()) > 0) is True
@@ -219,7 +219,7 @@ def test_the_operator_is_kept_through_start_up_and_logout(site, fresh):
 
     def join(key):
         api = LocalApi(fresh.socket)
-        # Without OperatorUser: the start wipes it.
+        # Without OperatorUser: the start clears it.
         api.start(key, {'ControlURL': site.url, 'Hostname': fresh.name, 'WantRunning': True, 'CorpDNS': True})
 
     wait('set at once', kept, 60)
@@ -230,7 +230,7 @@ def test_the_operator_is_kept_through_start_up_and_logout(site, fresh):
     wait('online', fresh.online)
     assert as_user(NOBODY, lambda: LocalApi(fresh.socket).logout()) is None
     wait('set again after the logout', kept, 60)
-    # A restart of the daemon, and somebody else's hand.
+    # The daemon restarts, and another program clears the operator.
     fresh.kill()
     wait('the keeper says that the daemon is gone', lambda: any('Trying again' in text for text in said), 60)
     fresh.start()
@@ -247,7 +247,7 @@ def test_the_operator_is_kept_through_start_up_and_logout(site, fresh):
     assert not keeper.is_alive()
 
 
-def test_logout_without_the_server_says_so_and_keeps_the_key(fresh):
+def test_logout_without_the_server_fails_and_keeps_the_key(fresh):
     with LoopbackSite() as lonely:
         fresh.site, site = lonely, fresh.site
         try:

@@ -1,4 +1,4 @@
-"""The watcher on a real daemon: every change shows, soon, through restarts and another release."""
+"""The watcher on a real daemon: it reports every change soon, also after restarts and with another release."""
 import signal
 import threading
 import time
@@ -11,7 +11,7 @@ from ua_overlay.tailscale.links import links_of
 from ua_overlay.tailscale.localapi import DaemonError, LocalApi
 from ua_overlay.tailscale.watcher import RESYNC, Watcher
 
-#: Seconds: generous, for these tests are about what comes, not when; bench/link_latency.py is about when.
+#: Seconds: a generous limit. bench/link_latency.py measures how soon.
 SOON = 60
 
 
@@ -39,7 +39,7 @@ def site():
 
 
 @pytest.mark.parametrize('module, other', [('tailscale', 'tailscale-next'), ('tailscale-next', 'tailscale')])
-def test_a_day_in_the_life(site, module, other):
+def test_joins_links_restarts_and_silence(site, module, other):
     first, second = site.daemon('watched-by-' + module, module), site.daemon('peer-of-' + module)
     listener = Listener()
     with Watcher(lambda: LocalApi(first.socket), listener) as watcher:
@@ -60,7 +60,7 @@ def test_a_day_in_the_life(site, module, other):
         address = second.status().self_node.addresses[0]
         wait('an answer', lambda: _answers(first, address))
         assert watcher.wait_for(is_('DIRECT'), SOON) and ':' in link().endpoint
-        # The peer falls silent: its pongs stop, and after 6.5 s tailscaled sends by DERP. No bus message, no counter.
+        # The peer hangs: its pongs stop, and after 6.5 s tailscaled sends by DERP. No bus message, no counter.
         oracle = Oracle(first.socket, second.name)
         second.process.send_signal(signal.SIGSTOP)
         wait('DERP in the status', lambda: oracle.seen[-1:] == ['DERP'], SOON)
@@ -88,11 +88,11 @@ def test_a_day_in_the_life(site, module, other):
         first.start(module=other)
         back = watcher.wait_for(lambda s: online(s) and s.status.peers, SOON)
         assert back.status.version == first.api.status(peers=False)['Version']
-        # A peer goes for good: the server says so after some ten seconds, by the bus.
+        # A peer leaves: the server reports it after about ten seconds, by the bus.
         second.api.edit_prefs(WantRunning=False)
         assert watcher.wait_for(lambda s: any(p.name == second.name and not p.online for p in s.status.peers), SOON)
 
-        # Nothing happens: nothing is called but the slow heartbeat.
+        # Nothing happens: the only call is the slow heartbeat.
         calls = len(listener.calls)
         wait('a heartbeat', lambda: len(listener.calls) > calls, 2.5 * RESYNC)
         assert [bool(changes) for _, _, changes in listener.calls[calls:]] == [False]
@@ -101,7 +101,7 @@ def test_a_day_in_the_life(site, module, other):
     second.kill()
 
 
-def test_a_daemon_that_appears_later_and_one_that_hangs(site, tmp_path):
+def test_a_daemon_that_hangs_and_one_that_is_missing(site, tmp_path):
     daemon = site.daemon('late')
     with Watcher(lambda: LocalApi(daemon.socket, timeout=1.0)) as watcher:
         assert watcher.wait_for(lambda s: s.status.state == 'NeedsLogin', SOON)

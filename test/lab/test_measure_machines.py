@@ -1,5 +1,5 @@
-"""`ua-overlay measure` as a team has it: two robots with a systemd behind NATs of their own, one reached over ssh over
-the overlay itself, and a monitor that is a service, by the unit of docs/measure.md."""
+"""`ua-overlay measure` on two robots with systemd, each behind its own NAT: a campaign that reaches the other robot by
+ssh over the overlay, and a monitor that is a service, with the unit of docs/measure.md."""
 import json
 import os
 import re
@@ -19,7 +19,7 @@ from ua_overlay.lab.machines import Machine, MachineError
 from ua_overlay.measure.campaign import plan, proof
 
 HOME = '/home/' + USER
-#: Where the unit of docs/measure.md has it.
+#: The path in the unit of docs/measure.md.
 SPACE = HOME + '/catkin_ws/install'
 INVITATION = HOME + '/invitation.yaml'
 RESULTS = HOME + '/results/short'
@@ -27,7 +27,7 @@ UNIT = 'ua-overlay-monitor.service'
 MONITORED = '/var/lib/ua_overlay_monitor'
 CAMPAIGN = {
     'version': 1, 'name': 'short', 'repetitions': 1, 'clock_error_ms': 0,
-    # Behind its NAT nothing but the overlay leads to it.
+    # It is behind a NAT, so only the overlay reaches it.
     'hosts': {'far': {'ssh': USER + '@dev-2.overlay.internal'}},
     'tools': {'tcp': {'tool': 'iperf3-tcp', 'seconds': 4, 'omit': 1},
               'udp': {'tool': 'iperf3-udp', 'seconds': 2, 'omit': 0, 'rate': '10mbit'},
@@ -40,7 +40,7 @@ CAMPAIGN = {
 
 
 def start_robot(site, name, *options):
-    """A robot that is in the team and whose overlay.launch is a service: a Machine that runs."""
+    """Start a robot that is in the team and runs overlay.launch as a service; returns its Machine."""
     binds = [(INSTALL, SPACE)] + vendor.binds()
     machine = Machine(site.lab, name, images.get(images.ROBOT_PREBUILT), binds=binds).__enter__()
     vendor.install_service(machine)
@@ -59,13 +59,13 @@ def sudo(machine, *argv):
 
 
 def typed(machine, line, check=True, timeout=300):
-    """A line that the robot's user types in a login shell."""
+    """Run a line in a login shell of the robot's user."""
     return machine.run(['bash', '-lc', line], user=USER, check=check, timeout=timeout)
 
 
 @pytest.fixture(scope='module')
 def robots(new_lab, install):
-    """(the robot that measures, the one that is measured): the second lets the first's user in by a key."""
+    """(the robot that measures, the robot that is measured); the second accepts the ssh key of the first's user."""
     machines = []
     lab = new_lab(TWO_NATS_CUBIC, 'measure')
     site = Fleet(lab, INSTALL)
@@ -79,7 +79,7 @@ def robots(new_lab, install):
         key = here.run(['cat', HOME + '/.ssh/id_ed25519.pub']).stdout
         far.write(HOME + '/.ssh/authorized_keys', key, '600', USER)
         far.run(['chown', USER + ':', HOME + '/.ssh'])
-        # A machine of a lab has no ssh of its own until somebody wants it.
+        # A machine of a lab runs no sshd until it has host keys.
         far.run(['sh', '-c', 'rm -f /etc/systemd/system/ssh.service && ssh-keygen -A && systemctl daemon-reload && '
                              'systemctl enable --now ssh.service'])
         here.write(HOME + '/.ssh/config', 'StrictHostKeyChecking accept-new\n', '600', USER)
@@ -101,17 +101,17 @@ def iperf_runs(far):
     return far.run(['pgrep', '-x', 'iperf3'], check=False).returncode == 0
 
 
-def test_a_robot_that_dies_in_a_measurement_leaves_no_server_and_goes_on(robots):
+def test_a_killed_measurement_leaves_no_server_behind_and_can_be_continued(robots):
     here, far = robots
     process = subprocess.Popen(here.enter_argv(['bash', '-lc', 'exec ua-overlay measure run short.yaml'], USER),
                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     connected = ['ss', '-Htn', 'state', 'established', 'sport = :5201']
     far.wait('a measurement', lambda: far.run(connected).stdout.strip(), 180)
-    # All that measures there, at once: as when it is switched off.
+    # Kill everything that measures there at once, as a power cut does.
     here.run(['pkill', '-KILL', '-u', USER, '-f', 'measure run|iperf3|ssh -o'])
     assert process.wait(30) != 0
     far.wait('the end of the server', lambda: not iperf_runs(far))
-    # A link that is new has its last bytes on the relay: such a sample is excluded, and taken once more.
+    # A new link still carries a few bytes by the relay: such a sample is excluded, and taken again.
     done = typed(here, 'ua-overlay measure run short.yaml || ua-overlay measure run short.yaml --again', check=False)
     taken = samples(here)
     assert done.returncode == 0, done.stdout + done.stderr + json.dumps(taken, indent=1)
@@ -139,7 +139,7 @@ def test_a_monitor_is_a_service(robots):
         monitor = yaml.safe_load(stream.read().replace('lab-1', 'dev-2'))
     monitor['monitor'].update(interval=20, share=10, capacity='50mbit')
     here.write(HOME + '/monitor.yaml', yaml.safe_dump(monitor), user=USER)
-    # As its package has it.
+    # The service of the package.
     far.run(['systemctl', 'start', 'iperf3.service'])
     verify = here.run(['systemd-analyze', 'verify', UNIT])
     assert verify.stdout + verify.stderr == ''

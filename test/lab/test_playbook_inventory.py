@@ -1,4 +1,4 @@
-"""What is wrong with an inventory is said in a sentence before any host is touched; and the linter is content."""
+"""An invalid inventory is refused with a sentence before any host is contacted; and the linter passes."""
 import os
 import re
 import subprocess
@@ -12,7 +12,7 @@ from ua_overlay import defaults
 from ua_overlay.trust.names import LABEL, RESERVED_ROBOTS
 
 SERVER = {'hosts': {'server': {'ua_overlay_server_name': 'server.ua.test'}}}
-#: Nobody listens there: a host that were touched would be unreachable.
+#: Nothing listens there: a host that is contacted is unreachable.
 UNTOUCHED = {'ansible_ssh_common_args': '-o ProxyCommand=false'}
 
 
@@ -51,17 +51,17 @@ UNTOUCHED = {'ansible_ssh_common_args': '-o ProxyCommand=false'}
 def test_refused_with_a_sentence(tmp_path, children, sentence):
     played = Playbook(tmp_path, {'all': {'vars': UNTOUCHED, 'children': children}}).run()
     assert played.status == 2 and sentence in played.message()
-    assert not any(played.unreachable.values())  # nobody was asked
+    assert not any(played.unreachable.values())  # no host was contacted
 
 
-def test_a_run_that_is_limited_to_a_robot_is_no_way_round(tmp_path):
+def test_a_limit_to_one_robot_does_not_skip_the_check(tmp_path):
     teams = {'team_iris': {'hosts': {'dev-1': {}, 'dev-2': {}}}, 'team_otto': {'hosts': {'dev-1': {}}}}
     played = Playbook(tmp_path, {'all': {'vars': UNTOUCHED, 'children': dict(teams, ua_overlay_server=SERVER)}}).run(
         '--limit', 'dev-2')
     assert played.status == 2 and 'dev-1 is in team_iris and team_otto' in played.message()
 
 
-def test_a_value_that_is_none_is_refused_before_anything_changes(tmp_path):
+def test_an_invalid_value_is_refused_before_anything_changes(tmp_path):
     server = {'hosts': {'server': dict(SERVER['hosts']['server'], ua_overlay_toolchain='magic',
                                        ansible_connection='local', ansible_become=False)}}
     played = Playbook(tmp_path, {'all': {'children': {'ua_overlay_server': server}}}).run('--check')
@@ -69,8 +69,8 @@ def test_a_value_that_is_none_is_refused_before_anything_changes(tmp_path):
     assert 'value of ua_overlay_toolchain must be one of: pinned, file, repository, system' in played.message()
 
 
-def test_a_key_that_passes_a_file_of_the_controller_is_seen(tmp_path):
-    """The watch of test_machines_site.py sees what the modules that one would take first leave for a moment."""
+def test_a_key_in_a_file_of_the_controller_is_detected(tmp_path):
+    """keys_on_disk() detects files that the obvious modules leave for a moment only."""
     book = Playbook(tmp_path, {'all': {'hosts': {'here': {'ansible_connection': 'local'}}}})
     program = os.path.join(os.path.dirname(PROGRAM), 'ansible')
     for action in (['-m', 'copy', '-a', 'content=hskey-auth-x dest={}/target'.format(tmp_path)],
@@ -81,11 +81,11 @@ def test_a_key_that_passes_a_file_of_the_controller_is_seen(tmp_path):
     book.run_program([program, '-i', book.inventory, 'here', '-m', 'command', '-a', 'cmd=true stdin=hskey-auth-x', '-e',
                       'ansible_pipelining=true'])
     assert not os.path.exists(book.report)
-    # Where it was sent, and the log: this one is not no_log.
+    # The target of the copy, and the log, because this task has no no_log.
     assert sorted(map(os.path.basename, book.keys_on_disk())) == ['log', 'target']
 
 
-def test_the_linter_has_nothing_to_say_in_its_strictest_profile():
+def test_the_linter_passes_in_its_strictest_profile():
     done = subprocess.run([os.path.join(os.path.dirname(PROGRAM), 'ansible-lint'), '--offline', '--strict', '--profile',
                            'production', 'site.yml'], cwd=os.path.join(ROOT, 'ansible'), stdin=subprocess.DEVNULL,
                           env={'PATH': os.path.dirname(PROGRAM) + ':/usr/bin:/bin', 'HOME': '/tmp', 'NO_COLOR': '1'},
@@ -99,7 +99,7 @@ def test_the_linter_has_nothing_to_say_in_its_strictest_profile():
                 assert 'noqa' not in stream.read()
 
 
-def test_names_that_are_the_overlays_own_are_known_to_the_playbook():
+def test_the_playbook_has_the_reserved_names_of_the_package():
     with open(os.path.join(ROOT, 'ansible', 'roles', 'ua_overlay', 'vars', 'main.yml'), encoding='utf-8') as stream:
         known = yaml.safe_load(stream)
     assert set(known['ua_overlay_reserved_teams']) == defaults.RESERVED_TEAMS
@@ -107,10 +107,10 @@ def test_names_that_are_the_overlays_own_are_known_to_the_playbook():
     assert known['ua_overlay_label'] == '^{}$'.format(LABEL.pattern.replace('?:', ''))
 
 
-def test_the_sample_is_an_inventory(tmp_path):
-    """Nothing of it is refused, with what it says in comments beside empty groups: the run goes on to the machines.
+def test_the_example_inventory_is_valid(tmp_path):
+    """It is accepted with the examples in the comments of its empty groups, and the run contacts the hosts.
 
-    None of them is there, and without its server a run ends with a sentence.
+    None of them exists, and a run without its server ends with a sentence.
     """
     with open(os.path.join(ROOT, 'ansible', 'inventory.example.yml'), encoding='utf-8') as stream:
         text = stream.read()

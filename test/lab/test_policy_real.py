@@ -1,4 +1,4 @@
-"""Policy on a real Headscale: what is in force, what is refused, who reaches whom, what a robot may do."""
+"""The policy on a real Headscale: what is in force, what is refused, which robots reach each other, what one may do."""
 import os
 import signal
 
@@ -20,7 +20,7 @@ def site():
 
 @pytest.fixture(scope='module')
 def robots(site):
-    """dict: iris-1, iris-2, blue-1, joined."""
+    """dict name -> Robot: iris-1, iris-2 and blue-1, which have joined."""
     found = {}
     for name in ('iris-1', 'iris-2', 'blue-1'):
         robot = found[name] = site.robot(name)
@@ -36,7 +36,7 @@ def client(site):
 
 @pytest.fixture
 def edited(site):
-    """Function(old, new): changes the text of site.yaml; afterwards it is as before, and in force."""
+    """Function(old, new) that changes the text of site.yaml; the text before is restored and in force afterwards."""
     path = os.path.join(site.directory, 'site.yaml')
     with open(path, encoding='utf-8') as stream:
         before = stream.read()
@@ -57,7 +57,7 @@ def policy_file(site):
         return stream.read()
 
 
-def test_headscale_tests_what_robots_are_there(site, robots):
+def test_headscale_tests_the_policy_for_the_teams_that_have_robots(site, robots):
     wait('tests of both teams', lambda: '"tag:blue:22"' in policy_file(site), 60)
     assert site.call('policy', 'check').stdout.count('has tested') == 1
     assert site.json('policy', 'show')['in_force'] is True
@@ -94,7 +94,7 @@ def test_a_team_that_opens_only_what_ros_needs(site, robots, edited):
     any_port = port_outside_the_ephemeral_range()
     wait('other ports to be closed', lambda: closed(one, other, any_port), 60)
     assert opens(one, other, TEAM_PORT) and opens(other, one, free_ports()[0])
-    # docs/operate.md says so: an echo goes through wherever anything is open.
+    # docs/operate.md: an echo request passes wherever any port is open.
     assert one.tailscale('ping', '--icmp', '--c=1', other.address()).returncode == 0
 
 
@@ -105,16 +105,16 @@ def test_a_team_that_opens_only_what_ros_needs(site, robots, edited):
     ('port: TEAM_PORT', 'port: 70000', '70000'),
     ('teams:', 'teams: [', 'not YAML'),
 ])
-def test_a_bad_edit_is_a_sentence_and_changes_nothing(site, robots, edited, old, new, words):
+def test_an_invalid_edit_is_refused_with_a_sentence_and_changes_nothing(site, robots, edited, old, new, words):
     before = policy_file(site)
-    # Not in the parameter: the port is another one in each process, and a test's name must not be.
+    # Not in the parameter: the port differs between processes, and the name of a test must not.
     edited(old.replace('TEAM_PORT', str(TEAM_PORT)), new)
-    # What was in force last is there to be shown: a warning, not an error.
+    # `show` still shows what is in force: a warning, not an error.
     for command, status in (('check', 2), ('apply', 2), ('show', 4)):
         result = site.call('policy', command, check=False)
         assert result.returncode == status and words in result.stderr and 'Next: edit' in result.stderr, result.stderr
     site.server.send_signal(signal.SIGHUP)
-    wait('the server to say no', lambda: any(
+    wait('The refusal of the server', lambda: any(
         'The policy did not change: ' in line and words in line for line in site.output().splitlines()), 30)
     assert policy_file(site) == before
     assert opens(robots['iris-2'], robots['iris-1'], TEAM_PORT)
@@ -127,11 +127,11 @@ def test_headscale_itself_refuses_a_policy_that_fails_its_tests(site, robots, cl
         client.check_policy(policy.dump_policy(made))
 
 
-def test_a_server_that_starts_with_a_broken_file_goes_on_by_what_was_in_force(site, robots, edited):
+def test_a_server_that_starts_with_an_invalid_file_uses_the_last_good_settings(site, robots, edited):
     edited('talk: []', 'talk: [{from: blue, to: iris}]')
     site.call('policy', 'apply')
     assert site.call('server', 'status').returncode == 0
-    # An edit that was never applied is no obstacle to the sentence; what was in force comes back, not what was written.
+    # An edit that was never applied: the server restores what was in force, not what was written.
     edited('talk: []', 'talk: [{from: blue, to: ghost}]')
     assert site.call('server', 'status', check=False).returncode == 4
     assert site.stop()[1] == 0
@@ -146,7 +146,7 @@ def test_a_server_that_starts_with_a_broken_file_goes_on_by_what_was_in_force(si
         'ros ({}, 32768-60999)'.format(TEAM_PORT), 'ping']} in rules['rules']
     blue, iris = robots['blue-1'], robots['iris-1']
     wait('blue-1 to reach the roscore of iris', lambda: opens(blue, iris, TEAM_PORT, 10), 90)
-    # The site is not refused: robots are listed, invited and joined; a backup is made. site.yaml is nobody's to change.
+    # The site works: it lists and invites robots, and makes a backup. It refuses commands that edit site.yaml.
     assert 'dev-9' in site.call('invite', 'blue', 'dev-9', '--output', os.path.join(site.base, 'dev-9.yaml')).stdout
     assert site.call('robot', 'list').returncode == 0
     site.call('server', 'backup', '--output', os.path.join(site.base, 'broken.backup'))
@@ -159,18 +159,18 @@ def test_a_server_that_starts_with_a_broken_file_goes_on_by_what_was_in_force(si
     assert site.json('policy', 'show')['in_force'] is True
 
 
-def test_a_robot_has_no_capability_that_can_be_taken_away(site, robots):
+def test_a_robot_has_only_the_capabilities_it_needs(site, robots):
     caps = set(robots['iris-1'].status()['Self']['CapMap'])
-    # The first two come from Headscale whatever one says: is-admin only words a health message of tailscaled, and ssh
-    # lets its owner start an SSH server that no policy lets anyone use. The rest takes something away.
+    # Headscale always gives the first two: is-admin only changes a health message of tailscaled, and ssh lets the owner
+    # start an SSH server that no policy opens. The others remove abilities.
     assert caps == {'https://tailscale.com/cap/is-admin', 'https://tailscale.com/cap/ssh', 'default-auto-update',
                     'disable-captive-portal-detection', 'disable-web-client', 'disable-relay-server',
-                    # What its team has in common.
+                    # The settings of its team.
                     'ua-overlay:team-port={}'.format(TEAM_PORT), 'ua-overlay:addressing=names'}
     assert robots['iris-1'].status()['Self']['CapMap']['default-auto-update'] == [False]
 
 
-def test_who_left_is_tested_no_more(site, robots):
+def test_a_team_without_robots_is_no_longer_tested(site, robots):
     site.call('robot', 'remove', 'blue-1')
     wait('no tests of blue', lambda: '"tag:blue:22"' not in policy_file(site), 60)
     assert '"tag:iris:22"' in policy_file(site) and site.json('policy', 'show')['in_force'] is True

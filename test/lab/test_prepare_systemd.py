@@ -1,4 +1,4 @@
-"""`sudo ua-overlay robot prepare` on a machine with a systemd of its own, behind a lab's router, against a real site.
+"""`sudo ua-overlay robot prepare` on a machine with its own systemd, behind a lab's router, with a real site.
 
 The machine has what tailscale's package installs: the unit as its vendor ships it (test/data/tailscale) and the daemon.
 """
@@ -30,7 +30,7 @@ INVITATION = '/home/{}/invitation.yaml'.format(USER)
 
 @pytest.fixture(scope='module')
 def site(new_lab):
-    """A lab with a site that runs; the robots' hosts lend their networks to machines."""
+    """A lab with a running site; machines use the networks of the robots' hosts."""
     lab = new_lab(TWO_NATS, 'systemd')
     fleet = Fleet(lab, workspace=None, command=os.path.join(ROOT, 'scripts', 'ua-overlay'))
     fleet.start_site()
@@ -39,7 +39,7 @@ def site(new_lab):
 
 
 class Robot:
-    """A machine and what a person types on it."""
+    """A machine, and the commands typed on it."""
 
     def __init__(self, machine):
         self.machine = machine
@@ -61,11 +61,11 @@ class Robot:
         return json.loads(self.overlay(*(argv + ('--json',)), check=check).stdout)
 
     def status(self):
-        """`ua-overlay status --json`; its exit status tells of membership, so any will do."""
+        """`ua-overlay status --json`; its exit status depends on membership, so any is accepted."""
         return json.loads(self.overlay('status', '--json', check=False).stdout)
 
     def operator(self):
-        """Who tailscaled lets join and leave."""
+        """The user whom tailscaled allows to join and leave."""
         return json.loads(self.machine.run(['tailscale', 'debug', 'prefs']).stdout).get('OperatorUser') or ''
 
     def environment(self, unit=DAEMON):
@@ -75,7 +75,7 @@ class Robot:
         return dict(word.split('=', 1) for word in words if word)
 
     def services(self):
-        """What changes when one of the services starts anew."""
+        """What changes when a service is started again."""
         return {unit: self.machine.property(unit, 'InvocationID') for unit in (DAEMON, AGENT)}
 
     def files(self):
@@ -90,7 +90,7 @@ class Robot:
         }
         look -printf '%p %y %m %U:%G %l\\n'
         look -type f -exec sha256sum {} +'''
-        # /run/ua_overlay is not there before and after.
+        # /run/ua_overlay exists neither before nor after.
         return sorted(self.machine.run(['sh', '-c', script], check=False).stdout.splitlines())
 
     def times(self):
@@ -127,7 +127,7 @@ def robot(new_machine):
 
 
 def carry(site, robot, name, *options):
-    """A new invitation, where the robot's user finds it."""
+    """Copy a new invitation into the home of the robot's user."""
     robot.machine.write(INVITATION, site.invite(TEAM, name, *options), mode='600', user=USER)
 
 
@@ -144,7 +144,7 @@ def assert_same(before, after):
 
 
 def runs(pid):
-    """Whether a process is there and no zombie."""
+    """Whether a process exists and is no zombie."""
     try:
         with open('/proc/{}/stat'.format(pid)) as stream:
             return stream.read().rsplit(')', 1)[1].split()[0] != 'Z'
@@ -153,7 +153,7 @@ def runs(pid):
 
 
 def assert_prepared(robot):
-    """What `prepare` promises is in force: in the kernel and in tailscaled, not in files."""
+    """Check that what `prepare` promises is in force, in the kernel and in tailscaled."""
     environment = robot.environment()
     assert environment['SSL_CERT_FILE'] == defaults.CA_FILE
     assert environment['TS_NO_LOGS_NO_SUPPORT'] == 'true'
@@ -163,13 +163,13 @@ def assert_prepared(robot):
     wait_operator(robot)
     for path in (defaults.STATE_DIR, defaults.RUN_DIR):
         assert robot.machine.run(['stat', '-c', '%U %a', path]).stdout.split() == [USER, '755']
-    # The rule is there, with the server's address, and tailscaled is held where it can do no harm.
+    # The rule is loaded, with the server's address, and tailscaled runs without other capabilities.
     assert robot.machine.property(egress.ROBOT.unit, 'ActiveState') == 'active'
     listed = robot.machine.run(['nft', 'list', 'table', 'inet', egress.ROBOT.table]).stdout
     assert '203.0.113.10' in listed
     kernel = robot.machine.run(['cat', '/proc/{}/status'.format(robot.machine.property(DAEMON, 'MainPID'))]).stdout
     assert 'CapBnd:\t0000000000003000\n' in kernel and 'NoNewPrivs:\t1\n' in kernel
-    # Nobody else trusts the site's CA: not even root's environment names it.
+    # Only tailscaled trusts the site's CA: the agent's environment does not name it.
     assert 'SSL_CERT_FILE' not in robot.environment(AGENT)
 
 
@@ -185,14 +185,14 @@ def test_prepare_is_in_force_and_a_second_time_changes_nothing(site, robot):
     assert_same(files, robot.files())
     assert_same(times, robot.times())
     assert robot.services() == services
-    # They run with no more than they need of what root may do.
+    # The services have no more of root's privileges than they need.
     for unit, most in ((DAEMON, 30), (AGENT, 21), (egress.ROBOT.unit, 15)):
         score = robot.machine.run(['systemd-analyze', 'security', '--no-pager', '--threshold={}'.format(most), unit],
                                   check=False)
         assert score.returncode == 0, score.stdout
 
 
-def test_an_unprivileged_user_joins_leaves_and_comes_back_also_after_a_reboot(site, robot):
+def test_an_unprivileged_user_joins_leaves_and_rejoins_also_after_a_reboot(site, robot):
     carry(site, robot, 'dev-1')
     refused = robot.join(INVITATION, check=False)
     assert refused['code'] == 'NOT_PREPARED' and 'robot prepare' in refused['message']
@@ -201,7 +201,7 @@ def test_an_unprivileged_user_joins_leaves_and_comes_back_also_after_a_reboot(si
     assert joined['code'] == 'OK' and joined['dns_name'].startswith('dev-1.')
     address = joined['addresses'][0]
 
-    # Root's `tailscale up` wipes the operator; so does nothing that the user may do, who leaves and comes back.
+    # Root's `tailscale up` clears the operator, and the agent restores it: the user leaves and rejoins.
     robot.machine.run(['tailscale', 'up', '--reset', '--login-server=https://server.ua.test:8080', '--accept-dns',
                        '--hostname=dev-1', '--timeout=30s'])
     wait_operator(robot)
@@ -212,18 +212,18 @@ def test_an_unprivileged_user_joins_leaves_and_comes_back_also_after_a_reboot(si
     assert_prepared(robot)
     robot.machine.wait('membership after the reboot', lambda: robot.status()['state'] == 'Running')
     assert robot.status()['self']['addresses'][0] == address
-    # The name resolves for programs on the machine, by what tailscaled did to its resolver.
+    # The name resolves for programs on the machine, because tailscaled configured its resolver.
     robot.machine.wait('its own name', lambda: robot.machine.run(
         ['getent', 'ahostsv4', joined['dns_name']], check=False).stdout.startswith(address))
 
-    # tailscaled killed: systemd starts it again, with the CA, and the keeper finds it.
+    # tailscaled is killed: systemd starts it again, with the CA, and the keeper connects to it.
     robot.machine.run(['systemctl', 'kill', '--signal=KILL', '--kill-whom=main', DAEMON])
     robot.machine.wait('tailscaled again', lambda: robot.machine.property(DAEMON, 'ActiveState') == 'active' and
                        robot.machine.property(DAEMON, 'NRestarts') == '1')
     assert_prepared(robot)
     robot.machine.wait('membership after the kill', lambda: robot.status()['state'] == 'Running')
 
-    # A logout wipes the operator too, and the next join is the user's again.
+    # A logout clears the operator, too, and the user can join again.
     assert robot.outcome('leave', '--forget')['code'] == 'OK'
     wait_operator(robot)
     site.site('robot', 'remove', 'dev-1')
@@ -235,14 +235,14 @@ def test_an_unprivileged_user_joins_leaves_and_comes_back_also_after_a_reboot(si
 
 
 def use_resolved(robot):
-    """systemd-resolved in charge, as on Ubuntu: programs ask its stub, and tailscaled tells it about the overlay."""
+    """Use systemd-resolved, as Ubuntu does: programs ask its stub, and tailscaled configures it for the overlay."""
     robot.machine.write('/etc/systemd/resolved.conf.d/lab.conf', '[Resolve]\nDNS=203.0.113.2\nDNSSEC=no\n')
     robot.machine.run(['systemctl', 'enable', '--now', 'systemd-resolved'])
     robot.machine.run(['ln', '-sf', '/run/systemd/resolve/stub-resolv.conf', '/etc/resolv.conf'])
 
 
 def resolves(robot, names):
-    """Whether the machine's own resolver knows each of ``names``: what ROS nodes ask."""
+    """Whether the machine's resolver, which ROS nodes use, resolves each of ``names``."""
     return all(robot.machine.run(['timeout', '5', 'getent', 'ahostsv4', name], check=False).stdout.startswith('100.64.')
                for name in names)
 
@@ -251,7 +251,7 @@ def has_block(robot):
     return hosts.has_block(robot.machine.run(['cat', '/etc/hosts']).stdout)
 
 
-def test_names_live_through_a_restart_of_systemd_resolved_and_its_end(site, new_machine):
+def test_names_resolve_after_a_restart_of_systemd_resolved_and_without_it(site, new_machine):
     robot = new_machine(base=images.ROBOT)  # resolved is a part of systemd there, as it is on Ubuntu 20.04
     use_resolved(robot)
     robot.machine.run(['systemctl', 'enable', '--now', DAEMON])
@@ -265,13 +265,13 @@ def test_names_live_through_a_restart_of_systemd_resolved_and_its_end(site, new_
     with_link = robot.machine.run(['resolvectl', 'dns', 'tailscale0']).stdout
     assert '100.100.100.100' in with_link and not has_block(robot)
 
-    # It forgets what it was told about tailscale0; tailscaled, which sees it on D-Bus, tells it again.
+    # It loses its settings for tailscale0; tailscaled notices the restart on D-Bus and sets them again.
     before = robot.services()
     robot.machine.run(['systemctl', 'restart', 'systemd-resolved'])
     robot.machine.wait('both names after the restart', lambda: resolves(robot, (own, other)))
     assert robot.services() == before
 
-    # Stopped for good (masked: tailscaled's call on D-Bus would start it again), nobody answers on its stub: the helper
+    # Stopped for good (masked: tailscaled's call on D-Bus would start it again), its stub does not answer: the agent
     # writes the team into the hosts file.
     robot.machine.run(['systemctl', 'mask', '--now', 'systemd-resolved'])
     robot.machine.wait('the block in the hosts file', lambda: has_block(robot))
@@ -292,8 +292,8 @@ def test_no_key_is_in_the_journal(site, robot):
     site.site('robot', 'remove', 'dev-1')
 
 
-def test_undo_puts_everything_back(site, robot):
-    # What was there before, in each place that can be taken: another operator, another drop-in, an owner.
+def test_undo_restores_everything(site, robot):
+    # Everything that `prepare` replaces exists before: another operator, another drop-in, another owner.
     robot.machine.run(['useradd', '--create-home', 'pi'])
     robot.machine.run(['tailscale', 'set', '--operator=pi'])
     robot.machine.write('/etc/systemd/system/tailscaled.service.d/10-ua_overlay.conf', '[Service]\nNice=1\n', '640')
@@ -312,7 +312,7 @@ def test_undo_puts_everything_back(site, robot):
     assert robot.sudo('robot', 'prepare', '--undo').stdout == 'Nothing was prepared here.\n'
 
 
-def test_undo_of_a_service_that_was_off(site, new_machine):
+def test_undo_leaves_a_service_off_that_was_off(site, new_machine):
     robot = new_machine()
     robot.machine.run(['systemctl', 'daemon-reload'])
     before = robot.files()
@@ -324,7 +324,7 @@ def test_undo_of_a_service_that_was_off(site, new_machine):
     assert robot.machine.property(DAEMON, 'ActiveState') == 'inactive'
 
 
-def test_a_machine_without_the_service_gets_one_and_loses_it_again(site, new_machine):
+def test_a_machine_without_the_service_gets_one_and_undo_removes_it(site, new_machine):
     robot = new_machine(service=False)
     before = robot.files()
     carry(site, robot, 'dev-1')
@@ -342,7 +342,7 @@ def test_a_machine_without_the_service_gets_one_and_loses_it_again(site, new_mac
     assert robot.machine.property(DAEMON, 'LoadState') == 'not-found'
 
 
-def test_a_drop_in_that_another_file_overrules_is_named(site, robot):
+def test_a_file_that_overrides_the_drop_in_is_named(site, robot):
     robot.machine.run(['sh', '-c', 'echo SSL_CERT_FILE=/etc/other.pem >>/etc/default/tailscaled'])
     carry(site, robot, 'dev-1')
     done = robot.sudo('robot', 'prepare', '--invitation', INVITATION, '--user', USER, check=False)
@@ -353,11 +353,11 @@ def test_a_machine_leaves_nothing_behind(site):
     with Machine(site.lab, 'dev-2', images.get(images.SERVER)) as machine:
         assert machine.run(['hostname']).stdout == 'robot\n'
         leader = machine.leader
-        # As when the lab is killed: nothing is told to end, and all of it ends.
+        # As when the lab is killed: nothing is asked to end, and everything ends.
         machine.process.kill()
         wait('The end of what ran on it', lambda: not runs(leader), 30, poll=0.05)
     assert not os.path.exists(machine.directory)
     with open('/proc/self/mountinfo') as stream:
         assert machine.directory not in stream.read()
-    # The leader ended with nspawn, and all its processes with the leader: a cgroup that has one cannot be removed.
+    # The leader ended with nspawn, and its processes with the leader: a cgroup with a process cannot be removed.
     assert machine.is_gone()

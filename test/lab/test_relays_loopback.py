@@ -1,5 +1,5 @@
-"""Relays and DERP regions of a site on loopback: the keeper mends a relay that does not carry; a remote host of each
-kind is made by the commands that a person types, found by robots, and taken out again."""
+"""Relays and DERP regions of a site on loopback: a relay that hangs is restarted; commands add a remote host of each
+kind, robots find it, and commands remove it."""
 import dataclasses
 import http.client
 import json
@@ -30,7 +30,7 @@ def relay_report(site):
     return site.json('server', 'status', check=False)['relay_report']
 
 
-def test_a_relay_that_hangs_is_started_anew(site):
+def test_a_relay_that_hangs_is_restarted(site):
     before = relay_report(site)
     os.kill(before['pid'], signal.SIGSTOP)
     try:
@@ -67,9 +67,9 @@ def second(site):
             process.wait(30)
 
 
-def test_a_remote_host_is_found_by_robots(site, second):
-    # The relay's node is online a moment before its port is open.
-    wait('a check that is content', lambda: all(
+def test_robots_find_the_remote_host(site, second):
+    # The relay's node is online a moment before its port is open: wait.
+    wait('A check without faults', lambda: all(
         row['ok'] for row in site.json('server', 'check', '--from-outside', check=False)), 60)
     robots = [site.robot(name, relayed=True) for name in ('iris-1', 'iris-2')]
     for robot in robots:
@@ -77,7 +77,7 @@ def test_a_remote_host_is_found_by_robots(site, second):
         assert made.returncode == 0, made.stderr
     assert robots[0].peers() >= {'relay', 'relay-lab-b'}
     address = robots[1].address()
-    # The remote region is their home: pongs that come before the relay's path come over it.
+    # The remote region is their home DERP: the first pongs pass it.
     assert 'Nearest DERP: lab-b' in robots[0].tailscale('netcheck').stdout
 
     def relayed():
@@ -96,8 +96,10 @@ def test_a_remote_host_is_found_by_robots(site, second):
                     assert os.stat(os.path.join(root, name)).st_mode & 0o777 == 0o600, name
 
 
-def test_headscale_turns_strangers_away_from_the_remote_derp(site, second):
-    """derper asks with this request about every node, and takes no answer for a no (-verify-client-url-fail-open)."""
+def test_headscale_tells_the_remote_derp_to_refuse_unknown_nodes(site, second):
+    """derper sends this request for every node, and refuses a node without an answer to it
+    (-verify-client-url-fail-open=false).
+    """
     context = ssl.create_default_context(cafile=os.path.join(site.directory, 'ca.pem'))
 
     def allowed(key):
@@ -116,7 +118,7 @@ def derper_pid(site, second):
 
 
 def run_derp(site, second, *more):
-    """Start the DERP of the remote host once more."""
+    """Start the DERP of the remote host again."""
     with open(os.path.join(site.base, 'derp.log'), 'ab') as log:
         second[0]['derp'] = subprocess.Popen(
             [sys.executable, COMMAND, 'derp', 'run', '--dir', second[1]['derp']] + list(more), env=site.environment,
@@ -135,17 +137,17 @@ def test_the_embedded_derp_is_home_when_the_remote_one_is_gone(site, second):
 
 
 def derp_status(site, second):
-    """(exit status, what the remote host says of itself)"""
+    """(exit status, report) of `derp status` on the remote host."""
     answer = subprocess.run([sys.executable, COMMAND, 'derp', 'status', '--json', '--dir', second[1]['derp']],
                             env=site.environment, stdout=subprocess.PIPE, text=True)
     return answer.returncode, json.loads(answer.stdout)
 
 
-def test_a_certificate_that_ends_soon_is_said_everywhere_and_replaced(site, second):
+def test_a_certificate_that_ends_soon_is_reported_everywhere_and_replaced(site, second):
     assert site.call('server', 'status').returncode == 0 and derp_status(site, second)[0] == 0
     path = os.path.join(second[1]['derp'], 'enrolment.yaml')
     enrolment = enrolments.read(path, 'derp')
-    # Begun a day ago: 19 whole days are left.
+    # It began a day ago: 19 whole days are left.
     key, chain = store.issue(site.directory, [enrolment.host_name], utc_now(), 21)
     files.write_secret(path, enrolments.dump(dataclasses.replace(enrolment, certificate=chain, certificate_key=key)))
     second[0]['derp'].terminate()
@@ -159,30 +161,30 @@ def test_a_certificate_that_ends_soon_is_said_everywhere_and_replaced(site, seco
     assert check.returncode == 1 and 'certificate of DERP at lab-b failed' in check.stdout
     until = derp_certificate.format_end(derp_certificate.end_of(chain))
     assert site.json('derp', 'list', check=False)[1]['certificate_until'] == until
-    wait('the remote host to say it', lambda: derp_status(site, second)[0] == 4, 60)
+    wait('The warning of the remote host', lambda: derp_status(site, second)[0] == 4, 60)
     told = derp_status(site, second)[1]
     assert told['certificate_until'] == until and 'ends in 19 days' in told['warning']
     with open(os.path.join(site.base, 'derp.log'), encoding='utf-8') as stream:
         assert stream.read().count('ends in 19 days') == 1
     assert site.output().count('ends in 19 days') == 1
-    # As the sentence says.
+    # The command that the warning names.
     site.call('derp', 'create', 'lab-b', '--again', '--overwrite')
     second[0]['derp'].terminate()
     assert second[0]['derp'].wait(30) == 0
     run_derp(site, second, '--enrolment', os.path.join(site.base, 'lab-b.derp.yaml'))
     wait('no warning', lambda: not site.json('server', 'status', check=False)['warnings'], 60)
     assert site.call('server', 'status').returncode == 0
-    wait('a remote host that is content', lambda: derp_status(site, second)[0] == 0, 60)
+    wait('A remote host without warnings', lambda: derp_status(site, second)[0] == 0, 60)
 
 
-def test_a_relay_that_is_taken_out_is_gone_for_robots(site, second):
+def test_robots_no_longer_see_a_removed_relay(site, second):
     site.call('relay', 'remove', 'lab-b')
     wait('robots that know one relay', lambda: 'relay-lab-b' not in site.robots[0].peers(), 60)
     assert [row['name'] for row in site.json('relay', 'list')] == ['site']
     assert site.call('relay', 'remove', 'lab-b', check=False).returncode == 1
 
 
-def test_the_key_of_a_used_enrolment_lets_nobody_else_in(site, second):
+def test_an_enrolment_of_another_kind_is_refused_and_shows_no_key(site, second):
     result = subprocess.run([sys.executable, COMMAND, 'relay', 'status', '--dir', os.path.join(site.base, 'none')],
                             env=site.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert result.returncode == 1 and 'is not running' in result.stderr

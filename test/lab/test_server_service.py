@@ -1,6 +1,6 @@
-"""`server service install` on a machine with a systemd of its own: it serves, survives a reboot, and goes again.
+"""`server service install` on a machine with its own systemd: the service works, survives a reboot, and can be removed.
 
-The package lies in root's home, which the server's own user may not enter: the unit has to show it to him.
+The package lies in root's home, which the server's user may not enter: the unit has to make it visible.
 """
 import contextlib
 import json
@@ -64,12 +64,12 @@ def owners(machine):
     return set(machine.run(['find', SITE_DIR, '-printf', '%u\\n']).stdout.split())
 
 
-def test_it_serves_in_its_sandbox_and_comes_back_after_a_reboot(server):
+def test_the_server_works_in_its_sandbox_and_after_a_reboot(server):
     shown = overlay(server, 'server', 'service', 'install', '--dry-run').stdout
     assert 'User={}\n'.format(service.USER) in shown and 'write ' + service.UNIT in shown
     assert server.property(service.UNIT_NAME, 'LoadState') == 'not-found'
     overlay(server, 'server', 'service', 'install')
-    # systemctl came back when Headscale answered: no waiting here.
+    # systemctl returns when Headscale answers: no wait here.
     assert status(server)['healthy'], server.journal(service.UNIT_NAME)
     wait_up(server)
     verify = server.run(['systemd-analyze', 'verify', service.UNIT_NAME])
@@ -94,12 +94,12 @@ def rule_of(machine, which):
 
 
 def seen_rule(machine):
-    """What `server check` says of the rule: (ok, text)."""
+    """The row of `server check` about the rule: (ok, text)."""
     rows = json.loads(overlay(machine, 'server', 'check', '--json', check=False).stdout)
     return next((row['ok'], row['text']) for row in rows if row['what'] == 'egress rule')
 
 
-def test_the_rule_is_kept_and_looked_at(server):
+def test_the_keeper_restores_the_egress_rule_and_the_check_reports_it(server):
     keeper = egress.SERVER.keeper
     verify = server.run(['systemd-analyze', 'verify', keeper])
     assert verify.stdout + verify.stderr == ''
@@ -120,25 +120,25 @@ def test_the_rule_is_kept_and_looked_at(server):
     server.wait('the address to go', lambda: '198.51.100.7' not in rule_of(server, egress.SERVER))
 
 
-def test_its_user_connects_to_the_site_alone(server):
+def test_the_server_s_user_connects_to_the_site_only(server):
     def connect(user, address, port):
         code = 'import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)'
         done = server.run(['runuser', '-u', user, '--', 'python3', '-c', code, address, str(port)], check=False)
         return done.stderr.strip().split('\n')[-1]
 
     assert connect(service.USER, ADDRESS, 8080) == connect(service.USER, '127.0.0.1', 8080) == ''
-    # The lab's internet says at once that it has no such place; the rule says it before.
+    # The lab's internet answers that the address is unreachable; the rule refuses before that.
     assert 'refused' in connect(service.USER, '198.51.100.1', 443)
     assert 'unreachable' in connect('root', '198.51.100.1', 443).lower()
 
 
-def test_a_second_time_changes_nothing(server):
+def test_a_second_install_changes_nothing(server):
     before = server.property(service.UNIT_NAME, 'InvocationID')
     assert 'nothing changed' in overlay(server, 'server', 'service', 'install').stdout
     assert server.property(service.UNIT_NAME, 'InvocationID') == before
 
 
-def test_root_administers_it_and_everything_stays_the_server_s(server):
+def test_files_belong_to_the_server_after_root_administered_it(server):
     overlay(server, 'team', 'create', 'iris')
     overlay(server, 'invite', 'iris', 'dev-1', '--output', '/root/dev-1.yaml')
     assert server.run(['stat', '-c', '%U %a', '/root/dev-1.yaml']).stdout == 'root 600\n'
@@ -147,7 +147,7 @@ def test_root_administers_it_and_everything_stays_the_server_s(server):
     server.run(['systemctl', 'reload', service.UNIT_NAME])
     server.run(['systemctl', 'restart', service.UNIT_NAME])
     assert status(server)['healthy'] and status(server)['teams'] == ['iris']
-    # What root puts there meanwhile, a restored backup say, is the server's after its next start.
+    # A file that root adds, such as a restored backup, belongs to the server after its next start.
     server.run(['touch', SITE_DIR + '/headscale/of-root'])
     server.run(['systemctl', 'restart', service.UNIT_NAME])
     assert owners(server) == {service.USER}
@@ -162,8 +162,8 @@ def test_keys_database_and_sockets_are_closed_to_others(server):
     for name in SOCKETS:
         assert server.run(['test', '-S', os.path.join(SITE_DIR, name)]).returncode == 0, name
         assert server.run(['test', '-e', os.path.join(SITE_DIR, name)], user=USER, check=False).returncode != 0
-    # Of TCP control alone answers to the outside: no gRPC, no metrics. The relay's peerAPI listens on every address, as
-    # that of a tailscaled without an interface does, and hangs up on whoever is no peer.
+    # The only TCP service for others is control: no gRPC, no metrics. The relay's peerAPI listens on every address, as
+    # that of every tailscaled without an interface, and closes connections that are not from peers.
     tcp = {line.split()[3].rsplit(':', 1)[1] for line in server.run(['ss', '-Hltn']).stdout.splitlines()
            if not line.split()[3].startswith(('127.', '[::1]'))} - {'8080'}
     for port in tcp:
@@ -181,7 +181,7 @@ def test_keys_database_and_sockets_are_closed_to_others(server):
 def test_a_remote_host_runs_its_relay_and_its_derp_as_services(lab, server):
     overlay(server, 'relay', 'create', 'lab-b', '--address', '203.0.113.11', '--output', '/root/relay.yaml')
     overlay(server, 'derp', 'create', 'lab-b', '--address', '203.0.113.11', '--output', '/root/derp.yaml')
-    # The site has an address more: its server's rule follows.
+    # The site has one more address: the server's rule includes it.
     server.wait('the new address', lambda: '203.0.113.11' in rule_of(server, egress.SERVER))
     with machine_on(lab, 'lab-b') as host:
         for served in (service.RELAY, service.DERP):
@@ -223,7 +223,7 @@ def test_a_remote_host_runs_its_relay_and_its_derp_as_services(lab, server):
         assert host.run(['test', '-e', '/etc/ua_overlay'], check=False).returncode == 1
 
 
-def test_it_stops_in_time_and_is_supervised(server):
+def test_the_server_stops_in_time_and_is_restarted_after_a_crash(server):
     begin = time.monotonic()
     server.run(['systemctl', 'stop', service.UNIT_NAME])
     assert time.monotonic() - begin < 20 and server.property(service.UNIT_NAME, 'Result') == 'success'
@@ -234,7 +234,7 @@ def test_it_stops_in_time_and_is_supervised(server):
     assert status(server)['healthy']
 
 
-def test_remove_leaves_nothing_but_the_site(server):
+def test_removal_leaves_nothing_but_the_site(server):
     overlay(server, 'server', 'service', 'remove')
     assert server.property(service.UNIT_NAME, 'LoadState') == 'not-found'
     assert server.property(egress.SERVER.unit, 'LoadState') == 'not-found'

@@ -1,6 +1,6 @@
-"""`service install` and `guard on` on a machine with a systemd of its own: what they do has to be there after a reboot.
+"""`service install` and `guard on` on a machine with its own systemd: both must be in force after a reboot.
 
-The machine calls itself something that resolves nowhere, and it boots without a network.
+The machine's host name resolves nowhere, and it boots without a network.
 """
 import json
 
@@ -56,7 +56,7 @@ def ros(machine, *argv, check=True):
 
 
 def network(site, up):
-    """The robot's only way out."""
+    """Switch the robot's only network link on or off."""
     host = site.lab.host('dev-1')
     link = [name for name in json.loads(host.run(['ip', '-json', 'link']).stdout)
             if name['ifname'] not in ('lo', 'tailscale0')][0]['ifname']
@@ -73,7 +73,7 @@ def local_graph(machine):
     return ros(machine, 'rosservice', 'type', '/ua_overlay/join', check=False).stdout == 'ua_overlay/Join\n'
 
 
-def test_boots_without_a_network_under_a_name_that_resolves_nowhere(site, machine):
+def test_the_service_starts_without_a_network_and_with_an_unresolvable_host_name(site, machine):
     assert machine.run(['getent', 'hosts', NAME], check=False).returncode == 2
     shown = sudo(machine, 'service', 'install', '--dry-run').stdout
     assert 'User={}\n'.format(USER) in shown and SPACE in shown  # both found by themselves
@@ -103,7 +103,7 @@ def test_boots_without_a_network_under_a_name_that_resolves_nowhere(site, machin
     machine.wait("the team's roscore", lambda: machine.run(['ss', '-Hltn', 'sport = :{}'.format(TEAM_PORT)]).stdout)
 
 
-def test_again_changes_nothing_and_arguments_restart_it(machine):
+def test_a_second_install_changes_nothing_and_new_arguments_restart_the_service(machine):
     before = machine.property(service.UNIT_NAME, 'InvocationID')
     assert 'nothing changed' in sudo(machine, 'service', 'install').stdout
     assert machine.property(service.UNIT_NAME, 'InvocationID') == before
@@ -112,7 +112,7 @@ def test_again_changes_nothing_and_arguments_restart_it(machine):
     machine.wait('the local graph', lambda: local_graph(machine))
 
 
-def test_names_are_mended_by_the_sandboxed_helper(machine):
+def test_the_sandboxed_agent_repairs_names(machine):
     machine.run(['sh', '-c', 'echo 127.0.1.1 dev-1.overlay.internal dev-1 >>/etc/hosts'])
     before = machine.run(['cat', '/etc/hosts']).stdout
     machine.wait('the block in the hosts file', lambda: machine.run(
@@ -123,7 +123,7 @@ def test_names_are_mended_by_the_sandboxed_helper(machine):
     assert 'ROS_MASTER_URI=http://dev-1.' in machine.run([SPACE + '/bin/ua-overlay', 'env'], user=USER).stdout
 
 
-def test_guard_is_in_force_after_a_reboot_and_after_nftables_was_restarted(machine):
+def test_the_guard_survives_a_reboot_and_a_restart_of_nftables(machine):
     def loaded():
         return machine.run(['nft', 'list', 'table', 'inet', 'ua_overlay'], check=False).returncode == 0
 
@@ -142,7 +142,7 @@ def test_guard_is_in_force_after_a_reboot_and_after_nftables_was_restarted(machi
     assert not loaded() and machine.property(guard.UNIT_NAME, 'LoadState') == 'not-found'
 
 
-def test_remove_leaves_the_robot_in_its_team(machine):
+def test_removing_the_service_leaves_the_robot_in_its_team(machine):
     sudo(machine, 'service', 'remove')
     assert machine.property(service.UNIT_NAME, 'LoadState') == 'not-found'
     assert machine.run(['pgrep', '-u', USER, '-f', 'roslaunch|rosmaster|roscore'], check=False).returncode == 1

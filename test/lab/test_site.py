@@ -51,14 +51,14 @@ def test_headscale_accepts_the_configuration(site):
     assert result.returncode == 0, result.stdout
 
 
-def test_the_status_for_people_and_programs(site):
+def test_status_as_text_and_as_json(site):
     report = site.json('server', 'status')
     assert report['healthy'] and report['relay'] == 'up' and {'iris', 'blue'} <= set(report['teams'])
     text = site.call('server', 'status').stdout
     assert 'healthy' in text and 'https://localhost:{}'.format(site.port) in text
 
 
-def test_an_invitation_is_a_private_file_that_says_what_was_asked(site):
+def test_an_invitation_is_a_private_file_with_the_given_settings(site):
     made, path = site.invite('iris', 'iris-9', '--master', '--expires', '2h')
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     assert (made.team, made.robot, made.master, made.team_port) == ('iris', 'iris-9', True, TEAM_PORT)
@@ -68,7 +68,7 @@ def test_an_invitation_is_a_private_file_that_says_what_was_asked(site):
         assert made.ca_pem.strip() == stream.read().strip()
 
 
-def test_the_key_is_shown_nowhere(site):
+def test_no_output_or_log_contains_the_key(site):
     made, path = site.invite('iris', 'iris-8')
     result = site.call('invite', 'iris', 'iris-8', '--output', path, '--overwrite')
     assert 'hskey' not in result.stdout + result.stderr and 'hskey' not in site.output()
@@ -80,7 +80,7 @@ def test_the_key_is_shown_nowhere(site):
                 assert made.key not in stream.read()
 
 
-def test_a_file_that_is_there_is_kept(site):
+def test_an_existing_file_is_not_overwritten(site):
     _, path = site.invite('iris', 'iris-7')
     with open(path, encoding='utf-8') as stream:
         before = stream.read()
@@ -111,9 +111,9 @@ def test_robots_join_and_are_listed(site, iris):
     assert (teams['iris']['robots'], teams['iris']['online'], teams['iris']['masters']) == (2, 2, ['iris-1'])
 
 
-def test_the_master_moves_and_the_robots_hear_of_it(site, iris):
+def test_the_master_moves_and_the_robots_learn_it(site, iris):
     def tags():
-        """Of iris-1 and iris-2, as iris-1 knows them."""
+        """Tags of iris-1 and iris-2, as iris-1 knows them."""
         status = iris[0].status()
         peer = next(peer for peer in status['Peer'].values() if peer['DNSName'].startswith('iris-2.'))
         return [sorted(node.get('Tags') or ()) for node in (status['Self'], peer)]
@@ -135,11 +135,11 @@ def test_the_relay_carries_traffic_between_robots_that_cannot_go_direct(site, ir
 
     def through_relay():
         result = iris[0].tailscale('ping', '-c', '3', target)
-        # By any address of this machine: whichever of them answered first.
+        # By any address of this machine: the one that answers first.
         return re.search(r'via peer-relay\([0-9.]+:{}:'.format(site.relay_port), result.stdout)
 
     wait('a path through the peer relay', through_relay, 180)
-    # TSMP travels inside WireGuard: data passes, not only path discovery.
+    # TSMP travels inside WireGuard: this is data, not path discovery.
     wait('data through the peer relay',
          lambda: 'pong' in iris[0].tailscale('ping', '--tsmp', '-c', '3', target).stdout, 60)
 
@@ -160,7 +160,7 @@ def test_an_invitation_works_once(site):
     assert again.returncode != 0 and 'authkey already used' in again.stderr
 
 
-def test_the_name_of_a_robot_that_is_there_is_refused(site, blue):
+def test_the_name_of_an_existing_robot_is_refused(site, blue):
     result = site.call('invite', 'iris', 'blue-1', '--overwrite', check=False)
     assert result.returncode == 1 and 'blue-1-1' in result.stderr and 'team blue' in result.stderr
     made, _ = site.invite('iris', 'blue-1', '--force')
@@ -179,30 +179,30 @@ def test_the_name_of_a_robot_that_is_there_is_refused(site, blue):
     (('server', 'run'), 1, ('runs already',)),
     (('server', 'init', '--name', 'localhost'), 1, ('holds a site already',)),
 ])
-def test_refusals_name_the_thing(site, arguments, status, words):
+def test_refusals_name_the_invalid_thing(site, arguments, status, words):
     result = site.call(*arguments, check=False)
     assert result.returncode == status
     assert all(word in result.stderr for word in words), result.stderr
 
 
-def test_a_team_with_robots_stays(site, iris):
+def test_a_team_with_robots_cannot_be_removed(site, iris):
     result = site.call('team', 'remove', 'iris', check=False)
     assert result.returncode == 1 and 'iris-1, iris-2' in result.stderr
     assert 'iris' in [row['team'] for row in site.json('team', 'list')]
 
 
-def test_a_removed_robot_is_out_and_its_name_is_free(site, client):
+def test_a_removed_robot_is_logged_out_and_its_name_is_free(site, client):
     robot = site.robot('blue-3')
     assert robot.join(site.invite('blue', 'blue-3')[0]).returncode == 0
     assert 'blue-3' in site.call('robot', 'remove', 'blue-3').stdout
     wait('the robot to notice', lambda: robot.status()['BackendState'] == 'NeedsLogin')
     assert 'blue-3' not in [node.name for node in client.nodes()]
-    # The same daemon comes back under its name with a new invitation.
+    # The same daemon rejoins under its name with a new invitation.
     assert robot.join(site.invite('blue', 'blue-3')[0]).returncode == 0
     assert robot.status()['Self']['DNSName'].split('.')[0] == 'blue-3'
 
 
-def test_a_removed_team_takes_its_invitations_along(site):
+def test_removing_a_team_revokes_its_invitations(site):
     site.call('team', 'create', 'green', '--team-port', '11400', '--addressing', 'addresses')
     made, _ = site.invite('green', 'green-1')
     assert (made.team_port, made.addressing) == (11400, 'addresses')
@@ -212,7 +212,7 @@ def test_a_removed_team_takes_its_invitations_along(site):
     assert 'green' not in [row['team'] for row in site.json('team', 'list')]
 
 
-def test_a_policy_file_that_somebody_wrote_is_written_anew(site):
+def test_a_policy_file_that_was_edited_is_written_again(site):
     path = os.path.join(site.directory, 'policy.json')
     with open(path, 'w', encoding='ascii') as stream:
         stream.write('{"grants": [{"src": ["tag:unknown"], "dst": ["*"], "ip": ["*"]}]}')
@@ -221,12 +221,12 @@ def test_a_policy_file_that_somebody_wrote_is_written_anew(site):
         assert 'tag:unknown' not in stream.read()
 
 
-def test_headscale_judges_a_policy_before_it_is_written(client):
+def test_headscale_checks_a_policy_before_it_is_written(client):
     with pytest.raises(RestError, match='tag:unknown'):
         client.check_policy('{"grants": [{"src": ["tag:unknown"], "dst": ["*"], "ip": ["*"]}]}')
 
 
-def test_a_lost_or_refused_api_key_is_made_anew(site):
+def test_a_lost_or_refused_api_key_is_replaced(site):
     path = os.path.join(site.directory, 'api.key')
     with open(path, encoding='ascii') as stream:
         old = stream.read()
@@ -247,5 +247,5 @@ def test_no_secret_in_an_argument_or_the_environment_of_a_process(site, iris):
                 assert b'hskey-' not in stream.read()
 
 
-def test_only_the_owner_reads_the_site(site):
+def test_only_the_owner_can_read_the_site(site):
     assert stat.S_IMODE(os.stat(site.directory).st_mode) == 0o700

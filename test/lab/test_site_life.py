@@ -1,4 +1,6 @@
-"""The life of a site with real headscale and tailscaleds: backup and restore, the CA's change, what befalls robots."""
+"""The life of a site with real headscale and tailscaleds: backup and restore, a change of the CA, and robots that move,
+are replaced or are copied.
+"""
 import contextlib
 import datetime
 import json
@@ -37,7 +39,7 @@ def robots(site):
 
 
 def joined(site, robots, name):
-    """The robot ``name`` of team iris; made if no test before has."""
+    """The robot ``name`` of team iris, which joins now unless it has before."""
     if name not in robots:
         robots[name] = site.robot(name)
         assert robots[name].ua('join', site.invite('iris', name)[1]).returncode == 0
@@ -49,7 +51,7 @@ def rows(site):
 
 
 def all_online(site, robots, seconds=120):
-    """The rows of `robot list` once every robot is online and says so itself."""
+    """Wait until every robot is online by `robot list` and by its own status; returns the rows by robot."""
     def there():
         found = rows(site)
         return all(found.get(name, {}).get('online') and robot.status()['Self']['Online']
@@ -62,14 +64,14 @@ def integrity(site):
         return database.execute('PRAGMA integrity_check').fetchone()[0]
 
 
-def test_a_backup_of_the_running_site_brings_the_robots_back_elsewhere(site, robots):
+def test_robots_return_to_a_site_that_is_restored_from_a_backup_elsewhere(site, robots):
     before = all_online(site, robots)
     backup = os.path.join(site.base, 'site.backup')
     report = site.json('server', 'backup', '--output', backup)
     assert report['headscale'] == '0.29.3' and 'headscale/db.sqlite' in report['members']
     assert 'exists already' in site.call('server', 'backup', '--output', backup, check=False).stderr
 
-    # Headscale does not end while clients are connected; it is killed after five seconds, and nothing is lost.
+    # Headscale does not end while clients are connected: it is killed after five seconds, and nothing is lost.
     seconds, status = site.stop()
     assert status == 0 and seconds < 15
     assert integrity(site) == 'ok'
@@ -146,14 +148,14 @@ def test_the_ca_changes_while_the_robots_stay(site, robots):
     all_online(site, robots)
     site.call('server', 'rotate-ca', 'finish')
     assert site.json('server', 'rotate-ca', 'status')['phase'] == 'STEADY'
-    # A start of tailscaled is the one time at which it looks at the server's certificate strictly.
+    # tailscaled verifies the server's certificate strictly only at its start.
     robots['dev-1'].kill()
     robots['dev-1'].start()
     all_online(site, robots)
     assert {name: robots[name].address() for name in addresses} == addresses
 
 
-def test_a_robot_that_was_deleted_behind_its_back_is_found_and_comes_back(site, robots):
+def test_a_robot_that_the_server_deleted_is_reported_and_rejoins(site, robots):
     robot = robots['dev-2']
     rest = site.client()
     rest.delete_node(next(node.id for node in rest.nodes() if node.name == 'dev-2'))
@@ -164,7 +166,7 @@ def test_a_robot_that_was_deleted_behind_its_back_is_found_and_comes_back(site, 
 
     found = finding()
     assert found['level'] == 'ERROR' and 'does not know dev-2' in found['what']
-    assert robot.status()['BackendState'] == 'Running'  # which is why somebody else has to find it
+    assert robot.status()['BackendState'] == 'Running'  # so only the doctor can report it
     assert 'does not know dev-2' in robot.ua('status').stdout
     lonely = robot.ua('join')
     assert lonely.returncode == 1 and 'does not know dev-2' in lonely.stdout + lonely.stderr
@@ -177,7 +179,7 @@ def test_a_robot_that_was_deleted_behind_its_back_is_found_and_comes_back(site, 
 def test_a_robot_moves_to_another_team_and_learns_its_port(site, robots):
     before = all_online(site, robots)
     assert robots['dev-2'].status()['Self']['CapMap']['ua-overlay:team-port={}'.format(TEAM_PORT)] is None
-    # In one team first: dev-1 sees its mate.
+    # First they are in one team.
     wait('dev-2 among the peers of dev-1', lambda: 'dev-2' in robots['dev-1'].peers(), 60)
     assert 'Moved dev-2 from team iris to team blue' in site.call('robot', 'move', 'dev-2', 'blue').stdout
 
@@ -199,12 +201,12 @@ def test_a_robot_moves_to_another_team_and_learns_its_port(site, robots):
     wait('dev-1 to see it again', lambda: 'dev-2' in robots['dev-1'].peers(), 60)
 
 
-def test_a_name_that_was_given_up_comes_back_with_another_address(site, robots):
+def test_a_robot_that_left_rejoins_with_another_address(site, robots):
     robot = robots['dev-2']
     address = robot.address()
     assert robot.ua('leave', '--forget').returncode == 0
     site.call('robot', 'remove', 'dev-2')
-    # In between somebody else gets the address, or perhaps gets it.
+    # In between another robot joins and may get the address.
     joined(site, robots, 'dev-4')
     assert robot.ua('join', site.invite('iris', 'dev-2')[1]).returncode == 0
     found = all_online(site, robots)
@@ -226,12 +228,12 @@ def test_new_hardware_takes_over_a_name(site, robots):
     robots['dev-4'] = hardware
 
 
-def test_robots_that_were_not_seen_for_long_are_forgotten(site, robots):
+def test_robots_that_were_offline_for_long_are_pruned(site, robots):
     joined(site, robots, 'dev-4')
     robots.pop('dev-4').kill()
     wait('dev-4 to be offline', lambda: not rows(site)['dev-4']['online'], 60)
     assert site.json('robot', 'list', '--stale') == [] and site.json('robot', 'prune', '--older-than', '30d') == []
-    # The server's clock is not ours to move: the same use case with a time of its own.
+    # The server's clock cannot be moved: the same function with another clock.
     later = Admin(Site.load(site.directory), site.client,
                   lambda: utc_now() + datetime.timedelta(days=40))
     assert [node.name for node in later.stale_robots(30)] == ['dev-4']
@@ -253,10 +255,10 @@ def test_a_copied_sd_card_is_noticed(site, robots):
     wait('the doctor to find it alone', lambda: verdict(original) == 'OK', 60)
     copy = site.robot('copy')
     wait('the copy online', lambda: copy.status()['Self']['Online'], 60)
-    # Whichever spoke first hears of the other one; the one that spoke last is known as itself.
+    # Only the daemon that connected first is informed of the other.
     wait('one of the two to notice', lambda: 'WARN' in (verdict(original), verdict(copy)), 60)
     assert original.status()['BackendState'] == copy.status()['BackendState'] == 'Running'
-    # The server counts two sessions, and calls it by its name when they have lasted.
+    # The server counts two sessions; it reports a duplicate only after they have lasted.
     wait('two sessions on the server', lambda: rows(site)['dev-1']['sessions'] == 2, 30)
     assert not rows(site)['dev-1']['duplicate_identity'] and rows(site)['dev-2']['sessions'] == 1
     copy.kill()

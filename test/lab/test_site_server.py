@@ -33,15 +33,15 @@ def served_certificate(site):
             return connection.getpeercert(binary_form=True)
 
 
-def test_a_whole_life_of_a_site(site):
-    # A team made before the server runs is known when it does.
+def test_stops_crashes_renewal_and_restarts_of_one_site(site):
+    # A team that was created before the server runs.
     assert 'not running' in site.call('team', 'create', 'iris').stdout
     site.start()
     robot = site.robot('dev-1')
     assert robot.join(site.invite('iris', 'dev-1', '--master')[0]).returncode == 0
     address = robot.address()
 
-    # Stopped while a robot is connected: soon, and nothing is left.
+    # It stops soon while a robot is connected, and leaves nothing behind.
     pids = site.processes()
     seconds, status = site.stop()
     assert status == 0 and seconds < 15
@@ -51,13 +51,13 @@ def test_a_whole_life_of_a_site(site):
     assert 'not running' in site.call('server', 'status', check=False).stdout
     assert site.call('invite', 'iris', 'dev-2', check=False).returncode == 1
 
-    # Started again: the same robots at the same addresses, and one relay.
+    # After another start: the same robots at the same addresses, and one relay.
     site.start()
     wait('dev-1 to be back', lambda: site.json('robot', 'list')[0]['online'], 60)
     assert [row['addresses'][0] for row in site.json('robot', 'list')] == [address]
     assert robot.peers() == {'relay'}
 
-    # Headscale and the relay crash: both come back by themselves.
+    # Headscale and the relay crash, and are restarted.
     for name in ('headscale', 'relay'):
         before = site.processes()[name]
         os.kill(before, signal.SIGKILL)
@@ -66,13 +66,13 @@ def test_a_whole_life_of_a_site(site):
     wait('dev-1 to be back', lambda: site.json('robot', 'list')[0]['online'], 90)
     assert site.output().count('started again') == 2
 
-    # A new certificate reaches clients; the robot stays.
+    # A new certificate is served; the robot stays.
     old = served_certificate(site)
     site.call('server', 'renew')
     assert served_certificate(site) != old
     wait('dev-1 to be back', lambda: site.json('robot', 'list')[0]['online'], 90)
 
-    # The server itself is killed: its children go with it, and the next one starts over its left-over sockets.
+    # The server itself is killed: its children end with it, and its old sockets do not stop the next start.
     pids = site.processes()
     site.server.kill()
     site.server.wait()
@@ -80,7 +80,7 @@ def test_a_whole_life_of_a_site(site):
     site.start()
     assert [row['addresses'][0] for row in site.json('robot', 'list')] == [address]
 
-    # Edited by hand and told so.
+    # site.yaml is edited, and SIGHUP reloads it.
     path = os.path.join(site.directory, 'site.yaml')
     with open(path, encoding='utf-8') as stream:
         text = stream.read()
@@ -89,7 +89,7 @@ def test_a_whole_life_of_a_site(site):
     site.server.send_signal(signal.SIGHUP)
     wait('the policy to be reloaded', lambda: 'The policy was reloaded: 2 team(s)' in site.output())
 
-    # A relay whose state was lost takes its old name.
+    # A relay that lost its state gets its name again.
     site.stop()
     for name in os.listdir(os.path.join(site.directory, 'relay')):
         if name.startswith('tailscaled'):
@@ -116,7 +116,7 @@ def test_a_certificate_that_ends_soon_is_renewed_at_the_start(site):
 
 
 @pytest.mark.parametrize('kind, word', [(socket.SOCK_STREAM, 'TCP'), (socket.SOCK_DGRAM, 'UDP')])
-def test_a_taken_port_stops_the_start_with_a_sentence(site, kind, word):
+def test_a_port_that_is_in_use_is_named(site, kind, word):
     port = site.port if kind == socket.SOCK_STREAM else site.relay_port
     with socket.socket(socket.AF_INET, kind) as taken:
         taken.bind(('0.0.0.0', port))
@@ -127,15 +127,15 @@ def test_a_taken_port_stops_the_start_with_a_sentence(site, kind, word):
     assert '{} port {} is taken'.format(word, port) in result.stderr and 'Next:' in result.stderr
 
 
-def test_a_headscale_that_does_not_start_is_quoted(site):
-    # A directory where the database should be.
+def test_the_message_of_a_headscale_that_does_not_start_is_shown(site):
+    # A directory instead of the database.
     os.mkdir(os.path.join(site.directory, 'headscale', 'db.sqlite'))
     result = site.call('server', 'run', check=False)
     assert result.returncode == 1 and 'headscale ended at its start' in result.stderr, result.stderr
     assert 'headscale.log' in result.stderr
 
 
-def test_stopped_at_once(site):
+def test_stop_during_the_start(site):
     server = subprocess.Popen([sys.executable, COMMAND, 'server', 'run', '--dir', site.directory],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     wait('the log of headscale', lambda: os.path.exists(os.path.join(site.directory, 'log', 'headscale.log')))
@@ -146,7 +146,7 @@ def test_stopped_at_once(site):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason='only root can become somebody else')
-def test_no_privilege_is_needed():
+def test_the_server_runs_without_privileges():
     if subprocess.run(['/usr/bin/python3', COMMAND, '--help'], user='nobody', stdout=subprocess.DEVNULL,
                       stderr=subprocess.DEVNULL).returncode != 0:
         pytest.skip('the user nobody cannot read this checkout')

@@ -1,4 +1,4 @@
-"""The site's certificates and the probe against programs that are not ours: openssl, pkilint, headscale (Go's TLS)."""
+"""The site's certificates and the probe against other programs: openssl, pkilint, headscale (Go's TLS)."""
 import contextlib
 import datetime
 import os
@@ -58,8 +58,8 @@ def test_pkilint_finds_nothing_above_info(site, tmp_path):
     assert (result.returncode, result.stdout.strip()) == (0, ''), result.stdout
 
 
-def test_pkilint_would_find_something(tmp_path):
-    """The gate above bites: openssl's plain self-signed certificate, used as a server's, does not pass."""
+def test_pkilint_rejects_a_plain_self_signed_certificate(tmp_path):
+    """The test above can fail: openssl's plain self-signed certificate does not pass."""
     bad = str(tmp_path / 'bad.pem')
     made = run('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', str(tmp_path / 'key'),
                '-out', bad, '-subj', '/CN=server.ua.test', '-days', '30')
@@ -79,8 +79,8 @@ def test_openssl_verifies_the_chain_strictly(site):
     assert run(*(argv + ['-attime', early, site.certificate_path])).returncode != 0
 
 
-def test_the_ca_cannot_vouch_for_another_server_even_when_its_key_is_stolen(local_site, tmp_path):
-    """openssl, which asks nobody, signs names outside of the constraints; a verifier refuses them."""
+def test_certificates_for_other_names_are_invalid_even_with_a_stolen_ca_key(local_site, tmp_path):
+    """openssl signs names outside of the constraints; a verifier refuses them."""
     request, key = str(tmp_path / 'request'), str(tmp_path / 'key')
     assert run('openssl', 'req', '-new', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', request,
                '-subj', '/CN=x').returncode == 0
@@ -112,7 +112,7 @@ def free_port():
 
 @contextlib.contextmanager
 def running(argv, port, cwd=None):
-    """Run a server until the end of the block; it is there when its port takes connections."""
+    """Run a server until the end of the block; the block begins when its port accepts connections."""
     with open(os.path.join(cwd or '.', 'log'), 'w') as log:
         process = subprocess.Popen(argv, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
