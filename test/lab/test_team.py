@@ -255,7 +255,7 @@ def test_two_masters_are_an_error_that_stops_nothing(team):
     team.tag('dev-1', 'tag:iris', 'tag:ros-master')
     for robot in ROBOTS:
         message = team.wait_environment(robot, 'TWO_MASTERS')
-        assert 'dev-1, dev-2; dev-2 was it before' in message['why']
+        assert 'dev-1, dev-2; dev-2 was the master before' in message['why']
     assert team.starts() == before
     team.site('team', 'master', 'iris', 'dev-2')
     team.wait_healthy('dev-2')

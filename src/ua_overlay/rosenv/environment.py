@@ -167,7 +167,7 @@ def _find_master(status: Status, preferences: Preferences, team: str,
             team, len(present.claimants), ', '.join(present.claimants))
         if not present.stable:
             return None, _Verdict(SETTLING, text + '; it is too early to call that an error.')
-        keeps = '; {} was the master before and stays it.'.format(present.master.name) if present.master else '.'
+        keeps = '; {} was the master before and remains so.'.format(present.master.name) if present.master else '.'
         return present.master, _Verdict(TWO_MASTERS, text + keeps, command)
     if present.master is None:
         return None, _Verdict(NO_MASTER, 'No robot of team {} is tagged as its master.'.format(team), command)

@@ -72,7 +72,7 @@ def test_two_masters_for_longer_are_an_error_that_keeps_the_former_one():
     robot.observe(50, 1, 2)
     assert robot.observe(50 + TWO_TIME, 1, 2) == (TWO_MASTERS, 'dev-1', True)
     assert robot.decision.why == (
-        'Team iris has 2 robots tagged as master: dev-1, dev-2; dev-1 was the master before and stays it.')
+        'Team iris has 2 robots tagged as master: dev-1, dev-2; dev-1 was the master before and remains so.')
     assert robot.observe(60, 2) == (OK, 'dev-2', True)
 
 
