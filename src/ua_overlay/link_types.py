@@ -31,7 +31,7 @@ MEANING: Dict[LinkType, str] = {
     DERP: 'TCP through the server',
     IDLE: 'no traffic for 45 s',
     OFFLINE: 'not connected to the server',
-    UNKNOWN: 'not in the network map',
+    UNKNOWN: 'not in the network map, or its key has expired',
 }
 
 

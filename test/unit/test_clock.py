@@ -77,7 +77,7 @@ def test_parse_duration_refuses(text):
         clock.parse_duration(text)
 
 
-def test_a_minute_is_no_short_duration():
+def test_a_minute_is_not_a_short_duration():
     with pytest.raises(ValueError, match='us, ms, s'):
         clock.parse_duration('1m', clock.SHORT_UNITS)
 

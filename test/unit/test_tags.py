@@ -5,7 +5,7 @@ from ua_overlay import tags
 from ua_overlay.tags import belonging, describe_belonging, team_of
 
 
-def test_what_a_node_does_is_no_team():
+def test_a_tag_for_what_a_node_does_is_not_a_team():
     assert team_of(('tag:iris', 'tag:ros-master')) == 'iris'
     assert team_of(('tag:ros-master', 'tag:iris')) == 'iris'
     assert team_of(('tag:relay',)) == ''

@@ -10,7 +10,7 @@ from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import UsageError
 from ua_overlay.resources import share_path
 from ua_overlay.toolchain.build import build
-from ua_overlay.toolchain.find import Found, cache_dir, find
+from ua_overlay.toolchain.find import Tool, cache_dir, find
 from ua_overlay.toolchain.pins import MINIMUM, MODULES, module_of, read_pin
 
 PROGRAMS = ('tailscale', 'tailscaled', 'headscale')
@@ -56,7 +56,7 @@ def run_status(args: argparse.Namespace) -> int:
     return show([find(program) for program in PROGRAMS] + optional, args.json)
 
 
-def show(programs: Sequence[Found], as_json: bool) -> int:
+def show(programs: Sequence[Tool], as_json: bool) -> int:
     """Print a row for each program; return the exit status."""
     if as_json:
         print(json.dumps([item._asdict() for item in programs], indent=2))

@@ -146,7 +146,7 @@ class SiteServer:
 
     def _start_headscale(self) -> None:
         child = Child('headscale', [self._locate('headscale'), '--config', self._site.config_file, 'serve'],
-                      self._site.path('log', 'headscale.log'), aside=self._sessions.take)
+                      self._site.path('log', 'headscale.log'), ignore=self._sessions.take)
         self._headscale = Restarter(child, on_start=self._headscale_started)
         begin = self._clock()
         self._headscale.start(begin)

@@ -1,6 +1,6 @@
 """A child process that dies with its parent, and whose log file is bounded.
 
-It is for programs with a main thread that does nothing else than supervise (`server run`). A node of ROS has many
+It is for programs with a main thread that only supervises (`server run`). A node of ROS has many
 threads, among which running Python between fork and exec is unsafe: tailscale.daemon starts its child otherwise. And a
 pipe is no output for a child that has to clean up when its parent dies: it would die of SIGPIPE.
 """
@@ -49,15 +49,15 @@ class Child:
     :param argv: program and arguments; no secrets.
     :param log_file: path; the last lines are kept in memory too.
     :param environment: variables on top of ours.
-    :param aside: whether a line is neither logged nor kept.
+    :param ignore: whether a line is neither logged nor kept.
     """
 
     def __init__(self, name: str, argv: Argv, log_file: str, environment: Optional[Mapping[str, str]] = None,
-                 aside: Callable[[bytes], bool] = lambda line: False) -> None:
+                 ignore: Callable[[bytes], bool] = lambda line: False) -> None:
         self.name = name
         self._argv = list(argv)
         self._log_file = log_file
-        self._aside = aside
+        self._ignore = ignore
         self._environment = dict(os.environ, **(environment or {}))
         self._lines: Deque[str] = collections.deque(maxlen=200)
         self._count = 0
@@ -93,7 +93,7 @@ class Child:
     def _read(self, stream: IO[bytes], log: BoundedLog) -> None:
         try:
             for line in stream:
-                if self._aside(line):
+                if self._ignore(line):
                     continue
                 log.write(line)
                 with self._changed:

@@ -12,7 +12,7 @@ from ua_overlay.system.version import parse_version
 from ua_overlay.toolchain.pins import MINIMUM, acceptable, module_of, read_pin
 
 
-class Found(NamedTuple):
+class Tool(NamedTuple):
     """A program, or the lack of it."""
 
     program: str
@@ -64,7 +64,7 @@ def ask_version(path: str) -> str:
 
 
 def find(program: str, module: Optional[str] = None, which: Callable[[str], Optional[str]] = shutil.which,
-         ask: Callable[[str], str] = ask_version, cache: Optional[str] = None) -> Found:
+         ask: Callable[[str], str] = ask_version, cache: Optional[str] = None) -> Tool:
     """Find a program; a missing one is no error.
 
     :param module: a module under toolchain/ whose build is to be used instead of the usual choice, and of the PATH.
@@ -75,11 +75,11 @@ def find(program: str, module: Optional[str] = None, which: Callable[[str], Opti
         if path is not None:
             version = ask(path)
             if acceptable(program, parse_version(version)):
-                return Found(program, path, version, 'PATH', pin.version)
+                return Tool(program, path, version, 'PATH', pin.version)
     built = os.path.join(build_dir(pin.module, pin.version, cache), program)
     if os.path.exists(built):
-        return Found(program, built, pin.version, 'cache', pin.version)
-    return Found(program, None, '', 'missing', pin.version)
+        return Tool(program, built, pin.version, 'cache', pin.version)
+    return Tool(program, None, '', 'missing', pin.version)
 
 
 @functools.lru_cache(maxsize=None)

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from ua_overlay.cli import main, tools
-from ua_overlay.toolchain.find import Found
+from ua_overlay.toolchain.find import Tool
 
 
 @pytest.fixture
@@ -14,10 +14,10 @@ def machine(monkeypatch):
 
     def find(program, module=None):
         if module is not None:
-            return Found(program, '/cache/' + program if module in built else None, '1.2.4', 'cache', '1.2.4')
+            return Tool(program, '/cache/' + program if module in built else None, '1.2.4', 'cache', '1.2.4')
         if program in there:
-            return Found(program, '/opt/' + program, '1.2.3', 'PATH', '1.2.4')
-        return Found(program, None, '', 'missing', '1.2.4')
+            return Tool(program, '/opt/' + program, '1.2.3', 'PATH', '1.2.4')
+        return Tool(program, None, '', 'missing', '1.2.4')
 
     def build(pin, source, cache, progress):
         assert source.endswith('/toolchain/' + pin.module)

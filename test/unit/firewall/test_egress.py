@@ -11,7 +11,7 @@ from ua_overlay.firewall import egress
 NFT = '/usr/sbin/nft'
 
 
-def test_robot_and_server_are_told_apart_by_mark_and_by_user():
+def test_the_rule_of_a_robot_names_a_mark_and_that_of_a_server_a_user():
     robot = egress.ruleset(egress.ROBOT, ['203.0.113.10'])
     server = egress.ruleset(egress.SERVER, ['203.0.113.10'], 'ua-overlay-server')
     assert 'meta mark & 0x00ff0000 != 0x00080000 return' in robot and 'skuid' not in robot
@@ -63,7 +63,7 @@ def test_unit_holds_for_systemd(tmp_path, which):
     assert done.returncode == 0, done.stdout
 
 
-def test_recipe_loads_enables_and_takes_back():
+def test_the_recipe_loads_enables_and_reverts():
     commands = [' '.join(command.argv) for command in egress.commands(egress.ROBOT, NFT, 'systemd')]
     assert commands == [
         NFT + ' -f /etc/ua_overlay/egress.nft', NFT + ' -f /etc/ua_overlay/egress.nft', 'systemctl daemon-reload',

@@ -155,7 +155,7 @@ def test_a_rule_that_comes_later_is_kept_too(which, monkeypatch):
     assert '203.0.113.10' in keep(which, monkeypatch, lambda: ['203.0.113.10'], 1)[0]
 
 
-def test_the_last_names_hold_while_nobody_knows_them(which, monkeypatch):
+def test_the_last_names_hold_while_none_are_known(which, monkeypatch):
     answers = [['203.0.113.10']]
 
     def names():

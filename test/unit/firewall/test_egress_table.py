@@ -45,7 +45,7 @@ def test_a_rule_that_somebody_changed_is_seen(change):
 
 
 @real
-def test_a_user_who_was_made_again_with_another_number_is_seen():
+def test_a_user_that_was_made_again_has_another_number():
     rules = egress.ruleset(egress.SERVER, ADDRESSES, 'daemon')
     found = listed(rules, egress.SERVER.table)
     assert egress_table.parse(found, rules).state == IN_FORCE

@@ -47,7 +47,7 @@ def test_settings_come_back_from_the_text():
 @pytest.mark.parametrize('guard', [
     Guard(interfaces=('a b',)), Guard(interfaces=('"; flush ruleset; "',)), Guard(interfaces=('',)),
     Guard(interfaces=('x' * 16,)), Guard(also=(0,)), Guard(allow=(65536,)), Guard(allow=(11311,))])
-def test_what_cannot_be(guard):
+def test_an_invalid_guard_is_refused(guard):
     with pytest.raises(UsageError):
         ruleset(guard)
 
@@ -58,7 +58,7 @@ def test_port_range_of_the_kernel():
     assert 1 <= first < last <= 65535
 
 
-def test_recipe_loads_first_and_enables_then():
+def test_the_recipe_loads_first_and_enables_then():
     recipe = rules.make_recipe(DEFAULT, '/usr/sbin/nft', 'systemd')
     assert [item.path for item in recipe.files] == [rules.RULES, rules.UNIT]
     said = [' '.join(item.argv) for item in recipe.commands]

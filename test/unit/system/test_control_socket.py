@@ -38,7 +38,7 @@ def test_an_error_of_the_server_is_one_here(server):
 
 
 @pytest.mark.parametrize('nonsense', [b'', b'\n', b'hello\n', b'[]\n', b'{"op": \xff}\n', b'{' * 5000])
-def test_a_client_that_speaks_nonsense_does_no_harm(server, nonsense):
+def test_a_client_that_sends_garbage_does_no_harm(server, nonsense):
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(server)
         client.sendall(nonsense)
@@ -48,13 +48,13 @@ def test_a_client_that_speaks_nonsense_does_no_harm(server, nonsense):
     assert control_socket.ask(server, 'ping') == {'you said': 'ping'}
 
 
-def test_nobody_there_names_the_site_and_the_command(tmp_path):
+def test_a_server_that_does_not_run_is_named_with_the_command(tmp_path):
     with pytest.raises(control_socket.NotRunning, match=str(tmp_path)) as caught:
         control_socket.ask(str(tmp_path / 'run' / 'control.sock'), 'ping')
     assert caught.value.next_command == 'ua-overlay server run --dir {}'.format(tmp_path)
 
 
-def test_a_socket_left_by_a_dead_server_is_nobody(tmp_path):
+def test_the_socket_of_a_dead_server_means_that_none_runs(tmp_path):
     path = str(tmp_path / 'control.sock')
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(path)
@@ -66,7 +66,7 @@ def test_a_socket_left_by_a_dead_server_is_nobody(tmp_path):
     assert not os.path.exists(path)
 
 
-def test_a_server_that_does_not_answer_is_given_up(tmp_path):
+def test_a_server_that_does_not_answer_in_time(tmp_path):
     path = str(tmp_path / 'control.sock')
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(path)

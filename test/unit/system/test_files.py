@@ -121,7 +121,7 @@ def test_a_name_without_a_directory(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='Only root gives files away.')
-def test_root_gives_to_whom_the_place_belongs(tmp_path):
+def test_root_gives_a_file_to_the_owner_of_what_it_replaces_or_of_the_directory(tmp_path):
     """A server that runs as another user goes on reading what an administrator wrote."""
     def owner(path):
         found = os.stat(str(path))
@@ -145,7 +145,7 @@ def test_root_changes_no_owner_among_its_own(tmp_path, monkeypatch):
     assert (tmp_path / 'file').read_text() == 'y'
 
 
-def test_what_is_no_file_is_not_replaced(tmp_path):
+def test_only_files_are_replaced(tmp_path):
     """Root's `--output /dev/null` would otherwise leave the machine without one."""
     os.mkfifo(str(tmp_path / 'pipe'))
     with pytest.raises(OSError):

@@ -27,7 +27,7 @@ def test_subreaper_has_its_time():
     assert plan(left, {'2:2'}, PATIENCE + 1) == ([5, 6], signal.SIGKILL)
 
 
-def test_without_a_subreaper_nobody_is_waited_for():
+def test_without_a_subreaper_there_is_no_wait():
     left = [Process(6, '1:1', False)]
     assert plan(left, set(), 0) == ([6], signal.SIGTERM)
     assert plan(left, set(), 1) == ([6], signal.SIGKILL)
@@ -99,7 +99,7 @@ def test_clear_stays_clear():
     assert sent == [(6, signal.SIGTERM)]
 
 
-def test_ended_meanwhile_is_fine():
+def test_a_process_that_ended_meanwhile_is_no_error():
     def kill(pid, number):
         raise ProcessLookupError(pid)
 

@@ -18,7 +18,7 @@ class Clock:
         return self.now
 
 
-def test_messages_are_told_apart():
+def test_only_changes_of_links_and_addresses_count():
     data = message(16, 2, b'abc') + message(20, 3) + message(24, 4) + message(17, 5)  # 24: a route
     assert netmon.changed_interfaces(data) == {2, 3, 5}
     assert netmon.changed_interfaces(b'') == netmon.changed_interfaces(message(16, 2)[:12]) == set()

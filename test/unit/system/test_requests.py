@@ -8,7 +8,7 @@ import pytest
 from ua_overlay.system.requests import Requests
 
 
-def test_requests_are_taken_in_order_and_none_is_no_request():
+def test_requests_are_taken_in_order():
     requests = Requests()
     assert requests.take(0.01) is None
     requests.add('reload')

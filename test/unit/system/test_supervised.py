@@ -63,7 +63,7 @@ def test_the_desired_program_runs_and_no_other(shell, tmp_path):
     assert shell.pid is None and shell.running is None and shell.why == ''
 
 
-def test_a_crash_is_told_by_the_last_line_and_tried_again(shell, tmp_path):
+def test_a_crash_is_reported_with_the_last_line_and_tried_again(shell, tmp_path):
     shell.set_desired('echo one; echo two; exit 3')
     until(shell, WAITING)
     assert shell.why == 'echo one ended with status 3: two ({})'.format(tmp_path / 'log')

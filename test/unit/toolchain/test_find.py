@@ -41,7 +41,7 @@ def test_not_good_enough_on_the_path(said, tmp_path, pinned):
     assert find('tailscaled', cache='/nonexistent', **options)[:4] == ('tailscaled', None, '', 'missing')
 
 
-def test_a_module_of_its_own_is_never_taken_from_the_path(tmp_path):
+def test_a_named_module_is_never_taken_from_the_path(tmp_path):
     found = find('tailscaled', 'tailscale-next', which=lambda name: '/opt/' + name, ask=lambda path: '9.9.9',
                  cache=str(tmp_path))
     assert found.origin == 'missing'
