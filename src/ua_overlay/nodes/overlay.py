@@ -23,7 +23,7 @@ from ua_overlay.nodes.state import NodeState
 from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.keeper import EnvironmentKeeper
 from ua_overlay.rosenv.master import MasterProbe
-from ua_overlay.rosenv.mirror import TeamMirror
+from ua_overlay.rosenv.mirror_process import TeamMirror
 from ua_overlay.rosenv.names import NameChecker
 from ua_overlay.rosenv.preferences import Preferences, follow_map, preferences_of
 from ua_overlay.rosenv.report import FAILED, NO_RUNNER, Report, RunnerReport

@@ -95,7 +95,7 @@ class LocalApi:
         return self._json('GET', 'status' if peers else 'status?peers=false')
 
     def user_metrics(self) -> bytes:
-        """Return Prometheus text with the byte counters by path, among others; see `metrics`."""
+        """Return Prometheus text with the byte counters by path, among others; see `byte_counters`."""
         return self._call('GET', 'usermetrics')
 
     def client_metrics(self) -> bytes:

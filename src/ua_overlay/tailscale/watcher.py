@@ -20,7 +20,7 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.link_types import LinkType
 from ua_overlay.protocols import Clock, JsonObject, WallClock
 from ua_overlay.tailscale.api import MessageBus, WatcherApi
-from ua_overlay.tailscale.metrics import Counters, moved, parse_bytes
+from ua_overlay.tailscale.byte_counters import Counters, moved, parse_bytes
 from ua_overlay.tailscale.model import parse_status
 from ua_overlay.tailscale.snapshot import Changes, Snapshot, diff, snapshot_of, snapshot_of_error
 

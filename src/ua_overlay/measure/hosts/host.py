@@ -8,7 +8,7 @@ from typing import IO, Any, Dict, List, Mapping, Optional, Sequence, Tuple, Unio
 from ua_overlay.measure.hosts import processor
 from ua_overlay.measure.hosts.process import HostLost, finish, program_of
 from ua_overlay.protocols import Argv
-from ua_overlay.tailscale import metrics
+from ua_overlay.tailscale.byte_counters import Counters, parse_bytes
 
 #: Seconds for a program that answers at once.
 ANSWER = 15.0
@@ -96,10 +96,10 @@ class Host(abc.ABC):
             return None
         return output if status == 0 else None
 
-    def path_bytes(self) -> Optional[metrics.Counters]:
+    def path_bytes(self) -> Optional[Counters]:
         """{link type: bytes in and out since tailscaled started}, None when it does not answer."""
         text = self.ask(self.tailscale + ['metrics', 'print'])
-        return None if text is None else metrics.parse_bytes(text.encode())
+        return None if text is None else parse_bytes(text.encode())
 
     def overlay_address(self) -> str:
         """Its name or address in the overlay. :raises HostLost: its tailscaled has none."""

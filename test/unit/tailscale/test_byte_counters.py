@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from ua_overlay.tailscale.metrics import moved, parse_bytes
+from ua_overlay.tailscale.byte_counters import moved, parse_bytes
 from unit.tailscale.test_model import ANSWERS, VERSIONS
 
 

@@ -1,7 +1,7 @@
 """The mirror: its name, command and environment. The real one is in test/lab/test_team.py."""
 import pytest
 
-from ua_overlay.rosenv.mirror import TeamMirror, ros_name
+from ua_overlay.rosenv.mirror_process import TeamMirror, ros_name
 from ua_overlay.system.supervised import STOPPED, WAITING
 from unit.rosenv.programs import GRAPH, VARIABLES, World
 
