@@ -89,7 +89,8 @@ def configure_agent(parser: CommandParser) -> None:
 
 
 def run_prepare(args: argparse.Namespace) -> int:
-    from ua_overlay.firewall import egress, egress_rules
+    from ua_overlay.firewall import egress
+    from ua_overlay.firewall.egress_addresses import make_rules
     from ua_overlay.system.nft import find_nft
     from ua_overlay.system.recipe import describe, uid_of
     from ua_overlay.tailscale.prepare import applier, check_in_force, make_recipe
@@ -111,7 +112,7 @@ def run_prepare(args: argparse.Namespace) -> int:
     recipe = make_recipe(args.user, ca_pem, command,
                          os.path.dirname(os.path.dirname(os.path.realpath(ua_overlay.__file__))), manager,
                          missing_daemon() if manager == 'systemd' else None,
-                         egress_rules.make_rules(egress.ROBOT, servers_of(ca_pem), resolve_soon) if nft else '', nft)
+                         make_rules(egress.ROBOT, servers_of(ca_pem), resolve_soon) if nft else '', nft)
     if args.dry_run:
         print('\n'.join(describe(recipe)))
         return 0

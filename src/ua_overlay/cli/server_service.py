@@ -10,7 +10,7 @@ from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.cli.shared.remote_host import CALLED, add_service_dir
 from ua_overlay.cli.shared.site import load_site
 from ua_overlay.errors import OverlayError
-from ua_overlay.firewall.egress_rules import make_rules
+from ua_overlay.firewall.egress_addresses import make_rules
 from ua_overlay.relays import enrolment as enrolments
 from ua_overlay.relays.remote_host import RemoteHost
 from ua_overlay.resources import share_dir

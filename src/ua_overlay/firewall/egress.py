@@ -1,5 +1,7 @@
 """The egress rule: which machines tailscaled itself may connect to. A table of nftables as text, and its recipe. Pure.
 
+The addresses in it come from egress_addresses.py; egress_table.py reads the rule back; egress_keeper.py reconciles it.
+
 A tailscaled that cannot reach its server, or not fast enough, asks hosts of its vendor for the server's address
 (tailscale's net/dnsfallback: addresses in the program, TCP 443), and no switch turns that off. So the rule limits what
 tailscaled opens: TCP and everything else to the site's servers alone. UDP stays open, as it carries the links between
@@ -7,8 +9,8 @@ robots, whose addresses nobody knows beforehand. So does TCP to port 53, as tail
 on to the resolver of the network that it is in.
 
 The rule recognizes tailscaled's packets by the mark that tailscaled sets on its sockets as root, to keep them out of
-its own interface (tsconst.LinuxBypassMark). A server's tailscaled has no interface and sets no mark; it runs as a user
-of its own, and the rule recognizes that user.
+its own interface (tsconst.LinuxBypassMark). A server's tailscaled has no interface and sets no mark; it runs as its
+own user, and the rule recognizes that user.
 
 The rule judges packets that open a connection (SYN without ACK) and no others: the answers of a server to its clients
 never look like that.

@@ -7,7 +7,7 @@ from typing import Callable, Collection, Dict, Iterable, List, Optional
 from ua_overlay.errors import OverlayError
 from ua_overlay.firewall import egress, egress_table
 from ua_overlay.firewall.egress import Egress
-from ua_overlay.firewall.egress_rules import Resolve
+from ua_overlay.firewall.egress_addresses import Resolve
 from ua_overlay.firewall.egress_table import CHANGED, IN_FORCE, MISSING, TableState
 from ua_overlay.protocols import Clock, Say, Stop
 from ua_overlay.system import nft

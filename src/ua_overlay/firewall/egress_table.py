@@ -10,7 +10,7 @@ from typing import Callable, Iterable, List, Optional, Tuple
 from ua_overlay.errors import OverlayError
 from ua_overlay.firewall import egress
 from ua_overlay.firewall.egress import Egress
-from ua_overlay.firewall.egress_rules import installed_rules
+from ua_overlay.firewall.egress_addresses import installed_rules
 from ua_overlay.protocols import Json, JsonObject
 from ua_overlay.system import nft
 

@@ -3,8 +3,8 @@ from typing import Callable, List, NamedTuple, Optional
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.firewall import egress_keeper, egress_table
+from ua_overlay.firewall.egress_addresses import addresses_of, installed_rules
 from ua_overlay.firewall.egress_keeper import EgressKeeper
-from ua_overlay.firewall.egress_rules import addresses_of, installed_rules
 from ua_overlay.protocols import JsonObject, Say, Stop
 from ua_overlay.relays.remote_host import RemoteHost
 from ua_overlay.server import service

@@ -1,4 +1,7 @@
-"""The rules file of an egress rule: its text from names that resolve now, and what is installed."""
+"""The addresses of an egress rule: those that the servers' names have now, and those in the installed rules file.
+
+What the rule says is in egress.py, what the kernel has of it in egress_table.py.
+"""
 from typing import Callable, Iterable, List, Optional, Set, Tuple
 
 from ua_overlay.firewall import egress

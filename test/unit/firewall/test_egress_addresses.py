@@ -2,7 +2,7 @@
 import pytest
 
 from ua_overlay.firewall import egress
-from ua_overlay.firewall.egress_rules import addresses_of, installed_rules, make_rules
+from ua_overlay.firewall.egress_addresses import addresses_of, installed_rules, make_rules
 
 NAMES = ['203.0.113.10', 'server.example.org']
 
