@@ -23,7 +23,7 @@ test/unit/test_errors.py compares this list with the sources.
             Unmeasured            (as its base)       measure.tools.tool
         ProofError                MEASURE_REPORT      measure.report.encryption
         ExtraError                MEASURE_EXTRA       measure.report.figures
-        ReportError               MEASURE_REPORT      measure.report.report
+        ReportError               MEASURE_REPORT      measure.report.write
         Refused                   (as its base)       membership.outcome
             Forgotten             FORGOTTEN           membership.refusals
         EnrolmentError            ENROLMENT           relays.enrolment

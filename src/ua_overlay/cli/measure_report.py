@@ -33,11 +33,11 @@ def configure(parser: CommandParser) -> None:
 
 
 def run_report(args: argparse.Namespace) -> int:
-    from ua_overlay.measure.report import report
-    data = report.load(args.results, args.place)
+    from ua_overlay.measure.report.write import FORMATS, load, write
+    data = load(args.results, args.place)
     output = args.output or os.path.join(args.results, 'report')
     with Progress()('Making the report of {} samples'.format(len(data.samples))):
-        paths = report.write(data, output, args.format or report.FORMATS)
+        paths = write(data, output, args.format or FORMATS)
     if args.json:
         print(json.dumps({'samples': len(data.samples), 'used': len(data.good), 'left_out': len(data.left_out),
                           'files': paths}))

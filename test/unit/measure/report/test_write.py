@@ -7,7 +7,7 @@ import pytest
 
 from ua_overlay.cli import main
 from ua_overlay.measure.campaign import store
-from ua_overlay.measure.report import report
+from ua_overlay.measure.report.write import load
 from unit.measure import samples as measure_samples
 
 
@@ -75,10 +75,10 @@ def test_a_small_campaign_has_a_report_too(tmp_path, change, matplotlib):
 
 def test_a_line_that_was_being_written_is_left_out(tmp_path):
     results = measure_samples.write(tmp_path, measure_samples.samples(1, 2))
-    before = len(report.load(str(results)).samples)
+    before = len(load(str(results)).samples)
     with open(str(results / 'samples.jsonl'), 'a') as stream:
         stream.write('{"schema": 1, "id": "ha')
-    assert len(report.load(str(results)).samples) == before
+    assert len(load(str(results)).samples) == before
 
 
 @pytest.mark.parametrize('name, content, said', [
@@ -125,4 +125,4 @@ def test_rotated_files_are_read(tmp_path):
     results = measure_samples.write(tmp_path, samples[5:])
     older = measure_samples.write(tmp_path / 'older', samples[:5])
     (older / 'samples.jsonl').rename(results / store.rotated_name(1767225600))
-    assert [each.id for each in report.load(str(results)).samples] == [each.id for each in samples]
+    assert [each.id for each in load(str(results)).samples] == [each.id for each in samples]
