@@ -1,6 +1,7 @@
 """Root file systems for the machines of a lab: Debian base systems made once by debootstrap and kept in the cache.
 
-What a robot or a server has before anything of ours. Packages come from the mirror that this machine is set up for.
+A base system is what a robot or a server has before anything of ours; a layer adds what commands do to one, once.
+Packages come from the mirror that this machine is set up for.
 """
 import contextlib
 import fcntl
@@ -8,8 +9,9 @@ import hashlib
 import os
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Optional, Tuple
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.toolchain.find import cache_dir
@@ -49,6 +51,42 @@ class Image:
         name = '{}-{}'.format(self.suite, hashlib.sha256(recipe.encode()).hexdigest()[:10])
         return os.path.join(cache or cache_dir(), 'machines', name)
 
+
+@dataclass(frozen=True)
+class Layer:
+    """What a shell script changes on a base system, as root.
+
+    :ivar script: runs with `sh -eu` in the base system.
+    :ivar files: (name, path here) of what the script finds as /input/NAME.
+    """
+
+    image: Image
+    script: str
+    files: Tuple[Tuple[str, str], ...] = ()
+
+    def directory(self, cache: Optional[str] = None) -> str:
+        """Where it is, or will be. Its name holds a hash of base system, script and files."""
+        digest = hashlib.sha256('{}\n{}'.format(os.path.basename(self.image.directory()), self.script).encode())
+        for name, path in self.files:
+            with open(path, 'rb') as stream:
+                digest.update('\n{} {}'.format(name, hashlib.sha256(stream.read()).hexdigest()).encode())
+        return os.path.join(cache or cache_dir(), 'machines', LAYER + digest.hexdigest()[:10])
+
+
+#: How the names of layers begin, and after how many seconds without use one is removed.
+LAYER, LAYER_LIFE = 'layer-', 86400
+#: Runs in a mount namespace of its own: base system, directory with upper, work, root and input, and the script.
+_LAYER = '''\
+set -eu
+mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
+mkdir "$2/root/input"
+mount --bind "$2/input" "$2/root/input"
+mount -t proc proc "$2/root/proc"
+chroot "$2/root" env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
+    sh -euc "$3"
+umount "$2/root/proc" "$2/root/input"
+rmdir "$2/root/input"
+'''
 
 #: Debian of the server and the proxy, and what stands for Noetic's age on robots: Python 3.9, ROS 1.15.9, glibc 2.31.
 SERVER = Image('bookworm')
@@ -93,6 +131,52 @@ def get(image, progress=lambda text: contextlib.nullcontext(), cache=None):
             with progress('Installing the base system {} of machines'.format(image.suite)):
                 _make(image, target)
     return target
+
+
+def get_layer(layer, progress=lambda text: contextlib.nullcontext(), cache=None):
+    """The lower directories of a machine with a layer, for `lowerdir` of an overlay: from the cache, or made.
+
+    Layers that nobody used for a day are removed: each version of this package makes new ones.
+
+    :raises ImageFailed: with the end of what the script printed.
+    """
+    base, target = get(layer.image, progress, cache), layer.directory(cache)
+    with open(os.path.join(os.path.dirname(target), '.layers.lock'), 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for path in unused_layers(os.path.dirname(target), time.time()):
+            shutil.rmtree(path)
+    with open(target + '.lock', 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.isdir(target):
+            with progress('Preparing a layer on the base system {} of machines'.format(layer.image.suite)):
+                _make_layer(layer, base, target)
+        os.utime(target)
+    return '{}:{}'.format(target, base)
+
+
+def unused_layers(directory, now):
+    """Paths of layers in ``directory`` whose last use is too long ago at the time ``now``."""
+    found = []
+    for name in sorted(os.listdir(directory)):
+        path = os.path.join(directory, name)
+        if name.startswith(LAYER) and os.path.isdir(path) and now - os.stat(path).st_mtime > LAYER_LIFE:
+            found.append(path)
+    return found
+
+
+def _make_layer(layer, base, target):
+    temporary = target + '.part'
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        for part in ('', 'upper', 'work', 'root', 'input'):
+            os.mkdir(os.path.join(temporary, part), 0o755)
+        for name, path in layer.files:
+            shutil.copyfile(path, os.path.join(temporary, 'input', name))
+        _command(['unshare', '--mount', '--propagation', 'private', 'sh', '-c', _LAYER, 'layer', base, temporary,
+                  layer.script])
+        os.rename(os.path.join(temporary, 'upper'), target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _make(image, target):

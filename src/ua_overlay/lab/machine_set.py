@@ -22,14 +22,16 @@ class MachineSet:
 
     :param binds: (path here, path there) of what each of them sees read-only.
     :param also: names of routers that are machines too, in a router's network.
+    :param lower: name -> lower directories (:func:`images.get_layer`), where those are not the plain base system.
     :ivar machines: name -> :class:`machines.Machine`.
     :ivar ssh: :class:`machine_ssh.LabSsh`.
     """
 
-    def __init__(self, lab, binds=(), also=()):
+    def __init__(self, lab, binds=(), also=(), lower=None):
         self.lab = lab
         self.machines = {name: Machine(lab, name, binds=binds) for name in machine_names(lab.topology) + list(also)}
         self.ssh = LabSsh(lab)
+        self.lower = lower or {}
 
     def __getitem__(self, name):
         self.lab.host(name)
@@ -42,7 +44,7 @@ class MachineSet:
         """
         leftovers.sweep()
         for name, machine in self.machines.items():
-            machine.lower = images.get(image_for(self.lab.topology, name), progress)
+            machine.lower = self.lower.get(name) or images.get(image_for(self.lab.topology, name), progress)
         own = self.ssh.make(list(self.machines))
         for name, machine in self.machines.items():
             machine.make(own[name])

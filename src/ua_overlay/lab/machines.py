@@ -93,7 +93,8 @@ class Machine:
     """One machine; a context manager that boots it and takes it away. Its files live through :meth:`reboot`.
 
     :param lab: a lab.Lab that is up; ``host``: name of the host whose network it stands in.
-    :param lower: directory of its base system (:func:`images.get`), which stays as it is.
+    :param lower: directory of its base system (:func:`images.get`), perhaps with a layer above it
+        (:func:`images.get_layer`); they stay as they are.
     :param hostname: what it calls itself; default: as the host does.
     :param binds: (path here, path there) of what it sees read-only.
     """

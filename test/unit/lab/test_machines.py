@@ -1,5 +1,6 @@
 """Machines of a lab: what is decided before anything is made."""
 import collections
+import os
 
 from ua_overlay.lab import images, machine_ssh, machines
 from ua_overlay.lab.machine_set import image_for, machine_names
@@ -53,3 +54,21 @@ def test_ssh_goes_to_each_host_by_its_own_way():
 def test_of_a_process_that_has_ended_nothing_is_known():
     assert machines.children(2 ** 22) == [] and machines.program_of(2 ** 22) == ''
     assert machines.find_leader(2 ** 22) is None
+
+
+def test_another_script_file_or_base_system_is_another_layer(tmp_path):
+    def directory(content, script='true', image=images.ROBOT):
+        (tmp_path / 'file').write_text(content)
+        return images.Layer(image, script, (('file', str(tmp_path / 'file')),)).directory('/c')
+
+    same = directory('a')
+    assert same == directory('a') and same.startswith('/c/machines/layer-')
+    assert len({same, directory('b'), directory('a', 'false'), directory('a', image=images.SERVER)}) == 4
+
+
+def test_only_layers_without_use_for_a_day_are_removed(tmp_path):
+    for name, used in (('layer-old', 0), ('layer-new', 90000), ('bullseye-1', 0)):
+        (tmp_path / name).mkdir()
+        os.utime(str(tmp_path / name), (used, used))
+    (tmp_path / 'layer-old.lock').write_text('')
+    assert images.unused_layers(str(tmp_path), 100000) == [str(tmp_path / 'layer-old')]
