@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Show the main job on real parts, step by step: `make demo`. The exit status is 0 only if every step was observed."""
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -9,14 +10,25 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, 'src'))
 
+from ua_overlay import link_types  # noqa: E402
 from ua_overlay.errors import OverlayError  # noqa: E402
+from ua_overlay.lab import nat  # noqa: E402
 from ua_overlay.lab.fleet import USER, Fleet  # noqa: E402
 from ua_overlay.lab.lab import Lab, load_topology  # noqa: E402
 from ua_overlay.lab.wait import wait  # noqa: E402
 
 TEAM = 'iris'
 ROBOTS = ('dev-1', 'dev-2')
-TYPES = ('UNKNOWN', 'DIRECT', 'PEER_RELAY', 'DERP', 'IDLE', 'OFFLINE')
+
+
+def numbered_types():
+    """Return {number in ua_overlay/Link: link type}."""
+    with open(os.path.join(ROOT, 'msg', 'Link.msg'), encoding='utf-8') as stream:
+        numbers = dict(re.findall(r'^uint8 (\w+)=(\d+)', stream.read(), re.MULTILINE))
+    return {int(numbers[kind]): kind for kind in link_types.ORDER}
+
+
+TYPES = numbered_types()
 
 
 class Story:
@@ -73,7 +85,7 @@ class Lines:
             self.process.kill()
 
 
-def link_types(events, peer):
+def type_changes(events, peer):
     """Return (Unix time, type) of each change of the link to ``peer``.
 
     :param events: the Lines of `rostopic echo -p /ua_overlay/link_events`.
@@ -109,10 +121,10 @@ def change_nats(story, fleet, events, listener, kind, link_type):
     since = time.time()
 
     def observe():
-        for nat in ('nat1', 'nat2'):
-            fleet.lab.nat(nat, kind)
+        for router in ('nat1', 'nat2'):
+            fleet.lab.nat(router, kind)
         changes = wait('A link event to {} on dev-1'.format(link_type),
-                       lambda: [item for item in link_types(events, 'dev-2')
+                       lambda: [item for item in type_changes(events, 'dev-2')
                                 if item[0] > since and item[1] == link_type], 180)
         heard = len(listener.lines)
         wait('A message after the change on dev-2', lambda: len(listener.lines) > heard + 20, 60)
@@ -197,7 +209,8 @@ def run(story, lab, workspace):
     def direct():
         return wait('A DIRECT link from dev-1 to dev-2',
                     lambda: next((link for link in fleet.topic('dev-1', '/ua_overlay/links')['links']
-                                  if link['peer'] == 'dev-2' and TYPES[link['type']] == 'DIRECT'), None), 60)
+                                  if link['peer'] == 'dev-2' and TYPES[link['type']] == link_types.DIRECT),
+                                 None), 60)
 
     story.step('Wait until the link is DIRECT', direct)
     story.show('dev-1$ ua-overlay exec --local rostopic echo -n1 /ua_overlay/peers', fleet.ros(
@@ -208,8 +221,8 @@ def run(story, lab, workspace):
     probe = story.step('Probe the link from dev-1', lambda: fleet.call('dev-1', '/ua_overlay/probe', '{peer: dev-2}'))
     story.show("dev-1$ rosservice call /ua_overlay/probe dev-2", probe['message'])
 
-    change_nats(story, fleet, events, listener, 'hard', 'PEER_RELAY')
-    change_nats(story, fleet, events, listener, 'udp-blocked', 'DERP')
+    change_nats(story, fleet, events, listener, nat.HARD, link_types.PEER_RELAY)
+    change_nats(story, fleet, events, listener, nat.UDP_BLOCKED, link_types.DERP)
     story.show('dev-1$ ua-overlay status', fleet.overlay('dev-1', 'status').stdout)
 
     for program in (talker, listener, events):

@@ -5,9 +5,10 @@ import sys
 import rospy
 from record import record
 
+from ua_overlay import link_types
 from ua_overlay.msg import Link, LinkArray
 
-NAMES = {getattr(Link, name): name for name in ('UNKNOWN', 'DIRECT', 'PEER_RELAY', 'DERP', 'IDLE', 'OFFLINE')}
+NAMES = {getattr(Link, name): name for name in link_types.ORDER}
 
 
 def see(message):

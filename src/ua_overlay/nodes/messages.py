@@ -14,14 +14,7 @@ from ua_overlay.tags import team_of
 from ua_overlay.tailscale.snapshot import LinkChange, Snapshot
 
 #: Link type -> ua_overlay/Link constant.
-LINK_TYPES: Mapping[LinkType, int] = {
-    link_types.UNKNOWN: msg.Link.UNKNOWN,
-    link_types.DIRECT: msg.Link.DIRECT,
-    link_types.PEER_RELAY: msg.Link.PEER_RELAY,
-    link_types.DERP: msg.Link.DERP,
-    link_types.IDLE: msg.Link.IDLE,
-    link_types.OFFLINE: msg.Link.OFFLINE,
-}
+LINK_TYPES: Mapping[LinkType, int] = {kind: getattr(msg.Link, kind) for kind in link_types.ORDER}
 #: State of tailscaled -> ua_overlay/OverlayState constant.
 STATES: Mapping[str, int] = {
     'NoState': msg.OverlayState.NO_LOGIN,

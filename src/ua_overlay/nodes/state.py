@@ -1,4 +1,9 @@
-"""What the overlay node has observed, and which of its latched topics each observation changes. It imports no ROS."""
+"""What the overlay node has observed, and which of its latched topics each observation changes. It imports no ROS.
+
+Start here for any further output of the node, such as metrics for Prometheus or a log: :class:`NodeState` holds the
+latest of everything. A new module beside this one turns it into the output, and nodes/overlay.py, which feeds it, calls
+that module.
+"""
 from typing import AbstractSet, Dict, FrozenSet, Optional, Tuple
 
 from ua_overlay.link_types import LinkType
