@@ -1,7 +1,7 @@
 """One home per fact: values that ua_overlay.defaults and ua_overlay.link_types hold stand nowhere else in src/.
 
-What repeats one because it cannot import it (the launch file, the hook of a shell) is compared with its home here; the
-Ansible role in test_ansible_defaults.py. Docstrings may have examples.
+What repeats one because it cannot import it (the launch file, the hook of a shell, the pages) is compared with its home
+here; the Ansible role in test_ansible_defaults.py. Docstrings may have examples.
 """
 import ast
 import os
@@ -128,7 +128,16 @@ def read(*parts):
     (('launch', 'overlay.launch'), '({})'.format(defaults.LOCAL_MASTER_URI)),
     (('launch', 'overlay.launch'), '({} unless the team has another)'.format(defaults.TEAM_PORT)),
     (('launch', 'overlay.launch'), defaults.ROBOT_FILE),
-    (('env-hooks', '50.ua_overlay.sh'), "'' | {})".format(defaults.LOCAL_MASTER_URI))],
+    (('env-hooks', '50.ua_overlay.sh'), "'' | {})".format(defaults.LOCAL_MASTER_URI)),
+    (('README.md',), 'TCP {}, UDP {} and UDP {}'.format(defaults.SERVER_PORT, defaults.STUN_PORT, defaults.RELAY_PORT)),
+    (('README.md',), 'port {} (the local graph has {})'.format(defaults.TEAM_PORT, defaults.LOCAL_MASTER_PORT)),
+    (('docs', 'ros.md'), 'ROS_MASTER_URI=http://dev-1.{}:{}\n'.format(defaults.BASE_DOMAIN, defaults.TEAM_PORT)),
+    (('docs', 'operate.md'), 'iris: {{port: {}, '.format(defaults.TEAM_PORT)),
+    (('docs', 'operate.md'), 'TCP {} and UDP {} for a DERP'.format(defaults.DERP_PORT, defaults.STUN_PORT)),
+    (('docs', 'operate.md'), 'of a DERP host** lasts {} days'.format(defaults.DERP_CERTIFICATE_DAYS)),
+    (('docs', 'ansible.md'), '| {}, `names` |'.format(defaults.TEAM_PORT)),
+    (('docs', 'architecture.md'), "server's certificate lives {} days".format(defaults.SERVER_CERTIFICATE_DAYS)),
+    (('docs', 'security.md'), '{} days, renewed by the server'.format(defaults.SERVER_CERTIFICATE_DAYS))],
     ids=lambda value: value if isinstance(value, str) else value[-1])
 def test_what_has_to_repeat_a_value_has_it_right(path, text):
     assert text in read(*path)
