@@ -18,6 +18,8 @@ GROUPS = {
     'measure': ['test_measure_run.py', 'test_measure_video.py'],
     'campus': ['test_campus.py'],
     'machines-site': ['test_machines_site.py'],
+    'machines-changes': ['test_machines_changes.py'],
+    'machines-unit': ['test_machines_unit_tests.py'],
     'machines-relay': ['test_machines_relay.py'],
     'machines-proxy': ['test_machines_proxy.py'],
     'measure-machines': ['test_measure_machines.py'],

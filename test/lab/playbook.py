@@ -1,15 +1,20 @@
 """For tests only: ansible/site.yml against machines of a lab, over real ssh."""
+import json
 import os
 import re
 import subprocess
+import sys
 
 import yaml
 from places import ROOT
 
+from ua_overlay.lab import images
+from ua_overlay.toolchain import locate
 from ua_overlay.toolchain.find import cache_dir
 
 PROGRAM = os.path.join(cache_dir(), 'ansible', 'bin', 'ansible-playbook')
 AUDIT = os.path.join(ROOT, 'test', 'lab', 'ansible_audit')
+ROLE = os.path.join(ROOT, 'ansible', 'roles', 'ua_overlay')
 _RECAP = re.compile(r'^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)', re.MULTILINE)
 
 
@@ -82,3 +87,45 @@ class Playbook:
                         if b'hskey-' in stream.read():
                             found.append(path)
         return found
+
+
+def installed(image, programs, build):
+    """A layer on which site.yml finds pinned programs and this checkout where it would put them.
+
+    For plays whose subject is something else. What site.yml does on a machine that has nothing is the subject of
+    test_machines_site.py.
+
+    :param build: whether the catkin workspace is built, as on robots.
+    """
+    packed = json.loads(subprocess.run(
+        [sys.executable, os.path.join(ROLE, 'files', 'pack.py'), ROOT, os.path.join(cache_dir(), 'ansible')],
+        stdout=subprocess.PIPE, check=True, universal_newlines=True).stdout)
+    lines = ['umask 022', 'mkdir -p /opt/ua_overlay/tools']
+    lines += ['install -m 755 /input/{0} /opt/ua_overlay/tools/{0}'.format(program) for program in programs]
+    lines += ['version=/opt/ua_overlay/' + packed['id'], 'mkdir -p $version/src',
+              'tar -C $version/src --no-same-owner -xf /input/source.tar']
+    if build:
+        lines.append("bash -ec '{}' $version".format(build_command()))
+    lines.append('echo {} >$version/complete'.format(packed['id']))
+    files = [('source.tar', packed['path'])] + [(program, locate(program)) for program in programs]
+    return images.Layer(image, '\n'.join(lines), tuple(files))
+
+
+def build_command():
+    """How the role builds the workspace in the directory "$0"."""
+    with open(os.path.join(ROLE, 'tasks', 'package.yml')) as stream:
+        tasks = next(task['block'] for task in yaml.safe_load(stream) if task['name'] == 'Install this version')
+    build = next(task for task in tasks if task['name'] == 'Build its catkin workspace')
+    argv = build['ansible.builtin.command']['argv']
+    assert argv[:2] == ['bash', '-ec'] and "'" not in argv[2], argv
+    return argv[2]
+
+
+def installed_robot():
+    """Lower directories of a robot with everything but its membership."""
+    return images.get_layer(installed(images.ROBOT, ('tailscale', 'tailscaled'), True))
+
+
+def installed_server():
+    """Lower directories of a server or a remote host with all programs."""
+    return images.get_layer(installed(images.SERVER, ('tailscale', 'tailscaled', 'headscale', 'derper'), False))

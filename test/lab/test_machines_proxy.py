@@ -2,7 +2,7 @@
 import json
 
 import pytest
-from playbook import Playbook
+from playbook import Playbook, installed_robot, installed_server
 from topologies import from_config
 
 from ua_overlay.lab.images import USER
@@ -14,9 +14,9 @@ TABLE = ['nft', 'list', 'table', 'inet', 'ua_overlay_forward']
 
 @pytest.fixture(scope='module')
 def machines(new_lab):
-    """The server, the proxy in the network of a router that forwards nothing by itself, and robots (one is used)."""
-    lab = new_lab(from_config('proxy'), 'gate')
-    yield MachineSet(lab, also=('proxy',)).up()
+    """The server, the proxy in the network of a router that forwards nothing itself, and two robots; one is used."""
+    yield MachineSet(new_lab(from_config('proxy'), 'gate'), also=('proxy',),
+                     lower={'server': installed_server(), 'dev-1': installed_robot()}).up()
 
 
 @pytest.fixture(scope='module')
@@ -31,12 +31,12 @@ def book(machines, tmp_path_factory):
 
 
 def reaches(machines):
-    """Whether the robot's own check of the server, through the proxy, is content."""
+    """Whether the robot's doctor reports that it reaches the server, through the proxy."""
     found = machines['dev-1'].run(['ua-overlay', 'doctor', '--json'], user=USER, check=False, timeout=100).stdout
     return any(item['id'] == 'server' and item['level'] == 'OK' for item in json.loads(found)['findings'])
 
 
-def test_installed_through_a_proxy_and_forwarded_again_after_its_reboot(machines, book):
+def test_a_robot_joins_through_the_proxy_which_forwards_again_after_a_reboot(machines, book):
     played = book.run()
     assert played.status == 0, played.text
     table = machines['proxy'].run(TABLE).stdout
@@ -53,7 +53,7 @@ def test_installed_through_a_proxy_and_forwarded_again_after_its_reboot(machines
     machines['dev-1'].wait('a robot that reaches its server', lambda: reaches(machines), 180)
 
 
-def test_absent_forwards_nothing(machines, book):
+def test_removal_ends_the_forwarding(machines, book):
     played = book.run('-e', 'ua_overlay_state=absent', '--limit', 'proxy')
     assert played.status == 0, played.text
     assert machines['proxy'].run(TABLE, check=False).returncode != 0

@@ -1,4 +1,4 @@
-"""ansible/site.yml with a remote relay and DERP region on a host of its own, and a person's laptop.
+"""ansible/site.yml with a remote relay and DERP region on a second host, and a user's laptop.
 
 Enrolments hold keys, as invitations do. One story: installed, the site's CA changes, a reboot, nothing left.
 """
@@ -6,7 +6,7 @@ import json
 import os
 
 import pytest
-from playbook import Playbook
+from playbook import Playbook, installed_robot, installed_server
 from topologies import from_config
 
 from ua_overlay.lab.images import USER
@@ -18,12 +18,13 @@ PLACES = ['/etc/ua_overlay', '/var/lib/ua_overlay', '/opt/ua_overlay', '/var/lib
 
 @pytest.fixture(scope='module')
 def machines(new_lab):
-    lab = new_lab(from_config('two_hosts'), 'relays')
-    yield MachineSet(lab).up()
+    server = installed_server()
+    yield MachineSet(new_lab(from_config('two_hosts'), 'relays'),
+                     lower={'server': server, 'second': server, 'dev-1': installed_robot()}).up()
 
 
 def inventory(machines, state='present'):
-    """A site with the second host and the laptop dev-1 of ana; team_iris is somebody else's robot, which is off."""
+    """A site with the second host and the laptop dev-1 of ana; the robot of team_iris is off."""
     return {'all': {
         'vars': {'ansible_user': USER, 'ansible_ssh_common_args': '-F ' + machines.ssh.config},
         'children': {
@@ -42,7 +43,7 @@ def site(machines, *argv):
 
 
 def works(machines):
-    """Whether the server finds the second host's relay and its DERP at work."""
+    """Whether the server reports that the relay and the DERP of the second host work."""
     relays = {row['name']: row for row in site(machines, 'relay', 'list')}
     derps = {row['name']: row for row in site(machines, 'derp', 'list')}
     return relays.get('second', {}).get('ok') and derps.get('second', {}).get('home')
@@ -56,7 +57,7 @@ def ca_of(machines, host, *parts):
     return machines[host].run(['cat', os.path.join('/var/lib/ua_overlay', *parts, 'ca.pem')]).stdout
 
 
-def test_installed_with_another_ca_returned_after_a_reboot_and_removed(machines, tmp_path):
+def test_install_ca_change_reboot_and_removal(machines, tmp_path):
     book = Playbook(tmp_path, inventory(machines))
     played = book.run()
     assert played.unreachable['dev-9'] == 1 and not any(played.failed.values()), played.text
@@ -68,7 +69,7 @@ def test_installed_with_another_ca_returned_after_a_reboot_and_removed(machines,
     again = book.run('--limit', '!dev-9')
     assert again.status == 0 and not any(again.changed.values()), again.text
 
-    # Relay and DERP are given new enrolments, and take them over.
+    # Relay and DERP receive new enrolments and use them.
     machines['server'].run(['ua-overlay', 'server', 'rotate-ca', 'start'])
     changed = book.run('--tags', 'ca', '--limit', '!dev-9')
     assert changed.status == 0 and changed.changed['second'] and changed.changed['dev-1'], changed.text

@@ -1,0 +1,23 @@
+"""The unit tests on a robot of Noetic's age: Python 3.9, cryptography 3.3, PyYAML 5.3, glibc 2.31."""
+from places import ROOT
+from topologies import ONE_NAT
+
+from ua_overlay.lab import images
+from ua_overlay.lab.images import USER
+from ua_overlay.lab.machines import Machine
+from ua_overlay.lab.timeouts import PLAYBOOK, scaled
+
+CHECKOUT = '/srv/checkout'
+
+
+def test_the_unit_tests_hold_on_a_robot(new_lab):
+    """Without those that measure time, and those that want a score of units that are not installed, which its systemd
+    does not give.
+    """
+    with Machine(new_lab(ONE_NAT, 'units'), 'dev-1', images.get(images.ROBOT), binds=[(ROOT, CHECKOUT)]) as machine:
+        machine.run(['sh', '-c', 'cp -r {} /srv/work && chown -R {} /srv/work'.format(CHECKOUT, USER)])
+        done = machine.run(['sh', '-c', 'cd /srv/work && PYTHONPATH=src:dev exec python3 -m pytest -q -p '
+                            'no:cacheprovider -c /dev/null --rootdir . -k "not for_systemd and not is_fast" test/unit'],
+                           user=USER, check=False, timeout=scaled(PLAYBOOK))
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert ' passed' in done.stdout.splitlines()[-1]
