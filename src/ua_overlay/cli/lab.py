@@ -23,13 +23,13 @@ network, host name, /etc, /var, /home and /run, made of kernel namespaces. Needs
 
 EPILOG = """\
 examples:
-  ua-overlay lab up
-  ua-overlay lab status
-  ua-overlay lab exec dev-1 --user robot -- bash
-  ua-overlay lab team
-  ua-overlay lab nat nat1 hard
-  ua-overlay lab link set dev-1 --delay 10ms --loss 1% --rate 100mbit
-  ua-overlay lab down"""
+  sudo ua-overlay lab up
+  sudo ua-overlay lab status
+  sudo ua-overlay lab exec dev-1 --user robot -- bash
+  sudo ua-overlay lab team
+  sudo ua-overlay lab nat nat1 hard
+  sudo ua-overlay lab link set dev-1 --delay 10ms --loss 1% --rate 100mbit
+  sudo ua-overlay lab down"""
 
 UP_DESCRIPTION = """\
 Build a lab from a topology file and leave it running. Each host sees this machine's programs and files. Its changes
@@ -65,7 +65,7 @@ def add_name(parser: argparse.ArgumentParser) -> None:
 
 def configure_up(parser: CommandParser) -> None:
     parser.describe(UP_DESCRIPTION,
-                    'examples:\n  ua-overlay lab up\n  ua-overlay lab up my_lab.yaml --name mine')
+                    'examples:\n  sudo ua-overlay lab up\n  sudo ua-overlay lab up my_lab.yaml --name mine')
     parser.add_argument('topology', nargs='?', metavar='TOPOLOGY.yaml',
                         help='topology file (default: two robots behind two NATs)')
     add_name(parser)
@@ -74,7 +74,7 @@ def configure_up(parser: CommandParser) -> None:
 
 def configure_down(parser: CommandParser) -> None:
     parser.describe('End all processes of a lab and remove it, even after a crash.',
-                    'examples:\n  ua-overlay lab down\n  ua-overlay lab down --all')
+                    'examples:\n  sudo ua-overlay lab down\n  sudo ua-overlay lab down --all')
     which = parser.add_mutually_exclusive_group()
     which.add_argument('--name', default=DEFAULT_NAME, help='name of the lab (default: %(default)s)')
     which.add_argument('--all', action='store_true', help='remove every lab of this machine')
@@ -84,15 +84,15 @@ def configure_down(parser: CommandParser) -> None:
 def configure_status(parser: CommandParser) -> None:
     parser.describe('Show the labs of this machine and their hosts.',
                     'exit status:\n  0  shown\n  3  no lab is up\n\n'
-                    'examples:\n  ua-overlay lab status\n  ua-overlay lab status --json')
+                    'examples:\n  sudo ua-overlay lab status\n  sudo ua-overlay lab status --json')
     parser.add_json()
     parser.set_defaults(run=run_status)
 
 
 def configure_exec(parser: CommandParser) -> None:
     parser.describe(EXEC_DESCRIPTION, 'exit status: that of the command, or\n  125  the host has ended\n\n'
-                    'examples:\n  ua-overlay lab exec dev-1 -- bash\n'
-                    '  ua-overlay lab exec dev-2 --user robot -- ip address')
+                    'examples:\n  sudo ua-overlay lab exec dev-1 -- bash\n'
+                    '  sudo ua-overlay lab exec dev-2 --user robot -- ip address')
     add_name(parser)
     parser.add_argument('--user', default='root', help='user in the host (default: root; robots also have `robot`)')
     parser.add_argument('--cwd', metavar='DIR', help='directory to run in (default: the home directory)')
@@ -102,7 +102,7 @@ def configure_exec(parser: CommandParser) -> None:
 
 
 def configure_nat(parser: CommandParser) -> None:
-    parser.describe(NAT_DESCRIPTION, 'example:\n  ua-overlay lab nat nat1 hard')
+    parser.describe(NAT_DESCRIPTION, 'example:\n  sudo ua-overlay lab nat nat1 hard')
     add_name(parser)
     parser.add_argument('nat', metavar='NAT', help='name of the router')
     parser.add_argument('kind', metavar='KIND', help=', '.join(nat.KINDS))

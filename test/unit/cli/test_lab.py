@@ -3,11 +3,12 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from paths import CONFIG
+from paths import CONFIG, ROOT
 
 from ua_overlay.cli import lab as command
 from ua_overlay.cli import main
 from ua_overlay.errors import OverlayError
+from ua_overlay.lab import nat
 from ua_overlay.lab.lab import load_topology
 from ua_overlay.lab.shape import Shape
 
@@ -48,6 +49,15 @@ def labs(monkeypatch):
     monkeypatch.setattr(command.Lab, 'attach', staticmethod(attach))
     monkeypatch.setattr(command.link, 'shapes', lambda lab: {'dev-1': Shape(delay=0.01)})
     return present
+
+
+@pytest.mark.parametrize('kind', nat.KINDS)
+def test_each_kind_of_nat_is_described(kind):
+    """In the help, in the default topology and in the page on the lab."""
+    assert '\n  {} '.format(kind) in command.NAT_DESCRIPTION
+    for path, text in ((CONFIG + '/lab/two_nats.yaml', '{} ('), (ROOT + '/docs/lab.md', '\n| `{}` |')):
+        with open(path, encoding='utf-8') as stream:
+            assert text.format(kind) in stream.read(), path
 
 
 def test_no_lab(labs, capsys):
