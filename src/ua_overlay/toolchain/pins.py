@@ -1,4 +1,7 @@
-"""The versions that the repository pins: read from the Go modules under ``toolchain/``, the only home of each."""
+"""The versions that the repository pins: read from the Go modules under ``toolchain/``, the only home of each.
+
+To move one: toolchain/README.md.
+"""
 import os
 import re
 from typing import Dict, NamedTuple, Optional, Tuple
