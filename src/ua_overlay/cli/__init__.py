@@ -10,14 +10,15 @@ from ua_overlay.errors import OverlayError
 DEFAULTS = {'invite': ('create', 'list', 'revoke')}
 
 DESCRIPTION = """\
-Connect teams of ROS 1 robots by a WireGuard overlay that the team's own server
-coordinates.
+Connect teams of ROS 1 robots through a WireGuard overlay coordinated by your
+own server.
 
-on a robot:     status, doctor, join, leave, env, exec, service, guard,
-                robot prepare, robot agent
-on the server:  server, team, user, policy, invite, relay, derp,
-                robot list, robot move, robot remove, robot prune
-on any machine: measure, tools, lab (to try things out)"""
+on a robot:       status, doctor, join, leave, env, exec, service, guard,
+                  robot prepare, robot agent
+on the server:    server, team, user, policy, invite, relay, derp,
+                  robot list, robot move, robot remove, robot prune
+on a remote host: relay and derp: run, status, service
+on any machine:   measure, tools, lab (to try things out)"""
 
 EPILOG = """\
 exit status:

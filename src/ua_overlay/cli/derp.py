@@ -19,7 +19,9 @@ from ua_overlay.system import control_socket
 DESCRIPTION = """\
 Run DERP regions on remote hosts: the last resort of robots whose UDP is blocked. Robots use a remote region as their
 home while one answers, and links over it survive a restart of Headscale. Otherwise their home is the DERP in
-Headscale."""
+Headscale.
+
+On the server: `create`, `list`, `remove`. On the remote host: `run`, `status`, `service`."""
 EPILOG = """\
 examples:
   # on the server: writes lab-b.derp.yaml

@@ -13,7 +13,7 @@ from ua_overlay.rosenv import envfile, launch
 Execute = Callable[[str, List[str], Mapping[str, str]], int]
 
 DESCRIPTION = """\
-Run a command in the ROS environment of this robot's team, whatever ROS variables the shell has; with --local, in the
+Run a command in the ROS environment of this robot's team, ignoring the shell's ROS variables; with --local, in the
 graph of this robot alone. It also works as a launch-prefix and in systemd units."""
 
 EPILOG = """\

@@ -17,7 +17,7 @@ DESCRIPTION = '''\
 Make the TCP ports of ROS answer on loopback and on the overlay only: {}, the team's port, and the range from which
 the kernel gives ports to ROS nodes. Without the guard, ROS 1 listens on every network interface, and anyone on this
 robot's network can drive it. All other ports stay as they are, ssh included, and so do the connections that this robot
-opens itself. Neighbours that are connected already stay connected until they or their node end.'''.format(
+opens itself. Connections that neighbours have already opened last until either end closes them.'''.format(
     defaults.LOCAL_MASTER_PORT)
 
 EPILOG = '''\
@@ -54,7 +54,8 @@ def configure_on(parser: CommandParser) -> None:
                             defaults.TEAM_PORT))
     parser.add_argument('--interface', action='append', metavar='NAME',
                         help='network interface, such as a container bridge, on which ROS answers besides loopback; '
-                             'repeatable (default: {})'.format(defaults.INTERFACE))
+                             'repeatable; replaces the default, so name {0} too (default: {0})'.format(
+                                 defaults.INTERFACE))
     parser.add_argument('--allow', action='append', type=int, metavar='PORT',
                         help='leave this port of the range open for a service other than ROS; repeatable')
     parser.add_argument('--also', action='append', type=int, metavar='PORT',

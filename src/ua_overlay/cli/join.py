@@ -16,8 +16,8 @@ from ua_overlay.system.netmon import InterfaceWatcher
 from ua_overlay.tailscale.localapi import LocalApi
 
 DESCRIPTION = """\
-Join the team of an invitation. Without an invitation, return after `ua-overlay leave`. The key of the invitation is
-sent last, when every other check has passed."""
+Join the team of an invitation. Without an invitation, rejoin with the identity that `ua-overlay leave` kept. The key of
+the invitation is sent last, when every other check has passed."""
 
 EPILOG = """\
 exit status:

@@ -20,9 +20,9 @@ error."""
 
 EPILOG = """\
 examples:
-  ua-overlay lab link set dev-1 --delay 10ms --jitter 2ms --loss 1%
-  ua-overlay lab link set nat1 --rate 100mbit --queue 20ms
-  ua-overlay lab link set dev-1 --loss 0       # keeps the other settings
+  sudo ua-overlay lab link set dev-1 --delay 10ms --jitter 2ms --loss 1%
+  sudo ua-overlay lab link set nat1 --rate 100mbit --queue 20ms
+  sudo ua-overlay lab link set dev-1 --loss 0       # keeps the other settings
 
 --rate counts the bits on an Ethernet cable, so TCP gets at most 94.1 % of it."""
 

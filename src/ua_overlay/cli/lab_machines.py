@@ -26,10 +26,10 @@ of a machine are deleted with its lab; after a crash, by the next `up`, `status`
 
 EPILOG = """\
 examples:
-  ua-overlay lab machines up
-  ua-overlay lab machines exec dev-1 --user robot -- bash
-  ssh -F /var/cache/ua_overlay/machines/run/machines/ssh/config dev-1
-  ua-overlay lab machines down"""
+  sudo ua-overlay lab machines up
+  sudo ua-overlay lab machines exec dev-1 --user robot -- bash
+  sudo ssh -F /var/cache/ua_overlay/machines/run/machines/ssh/config dev-1
+  sudo ua-overlay lab machines down"""
 
 
 def configure(parser: CommandParser) -> None:
@@ -47,7 +47,8 @@ def _add_name(parser: argparse.ArgumentParser) -> None:
 
 def configure_up(parser: CommandParser) -> None:
     parser.describe('Build a lab from a topology file, and boot a machine in each of its hosts and robots.',
-                    'examples:\n  ua-overlay lab machines up\n  ua-overlay lab machines up my_lab.yaml --name mine')
+                    'examples:\n  sudo ua-overlay lab machines up\n'
+                    '  sudo ua-overlay lab machines up my_lab.yaml --name mine')
     _add_name(parser)
     parser.add_argument('topology', nargs='?', metavar='TOPOLOGY.yaml',
                         help='topology file (default: a server and two robots behind two NATs)')
@@ -56,14 +57,14 @@ def configure_up(parser: CommandParser) -> None:
 
 def configure_down(parser: CommandParser) -> None:
     parser.describe('Shut every machine down in order, and remove the lab with all changes of the machines.',
-                    'example:\n  ua-overlay lab machines down')
+                    'example:\n  sudo ua-overlay lab machines down')
     _add_name(parser)
     parser.set_defaults(run=run_down)
 
 
 def configure_status(parser: CommandParser) -> None:
     parser.describe('Show the machines of a lab.', 'exit status:\n  0  all run\n  1  some do not\n\n'
-                    'example:\n  ua-overlay lab machines status --json')
+                    'example:\n  sudo ua-overlay lab machines status --json')
     _add_name(parser)
     parser.add_json()
     parser.set_defaults(run=run_status)
@@ -71,14 +72,14 @@ def configure_status(parser: CommandParser) -> None:
 
 def configure_images(parser: CommandParser) -> None:
     parser.describe('Make the base systems that are not in the cache yet, which takes minutes, once. `machines up` '
-                    'makes those that it needs.', 'example:\n  ua-overlay lab machines images')
+                    'makes those that it needs.', 'example:\n  sudo ua-overlay lab machines images')
     parser.set_defaults(run=run_images)
 
 
 def configure_exec(parser: CommandParser) -> None:
     parser.describe('Run a command on a machine as root or as --user, with the environment of a login. Pipes work; for '
                     'a terminal use ssh, as `machines up` prints it.', 'exit status: that of the command\n\n'
-                    'example:\n  ua-overlay lab machines exec server -- systemctl --failed')
+                    'example:\n  sudo ua-overlay lab machines exec server -- systemctl --failed')
     _add_name(parser)
     parser.add_argument('--user', default='root',
                         help='user on the machine (default: root; every machine also has `robot`, who may use sudo)')

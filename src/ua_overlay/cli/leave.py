@@ -8,8 +8,8 @@ from ua_overlay.membership.leave import leave
 from ua_overlay.tailscale.localapi import LocalApi
 
 DESCRIPTION = """\
-Leave the team's network. The robot keeps its name and address, and returns with `ua-overlay join`; with --forget it
-gives both up."""
+Leave the team's network. The robot keeps its address and identity, and rejoins with `ua-overlay join`. With --forget it
+gives up its address and identity and deletes its settings; free the name with `robot remove` on the server."""
 
 EPILOG = """\
 example:
@@ -19,7 +19,7 @@ example:
 
 def configure(parser: CommandParser) -> None:
     parser.describe(DESCRIPTION, EPILOG)
-    parser.add_argument('--forget', action='store_true', help='log out, and give up name and address')
+    parser.add_argument('--forget', action='store_true', help='give up address and identity, and delete the settings')
     add_socket(parser)
     add_state_dir(parser)
     parser.add_json()

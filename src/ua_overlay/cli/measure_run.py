@@ -35,7 +35,8 @@ continues."""
 EPILOG = """\
 exit status:
   0  every requested sample is ok
-  1  some failed, were excluded, or could not be stored, now or before
+  1  some failed, were excluded, or could not be stored, in this
+     or an earlier run
 
 examples:
   ua-overlay measure run campus.yaml

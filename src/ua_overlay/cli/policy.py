@@ -19,8 +19,8 @@ from ua_overlay.site.site import Site
 
 DESCRIPTION = """\
 Check, show and apply the rules of site.yaml. Robots of one team reach each other; a rule of "talk" or "users" opens
-everything else. Headscale's policy is made from these rules and tested; `policy apply` puts it in force. An invalid
-edit leaves the present policy in force."""
+everything else. `policy apply` generates Headscale's policy from these rules, tests it and activates it; an invalid
+edit changes nothing."""
 
 EPILOG = """\
 in site.yaml:

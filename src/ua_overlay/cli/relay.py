@@ -16,7 +16,9 @@ from ua_overlay.system.control_socket import ask
 
 DESCRIPTION = """\
 Run peer relays on remote hosts. Robots find all relays of the site and use the one that answers fastest; when it fails,
-they use another. The relay on the server needs none of these commands."""
+they use another. The relay on the server needs none of these commands.
+
+On the server: `create`, `list`, `remove`. On the remote host: `run`, `status`, `service`."""
 EPILOG = """\
 examples:
   # on the server: writes lab-b.relay.yaml

@@ -31,8 +31,8 @@ Do once, as root, what a robot needs before it can join an overlay:
   - turn off tailscaled's telemetry, and let it connect to the site's servers
     and to other robots only
   - drop every privilege that tailscaled does not need
-  - let USER join and leave without root; a small root service keeps it so, and
-    puts the team's names into the hosts file where MagicDNS does not work
+  - let USER join and leave without root; a small root service maintains this,
+    and puts the team's names into the hosts file where MagicDNS does not work
   - create {state} and {run} for USER
 
 You can repeat it and undo it. It sends nothing and joins no overlay.'''

@@ -50,7 +50,7 @@ exit status:
   0  healthy
   1  not healthy, or not running
   4  healthy, but needs attention: site.yaml is invalid, so the last good
-     settings are in force, or the certificate of a remote host ends soon"""
+     settings are in force, or the certificate of a remote host expires soon"""
 
 
 def configure(parser: CommandParser) -> None:
@@ -66,8 +66,8 @@ def configure(parser: CommandParser) -> None:
 
 
 def configure_init(parser: CommandParser) -> None:
-    parser.describe('Create a site: write everything that it needs into one directory, or nothing. The directory holds '
-                    "the site's private keys, so only its owner can enter it.",
+    parser.describe('Create a site in one step, all or nothing: one directory with everything that it needs. The '
+                    "directory holds the site's private keys, so only its owner can enter it.",
                     'The name is permanent: it is in the CA, in the certificate and in every invitation.\n\n'
                     'example:\n  sudo ua-overlay server init --name server.example.org --address 203.0.113.10')
     parser.add_argument('--name', required=True, metavar='FQDN', help='DNS name by which robots reach the server')

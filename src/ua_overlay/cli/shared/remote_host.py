@@ -27,8 +27,8 @@ STATUS_EPILOG = """\
 exit status:
   0  works
   1  does not work
-  4  works, but needs attention: its certificate ends soon, or its egress rule
-     is not in force"""
+  4  works, but needs attention: its certificate expires soon, or its egress
+     rule is not in force"""
 #: What `run` runs.
 _PROGRAMS = {'relay': 'a peer relay', 'derp': 'derper'}
 
