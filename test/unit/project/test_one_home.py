@@ -136,6 +136,7 @@ def read(*parts):
     (('docs', 'operate.md'), 'TCP {} and UDP {} for a DERP'.format(defaults.DERP_PORT, defaults.STUN_PORT)),
     (('docs', 'operate.md'), 'of a DERP host** lasts {} days'.format(defaults.DERP_CERTIFICATE_DAYS)),
     (('docs', 'ansible.md'), '| {}, `names` |'.format(defaults.TEAM_PORT)),
+    (('docs', 'operate.md'), 'A CA lives {} years'.format(defaults.CA_YEARS)),
     (('docs', 'architecture.md'), "server's certificate lives {} days".format(defaults.SERVER_CERTIFICATE_DAYS)),
     (('docs', 'security.md'), '{} days, renewed by the server'.format(defaults.SERVER_CERTIFICATE_DAYS))],
     ids=lambda value: value if isinstance(value, str) else value[-1])
