@@ -28,7 +28,7 @@ BY_UDP: Tuple[LinkType, ...] = (DIRECT, PEER_RELAY)
 MEANING: Dict[LinkType, str] = {
     DIRECT: 'UDP',
     PEER_RELAY: 'UDP through a relay of the site',
-    DERP: 'TCP through the server',
+    DERP: 'TCP through a DERP of the site: the last resort',
     IDLE: 'no traffic for 45 s',
     OFFLINE: 'not connected to the server',
     UNKNOWN: 'not in the network map, or its key has expired',
