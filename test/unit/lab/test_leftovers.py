@@ -1,6 +1,5 @@
 """What killed labs leave: whose it is, and what a sweep takes away. Real files and mounts' texts; no lab."""
 import os
-import re
 
 import pytest
 
@@ -50,9 +49,3 @@ def test_a_sweep_takes_what_belongs_to_nobody(cache, monkeypatch):
 
 def test_nothing_to_sweep(cache, tmp_path):
     assert leftovers.sweep() == [] and os.listdir(str(tmp_path)) == []
-
-
-def test_the_lab_says_who_sees_it(cache):
-    cache('x')
-    with open(os.path.join(machine_files.lab_directory('x'), 'seen-by')) as stream:
-        assert re.fullmatch(r'[0-9a-f-]{36} pid:\[\d+\]\n', stream.read())
