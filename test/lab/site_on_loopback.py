@@ -16,9 +16,12 @@ import time
 import keep
 from places import COMMAND
 
-from ua_overlay.headscale import access
+from ua_overlay.errors import OverlayError
+from ua_overlay.headscale import access, rest
 from ua_overlay.lab.wait import wait
 from ua_overlay.site.site import Site
+from ua_overlay.system import control_socket
+from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.toolchain import locate
 from ua_overlay.toolchain.find import cache_dir
 from ua_overlay.trust import invitation_file
@@ -91,19 +94,41 @@ class LoopbackSite:
     def wait_healthy(self, relay=True):
         def healthy():
             assert self.server.poll() is None, self.output()
+            try:
+                if relay and self.control()['relay']['state'] != 'up':
+                    return None
+            except control_socket.NotRunning:
+                return None
             report = self.json('server', 'status', check=False)
             return report['healthy'] and (report['relay'] == 'up' or not relay) and report
-        return wait('a healthy server', healthy, 60)
+        return wait('A healthy server', healthy, 60)
 
     def output(self):
         """What `server run` has said."""
         with open(os.path.join(self.base, 'run.log'), encoding='utf-8') as stream:
             return stream.read()
 
+    def control(self):
+        """The answer of `server run` on its control socket: what `server status` prints, without starting a program."""
+        return control_socket.ask(os.path.join(self.directory, 'run', 'control.sock'), 'status')
+
+    def online(self):
+        """Names of the nodes that the server counts as online, or None while it does not answer."""
+        try:
+            return {node.name for node in self.client().nodes() if node.online}
+        except rest.ServerDown:
+            return None
+
+    def is_online(self, name):
+        return name in (self.online() or ())
+
+    def is_offline(self, name):
+        online = self.online()
+        return online is not None and name not in online
+
     def processes(self):
         """dict headscale, relay -> pid of the running server's children."""
-        from ua_overlay.system import control_socket
-        answer = control_socket.ask(os.path.join(self.directory, 'run', 'control.sock'), 'status')
+        answer = self.control()
         return {name: answer[name]['pid'] for name in ('headscale', 'relay')}
 
     def client(self):
@@ -196,9 +221,14 @@ class Robot:
             self.daemon = subprocess.Popen(
                 [locate('tailscaled'), '--tun=userspace-networking', '--port=0', '--statedir=' + self.directory,
                  '--socket=' + self.socket], env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        # The socket is there a moment before somebody answers.
-        wait('an answer of ' + self.name, lambda: os.path.exists(self.socket) and self.tailscale(
-            'status', '--json').stdout)
+        wait('An answer of ' + self.name, self._answers)
+
+    def _answers(self):
+        # The socket exists a moment before the daemon answers.
+        try:
+            return os.path.exists(self.socket) and self.status()
+        except OverlayError:
+            return None
 
     def ua(self, command, *arguments, timeout=90):
         """Run `ua-overlay COMMAND` as on this robot; returns CompletedProcess."""
@@ -220,7 +250,8 @@ class Robot:
                               '--hostname=' + invitation.robot, '--timeout=' + timeout)
 
     def status(self):
-        return json.loads(self.tailscale('status', '--json').stdout)
+        """What `tailscale status --json` prints."""
+        return LocalApi(self.socket).status()
 
     def address(self):
         return self.status()['Self']['TailscaleIPs'][0]

@@ -52,11 +52,11 @@ def rows(site):
 
 def all_online(site, robots, seconds=120):
     """Wait until every robot is online by `robot list` and by its own status; returns the rows by robot."""
-    def there():
-        found = rows(site)
-        return all(found.get(name, {}).get('online') and robot.status()['Self']['Online']
-                   for name, robot in robots.items()) and found
-    return wait('every robot online', there, seconds)
+    wait('Every robot online', lambda: all(robot.status()['Self']['Online'] for robot in robots.values())
+         and set(robots) <= (site.online() or set()), seconds)
+    found = rows(site)
+    assert all(found[name]['online'] for name in robots), found
+    return found
 
 
 def integrity(site):
@@ -218,7 +218,7 @@ def test_new_hardware_takes_over_a_name(site, robots):
     refused = site.call('invite', 'iris', 'dev-4', '--replace', '--output', os.path.join(site.base, 'x'), check=False)
     assert refused.returncode == 1 and 'dev-4 is online' in refused.stderr
     robots.pop('dev-4').kill()
-    wait('dev-4 to be offline', lambda: not rows(site)['dev-4']['online'], 60)
+    wait('dev-4 to be offline', lambda: site.is_offline('dev-4'), 60)
     assert '--replace' in site.call('invite', 'iris', 'dev-4', '--overwrite', check=False).stderr
     _, path = site.invite('iris', 'dev-4', '--replace')
     assert 'dev-4' not in rows(site)
@@ -231,7 +231,7 @@ def test_new_hardware_takes_over_a_name(site, robots):
 def test_robots_that_were_offline_for_long_are_pruned(site, robots):
     joined(site, robots, 'dev-4')
     robots.pop('dev-4').kill()
-    wait('dev-4 to be offline', lambda: not rows(site)['dev-4']['online'], 60)
+    wait('dev-4 to be offline', lambda: site.is_offline('dev-4'), 60)
     assert site.json('robot', 'list', '--stale') == [] and site.json('robot', 'prune', '--older-than', '30d') == []
     # The server's clock cannot be moved: the same function with another clock.
     later = Admin(Site.load(site.directory), site.client,

@@ -53,7 +53,7 @@ def test_stops_crashes_renewal_and_restarts_of_one_site(site):
 
     # After another start: the same robots at the same addresses, and one relay.
     site.start()
-    wait('dev-1 to be back', lambda: site.json('robot', 'list')[0]['online'], 60)
+    wait('dev-1 to be back', lambda: site.is_online('dev-1'), 60)
     assert [row['addresses'][0] for row in site.json('robot', 'list')] == [address]
     assert robot.peers() == {'relay'}
 
@@ -63,14 +63,14 @@ def test_stops_crashes_renewal_and_restarts_of_one_site(site):
         os.kill(before, signal.SIGKILL)
         wait('another ' + name, lambda name=name, before=before: site.processes()[name] != before)
         site.wait_healthy()
-    wait('dev-1 to be back', lambda: site.json('robot', 'list')[0]['online'], 90)
+    wait('dev-1 to be back', lambda: site.is_online('dev-1'), 90)
     assert site.output().count('started again') == 2
 
     # A new certificate is served; the robot stays.
     old = served_certificate(site)
     site.call('server', 'renew')
     assert served_certificate(site) != old
-    wait('dev-1 to be back', lambda: site.json('robot', 'list')[0]['online'], 90)
+    wait('dev-1 to be back', lambda: site.is_online('dev-1'), 90)
 
     # The server itself is killed: its children end with it, and its old sockets do not stop the next start.
     pids = site.processes()
