@@ -1,11 +1,11 @@
-"""A link in user space: two TAP devices and, between them, what the link does to packets.
+"""The link emulator: a program that carries packets between two TAP devices, with delay, loss and a rate.
 
-It works where a kernel has no netem. It is a program of its own in the network of the host whose bridge the link hangs
-on: `program('emulator', PARAMETERS, INNER, OUTER)`, with the names of two TAP devices that it makes and that go with
-it, and a JSON file of shape.Shape's numbers that SIGHUP makes it read again. Imports nothing heavy and needs no site
-packages.
+It works where the kernel has no netem. It runs in the network of the host that has the link's bridge:
+`program('emulator', PARAMETERS, INNER, OUTER)`. PARAMETERS is a JSON file with the numbers of shape.Shape; SIGHUP makes
+it read the file again, SIGUSR1 makes it print its counts. It makes the two TAP devices, which disappear when it ends.
+It imports nothing heavy and no site packages.
 
-What it costs packets by itself is measured by `ua-overlay lab link measure`.
+`ua-overlay lab link measure` measures its overhead.
 """
 import fcntl
 import json
@@ -17,39 +17,40 @@ import struct
 import sys
 import time
 from collections import deque
+from typing import Any, Callable, Deque, List, Optional, Tuple
 
 # linux/if_tun.h
 TUNSETIFF = 0x400454CA
 IFF_TAP = 0x0002
 IFF_NO_PI = 0x1000
-#: Preamble, checksum and gap of an Ethernet frame: on the wire, and not in what a TAP device hands over.
+#: Bytes of preamble, checksum and gap of an Ethernet frame: on the wire, but not in the frame from a TAP device.
 WIRE = 24
 FRAME = 65536
-#: Packets taken from one device before the other has a turn.
+#: Packets taken from one device before the other is served.
 BATCH = 64
-#: Seconds within which packets on a busy link are taken and given together, as by the interrupts of a network card: on
-#: a small machine one wakeup a packet costs more than all that is done with it. Each is early or late by half of it at
-#: most; one that travels alone is on time.
+#: Seconds within which a busy link handles packets together, as a network card coalesces interrupts: on a small machine
+#: a wakeup per packet costs more than the rest of the work. A packet is early or late by half of it at most; on an idle
+#: link it is on time.
 TICK = 0.00025
 
 
 class Direction:
-    """Packets in one direction. Driven by :meth:`put` and :meth:`due`; no clock and no device of its own.
+    """Packets in one direction, in and out by :meth:`put` and :meth:`due`. It has neither clock nor device.
 
-    :param shape: anything with the numbers of shape.Shape.
-    :param chance: random.Random.
+    :param shape: an object with the numbers of shape.Shape.
+    :ivar counts: of packets, by their fate.
     """
 
-    def __init__(self, shape, chance):
+    def __init__(self, shape: Any, chance: random.Random) -> None:
         self.shape = shape
         self._chance = chance
-        self._waiting = deque()
+        self._waiting: Deque[Tuple[float, bytes]] = deque()
         self._free = 0.0
         self._last = 0.0
         self.counts = {'passed': 0, 'lost': 0, 'dropped': 0, 'overtook': 0}
 
-    def put(self, packet, now):
-        """Take a packet (bytes) at ``now`` (monotonic seconds)."""
+    def put(self, packet: bytes, now: float) -> None:
+        """Take a packet at ``now`` (monotonic seconds)."""
         shape = self.shape
         if shape.loss and self._chance.random() < shape.loss:
             self.counts['lost'] += 1
@@ -67,26 +68,26 @@ class Direction:
             self._waiting.appendleft((now, packet))
             return
         late = shape.delay + (self._chance.uniform(-shape.jitter, shape.jitter) if shape.jitter else 0.0)
-        # Never before the one ahead: jitter alone changes no order.
+        # Never before the packet ahead: jitter alone keeps the order.
         self._last = max(sent + late, self._last)
         self._waiting.append((self._last, packet))
 
-    def due(self, now):
-        """The packets whose time has come, in their order, as a list of bytes."""
-        found = []
+    def due(self, now: float) -> List[bytes]:
+        """Take out the packets that are due at ``now``, in their order."""
+        packets = []
         while self._waiting and self._waiting[0][0] <= now:
-            found.append(self._waiting.popleft()[1])
-        return found
+            packets.append(self._waiting.popleft()[1])
+        return packets
 
-    def next_due(self):
-        """Monotonic seconds at which the next packet is due; None when there is none."""
+    def next_due(self) -> Optional[float]:
+        """Return the monotonic seconds at which the next packet is due, None when no packet waits."""
         return self._waiting[0][0] if self._waiting else None
 
 
-def open_tap(name):
-    """Make a TAP device, which goes with the returned descriptor.
+def open_tap(name: str) -> int:
+    """Make a TAP device and return its descriptor; closing that removes the device.
 
-    :raises OSError: no root, no TUN, or the name is taken.
+    :raises OSError: not root, no TUN, or the name is taken.
     """
     handle = os.open('/dev/net/tun', os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -97,55 +98,56 @@ def open_tap(name):
     return handle
 
 
-def read_shape(path):
-    """The numbers in a parameter file, as an object; `seed` is for repeatable chance."""
+def read_shape(path: str) -> Any:
+    """Return the numbers of a parameter file as attributes; `seed`, if any, makes losses repeatable."""
     with open(path) as stream:
         return type('Numbers', (), json.load(stream))
 
 
-def run(inner, outer, directions, wake, on_wake, clock=time.monotonic):
-    """Carry packets until ``on_wake`` says so.
+def run(inner: int, outer: int, directions: Tuple[Direction, Direction], wake: int, on_wake: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic) -> None:
+    """Carry packets until ``on_wake`` returns true.
 
     :param inner: and ``outer``: descriptors of the devices.
-    :param directions: pair of Direction, inner to outer and outer to inner.
-    :param wake: descriptor that becomes readable by a signal; ``on_wake()`` returns whether to end.
+    :param directions: inner to outer, and outer to inner.
+    :param wake: descriptor that a signal makes readable; then ``on_wake()`` returns whether to end.
     """
-    ways = ((inner, outer, directions[0]), (outer, inner, directions[1]))
+    flows = ((inner, outer, directions[0]), (outer, inner, directions[1]))
     while True:
-        times = [way.next_due() for way in directions if way.next_due() is not None]
+        times = [due for due in (directions[0].next_due(), directions[1].next_due()) if due is not None]
         if times:
             time.sleep(TICK)
         wait = max(0.0, min(times) - clock()) if times else None
         ready = select.select((inner, outer, wake), (), (), wait)[0]
-        for source, _, way in ways:
+        for source, _, direction in flows:
             if source in ready:
-                _take(source, way, clock)
+                _take(source, direction, clock)
         now = clock() + TICK / 2
-        for _, target, way in ways:
-            for packet in way.due(now):
-                _give(target, packet, way)
+        for _, target, direction in flows:
+            for packet in direction.due(now):
+                _give(target, packet, direction)
         if wake in ready and on_wake():
             return
 
 
-def _take(source, way, clock):
+def _take(source: int, direction: Direction, clock: Callable[[], float]) -> None:
     for _ in range(BATCH):
         try:
             packet = os.read(source, FRAME)
         except BlockingIOError:
             return
-        way.put(packet, clock())
+        direction.put(packet, clock())
 
 
-def _give(target, packet, way):
+def _give(target: int, packet: bytes, direction: Direction) -> None:
     try:
         os.write(target, packet)
     except OSError:
-        # The device is down, or the other side's queue is full: a cable without an end loses packets too.
-        way.counts['dropped'] += 1
+        # The device is down or its queue is full: a loose cable loses packets, too.
+        direction.counts['dropped'] += 1
 
 
-def main():
+def main() -> None:
     parameters, inner_name, outer_name = sys.argv[1:]
     reading, writing = os.pipe()
     for end in (reading, writing):
@@ -157,10 +159,10 @@ def main():
     chance = random.Random(getattr(shape, 'seed', None))
     directions = (Direction(shape, chance), Direction(shape, chance))
 
-    def say(text):
+    def say(text: str) -> None:
         print(text, flush=True)
 
-    def on_wake():
+    def on_wake() -> bool:
         numbers = os.read(reading, 512)
         if signal.SIGHUP in numbers:
             try:
@@ -168,8 +170,8 @@ def main():
             except (OSError, ValueError) as error:
                 say('The parameters stay as they were: {}'.format(error))
             else:
-                for way in directions:
-                    way.shape = fresh
+                for direction in directions:
+                    direction.shape = fresh
         if signal.SIGUSR1 in numbers:
             say(json.dumps({'out': directions[0].counts, 'in': directions[1].counts}))
         return signal.SIGTERM in numbers or signal.SIGINT in numbers

@@ -1,7 +1,7 @@
-"""The program that runs a command inside a host: joins its namespaces, takes on the user, and stands for the command.
+"""The program that runs a command inside a host: it joins the host's namespaces, changes to the user, and runs it.
 
-Signals sent to it reach the command, the command's exit status (or fatal signal) becomes its own, and when it is killed
-the command is killed too. Its environment is the command's: nothing is passed in arguments that others could read.
+It stands for the command: it forwards signals to it, ends with its exit status or fatal signal, and takes it along when
+it is killed. Its environment is the command's, so that no value appears in arguments, which others could read.
 """
 import argparse
 import errno
@@ -10,6 +10,7 @@ import pwd
 import signal
 import socket
 import sys
+from typing import NoReturn, Optional, Tuple
 
 from ua_overlay.lab import kernel
 from ua_overlay.system import process
@@ -22,10 +23,11 @@ PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 FAILED = 125
 
 
-def join_namespaces(host):
+def join_namespaces(host: kernel.ProcessHandle) -> None:
+    """Move this process into the namespaces of process 1 of a host. :raises OSError: the host has ended."""
     handles = [(os.open('/proc/{}/ns/{}'.format(host.pid, name), os.O_RDONLY | os.O_CLOEXEC), kind)
                for name, kind in NAMESPACES]
-    # Checked after opening: from here on the namespaces are pinned, and they are the right ones.
+    # Check after opening: the open handles pin the namespaces, and now they are known to be this host's.
     if not host.alive():
         raise ProcessLookupError(errno.ESRCH, 'the host has ended')
     for handle, kind in handles:
@@ -33,10 +35,11 @@ def join_namespaces(host):
         os.close(handle)
 
 
-def become(user, directory):
-    """Take on the user with the groups, home and environment of a login; called last, it drops privileges.
+def become(user: str, directory: Optional[str]) -> None:
+    """Change to the user, with the groups, home and environment of a login. Call it last: it drops privileges.
 
-    :raises KeyError: no such user in the host. :raises OSError: no such directory.
+    :param directory: working directory; None for the user's home.
+    :raises KeyError: the host has no such user. :raises OSError: there is no such directory.
     """
     entry = pwd.getpwnam(user)
     defaults = {'HOME': entry.pw_dir, 'USER': user, 'LOGNAME': user, 'SHELL': entry.pw_shell or '/bin/sh', 'PATH': PATH,
@@ -53,8 +56,11 @@ def become(user, directory):
     os.chdir(directory or entry.pw_dir)
 
 
-def execute(arguments):
-    """Replace this process by the command; on failure say why as a shell would (127 not found, 126 not runnable)."""
+def execute(arguments: argparse.Namespace) -> Tuple[str, int]:
+    """Replace this process by the command.
+
+    :return: only on failure: (why, exit status), with the statuses of a shell: 127 not found, 126 not executable.
+    """
     try:
         become(arguments.user, arguments.cwd)
         # After the change of user, which clears it.
@@ -72,8 +78,8 @@ def execute(arguments):
     return problem, status
 
 
-def run_attached(arguments):
-    """Run the command as our child and return its wait status."""
+def run_attached(arguments: argparse.Namespace) -> int:
+    """Run the command as a child and return its wait status."""
     # With a terminal the command stays in our session and process group, so that ^C and job control work as usual.
     terminal = os.isatty(0)
     child = os.fork()
@@ -92,22 +98,27 @@ def run_attached(arguments):
     return os.waitpid(child, 0)[1]
 
 
-def forward(child, number, group):
+def forward(child: int, number: int, group: bool) -> None:
+    """Send a signal to the command, with its process group if ``group``."""
     try:
         if group:
             os.killpg(child, number)
         else:
             os.kill(child, number)
     except ProcessLookupError:
-        # Between fork and setsid, or already gone: the process itself is the only one to tell.
+        # Between fork and setsid there is no group yet: signal the process alone.
         os.kill(child, number)
 
 
-def run_detached(arguments, log):
+def run_detached(arguments: argparse.Namespace, log: Optional[int]) -> int:
     """Leave the command behind as a child of the host's process 1; print its process id as this namespace sees it.
 
-    A process made after setns(2) is adopted outside when its maker ends, so an intermediate process inside makes it.
-    The kernel translates the process id in the credentials of a unix socket between pid namespaces (unix(7)).
+    When the maker of a process ends that was made right after setns(2), a process outside adopts it. Therefore an
+    intermediate process inside makes it. The kernel translates the process id in the credentials of a unix socket
+    between pid namespaces (unix(7)).
+
+    :param log: descriptor that takes the output, None for none.
+    :return: exit status: 0, or FAILED when the command cannot be executed.
     """
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     here.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -130,23 +141,23 @@ def run_detached(arguments, log):
     pid = kernel.CREDENTIALS.unpack(ancillary[0][2])[0]
     os.wait()
     # The other end closes when the command's exec succeeds.
-    problem = here.recv(1024)
-    if problem:
-        sys.stderr.write(problem.decode() + '\n')
+    refusal = here.recv(1024)
+    if refusal:
+        sys.stderr.write(refusal.decode() + '\n')
         return FAILED
     print(pid)
     return 0
 
 
-def main():
+def main() -> NoReturn:
     parser = argparse.ArgumentParser(prog='enter')
     parser.add_argument('--pid', type=int, required=True)
     parser.add_argument('--start', type=int, required=True)
     parser.add_argument('--user', default='root')
     parser.add_argument('--cwd')
     parser.add_argument('--detach', action='store_true')
-    parser.add_argument('--log', help='file that takes the output of a detached command')
-    # Cut by hand: the command may have a `--` of its own.
+    parser.add_argument('--log', help='append the output of a detached command to this file')
+    # Cut by hand: the command may contain another `--`.
     cut = sys.argv.index('--')
     arguments = parser.parse_args(sys.argv[1:cut])
     arguments.command = sys.argv[cut + 1:]

@@ -1,12 +1,12 @@
-"""The program that becomes a host: namespaces, file systems of its own, then process 1 that reaps.
+"""The program that becomes a host: it makes namespaces and file systems, then reaps as process 1.
 
-Protocol with the process that builds the lab: one line of JSON on stdin (the specification), answers as lines of
-JSON on stdout ({"pid": …} from outside the new pid namespace, {"ready": true} or {"error": …} from inside). Afterwards
-stdin is the life line: the line `keep` lets the host outlive its maker; end of file without it ends the host, whatever
-happened to the maker, so a killed `up` leaves no process.
+Protocol with the process that builds the lab: one line of JSON on stdin (the specification, lab.lab.host_specs), and
+answers as lines of JSON on stdout: {"pid": N} from outside the new pid namespace, {"ready": true} or {"error": "…"}
+from inside. Afterwards stdin is the life line: the line `keep` lets the host outlive its maker, and end of file without
+it ends the host. A killed `up` therefore leaves no process.
 
-Everything a host writes below /etc, /var, /home, /root and /run lands in a tmpfs that only its own mount namespace
-holds: when process 1 ends, the kernel removes processes, mounts, interfaces and files together.
+What a host writes below /etc, /var, /home, /root and /run goes to a tmpfs that only its mount namespace holds: when
+process 1 ends, the kernel removes processes, mounts, interfaces and files together.
 """
 import errno
 import json
@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import uuid
+from typing import Any, Dict, Iterable, List, NoReturn, Set
 
 from ua_overlay import defaults
 from ua_overlay.lab import kernel
@@ -24,9 +25,11 @@ from ua_overlay.system import process
 
 #: Where the tmpfs that holds a host's own files is mounted while it is put together; /mnt exists everywhere (FHS 3.0).
 STAGE = '/mnt'
-#: Trees of the machine that a host sees but changes only for itself.
+#: Specification of a host, as JSON has it.
+Spec = Dict[str, Any]
+#: Trees of the machine that a host sees; its changes stay with the host.
 OVERLAID = ('/etc', '/var', '/home', '/root')
-#: What the machine itself may have as a robot or server, and a fresh host must not inherit.
+#: Files of a robot or server on the machine itself: a fresh host must not inherit them.
 FORGOTTEN = (defaults.CONFIG_DIR, defaults.STATE_DIR, defaults.DAEMON_STATE_DIR, '/var/lib/headscale',
              '/etc/systemd/system/tailscaled.service.d')
 #: Where the control socket's directory appears in every host.
@@ -35,14 +38,14 @@ CONTROL_DIR = '/run/ua_lab'
 BRIDGE_SYSCTL = '/proc/sys/net/bridge/'
 
 
-def make_filesystems(spec):
-    """Build the host's view of files. Runs as process 1 of the new namespaces. :raises OSError: naming the mount."""
-    # Slave, not private: when the machine unmounts something, our copy must not keep it busy.
+def make_filesystems(spec: Spec) -> None:
+    """Mount the host's file systems, as process 1 of the new namespaces. :raises OSError: naming the mount."""
+    # Slave, not private: when the machine unmounts something, this copy must not keep it busy.
     kernel.mount('', '/', '', kernel.MS_SLAVE | kernel.MS_REC)
     kernel.mount('proc', '/proc', 'proc', kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
     kernel.mount('sysfs', '/sys', 'sysfs', kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
     kernel.mount('host', STAGE, 'tmpfs', data='mode=0755')
-    # Elsewhere the machine's directories are seen as they are.
+    # Directories elsewhere are the machine's anyway.
     share = [path for path in spec['share'] if path.startswith(tuple(tree + '/' for tree in OVERLAID + ('/run',)))]
     stashed = stash(share + [spec['control']])
     for tree in OVERLAID:
@@ -58,12 +61,12 @@ def make_filesystems(spec):
         kernel.mount(copy, path, '', kernel.MS_BIND | kernel.MS_REC)
     os.mkdir(CONTROL_DIR)
     kernel.mount(stashed_control, CONTROL_DIR, '', kernel.MS_BIND)
-    # The overlays hold their layers by themselves; the machine's own /mnt comes into view again.
+    # The overlays hold their layers open; this uncovers the machine's /mnt.
     kernel.unmount_detached(STAGE)
 
 
-def stash(paths):
-    """Hold directories of the machine below STAGE before overlays cover them; return where."""
+def stash(paths: Iterable[str]) -> List[str]:
+    """Bind directories of the machine below STAGE before overlays cover them; return their paths there."""
     copies = []
     for index, path in enumerate(paths):
         copy = '{}/stash/{}'.format(STAGE, index)
@@ -73,8 +76,8 @@ def stash(paths):
     return copies
 
 
-def overlay(tree):
-    """Cover a tree of the machine with a layer that takes this host's changes."""
+def overlay(tree: str) -> None:
+    """Cover a tree of the machine with a layer for this host's changes."""
     name = tree.strip('/').replace('/', '-')
     upper, work = ('{}/{}-{}'.format(STAGE, name, part) for part in ('upper', 'work'))
     os.mkdir(upper)
@@ -84,8 +87,8 @@ def overlay(tree):
     kernel.mount('overlay', tree, 'overlay', 0, 'lowerdir={},upperdir={},workdir={}'.format(tree, upper, work))
 
 
-def open_way(path):
-    """Let every user of the host walk to a shared directory, whatever the mode of the caller's home outside."""
+def open_way(path: str) -> None:
+    """Make the parents of a shared directory searchable for every user of the host, whatever their mode outside."""
     parent = os.path.dirname(path)
     while parent != '/' and parent.startswith(OVERLAID):
         mode = os.stat(parent).st_mode & 0o7777
@@ -94,7 +97,7 @@ def open_way(path):
         parent = os.path.dirname(parent)
 
 
-def write(path, text, mode=0o644):
+def write(path: str, text: str, mode: int = 0o644) -> None:
     """Replace ``path`` (also a dangling link, as resolv.conf often is) by a plain file."""
     if os.path.lexists(path):
         os.unlink(path)
@@ -103,10 +106,13 @@ def write(path, text, mode=0o644):
     os.chmod(path, mode)
 
 
-def make_identity(spec):
-    """Host name, hosts file, resolver, machine id; nothing of the machine's own overlay."""
+def make_identity(spec: Spec) -> None:
+    """Write host name, hosts file, resolver, machine id, accounts and sysctls; remove what FORGOTTEN lists.
+
+    :raises OSError: naming the file.
+    """
     for tree in OVERLAID:
-        # What follows must never reach the machine's own files, whatever went wrong before.
+        # Never write to the machine's own files, whatever went wrong before.
         if not os.path.ismount(tree):
             raise OSError(errno.EROFS, '{} is not a layer of this host'.format(tree))
     for path in FORGOTTEN:
@@ -122,28 +128,28 @@ def make_identity(spec):
         add_user(user)
     for path, value in spec['sysctl'].items():
         if path.startswith(BRIDGE_SYSCTL) and not os.path.exists(path):
-            # A kernel without br_netfilter does by itself what is asked for.
+            # A kernel without br_netfilter never filters on a bridge, which is what the setting asks for.
             continue
         with open(path, 'w') as stream:
             stream.write(value)
 
 
-def free_id(used):
-    """First id from 1000, where people's accounts begin, that is not in ``used``."""
+def free_id(used: Set[int]) -> int:
+    """Return the first id from 1000, where the accounts of people begin, that is not in ``used``."""
     number = 1000
     while number in used:
         number += 1
     return number
 
 
-def column(path, index):
-    """Set of the numbers in one column of /etc/passwd or /etc/group."""
+def column(path: str, index: int) -> Set[int]:
+    """Return the numbers in one column of /etc/passwd or /etc/group."""
     with open(path) as stream:
         return {int(line.split(':')[index]) for line in stream if line.count(':') >= 3}
 
 
-def add_user(name):
-    """An unprivileged account with a home and a run directory; the machine's own of that name is used as it is."""
+def add_user(name: str) -> None:
+    """Make an unprivileged account with a home and a run directory; an account of the machine stays as it is."""
     with open('/etc/passwd') as stream:
         entry = next((line.split(':') for line in stream if line.startswith(name + ':')), None)
     if entry is None:
@@ -160,24 +166,26 @@ def add_user(name):
         os.chown(path, uid, gid)
 
 
-def append(path, line):
+def append(path: str, line: str) -> None:
+    """Append a line to a file."""
     with open(path, 'a') as stream:
         stream.write(line)
 
 
-def answer(message):
+def answer(message: Dict[str, Any]) -> None:
+    """Send a line of JSON to the process that builds the lab."""
     sys.stdout.write(json.dumps(message) + '\n')
     sys.stdout.flush()
 
 
-def describe(error):
-    """The words of an OSError, with the file it is about."""
+def describe(error: OSError) -> str:
+    """Return the words of an OSError, with its file."""
     words = error.strerror or str(error)
     return '{}: {}'.format(error.filename, words) if error.filename else words
 
 
-def serve(life_line):
-    """Reap until the life line ends without `keep`; with it, until killed."""
+def serve(life_line: int) -> None:
+    """Reap until the life line ends; after the line `keep`, until this process is killed."""
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write)
@@ -195,8 +203,8 @@ def serve(life_line):
         reap()
 
 
-def reap():
-    """Collect every child that ended; one that failed is worth a line in this host's log."""
+def reap() -> None:
+    """Collect every child that has ended; log a line for one that failed."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -210,11 +218,11 @@ def reap():
             print('process {} ended with {}'.format(pid, how), file=sys.stderr, flush=True)
 
 
-def become_host(spec):
-    """Process 1: set everything up, say so, serve. Never returns."""
+def become_host(spec: Spec) -> NoReturn:
+    """Set up the host as its process 1, report that it is ready, and serve."""
     os.setsid()
     process.set_name('lab:' + spec['name'])
-    # The terminal's and the maker's signals are not for a host; it ends by SIGKILL or by its life line.
+    # Signals of a terminal or of the maker must not end a host: SIGKILL and the life line do.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.umask(0o022)
@@ -233,8 +241,8 @@ def become_host(spec):
     os._exit(0)
 
 
-def read_line(handle):
-    """One line, byte by byte: what follows on the life line must stay there."""
+def read_line(handle: int) -> bytes:
+    """Read one line, byte by byte: what follows on the life line must stay there. :raises SystemExit: at its end."""
     line = b''
     while not line.endswith(b'\n'):
         byte = os.read(handle, 1)
@@ -244,7 +252,7 @@ def read_line(handle):
     return line
 
 
-def main():
+def main() -> NoReturn:
     spec = json.loads(read_line(0).decode())
     try:
         kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWUTS | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET)

@@ -1,6 +1,7 @@
-"""The few system calls that Python 3.8 has no function for, and processes that are never mistaken for others.
+"""System calls that Python 3.8 has no function for, and handles of processes that never mean another process.
 
-The two small programs that become a host (`init`) and that enter one (`enter`) need it: nothing heavy is imported.
+The small programs that become a host (`init`) or enter one (`enter`, `pipe`) import this at each start: it imports
+nothing heavy.
 """
 import ctypes
 import errno
@@ -8,6 +9,7 @@ import os
 import select
 import signal
 import struct
+from typing import Optional
 
 from ua_overlay.system import process
 
@@ -31,36 +33,36 @@ SYS_PIDFD_OPEN = 434
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _checked(result, what):
+def _checked(result: int, what: str) -> int:
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, '{}: {}'.format(what, os.strerror(number)))
     return result
 
 
-def unshare(flags):
+def unshare(flags: int) -> None:
     """Give the calling process namespaces of its own (unshare(2)). :raises OSError: EPERM, EINVAL, ENOSPC."""
     _checked(_libc.unshare(ctypes.c_int(flags)), 'unshare')
 
 
-def setns(handle, kind=0):
+def setns(handle: int, kind: int = 0) -> None:
     """Move the calling thread into the namespace of an open /proc/PID/ns file (setns(2))."""
     _checked(_libc.setns(ctypes.c_int(handle), ctypes.c_int(kind)), 'setns')
 
 
-def mount(source, target, kind, flags=0, data=''):
-    """mount(2) with strings. :raises OSError: naming the target."""
+def mount(source: str, target: str, kind: str, flags: int = 0, data: str = '') -> None:
+    """Mount ``source`` on ``target`` (mount(2)). :raises OSError: naming the target."""
     _checked(_libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data.encode()),
              'mount {} on {}'.format(kind or source, target))
 
 
-def unmount_detached(target):
-    """Take a mount out of sight now; it ends when its last user does (umount2(2), MNT_DETACH)."""
+def unmount_detached(target: str) -> None:
+    """Detach a mount now; it ends when its last user does (umount2(2), MNT_DETACH)."""
     _checked(_libc.umount2(target.encode(), MNT_DETACH), 'umount ' + target)
 
 
-def start_ticks(pid):
-    """Start time of a process in clock ticks since boot, or None when it is gone or only a zombie."""
+def start_ticks(pid: int) -> Optional[int]:
+    """Return the start time of a process in clock ticks since boot, None when it is gone or a zombie."""
     try:
         stat = process.read_stat(pid)
     except (FileNotFoundError, ProcessLookupError):
@@ -76,17 +78,19 @@ class ProcessHandle:
     :raises ProcessLookupError: when ``start`` is None and the process is gone.
     """
 
-    def __init__(self, pid, start=None):
-        self.pid = pid
-        self.start = start_ticks(pid) if start is None else start
-        if self.start is None:
+    def __init__(self, pid: int, start: Optional[int] = None) -> None:
+        begun = start_ticks(pid) if start is None else start
+        if begun is None:
             raise ProcessLookupError(errno.ESRCH, 'process {} is gone'.format(pid))
+        self.pid = pid
+        self.start = begun
 
-    def alive(self):
+    def alive(self) -> bool:
+        """Return whether it runs; a zombie does not."""
         return start_ticks(self.pid) == self.start
 
-    def _open(self):
-        """A pidfd of exactly this process, or None when it is gone."""
+    def _open(self) -> Optional[int]:
+        """Return a pidfd of exactly this process, None when it is gone."""
         try:
             handle = _checked(_libc.syscall(SYS_PIDFD_OPEN, self.pid, 0), 'pidfd_open')
         except ProcessLookupError:
@@ -96,8 +100,8 @@ class ProcessHandle:
             return None
         return handle
 
-    def send_signal(self, number):
-        """:return: False when the process was gone already."""
+    def send_signal(self, number: int) -> bool:
+        """Signal this process. :return: False when it was gone already."""
         handle = self._open()
         if handle is None:
             return False
@@ -109,7 +113,7 @@ class ProcessHandle:
             os.close(handle)
         return True
 
-    def signal_group(self, number):
+    def signal_group(self, number: int) -> bool:
         """Signal the process group that this process leads. :return: False when the process was gone already."""
         if not self.alive():
             return False
@@ -119,8 +123,8 @@ class ProcessHandle:
             return False
         return True
 
-    def wait(self, timeout):
-        """Wait until it ended. :return: False when it still runs after ``timeout`` seconds."""
+    def wait(self, timeout: float) -> bool:
+        """Wait until it has ended. :return: False when it still runs after ``timeout`` seconds."""
         handle = self._open()
         if handle is None:
             return True
@@ -131,14 +135,14 @@ class ProcessHandle:
         finally:
             os.close(handle)
 
-    def kill(self, timeout=10.0):
-        """SIGKILL and wait. :return: False when it survived that long (uninterruptible sleep)."""
+    def kill(self, timeout: float = 10.0) -> bool:
+        """Send SIGKILL and wait. :return: False when it survived ``timeout`` seconds (uninterruptible sleep)."""
         self.send_signal(signal.SIGKILL)
         return self.wait(timeout)
 
 
-def boot_id():
-    """Random name of this boot: process ids from another boot mean nothing."""
+def boot_id() -> str:
+    """Return the random name of this boot: process ids from another boot mean nothing."""
     with open('/proc/sys/kernel/random/boot_id') as stream:
         return stream.read().strip()
 

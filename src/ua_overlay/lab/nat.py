@@ -3,8 +3,9 @@
 What the kinds mean in the words of RFC 4787, as measured with coturn's turnutils_natdiscovery on Linux:
 easy: endpoint-independent mapping (the port is kept), address-and-port-dependent filtering;
 hard: address-and-port-dependent mapping (a random port for every destination) and filtering;
-udp-blocked: as easy for TCP; no UDP passes except questions to the DNS server, as in many a campus network.
+udp-blocked: as easy for TCP; no UDP passes except queries to the DNS server, as in many campus networks.
 """
+from typing import Sequence, Tuple, Union
 
 EASY = 'easy'
 HARD = 'hard'
@@ -16,8 +17,10 @@ WAN = 'wan'
 LAN = 'lan'
 TABLE = 'ua_lab'
 
-#: What may stand for a port in `forward`: questions of ping.
+#: In place of a port in `forward`: ICMP echo requests.
 PING = 'ping'
+#: (port or PING, address inside).
+Forward = Tuple[Union[int, str], str]
 
 _RULES = '''\
 table ip {table}
@@ -56,17 +59,17 @@ _BLOCKED = '''\
 '''
 
 
-def ruleset(kind, dns, forward=()):
-    """The whole rule set of a router, replacing the one before in a single transaction.
+def ruleset(kind: str, dns: str, forward: Sequence[Forward] = ()) -> str:
+    """Return the rule set of a router; it replaces the one before in a single transaction.
 
-    Unsolicited packets on the WAN side are dropped, not answered: a peer's early packet that reaches the router itself
-    would leave a conntrack entry that holds the port, our own flow would be mapped to another, and no direct path would
-    form. Robots behind one router are neighbours whatever its kind; their bridged packets come by here where
-    br_netfilter is on. What somebody forwards with rules of his own is let through.
+    Unsolicited packets on the WAN side are dropped, not answered: a peer's early packet that reached the router itself
+    would leave a conntrack entry that holds the port. The robot's own flow would then be mapped to another port, and no
+    direct path would form. Robots behind one router reach each other in every kind; their bridged packets pass these
+    rules where br_netfilter is on. Traffic that other nftables tables forward (dnat) is accepted.
 
     :param kind: one of :data:`KINDS`.
     :param dns: address of the lab's DNS server, reachable in every kind.
-    :param forward: pairs (port or PING, address inside): what comes for the router's own address is for that host.
+    :param forward: packets to this port of the router's own address go to that host.
     :raises ValueError: unknown kind.
     """
     if kind not in KINDS:
@@ -76,8 +79,8 @@ def ruleset(kind, dns, forward=()):
         blocked=_BLOCKED.format(dns=dns, wan=WAN) if kind == UDP_BLOCKED else '')
 
 
-def _forwarding(forward):
-    """The chain that forwards, '' when nothing is."""
+def _forwarding(forward: Sequence[Forward]) -> str:
+    """Return the chain that forwards, '' when nothing is forwarded."""
     rules = []
     for what, address in forward:
         matches = ['icmp type echo-request'] if what == PING else \

@@ -1,19 +1,20 @@
-"""The program that connects stdin and stdout to a TCP port of a host: what `ssh -o ProxyCommand` runs.
+"""The program that connects stdin and stdout to a TCP port of a host, for `ssh -o ProxyCommand`.
 
-Robots of a lab stand behind NATs with one and the same address; whoever runs Ansible stands next to them in the field.
+Robots of a lab share one private address behind their NATs, so that no address names one of them from outside.
 """
 import argparse
 import os
 import select
 import socket
 import sys
+from typing import List, Union
 
 from ua_overlay.lab import kernel
 
 
-def copy(connection, read=0, write=1):
-    """Carry bytes both ways until the connection ends; the end of ``read`` closes one half."""
-    sources = [connection, read]
+def copy(connection: socket.socket, read: int = 0, write: int = 1) -> None:
+    """Copy bytes in both directions until the connection ends; the end of ``read`` closes one half of it."""
+    sources: List[Union[socket.socket, int]] = [connection, read]
     while connection in sources:
         for ready in select.select(sources, [], [])[0]:
             data = connection.recv(65536) if ready is connection else os.read(read, 65536)
@@ -29,7 +30,7 @@ def copy(connection, read=0, write=1):
                 connection.shutdown(socket.SHUT_WR)
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(prog='pipe')
     parser.add_argument('--pid', type=int, required=True)
     parser.add_argument('--start', type=int, required=True)

@@ -1,7 +1,6 @@
-"""How long a lab waits for what: the one home of these numbers, all of them scaled by one factor.
+"""Time limits of labs. Each is multiplied by one factor.
 
-They are limits, not pauses: a wait ends as soon as its condition holds. On a machine that is slower than a few cores of
-today, set UA_OVERLAY_TIME_SCALE=2.
+They are limits, not pauses: a wait ends as soon as its condition holds. On a slow machine, set UA_OVERLAY_TIME_SCALE=2.
 """
 import os
 
@@ -13,7 +12,7 @@ SCALE = float(os.environ.get('UA_OVERLAY_TIME_SCALE', '1'))
 ANSWER = 10
 #: A daemon, a server or a ROS node starts.
 START = 30
-#: A robot registers, is online, and the others know.
+#: A robot registers, is online, and appears among the peers of the others.
 JOIN = 60
 #: Names, env file, roscore and nodes follow a change.
 GRAPH = 90
@@ -26,6 +25,6 @@ BOOT = 120
 PLAYBOOK = 500
 
 
-def scaled(seconds):
-    """``seconds`` on this machine."""
+def scaled(seconds: float) -> float:
+    """Return ``seconds`` multiplied by the factor of this machine."""
     return seconds * SCALE

@@ -1,32 +1,37 @@
-"""Wait for a condition: the one way in which labs, their tests and benchmarks wait."""
+"""Wait for a condition. Labs, their tests and benchmarks all wait with this."""
 import time
+from typing import Callable, Optional, TypeVar
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.lab import timeouts
+from ua_overlay.protocols import Clock
+
+Value = TypeVar('Value')
 
 
 class NotInTime(OverlayError):
-    """What was waited for did not happen in time."""
+    """A condition did not hold in time."""
 
     code = 'LAB_TIMEOUT'
 
 
-#: After a look that took a while, wait this many times as long, up to PAUSE seconds: what is waited for needs the
-#: processors, too, and a look that starts a program slows it down.
+#: After a slow check, wait this many times as long, up to PAUSE seconds: a check that starts a program takes processor
+#: time from the very thing it waits for.
 SHARE, PAUSE = 2, 2.0
 
 
-def pause(poll, took):
-    """Seconds until the next look, after one that took ``took`` seconds. Pure."""
+def pause(poll: float, took: float) -> float:
+    """Return the seconds until the next check, after one that took ``took`` seconds. Pure."""
     return max(poll, min(SHARE * took, PAUSE))
 
 
-def wait(what, condition, seconds=timeouts.START, poll=0.1, clock=time.monotonic, sleep=time.sleep):
+def wait(what: str, condition: Callable[[], Optional[Value]], seconds: float = timeouts.START, poll: float = 0.1,
+         clock: Clock = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> Value:
     """Poll ``condition`` until it returns something true, and return that.
 
-    :param what: what is waited for, as the beginning of a sentence: 'A link DIRECT'.
-    :param seconds: limit, see :mod:`ua_overlay.lab.timeouts`.
-    :param poll: least seconds between two looks; after a slow look :func:`pause` makes it more.
+    :param what: names the condition at the beginning of a sentence: 'A link DIRECT'.
+    :param seconds: limit before scaling, see :mod:`ua_overlay.lab.timeouts`.
+    :param poll: least seconds between two checks; after a slow check :func:`pause` returns more.
     :raises NotInTime: naming ``what`` and the last value of the condition.
     """
     limit = timeouts.scaled(seconds)
