@@ -13,7 +13,7 @@ from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.errors import OverlayError
 from ua_overlay.lab.fleet import USER
 from ua_overlay.lab.lab import Lab, load_topology
-from ua_overlay.lab.relays import Pair, open_text, pauses
+from ua_overlay.lab.relays import Pair, read_text, pauses
 from ua_overlay.lab.wait import wait
 
 NAME = 'gaps'
@@ -127,8 +127,8 @@ def topic(pair):
         start('dev-1', 'roscore', 'roscore', '-p', str(PORT))
         start('dev-1', 'say', '/usr/bin/python3', program['dev-1'], 'say')
         start('dev-2', 'hear', '/usr/bin/python3', program['dev-2'], 'hear')
-        before = len(open_text(log))
-        yield lambda: arrivals(open_text(log)[before:])
+        before = len(read_text(log))
+        yield lambda: arrivals(read_text(log)[before:])
     finally:
         for robot, service in running:
             pair.lab.stop_service(robot, service)

@@ -4,7 +4,7 @@ import os
 
 import keep
 import pytest
-from fleets import three_robots  # noqa: F401 a fixture
+from fleets import one_lan_team, three_robots, two_lans  # noqa: F401 fixtures
 from places import INSTALL
 from topologies import MANY
 

@@ -1,8 +1,8 @@
-"""Robots that several files share, one after another in one pytest (groups.py); each file arranges their teams anew."""
+"""Sites and robots that several files share, one after another in one pytest (groups.py)."""
 import pytest
 from follow import Follower
 from places import INSTALL
-from topologies import THREE_NATS
+from topologies import THREE_NATS, TWO_LANS, one_lan
 
 from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.lab.fleet import USER, Fleet
@@ -55,3 +55,24 @@ def three_robots(shared_lab, install):
     fleet = ThreeRobots(shared_lab(THREE_NATS, 'robots'), INSTALL)
     fleet.start()
     return fleet
+
+
+@pytest.fixture(scope='session')
+def two_lans(shared_lab, install):
+    """A site with the team iris, and four robots of which nothing runs yet: dev-2 and dev-3 share a LAN."""
+    fleet = Fleet(shared_lab(TWO_LANS, 'lans'), INSTALL)
+    fleet.start_site()
+    fleet.site('team', 'create', 'iris')
+    return fleet
+
+
+@pytest.fixture(scope='session')
+def one_lan_team(shared_lab, install):
+    """The lab of a team of two robots that share a LAN, with overlay.launch on both; dev-2 is the master. Each file
+    gives dev-1 the link that it needs."""
+    fleet = Fleet(shared_lab(one_lan({'rate': '60mbit', 'delay': '10ms'}), 'measure', typed=True), INSTALL)
+    fleet.start_site()
+    fleet.site('team', 'create', 'iris')
+    fleet.enlist('dev-2', 'iris', '--master')
+    fleet.enlist('dev-1', 'iris')
+    return fleet.lab

@@ -1,7 +1,7 @@
-"""ROS programs under load on the robots of a lab, and what they said, for test_ros_load.py.
+"""ROS programs under load on the robots of a lab, and their records, for test_ros_load.py.
 
-The programs are those of test/ros_load: each writes one JSON object a line (see record.py there). Nothing is judged
-here.
+The programs are those of test/ros_load: each writes one JSON object a line (see record.py there). This module judges
+nothing.
 """
 import collections
 import glob
@@ -18,15 +18,18 @@ from ua_overlay.toolchain.find import cache_dir
 
 NODES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'ros_load')
 #: Where they are on a robot; /home is the host's own.
-PLACE = '/home/{}/ros_load'.format(USER)
+FOLDER = '/home/{}/ros_load'.format(USER)
+
+#: The keys by which records are found (test/ros_load/*): what a record is about.
+KEYS = {'heard', 'called', 'end', 'link', 'map', 'lookup', 'x'}
 
 Phase = collections.namedtuple('Phase', 'link switched seen start end')
-Phase.__doc__ = """A stretch of time on one kind of link, in Unix time. switched: the routers were changed; seen: the
-links topic said so; start to end: measured with nothing changing."""
+Phase.__doc__ = """A stretch of time on one link type, in Unix time. switched: the routers were changed; seen: the links
+topic shows it; start to end: measured while nothing changed."""
 
 
 def build_numbers(workspace):
-    """Compile numbers.cpp against the ROS that there is, once for each source; return the program's path."""
+    """Compile numbers.cpp against the installed ROS, once for each source; return the program's path."""
     source = os.path.join(NODES, 'numbers.cpp')
     script = '. "$0/setup.bash" && pkg-config --modversion roscpp && pkg-config --cflags --libs roscpp'
     flags = subprocess.run(['bash', '-c', script, workspace], stdout=subprocess.PIPE, universal_newlines=True,
@@ -45,17 +48,21 @@ def build_numbers(workspace):
 
 
 class Records:
-    """What one program said so far, read from its log as it grows."""
+    """The records of one program so far, read from its log as it grows.
+
+    :ivar other: its other lines.
+    """
 
     def __init__(self, path):
         self.path = path
-        self.found = []
         self.other = []
+        self._all = []
+        self._of = collections.defaultdict(list)
         self._position = 0
         self._rest = b''
 
     def read(self):
-        """All records, as dicts."""
+        """Take what was written since."""
         with open(self.path, 'rb') as stream:
             stream.seek(self._position)
             data = stream.read()
@@ -68,11 +75,20 @@ class Records:
             except ValueError:
                 self.other.append(line.decode('utf-8', 'replace'))
             else:
-                self.found.append(value)
-        return self.found
+                self._all.append(value)
+                for key in KEYS.intersection(value):
+                    self._of[key, None].append(value)
+                    self._of[key, value[key]].append(value)
+
+    def last(self, count):
+        """The last records, as dicts."""
+        return self._all[-count:]
 
     def all(self, key, value=None):
-        return [record for record in self.read() if key in record and value in (None, record[key])]
+        """The records that have ``key`` (one of KEYS), with ``value`` unless that is None."""
+        assert key in KEYS, key
+        self.read()
+        return self._of[key, value]
 
     def heard(self, topic):
         return self.all('heard', topic)
@@ -95,7 +111,7 @@ class Load:
             for path in glob.glob(os.path.join(NODES, '*.py')):
                 with open(path) as stream:
                     self.fleet.lab.host(robot).run(
-                        ['install', '-D', '-m', '755', '/dev/stdin', os.path.join(PLACE, os.path.basename(path))],
+                        ['install', '-D', '-m', '755', '/dev/stdin', os.path.join(FOLDER, os.path.basename(path))],
                         input=stream.read())
 
     def start(self, robot, name, *argv, graph='team', namespace=True):
@@ -106,49 +122,49 @@ class Load:
         """
         words = list(argv)
         if words[0].endswith('.py'):
-            words[0] = os.path.join(PLACE, words[0])
+            words[0] = os.path.join(FOLDER, words[0])
         elif words[0] == 'numbers':
             words[0] = self.numbers
         if namespace:
             words += ['__ns:=/' + ros_name(robot), '__name:=' + name]
-        door = ['ua-overlay', 'exec'] + (['--local'] if graph == 'local' else ['--wait', '--timeout', '60'])
+        prefix = ['ua-overlay', 'exec'] + (['--local'] if graph == 'local' else ['--wait', '--timeout', '60'])
         lab = self.fleet.lab
-        lab.start_service(robot, name, self.fleet.ros_argv(door + words, graph='shell'),
+        lab.start_service(robot, name, self.fleet.ros_argv(prefix + words, graph='shell'),
                           env=self.fleet.user_environment(), user=USER)
         self.records[robot, name] = Records(lab.log_path(robot, name))
         return self.records[robot, name]
 
     def ask(self, robot, *argv):
         """Run one of our programs to its end; return its records."""
-        done = self.fleet.ros(robot, 'ua-overlay', 'exec', os.path.join(PLACE, argv[0]), *argv[1:], graph='shell')
+        done = self.fleet.ros(robot, 'ua-overlay', 'exec', os.path.join(FOLDER, argv[0]), *argv[1:], graph='shell')
         return [json.loads(line) for line in done.stdout.splitlines()]
 
-    def wait(self, condition, timeout, what):
-        """Until ``condition()``; meanwhile every program must live."""
+    def wait(self, what, condition, seconds):
+        """Wait for ``condition()``; meanwhile every program must live."""
         def met():
             value = condition()
             if not value:
                 for (robot, name), records in self.records.items():
                     records.read()
                     assert self.fleet.lab.service_running(robot, name), '{} on {} ended:\n{}'.format(
-                        name, robot, '\n'.join(records.other[-20:] + [str(r) for r in records.found[-3:]]))
+                        name, robot, '\n'.join(records.other[-20:] + [str(record) for record in records.last(3)]))
             return value
-        return wait(what, met, timeout, poll=0.2)
+        return wait(what, met, seconds, poll=0.2)
 
-    def wait_all(self, conditions, timeout, what):
-        """Until each of ``conditions()``, pairs of (name, met), is met; the failure names those that are not."""
+    def wait_all(self, what, conditions, seconds):
+        """Wait until each of ``conditions()``, pairs of (name, met), is met; the failure names those that are not."""
         unmet = []
 
         def met():
             unmet[:] = [name for name, value in conditions() if not value]
             return not unmet
         try:
-            self.wait(met, timeout, what)
+            self.wait(what, met, seconds)
         except NotInTime as error:
             raise AssertionError('{} Missing: {}'.format(error, ', '.join(map(str, unmet))))
 
     def finish(self, robot, name):
-        """Ask a program to publish no more; it then says `end` and stays."""
+        """Ask a program to publish no more; it then records its `end` and stays."""
         self.fleet.lab.kill_service(robot, name, signal.SIGUSR1)
 
     def stop(self, robot, name, number=signal.SIGINT, timeout=30):

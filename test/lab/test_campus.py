@@ -1,5 +1,5 @@
-"""The campus at two of its places: site behind the proxy, team, campaign and report, by the commands that `make campus`
-runs; and the numbers against what the emulated links were told."""
+"""The campus at two of its places: site behind the proxy, team, campaign and report, by the commands of `make campus`;
+and the measured numbers against the emulated links."""
 import os
 import statistics
 import subprocess
@@ -8,23 +8,20 @@ import sys
 import pytest
 import yaml
 from places import COMMAND, ROOT
+from topologies import from_config
 
 from ua_overlay.lab import shape
-from ua_overlay.lab.lab import load_topology
 from ua_overlay.measure import headers
 from ua_overlay.measure.campaign import store
 
+CAMPUS = from_config('campus')
 PLACES = ('lab', 'economics')
 ROBOTS = ('lab-1', 'lab-2', 'economics')
 SHORT = {'tcp': {'seconds': 3, 'omit': 1}, 'udp': {'seconds': 2}, 'ping': {'count': 10, 'interval': 0.05}}
 
 
-def campus():
-    return load_topology(os.path.join(ROOT, 'config', 'lab', 'campus.yaml'))
-
-
 def shortened():
-    """The campaign of the campus, at two places and with less time."""
+    """The campaign of the campus, at two places and with shorter measurements."""
     with open(os.path.join(ROOT, 'config', 'campaigns', 'campus.yaml')) as stream:
         campaign = yaml.safe_load(stream)
     for name, settings in SHORT.items():
@@ -46,11 +43,11 @@ def results(new_lab, tmp_path_factory):
     directory = tmp_path_factory.mktemp('campus')
     path = directory / 'campus.yaml'
     path.write_text(yaml.safe_dump(shortened(), sort_keys=False))
-    lab = new_lab(campus(), 'campus', typed=True)
+    lab = new_lab(CAMPUS, 'campus', typed=True)
     options = [word for robot in ROBOTS for word in ('--robot', robot)]
     done = own('lab', 'team', '--name', lab.name, *options)
     assert done.returncode == 0, done.stderr
-    # A second time there is nothing to do, and nothing is undone.
+    # The second time there is nothing to do, and nothing is undone.
     again = own('lab', 'team', '--name', lab.name, '--json', *options)
     assert again.returncode == 0, again.stderr
     assert [robot['online'] for robot in yaml.safe_load(again.stdout)] == [True] * len(ROBOTS)
@@ -63,22 +60,22 @@ def of(samples, tool, path, place='economics'):
     return next(each for each in samples if (each.tool, each.path, each.place) == (tool, path, place))
 
 
-def test_the_numbers_are_what_the_links_were_told(results):
+def test_the_numbers_match_the_emulated_links(results):
     samples = store.read(str(results))
     assert len(samples) == len(PLACES) * 2 * len(SHORT) and {each.status for each in samples} == {'ok'}
-    told = campus().links['economics']
-    assert of(samples, 'ping', 'raw').link['economics'] == shape.to_words(told)
+    emulated = CAMPUS.links['economics']
+    assert of(samples, 'ping', 'raw').link['economics'] == shape.to_words(emulated)
     for path, efficiency in (('raw', headers.raw_efficiency()), ('overlay', headers.overlay_efficiency())):
         found = of(samples, 'iperf3-tcp', path).values['bps']
-        # What the headers leave of the rate is the most; a busy machine takes from that.
-        assert 0.5 * told.rate * efficiency < found < 1.05 * told.rate * efficiency, (path, found)
+        # The headers leave this much of the rate; a busy machine reaches less.
+        assert 0.5 * emulated.rate * efficiency < found < 1.05 * emulated.rate * efficiency, (path, found)
         trip = statistics.median(of(samples, 'ping', path).values['rtt_ms'])
-        assert 2e3 * told.delay <= trip < 2e3 * told.delay + 25.0, (path, trip)
+        assert 2e3 * emulated.delay <= trip < 2e3 * emulated.delay + 25.0, (path, trip)
         udp = of(samples, 'iperf3-udp', path)
         assert 0.9 < udp.values['bps'] / udp.settings['offered_bps'] < 1.05 and udp.values['lost_percent'] < 5
 
 
-def test_each_place_went_the_way_of_its_label(results):
+def test_each_place_took_the_path_of_its_label(results):
     for each in store.read(str(results)):
         counted, kind = each.proof.counted, {'lab': 'DIRECT', 'economics': 'PEER_RELAY'}[each.place]
         assert each.proof.verdict == 'proven'

@@ -1,6 +1,6 @@
 """The proof of encryption by its command, with real daemons over all three link types and past the tunnel.
 
-The run past the tunnel is the check seen to fail: the same search finds the canary there at each outside place.
+The run past the tunnel shows that the search can fail: there it finds the canary at each outside place.
 """
 import json
 import os
@@ -19,7 +19,7 @@ ROBOTS, ROUTERS = {'dev-1', 'dev-2'}, {'nat1', 'nat2'}
 def made(lab_possible, tmp_path_factory):
     """(proof as JSON, directory of --output)."""
     output = str(tmp_path_factory.mktemp('proof') / 'out')
-    # Three times what tailscaled needs at most to find a path, and the site.
+    # The site, and three times the longest time in which tailscaled finds a path.
     done = subprocess.run([sys.executable, COMMAND, 'measure', 'encryption', '--json', '--output', output, '--name',
                            'encryption-{}'.format(os.getpid())], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           universal_newlines=True, timeout=900)
@@ -42,25 +42,25 @@ def outside(run, host):
     return [place for place in run['places'] if place['host'] == host and not place['inside']]
 
 
-def test_past_the_tunnel_everybody_on_the_way_reads_it(made):
+def test_past_the_tunnel_every_host_on_the_path_reads_the_canary(made):
     run = run_of(made, 'raw')
     assert hosts_with_canary(run, False) == ROBOTS | ROUTERS and not hosts_with_canary(run, True)
 
 
 @pytest.mark.parametrize('link, carrier', [
     ('DIRECT', 'WireGuard 4 data'), ('PEER_RELAY', 'WireGuard 4 data in Geneve'), ('DERP', 'TLS')])
-def test_inside_and_nowhere_outside(made, link, carrier):
+def test_the_canary_is_inside_and_nowhere_outside(made, link, carrier):
     run = run_of(made, link)
     assert hosts_with_canary(run, True) == ROBOTS and hosts_with_canary(run, False) == set()
-    on_the_way = ROBOTS | ROUTERS | ({'server'} if link != 'DIRECT' else set())
-    for host in on_the_way:
+    on_the_path = ROBOTS | ROUTERS | ({'server'} if link != 'DIRECT' else set())
+    for host in on_the_path:
         assert any(place['kinds'].get(carrier, {}).get('bytes', 0) > 20000 for place in outside(run, host)), host
-    assert outside(run, 'server'), 'the host of the relays was captured too'
+    assert outside(run, 'server'), 'the host of the relays is captured too'
     assert run['picture']['kind'] == carrier
 
 
 @pytest.mark.parametrize('link', ['DIRECT', 'PEER_RELAY', 'DERP'])
-def test_inside_looks_like_text_and_outside_like_chance(made, link):
+def test_inside_looks_like_text_and_outside_like_noise(made, link):
     for place in run_of(made, link)['places']:
         if place['inside']:
             assert place['entropy'] < 6.5
@@ -68,7 +68,7 @@ def test_inside_looks_like_text_and_outside_like_chance(made, link):
             assert place['entropy'] > 7.95
 
 
-def test_what_is_kept(made):
+def test_the_page_and_the_captures_are_kept(made):
     _, output = made
     with open(os.path.join(output, 'encryption.html'), encoding='utf-8') as stream:
         text = stream.read()
@@ -81,7 +81,7 @@ def test_what_is_kept(made):
     assert any('tailscale0' in name for name in kept)
 
 
-def test_captured_files_are_searched_alike(made, tmp_path):
+def test_captured_files_are_searched_in_the_same_way(made, tmp_path):
     proof, output = made
     for run in proof['runs'][1:]:
         canary = tmp_path / run['link']

@@ -6,15 +6,14 @@ import json
 import os
 
 import pytest
-from places import INSTALL
-from topologies import MANY
 
 from ua_overlay.firewall import guard
-from ua_overlay.lab.fleet import USER, Fleet
+from ua_overlay.lab.fleet import USER
+from ua_overlay.lab.timeouts import GRAPH, JOIN, START
 from ua_overlay.lab.wait import wait
 
 LAN = '10.0.2.15'
-#: A port of the range from which ROS nodes get theirs, taken by a service that is no ROS.
+#: A port in the range from which ROS nodes get theirs, taken by another service.
 IN_RANGE = 45678
 
 CONNECT = '''
@@ -34,7 +33,7 @@ master = xmlrpc.client.ServerProxy('http://{}:11311'.format(sys.argv[1]))
 uri = master.lookupNode('/test', '/rosout')[2]
 print(urlsplit(uri).port, xmlrpc.client.ServerProxy(uri).requestTopic('/test', '/rosout_agg', [['TCPROS']])[2][2])
 '''
-#: Reads slowly what a server of the neighbour sends, for as long as the test likes.
+#: Downloads from a server of the neighbour, and reads the answer when the test writes a line.
 DOWNLOAD = '''
 import socket, sys
 with socket.create_connection((sys.argv[1], int(sys.argv[2])), 5) as connection:
@@ -52,19 +51,16 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), 5) as connection:
 
 
 @pytest.fixture(scope='module')
-def robot(new_lab, install):
+def robot(two_lans):
     """A Fleet with roscore and two other services on dev-2, and the guard off."""
-    lab = new_lab(MANY, 'guard')
-    fleet = Fleet(lab, INSTALL)
-    fleet.start_site(('198.51.100.10',))
-    fleet.site('team', 'create', 'iris')
+    fleet, lab = two_lans, two_lans.lab
     for name in ('dev-1', 'dev-2'):
         path = fleet.carry(name, fleet.invite('iris', name))
         fleet.prepare(name, path)
         fleet.overlay(name, 'join', path, user=USER)
     dns_name = json.loads(fleet.overlay('dev-2', 'status', '--json').stdout)['self']['dns_name']
     wait('dev-1 resolving ' + dns_name,
-         lambda: lab.host('dev-1').run(['getent', 'ahostsv4', dns_name], check=False).returncode == 0, 30)
+         lambda: lab.host('dev-1').run(['getent', 'ahostsv4', dns_name], check=False).returncode == 0, JOIN, poll=0.3)
     environment = dict(fleet.user_environment(), ROS_HOSTNAME=dns_name)
     # `--local` would bind loopback: this is what a shell, or the team's roscore, starts.
     lab.start_service('dev-2', 'roscore', ['bash', '-c', '. "$0/setup.bash" && exec roscore -p 11311',
@@ -75,6 +71,8 @@ def robot(new_lab, install):
     for host, address, port in (('dev-2', LAN, 11311), ('dev-3', LAN, 8000), ('dev-3', LAN, IN_RANGE),
                                 ('dev-2', '10.0.2.16', 8000)):
         wait_for_port(fleet, host, address, port)
+    wait('rosout with its topics', lambda: lab.host('dev-2').run(
+        ['python3', '-c', NODE_PORTS, '127.0.0.1'], check=False).returncode == 0, GRAPH, poll=0.3)
     fleet.dns_name = dns_name
     yield fleet
     fleet.overlay('dev-2', 'guard', 'off')
@@ -86,7 +84,7 @@ def connect(fleet, host, address, port):
 
 
 def wait_for_port(fleet, host, address, port):
-    wait('port {} of {}'.format(port, address), lambda: connect(fleet, host, address, port) == 'open', 60)
+    wait('Port {} of {}'.format(port, address), lambda: connect(fleet, host, address, port) == 'open', START, poll=0.3)
 
 
 def node_ports(fleet, host, address):
@@ -94,15 +92,7 @@ def node_ports(fleet, host, address):
     return [int(word) for word in fleet.lab.host(host).run(['python3', '-c', NODE_PORTS, address]).stdout.split()]
 
 
-def wait_for_rosout(fleet):
-    def ready():
-        done = fleet.lab.host('dev-2').run(['python3', '-c', NODE_PORTS, '127.0.0.1'], check=False)
-        return done.returncode == 0
-    wait('rosout with its topics', ready, 60)
-
-
-def test_guard(robot):
-    wait_for_rosout(robot)
+def test_the_guard_closes_ros_to_the_lan_and_nothing_else(robot):
     ports = [11311] + node_ports(robot, 'dev-2', '127.0.0.1')
     first, last = guard.read_port_range(robot.lab.host('dev-2').path('/proc/sys/net/ipv4/ip_local_port_range'))
     assert len(set(ports)) == 3 and all(first <= port <= last for port in ports[1:])
@@ -114,13 +104,13 @@ def test_guard(robot):
     with own.popen(['python3', '-c', DOWNLOAD, '10.0.2.16', '8000'], stdin=-1, stdout=-1,
                    universal_newlines=True) as download:
         assert download.stdout.readline() == 'connected\n'
-        said = robot.overlay('dev-2', 'guard', 'on').stdout
-        # What this robot connected to, before or after, goes on.
+        output = robot.overlay('dev-2', 'guard', 'on').stdout
+        # This robot's own connections, old and new, go on.
         download.stdin.write('\n')
         download.stdin.flush()
         assert download.stdout.readline() == '200 OK\n'
     assert connect(robot, 'dev-2', '10.0.2.16', 8000) == 'open'
-    assert '--allow {}'.format(IN_RANGE) in said and 'listens on port 11311' not in said
+    assert '--allow {}'.format(IN_RANGE) in output and 'listens on port 11311' not in output
 
     assert [connect(robot, 'dev-3', LAN, port) for port in ports] == ['refused'] * 3
     assert [connect(robot, 'dev-1', robot.dns_name, port) for port in ports] == ['open'] * 3
@@ -128,7 +118,7 @@ def test_guard(robot):
             for port in ports] == ['open'] * 9
     # Real ROS over the overlay, both the master's port and the nodes'.
     assert node_ports(robot, 'dev-1', robot.dns_name) == ports[1:]
-    # Everything else is as it was.
+    # Everything else works as before.
     assert connect(robot, 'dev-3', LAN, 8000) == 'open'
     assert connect(robot, 'dev-3', LAN, 22) == 'refused'  # as before: nothing listens there
     assert connect(robot, 'dev-3', LAN, IN_RANGE) == 'refused'
@@ -136,8 +126,7 @@ def test_guard(robot):
     assert status['on'] and status['persistent'] and status['problems'] == [] and status['refused'] >= 4
 
 
-def test_again_with_an_exception_and_after_a_reboot(robot):
-    wait_for_rosout(robot)
+def test_an_exception_and_a_reboot(robot):
     robot.overlay('dev-2', 'guard', 'on')
     robot.overlay('dev-2', 'guard', 'on', '--allow', str(IN_RANGE))
     again = robot.overlay('dev-2', 'guard', 'on').stdout
@@ -153,7 +142,7 @@ def test_again_with_an_exception_and_after_a_reboot(robot):
     assert holds() == ['open'] * 4
     flushed = robot.overlay('dev-2', 'guard', 'status', check=False)
     assert flushed.returncode == 1 and 'flushed' in flushed.stdout
-    # What the unit does at boot, word for word.
+    # The unit runs this at boot, word for word.
     start = next(line for line in guard.make_recipe(guard.Guard(), 'nft', 'systemd').files[1].text.split('\n')
                  if line.startswith('ExecStart='))
     host.run(start[len('ExecStart='):].split())
@@ -161,7 +150,6 @@ def test_again_with_an_exception_and_after_a_reboot(robot):
 
 
 def test_off_leaves_nothing(robot):
-    wait_for_rosout(robot)
     host = robot.lab.host('dev-2')
     before = host.run(['nft', 'list', 'ruleset']).stdout.replace('table inet ua_overlay', 'OURS')
     robot.overlay('dev-2', 'guard', 'on')
@@ -175,6 +163,6 @@ def test_off_leaves_nothing(robot):
     assert host.run(['nft', 'list', 'ruleset']).stdout.count('table ') == before.count('table ')
 
 
-def test_unprivileged_user_is_told(robot):
+def test_an_unprivileged_user_is_refused(robot):
     done = robot.overlay('dev-2', 'guard', 'on', user=USER, check=False)
     assert done.returncode == 1 and 'needs root' in done.stderr

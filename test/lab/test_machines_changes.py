@@ -65,7 +65,7 @@ def beat(machines, directory):
                                     stdin=subprocess.DEVNULL, stdout=output, stderr=output)
                    for name, role in (('dev-1', 'say'), ('dev-2', 'hear'))]
     try:
-        yield lambda: topic_gap.arrivals(topic_gap.open_text(heard))
+        yield lambda: topic_gap.arrivals(topic_gap.read_text(heard))
     finally:
         for name, process in zip(ROBOTS, running):
             machines[name].run(['pkill', '-f', 'beat.py'], check=False)

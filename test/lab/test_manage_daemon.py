@@ -4,12 +4,10 @@ import re
 
 import pytest
 import yaml
-from places import INSTALL
-from topologies import ONE_NAT
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
-from ua_overlay.lab.fleet import Fleet
+from ua_overlay.lab.timeouts import GRAPH, JOIN
 from ua_overlay.lab.wait import wait
 from ua_overlay.tailscale.localapi import LocalApi
 
@@ -18,16 +16,12 @@ KEY = re.compile(r'hskey-auth-[A-Za-z0-9_-]{20,}')
 
 
 @pytest.fixture(scope='module')
-def fleet(new_lab, install):
-    lab = new_lab(ONE_NAT, 'manage')
-    fleet = Fleet(lab, INSTALL)
-    fleet.start_site()
-    fleet.site('team', 'create', 'iris')
-    yield fleet
+def fleet(two_lans):
+    return two_lans
 
 
 def robot(fleet):
-    return fleet.lab.host('dev-1')
+    return fleet.lab.host('dev-4')
 
 
 def status(fleet):
@@ -40,7 +34,7 @@ def status(fleet):
 
 def daemons(fleet):
     """Process ids of tailscaled on the robot, as the robot counts them."""
-    return robot(fleet).run(['pgrep', '-x', 'tailscaled'], check=False).stdout.split()
+    return [pid for pid, argv in robot(fleet).processes().items() if os.path.basename(argv[0]) == 'tailscaled']
 
 
 def ros(fleet, *argv, check=True, timeout=120):
@@ -50,42 +44,41 @@ def ros(fleet, *argv, check=True, timeout=120):
 
 
 def launch(fleet):
-    fleet.lab.start_service('dev-1', 'overlay', fleet.ros_argv(
-        ['roslaunch', 'ua_overlay', 'overlay.launch', 'manage_daemon:=true', 'master:=dev-1']),
+    fleet.lab.start_service('dev-4', 'overlay', fleet.ros_argv(
+        ['roslaunch', 'ua_overlay', 'overlay.launch', 'manage_daemon:=true', 'master:=dev-4']),
                             env=dict(fleet.base_environment(), HOME='/root', ROS_HOME='/root/.ros'))
-    wait('The service /ua_overlay/join',
-         lambda: ros(fleet, 'rosservice', 'type', '/ua_overlay/join', check=False).returncode == 0, 60)
+    fleet.wait_service('dev-4', '/ua_overlay/join', JOIN)
 
 
-def running(fleet):
-    seen = status(fleet)
-    return seen.get('BackendState') == 'Running' and seen['Self']['Online']
+def is_online(fleet):
+    now = status(fleet)
+    return now.get('BackendState') == 'Running' and now['Self']['Online']
 
 
-def test_it_joins_without_any_preparation(fleet):
+def test_the_robot_joins_without_any_preparation(fleet):
     assert daemons(fleet) == []
     launch(fleet)
     pids = daemons(fleet)
     assert len(pids) == 1
-    text = fleet.invite('iris', 'dev-1')
-    robot(fleet).run(['install', '-m', '600', '/dev/stdin', '/root/dev-1.yaml'], input=text)
-    done = ros(fleet, 'rosservice', 'call', '/ua_overlay/join', '{invitation: /root/dev-1.yaml}')
+    text = fleet.invite('iris', 'dev-4')
+    robot(fleet).run(['install', '-m', '600', '/dev/stdin', '/root/dev-4.yaml'], input=text)
+    done = ros(fleet, 'rosservice', 'call', '/ua_overlay/join', '{invitation: /root/dev-4.yaml}')
     answer = yaml.safe_load(done.stdout)
     assert answer['code'] == 0, answer['message']
-    assert answer['dns_name'] == 'dev-1.overlay.internal' and running(fleet)
+    assert answer['dns_name'] == 'dev-4.overlay.internal' and is_online(fleet)
     assert len(daemons(fleet)) == 1
-    # The CA is for that process alone, and its telemetry is off.
+    # Only that process trusts the CA, and its telemetry is off.
     environment = robot(fleet).run(['cat', '/proc/{}/environ'.format(daemons(fleet)[0])]).stdout.split('\0')
     assert 'SSL_CERT_FILE=' + defaults.CA_FILE in environment and 'TS_NO_LOGS_NO_SUPPORT=true' in environment
     assert robot(fleet).run(['cat', defaults.CA_FILE]).stdout.strip() in text.replace('\n  ', '\n')
-    wait('The env file', lambda: os.path.exists(robot(fleet).path('/run/ua_overlay/env')), 60)
-    assert not KEY.search(fleet.lab.log('dev-1', 'overlay'))
+    wait('The env file', lambda: os.path.exists(robot(fleet).path('/run/ua_overlay/env')), GRAPH)
+    assert not KEY.search(fleet.lab.log('dev-4', 'overlay'))
 
 
 def test_a_killed_daemon_comes_back_and_the_robot_with_it(fleet):
     old = daemons(fleet)
-    robot(fleet).run(['kill', '-KILL'] + old)
-    wait('The return of tailscaled', lambda: daemons(fleet) not in ([], old) and running(fleet), 60)
+    robot(fleet).run(['kill', '-KILL'] + [str(pid) for pid in old])
+    wait('The return of tailscaled', lambda: daemons(fleet) not in ([], old) and is_online(fleet), JOIN)
     assert len(daemons(fleet)) == 1
 
 
@@ -96,7 +89,7 @@ def test_another_node_does_not_start_a_second_daemon(fleet):
 
 
 def test_the_end_of_roslaunch_is_the_end_of_the_daemon(fleet):
-    assert fleet.lab.stop_service('dev-1', 'overlay', timeout=60)
+    assert fleet.lab.stop_service('dev-4', 'overlay', timeout=60)
     assert daemons(fleet) == [] and status(fleet) == {}
     assert not os.path.exists(robot(fleet).path('/run/ua_overlay/env'))
     links = robot(fleet).run(['ip', '-o', 'link', 'show']).stdout
@@ -107,18 +100,18 @@ def test_the_end_of_roslaunch_is_the_end_of_the_daemon(fleet):
     assert 'tailscale' not in robot(fleet).run(['cat', '/etc/resolv.conf']).stdout.lower()
 
 
-def test_it_comes_back_as_it_was(fleet):
-    """The identity is kept in the daemon's state: no invitation is needed."""
+def test_the_robot_comes_back_under_its_identity(fleet):
+    """The daemon's state keeps it: no invitation is needed."""
     launch(fleet)
-    wait('The return of the robot', lambda: running(fleet), 60)
-    assert status(fleet)['Self']['DNSName'] == 'dev-1.overlay.internal.'
+    wait('The return of the robot', lambda: is_online(fleet), JOIN)
+    assert status(fleet)['Self']['DNSName'] == 'dev-4.overlay.internal.'
 
 
-def test_a_node_that_is_killed_takes_the_daemon_along(fleet):
+def test_a_killed_node_takes_the_daemon_along(fleet):
     """And respawn brings both back."""
     old = daemons(fleet)
-    node = robot(fleet).run(['pgrep', '-of', 'ua_overlay/overlay']).stdout.split()[0]
-    robot(fleet).run(['kill', '-KILL', node])
-    wait('The respawned node', lambda: len(daemons(fleet)) == 1 and daemons(fleet) != old and running(fleet), 60)
-    assert fleet.lab.stop_service('dev-1', 'overlay', timeout=60)
+    node = min(pid for pid, argv in robot(fleet).processes().items() if 'ua_overlay/overlay' in ' '.join(argv))
+    robot(fleet).run(['kill', '-KILL', str(node)])
+    wait('The respawned node', lambda: len(daemons(fleet)) == 1 and daemons(fleet) != old and is_online(fleet), JOIN)
+    assert fleet.lab.stop_service('dev-4', 'overlay', timeout=60)
     assert daemons(fleet) == []

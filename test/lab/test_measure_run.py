@@ -1,5 +1,4 @@
 """A short campaign between two robots on emulated links: real iperf3, ping, tailscaled; interrupted and resumed."""
-import contextlib
 import json
 import signal
 import statistics
@@ -7,11 +6,10 @@ import subprocess
 import sys
 
 import pytest
-from places import COMMAND, INSTALL
-from topologies import one_lan
+from places import COMMAND
 
-from ua_overlay.lab.fleet import Fleet
-from ua_overlay.lab.team import Team, bring_up
+from ua_overlay.lab import link, shape
+from ua_overlay.lab.timeouts import JOIN
 from ua_overlay.lab.wait import wait
 from ua_overlay.measure.campaign import store
 from ua_overlay.measure.monitor import status as monitor_status
@@ -36,11 +34,9 @@ scenarios:
 
 
 @pytest.fixture(scope='module')
-def lab(new_lab, install):
-    running = new_lab(one_lan({'rate': '20mbit', 'delay': '5ms'}), 'measure', typed=True)
-    fleet = Fleet(running, INSTALL, COMMAND)
-    bring_up(Team(fleet, 'iris'), ['dev-1', 'dev-2'], lambda text: contextlib.nullcontext())
-    yield running
+def lab(one_lan_team):
+    link.set_shape(one_lan_team, 'dev-1', shape.parse({'rate': '20mbit', 'delay': '5ms'}))
+    return one_lan_team
 
 
 @pytest.fixture(scope='module')
@@ -56,16 +52,16 @@ def argv(lab, campaign, results, *options):
 
 
 def in_iperf3(lab):
-    """Until a measurement is under way: a client is connected to the server on dev-2."""
-    asked = ['ss', '-Htn', 'state', 'established', 'sport = :5201']
-    wait('A connection to iperf3', lambda: lab.host('dev-2').run(asked).stdout.strip(), 60)
+    """Wait until a measurement is under way: a client is connected to the server on dev-2."""
+    command = ['ss', '-Htn', 'state', 'established', 'sport = :5201']
+    wait('A connection to iperf3', lambda: lab.host('dev-2').run(command).stdout.strip(), JOIN)
 
 
 @pytest.fixture(scope='module')
 def results(lab, campaign, tmp_path_factory):
     """The results of a campaign that was interrupted after its first sample and then went on."""
     directory = tmp_path_factory.mktemp('results') / 'short'
-    # Back to the default first: in the background of a script these tests inherit that it is ignored.
+    # Reset SIGINT first: in the background of a script these tests inherit that it is ignored.
     process = subprocess.Popen(argv(lab, campaign, directory), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
                                universal_newlines=True,
                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
@@ -75,8 +71,8 @@ def results(lab, campaign, tmp_path_factory):
         assert lines[-1], lines
     in_iperf3(lab)
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode == 130 and '7 samples left' in said, said
+    output = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and '7 samples left' in output, output
     assert len(store.read(str(directory))) == 1
     done = subprocess.run(argv(lab, campaign, directory), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           universal_newlines=True, timeout=240)
@@ -99,7 +95,7 @@ def test_every_sample_is_there_once(results, samples):
     assert len(store.read(str(directory))) == len(samples)
 
 
-def test_what_was_measured_is_what_the_link_was_told(samples):
+def test_the_measured_values_match_the_emulated_link(samples):
     raw, overlay = samples['pair+tcp+raw+1'], samples['pair+tcp+overlay+1']
     # 18.8 and 17.8 Mbit/s in theory (1448/1538 and 1228/1378 of the wire); a busy machine takes from both.
     assert 14e6 < raw.values['bps'] < 19.5e6 and 13e6 < overlay.values['bps'] < 18.5e6
@@ -115,7 +111,7 @@ def test_what_was_measured_is_what_the_link_was_told(samples):
         assert 9e6 < udp.values['bps'] < 10.5e6
 
 
-def test_the_counters_prove_the_way(samples):
+def test_the_counters_prove_the_path(samples):
     for identity, each in samples.items():
         if identity.startswith('pair'):
             assert (each.proof.verdict, each.status, each.problem) == ('proven', 'ok', ''), each
@@ -126,13 +122,13 @@ def test_the_counters_prove_the_way(samples):
     assert 'It should have gone by DERP: 100.0 % went by DIRECT.' in wrong.problem
 
 
-def test_a_server_that_is_absent_is_a_sample(samples):
+def test_an_absent_server_is_a_failed_sample(samples):
     absent = samples['absent+nobody+raw+1']
     assert absent.status == 'failed'
     assert absent.problem.startswith('No iperf3 server listens on dev-2, port 5999 ')
 
 
-def test_iperf3s_own_answer_and_the_campaign_are_kept(results):
+def test_the_answer_of_iperf3_and_the_campaign_are_kept(results):
     directory, _ = results
     with open(str(directory / 'raw' / 'pair+tcp+overlay+1.json')) as stream:
         assert json.load(stream)['end']['sender_tcp_congestion'] == 'cubic'
@@ -164,7 +160,7 @@ monitor: {capacity: 20mbit, interval: 7, share: 10}
 '''
 
 
-def test_a_peer_that_vanishes_in_a_monitor_and_returns(lab, tmp_path):
+def test_a_monitor_survives_a_peer_that_vanishes_and_returns(lab, tmp_path):
     path, directory = tmp_path / 'monitor.yaml', tmp_path / 'results'
     path.write_text(MONITOR)
     process = subprocess.Popen([sys.executable, COMMAND, 'measure', 'monitor', str(path), '--results', str(directory),

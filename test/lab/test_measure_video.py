@@ -5,10 +5,8 @@ import sys
 
 import pytest
 from places import COMMAND, INSTALL
-from topologies import one_lan
 
-from ua_overlay.lab.fleet import Fleet
-from ua_overlay.lab.team import Team
+from ua_overlay.lab import link, shape
 from ua_overlay.measure.campaign import store
 
 CAMPAIGN = '''
@@ -29,17 +27,9 @@ scenarios:
 
 
 @pytest.fixture(scope='module')
-def lab(new_lab, install):
-    running = new_lab(one_lan({'rate': '60mbit', 'delay': '10ms'}), 'video', typed=True)
-    fleet = Fleet(running, INSTALL)
-    team = Team(fleet, 'iris')
-    team.start_site()
-    team.create()
-    for robot, options in (('dev-2', ['--master']), ('dev-1', [])):
-        path = team.prepare(robot, *options)
-        fleet.launch(robot)
-        assert fleet.join(robot, path)['code'] == 0
-    yield running
+def lab(one_lan_team):
+    link.set_shape(one_lan_team, 'dev-1', shape.parse({'rate': '60mbit', 'delay': '10ms'}))
+    return one_lan_team
 
 
 @pytest.fixture(scope='module')
@@ -58,7 +48,7 @@ def samples(lab, tmp_path_factory):
 def test_every_stream_was_counted_whole(samples):
     for identity, each in samples.items():
         values, rate = each.values, each.settings['rate_hz']
-        # The camera's clock does not wait for anybody: each slot has a frame or is known to have none.
+        # The camera's clock waits for nobody: each slot has a frame or is recorded as skipped.
         assert values['sent'] + values['skipped'] == 4 * rate, identity
         assert values['received'] == len(values['age_ms']) and values['received'] + values['gaps'] <= values['sent']
         assert values['congestion'] == 'cubic' and 0 < values['source_machine_percent'] <= 100
@@ -71,11 +61,11 @@ def test_a_jpeg_stream_of_a_quarter_of_the_link_arrives(samples, path):
     assert 90000 < values['size_bytes'] < 150000
     # A busy machine takes a frame now and then.
     assert values['received'] >= 0.8 * values['sent'] and 11 < values['hz'] <= 15.5
-    # A frame needs 16 ms on a wire of 60 Mbit/s and 10 ms of way; the emulator and the processors add to that.
+    # A frame needs 16 ms on a wire of 60 Mbit/s and 10 ms of delay; the emulator and the processors add to that.
     assert 20 < statistics.median(values['age_ms']) < 150
 
 
-def test_a_raw_stream_is_more_than_the_link_carries_and_the_sample_says_so(samples):
+def test_a_raw_stream_is_more_than_the_link_carries_and_the_sample_shows_it(samples):
     each = samples['hard+raw+overlay+1']
     values = each.values
     assert values['size_bytes'] == 3 * 1280 * 720
@@ -85,7 +75,7 @@ def test_a_raw_stream_is_more_than_the_link_carries_and_the_sample_says_so(sampl
     assert each.proof.counted['DIRECT'] > values['received'] * values['size_bytes']
 
 
-def test_a_hog_takes_what_the_stream_leaves(samples):
+def test_a_hog_takes_the_rest_of_the_link(samples):
     values = samples['hard+hog+overlay+1'].values
     assert 15e6 < values['hog_bps'] < 58e6
     quiet = samples['both+jpeg+overlay+1'].values

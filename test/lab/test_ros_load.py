@@ -1,18 +1,18 @@
-"""A team's real ROS load while links change under it: DIRECT, PEER_RELAY and DERP, with the changes as they happen.
+"""A team's real ROS load while its link changes: DIRECT, PEER_RELAY and DERP, with the changes as they happen.
 
-One campaign runs rospy and roscpp nodes on two robots; then each test looks at what one kind of traffic said of itself.
-What TCP carries must arrive complete. What a queue of the sender drops, or UDP loses, is counted, and told at the end.
+One campaign runs rospy and roscpp nodes on two robots; then each test judges the records of one kind of traffic.
+All that TCP carries must arrive complete. What a queue of the sender drops, or UDP loses, is counted and reported.
 """
 import time
 import zlib
 
 import pytest
 import rosbag
-from places import INSTALL
 from ros_load import Load, Phase, between, build_numbers, longest_silence, median, missing
 from topologies import TWO_NATS
 
 from ua_overlay.lab.fleet import Fleet
+from ua_overlay.lab.timeouts import GRAPH, JOIN, PATH, START
 
 KINDS = (('easy', 'DIRECT'), ('hard', 'PEER_RELAY'), ('udp-blocked', 'DERP'))
 LINKS = [link for _, link in KINDS]
@@ -26,7 +26,7 @@ CALLS = ('/plan', '/dev_1/roscpp_echo', 'parameter', '/count')
 
 
 def switch(load, kind, link):
-    """Change both routers; returns the phase that begins when everything flows over the link that this leads to."""
+    """Change both routers; return the phase that begins when everything flows over the new link."""
     lab = load.fleet.lab
     switched = time.time()
     for router in ('nat1', 'nat2'):
@@ -34,15 +34,15 @@ def switch(load, kind, link):
     watch = load.records['dev-1', 'links']
 
     def arrived():
-        seen = [record for record in watch.all('link') if record['t'] > switched]
-        return seen[-1]['t'] if seen and seen[-1]['link'] == link else None
+        records = [record for record in watch.all('link') if record['t'] > switched]
+        return records[-1]['t'] if records and records[-1]['link'] == link else None
 
-    seen = load.wait(arrived, 180, 'Link type ' + link)
+    seen = load.wait('The link type ' + link, arrived, PATH)
     return settle(load, link, switched, seen)
 
 
 def settle(load, link, switched, seen):
-    """Wait until everything flows again, then measure while the link stays as it is."""
+    """Wait until everything flows again, then measure while the link keeps its type."""
     def flows():
         for program, topic in listening():
             heard = load.records[program].heard(topic)
@@ -52,7 +52,7 @@ def settle(load, link, switched, seen):
             yield program + (name,), calls and calls[-1]['t'] > seen
 
     def measured():
-        """The start of a window on one kind of link. A busy machine may lose a link for a moment: then again."""
+        """The start of a window on one link type. A busy machine may lose a link for a moment: the window restarts."""
         since = None
         for record in load.records['dev-1', 'links'].all('link'):
             since = (since or record['t']) if record['link'] == link else None
@@ -61,14 +61,14 @@ def settle(load, link, switched, seen):
         start = max(flowing, since)
         return start if time.time() > start + WINDOW else None
 
-    load.wait_all(flows, 120, 'All traffic over ' + link)
+    load.wait_all('All traffic over ' + link, flows, 120)
     flowing = time.time()
-    start = load.wait(measured, 90, 'A stretch of {} s on {}'.format(WINDOW, link))
+    start = load.wait('A stretch of {} s on {}'.format(WINDOW, link), measured, GRAPH)
     return Phase(link, switched, seen, start, start + WINDOW)
 
 
 def listening():
-    """((robot, program), topic) of all that listens."""
+    """((robot, program), topic) of every subscription."""
     for robot, other in (('dev-1', 'dev_2'), ('dev-2', 'dev_1')):
         for program in ('listener', 'cpp_listener'):
             for language in LANGUAGES:
@@ -80,7 +80,7 @@ def listening():
 
 
 def callers():
-    """((robot, program), name of what it calls) of all that calls."""
+    """((robot, program), name) of every caller and what it calls."""
     for name in CALLS:
         yield ('dev-2', 'client'), name
     yield ('dev-1', 'cpp_listener'), '/dev_2/rospy_echo'
@@ -94,7 +94,7 @@ def run(load):
     load.install('dev-1', 'dev-2')
     load.start('dev-1', 'links', 'links.py', 'dev-2', graph='local', namespace=False)
     load.start('dev-1', 'server', 'server.py')
-    # Each with what it waits for, so that every number from 1 must come everywhere.
+    # Each with the number of listeners that it waits for, so that every number from 1 must come everywhere.
     for robot, listeners in (('dev-1', 2), ('dev-2', 3)):
         load.start(robot, 'talker', 'say.py', str(listeners))
     load.start('dev-1', 'cpp_talker', 'numbers', 'talk', '2')
@@ -119,36 +119,37 @@ def run(load):
             load.finish(robot, name)
     for name in ('client', 'sensors'):
         load.finish('dev-2', name)
-    load.wait_all(lambda: drained(load), 120, 'The last message of every topic over TCP')
+    load.wait_all('The last message of every topic over TCP', lambda: drained(load), 120)
     last = end_of(load, '/tf')['n']
-    load.wait(lambda: int(load.records['dev-1', 'viewer'].all('x')[-1]['x']) == last, 30, 'The last transform')
+    load.wait('The last transform', lambda: int(load.records['dev-1', 'viewer'].all('x')[-1]['x']) == last, START)
     load.finish('dev-1', 'viewer')
     stop_recording(load)
     play(load)
 
 
 def end_of(load, topic):
-    """What the publisher of a topic said at its end: `n`, the last number, and `sent`, where it counts; else None."""
+    """The publisher's record of the end of a topic: `n`, the last number, and `sent`, where it counts; else None."""
     for records in load.records.values():
-        for said in records.all('end', topic):
-            return said
+        for record in records.all('end', topic):
+            return record
     return None
 
 
 def drained(load):
-    """Whether the last number of each topic over TCP has come: a full queue drops the oldest, never the newest."""
+    """(name, whether the last number has come) of each topic over TCP: a full queue drops the oldest message, never the
+    newest."""
     for program, topic in listening():
         if program[1] != 'udp' and topic != '/count/feedback':
-            said = end_of(load, topic)
-            yield program + (topic,), said and load.records[program].heard(topic)[-1]['n'] == said['n']
+            end = end_of(load, topic)
+            yield program + (topic,), end and load.records[program].heard(topic)[-1]['n'] == end['n']
     for name in CALLS:
         yield name, end_of(load, name)
 
 
 def stop_recording(load):
-    """Once the recorder has all that was sent to it: keep what it says of itself, and read the bag."""
+    """Once the recorder has all that was sent to it: keep its own counts, and read the bag."""
     def complete():
-        load.recorded = {said['recorded']: said for said in load.ask('dev-1', 'bus.py')}
+        load.recorded = {record['recorded']: record for record in load.ask('dev-1', 'bus.py')}
         # The queue of tf may have dropped some before they were sent; those of the talkers are long enough.
         sent = {topic: end_of(load, topic)['n'] for topic in ('/dev_2/rospy', '/dev_2/roscpp')}
         sent['/tf'] = next(number for caller, number in end_of(load, '/tf')['sent'].items()
@@ -157,7 +158,7 @@ def stop_recording(load):
             yield '{}, {} of {} came'.format(topic, load.recorded[topic]['n'], number), \
                 load.recorded[topic]['n'] == number
 
-    load.wait_all(complete, 60, 'The last message of every topic in the bag')
+    load.wait_all('The last message of every topic in the bag', complete, JOIN)
     load.stop('dev-1', 'bag')
     load.bag = {topic: [] for topic in BAG_TOPICS}
     with rosbag.Bag(load.fleet.lab.host('dev-1').path(BAG)) as bag:
@@ -179,60 +180,57 @@ def play(load):
     load.start('dev-1', 'play', 'rosbag', 'play', '--quiet', '--rate=4', '--queue=100000', '--keep-alive',
                '--wait-for-subscribers', BAG, '--topics', *load.play_topics.values(),
                *['{}:={}'.format(old, new) for new, old in load.play_topics.items()], namespace=False)
-    load.wait(lambda: all(listener.heard(topic) for listener in listeners for topic in load.play_topics), 60,
-              'The first played message')
+    load.wait('The first played message',
+              lambda: all(listener.heard(topic) for listener in listeners for topic in load.play_topics), JOIN)
     for router in ('nat1', 'nat2'):
         load.fleet.lab.nat(router, 'easy')
-    load.wait(lambda: all(listener.heard(new)[-1]['n'] == load.bag[old][-1] for listener in listeners
-                          for new, old in load.play_topics.items()), 120, 'The last played message')
+    load.wait('The last played message',
+              lambda: all(listener.heard(new)[-1]['n'] == load.bag[old][-1] for listener in listeners
+                          for new, old in load.play_topics.items()), 120)
     load.stop('dev-1', 'play')
 
 
 @pytest.fixture(scope='module')
 def load(new_lab, install, request):
-    numbers = build_numbers(INSTALL)
+    numbers = build_numbers(install)
     lab = new_lab(TWO_NATS, 'load')
-    fleet = Fleet(lab, INSTALL)
+    fleet = Fleet(lab, install)
     fleet.start_site()
     fleet.site('team', 'create', 'iris')
-    for robot, options in (('dev-1', ['--master']), ('dev-2', [])):
-        path = fleet.carry(robot, fleet.invite('iris', robot, *options))
-        fleet.prepare(robot, path)
-        fleet.launch(robot)
-        answer = fleet.join(robot, path)
-        assert answer['code'] == 0, answer['message']
+    fleet.enlist('dev-1', 'iris', '--master')
+    fleet.enlist('dev-2', 'iris')
     load = Load(fleet, numbers)
     run(load)
-    # Figures of a run that passes are worth seeing too.
+    # The figures of a passed run are worth reading too.
     with request.config.pluginmanager.get_plugin('capturemanager').global_and_fixture_disabled():
         print('\n'.join(figures(load)), flush=True)
     yield load
 
 
 def figures(load):
-    """What was measured, for the output of the test run whatever its result. MB are 10^6 bytes."""
+    """The lines of the figures, for the output of the test run whatever its result. MB are 10^6 bytes."""
     yield ''
     for phase in load.phases:
         camera = load.records['dev-1', 'viewer'].heard('/camera')
-        seen = between(camera, phase)
+        images = between(camera, phase)
         yield 'ROS load: {}: {:.1f} s after the routers changed; everything flows after {:.1f} s; then camera {:.1f} ' \
             'images a second, {:.1f} MB/s, {:.0f} ms old'.format(
-                phase.link, phase.seen - phase.switched, phase.start - phase.switched, len(seen) / WINDOW,
-                sum(record['size'] for record in seen) / WINDOW / 1e6,
-                1000 * median(record['t'] - record['sent'] for record in seen))
+                phase.link, phase.seen - phase.switched, phase.start - phase.switched, len(images) / WINDOW,
+                sum(record['size'] for record in images) / WINDOW / 1e6,
+                1000 * median(record['t'] - record['sent'] for record in images))
     for program, topic in listening():
         heard = load.records[program].heard(topic)
-        said = end_of(load, topic) or heard[-1]
+        end = end_of(load, topic) or heard[-1]
         yield 'ROS load: {} {} {}: {} came, {} lost, longest silence {:.1f} s'.format(
-            *program, topic, len(heard), len(missing(heard, said['n'])), longest_silence(heard))
+            *program, topic, len(heard), len(missing(heard, end['n'])), longest_silence(heard))
     for program, name in callers():
         calls = load.records[program].calls(name)
         yield 'ROS load: {} {} {}: {} calls, {} failed, longest {:.1f} s'.format(
             *program, name, len(calls), len([call for call in calls if not call['ok']]),
             max(call['took'] for call in calls))
-    for topic, said in sorted(load.recorded.items()):
+    for topic, counts in sorted(load.recorded.items()):
         yield 'ROS load: rosbag record {}: {} came, {} dropped by its queue, {} in the bag'.format(
-            topic, said['n'], said['dropped'], len(load.bag[topic]))
+            topic, counts['n'], counts['dropped'], len(load.bag[topic]))
 
 
 def numbers(records):
@@ -244,7 +242,7 @@ def came_on_every_link(load, records):
         assert [record for record in records if phase.seen <= record['t'] < phase.end], phase.link
 
 
-def test_it_was_on_all_three_kinds_of_link(load):
+def test_the_link_had_all_three_types(load):
     assert [phase.link for phase in load.phases] == LINKS
     for phase in load.phases:
         assert not [record for record in between(load.records['dev-1', 'links'].all('link'), phase)
@@ -263,7 +261,7 @@ def test_numbers_arrive_complete(load, robot, other, listener, talker):
     came_on_every_link(load, heard)
 
 
-def test_udp_loses_while_there_is_no_path_and_each_loss_is_counted(load):
+def test_udp_loses_messages_without_a_path_and_each_loss_is_counted(load):
     heard = load.records['dev-1', 'udp'].heard('/dev_2/roscpp')
     last = end_of(load, '/dev_2/roscpp')['n']
     assert len(set(numbers(heard))) + len(missing(heard, last)) == last
@@ -271,7 +269,7 @@ def test_udp_loses_while_there_is_no_path_and_each_loss_is_counted(load):
     came_on_every_link(load, heard)
 
 
-def test_large_images_arrive_complete_where_the_queue_is_long_enough(load):
+def test_large_images_arrive_complete_with_a_long_enough_queue(load):
     heard = load.records['dev-1', 'viewer'].heard('/survey')
     assert numbers(heard) == list(range(1, end_of(load, '/survey')['n'] + 1))
     assert all(record['ok'] and record['size'] > 1e6 for record in heard)
@@ -279,23 +277,23 @@ def test_large_images_arrive_complete_where_the_queue_is_long_enough(load):
 
 
 @pytest.mark.parametrize('topic', ['/camera', '/tf'])
-def test_what_a_short_queue_kept_arrives(load, topic):
-    """All that is missing was dropped by the publisher's queue: what it handed over to TCP came, whole and in order."""
-    said = end_of(load, topic)
+def test_all_that_a_short_queue_kept_arrives(load, topic):
+    """The publisher's queue dropped every missing message: all that it handed over to TCP came, whole and in order."""
+    end = end_of(load, topic)
     heard = load.records['dev-1', 'viewer'].heard(topic)
-    assert len(heard) == said['sent']['/dev_1/viewer']
-    assert numbers(heard) == sorted(set(numbers(heard))) and numbers(heard)[-1] == said['n']
+    assert len(heard) == end['sent']['/dev_1/viewer']
+    assert numbers(heard) == sorted(set(numbers(heard))) and numbers(heard)[-1] == end['n']
     assert all(record.get('ok', True) for record in heard)
     came_on_every_link(load, heard)
 
 
-def test_the_short_queue_of_the_camera_did_overflow(load):
-    """Else the test before this one has shown nothing."""
-    said = end_of(load, '/camera')
-    assert said['n'] - said['sent']['/dev_1/viewer'] > 0
+def test_the_short_queue_of_the_camera_overflowed(load):
+    """Otherwise the test before this one has shown nothing."""
+    end = end_of(load, '/camera')
+    assert end['n'] - end['sent']['/dev_1/viewer'] > 0
 
 
-def test_who_comes_late_gets_the_latched_map(load):
+def test_a_late_subscriber_gets_the_latched_map(load):
     fetched = load.records['dev-1', 'viewer'].calls('/map')
     published = load.records['dev-2', 'sensors'].all('map')[0]['map']
     assert {call['map'] for call in fetched} == {published}
@@ -303,13 +301,13 @@ def test_who_comes_late_gets_the_latched_map(load):
 
 
 def test_transforms_join_static_and_moving(load):
-    found = load.records['dev-1', 'viewer'].all('lookup')
-    while not found[0]['ok']:
-        found.pop(0)  # not yet there
-    assert [lookup['lookup'] for lookup in found if not lookup['ok']] == []
-    places = [lookup['x'] for lookup in found]
-    assert places == sorted(places) and all(place % 1 == 0.5 for place in places)
-    came_on_every_link(load, found)
+    lookups = list(load.records['dev-1', 'viewer'].all('lookup'))
+    while not lookups[0]['ok']:
+        lookups.pop(0)  # not yet there
+    assert [lookup['lookup'] for lookup in lookups if not lookup['ok']] == []
+    positions = [lookup['x'] for lookup in lookups]
+    assert positions == sorted(positions) and all(position % 1 == 0.5 for position in positions)
+    came_on_every_link(load, lookups)
 
 
 @pytest.mark.parametrize('program, name', list(callers()), ids=str)
@@ -326,11 +324,11 @@ def test_feedback_of_the_action_arrives_complete(load):
     assert heard == list(range(1, len(heard) + 1)) and len(heard) >= 15 * len(goals)
 
 
-def test_the_recorder_gets_everything_and_says_what_it_drops(load):
+def test_the_recorder_gets_everything_and_counts_what_it_drops(load):
     """`rosbag record` subscribes with queues of 100, which the burst after an outage can overflow. It counts that."""
     for topic in ('/dev_2/rospy', '/dev_2/roscpp', '/tf'):
-        said = load.recorded[topic]
-        assert len(load.bag[topic]) == said['n'] - said['dropped'], topic
+        counts = load.recorded[topic]
+        assert len(load.bag[topic]) == counts['n'] - counts['dropped'], topic
         assert load.bag[topic] == sorted(set(load.bag[topic])), topic
         assert load.bag[topic][-1] == end_of(load, topic)['n'], topic
     for topic in ('/dev_2/rospy', '/dev_2/roscpp'):

@@ -1,5 +1,6 @@
-"""The team's roscore with the real roscore, on loopback: under the name it was given, and nothing of it is left."""
+"""The team's roscore with the real roscore, on loopback: it runs under the given name, and leaves nothing behind."""
 import os
+import random
 import shutil
 import signal
 import socket
@@ -11,6 +12,8 @@ import xmlrpc.client
 import pytest
 from places import ROOT
 
+from ua_overlay.lab.timeouts import ANSWER, START
+from ua_overlay.lab.wait import wait
 from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.environment import OK, RosEnvironment
 from ua_overlay.rosenv.master import MasterProbe
@@ -19,24 +22,32 @@ from ua_overlay.system import process, subreaper
 from ua_overlay.system.supervised import RUNNING, STOPPED, WAITING
 
 pytestmark = pytest.mark.skipif(shutil.which('roscore') is None, reason='roscore is not on the PATH')
-DEADLINE = 30.0
+#: Seconds that roslaunch waits for the end of its processes after SIGINT (roslaunch/nodeprocess.py:
+#: DEFAULT_TIMEOUT_SIGINT).
+ROSLAUNCH_PATIENCE = 15
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(condition, what, step=lambda: None, seconds=DEADLINE):
-    end = time.monotonic() + seconds
+    """A free port that no outgoing connection of this machine takes meanwhile: below the ephemeral ones."""
     while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < end, 'not within {} s: {}'.format(seconds, what)
-        step()
-        time.sleep(0.05)
+        port = random.randrange(20000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(('', port))
+            except OSError:
+                continue
+            return port
+
+
+def wait_stepping(roscore, what, condition, seconds=START):
+    """As wait(), with a step of ``roscore`` before each further poll, as its node does it."""
+    def value_or_step():
+        value = condition()
+        if not value:
+            roscore.step()
+        return value
+
+    return wait(what, value_or_step, seconds)
 
 
 def family(pid):
@@ -61,14 +72,15 @@ def member(pids, name):
 
 @pytest.fixture
 def team():
-    """Environment of the master robot; its overlay name resolves to loopback and is not the machine's host name."""
+    """Environment of the master robot; its overlay name resolves to loopback and differs from the machine's host name.
+    """
     return RosEnvironment(master_uri='http://localhost:{}'.format(free_port()), hostname='localhost', master='dev-1',
                           robot='dev-1', team='iris', state=OK, names_ok=True, usable=True)
 
 
 @pytest.fixture
 def environ(tmp_path):
-    """As in a shell of the local graph: nothing of it may reach the team's roscore."""
+    """The environment of a shell of the local graph: none of it may reach the team's roscore."""
     return dict(os.environ, ROS_LOG_DIR=str(tmp_path / 'log'), ROS_MASTER_URI='http://localhost:11311',
                 ROS_HOSTNAME='not-resolving.invalid', ROS_IP='192.0.2.1')
 
@@ -83,9 +95,9 @@ def roscore(tmp_path, environ):
 def start(roscore, team):
     """Follow ``team`` until rosmaster and rosout are there; returns their process ids and names."""
     roscore.follow(team)
-    wait_for(lambda: MasterProbe()(team.master_uri).run_id, 'a master', roscore.step)
+    wait_stepping(roscore, 'A master', lambda: MasterProbe()(team.master_uri).run_id)
     master = xmlrpc.client.ServerProxy(team.master_uri)
-    wait_for(lambda: master.lookupNode('/test', '/rosout')[0] == 1, 'rosout', roscore.step)
+    wait_stepping(roscore, 'rosout', lambda: master.lookupNode('/test', '/rosout')[0] == 1)
     return family(roscore.pid)
 
 
@@ -109,50 +121,52 @@ def test_runs_under_the_overlay_name_and_stops_without_a_trace(roscore, team):
 
 @pytest.mark.parametrize('moment', ['started', 'master'])
 def test_stop_while_it_starts(roscore, team, moment):
-    """roslaunch hangs when it is interrupted before rosout runs; leaving right after joining must not wait for that."""
+    """roslaunch hangs when it is interrupted before rosout runs; leaving right after joining must not wait for it."""
     roscore.follow(team)
     if moment == 'master':
-        wait_for(lambda: MasterProbe()(team.master_uri).alive, 'a master', roscore.step)
+        wait_stepping(roscore, 'A master', lambda: MasterProbe()(team.master_uri).alive)
     pids = family(roscore.pid)
     begin = time.monotonic()
     assert roscore.stop()
     took = time.monotonic() - begin
     assert alive(pids) == [] and not MasterProbe()(team.master_uri).alive
     print('stopped while {}: {:.2f} s'.format(moment, took))
-    assert took < 5
+    assert took < ROSLAUNCH_PATIENCE
 
 
 def test_follow_stops_it_when_this_robot_is_no_longer_the_master(roscore, team):
     pids = start(roscore, team)
     roscore.follow(RosEnvironment(**dict(team.__dict__, robot='dev-2')))
-    wait_for(lambda: roscore.step() == STOPPED, 'the end of roscore')
+    wait('The end of roscore', lambda: roscore.step() == STOPPED, START)
     assert alive(pids) == []
 
 
 @pytest.mark.parametrize('victim', ['roscore', 'rosmaster'])
-def test_killed_hard_it_comes_back_whole_and_once(roscore, team, victim):
+def test_after_a_hard_kill_it_comes_back_whole_and_once(roscore, team, victim):
     pids = start(roscore, team)
     first_run = MasterProbe()(team.master_uri).run_id
     os.kill(member(pids, victim), signal.SIGKILL)
-    wait_for(lambda: roscore.step() == WAITING, 'the crash to be seen')
+    wait('The crash', lambda: roscore.step() == WAITING, START)
     assert 'port {}'.format(team.master_uri.rpartition(':')[2]) in roscore.why
     assert alive(pids) == []
-    assert wait_for(lambda: MasterProbe()(team.master_uri).run_id, 'a new master', roscore.step) != first_run
+    assert wait_stepping(roscore, 'A new master', lambda: MasterProbe()(team.master_uri).run_id) != first_run
     assert roscore.state == RUNNING
-    wait_for(lambda: sorted(family(roscore.pid).values()) == ['roscore', 'rosmaster', 'rosout'], 'one of each')
+    wait('One of each process', lambda: sorted(family(roscore.pid).values()) == ['roscore', 'rosmaster', 'rosout'],
+         START)
 
 
-def test_rosout_killed_is_respawned_by_roscore(roscore, team):
+def test_roscore_respawns_a_killed_rosout(roscore, team):
     pids = start(roscore, team)
     old = member(pids, 'rosout')
     os.kill(old, signal.SIGKILL)
-    wait_for(lambda: 'rosout' in family(roscore.pid).values() and not alive([old]), 'another rosout', roscore.step)
+    wait_stepping(roscore, 'Another rosout',
+                  lambda: 'rosout' in family(roscore.pid).values() and not alive([old]))
     assert roscore.state == RUNNING
 
 
 @pytest.mark.parametrize('also', [None, 'roscore', 'subreaper'])
 def test_dies_with_its_parent_however_that_dies(team, environ, also):
-    """The process that holds the TeamRoscore is killed with -9; so may be, at the same time, one of its helpers."""
+    """The process that holds the TeamRoscore is killed with -9, and at the same time perhaps one of its helpers."""
     code = ('import sys, time\n'
             'from ua_overlay.rosenv.environment import RosEnvironment\n'
             'from ua_overlay.rosenv.roscore import TeamRoscore\n'
@@ -166,20 +180,21 @@ def test_dies_with_its_parent_however_that_dies(team, environ, also):
         subreaper_pid = int(holder.stdout.readline())
     try:
         master = xmlrpc.client.ServerProxy(team.master_uri)
-        wait_for(lambda: MasterProbe()(team.master_uri).run_id and master.lookupNode('/t', '/rosout')[0] == 1, 'rosout')
+        wait('rosout', lambda: MasterProbe()(team.master_uri).run_id and
+             master.lookupNode('/test', '/rosout')[0] == 1, START)
         pids = family(subreaper_pid)
         assert sorted(pids.values()) == ['roscore', 'rosmaster', 'rosout']
         holder.kill()
         if also is not None:
             os.kill(subreaper_pid if also == 'subreaper' else member(pids, also), signal.SIGKILL)
         holder.wait(10)
-        wait_for(lambda: not alive(list(pids) + [subreaper_pid]), 'the end of {}'.format(pids), seconds=10)
+        wait('The end of {}'.format(pids), lambda: not alive(list(pids) + [subreaper_pid]), ANSWER)
     finally:
         holder.kill()
         holder.wait(10)
 
 
-def test_local_graph_lives_on(roscore, team, environ, tmp_path):
+def test_the_local_graph_lives_on(roscore, team, environ, tmp_path):
     """Two graphs on one robot: the team's comes and goes, the local one does not notice."""
     port = free_port()
     local = TeamRoscore(log_path=str(tmp_path / 'local.log'), environ=environ)
@@ -194,35 +209,35 @@ def test_local_graph_lives_on(roscore, team, environ, tmp_path):
         assert local.stop()
 
 
-def test_port_taken_by_another_master_is_said(roscore, team, environ, tmp_path):
+def test_a_port_taken_by_another_master_is_reported(roscore, team, environ, tmp_path):
     other = TeamRoscore(log_path=str(tmp_path / 'other.log'), environ=environ)
     try:
         start(other, team)
         roscore.follow(team)
-        wait_for(lambda: roscore.step() == WAITING, 'the refusal')
+        wait('The refusal', lambda: roscore.step() == WAITING, START)
         assert 'another roscore/master is already running' in roscore.why
         assert MasterProbe()(team.master_uri).alive
     finally:
         assert other.stop()
-    # When the other has gone, ours comes by itself.
-    wait_for(lambda: roscore.step() == RUNNING and MasterProbe()(team.master_uri).alive, 'our own master')
+    # When the other has ended, ours starts by itself.
+    wait('Our own master', lambda: roscore.step() == RUNNING and MasterProbe()(team.master_uri).alive, START)
 
 
 def test_talker_and_listener_through_exec(roscore, team, environ, tmp_path):
-    """`ua-overlay exec --wait` before there is anything; then a message, with no export typed."""
-    place = envfile.Location(str(tmp_path / 'run'), True)
-    environ = dict(environ, UA_OVERLAY_RUN_DIR=place.directory)
+    """`ua-overlay exec --wait` before anything runs; then a message, without any export."""
+    location = envfile.Location(str(tmp_path / 'run'), True)
+    environ = dict(environ, UA_OVERLAY_RUN_DIR=location.directory)
     command = [sys.executable, os.path.join(ROOT, 'scripts', 'ua-overlay'), 'exec', '--wait', 'rostopic']
     listener = subprocess.Popen(command + ['echo', '-n', '1', '/chatter'], env=environ, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE)
     talker = subprocess.Popen(command + ['pub', '-r', '10', '/chatter', 'std_msgs/String', 'hello'], env=environ,
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        envfile.write(place, team.variables())
+        envfile.write(location, team.variables())
         start(roscore, team)
-        heard, said = listener.communicate(timeout=DEADLINE)
-        assert heard.decode() == 'data: "hello"\n---\n'
-        assert 'Waiting for the team graph' in said.decode()
+        output, errors = listener.communicate(timeout=START)
+        assert output.decode() == 'data: "hello"\n---\n'
+        assert 'Waiting for the team graph' in errors.decode()
     finally:
         talker.send_signal(signal.SIGINT)
         listener.kill()
