@@ -83,7 +83,7 @@ def test_two_requests_at_once(lab, control):
 
 def test_without_a_server_the_sentence_says_so(lab):
     assert not os.path.exists(lab.host('dev-1').path(SOCKET_PATH))
-    with pytest.raises(OverlayError, match='Nobody serves') as caught:
+    with pytest.raises(OverlayError, match='No process serves') as caught:
         LabControl(lab.state.path('control', 'control.sock')).nat('nat1', 'easy')
     assert caught.value.code == 'LAB_CONTROL'
 
@@ -92,7 +92,7 @@ def test_a_socket_left_by_a_killed_server_is_replaced(lab):
     path = lab.state.path('control', 'control.sock')
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(path)
-    with pytest.raises(OverlayError, match='Nobody serves'):
+    with pytest.raises(OverlayError, match='No process serves'):
         LabControl(path).nat('nat1', 'easy')
     with lab.serve_control():
         LabControl(path).nat('nat1', 'easy')

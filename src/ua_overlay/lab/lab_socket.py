@@ -1,7 +1,7 @@
-"""Work a lab from inside one of its hosts: a unix socket that every host sees, lines of JSON.
+"""Control a lab from inside one of its hosts: lines of JSON over a unix socket that every host sees.
 
-A rostest runs in one robot and has to switch a NAT or act on the other robot. The process that holds the lab serves
-(:class:`ControlServer`); :class:`LabControl` asks. Anyone in a host may use it: a power of the lab, never of a robot.
+A rostest runs on one robot and has to switch a NAT or act on the other robot. The process that holds the lab serves the
+socket (:class:`ControlServer`), and :class:`LabControl` is the client. Every user of a host may use it.
 """
 import json
 import os
@@ -10,31 +10,40 @@ import socket
 import socketserver
 import subprocess
 import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Type
 
 from ua_overlay.errors import OverlayError, UsageError
+from ua_overlay.protocols import Argv, Environ, JsonObject
+
+if TYPE_CHECKING:
+    # lab.py imports this module.
+    from ua_overlay.lab.lab import Lab
 
 SOCKET_NAME = 'control.sock'
-#: Where a host sees the socket.
+#: Path of the socket inside a host.
 SOCKET_PATH = '/run/ua_lab/' + SOCKET_NAME
 
 
 class LabControl:
-    """The asking side. Each call opens a connection of its own.
+    """The client. Each call opens a connection. Every method raises OverlayError with the code of the lab's error.
 
     :param path: the socket.
-    :param timeout: seconds that an answer may take (a command's own timeout comes on top).
+    :param timeout: seconds that an answer may take, plus the timeout of the command.
     """
 
-    def __init__(self, path=SOCKET_PATH, timeout=30.0):
+    def __init__(self, path: str = SOCKET_PATH, timeout: float = 30.0) -> None:
         self.path = path
         self.timeout = timeout
 
-    def nat(self, nat, kind):
-        """Make a router of another kind."""
+    def nat(self, nat: str, kind: str) -> None:
+        """Change the kind of a router."""
         self._ask({'op': 'nat', 'nat': nat, 'kind': kind})
 
-    def exec(self, host, argv, user=None, env=None, cwd=None, input=None, timeout=60.0, check=True):
-        """Run a command in any host. :return: :class:`subprocess.CompletedProcess` with text.
+    def exec(self, host: str, argv: Argv, user: Optional[str] = None, env: Optional[Environ] = None,
+             cwd: Optional[str] = None, input: Optional[str] = None, timeout: float = 60.0, check: bool = True
+             ) -> 'subprocess.CompletedProcess[str]':
+        """Run a command in any host.
 
         :raises OverlayError: LAB_TIMEOUT; with ``check``, LAB_COMMAND when the status is not 0.
         """
@@ -45,46 +54,49 @@ class LabControl:
                 argv[0], host, answer['returncode'], answer['stderr'].strip()), code='LAB_COMMAND')
         return subprocess.CompletedProcess(argv, answer['returncode'], answer['stdout'], answer['stderr'])
 
-    def start_service(self, host, service, argv, user=None, env=None, cwd=None):
+    def start_service(self, host: str, service: str, argv: Argv, user: Optional[str] = None,
+                      env: Optional[Environ] = None, cwd: Optional[str] = None) -> None:
+        """Start a command in the background of any host."""
         self._ask({'op': 'start_service', 'host': host, 'service': service, 'argv': list(argv), 'user': user,
                    'env': env, 'cwd': cwd})
 
-    def stop_service(self, host, service, timeout=10.0):
-        """:return: whether SIGTERM was enough."""
+    def stop_service(self, host: str, service: str, timeout: float = 10.0) -> bool:
+        """End a service. :return: whether SIGTERM was enough."""
         request = {'op': 'stop_service', 'host': host, 'service': service, 'timeout': timeout}
-        return self._ask(request, timeout)['gentle']
+        return bool(self._ask(request, timeout)['gentle'])
 
-    def kill(self, host, service, number=signal.SIGKILL):
+    def kill(self, host: str, service: str, number: int = signal.SIGKILL) -> None:
         """Send a signal to a service."""
         self._ask({'op': 'kill', 'host': host, 'service': service, 'signal': int(number)})
 
-    def log(self, host, service):
-        """Output of a service so far."""
-        return self._ask({'op': 'log', 'host': host, 'service': service})['text']
+    def log(self, host: str, service: str) -> str:
+        """Return the output of a service so far."""
+        return str(self._ask({'op': 'log', 'host': host, 'service': service})['text'])
 
-    def _ask(self, request, extra=0.0):
+    def _ask(self, request: JsonObject, extra: float = 0.0) -> JsonObject:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
             link.settimeout(self.timeout + extra)
             try:
                 link.connect(self.path)
             except (FileNotFoundError, ConnectionRefusedError):
-                raise OverlayError('Nobody serves the lab\'s control socket {}.'.format(self.path), code='LAB_CONTROL')
+                raise OverlayError('No process serves the lab\'s control socket {}.'.format(self.path),
+                                   code='LAB_CONTROL')
             link.sendall(json.dumps(request).encode() + b'\n')
             with link.makefile('rb') as stream:
                 line = stream.readline()
         if not line:
-            raise OverlayError('The lab went away while {} was under way.'.format(request['op']), code='LAB_CONTROL')
-        answer = json.loads(line)
+            raise OverlayError('The lab ended during the request {}.'.format(request['op']), code='LAB_CONTROL')
+        answer: JsonObject = json.loads(line)
         if 'error' in answer:
             raise OverlayError(answer['error'], answer.get('next', ''), answer.get('code'))
         return answer
 
 
-def perform(lab, request):
-    """Do what one request asks of ``lab``.
+def perform(lab: 'Lab', request: Any) -> JsonObject:
+    """Carry out a request on ``lab`` and return the answer.
 
-    :return: the answer, a mapping.
-    :raises OverlayError: also when the request makes no sense.
+    :raises UsageError: the request is invalid.
+    :raises OverlayError: the lab's error; LAB_TIMEOUT.
     """
     try:
         operation = _OPERATIONS[request['op']]
@@ -98,43 +110,46 @@ def perform(lab, request):
         raise OverlayError('{} took longer than {} s.'.format(request['op'], error.timeout), code='LAB_TIMEOUT')
 
 
-def _nat(lab, request):
+def _nat(lab: 'Lab', request: JsonObject) -> JsonObject:
     lab.nat(request['nat'], request['kind'])
     return {}
 
 
-def _exec(lab, request):
+def _exec(lab: 'Lab', request: JsonObject) -> JsonObject:
     done = lab.host(request['host']).run(
         request['argv'], request.get('user'), request.get('env'), request.get('cwd'), request.get('input'),
         request.get('timeout', 60.0), check=False)
     return {'returncode': done.returncode, 'stdout': done.stdout, 'stderr': done.stderr}
 
 
-def _start_service(lab, request):
+def _start_service(lab: 'Lab', request: JsonObject) -> JsonObject:
     lab.start_service(request['host'], request['service'], request['argv'], request.get('env'), request.get('user'),
                       request.get('cwd'))
     return {}
 
 
-def _stop_service(lab, request):
+def _stop_service(lab: 'Lab', request: JsonObject) -> JsonObject:
     return {'gentle': lab.stop_service(request['host'], request['service'], request.get('timeout', 10.0))}
 
 
-def _kill(lab, request):
+def _kill(lab: 'Lab', request: JsonObject) -> JsonObject:
     lab.kill_service(request['host'], request['service'], request.get('signal', signal.SIGKILL))
     return {}
 
 
-def _log(lab, request):
+def _log(lab: 'Lab', request: JsonObject) -> JsonObject:
     return {'text': lab.log(request['host'], request['service'])}
 
 
-_OPERATIONS = {'nat': _nat, 'exec': _exec, 'start_service': _start_service, 'stop_service': _stop_service,
-               'kill': _kill, 'log': _log}
+_OPERATIONS: Dict[str, Callable[['Lab', JsonObject], JsonObject]] = {
+    'nat': _nat, 'exec': _exec, 'start_service': _start_service, 'stop_service': _stop_service, 'kill': _kill,
+    'log': _log}
 
 
 class _Handler(socketserver.StreamRequestHandler):
-    def handle(self):
+    server: '_Server'
+
+    def handle(self) -> None:
         for line in self.rfile:
             try:
                 answer = perform(self.server.lab, json.loads(line))
@@ -146,18 +161,19 @@ class _Handler(socketserver.StreamRequestHandler):
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    lab: 'Lab'
     daemon_threads = True
     # server_close() must not wait for a command that still runs.
     block_on_close = False
 
 
 class ControlServer:
-    """The answering side: one thread that listens, one per connection. A context manager."""
+    """The server: one thread that listens, and one per connection. A context manager."""
 
-    def __init__(self, lab):
+    def __init__(self, lab: 'Lab') -> None:
         directory = os.open(lab.state.path('control'), os.O_RDONLY | os.O_DIRECTORY)
         try:
-            # The name of a unix socket has at most 107 bytes; a lab's directory can be longer.
+            # The path of a unix socket has at most 107 bytes (unix(7)); a lab's directory can be longer.
             path = '/proc/self/fd/{}/{}'.format(directory, SOCKET_NAME)
             if os.path.lexists(path):
                 os.unlink(path)
@@ -171,15 +187,17 @@ class ControlServer:
         self._thread.start()
         self._path = lab.state.path('control', SOCKET_NAME)
 
-    def close(self):
+    def close(self) -> None:
+        """Stop serving and remove the socket."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
         if os.path.lexists(self._path):
             os.unlink(self._path)
 
-    def __enter__(self):
+    def __enter__(self) -> 'ControlServer':
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                 trace: Optional[TracebackType]) -> None:
         self.close()

@@ -1,15 +1,17 @@
-"""What a lab consists of: a YAML file, checked, as plain values. No side effects."""
+"""A lab's topology: a YAML file, checked, as plain values. Pure."""
 import ipaddress
 import re
 from dataclasses import dataclass
+from typing import Any, Dict, Mapping, Set, Tuple, Union
 
 from ua_overlay.errors import UsageError
 from ua_overlay.lab import nat, shape
+from ua_overlay.protocols import JsonObject
 from ua_overlay.system import schema
 
-#: The host that stands for the internet: the bridge that joins all, the gateway, and the DNS server.
+#: The host that plays the internet: the bridge between all others, the gateway, and the DNS server.
 INET = 'inet'
-#: Account of a person or robot in every host: nothing of a robot needs root.
+#: The unprivileged account of a robot host.
 ROBOT_USER = 'robot'
 VERSION = 1
 # Host names become interface names on the bridge (at most 15 bytes, linux/if.h IFNAMSIZ) and DNS labels (RFC 1123).
@@ -20,31 +22,31 @@ _congestion = schema.text(re.compile(r'[a-z0-9_]{0,15}'), 'a congestion control,
 
 
 class TopologyError(UsageError):
-    """The topology file asks for something that makes no sense; the sentence says which part."""
+    """The topology file is invalid; the sentence names the field."""
 
     code = 'LAB_TOPOLOGY'
 
 
 @dataclass(frozen=True)
 class InetHost:
-    """A host with public addresses, the server for one; or with private ones ``behind`` a router that forwards."""
+    """A host with public addresses, such as the server; or with private ones ``behind`` a router that forwards."""
 
     name: str
-    addresses: tuple
+    addresses: Tuple[str, ...]
     hostname: str
     behind: str = ''
 
 
 @dataclass(frozen=True)
 class Nat:
-    """A router: ``address`` on the internet, ``inside`` its interface (address and prefix) towards the robots;
-    ``forward``: pairs (port or nat.PING, address inside)."""
+    """A router: ``address`` on the internet, ``inside`` its address and prefix towards the robots, ``forward`` as in
+    :func:`nat.ruleset`."""
 
     name: str
     address: str
     inside: ipaddress.IPv4Interface
     kind: str
-    forward: tuple = ()
+    forward: Tuple[nat.Forward, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,31 +61,40 @@ class Robot:
 
 @dataclass(frozen=True)
 class Topology:
-    """A checked topology. ``names`` maps DNS names to addresses; ``links`` hosts to the shape.Shape of their link where
-    it has one; ``source`` is what it was parsed from."""
+    """A checked topology.
+
+    :ivar names: DNS name -> address.
+    :ivar links: host -> the shape of its link, for each host whose link has one.
+    :ivar source: the mapping that it was parsed from.
+    """
 
     subnet: ipaddress.IPv4Network
     gateway: str
     dns: str
-    names: dict
-    hosts: tuple
-    nats: tuple
-    robots: tuple
-    source: dict
-    links: dict
+    names: Dict[str, str]
+    hosts: Tuple[InetHost, ...]
+    nats: Tuple[Nat, ...]
+    robots: Tuple[Robot, ...]
+    source: JsonObject
+    links: Dict[str, shape.Shape]
     #: Congestion control of TCP on every host, '' for the machine's own.
     congestion: str = ''
 
-    def host_names(self):
-        """Every host, the internet first."""
-        return (INET,) + tuple(item.name for item in self.hosts + self.nats + self.robots)
+    def host_names(self) -> Tuple[str, ...]:
+        """Return the names of every host, the internet first."""
+        items: Tuple[Union[InetHost, Nat, Robot], ...] = self.hosts + self.nats + self.robots
+        return (INET,) + tuple(item.name for item in items)
 
-    def hostname(self, name):
-        """What the host ``name`` calls itself: in the field that is another name than the overlay's."""
-        return next((item.hostname for item in self.hosts + self.robots if item.name == name), name)
+    def ends(self) -> Tuple[Union[InetHost, Robot], ...]:
+        """Return the hosts that are neither routers nor the internet."""
+        return self.hosts + self.robots
 
-    def nat(self, name):
-        """:raises UsageError: when there is no such NAT, naming those that are there."""
+    def hostname(self, name: str) -> str:
+        """Return the host name (uname -n) of the host ``name``: in the field it differs from the overlay's name."""
+        return next((item.hostname for item in self.ends() if item.name == name), name)
+
+    def nat(self, name: str) -> Nat:
+        """Return a router. :raises UsageError: there is no such NAT; the sentence names the NATs of the lab."""
         for item in self.nats:
             if item.name == name:
                 return item
@@ -91,24 +102,24 @@ class Topology:
             name, ', '.join(item.name for item in self.nats) or 'none'))
 
 
-def parse(text, source='the topology'):
+def parse(text: str, source: str = 'the topology') -> Topology:
     """Parse a topology file.
 
     :param text: YAML.
-    :param source: its path, for the sentences.
+    :param source: its path, for errors.
     :raises TopologyError: one sentence that names the file and the part.
     """
     with schema.errors_as(TopologyError, source):
         return _topology(schema.load(text))
 
 
-def from_mapping(data):
-    """Check the mapping that a topology file holds. :raises TopologyError: as :func:`parse`, without the file."""
+def from_mapping(data: Any) -> Topology:
+    """Parse the mapping of a topology file. :raises TopologyError: as :func:`parse`, without the file."""
     with schema.errors_as(TopologyError):
         return _topology(data)
 
 
-def _topology(data):
+def _topology(data: Any) -> Topology:
     top = schema.section(schema.TOP, data, ('version', 'inet'), ('names', 'hosts', 'nats', 'robots', 'congestion'))
     schema.version(top['version'], VERSION)
     inet = schema.section('inet', top['inet'], ('subnet', 'dns'), ())
@@ -135,32 +146,33 @@ def _topology(data):
 
 
 class _Reader:
-    """Checks hosts one by one and remembers which names and addresses are taken."""
+    """Checks hosts one by one and remembers which names and addresses are taken. ``where`` is a place for errors."""
 
-    def __init__(self, subnet):
+    def __init__(self, subnet: ipaddress.IPv4Network) -> None:
         self.subnet = subnet
-        self.names = {INET, nat.LAN, nat.WAN, 'lo'}
-        self.taken = {}
-        self.links = {}
+        self.names: Set[str] = {INET, nat.LAN, nat.WAN, 'lo'}
+        #: (router or 'inet', address) -> whose it is.
+        self.taken: Dict[Tuple[str, str], str] = {}
+        self.links: Dict[str, shape.Shape] = {}
 
-    def link(self, name, where, fields):
+    def link(self, name: str, where: str, fields: JsonObject) -> None:
         if 'link' in fields:
             try:
                 self.links[name] = shape.parse(fields['link'])
             except shape.ShapeError as error:
                 raise schema.Invalid('{}.{}'.format(where, error.sentence))
 
-    def take(self, segment, who, address):
-        other = self.taken.setdefault((segment, address), who)
-        if other != who:
-            raise schema.Invalid('{} and {} both have the address {}.'.format(other, who, address))
+    def take(self, segment: str, owner: str, address: str) -> None:
+        other = self.taken.setdefault((segment, address), owner)
+        if other != owner:
+            raise schema.Invalid('{} and {} both have the address {}.'.format(other, owner, address))
 
-    def inet_address(self, where, value):
+    def inet_address(self, where: str, value: Any) -> str:
         address = _inside(where, value, self.subnet)
         self.take('inet', where.split('.')[0] if where.count('.') == 0 else where.rsplit('.', 1)[0], address)
         return address
 
-    def name(self, section, name):
+    def name(self, section: str, name: Any) -> str:
         if not isinstance(name, str) or not _HOST.fullmatch(name):
             raise schema.invalid('{}.{}'.format(section, name),
                                  'a host name is 1 to 15 lower-case letters, digits and hyphens')
@@ -169,7 +181,7 @@ class _Reader:
         self.names.add(name)
         return '{}.{}'.format(section, name)
 
-    def host(self, name, value):
+    def host(self, name: str, value: Any) -> InetHost:
         where = self.name('hosts', name)
         fields = schema.section(where, value, ('address',), ('also', 'behind', 'hostname', 'link'))
         self.link(name, where, fields)
@@ -181,19 +193,19 @@ class _Reader:
             addresses = tuple(self.inet_address(where + '.address', address) for address in texts)
         return InetHost(name, addresses, _hostname(where + '.hostname', fields.get('hostname', name)), behind)
 
-    def check_inside(self, host, nats):
-        """The routers are read after the hosts: only now is it known whether a host's own exists."""
+    def check_inside(self, host: InetHost, nats: Mapping[str, Nat]) -> None:
+        """Check the router of a host. Routers are read after hosts, so that this has to come later."""
         for address in host.addresses if host.behind else ():
             self.inside_address('hosts.' + host.name, address, host.behind, nats)
 
-    def inside_address(self, where, value, behind, nats):
+    def inside_address(self, where: str, value: Any, behind: str, nats: Mapping[str, Nat]) -> str:
         if behind not in nats:
             raise schema.invalid(where + '.behind', 'there is no NAT {}'.format(behind))
         address = _inside(where + '.address', value, nats[behind].inside.network)
         self.take(behind, where, address)
         return address
 
-    def nat(self, name, value):
+    def nat(self, name: str, value: Any) -> Nat:
         where = self.name('nats', name)
         fields = schema.section(where, value, ('address', 'inside'), ('forward', 'kind', 'link'))
         self.link(name, where, fields)
@@ -211,7 +223,7 @@ class _Reader:
                         for item in schema.section(where + '.forward', fields.get('forward')).items())
         return Nat(name, self.inet_address(where + '.address', fields['address']), inside, kind, forward)
 
-    def robot(self, name, value, nats):
+    def robot(self, name: str, value: Any, nats: Mapping[str, Nat]) -> Robot:
         where = self.name('robots', name)
         fields = schema.section(where, value, ('behind', 'address'), ('hostname', 'link'))
         self.link(name, where, fields)
@@ -219,8 +231,8 @@ class _Reader:
         return Robot(name, fields['behind'], address, _hostname(where + '.hostname', fields.get('hostname', name)))
 
 
-def _forward(where, item, network):
-    """A line of `forward`: (port or nat.PING, address)."""
+def _forward(where: str, item: Tuple[Any, Any], network: ipaddress.IPv4Network) -> nat.Forward:
+    """Read an entry of `forward`."""
     what, address = item
     # A lab's record is JSON, whose keys are text.
     what = int(what) if isinstance(what, str) and what.isdigit() else what
@@ -229,7 +241,7 @@ def _forward(where, item, network):
     return what, _inside('{}.forward.{}'.format(where, what), address, network)
 
 
-def _network(value):
+def _network(value: Any) -> ipaddress.IPv4Network:
     try:
         network = ipaddress.IPv4Network(value)
     except ValueError:
@@ -239,14 +251,14 @@ def _network(value):
     return network
 
 
-def _address(where, value):
+def _address(where: str, value: Any) -> ipaddress.IPv4Address:
     try:
         return ipaddress.IPv4Address(value if isinstance(value, str) else '')
     except ValueError:
         raise schema.invalid(where, '{} is not an IPv4 address'.format(value))
 
 
-def _inside(where, value, network):
+def _inside(where: str, value: Any, network: ipaddress.IPv4Network) -> str:
     address = _address(where, value)
     if address not in network or address in (network.network_address, network.broadcast_address):
         raise schema.invalid(where, '{} is not a host address of {}'.format(address, network))
