@@ -42,7 +42,7 @@ def alive(pid):
     try:
         with open('/proc/{}/stat'.format(pid), encoding='ascii', errors='replace') as stream:
             return stream.read().rsplit(')', 1)[1].split()[0] != 'Z'
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the second: it ended after the file was opened
         return False
 
 
