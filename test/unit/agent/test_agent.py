@@ -25,7 +25,7 @@ def test_the_duties_end_when_they_are_stopped(tmp_path, monkeypatch):
     assert len(said) == 1 and 'Trying again' in said[0]
 
 
-def test_the_operators_loop_ends_the_agent_and_the_others_run_beside_it():
+def test_the_agent_ends_with_the_operator_loop():
     began = {name: threading.Event() for name in ('names', 'egress')}
     forever = threading.Event()
 
