@@ -30,7 +30,7 @@ def test_a_rule_in_force():
      'systemctl status ua-overlay-agent'),
     ({'table_state': TableState(IN_FORCE, ('203.0.113.10', '10.9.9.9'))}, 'ERROR', 'allows 10.9.9.9',
      'agent')])
-def test_what_is_wrong_has_a_next_command(fields, level, word, command):
+def test_every_problem_has_a_next_command(fields, level, word, command):
     verdict = judge(**fields)
     assert verdict.level == level and word in verdict.what and command in verdict.next_command
 

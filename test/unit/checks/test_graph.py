@@ -24,7 +24,7 @@ def test_names():
     assert graph.names(changed(preferences=Preferences(addressing='addresses'))).level == 'OK'
 
 
-def test_names_as_the_node_has_them():
+def test_names_decided_by_the_overlay_node():
     """The overlay node has the decision, not the resolver's answers."""
     desired = decide_environment(STATUS, Preferences(), NameReport(False, (), 'own name'))
     assert graph.names(Facts(desired=desired)).what == 'own name'

@@ -41,7 +41,7 @@ def test_shared_lan(endpoints, expected):
     assert links.shared_lan(FACTS.own_endpoints, endpoints, FACTS.interfaces) == expected
 
 
-def test_an_address_that_every_machine_has_proves_nothing():
+def test_a_common_bridge_address_is_no_shared_lan():
     """Both list a bridge's address that every machine has (docker0), and nothing else is common."""
     interfaces = FACTS.interfaces + (('docker0', '172.17.0.1', 16),)
     assert links.shared_lan(('10.0.2.15:1', '172.17.0.1:1'), ('10.0.2.16:1', '172.17.0.1:1'), interfaces) is None

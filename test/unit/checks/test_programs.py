@@ -22,7 +22,7 @@ def test_node_names(host, level, words):
         assert verdict.what.startswith('/late registered') and host in verdict.what
 
 
-def test_node_names_are_listed_by_host_and_not_endlessly():
+def test_the_list_of_node_names_is_grouped_and_limited():
     nodes = tuple(('/n{}'.format(index), 'http://robot:1/') for index in range(9)) + (('/x', 'http://laptop:1/'),)
     first, second = programs.node_names(changed(graph=replace(GRAPH, nodes=nodes)))
     assert first.what == '/x registered as laptop.'

@@ -35,7 +35,7 @@ def test_login_of_a_robot_that_is_not_in_the_overlay(state, words):
     assert verdict.level == 'WARN' and words in verdict.what and verdict.next_command
 
 
-def test_login_without_a_team_or_unseen():
+def test_login_without_a_team_or_without_facts():
     assert robot.login(with_self(tags=('tag:ros-master',))).level == 'ERROR'
     verdict = robot.login(with_self(online=False))
     assert verdict.level == 'WARN' and 'does not see it' in verdict.what
@@ -49,7 +49,7 @@ def test_key_expiry(end, expired, level):
     assert verdict.level == level and bool(verdict.next_command) == (level != 'OK')
 
 
-def test_key_expiry_names_the_day():
+def test_key_expiry_shows_the_date():
     assert '2027-01-15 07:00:00 UTC' in robot.key_expiry(with_self(key_expiry=NOW - 3600)).what
     assert robot.key_expiry(with_self(expired=True)).what == 'The key of dev-2 has expired.'
 
@@ -72,7 +72,7 @@ def test_address_range(interface, level):
         assert verdict.why == 'The addresses of dev-1, dev-2, dev-3 lie in that subnet.'
 
 
-def test_our_own_overlay_address_does_not_count():
+def test_our_own_overlay_address_is_ignored():
     assert robot.address_range(changed(interfaces=(('utun3', '100.64.0.2', 32),))).level == 'OK'
     assert robot.address_range(changed(interfaces=(('utun3', '100.64.0.9', 32),))).level == 'WARN'
 
@@ -82,7 +82,7 @@ def test_address_range_without_a_daemon():
     assert robot.address_range(Facts()) is None
 
 
-def test_a_laptop_of_a_user_is_where_it_belongs():
+def test_a_laptop_is_in_the_group_of_its_user():
     laptop = replace(ME, tags=(), user='ana', name='laptop-1')
     verdict = robot.login(changed(status=replace(STATUS, self_node=laptop)))
     assert (verdict.level, verdict.what) == ('OK', 'laptop-1 is in the group of user ana at 100.64.0.2.')

@@ -37,7 +37,7 @@ def test_without_facts_there_is_no_finding():
     assert table.run_checks(Facts()) == ()
 
 
-def test_a_check_may_find_several_things():
+def test_a_check_may_have_several_findings():
     check = table.Check('two', 'links', lambda facts: [Verdict('OK', 'a'), Verdict('WARN', 'b', 'c', 'd')], '', '')
     assert table.run_checks(FACTS, [check]) == (Finding('two', 'OK', 'a'), Finding('two', 'WARN', 'b', 'c', 'd'))
 

@@ -52,7 +52,7 @@ class Master:
     (lambda uri: 'localhost' not in uri, (True, False), ['127.0.0.1', 'localhost']),
     # Not even by address: the name is not tried, for it would hold another thread of the master.
     (lambda uri: False, (False, None), ['127.0.0.1'])])
-def test_answers(answers, expected, asked):
+def test_results_by_kind_of_master(answers, expected, asked):
     master = Master(answers)
     try:
         callback = ask_callback(master.uri, '127.0.0.1', 'localhost', timeout=0.5)
@@ -63,7 +63,7 @@ def test_answers(answers, expected, asked):
         master.close()
 
 
-def test_a_team_with_addresses_has_no_name_to_try():
+def test_a_team_with_addresses_tries_no_name():
     master = Master()
     try:
         callback = ask_callback(master.uri, '127.0.0.1', '', timeout=5)

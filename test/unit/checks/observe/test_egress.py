@@ -14,7 +14,7 @@ class Api:
         return {'Regions': {'901': {'Nodes': [{'HostName': 'lab-b.s.test', 'IPv4': '203.0.113.11'}]}}}
 
 
-def test_what_is_observed(tmp_path, monkeypatch):
+def test_observed_rule_states(tmp_path, monkeypatch):
     def resolve(name):
         if name == 'lab-b.s.test':
             raise OSError('no such name')

@@ -35,7 +35,7 @@ def observe(api, monkeypatch, pinged='DIRECT'):
     return lan.observe_lans(api, [MASTER, MATE], FACTS.own_endpoints, FACTS.interfaces, Questions(), 1.0), asked
 
 
-def test_a_direct_link_is_left_alone(monkeypatch):
+def test_a_direct_link_is_not_pinged(monkeypatch):
     (links, lans), asked = observe(PlayedApi(dev_1='direct', dev_3='direct'), monkeypatch)
     assert [link.type for link in links] == ['DIRECT', 'DIRECT'] and lans == () and asked == []
 

@@ -46,7 +46,7 @@ def test_a_master_that_fails():
 @pytest.mark.parametrize('active, launched', [
     (['master', 'rosout-1'], ()), (['master', 'rosout-1', 'camera-2', 'talker-3'], ('camera-2', 'talker-3')),
     (['camera-2'], None)])
-def test_what_was_launched_with_the_master(active, launched):
+def test_nodes_launched_with_the_master(active, launched):
     with serving(list_processes=lambda: [1, '', [[[name, 1] for name in active], []]]) as launch:
         with serving(getParam=lambda caller, key: [1, '', {'host_1': launch}]) as uri:
             assert launched_with_master(uri, 5.0) == launched

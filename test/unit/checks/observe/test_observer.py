@@ -21,7 +21,7 @@ def preferences(tmp_path):
                             locate=lambda: envfile.Location(str(tmp_path), True)).observe(frozenset()).preferences
 
 
-def test_the_preferences_of_the_overlay_node_are_those_of_its_launch_arguments(tmp_path):
+def test_launch_arguments_of_the_overlay_node_win(tmp_path):
     """They win over the invitation and the network map, as the node made them of all three."""
     of_the_node = Preferences(master='dev-9', team_port=11500, team='iris')
     preferences_file.write(envfile.Location(str(tmp_path), True), of_the_node)
@@ -41,7 +41,7 @@ def test_observe_without_a_daemon(tmp_path):
     assert facts.interfaces and facts.server is None and facts.attempts is None
 
 
-def test_an_env_file_that_must_not_be_used(tmp_path):
+def test_an_unsafe_env_file(tmp_path):
     (tmp_path / 'env').write_text('ROS_MASTER_URI=http://a;b\n')
     facts = Observer(LocalApi(str(tmp_path / 'none.sock')),
                              locate=lambda: envfile.Location(str(tmp_path), True)).observe()

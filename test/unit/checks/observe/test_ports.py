@@ -28,7 +28,7 @@ def test_a_black_hole_and_a_missing_route(monkeypatch):
     assert fail(OSError(113, 'No route to host')) == fail(OSError(101, 'unreachable')) == 'NO_ROUTE'
 
 
-def test_the_ports_to_try():
+def test_selected_ports():
     """An ephemeral one always, one of a node that runs there, and the team port of the master."""
     assert ports.ports_of(MATE, None, 'dev-1', 11312) == {ports.EPHEMERAL_PORT: EPHEMERAL}
     assert ports.ports_of(MASTER, GRAPH, 'dev-1', 11312) == {
@@ -54,7 +54,7 @@ def test_only_silent_robots_are_pinged(monkeypatch):
         Attempt('dev-3', ports.EPHEMERAL_PORT, EPHEMERAL, DROPPED, True))
 
 
-def test_a_robot_that_answers_no_ping_either(monkeypatch):
+def test_a_robot_that_does_not_answer_pings(monkeypatch):
     monkeypatch.setattr(ports, 'connect', lambda address, port, timeout: DROPPED)
     attempts = ports.observe_ports(PlayedApi(), [MASTER], None, '', 11312, Questions(), 0.1)
     assert [item.ping for item in attempts] == [False]

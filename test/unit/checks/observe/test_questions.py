@@ -20,12 +20,12 @@ def test_answers_and_refusals():
     assert Questions().ask({'a': lambda: 1, 'b': refused}, 5.0) == {'a': 1, 'b': None}
 
 
-def test_a_mistake_of_ours_is_not_hidden():
+def test_a_programming_error_is_raised():
     with pytest.raises(KeyError):
         Questions().ask_one('a', mistake, 5.0)
 
 
-def test_what_is_too_slow_has_no_answer():
+def test_a_slow_question_has_no_answer():
     release = threading.Event()
     begin = time.monotonic()
     try:

@@ -68,7 +68,7 @@ def view_of(api, monkeypatch):
     return observe.observe_server(api, 'ca.pem', 0.0)
 
 
-def test_endpoints_of_another_machine_have_to_be_there_twice(monkeypatch):
+def test_endpoints_of_another_machine_must_appear_twice(monkeypatch):
     """This machine may have moved just now."""
     other, own = ['10.0.2.16:41641'], ['10.0.2.15:41641']
     assert view_of(PlayedApi(on_server=[other, other]), monkeypatch).strangers == tuple(other)
@@ -76,5 +76,5 @@ def test_endpoints_of_another_machine_have_to_be_there_twice(monkeypatch):
     assert view_of(PlayedApi(on_server=[own]), monkeypatch).strangers == ()
 
 
-def test_a_robot_without_a_key_asks_no_server(monkeypatch):
+def test_a_robot_without_a_key_does_not_ask_the_server(monkeypatch):
     assert view_of(PlayedApi(key=False), monkeypatch) == Server()
