@@ -34,7 +34,7 @@ def admin(monkeypatch):
     return made
 
 
-def test_a_new_region_needs_its_address(admin, capsys):
+def test_a_new_region_requires_its_address(admin, capsys):
     assert main(['derp', 'create', 'lab-b']) == 2
     assert 'Next: ua-overlay derp create lab-b --address IP\n' in capsys.readouterr().err and admin.created == []
 
@@ -59,7 +59,7 @@ def regions(site, answer, monkeypatch):
     return answer
 
 
-def test_a_remote_region_that_answers_is_the_home(regions, capsys):
+def test_a_reachable_remote_region_is_the_home(regions, capsys):
     assert main(['derp', 'list']) == 0
     header, embedded, remote = capsys.readouterr().out.splitlines()
     assert header.split()[:6] == ['DERP', 'REGION', 'ADDRESS', 'TCP', 'STUN', 'HOME']
@@ -67,14 +67,14 @@ def test_a_remote_region_that_answers_is_the_home(regions, capsys):
     assert remote.endswith('2026-11-18 11:06:40 UTC  up')
 
 
-def test_without_it_the_home_is_the_derp_in_headscale(regions, capsys):
+def test_the_embedded_derp_is_the_home_without_a_remote_region(regions, capsys):
     regions['derp'] = {'lab-b': 'does not answer'}
     assert main(['derp', 'list', '--json']) == 1
     embedded, remote = json.loads(capsys.readouterr().out)
     assert (embedded['home'], remote['home'], remote['state']) == (True, False, 'does not answer')
 
 
-def test_a_region_that_the_running_server_has_not_read_yet(regions, capsys):
+def test_a_region_that_the_server_has_not_loaded_yet(regions, capsys):
     regions.update(derp={}, derp_ends={})
     assert main(['derp', 'list', '--json']) == 1
     remote = json.loads(capsys.readouterr().out)[1]

@@ -87,7 +87,7 @@ def test_overlay_launch_is_refused_in_the_team_graph(env_file, executed, command
     assert len(executed) == 2
 
 
-def test_waiting_follows_the_file_and_the_master(env_file, executed, capsys):
+def test_exec_waits_for_the_file_and_the_master(env_file, executed, capsys):
     server = SimpleXMLRPCServer(('127.0.0.1', 0), logRequests=False)
     server.register_function(lambda caller: [1, '', 1], 'getPid')
     server.register_function(lambda caller, key: [1, '', 'run-1'], 'getParam')
@@ -106,7 +106,7 @@ def test_waiting_follows_the_file_and_the_master(env_file, executed, capsys):
     assert 'Waiting for the team graph' in capsys.readouterr().err
 
 
-def test_waiting_has_an_end(env_file):
+def test_the_wait_times_out(env_file):
     with pytest.raises(OverlayError) as caught:
         run('exec', '--wait', '--timeout', '0.3', 'true')
     assert caught.value.code == 'NO_MASTER' and env_file.path in str(caught.value)

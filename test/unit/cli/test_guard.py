@@ -18,7 +18,7 @@ class Args:
         self.__dict__.update(values)
 
 
-def test_options_replace_present_settings_and_the_others_stay():
+def test_given_options_replace_only_their_settings():
     before = Guard(('tailscale0',), (11311, 11400), (1024, 2048), (9090,), (45000,))
     kept = command.desired_guard(Args(), before, (32768, 60999), None)
     assert kept == Guard(('tailscale0',), (11311, 11312), (32768, 60999), (9090,), (45000,))
@@ -28,7 +28,7 @@ def test_options_replace_present_settings_and_the_others_stay():
     assert changed == Guard(('wg0',), (11311, 11600), (32768, 60999), (), (4, 5))
 
 
-def test_every_command_needs_root(monkeypatch, capsys):
+def test_every_command_requires_root(monkeypatch, capsys):
     monkeypatch.setattr(os, 'geteuid', lambda: 1000)
     for name in ('on', 'off', 'status'):
         assert main(['guard', name]) == 1
@@ -74,7 +74,7 @@ def test_the_guard_is_on(machine, capsys):
     assert (answer['on'], answer['persistent'], answer['refused'], answer['problems']) == (True, True, 7, [])
 
 
-def test_rules_that_somebody_flushed(machine, capsys):
+def test_flushed_rules(machine, capsys):
     machine['guard'] = Guard()
     assert main(['guard', 'status']) == 1
     output = capsys.readouterr().out

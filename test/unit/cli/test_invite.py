@@ -56,7 +56,7 @@ def played(monkeypatch, tmp_path):
     ('invite list --json', 'invite list --json'), ('invite revoke 3', 'invite revoke 3'),
     ('invite create list dev-1', 'invite create list dev-1'), ('invite --help', 'invite --help'), ('invite', 'invite'),
     ('team list', 'team list'), ('', '')])
-def test_the_word_create_may_be_left_out(argv, completed):
+def test_create_is_the_default_subcommand(argv, completed):
     assert complete(argv.split()) == completed.split()
 
 
@@ -104,7 +104,7 @@ def test_an_invalid_command_line_is_refused_before_a_key_is_made(played, tmp_pat
     assert words in capsys.readouterr().err and played.asked is None
 
 
-def test_an_output_that_cannot_be_or_is_taken(played, tmp_path, capsys):
+def test_an_invalid_or_existing_output(played, tmp_path, capsys):
     assert main('invite iris dev-1 --output-dir nowhere/at/all'.split()) == 1
     assert 'mkdir -p -m 700' in capsys.readouterr().err and played.asked is None
     (tmp_path / 'dev-2.invitation.yaml').write_text('another')
@@ -153,7 +153,7 @@ def test_comments_and_empty_lines_are_ignored():
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='giving a file away needs root')
-def test_behind_sudo_the_file_belongs_to_the_caller(played, monkeypatch):
+def test_under_sudo_the_file_belongs_to_the_caller(played, monkeypatch):
     """`scp` without sudo must be able to read it; nobody else may."""
     monkeypatch.setenv('SUDO_UID', '4711')
     monkeypatch.setenv('SUDO_GID', '4712')

@@ -67,7 +67,7 @@ def test_a_refused_join(joining, capsys):
     assert json.loads(capsys.readouterr().out)['code'] == 'OTHER_TEAM'
 
 
-def test_an_earlier_join_is_a_success(joining, capsys):
+def test_joining_again_succeeds(joining, capsys):
     joining['outcome'] = Outcome('ALREADY_JOINED', 'So it is.')
     assert main(['join', 'x']) == 0
     assert capsys.readouterr().out == 'So it is.\n'
@@ -96,7 +96,7 @@ sys.exit(main(['join', 'x']))
 
 
 @pytest.mark.parametrize('number', [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
-def test_signals_let_a_join_undo_what_it_did(number):
+def test_a_signal_makes_a_join_undo_its_changes(number):
     # The default first: under nohup, or in the background of a script, these tests inherit an ignored signal.
     process = subprocess.Popen([sys.executable, '-c', WAITING.format(SOURCE)], stdout=subprocess.PIPE,
                                stderr=subprocess.DEVNULL, universal_newlines=True,

@@ -86,19 +86,19 @@ def test_json(labs, capsys):
     assert hosts['dev-1']['services'] == ['tailscaled', 'link-dev-1'] and hosts['server']['pid'] == 4711
 
 
-def test_a_broken_lab_is_named_with_its_reason(labs, capsys):
+def test_a_broken_lab_is_listed_with_the_reason(labs, capsys):
     labs['lab'] = OverlayError('Its agent does not answer.', 'ua-overlay lab down --name lab')
     assert main(['lab', 'status']) == 0
     assert capsys.readouterr().out.startswith('Lab lab: Its agent does not answer. Next: ua-overlay lab down')
 
 
-def test_the_kind_of_a_nat_changes(labs, capsys):
+def test_changing_the_kind_of_a_nat(labs, capsys):
     labs['lab'] = Lab()
     assert main(['lab', 'nat', 'nat1', 'hard']) == 0
     assert labs['lab'].kinds == {'nat1': 'hard'} and capsys.readouterr().out == 'nat1 is now hard.\n'
 
 
-def test_a_command_is_needed(capsys):
+def test_a_command_is_required(capsys):
     with pytest.raises(SystemExit) as caught:
         main(['lab', 'exec', 'dev-1'])
     assert caught.value.code == 2 and 'Give a command, such as `-- bash`.' in capsys.readouterr().err

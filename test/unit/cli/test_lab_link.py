@@ -23,14 +23,14 @@ def shapes(monkeypatch):
     return present
 
 
-def test_settings_add_up(shapes, capsys):
+def test_settings_accumulate(shapes, capsys):
     assert main(['lab', 'link', 'set', 'dev-1', '--delay', '10ms']) == 0
     assert main(['lab', 'link', 'set', 'dev-1', '--loss', '1%']) == 0
     assert shapes == {'dev-1': Shape(delay=0.01, loss=0.01)}
     assert capsys.readouterr().out.splitlines()[1].startswith('The link of dev-1: ')
 
 
-def test_at_least_one_option_is_needed(shapes, capsys):
+def test_at_least_one_option_is_required(shapes, capsys):
     assert main(['lab', 'link', 'set', 'dev-1']) == 2
     assert capsys.readouterr().err == (
         'ua-overlay: Nothing to change: give at least one option. Next: ua-overlay lab link set --help\n')
@@ -54,7 +54,7 @@ def test_changed_links_are_shown_with_their_counters(shapes, capsys):
     assert json.loads(capsys.readouterr().out)[0]['link'] == {'delay': '10ms', 'loss': '1%'}
 
 
-def test_figures_beside_the_settings(shapes, monkeypatch, capsys):
+def test_measured_values_beside_the_settings(shapes, monkeypatch, capsys):
     monkeypatch.setattr(command.link_meter, 'measure', lambda lab, host, seconds: [
         Figure('rtt', 'round trip', 'ms', 20.0, 20.5), Figure('loss', 'lost', '%', 0.0, 0.1),
         Figure('jitter', 'jitter', 'ms', None, 0.2)])
@@ -68,6 +68,6 @@ def test_figures_beside_the_settings(shapes, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize('seconds', ['0.5', '601'])
-def test_the_duration_has_limits(shapes, capsys, seconds):
+def test_the_duration_is_limited(shapes, capsys, seconds):
     assert main(['lab', 'link', 'measure', 'dev-1', '--seconds', seconds]) == 2
     assert '--seconds must be between 1 and 600' in capsys.readouterr().err

@@ -39,7 +39,7 @@ def machines(monkeypatch):
     return present, killed
 
 
-def test_machines_that_run(machines, capsys):
+def test_running_machines(machines, capsys):
     assert main(['lab', 'machines', 'status']) == 0
     header, server, robot = capsys.readouterr().out.splitlines()
     assert header.split() == ['MACHINE', 'SYSTEM', 'STATE', 'ADDRESS', 'BEHIND']
@@ -48,7 +48,7 @@ def test_machines_that_run(machines, capsys):
 
 
 @pytest.mark.parametrize('state, shown', [(None, 'off'), ('degraded', 'degraded'), ('', 'starting')])
-def test_a_machine_that_does_not(machines, capsys, state, shown):
+def test_a_stopped_machine(machines, capsys, state, shown):
     machines[0]['dev-1'].state = state
     assert main(['lab', 'machines', 'status', '--json']) == 1
     answer = json.loads(capsys.readouterr().out)

@@ -43,7 +43,7 @@ def test_each_page_of_help_fits_a_terminal_of_80_columns(parser, monkeypatch):
 
 
 @pytest.mark.parametrize('parser', PARSERS, ids=lambda parser: ' '.join(parser.words))
-def test_json_is_described_alike_everywhere(parser):
+def test_json_has_the_same_help_everywhere(parser):
     for action in parser._actions:
         if '--json' in action.option_strings:
             assert action.help.startswith('print JSON')
@@ -73,7 +73,7 @@ def test_robot_help_names_all_of_its_commands():
     assert all(command.words[1] in robot.description for command in robot.commands())
 
 
-def test_only_the_group_that_is_asked_for_is_imported():
+def test_only_the_requested_group_is_imported():
     code = 'import sys; sys.path.insert(0, {!r}); from ua_overlay.cli import main; main(["tools", "status"]); ' \
            'print("LOADED", sorted(m for m in sys.modules if m.startswith("ua_overlay.cli.")))'.format(SOURCE)
     done = subprocess.run([sys.executable, '-c', code], stdout=subprocess.PIPE, universal_newlines=True)
@@ -96,7 +96,7 @@ def test_an_invalid_command_line(argv, capsys):
     assert caught.value.code == 2 and 'usage: ua-overlay' in capsys.readouterr().err
 
 
-def test_the_status_is_the_commands(group):
+def test_the_exit_status_is_that_of_the_command(group):
     group(lambda args: 3)
     assert cli.main(['status']) == 3
 
@@ -112,7 +112,7 @@ def test_an_error_is_one_sentence(group, capsys, error, status):
     assert capsys.readouterr().err == 'ua-overlay: It is so. Next: do this\n'
 
 
-def test_an_interrupt_is_no_traceback(group, capsys):
+def test_an_interrupt_shows_no_traceback(group, capsys):
     def fail(args):
         raise KeyboardInterrupt
 
@@ -121,7 +121,7 @@ def test_an_interrupt_is_no_traceback(group, capsys):
     assert capsys.readouterr() == ('', '')
 
 
-def test_a_bug_is_a_traceback(group):
+def test_a_bug_shows_a_traceback(group):
     def fail(args):
         raise ZeroDivisionError
 
@@ -130,7 +130,7 @@ def test_a_bug_is_a_traceback(group):
         cli.main(['status'])
 
 
-def test_a_reader_that_stops_early():
+def test_a_closed_pipe():
     code = 'import sys; sys.path.insert(0, {!r}); from ua_overlay import cli; import importlib; ' \
            'm = importlib.import_module("ua_overlay.cli.status"); ' \
            'm.configure = lambda parser: parser.set_defaults(' \

@@ -59,7 +59,7 @@ def check(captured, canary='canary', inside='inside', outside=('outside',)):
                 [captured[name] for name in outside])
 
 
-def test_captures_that_prove_it(captured, capsys):
+def test_captures_that_prove_encryption(captured, capsys):
     assert check(captured) == 0
     assert 'Proven' in capsys.readouterr().out
 
@@ -67,19 +67,19 @@ def test_captures_that_prove_it(captured, capsys):
 @pytest.mark.parametrize('options, words', [
     ({'outside': ('outside', 'leak')}, 'leak, outside the tunnel'), ({'inside': 'empty'}, 'is not in'),
     ({'outside': ('empty',)}, 'proves nothing')])
-def test_captures_that_do_not_prove_it(captured, capsys, options, words):
+def test_captures_that_do_not_prove_encryption(captured, capsys, options, words):
     assert check(captured, **options) == 1
     output = capsys.readouterr().out
     assert words in output and 'Not proven.' in output
 
 
 @pytest.mark.parametrize('options', [{'canary': 'text'}, {'inside': 'text'}])
-def test_files_of_another_kind(captured, capsys, options):
+def test_files_that_are_no_captures(captured, capsys, options):
     assert check(captured, **options) == 2
     assert captured['text'] in capsys.readouterr().err
 
 
-def test_captures_need_all_three_options(captured, capsys):
+def test_captures_require_all_three_options(captured, capsys):
     assert main(['measure', 'encryption', '--canary', captured['canary']]) == 2
     assert '--canary, --inside and --outside' in capsys.readouterr().err
 
@@ -89,7 +89,7 @@ def test_an_existing_output_is_refused_before_a_lab_is_built(tmp_path, capsys):
     assert 'exists already' in capsys.readouterr().err
 
 
-def test_a_proof_is_written_with_its_captures_but_without_the_page(tmp_path):
+def test_a_proof_is_written_with_its_captures_without_the_served_page(tmp_path):
     (tmp_path / 'captured' / 'served').mkdir(parents=True)
     (tmp_path / 'captured' / 'dev-1.pcap').write_bytes(b'')
     output = str(tmp_path / 'proof')
@@ -101,7 +101,7 @@ def test_a_proof_is_written_with_its_captures_but_without_the_page(tmp_path):
         command.write(output, {'schema': 1, 'proven': True, 'runs': []}, str(tmp_path / 'captured'))
 
 
-def test_a_proof_is_shown_link_by_link(capsys):
+def test_a_proof_has_one_line_per_link(capsys):
     runs = [dict(RUN, link='raw'), dict(RUN, ok=False, why=['dev-1: the canary is readable.'])]
     command.show({'proven': False, 'runs': runs}, SimpleNamespace(json=False, output='proof'))
     output = capsys.readouterr().out

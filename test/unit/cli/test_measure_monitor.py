@@ -43,7 +43,7 @@ def test_a_dry_run_measures_nothing(campaign_file, tmp_path, capsys):
 
 
 @pytest.mark.parametrize('argv', [[], ['monitor.yaml', '--rounds', '0']])
-def test_a_campaign_is_needed_and_at_least_one_round(argv, capsys):
+def test_a_campaign_and_at_least_one_round_are_required(argv, capsys):
     with pytest.raises(SystemExit) as caught:
         main(['measure', 'monitor'] + argv)
     assert caught.value.code == 2
@@ -62,13 +62,13 @@ def test_the_last_values_are_shown(plan, sample, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)['rounds'] == 1
 
 
-def test_a_file_that_is_not_a_status(tmp_path, capsys):
+def test_an_invalid_status_file(tmp_path, capsys):
     (tmp_path / 'status.json').write_text('[]')
     assert main(['measure', 'monitor', '--show', str(tmp_path)]) == 1
     assert str(tmp_path) in capsys.readouterr().err
 
 
-def test_a_line_for_each_sample(sample, capsys):
+def test_one_line_per_sample(sample, capsys):
     command.print_line(sample, '')
     assert capsys.readouterr().out == '2026-01-01T00:00:00Z pair/ping/overlay ok 2 ms DIRECT\n'
     failed = dataclasses.replace(sample, status='failed', problem='b does not answer.', values={})
@@ -77,7 +77,7 @@ def test_a_line_for_each_sample(sample, capsys):
     assert captured.out.endswith('failed DIRECT b does not answer.\n') and captured.err == 'The disk is full.\n'
 
 
-def test_a_line_of_json_for_each_sample(sample, capsys):
+def test_one_json_line_per_sample(sample, capsys):
     command.print_json(sample, '')
     answer = json.loads(capsys.readouterr().out)
     assert (answer['probe'], answer['value'], answer['unit'], answer['link']) == (

@@ -10,7 +10,7 @@ from ua_overlay.cli import main
 from unit.measure import samples as measure_samples
 
 
-def test_tables_for_people(tmp_path, capsys):
+def test_tables_as_text(tmp_path, capsys):
     results = measure_samples.write(tmp_path / 'results', measure_samples.samples(1, 2))
     assert main(['measure', 'report', str(results), '--format', 'csv', '--output', str(tmp_path / 'out')]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -19,7 +19,7 @@ def test_tables_for_people(tmp_path, capsys):
     assert sorted(os.listdir(str(tmp_path / 'out'))) == ['samples.csv', 'summary.csv']
 
 
-def test_csv_needs_no_library(tmp_path):
+def test_csv_requires_no_library(tmp_path):
     """A robot can make the tables; for figures it names what to install."""
     results = measure_samples.write(tmp_path / 'results', measure_samples.samples(1, 2))
     code = 'import sys\nfor name in ("matplotlib", "numpy", "fpdf"): sys.modules[name] = None\n' \

@@ -24,7 +24,7 @@ def test_a_dry_run_changes_nothing(tmp_path, capsys, monkeypatch):
     assert os.listdir(str(tmp_path)) == ['c.yaml']
 
 
-def test_other_repetitions_than_those_of_the_campaign(tmp_path, capsys, monkeypatch):
+def test_repetitions_given_as_an_option(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'c.yaml').write_text(TEXT)
     assert main(['measure', 'run', 'c.yaml', '--dry-run', '--repetitions', '6']) == 0
@@ -67,7 +67,7 @@ def test_the_exit_status_covers_all_requested_samples(tmp_path, capsys, monkeypa
     assert 'another campaign' in capsys.readouterr().err
 
 
-def test_ages_need_the_error_of_the_clocks(tmp_path, capsys, monkeypatch):
+def test_ages_require_a_clock_error(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'c.yaml').write_text(TEXT)
     assert main(['measure', 'run', 'c.yaml']) == 2
@@ -83,7 +83,7 @@ class Lost(LocalHost):
         raise HostLost('{} cannot be reached.'.format(self.name), 'ping ' + self.name)
 
 
-def test_a_campaign_goes_on_without_a_host_that_some_steps_do_not_need():
+def test_a_campaign_continues_without_an_unneeded_host():
     steps, progress = plan.steps(short()), CampaignProgress(io.StringIO())
     hosts = {'a': LocalHost('a'), 'b': Lost('b')}
     with pytest.raises(HostLost, match='b cannot be reached'):

@@ -51,19 +51,19 @@ def taken(monkeypatch):
     return found
 
 
-def test_only_the_place_is_measured_and_the_rest_is_named(here, taken, capsys):
+def test_only_one_place_is_measured_and_the_others_are_listed(here, taken, capsys):
     assert main(['measure', 'walk', 'library', 'walk.yaml']) == 0
     assert taken == ['library+ping+raw+1', 'library+ping+raw+2']
     assert 'Still to measure: library, bar; 4 samples, about 10 s' in capsys.readouterr().out
 
 
-def test_the_campaign_is_remembered(here, taken):
+def test_the_results_directory_remembers_the_campaign(here, taken):
     measured(here / 'results' / 'walked')
     assert main(['measure', 'walk', 'bar']) == 0
     assert taken == ['bar+ping+raw+1', 'bar+ping+raw+2']
 
 
-def test_the_directory_that_was_used_last_is_taken(here, taken, capsys):
+def test_the_last_used_directory_is_the_default(here, taken, capsys):
     import os
     measured(here / 'results' / 'b')
     measured(here / 'results' / 'a', name='other')
@@ -74,7 +74,7 @@ def test_the_directory_that_was_used_last_is_taken(here, taken, capsys):
     assert capsys.readouterr().out.startswith('other in results/a\n')
 
 
-def test_what_is_left(here, capsys):
+def test_remaining_places(here, capsys):
     measured(here / 'results' / 'walked', ('ok', 'failed', 'ok'))
     assert main(['measure', 'walk', '--json']) == 1
     said = json.loads(capsys.readouterr().out)
@@ -85,7 +85,7 @@ def test_what_is_left(here, capsys):
     assert 'The Library' in said and 'Still to measure: bar; 1 sample, about 3 s' in said
 
 
-def test_everything_is_measured(here, taken, capsys):
+def test_all_places_are_measured(here, taken, capsys):
     measured(here / 'results' / 'walked', ('ok', 'failed', 'ok', 'ok'))
     assert main(['measure', 'walk']) == 0
     assert '1 sample failed or were excluded' in capsys.readouterr().out
@@ -93,7 +93,7 @@ def test_everything_is_measured(here, taken, capsys):
     assert main(['measure', 'walk', 'bar', '--again']) == 1 and taken == ['bar+ping+raw+1~2']
 
 
-def test_the_directory_of_a_monitor_is_not_taken(here, taken, capsys):
+def test_a_monitor_directory_is_ignored(here, taken, capsys):
     import os
     measured(here / 'results' / 'walked')
     measured(here / 'results' / 'monitored', name='monitored')

@@ -102,7 +102,7 @@ def test_the_rules_as_json(server, capsys):
     assert answer['in_force'] is True and {'from': 'blue', 'to': 'blue', 'opens': ['everything']} in answer['rules']
 
 
-def test_rules_that_are_not_in_force(site, server, capsys):
+def test_rules_not_in_force(site, server, capsys):
     server.known = ()
     main(['policy', 'show'])
     assert 'not in force: site.yaml was edited. Next: ua-overlay policy apply' in capsys.readouterr().out
@@ -111,7 +111,7 @@ def test_rules_that_are_not_in_force(site, server, capsys):
     assert 'is right' in output and 'has tested' in output and 'not in force yet' in output
 
 
-def test_without_a_server(stopped, capsys):
+def test_a_stopped_server(stopped, capsys):
     assert main(['policy', 'show', '--json']) == 0
     assert json.loads(capsys.readouterr().out)['in_force'] is None
     for words in ('check', 'apply'):
@@ -157,6 +157,6 @@ def test_the_last_good_rules_are_shown_when_the_file_is_invalid(site, server, ca
         assert stream.read().endswith('colour: red\n')
 
 
-def test_what_headscale_gets(server, capsys):
+def test_the_generated_policy_is_printed(server, capsys):
     assert main(['policy', 'show', '--headscale']) == 0
     assert json.loads(capsys.readouterr().out)['grants']

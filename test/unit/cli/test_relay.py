@@ -34,12 +34,12 @@ def admin(monkeypatch):
     return made
 
 
-def test_a_new_relay_needs_its_address(admin, capsys):
+def test_a_new_relay_requires_its_address(admin, capsys):
     assert main(['relay', 'create', 'lab-b']) == 2
     assert 'Next: ua-overlay relay create lab-b --address IP\n' in capsys.readouterr().err and admin.created == []
 
 
-def test_an_enrolment_is_written_for_its_owner(admin, tmp_path, monkeypatch, capsys):
+def test_an_enrolment_file_is_private_to_its_owner(admin, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(['relay', 'create', 'lab-b', '--address', '203.0.113.11', '--expires', '2h']) == 0
     assert admin.created == [(RelayHost('lab-b', '203.0.113.11', defaults.RELAY_PORT), 7200, False)]

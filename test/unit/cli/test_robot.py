@@ -24,13 +24,13 @@ def run(capsys, *argv):
     return status, captured.out + captured.err
 
 
-def test_a_user_is_needed(plain, capsys):
+def test_a_user_is_required(plain, capsys):
     assert run(capsys, 'prepare')[0] == 2
     status, text = run(capsys, 'prepare', '--user', 'no-such-user')
     assert status == 2 and 'no-such-user' in text
 
 
-def test_the_first_time_needs_a_ca(plain, capsys):
+def test_the_first_run_requires_a_ca(plain, capsys):
     status, text = run(capsys, 'prepare', '--user', USER)
     assert status == 2 and '--invitation FILE' in text
 
@@ -54,7 +54,7 @@ def test_a_machine_without_systemd(plain, capsys):
     assert status == 2 and '--service-manager none' in text
 
 
-def test_undo_needs_root(plain, capsys):
+def test_undo_requires_root(plain, capsys):
     status, text = run(capsys, 'prepare', '--undo')
     assert status == 1 and 'root' in text and 'prepare --undo' in text
 

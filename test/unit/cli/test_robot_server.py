@@ -62,7 +62,7 @@ def test_json(admin, capsys):
     assert rows[0]['last_seen'] == '2026-11-24T14:25:00.000000Z' and rows[0]['expiry'] is None
 
 
-def test_laptops_are_listed_by_their_users(admin, capsys):
+def test_laptops_are_listed_with_their_users(admin, capsys):
     assert main(['robot', 'list', '--users']) == 0
     header, row = capsys.readouterr().out.splitlines()
     assert header.split()[1] == 'USER' and row.split()[:2] == ['laptop-1', 'ana']
@@ -76,7 +76,7 @@ def test_an_empty_list(admin, capsys, options, words):
     assert capsys.readouterr().out.startswith(words)
 
 
-def test_stale_robots_are_those_of_thirty_days_by_default(admin, capsys):
+def test_robots_are_stale_after_thirty_days_by_default(admin, capsys):
     assert main(['robot', 'list', '--stale', '--json']) == 0
     assert [row['robot'] for row in json.loads(capsys.readouterr().out)] == ['dev-2']
 
@@ -94,7 +94,7 @@ def test_moving(admin, capsys):
     assert capsys.readouterr().out == 'dev-2 is already in team iris.\n'
 
 
-def test_a_master_that_moves_leaves_its_team_without_one(site, admin, capsys):
+def test_moving_a_master_leaves_its_team_without_a_master(site, admin, capsys):
     assert main(['robot', 'move', 'dev-1', 'blue']) == 0
     assert capsys.readouterr().out.splitlines()[1] == (
         'Team iris has no master now: dev-1 was its master. Next: ' + site.command('team master iris ROBOT'))

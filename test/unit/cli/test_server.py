@@ -11,7 +11,7 @@ from ua_overlay.site.site import Site
 from ua_overlay.system.control_socket import NotRunning
 
 
-def test_init_says_what_to_do_next(tmp_path, capsys):
+def test_init_prints_the_next_command(tmp_path, capsys):
     directory = str(tmp_path / 'site')
     assert main(['server', 'init', '--dir', directory, '--name', 'server.ua.test', '--address', '203.0.113.10']) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -22,7 +22,7 @@ def test_init_says_what_to_do_next(tmp_path, capsys):
     assert Site.load(directory).settings.addresses == ('203.0.113.10',)
 
 
-def test_init_behind_a_router_names_the_forwarding(tmp_path, capsys):
+def test_init_behind_a_router_mentions_forwarding(tmp_path, capsys):
     assert main(['server', 'init', '--dir', str(tmp_path / 'site'), '--name', 'server.ua.test',
                  '--address', '203.0.113.10', '--private', '192.168.7.2']) == 0
     assert 'What 203.0.113.10 must forward here: ' in capsys.readouterr().out
@@ -34,7 +34,7 @@ def test_init_does_not_overwrite_a_site(site, capsys):
     assert site.directory in capsys.readouterr().err and sorted(os.listdir(site.directory)) == before
 
 
-def test_a_certificate_needs_its_key(tmp_path, capsys):
+def test_a_certificate_requires_its_key(tmp_path, capsys):
     assert main(['server', 'init', '--dir', str(tmp_path / 'site'), '--name', 'server.ua.test',
                  '--certificate', 'x.pem']) == 2
     assert 'both --certificate and --key' in capsys.readouterr().err
@@ -90,7 +90,7 @@ def test_a_server_whose_headscale_does_not_answer_is_not_healthy(running, monkey
     assert 'running, not healthy' in captured.out and 'headscale.log' in captured.err
 
 
-def test_a_certificate_that_ends_soon_needs_attention(running, monkeypatch, capsys):
+def test_a_certificate_that_expires_soon_needs_attention(running, monkeypatch, capsys):
     running['derp_ends'] = {'lab-b': 0.0}
     assert main(['server', 'status']) == 4
     assert 'The certificate of DERP lab-b' in capsys.readouterr().err

@@ -44,7 +44,7 @@ def test_an_existing_file_is_kept_without_overwrite(saved, capsys):
     assert 'private keys' in capsys.readouterr().out
 
 
-def test_a_site_is_restored_elsewhere(site, saved, tmp_path, capsys):
+def test_a_site_is_restored_in_another_directory(site, saved, tmp_path, capsys):
     other = str(tmp_path / 'other')
     assert main(['server', 'restore', saved, '--dir', other]) == 0
     output = capsys.readouterr().out
@@ -88,14 +88,14 @@ def test_an_upgrade_by_a_minor_version_makes_a_backup(site, headscale, capsys):
 
 
 @pytest.mark.parametrize('version', ['v0.31.0', 'v0.28.0'])
-def test_an_upgrade_over_two_minor_versions_or_back_is_refused(site, headscale, capsys, version):
+def test_skipping_a_minor_version_or_downgrading_is_refused(site, headscale, capsys, version):
     versions.record(site, '0.29.3')
     headscale(version)
     assert main(['server', 'upgrade', '--check']) == 1
     assert version[1:] in capsys.readouterr().err
 
 
-def test_the_same_version_needs_nothing(site, headscale, capsys):
+def test_the_same_version_needs_no_upgrade(site, headscale, capsys):
     versions.record(site, '0.29.3')
     assert main(['server', 'upgrade']) == 0
     lines = capsys.readouterr().out.splitlines()

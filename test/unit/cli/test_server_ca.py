@@ -29,7 +29,7 @@ def rotate(*words):
     return main(['server', 'rotate-ca'] + list(words))
 
 
-def test_a_change_from_its_start_to_its_end(fleet, capsys):
+def test_a_complete_rotation(fleet, capsys):
     assert rotate('status') == 0
     assert capsys.readouterr().out.startswith('no change in progress\nsigning root ')
     assert rotate('start') == 0
@@ -51,7 +51,7 @@ def test_a_change_from_its_start_to_its_end(fleet, capsys):
     assert capsys.readouterr().out.startswith('The old root and its key are deleted; ')
 
 
-def test_robots_that_are_not_confirmed_are_listed(fleet, node, monkeypatch, capsys):
+def test_unconfirmed_robots_are_listed(fleet, node, monkeypatch, capsys):
     monkeypatch.setattr(Admin, 'robots', lambda self: [node('dev-1'), node('dev-3', number='3')])
     rotate('start')
     capsys.readouterr()
@@ -62,7 +62,7 @@ def test_robots_that_are_not_confirmed_are_listed(fleet, node, monkeypatch, caps
     assert rows == [['dev-1', 'yes', 'yes: confirmed'], ['dev-3', 'yes', 'unknown']]
 
 
-def test_a_forced_switch_and_the_way_back(fleet, capsys):
+def test_a_forced_switch_and_cancel(fleet, capsys):
     rotate('start')
     assert rotate('switch', '--force') == 0
     assert rotate('cancel') == 0
@@ -71,6 +71,6 @@ def test_a_forced_switch_and_the_way_back(fleet, capsys):
 
 
 @pytest.mark.parametrize('step', ['switch', 'finish', 'cancel'])
-def test_no_step_without_a_start(fleet, capsys, step):
+def test_every_step_requires_a_start(fleet, capsys, step):
     assert rotate(step) == 1
     assert 'rotate-ca start' in capsys.readouterr().err

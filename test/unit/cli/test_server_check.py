@@ -54,13 +54,13 @@ def test_a_failure_names_the_next_command(running, probed, site, capsys):
         STUN_PORT, site.command('server status')))
 
 
-def test_an_egress_rule_that_only_root_can_see_is_no_failure(running, probed, monkeypatch, capsys):
+def test_an_unreadable_egress_rule_is_not_a_failure(running, probed, monkeypatch, capsys):
     monkeypatch.setattr(server_check.service_egress, 'rule_state', lambda service, directory: (None, 'unknown', 'sudo'))
     assert main(['server', 'check']) == 0
     assert 'egress rule at this machine is unknown: unknown. Next: sudo' in capsys.readouterr().out
 
 
-def test_a_certificate_that_ends_soon_is_a_failure(running, probed, capsys):
+def test_a_certificate_that_expires_soon_is_a_failure(running, probed, capsys):
     running['derp_ends'] = {'lab-b': 0.0}
     assert main(['server', 'check', '--json']) == 1
     row = json.loads(capsys.readouterr().out)[1]
@@ -77,7 +77,7 @@ def test_a_stopped_server_is_a_failure(site, probed, monkeypatch, capsys):
     assert 'The server is not running. Next: ua-overlay server run' in capsys.readouterr().out
 
 
-def test_an_invitation_needs_from_outside(capsys):
+def test_an_invitation_requires_from_outside(capsys):
     assert main(['server', 'check', '--invitation', 'x.yaml']) == 2
     assert '--invitation needs --from-outside' in capsys.readouterr().err
 
@@ -89,7 +89,7 @@ def test_a_site_without_public_addresses_cannot_be_checked_from_outside(site, pr
     assert 'has no public address' in capsys.readouterr().err and probed[0] == []
 
 
-def test_forwarding_in_three_forms(site, capsys):
+def test_forwarding_in_three_output_formats(site, capsys):
     argv = ['server', 'forwarding', '--to', '192.168.7.2']
     assert main(argv + ['--json']) == 0
     ports = [(row['protocol'], row['port']) for row in json.loads(capsys.readouterr().out)]
@@ -102,6 +102,6 @@ def test_forwarding_in_three_forms(site, capsys):
     assert '192.168.7.2' in text and 'dnat' not in text
 
 
-def test_forwarding_needs_the_private_address(site, capsys):
+def test_forwarding_requires_the_private_address(site, capsys):
     assert main(['server', 'forwarding']) == 2
     assert '--to' in capsys.readouterr().err

@@ -15,19 +15,19 @@ def root(monkeypatch):
     monkeypatch.setattr(os, 'geteuid', lambda: 0)
 
 
-def test_a_site_is_needed(tmp_path, capsys):
+def test_a_site_is_required(tmp_path, capsys):
     assert main(['server', 'service', 'install', '--dir', str(tmp_path / 'site'), '--dry-run']) == 1
     assert 'There is no site' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('kind', ['relay', 'derp'])
-def test_an_enrolment_is_needed_the_first_time(tmp_path, capsys, kind):
+def test_the_first_install_requires_an_enrolment(tmp_path, capsys, kind):
     assert main([kind, 'service', 'install', '--dir', str(tmp_path), '--dry-run']) == 1
     assert str(tmp_path) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('kind', ['server', 'relay', 'derp'])
-def test_root_is_needed(monkeypatch, capsys, kind):
+def test_root_is_required(monkeypatch, capsys, kind):
     monkeypatch.setattr(os, 'geteuid', lambda: 1000)
     assert main([kind, 'service', 'install']) == 1
     assert main([kind, 'service', 'remove']) == 1
@@ -36,7 +36,7 @@ def test_root_is_needed(monkeypatch, capsys, kind):
 
 
 @pytest.mark.parametrize('kind', ['server', 'relay', 'derp'])
-def test_systemd_is_needed(root, tmp_path, monkeypatch, capsys, kind):
+def test_systemd_is_required(root, tmp_path, monkeypatch, capsys, kind):
     monkeypatch.setattr(units, 'RUNS', str(tmp_path / 'none'))
     assert main([kind, 'service', 'install']) == 1
     assert 'Next: ua-overlay {} service install --service-manager none'.format(kind) in capsys.readouterr().err
@@ -48,7 +48,7 @@ def test_a_dry_run_of_remove_changes_nothing(capsys, kind):
     assert capsys.readouterr().out.endswith('\nrun systemctl daemon-reload\n')
 
 
-def test_a_server_that_runs_in_a_terminal_is_not_taken_over(monkeypatch):
+def test_a_server_running_in_a_terminal_is_not_replaced(monkeypatch):
     def not_running(*_, **__):
         raise NotRunning('It is not running.')
 

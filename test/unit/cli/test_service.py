@@ -18,13 +18,13 @@ def workspace(tmp_path):
     return str(tmp_path)
 
 
-def test_the_default_user_is_that_of_robot_prepare_else_the_caller_of_sudo():
+def test_the_default_user_comes_from_robot_prepare_or_sudo():
     assert command.default_user({'SUDO_USER': 'ann'}, 'robot') == 'robot'
     assert command.default_user({'SUDO_USER': 'ann'}, '') == 'ann'
     assert command.default_user({'SUDO_USER': 'root'}, '') == '' and command.default_user({}, '') == ''
 
 
-def test_a_robot_is_prepared_for_the_owner_of_its_state(tmp_path, monkeypatch):
+def test_the_default_user_owns_the_robot_state(tmp_path, monkeypatch):
     monkeypatch.setattr(command.defaults, 'STATE_DIR', str(tmp_path / 'none'))
     assert command.prepared_for() == ''
     monkeypatch.setattr(command.defaults, 'STATE_DIR', str(tmp_path))
@@ -32,7 +32,7 @@ def test_a_robot_is_prepared_for_the_owner_of_its_state(tmp_path, monkeypatch):
     assert command.prepared_for() == 'daemon'
 
 
-def test_a_user_is_needed(workspace, monkeypatch, capsys):
+def test_a_user_is_required(workspace, monkeypatch, capsys):
     monkeypatch.delenv('SUDO_USER', raising=False)
     monkeypatch.setattr(command, 'prepared_for', lambda: '')
     assert main(['service', 'install', '--workspace', workspace]) == 2
@@ -41,12 +41,12 @@ def test_a_user_is_needed(workspace, monkeypatch, capsys):
     assert 'no-such-user' in capsys.readouterr().err
 
 
-def test_a_space_without_the_package_is_refused(tmp_path, capsys):
+def test_a_workspace_without_the_package_is_refused(tmp_path, capsys):
     assert main(['service', 'install', '--user', 'daemon', '--workspace', str(tmp_path)]) == 2
     assert 'it has no setup.bash' in capsys.readouterr().err
 
 
-def test_without_workspace_the_command_must_be_in_one(monkeypatch):
+def test_the_command_must_be_in_a_workspace_by_default(monkeypatch):
     monkeypatch.setattr(command.service, 'find_workspace', lambda environ, program: None)
     with pytest.raises(UsageError, match='not in a built workspace'):
         command.find_workspace(None)
@@ -64,14 +64,14 @@ def test_a_dry_run_prints_the_unit_and_changes_nothing(workspace, capsys):
     assert 'run systemctl daemon-reload' in capsys.readouterr().out
 
 
-def test_root_is_needed(workspace, monkeypatch, capsys):
+def test_root_is_required(workspace, monkeypatch, capsys):
     monkeypatch.setattr(os, 'geteuid', lambda: 1000)
     assert main(['service', 'install', '--user', 'daemon', '--workspace', workspace]) == 1
     assert main(['service', 'remove']) == 1
     assert capsys.readouterr().err.count('needs root') == 2
 
 
-def test_systemd_is_needed(workspace, monkeypatch, capsys):
+def test_systemd_is_required(workspace, monkeypatch, capsys):
     monkeypatch.setattr(os, 'geteuid', lambda: 0)
     monkeypatch.setattr(units, 'RUNS', os.path.join(workspace, 'none'))
     assert main(['service', 'install', '--user', 'daemon', '--workspace', workspace]) == 1

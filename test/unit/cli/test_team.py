@@ -57,7 +57,7 @@ def test_an_invalid_team_changes_nothing(site, capsys, argv, status, words):
         assert stream.read() == before
 
 
-def test_the_list_of_a_stopped_server_has_only_its_settings(site, capsys):
+def test_the_list_of_a_stopped_server_shows_only_settings(site, capsys):
     assert main(['team', 'list']) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[2].split() == ['iris', '-', '-', '-', str(defaults.TEAM_PORT), 'names', '-']

@@ -58,7 +58,7 @@ def test_install_builds_missing_programs(machine, capsys, there, argv, built):
     assert machine[1] == built
 
 
-def test_install_of_pinned_versions_although_the_path_has_newer_ones(machine, capsys):
+def test_install_prefers_pinned_versions_on_request(machine, capsys):
     machine[0].update(tools.PROGRAMS)
     assert main(['tools', 'install', '--pinned', '--json']) == 0
     assert machine[1] == ['tailscale', 'headscale']
@@ -66,12 +66,12 @@ def test_install_of_pinned_versions_although_the_path_has_newer_ones(machine, ca
         '/cache/tailscale', '/cache/tailscaled', '/cache/headscale']
 
 
-def test_install_of_an_unknown_program(machine, capsys):
+def test_installing_an_unknown_program(machine, capsys):
     assert main(['tools', 'install', 'wget']) == 2
     assert 'no tool called wget' in capsys.readouterr().err and machine[1] == []
 
 
-def test_minimum_versions_are_in_the_help(capsys):
+def test_the_help_shows_minimum_versions(capsys):
     with pytest.raises(SystemExit):
         main(['tools', '--help'])
     assert '1.98.9' in capsys.readouterr().out

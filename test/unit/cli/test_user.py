@@ -32,7 +32,7 @@ def run(site, *argv):
     return main(['user'] + list(argv) + ['--dir', site.directory])
 
 
-def test_set_adds_and_changes_a_user_and_repeated_does_nothing(site, capsys):
+def test_set_adds_or_changes_a_user_and_is_idempotent(site, capsys):
     assert run(site, 'set', 'ana', '--teams', 'iris, blue') == 0
     assert users(site) == {'ana': User('ana', ('blue', 'iris'))}
     assert 'nothing changed' not in capsys.readouterr().out

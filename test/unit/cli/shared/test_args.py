@@ -19,7 +19,7 @@ def test_lifetimes(text, seconds):
 
 
 @pytest.mark.parametrize('text', ['', 'h', '1w', '-1h', '59', '0', '91d', 'one', '\u0661h', '\u00b2h'])
-def test_lifetimes_that_are_refused(text, capsys):
+def test_invalid_lifetimes(text, capsys):
     with pytest.raises(SystemExit):
         lifetime(text)
     assert 'argument --expires: {!r} is not'.format(text) in capsys.readouterr().err or text in ('59', '0')
@@ -31,6 +31,6 @@ def test_days(text, number):
 
 
 @pytest.mark.parametrize('text', ['', 'd', '0', '-3', '1.5', '30h', '10000', '\u0663'])
-def test_days_that_are_refused(text):
+def test_invalid_days(text):
     with pytest.raises(argparse.ArgumentTypeError, match='is not a number of days'):
         args.days(text)

@@ -17,7 +17,7 @@ def test_a_command_that_needs_root(monkeypatch, sudo, next_command):
     assert (caught.value.code, caught.value.next_command) == ('NOT_ROOT', next_command)
 
 
-def test_root_may_go_on(monkeypatch):
+def test_root_is_allowed(monkeypatch):
     monkeypatch.setattr(os, 'geteuid', lambda: 0)
     assert needs.need_root('guard on') is None
 

@@ -43,13 +43,13 @@ def test_an_unknown_option(capsys, line, message):
     assert refused(capsys, line) == message + '\n'
 
 
-def test_an_unknown_option_is_named_before_the_missing_one_that_it_was_meant_for(capsys):
+def test_an_unknown_option_is_reported_before_a_missing_one(capsys):
     assert refused(capsys, 'user set ana --taems iris').startswith(
         '`ua-overlay user set` has no option --taems. Did you mean `--teams`?')
     assert refused(capsys, 'user set ana').startswith('The following arguments are required: --teams.')
 
 
-def test_an_argument_too_many(capsys):
+def test_an_extra_argument(capsys):
     assert refused(capsys, 'team remove iris blue') == \
         "`ua-overlay team remove` takes no argument 'blue'. Next: ua-overlay team remove --help\n"
 
@@ -88,18 +88,18 @@ def parser():
 @pytest.mark.parametrize('words, user, argv', [
     ('dev-1 -- bash -c x', None, ['bash', '-c', 'x']), ('dev-1 bash', None, ['bash']),
     ('dev-1 --user robot -- a -- b', 'robot', ['a', '--', 'b']), ('dev-1 -- --user x', None, ['--user', 'x'])])
-def test_a_command_line_behind_two_hyphens_is_left_alone(parser, words, user, argv):
+def test_a_command_line_after_two_hyphens_is_unchanged(parser, words, user, argv):
     args = parser.parse_args(words.split())
     assert (args.host, args.user, args.argv) == ('dev-1', user, argv)
 
 
-def test_a_command_line_is_needed(parser, capsys):
+def test_a_command_line_is_required(parser, capsys):
     with pytest.raises(SystemExit):
         parser.parse_args(['dev-1'])
     assert 'ua-overlay: Give a command, such as `-- bash`. Next: ua-overlay lab exec --help' in capsys.readouterr().err
 
 
-def test_a_parser_is_filled_once_and_only_when_it_is_used():
+def test_a_parser_is_filled_once_on_first_use():
     filled = []
     parser = CommandParser((), lambda parent: parent.add_command('status', filled.append))
     parser.format_help()
@@ -117,12 +117,12 @@ def test_a_module_is_imported_when_its_parser_is_filled():
     assert '--forget' in parser.format_help()
 
 
-def test_a_command_needs_a_help_line():
+def test_every_command_has_a_help_line():
     with pytest.raises(KeyError):
         CommandParser().add_command('dance', lambda parser: None)
 
 
-def test_paragraphs_are_filled_and_indented_ones_kept(monkeypatch):
+def test_paragraphs_are_wrapped_and_indented_text_is_kept(monkeypatch):
     monkeypatch.setenv('COLUMNS', '50')
     parser = CommandParser()
     parser.describe('One two three four five six seven\neight nine ten.\n\n  kept   as\n  it is', 'the end')

@@ -25,7 +25,7 @@ def clock(*times):
     return lambda: left.pop(0) if len(left) > 1 else left[0]
 
 
-def test_in_a_log():
+def test_a_log_gets_one_line_per_step():
     stream = Stream(False)
     with Progress(stream, clock(10.0, 12.34))('Building x'):
         assert stream.getvalue() == 'Building x …\n'
@@ -42,7 +42,7 @@ def test_a_failure_is_shown_and_raised(error, terminal):
     assert stream.getvalue().endswith('Building x: failed in 1.0 s\n')
 
 
-def test_on_a_terminal_one_line_counts():
+def test_a_terminal_has_one_line_that_counts_seconds():
     stream = Stream(True)
     with Progress(stream, clock(0.0, 0.0, 7.0))('Building x'):
         assert stream.getvalue() == ERASE + 'Building x …'
@@ -80,12 +80,12 @@ def campaign(stream):
     return stream.getvalue()
 
 
-def test_a_log_has_a_line_for_each_sample():
+def test_a_log_has_one_line_per_sample():
     assert campaign(Stream(False)) == '2 samples, about 2 min\n[1/2] pair+tcp+raw+1: ok\n' \
         '[2/2] pair+tcp+raw+1: failed. The host is gone.\nThe disk is full.\n'
 
 
-def test_a_terminal_has_a_bar_with_the_time_left_and_keeps_only_failures():
+def test_a_terminal_shows_a_bar_and_keeps_failures():
     text = campaign(Stream(True))
     assert ERASE + 12 * '#' + 12 * '.' + ' 2/2, 50 s left: pair+tcp+raw+1' in text
     assert 'pair+tcp+raw+1: ok' not in text and 'failed. The host is gone.\n' in text

@@ -37,7 +37,7 @@ def test_a_secret_is_not_shown_on_a_terminal(monkeypatch, terminal):
 
 
 @pytest.mark.parametrize('kind', ['relay', 'derp'])
-def test_the_status_of_a_stopped_host_by_default_of_its_service(capsys, kind):
+def test_status_of_a_stopped_host(capsys, kind):
     assert main([kind, 'status']) == 1
     assert '/var/lib/ua_overlay/{} is not running'.format(kind) in capsys.readouterr().err
 
@@ -58,6 +58,6 @@ def test_the_exit_status(monkeypatch, capsys, tmp_path, report, rule, status):
     assert capsys.readouterr().out.splitlines()[0].split()[0] in answer
 
 
-def test_the_first_run_needs_an_enrolment(tmp_path, capsys):
+def test_the_first_run_requires_an_enrolment(tmp_path, capsys):
     assert main(['relay', 'run', '--dir', os.path.join(str(tmp_path), 'relay')]) == 1
     assert str(tmp_path) in capsys.readouterr().err

@@ -64,7 +64,7 @@ def test_an_invalid_site_file_with_last_good_settings(args, capsys):
         site.load_site_file(args)
 
 
-def test_the_version_of_headscale_is_that_of_the_program(monkeypatch):
+def test_the_headscale_version_comes_from_the_program(monkeypatch):
     monkeypatch.setattr(site, 'locate', lambda program: '/opt/' + program)
     monkeypatch.setattr(site, 'ask_version', lambda path: path + ' 0.29')
     assert site.installed_headscale() == '/opt/headscale 0.29'

@@ -2,7 +2,7 @@
 from ua_overlay.cli.shared.table import format_table
 
 
-def test_columns_are_aligned_without_trailing_blanks():
+def test_columns_are_aligned_without_trailing_spaces():
     assert format_table(('A', 'LONG', 'B'), [('x', 1, ''), ('longer', None, 'y')]) == (
         'A       LONG  B\n'
         'x       1     -\n'

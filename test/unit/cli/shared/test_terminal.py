@@ -59,7 +59,7 @@ def test_a_bar_is_never_longer_than_the_terminal(screen, columns):
     assert any('pair+tcp+raw+1' in line for line in seen) == (columns == 200)
 
 
-def test_the_time_left_counts_and_follows_the_width(screen):
+def test_the_time_left_counts_down_and_fits_the_width(screen):
     screen.resize(80)
     now, step, seen = [0.0], plan.steps(short())[0], ''
     with CampaignProgress(screen.stream, lambda: now[0]) as progress:
@@ -73,7 +73,7 @@ def test_the_time_left_counts_and_follows_the_width(screen):
     assert len(counted[0]) < 30
 
 
-def test_a_line_that_counts_is_shortened_and_keeps_its_seconds(screen):
+def test_a_long_line_is_shortened_but_keeps_its_seconds(screen):
     screen.resize(24)
     with Progress(screen.stream)('A lab with a site and two robots'):
         pass
@@ -81,7 +81,7 @@ def test_a_line_that_counts_is_shortened_and_keeps_its_seconds(screen):
     assert len(first) < 24 and first.endswith('…') and first.startswith('A lab with')
 
 
-def test_without_a_terminal_it_has_a_usual_width():
+def test_default_width_without_a_terminal():
     import io
     assert terminal.width(io.StringIO()) == terminal.USUAL
     assert terminal.fitted(io.StringIO(), 'x' * 100, ' 9 s') == 'x' * 74 + '… 9 s'
