@@ -11,7 +11,7 @@ from ua_overlay.firewall import egress
 NFT = '/usr/sbin/nft'
 
 
-def test_the_rule_of_a_robot_names_a_mark_and_that_of_a_server_a_user():
+def test_a_robot_rule_matches_a_mark_and_a_server_rule_a_user():
     robot = egress.ruleset(egress.ROBOT, ['203.0.113.10'])
     server = egress.ruleset(egress.SERVER, ['203.0.113.10'], 'ua-overlay-server')
     assert 'meta mark & 0x00ff0000 != 0x00080000 return' in robot and 'skuid' not in robot
@@ -32,7 +32,7 @@ def test_addresses_are_sorted_by_family_and_read_back():
         egress.ruleset(egress.ROBOT, ['10.0.0.1; flush ruleset'])
 
 
-def test_an_update_is_one_transaction_that_empties_first():
+def test_an_update_flushes_and_fills_in_one_transaction():
     assert egress.update(egress.ROBOT, ['203.0.113.11']).split('\n') == [
         'flush set inet ua_overlay_egress site4',
         'add element inet ua_overlay_egress site4 { 203.0.113.11 }',
@@ -44,7 +44,7 @@ def test_an_update_is_one_transaction_that_empties_first():
     egress.ruleset(egress.ROBOT, ['203.0.113.10', 'fd00::1']), egress.ruleset(egress.ROBOT, []),
     egress.ruleset(egress.SERVER, [], 'daemon'),
     egress.ruleset(egress.ROBOT, []) + egress.update(egress.ROBOT, ['203.0.113.11', 'fd00::2'])])
-def test_nft_takes_it(rules):
+def test_nft_accepts_the_rules(rules):
     done = subprocess.run(['nft', '-c', '-f', '-'], input=rules, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           universal_newlines=True)
     assert (done.returncode, done.stdout) == (0, '')

@@ -43,7 +43,7 @@ class Names:
         return [line.split('{ ')[1][:-2] for line in self.loaded[-1].split('\n') if line.startswith('add element')]
 
 
-def test_it_follows_a_name_and_keeps_what_does_not_resolve():
+def test_new_addresses_are_added_and_unresolved_names_keep_theirs():
     names = Names()
     keeper = names.keeper()
     assert keeper.step() == keeper.PERIOD
@@ -55,7 +55,7 @@ def test_it_follows_a_name_and_keeps_what_does_not_resolve():
     assert len(names.said) == 2  # once for each change
 
 
-def test_its_period_is_an_argument():
+def test_the_period_is_an_argument():
     names = Names()
     keeper = names.keeper(period=10.0)
     assert keeper.step() == 10.0
@@ -63,7 +63,7 @@ def test_its_period_is_an_argument():
     assert [keeper.step() for _ in range(4)] == [4.0, 8.0, 10.0, 10.0]
 
 
-def test_a_rule_that_is_gone_or_changed_is_loaded_again():
+def test_a_missing_or_changed_rule_is_loaded_again():
     names = Names()
     keeper = names.keeper()
     keeper.step()
@@ -78,7 +78,7 @@ def test_a_rule_that_is_gone_or_changed_is_loaded_again():
         assert names.addresses()
 
 
-def test_an_address_waits_for_no_name():
+def test_addresses_are_allowed_before_names_resolve():
     names = Names(names=['server'])
     keeper = names.keeper()
     keeper.step()
@@ -110,7 +110,7 @@ def test_a_site_without_servers_differs_from_an_unknown_one():
     assert len(names.loaded) == 1  # a name without an address is not nobody
 
 
-def test_it_says_a_problem_once_and_goes_on():
+def test_a_problem_is_reported_once_and_the_keeper_continues():
     names = Names()
     names.fail = True
     keeper = names.keeper()
@@ -151,11 +151,11 @@ def keep(which, monkeypatch, names, times, **options):
     return loaded
 
 
-def test_a_rule_that_comes_later_is_kept_too(which, monkeypatch):
+def test_a_rule_installed_later_is_kept(which, monkeypatch):
     assert '203.0.113.10' in keep(which, monkeypatch, lambda: ['203.0.113.10'], 1)[0]
 
 
-def test_the_last_names_hold_while_none_are_known(which, monkeypatch):
+def test_the_last_names_are_kept_while_none_are_known(which, monkeypatch):
     answers = [['203.0.113.10']]
 
     def names():
@@ -167,7 +167,7 @@ def test_the_last_names_hold_while_none_are_known(which, monkeypatch):
     assert len(set(loaded)) == 1 and '203.0.113.10' in loaded[0]
 
 
-def test_news_are_heard_long_before_the_next_step(which, monkeypatch):
+def test_a_change_is_noticed_before_the_next_step(which, monkeypatch):
     """The rule is there and was reconciled; then the server announces a DERP on a remote host."""
     monkeypatch.setattr(egress_keeper, 'NEWS', 0.01)
     monkeypatch.setattr(egress_keeper.os.path, 'exists', lambda path: True)

@@ -27,7 +27,7 @@ def listed(rules, table=egress.ROBOT.table):
 @real
 @pytest.mark.parametrize('which, user', [(egress.ROBOT, None), (egress.SERVER, 'daemon')])
 @pytest.mark.parametrize('addresses', [ADDRESSES, []])
-def test_what_was_written_is_in_force(which, user, addresses):
+def test_loaded_rules_are_in_force(which, user, addresses):
     rules = egress.ruleset(which, addresses, user)
     assert egress_table.parse(listed(rules, which.table), rules) == TableState(IN_FORCE, tuple(addresses))
     moved = rules + egress.update(which, ['203.0.113.77'])
@@ -39,13 +39,13 @@ def test_what_was_written_is_in_force(which, user, addresses):
     'insert rule {} output accept', 'add rule {} output accept', 'flush chain {} output',
     'flush chain {0} output\nadd rule {0} output accept', 'add chain {} other',
     'delete rule {} output handle 5', 'replace rule {} output handle 5 meta mark & 0x00ff0000 != 0x00090000 return'])
-def test_a_rule_that_somebody_changed_is_seen(change):
+def test_a_changed_rule_is_detected(change):
     rules = egress.ruleset(egress.ROBOT, ADDRESSES)
     assert egress_table.parse(listed(rules + change.format(TABLE) + '\n'), rules).state == CHANGED
 
 
 @real
-def test_a_user_that_was_made_again_has_another_number():
+def test_a_recreated_user_has_another_uid():
     rules = egress.ruleset(egress.SERVER, ADDRESSES, 'daemon')
     found = listed(rules, egress.SERVER.table)
     assert egress_table.parse(found, rules).state == IN_FORCE
@@ -56,7 +56,7 @@ def test_a_user_that_was_made_again_has_another_number():
 
 @pytest.mark.parametrize('text', ['', '[]', '{"nftables": 3}', '{"nftables": [{"rule": {}}]}', '{"nftables": []}',
                                   '{"nftables": [{"set": {"elem": ["x"]}}]}'])
-def test_a_table_of_somebody_else_is_a_changed_one(text):
+def test_an_unrelated_table_counts_as_changed(text):
     assert egress_table.parse(text, '').state == CHANGED
 
 
@@ -65,7 +65,7 @@ def test_elements_of_other_versions_of_nft():
     assert egress_table.parse(json.dumps(wrapped), '').addresses == ('203.0.113.10',)
 
 
-def test_a_missing_rule_differs_from_one_that_cannot_be_listed(tmp_path):
+def test_a_missing_rule_differs_from_an_unreadable_rule(tmp_path):
     which = egress.ROBOT._replace(rules=str(tmp_path / 'none.nft'))
     assert egress_table.inspect(which, lambda: 'nft', lambda table, nft: None) == TableState(MISSING)
 
@@ -83,7 +83,7 @@ def test_a_missing_program_is_named_with_its_package(monkeypatch):
     assert table_state.next_command == 'sudo apt install nftables'
 
 
-def test_problems_name_what_is_missing_and_what_is_too_much():
+def test_problems_name_missing_and_extra_addresses():
     assert egress_table.find_problems(TableState(IN_FORCE, ('10.0.0.1',)), ['10.0.0.1'], True) == ()
     assert 'not loaded' in egress_table.find_problems(TableState(MISSING), [], True)[0]
     assert 'somebody changed' in egress_table.find_problems(TableState(CHANGED), [], True)[0]

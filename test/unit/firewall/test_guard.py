@@ -19,7 +19,7 @@ def test_masters_and_the_ephemeral_range():
     assert not any(is_guarded(DEFAULT, port) for port in (22, 80, LOCAL_MASTER_PORT - 1, first - 1, last + 1))
 
 
-def test_ports_that_overlap_touch_or_are_left_open():
+def test_overlapping_adjacent_and_open_ports():
     """nft refuses intervals that overlap."""
     assert guarded_ranges(Guard(masters=(11311, 40000), also=(61000, 9090))) == (
         (9090, 9090), (11311, 11311), (32768, 61000))
@@ -27,7 +27,7 @@ def test_ports_that_overlap_touch_or_are_left_open():
     assert guarded_ranges(Guard(ephemeral=(100, 100), masters=(5,), allow=(100,))) == ((5, 5),)
 
 
-def test_text_is_replaced_as_a_whole_and_trusts_loopback_and_overlay():
+def test_rules_replace_the_table_and_trust_loopback_and_overlay():
     text = ruleset(Guard(interfaces=('tailscale0', 'docker0')))
     assert text.index('add table inet ua_overlay\n') < text.index('delete table inet ua_overlay\n') < \
         text.index('table inet ua_overlay {')
@@ -36,7 +36,7 @@ def test_text_is_replaced_as_a_whole_and_trusts_loopback_and_overlay():
     assert 'policy accept' in text and 'reject with tcp reset' in text
 
 
-def test_settings_come_back_from_the_text():
+def test_settings_are_parsed_from_the_rules():
     guard = Guard(('wg0',), (11311, 11400), (40000, 50000), (9090,), (45000,))
     assert parse_settings(ruleset(guard)) == guard
     for text in ('', 'table inet x {}', '# settings: {', '# settings: {"allow": [0]}', '# settings: {"what": [1]}',
@@ -52,13 +52,13 @@ def test_an_invalid_guard_is_refused(guard):
         ruleset(guard)
 
 
-def test_port_range_of_the_kernel():
+def test_ephemeral_port_range_of_the_kernel():
     assert rules.parse_port_range('32768\t60999\n') == (32768, 60999)
     first, last = rules.read_port_range()
     assert 1 <= first < last <= 65535
 
 
-def test_the_recipe_loads_first_and_enables_then():
+def test_the_recipe_loads_the_rules_before_it_enables_the_unit():
     recipe = rules.make_recipe(DEFAULT, '/usr/sbin/nft', 'systemd')
     assert [item.path for item in recipe.files] == [rules.RULES, rules.UNIT]
     said = [' '.join(item.argv) for item in recipe.commands]
@@ -97,7 +97,7 @@ def test_unit_holds_for_systemd(tmp_path):
     assert done.returncode == 0, done.stdout
 
 
-def test_problems_are_found():
+def test_problems_are_reported():
     assert rules.find_problems(None, False, (32768, 60999), None) == ()
     assert rules.find_problems(DEFAULT, True, (32768, 60999), TEAM_PORT) == ()
     assert 'flushed' in rules.find_problems(DEFAULT, False, (32768, 60999), None)[0]

@@ -16,7 +16,7 @@ def test_a_real_listener_and_its_program():
         assert found[0].command[0] == stream.read().split('\0')[0]
 
 
-def test_ros_is_recognized_by_its_names():
+def test_ros_programs_are_recognized_by_name():
     assert is_ros(('/usr/bin/python3', '/usr/bin/roscore', '-p', '11312'))
     assert is_ros(('/ws/lib/pkg/node', '__name:=talker', '__log:=/x'))
     assert is_ros(('rosmaster', '--core'))
@@ -24,7 +24,7 @@ def test_ros_is_recognized_by_its_names():
     assert not is_ros(('/opt/microscore',))
 
 
-def test_what_neighbours_can_no_longer_reach():
+def test_listeners_blocked_by_the_guard():
     everything = [
         Listener('0.0.0.0', 50051, ('/usr/bin/my_server',)), Listener('::', 50051, ('/usr/bin/my_server',)),
         Listener('127.0.0.1', 50052, ('a',)), Listener('::1', 50053, ('a',)),
