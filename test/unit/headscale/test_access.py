@@ -32,7 +32,7 @@ class Headscale:
         return subprocess.CompletedProcess(argv, self.status, self.output, '')
 
 
-def test_the_first_key_is_made_stored_and_used_again(site, server):
+def test_the_first_key_is_created_stored_and_reused(site, server):
     headscale = Headscale()
     access.connect(site, lambda: '/bin/headscale', headscale).policy()
     assert headscale.runs == [['/bin/headscale', '--config', '/site/headscale.yaml', 'apikeys', 'create',

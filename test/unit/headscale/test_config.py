@@ -30,7 +30,7 @@ def test_the_site_brings_its_own_derp_stun_and_names():
     assert values['policy'] == {'mode': 'file', 'path': '/site/policy.json'}
 
 
-def test_private_interfaces_listen_on_the_loopback_or_not_at_all():
+def test_private_interfaces_listen_on_loopback_only():
     values = config.headscale_config(PLAIN, '/site')
     assert values['metrics_listen_addr'] == ''
     assert values['grpc_listen_addr'].startswith('127.0.0.1:')
@@ -49,13 +49,13 @@ def test_the_yaml_text_has_the_same_values():
     assert yaml.safe_load(config.dump_config(values)) == values
 
 
-def test_without_remote_regions_headscale_makes_the_derp_map_itself():
+def test_headscale_generates_the_derp_map_without_remote_regions():
     made = config.headscale_config(PLAIN, '/site')['derp']
     assert made['paths'] == [] and made['server']['automatically_add_embedded_derp_region'] is True
     assert made['auto_update_enabled'] is False
 
 
-def test_with_remote_regions_the_derp_map_is_a_file_that_headscale_reads_again():
+def test_headscale_reloads_the_derp_map_file_with_remote_regions():
     made = config.headscale_config(SiteSettings('s.test', ('203.0.113.10',), private=('192.168.7.10',),
                                                 derp=(DerpHost('lab-b', 901, '203.0.113.11'),)), '/site')['derp']
     assert made['paths'] == ['/site/derp.yaml'] and made['auto_update_enabled'] is True

@@ -10,7 +10,7 @@ SETTINGS = SiteSettings('s.test', ('203.0.113.10',), private=('192.168.7.10',),
                         derp=(DerpHost('lab-b', 901, '203.0.113.11'),))
 
 
-def test_remote_regions_are_homes_while_one_answers_and_else_the_embedded_one():
+def test_the_embedded_region_is_home_only_without_a_remote_one():
     made = derp_map.derp_map(SETTINGS, {'lab-b'})['regions']
     assert made[999]['nomeasurenohome'] is True and 'nomeasurenohome' not in made[901]
     assert made[901]['nodes'][0] == {'name': '901a', 'regionid': 901, 'hostname': 'lab-b.s.test', 'derpport': DERP_PORT,

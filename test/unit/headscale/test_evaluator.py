@@ -15,7 +15,7 @@ RULES = Rules({'iris': Team('iris', inside=('ros', 'ping')), 'blue': Team('blue'
 
 
 @pytest.mark.parametrize('inside, between, person', list(itertools.product(PORTS, PORTS, PORTS[:3])))
-def test_the_generated_policy_opens_what_the_rules_mean(inside, between, person):
+def test_the_generated_policy_matches_the_rules(inside, between, person):
     rules = Rules({'iris': Team('iris', 11311, inside=inside), 'blue': Team('blue')},
                   (Talk('iris', 'blue', between),), {'ana': User('ana', ('blue',), person)}, (1024, 65535))
     assert unmet(make_policy(rules), rules) == []
@@ -31,7 +31,7 @@ def test_the_generated_policy_opens_what_the_rules_mean(inside, between, person)
     ('ana@', 'tag:iris', 'tcp', 9, True), ('ana@', 'tag:blue', 'tcp', 11400, False),
     ('tag:iris', 'ana@', 'tcp', 40000, True), ('tag:iris', 'ana@', 'tcp', 22, False),
     ('tag:iris', 'tag:relay', 'udp', 40000, False), ('tag:relay', 'tag:iris', 'tcp', 22, False)])
-def test_who_reaches_whom(source, target, protocol, port, answer):
+def test_reachability_between_nodes(source, target, protocol, port, answer):
     assert expected(RULES, source, target, protocol, port) == answer
     assert allows(make_policy(RULES), source, target, protocol, port) == answer
 

@@ -32,11 +32,11 @@ def test_a_team_that_opens_only_what_ros_needs():
         'tcp:22', 'icmp:*', 'ipv6-icmp:*', 'tcp:8765'])]
 
 
-def test_a_team_that_opens_nothing_inside():
+def test_a_team_without_open_ports():
     assert ip_grants(Rules(teams('iris', inside=()))) == []
 
 
-def test_ros_between_teams_opens_one_roscore_and_the_way_back_to_nodes():
+def test_ros_between_teams_opens_the_roscore_and_node_callbacks():
     rules = Rules(teams('iris', 'blue', inside=()), (Talk('blue', 'iris', ('ros',)),), ephemeral=(40000, 50000))
     nodes = ['tcp:40000-50000', 'udp:40000-50000']
     assert ip_grants(rules) == [(['tag:blue'], ['tag:iris'], ['tcp:{}'.format(TEAM_PORT)] + nodes),
@@ -50,12 +50,12 @@ def test_ports_other_than_ros_open_in_one_direction(what, opened):
     assert ip_grants(rules) == [(['tag:blue'], ['tag:iris'], opened)]
 
 
-def test_a_user_reaches_the_named_teams_and_ros_nodes_call_back():
+def test_a_user_reaches_the_named_teams_and_nodes_can_call_back():
     rules = Rules(teams('iris', 'blue', inside=()), (), {'ana': User('ana', ('iris',))})
     assert ip_grants(rules) == [(['ana@'], ['tag:iris'], ['*']), (['tag:iris'], ['ana@'], NODES)]
 
 
-def test_the_relay_carries_for_everybody_and_nobody_reaches_it():
+def test_the_relay_serves_every_node_and_is_otherwise_unreachable():
     rules = Rules(teams('iris', 'blue'), (), {'ana': User('ana', ('iris',))})
     grants = [grant for grant in policy.make_policy(rules)['grants'] if 'tag:relay' in grant['dst']]
     relay = {'dst': ['tag:relay'], 'app': {'tailscale.com/cap/relay': [{}]}}
@@ -63,7 +63,7 @@ def test_the_relay_carries_for_everybody_and_nobody_reaches_it():
     assert len([grant for grant in policy.make_policy(Rules(teams('iris')))['grants'] if 'app' in grant]) == 1
 
 
-def test_nobody_owns_a_tag_and_every_tag_is_declared():
+def test_every_tag_is_declared_without_owners():
     made = policy.make_policy(Rules(teams('iris'), (), {'ana': User('ana', ('iris',))}))
     assert made['tagOwners'] == {'tag:iris': [], 'tag:relay': [], 'tag:ros-master': [], policy.marker(made): []}
 
@@ -73,7 +73,7 @@ def test_without_teams_everything_is_denied():
     assert policy.make_policy(Rules())['grants'] == []
 
 
-def test_features_that_machines_switch_off():
+def test_disabled_client_features():
     made = policy.make_policy(Rules(teams('iris'), (), {'ana': User('ana', ('iris',))}))
     assert made['nodeAttrs'] == [
         {'target': ['*'], 'attr': ['disable-captive-portal-detection', 'disable-web-client']},
@@ -81,7 +81,7 @@ def test_features_that_machines_switch_off():
         {'target': ['tag:iris'], 'attr': ['ua-overlay:team-port={}'.format(TEAM_PORT), 'ua-overlay:addressing=names']}]
 
 
-def test_a_user_whom_headscale_does_not_know_yet_does_not_affect_others():
+def test_an_unknown_user_does_not_affect_others():
     """Headscale drops a grant, and refuses nodeAttrs, with the name of a user that it does not have."""
     made = policy.make_policy(Rules(teams('iris', 'blue'), (Talk('blue', 'iris'),),
                                     {'ana': User('ana', ('iris',))}))
@@ -105,7 +105,7 @@ def test_only_aliases_with_nodes_are_tested():
     assert any('ana@:22' in test.get('deny', ()) for test in policy.make_policy(rules, {'tag:iris', 'ana@'})['tests'])
 
 
-def test_the_marker_depends_on_what_is_open_and_not_on_who_is_present():
+def test_the_marker_depends_on_rules_not_on_present_nodes():
     rules = Rules(teams('iris'))
     first = policy.marker(policy.make_policy(rules))
     assert first == policy.marker(policy.make_policy(rules, {'tag:iris'}))

@@ -35,13 +35,13 @@ def test_region_numbers_are_assigned_once():
         free_region([DerpHost('r{}'.format(number), number, '203.0.113.12', 1000 + number) for number in REGIONS])
 
 
-def test_hosts_are_read_sorted_and_written_back():
+def test_hosts_survive_a_round_trip_in_sorted_order():
     values = {'b': {'address': '203.0.113.12', 'port': 40001}, 'a': {'address': '203.0.113.11', 'port': RELAY_PORT}}
     hosts = read_hosts(RelayHost, values, 'site.yaml', 'relays')
     assert hosts == (RelayHost('a', '203.0.113.11'), RelayHost('b', '203.0.113.12', 40001))
     assert dump_hosts(hosts) == values and dump_hosts([DERP])['lab-b']['stun_port'] == STUN_PORT
 
 
-def test_names_that_a_remote_host_asks_for():
+def test_names_requested_by_a_remote_host():
     assert RelayHost('lab-b', '203.0.113.11').host_name == 'relay-lab-b'
     assert DERP.host_name('s.test') == 'lab-b.s.test'

@@ -21,7 +21,7 @@ def test_round_trip_through_a_commented_file(rules):
     assert text.count('#') >= 8
 
 
-def test_left_out_fields_have_defaults():
+def test_omitted_fields_have_defaults():
     rules = parsed('teams: {iris: , blue: {port: 11400}}\ntalk: [{from: iris, to: blue}]\n'
                    'users: {ana: {teams: [iris]}, bob: }\n')
     assert rules.teams == {'iris': Team('iris'), 'blue': Team('blue', 11400)}
@@ -36,7 +36,7 @@ def test_a_single_word_need_not_be_a_list():
     assert parsed('teams: {iris: {inside: []}}').teams['iris'].inside == ()
 
 
-def test_other_fields_are_left_alone():
+def test_other_fields_are_unchanged():
     values = {'teams': {'iris': {}}, 'name': 's.test'}
     parse_rules(values, 'x')
     assert values == {'name': 's.test'}

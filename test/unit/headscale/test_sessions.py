@@ -30,7 +30,7 @@ def test_two_machines_with_one_key_stay_connected():
     assert watcher.report() == {'several': {}, 'duplicate_identities': []}
 
 
-def test_a_robot_that_roams_is_no_duplicate():
+def test_a_roaming_robot_is_no_duplicate():
     """Each old connection ends before it counts as a duplicate: by itself, or because a send failed."""
     clock = Clock()
     watcher = SessionWatcher(clock)
@@ -43,7 +43,7 @@ def test_a_robot_that_roams_is_no_duplicate():
         feed(watcher, ending.format(number - 1).encode())
 
 
-def test_a_restart_forgets_all_sessions_and_other_lines_stay_in_the_log():
+def test_a_restart_clears_all_sessions_and_other_lines_stay_in_the_log():
     watcher = SessionWatcher(Clock())
     feed(watcher, b'connection added conn.id=1 node.id=1 total_connections=1',
          b'connection added conn.id=2 node.id=1 total_connections=2', b'something else')

@@ -54,7 +54,7 @@ def test_a_directory_too_long_for_a_socket_is_refused():
         site_settings.check_directory(longest + 'd')
 
 
-def test_remote_hosts_survive_a_round_trip_and_are_left_out_when_there_are_none():
+def test_remote_hosts_survive_a_round_trip_and_may_be_absent():
     settings = SiteSettings('s.test', ('203.0.113.10',), private=('192.168.7.10',),
                             relays=(RelayHost('lab-b', '203.0.113.11'),),
                             derp=(DerpHost('lab-b', 901, '203.0.113.11'),))

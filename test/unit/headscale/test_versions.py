@@ -10,7 +10,7 @@ from ua_overlay.headscale.versions import FIRST, PATCH, SAME, UPGRADE, VersionEr
 @pytest.mark.parametrize('recorded, installed, step', [
     ('', 'v0.29.3', FIRST), ('0.29.3', 'headscale version v0.29.3', SAME), ('0.29.3', '0.29.4', PATCH),
     ('0.29.3', '0.29.2', PATCH), ('0.29.3', '0.30.0', UPGRADE), ('0.29.3', 'dev', SAME)])
-def test_what_a_start_is(recorded, installed, step):
+def test_kind_of_start(recorded, installed, step):
     assert decide(recorded, installed) == step
 
 
@@ -18,7 +18,7 @@ def test_what_a_start_is(recorded, installed, step):
     ('0.28.1', '0.30.0', ('cannot skip a minor version', 'install Headscale 0.29 first')),
     ('0.30.0', '0.29.3', ('cannot go back', 'install Headscale 0.30 again')),
     ('0.30.0', '1.0.0', ('cannot skip a minor version',)), ('1.0.0', '0.31.0', ('cannot go back',))])
-def test_a_start_that_is_refused(recorded, installed, words):
+def test_a_refused_start(recorded, installed, words):
     with pytest.raises(VersionError) as caught:
         decide(recorded, installed)
     assert all(word in str(caught.value) for word in words), caught.value
@@ -42,7 +42,7 @@ def test_the_last_run_is_remembered(tmp_path):
     assert versions.recorded(site) == '0.29.3'
 
 
-def test_a_database_without_a_version_file_has_its_version_inside(tmp_path):
+def test_the_version_is_read_from_the_database_without_a_version_file(tmp_path):
     site = Site(tmp_path)
     with sqlite3.connect(site.path('headscale', 'db.sqlite')) as database:
         database.execute('CREATE TABLE database_versions (id INTEGER, version TEXT)')
