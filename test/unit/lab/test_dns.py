@@ -13,7 +13,7 @@ def test_the_server_answers_its_names_and_denies_the_rest():
     assert '--no-resolv' in argv and '--local=/#/' in argv
 
 
-def test_questions_are_read_from_the_log():
+def test_queries_are_read_from_the_log():
     log = '''dnsmasq: started, version 2.90 cachesize 150
 dnsmasq: query[A] server.ua.test from 203.0.113.21
 dnsmasq: config server.ua.test is 203.0.113.10
@@ -23,7 +23,7 @@ dnsmasq: query[AAAA] log.tailscale.example from 203.0.113.22
                                       ('AAAA', 'log.tailscale.example', '203.0.113.22')]
 
 
-def test_a_question_is_what_rfc_1035_says():
+def test_a_query_follows_rfc_1035():
     assert dns.question('a.bc', 7) == b'\0\7\1\0\0\1\0\0\0\0\0\0' + b'\1a\2bc\0' + b'\0\1\0\1'
 
 
@@ -36,7 +36,7 @@ class LoopbackSocket(socket.socket):
         super().connect(('127.0.0.1', self.port))
 
 
-def test_waiting_ends_with_the_first_answer():
+def test_the_wait_ends_with_the_first_answer():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(('127.0.0.1', 0))
         answers = []

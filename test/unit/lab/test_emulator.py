@@ -23,7 +23,7 @@ class Chance:
         return low + (high - low) * self.numbers.pop(0)
 
 
-def test_a_plain_link_hands_over_at_once():
+def test_a_plain_link_forwards_at_once():
     way = Direction(Shape(), Chance())
     assert way.next_due() is None and way.due(5.0) == []
     way.put(b'a', 5.0)
@@ -47,7 +47,7 @@ def test_jitter_keeps_the_order():
     assert way.due(0.0139) == [] and way.due(0.0140001) == [b'a', b'b', b'c']
 
 
-def test_rate_is_that_of_the_wire():
+def test_the_rate_counts_bytes_on_the_wire():
     way = Direction(Shape(rate=1e6), Chance())
     packet = bytes(1000 - WIRE)
     for _ in range(3):
@@ -59,7 +59,7 @@ def test_rate_is_that_of_the_wire():
     assert way.next_due() == pytest.approx(3.008)
 
 
-def test_a_full_queue_drops_what_comes():
+def test_a_full_queue_drops_new_packets():
     way = Direction(Shape(rate=1e6, queue=0.02), Chance())
     for _ in range(10):
         way.put(bytes(1000 - WIRE), 0.0)
@@ -67,7 +67,7 @@ def test_a_full_queue_drops_what_comes():
     assert way.counts['passed'] == 3 and way.counts['dropped'] == 7
 
 
-def test_loss_and_overtaking():
+def test_loss_and_reordering():
     way = Direction(Shape(delay=0.01, loss=0.5, reorder=0.5), Chance(0.9, 0.9, 0.1, 0.9, 0.2))
     for packet in (b'a', b'lost', b'c'):
         way.put(packet, 1.0)
@@ -75,14 +75,14 @@ def test_loss_and_overtaking():
     assert way.counts == {'passed': 2, 'lost': 1, 'dropped': 0, 'overtook': 1}
 
 
-def test_the_share_that_is_lost_is_the_share_that_was_asked_for():
+def test_the_loss_rate_matches_the_setting():
     way = Direction(Shape(loss=0.02), random.Random(7))
     for _ in range(20000):
         way.put(b'x', 0.0)
     assert 300 < way.counts['lost'] < 500 and way.counts['lost'] + way.counts['passed'] == 20000
 
 
-def test_the_loop_carries_both_ways_and_ends_when_told():
+def test_the_loop_forwards_both_directions_until_stopped():
     """Datagram sockets stand for the TAP devices: one packet a read. The kernel's devices are in test/lab."""
     near, inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     far, outer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -16,7 +16,7 @@ GONE = 'true & gone=$!; wait $gone; echo "{\\"pid\\": $gone}"; '
     (GONE + 'echo \'{"ready": true}\'', 'it ended, see its log'),
     ('exit 1', 'it ended, see its log'),
 ])
-def test_what_failed_is_said_whichever_comes_first(tmp_path, monkeypatch, script, why):
+def test_the_cause_of_a_failure_is_reported_in_either_order(tmp_path, monkeypatch, script, why):
     (tmp_path / 'logs').mkdir()
     monkeypatch.setattr(host, 'program', lambda *argv: ['sh', '-c', 'read spec; ' + script])
     maker = HostMaker({'name': 'dev-1'}, str(tmp_path))

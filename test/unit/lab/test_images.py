@@ -5,13 +5,13 @@ import os
 from ua_overlay.lab import images
 
 
-def test_the_mirror_is_the_one_of_this_machine():
+def test_the_mirror_is_that_of_this_machine():
     text = 'Somebody stable https://other.test/\nDebian bookworm-updates http://a.test/u/\nDebian bookworm http://a.test/d/'
     assert images.parse_mirror(text) == 'http://a.test/d/'
     assert images.parse_mirror('Ubuntu focal http://a.test/ubuntu/\n') is None
 
 
-def test_there_is_no_mirror_when_apt_does_not_answer():
+def test_no_mirror_when_apt_fails():
     done = collections.namedtuple('Done', 'returncode stdout')
     assert images.host_mirror(run=lambda *_, **__: done(100, 'Debian bookworm http://a.test/')) is None
 

@@ -6,7 +6,7 @@ import pytest
 from ua_overlay.lab import init
 
 
-def test_a_new_account_gets_the_first_free_id_of_people():
+def test_a_new_account_gets_the_first_free_user_id():
     assert init.free_id(set()) == 1000
     assert init.free_id({0, 999, 1000, 1001, 1003}) == 1002
 
@@ -25,7 +25,7 @@ def test_an_error_names_its_file(error, text):
     assert init.describe(error) == text
 
 
-def test_the_specification_leaves_the_life_line_alone():
+def test_the_life_line_stays_open():
     reading, writing = os.pipe()
     os.write(writing, b'{"name": "x"}\nkeep\n')
     os.close(writing)

@@ -35,7 +35,7 @@ def test_a_process_with_another_start_time_gets_no_signal(child):
     assert child.poll() is None
 
 
-def test_a_process_that_is_gone_has_no_handle():
+def test_an_ended_process_has_no_handle():
     with pytest.raises(ProcessLookupError):
         kernel.ProcessHandle(2 ** 22)
     assert kernel.ProcessHandle(2 ** 22, -1).wait(0)

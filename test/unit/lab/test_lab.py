@@ -40,20 +40,20 @@ class Router:
         return collections.namedtuple('Done', 'stderr')(self.answers.pop(0))
 
 
-def test_paths_that_run_out_meanwhile_are_deleted_by_another_try():
+def test_connections_that_expire_while_deleted_are_deleted_again():
     router = Router(RAN_OUT, RAN_OUT, DELETED)
     forget_udp(router, clock=lambda: 0.0)
     assert router.answers == []
 
 
 @pytest.mark.parametrize('text, times', [('no permission', [0.0]), (RAN_OUT, [0.0, 11.0])])
-def test_a_router_that_cannot_forget_is_an_error(text, times):
+def test_a_router_that_cannot_delete_connections_is_an_error(text, times):
     times = iter(times + [99.0])
     with pytest.raises(OverlayError, match='of nat1') as caught:
         forget_udp(Router(text), timeout=10.0, clock=lambda: next(times))
     assert caught.value.code == 'LAB_KERNEL'
 
 
-def test_a_topology_that_cannot_be_read_is_named(tmp_path):
+def test_an_unreadable_topology_is_named(tmp_path):
     with pytest.raises(UsageError, match='missing.yaml cannot be read: No such file'):
         load_topology(str(tmp_path / 'missing.yaml'))

@@ -67,7 +67,7 @@ def test_an_invalid_request_is_refused(request_, words):
         perform(Lab(), request_)
 
 
-def test_a_socket_that_nobody_serves_is_named(tmp_path):
+def test_a_socket_without_a_server_is_named(tmp_path):
     with pytest.raises(OverlayError, match=str(tmp_path)) as caught:
         lab_socket.LabControl(str(tmp_path / 'control.sock')).nat('nat1', 'hard')
     assert caught.value.code == 'LAB_CONTROL'

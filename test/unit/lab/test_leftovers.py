@@ -11,7 +11,7 @@ HERE, ELSEWHERE, BEFORE = 'boot-2 pid:[1]\n', 'boot-2 pid:[7]\n', 'boot-1 pid:[7
 @pytest.mark.parametrize('living, seen_by, mounted, left', [
     (set(), HERE, False, True), (set(), '', False, True), (set(), BEFORE, False, True),
     ({'x'}, HERE, False, False), (set(), HERE, True, False), (set(), ELSEWHERE, False, False)])
-def test_whose_it_is(living, seen_by, mounted, left):
+def test_owner_of_leftover_files(living, seen_by, mounted, left):
     assert leftovers.is_left('x', living, seen_by, HERE, mounted) is left
 
 
@@ -35,7 +35,7 @@ def cache(tmp_path, monkeypatch):
     return make
 
 
-def test_a_sweep_takes_what_belongs_to_nobody(cache, monkeypatch):
+def test_a_sweep_removes_files_without_an_owner(cache, monkeypatch):
     for lab in ('killed', 'lives', 'busy'):
         cache(lab)
     monkeypatch.setattr(leftovers.hosts, 'names_of_labs', lambda: {'lives'})

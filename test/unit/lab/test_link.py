@@ -17,12 +17,12 @@ robots: {dev-1: {behind: nat1, address: 10.0.2.15}}
 
 @pytest.mark.parametrize('host, owner, bridge', [
     ('server', INET, INET), ('nat1', INET, INET), ('dev-1', 'nat1', nat.LAN), ('inner', 'nat1', nat.LAN)])
-def test_a_cable_hangs_on_the_internet_or_on_the_router_of_its_host(host, owner, bridge):
+def test_a_cable_ends_at_the_internet_or_the_host_s_router(host, owner, bridge):
     attachment = Attachment(TOPOLOGY, host)
     assert (attachment.owner, attachment.bridge) == (owner, bridge)
 
 
-def test_the_devices_of_two_links_differ_and_fit_into_interface_names():
+def test_device_names_are_unique_and_short_enough():
     links = [Attachment(TOPOLOGY, host) for host in TOPOLOGY.host_names()[1:]]
     devices = [name for each in links for name in (each.private, each.inner, each.outer)]
     assert len(set(devices)) == len(devices)

@@ -14,7 +14,7 @@ robots: {dev-1: {behind: nat1, address: 10.0.2.15}}
 '''
 
 
-def test_what_follows_from_a_shape():
+def test_values_expected_of_a_shape():
     assert expected(Shape(delay=0.01, rate=1e8)) == {
         'rtt': pytest.approx(20.0), 'jitter': None, 'loss': 0.0, 'tcp': pytest.approx(94.148, abs=0.001)}
     lossy = expected(Shape(loss=0.1, rate=1e8))
@@ -22,12 +22,12 @@ def test_what_follows_from_a_shape():
     assert expected(Shape(delay=0.01, reorder=0.1))['rtt'] is None and expected(Shape())['tcp'] is None
 
 
-def test_error_is_relative_where_something_was_told():
+def test_the_error_is_relative_to_a_set_value():
     assert Figure('a', 'b', 'ms', 20.0, 21.0).error == pytest.approx(0.05)
     assert Figure('a', 'b', 'ms', 0.0, 0.3).error == 0.3 and Figure('a', 'b', 'ms', None, 0.3).error is None
 
 
-def test_ping_is_read():
+def test_ping_output_is_parsed():
     text = ('PING 10.0.2.2 (10.0.2.2) 56(84) bytes of data.\n64 bytes from 10.0.2.2: icmp_seq=1 ttl=64 time=20.5 ms\n'
             '64 bytes from 10.0.2.2: icmp_seq=3 ttl=64 time=0.045 ms\n\n--- 10.0.2.2 ping statistics ---\n'
             '3 packets transmitted, 2 received, 33.3333% packet loss, time 20ms\n')

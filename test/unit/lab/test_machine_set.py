@@ -11,7 +11,7 @@ robots: {dev-1: {behind: nat1, address: 10.0.2.15, hostname: robot}}
 ''')
 
 
-def test_servers_are_newer_than_robots_and_routers_are_not_machines():
+def test_servers_run_a_newer_system_and_routers_are_no_machines():
     assert machine_names(TOPOLOGY) == ['server', 'dev-1']
     assert image_for(TOPOLOGY, 'server').suite == 'bookworm'
     assert image_for(TOPOLOGY, 'dev-1').suite == 'bullseye'

@@ -7,6 +7,6 @@ def test_bound_directories_are_read_only():
     assert '--bind-ro=/a:/b' in options and '--hostname=robot' in options and '--machine=ua-x' in options
 
 
-def test_a_process_that_has_ended_has_no_children_no_program_and_no_leader():
+def test_an_ended_process_has_no_children_program_or_leader():
     assert machines.children(2 ** 22) == [] and machines.program_of(2 ** 22) == ''
     assert machines.find_leader(2 ** 22) is None

@@ -6,7 +6,7 @@ import threading
 from ua_overlay.lab import pipe
 
 
-def test_bytes_go_both_ways_until_the_connection_ends():
+def test_bytes_flow_both_ways_until_the_connection_ends():
     ours, theirs = socket.socketpair()
     (read_end, typed), (printed, write_end) = os.pipe(), os.pipe()
     carrier = threading.Thread(target=pipe.copy, args=(ours, read_end, write_end))

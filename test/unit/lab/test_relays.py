@@ -11,7 +11,7 @@ From 100.64.0.1 icmp_seq=30 Destination Host Unreachable
 '''
 
 
-def test_the_longest_time_without_an_answer_comes_first():
+def test_the_longest_gap_between_answers_comes_first():
     found = gaps(PING)
     assert found[0] == (1000.2, 1002.65 - 1000.2) and len(found) == 3
     assert gaps('') == []

@@ -31,7 +31,7 @@ def refused(machine):
     return caught.value.sentence
 
 
-def test_a_machine_that_has_everything(machine):
+def test_a_machine_that_meets_all_requirements(machine):
     requirements.check(**machine)
 
 
@@ -49,7 +49,7 @@ def test_a_missing_module(machine, monkeypatch):
     assert 'pyroute2' in refused(machine)
 
 
-def test_another_python_than_the_one_that_made_the_lab(monkeypatch):
+def test_a_different_python_than_at_creation(monkeypatch):
     monkeypatch.setattr(requirements.importlib.util, 'find_spec', lambda name: None)
     with pytest.raises(requirements.LabUnavailable) as caught, network.Cabling.open({}):
         pass
@@ -67,7 +67,7 @@ def test_no_overlayfs(machine, tmp_path):
     assert 'overlayfs' in refused(dict(machine, which=lambda name: None if name == 'no-modprobe' else there(name)))
 
 
-def test_a_congestion_control_is_offered_to_every_host(tmp_path):
+def test_a_congestion_control_is_made_available(tmp_path):
     (tmp_path / 'tcp_available_congestion_control').write_text('reno bbr cubic\n')
     allowed = tmp_path / 'tcp_allowed_congestion_control'
     allowed.write_text('reno bbr\n')

@@ -14,12 +14,12 @@ def root(tmp_path):
 
 
 @pytest.mark.parametrize('name', ['', 'Lab', '../x', 'a/b', '.hidden', '-x', 'x' * 33])
-def test_names_that_cannot_be_a_lab(name, root):
+def test_invalid_lab_names(name, root):
     with pytest.raises(UsageError, match='no name for a lab'):
         state.LabState(name, root)
 
 
-def test_only_one_maker_gets_a_name(root):
+def test_a_name_is_given_only_once(root):
     first = state.LabState('one', root)
     first.claim({'a': 1})
     with pytest.raises(OverlayError) as caught:
@@ -30,7 +30,7 @@ def test_only_one_maker_gets_a_name(root):
     assert os.stat(first.directory).st_mode & 0o077 == 0
 
 
-def test_a_lab_that_is_not_there(root):
+def test_a_missing_lab(root):
     with pytest.raises(OverlayError) as caught:
         state.LabState('none', root).read()
     assert caught.value.code == 'LAB_MISSING'
@@ -38,7 +38,7 @@ def test_a_lab_that_is_not_there(root):
     assert state.names(root) == []
 
 
-def test_remove_takes_the_root_along_when_nothing_else_is_there(root):
+def test_remove_deletes_an_empty_root_directory(root):
     labs = [state.LabState(name, root) for name in ('one', 'two')]
     for lab in labs:
         lab.claim({'hosts': {}})
@@ -48,7 +48,7 @@ def test_remove_takes_the_root_along_when_nothing_else_is_there(root):
     assert not os.path.exists(root)
 
 
-def test_the_draft_of_a_killed_maker_is_swept_and_that_of_a_living_one_is_not(root):
+def test_only_drafts_of_ended_makers_are_swept(root):
     ended = subprocess.Popen(['true'])
     ended.wait()
     living = os.path.join(root, '.x.{}'.format(os.getpid()))
@@ -58,7 +58,7 @@ def test_the_draft_of_a_killed_maker_is_swept_and_that_of_a_living_one_is_not(ro
     assert os.listdir(root) == [os.path.basename(living)]
 
 
-def test_a_process_of_another_boot_does_not_run():
+def test_a_process_of_an_earlier_boot_is_not_running():
     me = state.maker()
     assert state.runs(me)
     assert not state.runs(dict(me, boot='another'))
@@ -66,6 +66,6 @@ def test_a_process_of_another_boot_does_not_run():
 
 
 @pytest.mark.parametrize('service', ['', 'a/b', '../a', 'A', 'x.y'])
-def test_names_that_cannot_be_a_service(service, root):
+def test_invalid_service_names(service, root):
     with pytest.raises(UsageError, match='no name for a service'):
         state.LabState('one', root).service_file('dev-1', service)

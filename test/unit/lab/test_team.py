@@ -24,7 +24,7 @@ def test_a_server_on_the_internet_and_one_behind_a_router():
         team.site_addresses(topology('two_nats.yaml'), 'boss')
 
 
-def test_all_robots_or_those_that_were_said_in_the_order_of_the_topology():
+def test_selected_robots_have_the_order_of_the_topology():
     links = topology('links.yaml')
     assert team.chosen(links, None) == [robot.name for robot in links.robots]
     assert team.chosen(links, ['relay-2', 'direct-1']) == ['direct-1', 'relay-2']
@@ -32,7 +32,7 @@ def test_all_robots_or_those_that_were_said_in_the_order_of_the_topology():
         team.chosen(links, ['direct-1', 'dev-9'])
 
 
-def test_words_of_an_environment():
+def test_an_environment_as_words():
     assert team.environment_of(['TS_DEBUG_MTU=1420', 'A=b=c', 'EMPTY=']) == {
         'TS_DEBUG_MTU': '1420', 'A': 'b=c', 'EMPTY': ''}
     for wrong in ('TS_DEBUG_MTU', '=1420', ''):
@@ -45,6 +45,6 @@ def quiet(_text):
     yield
 
 
-def test_a_master_that_does_not_join_is_refused_before_anything_happens():
+def test_a_master_that_does_not_join_is_refused_first():
     with pytest.raises(OverlayError, match='dev-3 is to be the master, but is none of the robots'):
         team.bring_up(None, ['dev-1', 'dev-2'], quiet, master='dev-3')

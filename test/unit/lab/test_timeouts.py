@@ -16,5 +16,5 @@ def test_one_number_scales_every_limit(environment, expected):
     assert float(said.stdout) == expected
 
 
-def test_a_limit_is_longer_than_what_it_is_part_of():
+def test_an_outer_limit_exceeds_its_inner_limits():
     assert timeouts.ANSWER < timeouts.START < timeouts.JOIN < timeouts.GRAPH < timeouts.PATH < timeouts.PLAYBOOK

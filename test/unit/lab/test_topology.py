@@ -26,17 +26,17 @@ def test_the_topology_of_the_demo(text):
     assert [router.kind for router in topology.nats] == ['easy', 'easy']
 
 
-def test_what_was_parsed_can_be_parsed_again(text):
+def test_a_topology_survives_a_round_trip(text):
     topology = parse(text)
     assert from_mapping(topology.source) == topology
 
 
-def test_only_the_internet_is_needed():
+def test_only_the_internet_is_required():
     topology = parse('version: 1\ninet: {subnet: 198.51.100.0/24, dns: 198.51.100.2}\n')
     assert topology.host_names() == ('inet',)
 
 
-def test_unknown_router_is_named_with_those_there(text):
+def test_an_unknown_router_is_named_with_the_known_ones(text):
     with pytest.raises(Exception, match='no NAT nat3; it has nat1, nat2'):
         parse(text).nat('nat3')
 
@@ -77,7 +77,7 @@ def test_unknown_router_is_named_with_those_there(text):
     ('dev-2: {', 'dev-1: {', 'dev-1 is there twice, in lines'),
     ('robots:', 'robots: [', 'not YAML (line'),
 ])
-def test_each_mistake_has_its_sentence(text, old, new, words):
+def test_errors_are_one_sentence(text, old, new, words):
     assert old in text
     with pytest.raises(TopologyError) as caught:
         parse(text.replace(old, new, 1), 'mine.yaml')
@@ -121,12 +121,12 @@ def test_two_hosts_on_the_internet():
     ('192.168.7.10', '192.168.8.10', 'not a host address of 192.168.7.0/24'),
     ('192.168.7.10', '192.168.7.1', 'both have the address'),
 ])
-def test_a_host_in_the_wrong_place_behind_a_router(old, new, word):
+def test_a_host_that_cannot_be_behind_a_router(old, new, word):
     with pytest.raises(TopologyError, match=word):
         parse(BEHIND.replace(old, new))
 
 
-def test_a_congestion_control_is_that_of_every_host(text):
+def test_the_congestion_control_applies_to_every_host(text):
     topology = parse(text.replace('version: 1', 'version: 1\ncongestion: cubic', 1))
     assert topology.congestion == 'cubic' and parse(text).congestion == ''
     found = {spec['name']: spec['sysctl'].get(CONGESTION_SYSCTL) for spec in host_specs(topology, [], 'control')}
@@ -139,7 +139,7 @@ def test_a_congestion_control_is_that_of_every_host(text):
     ('{"80": 192.168.7.20}', ((80, '192.168.7.20'),)),
     ('{}', ()),
 ])
-def test_what_a_router_forwards(forward, expected):
+def test_ports_that_a_router_forwards(forward, expected):
     text = BEHIND.replace('192.168.7.1/24', '192.168.7.1/24, forward: ' + forward)
     assert parse(text).nat('proxy').forward == expected
 
@@ -150,6 +150,6 @@ def test_what_a_router_forwards(forward, expected):
     ('{80: 10.0.0.1}', 'forward.80: 10.0.0.1 is not a host address of 192.168.7.0/24'),
     ('[80]', 'a mapping is needed'),
 ])
-def test_what_no_router_forwards(forward, word):
+def test_invalid_forwardings(forward, word):
     with pytest.raises(TopologyError, match=word):
         parse(BEHIND.replace('192.168.7.1/24', '192.168.7.1/24, forward: ' + forward))

@@ -18,13 +18,13 @@ class Clock:
         self.now += seconds
 
 
-def test_returns_what_came_true():
+def test_the_value_is_returned():
     clock, values = Clock(), [None, '', 0, 'yes', 'later']
     assert wait('It', lambda: values.pop(0), 5, poll=0.5, clock=clock, sleep=clock.sleep) == 'yes'
     assert clock.pauses == [0.5] * 3 and values == ['later']
 
 
-def test_after_a_slow_look_the_next_one_waits_longer():
+def test_the_pause_grows_after_a_slow_check():
     clock = Clock()
 
     def slow():
@@ -36,11 +36,11 @@ def test_after_a_slow_look_the_next_one_waits_longer():
     assert pause(0.1, 0.001) == 0.1 and pause(3.0, 0.5) == 3.0 and pause(0.1, 30.0) == 2.0
 
 
-def test_what_is_true_at_once_needs_no_wait():
+def test_a_true_condition_needs_no_wait():
     assert wait('It', lambda: 1, 0, sleep=None) == 1
 
 
-def test_says_what_did_not_happen():
+def test_the_error_names_the_condition():
     clock, calls = Clock(), []
     with pytest.raises(NotInTime, match='The start of it: not within 3 s') as caught:
         wait('The start of it', lambda: calls.append(1), 3, poll=1.0, clock=clock, sleep=clock.sleep)
@@ -49,7 +49,7 @@ def test_says_what_did_not_happen():
     assert len(calls) == 5
 
 
-def test_says_the_last_answer():
+def test_the_error_shows_the_last_answer():
     clock = Clock()
     with pytest.raises(NotInTime, match=r'A name: not within 1 s\. The last answer was \[\]\.'):
         wait('A name', lambda: [], 1, clock=clock, sleep=clock.sleep)
@@ -63,6 +63,6 @@ def test_a_slow_machine_gets_more_time(monkeypatch):
     assert 6 <= clock.now <= 8
 
 
-def test_an_error_of_the_condition_passes():
+def test_an_error_of_the_condition_is_raised():
     with pytest.raises(ZeroDivisionError):
         wait('It', lambda: 1 / 0, 3)
