@@ -16,7 +16,7 @@ def test_no_percentile_of_nothing():
         stats.percentile([], 0.5)
 
 
-def test_an_interval_holds_the_median_and_is_the_same_each_time():
+def test_an_interval_contains_the_median_and_is_reproducible():
     values = [float(value) for value in (9, 10, 10.5, 11, 11.2, 12, 13, 9.5, 10.1, 11.7)]
     result = stats.estimate(values)
     stats.drawn_medians.cache_clear()
@@ -26,7 +26,7 @@ def test_an_interval_holds_the_median_and_is_the_same_each_time():
     assert result.n == 10
 
 
-def test_more_repetitions_make_a_narrower_interval():
+def test_more_repetitions_narrow_the_interval():
     few, many = (stats.estimate([float(value % 10) for value in range(count)]) for count in (10, 200))
     assert many.high - many.low < few.high - few.low
 
@@ -36,7 +36,7 @@ def test_too_few_for_an_interval(values, expected):
     assert stats.estimate(values) == expected
 
 
-def test_an_interval_covers_as_often_as_it_says():
+def test_an_interval_has_its_nominal_coverage():
     """95 of 100 intervals shall hold the true median; a percentile bootstrap of 20 comes near."""
     import random
     draw = random.Random(3)
@@ -53,14 +53,14 @@ def test_the_formulas_of_the_study():
     assert rise.percent.low <= rise.percent.value <= rise.percent.high
 
 
-def test_a_change_over_places_is_the_mean_of_theirs():
+def test_a_change_over_places_is_their_mean():
     result = stats.throughput_loss([([100.0, 100.0], [90.0, 90.0]), ([10.0, 10.0], [7.0, 7.0])])
     assert result.percent.value == pytest.approx(20.0)
     assert result.absolute.value == pytest.approx(6.5)
 
 
 @pytest.mark.parametrize('pairs', [[], [([], [1.0])], [([1.0], [])], [([0.0], [1.0])]])
-def test_no_change_without_both(pairs):
+def test_no_change_without_both_values(pairs):
     assert stats.throughput_loss(pairs) is None
 
 

@@ -10,7 +10,7 @@ from ua_overlay.measure.fields import CampaignError
 from unit.measure.campaigns import TEXT, short
 
 
-def test_a_key_that_is_not_there_has_its_default():
+def test_an_absent_key_has_its_default():
     read = short()
     tcp, ping, topic = read.scenarios[0].tools
     assert tcp.settings == {'seconds': 3, 'omit': 1, 'server': 'started', 'port': 5201, 'congestion': 'cubic',
@@ -59,7 +59,7 @@ def test_another_file_is_refused(text):
         campaign.parse(text)
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_a_missing_file(tmp_path):
     with pytest.raises(CampaignError) as caught:
         campaign.load(str(tmp_path / 'none.yaml'))
     assert 'cannot be read: No such file' in caught.value.sentence
@@ -80,7 +80,7 @@ def test_the_video_campaign_fits_its_lab():
         assert (topology.links[scenario.source].loss > 0) == (scenario.place == 'bad')
 
 
-def test_a_scenario_may_have_its_own_address_of_the_target():
+def test_a_scenario_may_override_the_target_address():
     read = campaign.parse(TEXT.replace('expected: DIRECT', 'address: 203.0.113.10', 1))
     assert read.scenarios[0].address == '203.0.113.10' and short().scenarios[0].address == ''
     # Then the host needs no address.
@@ -90,7 +90,7 @@ def test_a_scenario_may_have_its_own_address_of_the_target():
 
 @pytest.mark.parametrize('name, lab', [('campus', 'campus'), ('links', 'links'), ('mtu', 'links'), ('ros', 'links'),
                                        ('tuning', 'video')])
-def test_a_campaign_of_ours_fits_its_lab(name, lab):
+def test_every_shipped_campaign_fits_its_lab(name, lab):
     from ua_overlay.lab.lab import load_topology
     read = campaign.load(os.path.join(ROOT, 'config', 'campaigns', name + '.yaml'))
     topology = load_topology(os.path.join(ROOT, 'config', 'lab', lab + '.yaml'))

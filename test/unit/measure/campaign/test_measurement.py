@@ -48,13 +48,13 @@ def test_a_sample_is_complete(taking):
     assert taken.settings['mtu'] == 1280
 
 
-def test_bytes_that_went_another_way_exclude_the_sample(taking):
+def test_bytes_over_another_link_exclude_the_sample(taking):
     taken = taking({'tailscale metrics': METRICS.replace('direct_ipv4', 'derp')})
     assert (taken.status, taken.proof.verdict) == ('excluded', 'other way')
     assert taken.problem == 'It should have gone by DIRECT: 100.0 % went by DERP.' and taken.values['sent'] == 2
 
 
-def test_counters_that_do_not_answer_exclude_a_sample_of_the_overlay(taking):
+def test_missing_counters_exclude_an_overlay_sample(taking):
     taken = taking({'tailscale metrics': 'exit 1'})
     assert (taken.status, taken.proof.verdict) == ('excluded', 'not measured')
 
@@ -64,14 +64,14 @@ def test_without_a_tailscaled_a_raw_sample_is_good(taking):
     assert (taken.status, taken.proof.verdict) == ('ok', 'not measured')
 
 
-def test_a_peer_that_vanishes_is_a_sample(taking, monkeypatch):
+def test_a_peer_that_vanishes_is_a_failed_sample(taking, monkeypatch):
     monkeypatch.setattr(Tool, 'patience', lambda self, slack: 0.3)
     taken = taking({'ping': 'exec sleep 100'})
     assert taken.status == 'failed'
     assert taken.problem == 'ping on a did not end within 0 s: the other end or the network is gone.'
 
 
-def test_a_raw_path_that_is_one_of_the_overlay_is_not_measured(taking):
+def test_a_raw_path_through_the_overlay_is_not_measured(taking):
     taken = taking({'getent ahosts': 'echo "100.64.0.2 STREAM lab-1"'}, path='raw')
     assert (taken.status, taken.values) == ('failed', {})
     assert taken.problem == 'The raw path to b would go through the overlay: lab-1 is 100.64.0.2 on a.'
@@ -89,7 +89,7 @@ def test_a_message_that_arrives_before_it_is_sent(taking, error, status):
     assert taken.problem.startswith('A message arrived 3 ms before it was sent' if status == 'excluded' else '')
 
 
-def test_a_program_that_is_not_there_is_a_sample(taking):
+def test_a_missing_program_is_a_failed_sample(taking):
     assert taking({'ping': None}).problem == 'ping cannot be started on a: No such file or directory.'
 
 
@@ -101,7 +101,7 @@ def test_the_answer_of_a_tool_is_kept_under_the_sample_s_id(taking, tmp_path):
         assert json.load(stream) == good
 
 
-def test_a_remark_stands_in_a_good_sample(taking, monkeypatch):
+def test_a_good_sample_may_have_a_remark(taking, monkeypatch):
     def full(*_):
         raise OSError(28, 'No space left on device')
 
@@ -112,7 +112,7 @@ def test_a_remark_stands_in_a_good_sample(taking, monkeypatch):
         'ok', 'The answer of iperf3 could not be kept: No space left on device.')
 
 
-def test_the_link_is_given_time_to_become_what_is_expected(tmp_path):
+def test_the_measurement_waits_for_the_expected_link(tmp_path):
     answers = 'if [ -e first ]; then echo "pong from b via 1.2.3.4:5 in 1ms"; else touch first; ' \
               'echo "pong from b via DERP(x) in 1ms"; exit 1; fi'
     source = ScriptedHost('a', {'tailscale ping': answers}, str(tmp_path))

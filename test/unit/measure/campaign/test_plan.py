@@ -5,7 +5,7 @@ from unit.measure.campaigns import of_step, short
 STEPS = plan.steps(short())
 
 
-def test_the_paths_take_turns_and_ros_has_one():
+def test_paths_alternate_and_ros_has_one_path():
     assert [step.id for step in STEPS] == [
         'pair+{}+{}+{}'.format(tool, path, repetition) for repetition in (1, 2)
         for tool, path in (('tcp', 'raw'), ('tcp', 'overlay'), ('ping', 'raw'), ('ping', 'overlay'),
@@ -19,7 +19,7 @@ def test_a_step_with_a_sample_is_not_measured_again():
     assert plan.remaining(STEPS, [of_step(step) for step in STEPS]) == []
 
 
-def test_again_takes_failures_as_another_attempt():
+def test_again_retries_failed_steps_as_new_attempts():
     done = [of_step(STEPS[0]), of_step(STEPS[1], sample.FAILED)]
     again = plan.remaining(STEPS, done, again=True)
     assert [step.id for step in again[:2]] == ['pair+tcp+overlay+1~2', STEPS[2].id]
@@ -32,7 +32,7 @@ def test_again_takes_failures_as_another_attempt():
     assert plan.remaining(STEPS, done)[0] == STEPS[2]
 
 
-def test_the_time_left_follows_the_steps_that_are_done():
+def test_the_time_left_is_corrected_by_finished_steps():
     planned = STEPS[0].seconds + STEPS[1].seconds
     assert planned == 12.0
     assert plan.time_left(STEPS[:2]) == plan.time_left(STEPS[:2], 0, 0) == planned

@@ -23,12 +23,12 @@ def test_the_verdict(path, expected, payload, counted, verdict):
 
 
 @pytest.mark.parametrize('expected, start', [('DERP', 'DERP'), ('', 'one link type')])
-def test_the_sentence_says_what_was_counted(expected, start):
+def test_the_sentence_shows_the_counted_bytes(expected, start):
     judged = proof.judge({'DIRECT': 900, 'DERP': 100}, 'overlay', expected, 500)
     assert judged.sentence == 'It should have gone by {}: 90.0 % went by DIRECT, 10.0 % went by DERP.'.format(start)
 
 
-def test_counters_that_are_missing_or_fell_prove_nothing():
+def test_missing_or_decreasing_counters_prove_nothing():
     assert proof.moved(None, {}) is None and proof.moved({}, None) is None
     assert proof.moved({'DERP': 5}, {'DERP': 4}) is None
     assert proof.judge(None, 'overlay', 'DERP', 1)[0] == proof.UNKNOWN
@@ -42,7 +42,7 @@ def test_the_link_type_of_most_bytes():
     assert proof.Proof().most == proof.Proof({}).most == ''
 
 
-def test_its_form_in_a_sample():
+def test_proof_in_a_sample():
     whole = proof.Proof({'DIRECT': 5}, proof.PROVEN, 'DIRECT')
     assert whole.to_json() == {'bytes': {'DIRECT': 5}, 'verdict': 'proven', 'way': 'DIRECT'}
     assert proof.from_json(whole.to_json()) == whole

@@ -6,7 +6,7 @@ from ua_overlay.measure.campaign import campaign, plan, run, sample
 from unit.measure.campaigns import TEXT, of_step, short
 
 
-def test_a_campaign_goes_on_and_another_is_refused(tmp_path):
+def test_a_campaign_continues_and_another_is_refused(tmp_path):
     described = run.describe(short(), {'kernel': '6'}, {}, False, 0)
     assert run.goes_on(str(tmp_path), short()) is False
     run.keep_description(str(tmp_path), described)
@@ -63,7 +63,7 @@ class Recorder:
         self.events.append(('ended', taken.id, trouble))
 
 
-def test_each_sample_is_stored_before_the_next_and_the_time_left_is_corrected():
+def test_each_sample_is_stored_before_the_next():
     clock = Clock()
     recorder = Recorder(clock)
     steps = [plan.steps(short())[0], plan.steps(short())[2]]

@@ -9,7 +9,7 @@ from unit.measure.campaigns import of_step, short
 STEPS = plan.steps(short())
 
 
-def test_its_json_form_is_read_again():
+def test_json_round_trip():
     taken = of_step(STEPS[0])
     raw = json.loads(json.dumps(taken.to_json()))
     assert sample.from_json(raw) == taken
@@ -24,7 +24,7 @@ def test_its_json_form_is_read_again():
     ('tool', 'iperf2', 'tool'), ('status', 'fine', 'status'), ('started', 'noon', 'started'),
     ('expected', 'IDLE', 'expected'), ('values', {}, 'values has no bps'), ('proof', [], 'proof'),
     ('values', {'bps': 1, 'intervals_bps': ['x'], 'retransmits': 0}, 'values.intervals_bps holds something else')])
-def test_what_is_wrong_is_named(key, value, part):
+def test_an_invalid_field_is_named(key, value, part):
     raw = dict(of_step(STEPS[0]).to_json(), **{key: value})
     assert part in sample.problem_of(raw)
     with pytest.raises(ValueError, match=part):
@@ -36,7 +36,7 @@ def test_another_json_value_is_not_a_sample(raw):
     assert sample.problem_of(raw) == 'its schema is not 1, which this program reads'
 
 
-def test_a_failed_sample_needs_no_values():
+def test_a_failed_sample_may_have_no_values():
     assert sample.problem_of(of_step(STEPS[0], sample.FAILED, {}).to_json()) == ''
 
 

@@ -27,12 +27,12 @@ def test_appended_samples_are_read(results):
     assert os.listdir(os.path.join(results.directory, 'raw')) == [written[0].id + '.json']
 
 
-def test_there_is_no_sample_before_the_first(tmp_path):
+def test_a_new_store_is_empty(tmp_path):
     assert store.read(str(tmp_path)) == []
 
 
 @pytest.mark.parametrize('kept', [1, 40, -1])
-def test_a_power_cut_in_a_line_loses_that_line_alone(results, kept):
+def test_a_power_cut_loses_only_the_unfinished_line(results, kept):
     results.append(of_step(STEPS[0]))
     line = json.dumps(of_step(STEPS[1]).to_json()).encode()
     with open(results.path, 'ab') as stream:
@@ -49,7 +49,7 @@ def test_a_power_cut_in_a_line_loses_that_line_alone(results, kept):
     assert [each.id for each in store.read(results.directory)] == [STEPS[0].id, STEPS[2].id]
 
 
-def test_a_full_disk_leaves_no_half_line_and_loses_nothing(results, monkeypatch):
+def test_a_full_disk_leaves_no_partial_line_and_loses_nothing(results, monkeypatch):
     """A mock: a disk that is full needs root."""
     results.append(of_step(STEPS[0]))
     real = store.os.write
@@ -69,7 +69,7 @@ def test_a_full_disk_leaves_no_half_line_and_loses_nothing(results, monkeypatch)
     assert [each.id for each in store.read(results.directory)] == [step.id for step in STEPS[:3]]
 
 
-def test_a_directory_that_cannot_be_made_is_named(tmp_path):
+def test_a_directory_that_cannot_be_created_is_named(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(SampleError) as caught:
         store.Store(str(tmp_path / 'file' / 'results')).open()
@@ -77,7 +77,7 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path):
 
 
 @pytest.mark.parametrize('line, problem', [('{}', 'its schema is not 1'), ('no', 'it is not JSON')])
-def test_a_line_that_is_not_a_sample_is_named(results, line, problem):
+def test_an_invalid_line_is_named(results, line, problem):
     with open(results.path, 'w') as stream:
         stream.write(line + '\n')
     with pytest.raises(SampleError) as caught:
@@ -98,7 +98,7 @@ def test_rotated_files_come_first(results):
     assert store.rotated(results.directory + '/none') == []
 
 
-def test_when_the_sample_of_a_line_started():
+def test_start_time_of_a_line():
     line = json.dumps(of_step(STEPS[0]).to_json()).replace('1970-01-01T00:00:00.000Z', '1970-01-01T00:00:02.500Z')
     assert store.started_of(line.encode()) == 2.5
     assert store.started_of(b'no') == store.started_of(b'{}') == store.started_of(b'[]') == 0.0

@@ -22,7 +22,7 @@ def test_only_one_host_is_this_machine():
         hosts('{address: 10.0.0.2}')
 
 
-def test_a_host_with_ssh_and_one_without_a_way_in():
+def test_an_ssh_host_and_a_closed_host():
     found = hosts('{address: 10.0.0.2, ssh: me@10.0.0.2}')
     assert type(found['a']) is LocalHost and type(found['b']) is SshHost
     assert (found['b'].login, found['b'].address) == ('me@10.0.0.2', '10.0.0.2')
@@ -30,6 +30,6 @@ def test_a_host_with_ssh_and_one_without_a_way_in():
     assert type(closed) is ClosedHost and closed.overlay_address() == 'b.overlay.internal'
 
 
-def test_the_campaign_on_foot_has_a_robot_and_a_machine_over_ssh():
+def test_the_walking_campaign_has_a_robot_and_an_ssh_host():
     found = campaign_hosts.of_campaign(campaign.load(os.path.join(CONFIG, 'campaigns', 'walk.yaml')))
     assert {name: type(host) for name, host in found.items()} == {'robot': LocalHost, 'lab-1': SshHost}

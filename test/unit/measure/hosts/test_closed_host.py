@@ -5,7 +5,7 @@ from ua_overlay.measure.hosts.closed_host import ClosedHost
 from ua_overlay.measure.hosts.process import HostLost
 
 
-def test_only_what_listens_there_can_be_measured():
+def test_a_closed_host_starts_no_program():
     closed = ClosedHost('lab-1', overlay='100.64.0.9')
     assert (closed.overlay_address(), closed.processor_ticks(), closed.path_bytes()) == ('100.64.0.9', None, None)
     with pytest.raises(HostLost) as caught:

@@ -11,14 +11,14 @@ def test_a_program_runs_to_its_end():
     assert ScriptedHost('a', {'x': 'echo out; echo err >&2; exit 3'}).run(['x'], 10.0) == (3, 'out\n', 'err\n')
 
 
-def test_a_program_that_is_not_there_is_named():
+def test_a_missing_program_is_named():
     with pytest.raises(HostLost) as caught:
         ScriptedHost('a', {}).run(['env', 'LC_ALL=C', 'ping'], 10.0)
     assert caught.value.sentence == 'ping cannot be started on a: No such file or directory.'
     assert ScriptedHost('a', {}).ask(['ping']) is None
 
 
-def test_what_its_tailscaled_answers():
+def test_answers_of_tailscaled():
     host = ScriptedHost('a', {'tailscale metrics': "printf '{}'".format(COUNTERS), 'tailscale ip': 'echo 100.64.0.2'})
     assert host.path_bytes() == {'DIRECT': 7, 'DERP': 5}
     assert host.overlay_address() == host.overlay_address() == '100.64.0.2'
@@ -33,7 +33,7 @@ def test_a_tailscaled_that_does_not_answer():
     assert ScriptedHost('a', {}, overlay='a.overlay.internal').overlay_address() == 'a.overlay.internal'
 
 
-def test_the_mtu_is_that_of_the_interface_towards_an_address():
+def test_the_mtu_is_that_of_the_outgoing_interface():
     host = ScriptedHost('a', {'getent ahosts': say('192.0.2.7 STREAM b', '192.0.2.8 DGRAM'),
                               'ip': 'echo "192.0.2.7 dev lo src 192.0.2.1"',
                               'cat /sys/class/net/lo/mtu': 'echo 1280'})
@@ -42,16 +42,16 @@ def test_the_mtu_is_that_of_the_interface_towards_an_address():
     assert ScriptedHost('a', {'ip': 'exit 1'}).mtu('192.0.2.7') is None
 
 
-def test_a_name_that_does_not_resolve_stays():
+def test_an_unresolved_name_is_kept():
     assert ScriptedHost('a', {'getent': 'exit 2'}).numeric('nowhere') == 'nowhere'
 
 
-def test_versions_of_what_is_there():
+def test_versions_of_installed_programs():
     host = ScriptedHost('a', {'iperf3': say('iperf 3.12 (cJSON)', 'Linux'), 'uname': 'echo 6.1', 'tailscale': 'exit 1'})
     assert host.versions() == {'iperf3': 'iperf 3.12 (cJSON)', 'kernel': '6.1'}
 
 
-def test_the_graph_of_a_program():
+def test_command_line_by_graph():
     argv = ScriptedHost.ros_argv
     assert argv(['x'], False) == ['x']
     assert argv(['x'], True) == ['ua-overlay', 'exec', '--wait', '--timeout', '30', 'x']

@@ -17,27 +17,27 @@ def test_a_program_is_waited_for():
     assert process.finish(start('echo out; echo err >&2; exit 3'), 'a', ['sh'], 10.0) == (3, 'out\n', 'err\n')
 
 
-def test_a_program_that_does_not_end_is_ended():
+def test_a_program_is_stopped_after_its_timeout():
     started = start('exec sleep 60')
     with pytest.raises(HostLost, match='sleep on a did not end within 0 s: the other end or the network is gone.'):
         process.finish(started, 'a', ['env', 'LC_ALL=C', 'sleep', '60'], 0.2)
     assert started.returncode is not None
 
 
-def test_what_follows_the_line_is_left():
+def test_output_after_the_line_stays_readable():
     started = start('echo already; echo ready; echo more; echo done')
     assert process.read_until(started, 'ready', 10.0) == 'already\nready\n'
     assert process.finish(started, 'a', ['sh'], 10.0)[1] == 'more\ndone\n'
 
 
 @pytest.mark.parametrize('script', ['echo one', 'echo one; exec sleep 60'])
-def test_a_line_that_never_comes_ends_the_wait(script):
+def test_the_wait_for_a_line_times_out(script):
     started = start(script)
     assert process.read_until(started, 'ready', 0.5) == 'one\n'
     process.stop(started)
 
 
-def test_a_child_that_lives_on_keeps_nobody_waiting():
+def test_a_surviving_child_does_not_block_the_wait():
     """It holds the pipes; the sleep ends by itself."""
     started = start('sleep 20 & wait')
     begin = time.monotonic()

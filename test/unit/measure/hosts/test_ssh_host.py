@@ -24,11 +24,11 @@ def stand_in(tmp_path, monkeypatch):
     return make
 
 
-def test_words_pass_the_shells_unchanged(stand_in):
+def test_arguments_pass_the_shells_unchanged(stand_in):
     assert stand_in(AS_SSHD).run(['printf', '%s,', 'a b', "it's", '$HOME', '*'], 20)[1] == "a b,it's,$HOME,*,"
 
 
-def test_what_a_profile_prints_is_not_an_answer(tmp_path, monkeypatch, stand_in):
+def test_output_of_a_shell_profile_is_ignored(tmp_path, monkeypatch, stand_in):
     """The login shell is a real one, with a profile that greets."""
     (tmp_path / '.profile').write_text('echo "Welcome to robot 7"\n')
     monkeypatch.setenv('HOME', str(tmp_path))
@@ -36,7 +36,7 @@ def test_what_a_profile_prints_is_not_an_answer(tmp_path, monkeypatch, stand_in)
     assert (status, output) == (0, '100.64.0.2\n') and 'Welcome' in errors
 
 
-def test_a_host_that_cannot_be_entered_is_named_with_ssh_s_own_words(stand_in):
+def test_an_unreachable_host_is_named_with_the_error_of_ssh(stand_in):
     """ssh prints this and ends with 255 when there is no key."""
     host = stand_in('#!/bin/sh\necho "me@host: Permission denied (publickey)." >&2\nexit 255\n')
     for ask in (host.enter, host.overlay_address):

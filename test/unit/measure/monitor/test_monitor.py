@@ -11,7 +11,7 @@ from ua_overlay.measure.monitor import monitor
 from unit.measure.monitor.days import TEXT, plan_of
 
 
-def test_what_it_takes_of_the_link():
+def test_share_of_the_link():
     plan = plan_of()
     # 5 Mbit/s for 4 s of 300 s, with WireGuard's headers, and eleven small packets.
     assert plan.share == pytest.approx(100 * (5e6 * 4 / 0.8911 + 8 * 11 * (56 + 28 + 98)) / 300 / 20e6, rel=1e-3)
@@ -27,9 +27,9 @@ def test_what_it_takes_of_the_link():
     ('interval: 300', 'interval: 12', 'a round takes 14 s'),
     ('interval: 300', 'interval: 60', 'would take 1.87 % of the link on average, and 1 % are allowed: set `interval`'),
     (', rate: 5mbit', '', 'tools.tcp.rate is missing'),
-    ('{count: 10, interval: 0.5}', '{tool: ros-video}', 'tools.ping: a monitor leaves the link to its users'),
+    ('{count: 10, interval: 0.5}', '{tool: ros-video}', 'tools.ping: ros-video would saturate the link'),
     ('rate: 5mbit', 'rate: 9mbit', 'tools.tcp would take 50.5 % of the link while it runs')])
-def test_too_much_is_refused(before, after, part, tmp_path, capsys):
+def test_a_plan_above_the_limit_is_refused(before, after, part, tmp_path, capsys):
     assert before in TEXT
     path = tmp_path / 'monitor.yaml'
     path.write_text(TEXT.replace(before, after))
@@ -37,7 +37,7 @@ def test_too_much_is_refused(before, after, part, tmp_path, capsys):
     assert part in capsys.readouterr().err and not (tmp_path / 'results').exists()
 
 
-def test_the_interval_that_a_refusal_names_is_allowed():
+def test_the_suggested_interval_is_accepted():
     with pytest.raises(CampaignError) as caught:
         plan_of(TEXT.replace('interval: 300', 'interval: 60'))
     interval = caught.value.sentence.split('`interval` to ')[1].split(' ')[0]
@@ -48,10 +48,10 @@ def test_the_example_is_within_its_limits():
     assert monitor.checked(campaign.load(os.path.join(CONFIG, 'campaigns', 'monitor.yaml'))).share < 1
 
 
-def test_late_rounds_are_left_out():
+def test_late_rounds_are_skipped():
     assert [monitor.next_round(100.0, 60.0, now) for now in (100.0, 110.0, 159.9, 160.0, 300.0)] == [
         160.0, 160.0, 160.0, 220.0, 340.0]
 
 
-def test_a_round_is_numbered_by_its_start():
+def test_rounds_are_numbered_by_their_start():
     assert {step.repetition for step in plan_of().steps(1767225600.9)} == {1767225600}

@@ -21,7 +21,7 @@ def fill(results, clock, number):
         assert results.append(Measurement(clock, 60.0).take(plan_of().steps(clock())[0])) == ''
 
 
-def test_files_rotate_by_size_and_the_oldest_go(tmp_path, clock):
+def test_files_rotate_by_size_and_the_oldest_are_deleted(tmp_path, clock):
     line = len(json.dumps(Measurement(Clock()).take(plan_of().steps(clock())[0]).to_json(), sort_keys=True)) + 1
     results = store_in(tmp_path, clock, keep_bytes=16.5 * line)
     fill(results, clock, 40)
@@ -31,7 +31,7 @@ def test_files_rotate_by_size_and_the_oldest_go(tmp_path, clock):
     assert 12 <= len(kept) <= 16 and kept[-1].started == sample.moment(clock() - 60)
 
 
-def test_files_rotate_by_age_and_the_oldest_go(tmp_path, clock):
+def test_files_rotate_by_age_and_the_oldest_are_deleted(tmp_path, clock):
     results = store_in(tmp_path, clock, keep_seconds=3600)
     fill(results, clock, 20)
     names = store.rotated(str(tmp_path))
@@ -65,7 +65,7 @@ def test_a_power_cut_while_rotating_loses_nothing(tmp_path, clock, monkeypatch):
     assert len(store.read(str(tmp_path))) == 3
 
 
-def test_two_monitors_do_not_write_to_one_place(tmp_path, clock):
+def test_two_monitors_cannot_share_a_directory(tmp_path, clock):
     results = store_in(tmp_path, clock)
     with pytest.raises(SampleError) as caught:
         store_in(tmp_path, clock)
@@ -74,7 +74,7 @@ def test_two_monitors_do_not_write_to_one_place(tmp_path, clock):
     store_in(tmp_path, clock).close()
 
 
-def test_a_disk_that_stays_full_does_not_fill_the_memory(tmp_path, clock, monkeypatch):
+def test_a_full_disk_does_not_fill_the_memory(tmp_path, clock, monkeypatch):
     """A mock: a disk that is full needs root."""
     results = store_in(tmp_path, clock)
     monkeypatch.setattr(rotating_store, 'WAITING', 3)
@@ -88,6 +88,6 @@ def test_a_disk_that_stays_full_does_not_fill_the_memory(tmp_path, clock, monkey
     assert len(results.pending) == 3
 
 
-def test_the_limits_are_those_of_the_plan(tmp_path):
+def test_limits_come_from_the_plan(tmp_path):
     made = rotating_store.of_plan(plan_of(), str(tmp_path))
     assert (made.directory, made.keep_bytes, made.keep_seconds) == (str(tmp_path), 64e6, 90 * 86400.0)

@@ -12,7 +12,7 @@ def clock():
     return Clock()
 
 
-def test_rounds_begin_at_their_interval_and_the_status_follows(tmp_path, clock):
+def test_rounds_start_on_time_and_update_the_status(tmp_path, clock):
     told = []
     rounds = Rounds(plan_of(), Measurement(clock), store_in(tmp_path, clock), lambda *each: told.append(each), clock,
                     clock, clock.sleep)

@@ -17,7 +17,7 @@ def taken(link='', values=None, step=PING):
     return dataclasses.replace(found, proof=Proof({link: 9} if link else {}))
 
 
-def test_the_last_values_and_the_changes_of_the_link():
+def test_last_values_and_link_changes():
     first = status.after(status.first(plan_of(), 0), taken('DIRECT', {'rtt_ms': [1.0, 2.0, 9.0]}))
     assert first['probes']['pair/ping/overlay']['value'] == 2.0
     second = status.after(first, taken())
@@ -32,16 +32,16 @@ def test_the_last_values_and_the_changes_of_the_link():
 @pytest.mark.parametrize('sample, value', [
     (taken('DIRECT', {'rtt_ms': [1.00004, 3.0]}), (2.0, 'ms')), (taken(), (None, 'ms')),
     (taken('DERP', {'bps': 5.5e6}, TCP), (5.5, 'Mbit/s')), (taken(step=TCP), (None, 'Mbit/s'))])
-def test_the_number_that_stands_for_a_sample(sample, value):
+def test_main_value_of_a_sample(sample, value):
     assert status.value_of(sample) == value
 
 
-def test_a_raw_sample_took_no_link():
+def test_a_raw_sample_has_no_link_type():
     assert status.link_of(taken('DERP', {'rtt_ms': [1.0]})) == 'DERP'
     assert status.link_of(dataclasses.replace(taken('DERP', {'rtt_ms': [1.0]}), path='raw')) == ''
 
 
-def test_what_is_written_is_read(tmp_path):
+def test_round_trip(tmp_path):
     first = status.first(plan_of(), START)
     assert status.write(str(tmp_path), first, START + 60) == ''
     assert status.read(str(tmp_path)) == dict(first, updated='2026-01-01T00:01:00.000Z')

@@ -4,13 +4,13 @@ from unit.measure import samples as measure_samples
 from unit.measure.samples import data_of, tcp, words_of
 
 
-def test_what_was_left_out_has_its_reason():
+def test_excluded_samples_have_a_reason():
     words = words_of(appendix.left_out(data_of(measure_samples.samples(1, 2))))
     assert 'Bytes went over DERP' in words and 'iperf3: no route.' in words
     assert 'No sample was left out' in words_of(appendix.left_out(data_of([tcp('raw', 1, 9e7)])))
 
 
-def test_of_many_that_were_left_out_the_last_are_listed():
+def test_only_the_last_excluded_samples_are_listed():
     lost = [tcp('DIRECT', number, 0, status='failed') for number in range(80)]
     table = appendix.left_out(data_of(lost + [tcp('raw', 1, 9e7)])).items[1]
     assert len(table.rows) == 50 and table.rows[-1][0] == lost[-1].id

@@ -10,30 +10,30 @@ def keys(data):
     return [key for key, _ in contents.parts(data)]
 
 
-def test_a_whole_campaign_has_these_parts():
+def test_parts_of_a_full_campaign():
     assert keys(data_of(measure_samples.samples(3, 4))) == [
         'overview', 'study', 'links', 'raw-overlay', 'throughput-time', 'map', 'tcp', 'rtt', 'jitter', 'udp_lost',
         'age', 'service', 'processors', 'left-out', 'numbers', 'method']
 
 
-def test_what_was_not_measured_has_no_part():
+def test_metrics_without_samples_have_no_part():
     assert keys(data_of([tcp('raw', 1, 9e7, cpu={})], places={})) == [
         'overview', 'links', 'throughput-time', 'tcp', 'left-out', 'numbers', 'method']
 
 
 @pytest.mark.parametrize('campaign, there', [({}, True), ({'monitor': {}}, False)])
-def test_a_monitor_has_no_courses(campaign, there):
+def test_a_monitor_has_no_throughput_over_time(campaign, there):
     assert ('throughput-time' in keys(data_of([tcp('raw', 1, 9e7)], campaign=campaign))) == there
 
 
-def test_each_variant_has_its_own_picture():
+def test_each_variant_has_its_own_figure():
     parts = dict(contents.parts(data_of(measure_samples.samples(3, 4))))
     assert [(item.name, '(size {}, rate 10)'.format(size) in item.caption)
             for item, size in zip(parts['age'].items, (1000, 100000))] == [('age', True), ('age-2', True)]
     assert 'a second of iperf3' in parts['tcp'].items[0].caption
 
 
-def test_more_places_than_a_figure_has_panels_make_further_figures(matplotlib):
+def test_many_places_are_split_over_several_figures(matplotlib):
     places = ['place-{}'.format(number) for number in range(figures.MOST_PANELS + 1)]
     samples = [measure_samples.sample(place, 'raw', 'iperf3-tcp', 1, {
         'bps': 9e7, 'intervals_bps': [9e7], 'retransmits': 0}, {'congestion': 'cubic'}) for place in places]

@@ -15,7 +15,7 @@ def data():
     return Data(measure_samples.samples(repetitions=4, seconds=3), measure_samples.campaign())
 
 
-def test_the_tables(data):
+def test_exported_tables(data):
     rows = list(csv.DictReader(io.StringIO(report_csv.samples(data))))
     assert {row['status'] for row in rows if row['value'] == ''} == {'excluded', 'failed'}
     assert len({row['id'] for row in rows}) == len(data.samples)

@@ -15,13 +15,13 @@ PROOF = {'schema': 1, 'proven': True, 'runs': [
 
 
 @pytest.mark.parametrize('name', encryption.FILES)
-def test_it_is_found_beside_the_results_or_below(tmp_path, name):
+def test_proof_beside_or_below_the_results(tmp_path, name):
     (tmp_path / 'encryption').mkdir()
     (tmp_path / name).write_text(json.dumps(PROOF))
     assert encryption.load(str(tmp_path)) == PROOF
 
 
-def test_there_may_be_none(tmp_path):
+def test_no_proof(tmp_path):
     assert encryption.load(str(tmp_path)) is None and encryption.part(None) is None
 
 

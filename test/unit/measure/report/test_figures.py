@@ -7,7 +7,7 @@ from unit.measure import samples as measure_samples
 from unit.measure.samples import data_of, tcp
 
 
-def test_every_label_has_a_colour_and_a_mark_of_its_own():
+def test_every_label_has_a_unique_colour_and_marker():
     assert set(figures.COLOURS) == set(figures.MARKS) == set(LABELS)
     assert len(set(figures.COLOURS.values())) == len(set(figures.MARKS.values())) == len(LABELS)
 
@@ -19,7 +19,7 @@ def test_a_long_name_has_two_lines_and_keeps_its_parentheses(name, width, lines)
     assert figures.folded(name, width) == lines
 
 
-def test_a_cable_beside_a_radio_leaves_no_line_on_the_floor(matplotlib):
+def test_places_with_different_rates_have_separate_scales(matplotlib):
     samples = measure_samples.samples(2, 3)
     for each in samples:
         if each.place == 'lab' and each.tool == 'iperf3-tcp' and each.ok:
@@ -30,7 +30,7 @@ def test_a_cable_beside_a_radio_leaves_no_line_on_the_floor(matplotlib):
     assert lab.get_ylabel() == 'TCP throughput / (Mbit/s)'
 
 
-def test_the_costs_of_throughput_are_percents_and_those_of_round_trips_milliseconds(matplotlib):
+def test_throughput_costs_are_percent_and_round_trip_costs_ms(matplotlib):
     data = data_of(measure_samples.samples(3, 3))
     drawn = figures.by_link(data, data.rows('tcp'), data.rows('rtt'))
     assert [axis.get_ylabel() for axis in drawn.axes] == [
@@ -39,7 +39,7 @@ def test_the_costs_of_throughput_are_percents_and_those_of_round_trips_milliseco
     assert floors == ['header floor of WireGuard, 5.35 %']
 
 
-def test_raw_and_overlay_stand_on_one_line(matplotlib):
+def test_raw_and_overlay_share_one_row(matplotlib):
     data = data_of([tcp(label, number, rate) for label, rate in (('raw', 1e8), ('DIRECT', 9e7)) for number in (1, 2)])
     axis, = figures.against_raw(data, data.rows('tcp'), []).axes
     assert [text.get_text() for text in axis.texts] == ['-10.0 %, -10 Mbit/s']
@@ -54,7 +54,7 @@ def test_a_map_has_every_place_with_coordinates(matplotlib):
     assert 'Bar <N>' in words and any(word.startswith('Library\nDIRECT') for word in words)
 
 
-def test_the_limits_of_a_link_are_lines_in_the_figure_of_throughput_alone(matplotlib):
+def test_link_limits_are_drawn_only_for_throughput(matplotlib):
     data = data_of(measure_samples.samples(2, 2))
     limits = [[line for line in figures.by_place(data, data.rows(key)).axes[0].lines
                if 'capacity' in str(line.get_label())] for key in ('tcp', 'rtt')]

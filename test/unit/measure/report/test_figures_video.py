@@ -3,7 +3,7 @@ from ua_overlay.measure.report import figures_video
 from unit.measure.samples import data_of, video_samples
 
 
-def test_streams_have_different_words():
+def test_streams_have_distinct_names():
     assert {figures_video.words(group) for group in data_of(video_samples()).groups} == {
         'JPEG 1280x720 at 30 Hz', 'JPEG 1280x720 at 30 Hz, hog beside it', 'raw frames 1280x720 at 30 Hz'}
 

@@ -17,7 +17,7 @@ def page(*items, **options):
     (Table('of <x>', ('a', ''), (('1', '<N>'),)), '<caption>of &lt;x&gt;</caption><thead><tr><th>a</th><th></th></tr>'),
     (Table('', ('', ''), (('1', '<N>'),)), '<thead></thead><tbody><tr><td>1</td><td>&lt;N&gt;</td></tr></tbody>'),
     (Picture('map', 'A "map"', None), '<img alt="A &quot;map&quot;" src="data:image/svg+xml;base64,PHN2Zy8+">')])
-def test_an_item(item, text):
+def test_rendered_items(item, text):
     assert text in page(item)
 
 
@@ -27,7 +27,7 @@ def test_headings_are_linked():
     assert '<title>A &lt;title&gt;</title>' in text
 
 
-def test_the_style_of_packets_is_there_with_packets_alone():
+def test_packet_styles_appear_only_with_packets():
     assert page('x').count('<style>') == 1
     text = page(Packets(RUN))
     assert text.count('<style>') == 2 and '<mark>61</mark>' in text

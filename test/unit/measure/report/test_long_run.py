@@ -27,11 +27,11 @@ def test_changes_and_gaps():
     assert course.changes == [(0.5, 'DIRECT', 'DERP'), (pytest.approx(70 / 60), 'DERP', 'PEER_RELAY')]
 
 
-def test_samples_are_in_the_order_of_time():
+def test_samples_are_sorted_by_time():
     assert long_run.courses(data_of(COURSE[::-1])) == long_run.courses(data_of(COURSE))
 
 
-def test_a_short_campaign_is_not_drawn_over_time_but_a_short_monitor_is():
+def test_a_short_monitor_is_drawn_over_time_but_no_short_campaign():
     short = [trip(minute, 'DIRECT') for minute in range(6)]
     assert long_run.part(data_of(short)) is None
     monitored = data_of(short, campaign={'monitor': {'capacity': '20mbit'}})
@@ -39,7 +39,7 @@ def test_a_short_campaign_is_not_drawn_over_time_but_a_short_monitor_is():
     assert long_run.part(data_of([])) is None
 
 
-def test_the_picture_has_a_panel_for_each_probe_and_a_line_for_each_change(matplotlib):
+def test_the_figure_has_a_panel_per_probe_and_a_line_per_change(matplotlib):
     picture, = long_run.part(data_of(COURSE)).items[1:]
     axis, = picture.draw().axes
     assert axis.get_title() == 'Robot lab: n = 6' and axis.get_xlabel() == 'time / min'

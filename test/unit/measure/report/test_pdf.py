@@ -13,7 +13,7 @@ def widths(table, whole):
     return pdf._widths(table, len, whole)
 
 
-def test_a_column_has_at_least_its_longest_word():
+def test_a_column_fits_its_longest_word():
     table = Table('', ('a', 'words'), (('b', 'one or two longest'),))
     assert widths(table, 100.0) == (5.0, 95.0)
     # Too narrow for the longest words: all shrink alike.
@@ -21,7 +21,7 @@ def test_a_column_has_at_least_its_longest_word():
     assert sum(narrow) == pytest.approx(8.0) and narrow[1] / narrow[0] == pytest.approx(11.0 / 5.0)
 
 
-def test_the_rest_is_shared_by_the_longest_text():
+def test_remaining_width_is_shared_by_text_length():
     table = Table('', ('', ''), (('ab cd ef gh', 'ab cd ef gh ij kl'),))
     first, second = widths(table, 22.0)
     assert first + second == pytest.approx(22.0) and first == pytest.approx(6 + 10 * 9 / 24)

@@ -10,7 +10,7 @@ from unit.measure.samples import data_of, tcp, words_of
 
 @pytest.mark.parametrize('words', ['39.30 %', '35.25 %', '5.35 %', 'not a measurement of this campaign',
                                    '(raw - overlay) / raw * 100', '(overlay - raw) / raw * 100'])
-def test_it_says(words):
+def test_text_of_the_comparison(words):
     assert words in words_of(study.part(data_of(measure_samples.samples(4, 3))))
 
 
@@ -23,7 +23,7 @@ def test_a_row_for_each_metric_of_the_study_and_each_link():
 
 
 @pytest.mark.parametrize('mtu, floor', [(1280, '5.35'), (1420, '4.53')])
-def test_the_header_floor_is_that_of_the_mtu_that_most_samples_had(mtu, floor):
+def test_the_header_floor_uses_the_most_common_mtu(mtu, floor):
     raw, overlay, odd = tcp('raw', 1, 9e7), tcp('DIRECT', 1, 8e7), tcp('DIRECT', 2, 8e7)
     overlay.settings['mtu'] = mtu
     odd.settings['mtu'] = 576

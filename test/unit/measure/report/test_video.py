@@ -16,12 +16,12 @@ def test_without_video_there_is_no_part():
     assert video.part(data_of(measure_samples.samples(2, 3))) is None
 
 
-def test_the_part_stands_before_what_was_left_out(data):
+def test_the_part_precedes_the_excluded_samples(data):
     keys = [key for key, _ in contents.parts(data)]
     assert keys[keys.index('video') + 1] == 'left-out'
 
 
-def test_the_tables(data):
+def test_text_of_the_tables(data):
     part = video.part(data)
     arrived, beside = [item for item in part.items if isinstance(item, Table)]
     # Two places, three links, three streams.
@@ -44,7 +44,7 @@ def test_streams_are_compared_with_their_own_raw_network(data):
     assert 'video_age95,ms,"encoding jpeg, width 1280, height 720, rate 30",lab,lab,DERP,3' in csv.summary(data)
 
 
-def test_a_stream_of_which_no_frame_arrived_is_in_the_report():
+def test_a_stream_without_any_frame_is_in_the_report():
     samples = video_samples()
     for each in samples:
         if 'DERP' in each.id:

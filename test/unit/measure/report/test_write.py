@@ -31,7 +31,7 @@ class Page(html.parser.HTMLParser):
         self.loaded += [value for name, value in attrs if name in ('src', 'href', 'data', 'poster', 'srcset')]
 
 
-def test_the_page_needs_no_network(written):
+def test_the_page_loads_nothing_from_the_network(written):
     text = (written / 'report.html').read_text(encoding='utf-8')
     page = Page(text)
     assert 'script' not in page.tags and 'link' not in page.tags and '@import' not in text and 'url(' not in text
@@ -39,12 +39,12 @@ def test_the_page_needs_no_network(written):
     assert page.tags.count('img') == 11
 
 
-def test_names_from_the_campaign_are_not_markup(written):
+def test_names_from_the_campaign_are_escaped(written):
     text = (written / 'report.html').read_text(encoding='utf-8')
     assert 'Bar &lt;N&gt;' in text and '<N>' not in text and '<while>' not in text
 
 
-def test_each_picture_is_a_whole_svg(written):
+def test_each_figure_is_a_valid_svg(written):
     names = sorted(path.name for path in (written / 'figures').iterdir())
     assert names == ['age-2.svg', 'age.svg', 'jitter.svg', 'links.svg', 'map.svg', 'raw-overlay.svg', 'rtt.svg',
                        'service.svg', 'tcp.svg', 'throughput-time.svg', 'udp_lost.svg']
@@ -52,7 +52,7 @@ def test_each_picture_is_a_whole_svg(written):
         assert xml.etree.ElementTree.parse(str(written / 'figures' / name)).getroot().tag.endswith('svg')
 
 
-def test_the_pdf_has_every_picture(written):
+def test_the_pdf_has_every_figure(written):
     data = (written / 'report.pdf').read_bytes()
     assert data.startswith(b'%PDF-') and data.rstrip().endswith(b'%%EOF')
     assert data.count(b'/Subtype /Image') >= 11
@@ -73,7 +73,7 @@ def test_a_small_campaign_has_a_report_too(tmp_path, change, matplotlib):
     assert (tmp_path / 'out' / 'report.html').exists() and not (tmp_path / 'out' / 'report.pdf').exists()
 
 
-def test_a_line_that_was_being_written_is_left_out(tmp_path):
+def test_an_unfinished_line_is_skipped(tmp_path):
     results = measure_samples.write(tmp_path, measure_samples.samples(1, 2))
     before = len(load(str(results)).samples)
     with open(str(results / 'samples.jsonl'), 'a') as stream:
@@ -90,7 +90,7 @@ def test_a_line_that_was_being_written_is_left_out(tmp_path):
     ('campaign.json', None, 'cannot be read'),
     ('samples.jsonl', json.dumps(measure_samples.sample('lab', 'raw', 'ping', 1, {
         'rtt_ms': 'x', 'sent': 1, 'lost': 0}).to_json()) + '\n', 'Line 1 of')])
-def test_a_file_that_cannot_be_used_is_named(tmp_path, capsys, name, content, said):
+def test_an_unusable_file_is_named(tmp_path, capsys, name, content, said):
     results = measure_samples.write(tmp_path, measure_samples.samples(1, 2))
     if content is None:
         (results / name).unlink()
@@ -101,7 +101,7 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path, capsys, name, content, sa
     assert said in error and 'Traceback' not in error and not (results / 'report').exists()
 
 
-def test_a_proof_of_encryption_that_lies_with_the_results_is_in_it(tmp_path, matplotlib, fpdf):
+def test_a_proof_of_encryption_beside_the_results_is_included(tmp_path, matplotlib, fpdf):
     results = measure_samples.write(tmp_path / 'results', [
         each for each in measure_samples.samples(1, 2) if each.tool == 'ping'])
     canary = '1f' * 32

@@ -2,7 +2,7 @@
 from ua_overlay.measure.tools.ends import wait
 
 
-def test_it_waits_until_it_is_true_too_late_or_stopped():
+def test_the_wait_ends_when_true_late_or_stopped():
     now = [0.0]
 
     def sleep(seconds):

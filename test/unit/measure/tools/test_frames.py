@@ -15,7 +15,7 @@ class Clock:
         self.now += seconds
 
 
-def test_a_camera_that_is_late_by_a_slot_skips_it():
+def test_a_late_camera_skips_a_frame():
     clock = Clock()
     camera = frames.Camera(2, 1.0, 10.0, clock)
     taken = []
@@ -30,7 +30,7 @@ def test_a_camera_that_is_late_by_a_slot_skips_it():
     assert camera.numbers() == (3, 10)
 
 
-def test_what_arrives_is_counted():
+def test_arriving_frames_are_counted():
     viewer = frames.Viewer()
     assert not viewer.complete
     # Two that do not count, 3 to 8 that do, 5 and 6 overtaken, 4 twice.
@@ -47,7 +47,7 @@ def test_what_arrives_is_counted():
     assert viewer.totals(0.6, 10.0)['hz'] == pytest.approx(4 / 1.6)
 
 
-def test_a_stream_that_breaks_off_has_a_long_time_without_a_frame():
+def test_a_stream_that_breaks_off_has_a_long_gap():
     viewer = frames.Viewer()
     for number in range(1, 11):
         viewer.took(number, 0.1 * number, 0.1 * number + 0.02, 10)
@@ -55,7 +55,7 @@ def test_a_stream_that_breaks_off_has_a_long_time_without_a_frame():
     assert viewer.totals(5.0, 10.0)['longest_ms'] == pytest.approx(4100.0)
 
 
-def test_a_stream_of_which_nothing_arrives_is_counted_too():
+def test_a_stream_without_any_frame_is_counted():
     viewer = frames.Viewer()
     viewer.numbers = (1, 30)
     assert viewer.totals(1.0, 30.0) == {'received': 0, 'hz': 0.0, 'gaps': 0, 'age_ms': [], 'longest_ms': 1000.0,

@@ -13,12 +13,12 @@ ANSWER = {'intervals': [{'sum': {'bits_per_second': 9e6, 'omitted': True}},
 REFUSED = {'error': 'unable to connect to server: Connection refused'}
 
 
-def test_what_it_is_called_with():
+def test_command_line():
     assert iperf.client_argv('10.0.0.2', 5202, 3.4) == ['iperf3', '-c', '10.0.0.2', '-p', '5202', '-t', '3', '-J']
     assert iperf.server_argv(5202) == ['iperf3', '-s', '-1', '-p', '5202']
 
 
-def test_seconds_that_do_not_count_are_left_out():
+def test_warm_up_seconds_are_omitted():
     assert iperf.intervals_bps(ANSWER) == [1e6, 3e6]
 
 
@@ -37,13 +37,13 @@ def test_an_error_is_explained_with_the_names_of_the_hosts(error, sentence):
 
 @pytest.mark.parametrize('text, part', [('', 'it printed nothing'), ('iperf3: usage', 'iperf3: usage'), ('[]', '[]'),
                                         ('{"intervals": [], "end": {}}', 'its answer has no result')])
-def test_an_answer_without_a_result_is_a_sentence(text, part):
+def test_an_answer_without_a_result_is_an_error(text, part):
     with pytest.raises(Unmeasured) as caught:
         tool_of('iperf3-tcp').parse(text, 'a', 'b')
     assert part in caught.value.sentence
 
 
-def test_only_a_refusal_is_tried_again():
+def test_only_a_refused_connection_is_retried():
     assert iperf.refused(json.dumps(REFUSED))
     assert not iperf.refused(json.dumps(ANSWER)) and not iperf.refused('')
 
@@ -66,7 +66,7 @@ def measure(client, server='exec sleep 60', directory=None, keep=lambda text: No
     return tool_of('iperf3-tcp', seconds=1, **settings).measure(job), target
 
 
-def test_the_client_asks_until_the_server_listens_and_the_answer_is_kept(tmp_path):
+def test_the_client_retries_until_the_server_listens(tmp_path):
     kept = []
     result, target = measure('if [ -e asked ]; then {}; else touch asked; {}; fi'.format(say(ANSWER), say(REFUSED)),
                              directory=str(tmp_path), keep=kept.append)
@@ -75,13 +75,13 @@ def test_the_client_asks_until_the_server_listens_and_the_answer_is_kept(tmp_pat
     assert [argv[:2] for argv, _ in target.started] == [['iperf3', '-s']]
 
 
-def test_a_server_that_runs_already_is_not_started():
+def test_a_running_server_is_not_started_again():
     source, target = ScriptedHost('a', {'iperf3': say(ANSWER)}), ScriptedHost('b', {})
     result = tool_of('iperf3-tcp', server='running').measure(Job(source, target, '10.0.0.2', 'raw'))
     assert result.values['bps'] == 2e6 and target.started == []
 
 
-def test_a_server_that_cannot_run_is_named():
+def test_a_server_that_cannot_start_is_named():
     with pytest.raises(Unmeasured) as caught:
         # The client takes longer than the server needs to give up, as iperf3 does.
         measure('sleep 0.5; ' + say(REFUSED), 'echo "sh: iperf3: not found" >&2; exit 127')
@@ -95,7 +95,7 @@ def test_another_server_on_the_port_is_a_remark():
                              'already in use.')
 
 
-def test_a_full_disk_for_the_answer_leaves_the_result_good():
+def test_a_full_disk_does_not_spoil_the_result():
     def full(text):
         raise OSError(28, 'No space left on device')
 
@@ -104,7 +104,7 @@ def test_a_full_disk_for_the_answer_leaves_the_result_good():
     assert result.remark == 'The answer of iperf3 could not be kept: No space left on device.'
 
 
-def test_what_it_puts_on_the_wire():
+def test_bytes_on_the_wire():
     # 5 Mbit/s for 4 s, with the headers of WireGuard.
     limited = tool_of('iperf3-tcp', seconds=3, omit=1, rate='5mbit')
     assert limited.wire_bits() == pytest.approx(5e6 * 4 / 0.8911, rel=1e-3)

@@ -14,18 +14,18 @@ ANSWER = {
                              'lost_percent': 10}}}
 
 
-def test_what_it_is_called_with():
+def test_command_line():
     assert UDP.argv('10.0.0.2') == ['iperf3', '-c', '10.0.0.2', '-p', '5201', '-t', '2', '-J', '-O', '1', '-u', '-b',
                                     '5000000']
 
 
-def test_what_its_answer_means():
+def test_values_of_an_answer():
     values, payload, _ = UDP.parse(json.dumps(ANSWER), 'a', 'b')
     assert values == {'bps': 4.5e6, 'offered_bps': 5e6, 'jitter_ms': 0.25, 'lost_percent': 10, 'packets': 40,
                       'intervals_bps': [5e6]}
     assert payload == 1120665
 
 
-def test_an_iperf3_that_has_one_sum_only():
+def test_an_iperf3_with_a_single_sum():
     values, _, _ = UDP.parse(json.dumps(dict(ANSWER, end={'sum': ANSWER['end']['sum']})), 'a', 'b')
     assert values['bps'] == pytest.approx(4.5e6)

@@ -11,5 +11,5 @@ from ua_overlay.measure.tools import metric
     (metric.percentile('x', 0.95), {}, None), (metric.every('x', 2.0), {'x': [1.0, 2.0]}, [2.0, 4.0]),
     (metric.every('x'), {}, []), (metric.lost_percent, {'sent': 4, 'received': 3}, 25.0),
     (metric.lost_percent, {'sent': 0, 'received': 0}, None)])
-def test_a_number_of_values(make, values, result):
+def test_value_of_a_metric(make, values, result):
     assert make(values) == (pytest.approx(result) if result is not None else None)

@@ -6,7 +6,7 @@ import pytest
 from ua_overlay.measure.tools import picture
 
 
-def test_the_jpeg_shows_what_the_raw_picture_shows():
+def test_the_jpeg_matches_the_raw_picture():
     images = pytest.importorskip('PIL.Image', reason='Pillow comes with what draws the report')
     chops, stat = pytest.importorskip('PIL.ImageChops'), pytest.importorskip('PIL.ImageStat')
     coded, plain = picture.Picture(160, 96, 'jpeg'), picture.Picture(160, 96, 'raw')
@@ -19,14 +19,14 @@ def test_the_jpeg_shows_what_the_raw_picture_shows():
 
 
 @pytest.mark.parametrize('encoding', ['raw', 'jpeg'])
-def test_the_picture_moves_and_begins_again(encoding):
+def test_the_picture_moves_and_repeats(encoding):
     made = picture.Picture(64, 64, encoding)
     shown = [made.frame(number) for number in range(8)]
     assert len(set(shown[:4])) == 4 and shown[:4] == shown[4:]
     assert picture.Picture(64, 64, encoding).frame(2) == shown[2]
 
 
-def test_the_marks_of_the_jpeg_are_where_the_format_has_them():
+def test_the_jpeg_markers_are_valid():
     data = picture.Picture(32, 160, 'jpeg').frame(3)
     assert data[:2] == b'\xff\xd8' and data[-2:] == b'\xff\xd9'
     body = data[data.index(b'\xff\xda'):-2]

@@ -59,19 +59,19 @@ def test_a_new_tool_is_measured_monitored_and_reported(tmp_path, with_echo):
     assert ('Echo (count 5)', 'pair', 'raw', '1', '2.50 ms', '-', '-') in parts['numbers'].items[-1].rows
 
 
-def test_the_kinds_are_those_of_campaign_files_and_samples():
+def test_tool_kinds():
     assert list(registry.TOOLS) == ['iperf3-tcp', 'ping', 'iperf3-udp', 'ros-topic', 'ros-service', 'ros-video']
 
 
 @pytest.mark.parametrize('kind', registry.TOOLS)
-def test_a_tool_says_what_the_campaign_and_the_report_ask(kind):
+def test_a_tool_defines_everything_that_campaign_and_report_need(kind):
     tool = tool_of(kind)
     assert type(tool) is registry.TOOLS[kind] and tool.kind == kind and tool.title and tool.duration > 0
     assert set(tool.settings) == set(tool.keys) and tool.values and tool.metrics
     assert {each.tool for each in tool.metrics} == {kind}
 
 
-def test_no_two_metrics_share_a_key_or_a_position_over_days():
+def test_metrics_have_unique_keys_and_positions():
     every = [each for tool in registry.TOOLS.values() for each in tool.metrics]
     assert list(registry.metrics()) == [each.key for each in every] and len(registry.metrics()) == len(every)
     drawn = [each.over_days for each in every if each.over_days]

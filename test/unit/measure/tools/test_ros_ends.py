@@ -5,7 +5,7 @@ from ua_overlay.measure.tools.ros_ends import last_json
 from ua_overlay.measure.tools.tool import Unmeasured
 
 
-def test_the_last_object_counts():
+def test_the_last_json_object_counts():
     assert last_json('[WARN] x\n{"sent": 1}\n{"sent": 95}\nbye\n', 'a') == {'sent': 95}
 
 

@@ -14,14 +14,14 @@ def measure(publisher, subscriber):
     return TOPIC.measure(Job(hosts[0], hosts[1], '100.64.0.2', 'overlay', repetition=7)), hosts
 
 
-def test_what_its_ends_are_called_with():
+def test_command_lines():
     subscriber, publisher = TOPIC.argvs('/x')
     assert subscriber == ['rosrun', 'ua_overlay', 'measure_ros.py', 'listen', '/x', '--seconds', '10', '--omit', '5']
     assert publisher == ['rosrun', 'ua_overlay', 'measure_ros.py', 'publish', '/x', '--size', '1000', '--rate', '10',
                          '--seconds', '10', '--omit', '5']
 
 
-def test_a_measurement_takes_what_both_ends_print():
+def test_a_measurement_uses_the_output_of_both_ends():
     result, (source, target) = measure(say('some warning', {'sent': 95}), say(HEARD))
     assert result == ({'hz': 9.9, 'age_ms': [1.5], 'sent': 95, 'received': 95, 'size_bytes': 1000}, 95000, '')
     assert [ros for _, ros in source.started + target.started] == [True, True]
@@ -37,6 +37,6 @@ def test_an_end_that_fails_is_named(publisher, subscriber, sentence):
     assert sentence in caught.value.sentence
 
 
-def test_what_it_takes():
+def test_bytes_on_the_wire():
     assert TOPIC.duration == 15.0
     assert TOPIC.wire_bits() == pytest.approx(8 * 105 * (1000 + 98) / headers.overlay_efficiency())

@@ -5,12 +5,12 @@ from ua_overlay.measure.tools.registry import TOOLS
 from unit.measure.campaigns import tool_of
 
 
-def test_the_patience_is_twice_the_time_and_some_slack():
+def test_the_timeout_is_twice_the_duration_plus_slack():
     ping = tool_of('ping', count=9, omit=1, interval=0.5)
     assert (ping.duration, ping.patience(), ping.patience(slack=1.0)) == (5.0, 70.0, 11.0)
 
 
-def test_settings_of_a_sample_have_the_names_of_the_format():
+def test_settings_have_the_names_of_the_sample_format():
     udp = tool_of('iperf3-udp', seconds=2, omit=1, rate='5mbit')
     assert udp.sample_settings(0.5, 1280) == {'seconds': 2.0, 'omit': 1, 'server': 'started', 'port': 5201,
                                               'offered_bps': 5e6, 'mtu': 1280}
@@ -28,12 +28,12 @@ def test_settings_of_a_sample_have_the_names_of_the_format():
     ('ros-topic', {'size': 1000000, 'rate_hz': 0.5}, 'size 1000000, rate 0.5'),
     ('ros-video', {'encoding': 'raw', 'hog': True, 'nodelay': False, 'congestion': ''}, 'encoding raw, hog'),
     ('ros-service', {'calls': 5}, '')])
-def test_settings_in_words(kind, settings, words):
+def test_settings_as_text(kind, settings, words):
     assert TOOLS[kind].variant_of(settings) == words
 
 
 @pytest.mark.parametrize('kind, raw, open_both_ways', [
     ('ping', True, False), ('iperf3-tcp', True, False), ('ros-topic', False, True), ('ros-service', False, True),
     ('ros-video', False, False), ('ros-video', True, True)])
-def test_which_tools_measure_without_the_overlay(kind, raw, open_both_ways):
+def test_tools_that_measure_without_the_overlay(kind, raw, open_both_ways):
     assert tool_of(kind).runs_raw(open_both_ways) == raw
