@@ -223,7 +223,7 @@ def test_only_a_robot_that_runs_is_online_and_has_the_tag_has_joined(scene, stil
     assert len(api.calls) == 2 and api.preferences['WantRunning']
 
 
-def test_a_network_map_of_1_98_counts_too(scene):
+def test_a_network_map_of_tailscale_1_98(scene):
     scene.api(FRESH, register=[ACCEPTED, ({'NetMap': {'Name': 'x'}}, RUNNING)])
     scene.expect(scene.run(scene.invitation()), 'OK')
 
@@ -241,7 +241,7 @@ def test_another_name_than_asked_for(scene):
     ('authkey expired', 'INVITATION_REFUSED', ['revoked', 'not used']),
     ('invalid pre auth key', 'INVITATION_REFUSED', ['does not know', 'not used']),
     ('invalid auth key', 'INVITATION_REFUSED', ['does not know', 'not used'])])
-def test_the_server_refuses_the_key(scene, text, code, words):
+def test_refused_keys(scene, text, code, words):
     api = scene.api(FRESH, register=[({}, None), refusal(text)])
     begin = scene.clock()
     outcome = scene.run(scene.invitation())
@@ -281,7 +281,7 @@ def test_tailscaled_ends_during_the_join(scene):
 # --- putting back ---
 
 @pytest.mark.parametrize('kind', [KeyboardInterrupt, SystemExit, RuntimeError])
-def test_an_interrupt_is_put_back_and_passed_on(scene, kind):
+def test_an_interrupt_restores_the_preferences_and_is_raised(scene, kind):
     scene.api(FRESH, register=[kind('stop')])
     with pytest.raises(kind) as caught:
         scene.run(scene.invitation())
@@ -289,14 +289,14 @@ def test_an_interrupt_is_put_back_and_passed_on(scene, kind):
     assert 'S3cret' not in ''.join(traceback.format_exception(kind, caught.value, caught.value.__traceback__))
 
 
-def test_an_interrupt_after_the_key_was_accepted_is_not_put_back(scene):
+def test_an_interrupt_after_acceptance_restores_nothing(scene):
     api = scene.api(FRESH, register=[ACCEPTED, KeyboardInterrupt()])
     with pytest.raises(KeyboardInterrupt):
         scene.run(scene.invitation())
     assert api.preferences['WantRunning'] and len(api.calls) == 2
 
 
-def test_a_program_that_ends_cancels(scene):
+def test_a_program_that_ends_cancels_the_join(scene):
     scene.api(FRESH)
     scene.cancelled = lambda: scene.clock() > 1002
     scene.expect(scene.run(scene.invitation()), 'FAILED', 'given up', 'Next: ')
@@ -304,14 +304,14 @@ def test_a_program_that_ends_cancels(scene):
     assert scene.clock() < 1003
 
 
-def test_a_put_back_is_tried_again(scene):
+def test_restoring_is_retried(scene):
     api = scene.api(FRESH, register=[refusal('authkey already used')])
     api.fail_put_back = [DaemonMissing('No tailscaled.')] * (PUT_BACK_ATTEMPTS - 1)
     scene.expect(scene.run(scene.invitation()), 'INVITATION_SPENT')
     scene.expect_untouched()
 
 
-def test_a_failed_put_back_does_not_hide_the_first_error(scene):
+def test_a_failed_restore_does_not_hide_the_first_error(scene):
     api = scene.api(FRESH, register=[refusal('authkey already used')])
     api.fail_put_back = [DaemonMissing('No tailscaled answers ({}).'.format(i)) for i in range(99)]
     outcome = scene.run(scene.invitation())
@@ -320,7 +320,7 @@ def test_a_failed_put_back_does_not_hide_the_first_error(scene):
     assert len(api.calls) == 2 + PUT_BACK_ATTEMPTS
 
 
-def test_a_failed_put_back_does_not_hide_an_interrupt(scene):
+def test_a_failed_restore_does_not_hide_an_interrupt(scene):
     api = scene.api(FRESH, register=[KeyboardInterrupt()])
     api.fail_put_back = [DaemonMissing('No tailscaled.')] * 99
     with pytest.raises(KeyboardInterrupt):
@@ -329,7 +329,7 @@ def test_a_failed_put_back_does_not_hide_an_interrupt(scene):
 
 # --- what is checked before the key is sent ---
 
-def test_the_order_of_the_checks(scene):
+def test_order_of_the_checks(scene):
     """Each needs only what is cheaper than the next; none sends anything."""
     path = scene.invitation()
     api = scene.api(FRESH, prefs={'OperatorUser': ''}, register=[ACCEPTED, MAP])
@@ -378,7 +378,7 @@ def test_a_ca_that_tailscaled_does_not_trust(scene, trusted):
     assert scene.played.calls == [] and scene.probed == []
 
 
-def test_a_daemon_of_our_own_is_given_the_ca(scene):
+def test_a_managed_daemon_gets_the_ca(scene):
     """After the probe of the server, so that a bad server changes nothing; before tailscaled meets it."""
     api = scene.api(FRESH, register=[ACCEPTED, MAP])
     trusted = []
@@ -401,7 +401,7 @@ def test_a_daemon_of_our_own_is_given_the_ca(scene):
     assert trusted == [CA]
 
 
-def test_a_daemon_of_our_own_that_cannot_be_given_the_ca(scene):
+def test_a_managed_daemon_that_cannot_get_the_ca(scene):
     def trust(ca_pem):
         raise OverlayError('It cannot be written.', 'do this', code='NOT_PREPARED')
 
@@ -411,7 +411,7 @@ def test_a_daemon_of_our_own_that_cannot_be_given_the_ca(scene):
     assert scene.played.calls == []
 
 
-def test_a_ca_file_that_holds_the_ca_among_others_will_do(scene):
+def test_a_ca_bundle_that_contains_the_ca(scene):
     scene.api(FRESH, register=[ACCEPTED, MAP])
     scene.write('ca.pem', 'another\n' + CA + '\nand ü one more')
     scene.expect(scene.run(scene.invitation()), 'OK')
@@ -440,13 +440,13 @@ def test_an_operator_that_is_never_set(scene):
     assert scene.played.calls == []
 
 
-def test_root_needs_no_operator(scene):
+def test_root_requires_no_operator(scene):
     scene.uid = 0
     scene.api(FRESH, prefs={'OperatorUser': ''}, register=[ACCEPTED, MAP])
     scene.expect(scene.run(scene.invitation()), 'OK')
 
 
-def test_the_user_comes_from_the_uid_and_not_from_the_environment(scene, monkeypatch):
+def test_the_user_comes_from_the_uid(scene, monkeypatch):
     for name in ('LOGNAME', 'USER', 'LNAME', 'USERNAME'):
         monkeypatch.setenv(name, 'somebody-else')
     assert user_name(os.geteuid()) == pwd.getpwuid(os.geteuid()).pw_name != 'somebody-else'
@@ -456,17 +456,17 @@ def test_the_user_comes_from_the_uid_and_not_from_the_environment(scene, monkeyp
 @pytest.mark.parametrize('error, code', [
     (DaemonMissing('No tailscaled.', 'start it'), 'NO_DAEMON'),
     (OverlayError('Too old.', code='DAEMON_TOO_OLD'), 'DAEMON_TOO_OLD')])
-def test_no_daemon_to_talk_to(scene, error, code):
+def test_a_missing_daemon(scene, error, code):
     scene.api(error)
     scene.expect(scene.run(scene.invitation()), code)
 
 
-def test_a_bad_invitation_comes_before_everything(scene):
+def test_a_bad_invitation_is_reported_first(scene):
     scene.api(DaemonMissing('No tailscaled.'))
     scene.expect(scene.run(os.path.join(scene.directory, 'none.yaml')), 'INVITATION_MISSING', 'none.yaml')
 
 
-def test_settings_that_cannot_be_kept(scene):
+def test_settings_that_cannot_be_saved(scene):
     scene.api(FRESH, register=[ACCEPTED, MAP])
     path = scene.invitation()
     scene.directory = os.path.join(scene.directory, 'missing')
@@ -488,19 +488,19 @@ def test_in_another_team(scene):
     assert scene.played.calls == []
 
 
-def test_come_back(scene):
+def test_return_to_the_team(scene):
     api = scene.api(STOPPED, resume=[({}, RUNNING), MAP])
     scene.expect(scene.run(''), 'OK', 'dev-1 is back in team iris at 100.64.0.1')
     assert api.calls == [('edit_prefs', {'WantRunning': True})]
 
 
-def test_come_back_with_an_invitation_sends_no_key(scene):
+def test_returning_with_an_invitation_sends_no_key(scene):
     scene.api(STOPPED, resume=[MAP])
     scene.expect(scene.run(scene.invitation()), 'OK')
     scene.expect_no_key_sent()
 
 
-def test_come_back_after_a_logout_that_did_not_reach_the_server(scene):
+def test_return_after_a_logout_that_did_not_reach_the_server(scene):
     """WantRunning alone would end in a login page: tailscaled's control client has lost the identity that is stored."""
     api = scene.api(STOPPED, resume=[({}, RUNNING), MAP], prefs={'LoggedOut': True})
     scene.expect(scene.run(''), 'OK', 'back in team iris')
@@ -517,19 +517,19 @@ def test_a_running_robot_that_the_server_removed(scene):
     scene.expect(scene.run(scene.invitation()), 'OK')
 
 
-def test_the_same_is_put_back(scene):
+def test_a_forgotten_robot_s_preferences_are_restored(scene):
     scene.api(STOPPED, resume=FORGOTTEN[0], prefs={'LoggedOut': True})
     scene.expect(scene.run(''), 'FORGOTTEN')
     scene.expect_untouched()
 
 
-def test_an_old_map_is_not_believed(scene):
+def test_an_old_network_map_is_ignored(scene):
     """Right after the start the status shows the old map as if all were well; the truth comes later from the server."""
     scene.api(STOPPED, resume=[({'State': 6}, RUNNING), ({}, RUNNING), ({'BrowseToURL': 'https://x/register'}, None)])
     scene.expect(scene.run(''), 'FORGOTTEN')
 
 
-def test_a_running_robot_that_the_server_lost_for_a_moment_gets_no_new_map(scene):
+def test_a_brief_loss_of_the_server_is_no_removal(scene):
     scene.api(dict(RUNNING, Self=dict(SELF, Online=False)), resume=[({}, RUNNING)], prefs={'WantRunning': True})
     scene.expect(scene.run(''), 'OK')
 
@@ -541,7 +541,7 @@ def test_the_other_team_remembered_while_stopped(scene):
     assert scene.played.calls == []
 
 
-def test_the_other_team_learned_on_coming_back(scene):
+def test_the_other_team_learned_on_return(scene):
     """Nothing is remembered and a stopped tailscaled shows no tags: coming back shows them, and is undone."""
     scene.api(STOPPED, resume=[MAP])
     scene.expect(scene.run(scene.invitation(team='blue')), 'OTHER_TEAM', 'iris', 'blue', 'not used')
@@ -549,7 +549,7 @@ def test_the_other_team_learned_on_coming_back(scene):
     scene.expect_no_key_sent()
 
 
-def test_nothing_to_come_back_to(scene):
+def test_no_team_to_return_to(scene):
     scene.api(FRESH)
     scene.expect(scene.run(''), 'INVITATION_MISSING', 'ua-overlay join INVITATION')
     assert scene.played.calls == []
@@ -575,14 +575,14 @@ def test_forgotten_and_then_a_new_key(scene, resume):
     assert len(api.keys_sent()) == 1
 
 
-def test_forgotten_and_a_key_that_is_refused(scene):
+def test_forgotten_and_then_a_refused_key(scene):
     """Both steps are undone: the preferences are those from before the first."""
     scene.api(STOPPED, resume=FORGOTTEN[0], register=[refusal('authkey already used')])
     scene.expect(scene.run(scene.invitation()), 'INVITATION_SPENT')
     scene.expect_untouched()
 
 
-def test_a_server_that_is_late_to_take_the_robot_back(scene):
+def test_a_server_that_accepts_the_return_late(scene):
     """That was asked for, so tailscaled goes on, and the answer says so."""
     api = scene.api(STOPPED)
     scene.expect(scene.run(''), 'TIMEOUT', 'goes on trying', 'ua-overlay status')
@@ -597,13 +597,13 @@ def test_an_interrupted_return_leaves_the_robot_as_it_was(scene, before):
     scene.expect_untouched()
 
 
-def test_coming_back_without_the_ca(scene):
+def test_returning_without_the_ca(scene):
     scene.api(STOPPED, resume=[({}, dict(STOPPED, Health=['tls: x509: unknown authority']))])
     scene.expect(scene.run(''), 'NOT_PREPARED', 'the CA of the site')
     scene.expect_untouched()
 
 
-def test_the_played_refusals_contain_a_key():
+def test_the_recorded_refusals_contain_a_key():
     """The scripts above have the key in the server's words: check that it is there to be found."""
     message = refusal('authkey already used')[0]['ErrMessage']
     assert re.search('hskey-auth-', message)
@@ -624,7 +624,7 @@ def test_the_key_waits_while_interfaces_change(scene):
     assert seen and not any(seen)
 
 
-def test_interfaces_that_are_never_stable_hold_the_key_back_for_ten_seconds(scene):
+def test_unstable_interfaces_delay_the_key_by_at_most_ten_seconds(scene):
     began = scene.clock()
     scene.api(FRESH, register=[({}, None), ACCEPTED, MAP])
     scene.expect(scene.run(scene.invitation(), unstable=lambda: 1.0), 'OK')
@@ -637,7 +637,7 @@ HERE = dict(RUNNING, Self=dict(SELF, PublicKey='nodekey:aa'))
 
 
 @pytest.mark.parametrize('own', [HERE, dict(HERE, Self=dict(HERE['Self'], Online=False))])
-def test_a_key_is_sent_when_the_server_forgot_a_robot_that_runs(scene, own):
+def test_a_running_robot_that_was_forgotten_sends_a_key(scene, own):
     asked = []
     api = scene.api(own, register=[ACCEPTED, MAP], prefs={'ControlURL': INVITATION.server_url, 'WantRunning': True})
 
@@ -650,20 +650,20 @@ def test_a_key_is_sent_when_the_server_forgot_a_robot_that_runs(scene, own):
     assert [call[1] for call in api.keys_sent()] == [KEY]
 
 
-def test_without_an_invitation_the_answer_asks_for_one(scene):
+def test_without_an_invitation_the_error_asks_for_one(scene):
     scene.api(HERE)
     scene.expect(scene.run('', verify=lambda *_, **__: False), 'FORGOTTEN', 'does not know dev-1', 'a new invitation')
     scene.expect_no_key_sent()
 
 
 @pytest.mark.parametrize('answer', [True, None])
-def test_a_robot_that_is_known_or_may_be_keeps_its_identity(scene, answer):
+def test_a_robot_that_may_be_known_keeps_its_identity(scene, answer):
     scene.api(HERE)
     scene.expect(scene.run(scene.invitation(), verify=lambda *_, **__: answer), 'ALREADY_JOINED')
     scene.expect_no_key_sent()
 
 
-def test_both_roots_of_a_change_of_the_ca_are_trusted_in_either_order(scene):
+def test_both_roots_of_a_ca_rotation_are_trusted_in_either_order(scene):
     other = certificates.dump_certificates(ca_module.create_ca('lab', ['server.ua.test'], ['203.0.113.10'], NOW)[1])
     scene.api(FRESH, register=[ACCEPTED, MAP])
     scene.write('ca.pem', CA + other)

@@ -125,7 +125,7 @@ def test_a_server_that_does_not_accept_the_logout(directory, refusals, calls):
     assert read_settings(directory) == {'team': 'iris'}
 
 
-def test_a_refused_logout_is_repeated_after_a_fresh_start(directory):
+def test_a_refused_logout_is_retried_after_a_start(directory):
     api = PlayedApi(STOPPED, FRESH, refusals=[NO_KEY])
     assert do(api, True, directory)[0].code == 'OK'
     assert [call[0] for call in api.calls] == ['logout', 'start', 'logout']
@@ -139,7 +139,7 @@ def test_no_permission_or_no_daemon(directory, forget, error, code):
     assert do(PlayedApi(error), forget, directory)[0].code == code
 
 
-def test_the_answer_mentions_settings_that_cannot_be_removed(tmp_path):
+def test_the_answer_mentions_settings_that_remain(tmp_path):
     """A directory under the file's name is in the way, for root as well."""
     (tmp_path / 'settings.yaml').mkdir()
     outcome, message = do(PlayedApi(RUNNING, FRESH), True, str(tmp_path))

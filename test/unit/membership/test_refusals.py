@@ -40,7 +40,7 @@ def test_each_refusal_of_a_key_has_its_own_sentence():
     assert len({refusals.key_refused(reason, INVITATION).sentence for reason in reasons}) == len(reasons)
 
 
-def test_the_warnings_of_tailscaled_are_repeated_but_for_the_obvious_one():
+def test_tailscaled_warnings_are_included_except_the_obvious_one():
     sentence = refusals.too_late(invitation=None, accepted=False, **LATE).sentence
     assert 'cannot dial [key]' in sentence and 'is stopped' not in sentence and '60 s' in sentence
 

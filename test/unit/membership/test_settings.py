@@ -11,7 +11,7 @@ SETTINGS = {'server_url': 'https://server.ua.test:8080', 'team': 'iris', 'robot'
             'addressing': 'addresses'}
 
 
-def test_round_trip_of_what_is_kept(tmp_path):
+def test_round_trip(tmp_path):
     write_settings(str(tmp_path), dict(SETTINGS, key='hskey-auth-x', ca_pem='…', master=True))
     assert read_settings(str(tmp_path)) == SETTINGS
     text = (tmp_path / FILE_NAME).read_text()
@@ -22,7 +22,7 @@ def test_round_trip_of_what_is_kept(tmp_path):
 
 @pytest.mark.parametrize('content', [
     b'', b'- a\n- b', b'text', b'{unclosed', b'\xff\xfe\x00', b'!!python/name:os.system'])
-def test_an_invalid_file_counts_as_none(tmp_path, content):
+def test_an_invalid_file_counts_as_missing(tmp_path, content):
     (tmp_path / FILE_NAME).write_bytes(content)
     assert read_settings(str(tmp_path)) == {}
 
@@ -30,12 +30,12 @@ def test_an_invalid_file_counts_as_none(tmp_path, content):
 @pytest.mark.parametrize('key, value', [
     ('team_port', '11315'), ('team_port', 0), ('team_port', 65536), ('team_port', True), ('team_port', None),
     ('team', ['iris']), ('team', 5), ('addressing', 'both'), ('server_url', {})])
-def test_an_invalid_value_counts_as_absent(tmp_path, key, value):
+def test_an_invalid_value_counts_as_missing(tmp_path, key, value):
     write_settings(str(tmp_path), dict(SETTINGS, **{key: value}))
     assert read_settings(str(tmp_path)) == {name: SETTINGS[name] for name in SETTINGS if name != key}
 
 
-def test_unknown_keys_are_left_out(tmp_path):
+def test_unknown_keys_are_ignored(tmp_path):
     (tmp_path / FILE_NAME).write_text('team: iris\nnew: 1\n')
     assert read_settings(str(tmp_path)) == {'team': 'iris'}
 
@@ -57,7 +57,7 @@ def test_a_directory_that_does_not_exist(tmp_path):
         write_settings(str(tmp_path / 'missing'), SETTINGS)
 
 
-def test_the_network_map_wins_over_the_kept_settings():
+def test_the_network_map_wins_over_saved_settings():
     kept = {'team': 'iris', 'team_port': 11312, 'addressing': 'names', 'robot': 'dev-1'}
     moved = SelfNode('dev-1', tags=('tag:blue',), attributes=('ua-overlay:team-port=11400',))
     assert follow(kept, moved) == dict(kept, team='blue', team_port=11400)
