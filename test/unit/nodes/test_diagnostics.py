@@ -44,11 +44,11 @@ def test_without_tailscaled():
     groups = statuses(gone, Server(), Report())
     assert (groups['daemon'].level, groups['daemon'].text) == (ERROR, 'No tailscaled answers. Next: start it')
     assert (groups['links'].level, groups['links'].text) == (OK, 'no peers')
-    assert (groups['server'].level, groups['server'].text) == (OK, 'not asked: no team')
+    assert (groups['server'].level, groups['server'].text) == (OK, 'not checked: this robot is in no team')
     assert groups['environment'].level == OK
 
 
-def test_what_the_node_cannot_observe_is_no_alarm():
+def test_unobservable_facts_raise_no_alarm():
     """The egress rule, for instance, only root can see."""
     assert 'egress' not in statuses()['daemon'].values
 
@@ -62,7 +62,7 @@ def test_the_team_runner(state, level):
     assert (status.values['launch'], status.values['starts']) == ('arm t.launch', '2')
 
 
-def test_a_team_runner_waits_without_alarm_where_there_is_no_team():
+def test_a_team_runner_without_a_team_raises_no_alarm():
     assert statuses(report=Report(runner=RunnerReport('WAITING', 'No overlay.')))['runner'].level == OK
 
 

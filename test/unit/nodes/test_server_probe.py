@@ -45,7 +45,7 @@ def test_a_server_that_answers(ca_file):
 @pytest.mark.parametrize('code, state', [
     ('SERVER_UNREACHABLE', 'UNREACHABLE'), ('BAD_ANSWER', 'UNREACHABLE'), ('WRONG_CA', 'UNTRUSTED'),
     ('WRONG_NAME', 'UNTRUSTED'), ('CLOCK', 'UNTRUSTED'), ('CERT_EXPIRED', 'UNTRUSTED')])
-def test_a_server_that_does_not_answer_as_the_site_s(ca_file, code, state):
+def test_state_of_each_error_code(ca_file, code, state):
     def check(url, ca, timeout):
         raise ServerError('It is so.', 'do this', code)
 
@@ -56,7 +56,7 @@ def never(url, ca, timeout):
     raise AssertionError('asked')
 
 
-def test_in_no_network_nothing_is_asked(ca_file):
+def test_outside_a_network_no_probe_is_sent(ca_file):
     assert ask(ca_file, never, lambda: '') == ('UNKNOWN', '')
 
 
@@ -68,7 +68,7 @@ def test_without_tailscaled_the_server_is_unknown(ca_file):
 
 
 @pytest.mark.parametrize('content', [None, b'', b'no pem', b'\xff\xfe'])
-def test_a_ca_that_cannot_be_used(tmp_path, content):
+def test_an_unusable_ca(tmp_path, content):
     path = tmp_path / 'ca.pem'
     if content is not None:
         path.write_bytes(content)
@@ -77,7 +77,7 @@ def test_a_ca_that_cannot_be_used(tmp_path, content):
     assert content is not None or 'sudo ua-overlay robot prepare' in view.text
 
 
-def test_probes_repeat_and_come_at_once_when_poked(ca_file):
+def test_probes_repeat_and_can_be_triggered(ca_file):
     states, emitted = [], threading.Semaphore(0)
     probe = ServerProbe(lambda: URL, ca_file, lambda view: (states.append(view.state), emitted.release()),
                         period=3600.0, check=lambda url, ca, timeout: HEALTHY)
@@ -91,7 +91,7 @@ def test_probes_repeat_and_come_at_once_when_poked(ca_file):
     assert not thread.is_alive() and states == ['OK'] * 2
 
 
-def test_a_fleet_does_not_ask_in_step(ca_file):
+def test_probes_of_a_fleet_are_spread_in_time(ca_file):
     waits = []
 
     class Wake(threading.Event):
@@ -107,7 +107,7 @@ def test_a_fleet_does_not_ask_in_step(ca_file):
     assert waits == pytest.approx([9.5, 10.0, 10.5])
 
 
-def test_a_removed_robot_is_believed_after_two_probes(ca_file):
+def test_a_removal_is_confirmed_by_two_probes(ca_file):
     """A key that the server does not know may just be being replaced by tailscaled."""
     answers = iter([True, False, False, False, None, False])
     keys = iter(['nodekey:a', 'nodekey:a', 'nodekey:a', 'nodekey:b', 'nodekey:b', 'nodekey:b'])
@@ -124,7 +124,7 @@ def test_without_a_key_nothing_is_verified(ca_file):
     assert (view.state, view.facts.key_known) == ('OK', None)
 
 
-def test_another_machine_with_this_robot_s_key_is_believed_after_a_minute(ca_file):
+def test_a_duplicate_key_is_confirmed_after_a_minute(ca_file):
     on_server = [('10.0.0.2:1',)]
     probe = ServerProbe(lambda: URL, ca_file, None, check=lambda *_, **__: HEALTHY, node_key=lambda: 'nodekey:a',
                         verify=lambda *_: True, endpoints=lambda: (('10.0.0.1:1',), on_server[0]))
@@ -134,7 +134,7 @@ def test_another_machine_with_this_robot_s_key_is_believed_after_a_minute(ca_fil
     assert probe.ask().facts.strangers == ()
 
 
-def test_the_url_of_the_server_stays_while_tailscaled_does_not_answer(ca_file):
+def test_the_server_url_is_kept_while_tailscaled_is_silent(ca_file):
     urls = [URL]
 
     def url():
