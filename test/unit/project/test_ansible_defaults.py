@@ -26,12 +26,12 @@ OPTIONS = sorted((entry, name, option['default'])
     ('server_relay_port', defaults.RELAY_PORT), ('relay_port', defaults.RELAY_PORT),
     ('derp_port', defaults.DERP_PORT), ('derp_stun_port', defaults.STUN_PORT), ('team_port', defaults.TEAM_PORT),
     ('site_directory', defaults.SITE_DIR)])
-def test_a_default_is_that_of_the_package(name, value):
+def test_role_defaults_match_the_package(name, value):
     assert VALUES['ua_overlay_' + name] == value
 
 
 @pytest.mark.parametrize('entry, name, default', OPTIONS)
-def test_a_documented_default_is_the_one_in_use(entry, name, default):
+def test_documented_defaults_match_the_role(entry, name, default):
     assert VALUES[name] == default
 
 

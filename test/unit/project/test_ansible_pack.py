@@ -24,7 +24,7 @@ def make(checkout):
     (checkout / 'scripts/ua-overlay').chmod(0o700)
 
 
-def test_the_same_files_are_the_same_bytes(tmp_path):
+def test_equal_files_give_equal_bytes(tmp_path):
     for name in ('one', 'two'):
         make(tmp_path / name)
     os.utime(str(tmp_path / 'two' / 'package.xml'), (1, 1))
@@ -37,7 +37,7 @@ def test_the_same_files_are_the_same_bytes(tmp_path):
     assert pack(tmp_path / 'two', tmp_path / 'y')['id'] != first['id']
 
 
-def test_only_what_a_robot_needs_and_it_can_be_read_and_run_there(tmp_path):
+def test_the_archive_has_only_readable_files_that_a_robot_needs(tmp_path):
     make(tmp_path / 'one')
     with tarfile.open(pack(tmp_path / 'one', tmp_path / 'x')['path']) as tar:
         found = {info.name: (info.mode, info.uname) for info in tar}

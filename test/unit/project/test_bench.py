@@ -73,12 +73,12 @@ def test_a_change_without_a_message_is_counted():
     assert lost == changes[:2] and [change['time'] for change, _ in pairs] == [12.0]
 
 
-def test_how_long_a_change_lasted():
+def test_duration_of_a_change():
     changes = [change_of(1.0, 'DERP'), change_of(1.5, 'DERP', 'dev-3'), change_of(3.0, 'DIRECT')]
     assert lasting(changes) == [2.0, float('inf'), float('inf')]
 
 
-def test_what_is_over_at_once_is_no_change():
+def test_a_flicker_is_no_change():
     changes = [dict(change_of(1.0, 'IDLE'), before='D'), dict(change_of(1.1, 'DIRECT'), before='I'),
                dict(change_of(5.0, 'DERP'), before='D'), dict(change_of(5.1, 'PEER_RELAY'), before='E'),
                dict(change_of(5.2, 'IDLE', 'dev-3'), before='D')]
@@ -89,7 +89,7 @@ def test_what_is_over_at_once_is_no_change():
         ('dev-2', 'DIRECT', 'PEER_RELAY'), ('dev-3', 'DIRECT', 'IDLE')]
 
 
-def test_the_team_figure_takes_the_shares_from_the_rows():
+def test_the_team_figure_reads_shares_from_the_rows():
     values = {team_moves.FIRST_JOIN: [2.5, 3.5], team_moves.JOIN: [1.0], team_moves.MOVE: [12.0, 8.0, 9.0],
               team_moves.MOVE_HEARD: [12.5], team_moves.REQUEST: [0.1], team_moves.KILL: [9.0],
               team_moves.RESTART: [6.0]}
@@ -113,7 +113,7 @@ def test_every_robot_of_a_lab_has_its_own_nat():
     assert [(nat.name, nat.address) for nat in made.nats] == [('nat1', '203.0.113.21'), ('nat6', '203.0.113.26')]
 
 
-def test_the_failover_figure_says_which_aims_are_reached():
+def test_the_failover_figure_shows_which_targets_are_met():
     values = {label: [0.1, 0.2] for label in relay_failover.LABELS}
     values[relay_failover.RELAY_GAP] = [11.0, 12.0]
     made = relay_failover.figure(values)
@@ -127,7 +127,7 @@ def cost_sample(scenario, tool, path, repetition, **values):
                   started='2026-01-31T12:00:00.000Z', tool=tool, status='ok', values=values)
 
 
-def test_the_losses_figure_compares_medians_and_leaves_out_what_is_not_proven():
+def test_the_losses_figure_compares_proven_medians():
     samples = [cost_sample('direct', 'iperf3-tcp', path, number, bps=bps) for path, rates in (
         ('raw', (94e6, 94e6, 90e6)), ('overlay', (88e6, 40e6, 89e6))) for number, bps in enumerate(rates, 1)]
     samples += [cost_sample('direct', 'ping', path, 1, rtt_ms=[trip, trip, 99.0]) for path, trip in (
@@ -147,7 +147,7 @@ def test_the_losses_figure_compares_medians_and_leaves_out_what_is_not_proven():
     assert any('direct+iperf3-tcp+overlay+9: by DERP' in note for note in made.notes)
 
 
-def test_the_gaps_figure_says_which_aims_are_reached():
+def test_the_gaps_figure_shows_which_targets_are_met():
     values = {(link, event): [0.1, 0.2] for link in topic_gap.LINKS
               for event in (topic_gap.QUIET, topic_gap.RENEW, topic_gap.RESTART, topic_gap.LOST)}
     values[topic_gap.OWN_RELAY, topic_gap.RESTART] = [0.1, 6.7]

@@ -105,7 +105,7 @@ def anchors(text):
 
 
 @pytest.mark.parametrize('page', PAGES)
-def test_every_link_leads_somewhere(page):
+def test_every_link_has_a_target(page):
     for target in re.findall(r'\]\(([^)\s]+)\)', read(page)):
         path, _, anchor = target.partition('#')
         if not re.match('https?:', target):
@@ -127,11 +127,11 @@ def test_every_module_exists(page):
         assert any(os.path.exists(os.path.join(ROOT, folder, path)) for folder in ('', 'src/ua_overlay')), path
 
 
-def test_the_pages():
+def test_pages_are_collected():
     assert {'README.md', 'CONTRIBUTING.md', 'docs/operate.md', 'docs/results/README.md'} <= set(PAGES)
 
 
-def test_commands_are_found():
+def test_commands_are_extracted():
     text = '''    sudo ua-overlay server init --name a  # why
     # ua-overlay nothing
     x && /y/ua-overlay status | z
@@ -146,11 +146,11 @@ See `ua-overlay exec [--wait] CMD…`, `relay run`, `relay`, `test status x` and
     ('team create iris --port 1', 'ua-overlay team create: no option --port'), ('COMMAND --help', None),
     ('exec --local rostopic list --nothing', None), ('invite iris dev-1 --master', None),
     ('nothing here', 'ua-overlay: no command nothing')])
-def test_what_is_unknown(words, sentence):
+def test_unknown_commands(words, sentence):
     assert unknown(words.split()) == sentence
 
 
-def test_what_the_parser_refuses(capsys):
+def test_command_lines_refused_by_the_parser(capsys):
     assert refused(['team', 'create', 'iris'], capsys) is None
     assert 'required' in refused(['team', 'create'], capsys)
 

@@ -24,7 +24,7 @@ def test_rooms_and_arrows_are_those_of_the_imports():
 
 
 @pytest.mark.parametrize('room', sorted(rooms.sizes()))
-def test_sizes_are_near_the_truth(room):
+def test_sizes_are_up_to_date(room):
     drawn, real = drawing.sizes_in(committed()).get(room, (0, 0)), rooms.sizes()[room]
     assert abs(drawn[0] - real[0]) <= max(2, MAY_DIFFER * real[0]), 'Next: make drawing'
     assert abs(drawn[1] - real[1]) <= max(200, MAY_DIFFER * real[1]), 'Next: make drawing'
@@ -46,7 +46,7 @@ def arrows(**targets):
     return {room: set(others.split()) for room, others in targets.items()}
 
 
-def test_an_arrow_that_follows_from_others_is_left_out():
+def test_implied_arrows_are_omitted():
     assert rooms.reduced(arrows(a='b c d', b='c', c='d', d='', e='a d')) == arrows(a='b', b='c', c='d', d='', e='a')
 
 
@@ -55,7 +55,7 @@ def test_every_arrow_points_down():
     assert rows == {'system': 1, 'trust': 2, 'wire': 2, 'lab': 3, 'cli': 4}
 
 
-def test_a_line_leads_from_each_room_to_each_room_that_it_imports():
+def test_every_import_between_rooms_has_a_line():
     targets = arrows(system='', trust='system', firewall='system', tailscale='firewall', headscale='trust',
                      membership='tailscale trust', cli='membership headscale')
     layout = drawing.Layout(targets)
@@ -68,7 +68,7 @@ def test_a_line_leads_from_each_room_to_each_room_that_it_imports():
                                for (x, above), (other, below) in zip(points, points[1:]) if x == other)
 
 
-def test_crossings_depend_on_which_line_bends_higher():
+def test_crossings_depend_on_the_order_of_bends():
     bundles = {'a': (0, [50]), 'b': (20, [60])}
     assert drawing.crossings(('a', 'b'), bundles) == 0 and drawing.crossings(('b', 'a'), bundles) == 2
 

@@ -86,11 +86,11 @@ def robot(shell, tmp_path):
     return Robot(shell, tmp_path)
 
 
-def test_no_overlay_is_as_if_nothing_had_been(robot):
+def test_without_an_overlay_nothing_changes(robot):
     assert robot.run('setup; show') == [{'ROS_MASTER_URI': DEFAULT}]
 
 
-def test_new_shell_is_in_the_team(robot):
+def test_a_new_shell_is_in_the_team(robot):
     robot.join()
     assert robot.setup() == TEAM
 
@@ -103,12 +103,12 @@ def test_addresses(robot):
 @pytest.mark.parametrize('own', [
     {'ROS_MASTER_URI': 'http://192.168.1.5:11311'}, {'ROS_MASTER_URI': DEFAULT + '/'}, {'ROS_IP': '192.168.1.7'},
     {'ROS_HOSTNAME': 'localhost'}, {'ROS_MASTER_URI': 'http://192.168.1.5:11311', 'ROS_IP': '192.168.1.7'}])
-def test_the_users_own_choice_stays_whole(robot, own):
+def test_variables_set_by_the_user_stay(robot, own):
     robot.join()
     assert robot.setup(**own) == dict({'ROS_MASTER_URI': DEFAULT}, **own)
 
 
-def test_who_points_to_the_teams_master_gets_the_name(robot):
+def test_a_shell_with_the_team_master_gets_the_name(robot):
     """roslaunch starts remote nodes with `env ROS_MASTER_URI=<uri> <env-loader>`; the env-loader sources setup.sh."""
     robot.join()
     shown = robot.run('setup; show; leave; setup; show', ROS_MASTER_URI=URI)
@@ -140,27 +140,27 @@ def test_sourcing_again_after_a_change_updates_it(robot):
     assert shown[2] == {'ROS_MASTER_URI': DEFAULT}
 
 
-def test_child_shell_updates_what_its_parent_set(robot):
+def test_a_child_shell_updates_variables_of_its_parent(robot):
     robot.join()
     script = 'setup; leave; {} -c \'. {}; env; echo\''.format(' '.join(robot.shell), HOOK)
     assert robot.run(script) == [{'ROS_MASTER_URI': DEFAULT}]
 
 
-def test_what_the_user_changed_since_stays(robot):
+def test_later_changes_by_the_user_stay(robot):
     robot.join()
     shown = robot.run('setup; export ROS_MASTER_URI=http://192.168.1.5:11311; setup; show')
     # Our name goes with our master: no mix of two graphs.
     assert only_names(shown[0]) == {'ROS_MASTER_URI': 'http://192.168.1.5:11311'}
 
 
-def test_shell_under_exec_is_updated_too(robot):
+def test_a_shell_under_exec_is_updated(robot):
     robot.join()
     environ = launch.team_environ({}, TEAM)
     assert only_names(robot.run('setup; show', **environ)[0]) == TEAM
     assert robot.run('leave; setup; show', **environ) == [{'ROS_MASTER_URI': DEFAULT}]
 
 
-def test_shell_under_exec_local_stays_local(robot):
+def test_a_shell_under_exec_local_stays_local(robot):
     robot.join()
     assert robot.setup(**launch.local_environ({})) == {'ROS_MASTER_URI': DEFAULT, 'ROS_HOSTNAME': 'localhost'}
 
@@ -173,7 +173,7 @@ def test_shell_under_exec_local_stays_local(robot):
     b'ROS_MASTER_URI=http://a:1\nROS_HOSTNAME=a\nROS_IP=1\n', b'ROS_MASTER_URI=http://a:1\nROS_HOSTNAME=a\nrm\n',
     b'ROS_MASTER_URI=http://a:1\nROS_HOSTNAME=\xc3\xa9\n', b'ROS_MASTER_URI=http://a:1\nROS_HOSTNAME=a\r\n',
     b'ROS_MASTER_URI=http://a:1\nROS_HOSTNAME=a\nUA_OVERLAY_TEAM=a"b\n'])
-def test_spoilt_files_change_nothing(robot, data):
+def test_invalid_files_change_nothing(robot, data):
     """The same files that envfile.parse refuses."""
     robot.write_raw(data)
     with pytest.raises(ValueError):
@@ -185,14 +185,14 @@ def test_spoilt_files_change_nothing(robot, data):
 @pytest.mark.parametrize('data', [
     b'# c\n\nLD_PRELOAD=/tmp/x.so $(id)\nROS_MASTER_URI=http://a:1\nROS_HOSTNAME=a',
     b'ROS_MASTER_URI=http://a:1\nROS_HOSTNAME=a\nPATH=/evil\n'])
-def test_other_variables_are_never_taken(robot, data):
+def test_other_variables_are_ignored(robot, data):
     robot.write_raw(data)
     shown = robot.run('setup; env; echo')
     assert only_names(shown[0]) == envfile.parse(data.decode()) == {'ROS_MASTER_URI': 'http://a:1', 'ROS_HOSTNAME': 'a'}
     assert robot.run('setup; [ "$PATH" = "{}" ]; [ -z "${{LD_PRELOAD-}}" ]; show'.format(os.environ['PATH']))
 
 
-def test_links_pipes_and_directories_are_not_taken(robot):
+def test_links_pipes_and_directories_are_ignored(robot):
     robot.join()
     os.rename(robot.place.path, str(robot.directory / 'elsewhere'))
     os.symlink(str(robot.directory / 'elsewhere'), robot.place.path)
@@ -215,7 +215,7 @@ SENTENCE = 'This shell points to the team graph. Next: ua-overlay exec --local r
 OVERLAY_LAUNCH = 'roslaunch ua_overlay overlay.launch'
 
 
-def test_the_sentence_is_that_of_the_launch_file():
+def test_the_message_matches_the_launch_file():
     with open(os.path.join(ROOT, 'launch', 'overlay.launch')) as stream:
         assert SENTENCE in stream.read()
 
@@ -252,7 +252,7 @@ def test_overlay_launch_in_a_team_shell_is_refused_at_once(robot, roslaunch):
     assert said == [SENTENCE, '1', SENTENCE, '1']
 
 
-def test_other_launch_files_and_other_shells_have_their_roslaunch(robot, roslaunch):
+def test_other_launch_files_and_shells_use_the_real_roslaunch(robot, roslaunch):
     robot.join()
     said = roslaunch.say(
         'setup; roslaunch my_robot drive.launch "a b:=c"; roslaunch my_ua_overlay overlay.launch; setup;'
@@ -264,7 +264,7 @@ def test_other_launch_files_and_other_shells_have_their_roslaunch(robot, roslaun
     assert roslaunch.say('setup; ' + OVERLAY_LAUNCH) == ['launched ua_overlay overlay.launch']
 
 
-def test_the_users_own_roslaunch_stays(robot, roslaunch):
+def test_a_roslaunch_function_of_the_user_stays(robot, roslaunch):
     robot.join()
     assert roslaunch.say('roslaunch() { echo mine; }; setup; setup; ' + OVERLAY_LAUNCH) == ['mine']
     aliased = ('shopt -s expand_aliases 2>/dev/null; alias roslaunch="echo alias"\n'
@@ -272,7 +272,7 @@ def test_the_users_own_roslaunch_stays(robot, roslaunch):
     assert roslaunch.say(aliased + 'eval ' + OVERLAY_LAUNCH) == [URI, 'alias ua_overlay overlay.launch']
 
 
-def test_the_place_is_run_or_the_users_own(robot):
+def test_directories_of_the_env_file(robot):
     """Without the variable: /run/ua_overlay (renamed for the test) if it exists, else $XDG_RUNTIME_DIR."""
     del robot.environ['UA_OVERLAY_RUN_DIR']
     shared = use_shared_place(robot)
@@ -309,7 +309,7 @@ needs_users = pytest.mark.skipif(os.geteuid() != 0 or shutil.which('setpriv') is
     (4711, 0o777, 0o644, False),      # everybody may put a file there
     (4711, 0o755, 0o666, False),      # everybody may change the file
     (4711, 0o755, 0o600, False)])     # not for others to read
-def test_shared_place_as_another_user(robot, owner, directory_mode, file_mode, taken):
+def test_shared_directory_of_another_user(robot, owner, directory_mode, file_mode, taken):
     shared = use_shared_place(robot)
     place = Location(shared, False)
     os.mkdir(shared)
@@ -324,7 +324,7 @@ def test_shared_place_as_another_user(robot, owner, directory_mode, file_mode, t
 
 @needs_users
 @pytest.mark.parametrize('directory_owner, file_owner', [(NOBODY, 4711), (4711, NOBODY), (4711, 4711), (0, 0)])
-def test_personal_place_of_somebody_else(robot, directory_owner, file_owner):
+def test_personal_directory_of_another_user(robot, directory_owner, file_owner):
     """XDG_RUNTIME_DIR that points elsewhere, as after `su` or into /tmp: only one's own counts."""
     robot.join()
     os.chown(robot.place.directory, directory_owner, -1)
@@ -334,7 +334,7 @@ def test_personal_place_of_somebody_else(robot, directory_owner, file_owner):
 
 
 @needs_users
-def test_root_takes_the_service_users_file(robot):
+def test_root_uses_the_file_of_the_service_user(robot):
     shared = use_shared_place(robot)
     os.mkdir(shared)
     envfile.write(Location(shared, False), TEAM)

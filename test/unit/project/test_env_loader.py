@@ -31,13 +31,13 @@ def loader(workspace):
     return workspace / 'lib' / 'ua_overlay' / 'env_loader.sh'
 
 
-def test_it_sources_and_runs(workspace):
+def test_sources_the_workspace_and_runs_the_command(workspace):
     done = run(loader(workspace), 'sh', '-c', 'echo "$FROM_SETUP" "$1"; exit 7', 'x', 'a  b', ROS_MASTER_URI='http://m:1/')
     # No argument of the command reached setup.sh; the slash went; a setup.sh that ends with a failure is no end.
     assert done.stdout == '0 sh {} http://m:1 a  b\n'.format(workspace) and done.returncode == 7, done.stderr
 
 
-def test_a_link_to_it(workspace, tmp_path):
+def test_symbolic_link(workspace, tmp_path):
     (tmp_path / 'link').symlink_to(loader(workspace))
     assert run(tmp_path / 'link', 'printenv', 'FROM_SETUP').stdout.startswith('0 sh ')
 

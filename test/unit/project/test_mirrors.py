@@ -45,18 +45,18 @@ def mirror_of(module):
 
 
 @pytest.mark.parametrize('module', modules())
-def test_a_module_has_a_mirror_or_a_reason(module):
+def test_every_module_has_a_mirror_or_a_reason(module):
     there = os.path.exists(os.path.join(UNIT, mirror_of(module)))
     assert there or NO_MIRROR.get(module), '{} has neither {} nor a reason in NO_MIRROR'.format(
         module, mirror_of(module))
     assert not (there and module in NO_MIRROR), '{} has a mirror: take it off NO_MIRROR'.format(module)
 
 
-def test_no_reason_outlives_its_module():
+def test_every_reason_is_still_needed():
     assert sorted(set(NO_MIRROR) - set(modules())) == []
 
 
-def test_each_file_of_tests_has_a_module():
+def test_every_test_file_has_a_module():
     """A folder that mirrors nothing (`project/`) is about the repository."""
     mirrored = {mirror_of(module) for module in modules()}
     rooms = [name for name in os.listdir(UNIT) if os.path.isdir(os.path.join(PACKAGE, name))]

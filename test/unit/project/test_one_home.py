@@ -89,11 +89,11 @@ def homeless(dotted, tree):
 
 @pytest.mark.parametrize('dotted, path', [(dotted, path) for dotted, path in modules() if dotted not in HOMES],
                          ids=lambda value: value.replace(ROOT, ''))
-def test_a_value_with_a_home_stands_nowhere_else(dotted, path):
+def test_values_are_defined_once(dotted, path):
     assert list(homeless(dotted, tree_of(path))) == []
 
 
-def test_no_exception_outlives_its_reason():
+def test_every_exception_is_still_needed():
     there = set()
     for dotted, path in modules():
         there |= {(dotted, (home_of(value) or (None,))[0]) for _, value in constants(tree_of(path))}
@@ -108,14 +108,14 @@ def test_no_exception_outlives_its_reason():
     ('x = "PEER_RELAY"', 'link_types.PEER_RELAY'), ('days = 398', 'DERP_CERTIFICATE_DAYS'),
     ('MINIMUM = (1, 80)', 'OLDEST_TAILSCALED'), ('x = "/etc/ua_overlay/x.nft"', 'CONFIG_DIR'),
     ('x = "8080 (control)"', 'SERVER_PORT'), ('x = "{} has tag:relay"', 'RELAY_TAG')])
-def test_the_rule_sees(source, home):
+def test_detected_duplicates(source, home):
     assert home in ' '.join(homeless('x.y', ast.parse(source)))
 
 
 @pytest.mark.parametrize('source', [
     '"""On port 11312 of tailscale0."""', 'def f():\n    "At 8080."', 'x = 113120', 'x = "1.11312"', 'x = "names"',
     'x = "a DIRECT link"', 'x = "/run/ua_overlay_lab"', 'x = (1, 81)', 'x = "203.0.113.10:80801"', 'x = True'])
-def test_the_rule_leaves_alone(source):
+def test_allowed_constants(source):
     assert list(homeless('x.y', ast.parse(source))) == []
 
 
@@ -140,5 +140,5 @@ def read(*parts):
     (('docs', 'architecture.md'), "server's certificate lives {} days".format(defaults.SERVER_CERTIFICATE_DAYS)),
     (('docs', 'security.md'), '{} days, renewed by the server'.format(defaults.SERVER_CERTIFICATE_DAYS))],
     ids=lambda value: value if isinstance(value, str) else value[-1])
-def test_what_has_to_repeat_a_value_has_it_right(path, text):
+def test_unavoidable_copies_are_equal(path, text):
     assert text in read(*path)

@@ -93,7 +93,7 @@ def swallowed(tree):
 
 
 @pytest.mark.parametrize('dotted, path', modules(), ids=lambda value: value.replace(PACKAGE, ''))
-def test_a_module_imports_only_what_its_room_may_know(dotted, path):
+def test_every_import_is_allowed_to_its_room(dotted, path):
     assert list(problems(dotted, tree_of(path))) == []
 
 
@@ -104,7 +104,7 @@ def used(room):
 
 
 @pytest.mark.parametrize('room', sorted(ALLOWED))
-def test_a_room_may_import_no_more_than_it_does(room):
+def test_every_allowed_import_is_used(room):
     assert sorted(set(ALLOWED[room]) - used(room)) == []
 
 
@@ -119,21 +119,21 @@ def reachable(room):
     return found
 
 
-def test_no_two_rooms_know_each_other():
+def test_rooms_have_no_import_cycle():
     assert [room for room in ALLOWED if room in reachable(room)] == []
 
 
 @pytest.mark.parametrize('room', ROBOT_ROOMS)
-def test_a_robot_s_room_reaches_nothing_of_the_server_the_lab_or_the_measurements(room):
+def test_robot_rooms_reach_no_server_lab_or_measurement_room(room):
     assert reachable(room) & set(NOT_ON_A_ROBOT) == set()
 
 
-def test_every_room_is_a_robot_s_or_not():
+def test_every_room_is_classified():
     assert set(ROBOT_ROOMS) | set(NOT_ON_A_ROBOT) | {'cli'} == set(ALLOWED)
 
 
 @pytest.mark.parametrize('command', ROBOT_COMMANDS, ids=' '.join)
-def test_a_robot_s_command_loads_nothing_of_the_server_the_lab_or_the_measurements(command):
+def test_robot_commands_load_no_server_lab_or_measurement_module(command):
     """What the parser of a command imports, and what the function that it runs would import."""
     code = 'import sys\nsys.path.insert(0, {!r})\nfrom ua_overlay.cli import make_parser\n' \
            'try: make_parser().parse_args({!r})\nexcept SystemExit: pass\n' \
@@ -147,7 +147,7 @@ def test_a_robot_s_command_loads_nothing_of_the_server_the_lab_or_the_measuremen
 
 
 @pytest.mark.parametrize('command', sorted({words[0] for words in ROBOT_COMMANDS}))
-def test_what_a_robot_s_command_imports_when_it_runs(command):
+def test_imports_of_a_robot_command_at_run_time(command):
     """Imports inside functions count too."""
     path = os.path.join(PACKAGE, 'cli', command + '.py')
     assert [name for name in inside(sorted(set(imports(tree_of(path))))) if room_of(name) in NOT_ON_A_ROBOT] == []
@@ -155,7 +155,7 @@ def test_what_a_robot_s_command_imports_when_it_runs(command):
 
 @pytest.mark.skipif(not hasattr(sys, 'stdlib_module_names'), reason='Python before 3.10 does not list its own modules')
 @pytest.mark.parametrize('dotted, path', modules(), ids=lambda value: value.replace(PACKAGE, ''))
-def test_a_robot_needs_only_what_package_xml_says(dotted, path):
+def test_a_robot_needs_only_the_dependencies_of_package_xml(dotted, path):
     assert foreign(dotted, tree_of(path)) == []
 
 
@@ -164,7 +164,7 @@ def test_no_error_is_swallowed(dotted, path):
     assert list(swallowed(tree_of(path))) == []
 
 
-def test_a_robot_without_the_extras_can_run_every_command():
+def test_every_robot_command_runs_without_extras():
     """Also the parsers of the lab and of the measurements need no extras."""
     code = 'import sys\nfor name in {!r}: sys.modules[name] = None\nsys.path.insert(0, {!r})\n' \
            'from ua_overlay.cli import make_parser\nprint(len(list(make_parser().walk())))\n'.format(
@@ -193,7 +193,7 @@ def test_a_robot_without_the_extras_can_run_every_command():
     ('nodes.x', 'import rospy\nfrom ua_overlay import msg, srv\nfrom std_msgs.msg import String', False),
     ('wtf', 'import rosgraph\nfrom ua_overlay.checks import table', False),
     ('elsewhere.x', '', True)])
-def test_the_rule_sees(dotted, source, wrong):
+def test_detected_imports(dotted, source, wrong):
     assert bool(list(problems(dotted, ast.parse(source)))) == wrong
 
 
@@ -203,7 +203,7 @@ def test_the_rule_sees(dotted, source, wrong):
     ('rosenv.x', 'def f():\n    import pyroute2', ['pyroute2']), ('cli.x', 'import matplotlib.pyplot', ['matplotlib']),
     ('trust.x', 'from pandas import DataFrame', ['pandas']), ('lab.x', 'import pyroute2', []),
     ('lab.x', 'import pandas', ['pandas'])])
-def test_the_rule_sees_what_is_foreign(dotted, source, found):
+def test_detected_foreign_imports(dotted, source, found):
     assert foreign(dotted, ast.parse(source)) == found
 
 
@@ -211,10 +211,10 @@ def test_the_rule_sees_what_is_foreign(dotted, source, found):
     ('except: pass', True), ('except:\n    raise', True), ('except Exception: pass', True),
     ('except (OSError, BaseException):\n    "why"', True), ('except Exception as error: log(error)', False),
     ('except KeyError: pass', False)])
-def test_the_rule_sees_what_is_swallowed(handler, wrong):
+def test_detected_swallowed_errors(handler, wrong):
     assert bool(list(swallowed(ast.parse('try:\n    f()\n' + handler)))) == wrong
 
 
-def test_an_import_that_begins_with_a_dot():
+def test_relative_imports():
     with pytest.raises(AssertionError):
         list(imports(ast.parse('from . import x')))

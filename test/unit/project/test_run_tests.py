@@ -47,20 +47,20 @@ def test_only_groups_with_a_chosen_test_run(runner):
     assert runner.chosen(groups, []) == [] and runner.choose(groups, []) == groups
 
 
-def test_quick_is_the_unit_tests_and_one_story(runner):
+def test_quick_runs_the_unit_tests_and_one_lab_test(runner):
     groups = runner.quick_groups(runner.unit_groups('/cache') + runner.lab_groups())
     assert [group.name for group in groups] == ['unit', 'main-job']
     assert groups[0].argv[-2:] == ['-n', 'auto'] and groups[1].files == ('test/lab/test_main_job.py',)
 
 
-def test_the_next_group_starts_when_there_is_room():
+def test_the_next_group_starts_when_resources_are_free():
     module = load('run_tests', os.path.join(ROOT, 'dev', 'run_tests.py'))
     few = module.LEAST
     assert module.may_start(few - 1, None) and module.may_start(few - 1, 0.0) and module.may_start(few, 0.9)
     assert not module.may_start(few, None) and not module.may_start(few, 0.1) and not module.may_start(module.MOST, 0.9)
 
 
-def test_why_is_what_pytest_says_of_failures(runner):
+def test_reasons_are_the_failure_summary_of_pytest(runner):
     text = '\n'.join(['test_a.py ..F'] + ['=== FAILURES ==='] + [str(number) for number in range(10)])
     assert runner.why_of(text) == '\n'.join(['=== FAILURES ==='] + [str(number) for number in range(10)])
     assert runner.why_of(text, 4).splitlines() == ['=== FAILURES ===', '0', '… 7 lines more in results/tests/output …',
@@ -68,7 +68,7 @@ def test_why_is_what_pytest_says_of_failures(runner):
     assert runner.why_of('crashed') == 'crashed'
 
 
-def test_idle_is_of_the_last_seconds(runner):
+def test_idle_time_covers_the_last_seconds(runner):
     now, ticks = [0.0], [(0, 0)]
     idle = runner.Idle(lambda: ticks[0], lambda: now[0])
     for second, value in ((0, (0, 0)), (2, (200, 200)), (3, (300, 300))):
@@ -82,7 +82,7 @@ def test_idle_is_of_the_last_seconds(runner):
     assert idle.share() is None
 
 
-def test_the_result_of_all(runner):
+def test_overall_result(runner):
     assert runner.result_of([0, 0, 5]) == 0 and runner.result_of([5, 5]) == 5
     assert runner.result_of([0, 1, 3]) == 1 and runner.result_of([0, 3]) == 3
 
@@ -101,7 +101,7 @@ print('== 1 passed in 1 s ==')
 '''
 
 
-def test_groups_run_beside_each_other_and_say_what_became_of_them(runner, tmp_path):
+def test_groups_run_in_parallel_and_report_their_results(runner, tmp_path):
     said = []
     places = {name: str(tmp_path / ('meet-' + name)) for name in 'ab'}
     groups = [runner.Group(name, python(MEET.format(own=places[name], other=places[other]))) for name, other in (
@@ -116,7 +116,7 @@ def test_groups_run_beside_each_other_and_say_what_became_of_them(runner, tmp_pa
     assert sorted(record) == ['a', 'b', 'd'] and record['a']['seconds'] < 60
 
 
-def test_with_x_nothing_starts_after_a_failure_and_with_arguments_nothing_is_recorded(runner, monkeypatch):
+def test_exit_first_starts_nothing_more_and_arguments_record_nothing(runner, monkeypatch):
     monkeypatch.setattr(runner, 'may_start', lambda running, idle: running == 0)
     groups = [runner.Group('passes', python('')), runner.Group('fails', python('raise SystemExit(1)')),
               runner.Group('never', python(''))]
@@ -125,7 +125,7 @@ def test_with_x_nothing_starts_after_a_failure_and_with_arguments_nothing_is_rec
     assert [group.name for group, _ in finished] == ['passes', 'fails'] and record == {}
 
 
-def test_what_junit_says_is_recorded(runner, tmp_path):
+def test_junit_durations_are_recorded(runner, tmp_path):
     path = tmp_path / 'x.xml'
     path.write_text('<testsuites><testsuite><testcase file="test/lab/test_a.py" name="test_b[1]" time="2.5"/>'
                     '</testsuite></testsuites>')
@@ -135,7 +135,7 @@ def test_what_junit_says_is_recorded(runner, tmp_path):
     assert runner.read_record() == {'a': {'seconds': 1}}
 
 
-def test_with_a_path_it_is_pytest(runner, monkeypatch):
+def test_a_path_runs_pytest_directly(runner, monkeypatch):
     calls = []
     monkeypatch.setattr(runner.subprocess, 'run', lambda argv, cwd: calls.append(argv) or type('Done', (), {
         'returncode': 3}))
