@@ -32,7 +32,7 @@ def test_an_enrolment_is_secret_and_survives_a_round_trip(enrolment, tmp_path):
     assert 'PRIVATE KEY' not in repr(enrolment)
 
 
-def test_an_enrolment_of_the_other_kind_or_readable_by_others_is_refused(enrolment, tmp_path):
+def test_a_wrong_kind_or_open_permissions_are_refused(enrolment, tmp_path):
     path = str(tmp_path / 'b.yaml')
     enrolments.write(path, enrolment)
     with pytest.raises(enrolments.EnrolmentError, match='enrolment of a derp, not of a relay'):
@@ -51,7 +51,7 @@ def test_an_enrolment_of_the_other_kind_or_readable_by_others_is_refused(enrolme
     (lambda text: text.replace('name: lab-b', 'colour: red', 1), 'colour'),
     (lambda text: 'x', 'not an enrolment'),
 ])
-def test_a_damaged_enrolment_is_refused_without_repeating_it(enrolment, change, word):
+def test_a_damaged_enrolment_is_refused_without_showing_it(enrolment, change, word):
     with pytest.raises(enrolments.EnrolmentError, match=word) as caught:
         enrolments.parse(change(enrolments.dump(enrolment)), 'b.yaml', enrolments.DERP)
     assert 'PRIVATE' not in caught.value.sentence

@@ -33,7 +33,7 @@ def test_a_silent_port_and_a_closed_one(udp):
 
 
 @pytest.mark.parametrize('probe', [probe_derp, probe_derp_page])
-def test_a_tcp_port_without_a_server_and_one_that_does_not_speak_tls(probe):
+def test_a_closed_tcp_port_and_one_without_tls(probe):
     with socket.socket() as listener:
         listener.bind(('127.0.0.1', 0))
         port = listener.getsockname()[1]
@@ -44,7 +44,7 @@ def test_a_tcp_port_without_a_server_and_one_that_does_not_speak_tls(probe):
             probe('127.0.0.1', port, 's.test', {}, timeout=0.2)
 
 
-def test_a_server_is_probed_as_a_robot_does_it(tmp_path):
+def test_a_server_is_probed_like_a_robot_probes_it(tmp_path):
     """Its name need not resolve here. What a robot would say of each fault: test/unit/trust/test_probe.py."""
     ca_pem = dump_certificates(create_ca('site', ['s.test'], [], utc_now())[1])
     (tmp_path / 'ca.pem').write_text(ca_pem)

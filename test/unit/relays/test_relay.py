@@ -9,7 +9,7 @@ from ua_overlay.site.site import Site
 SITE = Site('/site', SiteSettings('s.test', ('203.0.113.10', '2001:db8::1')))
 
 
-def test_the_daemon_needs_no_root_and_trusts_only_the_site():
+def test_the_daemon_runs_unprivileged_and_trusts_only_the_site():
     argv, environment = relay.daemon_command('/bin/tailscaled', relay.settings_of_site(SITE))
     assert '--tun=userspace-networking' in argv and '--socket=/site/run/tailscaled.sock' in argv
     assert environment['SSL_CERT_FILE'] == '/site/ca.pem'
@@ -32,7 +32,7 @@ def test_without_addresses_static_endpoints_are_cleared():
     assert relay.set_arguments(40000, ())[-1] == '--relay-server-static-endpoints='
 
 
-def test_a_key_for_the_site_s_relay_replaces_the_node_that_lost_its_state(headscale):
+def test_a_new_key_replaces_the_node_that_lost_its_state(headscale):
     now = datetime.datetime(2026, 11, 24, tzinfo=datetime.timezone.utc)
     headscale.nodes_there = [Node(*each, True, None, None, None) for each in (
         ('1', 'relay', 'relay', (), ('tag:relay',)), ('2', 'relay-b', 'relay-b', (), ('tag:relay',)),

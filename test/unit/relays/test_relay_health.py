@@ -20,7 +20,7 @@ from ua_overlay.relays.relay_health import (
 GOOD = RelayFacts('', 'Running', True, 40000, True, 0, ())
 
 
-def test_a_relay_that_carries_is_up():
+def test_a_relay_with_traffic_is_up():
     assert judge(GOOD, 40000) == Verdict(True, 'up', '', '')
 
 
@@ -35,12 +35,12 @@ def test_a_relay_that_carries_is_up():
     ({}, 50, PORT, 'in vain for 50 s'),
     ({'online': False}, 0, '', 'waiting for the control server'),
 ])
-def test_a_relay_that_does_not_carry(changes, refused, repair, word):
+def test_faults_and_their_repairs(changes, refused, repair, word):
     verdict = judge(dataclasses.replace(GOOD, **changes), 40000, refused)
     assert not verdict.ok and verdict.repair == repair and word in verdict.text
 
 
-def test_a_relay_that_hears_nobody_is_only_a_suspicion():
+def test_a_relay_that_receives_nothing_is_only_suspected():
     """Robots whose networks block UDP cause the same facts, so the relay does not count as broken."""
     verdict = judge(GOOD, 40000, 0, 50)
     assert verdict.ok and verdict.repair == PORT and 'UDP 40000 open' in verdict.note
@@ -61,7 +61,7 @@ HALF = Session(1, (True, False), (0, 0))
 STALE = Session(2, (True, True), (9, 9))
 
 
-def test_without_questions_nobody_waits():
+def test_without_requests_no_robot_is_waiting():
     assert waits((0, 5, 5, ()), (100, 5, 5, (STALE,)), (200, 5, 5, (STALE,))) == [(0, 0)] * 3
 
 
@@ -81,11 +81,11 @@ def test_sessions_without_a_handshake():
     assert waits(*(steps + [(70, 7, 7, (busy, IDLE))]))[-1][1] == 0
 
 
-def test_a_question_of_long_ago_does_not_count():
+def test_old_requests_do_not_count():
     assert waits((0, 5, 5, ()), (10, 6, 6, (IDLE,)), (50, 6, 6, (IDLE,)), (90, 6, 6, ()))[-1] == (0, 0)
 
 
-def test_a_daemon_that_restarted_counts_from_zero():
+def test_a_restarted_daemon_counts_from_zero():
     assert waits((0, 5, 5, ()), (10, 6, 5, ()), (60, 1, 0, ()))[-1] == (0, 0)
 
 
@@ -96,7 +96,7 @@ def test_the_counters_of_the_daemon():
     assert parse_counters(text) == (7, 6) and parse_counters('') == (0, 0)
 
 
-def test_repairs_start_with_the_port_and_continue_with_ever_rarer_restarts():
+def test_repairs_set_the_port_first_then_restart_ever_less_often():
     repairs, bad = Repairs(), Verdict(False, 'x', PORT)
     done = [(now, repair) for now in range(0, 4000, 5) for repair in [repairs.step(bad, float(now))] if repair]
     assert [repair for _, repair in done] == [PORT] + [RESTART] * (len(done) - 1)
@@ -105,7 +105,7 @@ def test_repairs_start_with_the_port_and_continue_with_ever_rarer_restarts():
     assert repairs.count == len(done)
 
 
-def test_after_a_good_while_the_next_fault_is_repaired_at_once():
+def test_after_a_long_healthy_time_repairs_start_at_once():
     repairs, bad, good = Repairs(), Verdict(False, 'x', PORT), Verdict(True, 'up')
     assert repairs.step(bad, 0.0) == PORT
     assert repairs.step(bad, 15.0) == RESTART
@@ -116,7 +116,7 @@ def test_after_a_good_while_the_next_fault_is_repaired_at_once():
     assert repairs.step(bad, 90.0) == PORT
 
 
-def test_a_relay_that_waits_is_not_repaired():
+def test_a_waiting_relay_is_not_repaired():
     assert Repairs().step(Verdict(False, 'waiting', ''), 0.0) == ''
 
 

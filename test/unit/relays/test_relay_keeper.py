@@ -52,7 +52,7 @@ def until(condition):
         time.sleep(0.01)
 
 
-def test_a_good_relay_is_brought_up_once_and_then_left_alone(kept):
+def test_a_healthy_relay_is_brought_up_once(kept):
     node, keeper, said, restarts = kept
     keeper.start()
     until(lambda: keeper.report()['ok'])
@@ -62,7 +62,7 @@ def test_a_good_relay_is_brought_up_once_and_then_left_alone(kept):
     assert said == ['The peer relay is up (UDP 40000).'] and keeper.report()['repairs'] == 0
 
 
-def test_a_port_that_is_gone_is_set_again(kept):
+def test_a_lost_port_is_set_again(kept):
     node, keeper, said, restarts = kept
     node.now = RelayFacts('', 'Running', True, None)
     keeper.start()
@@ -82,7 +82,7 @@ def test_a_relay_that_does_not_answer_is_restarted_and_brought_up_again(kept):
     assert len(restarts) == 1 and node.done.count('up') == 2
 
 
-def test_the_keeper_waits_for_a_control_server_that_is_down(kept):
+def test_the_keeper_waits_for_a_stopped_control_server(kept):
     node, keeper, said, restarts = kept
     node.up_error = RelayError('The control server does not answer.')
     keeper.start()

@@ -22,7 +22,7 @@ def on_disk(admin):
     return Site.load(admin.site.directory).settings
 
 
-def test_a_new_relay_is_in_site_yaml_and_its_key_is_for_relays(admin, headscale, requests):
+def test_a_new_relay_is_saved_and_gets_a_relay_key(admin, headscale, requests):
     enrolment = admin.create_relay(RELAY, 3600)
     assert on_disk(admin).relays == (RELAY,)
     assert (enrolment.kind, enrolment.port) == (enrolments.RELAY, RELAY_PORT)
@@ -35,21 +35,21 @@ def test_a_new_relay_is_in_site_yaml_and_its_key_is_for_relays(admin, headscale,
     assert '--again' in caught.value.next_command
 
 
-def test_a_server_that_is_down_leaves_site_yaml_alone(admin, headscale):
+def test_a_stopped_server_leaves_site_yaml_unchanged(admin, headscale):
     headscale.down = True
     with pytest.raises(ServerDown):
         admin.create_relay(RELAY, 3600)
     assert on_disk(admin).relays == ()
 
 
-def test_an_address_that_is_taken_changes_nothing(admin, headscale):
+def test_an_address_in_use_changes_nothing(admin, headscale):
     admin.create_relay(RELAY, 3600)
     with pytest.raises(OverlayError, match='same address and port'):
         admin.create_relay(RelayHost('other', '203.0.113.11'), 3600)
     assert on_disk(admin).relays == (RELAY,)
 
 
-def test_a_relay_that_is_set_up_again_gets_its_name_back(admin, headscale):
+def test_a_reinstalled_relay_keeps_its_name(admin, headscale):
     admin.create_relay(RELAY, 3600)
     headscale.nodes_there = [SimpleNamespace(id='3', tags=('tag:relay',), requested_name='relay-lab-b'),
                              SimpleNamespace(id='1', tags=('tag:relay',), requested_name='relay')]
@@ -68,7 +68,7 @@ def test_a_relay_is_removed_with_its_node(admin, headscale):
         admin.remove_relay('lab-b')
 
 
-def test_a_new_region_has_a_number_and_a_certificate_and_a_running_server_takes_it(admin, requests):
+def test_a_new_region_gets_a_number_and_a_certificate(admin, requests):
     enrolment, reloaded = admin.create_derp('lab-b', '203.0.113.11', 8443, 3478)
     assert reloaded and requests == ['reconfigure'] and on_disk(admin).derp[0].region == 901
     assert enrolment.host_name == 'lab-b.s.test' and 'PRIVATE KEY' in enrolment.certificate_key
@@ -79,7 +79,7 @@ def test_a_new_region_has_a_number_and_a_certificate_and_a_running_server_takes_
     assert on_disk(admin).derp == () and os.path.exists(admin.site.path('derp.yaml'))
 
 
-def test_a_region_is_added_while_the_server_is_down(admin):
+def test_a_region_is_added_while_the_server_is_stopped(admin):
     def nobody(_path, _operation):
         raise control_socket.NotRunning('no')
 

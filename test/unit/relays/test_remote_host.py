@@ -11,7 +11,7 @@ from ua_overlay.relays.remote_host import EnrolmentKeySource, RemoteHost, Remote
 RELAY = RelayHost('lab-b', '203.0.113.11')
 
 
-def test_an_enrolment_makes_a_directory_that_only_its_owner_enters(admin, tmp_path):
+def test_an_enrolment_creates_a_private_directory(admin, tmp_path):
     enrolment = admin.create_relay(RELAY, 3600)
     remote_host = RemoteHost(str(tmp_path / 'relay'), enrolments.RELAY)
     remote_host.install(enrolment)
@@ -41,7 +41,7 @@ def test_an_enrolment_with_other_contents_is_a_change(admin, tmp_path):
     assert other.install(dataclasses.replace(relay, ca_pem=relay.ca_pem * 2)) is True
 
 
-def test_a_used_key_is_forgotten(admin, tmp_path):
+def test_a_used_key_is_removed(admin, tmp_path):
     remote_host = RemoteHost(str(tmp_path / 'relay'), enrolments.RELAY)
     remote_host.install(admin.create_relay(RELAY, 3600))
     key_source = EnrolmentKeySource(remote_host)

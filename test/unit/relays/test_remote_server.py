@@ -20,7 +20,7 @@ def remote_host(admin, tmp_path):
     return made
 
 
-def test_it_runs_reports_and_ends_with_its_child(remote_host, tmp_path):
+def test_the_server_reports_and_ends_with_its_child(remote_host, tmp_path):
     program, said, reports = tmp_path / 'derper', [], []
     program.write_text('#!/bin/sh\nexec sleep 600\n')
     program.chmod(0o755)
@@ -58,7 +58,7 @@ def probed(monkeypatch):
     return reason
 
 
-def test_a_derper_that_does_not_answer_for_too_long_is_restarted(remote_host, probed):
+def test_an_unresponsive_derper_is_restarted(remote_host, probed):
     said = []
     server = RemoteServer(remote_host, None, said.append, clock=lambda: 0.0)
     server._probe_derp(0.0, True)
@@ -76,7 +76,7 @@ def test_a_derper_that_does_not_answer_for_too_long_is_restarted(remote_host, pr
     assert server._requests.take(0) is None
 
 
-def test_the_end_of_its_certificate_is_announced_once(remote_host):
+def test_an_expiring_certificate_is_reported_once(remote_host):
     said, now = [], [0.0]
     server = RemoteServer(remote_host, None, said.append, now=lambda: now[0])
     server._warn()
@@ -87,6 +87,6 @@ def test_the_end_of_its_certificate_is_announced_once(remote_host):
     assert len(said) == 1 and 'The certificate of DERP lab-b ended on' in said[0]
 
 
-def test_an_operation_that_it_does_not_know(remote_host):
+def test_an_unknown_operation(remote_host):
     with pytest.raises(OverlayError, match='does not know the operation "reload"'):
         RemoteServer(remote_host, None, print)._answer('reload')

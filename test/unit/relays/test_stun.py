@@ -10,7 +10,7 @@ from ua_overlay.relays import stun
 TRANSACTION = bytes(range(12))
 
 
-def test_a_request_has_what_headscale_requires():
+def test_a_request_has_the_attributes_that_headscale_requires():
     request = stun.request(TRANSACTION)
     assert request[:4] == b'\x00\x01' + struct.pack('>H', len(request) - 20)
     assert b'tailnode' in request
@@ -24,11 +24,11 @@ def test_a_request_has_what_headscale_requires():
     (socket.inet_pton(socket.AF_INET6, '2001:db8::1'), '2001:db8::1'),
     (socket.inet_pton(socket.AF_INET6, '::ffff:203.0.113.21'), '203.0.113.21')])
 @pytest.mark.parametrize('kind', [0x0020, 0x0001])
-def test_the_address_in_an_answer(stun_answer, packed, text, kind):
+def test_address_in_an_answer(stun_answer, packed, text, kind):
     assert stun.parse_response(stun_answer(TRANSACTION, packed, 41000, kind), TRANSACTION) == (text, 41000)
 
 
-def test_other_and_cut_messages_are_not_answers(stun_answer):
+def test_other_and_truncated_messages_are_ignored(stun_answer):
     good = stun_answer(TRANSACTION, b'\1\2\3\4', 5)
     assert stun.parse_response(good, bytes(12)) is None
     for length in range(len(good)):
