@@ -35,7 +35,7 @@ def status(own=ME, peers=(DEV_1, OF_BLUE, RELAY), state='Running'):
     return nodes.status(own, *peers, state=state)
 
 
-def test_a_robot_gets_its_name_and_the_master_of_its_own_team():
+def test_a_robot_gets_its_name_and_its_team_s_master():
     environment = decide_environment(status(), Preferences(team='iris'), GOOD, 12.5)
     assert environment == RosEnvironment(
         master_uri=URI, hostname='dev-2.overlay.internal', master='dev-1', state=OK,
@@ -47,18 +47,18 @@ def test_a_robot_gets_its_name_and_the_master_of_its_own_team():
         'UA_OVERLAY_TEAM': 'iris', 'UA_OVERLAY_ROBOT': 'dev-2'}
 
 
-def test_the_master_finds_itself():
+def test_the_master_uses_its_own_name():
     environment = decide_environment(status(nodes.me(1, MASTER), (nodes.peer(2),)), Preferences(), GOOD)
     assert (environment.state, environment.master, environment.is_master) == (OK, 'dev-1', True)
     assert environment.master_uri == URI
 
 
-def test_the_master_itself_need_not_be_online():
+def test_the_master_may_be_offline_itself():
     # Self.Online is false while the server is away; the robots keep talking.
     assert decide_environment(status(nodes.me(1, MASTER, online=False), ()), Preferences(), GOOD).state == OK
 
 
-def test_addresses_are_one_setting_for_name_and_master():
+def test_addresses_replace_both_names():
     preferences = Preferences(addressing=defaults.ADDRESSES, team_port=11400)
     variables = decide_environment(status(), preferences, GOOD).variables()
     assert variables['ROS_MASTER_URI'] == 'http://100.64.0.1:11400'
@@ -79,12 +79,12 @@ def test_a_launch_argument_that_names_no_robot_of_the_team(master):
     assert master in environment.why and 'iris' in environment.why and environment.next_command
 
 
-def test_the_master_of_another_team_does_not_count():
+def test_the_master_of_another_team_is_ignored():
     environment = decide_environment(status(peers=(OF_BLUE, RELAY)), Preferences(), GOOD)
     assert (environment.state, environment.variables()) == (NO_MASTER, {})
 
 
-def test_two_masters_are_named_and_neither_is_taken():
+def test_two_masters_are_named_and_neither_is_used():
     environment = decide_environment(status(peers=(DEV_1, DEV_9)), Preferences(), GOOD)
     assert (environment.state, environment.master_uri) == (TWO_MASTERS, '')
     assert 'dev-1, dev-9' in environment.why
@@ -106,23 +106,23 @@ def test_no_overlay(broken):
     assert environment.why.endswith('.')
 
 
-def test_an_own_name_that_does_not_resolve_is_never_exported():
+def test_an_unresolved_own_name_is_never_exported():
     environment = decide_environment(status(), Preferences(), NameReport(False, (), 'It does not resolve.'))
     assert (environment.state, environment.usable, environment.why) == (NAME_UNRESOLVED, False, 'It does not resolve.')
 
 
-def test_nothing_is_exported_before_the_resolver_was_asked():
+def test_nothing_is_exported_before_names_are_checked():
     environment = decide_environment(status(), Preferences(), None)
     assert (environment.state, environment.usable) == (NAME_UNRESOLVED, False)
     assert 'dev-2.overlay.internal' in environment.why
 
 
-def test_a_master_whose_name_does_not_resolve_is_never_exported():
+def test_an_unresolved_master_name_is_never_exported():
     environment = decide_environment(status(), Preferences(), NameReport(True, ('dev-1.overlay.internal',), 'Deaf.'))
     assert (environment.state, environment.usable, environment.master) == (NAME_UNRESOLVED, False, 'dev-1')
     assert environment.next_command == 'getent ahostsv4 dev-1.overlay.internal'
 
 
-def test_a_mate_whose_name_does_not_resolve_is_reported_and_keeps_the_team_graph():
+def test_an_unresolved_mate_is_reported_and_the_team_graph_stays():
     environment = decide_environment(status(), Preferences(), NameReport(True, ('dev-7.overlay.internal',), 'Deaf.'))
     assert (environment.state, environment.usable, environment.names_ok, environment.why) == (OK, True, False, 'Deaf.')

@@ -57,7 +57,7 @@ def test_the_nodes_start_when_overlay_name_and_master_are_ready():
     (variant(state=NAME_UNRESOLVED, usable=False, master='dev-2', master_uri=MOVED.master_uri), answer('b')),
     (variant(state=NO_MASTER, master='', master_uri='', usable=False), SILENT),
     (RosEnvironment(state=NO_OVERLAY, left=False), SILENT)])
-def test_what_replaces_no_node_however_long_it_lasts(environment, master):
+def test_conditions_that_never_replace_nodes(environment, master):
     robot = Robot.running()
     graph = robot.decision.graph
     for now in (1, 5, 100, 10000):
@@ -78,7 +78,7 @@ def test_the_run_id_of_another_master_counts_only_when_it_is_stable():
     assert robot.see(1, MOVED, answer('b')).run_id == 'a'
 
 
-def test_another_master_that_stays_for_two_seconds():
+def test_another_master_for_two_seconds():
     robot = Robot.running()
     old = robot.decision.graph
     assert robot.see(10, MOVED, SILENT) == old
@@ -87,13 +87,13 @@ def test_another_master_that_stays_for_two_seconds():
     assert robot.see(15, MOVED, answer('b')).uri == MOVED.master_uri
 
 
-def test_another_master_that_answers_at_once_is_used_without_a_gap():
+def test_another_master_that_answers_is_used_at_once():
     robot = Robot.running()
     robot.see(10, MOVED, answer('b'))
     assert robot.see(12, MOVED, answer('b')).run_id == 'b'
 
 
-def test_a_flicker_restarts_the_time():
+def test_a_flicker_restarts_the_timer():
     robot = Robot.running()
     old = robot.decision.graph
     robot.see(10, MOVED, SILENT)

@@ -26,20 +26,20 @@ def status(state='Running', me=ME, peers=(MATE,), suffix='overlay.internal'):
 # --- text ---
 
 @pytest.mark.parametrize('old', [OLD, OLD + '\n', '', '\n', '# caf\udce9\n1.2.3.4 x\r\n', 'a\x0bb\u2028c\n'])
-def test_the_block_comes_first_and_everything_else_stays(old):
+def test_the_block_comes_first_and_other_lines_stay(old):
     new = hosts_text(old, ENTRIES)
     assert new == BLOCK + old
     assert hosts_text(new, ENTRIES) == new
     assert hosts_text(new, ()) == old and hosts_text(old, ()) == old
 
 
-def test_the_block_is_replaced_wherever_it_is():
+def test_the_block_is_replaced_anywhere_in_the_file():
     moved = 'first\n' + BLOCK + OLD
     assert hosts_text(moved, ENTRIES[:1]) == hosts_text('first\n' + OLD, ENTRIES[:1])
     assert hosts_text(BLOCK + 'between\n' + BLOCK + OLD, ()) == 'between\n' + OLD
 
 
-def test_a_block_without_its_end_takes_no_other_line_with_it():
+def test_a_block_without_its_end_removes_no_other_line():
     broken = BLOCK.replace(hosts.END + '\n', '')
     assert hosts_text(broken + OLD, ()) == OLD
     assert hosts_text(broken + OLD + '\n' + BLOCK, ()) == OLD + '\n'
@@ -68,7 +68,7 @@ def test_entries_are_the_robot_and_its_team():
     ('a b.overlay.internal', '100.64.0.3'), ('b.overlay.internal\n', '100.64.0.3'),
     ('-b.overlay.internal', '100.64.0.3'), ('b.overlay.internal', '10.0.0.1'), ('b.overlay.internal', ''),
     ('b.overlay.internal', '8.8.8.8')])
-def test_a_server_cannot_write_what_it_likes(name, address):
+def test_invalid_names_from_the_server_are_not_written(name, address):
     bad = Peer('b', name, (address,) if address else (), tags=('tag:iris',))
     assert set(team_entries(status(peers=(MATE, bad)))) == set(ENTRIES)
     assert team_entries(status(suffix='')) == ()
@@ -134,7 +134,7 @@ def test_nothing_changes_while_names_work(world):
 
 
 @pytest.mark.parametrize('fault', ['own', 'mate', 'loopback'])
-def test_names_that_fail_are_written_to_the_hosts_file(world, fault):
+def test_unresolved_names_are_written_to_the_hosts_file(world, fault):
     if fault == 'loopback':
         world.names['dev-1.overlay.internal'] = ('127.0.1.1',)
     else:
@@ -144,7 +144,7 @@ def test_names_that_fail_are_written_to_the_hosts_file(world, fault):
     assert len(world.said) == 1
 
 
-def test_a_lost_answer_now_and_then_changes_nothing(world):
+def test_occasional_lost_answers_change_nothing(world):
     for _ in range(3):
         name, address = world.names.popitem()
         world.steps(hosts.PATIENCE - 1)
@@ -152,7 +152,7 @@ def test_a_lost_answer_now_and_then_changes_nothing(world):
         assert world.steps(1) == OLD
 
 
-def test_a_resolver_that_hangs(world):
+def test_a_hanging_resolver(world):
     release = threading.Event()
     world.keeper = HostsKeeper(world.ask, lambda name: release.wait(30), str(world.path), world.said.append, 0.05)
     assert world.steps(hosts.PATIENCE) == BLOCK + OLD
@@ -172,7 +172,7 @@ def test_the_block_follows_the_team_and_stays_when_names_work_again(world):
 
 
 @pytest.mark.parametrize('state', ['Stopped', 'NeedsLogin'])
-def test_leaving_removes_it(world, state):
+def test_leaving_removes_the_block(world, state):
     world.names.clear()
     world.steps(hosts.PATIENCE)
     world.status = status(state, peers=())
@@ -191,7 +191,7 @@ def test_a_restart_of_the_daemon_does_not_count_as_leaving(world):
     assert world.path.read_text() == BLOCK + OLD
 
 
-def test_a_late_interface_is_not_a_fault_of_the_resolver(world):
+def test_a_missing_interface_is_not_a_resolver_fault(world):
     """Only names are checked: the block could not repair an address that is on no interface."""
     world.status = status(me=SelfNode('dev-1', 'dev-1.overlay.internal', ('100.64.0.1',), tags=('tag:iris',)))
     assert world.steps(3) == OLD

@@ -74,7 +74,7 @@ def world(tmp_path):
     return world
 
 
-def test_one_move_and_one_restart_of_the_roscore_are_followed(world):
+def test_a_master_move_and_a_roscore_restart_are_followed(world):
     report = world.step()
     assert (report.runner.state, report.runner.graph.run_id) == (RUNNING, 'a')
     assert report.runner.launch == ('arm', 't.launch')
@@ -118,14 +118,14 @@ def test_nothing_starts_before_leftovers_are_gone(tmp_path):
     assert world.step(0.5).runner.state == RUNNING
 
 
-def test_a_crash_is_reported_as_failed_and_the_next_step_comes_soon(world):
+def test_a_crash_is_reported_and_the_next_step_is_soon(world):
     world.program.state, world.program.why = supervised.WAITING, 'It ended.'
     report = world.step()
     assert (report.runner.state, report.runner.why) == (FAILED, 'It ended.')
     assert world.keeper.period(report) == PERIOD_STARTING
 
 
-def test_a_silent_master_is_a_state_of_its_own(world):
+def test_a_silent_master_is_a_separate_state(world):
     world.step()
     world.answer = MasterAnswer(False, why='No.')
     assert world.step(1).state == 'OK'
@@ -139,7 +139,7 @@ def test_a_silent_master_is_a_state_of_its_own(world):
     assert world.step(1).state == 'OK' and len(world.program.followed) == 1
 
 
-def test_a_new_master_has_its_own_time_to_start(world):
+def test_a_new_master_gets_its_own_startup_time(world):
     world.step()
     world.answer = MasterAnswer(False, why='No.')
     world.step(4)
@@ -148,7 +148,7 @@ def test_a_new_master_has_its_own_time_to_start(world):
     assert world.step(0.1, masters=(2,)).state == NO_ROSCORE
 
 
-def test_names_are_checked_when_they_change_and_every_period(world):
+def test_names_are_checked_on_change_and_periodically(world):
     world.step()
     world.step(1)
     assert len(world.asked) == 1
@@ -159,7 +159,7 @@ def test_names_are_checked_when_they_change_and_every_period(world):
     assert len(world.asked) == 3
 
 
-def test_when_the_next_step_comes(tmp_path, world):
+def test_delay_until_the_next_step(tmp_path, world):
     report = world.step()
     assert world.keeper.period(report) == PERIOD_RUNNING
     alone = World(tmp_path / 'other')
@@ -241,7 +241,7 @@ def test_the_env_file_exists_while_the_overlay_is_up(alone):
         assert alone.file() == VARIABLES
 
 
-def test_the_env_file_is_written_only_when_something_changed(alone):
+def test_the_env_file_is_written_only_on_change(alone):
     alone.keeper.step(ALONE)
     before = alone.inode()
     alone.keeper.step(ALONE)
@@ -267,7 +267,7 @@ def test_the_files_move_with_the_run_directory(alone, tmp_path):
     assert not os.path.exists(old.path)
 
 
-def test_a_directory_that_cannot_be_written_is_reported_and_tried_again(alone):
+def test_an_unwritable_directory_is_reported_and_retried(alone):
     with open(alone.location.directory, 'w'):
         pass
     report = alone.keeper.step(ALONE)
@@ -284,7 +284,7 @@ def test_no_run_directory(alone):
     assert alone.keeper.remove_leftover() == 'There is no directory. Next: make one'
 
 
-def test_a_name_that_no_shell_may_see(alone):
+def test_unsafe_dns_name_never_reaches_a_shell(alone):
     """Whatever the server sends must neither end the keeper nor reach a shell."""
     alone.keeper.step(ALONE)
     evil = replace(OWN, dns_name='dev-1$(id).overlay.internal')
@@ -293,13 +293,13 @@ def test_a_name_that_no_shell_may_see(alone):
     assert alone.file() is None
 
 
-def test_a_name_that_does_not_resolve_here(alone):
+def test_an_unresolved_own_name(alone):
     alone.names = NameReport(False, why='It does not resolve.')
     report = alone.keeper.step(ALONE)
     assert alone.file() is None and report.desired.state == 'NAME_UNRESOLVED' and alone.asked == []
 
 
-def test_the_roscore_follows(alone):
+def test_the_roscore_stops_with_the_overlay(alone):
     alone.keeper.step(ALONE)
     alone.keeper.step(STOPPED)
     assert alone.roscore == [True, False]
@@ -328,7 +328,7 @@ def test_a_clean_stop_leaves_no_environment(alone):
     assert alone.file() is None and alone.roscore[-1] == 'stopped'
 
 
-def test_an_unforeseen_error_leaves_no_environment_either(alone):
+def test_an_unexpected_error_leaves_no_environment(alone):
     alone.keeper.step(ALONE)
     alone.names = None  # AttributeError in the decision
     alone.keeper._names = SimpleNamespace(check=lambda *args: 1 / 0)
@@ -339,7 +339,7 @@ def test_an_unforeseen_error_leaves_no_environment_either(alone):
     assert alone.file() is None
 
 
-def test_the_preferences_are_beside_the_env_file_while_the_robot_is_in_the_overlay(alone):
+def test_preferences_are_saved_while_the_overlay_is_up(alone):
     """Also without an environment, of which they may be the reason."""
     alone.preferences = Preferences(master='dev-9', team_port=11400, team='iris')
     alone.keeper.step(ALONE)

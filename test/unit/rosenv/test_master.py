@@ -41,7 +41,7 @@ def test_alive_before_run_id_is_set():
 
 
 @pytest.mark.parametrize('get_pid', [lambda caller: [0, 'failed', 0], lambda caller: 'hello', lambda caller: 1 / 0])
-def test_an_answer_that_no_master_gives(get_pid):
+def test_an_invalid_answer(get_pid):
     with master(get_pid, lambda caller, key: [1, '', '']) as uri:
         answer = MasterProbe()(uri)
     assert not answer.alive
@@ -64,7 +64,7 @@ def test_a_web_server_is_not_a_master():
         assert 'is not a ROS master' in MasterProbe()(uri).why
 
 
-def test_nobody_listens():
+def test_a_closed_port():
     with socket.socket() as taken:
         taken.bind(('127.0.0.1', 0))  # bound, not listening: refused
         uri = 'http://127.0.0.1:{}'.format(taken.getsockname()[1])
@@ -76,7 +76,7 @@ def test_a_name_that_does_not_resolve():
     assert not answer.alive and 'http://no-such-robot.invalid:11312' in answer.why
 
 
-def test_a_black_hole_takes_the_deadline():
+def test_a_black_hole_ends_at_the_deadline():
     with socket.create_server(('127.0.0.1', 0)) as silent:
         uri = 'http://127.0.0.1:{}'.format(silent.getsockname()[1])
         start = time.monotonic()
@@ -85,7 +85,7 @@ def test_a_black_hole_takes_the_deadline():
     assert not answer.alive and 'did not answer in time' in answer.why
 
 
-def test_a_dripping_answer_does_not_stretch_the_deadline():
+def test_a_slow_answer_does_not_extend_the_deadline():
     with socket.create_server(('127.0.0.1', 0)) as listener:
         stop = threading.Event()
 

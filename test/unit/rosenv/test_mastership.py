@@ -32,7 +32,7 @@ class Robot:
         return self.decision.state, self.decision.master, self.decision.usable
 
 
-def test_a_move_is_one_change():
+def test_a_move_is_a_single_change():
     robot = Robot()
     assert robot.observe(0, 1) == (OK, 'dev-1', True)
     assert robot.observe(1) == (OK, 'dev-1', True)
@@ -40,7 +40,7 @@ def test_a_move_is_one_change():
     assert robot.observe(3, 2) == (OK, 'dev-2', True)
 
 
-def test_while_nobody_is_tagged_the_present_master_stays_for_ten_seconds():
+def test_without_a_tagged_master_the_last_one_stays_for_ten_seconds():
     robot = Robot()
     robot.observe(0, 1)
     assert robot.observe(100) == (OK, 'dev-1', True)
@@ -54,7 +54,7 @@ def test_while_nobody_is_tagged_the_present_master_stays_for_ten_seconds():
     assert robot.observe(112, 2) == (OK, 'dev-2', True)
 
 
-def test_nobody_from_the_start_is_reported_at_once():
+def test_no_master_at_the_start_is_reported_at_once():
     assert Robot().observe(0) == (NO_MASTER, '', False)
 
 
@@ -66,7 +66,7 @@ def test_two_masters_for_some_seconds_are_not_an_error():
     assert robot.observe(50 + TWO_TIME - 0.05, 2) == (OK, 'dev-2', True)
 
 
-def test_two_masters_for_longer_are_an_error_that_keeps_the_former_one():
+def test_two_masters_for_longer_are_an_error_and_the_former_stays():
     robot = Robot()
     robot.observe(0, 1)
     robot.observe(50, 1, 2)
@@ -76,7 +76,7 @@ def test_two_masters_for_longer_are_an_error_that_keeps_the_former_one():
     assert robot.observe(60, 2) == (OK, 'dev-2', True)
 
 
-def test_two_other_robots_than_the_former_master():
+def test_two_new_masters():
     robot = Robot()
     robot.observe(0, 1)
     assert robot.observe(50, 2, 3) == (OK, 'dev-1', True)
@@ -84,7 +84,7 @@ def test_two_other_robots_than_the_former_master():
     assert robot.decision.why == 'Team iris has 2 robots tagged as master: dev-2, dev-3.'
 
 
-def test_two_masters_from_the_start():
+def test_two_masters_at_the_start():
     robot = Robot()
     assert robot.observe(0, 1, 2) == (SETTLING, '', False)
     assert robot.observe(4.9, 1, 2) == (SETTLING, '', False)
@@ -92,14 +92,14 @@ def test_two_masters_from_the_start():
     assert robot.observe(6, 2) == (OK, 'dev-2', True)
 
 
-def test_another_pair_does_not_restart_the_time_of_two():
+def test_another_pair_of_masters_does_not_restart_the_timer():
     robot = Robot()
     robot.observe(0, 1, 2)
     robot.observe(4, 2, 3)
     assert robot.observe(5, 2, 3)[0] == TWO_MASTERS
 
 
-def test_nobody_and_two_have_a_time_each():
+def test_no_master_and_two_masters_have_separate_timers():
     robot = Robot()
     robot.observe(0, 1)
     robot.observe(10)
@@ -109,20 +109,20 @@ def test_nobody_and_two_have_a_time_each():
     assert robot.observe(33)[0] == OK
 
 
-def test_a_robot_that_left_the_map_stays_the_master_for_a_while():
+def test_a_master_missing_from_the_map_stays_for_a_while():
     robot = Robot()
     robot.observe(0, 1)
     assert robot.observe(1, gone=(1,)) == (OK, 'dev-1', True)
     assert robot.observe(11.1, gone=(1,)) == (NO_MASTER, '', False)
 
 
-def test_an_offline_master_is_a_state_of_its_own():
+def test_an_offline_master_is_a_separate_state():
     robot = Robot()
     assert robot.observe(0, 1, offline=(1,)) == (MASTER_OFFLINE, 'dev-1', True)
     assert robot.observe(1, offline=(1,)) == (MASTER_OFFLINE, 'dev-1', True)
 
 
-def test_without_tailscaled_nothing_changes_and_leaving_forgets():
+def test_without_tailscaled_nothing_changes_and_leaving_clears_it():
     robot = Robot()
     robot.observe(0, 1)
     robot.observe(1, state='NoState')
@@ -132,14 +132,14 @@ def test_without_tailscaled_nothing_changes_and_leaving_forgets():
     assert robot.memory is None
 
 
-def test_a_launch_argument_needs_no_tag():
+def test_a_launch_argument_requires_no_tag():
     robot = Robot(master='dev-2')
     assert robot.observe(0, 1) == (OK, 'dev-2', True)
     assert robot.observe(100, 1, 2) == (OK, 'dev-2', True)
     assert robot.observe(200, 1, 2) == (OK, 'dev-2', True)
 
 
-def test_another_team_has_no_past():
+def test_changing_the_team_clears_the_master():
     first = observe(None, 'iris', [peer(1, MASTER)], [peer(1, MASTER)], 0)
     assert observe(first, 'blue', [peer(2)], [], 1).master is None
 

@@ -30,24 +30,24 @@ def without(name):
     return {key: value for key, value in ALL.items() if not key.startswith(name)}
 
 
-def test_all_is_well():
+def test_all_names_resolve():
     report = checker(ALL).check(ME, (MATE, OTHER))
     assert report.ok and report.own_ok and report.unresolved == () and report.why == ''
 
 
-def test_an_own_name_that_does_not_resolve():
+def test_an_unresolved_own_name():
     report = checker(without('dev-2')).check(ME, (MATE,))
     assert not report.ok and not report.own_ok and report.unresolved == ()
     assert report.why == "This robot's own name dev-2.overlay.internal does not resolve on this machine."
 
 
-def test_an_own_name_on_loopback_does_not_count():
+def test_an_own_name_on_loopback_is_a_problem():
     report = checker(dict(ALL, **{'dev-2.overlay.internal': ('127.0.1.1',)})).check(ME, ())
     assert not report.own_ok
     assert '127.0.1.1' in report.why and '100.64.0.2' in report.why
 
 
-def test_mates_whose_names_do_not_resolve_are_named():
+def test_unresolved_mates_are_named():
     report = checker(without('dev-1')).check(ME, (MATE, OTHER))
     assert report.own_ok and not report.ok and report.unresolved == ('dev-1.overlay.internal',)
     assert report.why.startswith('This robot cannot receive from dev-1: the name dev-1.overlay.internal does not')
@@ -56,7 +56,7 @@ def test_mates_whose_names_do_not_resolve_are_named():
     assert 'from 2 of its team mates' in report.why
 
 
-def test_nothing_resolves():
+def test_no_name_resolves():
     """A dead resolver: what it means for the robot comes before its own name."""
     report = checker({}).check(ME, (MATE, OTHER))
     assert not report.own_ok and len(report.unresolved) == 2
@@ -70,13 +70,13 @@ def test_a_stale_address_of_a_mate():
     assert 'resolves to 100.64.0.77 here, not to its overlay address 100.64.0.1' in report.why
 
 
-def test_addresses_need_an_interface_and_no_resolver():
+def test_addresses_require_an_interface_but_no_resolver():
     assert checker({}).check(ME, (MATE,), ADDRESSES).ok
     report = checker({}, local=frozenset(['127.0.0.1'])).check(ME, (MATE,), ADDRESSES)
     assert not report.own_ok and '100.64.0.2' in report.why
 
 
-def test_a_name_that_resolves_is_not_enough_without_the_interface():
+def test_a_resolved_name_requires_its_interface():
     assert not checker(ALL, local=frozenset(['127.0.0.1'])).check(ME, ()).own_ok
 
 

@@ -17,7 +17,7 @@ def location(tmp_path):
     return Location(str(tmp_path / 'run'), True)
 
 
-def test_from_the_kept_settings():
+def test_from_saved_settings():
     assert preferences_of({}) == Preferences()
     assert preferences_of({'team_port': 1, 'addressing': 'addresses', 'team': 'iris'}) == Preferences(
         team_port=1, addressing='addresses', team='iris')
@@ -32,7 +32,7 @@ def test_a_robot_follows_its_network_map():
     assert follow_map(preferences, SelfNode('dev-1', attributes=('ua-overlay:team-port=11400',))) == preferences
 
 
-def test_written_and_read(location):
+def test_round_trip(location):
     assert preferences_file.read(location) is None
     preferences_file.write(location, SOME)
     assert preferences_file.read(location) == SOME
@@ -40,7 +40,7 @@ def test_written_and_read(location):
     assert preferences_file.remove(location) and not preferences_file.remove(location)
 
 
-def test_any_name_of_a_master_is_only_text(location):
+def test_a_master_name_is_only_text(location):
     strange = Preferences(master='dev"1\n$(id) é')
     preferences_file.write(location, strange)
     assert preferences_file.read(location) == strange
@@ -54,7 +54,7 @@ def test_any_name_of_a_master_is_only_text(location):
     json.dumps({'master': '', 'team_port': 1, 'addressing': 'both', 'team': ''}),
     json.dumps({'master': None, 'team_port': 1, 'addressing': 'names', 'team': ''}),
     json.dumps({'master': '', 'team_port': 1, 'addressing': 'names', 'team': '', 'more': 1})])
-def test_an_invalid_file_is_not_used(location, text):
+def test_an_invalid_file_is_ignored(location, text):
     os.makedirs(location.directory)
     with open(location.file(preferences_file.FILE_NAME), 'w') as stream:
         stream.write(text)
@@ -63,7 +63,7 @@ def test_an_invalid_file_is_not_used(location, text):
     assert 'is not used' in str(caught.value) and preferences_file.FILE_NAME in str(caught.value)
 
 
-def test_a_file_of_another_user_is_not_used(location):
+def test_a_file_of_another_user_is_ignored(location):
     preferences_file.write(location, SOME)
     with pytest.raises(EnvironmentUnsafe):
         preferences_file.read(location, uid=os.geteuid() + 4711)

@@ -6,12 +6,12 @@ HERE = RosEnvironment(master_uri='http://dev-1.overlay.internal:11312', master='
                       why='Well.')
 
 
-def test_the_state_is_that_of_the_environment():
+def test_the_state_follows_the_environment():
     assert (Report(HERE).state, Report(HERE).why) == (OK, 'Well.')
     assert Report().runner.state == OFF
 
 
-def test_a_master_that_is_silent_for_long_is_a_state_of_its_own():
+def test_a_long_silent_master_is_a_separate_state():
     report = Report(HERE, silent=True)
     assert report.state == NO_ROSCORE
     assert report.why == ('The master of team iris, dev-1, is online, but no roscore answers at '
@@ -19,7 +19,7 @@ def test_a_master_that_is_silent_for_long_is_a_state_of_its_own():
     assert Report(HERE, silent=True, roscore='It ended.').why == 'It ended.'
 
 
-def test_silence_is_expected_of_an_offline_master():
+def test_an_offline_master_is_expected_to_be_silent():
     assert Report(RosEnvironment(state=MASTER_OFFLINE, why='Away.'), silent=True).why == 'Away.'
 
 

@@ -26,7 +26,7 @@ def variant(**changes):
     return RosEnvironment(**dict({name: getattr(MINE, name) for name in MINE.__dataclass_fields__}, **changes))
 
 
-def test_only_a_master_whose_name_works_runs_a_roscore():
+def test_only_a_master_with_a_resolved_name_runs_a_roscore():
     assert desired_roscore(MINE) == SPEC
     assert desired_roscore(None) is None
     assert desired_roscore(variant(robot='dev-2')) is None
@@ -38,7 +38,7 @@ def test_only_a_master_whose_name_works_runs_a_roscore():
 
 @pytest.mark.parametrize('changes', [
     dict(state=NAME_UNRESOLVED, usable=False), dict(state=TWO_MASTERS), dict(state=NO_OVERLAY, master='', robot='')])
-def test_what_neither_starts_nor_ends_a_roscore(changes):
+def test_conditions_that_neither_start_nor_stop_a_roscore(changes):
     assert desired_roscore(variant(**changes)) is None
     assert desired_roscore(variant(**changes), SPEC) == SPEC
 
@@ -46,11 +46,11 @@ def test_what_neither_starts_nor_ends_a_roscore(changes):
 @pytest.mark.parametrize('changes', [
     dict(master='dev-2', master_uri='http://dev-2.overlay.internal:11312'), dict(state=NO_OVERLAY, left=True),
     dict(state=NAME_UNRESOLVED, master='dev-2'), dict(state=NO_MASTER, master='', master_uri='', usable=False)])
-def test_what_ends_it(changes):
+def test_conditions_that_stop_a_roscore(changes):
     assert desired_roscore(variant(**changes), SPEC) is None
 
 
-def test_the_environment_has_nothing_of_the_local_graph():
+def test_the_environment_keeps_nothing_of_the_local_graph():
     found = roscore_environ(SPEC, {'PATH': '/bin', 'ROS_IP': '10.0.2.15', 'ROS_HOSTNAME': 'localhost',
                                    'ROS_MASTER_URI': 'http://localhost:11311'})
     assert found == {'PATH': '/bin', 'ROS_HOSTNAME': 'dev-1.overlay.internal', 'ROS_MASTER_URI': SPEC.uri}
@@ -88,7 +88,7 @@ class World:
         return self.roscore.step()
 
 
-def test_one_start_and_a_stop_by_closing_the_pipe():
+def test_closing_the_pipe_stops_the_process():
     world = World()
     assert world.roscore.state == STOPPED
     world.roscore.follow(MINE)
@@ -102,7 +102,7 @@ def test_one_start_and_a_stop_by_closing_the_pipe():
     assert world.roscore.why == '' and world.roscore.pid is None
 
 
-def test_another_name_is_another_process_after_the_first_has_ended():
+def test_a_new_name_starts_another_process_after_the_first_ended():
     world = World()
     world.roscore.follow(MINE)
     world.roscore.follow(variant(hostname='dev-1-1.overlay.internal',
@@ -112,7 +112,7 @@ def test_another_name_is_another_process_after_the_first_has_ended():
     assert world.after(1) == RUNNING and len(world.started) == 2
 
 
-def test_the_same_roscore_is_desired_again_while_it_stops():
+def test_a_stopping_roscore_is_desired_again():
     world = World()
     world.roscore.follow(MINE)
     world.roscore.follow(None)
@@ -141,7 +141,7 @@ def test_the_pauses_grow_with_every_crash():
     assert world.after(FIRST_PAUSE) == RUNNING
 
 
-def test_a_missing_ros_is_reported_and_tried_again():
+def test_a_missing_ros_is_reported_and_retried():
     there = []
     world = World(which=lambda name: there[0] if there else None)
     world.roscore.follow(MINE)
@@ -150,7 +150,7 @@ def test_a_missing_ros_is_reported_and_tried_again():
     assert world.after(FIRST_PAUSE) == RUNNING
 
 
-def test_last_words_of_roscore(tmp_path):
+def test_last_lines_of_roscore(tmp_path):
     world = World(log_path=str(tmp_path / 'log'))
     world.roscore.follow(MINE)
     (tmp_path / 'log').write_text('hello\nRLException: roscore cannot run as another roscore/master is already running.'
@@ -160,7 +160,7 @@ def test_last_words_of_roscore(tmp_path):
     assert 'already running' in world.roscore.why and str(tmp_path / 'log') in world.roscore.why
 
 
-def test_a_crash_of_a_roscore_that_is_no_longer_desired_is_not_a_failure():
+def test_an_undesired_roscore_may_crash():
     world = World()
     world.roscore.follow(MINE)
     world.started[0].returncode = 1

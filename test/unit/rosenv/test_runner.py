@@ -32,7 +32,7 @@ def test_an_invalid_team_launch(text):
     assert 'team_launch' in caught.value.sentence and 'team_launch:=' in caught.value.next_command
 
 
-def test_the_file_of_the_robot_counts_without_an_argument(tmp_path):
+def test_the_robot_s_launch_file_is_the_default(tmp_path):
     path = tmp_path / 'robot.yaml'
     assert find_launch('', str(path)) == ()
     path.write_text('team_launch: arm/t.launch rate:=5\n')
@@ -51,7 +51,7 @@ def test_an_invalid_file_of_the_robot(tmp_path, text):
     assert caught.value.next_command
 
 
-def test_the_command_waits_for_the_master_and_not_long_for_stubborn_nodes():
+def test_the_command_waits_for_the_master_and_limits_the_stop():
     command = launch_command(LaunchSpec(GRAPH, ('arm', 't.launch')), lambda name: '/opt/' + name)
     assert command[:2] == ['/opt/roslaunch', '--wait'] and command[-2:] == ['arm', 't.launch']
     assert command[command.index('--sigint-timeout') + 1] == '2'
@@ -67,7 +67,7 @@ def test_the_environment_is_the_team_s_and_keeps_the_owner():
     assert 'ROS_IP' not in environ and 'ROS_NAMESPACE' not in environ
 
 
-def test_another_run_id_is_another_process_after_the_first_is_gone():
+def test_a_new_run_id_starts_another_process_after_the_first_ended():
     world = World(TeamRunner, ('arm', 't.launch'), which=lambda name: '/opt/' + name)
     world.child.follow(GRAPH)
     world.child.follow(GRAPH)

@@ -15,7 +15,7 @@ def lines(*arguments, user='robot', workspace=SPACE):
     return service.unit_text(user, workspace, arguments).split('\n')
 
 
-def test_the_local_graph_needs_no_network():
+def test_the_local_graph_requires_no_network():
     text = lines()
     assert 'User=robot' in text
     assert 'Environment=ROS_MASTER_URI=http://localhost:11311 ROS_HOSTNAME=localhost' in text
@@ -23,7 +23,7 @@ def test_the_local_graph_needs_no_network():
     assert 'Restart=always' in text and 'StartLimitIntervalSec=0' in text
 
 
-def test_devices_stay():
+def test_devices_stay_accessible():
     """ProtectClock= and PrivateDevices= would take away a robot's cameras and serial ports."""
     keys = {line.split('=')[0] for line in lines() if not line.startswith('#')}
     assert not keys & {'ProtectClock', 'PrivateDevices', 'DevicePolicy', 'DeviceAllow', 'ProtectHome', 'PrivateTmp'}
@@ -70,7 +70,7 @@ def unquote(text):
     ('root', SPACE, ()), ('robot', 'ws/install', ()), ('robot', '/ws\nUser=root', ()),
     ('robot', SPACE, ('master=dev-1',)),
     ('robot', SPACE, ('--wait',)), ('robot', SPACE, ('x:=1\nUser=root',)), ('robot', SPACE, ('x:=1\rUser=root',))])
-def test_what_is_refused(user, workspace, arguments):
+def test_refused_command_lines(user, workspace, arguments):
     with pytest.raises(UsageError):
         service.unit_text(user, workspace, arguments)
 

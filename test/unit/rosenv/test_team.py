@@ -17,7 +17,7 @@ def test_the_tags_of_a_node_win_over_the_invitation():
     assert team_of(me(1, 'tag:ant'), 'iris') == 'iris'
 
 
-def test_team_mates_are_of_the_same_team():
+def test_team_mates_share_the_team():
     assert team_mates(status(me(2), MATE, OF_BLUE, RELAY), '') == (MATE,)
     assert team_mates(status(me(2), MATE, peer(5, 'tag:blue')), 'blue') == (MATE, peer(5, 'tag:blue'))
     assert team_mates(status(me(2, 'tag:blue'), MATE, OF_BLUE), 'blue') == (OF_BLUE,)
@@ -39,6 +39,6 @@ def test_has_left(state, left):
     assert has_left(Status(state=state)) is left and not has_left(None)
 
 
-def test_what_ros_calls_a_node():
+def test_ros_name_of_a_node():
     assert (dns_name(SelfNode('a', 'a.overlay.internal.')), ipv4(me(7))) == ('a.overlay.internal', '100.64.0.7')
     assert ipv4(SelfNode('a', addresses=('fd7a::1',))) == ''
