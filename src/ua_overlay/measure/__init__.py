@@ -1,1 +1,1 @@
-"""Measurements of the overlay: campaigns, samples, reports. Nothing that a robot runs from day to day imports this."""
+"""Measurements of the overlay: campaigns, samples, reports. The software of a robot in service never imports this."""

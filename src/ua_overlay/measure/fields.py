@@ -1,4 +1,4 @@
-"""Values that only campaign files have, in the terms of system.schema. Pure."""
+"""The readers of values that occur only in campaign files, built on system.schema. Pure."""
 import re
 from typing import Any, Dict, Mapping, NamedTuple
 
@@ -26,12 +26,12 @@ class CampaignError(UsageError):
 
 
 class Key(NamedTuple):
-    """A key that a section may have: its default, in the file's own words, and the reader of its value."""
+    """An optional key of a section: its default, as a user would write it, and the reader of its value."""
 
     default: Any
     read: schema.Reader[Any]
 
 
 def read_keys(place: str, values: Mapping[str, Any], keys: Mapping[str, Key]) -> Dict[str, Any]:
-    """Read each of ``keys``, with its default where ``values`` has none. :raises schema.Invalid: as the readers."""
+    """Read each of ``keys`` from ``values``, or take its default. :raises schema.Invalid: as the readers."""
     return {key: each.read('{}.{}'.format(place, key), values.get(key, each.default)) for key, each in keys.items()}

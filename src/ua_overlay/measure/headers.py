@@ -1,4 +1,4 @@
-"""What headers take of a link: the bytes around the data of a packet, and the share that is left for data. Pure."""
+"""The cost of headers on a link: the bytes around the data of a packet, and the share that is left for data. Pure."""
 from typing import Optional
 
 #: Bytes of an Ethernet frame on the wire around its IP packet: preamble 8, header 14, check sum 4, gap 12 (IEEE 802.3).
@@ -20,12 +20,12 @@ def raw_efficiency(mtu: int = RAW_MTU) -> float:
 
 
 def overlay_efficiency(mtu: int = OVERLAY_MTU) -> float:
-    """The same inside WireGuard over IPv4, with its padding to 16 bytes: 0.8911 with MTU 1280."""
+    """The same share inside WireGuard over IPv4, with its padding to 16 bytes: 0.8911 with MTU 1280."""
     return (mtu - TCP_IPV4) / (_padded(mtu) + WIREGUARD_IPV4 + ETHERNET)
 
 
 def derp_efficiency(mtu: int = OVERLAY_MTU) -> float:
-    """The same over one leg to a DERP relay, whose stream is itself TCP over IPv4: 0.843 with MTU 1280."""
+    """The same share over one leg to a DERP relay, whose stream is itself TCP over IPv4: 0.843 with MTU 1280."""
     message = _padded(mtu) + WIREGUARD_IPV4 - UDP_IPV4
     return (mtu - TCP_IPV4) / ((message + DERP_FRAME + TLS_RECORD) / raw_efficiency())
 
@@ -37,7 +37,7 @@ def _padded(size: int) -> int:
 def header_floor(efficiency: float, raw: Optional[float] = None) -> float:
     """Throughput in % that headers alone cost against the raw network: 5.35 for WireGuard, 10.4 for a leg of DERP.
 
-    :param raw: the raw network's efficiency; None: that of MTU 1500.
+    :param raw: the raw network's efficiency; None for the efficiency with MTU 1500.
     """
     return (1 - efficiency / (raw or raw_efficiency())) * 100
 

@@ -32,7 +32,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Change:
-    """What the overlay costs: ``percent`` by the study's formula, ``absolute`` in the unit of the samples. Positive is
+    """The cost of the overlay: ``percent`` by the study's formula, ``absolute`` in the unit of the samples. Positive is
     worse."""
 
     percent: Estimate
@@ -78,13 +78,13 @@ def _change(pairs: Sequence[Pair], sign: int) -> Optional[Change]:
     if not pairs or any(not raw or not overlay or not statistics.median(raw) for raw, overlay in pairs):
         return None
     n = min(len(values) for pair in pairs for values in pair)
-    # Places stay, repetitions are drawn: the interval is that of these places, not of all places.
+    # Only repetitions are resampled: the interval holds for these places, not for all places.
     drawn = [(drawn_medians(tuple(raw)), drawn_medians(tuple(overlay))) for raw, overlay in pairs]
     changes = [_mean_change([(raw[turn], overlay[turn]) for raw, overlay in drawn], sign)
                for turn in range(RESAMPLES if n > 1 else 0)]
     percent, absolute = _mean_change([(statistics.median(raw), statistics.median(overlay)) for raw, overlay in pairs],
                                      sign)
-    # Every raw median is above 0 here, so there is a percentage.
+    # Every raw median is above 0 here, so the percentage is defined.
     assert percent is not None
     return Change(_estimate_of(percent, [each[0] for each in changes if each[0] is not None], n),
                   _estimate_of(absolute, [each[1] for each in changes], n))

@@ -1,4 +1,4 @@
-"""What a campaign measures: a YAML file, checked, as plain values. Pure but for :func:`load`."""
+"""A campaign file (YAML), checked, as plain values. Pure except :func:`load`."""
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -10,15 +10,15 @@ from ua_overlay.measure.tools.tool import Tool
 from ua_overlay.system import schema
 
 VERSION = 1
-#: `ssh` of a host that nobody can enter.
+#: `ssh` of a host on which the campaign cannot start programs.
 NO_SSH = 'none'
 
 
 @dataclass(frozen=True)
 class HostEntry:
-    """A host in a campaign, '' for what the file does not have.
+    """A host in a campaign. A key that the file leaves out is ''.
 
-    :ivar address: where it is without the overlay.
+    :ivar address: its address on the raw path.
     :ivar ssh: `user@host`, :data:`NO_SSH`, or '' for this machine.
     :ivar overlay: its name or address in the overlay.
     """
@@ -30,14 +30,14 @@ class HostEntry:
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is measured between two hosts.
+    """A measured pair of hosts.
 
     :ivar place: key of the campaign's places, or the scenario's own name.
     :ivar source, target: names of the hosts.
     :ivar expected: a link type, or '' for any.
     :ivar paths: some of paths.PATHS.
-    :ivar link_timeout: seconds for the link to become what is expected.
-    :ivar address: the target's address on the raw path from the source, '' for that of its host.
+    :ivar link_timeout: seconds for the link to take the expected type.
+    :ivar address: the target's address on the raw path from the source; '' for the address of its host.
     """
 
     name: str
@@ -57,8 +57,8 @@ class MonitorLimits:
 
     :ivar interval: seconds from the start of a round of probes to the start of the next.
     :ivar capacity: bit/s that the link carries.
-    :ivar share: % of it that the probes may take on average.
-    :ivar keep_mb, keep_days: how many samples are kept, in megabytes and in days.
+    :ivar share: % of the capacity that the probes may take on average.
+    :ivar keep_mb, keep_days: size (megabytes) and age (days) beyond which samples are deleted.
     """
 
     interval: float
@@ -75,7 +75,7 @@ class Campaign:
     :ivar places: key -> {name, and x and y or neither}.
     :ivar clock_error_ms: how far the hosts' clocks may differ, None for unknown.
     :ivar monitor: None when the campaign has no such section.
-    :ivar source: what it was read from.
+    :ivar source: path of its file.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Campaign:
     source: Dict[str, Any] = field(default_factory=dict)
 
     def place_title(self, place: str) -> str:
-        """What people call a place."""
+        """The place's name for people."""
         return str(self.places.get(place, {}).get('name', place))
 
 
@@ -136,7 +136,7 @@ def changed(campaign: Campaign, repetitions: Optional[int] = None, seconds: Opti
 
 
 def from_mapping(data: Any) -> Campaign:
-    """Check what a campaign file holds. :raises CampaignError: as :func:`parse`, without the file."""
+    """Check the content of a campaign file. :raises CampaignError: as :func:`parse`, without the file."""
     with schema.errors_as(CampaignError):
         return _campaign(data)
 

@@ -18,13 +18,13 @@ from ua_overlay.protocols import Clock, WallClock
 from ua_overlay.system.interfaces import in_overlay
 from ua_overlay.tailscale import ping
 
-#: Seconds that `tailscale ping` waits for an answer, and after which it is given up.
+#: Seconds that `tailscale ping` waits for an answer; seconds after which the program is ended.
 PING_TIMEOUT, PING_PATIENCE = 3, 20.0
 _PAUSE = 0.5
 
 
 class AnswerStore(Protocol):
-    """Where a tool's own answer is kept: store.Store."""
+    """Keeps a tool's own answer: store.Store."""
 
     def keep_raw(self, identity: str, answer: str) -> None:
         """:raises OSError: the disk is full."""
@@ -35,8 +35,8 @@ def wait_for_link(source: Host, address: str, expected: str, patience: float, cl
                   sleep: Callable[[float], None] = time.sleep) -> str:
     """Ping until the link to ``address`` has the expected type (any, for ''), or ``patience`` seconds have passed.
 
-    The sample is taken in either case, and its proof says which link type it took. Returns the type that answered last,
-    '' for none.
+    The sample is taken in either case, and its proof names the link type that it used. Returns the type that answered
+    last, '' for none.
     """
     deadline = clock() + patience
     while True:
@@ -69,7 +69,7 @@ class Measurement:
         self.slack = slack
 
     def take(self, step: Step) -> Sample:
-        """The sample of a step. A failure is a sample as well: it says why."""
+        """Take the sample of a step. A failure is a sample, too, with its reason."""
         scenario = step.scenario
         taken = Sample(
             id=step.id, campaign=self.campaign.name, scenario=scenario.name, place=scenario.place,
@@ -128,9 +128,9 @@ class Measurement:
 
 
 def raw_address(source: Host, target: Host, address: str) -> str:
-    """The target's address on the raw path from the source, as a number: a name may be one of the overlay.
+    """The target's IP address on the raw path from the source. A name is resolved, as it may lead into the overlay.
 
-    :param address: of the scenario, '' for that of the target.
+    :param address: the scenario's; '' for the target's own.
     :raises HostLost: it is an address of the overlay.
     """
     name = address or target.address
@@ -142,7 +142,7 @@ def raw_address(source: Host, target: Host, address: str) -> str:
 
 
 def clocks_apart(values: Mapping[str, Any], error: Optional[float]) -> str:
-    """A sentence when a message is older than 0 by more than the clocks may differ, else ''.
+    """A sentence when a message has a negative age beyond the error of the clocks, else ''.
 
     :param error: `clock_error_ms` of the campaign.
     """

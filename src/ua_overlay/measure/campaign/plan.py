@@ -1,4 +1,4 @@
-"""In which order a campaign measures, and what of it is left. Pure."""
+"""The order of a campaign's measurements, and those that are left. Pure."""
 import re
 from dataclasses import dataclass
 from typing import Dict, List, Sequence, Set, Tuple
@@ -25,7 +25,7 @@ class Step:
 
     @property
     def name(self) -> str:
-        """What it measures, whatever the attempt."""
+        """Names the measurement; the same for every attempt."""
         return '{}+{}+{}+{}'.format(self.scenario.name, self.tool.name, self.path, self.repetition)
 
     @property
@@ -35,13 +35,13 @@ class Step:
 
     @property
     def seconds(self) -> float:
-        """About how long it takes."""
+        """Its approximate duration."""
         return self.tool.duration + AROUND
 
 
 def steps(campaign: Campaign) -> List[Step]:
-    """Every Step, in order. Within a repetition each tool takes the paths in turns (A-B-A-B), so that a change of the
-    network meanwhile is in both."""
+    """Every Step, in order. Within a repetition each tool alternates between the paths (A-B-A-B), so that a change of
+    the network affects both."""
     return [step for repetition in range(1, campaign.repetitions + 1) for step in round_of(campaign, repetition)]
 
 
@@ -55,8 +55,8 @@ def round_of(campaign: Campaign, repetition: int) -> List[Step]:
 
 
 def _open_both_ways(campaign: Campaign, scenario: Scenario) -> bool:
-    """Whether each end reaches any port of the other without the overlay. Where the scenario has its own address, a
-    router forwards only some ports."""
+    """Whether each end reaches any port of the other without the overlay. If the scenario has its own address, a router
+    forwards only some ports."""
     return not scenario.address and all(
         campaign.hosts.get(end, HostEntry()).address for end in (scenario.source, scenario.target))
 
@@ -69,7 +69,7 @@ def base_name(identity: str) -> str:
 def remaining(steps: Sequence[Step], samples: Sequence[Sample], again: bool = False) -> List[Step]:
     """The steps that have no sample yet, in order.
 
-    :param again: also those whose every sample failed or was excluded, as a further attempt.
+    :param again: repeat the steps of which every sample failed or was excluded, as a further attempt.
     """
     attempts: Dict[str, int] = {}
     good: Set[str] = set()
@@ -89,9 +89,9 @@ def remaining(steps: Sequence[Step], samples: Sequence[Sample], again: bool = Fa
 
 
 def time_left(ahead: Sequence[Step], done_planned: float = 0.0, done_taken: float = 0.0) -> float:
-    """Seconds that the steps ``ahead`` will take, corrected by how much longer than planned the steps so far took.
+    """Seconds that the steps ``ahead`` will take, scaled by the actual over the planned time of the finished steps.
 
-    :param done_planned, done_taken: seconds of the steps that are done, as planned and as taken.
+    :param done_planned, done_taken: planned and actual seconds of the finished steps.
     """
     ratio = max(1.0, done_taken / done_planned) if done_planned else 1.0
     return ratio * sum(step.seconds for step in ahead)
@@ -99,7 +99,7 @@ def time_left(ahead: Sequence[Step], done_planned: float = 0.0, done_taken: floa
 
 @dataclass(frozen=True)
 class PlaceProgress:
-    """How far a place is: how many of its steps are ok, how many failed or were excluded, and which are left."""
+    """The progress of a place: how many of its steps are ok, how many failed or were excluded, and which are left."""
 
     place: str
     good: int

@@ -8,11 +8,10 @@ from ua_overlay.protocols import JsonObject
 
 #: Verdicts on a sample.
 PROVEN, OTHER, UNKNOWN = 'proven', 'other way', 'not measured'
-#: Share of the overlay's bytes that has to be of one link type. The rest: heartbeats to other peers, and the DERP
-#: connection, which carries the first packets while tailscaled looks for a better path.
+#: Share of the overlay's bytes that must be of one link type. The rest is heartbeats to other peers, and the DERP
+#: connection, which carries the first packets while tailscaled searches for a better path.
 SHARE = 0.95
-#: A sample of at most so many bytes on the raw path proves nothing against the overlay: other programs' traffic is as
-#: much.
+#: A raw sample of at most this many bytes cannot show that it avoided the overlay: other programs send as much.
 LEAST = 100000
 
 #: Link type -> bytes.
@@ -25,10 +24,10 @@ def _nothing() -> Counted:
 
 @dataclass(frozen=True)
 class Proof:
-    """What the counters say about a sample.
+    """The counters' evidence for a sample.
 
-    :ivar counted: bytes of each link type while it was taken, at the source; 0 where nothing was counted.
-    :ivar way: the link type that tailscaled named before it, '' for none.
+    :ivar counted: bytes of each link type during the sample, at the source; 0 where nothing was counted.
+    :ivar way: the link type that tailscaled named before the sample, '' for none.
     """
 
     counted: Counted = field(default_factory=_nothing)
@@ -47,7 +46,7 @@ class Proof:
 
 
 def from_json(raw: JsonObject) -> Proof:
-    """The Proof in `proof` of a sample; a part that is not there has its default."""
+    """The Proof in `proof` of a sample; a missing part gets its default."""
     return Proof(raw.get('bytes') or {}, raw.get('verdict', UNKNOWN), raw.get('way', ''))
 
 
@@ -76,12 +75,12 @@ def counts(counted: Optional[Counted]) -> Counted:
 
 
 def judge(counted: Optional[Counted], path: str, expected: str, payload: float) -> Verdict:
-    """What the counters say about a sample's label.
+    """Judge a sample's label by the counters.
 
-    :param counted: of :func:`moved`, at the source.
+    :param counted: the result of :func:`moved`, at the source.
     :param path: 'raw' or 'overlay'.
     :param expected: the link type of the label, '' for any single one.
-    :param payload: bytes that the tool says it sent or received, 0 for unknown.
+    :param payload: bytes that the tool reports as sent or received, 0 for unknown.
     """
     if counted is None:
         return Verdict(UNKNOWN, 'The counters of tailscaled could not be read before and after the sample.')

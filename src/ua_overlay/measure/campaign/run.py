@@ -33,7 +33,7 @@ class Appends(Protocol):
 
 
 class Listener(Protocol):
-    """Follows a run while it goes on."""
+    """Follows a run in progress."""
 
     def starting(self, step: Step, number: int, total: int, seconds_left: float) -> None:
         """The ``number``-th of ``total`` steps begins."""
@@ -46,7 +46,7 @@ class Listener(Protocol):
 
 def describe(campaign: Campaign, machine: Mapping[str, Any], versions: Mapping[str, Mapping[str, str]], emulated: bool,
              started: float) -> JsonObject:
-    """What campaign.json holds.
+    """The content of campaign.json.
 
     :param machine: of the machine that runs the campaign. :param versions: {host: {program: version}}.
     :param emulated: whether the links are a lab's. :param started: unix seconds.
@@ -57,8 +57,8 @@ def describe(campaign: Campaign, machine: Mapping[str, Any], versions: Mapping[s
 
 
 def goes_on(directory: str, campaign: Campaign) -> bool:
-    """Whether a results directory has results of this campaign; False when it has none. Another number of repetitions
-    makes no difference.
+    """Whether a results directory has results of this campaign; False when it has none. The number of repetitions may
+    differ.
 
     :raises UsageError: it has results of another campaign.
     """
@@ -94,7 +94,7 @@ def keep_description(directory: str, description: JsonObject) -> None:
 
 
 def is_monitor(directory: str) -> bool:
-    """Whether a results directory is one of `measure monitor`; False where nothing readable is."""
+    """Whether a results directory belongs to `measure monitor`; False without a readable campaign.json."""
     try:
         return remembered(directory).monitor is not None
     except UsageError:

@@ -1,6 +1,6 @@
-"""What one measurement leaves: a Sample, and its form as a JSON object. Pure.
+"""A Sample, the record of one measurement, and its form as a JSON object. Pure.
 
-docs/measure.md describes the file; what `values` has is in the module of the tool.
+docs/measure.md describes the file; the module of each tool lists its `values`.
 """
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Dict, List, Optional
@@ -14,10 +14,10 @@ from ua_overlay.measure.campaign.proof import Proof
 from ua_overlay.measure.tools.registry import TOOLS
 from ua_overlay.protocols import Json, JsonObject
 
-#: Of the format; every sample has it as `schema`.
+#: Version of the format; every sample has it as `schema`.
 SCHEMA = 1
 OK, FAILED, EXCLUDED = STATUSES = ('ok', 'failed', 'excluded')
-#: What a sample can be labelled with; '' for any link type.
+#: Labels of a sample; '' for any link type.
 EXPECTED = ('',) + link_types.CARRYING
 
 _TEXTS = ('id', 'campaign', 'scenario', 'place', 'source', 'target', 'path', 'expected', 'started', 'tool', 'status',
@@ -33,20 +33,20 @@ class SampleError(OverlayError):
 
 @dataclass
 class Sample:
-    """One measurement, whatever became of it. It is filled while the measurement is taken.
+    """One measurement, whether it succeeded, failed or was excluded. Its fields are set during the measurement.
 
     :ivar id: unique in a results directory.
     :ivar source, target: names of hosts.
     :ivar path: 'raw' or 'overlay'.
-    :ivar expected: the link type that the scenario asks for, '' for any.
+    :ivar expected: the link type that the scenario expects, '' for any.
     :ivar started: RFC 3339, UTC, to the millisecond.
     :ivar tool: the kind of tool.
     :ivar duration: seconds.
     :ivar settings: the tool's settings in s, bit/s and bytes, and the MTU towards the target.
-    :ivar values: what was measured; the units are in Tool.values.
+    :ivar values: the measured values; Tool.values has their units.
     :ivar cpu: `source_percent`, `target_percent`: busy share of all processors of the machine, 0 to 100.
     :ivar link: host -> the shape of its emulated link, in words: {'dev-1': {'delay': '5ms'}}.
-    :ivar problem: why it failed or was excluded; a remark when it is ok; '' for nothing.
+    :ivar problem: why it failed or was excluded; a remark when it is ok; '' without either.
     :ivar versions: {program: version}, with `_target` behind the program for those of the target.
     """
 
@@ -90,7 +90,7 @@ class Sample:
 
 
 def from_json(raw: Json) -> Sample:
-    """The Sample in a JSON value. :raises ValueError: there is none; with half a sentence, as :func:`problem_of`."""
+    """The Sample in a JSON value. :raises ValueError: it is invalid; with half a sentence, as :func:`problem_of`."""
     problem = problem_of(raw)
     if problem:
         raise ValueError(problem)
@@ -100,7 +100,7 @@ def from_json(raw: Json) -> Sample:
 
 
 def problem_of(raw: Json) -> str:
-    """What is wrong with a JSON value that should be a sample, as half a sentence; '' for nothing."""
+    """What is wrong with a JSON value that should be a sample, as half a sentence; '' for a valid one."""
     if not isinstance(raw, dict) or raw.get('schema') != SCHEMA:
         return 'its schema is not {}, which this program reads'.format(SCHEMA)
     for kind, keys in ((str, _TEXTS), (dict, _MAPPINGS), (int, ('repetition',)), ((int, float), ('duration',))):
@@ -129,5 +129,5 @@ def _problem_of_values(keys: Dict[str, str], values: JsonObject) -> str:
 
 
 def moment(seconds: float) -> str:
-    """Unix seconds as a sample has them: `2026-01-31T12:00:00.500Z`."""
+    """Format Unix seconds as in a sample: `2026-01-31T12:00:00.500Z`."""
     return format_rfc3339(from_unix(seconds), 3)

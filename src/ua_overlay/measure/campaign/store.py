@@ -1,4 +1,4 @@
-"""The samples of a results directory: one a line in samples.jsonl, and the tools' own answers in raw/."""
+"""The samples of a results directory: one per line in samples.jsonl, and the tools' own answers in raw/."""
 import fcntl
 import json
 import os
@@ -19,7 +19,7 @@ def read(directory: str) -> List[Sample]:
     """The samples of a results directory, in the order in which they ended; [] before the first. Those of rotated files
     come first.
 
-    A last line without its end (the power was cut while it was written) is left out: that sample counts as not taken.
+    An incomplete last line (a power cut during the write) is ignored: that sample counts as not taken.
 
     :raises SampleError: naming the line that is not a sample, or the file that cannot be read.
     """
@@ -82,7 +82,7 @@ class Store:
     """Appends samples to a results directory and changes nothing else. One process at a time: a context manager, or
     :meth:`open` and :meth:`close`.
 
-    Samples that do not fit on a full disk wait in :attr:`pending` and are tried again before the next.
+    Samples that do not fit on a full disk wait in :attr:`pending`; they are written before the next sample.
     """
 
     def __init__(self, directory: str) -> None:
@@ -138,7 +138,7 @@ class Store:
         files.write_atomic(os.path.join(self.directory, RAW, identity + '.json'), answer)
 
     def append(self, taken: Sample) -> str:
-        """Append a sample and sync it to the disk. Returns '' or, when it has to wait in memory, a sentence why."""
+        """Append a sample and sync it to the disk. Returns '', or why the sample must wait in memory, as a sentence."""
         raw = taken.to_json()
         problem = sample.problem_of(raw)
         assert not problem, problem

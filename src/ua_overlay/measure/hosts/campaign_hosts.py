@@ -1,4 +1,4 @@
-"""Which kind of host each host of a campaign is, outside a lab."""
+"""Choose the kind of each host of a campaign outside a lab."""
 from typing import Dict, List
 
 from ua_overlay.errors import UsageError

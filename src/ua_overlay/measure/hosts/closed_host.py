@@ -1,4 +1,4 @@
-"""A host that the campaign cannot enter."""
+"""A host on which the campaign cannot start programs."""
 import subprocess
 from typing import Any
 
@@ -8,9 +8,9 @@ from ua_overlay.protocols import Argv
 
 
 class ClosedHost(Host):
-    """A host with `ssh: none`: only what listens there already can be measured.
+    """A host with `ssh: none`: a tool can use only the services that already listen there.
 
-    Its counters cannot be read, and the campaign has to give its name or address in the overlay.
+    Its counters cannot be read, and the campaign must give its name or address in the overlay.
     """
 
     def popen(self, argv: Argv, ros: Graph = False, **options: Any) -> 'subprocess.Popen[str]':

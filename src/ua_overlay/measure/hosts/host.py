@@ -1,4 +1,4 @@
-"""A host that a campaign measures from or to. The kinds of host differ in how a program is started there."""
+"""A host that a campaign measures from or to. The kinds of host differ in how they start a program."""
 import abc
 import ipaddress
 import re
@@ -10,7 +10,7 @@ from ua_overlay.measure.hosts.process import HostLost, finish, program_of
 from ua_overlay.protocols import Argv
 from ua_overlay.tailscale.byte_counters import Counters, parse_bytes
 
-#: Seconds for a program that answers at once.
+#: Seconds for a program that should answer at once.
 ANSWER = 15.0
 #: For the output of a program that nobody reads while it runs: a full pipe would stop it.
 NOWHERE = subprocess.DEVNULL
@@ -24,8 +24,8 @@ class Host(abc.ABC):
     """A host.
 
     :param name: as in the campaign.
-    :param address: where it is without the overlay, '' for unknown.
-    :param overlay: its name or address in the overlay; '' asks its tailscaled.
+    :param address: its address on the raw path, '' for unknown.
+    :param overlay: its name or address in the overlay; '' to ask its tailscaled.
     :param tailscale: argv of the `tailscale` command there.
     """
 
@@ -36,7 +36,7 @@ class Host(abc.ABC):
         self.tailscale = list(tailscale)
         self._overlay = overlay
 
-    # --- what differs from one kind of host to the next
+    # --- each kind of host has its own
 
     @abc.abstractmethod
     def popen(self, argv: Argv, ros: Graph = False, **options: Any) -> 'subprocess.Popen[str]':
@@ -49,10 +49,10 @@ class Host(abc.ABC):
         """Return when programs can be started there. :raises HostLost: they cannot, with the reason."""
 
     def lost(self, status: Optional[int], errors: str) -> Optional[HostLost]:
-        """The HostLost behind a program's exit status and stderr; None when the program itself ended like that."""
+        """The HostLost that a program's exit status and stderr mean; None when they are the program's own."""
         return None
 
-    # --- what all hosts share
+    # --- shared by all kinds
 
     @staticmethod
     def ros_argv(argv: Argv, ros: Graph) -> List[str]:
@@ -78,7 +78,7 @@ class Host(abc.ABC):
               ) -> 'subprocess.Popen[str]':
         """Start ``argv`` there.
 
-        :param output: PIPE, a text file, or :data:`NOWHERE` when nobody reads while it runs.
+        :param output: PIPE, a text file, or :data:`NOWHERE` when nobody reads during the run.
         :raises HostLost: it cannot be started.
         """
         try:
@@ -89,7 +89,7 @@ class Host(abc.ABC):
                                                                     error.strerror or error))
 
     def ask(self, argv: Argv, seconds: float = ANSWER) -> Optional[str]:
-        """Stdout of a program that answers at once; None when it fails or the host does not answer."""
+        """Run a program that should answer at once and return its stdout; None when it or the host fails."""
         try:
             status, output, _ = self.run(argv, seconds)
         except HostLost:
@@ -97,7 +97,7 @@ class Host(abc.ABC):
         return output if status == 0 else None
 
     def path_bytes(self) -> Optional[Counters]:
-        """{link type: bytes in and out since tailscaled started}, None when it does not answer."""
+        """{link type: bytes in and out since tailscaled started}, None when tailscaled does not answer."""
         text = self.ask(self.tailscale + ['metrics', 'print'])
         return None if text is None else parse_bytes(text.encode())
 
@@ -112,12 +112,12 @@ class Host(abc.ABC):
         return self._overlay
 
     def processor_ticks(self) -> Optional[processor.Ticks]:
-        """Processor time of the whole machine so far; None when it does not answer."""
+        """Processor time of the whole machine so far; None when the host does not answer."""
         text = self.ask(['cat', '/proc/stat'])
         return None if text is None else processor.parse_ticks(text)
 
     def numeric(self, address: str) -> str:
-        """Resolve a name as programs there do; ``address`` itself when it is one, or does not resolve."""
+        """Resolve a name as programs on the host do; returns an IP address or an unknown name unchanged."""
         if _is_address(address):
             return address
         return next(iter((self.ask(['getent', 'ahosts', address]) or '').split()), address)

@@ -1,4 +1,4 @@
-"""The hosts of a lab, as a campaign sees them."""
+"""The hosts of a lab in a campaign."""
 import os
 import subprocess
 from typing import Any, Callable, Dict, Optional, Tuple

@@ -19,7 +19,7 @@ class HostLost(OverlayError):
 
 
 class RemoteProcess(subprocess.Popen):  # type: ignore[type-arg]  # Popen takes a parameter from Python 3.9 on
-    """A program on another host: it ends when ``lifeline`` is closed, also by the end of this process."""
+    """A program on another host. It ends when ``lifeline`` closes, which the end of this process does, too."""
 
     lifeline: Optional[BinaryIO] = None
 
@@ -28,7 +28,7 @@ def finish(process: 'subprocess.Popen[str]', host: str, argv: Argv, seconds: flo
     """Wait for a started program; returns (status, stdout, stderr).
 
     :param host: its name, for the sentence.
-    :raises HostLost: it has not ended after ``seconds``; it is ended then.
+    :raises HostLost: the program still ran after ``seconds``; it has been killed.
     """
     try:
         output, errors = process.communicate(timeout=seconds)
@@ -49,7 +49,7 @@ def read_until(process: 'subprocess.Popen[str]', line: str, seconds: float, cloc
     """
     assert process.stdout is not None
     output, deadline, handle = b'', clock() + seconds, process.stdout.fileno()
-    # One byte at a time: what follows the line is for finish(), which reads past Python's own buffer.
+    # One byte at a time: the rest is for finish(), which bypasses Python's buffer.
     while not ('\n' + output.decode('utf-8', 'replace')).endswith('\n' + line + '\n'):
         left = deadline - clock()
         if left <= 0 or not select.select([handle], [], [], left)[0]:
@@ -78,11 +78,11 @@ def stop(process: 'subprocess.Popen[str]') -> None:
 
 
 def last_line(text: str, nothing: str = 'it printed nothing') -> str:
-    """The last line of a program's output that is not empty, without its full stop; else ``nothing``."""
+    """The last non-empty line of a program's output, without its full stop; ``nothing`` for empty output."""
     lines = text.strip().splitlines()
     return lines[-1].strip().rstrip('.') if lines else nothing
 
 
 def program_of(argv: Argv) -> str:
-    """The program that an argv runs, without what `env` sets for it."""
+    """The name of the program that an argv runs, behind `env` and its variables."""
     return next(word for word in argv if word != 'env' and '=' not in word)

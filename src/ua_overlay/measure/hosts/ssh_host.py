@@ -8,11 +8,11 @@ from ua_overlay.measure.hosts.host import ANSWER, Graph, Host
 from ua_overlay.measure.hosts.process import HostLost, RemoteProcess, last_line
 from ua_overlay.protocols import Argv
 
-#: Shell: keep what a person's profile prints out of the program's output.
+#: Shell: keep the output of the user's profile out of the program's output.
 _QUIET_LOGIN = 'exec 4>&1 >&2; exec bash -lc {}'
 #: ssh's own exit status when there was no session (ssh(1)).
 _NO_SESSION = 255
-#: Shell: run a program until it ends, or until nobody holds the other end of standard input.
+#: Shell: run a program until it ends, or until the other end of standard input closes.
 _UNTIL_EOF = ('exec 3<&0; {} </dev/null 3<&- & program=$!; '
               '{{ read -r _ <&3; kill $program; }} >/dev/null 2>&1 & watcher=$!; exec 3<&-; '
               'wait $program; status=$?; kill $watcher 2>/dev/null; exit $status')
@@ -33,7 +33,7 @@ class SshHost(Host):
 
     def popen(self, argv: Argv, ros: Graph = False, **options: Any) -> 'subprocess.Popen[str]':
         words = ' '.join(shlex.quote(word) for word in self.ros_argv(argv, ros))
-        # A login shell sources what a person has in the profile: a robot's ROS workspace.
+        # A login shell sources the user's profile, which sets up a robot's ROS workspace.
         script = 'exec >&4 4>&-; ' + _UNTIL_EOF.format(words)
         command = 'exec sh -c ' + shlex.quote(_QUIET_LOGIN.format(shlex.quote(script)))
         # sshd does not end a program whose connection is gone. The other end of this pipe stays open as long as the

@@ -1,4 +1,4 @@
-"""What a monitor does, and whether it may: probes, again and again, that leave the link to its users. Pure."""
+"""The plan of a monitor, and the limits that leave the link to its users. Pure."""
 from dataclasses import dataclass, replace
 from typing import List
 
@@ -10,7 +10,7 @@ from ua_overlay.measure.tools.tool import Tool
 
 #: Share of the link that a single probe may take while it runs.
 PEAK = 0.5
-#: Seconds at most for the link to become what is expected.
+#: Seconds at most for the link to take the expected type.
 LINK_TIMEOUT = 3.0
 
 
@@ -18,8 +18,8 @@ LINK_TIMEOUT = 3.0
 class MonitorPlan:
     """A checked monitor.
 
-    :ivar seconds: about how long a round of its probes takes at most.
-    :ivar share: % of the link's capacity that they take on average.
+    :ivar seconds: approximate longest duration of a round of its probes.
+    :ivar share: % of the link's capacity that the probes take on average.
     """
 
     campaign: Campaign
@@ -42,7 +42,7 @@ class MonitorPlan:
 
 
 def prepared(campaign: Campaign) -> Campaign:
-    """The campaign with less time for its links to become what is expected: a monitor takes them as they are."""
+    """The campaign with short link timeouts: a monitor measures links as they are."""
     scenarios = tuple(replace(each, link_timeout=min(each.link_timeout, LINK_TIMEOUT)) for each in campaign.scenarios)
     return replace(campaign, scenarios=scenarios)
 

@@ -1,4 +1,4 @@
-"""The samples of a monitor that runs for months: appended like all samples, rotated, and bounded."""
+"""The samples of a monitor that runs for months: appended as in a campaign, rotated, and limited in size and age."""
 import os
 import time
 
@@ -8,9 +8,9 @@ from ua_overlay.measure.monitor.monitor import MonitorPlan
 from ua_overlay.protocols import WallClock
 from ua_overlay.system import files
 
-#: The current file becomes at most one part in so many of what is kept, in size and in age.
+#: The current file is rotated at this fraction (1/PART) of the kept size and age.
 PART = 8
-#: Samples that wait in memory for a full disk at most; beyond that the oldest are dropped.
+#: Most samples that wait in memory while the disk is full; beyond that the oldest are dropped.
 WAITING = 1000
 _DAY = 86400.0
 
@@ -34,7 +34,7 @@ class RotatingStore(store.Store):
         self._tidy()
 
     def keep_raw(self, identity: str, answer: str) -> None:
-        """Drop the tool's own answer: for months, what the samples have of it is enough."""
+        """Drop the tool's own answer: over months, its values in the samples are enough."""
 
     def append(self, taken: Sample) -> str:
         """As store.Store."""
@@ -77,5 +77,5 @@ class RotatingStore(store.Store):
 
 
 def of_plan(plan: MonitorPlan, directory: str, wall: WallClock = time.time) -> RotatingStore:
-    """The store that a MonitorPlan asks for."""
+    """The store for a MonitorPlan."""
     return RotatingStore(directory, plan.limits.keep_mb * 1e6, plan.limits.keep_days * _DAY, wall)

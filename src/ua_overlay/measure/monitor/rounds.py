@@ -1,4 +1,4 @@
-"""Round after round of a monitor, until something ends it."""
+"""Run the rounds of a monitor until a signal or an error ends it."""
 import time
 from typing import Callable, Optional
 
@@ -28,7 +28,7 @@ class Rounds:
         self.status = status.first(plan, wall())
 
     def run(self, rounds: Optional[int] = None) -> None:
-        """Take so many rounds, None for no end. An exception that ends it leaves the state `stopped`."""
+        """Take this many rounds, None for no limit. If an exception ends the run, the state is `stopped`."""
         begin = self.clock()
         try:
             while True:

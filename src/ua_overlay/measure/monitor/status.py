@@ -28,14 +28,14 @@ def link_of(taken: Sample) -> str:
 
 
 def value_of(taken: Sample) -> Tuple[Optional[float], str]:
-    """(number, unit) that stands for a sample; (None, unit) when nothing was measured."""
+    """(number, unit) that represents a sample; (None, unit) when nothing was measured."""
     metric = TOOLS[taken.tool].metrics[0]
     value = metric.value(taken.values)
     return None if value is None else round(value, 4), metric.unit
 
 
 def name_of(taken: Sample) -> str:
-    """`lab/ping/overlay`: which probe a sample is of, whatever the round."""
+    """`lab/ping/overlay`: the probe of a sample, the same in every round."""
     return '/'.join(taken.id.split('+')[:3])
 
 

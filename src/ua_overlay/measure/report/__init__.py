@@ -1,8 +1,13 @@
-"""The report of a campaign: its numbers, its parts, and the writers of HTML, PDF and CSV. ``write`` writes all of it.
+"""The report of a campaign: its numbers, its parts, and the writers of HTML, PDF and CSV. ``write`` runs all writers.
 
-Where its text is: ``contents`` lists the parts and has the text of some; the text of the others is in a module for each
-(``overview``, ``long_run``, ``study``, ``processor``, ``encryption``, ``video``, ``appendix``). ``figures`` and
-``figures_video`` label the axes, ``html`` declares the language, ``pdf`` has the footer, ``csv`` the heads of columns,
-and ``numbers`` writes numbers. The names of metrics are in the tools (measure.tools), the words beside packets in
-wire.encryption_page.
+To translate a report or to change its words, edit:
+
+- ``contents``: it lists the parts and has the text of some; ``overview``, ``long_run``, ``study``, ``processor``,
+  ``encryption``, ``video`` and ``appendix`` have the text of the others
+- ``data``: the names of links and settings; ``numbers``: the form of numbers
+- ``figures``, ``figures_video``: axes and legends
+- ``html`` (language, navigation), ``pdf`` (footer), ``csv`` (column headings)
+- measure.tools: the names of the metrics, and the problems of samples, which the appendix lists; other problems are in
+  measure.campaign (``measurement``, ``proof``) and measure.hosts
+- wire.encryption_page: tables and captions of the proof of encryption; wire.encryption: its `why` sentences
 """

@@ -1,11 +1,11 @@
-"""The last parts of a report: what was left out, all numbers, and how they were made. Pure."""
+"""The last parts of a report: the excluded samples, all numbers, and how they were made. Pure."""
 from ua_overlay.measure import paths, stats
 from ua_overlay.measure.report.data import RAW, Data
 from ua_overlay.measure.report.numbers import estimate_text, with_variant
 from ua_overlay.measure.report.parts import Part, Table
 from ua_overlay.measure.tools.registry import metrics
 
-#: Most samples that were left out in the report; over days there are many.
+#: The report lists at most this many excluded samples; over days there are many.
 MOST_LEFT_OUT = 50
 
 

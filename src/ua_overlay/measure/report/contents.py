@@ -10,12 +10,12 @@ from ua_overlay.measure.report.parts import Figure, Part, Picture
 from ua_overlay.measure.tools.metric import Metric
 from ua_overlay.measure.tools.registry import metrics
 
-#: Keys of the two metrics that stand for a link: throughput and round trip.
+#: Keys of the two metrics that characterise a link: throughput and round trip.
 THROUGHPUT, ROUND_TRIP = 'tcp', 'rtt'
 
 
 def parts(data: Data) -> List[Tuple[str, Part]]:
-    """[(key, part)] of a report; nothing for what was not measured. The key of a metric's part is the metric's."""
+    """[(key, part)] of a report, without parts that have no samples. The key of a metric's part is the metric's."""
     makers: List[Tuple[str, Callable[[Data], Optional[Part]]]] = [
         ('overview', overview.part), ('long-run', long_run.part), ('study', study.part), ('links', _by_link),
         ('raw-overlay', _against_raw), ('throughput-time', _over_time), ('map', _map)]
@@ -52,7 +52,7 @@ def _throughput_and_trips(data: Data, heading: str, name: str,
                           select: Callable[[List[Row]], bool], caption: str) -> Optional[Part]:
     """A picture for each variant of the throughput, each with the round trips beside it.
 
-    :param select: whether there is something to draw of rows.
+    :param select: function of rows -> whether they have something to draw.
     """
     trips: List[Row] = next((rows for _, rows in data.variants(ROUND_TRIP) if select(rows)), [])
     throughputs = [(variant, rows) for variant, rows in data.variants(THROUGHPUT) if select(rows)]
@@ -64,7 +64,7 @@ def _throughput_and_trips(data: Data, heading: str, name: str,
 
 
 def _over_time(data: Data) -> Optional[Part]:
-    # A monitor limits its probes to a rate and to moments: they have no course of their own.
+    # A monitor's probes are short and limited to a rate: a plot over their seconds shows nothing.
     if data.monitored:
         return None
     panels = []

@@ -1,4 +1,4 @@
-"""A report as CSV: one table of all samples, one of what the report says. Pure."""
+"""A report as CSV: a table of all samples, and a table of the report's numbers. Pure."""
 import csv
 import io
 from typing import Any, Iterable, List, Optional, Sequence, Tuple
@@ -16,7 +16,7 @@ SUMMARY = ('metric', 'unit', 'settings', 'place', 'scenario', 'link', 'n', 'medi
 
 
 def samples(data: Data) -> str:
-    """A line for each sample and metric; samples that were left out have one line with an empty value."""
+    """A line for each sample and metric; an excluded sample has one line with an empty value."""
     rows: List[Sequence[Any]] = []
     for each in data.samples:
         of_tool = TOOLS[each.tool].metrics

@@ -1,4 +1,4 @@
-"""What a report says, from samples: who is compared with whom, and what is left out. Pure."""
+"""The data of a report, from samples: which groups are compared, and which samples are excluded. Pure."""
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
@@ -19,7 +19,7 @@ LABELS = (RAW,) + link_types.CARRYING + (ANY,)
 
 @dataclass(frozen=True)
 class Group:
-    """Samples that repeat one another. ``label``: one of LABELS; ``variant``: words on the settings."""
+    """Repetitions of one measurement. ``label``: one of LABELS; ``variant``: its settings in words."""
 
     scenario: str
     place: str
@@ -34,23 +34,23 @@ class Group:
         return [value for value in numbers if value is not None]
 
     def pieces(self, metric: Metric) -> List[float]:
-        """Every single measurement of all repetitions (a ping, a second of iperf3); the repetitions where there are
-        none."""
+        """Every single measurement (a ping, a second of iperf3) of all repetitions; for a metric without pieces, one
+        number for each repetition."""
         if metric.pieces is None:
             return self.values(metric)
         return [value for each in self.samples for value in metric.pieces(each.values)]
 
     @property
     def capacity(self) -> Optional[float]:
-        """Bit/s of the slower emulated link of the two ends. None when neither has a rate, and when the tool has its
-        own rate: then no link sets the limit."""
+        """Bit/s of the slower emulated link of the two ends. None when neither has a rate, or when the tool's own rate
+        is the limit."""
         rates = [rate for each in self.samples if not each.settings.get('offered_bps') for rate in _rates(each)]
         return min(rates) if rates else None
 
 
 @dataclass(frozen=True)
 class Row:
-    """A group under a metric. ``change``: against the raw network of the same place, or None."""
+    """The numbers of a group for one metric. ``change``: against the raw network of the same place, or None."""
 
     group: Group
     metric: Metric
@@ -64,24 +64,24 @@ def _rates(sample: Sample) -> List[float]:
 
 
 def label_of(sample: Sample) -> str:
-    """`raw`, or the link type: the one that was asked for, else the one of most bytes."""
+    """`raw`, or a link type: the expected one if there is one, else the one that carried most bytes."""
     if sample.raw:
         return RAW
     return sample.expected or (sample.proof.most if sample.proof.most in LABELS else ANY)
 
 
 def variant_of(sample: Sample) -> str:
-    """`size 1000, rate 10`: what tells this measurement from others with the same tool."""
+    """`size 1000, rate 10`: the settings that distinguish this measurement from others with the same tool."""
     return TOOLS[sample.tool].variant_of(sample.settings)
 
 
 class Data:
-    """What is in a results directory, sorted for a report.
+    """The content of a results directory, sorted for a report.
 
     :param samples: in the order in which they were taken. Of several with one id the last one counts.
-    :param campaign: what campaign.json holds.
-    :param encryption: the proof that lies with the results, as encryption.as_json; None without one.
-    :param only: names of places that the report is limited to; None: all.
+    :param campaign: the content of campaign.json.
+    :param encryption: the proof stored with the results, as encryption.as_json; None without one.
+    :param only: names of places that the report is limited to; None for all.
     """
 
     def __init__(self, samples: Iterable[Sample], campaign: JsonObject, encryption: Optional[JsonObject] = None,
@@ -105,7 +105,7 @@ class Data:
             groups.items(), key=lambda item: (self.order_of(item[0][1]), LABELS.index(item[0][2]), item[0]))]
 
     def order_of(self, place: str) -> int:
-        """Places in the order of the campaign; others behind them."""
+        """Places in the order of the campaign, then other places."""
         names = list(self.places)
         return names.index(place) if place in names else len(names)
 
@@ -115,7 +115,7 @@ class Data:
         return self.campaign.get('places') or {}
 
     def place_title(self, place: str) -> str:
-        """What people call a place."""
+        """The place's name for people."""
         return str((self.places.get(place) or {}).get('name', place))
 
     @property
@@ -124,16 +124,16 @@ class Data:
 
     @property
     def monitored(self) -> bool:
-        """Whether its campaign is one for `measure monitor`."""
+        """Whether `measure monitor` made the results."""
         return 'monitor' in (self.campaign.get('campaign') or {})
 
     @property
     def synthetic(self) -> bool:
-        """Whether a test made the samples up."""
+        """Whether a test invented the samples."""
         return bool(self.campaign.get('synthetic'))
 
     def mtu(self, path: str) -> int:
-        """MTU that most samples of a path had; the usual one where none says. :param path: RAW or OVERLAY."""
+        """The most frequent MTU of a path's samples; the default if no sample has one. :param path: RAW or OVERLAY."""
         mtus = [int(each.settings['mtu']) for each in self.good if each.path == path and each.settings.get('mtu')]
         usual = headers.RAW_MTU if path == RAW else headers.OVERLAY_MTU
         return max(sorted(set(mtus)), key=mtus.count) if mtus else usual
@@ -152,8 +152,8 @@ class Data:
         return headers.derp_efficiency(self.mtu(paths.OVERLAY))
 
     def place_name(self, group: Group) -> str:
-        """What people call a group's place; with the scenario where a place has several with one link, so that each
-        stands beside its own raw network."""
+        """The name of a group's place for people. It includes the scenario where a place has several with one link, so
+        that each appears beside its own raw network."""
         here = {(each.label, each.scenario) for each in self.groups
                 if (each.place, each.tool) == (group.place, group.tool)}
         name = self.place_title(group.place)
@@ -187,14 +187,14 @@ class Data:
         return rows
 
     def variants(self, key: str) -> List[Tuple[str, List[Row]]]:
-        """[(words on the settings, rows)] of a metric: rows that may stand in one figure."""
+        """[(settings in words, rows)] of a metric: each item has the rows that one figure may show."""
         variants: Dict[str, List[Row]] = {}
         for row in self.rows(key):
             variants.setdefault(row.group.variant, []).append(row)
         return sorted(variants.items())
 
     def overall(self, key: str, variant: str) -> Dict[str, Tuple[Change, int]]:
-        """Label -> (mean change over places, number of places), where raw stands beside the overlay."""
+        """Label -> (mean change over places, number of places), over places with both paths."""
         metric = metrics()[key]
         changes: Dict[str, Tuple[Change, int]] = {}
         if metric.change is None:

@@ -1,4 +1,4 @@
-"""The part of a report on the proof of encryption that lies with the results."""
+"""The part of a report on the proof of encryption stored with the results."""
 import json
 import os
 from typing import List, Optional
@@ -8,7 +8,7 @@ from ua_overlay.measure.report.parts import Item, Packets, Part, Table
 from ua_overlay.protocols import JsonObject
 from ua_overlay.wire import encryption_page
 
-#: Below a results directory: itself, or what `measure encryption --output RESULTS/encryption` made.
+#: Paths of a proof below a results directory; `measure encryption --output RESULTS/encryption` writes the second one.
 FILES = ('encryption.json', os.path.join('encryption', 'encryption.json'))
 
 
@@ -27,7 +27,7 @@ def load(directory: str) -> Optional[JsonObject]:
         try:
             with open(path, encoding='utf-8') as stream:
                 proof: JsonObject = json.load(stream)
-            # Together these need all that a report needs of it.
+            # These two read every value that a report reads.
             encryption_page.section(proof)
             part(proof)
             return proof

@@ -1,7 +1,7 @@
 """The figures of a report, drawn with matplotlib, which is imported when the first one is drawn.
 
 Each function takes the Data of a report and what to draw, and returns a matplotlib Figure. Colours are those of Okabe
-and Ito (Color Universal Design, 2008), which people with any colour vision tell apart; marks differ as well.
+and Ito (Color Universal Design, 2008), which people with any colour vision can distinguish; marks differ, too.
 """
 import functools
 import statistics
@@ -31,7 +31,7 @@ STYLE = {'font.size': 9, 'axes.spines.top': False, 'axes.spines.right': False, '
 WIDTH = 9.0
 #: Most panels of a figure over time; more places make further figures.
 MOST_PANELS = 12
-#: Panels share one axis unless the highest is so many times the lowest.
+#: Panels share one axis unless the highest maximum is more than this many times the lowest.
 _ALIKE = 8
 
 
@@ -44,7 +44,7 @@ class ExtraError(OverlayError):
 def library() -> Any:
     """matplotlib. :raises ExtraError: it is not installed."""
     try:
-        # An import of the package alone does not load these modules.
+        # Importing the package alone does not load these modules.
         import matplotlib.figure
         import matplotlib.ticker
     except ImportError as error:
@@ -67,7 +67,7 @@ def styled(function: Draws) -> Draws:
     def draw(*args: Any, **options: Any) -> Figure:
         with library().rc_context(STYLE):
             return function(*args, **options)
-    return draw  # type: ignore[return-value]  # it takes and returns what the function does
+    return draw  # type: ignore[return-value]  # same signature as the function
 
 
 def places_of(rows: Sequence[Row]) -> List[str]:
@@ -81,11 +81,11 @@ def over_time(data: Data, rows: Sequence[Row]) -> Figure:
     places = places_of(rows)
     columns = min(len(places), 2 if len(places) <= 6 else 3 if len(places) <= 18 else 4)
     lines = -(-len(places) // columns)
-    # On the axis of a cable the course of a radio would be a line on the floor.
+    # On one axis with a fast cable, the values of a slow radio would be a flat line at 0.
     highest = [max((value for row in rows if row.group.place == place for value in row.group.pieces(row.metric)),
                    default=0.0) for place in places]
     alike = max(highest) <= _ALIKE * min(highest)
-    # Not higher than a page.
+    # At most the height of a page.
     drawn, axes = figure(0.7 + min(2.3 * lines, 7.6), lines, columns, sharex=True, sharey=alike)
     for axis, place in zip(axes.flat, places):
         here = [row for row in rows if row.group.place == place]
@@ -124,7 +124,7 @@ def _course(axis: Axis, row: Row) -> None:
 
 
 def _limits(axis: Axis, data: Data, rows: Sequence[Row], ends: Optional[Tuple[float, float]] = None) -> None:
-    """Draw how much TCP the link can carry, without the overlay and with it, between two x, or all along."""
+    """Draw how much TCP the link can carry, raw and in the overlay, between two x, or over the whole axis."""
     for capacity in sorted({row.group.capacity for row in rows if row.group.capacity}):
         for share, style, name in ((data.raw_efficiency, '--', 'link capacity less headers, raw'),
                                    (data.overlay_efficiency, ':', 'the same, WireGuard (header floor)')):
@@ -199,7 +199,7 @@ def scale(axis: Axis, values: Sequence[float]) -> None:
         axis.yaxis.set_major_formatter(library().ticker.FormatStrFormatter('%g'))
     else:
         most = max(values, default=0)
-        # By what is drawn: a box leaves out its extremes, and lines may be higher.
+        # From the drawn artists: a box omits its extremes, and lines may be higher.
         axis.set_ylim(bottom=0 if most > 0 else -0.03, top=1.06 * axis.get_ylim()[1] if most > 0 else 1)
 
 
@@ -212,7 +212,7 @@ def against_raw(data: Data, throughput: Sequence[Row], trips: Sequence[Row]) -> 
     for axis, rows, named in zip(axes[0], shown, names):
         rightmost = max([_compare(axis, data, row, line) for line, row in enumerate(reversed(rows))])
         axis.set_yticks(range(len(rows)))
-        # Lines that are the same as in the first half have their names there.
+        # If both halves have the same lines, only the first one names them.
         axis.set_yticklabels([] if axis is not axes[0][0] and named == names[0] else reversed(named), fontsize=8)
         axis.set_xlabel('{} / {}'.format(rows[0].metric.name, unit_text(rows[0].metric.unit)))
         axis.set_xlim(left=0, right=1.8 * rightmost)
@@ -246,8 +246,8 @@ def _line_name(data: Data, row: Row) -> str:
 
 @styled
 def by_link(data: Data, throughput: Sequence[Row], trips: Sequence[Row]) -> Figure:
-    """The link types and raw side by side. Above: each repetition of every place, and the median of all. Below, where
-    there is a raw network to compare with: what the overlay costs, mean over places with its interval."""
+    """The link types and raw side by side. Above: each repetition of every place, and the median of all. Below, if the
+    raw network was measured: the cost of the overlay, as the mean over places with its interval."""
     shown = [rows for rows in (throughput, trips) if rows]
     costs = [data.overall(rows[0].metric.key, rows[0].group.variant) for rows in shown]
     lines = 2 if any(costs) else 1
@@ -265,12 +265,12 @@ def _repetitions(axis: Axis, data: Data, rows: Sequence[Row], labels: Sequence[s
     metric = rows[0].metric
     for x, label in enumerate(labels):
         values = [value for row in rows if row.group.label == label for value in row.group.values(metric)]
-        # Spread by their order: equal values do not hide each other, and the picture is the same each time.
+        # Spread by their order: equal values do not hide each other, and the figure is reproducible.
         axis.plot([x - 0.3 + 0.6 * number / max(1, len(values) - 1) for number in range(len(values))], values,
                   MARKS[label], color=COLOURS[label], markersize=3, alpha=0.7)
         axis.hlines(statistics.median(values), x - 0.38, x + 0.38, color='black', linewidth=1.2,
                     label='median of all repetitions' if not x else None)
-    # Links that differ have lines in the figures by place.
+    # If capacities differ, the figures by place have the lines.
     if metric.limited and len({row.group.capacity for row in rows}) == 1:
         _limits(axis, data, rows)
     axis.set_xticks(range(len(labels)))
@@ -282,8 +282,8 @@ def _repetitions(axis: Axis, data: Data, rows: Sequence[Row], labels: Sequence[s
 
 
 def _costs(axis: Axis, data: Data, metric: Metric, costs: Dict[str, Tuple[Change, int]], labels: Sequence[str]) -> None:
-    """Draw the throughput that is lost, in % and with the header floor, or the time that is added: the difference of
-    round trips does not depend on the distance."""
+    """Draw the lost throughput in % with the header floor, or the added round trip in its unit: that does not depend on
+    the distance."""
     labels = [label for label in labels if label in costs]
     lost = metric.change is stats.throughput_loss
     for x, label in enumerate(labels):
@@ -340,7 +340,7 @@ def on_map(data: Data, rows: Sequence[Row]) -> Figure:
 
 def folded(name: str, width: int) -> str:
     """A name in at most two lines of about ``width`` characters. A longer one is cut, except for the parentheses at its
-    end, which tell it from others."""
+    end, which distinguish it from others."""
     lines = textwrap.wrap(name, width) or ['']
     if len(lines) > 2:
         end = ' ' + name[name.rindex('('):] if name.endswith(')') and '(' in name else ''
@@ -355,7 +355,7 @@ def _counts(rows: Sequence[Row]) -> str:
 
 
 def unit_text(unit: str) -> str:
-    """A unit as it stands behind a stroke."""
+    """A unit as written behind a slash."""
     return '({})'.format(unit) if '/' in unit else unit
 
 

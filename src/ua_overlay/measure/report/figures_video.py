@@ -17,7 +17,7 @@ _ROWS = (('video_hz', 'Frames / Hz'), ('video_age', 'Age of frames / ms'), ('vid
 
 
 def words(group: Group) -> str:
-    """`JPEG 1280x720 at 30 Hz, hog beside it`: what tells a stream from another."""
+    """`JPEG 1280x720 at 30 Hz, hog beside it`: the settings that distinguish a stream from others."""
     settings = group.samples[0].settings
     parts = ['{} {}x{} at {:g} Hz'.format('JPEG' if settings.get('encoding') == 'jpeg' else 'raw frames',
                                           settings.get('width', '?'), settings.get('height', '?'),
@@ -29,7 +29,7 @@ def words(group: Group) -> str:
 
 @figures.styled
 def streams(data: Data, groups: Sequence[Group]) -> Figure:
-    """A column for each place; in each the links side by side, and every stream on them."""
+    """Draw a column for each place: its links side by side, and every stream on them."""
     places = list(dict.fromkeys(group.place for group in groups))[:figures.MOST_PANELS]
     kinds = sorted({words(group) for group in groups})
     styles = {kind: _STYLES[number % len(_STYLES)] for number, kind in enumerate(kinds)}

@@ -1,4 +1,4 @@
-"""A report as one HTML file that opens without a network: pictures are inside it, and there is no script. Pure."""
+"""A report as one HTML file that opens without a network: it embeds the pictures and has no script. Pure."""
 import base64
 import html
 from typing import Mapping, Sequence
@@ -20,7 +20,7 @@ def page(title: str, parts: Sequence[Part], pictures: Mapping[str, bytes], synth
     """The page.
 
     :param pictures: name -> SVG of every Picture in the parts.
-    :param synthetic: whether a test made the samples up.
+    :param synthetic: whether a test invented the samples.
     """
     links = ' '.join('<a href="#part-{}">{}</a>'.format(number, html.escape(part.title))
                      for number, part in enumerate(parts))

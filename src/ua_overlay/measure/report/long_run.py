@@ -12,7 +12,7 @@ from ua_overlay.measure.report.parts import Figure, Part, Picture
 from ua_overlay.measure.tools.metric import Metric
 from ua_overlay.measure.tools.registry import TOOLS
 
-#: A campaign is drawn over time when it spans so many seconds, and a probe when it has so many samples.
+#: A campaign is drawn over time if it spans at least this many seconds, a probe if it has this many samples.
 SPAN, LEAST = 3600.0, 6
 HOUR = 3600.0
 #: Most panels of a figure, one below the other.
@@ -26,7 +26,7 @@ class Point:
     :ivar hours: since the first one.
     :ivar label: one of data.LABELS, '' where no byte was counted.
     :ivar value: None where nothing was measured.
-    :ivar good: whether it is in the numbers of the report.
+    :ivar good: whether the numbers of the report include it.
     """
 
     hours: float
@@ -37,7 +37,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Course:
-    """The samples of one probe in the order of time. ``name``: for people."""
+    """The samples of one probe, ordered by time. ``name``: for people."""
 
     name: str
     metric: Metric
@@ -125,7 +125,7 @@ def _panel(axis: Axis, course: Course, factor: float) -> None:
     figures.scale(axis, [point.value for point in course.points if point.value is not None])
     missed = [point.hours * factor for point in course.points if point.value is None]
     if missed:
-        # By the height of the panel, not by its scale.
+        # In fractions of the panel's height, whatever its scale.
         axis.plot(missed, [0.05] * len(missed), 'x', color='#B00020', markersize=5,
                   transform=axis.get_xaxis_transform(), label='not measured')
     for hours, _, _ in course.changes:

@@ -5,12 +5,12 @@ from ua_overlay.measure.stats import Estimate
 
 
 def number_text(value: Any) -> str:
-    """A value with three digits and no exponent; '-' for none."""
+    """A value with three digits and no exponent; '-' for None."""
     if value is None or value == '':
         return '-'
     if isinstance(value, float):
         digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
-        # Adding nothing makes 0.0 of -0.0.
+        # Adding 0.0 turns -0.0 into 0.0.
         return '{:.{}f}'.format(round(value, digits) + 0.0, digits)
     return str(value)
 
@@ -24,7 +24,7 @@ def estimate_text(estimate: Optional[Estimate], unit: str) -> str:
 
 
 def with_variant(sentence: str, variant: str) -> str:
-    """The sentence, with the settings that it is about in parentheses."""
+    """The sentence, followed by its settings in parentheses."""
     return '{} ({})'.format(sentence, variant) if variant else sentence
 
 

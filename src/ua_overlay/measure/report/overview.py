@@ -1,4 +1,4 @@
-"""The first part of a report: what was measured, where and with what. Pure."""
+"""The first part of a report: the measurements, their places, and the versions and settings. Pure."""
 from typing import Dict, List, Mapping, Optional, Set, Tuple
 
 from ua_overlay.measure.campaign.sample import Sample
@@ -56,7 +56,7 @@ def _versions(versions: Mapping[str, Mapping[str, str]]) -> List[Tuple[str, str]
 
 
 def _settings(samples: List[Sample]) -> List[Tuple[str, str]]:
-    """[(tool, its settings in words)]; the MTU, which differs between raw and overlay, stands at the end."""
+    """[(tool, its settings in words)]; the MTU, which differs between raw and overlay, comes last."""
     mtus: Dict[Tuple[str, str], Set[Optional[int]]] = {}
     for each in samples:
         words = ', '.join(

@@ -1,4 +1,4 @@
-"""What a report is made of. Pure; the writers of HTML and PDF know nothing else."""
+"""The building blocks of a report, which the writers of HTML and PDF render. Pure."""
 from dataclasses import dataclass
 from typing import Any, Callable, Tuple, Union
 
@@ -10,7 +10,7 @@ Figure = Any
 
 @dataclass(frozen=True)
 class Picture:
-    """``name``: of its file."""
+    """A figure and its caption. ``name``: of its file."""
 
     name: str
     caption: str
@@ -19,7 +19,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """Text in rows; ``caption`` stands above."""
+    """Text in rows, below its ``caption``."""
 
     caption: str
     headers: Tuple[str, ...]
@@ -28,7 +28,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Packets:
-    """A packet inside the tunnel beside the one that carried it. ``run``: one of `runs` of encryption.as_json."""
+    """A packet inside the tunnel beside the packet that carried it. ``run``: one of `runs` of encryption.as_json."""
 
     run: JsonObject
 
@@ -39,7 +39,7 @@ Item = Union[str, Picture, Table, Packets]
 
 @dataclass(frozen=True)
 class Part:
-    """A heading with what stands below it, in order."""
+    """A heading and the items below it, in order."""
 
     title: str
     items: Tuple[Item, ...]

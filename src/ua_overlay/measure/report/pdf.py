@@ -11,7 +11,7 @@ from ua_overlay.wire import encryption_page
 #: Size of the font in points, and height of a line in millimetres.
 SIZE = 9
 LINE = 4.6
-#: Millimetres of a cell beside its text. A heading is bold, so a little wider than its measured width.
+#: Horizontal padding of a cell in mm. It leaves room for headings: they are bold, so wider than their measured width.
 _AIR = 4.0
 #: A document of fpdf2.
 Document = Any
@@ -31,7 +31,7 @@ def document(title: str, parts: Sequence[Part], pictures: Mapping[str, bytes], c
     """The PDF.
 
     :param pictures: name -> PNG of every Picture in the parts.
-    :param created: what the file has as its date.
+    :param created: the date of the file.
     """
     fpdf = library()
     pdf = _document_class(fpdf)(format='A4')
@@ -56,7 +56,7 @@ def document(title: str, parts: Sequence[Part], pictures: Mapping[str, bytes], c
 
 
 def _document_class(fpdf: Any) -> Any:
-    class WithFooter(fpdf.FPDF):  # type: ignore[misc]  # it is imported only when it is needed
+    class WithFooter(fpdf.FPDF):  # type: ignore[misc]  # the library is imported lazily
         def footer(self) -> None:
             self.set_y(-12)
             self.set_font('DejaVu', '', 7)
@@ -90,14 +90,14 @@ def _item(pdf: Document, item: Item, pictures: Mapping[str, bytes]) -> None:
     elif isinstance(item, Packets):
         _packets(pdf, encryption_page.plain(item.run))
     else:
-        # The item that a paragraph is about follows it.
+        # Keep a paragraph with the item that it introduces.
         if pdf.will_page_break(25):
             pdf.add_page()
         _paragraph(pdf, item)
 
 
 def _packets(pdf: Document, sides: Sequence[Tuple[str, str]]) -> None:
-    """Two dumps (caption, text) side by side, with 71 letters a line."""
+    """Two dumps (caption, text) side by side, with 71 characters per line."""
     line = 2.6
     height = line * (2 + max(text.count('\n') for _, text in sides)) + LINE
     if pdf.will_page_break(height):
@@ -113,7 +113,7 @@ def _packets(pdf: Document, sides: Sequence[Tuple[str, str]]) -> None:
 
 
 def _height(pdf: Document, item: Item, pictures: Mapping[str, bytes]) -> float:
-    """Millimetres that must be left for an item to begin on this page."""
+    """The space in mm that an item needs to begin on the current page."""
     if not isinstance(item, Picture):
         return 28.0
     width, height = _size(pictures[item.name])
@@ -121,7 +121,7 @@ def _height(pdf: Document, item: Item, pictures: Mapping[str, bytes]) -> float:
 
 
 def _widths(table: Table, width_of: Callable[[str], float], whole: float) -> Tuple[float, ...]:
-    """Widths of the columns in mm: at least that of the longest word, and a share of the rest by the longest text.
+    """Widths of the columns in mm: at least the longest word, and a share of the rest by the longest text.
 
     :param width_of: function of a text -> mm. :param whole: width of all columns together.
     """
@@ -133,7 +133,7 @@ def _widths(table: Table, width_of: Callable[[str], float], whole: float) -> Tup
     if left < 0:
         return tuple(low * whole / sum(least) for low in least)
     share = left / sum(more) if sum(more) else 0.0
-    # The last column gets the room that no text needs.
+    # The last column gets the remaining space.
     widths = [low + min(1.0, share) * extra for low, extra in zip(least, more)]
     return tuple(widths[:-1] + [whole - sum(widths[:-1])])
 

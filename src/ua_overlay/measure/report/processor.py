@@ -1,4 +1,4 @@
-"""The part of a report on processors: how busy both ends were meanwhile. Pure."""
+"""The part of a report on processors: how busy both ends were during the samples. Pure."""
 import statistics
 from typing import Optional
 
@@ -11,7 +11,7 @@ _ENDS = ('source_percent', 'target_percent')
 
 
 def part(data: Data) -> Optional[Part]:
-    """The Part; None when no sample has the numbers."""
+    """The Part; None when no sample has processor times."""
     rows = []
     for group in data.groups:
         of_ends = [[percent for percent in (each.cpu.get(end) for each in group.samples) if percent is not None]

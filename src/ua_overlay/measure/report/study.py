@@ -1,4 +1,4 @@
-"""The part of a report that puts its numbers beside those of the source study. Pure."""
+"""The part of a report that compares its numbers with the source study's. Pure."""
 from typing import List, Optional, Tuple
 
 from ua_overlay.measure import headers, paths, stats
@@ -7,7 +7,7 @@ from ua_overlay.measure.report.numbers import estimate_text, with_variant
 from ua_overlay.measure.report.parts import Part, Table
 from ua_overlay.measure.tools.registry import metrics
 
-#: (key of a metric, what the study calls it, what the study published). It measured on its own campus, at other places,
+#: (key of a metric, its name in the study, the published value). The study measured on its own campus, at other places,
 #: with other versions.
 CHANGES = (('tcp', 'TCP throughput loss', '39.30 %'), ('rtt', 'RTT increase', '35.25 %'))
 LOSSES = (('udp_lost', 'UDP loss', '0 %'),)
@@ -15,7 +15,7 @@ FORMULAS = ('throughput loss % = (raw - overlay) / raw * 100', 'RTT increase % =
 
 
 def part(data: Data) -> Optional[Part]:
-    """The Part, None when nothing that the study has was measured."""
+    """The Part, None when none of the study's metrics was measured."""
     rows = _changes(data) + _losses(data)
     if not rows:
         return None

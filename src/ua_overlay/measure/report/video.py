@@ -1,4 +1,4 @@
-"""The part of a report on a camera's stream: which frames arrived, how old, and what ran beside it. Pure."""
+"""The part of a report on a camera's stream: arrived frames, their age, and the traffic beside the stream. Pure."""
 import functools
 import statistics
 from typing import List, Optional
@@ -55,7 +55,7 @@ def _beside(data: Data, groups: List[Group]) -> Table:
                       ', '.join(_middle(group, end + '_machine_percent') for end in ('source', 'target'))))
     return Table('Beside it: medians of the repetitions. Processors: of the programs (of one processor), and of the '
                  'camera\'s and the viewer\'s machine (of all; in a lab both are one machine)',
-                 ('place', 'link', 'stream', 'frame / kB', 'TCP', 'longest gap / ms', 'not filmed', 'hog / (Mbit/s)',
+                 ('place', 'link', 'stream', 'frame / kB', 'TCP', 'longest gap / ms', 'skipped', 'hog / (Mbit/s)',
                   'film / %', 'show / %', 'machines / %'), tuple(lines))
 
 
@@ -66,6 +66,6 @@ def _median(group: Group, key: str) -> str:
 
 
 def _middle(group: Group, key: str, factor: float = 1.0) -> str:
-    """Median of a value of the samples that is not a metric."""
+    """Median over the samples of a value without a metric."""
     values = [each.values[key] * factor for each in group.samples if each.values.get(key) is not None]
     return number_text(float(statistics.median(values))) if values else '-'

@@ -1,4 +1,4 @@
-"""From a results directory to report.html, report.pdf, samples.csv, summary.csv and figures/."""
+"""Make report.html, report.pdf, samples.csv, summary.csv and figures/ from a results directory."""
 import datetime
 import io
 import json
@@ -26,8 +26,8 @@ class ReportError(OverlayError):
 def load(directory: str, only: Optional[Sequence[str]] = None) -> Data:
     """Read a results directory.
 
-    :param only: names of the places that the report is limited to; None: all.
-    :raises ReportError: naming the file that cannot be used, or the place that is not there.
+    :param only: names of the places that the report is limited to; None for all.
+    :raises ReportError: naming the unusable file or the unknown place.
     :raises SampleError: naming the line.
     """
     path = os.path.join(directory, run.DESCRIPTION)
@@ -101,7 +101,7 @@ def _saved(drawn: Figure, kind: str) -> bytes:
     stream = io.BytesIO()
     with figures.library().rc_context(figures.STYLE):
         if kind == 'svg':
-            # Without the date the same samples give the same bytes.
+            # Without the date, the same samples give the same bytes.
             drawn.savefig(stream, format=kind, metadata={'Date': None})
         else:
             drawn.savefig(stream, format=kind, dpi=_PNG_DPI)

@@ -1,13 +1,13 @@
-"""The frames of a camera's stream, counted at both ends. Pure: clocks are passed in."""
+"""Count the frames of a camera's stream at both ends. Pure: clocks are passed in."""
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from ua_overlay.protocols import Clock
 
 
 class Camera:
-    """Takes a frame in each slot of a clock that does not wait; where the camera is late by a whole slot, it skips it.
+    """Takes a frame in each slot of a fixed clock, and skips a slot when it is late by a whole one.
 
-    :param omit: first slots that do not count. :param seconds: of those that do. :param rate: slots per second.
+    :param omit: number of first slots to ignore. :param seconds: duration of the others. :param rate: slots per second.
     """
 
     def __init__(self, omit: int, seconds: float, rate: float, clock: Clock) -> None:
@@ -16,7 +16,7 @@ class Camera:
         self._published, self._before, self._skipped, self._bytes = 0, 0, 0, 0
 
     def slots(self, sleep: Callable[[float], None]) -> Iterator[int]:
-        """The numbers (from 0) of the slots that have a frame, each when its time has come."""
+        """Yield the number (from 0) of each slot with a frame, at its time."""
         start = self.clock()
         for number in range(self.count):
             early = start + number / self.rate - self.clock()
@@ -36,17 +36,17 @@ class Camera:
             self._bytes += size
 
     def numbers(self) -> Tuple[int, int]:
-        """(first, last) sequence number of the frames that count, as rospy counts them: from 1."""
+        """(first, last) sequence number of the counted frames, as rospy numbers them: from 1."""
         return self._before + 1, self._published
 
     def totals(self) -> Dict[str, int]:
-        """sent: frames that count; skipped: slots without one; size_bytes: mean of a frame."""
+        """sent: counted frames; skipped: slots without a frame; size_bytes: mean size of a frame."""
         sent = self._published - self._before
         return {'sent': sent, 'skipped': self._skipped, 'size_bytes': round(self._bytes / sent) if sent else 0}
 
 
 class Viewer:
-    """Counts what arrives of a stream. ``numbers``: what :meth:`Camera.numbers` says at the end, None before."""
+    """Counts the arriving frames of a stream. ``numbers``: the result of :meth:`Camera.numbers`, None until the end."""
 
     def __init__(self) -> None:
         self.numbers: Optional[Tuple[int, int]] = None
@@ -66,18 +66,18 @@ class Viewer:
         self._frames.append((number, stamp, now, size))
 
     def totals(self, seconds: float, rate: float) -> Dict[str, Any]:
-        """The totals of a stream whose end is known.
+        """The totals, once ``numbers`` is set.
 
-        hz: frames per second over the stream, or over the time that they took where that was longer; age_ms: of each;
-        received; gaps: frames that a later one overtook; longest_ms: the longest time without a new frame, also from
-        the last one to the end of a stream that broke off; bytes: of all of them.
+        hz: frames per second over the stream, or over their arrivals if those took longer; age_ms: of each frame;
+        received; gaps: frames that a later one overtook; longest_ms: the longest time without a new frame, including
+        the time from the last frame to the end of a stream that broke off; bytes: of all frames.
         """
         assert self.numbers is not None
         first, last = self.numbers
         before, gaps = first - 1, 0
         counted: List[Tuple[float, float, int]] = []
         for number, stamp, now, size in list(self._frames):
-            # The numbers of a stream rise; one that comes again (over a new connection) is not a frame.
+            # The numbers of a stream rise; a repeated number (over a new connection) is not a new frame.
             if before < number <= last:
                 gaps += number - before - 1
                 before = number

@@ -1,4 +1,4 @@
-"""iperf3: how it is called, what it answers, and what its TCP and UDP tests share."""
+"""iperf3: its command lines, its answers, and the common part of its TCP and UDP tests."""
 import abc
 import json
 import os
@@ -13,13 +13,13 @@ from ua_overlay.measure.hosts.process import last_line, stop
 from ua_overlay.measure.tools.tool import Job, Result, Tool, Unmeasured
 from ua_overlay.system.schema import choice, integer, number
 
-#: The campaign starts a server for each sample, or it runs before the campaign.
+#: Values of `server`: the campaign starts a server for each sample, or uses one that already runs.
 STARTED, RUNNING = SERVERS = ('started', 'running')
-#: Seconds that the server gets to listen.
+#: Seconds for the server to start listening.
 LISTEN = 15.0
 _RETRY = 0.3
 _VERSION = re.compile(r'iperf (\d+\.\d+)')
-#: What iperf3 says -> what that means.
+#: iperf3's message -> its meaning.
 _PROBLEMS = (
     ('Connection refused', 'No iperf3 server listens on {target}, port {port}'),
     ('server is busy', 'The iperf3 server on {target} is busy with another test'),
@@ -52,7 +52,7 @@ def parse_answer(text: str, source: str, target: str, port: int) -> Dict[str, An
     """The JSON of a client that succeeded.
 
     :param source, target: names of the hosts, for the sentence.
-    :raises Unmeasured: with iperf3's own words, explained where they are known.
+    :raises Unmeasured: with iperf3's message, explained if _PROBLEMS has it.
     """
     error = _error_of(text)
     if error:
@@ -62,7 +62,7 @@ def parse_answer(text: str, source: str, target: str, port: int) -> Dict[str, An
 
 
 def failure(error: str, source: str, target: str, port: int) -> Unmeasured:
-    """The error for what iperf3 complains of."""
+    """The error for a message of iperf3."""
     error = error.rstrip('.')
     for words, meaning in _PROBLEMS:
         if words in error:
@@ -72,7 +72,7 @@ def failure(error: str, source: str, target: str, port: int) -> Unmeasured:
 
 
 def _error_of(text: str) -> str:
-    """What a client complains of, '' when it gave a result."""
+    """A client's error message, '' when it gave a result."""
     try:
         return str(json.loads(text).get('error', ''))
     except (ValueError, AttributeError):
@@ -80,7 +80,7 @@ def _error_of(text: str) -> str:
 
 
 def intervals_bps(answer: Dict[str, Any]) -> List[float]:
-    """Bit/s of each second that counts, as the sender counts."""
+    """Bit/s of each second behind the omitted ones, by the sender's count."""
     return [each['sum']['bits_per_second'] for each in answer['intervals'] if not each['sum'].get('omitted')]
 
 
@@ -101,7 +101,7 @@ def different_versions(versions: Mapping[str, str]) -> str:
 class Iperf(Tool):
     """A test of iperf3 over TCP or UDP."""
 
-    #: Keys of both.
+    #: Keys of TCP and UDP tests.
     shared_keys = {'seconds': Key(120, number(1, LONGEST)), 'omit': Key(3, integer(0, 60)),
                    'server': Key(STARTED, choice(SERVERS)), 'port': Key(5201, integer(1, 65535))}
     rate_name = 'offered_bps'
@@ -120,10 +120,10 @@ class Iperf(Tool):
 
     @abc.abstractmethod
     def read_answer(self, answer: Dict[str, Any]) -> Result:
-        """The result in a client's answer. :raises KeyError, TypeError, AttributeError: it has none."""
+        """The result in a client's answer. :raises KeyError, TypeError, AttributeError: the answer has none."""
 
     def parse(self, text: str, source: str, target: str) -> Result:
-        """The result in what a client printed. :raises Unmeasured: there is none."""
+        """The result in a client's output. :raises Unmeasured: there is none."""
         port = self.settings['port']
         answer = parse_answer(text, source, target, port)
         try:
@@ -143,10 +143,10 @@ class Iperf(Tool):
         return result._replace(remark=remark or different_versions(job.versions))
 
     def _run(self, job: Job) -> Tuple[str, str]:
-        """(what the client printed, a remark or ''). A server that was started here is ended here."""
+        """Run the client: (its output, a remark or ''). A server that this started ends here, too."""
         if self.settings['server'] == RUNNING:
             return self._client(job), ''
-        # Into a file: over hours the server prints a line a second, and nobody reads a pipe meanwhile.
+        # A file, not a pipe: over hours the server prints a line a second, and a full pipe would block it.
         with tempfile.TemporaryFile('w+') as log:
             server = job.target.start(server_argv(self.settings['port']), output=log)
             try:
@@ -177,6 +177,6 @@ class Iperf(Tool):
 
 
 def _tail(stream: IO[str], most: int = 2000) -> str:
-    """The end of what a program wrote to a text file that it shares with this process."""
+    """The end of a program's output in a text file that it shares with this process."""
     text = os.pread(stream.fileno(), 1 << 20, max(0, os.fstat(stream.fileno()).st_size - most))
     return text.decode('utf-8', 'replace')

@@ -17,7 +17,7 @@ class IperfTcp(Iperf):
 
     kind = KIND
     title = 'TCP'
-    # Congestion control is pinned: otherwise the kernel's default would be measured.
+    # Pin the congestion control: the kernel's default differs from machine to machine.
     keys = dict(Iperf.shared_keys, congestion=Key('cubic', congestion), rate=Key(None, schema.optional(rate, None)))
     values = {'bps': 'bit/s', 'intervals_bps': 'bit/s', 'retransmits': 'segments'}
     metrics = (

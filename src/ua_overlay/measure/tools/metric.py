@@ -1,28 +1,28 @@
-"""The numbers that a report makes of what a tool measured. Pure."""
+"""The numbers that a report computes from the values of a tool. Pure."""
 import statistics
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from ua_overlay.measure import stats
 
-#: `values` of a sample; Tool.values says what a tool puts there, and in which unit.
+#: `values` of a sample; Tool.values has their names and units.
 Values = Dict[str, Any]
-#: Makes one number of the values of a sample; None when they do not have it.
+#: Computes one number from the values of a sample; None when they lack it.
 Number = Callable[[Values], Optional[float]]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that each repetition gives.
+    """A number with one value for each repetition.
 
     :ivar tool: the kind of tool that measures it.
-    :ivar value: makes the number of a repetition.
-    :ivar pieces: makes the single measurements behind it (a ping, a second of iperf3); None: there are none.
-    :ivar change: what the overlay costs, from raw and overlay; None: it is not compared.
-    :ivar heading: of its part of the report, by place; '' for no such part.
-    :ivar piece: what one of ``pieces`` is, in the caption of that part.
-    :ivar limited: whether the capacity of the link, less headers, is its limit: figures then show that as lines.
-    :ivar over_days: its position, from 1, among the figures of a run of hours or days; 0: it has none.
+    :ivar value: computes the number of a repetition.
+    :ivar pieces: extracts the single measurements behind it (a ping, a second of iperf3); None if there are none.
+    :ivar change: computes the cost of the overlay from raw and overlay; None if they are not compared.
+    :ivar heading: heading of its part of the report, by place; '' for no such part.
+    :ivar piece: the name of one of ``pieces`` in the caption of that part.
+    :ivar limited: whether the capacity of the link, less headers, limits it: figures then show that as lines.
+    :ivar over_days: its position, from 1, among the figures of a run of hours or days; 0 for no figure.
     """
 
     tool: str
@@ -56,5 +56,5 @@ def every(key: str, factor: float = 1.0) -> Callable[[Values], List[float]]:
 
 
 def lost_percent(values: Values) -> Optional[float]:
-    """Of ``sent``, what is not among ``received``, in %."""
+    """The share of ``sent`` that was not ``received``, in %."""
     return 100.0 * (1 - values['received'] / values['sent']) if values.get('sent') else None

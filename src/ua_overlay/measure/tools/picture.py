@@ -1,9 +1,9 @@
-"""A generated camera picture that moves, raw and as JPEG, without any library: a robot with ROS can make it. Pure.
+"""A generated, moving camera picture, raw or as JPEG. It needs no library, so any robot with ROS can make it. Pure.
 
 The scene scrolls upwards by one row of MCUs (16 lines) per frame and begins again at its end. In a JPEG with a restart
-interval of one row of MCUs each row stands by itself (ITU-T T.81, B.1.1.3 and E.1.4). A frame of another moment is the
-same coded rows in another order, so only the first one takes time to code, and the network is what is measured, as with
-a camera that codes its pictures itself.
+interval of one row of MCUs, each row is independent (ITU-T T.81, B.1.1.3 and E.1.4). Every frame has the same coded
+rows in another order, so only the first one takes time to code. The stream then measures the network, as with a camera
+that codes its pictures itself.
 """
 import functools
 import math
@@ -11,7 +11,7 @@ import random
 import struct
 from typing import Dict, List, Sequence, Tuple
 
-#: Pixels of an MCU in each direction: luma is coded whole, chroma at half the size (4:2:0), as image_transport does.
+#: Pixels of an MCU in each direction: luma in full, chroma at half the size (4:2:0), as in image_transport.
 MCU = 16
 #: Of JPEG, as libjpeg counts it; the default of image_transport.
 QUALITY = 80
@@ -22,7 +22,7 @@ _LUMA = (16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13,
          51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121,
          120, 101, 72, 92, 95, 98, 112, 100, 103, 99)
 _CHROMA_DC = 17
-#: A table of Huffman codes: how many codes of each length, and what they stand for. T.81, tables K.3 and K.5.
+#: A table of Huffman codes: the number of codes of each length, and their symbols. T.81, tables K.3 and K.5.
 Huffman = Tuple[Tuple[int, ...], bytes]
 _DC: Huffman = ((0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0), bytes(range(12)))
 _AC: Huffman = ((0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 125), bytes.fromhex(

@@ -44,7 +44,7 @@ class Ping(Tool):
 
     def argv(self, address: str) -> List[str]:
         settings = self.settings
-        # The C locale: others have a comma in the interval, and words of their own in the answer (iputils issue 329).
+        # The C locale: others have a comma in the interval, and translate the answer (iputils issue 329).
         return ['env', 'LC_ALL=C', 'ping', '-n', '-c', str(settings['omit'] + settings['count']), '-i',
                 '{:g}'.format(settings['interval']), '-s', str(settings['size']), '-W', '5', address]
 
@@ -53,14 +53,14 @@ class Ping(Tool):
         return self.parse(output + errors, job.source.name, job.target.name)
 
     def parse(self, text: str, source: str, target: str) -> Result:
-        """The result in what ping printed. :raises Unmeasured: nothing came back, or ping did not run."""
+        """The result in ping's output. :raises Unmeasured: no answer arrived, or ping did not run."""
         totals, omit = _TOTALS.search(text), self.settings['omit']
         if not totals:
             raise Unmeasured('ping from {} to {} failed: {}.'.format(source, target, last_line(text)))
         sent, received = int(totals.group(1)), int(totals.group(2))
-        # The first one may wait for WireGuard's handshake. A copy that comes again (DUP!) is the same trip.
+        # The first one may wait for WireGuard's handshake. A duplicate (DUP!) is the same trip.
         trips = [(int(number), float(value)) for number, value in _TRIP.findall(text)]
-        # By number and position: numbers begin anew after 65535.
+        # By number and position: numbers restart after 65535.
         counted = [value for index, (number, value) in enumerate(trips) if index >= omit or number > omit]
         if not counted:
             raise Unmeasured('{} answers no ping from {}.'.format(target, source))

@@ -1,4 +1,4 @@
-"""Which tools there are. A new tool is one module of this package, with its class as `TOOL`, and one line here."""
+"""The list of tools. A new tool is one module of this package, with its class as `TOOL`, and one line here."""
 import importlib
 from typing import Dict, Type
 

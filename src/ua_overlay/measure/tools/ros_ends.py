@@ -1,4 +1,4 @@
-"""What the tools that measure ROS share: a program of this package at each end, which prints one JSON object."""
+"""The common part of the tools that measure ROS: a program at each end prints one JSON object."""
 import json
 from typing import Any, Dict
 

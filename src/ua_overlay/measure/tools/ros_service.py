@@ -11,7 +11,7 @@ from ua_overlay.measure.tools.tool import Job, Result, Tool, Unmeasured
 from ua_overlay.system.schema import integer
 
 KIND = 'ros-service'
-#: Bytes of a call and its answer: at least two packets of IPv4 and TCP, and about so many with all that ROS adds.
+#: Bytes of a call and its answer: the least (two packets of IPv4 and TCP), and the usual number with ROS's headers.
 LEAST_OF_CALL, USUAL_CALL = 100, 1000
 
 
@@ -32,7 +32,7 @@ class RosService(Tool):
 
     @property
     def duration(self) -> float:
-        # On a path of 50 ms and more a call takes a tenth of a second.
+        # On a path of 50 ms or more, a call takes a tenth of a second.
         return 5.0 + 0.1 * self._calls
 
     def wire_bits(self) -> float:
@@ -58,7 +58,7 @@ class RosService(Tool):
 
     @staticmethod
     def read_answer(answer: Dict[str, Any]) -> Result:
-        """The result of what the caller printed."""
+        """The result in the caller's output."""
         return Result({'rtt_ms': answer['rtt_ms'], 'failed': answer['failed']},
                       len(answer['rtt_ms']) * LEAST_OF_CALL)
 

@@ -61,7 +61,7 @@ class RosTopic(Tool):
                           last_json(heard or heard_errors, job.target.name))
 
     def merge(self, sent: Dict[str, Any], heard: Dict[str, Any]) -> Result:
-        """The result of what the publisher and the subscriber printed."""
+        """The result in the outputs of the publisher and the subscriber."""
         size = self.settings['size']
         return Result({'hz': heard['hz'], 'age_ms': heard['age_ms'], 'sent': sent['sent'],
                        'received': heard['received'], 'size_bytes': size}, heard['received'] * size)

@@ -1,4 +1,4 @@
-"""`ros-video`: a camera's stream, with a hog beside it on request."""
+"""`ros-video`: a camera's stream, optionally with a hog (a TCP transfer) beside it."""
 import math
 import subprocess
 from typing import Any, Dict, List, Sequence, Tuple
@@ -15,13 +15,13 @@ from ua_overlay.measure.tools.tool import Job, Result, Tool
 from ua_overlay.system.schema import choice, flag, integer, number, optional
 
 KIND = 'ros-video'
-#: What the camera's program prints before it waits for LEAD seconds and begins.
+#: The camera's program prints this line, waits LEAD seconds, and begins.
 READY = 'ready'
 #: Seconds that the hog runs before the first frame.
 LEAD = 3
 HOG_PORT = 5202
 _HOG = IperfTcp('hog', {'port': HOG_PORT})
-#: Of the roscore without the overlay.
+#: Port of the roscore without the overlay.
 RAW_MASTER_PORT = 11399
 #: Settings that both programs take as options.
 _OPTIONS = ('encoding', 'width', 'height', 'rate', 'seconds', 'omit')
@@ -30,7 +30,7 @@ _OPTIONS = ('encoding', 'width', 'height', 'rate', 'seconds', 'omit')
 class RosVideo(Tool):
     """A camera at the source and a viewer at the target (scripts/measure_video.py).
 
-    On the overlay both are in the team's graph. Without it the viewer's program is a roscore as well. `values` also has
+    On the overlay both are in the team's graph. Without it, the viewer's program also runs a roscore. `values` also has
     `congestion` (the name of the stream's congestion control), `hog_bps` (bit/s) with a hog, and for `source_` and
     `target_` each `process_percent` (of one processor) and `machine_percent` (of all).
     """
@@ -50,7 +50,7 @@ class RosVideo(Tool):
         Metric(KIND, 'video_age95', 'Age of video frames, 95 %', 'ms', metric.percentile('age_ms', 0.95)),
         Metric(KIND, 'video_age99', 'Age of video frames, 99 %', 'ms', metric.percentile('age_ms', 0.99)),
         Metric(KIND, 'video_lost', 'Lost video frames', '%', metric.lost_percent),
-        Metric(KIND, 'video_skipped', 'Video frames not filmed', 'frames', metric.number('skipped')),
+        Metric(KIND, 'video_skipped', 'Skipped video frames', 'frames', metric.number('skipped')),
         Metric(KIND, 'video_longest', 'Longest time without a video frame', 'ms', metric.number('longest_ms')),
         Metric(KIND, 'video_hog', 'TCP beside the video', 'Mbit/s', metric.number('hog_bps', 1e-6)))
     variant = ('encoding', 'width', 'height', 'rate_hz', 'congestion', 'nodelay', 'hog')
@@ -64,7 +64,8 @@ class RosVideo(Tool):
         return float(settings['seconds'] + settings['omit'] / settings['rate'] + (15.0 if settings['hog'] else 10.0))
 
     def wire_bits(self) -> float:
-        raise CampaignError('tools.{}: a monitor leaves the link to its users, so it takes no video.'.format(self.name))
+        raise CampaignError(
+            'tools.{}: ros-video would saturate the link, so a monitor cannot use it.'.format(self.name))
 
     def runs_raw(self, open_both_ways: bool) -> bool:
         # ROS connects from each end to any port of the other.
@@ -81,12 +82,12 @@ class RosVideo(Tool):
         common += ['--congestion', settings['congestion']] if settings['congestion'] else []
         common += ['--nodelay'] if settings['nodelay'] else []
         program = ['rosrun', 'ua_overlay', 'measure_video.py']
-        # A roscore in the viewer ends with it, whatever becomes of the connection to that host.
+        # A roscore in the viewer's program ends with it, even if the connection to that host breaks.
         master = ['--master', str(RAW_MASTER_PORT)] if path == paths.RAW else []
         return program + ['show'] + common + master, program + ['film'] + common
 
     def hog_argv(self, address: str) -> List[str]:
-        """Argv of the iperf3 client that runs from before the first frame until after the last."""
+        """Argv of the iperf3 client, which starts before the first frame and ends after the last."""
         settings = self.settings
         seconds = math.ceil(LEAD + settings['omit'] / settings['rate'] + settings['seconds'] + 1)
         return iperf.client_argv(address, HOG_PORT, seconds) + (
@@ -129,7 +130,7 @@ class RosVideo(Tool):
 
 
 def graphs_of(path: str, source: Host, target: Host) -> Tuple[Graph, Graph]:
-    """The graph of the source's program and that of the target's: the team's, or without the overlay their own."""
+    """The graphs of the source's and the target's program: the team's, or without the overlay their own."""
     if path == paths.OVERLAY:
         return True, True
     master = 'http://{}:{}'.format(target.address, RAW_MASTER_PORT)
@@ -138,13 +139,13 @@ def graphs_of(path: str, source: Host, target: Host) -> Tuple[Graph, Graph]:
 
 
 def hog_bps(intervals: Sequence[float]) -> float:
-    """Mean bit/s of the hog while frames were on their way: without the seconds before the first and the one after."""
+    """Mean bit/s of the hog during the stream: without the seconds before the first frame and the second after it."""
     during = intervals[LEAD:-1] or intervals
     return sum(during) / len(during) if during else 0.0
 
 
 def merge(filmed: Dict[str, Any], shown: Dict[str, Any]) -> Result:
-    """The result of what the camera's and the viewer's program printed."""
+    """The result in the outputs of the camera's and the viewer's program."""
     values = {key: filmed[key] for key in ('sent', 'skipped', 'size_bytes', 'congestion')}
     values.update((key, shown[key]) for key in ('hz', 'age_ms', 'received', 'gaps', 'longest_ms'))
     values.update(('{}_{}'.format(end, key), printed.get(key))

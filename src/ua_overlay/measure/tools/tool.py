@@ -1,4 +1,4 @@
-"""What a tool is: everything that the campaign, the monitor and the report ask of it."""
+"""The interface of a tool, for the campaign, the monitor and the report."""
 import abc
 import time
 from dataclasses import dataclass, field
@@ -19,10 +19,10 @@ class Unmeasured(HostLost):
 
 
 class Result(NamedTuple):
-    """What a tool measured.
+    """The outcome of a measurement.
 
-    :ivar payload: bytes that it says went from one host to the other.
-    :ivar remark: a sentence for people who read a good sample, ''.
+    :ivar payload: bytes that the tool counted between the hosts.
+    :ivar remark: a remark on a good sample, for people; '' for none.
     """
 
     values: Values
@@ -56,17 +56,17 @@ class Job:
 class Tool(abc.ABC):
     """A tool with its settings, as a campaign names it. Each kind of tool is a subclass, in its own module.
 
-    :ivar name: in the campaign; several tools of one kind differ in it.
+    :ivar name: its name in the campaign, which distinguishes several tools of one kind.
     :ivar settings: every key of ``keys``, in s, bit/s and bytes.
     :cvar kind: its name in campaign files and samples.
-    :cvar title: what the tables of a report call it.
+    :cvar title: its name in the tables of a report.
     :cvar keys: its keys in a campaign file.
-    :cvar values: what an `ok` sample has in `values`: name -> unit ('' for a number of things).
-    :cvar metrics: what a report makes of these; the first one is what a monitor shows.
-    :cvar variant: settings of a sample that make two measurements different; the report never compares across them.
+    :cvar values: the `values` of an `ok` sample: name -> unit ('' for a count).
+    :cvar metrics: the numbers that a report computes from the values; a monitor shows the first one.
+    :cvar variant: settings that make two measurements different; the report compares only samples that agree in them.
     :cvar needs_ros: whether it runs in a ROS graph.
     :cvar compares_clocks: whether its values are differences of the clocks of two hosts.
-    :cvar rate_name: what the key `rate` is called in the settings of a sample.
+    :cvar rate_name: name of the key `rate` in the settings of a sample.
     """
 
     name: str
@@ -96,20 +96,20 @@ class Tool(abc.ABC):
 
     @abc.abstractmethod
     def wire_bits(self) -> float:
-        """About what one measurement puts on the link, in bits, in the direction that carries more.
+        """Approximate bits that one measurement sends over the link, in the busier direction.
 
-        :raises CampaignError: it would take the whole link, so that a monitor must not use it.
+        :raises CampaignError: it would take the whole link, so a monitor must not use it.
         """
 
     def runs_raw(self, open_both_ways: bool) -> bool:
-        """Whether it can measure without the overlay.
+        """Whether the tool can measure without the overlay.
 
-        :param open_both_ways: each host reaches any port of the other there, by an address that the campaign has.
+        :param open_both_ways: each host reaches any port of the other there, at an address that the campaign gives.
         """
         return not self.needs_ros
 
     def patience(self, slack: float = SLACK) -> float:
-        """Seconds after which a measurement that has not ended never will."""
+        """Seconds after which a measurement counts as stuck."""
         return 2 * self.duration + slack
 
     def sample_settings(self, clock_error_ms: Optional[float], mtu: Optional[int] = None) -> Dict[str, Any]:
@@ -124,7 +124,7 @@ class Tool(abc.ABC):
 
     @classmethod
     def variant_of(cls, settings: Mapping[str, Any]) -> str:
-        """`size 1000, rate 10`: what tells a measurement from others of this kind. :param settings: of a sample."""
+        """`size 1000, rate 10`: the settings that distinguish a measurement. :param settings: of a sample."""
         return ', '.join(_setting(key, settings[key]) for key in cls.variant
                          if settings.get(key) not in (None, '', False))
 

@@ -58,7 +58,7 @@ def test_without_the_overlay_both_ends_need_an_address():
 
 
 def test_a_monitor_refuses_it():
-    with pytest.raises(CampaignError, match='tools.raw: a monitor leaves the link to its users, so it takes no video.'):
+    with pytest.raises(CampaignError, match='tools.raw: ros-video would saturate the link, so a monitor cannot use it'):
         RAW.wire_bits()
 
 
