@@ -1,1 +1,1 @@
-"""Packets and captures, and the proof that what they carry is encrypted."""
+"""Packets, captures, and the proof of encryption."""

@@ -17,24 +17,24 @@ from typing import IO, Any, Callable, Dict, List, Optional, Tuple
 
 _MAGIC = 0xa1b2c3d4
 _MAGIC_NANOSECONDS = 0xa1b23c4d
-#: Link types of https://www.tcpdump.org/linktypes.html.
+#: Link-layer types of pcap files (https://www.tcpdump.org/linktypes.html).
 ETHERNET, RAW, COOKED, COOKED_2 = 1, 101, 113, 276
 #: Link type -> where the EtherType and the network packet begin.
 _HEADERS = {ETHERNET: (12, 14), COOKED: (14, 16), COOKED_2: (0, 20)}
 _IP = (0x0800, 0x86dd)
 _VLAN = (0x8100, 0x88a8)
-#: Segments that the kernel has not cut yet (GSO) are as long as this.
+#: Segments that the kernel has not split yet (GSO) are up to this long.
 LONGEST = 262144
 _ETH_P_ALL = 0x0003
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6
 _SO_RCVBUFFORCE = 33
 _BUFFER = 32 << 20
-#: Seconds at most to read the packets that passed before the end.
+#: Seconds at most to read the packets that passed before SIGTERM.
 _DRAIN = 1.0
 
 
 class NotPcap(Exception):
-    """Not a pcap file that can be used; the text says why."""
+    """The file is not a usable pcap file; the text says why."""
 
 
 def file_header() -> bytes:
@@ -42,16 +42,16 @@ def file_header() -> bytes:
 
 
 def record(when: float, packet: bytes) -> bytes:
-    """A packet as the file has it. :param when: unix seconds."""
+    """The record of a packet in a pcap file. :param when: unix seconds."""
     return struct.pack('<IIII', int(when), int(when % 1 * 1e6), len(packet), len(packet)) + packet
 
 
 def read(data: bytes) -> List[Tuple[float, bytes]]:
-    """The IP packets of a pcap file. Its last record may be incomplete, as after a program that was killed.
+    """The IP packets of a pcap file. Its last record may be incomplete, as after a capture that was killed.
 
     :param data: content of a file of :func:`capture`, or of `tcpdump -w`.
     :returns: [(unix seconds, bytes that begin with the IP header)], in the file's order.
-    :raises NotPcap: another format (pcapng), another link layer, or packets that were cut: a proof needs them whole.
+    :raises NotPcap: another format (pcapng), another link layer, or truncated packets: a proof needs whole ones.
     """
     order, scale = _byte_order(data)
     kind = struct.unpack_from(order + 'I', data, 20)[0] & 0x0fffffff
@@ -71,7 +71,7 @@ def read(data: bytes) -> List[Tuple[float, bytes]]:
 
 
 def _byte_order(data: bytes) -> Tuple[str, float]:
-    """(byte order for struct, seconds of a unit of its fractions)."""
+    """(byte order for struct, resolution of its time stamps in seconds)."""
     for order in '<>':
         if len(data) >= 24:
             magic = struct.unpack_from(order + 'I', data)[0]
@@ -120,12 +120,12 @@ class Files:
 def capture(directory: str, name: str, stop: socket.socket, say: Callable[[str], None]) -> Dict[str, Any]:
     """Write every IP packet of every interface, in both directions, until ``stop`` can be read.
 
-    :param say: called with 'capturing' as soon as no packet escapes.
+    :param say: called with 'capturing' once every packet is captured.
     :returns: {'packets': {interface: count}, 'dropped': packets that the kernel had no room for}.
     :raises PermissionError: without CAP_NET_RAW.
     """
     files = Files(directory, name)
-    # Without a link header the packets of a tunnel and of a cable have one form.
+    # Without a link header, the packets of a tunnel and of a cable have the same form.
     with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL)) as link:
         link.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
         link.setblocking(False)
@@ -147,7 +147,7 @@ def capture(directory: str, name: str, stop: socket.socket, say: Callable[[str],
 
 
 def _ignore(number: int, frame: Optional[FrameType]) -> None:
-    """The signal arrives over the wake-up descriptor as well."""
+    """Do nothing: the wake-up descriptor reports the signal."""
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
-"""The proof that the overlay encrypts what it carries: what captures have to show. Pure; encryption_run makes them.
+"""The proof of encryption: judge captures of the overlay's traffic. Pure; encryption_run makes the captures.
 
 A page with a canary travels from one robot to the other while packets are captured inside the tunnel and outside it, at
-both ends and everywhere between. The canary has to be found inside and nowhere outside, and outside there have to be
-enough bytes in the framing of the link type: captures that saw nothing would prove nothing. A run past the tunnel has
-to find the canary outside.
+both ends and everywhere between. The canary must appear inside and nowhere outside. The captures outside must also hold
+enough bytes in the framing of the link type: empty captures would prove nothing. In a run past the tunnel, the search
+must find the canary outside.
 """
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
@@ -13,28 +13,28 @@ from ua_overlay.protocols import JsonObject
 from ua_overlay.wire import packets, wireguard
 from ua_overlay.wire.packets import Packet
 
-#: In place of a link type: a run past the tunnel.
+#: Instead of a link type: a run past the tunnel.
 RAW = 'raw'
-#: Every run of a whole proof.
+#: The runs of a complete proof.
 ALL_LINKS = (RAW,) + link_types.CARRYING
-#: What carries the page outside, by link type.
+#: Framing of the page outside, by link type.
 FRAMING: Dict[LinkType, str] = {link_types.DIRECT: wireguard.DATA,
                                 link_types.PEER_RELAY: wireguard.DATA + wireguard.RELAYED,
                                 link_types.DERP: wireguard.TLS}
-#: Of the web server that has the page.
+#: Port of the web server that has the page.
 PORT = 8080
-#: Bytes of the page: more than a segment holds, so that the canary lies across segments too.
+#: Bytes of the page: several segments, so that the canary also crosses their boundaries.
 PAGE_LENGTH = 20000
 _FILLER = 'What the robots say to each other is for the robots. '
 
 
 class CapturePoint(NamedTuple):
-    """What the packets of one interface show.
+    """The counts of the packets of one interface.
 
     :ivar inside: whether the interface is the tunnel.
-    :ivar packets: how many there are.
-    :ivar found: packets that hold the canary whole.
-    :ivar in_streams: how often it is in TCP's streams.
+    :ivar packets: their number.
+    :ivar found: packets that hold the whole canary.
+    :ivar in_streams: occurrences of the canary in TCP's streams.
     :ivar kinds: {framing: {'packets', 'bytes' of payload}} of packets with a payload; empty inside.
     :ivar entropy: bits per byte of the payload inside, of the cipher text outside; None without any.
     """
@@ -57,11 +57,11 @@ class CapturePoint(NamedTuple):
 
 
 class Run(NamedTuple):
-    """One page.
+    """One transfer of the page.
 
     :ivar link: RAW or a link type.
     :ivar why: sentences, empty when the run is as expected.
-    :ivar picture: of :func:`pair_of`.
+    :ivar picture: the result of :func:`pair_of`.
     """
 
     link: str
@@ -72,7 +72,7 @@ class Run(NamedTuple):
 
 
 def page(canary: str, length: int = PAGE_LENGTH) -> str:
-    """A page of text with the canary in each line, of lines that differ in length: it lies across segments too."""
+    """A page of text with the canary in each line. Lines differ in length, so it also crosses segment boundaries."""
     text, line = '', 0
     while len(text) < length:
         text += '{} {} {}\n'.format(line, canary, _FILLER * (1 + line % 5))
@@ -81,7 +81,7 @@ def page(canary: str, length: int = PAGE_LENGTH) -> str:
 
 
 def inspect(host: str, interface: str, inside: bool, found: Sequence[Packet], canary: str) -> CapturePoint:
-    """What the packets of an interface show."""
+    """Count the packets of an interface."""
     single, joined = packets.count(canary, found)
     kinds = wireguard.sort(found)
     if inside:
@@ -96,11 +96,11 @@ def inspect(host: str, interface: str, inside: bool, found: Sequence[Packet], ca
 
 def judge(link: str, points: Sequence[CapturePoint], ends: Sequence[str], between: Sequence[str], dropped: int = 0,
           length: int = PAGE_LENGTH) -> List[str]:
-    """What is wrong with a run, as sentences; empty when it is as expected.
+    """List the problems of a run, as sentences; empty when it is as expected.
 
     :param link: RAW or a link type.
-    :param ends: names of the two robots. :param between: names of the hosts that every packet of theirs passes.
-    :param dropped: packets that the captures lost.
+    :param ends: names of the two robots. :param between: names of the hosts that all their packets pass.
+    :param dropped: number of packets that the captures lost.
     :param length: bytes of the page.
     """
     outside = [point for point in points if not point.inside]
@@ -122,9 +122,9 @@ def judge(link: str, points: Sequence[CapturePoint], ends: Sequence[str], betwee
 
 
 def judge_files(points: Sequence[CapturePoint], length: int = PAGE_LENGTH // 10) -> List[str]:
-    """What is wrong with captures of real robots, as sentences. Their ``host`` is the file.
+    """List the problems of captures of real robots, as sentences. Their ``host`` is the file.
 
-    :param length: bytes at least of a framing of the overlay in each capture outside.
+    :param length: least number of bytes in the overlay's framings in each capture outside.
     """
     outside = [point for point in points if not point.inside]
     why = ['The canary is not in {}, inside the tunnel.'.format(point.host)
@@ -135,8 +135,8 @@ def judge_files(points: Sequence[CapturePoint], length: int = PAGE_LENGTH // 10)
 
 
 def worth_another_try(run: Run) -> bool:
-    """Whether the problem of a run may be chance: the link changed, or a capture lost packets. A canary that was found
-    outside the tunnel is not chance, and a blind search stays blind."""
+    """Whether another run may succeed: the link changed, or a capture lost packets. A canary outside the tunnel, or a
+    search that fails past the tunnel, is final."""
     return run.link != RAW and not any(point.has_canary for point in run.points if not point.inside)
 
 
@@ -150,7 +150,7 @@ def pair_of(link: str, inside: Sequence[Packet], outside: Sequence[Packet], cana
     inner = packets.with_canary(canary, inside)
     if not inner or link == RAW:
         return None
-    # The largest: a segment of the page, not the request.
+    # The largest packet is a segment of the page, not the request.
     chosen = max(inner, key=lambda packet: len(packet.raw))
     carriers = [packet for packet in wireguard.sort(outside).get(FRAMING[link], ()) if packet.source_port and
                 packet.when >= chosen.when and len(packet.payload) >= min(len(chosen.raw), 1000)]
@@ -162,7 +162,7 @@ def pair_of(link: str, inside: Sequence[Packet], outside: Sequence[Packet], cana
 
 
 def as_json(runs: Sequence[Run], links: Sequence[str] = ALL_LINKS) -> JsonObject:
-    """Plain values of runs, for a file and for the report. :param links: the runs that the proof needs."""
+    """The runs as plain values, for a file and for the report. :param links: the runs that the proof needs."""
     return {'schema': 1, 'proven': proven(runs, links), 'runs': [run_as_json(run) for run in runs]}
 
 
@@ -173,5 +173,5 @@ def run_as_json(run: Run) -> JsonObject:
 
 
 def proven(runs: Sequence[Run], links: Sequence[str] = ALL_LINKS) -> bool:
-    """Whether every link type was proven, and the run past the tunnel showed that the search can fail."""
+    """Whether every link type was proven, and the run past the tunnel found the canary outside."""
     return {run.link for run in runs if not run.why} == set(links) | {RAW}

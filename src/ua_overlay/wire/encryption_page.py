@@ -9,7 +9,7 @@ from typing import Any, List, Sequence, Tuple
 from ua_overlay.protocols import JsonObject
 from ua_overlay.wire.encryption import RAW
 
-#: Bytes of a packet that a picture shows, of up to 80 lines: its headers, and what is around the mark.
+#: Bytes of a packet that a picture shows, out of up to 80 lines: the headers, and the surroundings of the mark.
 HEADERS_SHOWN, SHOWN = 64, 256
 _INSIDE, _OUTSIDE = 'Inside the tunnel: {} bytes', 'Outside, {}: {} bytes'
 _ANY_TAG = re.compile('<[^>]*>')
@@ -36,8 +36,8 @@ HEADERS = ('HOST', 'INTERFACE', 'WHERE', 'PACKETS', 'WITH CANARY', 'IN STREAMS',
 def dump(data: bytes, marked: Tuple[int, int] = (0, 0), head: int = 0, shown: int = SHOWN) -> str:
     """A hexadecimal dump as HTML, 16 bytes a line: offset, bytes, characters.
 
-    :param marked: (first, behind the last) byte that is highlighted. :param head: bytes of headers, in blue.
-    :param shown: bytes at most.
+    :param marked: (first, last + 1) byte to highlight. :param head: length of the headers, shown in blue.
+    :param shown: most bytes to show.
     """
     lines, behind = [], 0
     jump = max(HEADERS_SHOWN, (marked[0] - 32) // 16 * 16)
@@ -64,7 +64,7 @@ def _tag(text: str, at: int, marked: Tuple[int, int], head: int) -> str:
 
 
 def name_of(run: JsonObject) -> str:
-    """What people call a run. The counter-check comes first: without it the others would prove little."""
+    """The name of a run for people. The run past the tunnel comes first: it shows that the search works."""
     return 'Past the tunnel, where every host on the path must be able to read it' if run['link'] == RAW \
         else str(run['link'])
 
@@ -83,7 +83,7 @@ def plain(run: JsonObject) -> Sequence[Tuple[str, str]]:
 
 
 def side_by_side(run: JsonObject) -> str:
-    """HTML fragment: a packet inside the tunnel beside the one that carried it outside; '' when there is none.
+    """HTML fragment: a packet inside the tunnel beside the packet that carried it outside; '' without a picture.
 
     It needs :func:`style` on the page.
     """

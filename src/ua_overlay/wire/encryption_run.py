@@ -15,11 +15,11 @@ from ua_overlay.wire.encryption import ALL_LINKS, PORT, RAW, CapturePoint, Run
 from ua_overlay.wire.packets import Packet
 
 PAGE = 'page.txt'
-#: A link may change while a page travels (tailscaled looks for better ones); then the page travels again.
+#: Attempts per link type: a link may change during a transfer, because tailscaled searches for better paths.
 TRIES = 5
 #: Seconds for the page, and for a program to end.
 PAGE_TIMEOUT, END_TIMEOUT = 60.0, 15.0
-# The address and the canary come by stdin. The answer must be the page: nothing is proven by a page that never came.
+# The address and the canary arrive on stdin. The program checks the answer: without the page there is no proof.
 _REQUEST = '''
 import json, sys, urllib.request
 asked = json.load(sys.stdin)
@@ -31,22 +31,22 @@ assert answer.count(asked['canary']) > 1, 'another page'
 
 
 class ProofFailed(OverlayError):
-    """The proof could not be made: a program did not start, a page did not come, a link did not stay."""
+    """The proof could not be made: a program did not start, the page did not arrive, or a link changed."""
 
     code = 'MEASURE_ENCRYPTION'
 
 
 class Stage(Protocol):
-    """Where the proof takes place: two robots, the routers between them, the host of the relays."""
+    """The hosts of the proof: two robots, the routers between them, the host of the relays."""
 
     @property
     def hosts(self) -> Sequence[CommandHost]:
-        """All that capture. They see the directory of the captures under one path."""
+        """All hosts that capture. They have the directory of the captures at the same path."""
         ...
 
     @property
     def ends(self) -> Tuple[str, str]:
-        """Names of the robot that asks for the page, and of the one that has it."""
+        """Names of the robot that requests the page, and of the robot that serves it."""
         ...
 
     @property
@@ -65,7 +65,7 @@ class Stage(Protocol):
         ...
 
     def address(self, link: str) -> str:
-        """Where the first robot asks for the page. :param link: RAW or a link type."""
+        """The address from which the first robot requests the page. :param link: RAW or a link type."""
         ...
 
     def bind(self, link: str) -> str:
@@ -73,7 +73,7 @@ class Stage(Protocol):
         ...
 
     def turn(self, link: str) -> ContextManager[None]:
-        """Bring about a link type and hold it."""
+        """Force a link type, and hold it."""
         ...
 
 
@@ -82,10 +82,10 @@ Progress = Callable[[str], ContextManager[Any]]
 
 @contextlib.contextmanager
 def captures(hosts: Sequence[CommandHost], directory: str) -> Iterator[List[JsonObject]]:
-    """Capture on all hosts at once; yields a list that has the answer of each when the captures have ended.
+    """Capture on all hosts at once; yields a list that holds each host's answer once the captures have ended.
 
-    :param directory: all hosts see it under that name.
-    :raises ProofFailed: a capture cannot be started, or ends before its time.
+    :param directory: has this path on all hosts.
+    :raises ProofFailed: a capture cannot be started, or ends early.
     """
     program = os.path.realpath(capture.__file__)
     answers: List[JsonObject] = []
@@ -109,7 +109,7 @@ def captures(hosts: Sequence[CommandHost], directory: str) -> Iterator[List[Json
 
 @contextlib.contextmanager
 def web_server(host: CommandHost, address: str, directory: str, port: int = PORT) -> Iterator[None]:
-    """A web server on ``host`` with the files of ``directory``; it listens at ``address`` when this yields."""
+    """Serve the files of ``directory`` from ``host``; the server listens at ``address`` when this yields."""
     process = _start(host, [sys.executable, '-I', '-u', '-m', 'http.server', str(port), '--bind', address,
                             '--directory', directory])
     try:
@@ -122,7 +122,7 @@ def web_server(host: CommandHost, address: str, directory: str, port: int = PORT
 
 
 def request(host: CommandHost, address: str, canary: str, port: int = PORT, seconds: float = PAGE_TIMEOUT) -> None:
-    """Ask for the page from ``host``. :raises ProofFailed: it does not come."""
+    """Request the page on ``host``. :raises ProofFailed: the page does not arrive."""
     process = _start(host, [sys.executable, '-I', '-c', _REQUEST], stdin=subprocess.PIPE)
     try:
         _, errors = process.communicate(json.dumps({
@@ -147,7 +147,7 @@ def _stream(pipe: Optional[IO[str]]) -> IO[str]:
 
 
 def _end(process: 'subprocess.Popen[str]') -> Optional[JsonObject]:
-    """The JSON object that an ended program printed last, None without one."""
+    """Wait for a program to end; returns the JSON object in its last line of output, None without one."""
     try:
         output, _ = process.communicate(timeout=END_TIMEOUT)
     except subprocess.TimeoutExpired:
@@ -174,7 +174,7 @@ def load(directory: str, hosts: Sequence[str]) -> Dict[Tuple[str, str], List[Pac
 def run_once(stage: Stage, link: str, canary: str, directory: str) -> Run:
     """Send one page over one link type, captured and judged.
 
-    :param directory: new and empty; all hosts see it under that name.
+    :param directory: new and empty; has this path on all hosts.
     """
     hosts = {host.name: host for host in stage.hosts}
     client, server = stage.ends
@@ -197,7 +197,7 @@ def run_once(stage: Stage, link: str, canary: str, directory: str) -> Run:
 
 def points_of(captured: Dict[Tuple[str, str], List[Packet]], tunnel: str, hosts: Sequence[str], canary: str
               ) -> List[CapturePoint]:
-    """The points of captures. A host that nothing passed (that of the relays, on a direct link) has an empty one."""
+    """The points of captures. A host without packets (the relays' host, on a direct link) has an empty one."""
     points = [encryption.inspect(host, interface, interface == tunnel, group, canary)
               for (host, interface), group in sorted(captured.items())]
     return points + [encryption.inspect(host, '', False, [], canary)
@@ -205,16 +205,16 @@ def points_of(captured: Dict[Tuple[str, str], List[Packet]], tunnel: str, hosts:
 
 
 def on_the_way(stage: Stage, link: str) -> Sequence[str]:
-    """Names of the hosts between the robots that every packet passes; over a relay its host too."""
+    """Names of the hosts between the robots that every packet passes; on a relayed link this includes the relay's."""
     return tuple(stage.between) + (tuple(stage.relays) if link in link_types.RELAYED else ())
 
 
 def prove(stage: Stage, directory: str, canaries: Callable[[], str], progress: Progress,
           links: Sequence[str] = ALL_LINKS) -> List[Run]:
-    """Prove each link type in turn; a page that went another way travels again.
+    """Prove each link type in turn; repeat a transfer that used another link type.
 
     :param canaries: function -> a new canary, hexadecimal digits.
-    :param progress: function(what is being done) -> context manager.
+    :param progress: function(description of a step) -> context manager.
     """
     runs = []
     for link in links:

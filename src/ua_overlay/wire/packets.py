@@ -1,17 +1,17 @@
-"""Take IP packets apart, put TCP streams together, and search both for a canary. Pure."""
+"""Parse IP packets, reassemble TCP streams, and search both for a canary. Pure."""
 import base64
 import ipaddress
 import struct
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 TCP, UDP = 6, 17
-#: Of TCP: sequence numbers begin anywhere and wrap here.
+#: TCP's sequence numbers begin anywhere and wrap here.
 _WRAP = 2 ** 32
 
 
 class Packet(NamedTuple):
-    """A packet of UDP or TCP. Of other protocols, and of later fragments, ``payload`` is everything behind the IP
-    header.
+    """An IP packet. For protocols other than UDP and TCP, and for later fragments, ``payload`` is everything behind the
+    IP header.
 
     :ivar when: unix seconds.
     :ivar source_port, target_port: 0 where there is none.
@@ -31,7 +31,7 @@ class Packet(NamedTuple):
 
 
 def parse(when: float, raw: bytes) -> Optional[Packet]:
-    """The packet in bytes that begin with an IP header; None when they do not."""
+    """The packet in bytes that begin with an IP header; None for other bytes."""
     version = raw[0] >> 4 if raw else 0
     if version == 4 and len(raw) >= 20:
         header, total, protocol = 4 * (raw[0] & 15), struct.unpack_from('!H', raw, 2)[0], raw[9]
@@ -44,7 +44,7 @@ def parse(when: float, raw: bytes) -> Optional[Packet]:
     else:
         return None
     source, target = (str(ipaddress.ip_address(bytes(end))) for end in ends)
-    # A length of 0 is that of a segment that the kernel has not cut yet; bytes beyond the length are padding.
+    # A segment that the kernel has not split yet has length 0; bytes beyond the length are padding.
     body = raw[header:total] if total > header else raw[header:]
     ports, sequence, payload = (0, 0), 0, body
     if whole and protocol == UDP and len(body) >= 8:
@@ -61,9 +61,9 @@ def parse_all(records: Iterable[Tuple[float, bytes]]) -> List[Packet]:
 
 
 def streams(packets: Iterable[Packet]) -> List[bytes]:
-    """What TCP carried, each direction by itself: one item for each stretch without a hole.
+    """The content of TCP connections, by direction: one item for each stretch without a hole.
 
-    Retransmissions and segments out of order are put in their position.
+    Retransmissions and segments out of order are put in position.
     """
     flows: Dict[Tuple[str, int, str, int], List[Packet]] = {}
     for packet in packets:
@@ -90,7 +90,7 @@ def _join(flow: Sequence[Packet]) -> List[bytes]:
 
 
 def forms(canary: str) -> List[bytes]:
-    """The spellings of a canary that the search knows: as it was sent, its bytes, and its bytes in base 64.
+    """The forms of a canary that the search covers: as it was sent, its bytes, and its bytes in base64.
 
     :param canary: hexadecimal digits.
     """
@@ -99,15 +99,15 @@ def forms(canary: str) -> List[bytes]:
 
 
 def with_canary(canary: str, packets: Iterable[Packet]) -> List[Packet]:
-    """The packets that hold a canary whole."""
+    """The packets that hold the whole canary."""
     spellings = forms(canary)
     return [packet for packet in packets if any(form in packet.raw for form in spellings)]
 
 
 def count(canary: str, packets: Sequence[Packet]) -> Tuple[int, int]:
-    """How often a canary is there: (packets that hold it whole, times in TCP streams).
+    """Count a canary: (packets that hold all of it, occurrences in TCP streams).
 
-    The second is larger where it crosses from one segment to the next, or a segment holds it several times.
+    The second number is larger if a canary crosses a segment boundary, or if a segment holds several.
     """
     joined = sum(stretch.count(form) for stretch in streams(packets) for form in set(forms(canary)))
     return len(with_canary(canary, packets)), joined

@@ -1,4 +1,4 @@
-"""What a packet outside a tunnel is, by its first bytes, and how random its content looks. Pure.
+"""Classify a packet outside a tunnel by its first bytes, and measure the entropy of its content. Pure.
 
 WireGuard (https://www.wireguard.com/protocol/): a type, three zero bytes, lengths fixed for types 1 to 3. A peer relay
 puts a Geneve header (RFC 8926) of 8 bytes before it, with a protocol number of Tailscale's own. DERP carries the same
@@ -27,14 +27,14 @@ _GENEVE_DISCO, _GENEVE_WIREGUARD = 0x7a11, 0x7a12
 _DISCO_MAGIC = b'TS\xf0\x9f\x92\xac'
 _STUN_COOKIE = b'\x21\x12\xa4\x42'
 _TLS_RECORDS = (0x14, 0x15, 0x16, 0x17)
-#: Bytes of a record: its header, and the most that may follow (RFC 8446, 5.2).
+#: Bytes of a TLS record: its header, and the longest content (RFC 8446, 5.2).
 _TLS_HEADER, _TLS_LONGEST = 5, 16384 + 256
 
 
 def message(payload: bytes) -> str:
     """The kind of a WireGuard message or disco packet, '' for anything else.
 
-    A train of data messages that the kernel has not cut into packets yet (UDP segmentation offload) counts as one.
+    A train of data messages that the kernel has not split into packets yet (UDP segmentation offload) counts as one.
     """
     if payload[:6] == _DISCO_MAGIC:
         return DISCO
@@ -53,7 +53,7 @@ def datagram(payload: bytes) -> str:
         return kind
     if len(payload) >= 20 and payload[4:8] == _STUN_COOKIE and payload[0] < 4:
         return STUN
-    # Version 0 without options; the first bit of the second byte is that of control messages.
+    # Version 0 without options; the first bit of the second byte marks control messages.
     if len(payload) > GENEVE_HEADER and payload[0] == 0 and payload[1] & 0x7f == 0:
         protocol = struct.unpack_from('!H', payload, 2)[0]
         inner = message(payload[GENEVE_HEADER:])
@@ -63,8 +63,8 @@ def datagram(payload: bytes) -> str:
 
 
 def tls_flows(found: Iterable[Packet]) -> Set[Flow]:
-    """The TCP flows in which a segment begins with a TLS record. Captures begin and the kernel cuts in the middle of
-    records, so the other segments of these flows do not show what they are."""
+    """The TCP flows in which a segment begins with a TLS record. Captures start and segments end in the middle of
+    records, so the other segments of these flows cannot be recognised by their first bytes."""
     return {flow(packet) for packet in found if packet.protocol == packets.TCP and is_record(packet.payload)}
 
 
@@ -73,7 +73,7 @@ def flow(packet: Packet) -> Flow:
 
 
 def is_record(payload: bytes) -> bool:
-    """Whether bytes begin as a TLS record does: a type, version 3.x and a length within the limit."""
+    """Whether bytes begin with the header of a TLS record: a type, version 3.x and a length within the limit."""
     if len(payload) < _TLS_HEADER or payload[0] not in _TLS_RECORDS or payload[1] != 3 or payload[2] > 4:
         return False
     return bool(0 < struct.unpack_from('!H', payload, 3)[0] <= _TLS_LONGEST)
