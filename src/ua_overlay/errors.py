@@ -119,7 +119,7 @@ class OverlayError(Exception):
 
     :param sentence: what is wrong, naming the file, host or robot; no secret, no traceback.
     :param next_command: what to type next, or an empty string.
-    :param code: a short upper-case word for programs (`NOT_PREPARED`), as in the .srv files where they have one; the
+    :param code: a short upper-case word for scripts (`NOT_PREPARED`), as in the .srv files where they have one; the
         code of the class otherwise.
     """
 

@@ -23,8 +23,8 @@ from ua_overlay.measure.monitor.rounds import Rounds
 
 DESCRIPTION = """\
 Probe the overlay round after round, for hours or months, and append each sample to the results directory in the format
-of `measure run`. `measure report` plots the samples over time, with the changes of the link type. Nothing but this
-command starts a monitor, and the section `monitor` of its campaign limits it:
+of `measure run`. `measure report` plots the samples over time, with the changes of the link type. Only this command
+starts a monitor, and the section `monitor` of its campaign limits it:
 
   monitor: {capacity: 20mbit, interval: 300, share: 1}
 

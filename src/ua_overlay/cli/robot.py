@@ -45,13 +45,13 @@ examples:
   sudo ua-overlay robot prepare --undo'''
 
 AGENT = '''\
-Run until stopped, and keep four things in order:
+Run until stopped, and maintain four things:
 
-  - USER is the operator of tailscaled, also after `tailscale up` or a logout
-    removed that
+  - USER is the operator of tailscaled, even after `tailscale up` or a logout
+    resets it
   - the names of the team are in a marked block of /etc/hosts where they do not
     resolve otherwise, until the robot leaves
-  - the egress rule of tailscaled has the present addresses of the site
+  - the egress rule of tailscaled has the site's current addresses
   - the server knows the home DERP of this robot
 
 `robot prepare` installs a service that runs this.'''
@@ -129,7 +129,7 @@ def run_prepare(args: argparse.Namespace) -> int:
     for sentence in recipe.by_hand:
         print('By hand: ' + sentence)
     if manager == 'systemd' and writable_by_others(command):
-        print('Note: the root service ua-overlay-agent runs {}, which other users than root can change: they can '
+        print('Note: the root service ua-overlay-agent runs {}, which users other than root can modify, and so '
               'become root.'.format(command))
     print('Next: ua-overlay join FILE.invitation.yaml   (as {}; not as root)'.format(args.user))
     return 0
