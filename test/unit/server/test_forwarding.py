@@ -30,13 +30,13 @@ def test_every_port_of_every_public_address_is_forwarded():
     (SiteSettings('s.test'), None, 'no public address'),
     (SiteSettings('s.test', ('203.0.113.10',)), None, 'no private address'),
     (SETTINGS, 'fd00::10', 'another IP version')])
-def test_a_site_without_an_address_to_forward_to(settings, private, words):
+def test_a_site_that_cannot_be_forwarded(settings, private, words):
     with pytest.raises(UsageError, match=words) as caught:
         forwarding.forwards(settings, private)
     assert caught.value.next_command
 
 
-def test_sources_are_kept_except_those_from_behind():
+def test_source_addresses_are_kept_except_from_the_inside():
     rules = forwarding.nftables(forwarding.forwards(SETTINGS), [forwarding.check_beside('192.168.7.0/24'),
                                                                 forwarding.check_beside('fd00::/64')])
     lines = [line.strip() for line in rules.splitlines()]
@@ -52,7 +52,7 @@ def test_sources_are_kept_except_those_from_behind():
 
 @pytest.mark.skipif(shutil.which('nft') is None or os.geteuid() != 0, reason='nft checks rules only as root.')
 @pytest.mark.parametrize('settings', [SETTINGS, BOTH])
-def test_nft_takes_the_rules(tmp_path, settings):
+def test_nft_accepts_the_rules(tmp_path, settings):
     path = tmp_path / 'forward.nft'
     path.write_text(forwarding.nftables(forwarding.forwards(settings), [ipaddress.ip_network('192.168.7.0/24')]))
     checked = subprocess.run(['nft', '--check', '--file', str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -60,7 +60,7 @@ def test_nft_takes_the_rules(tmp_path, settings):
     assert (checked.returncode, checked.stdout) == (0, '')
 
 
-def test_the_same_in_words():
+def test_rules_as_text():
     text = forwarding.as_text(forwarding.forwards(SETTINGS), [ipaddress.ip_network('192.168.7.0/24')])
     assert '  TCP {}   of 203.0.113.10  to  192.168.7.10   (control and DERP)'.format(SERVER_PORT) in text
     for word in ('UDP {}'.format(STUN_PORT), 'UDP {}'.format(RELAY_PORT), 'default gateway', 'hairpin'):
@@ -68,6 +68,6 @@ def test_the_same_in_words():
     assert 'ip address add 203.0.113.10/32 dev lo' in text and 'Let 192.168.7.0/24 reach 203.0.113.10' in text
 
 
-def test_a_network_that_is_none():
+def test_invalid_network_is_rejected():
     with pytest.raises(UsageError, match='192.168.7.1/24 is not a network'):
         forwarding.check_beside('192.168.7.1/24')

@@ -32,7 +32,7 @@ def test_a_taken_port_is_named(kind, field, option):
         assert option in caught.value.next_command
 
 
-def test_a_port_that_this_user_may_not_open():
+def test_a_port_without_permission():
     class Forbidden(socket.socket):
         def bind(self, address):
             raise PermissionError(13, 'Permission denied')

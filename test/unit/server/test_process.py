@@ -11,7 +11,7 @@ from ua_overlay.site import last_good
 from ua_overlay.site.site import Site
 
 
-def test_the_rules_in_force_are_saved_and_a_full_disk_ends_nothing(tmp_path, monkeypatch):
+def test_rules_in_force_are_saved_and_a_full_disk_is_survived(tmp_path, monkeypatch):
     site = Site.create(str(tmp_path / 'site'), SiteSettings('s.test'), lambda directory: None)
     said = []
     server = SiteServer(site, None, None, None, said.append, None)
@@ -27,7 +27,7 @@ def test_the_rules_in_force_are_saved_and_a_full_disk_ends_nothing(tmp_path, mon
     assert said == ['site.last_good.yaml was not written: No space left on device.']
 
 
-def test_a_certificate_that_cannot_be_renewed_does_not_end_the_server():
+def test_a_failed_renewal_does_not_stop_the_server():
     """The CA's key may be kept elsewhere; the old certificate is valid for weeks."""
     said = []
 
@@ -43,7 +43,7 @@ def test_a_certificate_that_cannot_be_renewed_does_not_end_the_server():
     assert len(said) == 1 and 'not renewed: ca.key is missing.' in said[0]
 
 
-def test_a_renewal_that_is_due_restarts_headscale_alone(monkeypatch):
+def test_a_renewal_restarts_only_headscale(monkeypatch):
     """bench/topic_gap.py does the same with `server renew`."""
     clock = iter([0, process.RENEW_PERIOD - 1, process.RENEW_PERIOD + 1, process.RENEW_PERIOD + 2])
     due, done = iter([True]), []
@@ -83,7 +83,7 @@ class Parts:
         return None
 
 
-def test_requests_are_done_in_order_and_whoever_asked_for_a_restart_is_answered(monkeypatch):
+def test_requests_are_handled_in_order_and_restarts_answered(monkeypatch):
     class Site:
         settings = SiteSettings('server.example.org')
         invitation_log_file = ''

@@ -28,14 +28,14 @@ def test_the_unit_names_its_user_and_its_directory():
     assert 2 * 5 < stop < 46  # the two children, and less than Headscale alone would take
 
 
-def test_a_port_below_1024_is_the_only_privilege():
+def test_a_port_below_1024_adds_the_only_capability():
     text = unit(low_port=True)
     assert text.count('CAP_') == text.count('CAP_NET_BIND_SERVICE') == 2
 
 
 @pytest.mark.parametrize('wrong', [{'user': 'root'}, {'user': '0'}, {'directory': 'site'}, {'directory': '/a b'},
                                    {'directory': '/a\nUser=root'}, {'programs': ('/a:b',)}, {'command': '/"x"'}])
-def test_root_and_paths_that_a_unit_cannot_name_are_refused(wrong):
+def test_root_and_invalid_paths_are_refused(wrong):
     with pytest.raises(UsageError):
         unit(**wrong)
 
@@ -102,7 +102,7 @@ def test_recipe_is_applied_repeated_and_undone(tmp_path):
     assert not [name for _, _, names in os.walk(str(tmp_path)) for name in names]
 
 
-def test_without_systemd_only_the_rule_and_the_user_are_made():
+def test_without_systemd_only_the_rule_and_the_user_are_created():
     recipe = service.make_recipe('daemon', (0, 0), SITE, unit(), egress.ruleset(egress.SERVER, [], 'daemon'),
                                  '/usr/sbin/nft', 'none', COMMAND + ' server run')
     assert [item.path for item in recipe.files] == [egress.SERVER.rules]
@@ -138,7 +138,7 @@ def test_remote_hosts_have_their_own_services(served, tmp_path):
     assert service.manifest(served) != service.manifest(service.SERVER)
 
 
-def test_two_services_of_one_host_are_removed_completely_in_either_order(tmp_path):
+def test_two_services_of_a_host_can_be_removed_in_either_order(tmp_path):
     for order in ((0, 1), (1, 0)):
         root = tmp_path / str(order[0])
         (root / 'etc/systemd/system').mkdir(parents=True)

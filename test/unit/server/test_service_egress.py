@@ -38,20 +38,20 @@ class Applied:
     (TableState(CHANGED), (), False, 'changed it', 'egress-keeper'),
     (TableState(UNREADABLE, (), 'Only root.', 'sudo'), (), None, 'unknown: Only root', 'sudo'),
     (TableState(IN_FORCE), OverlayError('site.yaml is invalid.', 'edit it'), None, 'site.yaml is invalid', 'edit it')])
-def test_the_state_of_a_rule(installed, table_state, servers, ok, text, next_command):
+def test_state_of_a_rule(installed, table_state, servers, ok, text, next_command):
     state = installed(table_state, servers)
     assert state.ok is ok and text in state.text and next_command in state.next_command
     assert bool(state.next_command) == (not ok)
 
 
-def test_a_rule_that_was_not_installed(installed, monkeypatch, tmp_path):
+def test_a_rule_that_is_not_installed(installed, monkeypatch, tmp_path):
     served = service.SERVER._replace(egress=service.SERVER.egress._replace(rules=str(tmp_path / 'none')))
     assert service_egress.rule_state(served, '/site').next_command == 'sudo ua-overlay server service install'
     monkeypatch.setattr(Applied, 'applied', lambda self: False)
     assert service_egress.rule_state(served, '/site') is None
 
 
-def test_a_site_that_is_not_there_has_no_servers(tmp_path):
+def test_a_missing_site_has_no_servers(tmp_path):
     with pytest.raises(OverlayError):
         service_egress.servers(service.SERVER, str(tmp_path / 'none'))
     with pytest.raises(OverlayError):
