@@ -54,12 +54,12 @@ def test_the_old_master_loses_its_tag_first_and_other_tags_stay(server):
     assert server.tags['blue-1'] == ('tag:blue', MASTER)
 
 
-def test_the_same_master_again_changes_nothing(server):
+def test_setting_the_same_master_changes_nothing(server):
     assert admin(server).move_master('iris', 'dev-1')[1] == ['dev-1']
     assert server.changes == []
 
 
-def test_two_masters_become_one(server):
+def test_two_masters_are_reduced_to_one(server):
     server.tags['dev-3'] = (IRIS, MASTER)
     assert admin(server).move_master('iris', 'dev-3')[1] == ['dev-1', 'dev-3']
     assert server.changes == [('dev-1', (IRIS,))]
@@ -81,7 +81,7 @@ def test_an_unknown_team(server):
 @pytest.mark.parametrize('rules, words', [
     (Rules({'iris': Team('iris'), 'rose': Team('rose')}, (Talk('iris', 'rose'),)), 'the rule from iris to rose'),
     (Rules({'rose': Team('rose')}, (), {'ana': User('ana', ('rose',))}), 'the user ana')])
-def test_a_team_that_a_rule_names_is_not_removed(server, rules, words):
+def test_a_team_named_in_a_rule_cannot_be_removed(server, rules, words):
     site = Site()
     site.rules = rules
     site.changing = contextlib.nullcontext
@@ -101,7 +101,7 @@ def test_a_laptop_is_removed_like_a_robot(server):
     assert admin(server).laptops() == [laptop] and admin(server).robots() == []
 
 
-def test_half_a_move_has_a_next_command():
+def test_a_half_finished_move_has_a_next_command():
     server = Server(refuse='dev-2')
     with pytest.raises(OverlayError) as caught:
         admin(server).move_master('iris', 'dev-2')
@@ -109,7 +109,7 @@ def test_half_a_move_has_a_next_command():
     assert caught.value.next_command == 'ua-overlay team master iris dev-2'
 
 
-def test_a_robot_that_moves_is_no_longer_master(server):
+def test_a_moved_robot_is_no_longer_master(server):
     node, before, was_master = admin(server).move_robot('dev-1', 'blue')
     assert (node.tags, before, was_master) == (('tag:blue',), 'iris', True)
     assert admin(server).move_robot('dev-1', 'blue')[1:] == ('blue', False)

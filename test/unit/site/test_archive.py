@@ -31,7 +31,7 @@ def target(tmp_path):
     return str(tmp_path / 'target')
 
 
-def test_what_was_packed_comes_back(packed, target):
+def test_round_trip(packed, target):
     manifest = unpack(packed, target)
     assert (manifest.site, manifest.made, manifest.headscale) == ('s.test', '2026-11-24T14:25:00Z', '0.29.3')
     with open(os.path.join(target, 'sub', 'b')) as stream:
@@ -74,7 +74,7 @@ def test_another_manifest_is_refused(packed, target, values, code):
     assert caught.value.code == code and caught.value.next_command
 
 
-def test_a_cut_file_is_damaged(packed, target):
+def test_a_truncated_file_is_damaged(packed, target):
     os.truncate(packed, os.path.getsize(packed) - 20)
     with pytest.raises(BackupError, match='damaged or was cut short'):
         unpack(packed, target)

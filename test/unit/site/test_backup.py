@@ -56,7 +56,7 @@ def test_a_backup_is_private_and_describes_itself(site, saved):
     assert not [name for name in kept if 'log' in name or name.startswith('run')]
 
 
-def test_a_backup_has_what_is_only_in_the_write_ahead_log(site, tmp_path):
+def test_a_backup_includes_the_write_ahead_log(site, tmp_path):
     """A writer that has committed to the write-ahead log and goes on, like Headscale."""
     with contextlib.closing(sqlite3.connect(site.path('headscale', 'db.sqlite'))) as writer:
         writer.execute("INSERT INTO nodes VALUES ('dev-2')")
@@ -68,7 +68,7 @@ def test_a_backup_has_what_is_only_in_the_write_ahead_log(site, tmp_path):
     assert names(str(tmp_path / 'new')) == ['dev-1', 'dev-2']
 
 
-def test_a_site_restored_elsewhere_is_the_same_site(site, saved, tmp_path):
+def test_a_site_restored_elsewhere_is_identical(site, saved, tmp_path):
     target = tmp_path / 'other' / 'place'
     made, manifest, aside = backup.restore(saved, str(target), '0.29.4')
     assert (made.settings.name, manifest.made, aside) == ('server.example.org', '2026-11-24T14:25:00Z', '')
@@ -110,7 +110,7 @@ def test_a_running_site_is_not_replaced(site, saved):
         backup.restore(saved, site.directory, '0.29.3', replace=True)
 
 
-def test_a_directory_with_something_else_is_left_alone(saved, tmp_path):
+def test_a_directory_with_other_files_is_refused(saved, tmp_path):
     (tmp_path / 'home').mkdir()
     (tmp_path / 'home' / 'letter').write_text('dear')
     with pytest.raises(OverlayError, match='holds no site'):
@@ -182,7 +182,7 @@ def test_a_file_that_is_not_a_backup(tmp_path, text):
         backup.restore(str(tmp_path / 'none'), str(tmp_path / 'new'), '0.29.3')
 
 
-def test_a_backup_that_was_cut_short(saved, tmp_path):
+def test_a_truncated_backup(saved, tmp_path):
     with open(saved, 'rb') as stream:
         data = stream.read()
     for length in (len(data) // 2, len(data) * 2 // 3):
@@ -193,7 +193,7 @@ def test_a_backup_that_was_cut_short(saved, tmp_path):
     assert not (tmp_path / 'new').exists()
 
 
-def test_a_damaged_database_makes_no_backup(site, tmp_path):
+def test_a_damaged_database_is_not_backed_up(site, tmp_path):
     path = site.path('headscale', 'db.sqlite')
     with open(path, 'r+b') as stream:
         stream.seek(100)

@@ -60,7 +60,7 @@ def change(site, server):
     return CaChange(site, Fleet(), lambda: NOW, server)
 
 
-def test_a_change_waits_for_each_robot_in_use_that_may_not_have_the_new_root(change, server):
+def test_a_change_waits_for_robots_without_the_new_root(change, server):
     assert change.robots() == [] and change.phase() == rotation.STEADY
     change.start()
     assert server.requests == ['restart', 'restart relay'] and change.phase() == rotation.STARTED
@@ -84,7 +84,7 @@ def test_force_switches_without_waiting(change):
     assert change.phase() == rotation.SWITCHED
 
 
-def test_an_unknown_robot_is_not_confirmed_and_nobody_else_is(change):
+def test_confirming_an_unknown_robot_changes_nothing(change):
     with pytest.raises(RotationError):
         change.confirm(['dev-1'])
     change.start()
@@ -94,7 +94,7 @@ def test_an_unknown_robot_is_not_confirmed_and_nobody_else_is(change):
     assert [robot.evidence for robot in change.robots()][0] == ''
 
 
-def test_without_its_record_all_robots_are_asked_for_again(change, site):
+def test_without_its_record_every_robot_must_be_confirmed_again(change, site):
     change.start()
     change.confirm(['dev-1'])
     with open(site.path(RECORD), 'w') as stream:
@@ -113,7 +113,7 @@ def test_cancel_restarts_headscale_only_after_a_switch(change, server, site, swi
     assert server.requests[before:] == (['restart'] if switched else [])
 
 
-def test_a_server_that_is_down_needs_no_restart_and_one_that_stays_down_is_an_error(change, server):
+def test_a_stopped_server_needs_no_restart(change, server):
     server.up = False
     change.start()
     server.up, server.healthy = True, False

@@ -15,7 +15,7 @@ def node(name, days=None, online=False, joined=400):
     return Node(name, name, name, (), ('tag:iris',), online, before(days), None, before(joined))
 
 
-def test_a_robot_is_stale_when_it_is_offline_and_was_not_seen_for_long():
+def test_a_robot_is_stale_after_a_long_time_offline():
     nodes = [node('here', 40, online=True), node('lately', 29), node('gone', 31), node('never'),
              node('new', joined=1), node('unknown', joined=None)]
     assert [each.name for each in fleet.stale(nodes, NOW, 30)] == ['gone', 'never']

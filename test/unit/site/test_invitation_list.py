@@ -35,7 +35,7 @@ def states(keys, nodes, records, now=NOW):
             for entry in list_invitations(keys, nodes, records, now)}
 
 
-def test_the_state_of_each(log):
+def test_states_of_invitations(log):
     for key_id, name in (('1', 'dev-1'), ('2', 'dev-2'), ('3', 'dev-3'), ('4', 'dev-4'), ('10', 'dev-10')):
         log.made(key_id, invitation(name))
     log.made('6', invitation('laptop', '', 'ana'))
@@ -53,7 +53,7 @@ def test_the_state_of_each(log):
     assert later['5'][0] == 'expired' and later['3'][0] == 'revoked'
 
 
-def test_the_log_remembers_a_node_that_was_removed(log):
+def test_the_log_remembers_a_removed_node(log):
     log.made('1', invitation('dev-1'))
     log.note_used([node('dev-1', '1')])
     found = list_invitations([key('1', used=True)], [], log.records(), NOW)[0]
@@ -61,12 +61,12 @@ def test_the_log_remembers_a_node_that_was_removed(log):
     assert list_invitations([], [], log.records(), NOW)[0].state == 'used'
 
 
-def test_a_key_that_headscale_has_forgotten(log):
+def test_a_key_that_headscale_no_longer_has(log):
     log.made('1', invitation('dev-1'))
     assert states([], [], log.records()) == {'1': ('gone', 'dev-1', 'iris', '')}
 
 
-def test_the_day_of_an_older_join_is_not_taken_for_this_one(log):
+def test_the_time_of_an_older_join_is_not_reused(log):
     old = node('dev-1', '1', created=NOW - HOUR)
     found = list_invitations([key('1', used=True)], [old], [], NOW)[0]
     assert found.used_by == 'dev-1' and found.used_at is None

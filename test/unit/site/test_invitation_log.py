@@ -41,7 +41,7 @@ def test_records_are_read_back_and_have_no_key(log, tmp_path):
     assert (second['event'], second['key']) == ('revoked', '7')
 
 
-def test_a_line_that_a_power_failure_cut_is_left_out(log, tmp_path):
+def test_an_incomplete_line_is_skipped(log, tmp_path):
     log.made('1', invitation('dev-1'))
     path = tmp_path / 'invitations.log'
     path.write_text(path.read_text() + '{"event": "ma')
@@ -59,7 +59,7 @@ def test_a_link_is_not_followed(log, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='only root can give a file away')
-def test_a_log_that_root_makes_belongs_to_the_owner_of_the_site(tmp_path):
+def test_a_log_created_by_root_belongs_to_the_site_owner(tmp_path):
     os.chown(str(tmp_path), 4321, 4321)
     InvitationLog(str(tmp_path / 'log'), lambda: NOW).revoked('1')
     assert (tmp_path / 'log').stat().st_uid == 4321

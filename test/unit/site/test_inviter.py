@@ -112,23 +112,23 @@ def test_during_a_change_of_the_ca_invitations_carry_both_certificates(inviter, 
     (['dev-1', 'dev-2', 'dev-1'], {'team': 'iris'}, UsageError, 'dev-1 is named twice'),
     (['dev-1', 'dev-9'], {'team': 'iris'}, RobotError, 'dev-9 already \\(team blue\\)'),
     (['laptop-9'], {'team': 'iris'}, RobotError, 'of user ana')])
-def test_with_one_wrong_name_nobody_is_invited(inviter, headscale, names, options, error, words):
+def test_one_invalid_name_stops_the_whole_batch(inviter, headscale, names, options, error, words):
     with pytest.raises(error, match=words) as caught:
         inviter.invite(robots(*names), 60, **options)
     assert headscale.made == [] and inviter.list() == [] and caught.value.next_command
 
 
-def test_two_masters_are_one_too_many(inviter, headscale):
+def test_two_masters_are_refused(inviter, headscale):
     with pytest.raises(UsageError, match='a team has one'):
         inviter.invite([Invitee('dev-1', True), Invitee('dev-2', True)], 60, 'iris')
     assert headscale.made == []
 
 
-def test_force_invites_a_name_that_exists(inviter):
+def test_force_invites_an_existing_name(inviter):
     assert inviter.invite(robots('dev-9'), 60, 'iris', force=True)
 
 
-def test_when_headscale_fails_half_way_the_first_keys_are_revoked(inviter, headscale):
+def test_keys_are_revoked_when_headscale_fails_half_way(inviter, headscale):
     headscale.fail_at = 2
     with pytest.raises(RestError):
         inviter.invite(robots('dev-1', 'dev-2', 'dev-3'), 60, 'iris')

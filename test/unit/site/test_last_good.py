@@ -78,7 +78,7 @@ def test_without_last_good_settings_the_error_is_about_site_yaml(site):
         last_good.load(site.directory + '-none')
 
 
-def test_it_is_private_and_written_only_when_it_changed(site):
+def test_the_file_is_private_and_written_only_on_change(site):
     last_good.save(site)
     before = os.stat(site.path(last_good.LAST_GOOD_FILE))
     assert stat.S_IMODE(before.st_mode) == 0o600

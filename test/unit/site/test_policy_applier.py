@@ -116,7 +116,7 @@ def on_disk(site):
 TWO = {'iris': Team('iris'), 'blue': Team('blue')}
 
 
-def test_new_rules_are_written_signalled_and_read_back(site, headscale, applier):
+def test_new_rules_are_written_signalled_and_verified(site, headscale, applier):
     edit(site, teams=TWO)
     loaded, changed = applier.apply()
     assert changed and sorted(loaded.teams) == ['blue', 'iris'] and headscale.signals == 1
@@ -124,7 +124,7 @@ def test_new_rules_are_written_signalled_and_read_back(site, headscale, applier)
     assert applier.apply()[1] is False and headscale.signals == 1
 
 
-def test_rules_are_remembered_when_they_are_in_force_and_not_before(site, headscale):
+def test_rules_are_saved_only_once_in_force(site, headscale):
     kept = []
     applier = PolicyApplier(site, lambda: headscale, lambda: headscale, remember=kept.append)
     applier.started()
@@ -138,7 +138,7 @@ def test_rules_are_remembered_when_they_are_in_force_and_not_before(site, headsc
     assert [sorted(rules.teams) for rules in kept] == [['blue', 'iris']]
 
 
-def test_joining_and_leaving_changes_the_tests_without_a_reload(site, headscale, applier):
+def test_joining_and_leaving_change_the_tests_without_a_reload(site, headscale, applier):
     applier.refresh()
     assert all('relay' in each for test in on_disk(site).get('tests', ()) for each in test['deny'])
     headscale.here.append(node('dev-1', 'tag:iris'))
@@ -150,7 +150,7 @@ def test_joining_and_leaving_changes_the_tests_without_a_reload(site, headscale,
     assert headscale.signals == 0
 
 
-def test_a_refresh_does_not_read_a_file_that_may_be_half_edited(site, applier):
+def test_a_refresh_does_not_read_the_edited_file(site, applier):
     edit(site, teams=TWO)
     applier.refresh()
     assert 'tag:blue' not in on_disk(site)['tagOwners']
@@ -203,7 +203,7 @@ def test_a_robot_that_leaves_during_the_check_is_no_failure(site, headscale):
     assert headscale.refusals == []
 
 
-def test_missing_users_are_made_first(site, headscale, applier):
+def test_missing_users_are_created_first(site, headscale, applier):
     edit(site, teams=TWO, users={'ana': User('ana', ('iris',)), 'bob': User('bob', ())})
     headscale.names = {'bob': '1'}
     applier.apply()
@@ -228,6 +228,6 @@ def test_a_client_whose_key_expired_is_replaced(site, headscale):
     assert applier.refresh() == headscale.here and applier.refresh() and len(made) == 2
 
 
-def test_without_any_node_nothing_can_be_read_back(site, headscale):
+def test_without_nodes_the_policy_cannot_be_verified(site, headscale):
     headscale.here = []
     assert in_force(headscale, policy.make_policy(site.rules)) is None

@@ -24,7 +24,7 @@ def site(tmp_path):
     return Site.create(str(tmp_path / 'site'), SETTINGS, make_trust)
 
 
-def test_a_new_site_can_be_loaded_and_only_its_owner_enters(site):
+def test_a_new_site_is_private_and_can_be_loaded(site):
     assert stat.S_IMODE(os.stat(site.directory).st_mode) == 0o700
     loaded = Site.load(site.directory)
     assert loaded.settings == SETTINGS and loaded.teams == {}
@@ -33,7 +33,7 @@ def test_a_new_site_can_be_loaded_and_only_its_owner_enters(site):
         assert site.path('headscale', 'db.sqlite') in stream.read()
 
 
-def test_a_site_that_cannot_be_made_leaves_nothing(tmp_path):
+def test_a_failed_init_leaves_nothing(tmp_path):
     def broken(directory):
         make_trust(directory)
         raise OverlayError('no trust today')
@@ -52,7 +52,7 @@ def test_a_second_init_changes_nothing(site):
         assert stream.read() == before
 
 
-def test_a_new_site_needs_an_empty_directory(tmp_path):
+def test_a_new_site_requires_an_empty_directory(tmp_path):
     empty, full, plain = tmp_path / 'empty', tmp_path / 'full', tmp_path / 'plain'
     empty.mkdir()
     full.mkdir()
@@ -67,7 +67,7 @@ def test_a_new_site_needs_an_empty_directory(tmp_path):
         Site.create(str(plain / 'site'), SETTINGS, make_trust)
 
 
-def test_no_site_and_no_permission_are_told_apart(tmp_path, monkeypatch):
+def test_a_missing_and_an_unreadable_site_are_distinguished(tmp_path, monkeypatch):
     with pytest.raises(SiteError, match='There is no site') as caught:
         Site.load(str(tmp_path))
     assert 'server init' in caught.value.next_command
@@ -113,7 +113,7 @@ def test_an_invalid_site_file_is_refused(text, word):
     assert word in caught.value.sentence and caught.value.next_command
 
 
-def test_a_command_names_the_directory_where_it_is_unusual():
+def test_suggested_commands_name_an_unusual_directory():
     assert Site('/srv/site', SETTINGS).command('robot list') == 'ua-overlay robot list --dir /srv/site'
     assert Site('/var/lib/ua_overlay/site', SETTINGS).command('robot list') == 'ua-overlay robot list'
 
@@ -125,7 +125,7 @@ def test_the_directory_on_the_command_line_wins():
     assert site_directory('here', {}) == os.path.abspath('here')
 
 
-def test_two_changes_wait_for_each_other_and_see_each_other(site):
+def test_concurrent_changes_are_serialized(site):
     other, order = Site.load(site.directory), []
 
     def second():
@@ -142,7 +142,7 @@ def test_two_changes_wait_for_each_other_and_see_each_other(site):
     assert order == ['first', ['iris']]
 
 
-def test_a_site_has_one_server(site):
+def test_a_site_runs_only_one_server(site):
     with site.held():
         with pytest.raises(SiteError, match='runs already'):
             with Site.load(site.directory).held():

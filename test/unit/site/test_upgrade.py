@@ -17,7 +17,7 @@ def site(tmp_path, make_site):
     return make_site(tmp_path / 'site')
 
 
-def test_an_upgrade_is_backed_up_before_and_recorded_after(site, tmp_path):
+def test_an_upgrade_is_preceded_by_a_backup_and_recorded(site, tmp_path):
     said, version = [], ['0.29.3']
     guard = UpgradeGuard(site, lambda: version[0], lambda: NOW, said.append)
     assert guard.before_start() == '' and said == []

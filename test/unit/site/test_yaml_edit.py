@@ -58,12 +58,12 @@ def test_comments_stay_where_they_belong():
     assert parse_site(text, 'x') == parse_site(EDITED, 'x') == (SETTINGS, RULES)
 
 
-def test_the_same_again_changes_nothing():
+def test_equal_values_change_nothing():
     text = keep_comments(EDITED, dump_site(SETTINGS, RULES))
     assert keep_comments(text, dump_site(SETTINGS, RULES)) == text
 
 
-def test_a_comment_whose_line_is_gone_moves_above_its_section():
+def test_a_comment_of_a_removed_line_moves_above_its_section():
     text = keep_comments(EDITED, dump_site(SETTINGS, Rules({'iris': Team('iris')})))
     assert above(text, '# on loan') == 'teams:'
     for words in ('# until the review', '# ask Rui'):
@@ -82,7 +82,7 @@ def test_comments_stay_when_a_value_changes_or_a_line_is_added():
     ('', []), ('# alone\n', ['# alone']), ('teams: # here\n', ['# here']), ('name: "a # b"\n', []),
     ("name: 'x # y' # z\n", ['# z']), ('- # x\n', ['# x']), (': # y\n', ['# y']), ('{ # q\n', ['# q']),
     ('talk:\n- from: blue # list\n  to: iris\n# a\n\n# b\nteams:\n', ['# list', '# a', '# b'])])
-def test_whatever_was_there_the_values_stay_the_same(old, kept):
+def test_values_are_unchanged_for_any_input(old, kept):
     new = dump_site(SETTINGS, RULES)
     text = keep_comments(old, new)
     assert parse_site(text, 'x') == (SETTINGS, RULES)
