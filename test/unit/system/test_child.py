@@ -41,7 +41,7 @@ def shell(tmp_path):
         child.stop(0)
 
 
-def test_output_goes_to_the_log_and_can_be_waited_for(shell, tmp_path):
+def test_output_is_logged_and_can_be_awaited(shell, tmp_path):
     child = shell('echo one; echo two >&2; exec sleep 60')
     assert child.wait_for_line(('two',), 0, 10) == 'two'
     assert child.last_lines(2) == ['one', 'two'] and child.running() and child.exit_code() is None
@@ -49,7 +49,7 @@ def test_output_goes_to_the_log_and_can_be_waited_for(shell, tmp_path):
     assert (tmp_path / 'log').stat().st_mode & 0o777 == 0o600
 
 
-def test_only_lines_after_the_mark_count(shell):
+def test_only_lines_after_the_mark_are_searched(shell):
     child = shell('echo ready; read x < "$FIFO"; echo ready again; exec sleep 60',
                   {'FIFO': '/dev/null'})
     assert child.wait_for_line(('again',), 0, 10) == 'ready again'
@@ -57,7 +57,7 @@ def test_only_lines_after_the_mark_count(shell):
     assert mark == 2 and child.wait_for_line(('ready',), mark, 0.05) is None
 
 
-def test_waiting_for_a_line_ends_when_the_process_does(shell):
+def test_the_wait_for_a_line_ends_with_the_process(shell):
     child = shell('echo bye')
     start = time.monotonic()
     assert child.wait_for_line(('never',), 0, 30) is None
@@ -66,7 +66,7 @@ def test_waiting_for_a_line_ends_when_the_process_does(shell):
     assert child.exit_code() == 0
 
 
-def test_stop_is_polite_first(shell):
+def test_stop_sends_sigterm_first(shell):
     child = shell('trap "echo got it; exit 3" TERM; echo ready; while :; do sleep 0.05; done')
     child.wait_for_line(('ready',), 0, 10)
     child.stop(10)
@@ -81,7 +81,7 @@ def test_stop_is_bounded(shell):
     assert child.exit_code() == -signal.SIGKILL and time.monotonic() - start < 8
 
 
-def test_it_can_start_again(shell):
+def test_a_child_can_start_again(shell):
     child = shell('echo hello')
     wait_until(lambda: not child.running())
     first = child.pid
@@ -90,7 +90,7 @@ def test_it_can_start_again(shell):
     assert child.pid != first and child.last_lines(9) == ['hello', 'hello']
 
 
-def test_it_dies_with_its_parent_however_that_dies(tmp_path):
+def test_a_child_dies_with_its_parent(tmp_path):
     script = ('from ua_overlay.system.child import Child; import time; '
               'c = Child("x", ["sleep", "600"], {!r}); c.start(); print(c.pid, flush=True); time.sleep(600)'
               ).format(str(tmp_path / 'log'))
@@ -105,7 +105,7 @@ def test_it_dies_with_its_parent_however_that_dies(tmp_path):
     wait_until(lambda: not alive(pid))
 
 
-def test_a_log_is_bounded(tmp_path):
+def test_log_size_is_limited(tmp_path):
     log = BoundedLog(str(tmp_path / 'log'), limit=100)
     for number in range(50):
         log.write(b'line %02d\n' % number)
@@ -115,7 +115,7 @@ def test_a_log_is_bounded(tmp_path):
     assert ((tmp_path / 'log.1').read_text() + (tmp_path / 'log').read_text()).endswith('line 48\nline 49\n')
 
 
-def test_a_log_goes_on_where_it_ended(tmp_path):
+def test_a_log_is_appended_to(tmp_path):
     for _ in range(2):
         log = BoundedLog(str(tmp_path / 'log'), limit=100)
         log.write(b'x\n')
@@ -123,6 +123,6 @@ def test_a_log_goes_on_where_it_ended(tmp_path):
     assert (tmp_path / 'log').read_text() == 'x\nx\n'
 
 
-def test_a_program_that_is_not_there_is_an_error(tmp_path):
+def test_a_missing_program_is_an_error(tmp_path):
     with pytest.raises(OSError):
         Child('none', [str(tmp_path / 'none')], str(tmp_path / 'log')).start()

@@ -23,16 +23,16 @@ def server(tmp_path):
     running.close()
 
 
-def test_question_and_answer(server):
+def test_request_and_response(server):
     assert control_socket.ask(server, 'ping') == {'you said': 'ping'}
     assert control_socket.ask(server, 'again') == {'you said': 'again'}
 
 
-def test_only_the_owner_may_ask(server):
+def test_only_the_owner_may_connect(server):
     assert stat.S_IMODE(os.stat(server).st_mode) == 0o600
 
 
-def test_an_error_of_the_server_is_one_here(server):
+def test_server_errors_are_raised_in_the_client(server):
     with pytest.raises(OverlayError, match='It cannot be done.'):
         control_socket.ask(server, 'fail')
 
@@ -48,13 +48,13 @@ def test_a_client_that_sends_garbage_does_no_harm(server, nonsense):
     assert control_socket.ask(server, 'ping') == {'you said': 'ping'}
 
 
-def test_a_server_that_does_not_run_is_named_with_the_command(tmp_path):
+def test_a_stopped_server_is_named_with_the_command_to_start_it(tmp_path):
     with pytest.raises(control_socket.NotRunning, match=str(tmp_path)) as caught:
         control_socket.ask(str(tmp_path / 'run' / 'control.sock'), 'ping')
     assert caught.value.next_command == 'ua-overlay server run --dir {}'.format(tmp_path)
 
 
-def test_the_socket_of_a_dead_server_means_that_none_runs(tmp_path):
+def test_a_stale_socket_means_that_no_server_runs(tmp_path):
     path = str(tmp_path / 'control.sock')
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(path)

@@ -16,13 +16,13 @@ def test_results_and_errors_by_key():
     assert str(answers['b'][1]) == 'no'
 
 
-def test_calls_run_side_by_side():
+def test_calls_run_in_parallel():
     barrier = threading.Barrier(3, timeout=5)
     answers = Calls().run({key: barrier.wait for key in 'abc'}, 5)
     assert [error for _, error in answers.values()] == [None] * 3
 
 
-def test_deadline_is_for_all_together_and_threads_do_not_pile_up():
+def test_the_deadline_covers_all_calls_and_threads_do_not_accumulate():
     calls, release, started = Calls(), threading.Event(), []
 
     def hang():
@@ -42,7 +42,7 @@ def test_deadline_is_for_all_together_and_threads_do_not_pile_up():
     assert calls.run({'a': lambda: 'new'}, 5)['a'] == ('new', None)
 
 
-def test_one_call_within_a_time():
+def test_a_single_call_with_a_deadline():
     assert call_within(5, lambda: 1) == 1
     with pytest.raises(KeyError):
         call_within(5, lambda: {}['x'])

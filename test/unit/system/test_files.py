@@ -26,7 +26,7 @@ def test_content(tmp_path, data, desired):
     assert os.listdir(str(tmp_path)) == ['file']
 
 
-def test_mode_whatever_the_umask(tmp_path):
+def test_mode_is_independent_of_the_umask(tmp_path):
     os.umask(0o077)
     files.write_atomic(tmp_path / 'open', 'x', mode=0o664)
     os.umask(0)
@@ -34,7 +34,7 @@ def test_mode_whatever_the_umask(tmp_path):
     assert (mode(tmp_path / 'open'), mode(tmp_path / 'secret')) == (0o664, 0o600)
 
 
-def test_a_secret_is_never_open_to_others(tmp_path, monkeypatch):
+def test_a_secret_is_never_readable_by_others(tmp_path, monkeypatch):
     """Neither before it has its name nor when it replaces a file that was open."""
     (tmp_path / 'secret').write_text('old')
     (tmp_path / 'secret').chmod(0o644)
@@ -52,7 +52,7 @@ def test_a_secret_is_never_open_to_others(tmp_path, monkeypatch):
     assert mode(tmp_path / 'secret') == 0o600
 
 
-def test_an_old_reader_keeps_the_old_file(tmp_path):
+def test_an_open_reader_keeps_the_old_file(tmp_path):
     files.write_atomic(tmp_path / 'file', 'old')
     with open(str(tmp_path / 'file')) as stream:
         files.write_atomic(tmp_path / 'file', 'new')
@@ -69,7 +69,7 @@ def test_a_link_is_replaced_not_followed(tmp_path):
 
 @pytest.mark.parametrize('name', ['fsync', 'fchmod', 'replace'])
 @pytest.mark.parametrize('error', [OSError(28, 'No space left on device'), KeyboardInterrupt()])
-def test_nothing_is_left_of_a_write_that_failed(tmp_path, monkeypatch, name, error):
+def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch, name, error):
     files.write_atomic(tmp_path / 'file', 'old')
 
     def fail(*args):
@@ -82,7 +82,7 @@ def test_nothing_is_left_of_a_write_that_failed(tmp_path, monkeypatch, name, err
     assert os.listdir(str(tmp_path)) == ['file'] and (tmp_path / 'file').read_text() == 'old'
 
 
-def test_synced_before_it_is_renamed_and_the_directory_after(tmp_path, monkeypatch):
+def test_the_file_is_synced_before_the_rename_and_the_directory_after(tmp_path, monkeypatch):
     order = []
     fsync, replace = os.fsync, os.replace
 
@@ -105,7 +105,7 @@ def test_owner(tmp_path, monkeypatch):
     assert given == [(1000, 1001)]
 
 
-def test_a_directory_that_is_missing(tmp_path):
+def test_a_missing_directory(tmp_path):
     with pytest.raises(FileNotFoundError):
         files.write_atomic(tmp_path / 'missing' / 'file', 'x')
 
@@ -121,7 +121,7 @@ def test_a_name_without_a_directory(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='Only root gives files away.')
-def test_root_gives_a_file_to_the_owner_of_what_it_replaces_or_of_the_directory(tmp_path):
+def test_root_keeps_the_owner_of_the_old_file_or_the_directory(tmp_path):
     """A server that runs as another user goes on reading what an administrator wrote."""
     def owner(path):
         found = os.stat(str(path))
@@ -137,7 +137,7 @@ def test_root_gives_a_file_to_the_owner_of_what_it_replaces_or_of_the_directory(
     assert mode(tmp_path / 'new') == 0o600
 
 
-def test_root_changes_no_owner_among_its_own(tmp_path, monkeypatch):
+def test_root_changes_no_owner_of_its_own_files(tmp_path, monkeypatch):
     """In the agent's sandbox that call is refused."""
     monkeypatch.setattr(os, 'fchown', lambda *_: pytest.fail('fchown'))
     files.write_atomic(tmp_path / 'file', 'x')
@@ -145,7 +145,7 @@ def test_root_changes_no_owner_among_its_own(tmp_path, monkeypatch):
     assert (tmp_path / 'file').read_text() == 'y'
 
 
-def test_only_files_are_replaced(tmp_path):
+def test_only_regular_files_are_replaced(tmp_path):
     """Root's `--output /dev/null` would otherwise leave the machine without one."""
     os.mkfifo(str(tmp_path / 'pipe'))
     with pytest.raises(OSError):

@@ -10,16 +10,16 @@ from ua_overlay.system import interfaces
     ('100.64.0.1', True), ('100.127.255.254', True), ('100.128.0.1', False), ('10.0.2.15', False),
     ('fd7a:115c:a1e0::1', True), ('fd7a:115c:a1e1::1', False), ('::ffff:100.64.0.1', True), ('::ffff:10.0.2.15', False),
     ('dev-1.overlay.internal', False), ('', False)])
-def test_which_addresses_are_the_overlays(address, inside):
+def test_overlay_addresses_are_recognized(address, inside):
     assert interfaces.in_overlay(address) is inside
 
 
-def test_the_addresses_of_this_machine():
+def test_addresses_of_this_machine():
     assert interfaces.InterfaceAddress('lo', '127.0.0.1', 8) in interfaces.ipv4_addresses()
     assert '127.0.0.1' in interfaces.local_addresses()
 
 
-def test_an_interface_that_goes_away_is_left_out(monkeypatch):
+def test_a_vanished_interface_is_skipped(monkeypatch):
     """A stand-in: no real interface disappears between two calls when it is asked to."""
     def ifaddresses(name):
         if name == 'gone':

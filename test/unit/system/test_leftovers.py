@@ -15,11 +15,11 @@ STUBBORN = ('import signal, time\n'
             'print(1, flush=True)\ntime.sleep(600)\n')
 
 
-def test_nothing_of_a_living_owner_is_touched():
+def test_processes_of_a_living_owner_are_left_alone():
     assert plan([Process(5, '1:1', False), Process(6, '1:1', True)], {'1:1'}, 100) == ([], signal.SIGKILL)
 
 
-def test_subreaper_has_its_time():
+def test_a_subreaper_gets_time_to_clean_up():
     left = [Process(5, '1:1', True), Process(6, '1:1', False), Process(7, '2:2', False)]
     assert plan(left, {'2:2'}, 0) == ([5, 6], None)
     assert plan(left, {'2:2'}, PATIENCE - 0.1) == ([5, 6], None)
@@ -33,7 +33,7 @@ def test_without_a_subreaper_there_is_no_wait():
     assert plan(left, set(), 1) == ([6], signal.SIGKILL)
 
 
-def test_owner_is_this_very_process():
+def test_the_owner_is_this_process():
     own = owner_of()
     assert own.startswith('{}:'.format(os.getpid())) and is_alive(own)
     for owner in ('{}:1'.format(os.getpid()), '999999999:5', 'x', '', '5'):
@@ -59,7 +59,7 @@ def stubborn():
         process.stdout.close()
 
 
-def test_real_leftovers(stubborn):
+def test_real_leftover_processes(stubborn):
     """Of two owners one is gone: its process ends, though it ignores everything; the other's and ours stay."""
     gone, mine = stubborn('999999999:5'), stubborn(owner_of())
     seen = {process.pid: process for process in marked_processes()}
@@ -91,7 +91,7 @@ def test_subreaper_is_recognized():
         process.wait(10)
 
 
-def test_clear_stays_clear():
+def test_once_clear_always_clear():
     left = [[Process(6, '9:9', False)], [], [Process(6, '9:9', False)]]
     sent = []
     leftovers = Leftovers(lambda: left.pop(0), lambda owner: False, lambda *args: sent.append(args), lambda: 0.0)
@@ -99,7 +99,7 @@ def test_clear_stays_clear():
     assert sent == [(6, signal.SIGTERM)]
 
 
-def test_a_process_that_ended_meanwhile_is_no_error():
+def test_a_process_that_has_just_ended_is_no_error():
     def kill(pid, number):
         raise ProcessLookupError(pid)
 

@@ -43,10 +43,10 @@ def test_stable_until_something_changes(watcher):
     assert watcher.wait_left() == 0.0
 
 
-def test_the_overlay_itself_does_not_count(watcher):
+def test_the_overlay_interface_is_ignored(watcher):
     watcher.take(message(20, 7))
     assert watcher.wait_left() == 0.0
 
 
-def test_a_process_that_starts_has_not_seen_the_link_come_up():
+def test_a_new_process_assumes_that_the_link_just_came_up():
     assert netmon.InterfaceWatcher(assume=True, clock=Clock()).wait_left() == netmon.STABLE_AFTER

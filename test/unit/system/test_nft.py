@@ -18,7 +18,7 @@ def program(tmp_path, script):
     return str(path)
 
 
-def test_a_missing_one_names_the_package(monkeypatch):
+def test_a_missing_nft_names_the_package(monkeypatch):
     monkeypatch.setattr(nft.shutil, 'which', lambda *_, **__: None)
     with pytest.raises(NftError) as caught:
         nft.find_nft()
@@ -29,7 +29,7 @@ def test_a_missing_one_names_the_package(monkeypatch):
     assert 'The guard needs' in caught.value.sentence and '--no-egress' not in caught.value.next_command
 
 
-def test_its_refusal_is_a_sentence(tmp_path):
+def test_an_error_of_nft_is_one_sentence(tmp_path):
     refusing = program(tmp_path, 'echo "Error: No such thing" >&2\nexit 1\n')
     with pytest.raises(NftError) as caught:
         nft.load('flush', refusing, 'do that')
@@ -41,7 +41,7 @@ def test_its_refusal_is_a_sentence(tmp_path):
 
 
 @pytest.mark.skipif(shutil.which('nft') is None or os.geteuid() != 0, reason='The real nft, as root.')
-def test_the_real_one_tells_a_missing_table_from_a_missing_right():
+def test_a_missing_table_differs_from_a_missing_permission():
     code = 'from ua_overlay.system import nft; print(nft.list_table("none_such", nft.find_nft()))'
     done = subprocess.run(['unshare', '--net', sys.executable, '-c', code], stdout=subprocess.PIPE,
                           universal_newlines=True, env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)))

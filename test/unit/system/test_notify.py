@@ -4,7 +4,7 @@ import socket
 from ua_overlay.system.notify import notify
 
 
-def test_systemd_gets_the_state_and_without_systemd_nothing_happens(tmp_path):
+def test_systemd_is_notified_when_present(tmp_path):
     notify('READY=1', {})
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / 'notify'))

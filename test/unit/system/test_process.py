@@ -11,7 +11,7 @@ from ua_overlay.system import process
 STUBBORN = 'import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(600)'
 
 
-def test_a_name_may_hold_anything():
+def test_a_name_may_contain_any_character():
     text = '7 (a) b) S 1 7 7 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 1 0 4711 0'
     assert process.parse_stat(text) == ('a) b', 'S', 1, 4711)
 
@@ -22,12 +22,12 @@ def test_this_process():
     assert os.getpid() in process.list_pids()
 
 
-def test_a_process_that_is_gone():
+def test_an_ended_process():
     with pytest.raises(FileNotFoundError):
         process.read_stat(2 ** 22 + 1)
 
 
-def test_a_process_takes_a_name_a_death_signal_and_orphans():
+def test_a_process_sets_its_name_death_signal_and_subreaper_flag():
     """In a process of their own: they last as long as it does."""
     code = ('import ctypes, os\nfrom ua_overlay.system import process\n'
             'process.set_name("ua-test")\nprocess.set_death_signal(10)\nprocess.become_subreaper()\n'
@@ -39,14 +39,14 @@ def test_a_process_takes_a_name_a_death_signal_and_orphans():
     assert done.stdout == 'ua-test 10 1\n'
 
 
-def test_what_the_kernel_refuses_is_an_error():
+def test_a_kernel_error_is_raised():
     with pytest.raises(OSError, match='prctl'):
         process.set_death_signal(ctypes.c_uint(-1).value)
 
 
 @pytest.mark.parametrize('code, number', [
     ('print(1, flush=True); input()', signal.SIGTERM), (STUBBORN, signal.SIGKILL)])
-def test_a_process_is_ended(code, number):
+def test_a_process_is_stopped(code, number):
     with subprocess.Popen([sys.executable, '-c', code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout.readline() == b'1\n'
         process.end(child, 0.2 if number == signal.SIGKILL else 20)

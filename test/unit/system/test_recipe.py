@@ -55,7 +55,7 @@ def recipe(text='one\n', path=CONF, **fields):
     return Recipe((File(path, text, 0o640),), **dict(dict(directories=(), commands=(), by_hand=()), **fields))
 
 
-def test_a_recipe_for_people():
+def test_a_recipe_as_text():
     plan = recipe(directories=(Directory('/srv/x', 'ana'),), by_hand=('Start it.',), commands=(
         Command(('load', 'it')), Command(('reload',), (CONF,)), Command(('enable',), unless=('is-enabled',))))
     assert describe(plan) == ['write /etc/thing.conf (0640)', 'make /srv/x for ana', 'run load it',
@@ -63,7 +63,7 @@ def test_a_recipe_for_people():
                               'by hand: Start it.']
 
 
-def test_commands_run_when_they_are_due(machine):
+def test_commands_run_when_needed(machine):
     plan = recipe(commands=(Command(('always',)), Command(('changed',), (CONF,)),
                             Command(('enable',), unless=('is-enabled',))))
     assert machine.applier().apply(plan) == {CONF} and machine.ran == ['always', 'changed', 'enable']
@@ -72,7 +72,7 @@ def test_commands_run_when_they_are_due(machine):
     assert machine.applier().apply(plan) == set() and machine.ran == ['always']
 
 
-def test_what_a_failure_left_is_done_the_next_time(machine):
+def test_the_next_run_continues_after_a_failure(machine):
     plan = recipe(commands=(Command(('first',), (CONF,)), Command(('second',), (CONF,))))
     machine.fail = 'second'
     with pytest.raises(OverlayError):
@@ -97,7 +97,7 @@ def test_undo_restores_files_and_reverts_commands_in_reverse_order(machine):
     assert machine.read(CONF) == 'mine\n' and machine.tree() == before and machine.applier().undo() is None
 
 
-def test_one_purpose_leaves_another_alone(machine):
+def test_purposes_do_not_affect_each_other(machine):
     machine.applier().apply(recipe())
     machine.applier('other').apply(recipe('two\n', '/etc/other.conf'))
     machine.applier().undo()
@@ -106,7 +106,7 @@ def test_one_purpose_leaves_another_alone(machine):
     assert machine.tree() == ['/etc']
 
 
-def test_what_somebody_changed_is_left_and_named(machine):
+def test_files_edited_since_are_kept_and_named(machine):
     machine.applier().apply(recipe(directories=(Directory('/srv', 'root'),)))
     for path in (CONF, '/srv/data'):
         with open(machine.path + path, 'a') as stream:
@@ -115,7 +115,7 @@ def test_what_somebody_changed_is_left_and_named(machine):
                                         '/srv is not empty; it is left as it is.']
 
 
-def test_a_file_that_cannot_be_written_is_named(machine):
+def test_an_unwritable_file_is_named(machine):
     os.mkdir(machine.path + CONF)
     with pytest.raises(OverlayError, match='/etc/thing.conf cannot be written: Is a directory') as caught:
         machine.applier().apply(recipe())
@@ -136,7 +136,7 @@ def test_a_damaged_manifest_is_named(machine):
     (['/bin/sh', '-c', 'echo first.; echo second; exit 3'], 'failed: first.'),
     (['/bin/sh', '-c', 'exit 3'], 'failed: 3'),
     (['no-such-program'], 'There is no no-such-program'), (['/bin/true'], None)])
-def test_commands_for_real(argv, words):
+def test_real_commands(argv, words):
     assert holds(argv) == (words is None)
     if words is None:
         return run_command(argv)

@@ -8,7 +8,7 @@ import pytest
 from ua_overlay.system.requests import Requests
 
 
-def test_requests_are_taken_in_order():
+def test_requests_are_handled_in_order():
     requests = Requests()
     assert requests.take(0.01) is None
     requests.add('reload')
@@ -17,7 +17,7 @@ def test_requests_are_taken_in_order():
 
 
 @pytest.mark.parametrize('worked', [True, False])
-def test_whoever_asks_learns_whether_it_worked(worked):
+def test_a_request_returns_its_result(worked):
     requests, answers = Requests(), []
     waiting = threading.Thread(target=lambda: answers.append(requests.add('restart').wait(20)))
     waiting.start()
@@ -26,11 +26,11 @@ def test_whoever_asks_learns_whether_it_worked(worked):
     assert answers == [worked]
 
 
-def test_a_request_that_nobody_takes_did_not_work():
+def test_an_unhandled_request_fails():
     assert Requests().add('restart').wait(0.01) is False
 
 
-def test_a_signal_is_a_request_and_its_old_handler_comes_back():
+def test_a_signal_becomes_a_request_and_its_handler_is_restored():
     before = signal.getsignal(signal.SIGUSR1)
     requests = Requests()
     with requests.from_signals({signal.SIGUSR1: 'reload', signal.SIGUSR2: 'stop'}):

@@ -20,7 +20,7 @@ class FakeChild:
         return 1
 
 
-def test_a_crashed_child_is_started_again_after_a_growing_pause():
+def test_a_crashed_child_restarts_after_growing_pauses():
     child = FakeChild()
     restarter = Restarter(child)
     restarter.start(0.0)
@@ -38,7 +38,7 @@ def test_a_crashed_child_is_started_again_after_a_growing_pause():
     assert restarter.restarts == 8 and child.starts == 9
 
 
-def test_a_long_good_run_makes_the_pause_short_again():
+def test_a_long_run_resets_the_pause():
     child = FakeChild()
     restarter = Restarter(child)
     restarter.start(0.0)
@@ -61,5 +61,5 @@ def test_every_start_is_announced():
     assert starts == [1, 1]
 
 
-def test_a_child_that_was_never_started_stays_down():
+def test_a_child_that_was_never_started_is_not_restarted():
     assert Restarter(FakeChild()).step(5.0) is None

@@ -13,6 +13,6 @@ def test_the_unit_loads_reloads_and_deletes():
         assert line in lines
 
 
-def test_without_another_unit_and_without_a_command_that_removes_it():
+def test_optional_lines_are_omitted():
     lines = rules_unit('x', 'ua-overlay x on', 'nft', '/x', 'y').split('\n')
     assert lines[0] == '# Written by `ua-overlay x on`.' and 'Before=network-pre.target' in lines

@@ -17,7 +17,7 @@ def texts():
 
 
 @pytest.mark.parametrize('name', sorted(texts()))
-def test_each_unit_has_all_of_it_once(name):
+def test_every_unit_has_each_setting_once(name):
     lines = texts()[name].split('\n')
     assert [line for line in COMMON if lines.count(line) != 1] == []
     # Nothing is said twice, with two values perhaps; what is a list in systemd may be.

@@ -15,17 +15,17 @@ class FileError(UsageError):
     ('a: 1\nb: {c: 1, c: 2}\n', 'c is there twice, in lines 2 and 2'),
     ('a: 1\n\na: 2\n', 'a is there twice, in lines 1 and 3'),
     ('a: [\n', 'It is not YAML (line 2)'), ('a: 2026-13-45\n', 'It has an invalid value')])
-def test_a_text_that_is_refused(text, words):
+def test_invalid_texts(text, words):
     with pytest.raises(schema.Invalid) as caught:
         schema.load(text)
     assert words in str(caught.value)
 
 
-def test_a_text():
+def test_valid_texts():
     assert schema.load('a: {b: [1, x]}\n1: {}\n') == {'a': {'b': [1, 'x']}, 1: {}}
 
 
-def test_errors_for_people():
+def test_error_messages():
     with pytest.raises(FileError) as caught, schema.errors_as(FileError, 'my.yaml', 'edit it'):
         schema.number(1, 5)('tools.x', 7)
     assert (caught.value.sentence, caught.value.next_command) == (
@@ -39,7 +39,7 @@ def test_errors_for_people():
     (None, ('a',), (), 'a mapping is needed, not None'), ([], (), None, 'a mapping is needed, not []'),
     ({'b': 1}, ('a',), ('b',), 'a is missing'), ({'a': 1, 'c': 1}, ('a',), ('b',), 'c is unknown; known are a, b'),
     ({1: 1}, (), ('b',), '1 is unknown; known are b')])
-def test_sections_that_are_refused(value, required, optional, words):
+def test_invalid_sections(value, required, optional, words):
     with pytest.raises(schema.Invalid) as caught:
         schema.section('x', value, required, optional)
     assert str(caught.value) == 'x: {}.'.format(words)
@@ -80,7 +80,7 @@ def test_values(reader, value, result):
     (NAME, 'A', "'A' is not a name"), (NAME, 5, '5 is not a name'), (HEX, 'x', "'x' is not a hexadecimal number"),
     (schema.flag, 0, '0 is neither true nor false'), (schema.optional(NAME, ''), None, 'None is not a name'),
     (schema.optional(schema.number(1, 2), 0.0), False, 'False is not')])
-def test_values_that_are_refused(reader, value, words):
+def test_invalid_values(reader, value, words):
     with pytest.raises(schema.Invalid) as caught:
         reader('x.y', value)
     assert str(caught.value).startswith('x.y: ') and words in str(caught.value)

@@ -59,7 +59,7 @@ def family():
 
 
 @pytest.mark.parametrize('kind', ['plain', 'stubborn'])
-def test_end_of_input_ends_all(family, kind):
+def test_end_of_input_ends_all_processes(family, kind):
     process, pids = family(kind)
     assert not any(gone(pid) for pid in pids)
     process.stdin.close()
@@ -68,14 +68,14 @@ def test_end_of_input_ends_all(family, kind):
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_signals_end_all(family, number):
+def test_signals_end_all_processes(family, number):
     process, pids = family()
     process.send_signal(number)
     process.wait(10)
     assert all(gone(pid) for pid in pids)
 
 
-def test_stubborn_command_without_children_is_not_waited_for(family):
+def test_a_stubborn_command_without_children_gets_less_time(family):
     process, pids = family('stubborn', ('--grace', '60', '--alone', '0.2'))
     process.stdin.close()
     with pytest.raises(subprocess.TimeoutExpired):
@@ -85,21 +85,21 @@ def test_stubborn_command_without_children_is_not_waited_for(family):
     assert gone(pids[0])
 
 
-def test_command_killed_hard_takes_its_children_along(family):
+def test_children_of_a_killed_command_end(family):
     process, pids = family()
     os.kill(pids[0], signal.SIGKILL)
     assert process.wait(10) == 128 + signal.SIGKILL
     assert gone(pids[1])
 
 
-def test_subreaper_killed_hard_ends_the_command(family):
+def test_a_killed_subreaper_ends_the_command(family):
     process, pids = family()
     process.kill()
     process.wait(10)
     wait_gone(pids[:1])
 
 
-def test_parent_killed_hard_ends_all():
+def test_a_killed_parent_ends_all_processes():
     """Not only a closed pipe: a parent that gets SIGKILL."""
     parent = subprocess.Popen(
         [sys.executable, '-c', 'import subprocess, sys, time\n'
@@ -115,14 +115,14 @@ def test_parent_killed_hard_ends_all():
 
 @pytest.mark.parametrize('command, status', [
     ([sys.executable, '-c', 'raise SystemExit(7)'], 7), (['/no/such/command'], 127)])
-def test_exit_status_is_the_commands(command, status, capfd):
+def test_the_exit_status_is_that_of_the_command(command, status, capfd):
     process = subprocess.Popen([sys.executable, '-I', subreaper.__file__] + command, stdin=subprocess.PIPE)
     with process.stdin:
         assert process.wait(10) == status
     assert ('/no/such/command' in capfd.readouterr().err) == (status == 127)
 
 
-def test_the_status_of_a_command_that_ends_at_once():
+def test_exit_status_of_a_command_that_ends_at_once():
     for _ in range(20):
         with subprocess.Popen([sys.executable, '-I', subreaper.__file__, 'sh', '-c', 'exit 3'],
                               stdin=subprocess.PIPE) as process:

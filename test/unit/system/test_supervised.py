@@ -49,7 +49,7 @@ def written(path, text, seconds=20):
         time.sleep(0.02)
 
 
-def test_the_desired_program_runs_and_no_other(shell, tmp_path):
+def test_only_the_desired_program_runs(shell, tmp_path):
     shell.set_desired('echo $SPEC; exec sleep 600')
     assert shell.state == RUNNING and shell.running == 'echo $SPEC; exec sleep 600' and shell.pid
     written(tmp_path / 'log', 'echo $SPEC; exec sleep 600\n')
@@ -63,7 +63,7 @@ def test_the_desired_program_runs_and_no_other(shell, tmp_path):
     assert shell.pid is None and shell.running is None and shell.why == ''
 
 
-def test_a_crash_is_reported_with_the_last_line_and_tried_again(shell, tmp_path):
+def test_a_crash_is_reported_with_the_last_line_and_retried(shell, tmp_path):
     shell.set_desired('echo one; echo two; exit 3')
     until(shell, WAITING)
     assert shell.why == 'echo one ended with status 3: two ({})'.format(tmp_path / 'log')
@@ -79,7 +79,7 @@ def test_a_program_that_cannot_be_started(shell):
     assert 'ended with status 127: /nonexistent/sh' in shell.why
 
 
-def test_a_log_that_cannot_be_written(tmp_path):
+def test_an_unwritable_log(tmp_path):
     program = Shell(str(tmp_path / 'none' / 'log'))
     program.set_desired('true')
     assert (program.state, program.why) == (WAITING, 'It cannot start: No such file or directory.')
