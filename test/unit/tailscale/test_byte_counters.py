@@ -7,14 +7,14 @@ from unit.tailscale.test_model import ANSWERS, VERSIONS
 
 
 @pytest.mark.parametrize('version', VERSIONS)
-def test_recorded(version):
+def test_recorded_counters(version):
     with open(os.path.join(ANSWERS, 'usermetrics-{}.txt'.format(version)), 'rb') as stream:
         counters = parse_bytes(stream.read())
     assert set(counters) == {'DIRECT', 'PEER_RELAY', 'DERP'}
     assert all(value > 0 for value in counters.values())
 
 
-def test_in_and_out_and_both_families_add_up():
+def test_directions_and_address_families_are_summed():
     text = (b'# HELP tailscaled_inbound_bytes_total {path="derp"} 9\n'
             b'tailscaled_inbound_bytes_total{path="direct_ipv4"} 1\n'
             b'tailscaled_inbound_bytes_total{path="direct_ipv6"} 10\n'
@@ -24,7 +24,7 @@ def test_in_and_out_and_both_families_add_up():
     assert parse_bytes(text) == {'DIRECT': 111, 'UNKNOWN': 7}
 
 
-def test_moved():
+def test_difference_of_counters():
     assert moved({'DERP': 1, 'DIRECT': 2}, {'DERP': 1, 'DIRECT': 3}) == {'DIRECT'}
     assert moved({'DERP': 5}, {'DERP': 0, 'DIRECT': 0}) == {'DERP'}
     assert moved({}, {}) == set()

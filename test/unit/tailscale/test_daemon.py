@@ -16,7 +16,7 @@ def test_only_tailscaled_trusts_the_ca():
     assert dict(os.environ) == before
 
 
-def test_the_command():
+def test_command_line():
     command = daemon_command('/x/tailscaled', '/state', '/run/sock', 'tailscale0', 41641)
     assert command[:5] == ['setpriv', '--pdeathsig', 'TERM', '--', '/x/tailscaled']
     assert '--state=/state/tailscaled.state' in command and '--socket=/run/sock' in command
@@ -42,7 +42,7 @@ class Runs:
         return not self.seconds
 
 
-def test_the_pauses_grow_and_start_again_after_a_long_run(monkeypatch):
+def test_pauses_grow_and_reset_after_a_long_run(monkeypatch):
     runs = Runs(1.0, 1.0, STABLE_AFTER - 1, STABLE_AFTER, 1.0)
     daemon = Daemon('/x/tailscaled', popen=runs.popen, clock=lambda: runs.now)
     monkeypatch.setattr(daemon, '_stop', runs)
@@ -58,7 +58,7 @@ def test_a_missing_program(tmp_path):
     assert daemon.pid is None
 
 
-def test_a_program_that_is_not_tailscaled_is_stopped_again(tmp_path):
+def test_a_program_that_is_not_tailscaled_is_stopped(tmp_path):
     program = tmp_path / 'tailscaled'
     program.write_text('#!/bin/sh\necho started >&2\nexec sleep 60\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)

@@ -16,7 +16,7 @@ STATUS = {'BackendState': 'Running', 'Self': {'Online': True, 'Relay': 'site', '
     (dict(STATUS, Self=dict(STATUS['Self'], Online=False)), {}, False),
     ({}, {}, False),
 ])
-def test_when_it_is_unreported(status, node, expected):
+def test_unreported_home_derp(status, node, expected):
     assert is_unreported(status, node) == expected
 
 
@@ -77,7 +77,7 @@ def world():
     return now, said, daemon, HomeReporter(daemon, said.append, lambda: now[0])
 
 
-def test_after_some_patience_it_is_homeless_for_a_whole_netcheck(world):
+def test_an_unreported_home_is_cleared_for_one_netcheck(world):
     now, said, daemon, reporter = world
     for second in (0.0, 5.0, 14.0):
         now[0] = second
@@ -92,7 +92,7 @@ def test_after_some_patience_it_is_homeless_for_a_whole_netcheck(world):
     assert len(daemon.calls) == 4 and len(said) == 1
 
 
-def test_a_home_that_is_reported_in_time_is_left_alone(world):
+def test_a_home_reported_in_time_is_unchanged(world):
     now, said, daemon, reporter = world
     reporter.step(Stop())
     daemon.node = {'HomeDERP': 999}
@@ -104,7 +104,7 @@ def test_a_home_that_is_reported_in_time_is_left_alone(world):
     assert daemon.calls == [] and said == []
 
 
-def test_it_is_never_left_homeless(world):
+def test_the_home_is_always_restored(world):
     now, _, daemon, reporter = world
     reporter.step(Stop())
     now[0] = home_derp.PATIENCE
@@ -116,7 +116,7 @@ def test_it_is_never_left_homeless(world):
     assert not daemon.homeless
 
 
-def test_without_a_daemon_and_after_leaving_nothing_is_done(world):
+def test_no_action_without_a_daemon_or_after_leaving(world):
     now, said, daemon, reporter = world
     daemon.missing = True
     reporter.run(Stop(rounds=3))

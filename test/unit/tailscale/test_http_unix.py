@@ -30,7 +30,7 @@ def request_of(path):
         connection.close()
 
 
-def test_chunks_may_be_cut_anywhere(request_of):
+def test_chunks_may_be_split_anywhere(request_of):
     whole = OK + b'Transfer-Encoding: chunked\r\n\r\n5\r\n{"Ver\r\n9;x=y\r\nsion":"1"\r\n1\r\n}\r\n0\r\n\r\n'
     answer = request_of(*[whole[i:i + 1] for i in range(len(whole))])
     assert (answer.code, answer.body) == (200, b'{"Version":"1"}')
@@ -42,7 +42,7 @@ def test_a_body_without_a_length_ends_with_the_connection(request_of):
     assert not request_of.opened[0].reusable
 
 
-def test_a_connection_that_the_other_side_closes_is_not_reusable(request_of):
+def test_a_connection_closed_by_the_server_is_not_reused(request_of):
     assert request_of(OK + b'Connection: close\r\nContent-Length: 1\r\n\r\na').body == b'a'
     assert not request_of.opened[0].reusable
 
@@ -54,19 +54,19 @@ def test_an_invalid_answer(request_of, pieces):
         request_of(*pieces)
 
 
-def test_a_stream_has_to_be_chunked(request_of):
+def test_a_stream_must_be_chunked(request_of):
     with pytest.raises(ProtocolError):
         request_of(OK + b'Content-Length: 1\r\n\r\na', stream=True)
 
 
-def test_an_answer_that_drips_times_out(request_of):
+def test_a_slow_answer_times_out(request_of):
     begin = time.monotonic()
     with pytest.raises(socket.timeout):
         request_of(OK, *[part for _ in range(20) for part in (b'X: y\r\n', 0.05)], timeout=0.3)
     assert time.monotonic() - begin < 0.8
 
 
-def test_a_chunk_that_is_not_complete_in_time_can_be_read_again(request_of):
+def test_an_incomplete_chunk_can_be_read_later(request_of):
     request_of(OK + b'Transfer-Encoding: chunked\r\n\r\n5\r\nab', 0.2, b'cde\r\n', stream=True)
     connection, = request_of.opened
     with pytest.raises(socket.timeout):
@@ -84,7 +84,7 @@ def test_a_blocked_read_is_interrupted_from_another_thread(request_of):
     assert time.monotonic() - begin < 2.0
 
 
-def test_interrupt_after_the_other_side_closed(path):
+def test_interrupt_after_the_server_closed(path):
     Server(path, [])
     connection = Connection(path, 1.0, 'x')
     connection.close()

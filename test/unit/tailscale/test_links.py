@@ -10,7 +10,7 @@ RUNNING = dict(in_network_map=True, online=True, active=True, home_relay='site')
 
 
 @pytest.mark.parametrize('version', VERSIONS)
-def test_recorded(version):
+def test_recorded_statuses(version):
     links = {link.peer: link for link in links_of(parse_status(load('running', version)))}
     assert {name: link.type for name, link in links.items()} == {
         'dev-2': 'DIRECT', 'dev-3': 'OFFLINE', 'dev-5': 'DERP', 'dev-6': 'PEER_RELAY', 'relay': 'IDLE'}
@@ -43,7 +43,7 @@ def test_classify(path, kind):
     assert classify(path) == kind
 
 
-def test_an_idle_link_names_no_path():
+def test_an_idle_link_has_no_path():
     link = link_of(Peer('dev-2'), PeerPath(endpoint='192.0.2.2:1', **dict(RUNNING, active=False)))
     assert (link.type, link.endpoint, link.relay) == ('IDLE', '', '')
 

@@ -15,7 +15,7 @@ def path(tmp_path):
     return str(tmp_path / 'sock')
 
 
-def test_the_request_line_and_the_host(path):
+def test_request_line_and_host_header(path):
     server = Server(path, [None, OK + b'Content-Length: 2\r\n\r\n{}'])
     assert LocalApi(path).status(peers=False) == {}
     assert server.requests[0].startswith(b'GET /localapi/v0/status?peers=false HTTP/1.1\r\n')
@@ -23,7 +23,7 @@ def test_the_request_line_and_the_host(path):
     assert b'Origin' not in server.requests[0] and b'Referer' not in server.requests[0]
 
 
-def test_a_connection_is_kept_and_a_dead_one_replaced_for_reading(path):
+def test_a_connection_is_reused_and_replaced_when_dead(path):
     answer = OK + b'Content-Length: 2\r\n\r\n{}'
     server = Server(path, [None, answer, None, answer], [None, answer])
     api = LocalApi(path)
@@ -32,7 +32,7 @@ def test_a_connection_is_kept_and_a_dead_one_replaced_for_reading(path):
     assert len(server.requests) == 3
 
 
-def test_a_write_whose_answer_is_lost_is_not_repeated(path):
+def test_a_write_with_a_lost_answer_is_not_repeated(path):
     answer = OK + b'Content-Length: 2\r\n\r\n{}'
     server = Server(path, [None, answer, None], [None], [None, answer])
     api = LocalApi(path)
@@ -54,14 +54,14 @@ def test_a_write_whose_answer_is_lost_is_not_repeated(path):
     ([None, b'HTTP/1.1 500 E\r\nContent-Length: 4\r\n\r\noops'], DaemonError),
     ([None, b'HTTP/1.1 200 OK\r\nTailscale-Version: 1.78.1\r\nContent-Length: 2\r\n\r\n{}'], DaemonTooOld),
 ])
-def test_every_fault_has_its_error(path, pieces, error):
+def test_every_fault_has_a_specific_error(path, pieces, error):
     Server(path, pieces)
     with pytest.raises(error) as caught:
         LocalApi(path).status()
     assert path in str(caught.value) or '500' in str(caught.value)
 
 
-def test_a_daemon_that_hangs_times_out(path):
+def test_a_hanging_daemon_times_out(path):
     Server(path, [None, 1.0])
     start = time.monotonic()
     with pytest.raises(DaemonError) as caught:
@@ -70,7 +70,7 @@ def test_a_daemon_that_hangs_times_out(path):
     assert 'in time' in str(caught.value)
 
 
-def test_a_daemon_that_drips_times_out_as_well(path):
+def test_a_slow_daemon_times_out(path):
     Server(path, [None, OK] + [part for _ in range(20) for part in (b'X: y\r\n', 0.05)])
     start = time.monotonic()
     with pytest.raises(DaemonError):
@@ -78,7 +78,7 @@ def test_a_daemon_that_drips_times_out_as_well(path):
     assert time.monotonic() - start < 0.8
 
 
-def test_no_socket_and_nobody_listening(path):
+def test_a_missing_socket_and_a_stale_socket(path):
     with pytest.raises(DaemonMissing) as caught:
         LocalApi(path).status()
     assert (caught.value.code, caught.value.next_command) == ('NO_DAEMON', 'sudo systemctl start tailscaled')
@@ -90,7 +90,7 @@ def test_no_socket_and_nobody_listening(path):
     os.unlink(path)
 
 
-def test_keys_never_reach_an_error_text(path):
+def test_error_messages_never_show_keys(path):
     Server(path, [None, b'HTTP/1.1 500 E\r\nContent-Length: 42\r\n\r\nbad key hskey-auth-abc-def and tskey-x1-y2'])
     with pytest.raises(DaemonError) as caught:
         LocalApi(path).start('hskey-auth-abc-def')
@@ -98,7 +98,7 @@ def test_keys_never_reach_an_error_text(path):
     assert '[key]' in str(caught.value)
 
 
-def test_lines_of_the_bus_across_chunks_a_timeout_and_the_end(path):
+def test_lines_of_the_bus_are_reassembled(path):
     head = OK + b'Transfer-Encoding: chunked\r\n\r\n'
     Server(path, [None, head + b'9\r\n{"State":\r\n', 0.2, b'f\r\n6}\n{"Health":{}\r\n2\r\n}\n\r\n0\r\n\r\n'])
     bus = LocalApi(path).watch()

@@ -50,7 +50,7 @@ def test_before_and_after_membership(version):
     assert (again.self_node.name, again.self_node.tags, again.self_node.addresses) == ('', (), ())
 
 
-def test_empty_and_unknown_fields_do_no_harm():
+def test_empty_and_unknown_fields_are_ignored():
     status = parse_status({})
     assert status.state == 'NoState' and status.peers == ()
     assert parse_status({'Peer': {'k': {'HostName': 'x', 'Novelty': 1}}}).peers[0].name == 'x'

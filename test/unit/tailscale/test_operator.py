@@ -64,7 +64,7 @@ def run(*buses):
     return api, said, stop
 
 
-def test_an_operator_that_was_wiped_is_set_again():
+def test_a_cleared_operator_is_set_again():
     api, said, _ = run([{'Prefs': {'OperatorUser': 'robot'}}, {'State': 6}, {'Prefs': {}}])
     assert api.edits == [{'OperatorUser': 'robot'}]
     assert said == ['robot may join and leave the overlay (operator set).']
@@ -74,7 +74,7 @@ def test_another_operator_is_replaced():
     assert run([{'Prefs': {'OperatorUser': 'pi'}}])[0].edits == [{'OperatorUser': 'robot'}]
 
 
-def test_a_restart_of_the_daemon_is_survived_and_reported_once():
+def test_a_daemon_restart_is_survived_and_reported_once():
     gone = DaemonMissing('No tailscaled answers.')
     api, said, stop = run(gone, gone, gone, [{'Prefs': {'OperatorUser': ''}}])
     assert said == ['No tailscaled answers. Trying again.', 'robot may join and leave the overlay (operator set).']
@@ -82,7 +82,7 @@ def test_a_restart_of_the_daemon_is_survived_and_reported_once():
     assert stop.pauses[:3] == [RETRY[0], 2 * RETRY[0], 4 * RETRY[0]]
 
 
-def test_the_pauses_grow_to_their_limit_and_start_again_after_a_message():
+def test_pauses_grow_to_the_limit_and_reset_after_a_message():
     gone = DaemonMissing('No tailscaled answers.')
     *_, stop = run(*[gone] * 6, [{'State': 6}], [])
     assert stop.pauses[5] == RETRY[1] and stop.pauses[6] == RETRY[0]

@@ -48,7 +48,7 @@ class Played:
         return ping_peer(self, '100.64.0.2', clock=lambda: self.now, sleep=self.sleep, **options)
 
 
-def test_pings_follow_until_the_better_path_is_stable():
+def test_pings_continue_until_the_better_path_is_stable():
     played = Played(derp(0.2), direct(0.03), direct(0.01), direct(0.02))
     summary = played.measure()
     assert (summary.type, summary.rtt, summary.endpoint, summary.answers) == (
@@ -56,17 +56,17 @@ def test_pings_follow_until_the_better_path_is_stable():
     assert len(played.timeouts) == 4 and played.pauses == [INTERVAL] * 3
 
 
-def test_a_relay_is_stable_too():
+def test_a_relayed_path_is_stable():
     summary = Played(relayed(0.02)).measure()
     assert (summary.type, summary.endpoint, summary.answers) == (link_types.PEER_RELAY, '203.0.113.10:40000:vni:1', 3)
 
 
-def test_the_smallest_latency_is_of_the_best_path():
+def test_the_latency_is_that_of_the_best_path():
     summary = Played(derp(0.001), direct(0.5), derp(0.001), direct(0.4), direct(0.6)).measure(timeout=10.0)
     assert (summary.type, summary.rtt, summary.answers) == (link_types.DIRECT, 0.4, 5)
 
 
-def test_over_derp_alone_pings_follow_until_the_time_is_over():
+def test_pings_over_derp_continue_until_the_deadline():
     played = Played(derp(0.05))
     summary = played.measure(timeout=5.0)
     assert (summary.type, summary.relay, summary.rtt) == (link_types.DERP, 'ua', 0.05)
@@ -86,14 +86,14 @@ def test_no_answer_at_all():
     assert played.now <= 5.1
 
 
-def test_an_address_that_no_peer_has():
+def test_an_address_of_no_peer():
     with pytest.raises(DaemonError, match='no matching peer') as caught:
         Played(PingResult(error='no matching peer')).measure()
     assert caught.value.code == 'NO_ANSWER'
 
 
 @pytest.mark.parametrize('error', [DaemonMissing('Gone.'), DaemonError('Refused.', status=500)])
-def test_other_errors_are_passed_on(error):
+def test_other_errors_are_raised(error):
     with pytest.raises(type(error)) as caught:
         Played(derp(0.01), error).measure()
     assert caught.value is error

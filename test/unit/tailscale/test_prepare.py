@@ -69,7 +69,7 @@ def root(tmp_path):
     return Root(tmp_path)
 
 
-def test_what_is_written(root):
+def test_written_files(root):
     changed = root.applier().apply(recipe())
     assert root.read(defaults.CA_FILE) == CA
     assert stat.S_IMODE(os.stat(root.place(defaults.CA_FILE)).st_mode) == 0o644
@@ -95,7 +95,7 @@ def test_a_second_run_changes_and_restarts_nothing(root):
     assert not [line for line in root.ran if 'restart' in line or 'daemon-reload' in line]
 
 
-def test_a_new_ca_restarts_tailscaled_and_not_the_agent(root):
+def test_a_new_ca_restarts_tailscaled_but_not_the_agent(root):
     root.applier().apply(recipe())
     root.ran.clear()
     assert root.applier().apply(recipe(ca=CA.replace('AAAA', 'BBBB'))) == {defaults.CA_FILE}
@@ -103,7 +103,7 @@ def test_a_new_ca_restarts_tailscaled_and_not_the_agent(root):
     assert 'systemctl restart ua-overlay-agent.service' not in root.ran
 
 
-def test_the_next_run_finishes_what_an_interrupted_one_left(root):
+def test_the_next_run_completes_an_interrupted_one(root):
     root.fail = 'restart'
     with pytest.raises(OverlayError):
         root.applier().apply(recipe())
@@ -113,7 +113,7 @@ def test_the_next_run_finishes_what_an_interrupted_one_left(root):
     assert 'systemctl restart tailscaled.service' in root.ran and 'systemctl daemon-reload' in root.ran
 
 
-def test_undo_puts_everything_back(root):
+def test_undo_restores_everything(root):
     os.makedirs(os.path.dirname(root.place(prepare.DROP_IN)))
     with open(root.place(prepare.DROP_IN), 'w') as stream:
         stream.write('[Service]\nEnvironment=MINE=1\n')
@@ -130,7 +130,7 @@ def test_undo_puts_everything_back(root):
     assert root.applier().undo() is None
 
 
-def test_a_service_that_ran_before_runs_afterwards(root):
+def test_a_running_service_runs_again_after_undo(root):
     root.holds = {'systemctl is-enabled --quiet tailscaled.service', 'systemctl is-active --quiet tailscaled.service'}
     root.applier().apply(recipe())
     assert 'systemctl restart tailscaled.service' in root.ran
@@ -144,7 +144,7 @@ def test_a_service_that_ran_before_runs_afterwards(root):
     assert root.ran == ['systemctl stop ua-overlay-agent.service', 'systemctl disable ua-overlay-agent.service']
 
 
-def test_only_the_first_state_is_remembered(root):
+def test_only_the_original_state_is_recorded(root):
     root.applier().remember('operator', 'pi')
     root.applier().remember('operator', 'robot')
     root.applier().apply(recipe())
@@ -178,7 +178,7 @@ def test_only_root_can_change_what_undo_restores(root):
         assert json.load(stream)['files'][prepare.TMPFILES]['before']
 
 
-def test_damaged_manifest(root):
+def test_a_damaged_manifest(root):
     root.applier().apply(recipe())
     with open(root.place(prepare.MANIFEST), 'w') as stream:
         stream.write('{')
@@ -187,7 +187,7 @@ def test_damaged_manifest(root):
     assert prepare.MANIFEST in str(caught.value)
 
 
-def test_without_a_service_manager_no_unit_is_written_and_the_rest_is_left_to_a_person(root):
+def test_without_systemd_no_unit_is_written(root):
     plan = recipe(manager='none')
     root.applier().apply(plan)
     assert root.ran == [] and not os.path.exists(root.place(prepare.DROP_IN))
@@ -225,7 +225,7 @@ def test_undo_restores_the_owners_of_directories(tmp_path):
     assert (found.st_uid, found.st_gid) == (12, 34)
 
 
-def test_a_drop_in_that_is_not_in_force():
+def test_a_drop_in_not_in_force():
     good = {'SSL_CERT_FILE': defaults.CA_FILE, 'TS_NO_LOGS_NO_SUPPORT': 'true'}
     prepare.check_in_force(good)
     for name in good:
@@ -249,7 +249,7 @@ def test_a_failed_command_is_reported_with_its_output():
         recipes.run_command(['no-such-program'])
 
 
-def test_the_egress_rule_is_part_of_the_recipe_and_goes_with_it(root):
+def test_the_egress_rule_is_part_of_the_recipe(root):
     def limited(address='203.0.113.10', manager='systemd'):
         return prepare.make_recipe('robot', CA, '/opt/ua/scripts/ua-overlay', '/opt/ua/src', manager, None,
                                    egress.ruleset(egress.ROBOT, [address]), '/usr/sbin/nft')

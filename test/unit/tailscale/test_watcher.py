@@ -35,13 +35,13 @@ def test_idle_waits_for_the_resync_unless_woken():
     assert pace.counters_needed()
 
 
-def test_an_active_link_needs_a_status_every_tick():
+def test_an_active_link_polls_the_status_every_tick():
     pace = pace_after(RUNNING)
     assert pace.status_at(False) == 100.0 + TICK
     assert not pace.counters_needed()  # the status itself is as frequent
 
 
-def test_an_expensive_status_is_rarer_and_the_counters_step_in():
+def test_an_expensive_status_is_polled_less_often():
     pace = pace_after(RUNNING, cost=0.015)
     assert pace.status_at(False) == pytest.approx(100.0 + COST_FACTOR * 0.015)
     assert pace.status_at(True) == pytest.approx(100.0 + COST_FACTOR * 0.015)
@@ -70,7 +70,7 @@ class SlowDaemon:
         pass
 
 
-def test_a_status_that_only_waited_for_a_core_is_not_expensive():
+def test_waiting_for_a_core_does_not_make_a_status_expensive():
     daemon = SlowDaemon()
     deadline = time.monotonic() + COST_FACTOR * 0.5
     with Watcher(lambda: daemon):
@@ -83,7 +83,7 @@ def test_no_counters_while_stopped():
     assert not pace_after(STOPPED).counters_needed()
 
 
-def test_a_missing_daemon_is_tried_again_soon():
+def test_a_missing_daemon_is_retried_soon():
     pace = pace_after(snapshot_of_error(OverlayError('gone', '', 'NO_DAEMON'), 0.0))
     assert pace.status_at(False) == 100.0 + RETRY
     assert pace.status_at(True) == 100.0 + SHORTEST_GAP
@@ -98,7 +98,7 @@ def test_unexplained_traffic():
 
 
 @pytest.mark.parametrize('version', VERSIONS)
-def test_the_bus_of_a_join_is_understood(version):
+def test_bus_messages_of_a_join(version):
     with open(os.path.join(ANSWERS, 'bus_join-{}.json'.format(version))) as stream:
         messages = json.load(stream)
     for name in ('State', 'SelfChange', 'LoginFinished', 'Health'):
