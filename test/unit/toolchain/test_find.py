@@ -28,20 +28,20 @@ def test_cache_dir(environ, uid, wanted):
     assert cache_dir(environ, uid) == wanted
 
 
-def test_new_enough_on_the_path():
+def test_a_recent_program_on_the_path():
     found = find('tailscaled', which=lambda name: '/opt/' + name, ask=lambda path: '1.98.9', cache='/nonexistent')
     assert (found.path, found.version, found.origin) == ('/opt/tailscaled', '1.98.9', 'PATH')
 
 
 @pytest.mark.parametrize('said', ['1.98.8', '', 'nonsense'])
-def test_not_good_enough_on_the_path(said, tmp_path, pinned):
+def test_an_unsuitable_program_on_the_path(said, tmp_path, pinned):
     built = program(tmp_path / 'tools' / ('tailscale-' + pinned) / 'tailscaled', '')
     options = dict(which=lambda name: '/opt/' + name, ask=lambda path: said)
     assert find('tailscaled', cache=str(tmp_path), **options)[:4] == ('tailscaled', built, pinned, 'cache')
     assert find('tailscaled', cache='/nonexistent', **options)[:4] == ('tailscaled', None, '', 'missing')
 
 
-def test_a_named_module_is_never_taken_from_the_path(tmp_path):
+def test_a_named_module_is_never_used_from_the_path(tmp_path):
     found = find('tailscaled', 'tailscale-next', which=lambda name: '/opt/' + name, ask=lambda path: '9.9.9',
                  cache=str(tmp_path))
     assert found.origin == 'missing'
@@ -57,7 +57,7 @@ def test_ask_version(tmp_path):
     assert ask_version(str(tmp_path / 'missing')) == ''
 
 
-def test_locate_says_what_to_type(tmp_path, monkeypatch):
+def test_locate_names_the_next_command(tmp_path, monkeypatch):
     monkeypatch.setenv('UA_OVERLAY_CACHE', str(tmp_path))
     monkeypatch.setenv('PATH', str(tmp_path))
     locate.cache_clear()

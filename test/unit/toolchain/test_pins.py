@@ -29,7 +29,7 @@ def test_parse_go_mod():
         'tailscale', '1.98.10', ('tailscale.com/cmd/tailscale', 'tailscale.com/cmd/tailscaled'), '1.26.5')
 
 
-def test_the_version_is_that_of_the_module_that_holds_the_program():
+def test_the_version_is_that_of_the_program_s_module():
     text = ONE.replace('require (', 'require (\n\tgithub.com/juanfont/head v9.9.9')
     assert parse_go_mod(text, 'headscale').version == '0.29.3'
 
@@ -37,13 +37,13 @@ def test_the_version_is_that_of_the_module_that_holds_the_program():
 @pytest.mark.parametrize('text', [
     '', ONE.replace('tool ', '// tool '), ONE.replace('headscale v0.29.3', 'other v0.29.3'),
     ONE.replace('go 1.26.5', '')])
-def test_a_go_mod_that_pins_nothing(text):
+def test_a_go_mod_without_pins(text):
     with pytest.raises(ValueError, match='toolchain/m/go.mod'):
         parse_go_mod(text, 'm')
 
 
 @pytest.mark.parametrize('module', MODULES)
-def test_what_is_in_the_repository(module):
+def test_pins_of_the_repository(module):
     pin = read_pin(share_path('toolchain'), module)
     program = 'headscale' if module == 'headscale' else 'tailscaled'
     assert program in [package.rsplit('/', 1)[1] for package in pin.packages]
@@ -57,11 +57,11 @@ def test_what_is_in_the_repository(module):
     ('tailscaled', (1, 98, 9), True), ('tailscaled', (1, 98, 8), False), ('tailscaled', (2, 0, 0), True),
     ('tailscale', (1, 98, 9), True), ('headscale', (0, 29, 2), True), ('headscale', (0, 29, 1), False),
     ('headscale', (0, 29, 99), True), ('headscale', (0, 30, 0), False), ('headscale', None, False)])
-def test_acceptable(program, version, wanted):
+def test_acceptable_versions(program, version, wanted):
     assert acceptable(program, version) is wanted
 
 
-def test_module_of():
+def test_module_of_a_program():
     assert [module_of(program) for program in ('tailscale', 'tailscaled', 'headscale')] == [
         'tailscale', 'tailscale', 'headscale']
     assert set(CEILING) < set(MINIMUM) and all(why for _, why in MINIMUM.values())
