@@ -26,7 +26,7 @@ def test_the_order_of_roots_does_not_matter():
     assert not ca_module.same('', first)
 
 
-def test_the_profile_of_the_ca():
+def test_profile_of_the_ca():
     key, ca = ca_module.create_ca('lab', [NAME], ['203.0.113.10', '2001:db8::1'], NOW)
     assert isinstance(key.curve, ec.SECP256R1)
     basic = ca.extensions.get_extension_for_class(x509.BasicConstraints)
@@ -41,7 +41,7 @@ def test_the_profile_of_the_ca():
     assert certificates.is_signed_by(ca, ca) and certificates.has_key(ca, key)
 
 
-def test_without_addresses_every_address_is_excluded():
+def test_without_addresses_no_address_is_permitted():
     _, ca = ca_module.create_ca('lab', [NAME], [], NOW)
     assert [str(name.value) for name in constraints(ca).value.excluded_subtrees] == ['0.0.0.0/0', '::/0']
 

@@ -67,12 +67,12 @@ def chain(tmp_path):
     return make
 
 
-def test_the_named_ca_is_fetched(chain):
+def test_the_pinned_ca_is_fetched(chain):
     with serving(chain(CA)) as url:
         assert ca_pin.fetch(url, ca_pin.pins_of(PEM)).strip() == PEM.strip()
 
 
-def test_during_a_rotation_every_named_ca_has_to_be_there(chain):
+def test_during_a_rotation_every_pinned_ca_is_required(chain):
     both = ca_pin.pins_of(PEM + OTHER_PEM)
     with serving(chain(CA, OTHER)) as url:
         assert ca_pin.fetch(url, both).count('BEGIN') == 2
@@ -92,7 +92,7 @@ def test_another_ca_is_refused(chain, shown):
 
 @pytest.mark.parametrize('nonsense', [b'', b'HTTP/1.1 200 OK\r\n\r\n', bytes([22, 3, 3, 255, 255]) + b'x' * 70000,
                                       bytes([22, 3, 3, 0, 4, 11, 0, 0, 0]), bytes(range(256)) * 300])
-def test_an_invalid_handshake_is_another_server(nonsense):
+def test_an_invalid_handshake_is_not_the_site_s_server(nonsense):
     def talk(connection):
         connection.recv(4096)
         connection.sendall(nonsense)
@@ -129,12 +129,12 @@ def test_a_trusted_ca_is_not_fetched():
 
 
 @pytest.mark.parametrize('text', ['', 'hello', OTHER_PEM, PEM[:200]])
-def test_a_ca_that_does_not_match_is_not_picked(text):
+def test_a_ca_that_does_not_match_is_not_selected(text):
     assert ca_pin.pick(ca_pin.pins_of(PEM), text) == ''
     assert ca_pin.pick('', PEM) == ''
 
 
-def test_a_handshake_in_pieces():
+def test_a_fragmented_handshake():
     def record(data):
         return bytes([22, 3, 3]) + struct.pack('>H', len(data)) + data
 

@@ -30,7 +30,7 @@ def extension(certificate, kind):
     return found.value, found.critical
 
 
-def test_the_profile_of_the_server_certificate(site, server):
+def test_profile_of_the_server_certificate(site, server):
     leaf = server[1]
     constraints, critical = extension(leaf, x509.BasicConstraints)
     assert (constraints.ca, critical) == (False, True)
@@ -44,12 +44,12 @@ def test_the_profile_of_the_server_certificate(site, server):
     assert leaf.serial_number.bit_length() > 64
 
 
-def test_it_lives_90_days_and_begins_a_day_early(server):
+def test_validity_is_90_days_and_starts_a_day_early(server):
     assert certificates.not_before(server[1]) == NOW.replace(microsecond=0) - DAY
     assert certificates.not_after(server[1]) - certificates.not_before(server[1]) == 90 * DAY
 
 
-def test_it_expires_no_later_than_its_ca(site):
+def test_a_certificate_expires_no_later_than_its_ca(site):
     late = certificates.not_after(site[1]) - 10 * DAY
     _, leaf = certificates.issue_server_certificate(site[0], site[1], [NAME], [], late)
     assert certificates.not_after(leaf) == certificates.not_after(site[1])
@@ -63,7 +63,7 @@ def test_an_expired_ca_signs_nothing(site):
 @pytest.mark.parametrize('names, addresses', [
     (['other.test'], []), ([NAME, 'other.test'], []), ([NAME], ['203.0.113.11']), ([NAME], ['2001:db8::1']),
     (['x' + NAME], [])])
-def test_the_ca_does_not_sign_names_that_robots_would_refuse(site, names, addresses):
+def test_the_ca_does_not_sign_names_outside_its_constraints(site, names, addresses):
     with pytest.raises(CertificateError, match='may only vouch for server.ua.test, 203.0.113.10/32'):
         certificates.issue_server_certificate(site[0], site[1], names, addresses, NOW)
 
@@ -104,7 +104,7 @@ def test_another_ca_of_the_same_name_is_a_wrong_ca(server):
     assert caught.value.code == 'WRONG_CA'
 
 
-def test_the_fingerprint_is_openssl_s():
+def test_the_fingerprint_matches_openssl():
     pem = certificates.dump_certificates(ca_module.create_ca('x', [NAME], [], NOW)[1])
     fingerprint = certificates.sha256_fingerprint(certificates.load_certificates(pem, 'x')[0])
     assert len(fingerprint) == 32 * 3 - 1
@@ -119,12 +119,12 @@ def test_pem_round_trip(site, server):
     assert not certificates.has_key(site[1], key)
 
 
-def test_windows_line_ends_are_accepted(site):
+def test_windows_line_endings_are_accepted(site):
     pem = certificates.dump_certificates(site[1]).replace('\n', '\r\n')
     assert certificates.load_certificates(pem, 'x') == [site[1]]
 
 
-def test_bad_pem_is_named_without_being_shown(site):
+def test_invalid_pem_is_named_but_not_shown(site):
     pem = certificates.dump_certificates(site[1])
     middle = pem.splitlines()[5]
     for text, reason in [('', 'no certificate'), ('hello', 'no certificate'), (pem[:300], 'cut short'),

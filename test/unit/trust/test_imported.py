@@ -45,7 +45,7 @@ def refused(code, paths, name=NAME):
 
 @pytest.mark.parametrize('authority', [True, False])
 @pytest.mark.parametrize('kind', ['ec', 'rsa'])
-def test_a_self_signed_certificate_becomes_the_site_s(tmp_path, authority, kind):
+def test_a_self_signed_certificate_is_imported(tmp_path, authority, kind):
     key = rsa.generate_private_key(65537, 2048, default_backend()) if kind == 'rsa' else None
     certificate, key = imported.read(*make(tmp_path, key=key, authority=authority), NAME, utc_now())
     site = tmp_path / 'site'
@@ -85,7 +85,7 @@ def test_other_certificates_are_refused(tmp_path):
     assert 'does not belong' in refused('CERTIFICATE', paths)
 
 
-def test_command_line_writes_all_or_nothing(tmp_path, capsys):
+def test_the_command_writes_all_files_or_none(tmp_path, capsys):
     site = str(tmp_path / 'site')
     certificate, key = make(tmp_path, begin=-3 * DAY, end=-DAY)
     init = ['server', 'init', '--dir', site, '--name', NAME, '--certificate', certificate]

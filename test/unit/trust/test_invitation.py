@@ -21,18 +21,18 @@ def test_the_key_is_not_shown():
     assert invitations.public_values(GOOD)['expires'] == '2026-11-22T19:48:52Z'
 
 
-def test_the_version_is_the_lowest_that_has_all_fields():
+def test_the_version_is_the_lowest_with_all_fields():
     assert GOOD.version == 1 and PERSONAL.version == 2
     assert dataclasses.replace(GOOD, ca_pem='', ca_sha256='ab' * 32).version == 2
 
 
-def test_where_it_leads_and_how_to_make_another_one():
+def test_destination_and_command_for_another_invitation():
     assert PERSONAL.again == 'ua-overlay invite --user ana laptop-1, on the server'
     assert GOOD.again == 'ua-overlay invite iris dev-1, on the server'
     assert PERSONAL.destination == 'the group of user ana' and GOOD.destination == 'the team iris'
 
 
-def test_this_machine_s_clock_decides_whether_it_is_valid():
+def test_the_local_clock_decides_whether_it_is_valid():
     invitations.check_usable(GOOD, NOW)
     invitations.check_usable(GOOD, NOW - 20 * HOUR)
     invitations.check_usable(GOOD, NOW + HOUR - datetime.timedelta(seconds=1))

@@ -49,7 +49,7 @@ def test_round_trip(changes):
     assert invitation_file.parse(invitation_file.dump(invitation), 'x') == invitation
 
 
-def test_times_are_written_in_whole_seconds():
+def test_times_have_whole_seconds():
     precise = dataclasses.replace(GOOD, created=NOW.replace(microsecond=5))
     assert invitation_file.parse(invitation_file.dump(precise), 'x').created == NOW
 
@@ -59,12 +59,12 @@ def test_the_first_line_describes_the_file():
     assert 'invitation' in first and 'dev-1' in first and 'iris' in first and '2026-11-22T19:48:52Z' in first
 
 
-def test_windows_line_ends_are_accepted():
+def test_windows_line_endings_are_accepted():
     parsed = invitation_file.parse(invitation_file.dump(GOOD).replace('\n', '\r\n'), 'x')
     assert parsed.key == KEY and parsed.robot == 'dev-1'
 
 
-def test_a_copy_that_was_cut_anywhere_is_cut_short():
+def test_a_truncated_copy_is_detected():
     text = invitation_file.dump(GOOD).rstrip()
     wrong = [length for length in range(len(invitation_file.TITLE), len(text))
              if 'is cut short: its last line' not in refused(text[:length]).sentence]
@@ -140,7 +140,7 @@ PERSONAL = dataclasses.replace(GOOD, team='', team_port=TEAM_PORT, user='ana', r
 
 @pytest.mark.parametrize('invitation', [PINNED, PERSONAL, dataclasses.replace(PERSONAL, ca_pem='', ca_sha256='0f' * 32),
                                         dataclasses.replace(PINNED, ca_sha256='ab' * 32 + ' ' + 'cd' * 32)])
-def test_fields_that_only_version_2_has(invitation):
+def test_fields_of_version_2(invitation):
     text = invitation_file.dump(invitation)
     assert '\nversion: 2\n' in text and 'version: 1' in invitation_file.dump(GOOD)
     assert invitation_file.parse(text, 'x') == invitation
@@ -153,7 +153,7 @@ def test_fields_that_only_version_2_has(invitation):
     ('team: "iris"', 'user: "ana"', 'does not go with'), ('key:', 'user: "ana"\nkey:', 'field team'),
     ('ca_sha256: "' + 'ab' * 32 + '"\n', '', 'lacks the field ca_pem'), ('"iris"', '"relay"', 'team'),
     ('ca_sha256', 'ca_pem: x\nca_sha256', 'field ca_pem')])
-def test_fields_that_do_not_go_together_are_refused(old, new, words):
+def test_incompatible_fields_are_refused(old, new, words):
     text = invitation_file.dump(PINNED)
     assert old in text
     assert words in refused(text.replace(old, new)).sentence
@@ -186,7 +186,7 @@ def test_files_are_written_0600_and_read_back(tmp_path):
     assert invitation_file.read(path) == invitation_file.read(str(path)) == GOOD
 
 
-def test_a_directory_that_does_not_exist(tmp_path):
+def test_a_missing_directory(tmp_path):
     with pytest.raises(InvitationError, match='cannot be written to .*no such file'):
         invitation_file.write(str(tmp_path / 'nowhere' / 'x.yaml'), GOOD)
 
@@ -199,7 +199,7 @@ def test_a_missing_file(tmp_path):
 
 
 @pytest.mark.parametrize('mode', [0o604, 0o602, 0o644, 0o620, 0o666, 0o601])
-def test_a_file_open_to_others_is_refused(tmp_path, mode):
+def test_a_file_readable_by_others_is_refused(tmp_path, mode):
     path = tmp_path / 'dev-1.yaml'
     invitation_file.write(str(path), GOOD)
     path.chmod(mode)
@@ -230,6 +230,6 @@ def test_the_key_is_in_the_file():
     assert KEY in invitation_file.dump(GOOD)
 
 
-def test_a_pinned_one_is_short_and_a_personal_one_has_no_team():
+def test_a_pinned_invitation_is_short_and_a_user_s_has_no_team():
     assert len(invitation_file.dump(PINNED)) < 900 and 'CERTIFICATE' not in invitation_file.dump(PINNED)
     assert 'team' not in {line.split(':')[0] for line in invitation_file.dump(PERSONAL).splitlines()}

@@ -6,7 +6,7 @@ from ua_overlay.trust import names
 
 
 @pytest.mark.parametrize('name', ['iris', 'a', 'team-2', 'x' * 63])
-def test_good_labels_pass(name):
+def test_valid_labels(name):
     assert names.check_team(name) == name
     assert names.check_robot(name) == name
 
@@ -14,7 +14,7 @@ def test_good_labels_pass(name):
 @pytest.mark.parametrize('name', ['', 'Iris', 'team_a', '-iris', 'iris-', '2fast', 'x' * 64, 'a.b', 'é', 'iris\n',
                                   'a b'])
 @pytest.mark.parametrize('check', [names.check_team, names.check_robot])
-def test_a_bad_label_is_refused_with_a_valid_one(check, name):
+def test_an_invalid_label_is_refused_with_a_suggestion(check, name):
     with pytest.raises(UsageError) as caught:
         check(name)
     assert check(caught.value.next_command.split()[-1])
@@ -80,12 +80,12 @@ def test_a_server_url_is_split():
     ('https://bad_name.test', 'DNS'),
     ('', 'https'),
 ])
-def test_bad_server_urls(url, reason):
+def test_invalid_server_urls(url, reason):
     with pytest.raises(ValueError, match=reason):
         names.parse_server_url(url)
 
 
-def test_a_password_in_a_url_is_not_repeated():
+def test_a_password_in_a_url_is_not_shown():
     with pytest.raises(ValueError) as caught:
         names.parse_server_url('https://user:hunter2@server.ua.test')
     assert 'hunter2' not in str(caught.value)

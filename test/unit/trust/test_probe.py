@@ -120,7 +120,7 @@ def test_the_offset_is_the_server_s_clock_against_this_one(tmp_path):
         assert check_server(url, ca_pem).clock_offset is None
 
 
-def test_an_answer_in_pieces_is_put_together(tmp_path):
+def test_a_fragmented_answer_is_reassembled(tmp_path):
     ca_pem, chain, key, _ = make(tmp_path)
 
     def respond(secure):
@@ -131,7 +131,7 @@ def test_an_answer_in_pieces_is_put_together(tmp_path):
         assert check_server(url, ca_pem).ok
 
 
-def test_another_ca_of_the_same_name_is_wrong(tmp_path):
+def test_another_ca_of_the_same_name_is_refused(tmp_path):
     _, chain, key, _ = make(tmp_path)
     other = tmp_path / 'other'
     other.mkdir()
@@ -141,7 +141,7 @@ def test_another_ca_of_the_same_name_is_wrong(tmp_path):
     assert error.code == 'WRONG_CA' and 'ua_overlay CA of test' in error.sentence
 
 
-def test_the_system_s_cas_do_not_count(tmp_path, monkeypatch):
+def test_system_cas_are_not_trusted(tmp_path, monkeypatch):
     ca_pem, chain, key, _ = make(tmp_path)
     other = tmp_path / 'other'
     other.mkdir()
@@ -158,7 +158,7 @@ def test_a_certificate_for_another_name(tmp_path):
     assert error.code == 'WRONG_NAME' and 'other.test' in error.sentence
 
 
-def test_a_name_that_only_the_subject_has_does_not_count(tmp_path):
+def test_a_name_only_in_the_subject_is_ignored(tmp_path):
     address = [x509.IPAddress(ipaddress.ip_address('127.0.0.1'))]
     with mock.patch.object(certificates, 'general_names', return_value=address):
         ca_pem, chain, key, leaf = make(tmp_path)
@@ -168,14 +168,14 @@ def test_a_name_that_only_the_subject_has_does_not_count(tmp_path):
     assert error.code == 'WRONG_NAME' and '127.0.0.1' in error.sentence
 
 
-def test_a_name_that_the_ca_may_not_vouch_for(tmp_path):
+def test_a_name_outside_the_ca_s_constraints(tmp_path):
     ca_pem, chain, key, _ = make(tmp_path, ['localhost'], constrained=['server.ua.test'])
     with served(tls(chain, key, sending(answer()))) as url:
         error = probe_error(url, ca_pem)
     assert error.code == 'WRONG_NAME' and 'may not vouch' in error.sentence
 
 
-def test_a_clock_in_the_past_gives_both_times(tmp_path):
+def test_a_clock_in_the_past_shows_both_times(tmp_path):
     ca_pem, chain, key, leaf = make(tmp_path, made=utc_now() + 400 * DAY)
     with served(tls(chain, key, sending(answer(date=utc_now() + 401 * DAY)))) as url:
         error = probe_error(url, ca_pem)
@@ -202,7 +202,7 @@ def test_an_expired_certificate_and_a_server_clock_that_disagrees(tmp_path):
     assert error.code == 'CLOCK' and 'timedatectl' in error.next_command
 
 
-def test_a_port_where_nobody_listens():
+def test_a_closed_port():
     with socket.create_server(('127.0.0.1', 0)) as listener:
         port = listener.getsockname()[1]
     ca_pem = certificates.dump_certificates(ca_module.create_ca('x', ['localhost'], [], utc_now())[1])
@@ -217,7 +217,7 @@ def test_a_name_that_does_not_resolve(tmp_path):
     assert error.next_command == 'getent hosts nowhere.invalid'
 
 
-def test_a_resolver_that_never_answers_times_out(tmp_path, monkeypatch):
+def test_a_hanging_resolver_times_out(tmp_path, monkeypatch):
     release = threading.Event()
     monkeypatch.setattr(socket, 'getaddrinfo', lambda *args, **kwargs: release.wait(30) or [])
     begin = time.monotonic()
@@ -228,7 +228,7 @@ def test_a_resolver_that_never_answers_times_out(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('stage', ['handshake', 'answer', 'drip'])
-def test_a_server_that_hangs_times_out(tmp_path, stage):
+def test_a_hanging_server_times_out(tmp_path, stage):
     ca_pem, chain, key, _ = make(tmp_path)
     over = threading.Event()
 
@@ -260,7 +260,7 @@ def test_a_server_that_hangs_times_out(tmp_path, stage):
     (answer(length=5000), 'cut short'),
     (b'HTTP/1.1 200 OK\r\n' + b'X: y\r\n' * 4000, 'does not speak HTTP'),
 ])
-def test_answers_that_are_not_the_server_s(tmp_path, data, said):
+def test_unexpected_answers(tmp_path, data, said):
     ca_pem, chain, key, _ = make(tmp_path)
     with served(tls(chain, key, sending(data))) as url:
         error = probe_error(url, ca_pem)
@@ -288,12 +288,12 @@ def test_a_connection_closed_at_once(tmp_path):
 
 
 @pytest.mark.parametrize('url', ['http://localhost', 'https://127.0.0.1', '', 'https://user:hunter2@localhost'])
-def test_urls_that_are_not_a_server_s(url):
+def test_invalid_urls(url):
     error = probe_error(url, '')
     assert error.code == 'BAD_ANSWER' and 'hunter2' not in str(error)
 
 
-def test_the_sentences_do_not_depend_on_openssl_s_texts():
+def test_messages_do_not_depend_on_openssl_texts():
     """The sentences exist without a look at the server, and for codes that nobody has thought of."""
     server = names.ServerUrl('server.ua.test', 8080)
     codes = {number: explain(server, number, None, None, utc_now()).code

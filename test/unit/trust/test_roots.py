@@ -27,7 +27,7 @@ def accepted(trusted, directory):
     return True
 
 
-def test_no_robot_that_gets_both_roots_is_locked_out(site):
+def test_a_robot_with_both_roots_is_never_locked_out(site):
     old = store.load(site).ca_pem
     roots.start(site, NAME, NOW)
     both = store.load(site).ca_pem
@@ -45,7 +45,7 @@ def test_no_robot_that_gets_both_roots_is_locked_out(site):
     assert accepted(both, site) and accepted(new, site)
 
 
-def test_the_new_root_may_vouch_for_the_same_names(site):
+def test_the_new_root_has_the_same_name_constraints(site):
     old = store.load(site).ca
     roots.start(site, NAME, NOW)
     new = store.roots(site)[1]
@@ -55,7 +55,7 @@ def test_the_new_root_may_vouch_for_the_same_names(site):
 
 
 @pytest.mark.parametrize('switched', [False, True])
-def test_cancel_goes_back(site, switched):
+def test_cancel_restores_the_old_root(site, switched):
     old = store.load(site).ca_pem
     roots.start(site, NAME, NOW)
     if switched:
@@ -65,7 +65,7 @@ def test_cancel_goes_back(site, switched):
     assert sorted(os.listdir(site)) == ['ca.key', 'ca.pem', 'server.key', 'server.pem']
 
 
-def test_without_the_ca_s_key_no_change_starts(site):
+def test_a_change_requires_the_ca_key(site):
     os.unlink(os.path.join(site, store.CA_KEY))
     before = sorted(os.listdir(site))
     with pytest.raises(store.StoreError, match='ca.key is missing'):
@@ -77,7 +77,7 @@ class PowerCut(BaseException):
     pass
 
 
-def test_a_power_cut_at_any_write_locks_nobody_out(site, monkeypatch):
+def test_a_power_cut_at_any_write_locks_no_robot_out(site, monkeypatch):
     """Whichever write of a step was the last: the site loads, no robot is locked out, and the step can be repeated."""
     write, replace, unlink = files.write_atomic, os.replace, os.unlink
     left = [0]

@@ -19,7 +19,7 @@ def ca(names, addresses):
     return certificates.dump_certificates(create_ca('site', names, addresses, NOW)[1])
 
 
-def test_the_servers_in_a_ca():
+def test_servers_named_in_a_ca():
     pem = ca(['server.example.org'], ['203.0.113.10', 'fd00::1'])
     assert servers_of(pem) == ['203.0.113.10', 'fd00::1', 'server.example.org']
     assert servers_of(pem + ca(['other.example.org'], [])) == [
@@ -39,7 +39,7 @@ def test_relays_of_the_network_map_are_servers_of_the_site(tmp_path):
     assert derp_servers(None) == []
 
 
-def test_the_last_map_is_used_while_a_daemon_has_none():
+def test_the_last_map_is_used_while_the_daemon_has_none():
     answers = [None, DERP_MAP, OverlayError('tailscaled does not run.'), None, {'Regions': {}}]
 
     def ask():

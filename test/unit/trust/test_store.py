@@ -60,7 +60,7 @@ def test_no_site(tmp_path):
     assert not os.path.exists(str(tmp_path / 'nowhere'))
 
 
-def test_a_path_that_cannot_be_a_site(tmp_path):
+def test_an_invalid_path(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(store.StoreError, match='cannot be used'):
         store.init(str(tmp_path / 'file'), NAME, [NAME], [], NOW)
@@ -76,7 +76,7 @@ def test_renewal_changes_key_and_certificate_but_not_the_ca(site):
     renewed.check(LATER)
 
 
-def test_renewal_with_a_name_that_the_ca_may_not_vouch_for_changes_nothing(site):
+def test_renewal_with_a_name_outside_the_constraints_changes_nothing(site):
     before = read(site, 'server.pem')
     with pytest.raises(CertificateError, match='other.test'):
         store.renew(site.directory, LATER, dns_names=['other.test'])
@@ -85,7 +85,7 @@ def test_renewal_with_a_name_that_the_ca_may_not_vouch_for_changes_nothing(site)
 
 @pytest.mark.parametrize('name', ['server.pem', 'server.key'])
 @pytest.mark.parametrize('damage', ['missing', 'empty', 'cut', 'foreign'])
-def test_damage_to_the_server_s_files_is_named_and_a_renewal_repairs_it(site, tmp_path, name, damage):
+def test_damaged_server_files_are_named_and_a_renewal_repairs_them(site, tmp_path, name, damage):
     path = os.path.join(site.directory, name)
     if damage == 'missing':
         os.unlink(path)
@@ -158,7 +158,7 @@ def die_at(directory, action, victim, count):
 
 
 @pytest.mark.parametrize('victim', ['replace', 'fsync'])
-def test_a_renewal_killed_anywhere_leaves_a_matching_pair(site, victim):
+def test_a_renewal_killed_at_any_point_leaves_a_matching_pair(site, victim):
     deaths = 0
     while die_at(site.directory, 'renew', victim, deaths):
         deaths += 1
@@ -170,7 +170,7 @@ def test_a_renewal_killed_anywhere_leaves_a_matching_pair(site, victim):
 
 
 @pytest.mark.parametrize('victim', ['replace', 'fsync'])
-def test_an_init_killed_anywhere_can_be_repeated(tmp_path, victim):
+def test_an_init_killed_at_any_point_can_be_repeated(tmp_path, victim):
     deaths = 0
     while True:
         directory = str(tmp_path / str(deaths))
@@ -185,7 +185,7 @@ def test_an_init_killed_anywhere_can_be_repeated(tmp_path, victim):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='only root can write as another user')
-def test_root_leaves_the_files_to_the_owner_of_the_directory(tmp_path):
+def test_files_written_by_root_belong_to_the_directory_owner(tmp_path):
     directory = tmp_path / 'site'
     directory.mkdir()
     os.chown(str(directory), 65534, 65534)
@@ -194,7 +194,7 @@ def test_root_leaves_the_files_to_the_owner_of_the_directory(tmp_path):
     assert {os.stat(str(directory / name)).st_uid for name in os.listdir(str(directory))} == {65534}
 
 
-def test_the_ca_vouches_for_names_below_the_server_s_and_for_no_others(site):
+def test_the_ca_permits_only_names_below_the_server_name(site):
     key, chain = store.issue(site.directory, ['lab-b.' + NAME], NOW, 398)
     assert 'PRIVATE KEY' in key
     leaf, ca = certificates.load_certificates(chain, 'x')

@@ -33,7 +33,7 @@ def speak(chain, key, data, requests):
     (answer(b'{"Allow":true}\n'), True), (answer(b'{"Allow":false}\n'), False), (answer(b'{"Allow":"no"}'), None),
     (answer(b'[]'), None), (answer(b'{"status":"pass"}'), None), (answer(b'{"Allow":true}', '404 Not Found'), None),
     (b'SSH-2.0-x\r\n', None), (b'', None)])
-def test_the_server_s_answer(tmp_path, said, expected):
+def test_answers_of_the_server(tmp_path, said, expected):
     ca_pem, chain, key, _ = make(tmp_path)
     requests = []
     with served(speak(chain, key, said, requests)) as url:
@@ -41,7 +41,7 @@ def test_the_server_s_answer(tmp_path, said, expected):
     assert requests[0].startswith(b'POST /verify ') and KEY.encode() in requests[0]
 
 
-def test_another_site_s_server_does_not_count(tmp_path):
+def test_a_server_of_another_site_is_ignored(tmp_path):
     (tmp_path / 'other').mkdir()
     ca_pem = make(tmp_path / 'other')[0]
     _, chain, key, _ = make(tmp_path)
@@ -49,7 +49,7 @@ def test_another_site_s_server_does_not_count(tmp_path):
         assert verify_node_key(url, ca_pem, KEY, timeout=3) is None
 
 
-def test_without_a_key_no_server_is_asked(tmp_path):
+def test_without_a_key_no_request_is_sent(tmp_path):
     ca_pem = make(tmp_path)[0]
     called = threading.Event()
     with served(lambda connection: called.set()) as url:
