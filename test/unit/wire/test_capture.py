@@ -16,14 +16,14 @@ def pcap(records, link=capture.RAW, order='<', magic=0xa1b2c3d4, kept=None):
     return whole
 
 
-def test_what_is_written_is_read():
+def test_round_trip():
     written = capture.file_header() + capture.record(7.5, b'\x45one') + capture.record(8.25, b'\x45two')
     assert capture.read(written) == [(7.5, b'\x45one'), (8.25, b'\x45two')]
     assert capture.read(written[:-1]) == [(7.5, b'\x45one')]
 
 
 @pytest.mark.parametrize('order', '<>')
-def test_files_of_tcpdump(order):
+def test_tcpdump_files(order):
     ethernet = bytes(12) + b'\x08\x00' + b'\x45packet'
     vlan = bytes(12) + b'\x81\x00\x00\x05\x08\x00' + b'\x45vlan'
     arp = bytes(12) + b'\x08\x06' + b'arp'
@@ -37,12 +37,12 @@ def test_files_of_tcpdump(order):
 @pytest.mark.parametrize('data, word', [
     (b'', 'not a pcap file'), (b'\n\r\r\n' + bytes(40), 'not a pcap file'), (pcap([], 127), '127'),
     (pcap([b'\x45xxxx'], kept=2), 'were cut')])
-def test_a_file_that_cannot_be_used(data, word):
+def test_an_unusable_file(data, word):
     with pytest.raises(capture.NotPcap, match=word):
         capture.read(data)
 
 
-def test_the_capture_needs_nothing_but_python():
+def test_the_capture_requires_only_python():
     """It is copied to a robot as one file."""
     code = 'import runpy; runpy.run_path({!r})'.format(capture.__file__)
     assert subprocess.run([sys.executable, '-I', '-S', '-c', code]).returncode == 0

@@ -18,7 +18,7 @@ def test_a_proof(link):
 
 
 @pytest.mark.parametrize('link', link_types.CARRYING)
-def test_a_proof_that_fails(link):
+def test_a_failed_proof(link):
     assert len([why for why in judge(link, points(link, outside=CANARY)) if 'outside the tunnel on' in why]) == 3
     assert 'not found inside the tunnel on a' in judge(link, points(link, inside='nothing'))[0]
     assert 'lost 3 packets' in judge(link, points(link), dropped=3)[0]
@@ -27,7 +27,7 @@ def test_a_proof_that_fails(link):
         assert len(judge(link, points(other))) == 3, 'the page went another way'
 
 
-def test_a_leak_is_not_chance():
+def test_a_leak_is_not_retried():
     def run(link, **options):
         return encryption.Run(link, CANARY, points('DIRECT', **options), ['why'], None)
 
@@ -36,18 +36,18 @@ def test_a_leak_is_not_chance():
     assert not encryption.worth_another_try(run('raw'))
 
 
-def test_the_run_past_the_tunnel_has_to_find_the_canary():
+def test_the_run_outside_the_tunnel_must_find_the_canary():
     assert judge(encryption.RAW, points('DIRECT', outside=CANARY)) == []
     assert len(judge(encryption.RAW, points('DIRECT'))) == 3
 
 
-def test_a_proof_needs_every_run():
+def test_a_proof_requires_every_run():
     runs = [encryption.Run(link, CANARY, [], [], None) for link in ('raw',) + link_types.CARRYING]
     assert encryption.proven(runs) and not encryption.proven(runs[1:]) and encryption.proven(runs[:2], ('DIRECT',))
     assert not encryption.proven(runs[:3] + [runs[3]._replace(why=['no'])])
 
 
-def test_its_form_in_a_file():
+def test_proof_as_json():
     run = encryption.Run('DIRECT', CANARY, points('DIRECT'), [], None)
     proof = json.loads(json.dumps(encryption.as_json([run])))
     assert proof['proven'] is False and proof['runs'][0]['ok'] is True

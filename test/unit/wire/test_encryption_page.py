@@ -14,7 +14,7 @@ def run_with_picture(**more):
 
 @pytest.mark.parametrize('proven, sentence', [(True, 'readable inside the tunnel and nowhere outside'),
                                               (False, 'The proof is not complete: see below.')])
-def test_the_page_shows_both_packets_and_needs_no_network(proven, sentence):
+def test_the_page_shows_both_packets_and_loads_nothing(proven, sentence):
     text = encryption_page.document({'proven': proven, 'runs': [run_with_picture(why=['<b>'])]})
     assert text.count('<pre>') == 2 and '&lt;b&gt;' in text and 'http' not in text and 'src=' not in text
     assert sentence in text and 'DIRECT: as expected' in text
@@ -36,7 +36,7 @@ def test_a_packet_without_marks():
     assert encryption_page.side_by_side(run_with_picture(picture=None)) == ''
 
 
-def test_a_row_for_each_point():
+def test_one_row_per_point():
     rows = encryption_page.rows(run_with_picture())
     assert [row[:3] for row in rows] == [('a', 'tailscale0', 'inside'), ('b', 'tailscale0', 'inside'), (
         'a', 'wan', 'outside'), ('b', 'wan', 'outside'), ('nat', 'wan', 'outside')]

@@ -45,7 +45,7 @@ def port():
 CAPTURING = '''trap 'echo "{\\"dropped\\": 2}"; exit' TERM; echo capturing; while :; do sleep 0.01; done'''
 
 
-def test_captures_run_until_the_end_and_answer(tmp_path):
+def test_captures_run_until_stopped_and_return_packets(tmp_path):
     with encryption_run.captures([Here('a', CAPTURING), Here('b', CAPTURING)], str(tmp_path)) as answers:
         assert answers == []
     assert answers == [{'dropped': 2}, {'dropped': 2}]
@@ -70,7 +70,7 @@ def test_captures_are_read_by_host_and_interface(tmp_path):
         ('a', 'wan'): [packet], ('a', 'b.tailscale0'): [packet]}
 
 
-def test_a_host_that_nothing_passed_has_an_empty_point():
+def test_a_host_without_traffic_has_an_empty_point():
     made = encryption_run.points_of({('a', 'tailscale0'): [tcp(0, CANARY.encode())]}, 'tailscale0', ['a', 'server'],
                                     CANARY)
     assert [(point.host, point.inside, point.packets) for point in made] == [('a', True, 1), ('server', False, 0)]
@@ -97,7 +97,7 @@ def test_a_web_server_that_does_not_start_is_named(tmp_path, port):
 
 # --- the runs
 
-def test_the_host_of_the_relays_has_to_have_carried_the_page():
+def test_the_relay_host_must_have_carried_the_page():
     stage = Stage()
     assert encryption_run.on_the_way(stage, 'DIRECT') == encryption_run.on_the_way(stage, encryption.RAW) == ('nat',)
     for link in ('PEER_RELAY', 'DERP'):
@@ -111,7 +111,7 @@ def of(why, **options):
 
 @pytest.mark.parametrize('outcomes, runs', [
     ([of([])], 1), ([of(['lost'], carriers=[]), of([])], 2), ([of(['leak'], outside=CANARY)], 1)])
-def test_a_page_travels_again_only_after_chance(tmp_path, monkeypatch, outcomes, runs):
+def test_only_a_chance_failure_is_retried(tmp_path, monkeypatch, outcomes, runs):
     """A mock of one run: a capture that loses packets cannot be had on demand."""
     left, stage, said = list(outcomes), Stage(), []
 

@@ -7,7 +7,7 @@ from ua_overlay.wire import packets
 from unit.wire.made import CANARY, ip, tcp, udp
 
 
-def test_a_packet_is_taken_apart():
+def test_packets_are_parsed():
     packet = udp(b'hello')
     assert (packet.source, packet.target, packet.source_port, packet.payload) == (
         '10.0.2.15', '203.0.113.22', 41641, b'hello')
@@ -24,7 +24,7 @@ def test_padding_lengths_and_fragments():
         assert packets.parse(0, nothing) is None
 
 
-def test_a_canary_across_segments_out_of_order_and_repeated():
+def test_a_canary_is_found_across_reordered_segments():
     text = b'head ' + CANARY.encode() + b' tail'
     start = 2 ** 32 - 12
     parts = [tcp(start, text[:20]), tcp(start + 40, text[40:]), tcp(start + 20, text[20:40]), tcp(start, text[:20]),
@@ -37,5 +37,5 @@ def test_a_canary_across_segments_out_of_order_and_repeated():
 
 
 @pytest.mark.parametrize('form', packets.forms(CANARY))
-def test_each_form_is_found(form):
+def test_each_encoding_is_found(form):
     assert packets.count(CANARY, [udp(b'..' + form + b'..')]) == (1, 0)

@@ -19,18 +19,18 @@ from unit.wire.made import CANARY, data, geneve, tcp, tls, udp
     (b'\0\1\0\0\x21\x12\xa4\x42' + bytes(12), wireguard.STUN), (b'GET / HTTP/1.1', wireguard.OTHER)],
     # Payloads are random: as names of tests they would differ between the workers of pytest-xdist.
     ids=lambda value: value if isinstance(value, str) else str(len(value)))
-def test_datagrams(payload, kind):
+def test_classified_datagrams(payload, kind):
     assert wireguard.datagram(payload) == kind
 
 
-def test_a_stream_of_tls_is_known_by_one_record():
+def test_one_record_identifies_a_tls_stream():
     stream = tls()
     found = [tcp(500, stream[700:]), tcp(0, tls(5)), tcp(0, b'GET /', port=7)]
     assert {kind: len(group) for kind, group in wireguard.sort(found).items()} == {'TLS': 2, 'other': 1}
     assert not wireguard.is_record(b'\x17\3\3\0\0') and not wireguard.is_record(b'\x17\3\3\xff\xff')
 
 
-def test_cipher_text_is_what_is_behind_the_headers():
+def test_ciphertext_follows_the_headers():
     message = data(48)
     assert wireguard.cipher_text(udp(message), wireguard.DATA) == message[16:]
     assert wireguard.cipher_text(udp(geneve(message)), wireguard.DATA + wireguard.RELAYED) == message[16:]
