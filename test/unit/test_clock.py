@@ -29,7 +29,7 @@ def test_parse_rfc3339_refuses(text):
 
 
 @pytest.mark.parametrize('text', ['0001-01-01T00:00:00Z', '', None])
-def test_go_writes_no_time_in_three_ways(text):
+def test_zero_times_of_go(text):
     assert clock.parse_go_time(text) is None
 
 
@@ -46,7 +46,7 @@ def test_format_rfc3339_is_utc(digits, text):
     assert clock.format_rfc3339(datetime.datetime(2026, 1, 1, 1, 0, 0, 50999, zone), digits) == text
 
 
-def test_moments_for_people_and_files():
+def test_times_as_text_and_in_file_names():
     zone = datetime.timezone(datetime.timedelta(hours=2))
     moment = datetime.datetime(2026, 1, 1, 1, 0, tzinfo=zone)
     assert clock.format_utc(moment) == '2025-12-31 23:00:00 UTC'
@@ -84,13 +84,13 @@ def test_a_minute_is_not_a_short_duration():
 
 @pytest.mark.parametrize('seconds, text', [(40.4, '40 s'), (89, '89 s'), (600, '10 min'), (3600, '1 h'),
                                            (12000, '3 h 20 min')])
-def test_durations_for_people(seconds, text):
+def test_durations_as_text(seconds, text):
     assert clock.format_duration(seconds) == text
 
 
 @pytest.mark.parametrize('seconds, text', [(0, '0 s'), (119, '119 s'), (120, '2 min'), (7200, '2 h'), (200000, '2 d'),
                                            (-5, '0 s')])
-def test_how_long_ago(seconds, text):
+def test_elapsed_time_as_text(seconds, text):
     assert clock.ago(NOW - datetime.timedelta(seconds=seconds), NOW) == text
 
 

@@ -19,14 +19,14 @@ def test_the_sentence_and_the_next_command():
     assert str(OverlayError('It is so.')) == 'It is so.'
 
 
-def test_a_code_is_the_classes_or_the_instances():
+def test_a_code_comes_from_the_class_or_the_instance():
     assert OverlayError('a', code='BUSY').code == 'BUSY'
     assert OverlayError('a').code == 'ERROR'
     assert (UsageError('a').code, UsageError('a').exit_status) == ('USAGE', 2)
     assert UsageError('a', code='X').code == 'X' and UsageError.code == 'USAGE'
 
 
-def test_a_sentence_that_grew_is_shown_whole():
+def test_an_extended_sentence_is_shown_in_full():
     error = OverlayError('One.', 'do this')
     error.sentence += ' Two.'
     assert str(error) == 'One. Two. Next: do this'
@@ -34,7 +34,7 @@ def test_a_sentence_that_grew_is_shown_whole():
 
 @pytest.mark.parametrize('error, text', [(OverlayError('One.', 'do this', 'X'), 'One. Next: do this'),
                                          (OverlayError('One.', code='X'), 'One.')])
-def test_an_error_as_a_value(error, text):
+def test_an_error_as_a_problem(error, text):
     assert error.problem() == Problem('X', 'One.', error.next_command) and str(error.problem()) == text
 
 
@@ -96,7 +96,7 @@ def listed(sources):
          if not each.base and each.name != 'OverlayError'])
 
 
-def test_the_list_is_complete():
+def test_the_list_of_errors_is_complete():
     sources = {dotted: tree_of(path) for dotted, path in modules()}
     assert len(sources) > 200 and os.path.isdir(PACKAGE)
     assert listed(sources) in errors.__doc__, 'The list in errors.py has to be:\n' + listed(sources)
@@ -109,5 +109,5 @@ def test_the_list_is_complete():
     ('class A(errors.OverlayError): pass\nraise A("a", "b", "BUSY")', '    BUSY                x.y'),
     ('def f():\n    return refuse("a", code="LATE")', '    LATE                x.y'),
     ('class Quiet(Exception): pass', '    Quiet                                             x.y')])
-def test_the_list_names(source, line):
+def test_lines_of_the_list(source, line):
     assert line in listed({'x.y': ast.parse(source)}).split('\n')

@@ -6,7 +6,7 @@ from ua_overlay import link_types
 from ua_overlay.resources import share_path
 
 
-def test_each_type_has_a_place_and_a_meaning():
+def test_each_type_has_a_rank_and_a_meaning():
     assert len(set(link_types.ORDER)) == len(link_types.ORDER) == 6
     assert tuple(link_types.MEANING) == link_types.ORDER
     assert set(link_types.RELAYED) | set(link_types.BY_UDP) == set(link_types.CARRYING) == set(link_types.ORDER[:3])
@@ -21,5 +21,5 @@ def test_the_ros_message_has_the_same_types():
 @pytest.mark.parametrize('kind, other, better', [
     (link_types.DIRECT, link_types.DERP, True), (link_types.DERP, link_types.DIRECT, False),
     (link_types.PEER_RELAY, link_types.PEER_RELAY, False), (link_types.DERP, link_types.UNKNOWN, True)])
-def test_which_type_is_better(kind, other, better):
+def test_types_are_ranked(kind, other, better):
     assert link_types.is_better(kind, other) is better

@@ -31,13 +31,13 @@ def test_a_link_to_the_checkout_is_followed(tmp_path):
     assert share_dir(str(tmp_path / 'link/resources.py')) == str(tmp_path / 'real')
 
 
-def test_neither(tmp_path):
+def test_no_data_directory(tmp_path):
     with pytest.raises(OverlayError) as caught:
         share_dir(str(tmp_path / 'a/b/c/d/e.py'))
     assert str(tmp_path) in caught.value.sentence and caught.value.next_command
 
 
-def test_what_the_package_needs_is_there():
+def test_required_files_exist():
     for name in ('launch/overlay.launch', 'config/lab/two_nats.yaml', 'toolchain/tailscale/go.mod',
                  'toolchain/headscale/go.mod'):
         assert os.path.isfile(share_path(*name.split('/'))), name

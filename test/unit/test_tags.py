@@ -5,7 +5,7 @@ from ua_overlay import tags
 from ua_overlay.tags import belonging, describe_belonging, team_of
 
 
-def test_a_tag_for_what_a_node_does_is_not_a_team():
+def test_a_role_tag_is_not_a_team():
     assert team_of(('tag:iris', 'tag:ros-master')) == 'iris'
     assert team_of(('tag:ros-master', 'tag:iris')) == 'iris'
     assert team_of(('tag:relay',)) == ''
@@ -19,7 +19,7 @@ def test_a_preferred_team_wins_when_the_node_is_in_it():
     assert team_of(('tag:ros-master',), 'ros-master') == ''
 
 
-def test_the_facts_of_a_team_come_back_from_the_network_map():
+def test_team_facts_are_read_from_the_network_map():
     told = tags.team_facts(11400, 'addresses')
     assert tags.facts_of(told + ['default-auto-update']) == {'team_port': 11400, 'addressing': 'addresses'}
     assert tags.facts_of(None) == tags.facts_of([]) == {}
@@ -29,7 +29,7 @@ def test_the_facts_of_a_team_come_back_from_the_network_map():
 @pytest.mark.parametrize('tags, team', [
     ([], ''), (['tag:iris'], 'iris'), (['tag:ros-master', 'tag:iris'], 'iris'), (['tag:relay'], ''),
     (['tag:ros-master'], ''), (['tag:zeta', 'tag:iris'], 'iris'), (['group:iris'], '')])
-def test_the_team_among_tags(tags, team):
+def test_team_of_a_node(tags, team):
     assert team_of(tags) == team
 
 
@@ -40,11 +40,11 @@ def test_a_node_belongs_to_its_team_or_its_user(tags, user, belongs):
     assert belonging(tags, user) == belongs
 
 
-def test_belonging_in_words():
+def test_membership_as_text():
     assert (describe_belonging('iris'), describe_belonging('ana@')) == ('team iris', 'the group of user ana')
 
 
-def test_the_map_names_the_team_and_what_its_robots_have_in_common():
+def test_the_map_has_the_team_and_its_settings():
     facts = tags.team_facts(11399, 'addresses')
     assert tags.team_on_map(('tag:blue', 'tag:iris'), facts, 'iris') == {
         'team': 'iris', 'team_port': 11399, 'addressing': 'addresses'}

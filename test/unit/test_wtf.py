@@ -33,7 +33,7 @@ def test_levels_and_percent_signs():
     assert warnings == ['overlay b: 100% %s %(x)s Why. Next: date +%F'] and errors == ['overlay c: bad']
 
 
-def test_it_ends_in_time(monkeypatch):
+def test_the_plugin_ends_in_time(monkeypatch):
     monkeypatch.setattr(wtf, 'BUDGET', 0.1)
     hang = threading.Event()
     try:
@@ -43,7 +43,7 @@ def test_it_ends_in_time(monkeypatch):
     assert errors == [] and len(warnings) == 1 and 'did not finish' in warnings[0]
 
 
-def test_it_never_raises():
+def test_the_plugin_never_raises():
     def broken(parts):
         raise KeyError('50% of it')
     warnings, _ = report(broken)
@@ -55,16 +55,16 @@ def observe(tmp_path, **environ):
     return wtf.observe(frozenset(), environ, str(tmp_path / 'none.sock'), str(tmp_path), str(tmp_path / 'ca.pem'))
 
 
-def test_silent_on_a_machine_without_an_overlay(tmp_path):
+def test_no_output_on_a_machine_without_an_overlay(tmp_path):
     assert observe(tmp_path) == ()
 
 
-def test_not_silent_on_a_robot(tmp_path):
+def test_output_on_a_robot(tmp_path):
     write_settings(str(tmp_path), {'team': 'iris'})
     assert [item.id for item in observe(tmp_path) if item.level == 'ERROR'] == ['daemon']
 
 
-def test_the_two_calls_share_no_finding(monkeypatch):
+def test_the_two_calls_report_different_findings(monkeypatch):
     findings = (Finding('daemon', 'ERROR', 'x'), Finding('node-names', 'ERROR', 'y'))
     monkeypatch.setattr(wtf._report, '__defaults__', (lambda parts: findings,))
     static, online = Context(), Context()
