@@ -75,7 +75,7 @@ def test_the_numbers_match_the_emulated_links(results):
         assert 0.9 < udp.values['bps'] / udp.settings['offered_bps'] < 1.05 and udp.values['lost_percent'] < 5
 
 
-def test_each_place_took_the_path_of_its_label(results):
+def test_each_place_used_the_path_of_its_label(results):
     for each in store.read(str(results)):
         counted, kind = each.proof.counted, {'lab': 'DIRECT', 'economics': 'PEER_RELAY'}[each.place]
         assert each.proof.verdict == 'proven'
@@ -83,7 +83,7 @@ def test_each_place_took_the_path_of_its_label(results):
             assert max(counted, key=counted.get) == kind
 
 
-def test_the_report_is_there_and_names_both(results):
+def test_the_report_names_both_places(results):
     done = own('measure', 'report', str(results))
     assert done.returncode == 0, done.stderr
     report = results / 'report'

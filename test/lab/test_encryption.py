@@ -42,14 +42,14 @@ def outside(run, host):
     return [place for place in run['places'] if place['host'] == host and not place['inside']]
 
 
-def test_past_the_tunnel_every_host_on_the_path_reads_the_canary(made):
+def test_outside_the_tunnel_every_host_on_the_path_reads_the_canary(made):
     run = run_of(made, 'raw')
     assert hosts_with_canary(run, False) == ROBOTS | ROUTERS and not hosts_with_canary(run, True)
 
 
 @pytest.mark.parametrize('link, carrier', [
     ('DIRECT', 'WireGuard 4 data'), ('PEER_RELAY', 'WireGuard 4 data in Geneve'), ('DERP', 'TLS')])
-def test_the_canary_is_inside_and_nowhere_outside(made, link, carrier):
+def test_the_canary_appears_only_inside_the_tunnel(made, link, carrier):
     run = run_of(made, link)
     assert hosts_with_canary(run, True) == ROBOTS and hosts_with_canary(run, False) == set()
     on_the_path = ROBOTS | ROUTERS | ({'server'} if link != 'DIRECT' else set())

@@ -41,7 +41,7 @@ def row(site, robot):
     return [each for each in site.json('invite', 'list') if each['machine'] == robot][-1]
 
 
-def test_a_batch_is_made_whole_or_not_at_all_and_each_invitation_works_once(site):
+def test_a_batch_is_all_or_nothing_and_each_invitation_works_once(site):
     folder = os.path.join(site.base, 'out')
     os.mkdir(folder, 0o700)
     with open(os.path.join(site.base, 'robots'), 'w') as stream:

@@ -216,7 +216,7 @@ def test_socket_of_another_user(world):
         robot(world).run(['chmod', '666', SOCKET])
 
 
-def test_a_daemon_that_is_too_old(world):
+def test_an_old_daemon(world):
     """The daemon is an imitation: no release that old is built."""
     world.lab.start_service('dev-1', 'old', ['python3', '-c', OLD_DAEMON, '/run/old.sock'])
     wait('The socket', lambda: os.path.exists(robot(world).path('/run/old.sock')), START)
@@ -228,13 +228,13 @@ def test_a_daemon_that_is_too_old(world):
 
 # --- an invitation that is invalid ---
 
-def test_an_invitation_that_others_can_read(world):
+def test_an_invitation_readable_by_others(world):
     path = carry(world, world.text, 'open.yaml')
     robot(world).run(['chmod', '644', path])
     refused(world, path, 'INVITATION_INVALID', path, 'chmod 600 ' + path)
 
 
-def test_an_invitation_that_is_expired(world):
+def test_an_expired_invitation(world):
     refused(world, world.path, 'INVITATION_EXPIRED', 'ua-overlay invite iris dev-1', prefix=('faketime', '-f', '+2h'))
 
 
@@ -252,7 +252,7 @@ def test_a_server_certificate_that_begins_after_this_machines_time(world):
             prefix=('faketime', '2001-02-03 04:05:06'))
 
 
-def test_a_key_that_was_revoked(world):
+def test_a_revoked_key(world):
     text = world.fleet.invite('iris', 'dev-1')
     server(world).run([locate('headscale'), '--config', SITE_DIR + '/headscale.yaml', 'preauthkeys', 'expire', '--id',
                        str(key_of(world, text)['id'])])
@@ -311,7 +311,7 @@ def test_a_server_that_disappears_between_preflight_and_registration(world, how)
 
 
 @pytest.mark.parametrize('number, status', [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGHUP, 130)])
-def test_a_join_that_is_interrupted(world, number, status):
+def test_an_interrupted_join(world, number, status):
     before = snapshot(world)
     with hole(world, ALL_BUT_FIRST.format('drop')) as black:
         process = robot(world).popen(join_argv(world, world.path), user=USER, env=world.fleet.user_environment(),
@@ -348,7 +348,7 @@ def expect_no_join(world):
 
 # --- and after all that ---
 
-def test_the_invitation_that_survived_admits_the_robot(world):
+def test_the_unused_invitation_admits_the_robot(world):
     answer = join(world, world.path)
     assert (answer.code, answer.status) == ('OK', 0), answer.message
     assert key_of(world, world.text)['used']
@@ -361,7 +361,7 @@ def test_a_server_that_forgot_this_robot(world):
     refused(world, '', 'FORGOTTEN', 'ua-overlay join INVITATION')
 
 
-def test_a_new_invitation_after_that(world):
+def test_a_new_invitation_for_a_forgotten_robot(world):
     text = world.fleet.invite('iris', 'dev-1')
     answer = join(world, carry(world, text, 'new.yaml'))
     assert (answer.code, answer.status) == ('OK', 0), answer.message
@@ -400,7 +400,7 @@ def test_forgetting_without_the_server(world):
     assert snapshot(world)[0][1:] == ('NeedsLogin', False)
 
 
-def test_forgetting_a_site_that_forgot_first(world):
+def test_forgetting_a_site_that_removed_the_robot(world):
     world.fleet.site('robot', 'remove', 'dev-1')
     wait_operator(world)
     answer = join(world, carry(world, world.fleet.invite('iris', 'dev-1'), 'newest.yaml'))
@@ -412,7 +412,7 @@ def test_forgetting_a_site_that_forgot_first(world):
     assert snapshot(world)[0][1:] == ('NeedsLogin', False)
 
 
-def test_the_server_learns_the_home_derp_of_a_robot_that_joins_again_where_udp_is_blocked(world):
+def test_the_server_learns_the_home_derp_after_a_rejoin_without_udp(world):
     """By itself tailscaled reports its home only when that changes, also to a server that has never heard of it
     (tailscale 20024): here it stays the same, so that the agent has to have it reported."""
     world.lab.nat('nat1', 'udp-blocked')

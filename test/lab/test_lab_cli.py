@@ -36,19 +36,19 @@ def mine():
     return found[0] if found else None
 
 
-def test_up_says_what_is_there_and_what_to_type(up):
+def test_up_lists_the_hosts_and_the_next_commands(up):
     assert 'dev-1   robot     10.0.2.15' in up
     assert 'ua-overlay lab exec dev-2 --name {} -- bash'.format(NAME) in up
 
 
-def test_status_for_people_and_programs(up):
+def test_status_as_text_and_json(up):
     assert 'Lab {}: up'.format(NAME) in lab('status').stdout
     hosts = {host['name']: host for host in mine()['hosts']}
     assert hosts['nat1']['nat_kind'] == 'easy' and hosts['dev-2']['behind'] == 'nat2'
     assert hosts['inet']['services'] == ['dns']
 
 
-def test_exec_is_the_command(up):
+def test_exec_passes_input_output_and_status(up):
     done = lab('exec', 'dev-1', '--name', NAME, '--user', 'robot', '--', 'sh', '-c', 'id -un; cat; exit 7',
                input='typed')
     assert (done.returncode, done.stdout, done.stderr) == (7, 'robot\ntyped', '')
@@ -89,7 +89,7 @@ def test_exec_gives_a_terminal_with_job_control(up):
     assert b'lo1st' not in seen
 
 
-def test_nat_switches(up):
+def test_nat_changes_the_kind(up):
     assert lab('nat', 'nat2', 'hard', '--name', NAME).stdout == 'nat2 is now hard.\n'
     assert {host['name']: host['nat_kind'] for host in mine()['hosts']}['nat2'] == 'hard'
 
@@ -101,7 +101,7 @@ def test_nat_switches(up):
     (('up',), 1, 'exists already. Next: ua-overlay lab down --name '),
     (('up', '/no/such/file.yaml'), 2, 'The topology /no/such/file.yaml cannot be read: No such file or directory.'),
 ])
-def test_mistakes_get_a_sentence(up, argv, status, words):
+def test_errors_are_one_sentence(up, argv, status, words):
     words_before = ['--name', NAME] if argv[0] != 'up' or len(argv) > 1 else ['--name', NAME, TOPOLOGY]
     done = lab(argv[0], *(words_before + list(argv[1:])))
     assert (done.returncode, done.stdout) == (status, '')
@@ -115,12 +115,12 @@ def test_exec_in_no_lab(lab_possible):
     assert done.stderr == 'ua-overlay: There is no lab none-such. Next: ua-overlay lab up --name none-such\n'
 
 
-def test_down_of_no_lab_is_fine(lab_possible):
+def test_down_without_a_lab_succeeds(lab_possible):
     done = lab('down', '--name', 'none-such')
     assert (done.returncode, done.stdout) == (0, 'There is no lab none-such; nothing to remove.\n')
 
 
-def test_not_root_is_told_so(lab_possible):
+def test_lab_requires_root(lab_possible):
     # A copy that everyone may read: the checkout may be in root's home.
     with tempfile.TemporaryDirectory() as place:
         os.chmod(place, 0o755)

@@ -102,7 +102,7 @@ def test_down_leaves_nothing(root):
     assert Lab.names(root) == []
 
 
-def test_a_lab_outlives_its_maker_and_another_process_takes_it_down(root):
+def test_a_lab_outlives_its_creator_and_another_process_removes_it(root):
     process = maker(root, 'orphan')
     assert process.stdout.readline() == b'up\n'
     finish(process)
@@ -118,7 +118,7 @@ def test_a_lab_outlives_its_maker_and_another_process_takes_it_down(root):
     assert not os.path.exists(root)
 
 
-def test_a_bound_lab_ends_with_its_maker(root):
+def test_a_bound_lab_ends_with_its_creator(root):
     process = maker(root, 'bound', bound=True)
     assert process.stdout.readline() == b'up\n'
     lab = Lab.attach('bound', root)
@@ -149,7 +149,7 @@ def stage_reached(root, name, stage):
 
 
 @pytest.mark.parametrize('stage', ['claimed', 'first host', 'hosts recorded', 'nats/nat1', 'services/inet-dns.json'])
-def test_a_maker_killed_in_the_middle_leaves_no_process_and_the_name_is_free(root, stage):
+def test_a_killed_creator_leaves_no_process_and_frees_the_name(root, stage):
     before = machine()
     process = maker(root, 'half')
     while not stage_reached(root, 'half', stage):
@@ -167,7 +167,7 @@ def test_a_maker_killed_in_the_middle_leaves_no_process_and_the_name_is_free(roo
     assert not os.path.exists(root)
 
 
-def test_down_in_the_middle_of_another_up(root):
+def test_down_during_another_up(root):
     """`down` from a second terminal wins; the first one fails with a sentence and leaves nothing either."""
     process = maker(root, 'race')
     while not stage_reached(root, 'race', 'first host'):
@@ -188,7 +188,7 @@ def test_a_failing_up_leaves_nothing(root):
     assert not os.path.exists(root)
 
 
-def test_two_labs_side_by_side(root):
+def test_two_labs_in_parallel(root):
     with Lab.up(TWO_NATS, 'one', root, bound=True) as one, Lab.up(TWO_NATS, 'two', root, bound=True) as two:
         assert Lab.names(root) == ['one', 'two']
         one.nat('nat1', 'udp-blocked')
@@ -217,7 +217,7 @@ def test_a_host_that_ended_is_named(root):
     assert not os.path.exists(root)
 
 
-def test_a_machine_that_is_a_robot_itself_is_not_inherited(root, tmp_path):
+def test_a_robot_environment_of_the_machine_is_not_inherited(root, tmp_path):
     """What the machine has of an overlay must not show in a host. Made in a private view, not on the machine."""
     code = '''
 import os, sys

@@ -41,7 +41,7 @@ def trip(lab, host='dev-1', to='198.51.100.10', count=20):
     return trips[len(trips) // 2]
 
 
-def test_the_topology_says_it(bad):
+def test_link_shapes_come_from_the_topology(bad):
     assert {host: shape.describe(each) for host, each in link.shapes(bad).items()} == {
         'server': 'delay 5ms', 'nat1': 'delay 1ms, rate 20mbit, queue 50ms'}
     # Two links on the way, each of them twice. A busy machine adds to that; it takes nothing off.
@@ -60,7 +60,7 @@ def test_nothing_but_the_link_answers_for_the_router(bad):
         link.clear(bad, 'dev-1')
 
 
-def test_delay_and_rate_are_as_told(bad):
+def test_delay_and_rate_match_the_settings(bad):
     seen = figures(bad, 'nat1')
     assert 2.0 <= seen['rtt'].measured < 8.0
     assert seen['tcp'].expected == pytest.approx(18.83, abs=0.01)
@@ -84,7 +84,7 @@ def test_loss_jitter_and_a_change_while_running(bad):
     assert trip(bad, to='10.0.2.2') < 15.0 and link.shape_of(bad, 'dev-1').plain
 
 
-def test_a_connection_lives_while_the_emulator_comes_and_goes(bad):
+def test_a_connection_survives_starts_and_stops_of_the_emulator(bad):
     """Five seconds of pings at 20 Hz over both changes: the host keeps its interface and its neighbours."""
     process = bad.host('dev-1').popen(['ping', '-n', '-i', '0.05', '-c', '100', '-W', '2', '198.51.100.10'],
                                       stdout=subprocess.PIPE, universal_newlines=True)
@@ -96,7 +96,7 @@ def test_a_connection_lives_while_the_emulator_comes_and_goes(bad):
     assert process.returncode == 0 and len(answers) >= 90
 
 
-def test_an_emulator_that_dies_is_a_cut_cable_and_says_so(bad):
+def test_a_dead_emulator_is_a_cut_cable_and_is_reported(bad):
     link.set_shape(bad, 'dev-1', shape.parse({'delay': '1ms'}))
     place = link.Attachment(bad.topology, 'dev-1')
     process = bad.service(place.owner, place.service)
@@ -112,7 +112,7 @@ def test_an_emulator_that_dies_is_a_cut_cable_and_says_so(bad):
     assert trip(bad, to='10.0.2.2') < 15.0
 
 
-def test_the_command(lab_possible):
+def test_command_line(lab_possible):
     name = 'link-cli-{}'.format(os.getpid())
 
     def lab(*words, check=True):

@@ -53,13 +53,13 @@ print(control.log('dev-2', 'far'))
     ("control.exec('dev-2', ['sleep', '60'], timeout=0.3)", 'LAB_TIMEOUT', 'longer than 0.3 s'),
     ("control.kill('dev-2', 'nothing')", 'LAB_SERVICE', 'no service nothing on dev-2'),
 ])
-def test_errors_come_back_as_they_are(lab, control, call, code, words):
+def test_errors_are_returned_unchanged(lab, control, call, code, words):
     out = inside(lab, 'try:\n    {}\nexcept OverlayError as error:\n    print(error.code, error)'.format(call))
     assert out.startswith(code + ' ')
     assert words in out
 
 
-def test_requests_that_make_no_sense_get_a_sentence(lab, control):
+def test_invalid_requests_are_refused_with_a_sentence(lab, control):
     with socket.socket(socket.AF_UNIX) as link:
         link.settimeout(10)
         link.connect(control.path)
@@ -72,7 +72,7 @@ def test_requests_that_make_no_sense_get_a_sentence(lab, control):
                 assert answer['error'].endswith('.') and answer['code']
 
 
-def test_two_requests_at_once(lab, control):
+def test_two_concurrent_requests(lab, control):
     control.exec('dev-2', ['mkfifo', '/run/gate'])
     with ThreadPoolExecutor(1) as pool:
         # Ends only when the second request, served meanwhile, writes the line it waits for.
@@ -81,7 +81,7 @@ def test_two_requests_at_once(lab, control):
         assert waiting.result().stdout == 'open\n'
 
 
-def test_without_a_server_the_sentence_says_so(lab):
+def test_a_missing_server_is_named(lab):
     assert not os.path.exists(lab.host('dev-1').path(SOCKET_PATH))
     with pytest.raises(OverlayError, match='No process serves') as caught:
         LabControl(lab.state.path('control', 'control.sock')).nat('nat1', 'easy')

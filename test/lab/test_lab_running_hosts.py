@@ -19,7 +19,7 @@ def test_a_command_runs_as_the_user_logged_in(lab):
     assert names == {'EXTRA', 'HOME', 'LANG', 'LOGNAME', 'PATH', 'PWD', 'SHELL', 'USER', 'XDG_RUNTIME_DIR'}
 
 
-def test_status_output_and_input(lab):
+def test_exit_status_output_and_input(lab):
     robot = lab.host('dev-1')
     done = robot.run(['sh', '-c', 'cat; echo oops >&2; exit 3'], input='hello', check=False)
     assert (done.returncode, done.stdout, done.stderr) == (3, 'hello', 'oops\n')
@@ -31,7 +31,7 @@ def test_status_output_and_input(lab):
     assert robot.run(['printf', '%s ', '--', '-x', '--']).stdout == '-- -x -- '
 
 
-def test_files_of_a_host_are_its_own(lab):
+def test_files_of_a_host_are_private(lab):
     one, two = lab.host('dev-1'), lab.host('dev-2')
     for path in ('/etc/only-here', '/var/lib/only-here', '/run/only-here', '/home/robot/only-here', '/root/only-here'):
         one.run(['touch', path])
@@ -43,14 +43,14 @@ def test_files_of_a_host_are_its_own(lab):
     assert two.run(['cat', '/etc/resolv.conf']).stdout == 'nameserver 198.51.100.2\n'
 
 
-def test_the_checkout_is_written_through_and_open_to_the_robot(lab, tmp_path):
+def test_the_checkout_is_writable_and_open_to_the_robot(lab, tmp_path):
     # This file lies in the checkout, wherever that is.
     lab.host('dev-1').run(['test', '-r', os.path.abspath(__file__)], user='robot')
     lab.host('dev-1').run(['touch', str(tmp_path / 'carried')])
     assert (tmp_path / 'carried').exists()
 
 
-def test_processes_of_others_are_out_of_sight(lab):
+def test_processes_of_other_hosts_are_invisible(lab):
     assert 'dev-2' not in lab.host('dev-1').run(['ps', 'ax']).stdout
     assert lab.host('dev-1').run(['ps', '-o', 'comm=', '1']).stdout.strip() == 'lab:dev-1'
 
@@ -76,7 +76,7 @@ def test_signals_reach_the_command_and_its_children(lab):
     assert not host_sees(lab.host('dev-1'), 'sleep 432[1]')
 
 
-def test_a_killed_stand_in_takes_the_command_along(lab):
+def test_killing_the_stand_in_ends_the_command(lab):
     process = lab.host('dev-1').popen(['sh', '-c', 'echo go; exec sleep 4322'], user='robot', stdout=subprocess.PIPE)
     assert process.stdout.readline() == b'go\n'
     process.kill()
@@ -85,7 +85,7 @@ def test_a_killed_stand_in_takes_the_command_along(lab):
     assert not host_sees(lab.host('dev-1'), 'sleep 432[2]')
 
 
-def test_a_command_that_takes_too_long_is_ended(lab):
+def test_a_command_is_ended_after_its_timeout(lab):
     with pytest.raises(subprocess.TimeoutExpired):
         lab.host('dev-1').run(['sh', '-c', 'sleep 4323 & wait'], timeout=0.5)
     assert not host_sees(lab.host('dev-1'), 'sleep 432[3]')
@@ -117,7 +117,7 @@ def test_a_service_that_ignores_sigterm_is_killed(lab, tmp_path):
     assert not host_sees(lab.host('dev-1'), 'trap "" TER[M]')
 
 
-def test_a_killed_service_is_seen_and_can_be_started_again(lab):
+def test_a_killed_service_is_detected_and_can_be_restarted(lab):
     lab.start_service('dev-1', 'again', ['sleep', '4325'])
     process = lab.service('dev-1', 'again')
     lab.kill_service('dev-1', 'again')
@@ -134,12 +134,12 @@ def test_a_service_that_cannot_be_executed_is_an_error(lab):
     assert not lab.service_running('dev-1', 'none')
 
 
-def test_unknown_host_is_named(lab):
+def test_an_unknown_host_is_named(lab):
     with pytest.raises(UsageError, match='has no host dev-9; it has dev-1, dev-2'):
         lab.host('dev-9')
 
 
-def test_a_process_id_of_another_process_is_never_touched(lab):
+def test_a_reused_process_id_gets_no_signal(lab):
     process = subprocess.Popen(['sleep', '60'])
     try:
         stranger = ProcessHandle(process.pid, 1)

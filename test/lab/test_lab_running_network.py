@@ -63,7 +63,7 @@ def test_both_robots_have_the_same_address_and_host_name(lab):
         assert '127.0.1.1' in host.run(['getent', 'ahostsv4', 'robot']).stdout
 
 
-def test_the_dns_server_knows_its_names_and_says_that_others_do_not_exist(lab):
+def test_the_dns_server_answers_its_names_and_denies_others(lab):
     robot = lab.host('dev-1')
     assert robot.run(['getent', 'ahostsv4', 'server.ua.test'], user='robot').stdout.startswith('198.51.100.10 ')
     assert robot.run(['getent', 'hosts', 'controlplane.example.org'], check=False).returncode == 2
@@ -94,14 +94,14 @@ def test_hard_nat_takes_a_port_per_destination(lab, echo):
         assert ports(asker, echo) == found
 
 
-def test_a_switch_forgets_live_mappings(lab, echo):
+def test_a_switch_deletes_live_mappings(lab, echo):
     with Asker(lab, 'dev-1') as asker:
         assert ports(asker, echo[:1]) == [41641]
         lab.nat('nat1', nat.HARD)
         assert ports(asker, echo[:1]) != [41641]
 
 
-def test_a_switch_while_paths_run_out(lab):
+def test_a_switch_while_connections_expire(lab):
     """conntrack lists the paths, then deletes one by one, and gives up at one that is gone by itself."""
     router = lab.host('nat1')
     lifetime = '/proc/sys/net/netfilter/nf_conntrack_udp_timeout'
@@ -162,7 +162,7 @@ def test_robots_behind_one_router_reach_each_other_and_others_do_not(lab):
     assert lab.host('dev-2').run(across).stdout.strip() != '111'
 
 
-def test_unknown_router_and_kind_are_named(lab):
+def test_an_unknown_router_and_an_unknown_kind_are_named(lab):
     with pytest.raises(UsageError, match='no NAT nat9; it has nat1, nat2'):
         lab.nat('nat9', nat.EASY)
     with pytest.raises(UsageError, match='soft is no kind of NAT; there are easy, hard, udp-blocked'):

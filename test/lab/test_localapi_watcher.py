@@ -101,7 +101,7 @@ def test_joins_links_restarts_and_silence(site, module, other):
     second.kill()
 
 
-def test_a_daemon_that_hangs_and_one_that_is_missing(site, tmp_path):
+def test_a_hanging_daemon_and_a_missing_daemon(site, tmp_path):
     daemon = site.daemon('late')
     with Watcher(lambda: LocalApi(daemon.socket, timeout=1.0)) as watcher:
         assert watcher.wait_for(lambda s: s.status.state == 'NeedsLogin', SOON)
@@ -114,7 +114,7 @@ def test_a_daemon_that_hangs_and_one_that_is_missing(site, tmp_path):
         assert watcher.wait_for(lambda s: s.daemon_error.code == 'NO_DAEMON', SOON)
 
 
-def test_a_listener_that_fails_does_not_end_the_watcher(site, caplog):
+def test_a_failing_listener_does_not_end_the_watcher(site, caplog):
     daemon = site.daemon('clumsy')
     seen = []
 

@@ -122,7 +122,7 @@ def test_the_ca_changes_while_a_topic_is_published(machines, book, tmp_path):
     assert machines['dev-1'].run(['pgrep', '-f', 'rosmaster --core -p {}'.format(TEAM_PORT)]).stdout == roscore
 
 
-def test_rostests_and_units_hold_on_a_robot(machines, book):
+def test_rostests_and_unit_files_pass_on_a_robot(machines, book):
     """A rostest from the checkout, which is found before what is installed; its own systemd verifies the units."""
     machines['dev-2'].run(['sh', '-c', 'cp -r {} /srv/work && chown -R {} /srv/work'.format(CHECKOUT, USER)])
     units = machines['dev-1'].run(['systemd-analyze', 'verify', 'tailscaled.service', 'ua-overlay.service',

@@ -60,7 +60,7 @@ def invocations(machines):
     return {(name, unit): machines[name].property(unit, 'InvocationID') for name in units for unit in units[name]}
 
 
-def test_check_mode_changes_nothing_on_machines_with_nothing(machines, before, book):
+def test_check_mode_changes_nothing_on_new_machines(machines, before, book):
     book.write(inventory(machines))
     played = book.run('--check', '--diff')
     assert played.status == 0, played.text
@@ -69,7 +69,7 @@ def test_check_mode_changes_nothing_on_machines_with_nothing(machines, before, b
         assert files(machine) == before[name]
 
 
-def test_install_from_nothing_while_one_robot_is_off(machines, before, book):
+def test_installation_while_one_robot_is_off(machines, before, book):
     book.write(inventory(machines, ABSENT))
     played = book.run()
     assert played.status == 4, played.text  # some hosts were unreachable

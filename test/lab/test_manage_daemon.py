@@ -75,7 +75,7 @@ def test_the_robot_joins_without_any_preparation(fleet):
     assert not KEY.search(fleet.lab.log('dev-4', 'overlay'))
 
 
-def test_a_killed_daemon_comes_back_and_the_robot_with_it(fleet):
+def test_a_killed_daemon_restarts_and_the_robot_returns(fleet):
     old = daemons(fleet)
     robot(fleet).run(['kill', '-KILL'] + [str(pid) for pid in old])
     wait('The return of tailscaled', lambda: daemons(fleet) not in ([], old) and is_online(fleet), JOIN)
@@ -88,7 +88,7 @@ def test_another_node_does_not_start_a_second_daemon(fleet):
     assert len(daemons(fleet)) == 1
 
 
-def test_the_end_of_roslaunch_is_the_end_of_the_daemon(fleet):
+def test_the_daemon_ends_with_roslaunch(fleet):
     assert fleet.lab.stop_service('dev-4', 'overlay', timeout=60)
     assert daemons(fleet) == [] and status(fleet) == {}
     assert not os.path.exists(robot(fleet).path('/run/ua_overlay/env'))
@@ -100,14 +100,14 @@ def test_the_end_of_roslaunch_is_the_end_of_the_daemon(fleet):
     assert 'tailscale' not in robot(fleet).run(['cat', '/etc/resolv.conf']).stdout.lower()
 
 
-def test_the_robot_comes_back_under_its_identity(fleet):
+def test_the_robot_returns_with_its_identity(fleet):
     """The daemon's state keeps it: no invitation is needed."""
     launch(fleet)
     wait('The return of the robot', lambda: is_online(fleet), JOIN)
     assert status(fleet)['Self']['DNSName'] == 'dev-4.overlay.internal.'
 
 
-def test_a_killed_node_takes_the_daemon_along(fleet):
+def test_killing_the_node_ends_the_daemon(fleet):
     """And respawn brings both back."""
     old = daemons(fleet)
     node = min(pid for pid, argv in robot(fleet).processes().items() if 'ua_overlay/overlay' in ' '.join(argv))

@@ -85,7 +85,7 @@ def samples(results):
     return {each.id: each for each in store.read(str(results[0]))}
 
 
-def test_every_sample_is_there_once(results, samples):
+def test_every_sample_is_stored_once(results, samples):
     directory, done = results
     assert done.returncode == 1 and '7 samples taken now. In {}: 6 ok, 2 failed or excluded.'.format(
         directory) in done.stdout, done.stdout + done.stderr
@@ -128,7 +128,7 @@ def test_an_absent_server_is_a_failed_sample(samples):
     assert absent.problem.startswith('No iperf3 server listens on dev-2, port 5999 ')
 
 
-def test_the_answer_of_iperf3_and_the_campaign_are_kept(results):
+def test_the_iperf3_output_and_the_campaign_are_kept(results):
     directory, _ = results
     with open(str(directory / 'raw' / 'pair+tcp+overlay+1.json')) as stream:
         assert json.load(stream)['end']['sender_tcp_congestion'] == 'cubic'
@@ -137,7 +137,7 @@ def test_the_answer_of_iperf3_and_the_campaign_are_kept(results):
     assert described['versions']['dev-1']['iperf3'].startswith('iperf 3')
 
 
-def test_nothing_left_and_another_campaign_is_refused(lab, campaign, results, tmp_path):
+def test_a_complete_campaign_takes_nothing_and_another_is_refused(lab, campaign, results, tmp_path):
     directory, _ = results
     done = subprocess.run(argv(lab, campaign, directory), stdout=subprocess.PIPE, universal_newlines=True, timeout=60)
     assert done.returncode == 1 and '0 samples taken now. In {}: 6 ok, 2 failed or excluded.'.format(

@@ -45,7 +45,7 @@ def samples(lab, tmp_path_factory):
     return found
 
 
-def test_every_stream_was_counted_whole(samples):
+def test_every_stream_was_counted_completely(samples):
     for identity, each in samples.items():
         values, rate = each.values, each.settings['rate_hz']
         # The camera's clock waits for nobody: each slot has a frame or is recorded as skipped.
@@ -65,7 +65,7 @@ def test_a_jpeg_stream_of_a_quarter_of_the_link_arrives(samples, path):
     assert 20 < statistics.median(values['age_ms']) < 150
 
 
-def test_a_raw_stream_is_more_than_the_link_carries_and_the_sample_shows_it(samples):
+def test_a_raw_stream_exceeds_the_link_and_the_sample_shows_it(samples):
     each = samples['hard+raw+overlay+1']
     values = each.values
     assert values['size_bytes'] == 3 * 1280 * 720

@@ -48,7 +48,7 @@ UNTOUCHED = {'ansible_ssh_common_args': '-o ProxyCommand=false'}
     ({'ua_overlay_server': SERVER, 'ua_overlay_relays': {'hosts': {'server': {'ua_overlay_relay_address': '::1'}}}},
      'server is the server or the proxy, and also a remote relay'),
 ])
-def test_refused_with_a_sentence(tmp_path, children, sentence):
+def test_invalid_inventories_are_refused_with_a_sentence(tmp_path, children, sentence):
     played = Playbook(tmp_path, {'all': {'vars': UNTOUCHED, 'children': children}}).run()
     assert played.status == 2 and sentence in played.message()
     assert not any(played.unreachable.values())  # no host was contacted
@@ -69,7 +69,7 @@ def test_an_invalid_value_is_refused_before_anything_changes(tmp_path):
     assert 'value of ua_overlay_toolchain must be one of: pinned, file, repository, system' in played.message()
 
 
-def test_a_key_in_a_file_of_the_controller_is_detected(tmp_path):
+def test_a_key_in_a_controller_file_is_detected(tmp_path):
     """keys_on_disk() detects files that the obvious modules leave for a moment only."""
     book = Playbook(tmp_path, {'all': {'hosts': {'here': {'ansible_connection': 'local'}}}})
     program = os.path.join(os.path.dirname(PROGRAM), 'ansible')

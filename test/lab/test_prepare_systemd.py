@@ -312,7 +312,7 @@ def test_undo_restores_everything(site, robot):
     assert robot.sudo('robot', 'prepare', '--undo').stdout == 'Nothing was prepared here.\n'
 
 
-def test_undo_leaves_a_service_off_that_was_off(site, new_machine):
+def test_undo_leaves_a_stopped_service_stopped(site, new_machine):
     robot = new_machine()
     robot.machine.run(['systemctl', 'daemon-reload'])
     before = robot.files()

@@ -34,7 +34,7 @@ def checked(fleet, host, *options):
     return result.returncode, json.loads(result.stdout)
 
 
-def test_without_the_rules_nothing_comes_through_and_the_check_reports_it(pair):
+def test_without_the_rules_nothing_is_forwarded_and_the_check_reports_it(pair):
     status, rows = checked(pair, 'server', '--dir', SITE_DIR, '--from-outside')
     assert status == 1 and not any(row['ok'] for row in rows if row['what'] != 'relay')
     assert 'server forwarding' in rows[0]['next_command']
@@ -71,7 +71,7 @@ def test_robots_outside_have_links_of_all_three_types(pair):
         pair.wait_link('DERP')
 
 
-def test_a_relay_that_receives_nothing_is_noticed_and_is_no_fault_of_the_server(pair):
+def test_a_relay_that_receives_nothing_is_reported_but_no_server_fault(pair):
     """Robots whose UDP is cut ask the relay over DERP and never reach it: as when its port is not forwarded."""
     with pair.traffic():
         report = wait('A suspicion', lambda: pair.relay_report().get('note') and pair.relay_report(), PATH)

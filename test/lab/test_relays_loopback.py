@@ -30,7 +30,7 @@ def relay_report(site):
     return site.control()['relay']
 
 
-def test_a_relay_that_hangs_is_restarted(site):
+def test_a_hanging_relay_is_restarted(site):
     before = relay_report(site)
     os.kill(before['pid'], signal.SIGSTOP)
     try:
@@ -125,7 +125,7 @@ def run_derp(site, second, *more):
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
-def test_the_embedded_derp_is_home_when_the_remote_one_is_gone(site, second):
+def test_the_embedded_derp_is_home_without_the_remote_one(site, second):
     process = second[0]['derp']
     process.terminate()
     assert process.wait(30) == 0

@@ -63,7 +63,7 @@ def test_ros_follows_a_robot_to_another_team_and_back(fleet):
     wait_in(fleet, 'dev-2', 'iris')
 
 
-def test_everything_follows_a_robot_that_joins_again_under_its_name(fleet):
+def test_ros_follows_a_robot_that_joins_again_under_its_name(fleet):
     before = address(fleet, 'dev-2')
     answer = fleet.call('dev-2', '/ua_overlay/leave', '{forget: true}')
     assert answer['code'] == 0, answer['message']

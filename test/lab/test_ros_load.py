@@ -277,7 +277,7 @@ def test_large_images_arrive_complete_with_a_long_enough_queue(load):
 
 
 @pytest.mark.parametrize('topic', ['/camera', '/tf'])
-def test_all_that_a_short_queue_kept_arrives(load, topic):
+def test_everything_in_a_short_queue_arrives(load, topic):
     """The publisher's queue dropped every missing message: all that it handed over to TCP came, whole and in order."""
     end = end_of(load, topic)
     heard = load.records['dev-1', 'viewer'].heard(topic)

@@ -120,7 +120,7 @@ def test_the_keeper_restores_the_egress_rule_and_the_check_reports_it(server):
     server.wait('the address to go', lambda: '198.51.100.7' not in rule_of(server, egress.SERVER))
 
 
-def test_the_server_s_user_connects_to_the_site_only(server):
+def test_the_server_user_connects_only_to_the_site(server):
     def connect(user, address, port):
         code = 'import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)'
         done = server.run(['runuser', '-u', user, '--', 'python3', '-c', code, address, str(port)], check=False)
@@ -138,7 +138,7 @@ def test_a_second_install_changes_nothing(server):
     assert server.property(service.UNIT_NAME, 'InvocationID') == before
 
 
-def test_files_belong_to_the_server_after_root_administered_it(server):
+def test_files_belong_to_the_server_after_root_changed_them(server):
     overlay(server, 'team', 'create', 'iris')
     overlay(server, 'invite', 'iris', 'dev-1', '--output', '/root/dev-1.yaml')
     assert server.run(['stat', '-c', '%U %a', '/root/dev-1.yaml']).stdout == 'root 600\n'
@@ -234,7 +234,7 @@ def test_the_server_stops_in_time_and_is_restarted_after_a_crash(server):
     assert status(server)['healthy']
 
 
-def test_removal_leaves_nothing_but_the_site(server):
+def test_removal_leaves_only_the_site(server):
     overlay(server, 'server', 'service', 'remove')
     assert server.property(service.UNIT_NAME, 'LoadState') == 'not-found'
     assert server.property(egress.SERVER.unit, 'LoadState') == 'not-found'

@@ -111,7 +111,7 @@ def test_robots_join_and_are_listed(site, iris):
     assert (teams['iris']['robots'], teams['iris']['online'], teams['iris']['masters']) == (2, 2, ['iris-1'])
 
 
-def test_the_master_moves_and_the_robots_learn_it(site, iris):
+def test_the_master_moves_and_the_robots_follow(site, iris):
     def tags():
         """Tags of iris-1 and iris-2, as iris-1 knows them."""
         status = iris[0].status()
@@ -179,7 +179,7 @@ def test_the_name_of_an_existing_robot_is_refused(site, blue):
     (('server', 'run'), 1, ('runs already',)),
     (('server', 'init', '--name', 'localhost'), 1, ('holds a site already',)),
 ])
-def test_refusals_name_the_invalid_thing(site, arguments, status, words):
+def test_refusals_name_the_invalid_value(site, arguments, status, words):
     result = site.call(*arguments, check=False)
     assert result.returncode == status
     assert all(word in result.stderr for word in words), result.stderr

@@ -49,7 +49,7 @@ def test_start_restart_stop(tmp_path, module):
     assert daemon.pid is None and not alive(last) and not alive(first)
 
 
-def test_it_ends_with_its_parent_however_that_ends(tmp_path):
+def test_the_daemon_ends_with_its_parent(tmp_path):
     code = ('import sys, time; sys.path.insert(0, {!r})\n'
             'from ua_overlay.tailscale.daemon import Daemon\n'
             'daemon = Daemon({!r}, tun="userspace-networking", state_dir={!r}, socket_path={!r}).start()\n'

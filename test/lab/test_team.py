@@ -185,7 +185,7 @@ def test_the_team_graph_refuses_join_and_leave_but_not_probe(team):
 
 
 @pytest.mark.parametrize('also', ['nothing else', 'the subreaper', 'the subreaper and roslaunch'])
-def test_a_killed_overlay_node_leaves_one_of_each_node_or_none(team, also):
+def test_killing_the_overlay_node_leaves_no_duplicate_node(team, also):
     subreapers = team.pids('dev-2', 'subreaper.py')
     roslaunch = [pid for pid in team.pids('dev-2', 'roslaunch --wait') if pid not in subreapers]
     victims = team.pids('dev-2', 'ua_overlay/overlay ')

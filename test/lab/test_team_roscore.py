@@ -142,7 +142,7 @@ def test_follow_stops_it_when_this_robot_is_no_longer_the_master(roscore, team):
 
 
 @pytest.mark.parametrize('victim', ['roscore', 'rosmaster'])
-def test_after_a_hard_kill_it_comes_back_whole_and_once(roscore, team, victim):
+def test_after_a_hard_kill_exactly_one_roscore_returns(roscore, team, victim):
     pids = start(roscore, team)
     first_run = MasterProbe()(team.master_uri).run_id
     os.kill(member(pids, victim), signal.SIGKILL)
@@ -165,7 +165,7 @@ def test_roscore_respawns_a_killed_rosout(roscore, team):
 
 
 @pytest.mark.parametrize('also', [None, 'roscore', 'subreaper'])
-def test_dies_with_its_parent_however_that_dies(team, environ, also):
+def test_the_roscore_dies_with_its_parent(team, environ, also):
     """The process that holds the TeamRoscore is killed with -9, and at the same time perhaps one of its helpers."""
     code = ('import sys, time\n'
             'from ua_overlay.rosenv.environment import RosEnvironment\n'
@@ -194,7 +194,7 @@ def test_dies_with_its_parent_however_that_dies(team, environ, also):
         holder.wait(10)
 
 
-def test_the_local_graph_lives_on(roscore, team, environ, tmp_path):
+def test_the_local_graph_stays(roscore, team, environ, tmp_path):
     """Two graphs on one robot: the team's comes and goes, the local one does not notice."""
     port = free_port()
     local = TeamRoscore(log_path=str(tmp_path / 'local.log'), environ=environ)

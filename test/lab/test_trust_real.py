@@ -100,7 +100,7 @@ def test_certificates_for_other_names_are_invalid_even_with_a_stolen_ca_key(loca
     assert 'permitted subtree violation' in answers['IP:203.0.113.99'].stdout
 
 
-def test_the_fingerprint_is_the_one_that_openssl_prints(local_site):
+def test_the_fingerprint_matches_openssl(local_site):
     printed = run('openssl', 'x509', '-in', local_site.ca_path, '-noout', '-fingerprint', '-sha256').stdout
     assert printed.strip().split('=')[1] == certificates.sha256_fingerprint(local_site.ca)
 

@@ -38,7 +38,7 @@ def wait_answers(output, more, what):
     wait(what, lambda: answers(output) > before + more, START)
 
 
-def test_the_remote_derp_is_let_through_as_soon_as_a_robot_hears_of_it(pair):
+def test_the_remote_derp_is_allowed_as_soon_as_a_robot_learns_of_it(pair):
     """It is their home from the first minute. An egress rule updated once a minute would refuse it until then, and the
     first answer would come after 45 s. (When tailscaled itself has to try again, it comes after 5 s.)"""
     with pair.traffic() as output:
@@ -54,7 +54,7 @@ def test_the_server_reaches_both_hosts(pair):
     assert 'second up' in text
 
 
-def test_a_link_goes_on_over_the_other_relay(pair):
+def test_a_link_continues_over_the_other_relay(pair):
     with pair.traffic() as output:
         used = pair.wait_link('PEER_RELAY')[1].split(':')[0]
         begin = time.time()
@@ -77,7 +77,7 @@ def test_a_link_goes_on_over_the_other_relay(pair):
         pair.lab.host('server').run(['nft', 'delete', 'table', 'inet', 'cut'])
 
 
-def test_links_over_the_remote_derp_do_not_notice_that_headscale_is_away(pair):
+def test_links_over_the_remote_derp_survive_without_headscale(pair):
     """Away for some seconds: a mere restart costs the embedded DERP less than half a second."""
     for router in ('nat1', 'nat2'):
         pair.lab.nat(router, 'udp-blocked')

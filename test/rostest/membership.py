@@ -55,7 +55,7 @@ class Membership(unittest.TestCase):
         self.expect(leave(), 'NOT_JOINED', 'Next: ')
         self.expect(join(''), 'INVITATION_MISSING', 'Next: ')
 
-    def test_12_invitations_that_are_none(self):
+    def test_12_invalid_invitations(self):
         path = invite('iris', 'dev-1', '--master')
         text = text_of(path)
         self.expect(join(HOME + '/none.yaml'), 'INVITATION_MISSING', HOME + '/none.yaml', 'Next: ')
@@ -68,7 +68,7 @@ class Membership(unittest.TestCase):
         self.expect(join(keep(expired)), 'INVITATION_EXPIRED', 'Next: ')
         self.expect_untouched()
 
-    def test_13_keys_that_the_server_refuses(self):
+    def test_13_refused_keys(self):
         text = text_of(invite('iris', 'dev-1', '--master', '--force'))
         # The prefix has 12 characters, of which one may be a dash.
         wrong = re.sub(r'(hskey-auth-\S{12}-)\S{8}', r'\1AAAAAAAA', text)
@@ -76,7 +76,7 @@ class Membership(unittest.TestCase):
         self.expect(join(keep(wrong)), 'INVITATION_REFUSED', 'not used', 'ua-overlay invite iris dev-1')
         self.expect_untouched()
 
-    def test_14_server_out_of_reach_or_another(self):
+    def test_14_unreachable_or_wrong_server(self):
         text = text_of(invite('iris', 'dev-1', '--master', '--force'))
         gone = re.sub(r'server_url: \S+', 'server_url: https://server.ua.test:8099', text)
         self.expect(join(keep(gone)), 'SERVER_UNREACHABLE', 'server.ua.test', 'Next: ')
@@ -94,7 +94,7 @@ class Membership(unittest.TestCase):
         self.assertEqual(sorted(state.tags), ['tag:iris', 'tag:ros-master'])
         self.state.wait('A server that answers', lambda state: state.server == msg.OverlayState.SERVER_OK, 15)
 
-    def test_21_peers_of_the_own_team_alone(self):
+    def test_21_only_peers_of_the_own_team(self):
         peers = self.peers.wait('Peer dev-2',
                                 lambda peers: any(peer.name == 'dev-2' and peer.online for peer in peers.peers), 15)
         self.assertNotIn('dev-3', [peer.name for peer in peers.peers])
@@ -137,7 +137,7 @@ class Membership(unittest.TestCase):
         self.assertEqual(response.addresses[0], address)
         self.environment.wait('The environment again', lambda env: env.state == 'OK', 15)
 
-    def test_31_forget_and_a_spent_invitation(self):
+    def test_31_forget_and_a_used_invitation(self):
         self.expect(leave(forget=True), 'OK', 'ua-overlay robot remove dev-1')
         self.expect_untouched()
         self.expect(join(os.path.join(HOME, 'dev-1.invitation.yaml')), 'INVITATION_SPENT',
@@ -150,7 +150,7 @@ class Membership(unittest.TestCase):
         self.expect(response, 'OK')
         self.assertEqual(response.dns_name, 'dev-1.overlay.internal')
 
-    def test_40_a_name_that_is_taken(self):
+    def test_40_a_name_in_use(self):
         self.expect(leave(forget=True), 'OK')
         site('robot', 'remove', 'dev-1')
         response = join(invite('iris', 'dev-2', '--force'))
