@@ -3,7 +3,7 @@ import argparse
 import json
 import os
 import sys
-from typing import Any, Dict, Mapping, NoReturn
+from typing import Any, Dict, List, Mapping, NoReturn, Optional, Tuple
 
 from ua_overlay import resources
 from ua_overlay.cli.shared.exit_status import NOTHING
@@ -157,7 +157,7 @@ def summary(lab: Lab) -> Dict[str, Any]:
     topology = lab.topology
     services = lab.services()
     links = {host: describe_shape(shape) for host, shape in link.shapes(lab).items()}
-    rows = {INET: ('internet', [topology.gateway, topology.dns], None)}
+    rows: Dict[str, Tuple[str, List[str], Optional[str]]] = {INET: ('internet', [topology.gateway, topology.dns], None)}
     rows.update((host.name, ('server', list(host.addresses), host.behind or None)) for host in topology.hosts)
     rows.update((router.name, ('nat', [router.address], lab.nat_kind(router.name))) for router in topology.nats)
     rows.update((robot.name, ('robot', [robot.address], robot.behind)) for robot in topology.robots)

@@ -2,7 +2,7 @@
 import argparse
 import json
 import sys
-from typing import Callable, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from ua_overlay.cli.shared.parser import CommandParser, Configure
 from ua_overlay.cli.shared.progress import Progress
@@ -91,8 +91,9 @@ def run_clear(args: argparse.Namespace) -> int:
 
 def run_show(args: argparse.Namespace) -> int:
     lab = Lab.attach(args.name)
-    links = [{'host': host, 'link': shape.to_words(each), 'counts': link.counts(lab, host)}
-             for host, each in sorted(link.shapes(lab).items())]
+    links: List[Dict[str, Any]] = [
+        {'host': host, 'link': shape.to_words(each), 'counts': link.counts(lab, host)}
+        for host, each in sorted(link.shapes(lab).items())]
     if args.json:
         json.dump(links, sys.stdout, indent=2)
         print()

@@ -109,7 +109,8 @@ class Fleet:
 
     def robots(self) -> List[JsonObject]:
         """Return the robots as `robot list --json` shows them."""
-        return json.loads(self.site('robot', 'list', '--json').stdout)
+        robots: List[JsonObject] = json.loads(self.site('robot', 'list', '--json').stdout)
+        return robots
 
     def invite(self, team: str, robot: str, *options: str) -> str:
         """Make an invitation on the server; return the text of its file (it holds a key: never print it)."""
@@ -195,12 +196,14 @@ class Fleet:
 
     def call(self, host: str, service: str, request: str) -> JsonObject:
         """Call a service of the local graph; ``request`` in YAML. Return the answer."""
-        return yaml.safe_load(self.ros(host, 'rosservice', 'call', service, request, timeout=120).stdout)
+        answer: JsonObject = yaml.safe_load(self.ros(host, 'rosservice', 'call', service, request, timeout=120).stdout)
+        return answer
 
     def topic(self, host: str, topic: str, timeout: float = 10) -> JsonObject:
         """Return the latched message of ``topic``."""
         output = self.ros(host, 'rostopic', 'echo', '-n', '1', topic, timeout=timeout).stdout
-        return next(yaml.safe_load_all(output))
+        message: JsonObject = next(yaml.safe_load_all(output))
+        return message
 
     # --- programs on hosts ---
 

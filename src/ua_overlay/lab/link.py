@@ -1,39 +1,51 @@
-"""Bad links in a lab: an emulator between a host's cable and the bridge that it hangs on, put in and taken out live.
+"""Emulated links: insert an emulator between a host's cable and its bridge, and remove it, in a running lab.
 
     host --- cable --- [private bridge --- TAP | emulator | TAP] --- the bridge where the cable was before
 
-The host keeps its interface, addresses and connections. The emulator is a service of the host on whose bridge the cable
-hangs; when it dies the cable is cut, until :func:`set_shape` or :func:`clear`.
+The host keeps its interface, addresses and connections. The emulator is a service of the host that has the bridge. When
+the emulator dies the link is cut, until :func:`set_shape` or :func:`clear`.
 """
 import json
 import os
 import signal
 import time
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Callable, ContextManager, Dict, Optional, Sequence, TypeVar
 
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.lab import nat
 from ua_overlay.lab.host import program
 from ua_overlay.lab.network import Cabling
 from ua_overlay.lab.shape import Shape
-from ua_overlay.lab.topology import INET
+from ua_overlay.lab.topology import INET, Topology
 from ua_overlay.system import files
 
-#: Seconds within which the emulator has made its devices, on a busy machine.
+if TYPE_CHECKING:
+    # lab.py imports this module.
+    from ua_overlay.lab.lab import Lab
+
+Value = TypeVar('Value')
+#: Seconds within which the emulator makes its devices, on a busy machine.
 PATIENCE = 30.0
-#: Where hosts see the parameter files: below the lab's control directory (lab.init).
+#: Directory of the parameter files inside hosts: the lab's control directory (lab.init).
 INSIDE = '/run/ua_lab'
 
 
 class Attachment:
-    """Where the cable of ``host`` hangs, and the names of what belongs to its link. A dot is in no host's name."""
+    """The bridge that the cable of ``host`` is attached to, and the names of the devices of its emulated link.
 
-    def __init__(self, topology, host):
+    The devices have a dot in their names, which no host has.
+
+    :ivar owner: host that has the bridge.
+    :raises UsageError: there is no such host, or it has no link.
+    """
+
+    def __init__(self, topology: Topology, host: str) -> None:
         names = topology.host_names()
         if host not in names or host == INET:
             raise UsageError('The lab has no host {} with a link; it has {}.'.format(host, ', '.join(names[1:])))
         number = names.index(host)
-        behind = next((item.behind for item in topology.robots + topology.hosts if item.name == host), '')
+        behind = next((item.behind for item in topology.ends() if item.name == host), '')
         self.host = host
         self.owner = behind or INET
         self.bridge = nat.LAN if behind else INET
@@ -44,10 +56,10 @@ class Attachment:
         self.file = 'link-{}.json'.format(number)
 
 
-def shape_of(lab, host):
-    """The Shape of a host's link now; the plain one when nothing was put in.
+def shape_of(lab: 'Lab', host: str) -> Shape:
+    """Return the shape of a host's link now; the plain one when it has no emulator.
 
-    :raises OverlayError: LAB_LINK when its emulator has died.
+    :raises OverlayError: LAB_LINK, its emulator has died.
     """
     attachment = Attachment(lab.topology, host)
     try:
@@ -61,11 +73,11 @@ def shape_of(lab, host):
     return shape
 
 
-def set_shape(lab, host, shape, seed=None):
-    """Give a host's link a shape, now. Packets that are under way stay under way.
+def set_shape(lab: 'Lab', host: str, shape: Shape, seed: Optional[int] = None) -> None:
+    """Give a host's link a shape, now. Packets on the link keep their old delay.
 
-    :param seed: for the same losses in each run; None for others each time.
-    :raises OverlayError: LAB_LINK when the emulator does not start, with what it says; LAB_KERNEL without TUN.
+    :param seed: makes losses the same in each run; None for random ones.
+    :raises OverlayError: LAB_LINK when the emulator does not start, with its output; LAB_KERNEL without TUN.
     """
     attachment = Attachment(lab.topology, host)
     numbers = dict(asdict(shape), **({} if seed is None else {'seed': seed}))
@@ -74,20 +86,20 @@ def set_shape(lab, host, shape, seed=None):
         lab.kill_service(attachment.owner, attachment.service, signal.SIGHUP)
         return
     try:
-        _put_in(lab, attachment)
+        _insert(lab, attachment)
     except BaseException:
         os.unlink(lab.state.path('control', attachment.file))
         raise
 
 
-def clear(lab, host):
-    """Take the emulator out; what was waiting in it is lost. Returns whether there was one."""
+def clear(lab: 'Lab', host: str) -> bool:
+    """Remove the emulator, with the packets in it. Return whether there was one."""
     attachment = Attachment(lab.topology, host)
     path = lab.state.path('control', attachment.file)
     if not os.path.exists(path):
         return False
     with _cabling(lab, attachment) as cabling:
-        _hang(cabling, attachment, attachment.host, attachment.bridge)
+        cabling.attach(attachment.owner, attachment.host, attachment.bridge)
         if lab.service_running(attachment.owner, attachment.service):
             lab.stop_service(attachment.owner, attachment.service)
         cabling.remove(attachment.owner, attachment.private)
@@ -95,10 +107,10 @@ def clear(lab, host):
     return True
 
 
-def counts(lab, host):
-    """What the emulator of a host has done since it was put in, as it says itself: {'out': {...}, 'in': {...}}.
+def counts(lab: 'Lab', host: str) -> Dict[str, Dict[str, int]]:
+    """Return the packet counts of a host's emulator since it was inserted: {'out': Direction.counts, 'in': the same}.
 
-    :raises OverlayError: LAB_LINK when there is none.
+    :raises OverlayError: LAB_LINK, there is no emulator.
     """
     attachment = Attachment(lab.topology, host)
     if not lab.service_running(attachment.owner, attachment.service):
@@ -106,26 +118,28 @@ def counts(lab, host):
                            'ua-overlay lab link set {} --delay 10ms'.format(host), code='LAB_LINK')
     before = len(lab.log(attachment.owner, attachment.service).splitlines())
     lab.kill_service(attachment.owner, attachment.service, signal.SIGUSR1)
-    return json.loads(_wait(
-        lab, attachment, lambda: lab.log(attachment.owner, attachment.service).splitlines()[before:])[-1])
+    lines: Sequence[str] = _wait(
+        lab, attachment, lambda: lab.log(attachment.owner, attachment.service).splitlines()[before:])
+    answer: Dict[str, Dict[str, int]] = json.loads(lines[-1])
+    return answer
 
 
-def shapes(lab):
-    """host -> Shape of every host whose link has an emulator, dead ones left out."""
-    found = {}
+def shapes(lab: 'Lab') -> Dict[str, Shape]:
+    """Return host -> shape of every host whose link has an emulator that runs."""
+    result = {}
     for host in lab.topology.host_names()[1:]:
         attachment = Attachment(lab.topology, host)
         if os.path.exists(lab.state.path('control', attachment.file)) and lab.service_running(
                 attachment.owner, attachment.service):
-            found[host] = shape_of(lab, host)
-    return found
+            result[host] = shape_of(lab, host)
+    return result
 
 
-def _cabling(lab, attachment):
+def _cabling(lab: 'Lab', attachment: Attachment) -> ContextManager[Cabling]:
     return Cabling.open({attachment.owner: lab.host(attachment.owner).pid})
 
 
-def _put_in(lab, attachment):
+def _insert(lab: 'Lab', attachment: Attachment) -> None:
     lab.start_service(attachment.owner, attachment.service,
                       program('emulator', INSIDE + '/' + attachment.file, attachment.inner, attachment.outer))
     with _cabling(lab, attachment) as cabling:
@@ -133,24 +147,22 @@ def _put_in(lab, attachment):
         _wait(lab, attachment, lambda: all(cabling.has(attachment.owner, device) for device in devices))
         if not cabling.has(attachment.owner, attachment.private):
             cabling.bridge(attachment.owner, attachment.private, deaf=True)
-        _hang(cabling, attachment, attachment.inner, attachment.private)
-        _hang(cabling, attachment, attachment.outer, attachment.bridge)
-        # Last: from here on packets go through it.
-        _hang(cabling, attachment, attachment.host, attachment.private)
+        cabling.attach(attachment.owner, attachment.inner, attachment.private)
+        cabling.attach(attachment.owner, attachment.outer, attachment.bridge)
+        # The host's cable last: from here on packets pass through the emulator.
+        cabling.attach(attachment.owner, attachment.host, attachment.private)
 
 
-def _hang(cabling, attachment, port, bridge):
-    cabling.hang(attachment.owner, port, bridge)
-
-
-def _wait(lab, attachment, condition):
+def _wait(lab: 'Lab', attachment: Attachment, condition: Callable[[], Value]) -> Value:
+    """Poll ``condition`` until it is true. :raises OverlayError: LAB_LINK, the emulator ended or is too slow."""
     deadline = time.monotonic() + PATIENCE
     while True:
-        found = condition()
-        if found:
-            return found
+        value = condition()
+        if value:
+            return value
         if not lab.service_running(attachment.owner, attachment.service) or time.monotonic() > deadline:
-            said = lab.log(attachment.owner, attachment.service).strip().splitlines()
+            output = lab.log(attachment.owner, attachment.service).strip().splitlines()
             raise OverlayError('The emulator of the link of {} does not work{}.'.format(
-                attachment.host, ': ' + said[-1].rstrip('.') if said else ''), 'ua-overlay lab status', code='LAB_LINK')
+                attachment.host, ': ' + output[-1].rstrip('.') if output else ''),
+                               'ua-overlay lab status', code='LAB_LINK')
         time.sleep(0.02)

@@ -79,7 +79,7 @@ class Pair(Fleet):
                     return link_types.DIRECT, peer['CurAddr']
                 if peer.get('PeerRelay'):
                     return link_types.PEER_RELAY, peer['PeerRelay']
-                return (link_types.DERP, peer.get('Relay')) if peer.get('Active') else (link_types.IDLE, '')
+                return (link_types.DERP, peer.get('Relay', '')) if peer.get('Active') else (link_types.IDLE, '')
         return None
 
     def wait_link(self, kind: str, endpoint: str = '', timeout: float = timeouts.PATH) -> Tuple[str, str]:
@@ -104,7 +104,8 @@ class Pair(Fleet):
 
     def home(self, robot: str) -> Optional[str]:
         """Return the code of the DERP region that is the robot's home."""
-        return json.loads(self.tailscale(robot, 'status', '--json').stdout)['Self'].get('Relay')
+        home: Optional[str] = json.loads(self.tailscale(robot, 'status', '--json').stdout)['Self'].get('Relay')
+        return home
 
     def address(self, robot: str) -> str:
         """Return its IPv4 address in the overlay."""
@@ -141,7 +142,8 @@ class Pair(Fleet):
 
     def relay_report(self) -> JsonObject:
         """Return what the server reports of its own relay, {} while it does not answer."""
-        return self.server_report().get('relay', {})
+        report: JsonObject = self.server_report().get('relay', {})
+        return report
 
     def server_relay(self, *argv: str) -> 'subprocess.CompletedProcess[str]':
         """Run `tailscale ARGV` on the site's own relay."""
