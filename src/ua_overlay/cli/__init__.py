@@ -6,7 +6,7 @@ from ua_overlay.cli.help import GROUPS
 from ua_overlay.cli.shared.parser import PROGRAM, CommandParser, from_module
 from ua_overlay.errors import OverlayError
 
-#: Groups whose first command may be left out: `invite iris dev-1` is `invite create iris dev-1`.
+#: Groups with a default command: `invite iris dev-1` means `invite create iris dev-1`.
 DEFAULTS = {'invite': ('create', 'list', 'revoke')}
 
 DESCRIPTION = """\
@@ -37,7 +37,7 @@ examples:
 
 
 def make_parser() -> CommandParser:
-    """The parser of the whole command line. It imports the module of a group when it needs it."""
+    """The parser of the whole command line. It imports the module of a command only when that command is used."""
     return CommandParser(configure=_configure)
 
 
@@ -48,7 +48,7 @@ def _configure(parser: CommandParser) -> None:
 
 
 def complete(argv: Sequence[str]) -> List[str]:
-    """``argv`` with the command that may be left out, see DEFAULTS."""
+    """``argv`` with the default command inserted, see DEFAULTS."""
     words = DEFAULTS.get(argv[0] if argv else '')
     if words is None or len(argv) < 2 or argv[1] in words + ('-h', '--help'):
         return list(argv)
@@ -67,6 +67,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader has read enough (`ua-overlay … | head`). Without this the interpreter complains about stdout too.
+        # The reader closed the pipe (`ua-overlay … | head`). Without this, the interpreter reports stdout, too.
         sys.stdout = None
         return 141

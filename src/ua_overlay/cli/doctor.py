@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def report(findings: Sequence[Finding]) -> str:
-    """The findings as text: a line each, and below each problem its reason and the next command."""
+    """The findings as text: one line each; problems also have their reason and the next command."""
     width = max(len(check.id) for check in CHECKS)
     indent = ' ' * (max(map(len, SHOWN.values())) + 2 + width + 2)
     lines = []

@@ -32,7 +32,7 @@ def configure(parser: CommandParser) -> None:
 
 
 def shell_lines(variables: Mapping[str, str]) -> List[str]:
-    """The lines with which a POSIX shell sets ``variables``. Their values need no quotes: envfile rejects others."""
+    """Lines that set ``variables`` in a POSIX shell. Values need no quotes: envfile rejects any that would."""
     lines = ['unset {}'.format(key) for key in envfile.ROS_KEYS if key not in variables]
     return lines + ['export {}={}'.format(key, variables[key]) for key in envfile.KEYS if key in variables]
 

@@ -77,7 +77,7 @@ def _wait(environ: Environ, timeout: Optional[float]) -> Any:
 
     probe = MasterProbe()
     try:
-        # Usually the master answers at once: print nothing then.
+        # Usually the master answers at once: then print nothing.
         return launch.wait_for_team(lambda: _read(environ), probe, 0)
     except launch.MasterAbsent:
         with Progress()('Waiting for the team graph'):

@@ -101,7 +101,7 @@ def run_on(args: argparse.Namespace) -> int:
 
 def run_off(args: argparse.Namespace) -> int:
     need_root('guard off')
-    # Without a file of ours there is no unit to stop.
+    # If none of our files existed, there is no unit to stop.
     before, after = rules.undo_commands(find_nft(), 'none' if read_guard() is None else _manager())
     notes = rules.applier().undo(before, after)
     if notes is None:
@@ -146,9 +146,9 @@ def run_status(args: argparse.Namespace) -> int:
 
 
 def desired_guard(args: Any, before: rules.Guard, port_range: Tuple[int, int], team_port: Optional[int]) -> rules.Guard:
-    """The Guard of the command line; options that it leaves out keep their values of ``before``.
+    """The Guard of the command line; omitted options keep their values from ``before``.
 
-    :param args: of the parser: team_port, interface, allow, also.
+    :param args: from the parser: team_port, interface, allow, also.
     :param team_port: of the invitation, None without one.
     """
     desired = dataclasses.replace(before, ephemeral=port_range, masters=tuple(sorted(
@@ -162,14 +162,14 @@ def desired_guard(args: Any, before: rules.Guard, port_range: Tuple[int, int], t
 def settings_port() -> Optional[int]:
     """Port of the team's roscore in the settings of the invitation, None without one.
 
-    The robot's user owns that file, so nothing but a number is taken from it.
+    The robot's user owns that file, so this accepts only a number from it.
     """
     from ua_overlay.membership.settings import read_settings
     return read_settings(defaults.STATE_DIR).get('team_port')
 
 
 def read_guard() -> Optional[rules.Guard]:
-    """The Guard that is set up on this machine, or None."""
+    """The Guard configured on this machine, or None."""
     try:
         with open(rules.RULES) as stream:
             return rules.parse_settings(stream.read())

@@ -1,4 +1,4 @@
-"""The help line of every command of `ua-overlay`: the only home of each, in the order of --help."""
+"""The help lines of all commands of `ua-overlay`, in the order of --help. Their only home."""
 from typing import Tuple
 
 #: 'robot prepare' -> its line in `ua-overlay robot --help`: an imperative sentence without a full stop, short enough
@@ -124,5 +124,5 @@ HELP = {
     'lab nat': 'Change the kind of a NAT',
 }
 
-#: The commands right behind `ua-overlay`; each is a module of this package with the function `configure`.
+#: The top-level commands of `ua-overlay`; each is a module of this package with the function `configure`.
 GROUPS: Tuple[str, ...] = tuple(words for words in HELP if ' ' not in words)

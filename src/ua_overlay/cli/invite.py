@@ -35,9 +35,9 @@ examples:
   ua-overlay invite --user ana laptop-1      # see `ua-overlay user --help`
   ua-overlay invite list
   ua-overlay invite revoke dev-2"""
-#: The commands of `invite` beside `create`, whose word may be left out.
+#: The commands of `invite` other than the default `create`.
 OTHERS = ('list', 'revoke')
-#: More invitations than this take so long that progress is shown.
+#: Show progress for more invitations than this.
 FEW = 5
 
 
@@ -110,7 +110,7 @@ def run_create(args: argparse.Namespace) -> int:
     owner = caller_ids(os.environ, os.geteuid(), os.getegid())
     try:
         if args.output_dir and not os.path.isdir(args.output_dir):
-            # It will hold secrets.
+            # The directory will hold secrets.
             os.mkdir(args.output_dir, 0o700)
             os.chown(args.output_dir, *owner)
         for (invitation, _), path in zip(made, paths):
@@ -127,7 +127,7 @@ def run_create(args: argparse.Namespace) -> int:
                 os.unlink(path)
         raise
     if args.replace:
-        # Last: a file that cannot be written must not cost the robot that is there.
+        # Last: if a file cannot be written, the existing robot must remain.
         make_admin(site).remove_absent([invitation.robot for invitation, _ in made])
     if args.json:
         print(json.dumps([{'robot': invitation.robot, 'team': invitation.team, 'user': invitation.user,
@@ -153,9 +153,9 @@ def _batch_lines(path: Optional[str]) -> List[str]:
 
 
 def parse_invitees(args: Any, lines: Sequence[str]) -> Tuple[str, List[Invitee]]:
-    """(team or '', the machines to invite) of the command line and the lines of --batch.
+    """(team or '', the machines to invite) from the command line and the lines of --batch.
 
-    :param args: of the parser: names, user, batch, master.
+    :param args: from the parser: names, user, batch, master.
     :raises UsageError: there is no team, no machine, or an invalid line.
     """
     listed = []
@@ -189,9 +189,9 @@ def parse_invitees(args: Any, lines: Sequence[str]) -> Tuple[str, List[Invitee]]
 
 
 def _paths(args: argparse.Namespace, invitees: Sequence[Invitee]) -> List[Optional[str]]:
-    """Where each invitation goes: a path, or None for standard output.
+    """The path of each invitation, or None for standard output.
 
-    :raises UsageError, OverlayError: it cannot go there.
+    :raises UsageError, OverlayError: it cannot be written there.
     """
     if args.output is not None and len(invitees) > 1:
         raise UsageError('--output is for one robot.', 'the same command with --output-dir DIR')

@@ -52,12 +52,12 @@ def show(outcome: Outcome, as_json: bool) -> int:
 
 
 def interrupt(_number: int, _frame: Optional[FrameType]) -> None:
-    """Signal handler: end as after Ctrl-C, so that a join in progress is undone."""
+    """Signal handler: end as after Ctrl-C, which undoes a join in progress."""
     raise KeyboardInterrupt
 
 
 def run(args: argparse.Namespace) -> int:
-    # After a broken ssh connection (HUP) or `timeout` (TERM), tailscaled must not go on trying to log in.
+    # After a broken ssh connection (HUP) or `timeout` (TERM), tailscaled must stop trying to log in.
     for number in (signal.SIGHUP, signal.SIGTERM):
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores it
             signal.signal(number, interrupt)

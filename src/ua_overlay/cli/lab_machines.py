@@ -1,4 +1,4 @@
-"""`ua-overlay lab machines`: hosts of a lab with an operating system of their own."""
+"""`ua-overlay lab machines`: lab hosts with their own operating system."""
 import argparse
 import json
 import os

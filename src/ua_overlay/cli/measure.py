@@ -1,4 +1,4 @@
-"""`ua-overlay measure`: what the overlay costs, and whether it encrypts."""
+"""`ua-overlay measure`: the cost of the overlay, and the proof of its encryption."""
 from ua_overlay.cli.shared.parser import CommandParser, from_module
 
 DESCRIPTION = """\
@@ -13,7 +13,7 @@ examples:
   ua-overlay measure report results/campus
   sudo ua-overlay measure encryption --output proof"""
 
-#: Each is the module cli/measure_NAME.py.
+#: Each command is the module cli/measure_NAME.py.
 COMMANDS = ('run', 'walk', 'monitor', 'report', 'encryption')
 
 

@@ -1,4 +1,4 @@
-"""`ua-overlay measure encryption`: prove that the overlay encrypts what it carries."""
+"""`ua-overlay measure encryption`: prove that the overlay encrypts its traffic."""
 import argparse
 import json
 import os
@@ -20,11 +20,11 @@ DESCRIPTION = """\
 Prove that nobody on the way can read what the overlay carries. The command builds its own lab (needs root): two robots
 behind two routers, and a server with relay and DERP. One robot sends the other a page with a random canary while
 packets are captured inside the tunnel, outside the tunnel on both robots, on the routers and on the host of the relays.
-The proof succeeds when the canary is found inside and nowhere outside, over DIRECT, PEER_RELAY and DERP. Before that,
+The proof succeeds when the canary is found inside and nowhere outside, over {} and {}. Before that,
 the page is sent outside the tunnel: the search must find the canary there, or it would prove nothing.
 
 With --inside and --outside, the command searches captures of real robots instead (tcpdump -s 0 -w; see
-docs/measure.md)."""
+docs/measure.md).""".format(', '.join(link_types.CARRYING[:-1]), link_types.CARRYING[-1])
 
 EPILOG = """\
 exit status:
@@ -79,7 +79,7 @@ def run_encryption(args: argparse.Namespace) -> int:
 
 
 def own_command() -> str:
-    """The ua-overlay that runs now; the hosts of the lab run it, too."""
+    """The path of this ua-overlay, which the hosts of the lab also run."""
     return os.path.realpath(sys.argv[0])
 
 

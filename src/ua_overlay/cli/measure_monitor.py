@@ -1,4 +1,4 @@
-"""`ua-overlay measure monitor`: probe the overlay again and again, for days, within limits."""
+"""`ua-overlay measure monitor`: probe the overlay repeatedly, for days, within limits."""
 import argparse
 import json
 import os
@@ -74,7 +74,7 @@ def run_monitor(args: argparse.Namespace) -> int:
 
 
 def show_plan(args: argparse.Namespace, plan: MonitorPlan) -> int:
-    """Print what the monitor would do. Returns the exit status."""
+    """Print the monitor's plan. Returns the exit status."""
     probes = [step.name.rsplit('+', 1)[0].replace('+', '/') for step in plan.steps(0)]
     if args.json:
         print(json.dumps({'name': plan.campaign.name, 'interval_s': plan.interval, 'round_s': round(plan.seconds, 1),

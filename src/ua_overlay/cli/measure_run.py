@@ -1,4 +1,4 @@
-"""`ua-overlay measure run`: take the samples of a campaign, and resume it where it was interrupted."""
+"""`ua-overlay measure run`: take the samples of a campaign; resume an interrupted one."""
 import argparse
 import json
 import os
@@ -99,7 +99,7 @@ def run_run(args: argparse.Namespace) -> int:
 
 
 def dry_run(args: argparse.Namespace, directory: str, todo: Sequence[Step]) -> int:
-    """Print what would be measured. Returns the exit status."""
+    """Print the steps that would be measured. Returns the exit status."""
     seconds = plan.time_left(todo)
     if args.json:
         print(json.dumps({'results': directory, 'samples': [step.id for step in todo], 'seconds': round(seconds, 1)}))
@@ -135,9 +135,9 @@ def take(args: argparse.Namespace, campaign: Campaign, directory: str, todo: Seq
 
 
 def check_clocks(campaign: Campaign, todo: Sequence[Step]) -> None:
-    """Check that the campaign says how far the clocks of its hosts are apart, if a step measures an age.
+    """Check that the campaign states the error of its hosts' clocks, if a step measures an age.
 
-    :raises UsageError: it does not.
+    :raises UsageError: the campaign does not state it.
     """
     if campaign.clock_error_ms is None and any(step.tool.compares_clocks for step in todo):
         raise UsageError('The age of a message is the difference of two clocks, and the campaign does not say how far '
@@ -145,7 +145,7 @@ def check_clocks(campaign: Campaign, todo: Sequence[Step]) -> None:
 
 
 def check_hosts(hosts: Mapping[str, Host], todo: Sequence[Step], progress: CampaignProgress) -> None:
-    """Name the hosts that cannot be reached now; a campaign can do without some of them.
+    """Name the unreachable hosts; a campaign can do without some of them.
 
     :raises HostLost: every step of ``todo`` needs one of these.
     """
@@ -164,7 +164,7 @@ def check_hosts(hosts: Mapping[str, Host], todo: Sequence[Step], progress: Campa
 def outcome(args: argparse.Namespace, directory: str, places: Sequence[PlaceProgress], taken: int) -> int:
     """Print the state of the requested samples. Returns the exit status.
 
-    :param taken: how many of them were taken now.
+    :param taken: how many of them this run took.
     """
     good, bad = sum(each.good for each in places), sum(each.bad for each in places)
     if args.json:
@@ -186,6 +186,6 @@ def hosts_of(args: argparse.Namespace, campaign: Campaign) -> Tuple[Mapping[str,
 
 
 def machine() -> Dict[str, Any]:
-    """What a report says of the machine that ran the campaign."""
+    """The machine that runs the campaign, for the report."""
     return {'hostname': platform.node(), 'kernel': platform.release(), 'machine': platform.machine(),
             'processors': os.cpu_count(), 'python': platform.python_version()}

@@ -92,7 +92,7 @@ def last_used(parent: str) -> str:
 
 
 def show(args: argparse.Namespace, campaign: Campaign, directory: str, places: Sequence[PlaceProgress]) -> int:
-    """Print what is measured and what is left. Returns the exit status."""
+    """Print the finished and the remaining places. Returns the exit status."""
     left = [place for place in places if place.todo]
     if args.json:
         print(json.dumps({'campaign': campaign.name, 'results': directory, 'places': [
@@ -108,7 +108,7 @@ def show(args: argparse.Namespace, campaign: Campaign, directory: str, places: S
 
 
 def describe_rest(campaign: Campaign, places: Sequence[PlaceProgress]) -> str:
-    """A sentence about what is left to measure."""
+    """A sentence about the remaining places."""
     left = [each for each in places if each.todo]
     if not left:
         bad = sum(each.bad for each in places)

@@ -144,7 +144,7 @@ def run_apply(args: argparse.Namespace) -> int:
 
 
 def rows(rules: Rules) -> List[Dict[str, Any]]:
-    """What the rules open: a list of dicts `from`, `to`, `opens` (list of str)."""
+    """The access that the rules grant: a list of dicts `from`, `to`, `opens` (list of str)."""
     opened = []
     for name in sorted(rules.teams):
         team = rules.teams[name]

@@ -71,7 +71,7 @@ def run_create(args: argparse.Namespace) -> int:
     if not args.address and not args.again:
         raise UsageError('A new relay needs the address at which robots reach it.',
                          'ua-overlay relay create {} --address IP'.format(args.name))
-    # With --again the settings of the existing relay count, not these.
+    # With --again, the existing relay's settings apply instead of these.
     relay = RelayHost(args.name, args.address or '127.0.0.1', args.port)
     path = remote_host.output_path(args, 'relay')
     enrolment = remote_host.make_remote_admin(args).create_relay(relay, args.expires, args.again)

@@ -61,7 +61,7 @@ def configure(parser: CommandParser) -> None:
     parser.describe(DESCRIPTION, EPILOG)
     parser.add_command('prepare', configure_prepare)
     parser.add_command('agent', configure_agent)
-    # Imported when they are used: a robot has no need of the server's code.
+    # Imported on use: a robot does not need the server's code.
     for name in ('list', 'move', 'remove', 'prune'):
         parser.add_command(name, from_module('ua_overlay.cli.robot_server', 'configure_' + name))
 
@@ -155,7 +155,7 @@ def undo(manager: str, dry_run: bool) -> int:
         print('\n'.join(['restore what {} lists'.format(MANIFEST)] + ['run ' + ' '.join(argv) for argv in after]))
         return 0
     if manager == 'systemd' and os.path.exists(AGENT_UNIT):
-        # First: it would set its user and write the names again.
+        # First: the agent would set the operator and write the names again.
         run_command(['systemctl', 'stop', AGENT_NAME])
     before = machine.remembered('operator') or ''
     try:
@@ -174,7 +174,7 @@ def undo(manager: str, dry_run: bool) -> int:
 
 
 def present_operator() -> str:
-    """tailscaled's operator now; '' when there is none, or no tailscaled runs."""
+    """tailscaled's current operator; '' when there is none, or no tailscaled runs."""
     from ua_overlay.tailscale.localapi import LocalApi
     try:
         return LocalApi().prefs().get('OperatorUser') or ''
@@ -185,7 +185,7 @@ def present_operator() -> str:
 def environment_of(unit: str) -> Dict[str, str]:
     """The environment of a unit's main process.
 
-    :raises OverlayError: the unit does not run.
+    :raises OverlayError: the unit is not running.
     """
     done = subprocess.run(['systemctl', 'show', '--property=MainPID', '--value', unit], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True, timeout=30)
@@ -210,7 +210,7 @@ def run_agent(args: argparse.Namespace) -> int:
 
 
 def read_ca(args: argparse.Namespace) -> str:
-    """The CA (PEM) that the arguments name, else the one that this robot has.
+    """The CA (PEM) that the arguments name, else the one installed on this robot.
 
     :raises OverlayError: there is none, or it is invalid.
     """
@@ -224,7 +224,7 @@ def read_ca(args: argparse.Namespace) -> str:
         raise UsageError("`robot prepare` needs the site's CA the first time.",
                          'sudo ua-overlay robot prepare --invitation FILE --user {}'.format(args.user))
     desired, installed = read_ca_file(args.ca or defaults.CA_FILE, utc_now()), installed_ca()
-    # The site swaps its roots when the new one signs; that is no reason to restart tailscaled.
+    # The site reorders its roots when the new one begins to sign; tailscaled need not restart for that.
     return installed if same(installed, desired) else desired
 
 
@@ -238,7 +238,7 @@ def installed_ca() -> str:
 
 
 def missing_daemon() -> Optional[str]:
-    """Path of a tailscaled for a new tailscaled.service; None when this machine has such a service."""
+    """Path of a tailscaled for a new tailscaled.service; None if this machine already has that service."""
     from ua_overlay.tailscale.prepare import DAEMON_UNIT
     if has_daemon_unit() and not is_ours(DAEMON_UNIT):
         return None

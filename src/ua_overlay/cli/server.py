@@ -221,9 +221,9 @@ def run_status(args: argparse.Namespace) -> int:
 
 
 def _expiring(ends: Mapping[str, Any]) -> List[OverlayError]:
-    """A warning for each certificate of a remote host that ends soon.
+    """A warning for each certificate of a remote host that expires soon.
 
-    :param ends: name of the host -> end of its certificate, in seconds since 1970.
+    :param ends: name of the host -> expiry of its certificate, in seconds since 1970.
     """
     now = utc_now().timestamp()
     warnings = [derp_certificate.warning(name, ends[name], now) for name in sorted(ends)]
@@ -231,7 +231,7 @@ def _expiring(ends: Mapping[str, Any]) -> List[OverlayError]:
 
 
 def _carries(report: Mapping[str, Any]) -> str:
-    """What the relay reports, behind its state."""
+    """The relay's report on its traffic, shown behind its state."""
     if not report:
         return ''
     return ', carries {} link(s){}'.format(report.get('carrying', 0), ', repaired {} time(s)'.format(report['repairs'])

@@ -17,7 +17,7 @@ from ua_overlay.site import backup
 from ua_overlay.site.site import site_directory
 from ua_overlay.site.upgrade import UpgradeGuard
 
-#: What it means to start the installed Headscale.
+#: The effect of starting the installed Headscale.
 _STEPS = {versions.FIRST: 'the version of the database is unknown: Headscale decides when it starts',
           versions.SAME: 'the same version: nothing to do',
           versions.PATCH: 'the same minor version: allowed',
@@ -91,7 +91,7 @@ def run_restore(args: argparse.Namespace) -> int:
     if aside:
         print('The previous site is in {}.'.format(aside))
     print('Robots return when {} leads to this machine and the server runs.'.format(site.settings.url))
-    # A site that was a service here still is one; on another machine the administrator decides.
+    # On this machine the service remains; on another one the administrator decides.
     print('Next: {}'.format('sudo systemctl restart ' + service.UNIT_NAME if os.path.exists(service.UNIT)
                             else site.command('server run')))
     return 0
@@ -119,7 +119,7 @@ def run_upgrade(args: argparse.Namespace) -> int:
 def owner(user: Optional[str]) -> Optional[Tuple[int, int]]:
     """(uid, gid) of a user's name; None for None.
 
-    :raises UsageError: there is no such user, or only root could give it files.
+    :raises UsageError: there is no such user, or giving files to it needs root.
     """
     if user is None:
         return None

@@ -114,7 +114,7 @@ def run_check(args: argparse.Namespace) -> int:
 
 
 def _probes_by_site(args: argparse.Namespace) -> Tuple[List[Probe], List[ProbeResult]]:
-    """(what to probe, results that need no probe), of the site on this machine."""
+    """(probes to run, results that need no probe) for the site on this machine."""
     site, problem = load_site_and_problem(args)
     results = [] if problem is None else [ProbeResult(
         'site.yaml', 'this machine', False, explained(problem).sentence.rstrip('.'), problem.next_command)]
@@ -135,7 +135,7 @@ def _probes_by_site(args: argparse.Namespace) -> Tuple[List[Probe], List[ProbeRe
 
 
 def _own_relay(site: Site) -> ProbeResult:
-    """What the running server reports of its relay: its port does not show whether it carries traffic."""
+    """The running server's report on its relay: a probe of the port cannot show whether the relay carries traffic."""
     try:
         report = control_socket.ask(site.control_socket, 'status', timeout=15)['relay']
     except OverlayError as error:
@@ -156,7 +156,7 @@ def _own_rule(site: Site) -> List[ProbeResult]:
 
 
 def _certificates_of_hosts(site: Site) -> List[ProbeResult]:
-    """When the certificates of remote DERP regions end, as the running server saw them: nothing renews them."""
+    """The expiry of remote DERP regions' certificates, as the running server saw them: nothing renews them."""
     try:
         ends = control_socket.ask(site.control_socket, 'status', timeout=15)['derp_ends']
     except OverlayError:
@@ -171,7 +171,7 @@ def _certificates_of_hosts(site: Site) -> List[ProbeResult]:
 
 
 def _probes_by_invitation(args: argparse.Namespace) -> List[Probe]:
-    """What to probe of the site of an invitation, at every address of its name."""
+    """The probes for the site of an invitation, at every address of its name."""
     invitation = invitation_file.read(args.invitation)
     server = names.parse_server_url(invitation.server_url)
     try:

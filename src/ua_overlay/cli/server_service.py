@@ -1,4 +1,4 @@
-"""`ua-overlay server service`, `relay service`, `derp service`: what a site runs at boot, as its own user."""
+"""`ua-overlay server service`, `relay service`, `derp service`: run a part of a site at boot, as a dedicated user."""
 import argparse
 import os
 from typing import Tuple, Union
@@ -158,9 +158,9 @@ def run_install(args: argparse.Namespace, served: Service) -> int:
 class SiteService:
     """The server of a site as a service.
 
-    :ivar ports: those that it opens.
-    :ivar servers: names and addresses that it may connect to.
-    :ivar renewed: whether its settings changed, so that a running one must restart.
+    :ivar ports: ports that the service opens.
+    :ivar servers: names and addresses that the service may connect to.
+    :ivar renewed: whether its settings changed, so that a running service must restart.
     """
 
     def __init__(self, args: argparse.Namespace, served: Service) -> None:
@@ -212,9 +212,9 @@ def make_recipe(what: Union[SiteService, RemoteService], args: argparse.Namespac
 
 
 def refuse_running(control_socket: str, served: Service) -> None:
-    """Check that it does not run in somebody's terminal.
+    """Check that no such program runs outside the service.
 
-    :raises OverlayError: it does.
+    :raises OverlayError: one runs, for example in a terminal.
     """
     try:
         ask(control_socket, 'status', timeout=5)

@@ -86,9 +86,9 @@ def run_remove(args: argparse.Namespace) -> int:
 
 
 def find_workspace(path: Optional[str]) -> str:
-    """The space ``path``, or for None the one that holds this command.
+    """The workspace ``path``, or for None the workspace that contains this command.
 
-    :raises UsageError: there is none, or it does not hold the package.
+    :raises UsageError: there is none, or it lacks the package.
     """
     if path is None:
         own = service.find_workspace(os.environ, sys.argv[0])
@@ -111,7 +111,7 @@ def default_user(environ: Mapping[str, str], prepared: str) -> str:
 
 
 def prepared_for() -> str:
-    """The user that owns this robot's state since `robot prepare`; '' for none, and for root."""
+    """The user whom `robot prepare` made the owner of this robot's state; '' for none, and for root."""
     try:
         owner = os.stat(defaults.STATE_DIR).st_uid
         return pwd.getpwuid(owner).pw_name if owner else ''

@@ -43,7 +43,7 @@ def configure(parser: CommandParser) -> None:
 
 
 def environment() -> Tuple[Dict[str, str], str]:
-    """(variables of the env file, what is wrong with it as a sentence or '')."""
+    """(variables of the env file, its problem as a sentence or '')."""
     try:
         return envfile.read(envfile.locate()), ''
     except OverlayError as error:
@@ -51,11 +51,11 @@ def environment() -> Tuple[Dict[str, str], str]:
 
 
 def left_behind(api: LocalApi, state_dir: str) -> List[str]:
-    """A sentence about the nodes that still use a former team master; [] when there are none. They follow no move."""
+    """A sentence about nodes that still use a former team master, as nodes do not follow a move; [] without any."""
     from ua_overlay.checks.observe.observer import Observer
     from ua_overlay.checks.programs import old_master
     from ua_overlay.membership.settings import read_settings
-    # Of the network, only the resolver: this command answers in any state of the team.
+    # Use no network except the resolver: this command answers in any state of the team.
     facts = Observer(api, read_settings(state_dir), patience=1.0).observe(frozenset())
     verdicts = old_master(facts)
     return ['{} Next: {}'.format(verdict.what, verdict.next_command) for verdict in verdicts] \
@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def show(status: Status, links: Sequence[Link], variables: Mapping[str, str], problem: str) -> None:
-    """Print what ``status`` says, for people.
+    """Print ``status`` for people.
 
     :param problem: why there are no ``variables``.
     """

@@ -1,4 +1,4 @@
-"""`ua-overlay tools`: the programs of others that this package runs."""
+"""`ua-overlay tools`: the programs of other projects that this package runs."""
 import argparse
 import json
 from typing import Sequence
@@ -14,7 +14,7 @@ from ua_overlay.toolchain.find import Tool, cache_dir, find
 from ua_overlay.toolchain.pins import MINIMUM, MODULES, module_of, read_pin
 
 PROGRAMS = ('tailscale', 'tailscaled', 'headscale')
-#: Only a remote DERP host needs it: built when asked for, listed when present.
+#: Needed only by a remote DERP host: built on request, listed when present.
 OPTIONAL = ('derper',)
 
 DESCRIPTION = '''\

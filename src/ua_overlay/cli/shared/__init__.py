@@ -1,1 +1,1 @@
-"""What several commands have in common: the parser, options, tables, progress, the site."""
+"""The common parts of commands: the parser, options, tables, progress, the site."""

@@ -1,4 +1,4 @@
-"""Options and values that several commands have. Imports nothing of the server: a robot's commands need it, too."""
+"""Options and values of several commands. Imports no code of the server, because a robot's commands use it, too."""
 import argparse
 
 from ua_overlay import defaults
@@ -33,7 +33,7 @@ def add_ca(parser: argparse.ArgumentParser) -> None:
 
 
 def add_expires(parser: argparse.ArgumentParser, what: str) -> None:
-    """Add --expires to a command that makes a key of ``what``; its value is in seconds."""
+    """Add --expires to a command that creates ``what``; its value is in seconds."""
     parser.add_argument('--expires', type=lifetime, default=defaults.INVITATION_LIFETIME, metavar='TIME',
                         help='lifetime of the {}: 30m, 12h, 2d (default: {})'.format(
                             what, format_duration(defaults.INVITATION_LIFETIME)))

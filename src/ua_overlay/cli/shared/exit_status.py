@@ -1,7 +1,7 @@
 """The exit statuses of `ua-overlay`. `exec` and `lab exec` return the status of their command."""
 
 DONE = 0
-#: A sentence on standard error names the reason and the next command.
+#: The command failed; standard error has the reason and the next command.
 FAILED = 1
 #: The command line or a file is invalid; errors.UsageError has this status, too.
 INVALID = 2

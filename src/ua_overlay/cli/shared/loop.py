@@ -1,10 +1,10 @@
-"""What commands that run until they are stopped have in common."""
+"""The common parts of commands that run until a signal."""
 import signal
 import threading
 
 
 def until_sigterm() -> threading.Event:
-    """Return an event that SIGTERM sets; the main thread gets KeyboardInterrupt then, as from Ctrl-C."""
+    """Return an event that SIGTERM sets. SIGTERM also raises KeyboardInterrupt in the main thread, like Ctrl-C."""
     stop = threading.Event()
 
     def end(_number: int, _frame: object) -> None:
@@ -16,5 +16,5 @@ def until_sigterm() -> threading.Event:
 
 
 def say(line: str) -> None:
-    """Print a line that a journal shows at once."""
+    """Print a line and flush it, so that a journal shows it at once."""
     print(line, flush=True)

@@ -1,4 +1,4 @@
-"""What a command needs of this machine before it changes anything: root, and systemd."""
+"""Check the prerequisites of a command: root, and systemd."""
 import os
 import shutil
 
@@ -7,10 +7,10 @@ from ua_overlay.system.units import systemd_runs
 
 
 def need_root(command: str, options: str = '') -> None:
-    """Refuse to go on as an unprivileged user.
+    """Require root.
 
     :param command: without `ua-overlay`: 'guard on'.
-    :param options: what a person types behind it.
+    :param options: the options for the next command.
     :raises OverlayError: NOT_ROOT.
     """
     if os.geteuid() != 0:
@@ -20,7 +20,7 @@ def need_root(command: str, options: str = '') -> None:
 
 
 def need_systemd(next_command: str) -> None:
-    """Refuse to install a service where nothing would run it.
+    """Require a running systemd.
 
     :raises OverlayError: NO_SYSTEMD.
     """

@@ -13,7 +13,7 @@ PROGRAM = 'ua-overlay'
 
 
 class HelpFormatter(argparse.HelpFormatter):
-    """Fills paragraphs to the width of the terminal; keeps a paragraph that has an indented line as it is written.
+    """Fills paragraphs to the width of the terminal, and keeps the line breaks of a paragraph with an indented line.
 
     Options and file names are not broken at their hyphens.
     """
@@ -31,15 +31,15 @@ class HelpFormatter(argparse.HelpFormatter):
         return textwrap.wrap(' '.join(text.split()), width, break_on_hyphens=False, break_long_words=False)
 
     def _format_action(self, action: argparse.Action) -> str:
-        # The commands only: the line COMMAND above them repeats their heading.
+        # Only the commands: the line COMMAND above them repeats their heading.
         if isinstance(action, argparse._SubParsersAction):
             return ''.join(self._format_action(each) for each in action._get_subactions())
         return super()._format_action(action)
 
 
 class CommandParser(argparse.ArgumentParser):
-    """The parser of ``ua-overlay WORDS``. It is filled when the command is used or its help is printed, so that
-    nothing imports what another command needs.
+    """The parser of ``ua-overlay WORDS``. It is filled when the command is used or its help is printed, so a command
+    imports only the modules that it needs.
 
     :param words: the words behind `ua-overlay`; () for the program itself.
     :param configure: adds description, arguments and commands to this parser; called once.
@@ -68,7 +68,7 @@ class CommandParser(argparse.ArgumentParser):
         if self._commands is None:
             self._commands = self.add_subparsers(title='commands', metavar='COMMAND', required=True,
                                                  parser_class=CommandParser, prog=self.prog)
-            # Above the options, like everything that has to be chosen first.
+            # Above the options: the command must be chosen first.
             self._action_groups.insert(0, self._action_groups.pop())
         words = self.words + (name,)
         self._commands.add_parser(name, help=HELP[' '.join(words)], words=words, configure=configure)
@@ -78,8 +78,8 @@ class CommandParser(argparse.ArgumentParser):
         self.add_argument('--json', action='store_true', help='print JSON')
 
     def add_command_line(self) -> None:
-        """Take the command line of another program: args.argv (list of str). What follows the first `--` is left
-        alone; argparse would drop a second `--`."""
+        """Accept the command line of another program: args.argv (list of str). Everything behind the first `--` is
+        kept unchanged; argparse would drop a second `--`."""
         self.add_argument('argv', metavar='CMD', nargs='*', help='the command and its arguments, after `--`')
         self._takes_command_line = True
 
@@ -97,7 +97,7 @@ class CommandParser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]  # typeshed lists overloads for namespaces of other classes
             self, args: Optional[Sequence[str]] = None,
             namespace: Optional[argparse.Namespace] = None) -> Tuple[argparse.Namespace, List[str]]:
-        """As argparse's, but an argument that is left over is an error here, where its command is known."""
+        """Parse as argparse does, but report an unknown argument here, with the usage of its own command."""
         self._load()
         argv = sys.argv[1:] if args is None else list(args)
         cut = argv.index('--') if self._takes_command_line and '--' in argv else len(argv)
@@ -165,7 +165,7 @@ def from_module(module: str, function: str = 'configure') -> Configure:
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:
     """' Did you mean `status`?' with the most similar of ``words``; '' when none is similar."""
-    # Imported for an error only: it costs every start a millisecond.
+    # Imported only for an error: it would cost every start a millisecond.
     import difflib
     similar = difflib.get_close_matches(word, list(words), n=1)
     return ' Did you mean `{}`?'.format(similar[0]) if similar else ''

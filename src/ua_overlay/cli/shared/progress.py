@@ -1,4 +1,4 @@
-"""What a command shows while it works: a line with its seconds; for a campaign, a bar with the time left."""
+"""The progress of a command: a line with its seconds; for a campaign, a bar with the time left."""
 import contextlib
 import sys
 import time
@@ -16,7 +16,7 @@ def count(number: int) -> str:
 
 
 class Progress:
-    """Shows what a command does and for how long.
+    """Shows the current step of a command and its duration.
 
     A terminal shows a line that counts the seconds; a log gets a line at the start and one at the end.
 
@@ -58,7 +58,7 @@ class _Running(NamedTuple):
 
 
 class CampaignProgress:
-    """Shows how far a campaign is: a bar with the time left on a terminal, a line per sample in a log.
+    """Shows the progress of a campaign: a bar with the time left on a terminal, a line per sample in a log.
 
     The listener of measure.campaign.run.run, and a context manager: the bar disappears at its end.
 
@@ -98,7 +98,7 @@ class CampaignProgress:
     def ended(self, taken: Any, trouble: str) -> None:
         """A sample (measure.campaign.sample.Sample) was taken. :param trouble: why it could not be stored, or ''."""
         self.left -= 1
-        # A terminal keeps only what went wrong.
+        # On a terminal, only failures remain.
         if not self._line.is_terminal or not taken.ok:
             self.line('{}: {}{}'.format(self._heading, taken.status, '. ' + taken.problem if taken.problem else ''))
         if trouble:

@@ -1,4 +1,4 @@
-"""What `ua-overlay relay` and `ua-overlay derp` have in common: a remote host of a site."""
+"""The common parts of `ua-overlay relay` and `ua-overlay derp`: a remote host of a site."""
 import argparse
 import functools
 import json
@@ -21,7 +21,7 @@ from ua_overlay.server import service, service_egress
 from ua_overlay.system.notify import notify
 from ua_overlay.toolchain import locate
 
-#: How sentences call a program, by the first word of its commands.
+#: The name of a program in sentences, by the first word of its commands.
 CALLED = {'server': 'server', 'relay': 'relay', 'derp': 'DERP'}
 STATUS_EPILOG = """\
 exit status:
@@ -29,7 +29,7 @@ exit status:
   1  does not work
   4  works, but needs attention: its certificate expires soon, or its egress
      rule is not in force"""
-#: What `run` runs.
+#: The programs of `run`.
 _PROGRAMS = {'relay': 'a peer relay', 'derp': 'derper'}
 
 
@@ -75,13 +75,13 @@ def add_output(parser: argparse.ArgumentParser, kind: str) -> None:
 
 
 def make_remote_admin(args: argparse.Namespace) -> RemoteAdmin:
-    """RemoteAdmin of the site that the command line names."""
+    """A RemoteAdmin for the site of the command line."""
     site = load_site_file(args)
     return RemoteAdmin(site, lambda: connect_to(site), utc_now)
 
 
 def output_path(args: argparse.Namespace, kind: str) -> Optional[str]:
-    """Where the enrolment goes; None for standard output.
+    """The path of the enrolment; None for standard output.
 
     :raises OverlayError: the file exists, or a secret would go to a terminal.
     """

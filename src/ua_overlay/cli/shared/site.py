@@ -1,4 +1,4 @@
-"""The site that a command on the server is about, and how to reach its server."""
+"""The site of a command on the server, and clients of its running server."""
 import argparse
 import os
 import pwd
@@ -21,7 +21,7 @@ from ua_overlay.toolchain.find import ask_version
 def load_site(args: argparse.Namespace) -> Site:
     """The site with the settings that its server runs with.
 
-    If site.yaml is invalid, these are the last good ones, and a line on standard error says so.
+    If site.yaml is invalid, these are the last good ones, and a line on standard error reports it.
     """
     site, problem = load_site_and_problem(args)
     if problem is not None:
@@ -64,12 +64,12 @@ def make_inviter(site: Site) -> Inviter:
 
 
 def installed_headscale() -> str:
-    """The version of this machine's Headscale, as it reports it."""
+    """The version that this machine's Headscale reports."""
     return ask_version(locate('headscale'))
 
 
 def caller_name(environ: Mapping[str, str], uid: int) -> str:
-    """Who typed the command, for the log: the user; behind sudo also the user who called it."""
+    """The user who ran the command, for the log; under sudo, also the user who called sudo."""
     try:
         name = pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -79,7 +79,7 @@ def caller_name(environ: Mapping[str, str], uid: int) -> str:
 
 
 def caller_ids(environ: Mapping[str, str], uid: int, gid: int) -> Tuple[int, int]:
-    """(uid, gid) of the user who typed the command and will carry the file; behind sudo the user who called it."""
+    """(uid, gid) of the user who ran the command and will own the file; under sudo, the user who called sudo."""
     numbers = environ.get('SUDO_UID', ''), environ.get('SUDO_GID', '')
     if uid == 0 and all(number.isdigit() for number in numbers):
         return int(numbers[0]), int(numbers[1])

@@ -5,7 +5,7 @@ from typing import Iterable, Sequence
 def format_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Align ``rows`` below ``headers``, without trailing blanks.
 
-    :param rows: as many values as there are headers; None and '' show as '-'.
+    :param rows: each has one value for each header; None and '' appear as '-'.
     """
     cells = [[str(header) for header in headers]]
     cells += [['-' if value is None or value == '' else str(value) for value in row] for row in rows]

@@ -1,18 +1,18 @@
-"""A line of a terminal that is overwritten: never wider than the terminal, where it would wrap and stay."""
+"""A status line on a terminal, overwritten in place. It fits the terminal's width: a wrapped line would remain."""
 import os
 import threading
 from types import TracebackType
 from typing import Callable, Optional, TextIO, Type
 
-#: Columns of a stream that is no terminal.
+#: Columns of a stream other than a terminal.
 USUAL = 80
 _LEAST = 10
-#: Goes to the start of the line and erases it (ECMA-48: CR, EL).
+#: Moves to the start of the line and erases it (ECMA-48: CR, EL).
 _ERASE = '\r\033[K'
 
 
 def width(stream: TextIO) -> int:
-    """Columns of the terminal of a text stream now: people resize it."""
+    """The current number of columns of a stream's terminal: users resize it."""
     try:
         return os.get_terminal_size(stream.fileno()).columns or USUAL
     except (OSError, ValueError, AttributeError):
@@ -20,7 +20,7 @@ def width(stream: TextIO) -> int:
 
 
 def fitted(stream: TextIO, text: str, tail: str = '') -> str:
-    """``text`` and ``tail`` on one line of the terminal; a ``text`` that is too long loses its end."""
+    """``text`` and ``tail`` on one line of the terminal; a ``text`` that is too long is cut."""
     room = max(width(stream), _LEAST) - 1 - len(tail)
     if len(text) > room:
         text = text[:max(0, room - 1)] + '…'
@@ -28,11 +28,11 @@ def fitted(stream: TextIO, text: str, tail: str = '') -> str:
 
 
 class StatusLine:
-    """A line that a terminal shows and renews every second; a stream that is no terminal shows none.
+    """A line that a terminal shows and renews every second; other streams show none.
 
     A context manager: the line disappears at its end.
 
-    :param render: returns the line as it is now, no longer than the terminal is wide; '' for none.
+    :param render: returns the current line, at most as long as the terminal is wide; '' for none.
     """
 
     #: Seconds.
@@ -57,7 +57,7 @@ class StatusLine:
         self.close()
 
     def close(self, text: str = '') -> None:
-        """Remove the line, and write ``text`` in its place as a line that stays."""
+        """Remove the line, and write ``text`` in its place as a permanent line."""
         if self._stop.is_set():
             return
         self._stop.set()
@@ -66,13 +66,13 @@ class StatusLine:
         self._write((_ERASE if self.is_terminal else '') + (text + '\n' if text else ''))
 
     def renew(self) -> None:
-        """Show the line as it is now."""
+        """Show the current line."""
         if self.is_terminal:
             with self._lock:
                 self._write(_ERASE + self._render())
 
     def print(self, text: str) -> None:
-        """Write a line that stays."""
+        """Write a permanent line."""
         with self._lock:
             self._write((_ERASE if self.is_terminal else '') + text + '\n')
 
