@@ -9,17 +9,20 @@ import shutil
 import subprocess
 import tarfile
 
+from ua_overlay.resources import share_path
 from ua_overlay.toolchain import locate
 from ua_overlay.toolchain.find import cache_dir
+from ua_overlay.toolchain.pins import read_pin
 
 DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'data', 'tailscale')
+VERSION = read_pin(share_path('toolchain'), 'tailscale').version
 #: Where the package has the programs, and the files of the service.
 PROGRAMS = {'tailscale': '/usr/bin/tailscale', 'tailscaled': '/usr/sbin/tailscaled'}
 SERVICE_FILES = {'tailscaled.service': '/usr/lib/systemd/system/tailscaled.service',
                  'tailscaled.defaults': '/etc/default/tailscaled'}
 _CONTROL = '''\
 Package: tailscale
-Version: 1.98.10
+Version: {}
 Architecture: {}
 Maintainer: the tests <tests@example.test>
 Description: The vendor's programs, packed by a test
@@ -46,11 +49,12 @@ def install_service(machine):
 
 def make_archive(directory):
     """An archive as the vendor's, with a directory in it; returns its path."""
-    path = os.path.join(str(directory), 'tailscale_1.98.10.tgz')
+    path = os.path.join(str(directory), 'tailscale_{}.tgz'.format(VERSION))
+    inside = 'tailscale_{}_kind'.format(VERSION)
     with tarfile.open(path, 'w:gz', compresslevel=1) as tar:
         for program in PROGRAMS:
-            tar.add(locate(program, 'tailscale'), 'tailscale_1.98.10_kind/' + program)
-        tar.add(os.path.join(DATA, 'tailscaled.service'), 'tailscale_1.98.10_kind/systemd/tailscaled.service')
+            tar.add(locate(program, 'tailscale'), os.path.join(inside, program))
+        tar.add(os.path.join(DATA, 'tailscaled.service'), os.path.join(inside, 'systemd', 'tailscaled.service'))
     return path
 
 
@@ -67,7 +71,7 @@ def make_repository(directory):
         os.makedirs(os.path.dirname(target), exist_ok=True)
         shutil.copyfile(source, target)
         os.chmod(target, 0o755 if 'bin/' in path else 0o644)
-    write(os.path.join(root, 'DEBIAN', 'control'), _CONTROL.format(architecture))
+    write(os.path.join(root, 'DEBIAN', 'control'), _CONTROL.format(VERSION, architecture))
     write(os.path.join(root, 'DEBIAN', 'conffiles'), '/etc/default/tailscaled\n')
     write(os.path.join(root, 'DEBIAN', 'prerm'), _PRERM, 0o755)
     run(['dpkg-deb', '--root-owner-group', '-Zgzip', '-z1', '--build', root, repository], directory)
