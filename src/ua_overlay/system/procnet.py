@@ -1,6 +1,6 @@
-"""Sockets of this machine and the processes that hold them, from /proc (proc(5)). It needs no privilege.
+"""List the sockets of this machine and the processes that hold them, from /proc (proc(5)), without privileges.
 
-Other users' processes show neither their sockets nor their command line; only root sees all.
+Sockets and command lines of other users' processes are hidden, except from root.
 """
 import ipaddress
 import os
@@ -12,21 +12,21 @@ ESTABLISHED, LISTEN = '01', '0A'
 
 
 class Socket(NamedTuple):
-    """A TCP or UDP socket. IPv4 addresses that are mapped into IPv6 are IPv4 here; '0.0.0.0' and '::' mean all."""
+    """A TCP or UDP socket. IPv4-mapped IPv6 addresses are converted to IPv4; '0.0.0.0' and '::' mean all addresses."""
 
     local: str
     local_port: int
     remote: str
     remote_port: int
     state: str
-    #: Bytes that its process has not read.
+    #: Bytes that its process has not read yet.
     unread: int
-    #: The kernel's number of it; 0 when it belongs to no process any more.
+    #: The kernel's number of the socket; 0 when it no longer belongs to a process.
     inode: int
 
 
 def parse_sockets(text: str) -> List[Socket]:
-    """Parse the text of /proc/net/tcp, tcp6, udp or udp6. A line that is cut short is left out."""
+    """Parse the text of /proc/net/tcp, tcp6, udp or udp6. Truncated lines are left out."""
     found = []
     for line in text.split('\n')[1:]:
         words = line.split()
@@ -44,11 +44,12 @@ def _endpoint(word: str) -> Tuple[str, int]:
     return str(getattr(address, 'ipv4_mapped', None) or address), int(port, 16)
 
 
-def read_sockets(protocol: str, net: str = '/proc/net') -> List[Socket]:
+def read_sockets(protocol: str, net: str = '/proc/self/net') -> List[Socket]:
     """Return the sockets of this network namespace.
 
     :param protocol: 'tcp' or 'udp'; IPv6 is included where the kernel has it.
-    :param net: '/proc/PID/net' for the network namespace of another process.
+    :param net: '/proc/PID/net' for the network namespace of another process. The default is not /proc/net: a unit with
+        ProcSubset=pid, such as the server's, has no such file.
     """
     found: List[Socket] = []
     for name in (protocol, protocol + '6'):
