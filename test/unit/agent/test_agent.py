@@ -1,4 +1,4 @@
-"""The agent without tailscaled: what it does with one, test/lab/test_names.py and test_prepare_systemd.py show."""
+"""The agent without tailscaled. With one: test/lab/test_names.py and test_prepare_systemd.py."""
 import threading
 
 from ua_overlay.agent import agent
@@ -6,7 +6,7 @@ from ua_overlay.firewall import egress
 
 
 def test_the_duties_end_when_they_are_stopped(tmp_path, monkeypatch):
-    """There is no tailscaled: the operator's loop says so; the others wait for it without a word."""
+    """Without tailscaled the operator's loop reports that; the others wait for it silently."""
     monkeypatch.setattr(agent.egress, 'ROBOT', egress.ROBOT._replace(rules=str(tmp_path / 'none.nft')))
     said, stop = [], threading.Event()
 

@@ -1,4 +1,4 @@
-"""Facts of a healthy robot dev-2 in team iris whose master is dev-1; each test changes what it is about."""
+"""Facts of a healthy robot dev-2 in team iris whose master is dev-1; each test changes the facts that it checks."""
 from dataclasses import replace
 
 from ua_overlay import link_types
@@ -60,7 +60,7 @@ def changed(**fields):
 
 
 def only(verdicts):
-    """The one verdict of a check."""
+    """The only finding of a check."""
     if isinstance(verdicts, list):
         assert len(verdicts) == 1, verdicts
         return verdicts[0]

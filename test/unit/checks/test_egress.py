@@ -1,4 +1,4 @@
-"""The check of the egress rule; test/lab/test_doctor.py has the real rule."""
+"""The check of the egress rule. With the real rule: test/lab/test_doctor.py."""
 from dataclasses import replace
 
 import pytest

@@ -25,7 +25,7 @@ def test_names():
 
 
 def test_names_decided_by_the_overlay_node():
-    """The overlay node has the decision, not the resolver's answers."""
+    """The decision of the overlay node counts, not the answers of the resolver."""
     desired = decide_environment(STATUS, Preferences(), NameReport(False, (), 'own name'))
     assert graph.names(Facts(desired=desired)).what == 'own name'
     assert graph.names(Facts(desired=decide_environment(STATUS, Preferences(), BROKEN))).level == 'ERROR'

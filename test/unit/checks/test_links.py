@@ -34,7 +34,7 @@ def test_lan(kind, level):
     (('10.0.2.16:41641', '203.0.113.23:5000'), None),
     # The same router, another subnet (a guest network).
     (('10.0.3.16:41641', '203.0.113.22:5000'), None),
-    # The very same private address can only be another LAN's.
+    # An equal private address can only belong to another LAN.
     (('10.0.2.15:41641', '203.0.113.22:5000'), None),
     (('100.64.0.3:1', '[fe80::1]:1', 'nonsense', '127.0.0.1:1'), None), ((), None)])
 def test_shared_lan(endpoints, expected):
@@ -42,7 +42,7 @@ def test_shared_lan(endpoints, expected):
 
 
 def test_a_common_bridge_address_is_no_shared_lan():
-    """Both list a bridge's address that every machine has (docker0), and nothing else is common."""
+    """Both list the address of a bridge that every machine has (docker0), and no other common address."""
     interfaces = FACTS.interfaces + (('docker0', '172.17.0.1', 16),)
     assert links.shared_lan(('10.0.2.15:1', '172.17.0.1:1'), ('10.0.2.16:1', '172.17.0.1:1'), interfaces) is None
 

@@ -1,4 +1,4 @@
-"""Checks of shells and nodes: master and name with which they were started."""
+"""Checks of shells and nodes: the master and the name that they were started with."""
 from dataclasses import replace
 
 import pytest

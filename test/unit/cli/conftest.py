@@ -38,6 +38,6 @@ def node():
 
 @pytest.fixture
 def answer():
-    """What a healthy server answers to `status`."""
+    """The answer of a healthy server to `status`."""
     return {'headscale': {'running': True, 'restarts': 0}, 'policy': {'state': 'in force'}, 'derp': {}, 'derp_ends': {},
             'relay': {'ok': True, 'state': 'up', 'carrying': 2, 'repairs': 0, 'sessions': 3}}

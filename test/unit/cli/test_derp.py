@@ -12,7 +12,7 @@ from ua_overlay.relays.enrolment import Enrolment
 
 
 class RemoteAdmin:
-    """Plays the RemoteAdmin; keeps what it was asked."""
+    """Plays the RemoteAdmin; records its calls."""
 
     def __init__(self):
         self.created, self.removed = [], []
@@ -51,7 +51,7 @@ def test_an_enrolment_is_written(admin, tmp_path, capsys):
 
 @pytest.fixture
 def regions(site, answer, monkeypatch):
-    """A site with the region lab-b, and what its running server answers."""
+    """A site with the region lab-b, and the answer of its running server."""
     site.settings = dataclasses.replace(site.settings, derp=(DerpHost('lab-b', 901, '203.0.113.11'),))
     site.write_settings()
     monkeypatch.setattr(derp.control_socket, 'ask', lambda path, operation, timeout: answer)

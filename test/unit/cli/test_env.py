@@ -14,7 +14,7 @@ TEAM = {'ROS_MASTER_URI': 'http://dev-1.overlay.internal:11312', 'ROS_HOSTNAME':
 
 @pytest.fixture
 def env_file(tmp_path, monkeypatch):
-    """Where the env file belongs; there is none yet."""
+    """The location of the env file, which does not exist yet."""
     monkeypatch.setenv('UA_OVERLAY_RUN_DIR', str(tmp_path / 'run'))
     for name in envfile.ROS_KEYS:
         monkeypatch.delenv(name, raising=False)

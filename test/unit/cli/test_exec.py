@@ -26,7 +26,7 @@ def run(*argv):
 
 @pytest.fixture
 def env_file(tmp_path, monkeypatch):
-    """Where the env file belongs; there is none yet."""
+    """The location of the env file, which does not exist yet."""
     monkeypatch.setenv('UA_OVERLAY_RUN_DIR', str(tmp_path / 'run'))
     for name in envfile.ROS_KEYS:
         monkeypatch.delenv(name, raising=False)
@@ -35,7 +35,7 @@ def env_file(tmp_path, monkeypatch):
 
 @pytest.fixture
 def executed(monkeypatch):
-    """What exec would have become: [program, argv, environ]."""
+    """The arguments of the exec call: [program, argv, environ]."""
     calls = []
     monkeypatch.setattr(command_module.run, '__defaults__', (None, lambda *call: calls.append(call) or 0))
     return calls

@@ -1,4 +1,4 @@
-"""`ua-overlay join`: what it passes on and prints, its exit status, and signals."""
+"""`ua-overlay join`: its calls, output, exit status and signals."""
 import json
 import signal
 import subprocess
@@ -26,7 +26,7 @@ def handlers():
 
 @pytest.fixture
 def joining(monkeypatch):
-    """Replaces Join; the dict gets what it was made and called with."""
+    """Replaces Join; the dict records the arguments of its constructor and its call."""
     calls = {'outcome': JOINED}
 
     class Played:
@@ -97,7 +97,7 @@ sys.exit(main(['join', 'x']))
 
 @pytest.mark.parametrize('number', [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
 def test_a_signal_makes_a_join_undo_its_changes(number):
-    # The default first: under nohup, or in the background of a script, these tests inherit an ignored signal.
+    # Set the default first: under nohup, or in the background of a script, these tests inherit an ignored signal.
     process = subprocess.Popen([sys.executable, '-c', WAITING.format(SOURCE)], stdout=subprocess.PIPE,
                                stderr=subprocess.DEVNULL, universal_newlines=True,
                                preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))

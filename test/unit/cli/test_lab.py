@@ -1,4 +1,4 @@
-"""`ua-overlay lab`: what it prints of labs, without one. Real labs: test/lab/test_lab_cli.py."""
+"""`ua-overlay lab`: its output, without a lab. Real labs: test/lab/test_lab_cli.py."""
 import json
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""`ua-overlay lab machines`: what it prints of machines, without any. Real ones: test/lab/test_lab_machines.py."""
+"""`ua-overlay lab machines`: its output, without machines. Real ones: test/lab/test_lab_machines.py."""
 import json
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""`ua-overlay leave`: what it passes on and prints, and its exit status."""
+"""`ua-overlay leave`: its calls, output and exit status."""
 import json
 
 from ua_overlay.cli import leave as command

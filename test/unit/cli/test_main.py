@@ -57,7 +57,7 @@ def test_each_option_and_argument_has_a_help_line(parser):
 
 def test_exit_status_4_is_documented_by_every_command_that_returns_it():
     returning = {('doctor',), ('server', 'status'), ('policy', 'show'), ('relay', 'status'), ('derp', 'status')}
-    # Whoever returns ATTENTION in another module has to add its command above.
+    # A command that returns ATTENTION must be listed above.
     folder = os.path.join(SOURCE, 'ua_overlay', 'cli')
     modules = {name for name in os.listdir(folder) + ['shared/' + name for name in os.listdir(folder + '/shared')]
                if name.endswith('.py') and 'ATTENTION' in open(os.path.join(folder, name), encoding='utf-8').read()}

@@ -1,4 +1,4 @@
-"""`ua-overlay measure encryption` on captures, and what it writes. Its lab: test/lab/test_encryption.py."""
+"""`ua-overlay measure encryption` on captures, and its files. Its lab: test/lab/test_encryption.py."""
 import ipaddress
 import json
 import os
@@ -13,7 +13,7 @@ from ua_overlay.errors import UsageError
 from ua_overlay.wire import capture
 
 CANARY = '0123456789abcdef' * 4
-#: What `server` and others see of a run that went well.
+#: One run of a successful proof.
 RUN = {'link': 'DIRECT', 'canary': CANARY, 'ok': True, 'why': [], 'picture': None, 'places': [
     {'host': 'dev-1', 'interface': 'eth0', 'inside': False, 'packets': 3, 'found': 0, 'in_streams': 0,
      'kinds': {'WireGuard data': {'packets': 3, 'bytes': 300}}, 'entropy': 7.98}]}

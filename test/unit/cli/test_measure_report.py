@@ -1,4 +1,4 @@
-"""`ua-overlay measure report`: what it needs, prints and refuses. The report itself: test/unit/measure/report."""
+"""`ua-overlay measure report`: its libraries, output and errors. The report itself: test/unit/measure/report."""
 import json
 import os
 import subprocess
@@ -20,7 +20,7 @@ def test_tables_as_text(tmp_path, capsys):
 
 
 def test_csv_requires_no_library(tmp_path):
-    """A robot can make the tables; for figures it names what to install."""
+    """A robot can write the tables; for figures the error names the libraries to install."""
     results = measure_samples.write(tmp_path / 'results', measure_samples.samples(1, 2))
     code = 'import sys\nfor name in ("matplotlib", "numpy", "fpdf"): sys.modules[name] = None\n' \
            'sys.path.insert(0, {!r})\nfrom ua_overlay.cli import main\nsys.exit(main(sys.argv[1:]))\n'.format(SOURCE)

@@ -29,7 +29,7 @@ def here(tmp_path, monkeypatch):
 
 
 def measured(directory, statuses=(), name='walked'):
-    """A results directory with one sample of each step, as far as statuses go."""
+    """A results directory with one sample for each given status, in the order of the steps."""
     read = campaign.parse(TEXT.replace('walked', name))
     with Store(str(directory)) as store:
         run.keep_description(str(directory), run.describe(read, {}, {}, False, 0))
@@ -39,7 +39,7 @@ def measured(directory, statuses=(), name='walked'):
 
 @pytest.fixture
 def taken(monkeypatch):
-    """What would be measured; a mock, as test/lab/test_measure_run.py measures."""
+    """The steps that would be measured. A mock: test/lab/test_measure_run.py really measures."""
     found = []
 
     def take(args, read, directory, todo):

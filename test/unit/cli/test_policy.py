@@ -1,4 +1,4 @@
-"""`ua-overlay policy`: what is printed. What is in force, and what Headscale says: test/lab/test_policy_real.py."""
+"""`ua-overlay policy`: its output. With a real Headscale: test/lab/test_policy_real.py."""
 import importlib
 import json
 import os

@@ -13,7 +13,7 @@ from ua_overlay.relays.enrolment import Enrolment
 
 
 class RemoteAdmin:
-    """Plays the RemoteAdmin; keeps what it was asked."""
+    """Plays the RemoteAdmin; records its calls."""
 
     def __init__(self):
         self.created, self.removed = [], []

@@ -1,4 +1,4 @@
-"""`ua-overlay robot prepare`: what it refuses before it changes anything."""
+"""`ua-overlay robot prepare`: errors before it changes anything."""
 import os
 
 import pytest

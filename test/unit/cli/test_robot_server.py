@@ -1,4 +1,4 @@
-"""`robot list|move|remove|prune`: what they print of a site's robots."""
+"""`robot list|move|remove|prune`: their output."""
 import json
 
 import pytest

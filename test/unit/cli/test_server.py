@@ -1,4 +1,4 @@
-"""`ua-overlay server init|status|renew`: what they write and print. A running server: test/lab/test_site_server.py."""
+"""`ua-overlay server init|status|renew`: files and output. A running server: test/lab/test_site_server.py."""
 import json
 import os
 
@@ -55,7 +55,7 @@ class Admin:
 
 @pytest.fixture
 def running(site, node, answer, monkeypatch):
-    """A healthy server with two robots; returns what it answers."""
+    """A healthy server with two robots; returns its answer."""
     monkeypatch.setattr(server.control_socket, 'ask', lambda path, operation, **_: answer)
     monkeypatch.setattr(server, 'make_admin', lambda site: Admin([node('dev-1'), node('dev-2', online=False)]))
     return answer

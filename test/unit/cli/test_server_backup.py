@@ -1,4 +1,4 @@
-"""`server backup|restore|upgrade`: what they print. What is in a backup: test/unit/site/test_backup.py."""
+"""`server backup|restore|upgrade`: their output. The contents of a backup: test/unit/site/test_backup.py."""
 import contextlib
 import json
 import os

@@ -1,4 +1,4 @@
-"""`server rotate-ca`: its steps on a site with a stopped server, and what they print."""
+"""`server rotate-ca`: its steps on a site with a stopped server, and their output."""
 import json
 
 import pytest

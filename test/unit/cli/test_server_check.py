@@ -1,4 +1,4 @@
-"""`server check` and `server forwarding`: what is probed, what is printed, and the exit status."""
+"""`server check` and `server forwarding`: probes, output and exit status."""
 import dataclasses
 import json
 
@@ -12,7 +12,7 @@ from ua_overlay.system.control_socket import NotRunning
 
 @pytest.fixture
 def probed(monkeypatch):
-    """Plays the network; the list gets what was probed, and ``failing`` what fails."""
+    """Plays the network; the list records the probes, and ``failing`` names those that fail."""
     probes, failing = [], set()
 
     def run_probes(asked):

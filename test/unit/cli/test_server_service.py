@@ -1,4 +1,4 @@
-"""`server service`, `relay service`, `derp service`: what they refuse. They boot in test/lab/test_server_service.py."""
+"""`server service`, `relay service`, `derp service`: errors. The units boot in test/lab/test_server_service.py."""
 import os
 
 import pytest

@@ -1,4 +1,4 @@
-"""`ua-overlay service`: whom and what it installs, and what it refuses. It boots in test/lab/test_service.py."""
+"""`ua-overlay service`: the user, the unit, and errors. The unit boots in test/lab/test_service.py."""
 import os
 
 import pytest

@@ -1,4 +1,4 @@
-"""`ua-overlay team`: what becomes of site.yaml, and what is printed."""
+"""`ua-overlay team`: changes to site.yaml, and output."""
 import json
 
 import pytest

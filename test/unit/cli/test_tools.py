@@ -9,7 +9,7 @@ from ua_overlay.toolchain.find import Tool
 
 @pytest.fixture
 def machine(monkeypatch):
-    """The programs that are there, and the modules that were built."""
+    """The installed programs, and the modules that were built."""
     there, built = set(), []
 
     def find(program, module=None):

@@ -1,4 +1,4 @@
-"""`ua-overlay user`: what it changes in site.yaml. What a laptop reaches: test/lab/test_policy_real.py."""
+"""`ua-overlay user`: changes to site.yaml. Connections of a laptop: test/lab/test_policy_real.py."""
 import json
 import os
 

@@ -1,4 +1,4 @@
-"""The egress rule as text, its recipe, and what keeps its addresses. test/lab/test_leaks.py is the proof."""
+"""The egress rule as text, and its recipe. test/lab/test_leaks.py proves that it works."""
 import os
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""The keeper of the egress rule, without nft and name servers: test_server_service.py and test_leaks.py have them."""
+"""The keeper of the egress rule, without nft and name servers. With them: test_server_service.py, test_leaks.py."""
 import threading
 
 import pytest
@@ -39,7 +39,7 @@ class Names:
             self.present = tuple(sum((found.split(', ') for found in self.addresses()), []))
 
     def addresses(self):
-        """The last ones that were put there."""
+        """The addresses of the last update."""
         return [line.split('{ ')[1][:-2] for line in self.loaded[-1].split('\n') if line.startswith('add element')]
 
 
@@ -95,7 +95,7 @@ def test_addresses_are_allowed_before_names_resolve():
     assert seen[0] == ['10.0.0.9, 203.0.113.10'] == names.addresses()
     assert len(names.loaded) == 3
     keeper.step()
-    assert len(names.loaded) == 4  # this time it was there already
+    assert len(names.loaded) == 4  # this time the rule existed already
 
 
 def test_a_site_without_servers_differs_from_an_unknown_one():
@@ -107,7 +107,7 @@ def test_a_site_without_servers_differs_from_an_unknown_one():
     names.names = ['server']
     names.known.clear()
     keeper.step()
-    assert len(names.loaded) == 1  # a name without an address is not nobody
+    assert len(names.loaded) == 1  # a name without an address is not an empty list
 
 
 def test_a_problem_is_reported_once_and_the_keeper_continues():
@@ -183,5 +183,5 @@ def test_a_change_is_noticed_before_the_next_step(which, monkeypatch):
         return tuple(site)
 
     loaded = keep(which, monkeypatch, names, 4, period=600.0, news=news)
-    # Twice for each: what is an address already is let through first.
+    # Twice for each: plain addresses are allowed first.
     assert ['203.0.113.11' in text for text in loaded] == [False, False, True, True] and len(asked) == 2

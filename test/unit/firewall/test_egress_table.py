@@ -17,7 +17,7 @@ real = pytest.mark.skipif(shutil.which('nft') is None or os.geteuid() != 0, reas
 
 
 def listed(rules, table=egress.ROBOT.table):
-    """What nft lists after it has loaded ``rules``."""
+    """The output of nft after it loaded ``rules``."""
     done = subprocess.run(['unshare', '--net', 'sh', '-c', 'nft -f - && nft -j list table inet ' + table],
                           input=rules, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The guard: which ports, which text, which recipe. What the kernel makes of it is test/lab/test_guard.py's."""
+"""The guard: its ports, rules and recipe. With the kernel: test/lab/test_guard.py."""
 import os
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Programs that the guard would cut off."""
+"""Programs that the guard would block."""
 import os
 import socket
 

@@ -1,4 +1,4 @@
-"""A Headscale that answers as the test says, over TLS on the loopback."""
+"""A Headscale with the answers of a test, over TLS on the loopback."""
 import http.server
 import ssl
 import threading

@@ -1,4 +1,4 @@
-"""The configuration that Headscale gets."""
+"""The configuration of Headscale."""
 import json
 
 import yaml

@@ -1,4 +1,4 @@
-"""The evaluator: what rules mean and what a policy opens are the same, and a difference is reported."""
+"""The evaluator: a policy opens exactly what the rules allow, and a difference is reported."""
 import copy
 import itertools
 

@@ -1,4 +1,4 @@
-"""The policy that the rules of a site become."""
+"""The policy that is generated from the rules of a site."""
 import json
 
 import pytest
@@ -82,7 +82,7 @@ def test_disabled_client_features():
 
 
 def test_an_unknown_user_does_not_affect_others():
-    """Headscale drops a grant, and refuses nodeAttrs, with the name of a user that it does not have."""
+    """Headscale drops a grant that names an unknown user, and refuses such nodeAttrs."""
     made = policy.make_policy(Rules(teams('iris', 'blue'), (Talk('blue', 'iris'),),
                                     {'ana': User('ana', ('iris',))}))
     assert not any('ana@' in attributes['target'] for attributes in made['nodeAttrs'])

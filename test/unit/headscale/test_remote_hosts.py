@@ -1,4 +1,4 @@
-"""Relays and DERP regions on remote hosts, as site.yaml names them."""
+"""Relays and DERP regions on remote hosts, as in site.yaml."""
 import pytest
 
 from ua_overlay.defaults import RELAY_PORT, STUN_PORT

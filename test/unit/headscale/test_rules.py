@@ -1,4 +1,4 @@
-"""The rules of site.yaml: how they are read, and the sentences about invalid ones."""
+"""The rules of site.yaml: how they are read, and errors about invalid ones."""
 import pytest
 import yaml
 

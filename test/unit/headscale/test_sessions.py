@@ -1,4 +1,4 @@
-"""Who is connected more than once, from the lines that Headscale 0.29.3 wrote in a test."""
+"""Nodes that are connected more than once, from recorded log lines of Headscale 0.29.3."""
 from ua_overlay.headscale.sessions import DUPLICATE_AFTER, SessionWatcher
 
 AT = b'2026-11-24T15:10:39Z DBG '

@@ -1,4 +1,4 @@
-"""The settings of a site: what is valid, and how site.yaml has them."""
+"""The settings of a site: valid values, and their form in site.yaml."""
 import pytest
 import yaml
 

@@ -1,4 +1,4 @@
-"""Which Headscale may run on which database."""
+"""Which Headscale version may run on which database."""
 import sqlite3
 
 import pytest

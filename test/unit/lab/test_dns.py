@@ -28,7 +28,7 @@ def test_a_query_follows_rfc_1035():
 
 
 class LoopbackSocket(socket.socket):
-    """A UDP socket whose port 53 is another, so that the wait can be tested without root."""
+    """A UDP socket that replaces port 53 by another, so that the wait can be tested without root."""
 
     port = None
 

@@ -1,4 +1,4 @@
-"""lab.emulator: what a direction of a link does to packets, with clock and chance played; its loop on real sockets."""
+"""lab.emulator: one direction of a link with a fake clock and fake random numbers, and its loop on real sockets."""
 import os
 import random
 import socket
@@ -11,7 +11,7 @@ from ua_overlay.lab.shape import Shape
 
 
 class Chance:
-    """Plays the numbers that it is given."""
+    """Returns the given numbers."""
 
     def __init__(self, *numbers):
         self.numbers = list(numbers)
@@ -54,7 +54,7 @@ def test_the_rate_counts_bytes_on_the_wire():
         way.put(packet, 2.0)
     assert [way.next_due() for _ in way.due(2.008)] == [pytest.approx(2.016)]
     assert len(way.due(2.0241)) == 2
-    # An idle link owes nothing.
+    # An idle link has no backlog.
     way.put(packet, 3.0)
     assert way.next_due() == pytest.approx(3.008)
 
@@ -63,7 +63,7 @@ def test_a_full_queue_drops_new_packets():
     way = Direction(Shape(rate=1e6, queue=0.02), Chance())
     for _ in range(10):
         way.put(bytes(1000 - WIRE), 0.0)
-    # The first goes out; two and a half more wait 20 ms: whoever would begin later than that is dropped.
+    # The first goes out; two and a half more wait 20 ms: later packets are dropped.
     assert way.counts['passed'] == 3 and way.counts['dropped'] == 7
 
 

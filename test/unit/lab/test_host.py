@@ -1,4 +1,4 @@
-"""A host that cannot be made, as whoever makes it hears of it: two lines from two processes, either first."""
+"""A host that cannot be created: its two processes report one line each, in either order."""
 import pytest
 
 from ua_overlay.errors import OverlayError

@@ -1,4 +1,4 @@
-"""What a host decides about accounts and errors; the host itself is made in test/lab."""
+"""Decisions of a host about accounts and errors. Real hosts: test/lab."""
 import os
 
 import pytest

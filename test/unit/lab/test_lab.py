@@ -1,4 +1,4 @@
-"""What a lab decides about its hosts; labs themselves are made in test/lab."""
+"""Decisions of a lab about its hosts. Real labs: test/lab."""
 import collections
 
 import pytest
@@ -29,7 +29,7 @@ def test_only_robots_have_users_and_only_routers_and_the_internet_forward():
 
 
 class Router:
-    """Answers each conntrack with the next of some texts."""
+    """Answers each call of conntrack with the next text."""
 
     name = 'nat1'
 

@@ -9,7 +9,7 @@ from ua_overlay.lab.lab_socket import perform
 
 
 class Lab:
-    """Records what is asked of it."""
+    """Records its calls."""
 
     def __init__(self, run=None):
         self.asked = []

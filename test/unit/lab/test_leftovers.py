@@ -1,4 +1,4 @@
-"""What killed labs leave: whose it is, and what a sweep takes away. Real files and mounts' texts; no lab."""
+"""Files that killed labs leave: their owners, and what a sweep removes. Real files and texts of mounts; no lab."""
 import os
 
 import pytest
@@ -24,7 +24,7 @@ def test_a_mount_is_in_a_directory_or_beside_it():
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """A cache in which the machines of a lab have files; no control groups, for which one has to be root."""
+    """A cache with files of the machines of a lab, without control groups, which only root may create."""
     monkeypatch.setenv('UA_OVERLAY_CACHE', str(tmp_path))
     monkeypatch.setattr(leftovers, '_drop_groups', lambda lab: lab != 'busy')
 
@@ -40,7 +40,7 @@ def test_a_sweep_removes_files_without_an_owner(cache, monkeypatch):
         cache(lab)
     monkeypatch.setattr(leftovers.hosts, 'names_of_labs', lambda: {'lives'})
     run = machine_files.run_directory()
-    # One who swept and was killed in between.
+    # A sweep that was killed half-way.
     os.mkdir(os.path.join(run, '.other.1'))
     assert leftovers.sweep() == ['killed']
     assert sorted(os.listdir(run)) == ['.lock', 'busy', 'lives']

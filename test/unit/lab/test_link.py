@@ -1,4 +1,4 @@
-"""Where the cable of a host hangs, and the names of what its emulated link consists of."""
+"""Where the cable of a host ends, and the device names of its emulated link."""
 import pytest
 
 from ua_overlay.errors import UsageError

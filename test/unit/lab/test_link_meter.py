@@ -1,4 +1,4 @@
-"""lab.measure: what a shape means for what is measured, and reading ping."""
+"""lab.link_meter: expected values of a shape, and parsing of ping."""
 import pytest
 
 from ua_overlay.lab.link_meter import Figure, expected, far_end, parse_ping

@@ -1,4 +1,4 @@
-"""Where machines of a lab keep files, and what a lab writes down of itself. Real files in a cache of the test's own."""
+"""Directories of the machines of a lab, and the record of a lab. Real files in a cache of the test."""
 import os
 import re
 

@@ -1,4 +1,4 @@
-"""Which hosts of a topology are machines, and of what age."""
+"""Which hosts of a topology are machines, and which release they run."""
 from ua_overlay.lab.machine_set import image_for, machine_names
 from ua_overlay.lab.topology import parse
 

@@ -1,4 +1,4 @@
-"""Machines of a lab: what is decided before anything is made."""
+"""Machines of a lab: decisions before anything is created."""
 from ua_overlay.lab import machines
 
 

@@ -1,4 +1,4 @@
-"""Rules of a router by kind. What they do is proven on real routers in test/lab."""
+"""Rules of a router by kind. Real routers: test/lab."""
 import re
 
 import pytest

@@ -1,4 +1,4 @@
-"""What a lab needs is checked before anything is made: one sentence each."""
+"""The requirements of a lab are checked before anything is created; each error is one sentence."""
 import sys
 
 import pytest

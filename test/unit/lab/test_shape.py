@@ -1,4 +1,4 @@
-"""lab.shape: the words for what a link does."""
+"""lab.shape: the text form of a link's properties."""
 import pytest
 
 from ua_overlay.lab import shape

@@ -1,4 +1,4 @@
-"""What a lab keeps on disk."""
+"""The state of a lab on disk."""
 import os
 import subprocess
 

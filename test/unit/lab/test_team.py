@@ -1,4 +1,4 @@
-"""Which addresses a site has in a topology, and which robots are meant; what is done with them: test/lab."""
+"""The addresses of a site in a topology, and the selected robots. Real teams: test/lab."""
 import contextlib
 import os
 

@@ -1,4 +1,4 @@
-"""Topology files: what is read, and the sentence for each mistake."""
+"""Topology files: parsing and error messages."""
 import os
 
 import pytest

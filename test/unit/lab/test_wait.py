@@ -1,4 +1,4 @@
-"""Waiting for what happens on a lab's hosts."""
+"""Waiting for conditions on the hosts of a lab."""
 import pytest
 
 from ua_overlay.lab import timeouts
@@ -45,7 +45,7 @@ def test_the_error_names_the_condition():
     with pytest.raises(NotInTime, match='The start of it: not within 3 s') as caught:
         wait('The start of it', lambda: calls.append(1), 3, poll=1.0, clock=clock, sleep=clock.sleep)
     assert caught.value.code == 'LAB_TIMEOUT' and 'last answer' not in str(caught.value)
-    # A last look when the time is over: the machine may have been slow, not what was waited for.
+    # One last check after the deadline: the machine may have been slow, not the condition.
     assert len(calls) == 5
 
 

@@ -1,4 +1,4 @@
-"""The callback, with masters that do and that do not call. The real rosmaster does it in test/lab."""
+"""The callback, with masters that do and do not connect. With the real rosmaster: test/lab."""
 import socket
 import threading
 import xmlrpc.client
@@ -10,7 +10,7 @@ from ua_overlay.checks.observe.callback import ask_callback
 
 
 class Master:
-    """As much of a ROS master as a registration needs (http://wiki.ros.org/ROS/Master_API)."""
+    """The part of a ROS master that a registration needs (http://wiki.ros.org/ROS/Master_API)."""
 
     def __init__(self, answers=lambda uri: True):
         self.answers = answers
@@ -50,7 +50,7 @@ class Master:
 @pytest.mark.parametrize('answers, expected, asked', [
     (lambda uri: True, (True, True), ['127.0.0.1', 'localhost']),
     (lambda uri: 'localhost' not in uri, (True, False), ['127.0.0.1', 'localhost']),
-    # Not even by address: the name is not tried, for it would hold another thread of the master.
+    # Not even by address: the name is not tried, because it would block another thread of the master.
     (lambda uri: False, (False, None), ['127.0.0.1'])])
 def test_results_by_kind_of_master(answers, expected, asked):
     master = Master(answers)

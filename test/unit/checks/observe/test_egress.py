@@ -1,4 +1,4 @@
-"""The egress rule as it is observed; test/lab/test_doctor.py has the real rule."""
+"""Observed states of the egress rule. With the real rule: test/lab/test_doctor.py."""
 from ua_overlay.checks.facts import Egress
 from ua_overlay.checks.observe.egress import observe_egress
 from ua_overlay.errors import OverlayError

@@ -1,4 +1,4 @@
-"""What a master hands out, from XML-RPC servers that answer as a master and a roslaunch do."""
+"""Data of a master, from XML-RPC servers that answer like a master and a roslaunch."""
 import contextlib
 import threading
 from xmlrpc.server import SimpleXMLRPCServer

@@ -1,4 +1,4 @@
-"""Gathering facts without a lab. The rest is in test/lab/test_doctor.py, on real parts."""
+"""Gathering facts without a lab. With real programs: test/lab/test_doctor.py."""
 from ua_overlay.checks.observe.observer import Observer
 from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv import preferences as preferences_file
@@ -22,7 +22,7 @@ def preferences(tmp_path):
 
 
 def test_launch_arguments_of_the_overlay_node_win(tmp_path):
-    """They win over the invitation and the network map, as the node made them of all three."""
+    """The node derived them from all three, so they win over the invitation and the network map."""
     of_the_node = Preferences(master='dev-9', team_port=11500, team='iris')
     preferences_file.write(envfile.Location(str(tmp_path), True), of_the_node)
     assert preferences(tmp_path) == of_the_node
@@ -33,7 +33,7 @@ def test_without_an_overlay_node_the_network_map_wins_over_the_invitation(tmp_pa
 
 
 def test_observe_without_a_daemon(tmp_path):
-    """What needs no tailscaled is observed, nothing is raised, and the network is not asked."""
+    """Facts that need no tailscaled are observed; nothing is raised, and nothing is sent to the network."""
     observer = Observer(LocalApi(str(tmp_path / 'none.sock')), environ=dict(TEAM, HOME='/'),
                                 locate=lambda: envfile.Location(str(tmp_path), True))
     facts = observer.observe()

@@ -22,7 +22,7 @@ TCP = '''  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retr
 @pytest.mark.skipif(sys.byteorder != 'little', reason='recorded on a little-endian machine')
 def test_inbound():
     sockets = procnet.parse_sockets(TCP)
-    # Not the one that we opened (2), not the LAN's (3), not the one that is over (4).
+    # Not our own connection (2), the one from the LAN (3) or the closed one (4).
     assert processes.inbound(sockets, '100.64.0.2') == (('100.64.0.1', 11312),)
     assert processes.inbound(sockets[1:], '100.64.0.2') == ()
 

@@ -1,4 +1,4 @@
-"""The probe of the site's server, and the endpoints that it has of this robot."""
+"""The probe of the site's server, and the endpoints of this robot that it stores."""
 import datetime
 
 import pytest
@@ -40,7 +40,7 @@ def test_a_key_is_in_use_while_tailscaled_runs(state, key):
 
 
 class PlayedApi:
-    """A tailscaled, and the network map that it has of this robot."""
+    """A tailscaled, and its network map of this robot."""
 
     def __init__(self, online=True, on_server=('10.0.2.16:41641',), key=True):
         self.online, self.on_server, self.key = online, list(on_server), key

@@ -1,4 +1,4 @@
-"""Options and values that several commands have."""
+"""Options and values that several commands share."""
 import argparse
 
 import pytest

@@ -1,4 +1,4 @@
-"""The parser: what it answers to mistyped words, what it loads, and how it lays out help."""
+"""The parser: errors about mistyped words, modules that it loads, and the layout of help."""
 import pytest
 
 from ua_overlay.cli import main
@@ -6,7 +6,7 @@ from ua_overlay.cli.shared.parser import CommandParser, did_you_mean, from_modul
 
 
 def refused(capsys, line):
-    """What an invalid command line prints on standard error."""
+    """The output of an invalid command line on standard error."""
     with pytest.raises(SystemExit) as caught:
         main(line.split())
     captured = capsys.readouterr()

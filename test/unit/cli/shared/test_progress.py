@@ -1,4 +1,4 @@
-"""What a command shows while it works."""
+"""The progress that a command shows."""
 import dataclasses
 import io
 
@@ -70,7 +70,7 @@ def test_stderr_by_default(capsys):
 
 
 def campaign(stream):
-    """What a campaign of two samples prints; the second fails."""
+    """The output of a campaign of two samples; the second fails."""
     step = plan.steps(short())[0]
     progress = CampaignProgress(stream, lambda: 0.0)
     progress.starting(step, 1, 2, 100)

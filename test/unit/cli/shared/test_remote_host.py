@@ -1,4 +1,4 @@
-"""What relay and derp have in common: enrolments, and the status of a remote host with its exit status."""
+"""The common part of relay and derp: enrolments, the status of a remote host, and its exit status."""
 import json
 import os
 import sys

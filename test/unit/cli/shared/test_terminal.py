@@ -14,7 +14,7 @@ from unit.measure.campaigns import of_step, short
 
 
 class Screen:
-    """A pseudo terminal; what was written to it, and how wide it is."""
+    """A pseudo terminal, the text written to it, and its width."""
 
     def __init__(self):
         self.master, slave = pty.openpty()
@@ -24,7 +24,7 @@ class Screen:
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack('HHHH', 24, columns, 0, 0))
 
     def read(self):
-        """All that was written so far: a terminal passes it on in pieces, and in its own time."""
+        """All text written so far: a terminal delivers it in pieces and with a delay."""
         self.stream.write('END')
         self.stream.flush()
         seen = ''
@@ -42,7 +42,7 @@ def screen():
 
 
 def lines(text):
-    """What each write put on the line, without what takes it away."""
+    """The text of each write, without the characters that erase it."""
     return [part.replace('\033[K', '') for part in text.replace('\r\n', '\r').split('\r')]
 
 
