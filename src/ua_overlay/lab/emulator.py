@@ -7,6 +7,8 @@ It imports nothing heavy and no site packages.
 
 `ua-overlay lab link measure` measures its overhead.
 """
+from __future__ import annotations
+
 import fcntl
 import json
 import os
@@ -17,7 +19,11 @@ import struct
 import sys
 import time
 from collections import deque
-from typing import Any, Callable, Deque, List, Optional, Tuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # Importing typing takes as long as starting Python itself.
+    from typing import Any, Callable, Deque, List, Optional, Tuple
 
 # linux/if_tun.h
 TUNSETIFF = 0x400454CA

@@ -123,7 +123,7 @@ class Host:
 
     def processes(self) -> Dict[int, List[str]]:
         """Return {process id inside the host: its argv} of all its processes, without starting a program."""
-        found = {}
+        processes = {}
         for entry in os.listdir(self.path('/proc')):
             if entry.isdigit():
                 # It may end meanwhile, and a zombie has no argv.
@@ -132,8 +132,8 @@ class Host:
                               errors='replace') as stream:
                         words = stream.read().split('\0')[:-1]
                     if words:
-                        found[int(entry)] = words
-        return found
+                        processes[int(entry)] = words
+        return processes
 
     def enter_argv(self, argv: Argv, user: Optional[str] = None, cwd: Optional[str] = None, detach: bool = False,
                    log: Optional[str] = None) -> List[str]:
@@ -215,12 +215,12 @@ class Host:
 
 def find(directory: str) -> List[kernel.ProcessHandle]:
     """Return process 1 of every host of the lab in ``directory``, including hosts that were never completed."""
-    found = []
+    processes = []
     for pid, where in _marked():
         if where == os.fsencode(directory):
             with contextlib.suppress(ProcessLookupError):
-                found.append(kernel.ProcessHandle(pid))
-    return found
+                processes.append(kernel.ProcessHandle(pid))
+    return processes
 
 
 def names_of_labs() -> Set[str]:

@@ -73,7 +73,7 @@ def start_ticks(pid: int) -> Optional[int]:
 class ProcessHandle:
     """A process named by its id and start time: a later process with the same id is never touched.
 
-    :param pid: process id as seen by the caller.
+    :param pid: process id in the caller's pid namespace.
     :param start: clock ticks since boot as :func:`start_ticks` gave them; None reads them now.
     :raises ProcessLookupError: when ``start`` is None and the process is gone.
     """

@@ -1,4 +1,4 @@
-"""All machines of a lab: made together, and found by another process."""
+"""All machines of a lab: made together, and reopened by another process."""
 from concurrent.futures import ThreadPoolExecutor
 from typing import List, Mapping, Optional, Sequence
 
