@@ -230,7 +230,7 @@ def test_the_master_does_not_resolve_us(fleet):
     hosts += '203.0.113.99 dev-2.overlay.internal\n'
     with without_agent(fleet, 'dev-1'), edited(fleet, 'dev-1', '/etc/hosts', hosts):
         finding = wait_found(fleet, 'dev-2', 'ports-in', 'ERROR')
-        assert 'under its name dev-2.overlay.internal' in finding['what']
+        assert 'by its name dev-2.overlay.internal' in finding['what']
         assert wait_found(fleet, 'dev-1', 'names', 'ERROR')['what'].startswith('This robot cannot receive from dev-2')
     wait_healthy(fleet, 'dev-2', 'dev-1')
 

@@ -126,7 +126,7 @@ def test_the_ca_changes_while_the_robots_stay(site, robots):
     invited, _ = site.invite('iris', 'dev-3')
     assert invited.ca_pem.count('BEGIN CERTIFICATE') == 2
     refused = site.call('server', 'rotate-ca', 'switch', check=False)
-    assert refused.returncode == 1 and 'whether these robots have the new root: dev-1, dev-2.' in refused.stderr
+    assert refused.returncode == 1 and 'These robots may not trust the new root yet: dev-1, dev-2.' in refused.stderr
 
     # What `robot prepare --ca` does on a robot: the file, and a restart.
     for name, robot in robots.items():

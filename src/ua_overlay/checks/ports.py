@@ -36,7 +36,7 @@ def ports_out(facts: Facts) -> Verdicts:
 
 
 def ports_in(facts: Facts) -> Verdicts:
-    """Team mates reach this robot on an ephemeral port; of the master's callback also: by its name."""
+    """Team mates reach this robot on an ephemeral port; the master's callback also reaches it by name."""
     if facts.network is None or facts.inbound is None or facts.desired is None:
         return None
     mates = [mate for mate in team_mates(facts.network, facts.preferences.team) if mate.online]
@@ -51,8 +51,8 @@ def ports_in(facts: Facts) -> Verdicts:
                      'or a firewall on this machine drops them.',
                      'sudo nft list ruleset, and on the server: ua-overlay policy show')
     if callback is not None and callback.by_name is False:
-        return error('{}, the master, does not reach this robot under its name {}.'.format(master_name, dns_name(own)),
-                     'It does under the address {}, so the name does not resolve there.'.format(ipv4(own)),
+        return error('{}, the master, cannot reach this robot by its name {}.'.format(master_name, dns_name(own)),
+                     'It can by address ({}), so the name does not resolve there.'.format(ipv4(own)),
                      'getent ahostsv4 {}   # on {}'.format(dns_name(own), master_name))
     if callback is not None and callback.by_address:
         came.add(master_name)

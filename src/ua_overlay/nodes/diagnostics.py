@@ -11,11 +11,12 @@ from ua_overlay.rosenv import report as reports
 from ua_overlay.rosenv.report import Report
 from ua_overlay.tailscale.snapshot import Snapshot
 
-#: A check that cannot be observed is no alarm.
+#: UNKNOWN raises no alarm.
 LEVELS = {OK: DiagnosticStatus.OK, UNKNOWN: DiagnosticStatus.OK, WARN: DiagnosticStatus.WARN,
           ERROR: DiagnosticStatus.ERROR}
 #: The text of a group without findings.
-_EMPTY = {'server': 'not asked: no team', 'links': 'no peers', 'environment': 'This robot is not in the overlay.'}
+_EMPTY = {'server': 'not checked: this robot is in no team', 'links': 'no peers',
+          'environment': 'This robot is not in the overlay.'}
 
 
 class GroupStatus(NamedTuple):
@@ -27,7 +28,7 @@ class GroupStatus(NamedTuple):
 
 
 def statuses(snapshot: Snapshot, server: Server, report: Report, now: float) -> Dict[str, GroupStatus]:
-    """Return {group: its status}, the team runner's included.
+    """Return {group: its status}, including the team runner's.
 
     :param server: of the last probe.
     :param now: Unix seconds.
@@ -40,7 +41,7 @@ def statuses(snapshot: Snapshot, server: Server, report: Report, now: float) -> 
 
 
 def facts_of(snapshot: Snapshot, server: Server, report: Report, now: float) -> Facts:
-    """Return the facts that the overlay node has anyway; what costs network is left to `ua-overlay doctor`."""
+    """Return the facts that the overlay node already has; only `ua-overlay doctor` tests the network."""
     desired = report.desired
     return Facts(
         now=now, daemon_problem=snapshot.daemon_error, status=snapshot.status,
@@ -50,7 +51,7 @@ def facts_of(snapshot: Snapshot, server: Server, report: Report, now: float) -> 
 
 
 def judge(facts: Facts, group: str, details: Optional[Mapping[str, str]] = None) -> GroupStatus:
-    """Return the status of a group; each of its checks is one of the values, beside ``details``."""
+    """Return the status of a group; its values are ``details`` and one entry for each check."""
     findings = run_group(facts, group)
     first = headline(findings)
     if first is None:

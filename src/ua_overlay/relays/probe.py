@@ -1,4 +1,4 @@
-"""Probes a site as a robot reaches it: TLS, STUN, DERP and the relay's port at one address.
+"""Probe a site as a robot reaches it: TLS, STUN, DERP and the relay's port at one address.
 
 Each function raises :class:`Unreachable`, with the reason as a sentence or the end of one, without a full stop.
 """
@@ -19,12 +19,12 @@ TIMEOUT = 5.0
 #: A Geneve header with the control bit and a network that no relay assigns (net/packet: GeneveHeader).
 UNKNOWN_SESSION = b'\x00\x80\x7a\x11\xff\xff\xff\x00'
 
-#: Whom to trust: {'ca_file': path} or {'ca_pem': text}.
+#: The CA to trust: {'ca_file': path} or {'ca_pem': text}.
 Trust = Mapping[str, str]
 
 
 class Unreachable(Exception):
-    """It does not answer as it should; str() is the reason."""
+    """The probed service does not answer correctly; str() is the reason."""
 
 
 def _context(ca_file: Optional[str] = None, ca_pem: Optional[str] = None) -> ssl.SSLContext:
@@ -37,14 +37,15 @@ def _open_tls(address: str, port: int, name: str, trust: Trust, timeout: float) 
     try:
         plain = socket.create_connection((address, port), timeout)
     except socket.timeout:
-        raise Unreachable('no answer within {:.0f} s: nothing is there, or a firewall drops it'.format(timeout))
+        raise Unreachable('no answer within {:.0f} s: no such host, or a firewall drops the packets'
+                          .format(timeout))
     except OSError as error:
         raise Unreachable(_reason(error, 'connection refused'))
     try:
         return _context(**trust).wrap_socket(plain, server_hostname=name)
     except ssl.SSLCertVerificationError as error:
         plain.close()
-        raise Unreachable('its certificate is not of this site: {}'.format(error.verify_message))
+        raise Unreachable('this site\'s CA did not sign its certificate: {}'.format(error.verify_message))
     except (OSError, ValueError) as error:
         plain.close()
         raise Unreachable('no TLS handshake ({})'.format(error))
@@ -87,9 +88,9 @@ def _ca_pem(ca_file: Optional[str] = None, ca_pem: str = '') -> str:
 def probe_derp_page(address: str, port: int, name: str, trust: Trust, timeout: float = TIMEOUT) -> float:
     """Ask a DERP for /derp/probe.
 
-    This is the probe to repeat: opening a DERP connection would leave a line in its log each time.
+    Use this probe for repeated checks, because each DERP connection would add a line to the DERP's log.
 
-    :returns: when its certificate ends, in Unix seconds.
+    :returns: the expiry of its certificate, in Unix seconds.
     """
     with _open_tls(address, port, name, trust, timeout) as tls:
         try:
@@ -126,7 +127,7 @@ def _udp(address: str) -> socket.socket:
 
 
 def probe_stun(address: str, port: int, timeout: float = TIMEOUT) -> str:
-    """Ask a STUN server for our own address.
+    """Ask a STUN server for our public address.
 
     :returns: for instance 'sees us as 203.0.113.21:41000'.
     """
@@ -150,7 +151,8 @@ def probe_stun(address: str, port: int, timeout: float = TIMEOUT) -> str:
 
 
 def probe_relay(address: str, port: int, timeout: float = 1.0) -> str:
-    """Check that the relay's port is not refused. A relay answers only robots with a session, so silence is good.
+    """Check that the relay's port does not refuse packets. A relay answers only robots with a session, so silence is
+    fine.
 
     :returns: 'not refused …'.
     """
@@ -165,4 +167,4 @@ def probe_relay(address: str, port: int, timeout: float = 1.0) -> str:
             return 'not refused (a relay answers only robots)'
         except OSError as error:
             raise Unreachable(_reason(error, 'nothing listens there'))
-    raise Unreachable('something else than a relay answers there')
+    raise Unreachable('something other than a relay answers there')

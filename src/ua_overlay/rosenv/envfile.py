@@ -1,4 +1,5 @@
-"""The env file: the team's ROS environment for shells and programs; derived, gone at reboot, written by one node.
+"""The env file: the team's ROS environment for shells and programs. It is derived, lost at reboot, and written by one
+node.
 
 The env hook (env-hooks/50.ua_overlay.sh) reads the same file by the same rules in POSIX sh: change both together.
 """
@@ -17,9 +18,9 @@ FILE_NAME = 'env'
 HEADER = '# The ROS environment of this robot in its team. Written by the overlay node of ua_overlay; do not edit.\n'
 ROS_KEYS = ('ROS_MASTER_URI', 'ROS_HOSTNAME', 'ROS_IP')
 KEYS = ROS_KEYS + ('UA_OVERLAY_TEAM', 'UA_OVERLAY_ROBOT')
-#: Nothing that a shell could take for more than a word.
+#: Only characters that a shell does not interpret.
 VALUE = re.compile(r'[A-Za-z0-9.:/_-]+\Z')
-#: No file of the run directory is longer.
+#: Longest file of the run directory, in bytes.
 _MAX_BYTES = 65536
 
 #: Variable of :data:`KEYS` -> value.
@@ -27,21 +28,21 @@ Variables = Dict[str, str]
 
 
 class EnvironmentMissing(OverlayError):
-    """There is no overlay environment now."""
+    """There is no overlay environment at the moment."""
 
     code = 'NO_ENVIRONMENT'
     exit_status = 3
 
 
 class EnvironmentUnsafe(OverlayError):
-    """There is a file that must not be used."""
+    """The file exists, but must not be used."""
 
     code = 'UNSAFE_ENVIRONMENT'
 
 
 @dataclass(frozen=True)
 class Location:
-    """Where the env file is: the run directory.
+    """The run directory, which holds the env file.
 
     :ivar personal: the directory comes from a variable of this user, so only this user's own files count there. In the
         shared directory below /run the directory's owner (whom root chose) counts as well.
@@ -65,7 +66,7 @@ def locate(environ: Optional[Environ] = None, run_dir: str = defaults.RUN_DIR,
     """Return the :class:`Location` of the env file: $UA_OVERLAY_RUN_DIR if set, else /run/ua_overlay if that exists,
     else $XDG_RUNTIME_DIR/ua_overlay.
 
-    :raises EnvironmentMissing: when there is none of them.
+    :raises EnvironmentMissing: none of these directories exists.
     """
     environ = os.environ if environ is None else environ
     if environ.get('UA_OVERLAY_RUN_DIR'):
@@ -82,7 +83,7 @@ def locate(environ: Optional[Environ] = None, run_dir: str = defaults.RUN_DIR,
 def dump(variables: Mapping[str, str]) -> str:
     """Return the text of an env file.
 
-    :raises ValueError: for an unknown variable or a value that the hook would refuse.
+    :raises ValueError: a variable is unknown, or the hook would refuse its value.
     """
     _check(variables)
     return HEADER + ''.join('{}={}\n'.format(key, variables[key]) for key in KEYS if key in variables)
@@ -91,7 +92,7 @@ def dump(variables: Mapping[str, str]) -> str:
 def parse(text: str) -> Variables:
     """Read the text of an env file. Comments, blank lines and unknown variables are skipped.
 
-    :raises ValueError: when any line of it is invalid: a file is used as a whole or not at all.
+    :raises ValueError: a line is invalid; a file is used as a whole or not at all.
     """
     variables = {}
     for line in text.split('\n'):
@@ -110,7 +111,7 @@ def write(location: Location, variables: Mapping[str, str]) -> None:
     """Replace the env file atomically (0644).
 
     :raises OverlayError: when it cannot be written.
-    :raises ValueError: for variables that :func:`dump` refuses.
+    :raises ValueError: :func:`dump` refuses the variables.
     """
     write_file(location, FILE_NAME, dump(variables))
 
@@ -131,9 +132,9 @@ def write_file(location: Location, name: str, text: str) -> None:
 
 
 def remove(location: Location, name: str = FILE_NAME) -> bool:
-    """Remove the env file, or another file of the run directory; fine when there is none.
+    """Remove the env file, or another file of the run directory, if it exists.
 
-    :returns: whether there was one.
+    :returns: whether it existed.
     :raises OverlayError: when it cannot be removed.
     """
     path = location.file(name)
@@ -167,7 +168,7 @@ def read_file(location: Location, name: str, uid: Optional[int] = None) -> str:
     """
     path = location.file(name)
     try:
-        # O_NONBLOCK: a FIFO put there must not hold us up; O_NOFOLLOW: the node writes a file, never a link.
+        # O_NONBLOCK: a FIFO in its place must not block us; O_NOFOLLOW: the node writes a file, never a link.
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         raise EnvironmentMissing('This robot has no team environment for ROS now: {} does not exist.'.format(path),
@@ -197,24 +198,24 @@ def unsafe(location: Location, name: str, detail: str) -> EnvironmentUnsafe:
 
 
 def _distrust(file_status: os.stat_result, directory_status: os.stat_result, uid: int, personal: bool) -> str:
-    """Why the reader ``uid`` must not use a file, or ''."""
+    """Return why the reader ``uid`` must not use a file, or ''."""
     if not stat.S_ISREG(file_status.st_mode):
         return 'it is not a regular file'
     trusted = {uid} if personal else {0, uid, directory_status.st_uid}
     if file_status.st_uid not in trusted or (personal and directory_status.st_uid != uid):
         return 'it belongs to another user'
     if (file_status.st_mode | directory_status.st_mode) & stat.S_IWOTH:
-        return 'every user can change it'
+        return 'it is world-writable'
     return ''
 
 
 def _check(variables: Mapping[str, str]) -> None:
-    """:raises ValueError: these are not the variables of an env file."""
+    """Check the variables of an env file; raise ValueError if one is invalid."""
     for key, value in variables.items():
         if key not in KEYS:
-            raise ValueError('{} does not belong in it'.format(key))
+            raise ValueError('unknown variable {}'.format(key))
         if not VALUE.match(value):
-            raise ValueError('{} has a value that no robot has'.format(key))
+            raise ValueError('the value of {} has invalid characters'.format(key))
     if not variables.get('ROS_MASTER_URI', '').startswith('http://'):
         raise ValueError('it has no ROS_MASTER_URI')
     if ('ROS_HOSTNAME' in variables) == ('ROS_IP' in variables):

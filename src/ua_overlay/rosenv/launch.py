@@ -9,14 +9,15 @@ from ua_overlay.protocols import Clock, Environ
 from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.master import MasterAnswer
 
-#: What the env hook remembers (env-hooks/50.ua_overlay.sh): variable of ROS -> marker.
+#: Markers of the env hook (env-hooks/50.ua_overlay.sh): variable of ROS -> the variable with the value that the hook
+#: set.
 MARKERS = {'ROS_MASTER_URI': '_UA_OVERLAY_MASTER_URI', 'ROS_HOSTNAME': '_UA_OVERLAY_HOSTNAME',
            'ROS_IP': '_UA_OVERLAY_IP'}
 BEFORE = '_UA_OVERLAY_BEFORE'
 
 
 class MasterAbsent(OverlayError):
-    """The team's environment or its master was not there in time."""
+    """The team's environment or its master was not available in time."""
 
     code = 'NO_MASTER'
 
@@ -28,8 +29,8 @@ def without_overlay(environ: Environ) -> Dict[str, str]:
 
 
 def team_environ(environ: Environ, variables: Environ) -> Dict[str, str]:
-    """Return ``environ`` in the team graph. A shell started in it is as if the env hook had set it: sourcing again
-    updates it.
+    """Return ``environ`` for the team graph. In a shell started with it, sourcing the workspace again updates it, as if
+    the env hook had set it.
 
     :param variables: as :func:`ua_overlay.rosenv.envfile.read` returns them.
     """
@@ -41,15 +42,15 @@ def team_environ(environ: Environ, variables: Environ) -> Dict[str, str]:
 
 
 def local_environ(environ: Environ) -> Dict[str, str]:
-    """Return ``environ`` in the local graph. ROS_HOSTNAME=localhost makes the machine's own host name irrelevant, and
-    shows the env hook of a shell started in it that the graph was chosen."""
+    """Return ``environ`` for the local graph. ROS_HOSTNAME=localhost makes the machine's host name irrelevant, and the
+    env hook of a shell started with it keeps the chosen graph."""
     result = without_overlay(environ)
     result.update(ROS_MASTER_URI=defaults.LOCAL_MASTER_URI, ROS_HOSTNAME='localhost')
     return result
 
 
 def starts_overlay(command: Sequence[str]) -> bool:
-    """Return whether ``command`` is `roslaunch … ua_overlay overlay.launch …`, which belongs into the local graph."""
+    """Return whether ``command`` is `roslaunch … ua_overlay overlay.launch …`, which belongs in the local graph."""
     pairs = zip(command, command[1:])
     return bool(command) and os.path.basename(command[0]) == 'roslaunch' and ('ua_overlay', 'overlay.launch') in pairs
 
@@ -57,13 +58,13 @@ def starts_overlay(command: Sequence[str]) -> bool:
 def wait_for_team(read: Callable[[], Dict[str, str]], probe: Callable[[str], MasterAnswer],
                   timeout: Optional[float] = None, clock: Clock = time.monotonic,
                   sleep: Callable[[float], None] = time.sleep, interval: float = 0.2) -> Dict[str, str]:
-    """Wait until there is an environment and its master answers, and return its variables; a master that moves
-    meanwhile is followed.
+    """Wait until there is an environment and its master answers; return its variables. Follow a master that moves
+    meanwhile.
 
     :param read: returns the variables; raises EnvironmentMissing while there are none.
-    :param probe: asks the master at a URI.
+    :param probe: probes the master at a URI.
     :param timeout: seconds; None waits for ever.
-    :raises MasterAbsent: after the timeout, with what was missing.
+    :raises MasterAbsent: the timeout is over; the sentence names what was missing.
     """
     began = clock()
     while True:
@@ -76,6 +77,6 @@ def wait_for_team(read: Callable[[], Dict[str, str]], probe: Callable[[str], Mas
         except envfile.EnvironmentMissing as error:
             why = error.sentence
         if timeout is not None and clock() - began >= timeout:
-            raise MasterAbsent('The team graph was not there within {:g} s: {}'.format(timeout, why),
+            raise MasterAbsent('The team graph did not come up within {:g} s: {}'.format(timeout, why),
                                'ua-overlay status')
         sleep(interval)

@@ -1,6 +1,6 @@
-"""The change of a site's CA: which step may follow which, and what is known about the robots. Pure.
+"""The change of a site's CA: the order of its steps, and the evidence about the robots. Pure.
 
-Two roots overlap, so that a robot never trusts less than what the server shows:
+The two roots overlap, so that every robot always trusts the root that the server uses:
 
     STEADY     one root, which signs
     STARTED    the old root signs; robots get both, one by one
@@ -14,11 +14,11 @@ from typing import Callable, Iterable, Optional, Sequence
 from ua_overlay.errors import OverlayError
 
 STEADY, STARTED, SWITCHED = 'STEADY', 'STARTED', 'SWITCHED'
-#: The files of an interrupted step: move the second key to the place of the first, or delete it.
+#: Repairs after an interrupted step: move the second key over the first, or delete it.
 PROMOTE, DISCARD = 'PROMOTE', 'DISCARD'
 START, SWITCH, FINISH, CANCEL, CONFIRM = 'start', 'switch', 'finish', 'cancel', 'confirm'
 
-#: A robot that was not seen for this many days does not hold up a switch.
+#: A robot that was last seen more than this many days ago does not block a switch.
 RECENT_DAYS = 7
 #: The evidence that a robot trusts the new root.
 JOINED, CONFIRMED = 'joined', 'confirmed'
@@ -28,23 +28,23 @@ _ALLOWED = {START: (STEADY,), SWITCH: (STARTED,), FINISH: (SWITCHED,), CANCEL: (
             CONFIRM: (STARTED, SWITCHED)}
 _WHY_NOT = {STEADY: 'No change of the CA has been started.',
             STARTED: 'A change of the CA has been started: the robots are getting the new root.',
-            SWITCHED: 'The new root of the CA signs already.'}
+            SWITCHED: 'The new CA root is already signing.'}
 _NEXT = {STEADY: 'server rotate-ca start', STARTED: 'server rotate-ca switch', SWITCHED: 'server rotate-ca finish'}
 
 
 class RotationError(OverlayError):
-    """A step of the change of the CA that is not allowed now, or would lock robots out."""
+    """A step of the change of the CA is not allowed now, or would lock robots out."""
 
     code = 'ROTATION'
 
 
 @dataclass(frozen=True)
 class RobotTrust:
-    """What the server knows about a robot's trust in the new root.
+    """The server's knowledge about a robot's trust in the new root.
 
-    :param evidence: JOINED (with an invitation that carried it), CONFIRMED (somebody said that the robot has it), or ''
-        for none, because a robot does not tell its server which certificates it trusts.
-    :param recent: it was seen within RECENT_DAYS, so it is in use.
+    :param evidence: JOINED (with an invitation that carried it), CONFIRMED (by a person), or '' for none. A robot
+        itself does not report which certificates it trusts.
+    :param recent: it was seen within RECENT_DAYS, so it counts as in use.
     """
 
     name: str
@@ -54,18 +54,18 @@ class RobotTrust:
 
     @property
     def waited_for(self) -> bool:
-        """Whether a switch could lock out this robot, which is in use."""
+        """Whether a switch could lock out this robot, and it is in use."""
         return (self.online or self.recent) and not self.evidence
 
 
 def phase_of(roots: Sequence[str], key: str, next_key: str) -> str:
-    """Return the phase that a site's files are in.
+    """Return the phase in which a site's files are.
 
-    :param roots: ids of the roots that robots get, the one that signs first.
+    :param roots: ids of the roots that robots get, the signing one first.
     :param key: id of the root that the CA's key belongs to, '' without a key.
     :param next_key: id of the root that the second key belongs to, '' without a key.
-    :returns: a phase; PROMOTE when the second key is the CA's now; DISCARD when the second key belongs to nothing any
-        more; '' when the files do not fit together.
+    :returns: a phase; PROMOTE if the second key now belongs to the CA; DISCARD if the second key is obsolete; '' if the
+        files are inconsistent.
     """
     if len(roots) == 1:
         if roots[0] == key:
@@ -81,10 +81,10 @@ def phase_of(roots: Sequence[str], key: str, next_key: str) -> str:
 
 def robot_trust(name: str, online: bool, invited: Optional[datetime.datetime], confirmed: bool,
                 started: datetime.datetime, recent: bool = False) -> RobotTrust:
-    """Return what is known about a robot.
+    """Return the evidence about a robot.
 
     :param invited: when its invitation was made, None when it is not known.
-    :param confirmed: somebody said that it has the new root.
+    :param confirmed: a person confirmed that it has the new root.
     :param started: when the change began.
     """
     evidence = JOINED if invited is not None and invited >= started else CONFIRMED if confirmed else ''
@@ -97,15 +97,15 @@ def check_step(step: str, phase: str, robots: Iterable[RobotTrust] = (), force: 
 
     :param robots: all robots; only SWITCH needs them.
     :param force: allow a switch that may lock robots out.
-    :param command: makes of a text the command line for people that means the site.
-    :raises RotationError: it is not.
+    :param command: turns a subcommand into the full command line for this site.
+    :raises RotationError: the step is not allowed.
     """
     if phase not in _ALLOWED[step]:
         raise RotationError(_WHY_NOT[phase], command(_NEXT[phase]))
     waiting = [robot.name for robot in robots if robot.waited_for]
     if step == SWITCH and waiting and not force:
         raise RotationError(
-            'It is not known whether {} the new root: {}. A robot without it loses the server when its tailscaled '
-            'restarts.'.format('this robot has' if len(waiting) == 1 else 'these robots have', ', '.join(waiting)),
+            '{} may not trust the new root yet: {}. A robot without it loses the server when its tailscaled '
+            'restarts.'.format('This robot' if len(waiting) == 1 else 'These robots', ', '.join(waiting)),
             '{}, after `sudo ua-overlay robot prepare --ca ca.pem` there; or --force'.format(
                 command('server rotate-ca confirm {}'.format(waiting[0]))))

@@ -53,7 +53,7 @@ def test_ports_in_by_the_masters_callback():
     verdict = ports.ports_in(with_callback(Callback(False, None)))
     assert verdict.level == 'ERROR' and 'cannot reach this robot' in verdict.what and 'firewall' in verdict.why
     verdict = ports.ports_in(with_callback(Callback(True, False)))
-    assert verdict.level == 'ERROR' and 'under its name dev-2.overlay.internal' in verdict.what
+    assert verdict.level == 'ERROR' and 'by its name dev-2.overlay.internal' in verdict.what
     assert '100.64.0.2' in verdict.why and verdict.next_command.endswith('# on dev-1')
 
 

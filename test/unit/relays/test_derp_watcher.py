@@ -35,7 +35,7 @@ def test_a_certificate_that_ends_is_announced_once_a_day_and_its_end_is_kept(sit
 
     def probe(*_):
         if clock[0] > end:
-            raise Unreachable('its certificate is not of this site: certificate has expired')
+            raise Unreachable("this site's CA did not sign its certificate: certificate has expired")
         return end
 
     watcher = DerpWatcher(site, said.append, probe, lambda: clock[0])

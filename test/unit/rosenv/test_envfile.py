@@ -121,7 +121,7 @@ def test_what_every_user_can_change_is_not_used(location, what):
     os.chmod(getattr(location, what), 0o777)
     with pytest.raises(EnvironmentUnsafe) as caught:
         envfile.read(Location(location.directory, False))
-    assert 'every user can change it' in str(caught.value)
+    assert 'it is world-writable' in str(caught.value)
 
 
 def test_a_directory_that_cannot_be_written(tmp_path):

@@ -55,5 +55,5 @@ def test_the_error_names_what_was_missing(file_at, master_at, why):
     world = World(file_at, master_at)
     with pytest.raises(launch.MasterAbsent) as caught:
         world.wait(5)
-    assert caught.value.sentence == 'The team graph was not there within 5 s: ' + why
+    assert caught.value.sentence == 'The team graph did not come up within 5 s: ' + why
     assert 5 <= world.now < 5.5

@@ -28,9 +28,9 @@ def test_steps_that_are_not_allowed_now_are_refused(step, allowed):
 
 def test_a_switch_waits_for_robots_in_use():
     robots = [RobotTrust('a', True, 'confirmed'), RobotTrust('b', True), RobotTrust('c', False)]
-    with pytest.raises(RotationError, match='whether this robot has the new root: b\\.'):
+    with pytest.raises(RotationError, match='This robot may not trust the new root yet: b\\.'):
         check_step('switch', STARTED, robots)
-    with pytest.raises(RotationError, match='whether this robot has the new root: d\\.'):
+    with pytest.raises(RotationError, match='This robot may not trust the new root yet: d\\.'):
         check_step('switch', STARTED, [RobotTrust('d', False, '', recent=True)])
     check_step('switch', STARTED, robots, force=True)
     check_step('switch', STARTED, [robots[0], robots[2]])
