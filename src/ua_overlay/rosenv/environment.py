@@ -1,4 +1,4 @@
-"""Which ROS master, and which name for this robot: one decision on plain values, for shells, programs and nodes. Pure.
+"""Decide the ROS master and this robot's ROS name, from plain values, for shells, programs and nodes. Pure.
 """
 from dataclasses import dataclass, field, replace
 from typing import Dict, NamedTuple, Optional, Tuple
@@ -16,7 +16,7 @@ NO_OVERLAY = 'NO_OVERLAY'
 NO_MASTER = 'NO_MASTER'
 MASTER_OFFLINE = 'MASTER_OFFLINE'
 TWO_MASTERS = 'TWO_MASTERS'
-#: Two robots are tagged, and it is too early to call that an error.
+#: Two robots are tagged, but not yet for long enough to be an error.
 SETTLING = 'SETTLING'
 NAME_UNRESOLVED = 'NAME_UNRESOLVED'
 
@@ -25,16 +25,16 @@ NAME_UNRESOLVED = 'NAME_UNRESOLVED'
 class RosEnvironment:
     """The decision.
 
-    :ivar master_uri: URI of the team's master, or '' when no robot is it.
-    :ivar hostname: what this robot calls itself in ROS: its DNS name without the final dot, or its IPv4 address.
+    :ivar master_uri: URI of the team's master, or '' when there is none.
+    :ivar hostname: this robot's name in ROS: its DNS name without the final dot, or its IPv4 address.
     :ivar master: name of the master robot, or ''.
     :ivar state: one of the words above.
     :ivar why: one sentence for people; also set when all is well.
     :ivar names_ok: this robot's name and those of all its team mates resolve here.
     :ivar usable: shells and programs may use the environment (there is a master and our own name works here).
         A master that is offline stays: a program that fails visibly beats one that talks to another graph.
-    :ivar left: tailscaled reports that this robot is in no team; False with NO_OVERLAY: that is unknown now.
-    :ivar next_command: what to type, or ''.
+    :ivar left: tailscaled reports that this robot is in no team; False with NO_OVERLAY, when that is unknown.
+    :ivar next_command: the command to type next, or ''.
     :ivar stamp: when it was decided, by the caller's clock; not part of comparisons.
     """
 
@@ -71,7 +71,7 @@ class RosEnvironment:
 
 
 class _Verdict(NamedTuple):
-    """What is wrong with the master: fields of RosEnvironment."""
+    """A problem with the master: fields of RosEnvironment."""
 
     state: str
     why: str
@@ -82,8 +82,8 @@ def observe_master(before: Optional[Mastership], status: Optional[Status], prefe
                    now: float) -> Optional[Mastership]:
     """Return the Mastership after this status, for :func:`decide_environment`.
 
-    :param before: the one before, or None.
-    :param status: as for decide_environment; without an overlay ``before`` stays as it is.
+    :param before: the previous Mastership, or None.
+    :param status: as for decide_environment; without an overlay, ``before`` is returned unchanged.
     :param now: monotonic seconds.
     """
     if status is None or not status.running or not team_of(status.self_node, preferences.team):
@@ -102,10 +102,9 @@ def decide_environment(status: Optional[Status], preferences: Preferences, names
     """Decide what ROS_MASTER_URI and ROS_HOSTNAME have to be on this robot.
 
     :param status: of tailscaled; None when it does not answer.
-    :param names: None when the resolver was not asked yet.
+    :param names: None while the names have not been checked.
     :param now: the caller's clock, kept as ``stamp``.
-    :param master: what :func:`observe_master` concluded from the observations so far; None: as if it had been like this
-        for long.
+    :param master: the latest result of :func:`observe_master`; None: treat the present state as stable.
     """
     if status is None or not status.running or not dns_name(status.self_node) or not ipv4(status.self_node):
         return RosEnvironment(state=NO_OVERLAY, why='This robot is not in the overlay.',
@@ -118,7 +117,7 @@ def decide_environment(status: Optional[Status], preferences: Preferences, names
         return replace(base, state=NO_OVERLAY, why='{} is in the overlay but in no team.'.format(me.name), left=True,
                        next_command='ua-overlay robot list   # on the server')
     if master is None or master.team != base.team:
-        # One observation without a past: as if it had been so for long.
+        # A single observation without history counts as stable.
         master = _observe(_observe(None, status, preferences, 0.0), status, preferences, float('inf'))
     node, verdict = _find_master(status, preferences, base.team, master)
     if node is not None:
@@ -153,7 +152,7 @@ def _resolve_command(node: Node, preferences: Preferences) -> str:
 
 def _find_master(status: Status, preferences: Preferences, team: str,
                  present: Mastership) -> Tuple[Optional[Node], Optional[_Verdict]]:
-    """Return (the master or None, what is wrong or None); one of them at least."""
+    """Return (the master or None, the problem or None); at least one of them is set."""
     if preferences.master:
         desired = preferences.master.rstrip('.')
         for node in (status.self_node,) + team_mates(status, preferences.team):

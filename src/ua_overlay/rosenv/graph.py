@@ -1,4 +1,4 @@
-"""In which graph the programs of the team graph run: when they start, are replaced, and stop. Pure."""
+"""Decide when the programs of the team graph start, are replaced, and stop. Pure."""
 from dataclasses import dataclass
 from typing import Optional, Tuple, Union
 
@@ -16,9 +16,9 @@ Variables = Tuple[Tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Graph:
-    """A team graph as its nodes know it.
+    """A team graph from the point of view of its nodes.
 
-    :ivar run_id: of the master when the programs were started; another one is another roscore.
+    :ivar run_id: of the master when the programs were started; a new one means a new roscore.
     """
 
     variables: Variables
@@ -35,9 +35,9 @@ class Graph:
 
 @dataclass(frozen=True)
 class Decision:
-    """What :func:`decide_graph` decided, and what it needs the next time.
+    """The result of :func:`decide_graph`, and its state for the next call.
 
-    :ivar graph: the Graph that programs have to run in, None for no programs.
+    :ivar graph: the Graph in which programs must run, None for no programs.
     :ivar why: one sentence.
     :ivar pending: variables (or LEFT) that are desired instead and not stable yet.
     :ivar since: when ``pending`` was first desired.
@@ -54,12 +54,12 @@ def decide_graph(before: Decision, environment: RosEnvironment, answer: Optional
     """Decide in which graph the robot's team nodes run.
 
     Running nodes are replaced only when another master (or another name of this robot) has been desired for
-    :data:`STABLE` seconds, or when their master answered with another run_id. A master that is slow, away or without a
-    run_id, a resolver that fails and a tailscaled that is gone are no reason: the nodes would not come back better.
+    :data:`STABLE` seconds, or when their master answered with another run_id. A slow or missing master, a master
+    without a run_id, a failing resolver and a stopped tailscaled are no reason: restarting the nodes would not help.
 
-    :param before: the Decision before; ``Decision()`` at the start.
-    :param environment: that is desired now.
-    :param answer: of the master at ``environment.master_uri``, None when it was not asked.
+    :param before: the previous Decision; ``Decision()`` at the start.
+    :param environment: the environment that is desired now.
+    :param answer: of the master at ``environment.master_uri``, None if it was not probed.
     :param now: monotonic seconds.
     """
     variables: Optional[Variables] = tuple(sorted(environment.variables().items())) or None

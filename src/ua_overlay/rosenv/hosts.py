@@ -1,10 +1,10 @@
 """Names of the team in the hosts file, for machines on which MagicDNS does not work: a marked block and its keeper.
 
-The keeper is part of the root service that `ua-overlay robot prepare` sets up. It takes names and addresses from
-tailscaled and asks this machine's resolver, both itself: no unprivileged program has a say in the file.
-It waits until names fail, because a resolver that works needs no second opinion. From then on the block stays, in step
-with the team, until the robot leaves: with the block in the file nobody can ask the machine's resolver whether it would
-do without (systemd-resolved answers from the hosts file too), and taking it away to find out would cut nodes off.
+The keeper is part of the root service that `ua-overlay robot prepare` sets up. It takes names and addresses directly
+from tailscaled and queries this machine's resolver itself, so no unprivileged program can influence the file. It acts
+only after names failed to resolve. From then on it keeps the block in step with the team until the robot leaves: with
+the block in the file, a query cannot show whether the resolver would work without it (systemd-resolved answers from the
+hosts file too), and removing the block to find out would cut nodes off.
 """
 import errno
 import logging
@@ -32,7 +32,7 @@ _BEGIN = '# BEGIN ua_overlay'
 #: Seconds between two steps, and while names fail and are not in the file yet.
 PERIOD = 3.0
 PERIOD_WRONG = 1.0
-#: Steps in a row that must find names failing: a question may get lost, and after a join MagicDNS takes a moment.
+#: Consecutive steps in which names must fail: a query may get lost, and after a join MagicDNS takes a moment.
 PATIENCE = 3
 
 _NAME = re.compile(r'[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+\Z')
@@ -44,14 +44,14 @@ Entry = Tuple[str, str]
 
 
 def hosts_text(text: str, entries: Iterable[Entry]) -> str:
-    """Return ``text`` of a hosts file with the block of these entries in place of any older one; all else as it was.
+    """Return ``text`` of a hosts file with the block of these entries in place of any older one; the rest is unchanged.
 
     The block comes first: of several lines for a name the first one counts, so the robot's overlay name means its
     overlay address even where a 127.0.1.1 line has it. With `multi on` in /etc/host.conf (Debian's default) all of them
     count and getaddrinfo sorts loopback first; then the robot reaches itself by loopback, where its nodes listen too.
-    Only full names are in it: a short one may belong to another machine on the robot's LAN.
+    It has only full names: a short one may belong to another machine on the robot's LAN.
 
-    :param entries: none of them removes the block.
+    :param entries: an empty one removes the block.
     """
     lines = text.split('\n')
     kept: List[str] = []
@@ -65,7 +65,7 @@ def hosts_text(text: str, entries: Iterable[Entry]) -> str:
         if ends and lines[ends[0]].startswith(END):
             at = ends[0] + 1
             continue
-        at += 1  # the end of the block is missing: lines that look like ours go, the rest stays
+        at += 1  # the end of the block is missing: drop lines that look like ours, keep the rest
         while at < len(lines) and _OURS.match(lines[at]):
             at += 1
     rest = '\n'.join(kept)
@@ -84,7 +84,7 @@ def has_block(text: str) -> bool:
 def team_entries(status: Status) -> Tuple[Entry, ...]:
     """Return the entries of the robot and its team mates.
 
-    The server chose these names, and every program believes the file. So a name has to lie in the overlay's own domain
+    The server chooses these names, and every program trusts the file. So each name must lie in the overlay's domain,
     and its address in the overlay.
     """
     entries = []
@@ -103,7 +103,7 @@ def read_hosts(path: str = HOSTS) -> str:
 
 
 def write_hosts(text: str, path: str = HOSTS) -> None:
-    """Replace a hosts file, whole or not at all; mode and owner stay.
+    """Replace a hosts file atomically; keep its mode and owner.
 
     :raises OSError: it cannot be written.
     """
@@ -136,9 +136,9 @@ def remove_block(path: str = HOSTS) -> bool:
 
 
 class HostsKeeper:
-    """Reconciles the block with the team: once with :meth:`step`, all the time with :meth:`run`, for a thread.
+    """Reconciles the block with the team: once with :meth:`step`, or continuously in a thread with :meth:`run`.
 
-    :param status: asks tailscaled; raises OverlayError while it does not answer.
+    :param status: returns tailscaled's Status; raises OverlayError while it does not answer.
     :param say: called with one sentence for each thing done.
     :param deadline: seconds for all names together.
     """
@@ -155,7 +155,7 @@ class HostsKeeper:
         self._last_sentence: Optional[str] = None
 
     def run(self, stop: Stop) -> None:
-        """Work until ``stop`` is set. The block stays then: the nodes that need it go on."""
+        """Run until ``stop`` is set. The block stays afterwards, because running nodes need it."""
         while not stop.is_set():
             try:
                 self.step()
@@ -167,9 +167,9 @@ class HostsKeeper:
             stop.wait(PERIOD_WRONG if self._failed else PERIOD)
 
     def step(self) -> None:
-        """Check once and do what is needed.
+        """Check once, and update the block if necessary.
 
-        :raises OverlayError: tailscaled does not answer; nothing was changed, for it may be restarting.
+        :raises OverlayError: tailscaled does not answer (it may be restarting); nothing was changed.
         :raises OSError: the hosts file cannot be read or written.
         """
         status = self._status()
@@ -193,7 +193,7 @@ class HostsKeeper:
                         if not has_block(text) else 'The team changed, and {} with it.')
 
     def _broken(self, entries: Iterable[Entry]) -> bool:
-        """Return whether the resolver that programs ask does not know one of the names."""
+        """Return whether the resolver that programs use fails to resolve one of the names."""
         answers = self._calls.run({name: partial(self._resolve, name) for _, name in entries}, self._deadline)
         return any(address not in (answers[name][0] or ()) for address, name in entries)
 

@@ -1,4 +1,4 @@
-"""Keeps the env file, the team roscore and the programs of the team graph in step with the overlay: the only writer."""
+"""Keep the env file, the team roscore and the programs of the team graph in step with the overlay."""
 import os
 import threading
 import time
@@ -21,15 +21,15 @@ from ua_overlay.rosenv.team import Node, team_mates
 from ua_overlay.system import supervised
 from ua_overlay.tailscale.model import Status
 
-#: Seconds between two steps when nothing changed: names and the master are asked again.
+#: Seconds between two steps when nothing changed: each checks names and master again.
 PERIOD = 5.0
 #: The same while something is wrong, so that a repair takes effect soon.
 PERIOD_WRONG = 2.0
-#: The same while our own roscore comes up, or something of the team graph is about to change.
+#: The same while our roscore starts, or a change of the team graph is pending.
 PERIOD_STARTING = 0.5
-#: The same while programs run in the team graph: a roscore that was started anew must be noticed soon.
+#: The same while programs run in the team graph: a restarted roscore must be noticed soon.
 PERIOD_RUNNING = 1.0
-#: Seconds for which a master may be silent before that is a state of its own: a roscore takes some to start.
+#: Seconds of silence of a master before NO_ROSCORE is reported: a roscore takes some time to start.
 SILENCE = 5.0
 
 
@@ -86,17 +86,17 @@ class Leftovers(Protocol):
 
 
 class EnvironmentKeeper:
-    """Reconciles the robot's ROS environment with the overlay: once with :meth:`step`, all the time with :meth:`run`,
-    for a thread.
+    """Reconciles the robot's ROS environment with the overlay: once with :meth:`step`, or continuously in a thread with
+    :meth:`run`.
 
-    :param preferences: asked at each step (settings change with a join).
+    :param preferences: returns the Preferences; called at each step, because a join changes them.
     :param locate: returns the run directory; may raise OverlayError.
-    :param probe: asks the master at a URI.
+    :param probe: probes the master at a URI.
     :param roscore: None when this robot runs no team roscore.
     :param emit: called with a Report after each step.
     :param runner: None without a team launch file.
     :param mirror: None when the overlay's topics stay in the local graph.
-    :param leftovers: what a predecessor left goes before anything is started; None: there is nothing.
+    :param leftovers: ends the programs of a predecessor before anything is started; None if there are none.
     :param no_runner: the RunnerReport when ``runner`` is None.
     """
 
@@ -131,8 +131,8 @@ class EnvironmentKeeper:
         self._heard: Tuple[str, float] = ('', 0.0)
 
     def remove_leftover(self) -> str:
-        """Remove the files of a predecessor (it was killed, or the robot went down): they may name a master that is
-        gone. Return what hindered that as a sentence, else ''."""
+        """Remove the files of a predecessor that was killed: they may name a master that no longer exists. Return why
+        that failed, as a sentence, or ''."""
         try:
             location = self._locate()
             preferences_file.remove(location)
@@ -142,7 +142,7 @@ class EnvironmentKeeper:
         return ''
 
     def offer(self, status: Optional[Status]) -> None:
-        """Hand over the newest state of the overlay, None when tailscaled does not answer; never blocks."""
+        """Hand over the latest Status, None when tailscaled does not answer; never blocks."""
         with self._wake:
             self._status = status
             self._fresh = True
@@ -155,7 +155,7 @@ class EnvironmentKeeper:
             self._wake.notify()
 
     def run(self) -> None:
-        """Work until :meth:`stop`."""
+        """Run until :meth:`stop`."""
         period = 0.0
         try:
             while True:
@@ -170,7 +170,7 @@ class EnvironmentKeeper:
             self.shut_down()
 
     def period(self, report: Report) -> float:
-        """Return the seconds until the next step when nothing happens until then."""
+        """Return the seconds until the next step if nothing changes earlier."""
         healthy = report.desired.state == OK and report.desired.names_ok and report.master_alive
         periods = [PERIOD if healthy or report.desired.state == NO_OVERLAY else PERIOD_WRONG]
         busy = any(program.state in (supervised.STOPPING, supervised.WAITING) for program in self._programs)
@@ -186,8 +186,8 @@ class EnvironmentKeeper:
         return min(periods)
 
     def shut_down(self) -> None:
-        """Stop cleanly: nothing runs in the team graph any more, and no file is left that nobody updates."""
-        for program in self._programs:  # all at once, and only then wait for each
+        """Stop cleanly: end all programs in the team graph, and remove the files that would become stale."""
+        for program in self._programs:  # signal all of them first, then wait for each
             program.follow(None)
         for program in self._programs:
             program.stop()
@@ -196,7 +196,7 @@ class EnvironmentKeeper:
         self.remove_leftover()
 
     def step(self, status: Optional[Status]) -> Report:
-        """Bring everything in step with ``status`` (None: tailscaled does not answer); return and emit the Report."""
+        """Reconcile everything with ``status`` (None: tailscaled does not answer); return and emit the Report."""
         preferences = self._preferences()
         self._master = observe_master(self._master, status, preferences, self._clock())
         desired = decide_environment(status, preferences, self._check_names(status, preferences), self._now(),
@@ -235,7 +235,8 @@ class EnvironmentKeeper:
         return RunnerReport(state, why, runner.words, None if running is None else running.graph, runner.starts)
 
     def _check_names(self, status: Optional[Status], preferences: Preferences) -> Optional[NameReport]:
-        """Return the NameReport for ``status``; a good one is good for a PERIOD, as long as the names are the same."""
+        """Return the NameReport for ``status``; one without problems is reused for a PERIOD while the names are
+        unchanged."""
         if status is None or not status.running or not status.self_node.dns_name:
             return None
         mates = team_mates(status, preferences.team)
@@ -248,7 +249,7 @@ class EnvironmentKeeper:
         return report
 
     def _write(self, desired: RosEnvironment, preferences: Optional[Preferences]) -> Tuple[str, str]:
-        """Bring the files in step; return (path of the env file, what hindered it as a sentence).
+        """Update the files; return (path of the env file, why that failed as a sentence).
 
         :param preferences: None while this robot is not in the overlay.
         """
@@ -256,7 +257,7 @@ class EnvironmentKeeper:
         try:
             location = self._locate()
             if self._written and self._written[0] != location:
-                # `robot prepare` has just made the shared directory: no shell may find the files in the old one.
+                # `robot prepare` has just created the shared directory: no shell may find the files in the old one.
                 preferences_file.remove(self._written[0])
                 envfile.remove(self._written[0])
             if not variables:
@@ -265,7 +266,7 @@ class EnvironmentKeeper:
                 try:
                     envfile.write(location, variables)
                 except (OverlayError, ValueError):
-                    envfile.remove(location)  # it is not true any more
+                    envfile.remove(location)  # it is out of date
                     raise
             self._written = (location, variables)
             self._leave_preferences(location, preferences)
@@ -274,12 +275,12 @@ class EnvironmentKeeper:
             self._written = None
             return '', str(error)
         except ValueError as error:
-            # A name from the server that no shell should see: no environment, but the robot goes on.
+            # The server sent a name that is unsafe in a shell: write no environment, but keep running.
             self._written = None
             return '', 'The ROS environment of this robot cannot be used: {}.'.format(error)
 
     def _leave_preferences(self, location: Location, preferences: Optional[Preferences]) -> None:
-        """Leave the preferences where the command finds them, or remove them.
+        """Write the preferences for the `ua-overlay` command, or remove them.
 
         :raises OverlayError: they cannot be written.
         """

@@ -1,4 +1,4 @@
-"""Ask whether a ROS master is alive at a URI: plain XML-RPC (http://wiki.ros.org/ROS/Master_API), no rospy, and a hard
+"""Probe the ROS master at a URI: plain XML-RPC (http://wiki.ros.org/ROS/Master_API) without rospy, within a hard
 deadline."""
 import http.client
 import socket
@@ -20,8 +20,8 @@ class MasterAnswer:
 
     :ivar alive: it answered as a ROS master does.
     :ivar pid: its process id on its own machine, 0 when it did not answer.
-    :ivar run_id: the parameter /run_id, which is new with every roscore; '' when it is not set.
-    :ivar why: a sentence when it is not alive, else ''.
+    :ivar run_id: the parameter /run_id, which differs for every roscore; '' when it is not set.
+    :ivar why: why it is not alive, as a sentence; '' when it is.
     """
 
     alive: bool
@@ -71,7 +71,7 @@ def ask_master(uri: str, timeout: float = DEADLINE) -> Tuple[int, str]:
 
 
 class MasterProbe:
-    """Asks masters; one that does not answer costs a thread and the deadline, never more."""
+    """Probes masters; one that does not answer costs at most a thread and the deadline."""
 
     def __init__(self, ask: Callable[[str, float], Tuple[int, str]] = ask_master, deadline: float = DEADLINE) -> None:
         self._ask = ask
@@ -79,7 +79,7 @@ class MasterProbe:
         self._calls = Calls()
 
     def __call__(self, uri: str) -> MasterAnswer:
-        """Ask the master at ``uri`` within the deadline; raises nothing that the network can cause."""
+        """Probe the master at ``uri`` within the deadline; network errors become part of the answer."""
         answer, error = self._calls.run({uri: lambda: self._ask(uri, self._deadline)}, self._deadline)[uri]
         if error is not None:
             return MasterAnswer(False, why=_sentence(uri, error))

@@ -1,13 +1,14 @@
-"""Which robot is the team's master while tags move: a decision over observations in time, so that a move that takes
-the server some seconds (off the old one, then onto the new one) is one move here and no error. Pure."""
+"""Decide which robot is the team's master while tags move. The server takes some seconds to move the tag (off the old
+robot, then onto the new one), so the decision considers earlier observations and reports one move, not an error.
+Pure."""
 from dataclasses import dataclass
 from typing import Optional, Sequence, Tuple
 
 from ua_overlay.rosenv.team import Node
 
-#: Seconds for which nobody may be tagged before the present master is given up.
+#: Seconds without any tagged robot after which the current master is given up.
 NOBODY_TIME = 10.0
-#: Seconds for which two may be tagged before that is an error.
+#: Seconds with two tagged robots after which that is an error.
 TWO_TIME = 5.0
 
 NOBODY, ONE, SEVERAL = 0, 1, 2
@@ -19,10 +20,10 @@ class Mastership:
 
     :ivar team: the team that was observed.
     :ivar kind: NOBODY, ONE or SEVERAL claimants now.
-    :ivar since: when that began, by the observer's clock.
-    :ivar claimants: names of those that claim it now, sorted.
+    :ivar since: when ``kind`` last changed, by the observer's clock.
+    :ivar claimants: names of the robots that are tagged now, sorted.
     :ivar master: the node that is the master now, or None.
-    :ivar stable: this lasts for longer than a move takes: NOBODY and SEVERAL are an error then.
+    :ivar stable: ``kind`` has lasted longer than a move takes, so NOBODY and SEVERAL are errors.
     """
 
     team: str
@@ -37,8 +38,8 @@ def observe(before: Optional[Mastership], team: str, robots: Sequence[Node], cla
             now: float) -> Mastership:
     """Return the :class:`Mastership` after one more observation.
 
-    :param before: the Mastership of the observation before, or None.
-    :param team: the team's name; another team than before has no past.
+    :param before: the Mastership after the previous observation, or None.
+    :param team: the team's name; a new team starts without history.
     :param robots: all nodes of the team, this one included.
     :param claimants: those of them that carry the master's tag.
     :param now: monotonic seconds.
@@ -53,7 +54,7 @@ def observe(before: Optional[Mastership], team: str, robots: Sequence[Node], cla
     stable = now - since >= (NOBODY_TIME if kind == NOBODY else TWO_TIME)
     master = None if before is None else before.master
     if master is not None:
-        # As it is now, or as it was when the server took it out of the network map altogether.
+        # The current node, or the last known one if the server removed it from the network map.
         former = master
         master = next((node for node in robots if node.name == former.name), former)
     if stable and (kind == NOBODY or master is None or master.name not in names):

@@ -16,7 +16,7 @@ MODULE = 'ua_overlay.nodes.mirror'
 
 @dataclass(frozen=True)
 class MirrorSpec:
-    """The Graph to run in, and the socket through which the overlay node hands over what to publish."""
+    """The Graph to run in, and the socket through which the overlay node sends the messages to publish."""
 
     graph: Graph
     socket: str
@@ -25,8 +25,8 @@ class MirrorSpec:
 def ros_name(robot: str) -> str:
     """Return a robot's overlay name as a ROS name: `dev-1` -> `dev_1`, `dev-1-1` -> `dev_1_1`, `7up` -> `R7up`.
 
-    ROS names begin with a letter and have no hyphen (http://wiki.ros.org/Names). Overlay names are DNS labels in lower
-    case, so no two of them become the same ROS name.
+    ROS names begin with a letter and have no hyphen (http://wiki.ros.org/Names). Overlay names are lower-case DNS
+    labels, so different ones become different ROS names.
     """
     name = re.sub(r'[^A-Za-z0-9_]', '_', robot)
     return name if re.match(r'[A-Za-z]', name) else 'R' + name

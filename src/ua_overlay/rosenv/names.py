@@ -1,5 +1,5 @@
-"""Check that this machine resolves the overlay's names. ROS nodes hand out names: a robot that cannot resolve the name
-of another does not receive from it."""
+"""Check that this machine resolves the overlay's names. ROS nodes advertise names: a robot that cannot resolve
+another's name receives nothing from it."""
 import socket
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +10,7 @@ from ua_overlay.rosenv.team import Node, dns_name, ipv4
 from ua_overlay.system.deadline import Calls
 from ua_overlay.system.interfaces import local_addresses
 
-#: Seconds for all names together: they are asked side by side.
+#: Seconds for all names together: they are resolved in parallel.
 DEADLINE = 2.0
 
 #: DNS name -> (IPv4 addresses or None, exception or None).
@@ -21,7 +21,7 @@ Resolve = Callable[[str], Sequence[str]]
 
 @dataclass(frozen=True)
 class NameReport:
-    """What the resolver of this machine answered.
+    """The answers of this machine's resolver.
 
     :ivar own_ok: this robot can be reached under its own name (or address) from itself.
     :ivar unresolved: DNS names of team mates that do not resolve to their overlay addresses, sorted.
@@ -52,7 +52,7 @@ def report_names(me: Node, mates: Sequence[Node], answers: Answers, local: Abstr
 
     :param me: this robot.
     :param mates: the peers of its team.
-    :param answers: not used with addresses.
+    :param answers: ignored when ``addressing`` is 'addresses'.
     :param local: IPv4 addresses of this machine's interfaces.
     """
     own_address = ipv4(me)
@@ -76,7 +76,7 @@ def report_names(me: Node, mates: Sequence[Node], answers: Answers, local: Abstr
 
 
 class NameChecker:
-    """Asks this machine's resolver, the one that ROS nodes ask, within a deadline.
+    """Queries this machine's resolver, as ROS nodes do, within a deadline.
 
     :param addresses: () -> IPv4 addresses of the interfaces.
     :param deadline: seconds.
@@ -90,7 +90,7 @@ class NameChecker:
         self._calls = Calls()
 
     def check(self, me: Node, mates: Sequence[Node], addressing: str = defaults.NAMES) -> NameReport:
-        """Ask for this robot and all its team mates at once; takes at most the deadline."""
+        """Resolve the names of this robot and all its team mates at once, within the deadline."""
         answers: Answers = {}
         if addressing == defaults.NAMES:
             names = {dns_name(node) for node in (me,) + tuple(mates)}
@@ -99,7 +99,7 @@ class NameChecker:
 
 
 def _problem(node: Node, answers: Answers) -> str:
-    """End of the sentence that begins with 'the name', or ''."""
+    """Return the end of a sentence that begins with 'the name', or ''."""
     name = dns_name(node)
     addresses, error = answers.get(name, (None, None))
     if error is not None or not addresses:

@@ -1,8 +1,8 @@
-"""What this robot is asked for: its team, the team's port and addressing, and a master by name.
+"""The preferences of this robot: its team, the team's port and addressing, and a master by name.
 
-They come from the invitation; the network map wins over it, and the arguments of overlay.launch over both. The overlay
-node leaves the result beside the env file, where `ua-overlay doctor` and roswtf read it: a launch argument is known to
-no other program.
+They come from the invitation; the network map overrides it, and the arguments of overlay.launch override both. The
+overlay node writes the result beside the env file for `ua-overlay doctor` and roswtf, because no other program knows
+the launch arguments.
 """
 import json
 from dataclasses import asdict, dataclass, replace
@@ -20,10 +20,10 @@ FILE_NAME = 'preferences.json'
 @dataclass(frozen=True)
 class Preferences:
     """
-    :ivar master: name (or DNS name) of the robot that is to run the team's roscore; '': the one tagged for it.
+    :ivar master: name (or DNS name) of the robot that shall run the team's roscore; '': the tagged one.
     :ivar team_port: TCP port of the team's roscore.
-    :ivar addressing: one setting of the whole team, see :data:`ua_overlay.defaults.ADDRESSING`.
-    :ivar team: team of the invitation. The tags of this node win over it: the server may have moved the robot.
+    :ivar addressing: the same for the whole team, see :data:`ua_overlay.defaults.ADDRESSING`.
+    :ivar team: team of the invitation. The tags of this node override it: the server may have moved the robot.
     """
 
     master: str = ''
@@ -33,14 +33,14 @@ class Preferences:
 
 
 def preferences_of(settings: Mapping[str, Any]) -> Preferences:
-    """Return the Preferences of what a robot keeps of its invitation (membership.settings; may be empty)."""
+    """Return the Preferences in the kept settings of a robot (membership.settings; may be empty)."""
     return Preferences(team_port=settings.get('team_port') or defaults.TEAM_PORT,
                        addressing=settings.get('addressing') or defaults.NAMES, team=settings.get('team') or '')
 
 
 def follow_map(preferences: Preferences, node: SelfNode) -> Preferences:
-    """Return the preferences as the network map has them: a robot may have been moved to another team since it was
-    invited, and a team may have changed. What is not in the map stays as it was.
+    """Return the preferences, updated from the network map: since the invitation, the robot may have moved to another
+    team, or the team may have changed. Values that the map lacks are kept.
 
     :param node: this robot.
     """
@@ -75,7 +75,7 @@ def write(location: Location, preferences: Preferences) -> None:
 
 
 def read(location: Location, uid: Optional[int] = None) -> Optional[Preferences]:
-    """Return the preferences of the overlay node that runs here, None when there are none.
+    """Return the preferences of this machine's overlay node, None without any.
 
     :param uid: the reader, default: this process.
     :raises EnvironmentUnsafe: when the file is another user's, can be changed by others, or is invalid.
@@ -89,9 +89,9 @@ def read(location: Location, uid: Optional[int] = None) -> Optional[Preferences]
 
 
 def remove(location: Location) -> bool:
-    """Remove the file; fine when there is none.
+    """Remove the file if it exists.
 
-    :returns: whether there was one.
+    :returns: whether it existed.
     :raises OverlayError: when it cannot be removed.
     """
     return envfile.remove(location, FILE_NAME)

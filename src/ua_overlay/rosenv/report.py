@@ -1,4 +1,4 @@
-"""What the environment keeper reports after each step, as values. Pure."""
+"""The report of the environment keeper after each step, as values. Pure."""
 from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
@@ -8,8 +8,8 @@ from ua_overlay.rosenv.graph import Graph
 #: Environment state of a master that is online but whose roscore does not answer.
 NO_ROSCORE = 'NO_ROSCORE'
 
-#: States of the team runner: no launch file was asked for; waits for overlay, name and master; runs; is being stopped;
-#: ended by itself and is tried again.
+#: States of the team runner: no launch file is configured; it waits for overlay, name and master; it runs; it is being
+#: stopped; it exited unexpectedly and will be restarted.
 OFF, WAITING, RUNNING, STOPPING, FAILED = 'OFF', 'WAITING', 'RUNNING', 'STOPPING', 'FAILED'
 
 
@@ -37,15 +37,15 @@ NO_RUNNER = RunnerReport()
 
 @dataclass(frozen=True)
 class Report:
-    """What the keeper did and found.
+    """The result of a step of the keeper.
 
     :ivar desired: the decision.
     :ivar actual: variables of the env file now, {} when there is none.
     :ivar env_file: its path, '' when there is no directory for one.
     :ivar master_alive: the team's master answered.
-    :ivar problem: what kept the keeper from doing its work, a sentence; '' when nothing did.
-    :ivar silent: the master has not answered for longer than a roscore takes to start.
-    :ivar roscore: what went wrong with the roscore of this robot, a sentence; '' when nothing has.
+    :ivar problem: what prevented the keeper from doing its work, as a sentence; '' when nothing did.
+    :ivar silent: the master has been silent for longer than a roscore takes to start.
+    :ivar roscore: the problem with the roscore of this robot, as a sentence; '' without one.
     :ivar runner: the team runner.
     """
 
@@ -60,7 +60,7 @@ class Report:
 
     @property
     def state(self) -> str:
-        """The environment's state word; NO_ROSCORE when all is well but for the master's silence."""
+        """The environment's state word; NO_ROSCORE when the only problem is a silent master."""
         return NO_ROSCORE if self.desired.state == OK and self.silent else self.desired.state
 
     @property

@@ -26,17 +26,17 @@ class RoscoreSpec:
 
 def desired_roscore(environment: Optional[RosEnvironment],
                     running: Optional[RoscoreSpec] = None) -> Optional[RoscoreSpec]:
-    """Return the roscore that this robot has to run, or None.
+    """Return the roscore that this robot must run, or None.
 
-    :param running: the spec that runs now. A resolver that fails, a tailscaled that is gone and a second robot that
-        claims to be the master start none and stop none: a new roscore is a new graph for every robot of the team.
+    :param running: the spec that runs now. A failing resolver, a stopped tailscaled and a second tagged robot neither
+        start nor stop a roscore: a new roscore is a new graph for every robot of the team.
     """
     if environment is None:
         return None
     if environment.state == NO_OVERLAY:
         return None if environment.left else running
     if not environment.is_master:
-        # A robot whose own name does not resolve knows the master all the same; it is unknown only when there is none.
+        # A robot whose own name does not resolve still knows the master, so an unknown master means that there is none.
         return None
     variable = 'ROS_IP' if environment.addressing == defaults.ADDRESSES else 'ROS_HOSTNAME'
     spec = RoscoreSpec(environment.master_uri, urlsplit(environment.master_uri).port or defaults.TEAM_PORT,
@@ -47,7 +47,8 @@ def desired_roscore(environment: Optional[RosEnvironment],
 
 
 def roscore_environ(spec: RoscoreSpec, environ: Environ) -> Dict[str, str]:
-    """Return the process environment of a team roscore, made from ``environ`` without anything of another graph."""
+    """Return the process environment of a team roscore, made from ``environ`` without the variables of another
+    graph."""
     result = without_overlay(environ)
     result['ROS_MASTER_URI'] = spec.uri
     result[spec.name[0]] = spec.name[1]
@@ -70,8 +71,8 @@ def roscore_command(spec: RoscoreSpec, which: Which = shutil.which) -> List[str]
 class TeamRoscore(Supervised[RoscoreSpec]):
     """The roscore that is desired, supervised.
 
-    Each start is a fresh process: roslaunch caches the machine's addresses, and one that asked before the overlay was
-    up would take its own name for another machine's (rosgraph.network.get_local_addresses).
+    Each start is a new process: roslaunch caches the machine's addresses, and one started before the overlay was up
+    would take its own name for another machine's (rosgraph.network.get_local_addresses).
     """
 
     def __init__(self, log_path: Optional[str] = None, environ: Optional[Environ] = None, popen: Any = subprocess.Popen,
@@ -80,7 +81,7 @@ class TeamRoscore(Supervised[RoscoreSpec]):
         self._which = which
 
     def follow(self, environment: Optional[RosEnvironment]) -> None:
-        """Run the roscore that this robot has to run under ``environment``, or stop it."""
+        """Run the roscore that ``environment`` requires of this robot, or stop it."""
         self.set_desired(desired_roscore(environment, self._desired))
 
     def command(self, spec: RoscoreSpec) -> List[str]:

@@ -15,7 +15,7 @@ from ua_overlay.rosenv.graph import Graph
 from ua_overlay.rosenv.launch import team_environ
 from ua_overlay.system.supervised import SIGINT_TIMEOUT, SIGTERM_TIMEOUT, Supervised
 
-#: Variables of the local graph's roslaunch that would bend names or logs of the team's nodes.
+#: Variables of the local graph's roslaunch that would change names or logs of the team's nodes.
 LOCAL_ONLY = ('ROS_NAMESPACE', 'ROSLAUNCH_SSH_UNKNOWN')
 
 #: The words after `roslaunch`.
@@ -35,7 +35,7 @@ class LaunchSpec:
 def parse_team_launch(text: str) -> Words:
     """Parse `pkg/file.launch arg:=value` or `/path/file.launch …` into the words for roslaunch, () for an empty text.
 
-    :raises UsageError: when it is neither.
+    :raises UsageError: the text is neither.
     """
     try:
         words = shlex.split(text)
@@ -83,7 +83,7 @@ def find_launch(argument: str, config: str) -> Words:
 def launch_command(spec: LaunchSpec, which: Which = shutil.which) -> List[str]:
     """Return the command line of a team's roslaunch.
 
-    `--wait`: with the URI of this very robot it would start a master by itself otherwise (measured).
+    Without `--wait`, roslaunch starts its own master when the URI is this robot's (measured).
 
     :raises OverlayError: NO_ROS when there is no roslaunch on the PATH.
     """

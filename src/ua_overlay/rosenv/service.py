@@ -1,10 +1,10 @@
 """overlay.launch at boot: the recipe of `ua-overlay service install`.
 
 The unit sets the environment of the local graph itself, so it needs neither the machine's host name nor a network: with
-ROS_HOSTNAME=localhost the graph binds loopback and hands out loopback. `ua-overlay exec --local` comes in between
-because the workspace's own hook would point to the team's graph while the robot is in a team.
+ROS_HOSTNAME=localhost the graph binds and advertises loopback. The unit uses `ua-overlay exec --local`, because
+otherwise the workspace's env hook would select the team's graph while the robot is in a team.
 
-The unit is hardened as far as a robot's own nodes allow, for they may run below it (team_launch): they keep devices,
+The unit is hardened only as far as a robot's nodes allow, which may run below it (team_launch): they can use devices,
 home directory, real-time scheduling, /tmp and their data directories.
 """
 import os
@@ -22,8 +22,8 @@ UNIT = UNIT_DIR + '/' + UNIT_NAME
 MANIFEST = defaults.CONFIG_DIR + '/service.json'
 
 _ARGUMENT = re.compile(r'[A-Za-z_][A-Za-z0-9_/]*:=[^\0\n\r]*\Z')
-#: The workspace and the arguments are separate words, so that the shell never parses them. setup.bash would take the
-#: arguments for its own, so it is sourced in a function without any.
+#: The workspace and the arguments are separate words, so that the shell never parses them. setup.bash would read the
+#: script's arguments, so a function without arguments sources it.
 _SCRIPT = ('workspace=$0; load() { . "$workspace/setup.bash"; }; '
            'load && exec ua-overlay exec --local roslaunch ua_overlay overlay.launch "$@"')
 
@@ -107,15 +107,15 @@ def make_recipe(user: str, workspace: str, arguments: Sequence[str] = ()) -> Rec
 
 def applier(root: str = '/', run: Optional[Run] = None, owner_of: Optional[OwnerOf] = uid_of,
             ask: Optional[Callable[[List[str]], bool]] = None) -> Applier:
-    """Return the applier of this recipe; parameters as for system.recipe.Applier."""
+    """Return the Applier of this recipe; parameters as for system.recipe.Applier."""
     return Applier(MANIFEST, 'sudo ua-overlay service install', root, run, owner_of, ask)
 
 
 def find_workspace(environ: Environ, program: str, exists: Callable[[str], bool] = os.path.isfile) -> Optional[str]:
-    """Return the space with this package's setup.bash: of the sourced workspace, else the one that ``program`` is in;
-    None when there is none.
+    """Return the devel or install space with this package's setup.bash: the sourced one, else the one that contains
+    ``program``, else None.
 
-    :param environ: process environment; under sudo it names no workspace.
+    :param environ: process environment; sudo removes the workspace from it.
     :param program: path of the running `ua-overlay`.
     """
     prefixes = [path for path in environ.get('CMAKE_PREFIX_PATH', '').split(':') if path.startswith('/')]

@@ -1,4 +1,4 @@
-"""The robots of this robot's team among the nodes of the overlay, and what ROS calls them. Pure."""
+"""Find the robots of this robot's team among the nodes of the overlay, and their names in ROS. Pure."""
 from typing import Optional, Tuple, Union
 
 from ua_overlay import tags
@@ -9,12 +9,12 @@ Node = Union[SelfNode, Peer]
 
 
 def dns_name(node: Node) -> str:
-    """Return the DNS name of a node without the final dot: ROS compares names as text, and nobody types the dot."""
+    """Return the DNS name of a node without the final dot: ROS compares names as text, and people omit the dot."""
     return node.dns_name.rstrip('.')
 
 
 def ipv4(node: Node) -> str:
-    """Return the node's IPv4 overlay address or ''. ROS 1 writes URIs without brackets, so IPv6 is of no use to it."""
+    """Return the node's IPv4 overlay address or ''. ROS 1 writes URIs without brackets, so it cannot use IPv6."""
     return next((address for address in node.addresses if ':' not in address), '')
 
 
@@ -25,7 +25,7 @@ def has_left(status: Optional[Status]) -> bool:
 
 
 def team_of(node: Node, preferred: str) -> str:
-    """Return the team that a node is in, or '': ``preferred`` if the node carries its tag, else what its tags name."""
+    """Return the team of a node, or '': ``preferred`` if the node has its tag, else the one that its tags name."""
     return tags.team_of(node.tags, preferred)
 
 
@@ -39,6 +39,6 @@ def team_mates(status: Status, preferred: str) -> Tuple[Peer, ...]:
 
 
 def sharing_a_team(status: Status) -> Tuple[Node, ...]:
-    """Return this robot and all peers that share a team with it, whichever of its teams that is."""
+    """Return this robot and all peers that share any team with it."""
     teams = {tag for tag in status.self_node.tags if tags.team_of((tag,))}
     return (status.self_node,) + tuple(peer for peer in status.peers if teams & set(peer.tags))

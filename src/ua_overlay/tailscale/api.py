@@ -1,6 +1,6 @@
-"""What each consumer uses of tailscaled's LocalAPI: `localapi.LocalApi` in production, a played daemon in tests.
+"""What each consumer uses of tailscaled's LocalAPI: `localapi.LocalApi` in production, a fake daemon in tests.
 
-Every call raises the errors of `localapi`, all of them OverlayErrors.
+Every call can raise the errors of `localapi`, all subclasses of OverlayError.
 """
 from typing import Any, Iterator, Optional, Protocol, TypeVar
 
@@ -82,7 +82,7 @@ class HomeApi(Protocol):
 
 
 class MembershipApi(Protocol):
-    """For membership.join and membership.leave: what writes is for root and the operator."""
+    """For membership.join and membership.leave; calls that write require root or the operator."""
 
     def status(self, peers: bool = ...) -> JsonObject:
         ...
@@ -107,7 +107,7 @@ class MembershipApi(Protocol):
 
 
 class ObserverApi(PingApi, Protocol):
-    """For `ua-overlay doctor` and its like (checks): reading only. Several threads use it."""
+    """For the checks (`ua-overlay doctor`, roswtf): read-only calls, from several threads."""
 
     def status(self, peers: bool = ...) -> JsonObject:
         ...

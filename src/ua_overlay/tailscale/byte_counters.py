@@ -1,6 +1,6 @@
 """tailscaled's user metrics: bytes by path, added over all peers. Pure.
 
-Their size does not depend on the number of peers, every user may read them, and that takes 0.1 ms: a cheap sign that
+Their size does not depend on the number of peers, every user may read them, and a read takes 0.1 ms: a cheap sign that
 traffic moved on some path (tailscale.com v1.98.10, wgengine/magicsock/magicsock.go registerMetrics). Disco pings and
 heartbeats do not count: an idle overlay's counters stand still.
 """

@@ -1,4 +1,4 @@
-"""A tailscaled as our child, for robots where no system service runs one (`manage_daemon`)."""
+"""Run tailscaled as a child process, on robots without a system service for it (`manage_daemon`)."""
 import os
 import signal
 import subprocess
@@ -28,7 +28,7 @@ class DaemonRunning(OverlayError):
 
 
 def daemon_command(program: str, state_dir: str, socket_path: str, tun: str, port: int) -> List[str]:
-    """Return the argv of a tailscaled that ends with its parent, however that ends.
+    """Return the argv of a tailscaled that exits with its parent, however the parent dies.
 
     `setpriv` (util-linux) sets the parent-death signal without running Python between fork and exec, which is not safe
     in a process with threads. TERM lets tailscaled take down its interface and DNS settings.
@@ -39,7 +39,7 @@ def daemon_command(program: str, state_dir: str, socket_path: str, tun: str, por
 
 
 def daemon_environment(base: Environ, ca_file: Optional[str]) -> Dict[str, str]:
-    """Return the environment of tailscaled, in which it alone trusts the site's CA and sends no logs."""
+    """Return the environment of tailscaled: it trusts the site's CA and uploads no logs."""
     environment = dict(base)
     if ca_file:
         environment['SSL_CERT_FILE'] = ca_file
@@ -48,13 +48,13 @@ def daemon_environment(base: Environ, ca_file: Optional[str]) -> Dict[str, str]:
 
 
 class Daemon:
-    """Starts tailscaled, starts it again when it ends, stops it.
+    """Starts tailscaled, restarts it when it exits, and stops it.
 
     :param program: path of tailscaled (`toolchain.locate`).
     :param ca_file: PEM file of the site's CA, or None for the system's.
     :param tun: name of the interface, or 'userspace-networking' (no interface: for tests, not for ROS).
     :param port: UDP port, 0 for any.
-    :param log_path: of its output, started afresh at :data:`LOG_LIMIT`; None for none.
+    :param log_path: file for its output, truncated at :data:`LOG_LIMIT`; None for no log.
     """
 
     def __init__(self, program: str, ca_file: Optional[str] = None, state_dir: str = defaults.DAEMON_STATE_DIR,
@@ -82,15 +82,15 @@ class Daemon:
         return process.pid if process is not None and process.poll() is None else None
 
     def start(self, timeout: float = 10.0) -> 'Daemon':
-        """Start it and wait until it answers.
+        """Start tailscaled and wait until it answers.
 
-        :raises DaemonRunning: another one answers: two on one socket would fight.
-        :raises OverlayError: it could not be started, or did not answer within ``timeout`` seconds; it is stopped then.
+        :raises DaemonRunning: another tailscaled answers on the socket; two would compete for it.
+        :raises OverlayError: it could not be started, or did not answer within ``timeout`` seconds and was stopped.
         """
         try:
             LocalApi(self.socket_path, timeout=2.0).status(peers=False)
         except DaemonMissing:
-            pass  # as it should be
+            pass  # expected: the socket is free
         else:
             raise DaemonRunning('A tailscaled already answers at {}.'.format(self.socket_path),
                                 'systemctl status tailscaled')
@@ -121,7 +121,7 @@ class Daemon:
             self.socket_path, timeout), 'tail {}'.format(self._log_path) if self._log_path else '')
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Stop it: TERM, then KILL after ``timeout`` seconds. Does nothing when it does not run."""
+        """Stop tailscaled: SIGTERM, then SIGKILL after ``timeout`` seconds. Do nothing if it is not running."""
         self._stop.set()
         if self._process is not None:
             processes.end(self._process, timeout)
@@ -129,7 +129,7 @@ class Daemon:
             self._thread.join()
 
     def restart(self, timeout: float = 10.0) -> None:
-        """Stop the daemon and wait until the next one answers: it reads its CA file once.
+        """Restart the daemon and wait until it answers; it reads its CA file only at its start.
 
         :raises OverlayError: it does not answer within ``timeout`` seconds; it remains supervised.
         """

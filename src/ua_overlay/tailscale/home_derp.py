@@ -1,13 +1,13 @@
-"""Makes tailscaled report its home DERP again when the server never heard of it: a fault of tailscaled before 1.102.
+"""Make tailscaled report its home DERP again when the server never received it: a bug of tailscaled before 1.102.
 
 tailscaled reports its NetInfo, and with it the home DERP, only when it differs from the last one that it reported
-(tailscale v1.98.10, wgengine/magicsock/magicsock.go: callNetInfoCallback). That memory outlives the control client, and
-every login, logout and start makes a new client, which knows nothing. When its first netcheck repeats the result of
-the last one, the server never learns the home: no other robot reaches this one over DERP, or can arrange a direct path
-with it (tailscale issue 20024; 1.102.0 forgets the last NetInfo along with the client).
+(tailscale v1.98.10, wgengine/magicsock/magicsock.go: callNetInfoCallback). That memory outlives the control client, but
+every login, logout and start creates a new client without any state. When its first netcheck repeats the result of the
+last one, the server never learns the home: no other robot reaches this one over DERP, or can arrange a direct path with
+it (tailscale issue 20024; 1.102.0 forgets the last NetInfo along with the client).
 
-A robot without a home reports that, and then its home again. So this robot is made homeless until a netcheck has run in
-that state. No other robot could use its home in the meantime anyway.
+A robot that loses its home reports the loss, and then its next home. So this module makes the robot homeless until a
+netcheck has run in that state. No other robot could use its home in the meantime anyway.
 """
 import logging
 import re
@@ -23,8 +23,8 @@ _LOG = logging.getLogger(__name__)
 
 #: Seconds between two checks.
 PERIOD = 5.0
-#: Seconds until the server has heard of the home and this robot has heard back: a netcheck takes up to five, the answer
-#: of Headscale a few more.
+#: Seconds until the server has received the home and this robot the confirmation: a netcheck takes up to five,
+#: Headscale's answer a few more.
 PATIENCE = 15.0
 #: Seconds for two netchecks, where UDP is blocked.
 NETCHECKS = 60.0
@@ -35,7 +35,7 @@ def is_unreported(status: JsonObject, node: JsonObject) -> bool:
     """Return whether this robot has a home DERP that its server does not know. Pure.
 
     :param status: ipnstate.Status; its Self.Relay is the home as tailscaled sees it.
-    :param node: the robot's own tailcfg.Node, as the server sent it; HomeDERP is missing while it knows none.
+    :param node: the robot's own tailcfg.Node, as the server sent it; HomeDERP is missing while the server knows none.
     """
     own = status.get('Self') or {}
     return bool(status.get('BackendState') == 'Running' and own.get('Online') and own.get('Relay')
@@ -49,9 +49,9 @@ def netchecks(metrics: bytes) -> int:
 
 
 class HomeReporter:
-    """Checks every few seconds, and makes tailscaled report its home when the server does not know it.
+    """Checks every few seconds whether the server knows the home, and makes tailscaled report it if not.
 
-    :param api: of a user that may write: root.
+    :param api: LocalAPI of a user with write access: root.
     :param say: called with one sentence for each thing done.
     """
 
@@ -62,14 +62,14 @@ class HomeReporter:
         self._since: Optional[float] = None
 
     def run(self, stop: Stop) -> None:
-        """Work until ``stop`` is set."""
-        # An agent that was killed in the middle of it has left tailscaled homeless.
+        """Run until ``stop`` is set."""
+        # An agent that was killed meanwhile has left tailscaled homeless.
         self._quietly(lambda: self._api.debug('derp-unset-homeless'))
         while not stop.wait(PERIOD):
             self._quietly(lambda: self.step(stop))
 
     def step(self, stop: Stop) -> None:
-        """Check once and do what is needed.
+        """Check once, and repair if necessary.
 
         :raises OverlayError: tailscaled does not answer; it may be restarting.
         """
@@ -98,8 +98,8 @@ class HomeReporter:
         return is_unreported(status, node)
 
     def _be_homeless_for_a_netcheck(self, stop: Stop) -> None:
-        """Be homeless until two more netchecks have begun. The one that runs now may still report the home. The first
-        of the two is homeless as a whole, and it has ended when the second begins."""
+        """Stay homeless until two more netchecks have begun. The current netcheck may still report the home. The first
+        of the two runs without a home from start to end, and it has ended when the second begins."""
         enough = netchecks(self._api.client_metrics()) + 2
         deadline = self._clock() + NETCHECKS
         self._api.debug('derp-set-homeless')

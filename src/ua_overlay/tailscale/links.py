@@ -1,4 +1,4 @@
-"""Which path the traffic to a peer takes, from the values of `model`. Pure.
+"""Classify the path that the traffic to a peer takes, from the values of `model`. Pure.
 
 Traps (tailscale.com v1.98.10, wgengine/magicsock/endpoint.go populatePeerStatus):
 
@@ -6,12 +6,12 @@ Traps (tailscale.com v1.98.10, wgengine/magicsock/endpoint.go populatePeerStatus
   neither a direct nor a relayed address.
 - The status has the address of a path only while its last pong is younger than 6.5 s. Heartbeats stop 45 s after the
   last packet, so an idle link has no address: IDLE, not DERP.
-- ``Online`` is what the server sees. A peer that the server lost may go on talking on a direct or relayed path, but not
-  through DERP, as the DERP server is the site's own.
+- ``Online`` is the server's view. A peer that lost the server can still use a direct or relayed path, but not DERP,
+  because the site's server is also its DERP server.
 
-There is no smoothing here. When a pong is late, tailscaled really does send by DERP as well, so the type at that moment
-is true, and a hold time would delay every real change by itself (a change must be visible within 0.3 s). A display that
-should not flicker (an alarm, a lamp) can hold its value for 7 s: longer than the 6.5 s of trust.
+This module does not smooth. When a pong is late, tailscaled really does send by DERP as well, so the type at that
+moment is true, and a hold time would delay every real change by the same time (a change must be visible within 0.3 s).
+A display that should not flicker (an alarm, a lamp) can hold its value for 7 s: longer than the 6.5 s of trust.
 """
 from typing import Tuple
 
@@ -61,7 +61,7 @@ def links_of(status: Status) -> Tuple[Link, ...]:
 
 
 def classify_ping(result: PingResult) -> LinkType:
-    """Return the link type that a ping's answer took; UNKNOWN for an error or a kind of ping that names no path."""
+    """Return the link type that a ping's answer took; UNKNOWN for an error or a kind of ping that reports no path."""
     if result.error:
         return link_types.UNKNOWN
     if result.endpoint:

@@ -29,7 +29,8 @@ WATCH_HEALTH = 1 << 7
 #: Peer deltas. 1.98: PeerChanges; 1.100: PeersChanged, PeersRemoved. 1.102 refuses them together with the rate limit.
 WATCH_PEERS = 1 << 12
 
-#: Keys of every kind that Tailscale and Headscale make (tskey-, hskey-, private node keys…). No text of ours has one.
+#: Keys of every kind that Tailscale and Headscale generate (tskey-, hskey-, private node keys…). No text of this
+#: package may contain one.
 _SECRET = re.compile(r'(?:tskey|hskey|privkey)[-:][A-Za-z0-9_-]+')
 
 
@@ -40,7 +41,7 @@ class DaemonMissing(OverlayError):
 
 
 class DaemonDenied(OverlayError):
-    """tailscaled answers, and refuses this user."""
+    """tailscaled answers, but refuses this user."""
 
     code = 'NOT_PREPARED'
 
@@ -65,7 +66,7 @@ class DaemonError(OverlayError):
 
 
 def redact(text: str) -> str:
-    """Return ``text`` without keys: for everything that is shown, logged or raised."""
+    """Return ``text`` without keys. Everything that is shown, logged or raised passes through it."""
     return _SECRET.sub('[key]', text)
 
 
@@ -73,10 +74,10 @@ class LocalApi:
     """Calls to one tailscaled. Thread-safe: calls of several threads queue up on one kept connection.
 
     :param socket_path: of the daemon.
-    :param timeout: seconds for each call; a `ping` and a stream have their own.
+    :param timeout: seconds for each call; `ping` and streams take a separate timeout.
 
-    Every call raises :class:`DaemonMissing` (no socket, nobody listening, ended while answering),
-    :class:`DaemonDenied`, :class:`DaemonTooOld` or :class:`DaemonError`, all of them OverlayErrors.
+    Every call can raise :class:`DaemonMissing` (no socket, nobody listening, ended while answering),
+    :class:`DaemonDenied`, :class:`DaemonTooOld` or :class:`DaemonError`, all subclasses of OverlayError.
     """
 
     def __init__(self, socket_path: str = defaults.DAEMON_SOCKET, timeout: float = 5.0) -> None:
@@ -99,11 +100,11 @@ class LocalApi:
         return self._call('GET', 'usermetrics')
 
     def client_metrics(self) -> bytes:
-        """Return Prometheus text with the daemon's internal counters. For root and the operator."""
+        """Return Prometheus text with the daemon's internal counters. Requires root or the operator."""
         return self._call('GET', 'metrics')
 
     def debug(self, action: str) -> None:
-        """Have the daemon do what `tailscale debug ACTION` does. For root and the operator."""
+        """Do what `tailscale debug ACTION` does. Requires root or the operator."""
         self._call('POST', 'debug?' + urlencode({'action': action}))
 
     def relay_sessions(self) -> JsonObject:
@@ -131,10 +132,10 @@ class LocalApi:
     def start(self, auth_key: Optional[str] = None, update_prefs: Optional[JsonObject] = None) -> None:
         """Start the daemon's backend afresh (ipn.Options).
 
-        :param auth_key: sent at once when there is a node key (the robot moves to the key's team, and the key is
-            spent); without one it waits for the `login_interactive` that has to follow.
-        :param update_prefs: REPLACES all preferences (what is not in it becomes false or empty, the operator too);
-            None keeps them.
+        :param auth_key: sent at once if the machine has a node key (the robot moves to the key's team, and the key is
+            spent); otherwise only after `login_interactive`, which the caller must call next.
+        :param update_prefs: REPLACES all preferences (a missing one becomes false or empty, the operator too); None
+            keeps them.
         """
         options: JsonObject = {}
         if auth_key:
@@ -148,17 +149,17 @@ class LocalApi:
         self._call('POST', 'login-interactive')
 
     def logout(self, timeout: Optional[float] = None) -> None:
-        """Give up the node key, on the server too when it answers. Wipes the operator."""
+        """Give up the node key, and on the server too if it answers. Wipes the operator."""
         self._call('POST', 'logout', timeout=timeout)
 
     def ping(self, address: str, kind: str = 'disco', timeout: float = 5.0) -> PingResult:
         """Ping an overlay address.
 
-        A disco ping makes the link active for 45 s, and its first answer often came by DERP. It passes whatever the
-        policy says; 'TSMP' and 'ICMP' go through WireGuard but name no path.
+        A disco ping makes the link active for 45 s, and its first answer often came by DERP. The policy does not affect
+        it; 'TSMP' and 'ICMP' pings pass through WireGuard but report no path.
 
-        :raises DaemonError: with code NO_ANSWER when nothing came back within ``timeout`` seconds: the daemon itself
-            would wait for ever.
+        :raises DaemonError: with code NO_ANSWER when no answer came within ``timeout`` seconds; the daemon itself would
+            wait for ever.
         """
         query = urlencode({'ip': address, 'type': kind})
         try:
@@ -177,14 +178,16 @@ class LocalApi:
         return parse_ping(self._decode(self._checked(answer, 'ping')))
 
     def whois(self, address: str) -> JsonObject:
-        """Return apitype.WhoIsResponse of an overlay address; `Node.Endpoints` is where the node may be reached.
+        """Return apitype.WhoIsResponse of an overlay address; `Node.Endpoints` has the addresses at which the node may
+        be reached.
 
         :raises DaemonError: with status 404 when no node has the address.
         """
         return self._json('GET', 'whois?' + urlencode({'addr': address}))
 
     def watch(self, mask: int = WATCH_STATE | WATCH_HEALTH | WATCH_PEERS) -> 'Bus':
-        """Return a :class:`Bus`: an iterator of ipn.Notify dicts. The daemon drops messages when nobody reads."""
+        """Return a :class:`Bus`: an iterator of ipn.Notify dicts. The daemon drops messages when the reader is too
+        slow."""
         try:
             connection = Connection(self.socket_path, self.timeout, HOST)
         except OSError as error:
@@ -219,8 +222,8 @@ class LocalApi:
         seconds = self.timeout if timeout is None else timeout
         data = None if body is None else json.dumps(body).encode('utf-8')
         with self._lock:
-            # Only a GET is repeated, and only when the kept connection turned out to be dead before it answered: the
-            # daemon was restarted. A write may have been done although its answer was lost.
+            # Only a GET is repeated, and only when the kept connection was dead before it answered: the daemon was
+            # restarted. A write may have taken effect although its answer was lost.
             if method != 'GET':
                 self._drop()
             kept = self._connection is not None
@@ -258,7 +261,7 @@ class LocalApi:
             self._connection = None
 
     def _checked(self, answer: Answer, path: str) -> bytes:
-        """The body of a successful answer; raises the typed error of any other."""
+        """Return the body of a successful answer; raise the typed error of any other."""
         if answer.code < 300:
             version = answer.headers.get('tailscale-version', '')
             if not is_supported(version):
@@ -275,7 +278,7 @@ class LocalApi:
                           status=answer.code)
 
     def _unreachable(self, error: OSError) -> OverlayError:
-        """The typed error of a failed connect."""
+        """Return the typed error of a failed connect."""
         if isinstance(error, PermissionError):
             return DaemonDenied('This user may not open {}.'.format(self.socket_path),
                                 'sudo ua-overlay robot prepare --user "$USER"')
@@ -283,7 +286,7 @@ class LocalApi:
             self.socket_path, error.strerror or type(error).__name__), 'sudo systemctl start tailscaled')
 
     def _ended(self, error: Exception) -> OverlayError:
-        """The typed error of a failed exchange."""
+        """Return the typed error of a failed exchange."""
         if isinstance(error, socket.timeout):
             return DaemonError('tailscaled at {} did not answer in time.'.format(self.socket_path),
                                'sudo systemctl restart tailscaled')
@@ -294,7 +297,8 @@ class LocalApi:
 
 
 class Bus:
-    """Messages of the daemon's bus (ipn.Notify as dicts), as they come. One thread reads; any may :meth:`close`."""
+    """Messages of the daemon's bus (ipn.Notify as dicts), as they arrive. One thread reads; any thread may
+    :meth:`close`."""
 
     def __init__(self, connection: Connection, socket_path: str) -> None:
         self._connection = connection
@@ -306,7 +310,7 @@ class Bus:
     def next(self, timeout: Optional[float] = None) -> Optional[JsonObject]:
         """Return the next message, or None when none came within ``timeout`` seconds (None: wait for ever).
 
-        :raises DaemonMissing: the daemon closed the bus: it ended, or (1.100) this reader was too slow.
+        :raises DaemonMissing: the daemon closed the bus: it exited, or (1.100) this reader was too slow.
         :raises StopIteration: :meth:`close` was called.
         """
         while not self._lines:
@@ -339,7 +343,7 @@ class Bus:
         return self.next()
 
     def close(self) -> None:
-        """End the stream, from any thread; a reader that is blocked gets StopIteration."""
+        """End the stream, from any thread; a blocked reader gets StopIteration."""
         self.closed = True
         self._connection.interrupt()
 

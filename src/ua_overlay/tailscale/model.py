@@ -1,4 +1,4 @@
-"""What the package uses of tailscaled's status, as immutable values. Pure.
+"""The parts of tailscaled's status that this package uses, as immutable values. Pure.
 
 Source: tailscale.com v1.98.10, ipn/ipnstate/ipnstate.go (the same fields in 1.100.0). Unknown fields are ignored and
 missing ones get a neutral value: the LocalAPI promises no stability.
@@ -23,7 +23,7 @@ class SelfNode:
     addresses: Tuple[str, ...] = ()  #: IPv4 first
     os: str = ''
     tags: Tuple[str, ...] = ()
-    online: bool = False  #: whether the server sees it, as of the last network map
+    online: bool = False  #: whether the server considers it connected, as of the last network map
     public_key: str = ''
     hostname: str = ''  #: the name it asked for
     node_id: str = ''
@@ -36,14 +36,14 @@ class SelfNode:
 
 @dataclass(frozen=True)
 class Peer:
-    """Another machine of the overlay: what does not change with traffic."""
+    """Another machine of the overlay: the fields that do not change with traffic."""
 
     name: str
     dns_name: str = ''
     addresses: Tuple[str, ...] = ()
     os: str = ''
     tags: Tuple[str, ...] = ()
-    online: bool = False  #: whether the server sees it; a peer that is offline may still answer on a direct path
+    online: bool = False  #: the server's view; an offline peer may still answer on a direct path
     last_seen: Optional[float] = None  #: unix time; None while online, and when the server did not send it
     public_key: str = ''
     node_id: str = ''
@@ -52,15 +52,15 @@ class Peer:
 
 @dataclass(frozen=True)
 class PeerPath:
-    """What the status says about the path to a peer; `links.classify` derives the type of the link from it."""
+    """The path to a peer as the status describes it; `links.classify` derives the type of the link from it."""
 
     in_network_map: bool = False
     expired: bool = False
     online: bool = False
     active: bool = False  #: we sent to it within 45 s (magicsock sessionActiveTimeout)
     endpoint: str = ''  #: ip:port of a direct path whose last pong is at most 6.5 s old
-    peer_relay: str = ''  #: ip:port:vni:N of a path by peer relay, same rule
-    home_relay: str = ''  #: code of the PEER'S home DERP region: set also when the path is direct, or none
+    peer_relay: str = ''  #: ip:port:vni:N of a path by peer relay, with the same age limit
+    home_relay: str = ''  #: code of the PEER'S home DERP region: also set on direct and idle links
     rx_bytes: int = 0
     tx_bytes: int = 0
     last_handshake: Optional[float] = None
@@ -121,7 +121,7 @@ class PingResult:
 
 
 def _unix(text: Optional[str]) -> Optional[float]:
-    """Unix seconds of a time in the status; None for no time, and for an invalid one."""
+    """Return the Unix seconds of a time in the status; None for a missing or invalid one."""
     try:
         moment = parse_go_time(text)
     except ValueError:

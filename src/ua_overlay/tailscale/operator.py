@@ -1,6 +1,6 @@
-"""Maintains tailscaled's operator: the local unprivileged user that may join and leave.
+"""Maintain tailscaled's operator: the local unprivileged user that may join and leave.
 
-tailscaled has one such user in its preferences. Starting it with new preferences (`tailscale up`, LocalAPI start) or
+tailscaled keeps one such user in its preferences. Starting it with new preferences (`tailscale up`, LocalAPI start) or
 logging out wipes it, and then the user cannot even log in again. Only root can set it back, so a small root process
 watches the preferences on the bus.
 """
@@ -22,12 +22,12 @@ _IDLE = 60.0
 
 
 def maintain_operator(api: OperatorApi, user: str, stop: Stop, say: Say = _LOG.info) -> None:
-    """Set ``user`` as the operator now and whenever it is another, until ``stop`` is set.
+    """Set ``user`` as the operator, now and whenever the preference changes, until ``stop`` is set.
 
-    Survives the daemon's restarts. ``stop`` is checked between messages and attempts; a process that waits on the bus
-    is ended by its signal.
+    Survives restarts of the daemon. ``stop`` is checked between messages and attempts; a signal ends a process that
+    waits on the bus.
 
-    :param api: of a user that may write: root.
+    :param api: LocalAPI of a user with write access: root.
     :param say: called with one sentence for each thing done.
     """
     backoff = Backoff(*RETRY)

@@ -12,7 +12,7 @@ from ua_overlay.tailscale.localapi import DaemonError
 
 #: Seconds between two pings.
 INTERVAL = 0.2
-#: Seconds for one ping, at least and at most.
+#: Shortest and longest time for one ping, in seconds.
 SHORTEST, LONGEST = 0.05, 2.0
 
 
@@ -32,11 +32,11 @@ def ping_peer(api: PingApi, address: str, timeout: float = 5.0, good_answers: in
               sleep: Callable[[float], None] = time.sleep) -> PingSummary:
     """Ping ``address`` until the path is stable, and return a :class:`PingSummary`.
 
-    The first disco ping goes out on DERP and on every candidate path at once and its answer is the first pong, often
-    by DERP; so pings follow until ``good_answers`` answers came by UDP, or the time is over.
+    tailscaled sends the first disco ping on DERP and on every candidate path at once, and reports the first pong, which
+    often comes by DERP. So pings follow until ``good_answers`` answers came by UDP, or the time is over.
 
     :param timeout: seconds for all pings together.
-    :raises DaemonError: code NO_ANSWER when nothing came back; other OverlayErrors of the LocalAPI.
+    :raises DaemonError: with code NO_ANSWER when no ping was answered; also other OverlayErrors of the LocalAPI.
     """
     deadline = clock() + timeout
     best: Optional[PingSummary] = None
@@ -68,14 +68,14 @@ def ping_peer(api: PingApi, address: str, timeout: float = 5.0, good_answers: in
     return replace(best, answers=answers)
 
 
-#: What `tailscale ping` prints behind "pong" (tailscale.com v1.98.10, cmd/tailscale/cli/ping.go), and what it means.
+#: The text that `tailscale ping` prints after "pong" (tailscale.com v1.98.10, cmd/tailscale/cli/ping.go) -> link type.
 _VIA = ((' via DERP(', link_types.DERP), (' via peer-relay(', link_types.PEER_RELAY), (' via ', link_types.DIRECT))
 
 
 def parse_answers(text: str) -> str:
     """Return the link type of the last answer that `tailscale ping` printed, '' without an answer.
 
-    For a host whose LocalAPI is out of reach: there the command runs over ssh.
+    For a host on which the command runs over ssh, because its LocalAPI is out of reach.
     """
     answers = [line for line in text.splitlines() if line.startswith('pong ')]
     return next((kind for words, kind in _VIA if answers and words in answers[-1]), '')

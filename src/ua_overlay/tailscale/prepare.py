@@ -1,7 +1,8 @@
 """The recipe of `ua-overlay robot prepare`: everything on a robot that needs root, once.
 
 It gives tailscaled, and no other program, the site's CA at a path that never changes; switches its telemetry off;
-limits what it may do and which addresses it may connect to (firewall.egress); and keeps an unprivileged operator.
+limits its privileges and the addresses that it may connect to (firewall.egress); and maintains an unprivileged
+operator.
 """
 from typing import Callable, List, Optional
 
@@ -95,7 +96,7 @@ def make_recipe(user: str, ca_pem: str, command: str, python_path: str, service_
     :param ca_pem: text of the site's CA.
     :param command: absolute path of the `ua-overlay` program; ``python_path``: where its modules are.
     :param service_manager: 'systemd' or 'none'.
-    :param daemon_program: path of a tailscaled that gets a service, None where tailscaled.service exists.
+    :param daemon_program: path of the tailscaled for which to install a service, None if tailscaled.service exists.
     :param rules: of egress.ruleset, '' for none; ``nft``: the absolute path of nft.
     """
     certificate = File(defaults.CA_FILE, ca_pem)
@@ -131,7 +132,7 @@ def make_recipe(user: str, ca_pem: str, command: str, python_path: str, service_
 
 
 def check_in_force(environ: Environ) -> None:
-    """Check that the drop-in is in force: an EnvironmentFile of the unit would win over it.
+    """Check that the drop-in is in force: an EnvironmentFile of the unit would override it.
 
     :param environ: the environment of the running tailscaled.
     :raises OverlayError: a variable of the drop-in is missing or differs.
@@ -144,5 +145,5 @@ def check_in_force(environ: Environ) -> None:
 
 def applier(root: str = '/', run: Optional[Run] = None, owner_of: Optional[OwnerOf] = uid_of,
             ask: Optional[Callable[[List[str]], bool]] = None) -> Applier:
-    """Return the applier of this recipe; parameters as for system.recipe.Applier."""
+    """Return the Applier of this recipe; parameters as for system.recipe.Applier."""
     return Applier(MANIFEST, COMMAND, root, run, owner_of, ask)

@@ -1,4 +1,4 @@
-"""Immutable pictures of tailscaled's status, and what changed from one to the next. Pure."""
+"""Immutable snapshots of tailscaled's status, and the changes between two of them. Pure."""
 from dataclasses import dataclass, field
 from typing import Optional, Tuple
 
@@ -11,7 +11,7 @@ from ua_overlay.tailscale.model import Link, Status
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One picture. With a ``daemon_error`` the rest is empty and the status is that of no daemon (state 'NoState').
+    """The status at one moment. With a ``daemon_error``, everything else is empty (state 'NoState').
 
     ``stamp`` is unix time in seconds; ``links[i]`` is the link to ``status.peers[i]``.
     """
@@ -24,7 +24,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class LinkChange:
-    """A link's type changed. A new peer comes from UNKNOWN, one that is gone ends in UNKNOWN."""
+    """A link's type changed. A new peer changes from UNKNOWN, a removed one to UNKNOWN."""
 
     peer: str
     before: LinkType
@@ -33,7 +33,7 @@ class LinkChange:
 
 @dataclass(frozen=True)
 class Changes:
-    """What differs between two snapshots; false as a whole when nothing does.
+    """The differences between two snapshots; falsy when there is none.
 
     Byte counters, handshake times and the stamp change all the time and do not count. ``links`` is true when a link's
     type, endpoint or relay changed, or the set of links; ``link_changes`` has the types.

@@ -1,14 +1,15 @@
-"""Turns tailscaled's bus, counters and status into snapshots and changes.
+"""Turn tailscaled's bus, counters and status into snapshots and changes.
 
 tailscaled 1.98 and 1.100 put no path change on the bus. So:
 
-- the bus (blocking, free) tells when state, health, peers or their being online changed: status at once;
-- the counters (0.1 ms, five times a second) tell when traffic moved on a path that no link explains: status at once;
-- while a link is active its path can change without traffic (a late pong): status five times a second, less often
-  when a status costs more (many peers), so that it never takes more than a twenty-fifth of a core;
-- a slow resync catches what the bus dropped: its queue holds 128 messages.
+- the bus (blocking, costs nothing) reports changes of state, health, peers and whether they are online: read the status
+  at once;
+- the counters (0.1 ms, five times a second) show traffic on a path that no link explains: read the status at once;
+- while a link is active its path can change without traffic (a late pong): read the status five times a second, less
+  often when that is expensive (many peers), so that it never takes more than a twenty-fifth of a core;
+- a slow resync catches messages that the bus dropped: its queue holds 128.
 
-Two threads: one reads the bus, the other asks, decides and calls the listener.
+Two threads: one reads the bus, the other reads counters and status, decides and calls the listener.
 """
 import logging
 import threading
@@ -26,16 +27,16 @@ from ua_overlay.tailscale.snapshot import Changes, Snapshot, diff, snapshot_of, 
 
 _LOG = logging.getLogger(__name__)
 
-#: Seconds between two readings of the counters, and at most between two statuses while a link is active.
+#: Seconds between two readings of the counters, and the longest time between two statuses while a link is active.
 TICK = 0.2
 #: Seconds between two statuses when nothing happens; also how often counters of bytes reach the listener.
 RESYNC = 5.0
 #: Seconds between two attempts while no daemon answers.
 RETRY = 0.5
-#: A status is asked for at most once in this many times its own cost. That is CPU time: on a busy machine an answer may
-#: take half a second for want of a core, and resting 25 times as long would leave changes unnoticed for as long.
+#: The pause between two statuses is at least this many times the cost of one. The cost is CPU time: on a busy machine
+#: an answer may take half a second for want of a core, and a pause of 25 times that would hide changes for as long.
 COST_FACTOR = 25
-#: ... and not more often than this, whatever is on the bus.
+#: The shortest pause, whatever the bus reports.
 SHORTEST_GAP = 0.05
 #: CPU seconds here and in the daemon together, for each of them here (with 487 peers 10.5 ms here, 4.5 ms there).
 WITH_DAEMON = 1.4
@@ -50,12 +51,12 @@ Listener = Callable[[Snapshot, Changes], None]
 
 
 def is_telling(message: JsonObject) -> bool:
-    """Return whether something in the status changed, according to a bus message."""
+    """Return whether a bus message indicates a change of the status."""
     return any(message.get(name) is not None for name in _TELLING)
 
 
 class Pace:
-    """When to ask for what. Pure; times in seconds of one clock."""
+    """Decides when to read the status and the counters. Pure; all times are seconds of one clock."""
 
     def __init__(self) -> None:
         self.last_status: Optional[float] = None
@@ -65,7 +66,7 @@ class Pace:
         self.failed = False
 
     def note_status(self, ended: float, cost: float, snapshot: Snapshot) -> None:
-        """Remember when a status (or its failure) arrived, what it cost (CPU seconds) and showed."""
+        """Remember when a status (or its failure) arrived, its cost (CPU seconds) and its content."""
         self.last_status = ended
         self.failed = snapshot.daemon_error is not None
         if not self.failed:
@@ -75,7 +76,7 @@ class Pace:
 
     @property
     def gap(self) -> float:
-        """Least seconds between two statuses."""
+        """Shortest time between two statuses, in seconds."""
         return max(SHORTEST_GAP, COST_FACTOR * self.cost)
 
     def status_at(self, woken: bool) -> float:
@@ -92,19 +93,19 @@ class Pace:
         return self.last_status + (max(TICK, self.gap) if self.active else RESYNC)
 
     def counters_needed(self) -> bool:
-        """Return whether the counters can show what no status would show in time."""
+        """Return whether the counters can show a change before the next status does."""
         return self.running and not (self.active and self.gap <= TICK)
 
     def unexplained(self, kinds: AbstractSet[LinkType]) -> bool:
-        """Return whether traffic moved on a path that no link takes, as far as the last status shows."""
+        """Return whether traffic moved on a path that no link of the last status takes."""
         return bool(kinds - self.active)
 
 
 class Watcher:
-    """Watches one tailscaled through its restarts.
+    """Watches one tailscaled, across its restarts.
 
-    :param api_factory: returns a new LocalApi; called once for each of the two threads, each of which has its own
-        connections.
+    :param api_factory: returns a new LocalApi; called once by each of the two threads, so that they share no
+        connection.
     :param on_snapshot: called in the watcher's thread when something changed, and every :data:`RESYNC` seconds with
         false changes (fresh byte counters). It must not block; what it raises is logged.
     """
@@ -148,7 +149,7 @@ class Watcher:
                 thread.join()
 
     def poke(self) -> None:
-        """Ask for the status now: something changed that does not appear on the bus."""
+        """Read the status now, after a change that does not appear on the bus."""
         with self._condition:
             self._woken = True
             self._condition.notify_all()
@@ -203,7 +204,7 @@ class Watcher:
         finally:
             bus.release()
 
-    # -- the thread that asks and decides
+    # -- the thread that reads counters and status, and decides
 
     def _follow_status(self) -> None:
         api = self._api_factory()
