@@ -1,8 +1,8 @@
 """The agent (`ua-overlay robot agent`): the root service of a prepared robot.
 
 It reconciles four things for as long as it runs: tailscaled's operator, so that an unprivileged user may join and
-leave; the names of the team in the hosts file, where MagicDNS fails; the addresses of the site in the egress rule; and
-the home DERP that the server knows of this robot.
+leave; the names of the team in the hosts file, if MagicDNS fails; the addresses of the site in the egress rule; and the
+robot's home DERP on the server.
 """
 import threading
 from typing import Callable, Dict
@@ -17,12 +17,12 @@ from ua_overlay.tailscale.model import parse_status
 from ua_overlay.tailscale.operator import maintain_operator
 from ua_overlay.trust.servers import remembered, resolve, servers_now
 
-#: Name of a duty -> the loop that does it until the agent's stop is set.
+#: Name of a duty -> the loop that performs it until the agent's stop is set.
 Duties = Dict[str, Callable[[], None]]
 
 
 def duties(user: str, socket: str, stop: threading.Event, say: Say, ca_file: str = defaults.CA_FILE) -> Duties:
-    """Return the agent's loops. Each has its own connection to tailscaled.
+    """Return the agent's loops, each with a separate connection to tailscaled.
 
     :param user: who may join and leave.
     :param socket: path of tailscaled's LocalAPI.
@@ -40,10 +40,10 @@ def duties(user: str, socket: str, stop: threading.Event, say: Say, ca_file: str
 
 
 def run(loops: Duties) -> None:
-    """Run every loop at the same time; return when the operator's ends.
+    """Run all loops concurrently; return when the operator's loop ends.
 
-    The others may be waiting for a resolver, so they are daemon threads: they end with the process, and the hosts file
-    is written whole or not at all.
+    The others may be blocked by a resolver, so they run in daemon threads, which end with the process; the hosts file
+    is written atomically.
     """
     for name, loop in loops.items():
         if name != 'operator':

@@ -1,4 +1,4 @@
-"""What can be wrong with a robot in an overlay: the checks behind `ua-overlay doctor`, roswtf and /diagnostics.
+"""The checks of a robot in an overlay, behind `ua-overlay doctor`, roswtf and /diagnostics.
 
-`observe` gathers facts within deadlines, the checks judge them without asking anything, `table` names and orders them.
+`observe` gathers facts within deadlines, the checks judge these facts and nothing else, `table` names and orders them.
 """

@@ -1,8 +1,8 @@
-"""Two machines with one identity: a copied SD card. Pure.
+"""Detect two machines with one identity, as after copying an SD card. Pure.
 
-Every tailscaled reports to the server where it can be reached (its endpoints), and the server sends them back to it
-within a second of a change (measured). Two tailscaleds with one key overwrite each other there: the one that reported
-first then receives endpoints of which it has none.
+Every tailscaled reports its endpoints to the server, and the server sends them back within a second of a change
+(measured). Two tailscaleds with one key overwrite each other's report: the first one then receives only endpoints that
+it does not have.
 """
 from typing import Collection, Tuple
 
@@ -11,12 +11,12 @@ from ua_overlay.checks.finding import Verdicts, ok, warn
 
 
 def strangers(own: Collection[str], on_server: Collection[str]) -> Tuple[str, ...]:
-    """Return ``on_server``, sorted, when all these endpoints are another machine's, else ().
+    """Return ``on_server``, sorted, if all these endpoints belong to another machine, else ().
 
-    One in common does not prove that it is the same machine: private addresses repeat behind NATs. None in common
-    proves another machine, once the server has had that second.
+    A common endpoint does not prove that it is the same machine: private addresses repeat behind NATs. But no common
+    endpoint, more than a second after a change, proves that it is another machine.
 
-    :param own: endpoints (ip:port) that this tailscaled has found.
+    :param own: endpoints (ip:port) that this tailscaled reports.
     :param on_server: endpoints of this robot in the network map.
     """
     return tuple(sorted(on_server)) if own and on_server and not set(own) & set(on_server) else ()

@@ -1,4 +1,4 @@
-"""Check of the egress rule, by which nothing leaves the site, on a robot that was prepared. Pure."""
+"""Check the egress rule of a prepared robot, which keeps tailscaled's traffic inside the site. Pure."""
 from ua_overlay.checks.facts import Facts
 from ua_overlay.checks.finding import Verdicts, error, ok, unknown, warn
 from ua_overlay.firewall import egress as rules

@@ -1,4 +1,4 @@
-"""What was observed, as plain values. None means that it was not observed: then no check judges it. Pure."""
+"""The observed facts, as plain values. None means not observed, and then no check judges it. Pure."""
 from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
@@ -11,32 +11,32 @@ from ua_overlay.rosenv.preferences import Preferences
 from ua_overlay.system.interfaces import InterfaceAddress
 from ua_overlay.tailscale.model import Link, Status
 
-#: What became of an attempt to connect.
+#: The result of an attempt to connect.
 OPEN, REFUSED, DROPPED, NO_ROUTE = 'OPEN', 'REFUSED', 'DROPPED', 'NO_ROUTE'
 
-#: Why we connected to a port: the team master's, a registered node's, or any ephemeral port (closed: refused is fine).
+#: Which port we connected to: the team master's, a registered node's, or any ephemeral port (closed: refused is fine).
 TEAM, NODE, EPHEMERAL = 'the team port', 'the port of a node', 'an ephemeral port'
 
 
 @dataclass(frozen=True)
 class Server:
-    """What the probe of the server found; times in Unix seconds, ``clock_offset`` in seconds: theirs minus ours."""
+    """The result of probing the server; times in Unix seconds, ``clock_offset`` in seconds: server minus robot."""
 
     url: str = ''
     problem: Optional[Problem] = None
     clock_offset: Optional[float] = None
     not_after: Optional[float] = None  #: end of the server's certificate
     ca_not_after: Optional[float] = None
-    key_known: Optional[bool] = None  #: whether it knows this robot's key; None: not asked, or not answered
+    key_known: Optional[bool] = None  #: whether it knows this robot's key; None: not queried, or not answered
     #: Endpoints that another machine with this robot's key reported to the server; (): none; None: not observed.
     strangers: Optional[Tuple[str, ...]] = None
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A TCP connection that was tried: ``peer`` by overlay name, ``kind`` and ``result`` as above.
+    """An attempted TCP connection: ``peer`` by overlay name, ``kind`` and ``result`` as above.
 
-    ``ping``: whether tailscaled's own ping, which passes whatever the policy says, was answered; None: not asked.
+    ``ping``: whether the peer answered tailscaled's own ping, which no policy blocks; None: not tried.
     """
 
     peer: str
@@ -48,9 +48,9 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Callback:
-    """The result of asking the team's master to call us back (a registration, as every node makes one).
+    """The result of registering with the team's master as a node does, so that it calls us back.
 
-    ``by_address`` and ``by_name``: True it did, False it did not within the deadline, None not tried.
+    ``by_address`` and ``by_name``: True: it called back; False: not within the deadline; None: not tried.
     """
 
     by_address: Optional[bool] = None
@@ -60,20 +60,20 @@ class Callback:
 
 @dataclass(frozen=True)
 class Graph:
-    """The team's master and what it hands out."""
+    """The team's master, and the nodes that it lists."""
 
     uri: str
     alive: bool
     why: str = ''
     nodes: Optional[Tuple[Tuple[str, str], ...]] = None  #: (node name, its URI), sorted
     callback: Optional[Callback] = None
-    #: What the launch that started the master runs beside master and rosout: () for a roscore; None: unknown.
+    #: The other nodes of the launch that started the master, besides rosout: () for a roscore; None: unknown.
     launched: Optional[Tuple[str, ...]] = None
 
 
 @dataclass(frozen=True)
 class RosProcess:
-    """A process of this machine that listens on TCP and whose environment (at its start) names a master."""
+    """A process of this machine that listens on TCP and was started with a master in its environment."""
 
     pid: int
     name: str
@@ -91,7 +91,7 @@ class Packets:
 
 @dataclass(frozen=True)
 class Lan:
-    """Endpoints (ip:port) that tailscaled knows of a peer, and the type of the link once that is stable."""
+    """The endpoints (ip:port) of a peer that tailscaled knows, and the type of the link once it is stable."""
 
     peer: str
     endpoints: Tuple[str, ...]
@@ -100,8 +100,8 @@ class Lan:
 
 @dataclass(frozen=True)
 class Egress:
-    """The egress rule: whether this robot was prepared with it, its state in the kernel, the addresses that the site's
-    servers have now, and whether these are all."""
+    """The egress rule: whether the robot was prepared with it, its state in the kernel, the current addresses of the
+    site's servers, and whether these are complete."""
 
     set_up: bool
     table_state: Optional[TableState] = None
@@ -113,7 +113,7 @@ class Egress:
 class Facts:
     """Everything that the checks judge.
 
-    ``daemon_problem`` and ``status`` are both None only when tailscaled was not asked.
+    ``daemon_problem`` and ``status`` are both None only when tailscaled was not queried.
     """
 
     now: float = 0.0  #: Unix seconds
@@ -124,12 +124,12 @@ class Facts:
     server: Optional[Server] = None
     names: Optional[NameReport] = None
     desired: Optional[RosEnvironment] = None
-    actual: Optional[Dict[str, str]] = None  #: variables of the env file, {}: there is none
+    actual: Optional[Dict[str, str]] = None  #: variables of the env file, {} without one
     env_problem: str = ''
     graph: Optional[Graph] = None
     attempts: Optional[Tuple[Attempt, ...]] = None
     inbound: Optional[Tuple[Tuple[str, int], ...]] = None  #: (overlay address, our listening port) connected to us now
-    shell: Optional[Dict[str, str]] = None  #: ROS variables of the process that asks
+    shell: Optional[Dict[str, str]] = None  #: ROS variables of this process
     processes: Optional[Tuple[RosProcess, ...]] = None
     interfaces: Optional[Tuple[InterfaceAddress, ...]] = None
     packets: Optional[Tuple[Packets, ...]] = None
@@ -139,5 +139,5 @@ class Facts:
 
     @property
     def network(self) -> Optional[Status]:
-        """The status of a tailscaled that answered and is in a network, else None."""
+        """The status if tailscaled answered and is in a network, else None."""
         return self.status if self.status is not None and self.daemon_problem is None and self.status.running else None

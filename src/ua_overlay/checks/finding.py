@@ -1,9 +1,9 @@
-"""What a check finds. Pure."""
+"""The findings of checks. Pure."""
 from dataclasses import dataclass
 from typing import Iterable, List, Union
 
 OK = 'OK'
-#: It cannot be observed from here, and "fine" would be a guess.
+#: Not observable from this robot, so neither good nor bad.
 UNKNOWN = 'UNKNOWN'
 WARN = 'WARN'
 ERROR = 'ERROR'
@@ -13,7 +13,7 @@ LEVELS = (OK, UNKNOWN, WARN, ERROR)
 
 @dataclass(frozen=True)
 class Verdict:
-    """A judgement: ``what`` is the case, ``why`` it matters or where it comes from, what to type next. No secret."""
+    """A judgement: ``what`` is the case, ``why`` it matters or its cause, and the command to type next. No secret."""
 
     level: str
     what: str
@@ -32,12 +32,12 @@ class Finding:
     next_command: str = ''
 
     def sentence(self) -> str:
-        """Return all of it in one line."""
+        """Return the finding as one line."""
         parts = [self.what, self.why, 'Next: ' + self.next_command if self.next_command else '']
         return ' '.join(part for part in parts if part)
 
 
-#: What a check returns: None when it does not apply, or when nothing was observed.
+#: The return value of a check: None when it does not apply, or when nothing was observed.
 Verdicts = Union[Verdict, List[Verdict], None]
 
 

@@ -68,7 +68,7 @@ def master(facts: Facts) -> Verdicts:
 
 
 def foreign_master(facts: Facts) -> Verdicts:
-    """The team's master was started by a roscore, and not by another roslaunch."""
+    """The team's master was started by a roscore, not by a roslaunch."""
     graph = facts.graph
     if graph is None or graph.launched is None or facts.desired is None:
         return None

@@ -1,4 +1,4 @@
-"""Which machine the host of a URI means: for the checks of names and of environments. Pure."""
+"""Find the machine that the host of a URI refers to, for the checks of names and of environments. Pure."""
 from typing import Iterable, Optional, Set, Tuple
 from urllib.parse import urlsplit
 
@@ -28,7 +28,7 @@ def is_loopback(host: str) -> bool:
 
 
 def full_names(nodes: Iterable[Node]) -> Set[str]:
-    """Return the names and addresses under which every robot of the overlay finds ``nodes``."""
+    """Return the names and addresses of ``nodes`` that every robot of the overlay can resolve."""
     return {value for node in nodes for value in (dns_name(node).lower(), ipv4(node)) if value}
 
 
@@ -43,7 +43,7 @@ def overlay_nodes(status: Optional[Status]) -> Tuple[Node, ...]:
 
 
 def is_overlay_host(host: str, status: Optional[Status]) -> bool:
-    """Return whether ``host`` means a machine of the overlay."""
+    """Return whether ``host`` refers to a machine of the overlay."""
     nodes = overlay_nodes(status)
     suffix = '' if status is None else status.suffix.rstrip('.').lower()
     return (in_overlay(host) or host in full_names(nodes) or host in short_names(nodes)

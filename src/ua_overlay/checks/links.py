@@ -9,7 +9,7 @@ from ua_overlay.system.interfaces import InterfaceAddress, in_overlay
 
 
 def derp(facts: Facts) -> Verdicts:
-    """No link goes through the server, which is ten times slower than a relay."""
+    """No link passes through the server, which is ten times slower than a relay."""
     if facts.links is None or facts.daemon_problem is not None:
         return None
     counts = {kind: sum(link.type == kind for link in facts.links) for kind in link_types.ORDER}
@@ -23,7 +23,7 @@ def derp(facts: Facts) -> Verdicts:
 
 
 def _addresses(endpoints: Iterable[str]) -> List[str]:
-    """The IPv4 addresses among endpoints (ip:port) that are neither loopback nor the overlay's."""
+    """Return the IPv4 addresses of endpoints (ip:port), without those of loopback and the overlay."""
     addresses = []
     for endpoint in endpoints:
         host = endpoint.rpartition(':')[0].strip('[]')
@@ -40,11 +40,11 @@ def shared_lan(own_endpoints: Iterable[str], endpoints: Iterable[str],
                interfaces: Sequence[InterfaceAddress]) -> Optional[str]:
     """Return the subnet that this robot and a peer share, or None.
 
-    The same private subnet alone proves nothing (half the world is 192.168.0.0/24), so both must also have an address
-    in common that is on none of our interfaces: the router's, as STUN saw it.
+    The same private subnet alone proves nothing (192.168.0.0/24 is everywhere), so both must also share an address that
+    none of our interfaces has: the router's, as STUN saw it.
 
     :param own_endpoints: of this robot, as ip:port.
-    :param endpoints: of the peer, alike.
+    :param endpoints: of the peer, as ip:port.
     :param interfaces: of this machine.
     """
     ours, theirs = set(_addresses(own_endpoints)), set(_addresses(endpoints))

@@ -1,4 +1,4 @@
-"""Checks of shells and nodes: with which master, and under which name, they were started. Pure."""
+"""Checks of the master and the name with which shells and nodes were started. Pure."""
 from typing import Dict, List, Mapping, Optional, Tuple
 
 from ua_overlay.checks.facts import Facts
@@ -7,7 +7,7 @@ from ua_overlay.checks.hosts import full_names, host_of, is_loopback, is_overlay
 
 
 def node_names(facts: Facts) -> Verdicts:
-    """Every node that the master hands out is registered under a name that all robots resolve."""
+    """Every node that the master lists is registered under a name that all robots resolve."""
     if facts.network is None or facts.graph is None or not facts.graph.alive or facts.graph.nodes is None:
         return None
     robots = overlay_nodes(facts.network)
@@ -55,7 +55,7 @@ def half_connected(facts: Facts) -> Verdicts:
 
 
 def _mixture(variables: Mapping[str, str], facts: Facts) -> Optional[Tuple[str, str]]:
-    """Return what is wrong with a set of ROS variables as (what, why), or None."""
+    """Return the problem with a set of ROS variables as (what, why), or None."""
     uri = variables.get('ROS_MASTER_URI', '')
     host = host_of(uri)
     hostname, address = variables.get('ROS_HOSTNAME', ''), variables.get('ROS_IP', '')
@@ -81,7 +81,7 @@ def _names_the_overlay(name: str, facts: Facts) -> bool:
 
 
 def old_master(facts: Facts) -> Verdicts:
-    """No node that was started by hand still talks to a former master of the team."""
+    """No manually started node still uses a former master of the team."""
     if facts.processes is None or facts.desired is None:
         return None
     present = facts.desired.master_uri.rstrip('/')

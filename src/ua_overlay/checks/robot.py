@@ -11,7 +11,7 @@ from ua_overlay.system.interfaces import in_overlay
 from ua_overlay.tags import belonging, describe_belonging
 
 DAY = 86400.0
-#: Seconds before its end from which a key deserves a warning.
+#: Seconds before a key expires at which the warning begins.
 KEY_MARGIN = 14 * DAY
 
 #: tailscaled's state -> sentence, why, next command of the check of the login.

@@ -1,17 +1,17 @@
-"""Checks of the site's server as this robot sees it. Pure."""
+"""Checks of the site's server from this robot's point of view. Pure."""
 from ua_overlay.checks.facts import Facts
 from ua_overlay.checks.finding import Verdicts, error, ok, warn
 from ua_overlay.checks.robot import DAY, when
 from ua_overlay.rosenv.team import team_of
 
 #: The server renews its certificate while it runs (server.process), defaults.RENEWAL_MARGIN_DAYS before the end. With
-#: less than this left it has failed to for two weeks.
+#: less than this left, the renewal has failed for two weeks.
 CERTIFICATE_WARNING = 14 * DAY
 CERTIFICATE_ERROR = 2 * DAY
 CA_WARNING = 90 * DAY
 #: Seconds. The server's HTTP date has whole seconds, so a smaller offset means nothing.
 CLOCK_WARNING = 2
-#: Seconds from which log files, tf and expiries are useless.
+#: Clock offset, in seconds, at which log files, tf and expiries become useless.
 CLOCK_ERROR = 30
 
 #: Codes of the probe that other checks than `server` report.
@@ -33,7 +33,7 @@ def server(facts: Facts) -> Verdicts:
 
 
 def registered(facts: Facts) -> Verdicts:
-    """The server knows this robot, whatever tailscaled reports."""
+    """The server still knows this robot."""
     view = facts.server
     if view is None or view.key_known is None or facts.network is None:
         return None

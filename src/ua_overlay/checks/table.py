@@ -1,4 +1,4 @@
-"""The table of checks: stable ids, what each means and what helps. docs/checks.md is generated from it. Pure."""
+"""The table of checks: their stable ids, meanings and remedies. docs/checks.md is generated from it. Pure."""
 from typing import Callable, Iterable, NamedTuple, Optional, Sequence, Tuple
 
 from ua_overlay import defaults
@@ -10,8 +10,8 @@ from ua_overlay.checks.finding import Finding, Verdict, Verdicts, worst
 class Check(NamedTuple):
     """One check.
 
-    ``id``: stable, for scripts and issue reports; ``group``: the diagnostic status (`<robot>: overlay: <group>`) it is
-    part of; ``judge``: pure; ``meaning`` and ``remedy``: Markdown for the documentation.
+    ``id``: stable, for scripts and issue reports; ``group``: the diagnostic status (`<robot>: overlay: <group>`) to
+    which it belongs; ``judge``: pure; ``meaning`` and ``remedy``: Markdown for the documentation.
     """
 
     id: str
@@ -114,7 +114,7 @@ def run_group(facts: Facts, group: str) -> Tuple[Finding, ...]:
 
 
 def headline(findings: Sequence[Finding]) -> Optional[Finding]:
-    """Return the finding that stands for several: the first of the worst level, None when there is none."""
+    """Return the most important of several findings: the first of the worst level, None without any."""
     level = worst(findings)
     return next((finding for finding in findings if finding.level == level), None)
 

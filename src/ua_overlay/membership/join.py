@@ -1,4 +1,4 @@
-"""Join the team of an invitation, or come back to it: the use case behind `ua-overlay join` and the join service."""
+"""Join the team of an invitation, or rejoin it: the use case behind `ua-overlay join` and the join service."""
 import os
 import pwd
 import time
@@ -20,31 +20,32 @@ from ua_overlay.trust.invitation import Invitation, check_usable, public_values
 from ua_overlay.trust.probe import check_server
 from ua_overlay.trust.verify import verify_node_key
 
-#: Seconds after which a join that the server accepted but that did not come up is given up.
+#: Seconds after which a join fails if the server accepted it but the overlay did not come up.
 TIMEOUT = 60.0
-#: Seconds that the agent has to set the operator again after a logout.
+#: Seconds that the agent may take to set the operator again after a logout.
 PERMISSION_WAIT = 3.0
-#: Seconds that the server has to answer whether it knows a robot whose tailscaled reports that it runs.
+#: Seconds within which the server must answer whether it knows a robot whose tailscaled reports that it runs.
 VERIFY_WAIT = 3.0
-#: Seconds for which a key is held back at most while the machine's interfaces change.
+#: Longest delay of a key while the machine's interfaces change, in seconds.
 UNSTABLE_WAIT = 10.0
-#: How often, and with how many seconds in between, the preferences of tailscaled are put back: its service manager may
-#: just be starting it again.
+#: Number of attempts, and seconds between them, to restore the preferences of tailscaled: its service manager may be
+#: restarting it.
 PUT_BACK_ATTEMPTS, PUT_BACK_PAUSE = 5, 0.5
 
 
 class VerifyNodeKey(Protocol):
-    """trust.verify.verify_node_key: (url, CA as PEM text, node key, timeout) -> known, or None when that is unknown."""
+    """trust.verify.verify_node_key: (url, CA as PEM text, node key, timeout) -> whether the server knows the key, None
+    when that is unknown."""
 
     def __call__(self, url: str, ca_pem: str, node_key: str, timeout: float) -> Optional[bool]:
         ...
 
 
 def user_name(uid: int) -> str:
-    """Return the name by which tailscaled knows user ``uid`` as its operator; a number when the user has no name
+    """Return the name of user ``uid`` as tailscaled stores its operator; the number for a user without a name
     (containers).
 
-    Never from the environment, where LOGNAME may be another's (sudo, su, a service).
+    Do not use the environment: LOGNAME may name another user (sudo, su, a service).
     """
     try:
         return pwd.getpwuid(uid).pw_name
@@ -53,7 +54,7 @@ def user_name(uid: int) -> str:
 
 
 class Join:
-    """One attempt. What it talks to is passed in.
+    """One attempt to join; its collaborators are passed in.
 
     :param ca_file: the CA that tailscaled trusts (written by `robot prepare`, or by a node that runs its own
         daemon).
@@ -65,9 +66,8 @@ class Join:
         site's (trust.probe.check_server).
     :param uid: of the user that joins; None for the user of this process.
     :param timeout: seconds for the overlay to come up.
-    :param cancelled: asked about four times a second; True ends the attempt like an interrupt.
-    :param trust: (CA as PEM text) -> None, makes tailscaled trust a CA where the caller can; None where only
-        `robot prepare` can.
+    :param cancelled: called about four times a second; True ends the attempt like an interrupt.
+    :param trust: (CA as PEM text) -> None, makes tailscaled trust a CA; None if only `robot prepare` can do that.
     :param unstable: () -> seconds until the machine's interfaces are stable (netmon.InterfaceWatcher.wait_left).
     :param fetch_ca: (server URL, pins) -> CA as PEM text (ca_pin.fetch).
     """
@@ -95,13 +95,13 @@ class Join:
         self.verify = verify
         #: The server has accepted the key.
         self.accepted = False
-        #: The server forgot this machine, and a new key is sent although there is a node key.
+        #: The server forgot this machine, so a new key is sent although the machine has a node key.
         self.replacing = False
 
     def __call__(self, path: str) -> Outcome:
-        """Join with the invitation file ``path``, or come back to the kept identity when it is ''.
+        """Join with the invitation file ``path``, or resume the kept identity when it is ''.
 
-        :returns: Outcome with a code of Join.srv; an OverlayError becomes one.
+        :returns: an Outcome with a code of Join.srv; OverlayErrors are converted to one.
         """
         try:
             return self._join(path)
@@ -120,7 +120,7 @@ class Join:
         if step == identity.OTHER_TEAM:
             raise refusals.other_team(own.name, present or remembered, destination)
         if step != identity.SEND_KEY and self._forgotten(status):
-            # tailscaled would report for ever that it runs: the server is believed, and only now is a key of use.
+            # tailscaled would report for ever that it runs. The server's answer decides, so the key is needed now.
             if invitation is None:
                 raise refusals.forgotten(own.name)
             self.replacing = True
@@ -132,7 +132,8 @@ class Join:
             try:
                 return self._resume(destination, status)
             except refusals.Forgotten:
-                # Only now may a key be sent although the machine has a node key: the server does not know that one.
+                # Only in this case may a key be sent although the machine has a node key: the server does not know that
+                # node key.
                 if invitation is None:
                     raise
                 self.replacing = True
@@ -153,25 +154,26 @@ class Join:
                            timeout=VERIFY_WAIT) is False
 
     def _resume(self, destination: str, before: Status) -> Outcome:
-        """Come back with the key that the machine has; nothing secret is sent."""
+        """Rejoin with the node key that the machine has; send no secret."""
         prefs = self._check_permission(self.api.prefs())
         self.accepted = False
         try:
             with self.api.watch() as bus:
                 if prefs.get('LoggedOut') or before.state == 'NeedsLogin':
-                    # After a logout that did not reach the server, or when the server refused the identity of a
-                    # robot that ran, tailscaled waits for a login by hand. Started afresh it asks with what is stored.
+                    # After a logout that did not reach the server, or when the server refused the identity of a running
+                    # robot, tailscaled waits for a manual login. A fresh start makes it register with the stored
+                    # identity.
                     self.api.start(update_prefs=dict(prefs, WantRunning=True, LoggedOut=False))
                 else:
                     self.api.edit_prefs(WantRunning=True)
-                # A robot that is running already gets no new map on request; the server only has to see it again.
+                # A running robot gets no new network map on request; it only has to become online again.
                 status = self._wait_joined(bus, '', need_map=before.state != 'Running')
             own = status.self_node
             present = belonging(own.tags, own.user)
             if destination and present != destination:
                 raise refusals.other_team(own.name, present, destination)
         except BaseException as error:
-            # A server that is late may still take the robot back, as the user asked for; the answer mentions it.
+            # A slow server may still accept the robot later, which the user wants; the answer mentions it.
             if not prefs.get('WantRunning') and getattr(error, 'code', '') != 'TIMEOUT':
                 fields = {name: prefs.get(name, False) for name in ('WantRunning', 'LoggedOut')}
                 self._put_back(error, lambda: self.api.edit_prefs(**fields))
@@ -180,7 +182,7 @@ class Join:
                        own.dns_name, own.addresses)
 
     def _register(self, invitation: Invitation, path: str) -> Outcome:
-        """Send the key, after everything that can fail without it."""
+        """Send the key, after every step that can fail without it."""
         check_usable(invitation, datetime.fromtimestamp(self.now(), timezone.utc))
         before = self._check_permission(self.api.prefs(), path)
         ca_pem, trusted = self._check_trust(invitation, path)
@@ -188,21 +190,22 @@ class Join:
         if not trusted and self.trust is not None:
             self.trust(ca_pem)
         self._wait_stable()
-        # Based on the present ones: without NetfilterMode, for instance, it would switch the firewall rules off.
+        # Based on the current preferences: a missing NetfilterMode, for instance, would disable the firewall rules.
         prefs = dict(before, ControlURL=invitation.server_url, WantRunning=True, LoggedOut=False, CorpDNS=True,
                      Hostname=invitation.robot, AdvertiseTags=None)
         self.accepted = False
         try:
             with self.api.watch() as bus:
                 self.api.start(auth_key=invitation.key, update_prefs=prefs)
-                # With a node key there, forgotten or not, tailscaled registers at `start`. A login on top of that would
-                # cut the registration off and begin another one, to which the server answers that the key was used.
+                # With a node key, known to the server or not, tailscaled registers at `start`. An additional login
+                # would abort that registration and begin another one, which the server refuses because the key was
+                # used.
                 if not self.replacing:
                     self.api.login_interactive()
                 status = self._wait_joined(bus, _belonging(invitation), invitation=invitation)
         except BaseException as error:
-            # tailscaled would go on trying with the key for ever, and join behind the user's back much later. Once the
-            # server has accepted the key it is spent, and going on is all that can still make use of it.
+            # Otherwise tailscaled would retry with the key for ever, and join much later without the user's knowledge.
+            # Once the server has accepted the key, the key is spent, and only continuing can still use it.
             if not self.accepted:
                 self._put_back(error, lambda: self.api.start(update_prefs=before))
             raise
@@ -222,25 +225,26 @@ class Join:
         return outcome
 
     def _status(self) -> Status:
-        """Ask for the Status of this machine: without its peers, unless it is untagged and only they bring its user."""
+        """Return the Status of this machine: without its peers, unless it is untagged, when only a status with peers
+        has its user."""
         status = parse_status(self.api.status(peers=False))
         if status.self_node.tags or status.state != 'Running':
             return status
         return parse_status(self.api.status())
 
     def _wait_stable(self) -> None:
-        """Wait while interfaces change: one that has just come up could cut off the answer to the registration, and
-        the key would be spent.
+        """Wait while interfaces change: one that has just come up can interrupt the registration after the server has
+        spent the key.
 
-        At most UNSTABLE_WAIT: a Wi-Fi that scans is never stable, and tailscaled copes with that.
+        Wait for at most UNSTABLE_WAIT: a Wi-Fi interface that scans is never stable, and tailscaled copes with that.
         """
         deadline = self.clock() + UNSTABLE_WAIT
         while self.unstable() > 0.0 and self.clock() < deadline and not self.cancelled():
             self.sleep(0.1)
 
     def _put_back(self, error: BaseException, change: Callable[[], object]) -> None:
-        """Undo with ``change()`` what was asked of tailscaled. When that fails too, ``error`` (what went wrong first)
-        remains the answer and mentions it."""
+        """Undo the changes to tailscaled with ``change()``. If that fails too, ``error`` (the first failure) remains
+        the answer and mentions it."""
         failure: Optional[OverlayError] = None
         for attempt in range(PUT_BACK_ATTEMPTS):
             if attempt:
@@ -258,10 +262,10 @@ class Join:
                      invitation: Optional[Invitation] = None) -> Status:
         """Return the Status once the robot has joined.
 
-        :param destination: where it is to belong (tags.belonging), or '' for anywhere.
-        :param need_map: wait for a network map that is newer than the call: right after a start the status shows the
-            old one as if all were well (1.100).
-        :raises Refused: as soon as the server refuses, or when the time is over.
+        :param destination: the expected membership (tags.belonging), or '' for any.
+        :param need_map: wait for a network map that is newer than the call: right after a start, the status still shows
+            the old one (1.100).
+        :raises Refused: the server refuses, or the time is over.
         """
         deadline = self.clock() + self.timeout
         while True:
@@ -280,7 +284,7 @@ class Join:
             if not need_map and own.addresses and identity.joined(status.state, own.online, own.tags, destination,
                                                                   own.user):
                 return status
-            # tailscaled reports that it does not trust the server, and would go on trying for ever.
+            # tailscaled reports that it does not trust the server, and would retry for ever.
             if not self.accepted and any('x509:' in text for text in status.health):
                 raise refusals.certificate_not_trusted(invitation.server_url if invitation else '', self.user)
             if self.cancelled():
@@ -291,9 +295,9 @@ class Join:
     def _check_permission(self, prefs: JsonObject, path: str = 'FILE') -> JsonObject:
         """Check that this user may change tailscaled: `robot prepare` made it the operator.
 
-        A logout wipes the operator and the agent sets it again within a second, so that is waited for.
+        A logout wipes the operator, and the agent sets it again within a second; wait for that.
 
-        :returns: the preferences, as they are when this user may change them.
+        :returns: the preferences, read after this user was allowed to change them.
         :raises Refused: this user is not the operator.
         """
         deadline = self.clock() + PERMISSION_WAIT
@@ -305,7 +309,7 @@ class Join:
         return prefs
 
     def _check_trust(self, invitation: Invitation, path: str) -> Tuple[str, bool]:
-        """Find the invitation's CA, which tailscaled must trust before it meets the server.
+        """Find the invitation's CA, which tailscaled must trust before it connects to the server.
 
         :returns: (the CA as PEM text, whether tailscaled trusts it already).
         :raises Refused: it does not, and only `robot prepare` can change that.

@@ -1,4 +1,4 @@
-"""Leave the team's network and keep the identity, or give it up."""
+"""Leave the team's network, and keep or give up the identity."""
 import time
 from typing import Callable
 
@@ -12,7 +12,7 @@ from ua_overlay.tailscale.model import Status, parse_status
 
 #: Seconds for tailscaled to finish leaving.
 TIMEOUT = 15.0
-#: Seconds between two questions whether it has.
+#: Seconds between two checks.
 _PAUSE = 0.1
 
 Sleep = Callable[[float], None]
@@ -26,7 +26,7 @@ def leave(api: MembershipApi, forget: bool, state_dir: str, timeout: float = TIM
     :param state_dir: where the settings of the invitation are. The hosts block and the env file follow tailscaled's
         state (rosenv.hosts, rosenv.keeper).
     :param timeout: seconds.
-    :returns: Outcome with a code of Leave.srv; an OverlayError becomes one.
+    :returns: an Outcome with a code of Leave.srv; OverlayErrors are converted to one.
     """
     try:
         return _leave(api, forget, state_dir, timeout, clock, sleep)
@@ -65,16 +65,16 @@ def _logout(api: MembershipApi, timeout: float) -> None:
     except DaemonError as error:
         if not error.status:
             raise
-        # Refused because of what tailscaled's control client has in memory: no key since a logout that did not reach
-        # the server ("no nodekey to log out"), or still the key of the join, which it sends along and a server that
-        # forgot this robot takes for a new join ("authkey already used"). After a fresh start it has only the stored
+        # The cause is the memory of tailscaled's control client. After a logout that did not reach the server it has no
+        # node key ("no nodekey to log out"). Or it still sends the pre-auth key of the join, which looks like a new
+        # join to a server that forgot this robot ("authkey already used"). After a fresh start it has only the stored
         # identity.
         api.start()
         api.logout(timeout=timeout)
 
 
 def _forget(state_dir: str) -> str:
-    """Remove the settings; return '', or the sentence of what failed: the robot has left all the same."""
+    """Remove the settings; return '', or the failure as a sentence. The robot has left in either case."""
     try:
         forget_settings(state_dir)
     except OSError as error:
@@ -83,7 +83,7 @@ def _forget(state_dir: str) -> str:
 
 
 def _wait(api: MembershipApi, condition: Callable[[Status], bool], timeout: float, clock: Clock, sleep: Sleep) -> None:
-    """:raises Refused: ``condition`` is not met within ``timeout`` seconds."""
+    """Wait until the Status meets ``condition``; raise Refused after ``timeout`` seconds."""
     deadline = clock() + timeout
     while not condition(parse_status(api.status(peers=False))):
         if clock() > deadline:

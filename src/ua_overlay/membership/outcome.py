@@ -1,4 +1,4 @@
-"""What join and leave answer: a code of Join.srv or Leave.srv, and a sentence. Pure."""
+"""The answer of join and leave: a code of Join.srv or Leave.srv, and a sentence. Pure."""
 from dataclasses import dataclass, replace
 from typing import Tuple
 
@@ -28,7 +28,8 @@ CODES = frozenset([
 class Outcome:
     """The answer of join or leave.
 
-    code: name of a constant of the .srv; message: one sentence and the next command; the rest after a join.
+    code: name of a constant of the .srv; message: one sentence and the next command; the other fields are set after a
+    join.
     """
 
     code: str

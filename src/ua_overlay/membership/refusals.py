@@ -1,4 +1,4 @@
-"""Why a join cannot be: the errors that it raises, each with its code of Join.srv and the next command. Pure."""
+"""The errors of a refused join, each with its code of Join.srv and the next command. Pure."""
 from typing import Iterable, Optional
 
 from ua_overlay.membership.identity import REVOKED, SPENT
@@ -9,7 +9,7 @@ from ua_overlay.trust.invitation import Invitation
 
 
 class Forgotten(Refused):
-    """The server does not know this machine's node key any more."""
+    """The server no longer knows this machine's node key."""
 
     code = 'FORGOTTEN'
 
@@ -21,8 +21,8 @@ def forgotten(name: str) -> Forgotten:
 
 def other_team(name: str, present: str, destination: str) -> Refused:
     """
-    :param present: where the robot is (tags.belonging).
-    :param destination: where the invitation belongs.
+    :param present: where the robot belongs now (tags.belonging).
+    :param destination: where the invitation leads.
     """
     return Refused('{} is in {}, not in {}; the invitation was not used.'.format(
         name or 'This robot', describe_belonging(present), describe_belonging(destination)),
@@ -79,10 +79,10 @@ def key_refused(reason: str, invitation: Invitation) -> Refused:
 
 def too_late(seconds: float, health: Iterable[str], invitation: Optional[Invitation], accepted: bool) -> Refused:
     """
-    :param seconds: that were waited.
+    :param seconds: how long the join waited.
     :param health: tailscaled's warnings.
-    :param invitation: None when the robot was to come back with the identity it has.
-    :param accepted: the server has taken the key.
+    :param invitation: None when the robot resumed its kept identity.
+    :param accepted: the server has accepted the key.
     """
     warnings = '; '.join(redact(text) for text in health if 'stopped' not in text)
     within = 'within {:.0f} s{}'.format(seconds, ' (tailscaled reports: {})'.format(warnings) if warnings else '')

@@ -1,6 +1,6 @@
-"""What a robot keeps of its invitation: everything but the key. The team's own choices (port, addressing) live here.
+"""The settings that a robot keeps from its invitation: everything but the key, such as the team's port and addressing.
 
-The network map is the truth and wins over this file (:func:`follow`); the file is for a start while the server is away.
+The network map overrides this file (:func:`follow`); the file serves a start while the server is unreachable.
 """
 import os
 from typing import Any, Dict, Mapping
@@ -23,8 +23,8 @@ Settings = Dict[str, Any]
 def read_settings(state_dir: str) -> Settings:
     """Return the kept settings, {} when there are none.
 
-    A file that cannot be read counts as none, and an invalid value as absent: everything in it has a default or comes
-    again with the next invitation.
+    An unreadable file counts as missing, and so does an invalid value: each value has a default or comes with the next
+    invitation.
     """
     try:
         with open(os.path.join(state_dir, FILE_NAME), encoding='utf-8') as stream:
@@ -37,7 +37,7 @@ def read_settings(state_dir: str) -> Settings:
 
 
 def write_settings(state_dir: str, settings: Mapping[str, Any]) -> None:
-    """Keep the `KEYS` of ``settings``.
+    """Write the `KEYS` of ``settings``.
 
     :raises OSError: when the directory is missing or not this user's.
     """
@@ -48,16 +48,16 @@ def write_settings(state_dir: str, settings: Mapping[str, Any]) -> None:
 
 
 def follow(settings: Settings, node: SelfNode) -> Settings:
-    """Return the settings as the network map has them.
+    """Return the settings, updated from the network map.
 
-    :param settings: what is kept; {} stays {}, for nothing is invented.
+    :param settings: the kept ones; {} stays {}.
     :param node: this robot.
     """
     return dict(settings, **team_on_map(node.tags, node.attributes, settings.get('team', ''))) if settings else settings
 
 
 def forget_settings(state_dir: str) -> None:
-    """Remove the settings; fine when there are none.
+    """Remove the settings, if there are any.
 
     :raises OSError: when they cannot be removed.
     """

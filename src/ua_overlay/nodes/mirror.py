@@ -1,4 +1,4 @@
-"""The mirror: publishes in the team graph what the overlay node publishes in the local one, as `/<robot>/overlay`.
+"""The mirror: repeats the overlay node's topics in the team graph, as `/<robot>/overlay`.
 
 `python3 -m ua_overlay.nodes.mirror ADDRESS`, started by the overlay node in the team's environment with
 ROS_NAMESPACE=/<robot>. It ends when the overlay node does.
@@ -30,7 +30,7 @@ class MirrorNode:
         self._calls = 0
 
     def run(self) -> None:
-        """Work until the overlay node or ROS ends."""
+        """Run until the overlay node or ROS ends."""
         interface.serve(self.call)
         while True:
             packet = self._connection.recv(interface.PACKET)
@@ -49,7 +49,7 @@ class MirrorNode:
                 self._publishers[name].publish(message)
 
     def call(self, name: str, request: Any) -> Any:
-        """Have the overlay node answer a service.
+        """Forward a service call to the overlay node and return its response.
 
         :raises rospy.ServiceException: it does not answer in time.
         """

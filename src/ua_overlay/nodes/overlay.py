@@ -1,7 +1,7 @@
-"""The overlay node: brings this robot into its team's overlay and shows what happens there, in the local graph.
+"""The overlay node: brings this robot into its team's overlay and publishes its state in the local graph.
 
-Every source has a thread that asks, all of them write into one queue, and one thread publishes. Decisions are made
-below (tailscale, rosenv, membership); this module wires them to topics, services and parameters.
+Every source has a thread that observes it; all of them write into one queue, and one thread publishes. The rooms below
+(tailscale, rosenv, membership) decide; this module connects them to topics, services and parameters.
 """
 import os
 import queue
@@ -38,7 +38,7 @@ from ua_overlay.tailscale.watcher import Watcher
 
 #: Seconds between two /diagnostics; rqt_robot_monitor calls a status stale after 5 s.
 DIAGNOSTICS_PERIOD = 2.0
-#: Seconds for a thread, and for a join that is under way, to end when the node does.
+#: Seconds within which a thread, and a running join, must end when the node ends.
 _THREAD_PATIENCE, _JOIN_PATIENCE = 15.0, 5.0
 
 
@@ -72,7 +72,7 @@ class OverlayNode:
         return LocalApi(self._socket)
 
     def _make_daemon(self) -> Optional[Daemon]:
-        """The tailscaled that this node runs itself, if it is to run one."""
+        """Return the tailscaled that this node runs itself, or None."""
         if not rospy.get_param('~manage_daemon', False):
             return None
         from ua_overlay.toolchain import locate
@@ -80,7 +80,7 @@ class OverlayNode:
                       log_path=os.path.join(defaults.DAEMON_STATE_DIR, 'tailscaled.log'))
 
     def _make_keeper(self) -> EnvironmentKeeper:
-        # Our children carry us in their environment, so that a successor finds them should we be killed.
+        # Our children carry our id in their environment, so that a successor finds them if we are killed.
         environ = dict(os.environ, **{OWNER: owner_of()})
         words: Tuple[str, ...] = ()
         no_runner = NO_RUNNER
@@ -100,12 +100,12 @@ class OverlayNode:
     # --- life ---
 
     def run(self) -> int:
-        """Work until ROS shuts down; return the exit status."""
+        """Run until ROS shuts down; return the exit status."""
         problem = self._keeper.remove_leftover()
         if problem:
             rospy.logwarn(problem)
         if self._daemon is not None:
-            # What `robot prepare` creates where tailscaled is a service of the system.
+            # `robot prepare` creates these if tailscaled is a system service.
             for directory in (defaults.RUN_DIR, self._state_dir):
                 make_directory(directory)
             self._daemon.start()
@@ -127,7 +127,7 @@ class OverlayNode:
             self._keeper.stop()
             for thread in threads:
                 thread.join(_THREAD_PATIENCE)
-            # A join that is under way notices that the node ends, and puts back what it began.
+            # A running join notices that the node ends, and undoes its changes.
             self._services.wait(_JOIN_PATIENCE)
             if self._daemon is not None:
                 self._daemon.stop()
@@ -138,7 +138,7 @@ class OverlayNode:
         (rospy.loginfo if outcome.ok else rospy.logerr)(outcome.message)
 
     def _publish_events(self) -> None:
-        """The one publisher: takes what the sources observed and publishes the topics that it changes."""
+        """Publish the topics that change with each observation; the only thread that publishes."""
         next_heartbeat = next_diagnostics = time.monotonic()
         while True:
             now = time.monotonic()
@@ -156,7 +156,7 @@ class OverlayNode:
                 return
             self._publish(event())
 
-    # --- what the sources observed: called in their threads, taken in the publisher's ---
+    # --- observations: called in the threads of the sources, processed in the publisher's ---
 
     def _on_snapshot(self, snapshot: Snapshot, changes: Changes) -> None:
         self._events.put(lambda: self._take_snapshot(snapshot, changes))
@@ -195,10 +195,10 @@ class OverlayNode:
             rospy.loginfo('team runner: %s. %s', report.runner.state, report.runner.why)
         return self._state.take_report(report)
 
-    # --- what goes out ---
+    # --- output ---
 
     def _publish(self, topics: AbstractSet[str]) -> None:
-        """Publish these latched topics; nothing before the first snapshot."""
+        """Publish these latched topics; do nothing before the first snapshot."""
         snapshot, now = self._state.snapshot, self._state
         if snapshot is None:
             return
@@ -228,10 +228,10 @@ class OverlayNode:
         if self._mirror is not None:
             self._mirror.publish(name, message)
 
-    # --- what the decisions need ---
+    # --- input of the decisions ---
 
     def _find_server_url(self) -> str:
-        """Return the server of the network that this robot is in, '' when it is in none.
+        """Return the URL of the server of this robot's network, '' without a network.
 
         :raises OverlayError: tailscaled does not answer.
         """
@@ -241,12 +241,13 @@ class OverlayNode:
         return self._connect().prefs().get('ControlURL') or ''
 
     def _node_key(self) -> str:
-        """Return the public key that the server ought to know, '' when none is in use."""
+        """Return the public node key in use, which the server should know; '' without one."""
         snapshot = self._state.snapshot
         return '' if snapshot is None else key_in_use(snapshot.status)
 
     def _preferences(self) -> Preferences:
-        """Return what this robot is asked for: the network map wins over what was kept, a launch argument over both."""
+        """Return this robot's preferences: the network map overrides the kept settings, and launch arguments override
+        both."""
         snapshot = self._state.snapshot
         preferences = replace(preferences_of(settings.read_settings(self._state_dir)), master=self._master)
         if snapshot is not None and snapshot.status.running:
@@ -254,7 +255,7 @@ class OverlayNode:
         return replace(preferences, team_port=self._team_port) if self._team_port else preferences
 
     def _keep_settings(self, snapshot: Snapshot) -> None:
-        """Keep what the network map has of the team, for a start while the server is away."""
+        """Keep the network map's settings of the team, for a start while the server is unreachable."""
         kept = settings.read_settings(self._state_dir)
         now = settings.follow(kept, snapshot.status.self_node)
         if now == kept:

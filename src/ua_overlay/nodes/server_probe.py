@@ -11,11 +11,11 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.trust.probe import check_server
 from ua_overlay.trust.verify import verify_node_key
 
-#: States of a :class:`ServerView`: no network, so no server to ask; it answers; it does not; another program answers.
+#: States of a :class:`ServerView`: no network, so no server; it answers; it does not answer; another program answers.
 UNKNOWN, OK, UNREACHABLE, UNTRUSTED = 'UNKNOWN', 'OK', 'UNREACHABLE', 'UNTRUSTED'
-#: Codes of an answer that this robot does not trust; NOT_PREPARED: it has no CA to verify any answer with.
+#: Codes of an answer that this robot does not trust; NOT_PREPARED: without a CA it cannot verify any answer.
 _UNTRUSTED_CODES = ('WRONG_CA', 'WRONG_NAME', 'CLOCK', 'CERT_EXPIRED', 'CERTIFICATE', 'NOT_PREPARED')
-#: Probes in a row, a minute, after which another machine is believed to use this robot's identity.
+#: Consecutive probes (a minute) after which another machine counts as using this robot's identity.
 STRANGE_PROBES = 6
 
 
@@ -24,8 +24,8 @@ class ServerView:
     """The result of a probe.
 
     :ivar state: OK, UNREACHABLE, UNTRUSTED or UNKNOWN.
-    :ivar text: what is wrong and the next command; '' when nothing is.
-    :ivar url: of the server that was asked last; '' in no network.
+    :ivar text: the problem and the next command; '' without one.
+    :ivar url: of the server that was probed last; '' without a network.
     :ivar facts: for the checks.
     """
 
@@ -36,12 +36,12 @@ class ServerView:
 
 
 class ServerProbe:
-    """Asks the site's server whether it answers (strict TLS, GET /health), as tailscaled notices minutes later.
+    """Probes the site's server (strict TLS, GET /health), because tailscaled notices a failure only minutes later.
 
     :param server_url: returns '' when this robot is in no network; may raise OverlayError.
     :param ca_file: the site's CA.
     :param emit: called with each ServerView.
-    :param period: seconds between two probes, with up to a tenth of jitter so that a fleet does not ask in step.
+    :param period: seconds between two probes, with up to a tenth of jitter so that a fleet does not probe in step.
     :param node_key: returns the public node key in use, '' when there is none.
     :param endpoints: see checks.observe.server.endpoints_of.
     """
@@ -91,7 +91,7 @@ class ServerProbe:
             self._url = self._server_url()
             facts = self._confirm(node_key, probe_server(
                 self._url, self._ca_file, self.TIMEOUT, self._check, node_key, self._verify))
-        except OverlayError as error:  # tailscaled did not answer which server it is
+        except OverlayError as error:  # tailscaled did not return the server's URL
             facts = Server(problem=error.problem())
         problem = facts.problem
         if problem is not None:
@@ -100,8 +100,9 @@ class ServerProbe:
         return ServerView(OK if facts.url else UNKNOWN, '', self._url, facts)
 
     def _confirm(self, node_key: str, facts: Server) -> Server:
-        """Return what repeated probes confirm. A key that the server does not know may just be being replaced: that
-        takes two probes. Endpoints of another machine may be this one's former ones: that takes STRANGE_PROBES."""
+        """Return the facts that repeated probes confirm. A key that the server does not know may be in the middle of a
+        renewal: it takes two probes. Endpoints of another machine may be former ones of this machine: they take
+        STRANGE_PROBES."""
         if node_key and facts.problem is None and facts.url:
             others = strangers(*self._endpoints())
             self._strange_probes = self._strange_probes + 1 if others else 0

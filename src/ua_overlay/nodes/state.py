@@ -1,8 +1,8 @@
-"""What the overlay node has observed, and which of its latched topics each observation changes. It imports no ROS.
+"""The observations of the overlay node, and the latched topics that each of them changes. Imports no ROS.
 
 Start here for any further output of the node, such as metrics for Prometheus or a log: :class:`NodeState` holds the
-latest of everything. A new module beside this one turns it into the output, and nodes/overlay.py, which feeds it, calls
-that module.
+latest observations. Write a module beside this one that turns them into the output, and call it from nodes/overlay.py,
+which updates the state.
 """
 from typing import AbstractSet, Dict, FrozenSet, Optional, Tuple
 
@@ -21,9 +21,9 @@ RoundTrips = Dict[str, Tuple[LinkType, float]]
 
 
 class NodeState:
-    """The latest of everything. Each ``take_…`` returns the topics whose content it changed, for one thread to publish.
+    """The latest observations. Each ``take_…`` returns the topics whose content it changed, for one thread to publish.
 
-    Nothing is published before the first snapshot; then all of them are.
+    Nothing is published before the first snapshot, which publishes all topics.
 
     :ivar server_since: Unix seconds since which the server has its state.
     """
@@ -37,7 +37,7 @@ class NodeState:
 
     @property
     def removed(self) -> bool:
-        """The server does not know this robot any more, although tailscaled reports that it runs."""
+        """The server no longer knows this robot, although tailscaled reports that it runs."""
         return self.server.facts.key_known is False and self.snapshot is not None and self.snapshot.status.running
 
     def take_snapshot(self, snapshot: Snapshot, changes: Changes) -> AbstractSet[str]:
@@ -72,12 +72,12 @@ class NodeState:
 
 
 def _shown_of_server(view: ServerView) -> Tuple[object, ...]:
-    """What the topic `state` shows of it."""
+    """Return the parts of ``view`` that the topic `state` shows."""
     return view.state, view.text, view.url, view.facts.key_known is False
 
 
 def _shown_of_report(report: Report) -> Tuple[object, ...]:
-    """What the topic `ros_environment` shows of it."""
+    """Return the parts of ``report`` that the topic `ros_environment` shows."""
     desired = report.desired
     return (report.state, report.why, desired.master, desired.master_uri, desired.hostname, desired.names_ok,
             report.actual, report.master_alive, report.env_file if report.actual else '')
