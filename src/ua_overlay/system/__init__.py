@@ -1,1 +1,1 @@
-"""Linux plumbing, nothing of ours: recipes, files, processes, units, /proc, deadlines, interfaces."""
+"""General Linux plumbing: recipes, files, processes, units, /proc, deadlines, interfaces."""

@@ -1,8 +1,8 @@
-"""Pauses between tries: doubled each time up to the longest; after a success the first one again. Pure."""
+"""Compute the pauses between attempts: doubled each time up to a limit, and reset after a success. Pure."""
 
 
 class Backoff:
-    """Counts the tries; whoever tries waits.
+    """Computes each pause; the caller waits.
 
     :param first: the first pause, in seconds.
     :param longest: the longest pause, in seconds.
@@ -20,5 +20,5 @@ class Backoff:
         return pause
 
     def reset(self) -> None:
-        """Begin with the first pause again: a try succeeded."""
+        """Start with the first pause again, after a success."""
         self._pause = self._first

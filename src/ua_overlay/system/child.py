@@ -1,8 +1,8 @@
-"""A child process that dies with its parent, and whose log file is bounded.
+"""Run a child process that dies with its parent, and whose log file is bounded.
 
-It is for programs with a main thread that only supervises (`server run`). A node of ROS has many
-threads, among which running Python between fork and exec is unsafe: tailscale.daemon starts its child otherwise. And a
-pipe is no output for a child that has to clean up when its parent dies: it would die of SIGPIPE.
+It is for programs with a main thread that only supervises (`server run`). A ROS node has many threads, so running
+Python between fork and exec is unsafe there; tailscale.daemon starts its child differently. Do not use it either for a
+child that must clean up when its parent dies: its output is a pipe, and SIGPIPE would kill it.
 """
 import collections
 import os
@@ -17,7 +17,7 @@ from ua_overlay.system import process as processes
 
 
 class BoundedLog:
-    """A log file that is renamed to `<path>.1` when it reaches ``limit`` bytes: at most twice that is kept."""
+    """A log file that is renamed to `<path>.1` when it reaches ``limit`` bytes, so it takes at most twice that."""
 
     def __init__(self, path: str, limit: int = 4 * 1024 * 1024) -> None:
         self._path = path
@@ -43,13 +43,13 @@ class BoundedLog:
 
 
 class Child:
-    """One process. Start it from the main thread: the kernel ends it when the thread that made it ends.
+    """One process. Start it from the main thread: the kernel kills it when the thread that started it ends.
 
-    :param name: for people.
+    :param name: for messages.
     :param argv: program and arguments; no secrets.
     :param log_file: path; the last lines are kept in memory too.
     :param environment: variables on top of ours.
-    :param ignore: whether a line is neither logged nor kept.
+    :param ignore: returns whether to drop a line, which is then neither logged nor kept.
     """
 
     def __init__(self, name: str, argv: Argv, log_file: str, environment: Optional[Mapping[str, str]] = None,
@@ -112,14 +112,14 @@ class Child:
         return None if self._process is None else self._process.pid
 
     def exit_code(self) -> Optional[int]:
-        """None while it runs, and before the start."""
+        """The exit status; None while it runs, and before the start."""
         return None if self._process is None else self._process.poll()
 
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
     def last_lines(self, count: int = 3) -> List[str]:
-        """Return the end of its output."""
+        """Return the last lines of its output."""
         with self._changed:
             return list(self._lines)[-count:]
 
@@ -129,7 +129,7 @@ class Child:
             self._process.send_signal(number)
 
     def mark(self) -> int:
-        """Return the present position in the output, for :meth:`wait_for_line`."""
+        """Return the current position in the output, for :meth:`wait_for_line`."""
         with self._changed:
             return self._count
 
@@ -153,7 +153,7 @@ class Child:
                 self._changed.wait(min(left, 0.5))
 
     def stop(self, timeout: float) -> None:
-        """End it: SIGTERM, and SIGKILL after ``timeout`` seconds. Returns when it is gone and its log is written."""
+        """Stop it: SIGTERM, and SIGKILL after ``timeout`` seconds. Return when it has exited and its log is written."""
         if self._process is None or self._pump is None:
             return
         processes.end(self._process, timeout)

@@ -10,7 +10,7 @@ from ua_overlay.protocols import JsonObject
 
 
 class NotRunning(OverlayError):
-    """No `server run` holds this site."""
+    """No `server run` is running for this site."""
 
     code = 'SERVER_DOWN'
 
@@ -19,7 +19,7 @@ class ControlServer:
     """Answers requests in a thread.
 
     :param path: of the unix socket, in a directory that only the site's owner may enter.
-    :param handler: operation -> answer; an OverlayError becomes an error at the client.
+    :param handler: operation -> answer; the client raises its OverlayErrors.
     """
 
     def __init__(self, path: str, handler: Callable[[str], JsonObject]) -> None:
@@ -69,8 +69,8 @@ def ask(path: str, operation: str, timeout: float = 60.0) -> JsonObject:
 
     :param path: of the unix socket.
     :param timeout: seconds.
-    :raises NotRunning: nobody listens there.
-    :raises OverlayError: the server's own sentence, or no answer in time.
+    :raises NotRunning: no server listens on the socket.
+    :raises OverlayError: the server's error, or no answer in time.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)

@@ -1,4 +1,4 @@
-"""Deadlines for calls that may hang (resolvers, masters behind a black hole) and cannot be interrupted."""
+"""Deadlines for calls that may hang (resolvers, unreachable masters) and cannot be interrupted."""
 import threading
 import time
 from typing import Any, Callable, Dict, Hashable, Mapping, Optional, Tuple, TypeVar
@@ -17,7 +17,7 @@ class _Call:
     def run(self) -> None:
         try:
             self.result = self.function()
-        except Exception as error:  # handed to whoever waits for the call
+        except Exception as error:  # passed to the thread that waits for the call
             self.error = error
         finally:
             del self.function
@@ -25,11 +25,11 @@ class _Call:
 
 
 class Calls:
-    """Runs functions in daemon threads and waits for them no longer than asked.
+    """Runs functions in daemon threads and waits for them with a deadline.
 
     getaddrinfo cannot be interrupted and may take half a minute when no name server answers. Each key has at most one
-    thread: while the last call of a key still hangs, asking again waits for that one, so a dead resolver costs a few
-    idle threads and not one more with every check. The threads are daemons: they never delay the end of a program.
+    thread: while the last call of a key still hangs, another call waits for the same thread. So a dead resolver costs a
+    few idle threads, not one more with every check. The threads are daemons: they never delay the exit of a program.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Calls:
 
     def run(self, functions: Mapping[Key, Callable[[], Result]], seconds: float
             ) -> Dict[Key, Tuple[Optional[Result], Optional[Exception]]]:
-        """Run all functions side by side.
+        """Run all functions in parallel.
 
         :param functions: by key.
         :param seconds: deadline for all of them together.
@@ -73,7 +73,7 @@ class Calls:
 def call_within(seconds: float, function: Callable[[], Result]) -> Result:
     """Return the result of ``function``, or raise its exception.
 
-    :raises TimeoutError: it takes longer than ``seconds``; its thread goes on by itself.
+    :raises TimeoutError: it takes longer than ``seconds``; its thread continues in the background.
     """
     call = _Call(function)
     threading.Thread(target=call.run, name='deadline', daemon=True).start()

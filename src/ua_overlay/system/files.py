@@ -13,16 +13,16 @@ def write_atomic(path: Union[str, 'os.PathLike[str]'], data: Union[str, bytes], 
                  owner: Optional[Owner] = None) -> None:
     """Write ``data`` to ``path`` so that a reader sees the old file or the new one, never a part.
 
-    The temporary file is created 0600 beside the target, given its mode, synced and renamed. So nobody else ever reads
-    a secret, and a power cut leaves one of the two versions.
+    The temporary file is created 0600 beside the target, given its mode, synced and renamed. So no other user can ever
+    read a secret, and a power cut leaves one of the two versions.
 
     :param path: its directory must exist.
     :param data: str is written as UTF-8.
     :param mode: permission bits of the finished file.
     :param owner: None: root gives the file to the owner of what it replaces, or else of the directory, so that a
-        service can still read what an administrator changed; anybody else owns what they write.
+        service can still read a file that an administrator changed; any other user owns the file.
     :raises OSError: the directory is missing, full or not writable, or ``path`` is a device, a pipe or a socket, which
-        root must not replace by a file; nothing is left behind then.
+        root must not replace with a file. No temporary file remains.
     """
     path = os.fspath(path)
     if isinstance(data, str):
@@ -37,7 +37,7 @@ def write_atomic(path: Union[str, 'os.PathLike[str]'], data: Union[str, bytes], 
             stream.write(data)
             stream.flush()
             os.fchmod(stream.fileno(), mode)
-            # A service that may not change owners (ours, in its sandbox) can still replace its own files.
+            # A service that may not change owners (like ours in their sandbox) can still replace its own files.
             if owner is not None and owner != (os.geteuid(), os.getegid()):
                 os.fchown(stream.fileno(), owner[0], owner[1])
             os.fsync(stream.fileno())
@@ -49,10 +49,10 @@ def write_atomic(path: Union[str, 'os.PathLike[str]'], data: Union[str, bytes], 
 
 
 def inherited_owner(path: str) -> Optional[Owner]:
-    """Return the owner that a file which root writes at ``path`` gets.
+    """Return the owner for a file that root writes to ``path``.
 
-    None when there is nothing to give away: the file stays root's (whose sandbox may forbid a change of owners), or the
-    writer is not root.
+    Return None to leave the owner alone: the file belongs to root anyway (whose sandbox may forbid a change of owners),
+    or the writer is not root.
     """
     if os.geteuid() != 0:
         return None
@@ -62,7 +62,7 @@ def inherited_owner(path: str) -> Optional[Owner]:
 
 
 def sync_directory(directory: str) -> None:
-    """Make a rename in ``directory`` survive a power cut."""
+    """Sync ``directory``, so that a rename in it survives a power cut."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Network interfaces of this machine, and which addresses are the overlay's."""
+"""List the network interfaces of this machine, and recognize the overlay's addresses."""
 import ipaddress
 from typing import FrozenSet, NamedTuple, Tuple
 
@@ -16,14 +16,14 @@ class InterfaceAddress(NamedTuple):
 
 
 def ipv4_addresses() -> Tuple[InterfaceAddress, ...]:
-    """Return every IPv4 address of this machine, read anew at each call (roslaunch keeps a list of its own)."""
+    """Return every IPv4 address of this machine, read anew at each call (unlike roslaunch, which caches its list)."""
     import netifaces
     found = []
     for name in netifaces.interfaces():
         try:
             entries = netifaces.ifaddresses(name).get(netifaces.AF_INET, ())
         except ValueError:
-            continue  # the interface went away between the two calls
+            continue  # the interface disappeared between the two calls
         for entry in entries:
             if 'addr' in entry:
                 mask = entry.get('netmask') or '255.255.255.255'

@@ -1,8 +1,8 @@
-"""Ends what a predecessor left: programs of the team graph whose overlay node was killed.
+"""End the processes that a predecessor left: programs of the team graph whose overlay node was killed.
 
-Each program that the overlay node starts carries the node in its environment (:data:`OWNER`), and so does everything
-that comes from it. The subreaper ends them when the node dies. This module covers the time until then, and the case
-that the subreaper was killed too. Linux only (proc(5)).
+Each program that the overlay node starts has the node's id in its environment (:data:`OWNER`), and all its descendants
+inherit it. The subreaper ends them when the node dies. This module covers the time until then, and the case in which
+the subreaper was killed too. Linux only (proc(5)).
 """
 import os
 import signal
@@ -16,7 +16,7 @@ from ua_overlay.system.supervised import GRACE
 
 #: Environment variable of a child: `<pid>:<start time>` of the overlay node that started it.
 OWNER = 'UA_OVERLAY_OWNER'
-#: Seconds that a subreaper has for an orderly end, before what is left is ended without it.
+#: Seconds for an orderly end by the subreaper, before the remaining processes are ended directly.
 PATIENCE = GRACE + 2.0
 #: Seconds between SIGTERM and SIGKILL.
 TERM_GRACE = 1.0
@@ -37,7 +37,7 @@ def plan(processes: Iterable[Process], alive_owners: Set[str], waited: float) ->
     :param processes: those of this user that have an owner.
     :param alive_owners: owners that still run.
     :param waited: seconds since leftovers were first found.
-    :returns: (pids of leftovers, signal to send to them or None for more patience).
+    :returns: (pids of leftovers, signal to send to them, or None to keep waiting).
     """
     left = [item for item in processes if item.owner not in alive_owners]
     pids = sorted(item.pid for item in left)
@@ -57,7 +57,7 @@ def owner_of(pid: Optional[int] = None) -> str:
 
 
 def marked_processes(proc: str = '/proc') -> List[Process]:
-    """Return the processes of this user that have an owner, in this pid namespace: owners are numbers of it."""
+    """Return the processes of this user that have an owner, in this pid namespace, to which the owners' ids belong."""
     found = []
     here = os.stat(os.path.join(proc, 'self/ns/pid'))
     for pid in process.list_pids(proc):
@@ -75,7 +75,7 @@ def marked_processes(proc: str = '/proc') -> List[Process]:
             with open(os.path.join(directory, 'cmdline'), 'rb') as stream:
                 command = stream.read().split(b'\0')
         except OSError:
-            continue  # it ended meanwhile, or hides from this user
+            continue  # it ended meanwhile, or this user may not read it
         prefix = OWNER.encode() + b'='
         owner = next((entry[len(prefix):].decode('ascii', 'replace') for entry in environ
                       if entry.startswith(prefix)), '')
@@ -93,7 +93,7 @@ def is_alive(owner: str) -> bool:
 
 
 class Leftovers:
-    """Ends what predecessors left: call :meth:`step` until :attr:`clear`.
+    """Ends the processes that predecessors left: call :meth:`step` until :attr:`clear`.
 
     :param list_processes: as :func:`marked_processes`.
     :param alive: as :func:`is_alive`.
@@ -108,11 +108,11 @@ class Leftovers:
         self._kill = kill
         self._clock = clock
         self._since: Optional[float] = None
-        #: Nothing is left. Once True it stays so: predecessors exist before a node's start only.
+        #: No process is left. Once True it stays True: predecessors exist only before a node's start.
         self.clear = False
 
     def step(self) -> bool:
-        """Find leftovers and act once; never blocks. Returns :attr:`clear`."""
+        """Find leftovers and act once, without blocking; return :attr:`clear`."""
         if self.clear:
             return True
         now = self._clock()

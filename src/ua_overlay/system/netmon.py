@@ -1,8 +1,9 @@
-"""Has this machine's network just changed? A key that is sent in that second can be lost.
+"""Detect changes of this machine's network, because a key that is sent within a second of one can be lost.
 
 tailscaled notices a change of links or addresses up to a second late (net/netmon: debounce) and then closes its
-connections. If a registration is on its way at that moment, the server has taken the single-use key, the answer is
-lost, and tailscaled tries again with another node key: "authkey already used" (seen with 1.98.10 and Headscale 0.29.3).
+connections. If a registration is in progress at that moment, the server has used up the single-use key, the answer is
+lost, and tailscaled tries again with another node key: "authkey already used" (observed with 1.98.10 and Headscale
+0.29.3).
 """
 import errno
 import socket
@@ -20,7 +21,7 @@ _NEW_LINK, _DEL_LINK, _NEW_ADDRESS, _DEL_ADDRESS = 16, 17, 20, 21
 _HEADER = struct.Struct('=IHHII')
 #: Seconds without a change after which a key may be sent: tailscaled's debounce and a margin.
 STABLE_AFTER = 2.5
-#: Interfaces that do not lead to the server; tailscaled makes the last one itself.
+#: Interfaces that do not lead to the server; tailscaled itself creates the last one.
 IGNORED = frozenset(['lo', defaults.INTERFACE])
 
 
@@ -41,9 +42,9 @@ def changed_interfaces(data: bytes) -> Set[int]:
 
 
 class InterfaceWatcher:
-    """Remembers when a link or an address last changed; costs nothing while none does. Needs no privileges.
+    """Remembers when a link or an address last changed. Costs nothing while none changes; needs no privileges.
 
-    :param assume: count the present moment as a change: a process that starts at boot has not seen the link come up.
+    :param assume: count the start as a change: a process that starts at boot may have missed the link coming up.
     :param ignored: () -> indexes of interfaces whose changes do not count.
     """
 

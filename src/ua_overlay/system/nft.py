@@ -1,4 +1,4 @@
-"""nft, the program of nftables: found, fed and asked. Each refusal becomes a sentence."""
+"""Find nft, load rules, list tables; failures raise NftError."""
 import json
 import os
 import shutil
@@ -19,7 +19,7 @@ class NftError(OverlayError):
 def find_nft(purpose: str = 'The egress rule', otherwise: str = ', or the same command with --no-egress') -> str:
     """Return the absolute path of nft.
 
-    :param purpose: what needs it, for the error.
+    :param purpose: the feature that needs nft, for the error.
     :param otherwise: the end of the error's next command.
     :raises NftError: it is not installed.
     """
@@ -31,9 +31,9 @@ def find_nft(purpose: str = 'The egress rule', otherwise: str = ', or the same c
 
 
 def load(text: str, nft: str, next_command: str = '') -> None:
-    """Give ``text`` to nft, which takes all of it or nothing.
+    """Load the rules in ``text`` with nft, all of them or none.
 
-    :param next_command: what to type when it refuses.
+    :param next_command: the next command of the error.
     :raises NftError: it refused.
     """
     done = _run([nft, '-f', '-'], text)
@@ -50,10 +50,10 @@ def list_table(table: str, nft: str) -> Optional[str]:
 
 
 def refused_packets(listed: str, next_command: str) -> int:
-    """Return the packets that the counter `refused` counted.
+    """Return the number of packets in the counter `refused`.
 
     :param listed: a table as nft's JSON.
-    :param next_command: what makes the table anew.
+    :param next_command: the command that creates the table again.
     :raises NftError: there is no such counter.
     """
     try:
@@ -64,7 +64,7 @@ def refused_packets(listed: str, next_command: str) -> int:
 
 
 def _judge(done: 'subprocess.CompletedProcess[str]') -> Optional[str]:
-    """The result of listing a table: as :func:`list_table`."""
+    """Return the result of listing a table, as :func:`list_table` does."""
     if done.returncode == 0:
         return done.stdout
     if 'No such file or directory' in done.stderr:

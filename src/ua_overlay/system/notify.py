@@ -1,4 +1,4 @@
-"""Tells systemd that the server is up: sd_notify(3) without its library."""
+"""Notify systemd that the server is up: sd_notify(3) without its library."""
 import os
 import socket
 
@@ -6,7 +6,8 @@ from ua_overlay.protocols import Environ
 
 
 def notify(text: str, environ: Environ = os.environ) -> None:
-    """Send ``text`` ('READY=1') to the systemd that started this process as a Type=notify unit; else do nothing."""
+    """Send ``text`` ('READY=1') to the systemd that started this process as a Type=notify unit; otherwise do
+    nothing."""
     path = environ.get('NOTIFY_SOCKET', '')
     if not path:
         return

@@ -1,10 +1,10 @@
-"""Linux processes: what /proc tells of them (proc(5)), how to end them, and prctl(2), which Python does not have."""
+"""Inspect Linux processes in /proc (proc(5)), end them, and call prctl(2), which Python lacks."""
 import ctypes
 import os
 import subprocess
 from typing import List, NamedTuple
 
-# Loaded before any fork: between fork and exec nothing may take the loader's lock.
+# Loaded before any fork, because the loader's lock must not be taken between fork and exec.
 _LIBC = ctypes.CDLL(None, use_errno=True)
 # linux/prctl.h
 _PR_SET_PDEATHSIG = 1
@@ -13,11 +13,11 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 class Stat(NamedTuple):
-    """The part of /proc/PID/stat that is used here."""
+    """The fields of /proc/PID/stat that this package uses."""
 
-    #: What `ps -o comm` shows.
+    #: Name, as in `ps -o comm`.
     name: str
-    #: 'Z' and 'X' are dead already.
+    #: 'Z' and 'X' mean dead.
     state: str
     parent: int
     #: Clock ticks since boot: together with it, a process id is unique.
@@ -26,7 +26,7 @@ class Stat(NamedTuple):
 
 def parse_stat(text: str) -> Stat:
     """Parse the text of /proc/PID/stat."""
-    # The name stands in parentheses and may hold anything, also ')': the other fields follow the last one.
+    # The name is in parentheses and may contain any character, even ')'; the other fields follow the last one.
     head, _, tail = text.rpartition(')')
     fields = tail.split()
     return Stat(head.partition('(')[2], fields[0], int(fields[1]), int(fields[19]))
@@ -35,8 +35,8 @@ def parse_stat(text: str) -> Stat:
 def read_stat(pid: int) -> Stat:
     """Return the state of a process.
 
-    :raises FileNotFoundError: it is gone.
-    :raises ProcessLookupError: it went while it was read.
+    :raises FileNotFoundError: it does not exist.
+    :raises ProcessLookupError: it ended during the read.
     """
     with open('/proc/{}/stat'.format(pid), encoding='utf-8', errors='replace') as stream:
         return parse_stat(stream.read())
@@ -48,9 +48,9 @@ def list_pids(proc: str = '/proc') -> List[int]:
 
 
 def set_death_signal(number: int) -> None:
-    """Have the kernel send ``number`` to this process when the thread that made it ends.
+    """Have the kernel send ``number`` to this process when the thread that started it ends.
 
-    A change of the user id undoes it. It may be called between fork and exec.
+    A change of the user id undoes this. Safe between fork and exec.
     """
     _prctl(_PR_SET_PDEATHSIG, number)
 
@@ -72,7 +72,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def end(process: 'subprocess.Popen[bytes]', timeout: float) -> None:
-    """End a process of our own: SIGTERM, and SIGKILL after ``timeout`` seconds. Returns when it is gone."""
+    """End one of our child processes: SIGTERM, and SIGKILL after ``timeout`` seconds. Return when it has exited."""
     if process.poll() is None:
         process.terminate()
         try:

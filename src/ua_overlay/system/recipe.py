@@ -1,7 +1,7 @@
-"""What needs root: a recipe (pure, printable), and an applier that can repeat it, resume it after a failure, undo it.
+"""Changes that need root: a recipe (pure, printable), and an applier that can repeat, resume and undo it.
 
-The previous contents of files are kept below CONFIG_DIR/before, where only root writes. Each purpose has a manifest of
-what it wrote, so that undoing one leaves the others.
+The previous contents of files are kept below CONFIG_DIR/before, which only root can write. Each purpose has a manifest
+of the files that it wrote, so that undoing one leaves the others alone.
 """
 import hashlib
 import json
@@ -17,7 +17,7 @@ from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.system import files
 
 BEFORE_DIR = defaults.CONFIG_DIR + '/before'
-#: What to type when a program is missing.
+#: Next command when a program is missing.
 MISSING = {'systemctl': 'sudo ua-overlay robot prepare --service-manager none --user USER',
            'nft': 'sudo apt install nftables'}
 
@@ -31,7 +31,7 @@ OwnerOf = Callable[[str], Tuple[int, int]]
 
 @dataclass(frozen=True)
 class File:
-    """A file of root."""
+    """A file that belongs to root."""
 
     path: str
     text: str
@@ -40,7 +40,7 @@ class File:
 
 @dataclass(frozen=True)
 class Directory:
-    """A directory that is made when missing, and belongs to ``user`` either way."""
+    """A directory that is created if missing, and given to ``user`` in any case."""
 
     path: str
     user: str
@@ -51,8 +51,8 @@ class Directory:
 class Command:
     """A command that runs when one of the files ``after`` changed, or always when there are none.
 
-    :ivar unless: a command without effect; when it ends with status 0 there is nothing to run.
-    :ivar undo: the command that reverts it; undoing the recipe runs it, if the command may ever have run.
+    :ivar unless: a command without side effects; if it exits with status 0, the command is not needed.
+    :ivar undo: the command that reverts it; undoing the recipe runs it if the command may have run.
     """
 
     argv: Tuple[str, ...]
@@ -63,17 +63,17 @@ class Command:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What has to be done, in this order."""
+    """Directories, files and commands to apply, in this order."""
 
     files: Tuple[File, ...]
     directories: Tuple[Directory, ...]
     commands: Tuple[Command, ...]
-    #: What a person has to do, one sentence each.
+    #: Manual steps for a person, one sentence each.
     by_hand: Tuple[str, ...]
 
 
 def describe(recipe: Recipe) -> List[str]:
-    """Return what applying would do, as lines for people."""
+    """Describe the effect of applying the recipe, as lines for people."""
     lines = ['write {} ({:04o})'.format(item.path, item.mode) for item in recipe.files]
     lines += ['make {} for {}'.format(item.path, item.user) for item in recipe.directories]
     lines += ['run {}{}'.format(' '.join(item.argv), ' (when something changed)' if item.after else
@@ -96,10 +96,10 @@ def uid_of(user: str) -> Tuple[int, int]:
 class Applier:
     """Applies a recipe below ``root`` and undoes it.
 
-    :param manifest: path of the file that lists what this purpose wrote, below CONFIG_DIR.
-    :param command: what a person types to apply it again: the next command of its errors.
-    :param owner_of: None to leave owners alone.
-    :param ask: an argv that changes nothing -> whether it ended with status 0.
+    :param manifest: path, below CONFIG_DIR, of the file that lists what this purpose wrote.
+    :param command: the command that applies the recipe again: the next command of its errors.
+    :param owner_of: user name -> (uid, gid); None leaves owners alone.
+    :param ask: runs an argv that changes nothing; returns whether it exited with status 0.
     """
 
     def __init__(self, manifest: str, command: str, root: str = '/', run: Optional[Run] = None,
@@ -116,20 +116,20 @@ class Applier:
         return os.path.exists(self._target(self._manifest_path))
 
     def remember(self, name: str, value: Any) -> None:
-        """Keep a value of the original state (JSON) in the manifest; the first one stays. See :meth:`remembered`."""
+        """Keep a value of the original state (JSON) in the manifest, unless it has one. See :meth:`remembered`."""
         manifest = self._manifest()
         if name not in manifest['remembered']:
             manifest['remembered'][name] = value
             self._save(manifest)
 
     def remembered(self, name: str) -> Any:
-        """Return what :meth:`remember` kept, or None."""
+        """Return the value that :meth:`remember` kept, or None."""
         return self._manifest()['remembered'].get(name)
 
     def apply(self, recipe: Recipe) -> Set[str]:
         """Apply and return the paths that changed; an empty set when everything was in place.
 
-        :raises OverlayError: a file cannot be written or a command failed; applying again resumes there.
+        :raises OverlayError: a file cannot be written, or a command failed; applying again resumes at that point.
         """
         manifest = self._manifest()
         pending = set(manifest['pending'])
@@ -144,7 +144,7 @@ class Applier:
         except OSError as error:
             raise OverlayError('{} cannot be written: {}.'.format(error.filename, error.strerror),
                                self._command)
-        # What an attempt that broke off did not run is still to be run.
+        # Also run the commands that an interrupted attempt did not reach.
         pending |= {item.path for item in recipe.files if item.path in changed}
         manifest['pending'] = sorted(pending)
         self._save(manifest)
@@ -155,7 +155,7 @@ class Applier:
                 continue
             undo = list(command.undo)
             if undo and undo not in manifest['undo']:
-                # Before it runs, like the files: what may have run is reverted.
+                # Recorded before it runs, like the files, so that undo also reverts an interrupted command.
                 manifest['undo'].append(undo)
                 self._save(manifest)
             self._run(list(command.argv))
@@ -170,7 +170,7 @@ class Applier:
 
         :param stop_commands: argvs to run before the files are removed and the commands are reverted.
         :param after_commands: argvs to run afterwards.
-        :returns: what was left as it is, one sentence each; None when nothing had been applied.
+        :returns: the files and directories that were left alone, one sentence each; None when nothing had been applied.
         :raises OverlayError: a command failed, or the manifest is damaged.
         """
         if not self.applied():
@@ -202,7 +202,7 @@ class Applier:
                 else:
                     os.rmdir(target)
         os.unlink(self._target(self._manifest_path))
-        # Our own directories too: another purpose may have made them and been undone before this one.
+        # Also our own directories: another purpose may have created them and been undone before this one.
         for path in sorted(set(manifest['made']) | {BEFORE_DIR, defaults.CONFIG_DIR}, key=len, reverse=True):
             target = self._target(path)
             if os.path.isdir(target) and not os.listdir(target):
@@ -233,7 +233,7 @@ class Applier:
             files.write_atomic(self._target(self._manifest_path), text, 0o600)
 
     def _parents(self, path: str, manifest: Manifest) -> None:
-        """Make the directory of ``path``, and list in the manifest the ones that were missing."""
+        """Create the directory of ``path``, and list in the manifest the directories that were missing."""
         missing = []
         directory = os.path.dirname(path)
         while directory != '/' and not os.path.isdir(self._target(directory)):
@@ -262,7 +262,7 @@ class Applier:
                 entry['mode'] = os.stat(target).st_mode & 0o7777
                 self._parents(BEFORE_DIR + '/x', manifest)
                 shutil.copy2(target, self._target(BEFORE_DIR + '/' + entry['before']))
-        # The manifest first: after a crash in between, undo still knows of the file.
+        # Write the manifest first: after a crash in between, undo still knows the file.
         manifest['files'][item.path] = dict(entry, wrote=digest)
         self._save(manifest)
         if right:
@@ -301,7 +301,8 @@ def _digest(path: str) -> Optional[str]:
 def run_command(argv: List[str]) -> None:
     """Run ``argv``.
 
-    :raises OverlayError: with the first line that it printed, as systemctl's others only say where to read on.
+    :raises OverlayError: it failed; the sentence has only the first line of its output, because systemctl's other lines
+        only refer to its logs.
     """
     try:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -317,7 +318,7 @@ def run_command(argv: List[str]) -> None:
 
 
 def holds(argv: List[str]) -> bool:
-    """Run ``argv`` and return whether it ended with status 0; its output is dropped."""
+    """Run ``argv``, drop its output, and return whether it exited with status 0."""
     try:
         return subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                               timeout=120).returncode == 0

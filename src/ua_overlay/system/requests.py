@@ -1,4 +1,4 @@
-"""What signal handlers and other threads ask the main thread of a program to do, in the order of asking."""
+"""A queue of requests from signal handlers and other threads to the main thread of a program."""
 import contextlib
 import queue
 import signal
@@ -8,9 +8,9 @@ from typing import Iterator, Mapping, Optional
 
 
 class Request:
-    """One request; whoever made it can wait until it is done.
+    """One request; the sender can wait until it is done.
 
-    :ivar name: what to do.
+    :ivar name: the requested operation.
     """
 
     def __init__(self, name: str) -> None:
@@ -19,24 +19,24 @@ class Request:
         self._worked = False
 
     def finish(self, worked: bool) -> None:
-        """Tell whoever waits that the request is done, and whether it worked."""
+        """Notify the waiting sender that the request is done, and whether it succeeded."""
         self._worked = worked
         self._done.set()
 
     def wait(self, timeout: float) -> bool:
-        """Wait for at most ``timeout`` seconds; return whether the request is done and worked."""
+        """Wait for at most ``timeout`` seconds; return whether the request is done and succeeded."""
         return self._done.wait(timeout) and self._worked
 
 
 class Requests:
-    """The requests that the main thread has not taken yet."""
+    """The pending requests of the main thread."""
 
     def __init__(self) -> None:
         # A SimpleQueue, because its put may interrupt its own get: a signal handler may call it.
         self._queue: 'queue.SimpleQueue[Request]' = queue.SimpleQueue()
 
     def add(self, name: str) -> Request:
-        """Ask for ``name``; may be called from any thread, and from a signal handler."""
+        """Request ``name``; callable from any thread and from a signal handler."""
         request = Request(name)
         self._queue.put(request)
         return request
@@ -50,9 +50,9 @@ class Requests:
 
     @contextlib.contextmanager
     def from_signals(self, names: Mapping[signal.Signals, str]) -> Iterator[None]:
-        """Inside, add a request whenever one of these signals comes. Only the main thread may enter.
+        """Within this context, add a request for each of these signals. Only the main thread may enter it.
 
-        :param names: what to ask for, by signal.
+        :param names: the operation to request, by signal.
         """
         def ask(number: int, _frame: Optional[FrameType]) -> None:
             self.add(names[signal.Signals(number)])

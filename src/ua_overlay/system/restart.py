@@ -1,16 +1,16 @@
-"""Starts a child process again when it ends."""
+"""Restart a child process when it exits."""
 from typing import Callable, Generic, Optional, Protocol, TypeVar
 
 from ua_overlay.system.backoff import Backoff
 
-#: Seconds before a crashed child is started again: the first pause, which doubles each time, and the longest.
+#: Seconds before a crashed child is restarted: the first pause, which doubles each time, and the longest.
 RESTART_PAUSES = (1.0, 30.0)
 #: After a run of this many seconds, the next pause is the first one again.
 STABLE_AFTER = 60.0
 
 
 class Startable(Protocol):
-    """What a :class:`Restarter` needs of a child: see system.child.Child."""
+    """The child of a :class:`Restarter`; system.child.Child implements it."""
 
     name: str
 
@@ -28,14 +28,14 @@ AnyChild = TypeVar('AnyChild', bound=Startable)
 
 
 class Restarter(Generic[AnyChild]):
-    """Starts one child again when it ends, after growing pauses. Driven by :meth:`step`; it reads no clock.
+    """Restarts one child when it exits, after growing pauses. Driven by :meth:`step`; it reads no clock.
 
     :param on_start: called after each start.
     """
 
     def __init__(self, child: AnyChild, on_start: Optional[Callable[[], None]] = None) -> None:
         self.child = child
-        #: How often it was started again.
+        #: Number of restarts.
         self.restarts = 0
         self._on_start = on_start
         self._backoff = Backoff(*RESTART_PAUSES)
@@ -53,7 +53,7 @@ class Restarter(Generic[AnyChild]):
             self._on_start()
 
     def step(self, now: float) -> Optional[str]:
-        """Start the child again if that is due at monotonic time ``now``; return a sentence if something happened."""
+        """Restart the child if that is due at monotonic time ``now``; return a sentence if something happened."""
         if self._started is None or self.child.running():
             return None
         if self._due is None:

@@ -1,4 +1,4 @@
-"""The unit of an nftables table: loaded before there is a network, and again when nftables is restarted."""
+"""Generate the unit that loads an nftables table before the network starts, and again when nftables restarts."""
 from ua_overlay.system.sandbox import CLOSED, sandbox
 
 _UNIT = '''\
@@ -36,12 +36,12 @@ def rules_unit(description: str, command: str, nft: str, rules: str, delete: str
     """Return the text of the unit.
 
     :param description: one line for people.
-    :param command: the command that writes it.
+    :param command: the command that installs the unit.
     :param nft: absolute path of nft.
-    :param rules: path of the file that it loads; loading it twice is the same as once.
+    :param rules: path of the file to load; loading it twice has the same effect as once.
     :param delete: argument of nft that removes the table.
-    :param before: a unit that must not start earlier, '' for none.
-    :param undo: the command that removes it, '' when ``command`` does.
+    :param before: a unit that must start after this one, '' for none.
+    :param undo: the command that removes the unit, '' if ``command`` does.
     """
     return _UNIT.format(description=description, command=command, nft=nft, rules=rules, delete=delete,
                         before=' ' + before if before else '',

@@ -1,9 +1,9 @@
-"""The sandbox that the package's units have in common: none of them may do what none of them needs.
+"""The common sandbox of the package's units, which removes every privilege that none of them needs.
 
-The unit of overlay.launch (rosenv.service) has its own, smaller one, as a robot's own nodes may run below it.
+The unit of overlay.launch (rosenv.service) has a separate, weaker one, because a robot's own nodes may run below it.
 """
 
-#: systemd.exec(5). What differs from unit to unit is an argument of :func:`sandbox`.
+#: systemd.exec(5). Settings that differ between units are arguments of :func:`sandbox`.
 COMMON = (
     'LockPersonality=yes',
     'MemoryDenyWriteExecute=yes',
@@ -24,7 +24,7 @@ COMMON = (
     'SystemCallFilter=@system-service',
     'SystemCallFilter=~@privileged @resources',
 )
-#: For units that need no device, write nothing outside and read nothing of other processes.
+#: For units that use no device, write no other files and do not inspect other processes.
 CLOSED = ('PrivateDevices=yes', 'ProcSubset=pid', 'ProtectSystem=strict')
 #: For units that talk to the network, to the kernel about the network, and to programs on this machine.
 NETWORK = 'RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX'

@@ -1,4 +1,4 @@
-"""Reads YAML that people write: fields, types and ranges, with errors that name the place in the file. Pure.
+"""Read YAML that people write: fields, types and ranges, with errors that name the place in the file. Pure.
 
 A reader is a function of (place, value) that returns the value, or raises :class:`Invalid`. A place is a path of
 fields: 'nats.nat1.kind'.
@@ -17,7 +17,7 @@ TOP = 'the file'
 
 
 class Invalid(Exception):
-    """Something in a YAML text is invalid; str() is a sentence without the name of the file. See :func:`errors_as`."""
+    """A YAML text is invalid; str() is a sentence without the name of the file. See :func:`errors_as`."""
 
 
 def invalid(place: str, problem: str) -> Invalid:
@@ -27,10 +27,10 @@ def invalid(place: str, problem: str) -> Invalid:
 
 @contextlib.contextmanager
 def errors_as(kind: Type[OverlayError], source: str = '', next_command: str = '') -> Iterator[None]:
-    """Inside, turn :class:`Invalid` into an error for people.
+    """Within this context, convert :class:`Invalid` to an OverlayError.
 
     :param kind: its class.
-    :param source: name of the file, '' for none: then the sentence begins with the place.
+    :param source: name of the file; with '' the sentence begins with the place.
     """
     try:
         yield
@@ -39,7 +39,7 @@ def errors_as(kind: Type[OverlayError], source: str = '', next_command: str = ''
 
 
 class _Loader(yaml.SafeLoader):
-    """Keys are unique (YAML 1.2, 3.2.1.1); PyYAML takes the last one silently."""
+    """A loader that refuses duplicate keys (YAML 1.2, 3.2.1.1); PyYAML silently uses the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Dict[Any, Any]:
         lines: Dict[str, int] = {}
@@ -65,7 +65,7 @@ def load(text: str) -> Any:
         mark = getattr(error, 'problem_mark', None)
         raise Invalid('It is not YAML{}.'.format(' (line {})'.format(mark.line + 1) if mark else ''))
     except (ValueError, TypeError, AttributeError, RecursionError):
-        # PyYAML's own errors, for instance about text that looks like a date and is none.
+        # Errors inside PyYAML, for instance about text that looks like a date but is invalid.
         raise Invalid('It has an invalid value.')
 
 
@@ -74,8 +74,8 @@ def section(place: str, value: Any, required: Sequence[str] = (), optional: Opti
     """Read a mapping.
 
     :param value: None counts as an empty mapping where nothing is required.
-    :param required: fields that have to be there.
-    :param optional: further fields that may be there; None for any.
+    :param required: mandatory fields.
+    :param optional: further fields that are allowed; None for any.
     """
     if value is None and not required:
         return {}
@@ -99,7 +99,7 @@ def listing(place: str, value: Any) -> List[Any]:
 
 
 def version(value: Any, supported: int) -> None:
-    """Refuse a file of another version than ``supported``."""
+    """Refuse a file whose version is not ``supported``."""
     if value != supported:
         raise invalid('version', '{!r} is not supported; this program reads version {}'.format(value, supported))
 
@@ -136,7 +136,7 @@ def choice(choices: Sequence[str]) -> Reader[str]:
 def text(pattern: Pattern[str], what: str) -> Reader[str]:
     """Read a text that matches a pattern as a whole.
 
-    :param what: what it has to be: 'a host name'.
+    :param what: the expected kind of value: 'a host name'.
     """
     def read(place: str, value: Any) -> str:
         if not isinstance(value, str) or not pattern.fullmatch(value):
@@ -146,7 +146,7 @@ def text(pattern: Pattern[str], what: str) -> Reader[str]:
 
 
 def is_port(value: Any) -> bool:
-    """Return whether ``value`` is a port number (and not a boolean, which YAML makes of yes and no)."""
+    """Return whether ``value`` is a port number (and not a boolean, to which YAML converts yes and no)."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
 
 
@@ -158,10 +158,10 @@ def flag(place: str, value: Any) -> bool:
 
 
 def parsed(parse: Callable[[str], Value], what: str) -> Reader[Value]:
-    """Read what a parser takes.
+    """Read a value with a parser.
 
     :param parse: raises ValueError.
-    :param what: what it has to be: 'a rate such as 50mbit'.
+    :param what: the expected kind of value: 'a rate such as 50mbit'.
     """
     def read(place: str, value: Any) -> Value:
         try:

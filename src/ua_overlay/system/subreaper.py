@@ -1,12 +1,12 @@
-"""Runs one command and ends all that came from it: on request, when the command ends, or when the parent is gone.
+"""Run one command and end all its descendants: on request, when the command exits, or when the parent dies.
 
 ``python3 -I subreaper.py [--grace SECONDS] [--alone SECONDS] COMMAND…`` with a pipe as standard input that the parent
-keeps open. End of file on that pipe means that the parent is gone, however it died (SIGKILL included). Then, and on
+keeps open. End of file on that pipe means that the parent died, for whatever reason (SIGKILL included). Then, and on
 SIGTERM, SIGINT or SIGHUP, the command gets SIGINT and, after the grace time, SIGTERM and SIGKILL. The exit status is
 the command's (128 + signal).
 
---alone cuts the grace time short when all children of the command have gone and the command itself stays: roslaunch
-heeds the first SIGINT only, and a SIGINT during its start ends its children but leaves roslaunch waiting for them.
+--alone shortens the grace time when all children of the command have exited but the command itself has not: roslaunch
+handles only the first SIGINT, and a SIGINT during its start ends its children but leaves roslaunch waiting for them.
 
 Why a separate process: roslaunch and roscore put each child into its own session, so neither a process group nor
 PR_SET_PDEATHSIG on them alone reaches rosmaster and rosout when roscore itself is killed. As a subreaper (prctl(2))
@@ -23,19 +23,19 @@ import time
 from typing import Callable, Iterable, List, Mapping, Optional, Sequence, Set
 
 if __name__ == '__main__':
-    # Run as a file, under -I: Python does not know where the package is.
+    # Run as a file, under -I, so the package is not on the import path.
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from ua_overlay.system import process  # noqa: E402
 
-#: Seconds between SIGTERM and SIGKILL for what is left over.
+#: Seconds between SIGTERM and SIGKILL for the remaining processes.
 TERM_GRACE = 1.0
 
 
 def parents(pids: Iterable[int], read_stat: Callable[[int], process.Stat] = process.read_stat) -> Mapping[int, int]:
     """Return process id -> parent's id for those ``pids`` that still run.
 
-    :param read_stat: raises OSError when the process is gone.
+    :param read_stat: raises OSError if the process has ended.
     """
     found = {}
     for pid in pids:
@@ -69,7 +69,7 @@ class Subreaper:
     """One command and its descendants.
 
     :param grace: seconds between SIGINT and SIGTERM.
-    :param alone: seconds that the command may stay without children after SIGINT.
+    :param alone: seconds that the command may run without children after SIGINT.
     """
 
     def __init__(self, grace: float, alone: Optional[float] = None) -> None:
@@ -96,13 +96,13 @@ class Subreaper:
                 os._exit(1)  # the subreaper died before the line above
 
         process.become_subreaper()
-        # Kept, as its finalizer would reap the command and lose its status.
+        # Keep the object: its finalizer would reap the command and lose its status.
         self._command = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True,
                                          preexec_fn=in_child)
         self.pid = self._command.pid
 
     def run(self, stdin: int = 0) -> int:
-        """Wait until the command has ended or an end is requested, then end what is left; return the exit status."""
+        """Wait until the command has ended or an end is requested, then end all descendants; return the exit status."""
         asked = False
         while self.status is None and not asked:
             asked = self._wait([stdin], None)
@@ -113,7 +113,7 @@ class Subreaper:
         return 1 if self.status is None else self.status
 
     def _ended_or_alone(self) -> Callable[[], bool]:
-        """The condition that the command has ended, or has had no children for the time that it may be alone."""
+        """Return the condition that the command has ended, or has had no children for ``alone`` seconds."""
         since = time.monotonic()
 
         def condition() -> bool:
@@ -135,7 +135,7 @@ class Subreaper:
         try:
             os.kill(pid, number)
         except (ProcessLookupError, PermissionError):
-            return  # gone meanwhile, or set-uid: not ours to end
+            return  # it ended meanwhile, or is set-uid and cannot be signalled
 
     def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Wait for ``condition``, checked when a child dies and ten times a second; return whether it holds."""
@@ -144,12 +144,12 @@ class Subreaper:
             left = end - time.monotonic()
             if left <= 0:
                 return False
-            # A grandchild's death gives no SIGCHLD before it is our child.
+            # The death of a grandchild sends no SIGCHLD until it is our child.
             self._wait([], min(left, 0.1))
         return True
 
     def _wait(self, inputs: List[int], seconds: Optional[float]) -> bool:
-        """Sleep until something happens, and reap; return whether the end was requested."""
+        """Sleep until an event or the timeout, and reap children; return whether the end was requested."""
         ready = select.select(inputs + [self._wake], [], [], seconds)[0]
         asked = False
         if self._wake in ready:

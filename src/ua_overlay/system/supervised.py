@@ -1,4 +1,4 @@
-"""A program of the team graph under the subreaper: the desired one runs and no other; after a crash it starts again."""
+"""Keep the desired program of the team graph running under the subreaper, and restart it after a crash."""
 import os
 import subprocess
 import sys
@@ -15,30 +15,31 @@ RUNNING = 'RUNNING'
 STOPPING = 'STOPPING'
 WAITING = 'WAITING'
 
-#: Seconds until the next try after a crash: the first pause, which doubles each time, and the longest. After a run of
+#: Seconds before a restart after a crash: the first pause, which doubles each time, and the longest. After a run of
 #: STABLE_AFTER seconds, the next pause is the first one again.
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
 STABLE_AFTER = 30.0
-#: How long a roslaunch waits for its children after SIGINT and after SIGTERM; its own defaults are 15 s and 2 s.
+#: How long a roslaunch waits for its children after SIGINT and after SIGTERM; its defaults are 15 s and 2 s.
 SIGINT_TIMEOUT = 2
 SIGTERM_TIMEOUT = 1
-#: How long the subreaper waits before it ends all that is left: both of the above and a margin.
+#: How long the subreaper waits before it ends all remaining processes: both of the above and a margin.
 GRACE = 6.0
-#: A roslaunch without children has nothing left to do; it takes 0.2 s from there to its end.
+#: A roslaunch without children has nothing left to do, and exits within 0.2 s.
 ALONE = 1.0
 
-#: What is run: any value that :meth:`Supervised.command` understands, compared by ==.
+#: Specification of a program: any value that :meth:`Supervised.command` understands, compared by ==.
 Spec = TypeVar('Spec')
 
 
 class Supervised(Generic[Spec]):
     """Keeps the desired program running, and no other. Not thread safe: one thread calls all of it.
 
-    The child runs under :mod:`ua_overlay.system.subreaper`, so it and its children end when this process ends, however
-    that happens. A subclass says what to run: :meth:`command`, :meth:`environ`, :meth:`refusal` and :meth:`obituary`.
+    The child runs under :mod:`ua_overlay.system.subreaper`, so it and its children end when this process ends, for
+    whatever reason. A subclass defines the program: :meth:`command`, :meth:`environ`, :meth:`refusal` and
+    :meth:`obituary`.
 
-    :param log_path: file for the output of the current run, None to share ours.
+    :param log_path: file for the output of the current run, None to inherit ours.
     :param environ: process environment to start from (default: ours).
     :param popen: as subprocess.Popen.
     """
@@ -56,9 +57,9 @@ class Supervised(Generic[Spec]):
         self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         self._not_before: Optional[float] = None
         self.state = STOPPED
-        #: How often it was started.
+        #: Number of starts.
         self.starts = 0
-        #: The last thing that went wrong, as a sentence; '' when nothing has.
+        #: The last problem, as a sentence; '' without one.
         self.why = ''
 
     def command(self, spec: Spec) -> List[str]:
@@ -73,11 +74,11 @@ class Supervised(Generic[Spec]):
         raise NotImplementedError
 
     def refusal(self, detail: str) -> str:
-        """Return the sentence for a program that cannot be started; ``detail`` is the system's word."""
+        """Return the sentence for a program that cannot be started; ``detail`` is the operating system's reason."""
         raise NotImplementedError
 
     def obituary(self, spec: Spec, status: int, last_words: str) -> str:
-        """Return the sentence for one that ended by itself; ``last_words`` ends it, full stop included."""
+        """Return the sentence for a program that exited unexpectedly; ``last_words`` is its end, with the full stop."""
         raise NotImplementedError
 
     @property
@@ -91,7 +92,7 @@ class Supervised(Generic[Spec]):
         return self._running
 
     def set_desired(self, spec: Optional[Spec]) -> None:
-        """Take ``spec`` as what is desired, None for nothing, and :meth:`step`."""
+        """Make ``spec`` the desired program, None for no program, and :meth:`step`."""
         if spec != self._desired:
             self._desired = spec
             self._backoff.reset()
@@ -99,9 +100,9 @@ class Supervised(Generic[Spec]):
         self.step()
 
     def step(self) -> str:
-        """Start or stop the process if that is due; return the state.
+        """Start or stop the process if that is due, without blocking; return the state.
 
-        It never blocks: call it once a second and after each change.
+        Call it once a second and after each change.
         """
         if self._process is not None and self._process.poll() is not None:
             self._ended(self._process.returncode)
@@ -117,7 +118,7 @@ class Supervised(Generic[Spec]):
         return self.state
 
     def stop(self, timeout: float = GRACE + 6.0) -> bool:
-        """Stop it and wait. It stays stopped until :meth:`set_desired`.
+        """Stop the program and wait. It stays stopped until :meth:`set_desired`.
 
         :returns: whether it has ended within ``timeout`` seconds.
         """
@@ -137,7 +138,7 @@ class Supervised(Generic[Spec]):
             command += self.command(spec)
             output = None if self._log_path is None else open(self._log_path, 'wb')
             try:
-                # Only we hold this pipe open: Python's descriptors are not inherited by our other children.
+                # Only this process holds the pipe open: our other children do not inherit Python's descriptors.
                 self._process = self._popen(command, stdin=subprocess.PIPE, stdout=output, start_new_session=True,
                                             stderr=None if output is None else subprocess.STDOUT,
                                             env=self.environ(spec, self._environ))
@@ -169,7 +170,7 @@ class Supervised(Generic[Spec]):
         self._not_before = self._clock() + self._backoff.next()
 
     def _last_words(self) -> str:
-        """The end of a sentence: the last line that the program wrote, or where to read."""
+        """Return the end of a sentence: the last line that the program wrote, or the path of its log."""
         if self._log_path is None:
             return '.'
         with open(self._log_path, 'rb') as stream:

@@ -1,25 +1,25 @@
-"""systemd: whether it runs, the words of a unit file, and the commands that keep a unit running."""
+"""Detect systemd, quote words of unit files, and build the commands that keep a unit running."""
 import os
 import re
 from typing import Tuple
 
 from ua_overlay.system.recipe import Command
 
-#: Where units of this machine's administrator lie.
+#: Directory of the administrator's units.
 UNIT_DIR = '/etc/systemd/system'
-#: There when systemd is the init of this machine: sd_booted(3).
+#: Exists if systemd is the init of this machine: sd_booted(3).
 RUNS = '/run/systemd/system'
 
 
 def systemd_runs() -> bool:
-    """Whether systemd is the init of this machine."""
+    """Return whether systemd is the init of this machine."""
     return os.path.isdir(RUNS)
 
 
 def quote(text: str, variables: bool = True) -> str:
     """Return ``text`` as one word of a unit file (systemd.syntax(7), "Quoting").
 
-    :param variables: in a command line, where $ means something too (systemd.service(5), "Command lines").
+    :param variables: also escape $, as command lines require (systemd.service(5), "Command lines").
     """
     text = text.replace('%', '%%')
     if variables:
@@ -35,7 +35,7 @@ def daemon_reload(*paths: str) -> Command:
 
 
 def unit_commands(unit: str, after: Tuple[str, ...] = ()) -> Tuple[Command, ...]:
-    """Return the commands for a unit that runs now and at each boot.
+    """Return the commands that run a unit now and at each boot.
 
     :param unit: its name.
     :param after: files that it reads once, at its start: when one of them changed, it is restarted.

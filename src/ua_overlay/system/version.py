@@ -1,4 +1,4 @@
-"""Version numbers as programs print them. Pure."""
+"""Parse version numbers in the output of programs. Pure."""
 import re
 from typing import Optional, Tuple
 
@@ -8,7 +8,7 @@ _NUMBERS = re.compile(r'(\d+)\.(\d+)(?:\.(\d+))?', re.ASCII)
 def parse_version(text: Optional[str]) -> Optional[Tuple[int, int, int]]:
     """Return the first dotted number in ``text`` as (major, minor, patch), None without one.
 
-    What stands around it does not matter: '1.98.10-ERR-BuildInfo' (a build without version control information),
+    The surrounding text does not matter: '1.98.10-ERR-BuildInfo' (a build without version control information),
     '1.80.2-t1234-g5678', 'go version go1.26.6 linux/amd64'.
     """
     match = _NUMBERS.search(text or '')
