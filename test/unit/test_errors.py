@@ -1,4 +1,4 @@
-"""Errors that a person reads, and the list of them."""
+"""Errors for people, and the list of all errors."""
 import ast
 import collections
 import os
@@ -77,7 +77,7 @@ def codes(sources, names):
 
 
 def listed(sources):
-    """The list, as errors.py has it."""
+    """The list in errors.py."""
     found = classes(sources)
 
     def below(base, depth):

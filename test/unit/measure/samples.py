@@ -1,4 +1,4 @@
-"""Samples that nobody measured: made from a seed, for the tests of the report, and labelled as synthetic."""
+"""Synthetic samples: generated from a seed, for the tests of the report, and labelled as such."""
 import dataclasses
 import json
 import random

@@ -1,4 +1,4 @@
-"""What headers take of a link."""
+"""The share of a link that headers take."""
 import pytest
 
 from ua_overlay.measure import headers

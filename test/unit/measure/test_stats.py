@@ -37,7 +37,7 @@ def test_too_few_for_an_interval(values, expected):
 
 
 def test_an_interval_has_its_nominal_coverage():
-    """95 of 100 intervals shall hold the true median; a percentile bootstrap of 20 comes near."""
+    """95 of 100 intervals should contain the true median; a percentile bootstrap of 20 nearly does."""
     import random
     draw = random.Random(3)
     result = [stats.estimate([draw.gauss(50, 5) for _ in range(20)]) for _ in range(100)]

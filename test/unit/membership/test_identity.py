@@ -1,4 +1,4 @@
-"""Who this robot already is, and what a join may do."""
+"""The identity of this robot, and what a join may do."""
 import pytest
 
 from ua_overlay.membership.identity import ALREADY, OTHER_TEAM, RESUME, SEND_KEY, decide_join, joined, key_refusal

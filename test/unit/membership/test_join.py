@@ -1,4 +1,4 @@
-"""Join, against a played tailscaled: what is sent when, what is answered, and what is left behind."""
+"""Join, against a played tailscaled: its requests and their order, its answers, and the state that it leaves."""
 import dataclasses
 import datetime
 import os
@@ -219,7 +219,7 @@ def test_only_a_robot_that_runs_is_online_and_has_the_tag_has_joined(scene, stil
     api = scene.api(FRESH, register=still_missing)
     outcome = scene.run(scene.invitation())
     scene.expect(outcome, 'TIMEOUT', 'it is spent now', 'ua-overlay status')
-    # The server has accepted the key: going on is all that can still make use of it.
+    # The server has accepted the key: only this join can still use it.
     assert len(api.calls) == 2 and api.preferences['WantRunning']
 
 
@@ -330,7 +330,7 @@ def test_a_failed_restore_does_not_hide_an_interrupt(scene):
 # --- what is checked before the key is sent ---
 
 def test_order_of_the_checks(scene):
-    """Each needs only what is cheaper than the next; none sends anything."""
+    """The cheaper checks come first; none of them sends a key."""
     path = scene.invitation()
     api = scene.api(FRESH, prefs={'OperatorUser': ''}, register=[ACCEPTED, MAP])
     scene.time = NOW + datetime.timedelta(hours=2)
@@ -583,7 +583,7 @@ def test_forgotten_and_then_a_refused_key(scene):
 
 
 def test_a_server_that_accepts_the_return_late(scene):
-    """That was asked for, so tailscaled goes on, and the answer says so."""
+    """The user asked for it, so tailscaled keeps running, and the answer says so."""
     api = scene.api(STOPPED)
     scene.expect(scene.run(''), 'TIMEOUT', 'goes on trying', 'ua-overlay status')
     assert api.preferences['WantRunning']
@@ -604,13 +604,13 @@ def test_returning_without_the_ca(scene):
 
 
 def test_the_recorded_refusals_contain_a_key():
-    """The scripts above have the key in the server's words: check that it is there to be found."""
+    """The recorded messages of the server contain the key: check that a leak would be detected."""
     message = refusal('authkey already used')[0]['ErrMessage']
     assert re.search('hskey-auth-', message)
 
 
 def test_the_key_waits_while_interfaces_change(scene):
-    """Until they are stable; nothing is sent before."""
+    """No key is sent before they are stable."""
     began = scene.clock()
     api = scene.api(FRESH, register=[({}, None), ACCEPTED, MAP])
     seen = []

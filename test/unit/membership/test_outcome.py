@@ -1,4 +1,4 @@
-"""What join and leave answer."""
+"""The answers of join and leave."""
 import os
 import re
 

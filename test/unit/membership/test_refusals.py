@@ -1,4 +1,4 @@
-"""Why a join cannot be: every refusal has a code of Join.srv and a next command, and none shows a secret."""
+"""Why a join is refused: every refusal has a code of Join.srv and a next command, and none shows a secret."""
 import datetime
 
 import pytest

@@ -1,4 +1,4 @@
-"""What a robot keeps of its invitation."""
+"""The settings that a robot saves from its invitation."""
 import os
 import stat
 

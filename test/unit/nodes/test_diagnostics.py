@@ -1,4 +1,4 @@
-"""What the overlay node reports in /diagnostics; the topic itself is in test/lab/test_ros.py."""
+"""The status of the overlay node in /diagnostics. The topic itself: test/lab/test_ros.py."""
 from dataclasses import replace
 
 import pytest
@@ -49,7 +49,7 @@ def test_without_tailscaled():
 
 
 def test_unobservable_facts_raise_no_alarm():
-    """The egress rule, for instance, only root can see."""
+    """For example the egress rule, which only root can read."""
     assert 'egress' not in statuses()['daemon'].values
 
 

@@ -108,7 +108,7 @@ def test_probes_of_a_fleet_are_spread_in_time(ca_file):
 
 
 def test_a_removal_is_confirmed_by_two_probes(ca_file):
-    """A key that the server does not know may just be being replaced by tailscaled."""
+    """tailscaled may be about to replace a key that the server does not know."""
     answers = iter([True, False, False, False, None, False])
     keys = iter(['nodekey:a', 'nodekey:a', 'nodekey:a', 'nodekey:b', 'nodekey:b', 'nodekey:b'])
     probe = ServerProbe(lambda: URL, ca_file, None, check=lambda *_, **__: HEALTHY, node_key=lambda: next(keys),

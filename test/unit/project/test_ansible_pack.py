@@ -1,4 +1,4 @@
-"""What the playbook copies of a checkout: the same bytes for the same files, whoever packs them."""
+"""The archive of a checkout for the playbook: equal files give equal bytes for any user."""
 import json
 import os
 import subprocess

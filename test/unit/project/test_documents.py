@@ -40,7 +40,7 @@ def commands(text):
 
 
 def unknown(words):
-    """Return what `ua-overlay` does not know among the words of a command, as a sentence, or None."""
+    """Return a sentence about the first word of a command that `ua-overlay` does not know, or None."""
     parser = make_parser()
     for word in complete(words):
         option = word.split('=')[0]
@@ -59,7 +59,7 @@ def unknown(words):
 
 
 def refused(words, capsys):
-    """Return what the parser says against a whole command, or None."""
+    """Return the parser's error about a whole command, or None."""
     try:
         make_parser().parse_args(complete(words))
     except SystemExit:

@@ -1,4 +1,4 @@
-"""docs/rooms.svg shows the rooms as they are: `make drawing` writes it anew."""
+"""docs/rooms.svg is up to date: `make drawing` writes it again."""
 import os
 import xml.etree.ElementTree
 

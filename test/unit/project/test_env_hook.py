@@ -31,7 +31,7 @@ def shell(request):
 
 
 class Robot:
-    """A place for the env file, and shells that look at it."""
+    """A directory for the env file, and shells that read it."""
 
     def __init__(self, shell, directory):
         self.shell = shell
@@ -73,7 +73,7 @@ class Robot:
         self.user = ['setpriv', '--reuid', str(NOBODY), '--regid', str(NOBODY), '--clear-groups']
 
     def setup(self, **environ):
-        """What a new shell ends up with, without the markers."""
+        """The variables of a new shell, without the markers."""
         return only_names(self.run('setup; show', **environ)[0])
 
 
@@ -221,7 +221,7 @@ def test_the_message_matches_the_launch_file():
 
 
 class FakeRoslaunch:
-    """A `roslaunch` on the PATH of a robot's shells that says its arguments."""
+    """A `roslaunch` on the PATH of a robot's shells that prints its arguments."""
 
     def __init__(self, robot):
         self.robot = robot
@@ -232,7 +232,7 @@ class FakeRoslaunch:
         robot.environ['PATH'] = '{}:{}'.format(binary, robot.environ['PATH'])
 
     def say(self, script):
-        """What a shell says, errors included, after it sourced both hooks; `;` and newlines part commands."""
+        """The output of a shell, errors included, after it sourced both hooks; `;` and newlines separate commands."""
         (self.robot.directory / 'roslaunch.sh').write_text(ROSLAUNCH)
         prelude = 'setup() {{ . {}/roslaunch.sh; . {}; }}\nset +eu\n'.format(self.robot.directory, self.robot.hook)
         done = subprocess.run(self.robot.shell + ['-c', prelude + script], env=self.robot.environ, timeout=20,
@@ -286,7 +286,7 @@ def test_directories_of_the_env_file(robot):
 
 
 def use_shared_place(robot):
-    """Make the hook look at a directory of the test instead of /run/ua_overlay, and return it."""
+    """Make the hook use a directory of the test instead of /run/ua_overlay, and return it."""
     shared = str(robot.directory / 'shared')
     with open(HOOK, encoding='utf-8') as stream:
         text = stream.read()
@@ -351,14 +351,14 @@ def open_to_all(path):
 
 
 def cpu_seconds(words):
-    """Of what the shell's builtin `times` prints: 0m0.024s four times, itself and its children, user and system."""
+    """Sum of the output of the builtin `times`: 0m0.024s four times, shell and children, user and system."""
     return sum(60 * float(minutes) + float(seconds[:-1]) for minutes, seconds in (word.split('m') for word in words))
 
 
 def test_is_fast(robot, roslaunch):
-    """Under 5 ms is wanted for each new shell; here the mean of 200, the shell's own start not counted.
+    """The hook may cost 5 ms per shell; measured as the mean of 200, without the start of the shell.
 
-    Processor time, its own and its children's: it sleeps nowhere, and other programs on this machine do not count.
+    Processor time of the shell and its children: the hook never sleeps, and other programs do not count.
     """
     robot.join()
     script = 'times; i=0; while [ $i -lt 200 ]; do . {}; i=$((i+1)); done; times'.format(robot.hook)

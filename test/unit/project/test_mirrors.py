@@ -1,4 +1,4 @@
-"""Where a stranger looks for the tests of a module: test/unit mirrors src/ua_overlay, folder by folder."""
+"""test/unit mirrors src/ua_overlay, folder by folder, so that the tests of a module are easy to find."""
 import os
 
 import pytest

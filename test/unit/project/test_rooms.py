@@ -1,4 +1,4 @@
-"""Who may know whom: read from the imports of every module under src/, wherever in a file they stand."""
+"""Which room may import which: from the imports of every module under src/, at any place in a file."""
 import ast
 import os
 import subprocess
@@ -26,7 +26,7 @@ ALLOWED = {
     'relays': ('system', 'trust', 'tailscale', 'headscale'),
     'site': ('system', 'trust', 'headscale', 'relays'),
     'server': ('system', 'firewall', 'trust', 'tailscale', 'headscale', 'relays', 'site'),
-    # Rooms for whoever tries things out and measures.
+    # Rooms for experiments and measurements.
     'wire': (),
     'lab': ('system', 'toolchain', 'wire'),
     'measure': ('system', 'toolchain', 'tailscale', 'wire', 'lab'),
@@ -57,7 +57,7 @@ def is_ros(name):
 
 
 def problems(dotted, tree):
-    """What is wrong with the imports of a module, as sentences."""
+    """Sentences about forbidden imports of a module."""
     room = room_of(dotted)
     if room and room not in ALLOWED and room not in GROUND:
         yield '{} is in no room: add it to ALLOWED in this test, and to CONTRIBUTING.md'.format(room)

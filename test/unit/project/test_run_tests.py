@@ -1,4 +1,4 @@
-"""dev/run_tests.py: what runs, in which order, when the next group starts, and what comes out."""
+"""dev/run_tests.py: selection and order of groups, start of the next group, and results."""
 import importlib.util
 import os
 import sys

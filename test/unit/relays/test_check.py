@@ -1,4 +1,4 @@
-"""Which probes `server check` makes, and what it makes of their results."""
+"""The probes of `server check`, and their results."""
 import socket
 
 from ua_overlay.clock import utc_now

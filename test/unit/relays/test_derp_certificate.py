@@ -1,4 +1,4 @@
-"""When the end of a remote DERP's certificate is worth a warning. Real ones: test/lab/test_relays_loopback.py."""
+"""When an expiring certificate of a remote DERP causes a warning. Real ones: test/lab/test_relays_loopback.py."""
 import pytest
 
 from ua_overlay.relays import derp_certificate

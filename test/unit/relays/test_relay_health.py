@@ -1,4 +1,4 @@
-"""What the facts about a relay mean, and which repair is due."""
+"""The state of a relay from its facts, and the repair that is due."""
 import dataclasses
 
 import pytest

@@ -1,4 +1,4 @@
-"""The thread that reconciles a relay: what it does about which facts. The relay is played."""
+"""The thread that reconciles a relay: its actions for given facts. The relay is played."""
 import threading
 import time
 

@@ -1,4 +1,4 @@
-"""The decision which master and which name, on plain values."""
+"""The decision about master and name, on plain values."""
 from dataclasses import replace
 
 import pytest

@@ -1,4 +1,4 @@
-"""The block in the hosts file: the text, what may be in it, and when it comes and goes."""
+"""The block in the hosts file: its text, its valid entries, and when it is written and removed."""
 import os
 import socket
 import stat

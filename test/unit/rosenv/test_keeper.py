@@ -1,4 +1,4 @@
-"""The keeper: what follows what, when its next step comes, its files and reports. Real processes are in test/lab."""
+"""The keeper: the order of its steps, their delay, its files and reports. Real processes: test/lab."""
 import os
 import threading
 from collections import namedtuple
@@ -23,7 +23,7 @@ URI = 'http://dev-1.overlay.internal:{}'.format(TEAM_PORT)
 
 
 class Program:
-    """What a supervised program is to the keeper."""
+    """A supervised program, as the keeper uses it."""
 
     words = ('arm', 't.launch')
 

@@ -1,4 +1,4 @@
-"""Who is master while tags move, over observations in time."""
+"""The master while tags move, over a series of observations."""
 import ua_overlay.rosenv
 from ua_overlay.rosenv.environment import (
     MASTER_OFFLINE,

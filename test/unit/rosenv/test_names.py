@@ -1,4 +1,4 @@
-"""What the resolver answers for the names of a team, judged."""
+"""Problems in the resolver's answers for the names of a team."""
 import socket
 import threading
 import time

@@ -1,4 +1,4 @@
-"""What this robot is asked for, and the file in which the overlay node leaves it."""
+"""The preferences of this robot, and the file in which the overlay node saves them."""
 import json
 import os
 

@@ -1,4 +1,4 @@
-"""`service install`: the unit, its recipe, and what is refused. test/lab/test_service.py boots it."""
+"""`service install`: the unit, its recipe, and errors. The unit boots in test/lab/test_service.py."""
 import os
 import shutil
 import subprocess

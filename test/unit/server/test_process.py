@@ -1,4 +1,4 @@
-"""What `server run` does between the calls of its parts. The real processes: test/lab/test_site_server.py."""
+"""The main loop of `server run`. Real processes: test/lab/test_site_server.py."""
 import pytest
 
 from ua_overlay.errors import OverlayError
@@ -67,7 +67,7 @@ def test_a_renewal_restarts_only_headscale(monkeypatch):
 
 
 class Parts:
-    """Plays the children: records what the server does with them."""
+    """Plays the children: records the calls of the server."""
 
     def __init__(self):
         self.done = []

@@ -1,4 +1,4 @@
-"""`server service install`: the unit, its recipe, and what it refuses. It boots in test/lab/test_server_service.py."""
+"""`server service install`: the unit, its recipe, and errors. The unit boots in test/lab/test_server_service.py."""
 import os
 import shutil
 import subprocess

@@ -32,7 +32,7 @@ class Fleet:
 
 
 class Server:
-    """Plays the running server: records what it is asked."""
+    """Plays the running server: records its requests."""
 
     def __init__(self):
         self.requests, self.up, self.healthy = [], True, True

@@ -1,4 +1,4 @@
-"""Which robots are stale, and what a move makes of tags."""
+"""Stale robots, and the tags of a moved robot."""
 import datetime
 
 import pytest

@@ -1,4 +1,4 @@
-"""What became of each invitation."""
+"""The state of each invitation."""
 import datetime
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""People's comments in a file that commands rewrite."""
+"""Comments of people in a file that commands rewrite."""
 import pytest
 
 from ua_overlay.headscale.rules import Rules, Talk, Team, User

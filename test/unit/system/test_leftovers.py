@@ -1,4 +1,4 @@
-"""What a predecessor left is ended: the plan, and real processes."""
+"""Leftover processes of a predecessor are ended: the plan, and real processes."""
 import os
 import signal
 import subprocess

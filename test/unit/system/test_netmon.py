@@ -1,4 +1,4 @@
-"""Changes of links as rtnetlink tells them, and how long a key is held back for them."""
+"""Changes of links from rtnetlink, and how long they delay a key."""
 import struct
 
 import pytest

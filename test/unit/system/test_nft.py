@@ -1,4 +1,4 @@
-"""nft as a program: what it refuses is a sentence."""
+"""nft as a program: its errors become one sentence."""
 import json
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What a service tells systemd."""
+"""The messages of a service to systemd."""
 import socket
 
 from ua_overlay.system.notify import notify

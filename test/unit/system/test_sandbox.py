@@ -20,7 +20,7 @@ def texts():
 def test_every_unit_has_each_setting_once(name):
     lines = texts()[name].split('\n')
     assert [line for line in COMMON if lines.count(line) != 1] == []
-    # Nothing is said twice, with two values perhaps; what is a list in systemd may be.
+    # No setting appears twice, unless systemd treats it as a list.
     keys = [line.split('=')[0] for line in lines if '=' in line and not line.startswith(('#', 'Environment',
             'SystemCallFilter', 'CapabilityBoundingSet', 'DeviceAllow', 'Exec', 'After', 'Wants'))]
     assert len(keys) == len(set(keys)), sorted(key for key in keys if keys.count(key) > 1)

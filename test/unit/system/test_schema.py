@@ -1,4 +1,4 @@
-"""Values of a YAML text. What campaigns, topologies and site.yaml make of it stands in their tests."""
+"""Values of a YAML text. Campaigns, topologies and site.yaml have their own tests."""
 import re
 
 import pytest

@@ -1,4 +1,4 @@
-"""Building, with Go and pip played: what is run, and what is left of a build that failed."""
+"""Building, with Go and pip played: the commands, and the files after a failed build."""
 import contextlib
 import os
 import stat

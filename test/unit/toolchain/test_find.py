@@ -1,4 +1,4 @@
-"""Where the programs of others are looked for."""
+"""The search for third-party programs."""
 import os
 import stat
 
@@ -65,7 +65,7 @@ def test_locate_names_the_next_command(tmp_path, monkeypatch):
         locate('headscale')
     assert caught.value.code == 'TOOL_MISSING' and caught.value.next_command == 'ua-overlay tools install'
     assert 'headscale 0.29.2' in caught.value.sentence
-    # What was missing is looked for again; what was found is not.
+    # A missing program is searched for again; a found one is not.
     wanted = find('headscale').pinned
     built = program(tmp_path / 'tools' / ('headscale-' + wanted) / 'headscale', '')
     assert locate('headscale') == built

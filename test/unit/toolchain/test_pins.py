@@ -1,4 +1,4 @@
-"""What the repository pins, and which versions on the PATH will do."""
+"""The pins of the repository, and the versions on the PATH that are acceptable."""
 import os
 
 import pytest

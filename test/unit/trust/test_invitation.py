@@ -1,4 +1,4 @@
-"""The value of an invitation: what of it may be shown, and when it can be used."""
+"""The value of an invitation: what may be shown, and when it is valid."""
 import dataclasses
 import datetime
 

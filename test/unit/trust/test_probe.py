@@ -281,7 +281,7 @@ def test_a_server_that_does_not_speak_tls(tmp_path):
 def test_a_connection_closed_at_once(tmp_path):
     ca_pem = make(tmp_path)[0]
     with served(lambda connection: connection.close()) as url:
-        for _ in range(30):     # whether it shows as a reset or as an end depends on who is faster
+        for _ in range(30):     # a reset or an end of file, depending on timing
             error = probe_error(url, ca_pem)
             assert error.code == 'SERVER_UNREACHABLE'
             assert 'was reset' in error.sentence or 'was closed' in error.sentence
@@ -294,7 +294,7 @@ def test_invalid_urls(url):
 
 
 def test_messages_do_not_depend_on_openssl_texts():
-    """The sentences exist without a look at the server, and for codes that nobody has thought of."""
+    """There is a sentence without a server, and for unknown codes."""
     server = names.ServerUrl('server.ua.test', 8080)
     codes = {number: explain(server, number, None, None, utc_now()).code
              for number in (9, 10, 18, 19, 20, 21, 47, 62, 99)}

@@ -1,4 +1,4 @@
-"""The files of a site's trust: modes, damage, renewal, and being killed at any moment of it."""
+"""The files of a site's trust: modes, damage, renewal, and a kill at any moment."""
 import datetime
 import os
 import stat

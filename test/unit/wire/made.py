@@ -1,4 +1,4 @@
-"""Packets for the tests of wire: made, not captured."""
+"""Generated packets for the tests of wire."""
 import ipaddress
 import os
 import struct
@@ -42,7 +42,7 @@ CARRIERS = {'DIRECT': lambda: [udp(data()) for _ in range(20)], 'PEER_RELAY': la
 
 
 def points(link, inside=CANARY, outside='', carriers=None):
-    """What captures on two robots and the router between them show.
+    """The points of captures on two robots and the router between them.
 
     :param inside, outside: text of a packet there. :param carriers: packets outside; None: those of the link type.
     """

@@ -1,4 +1,4 @@
-"""What captures have to show, on made packets."""
+"""What captures must show, on generated packets."""
 import json
 
 import pytest

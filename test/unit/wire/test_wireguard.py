@@ -1,4 +1,4 @@
-"""What a packet outside the tunnel is, and how random its content looks."""
+"""The kind of a packet outside the tunnel, and the entropy of its content."""
 import os
 
 import pytest

@@ -1,4 +1,4 @@
-"""Campaigns: what is read, and a sentence for what is invalid."""
+"""Campaigns: parsing, and errors about invalid values."""
 import os
 
 import pytest

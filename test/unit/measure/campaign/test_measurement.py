@@ -1,4 +1,4 @@
-"""One measurement: whatever fails is a sample, and the counters have the last word."""
+"""One measurement: a failure is a sample, and the counters decide which samples count."""
 import json
 
 import pytest

@@ -1,4 +1,4 @@
-"""The order of a campaign, and what is left of it."""
+"""The order of a campaign, and its remaining steps."""
 from ua_overlay.measure.campaign import plan, sample
 from unit.measure.campaigns import of_step, short
 

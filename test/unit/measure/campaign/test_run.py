@@ -33,7 +33,7 @@ def test_a_results_directory_remembers_its_campaign(tmp_path):
 
 
 class Clock:
-    """Stands still until a sample is taken."""
+    """Advances only while a sample is taken."""
 
     now = 0.0
 
@@ -42,7 +42,7 @@ class Clock:
 
 
 class Recorder:
-    """Takes samples that need twice their time, keeps them, and follows the run."""
+    """Takes samples that need twice their time, stores them, and records the events of the run."""
 
     def __init__(self, clock):
         self.clock = clock

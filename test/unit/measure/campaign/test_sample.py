@@ -15,7 +15,7 @@ def test_json_round_trip():
     assert sample.from_json(raw) == taken
     assert raw['schema'] == 1 and raw['proof'] == {'bytes': {'DIRECT': 0, 'PEER_RELAY': 0, 'DERP': 0},
                                                    'verdict': 'not measured', 'way': ''}
-    # What a later version adds is no reason to refuse it.
+    # Fields of a later version are accepted.
     assert sample.from_json(dict(raw, more=1)) == taken
 
 

@@ -1,4 +1,4 @@
-"""The samples of a results directory: whole lines or none, whatever happens to the power and the disk."""
+"""The samples of a results directory: whole lines or none, also after a power cut or with a full disk."""
 import errno
 import json
 import os

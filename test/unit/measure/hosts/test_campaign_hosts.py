@@ -1,4 +1,4 @@
-"""Which kind of host each host of a campaign is."""
+"""The kinds of hosts of a campaign."""
 import os
 
 import pytest

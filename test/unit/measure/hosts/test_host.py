@@ -1,4 +1,4 @@
-"""What every host answers, from the answers of its programs."""
+"""The facts of a host, from the output of its programs."""
 import pytest
 
 from ua_overlay.measure.hosts.process import HostLost

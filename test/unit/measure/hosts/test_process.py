@@ -1,4 +1,4 @@
-"""Programs that were started: waited for, read from, ended. They are real ones of this machine."""
+"""Started programs: waiting, reading and stopping. Real programs of this machine."""
 import subprocess
 import time
 
@@ -38,7 +38,7 @@ def test_the_wait_for_a_line_times_out(script):
 
 
 def test_a_surviving_child_does_not_block_the_wait():
-    """It holds the pipes; the sleep ends by itself."""
+    """The child holds the pipes; the sleep ends by itself."""
     started = start('sleep 20 & wait')
     begin = time.monotonic()
     process.stop(started)

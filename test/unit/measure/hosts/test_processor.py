@@ -1,4 +1,4 @@
-"""How busy a machine is between two readings of /proc/stat."""
+"""The load of a machine between two readings of /proc/stat."""
 from ua_overlay.measure.hosts.processor import busy_percent, parse_ticks
 
 

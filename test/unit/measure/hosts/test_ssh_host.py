@@ -1,4 +1,4 @@
-"""A host over ssh; what stands for ssh and sshd are shell scripts."""
+"""A host over ssh; shell scripts play ssh and sshd."""
 import os
 import signal
 import threading
@@ -29,7 +29,7 @@ def test_arguments_pass_the_shells_unchanged(stand_in):
 
 
 def test_output_of_a_shell_profile_is_ignored(tmp_path, monkeypatch, stand_in):
-    """The login shell is a real one, with a profile that greets."""
+    """The login shell is real, and its profile prints a greeting."""
     (tmp_path / '.profile').write_text('echo "Welcome to robot 7"\n')
     monkeypatch.setenv('HOME', str(tmp_path))
     status, output, errors = stand_in(AS_SSHD).run(['echo', '100.64.0.2'], 20)

@@ -1,4 +1,4 @@
-"""What a monitor may do, and when its rounds begin."""
+"""The limits of a monitor, and the start of its rounds."""
 import os
 
 import pytest

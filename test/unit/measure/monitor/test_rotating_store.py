@@ -1,4 +1,4 @@
-"""What a monitor keeps: files rotate, the oldest go, and a power cut loses nothing."""
+"""The files of a monitor: they rotate, the oldest are deleted, and a power cut loses nothing."""
 import json
 import os
 

@@ -1,4 +1,4 @@
-"""The rounds of a monitor: when they begin, and what an interruption leaves."""
+"""The rounds of a monitor: their start, and the state after an interruption."""
 import pytest
 
 from ua_overlay.measure.campaign import store

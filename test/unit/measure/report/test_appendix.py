@@ -1,4 +1,4 @@
-"""The last parts of a report: what was left out, all numbers, the method."""
+"""The last parts of a report: excluded samples, all numbers, the method."""
 from ua_overlay.measure.report import appendix
 from unit.measure import samples as measure_samples
 from unit.measure.samples import data_of, tcp, words_of

@@ -1,4 +1,4 @@
-"""Who is compared with whom, and what is left out."""
+"""Comparisons between links, and excluded samples."""
 import pytest
 
 from ua_overlay import link_types

@@ -1,4 +1,4 @@
-"""The proof of encryption that lies with results."""
+"""The proof of encryption in a results directory."""
 import json
 
 import pytest

@@ -1,4 +1,4 @@
-"""The part that puts a report beside the source study."""
+"""The part that compares a report with the source study."""
 import dataclasses
 
 import pytest

@@ -1,4 +1,4 @@
-"""The video in a report: what its tables say, and where it stands. The samples are made up."""
+"""The video part of a report: its tables and its position. The samples are synthetic."""
 import pytest
 
 from ua_overlay.measure.report import contents, csv, video

@@ -19,7 +19,7 @@ def written(tmp_path_factory, matplotlib, fpdf):
 
 
 class Page(html.parser.HTMLParser):
-    """Which tags, and which addresses they load."""
+    """The tags of a page, and the addresses that they load."""
 
     def __init__(self, text):
         super().__init__()

@@ -1,4 +1,4 @@
-"""A tool that does not exist: everything that a new module of measure.tools has to have."""
+"""A fake tool: everything that a new module of measure.tools must define."""
 from ua_overlay.measure.fields import Key
 from ua_overlay.measure.tools import metric
 from ua_overlay.measure.tools.metric import Metric

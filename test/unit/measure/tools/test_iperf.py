@@ -1,4 +1,4 @@
-"""iperf3: the server that is started for a sample, and what its answers mean. The JSON is of iperf3 3.12, shortened."""
+"""iperf3: the server that is started for a sample, and parsing of its output. The JSON is of iperf3 3.12, shortened."""
 import json
 
 import pytest
@@ -83,7 +83,7 @@ def test_a_running_server_is_not_started_again():
 
 def test_a_server_that_cannot_start_is_named():
     with pytest.raises(Unmeasured) as caught:
-        # The client takes longer than the server needs to give up, as iperf3 does.
+        # Like iperf3, the client takes longer than the server needs to give up.
         measure('sleep 0.5; ' + say(REFUSED), 'echo "sh: iperf3: not found" >&2; exit 127')
     assert caught.value.sentence == 'The iperf3 server of b ended: sh: iperf3: not found.'
 

@@ -1,4 +1,4 @@
-"""iperf3 over UDP: what it is called with, and what its answer means."""
+"""iperf3 over UDP: its command line, and the values of its output."""
 import json
 
 import pytest

@@ -1,4 +1,4 @@
-"""ping: what it is called with, and what its answer means."""
+"""ping: its command line, and the values of its output."""
 import pytest
 
 from ua_overlay.measure.tools.tool import Job, Unmeasured

@@ -1,4 +1,4 @@
-"""One line a tool: what a new tool needs, and what each tool has to say about itself."""
+"""The registry of tools: what a new tool needs, and what each tool must define."""
 import csv
 import io
 import sys

@@ -1,4 +1,4 @@
-"""What a program at the end of a ROS measurement printed."""
+"""The output of a program at one end of a ROS measurement."""
 import pytest
 
 from ua_overlay.measure.tools.ros_ends import last_json

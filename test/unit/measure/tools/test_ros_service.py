@@ -1,4 +1,4 @@
-"""A service: what its ends are called with, and what the caller prints."""
+"""A service: the command lines of both ends, and the output of the caller."""
 import pytest
 
 from ua_overlay.measure.tools.tool import Job, Unmeasured

@@ -1,4 +1,4 @@
-"""A topic: what its ends are called with, and what they print."""
+"""A topic: the command lines and the output of both ends."""
 import pytest
 
 from ua_overlay.measure import headers

@@ -48,7 +48,7 @@ def test_the_default_is_a_camera_of_720p():
     assert (settings['rate_hz'], settings['clock_error_ms'], settings['mtu']) == (30.0, 0.5, 1500)
 
 
-def test_without_the_overlay_both_ends_need_an_address():
+def test_without_the_overlay_both_ends_require_an_address():
     assert [step.id for step in plan.steps(campaign.parse(TEXT))] == [
         's+{}+{}+1'.format(tool, path) for tool in ('jpeg', 'raw') for path in ('raw', 'overlay')]
     without = campaign.parse(TEXT.replace('a: {address: 10.0.0.1}, ', ''))
@@ -57,7 +57,7 @@ def test_without_the_overlay_both_ends_need_an_address():
     assert {step.path for step in plan.steps(forwarded)} == {'overlay'}
 
 
-def test_a_monitor_refuses_it():
+def test_a_monitor_refuses_video():
     with pytest.raises(CampaignError, match='tools.raw: ros-video would saturate the link, so a monitor cannot use it'):
         RAW.wire_bits()
 
@@ -65,7 +65,7 @@ def test_a_monitor_refuses_it():
 # --- the programs
 
 
-def test_what_the_programs_are_called_with():
+def test_command_lines():
     viewer, camera = JPEG.argvs('overlay', '/x/camera')
     assert viewer[:5] == ['rosrun', 'ua_overlay', 'measure_video.py', 'show', '/x/camera'] and camera[3] == 'film'
     assert viewer[4:] == camera[4:] == ['/x/camera', '--encoding', 'jpeg', '--width', '1280', '--height', '720',
@@ -75,13 +75,13 @@ def test_what_the_programs_are_called_with():
     assert viewer[-3:] == ['--nodelay', '--master', '11399'] and camera[-1] == '--nodelay' and '--lead' not in camera
 
 
-def test_the_hog_runs_from_three_seconds_before_the_first_frame_to_one_after_the_last():
+def test_the_hog_runs_longer_than_the_stream():
     assert JPEG.hog_argv('10.0.0.2') == ['iperf3', '-c', '10.0.0.2', '-p', '5202', '-t', '7', '-J', '-C', 'cubic']
     assert ros_video.hog_bps([0.0, 9.0, 9.0, 2.0, 4.0, 9.0]) == 3.0
     assert ros_video.hog_bps([5.0]) == 5.0 and ros_video.hog_bps([]) == 0.0
 
 
-def test_without_the_overlay_the_graph_is_one_of_addresses():
+def test_without_the_overlay_the_graph_uses_addresses():
     a, b = (LocalHost(name, '10.0.0.' + number) for name, number in (('a', '1'), ('b', '2')))
     assert ros_video.graphs_of('overlay', a, b) == (True, True)
     of_source, of_target = ros_video.graphs_of('raw', a, b)

@@ -1,4 +1,4 @@
-"""What all tools share: patience, the settings of a sample, and the words that tell measurements apart."""
+"""The common part of all tools: timeouts, the settings of a sample, and the text that distinguishes measurements."""
 import pytest
 
 from ua_overlay.measure.tools.registry import TOOLS
