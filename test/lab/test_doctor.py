@@ -193,7 +193,7 @@ def test_a_robot_in_no_team(fleet):
     assert 'no team' in found['login'][0]['what']
 
 
-def test_left_and_back(fleet):
+def test_leave_and_rejoin(fleet):
     fleet.overlay('dev-3', 'leave', user=USER)
     try:
         finding = wait_found(fleet, 'dev-3', 'login', 'WARN')
@@ -225,7 +225,7 @@ def test_resolv_conf_overwritten(fleet):
     wait_healthy(fleet, 'dev-2')
 
 
-def test_the_master_does_not_resolve_us(fleet):
+def test_the_master_cannot_resolve_our_name(fleet):
     hosts = fleet.lab.host('dev-1').run(['cat', '/etc/hosts']).stdout
     hosts += '203.0.113.99 dev-2.overlay.internal\n'
     with without_agent(fleet, 'dev-1'), edited(fleet, 'dev-1', '/etc/hosts', hosts):
@@ -318,7 +318,7 @@ def test_the_policy_blocks_ports(fleet):
     wait_healthy(fleet, 'dev-2', 'dev-3')
 
 
-def test_own_firewall_blocks_the_way_in(fleet):
+def test_own_firewall_blocks_incoming_connections(fleet):
     with firewall(fleet, 'dev-2', 'input', 'iifname "tailscale0" ct state new tcp dport != 22 drop'):
         finding = wait_found(fleet, 'dev-2', 'ports-in', 'ERROR')
         assert 'firewall on this machine' in finding['why']

@@ -90,7 +90,7 @@ def test_robots_return_to_a_site_that_is_restored_from_a_backup_elsewhere(site, 
     assert refused.returncode == 1 and 'runs already' in refused.stderr
 
 
-def test_another_headscale_may_not_skip_a_version(site, robots):
+def test_an_upgrade_may_not_skip_a_version(site, robots):
     site.stop()
     path = os.path.join(site.directory, 'headscale', 'version')
     with open(path, encoding='ascii') as stream:
@@ -228,7 +228,7 @@ def test_new_hardware_takes_over_a_name(site, robots):
     robots['dev-4'] = hardware
 
 
-def test_robots_that_were_offline_for_long_are_pruned(site, robots):
+def test_robots_offline_for_long_are_pruned(site, robots):
     joined(site, robots, 'dev-4')
     robots.pop('dev-4').kill()
     wait('dev-4 to be offline', lambda: site.is_offline('dev-4'), 60)
@@ -241,7 +241,7 @@ def test_robots_that_were_offline_for_long_are_pruned(site, robots):
     assert set(rows(site)) == set(robots)
 
 
-def test_a_copied_sd_card_is_noticed(site, robots):
+def test_a_copied_sd_card_is_detected(site, robots):
     original = robots['dev-1']
     original.kill()
     shutil.copytree(original.directory, os.path.join(site.base, 'copy'), ignore=shutil.ignore_patterns('s', 'log'))

@@ -21,7 +21,7 @@ def site(tmp_path):
                        lambda directory: None)
 
 
-def test_a_region_is_gone_after_two_failures_and_back_at_once():
+def test_a_region_is_down_after_two_failures_and_up_at_once():
     answering = Answering()
     assert answering.step({'a': False}) == set()
     assert answering.step({'a': True}) == {'a'}
@@ -30,7 +30,7 @@ def test_a_region_is_gone_after_two_failures_and_back_at_once():
     assert answering.step({'a': True}) == {'a'}
 
 
-def test_a_certificate_that_ends_is_announced_once_a_day_and_its_end_is_kept(site):
+def test_an_expiring_certificate_is_reported_once_a_day(site):
     said, clock, end = [], [NOW], NOW + 40 * DAY
 
     def probe(*_):
@@ -54,7 +54,7 @@ def test_a_certificate_that_ends_is_announced_once_a_day_and_its_end_is_kept(sit
     assert 'ended on' in said[-1] and watcher.ends() == {'lab-b': end}
 
 
-def test_the_map_is_written_when_it_changes_and_a_region_is_announced_when_its_answer_does(site):
+def test_changed_maps_are_written_and_changed_regions_reported(site):
     said, up = [], [True]
 
     def probe(*arguments):

@@ -29,12 +29,12 @@ def test_write_read_remove(location):
     assert caught.value.exit_status == 3 and location.path in str(caught.value)
 
 
-def test_removing_a_file_that_never_existed(location):
+def test_removing_a_missing_file(location):
     assert envfile.remove(location) is False
     assert not os.path.exists(location.directory)
 
 
-def test_where_the_env_file_is():
+def test_location_of_the_env_file():
     def find(environ, exists):
         return envfile.locate(environ, '/run/x', lambda path: exists)
 
@@ -51,7 +51,7 @@ def test_where_the_env_file_is():
     {'ROS_HOSTNAME': 'a\n'},
     {'ROS_HOSTNAME': ''}, {'UA_OVERLAY_TEAM': 'é'}, {'ROS_MASTER_URI': 'dev-1:11312'}, {'ROS_IP': '100.64.0.2'},
     {'LD_PRELOAD': '/tmp/x.so'}])
-def test_values_that_are_never_written(location, change):
+def test_invalid_values_are_not_written(location, change):
     with pytest.raises(ValueError):
         envfile.write(location, dict(GOOD, **change))
     assert not os.path.exists(location.path)
@@ -61,7 +61,7 @@ def test_values_that_are_never_written(location, change):
     '', 'ROS_MASTER_URI=http://a:1\n', 'ROS_HOSTNAME=a\n', 'ROS_MASTER_URI=http://a:1\nROS_HOSTNAME=`id`\n',
     'ROS_MASTER_URI=http://a:1\nROS_HOSTNAME=a\nnonsense\n', 'ROS_MASTER_URI=http://a:1\nROS_HOSTNAME=a\nROS_IP=1\n',
     'ROS_MASTER_URI=http://a:1\nROS_HOSTNAME=\u00e9\n', 'ROS_MASTER_URI=http://a:1\nROS_HOSTNAME=a\r\n'])
-def test_invalid_files_are_not_used(location, text):
+def test_invalid_files_are_ignored(location, text):
     os.makedirs(location.directory)
     with open(location.path, 'w', encoding='utf-8', newline='') as stream:
         stream.write(text)
@@ -75,7 +75,7 @@ def test_unknown_variables_and_comments_are_skipped():
     assert envfile.parse(text) == {'ROS_MASTER_URI': 'http://a:1', 'ROS_IP': '100.64.0.2'}
 
 
-def test_links_and_pipes_are_not_used(location, tmp_path):
+def test_links_and_pipes_are_ignored(location, tmp_path):
     os.makedirs(location.directory)
     (tmp_path / 'elsewhere').write_text(envfile.dump(GOOD))
     os.symlink(str(tmp_path / 'elsewhere'), location.path)
@@ -102,7 +102,7 @@ def test_the_file_of_another_user(location, personal):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='only root can give a file away')
-def test_a_file_of_another_user_in_one_s_own_directory(location):
+def test_a_file_of_another_user_in_a_personal_directory(location):
     envfile.write(location, GOOD)
     os.chown(location.path, 4711, -1)
     for personal in (True, False):
@@ -116,7 +116,7 @@ def test_a_file_of_another_user_in_one_s_own_directory(location):
 
 
 @pytest.mark.parametrize('what', ['directory', 'path'])
-def test_what_every_user_can_change_is_not_used(location, what):
+def test_world_writable_files_are_ignored(location, what):
     envfile.write(location, GOOD)
     os.chmod(getattr(location, what), 0o777)
     with pytest.raises(EnvironmentUnsafe) as caught:
@@ -124,7 +124,7 @@ def test_what_every_user_can_change_is_not_used(location, what):
     assert 'it is world-writable' in str(caught.value)
 
 
-def test_a_directory_that_cannot_be_written(tmp_path):
+def test_an_unwritable_directory(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(OverlayError) as caught:
         envfile.write(Location(str(tmp_path / 'file'), True), GOOD)

@@ -10,13 +10,13 @@ TEAM = {'ROS_MASTER_URI': 'http://dev-1.overlay.internal:11312', 'ROS_HOSTNAME':
 SHELL = {'PATH': '/bin', 'ROS_MASTER_URI': 'http://192.168.1.5:11311', 'ROS_IP': '192.168.1.7'}
 
 
-def test_team_environment_leaves_nothing_of_another_graph():
+def test_the_team_environment_keeps_nothing_of_another_graph():
     assert launch.team_environ(SHELL, TEAM) == dict(
         TEAM, PATH='/bin', _UA_OVERLAY_MASTER_URI=TEAM['ROS_MASTER_URI'], _UA_OVERLAY_HOSTNAME=TEAM['ROS_HOSTNAME'],
         _UA_OVERLAY_BEFORE='http://localhost:11311')
 
 
-def test_local_environment_leaves_nothing_of_the_team():
+def test_the_local_environment_keeps_nothing_of_the_team():
     local = launch.local_environ(launch.team_environ(SHELL, TEAM))
     assert local == {'PATH': '/bin', 'ROS_MASTER_URI': 'http://localhost:11311', 'ROS_HOSTNAME': 'localhost'}
 
@@ -44,14 +44,14 @@ class World:
         return launch.wait_for_team(self.read, self.probe, timeout, lambda: self.now, self.sleep)
 
 
-def test_the_wait_ends_with_file_and_master():
+def test_the_wait_ends_when_file_and_master_exist():
     world = World(3, 8)
     assert world.wait(None) == TEAM
     assert 8 <= world.now < 8.5
 
 
 @pytest.mark.parametrize('file_at, master_at, why', [(99, 0, 'No file.'), (0, 99, 'No master.')])
-def test_the_error_names_what_was_missing(file_at, master_at, why):
+def test_the_error_names_the_missing_part(file_at, master_at, why):
     world = World(file_at, master_at)
     with pytest.raises(launch.MasterAbsent) as caught:
         world.wait(5)

@@ -9,14 +9,14 @@ from ua_overlay.trust.rotation import STARTED, STEADY, SWITCHED, RobotTrust, Rot
     (['A'], 'A', '', STEADY), (['A', 'B'], 'A', 'B', STARTED), (['B', 'A'], 'A', 'B', SWITCHED),
     (['B'], 'none', 'B', rotation.PROMOTE), (['A'], 'A', 'none', rotation.DISCARD),
     (['A'], '', '', STEADY), (['A'], 'none', '', ''), (['A', 'B'], 'A', '', ''), (['A', 'B', 'C'], 'A', 'B', '')])
-def test_the_files_have_the_phase(held, key, following, phase):
+def test_the_phase_follows_from_the_files(held, key, following, phase):
     assert rotation.phase_of(held, key, following) == phase
 
 
 @pytest.mark.parametrize('step, allowed', [
     ('start', {STEADY}), ('switch', {STARTED}), ('finish', {SWITCHED}), ('cancel', {STARTED, SWITCHED}),
     ('confirm', {STARTED, SWITCHED})])
-def test_steps_that_are_not_allowed_now_are_refused(step, allowed):
+def test_steps_out_of_order_are_refused(step, allowed):
     for phase in (STEADY, STARTED, SWITCHED):
         if phase in allowed:
             check_step(step, phase)
@@ -36,7 +36,7 @@ def test_a_switch_waits_for_robots_in_use():
     check_step('switch', STARTED, [robots[0], robots[2]])
 
 
-def test_what_is_known_about_a_robot():
+def test_robot_state_during_a_rotation():
     assert robot_trust('a', True, 5, False, 5).evidence == 'joined'
     assert robot_trust('a', True, 4, False, 5).evidence == ''
     assert robot_trust('a', True, 4, True, 5).evidence == 'confirmed'

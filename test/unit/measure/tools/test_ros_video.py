@@ -1,4 +1,4 @@
-"""A camera's stream: what its programs are called with, and a run that fails."""
+"""A camera's stream: the command lines of its programs, and failures."""
 import pytest
 
 from ua_overlay.measure.campaign import campaign, plan
