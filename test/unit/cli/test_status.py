@@ -1,25 +1,22 @@
 """`ua-overlay status`: what it prints of a recorded tailscaled, and its exit status."""
 import importlib
 import json
-import os
 
 import pytest
-from paths import DATA
 
 from ua_overlay.checks.facts import Server
 from ua_overlay.cli import main
 from ua_overlay.errors import OverlayError
+from unit.tailscale.test_model import VERSIONS, load
 
 command = importlib.import_module('ua_overlay.cli.status')
-ANSWERS = os.path.join(DATA, 'tailscale')
 
 
 @pytest.fixture
 def daemon(monkeypatch):
     """Plays the status of a recorded tailscaled."""
     def setter(name, **changes):
-        with open(os.path.join(ANSWERS, name + '-1.98.10.json')) as stream:
-            status = dict(json.load(stream), **changes)
+        status = dict(load(name, VERSIONS[0]), **changes)
 
         class Played:
             def __init__(self, socket_path):

@@ -8,6 +8,7 @@ from paths import DATA
 from ua_overlay.tailscale.model import parse_ping, parse_status
 
 ANSWERS = os.path.join(DATA, 'tailscale')
+#: The recorded releases, the pinned one first; toolchain/README.md says how to record another.
 VERSIONS = ('1.98.10', '1.100.0')
 
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 from ua_overlay.errors import OverlayError
 from ua_overlay.tailscale.model import Status, parse_status
 from ua_overlay.tailscale.snapshot import LinkChange, diff, snapshot_of, snapshot_of_error
-from unit.tailscale.test_model import load
+from unit.tailscale.test_model import VERSIONS, load
 
-NOW = snapshot_of(parse_status(load('running', '1.98.10')), 10.0)
+NOW = snapshot_of(parse_status(load('running', VERSIONS[0])), 10.0)
 
 
 def with_link(snapshot, index, **fields):

@@ -13,9 +13,9 @@ from ua_overlay.tailscale.snapshot import snapshot_of, snapshot_of_error
 from ua_overlay.tailscale.watcher import COST_FACTOR, RESYNC, RETRY, SHORTEST_GAP, TICK, Pace, Watcher, is_telling
 from unit.tailscale.test_model import ANSWERS, VERSIONS, load
 
-RUNNING = snapshot_of(parse_status(load('running', '1.98.10')), 0.0)
+RUNNING = snapshot_of(parse_status(load('running', VERSIONS[0])), 0.0)
 IDLE = replace(RUNNING, links=tuple(replace(link, type='IDLE') for link in RUNNING.links))
-STOPPED = snapshot_of(parse_status(load('stopped', '1.98.10')), 0.0)
+STOPPED = snapshot_of(parse_status(load('stopped', VERSIONS[0])), 0.0)
 
 
 def pace_after(snapshot, cost=0.001):
@@ -52,7 +52,7 @@ class SlowDaemon:
     """Answers late, as a daemon without a free core does; its link is active."""
 
     def __init__(self):
-        self.answer = load('running', '1.98.10')
+        self.answer = load('running', VERSIONS[0])
         self.asked = threading.Semaphore(0)
 
     def status(self):
