@@ -1,4 +1,4 @@
-"""Rows of measured values, and how they are shown. Pure."""
+"""Rows of measured values, and their form as text and JSON. Pure."""
 import math
 from dataclasses import dataclass, field
 from typing import Dict, List
@@ -8,7 +8,7 @@ from ua_overlay.cli.shared.table import format_table
 
 @dataclass
 class Row:
-    """One thing, measured several times.
+    """Repeated measurements of one quantity.
 
     :ivar compare: label of the row that this one is divided by; '' for none.
     :ivar unit: of ``values``; '' for the figure's unit.
@@ -22,11 +22,11 @@ class Row:
 
 @dataclass
 class Figure:
-    """A table with what it means.
+    """A table with its aims and notes.
 
     :ivar name: as `--only` takes it.
     :ivar aims: sentences, each with an aim, the measured value and whether it is reached.
-    :ivar notes: what a reader needs to judge the numbers.
+    :ivar notes: context for judging the numbers.
     :ivar raw: values behind the rows, for `--json`.
     """
 

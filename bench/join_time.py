@@ -1,4 +1,4 @@
-"""Time of a first join, in turns with a bare `tailscale up` with a fresh key on the same robot."""
+"""Time of a first join, alternating with a bare `tailscale up` with a fresh key on the same robot."""
 import yaml
 from figure import Figure, Row, median, verdict
 from setup_lab import TEAM, Program, bench_fleet, forget

@@ -1,4 +1,4 @@
-"""What each link type costs on links of a stated shape, and what the relays carry when no link limits them.
+"""The cost of each link type on links of a stated shape, and the throughput of the relays when no link limits them.
 
 The campaign config/campaigns/links.yaml in the lab config/lab/links.yaml, judged by the aims."""
 import os
@@ -35,7 +35,7 @@ RELAY_OVER_DERP = 8.0
 def measure(progress, results=None):
     """Returns the Figure.
 
-    :param results: a results directory of this campaign; with it nothing is measured.
+    :param results: a results directory of this campaign, to use instead of measuring.
     """
     if results:
         return figure(store.read(results))
@@ -44,7 +44,7 @@ def measure(progress, results=None):
             lab = Lab.up(load_topology(TOPOLOGY), 'bench-{}'.format(os.getpid()), bound=True)
         with lab:
             teams.bring_up(teams.Team(Fleet(lab, None, COMMAND), 'iris'), teams.chosen(lab.topology, None), progress)
-            # It shows its own progress. The figure lists the samples that were left out.
+            # The campaign shows its own progress. The figure lists the excluded samples.
             done = subprocess.run([sys.executable, COMMAND, 'measure', 'run', CAMPAIGN, '--lab', lab.name,
                                    '--results', directory], stdout=sys.stderr)
         samples = store.read(directory)

@@ -1,4 +1,4 @@
-"""Time from a change of a link, as the status shows it, to the message about it."""
+"""Time from a change of a link in tailscaled's status to the message about it."""
 import subprocess
 import time
 
@@ -13,9 +13,9 @@ HZ = 20
 #: Rounds of each kind; a round of both kinds gives about fifteen changes.
 ROUNDS = 3
 PEERS = ('dev-2', 'dev-3')
-#: Seconds that a message may come before the observer of the status sees the change: its period, and some noise.
+#: Seconds by which a message may precede the change in the observed status: the polling period, and some noise.
 EARLY = 0.5
-#: A message that is later than this belongs to another change.
+#: A message later than this belongs to another change.
 LATE = 10.0
 #: Seconds of idleness before traffic, so that every observer has seen the old state.
 STABLE_AFTER = 3.0
@@ -49,7 +49,7 @@ def measure(progress, rounds=ROUNDS):
 
 
 class Current:
-    """The types of the links that the observer of the status reported last."""
+    """The link types that the observer of the status reported last."""
 
     def __init__(self, status):
         self.status = status
@@ -68,7 +68,7 @@ def ping(fleet, peer, *options):
 
 
 def idle_round(fleet, current, progress, turn):
-    """Some traffic after idleness, then idleness again."""
+    """Make some traffic after an idle time, then stay idle again."""
     with progress('Traffic after idleness, round {}'.format(turn)):
         for process in [ping(fleet, peer, '-c', '16') for peer in PEERS]:
             process.wait()
@@ -78,7 +78,7 @@ def idle_round(fleet, current, progress, turn):
 
 
 def nat_round(fleet, current, progress, turn):
-    """All three kinds of NAT, under continuous traffic."""
+    """Switch through all three kinds of NAT, under continuous traffic."""
     pings = [ping(fleet, peer) for peer in PEERS]
     try:
         for nat_kind, link, timeout in (('easy', 'DIRECT', 120), ('hard', 'PEER_RELAY', 90),

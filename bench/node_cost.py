@@ -1,4 +1,4 @@
-"""CPU and memory of the overlay node, beside the obvious script and a ROS node that does nothing."""
+"""CPU and memory of the overlay node, compared with the obvious script and an idle ROS node."""
 import glob
 import json
 import os

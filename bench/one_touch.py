@@ -1,4 +1,4 @@
-"""Run ansible/site.yml on freshly installed machines until they are a team; and again, with nothing to do."""
+"""Run ansible/site.yml on freshly installed machines until they are a team; then again, when nothing must change."""
 import os
 import subprocess
 import tempfile

@@ -1,4 +1,4 @@
-"""What a stream at 10 Hz loses when its relay dies, and when Headscale restarts, with two hosts."""
+"""The loss of a stream at 10 Hz when its relay dies, and when Headscale restarts, with two hosts."""
 import os
 import time
 

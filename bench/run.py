@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Measure the figures: `make bench`. bench/README.md says what they mean and how to read them."""
+"""Measure the figures: `make bench`. bench/README.md explains them."""
 import argparse
 import importlib
 import json
@@ -11,7 +11,7 @@ from figure import as_dict, render
 from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.errors import OverlayError
 
-#: Name -> (module, what it measures, minutes).
+#: Name -> (module, description, minutes).
 FIGURES = {
     'join': ('join_time', 'a first join, against a bare `tailscale up`', 4),
     'links': ('link_latency', 'a change of a link, until the message about it arrives', 6),

@@ -1,4 +1,4 @@
-"""A lab with a site and joined robots, and programs that run on a robot and exchange lines of JSON."""
+"""A lab with a site and joined robots, and programs on its robots that exchange lines of JSON."""
 import contextlib
 import json
 import os
@@ -43,7 +43,7 @@ def bench_fleet(progress, launched=('dev-1',), joined=('dev-1', 'dev-2', 'dev-3'
                 robots=('dev-1', 'dev-2', 'dev-3'), master=None):
     """A site and prepared robots, each behind its own NAT; yields a Fleet and takes everything down again.
 
-    By default no robot is the team master: robots ask a master all the time, so their links to it are never idle.
+    By default no robot is the team master: robots poll a master continuously, so their links to it are never idle.
 
     :param launched: robots on which overlay.launch runs.
     :param joined: robots that are in the team; every robot has its invitation at INVITATION.
@@ -82,7 +82,7 @@ def daemon_state(fleet, robot):
 
 
 def put(fleet, host, program):
-    """Copy a program of bench/on_robot to a host: its user may not be able to read the checkout. Returns its path."""
+    """Copy a program of bench/on_robot to a host, as its user may not have access to the checkout. Returns its path."""
     with open(os.path.join(BENCH, 'on_robot', program)) as stream:
         text = stream.read()
     path = '/run/bench-' + program
@@ -121,7 +121,7 @@ class Program:
     def _read(self):
         try:
             for line in self.process.stdout:
-                # rospy prints lines of its own between them.
+                # rospy prints other lines between them.
                 if line.startswith('{'):
                     answer = json.loads(line)
                     self.received.append(answer)
@@ -150,7 +150,7 @@ class Program:
         return answer
 
     def check(self):
-        """:raises OverlayError: it has ended or printed invalid JSON; its silence must not count as a result."""
+        """:raises OverlayError: the program ended or printed invalid JSON; silence must not count as a result."""
         if self._problem or self.process.poll() is not None:
             raise OverlayError(self._problem or '{} ended with status {}.'.format(self.name, self.process.returncode))
 
@@ -184,5 +184,5 @@ def forget(fleet, robot):
         return prefs.get('OperatorUser') == USER and daemon_state(fleet, robot) == 'NeedsLogin'
 
     wait('The operator on {} after a logout'.format(robot), usable, 30)
-    # A logout keeps tailscaled and the agent busy for a moment: that must not be in the next time.
+    # A logout keeps tailscaled and the agent busy for a moment: the next time must not include that.
     time.sleep(1.0)

@@ -1,4 +1,4 @@
-"""Times of a team's graph with six robots: a join, a move of the master, a roscore that is killed, and a new shell."""
+"""Times of a team's graph with six robots: a join, a move of the master, a killed roscore, and a new shell."""
 import contextlib
 import os
 import time
@@ -18,7 +18,7 @@ SHELLS = 60
 LOOPS = 12
 #: How often a shell sources the hook alone, in a row.
 REPEATS = 200
-#: Seconds after which a crash of the roscore counts as the first again (supervised.STEADY), and a margin.
+#: Seconds without a crash after which the roscore's next crash counts as the first (supervised.STEADY), and a margin.
 STEADY = 33.0
 HOOK = '50.ua_overlay.sh'
 #: Shell -> the file that it sources.
@@ -192,7 +192,7 @@ def time_kill(watchers, master, values):
 
 
 def measure_hook(progress, fleet, stack, robots, shells, values):
-    """Two robots in turns; the second one has no file of the hook."""
+    """Measure two robots in turns; the second one has no file of the hook."""
     hooks = os.path.join(fleet.workspace, 'etc', 'catkin', 'profile.d')
     fleet.lab.host(robots[1]).run(['sh', '-ec', 'cp -a "$1/." "$2"; rm "$2/$3"; mount --bind "$2" "$1"', 'sh', hooks,
                                    '/run/bench-hooks', HOOK])
@@ -205,7 +205,7 @@ def measure_hook(progress, fleet, stack, robots, shells, values):
         with progress('{} sources {}, {} times with the hook and without'.format(shell, setup, shells)):
             for turn in range(shells + 2):
                 for timer, kind, test in ((there, 'with', '='), (gone, 'without', '!=')):
-                    # The status tells whether the hook ran: it must on the first robot, and must not on the second.
+                    # The exit status shows whether the hook ran: it must run on the first robot only.
                     script = source + 'test "${{_UA_OVERLAY_MASTER_URI:+set}}" {} set'.format(test)
                     answer = ask_shell(timer, shell, script, fleet.workspace)
                     if turn >= 2:  # the first ones fill caches

@@ -1,4 +1,4 @@
-"""What a rospy topic at 10 Hz loses while the certificate of the site is renewed and while its server restarts."""
+"""The loss of a rospy topic at 10 Hz while the site's certificate is renewed and while its server restarts."""
 import contextlib
 import os
 import re
@@ -13,15 +13,15 @@ from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.errors import OverlayError
 from ua_overlay.lab.fleet import USER
 from ua_overlay.lab.lab import Lab, load_topology
-from ua_overlay.lab.relays import Pair, read_text, pauses
+from ua_overlay.lab.relays import Pair, pauses, read_text
 from ua_overlay.lab.wait import wait
 
 NAME = 'gaps'
 ROUNDS = 4
 #: Messages are 0.1 s apart: a shorter pause is not a gap.
 NO_GAP = 0.5
-#: Seconds: without a gap before a round; of the round in which nothing happens; without a gap after an action, whose
-#: effect on links may come late.
+#: Seconds: without a gap before a round; of the round without an action; without a gap after an action, whose effect on
+#: links may be delayed.
 STABLE, WINDOW, AFTER = 5.0, 5.0, 10.0
 PORT = TEAM_PORT
 #: Addresses of the site and of the second host.
@@ -73,7 +73,7 @@ def measure(progress, rounds=ROUNDS):
 
 
 def on_link(pair, link, values, progress, rounds):
-    """Measure everything on one link, with one publisher and one subscriber throughout."""
+    """Measure all events on one link, with one publisher and one subscriber throughout."""
     kind = {'DIRECT': 'easy', 'PEER_RELAY': 'hard', 'DERP': 'udp-blocked'}[link.kind]
     for router in ('nat1', 'nat2'):
         pair.lab.nat(router, kind)

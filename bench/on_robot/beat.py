@@ -12,7 +12,7 @@ TOPIC = '/bench/beat'
 
 
 def say():
-    """Publish until the end. The queue has a usual length: messages that do not fit are lost, and `hear` shows that."""
+    """Publish until the end. The queue has a usual length: messages that do not fit are lost, and `hear` shows gaps."""
     publisher = rospy.Publisher(TOPIC, UInt32, queue_size=10)
     rate = rospy.Rate(10)
     number = 0
@@ -26,7 +26,7 @@ def say():
 
 
 def hear(message):
-    # With one call: rospy has a thread for each connection.
+    # In a single call: rospy has a thread for each connection.
     sys.stdout.write('{} {:.3f}\n'.format(message.data, time.time()))
     sys.stdout.flush()
 

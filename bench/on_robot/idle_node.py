@@ -1,4 +1,4 @@
-"""On a robot: a ROS node that does nothing, for the cost of rospy alone."""
+"""On a robot: an idle ROS node, for the cost of rospy alone."""
 import json
 import os
 

@@ -1,4 +1,4 @@
-"""On a robot: time a shell that sources the workspace, and the CPU time of its processes.
+"""On a robot: measure the time and the CPU time of a shell that sources the workspace.
 
 Requests, a JSON object a line: {"shell": name, "script": text, "argument": $1}. Answers: {"seconds", "cpu", "ok"}.
 """

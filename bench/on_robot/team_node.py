@@ -1,7 +1,7 @@
-"""A team's node on a robot: notes in EVENTS when it runs and when it hears from other robots, by the monotonic clock.
+"""A team's node on a robot: logs its start and each message from another robot to EVENTS, by the monotonic clock.
 
-Each node publishes the name of its robot once, latched, on one topic that all nodes hear, so no clock of a publisher is
-in the numbers.
+Each node publishes the name of its robot once, latched, on one topic that all nodes hear, so the numbers do not depend
+on the publishers' clocks.
 """
 import json
 import os
@@ -12,7 +12,7 @@ EVENTS = os.path.expanduser('~/bench-events')
 
 def note(event, **more):
     more.update(event=event, time=time.monotonic(), master=os.environ['ROS_MASTER_URI'], pid=os.getpid())
-    # With one call: each connection has its own thread.
+    # In a single call: each connection has its own thread.
     with open(EVENTS, 'ab', buffering=0) as stream:
         stream.write((json.dumps(more) + '\n').encode())
 

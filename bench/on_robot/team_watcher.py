@@ -1,4 +1,4 @@
-"""On a robot, resident: report what the team's node noted and what the overlay node publishes, and answer requests, in
+"""On a robot, resident: report the log of the team's node and the topics of the overlay node, and answer requests, in
 lines of JSON with the monotonic time, which all hosts of the lab share.
 
 Requests, a JSON object a line: {"join": path} or {"leave": true} (services of the local graph; the time is that of the
@@ -18,7 +18,7 @@ import rospy
 from ua_overlay import msg, srv
 
 EVENTS = os.path.expanduser('~/bench-events')
-#: Seconds between two polls. The node itself notes the time of an event, so this is in no number.
+#: Seconds between two polls. It affects no number: the node itself logs the time of an event.
 POLL = 0.05
 
 
@@ -27,7 +27,7 @@ def say(**values):
 
 
 def follow():
-    """Repeat the notes of the team's node."""
+    """Report the log of the team's node."""
     open(EVENTS, 'ab').close()
     with open(EVENTS, 'rb') as stream:
         stream.seek(0, os.SEEK_END)

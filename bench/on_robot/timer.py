@@ -1,4 +1,4 @@
-"""On a robot: time what the requests ask for, from inside, so that entering the lab's host is not in the numbers.
+"""On a robot: time the requested actions from inside, so that the numbers exclude the entry into the lab's host.
 
 Requests, a JSON object a line: {"run": argv} or {"join": path of an invitation}, with "online": true for a join.
 Answers: {"seconds", "ok", "text", "online"}; `online`: seconds from the end until the status shows what `join` waits

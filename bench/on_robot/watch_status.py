@@ -1,4 +1,4 @@
-"""On a robot: poll the status and print when the paths to the peers change.
+"""On a robot: poll the status and print each change of a peer's path.
 
 usage: watch_status.py local HZ               ask tailscaled itself
        watch_status.py client HZ TAILSCALE    run `tailscale status --json`, as a script would

@@ -12,7 +12,7 @@ PATHS = {}
 
 
 def say(topic, now, peer, path):
-    # With one call: each topic has its own thread, and print() writes the end of a line separately.
+    # In a single call: each topic has its own thread, and print() writes the end of a line separately.
     os.write(1, (json.dumps({'topic': topic, 'time': now, 'peer': peer, 'path': path}) + '\n').encode())
 
 
