@@ -77,7 +77,7 @@ def row_of(targets):
 
 
 class Layout:
-    """Where everything goes, in units from the top left corner.
+    """The positions of all elements, in units from the top left corner.
 
     :param arrows: {room: set of the rooms to draw an arrow to}.
     :ivar boxes: {room: (left, top, width, height)}
@@ -265,7 +265,7 @@ def text(x, y, content, size, colour, weight=400, anchor='start'):
 
 
 def panel(column, place, entries):
-    """Return a column's background and heading as SVG; the heading goes to the side where no arrow comes down."""
+    """Return a column's background and heading as SVG; the heading is on the side without arrows."""
     left, top, width, height = place
     heading, fill, _, colour = COLUMNS[column]
     shape = '<rect x="{:g}" y="{:g}" width="{:g}" height="{:g}" rx="10" fill="{}"/>'.format(
@@ -277,7 +277,7 @@ def panel(column, place, entries):
 
 
 def arrow(lines):
-    """Return the lines to one target as SVG, with a gap in whatever they cross in a panel."""
+    """Return the lines to one target as SVG, with gaps in the lines that they cross in a panel."""
     d = ''.join(path(points) for points in lines)
     gaps = ['<path d="{}" fill="none" stroke="{}" stroke-width="6" clip-path="url(#panel-{})"/>'.format(
         d, COLUMNS[column][1], column) for column in PANELS]

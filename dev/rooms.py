@@ -1,6 +1,6 @@
 """Read the rooms of src/ua_overlay and the arrows between them from the imports.
 
-Used by dev/drawing.py, which draws them, and by test/unit/project/test_rooms.py, which enforces who may know whom.
+Used by dev/drawing.py, which draws them, and by test/unit/project/test_rooms.py, which enforces the allowed imports.
 """
 import ast
 import os
@@ -58,7 +58,7 @@ def is_generated(name):
 
 
 def inside(names):
-    """Return those of the imported names that are ours, without the leading `ua_overlay.`."""
+    """Return the imported names of this package, without the leading `ua_overlay.`."""
     return [name[len('ua_overlay.'):] for name in names if name.startswith('ua_overlay.') and not is_generated(name)]
 
 

@@ -4,8 +4,8 @@ A group is one pytest over files that share labs; test/lab/groups.py lists them,
 today's libraries and with the oldest that a robot may have). Lab tests wait for daemons most of their time, so the next
 group starts as soon as the processors have room for it, up to MOST at once.
 
-What a run leaves in results/tests: durations.json (by group: seconds, processor seconds and each test; it orders the
-next run), junit/GROUP.xml, output/GROUP.txt, and logs/FILE/TEST of what ran while a test failed.
+A run writes to results/tests: durations.json (by group: seconds, processor seconds and each test; it orders the next
+run), junit/GROUP.xml, output/GROUP.txt, and logs/FILE/TEST of the programs that ran while a test failed.
 
 usage: dev/run_tests.py [PYTEST ARGUMENT…]      with a path among the arguments: one pytest with these and nothing else
        dev/run_tests.py quick                   the unit tests, and one story of the lab beside them
@@ -23,11 +23,11 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RESULTS = os.path.join(ROOT, 'results', 'tests')
 RECORD = os.path.join(RESULTS, 'durations.json')
 CORES = len(os.sched_getaffinity(0))
-#: Groups at once, at least (also beside other work) and at most: what they wait for costs memory, and little else.
+#: Groups at once, at least (even beside other work) and at most: waiting groups cost memory, and little else.
 LEAST, MOST = CORES, 4 * CORES
 #: The next group starts when the processors were idle for at least this share of the last seconds.
 IDLE, LOOK_BACK = 0.25, 4.0
-#: Seconds between two looks at what runs.
+#: Seconds between two checks of the running groups.
 POLL = 0.5
 #: Seconds for a pytest that was interrupted to take its labs down.
 FAREWELL = 60
@@ -58,13 +58,13 @@ def unit_groups(cache):
 
 
 def quick_groups(groups):
-    """Those of `make quick`, the unit tests on all processors. Pure."""
+    """The groups of `make quick`, with the unit tests on all processors. Pure."""
     return [group._replace(argv=group.argv + ['-n', 'auto']) if group.name == 'unit' else group
             for group in groups if group.name in ('unit', 'main-job')]
 
 
 def chosen(groups, listed):
-    """The groups that have one of the tests in what `pytest --collect-only -q` printed. Pure.
+    """The groups with at least one test in the output of `pytest --collect-only -q`. Pure.
 
     :param listed: its lines, some of them node ids.
     """
@@ -74,7 +74,7 @@ def chosen(groups, listed):
 
 
 def choose(groups, arguments):
-    """Those that arguments of pytest such as -k leave something to do; all where that cannot be told."""
+    """The groups with a test that pytest's arguments, such as -k, select; all groups if pytest cannot list them."""
     if arguments in ([], ['-q']):
         return groups
     argv = [sys.executable, '-m', 'pytest', '--collect-only', '-q', 'test/unit', 'test/lab'] + arguments
@@ -83,8 +83,8 @@ def choose(groups, arguments):
 
 
 def in_order(groups, record):
-    """Unit tests first, since they say soonest what is wrong; then the longest of the last run. An unknown one may be
-    long. Pure."""
+    """Unit tests first, since they find faults soonest; then the longest of the last run. A group without a record may
+    be long. Pure."""
     return sorted(groups, key=lambda group: (group.name not in ('unit', 'floor'),
                                              -record.get(group.name, {}).get('seconds', float('inf'))))
 
@@ -121,11 +121,11 @@ class Idle:
         return ticks[3] + ticks[4], sum(ticks)
 
     def forget(self):
-        """Something has just been started: what was before says nothing any more."""
+        """Drop the record: a group has just started, so earlier readings no longer apply."""
         self.seen.clear()
 
     def share(self):
-        """None until LOOK_BACK seconds were seen."""
+        """The idle share; None until LOOK_BACK seconds were recorded."""
         now = self.clock()
         self.seen.append((now,) + tuple(self.read()))
         while len(self.seen) > 2 and self.seen[1][0] <= now - LOOK_BACK:
@@ -151,7 +151,7 @@ class Running:
         argv = group.argv + ['--junit-xml=' + path_of('junit', group, '.xml'), '-o', 'junit_family=xunit1',
                              '-p', 'no:cacheprovider'] + arguments
         with open(path_of('output', group, '.txt'), 'wb') as output:
-            # A session of its own: Ctrl-C reaches it once, from here, also where this program was started ignoring it.
+            # Its own session: Ctrl-C reaches it once, from here, even if this program was started ignoring SIGINT.
             self.process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                                             start_new_session=True,
                                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
@@ -196,7 +196,7 @@ def write_record(record):
 def line_of(group, done, text):
     """'ok     team     17 passed     312 s    120 s of processors'. Pure.
 
-    :param text: pytest's output; its last line tells the numbers.
+    :param text: pytest's output; its last line has the numbers.
     """
     words = {OK: 'ok', NO_TESTS: '-'}.get(done.status, 'FAILED')
     last = (text.strip().splitlines() or [''])[-1].strip('= ')
@@ -205,7 +205,7 @@ def line_of(group, done, text):
 
 
 def why_of(text, most=200):
-    """What pytest says of its failures, without what it says of all that passed; at most so many lines. Pure."""
+    """The part of pytest's output about failures, at most this many lines. Pure."""
     lines = text.splitlines()
     begin = next((number for number, line in enumerate(lines) if line.strip('= ') in ('FAILURES', 'ERRORS')), 0)
     lines = lines[begin:]

@@ -65,7 +65,7 @@ def listen(args: argparse.Namespace) -> Dict[str, Any]:
 def serve(args: argparse.Namespace) -> Dict[str, Any]:
     """The service."""
     rospy.Service(args.name, Empty, lambda _: EmptyResponse())
-    # The program that started it ends it; otherwise this time does.
+    # The program that started this one ends it; otherwise this time limit does.
     time.sleep(args.seconds + 2 * PATIENCE)
     return {}
 
@@ -78,7 +78,7 @@ def call(args: argparse.Namespace) -> Dict[str, Any]:
         return {'error': 'there was no service {} within {:.0f} s'.format(args.name, PATIENCE)}
     trips: List[float] = []
     failed = 0
-    # Persistent: only the round trip is timed, without a new connection and a question to the master.
+    # Persistent: the time covers only the round trip, without a new connection and a request to the master.
     proxy = rospy.ServiceProxy(args.name, Empty, persistent=True)
     for number in range(args.omit + args.calls):
         start = time.monotonic()

@@ -5,8 +5,8 @@
   measure_video.py film NAME --seconds 30 --encoding jpeg --rate 30        on the other robot
 
 Both need the messages of sensor_msgs (a part of Noetic's ros-core; on Debian `apt-get install python3-sensor-msgs`).
-Raw frames are sensor_msgs/Image on NAME, JPEG is sensor_msgs/CompressedImage on NAME/compressed, as image_transport has
-them. Both queues hold one frame: a camera has a newer one, and a viewer needs only the newest.
+Raw frames are sensor_msgs/Image on NAME, JPEG is sensor_msgs/CompressedImage on NAME/compressed, as in image_transport.
+Both queues hold one frame: a camera has a newer one, and a viewer needs only the newest.
 """
 import argparse
 import json
@@ -33,7 +33,7 @@ READY = 'ready'
 
 
 class Load:
-    """How busy this program and its machine are from now on."""
+    """Measures the processor load of this program and its machine from now on."""
 
     def __init__(self) -> None:
         self.begin = self._now()
@@ -128,7 +128,7 @@ def show(args: argparse.Namespace) -> Dict[str, Any]:
         ended.set()
 
     rospy.Subscriber(end_name, String, over)
-    # The buffer has to hold a frame: with a smaller one rospy reads it in many small pieces.
+    # The buffer must hold a frame: with a smaller buffer, rospy reads a frame in many small pieces.
     rospy.Subscriber(name, Image if args.encoding == 'raw' else CompressedImage, take, queue_size=1, buff_size=1 << 23,
                      tcp_nodelay=args.nodelay)
     wait(ended.is_set, 2 * PATIENCE + args.lead + 2 * args.seconds, rospy.is_shutdown)
