@@ -1,1 +1,1 @@
-"""Gathers the facts that the checks judge, one module for each noun; everything that may hang has a deadline."""
+"""Gather the facts for the checks, one module for each noun; every call that may hang has a deadline."""

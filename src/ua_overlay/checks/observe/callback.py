@@ -1,9 +1,9 @@
-"""Ask the team's master to call us back, as it does with every node: proof that it reaches this robot.
+"""Have the team's master call us back, as it calls every node, which proves that it reaches this robot.
 
-ROS's own way (http://wiki.ros.org/ROS/Master_API): the master announces each new publisher to the subscribers by a call
-of publisherUpdate at the URI that they registered. So a short-lived XML-RPC server on an ephemeral port subscribes to a
-topic that no other program uses, then publishes it; the master's call arrives or does not. Both registrations are taken
-back. No other machine can be asked to connect to us without its consent.
+This uses ROS's Master API (http://wiki.ros.org/ROS/Master_API): the master announces each new publisher to the
+subscribers with a publisherUpdate call to their registered URI. So a short-lived XML-RPC server on an ephemeral port
+subscribes to a topic that no other program uses, then publishes it; the master's call arrives or does not. Finally it
+removes both registrations. There is no other way to make a machine connect to us without its consent.
 """
 import os
 import socket
@@ -17,11 +17,11 @@ from ua_overlay.rosenv.master import master_proxy
 
 
 class _Quiet(SimpleXMLRPCRequestHandler):
-    #: A connection that sends nothing must not hold up the server.
+    #: Seconds; a connection that sends nothing must not block the server.
     timeout = 2.0
 
     def log_message(self, *args: Any) -> None:
-        """Nothing to stderr."""
+        """Write nothing to stderr."""
 
 
 class _Listener:
@@ -52,10 +52,10 @@ class _Listener:
 
 
 def ask_callback(master_uri: str, address: str, name: str, timeout: float = 2.0) -> Callback:
-    """Ask the master at ``master_uri`` to call this robot, first at ``address``, then, if that arrived, at ``name``.
+    """Have the master at ``master_uri`` call this robot, first at ``address``, then, if that call arrived, at ``name``.
 
-    The order spares the master: a call that is dropped on its way holds one of its three threads for two minutes, so
-    there is at most one of them.
+    The order protects the master: a call whose packets are dropped blocks one of its three threads for two minutes, so
+    there is at most one such call.
 
     :param name: '' when the team uses addresses.
     :param timeout: seconds to wait for each call and for each answer of the master.

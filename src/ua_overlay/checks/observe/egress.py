@@ -1,4 +1,4 @@
-"""The egress rule of this robot, as the kernel has it."""
+"""Observe the egress rule of this robot in the kernel."""
 import os
 from typing import Callable, Iterable, Optional, Set
 
@@ -14,9 +14,9 @@ from ua_overlay.trust.servers import remembered, resolve_soon, servers_now
 def observe_egress(api: ObserverApi, ca_file: str, manifest: str = MANIFEST,
                    inspect: Callable[[rules.Egress], TableState] = egress_table.inspect,
                    resolve: Callable[[str], Iterable[str]] = resolve_soon) -> Optional[Egress]:
-    """Return the state of the rule, None on a robot that was not prepared: there is no promise to check.
+    """Return the state of the rule, None on a robot that was not prepared, which needs no rule.
 
-    :param manifest: what `robot prepare` wrote.
+    :param manifest: path of the manifest of `robot prepare`.
     :param resolve: DNS name or address -> addresses; raises OSError.
     """
     if not os.path.exists(manifest):
@@ -26,7 +26,7 @@ def observe_egress(api: ObserverApi, ca_file: str, manifest: str = MANIFEST,
     state = inspect(rules.ROBOT)
     if state.state != egress_table.IN_FORCE:
         return Egress(True, state)
-    # Only tailscaled's map has the site's remote hosts.
+    # Only tailscaled's DERP map has the site's remote hosts.
     derp_map = remembered(api.derp_map)()
     addresses: Set[str] = set()
     complete = bool(derp_map)

@@ -1,4 +1,4 @@
-"""Relayed links between robots that may be on one LAN."""
+"""Observe relayed links between robots that may be on one LAN."""
 from dataclasses import replace
 from functools import partial
 from typing import Optional, Sequence, Tuple
@@ -17,7 +17,7 @@ from ua_overlay.tailscale.ping import ping_peer
 
 
 def endpoints_of_peer(api: ObserverApi, address: str) -> Tuple[str, ...]:
-    """Return where tailscaled may reach the peer with an overlay address, as ip:port.
+    """Return the endpoints (ip:port) of the peer with an overlay address.
 
     :raises OverlayError: tailscaled does not answer, or has no such peer.
     """
@@ -31,7 +31,7 @@ def observe_lans(api: ObserverApi, mates: Sequence[Peer], own_endpoints: Sequenc
 
     :param own_endpoints: of this robot, as ip:port.
     :param patience: seconds for each of two steps.
-    :returns: (all links as they are then, the relayed ones); None when tailscaled does not answer.
+    :returns: (all links after that, the relayed ones); None if tailscaled does not answer.
     """
     try:
         links = {link.peer: link for link in links_of(parse_status(api.status()))}
@@ -40,7 +40,7 @@ def observe_lans(api: ObserverApi, mates: Sequence[Peer], own_endpoints: Sequenc
     relayed = [mate for mate in mates if mate.name in links and links[mate.name].type in link_types.RELAYED]
     answers = questions.ask({mate.name: partial(endpoints_of_peer, api, ipv4(mate)) for mate in relayed}, patience)
     endpoints = {name: answer or () for name, answer in answers.items()}
-    # A ping keeps the link busy, so only where the check would report something.
+    # A ping keeps the link busy, so ping only peers about which the check would report something.
     doubtful = [mate for mate in relayed if links[mate.name].type == link_types.DERP
                 or shared_lan(own_endpoints, endpoints[mate.name], interfaces)]
     pings = questions.ask({mate.name: partial(ping_peer, api, ipv4(mate), patience + 1.0) for mate in doubtful},

@@ -1,18 +1,18 @@
-"""The team's master and what it hands out, asked over XML-RPC."""
+"""Query the team's master and its nodes over XML-RPC."""
 from typing import Any, Callable, Dict, Optional, Tuple
 
 from ua_overlay.checks.facts import Graph
 from ua_overlay.checks.observe.questions import EXPECTED, Questions
 from ua_overlay.rosenv.master import CALLER_ID, MasterProbe, master_proxy
 
-#: Nodes that are asked about at most.
+#: Maximum number of nodes to look up.
 MOST_NODES = 500
-#: Launches that are asked at most.
+#: Maximum number of launches to query.
 _MOST_LAUNCHES = 8
 
 
 def observe_graph(uri: str, questions: Questions, patience: float) -> Graph:
-    """Ask the master at ``uri``, its launch, and for its nodes.
+    """Query the master at ``uri``, its launch and its nodes.
 
     :param patience: seconds for each of two steps.
     """
@@ -26,7 +26,8 @@ def observe_graph(uri: str, questions: Questions, patience: float) -> Graph:
 
 
 def registered_nodes(uri: str, timeout: float) -> Tuple[Tuple[str, str], ...]:
-    """Return (node, its URI) of all nodes that the master at ``uri`` knows, sorted; without those that are gone again.
+    """Return (node, its URI) of all nodes that the master at ``uri`` knows, sorted, except those that have unregistered
+    meanwhile.
 
     :param timeout: seconds for each socket operation.
     :raises OSError, xmlrpc.client.Error, ValueError: no master answers.
@@ -46,8 +47,8 @@ def registered_nodes(uri: str, timeout: float) -> Tuple[Tuple[str, str], ...]:
 
 
 def launched_with_master(uri: str, timeout: float) -> Optional[Tuple[str, ...]]:
-    """Return the names of what the launch that started the master at ``uri`` runs besides master and rosout, sorted;
-    None when that is unknown.
+    """Return the names, sorted, of the other nodes of the launch that started the master at ``uri``, without rosout;
+    None if that is unknown.
 
     A roscore is a roslaunch too; each of them registers its XML-RPC server below /roslaunch/uris (roslaunch/server.py).
 

@@ -1,4 +1,4 @@
-"""Gathers all facts that are asked for, in the order in which they need each other."""
+"""Gather the requested facts, in the order of their dependencies."""
 import os
 import time
 from dataclasses import replace
@@ -32,22 +32,22 @@ from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.model import Peer, SelfNode, Status, parse_status
 from ua_overlay.trust.servers import RESOLVE_TIMEOUT
 
-#: What can be observed beside tailscaled, the env file, interfaces, processes and names, for which only the resolver is
-#: asked.
+#: Optional parts, in addition to tailscaled, the env file, interfaces, processes and names, which need no network but
+#: the resolver.
 SERVER, GRAPH, PORTS, CALLBACK, PACKETS, LAN, EGRESS = (
     'server', 'graph', 'ports', 'callback', 'packets', 'lan', 'egress')
 EVERYTHING = frozenset([SERVER, GRAPH, PORTS, CALLBACK, PACKETS, LAN, EGRESS])
 
-#: Peers that are tried at most: more would be a scan.
+#: Maximum number of peers to connect to; more would be a scan.
 MOST_PEERS = 16
 
 
 class Observer:
-    """Observes this machine and, as far as asked, its team.
+    """Observes this machine and, if requested, its team.
 
-    :param api: with a short timeout.
-    :param settings: what the robot keeps of its invitation (membership.settings), {} for nothing.
-    :param environ: environment of the shell that asks; None: there is none to judge.
+    :param api: LocalAPI with a short timeout.
+    :param settings: the kept settings of the invitation (membership.settings), {} without any.
+    :param environ: environment of the calling shell; None if there is none to judge.
     :param patience: seconds for each step that waits for the network; there are at most six of them.
     """
 
@@ -67,7 +67,7 @@ class Observer:
         """Return the Facts."""
         facts = self._machine()
         if EGRESS in parts:
-            # First, for it holds also where tailscaled does not run.
+            # Observe this first: it does not depend on tailscaled.
             facts = replace(facts, egress=self._questions.ask_one(
                 'egress', partial(observe_egress, self._api, self._ca_file), 2 * RESOLVE_TIMEOUT))
         status = facts.network
@@ -96,7 +96,7 @@ class Observer:
         return facts
 
     def _machine(self) -> Facts:
-        """What costs no network: interfaces, processes, files and tailscaled."""
+        """Return the facts that need no network: interfaces, processes, files and tailscaled."""
         actual, of_the_node, env_problem = self._run_directory()
         facts = Facts(now=self._now(), interfaces=ipv4_addresses(), preferences=self._preferences, actual=actual,
                       env_problem=env_problem, processes=ros_processes(read(), own_pid=os.getpid()))
@@ -112,7 +112,7 @@ class Observer:
                        preferences=of_the_node or follow_map(self._preferences, status.self_node))
 
     def _run_directory(self) -> Tuple[Optional[Variables], Optional[Preferences], str]:
-        """Return (variables of the env file, preferences of the overlay node, what is wrong with these files)."""
+        """Return (variables of the env file, preferences of the overlay node, the problem with these files)."""
         of_the_node = None
         try:
             location = self._locate()
@@ -124,7 +124,7 @@ class Observer:
             return None, of_the_node, error.sentence
 
     def _decide(self, facts: Facts, status: Status, with_server: bool) -> Tuple[Facts, RosEnvironment]:
-        """Ask the resolver, and the server beside it; then decide which environment is desired."""
+        """Query the resolver and, in parallel, the server; then decide the desired environment."""
         preferences = facts.preferences
         steps: Dict[str, Callable[[], Any]] = {'names': lambda: NameChecker(deadline=self._patience).check(
             status.self_node, team_mates(status, preferences.team), preferences.addressing)}
@@ -139,7 +139,7 @@ class Observer:
 
     def _callback(self, desired: RosEnvironment, own: SelfNode, preferences: Preferences) -> Callback:
         name = '' if preferences.addressing == defaults.ADDRESSES else dns_name(own)
-        # Registering, waiting for the call and unregistering, twice.
+        # Twice: register, wait for the call, unregister.
         answer = self._questions.ask_one('callback', partial(
             ask_callback, desired.master_uri, ipv4(own), name, self._patience), 4 * self._patience)
         return answer or Callback(problem='it took too long')

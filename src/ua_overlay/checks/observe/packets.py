@@ -1,4 +1,4 @@
-"""Whether small and full packets get through to the robots of the team."""
+"""Test whether small and full packets reach the robots of the team."""
 import os
 import subprocess
 from functools import partial
@@ -16,12 +16,12 @@ ECHO_HEADERS = 28
 OVERLAY_MTU = 1280
 #: Payload of a small echo, in bytes.
 _SMALL = 64
-#: Robots that are tried at most.
+#: Maximum number of robots to test.
 _MOST_PEERS = 4
 
 
 def overlay_mtu(own: SelfNode, interfaces: Sequence[InterfaceAddress], sys: str = '/sys/class/net') -> int:
-    """Return the MTU of the interface with our overlay address, tailscaled's default when it cannot be read."""
+    """Return the MTU of the interface with our overlay address, or tailscaled's default if it cannot be read."""
     for name, address, _ in interfaces:
         if address == ipv4(own):
             try:
@@ -33,7 +33,7 @@ def overlay_mtu(own: SelfNode, interfaces: Sequence[InterfaceAddress], sys: str 
 
 
 def echo(address: str, size: int, run: Any = subprocess.run) -> Optional[bool]:
-    """Return whether one of two ICMP echoes with ``size`` bytes, not to be fragmented, comes back; None: no `ping`.
+    """Return whether one of two ICMP echoes with ``size`` bytes, unfragmented, comes back; None without `ping`.
 
     :param run: subprocess.run.
     """
@@ -42,13 +42,13 @@ def echo(address: str, size: int, run: Any = subprocess.run) -> Optional[bool]:
                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=4)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    # iputils: 0 some came back, 1 none did, 2 it could not be tried.
+    # iputils: 0: some came back, 1: none did, 2: ping failed.
     return None if done.returncode > 1 else done.returncode == 0
 
 
 def observe_packets(mates: Sequence[Peer], mtu: int, questions: Questions,
                     patience: float) -> Optional[Tuple[Packets, ...]]:
-    """Send a small and a full packet to each of ``mates``; None when one of them could not be tried.
+    """Send a small and a full packet to each of ``mates``; None if one of them could not be tested.
 
     :param mtu: of the overlay's interface.
     """

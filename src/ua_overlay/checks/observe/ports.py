@@ -1,4 +1,4 @@
-"""TCP connections to the robots of the team: which of their ports answer."""
+"""Test which TCP ports of the team's robots answer."""
 import errno
 import socket
 from dataclasses import replace
@@ -13,7 +13,7 @@ from ua_overlay.rosenv.team import dns_name, ipv4
 from ua_overlay.tailscale.api import PingApi
 from ua_overlay.tailscale.model import Peer
 
-#: A port of the range from which Linux takes ephemeral ports, on which hardly any program listens.
+#: A port of Linux's ephemeral range on which hardly any program listens.
 EPHEMERAL_PORT = defaults.EPHEMERAL_PORTS[1] - 1000
 
 
@@ -29,7 +29,8 @@ def connect(address: str, port: int, timeout: float) -> str:
 
 
 def ports_of(mate: Peer, graph: Optional[Graph], master: str, team_port: int) -> Dict[int, str]:
-    """Return {port to try: why}: an ephemeral one, one of a node of the robot, and on the master the team port. Pure.
+    """Return {port to try: its kind}: an ephemeral one, one of a node of the robot, and on the master the team port.
+    Pure.
 
     :param master: name of the team's master.
     """

@@ -1,4 +1,4 @@
-"""Processes that look like ROS nodes, and TCP connections that other robots opened to this one, all from /proc."""
+"""Find processes that look like ROS nodes, and TCP connections from other robots, in /proc."""
 import os
 from typing import List, Optional, Sequence, Tuple
 
@@ -10,14 +10,14 @@ from ua_overlay.system.procnet import Socket
 
 
 def read() -> List[Socket]:
-    """Return the TCP sockets of this machine that IPv4 reaches, as ROS 1 speaks IPv4 only."""
+    """Return the TCP sockets of this machine that are reachable by IPv4, because ROS 1 supports only IPv4."""
     return [each for each in procnet.read_sockets('tcp') if ':' not in each.local or each.local == '::']
 
 
 def inbound(sockets: Sequence[Socket], own_address: str) -> Tuple[Tuple[str, int], ...]:
-    """Return the connections that others opened to ``own_address`` as (their address, our port), sorted.
+    """Return the connections that other machines opened to ``own_address`` as (their address, our port), sorted.
 
-    Of two ends, the one whose local port has a listener did not open the connection.
+    The end whose local port has a listener did not open the connection.
     """
     listening = {each.local_port for each in sockets if each.state == procnet.LISTEN}
     return tuple(sorted({(each.remote, each.local_port) for each in sockets
@@ -29,10 +29,10 @@ def ros_processes(sockets: Sequence[Socket], proc: str = '/proc',
                   own_pid: Optional[int] = None) -> Tuple[RosProcess, ...]:
     """Return the processes that listen on TCP and were started with a ROS_MASTER_URI, sorted by id.
 
-    Nothing else tells a ROS node from outside. Shells have the variable too but do not listen. Only root sees the
+    From outside, nothing else identifies a ROS node. Shells have the variable too but do not listen. Only root sees the
     processes of other users.
 
-    :param own_pid: a process to leave out.
+    :param own_pid: a process to exclude.
     """
     listening = {each.inode for each in sockets if each.state == procnet.LISTEN}
     nodes = []
@@ -46,7 +46,7 @@ def ros_processes(sockets: Sequence[Socket], proc: str = '/proc',
                 continue
             command = procnet.command_of(pid, proc)
         except OSError:
-            continue  # it ended, or is another user's
+            continue  # it ended, or belongs to another user
         pairs = dict(item.split('=', 1) for item in environ.decode('utf-8', 'replace').split('\0') if '=' in item)
         nodes.append(RosProcess(pid, process_name(command), {
             key: pairs[key] for key in ROS_KEYS if pairs.get(key)}))
@@ -54,7 +54,7 @@ def ros_processes(sockets: Sequence[Socket], proc: str = '/proc',
 
 
 def process_name(command: Sequence[str]) -> str:
-    """Return what a person calls a process: the node's name where roslaunch gave one, else its script or program."""
+    """Return a process's name for people: the node's name from roslaunch, else its script or program."""
     for word in command:
         if word.startswith('__name:='):
             return '/' + word[len('__name:='):]

@@ -1,4 +1,4 @@
-"""Several questions to the network at once, within a deadline."""
+"""Run several network queries in parallel, within a deadline."""
 import xml.parsers.expat
 import xmlrpc.client
 from http.client import HTTPException
@@ -7,7 +7,7 @@ from typing import Callable, Dict, Hashable, Mapping, Optional, TypeVar
 from ua_overlay.errors import OverlayError
 from ua_overlay.system.deadline import Calls
 
-#: What the network can raise; anything else is a mistake of ours and is not hidden.
+#: Exceptions of the network; any other is a bug of ours and is not hidden.
 EXPECTED = (OSError, OverlayError, xmlrpc.client.Error, HTTPException, xml.parsers.expat.ExpatError, ValueError)
 
 Key = TypeVar('Key', bound=Hashable)
@@ -15,13 +15,13 @@ Result = TypeVar('Result')
 
 
 class Questions:
-    """Asks; what is refused, or not answered in time, is None."""
+    """Runs queries; the result of a refused or late one is None."""
 
     def __init__(self) -> None:
         self._calls = Calls()
 
     def ask(self, functions: Mapping[Key, Callable[[], Result]], seconds: float) -> Dict[Key, Optional[Result]]:
-        """Return the result of each function; all of them run side by side.
+        """Run all functions in parallel, and return the result of each.
 
         :param seconds: deadline for all of them together.
         """

@@ -1,4 +1,4 @@
-"""The site's server as this robot sees it."""
+"""Observe the site's server from this robot."""
 import time
 from dataclasses import replace
 from typing import Callable, Optional, Protocol, Tuple
@@ -12,8 +12,7 @@ from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust.probe import ServerHealth, check_server
 from ua_overlay.trust.verify import verify_node_key
 
-#: (own, on the server): endpoints that tailscaled has found for this machine, and those that its network map has of it,
-#: as ip:port.
+#: (own, on the server): this machine's endpoints according to tailscaled, and according to its network map, as ip:port.
 Endpoints = Tuple[Tuple[str, ...], Tuple[str, ...]]
 #: (URL, CA as PEM text, node key, seconds) -> whether the server knows the key, None when that is unknown.
 VerifyNodeKey = Callable[[str, str, str, float], Optional[bool]]
@@ -27,12 +26,12 @@ class CheckServer(Protocol):
 
 
 def key_in_use(status: Status) -> str:
-    """Return the public node key that a server ought to know, '' when this robot has none in use."""
+    """Return the public node key in use, which the server should know; '' without one."""
     return status.self_node.public_key if status.running else ''
 
 
 def endpoints_of(api: ObserverApi) -> Endpoints:
-    """Return the endpoints of this robot; both () when they are unknown now."""
+    """Return the endpoints of this robot; both are () while unknown."""
     try:
         own = api.status(peers=False).get('Self') or {}
         if not own.get('Online') or not own.get('TailscaleIPs'):
@@ -45,11 +44,11 @@ def endpoints_of(api: ObserverApi) -> Endpoints:
 
 def probe_server(url: str, ca_file: str, timeout: float, check: CheckServer = check_server, node_key: str = '',
                  verify: VerifyNodeKey = verify_node_key) -> Server:
-    """Probe the server at ``url`` with the CA in ``ca_file``; raises nothing that the network can cause.
+    """Probe the server at ``url`` with the CA in ``ca_file``; network errors become part of the result.
 
-    :param url: '' means that this robot is in no network: nothing is asked.
+    :param url: '' if this robot is in no network; then do nothing.
     :param timeout: seconds.
-    :param node_key: this robot's; '' not to ask whether the server knows it.
+    :param node_key: this robot's; with '' skip the query whether the server knows it.
     """
     if not url:
         return Server()
@@ -72,7 +71,7 @@ def probe_server(url: str, ca_file: str, timeout: float, check: CheckServer = ch
 
 
 def observe_server(api: ObserverApi, ca_file: str, patience: float) -> Server:
-    """Ask tailscaled for the server, probe it, and compare the endpoints of this robot.
+    """Get the server's URL from tailscaled, probe the server, and compare the endpoints of this robot.
 
     :param patience: seconds for each step.
     """
@@ -88,7 +87,7 @@ def observe_server(api: ObserverApi, ca_file: str, patience: float) -> Server:
         return view
     others = strangers(*endpoints_of(api))
     if others:
-        # The network map follows this machine's endpoints within a second or two, and it may have moved just now.
+        # The network map follows this machine's endpoints within one or two seconds, and they may have just changed.
         time.sleep(patience)
         others = strangers(*endpoints_of(api))
     return replace(view, strangers=others)
