@@ -15,10 +15,14 @@ from site_on_loopback import running_site
 from ua_overlay.clock import utc_now
 from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.lab.wait import wait
+from ua_overlay.resources import share_path
 from ua_overlay.site.admin import Admin
 from ua_overlay.site.site import Site
+from ua_overlay.toolchain.pins import read_pin
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust import store
+
+HEADSCALE = read_pin(share_path('toolchain'), 'headscale').version
 
 
 @pytest.fixture(scope='module')
@@ -68,7 +72,7 @@ def test_robots_return_to_a_site_that_is_restored_from_a_backup_elsewhere(site, 
     before = all_online(site, robots)
     backup = os.path.join(site.base, 'site.backup')
     report = site.json('server', 'backup', '--output', backup)
-    assert report['headscale'] == '0.29.3' and 'headscale/db.sqlite' in report['members']
+    assert report['headscale'] == HEADSCALE and 'headscale/db.sqlite' in report['members']
     assert 'exists already' in site.call('server', 'backup', '--output', backup, check=False).stderr
 
     # Headscale does not end while clients are connected: it is killed after five seconds, and nothing is lost.
@@ -94,7 +98,7 @@ def test_an_upgrade_may_not_skip_a_version(site, robots):
     site.stop()
     path = os.path.join(site.directory, 'headscale', 'version')
     with open(path, encoding='ascii') as stream:
-        assert stream.read() == '0.29.3\n'
+        assert stream.read() == HEADSCALE + '\n'
     try:
         for version, words in (('0.27.1', 'skip a minor version'), ('0.30.0', 'cannot go back')):
             with open(path, 'w', encoding='ascii') as stream:
@@ -107,13 +111,13 @@ def test_an_upgrade_may_not_skip_a_version(site, robots):
         assert site.json('server', 'upgrade', '--check')['step'] == 'UPGRADE'
     except BaseException:
         with open(path, 'w', encoding='ascii') as stream:
-            stream.write('0.29.3\n')
+            stream.write(HEADSCALE + '\n')
         raise
     site.start()
     saved = os.listdir(os.path.join(site.directory, 'backups'))
     assert len(saved) == 1 and 'takes over from 0.28.0' in site.output()
     with open(path, encoding='ascii') as stream:
-        assert stream.read() == '0.29.3\n'
+        assert stream.read() == HEADSCALE + '\n'
     all_online(site, robots)
 
 
