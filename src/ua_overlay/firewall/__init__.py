@@ -1,1 +1,1 @@
-"""Rules of nftables: what may leave this machine (the egress rule), and what may come in (the guard of ROS)."""
+"""Rules of nftables for outgoing (the egress rule) and incoming connections (the guard of ROS)."""

@@ -1,19 +1,20 @@
-"""The egress rule: which machines tailscaled itself may connect to. A table of nftables as text, and its recipe. Pure.
+"""The egress rule: the machines to which tailscaled itself may connect. An nftables table as text, and its recipe.
+Pure.
 
-The addresses in it come from egress_addresses.py; egress_table.py reads the rule back; egress_keeper.py reconciles it.
+Its addresses come from egress_addresses.py; egress_table.py reads the rule back; egress_keeper.py reconciles it.
 
-A tailscaled that cannot reach its server, or not fast enough, asks hosts of its vendor for the server's address
-(tailscale's net/dnsfallback: addresses in the program, TCP 443), and no switch turns that off. So the rule limits what
-tailscaled opens: TCP and everything else to the site's servers alone. UDP stays open, as it carries the links between
-robots, whose addresses nobody knows beforehand. So does TCP to port 53, as tailscaled passes the robot's own questions
-on to the resolver of the network that it is in.
+A tailscaled that cannot reach its server fast enough asks hosts of its vendor for the server's address (tailscale's
+net/dnsfallback: addresses in the program, TCP 443), and no option disables that. So the rule limits the connections
+that tailscaled opens, TCP and everything else, to the site's servers. UDP stays open, because it carries the links
+between robots, whose addresses are not known in advance. So does TCP to port 53, because tailscaled forwards the
+robot's DNS queries to the resolver of the local network.
 
 The rule recognizes tailscaled's packets by the mark that tailscaled sets on its sockets as root, to keep them out of
 its own interface (tsconst.LinuxBypassMark). A server's tailscaled has no interface and sets no mark; it runs as its
 own user, and the rule recognizes that user.
 
-The rule judges packets that open a connection (SYN without ACK) and no others: the answers of a server to its clients
-never look like that.
+The rule matches only packets that open a connection (SYN without ACK), so the answers of a server to its clients always
+pass.
 """
 import ipaddress
 import json
@@ -28,17 +29,17 @@ from ua_overlay.system.units import UNIT_DIR, daemon_reload, unit_commands
 
 
 class Egress(NamedTuple):
-    """What belongs to one egress rule."""
+    """The names and files of one egress rule."""
 
-    #: Table of nftables, of the family inet.
+    #: Name of the nftables table, of the family inet.
     table: str
-    #: Path of the file of its rules.
+    #: Path of the file with its rules.
     rules: str
-    #: Name of the unit that loads them.
+    #: Name of the unit that loads the rules.
     unit: str
     #: Name of the unit that the rule is for.
     service: str
-    #: The command that writes it.
+    #: The command that installs the rule.
     command: str
     #: Name of the unit that keeps it in force.
     keeper: str
@@ -46,7 +47,7 @@ class Egress(NamedTuple):
 
 ROBOT = Egress('ua_overlay_egress', defaults.CONFIG_DIR + '/egress.nft', 'ua-overlay-egress.service',
                'tailscaled.service', 'ua-overlay robot prepare', 'ua-overlay-agent.service')
-#: In tables of their own: one machine can be a robot and a server.
+#: Separate tables, because one machine can be a robot and a server.
 SERVER = Egress('ua_overlay_server_egress', defaults.CONFIG_DIR + '/server_egress.nft',
                 'ua-overlay-server-egress.service', 'ua-overlay-server.service', 'ua-overlay server service install',
                 'ua-overlay-server-egress-keeper.service')
@@ -90,12 +91,12 @@ table inet {table} {{
     }}
 }}
 '''
-#: How many rules the chain has.
+#: Number of rules in the chain.
 RULES = _RULES.split('policy accept;')[1].count('\n        ')
 
 
 def ruleset(which: Egress, addresses: Iterable[str], user: Optional[str] = None) -> str:
-    """Return what `nft -f` loads. Loading it twice is the same as once.
+    """Return the rules as input of `nft -f`. Loading them twice has the same effect as once.
 
     :param which: ROBOT, SERVER, RELAY or DERP.
     :param addresses: of the site's servers.
@@ -128,7 +129,7 @@ def _elements(addresses: List[str]) -> str:
 
 
 def update(which: Egress, addresses: Iterable[str]) -> str:
-    """Return what `nft -f -` reads to replace the site's addresses by these, in one transaction."""
+    """Return input of `nft -f -` that replaces the site's addresses with these, in one transaction."""
     lines = []
     for name, found in zip(('site4', 'site6'), split(addresses)):
         lines.append('flush set inet {} {}'.format(which.table, name))
@@ -150,13 +151,13 @@ def parse_addresses(text: str) -> List[str]:
 
 
 def parse_user(text: str) -> Optional[str]:
-    """Return the user whose packets a text of :func:`ruleset` is about, None for tailscaled's marked ones."""
+    """Return the user whose packets a text of :func:`ruleset` matches, None for tailscaled's marked ones."""
     match = _USER.search(text)
     return match.group(1) if match else None
 
 
 def delete(which: Egress) -> str:
-    """Return the argument of nft that removes the table; it works without a table, too."""
+    """Return the argument of nft that removes the table, if it exists."""
     return 'add table inet {0}; delete table inet {0}'.format(which.table)
 
 
@@ -168,7 +169,7 @@ def files(which: Egress, rules: str, nft: str, service_manager: str) -> Tuple[Fi
     """Return the recipe's files.
 
     :param rules: text of :func:`ruleset`.
-    :param nft: its absolute path.
+    :param nft: absolute path of nft.
     :param service_manager: 'systemd' or 'none'.
     """
     desired: Tuple[File, ...] = (File(which.rules, rules),)
@@ -180,7 +181,7 @@ def files(which: Egress, rules: str, nft: str, service_manager: str) -> Tuple[Fi
 
 
 def commands(which: Egress, nft: str, service_manager: str) -> Tuple[Command, ...]:
-    """Return the recipe's commands: load the rule now, when it changed or is not loaded, and at each boot."""
+    """Return the recipe's commands: load the rule now (if it changed or is not loaded) and at each boot."""
     listed = (nft, 'list', 'table', 'inet', which.table)
     load = (Command((nft, '-f', which.rules), (which.rules,), undo=(nft, delete(which))),
             Command((nft, '-f', which.rules), unless=listed))

@@ -1,4 +1,4 @@
-"""Reconciles an egress rule: follows the addresses of the site's servers, and loads it when somebody flushed it."""
+"""Reconcile an egress rule: follow the addresses of the site's servers, and reload a rule that was flushed."""
 import ipaddress
 import os
 import time
@@ -13,31 +13,31 @@ from ua_overlay.protocols import Clock, Say, Stop
 from ua_overlay.system import nft
 from ua_overlay.system.backoff import Backoff
 
-#: Seconds between two questions whether the names have changed: tailscaled connects to its DERP as soon as it hears of
-#: one, and tries again after some seconds what was refused.
+#: Seconds between two checks for changed names: tailscaled connects to a new DERP as soon as it learns of it, and
+#: repeats a refused connection after some seconds.
 NEWS = 1.0
 
 NOT_KEPT = 'The egress rule cannot be updated: {}'
 
-#: () -> names and addresses of the site's servers, None while nobody knows them.
+#: () -> names and addresses of the site's servers, None while they are unknown.
 Names = Callable[[], Optional[Collection[str]]]
 
 
 class EgressKeeper:
-    """Driven by :meth:`step`; it reads no clock.
+    """Reconciles one egress rule. Driven by :meth:`step`; it reads no clock.
 
     :param which: egress.ROBOT or another.
     :param names: names and addresses of the site's servers.
     :param resolve: a name -> its addresses.
     :param inspect: () -> the rule as the kernel has it.
-    :param load: gives a text to nft; raises OverlayError.
-    :param say: takes one line for the journal.
-    :param user: as of egress.ruleset.
-    :param period: seconds between two steps when all is well.
+    :param load: loads a text with nft; raises OverlayError.
+    :param say: logs one line to the journal.
+    :param user: as for egress.ruleset.
+    :param period: seconds between two steps without problems.
     """
 
     PERIOD = 60.0
-    #: While a name does not resolve: this many seconds, doubled each time up to the period.
+    #: The first pause while a name does not resolve, in seconds; doubled each time up to the period.
     FIRST_RETRY = 4.0
 
     def __init__(self, which: Egress, names: Names, resolve: Resolve, inspect: Callable[[], TableState],
@@ -56,7 +56,7 @@ class EgressKeeper:
         self._backoff = Backoff(self.FIRST_RETRY, period)
 
     def step(self) -> float:
-        """Reconcile once and return the seconds until the next step. A name that does not resolve keeps its addresses.
+        """Reconcile once; return the seconds until the next step. A name that does not resolve keeps its addresses.
         """
         names = self._names()
         self._allow_addresses(names or ())
@@ -70,7 +70,7 @@ class EgressKeeper:
                     resolved[name] = self._resolved[name]
         self._resolved = resolved
         addresses = sorted({address for found in resolved.values() for address in found})
-        # A site without other servers differs from a site of which nothing is known now.
+        # No other servers ([]) differs from unknown servers (None).
         if addresses or complete:
             self._put(addresses)
         if not complete:
@@ -79,8 +79,8 @@ class EgressKeeper:
         return self._period
 
     def _allow_addresses(self, names: Iterable[str]) -> None:
-        """Allow what is an address already before any name is resolved: a dead name server may take half a minute for
-        each."""
+        """Allow literal addresses before resolving any name: a dead name server may take half a minute for each
+        name."""
         addresses = {address for address in map(_address, names) if address}
         if addresses <= set(self._loaded or ()):
             return
@@ -95,7 +95,7 @@ class EgressKeeper:
         state = self._inspect().state
         broken = state in (MISSING, CHANGED)
         try:
-            # Each time, even when all seemed well: somebody may flush the sets after the rule was inspected.
+            # Load every time, even without a visible problem: the sets may be flushed after the inspection.
             self._load(egress.ruleset(self._which, addresses, self._user) if broken
                        else egress.update(self._which, addresses))
         except OverlayError as error:
@@ -111,14 +111,14 @@ class EgressKeeper:
         self._loaded = addresses
 
     def _say_once(self, sentence: str) -> None:
-        """Say a sentence, and not again until all was well."""
+        """Say a sentence, and do not repeat it until the problem is over."""
         if sentence != self._last_sentence:
             self._say(sentence)
         self._last_sentence = sentence
 
 
 def _address(name: str) -> Optional[str]:
-    """The canonical text of an address, None for a name."""
+    """Return the canonical text of an address, None for a name."""
     try:
         return str(ipaddress.ip_address(name))
     except ValueError:
@@ -128,11 +128,11 @@ def _address(name: str) -> Optional[str]:
 def keep(which: Egress, names: Names, resolve: Resolve, stop: Stop, say: Say,
          user: Optional[str] = None, period: float = EgressKeeper.PERIOD,
          news: Optional[Callable[[], object]] = None, clock: Clock = time.monotonic) -> None:
-    """Reconcile a rule until ``stop`` is set. Its file may be written later than this begins.
+    """Reconcile a rule until ``stop`` is set. Its file may not exist yet at the start.
 
-    :param names: () -> names and addresses of the site's servers; while it raises OverlayError or OSError (a file in
-        the middle of an edit, for instance), its last answer holds.
-    :param news: () -> a value that differs when the names do and costs little; asked every :data:`NEWS` seconds.
+    :param names: () -> names and addresses of the site's servers; while it raises OverlayError or OSError (for a
+        half-edited file, for instance), the last answer is used.
+    :param news: () -> a cheap value that changes with the names; called every :data:`NEWS` seconds.
     """
     last: List[Optional[Collection[str]]] = [None]
 
@@ -147,7 +147,7 @@ def keep(which: Egress, names: Names, resolve: Resolve, stop: Stop, say: Say,
         text, nft.find_nft(), 'sudo systemctl restart ' + which.unit), say, user, period)
     due, heard = clock(), None
     while not stop.is_set():
-        # News are asked for before the names, so that a change in between is news the next time.
+        # Call `news` before `names`, so that the next round notices a change in between.
         before, heard = heard, news() if news else None
         if heard != before or clock() >= due:
             due = clock() + (keeper.step() if os.path.exists(which.rules) else period)

@@ -1,4 +1,4 @@
-"""The egress rule as nft lists it: is it the one that was written, and for which addresses?
+"""Compare the egress rule in the kernel, as nft lists it, with the written one, and read its addresses.
 
 Pure, except for :func:`inspect`.
 """
@@ -14,7 +14,7 @@ from ua_overlay.firewall.egress_addresses import installed_rules
 from ua_overlay.protocols import Json, JsonObject
 from ua_overlay.system import nft
 
-#: Loaded as it was written; not loaded; loaded with other rules; this user may not list it.
+#: Loaded as written; not loaded; loaded with other rules; not listable by this user.
 IN_FORCE, MISSING, CHANGED, UNREADABLE = 'IN_FORCE', 'MISSING', 'CHANGED', 'UNREADABLE'
 
 
@@ -23,9 +23,9 @@ class TableState:
     """An egress rule in the kernel.
 
     :ivar state: one of the words above.
-    :ivar addresses: the site's addresses in it, sorted.
-    :ivar why: a sentence for UNREADABLE.
-    :ivar next_command: what to type then.
+    :ivar addresses: the site's addresses in the rule, sorted.
+    :ivar why: why it is UNREADABLE, as a sentence.
+    :ivar next_command: the command to type then.
     """
 
     state: str
@@ -51,8 +51,8 @@ def inspect(which: Egress, find: Callable[[], str] = lambda: nft.find_nft(otherw
 def parse(listed: str, text: str) -> TableState:
     """Return the state of a table.
 
-    :param listed: nft's JSON of it.
-    :param text: the rules that were written (egress.ruleset): they name the user whose packets it is about.
+    :param listed: nft's JSON of the table.
+    :param text: the written rules (egress.ruleset), which name the user whose packets they match.
     """
     try:
         items = json.loads(listed)['nftables']
@@ -72,14 +72,14 @@ def _elements(listed: JsonObject) -> List[str]:
 
 
 def _is_about(rule: Json, user: Optional[str]) -> bool:
-    """Whether the first rule lets everything pass that is not of ``user``, or without one not of tailscaled."""
+    """Return whether the first rule accepts all packets except those of ``user``, or of tailscaled without a user."""
     match = rule[0]['match']
     if match['op'] != '!=' or 'return' not in rule[-1]:
         return False
     if not user:
         return (match['left'], match['right']) == ({'&': [{'meta': {'key': 'mark'}}, egress.MARK_MASK]}, egress.MARK)
     try:
-        # nft lists the user's number; a user that was removed and made again has another one.
+        # nft lists the user's number, which changes when the user is removed and created again.
         return match['left'] == {'meta': {'key': 'skuid'}} and match['right'] in (user, pwd.getpwnam(user).pw_uid)
     except KeyError:
         return False
@@ -90,10 +90,10 @@ def _rejects(rule: Json) -> bool:
 
 
 def find_problems(table_state: TableState, addresses: Iterable[str], complete: bool) -> Tuple[str, ...]:
-    """Return what is wrong with a rule as sentences, () when nothing is, or when it is UNREADABLE.
+    """Return the problems of a rule as sentences, () without any or when it is UNREADABLE.
 
     :param addresses: of the site's servers.
-    :param complete: whether these are all of them; without that, no address in the rule counts as wrong.
+    :param complete: whether these are all addresses; if not, no address in the rule counts as wrong.
     """
     if table_state.state == MISSING:
         return ('The egress rule is not loaded: somebody flushed it.',)

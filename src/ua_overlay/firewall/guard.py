@@ -1,17 +1,17 @@
-"""The guard: ROS answers on loopback and on the overlay only. A table of nftables as text, and its recipe.
+"""The guard: ROS answers only on loopback and the overlay. An nftables table as text, and its recipe.
 
 A ROS 1 node binds 0.0.0.0 unless it is called localhost (rosgraph.network.get_bind_address), so an overlay name in
 ROS_HOSTNAME limits nothing: every neighbour on the robot's LAN may subscribe, set parameters and stop nodes. Masters
-have known ports; everything else gets a port of the kernel's ephemeral range, so the guard covers that whole range.
+have known ports; all other sockets of ROS get ports of the kernel's ephemeral range, so the guard covers that whole
+range.
 
-The rule judges the first packet of a TCP connection (SYN without ACK) and no other. Replies to what this robot itself
-opened never look like that, so they pass without connection tracking, and no existing connection breaks. The answer is
-a reset, as from a closed port: a program that tries learns at once that nothing is there, where a dropped packet would
-hang it for two minutes.
+The rule matches only the first packet of a TCP connection (SYN without ACK). So replies to connections that this robot
+opened pass without connection tracking, and no existing connection breaks. The answer is a reset, as from a closed
+port: the client fails at once, while a dropped packet would block it for two minutes.
 
-UDP stays as it is. The range also holds WireGuard's own port, streams of cameras and lidars and answers to multicast
-questions, and nothing tells these from UDPROS. A UDPROS port answers nobody: it takes the datagrams of a subscription
-that a node made itself.
+The guard does not filter UDP. The range also contains WireGuard's port, streams of cameras and lidars and answers to
+multicast queries, which cannot be distinguished from UDPROS. A UDPROS port never answers: it only receives the
+datagrams of a subscription that its node made.
 """
 import json
 from dataclasses import asdict, dataclass
@@ -29,7 +29,7 @@ UNIT_NAME = 'ua-overlay-guard.service'
 UNIT = UNIT_DIR + '/' + UNIT_NAME
 MANIFEST = defaults.CONFIG_DIR + '/guard.json'
 PORT_RANGE = '/proc/sys/net/ipv4/ip_local_port_range'
-#: Undoes the table, also when there is none.
+#: Removes the table, if it exists.
 DELETE = 'add table inet {0}; delete table inet {0}'.format(TABLE)
 
 _SETTINGS = '# settings: '
@@ -66,13 +66,13 @@ Range = Tuple[int, int]
 
 @dataclass(frozen=True)
 class Guard:
-    """What is guarded.
+    """The settings of the guard.
 
     :ivar interfaces: where ROS may answer besides loopback.
     :ivar masters: TCP ports of masters.
-    :ivar ephemeral: the ports that the kernel gives to sockets that ask for none.
-    :ivar also: further ports to guard, of a rosbridge for example.
-    :ivar allow: ports to leave open although they are in the range: of services that are not ROS.
+    :ivar ephemeral: the ports that the kernel gives to sockets that request no port.
+    :ivar also: further ports to guard, for example of a rosbridge.
+    :ivar allow: ports in the range to leave open, for services other than ROS.
     """
 
     interfaces: Tuple[str, ...] = (defaults.INTERFACE,)
@@ -95,7 +95,7 @@ def read_port_range(path: str = PORT_RANGE) -> Range:
 
 
 def guarded_ranges(guard: Guard) -> Tuple[Range, ...]:
-    """Return the guarded ports, sorted, in ranges that neither overlap nor touch; the allowed ones are left out."""
+    """Return the guarded ports, sorted and merged into ranges, without the allowed ones."""
     ports = [guard.ephemeral] + [(port, port) for port in guard.masters + guard.also]
     merged: List[Range] = []
     for first, last in sorted(ports):
@@ -120,15 +120,15 @@ def format_ranges(ranges: Iterable[Range]) -> str:
 
 
 def check_guard(guard: Guard) -> None:
-    """Refuse a guard that nft could not load.
+    """Check that nft can load a guard.
 
-    :raises UsageError: an invalid port or interface name, or a port that is guarded and open.
+    :raises UsageError: a port or interface name is invalid, or a port is both guarded and allowed.
     """
     for port in guard.masters + guard.also + guard.allow:
         if not 1 <= port <= 65535:
             raise UsageError('{} is not a TCP port.'.format(port), 'ua-overlay guard on --help')
     for name in guard.interfaces:
-        # The names that the kernel takes (dev_valid_name), less the characters that mean something to nft.
+        # The names that the kernel accepts (dev_valid_name), without the characters that are special to nft.
         if not 1 <= len(name) <= 15 or not all(char.isalnum() or char in '._-@' for char in name):
             raise UsageError('{!r} is not the name of a network interface.'.format(name), 'ip -brief link')
     both = sorted(set(guard.allow) & set(guard.masters + guard.also))
@@ -137,7 +137,7 @@ def check_guard(guard: Guard) -> None:
 
 
 def ruleset(guard: Guard) -> str:
-    """Return what `nft -f` loads. Loading it twice is the same as once.
+    """Return the rules as input of `nft -f`. Loading them twice has the same effect as once.
 
     :raises UsageError: as :func:`check_guard`.
     """
@@ -150,7 +150,7 @@ def ruleset(guard: Guard) -> str:
 
 
 def parse_settings(text: str) -> Optional[Guard]:
-    """Return the guard of a text of :func:`ruleset`, None for any other text."""
+    """Return the guard in a text of :func:`ruleset`, None for any other text."""
     for line in text.split('\n'):
         if line.startswith(_SETTINGS):
             try:
@@ -185,12 +185,13 @@ def make_recipe(guard: Guard, nft: str, service_manager: str) -> Recipe:
 
 def applier(root: str = '/', run: Optional[Callable[[List[str]], None]] = None,
             owner_of: Callable[[str], Tuple[int, int]] = uid_of) -> Applier:
-    """Return the applier of this recipe."""
+    """Return the Applier of this recipe."""
     return Applier(MANIFEST, 'sudo ua-overlay guard on', root, run, owner_of)
 
 
 def undo_commands(nft: str, service_manager: str) -> Tuple[List[List[str]], List[List[str]]]:
-    """Return the argvs that turn the guard off: before its files are removed, and afterwards."""
+    """Return the argvs that turn the guard off: those to run before its files are removed, and those to run
+    afterwards."""
     if service_manager == 'none':
         return [[nft, DELETE]], []
     return [['systemctl', 'disable', UNIT_NAME], ['systemctl', 'stop', UNIT_NAME], [nft, DELETE]], [
@@ -198,11 +199,11 @@ def undo_commands(nft: str, service_manager: str) -> Tuple[List[List[str]], List
 
 
 def find_problems(guard: Optional[Guard], loaded: bool, ephemeral: Range, team_port: Optional[int]) -> Tuple[str, ...]:
-    """Return what keeps the guard from doing its work now, as sentences.
+    """Return the problems that make the guard ineffective now, as sentences.
 
-    :param guard: of the file, None when it is not set up.
+    :param guard: the one in the rules file, None when it is not set up.
     :param loaded: whether the kernel has the table.
-    :param ephemeral: as the kernel has it now.
+    :param ephemeral: the kernel's current range.
     :param team_port: of this robot's team, None without a team.
     """
     if guard is None:

@@ -1,4 +1,4 @@
-"""Programs on ports that the guard covers although they are not ROS: neighbours can no longer reach them."""
+"""Find programs other than ROS on guarded ports, which neighbours can no longer reach."""
 import ipaddress
 import re
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from ua_overlay.system import procnet
 from ua_overlay.system.interfaces import in_overlay
 from ua_overlay.system.process import list_pids
 
-#: Programs of ROS by name, and the arguments that roslaunch gives to every node.
+#: Names of ROS programs, and the arguments that roslaunch passes to every node.
 _ROS_PROGRAM = re.compile(r'(?:^|/)ros(?:core|launch|master|out|topic|service|node|param|bag|run|test)$')
 _ROS_ARGUMENT = re.compile(r'^__(?:name|log|master|ns|ip|hostname):=')
 
@@ -18,7 +18,7 @@ class Listener:
     """A program that listens on TCP.
 
     :ivar address: '0.0.0.0' or '::' for all interfaces.
-    :ivar command: its command line; () when it is another user's.
+    :ivar command: its command line; () if another user runs it.
     """
 
     address: str
@@ -42,7 +42,7 @@ def read_listeners() -> List[Listener]:
 
 
 def is_ros(command: Tuple[str, ...]) -> bool:
-    """Whether a command line looks like ROS. A node that was started without ROS's own tools does not."""
+    """Return whether a command line looks like ROS; False for a node that was started without ROS's tools."""
     return any(_ROS_ARGUMENT.match(word) for word in command) or any(_ROS_PROGRAM.search(word) for word in command[:3])
 
 

@@ -1,4 +1,4 @@
-"""The site's private CA: one key that can vouch for one server and for nothing else."""
+"""The site's private CA: one key that can vouch only for one server."""
 import datetime
 import ipaddress
 from typing import List, Sequence, Tuple, Union
@@ -16,10 +16,10 @@ from ua_overlay.trust.certificate import CertificateError
 
 def create_ca(site_name: str, dns_names: Sequence[str], addresses: Sequence[str],
               now: datetime.datetime) -> Tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
-    """Make the key and the certificate of a site's CA.
+    """Create the key and the certificate of a site's CA.
 
-    RFC 5280 4.2.1.9 (basicConstraints critical, pathlen 0: it signs only leaves), 4.2.1.3 (keyUsage critical) and
-    4.2.1.10 (nameConstraints critical: a robot that trusts this CA does not let it vouch for any other server). A type
+    Follows RFC 5280 4.2.1.9 (basicConstraints critical, pathlen 0: it signs only leaves), 4.2.1.3 (keyUsage critical)
+    and 4.2.1.10 (nameConstraints critical: robots do not accept this CA for any other server). A type
     of name without a permitted subtree is unconstrained, so a site without addresses excludes all addresses.
 
     :param site_name: for people, in the subject.
@@ -54,11 +54,12 @@ def create_ca(site_name: str, dns_names: Sequence[str], addresses: Sequence[str]
 
 
 def load_ca_certificates(pem: Union[str, bytes], source: str) -> List[x509.Certificate]:
-    """Return the certificates of a PEM text that a robot is to trust.
+    """Return the CA certificates of a PEM text that a robot shall trust.
 
     A self-signed certificate of a server counts as a CA, even if it does not declare itself one (trust.imported).
 
-    :raises CertificateError: the text is not PEM, is cut short, has a private key, or has a certificate of no CA.
+    :raises CertificateError: the text is not PEM, is truncated, has a private key, or has a certificate that is not a
+        CA's.
     """
     authorities = certificates.load_certificates(pem, source)
     for each in authorities:
@@ -69,10 +70,10 @@ def load_ca_certificates(pem: Union[str, bytes], source: str) -> List[x509.Certi
 
 
 def read_ca(path: str, now: datetime.datetime) -> str:
-    """Read a CA file that a person names; return its PEM text.
+    """Read a CA file whose path a person gave; return its PEM text.
 
     :param now: aware UTC datetime.
-    :raises CertificateError: it is not PEM, has anything but CA certificates, or all of them have expired.
+    :raises CertificateError: it is not PEM, has other content than CA certificates, or all of them have expired.
     """
     again = 'ssh SERVER sudo cat {}/ca.pem > ca.pem'.format(defaults.SITE_DIR)
     try:
@@ -95,9 +96,10 @@ def read_ca(path: str, now: datetime.datetime) -> str:
 
 
 def trusts(trusted_pem: str, required_pem: str) -> bool:
-    """Whether all CA certificates of ``required_pem`` are in ``trusted_pem``.
+    """Return whether all CA certificates of ``required_pem`` are in ``trusted_pem``.
 
-    While a site changes its CA there are two, in either order. A text without a certificate trusts nobody.
+    During a change of the CA a text has two certificates, in either order. A text without certificates trusts no
+    server.
     """
     try:
         trusted = certificates.load_certificates(trusted_pem, 'the CA')
@@ -107,12 +109,12 @@ def trusts(trusted_pem: str, required_pem: str) -> bool:
 
 
 def same(first_pem: str, second_pem: str) -> bool:
-    """Whether two PEM texts have the same certificates, in any order."""
+    """Return whether two PEM texts have the same certificates, in any order."""
     return trusts(first_pem, second_pem) and trusts(second_pem, first_pem)
 
 
 def is_ca(certificate: x509.Certificate) -> bool:
-    """Whether basicConstraints make it a CA (RFC 5280 4.2.1.9)."""
+    """Return whether basicConstraints declare it a CA (RFC 5280 4.2.1.9)."""
     try:
         return bool(certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
     except x509.ExtensionNotFound:

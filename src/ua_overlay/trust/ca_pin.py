@@ -1,7 +1,7 @@
-"""A CA that is known only by its SHA-256: an invitation may carry that instead of the certificate.
+"""Find a CA of which only the SHA-256 is known, because an invitation may carry that instead of the certificate.
 
-The certificate then comes from the server, over a connection that proves nothing. It is compared with the SHA-256
-before anything secret is sent; afterwards the server has to pass the usual strict check (probe).
+The certificate then comes from the server, over an unauthenticated connection. It is compared with the SHA-256 before
+any secret is sent; afterwards the server must pass the usual strict check (probe).
 
 This module reads the certificates out of the TLS handshake itself: Python 3.8 with CERT_NONE returns only the leaf
 (getpeercert(True)), never the chain, and SSLSocket.get_unverified_chain is public only from Python 3.13 on.
@@ -22,7 +22,7 @@ from ua_overlay.trust.certificate import CertificateError
 from ua_overlay.trust.invitation import Invitation
 from ua_overlay.trust.probe import open_connection
 
-#: The chain of a server of this package has two kilobytes; a server that sends more than this is another one.
+#: Longest chain, in bytes. A server of this package sends two kilobytes, so a longer chain comes from another server.
 MAX_HANDSHAKE = 65536
 
 _HANDSHAKE_RECORD, _CERTIFICATE_MESSAGE = 22, 11

@@ -1,6 +1,6 @@
-"""X.509 certificates of a site: issues the server's, checks it, and reads and writes PEM.
+"""X.509 certificates of a site: issue and check the server's, read and write PEM.
 
-They follow the profile of RFC 5280 and have short lives. `ca.py` makes the one certificate that signs.
+They follow the profile of RFC 5280 and have short lifetimes. `ca.py` creates the one certificate that signs.
 """
 import binascii
 import datetime
@@ -18,14 +18,14 @@ from ua_overlay import defaults
 from ua_overlay.clock import format_utc
 from ua_overlay.errors import OverlayError
 
-#: What this package makes and reads: an EC or RSA key.
+#: The private keys that this package supports: EC and RSA.
 PrivateKey = Union[ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey]
 
-#: Certificates become valid this long before they are made, for machines whose clock is behind.
+#: Certificates are backdated by this much, for machines whose clock is behind.
 BACKDATE = datetime.timedelta(days=1)
 #: Longest commonName (RFC 5280 appendix A.1, ub-common-name).
 COMMON_NAME_MAX = 64
-#: No PEM file of a site is longer.
+#: Longest PEM file of a site, in bytes.
 MAX_PEM_BYTES = 65536
 #: The next command when this machine's clock is wrong.
 SET_CLOCK = 'sudo timedatectl set-ntp true (without a time server: sudo date -us "YYYY-MM-DD HH:MM")'
@@ -46,12 +46,12 @@ def issue_server_certificate(ca_key: PrivateKey, ca_cert: x509.Certificate, dns_
                              addresses: Sequence[str], now: datetime.datetime,
                              days: float = defaults.SERVER_CERTIFICATE_DAYS
                              ) -> Tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
-    """Make a key and a certificate for the site's server.
+    """Create a key and a certificate for the site's server.
 
     :param dns_names: the first one is also the common name, for people; clients read the SAN.
     :param addresses: IP addresses.
     :param now: aware UTC datetime.
-    :param days: life in days, from its (backdated) beginning; it ends no later than the CA.
+    :param days: lifetime in days, from the (backdated) start; it ends no later than the CA's.
     :returns: (private key, certificate).
     :raises CertificateError: the CA may not vouch for a name, or has expired.
     """
@@ -145,12 +145,12 @@ def _permitted_subtrees(ca_cert: x509.Certificate) -> Optional[Sequence[x509.Gen
 
 
 def not_before(certificate: x509.Certificate) -> datetime.datetime:
-    """Return when it becomes valid, aware UTC. (cryptography before 42 has only the naive attribute.)"""
+    """Return the start of its validity, aware UTC. (cryptography before 42 has only the naive attribute.)"""
     return _utc(certificate, 'not_valid_before')
 
 
 def not_after(certificate: x509.Certificate) -> datetime.datetime:
-    """Return when it expires, aware UTC."""
+    """Return its expiry, aware UTC."""
     return _utc(certificate, 'not_valid_after')
 
 
@@ -164,7 +164,7 @@ def _utc(certificate: x509.Certificate, attribute: str) -> datetime.datetime:
 
 def needs_renewal(certificate: x509.Certificate, now: datetime.datetime,
                   margin_days: float = defaults.RENEWAL_MARGIN_DAYS) -> bool:
-    """Whether fewer than ``margin_days`` days are left at ``now`` (aware UTC)."""
+    """Return whether fewer than ``margin_days`` days are left at ``now`` (aware UTC)."""
     return not_after(certificate) - now < datetime.timedelta(days=margin_days)
 
 
@@ -200,7 +200,7 @@ def check_server_certificate(ca_pem: str, certificate: x509.Certificate, host: s
 
 
 def is_signed_by(certificate: x509.Certificate, ca_cert: x509.Certificate) -> bool:
-    """Whether ``ca_cert`` issued ``certificate``: its name is the issuer and its key made the signature."""
+    """Return whether ``ca_cert`` issued ``certificate``: its name is the issuer and its key made the signature."""
     if certificate.issuer != ca_cert.subject:
         return False
     key, algorithm = ca_cert.public_key(), certificate.signature_hash_algorithm
@@ -219,7 +219,7 @@ def is_signed_by(certificate: x509.Certificate, ca_cert: x509.Certificate) -> bo
 
 
 def has_key(certificate: x509.Certificate, key: PrivateKey) -> bool:
-    """Whether the private ``key`` belongs to ``certificate``."""
+    """Return whether the private ``key`` belongs to ``certificate``."""
     form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return certificate.public_key().public_bytes(*form) == key.public_key().public_bytes(*form)
 
@@ -234,8 +234,8 @@ def load_certificates(pem: Union[str, bytes], source: str) -> List[x509.Certific
     """Return the certificates of a PEM text, in order.
 
     :param source: what to call the text in an error: a path, or 'the CA'.
-    :raises CertificateError: it has no certificate; one is cut short or damaged; or it has a private key, which must
-        not be where certificates are handed out. Nothing of the text is repeated.
+    :raises CertificateError: the text has no certificate, a truncated or damaged one, or a private key, which must not
+        be published with certificates. The error quotes nothing of the text.
     """
     if isinstance(pem, str):
         pem = pem.encode('utf-8')
@@ -268,12 +268,12 @@ def load_private_key(pem: Union[str, bytes], source: str) -> PrivateKey:
     """Return the private key in an unencrypted PEM text.
 
     :param source: what to call the text in an error: a path.
-    :raises CertificateError: it has none. Nothing of the text is repeated.
+    :raises CertificateError: it has none. The error quotes nothing of the text.
     """
     if isinstance(pem, str):
         pem = pem.encode('utf-8')
     try:
-        # A key of another kind belongs to no certificate here: has_key tells.
+        # has_key refuses a key of another kind, which belongs to no certificate of a site.
         return cast(PrivateKey, serialization.load_pem_private_key(pem, None, default_backend()))
     except (ValueError, TypeError):
         raise CertificateError('{} is not an unencrypted private key in PEM form, or it is damaged.'.format(
@@ -293,5 +293,5 @@ def reason(error: Exception) -> str:
 
 
 def capital(source: str) -> str:
-    """Return ``source`` as the beginning of a sentence; a path stays as it is."""
+    """Return ``source`` as the beginning of a sentence; a path is unchanged."""
     return source[:1].upper() + source[1:] if source.startswith('the ') else source

@@ -1,7 +1,7 @@
-"""A self-signed certificate that was made elsewhere, for instance with openssl; invitations carry it.
+"""Import a self-signed certificate that was created elsewhere, for instance with openssl; invitations carry it.
 
 Robots pin it: it is the only certificate that their tailscaled trusts. It cannot be renewed, only replaced, and then
-every robot needs the new one. A site's own CA (store.init) avoids that, and can vouch for less.
+every robot needs the new one. The usual CA of a site (store.init) avoids that, and its power is more limited.
 """
 import datetime
 import os
@@ -25,7 +25,7 @@ _MAKE = ('openssl req -x509 -newkey rsa:4096 -sha256 -days 825 -nodes -keyout se
 
 def read(certificate_path: str, key_path: str, name: str,
          now: datetime.datetime) -> Tuple[x509.Certificate, PrivateKey]:
-    """Read the certificate and the key, and check them as every robot will.
+    """Read the certificate and the key, and check them as robots do.
 
     :param name: DNS name of the server.
     :param now: aware UTC datetime.
@@ -66,7 +66,7 @@ def adopt(directory: str, certificate: x509.Certificate, key: PrivateKey) -> Non
 
 
 def refuse_renewal(directory: str) -> None:
-    """Do nothing if the site has a CA that can renew its certificate.
+    """Refuse to renew an imported certificate; do nothing if the site has its own CA.
 
     :raises CertificateError: the certificate was imported.
     """
@@ -81,7 +81,7 @@ def refuse_renewal(directory: str) -> None:
 
 
 def warnings(certificate: x509.Certificate) -> Tuple[str, ...]:
-    """Return sentences about the risks of a certificate that was accepted."""
+    """Return the risks of an accepted certificate, as sentences."""
     if is_ca(certificate) and not certificates.permitted(certificate):
         return ('This certificate is also a CA for every name: whoever gets its key can impersonate any server to a '
                 'program that trusts it. On robots only tailscaled does.',)

@@ -1,4 +1,4 @@
-"""Invitations: what one robot needs to join one team, once. The value, and whether it can be used now. Pure.
+"""Invitations, each of which lets one robot join one team, once: the value, and the check of its dates. Pure.
 
 Its file: invitation_file.py.
 """
@@ -11,7 +11,7 @@ from ua_overlay.clock import format_rfc3339, format_utc
 from ua_overlay.errors import OverlayError
 from ua_overlay.trust import certificate as certificates
 
-#: The command that makes a new one.
+#: The command that makes a new invitation.
 NEW = 'ua-overlay invite {}, on the server'
 
 
@@ -27,19 +27,19 @@ class InvitationError(OverlayError):
 
 @dataclass(frozen=True)
 class Invitation:
-    """What one robot needs to join one team, or one laptop to join as a machine of its user.
+    """The data with which one robot joins one team, or one laptop joins as a machine of its user.
 
     :param server_url: https://NAME[:PORT], with a DNS name.
-    :param ca_pem: the site's CA; '' when ``ca_sha256`` has its SHA-256.
+    :param ca_pem: the site's CA; '' if ``ca_sha256`` is set.
     :param key: single-use pre-auth key (a secret).
     :param robot: name of the robot or laptop.
     :param created: when the key was made, aware UTC.
     :param expires: when the key expires, aware UTC.
-    :param team: '' in the invitation of a user.
+    :param team: the team to join; '' in the invitation of a user.
     :param team_port: TCP port of the team's roscore.
     :param addressing: 'names' or 'addresses': how the team's ROS nodes call each other.
-    :param master: whether this robot is to run the team's roscore.
-    :param ca_sha256: see ca_pin.pins_of; '' when there is ``ca_pem``.
+    :param master: whether this robot shall run the team's roscore.
+    :param ca_sha256: see ca_pin.pins_of; '' if ``ca_pem`` is set.
     :param user: who will own the machine; '' in the invitation of a team.
     """
 
@@ -68,17 +68,17 @@ class Invitation:
 
     @property
     def again(self) -> str:
-        """The command that makes another one."""
+        """The command that makes a new invitation for the same machine."""
         return NEW.format('--user {} {}'.format(self.user, self.robot) if self.user
                           else '{} {}'.format(self.team, self.robot))
 
 
-#: All fields that an invitation can have.
+#: All fields of an invitation.
 FIELDS = ('version',) + tuple(each.name for each in fields(Invitation))
 
 
 def public_values(invitation: Invitation) -> Dict[str, Any]:
-    """Return everything but the key, as plain values (times as text): what a robot may keep and show."""
+    """Return all fields except the key, as plain values (times as text), which a robot may keep and show."""
     values = {name: getattr(invitation, name) for name in FIELDS if name != 'key'}
     for name in ('created', 'expires'):
         values[name] = format_rfc3339(values[name])
@@ -88,11 +88,12 @@ def public_values(invitation: Invitation) -> Dict[str, Any]:
 def check_usable(invitation: Invitation, now: datetime.datetime) -> None:
     """Check that the invitation is valid now, by this machine's clock.
 
-    A clock that is a little behind does no harm, because the server decides when the key expires. When it is behind by
-    more than certificates are backdated, every TLS connection fails; that is reported here, before anything is tried.
+    A clock that is slightly behind does no harm, because the server decides when the key expires. If it is behind by
+    more than the backdating of certificates, every TLS connection fails, so this function reports it before the first
+    one.
 
     :param now: aware UTC datetime.
-    :raises InvitationError: INVITATION_EXPIRED, or CLOCK.
+    :raises InvitationError: with code INVITATION_EXPIRED or CLOCK.
     """
     if now < invitation.created - certificates.BACKDATE:
         raise InvitationError(

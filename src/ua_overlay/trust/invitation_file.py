@@ -1,7 +1,7 @@
-"""The file of an invitation: written, read and checked.
+"""Write, read and check the file of an invitation.
 
-It is YAML, so that a person can read it, but a narrow kind: one mapping of plain scalars that ends with YAML's own end
-mark, so that a copy that was cut short is detected. Errors repeat nothing from the file except names and times.
+It is YAML, so that a person can read it, but a strict subset: one mapping of plain scalars that ends with YAML's end
+mark, so that a truncated copy is detected. Errors quote nothing from the file except names and times.
 """
 import datetime
 import os
@@ -24,11 +24,11 @@ from ua_overlay.trust.invitation import FIELDS, NEW, Invitation, InvitationError
 #: A new version has fields that a robot of an older release could not use: 2 has `ca_sha256` instead of `ca_pem`, or
 #: `user` instead of the team. An invitation is written in the lowest version that has its fields.
 VERSIONS = (1, 2)
-#: No invitation is longer; a longer file was chosen by mistake.
+#: Longest invitation, in bytes; a longer file was chosen by mistake.
 MAX_BYTES = 65536
 #: YAML's document end mark: the last line.
 END = '...'
-#: How the first line begins.
+#: Beginning of the first line.
 TITLE = '# ua_overlay invitation'
 #: SHA-256 of the site's CA certificates (DER), see ca_pin.
 PINS = re.compile(r'[0-9a-f]{64}(?: [0-9a-f]{64})*')
@@ -36,7 +36,7 @@ PINS = re.compile(r'[0-9a-f]{64}(?: [0-9a-f]{64})*')
 KEY = re.compile(r'[A-Za-z0-9_-]{16,256}')
 AGAIN = 'copy it from the server again'
 
-#: Fields that only the invitation of a user has, and only that of a team.
+#: Fields that only the invitation of a user has, and those that only the invitation of a team has.
 _OF_USER, _OF_TEAM = ('user',), ('team', 'team_port', 'addressing', 'master')
 
 #: The text and the line of each field.
@@ -44,7 +44,7 @@ _Scalars = Dict[str, Tuple[str, int]]
 
 
 def fields_of(invitation: Invitation) -> Tuple[str, ...]:
-    """Return the names of the fields in its file, in their order."""
+    """Return the names of the fields in its file, in order."""
     return (('version',) + (_OF_USER if invitation.user else ('team',))
             + ('robot', 'server_url', 'created', 'expires')
             + (() if invitation.user else ('master', 'team_port', 'addressing'))
@@ -82,8 +82,8 @@ def write(path: Union[str, 'os.PathLike[str]'], invitation: Invitation,
           owner: Optional[Tuple[int, int]] = None) -> None:
     """Write the file with mode 0600, completely or not at all.
 
-    :param owner: (uid, gid) of the person who carries it; default: this process's, whoever owns the directory.
-    :raises InvitationError: it cannot be written there.
+    :param owner: (uid, gid) of the person who carries it; default: this process's, regardless of the directory's owner.
+    :raises InvitationError: the file cannot be written.
     """
     try:
         files.write_secret(path, dump(invitation), owner or (os.geteuid(), os.getegid()))
@@ -95,7 +95,7 @@ def write(path: Union[str, 'os.PathLike[str]'], invitation: Invitation,
 def read(path: Union[str, 'os.PathLike[str]']) -> Invitation:
     """Read and check an invitation file; `invitation.check_usable` checks its dates.
 
-    A file that others may read or write is refused, as ssh does with keys: they may know its key.
+    Refuse a file that other users may read or write, as ssh does with keys: they may know its key.
 
     :raises InvitationError: it is missing, unreadable, open to others, or invalid.
     """
@@ -140,7 +140,7 @@ def parse(text: str, source: str) -> Invitation:
 
     :param text: from :func:`dump`.
     :param source: what to call it in an error: its path.
-    :raises InvitationError: naming the invalid field or line.
+    :raises InvitationError: the text is invalid; the sentence names the field or line.
     """
     try:
         return _convert(_scalars(text))
@@ -150,7 +150,7 @@ def parse(text: str, source: str) -> Invitation:
 
 
 class _Refused(Exception):
-    """Why a text is not an invitation: the end of a sentence about it."""
+    """A text is not an invitation; str() is the end of a sentence about it."""
 
     def __init__(self, reason: str, next_command: Optional[str] = None, code: str = 'INVITATION_INVALID') -> None:
         super().__init__(reason)
@@ -160,9 +160,9 @@ class _Refused(Exception):
 
 
 def _scalars(text: str) -> _Scalars:
-    """Return the fields of the one mapping in a YAML text, as text: YAML converts nothing.
+    """Return the fields of the single mapping in a YAML text as text, without YAML's conversions.
 
-    :raises _Refused: the text is not such a mapping, of another version, or cut short.
+    :raises _Refused: the text is not such a mapping, has another version, or is truncated.
     """
     if not text.strip():
         raise _Refused('is empty', AGAIN)
@@ -173,7 +173,7 @@ def _scalars(text: str) -> _Scalars:
     except yaml.YAMLError as error:
         if text.startswith(TITLE) and not whole:
             raise cut from None
-        # The error's own text quotes the file, perhaps with the key, so it must not be the cause of ours.
+        # PyYAML's error quotes the file, perhaps with the key, so it must not be the cause of ours.
         mark = getattr(error, 'problem_mark', None)
         raise _Refused('is not YAML{}'.format(' (line {})'.format(mark.line + 1) if mark else '')) from None
     if scalars is None:
@@ -193,9 +193,9 @@ def _scalars(text: str) -> _Scalars:
 def _pairs(events: Iterator[yaml.Event]) -> Optional[_Scalars]:
     """Return the scalars of the mapping in a stream of YAML events; None when the stream does not begin with one.
 
-    Events instead of nodes: nothing is built of what does not belong here, however deeply it is nested.
+    It reads events instead of nodes, so that unexpected content is never constructed, however deeply it is nested.
 
-    :raises _Refused: the mapping has anything but scalars, or a name twice.
+    :raises _Refused: the mapping has a value that is not a scalar, or a duplicate name.
     """
     for event in events:
         if isinstance(event, (yaml.StreamStartEvent, yaml.DocumentStartEvent)):
@@ -219,7 +219,7 @@ def _pairs(events: Iterator[yaml.Event]) -> Optional[_Scalars]:
 
 
 def _expected_fields(scalars: _Scalars) -> Tuple[str, ...]:
-    """Return the names of the fields that an invitation of this version has to have.
+    """Return the names of the mandatory fields of an invitation of this version.
 
     :raises _Refused: the version is invalid.
     """
@@ -234,7 +234,7 @@ def _convert(scalars: _Scalars) -> Invitation:
     expected = _expected_fields(scalars)
     for name, (_, line) in scalars.items():
         if name not in expected:
-            # A name that does not look like a field's may be a secret in the wrong place.
+            # A name that does not look like a field name may be a misplaced secret.
             shown = name + ' ' if re.fullmatch('[a-z_0-9]{1,24}', name) else ''
             version = scalars['version'][0]
             raise _Refused('has a field {}(line {}) that {}'.format(

@@ -1,4 +1,4 @@
-"""Checks the names that people choose: of teams, robots, users and servers, and server URLs. Pure."""
+"""Check the names that people choose (of teams, robots, users and servers) and server URLs. Pure."""
 import ipaddress
 import re
 from typing import NamedTuple
@@ -7,17 +7,17 @@ from urllib.parse import urlsplit
 from ua_overlay import defaults
 from ua_overlay.errors import UsageError
 
-#: A DNS label (RFC 1035 2.3.1) in lower case. It starts with a letter, because tags (tailcfg.CheckTag) and ROS names
-#: (http://wiki.ros.org/Names) are made of it and have to.
+#: A DNS label (RFC 1035 2.3.1) in lower case. It starts with a letter, as tags (tailcfg.CheckTag) and ROS names
+#: (http://wiki.ros.org/Names) must, which are derived from it.
 LABEL = re.compile(r'[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?')
 #: A label of a server's name may start with a digit (RFC 1123 2.1).
 HOST_LABEL = re.compile(r'[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?')
-#: Robots that would be mistaken for something else: the loopback, the site's relay, its server.
+#: Names that are taken: the loopback, the site's relay, its server.
 RESERVED_ROBOTS = frozenset(['localhost', 'relay', 'server'])
 
 
 class ServerUrl(NamedTuple):
-    """Where a server is."""
+    """Name and port of a server."""
 
     #: DNS name.
     host: str
@@ -28,7 +28,7 @@ class ServerUrl(NamedTuple):
 def check_team(name: str) -> str:
     """Return ``name`` if it is a valid name of a team.
 
-    :raises UsageError: with a valid name.
+    :raises UsageError: it is invalid; the next command has a valid name.
     """
     if not LABEL.fullmatch(name):
         raise UsageError(_label_sentence('team', name), _suggest('ua-overlay team create', name, 'iris'))
@@ -41,7 +41,7 @@ def check_team(name: str) -> str:
 def check_robot(name: str) -> str:
     """Return ``name`` if it is a valid name of a robot.
 
-    :raises UsageError: with a valid name.
+    :raises UsageError: it is invalid; the next command has a valid name.
     """
     if not LABEL.fullmatch(name):
         raise UsageError(_label_sentence('robot', name), _suggest('ua-overlay invite TEAM', name, 'dev-1'))
@@ -54,7 +54,7 @@ def check_robot(name: str) -> str:
 def check_user(name: str) -> str:
     """Return ``name`` if it is a valid name of a user (a person with a laptop, and a user of Headscale).
 
-    :raises UsageError: with a valid name.
+    :raises UsageError: it is invalid; the next command has a valid name.
     """
     # Headscale refuses users with one letter.
     if not LABEL.fullmatch(name) or len(name) < 2:
@@ -75,7 +75,7 @@ def check_server_name(name: str) -> str:
                          'certificate of a server that it reaches by address.'.format(name),
                          'ua-overlay server init --name server.example.org --address {}'.format(lower))
     labels = lower.split('.')
-    # Some resolvers take a name for an address if its last label has only digits (RFC 3696 2).
+    # Some resolvers mistake a name for an address if its last label has only digits (RFC 3696 2).
     if len(lower) > 253 or not all(HOST_LABEL.fullmatch(label) for label in labels) or labels[-1].isdigit():
         raise UsageError('{!r} is not a valid DNS name of a server. It has labels of letters, digits and hyphens, '
                          'with dots between them, and neither a port nor https://.'.format(name),
@@ -96,7 +96,7 @@ def check_address(text: str) -> str:
 
 
 def is_address(host: str) -> bool:
-    """Whether ``host`` is an IPv4 or IPv6 address, also in brackets."""
+    """Return whether ``host`` is an IPv4 or IPv6 address, with or without brackets."""
     try:
         ipaddress.ip_address(host.strip('[]'))
     except ValueError:
@@ -107,18 +107,18 @@ def is_address(host: str) -> bool:
 def parse_server_url(url: str) -> ServerUrl:
     """Split ``https://name[:port]``.
 
-    An address instead of a name is invalid. Go's TLS client leaves ServerName empty for an address, tailscaled passes
+    An address is invalid. Go's TLS client leaves ServerName empty for an address, tailscaled passes
     that to the verifier, and the verifier then skips the host name (tailscale 1.98 net/tlsdial): anyone with any
     certificate of the CA could impersonate the server.
 
-    :raises ValueError: with the reason as the end of a sentence about the URL ('has no host name'). The reason never
-        repeats a user or password.
+    :raises ValueError: the URL is invalid; str() is the end of a sentence about the URL ('has no host name') and never
+        quotes a user or password.
     """
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        # Without the error of urlsplit, which quotes the URL, perhaps with a password.
+        # Drop the error of urlsplit, which quotes the URL, perhaps with a password.
         raise ValueError('is not a URL') from None
     if parts.scheme != 'https':
         raise ValueError('does not start with https://')

@@ -1,4 +1,4 @@
-"""Checks that the site's server answers: a strict TLS ``GET /health``, like tailscaled's own first request.
+"""Check that the site's server answers: a strict TLS ``GET /health``, like tailscaled's first request.
 
 Go's client (tailscaled) and OpenSSL (here) check the same things: the chain to the CA, the dates, the DNS name in the
 SAN, the CA's name constraints. So tailscaled accepts a server that passes here.
@@ -26,7 +26,7 @@ from ua_overlay.trust import names
 from ua_overlay.trust.certificate import CertificateError
 from ua_overlay.trust.names import ServerUrl
 
-#: Headscale's answer has 19 bytes; a server that sends more than this is another one.
+#: Longest answer, in bytes. Headscale's has 19, so a longer one comes from another server.
 MAX_ANSWER = 16384
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h. The numbers never change; the texts do, so nothing depends on them.
@@ -36,10 +36,10 @@ HAS_EXPIRED = (10, 12)
 NO_TRUSTED_ISSUER = (2, 18, 19, 20, 21, SIGNATURE_FAILURE, 29, 30)
 NAME_NOT_CONSTRAINED = (47, 48)
 WRONG_HOST_NAME = (62, 64)
-#: What Python raises when the other end closed a connection; it depends on the versions of Python and OpenSSL.
+#: Exceptions for a connection closed by the other end; they depend on the versions of Python and OpenSSL.
 CLOSED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
-#: Where a server can be reached, as socket.getaddrinfo returns it.
+#: Address of a server, as socket.getaddrinfo returns it.
 _Address = Tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 
 
@@ -47,16 +47,16 @@ class ServerHealth(NamedTuple):
     """The answer of a healthy server."""
 
     ok: bool
-    #: Seconds from resolving to the complete answer.
+    #: Seconds from the start of name resolution to the complete answer.
     latency: float
-    #: Whole seconds by which the server's clock is ahead of this machine's; None when the server did not say its time.
+    #: Whole seconds by which the server's clock is ahead of this machine's; None if the server sent no time.
     clock_offset: Optional[int]
     #: When the server's certificate expires, aware UTC.
     not_after: datetime.datetime
 
 
 class ServerError(OverlayError):
-    """The server does not answer like the site's server.
+    """The server does not answer, or not like the site's server.
 
     Codes: SERVER_UNREACHABLE, WRONG_CA, WRONG_NAME, CLOCK, CERT_EXPIRED, BAD_ANSWER.
     """
@@ -72,7 +72,7 @@ def check_server(url: str, ca_pem: str, timeout: float = 5, now: UtcClock = utc_
     :param ca_pem: PEM text of the site's CA.
     :param timeout: seconds for resolving, connecting, handshake and answer together.
     :param address: connect to it instead of resolving the server's name.
-    :raises ServerError: with one of the codes of the class.
+    :raises ServerError: with one of the codes of this class.
     :raises CertificateError: ``ca_pem`` is not a certificate.
     """
     try:
@@ -100,7 +100,7 @@ def check_server(url: str, ca_pem: str, timeout: float = 5, now: UtcClock = utc_
     finally:
         connection.close()
     _check_answer(status, body, server)
-    # An HTTP date has no fraction: on average it is half a second behind.
+    # An HTTP date has no fraction, so on average it is half a second behind.
     offset = None if date is None else round((date - local).total_seconds() + 0.5)
     return ServerHealth(True, latency, offset, not_after)
 
@@ -116,7 +116,7 @@ def tls_context(ca_pem: str) -> ssl.SSLContext:
         raise CertificateError(error.sentence, 'ua-overlay invite TEAM ROBOT, on the server')
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Go reads only the SAN, so a name that is only in the subject must not pass here either.
+    # Go reads only the SAN, so a name that is only in the subject must not be accepted here either.
     context.hostname_checks_common_name = False
     context.load_verify_locations(cadata=ca_pem)
     return context
@@ -126,7 +126,7 @@ def open_connection(server: ServerUrl, deadline: float, timeout: float, address:
     """Return a TCP connection to the first address that accepts one; each gets its share of the time.
 
     :param deadline: monotonic seconds.
-    :param timeout: seconds, for the sentence of an error.
+    :param timeout: seconds, only for the error's sentence.
     :param address: connect to it instead of resolving the server's name.
     :raises ServerError: SERVER_UNREACHABLE.
     """
@@ -223,17 +223,17 @@ def _no_handshake(server: ServerUrl, error: OSError, timeout: float) -> ServerEr
 
 def _untrusted(server: ServerUrl, verify_code: int, deadline: float, now: datetime.datetime,
                address: str) -> ServerError:
-    """Return the error of a certificate that OpenSSL refused; the certificate is read again only for the sentence."""
+    """Return the error for a certificate that OpenSSL refused; read the certificate again, only for the sentence."""
     certificate, date = _read_unverified(server, deadline, address)
     return explain(server, verify_code, certificate, date, now)
 
 
 def explain(server: ServerUrl, verify_code: int, certificate: Optional[x509.Certificate],
             date: Optional[datetime.datetime], now: datetime.datetime) -> ServerError:
-    """Return the error that says what is wrong with a certificate. Pure.
+    """Return the error that explains the problem of a certificate. Pure.
 
     :param verify_code: X509_V_ERR_* of the refusal.
-    :param certificate: the one that the server shows, unverified.
+    :param certificate: the server's, unverified.
     :param date: the server's own time, aware UTC.
     :param now: this machine's time, aware UTC.
     """
@@ -272,7 +272,7 @@ def explain(server: ServerUrl, verify_code: int, certificate: Optional[x509.Cert
 
 def _read_unverified(server: ServerUrl, deadline: float,
                      address: str) -> Tuple[Optional[x509.Certificate], Optional[datetime.datetime]]:
-    """Return the (certificate, time) that the server shows, unverified, for a sentence; None for what it does not."""
+    """Return the server's (certificate, time), unverified, for a sentence; None for a value that it does not send."""
     # The handshake that failed may have used up the time. If this fails too, the sentence only lacks a detail.
     deadline = max(deadline, time.monotonic() + 1)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -318,7 +318,7 @@ def _reason(error: OSError, timeout: float) -> str:
 
 
 class _Received:
-    """The bytes of an answer, as the socket that http.client.HTTPResponse reads."""
+    """The bytes of an answer, in place of the socket that http.client.HTTPResponse reads."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data

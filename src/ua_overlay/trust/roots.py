@@ -1,6 +1,6 @@
-"""The files of a change of the CA. Each step replaces one file, so a power cut leaves the state before or after it.
+"""The files of a change of the CA. Each step replaces one file, so a power cut leaves the old or the new state.
 
-    ca.pem        the roots that invitations carry and the site's own programs trust; the one that signs comes first
+    ca.pem        the roots that invitations carry and the site's own programs trust; the signing one comes first
     ca.key        the key of the old root until `finish`
     ca.next.key   the key of the new root
 """
@@ -18,7 +18,7 @@ from ua_overlay.trust.store import SiteTrust
 
 
 def phase(directory: str) -> str:
-    """Repair what a power cut left; return the phase of the change.
+    """Repair the files after a power cut; return the phase of the change.
 
     :raises StoreError: the files of the trust are damaged or do not fit together.
     """
@@ -27,7 +27,7 @@ def phase(directory: str) -> str:
 
 
 def start(directory: str, site_name: str, now: datetime.datetime) -> None:
-    """Make the new root; from now on invitations carry both.
+    """Create the new root; from now on invitations carry both.
 
     :param now: aware UTC datetime.
     :raises RotationError: a change has been started already.
@@ -35,7 +35,7 @@ def start(directory: str, site_name: str, now: datetime.datetime) -> None:
     imported.refuse_renewal(directory)
     with store.held(directory):
         rotation.check_step(rotation.START, _phase(directory))
-        # Refuse now if the key is missing: the next certificates need it, and so does going back.
+        # Refuse now if the key is missing: the next certificates and `cancel` need it.
         store.read_key(directory, store.CA_KEY)
         old = store.roots(directory)[0]
         dns_names, addresses = store.permitted_names(old)
@@ -47,7 +47,7 @@ def start(directory: str, site_name: str, now: datetime.datetime) -> None:
 
 
 def switch(directory: str, now: datetime.datetime) -> SiteTrust:
-    """Let the new root sign, and give the server a certificate of it. May be repeated after a power cut."""
+    """Make the new root the signing one, and issue the server a certificate from it. Repeatable after a power cut."""
     with store.held(directory):
         if _phase(directory) != rotation.SWITCHED:
             rotation.check_step(rotation.SWITCH, _phase(directory))
@@ -56,7 +56,7 @@ def switch(directory: str, now: datetime.datetime) -> SiteTrust:
 
 
 def finish(directory: str, now: datetime.datetime) -> None:
-    """Forget the old root and its key."""
+    """Remove the old root and its key."""
     if not switched_whole(directory):
         switch(directory, now)
     with store.held(directory):
@@ -66,13 +66,13 @@ def finish(directory: str, now: datetime.datetime) -> None:
 
 
 def switched_whole(directory: str) -> bool:
-    """Whether the root that signs made the server's certificate; False after a power cut in :func:`switch`."""
+    """Return whether the signing root issued the server's certificate; False after a power cut in :func:`switch`."""
     trust = store.load(directory)
     return certificates.is_signed_by(trust.server, trust.ca)
 
 
 def cancel(directory: str, now: datetime.datetime) -> SiteTrust:
-    """Keep the old root, which signs (again), and forget the new one."""
+    """Keep the old root, which signs (again), and remove the new one."""
     with store.held(directory):
         before = _phase(directory)
         rotation.check_step(rotation.CANCEL, before)

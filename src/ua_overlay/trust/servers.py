@@ -1,4 +1,4 @@
-"""Which servers a site has (those in its CA, and those of its DERP map), and their addresses."""
+"""Find the servers of a site (in its CA and its DERP map), and their addresses."""
 import ipaddress
 import socket
 from typing import Callable, List, Optional, Set
@@ -8,7 +8,7 @@ from ua_overlay.protocols import JsonObject
 from ua_overlay.system.deadline import call_within
 from ua_overlay.trust import certificate as certificates
 
-#: Seconds that a name server gets to answer while a person waits.
+#: Seconds to wait for a name server while a person waits.
 RESOLVE_TIMEOUT = 5.0
 
 #: tailcfg.DERPMap; None while there is none.
@@ -16,7 +16,7 @@ DerpMap = Optional[JsonObject]
 
 
 def servers_of(ca_pem: str) -> List[str]:
-    """Return the DNS names and addresses of a site's servers, sorted, as its CA has them.
+    """Return the DNS names and addresses of a site's servers that are in its CA, sorted.
 
     They are in its name constraints, or in the names of a certificate that was imported instead of a CA.
 
@@ -31,7 +31,7 @@ def servers_of(ca_pem: str) -> List[str]:
                 servers.add(text)
             elif ipaddress.ip_network(text).num_addresses == 1:
                 servers.add(text.split('/')[0])
-    # A name with a star or a leading dot stands for many hosts and is the name of none.
+    # A name with a star or a leading dot matches many hosts, and cannot be resolved.
     return sorted(name for name in servers if not name.startswith(('*', '.')))
 
 
@@ -59,7 +59,7 @@ def derp_servers(derp_map: DerpMap) -> List[str]:
 def remembered(derp_map: Callable[[], DerpMap]) -> Callable[[], DerpMap]:
     """Return a function that returns the last map that ``derp_map`` returned, None before the first; it never raises.
 
-    A tailscaled that restarts has no map until it has reached its server, and it calls its DERP at once then.
+    A restarted tailscaled has no map until it has reached its server, and then it connects to its DERP at once.
     """
     last: List[DerpMap] = [None]
 

@@ -1,11 +1,11 @@
-"""The files of a site's trust: written completely, checked when read, and renewed so that they always fit together.
+"""The files of a site's trust: written atomically, checked when read, and renewed so that they stay consistent.
 
     ca.pem       the CA's certificate: what invitations carry             0644
     ca.key       the CA's key; never leaves the server                    0600
     server.pem   the server's certificate, then the CA's (full chain)     0644
     server.key   its key                                                  0600
 
-During a change of the CA (roots.py) ca.pem has two certificates, the one that signs first, and there is ca.next.key.
+During a change of the CA (roots.py) ca.pem has two certificates, the signing one first, and ca.next.key exists.
 """
 import contextlib
 import datetime
@@ -26,13 +26,13 @@ CA_KEY = 'ca.key'
 NEXT_CA_KEY = 'ca.next.key'
 SERVER_CERT = 'server.pem'
 SERVER_KEY = 'server.key'
-#: The next server key, until the certificate that it belongs to is in place.
+#: The next server key, until its certificate is in place.
 NEXT_KEY = 'server.key.next'
 _OURS = (CA_CERT, CA_KEY, NEXT_CA_KEY, SERVER_CERT, SERVER_KEY)
 
 
 class StoreError(CertificateError):
-    """The files of a site's trust are missing, exist already, or do not fit together."""
+    """The files of a site's trust are missing, exist already, or are inconsistent."""
 
     code = 'SITE'
 
@@ -40,9 +40,9 @@ class StoreError(CertificateError):
 class SiteTrust:
     """The certificates of a site and the paths of its files, without any private key.
 
-    :ivar directory: where the files are.
+    :ivar directory: path of the directory with the files.
     :ivar ca_pem: PEM text of the CA's certificates, for invitations.
-    :ivar ca: the root that signs.
+    :ivar ca: the signing root.
     :ivar server: the server's certificate.
     :ivar dns_names: the server's DNS names; the first is the site's.
     :ivar addresses: the server's addresses.
@@ -79,15 +79,16 @@ class SiteTrust:
 
 
 def exists(directory: str) -> bool:
-    """Whether the directory has the trust of a site, intact or damaged."""
+    """Return whether the directory has the trust of a site, intact or damaged."""
     return os.path.exists(os.path.join(directory, CA_CERT))
 
 
 def init(directory: str, site_name: str, dns_names: Sequence[str], addresses: Sequence[str],
          now: datetime.datetime) -> SiteTrust:
-    """Make the CA and the server's certificate in ``directory`` (made with mode 0700 if missing).
+    """Create the CA and the server's certificate in ``directory`` (created with mode 0700 if missing).
 
-    ca.pem comes last: before it exists no robot can have got anything, so an interrupted init starts over.
+    ca.pem is written last: before it exists, no robot can have received a certificate, so an interrupted init starts
+    over.
 
     :param now: aware UTC datetime.
     :raises StoreError: there is a CA already (SITE_EXISTS), or the directory cannot be written.
@@ -137,7 +138,7 @@ def renew(directory: str, now: datetime.datetime, dns_names: Optional[Sequence[s
     :param now: aware UTC datetime.
     :param dns_names: new names, for which the CA may vouch; None keeps the old ones.
     :param addresses: new addresses; None keeps the old ones.
-    :returns: the new trust.
+    :returns: the new SiteTrust.
     :raises CertificateError: the CA's key is missing or another CA's; or the CA has expired, or may not vouch for a
         name.
     """
@@ -153,17 +154,18 @@ def renew(directory: str, now: datetime.datetime, dns_names: Optional[Sequence[s
             dns_names = old_names if dns_names is None else dns_names
             addresses = old_addresses if addresses is None else addresses
         key, server = certificates.issue_server_certificate(ca_key, ca, dns_names, addresses, now)
-        # During a change of the CA the server shows both roots: a robot that knows only their SHA-256 gets them here.
+        # During a change of the CA the server sends both roots: a robot that knows only their SHA-256 gets them from
+        # this chain.
         _replace_server(directory, key, server, *roots(directory))
     return load(directory)
 
 
 def issue(directory: str, dns_names: Sequence[str], now: datetime.datetime, days: float) -> Tuple[str, str]:
-    """Make a key and a certificate for another host of the site; write nothing.
+    """Create a key and a certificate for another host of the site, without writing files.
 
-    :param dns_names: names below the server's, because the CA may vouch for no others.
+    :param dns_names: names below the server's; the CA may not vouch for others.
     :param now: aware UTC datetime.
-    :param days: its life.
+    :param days: lifetime of the certificate.
     :returns: (PEM text of the key, PEM text of the full chain).
     :raises CertificateError: see :func:`renew`.
     """
@@ -177,14 +179,14 @@ def issue(directory: str, dns_names: Sequence[str], now: datetime.datetime, days
 
 
 def recover(directory: str) -> None:
-    """Finish, or undo, an interrupted replacement; afterwards server.key belongs to server.pem.
+    """Finish or undo an interrupted replacement, so that server.key belongs to server.pem.
 
     `_replace_server` writes the new key beside the old one, then the new certificate over the old one, then moves the
     key. The right key is the one that belongs to the certificate in place.
     """
     next_key = os.path.join(directory, NEXT_KEY)
     for name in os.listdir(directory):
-        # Left by a killed files.write_atomic: nobody reads it, but it may have a key.
+        # A killed files.write_atomic left it: no program reads it, but it may contain a key.
         if name.startswith(tuple('.{}.'.format(ours) for ours in _OURS)):
             os.unlink(os.path.join(directory, name))
     if not os.path.exists(next_key):
@@ -219,7 +221,8 @@ def owner_of(directory: str) -> Optional[Tuple[int, int]]:
 
 
 def _names(directory: str, ca: x509.Certificate) -> Tuple[List[str], List[str]]:
-    """Return the names in the server's certificate; those of the CA's constraints if that is lost or damaged."""
+    """Return the names in the server's certificate, or in the CA's constraints if the certificate is lost or
+    damaged."""
     try:
         return certificates.names_of(_certificates(directory, SERVER_CERT, '')[0])
     except CertificateError:
@@ -233,7 +236,7 @@ def permitted_names(ca: x509.Certificate) -> Tuple[List[str], List[str]]:
 
 
 def roots(directory: str) -> List[x509.Certificate]:
-    """Return the CA's certificates, the one that signs first."""
+    """Return the CA's certificates, the signing one first."""
     return _certificates(directory, CA_CERT, 'restore {} from your backup'.format(directory))
 
 
@@ -288,7 +291,7 @@ def held(directory: str, create: bool = False) -> Iterator[None]:
     """Hold the directory's lock, so that two renewals cannot mix their keys.
 
     :param create: make the directory if it is missing.
-    :raises StoreError: it cannot be used, or this user may not write there (SITE_DENIED).
+    :raises StoreError: the directory cannot be used, or this user may not write to it (SITE_DENIED).
     """
     try:
         if create:

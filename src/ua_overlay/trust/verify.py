@@ -1,7 +1,7 @@
-"""Asks the site's server whether it still knows this machine; Headscale does not tell tailscaled by itself (3410).
+"""Ask the site's server whether it still knows this machine; Headscale does not notify tailscaled (issue 3410).
 
-`POST /verify` is what a DERP server asks about its clients: whether a node has this public key. It needs no login, and
-the answer is what the server knows now, whatever tailscaled believes.
+A DERP server uses `POST /verify` to check whether a node has its client's public key. It needs no login, and the answer
+reflects the server's current state, not tailscaled's.
 """
 import http.client
 import json
@@ -11,7 +11,7 @@ from typing import Optional
 from ua_overlay.trust import names
 from ua_overlay.trust.probe import ServerError, open_connection, tls_context
 
-#: How a node key begins as text; that of a tailscaled without one has only zeros.
+#: Prefix of a node key as text; without a key tailscaled reports only zeros after it.
 PREFIX = 'nodekey:'
 
 
@@ -19,10 +19,10 @@ def verify_node_key(url: str, ca_pem: str, node_key: str, timeout: float = 5) ->
     """Ask the server of ``url`` whether a robot has the key ``node_key``.
 
     :param url: https://name[:port].
-    :param ca_pem: PEM text of the site's CA, the only one that it trusts.
+    :param ca_pem: PEM text of the site's CA, the only trusted one.
     :param node_key: public: `nodekey:` and hexadecimal digits.
     :param timeout: seconds for resolving, connecting, handshake and answer together.
-    :returns: None when it cannot be known now: no answer, another kind of server, no key.
+    :returns: None if that is unknown: no answer, another kind of server, no key.
     :raises CertificateError: ``ca_pem`` is not a certificate.
     """
     if not node_key.startswith(PREFIX) or not node_key[len(PREFIX):].strip('0'):
@@ -37,7 +37,7 @@ def verify_node_key(url: str, ca_pem: str, node_key: str, timeout: float = 5) ->
         connection.sock = open_connection(server, deadline, timeout)
         connection.sock = context.wrap_socket(connection.sock, server_hostname=server.host)
         connection.sock.settimeout(max(0.001, deadline - time.monotonic()))
-        # The source would be the client's address; Headscale does not use it.
+        # Source is the client's address, which Headscale ignores.
         connection.request('POST', '/verify', json.dumps({'NodePublic': node_key, 'Source': '127.0.0.1'}),
                            {'Content-Type': 'application/json', 'Connection': 'close'})
         answer = connection.getresponse()
