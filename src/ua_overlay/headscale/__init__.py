@@ -1,4 +1,4 @@
-"""What Headscale takes and reports: its REST interface, configuration, DERP map, policy, sessions and versions.
+"""Headscale's interfaces: REST, configuration, DERP map, policy, sessions and versions.
 
 Runs on the server, without ROS.
 """

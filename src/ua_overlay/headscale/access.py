@@ -1,4 +1,4 @@
-"""Opens Headscale's REST interface on the server, with an API key that is kept in the site's directory."""
+"""Open Headscale's REST interface on the server, with an API key from the site's directory."""
 import os
 import subprocess
 from typing import Callable, Optional
@@ -7,9 +7,9 @@ from ua_overlay.headscale.rest import RestClient, RestError, ServerDenied
 from ua_overlay.headscale.site_directory import SiteDirectory
 from ua_overlay.system import files
 
-#: How long an API key lasts. Whenever Headscale refuses the key, a new one is made.
+#: Lifetime of an API key. Whenever Headscale refuses the key, a new one is created.
 API_KEY_LIFETIME = '90d'
-#: How every API key begins (Headscale 0.28 and later).
+#: Prefix of every API key (Headscale 0.28 and later).
 API_KEY_PREFIX = 'hskey-api-'
 #: Like subprocess.run.
 Run = Callable[..., 'subprocess.CompletedProcess[str]']
@@ -19,10 +19,10 @@ def connect(site: SiteDirectory, headscale: Callable[[], str], run: Run = subpro
             timeout: float = 10.0) -> RestClient:
     """Return a RestClient whose key works.
 
-    :param site: its server has to run.
-    :param headscale: returns the path of the headscale program; called only when a key has to be made.
+    :param site: a site whose server runs.
+    :param headscale: returns the path of the headscale program; called only to create a key.
     :param timeout: seconds for each call of the client.
-    :raises RestError: the server does not answer, or makes no key.
+    :raises RestError: the server does not answer, or creates no key.
     """
     key = _read(site.api_key_file)
     if key:
@@ -31,7 +31,7 @@ def connect(site: SiteDirectory, headscale: Callable[[], str], run: Run = subpro
             client.policy()
             return client
         except ServerDenied:
-            # The key has expired, or the database is new: make another one.
+            # The key has expired, or the database is new: create another key.
             pass
     else:
         # A server that is down would fail below too, but with a worse sentence.
@@ -44,7 +44,7 @@ def make_api_key(site: SiteDirectory, headscale: str, run: Run = subprocess.run)
     """Ask Headscale over its unix socket for an API key, store it (mode 0600) and return it.
 
     :param headscale: path of the program.
-    :raises RestError: Headscale made none. Its output is not quoted, because it might hold a key.
+    :raises RestError: Headscale created none. The error does not quote its output, which might contain a key.
     """
     argv = [headscale, '--config', site.config_file, 'apikeys', 'create', '--expiration', API_KEY_LIFETIME]
     result = run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30,

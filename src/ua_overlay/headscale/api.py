@@ -1,4 +1,4 @@
-"""What the site's commands need of Headscale's REST interface; rest.RestClient implements it."""
+"""The part of Headscale's REST interface that the site's commands need; rest.RestClient implements it."""
 import datetime
 from typing import Callable, Dict, Iterable, List, Optional, Protocol
 
@@ -21,11 +21,11 @@ class HeadscaleApi(Protocol):
         ...
 
     def set_tags(self, node_id: str, tags: Iterable[str]) -> Node:
-        """Replace all tags of a node; return the node as it is then."""
+        """Replace all tags of a node; return the changed node."""
         ...
 
     def knows_tag(self, node_id: str, tag: str) -> bool:
-        """Whether the policy in force declares ``tag``; changes nothing."""
+        """Return whether the policy in force declares ``tag``, without changing anything."""
         ...
 
     def users(self) -> Dict[str, str]:
@@ -33,12 +33,12 @@ class HeadscaleApi(Protocol):
         ...
 
     def create_user(self, name: str) -> str:
-        """Make a user; return the id."""
+        """Create a user; return the id."""
         ...
 
     def create_key(self, tags: Iterable[str], expiration: datetime.datetime,
                    user_id: Optional[str] = None) -> PreAuthKey:
-        """Make a single-use key, for tags or for a machine of a user."""
+        """Create a single-use key, for tags or for a machine of a user."""
         ...
 
     def keys(self) -> List[PreAuthKey]:
@@ -50,7 +50,7 @@ class HeadscaleApi(Protocol):
         ...
 
     def check_policy(self, policy_text: str) -> None:
-        """Raise RestError when Headscale would refuse the policy; changes nothing."""
+        """Raise RestError if Headscale would refuse the policy, without changing anything."""
         ...
 
 

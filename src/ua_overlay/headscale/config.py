@@ -1,4 +1,4 @@
-"""The configuration of Headscale that follows from a site's settings. Pure."""
+"""Generate the configuration of Headscale from a site's settings. Pure."""
 import ipaddress
 import os
 
@@ -28,7 +28,7 @@ def headscale_config(settings: SiteSettings, directory: str) -> JsonObject:
         'region_id': remote_hosts.EMBEDDED_REGION,
         'region_code': 'site',
         'region_name': 'Site',
-        # Only nodes of this site may use its DERP.
+        # Only nodes of this site may use the embedded DERP.
         'verify_clients': True,
         'stun_listen_addr': '{}:{}'.format(listen, settings.stun_port),
         'private_key_path': path('headscale', 'derp.key'),
@@ -43,7 +43,7 @@ def headscale_config(settings: SiteSettings, directory: str) -> JsonObject:
         'server_url': settings.url,
         'listen_addr': '{}:{}'.format(listen, settings.port),
         'metrics_listen_addr': '',
-        # gRPC with TLS cannot be switched off: loopback, and a port of the kernel's choice.
+        # gRPC with TLS cannot be disabled, so it listens on loopback, at a port that the kernel chooses.
         'grpc_listen_addr': '127.0.0.1:0',
         'grpc_allow_insecure': False,
         'unix_socket': path('run', 'headscale.sock'),
@@ -58,8 +58,8 @@ def headscale_config(settings: SiteSettings, directory: str) -> JsonObject:
         'database': {'type': 'sqlite', 'sqlite': {'path': path('headscale', 'db.sqlite'), 'write_ahead_log': True}},
         'tls_cert_path': path('server.pem'),
         'tls_key_path': path('server.key'),
-        # Only debug lines name the nodes that are connected twice. `server run` reads those lines (sessions) and keeps
-        # them out of the log file.
+        # Only debug lines show which nodes are connected twice. `server run` reads these lines (sessions) and omits
+        # them from the log file.
         'log': {'level': 'debug', 'format': 'text'},
         'policy': {'mode': 'file', 'path': path('policy.json')},
         'dns': {

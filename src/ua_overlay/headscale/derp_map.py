@@ -1,9 +1,9 @@
-"""DERP regions of a site: the map that robots get, and the `derper` of a remote host. Pure.
+"""DERP regions of a site: the DERP map for the robots, and the command of a remote host's `derper`. Pure.
 
-A robot has one region as its home; peers without a better path reach it there. The DERP inside Headscale is down
+Each robot has one home region; peers without a better path reach it there. The DERP inside Headscale is down
 whenever Headscale restarts, and robots cannot change their home meanwhile (magicsock keeps it while the control server
-is away, because it could tell nobody). So the regions on remote hosts are the homes while at least one of them answers,
-and the embedded region is the home when none does. Headscale reads the map again by itself.
+is unreachable, because it could not report a new one). So the regions on remote hosts are the homes while at least one
+of them answers, and the embedded region is the home when none does. Headscale rereads the map periodically.
 """
 import ipaddress
 import os
@@ -17,7 +17,7 @@ from ua_overlay.protocols import JsonObject
 
 #: Name of the map in the site's directory.
 MAP_FILE = 'derp.yaml'
-#: How often Headscale reads it and tells the robots.
+#: How often Headscale reads the map and sends it to the robots.
 MAP_PERIOD = '20s'
 
 
@@ -58,11 +58,11 @@ def derper_command(derper: str, directory: str, host_name: str, port: int, stun_
                    server_url: str) -> Tuple[List[str], Dict[str, str]]:
     """Return argv and extra environment of the DERP of a remote host.
 
-    It serves only nodes of this site: it asks Headscale about each new client, and refuses all new clients while
+    It serves only nodes of this site: it verifies each new client with Headscale, and refuses all new clients while
     Headscale does not answer.
 
     :param derper: path of the program.
-    :param directory: holds HOST_NAME.crt, HOST_NAME.key and ca.pem; derper makes derper.key there itself.
+    :param directory: holds HOST_NAME.crt, HOST_NAME.key and ca.pem; derper creates derper.key there itself.
     """
     argv = [derper, '-c', os.path.join(directory, 'derper.key'), '-a', ':{}'.format(port), '-http-port', '-1',
             '-stun-port', str(stun_port), '-certmode', 'manual', '-certdir', directory, '-hostname', host_name,

@@ -1,7 +1,7 @@
-"""Who reaches whom, computed twice: what the site's rules mean, and what a policy lets through. Pure.
+"""Compute the allowed connections twice, from the site's rules and from a policy, and compare them. Pure.
 
-Headscale tests a policy only between tags and users that have nodes. This module checks all of it, by comparing two
-things that were made apart from each other: the meaning of the rules (`expected`) and the grants (`allows`).
+Headscale tests a policy only between tags and users that have nodes. This module checks the whole policy by comparing
+two independently derived results: from the rules (`expected`) and from the grants (`allows`).
 """
 from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
@@ -9,7 +9,7 @@ from ua_overlay import defaults
 from ua_overlay.headscale.rules import EVERYTHING, PING, ROS, SSH, SSH_PORT, Ports, Rules
 from ua_overlay.protocols import JsonObject
 
-#: 'tag:TEAM', 'NAME@' or the relay's tag: how a policy writes one end of a connection.
+#: One end of a connection as a policy writes it: 'tag:TEAM', 'NAME@' or the relay's tag.
 Alias = str
 #: (source, target).
 Pair = Tuple[Alias, Alias]
@@ -26,12 +26,12 @@ class Expectation(NamedTuple):
 
 
 class _Opening(NamedTuple):
-    """What one rule opens of its target."""
+    """The part of its target that one rule opens."""
 
     ports: Ports
-    #: Of the roscore that the rule is about: the target's, or for the way back the source's.
+    #: Port of the roscore: the target's, or for the reverse direction the source's.
     team_port: int
-    #: Only the way back: ROS nodes call those who subscribe to them.
+    #: Only the reverse direction: ROS nodes call their subscribers.
     back: bool
 
 
@@ -42,7 +42,7 @@ _OTHER_UDP = (53,)
 
 
 def expected(rules: Rules, source: Alias, target: Alias, protocol: str, port: int) -> bool:
-    """Whether the rules mean that ``source`` may open ``port`` of ``target``.
+    """Return whether the rules allow ``source`` to open ``port`` of ``target``.
 
     :param protocol: 'tcp', 'udp' or 'icmp', for which ``port`` is ignored.
     """
@@ -52,7 +52,7 @@ def expected(rules: Rules, source: Alias, target: Alias, protocol: str, port: in
 def expectations(rules: Rules, brief: bool = False) -> List[Expectation]:
     """Return every Expectation of a site: each pair of teams, users and the relay, at the ports where rules differ.
 
-    :param brief: for pairs that no rule connects take fewer ports, which keeps the policy's tests short for Headscale
+    :param brief: use fewer ports for pairs that no rule connects, which keeps the policy's tests short for Headscale
         and for people.
     """
     openings = _openings(rules)
@@ -72,15 +72,15 @@ def expectations(rules: Rules, brief: bool = False) -> List[Expectation]:
 
 
 def allows(policy: JsonObject, source: Alias, target: Alias, protocol: str, port: int) -> bool:
-    """Whether the grants of ``policy`` let ``source`` open ``port`` of ``target``.
+    """Return whether the grants of ``policy`` let ``source`` open ``port`` of ``target``.
 
-    tailscaled follows the same rule except for ping: it lets an echo through wherever any grant connects the two.
+    tailscaled decides in the same way except for ping: it allows an echo wherever any grant connects the two.
     """
     return any(_covers(entry, protocol, port) for entry in _granted(policy).get((source, target), ()))
 
 
 def unmet(policy: JsonObject, rules: Rules) -> List[str]:
-    """Return sentences about where ``policy`` differs from what ``rules`` mean; empty when it is right."""
+    """Return the differences between ``policy`` and ``rules`` as sentences; empty if there is none."""
     granted = _granted(policy)
     differences = ['{} {} reach {} on {} port {}, and does{}.'.format(
         each.source, 'should' if each.allowed else 'should not', each.target, each.protocol.upper(), each.port,
@@ -101,7 +101,7 @@ def _undeclared(policy: JsonObject) -> List[str]:
 
 
 def _granted(policy: JsonObject) -> Dict[Pair, List[str]]:
-    """Return the `ip` entries that are granted to each pair."""
+    """Return the granted `ip` entries of each pair."""
     granted: Dict[Pair, List[str]] = {}
     for grant in policy.get('grants', ()):
         for source in grant['src']:
@@ -111,7 +111,7 @@ def _granted(policy: JsonObject) -> Dict[Pair, List[str]]:
 
 
 def _openings(rules: Rules) -> Dict[Pair, List[_Opening]]:
-    """Return what the rules open between each pair."""
+    """Return the openings of the rules between each pair."""
     openings: Dict[Pair, List[_Opening]] = {}
     for source, target, ports, port in _edges(rules):
         openings.setdefault((source, target), []).append(_Opening(ports, port, False))
@@ -126,7 +126,7 @@ def _meant(rules: Rules, openings: Sequence[_Opening], protocol: str, port: int)
 
 
 def _edges(rules: Rules) -> Iterator[Tuple[Alias, Alias, Ports, int]]:
-    """Yield (source, target, ports, port of the target's roscore) of everything that a rule opens."""
+    """Yield (source, target, ports, port of the target's roscore) for each opening of a rule."""
     for name, team in rules.teams.items():
         yield _alias(name), _alias(name), team.inside, team.port
     for rule in rules.talk:
@@ -156,7 +156,8 @@ def _is_node_port(rules: Rules, protocol: str, port: int) -> bool:
 
 
 def _covers(entry: str, protocol: str, port: int) -> bool:
-    """Whether one `ip` entry of a grant (`*`, `tcp:22`, `udp:1-9`, `icmp:*`) covers ``protocol`` and ``port``."""
+    """Return whether one `ip` entry of a grant (`*`, `tcp:22`, `udp:1-9`, `icmp:*`) covers ``protocol`` and
+    ``port``."""
     if entry == '*':
         return True
     name, _, ports = entry.partition(':')

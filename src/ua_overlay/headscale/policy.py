@@ -1,7 +1,7 @@
-"""Headscale's policy, made of the rules of a site. Pure.
+"""Generate Headscale's policy from the rules of a site. Pure.
 
 Teams are tags, users are Headscale's users. The policy opens what site.yaml opens and nothing else. The site's peer
-relay carries traffic for everybody and can be reached by nobody.
+relay carries traffic for all nodes, but no node may connect to it.
 """
 import hashlib
 import json
@@ -14,16 +14,16 @@ from ua_overlay.headscale.rules import EVERYTHING, PING, ROS, SSH, SSH_PORT, Por
 from ua_overlay.protocols import JsonObject
 from ua_overlay.tags import team_facts
 
-#: How the name of a tag begins that no node has and that differs from policy to policy. Headscale tells which tags it
-#: knows, so the policy in force can be read back (site.policy_applier). GET /policy cannot do that: it reads the file.
+#: Prefix of a tag that no node has and that differs between policies. Headscale reports whether it knows a tag, which
+#: identifies the policy in force (site.policy_applier). GET /policy cannot do that: it reads the file.
 MARKER = 'tag:' + defaults.MARKER_TEAM
-#: Features that robots and laptops switch off. `disable-captive-portal-detection`: without it a machine that loses its
-#: server asks hosts of Tailscale Inc. whether it is behind a captive portal.
+#: Features that are disabled on robots and laptops. `disable-captive-portal-detection`: without it a machine that loses
+#: its server asks hosts of Tailscale Inc. whether it is behind a captive portal.
 ATTRIBUTES = ('disable-captive-portal-detection', 'disable-web-client')
-#: Switched off for everybody except the site's relays: no robot or laptop can be made a relay.
+#: Disabled on all nodes except the site's relays, so that no robot or laptop can become a relay.
 NO_RELAY = 'disable-relay-server'
-#: The machines of all users. A user's name appears only in grants of their own: when Headscale does not know the name
-#: yet, it drops the whole grant, and it refuses a policy (even at its start) that has the name in nodeAttrs.
+#: The machines of all users. A user's name appears only in separate grants: if Headscale does not know the name yet, it
+#: drops the whole grant, and it refuses a policy (even at its start) with such a name in nodeAttrs.
 ALL_USERS = 'autogroup:member'
 
 
@@ -33,7 +33,7 @@ def team_tag(team: str) -> Alias:
 
 
 def headscale_user(name: str) -> Alias:
-    """Return how a policy writes a user: 'ana' -> 'ana@'."""
+    """Return a user's name as a policy writes it: 'ana' -> 'ana@'."""
     return name + '@'
 
 
@@ -42,7 +42,7 @@ def make_policy(rules: Rules, present: Collection[Alias] = ()) -> JsonObject:
 
     :param present: the tags and users that at least one node has. Headscale tests only these: a test that names another
         one fails, and the whole policy with it.
-    :returns: dict with `tagOwners` (owned by nobody: only the server's administrator assigns tags), `grants`,
+    :returns: dict with `tagOwners` (without owners: only the server's administrator assigns tags), `grants`,
         `nodeAttrs` and, when ``present`` is not empty, `tests`. Without rules `grants` is empty, which denies
         everything; a policy without `grants` would allow everything.
     """
@@ -55,7 +55,7 @@ def make_policy(rules: Rules, present: Collection[Alias] = ()) -> JsonObject:
     attributes: List[JsonObject] = [{'target': ['*'], 'attr': list(ATTRIBUTES)}]
     if teams:
         attributes.append({'target': teams + users, 'attr': [NO_RELAY]})
-    # In the network map, so that a robot that moves to another team, or whose team changes, follows by itself.
+    # Sent in the network map, so that a robot adapts when it moves to another team or its team changes.
     attributes += [{'target': [team_tag(name)],
                     'attr': team_facts(rules.teams[name].port, rules.teams[name].addressing)}
                    for name in sorted(rules.teams)]
@@ -72,7 +72,7 @@ def make_policy(rules: Rules, present: Collection[Alias] = ()) -> JsonObject:
 
 
 def marker(policy: JsonObject) -> Alias:
-    """Return the tag that identifies what ``policy`` opens; its tests do not count."""
+    """Return the tag that identifies ``policy`` without its tests."""
     owners = {tag: owners for tag, owners in policy['tagOwners'].items() if not tag.startswith(MARKER)}
     text = json.dumps(dict(policy, tagOwners=owners, tests=[]), sort_keys=True)
     return MARKER + hashlib.sha256(text.encode('utf-8')).hexdigest()[:16]
@@ -104,7 +104,7 @@ def _grants(rules: Rules) -> List[JsonObject]:
 
 
 def _both_ways(rules: Rules, source: Alias, target: Alias, ports: Ports, port: int) -> List[JsonObject]:
-    """Return the grants from ``source`` to ``target``, and for ROS the way back.
+    """Return the grants from ``source`` to ``target``, and for ROS those of the reverse direction.
 
     :param port: of the target's roscore.
     """

@@ -1,4 +1,4 @@
-"""Relays and DERP regions on remote hosts, as site.yaml names them: values and their checks. Pure.
+"""Relays and DERP regions on remote hosts, as values that are read from site.yaml and checked. Pure.
 
     relays:
       lab-b: {address: 203.0.113.11, port: 40000}
@@ -27,7 +27,7 @@ class RelayHost:
     """A peer relay on a remote host.
 
     :param name: DNS label.
-    :param address: IP address at which robots reach it; behind forwarded ports, the outer one.
+    :param address: IP address at which robots reach it; the outer one if ports are forwarded.
     :param port: UDP port.
     :raises UsageError: a value is invalid.
     """
@@ -53,7 +53,7 @@ class DerpHost:
 
     :param name: DNS label, the region's code.
     :param region: its number, which never changes: robots remember it.
-    :param address: IP address at which robots reach it; behind forwarded ports, the outer one.
+    :param address: IP address at which robots reach it; the outer one if ports are forwarded.
     :param port: TCP port.
     :param stun_port: UDP port of STUN.
     :raises UsageError: a value is invalid.

@@ -13,12 +13,12 @@ from ua_overlay.clock import format_rfc3339, parse_go_time
 from ua_overlay.errors import OverlayError
 from ua_overlay.protocols import Json, JsonObject
 
-#: A tag that no policy declares: MARKER_TEAM is reserved, and no policy ends it like this.
+#: A tag that no policy declares: MARKER_TEAM is reserved, and no marker has this ending.
 _NO_TAG = 'tag:' + defaults.MARKER_TEAM + 'none'
 
 
 class RestError(OverlayError):
-    """The control server did not do what it was asked to do."""
+    """The control server did not perform a request."""
 
     code = 'SERVER_ERROR'
 
@@ -40,12 +40,12 @@ class Node:
     """A node as Headscale knows it. Times are aware UTC datetimes.
 
     :param name: its name in the overlay (givenName).
-    :param requested_name: the name that it asked for.
+    :param requested_name: the name that it requested.
     :param tags: for instance ('tag:iris', 'tag:ros-master').
-    :param last_seen: None while it was never connected.
+    :param last_seen: None if it has never been connected.
     :param user: name of its user; '' for a node with tags.
     :param key_id: id of the pre-auth key that it registered with.
-    :param invited: when that key was made.
+    :param invited: when that key was created.
     """
 
     id: str
@@ -81,7 +81,7 @@ class PreAuthKey:
     user: str = ''
 
     def usable(self, now: datetime.datetime) -> bool:
-        """Whether a machine could still register with it at ``now`` (aware datetime)."""
+        """Return whether a machine could still register with it at ``now`` (aware datetime)."""
         return (self.reusable or not self.used) and self.expiration is not None and self.expiration > now
 
 
@@ -92,7 +92,7 @@ def parse_node(value: JsonObject) -> Node:
                 addresses=tuple(value.get('ipAddresses') or ()), tags=tags,
                 online=bool(value.get('online')), last_seen=parse_go_time(value.get('lastSeen')),
                 expiry=parse_go_time(value.get('expiry')), created=parse_go_time(value.get('createdAt')),
-                # Headscale invents a user for nodes with tags.
+                # Headscale assigns an artificial user to nodes with tags.
                 user='' if tags else (value.get('user') or {}).get('name', ''),
                 key_id=str((value.get('preAuthKey') or {}).get('id', '')),
                 invited=parse_go_time((value.get('preAuthKey') or {}).get('createdAt')))
@@ -107,7 +107,7 @@ def parse_key(value: JsonObject) -> PreAuthKey:
 
 
 class _Connection(http.client.HTTPSConnection):
-    """HTTPS to an address under another name, because the server may not resolve, or not reach, its own public name."""
+    """HTTPS to an address under another name, because the server may be unable to resolve or reach its public name."""
 
     def __init__(self, address: str, port: int, name: str, context: ssl.SSLContext, timeout: float) -> None:
         super().__init__(name, port, timeout=timeout, context=context)
@@ -128,9 +128,9 @@ class RestClient:
 
     :param name: the server's DNS name; its certificate is checked against it.
     :param port: TCP port.
-    :param ca_file: path of the site's CA (PEM), the only one that it trusts.
+    :param ca_file: path of the site's CA (PEM), the only trusted one.
     :param api_key: bearer token (a secret); None allows only :meth:`health`.
-    :param address: where to connect.
+    :param address: address to connect to.
     :param timeout: seconds for each call.
     :param hint: the next command of its errors.
     """
@@ -191,7 +191,7 @@ class RestClient:
                 where, method, path.split('?')[0]), self._hint)
 
     def health(self) -> bool:
-        """Whether the server reports that it and its database work.
+        """Return whether the server reports that it and its database work.
 
         :raises RestError: as :meth:`request`.
         """
@@ -211,15 +211,15 @@ class RestClient:
         self.request('DELETE', '/api/v1/node/{}'.format(node_id))
 
     def set_tags(self, node_id: str, tags: Iterable[str]) -> Node:
-        """Replace all tags of a node; return the node as it is then."""
+        """Replace all tags of a node; return the changed node."""
         answer = self.request('POST', '/api/v1/node/{}/tags'.format(node_id), {'tags': list(tags)})
         return parse_node(answer['node'])
 
     def knows_tag(self, node_id: str, tag: str) -> bool:
-        """Whether the policy in force declares ``tag``; changes nothing.
+        """Return whether the policy in force declares ``tag``, without changing anything.
 
-        It asks Headscale to give a node that tag and one that no policy declares. Headscale always refuses, and names
-        the tags that it does not know.
+        The call requests that tag and an undeclared one for a node. Headscale always refuses, and names the tags that
+        it does not know.
 
         :param node_id: of any node that exists.
         """
@@ -236,12 +236,12 @@ class RestClient:
         return {value['name']: str(value['id']) for value in self.request('GET', '/api/v1/user').get('users') or []}
 
     def create_user(self, name: str) -> str:
-        """Make a user; return the id."""
+        """Create a user; return the id."""
         return str(self.request('POST', '/api/v1/user', {'name': name})['user']['id'])
 
     def create_key(self, tags: Iterable[str], expiration: datetime.datetime,
                    user_id: Optional[str] = None) -> PreAuthKey:
-        """Make a single-use key.
+        """Create a single-use key.
 
         :param tags: of the machine that registers with it; none for a machine of a user.
         :param expiration: aware datetime.
@@ -264,7 +264,7 @@ class RestClient:
     def check_policy(self, policy_text: str) -> None:
         """Let Headscale check a policy against its nodes without applying it.
 
-        :raises RestError: with Headscale's own words when it would refuse the policy.
+        :raises RestError: Headscale would refuse the policy; the sentence quotes it.
         """
         self.request('POST', '/api/v1/policy/check', {'policy': policy_text})
 
@@ -274,7 +274,7 @@ class RestClient:
 
 
 def _message(text: str) -> str:
-    """Return the human part of an error body: gRPC gateway's JSON `message`, or the text itself, shortened."""
+    """Return the readable part of an error body: gRPC gateway's JSON `message`, or the text itself, shortened."""
     try:
         decoded = json.loads(text)
         text = decoded.get('message', text) if isinstance(decoded, dict) else text

@@ -1,8 +1,8 @@
-"""Who may talk to whom on a site: teams, rules between teams, users. Pure.
+"""The rules of a site: teams, rules between teams, users. Pure.
 
-*Ports* say what one side may open on the other, as a tuple of words: `everything`; `ros` (the team's roscore, and
-the ephemeral ports in both directions, because a ROS node calls those who subscribe to it); `ssh`; `ping`; or a TCP
-port number.
+*Ports* are the ports that one side may open on the other, as a tuple of words: `everything`; `ros` (the team's roscore,
+and the ephemeral ports in both directions, because a ROS node calls its subscribers); `ssh`; `ping`; or a TCP port
+number.
 """
 import re
 from dataclasses import dataclass, field
@@ -19,24 +19,24 @@ Ports = Tuple[Union[str, int], ...]
 EVERYTHING, ROS, SSH, PING = 'everything', 'ros', 'ssh', 'ping'
 WORDS = (EVERYTHING, ROS, SSH, PING)
 SSH_PORT = 22
-#: A team trusts itself unless site.yaml says otherwise: whoever reaches its roscore controls its robots anyway.
+#: By default the robots of a team trust each other: anyone who reaches the roscore controls the robots anyway.
 INSIDE_DEFAULT: Ports = (EVERYTHING,)
 TALK_DEFAULT: Ports = (ROS, PING)
-#: All of the robots' ports, and the way back for ROS (rviz, rostopic echo).
+#: All of the robots' ports, and the reverse direction for ROS (rviz, rostopic echo).
 USER_DEFAULT: Ports = (EVERYTHING, ROS)
 
 _RANGE = re.compile(r'([0-9]{1,5})-([0-9]{1,5})')
-#: Makes an error of the end of a sentence about a file or a command line.
+#: The end of a sentence about a file or a command line -> an error.
 _Wrong = Callable[[str], UsageError]
 
 
 @dataclass(frozen=True)
 class Team:
-    """What all robots of a team have in common; every invitation carries it.
+    """The common settings of a team's robots; every invitation carries them.
 
     :param name: DNS label.
     :param port: TCP port of the team's roscore.
-    :param addressing: 'names' or 'addresses': how its robots call each other.
+    :param addressing: 'names' or 'addresses': how its robots address each other.
     :param inside: the ports that its robots open to each other.
     :raises UsageError: a value is invalid.
     """
@@ -58,7 +58,7 @@ class Team:
 
 @dataclass(frozen=True)
 class Talk:
-    """Robots of team ``source`` may open ``what`` (ports) on robots of team ``target``, but not the other way round."""
+    """Robots of team ``source`` may open ``what`` (ports) on robots of team ``target``, but not vice versa."""
 
     source: str
     target: str
@@ -92,9 +92,9 @@ class Rules:
 def parse_ports(text: str, option: str = '--inside', command: str = 'team create') -> Ports:
     """Return the ports on a command line: 'ros,ssh,8765' -> ('ros', 'ssh', 8765); '' opens nothing.
 
-    :param option: the option that has them, for errors.
+    :param option: the option that takes them, for errors.
     :param command: the command that has the option, for errors.
-    :raises UsageError: naming the invalid word.
+    :raises UsageError: a word is invalid; the sentence names it.
     """
     def wrong(what: str) -> UsageError:
         return UsageError('The command line {}.'.format(what), 'ua-overlay {} --help'.format(command))
@@ -115,10 +115,10 @@ def _checked(listed: Sequence[Any], what: str, wrong: _Wrong) -> Ports:
 
 
 def parse_rules(values: Dict[str, Any], source: str) -> Rules:
-    """Take `teams`, `talk`, `users` and `ephemeral_ports` out of the mapping ``values``; the rest stays in it.
+    """Read `teams`, `talk`, `users` and `ephemeral_ports` from the mapping ``values``, and remove them from it.
 
     :param source: name of the file, for errors.
-    :raises UsageError: naming ``source`` and what is invalid.
+    :raises UsageError: a value is invalid; the sentence names it and ``source``.
     """
     with schema.errors_as(UsageError, source, 'edit {}'.format(source)):
         return _rules(values, _Reader(source))
@@ -180,8 +180,7 @@ class _Reader:
         return User(name, tuple(listed), self.ports(what, fields.get('what'), USER_DEFAULT))
 
     def check_team(self, name: Any, teams: Mapping[str, Team], what: str) -> None:
-        """Refuse a name that no team has: it would become a tag that the policy does not declare, which Headscale
-        refuses."""
+        """Refuse a name that no team has: it would become an undeclared tag in the policy, which Headscale refuses."""
         if not isinstance(name, str) or name not in teams:
             raise self.wrong('names the team {} in {}, which does not exist (teams: {})'.format(
                 name, what, ', '.join(sorted(teams)) or 'none'))
@@ -203,7 +202,7 @@ class _Reader:
 
 
 def dump_ports(ports: Ports) -> str:
-    """Return ports as YAML shows them: a flow sequence."""
+    """Return ports as YAML text: a flow sequence."""
     return '[{}]'.format(', '.join(str(word) for word in ports))
 
 
@@ -240,5 +239,5 @@ def dump_rules(rules: Rules) -> str:
 
 
 def _text(name: str) -> str:
-    """Return a name, in quotes if YAML might take it for something else (no, on, null)."""
+    """Return a name, in quotes if YAML might give it another meaning (no, on, null)."""
     return '"{}"'.format(name) if name in ('no', 'on', 'off', 'yes', 'y', 'n', 'null', 'true', 'false') else name

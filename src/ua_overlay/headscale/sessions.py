@@ -1,7 +1,8 @@
-"""Counts how many machines are connected as one node, from debug lines of Headscale: no other interface shows it.
+"""Count the machines that are connected as one node, from debug lines of Headscale; no other interface shows that.
 
-A machine has one session. It has two for a while after it changed its network without a word (Headscale gives up the
-old connection after a quarter of an hour). Two machines with one key (a copied SD card) keep two.
+A machine has one session. After it changed its network without closing the connection, it has two for a while
+(Headscale gives up the old connection after a quarter of an hour). Two machines with one key (a copied SD card) keep
+two.
 """
 import re
 import threading
@@ -9,13 +10,13 @@ from typing import Dict, List, Set
 
 from ua_overlay.protocols import Clock, JsonObject
 
-#: Seconds after which a second session cannot be left over from a lost connection: TCP gives up an unanswered
+#: Seconds after which a second session cannot belong to a lost connection: TCP gives up an unanswered
 #: connection after 924 s by default (tcp_retries2, Linux's ip-sysctl), and Headscale sends something every minute.
 DUPLICATE_AFTER = 20 * 60.0
 _DEBUG = b' DBG '
-#: The lines of hscontrol/mapper/node_conn.go of Headscale 0.29.3. The third is written after a send that failed.
+#: The lines of hscontrol/mapper/node_conn.go of Headscale 0.29.3. The third follows a failed send.
 _LINE = re.compile(rb'(connection added|connection removed|removing failed connection) conn\.id=(\d+) node\.id=(\d+)')
-#: The level follows the time at the beginning of a line, within this many bytes.
+#: The level is within this many bytes of the start of a line, after the time.
 _LEVEL_AT = 45
 
 
@@ -26,16 +27,16 @@ class SessionWatcher:
         self._clock = clock
         self._lock = threading.Lock()
         self._sessions: Dict[str, Set[bytes]] = {}
-        #: When each node that has several sessions got the second one.
+        #: When each node with several sessions got the second one.
         self._since: Dict[str, float] = {}
 
     def clear(self) -> None:
-        """Forget all sessions: Headscale starts."""
+        """Forget all sessions, because Headscale starts."""
         with self._lock:
             self._sessions, self._since = {}, {}
 
     def take(self, line: bytes) -> bool:
-        """Read a line of Headscale's output; return whether it is a debug line, which does not belong in the log."""
+        """Process a line of Headscale's output; return whether it is a debug line, which does not belong in the log."""
         if _DEBUG not in line[:_LEVEL_AT]:
             return False
         match = _LINE.search(line)
@@ -53,7 +54,7 @@ class SessionWatcher:
         return True
 
     def report(self) -> JsonObject:
-        """Return who is connected more than once.
+        """Return the nodes that are connected more than once.
 
         :returns: {'several': {node id: number of sessions} of the nodes with more than one, 'duplicate_identities':
             the ids of those that have had them for DUPLICATE_AFTER}.

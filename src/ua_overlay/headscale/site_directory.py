@@ -1,4 +1,4 @@
-"""What the rooms below `site` need of a site's directory; site.site.Site implements it."""
+"""The interface of a site's directory for the rooms below `site`; site.site.Site implements it."""
 from typing import ContextManager, Protocol
 
 from ua_overlay.headscale.site_settings import SiteSettings
@@ -49,15 +49,15 @@ class SiteDirectory(SiteFiles, Protocol):
         ...
 
     def command(self, text: str) -> str:
-        """Return a command line for people that means this site: 'ua-overlay server run --dir DIR'."""
+        """Return the full command line for this site: 'ua-overlay server run --dir DIR'."""
         ...
 
 
 class ChangeableSite(SiteDirectory, Protocol):
-    """A site whose settings a command changes."""
+    """A site whose settings commands can change."""
 
     def changing(self) -> ContextManager[None]:
-        """Hold the site against other commands that change it; the settings are read again inside."""
+        """Lock the site against other changes; the settings are read again after the lock is taken."""
         ...
 
     def write_settings(self) -> None:

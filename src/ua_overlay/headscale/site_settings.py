@@ -1,4 +1,4 @@
-"""The settings of a site: what it is called, and where robots reach it. Pure."""
+"""The settings of a site: its name, and its addresses and ports. Pure."""
 import os
 from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Tuple
@@ -17,26 +17,26 @@ SOCKET_PATH_LIMIT = 107
 LONGEST_SOCKET = 'run/tailscaled.sock'
 
 _FIELDS = ('name', 'addresses', 'port', 'stun_port', 'relay_port', 'base_domain')
-#: Written to site.yaml only when they are not empty.
+#: Fields that are written to site.yaml only if they are not empty.
 _OPTIONAL = ('private', 'relays', 'derp')
 
 
 @dataclass(frozen=True)
 class SiteSettings:
-    """What a site is called and where robots reach it.
+    """The name of a site, and the addresses and ports at which robots reach it.
 
     :param name: DNS name in the robots' server URL; never an address, because Go's TLS client does not check the name
         of a certificate then.
-    :param addresses: public IP addresses of the server. Robots use the first one when DNS is down. Behind forwarded
-        ports they are those of the machine that forwards. May be empty.
-    :param private: the server's own addresses behind such a machine; empty when it has the public ones itself.
+    :param addresses: public IP addresses of the server. Robots use the first one when DNS is down. If ports are
+        forwarded, they are the addresses of the forwarding machine. May be empty.
+    :param private: the server's own addresses behind such a machine; empty if the server itself has the public ones.
     :param port: TCP port of control and DERP.
     :param stun_port: UDP port of STUN.
     :param relay_port: UDP port of the site's peer relay.
     :param base_domain: suffix of the robots' names.
     :param relays: relays on remote hosts, sorted by name.
     :param derp: DERP regions on remote hosts, sorted by name.
-    :raises UsageError: a value is invalid, or two do not fit together.
+    :raises UsageError: a value is invalid, or two contradict each other.
     """
 
     name: str

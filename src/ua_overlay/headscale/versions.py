@@ -1,7 +1,7 @@
-"""Which Headscale may run on which database, and which version ran on it last.
+"""Decide whether a Headscale may run on a database, from the version that ran on it last.
 
-Headscale's migrations go forward by one minor version at a time, and never back. Since 0.29 it refuses other steps
-itself, but only once it has been started; this module refuses them while the database is still untouched.
+Headscale migrates a database forward by one minor version at a time, and never back. Since 0.29 it refuses other steps
+itself, but only after its start; this module refuses them before the database is touched.
 """
 import contextlib
 import os
@@ -14,19 +14,19 @@ from ua_overlay.headscale.site_directory import SiteFiles
 from ua_overlay.system import files
 from ua_overlay.system.version import parse_version
 
-#: Beside the database: the version of the Headscale that last ran on it, one line.
+#: File beside the database with one line: the version of the Headscale that last ran on it.
 VERSION_FILE = 'version'
 FIRST, SAME, PATCH, UPGRADE = 'FIRST', 'SAME', 'PATCH', 'UPGRADE'
 
 
 class VersionError(OverlayError):
-    """The installed Headscale must not touch this database."""
+    """The installed Headscale must not run on this database."""
 
     code = 'VERSION'
 
 
 def decide(recorded: str, installed: str, what: str = 'The database of this site') -> str:
-    """Return what starting ``installed`` on a database of ``recorded`` is. Pure.
+    """Classify a start of ``installed`` on a database of ``recorded``. Pure.
 
     :param recorded: version text of the last run, '' when there was none.
     :param installed: version text of the program.
@@ -39,7 +39,7 @@ def decide(recorded: str, installed: str, what: str = 'The database of this site
     if before is None:
         return FIRST
     if now is None:
-        # Somebody's own build, without a version: Headscale treats it the same way.
+        # A custom build without a version: Headscale treats it the same way.
         return SAME
     if before == now:
         return SAME
@@ -59,7 +59,7 @@ def decide(recorded: str, installed: str, what: str = 'The database of this site
 
 
 def short(text: str) -> str:
-    """Return '0.29.3' for whatever a program prints as its version; the text itself when there is no number in it."""
+    """Return the version number ('0.29.3') in the output of a program, or the text itself if it has no number."""
     version = parse_version(text)
     return _text(version) if version else text
 
@@ -69,7 +69,7 @@ def _text(version: Tuple[int, ...]) -> str:
 
 
 def recorded(site: SiteFiles) -> str:
-    """Return the version of the Headscale that last ran on the site's database, '' when it is not known."""
+    """Return the version of the Headscale that last ran on the site's database, '' if it is unknown."""
     return _of_file(site) or _of_database(site.path('headscale', 'db.sqlite'))
 
 
@@ -95,12 +95,12 @@ def _of_database(path: str) -> str:
 
 
 def record(site: SiteFiles, installed: str) -> None:
-    """Write down that ``installed`` (version text) runs on the database now."""
+    """Record that ``installed`` (version text) now runs on the database."""
     version = parse_version(installed)
     if version is not None and _of_file(site) != _text(version):
         files.write_atomic(site.path('headscale', VERSION_FILE), _text(version) + '\n', mode=0o600)
 
 
 def has_database(site: SiteFiles) -> bool:
-    """Whether Headscale ever ran here."""
+    """Return whether the site has a database, so Headscale has run before."""
     return os.path.isfile(site.path('headscale', 'db.sqlite'))

@@ -1,1 +1,1 @@
-"""Peer relays and DERPs, on the server and on remote hosts."""
+"""Peer relays and DERP servers, on the site's server and on remote hosts."""

@@ -1,4 +1,4 @@
-"""`server check`: one probe for each way in which robots reach a site."""
+"""`server check`: one probe for each path by which robots reach a site."""
 from dataclasses import dataclass
 from functools import partial
 from typing import Callable, Iterable, List, Optional, Tuple
@@ -11,7 +11,7 @@ from ua_overlay.relays.probe import Trust, Unreachable, probe_derp, probe_relay,
 class Probe:
     """One thing to probe.
 
-    :param what: for people; together with ``endpoint`` it names the line.
+    :param what: for people; with ``endpoint`` it identifies the line of output.
     :param endpoint: 'ADDRESS PROTOCOL PORT'.
     :param run: returns a short text; raises Unreachable.
     :param fix: the next command when it fails.
@@ -27,9 +27,9 @@ class Probe:
 class ProbeResult:
     """The result of a Probe.
 
-    :param ok: None when this user cannot find out.
+    :param ok: None if this user cannot determine it.
     :param text: for people.
-    :param next_command: '' when all is well.
+    :param next_command: '' if there is no problem.
     """
 
     what: str
@@ -75,7 +75,7 @@ def probes_of_hosts(settings: SiteSettings, trust: Trust) -> List[Probe]:
 
 
 def run_probes(probes: Iterable[Probe]) -> List[ProbeResult]:
-    """Run the probes one after the other."""
+    """Run the probes sequentially."""
     results: List[ProbeResult] = []
     for probe in probes:
         try:

@@ -1,4 +1,4 @@
-"""Certificates of DERP regions on remote hosts: warns before they end, because nothing renews them.
+"""Warn before the certificates of DERP regions on remote hosts expire, because nothing renews them.
 
 The server cannot reach a remote host, so a person carries the new certificate there. Pure.
 """
@@ -10,13 +10,13 @@ from ua_overlay.clock import format_utc, from_unix
 from ua_overlay.errors import OverlayError
 from ua_overlay.trust import certificate as certificates
 
-#: Days before the end when the warning begins: as many as the server's own certificate has for its renewal.
+#: Days before expiry at which the warning begins: the renewal margin of the server's certificate.
 MARGIN_DAYS = defaults.RENEWAL_MARGIN_DAYS
 _DAY = 86400.0
 
 
 def end_of(chain: str) -> float:
-    """Return when the first certificate of a PEM text ends, in Unix seconds.
+    """Return the expiry of the first certificate of a PEM text, in Unix seconds.
 
     :raises CertificateError: the text has no certificate.
     """
@@ -34,9 +34,9 @@ def days_left(end: float, now: float) -> int:
 
 
 def warning(name: str, end: float, now: float) -> Optional[OverlayError]:
-    """Return the warning about the certificate of DERP ``name``; None while there is time.
+    """Return the warning about the certificate of DERP ``name``; None before the warning period.
 
-    :param end: when it ends, in Unix seconds.
+    :param end: its expiry, in Unix seconds.
     :param now: Unix seconds.
     """
     days = days_left(end, now)

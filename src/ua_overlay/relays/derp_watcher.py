@@ -1,4 +1,4 @@
-"""Observes the DERP regions on remote hosts, and writes the map from which Headscale tells robots their homes."""
+"""Observe the DERP regions on remote hosts, and write the map from which Headscale assigns homes to robots."""
 import threading
 import time
 from typing import Callable, Dict, Mapping, Optional, Set
@@ -11,7 +11,7 @@ from ua_overlay.relays import derp_certificate
 from ua_overlay.relays.probe import Trust, Unreachable, probe_derp_page
 from ua_overlay.system import files
 
-#: (address, port, name, trust) -> when its certificate ends, in Unix seconds; raises Unreachable.
+#: (address, port, name, trust) -> expiry of its certificate, in Unix seconds; raises Unreachable.
 DerpProbe = Callable[[str, int, str, Trust], float]
 
 #: Seconds between two probes.
@@ -21,7 +21,7 @@ FAILURES = 2
 
 
 class Answering:
-    """Which regions answer, with hysteresis over single probes. No clock, no socket."""
+    """Decides which regions answer, with hysteresis over single probes. No clock, no socket."""
 
     def __init__(self) -> None:
         self._failures: Dict[str, int] = {}
@@ -39,7 +39,7 @@ class Answering:
 class DerpWatcher:
     """A thread that probes each region of a site.
 
-    :param say: takes one sentence.
+    :param say: logs one sentence.
     :param probe: like probe.probe_derp_page.
     """
 
@@ -49,7 +49,7 @@ class DerpWatcher:
         self._say = say
         self._probe = probe
         self._now = now
-        #: By region: the end of its certificate; the last warning about it; why it does not answer, None when it does.
+        #: By region: the expiry of its certificate; the last warning about it; why it does not answer, None if it does.
         self._ends: Dict[str, float] = {}
         self._warned: Dict[str, Optional[str]] = {}
         self._reasons: Dict[str, Optional[str]] = {}
@@ -62,20 +62,19 @@ class DerpWatcher:
         self.step()
 
     def start(self) -> None:
-        """Probe every PERIOD seconds from now on."""
+        """Start probing every PERIOD seconds."""
         threading.Thread(target=self._run, daemon=True, name='derp').start()
 
     def stop(self) -> None:
-        """End the thread after the probe that it is doing."""
+        """End the thread after its current probe."""
         self._stopping.set()
 
     def report(self) -> Dict[str, str]:
-        """Return for each region 'up', or why it does not answer."""
+        """Return 'up' for each region that answers, or why it does not."""
         return {host.name: self._reasons.get(host.name) or 'up' for host in self._site.settings.derp}
 
     def ends(self) -> Dict[str, float]:
-        """Return when the certificate of each region ends, in Unix seconds; a region that never answered is left
-        out."""
+        """Return the expiry of each region's certificate, in Unix seconds, except for regions that never answered."""
         return {host.name: self._ends[host.name] for host in self._site.settings.derp if host.name in self._ends}
 
     def _run(self) -> None:
@@ -106,7 +105,7 @@ class DerpWatcher:
             self._written = text
 
     def _warn(self, name: str) -> None:
-        """Say that a certificate ends soon; once a day, as the sentence counts the days."""
+        """Warn that a certificate expires soon; once a day, because the sentence counts the days."""
         warning = derp_certificate.warning(name, self._ends[name], self._now()) if name in self._ends else None
         if warning is not None and warning.sentence != self._warned.get(name):
             self._say(str(warning))

@@ -1,6 +1,6 @@
-"""Enrolments: the small file with which a remote host becomes a relay or a DERP region of a site.
+"""Enrolments: small files with which a remote host becomes a relay or a DERP region of a site.
 
-`ua-overlay relay create` and `derp create` make it on the server. It is carried like an invitation, because it holds a
+`ua-overlay relay create` and `derp create` write one on the server. Carry it like an invitation, because it has a
 secret: the single-use key of the relay's node, or the key of the DERP's certificate.
 """
 import os
@@ -28,16 +28,16 @@ class EnrolmentError(OverlayError):
 
 @dataclass(frozen=True)
 class Enrolment:
-    """What a remote host needs.
+    """The data that a remote host needs.
 
     :param kind: RELAY or DERP.
     :param name: its name in site.yaml.
     :param server_url: `https://NAME:PORT` of the site.
     :param ca_pem: the site's CA.
-    :param address: where robots reach this host.
+    :param address: address at which robots reach this host.
     :param port: UDP of the relay, or TCP of the DERP.
-    :param key: single-use pre-auth key of a relay (a secret), '' once it is used.
-    :param stun_port: of a DERP, like the following.
+    :param key: single-use pre-auth key of a relay (a secret), '' after its use.
+    :param stun_port: UDP port of STUN; this and the following only for a DERP.
     :param host_name: the name in the certificate.
     :param certificate: PEM of the full chain.
     :param certificate_key: PEM (a secret).
@@ -56,7 +56,7 @@ class Enrolment:
     certificate_key: str = field(default='', repr=False)
 
 
-#: What every enrolment has to have, and a DERP's besides.
+#: The mandatory fields of every enrolment, and the additional ones of a DERP's.
 _REQUIRED = ('kind', 'name', 'server_url', 'ca_pem', 'address', 'port')
 _REQUIRED_OF_DERP = ('stun_port', 'host_name', 'certificate', 'certificate_key')
 
@@ -77,7 +77,7 @@ def write(path: str, enrolment: Enrolment, owner: Optional[Tuple[int, int]] = No
     """Write the file with mode 0600, completely or not at all.
 
     :param owner: (uid, gid) of the person who carries it; default: this process's.
-    :raises EnrolmentError: it cannot be written there.
+    :raises EnrolmentError: the file cannot be written.
     """
     try:
         files.write_secret(path, dump(enrolment), owner or (os.geteuid(), os.getegid()))
@@ -89,8 +89,8 @@ def write(path: str, enrolment: Enrolment, owner: Optional[Tuple[int, int]] = No
 def read(path: str, kind: str) -> Enrolment:
     """Read an enrolment of ``kind``.
 
-    :raises EnrolmentError: it is missing, readable by others, damaged, or of the other kind. Its contents are not
-        repeated.
+    :raises EnrolmentError: it is missing, readable by others, damaged, or of the other kind. The error does not quote
+        its contents.
     """
     again = 'ua-overlay {} create NAME --address IP, on the server'.format(kind)
     try:
@@ -113,7 +113,7 @@ def parse(text: str, source: str, kind: str, again: str = '') -> Enrolment:
 
     :param source: name of the file, for errors.
     :param again: the next command of its errors.
-    :raises EnrolmentError: naming ``source``.
+    :raises EnrolmentError: the text is invalid; the sentence names ``source``.
     """
     try:
         values = yaml.safe_load(text)

@@ -1,6 +1,6 @@
 """A peer relay: a tailscaled that forwards robots' UDP, on the server or on a remote host.
 
-It runs with `--tun=userspace-networking`, so without root and without a network interface: the relay server of
+It runs with `--tun=userspace-networking`, so it needs neither root nor a network interface: the relay server of
 tailscale (feature/relayserver) uses plain UDP sockets and never touches the TUN device.
 """
 import datetime
@@ -22,33 +22,33 @@ from ua_overlay.relays.relay_health import RelayFacts, parse_counters, parse_ses
 from ua_overlay.system import files, procnet
 from ua_overlay.tailscale.localapi import LocalApi
 
-#: Host name that the relay asks for. It is reserved, so that no robot has it (trust.names).
+#: Host name that the relay requests. It is reserved, so that no robot has it (trust.names).
 RELAY_NAME = 'relay'
-#: Seconds that its pre-auth key lives; it is used at once.
+#: Lifetime of its pre-auth key in seconds; the relay uses it at once.
 RELAY_KEY_LIFETIME = 300
-#: Seconds within which a working relay has read what was sent to it.
+#: Seconds within which a working relay reads a received packet.
 READ_TIMEOUT = 2.0
 
 Run = Callable[..., 'subprocess.CompletedProcess[str]']
 
 
 class RelayError(OverlayError):
-    """The peer relay does not work. Robots then use another one, or DERP."""
+    """The peer relay does not work. Robots then use another relay, or DERP."""
 
     code = 'RELAY'
 
 
 @dataclass(frozen=True)
 class RelaySettings:
-    """Where a relay is and what it is called.
+    """The directory, names and addresses of a relay.
 
-    :param directory: its state, and for a moment its key.
+    :param directory: directory of its state, and temporarily of its key.
     :param socket: path of the LocalAPI socket of its tailscaled.
     :param ca_file: path of the site's CA.
     :param url: of the control server.
-    :param host_name: the name that its node asks for.
-    :param port: UDP.
-    :param addresses: where robots reach it, in addition to what STUN finds.
+    :param host_name: the name that its node requests.
+    :param port: UDP port.
+    :param addresses: addresses at which robots reach it, in addition to those that STUN finds.
     """
 
     directory: str
@@ -72,21 +72,21 @@ def daemon_command(tailscaled: str, settings: RelaySettings) -> Tuple[List[str],
     argv = [tailscaled, '--tun=userspace-networking', '--port=0', '--no-logs-no-support',
             '--statedir=' + settings.directory, '--socket=' + settings.socket]
     environment = {'SSL_CERT_FILE': settings.ca_file, 'TS_NO_LOGS_NO_SUPPORT': 'true',
-                   # The site's administrator opens the port; a relay never asks a router to.
+                   # The site's administrator opens the port; a relay must never ask a router to open it.
                    'TS_DISABLE_PORTMAPPER': 'true'}
     return argv, environment
 
 
 def up_arguments(url: str, key_file: str, host_name: str) -> List[str]:
-    """Return the arguments of `tailscale` that register the relay; the key stays in its file."""
+    """Return the arguments of `tailscale` that register the relay; they name only the file of the key."""
     return ['up', '--reset', '--login-server=' + url, '--auth-key=file:' + key_file, '--hostname=' + host_name,
             '--accept-dns=false', '--accept-routes=false', '--timeout=60s']
 
 
 def set_arguments(port: int, addresses: Sequence[str]) -> List[str]:
-    """Return the arguments of `tailscale` that make it a relay server.
+    """Return the arguments of `tailscale` that turn a node into a relay server.
 
-    Robots learn the static endpoints in addition to what STUN finds: behind forwarded ports nothing else works.
+    Robots learn the static endpoints in addition to those that STUN finds; with forwarded ports only these work.
     """
     endpoints = ','.join(('[{}]:{}' if ipaddress.ip_address(address).version == 6 else '{}:{}').format(address, port)
                          for address in addresses)
@@ -94,12 +94,12 @@ def set_arguments(port: int, addresses: Sequence[str]) -> List[str]:
 
 
 class KeySource(Protocol):
-    """Where a relay gets its pre-auth key."""
+    """The source of a relay's pre-auth key."""
 
     def key(self) -> str:
         """Return a single-use key (a secret).
 
-        :raises OverlayError: there is none.
+        :raises OverlayError: no key is available.
         """
         ...
 
@@ -113,7 +113,7 @@ class KeySource(Protocol):
 
 
 class SiteKeySource:
-    """Makes keys for the relay on the server, over the REST interface."""
+    """Creates keys for the relay on the server, over the REST interface."""
 
     def __init__(self, connect: Connect, now: UtcClock) -> None:
         self._connect = connect
@@ -123,7 +123,7 @@ class SiteKeySource:
     def key(self) -> str:
         client = self._connect()
         for node in client.nodes():
-            # Left by a relay that lost its state; without this the new one would be called relay-1.
+            # Remove the node of a relay that lost its state; otherwise the new node would be called relay-1.
             if node.tags == (defaults.RELAY_TAG,) and node.requested_name == RELAY_NAME:
                 client.delete_node(node.id)
         key = client.create_key([defaults.RELAY_TAG], self._now() + datetime.timedelta(seconds=RELAY_KEY_LIFETIME))
@@ -131,16 +131,16 @@ class SiteKeySource:
         return key.key
 
     def done(self) -> None:
-        """Do nothing: a used key is invalid."""
+        """Do nothing, because a used key is invalid."""
 
     def failed(self) -> None:
-        """Revoke the key, so that nobody else can use it."""
+        """Revoke the key, so that no other machine can use it."""
         if self._key_id is not None:
             self._connect().expire_key(self._key_id)
 
 
 class RelayNode:
-    """Brings a relay's tailscaled into the overlay, and observes it.
+    """Joins a relay's tailscaled to the overlay, and observes it.
 
     :param tailscale: path of the `tailscale` program.
     """
@@ -155,7 +155,7 @@ class RelayNode:
 
     @property
     def port(self) -> int:
-        """The UDP port that it should have."""
+        """The desired UDP port."""
         return self.settings.port
 
     def _call(self, arguments: List[str], timeout: float) -> 'subprocess.CompletedProcess[str]':
@@ -168,7 +168,7 @@ class RelayNode:
                 arguments[0], timeout))
 
     def facts(self, pid: int) -> RelayFacts:
-        """Return the facts about the tailscaled with process id ``pid``. Takes up to 12 s when it hangs."""
+        """Return the facts about the tailscaled with process id ``pid``. Takes up to 12 s if tailscaled hangs."""
         try:
             status = self._api.status(peers=False)
             port, sessions = parse_sessions(self._api.relay_sessions())
@@ -180,7 +180,7 @@ class RelayNode:
                           listening, backlog, sessions, *counters)
 
     def _inspect_socket(self, pid: int) -> Tuple[bool, int]:
-        """Send a packet to the port; return (whether ``pid`` has the port, bytes that it leaves unread)."""
+        """Send a packet to the port; return (whether ``pid`` has the port, number of unread bytes)."""
         inodes = procnet.inodes_of(pid)
         deadline = time.monotonic() + READ_TIMEOUT
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
@@ -188,26 +188,26 @@ class RelayNode:
         while True:
             own = [each.unread for each in procnet.read_sockets('udp') if each.local_port == self.settings.port
                    and (inodes is None or each.inode in inodes)]
-            # A busy relay has read everything at some moment; only a dead one never has.
+            # Even a busy relay empties its queue at some moment; a dead one never does.
             if not own or not any(own) or time.monotonic() > deadline:
                 return bool(own), sum(own)
             time.sleep(0.05)
 
     def bring_up(self) -> None:
-        """Register if it has no identity yet, and set the relay port. Takes 1 to 60 s.
+        """Register the relay if it has no identity yet, and set the relay port. Takes 1 to 60 s.
 
-        :raises RelayError: with the reason.
+        :raises RelayError: it failed; the sentence has the reason.
         :raises RestError: the control server did not answer.
         """
         if self._api.status(peers=False).get('BackendState') in ('NeedsLogin', 'NoState'):
             self._register()
         else:
-            # Somebody may have run `tailscale down`; when it runs already, this changes nothing.
+            # A person may have run `tailscale down`; if the relay is running, this changes nothing.
             self._api.edit_prefs(WantRunning=True)
         self._set(set_arguments(self.settings.port, self.settings.addresses))
 
     def reset_port(self) -> None:
-        """Take the relay server away and set it up again."""
+        """Remove the relay server and set it up again."""
         self._set(['set', '--relay-server-port='])
         self._set(set_arguments(self.settings.port, self.settings.addresses))
 

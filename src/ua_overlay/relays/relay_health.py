@@ -1,38 +1,38 @@
-"""Decides whether a peer relay carries traffic, and which repair is due. Pure: facts in, verdict and repair out.
+"""Decide whether a peer relay carries traffic, and which repair is due. Pure: facts in, verdict and repair out.
 
-What goes wrong (tailscale's issues): the relay is missing after a reboot until its tailscaled restarts (20137); its
-data plane is dead while everything says that it runs (20452); it hands out sessions and no handshake ever arrives
-(19784, 20785). In tailscale 1.98 a relay server that lost its socket closes itself, yet stays in place and refuses
-every robot (net/udprelay: packetReadLoop, AllocateEndpoint). Setting the same port again changes nothing then
-(feature/relayserver: profileStateChanged); the relay server has to be taken away first.
+Known faults (tailscale issues): the relay is missing after a reboot until its tailscaled restarts (20137); its data
+plane is dead although it reports that it runs (20452); it grants sessions, but no handshake ever arrives (19784,
+20785). In tailscale 1.98 a relay server that lost its socket closes itself, yet stays in place and refuses every robot
+(net/udprelay: packetReadLoop, AllocateEndpoint). Then setting the same port again has no effect (feature/relayserver:
+profileStateChanged); the relay server must be removed first.
 """
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from ua_overlay.protocols import JsonObject
 
-#: Seconds. Robots without a path ask again every 30 s (magicsock: discoverUDPRelayPathsInterval).
+#: Seconds. Robots without a path request a session again every 30 s (magicsock: discoverUDPRelayPathsInterval).
 UNANSWERED_AFTER = 45.0
-#: Seconds without a question after which no robot is asking any more.
+#: Seconds without a request after which no robot counts as requesting.
 FORGOTTEN_AFTER = 75.0
-#: How often a mere suspicion is acted on.
+#: Number of repairs that a mere suspicion may trigger.
 SUSPICION_TRIES = 2
-#: Seconds that a repair gets to take effect.
+#: Seconds within which a repair should take effect.
 REPAIR_TIME = 15.0
-#: Seconds between repairs that did not help: the first pause, which doubles each time, and the longest.
+#: Seconds between unsuccessful repairs: the first pause, which doubles each time, and the longest.
 PAUSES = (30.0, 900.0)
 
-#: Repairs: join the overlay again, set the port again, restart tailscaled.
+#: Repairs: rejoin the overlay, set the port again, restart tailscaled.
 JOIN, PORT, RESTART = 'join', 'port', 'restart'
 
 
 @dataclass(frozen=True)
 class Session:
-    """Two robots and this relay (status.ServerSession).
+    """A session of two robots on this relay (status.ServerSession).
 
-    :param vni: its number.
+    :param vni: number of the session.
     :param bound: for each robot, whether it has completed its handshake.
-    :param packets: for each robot, how many of its packets were carried.
+    :param packets: for each robot, the number of its forwarded packets.
     """
 
     vni: int
@@ -42,16 +42,16 @@ class Session:
 
 @dataclass(frozen=True)
 class RelayFacts:
-    """What was seen of a relay.
+    """The observed facts about a relay.
 
     :param error: why its tailscaled does not answer, or ''.
     :param state: BackendState.
-    :param online: whether the control server sees it.
+    :param online: whether the control server considers it connected.
     :param port: UDP port that its relay server reports; None when there is no relay server.
     :param listening: whether its process has a socket on that port.
-    :param backlog: bytes that wait in those sockets although it had time to read them.
-    :param asked: how often robots asked for a session since its tailscaled started.
-    :param answered: how often they got one.
+    :param backlog: bytes in those sockets that are unread although it had time to read them.
+    :param asked: number of session requests since its tailscaled started.
+    :param answered: number of granted ones.
     """
 
     error: str = ''
@@ -67,10 +67,10 @@ class RelayFacts:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a relay is.
+    """The health of a relay.
 
     :param text: for people.
-    :param repair: JOIN, PORT or RESTART; '' when nothing but waiting helps.
+    :param repair: JOIN, PORT or RESTART; '' if only waiting helps.
     :param note: a suspicion, or ''.
     """
 
@@ -81,12 +81,12 @@ class Verdict:
 
 
 def judge(facts: RelayFacts, port: int, refused: float = 0.0, unheard: float = 0.0) -> Verdict:
-    """Judge a relay.
+    """Judge the health of a relay.
 
-    :param port: UDP port that it should have.
-    :param refused: seconds for which robots have asked without getting a session.
-    :param unheard: seconds for which they got sessions without any packet of theirs arriving. The cause may be the
-        robots' own networks, if those block UDP: a suspicion, not a fault.
+    :param port: the desired UDP port.
+    :param refused: seconds for which robots have requested sessions without getting one.
+    :param unheard: seconds for which robots have got sessions without any of their packets arriving. The cause may be
+        the robots' own networks, if those block UDP: a suspicion, not a fault.
     """
     if facts.error:
         return Verdict(False, 'its tailscaled does not answer ({})'.format(facts.error), RESTART)
@@ -111,7 +111,7 @@ def judge(facts: RelayFacts, port: int, refused: float = 0.0, unheard: float = 0
 
 
 class Unanswered:
-    """Counts for how long robots have asked in vain."""
+    """Measures for how long robots have requested sessions in vain."""
 
     def __init__(self) -> None:
         self._before: Optional[RelayFacts] = None
@@ -122,8 +122,7 @@ class Unanswered:
     def step(self, facts: RelayFacts, now: float) -> Tuple[float, float]:
         """Take new facts at monotonic time ``now``.
 
-        :returns: (seconds for which robots have asked without getting a session, seconds for which they got sessions
-            without any packet of theirs arriving).
+        :returns: (``refused``, ``unheard``) as for :func:`judge`.
         """
         before, self._before = self._before, facts
         if before is None or facts.asked < before.asked:
@@ -146,7 +145,7 @@ class Unanswered:
 
 
 def _progress(before: Sequence[Session], after: Sequence[Session]) -> bool:
-    """Whether a robot's packet has arrived in between: a handshake was completed, or a packet was carried."""
+    """Return whether a robot's packet arrived in between: a handshake was completed, or a packet was forwarded."""
     earlier = {session.vni: session for session in before}
     for session in after:
         old = earlier.get(session.vni, Session(session.vni, (False, False), (0, 0)))
@@ -156,9 +155,9 @@ def _progress(before: Sequence[Session], after: Sequence[Session]) -> bool:
 
 
 class Repairs:
-    """Chooses the repair that is due: first the one in the verdict, then a restart, then restarts with growing pauses.
+    """Chooses the due repair: first the one in the verdict, then a restart, then restarts with growing pauses.
 
-    :ivar count: how many repairs there were.
+    :ivar count: number of repairs so far.
     """
 
     def __init__(self) -> None:

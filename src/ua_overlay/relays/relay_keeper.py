@@ -1,4 +1,4 @@
-"""Reconciles a peer relay with what it should do: checks it every few seconds, repairs it, and says so."""
+"""Keep a peer relay healthy: check it every few seconds, repair it, and report that."""
 import subprocess
 import threading
 import time
@@ -20,19 +20,19 @@ from ua_overlay.relays.relay_health import (
 
 #: Seconds between two checks.
 PERIOD = 10.0
-#: A tailscaled that cannot be brought up within this many seconds is restarted.
+#: Seconds within which a tailscaled must be brought up before it is restarted.
 UP_TIMEOUT = 120.0
 
-#: What a relay may fail with, whatever is asked of it.
+#: Exceptions that any call to a relay may raise.
 _FAILURES = (OverlayError, OSError, subprocess.SubprocessError)
 
 
 class Relay(Protocol):
-    """The relay that is kept; relay.RelayNode implements it."""
+    """The relay to keep healthy; relay.RelayNode implements it."""
 
     @property
     def port(self) -> int:
-        """The UDP port that it should have."""
+        """The desired UDP port."""
         ...
 
     def bring_up(self) -> None:
@@ -40,20 +40,20 @@ class Relay(Protocol):
         ...
 
     def facts(self, pid: int) -> RelayFacts:
-        """Return what can be seen of it; ``pid``: of its tailscaled."""
+        """Return the facts about the tailscaled with process id ``pid``."""
         ...
 
     def reset_port(self) -> None:
-        """Take the relay server away and set it up again."""
+        """Remove the relay server and set it up again."""
         ...
 
 
 class RelayKeeper:
     """A thread that reconciles one relay.
 
-    :param pid: returns the process id of its tailscaled, None while it does not run.
-    :param restart: has the tailscaled restarted, without waiting for it.
-    :param say: takes one sentence.
+    :param pid: returns the process id of its tailscaled, None while there is none.
+    :param restart: requests a restart of tailscaled, without waiting for it.
+    :param say: logs one sentence.
     """
 
     def __init__(self, relay: Relay, pid: Callable[[], Optional[int]], restart: Callable[[], None], say: Say,
@@ -73,22 +73,22 @@ class RelayKeeper:
         self._sessions: Tuple[Session, ...] = ()
 
     def start(self) -> None:
-        """Check the relay from now on."""
+        """Start checking the relay."""
         threading.Thread(target=self._run, daemon=True, name='relay').start()
 
     def wake(self) -> None:
-        """Check at once: its tailscaled was started."""
+        """Check at once, because its tailscaled was started."""
         self._joined = False
         self._started = self._clock()
         self._wake.set()
 
     def stop(self) -> None:
-        """Begin no further check. Does not wait for the one that is running."""
+        """Start no further check; do not wait for a running one."""
         self._stopping.set()
         self._wake.set()
 
     def report(self) -> JsonObject:
-        """Return what `server status` shows, as plain values."""
+        """Return the values that `server status` shows."""
         return {'state': self._verdict.text, 'ok': self._verdict.ok, 'note': self._verdict.note,
                 'repairs': self._repairs.count, 'sessions': len(self._sessions),
                 'carrying': sum(all(session.bound) for session in self._sessions)}

@@ -1,4 +1,4 @@
-"""Lists the peer relays of a site and their states. Pure."""
+"""List the peer relays of a site and their states. Pure."""
 from typing import Any, Dict, Iterable, List
 
 from ua_overlay import defaults
@@ -8,9 +8,9 @@ from ua_overlay.protocols import JsonObject
 
 
 def relay_states(report: JsonObject, settings: SiteSettings, nodes: Iterable[Node]) -> List[Dict[str, Any]]:
-    """Return one row for each relay: `name`, `port`, `ok`, `state`, and `address` of a remote one.
+    """Return one row for each relay: `name`, `port`, `ok`, `state`, and for a remote one `address`.
 
-    :param report: what the running server says of its own relay (RelayKeeper.report).
+    :param report: the running server's report of its relay (RelayKeeper.report).
     """
     rows: List[Dict[str, Any]] = [dict(report, name='site', port=settings.relay_port)]
     online = {node.requested_name: node.online for node in nodes if node.tags == (defaults.RELAY_TAG,)}

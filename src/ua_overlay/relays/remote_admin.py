@@ -1,4 +1,4 @@
-"""Adds relays and DERP regions on remote hosts to a site, and removes them."""
+"""Add relays and DERP regions on remote hosts to a site, and remove them."""
 import dataclasses
 import datetime
 from typing import Any, Callable, List, Optional, Sequence, Tuple, TypeVar
@@ -23,7 +23,7 @@ _Host = TypeVar('_Host', RelayHost, DerpHost)
 
 
 class HostError(OverlayError):
-    """A relay or DERP region that exists already, or does not exist."""
+    """A relay or DERP region exists already, or does not exist."""
 
     code = 'REMOTE_HOST'
 
@@ -43,12 +43,12 @@ class RemoteAdmin:
         self._ask = ask
 
     def create_relay(self, relay: RelayHost, lifetime: float, again: bool = False) -> Enrolment:
-        """Add a remote relay to the site and make its enrolment.
+        """Add a remote relay to the site and create its enrolment.
 
         :param lifetime: seconds until the key in the enrolment expires.
-        :param again: the site has the relay already, and its host is set up again.
+        :param again: set up the host of an existing relay again.
         :raises HostError: the name is taken, or unknown with ``again``.
-        :raises RestError: the server does not run; nothing has changed then.
+        :raises RestError: the server is not running; nothing was changed.
         """
         with self.site.changing():
             relay = _find(self.site, RELAYS, self.site.settings.relays, relay.name) if again \
@@ -68,11 +68,10 @@ class RemoteAdmin:
 
     def create_derp(self, name: str, address: Optional[str], port: int, stun_port: int,
                     again: bool = False) -> Tuple[Enrolment, bool]:
-        """Add a remote DERP region to the site and make its enrolment, with a certificate of the site's CA.
+        """Add a remote DERP region to the site and create its enrolment, with a certificate from the site's CA.
 
-        :param again: the site has the region already, and its host gets a new certificate; the other parameters do not
-            count then.
-        :returns: (the enrolment, whether a running server knows the region now).
+        :param again: issue a new certificate for an existing region; the other parameters are ignored then.
+        :returns: (the enrolment, whether a running server has applied the change).
         :raises HostError: the name is taken, or unknown with ``again``.
         :raises UsageError: another parameter is invalid.
         """
@@ -94,8 +93,8 @@ class RemoteAdmin:
     def remove_relay(self, name: str) -> None:
         """Remove a relay from the site, and its node from the overlay.
 
-        :raises HostError: there is none of this name.
-        :raises RestError: the server does not run; nothing has changed then.
+        :raises HostError: there is no host of this name.
+        :raises RestError: the server is not running; nothing was changed.
         """
         with self.site.changing():
             relay = _find(self.site, RELAYS, self.site.settings.relays, name)
@@ -106,9 +105,9 @@ class RemoteAdmin:
             self._write(relays=_without(self.site.settings.relays, name))
 
     def remove_derp(self, name: str) -> bool:
-        """Remove a DERP region from the site; return whether a running server knows it.
+        """Remove a DERP region from the site; return whether a running server has applied the change.
 
-        :raises HostError: there is none of this name.
+        :raises HostError: there is no host of this name.
         """
         with self.site.changing():
             _find(self.site, DERPS, self.site.settings.derp, name)
@@ -116,10 +115,10 @@ class RemoteAdmin:
             return self._reconfigure()
 
     def _check_new(self, section: str, hosts: Sequence[_Host], host: _Host) -> _Host:
-        """Return ``host`` if the site can have it besides ``hosts``.
+        """Return ``host`` if the site can have it in addition to ``hosts``.
 
         :raises HostError: its name is taken.
-        :raises UsageError: it does not fit the settings.
+        :raises UsageError: it conflicts with the settings.
         """
         kind = _KINDS[section]
         if any(each.name == host.name for each in hosts):
@@ -140,7 +139,7 @@ class RemoteAdmin:
             raise
 
     def _reconfigure(self) -> bool:
-        """Let a running server take the regions of site.yaml; return whether one runs."""
+        """Make a running server apply the regions of site.yaml; return whether one is running."""
         if not self.site.settings.derp:
             files.write_atomic(self.site.path(derp_map.MAP_FILE), 'regions: {}\n', mode=0o600)
         try:

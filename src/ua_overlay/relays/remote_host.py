@@ -1,4 +1,4 @@
-"""The directory of a remote host: its enrolment, and the files of what runs there."""
+"""The directory of a remote host: its enrolment, and the files of its process."""
 import contextlib
 import dataclasses
 import fcntl
@@ -15,15 +15,15 @@ ENROLMENT_FILE = 'enrolment.yaml'
 
 
 class RemoteHostError(OverlayError):
-    """A remote host that cannot run."""
+    """A remote host cannot run."""
 
     code = 'REMOTE_HOST'
 
 
 class RemoteHost:
-    """A directory (mode 0700) with an enrolment, and what runs from it.
+    """A directory (mode 0700) with an enrolment and the files of its process.
 
-    :param directory: absolute.
+    :param directory: absolute path.
     :param kind: enrolment.RELAY or enrolment.DERP.
     """
 
@@ -41,15 +41,15 @@ class RemoteHost:
         return self.path('run', 'control.sock')
 
     def command(self, text: str) -> str:
-        """Return a command line for people that means this host: 'ua-overlay relay status --dir DIR'."""
+        """Return the full command line for this host: 'ua-overlay relay status --dir DIR'."""
         return 'ua-overlay {} {} --dir {}'.format(self.kind, text, self.directory)
 
     def install(self, enrolment: Enrolment) -> bool:
-        """Write ``enrolment`` into the directory, which is made if missing; replace the one that is there.
+        """Write ``enrolment`` to the directory, which is created if missing; replace an existing enrolment.
 
-        :returns: whether it replaces an enrolment with other contents. The key of a relay does not count: it is read
-            only when it is needed.
-        :raises RemoteHostError: the directory belongs to another remote host, or to something else.
+        :returns: whether it replaces a different enrolment. A different key of a relay does not count, because the key
+            is read only when needed.
+        :raises RemoteHostError: the directory belongs to another remote host, or has another purpose.
         """
         check_directory(self.directory)
         old = None
@@ -76,15 +76,15 @@ class RemoteHost:
     def load(self) -> Enrolment:
         """Return the enrolment in the directory.
 
-        :raises EnrolmentError: there is none, or it is damaged.
+        :raises EnrolmentError: it is missing or damaged.
         """
         return enrolments.read(self.path(ENROLMENT_FILE), self.kind)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the directory as its one running process.
+        """Lock the directory for its single running process.
 
-        :raises RemoteHostError: another process runs it.
+        :raises RemoteHostError: another process is running from it.
         """
         with open(self.path('run', 'server.lock'), 'a', encoding='ascii') as stream:
             try:
@@ -104,7 +104,7 @@ class EnrolmentKeySource:
     def key(self) -> str:
         """Return the key (a secret).
 
-        :raises RemoteHostError: it was used already.
+        :raises RemoteHostError: the key was used already.
         """
         key = self._remote_host.load().key
         if not key:
@@ -113,10 +113,10 @@ class EnrolmentKeySource:
         return key
 
     def done(self) -> None:
-        """Forget the key: a used key is invalid."""
+        """Remove the key, because a used key is invalid."""
         enrolment = self._remote_host.load()
         files.write_secret(self._remote_host.path(ENROLMENT_FILE),
                            enrolments.dump(dataclasses.replace(enrolment, key='')))
 
     def failed(self) -> None:
-        """Keep the key: the control server may have been out of reach."""
+        """Keep the key, because the control server may have been unreachable."""

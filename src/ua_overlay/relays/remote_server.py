@@ -18,9 +18,9 @@ from ua_overlay.system.control_socket import ControlServer, NotRunning, ask
 from ua_overlay.system.requests import Requests
 from ua_overlay.system.restart import Restarter
 
-#: Seconds that a child gets to end.
+#: Seconds within which a child must exit.
 STOP_TIMEOUT = 5.0
-#: A derper that does not answer for this many seconds is restarted.
+#: Seconds without an answer after which a derper is restarted.
 MUTE_AFTER = 30.0
 
 #: Requests to the main thread.
@@ -32,7 +32,7 @@ class RemoteServer:
 
     :param remote_host: with an enrolment in it.
     :param locate: finds tailscale and tailscaled, or derper.
-    :param say: takes one line for the terminal or the journal.
+    :param say: prints one line to the terminal or the journal.
     :param started: called once everything is started.
     """
 
@@ -54,9 +54,9 @@ class RemoteServer:
         self._warned = ''
 
     def run(self) -> int:
-        """Stay until SIGTERM or SIGINT. Returns 0.
+        """Run until SIGTERM or SIGINT; return 0.
 
-        :raises OverlayError: it runs already, or a program is missing.
+        :raises OverlayError: it is running already, or a program is missing.
         """
         with self._remote_host.held(), self._requests.from_signals({signal.SIGTERM: STOP, signal.SIGINT: STOP}):
             files.write_atomic(self._remote_host.path('ca.pem'), self._enrolment.ca_pem)
@@ -126,7 +126,7 @@ class RemoteServer:
                 self._warn()
 
     def _probe_derp(self, now: float, running: bool) -> None:
-        """Probe the derper; ask for a restart when it has been mute for too long although it is ``running``."""
+        """Probe the derper; request a restart if it is ``running`` but has not answered for too long."""
         try:
             probe_derp_page('127.0.0.1', self._enrolment.port, self._enrolment.host_name,
                             {'ca_pem': self._enrolment.ca_pem}, 3)
@@ -143,14 +143,14 @@ class RemoteServer:
         self._state = state
 
     def _warning(self) -> Optional[OverlayError]:
-        """Return the warning about its certificate, if it is time for one."""
+        """Return the warning about its certificate, if one is due."""
         if self._remote_host.kind != enrolments.DERP:
             return None
         return derp_certificate.warning(self._enrolment.name, derp_certificate.end_of(self._enrolment.certificate),
                                         self._now())
 
     def _warn(self) -> None:
-        """Say that its certificate ends soon; once a day, as the sentence counts the days."""
+        """Warn that its certificate expires soon; once a day, because the sentence counts the days."""
         warning = self._warning()
         if warning is not None and warning.sentence != self._warned:
             self._say(str(warning))
@@ -168,10 +168,10 @@ class RemoteServer:
 
 
 def status(remote_host: RemoteHost, timeout: float = 15) -> JsonObject:
-    """Return what the running process of a remote host reports.
+    """Return the report of the running process of a remote host.
 
     :param timeout: seconds.
-    :raises NotRunning: it does not run.
+    :raises NotRunning: it is not running.
     """
     try:
         report: JsonObject = ask(remote_host.control_socket, 'status', timeout)

@@ -1,6 +1,6 @@
-"""STUN messages of the kind that Headscale and derper answer (tailscale: net/stun). Pure: bytes to bytes.
+"""STUN messages that Headscale and derper answer (tailscale: net/stun). Pure: bytes to bytes.
 
-They ignore a request without SOFTWARE "tailnode" and FINGERPRINT, which is what most STUN clients send.
+These servers ignore a request without SOFTWARE "tailnode" and FINGERPRINT, so most STUN clients get no answer.
 """
 import binascii
 import ipaddress
