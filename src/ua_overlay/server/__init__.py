@@ -1,1 +1,1 @@
-"""What runs on the server: processes, services, ports, forwarding."""
+"""The server's processes, services, ports and port forwarding."""

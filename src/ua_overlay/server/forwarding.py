@@ -1,10 +1,10 @@
-"""What a machine in front of the server has to forward, as nftables rules and as text. Pure.
+"""Generate the rules of a machine that forwards ports to the server, as nftables rules and as text. Pure.
 
 The server must see the source of a packet: STUN tells a robot its own public address, and a relay remembers where a
-robot is. So the forwarding machine leaves the sources alone, and the answers have to leave by the same machine. Only
-packets that come from behind it get its source: those of the server's own relay, which calls the server by its public
-name, and of robots in the server's own network. Otherwise the server would answer these directly, from an address that
-they did not call.
+robot is. So the forwarding machine keeps the source addresses, and the answers must return through it. It replaces the
+source only of packets from behind it: those of the server's own relay, which connects to the server's public name, and
+of robots in the server's network. Otherwise the server would answer these directly, from an address to which they did
+not connect.
 """
 import ipaddress
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ class Forward:
     """One forwarded port.
 
     :param protocol: 'tcp' or 'udp'.
-    :param what: what the port is for, for people.
-    :param public: address at which it comes in.
-    :param private: address to which it goes, at the same port number.
+    :param what: purpose of the port, for people.
+    :param public: the public address.
+    :param private: the address to forward to, with the same port number.
     """
 
     protocol: str
@@ -38,7 +38,7 @@ def forwards(settings: SiteSettings, private: Optional[str] = None) -> List[Forw
     """Return the Forwards of a site: one for each port and public address.
 
     :param private: address to forward to, instead of those in the settings.
-    :raises UsageError: there is no address to forward to, or none of the IP version of a public address.
+    :raises UsageError: there is no address to forward to, or none with the IP version of a public address.
     """
     targets = (private,) if private else settings.private
     if not settings.addresses:
@@ -64,9 +64,9 @@ def _version(address: str) -> int:
 
 
 def check_beside(network: str) -> Network:
-    """Return the network of robots beside the server.
+    """Parse the network of robots beside the server.
 
-    :raises UsageError: it is not a network.
+    :raises UsageError: the text is not a network.
     """
     try:
         return ipaddress.ip_network(network)
@@ -75,7 +75,7 @@ def check_beside(network: str) -> Network:
 
 
 def nftables(forwarded: Sequence[Forward], beside: Sequence[Network] = ()) -> str:
-    """Return a rule set for `nft -f`; loading it again replaces all of it.
+    """Return a rule set for `nft -f`; loading it again replaces the previous one.
 
     :param beside: networks behind the forwarding machine whose robots reach the server by its public name, too.
     """
@@ -129,7 +129,7 @@ table inet {table} {{
 
 
 def as_text(forwarded: Sequence[Forward], beside: Sequence[Network] = ()) -> str:
-    """Return the same in words, for the administrator of a router."""
+    """Return the same rules in words, for the administrator of a router."""
     lines = ['Please forward these ports, each to the same port number:', '']
     for each in forwarded:
         lines.append('  {:<4}{:<6} of {}  to  {}   ({})'.format(

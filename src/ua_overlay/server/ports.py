@@ -1,4 +1,4 @@
-"""Checks that the ports of a site are free, before a process fails because one is not."""
+"""Check that the ports of a site are free, before a process fails because of one."""
 import errno
 import socket
 from typing import Callable
@@ -16,14 +16,14 @@ class StartError(OverlayError):
 def check_ports(settings: SiteSettings, make_socket: Callable[..., socket.socket] = socket.socket) -> None:
     """Check that this machine can open each of the site's ports.
 
-    :raises StartError: naming port and protocol.
+    :raises StartError: a port is not available; the sentence names it and its protocol.
     """
     for kind, protocol, port, option in ((socket.SOCK_STREAM, 'TCP', settings.port, '--port'),
                                          (socket.SOCK_DGRAM, 'UDP', settings.stun_port, '--stun-port'),
                                          (socket.SOCK_DGRAM, 'UDP', settings.relay_port, '--relay-port')):
         with make_socket(socket.AF_INET, kind) as probe:
             if kind == socket.SOCK_STREAM:
-                # Like Go's listener, which opens the port while connections of a predecessor are in TIME_WAIT.
+                # Like Go's listener, which can open the port while connections of a predecessor are in TIME_WAIT.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(('0.0.0.0', port))

@@ -25,13 +25,14 @@ from ua_overlay.system.child import Child
 from ua_overlay.system.requests import Request, Requests
 from ua_overlay.system.restart import Restarter
 
-#: Headscale waits up to 45 s for its clients' connections on SIGTERM; its SQLite journal survives a kill.
+#: On SIGTERM, Headscale waits up to 45 s for its clients' connections. Its SQLite journal survives SIGKILL.
 STOP_TIMEOUT = 5.0
-#: Headscale builds its database at the first start.
+#: Allows for the first start, at which Headscale creates its database.
 HEALTH_TIMEOUT = 30.0
 #: Seconds between two checks of the certificate.
 RENEW_PERIOD = 12 * 3600.0
-#: Seconds between two questions who has joined and left. Each takes 50 ms (Headscale checks the API key with bcrypt).
+#: Seconds between two queries for robots that have joined or left. Each takes 50 ms (Headscale checks the API key with
+#: bcrypt).
 POLICY_PERIOD = 10.0
 
 #: Requests to the main thread.
@@ -39,7 +40,7 @@ STOP, RELOAD_POLICY, RESTART_HEADSCALE, RESTART_RELAY = 'stop', 'reload policy',
 
 
 class StartGuard(Protocol):
-    """Allows or refuses each start of Headscale; site.upgrade.UpgradeGuard implements it."""
+    """Decides before each start of Headscale whether it is allowed; site.upgrade.UpgradeGuard implements it."""
 
     def before_start(self) -> str:
         """Prepare a start.
@@ -57,9 +58,9 @@ class SiteServer:
     """The processes of one site.
 
     :param locate: finds headscale, tailscale and tailscaled.
-    :param renew: renews the server's certificate when it is time; returns whether it did.
-    :param say: takes one line for the terminal or the journal.
-    :param stop_timeout: seconds that a child gets to end.
+    :param renew: renews the server's certificate if that is due; returns whether it did.
+    :param say: prints one line to the terminal or the journal.
+    :param stop_timeout: seconds within which a child must exit.
     :param started: called once everything is started and Headscale answers.
     """
 
@@ -90,9 +91,9 @@ class SiteServer:
     # ---- the main thread
 
     def run(self) -> int:
-        """Start everything and stay until SIGTERM or SIGINT; SIGHUP applies site.yaml's rules. Returns 0.
+        """Start everything and run until SIGTERM or SIGINT; return 0. SIGHUP applies the rules of site.yaml.
 
-        :raises OverlayError: the site runs already, a port is taken, or Headscale does not start.
+        :raises OverlayError: the site is running already, a port is taken, or Headscale does not start.
         """
         signals = {signal.SIGTERM: STOP, signal.SIGINT: STOP, signal.SIGHUP: RELOAD_POLICY}
         with self._site.held(), self._requests.from_signals(signals):
@@ -114,8 +115,8 @@ class SiteServer:
                 self._derp.stop()
                 if control_server is not None:
                     control_server.close()
-                # The relay last: links over it move to DERP 6.5 s after its end, and when the server restarts the next
-                # Headscale should be up by then.
+                # Stop the relay last: links over it move to DERP 6.5 s later, and after a restart of the server the
+                # next Headscale should be up by then.
                 for restarter in (self._headscale, self._relay):
                     if restarter is not None:
                         restarter.child.stop(self._stop_timeout)
@@ -130,9 +131,9 @@ class SiteServer:
         self._derp.prepare()
 
     def _renew_certificate(self) -> bool:
-        """Renew the certificate when it is time, and say so; return whether there is a new one.
+        """Renew the certificate if that is due, and report it; return whether there is a new one.
 
-        A server that cannot renew it (its CA is kept elsewhere, or the disk is full) goes on with the old one, which
+        A server that cannot renew it (its CA is kept elsewhere, or the disk is full) continues with the old one, which
         is valid for weeks.
         """
         try:
@@ -155,16 +156,16 @@ class SiteServer:
         self._say('Headscale answers after {:.1f} s: {} (TCP {}, STUN on UDP {}).'.format(
             self._clock() - begin, settings.url, settings.port, settings.stun_port))
         self._guard.after_start()
-        # Makes the API key now, so that later commands need nothing but the REST interface.
+        # Create the API key now, so that later commands need only the REST interface.
         self._connect()
 
     def _headscale_child(self) -> Child:
-        """Headscale's process. It exists before any thread that calls this."""
+        """Return Headscale's process, which exists before any thread that calls this."""
         assert self._headscale is not None
         return self._headscale.child
 
     def _remember(self) -> None:
-        """Save what is in force, for a start with an invalid site.yaml."""
+        """Save the settings and rules in force, for a start with an invalid site.yaml."""
         try:
             last_good.save(self._site)
         except OSError as error:
@@ -279,7 +280,7 @@ class SiteServer:
     def _keep_policy(self) -> None:
         """Whenever a robot has joined or left, test the policy again and log which invitation was used.
 
-        A problem is said once.
+        Report each problem once.
         """
         while not self._stopping.wait(1.0 if self._policy_text == 'starting' else POLICY_PERIOD):
             try:
@@ -321,14 +322,14 @@ class SiteServer:
         self._requests.add(RESTART_RELAY)
 
     def _ask_restart(self) -> bool:
-        """Have Headscale restarted; return whether it is healthy again.
+        """Request a restart of Headscale and wait; return whether it is healthy again.
 
-        Only the main thread may start children (see Child), so another thread asks it and waits.
+        Only the main thread may start children (see Child).
         """
         return self._requests.add(RESTART_HEADSCALE).wait(HEALTH_TIMEOUT + 2 * self._stop_timeout)
 
     def _reconfigure(self) -> bool:
-        """Take the remote relays and regions of site.yaml; restart Headscale if its own configuration changed.
+        """Apply the remote relays and regions of site.yaml; restart Headscale if its configuration changed.
 
         :returns: whether it was restarted.
         """

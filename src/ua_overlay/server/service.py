@@ -1,8 +1,8 @@
-"""Services that run at boot: the recipes of `ua-overlay server service install`, and the same for relays and DERPs.
+"""Services that start at boot: the recipes of `ua-overlay server service install`, also for relays and DERPs.
 
-The server runs as its own user, who owns the site's directory and nothing else: control, DERP, STUN and the relay
-(a tailscaled without an interface) need no privilege. Its certificate needs no timer: `server run` checks it every
-twelve hours, and gives Headscale the new one, which Headscale reads only when it starts.
+The server runs as a separate user, who owns only the site's directory: control, DERP, STUN and the relay (a tailscaled
+without an interface) need no privilege. The certificate needs no timer: `server run` checks it every twelve hours, and
+restarts Headscale with a new one.
 """
 import os
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -16,17 +16,17 @@ from ua_overlay.system.units import UNIT_DIR, daemon_reload, quote, unit_command
 
 
 class Service(NamedTuple):
-    """One kind of program that runs at boot."""
+    """One kind of service."""
 
     #: First word of its commands: 'server', 'relay' or 'derp'.
     kind: str
-    #: For people.
+    #: Description for people.
     title: str
-    #: Name of its unit.
+    #: Name of the unit.
     unit: str
-    #: Who runs it by default.
+    #: Default user.
     user: str
-    #: Which addresses it may connect to.
+    #: Its egress rule.
     egress: egress.Egress
 
 
@@ -37,7 +37,7 @@ DERP = Service('derp', "DERP of a site's overlay", 'ua-overlay-derp.service', 'u
 UNIT_NAME = SERVER.unit
 UNIT = UNIT_DIR + '/' + UNIT_NAME
 USER = SERVER.user
-#: Succeeds when everything below $1 belongs to $2.
+#: Succeeds if everything below $1 belongs to $2.
 _ALL_OF = 'test -z "$(find "$1" ! -user "$2" -print -quit)"'
 
 _TEXT = '''\
@@ -109,12 +109,12 @@ def unit_text(user: str, directory: str, command: str, programs: Sequence[str], 
               low_port: bool = False, served: Service = SERVER) -> str:
     """Return the text of the unit.
 
-    :param user: who owns the site: the name of an unprivileged user.
+    :param user: name of the unprivileged user who owns the site.
     :param directory: absolute path of the site.
     :param command: absolute path of the `ua-overlay` program.
-    :param programs: absolute paths that the server has to see: of the program and of its tools.
-    :param environment: 'NAME=value' for the process.
-    :param low_port: it has a port below 1024.
+    :param programs: absolute paths that must be visible to the server: of the program and of its tools.
+    :param environment: 'NAME=value' words for the process.
+    :param low_port: whether it has a port below 1024.
     :param served: SERVER, RELAY or DERP.
     :raises UsageError: the user is root, or a unit cannot name one of the paths.
     """
@@ -137,7 +137,7 @@ def keeper_text(user: str, directory: str, command: str, programs: Sequence[str]
 
 def _unit_fields(user: str, directory: str, command: str, programs: Sequence[str], environment: Sequence[str],
                  served: Service) -> Dict[str, str]:
-    """Return the fields that both texts have, quoted for a unit."""
+    """Return the common fields of both texts, quoted for a unit."""
     if user in ('root', '0'):
         raise UsageError('The {} must not run as root.'.format(served.kind),
                          'sudo ua-overlay {} service install --user {}'.format(served.kind, served.user))
@@ -159,13 +159,13 @@ def make_recipe(user: str, owner: Tuple[int, int], directory: str, text: str, ru
                 keeper: str = '') -> Recipe:
     """Return the recipe of `server service install`, or of a remote host's.
 
-    :param user: who runs the server; made when missing.
-    :param owner: (uid, gid) of the site after the service is removed.
+    :param user: user who runs the server; created if missing.
+    :param owner: (uid, gid) of the site after removal of the service.
     :param text: from :func:`unit_text`.
     :param rules: from egress.ruleset, '' for none.
     :param nft: absolute path of nft.
     :param service_manager: 'systemd' or 'none'.
-    :param command: without a service manager, the command line that somebody has to start.
+    :param command: without a service manager, the command line that a person must start.
     :param served: SERVER, RELAY or DERP.
     :param keeper: with ``rules``, from :func:`keeper_text`; without a service manager, the command line of the keeper.
     """
@@ -178,7 +178,7 @@ def make_recipe(user: str, owner: Tuple[int, int], directory: str, text: str, ru
         Command(('chown', '--recursive', '--no-dereference', user + ':', directory),
                 unless=('sh', '-c', _ALL_OF, 'sh', directory, user),
                 undo=('chown', '--recursive', '--no-dereference', '{}:{}'.format(*owner), directory)))
-    # The rules name the user, so they come after the user is made.
+    # The rules name the user, so create the user first.
     if service_manager == 'none':
         return Recipe(limits, (), owning + limiting, (
             'Keep this running as {}: {}'.format(user, command),) + (
@@ -192,20 +192,20 @@ def make_recipe(user: str, owner: Tuple[int, int], directory: str, text: str, ru
         daemon_reload(unit),
         Command(('systemctl', 'enable', served.unit), unless=('systemctl', 'is-enabled', '--quiet', served.unit),
                 undo=('systemctl', 'disable', served.unit)),
-        # A service that was restarted is active, so it starts once; both commands return when Headscale answers.
+        # A restarted service is active, so it starts only once; both commands return when Headscale answers.
         Command(('systemctl', 'restart', served.unit), (unit,), undo=('systemctl', 'stop', served.unit)),
         Command(('systemctl', 'start', served.unit), unless=('systemctl', 'is-active', '--quiet', served.unit))), ())
 
 
 def manifest(served: Service) -> str:
-    """Return the path of the file that lists what was written."""
+    """Return the path of the manifest, which lists the written files."""
     return '{}/{}.json'.format(defaults.CONFIG_DIR, served.kind)
 
 
 def applier(root: str = '/', run: Optional[Callable[[List[str]], None]] = None,
             owner_of: Optional[Callable[[str], Tuple[int, int]]] = uid_of,
             ask: Optional[Callable[[List[str]], bool]] = None, served: Service = SERVER) -> Applier:
-    """Return the applier of this recipe; see system.recipe.Applier."""
+    """Return the Applier of this recipe; see system.recipe.Applier."""
     return Applier(manifest(served), 'sudo ua-overlay {} service install'.format(served.kind), root, run, owner_of, ask)
 
 
@@ -213,8 +213,8 @@ def find_program(share: str, exists: Callable[[str], bool] = os.path.isfile) -> 
     """Find the `ua-overlay` program.
 
     :param share: directory of the package's data (resources.share_dir): a checkout, or <prefix>/share/ua_overlay.
-    :returns: (its path, the directory that it and its modules are in).
-    :raises UsageError: there is none.
+    :returns: (its path, the directory of its modules).
+    :raises UsageError: it was not found.
     """
     for root, name in ((share, 'scripts/ua-overlay'), (os.path.dirname(os.path.dirname(share)), 'bin/ua-overlay')):
         if exists(os.path.join(root, name)):

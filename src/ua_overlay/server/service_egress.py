@@ -1,4 +1,4 @@
-"""The egress rule of a server, relay or DERP: which machines it may connect to, its keeper, and its state."""
+"""The egress rule of a server, relay or DERP: the machines to which it may connect, its keeper, and its state."""
 from typing import Callable, List, NamedTuple, Optional
 
 from ua_overlay.errors import OverlayError
@@ -13,24 +13,24 @@ from ua_overlay.site import last_good
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.trust.servers import derp_servers, remembered, resolve, resolve_soon, servers_of
 
-#: Seconds between two readings of the site's file, which a command may have changed meanwhile.
+#: Seconds between two readings of the site's file, which commands may change.
 PERIOD = 10.0
 
-#: () -> the last tailcfg.DERPMap of a relay's tailscaled, None before it had one.
+#: () -> the last tailcfg.DERPMap of a relay's tailscaled, None before the first.
 DerpMap = Callable[[], Optional[JsonObject]]
 
 
 class RuleState(NamedTuple):
-    """The egress rule of a service, for people."""
+    """The state of a service's egress rule, for people."""
 
-    #: None when it is unknown.
+    #: None if unknown.
     ok: Optional[bool]
     text: str
     next_command: str
 
 
 def servers(served: Service, directory: str, derp_map: Optional[DerpMap] = None) -> List[str]:
-    """Return the names and addresses that a service may connect to besides its own machine.
+    """Return the names and addresses to which a service may connect, in addition to its own machine.
 
     :param served: service.SERVER, RELAY or DERP.
     :param directory: of the site, or of the relay or DERP.
@@ -39,7 +39,7 @@ def servers(served: Service, directory: str, derp_map: Optional[DerpMap] = None)
     """
     if served is service.SERVER:
         settings = last_good.load(directory)[0].settings
-        # Behind forwarded ports the public addresses are another machine's.
+        # If ports are forwarded, the public addresses belong to another machine.
         return list(settings.addresses) + [host.address for host in settings.derp]
     remote_host = RemoteHost(directory, served.kind)
     found = servers_of(remote_host.load().ca_pem)
@@ -56,7 +56,7 @@ def relay_map(remote_host: RemoteHost) -> DerpMap:
 def keep(served: Service, directory: str, user: str, stop: Stop, say: Say) -> None:
     """Reconcile the egress rule of a service until ``stop`` is set.
 
-    :param user: who runs the service.
+    :param user: the user who runs the service.
     """
     derp_map = relay_map(RemoteHost(directory, served.kind)) if served is service.RELAY else None
     egress_keeper.keep(served.egress, lambda: servers(served, directory, derp_map), resolve, stop, say, user,
@@ -64,7 +64,7 @@ def keep(served: Service, directory: str, user: str, stop: Stop, say: Say) -> No
 
 
 def rule_state(served: Service, directory: str) -> Optional[RuleState]:
-    """Return the state of a service's egress rule, None when it is not installed as a service."""
+    """Return the state of a service's egress rule, None if the service is not installed."""
     if not service.applier(served=served).applied():
         return None
     which = served.egress

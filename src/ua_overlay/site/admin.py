@@ -1,4 +1,4 @@
-"""Manages teams, users and robots: what a site's administrator does on the server."""
+"""Manage teams, users and robots: the administrator's operations on the server."""
 import dataclasses
 import time
 from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -16,25 +16,25 @@ from ua_overlay.site.site import Site
 from ua_overlay.system import control_socket
 from ua_overlay.tags import team_of
 
-#: Seconds to wait until a connected robot knows that its key has expired. It learns that within two seconds; Headscale
-#: counts a robot as online for ten more.
+#: Seconds to wait until a connected robot notices that its key has expired. That takes up to two seconds, and Headscale
+#: counts the robot as online for ten more.
 NOTICE_TIMEOUT = 20.0
 
 
 class TeamError(OverlayError):
-    """A team that does not exist, exists already, or is not empty."""
+    """A team does not exist, exists already, or is not empty."""
 
     code = 'TEAM'
 
 
 class RobotError(OverlayError):
-    """A robot that does not exist, or exists already."""
+    """A robot does not exist, or exists already."""
 
     code = 'ROBOT'
 
 
 class UserError(OverlayError):
-    """A user that does not exist."""
+    """A user does not exist."""
 
     code = 'USER'
 
@@ -65,7 +65,7 @@ class Admin:
     def team(self, name: str) -> Team:
         """Return the team called ``name``.
 
-        :raises TeamError: there is none; the sentence lists the teams.
+        :raises TeamError: there is no such team; the sentence lists the teams.
         """
         if name not in self.site.teams:
             teams = ', '.join(sorted(self.site.teams)) or 'none yet'
@@ -74,7 +74,7 @@ class Admin:
         return self.site.teams[name]
 
     def create_team(self, team: Team) -> bool:
-        """Add ``team``; a running server knows it when this returns. Returns whether one is running.
+        """Add ``team``, and apply it in a running server; return whether one is running.
 
         :raises TeamError: the name is taken.
         """
@@ -103,7 +103,7 @@ class Admin:
                 raise TeamError('The team {} is named by {} in {}.'.format(
                     name, ', '.join(rules), self.site.path('site.yaml')), 'edit that, then {}'.format(
                         self.site.command('policy apply')))
-            # Headscale lets a key register a machine even when no policy has its tag any more.
+            # Headscale accepts the registration with a key even if the policy no longer has its tag.
             tag, now = policy.team_tag(name), self._now()
             keys = [key for key in client.keys() if tag in key.tags and key.usable(now)]
             for key in keys:
@@ -112,14 +112,14 @@ class Admin:
             return len(keys)
 
     def _rules_about(self, team: str) -> List[str]:
-        """Return what names ``team`` in the site's rules, for people."""
+        """Describe the rules of the site that name ``team``, for people."""
         rules = self.site.rules
         return (['the rule from {} to {}'.format(rule.source, rule.target) for rule in rules.talk
                  if team in (rule.source, rule.target)]
                 + ['the user ' + name for name in sorted(rules.users) if team in rules.users[name].teams])
 
     def _apply(self, **parts: Any) -> bool:
-        """Replace ``parts`` (fields of Rules): in the file first, then in the running server; all or nothing.
+        """Replace ``parts`` (fields of Rules) in the file, then in the running server; on failure restore the file.
 
         :returns: whether a server is running.
         """
@@ -154,7 +154,7 @@ class Admin:
             return True
 
     def remove_user(self, name: str) -> List[str]:
-        """Remove a user from the site's rules, after which the user's laptops reach nobody; return the laptops' names.
+        """Remove a user from the site's rules, so that the user's laptops reach no robot; return the laptops' names.
 
         :raises UserError: there is no such user.
         """
@@ -170,15 +170,15 @@ class Admin:
     # ---- policy
 
     def apply_policy(self) -> bool:
-        """Have the running server apply the rules of site.yaml; return whether anything changed.
+        """Make the running server apply the rules of site.yaml; return whether anything changed.
 
-        :raises NotRunning: there is no running server.
-        :raises OverlayError: why the rules were not applied; the previous policy stays in force.
+        :raises NotRunning: no server is running.
+        :raises OverlayError: the rules were not applied; the previous policy stays in force.
         """
         return bool(self._ask(self.site.control_socket, 'reload').get('changed', True))
 
     def server_running(self) -> bool:
-        """Whether this site's server is running."""
+        """Return whether this site's server is running."""
         try:
             self._ask(self.site.control_socket, 'ping')
         except control_socket.NotRunning:
@@ -188,7 +188,7 @@ class Admin:
     # ---- invitations
 
     def open_invitations(self) -> Dict[str, int]:
-        """Return for each team the number of invitations that can still be used."""
+        """Return the number of usable invitations of each team."""
         counts: Dict[str, int] = {}
         now = self._now()
         for key in self._connect().keys():
@@ -198,7 +198,8 @@ class Admin:
         return counts
 
     def relays(self, report: JsonObject) -> List[Dict[str, Any]]:
-        """Return a row for every relay of the site (see relay_states); ``report``: of the server's own relay."""
+        """Return a row for every relay of the site (see relay_states); ``report`` is the one of the server's own
+        relay."""
         return relay_states(report, self.site.settings, self._connect().nodes())
 
     # ---- robots
@@ -214,9 +215,9 @@ class Admin:
         return [node for node in robots if team is None or team_of(node.tags) == team]
 
     def sessions(self) -> JsonObject:
-        """Return who is connected more than once (see sessions.SessionWatcher.report).
+        """Return the nodes that are connected more than once (see sessions.SessionWatcher.report).
 
-        :raises NotRunning: there is no running server.
+        :raises NotRunning: no server is running.
         """
         sessions: JsonObject = self._ask(self.site.control_socket, 'status')['headscale']['sessions']
         return sessions
@@ -226,14 +227,14 @@ class Admin:
         return [node for node in self._connect().nodes() if node.user]
 
     def remove_robot(self, name: str) -> Node:
-        """Expire and forget the robot, or the user's laptop, ``name``; return the node as it was.
+        """Expire and delete the robot, or the user's laptop, ``name``; return the former node.
 
         :raises RobotError: there is none.
         """
         client = self._connect()
         robot = self._find(name, [node for node in client.nodes() if team_of(node.tags) or node.user])
-        # Deleting alone does not end a connected robot's session (headscale 3410). Expiring its key does: once the
-        # robot knows, it goes offline. A robot that is out of reach learns it when it connects again.
+        # Deletion alone does not end a connected robot's session (headscale 3410). Expiry of its key does: the robot is
+        # notified and goes offline. An unreachable robot learns of it when it reconnects.
         client.expire_node(robot.id)
         deadline = self._clock() + NOTICE_TIMEOUT
         while any(node.online for node in client.nodes() if node.id == robot.id) and self._clock() < deadline:
@@ -253,7 +254,7 @@ class Admin:
         return robot
 
     def remove_absent(self, names: Collection[str]) -> None:
-        """Forget the offline robots called ``names``, so that other hardware can take over their names."""
+        """Delete the offline robots called ``names``, so that other hardware can take over their names."""
         client = self._connect()
         for node in client.nodes():
             if node.name in names and not node.online and (team_of(node.tags) or node.user):
@@ -261,13 +262,13 @@ class Admin:
                 client.delete_node(node.id)
 
     def stale_robots(self, days: float, team: Optional[str] = None) -> List[Node]:
-        """Return the robots that were not seen for ``days`` days, sorted by name."""
+        """Return the robots that were last seen more than ``days`` days ago, sorted by name."""
         return fleet.stale(self.robots(team), self._now(), days)
 
     def prune(self, days: float) -> Iterator[Node]:
-        """Forget every robot that was not seen for ``days`` days; yield each once it is removed.
+        """Delete every robot that was last seen more than ``days`` days ago; yield each after its removal.
 
-        Each is checked again just before: a robot that has come back stays.
+        Check each again just before the removal, and keep a robot that has come back.
         """
         client = self._connect()
         for node in self.stale_robots(days):
@@ -277,9 +278,9 @@ class Admin:
                 yield node
 
     def move_robot(self, name: str, team: str) -> Tuple[Node, str, bool]:
-        """Move the robot ``name`` to ``team``. It keeps name, address and key; its peers see it within two seconds.
+        """Move the robot ``name`` to ``team``. It keeps name, address and key; its peers notice within two seconds.
 
-        :returns: (the node as it is now, name of the team that it was in, whether it was that team's master).
+        :returns: (the changed node, name of its former team, whether it was that team's master).
         :raises TeamError: there is no such team.
         :raises RobotError: there is no such robot.
         """
@@ -296,7 +297,7 @@ class Admin:
 
         The old master loses its tag before the new one gets it, so that there are never two.
 
-        :returns: (the node as it is now, names of the previous masters).
+        :returns: (the changed node, names of the previous masters).
         :raises TeamError: there is no such team.
         :raises RobotError: the team has no such robot.
         """

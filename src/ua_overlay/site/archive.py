@@ -1,4 +1,4 @@
-"""The file of a backup: a gzipped tar whose first member describes it and has the SHA-256 of every other member."""
+"""The file of a backup: a gzipped tar whose first member describes the backup and has the SHA-256 of all others."""
 import hashlib
 import io
 import json
@@ -11,16 +11,16 @@ from typing import IO, Dict, Mapping, Optional, Tuple
 from ua_overlay.errors import OverlayError
 
 FORMAT = 'ua_overlay site'
-#: Changes when an older ua_overlay could not restore the file.
+#: Version of the format; increase it if an older ua_overlay could not restore the file.
 VERSION = 1
 MANIFEST = 'manifest.json'
-#: No member of a site is longer (the database of a thousand robots has some megabytes).
+#: Longest member, in bytes (the database of a thousand robots has a few megabytes).
 _MOST_BYTES = 2 << 30
 _BLOCK = 1 << 20
 
 
 class BackupError(OverlayError):
-    """A backup that cannot be written or restored.
+    """A backup cannot be written or restored.
 
     Codes: BACKUP_FOREIGN (not a backup of a site, or another site's), BACKUP_VERSION, BACKUP_DAMAGED, or BACKUP.
     """
@@ -33,8 +33,8 @@ class Manifest:
     """The description of a backup.
 
     :param site: name of its server.
-    :param made: when, as text.
-    :param headscale: version that last ran on the database, '' when none ever did.
+    :param made: when it was made, as text.
+    :param headscale: version that last ran on the database, '' without any.
     :param members: (SHA-256 as hexadecimal digits, number of bytes) by path.
     """
 
@@ -47,8 +47,8 @@ class Manifest:
 def pack(path: str, manifest: Manifest, sources: Mapping[str, str]) -> None:
     """Write the archive to the new file ``path`` (mode 0600), and sync it to the disk.
 
-    :param sources: path of the file for each path in the archive, which are those in ``manifest``.
-    :raises OSError: it cannot be written, or a file has changed since the manifest was made.
+    :param sources: path in the archive -> path of the file, for all members in ``manifest``.
+    :raises OSError: the archive cannot be written, or a file has changed since the manifest was made.
     """
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), 'wb') as stream:
         with tarfile.open(fileobj=stream, mode='w:gz') as archive:
@@ -64,7 +64,7 @@ def pack(path: str, manifest: Manifest, sources: Mapping[str, str]) -> None:
 def unpack(path: str, target: str) -> Manifest:
     """Unpack the backup at ``path`` into the empty directory ``target``, and check every byte.
 
-    :raises BackupError: it is not a backup, of another version, changed, or cut short.
+    :raises BackupError: it is not a backup, has another version, or is modified or truncated.
     """
     damaged = BackupError('The backup {} is damaged or was cut short.'.format(path), 'copy it again, or an older one',
                           'BACKUP_DAMAGED')
@@ -93,7 +93,7 @@ def unpack(path: str, target: str) -> Manifest:
     except IsADirectoryError:
         raise _foreign(path)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        # A file that is not gzip causes a tarfile.ReadError or, from Python's gzip, an OSError without a number.
+        # A file that is not gzip causes a tarfile.ReadError or, from Python's gzip, an OSError without an errno.
         if getattr(error, 'errno', None):
             raise BackupError('The backup {} cannot be unpacked: {}.'.format(path, getattr(error, 'strerror', error)),
                               'df {}'.format(target))
@@ -131,7 +131,7 @@ def _dump(manifest: Manifest) -> str:
 
 
 def _parse(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> Manifest:
-    """Return the Manifest in the first member of what may be a backup."""
+    """Return the Manifest in the first member of a possible backup."""
     if member.name != MANIFEST or not member.isreg() or member.size > _BLOCK:
         raise _foreign(path)
     try:

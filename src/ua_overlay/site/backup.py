@@ -1,6 +1,6 @@
-"""Writes a site to one file and restores it: everything on which a robot's address, a key or a team depends.
+"""Back up a site to one file and restore it: everything on which a robot's address, a key or a team depends.
 
-The server may run meanwhile; the backup is consistent. The file (archive.py) holds every private key of the site, so
+The server may be running; the backup is consistent. The file (archive.py) contains every private key of the site, so
 its mode is 0600.
 """
 import contextlib
@@ -28,7 +28,7 @@ from ua_overlay.trust import store
 Owner = Tuple[int, int]
 
 DATABASE = 'headscale/db.sqlite'
-#: Below a site's directory: safety copies of upgrades.
+#: Directory below a site's directory for the backups before upgrades.
 BACKUP_DIR = 'backups'
 #: Directories that a backup leaves out: sockets and locks, logs, older backups.
 _NOT_KEPT = ('run', 'log', BACKUP_DIR)
@@ -38,7 +38,7 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 def kept(directory: str) -> List[str]:
-    """Return the regular files of a site that a backup has besides the database: paths below ``directory``, sorted."""
+    """Return the regular files of a site for a backup, without the database: paths below ``directory``, sorted."""
     paths: List[str] = []
     for folder, folders, names in os.walk(directory):
         below = os.path.relpath(folder, directory)
@@ -46,7 +46,7 @@ def kept(directory: str) -> List[str]:
             folders[:] = [name for name in folders if name not in _NOT_KEPT]
         for name in names:
             path = os.path.normpath(os.path.join(below, name))
-            # Names with a dot are temporary files of a killed files.write_atomic.
+            # Names with a leading dot are temporary files of a killed files.write_atomic.
             if not name.startswith('.') and _kept(path) and stat.S_ISREG(os.lstat(os.path.join(folder, name)).st_mode):
                 paths.append(path)
     return sorted(paths)
@@ -59,7 +59,7 @@ def _kept(path: str) -> bool:
 
 
 def write(site: Site, output: str, now: datetime.datetime) -> Manifest:
-    """Write a backup of ``site`` to ``output``, completely or not at all; the server may run.
+    """Write a backup of ``site`` to ``output``, completely or not at all; the server may be running.
 
     :param output: path of the new file.
     :param now: aware UTC datetime.
@@ -89,12 +89,12 @@ def write(site: Site, output: str, now: datetime.datetime) -> Manifest:
 
 
 def copy_database(source: str, target: str) -> None:
-    """Copy a SQLite database as it is at one moment, even while another process writes to it, and check the copy.
+    """Copy a consistent state of a SQLite database, even while another process writes to it, and check the copy.
 
     :raises BackupError: it is damaged, or locked for longer than half a minute.
     """
     try:
-        # Read only: copying must neither create nor repair a database.
+        # Open it read-only: copying must neither create nor repair a database.
         with contextlib.closing(sqlite3.connect('file:{}?mode=ro'.format(urllib.parse.quote(source)), uri=True,
                                                 timeout=30)) as live:
             with contextlib.closing(sqlite3.connect(target)) as copy:
@@ -128,10 +128,10 @@ def restore(path: str, directory: str, installed: str, replace: bool = False, ow
     :param directory: absolute. It must not exist, or be empty; with ``replace`` it may hold an older state of the same
         site, which is then moved aside.
     :param installed: version text of this machine's headscale.
-    :param owner: who is to own the site; None: the owner of the replaced site, else the caller.
+    :param owner: the owner of the restored site; None: the owner of the replaced site, else the caller.
     :param stamp: suffix of the path to which a replaced site is moved.
     :returns: (the site, the manifest, path of the replaced site or '').
-    :raises BackupError: see `archive.unpack`; or it is another site's, or its parts do not fit together.
+    :raises BackupError: see `archive.unpack`; or it belongs to another site, or its parts are inconsistent.
     :raises VersionError: the installed headscale cannot use its database.
     :raises SiteError: the directory is in use.
     """
@@ -160,9 +160,9 @@ def restore(path: str, directory: str, installed: str, replace: bool = False, ow
 
 
 def _present(directory: str, replace: bool) -> Optional[Site]:
-    """Return the site in ``directory`` that may be replaced; None when there is none.
+    """Return the site in ``directory`` that is to be replaced; None without one.
 
-    :raises SiteError: what is there must not be replaced.
+    :raises SiteError: the contents of the directory must not be replaced.
     """
     if not os.path.lexists(directory) or os.path.isdir(directory) and not os.listdir(directory):
         return None
@@ -177,9 +177,9 @@ def _present(directory: str, replace: bool) -> Optional[Site]:
 
 
 def _assemble(staging: str, directory: str, path: str) -> Site:
-    """Check that ``staging`` holds a site, and write the files that depend on where the site is.
+    """Check that ``staging`` contains a site, and write the files that depend on the site's path.
 
-    :param directory: where the site will be.
+    :param directory: final path of the site.
     :param path: of the backup, for errors.
     """
     unfit = 'The backup {} is complete, but its parts do not fit together: {{}}'.format(path)
@@ -201,7 +201,7 @@ def _assemble(staging: str, directory: str, path: str) -> Site:
 
 
 def _move_to(staging: str, directory: str, stamp: str) -> str:
-    """Move ``staging`` to ``directory`` in one step; return where the replaced site is, '' without one."""
+    """Move ``staging`` to ``directory`` atomically; return the path of the replaced site, '' without one."""
     for folder, _, names in os.walk(staging):
         for name in names:
             with open(os.path.join(folder, name), 'rb') as stream:
@@ -247,7 +247,7 @@ def _own(directory: str, owner: Optional[Owner]) -> None:
 
 @contextlib.contextmanager
 def _scratch(parent: str, prefix: str = '.ua_overlay_backup.') -> Iterator[str]:
-    """Make a private directory in ``parent``; remove it afterwards unless it was renamed."""
+    """Create a private directory in ``parent``; remove it afterwards unless it was renamed."""
     path = tempfile.mkdtemp(prefix=prefix, dir=parent)
     try:
         yield path

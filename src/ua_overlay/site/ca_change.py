@@ -1,8 +1,8 @@
-"""The change of a site's CA, as its administrator does it: the steps, the processes that restart, and the robots.
+"""The change of a site's CA: the administrator's steps, the processes that restart, and the robots.
 
-A robot does not tell its server which certificates it trusts, and TLS cannot ask. So the server records what it knows:
-a robot that joined with an invitation that carried the new root has it; about the others somebody confirms that
-`robot prepare --ca` was run there.
+A robot does not tell its server which certificates it trusts, and TLS cannot query them. So the server records what it
+knows: a robot that joined with an invitation that carried the new root has it; for the others a person confirms that
+`robot prepare --ca` was run on them.
 """
 import datetime
 import json
@@ -20,12 +20,12 @@ from ua_overlay.trust import roots, rotation
 from ua_overlay.trust.rotation import RobotTrust
 from ua_overlay.trust.store import SiteTrust
 
-#: When the change began and who confirmed; removed when the change is over.
+#: File with the start of the change and the confirmed robots; removed when the change is over.
 RECORD = 'rotation.json'
 
 
 class Fleet(Protocol):
-    """Who the robots are; site.admin.Admin implements it."""
+    """The source of the list of robots; site.admin.Admin implements it."""
 
     def robots(self) -> List[Node]:
         """Return the robots of the site."""
@@ -50,7 +50,7 @@ class CaChange:
         return roots.phase(self._site.directory)
 
     def robots(self) -> List[RobotTrust]:
-        """Return what is known of each robot; empty while no change is under way."""
+        """Return the evidence about each robot; empty while no change is in progress."""
         if self.phase() == rotation.STEADY:
             return []
         started, confirmed = self._record()
@@ -61,7 +61,7 @@ class CaChange:
                 for node in self._fleet.robots()]
 
     def start(self) -> None:
-        """Make the new root. The Headscale and relay of a running server restart with it."""
+        """Create the new root, and restart Headscale and relay of a running server with it."""
         roots.start(self._site.directory, self._site.settings.name, self._now())
         self._save(self._now().replace(microsecond=0), ())
         self._restart('restart')
@@ -70,7 +70,7 @@ class CaChange:
     def confirm(self, names: Iterable[str]) -> None:
         """Record that the robots called ``names`` have the new root.
 
-        :raises RobotError: one of them is not in the overlay; nothing is recorded then.
+        :raises RobotError: one of them is not in the overlay; nothing was recorded.
         """
         rotation.check_step(rotation.CONFIRM, self.phase(), command=self._site.command)
         names = list(names)
@@ -84,7 +84,8 @@ class CaChange:
             self._save(started, set(confirmed) | {nodes[name].id for name in names})
 
     def switch(self, force: bool = False) -> SiteTrust:
-        """Let the new root sign; Headscale restarts with a certificate that it signed. Returns the new trust.
+        """Make the new root the signing one, and restart Headscale with a certificate from it; return the new
+        SiteTrust.
 
         :raises RotationError: a robot in use may not have the new root yet.
         """
@@ -96,12 +97,12 @@ class CaChange:
         return trust
 
     def finish(self) -> None:
-        """Forget the old root."""
+        """Remove the old root."""
         roots.finish(self._site.directory, self._now())
         self._forget()
 
     def cancel(self) -> None:
-        """Forget the new root instead."""
+        """Remove the new root instead."""
         switched = self.phase() == rotation.SWITCHED
         roots.cancel(self._site.directory, self._now())
         self._forget()
@@ -128,7 +129,7 @@ class CaChange:
                 values: Any = json.load(stream)
             return parse_rfc3339(values['started']), [str(each) for each in values['confirmed']]
         except (FileNotFoundError, ValueError, KeyError, TypeError):
-            # Lost or damaged: then nothing is known, and `switch` asks for all robots again.
+            # The file is lost or damaged: without evidence, `switch` requires confirmation of all robots again.
             return self._now(), []
 
     def _save(self, started: datetime.datetime, confirmed: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""Decides which robots of a site are stale, and which tags a robot has after a move to another team. Pure."""
+"""Decide which robots of a site are stale, and which tags a robot gets when it moves to another team. Pure."""
 import datetime
 from typing import Iterable, List, Optional, Sequence
 
@@ -10,7 +10,7 @@ from ua_overlay.tags import PREFIX, team_of
 def stale(nodes: Iterable[Node], now: datetime.datetime, days: float) -> List[Node]:
     """Return the nodes that are offline and were last seen more than ``days`` days before ``now`` (aware UTC).
 
-    For a robot that was never seen, the day counts on which it joined.
+    A robot that was never seen counts from the day on which it joined.
     """
     limit = now - datetime.timedelta(days=days)
     return [node for node in nodes if not node.online and _before(node.last_seen or node.created, limit)]
@@ -23,7 +23,7 @@ def _before(moment: Optional[datetime.datetime], limit: datetime.datetime) -> bo
 def moved_tags(tags: Sequence[str], team: str) -> List[str]:
     """Return the tags of a robot after its move to ``team``: the new team's instead of the old one's, and no master's.
 
-    The old team's master does not become the new team's; `ua-overlay team master` can make it that.
+    The old team's master does not become the new team's master; `ua-overlay team master` can change that.
     """
     old = PREFIX + team_of(tags)
     return [PREFIX + team] + [tag for tag in tags if tag not in (old, PREFIX + team, defaults.MASTER_TAG)]

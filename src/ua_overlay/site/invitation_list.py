@@ -1,4 +1,4 @@
-"""Lists every invitation of a site and its state: from Headscale's keys and nodes, and the invitation log. Pure."""
+"""List every invitation of a site with its state, from Headscale's keys and nodes and the invitation log. Pure."""
 import datetime
 from typing import Dict, Iterable, List, NamedTuple, Optional
 
@@ -16,15 +16,15 @@ OPEN, USED, REVOKED, EXPIRED, GONE = 'open', 'used', 'revoked', 'expired', 'gone
 class ListedInvitation(NamedTuple):
     """One invitation. Times are aware UTC datetimes."""
 
-    #: Id of its key in Headscale.
+    #: Headscale's id of its key.
     key: str
-    #: For which machine it was made; '' when the log does not have it.
+    #: The invited machine; '' if the log does not have it.
     machine: str
     #: '' for the invitation of a user.
     team: str
     #: '' for the invitation of a team.
     user: str
-    #: Whether the robot is to run the team's roscore.
+    #: Whether the robot shall run the team's roscore.
     master: bool
     #: OPEN, USED, REVOKED, EXPIRED or GONE.
     state: str
@@ -77,12 +77,12 @@ def _state(key: Optional[PreAuthKey], used: bool, revoked: bool, expires: Option
         return GONE
     if key.expiration is None or key.expiration > now:
         return OPEN
-    # Revoked without this package: Headscale revokes a key by giving it another expiry.
+    # Revoked by another tool: Headscale revokes a key by changing its expiry.
     return REVOKED if expires is not None and (expires - key.expiration).total_seconds() > 1 else EXPIRED
 
 
 def _used_at(key: Optional[PreAuthKey], node: Optional[Node], used: Optional[Record]) -> Optional[datetime.datetime]:
-    # A machine that the server had before keeps the day of its first join.
+    # A machine that the server already had keeps the day of its first join.
     if node is not None and node.created is not None and (key is None or key.created is None
                                                           or node.created >= key.created):
         return node.created

@@ -1,8 +1,8 @@
-"""The log of invitations, `invitations.log` in the site's directory: who was invited, by whom, and what became of it.
+"""The log of invitations, `invitations.log` in the site's directory: who was invited, by whom, and with what result.
 
-Headscale knows its keys and nodes. It does not know for which machine a key was made, nor who made or revoked it, and
-when it forgets a node it forgets which key that node used. The log keeps that: one JSON object in each line, without
-the key; lines are only ever added.
+Headscale knows its keys and nodes. It does not know for which machine a key was made, or who made or revoked it, and
+when a node is deleted it forgets which key that node used. The log keeps that: one JSON object in each line, without
+the key; lines are only ever appended.
 """
 import json
 import os
@@ -17,15 +17,15 @@ from ua_overlay.trust.invitation import Invitation
 
 MADE, REVOKED, USED = 'made', 'revoked', 'used'
 
-#: One line: `time`, `event` (MADE, REVOKED or USED), `key` (its id), and what each event adds.
+#: One line: `time`, `event` (MADE, REVOKED or USED), `key` (its id), and the fields of the event.
 Record = Dict[str, Any]
 
 
 class InvitationLog:
     """One log file.
 
-    :param path: where it is, or will be.
-    :param by: who makes and revokes, for people: 'root (sudo by ana)'.
+    :param path: of the file, which need not exist.
+    :param by: the person who makes and revokes invitations: 'root (sudo by ana)'.
     """
 
     def __init__(self, path: str, now: UtcClock, by: str = '') -> None:
@@ -53,7 +53,7 @@ class InvitationLog:
                 self._used_keys.add(node.key_id)
 
     def records(self) -> List[Record]:
-        """Return every record, oldest first; a line that a power failure cut is left out."""
+        """Return every record, oldest first, without lines that a power failure truncated."""
         try:
             with open(self._path, encoding='utf-8') as stream:
                 lines = stream.read().splitlines()
@@ -70,7 +70,7 @@ class InvitationLog:
             if new and owner is not None:
                 os.fchown(stream.fileno(), *owner)
             size = os.fstat(stream.fileno()).st_size
-            # A power failure may have cut the last line; the new record must not continue it.
+            # A power failure may have truncated the last line; the new record must not continue it.
             begin = b'' if size == 0 or os.pread(stream.fileno(), 1, size - 1) == b'\n' else b'\n'
             stream.write(begin + json.dumps(record, sort_keys=True).encode('utf-8') + b'\n')
             os.fsync(stream.fileno())

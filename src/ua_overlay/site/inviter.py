@@ -1,4 +1,4 @@
-"""Makes, lists and revokes invitations: what a site's administrator does on the server."""
+"""Make, list and revoke invitations: the administrator's operations on the server."""
 import datetime
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -22,7 +22,7 @@ class Invitee(NamedTuple):
     """A machine to invite."""
 
     name: str
-    #: Whether it is to run the team's roscore.
+    #: Whether it shall run the team's roscore.
     master: bool
 
 
@@ -40,18 +40,19 @@ class Inviter:
 
     def invite(self, invitees: Sequence[Invitee], lifetime: float, team: str = '', user: str = '',
                force: bool = False, pin_ca: bool = False, replace: bool = False) -> List[Tuple[Invitation, str]]:
-        """Make an invitation with a new single-use key for each of ``invitees``, or none at all.
+        """Make an invitation with a new single-use key for each of ``invitees``, or for none.
 
         :param lifetime: seconds.
-        :param team: name of the team that they join; or
-        :param user: name of the user whose machines they are.
-        :param force: invite even if the overlay has a machine of that name.
+        :param team: name of the team that they join; exclusive with ``user``.
+        :param user: name of the user who owns the machines.
+        :param force: invite even if the overlay already has a machine of that name.
         :param pin_ca: the invitation carries the CA's SHA-256 instead of the CA.
-        :param replace: robots of these names exist, but their hardware does not; the caller removes them afterwards.
+        :param replace: the hardware of existing robots with these names is being replaced; the caller removes the old
+            robots afterwards.
         :returns: the invitations, each with the id of its key, in the order of ``invitees``.
         :raises TeamError, UserError: there is no such team or user.
         :raises RobotError: a name is taken.
-        :raises UsageError: a name is invalid, or comes twice.
+        :raises UsageError: a name is invalid or duplicate.
         """
         common = self._team_fields(team) if team else self._user_fields(user)
         client = self._connect()
@@ -82,7 +83,7 @@ class Inviter:
     def _pins(self, ca_pem: str) -> str:
         pins = ca_pin.pins_of(ca_pem)
         if ' ' in pins:
-            # The server shows the root that signs. A robot that has only that one is locked out when the next one does.
+            # The server sends only the signing root. A robot with only that root is locked out when the next one signs.
             raise UsageError('The site\'s CA is being changed: an invitation has to carry both certificates now.',
                              'the same command without --ca-sha256')
         return pins
@@ -104,7 +105,7 @@ class Inviter:
         return {'user': name}
 
     def _check(self, invitees: Sequence[Invitee], client: HeadscaleApi, force: bool, replace: bool) -> None:
-        """Check all names before the first key is made."""
+        """Check all names before the first key is created."""
         if not invitees:
             raise UsageError('No robots to invite.', self.site.command('invite TEAM ROBOT'))
         invited = [names.check_robot(each.name) for each in invitees]
@@ -128,7 +129,7 @@ class Inviter:
                         self.site.command('robot remove {}'.format(name))))
 
     def take_back(self, key_ids: Iterable[str]) -> None:
-        """Revoke the keys of invitations that could not be handed out."""
+        """Revoke the keys of invitations that could not be delivered."""
         client = self._connect()
         for key_id in key_ids:
             client.expire_key(key_id)
@@ -144,7 +145,7 @@ class Inviter:
 
         :param what: a machine's name (all its open invitations), or an id from `invite list`.
         :returns: the revoked invitations.
-        :raises OverlayError: none is open (NO_INVITATION); the sentence says what became of the last one.
+        :raises OverlayError: none is open (NO_INVITATION); the sentence has the state of the last one.
         """
         matching = [entry for entry in self.list() if what in (entry.key, entry.machine)]
         open_entries = [entry for entry in matching if entry.state == OPEN]

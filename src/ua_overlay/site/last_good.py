@@ -1,8 +1,8 @@
 """site.last_good.yaml: the settings with which the server last ran, in case site.yaml becomes invalid.
 
-`server run` writes settings and rules there once Headscale has shown that they work. So a typo, or an editor that a
-power cut interrupted, does not stop the site: the server starts with this file, and every command says so. Commands
-that would rewrite site.yaml still refuse, because they would overwrite somebody's edit.
+`server run` writes settings and rules to it after Headscale has started with them. So a typo, or an edit that a power
+cut interrupted, does not stop the site: the server starts with this file, and every command reports that. Commands that
+would rewrite site.yaml still refuse, because they would overwrite a person's edit.
 """
 import os
 from typing import Optional, Tuple
@@ -27,9 +27,9 @@ def save(site: Site) -> None:
 
 
 def load(directory: str) -> Tuple[Site, Optional[OverlayError]]:
-    """Return the site in ``directory`` as its server would run it now.
+    """Return the site in ``directory`` with the settings that its server would use now.
 
-    :returns: (the site, None); or (the site with its last good settings, what is wrong with site.yaml).
+    :returns: (the site, None); or (the site with its last good settings, the error of site.yaml).
     :raises OverlayError: site.yaml is invalid or missing, and there are no last good settings.
     """
     try:
@@ -43,7 +43,7 @@ def load(directory: str) -> Tuple[Site, Optional[OverlayError]]:
     try:
         settings, rules = parse_site(text, path)
     except OverlayError:
-        # Nobody edits that file, so its error would not help.
+        # People do not edit that file, so its error would not help.
         raise problem
     site, source = Site(directory, settings, rules), os.path.join(directory, SITE_FILE)
     if not os.path.lexists(source):
@@ -53,7 +53,7 @@ def load(directory: str) -> Tuple[Site, Optional[OverlayError]]:
 
 
 def sentence(problem: OverlayError) -> str:
-    """Return what people read: the ``problem`` of :func:`load`, and which settings the server uses instead."""
+    """Format the ``problem`` of :func:`load` for people, with the settings that the server uses instead."""
     return '{} The server keeps running with its last good settings ({}).'.format(problem.sentence, LAST_GOOD_FILE)
 
 

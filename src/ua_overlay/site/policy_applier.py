@@ -1,8 +1,7 @@
-"""Applies the rules of site.yaml, and believes that they are in force only when Headscale has proven it.
+"""Apply the rules of site.yaml, and report them as in force only after Headscale has confirmed that.
 
-When Headscale refuses a policy it says so only in its log, and its REST interface returns the file, not what is in
-force. So every policy declares a tag that no other policy has (policy.marker), and Headscale is asked whether it knows
-that tag.
+Headscale reports a refused policy only in its log, and its REST interface returns the file, not the policy in force. So
+every policy declares a unique tag (policy.marker), and this module queries whether Headscale knows that tag.
 """
 import json
 import signal
@@ -19,14 +18,14 @@ from ua_overlay.protocols import JsonObject
 from ua_overlay.site.site import Site
 from ua_overlay.system import files
 
-#: How long Headscale may take to say that it has read its policy, in seconds.
+#: Seconds within which Headscale must report that it has read its policy.
 RELOAD_TIMEOUT = 20.0
 _RELOADED = 'Policy reload completed'
 _NOT_RELOADED = 'reloading policy'
 
 
 class PolicyError(OverlayError):
-    """The rules make no policy that Headscale accepts; the previous one stays in force."""
+    """Headscale does not accept the policy of the rules; the previous one stays in force."""
 
     code = 'POLICY'
 
@@ -41,7 +40,7 @@ class HeadscaleProcess(Protocol):
         ...
 
     def mark(self) -> int:
-        """Return a position in its output."""
+        """Return the current position in its output."""
         ...
 
     def wait_for_line(self, texts: Sequence[str], mark: int, timeout: float) -> Optional[str]:
@@ -50,11 +49,11 @@ class HeadscaleProcess(Protocol):
 
 
 def check(site: Site, client: Optional[HeadscaleApi]) -> JsonObject:
-    """Return the policy of a site for the nodes that exist now, checked. Changes nothing.
+    """Return the checked policy of a site for the existing nodes, without applying it.
 
     :param site: freshly loaded.
-    :param client: None when the server is not running: then Headscale does not check the policy.
-    :raises PolicyError: our evaluator or Headscale objects; the sentence quotes it.
+    :param client: None if the server is not running; then Headscale does not check the policy.
+    :raises PolicyError: our evaluator or Headscale refuses it; the sentence has the reason.
     """
     for attempt in (1, 2):
         present: Set[Alias] = policy.present_aliases(client.nodes()) if client is not None else set()
@@ -69,7 +68,7 @@ def check(site: Site, client: Optional[HeadscaleApi]) -> JsonObject:
             client.check_policy(policy.dump_policy(candidate))
             return candidate
         except RestError as error:
-            # A robot that left in between makes its tests fail: try once more with the nodes of now.
+            # The tests of a robot that left in between fail: try once more with the current nodes.
             if attempt == 2 or present == policy.present_aliases(client.nodes()):
                 raise PolicyError('Headscale refuses the policy made of {}: {}'.format(
                     site.path('site.yaml'), error.sentence), site.command('policy check'))
@@ -77,13 +76,13 @@ def check(site: Site, client: Optional[HeadscaleApi]) -> JsonObject:
 
 
 def in_force(client: HeadscaleApi, candidate: JsonObject) -> Optional[bool]:
-    """Whether the running Headscale has the grants of ``candidate``; None while it has no node to ask about."""
+    """Return whether the running Headscale has the grants of ``candidate``; None while it has no node for the query."""
     nodes = client.nodes()
     return client.knows_tag(nodes[0].id, policy.marker(candidate)) if nodes else None
 
 
 def ensure_users(client: HeadscaleApi, rules: Rules) -> None:
-    """Make the users of the site that Headscale does not have yet."""
+    """Create the users of the site that Headscale does not have yet."""
     existing = set(client.users()) if rules.users else set()
     for name in sorted(set(rules.users) - existing):
         client.create_user(name)
@@ -96,7 +95,7 @@ class PolicyApplier:
     :param connect: opens the REST interface of the running server.
     :param process: returns the process that runs Headscale.
     :param timeout: seconds that Headscale may take to confirm a policy.
-    :param remember: called with the rules that are in force from now on.
+    :param remember: called with the rules that have come into force.
     """
 
     def __init__(self, site: Site, connect: Connect, process: Callable[[], HeadscaleProcess],
@@ -109,20 +108,21 @@ class PolicyApplier:
         self._lock = threading.Lock()
         #: The marker of the policy in force.
         self._running = ''
-        #: The aliases that its tests are about; None: not known, so the policy is tested at the next refresh.
+        #: The aliases in its tests; None: unknown, so the next refresh tests the policy.
         self._present: Optional[Set[Alias]] = None
         self._client: Optional[HeadscaleApi] = None
 
     def started(self) -> None:
-        """Take note that Headscale starts: it reads policy.json as it is now."""
+        """Note that Headscale starts, and reads the current policy.json."""
         self._present = None
         self._running = policy.marker(json.loads(_read(self._site.policy_file)))
 
     def apply(self) -> Tuple[Site, bool]:
-        """Apply the rules of site.yaml as it is now.
+        """Apply the rules of the current site.yaml.
 
         :returns: (the site, whether anything changed).
-        :raises OverlayError: site.yaml is invalid, or Headscale objects or does not confirm; nothing changed then.
+        :raises OverlayError: site.yaml is invalid, or Headscale refuses or does not confirm the policy; nothing was
+            changed.
         """
         with self._lock:
             site = type(self._site).load(self._site.directory)
@@ -132,7 +132,7 @@ class PolicyApplier:
             return site, changed
 
     def refresh(self) -> List[Node]:
-        """Test the policy for the nodes that exist now. site.yaml is not read, as somebody may be editing it.
+        """Test the policy for the existing nodes, without reading site.yaml, which a person may be editing.
 
         :returns: the nodes.
         :raises OverlayError: see :meth:`apply`.
@@ -147,13 +147,13 @@ class PolicyApplier:
                     self._put(self._site, self._client)
                     self._present = present
             except OverlayError:
-                # Its API key may have expired: connect again next time.
+                # The API key may have expired: reconnect next time.
                 self._client = None
                 raise
             return nodes
 
     def _put(self, site: Site, client: HeadscaleApi) -> bool:
-        """Put the rules of ``site`` in force; return whether that changed anything."""
+        """Put the rules of ``site`` into force; return whether anything changed."""
         ensure_users(client, site.rules)
         candidate = check(site, client)
         text, before = policy.dump_policy(candidate), _read(site.policy_file)
@@ -161,12 +161,12 @@ class PolicyApplier:
         if text != before:
             files.write_atomic(site.policy_file, text, mode=0o600)
         try:
-            # A robot that joins or leaves changes only the tests. They have just been run and need no reload, which
-            # would make Headscale compute the network map of every robot.
+            # A robot that joins or leaves changes only the tests. They have just passed, so avoid a reload, which would
+            # make Headscale compute the network map of every robot.
             if changed:
                 self._reload(site, client, candidate)
         except OverlayError:
-            # A restart would read the file, so the old policy goes back there.
+            # Restore the old policy in the file, because a restart would read it.
             files.write_atomic(site.policy_file, before, mode=0o600)
             raise
         self._running = policy.marker(candidate)

@@ -1,4 +1,4 @@
-"""A site's directory: what is in it, and how it is read and written.
+"""A site's directory: its contents, and how to read and write them.
 
     site.yaml                             settings, teams, who may talk to whom: the one file that people edit
     site.last_good.yaml                   the settings and rules with which the server last ran (last_good)
@@ -42,7 +42,7 @@ class SiteError(OverlayError):
 
 
 def site_directory(argument: Optional[str], environ: Environ) -> str:
-    """Return the absolute path that the command line means: --dir, else $UA_OVERLAY_SITE, else the default."""
+    """Return the absolute path of the site's directory: --dir, else $UA_OVERLAY_SITE, else the default."""
     return os.path.abspath(argument or environ.get('UA_OVERLAY_SITE') or defaults.SITE_DIR)
 
 
@@ -50,7 +50,7 @@ class Site:
     """An existing site; see :meth:`load` and :meth:`create`.
 
     :param directory: absolute path.
-    :ivar rules: teams, and who may talk to whom.
+    :ivar rules: teams, users, and the rules between them.
     """
 
     def __init__(self, directory: str, settings: SiteSettings, rules: Optional[Rules] = None) -> None:
@@ -107,8 +107,8 @@ class Site:
         return self.path('run', 'tailscaled.sock')
 
     def command(self, text: str) -> str:
-        """Return a command line for people that means this site: 'ua-overlay server run', with --dir DIR unless the
-        directory is the default."""
+        """Return the full command line for this site: 'ua-overlay server run', with --dir DIR unless the directory is
+        the default."""
         if self.directory == defaults.SITE_DIR:
             return 'ua-overlay ' + text
         return 'ua-overlay {} --dir {}'.format(text, self.directory)
@@ -117,7 +117,7 @@ class Site:
     def load(cls, directory: str) -> 'Site':
         """Read the site in ``directory``.
 
-        :raises SiteError: there is none, or this user may not read it.
+        :raises SiteError: there is no site, or this user may not read it.
         :raises UsageError: site.yaml is invalid.
         """
         source = os.path.join(directory, SITE_FILE)
@@ -139,10 +139,10 @@ class Site:
 
     @classmethod
     def create(cls, directory: str, settings: SiteSettings, make_trust: Callable[[str], object]) -> 'Site':
-        """Write a complete new site, or nothing.
+        """Create a new site, completely or not at all.
 
-        :param directory: absolute; must not exist, or be empty.
-        :param make_trust: writes ca.pem, ca.key, server.pem and server.key into the directory that it gets.
+        :param directory: absolute path; it must not exist, or be empty.
+        :param make_trust: writes ca.pem, ca.key, server.pem and server.key to the given directory.
         :raises SiteError: the directory is in use or cannot be written.
         :raises UsageError: its path is too long for sockets.
         """
@@ -159,7 +159,8 @@ class Site:
         staging = None
         try:
             os.makedirs(parent, exist_ok=True)
-            # mkdtemp makes it with mode 0700, and it keeps that mode: keys and the server's socket are inside.
+            # mkdtemp creates it with mode 0700, and it keeps that mode, because it contains keys and the server's
+            # socket.
             staging = tempfile.mkdtemp(prefix='.ua_overlay_site.', dir=parent)
             for name in SUBDIRECTORIES:
                 os.mkdir(os.path.join(staging, name), 0o700)
@@ -180,9 +181,9 @@ class Site:
         return site
 
     def write_settings(self, directory: Optional[str] = None) -> None:
-        """Write site.yaml; people's comments stay.
+        """Write site.yaml, and keep people's comments.
 
-        :param directory: where to write instead of the site's directory.
+        :param directory: directory to write to instead of the site's.
         """
         path, text = os.path.join(directory or self.directory, SITE_FILE), dump_site(self.settings, self.rules)
         if os.path.exists(path):
@@ -194,7 +195,7 @@ class Site:
         """Write headscale.yaml and policy.json from the settings and rules; return the policy."""
         directory = directory or self.directory
         self.write_config(directory)
-        # Without tests: only a running Headscale knows which nodes exist.
+        # The policy has no tests yet, because only a running Headscale knows which nodes exist.
         generated = policy.make_policy(self.rules)
         files.write_atomic(os.path.join(directory, 'policy.json'), policy.dump_policy(generated), mode=0o600)
         return generated
@@ -212,20 +213,20 @@ class Site:
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
-        """Hold the site against other commands that change it; site.yaml is read again inside."""
+        """Lock the site against other changes; read site.yaml again after taking the lock."""
         with self.unchanged():
             fresh = Site.load(self.directory)
             self.settings, self.rules = fresh.settings, fresh.rules
             yield
 
     def unchanged(self) -> ContextManager[None]:
-        """Hold the site against commands that change it."""
+        """Lock the site against changes."""
         return _lock(self.path('run', 'change.lock'))
 
     def held(self) -> ContextManager[None]:
-        """Hold the site as its one running server.
+        """Lock the site for its single running server.
 
-        :raises SiteError: another one runs.
+        :raises SiteError: another server is running.
         """
         return _lock(self.path('run', 'server.lock'), taken=SiteError(
             'The server of the site {} runs already.'.format(self.directory), self.command('server status')))
@@ -233,8 +234,8 @@ class Site:
 
 @contextlib.contextmanager
 def _lock(path: str, taken: Optional[SiteError] = None) -> Iterator[None]:
-    """Hold a lock file; wait for it, or raise ``taken`` when another process has it."""
-    # Without following links: the directory may be another user's, who must not lead root elsewhere.
+    """Hold a lock file; wait for it, or raise ``taken`` if another process holds it."""
+    # Do not follow links: the directory may belong to another user, who must not redirect root elsewhere.
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)) as stream:
         if os.geteuid() == 0:
             directory = os.stat(os.path.dirname(path))
@@ -253,7 +254,7 @@ def parse_site(text: str, source: str) -> Tuple[SiteSettings, Rules]:
     """Return the settings and rules in the text of site.yaml.
 
     :param source: name of the file, for errors.
-    :raises UsageError: naming ``source`` and the invalid field.
+    :raises UsageError: a field is invalid; the sentence names it and ``source``.
     """
     edit = 'edit {}'.format(source)
     with schema.errors_as(UsageError, source, edit):

@@ -1,4 +1,4 @@
-"""Allows or refuses a start of another Headscale on a site's database, and makes a backup before it."""
+"""Allow or refuse the start of another Headscale version on a site's database, and make a backup before it."""
 import os
 from typing import Callable, Tuple
 
@@ -15,10 +15,10 @@ KEPT = 5
 
 
 class UpgradeGuard:
-    """Is asked before each start of Headscale.
+    """Decides before each start of Headscale whether it is allowed.
 
-    :param installed: returns what the headscale program prints as its version.
-    :param say: takes one line for the terminal or the journal.
+    :param installed: returns the version that the headscale program prints.
+    :param say: prints one line to the terminal or the journal.
     """
 
     def __init__(self, site: Site, installed: Callable[[], str], now: UtcClock, say: Say) -> None:
@@ -28,7 +28,7 @@ class UpgradeGuard:
         self._say = say
 
     def step(self) -> Tuple[str, str, str]:
-        """Return what a start would be.
+        """Classify the next start.
 
         :returns: (versions.FIRST, SAME, PATCH or UPGRADE; recorded version; installed version).
         :raises VersionError: it would skip a minor version, or go back.
@@ -37,11 +37,11 @@ class UpgradeGuard:
         return versions.decide(recorded, installed), recorded, installed
 
     def before_start(self) -> str:
-        """Refuse the start, or make a backup if it needs one.
+        """Refuse the start, or make a backup if one is necessary.
 
         :returns: the path of the backup, '' without one.
         :raises VersionError: see :meth:`step`.
-        :raises BackupError: the database cannot be backed up; it must not be touched then either.
+        :raises BackupError: the database cannot be backed up, so Headscale must not start.
         """
         step, recorded, installed = self.step()
         if step == versions.SAME or not versions.has_database(self._site):
@@ -52,7 +52,7 @@ class UpgradeGuard:
         return path
 
     def after_start(self) -> None:
-        """Record that the database has the installed version now: Headscale is healthy."""
+        """Record the installed version as the database's, after Headscale became healthy."""
         versions.record(self._site, self._installed())
 
     def _back_up(self) -> str:
@@ -60,7 +60,7 @@ class UpgradeGuard:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         owner = store.owner_of(self._site.directory)
         if owner is not None:
-            # The administrator made it, and the service's user writes to it.
+            # The administrator created it, but the service's user must be able to write to it.
             os.chown(folder, *owner)
         path = os.path.join(folder, 'before-upgrade-{}.backup'.format(file_stamp(self._now())))
         backup.write(self._site, path, self._now())

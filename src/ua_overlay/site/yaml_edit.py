@@ -1,15 +1,15 @@
-"""Keeps people's comments in a YAML file that commands rewrite. Pure.
+"""Keep people's comments in a YAML file that commands rewrite. Pure.
 
-A comment belongs to the line below it, or to the line that it ends. A line is identified by its section (the key
-without indent) and its own key, even if its value has changed. `##` begins the comments that commands write.
+A comment belongs to the line below it, or to the line at whose end it stands. A line is identified by its section (the
+key without indent) and its own key, even if its value has changed. `##` begins the comments that commands write.
 
-Why not ruamel.yaml: this module is small, tested, and cannot reformat the file, because it only adds comment lines to a
-text that was written before; and the server needs one dependency less.
+Why not ruamel.yaml: this module is small and tested, it cannot reformat the file, because it only adds comment lines to
+a generated text, and it saves the server a dependency.
 """
 import re
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
-#: How the comments begin that commands write; all others are people's.
+#: Prefix of the comments that commands write; all other comments are people's.
 OURS = '##'
 #: (section, key): identifies a line.
 Anchor = Tuple[str, str]
@@ -20,7 +20,8 @@ _KEY = re.compile(r'\s*(?:- )?(\{\s*from:\s*[^,}]+,\s*to:\s*[^,}]+|"?[\w.-]+"?(?
 def keep_comments(old: str, new: str) -> str:
     """Return the text ``new`` with the comments that people wrote into ``old``.
 
-    A comment whose line is gone moves above its section, or to the end when the section is gone too. None is lost.
+    The comment of a removed line moves above its section, or to the end if the section was removed too. No comment is
+    lost.
     """
     lines = new.splitlines()
     above, behind = _comments(old)
@@ -83,7 +84,7 @@ def _comments(text: str) -> Tuple[List[Tuple[Optional[Anchor], List[str]]], List
 def _anchors(lines: Sequence[str]) -> Iterator[Optional[Anchor]]:
     """Yield the anchor of each line, None for a comment or an empty line.
 
-    The key of a team's field has the team in front of it, because several teams have the same field.
+    The key of a team's field is prefixed with the team, because several teams have the same field.
     """
     section, item = '', ''
     for line in lines:

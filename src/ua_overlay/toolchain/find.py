@@ -1,4 +1,4 @@
-"""Finds tailscale, tailscaled, derper and headscale: on the PATH when new enough, else in the cache of builds."""
+"""Find tailscale, tailscaled, derper and headscale: on the PATH if new enough, else in the cache of builds."""
 import functools
 import os
 import shutil
@@ -13,12 +13,12 @@ from ua_overlay.toolchain.pins import MINIMUM, acceptable, module_of, read_pin
 
 
 class Tool(NamedTuple):
-    """A program, or the lack of it."""
+    """A program, found or missing."""
 
     program: str
     #: None when missing.
     path: Optional[str]
-    #: As it reports itself; '' when missing.
+    #: The version that it reports; '' when missing.
     version: str
     #: 'PATH', 'cache' or 'missing'.
     origin: str
@@ -27,16 +27,16 @@ class Tool(NamedTuple):
 
 
 class ToolMissing(OverlayError):
-    """A program is neither on the PATH in a version that is new enough, nor built."""
+    """A program is neither on the PATH in a recent version nor built."""
 
     code = 'TOOL_MISSING'
 
 
 def cache_dir(environ: Optional[Environ] = None, uid: Optional[int] = None) -> str:
-    """Return the directory of everything that is built once.
+    """Return the directory of builds and other cached files.
 
-    It is $UA_OVERLAY_CACHE; else for root /var/cache/ua_overlay, which the unprivileged users that robots run as can
-    read; else below $XDG_CACHE_HOME or ~/.cache.
+    It is $UA_OVERLAY_CACHE; else for root /var/cache/ua_overlay, which the unprivileged users of robots can read; else
+    below $XDG_CACHE_HOME or ~/.cache.
     """
     environ = os.environ if environ is None else environ
     if environ.get('UA_OVERLAY_CACHE'):
@@ -53,7 +53,7 @@ def build_dir(module: str, version: str, cache: Optional[str] = None) -> str:
 
 
 def ask_version(path: str) -> str:
-    """Return the first line of a program's version, '' when it does not answer within 10 s."""
+    """Return the first line of a program's version output, '' if there is none within 10 s."""
     argument = 'version' if os.path.basename(path) == 'headscale' else '--version'
     try:
         result = subprocess.run([path, argument], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -65,9 +65,9 @@ def ask_version(path: str) -> str:
 
 def find(program: str, module: Optional[str] = None, which: Callable[[str], Optional[str]] = shutil.which,
          ask: Callable[[str], str] = ask_version, cache: Optional[str] = None) -> Tool:
-    """Find a program; a missing one is no error.
+    """Find a program; return a Tool without a path if it is missing.
 
-    :param module: a module under toolchain/ whose build is to be used instead of the usual choice, and of the PATH.
+    :param module: use the build of this module under toolchain/, instead of the PATH and the default module.
     """
     pin = read_pin(share_path('toolchain'), module or module_of(program))
     if module is None:

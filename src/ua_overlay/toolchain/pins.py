@@ -1,6 +1,6 @@
-"""The versions that the repository pins: read from the Go modules under ``toolchain/``, the only home of each.
+"""The versions that the repository pins, read from the Go modules under ``toolchain/``, where alone they are defined.
 
-To move one: toolchain/README.md.
+toolchain/README.md explains how to change one.
 """
 import os
 import re
@@ -8,13 +8,13 @@ from typing import Dict, NamedTuple, Optional, Tuple
 
 from ua_overlay import defaults
 
-#: Module directories under toolchain/, in build order. Only tests use the last one.
+#: Module directories under toolchain/, in build order. The last one is only for tests.
 MODULES = ('tailscale', 'headscale', 'tailscale-next')
 
 #: (major, minor, patch)
 Version = Tuple[int, ...]
 
-#: Oldest version on the PATH that is used instead of a build, and why.
+#: Oldest version on the PATH that is used instead of a build, and the reason.
 MINIMUM: Dict[str, Tuple[Version, str]] = {
     'tailscale': (defaults.OLDEST_TAILSCALE_FOUND, 'it has the security fixes of 2026 and peer relays'),
     'tailscaled': (defaults.OLDEST_TAILSCALE_FOUND, 'it has the security fixes of 2026 and peer relays'),
@@ -39,9 +39,9 @@ class Pin(NamedTuple):
 
 
 def parse_go_mod(text: str, module: str) -> Pin:
-    """Return the pin in the text of a go.mod: its tool packages, and the version of the module that they are in.
+    """Return the pin in the text of a go.mod: its tool packages, and the version of their module.
 
-    :raises ValueError: there is no tool line, or no version for it.
+    :raises ValueError: the text has no tool line, or no version for it.
     """
     packages = re.findall(r'^tool ([^\s(]+)$', text, re.MULTILINE)
     for block in re.findall(r'^tool \((.*?)^\)', text, re.MULTILINE | re.DOTALL):
@@ -68,7 +68,7 @@ def module_of(program: str) -> str:
 
 
 def acceptable(program: str, version: Optional[Version]) -> bool:
-    """Return whether a program of this version may be used from the PATH; None for a version that is unknown."""
+    """Return whether a program of this version may be used from the PATH; ``version`` is None if unknown."""
     if version is None or version < MINIMUM[program][0]:
         return False
     return program not in CEILING or version < CEILING[program]
