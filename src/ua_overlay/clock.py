@@ -1,4 +1,4 @@
-"""Moments, durations and rates as text: one parser and one formatter of each. Pure, except for :func:`utc_now`.
+"""Parse and format moments, durations and rates. Pure, except for :func:`utc_now`.
 
 Moments are aware datetimes in UTC, durations are seconds, rates are bits per second.
 """
@@ -12,7 +12,7 @@ _RFC3339 = re.compile(r'(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([
 _NUMBER = re.compile(r'(\d+(?:\.\d+)?)\s*([a-z/]*)', re.ASCII)
 #: Seconds in each unit that people write.
 _SECONDS: Dict[str, float] = {'us': 1e-6, 'ms': 1e-3, 's': 1.0, 'm': 60.0, 'h': 3600.0, 'd': 86400.0}
-#: Units of :func:`parse_duration`: of delays on a link, and of lifetimes.
+#: Units of :func:`parse_duration`, for delays on a link and for lifetimes.
 SHORT_UNITS = ('us', 'ms', 's')
 LONG_UNITS = ('s', 'm', 'h', 'd')
 #: Bits per second in each unit, as tc(8) and iperf3 write them.
@@ -32,21 +32,21 @@ def from_unix(seconds: float) -> datetime.datetime:
 def parse_rfc3339(text: str) -> datetime.datetime:
     """Parse '2026-11-22T19:04:01.438727123Z' or '2026-11-22 20:04:01+01:00'; digits after the sixth are dropped.
 
-    :raises ValueError: it is no RFC 3339 time.
+    :raises ValueError: it is not an RFC 3339 time.
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
         raise ValueError('{!r} is not an RFC 3339 time'.format(text))
     date, time, fraction, zone = match.groups()
-    # Until Python 3.10 fromisoformat takes exactly 3 or 6 digits of a second and no Z.
+    # Up to Python 3.10 fromisoformat accepts only 3 or 6 digits of a second, and no Z.
     return datetime.datetime.fromisoformat('{}T{}.{}{}'.format(
         date, time, ((fraction or '') + '000000')[:6], '+00:00' if zone in 'Zz' else zone)).astimezone(UTC)
 
 
 def parse_go_time(text: Optional[str]) -> Optional[datetime.datetime]:
-    """Parse a time as Go's JSON has it: None for nothing, and for Go's zero time (the year 1).
+    """Parse a time in Go's JSON; return None for a missing one and for Go's zero time (the year 1).
 
-    :raises ValueError: it is no RFC 3339 time.
+    :raises ValueError: it is not an RFC 3339 time.
     """
     return None if not text or text.startswith('0001-01-01T') else parse_rfc3339(text)
 
@@ -54,7 +54,7 @@ def parse_go_time(text: Optional[str]) -> Optional[datetime.datetime]:
 def format_rfc3339(moment: datetime.datetime, digits: int = 0) -> str:
     """Format as '2026-11-22T19:04:01Z', in UTC.
 
-    :param digits: of the fraction of a second, 0 to 6; the rest is cut off.
+    :param digits: of the fraction of a second, 0 to 6; further digits are truncated.
     """
     utc = moment.astimezone(UTC)
     fraction = '.{:06d}'.format(utc.microsecond)[:digits + 1] if digits else ''
@@ -74,8 +74,8 @@ def file_stamp(moment: datetime.datetime) -> str:
 def parse_duration(text: str, units: Sequence[str] = LONG_UNITS) -> float:
     """Parse '90s', '30m', '1.5 h' or '2d' to seconds; with SHORT_UNITS '10ms' or '500us'.
 
-    :param units: those that may follow the number, one of which must.
-    :raises ValueError: it is no number with such a unit.
+    :param units: allowed units; one is mandatory.
+    :raises ValueError: it is not a number with such a unit.
     """
     match = _NUMBER.fullmatch(text.strip())
     if match is None or match.group(2) not in units:
@@ -98,7 +98,7 @@ def format_duration(seconds: float) -> str:
 
 
 def ago(moment: Optional[datetime.datetime], now: datetime.datetime) -> str:
-    """Say in one unit how long before ``now`` it was: '12 s', '5 min', '3 h', '2 d'; '-' for None."""
+    """Format the time from ``moment`` to ``now`` in one unit: '12 s', '5 min', '3 h', '2 d'; '-' for None."""
     if moment is None:
         return '-'
     seconds = max(0, int((now - moment).total_seconds()))
@@ -109,9 +109,9 @@ def ago(moment: Optional[datetime.datetime], now: datetime.datetime) -> str:
 
 
 def parse_rate(text: str) -> float:
-    """Parse '100mbit', '1.5 Gbit' or '30 Mbit/s' to bits per second, which are more than 0.
+    """Parse '100mbit', '1.5 Gbit' or '30 Mbit/s' to bits per second, greater than 0.
 
-    :raises ValueError: it is no such rate.
+    :raises ValueError: it is not such a rate.
     """
     match = _NUMBER.fullmatch(text.strip().lower())
     unit = '' if match is None else match.group(2)[:-2] if match.group(2).endswith('/s') else match.group(2)

@@ -1,8 +1,8 @@
-"""The errors that a person reads: one sentence that names the thing, and the next command.
+"""The errors that people read: one sentence that names the object, and the next command.
 
-All of them, with the code that programs read (in `--json` and in the answers of services) and the module that defines
-them. An indented class is a subclass of the one above it. A UsageError ends a command with status 2, any other with 1.
-test/unit/test_errors.py compares this list with the sources.
+This list has all of them, with their code for programs (in `--json` and in the answers of services) and the module that
+defines them. An indented class is a subclass of the one above it. A UsageError ends a command with status 2, any other
+with 1. test/unit/test_errors.py compares this list with the sources.
 
     OverlayError                  ERROR               errors
         UsageError                USAGE               errors
@@ -56,7 +56,7 @@ test/unit/test_errors.py compares this list with the sources.
         RotationError             ROTATION            trust.rotation
         ProofFailed               MEASURE_ENCRYPTION  wire.encryption_run
 
-Codes that a sentence has in place of its class's:
+Codes that replace the code of the class:
 
     BACKUP_DAMAGED      site.archive, site.backup
     BACKUP_FOREIGN      site.archive, site.backup
@@ -102,7 +102,7 @@ Codes that a sentence has in place of its class's:
     WRONG_CA            trust.ca_pin, trust.certificate, trust.probe
     WRONG_NAME          trust.certificate, trust.probe
 
-Exceptions that no person sees; whoever calls turns them into one of the above:
+Internal exceptions; the caller converts them to one of the above:
 
     Unreachable                                       relays.probe
     Invalid                                           system.schema
@@ -115,12 +115,12 @@ from typing import Optional
 
 
 class OverlayError(Exception):
-    """Something that the user can act on.
+    """An error on which the user can act.
 
-    :param sentence: what is wrong, naming the file, host or robot; no secret, no traceback.
-    :param next_command: what to type next, or an empty string.
-    :param code: a short upper-case word for scripts (`NOT_PREPARED`), as in the .srv files where they have one; the
-        code of the class otherwise.
+    :param sentence: the problem, with the name of the file, host or robot; no secret, no traceback.
+    :param next_command: the command to type next, or an empty string.
+    :param code: a short upper-case word for scripts (`NOT_PREPARED`), as in the .srv files if they have one; by default
+        the code of the class.
     """
 
     code = 'ERROR'

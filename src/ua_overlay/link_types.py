@@ -1,7 +1,7 @@
-"""The types of a link (the path that packets to a peer take now): their order, and what they mean. Pure.
+"""The types of a link (the path that packets to a peer take now): their order and meaning. Pure.
 
-Everything that names a link type imports it from here; colours and marks of figures are keyed by these constants. The
-texts are also those of the constants in msg/Link.msg.
+Every module that names a link type imports it from here; these constants are also the keys of colours and marks in
+figures. The texts equal the constants in msg/Link.msg.
 """
 from typing import Dict, Tuple
 
@@ -19,9 +19,9 @@ UNKNOWN: LinkType = 'UNKNOWN'
 ORDER: Tuple[LinkType, ...] = (DIRECT, PEER_RELAY, DERP, IDLE, OFFLINE, UNKNOWN)
 #: Types with a path, on which packets travel.
 CARRYING: Tuple[LinkType, ...] = (DIRECT, PEER_RELAY, DERP)
-#: Types whose packets pass another machine of the site.
+#: Types whose packets pass through another machine of the site.
 RELAYED: Tuple[LinkType, ...] = (PEER_RELAY, DERP)
-#: Types whose packets travel by UDP; DERP needs no more than TCP.
+#: Types whose packets travel by UDP; DERP needs only TCP.
 BY_UDP: Tuple[LinkType, ...] = (DIRECT, PEER_RELAY)
 
 #: What each type means, in the words of `ua-overlay status --help`.
@@ -36,5 +36,5 @@ MEANING: Dict[LinkType, str] = {
 
 
 def is_better(kind: LinkType, other: LinkType) -> bool:
-    """Whether ``kind`` comes before ``other`` in :data:`ORDER`."""
+    """Return whether ``kind`` comes before ``other`` in :data:`ORDER`."""
     return ORDER.index(kind) < ORDER.index(other)

@@ -1,4 +1,5 @@
-"""Boundaries that several rooms share: what is passed in, so that decisions stay pure and tests need no mock."""
+"""Protocols that several rooms share, for collaborators that are passed in, so that decisions stay pure and tests need
+no mock."""
 import datetime
 import subprocess
 from typing import Any, Callable, Dict, Mapping, Optional, Protocol, Sequence
@@ -11,7 +12,7 @@ WallClock = Callable[[], float]
 UtcClock = Callable[[], datetime.datetime]
 #: Path of a program, by its name; may build it first.
 Locate = Callable[[str], str]
-#: What json.loads returns, before anything is known of it.
+#: A result of json.loads, not yet validated.
 Json = Any
 JsonObject = Dict[str, Any]
 Argv = Sequence[str]
@@ -26,13 +27,13 @@ class Say(Protocol):
 
 
 class Stop(Protocol):
-    """What ends a loop: a threading.Event, or a stand-in whose ``wait`` takes no time."""
+    """Ends a loop: a threading.Event, or a fake whose ``wait`` takes no time."""
 
     def is_set(self) -> bool:
         ...
 
     def wait(self, timeout: Optional[float] = None) -> bool:
-        """Wait for at most ``timeout`` seconds; return whether the loop shall end."""
+        """Wait for at most ``timeout`` seconds; return whether to end the loop."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Where the package's own data files are: in a checkout, a devel space or an install space."""
+"""Find the package's data files in a checkout, a devel space or an install space."""
 import os
 from typing import Callable
 
@@ -8,10 +8,10 @@ from ua_overlay.errors import OverlayError
 def share_dir(module_file: str = __file__, exists: Callable[[str], bool] = os.path.exists) -> str:
     """Return the directory that holds package.xml, launch/, config/ and toolchain/.
 
-    A checkout and a devel space import this very file from ``<root>/src/ua_overlay``; an install space has it in
+    A checkout and a devel space import this file from ``<root>/src/ua_overlay``; an install space has it in
     ``<prefix>/lib/python3*/…-packages/ua_overlay`` and the data in ``<prefix>/share/ua_overlay``.
 
-    :raises OverlayError: neither is there.
+    :raises OverlayError: neither directory exists.
     """
     package = os.path.dirname(os.path.realpath(module_file))
     checkout = os.path.dirname(os.path.dirname(package))

@@ -1,4 +1,4 @@
-"""What a node's tags and attributes mean: its team, and what the site tells all robots of a team. Pure.
+"""Interpret a node's tags and attributes: its team, and the settings that the site sends to all robots of a team. Pure.
 
 A site gives a robot its team's tag ('tag:iris'), and one more when it is the team's master. Port and addressing of the
 team come as node attributes of the network map ('ua-overlay:team-port=11312').
@@ -8,9 +8,9 @@ from typing import Any, Dict, Iterable, List, Optional
 from ua_overlay.defaults import ADDRESSING, RESERVED_TEAMS
 
 PREFIX = 'tag:'
-#: Prefix of the node attributes with which a site tells the robots of a team what all of them have in common.
+#: Prefix of the node attributes with which a site sends the common settings of a team to its robots.
 FACT = 'ua-overlay:'
-#: The user that Headscale invents for nodes with tags; no person has this name.
+#: The user that Headscale assigns to nodes with tags; no person has this name.
 TAGGED = 'tagged-devices'
 
 
@@ -25,7 +25,7 @@ def team_of(tags: Optional[Iterable[str]], preferred: str = '') -> str:
 
 
 def belonging(tags: Optional[Iterable[str]], user: str = '', preferred: str = '') -> str:
-    """Return where a node belongs: its team ('iris'), or for the untagged machine of a user 'ana@', or ''.
+    """Return where a node belongs: its team ('iris'), 'ana@' for an untagged machine of the user ana, or ''.
 
     :param user: name of the node's user, '' for none.
     """
@@ -34,12 +34,12 @@ def belonging(tags: Optional[Iterable[str]], user: str = '', preferred: str = ''
 
 
 def describe_belonging(belongs: str) -> str:
-    """Return a value of :func:`belonging` for people: 'team iris', 'the group of user ana'."""
+    """Format a value of :func:`belonging` for people: 'team iris', 'the group of user ana'."""
     return 'the group of user ' + belongs[:-1] if belongs.endswith('@') else 'team ' + belongs
 
 
 def team_facts(port: int, addressing: str) -> List[str]:
-    """Return the node attributes with which a site tells every robot of a team its port and addressing."""
+    """Return the node attributes with which a site sends a team's port and addressing to its robots."""
     return ['{}team-port={}'.format(FACT, port), '{}addressing={}'.format(FACT, addressing)]
 
 
@@ -59,12 +59,12 @@ def facts_of(attributes: Optional[Iterable[str]]) -> Dict[str, Any]:
 
 
 def team_on_map(tags: Optional[Iterable[str]], attributes: Optional[Iterable[str]], preferred: str) -> Dict[str, Any]:
-    """Return what the network map says of this robot's team: team, and as :func:`facts_of`; {} when it is in none.
+    """Return the team settings in the network map: `team` and those of :func:`facts_of`; {} without a team.
 
-    The map wins over what a robot keeps of its invitation: the server may have moved the robot to another team since,
-    or changed the team.
+    The map overrides the settings that a robot keeps from its invitation: since then the server may have moved the
+    robot to another team, or changed the team.
 
-    :param preferred: the team that the robot knows.
+    :param preferred: the team in the robot's settings.
     """
     team = team_of(tags, preferred)
     return dict(facts_of(attributes), team=team) if team else {}

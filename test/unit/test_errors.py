@@ -89,9 +89,9 @@ def listed(sources):
     given = codes(sources, {each.name for each in found if each.base})
     return '\n'.join(
         [INDENT + '{:30}{:20}{}'.format('OverlayError', 'ERROR', 'errors')] + list(below('OverlayError', 2)) +
-        ['', 'Codes that a sentence has in place of its class\'s:', ''] +
+        ['', 'Codes that replace the code of the class:', ''] +
         [INDENT + '{:20}{}'.format(code, ', '.join(sorted(given[code]))) for code in sorted(given)] +
-        ['', 'Exceptions that no person sees; whoever calls turns them into one of the above:', ''] +
+        ['', 'Internal exceptions; the caller converts them to one of the above:', ''] +
         ['{:54}{}'.format(INDENT + each.name, each.module) for each in sorted(found, key=lambda item: item.module)
          if not each.base and each.name != 'OverlayError'])
 
