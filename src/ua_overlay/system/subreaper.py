@@ -10,8 +10,8 @@ handles only the first SIGINT, and a SIGINT during its start ends its children b
 
 Why a separate process: roslaunch and roscore put each child into its own session, so neither a process group nor
 PR_SET_PDEATHSIG on them alone reaches rosmaster and rosout when roscore itself is killed. As a subreaper (prctl(2))
-this process inherits them and ends them. If somebody kills the subreaper, PR_SET_PDEATHSIG makes the command shut down
-in order.
+this process inherits them and ends them. If the subreaper is killed, PR_SET_PDEATHSIG makes the command shut down in
+order.
 """
 import argparse
 import os

@@ -107,7 +107,7 @@ class Watcher:
     :param api_factory: returns a new LocalApi; called once by each of the two threads, so that they share no
         connection.
     :param on_snapshot: called in the watcher's thread when something changed, and every :data:`RESYNC` seconds with
-        false changes (fresh byte counters). It must not block; what it raises is logged.
+        false changes (fresh byte counters). It must not block; its exceptions are logged.
     """
 
     def __init__(self, api_factory: Callable[[], WatcherApi], on_snapshot: Optional[Listener] = None,
