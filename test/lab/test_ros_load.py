@@ -120,6 +120,9 @@ def run(load):
     for name in ('client', 'sensors'):
         load.finish('dev-2', name)
     load.wait_all('The last message of every topic over TCP', lambda: drained(load), 120)
+    # The queues are empty now. Their counts are recorded once a second.
+    empty = time.time()
+    load.wait('The last counts of the sensors', lambda: end_of(load, '/tf')['t'] > empty, START)
     last = end_of(load, '/tf')['n']
     load.wait('The last transform', lambda: int(load.records['dev-1', 'viewer'].all('x')[-1]['x']) == last, START)
     load.finish('dev-1', 'viewer')
@@ -128,10 +131,11 @@ def run(load):
 
 
 def end_of(load, topic):
-    """The publisher's record of the end of a topic: `n`, the last number, and `sent`, where it counts; else None."""
+    """The publisher's last record of the end of a topic: `n`, the last number, and `sent` where it counts; or None."""
     for records in load.records.values():
-        for record in records.all('end', topic):
-            return record
+        ends = records.all('end', topic)
+        if ends:
+            return ends[-1]
     return None
 
 

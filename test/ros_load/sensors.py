@@ -5,6 +5,7 @@ The camera's queue is as short as a camera's should be, so it drops images when 
 survey's never drops one.
 """
 import itertools
+import time
 import zlib
 
 import rospy
@@ -70,6 +71,8 @@ for number in itertools.count(1):
     rate.sleep()
     if finished.is_set():
         break
-for topic, last in ((camera, number // 2), (survey, number // 20), (moving.pub_tf, number)):
-    record(end=topic.resolved_name, n=last, sent=sent(topic))
-rospy.spin()
+# Again and again: a slow link takes its time to empty the queues.
+while not rospy.is_shutdown():
+    for topic, last in ((camera, number // 2), (survey, number // 20), (moving.pub_tf, number)):
+        record(end=topic.resolved_name, n=last, sent=sent(topic))
+    time.sleep(1)

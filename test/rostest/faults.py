@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What a joined robot shows when tailscaled or the server fails, and that everything recovers alone."""
+"""A joined robot reports a failed tailscaled or server, and everything recovers by itself."""
 import os
 import signal
 import sys
@@ -15,7 +15,7 @@ from ua_overlay import defaults, msg, srv
 from ua_overlay.lab.fleet import SITE_DIR
 from ua_overlay.toolchain import locate
 
-#: Seconds within which `state` must say that the server is gone.
+#: Seconds within which ~state must report that the server is unreachable.
 NOTICED = 15
 BLACK_HOLE = '''
 table inet hole {

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Link types through all three kinds of NAT while a ROS publisher and subscriber talk by host name."""
+"""Link types behind all three kinds of NAT, while a ROS publisher and subscriber talk by host name."""
 import sys
 import unittest
 
@@ -8,6 +8,7 @@ import rostest
 from support import COMMAND, CONTROL, Latest, Program, call, code_name, invite, join, leave, site
 
 from ua_overlay import msg, srv
+from ua_overlay.lab import timeouts
 from ua_overlay.lab.fleet import USER
 
 
@@ -44,29 +45,29 @@ class Links(unittest.TestCase):
     def link(self, links):
         return next((link for link in links.links if link.peer == 'dev-2'), msg.Link())
 
-    def expect(self, kind, timeout):
-        found = self.links.wait('Link type {}'.format(kind), lambda links: self.link(links).type == kind, timeout)
-        return self.link(found)
+    def expect(self, link_type):
+        links = self.links.wait('The link type {}'.format(link_type),
+                                lambda links: self.link(links).type == link_type, timeouts.PATH)
+        return self.link(links)
 
-    def turn(self, kind, wanted, timeout=180):
-        # tailscaled looks for a relay at most every 30 s and for a direct path every 60 s (magicsock: the constants
-        # discoverUDPRelayPathsInterval, upgradeUDPDirectInterval): a try that fails costs as much again.
+    def turn(self, kind, link_type):
+        """Make both routers of ``kind`` and wait for the link type to which that leads; return the link."""
         heard = len(self.listener.lines)
         events = len(self.events.messages)
         for nat in ('nat1', 'nat2'):
             CONTROL.nat(nat, kind)
-        link = self.expect(wanted, timeout)
+        link = self.expect(link_type)
         self.listener.wait('Messages after the change', lambda lines: len(lines) > heard + 20, 60)
         # Another topic is another connection: its message may come later than the one on ~links.
         self.events.wait('The event of the change',
-                         lambda event: event.peer == 'dev-2' and event.to_type == wanted, 5)
-        seen = [event for _, event in self.events.messages[events:] if event.peer == 'dev-2']
-        self.assertEqual(seen[-1].to_type, wanted)
-        self.assertTrue(all(event.from_type != event.to_type for event in seen))
+                         lambda event: event.peer == 'dev-2' and event.to_type == link_type, 5)
+        changes = [event for _, event in self.events.messages[events:] if event.peer == 'dev-2']
+        self.assertEqual(changes[-1].to_type, link_type)
+        self.assertTrue(all(event.from_type != event.to_type for event in changes))
         return link
 
     def test_1_easy_is_direct(self):
-        link = self.expect(msg.Link.DIRECT, 180)
+        link = self.expect(msg.Link.DIRECT)
         self.assertEqual((link.endpoint, link.relay), ('203.0.113.22:41641', ''))
         self.assertGreater(link.last_handshake.to_sec(), 1.6e9)
         probe = call('probe', srv.Probe, peer='dev-2', timeout=5.0)
@@ -90,7 +91,7 @@ class Links(unittest.TestCase):
     def test_4_easy_again_is_direct_again(self):
         self.turn('easy', msg.Link.DIRECT)
 
-    def test_5_nothing_was_lost(self):
+    def test_5_no_message_was_lost(self):
         heard = numbers(self.listener.lines)
         self.assertEqual(heard, list(range(heard[0], heard[0] + len(heard))))
 

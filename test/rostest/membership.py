@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Join, leave, forget and rejoin as an unprivileged user, and everything with which a join can go wrong.
+"""Join, leave, forget and rejoin as an unprivileged user, and all causes of a failed join.
 
 The tests have an order: each starts where the one before ended.
 """
@@ -40,7 +40,7 @@ class Membership(unittest.TestCase):
         self.assertNotRegex(response.message, 'hskey-auth-')
 
     def expect_untouched(self):
-        """Nothing half-done: no login, and tailscaled does not go on knocking."""
+        """Nothing is half-done: there is no login, and tailscaled has stopped calling the server."""
         self.state.wait('The state NO_LOGIN', lambda state: state.state == msg.OverlayState.NO_LOGIN, 10)
         self.assertFalse(LocalApi().prefs()['WantRunning'])
         # The environment follows the state; its writer may be busy with a roscore that starts or ends just now.
@@ -156,9 +156,9 @@ class Membership(unittest.TestCase):
         response = join(invite('iris', 'dev-2', '--force'))
         self.expect(response, 'OK', 'dev-2-1', 'taken')
         self.assertEqual(response.dns_name, 'dev-2-1.overlay.internal')
-        self.state.wait('The name that it got', lambda state: state.robot == 'dev-2-1', 10)
+        self.state.wait('The name dev-2-1', lambda state: state.robot == 'dev-2-1', 10)
 
-    def test_41_left_as_found(self):
+    def test_41_everything_is_as_before(self):
         self.expect(leave(forget=True), 'OK')
         site('robot', 'remove', 'dev-2-1')
         self.expect_untouched()

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What a user sees on a robot where no tailscaled runs."""
+"""The interface of a robot on which no tailscaled runs."""
 import sys
 import unittest
 
@@ -27,7 +27,7 @@ class NoDaemon(unittest.TestCase):
         self.assertFalse(state.online)
         self.assertGreater(state.header.stamp.to_sec(), 1.6e9)
 
-    def test_latched_topics_are_there_and_empty(self):
+    def test_latched_topics_are_published_and_empty(self):
         self.assertEqual(rospy.wait_for_message('/ua_overlay/peers', msg.PeerArray, 20).peers, [])
         self.assertEqual(rospy.wait_for_message('/ua_overlay/links', msg.LinkArray, 20).links, [])
         environment = rospy.wait_for_message('/ua_overlay/ros_environment', msg.RosEnvironment, 20)
@@ -44,7 +44,7 @@ class NoDaemon(unittest.TestCase):
         self.assertIn(SOCKET, leave.message)
         self.assertEqual(call('probe', srv.Probe, peer='dev-2', timeout=1.0).code, srv.ProbeResponse.NOT_JOINED)
 
-    def test_diagnostics_say_error(self):
+    def test_diagnostics_report_an_error(self):
         statuses = rospy.wait_for_message('/diagnostics', DiagnosticArray, 20).status
         daemon = next(status for status in statuses if status.name.endswith(': overlay: daemon'))
         self.assertEqual(daemon.level, DiagnosticStatus.ERROR)

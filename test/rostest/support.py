@@ -1,4 +1,4 @@
-"""What the rostests share: they run on robot dev-1 of a lab and act on the other hosts through its control socket."""
+"""Helpers of the rostests, which run on robot dev-1 of a lab and act on the other hosts through its control socket."""
 import os
 import shutil
 import stat
@@ -51,14 +51,14 @@ def leave(forget=False):
 
 
 def code_name(response):
-    """'OK' for code 0 of any answer: a failure that reads like the .srv."""
+    """Return the name of an answer's code in its .srv, such as 'OK'."""
     kind = type(response)
     names = [name for name in dir(kind) if name.isupper() and getattr(kind, name) == response.code]
     return names[0] if names else str(response.code)
 
 
 class Latest:
-    """The latest message of a topic, and waiting for one that fulfils a condition."""
+    """The messages of a topic, and waits for one that fulfils a condition."""
 
     def __init__(self, topic, kind):
         self.topic = topic
@@ -72,7 +72,7 @@ class Latest:
             self.arrived.notify_all()
 
     def wait(self, what, condition, seconds):
-        """The first message, the present one included, for which ``condition(message)`` holds."""
+        """Wait until ``condition(message)`` holds for the latest message; return it."""
         deadline = time.monotonic() + timeouts.scaled(seconds)
         with self.arrived:
             while True:
@@ -90,7 +90,7 @@ def state_topic():
 
 
 class Program:
-    """A program in the team graph whose lines are read: `ua-overlay exec --wait …`."""
+    """A program in the team graph, started with `ua-overlay exec --wait …`, whose lines are kept."""
 
     def __init__(self, *argv):
         self.lines = []
@@ -103,7 +103,7 @@ class Program:
             self.lines.append(line.strip())
 
     def wait(self, what, condition, seconds):
-        """Poll until ``condition(lines)``: lines come from a pipe, which has no event to wait for here."""
+        """Poll until ``condition(lines)`` holds: there is no event for a new line of the pipe."""
         deadline = time.monotonic() + timeouts.scaled(seconds)
         while not condition(self.lines):
             if time.monotonic() > deadline or self.process.poll() is not None:
