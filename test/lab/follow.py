@@ -35,8 +35,8 @@ class Follower:
     def now(self, topic, since=0.0, seconds=START):
         """The present message of ~/topic as a dict; waits until somebody publishes it.
 
-        :param since: Unix time; an older message does not count. For what is published anew, such as after the node
-            was killed: its last message is the present one until its end is noticed, a fifth of a second.
+        :param since: Unix time; an older message does not count. Needed after the node was killed: for a fifth of a
+            second, until its end is noticed, its last message stays the present one.
         """
         def present():
             value, stamp = self._read().get(topic, (None, 0.0))
@@ -76,6 +76,6 @@ class Follower:
         for line in lines:
             # rospy prints other lines, too.
             if line.startswith(b'{"topic": '):
-                said = json.loads(line)
-                self._all.setdefault(said['topic'], []).append((said['value'], said['t']))
+                record = json.loads(line)
+                self._all.setdefault(record['topic'], []).append((record['value'], record['t']))
         return {topic: messages[-1] for topic, messages in self._all.items()}

@@ -23,9 +23,9 @@ FOLDER = '/home/{}/ros_load'.format(USER)
 #: The keys by which records are found (test/ros_load/*): what a record is about.
 KEYS = {'heard', 'called', 'end', 'link', 'map', 'lookup', 'x'}
 
-Phase = collections.namedtuple('Phase', 'link switched seen start end')
-Phase.__doc__ = """A stretch of time on one link type, in Unix time. switched: the routers were changed; seen: the links
-topic shows it; start to end: measured while nothing changed."""
+Phase = collections.namedtuple('Phase', 'link switched reported start end')
+Phase.__doc__ = """A stretch of time on one link type, in Unix time. switched: the routers were changed; reported:
+the links topic shows it; start to end: measured while nothing changed."""
 
 
 def build_numbers(workspace):

@@ -165,14 +165,14 @@ def test_a_monitor_survives_a_peer_that_vanishes_and_returns(lab, tmp_path):
     path.write_text(MONITOR)
     process = subprocess.Popen([sys.executable, COMMAND, 'measure', 'monitor', str(path), '--results', str(directory),
                                 '--lab', lab.name, '--json'], stdout=subprocess.PIPE, universal_newlines=True)
-    said = []
+    lines = []
 
     def until(tool, status):
         """The next line on a probe with this status; readline ends with the process."""
-        while not said or (said[-1]['probe'], said[-1]['status']) != ('pair/{}/overlay'.format(tool), status):
-            said.append(json.loads(process.stdout.readline()))
-            assert len(said) < 20, said
-        return said[-1]
+        while not lines or (lines[-1]['probe'], lines[-1]['status']) != ('pair/{}/overlay'.format(tool), status):
+            lines.append(json.loads(process.stdout.readline()))
+            assert len(lines) < 20, lines
+        return lines[-1]
 
     try:
         assert until('tcp', 'ok')['link'] == 'DIRECT'
@@ -188,7 +188,7 @@ def test_a_monitor_survives_a_peer_that_vanishes_and_returns(lab, tmp_path):
     status = monitor_status.read(str(directory))
     assert status['state'] == 'stopped' and status['samples']['failed'] >= 1
     taken = store.read(str(directory))
-    assert len(taken) >= len(said) and taken[0].proof.way == 'DIRECT'
+    assert len(taken) >= len(lines) and taken[0].proof.way == 'DIRECT'
 
 
 def loss(lab, share):

@@ -1,6 +1,6 @@
 """Names on robots whose resolver fails: noticed, repaired by the agent, and gone when the robot leaves.
 
-dev-1 is the team's master, with a talker; dev-2 listens. What runs in the team graph must not notice any of this.
+dev-1 is the team's master, with a talker; dev-2 listens. The programs in the team graph must not notice any of this.
 """
 import threading
 

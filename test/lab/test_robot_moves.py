@@ -57,7 +57,7 @@ def test_ros_follows_a_robot_to_another_team_and_back(fleet):
         wait_peers(fleet, 'dev-2', {MASTERS[team]})
         wait_peers(fleet, MASTERS[team], {'dev-2'})
         wait_peers(fleet, MASTERS[other], set())
-    # After a restart as well, when the invitation is long gone: the node kept what the network map said.
+    # After a restart as well, when the invitation is long gone: the node kept the values of the network map.
     fleet.lab.stop_service('dev-2', 'overlay')
     fleet.launch('dev-2')
     wait_in(fleet, 'dev-2', 'iris')

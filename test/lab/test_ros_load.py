@@ -1,7 +1,7 @@
 """A team's real ROS load while its link changes: DIRECT, PEER_RELAY and DERP, with the changes as they happen.
 
 One campaign runs rospy and roscpp nodes on two robots; then each test judges the records of one kind of traffic.
-All that TCP carries must arrive complete. What a queue of the sender drops, or UDP loses, is counted and reported.
+All that TCP carries must arrive complete. The losses of UDP, and of a queue of the sender, are counted and printed.
 """
 import time
 import zlib
@@ -21,7 +21,7 @@ WINDOW = 5.0
 BAG = '/home/robot/load.bag'
 BAG_TOPICS = ('/dev_2/rospy', '/dev_2/roscpp', '/tf', '/tf_static', '/map')
 LANGUAGES = ('rospy', 'roscpp')
-#: What the client calls on dev-2: a service of each language, parameters of the master, an action.
+#: Called by the client on dev-2: a service of each language, parameters of the master, an action.
 CALLS = ('/plan', '/dev_1/roscpp_echo', 'parameter', '/count')
 
 
@@ -37,19 +37,19 @@ def switch(load, kind, link):
         records = [record for record in watch.all('link') if record['t'] > switched]
         return records[-1]['t'] if records and records[-1]['link'] == link else None
 
-    seen = load.wait('The link type ' + link, arrived, PATH)
-    return settle(load, link, switched, seen)
+    reported = load.wait('The link type ' + link, arrived, PATH)
+    return settle(load, link, switched, reported)
 
 
-def settle(load, link, switched, seen):
+def settle(load, link, switched, reported):
     """Wait until everything flows again, then measure while the link keeps its type."""
     def flows():
         for program, topic in listening():
             heard = load.records[program].heard(topic)
-            yield program + (topic,), heard and heard[-1]['t'] > seen
+            yield program + (topic,), heard and heard[-1]['t'] > reported
         for program, name in callers():
             calls = load.records[program].calls(name)
-            yield program + (name,), calls and calls[-1]['t'] > seen
+            yield program + (name,), calls and calls[-1]['t'] > reported
 
     def measured():
         """The start of a window on one link type. A busy machine may lose a link for a moment: the window restarts."""
@@ -64,7 +64,7 @@ def settle(load, link, switched, seen):
     load.wait_all('All traffic over ' + link, flows, 120)
     flowing = time.time()
     start = load.wait('A stretch of {} s on {}'.format(WINDOW, link), measured, GRAPH)
-    return Phase(link, switched, seen, start, start + WINDOW)
+    return Phase(link, switched, reported, start, start + WINDOW)
 
 
 def listening():
@@ -219,7 +219,7 @@ def figures(load):
         images = between(camera, phase)
         yield 'ROS load: {}: {:.1f} s after the routers changed; everything flows after {:.1f} s; then camera {:.1f} ' \
             'images a second, {:.1f} MB/s, {:.0f} ms old'.format(
-                phase.link, phase.seen - phase.switched, phase.start - phase.switched, len(images) / WINDOW,
+                phase.link, phase.reported - phase.switched, phase.start - phase.switched, len(images) / WINDOW,
                 sum(record['size'] for record in images) / WINDOW / 1e6,
                 1000 * median(record['t'] - record['sent'] for record in images))
     for program, topic in listening():
@@ -243,7 +243,7 @@ def numbers(records):
 
 def came_on_every_link(load, records):
     for phase in load.phases:
-        assert [record for record in records if phase.seen <= record['t'] < phase.end], phase.link
+        assert [record for record in records if phase.reported <= record['t'] < phase.end], phase.link
 
 
 def test_the_link_had_all_three_types(load):

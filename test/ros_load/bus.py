@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What the recorders of bags got and what their own queues dropped, by topic, as they say themselves (getBusStats)."""
+"""Prints how many messages the recorders of bags got and how many their queues dropped, by topic (getBusStats)."""
 from xmlrpc.client import ServerProxy
 
 import rosgraph

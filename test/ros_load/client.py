@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Calls services, sets and gets parameters and sends goals, each in a loop of its own, until SIGUSR1."""
+"""Calls services, sets and gets parameters and sends goals, each in its own loop, until SIGUSR1."""
 import itertools
 import sys
 import threading

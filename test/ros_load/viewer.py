@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Looks at what another robot's sensors publish; fetches the map again and again, as a node that comes late does."""
+"""Subscribes to another robot's sensors; fetches the map again and again, as a late subscriber does."""
 import queue
 import threading
 import zlib
@@ -25,7 +25,7 @@ def see_transforms(message):
 
 
 def fetch_maps():
-    """Subscribe, wait for the latched map, unsubscribe: each time a connection of its own."""
+    """Subscribe, wait for the latched map, unsubscribe: over a new connection each time."""
     while not finished.is_set():
         maps = queue.Queue()
         began = rospy.get_time()
