@@ -13,6 +13,7 @@ usage: dev/run_tests.py [PYTEST ARGUMENT…]      with a path among the argument
 import collections
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,6 +30,10 @@ LEAST, MOST = CORES, 4 * CORES
 IDLE, LOOK_BACK = 0.25, 4.0
 #: Seconds between two checks of the running groups.
 POLL = 0.5
+#: The groups of the lab that may fail and run once more, alone, until five whole runs in a row needed no second try.
+SECOND_TRIES = 2
+#: What the name of a second try ends with.
+AGAIN = '-again'
 #: Seconds for a pytest that was interrupted to take its labs down.
 FAREWELL = 60
 #: pytest's exit statuses.
@@ -105,6 +110,33 @@ def result_of(statuses):
     return OK if OK in statuses else NO_TESTS
 
 
+def for_a_second_try(finished, most=SECOND_TRIES):
+    """The groups that run once more: none if a unit test failed, or more groups than that. Pure.
+
+    :param finished: list of (Group, Done).
+    """
+    failed = [group for group, done in finished if done.status not in (OK, NO_TESTS)]
+    if len(failed) > most or any(not file.startswith('test/lab/') for group in failed for file in group.files):
+        return []
+    return [group._replace(name=group.name + AGAIN) for group in failed]
+
+
+def with_second_tries(finished, tried):
+    """``finished`` with the second try of each group that passed then in place of its first. Pure."""
+    passed = {group.name[:-len(AGAIN)]: (group, done) for group, done in tried if done.status == OK}
+    return [passed.get(group.name, (group, done)) for group, done in finished]
+
+
+def counts_of(texts):
+    """(passed, failed, skipped) of what several pytests printed, errors among the failed. Pure."""
+    numbers = collections.Counter()
+    for text in texts:
+        last = (text.strip().splitlines() or [''])[-1]
+        for number, word in re.findall(r'(\d+) (passed|failed|skipped|error)', last):
+            numbers[word] += int(number)
+    return numbers['passed'], numbers['failed'] + numbers['error'], numbers['skipped']
+
+
 class Idle:
     """The share of the processors' time that was idle in the last seconds."""
 
@@ -142,6 +174,12 @@ def path_of(kind, group, end):
     return os.path.join(folder, group.name + end)
 
 
+def read_output(group):
+    """What the pytest of a group printed."""
+    with open(path_of('output', group, '.txt'), encoding='utf-8', errors='replace') as stream:
+        return stream.read()
+
+
 class Running:
     """A group that runs."""
 
@@ -165,8 +203,7 @@ class Running:
         return Done(self.process.returncode, time.monotonic() - self.began, usage.ru_utime + usage.ru_stime)
 
     def output(self):
-        with open(path_of('output', self.group, '.txt'), encoding='utf-8', errors='replace') as stream:
-            return stream.read()
+        return read_output(self.group)
 
 
 def tests_of(path):
@@ -239,7 +276,7 @@ def run(groups, arguments, record, say=print):
                     say(why_of(text))
                     if stop_at_first:
                         waiting = []
-                elif not arguments:
+                elif not arguments and not each.group.name.endswith(AGAIN):
                     record[each.group.name] = {'seconds': round(done.seconds, 1), 'cpu': round(done.cpu, 1),
                                                'tests': tests_of(path_of('junit', each.group, '.xml'))}
     except KeyboardInterrupt:
@@ -258,6 +295,10 @@ def names_a_path(arguments):
     return any(os.path.exists(os.path.join(ROOT, word.split('::')[0])) for word in arguments)
 
 
+def say(text):
+    print(text, flush=True)
+
+
 def interrupt(_number, _frame):
     raise KeyboardInterrupt
 
@@ -273,17 +314,25 @@ def main(arguments):
         groups = unit_groups(cache) + lab_groups()
         if arguments == ['quick']:
             groups, arguments = quick_groups(groups), ['-q']
-        finished = run(in_order(choose(groups, arguments), record), arguments, record,
-                       lambda text: print(text, flush=True))
+        finished = run(in_order(choose(groups, arguments), record), arguments, record, say)
+        again = for_a_second_try(finished) if not arguments else []
+        if again:
+            say('Once more and alone: {}'.format(', '.join(group.files[0] for group in again)))
+        tried = [each for group in again for each in run([group], arguments, record, say)]
     except KeyboardInterrupt:
         print('interrupted')
         return INTERRUPTED
     write_record(record)
+    finished = with_second_tries(finished, tried)
     failed = [group.name for group, done in finished if done.status not in (OK, NO_TESTS)]
     idle, ticks = (now - then for now, then in zip(Idle.read_stat(), (idle, ticks)))
     print('{} in {:.0f} s; the processors were busy for {:.0f} % of it{}'.format(
         'FAILED: ' + ', '.join(failed) if failed else 'All passed', time.monotonic() - began,
         100.0 * (1 - idle / ticks), '; output and logs are in ' + os.path.relpath(RESULTS) if failed else ''))
+    for name in [group.name[:-len(AGAIN)] for group, _ in finished if group.name.endswith(AGAIN)]:
+        print('PASSED ONLY AT THE SECOND TRY: {}; why it failed first: {}'.format(
+            name, os.path.relpath(os.path.join(RESULTS, 'output', name + '.txt'))))
+    print('{} passed, {} failed, {} skipped'.format(*counts_of([read_output(group) for group, _ in finished])))
     return result_of([done.status for _, done in finished])
 
 
