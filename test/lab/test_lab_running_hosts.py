@@ -55,6 +55,19 @@ def test_processes_of_other_hosts_are_invisible(lab):
     assert lab.host('dev-1').run(['ps', '-o', 'comm=', '1']).stdout.strip() == 'lab:dev-1'
 
 
+def test_the_processes_of_a_host_from_outside(lab):
+    robot = lab.host('dev-1')
+    with robot.popen(['cat', '-'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True) as process:
+        process.stdin.write('it runs\n')
+        process.stdin.flush()
+        assert process.stdout.readline() == 'it runs\n'
+        number = int(robot.run(['pgrep', '-fx', 'cat -']).stdout)
+        assert robot.processes()[number] == ['cat', '-']
+        assert ['cat', '-'] not in lab.host('dev-2').processes().values()
+        process.stdin.close()
+    assert ['cat', '-'] not in robot.processes().values() and 1 in robot.processes()
+
+
 def test_a_host_has_a_tun_device(lab):
     robot = lab.host('dev-1')
     robot.run(['ip', 'tuntap', 'add', 'tun-test', 'mode', 'tun'])
