@@ -5,7 +5,8 @@ from ua_overlay.printable import printable, printable_lines
 
 
 @pytest.mark.parametrize('text, shown', [
-    ('dev-1', 'dev-1'), ('Zürich, \u6771\u4eac', 'Zürich, \u6771\u4eac'), ('a\x1b[2Jb', r'a\x1b[2Jb'), ('a\r\nb\tc', r'a\r\nb\tc'),
+    ('dev-1', 'dev-1'), ('Zürich, \u6771\u4eac', 'Zürich, \u6771\u4eac'),
+    ('a\x1b[2Jb', r'a\x1b[2Jb'), ('a\r\nb\tc', r'a\r\nb\tc'),
     ('\x00\x07\x7f\x9b', r'\x00\x07\x7f\x9b'), ('a\u202eb\u2066', r'a\u202eb\u2066'), ('a\u2028b', r'a\u2028b'),
     ('\ud800', r'\ud800'), ('\u200b\ufeff', r'\u200b\ufeff'), ('', ''), (17, '17'), (None, 'None'),
     ({'a': '\x1b'}, "{'a': '\\x1b'}")])

@@ -6,7 +6,8 @@ import pytest
 from ua_overlay.system import foreign_json
 
 
-@pytest.mark.parametrize('value', [{'a': [1, -2.5, None, True, 'ü']}, [], 'x', 0, 2 ** 64, 1.7976931348623157e308, -0.0])
+@pytest.mark.parametrize('value', [{'a': [1, -2.5, None, True, 'ü']}, [], 'x', 0, 2 ** 64, 1.7e308,
+                                   -0.0])
 def test_json_is_parsed_as_by_python(value):
     assert foreign_json.parse(json.dumps(value)) == value
     assert foreign_json.parse(json.dumps(value).encode()) == value
