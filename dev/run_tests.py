@@ -30,10 +30,6 @@ LEAST, MOST = CORES, 4 * CORES
 IDLE, LOOK_BACK = 0.25, 4.0
 #: Seconds between two checks of the running groups.
 POLL = 0.5
-#: The groups of the lab that may fail and run once more, alone, until five whole runs in a row needed no second try.
-SECOND_TRIES = 2
-#: What the name of a second try ends with.
-AGAIN = '-again'
 #: Seconds for a pytest that was interrupted to take its labs down.
 FAREWELL = 60
 #: pytest's exit statuses.
@@ -108,23 +104,6 @@ def result_of(statuses):
     if worst:
         return FAILED if FAILED in worst else worst[0]
     return OK if OK in statuses else NO_TESTS
-
-
-def for_a_second_try(finished, most=SECOND_TRIES):
-    """The groups that run once more: none if a unit test failed, or more groups than that. Pure.
-
-    :param finished: list of (Group, Done).
-    """
-    failed = [group for group, done in finished if done.status not in (OK, NO_TESTS)]
-    if len(failed) > most or any(not file.startswith('test/lab/') for group in failed for file in group.files):
-        return []
-    return [group._replace(name=group.name + AGAIN) for group in failed]
-
-
-def with_second_tries(finished, tried):
-    """``finished`` with the second try of each group that passed then in place of its first. Pure."""
-    passed = {group.name[:-len(AGAIN)]: (group, done) for group, done in tried if done.status == OK}
-    return [passed.get(group.name, (group, done)) for group, done in finished]
 
 
 def counts_of(texts):
@@ -276,7 +255,7 @@ def run(groups, arguments, record, say=print):
                     say(why_of(text))
                     if stop_at_first:
                         waiting = []
-                elif not arguments and not each.group.name.endswith(AGAIN):
+                elif not arguments:
                     record[each.group.name] = {'seconds': round(done.seconds, 1), 'cpu': round(done.cpu, 1),
                                                'tests': tests_of(path_of('junit', each.group, '.xml'))}
     except KeyboardInterrupt:
@@ -315,23 +294,15 @@ def main(arguments):
         if arguments == ['quick']:
             groups, arguments = quick_groups(groups), ['-q']
         finished = run(in_order(choose(groups, arguments), record), arguments, record, say)
-        again = for_a_second_try(finished) if not arguments else []
-        if again:
-            say('Once more and alone: {}'.format(', '.join(group.files[0] for group in again)))
-        tried = [each for group in again for each in run([group], arguments, record, say)]
     except KeyboardInterrupt:
         print('interrupted')
         return INTERRUPTED
     write_record(record)
-    finished = with_second_tries(finished, tried)
     failed = [group.name for group, done in finished if done.status not in (OK, NO_TESTS)]
     idle, ticks = (now - then for now, then in zip(Idle.read_stat(), (idle, ticks)))
     print('{} in {:.0f} s; the processors were busy for {:.0f} % of it{}'.format(
         'FAILED: ' + ', '.join(failed) if failed else 'All passed', time.monotonic() - began,
         100.0 * (1 - idle / ticks), '; output and logs are in ' + os.path.relpath(RESULTS) if failed else ''))
-    for name in [group.name[:-len(AGAIN)] for group, _ in finished if group.name.endswith(AGAIN)]:
-        print('PASSED ONLY AT THE SECOND TRY: {}; why it failed first: {}'.format(
-            name, os.path.relpath(os.path.join(RESULTS, 'output', name + '.txt'))))
     print('{} passed, {} failed, {} skipped'.format(*counts_of([read_output(group) for group, _ in finished])))
     return result_of([done.status for _, done in finished])
 

@@ -143,25 +143,6 @@ def test_a_path_runs_pytest_directly(runner, monkeypatch):
     assert runner.main(arguments) == 3 and calls == [[sys.executable, '-m', 'pytest'] + arguments]
 
 
-def test_few_groups_of_the_lab_run_once_more(runner):
-    a, b, c = [runner.Group(name, ['run'], ('test/lab/test_{}.py'.format(name),)) for name in 'abc']
-    unit = runner.Group('unit', [], ('test/unit',))
-    good, bad = runner.Done(runner.OK, 1, 1), runner.Done(runner.FAILED, 1, 1)
-    again = runner.for_a_second_try([(unit, good), (a, bad), (b, good), (c, bad)])
-    assert [group.name for group in again] == ['a-again', 'c-again'] and again[0].argv == ['run']
-    assert runner.for_a_second_try([(a, bad), (b, bad), (c, bad)]) == []
-    assert runner.for_a_second_try([(unit, bad), (a, bad)]) == []
-    assert runner.for_a_second_try([(unit, good), (a, good)]) == []
-
-
-def test_a_second_try_counts_only_if_it_passed(runner):
-    a, b = [runner.Group(name, [], ()) for name in 'ab']
-    good, bad = runner.Done(runner.OK, 1, 1), runner.Done(runner.FAILED, 1, 1)
-    tried = [(a._replace(name='a-again'), good), (b._replace(name='b-again'), bad)]
-    assert [(group.name, done.status) for group, done in runner.with_second_tries([(a, bad), (b, bad)], tried)] == [
-        ('a-again', runner.OK), ('b', runner.FAILED)]
-
-
 def test_numbers_of_several_runs_are_added(runner):
     texts = ['== 3 passed, 1 skipped in 2.0s ==', 'x\n=== 1 failed, 2 passed, 1 error in 1s ===\n', '']
     assert runner.counts_of(texts) == (5, 2, 1)
