@@ -2,7 +2,7 @@
 no mock."""
 import datetime
 import subprocess
-from typing import Any, Callable, Dict, Mapping, Optional, Protocol, Sequence
+from typing import Any, Callable, ContextManager, Dict, Mapping, Optional, Protocol, Sequence
 
 #: Monotonic seconds.
 Clock = Callable[[], float]
@@ -17,6 +17,8 @@ Json = Any
 JsonObject = Dict[str, Any]
 Argv = Sequence[str]
 Environ = Mapping[str, str]
+#: Text -> a context manager that shows it as a step in progress while it is entered (cli.shared.progress.Progress).
+Progress = Callable[[str], ContextManager[object]]
 
 
 class Say(Protocol):

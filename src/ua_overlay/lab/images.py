@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Callable, ContextManager, List, Optional, Sequence, Tuple
 
 from ua_overlay.errors import OverlayError
+from ua_overlay.protocols import Progress
 from ua_overlay.toolchain.find import cache_dir
-
-#: Shows a step that takes long, by its text, until the context ends (cli.shared.progress.Progress).
-Progress = Callable[[str], ContextManager[object]]
 
 USER = 'robot'
 #: An init, ssh for Ansible, and the Python modules of package.xml.

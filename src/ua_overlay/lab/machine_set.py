@@ -3,11 +3,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import List, Mapping, Optional, Sequence
 
 from ua_overlay.lab import images, leftovers
-from ua_overlay.lab.images import Image, Progress
+from ua_overlay.lab.images import Image
 from ua_overlay.lab.lab import Lab
 from ua_overlay.lab.machine_ssh import LabSsh
 from ua_overlay.lab.machines import SERVICE, Bind, Machine
 from ua_overlay.lab.topology import Topology
+from ua_overlay.protocols import Progress
 
 
 def image_for(topology: Topology, name: str) -> Image:

