@@ -6,7 +6,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo --preserve-env=$(KEPT))
 PYTEST := $(VENV)/pytest
 IN_WORKSPACE := $(SUDO) bash dev/with_workspace.sh $(VENV)/python
 
-.PHONY: help prepare demo campus test quick proof unit lint floor floor-env bench drawing clean
+.PHONY: help prepare demo campus test quick proof unit lint floor floor-env bench drawing faults clean
 
 help:           ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -51,6 +51,9 @@ bench: prepare  ## measure the figures of README and docs
 
 drawing:        ## draw the rooms of src/ and who imports whom (docs/rooms.svg)
 	@python3 dev/drawing.py
+
+faults:         ## write the table of faults from the tests (docs/faults.md)
+	@python3 dev/faults.py
 
 clean:          ## remove what was built (cache and workspace)
 	$(SUDO) rm -rf $(CACHE) .workspace
