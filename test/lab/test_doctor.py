@@ -156,6 +156,9 @@ def test_a_healthy_robot_has_no_findings(fleet):
     assert 'No problem found' in text and 'ERROR' not in text and 'WARNING' not in text
 
 
+@pytest.mark.fault('new', 'Somebody deletes or changes the egress rule',
+                   behaviour='doctor names it, and its next command loads it again; so does the agent',
+                   reported='at once: doctor as root', recovery='90 s', lost='nothing')
 def test_the_egress_rule(fleet):
     finding = doctor(fleet, 'dev-3')['egress'][0]
     assert finding['level'] == 'UNKNOWN' and 'sudo' in finding['next_command']
@@ -187,12 +190,16 @@ def test_the_doctor_leaves_no_node_in_the_graph(fleet):
     assert '/rosout' in nodes and not [name for name in nodes if 'doctor' in name]
 
 
+@pytest.mark.fault('new', 'The robot was never in a team', behaviour='doctor warns, and exits with status 4',
+                   reported='at once: doctor', recovery='-', lost='nothing')
 def test_a_robot_in_no_team(fleet):
     found = doctor(fleet, 'dev-4')
     assert bad(found) == {'login': 'WARN'} and found['status'] == 4
     assert 'no team' in found['login'][0]['what']
 
 
+@pytest.mark.fault('new', 'The robot has left its team', behaviour='doctor names the command that rejoins',
+                   reported='90 s: doctor', recovery='90 s', lost='nothing')
 def test_leave_and_rejoin(fleet):
     fleet.overlay('dev-3', 'leave', user=USER)
     try:
@@ -203,6 +210,8 @@ def test_leave_and_rejoin(fleet):
     wait_healthy(fleet, 'dev-3')
 
 
+@pytest.mark.fault('new', 'tailscaled does not run', behaviour='doctor and roswtf name its socket',
+                   reported='at once: doctor, roswtf', recovery='90 s', lost='nothing')
 def test_no_daemon(fleet):
     fleet.lab.stop_service('dev-3', 'tailscaled')
     try:
@@ -216,6 +225,9 @@ def test_no_daemon(fleet):
     wait_healthy(fleet, 'dev-3')
 
 
+@pytest.mark.fault('new', 'resolv.conf is overwritten and the agent does not run',
+                   behaviour='doctor, roswtf and /diagnostics say which names fail', reported='90 s: doctor',
+                   recovery='90 s', lost='nothing')
 def test_resolv_conf_overwritten(fleet):
     with without_agent(fleet, 'dev-2'), overwritten(fleet, 'dev-2', '/etc/resolv.conf', 'nameserver 203.0.113.2\n'):
         finding = wait_found(fleet, 'dev-2', 'names', 'ERROR')
@@ -225,6 +237,8 @@ def test_resolv_conf_overwritten(fleet):
     wait_healthy(fleet, 'dev-2')
 
 
+@pytest.mark.fault('new', "The master takes this robot's name for another address",
+                   behaviour='doctor says so on both robots', reported='90 s: doctor', recovery='90 s', lost='nothing')
 def test_the_master_cannot_resolve_our_name(fleet):
     hosts = fleet.lab.host('dev-1').run(['cat', '/etc/hosts']).stdout
     hosts += '203.0.113.99 dev-2.overlay.internal\n'
@@ -235,6 +249,9 @@ def test_the_master_cannot_resolve_our_name(fleet):
     wait_healthy(fleet, 'dev-2', 'dev-1')
 
 
+@pytest.mark.fault('new', "A shell has ROS_IP of the LAN and the team's master",
+                   behaviour='doctor and roswtf name the variable, the program and, on other robots, its node',
+                   reported='at once: doctor in that shell; 90 s: elsewhere', recovery='90 s', lost='nothing')
 def test_lan_address_with_the_overlays_master(fleet):
     mixed = {'ROS_MASTER_URI': TEAM_URI, 'ROS_IP': '10.0.2.15'}
     finding = doctor(fleet, 'dev-2', mixed)['half-connected'][0]
@@ -249,6 +266,9 @@ def test_lan_address_with_the_overlays_master(fleet):
     wait_healthy(fleet, 'dev-2', 'dev-3')
 
 
+@pytest.mark.fault('new', 'A program still has the former master',
+                   behaviour='doctor and status name the program and both masters', reported='90 s: doctor',
+                   recovery='90 s', lost='nothing')
 def test_node_of_a_former_master(fleet):
     with node(fleet, 'dev-2', 'rosrun', 'ua_overlay', 'talker.py', ROS_MASTER_URI='http://dev-3.overlay.internal:{}'.format(TEAM_PORT),
               ROS_HOSTNAME='dev-2.overlay.internal'):
@@ -259,6 +279,9 @@ def test_node_of_a_former_master(fleet):
     wait_healthy(fleet, 'dev-2')
 
 
+@pytest.mark.fault('new', "The master runs no roscore, then a roslaunch of somebody's owns the port",
+                   behaviour='doctor says so on both robots, and names the launch', reported='90 s: doctor',
+                   recovery='90 s', lost='nothing')
 def test_the_master_runs_no_roscore_then_somebodys_roslaunch(fleet):
     path = '/home/{}/foreign.launch'.format(USER)
     fleet.lab.host('dev-1').run(['tee', path], input='<launch><node name="talker" pkg="ua_overlay" type="talker.py"/>'
@@ -296,6 +319,9 @@ def write_policy(fleet, text):
     server.run(['pkill', '-HUP', '-x', 'headscale'])
 
 
+@pytest.mark.fault('new', 'The policy in force drops ports that ROS needs',
+                   behaviour='doctor names the ports and the policy', reported='90 s: doctor', recovery='90 s',
+                   lost='nothing')
 def test_the_policy_blocks_ports(fleet):
     """The team port, then the ephemeral ones."""
     def block_team_port(policy):
@@ -318,6 +344,9 @@ def test_the_policy_blocks_ports(fleet):
     wait_healthy(fleet, 'dev-2', 'dev-3')
 
 
+@pytest.mark.fault('new', 'A firewall on this robot drops incoming connections',
+                   behaviour='doctor says so here and on the master', reported='90 s: doctor', recovery='90 s',
+                   lost='nothing')
 def test_own_firewall_blocks_incoming_connections(fleet):
     with firewall(fleet, 'dev-2', 'input', 'iifname "tailscale0" ct state new tcp dport != 22 drop'):
         finding = wait_found(fleet, 'dev-2', 'ports-in', 'ERROR')
@@ -328,6 +357,9 @@ def test_own_firewall_blocks_incoming_connections(fleet):
     wait_healthy(fleet, 'dev-2', 'dev-1')
 
 
+@pytest.mark.fault('new', 'The clock is 10 s, 10 min or five years off',
+                   behaviour='doctor says how far, warning from seconds on, error from minutes on',
+                   reported='at once: doctor', recovery='-', lost='nothing')
 def test_clock_offset(fleet):
     library = glob.glob('/usr/lib/*/faketime/libfaketime.so.1')[0]
     faked = {'LD_PRELOAD': library, 'FAKETIME_DONT_FAKE_MONOTONIC': '1'}
@@ -340,6 +372,9 @@ def test_clock_offset(fleet):
     assert finding['level'] == 'ERROR' and 'not yet valid' in finding['what'] and finding['next_command']
 
 
+@pytest.mark.fault('new', "The server's certificate ends soon and nobody renews it",
+                   behaviour='doctor and /diagnostics warn with the date and the command', reported='90 s: doctor',
+                   recovery='90 s', lost='nothing')
 def test_certificate_ends_soon(fleet):
     script = '''
 import sys
@@ -369,6 +404,9 @@ store.renew(site, clock.utc_now())
     wait_healthy(fleet, 'dev-2')
 
 
+@pytest.mark.fault('new', 'Another interface has an address in 100.64.0.0/10',
+                   behaviour='doctor warns, or says which robot it hides', reported='at once: doctor', recovery='90 s',
+                   lost='nothing')
 def test_range_used_by_another_interface(fleet):
     machine = fleet.lab.host('dev-2')
     interface = machine.run(['sh', '-c', 'ip -o -4 route show default | cut -d" " -f5']).stdout.strip()
@@ -382,6 +420,8 @@ def test_range_used_by_another_interface(fleet):
     wait_healthy(fleet, 'dev-2')
 
 
+@pytest.mark.fault('new', 'Large UDP packets are lost on the way', behaviour='doctor names the peers that it concerns',
+                   reported='90 s: doctor', recovery='90 s', lost='nothing')
 def test_large_packets_are_lost(fleet):
     with firewall(fleet, 'nat1', 'forward', 'meta l4proto udp meta length > 1300 drop'):
         finding = wait_found(fleet, 'dev-2', 'mtu', 'ERROR')
@@ -389,6 +429,9 @@ def test_large_packets_are_lost(fleet):
     wait_healthy(fleet, 'dev-2')
 
 
+@pytest.mark.fault('new', 'An access point keeps its clients apart',
+                   behaviour='doctor names the robot on the same LAN that is reached by a relay only',
+                   reported='90 s: doctor', recovery='90 s', lost='nothing')
 def test_relayed_within_one_lan(fleet):
     """An access point that keeps its clients apart."""
     with firewall(fleet, 'dev-3', 'input', 'ip saddr { 10.0.2.15, 203.0.113.22 } drop'):
@@ -425,6 +468,9 @@ def roswtf(fleet, host, env=None):
     return text
 
 
+@pytest.mark.fault('new', 'roslaunch starts nodes on another robot, without a shell of its own',
+                   behaviour="env_loader.sh sets the overlay's names and leaves another network's master alone",
+                   reported='-', recovery='-', lost='nothing')
 def test_env_loader_of_a_remote_machine(fleet):
     """As roslaunch runs it over ssh (roslaunch/remoteprocess.py): nothing but ROS_MASTER_URI in the environment."""
     loader = os.path.join(fleet.workspace, 'lib/ua_overlay/env_loader.sh')

@@ -41,6 +41,8 @@ def row(site, robot):
     return [each for each in site.json('invite', 'list') if each['machine'] == robot][-1]
 
 
+@pytest.mark.fault('new', 'One name of a batch of invitations is invalid', behaviour='No invitation is made',
+                   reported='at once: invite', recovery='-', lost='nothing')
 def test_a_batch_is_all_or_nothing_and_each_invitation_works_once(site):
     folder = os.path.join(site.base, 'out')
     os.mkdir(folder, 0o700)
@@ -88,6 +90,8 @@ def test_a_revoked_invitation_is_refused(site):
     assert 'dev-3' not in [each['robot'] for each in site.json('robot', 'list')]
 
 
+@pytest.mark.fault('new', 'A robot with a wrong clock uses an expired invitation', behaviour='The server refuses it',
+                   reported='by join', recovery='-', lost='nothing')
 def test_the_server_refuses_an_expired_invitation_whatever_the_clock_of_the_machine(site):
     invitation, _ = make_inviter(Site.load(site.directory)).invite([Invitee('dev-4', False)], 1, 'iris')[0]
     wait('its end', lambda: row(site, 'dev-4')['state'] == 'expired', 30)

@@ -148,6 +148,9 @@ def stage_reached(root, name, stage):
     return os.path.exists(os.path.join(directory, stage))
 
 
+@pytest.mark.fault('new', 'The maker of a lab is killed at any stage',
+                   behaviour='Its hosts end, and the next `lab up` takes the name', reported='-', recovery='10 s',
+                   lost='nothing')
 @pytest.mark.parametrize('stage', ['claimed', 'first host', 'hosts recorded', 'nats/nat1', 'services/inet-dns.json'])
 def test_a_killed_creator_leaves_no_process_and_frees_the_name(root, stage):
     before = machine()
@@ -167,6 +170,8 @@ def test_a_killed_creator_leaves_no_process_and_frees_the_name(root, stage):
     assert not os.path.exists(root)
 
 
+@pytest.mark.fault('new', '`lab down` while another `lab up` runs', behaviour='`lab up` fails, and nothing is left',
+                   reported='at once', recovery='-', lost='nothing')
 def test_down_during_another_up(root):
     """`down` from a second terminal wins; the first one fails with a sentence and leaves nothing either."""
     process = maker(root, 'race')
@@ -206,6 +211,8 @@ def test_two_labs_in_parallel(root):
     assert not os.path.exists(root)
 
 
+@pytest.mark.fault('new', 'A host of a lab ends', behaviour='The lab is called broken with the name of the host',
+                   reported='at once: LAB_BROKEN', recovery='-', lost='nothing')
 def test_a_host_that_ended_is_named(root):
     lab = Lab.up(TWO_NATS, 'broken', root)
     lab.host('dev-2').process.kill()

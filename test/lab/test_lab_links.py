@@ -96,6 +96,8 @@ def test_a_connection_survives_starts_and_stops_of_the_emulator(bad):
     assert process.returncode == 0 and len(answers) >= 90
 
 
+@pytest.mark.fault('new', "The emulator of a lab's link is killed", behaviour='The link is cut; `lab link` says so',
+                   reported='at once: lab link', recovery='with lab link set or clear', lost='nothing')
 def test_a_dead_emulator_is_a_cut_cable_and_is_reported(bad):
     link.set_shape(bad, 'dev-1', shape.parse({'delay': '1ms'}))
     place = link.Attachment(bad.topology, 'dev-1')

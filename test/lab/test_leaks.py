@@ -202,6 +202,9 @@ def each(labs, what):
         list(pool.map(what, labs))
 
 
+@pytest.mark.fault('new', "Server, relay or name server disappear, or the server's name gets another address",
+                   behaviour='No packet and no question leaves the site; the egress rule learns the new address',
+                   reported='-', recovery='180 s', lost='nothing')
 def test_nothing_leaves_the_site(labs):
     guarded, left_open = labs
     begin = time.monotonic()

@@ -36,6 +36,9 @@ def reaches(machines):
     return any(item['id'] == 'server' and item['level'] == 'OK' for item in json.loads(found)['findings'])
 
 
+@pytest.mark.fault('new', 'The machine in front of the server reboots',
+                   behaviour='It forwards again, and robots reach the server', reported='-', recovery='180 s',
+                   lost='nothing')
 def test_a_robot_joins_through_the_proxy_which_forwards_again_after_a_reboot(machines, book):
     played = book.run()
     assert played.status == 0, played.text

@@ -57,6 +57,8 @@ def ca_of(machines, host, *parts):
     return machines[host].run(['cat', os.path.join('/var/lib/ua_overlay', *parts, 'ca.pem')]).stdout
 
 
+@pytest.mark.fault('new', 'A remote host with a relay and a DERP reboots', behaviour='Both work again', reported='-',
+                   recovery='180 s', lost='nothing')
 def test_install_ca_change_reboot_and_removal(machines, tmp_path):
     book = Playbook(tmp_path, inventory(machines))
     played = book.run()

@@ -69,6 +69,9 @@ def test_check_mode_changes_nothing_on_new_machines(machines, before, book):
         assert files(machine) == before[name]
 
 
+@pytest.mark.fault('new', 'A robot is off while Ansible installs the site',
+                   behaviour='The other hosts are installed; a later run installs it', reported='by the run',
+                   recovery='with the next run', lost='nothing')
 def test_installation_while_one_robot_is_off(machines, before, book):
     book.write(inventory(machines, ABSENT))
     played = book.run()

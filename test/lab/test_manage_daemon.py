@@ -75,6 +75,9 @@ def test_the_robot_joins_without_any_preparation(fleet):
     assert not KEY.search(fleet.lab.log('dev-4', 'overlay'))
 
 
+@pytest.mark.fault('new', 'tailscaled is killed under `manage_daemon`',
+                   behaviour='The node starts another, and the robot is online', reported='-', recovery='60 s',
+                   lost='nothing')
 def test_a_killed_daemon_restarts_and_the_robot_returns(fleet):
     old = daemons(fleet)
     robot(fleet).run(['kill', '-KILL'] + [str(pid) for pid in old])
@@ -82,6 +85,9 @@ def test_a_killed_daemon_restarts_and_the_robot_returns(fleet):
     assert len(daemons(fleet)) == 1
 
 
+@pytest.mark.fault('new', 'A second overlay node with `manage_daemon` starts',
+                   behaviour='It ends and says that a tailscaled answers already', reported='at once', recovery='-',
+                   lost='nothing')
 def test_another_node_does_not_start_a_second_daemon(fleet):
     done = ros(fleet, 'rosrun', 'ua_overlay', 'overlay', '__name:=second', '_manage_daemon:=true', check=False)
     assert done.returncode == 1 and 'A tailscaled already answers at' in done.stdout + done.stderr
@@ -107,6 +113,9 @@ def test_the_robot_returns_with_its_identity(fleet):
     assert status(fleet)['Self']['DNSName'] == 'dev-4.overlay.internal.'
 
 
+@pytest.mark.fault('new', 'The overlay node is killed under `manage_daemon`',
+                   behaviour='tailscaled ends with it; respawn brings back one of each', reported='-', recovery='60 s',
+                   lost='nothing')
 def test_killing_the_node_ends_the_daemon(fleet):
     """And respawn brings both back."""
     old = daemons(fleet)

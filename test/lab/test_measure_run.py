@@ -160,6 +160,9 @@ monitor: {capacity: 20mbit, interval: 7, share: 10}
 '''
 
 
+@pytest.mark.fault('new', 'The peer of a monitor vanishes and returns',
+                   behaviour='The monitor records failed samples and goes on', reported='with the next probe',
+                   recovery='with the next probe', lost='the samples meanwhile, as failed')
 def test_a_monitor_survives_a_peer_that_vanishes_and_returns(lab, tmp_path):
     path, directory = tmp_path / 'monitor.yaml', tmp_path / 'results'
     path.write_text(MONITOR)

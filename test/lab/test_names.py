@@ -111,6 +111,15 @@ def debian_line(fleet, host):
     return lambda: run(['sed', '-i', r's/^127\.0\.1\.1 .*/127.0.1.1 robot/', '/etc/hosts'])
 
 
+@pytest.mark.fault('new', 'MagicDNS does not answer',
+                   behaviour='The agent writes the team into the hosts file; no process restarts', reported='-',
+                   recovery='90 s', lost='nothing')
+@pytest.mark.fault('new', 'A DHCP client overwrites resolv.conf',
+                   behaviour='The agent writes the team into the hosts file; no process restarts', reported='-',
+                   recovery='90 s', lost='nothing')
+@pytest.mark.fault('new', "The hosts file gives this robot's overlay name a loopback address",
+                   behaviour='The agent writes the right address above it; no process restarts', reported='-',
+                   recovery='90 s', lost='nothing')
 @pytest.mark.parametrize('fault', [dead_resolver, dhcp, debian_line])
 def test_names_are_repaired_and_nothing_restarts(fleet, fault):
     wait_names(fleet, 'dev-2', True)
@@ -147,6 +156,9 @@ def test_names_are_repaired_and_nothing_restarts(fleet, fault):
     assert answer['code'] == 0, answer['message']
 
 
+@pytest.mark.fault('new', 'Names fail and the agent does not run',
+                   behaviour='Topics carry messages as before; an agent that starts repairs the names',
+                   reported='90 s: ros_environment, /diagnostics', recovery='90 s', lost='nothing')
 def test_without_the_agent_an_error_reports_it(fleet):
     """On the master, where the team's roscore must live through it."""
     wait_names(fleet, 'dev-1', True)

@@ -98,6 +98,9 @@ def test_a_team_that_opens_only_what_ros_needs(site, robots, edited):
     assert one.tailscale('ping', '--icmp', '--c=1', other.address()).returncode == 0
 
 
+@pytest.mark.fault('new', 'site.yaml is invalid',
+                   behaviour='policy check, policy apply and SIGHUP refuse it with the reason; the rules in force stay',
+                   reported="at once: policy check; 30 s: the server's log", recovery='-', lost='nothing')
 @pytest.mark.parametrize('old, new, words', [
     ('talk: []', 'talk: [{from: iris, to: ghost}]', 'team ghost'),
     ('talk: []', 'talk: []\ncolour: red', 'unknown field colour'),
@@ -120,6 +123,8 @@ def test_an_invalid_edit_is_refused_with_a_sentence_and_changes_nothing(site, ro
     assert opens(robots['iris-2'], robots['iris-1'], TEAM_PORT)
 
 
+@pytest.mark.fault('new', 'A policy opens a port that no rule of site.yaml grants', behaviour='Headscale refuses it',
+                   reported='at once', recovery='-', lost='nothing')
 def test_headscale_itself_refuses_a_policy_that_fails_its_tests(site, robots, client):
     made = policy.make_policy(Site.load(site.directory).rules, {'tag:iris', 'tag:blue'})
     made['grants'].append({'src': ['tag:blue'], 'dst': ['tag:iris'], 'ip': ['tcp:22']})
@@ -127,6 +132,9 @@ def test_headscale_itself_refuses_a_policy_that_fails_its_tests(site, robots, cl
         client.check_policy(policy.dump_policy(made))
 
 
+@pytest.mark.fault('new', 'The server starts with an invalid site.yaml',
+                   behaviour='It runs with its last good settings and exits with status 4 in server status',
+                   reported='at once: server status, server check', recovery='60 s: robots', lost='nothing')
 def test_a_server_that_starts_with_an_invalid_file_uses_the_last_good_settings(site, robots, edited):
     edited('talk: []', 'talk: [{from: blue, to: iris}]')
     site.call('policy', 'apply')

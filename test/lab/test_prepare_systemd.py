@@ -251,6 +251,9 @@ def has_block(robot):
     return hosts.has_block(robot.machine.run(['cat', '/etc/hosts']).stdout)
 
 
+@pytest.mark.fault('new', 'systemd-resolved restarts, or is stopped for good',
+                   behaviour="Names resolve again, if need be from the hosts file; no service restarts",
+                   reported='-', recovery='120 s', lost='nothing')
 def test_names_resolve_after_a_restart_of_systemd_resolved_and_without_it(site, new_machine):
     robot = new_machine(base=images.ROBOT)  # resolved is a part of systemd there, as it is on Ubuntu 20.04
     use_resolved(robot)
@@ -342,6 +345,9 @@ def test_a_machine_without_the_service_gets_one_and_undo_removes_it(site, new_ma
     assert robot.machine.property(DAEMON, 'LoadState') == 'not-found'
 
 
+@pytest.mark.fault('new', '/etc/default/tailscaled overrides the CA of `robot prepare`',
+                   behaviour='`robot prepare` ends and names the setting', reported='at once: robot prepare',
+                   recovery='-', lost='nothing')
 def test_a_file_that_overrides_the_drop_in_is_named(site, robot):
     robot.machine.run(['sh', '-c', 'echo SSL_CERT_FILE=/etc/other.pem >>/etc/default/tailscaled'])
     carry(site, robot, 'dev-1')

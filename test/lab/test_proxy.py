@@ -34,6 +34,9 @@ def checked(fleet, host, *options):
     return result.returncode, json.loads(result.stdout)
 
 
+@pytest.mark.fault('new', 'The machine in front of the server forwards nothing',
+                   behaviour='`server check --from-outside` names each port and the command that prints the rules',
+                   reported='at once: server check', recovery='-', lost='nothing')
 def test_without_the_rules_nothing_is_forwarded_and_the_check_reports_it(pair):
     status, rows = checked(pair, 'server', '--dir', SITE_DIR, '--from-outside')
     assert status == 1 and not any(row['ok'] for row in rows if row['what'] != 'relay')
@@ -71,6 +74,9 @@ def test_robots_outside_have_links_of_all_three_types(pair):
         pair.wait_link('DERP')
 
 
+@pytest.mark.fault('new', "The relay's port receives nothing from outside",
+                   behaviour='The server stays healthy and suspects the port; robots use DERP',
+                   reported='180 s: server status', recovery='60 s', lost='nothing')
 def test_a_relay_that_receives_nothing_is_reported_but_no_server_fault(pair):
     """Robots whose UDP is cut ask the relay over DERP and never reach it: as when its port is not forwarded."""
     with pair.traffic():
@@ -99,6 +105,8 @@ def calm(pair):
     return condition
 
 
+@pytest.mark.fault('new', 'The relay server lost its port', behaviour='The server sets it again without a restart',
+                   reported='60 s: server status', recovery='180 s', lost='nothing')
 def test_a_relay_that_lost_its_port_carries_again_by_itself(pair):
     with pair.traffic():
         pair.wait_link('PEER_RELAY')

@@ -30,6 +30,8 @@ def relay_report(site):
     return site.control()['relay']
 
 
+@pytest.mark.fault('new', "The site's relay hangs (SIGSTOP)", behaviour='The server restarts its tailscaled',
+                   reported="120 s: the server's log", recovery='240 s', lost='nothing')
 def test_a_hanging_relay_is_restarted(site):
     before = relay_report(site)
     os.kill(before['pid'], signal.SIGSTOP)
@@ -125,6 +127,8 @@ def run_derp(site, second, *more):
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
+@pytest.mark.fault('new', 'A remote DERP is stopped', behaviour='Robots use the DERP in Headscale until it is back',
+                   reported='60 s: derp list, server check', recovery='60 s', lost='nothing')
 def test_the_embedded_derp_is_home_without_the_remote_one(site, second):
     process = second[0]['derp']
     process.terminate()
@@ -143,6 +147,9 @@ def derp_status(site, second):
     return answer.returncode, json.loads(answer.stdout)
 
 
+@pytest.mark.fault('new', 'The certificate of a remote DERP ends soon',
+                   behaviour='Server and remote host warn with the command, and exit with status 4',
+                   reported='60 s: server status, server check, derp status', recovery='60 s', lost='nothing')
 def test_a_certificate_that_ends_soon_is_reported_everywhere_and_replaced(site, second):
     assert site.call('server', 'status').returncode == 0 and derp_status(site, second)[0] == 0
     path = os.path.join(second[1]['derp'], 'enrolment.yaml')
@@ -184,6 +191,9 @@ def test_robots_no_longer_see_a_removed_relay(site, second):
     assert site.call('relay', 'remove', 'lab-b', check=False).returncode == 1
 
 
+@pytest.mark.fault('new', 'The enrolment of a relay is given to a DERP',
+                   behaviour='The command refuses it, shows no key and writes nothing', reported='at once: derp run',
+                   recovery='-', lost='nothing')
 def test_an_enrolment_of_another_kind_is_refused_and_shows_no_key(site, second):
     result = subprocess.run([sys.executable, COMMAND, 'relay', 'status', '--dir', os.path.join(site.base, 'none')],
                             env=site.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -63,6 +63,9 @@ def test_ros_follows_a_robot_to_another_team_and_back(fleet):
     wait_in(fleet, 'dev-2', 'iris')
 
 
+@pytest.mark.fault('new', 'A robot forgets its identity and joins again under its name',
+                   behaviour='It gets another address; team mates and ROS follow', reported='-', recovery='90 s',
+                   lost='nothing')
 def test_ros_follows_a_robot_that_joins_again_under_its_name(fleet):
     before = address(fleet, 'dev-2')
     answer = fleet.call('dev-2', '/ua_overlay/leave', '{forget: true}')

@@ -86,10 +86,24 @@ def test_membership(fleet):
     assert all(any(word in program for _, _, program in spy.searched) for word in ('invite iris', 'overlay __name:='))
 
 
+@pytest.mark.fault('new', 'Both NATs turn hard, then block UDP',
+                   behaviour='The link becomes PEER_RELAY, then DERP; TCP topics go on',
+                   reported='180 s: topics links, link_events', recovery='60 s: messages', lost='nothing')
 def test_links(fleet):
     rostest(fleet, 'links', 900)
 
 
+@pytest.mark.fault('new', 'tailscaled is killed',
+                   behaviour='The node says NO_DAEMON, and the environment of shells ends; join answers NO_DAEMON',
+                   reported='5 s: topic state; 10 s: env file', recovery='60 s', lost='nothing')
+@pytest.mark.fault('new', 'The server is stopped',
+                   behaviour='Links and ROS go on; the state names the server and the next command',
+                   reported='15 s: topic state', recovery='90 s', lost='nothing')
+@pytest.mark.fault('new', 'Packets to the server are dropped', behaviour='Links and ROS go on',
+                   reported='15 s: topic state', recovery='90 s', lost='nothing')
+@pytest.mark.fault('new', 'The overlay node is killed with -9',
+                   behaviour='roslaunch starts it again, and its latched topics come back', reported='-',
+                   recovery="30 s: topics; 60 s: the server's state", lost='nothing')
 def test_faults(fleet):
     rostest(fleet, 'faults', 300)
 

@@ -255,6 +255,9 @@ def test_the_link_had_all_three_types(load):
     assert set(LINKS) <= set(types)
 
 
+@pytest.mark.fault('new', "NATs change under a team's ROS load",
+                   behaviour='Every message over TCP arrives, in both languages', reported='-', recovery='120 s',
+                   lost='nothing')
 @pytest.mark.parametrize('talker', LANGUAGES)
 @pytest.mark.parametrize('listener', ['listener', 'cpp_listener'])
 @pytest.mark.parametrize('robot, other', [('dev-1', 'dev_2'), ('dev-2', 'dev_1')])
@@ -265,6 +268,8 @@ def test_numbers_arrive_complete(load, robot, other, listener, talker):
     came_on_every_link(load, heard)
 
 
+@pytest.mark.fault('new', 'NATs change under topics over UDPROS', behaviour='Topics go on with the next path',
+                   reported='-', recovery='120 s', lost='messages without a path, which the test counts')
 def test_udp_loses_messages_without_a_path_and_each_loss_is_counted(load):
     heard = load.records['dev-1', 'udp'].heard('/dev_2/roscpp')
     last = end_of(load, '/dev_2/roscpp')['n']
@@ -314,6 +319,8 @@ def test_transforms_join_static_and_moving(load):
     came_on_every_link(load, lookups)
 
 
+@pytest.mark.fault('new', 'NATs change during calls of services, parameters and actions',
+                   behaviour='Every call is answered', reported='-', recovery='120 s', lost='nothing')
 @pytest.mark.parametrize('program, name', list(callers()), ids=str)
 def test_every_call_is_answered(load, program, name):
     """Services of both languages, parameters of the master, goals of an action, the map."""

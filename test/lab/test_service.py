@@ -73,6 +73,9 @@ def local_graph(machine):
     return ros(machine, 'rosservice', 'type', '/ua_overlay/join', check=False).stdout == 'ua_overlay/Join\n'
 
 
+@pytest.mark.fault('new', 'A robot boots without a network, and its host name does not resolve',
+                   behaviour='It runs, with its local graph on loopback only; it joins when there is a network',
+                   reported='-', recovery='120 s', lost='nothing')
 def test_the_service_starts_without_a_network_and_with_an_unresolvable_host_name(site, machine):
     assert machine.run(['getent', 'hosts', NAME], check=False).returncode == 2
     shown = sudo(machine, 'service', 'install', '--dry-run').stdout
@@ -123,6 +126,8 @@ def test_the_sandboxed_agent_repairs_names(machine):
     assert 'ROS_MASTER_URI=http://dev-1.' in machine.run([SPACE + '/bin/ua-overlay', 'env'], user=USER).stdout
 
 
+@pytest.mark.fault('new', 'nftables.service is restarted or reloaded, or the robot reboots, under the guard',
+                   behaviour='The guard is in force again', reported='-', recovery='120 s', lost='nothing')
 def test_the_guard_survives_a_reboot_and_a_restart_of_nftables(machine):
     def loaded():
         return machine.run(['nft', 'list', 'table', 'inet', 'ua_overlay'], check=False).returncode == 0

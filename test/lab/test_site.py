@@ -90,6 +90,8 @@ def test_an_existing_file_is_not_overwritten(site):
         assert stream.read() == before
 
 
+@pytest.mark.fault('new', 'The file of an invitation cannot be written', behaviour='The command revokes its key',
+                   reported='at once: invite', recovery='-', lost='nothing')
 def test_an_invitation_that_cannot_be_written_is_revoked(site, client):
     def open_keys():
         return {key.id for key in client.keys() if key.usable(utc_now())}
@@ -212,6 +214,8 @@ def test_removing_a_team_revokes_its_invitations(site):
     assert 'green' not in [row['team'] for row in site.json('team', 'list')]
 
 
+@pytest.mark.fault('new', 'Somebody edits policy.json', behaviour='`policy apply` writes it again', reported='-',
+                   recovery='at once: policy apply', lost='nothing')
 def test_a_policy_file_that_was_edited_is_written_again(site):
     path = os.path.join(site.directory, 'policy.json')
     with open(path, 'w', encoding='ascii') as stream:
@@ -226,6 +230,8 @@ def test_headscale_checks_a_policy_before_it_is_written(client):
         client.check_policy('{"grants": [{"src": ["tag:unknown"], "dst": ["*"], "ip": ["*"]}]}')
 
 
+@pytest.mark.fault('new', 'The API key is lost or refused', behaviour='The next command makes another', reported='-',
+                   recovery='at once', lost='nothing')
 def test_a_lost_or_refused_api_key_is_replaced(site):
     path = os.path.join(site.directory, 'api.key')
     with open(path, encoding='ascii') as stream:

@@ -68,6 +68,9 @@ def integrity(site):
         return database.execute('PRAGMA integrity_check').fetchone()[0]
 
 
+@pytest.mark.fault('new', 'The server is lost and restored from a backup in another place',
+                   behaviour='Robots return with their addresses, without a key or a command', reported='-',
+                   recovery='120 s', lost='what came after the backup')
 def test_robots_return_to_a_site_that_is_restored_from_a_backup_elsewhere(site, robots):
     before = all_online(site, robots)
     backup = os.path.join(site.base, 'site.backup')
@@ -94,6 +97,9 @@ def test_robots_return_to_a_site_that_is_restored_from_a_backup_elsewhere(site, 
     assert refused.returncode == 1 and 'runs already' in refused.stderr
 
 
+@pytest.mark.fault('new', 'Headscale would skip a minor version, or go back',
+                   behaviour='The server does not start, and says so; an allowed upgrade makes a backup first',
+                   reported='at once: server run, server upgrade', recovery='-', lost='nothing')
 def test_an_upgrade_may_not_skip_a_version(site, robots):
     site.stop()
     path = os.path.join(site.directory, 'headscale', 'version')
@@ -121,6 +127,9 @@ def test_an_upgrade_may_not_skip_a_version(site, robots):
     all_online(site, robots)
 
 
+@pytest.mark.fault('new', 'The site changes its CA',
+                   behaviour='No switch while a robot does not trust the new one; robots keep their addresses',
+                   reported='at once: rotate-ca switch', recovery='120 s', lost='nothing')
 def test_the_ca_changes_while_the_robots_stay(site, robots):
     all_online(site, robots)
     addresses = {name: robot.address() for name, robot in robots.items()}
@@ -159,6 +168,9 @@ def test_the_ca_changes_while_the_robots_stay(site, robots):
     assert {name: robots[name].address() for name in addresses} == addresses
 
 
+@pytest.mark.fault('new', 'The server deleted a robot whose tailscaled still believes that it is joined',
+                   behaviour='doctor, status and join say so; a new invitation works',
+                   reported='at once: doctor, status', recovery='120 s', lost='nothing')
 def test_a_robot_that_the_server_deleted_is_reported_and_rejoins(site, robots):
     robot = robots['dev-2']
     rest = site.client()
@@ -217,6 +229,9 @@ def test_a_robot_that_left_rejoins_with_another_address(site, robots):
     assert found['dev-2']['addresses'][0] == robot.address() != address
 
 
+@pytest.mark.fault('new', "New hardware takes over a robot's name",
+                   behaviour='Refused while the old one is online; then `invite --replace` frees the name',
+                   reported='at once: invite', recovery='-', lost='nothing')
 def test_new_hardware_takes_over_a_name(site, robots):
     joined(site, robots, 'dev-4')
     refused = site.call('invite', 'iris', 'dev-4', '--replace', '--output', os.path.join(site.base, 'x'), check=False)
@@ -245,6 +260,9 @@ def test_robots_offline_for_long_are_pruned(site, robots):
     assert set(rows(site)) == set(robots)
 
 
+@pytest.mark.fault('new', 'Two machines run with one identity (a copied SD card)',
+                   behaviour='doctor warns on one of the two; the server counts two sessions',
+                   reported='60 s: doctor; 30 s: robot list', recovery='60 s', lost='nothing')
 def test_a_copied_sd_card_is_detected(site, robots):
     original = robots['dev-1']
     original.kill()

@@ -33,6 +33,13 @@ def served_certificate(site):
             return connection.getpeercert(binary_form=True)
 
 
+@pytest.mark.fault('new', 'Headscale or the relay of the server is killed with -9',
+                   behaviour='The server starts it again; robots are back', reported='-',
+                   recovery='60 s; robots after 90 s', lost='nothing')
+@pytest.mark.fault('new', '`server run` is killed with -9', behaviour='Its processes end with it; the next start works',
+                   reported='-', recovery='60 s from the next start', lost='nothing')
+@pytest.mark.fault('new', 'The relay loses its state', behaviour='It gets its name again; robots see one relay',
+                   reported='-', recovery='60 s', lost='nothing')
 def test_stops_crashes_renewal_and_restarts_of_one_site(site):
     # A team that was created before the server runs.
     assert 'not running' in site.call('team', 'create', 'iris').stdout
@@ -99,6 +106,8 @@ def test_stops_crashes_renewal_and_restarts_of_one_site(site):
     assert not os.path.exists(os.path.join(site.directory, 'relay', 'auth.key'))
 
 
+@pytest.mark.fault('new', "The server's certificate ends soon when the server starts", behaviour='The server renews it',
+                   reported="at the start: the server's log", recovery='at the start', lost='nothing')
 def test_a_certificate_that_ends_soon_is_renewed_at_the_start(site):
     def read(name):
         with open(os.path.join(site.directory, name), 'rb') as stream:
@@ -115,6 +124,9 @@ def test_a_certificate_that_ends_soon_is_renewed_at_the_start(site):
     assert not certificate.needs_renewal(store.load(site.directory).server, utc_now())
 
 
+@pytest.mark.fault('new', 'A port of the server is taken',
+                   behaviour='`server run` ends, and names the port and the next command',
+                   reported='at once: server run', recovery='-', lost='nothing')
 @pytest.mark.parametrize('kind, word', [(socket.SOCK_STREAM, 'TCP'), (socket.SOCK_DGRAM, 'UDP')])
 def test_a_port_that_is_in_use_is_named(site, kind, word):
     port = site.port if kind == socket.SOCK_STREAM else site.relay_port
@@ -127,6 +139,9 @@ def test_a_port_that_is_in_use_is_named(site, kind, word):
     assert '{} port {} is taken'.format(word, port) in result.stderr and 'Next:' in result.stderr
 
 
+@pytest.mark.fault('new', 'Headscale does not start',
+                   behaviour="`server run` ends with Headscale's message and its log", reported='by server run',
+                   recovery='-', lost='nothing')
 def test_the_message_of_a_headscale_that_does_not_start_is_shown(site):
     # A directory instead of the database.
     os.mkdir(os.path.join(site.directory, 'headscale', 'db.sqlite'))
@@ -135,6 +150,8 @@ def test_the_message_of_a_headscale_that_does_not_start_is_shown(site):
     assert 'headscale.log' in result.stderr
 
 
+@pytest.mark.fault('new', 'SIGTERM while the server starts', behaviour='It stops and leaves no socket', reported='-',
+                   recovery='30 s', lost='nothing')
 def test_stop_during_the_start(site):
     server = subprocess.Popen([sys.executable, COMMAND, 'server', 'run', '--dir', site.directory],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -141,6 +141,9 @@ def test_follow_stops_it_when_this_robot_is_no_longer_the_master(roscore, team):
     assert alive(pids) == []
 
 
+@pytest.mark.fault('new', 'roscore or rosmaster is killed with -9',
+                   behaviour='What is left of it ends, and exactly one starts again', reported='30 s', recovery='60 s',
+                   lost='parameters, latched messages')
 @pytest.mark.parametrize('victim', ['roscore', 'rosmaster'])
 def test_after_a_hard_kill_exactly_one_roscore_returns(roscore, team, victim):
     pids = start(roscore, team)
@@ -155,6 +158,8 @@ def test_after_a_hard_kill_exactly_one_roscore_returns(roscore, team, victim):
          START)
 
 
+@pytest.mark.fault('new', "rosout of the team's roscore is killed", behaviour='roscore starts it again', reported='-',
+                   recovery='30 s', lost='nothing')
 def test_roscore_respawns_a_killed_rosout(roscore, team):
     pids = start(roscore, team)
     old = member(pids, 'rosout')
@@ -164,6 +169,8 @@ def test_roscore_respawns_a_killed_rosout(roscore, team):
     assert roscore.state == RUNNING
 
 
+@pytest.mark.fault('new', "The process that runs the team's roscore is killed, alone or with a helper",
+                   behaviour='roscore, rosmaster and rosout end', reported='-', recovery='10 s', lost='nothing')
 @pytest.mark.parametrize('also', [None, 'roscore', 'subreaper'])
 def test_the_roscore_dies_with_its_parent(team, environ, also):
     """The process that holds the TeamRoscore is killed with -9, and at the same time perhaps one of its helpers."""
@@ -209,6 +216,9 @@ def test_the_local_graph_stays(roscore, team, environ, tmp_path):
         assert local.stop()
 
 
+@pytest.mark.fault('new', "Another roscore has the team's port",
+                   behaviour='Ours waits, names the reason and leaves the other alone; it starts when the port is free',
+                   reported='30 s', recovery='30 s', lost='nothing')
 def test_a_port_taken_by_another_master_is_reported(roscore, team, environ, tmp_path):
     other = TeamRoscore(log_path=str(tmp_path / 'other.log'), environ=environ)
     try:

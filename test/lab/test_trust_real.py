@@ -204,6 +204,9 @@ def test_the_probe_against_headscale(headscale, local_site, tmp_path):
     assert caught.value.code == 'SERVER_UNREACHABLE'
 
 
+@pytest.mark.fault('new', 'Headscale hangs (SIGSTOP) while the kernel takes connections',
+                   behaviour='The probe gives up in its time', reported='3 s with a limit of 1 s', recovery='at once',
+                   lost='nothing')
 def test_a_frozen_headscale_is_unreachable_within_the_timeout(headscale, local_site):
     url, process = headscale
     process.send_signal(signal.SIGSTOP)     # the kernel still takes connections for it

@@ -54,6 +54,9 @@ def test_the_server_reaches_both_hosts(pair):
     assert 'second up' in text
 
 
+@pytest.mark.fault('new', 'A relay that carries a link loses its power or its packets',
+                   behaviour='The link goes on over the other relay', reported='-', recovery='20 s without an answer',
+                   lost='packets of UDP')
 def test_a_link_continues_over_the_other_relay(pair):
     with pair.traffic() as output:
         used = pair.wait_link('PEER_RELAY')[1].split(':')[0]
@@ -77,6 +80,8 @@ def test_a_link_continues_over_the_other_relay(pair):
         pair.lab.host('server').run(['nft', 'delete', 'table', 'inet', 'cut'])
 
 
+@pytest.mark.fault('new', 'Headscale stops while links go over a remote DERP', behaviour='The links go on',
+                   reported='-', recovery='1 s without an answer', lost='nothing')
 def test_links_over_the_remote_derp_survive_without_headscale(pair):
     """Away for some seconds: a mere restart costs the embedded DERP less than half a second."""
     for router in ('nat1', 'nat2'):
