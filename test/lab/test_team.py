@@ -184,6 +184,10 @@ def test_the_team_graph_refuses_join_and_leave_but_not_probe(team):
     assert team.topics['dev-2'].now('state')['state'] == 5
 
 
+@pytest.mark.fault('new',
+                   "The overlay node is killed, alone or with the subreaper and roslaunch of the team's launch file",
+                   behaviour="The team's nodes end and start once; at no moment does one run twice", reported='-',
+                   recovery='90 s', lost='nothing')
 @pytest.mark.parametrize('also', ['nothing else', 'the subreaper', 'the subreaper and roslaunch'])
 def test_killing_the_overlay_node_leaves_no_duplicate_node(team, also):
     subreapers = team.pids('dev-2', 'subreaper.py')
@@ -218,6 +222,9 @@ def test_leave_stops_the_nodes_and_join_starts_them(team):
     team.wait_healthy('dev-1')
 
 
+@pytest.mark.fault('new', "tailscaled is killed on a robot with the team's nodes, or on the master",
+                   behaviour='Nodes and roscore stay the same processes', reported='90 s: topic state',
+                   recovery='180 s', lost='nothing')
 def test_a_killed_tailscaled_restarts_no_node(team):
     """Neither on a follower nor on the master: the nodes and the roscore are the same afterwards."""
     for robot in ('dev-2', 'dev-1'):
@@ -230,6 +237,9 @@ def test_a_killed_tailscaled_restarts_no_node(team):
         assert before[1:] == after[1:] and before[0]['starts'] == after[0]['starts']
 
 
+@pytest.mark.fault('new', "The team's roscore is killed",
+                   behaviour='It starts again, and every robot starts its nodes in the new graph',
+                   reported='90 s: team_runner', recovery='180 s', lost='parameters, latched messages')
 def test_every_robot_follows_a_killed_roscore(team):
     before = team.runner('dev-3')['run_id']
     team.kill('dev-1', *team.pids('dev-1', ROSCORE))
@@ -250,6 +260,9 @@ def test_the_master_moves(team):
     assert team.shell('dev-3', 'echo $ROS_MASTER_URI').stdout.strip() == 'http://dev-2.overlay.internal:{}'.format(TEAM_PORT)
 
 
+@pytest.mark.fault('new', "Two robots have the master's tag",
+                   behaviour='Robots keep the master that they had and name both', reported='90 s: ros_environment',
+                   recovery='180 s', lost='nothing')
 def test_two_masters_are_an_error_that_stops_nothing(team):
     before = team.starts()
     team.tag('dev-1', 'tag:iris', 'tag:ros-master')
@@ -262,6 +275,8 @@ def test_two_masters_are_an_error_that_stops_nothing(team):
     assert team.starts() == before
 
 
+@pytest.mark.fault('new', "No robot has the master's tag", behaviour='Nodes go on in the graph that they have',
+                   reported='90 s: ros_environment', recovery='180 s', lost='nothing')
 def test_no_master_is_an_error_that_stops_nothing(team):
     before = team.starts()
     team.tag('dev-2', 'tag:iris')
@@ -290,6 +305,9 @@ def launch_from_team_shell(team, typed=True, timeout=60):
     assert done.returncode != 0 and SENTENCE in output and 'process[' not in output, output
 
 
+@pytest.mark.fault('new', 'overlay.launch is started in a shell of the team graph',
+                   behaviour='It ends with a sentence and has started nothing', reported='60 s: roslaunch itself',
+                   recovery='-', lost='nothing')
 @pytest.mark.parametrize('typed', [True, False], ids=['typed', 'by a program'])
 def test_overlay_launch_in_a_shell_that_points_to_the_team(team, typed):
     launch_from_team_shell(team, typed)
@@ -297,6 +315,9 @@ def test_overlay_launch_in_a_shell_that_points_to_the_team(team, typed):
     assert '/ua_overlay' in team.ros('dev-3', 'rosnode', 'list').stdout
 
 
+@pytest.mark.fault('new', "The master's port takes no packet",
+                   behaviour='The local graph and the commands answer within 10 s; no node is restarted',
+                   reported='90 s: ros_environment', recovery='180 s', lost='nothing')
 def test_a_black_holed_master(team):
     """Its port takes no packet and answers none: a connection to it waits for TCP's two minutes. Nothing of ours
     does."""
@@ -337,6 +358,9 @@ def power_on(team, robot):
     team.start_overlay(robot)
 
 
+@pytest.mark.fault('new', 'The master loses its power',
+                   behaviour='The other robots keep their nodes until it is back, then start them in the new graph',
+                   reported='90 s: ros_environment', recovery='180 s', lost='parameters, latched messages')
 def test_the_master_reboots(team):
     before = {robot: team.runner(robot) for robot in ('dev-2', 'dev-3')}
     power_off(team, 'dev-1')
@@ -352,6 +376,9 @@ def test_the_master_reboots(team):
         assert messages[robot]['starts'] == before[robot]['starts'] + 1
 
 
+@pytest.mark.fault('new', 'The server is away for two minutes',
+                   behaviour='No environment changes and no node restarts; the master can move afterwards',
+                   reported='90 s: topic state', recovery='240 s', lost='nothing')
 def test_two_minutes_without_a_server_stop_nothing_and_the_master_moves_afterwards(team):
     before = team.starts()
     team.stop_server()
@@ -371,6 +398,8 @@ def test_two_minutes_without_a_server_stop_nothing_and_the_master_moves_afterwar
     assert {robot: message['starts'] - before[robot] for robot, message in messages.items()} == dict.fromkeys(ROBOTS, 1)
 
 
+@pytest.mark.fault('new', 'A robot gets another address on its network', behaviour='Its nodes stay and answer',
+                   reported='-', recovery='180 s', lost='nothing')
 def test_a_robot_with_another_address_keeps_its_nodes(team):
     before = team.runner('dev-2')
     host = team.lab.host('dev-2')
@@ -382,6 +411,8 @@ def test_a_robot_with_another_address_keeps_its_nodes(team):
     assert team.wait_healthy('dev-3')['dev-2']['starts'] == before['starts']
 
 
+@pytest.mark.fault('new', 'A robot boots without a network', behaviour='Its nodes wait; they start when there is one',
+                   reported='90 s: team_runner', recovery='240 s', lost='nothing')
 def test_a_robot_boots_without_a_network(team):
     power_off(team, 'dev-2')
     host = team.lab.host('dev-2')
