@@ -1,0 +1,245 @@
+"""A path that died is given up after about a second; a path that is slow, lossy, full, one-way or idle never is."""
+import heapq
+import random
+
+import pytest
+
+from ua_overlay import link_types
+from ua_overlay.tailscale import path_keeper
+from ua_overlay.tailscale.path_keeper import AskDerp, Healed, LinkSample, PathKeeper, Ping, Rebind
+
+#: Seconds between two statuses of an active link (tailscale.watcher.TICK).
+TICK = 0.2
+
+
+class World:
+    """A robot's links: packets that are lost or late, tailscaled's counters, and what the keeper asks for.
+
+    :param seed: of the losses.
+    :param round_trip: (random, time, seconds of queue) -> seconds.
+    """
+
+    def __init__(self, seed=1, loss=0.0, round_trip=lambda chance, now: 0.02, derp=True):
+        self.chance = random.Random(seed)
+        self.loss, self.round_trip, self.derp = loss, round_trip, derp
+        self.keeper = PathKeeper()
+        self.now = 0.0
+        self.counts, self.kinds, self.streams, self.dead, self.off = {}, {}, {}, {}, set()
+        self.events, self.number = [], 0
+        self.rebinds, self.healed, self.pings, self.asked = [], [], 0, 0
+        self.longest, self.last = {}, {}
+
+    def add(self, peer, kind=link_types.DIRECT, rate=10.0, size=200, answers=True):
+        """A stream to a peer: ``rate`` packets a second of ``size`` bytes, which the peer answers or not."""
+        self.counts[peer], self.kinds[peer] = [0, 0], kind
+        self.streams[peer] = (rate, size, answers)
+        if rate:
+            self.at(self.now + self.chance.random() / rate, self.send, peer)
+            if not answers:
+                self.at(self.now + 10.0, self.keep_alive, peer)
+
+    def at(self, when, function, *values):
+        self.number += 1
+        heapq.heappush(self.events, (when, self.number, function, values))
+
+    def send(self, peer):
+        rate, size, answers = self.streams[peer]
+        if not rate:
+            return
+        self.carry(peer, size, answers and 50)
+        self.at(self.now + 1.0 / rate, self.send, peer)
+
+    def keep_alive(self, peer):
+        """WireGuard's passive keepalive: who only receives answers after 10 s (WireGuard paper, 6.5)."""
+        self.carry(peer, 0, 32)
+        self.at(self.now + 10.0, self.keep_alive, peer)
+
+    def carry(self, peer, size, answer, then=None):
+        """A packet goes to a peer, and its answer comes back, unless one of them is lost."""
+        self.counts[peer][0] += size
+        alive = peer not in self.off and (peer not in self.dead or self.dead[peer] > self.now)
+        if alive and answer and self.chance.random() >= self.loss and self.chance.random() >= self.loss:
+            trip = self.round_trip(self.chance, self.now)
+            self.at(self.now + trip, self.receive, peer, answer, trip, then)
+
+    def receive(self, peer, size, trip, then):
+        self.counts[peer][1] += size
+        self.longest[peer] = max(self.longest.get(peer, 0.0), self.now - self.last.get(peer, self.now))
+        self.last[peer] = self.now
+        if then:
+            then(peer, trip)
+
+    def step(self):
+        samples = {peer: LinkSample(self.kinds[peer], *counts) for peer, counts in self.counts.items()}
+        for action in self.keeper.step(self.now, samples):
+            if isinstance(action, Ping):
+                self.pings += 1
+                self.carry(action.peer, 60, 60, self.keeper.note_round_trip)
+            elif isinstance(action, AskDerp):
+                self.asked += 1
+                if self.derp and action.peer not in self.off:
+                    self.at(self.now + 0.05, lambda peer: self.keeper.note_derp_answer(peer, self.now), action.peer)
+            elif isinstance(action, Rebind):
+                self.rebinds.append((self.now, dict(action.silent)))
+                # Every link goes by DERP now, at once.
+                self.dead = {peer: when for peer, when in self.dead.items() if when > self.now}
+            else:
+                assert isinstance(action, Healed)
+                self.healed.append((self.now, action.peer, action.silent))
+
+    def run(self, until):
+        next_step = self.now
+        while self.now < until:
+            if self.events and self.events[0][0] <= next_step:
+                self.now, _, function, values = heapq.heappop(self.events)
+                function(*values)
+            else:
+                self.now = next_step
+                self.step()
+                next_step = self.now + (path_keeper.PING_PERIOD if self.keeper.is_busy() else TICK)
+        return self
+
+
+@pytest.mark.parametrize('kind', link_types.BY_UDP)
+@pytest.mark.parametrize('seed', range(20))
+def test_a_path_that_dies_is_given_up_after_a_second(kind, seed):
+    world = World(seed)
+    world.add('dev-2', kind)
+    died = 20.0 + world.chance.random()
+    world.dead['dev-2'] = died
+    world.run(30.0)
+    assert len(world.rebinds) == 1
+    when, silent = world.rebinds[0]
+    assert 0.7 <= when - died <= 1.3 and silent['dev-2'] == pytest.approx(when - died, abs=0.4)
+    assert world.longest['dev-2'] <= 1.5
+    assert [peer for _, peer, _ in world.healed] == ['dev-2']
+    assert world.healed[0][2] == pytest.approx(world.longest['dev-2'], abs=0.3)
+
+
+@pytest.mark.parametrize('seed', range(3))
+@pytest.mark.parametrize('name, options, stream', [
+    ('1 % loss', {'loss': 0.01}, {}),
+    ('5 % loss', {'loss': 0.05}, {}),
+    ('5 % loss, one-way', {'loss': 0.05}, {'answers': False}),
+    ('300 ms with 100 ms of jitter', {'round_trip': lambda chance, now: 0.3 + chance.uniform(-0.1, 0.1)}, {}),
+    ('300 ms with jitter, one-way', {'round_trip': lambda chance, now: 0.3 + chance.uniform(-0.1, 0.1)},
+     {'answers': False}),
+    ('a camera whose queue fills in a second, and empties', {
+        'round_trip': lambda chance, now: 0.02 + max(0.0, min(1.0, now % 20.0 - 5.0, 15.0 - now % 20.0))},
+     {'rate': 30.0, 'size': 20000, 'answers': False}),
+    ('one-way by UDP', {}, {'answers': False, 'rate': 20.0}),
+    ('a packet now and then', {'loss': 0.05}, {'rate': 0.15}),
+    ('nothing', {}, {'rate': 0.0})], ids=lambda value: value if isinstance(value, str) else '')
+def test_an_hour_without_a_dead_path_has_no_rebind(name, options, stream, seed):
+    world = World(seed, **options)
+    world.add('dev-2', **stream)
+    world.run(3600.0)
+    assert world.rebinds == []
+
+
+def test_a_two_way_stream_costs_no_pings():
+    world = World()
+    world.add('dev-2')
+    world.run(3600.0)
+    assert world.pings <= 1 and world.asked == 0
+
+
+def test_a_one_way_stream_costs_about_a_ping_a_second():
+    world = World()
+    world.add('camera', answers=False, rate=30.0)
+    world.run(600.0)
+    assert 0 < world.pings <= 700
+
+
+@pytest.mark.parametrize('answers', [True, False])
+def test_a_peer_that_is_switched_off_causes_no_rebind(answers):
+    world = World()
+    world.add('dev-2', answers=answers)
+    world.run(20.0)
+    world.off.add('dev-2')
+    world.run(3600.0)
+    assert world.rebinds == []
+    assert world.pings < 200  # it gives up, and is not busy for ever
+    world.off.clear()
+    world.run(3621.0)
+    world.dead['dev-2'] = world.now
+    world.run(3630.0)
+    assert len(world.rebinds) == 1
+
+
+def test_a_network_that_is_gone_causes_no_rebind():
+    world = World(derp=False)
+    world.add('dev-2')
+    world.add('dev-3')
+    world.dead.update({'dev-2': 20.0, 'dev-3': 20.0})
+    world.run(600.0)
+    assert world.rebinds == []
+
+
+def test_several_dead_paths_are_one_rebind():
+    world = World()
+    for number in range(2, 12):
+        world.add('dev-{}'.format(number))
+        world.dead['dev-{}'.format(number)] = 20.0
+    world.run(29.0)
+    assert len(world.rebinds) == 1 and world.dead == {}
+
+
+def test_rebinds_are_ten_seconds_apart_at_least():
+    world = World(3)
+    for number in range(2, 8):
+        world.add('dev-{}'.format(number))
+        world.dead['dev-{}'.format(number)] = 20.0 + 1.3 * number
+    world.run(120.0)
+    times = [when for when, _ in world.rebinds]
+    assert len(times) >= 2
+    assert min(later - earlier for earlier, later in zip(times, times[1:])) >= path_keeper.REBIND_PERIOD
+    assert sorted({peer for _, silent in world.rebinds for peer in silent}) == sorted(world.counts)
+
+
+def test_links_by_derp_are_not_suspected():
+    world = World()
+    world.add('dev-2', link_types.DERP)
+    world.dead['dev-2'] = 20.0
+    world.run(60.0)
+    assert (world.rebinds, world.pings, world.asked) == ([], 0, 0)
+
+
+def test_a_path_that_heals_by_itself_ends_the_suspicion():
+    world = World()
+    world.add('dev-2')
+    world.run(20.0)
+    world.dead['dev-2'] = world.now
+    world.run(20.7)
+    assert world.keeper.is_busy()
+    del world.dead['dev-2']
+    world.run(21.7)
+    assert not world.keeper.is_busy() and world.rebinds == []
+
+
+def test_a_new_daemon_starts_its_counters_again():
+    keeper = PathKeeper()
+    sample = LinkSample(link_types.DIRECT, 1000, 1000)
+    for number in range(10):
+        keeper.step(number * TICK, {'dev-2': LinkSample(link_types.DIRECT, 1000 + number, 1000 + number)})
+    assert keeper.step(2.0, {'dev-2': LinkSample(link_types.DIRECT, 0, 0)}) == []
+    assert keeper.step(60.0, {'dev-2': LinkSample(link_types.DIRECT, 100, 0)}) == []
+    assert keeper.step(61.0, {}) == [] and not keeper.is_busy()
+    assert keeper.step(62.0, {'dev-2': sample}) == []
+
+
+def test_answers_about_unknown_links_are_ignored():
+    keeper = PathKeeper()
+    keeper.note_round_trip('gone', 0.1)
+    keeper.note_derp_answer('gone', 1.0)
+    assert keeper.step(1.0, {}) == []
+
+
+def test_a_measured_round_trip_makes_the_keeper_patient():
+    world = World(2, round_trip=lambda chance, now: 0.6)
+    world.add('dev-2')
+    world.keeper.step(0.0, {'dev-2': LinkSample(link_types.DIRECT, 0, 0)})
+    world.keeper.note_round_trip('dev-2', 0.6)
+    world.dead['dev-2'] = 20.0
+    world.run(30.0)
+    assert len(world.rebinds) == 1 and 1.8 <= world.rebinds[0][0] - 20.0 <= 2.8
