@@ -9,13 +9,13 @@ that its path is dead takes two answers:
 
 - pings through the tunnel (TSMP, along the path that the traffic takes) bring back nothing within the patience that the
   link's round trip, its load and its habits ask for;
-- a disco ping over DERP is answered: the peer lives, and there is another way to it. So a peer that is switched off, and
-  a network that is gone, cause no rebind.
+- a disco ping over DERP is answered: the peer lives, and there is another way to it. So a peer that is switched off, or
+  a network that is gone, causes no rebind.
 
 Every time is in seconds of one monotonic clock.
 """
 from dataclasses import dataclass, field
-from typing import Dict, List, Mapping, Optional, Tuple, Union
+from typing import Dict, List, Mapping, Optional, Union
 
 from ua_overlay import link_types
 from ua_overlay.link_types import LinkType
