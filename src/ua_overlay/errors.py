@@ -113,12 +113,15 @@ Internal exceptions; the caller converts them to one of the above:
 from dataclasses import dataclass
 from typing import Optional
 
+from ua_overlay.printable import printable_lines
+
 
 class OverlayError(Exception):
     """An error on which the user can act.
 
-    :param sentence: the problem, with the name of the file, host or robot; no secret, no traceback.
-    :param next_command: the command to type next, or an empty string.
+    :param sentence: the problem, with the name of the file, host or robot; no secret, no traceback. Characters that a
+        terminal does not show as themselves are escaped: names come from files, servers and other machines.
+    :param next_command: the command to type next, or an empty string; escaped, too.
     :param code: a short upper-case word for scripts (`NOT_PREPARED`), as in the .srv files if they have one; by default
         the code of the class.
     """
@@ -127,9 +130,9 @@ class OverlayError(Exception):
     exit_status = 1
 
     def __init__(self, sentence: str, next_command: str = '', code: Optional[str] = None) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
-        self.next_command = next_command
+        self.sentence = printable_lines(sentence)
+        self.next_command = printable_lines(next_command)
+        super().__init__(self.sentence)
         if code is not None:
             self.code = code
 

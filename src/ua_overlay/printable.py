@@ -30,6 +30,8 @@ def printable_lines(text: str) -> str:
 
     For whole texts that a person asked for, like a file or the output of a program.
     """
+    if text.isascii() and text.isprintable():
+        return text
     return ''.join(character if character in '\n\t' else _escape(character) for character in text)
 
 

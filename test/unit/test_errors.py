@@ -111,3 +111,9 @@ def test_the_list_of_errors_is_complete():
     ('class Quiet(Exception): pass', '    Quiet                                             x.y')])
 def test_lines_of_the_list(source, line):
     assert line in listed({'x.y': ast.parse(source)}).split('\n')
+
+
+def test_an_error_shows_a_terminal_no_hidden_characters():
+    error = errors.OverlayError('No robot \x1b]0;x\x07 in iris\u202e.', 'ua-overlay \x1b[2J')
+    assert str(error) == r'No robot \x1b]0;x\x07 in iris\u202e. Next: ua-overlay \x1b[2J'
+    assert str(error.problem()) == str(error) and error.args == (error.sentence,)

@@ -1,7 +1,9 @@
 """Values of a YAML text. Campaigns, topologies and site.yaml have their own tests."""
 import re
+import time
 
 import pytest
+import yaml
 
 from ua_overlay.errors import UsageError
 from ua_overlay.system import schema
@@ -84,3 +86,55 @@ def test_invalid_values(reader, value, words):
     with pytest.raises(schema.Invalid) as caught:
         reader('x.y', value)
     assert str(caught.value).startswith('x.y: ') and words in str(caught.value)
+
+
+#: A mapping of ten merges, each of ten of the line before: 10**9 values.
+MERGES = 'a0: &a0 {x: 1}\n' + ''.join(
+    'a{0}: &a{0}\n  <<: [{1}]\n  y{0}: 1\n'.format(level, ', '.join(['*a{}'.format(level - 1)] * 10))
+    for level in range(1, 10))
+LAUGHS = 'a0: &a0 [x, x]\n' + ''.join(
+    'a{0}: &a{0} [{1}]\n'.format(level, ', '.join(['*a{}'.format(level - 1)] * 10)) for level in range(1, 10))
+
+
+@pytest.mark.fault('K4', 'site.yaml, a campaign or a topology is a YAML bomb',
+                   behaviour='the command refuses the file', reported='within 1 s', recovery='with the next valid file',
+                   lost='nothing')
+@pytest.mark.parametrize('text, words', [
+    (MERGES, 'more than 20000 values'), (LAUGHS, 'more than 20000 values'), ('[' * 500000, 'nested deeper than 40'),
+    ('- ' * 250000, 'nested deeper than 40'), ('{a: ' * 100000, 'nested deeper than 40'),
+    ('- 1\n' * 100000, 'more than 20000 values'), ('a: b\n' * 1000000, 'longer than 524288 characters'),
+    ('a: &a [*a]\n', 'contains itself'), ('a: ' + '1' * 400000, 'invalid value'), ('a: 1' + ':1' * 200000, 'invalid'),
+    ('a: ' + '1' * 400000 + '.0e+9', 'invalid value'), ('a: "\\UFFFFFFFF"', 'invalid value'),
+    ('a: 0x_', 'invalid value'),
+    ('? [a]\n: 1\n', 'It is not YAML'), ('a: !!python/object/apply:os.getpid []', 'It is not YAML'),
+    ('%YAML ' + '9' * 400000 + '.1\n--- a\n', 'It '), ('"\x00"', 'It is not YAML')], ids=lambda value: value[:12])
+def test_a_bomb_costs_a_second_at_most(text, words):
+    start = time.process_time()
+    with pytest.raises(schema.Invalid, match=words):
+        schema.load(text)
+    assert time.process_time() - start < 1
+
+
+def test_aliases_work_within_the_limits():
+    assert schema.load('a: &a {b: 1}\nc: {<<: *a, d: 2}\ne: *a\n') == {
+        'a': {'b': 1}, 'c': {'b': 1, 'd': 2}, 'e': {'b': 1}}
+
+
+def test_a_value_in_an_error_is_short_and_printable():
+    with pytest.raises(schema.Invalid) as caught:
+        schema.section('teams.\x1b[2J', ['\x1b[2J\n'] * 5000)
+    assert len(str(caught.value)) < 200 and str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize('text', ['a: [\n', '"\\UFFFFFFFF"', '[' * 5000, 'a: ' + 'x' * 600000])
+def test_events_of_an_invalid_text(text):
+    with pytest.raises(schema.Invalid):
+        for event in schema.events(text):
+            if isinstance(event, yaml.SequenceStartEvent) and len(text) == 5000:
+                raise schema.Invalid('the reader stops')
+
+
+def test_events():
+    assert [type(event).__name__ for event in schema.events('a: 1')] == [
+        'StreamStartEvent', 'DocumentStartEvent', 'MappingStartEvent', 'ScalarEvent', 'ScalarEvent', 'MappingEndEvent',
+        'DocumentEndEvent', 'StreamEndEvent']
