@@ -5,15 +5,15 @@ import random
 import pytest
 
 from ua_overlay import link_types
-from ua_overlay.tailscale import path_keeper
-from ua_overlay.tailscale.path_keeper import AskDerp, Healed, LinkSample, PathKeeper, Ping, Rebind
+from ua_overlay.tailscale import dead_paths
+from ua_overlay.tailscale.dead_paths import AskDerp, Healed, LinkSample, DeadPaths, Ping, Rebind
 
 #: Seconds between two statuses of an active link (tailscale.watcher.TICK).
 TICK = 0.2
 
 
 class World:
-    """A robot's links: packets that are lost or late, tailscaled's counters, and what the keeper asks for.
+    """A robot's links: packets that are lost or late, tailscaled's counters, and what is asked for.
 
     :param seed: of the losses.
     :param round_trip: (random, time, seconds of queue) -> seconds.
@@ -22,7 +22,7 @@ class World:
     def __init__(self, seed=1, loss=0.0, round_trip=lambda chance, now: 0.02, derp=True):
         self.chance = random.Random(seed)
         self.loss, self.round_trip, self.derp = loss, round_trip, derp
-        self.keeper = PathKeeper()
+        self.judge = DeadPaths()
         self.now = 0.0
         self.counts, self.kinds, self.streams, self.dead, self.off = {}, {}, {}, {}, set()
         self.events, self.number = [], 0
@@ -71,14 +71,14 @@ class World:
 
     def step(self):
         samples = {peer: LinkSample(self.kinds[peer], *counts) for peer, counts in self.counts.items()}
-        for action in self.keeper.step(self.now, samples):
+        for action in self.judge.step(self.now, samples):
             if isinstance(action, Ping):
                 self.pings += 1
-                self.carry(action.peer, 60, 60, self.keeper.note_round_trip)
+                self.carry(action.peer, 60, 60, self.judge.note_round_trip)
             elif isinstance(action, AskDerp):
                 self.asked += 1
                 if self.derp and action.peer not in self.off:
-                    self.at(self.now + 0.05, lambda peer: self.keeper.note_derp_answer(peer, self.now), action.peer)
+                    self.at(self.now + 0.05, lambda peer: self.judge.note_derp_answer(peer, self.now), action.peer)
             elif isinstance(action, Rebind):
                 self.rebinds.append((self.now, dict(action.silent)))
                 # Every link goes by DERP now, at once.
@@ -96,7 +96,7 @@ class World:
             else:
                 self.now = next_step
                 self.step()
-                next_step = self.now + (path_keeper.PING_PERIOD if self.keeper.is_busy() else TICK)
+                next_step = self.now + (dead_paths.PING_PERIOD if self.judge.is_busy() else TICK)
         return self
 
 
@@ -193,7 +193,7 @@ def test_rebinds_are_ten_seconds_apart_at_least():
     world.run(120.0)
     times = [when for when, _ in world.rebinds]
     assert len(times) >= 2
-    assert min(later - earlier for earlier, later in zip(times, times[1:])) >= path_keeper.REBIND_PERIOD
+    assert min(later - earlier for earlier, later in zip(times, times[1:])) >= dead_paths.REBIND_PERIOD
     assert sorted({peer for _, silent in world.rebinds for peer in silent}) == sorted(world.counts)
 
 
@@ -211,35 +211,35 @@ def test_a_path_that_heals_by_itself_ends_the_suspicion():
     world.run(20.0)
     world.dead['dev-2'] = world.now
     world.run(20.7)
-    assert world.keeper.is_busy()
+    assert world.judge.is_busy()
     del world.dead['dev-2']
     world.run(21.7)
-    assert not world.keeper.is_busy() and world.rebinds == []
+    assert not world.judge.is_busy() and world.rebinds == []
 
 
 def test_a_new_daemon_starts_its_counters_again():
-    keeper = PathKeeper()
+    judge = DeadPaths()
     sample = LinkSample(link_types.DIRECT, 1000, 1000)
     for number in range(10):
-        keeper.step(number * TICK, {'dev-2': LinkSample(link_types.DIRECT, 1000 + number, 1000 + number)})
-    assert keeper.step(2.0, {'dev-2': LinkSample(link_types.DIRECT, 0, 0)}) == []
-    assert keeper.step(60.0, {'dev-2': LinkSample(link_types.DIRECT, 100, 0)}) == []
-    assert keeper.step(61.0, {}) == [] and not keeper.is_busy()
-    assert keeper.step(62.0, {'dev-2': sample}) == []
+        judge.step(number * TICK, {'dev-2': LinkSample(link_types.DIRECT, 1000 + number, 1000 + number)})
+    assert judge.step(2.0, {'dev-2': LinkSample(link_types.DIRECT, 0, 0)}) == []
+    assert judge.step(60.0, {'dev-2': LinkSample(link_types.DIRECT, 100, 0)}) == []
+    assert judge.step(61.0, {}) == [] and not judge.is_busy()
+    assert judge.step(62.0, {'dev-2': sample}) == []
 
 
 def test_answers_about_unknown_links_are_ignored():
-    keeper = PathKeeper()
-    keeper.note_round_trip('gone', 0.1)
-    keeper.note_derp_answer('gone', 1.0)
-    assert keeper.step(1.0, {}) == []
+    judge = DeadPaths()
+    judge.note_round_trip('gone', 0.1)
+    judge.note_derp_answer('gone', 1.0)
+    assert judge.step(1.0, {}) == []
 
 
-def test_a_measured_round_trip_makes_the_keeper_patient():
+def test_a_measured_round_trip_makes_it_patient():
     world = World(2, round_trip=lambda chance, now: 0.6)
     world.add('dev-2')
-    world.keeper.step(0.0, {'dev-2': LinkSample(link_types.DIRECT, 0, 0)})
-    world.keeper.note_round_trip('dev-2', 0.6)
+    world.judge.step(0.0, {'dev-2': LinkSample(link_types.DIRECT, 0, 0)})
+    world.judge.note_round_trip('dev-2', 0.6)
     world.dead['dev-2'] = 20.0
     world.run(30.0)
     assert len(world.rebinds) == 1 and 1.8 <= world.rebinds[0][0] - 20.0 <= 2.8

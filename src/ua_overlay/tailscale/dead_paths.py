@@ -58,14 +58,14 @@ class LinkSample:
 
 @dataclass(frozen=True)
 class Ping:
-    """Send one ping through the tunnel; report its answer with :meth:`PathKeeper.note_round_trip`."""
+    """Send one ping through the tunnel; report its answer with :meth:`DeadPaths.note_round_trip`."""
 
     peer: str
 
 
 @dataclass(frozen=True)
 class AskDerp:
-    """Send one disco ping over DERP; report its answer with :meth:`PathKeeper.note_derp_answer`."""
+    """Send one disco ping over DERP; report its answer with :meth:`DeadPaths.note_derp_answer`."""
 
     peer: str
 
@@ -120,7 +120,7 @@ class _Watch:
     given_up: bool = False
 
 
-class PathKeeper:
+class DeadPaths:
     """Suspects, proves and decides for all links of one tailscaled. Not thread safe."""
 
     def __init__(self) -> None:
