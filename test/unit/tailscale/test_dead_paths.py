@@ -6,7 +6,7 @@ import pytest
 
 from ua_overlay import link_types
 from ua_overlay.tailscale import dead_paths
-from ua_overlay.tailscale.dead_paths import AskDerp, Healed, LinkSample, DeadPaths, Ping, Rebind
+from ua_overlay.tailscale.dead_paths import AskDerp, DeadPaths, Healed, LinkSample, Ping, Rebind
 
 #: Seconds between two statuses of an active link (tailscale.watcher.TICK).
 TICK = 0.2
