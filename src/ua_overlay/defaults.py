@@ -21,10 +21,13 @@ ROBOT_FILE = CONFIG_DIR + '/robot.yaml'
 
 #: Directory of the env file, if it exists; otherwise below $XDG_RUNTIME_DIR. Lost at reboot.
 RUN_DIR = '/run/ua_overlay'
+#: What lasts lies below this directory, which belongs to root: a robot, a site, a relay and a DERP on one machine may
+#: have four owners, and none of them may move what another one runs by.
+DATA_DIR = '/var/lib/ua_overlay'
 #: Directory of the settings that a robot keeps from its invitation (never the key): see membership.settings.
-STATE_DIR = '/var/lib/ua_overlay'
+STATE_DIR = DATA_DIR + '/robot'
 #: Directory of a site unless --dir or UA_OVERLAY_SITE names another one.
-SITE_DIR = '/var/lib/ua_overlay/site'
+SITE_DIR = DATA_DIR + '/site'
 
 #: TCP port of the control server and its DERP, UDP port of its STUN, UDP port of a peer relay.
 SERVER_PORT = 8080

@@ -12,6 +12,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from releases import tailscaled
 from topologies import TWO_SITES
 
 from ua_overlay import defaults
@@ -94,7 +95,7 @@ def snapshot(world):
     except OverlayError as error:
         daemon = error.code
     return (daemon, os.path.exists(robot(world).path('/run/ua_overlay/env')),
-            os.path.exists(robot(world).path('/var/lib/ua_overlay/settings.yaml')))
+            os.path.exists(robot(world).path('/var/lib/ua_overlay/robot/settings.yaml')))
 
 
 def join_argv(world, path, options=(), prefix=()):
@@ -174,16 +175,23 @@ def wait_operator(world, host='dev-1'):
 
 # --- a robot that is not ready ---
 
+@pytest.mark.fault('new', 'A join without a tailscaled', behaviour='NO_DAEMON with the command that starts it',
+                   reported='by join', recovery='-', lost='nothing; the key is unused')
 def test_no_tailscaled(world):
     refused(world, world.path, 'NO_DAEMON', defaults.DAEMON_SOCKET, 'systemctl start tailscaled')
 
 
+@pytest.mark.fault('new', 'A join on a robot that was not prepared', behaviour='NOT_PREPARED with the whole command',
+                   reported='by join', recovery='-', lost='nothing; the key is unused')
 def test_not_prepared_at_all(world):
     start_daemon(world, SSL_CERT_FILE='')
     refused(world, world.path, 'NOT_PREPARED',
             'sudo ua-overlay robot prepare --invitation {} --user {}'.format(world.path, USER))
 
 
+@pytest.mark.fault('new', 'A join on a robot that was prepared for another site',
+                   behaviour="NOT_PREPARED names the site's CA", reported='by join', recovery='-',
+                   lost='nothing; the key is unused')
 def test_prepared_for_another_site(world):
     other = world.lab.host('other').run(['cat', SITE_DIR + '/ca.pem']).stdout
     robot(world).run(['install', '-m', '644', '/dev/stdin', '/root/other.pem'], input=other)
@@ -195,6 +203,9 @@ def test_prepared_for_another_site(world):
             'sudo ua-overlay robot prepare --invitation {} --user {}'.format(world.path, USER))
 
 
+@pytest.mark.fault('new', 'A join before tailscaled was restarted after `robot prepare`',
+                   behaviour='NOT_PREPARED names tailscaled', reported='by join', recovery='-',
+                   lost='nothing; the key is unused')
 def test_prepared_but_tailscaled_was_not_restarted(world):
     world.fleet.overlay('dev-1', 'robot', 'prepare', '--invitation', world.path, '--user', USER,
                         '--service-manager', 'none')
@@ -208,6 +219,8 @@ def test_prepared(world):
     wait_operator(world)
 
 
+@pytest.mark.fault('new', "tailscaled's socket is closed to the user", behaviour='NOT_PREPARED names the socket',
+                   reported='by join', recovery='-', lost='nothing; the key is unused')
 def test_socket_of_another_user(world):
     robot(world).run(['chmod', '600', SOCKET])
     try:
@@ -216,6 +229,9 @@ def test_socket_of_another_user(world):
         robot(world).run(['chmod', '666', SOCKET])
 
 
+@pytest.mark.fault('new', 'tailscaled is too old',
+                   behaviour='DAEMON_TOO_OLD names both versions and the command that installs another',
+                   reported='by join', recovery='-', lost='nothing; the key is unused')
 def test_an_old_daemon(world):
     """The daemon is an imitation: no release that old is built."""
     world.lab.start_service('dev-1', 'old', ['python3', '-c', OLD_DAEMON, '/run/old.sock'])
@@ -228,22 +244,32 @@ def test_an_old_daemon(world):
 
 # --- an invitation that is invalid ---
 
+@pytest.mark.fault('new', 'An invitation that others may read',
+                   behaviour='INVITATION_INVALID with the chmod that it needs', reported='by join', recovery='-',
+                   lost='nothing; the key is unused')
 def test_an_invitation_readable_by_others(world):
     path = carry(world, world.text, 'open.yaml')
     robot(world).run(['chmod', '644', path])
     refused(world, path, 'INVITATION_INVALID', path, 'chmod 600 ' + path)
 
 
+@pytest.mark.fault('new', 'An expired invitation', behaviour='INVITATION_EXPIRED with the command that makes another',
+                   reported='by join', recovery='-', lost='nothing; the key is unused')
 def test_an_expired_invitation(world):
     refused(world, world.path, 'INVITATION_EXPIRED', 'ua-overlay invite iris dev-1', prefix=('faketime', '-f', '+2h'))
 
 
+@pytest.mark.fault('new', "The robot's clock is before the invitation", behaviour='CLOCK_WRONG names both times',
+                   reported='by join', recovery='-', lost='nothing; the key is unused')
 def test_a_clock_in_the_past(world):
     created = re.search(r'created: "(\S+?)T(\S+?)Z"', world.text)
     refused(world, world.path, 'CLOCK_WRONG', '2001-02-03', created.group(1), created.group(2), 'timedatectl',
             prefix=('faketime', '2001-02-03 04:05:06'))
 
 
+@pytest.mark.fault('new', "The robot's clock is before the server's certificate",
+                   behaviour='CLOCK_WRONG names both times', reported='by join', recovery='-',
+                   lost='nothing; the key is unused')
 def test_a_server_certificate_that_begins_after_this_machines_time(world):
     """An old invitation would pass here: the strict check of the server fails the same way, again with both times."""
     text = re.sub('created: .*', 'created: "2001-02-03T00:00:00Z"', world.text)
@@ -252,6 +278,8 @@ def test_a_server_certificate_that_begins_after_this_machines_time(world):
             prefix=('faketime', '2001-02-03 04:05:06'))
 
 
+@pytest.mark.fault('new', 'A revoked invitation', behaviour='INVITATION_REFUSED says that it was revoked',
+                   reported='by join', recovery='-', lost='nothing; the key is unused')
 def test_a_revoked_key(world):
     text = world.fleet.invite('iris', 'dev-1')
     server(world).run([locate('headscale'), '--config', SITE_DIR + '/headscale.yaml', 'preauthkeys', 'expire', '--id',
@@ -261,6 +289,8 @@ def test_a_revoked_key(world):
     assert not key_of(world, text).get('used')
 
 
+@pytest.mark.fault('new', 'An invitation that another robot used', behaviour='INVITATION_SPENT names that robot',
+                   reported='by join', recovery='-', lost='nothing')
 def test_a_key_that_another_robot_used(world):
     text = world.fleet.invite('iris', 'dev-2')
     path = world.fleet.carry('dev-2', text)
@@ -274,6 +304,8 @@ def test_a_key_that_another_robot_used(world):
 
 # --- another server, or none ---
 
+@pytest.mark.fault('new', "Another site answers under the server's name", behaviour='SERVER_UNTRUSTED; no key is sent',
+                   reported='by join', recovery='-', lost='nothing; the key is unused')
 def test_a_server_of_another_ca(world):
     """All is prepared for the invitation's CA, but another site answers under the name."""
     wait('The other site', lambda: world.fleet.overlay('other', 'server', 'status', '--dir', SITE_DIR,
@@ -286,11 +318,17 @@ def test_a_server_of_another_ca(world):
         robot(world).run(['tee', '/etc/hosts'], input=hosts)
 
 
+@pytest.mark.fault('new', "The server's certificate is for another name",
+                   behaviour='SERVER_UNTRUSTED names both; no key is sent', reported='by join', recovery='-',
+                   lost='nothing; the key is unused')
 def test_a_certificate_for_another_name(world):
     text = world.text.replace('https://server.ua.test:8080', 'https://alias.ua.test:8080')
     refused(world, carry(world, text, 'alias.yaml'), 'SERVER_UNTRUSTED', 'alias.ua.test', 'server.ua.test')
 
 
+@pytest.mark.fault('new', 'A join while packets to the server are dropped',
+                   behaviour="SERVER_UNREACHABLE, long before the join's own limit", reported='100 s: join',
+                   recovery='-', lost='nothing; the key is unused')
 def test_a_server_in_a_black_hole(world):
     """The preflight notices, long before the time for the join is over."""
     with hole(world, ALL) as black:
@@ -300,6 +338,9 @@ def test_a_server_in_a_black_hole(world):
         assert black.refused() > 0
 
 
+@pytest.mark.fault('new', 'The server disappears after tailscaled got the key',
+                   behaviour="join ends in its time, and tailscaled's earlier state is back; it does not try again",
+                   reported='8 s, the limit of this join: TIMEOUT', recovery='-', lost='nothing; the key is unused')
 @pytest.mark.parametrize('how', ['drop', 'reject with tcp reset'])
 def test_a_server_that_disappears_between_preflight_and_registration(world, how):
     """tailscaled has the key by then; it must not use it behind the user's back."""
@@ -310,6 +351,9 @@ def test_a_server_that_disappears_between_preflight_and_registration(world, how)
     expect_no_join(world)
 
 
+@pytest.mark.fault('new', 'SIGINT, SIGTERM or SIGHUP during a join',
+                   behaviour="join ends, and tailscaled's earlier state is back", reported='60 s: exit status 130',
+                   recovery='-', lost='nothing; the key is unused')
 @pytest.mark.parametrize('number, status', [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGHUP, 130)])
 def test_an_interrupted_join(world, number, status):
     before = snapshot(world)
@@ -355,6 +399,8 @@ def test_the_unused_invitation_admits_the_robot(world):
     assert answer.dns_name == 'dev-1.overlay.internal'
 
 
+@pytest.mark.fault('new', 'A rejoin after the server removed the robot', behaviour='FORGOTTEN; a new invitation works',
+                   reported='by join', recovery='-', lost='nothing')
 def test_a_server_that_forgot_this_robot(world):
     leave(world)
     world.fleet.site('robot', 'remove', 'dev-1')
@@ -374,6 +420,9 @@ def leave(world, *options):
     return json.loads(done.stdout)
 
 
+@pytest.mark.fault('new', 'The server removes a robot that runs',
+                   behaviour='The robot knows, and a new invitation works',
+                   reported="90 s: tailscaled's state; FORGOTTEN by join", recovery='-', lost='nothing')
 def test_a_server_that_forgot_a_running_robot(world):
     world.fleet.site('robot', 'remove', 'dev-1')
     wait('Word of the removal', lambda: snapshot(world)[0][1] == 'NeedsLogin', GRAPH)
@@ -384,6 +433,9 @@ def test_a_server_that_forgot_a_running_robot(world):
     assert key_of(world, text)['used']
 
 
+@pytest.mark.fault('new', '`leave --forget` while the server is away',
+                   behaviour='The robot stops at once and keeps its identity; it can rejoin, or forget later',
+                   reported='by leave', recovery='-', lost='nothing')
 def test_forgetting_without_the_server(world):
     """The robot stops at once. It can come back, or give up its identity, when the server answers again."""
     for _ in range(2):
@@ -400,6 +452,8 @@ def test_forgetting_without_the_server(world):
     assert snapshot(world)[0][1:] == ('NeedsLogin', False)
 
 
+@pytest.mark.fault('new', '`leave --forget` after the server removed the robot', behaviour='leave works as usual',
+                   reported='-', recovery='-', lost='nothing')
 def test_forgetting_a_site_that_removed_the_robot(world):
     world.fleet.site('robot', 'remove', 'dev-1')
     wait_operator(world)
@@ -412,10 +466,14 @@ def test_forgetting_a_site_that_removed_the_robot(world):
     assert snapshot(world)[0][1:] == ('NeedsLogin', False)
 
 
+@pytest.mark.fault('new', 'tailscaled does not report its DERP home after a second login',
+                   behaviour='The agent has it reported', reported='-', recovery='90 s', lost='nothing')
 def test_the_server_learns_the_home_derp_after_a_rejoin_without_udp(world):
-    """By itself tailscaled reports its home only when that changes, also to a server that has never heard of it
-    (tailscale 20024): here it stays the same, so that the agent has to have it reported."""
+    """By itself tailscaled before 1.102 reports its home only when that changes, also to a server that has never heard
+    of it (tailscale 20024): here it stays the same, so that the agent has to have it reported."""
     world.lab.nat('nat1', 'udp-blocked')
+    world.lab.stop_service('dev-1', 'tailscaled')
+    world.fleet.start_daemon('dev-1', program=tailscaled('tailscale-1.98'))
     for _ in range(2):
         wait_operator(world)
         answer = join(world, carry(world, world.fleet.invite('iris', 'dev-1', '--force'), 'derp.yaml'))

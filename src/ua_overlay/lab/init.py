@@ -30,7 +30,7 @@ Spec = Dict[str, Any]
 #: Trees of the machine that a host sees; its changes stay with the host.
 OVERLAID = ('/etc', '/var', '/home', '/root')
 #: Files of a robot or server on the machine itself: a fresh host must not inherit them.
-FORGOTTEN = (defaults.CONFIG_DIR, defaults.STATE_DIR, defaults.DAEMON_STATE_DIR, '/var/lib/headscale',
+FORGOTTEN = (defaults.CONFIG_DIR, defaults.DATA_DIR, defaults.DAEMON_STATE_DIR, '/var/lib/headscale',
              '/etc/systemd/system/tailscaled.service.d')
 #: Where the control socket's directory appears in every host.
 CONTROL_DIR = '/run/ua_lab'

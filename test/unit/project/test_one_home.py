@@ -25,7 +25,7 @@ NUMBERS = {
 #: Texts that are one of these wherever they stand, within a longer one too.
 PARTS = {defaults.INTERFACE: 'INTERFACE', defaults.OVERLAY_V4: 'OVERLAY_V4', defaults.OVERLAY_V6: 'OVERLAY_V6',
          defaults.BASE_DOMAIN: 'BASE_DOMAIN', defaults.RELAY_TAG: 'RELAY_TAG', defaults.MASTER_TAG: 'MASTER_TAG',
-         defaults.CONFIG_DIR: 'CONFIG_DIR', defaults.STATE_DIR: 'STATE_DIR', defaults.RUN_DIR: 'RUN_DIR'}
+         defaults.CONFIG_DIR: 'CONFIG_DIR', defaults.DATA_DIR: 'DATA_DIR', defaults.RUN_DIR: 'RUN_DIR'}
 #: Texts that are one of these when they stand alone.
 WHOLE = {**{kind: 'link_types.' + kind for kind in link_types.ORDER}, defaults.DAEMON_STATE_DIR: 'DAEMON_STATE_DIR'}
 #: Tuples and lists of these are one of them.

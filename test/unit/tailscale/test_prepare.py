@@ -79,7 +79,7 @@ def test_written_files(root):
     unit = root.read(prepare.AGENT_UNIT)
     assert 'ExecStart=/opt/ua/scripts/ua-overlay robot agent --user robot\n' in unit
     assert 'Environment=PYTHONPATH=/opt/ua/src\n' in unit
-    assert os.path.isdir(root.place('/var/lib/ua_overlay')) and os.path.isdir(root.place('/run/ua_overlay'))
+    assert os.path.isdir(root.place(defaults.STATE_DIR)) and os.path.isdir(root.place('/run/ua_overlay'))
     assert root.read(prepare.TMPFILES) == 'd /run/ua_overlay 0755 robot - -\n'
     assert defaults.CA_FILE in changed and prepare.DROP_IN in changed
     assert root.ran.index('systemctl daemon-reload') < root.ran.index('systemctl restart tailscaled.service') < \
@@ -118,7 +118,7 @@ def test_undo_restores_everything(root):
     with open(root.place(prepare.DROP_IN), 'w') as stream:
         stream.write('[Service]\nEnvironment=MINE=1\n')
     os.chmod(root.place(prepare.DROP_IN), 0o640)
-    os.makedirs(root.place('/var/lib/ua_overlay'), 0o700)
+    os.makedirs(root.place(defaults.STATE_DIR), 0o700)
     before = root.tree()
     root.applier().apply(recipe(daemon='/opt/tailscaled'))
     root.applier().apply(recipe(user='other', ca=CA + CA, daemon='/opt/tailscaled'))
@@ -157,10 +157,10 @@ def test_undo_leaves_files_that_were_edited_since(root):
     root.applier().apply(recipe())
     with open(root.place(prepare.DROP_IN), 'a') as stream:
         stream.write('Environment=MINE=1\n')
-    with open(root.place('/var/lib/ua_overlay/settings.yaml'), 'w') as stream:
+    with open(root.place(defaults.STATE_DIR + '/settings.yaml'), 'w') as stream:
         stream.write('team: iris\n')
     notes = root.applier().undo()
-    assert len(notes) == 2 and prepare.DROP_IN in ' '.join(notes) and '/var/lib/ua_overlay' in ' '.join(notes)
+    assert len(notes) == 2 and prepare.DROP_IN in ' '.join(notes) and defaults.STATE_DIR in ' '.join(notes)
     assert 'MINE' in root.read(prepare.DROP_IN)
     assert not os.path.exists(root.place(defaults.CA_FILE))
 

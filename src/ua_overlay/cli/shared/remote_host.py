@@ -61,7 +61,7 @@ def configure_status(kind: str) -> Configure:
 
 def add_service_dir(parser: argparse.ArgumentParser, kind: str) -> None:
     """Add --dir, by default that of `service install`."""
-    parser.add_argument('--dir', metavar='DIR', default=os.path.join(defaults.STATE_DIR, kind),
+    parser.add_argument('--dir', metavar='DIR', default=os.path.join(defaults.DATA_DIR, kind),
                         help='directory of this {} (default: %(default)s)'.format(CALLED[kind]))
 
 
