@@ -41,8 +41,10 @@ with 1. test/unit/test_errors.py compares this list with the sources.
         PolicyError               POLICY              site.policy_applier
         SiteError                 SITE                site.site
         NotRunning                SERVER_DOWN         system.control_socket
+        FileSystemError           FILE_SYSTEM         system.file_system
         NftError                  NFT                 system.nft
         DaemonRunning             DAEMON_RUNNING      tailscale.daemon
+        InvalidAnswer             DAEMON_ERROR        tailscale.fields
         DaemonDenied              NOT_PREPARED        tailscale.localapi
         DaemonError               DAEMON_ERROR        tailscale.localapi
         DaemonMissing             NO_DAEMON           tailscale.localapi

@@ -1,10 +1,12 @@
 """The `ua-overlay` command: the package's use cases without ROS."""
+import subprocess
 import sys
 from typing import List, Optional, Sequence
 
 from ua_overlay.cli.help import GROUPS
 from ua_overlay.cli.shared.parser import PROGRAM, CommandParser, from_module
 from ua_overlay.errors import OverlayError
+from ua_overlay.system import file_system
 
 #: Groups with a default command: `invite iris dev-1` means `invite create iris dev-1`.
 DEFAULTS = {'invite': ('create', 'list', 'revoke')}
@@ -60,6 +62,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args = make_parser().parse_args(complete(sys.argv[1:] if argv is None else argv))
     try:
         status: int = args.run(args)
+        # Here, because the interpreter would report a full disk behind `> FILE` with a traceback of its own.
+        sys.stdout.flush()
         return status
     except OverlayError as error:
         print('{}: {}'.format(PROGRAM, error), file=sys.stderr)
@@ -70,3 +74,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         # The reader closed the pipe (`ua-overlay … | head`). Without this, the interpreter reports stdout, too.
         sys.stdout = None
         return 141
+    except (OSError, subprocess.SubprocessError) as error:
+        # A command's own sentence is better where it has one; a traceback never is.
+        unexpected = file_system.as_error(error, 'standard output')
+        print('{}: {}'.format(PROGRAM, unexpected), file=sys.stderr)
+        if isinstance(error, OSError) and error.filename is None:
+            sys.stdout = None
+        return unexpected.exit_status

@@ -5,41 +5,101 @@ Python between fork and exec is unsafe there; tailscale.daemon starts its child 
 child that must clean up when its parent dies: its output is a pipe, and SIGPIPE would kill it.
 """
 import collections
+import errno
+import logging
 import os
 import signal
+import stat
 import subprocess
 import threading
 import time
 from typing import IO, Callable, Deque, List, Mapping, Optional, Sequence
 
 from ua_overlay.protocols import Argv
+from ua_overlay.system import file_system
 from ua_overlay.system import process as processes
+from ua_overlay.system.thread import SupervisedThread
+
+_LOG = logging.getLogger(__name__)
+
+#: Longest line, in bytes; a longer one is several.
+LONGEST_LINE = 16 * 1024
 
 
 class BoundedLog:
-    """A log file that is renamed to `<path>.1` when it reaches ``limit`` bytes, so it takes at most twice that."""
+    """A log file that is renamed to `<path>.1` when it reaches ``limit`` bytes, so it takes at most twice that.
+
+    A log may lose lines, but whoever writes to it must go on: while the file cannot be written (its disk is full, a
+    directory or a link stands in its place), lines are dropped and counted. The first line that fits again is preceded
+    by one that says how many are missing. No method raises an OSError.
+
+    :ivar problem: why lines are being dropped, as a sentence; '' while they are written.
+    :ivar dropped: number of lines that were dropped since then.
+    """
 
     def __init__(self, path: str, limit: int = 4 * 1024 * 1024) -> None:
         self._path = path
         self._limit = limit
-        self._open()
-
-    def _open(self) -> None:
-        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._stream = os.fdopen(handle, 'ab', buffering=0)
-        self._size = os.fstat(handle).st_size
+        self._handle: Optional[int] = None
+        self._size = 0
+        #: A line was written in part; the next one must not continue it.
+        self._torn = False
+        self.problem = ''
+        self.dropped = 0
+        self._write(b'')
 
     def write(self, line: bytes) -> None:
-        """Append ``line``, which ends with its newline."""
-        if self._size + len(line) > self._limit:
-            self._stream.close()
-            os.replace(self._path, self._path + '.1')
-            self._open()
-        self._stream.write(line)
-        self._size += len(line)
+        """Append ``line``, which ends with its newline, or drop it."""
+        note = b''
+        if self.dropped:
+            note = '[ua_overlay: {} line(s) are missing here. {}]\n'.format(self.dropped, self.problem).encode(
+                'utf-8', 'replace')
+        if self._write(note + line):
+            self.dropped, self.problem = 0, ''
+        else:
+            self.dropped += 1
 
     def close(self) -> None:
-        self._stream.close()
+        """Close the file; the next line would open it again."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def _write(self, data: bytes) -> bool:
+        """Return whether all of ``data`` was written."""
+        try:
+            handle = self._open() if self._handle is None else self._handle
+            if self._size and self._size + len(data) > self._limit:
+                os.replace(self._path, self._path + '.1')
+                self.close()
+                handle = self._open()
+            if self._torn and data:
+                data = b'\n' + data
+            written = os.write(handle, data)
+            self._size += written
+            # The file system had room for a part of it; the rest counts as a dropped line.
+            self._torn = written < len(data)
+            if self._torn:
+                # The next write names the reason.
+                os.write(handle, data[written:])
+        except OSError as error:
+            file_system.named(error, self._path)
+            self.problem = 'The log {} cannot be written: {}.'.format(self._path, error.strerror)
+            self.close()
+            return False
+        return True
+
+    def _open(self) -> int:
+        # No link: the directory may belong to another user, who must not redirect root elsewhere. No wait for the
+        # reader of a FIFO.
+        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+                         | os.O_CLOEXEC, 0o600)
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(handle)
+            raise FileExistsError(errno.EEXIST, 'it is not a regular file', self._path)
+        self._handle, self._size = handle, status.st_size
+        return handle
 
 
 class Child:
@@ -63,14 +123,15 @@ class Child:
         self._count = 0
         self._changed = threading.Condition()
         self._process: Optional['subprocess.Popen[bytes]'] = None
-        self._pump: Optional[threading.Thread] = None
+        self._pump: Optional[SupervisedThread] = None
+        self._log: Optional[BoundedLog] = None
 
     def start(self) -> None:
         """Start the process.
 
-        :raises OSError: the program or the log file cannot be opened.
+        :raises OSError: the program cannot be started.
         """
-        log = BoundedLog(self._log_file)
+        log = self._log = BoundedLog(self._log_file)
         parent = os.getpid()
 
         def in_child() -> None:
@@ -86,25 +147,37 @@ class Child:
         except OSError:
             log.close()
             raise
-        self._pump = threading.Thread(target=self._read, args=(self._process.stdout, log), daemon=True,
-                                      name='log of ' + self.name)
-        self._pump.start()
+        stream = self._process.stdout
+        assert stream is not None
+        # Whatever happens, somebody has to read the pipe: a program that cannot write to it waits, or dies of SIGPIPE.
+        self._pump = SupervisedThread('log of ' + self.name, lambda: self._read(stream, log)).start()
 
     def _read(self, stream: IO[bytes], log: BoundedLog) -> None:
-        try:
-            for line in stream:
-                if self._ignore(line):
-                    continue
-                log.write(line)
-                with self._changed:
-                    self._lines.append(line.decode('utf-8', 'replace').rstrip())
-                    self._count += 1
-                    self._changed.notify_all()
-        finally:
-            log.close()
-            stream.close()
+        """Log the output until its end."""
+        for line in iter(lambda: stream.readline(LONGEST_LINE), b''):
+            if self._drop(line):
+                continue
+            log.write(line)
             with self._changed:
+                self._lines.append(line.decode('utf-8', 'replace').rstrip())
+                self._count += 1
                 self._changed.notify_all()
+        log.close()
+        stream.close()
+        with self._changed:
+            self._changed.notify_all()
+
+    def _drop(self, line: bytes) -> bool:
+        try:
+            return self._ignore(line)
+        except Exception as error:  # of the reader of lines: it must not end the log
+            _LOG.error('A line of %s was not understood.', self.name, exc_info=error)
+            return False
+
+    @property
+    def log_problem(self) -> str:
+        """Why lines of its log are being dropped, as a sentence; '' while they are written."""
+        return '' if self._log is None else self._log.problem
 
     @property
     def pid(self) -> Optional[int]:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from paths import SOURCE
+from paths import ROOT, SOURCE
 
 from ua_overlay import cli
 from ua_overlay.errors import OverlayError, UsageError
@@ -142,3 +142,29 @@ def test_a_closed_pipe():
     assert process.stderr.read() == b''
     process.stderr.close()
     assert process.wait(20) == 141
+
+
+@pytest.mark.parametrize('error, words', [
+    (PermissionError(13, 'Permission denied', '/x/y'), '/x/y cannot be used: Permission denied. Next: ls -ld /x/y'),
+    (OSError(28, 'No space left on device', '/proc/x'),
+     '/proc/x cannot be used: the file system /proc is full. Next: df -h /proc'),
+    (ConnectionRefusedError(111, 'Connection refused'), 'The system refused an operation: Connection refused.'),
+    (subprocess.TimeoutExpired(['tailscale', 'x'], 9), '`tailscale` did not end within 9 s.')])
+def test_an_error_of_the_system_is_a_sentence(group, capsys, error, words):
+    def run(args):
+        raise error
+
+    group(run)
+    assert cli.main(['status']) == 1
+    assert capsys.readouterr().err == 'ua-overlay: {}\n'.format(words)
+
+
+@pytest.mark.fault('K3', 'The disk behind `> FILE` is full', behaviour='the command says so', reported='at once',
+                   recovery='with the next command after there is room', lost='the output')
+def test_a_full_disk_behind_standard_output_is_a_sentence():
+    with open('/dev/full', 'wb') as full:
+        done = subprocess.run([sys.executable, os.path.join(ROOT, 'scripts', 'ua-overlay'), 'env', '--help'], stdout=full,
+                              stderr=subprocess.PIPE, universal_newlines=True, timeout=60,
+                              env=dict(os.environ, PYTHONPATH=SOURCE))
+    assert done.stderr == 'ua-overlay: Standard output cannot be written: No space left on device.\n'
+    assert done.returncode == 1

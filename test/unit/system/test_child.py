@@ -5,6 +5,7 @@ import sys
 import time
 
 import pytest
+from full_disk import needs_root, small_file_system
 from paths import SOURCE
 
 from ua_overlay.system.child import BoundedLog, Child
@@ -126,3 +127,97 @@ def test_a_log_is_appended_to(tmp_path):
 def test_a_missing_program_is_an_error(tmp_path):
     with pytest.raises(OSError):
         Child('none', [str(tmp_path / 'none')], str(tmp_path / 'log')).start()
+
+
+@pytest.mark.fault('K3', "The disk of the server's logs is full", behaviour='Headscale and the relay go on; log lines '
+                   'are dropped and counted', reported='at once: server status', recovery='with the next line after '
+                   'there is room', lost='log lines')
+@needs_root
+def test_a_full_disk_costs_lines_and_no_process(tmp_path):
+    """It writes far more than a pipe holds, so it would block, or die of SIGPIPE, if nobody read."""
+    with small_file_system(tmp_path / 'small') as small:
+        small.fill()
+        child = Child('test', ['/bin/sh', '-c', 'i=0; while [ $i -lt 4000 ]; do echo "line $i of many, as long as they '
+                               'are in a log of Headscale"; i=$((i+1)); done; echo full; read x; exec sleep 600'],
+                      small.path + '/log')
+        child.start()
+        try:
+            assert child.wait_for_line(('full',), 0, 20) == 'full' and child.mark() == 4001
+            wait_until(lambda: child.log_problem)
+            assert child.log_problem == 'The log {0}/log cannot be written: the file system {0} is full.'.format(
+                small.path)
+        finally:
+            child.stop(1)
+
+
+@needs_root
+def test_a_log_says_how_many_lines_are_missing(tmp_path):
+    with small_file_system(tmp_path / 'small') as small:
+        log = BoundedLog(small.path + '/log')
+        log.write(b'first\n')
+        small.fill()
+        for _ in range(900):
+            log.write(b'lost, as there is no room for it\n')
+        assert log.problem.endswith('the file system {} is full.'.format(small.path))
+        lost = log.dropped
+        small.free()
+        log.write(b'last\n')
+        assert (log.problem, log.dropped) == ('', 0)
+        log.close()
+        lines = open(small.path + '/log').read().splitlines()
+        assert lines[0] == 'first' and lines[-1] == 'last'
+        assert lines[-2] == ('[ua_overlay: {} line(s) are missing here. The log {}/log cannot be written: the file '
+                             'system {} is full.]'.format(lost, small.path, small.path))
+        assert len(lines) == 3 + 900 - lost or lines[-3] and len(lines) == 4 + 900 - lost
+
+
+@pytest.mark.fault('K4', 'A directory, a FIFO or a link stands where a log belongs', behaviour='Headscale and the '
+                   'relay go on without a log', reported='at once: server status', recovery='with the next line',
+                   lost='log lines')
+@pytest.mark.parametrize('place, words', [
+    (lambda path: path.mkdir(), 'Is a directory'), (lambda path: os.mkfifo(str(path)), 'No such device or address'),
+    (lambda path: path.symlink_to('/dev/null'), 'symbolic link'),
+    (lambda path: path.parent.chmod(0o500), 'Permission denied')], ids=['directory', 'fifo', 'link', 'closed'])
+def test_a_log_that_cannot_be_opened(tmp_path, place, words):
+    path = tmp_path / 'below' / 'log'
+    path.parent.mkdir()
+    place(path)
+    if os.geteuid() == 0 and words.startswith('Permission'):
+        pytest.skip('Root may write everywhere.')
+    log = BoundedLog(str(path))
+    log.write(b'x\n')
+    assert words in log.problem and log.dropped == 1
+    path.parent.chmod(0o700)
+    if os.path.isdir(str(path)) and not path.is_symlink():
+        path.rmdir()
+    elif os.path.lexists(str(path)):
+        path.unlink()
+    log.write(b'y\n')
+    assert log.problem == '' and path.read_text().startswith('[ua_overlay: 1 line(s) are missing here.')
+    assert path.read_text().endswith('y\n')
+
+
+def test_a_log_in_a_missing_directory_starts_when_it_is_there(tmp_path):
+    log = BoundedLog(str(tmp_path / 'none' / 'log'))
+    log.write(b'x\n')
+    assert 'No such file' in log.problem
+    (tmp_path / 'none').mkdir()
+    log.write(b'y\n')
+    assert (tmp_path / 'none' / 'log').read_text().endswith(']\ny\n')
+
+
+def test_a_line_without_end_does_not_fill_the_memory(shell):
+    child = shell('head -c 3000000 /dev/zero | tr "\\0" x; echo; echo end; exec sleep 60')
+    assert child.wait_for_line(('end',), 0, 20) == 'end'
+    assert max(map(len, child.last_lines(200))) <= 16 * 1024
+
+
+def test_a_reader_of_lines_that_fails_does_not_end_the_log(tmp_path, caplog):
+    def ignore(line):
+        raise ValueError('odd')
+
+    child = Child('test', ['/bin/sh', '-c', 'echo one; echo two; exec sleep 60'], str(tmp_path / 'log'), None, ignore)
+    child.start()
+    assert child.wait_for_line(('two',), 0, 10) == 'two'
+    child.stop(0)
+    assert (tmp_path / 'log').read_text() == 'one\ntwo\n' and 'was not understood' in caplog.text

@@ -1,8 +1,11 @@
 """Files that are whole or not there."""
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
+from paths import SOURCE
 
 from ua_overlay.system import files
 
@@ -151,3 +154,66 @@ def test_only_regular_files_are_replaced(tmp_path):
     with pytest.raises(OSError):
         files.write_atomic(tmp_path / 'pipe', 'x')
     assert stat.S_ISFIFO(os.stat(str(tmp_path / 'pipe')).st_mode) and os.listdir(str(tmp_path)) == ['pipe']
+
+
+#: Is killed between the write and the rename.
+KILLED = ('import os, signal, sys\nfrom ua_overlay.system import files\n'
+          'os.replace = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)\n'
+          'files.write_secret(sys.argv[1], "half")\n')
+#: Waits between the write and the rename.
+WAITS = ('import os, sys, time\nfrom ua_overlay.system import files\n'
+         'os.replace = lambda *paths: (print("ready", flush=True), time.sleep(600))\n'
+         'files.write_secret(sys.argv[1], "half")\n')
+
+
+def python(script, *arguments):
+    return subprocess.Popen([sys.executable, '-c', script] + list(map(str, arguments)), stdout=subprocess.PIPE,
+                            env=dict(os.environ, PYTHONPATH=SOURCE))
+
+
+@pytest.mark.fault('K5', 'A command is killed while it writes a file', behaviour='the old file stays complete',
+                   reported='never', recovery='the next writer of the file removes the temporary one', lost='nothing')
+def test_the_next_writer_removes_what_a_killed_one_left(tmp_path, monkeypatch):
+    path, other = tmp_path / 'ca.key', tmp_path / 'other.key'
+    path.write_text('old')
+    for each in (path, other):
+        killed = python(KILLED, each)
+        assert killed.wait() == -9
+        killed.stdout.close()
+    assert path.read_text() == 'old' and len(os.listdir(str(tmp_path))) == 3
+    monkeypatch.setattr(files, '_swept', set())
+    files.write_secret(path, 'new')
+    left = sorted(os.listdir(str(tmp_path)))
+    assert [name[:11] for name in left] == ['.other.key.', 'ca.key'] and path.read_text() == 'new'
+    assert files.sweep(str(tmp_path)) == [str(tmp_path / left[0])] and os.listdir(str(tmp_path)) == ['ca.key']
+
+
+def test_a_file_that_is_being_written_is_not_swept(tmp_path):
+    busy = python(WAITS, tmp_path / 'file')
+    try:
+        assert busy.stdout.readline() == b'ready\n'
+        assert files.sweep(str(tmp_path)) == [] and len(os.listdir(str(tmp_path))) == 1
+    finally:
+        busy.kill()
+        busy.wait()
+        busy.stdout.close()
+    assert len(files.sweep(str(tmp_path))) == 1 and files.sweep(str(tmp_path / 'none')) == []
+
+
+def test_files_of_others_are_not_swept(tmp_path):
+    for name in ('.file.abc', '.file.abcdefghi', 'file.abcdefgh', '.hidden', '.file.ABCDEFGH'):
+        (tmp_path / name).write_text('x')
+    (tmp_path / '.file.abcdefgh').mkdir()
+    (tmp_path / '.file.12345678').symlink_to(tmp_path / '.hidden')
+    assert files.sweep(str(tmp_path)) == [] and len(os.listdir(str(tmp_path))) == 7
+
+
+def test_a_file_that_is_right_is_not_written(tmp_path):
+    path = tmp_path / 'file'
+    assert files.write_changed(path, 'a', 0o600) and not files.write_changed(path, 'a', 0o600)
+    before = os.stat(str(path))
+    assert files.write_changed(path, b'a', 0o644) and files.write_changed(path, 'b', 0o644)
+    assert os.stat(str(path)).st_ino != before.st_ino and path.read_text() == 'b'
+    path.unlink()
+    path.symlink_to('/etc/hostname')
+    assert files.write_changed(path, 'b') and not path.is_symlink()

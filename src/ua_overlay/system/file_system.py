@@ -1,0 +1,80 @@
+"""Say which file system is full, read-only or broken when a write fails, and which command shows it.
+
+The kernel's "No space left on device" names no device, and a robot or a server has several.
+"""
+import errno
+import os
+import subprocess
+from typing import Optional, Union
+
+from ua_overlay.errors import OverlayError
+
+#: What is wrong with the file system itself, by the number of the error.
+_TROUBLES = {errno.ENOSPC: 'is full', errno.EDQUOT: 'has no space left for this user (quota)',
+             errno.EROFS: 'is read-only', errno.EIO: 'has a read or write error'}
+
+Path = Union[str, 'os.PathLike[str]']
+
+
+class FileSystemError(OverlayError):
+    """A file cannot be written or read, for a reason that no command expects."""
+
+    code = 'FILE_SYSTEM'
+
+
+def mount_point(path: Path) -> str:
+    """Return where the file system of ``path`` is mounted; ``path`` need not exist."""
+    place = os.path.realpath(os.fspath(path))
+    while not os.path.ismount(place) and place != os.path.dirname(place):
+        # A missing directory is on the file system of the one above it.
+        place = os.path.dirname(place)
+    return place
+
+
+def is_trouble(error: OSError) -> bool:
+    """Return whether the file system itself is the cause: full, read-only or broken."""
+    return error.errno in _TROUBLES
+
+
+def named(error: OSError, path: Path) -> OSError:
+    """Add ``path`` to an error that has none, and name the file system if that is the cause; return the same error.
+
+    Its ``strerror`` is then 'the file system /var is full', so that every sentence with it says so.
+    """
+    if error.filename is None or isinstance(error.filename, int):
+        error.filename = os.fspath(path)
+    if is_trouble(error) and not (error.strerror or '').startswith('the file system '):
+        error.strerror = 'the file system {} {}'.format(mount_point(error.filename), _TROUBLES[error.errno or 0])
+    return error
+
+
+def next_command(error: OSError, otherwise: str) -> str:
+    """Return the next command for an error: `df` if its file system is the cause, else ``otherwise``."""
+    if is_trouble(error) and error.filename is not None:
+        return 'df -h {}'.format(mount_point(error.filename))
+    return otherwise
+
+
+def as_error(error: Exception, output: str = '') -> OverlayError:
+    """Return the sentence for an error of the operating system that a command did not expect.
+
+    :param error: an OSError or a subprocess.SubprocessError.
+    :param output: what was being written if the error names no file: 'standard output'.
+    """
+    if isinstance(error, subprocess.TimeoutExpired):
+        return FileSystemError('`{}` did not end within {:g} s.'.format(_program(error.cmd), error.timeout))
+    if not isinstance(error, OSError):
+        return FileSystemError('`{}` failed.'.format(_program(getattr(error, 'cmd', '?'))))
+    if error.filename is None:
+        return FileSystemError('{}: {}.'.format(
+            '{} cannot be written'.format(output.capitalize()) if output and is_trouble(error)
+            else 'The system refused an operation',
+            error.strerror or type(error).__name__))
+    named(error, error.filename)
+    return FileSystemError('{} cannot be used: {}.'.format(error.filename, error.strerror),
+                           next_command(error, 'ls -ld {}'.format(error.filename)))
+
+
+def _program(command: Optional[object]) -> str:
+    """Return the name of the program of an argv; its arguments may be anything."""
+    return os.path.basename(str(command[0] if isinstance(command, (list, tuple)) and command else command))
