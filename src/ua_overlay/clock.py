@@ -39,8 +39,12 @@ def parse_rfc3339(text: str) -> datetime.datetime:
         raise ValueError('{!r} is not an RFC 3339 time'.format(text))
     date, time, fraction, zone = match.groups()
     # Up to Python 3.10 fromisoformat accepts only 3 or 6 digits of a second, and no Z.
-    return datetime.datetime.fromisoformat('{}T{}.{}{}'.format(
-        date, time, ((fraction or '') + '000000')[:6], '+00:00' if zone in 'Zz' else zone)).astimezone(UTC)
+    moment = datetime.datetime.fromisoformat('{}T{}.{}{}'.format(
+        date, time, ((fraction or '') + '000000')[:6], '+00:00' if zone in 'Zz' else zone))
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:  # the first and the last day of the calendar, in a zone
+        raise ValueError('{!r} is outside the calendar'.format(text)) from None
 
 
 def parse_go_time(text: Optional[str]) -> Optional[datetime.datetime]:

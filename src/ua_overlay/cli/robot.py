@@ -176,8 +176,9 @@ def undo(manager: str, dry_run: bool) -> int:
 def present_operator() -> str:
     """tailscaled's current operator; '' when there is none, or no tailscaled runs."""
     from ua_overlay.tailscale.localapi import LocalApi
+    from ua_overlay.tailscale.model import parse_prefs
     try:
-        return LocalApi().prefs().get('OperatorUser') or ''
+        return parse_prefs(LocalApi().prefs()).operator
     except OverlayError:
         return ''
 

@@ -14,7 +14,7 @@ from ua_overlay.rosenv import envfile
 from ua_overlay.tags import belonging, describe_belonging, team_of
 from ua_overlay.tailscale.links import links_of
 from ua_overlay.tailscale.localapi import LocalApi
-from ua_overlay.tailscale.model import Link, Status, parse_status
+from ua_overlay.tailscale.model import Link, Status, parse_prefs, parse_status
 
 #: Seconds to wait for the server's answer whether it still knows this robot.
 SERVER_PATIENCE = 1.0
@@ -71,7 +71,7 @@ def removed(api: LocalApi, status: Status, ca_file: str) -> str:
     if not key_in_use(status):
         return ''
     try:
-        url = api.prefs().get('ControlURL') or ''
+        url = parse_prefs(api.prefs()).control_url
     except OverlayError:
         return ''
     server = probe_server(url, ca_file, SERVER_PATIENCE, node_key=key_in_use(status))

@@ -10,10 +10,11 @@ from ua_overlay.membership import identity, refusals
 from ua_overlay.membership.outcome import Outcome, outcome_of
 from ua_overlay.membership.settings import read_settings, write_settings
 from ua_overlay.protocols import Clock, JsonObject, WallClock
+from ua_overlay.system import foreign_file
 from ua_overlay.tags import belonging, describe_belonging
 from ua_overlay.tailscale.api import MembershipApi, MessageBus
 from ua_overlay.tailscale.localapi import redact
-from ua_overlay.tailscale.model import Status, parse_status
+from ua_overlay.tailscale.model import Status, parse_notice, parse_prefs, parse_status
 from ua_overlay.trust import ca_pin, invitation_file
 from ua_overlay.trust.ca import trusts
 from ua_overlay.trust.invitation import Invitation, check_usable, public_values
@@ -146,24 +147,24 @@ class Join:
         if status.state != 'Running':
             return False
         try:
-            with open(self.ca_file, encoding='ascii') as stream:
-                trusted = stream.read()
-        except (OSError, UnicodeDecodeError):
+            trusted = foreign_file.read_text(self.ca_file, encoding='ascii')
+        except OSError:
             return False
-        return self.verify(self.api.prefs().get('ControlURL') or '', trusted, status.self_node.public_key,
+        return self.verify(parse_prefs(self.api.prefs()).control_url, trusted, status.self_node.public_key,
                            timeout=VERIFY_WAIT) is False
 
     def _resume(self, destination: str, before: Status) -> Outcome:
         """Rejoin with the node key that the machine has; send no secret."""
-        prefs = self._check_permission(self.api.prefs())
+        raw = self._check_permission(self.api.prefs())
+        prefs = parse_prefs(raw)
         self.accepted = False
         try:
             with self.api.watch() as bus:
-                if prefs.get('LoggedOut') or before.state == 'NeedsLogin':
+                if prefs.logged_out or before.state == 'NeedsLogin':
                     # After a logout that did not reach the server, or when the server refused the identity of a running
                     # robot, tailscaled waits for a manual login. A fresh start makes it register with the stored
                     # identity.
-                    self.api.start(update_prefs=dict(prefs, WantRunning=True, LoggedOut=False))
+                    self.api.start(update_prefs=dict(raw, WantRunning=True, LoggedOut=False))
                 else:
                     self.api.edit_prefs(WantRunning=True)
                 # A running robot gets no new network map on request; it only has to become online again.
@@ -174,9 +175,9 @@ class Join:
                 raise refusals.other_team(own.name, present, destination)
         except BaseException as error:
             # A slow server may still accept the robot later, which the user wants; the answer mentions it.
-            if not prefs.get('WantRunning') and getattr(error, 'code', '') != 'TIMEOUT':
-                fields = {name: prefs.get(name, False) for name in ('WantRunning', 'LoggedOut')}
-                self._put_back(error, lambda: self.api.edit_prefs(**fields))
+            if not prefs.want_running and getattr(error, 'code', '') != 'TIMEOUT':
+                self._put_back(error, lambda: self.api.edit_prefs(WantRunning=prefs.want_running,
+                                                                  LoggedOut=prefs.logged_out))
             raise
         return Outcome('OK', '{} is back in {} at {}.'.format(own.name, describe_belonging(present), own.addresses[0]),
                        own.dns_name, own.addresses)
@@ -269,16 +270,16 @@ class Join:
         """
         deadline = self.clock() + self.timeout
         while True:
-            message = bus.next(timeout=0.25) or {}
-            reason = identity.key_refusal(redact(message.get('ErrMessage') or ''))
+            notice = parse_notice(bus.next(timeout=0.25) or {})
+            reason = identity.key_refusal(redact(notice.error))
             if invitation is None:
-                if reason or message.get('BrowseToURL'):
+                if reason or notice.login_url:
                     raise refusals.forgotten('this robot')
             elif reason:
                 raise refusals.key_refused(reason, invitation)
-            if message.get('LoginFinished') is not None:
+            if notice.login_finished:
                 self.accepted = True
-            need_map = need_map and not message.get('SelfChange') and not message.get('NetMap')
+            need_map = need_map and not notice.new_map
             status = self._status()
             own = status.self_node
             if not need_map and own.addresses and identity.joined(status.state, own.online, own.tags, destination,
@@ -301,7 +302,7 @@ class Join:
         :raises Refused: this user is not the operator.
         """
         deadline = self.clock() + PERMISSION_WAIT
-        while self.uid != 0 and prefs.get('OperatorUser') != self.user:
+        while self.uid != 0 and parse_prefs(prefs).operator != self.user:
             if self.clock() > deadline:
                 raise refusals.no_permission(self.user, path)
             self.sleep(0.1)
@@ -315,10 +316,10 @@ class Join:
         :raises Refused: it does not, and only `robot prepare` can change that.
         """
         try:
-            with open(self.ca_file, encoding='ascii', errors='replace') as stream:
-                trusted = stream.read()
+            # A bundle may have comments in any encoding.
+            trusted = foreign_file.read_text(self.ca_file, encoding='latin-1')
         except OSError:
-            trusted = ''
+            trusted = ''  # tailscaled does not trust it either
         ca_pem = invitation.ca_pem if not invitation.ca_sha256 else ca_pin.pick(invitation.ca_sha256, trusted)
         if ca_pem and trusts(trusted, ca_pem):
             return ca_pem, True

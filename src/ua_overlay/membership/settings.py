@@ -8,12 +8,14 @@ from typing import Any, Dict, Mapping
 import yaml
 
 from ua_overlay import defaults
+from ua_overlay.system import foreign_file, schema
 from ua_overlay.system.files import write_atomic
-from ua_overlay.system.schema import is_port
 from ua_overlay.tags import team_on_map
 from ua_overlay.tailscale.model import SelfNode
 
 FILE_NAME = 'settings.yaml'
+#: Longest file, in bytes: it has five short values.
+LONGEST = 65536
 KEYS = ('server_url', 'team', 'robot', 'team_port', 'addressing')
 
 #: {key of :data:`KEYS`: str, for team_port int}.
@@ -27,9 +29,8 @@ def read_settings(state_dir: str) -> Settings:
     invitation.
     """
     try:
-        with open(os.path.join(state_dir, FILE_NAME), encoding='utf-8') as stream:
-            data = yaml.safe_load(stream)
-    except (OSError, ValueError, yaml.YAMLError):
+        data = schema.load(foreign_file.read_text(os.path.join(state_dir, FILE_NAME), LONGEST))
+    except (OSError, schema.Invalid):
         return {}
     if not isinstance(data, dict):
         return {}
@@ -69,5 +70,5 @@ def forget_settings(state_dir: str) -> None:
 
 def _is_valid(key: str, value: object) -> bool:
     if key == 'team_port':
-        return is_port(value)
+        return schema.is_port(value)
     return isinstance(value, str) and (key != 'addressing' or value in defaults.ADDRESSING)

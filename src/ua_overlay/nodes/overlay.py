@@ -32,6 +32,7 @@ from ua_overlay.rosenv.runner import TeamRunner, find_launch
 from ua_overlay.system.leftovers import OWNER, Leftovers, owner_of
 from ua_overlay.tailscale.daemon import Daemon
 from ua_overlay.tailscale.localapi import LocalApi
+from ua_overlay.tailscale.model import parse_prefs
 from ua_overlay.tailscale.ping import PingSummary
 from ua_overlay.tailscale.snapshot import Changes, Snapshot
 from ua_overlay.tailscale.watcher import Watcher
@@ -238,7 +239,7 @@ class OverlayNode:
         snapshot = self._state.snapshot
         if snapshot is None or not snapshot.status.have_node_key:
             return ''
-        return self._connect().prefs().get('ControlURL') or ''
+        return parse_prefs(self._connect().prefs()).control_url
 
     def _node_key(self) -> str:
         """Return the public node key in use, which the server should know; '' without one."""

@@ -21,6 +21,7 @@ from ua_overlay.relays.probe import UNKNOWN_SESSION
 from ua_overlay.relays.relay_health import RelayFacts, parse_counters, parse_sessions
 from ua_overlay.system import files, procnet
 from ua_overlay.tailscale.localapi import LocalApi
+from ua_overlay.tailscale.model import parse_status
 
 #: Host name that the relay requests. It is reserved, so that no robot has it (trust.names).
 RELAY_NAME = 'relay'
@@ -170,13 +171,13 @@ class RelayNode:
     def facts(self, pid: int) -> RelayFacts:
         """Return the facts about the tailscaled with process id ``pid``. Takes up to 12 s if tailscaled hangs."""
         try:
-            status = self._api.status(peers=False)
+            status = parse_status(self._api.status(peers=False))
             port, sessions = parse_sessions(self._api.relay_sessions())
             counters = parse_counters(self._api.client_metrics().decode('utf-8', 'replace'))
         except OverlayError as error:
             return RelayFacts(error=error.sentence)
         listening, backlog = self._inspect_socket(pid) if port == self.settings.port else (False, 0)
-        return RelayFacts('', status.get('BackendState', ''), bool((status.get('Self') or {}).get('Online')), port,
+        return RelayFacts('', status.state, status.self_node.online, port,
                           listening, backlog, sessions, *counters)
 
     def _inspect_socket(self, pid: int) -> Tuple[bool, int]:
@@ -199,7 +200,7 @@ class RelayNode:
         :raises RelayError: it failed; the sentence has the reason.
         :raises RestError: the control server did not answer.
         """
-        if self._api.status(peers=False).get('BackendState') in ('NeedsLogin', 'NoState'):
+        if parse_status(self._api.status(peers=False)).state in ('NeedsLogin', 'NoState'):
             self._register()
         else:
             # A person may have run `tailscale down`; if the relay is running, this changes nothing.

@@ -6,10 +6,12 @@ plane is dead although it reports that it runs (20452); it grants sessions, but 
 (net/udprelay: packetReadLoop, AllocateEndpoint). Then setting the same port again has no effect (feature/relayserver:
 profileStateChanged); the relay server must be removed first.
 """
+import re
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from ua_overlay.protocols import JsonObject
+from ua_overlay.tailscale import fields
 
 #: Seconds. Robots without a path request a session again every 30 s (magicsock: discoverUDPRelayPathsInterval).
 UNANSWERED_AFTER = 45.0
@@ -190,16 +192,19 @@ class Repairs:
 
 
 def parse_sessions(value: JsonObject) -> Tuple[Optional[int], Tuple[Session, ...]]:
-    """Return (port or None, sessions) of tailscale's status.ServerStatus."""
+    """Return (port or None, sessions) of tailscale's status.ServerStatus.
+
+    :raises InvalidAnswer: a field has another type.
+    """
     sessions: List[Session] = []
-    for each in value.get('Sessions') or ():
-        clients = [each.get(name) or {} for name in ('Client1', 'Client2')]
+    for each in fields.objects(value, 'Sessions'):
+        clients = [fields.mapping(each, name) for name in ('Client1', 'Client2')]
         sessions.append(Session(
-            int(each.get('VNI') or 0),
+            fields.count(each, 'VNI'),
             # netip.AddrPort's zero value is the empty text, older ones 'invalid AddrPort'.
-            tuple(client.get('Endpoint') not in (None, '', 'invalid AddrPort', ':0') for client in clients),
-            tuple(int(client.get('PacketsTx') or 0) for client in clients)))
-    return value.get('UDPPort'), tuple(sessions)
+            tuple(fields.text(client, 'Endpoint') not in ('', 'invalid AddrPort', ':0') for client in clients),
+            tuple(fields.count(client, 'PacketsTx') for client in clients)))
+    return None if value.get('UDPPort') is None else fields.count(value, 'UDPPort'), tuple(sessions)
 
 
 def parse_counters(text: str) -> Tuple[int, int]:
@@ -207,11 +212,12 @@ def parse_counters(text: str) -> Tuple[int, int]:
     counters: Dict[str, int] = {}
     for line in text.splitlines():
         name, _, value = line.partition(' ')
-        if name in _COUNTERS and value.strip().isdigit():
+        if name in _COUNTERS and _COUNT.fullmatch(value.strip()):
             counters[name] = int(value)
     asked, answered = (counters.get(name, 0) for name in _COUNTERS)
     return asked, answered
 
 
+_COUNT = re.compile('[0-9]{1,20}')
 _COUNTERS = ('magicsock_disco_recv_alloc_udp_relay_endpoint_request',
              'magicsock_disco_sent_alloc_udp_relay_endpoint_response')

@@ -2,7 +2,7 @@
 import re
 from typing import Optional, Tuple
 
-_NUMBERS = re.compile(r'(\d+)\.(\d+)(?:\.(\d+))?', re.ASCII)
+_NUMBERS = re.compile(r'(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?', re.ASCII)
 
 
 def parse_version(text: Optional[str]) -> Optional[Tuple[int, int, int]]:

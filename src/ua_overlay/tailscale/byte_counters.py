@@ -10,7 +10,7 @@ from typing import Dict, Mapping, Set
 from ua_overlay import link_types
 from ua_overlay.link_types import LinkType
 
-_BYTES = re.compile(rb'^tailscaled_(?:in|out)bound_bytes_total\{path="([a-z0-9_]+)"\} (\d+)', re.MULTILINE)
+_BYTES = re.compile(rb'^tailscaled_(?:in|out)bound_bytes_total\{path="([a-z0-9_]+)"\} (\d{1,20})$', re.MULTILINE)
 
 #: Link type -> bytes in and out since the daemon started.
 Counters = Mapping[LinkType, int]
@@ -26,7 +26,7 @@ TYPE_OF_PATH = {
 def parse_bytes(text: bytes) -> Counters:
     """Return the counters of a metrics text.
 
-    An unknown path label counts as UNKNOWN, so that no traffic goes unnoticed.
+    An unknown path label counts as UNKNOWN, so that no traffic goes unnoticed. Lines that are no counters are skipped.
     """
     counters: Dict[LinkType, int] = {}
     for label, value in _BYTES.findall(text):

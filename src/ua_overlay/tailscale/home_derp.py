@@ -15,9 +15,10 @@ import time
 from typing import Callable, Optional
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.protocols import Clock, JsonObject, Say, Stop
+from ua_overlay.protocols import Clock, Say, Stop
 from ua_overlay.tailscale.api import HomeApi
 from ua_overlay.tailscale.localapi import DaemonError
+from ua_overlay.tailscale.model import Status, WhoIs, parse_status, parse_whois
 
 _LOG = logging.getLogger(__name__)
 
@@ -28,18 +29,17 @@ PERIOD = 5.0
 PATIENCE = 15.0
 #: Seconds for two netchecks, where UDP is blocked.
 NETCHECKS = 60.0
-_NETCHECKS = re.compile(rb'^netcheck_report (\d+)$', re.MULTILINE)
+_NETCHECKS = re.compile(rb'^netcheck_report (\d{1,20})$', re.MULTILINE)
 
 
-def is_unreported(status: JsonObject, node: JsonObject) -> bool:
+def is_unreported(status: Status, node: WhoIs) -> bool:
     """Return whether this robot has a home DERP that its server does not know. Pure.
 
-    :param status: ipnstate.Status; its Self.Relay is the home as tailscaled sees it.
-    :param node: the robot's own tailcfg.Node, as the server sent it; HomeDERP is missing while the server knows none.
+    :param status: its self_node.home_relay is the home as tailscaled sees it.
+    :param node: this robot, as the server sent it.
     """
-    own = status.get('Self') or {}
-    return bool(status.get('BackendState') == 'Running' and own.get('Online') and own.get('Relay')
-                and not node.get('HomeDERP'))
+    own = status.self_node
+    return status.running and own.online and bool(own.home_relay) and not node.home_derp
 
 
 def netchecks(metrics: bytes) -> int:
@@ -85,12 +85,12 @@ class HomeReporter:
         self._say('The server had not heard of this robot\'s home DERP; tailscaled reports it again.')
 
     def _unreported(self) -> bool:
-        status = self._api.status(peers=False)
-        addresses = (status.get('Self') or {}).get('TailscaleIPs') or []
-        if status.get('BackendState') != 'Running' or not addresses:
+        status = parse_status(self._api.status(peers=False))
+        addresses = status.self_node.addresses
+        if not status.running or not addresses:
             return False
         try:
-            node = self._api.whois(addresses[0]).get('Node') or {}
+            node = parse_whois(self._api.whois(addresses[0]))
         except DaemonError as error:
             if error.status != 404:
                 raise

@@ -6,6 +6,7 @@ write (prefs, start, logout).
 """
 import json
 import re
+import shlex
 import socket
 import threading
 from typing import Any, Iterator, List, Optional
@@ -13,9 +14,11 @@ from urllib.parse import urlencode
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
+from ua_overlay.printable import printable
 from ua_overlay.protocols import JsonObject
-from ua_overlay.tailscale.http_unix import Answer, Connection, ProtocolError
-from ua_overlay.tailscale.model import PingResult, parse_ping
+from ua_overlay.system import foreign_json
+from ua_overlay.tailscale.http_unix import LONGEST_BODY, Answer, Connection, ProtocolError
+from ua_overlay.tailscale.model import PingResult, parse_derp_map, parse_ping
 from ua_overlay.tailscale.version import is_supported
 
 #: The only Host header that the daemon accepts (client/tailscale/apitype: LocalAPIHost), against DNS rebinding.
@@ -28,6 +31,9 @@ WATCH_PREFS = 1 << 2
 WATCH_HEALTH = 1 << 7
 #: Peer deltas. 1.98: PeerChanges; 1.100: PeersChanged, PeersRemoved. 1.102 refuses them together with the rate limit.
 WATCH_PEERS = 1 << 12
+
+#: Bytes of an error's body that are looked at.
+_LONGEST_REASON = 4096
 
 #: Keys of every kind that Tailscale and Headscale generate (tskey-, hskey-, private node keys…). No text of this
 #: package may contain one.
@@ -112,14 +118,14 @@ class LocalApi:
         return self._json('GET', 'debug-peer-relay-sessions')
 
     def derp_map(self) -> JsonObject:
-        """Return the site's DERP servers as tailcfg.DERPMap.
+        """Return the names and addresses of the site's DERP servers; see `model.parse_derp_map`.
 
         :raises DaemonError: also before the first network map.
         """
-        return self._json('GET', 'derpmap')
+        return parse_derp_map(self._json('GET', 'derpmap'))
 
     def prefs(self) -> JsonObject:
-        """Return ipn.Prefs as a dict (ControlURL, Hostname, WantRunning, LoggedOut, OperatorUser…)."""
+        """Return ipn.Prefs as a dict; see `model.parse_prefs`."""
         return self._json('GET', 'prefs')
 
     def edit_prefs(self, **fields: Any) -> JsonObject:
@@ -178,8 +184,7 @@ class LocalApi:
         return parse_ping(self._decode(self._checked(answer, 'ping')))
 
     def whois(self, address: str) -> JsonObject:
-        """Return apitype.WhoIsResponse of an overlay address; `Node.Endpoints` has the addresses at which the node may
-        be reached.
+        """Return apitype.WhoIsResponse of an overlay address; see `model.parse_whois`.
 
         :raises DaemonError: with status 404 when no node has the address.
         """
@@ -210,12 +215,10 @@ class LocalApi:
 
     def _decode(self, body: bytes) -> JsonObject:
         try:
-            value = json.loads(body)
+            return foreign_json.parse_object(body)
         except ValueError:
-            raise DaemonError('tailscaled at {} sent invalid JSON.'.format(self.socket_path))
-        if not isinstance(value, dict):
-            raise DaemonError('tailscaled at {} sent JSON that is not an object.'.format(self.socket_path))
-        return value
+            raise DaemonError('tailscaled at {} sent an answer that is not a JSON object.'.format(
+                self.socket_path)) from None
 
     def _call(self, method: str, path: str, body: Optional[JsonObject] = None,
               timeout: Optional[float] = None) -> bytes:
@@ -267,9 +270,10 @@ class LocalApi:
             if not is_supported(version):
                 raise DaemonTooOld(
                     'tailscaled at {} is {}, older than {}.{}, which the server requires.'.format(
-                        self.socket_path, version, *defaults.OLDEST_TAILSCALED), 'ua-overlay tools install')
+                        self.socket_path, printable(version), *defaults.OLDEST_TAILSCALED), 'ua-overlay tools install')
             return answer.body
-        text = redact(answer.body.decode('utf-8', 'replace').strip())[:300]
+        # Part of a key must not survive the cut.
+        text = printable(redact(answer.body[:_LONGEST_REASON].decode('utf-8', 'replace').strip()), 300)
         call = path.split('?', 1)[0]
         if answer.code in (401, 403):
             raise DaemonDenied('tailscaled at {} refuses changes by this user ({}).'.format(
@@ -291,7 +295,8 @@ class LocalApi:
             return DaemonError('tailscaled at {} did not answer in time.'.format(self.socket_path),
                                'sudo systemctl restart tailscaled')
         if isinstance(error, ProtocolError):
-            return DaemonError('The program that answers at {} is not tailscaled ({}).'.format(self.socket_path, error))
+            return DaemonError('The program that answers at {} is not tailscaled ({}).'.format(self.socket_path, error),
+                               'sudo ss -xlp src {}'.format(shlex.quote(self.socket_path)))
         return DaemonMissing('tailscaled at {} ended while it answered.'.format(self.socket_path),
                              'sudo systemctl start tailscaled')
 
@@ -303,7 +308,7 @@ class Bus:
     def __init__(self, connection: Connection, socket_path: str) -> None:
         self._connection = connection
         self._socket_path = socket_path
-        self._rest = b''
+        self._rest = bytearray()
         self._lines: List[bytes] = []
         self.closed = False
 
@@ -327,14 +332,20 @@ class Bus:
                     raise StopIteration
                 raise DaemonMissing('tailscaled at {} closed its bus.'.format(self._socket_path),
                                     'sudo systemctl start tailscaled')
-            lines = (self._rest + chunk).split(b'\n')
-            self._rest = lines.pop()
+            self._rest += chunk
+            if len(self._rest) > LONGEST_BODY:
+                raise DaemonError('The bus of tailscaled at {} sent a message that is too long.'.format(
+                    self._socket_path))
+            if b'\n' not in chunk:
+                continue
+            lines = bytes(self._rest).split(b'\n')
+            self._rest = bytearray(lines.pop())
             self._lines = [line for line in reversed(lines) if line.strip()]
         try:
-            message = json.loads(self._lines.pop())
+            return foreign_json.parse_object(self._lines.pop())
         except ValueError:
-            raise DaemonError('The bus of tailscaled at {} sent invalid JSON.'.format(self._socket_path))
-        return message if isinstance(message, dict) else {}
+            raise DaemonError('The bus of tailscaled at {} sent a message that is not a JSON object.'.format(
+                self._socket_path)) from None
 
     def __iter__(self) -> Iterator[Optional[JsonObject]]:
         return self

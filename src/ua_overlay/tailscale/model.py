@@ -1,14 +1,15 @@
 """The parts of tailscaled's status that this package uses, as immutable values. Pure.
 
-Source: tailscale.com v1.98.10, ipn/ipnstate/ipnstate.go (the same fields in 1.100.0). Unknown fields are ignored and
-missing ones get a neutral value: the LocalAPI promises no stability.
+Source: tailscale.com v1.98.10, ipn/ipnstate/ipnstate.go (the same fields in 1.100.0). Unknown fields are ignored,
+missing ones get a neutral value, and one of another type raises InvalidAnswer: see :mod:`fields`.
 """
 from dataclasses import dataclass, field
 from typing import Optional, Tuple
 
 from ua_overlay import link_types
-from ua_overlay.clock import parse_go_time
 from ua_overlay.protocols import JsonObject
+from ua_overlay.tailscale import fields
+from ua_overlay.tailscale.fields import Fields
 
 #: ipn.State as the bus numbers it (ipn/backend.go); `BackendState` in the status is the text.
 STATES = ('NoState', 'InUseOtherUser', 'NeedsLogin', 'NeedsMachineAuth', 'Stopped', 'Starting', 'Running')
@@ -32,6 +33,8 @@ class SelfNode:
     user: str = ''  #: login name of its user; '' for a tagged node
     expired: bool = False
     attributes: Tuple[str, ...] = ()  #: node attributes of the site's policy (names of the CapMap), sorted
+    #: ip:port at which it may be reached, according to tailscaled; changes often, so it does not count as a change.
+    endpoints: Tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -120,13 +123,32 @@ class PingResult:
     is_self: bool = False
 
 
-def _unix(text: Optional[str]) -> Optional[float]:
-    """Return the Unix seconds of a time in the status; None for a missing or invalid one."""
-    try:
-        moment = parse_go_time(text)
-    except ValueError:
-        return None
-    return None if moment is None else moment.timestamp()
+@dataclass(frozen=True)
+class Prefs:
+    """The preferences (ipn.Prefs) that this package reads."""
+
+    control_url: str = ''
+    operator: str = ''  #: local user with write access; see `operator`
+    want_running: bool = False
+    logged_out: bool = False
+
+
+@dataclass(frozen=True)
+class WhoIs:
+    """A node as the server sent it to this machine (tailcfg.Node)."""
+
+    endpoints: Tuple[str, ...] = ()  #: ip:port at which it may be reached
+    home_derp: int = 0  #: region of its home; 0 while the server knows none
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A message of the bus (ipn.Notify): the fields that a join waits for."""
+
+    error: str = ''
+    login_url: str = field(default='', repr=False)  #: a secret, as in :class:`Status`
+    login_finished: bool = False
+    new_map: bool = False
 
 
 def node_name(dns_name: str, hostname: str = '') -> str:
@@ -135,83 +157,138 @@ def node_name(dns_name: str, hostname: str = '') -> str:
 
 
 def parse_status(raw: JsonObject) -> Status:
-    """Return the :class:`Status` of an ipnstate.Status dict."""
-    own = raw.get('Self') or {}
-    dns_name = (own.get('DNSName') or '').rstrip('.')
-    tailnet = raw.get('CurrentTailnet') or {}
-    pairs = sorted(
-        ((_peer(entry), _path(entry)) for entry in (raw.get('Peer') or {}).values()),
-        key=lambda pair: (pair[0].name, pair[0].public_key))
+    """Return the :class:`Status` of an ipnstate.Status dict.
+
+    :raises InvalidAnswer: a field has another type.
+    """
+    own = fields.mapping(raw, 'Self')
+    dns_name = fields.text(own, 'DNSName').rstrip('.')
+    tailnet = fields.mapping(raw, 'CurrentTailnet')
+    tags = fields.texts(own, 'Tags')
+    pairs = sorted(((_peer(entry), _path(entry)) for entry in fields.members(raw, 'Peer')),
+                   key=lambda pair: (pair[0].name, pair[0].public_key))
     return Status(
-        version=raw.get('Version') or '',
-        state=raw.get('BackendState') or 'NoState',
-        have_node_key=bool(raw.get('HaveNodeKey')),
-        auth_url=raw.get('AuthURL') or '',
+        version=fields.text(raw, 'Version'),
+        state=fields.text(raw, 'BackendState') or 'NoState',
+        have_node_key=fields.flag(raw, 'HaveNodeKey'),
+        auth_url=fields.text(raw, 'AuthURL'),
         self_node=SelfNode(
             name=node_name(dns_name) if dns_name else '',
             dns_name=dns_name,
-            addresses=tuple(own.get('TailscaleIPs') or raw.get('TailscaleIPs') or ()),
-            os=own.get('OS') or '',
-            tags=tuple(own.get('Tags') or ()),
-            online=bool(own.get('Online')),
-            public_key=own.get('PublicKey') or '',
-            hostname=own.get('HostName') or '',
-            node_id=own.get('ID') or '',
-            home_relay=own.get('Relay') or '',
-            key_expiry=_unix(own.get('KeyExpiry')),
-            user='' if own.get('Tags') else _login_name(raw, own.get('UserID')),
-            expired=bool(own.get('Expired')),
-            attributes=tuple(sorted(own.get('CapMap') or ()))),
+            addresses=fields.addresses(own, 'TailscaleIPs') or fields.addresses(raw, 'TailscaleIPs'),
+            os=fields.text(own, 'OS'),
+            tags=tags,
+            online=fields.flag(own, 'Online'),
+            public_key=fields.text(own, 'PublicKey'),
+            hostname=fields.text(own, 'HostName'),
+            node_id=fields.text(own, 'ID'),
+            home_relay=fields.text(own, 'Relay'),
+            key_expiry=fields.moment(own, 'KeyExpiry'),
+            user='' if tags else _login_name(raw, own),
+            expired=fields.flag(own, 'Expired'),
+            attributes=fields.names(own, 'CapMap'),
+            endpoints=fields.texts(own, 'Addrs')),
         peers=tuple(pair[0] for pair in pairs),
         paths=tuple(pair[1] for pair in pairs),
-        health=tuple(raw.get('Health') or ()),
-        suffix=tailnet.get('MagicDNSSuffix') or raw.get('MagicDNSSuffix') or '',
-        magic_dns=bool(tailnet.get('MagicDNSEnabled')))
+        health=fields.texts(raw, 'Health'),
+        suffix=fields.text(tailnet, 'MagicDNSSuffix') or fields.text(raw, 'MagicDNSSuffix'),
+        magic_dns=fields.flag(tailnet, 'MagicDNSEnabled'))
 
 
-def _login_name(raw: JsonObject, user_id: object) -> str:
-    return ((raw.get('User') or {}).get(str(user_id)) or {}).get('LoginName') or ''
+def _login_name(raw: Fields, own: Fields) -> str:
+    return fields.text(fields.mapping(fields.mapping(raw, 'User'), str(fields.count(own, 'UserID'))), 'LoginName')
 
 
-def _peer(entry: JsonObject) -> Peer:
-    dns_name = (entry.get('DNSName') or '').rstrip('.')
-    online = bool(entry.get('Online'))
+def _peer(entry: Fields) -> Peer:
+    dns_name = fields.text(entry, 'DNSName').rstrip('.')
+    online = fields.flag(entry, 'Online')
     return Peer(
-        name=node_name(dns_name, entry.get('HostName') or ''),
+        name=node_name(dns_name, fields.text(entry, 'HostName')),
         dns_name=dns_name,
-        addresses=tuple(entry.get('TailscaleIPs') or ()),
-        os=entry.get('OS') or '',
-        tags=tuple(entry.get('Tags') or ()),
+        addresses=fields.addresses(entry, 'TailscaleIPs'),
+        os=fields.text(entry, 'OS'),
+        tags=fields.texts(entry, 'Tags'),
         online=online,
-        last_seen=None if online else _unix(entry.get('LastSeen')),
-        public_key=entry.get('PublicKey') or '',
-        node_id=entry.get('ID') or '',
-        expired=bool(entry.get('Expired')))
+        last_seen=None if online else fields.moment(entry, 'LastSeen'),
+        public_key=fields.text(entry, 'PublicKey'),
+        node_id=fields.text(entry, 'ID'),
+        expired=fields.flag(entry, 'Expired'))
 
 
-def _path(entry: JsonObject) -> PeerPath:
+def _path(entry: Fields) -> PeerPath:
     return PeerPath(
-        in_network_map=bool(entry.get('InNetworkMap')),
-        expired=bool(entry.get('Expired')),
-        online=bool(entry.get('Online')),
-        active=bool(entry.get('Active')),
-        endpoint=entry.get('CurAddr') or '',
-        peer_relay=entry.get('PeerRelay') or '',
-        home_relay=entry.get('Relay') or '',
-        rx_bytes=int(entry.get('RxBytes') or 0),
-        tx_bytes=int(entry.get('TxBytes') or 0),
-        last_handshake=_unix(entry.get('LastHandshake')),
-        last_write=_unix(entry.get('LastWrite')))
+        in_network_map=fields.flag(entry, 'InNetworkMap'),
+        expired=fields.flag(entry, 'Expired'),
+        online=fields.flag(entry, 'Online'),
+        active=fields.flag(entry, 'Active'),
+        endpoint=fields.text(entry, 'CurAddr'),
+        peer_relay=fields.text(entry, 'PeerRelay'),
+        home_relay=fields.text(entry, 'Relay'),
+        rx_bytes=fields.count(entry, 'RxBytes'),
+        tx_bytes=fields.count(entry, 'TxBytes'),
+        last_handshake=fields.moment(entry, 'LastHandshake'),
+        last_write=fields.moment(entry, 'LastWrite'))
 
 
 def parse_ping(raw: JsonObject) -> PingResult:
-    """Return the :class:`PingResult` of an ipnstate.PingResult dict."""
+    """Return the :class:`PingResult` of an ipnstate.PingResult dict.
+
+    :raises InvalidAnswer: as :func:`parse_status`.
+    """
     return PingResult(
-        address=raw.get('IP') or '',
-        name=raw.get('NodeName') or '',
-        error=raw.get('Err') or '',
-        latency=float(raw.get('LatencySeconds') or 0.0),
-        endpoint=raw.get('Endpoint') or '',
-        peer_relay=raw.get('PeerRelay') or '',
-        derp=raw.get('DERPRegionCode') or '',
-        is_self=bool(raw.get('IsLocalIP')))
+        address=fields.text(raw, 'IP'),
+        name=fields.text(raw, 'NodeName'),
+        error=fields.text(raw, 'Err'),
+        latency=fields.seconds(raw, 'LatencySeconds'),
+        endpoint=fields.text(raw, 'Endpoint'),
+        peer_relay=fields.text(raw, 'PeerRelay'),
+        derp=fields.text(raw, 'DERPRegionCode'),
+        is_self=fields.flag(raw, 'IsLocalIP'))
+
+
+def parse_prefs(raw: JsonObject) -> Prefs:
+    """Return the :class:`Prefs` of an ipn.Prefs dict.
+
+    :raises InvalidAnswer: as :func:`parse_status`.
+    """
+    return Prefs(fields.text(raw, 'ControlURL'), fields.text(raw, 'OperatorUser'), fields.flag(raw, 'WantRunning'),
+                 fields.flag(raw, 'LoggedOut'))
+
+
+def prefs_in(message: JsonObject) -> Optional[Prefs]:
+    """Return the preferences in a message of the bus, None when it has none.
+
+    :raises InvalidAnswer: as :func:`parse_status`.
+    """
+    return None if message.get('Prefs') is None else parse_prefs(dict(fields.mapping(message, 'Prefs')))
+
+
+def parse_whois(raw: JsonObject) -> WhoIs:
+    """Return the :class:`WhoIs` of an apitype.WhoIsResponse dict.
+
+    :raises InvalidAnswer: as :func:`parse_status`.
+    """
+    node = fields.mapping(raw, 'Node')
+    return WhoIs(fields.texts(node, 'Endpoints'), fields.count(node, 'HomeDERP'))
+
+
+def parse_notice(message: JsonObject) -> Notice:
+    """Return the :class:`Notice` of an ipn.Notify dict.
+
+    :raises InvalidAnswer: as :func:`parse_status`.
+    """
+    return Notice(fields.text(message, 'ErrMessage'), fields.text(message, 'BrowseToURL'),
+                  message.get('LoginFinished') is not None,
+                  bool(message.get('SelfChange') or message.get('NetMap')))
+
+
+def parse_derp_map(raw: JsonObject) -> JsonObject:
+    """Return a tailcfg.DERPMap dict with only the names and addresses of its servers.
+
+    :returns: {'Regions': {id: {'Nodes': [{'HostName': …, 'IPv4': …, 'IPv6': …}]}}}, all of them texts.
+    :raises InvalidAnswer: as :func:`parse_status`.
+    """
+    regions = fields.mapping(raw, 'Regions')
+    return {'Regions': {number: {'Nodes': [
+        {name: fields.text(node, name) for name in ('HostName', 'IPv4', 'IPv6')}
+        for node in fields.objects(fields.mapping(regions, number), 'Nodes')]} for number in regions}}

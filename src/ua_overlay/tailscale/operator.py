@@ -12,6 +12,7 @@ from ua_overlay.protocols import Say, Stop
 from ua_overlay.system.backoff import Backoff
 from ua_overlay.tailscale.api import OperatorApi
 from ua_overlay.tailscale.localapi import WATCH_PREFS, WATCH_STATE
+from ua_overlay.tailscale.model import prefs_in
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,8 +42,8 @@ def maintain_operator(api: OperatorApi, user: str, stop: Stop, say: Say = _LOG.i
                         continue
                     backoff.reset()
                     last_error = None
-                    prefs = message.get('Prefs')
-                    if prefs is not None and (prefs.get('OperatorUser') or '') != user:
+                    prefs = prefs_in(message)
+                    if prefs is not None and prefs.operator != user:
                         api.edit_prefs(OperatorUser=user)
                         say('{} may join and leave the overlay (operator set).'.format(user))
         except OverlayError as error:

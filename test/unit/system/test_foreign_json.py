@@ -26,6 +26,14 @@ def test_a_long_number_within_a_text_is_a_text():
     assert foreign_json.parse(json.dumps(['1' * 100, 5])) == ['1' * 100, 5]
 
 
+@pytest.mark.parametrize('small', ['[],', '{},', '1,', '"",'])
+def test_many_small_values(small):
+    """They would take 24 times the memory of their text."""
+    with pytest.raises(ValueError, match='more than 1000000 values'):
+        foreign_json.parse('[' + small * 1000001 + '0]')
+    assert len(foreign_json.parse('[' + small * 1000 + '0]')) == 1001
+
+
 @pytest.mark.parametrize('text', ['[]', '"x"', 'null', '1'])
 def test_another_value_is_no_object(text):
     with pytest.raises(ValueError, match='not an object'):

@@ -28,3 +28,9 @@ def test_difference_of_counters():
     assert moved({'DERP': 1, 'DIRECT': 2}, {'DERP': 1, 'DIRECT': 3}) == {'DIRECT'}
     assert moved({'DERP': 5}, {'DERP': 0, 'DIRECT': 0}) == {'DERP'}
     assert moved({}, {}) == set()
+
+
+@pytest.mark.parametrize('number', [b'9' * 5000, b'-1', b'1.5', b'0x1', b''])
+def test_a_line_that_is_no_counter_is_skipped(number):
+    line = b'tailscaled_inbound_bytes_total{path="derp"} %s\n'
+    assert parse_bytes(line % number + line % b'7') == {'DERP': 7}

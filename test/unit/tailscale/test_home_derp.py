@@ -4,6 +4,7 @@ import pytest
 from ua_overlay.tailscale import home_derp
 from ua_overlay.tailscale.home_derp import HomeReporter, is_unreported, netchecks
 from ua_overlay.tailscale.localapi import DaemonError, DaemonMissing
+from ua_overlay.tailscale.model import parse_status, parse_whois
 
 STATUS = {'BackendState': 'Running', 'Self': {'Online': True, 'Relay': 'site', 'TailscaleIPs': ['100.64.0.2']}}
 
@@ -17,7 +18,7 @@ STATUS = {'BackendState': 'Running', 'Self': {'Online': True, 'Relay': 'site', '
     ({}, {}, False),
 ])
 def test_unreported_home_derp(status, node, expected):
-    assert is_unreported(status, node) == expected
+    assert is_unreported(parse_status(status), parse_whois({'Node': node})) == expected
 
 
 def test_netchecks_are_counted():

@@ -1,10 +1,13 @@
 """HTTP over a unix socket, against answers that a healthy daemon never gives."""
+import os
 import socket
 import threading
 import time
+import tracemalloc
 
 import pytest
 
+from ua_overlay.tailscale import http_unix
 from ua_overlay.tailscale.http_unix import Connection, ProtocolError
 from unit.tailscale.raw_server import OK, Server
 
@@ -47,11 +50,62 @@ def test_a_connection_closed_by_the_server_is_not_reused(request_of):
     assert not request_of.opened[0].reusable
 
 
-@pytest.mark.parametrize('pieces', [[b'\r\n\r\n'], [b'HTTP/1.1 OK\r\n\r\n'],
-                                    [OK + b'Transfer-Encoding: chunked\r\n\r\nzz\r\n']])
-def test_an_invalid_answer(request_of, pieces):
+CHUNKED = OK + b'Transfer-Encoding: chunked\r\n\r\n'
+
+
+@pytest.mark.parametrize('whole', [
+    b'\r\n\r\n', b'HTTP/1.1 OK\r\n\r\n', b'HTTP/1.1 \xb2\xb2\xb2 OK\r\n\r\n', b'HTTP/1.1 099 OK\r\n\r\n',
+    b'HTTP/1.1 2000 OK\r\n\r\n', b'HTTP/1.1 100 Continue\r\n\r\n', b'HTTP/1.1 101 Switching Protocols\r\n\r\n',
+    b'HTTP/2 200\r\n\r\n'] + [
+    OK + b'Content-Length: %s\r\n\r\nx' % length for length in (
+        b'abc', b'-1', b'+1', b'1_0', b'1 1', b'', b'0x1', b'\xb9', b'9' * 10000,
+        b'%d' % (http_unix.LONGEST_BODY + 1))] + [
+    CHUNKED + size + b'\r\n' for size in (
+        b'zz', b'-1', b'+1', b'0x1', b'1_0', b'', b'f' * 1000, b'%x' % (http_unix.LONGEST_BODY + 1))] + [
+    CHUNKED + b'1\r\nabc0\r\n\r\n', CHUNKED + b'0\r\nTrailer: x\r\n\r\n'], ids=lambda whole: repr(whole[-30:]))
+def test_an_invalid_answer(request_of, whole):
     with pytest.raises(ProtocolError):
-        request_of(*pieces)
+        request_of(whole)
+
+
+ENDLESS = {
+    'header lines': (OK, b'X: y\r\n'), 'a header line': (OK + b'X: ', b'y'), 'a status line': (b'', b'HTTP/1.1'),
+    'a body': (OK + b'\r\n', b'x'), 'an extension of a chunk': (CHUNKED, b'1;x'), 'a size': (CHUNKED, b'0'),
+    'chunks': (CHUNKED, b'100000\r\n' + b'x' * 0x100000 + b'\r\n')}
+
+
+@pytest.mark.parametrize('name', ENDLESS)
+def test_an_answer_without_an_end(request_of, name):
+    """It ends at a bound, and not when memory does."""
+    head, part = ENDLESS[name]
+    tracemalloc.start()
+    try:
+        with pytest.raises(ProtocolError, match='too long'):
+            request_of(head, *[part * max(1, 1000000 // len(part))] * 40, timeout=20.0)
+        assert tracemalloc.get_traced_memory()[1] < 3 * http_unix.LONGEST_BODY + 1e7
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize('part', [b'1;x', b'0'])
+def test_a_chunk_of_a_stream_without_an_end(request_of, part):
+    request_of(CHUNKED, *[part * 10000] * 5, stream=True)
+    with pytest.raises(ProtocolError, match='too long'):
+        request_of.opened[-1].read_chunk(20.0)
+
+
+def test_what_nobody_asked_for_is_no_answer_to_the_next_request(path):
+    """The rest of one answer must not become the next one: the prefs that a status begins with."""
+    length = b'Content-Length: 2\r\n\r\n'
+    for extra in ([OK + length + b'{}' + OK + length + b'[]'], [OK + length + b'{}', 0.1, OK + length + b'[]']):
+        Server(path, [None] + extra + [None])
+        connection = Connection(path, 1.0, 'x')
+        assert connection.request('GET', '/', None, 2.0).body == b'{}'
+        time.sleep(0.2 if len(extra) > 1 else 0.0)
+        with pytest.raises(ConnectionResetError):
+            connection.request('GET', '/', None, 2.0)
+        connection.close()
+        os.unlink(path)
 
 
 def test_a_stream_must_be_chunked(request_of):

@@ -12,7 +12,7 @@ from ua_overlay.rosenv.team import ipv4
 from ua_overlay.system.interfaces import InterfaceAddress
 from ua_overlay.tailscale.api import ObserverApi
 from ua_overlay.tailscale.links import links_of
-from ua_overlay.tailscale.model import Link, Peer, parse_status
+from ua_overlay.tailscale.model import Link, Peer, parse_status, parse_whois
 from ua_overlay.tailscale.ping import ping_peer
 
 
@@ -21,7 +21,7 @@ def endpoints_of_peer(api: ObserverApi, address: str) -> Tuple[str, ...]:
 
     :raises OverlayError: tailscaled does not answer, or has no such peer.
     """
-    return tuple((api.whois(address).get('Node') or {}).get('Endpoints') or ())
+    return parse_whois(api.whois(address)).endpoints
 
 
 def observe_lans(api: ObserverApi, mates: Sequence[Peer], own_endpoints: Sequence[str],

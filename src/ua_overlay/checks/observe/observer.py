@@ -103,12 +103,11 @@ class Observer:
         if self._environ is not None:
             facts = replace(facts, shell={key: self._environ[key] for key in ROS_KEYS if self._environ.get(key)})
         try:
-            raw = self._api.status()
+            status = parse_status(self._api.status())
         except OverlayError as error:
             return replace(facts, daemon_problem=error.problem())
-        status = parse_status(raw)
         return replace(facts, status=status, links=links_of(status) if status.running else None,
-                       own_endpoints=tuple((raw.get('Self') or {}).get('Addrs') or ()),
+                       own_endpoints=status.self_node.endpoints,
                        preferences=of_the_node or follow_map(self._preferences, status.self_node))
 
     def _run_directory(self) -> Tuple[Optional[Variables], Optional[Preferences], str]:

@@ -7,7 +7,7 @@ from ua_overlay.checks.duplicate_identity import strangers
 from ua_overlay.checks.facts import Server
 from ua_overlay.errors import OverlayError, Problem
 from ua_overlay.tailscale.api import ObserverApi
-from ua_overlay.tailscale.model import Status, parse_status
+from ua_overlay.tailscale.model import Status, parse_prefs, parse_status, parse_whois
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust.probe import ServerHealth, check_server
 from ua_overlay.trust.verify import verify_node_key
@@ -33,13 +33,12 @@ def key_in_use(status: Status) -> str:
 def endpoints_of(api: ObserverApi) -> Endpoints:
     """Return the endpoints of this robot; both are () while unknown."""
     try:
-        own = api.status(peers=False).get('Self') or {}
-        if not own.get('Online') or not own.get('TailscaleIPs'):
+        own = parse_status(api.status(peers=False)).self_node
+        if not own.online or not own.addresses:
             return (), ()
-        on_server = (api.whois(own['TailscaleIPs'][0]).get('Node') or {}).get('Endpoints')
+        return own.endpoints, parse_whois(api.whois(own.addresses[0])).endpoints
     except OverlayError:
         return (), ()
-    return tuple(own.get('Addrs') or ()), tuple(on_server or ())
 
 
 def probe_server(url: str, ca_file: str, timeout: float, check: CheckServer = check_server, node_key: str = '',
@@ -79,7 +78,7 @@ def observe_server(api: ObserverApi, ca_file: str, patience: float) -> Server:
         status = parse_status(api.status(peers=False))
         if not status.have_node_key:
             return Server()
-        url = api.prefs().get('ControlURL') or ''
+        url = parse_prefs(api.prefs()).control_url
     except OverlayError as error:
         return Server(problem=error.problem())
     view = probe_server(url, ca_file, patience, node_key=key_in_use(status))
