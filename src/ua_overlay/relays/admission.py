@@ -27,8 +27,8 @@ LIFETIME = 86400.0
 CONFIRM_PERIOD = 300.0
 #: Keys that are remembered at most: ten times the robots of a large site.
 MOST = 5000
-#: Seconds for which Headscale is not asked again after it did not answer: robots that reconnect at once must not wait in
-#: turn.
+#: Seconds for which Headscale is not asked again after it did not answer, so that robots which reconnect together do not
+#: wait in turn.
 SILENCE = 3.0
 
 _KEY = re.compile('nodekey:[0-9a-f]{64}')
@@ -168,8 +168,9 @@ class AdmissionServer:
 
     def __init__(self, admission: Admission) -> None:
         class Handler(_Handler):
-            admits = staticmethod(admission.admits)
             timeout = self.PATIENCE
+
+        Handler.admission = admission
 
         self._server = _Server(('127.0.0.1', 0), Handler)
 
@@ -197,7 +198,7 @@ class _Server(http.server.HTTPServer):
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    admits: Callable[[str], bool]
+    admission: Admission
 
     def do_POST(self) -> None:
         """Answer tailcfg.DERPAdmitClientRequest."""
@@ -206,7 +207,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if not 0 < length <= 4096 or self.path != '/verify':
                 raise ValueError
             request = foreign_json.parse_object(self.rfile.read(length))
-            allow = self.admits(str(request.get('NodePublic')))
+            allow = self.admission.admits(str(request.get('NodePublic')))
         except ValueError:
             self.send_error(400)
             return
