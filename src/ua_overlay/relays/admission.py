@@ -27,8 +27,8 @@ LIFETIME = 86400.0
 CONFIRM_PERIOD = 300.0
 #: Keys that are remembered at most: ten times the robots of a large site.
 MOST = 5000
-#: Seconds for which Headscale is not asked again after it did not answer, so that robots which reconnect together do not
-#: wait in turn.
+#: Seconds for which Headscale is not asked again after it did not answer, so that robots that reconnect do not wait in
+#: turn.
 SILENCE = 3.0
 
 _KEY = re.compile('nodekey:[0-9a-f]{64}')
