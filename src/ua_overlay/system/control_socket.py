@@ -1,12 +1,23 @@
 """The socket over which `ua-overlay` commands talk to the `server run` of the same site: one JSON line each way."""
+import contextlib
 import json
+import logging
 import os
 import socket
-import threading
+import stat
+import time
 from typing import Callable
 
 from ua_overlay.errors import OverlayError
+from ua_overlay.printable import printable
 from ua_overlay.protocols import JsonObject
+from ua_overlay.system import foreign_json
+from ua_overlay.system.thread import SupervisedThread
+
+_LOG = logging.getLogger(__name__)
+
+#: Longest request and answer, in bytes; seconds that a client may take for its request.
+LONGEST_REQUEST, LONGEST_ANSWER, REQUEST_TIMEOUT = 4096, 16 * 1024 * 1024, 5.0
 
 
 class NotRunning(OverlayError):
@@ -20,48 +31,86 @@ class ControlServer:
 
     :param path: of the unix socket, in a directory that only the site's owner may enter.
     :param handler: operation -> answer; the client raises its OverlayErrors.
+    :raises OSError: the socket cannot be made.
     """
 
     def __init__(self, path: str, handler: Callable[[str], JsonObject]) -> None:
         self._handler = handler
         self._path = path
-        if os.path.exists(path):
+        self._closed = False
+        if os.path.lexists(path) and not stat.S_ISDIR(os.lstat(path).st_mode):
             os.unlink(path)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.bind(path)
-        os.chmod(path, 0o600)
-        self._socket.listen(8)
-        self._thread = threading.Thread(target=self._serve, daemon=True, name='control socket')
-        self._thread.start()
+        try:
+            self._socket.bind(path)
+            os.chmod(path, 0o600)
+            self._socket.listen(8)
+        except OSError as error:
+            self._socket.close()
+            error.filename = path
+            raise
+        self._thread = SupervisedThread('control socket', self._serve).start()
 
     def _serve(self) -> None:
         while True:
             try:
                 connection, _ = self._socket.accept()
             except OSError:
-                return
-            with connection:
-                connection.settimeout(5)
+                if self._closed:
+                    return
+                raise  # too many open files, for instance: the supervisor logs it and tries again
+            with connection, contextlib.suppress(OSError):  # the client left early
+                connection.settimeout(REQUEST_TIMEOUT)
                 try:
-                    with connection.makefile('rw', encoding='utf-8') as stream:
-                        operation = json.loads(stream.readline(4096)).get('op', '')
-                        try:
-                            answer = self._handler(operation)
-                        except OverlayError as error:
-                            answer = {'error': error.sentence}
-                        stream.write(json.dumps(answer) + '\n')
-                except (OSError, ValueError, AttributeError):
-                    # The client left early or sent something invalid; the next one is served.
-                    continue
+                    request = foreign_json.parse_object(_read_line(connection, LONGEST_REQUEST,
+                                                                   time.monotonic() + REQUEST_TIMEOUT))
+                except ValueError:
+                    continue  # not a request
+                answer = self._answer(str(request.get('op', '')))
+                connection.settimeout(REQUEST_TIMEOUT)
+                connection.sendall(json.dumps(answer).encode('ascii') + b'\n')
+
+    def _answer(self, operation: str) -> JsonObject:
+        try:
+            return self._handler(operation)
+        except OverlayError as error:
+            return {'error': error.sentence, 'next': error.next_command, 'code': error.code}
+        except OSError as error:
+            return {'error': 'The server cannot do "{}": {}.'.format(operation, error.strerror or error)}
+        except Exception as error:  # the next request is answered, and the client learns why this one is not
+            _LOG.error('The request %r failed.', operation, exc_info=error)
+            return {'error': 'The server cannot do "{}": {}. Its log says more.'.format(
+                operation, type(error).__name__)}
 
     def close(self) -> None:
         """Stop answering and remove the socket."""
+        self._closed = True
+        self._thread.stop()
         try:
             self._socket.shutdown(socket.SHUT_RDWR)
         finally:
             self._socket.close()
-        if os.path.exists(self._path):
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
+
+
+def _read_line(connection: socket.socket, longest: int, deadline: float) -> bytes:
+    """Return what arrives up to the first line end, or to the end of the connection.
+
+    :param deadline: monotonic seconds.
+    :raises OSError: it does not arrive in time.
+    :raises ValueError: it is longer than ``longest`` bytes.
+    """
+    received = b''
+    while not received.endswith(b'\n'):
+        connection.settimeout(max(0.001, deadline - time.monotonic()))
+        part = connection.recv(65536)
+        if not part:
+            break
+        received += part
+        if len(received) > longest:
+            raise ValueError('too long')
+    return received
 
 
 def ask(path: str, operation: str, timeout: float = 60.0) -> JsonObject:
@@ -70,26 +119,28 @@ def ask(path: str, operation: str, timeout: float = 60.0) -> JsonObject:
     :param path: of the unix socket.
     :param timeout: seconds.
     :raises NotRunning: no server listens on the socket.
-    :raises OverlayError: the server's error, or no answer in time.
+    :raises OverlayError: the server's error, or no valid answer in time.
     """
+    directory = os.path.dirname(os.path.dirname(path))
+    run = 'ua-overlay server run --dir {}'.format(directory)
+    status = 'ua-overlay server status --dir {}'.format(directory)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
-        directory = os.path.dirname(os.path.dirname(path))
-        run = 'ua-overlay server run --dir {}'.format(directory)
         try:
             connection.connect(path)
-        except (FileNotFoundError, ConnectionRefusedError):
+        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
             raise NotRunning('The server of the site {} is not running.'.format(directory), run)
         except OSError as error:
-            raise OverlayError('The server of the site {} cannot be reached: {}.'.format(directory, error), run)
+            raise OverlayError('The server of the site {} cannot be reached: {}.'.format(
+                directory, error.strerror or error), run)
         try:
-            with connection.makefile('rw', encoding='utf-8') as stream:
-                stream.write(json.dumps({'op': operation}) + '\n')
-                stream.flush()
-                answer: JsonObject = json.loads(stream.readline())
+            connection.sendall(json.dumps({'op': operation}).encode('ascii') + b'\n')
+            answer = foreign_json.parse_object(_read_line(connection, LONGEST_ANSWER, time.monotonic() + timeout))
         except (OSError, ValueError):
             raise OverlayError('The server of the site {} did not answer "{}" within {:.0f} s.'.format(
-                directory, operation, timeout), 'ua-overlay server status --dir {}'.format(directory))
+                directory, operation, timeout), status)
     if 'error' in answer:
-        raise OverlayError(answer['error'], 'ua-overlay server status --dir {}'.format(directory))
+        code = answer.get('code')
+        raise OverlayError(printable(answer['error'], 4000), printable(answer.get('next') or status, 1000),
+                           code if isinstance(code, str) else None)
     return answer

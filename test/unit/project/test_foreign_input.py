@@ -87,8 +87,6 @@ PENDING = {
     ('site.policy_applier', 'json.loads'),
     ('site.policy_applier', 'open'),
     ('site.site', 'open'),
-    ('system.control_socket', 'json.loads'),
-    ('system.control_socket', 'threading.Thread'),
     ('system.netmon', 'threading.Thread'),
     ('system.nft', 'json.loads'),
     ('system.recipe', 'json.load'),

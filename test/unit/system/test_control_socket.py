@@ -1,6 +1,9 @@
+import contextlib
 import os
 import socket
 import stat
+import threading
+import time
 
 import pytest
 
@@ -73,3 +76,97 @@ def test_a_server_that_does_not_answer_in_time(tmp_path):
         silent.listen(1)
         with pytest.raises(OverlayError, match='did not answer'):
             control_socket.ask(path, 'ping', timeout=0.1)
+
+
+def test_the_next_command_and_the_code_of_an_error_cross_the_socket(tmp_path):
+    def handler(operation):
+        raise OverlayError('No.', 'do that', 'WHY')
+
+    server = control_socket.ControlServer(str(tmp_path / 'control.sock'), handler)
+    with pytest.raises(OverlayError) as caught:
+        control_socket.ask(str(tmp_path / 'control.sock'), 'x')
+    assert (caught.value.sentence, caught.value.next_command, caught.value.code) == ('No.', 'do that', 'WHY')
+    server.close()
+
+
+@pytest.mark.fault('K1', 'A request to server run fails unexpectedly', behaviour='the command gets an error, the next '
+                   'request an answer', reported='at once', recovery='at once', lost='nothing')
+@pytest.mark.parametrize('failure, words', [(KeyError('x'), 'KeyError. Its log says more.'), (
+    OSError(28, 'No space left on device'), 'cannot do "fail": No space left on device.')])
+def test_an_unexpected_failure_of_a_request(tmp_path, failure, words, caplog):
+    def handler(operation):
+        if operation == 'fail':
+            raise failure
+        return {}
+
+    path = str(tmp_path / 'control.sock')
+    server = control_socket.ControlServer(path, handler)
+    with pytest.raises(OverlayError) as caught:
+        control_socket.ask(path, 'fail')
+    assert caught.value.sentence.endswith(words)
+    assert control_socket.ask(path, 'ping') == {}
+    server.close()
+
+
+def answering(path, data):
+    """A thread that accepts one client on ``path`` and sends ``data``."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(1)
+
+    def serve():
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(4096)
+            for _ in range(300):
+                connection.sendall(data)
+        listener.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize('data', [b'[]\n', b'no json\n', b'{"a": 1e999}\n', b'[' * 100000, b'x' * 100000, b'\xff\n'],
+                         ids=lambda data: repr(data[:8]))
+def test_an_answer_that_is_none(tmp_path, data):
+    thread = answering(str(tmp_path / 'control.sock'), data)
+    with pytest.raises(OverlayError, match='did not answer'):
+        control_socket.ask(str(tmp_path / 'control.sock'), 'ping', timeout=5)
+    thread.join(10)
+
+
+def test_a_slow_answer_ends_in_time(tmp_path):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / 'control.sock'))
+        listener.listen(1)
+        stop = threading.Event()
+
+        def drip():
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                while not stop.wait(0.05):
+                    connection.sendall(b'x')
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        start = time.monotonic()
+        with pytest.raises(OverlayError, match='did not answer'):
+            control_socket.ask(str(tmp_path / 'control.sock'), 'ping', timeout=0.5)
+        assert time.monotonic() - start < 5
+        stop.set()
+        thread.join(10)
+
+
+def test_odd_things_in_place_of_the_socket(tmp_path):
+    path = tmp_path / 'control.sock'
+    path.write_text('x')
+    with pytest.raises(control_socket.NotRunning):
+        control_socket.ask(str(path), 'ping')
+    with pytest.raises(control_socket.NotRunning):
+        control_socket.ask(str(path / 'run' / 'x'), 'ping')
+    control_socket.ControlServer(str(path), lambda operation: {}).close()
+    path.mkdir()
+    with pytest.raises(OSError) as caught:
+        control_socket.ControlServer(str(path), lambda operation: {})
+    assert caught.value.filename == str(path)
