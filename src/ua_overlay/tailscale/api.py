@@ -81,6 +81,16 @@ class HomeApi(Protocol):
         ...
 
 
+class PathApi(Protocol):
+    """For the path keeper; `debug` requires root or the operator."""
+
+    def ping(self, address: str, kind: str = ..., timeout: float = ..., size: int = ...) -> PingResult:
+        ...
+
+    def debug(self, action: str) -> None:
+        ...
+
+
 class MembershipApi(Protocol):
     """For membership.join and membership.leave; calls that write require root or the operator."""
 

@@ -158,16 +158,19 @@ class LocalApi:
         """Give up the node key, and on the server too if it answers. Wipes the operator."""
         self._call('POST', 'logout', timeout=timeout)
 
-    def ping(self, address: str, kind: str = 'disco', timeout: float = 5.0) -> PingResult:
+    def ping(self, address: str, kind: str = 'disco', timeout: float = 5.0, size: int = 0) -> PingResult:
         """Ping an overlay address.
 
         A disco ping makes the link active for 45 s, and its first answer often came by DERP. The policy does not affect
         it; 'TSMP' and 'ICMP' pings pass through WireGuard but report no path.
 
+        :param size: bytes of a disco ping, 0 for the usual one. A larger one than the path in use has been tried with
+            goes by DERP and to every candidate path instead (tailscale.com v1.102.5, wgengine/magicsock/endpoint.go
+            addrForPingSizeLocked).
         :raises DaemonError: with code NO_ANSWER when no answer came within ``timeout`` seconds; the daemon itself would
             wait for ever.
         """
-        query = urlencode({'ip': address, 'type': kind})
+        query = urlencode(dict({'ip': address, 'type': kind}, **({'size': str(size)} if size else {})))
         try:
             connection = Connection(self.socket_path, timeout, HOST)
         except OSError as error:

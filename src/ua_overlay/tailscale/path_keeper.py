@@ -1,0 +1,172 @@
+"""Keep the links of this robot on paths that carry packets: see :mod:`ua_overlay.tailscale.dead_paths` for when.
+
+The watcher offers each status. A thread judges it, pings suspected links, and asks tailscaled to rebind when a path is
+proven dead. Each intervention is reported.
+"""
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import Callable, Dict, List, Optional
+
+from ua_overlay.errors import OverlayError
+from ua_overlay.protocols import Clock
+from ua_overlay.system.thread import OnFailure, SupervisedThread
+from ua_overlay.tailscale import dead_paths
+from ua_overlay.tailscale.api import PathApi
+from ua_overlay.tailscale.dead_paths import Action, AskDerp, DeadPaths, Healed, LinkSample, Ping, Rebind
+from ua_overlay.tailscale.snapshot import Snapshot
+
+_LOG = logging.getLogger(__name__)
+
+#: Seconds after which a ping counts as unanswered.
+PING_TIMEOUT = 2.0
+#: Pings in the air at once, for all links: a robot that loses its network suspects all of them together.
+MOST_PINGS = 40
+#: Sizes of the disco pings that go by DERP, in bytes: each larger than the one before, since a path that answered one
+#: gets the next of its size without DERP (LocalApi.ping). Two headers below the usual MTU is where a path was tried.
+FIRST_SIZE, LAST_SIZE = 1400, 1470
+
+#: What `action` says of an intervention.
+REBIND, HEALED, REFUSED = 'rebind', 'healed', 'refused'
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """What the path keeper did about one link.
+
+    ``action``: REBIND (tailscaled was asked to), HEALED (the link is heard again after it), REFUSED (tailscaled did not
+    do it, ``reason`` says why). ``silent``: seconds for which the link was silent.
+    """
+
+    peer: str
+    action: str
+    silent: float
+    reason: str
+
+
+class PathKeeper:
+    """Reconciles the paths of one tailscaled with what they carry.
+
+    :param api_factory: returns a new LocalApi; called for each ping.
+    :param on_intervention: called in the keeper's thread; must not block.
+    :param on_failure: see SupervisedThread.
+    """
+
+    def __init__(self, api_factory: Callable[[], PathApi], on_intervention: Callable[[Intervention], None],
+                 on_failure: Optional[OnFailure] = None, clock: Clock = time.monotonic) -> None:
+        self._api_factory = api_factory
+        self._on_intervention = on_intervention
+        self._clock = clock
+        self._judge = DeadPaths()
+        self._condition = threading.Condition()
+        self._samples: Dict[str, LinkSample] = {}
+        self._addresses: Dict[str, str] = {}
+        self._endpoints: Dict[str, str] = {}
+        self._fresh = False
+        self._stopped = False
+        self._pings = 0
+        self._size = FIRST_SIZE
+        self._thread = SupervisedThread('path keeper', self._run, on_failure)
+
+    def start(self) -> 'PathKeeper':
+        """Start its thread."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """End its thread and wait for it; pings in the air end by themselves."""
+        with self._condition:
+            self._stopped = True
+            self._condition.notify_all()
+        self._thread.stop()
+        self._thread.join(PING_TIMEOUT)
+
+    def offer(self, snapshot: Snapshot) -> None:
+        """Take a status; does not block. Without a running daemon there are no links to judge."""
+        samples, addresses, endpoints = {}, {}, {}
+        for peer, link in zip(snapshot.status.peers, snapshot.links):
+            if peer.addresses:
+                samples[link.peer] = LinkSample(link.type, link.tx_bytes, link.rx_bytes)
+                addresses[link.peer] = peer.addresses[0]
+                endpoints[link.peer] = link.endpoint
+        with self._condition:
+            self._samples, self._addresses, self._endpoints, self._fresh = samples, addresses, endpoints, True
+            self._condition.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                busy = self._judge.is_busy()
+                self._condition.wait_for(lambda: self._fresh or self._stopped,
+                                         dead_paths.PING_PERIOD if busy else None)
+                if self._stopped:
+                    return
+                self._fresh = False
+                actions = self._judge.step(self._clock(), self._samples)
+            for action in actions:
+                self._do(action)
+
+    def _do(self, action: Action) -> None:
+        if isinstance(action, Ping):
+            self._ping(action.peer, self._ping_tunnel)
+        elif isinstance(action, AskDerp):
+            self._ping(action.peer, self._ping_derp)
+        elif isinstance(action, Rebind):
+            self._rebind(action)
+        else:
+            assert isinstance(action, Healed)
+            _LOG.info('The link to %s is heard again; it was silent for %.1f s.', action.peer, action.silent)
+            self._on_intervention(Intervention(action.peer, HEALED, action.silent, 'heard again after a rebind'))
+
+    def _ping(self, peer: str, ping: Callable[[str, str], None]) -> None:
+        """Run one ping (of peer, address) in a thread of its own, unless too many are in the air."""
+        with self._condition:
+            address = self._addresses.get(peer)
+            if address is None or self._pings >= MOST_PINGS:
+                return
+            self._pings += 1
+
+        def run() -> None:
+            try:
+                ping(peer, str(address))
+            except OverlayError as error:
+                _LOG.debug('ping %s: %s', peer, error.sentence)
+            finally:
+                with self._condition:
+                    self._pings -= 1
+
+        SupervisedThread('ping ' + peer, run, restart=False).start()
+
+    def _ping_tunnel(self, peer: str, address: str) -> None:
+        answer = self._api_factory().ping(address, 'TSMP', PING_TIMEOUT)
+        if not answer.error:
+            with self._condition:
+                self._judge.note_round_trip(peer, answer.latency)
+
+    def _ping_derp(self, peer: str, address: str) -> None:
+        with self._condition:
+            size = self._size
+            self._size = FIRST_SIZE if size >= LAST_SIZE else size + 1
+            before = self._endpoints.get(peer, '')
+        answer = self._api_factory().ping(address, 'disco', PING_TIMEOUT, size)
+        way = answer.endpoint or answer.peer_relay or answer.derp
+        # An answer on the suspected path itself is no other way to the peer.
+        if way and way != before and not answer.error:
+            with self._condition:
+                self._judge.note_derp_answer(peer, self._clock())
+
+    def _rebind(self, action: Rebind) -> None:
+        links: List[str] = sorted(action.silent)
+        try:
+            self._api_factory().debug('rebind')
+        except OverlayError as error:
+            _LOG.warning('tailscaled does not rebind: %s', error.sentence)
+            for peer in links:
+                self._on_intervention(Intervention(peer, REFUSED, action.silent[peer], error.sentence))
+            return
+        for peer in links:
+            _LOG.warning('The path to %s is dead: silent for %.1f s while the peer answers by another one. tailscaled '
+                         'rebinds.', peer, action.silent[peer])
+            self._on_intervention(Intervention(
+                peer, REBIND, action.silent[peer], 'pings through the tunnel unanswered, the peer answers another way'))

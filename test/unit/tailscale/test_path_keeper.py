@@ -1,0 +1,157 @@
+"""The path keeper pings what is suspected, has tailscaled rebind what is dead, and reports each intervention."""
+import logging
+import threading
+import time
+
+import pytest
+
+from ua_overlay import link_types
+from ua_overlay.lab.wait import wait
+from ua_overlay.tailscale import path_keeper
+from ua_overlay.tailscale.localapi import DaemonError
+from ua_overlay.tailscale.model import Link, Peer, PingResult, Status
+from ua_overlay.tailscale.path_keeper import HEALED, REBIND, REFUSED, PathKeeper
+from ua_overlay.tailscale.snapshot import Snapshot
+
+PEER = Peer(name='dev-2', dns_name='dev-2.overlay.internal', addresses=('100.64.0.3',))
+ENDPOINT = '198.51.100.7:41641'
+LIMIT = 10.0
+
+
+class Robot:
+    """A link, and the daemon behind it: answers pings as long as the path lives, and rebinds."""
+
+    def __init__(self, derp='site', rebind_error=None):
+        self.alive, self.derp, self.rebind_error = True, derp, rebind_error
+        self.tx = self.rx = 1000
+        self.kind = link_types.DIRECT
+        self.pings, self.rebinds = [], 0
+        self.lock = threading.Lock()
+
+    def ping(self, address, kind='disco', timeout=5.0, size=0):
+        assert address == '100.64.0.3' and timeout == path_keeper.PING_TIMEOUT
+        with self.lock:
+            self.pings.append((kind, size))
+            if kind == 'TSMP':
+                self.tx += 60
+                if self.alive:
+                    self.rx += 60
+                    return PingResult(latency=0.02)
+            elif self.derp:
+                return PingResult(latency=0.03, derp=self.derp)
+            elif self.alive:
+                return PingResult(latency=0.02, endpoint=ENDPOINT)
+        raise DaemonError('no answer', code='NO_ANSWER')
+
+    def debug(self, action):
+        assert action == 'rebind'
+        if self.rebind_error:
+            raise self.rebind_error
+        with self.lock:
+            self.rebinds += 1
+            self.alive, self.kind = True, link_types.DERP
+
+    def snapshot(self):
+        with self.lock:
+            self.tx += 200
+            if self.alive:
+                self.rx += 200
+            link = Link('dev-2', PEER.dns_name, self.kind, ENDPOINT, rx_bytes=self.rx, tx_bytes=self.tx)
+        return Snapshot(time.time(), Status(state='Running', peers=(PEER,)), (link,))
+
+
+class Watching:
+    """A keeper that is offered a status every 50 ms."""
+
+    def __init__(self, robot):
+        self.robot, self.seen, self.offered = robot, [], 0
+        self.keeper = PathKeeper(lambda: robot, self.seen.append).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.keeper.stop()
+
+    def until(self, what, condition):
+        def offer_and_check():
+            self.keeper.offer(self.robot.snapshot())
+            self.offered += 1
+            return condition()
+        wait(what, offer_and_check, LIMIT)
+
+    def statuses(self, count):
+        """Offer this many more statuses."""
+        end = self.offered + count
+        self.until('{} statuses'.format(count), lambda: self.offered >= end)
+
+    def heard(self):
+        self.statuses(12)
+
+
+def test_a_dead_path_is_rebound_and_reported_and_so_is_its_healing(caplog):
+    caplog.set_level(logging.INFO)
+    robot = Robot()
+    with Watching(robot) as watching:
+        watching.heard()
+        assert robot.pings == []
+        robot.alive = False
+        watching.until('The rebind', lambda: robot.rebinds)
+        watching.until('The healing', lambda: len(watching.seen) > 1)
+    assert robot.rebinds == 1
+    first, second = watching.seen
+    assert (first.peer, first.action) == ('dev-2', REBIND) and 0.7 < first.silent < 3.0
+    assert (second.peer, second.action) == ('dev-2', HEALED) and second.silent >= first.silent
+    assert ('TSMP', 0) in robot.pings
+    assert [size for kind, size in robot.pings if kind == 'disco'][0] == path_keeper.FIRST_SIZE
+    assert 'The path to dev-2 is dead' in caplog.text and 'heard again' in caplog.text
+
+
+def test_a_refusal_of_tailscaled_is_reported():
+    robot = Robot(rebind_error=DaemonError('This user may not command tailscaled.', code='DAEMON_DENIED'))
+    with Watching(robot) as watching:
+        watching.heard()
+        robot.alive = False
+        watching.until('The report', lambda: watching.seen)
+    assert (watching.seen[0].action, watching.seen[0].reason) == (REFUSED, 'This user may not command tailscaled.')
+
+
+def test_an_answer_on_the_suspected_path_is_no_other_way():
+    """Pings through the tunnel get lost, and disco pings do not: a rebind would not help."""
+    robot = Robot(derp='')
+    with Watching(robot) as watching:
+        watching.heard()
+        robot.alive = False
+        watching.until('Questions', lambda: sum(kind == 'disco' for kind, _ in robot.pings) >= 2)
+        with robot.lock:
+            robot.ping, answers = lambda *args, **more: PingResult(latency=0.02, endpoint=ENDPOINT), robot.pings
+        watching.statuses(60)
+    assert robot.rebinds == 0 and watching.seen == [] and answers
+
+
+def test_pings_are_bounded(monkeypatch):
+    monkeypatch.setattr(path_keeper, 'MOST_PINGS', 2)
+    robot, release = Robot(), threading.Event()
+    waiting = []
+
+    def ping(address, kind='disco', timeout=5.0, size=0):
+        waiting.append(kind)
+        release.wait(LIMIT)
+        raise DaemonError('no answer', code='NO_ANSWER')
+
+    with Watching(robot) as watching:
+        watching.heard()
+        robot.alive, robot.ping = False, ping
+        watching.until('Two pings', lambda: len(waiting) == 2)
+        watching.statuses(30)
+        assert len(waiting) == 2
+        release.set()
+        watching.until('More pings', lambda: len(waiting) > 2)
+
+
+@pytest.mark.parametrize('snapshot', [Snapshot(0.0), Snapshot(0.0, Status(peers=(Peer(name='x'),)), (Link('x'),))])
+def test_a_status_without_links_is_taken(snapshot):
+    keeper = PathKeeper(Robot, lambda intervention: None).start()
+    keeper.offer(snapshot)
+    keeper.stop()
+    assert not keeper._thread.is_alive() and keeper._thread.failures == 0
