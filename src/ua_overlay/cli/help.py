@@ -14,6 +14,7 @@ HELP = {
     'robot': 'Prepare this robot; list, move and remove robots',
     'robot prepare': 'Prepare this robot (needs root)',
     'robot agent': "Run this robot's root service in the foreground (needs root)",
+    'robot mtu': 'Fit packets to a network that carries less (needs root)',
     'robot list': 'List the robots of the site (on the server)',
     'robot move': 'Move a robot to another team (on the server)',
     'robot remove': 'Remove a robot from the site (on the server)',

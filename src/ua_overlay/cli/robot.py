@@ -15,7 +15,7 @@ from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.system.units import systemd_runs
 
 DESCRIPTION = '''\
-On a robot: prepare, agent. On the server: list, move, remove, prune.'''
+On a robot: prepare, agent, mtu. On the server: list, move, remove, prune.'''
 
 EPILOG = '''\
 examples:
@@ -61,6 +61,7 @@ def configure(parser: CommandParser) -> None:
     parser.describe(DESCRIPTION, EPILOG)
     parser.add_command('prepare', configure_prepare)
     parser.add_command('agent', configure_agent)
+    parser.add_command('mtu', from_module('ua_overlay.cli.robot_mtu'))
     # Imported on use: a robot does not need the server's code.
     for name in ('list', 'move', 'remove', 'prune'):
         parser.add_command(name, from_module('ua_overlay.cli.robot_server', 'configure_' + name))
