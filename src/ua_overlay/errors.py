@@ -10,6 +10,7 @@ with 1. test/unit/test_errors.py compares this list with the sources.
             TopologyError         LAB_TOPOLOGY        lab.topology
             CampaignError         MEASURE_CAMPAIGN    measure.fields
         RestError                 SERVER_ERROR        headscale.rest
+            ServerBusy            SERVER_BUSY         headscale.rest
             ServerDenied          SERVER_DENIED       headscale.rest
             ServerDown            SERVER_DOWN         headscale.rest
         VersionError              VERSION             headscale.versions
@@ -39,10 +40,13 @@ with 1. test/unit/test_errors.py compares this list with the sources.
         UserError                 USER                site.admin
         BackupError               BACKUP              site.archive
         PolicyError               POLICY              site.policy_applier
+            PolicyUnknown         POLICY_UNKNOWN      site.policy_applier
         SiteError                 SITE                site.site
+        NoAnswer                  SERVER_NO_ANSWER    system.control_socket
         NotRunning                SERVER_DOWN         system.control_socket
         FileSystemError           FILE_SYSTEM         system.file_system
         NftError                  NFT                 system.nft
+        Unsafe                    UNSAFE_OWNER        system.ownership
         DaemonRunning             DAEMON_RUNNING      tailscale.daemon
         InvalidAnswer             DAEMON_ERROR        tailscale.fields
         DaemonDenied              NOT_PREPARED        tailscale.localapi

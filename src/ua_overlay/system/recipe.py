@@ -7,16 +7,20 @@ import hashlib
 import json
 import os
 import pwd
-import shutil
 import subprocess
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError, UsageError
-from ua_overlay.system import files
+from ua_overlay.printable import printable
+from ua_overlay.system import file_system, files, foreign_file, foreign_json, ownership
 
 BEFORE_DIR = defaults.CONFIG_DIR + '/before'
+#: Longest file of the system that is kept and restored, in bytes.
+_LONGEST_FILE = 16 * 1024 * 1024
+#: Below it, systemd reads units.
+_UNITS = '/etc/systemd/'
 #: Next command when a program is missing.
 MISSING = {'systemctl': 'sudo ua-overlay robot prepare --service-manager none --user USER',
            'nft': 'sudo apt install nftables'}
@@ -110,6 +114,8 @@ class Applier:
         self._run = run_command if run is None else run
         self._owner_of = owner_of
         self._ask = holds if ask is None else ask
+        #: Sentences about what the last :meth:`apply` could not take back.
+        self.notes: List[str] = []
 
     def applied(self) -> bool:
         """Return whether there is something to undo."""
@@ -129,12 +135,18 @@ class Applier:
     def apply(self, recipe: Recipe) -> Set[str]:
         """Apply and return the paths that changed; an empty set when everything was in place.
 
+        What an earlier recipe of this purpose wrote and this one does not is taken back first, as by :meth:`undo`.
+
         :raises OverlayError: a file cannot be written, or a command failed; applying again resumes at that point.
+        :raises ownership.Unsafe: another user could replace one of the files; nothing was changed.
         """
+        for path in [item.path for item in recipe.files] + [item.path for item in recipe.directories]:
+            ownership.check(os.path.dirname(self._target(path)), 'The place of {}'.format(path))
         manifest = self._manifest()
         pending = set(manifest['pending'])
         changed: Set[str] = set()
         try:
+            changed |= self._take_back(recipe, manifest)
             for item in recipe.files:
                 if self._write(item, manifest):
                     changed.add(item.path)
@@ -143,7 +155,7 @@ class Applier:
                     changed.add(directory.path)
         except OSError as error:
             raise OverlayError('{} cannot be written: {}.'.format(error.filename, error.strerror),
-                               self._command)
+                               file_system.next_command(error, self._command))
         # Also run the commands that an interrupted attempt did not reach.
         pending |= {item.path for item in recipe.files if item.path in changed}
         manifest['pending'] = sorted(pending)
@@ -170,27 +182,19 @@ class Applier:
 
         :param stop_commands: argvs to run before the files are removed and the commands are reverted.
         :param after_commands: argvs to run afterwards.
-        :returns: the files and directories that were left alone, one sentence each; None when nothing had been applied.
-        :raises OverlayError: a command failed, or the manifest is damaged.
+        :returns: what stays, and commands that failed, one sentence each; None when nothing had been applied.
+        :raises OverlayError: one of ``stop_commands`` or ``after_commands`` failed, or the manifest is damaged.
         """
         if not self.applied():
             return None
         manifest = self._manifest()
-        notes = []
-        for argv in list(stop_commands) + manifest['undo'][::-1]:
+        notes: List[str] = []
+        for argv in stop_commands:
             self._run(list(argv))
+        for argv in manifest['undo'][::-1]:
+            self._revert(argv, notes)
         for path, entry in sorted(manifest['files'].items()):
-            target = self._target(path)
-            if _digest(target) not in (entry['wrote'], None):
-                notes.append('Somebody changed {}; it is left as it is.'.format(path))
-                continue
-            if entry['before']:
-                before = self._target(BEFORE_DIR + '/' + entry['before'])
-                with open(before, 'rb') as stream:
-                    files.write_atomic(target, stream.read(), entry['mode'])
-                os.unlink(before)
-            elif os.path.lexists(target):
-                os.unlink(target)
+            self._restore(path, entry, notes)
         for path, owner in sorted(manifest['owners'].items()):
             if os.path.isdir(self._target(path)):
                 os.chown(self._target(path), *owner)
@@ -198,7 +202,7 @@ class Applier:
             target = self._target(path)
             if os.path.isdir(target):
                 if os.listdir(target):
-                    notes.append('{} is not empty; it is left as it is.'.format(path))
+                    notes.append('{} stays: it is not empty.'.format(path))
                 else:
                     os.rmdir(target)
         os.unlink(self._target(self._manifest_path))
@@ -211,20 +215,71 @@ class Applier:
             self._run(list(argv))
         return notes
 
+    def _take_back(self, recipe: Recipe, manifest: Manifest) -> Set[str]:
+        """Restore the files that the recipe no longer has, and revert the commands; return their paths."""
+        self.notes = []
+        stale = sorted(set(manifest['files']) - {item.path for item in recipe.files})
+        if not stale:
+            return set()
+        kept = [list(command.undo) for command in recipe.commands]
+        for argv in manifest['undo'][::-1]:
+            if argv not in kept:
+                self._revert(argv, self.notes)
+                manifest['undo'] = [each for each in manifest['undo'] if each != argv]
+                self._save(manifest)
+        for path in stale:
+            self._restore(path, manifest['files'].pop(path), self.notes)
+            self._save(manifest)
+        if any(path.startswith(_UNITS) for path in stale):
+            self._run(['systemctl', 'daemon-reload'])
+        return set(stale)
+
+    def _revert(self, argv: Iterable[str], notes: List[str]) -> None:
+        """Run an undo command. If it fails, the others still run: what it reverts may never have come about."""
+        try:
+            self._run(list(argv))
+        except OverlayError as error:
+            notes.append(error.sentence)
+
+    def _restore(self, path: str, entry: Dict[str, Any], notes: List[str]) -> None:
+        """Restore one file, unless another program has changed it."""
+        target = self._target(path)
+        try:
+            changed = _digest(target) not in (entry['wrote'], None)
+        except OSError:  # a FIFO or a directory stands there now
+            changed = True
+        if changed:
+            notes.append('{} stays: it was changed since.'.format(path))
+            return
+        if entry['before']:
+            before = self._target(BEFORE_DIR + '/' + entry['before'])
+            files.write_atomic(target, _read(before), entry['mode'])
+            os.unlink(before)
+        elif os.path.lexists(target):
+            os.unlink(target)
+
     def _target(self, path: str) -> str:
         return os.path.join(self._root, path.lstrip('/'))
 
     def _manifest(self) -> Manifest:
         empty: Manifest = {'files': {}, 'directories': [], 'owners': {}, 'made': [], 'pending': [],
                  'undo': [], 'remembered': {}}
+        damaged = OverlayError('{} is damaged; the original state cannot be restored from it.'.format(
+            self._manifest_path), 'sudo rm {}'.format(self._manifest_path))
         try:
-            with open(self._target(self._manifest_path)) as stream:
-                return dict(empty, **json.load(stream))
+            manifest = dict(empty, **foreign_json.parse_object(_read(self._target(self._manifest_path))))
         except FileNotFoundError:
             return empty
+        except PermissionError:
+            raise OverlayError('This user may not read {}.'.format(self._manifest_path), self._command)
+        except OSError as error:
+            raise OverlayError('{} cannot be read: {}.'.format(self._manifest_path, error.strerror),
+                               'ls -l {}'.format(self._manifest_path))
         except ValueError:
-            raise OverlayError('{} is damaged; the original state cannot be restored from it.'.format(
-                self._manifest_path), 'sudo rm {}'.format(self._manifest_path))
+            raise damaged
+        if not _is_manifest(manifest, empty):
+            raise damaged
+        return manifest
 
     def _save(self, manifest: Manifest) -> None:
         self._parents(self._manifest_path, manifest)
@@ -261,7 +316,7 @@ class Applier:
                 entry['before'] = item.path.strip('/').replace('/', '%')
                 entry['mode'] = os.stat(target).st_mode & 0o7777
                 self._parents(BEFORE_DIR + '/x', manifest)
-                shutil.copy2(target, self._target(BEFORE_DIR + '/' + entry['before']))
+                files.write_atomic(self._target(BEFORE_DIR + '/' + entry['before']), _read(target), entry['mode'])
         # Write the manifest first: after a crash in between, undo still knows the file.
         manifest['files'][item.path] = dict(entry, wrote=digest)
         self._save(manifest)
@@ -290,12 +345,39 @@ class Applier:
         return made
 
 
+def _read(path: str) -> bytes:
+    """Return the content of a file of the system.
+
+    :raises OSError: it is missing, too long, or a FIFO, a device or a directory.
+    """
+    return foreign_file.read(path, _LONGEST_FILE).data
+
+
 def _digest(path: str) -> Optional[str]:
+    """Return the SHA-256 of a file, None if it is missing.
+
+    :raises OSError: see :func:`_read`.
+    """
     try:
-        with open(path, 'rb') as stream:
-            return hashlib.sha256(stream.read()).hexdigest()
+        return hashlib.sha256(_read(path)).hexdigest()
     except FileNotFoundError:
         return None
+
+
+def _is_manifest(manifest: Manifest, empty: Manifest) -> bool:
+    """Return whether every field has the type that it has in an ``empty`` manifest, also in its entries."""
+    def texts(value: Any) -> bool:
+        return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+    if any(not isinstance(manifest[name], type(value)) for name, value in empty.items()):
+        return False
+    entries = manifest['files'].values()
+    return (all(isinstance(entry, dict) and isinstance(entry.get('before'), str) and isinstance(entry.get('mode'), int)
+                and isinstance(entry.get('wrote'), str) and '/' not in entry['before'] for entry in entries)
+            and all(texts(manifest[name]) for name in ('directories', 'made', 'pending'))
+            and all(texts(argv) and argv for argv in manifest['undo'])
+            and all(isinstance(owner, list) and len(owner) == 2 and all(isinstance(each, int) for each in owner)
+                    for owner in manifest['owners'].values()))
 
 
 def run_command(argv: List[str]) -> None:
@@ -312,7 +394,7 @@ def run_command(argv: List[str]) -> None:
     except subprocess.TimeoutExpired:
         raise OverlayError('`{}` did not finish within two minutes.'.format(' '.join(argv)), 'systemctl list-jobs')
     if done.returncode != 0:
-        answer = done.stdout.decode('utf-8', 'replace').strip().split('\n')[0]
+        answer = printable(done.stdout.decode('utf-8', 'replace').strip().split('\n')[0])
         raise OverlayError('`{}` failed: {}.'.format(' '.join(argv), answer.rstrip('.') or done.returncode),
                            'journalctl -xe')
 

@@ -89,8 +89,6 @@ PENDING = {
     ('site.site', 'open'),
     ('system.netmon', 'threading.Thread'),
     ('system.nft', 'json.loads'),
-    ('system.recipe', 'json.load'),
-    ('system.recipe', 'open'),
     ('system.supervised', 'open'),
     ('tailscale.daemon', 'threading.Thread'),
     ('tailscale.watcher', 'threading.Thread'),

@@ -3,9 +3,11 @@ tests: test/unit/tailscale/test_prepare.py has the longest recipe."""
 import os
 
 import pytest
+from full_disk import needs_root, small_file_system
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError, UsageError
+from ua_overlay.system import ownership
 from ua_overlay.system.recipe import (
     Applier,
     Command,
@@ -117,7 +119,7 @@ def test_files_edited_since_are_kept_and_named(machine):
 
 def test_an_unwritable_file_is_named(machine):
     os.mkdir(machine.path + CONF)
-    with pytest.raises(OverlayError, match='/etc/thing.conf cannot be written: Is a directory') as caught:
+    with pytest.raises(OverlayError, match='/etc/thing.conf cannot be written: Not a regular file but a dir') as caught:
         machine.applier().apply(recipe())
     assert caught.value.next_command == 'sudo do it again'
 
@@ -149,3 +151,78 @@ def test_users():
     assert uid_of('root') == (0, 0)
     with pytest.raises(UsageError, match='no user nobody-of-that-name'):
         uid_of('nobody-of-that-name')
+
+
+def sparse(path):
+    with open(path, 'wb') as stream:
+        stream.truncate(1 << 40)
+
+
+@pytest.mark.fault('K4', 'A FIFO or a device stands where a recipe writes', behaviour='the command refuses and names '
+                   'it; nothing is replaced', reported='at once', recovery='when it is removed', lost='nothing')
+@pytest.mark.parametrize('place, words', [
+    (os.mkfifo, 'Not a regular file but a FIFO'), (os.mkdir, 'Not a regular file but a directory'),
+    (lambda path: os.symlink('/dev/zero', path), 'Not a regular file but a device'),
+    (sparse, 'Longer than 16777216 bytes')])
+def test_an_odd_target(machine, place, words):
+    place(machine.path + CONF)
+    with pytest.raises(OverlayError) as caught:
+        machine.applier().apply(recipe())
+    assert words in caught.value.sentence and CONF in caught.value.sentence
+    assert caught.value.next_command == 'sudo do it again'
+
+
+def test_an_odd_target_is_left_alone_at_the_end(machine):
+    machine.applier().apply(recipe())
+    os.unlink(machine.path + CONF)
+    os.mkfifo(machine.path + CONF)
+    assert machine.applier().undo() == ['{} stays: it was changed since.'.format(CONF)]
+
+
+@pytest.mark.parametrize('text', ['', '[]', '{"files": []}', '{"files": {"/x": 1}}', '{"undo": "x"}', '{"undo": [[]]}',
+                                  '{"files": {"/x": {"before": "../../x", "mode": 1, "wrote": ""}}}', '[' * 100000,
+                                  '{"owners": {"/x": ["a", "b"]}}', '{"made": [1]}', '{"a": 1e999}', '\xff'])
+def test_a_damaged_manifest(machine, text):
+    os.makedirs(machine.path + defaults.CONFIG_DIR)
+    path = machine.path + defaults.CONFIG_DIR + '/thing.json'
+    with open(path, 'w', encoding='latin-1') as stream:
+        stream.write(text)
+    for call in (lambda: machine.applier().apply(recipe()), lambda: machine.applier().undo()):
+        with pytest.raises(OverlayError, match='is damaged'):
+            call()
+    os.unlink(path)
+    os.mkfifo(path)
+    with pytest.raises(OverlayError, match='Not a regular file but a FIFO'):
+        machine.applier().undo()
+
+
+@pytest.mark.fault('K5', "A directory above a file of root's belongs to another user", behaviour='the command refuses '
+                   'and names the directory and the user', reported='at once', recovery='with the command that it '
+                   'recommends', lost='nothing')
+@pytest.mark.skipif(os.geteuid() != 0, reason='Only root can give directories to others.')
+def test_another_users_directory(machine):
+    os.chown(machine.path + '/etc', 65534, 65534)
+    with pytest.raises(ownership.Unsafe) as caught:
+        machine.applier().apply(recipe(directories=(Directory('/srv/x', 'root'),)))
+    assert caught.value.sentence == (
+        'The place of {0} is not safe: {1}/etc belongs to the user nobody, who could put something else there, and '
+        'root would run by it.'.format(CONF, machine.path))
+    assert caught.value.next_command == 'sudo chown root {}/etc'.format(machine.path)
+    assert machine.tree() == ['/etc'], 'nothing was changed'
+    os.chown(machine.path + '/etc', 0, 0)
+    assert CONF in machine.applier().apply(recipe())
+
+
+@needs_root
+def test_a_full_disk_is_named(tmp_path):
+    with small_file_system(tmp_path / 'small') as small:
+        os.mkdir(small.path + '/etc')
+        machine = Machine(small.path)
+        machine.applier().apply(recipe())
+        small.fill()
+        for text in ('x' * 9000, 'y' * 9000):
+            with pytest.raises(OverlayError, match='the file system {} is full'.format(small.path)) as caught:
+                machine.applier().apply(recipe(text))
+            assert caught.value.next_command == 'df -h ' + small.path and machine.read(CONF) == 'one\n'
+        small.free()
+        assert machine.applier().apply(recipe('two\n')) == {CONF} and machine.applier().undo() == []
