@@ -8,10 +8,13 @@ import socket
 import sys
 import threading
 from typing import Any, Dict, List, Optional
+from urllib.parse import urlsplit
 
 import rospy
 
 from ua_overlay.nodes import interface
+from ua_overlay.system.reflector import Reflector
+from ua_overlay.system.thread import SupervisedThread
 
 #: Seconds for an answer of the overlay node; a join takes the longest.
 ANSWER_TIMEOUT = 120.0
@@ -71,8 +74,22 @@ def main(argv: Optional[List[str]] = None) -> int:
     rospy.init_node('overlay', argv=['mirror'])
     # recv blocks; shutting the socket down ends it.
     rospy.on_shutdown(lambda: connection.shutdown(socket.SHUT_RDWR))
+    answer_neighbours()
     MirrorNode(connection).run()
     return 0
+
+
+def answer_neighbours() -> None:
+    """Answer datagrams of the team's robots (system.reflector) on the port whose number is that of this node's XML-RPC
+    server, where `ua-overlay doctor` of another robot finds it through the master."""
+    node = urlsplit(rospy.get_node_uri())
+    try:
+        reflector = Reflector(node.hostname or '', node.port or 0)
+    except OSError as error:
+        rospy.logwarn('Other robots cannot compare their clocks with this one\'s: UDP port %s: %s.', node.port,
+                      error.strerror)
+        return
+    SupervisedThread('reflector', reflector.run).start()
 
 
 if __name__ == '__main__':

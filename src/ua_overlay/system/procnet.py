@@ -23,6 +23,8 @@ class Socket(NamedTuple):
     unread: int
     #: The kernel's number of the socket; 0 when it no longer belongs to a process.
     inode: int
+    #: The user who made it.
+    uid: int = 0
 
 
 def parse_sockets(text: str) -> List[Socket]:
@@ -32,7 +34,7 @@ def parse_sockets(text: str) -> List[Socket]:
         words = line.split()
         if len(words) > 9:
             found.append(Socket(*_endpoint(words[1]), *_endpoint(words[2]), words[3],
-                                int(words[4].rpartition(':')[2], 16), int(words[9])))
+                                int(words[4].rpartition(':')[2], 16), int(words[9]), int(words[7])))
     return found
 
 

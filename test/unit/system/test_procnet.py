@@ -32,8 +32,8 @@ little = pytest.mark.skipif(sys.byteorder != 'little', reason='recorded on a lit
 @little
 def test_parse_tcp():
     assert procnet.parse_sockets(TCP) == [
-        Socket('0.0.0.0', 11312, '0.0.0.0', 0, procnet.LISTEN, 0, 1001),
-        Socket('100.64.0.2', 11312, '100.64.0.1', 54321, procnet.ESTABLISHED, 0, 1002),
+        Socket('0.0.0.0', 11312, '0.0.0.0', 0, procnet.LISTEN, 0, 1001, 1000),
+        Socket('100.64.0.2', 11312, '100.64.0.1', 54321, procnet.ESTABLISHED, 0, 1002, 1000),
         Socket('100.64.0.2', 11312, '100.64.0.5', 54324, '06', 0, 0)]
 
 
