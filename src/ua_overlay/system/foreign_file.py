@@ -6,7 +6,7 @@ what was opened by one of our own processes. test/unit/project/test_foreign_file
 import errno
 import os
 import stat
-from typing import NamedTuple, Union
+from typing import BinaryIO, NamedTuple, Union
 
 #: Longest file, in bytes, unless the reader says otherwise: a site file of 1,000 robots has 200 kB.
 LONGEST = 1024 * 1024
@@ -31,6 +31,31 @@ def read(path: Path, longest: int = LONGEST, follow: bool = True) -> ForeignFile
     :raises OSError: it is missing, unreadable, not a regular file, or too long. ``strerror`` says which, as the end of
         a sentence ('Not a regular file but a FIFO'), and ``filename`` is the path.
     """
+    with opened(path, follow) as stream:
+        status = os.fstat(stream.fileno())
+        parts, missing = [], longest + 1
+        try:
+            while missing > 0:
+                part = stream.read(min(missing, _PART))
+                if not part:
+                    break
+                parts.append(part)
+                missing -= len(part)
+        except OSError as error:
+            error.filename = os.fspath(path)
+            raise
+    data = b''.join(parts)
+    if len(data) > longest:
+        raise OSError(errno.EFBIG, 'Longer than {} bytes'.format(longest), os.fspath(path))
+    return ForeignFile(data, status)
+
+
+def opened(path: Path, follow: bool = True) -> BinaryIO:
+    """Return a regular file, open for reading and unbuffered: for one that is too long to keep; never block.
+
+    :param follow: as for :func:`read`.
+    :raises OSError: as :func:`read`.
+    """
     name = os.fspath(path)
     # O_NONBLOCK: opening a FIFO must not wait for its writer. O_NOCTTY: a terminal must not become ours.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
@@ -45,26 +70,14 @@ def read(path: Path, longest: int = LONGEST, follow: bool = True) -> ForeignFile
             raise OSError(errno.ELOOP, 'Not a regular file but a symbolic link', name) from None
         raise
     try:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            kind = IsADirectoryError if stat.S_ISDIR(status.st_mode) else OSError
-            raise kind(errno.EINVAL, 'Not a regular file but a ' + _kind(status.st_mode), name)
-        parts, missing = [], longest + 1
-        while missing > 0:
-            part = os.read(handle, min(missing, _PART))
-            if not part:
-                break
-            parts.append(part)
-            missing -= len(part)
-    except OSError as error:
-        error.filename = name
-        raise
-    finally:
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode):
+            kind = IsADirectoryError if stat.S_ISDIR(mode) else OSError
+            raise kind(errno.EINVAL, 'Not a regular file but a ' + _kind(mode), name)
+        return open(handle, 'rb', buffering=0)
+    except BaseException:
         os.close(handle)
-    data = b''.join(parts)
-    if len(data) > longest:
-        raise OSError(errno.EFBIG, 'Longer than {} bytes'.format(longest), name)
-    return ForeignFile(data, status)
+        raise
 
 
 def read_text(path: Path, longest: int = LONGEST, encoding: str = 'utf-8', follow: bool = True) -> str:

@@ -90,3 +90,12 @@ def test_a_text_in_another_encoding_is_named(tmp_path):
     assert caught.value.filename == str(path)
     with pytest.raises(OSError, match='Not ASCII text'):
         foreign_file.read_text(path, encoding='ascii')
+
+
+def test_a_long_file_can_be_read_in_parts_and_a_fifo_cannot(tmp_path):
+    (tmp_path / 'file').write_bytes(b'abcdef')
+    with foreign_file.opened(tmp_path / 'file') as stream:
+        assert [stream.read(4), stream.read(4), stream.read(4)] == [b'abcd', b'ef', b'']
+    os.mkfifo(tmp_path / 'fifo')
+    with pytest.raises(OSError, match='Not a regular file but a FIFO'):
+        foreign_file.opened(tmp_path / 'fifo')
