@@ -15,7 +15,7 @@ DESCRIPTION = """\
 Connect teams of ROS 1 robots through a WireGuard overlay coordinated by your
 own server.
 
-on a robot:       status, doctor, join, leave, env, exec, service, guard,
+on a robot:       status, links, doctor, join, leave, env, exec, service, guard,
                   robot prepare, robot mtu, robot agent
 on the server:    server, team, user, policy, invite, relay, derp,
                   robot list, robot move, robot remove, robot prune

@@ -5,6 +5,7 @@ from typing import Tuple
 #: for one line of a terminal with 80 columns. cli/shared/parser.py reads it; a command without a line cannot be added.
 HELP = {
     'status': 'Show this robot, its peers and its links',
+    'links': 'Show the path of each link, since when and why',
     'doctor': 'Diagnose problems and suggest the next command',
     'join': 'Join the team of an invitation, or return to it',
     'leave': "Leave the team's network",

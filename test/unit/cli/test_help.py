@@ -38,4 +38,4 @@ def test_the_help_of_the_parent_prints_the_line(words, monkeypatch):
 
 
 def test_groups_are_the_commands_of_one_word():
-    assert GROUPS[:2] == ('status', 'doctor') and 'robot prepare' not in GROUPS
+    assert GROUPS[:2] == ('status', 'links') and 'robot prepare' not in GROUPS

@@ -39,7 +39,7 @@ ROBOT_ROOMS = ('system', 'toolchain', 'firewall', 'trust', 'tailscale', 'rosenv'
                'nodes', 'wtf')
 NOT_ON_A_ROBOT = ('headscale', 'relays', 'site', 'server', 'wire', 'lab', 'measure')
 #: Commands of `ua-overlay` that a robot runs.
-ROBOT_COMMANDS = (['status'], ['doctor'], ['join'], ['leave'], ['env'], ['exec'], ['service', 'install'],
+ROBOT_COMMANDS = (['status'], ['links'], ['doctor'], ['join'], ['leave'], ['env'], ['exec'], ['service', 'install'],
                   ['guard', 'on'], ['robot', 'prepare'], ['robot', 'agent'], ['tools', 'install'])
 #: `wtf` is the roswtf plugin, a ROS adapter like the nodes.
 ROS_ROOMS = ('wtf', 'nodes')
