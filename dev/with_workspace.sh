@@ -3,5 +3,7 @@
 set -eo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 unset ROS_MASTER_URI ROS_HOSTNAME ROS_IP ROS_PACKAGE_PATH CMAKE_PREFIX_PATH PYTHONPATH
-. .workspace/install/setup.bash
+# In a function without arguments: setup.bash reads those of its caller, and catkin would take --local or --help as its own.
+load() { . .workspace/install/setup.bash; }
+load
 exec "$@"

@@ -8,8 +8,9 @@
 # The workspace is the one that this script was installed into, or that of $UA_OVERLAY_SETUP (the path of a setup.sh); the
 # ssh server has to accept that variable.
 #
-# setup.sh runs the env hook (50.ua_overlay.sh), which exports ROS_HOSTNAME where ROS_MASTER_URI is the team's master. The
-# hook compares URIs letter by letter, and roslaunch passes on a slash at the end if the launching shell has one.
+# Whoever starts a remote machine with the team's master asked for the team graph: then the program gets ROS_HOSTNAME (or
+# ROS_IP) from `ua-overlay env`, unless one is set. The env hook is for interactive shells and does nothing here. URIs are
+# compared letter by letter, and roslaunch passes on a slash at the end if the launching shell has one.
 set -e
 
 if [ $# = 0 ]; then
@@ -38,6 +39,8 @@ _CATKIN_SETUP_DIR=$(cd -- "$(dirname -- "$setup")" && pwd)
 load() { . "$_CATKIN_SETUP_DIR/setup.sh"; }
 set +e
 load
+if [ -z "${ROS_HOSTNAME-}${ROS_IP-}" ] && command -v ua-overlay >/dev/null && team=$(ua-overlay env --shell) && \
+    [ "$(eval "$team"; printf %s "$ROS_MASTER_URI")" = "${ROS_MASTER_URI-}" ]; then eval "$team"; fi
 set -e
 
 exec "$@"

@@ -1,4 +1,4 @@
-"""On a robot: measure the time and the CPU time of a shell that sources the workspace.
+"""On a robot: measure the time and the CPU time of an interactive shell that sources the workspace.
 
 Requests, a JSON object a line: {"shell": name, "script": text, "argument": $1}. Answers: {"seconds", "cpu", "ok"}.
 """
@@ -13,8 +13,9 @@ print(json.dumps({'answer': 'ready'}), flush=True)
 for line in sys.stdin:
     request = json.loads(line)
     began = time.monotonic()
-    argv = [request['shell'], '-c', request['script'], request['shell'], request['argument']]
-    process = subprocess.Popen(argv, env=KEPT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    argv = [request['shell'], '-i', '-c', request['script'], request['shell'], request['argument']]
+    process = subprocess.Popen(argv, env=KEPT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
     _pid, status, usage = os.wait4(process.pid, 0)
     print(json.dumps({'seconds': time.monotonic() - began, 'cpu': usage.ru_utime + usage.ru_stime,
                       'ok': status == 0}), flush=True)

@@ -2,7 +2,7 @@
 import json
 import os
 
-from ua_overlay.lab.fleet import USER
+from ua_overlay.lab.fleet import SOURCE, USER
 from ua_overlay.lab.timeouts import START
 from ua_overlay.lab.wait import wait
 
@@ -23,7 +23,7 @@ class Follower:
         # An earlier follower of this robot wrote to the same file; its messages are out of date.
         self._all, self._position, self._rest = {}, os.path.getsize(log) if os.path.exists(log) else 0, b''
         # Not by `ua-overlay exec --local`: it has to live before and after overlay.launch.
-        fleet.lab.start_service(robot, SERVICE, ['bash', '-c', '. "$0/setup.bash"; unset ROS_HOSTNAME ROS_IP; exec '
+        fleet.lab.start_service(robot, SERVICE, ['bash', '-c', SOURCE + '; unset ROS_HOSTNAME ROS_IP; exec '
                                                  'env ROS_MASTER_URI=http://localhost:11311 ROS_HOSTNAME=localhost '
                                                  '"$@"', fleet.workspace, 'python3', '-u', PROGRAM],
                                 env=fleet.user_environment(), user=USER)

@@ -1,6 +1,7 @@
 """For tests only: what the stories of ansible/site.yml on machines share: an inventory of one team, and its team."""
 import json
 
+from ua_overlay.lab.fleet import source
 from ua_overlay.lab.images import USER
 from ua_overlay.lab.timeouts import PATH
 
@@ -27,7 +28,7 @@ def site(machines, *argv):
 
 def nodes(machine):
     """Nodes of the team graph, as a program that the robot's user starts sees them."""
-    script = '. {}/setup.bash && exec timeout 20 ua-overlay exec rosnode list'.format(SPACE)
+    script = source(SPACE) + ' && exec timeout 20 ua-overlay exec rosnode list'
     return machine.run(['bash', '-c', script], user=USER, check=False, env={'ROS_HOME': '/tmp/ros'}).stdout.split()
 
 

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 
-from ua_overlay.lab.fleet import USER
+from ua_overlay.lab.fleet import SOURCE, USER
 from ua_overlay.lab.wait import NotInTime, wait
 from ua_overlay.toolchain.find import cache_dir
 
@@ -31,7 +31,7 @@ the links topic shows it; start to end: measured while nothing changed."""
 def build_numbers(workspace):
     """Compile numbers.cpp against the installed ROS, once for each source; return the program's path."""
     source = os.path.join(NODES, 'numbers.cpp')
-    script = '. "$0/setup.bash" && pkg-config --modversion roscpp && pkg-config --cflags --libs roscpp'
+    script = SOURCE + ' && pkg-config --modversion roscpp && pkg-config --cflags --libs roscpp'
     flags = subprocess.run(['bash', '-c', script, workspace], stdout=subprocess.PIPE, universal_newlines=True,
                            check=True).stdout.split('\n')
     with open(source) as stream:

@@ -16,7 +16,7 @@ from topologies import TWO_LANS
 
 from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.firewall import egress
-from ua_overlay.lab.fleet import SITE_DIR, USER, Fleet
+from ua_overlay.lab.fleet import SITE_DIR, SOURCE, USER, Fleet
 from ua_overlay.lab.timeouts import GRAPH
 from ua_overlay.lab.wait import NotInTime, wait
 from ua_overlay.toolchain import locate
@@ -135,7 +135,7 @@ def firewall(fleet, host, hook, rule):
 @contextlib.contextmanager
 def node(fleet, host, *argv, **environment):
     """A ROS program with exactly this ROS environment, as an old shell would start it."""
-    argv = ['bash', '-c', '. "$0/setup.bash"; unset ROS_HOSTNAME ROS_IP; export {}; exec "$@"'.format(
+    argv = ['bash', '-c', SOURCE + '; unset ROS_HOSTNAME ROS_IP; export {}; exec "$@"'.format(
         ' '.join('{}={}'.format(*item) for item in environment.items())), fleet.workspace] + list(argv)
     process = fleet.lab.host(host).popen(argv, user=USER, env=fleet.user_environment(), stdout=subprocess.DEVNULL,
                                          stderr=subprocess.DEVNULL)
@@ -461,7 +461,7 @@ def set_up_rosdep(fleet, host):
 def roswtf(fleet, host, env=None):
     """The output of the real roswtf."""
     environment = dict(set_up_rosdep(fleet, host), **env or {})
-    done = fleet.lab.host(host).run(['bash', '-c', '. "$0/setup.bash" && cd && exec roswtf', fleet.workspace],
+    done = fleet.lab.host(host).run(['bash', '-c', SOURCE + ' && cd && exec roswtf', fleet.workspace],
                                     user=USER, env=environment, check=False, timeout=120)
     text = done.stdout + done.stderr
     assert 'Loaded plugin ua_overlay.wtf' in text and 'Traceback' not in text, text

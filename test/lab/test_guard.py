@@ -8,7 +8,7 @@ import os
 import pytest
 
 from ua_overlay.firewall import guard
-from ua_overlay.lab.fleet import USER
+from ua_overlay.lab.fleet import SOURCE, USER
 from ua_overlay.lab.timeouts import GRAPH, JOIN, START
 from ua_overlay.lab.wait import wait
 
@@ -63,7 +63,7 @@ def robot(two_lans):
          lambda: lab.host('dev-1').run(['getent', 'ahostsv4', dns_name], check=False).returncode == 0, JOIN, poll=0.3)
     environment = dict(fleet.user_environment(), ROS_HOSTNAME=dns_name)
     # `--local` would bind loopback: this is what a shell, or the team's roscore, starts.
-    lab.start_service('dev-2', 'roscore', ['bash', '-c', '. "$0/setup.bash" && exec roscore -p 11311',
+    lab.start_service('dev-2', 'roscore', ['bash', '-c', SOURCE + ' && exec roscore -p 11311',
                                            fleet.workspace], env=environment, user=USER)
     for host in ('dev-2', 'dev-3'):
         lab.start_service(host, 'web', ['python3', '-m', 'http.server', '8000', '--bind', '0.0.0.0'], user=USER)

@@ -18,6 +18,7 @@ from playbook import Playbook, installed_robot, installed_server
 from topologies import from_config
 
 from ua_overlay.defaults import TEAM_PORT
+from ua_overlay.lab.fleet import source
 from ua_overlay.lab.images import USER
 from ua_overlay.lab.machine_set import MachineSet
 from ua_overlay.lab.timeouts import PATH
@@ -58,8 +59,7 @@ def test_everything_returns_after_each_reboot(machines, book):
 @contextlib.contextmanager
 def beat(machines, directory):
     """A topic at 10 Hz in the team's graph, from dev-1 to dev-2; yields function() -> [(number, arrival)] until now."""
-    script = '. {}/setup.bash && exec ua-overlay exec --wait python3 {}/bench/on_robot/beat.py "$0"'.format(
-        SPACE, CHECKOUT)
+    script = source(SPACE) + ' && exec ua-overlay exec --wait python3 {}/bench/on_robot/beat.py "$0"'.format(CHECKOUT)
     heard = os.path.join(str(directory), 'heard')
     with open(heard, 'wb') as output:
         running = [subprocess.Popen(machines[name].enter_argv(['bash', '-c', script, role], USER,
@@ -133,8 +133,8 @@ def test_rostests_and_unit_files_pass_on_a_robot(machines, book):
     units = machines['dev-1'].run(['systemd-analyze', 'verify', 'tailscaled.service', 'ua-overlay.service',
                                    'ua-overlay-guard.service', 'ua-overlay-agent.service'])
     assert units.stdout + units.stderr == ''
-    script = ('. {}/setup.bash && export ROS_PACKAGE_PATH=/srv/work:$ROS_PACKAGE_PATH && exec ua-overlay exec '
-              '--local rostest --text /srv/work/test/rostest/no_daemon.test'.format(SPACE))
+    script = (source(SPACE) + ' && export ROS_PACKAGE_PATH=/srv/work:$ROS_PACKAGE_PATH && exec ua-overlay exec '
+              '--local rostest --text /srv/work/test/rostest/no_daemon.test')
     done = machines['dev-2'].run(['bash', '-c', script], user=USER, check=False, env={'ROS_HOME': '/tmp/ros'},
                                  timeout=200)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-3000:]

@@ -12,7 +12,7 @@ import yaml
 from fleets import ROBOTS
 from places import WORKSPACE
 
-from ua_overlay.lab.fleet import USER
+from ua_overlay.lab.fleet import SOURCE, USER
 
 KEY = re.compile(r'hskey-auth-[A-Za-z0-9_-]{20,}')
 
@@ -64,7 +64,7 @@ def fleet(three_robots):
 
 def rostest(fleet, name, timeout):
     """Run test/rostest/NAME.test on dev-1; every test in it must have passed."""
-    script = '. "$0/setup.bash" && unset ROS_HOSTNAME ROS_IP ROS_MASTER_URI && exec "$@"'
+    script = SOURCE + ' && unset ROS_HOSTNAME ROS_IP ROS_MASTER_URI && exec "$@"'
     done = fleet.lab.host('dev-1').run(
         ['bash', '-c', script, os.path.join(WORKSPACE, 'devel'), 'rostest', '--text', 'ua_overlay', name + '.test'],
         user=USER, env=fleet.user_environment(), timeout=timeout, check=False)

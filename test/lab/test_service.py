@@ -12,7 +12,7 @@ from topologies import TWO_NATS
 from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.firewall import guard
 from ua_overlay.lab import images
-from ua_overlay.lab.fleet import Fleet
+from ua_overlay.lab.fleet import Fleet, source
 from ua_overlay.lab.images import USER
 from ua_overlay.lab.machines import Machine
 from ua_overlay.rosenv import service
@@ -51,7 +51,7 @@ def sudo(machine, *argv, check=True):
 
 def ros(machine, *argv, check=True):
     """A ROS program in the local graph."""
-    script = '. {}/setup.bash && exec ua-overlay exec --local "$@"'.format(SPACE)
+    script = source(SPACE) + ' && exec ua-overlay exec --local "$@"'
     return machine.run(['bash', '-c', script, 'ros'] + list(argv), user=USER, check=check, env={'ROS_HOME': '/tmp/ros'})
 
 

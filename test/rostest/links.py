@@ -9,7 +9,7 @@ from support import COMMAND, CONTROL, Latest, Program, call, code_name, invite, 
 
 from ua_overlay import msg, srv
 from ua_overlay.lab import timeouts
-from ua_overlay.lab.fleet import USER
+from ua_overlay.lab.fleet import SOURCE, USER
 
 
 def numbers(lines):
@@ -27,7 +27,7 @@ class Links(unittest.TestCase):
         environment = {'HOME': '/home/' + USER, 'ROS_HOME': '/home/' + USER + '/.ros'}
         workspace = COMMAND[:-len('/bin/ua-overlay')]
         CONTROL.start_service('dev-2', 'talker', [
-            'bash', '-c', '. "$0/setup.bash" && exec "$@"', workspace,
+            'bash', '-c', SOURCE + ' && exec "$@"', workspace,
             'ua-overlay', 'exec', '--wait', '--timeout', '60', 'rosrun', 'ua_overlay', 'talker.py'],
             user=USER, env=environment)
         cls.listener = Program('rosrun', 'ua_overlay', 'listener.py')

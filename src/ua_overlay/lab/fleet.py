@@ -42,6 +42,28 @@ while True:
     time.sleep(0.1)
 '''.format(port=defaults.LOCAL_MASTER_PORT)
 
+def source(space: str) -> str:
+    """Return the command of a bash script that sources the workspace ``space``: a word of the script, such as "$0".
+
+    In a function without arguments, because setup.bash reads those of its caller: catkin would take a `--local` or
+    `--help` of ours as its own.
+    """
+    return 'load() { . ' + space + '/setup.bash; }; load'
+
+
+SOURCE = source('"$0"')
+
+
+def shell_argv(script: str, workspace: str, argv: Sequence[str] = ()) -> List[str]:
+    """Return the argv of a bash script that runs as a person types it: in an interactive shell, with the workspace
+    sourced.
+
+    :param argv: its arguments, "$@".
+    """
+    # bash complains on stderr that there is no terminal; the script gets the real one back.
+    return ['bash', '-c', 'exec bash --norc -i -c "$1" "$0" "${@:2}" 3>&2 2>/dev/null', workspace,
+            'exec 2>&3 3>&-; {}; {}'.format(SOURCE, script)] + list(argv)
+
 
 class Fleet:
     """What runs on a lab's hosts.
@@ -135,17 +157,18 @@ class Fleet:
         self.start_daemon(host)
         self.start_agent(host)
 
-    def start_daemon(self, host: str, env: Optional[Environ] = None) -> None:
+    def start_daemon(self, host: str, env: Optional[Environ] = None, program: Optional[str] = None) -> None:
         """Start tailscaled as the service `tailscaled` of ``host``.
 
         :param env: more of its environment.
+        :param program: path of another tailscaled than the fleet's.
         """
         environment = self.base_environment()
         environment.update(SSL_CERT_FILE=defaults.CA_FILE, TS_NO_LOGS_NO_SUPPORT='true', **GO)
         environment.update(self.daemon_environment)
         environment.update(env or {})
         self.lab.start_service(host, 'tailscaled', [
-            self.tailscaled, '--statedir', defaults.DAEMON_STATE_DIR, '--socket', defaults.DAEMON_SOCKET,
+            program or self.tailscaled, '--statedir', defaults.DAEMON_STATE_DIR, '--socket', defaults.DAEMON_SOCKET,
             '--port', str(defaults.DAEMON_PORT)], env=environment)
 
     def start_agent(self, host: str) -> None:
@@ -223,11 +246,12 @@ class Fleet:
     def ros_argv(self, argv: Sequence[str], graph: str = 'local') -> List[str]:
         """Return the argv that runs ``argv`` in the sourced workspace.
 
-        :param graph: 'local' for `ua-overlay exec --local ARGV`; 'shell' for the graph of a new shell, which is the
-            team graph as soon as there is one.
+        :param graph: 'local' for `ua-overlay exec --local ARGV`; 'shell' for the graph of a person's new shell, which
+            is the team graph as soon as there is one.
         """
-        prefix = ['ua-overlay', 'exec', '--local'] if graph == 'local' else []
-        return ['bash', '-c', '. "$0/setup.bash" && exec "$@"', self._setup()] + prefix + list(argv)
+        if graph == 'shell':
+            return shell_argv('exec "$@"', self._setup(), argv)
+        return ['bash', '-c', SOURCE + ' && exec "$@"', self._setup(), 'ua-overlay', 'exec', '--local'] + list(argv)
 
     def ros(self, host: str, *argv: str, graph: str = 'local', check: bool = True,
             timeout: float = 30) -> 'subprocess.CompletedProcess[str]':
@@ -247,8 +271,8 @@ class Fleet:
     def shell(self, host: str, script: str, check: bool = True,
               timeout: float = 30) -> 'subprocess.CompletedProcess[str]':
         """Run a bash script as the robot's user types it in a new shell, with the workspace sourced."""
-        return self.lab.host(host).run(['bash', '-c', '. "$0/setup.bash"; ' + script, self._setup()], user=USER,
-                                       env=self.user_environment(), check=check, timeout=timeout)
+        return self.lab.host(host).run(shell_argv(script, self._setup()), user=USER, env=self.user_environment(),
+                                       check=check, timeout=timeout)
 
     def overlay(self, host: str, *argv: str, user: Optional[str] = None, check: bool = True,
                 timeout: float = 60) -> 'subprocess.CompletedProcess[str]':

@@ -14,6 +14,12 @@ from ua_overlay.rosenv.master import MasterAnswer
 MARKERS = {'ROS_MASTER_URI': '_UA_OVERLAY_MASTER_URI', 'ROS_HOSTNAME': '_UA_OVERLAY_HOSTNAME',
            'ROS_IP': '_UA_OVERLAY_IP'}
 BEFORE = '_UA_OVERLAY_BEFORE'
+#: ROS's default master, as noted by the hook: the value is nobody's wish.
+DEFAULT = '_UA_OVERLAY_DEFAULT'
+#: Somebody asked for the team graph: a script that sources a workspace keeps it.
+ASKED = '_UA_OVERLAY_ASKED'
+#: What the hook sets in a start-up file until the first prompt.
+PENDING = '_UA_OVERLAY_PENDING'
 
 
 class MasterAbsent(OverlayError):
@@ -24,20 +30,20 @@ class MasterAbsent(OverlayError):
 
 def without_overlay(environ: Environ) -> Dict[str, str]:
     """Return a copy of ``environ`` without any variable that chooses a graph or a name."""
-    removed = set(envfile.KEYS) | set(MARKERS.values()) | {BEFORE}
+    removed = set(envfile.KEYS) | set(MARKERS.values()) | {BEFORE, DEFAULT, ASKED, PENDING}
     return {key: value for key, value in environ.items() if key not in removed}
 
 
 def team_environ(environ: Environ, variables: Environ) -> Dict[str, str]:
-    """Return ``environ`` for the team graph. In a shell started with it, sourcing the workspace again updates it, as if
-    the env hook had set it.
+    """Return ``environ`` for the team graph. A script started with it keeps it when it sources the workspace; in an
+    interactive shell, sourcing the workspace again updates it, as if the env hook had set it.
 
     :param variables: as :func:`ua_overlay.rosenv.envfile.read` returns them.
     """
     result = without_overlay(environ)
     result.update(variables)
     result.update({marker: variables[key] for key, marker in MARKERS.items() if key in variables})
-    result[BEFORE] = defaults.LOCAL_MASTER_URI
+    result.update({BEFORE: defaults.LOCAL_MASTER_URI, DEFAULT: defaults.LOCAL_MASTER_URI, ASKED: '1'})
     return result
 
 

@@ -64,3 +64,18 @@ def test_refusals(workspace, tmp_path):
     assert done.returncode == 2 and 'no command' in done.stderr
     done = run(loader(workspace), 'true', UA_OVERLAY_SETUP=str(tmp_path / 'none.sh'))
     assert done.returncode == 1 and 'UA_OVERLAY_SETUP' in done.stderr
+
+
+@pytest.mark.parametrize('environ, expected', [
+    ({'ROS_MASTER_URI': 'http://dev-1.x:11312/'}, 'http://dev-1.x:11312 dev-2.x '),
+    ({'ROS_MASTER_URI': 'http://dev-1.x:11312', 'ROS_IP': '10.0.2.15'}, 'http://dev-1.x:11312  10.0.2.15'),
+    ({'ROS_MASTER_URI': 'http://10.0.2.1:11311'}, 'http://10.0.2.1:11311  '), ({}, '  ')])
+def test_a_program_with_the_master_of_the_team_gets_the_name(workspace, environ, expected):
+    (workspace / 'bin').mkdir()
+    (workspace / 'bin' / 'ua-overlay').write_text(
+        '#!/bin/sh\necho "unset ROS_IP"\necho export ROS_MASTER_URI=http://dev-1.x:11312\n'
+        'echo export ROS_HOSTNAME=dev-2.x\n')
+    (workspace / 'bin' / 'ua-overlay').chmod(0o755)
+    (workspace / 'setup.sh').write_text('export PATH="{}/bin:$PATH"\n'.format(workspace))
+    shown = run(loader(workspace), 'sh', '-c', 'echo "${ROS_MASTER_URI-} ${ROS_HOSTNAME-} ${ROS_IP-}"', **environ)
+    assert shown.stdout == expected + '\n', shown.stderr

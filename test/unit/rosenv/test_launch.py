@@ -13,7 +13,8 @@ SHELL = {'PATH': '/bin', 'ROS_MASTER_URI': 'http://192.168.1.5:11311', 'ROS_IP':
 def test_the_team_environment_keeps_nothing_of_another_graph():
     assert launch.team_environ(SHELL, TEAM) == dict(
         TEAM, PATH='/bin', _UA_OVERLAY_MASTER_URI=TEAM['ROS_MASTER_URI'], _UA_OVERLAY_HOSTNAME=TEAM['ROS_HOSTNAME'],
-        _UA_OVERLAY_BEFORE='http://localhost:11311')
+        _UA_OVERLAY_BEFORE='http://localhost:11311', _UA_OVERLAY_DEFAULT='http://localhost:11311',
+        _UA_OVERLAY_ASKED='1')
 
 
 def test_the_local_environment_keeps_nothing_of_the_team():
