@@ -29,9 +29,9 @@ PERMISSION_WAIT = 3.0
 VERIFY_WAIT = 3.0
 #: Longest delay of a key while the machine's interfaces change, in seconds.
 UNSTABLE_WAIT = 10.0
-#: Number of attempts, and seconds between them, to restore the preferences of tailscaled: its service manager may be
-#: restarting it.
-PUT_BACK_ATTEMPTS, PUT_BACK_PAUSE = 5, 0.5
+#: Seconds within which another attempt to restore the preferences of tailscaled begins, and seconds between two: its
+#: service manager may be restarting it.
+PUT_BACK_WAIT, PUT_BACK_PAUSE = 2.0, 0.5
 
 
 class VerifyNodeKey(Protocol):
@@ -246,16 +246,17 @@ class Join:
     def _put_back(self, error: BaseException, change: Callable[[], object]) -> None:
         """Undo the changes to tailscaled with ``change()``. If that fails too, ``error`` (the first failure) remains
         the answer and mentions it."""
-        failure: Optional[OverlayError] = None
-        for attempt in range(PUT_BACK_ATTEMPTS):
-            if attempt:
-                self.sleep(PUT_BACK_PAUSE)
+        deadline = self.clock() + PUT_BACK_WAIT
+        while True:
             try:
                 change()
                 return
             except OverlayError as problem:
                 failure = problem
-        if isinstance(error, OverlayError) and failure is not None:
+            if self.clock() >= deadline:
+                break
+            self.sleep(PUT_BACK_PAUSE)
+        if isinstance(error, OverlayError):
             error.sentence += (' The preferences of tailscaled could not be put back, so it may go on trying '
                                '({}).'.format(failure.sentence.rstrip('.')))
 

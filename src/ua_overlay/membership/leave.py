@@ -10,31 +10,31 @@ from ua_overlay.tailscale.api import MembershipApi
 from ua_overlay.tailscale.localapi import DaemonError
 from ua_overlay.tailscale.model import Status, parse_status
 
-#: Seconds for tailscaled to finish leaving.
-TIMEOUT = 15.0
+#: Seconds for tailscaled to finish leaving. Its own logout waits for the server without a limit.
+TIMEOUT = 9.0
 #: Seconds between two checks.
 _PAUSE = 0.1
 
 Sleep = Callable[[float], None]
 
 
-def leave(api: MembershipApi, forget: bool, state_dir: str, timeout: float = TIMEOUT, clock: Clock = time.monotonic,
+def leave(api: MembershipApi, forget: bool, state_dir: str, clock: Clock = time.monotonic,
           sleep: Sleep = time.sleep) -> Outcome:
     """Leave the network.
 
     :param forget: False keeps the identity (`tailscale down`); True logs out and gives up the address.
     :param state_dir: where the settings of the invitation are. The hosts block and the env file follow tailscaled's
         state (rosenv.hosts, rosenv.keeper).
-    :param timeout: seconds.
     :returns: an Outcome with a code of Leave.srv; OverlayErrors are converted to one.
     """
     try:
-        return _leave(api, forget, state_dir, timeout, clock, sleep)
+        return _leave(api, forget, state_dir, clock, sleep)
     except OverlayError as error:
         return outcome_of(error)
 
 
-def _leave(api: MembershipApi, forget: bool, state_dir: str, timeout: float, clock: Clock, sleep: Sleep) -> Outcome:
+def _leave(api: MembershipApi, forget: bool, state_dir: str, clock: Clock, sleep: Sleep) -> Outcome:
+    deadline = clock() + TIMEOUT
     before = parse_status(api.status(peers=False))
     name = before.self_node.name or 'This robot'
     if not before.have_node_key:
@@ -45,23 +45,23 @@ def _leave(api: MembershipApi, forget: bool, state_dir: str, timeout: float, clo
             raise Refused('{} has already left; its identity is kept.'.format(name), 'ua-overlay join',
                           code='NOT_JOINED')
         api.edit_prefs(WantRunning=False)
-        _wait(api, lambda status: status.state in ('Stopped', 'NoState', 'NeedsLogin'), timeout, clock, sleep)
+        _wait(api, lambda status: status.state in ('Stopped', 'NoState', 'NeedsLogin'), deadline, clock, sleep)
         return Outcome('OK', '{} left and keeps its name and address. Come back with: ua-overlay join'.format(name))
     try:
-        _logout(api, timeout)
+        _logout(api, lambda: max(_PAUSE, deadline - clock()))
     except DaemonError as error:
         raise Refused('The server did not accept the logout, so {} stopped but is not forgotten yet: {}'.format(
             before.self_node.name or 'this robot', error.sentence),
             'when the server answers: ua-overlay leave --forget', code='FAILED')
-    _wait(api, lambda status: not status.have_node_key, timeout, clock, sleep)
+    _wait(api, lambda status: not status.have_node_key, deadline, clock, sleep)
     return Outcome('OK', '{0} left and gave up its address.{1} Before it can join again, on the server: '
                          'ua-overlay robot remove {2}'.format(
                              name, _forget(state_dir), before.self_node.name or 'ROBOT'))
 
 
-def _logout(api: MembershipApi, timeout: float) -> None:
+def _logout(api: MembershipApi, left: Callable[[], float]) -> None:
     try:
-        api.logout(timeout=timeout)
+        api.logout(timeout=left())
     except DaemonError as error:
         if not error.status:
             raise
@@ -70,7 +70,7 @@ def _logout(api: MembershipApi, timeout: float) -> None:
         # join to a server that forgot this robot ("authkey already used"). After a fresh start it has only the stored
         # identity.
         api.start()
-        api.logout(timeout=timeout)
+        api.logout(timeout=left())
 
 
 def _forget(state_dir: str) -> str:
@@ -82,11 +82,11 @@ def _forget(state_dir: str) -> str:
     return ''
 
 
-def _wait(api: MembershipApi, condition: Callable[[Status], bool], timeout: float, clock: Clock, sleep: Sleep) -> None:
-    """Wait until the Status meets ``condition``; raise Refused after ``timeout`` seconds."""
-    deadline = clock() + timeout
+def _wait(api: MembershipApi, condition: Callable[[Status], bool], deadline: float, clock: Clock,
+          sleep: Sleep) -> None:
+    """Wait until the Status meets ``condition``; raise Refused after ``deadline`` on ``clock``."""
     while not condition(parse_status(api.status(peers=False))):
         if clock() > deadline:
-            raise Refused('tailscaled did not finish leaving within {:.0f} s.'.format(timeout), 'ua-overlay status',
+            raise Refused('tailscaled did not finish leaving within {:.0f} s.'.format(TIMEOUT), 'ua-overlay status',
                           code='FAILED')
         sleep(_PAUSE)

@@ -80,13 +80,14 @@ class LocalApi:
     """Calls to one tailscaled. Thread-safe: calls of several threads queue up on one kept connection.
 
     :param socket_path: of the daemon.
-    :param timeout: seconds for each call; `ping` and streams take a separate timeout.
+    :param timeout: seconds for each call; `ping` and streams take a separate timeout. The default lets a command make
+        two calls to a tailscaled that hangs, and end within ten seconds.
 
     Every call can raise :class:`DaemonMissing` (no socket, nobody listening, ended while answering),
     :class:`DaemonDenied`, :class:`DaemonTooOld` or :class:`DaemonError`, all subclasses of OverlayError.
     """
 
-    def __init__(self, socket_path: str = defaults.DAEMON_SOCKET, timeout: float = 5.0) -> None:
+    def __init__(self, socket_path: str = defaults.DAEMON_SOCKET, timeout: float = 4.0) -> None:
         self.socket_path = socket_path
         self.timeout = timeout
         self._lock = threading.Lock()

@@ -9,7 +9,7 @@ import traceback
 import pytest
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.membership.join import PUT_BACK_ATTEMPTS, Join, user_name
+from ua_overlay.membership.join import PUT_BACK_PAUSE, PUT_BACK_WAIT, Join, user_name
 from ua_overlay.membership.settings import read_settings, write_settings
 from ua_overlay.tailscale.localapi import DaemonMissing
 from ua_overlay.trust import ca as ca_module
@@ -18,6 +18,8 @@ from ua_overlay.trust import invitation_file
 from ua_overlay.trust.invitation import Invitation
 from ua_overlay.trust.probe import ServerError
 
+#: How often a restore is tried when each attempt fails at once.
+PUT_BACK_ATTEMPTS = int(PUT_BACK_WAIT / PUT_BACK_PAUSE) + 1
 NOW = datetime.datetime(2026, 11, 22, 18, 48, 52, tzinfo=datetime.timezone.utc)
 KEY = 'hskey-auth-AbCdEf123456-' + 'S3cretS3cret-_xy' * 4
 CA = certificates.dump_certificates(ca_module.create_ca('lab', ['server.ua.test'], ['203.0.113.10'], NOW)[1])
@@ -318,6 +320,22 @@ def test_a_failed_restore_does_not_hide_the_first_error(scene):
     scene.expect(outcome, 'INVITATION_SPENT', 'spent', 'could not be put back', 'No tailscaled answers',
                  'ua-overlay invite iris dev-1')
     assert len(api.calls) == 2 + PUT_BACK_ATTEMPTS
+
+
+def test_a_restore_that_hangs_is_not_repeated(scene):
+    """Each attempt may take as long as a call: a command must end within ten seconds."""
+    api = scene.api(FRESH, register=[refusal('authkey already used')])
+
+    def hang(*_args, **_more):
+        scene.clock.now += 4.0
+        raise DaemonMissing('tailscaled did not answer in time.')
+
+    began = len(api.calls)
+    send = api.start
+    api.start = lambda auth_key=None, update_prefs=None: (
+        hang() if auth_key is None else send(auth_key, update_prefs))
+    scene.expect(scene.run(scene.invitation()), 'INVITATION_SPENT', 'could not be put back')
+    assert len(api.calls) - began == 2
 
 
 def test_a_failed_restore_does_not_hide_an_interrupt(scene):

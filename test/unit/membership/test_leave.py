@@ -1,7 +1,7 @@
 """Leave, against a played tailscaled."""
 import pytest
 
-from ua_overlay.membership.leave import leave
+from ua_overlay.membership.leave import TIMEOUT, leave
 from ua_overlay.membership.settings import read_settings, write_settings
 from ua_overlay.tailscale.localapi import DaemonDenied, DaemonError, DaemonMissing
 
@@ -61,10 +61,10 @@ def directory(tmp_path):
     return str(tmp_path)
 
 
-def do(api, forget, directory, timeout=15.0):
+def do(api, forget, directory):
     clock = Clock()
-    outcome = leave(api, forget, directory, timeout, clock, clock.sleep)
-    assert clock.now <= timeout + 1
+    outcome = leave(api, forget, directory, clock, clock.sleep)
+    assert clock.now <= TIMEOUT + 1
     return outcome, outcome.message
 
 
@@ -80,7 +80,7 @@ def test_forget(directory):
     api = PlayedApi(RUNNING, RUNNING, FRESH)
     outcome, message = do(api, True, directory)
     assert outcome.code == 'OK' and 'ua-overlay robot remove dev-1' in message
-    assert api.calls == [('logout', 15.0)]
+    assert api.calls == [('logout', TIMEOUT)]
     assert read_settings(directory) == {}
 
 
@@ -106,7 +106,7 @@ def test_a_robot_that_has_already_left(directory):
 @pytest.mark.parametrize('forget', [False, True])
 def test_a_daemon_that_does_not_finish(directory, forget):
     outcome, message = do(PlayedApi(RUNNING, RUNNING), forget, directory)
-    assert outcome.code == 'FAILED' and 'within 15 s' in message and 'ua-overlay status' in message
+    assert outcome.code == 'FAILED' and 'within 9 s' in message and 'ua-overlay status' in message
     assert read_settings(directory) == {'team': 'iris'}
 
 
