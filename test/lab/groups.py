@@ -22,6 +22,7 @@ GROUPS = {
     'machines-unit': ['test_machines_unit_tests.py'],
     'localapi': ['test_localapi.py', 'test_localapi_watcher.py', 'test_tailscale_daemon.py'],
     'relays': ['test_relays_loopback.py'],
+    'power-cuts': ['test_power_cuts.py'],
     'prepare': ['test_prepare_systemd.py'],
     'measure-machines': ['test_measure_machines.py'],
     'campus': ['test_campus.py'],

@@ -5,7 +5,7 @@ import os
 import yaml
 
 from ua_overlay import defaults
-from ua_overlay.headscale import derp_map, remote_hosts
+from ua_overlay.headscale import derp_map, keys, remote_hosts
 from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.protocols import JsonObject
 
@@ -31,7 +31,7 @@ def headscale_config(settings: SiteSettings, directory: str) -> JsonObject:
         # Only nodes of this site may use the embedded DERP.
         'verify_clients': True,
         'stun_listen_addr': '{}:{}'.format(listen, settings.stun_port),
-        'private_key_path': path('headscale', 'derp.key'),
+        'private_key_path': path(keys.DERP_KEY),
         # With remote regions the map is a file, which describes the embedded region better than Headscale would.
         'automatically_add_embedded_derp_region': not settings.derp,
     }
@@ -48,14 +48,19 @@ def headscale_config(settings: SiteSettings, directory: str) -> JsonObject:
         'grpc_allow_insecure': False,
         'unix_socket': path('run', 'headscale.sock'),
         'unix_socket_permission': '0700',
-        'noise': {'private_key_path': path('headscale', 'noise.key')},
+        'noise': {'private_key_path': path(keys.NOISE_KEY)},
         'prefixes': {'v4': defaults.OVERLAY_V4, 'v6': defaults.OVERLAY_V6, 'allocation': 'sequential'},
         'derp': dict(server=server, urls=[], paths=[path(derp_map.MAP_FILE)] if settings.derp else [],
                      auto_update_enabled=bool(settings.derp),
                      **({'update_frequency': derp_map.MAP_PERIOD} if settings.derp else {})),
         'disable_check_updates': True,
         'node': {'expiry': '0', 'ephemeral': {'inactivity_timeout': '30m'}},
-        'database': {'type': 'sqlite', 'sqlite': {'path': path('headscale', 'db.sqlite'), 'write_ahead_log': True}},
+        'database': {'type': 'sqlite', 'sqlite': {
+            'path': path('headscale', 'db.sqlite'), 'write_ahead_log': True,
+            # Headscale opens SQLite with synchronous=NORMAL (hscontrol/db/sqliteconfig, 0.29): the log reaches the disk
+            # with a checkpoint only (sqlite.org/wal.html). With the usual 1,000 pages a power cut would undo what was
+            # acknowledged: robots that joined, and those that were removed.
+            'wal_autocheckpoint': 1}},
         'tls_cert_path': path('server.pem'),
         'tls_key_path': path('server.key'),
         # Only debug lines show which nodes are connected twice. `server run` reads these lines (sessions) and omits

@@ -20,7 +20,7 @@ import yaml
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError, UsageError
-from ua_overlay.headscale import config, policy, site_settings
+from ua_overlay.headscale import config, keys, policy, site_settings
 from ua_overlay.headscale.rules import Rules, Team, dump_rules, parse_rules
 from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.protocols import Environ, JsonObject
@@ -172,6 +172,7 @@ class Site:
                 os.rmdir(directory)
             os.rename(staging, directory)
             staging = None
+            files.sync_directory(parent)
         except OSError as error:
             raise SiteError('The site cannot be written to {}: {}.'.format(directory, error.strerror or error),
                             'ua-overlay server init --dir OTHER, or with sudo')
@@ -192,8 +193,10 @@ class Site:
         files.write_atomic(path, text, mode=0o600)
 
     def write_generated(self, directory: Optional[str] = None) -> JsonObject:
-        """Write headscale.yaml and policy.json from the settings and rules; return the policy."""
+        """Write headscale.yaml and policy.json from the settings and rules, and Headscale's keys where they are
+        missing; return the policy."""
         directory = directory or self.directory
+        keys.create_missing(directory)
         self.write_config(directory)
         # The policy has no tests yet, because only a running Headscale knows which nodes exist.
         generated = policy.make_policy(self.rules)
