@@ -3,6 +3,7 @@ node.
 
 The env hook (env-hooks/50.ua_overlay.sh) reads the same file by the same rules in POSIX sh: change both together.
 """
+import errno
 import os
 import re
 import stat
@@ -12,6 +13,7 @@ from typing import Callable, Dict, Mapping, Optional
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
 from ua_overlay.protocols import Environ
+from ua_overlay.system import foreign_file
 from ua_overlay.system.files import write_atomic
 
 FILE_NAME = 'env'
@@ -117,35 +119,79 @@ def write(location: Location, variables: Mapping[str, str]) -> None:
 
 
 def write_file(location: Location, name: str, text: str) -> None:
-    """Replace a file of the run directory atomically (0644). The directory is created if it is personal.
+    """Replace a file of the run directory atomically (0644), whatever stands in its place. The directory is created if
+    it is personal.
 
     :raises OverlayError: when it cannot be written.
     """
+    path = location.file(name)
     try:
         if location.personal:
             os.makedirs(location.directory, mode=0o755, exist_ok=True)
-        write_atomic(location.file(name), text)
+        _clear_odd(path)
+        write_atomic(path, text)
+    except IsADirectoryError as error:
+        raise _in_the_way(path) from error
     except OSError as error:
         raise OverlayError('The ROS environment cannot be written to {}: {}.'.format(
-            location.file(name), error.strerror or error),
+            path, error.strerror or error),
             'sudo ua-overlay robot prepare --user {}'.format(os.environ.get('USER') or 'USER')) from error
 
 
 def remove(location: Location, name: str = FILE_NAME) -> bool:
-    """Remove the env file, or another file of the run directory, if it exists.
+    """Remove the env file, or another file of the run directory, if it exists, whatever it is.
 
     :returns: whether it existed.
     :raises OverlayError: when it cannot be removed.
     """
     path = location.file(name)
     try:
+        _clear_odd(path)
         os.unlink(path)
         return True
+    except IsADirectoryError as error:
+        raise _in_the_way(path) from error
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
         raise OverlayError('The old ROS environment {} cannot be removed: {}.'.format(
             path, error.strerror or error), 'sudo rm {}'.format(path)) from error
+
+
+def holds(location: Location, name: str, text: str) -> bool:
+    """Return whether a file of the run directory is there as :func:`write_file` leaves it: for everybody to read, and
+    with this text."""
+    try:
+        found = foreign_file.read(location.file(name), _MAX_BYTES, follow=False)
+    except OSError:
+        return False
+    return found.data == text.encode('ascii') and stat.S_IMODE(found.status.st_mode) == 0o644 and \
+        found.status.st_uid == os.geteuid()
+
+
+def _clear_odd(path: str) -> None:
+    """Remove what is neither a file nor a link from ``path``: a container's runtime creates an empty directory where it
+    shall mount a file that does not exist.
+
+    :raises IsADirectoryError: it is a directory that is not empty, or one that cannot be removed.
+    :raises OSError: it is a pipe, a socket or a device that cannot be removed.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        try:
+            os.rmdir(path)
+        except OSError as error:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path) from error
+    elif not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+        os.unlink(path)
+
+
+def _in_the_way(path: str) -> OverlayError:
+    return OverlayError('The ROS environment cannot be written: {} is a directory.'.format(path),
+                        'sudo rm -r {}'.format(path))
 
 
 def read(location: Location, uid: Optional[int] = None) -> Variables:
@@ -168,22 +214,21 @@ def read_file(location: Location, name: str, uid: Optional[int] = None) -> str:
     """
     path = location.file(name)
     try:
-        # O_NONBLOCK: a FIFO in its place must not block us; O_NOFOLLOW: the node writes a file, never a link.
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        # Not through a link: the node writes a file, never a link.
+        found = foreign_file.read(path, _MAX_BYTES, follow=False)
+        directory = os.stat(location.directory)
     except (FileNotFoundError, NotADirectoryError):
         raise EnvironmentMissing('This robot has no team environment for ROS now: {} does not exist.'.format(path),
                                  'ua-overlay status') from None
     except OSError as error:
         raise EnvironmentUnsafe('{} cannot be read: {}.'.format(path, error.strerror or error),
-                                'ls -l {}'.format(path)) from error
-    with os.fdopen(handle, 'rb') as stream:
-        problem = _distrust(os.fstat(handle), os.stat(location.directory), os.geteuid() if uid is None else uid,
-                            location.personal)
-        if problem:
-            raise EnvironmentUnsafe('{} is not used: {}.'.format(path, problem), 'ls -la {}'.format(location.directory))
-        data = stream.read(_MAX_BYTES)
+                                # The overlay node mends this at its next step; where none runs, it is a person's.
+                                'sudo rm -r {}'.format(path)) from error
+    problem = _distrust(found.status, directory, os.geteuid() if uid is None else uid, location.personal)
+    if problem:
+        raise EnvironmentUnsafe('{} is not used: {}.'.format(path, problem), 'ls -la {}'.format(location.directory))
     try:
-        return data.decode('ascii')
+        return found.data.decode('ascii')
     except UnicodeDecodeError:
         raise unsafe(location, name, 'it is not ASCII') from None
 
@@ -199,8 +244,6 @@ def unsafe(location: Location, name: str, detail: str) -> EnvironmentUnsafe:
 
 def _distrust(file_status: os.stat_result, directory_status: os.stat_result, uid: int, personal: bool) -> str:
     """Return why the reader ``uid`` must not use a file, or ''."""
-    if not stat.S_ISREG(file_status.st_mode):
-        return 'it is not a regular file'
     trusted = {uid} if personal else {0, uid, directory_status.st_uid}
     if file_status.st_uid not in trusted or (personal and directory_status.st_uid != uid):
         return 'it belongs to another user'

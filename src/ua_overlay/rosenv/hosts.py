@@ -17,7 +17,7 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.protocols import Say, Stop
 from ua_overlay.rosenv.names import DEADLINE, Resolve, resolve_ipv4
 from ua_overlay.rosenv.team import dns_name, has_left, ipv4, sharing_a_team
-from ua_overlay.system import files
+from ua_overlay.system import files, foreign_file
 from ua_overlay.system.deadline import Calls
 from ua_overlay.system.interfaces import in_overlay
 from ua_overlay.tailscale.model import Status
@@ -37,6 +37,8 @@ PATIENCE = 3
 
 _NAME = re.compile(r'[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+\Z')
 _LONGEST_NAME = 253
+#: Bytes of a hosts file.
+_LONGEST_FILE = 16 * 1024 * 1024
 _OURS = re.compile(r'[0-9.]+\t[a-z0-9.-]+\Z')
 
 #: (IPv4 address, full name).
@@ -97,9 +99,11 @@ def team_entries(status: Status) -> Tuple[Entry, ...]:
 
 
 def read_hosts(path: str = HOSTS) -> str:
-    """Return the text of a hosts file; bytes that are not UTF-8 are kept."""
-    with open(path, encoding='utf-8', errors='surrogateescape', newline='') as stream:
-        return stream.read()
+    """Return the text of a hosts file; bytes that are not UTF-8 are kept.
+
+    :raises OSError: it cannot be read, is no regular file, or is longer than a hosts file against trackers (3 MB).
+    """
+    return foreign_file.read(path, _LONGEST_FILE).data.decode('utf-8', 'surrogateescape')
 
 
 def write_hosts(text: str, path: str = HOSTS) -> None:

@@ -1,5 +1,4 @@
 """Keep the env file, the team roscore and the programs of the team graph in step with the overlay."""
-import os
 import threading
 import time
 from typing import Callable, List, Optional, Protocol, Sequence, Tuple
@@ -122,7 +121,6 @@ class EnvironmentKeeper:
         self._fresh = False
         self._stopped = False
         self._written: Optional[Tuple[Location, Variables]] = None
-        self._left_preferences: Optional[Tuple[Location, Preferences]] = None
         self._master: Optional[Mastership] = None
         self._decision = Decision()
         #: Key and time of the last check of the names, and its report.
@@ -215,7 +213,7 @@ class EnvironmentKeeper:
         if alive or self._heard[0] != desired.master_uri:
             self._heard = (desired.master_uri, now)
         silent = not alive and now - self._heard[1] >= SILENCE
-        report = Report(desired, dict(self._written[1]) if self._written else {}, path, alive, problem, silent,
+        report = Report(desired, self._read_back(), path, alive, problem, silent,
                         '' if self._roscore is None else self._roscore.why, self._report_runner(clear))
         self._emit(report)
         return report
@@ -262,15 +260,14 @@ class EnvironmentKeeper:
                 envfile.remove(self._written[0])
             if not variables:
                 envfile.remove(location)
-            elif self._written != (location, variables) or not os.path.exists(location.path):
+            else:
                 try:
-                    envfile.write(location, variables)
+                    if not envfile.holds(location, envfile.FILE_NAME, envfile.dump(variables)):
+                        envfile.write(location, variables)
                 except (OverlayError, ValueError):
                     envfile.remove(location)  # it is out of date
                     raise
             self._written = (location, variables)
-            self._leave_preferences(location, preferences)
-            return location.path, ''
         except OverlayError as error:
             self._written = None
             return '', str(error)
@@ -278,16 +275,27 @@ class EnvironmentKeeper:
             # The server sent a name that is unsafe in a shell: write no environment, but keep running.
             self._written = None
             return '', 'The ROS environment of this robot cannot be used: {}.'.format(error)
+        try:
+            self._leave_preferences(location, preferences)
+        except OverlayError as error:
+            return location.path, str(error)
+        return location.path, ''
+
+    def _read_back(self) -> Variables:
+        """Return the variables that a shell gets now: what is in the file, not what was written."""
+        if self._written is None or not self._written[1]:
+            return {}
+        try:
+            return envfile.read(self._written[0])
+        except OverlayError:
+            return {}  # removed or damaged since; the next step writes it again
 
     def _leave_preferences(self, location: Location, preferences: Optional[Preferences]) -> None:
         """Write the preferences for the `ua-overlay` command, or remove them.
 
         :raises OverlayError: they cannot be written.
         """
-        path = location.file(preferences_file.FILE_NAME)
         if preferences is None:
             preferences_file.remove(location)
-        elif self._left_preferences != (location, preferences) or not os.path.exists(path):
-            self._left_preferences = None
+        elif not envfile.holds(location, preferences_file.FILE_NAME, preferences_file.dump(preferences)):
             preferences_file.write(location, preferences)
-            self._left_preferences = (location, preferences)

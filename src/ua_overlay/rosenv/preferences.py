@@ -11,6 +11,7 @@ from typing import Any, Mapping, Optional
 from ua_overlay import defaults, tags
 from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.envfile import Location
+from ua_overlay.system import foreign_json
 from ua_overlay.system.schema import is_port
 from ua_overlay.tailscale.model import SelfNode
 
@@ -57,7 +58,7 @@ def parse(text: str) -> Preferences:
 
     :raises ValueError: it is invalid.
     """
-    data = json.loads(text)
+    data = foreign_json.parse(text)
     if not isinstance(data, dict) or set(data) != set(asdict(Preferences())):
         raise ValueError('it does not hold the preferences of an overlay node')
     if not is_port(data['team_port']) or data['addressing'] not in defaults.ADDRESSING or \

@@ -7,12 +7,11 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-import yaml
-
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.protocols import Clock, Environ
 from ua_overlay.rosenv.graph import Graph
 from ua_overlay.rosenv.launch import team_environ
+from ua_overlay.system import foreign_file, schema
 from ua_overlay.system.supervised import SIGINT_TIMEOUT, SIGTERM_TIMEOUT, Supervised
 
 #: Variables of the local graph's roslaunch that would change names or logs of the team's nodes.
@@ -69,11 +68,13 @@ def find_launch(argument: str, config: str) -> Words:
     if argument or not os.path.exists(config):
         return parse_team_launch(argument)
     try:
-        with open(config, encoding='utf-8') as stream:
-            data = yaml.safe_load(stream)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UsageError('The configuration of this robot {} cannot be read: {}.'.format(
-            config, getattr(error, 'strerror', None) or 'it is not YAML'), 'cat ' + config) from error
+        data = schema.load(foreign_file.read_text(config))
+    except OSError as error:
+        raise UsageError('The configuration of this robot {} cannot be read: {}.'.format(config, error.strerror),
+                         'ls -l ' + config) from error
+    except schema.Invalid as error:
+        raise UsageError('The configuration of this robot {} is invalid. {}'.format(config, error),
+                         'cat -v ' + config) from None
     value = data.get('team_launch') or '' if isinstance(data, dict) else None
     if not isinstance(value, str):
         raise UsageError('{} must contain team_launch: PACKAGE/FILE.launch.'.format(config), 'cat ' + config)

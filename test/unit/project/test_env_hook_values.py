@@ -1,5 +1,5 @@
-"""Whose values count in a shell: the env hook in whole shells, with start-up files, prompts and exports before and after
-`source`, each compared with the same shell without this package.
+"""Whose values count in a shell: the env hook in whole shells, with start-up files, prompts, and exports before and
+after `source`, each compared with the same shell without this package.
 """
 import os
 import re

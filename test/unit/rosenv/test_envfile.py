@@ -1,6 +1,7 @@
 """The env file: complete, validated, and never another user's."""
 import os
 import stat
+import subprocess
 
 import pytest
 
@@ -84,6 +85,19 @@ def test_links_and_pipes_are_ignored(location, tmp_path):
     os.unlink(location.path)
     os.mkfifo(location.path)
     with pytest.raises(EnvironmentUnsafe):
+        envfile.read(location)
+
+
+@pytest.mark.fault('K4', 'A directory in the place of the env file, and no overlay node', behaviour='env, exec, status '
+                   'and doctor name it', reported='at once', recovery='with the next command', lost='nothing')
+def test_a_directory_is_named_with_the_way_back(location):
+    os.makedirs(location.path)
+    with pytest.raises(EnvironmentUnsafe) as caught:
+        envfile.read(location)
+    assert str(caught.value) == '{0} cannot be read: Not a regular file but a directory. Next: sudo rm -r {0}'.format(
+        location.path)
+    subprocess.run(caught.value.next_command.replace('sudo ', '').split(), check=True)
+    with pytest.raises(EnvironmentMissing):
         envfile.read(location)
 
 

@@ -1,5 +1,7 @@
 """The keeper: the order of its steps, their delay, its files and reports. Real processes: test/lab."""
 import os
+import shutil
+import socket
 import threading
 from collections import namedtuple
 from dataclasses import replace
@@ -256,6 +258,76 @@ def test_a_removed_env_file_is_written_again(alone):
     os.unlink(alone.location.path)
     alone.keeper.step(ALONE)
     assert alone.file() == VARIABLES
+
+
+def damaged(path, how):
+    """Something else in the place of a file."""
+    if how not in ('truncated', 'changed', 'not for others'):
+        os.unlink(path)
+    if how == 'truncated':
+        os.truncate(path, 0)
+    elif how == 'changed':
+        with open(path, 'a') as stream:
+            stream.write('x')
+    elif how == 'not for others':
+        os.chmod(path, 0o600)
+    elif how == 'directory':
+        os.mkdir(path)
+    elif how == 'FIFO':
+        os.mkfifo(path)
+    elif how == 'socket':
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(path)
+    elif how == 'link':
+        os.symlink('/etc/hostname', path)
+    elif how == 'link to nothing':
+        os.symlink('/nonexistent', path)
+
+
+DAMAGES = ['truncated', 'changed', 'not for others', 'directory', 'FIFO', 'socket', 'link', 'link to nothing']
+
+
+@pytest.mark.fault('K8', 'The env file is truncated or changed', behaviour='the node writes it again; the topic shows '
+                   'what is in the file', reported='5 s: ros_environment', recovery='5 s', lost='nothing')
+@pytest.mark.fault('K4', 'A directory, a pipe or a link in the place of the env file or preferences.json',
+                   behaviour='the node replaces it', reported='5 s: ros_environment', recovery='5 s', lost='nothing')
+@pytest.mark.parametrize('name', ['env', preferences_file.FILE_NAME])
+@pytest.mark.parametrize('how', DAMAGES)
+def test_damaged_files_are_mended(alone, name, how):
+    alone.keeper.step(ALONE)
+    path = alone.location.file(name)
+    with open(path) as stream:
+        good = stream.read()
+    damaged(path, how)
+    report = alone.keeper.step(ALONE)
+    assert (report.problem, report.actual) == ('', VARIABLES)
+    with open(path) as stream:
+        assert stream.read() == good and not os.path.islink(path)
+
+
+@pytest.mark.parametrize('how', DAMAGES)
+def test_what_a_killed_node_left_is_removed_whatever_it_is(alone, how):
+    alone.keeper.step(ALONE)
+    damaged(alone.location.path, how)
+    assert alone.keeper.remove_leftover() == '' and not os.path.lexists(alone.location.path)
+
+
+def test_a_file_that_is_damaged_while_the_node_looks_is_reported(alone, monkeypatch):
+    """Between the write and the report: the topic says what a shell gets."""
+    alone.keeper.step(ALONE)
+    real = envfile.holds
+    monkeypatch.setattr(envfile, 'holds', lambda *args: real(*args) and not os.truncate(alone.location.path, 0))
+    assert alone.keeper.step(ALONE).actual == {}
+
+
+def test_a_directory_with_something_in_it_is_a_persons(alone):
+    alone.keeper.step(ALONE)
+    os.unlink(alone.location.path)
+    os.makedirs(alone.location.path + '/x')
+    report = alone.keeper.step(ALONE)
+    assert report.problem.endswith('is a directory. Next: sudo rm -r ' + alone.location.path) and report.actual == {}
+    shutil.rmtree(alone.location.path)
+    assert alone.keeper.step(ALONE).actual == VARIABLES
 
 
 def test_the_files_move_with_the_run_directory(alone, tmp_path):
