@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ua_overlay import defaults
 from ua_overlay.clock import format_utc
+from ua_overlay.system import foreign_file
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust.certificate import CertificateError
 
@@ -63,9 +64,9 @@ def load_ca_certificates(pem: Union[str, bytes], source: str) -> List[x509.Certi
     """
     authorities = certificates.load_certificates(pem, source)
     for each in authorities:
-        if not is_ca(each) and not certificates.is_signed_by(each, each):
+        if not certificates.is_ca(each) and not certificates.is_signed_by(each, each):
             raise CertificateError('{} has a certificate that is not a CA (its subject is {}).'.format(
-                certificates.capital(source), each.subject.rfc4514_string()))
+                certificates.capital(source), certificates.subject_of(each)))
     return authorities
 
 
@@ -77,8 +78,7 @@ def read_ca(path: str, now: datetime.datetime) -> str:
     """
     again = 'ssh SERVER sudo cat {}/ca.pem > ca.pem'.format(defaults.SITE_DIR)
     try:
-        with open(path, 'rb') as stream:
-            pem = stream.read(certificates.MAX_PEM_BYTES)
+        pem = foreign_file.read(path, certificates.MAX_PEM_BYTES).data
     except FileNotFoundError:
         raise CertificateError('There is no CA file {}.'.format(path), again)
     except OSError as error:
@@ -99,23 +99,15 @@ def trusts(trusted_pem: str, required_pem: str) -> bool:
     """Return whether all CA certificates of ``required_pem`` are in ``trusted_pem``.
 
     During a change of the CA a text has two certificates, in either order. A text without certificates trusts no
-    server.
+    server, and so does a damaged one.
     """
     try:
         trusted = certificates.load_certificates(trusted_pem, 'the CA')
+        return set(certificates.load_certificates(required_pem, 'the CA')) <= set(trusted)
     except CertificateError:
         return False
-    return set(certificates.load_certificates(required_pem, 'the CA')) <= set(trusted)
 
 
 def same(first_pem: str, second_pem: str) -> bool:
     """Return whether two PEM texts have the same certificates, in any order."""
     return trusts(first_pem, second_pem) and trusts(second_pem, first_pem)
-
-
-def is_ca(certificate: x509.Certificate) -> bool:
-    """Return whether basicConstraints declare it a CA (RFC 5280 4.2.1.9)."""
-    try:
-        return bool(certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
-    except x509.ExtensionNotFound:
-        return False

@@ -13,9 +13,9 @@ import time
 from typing import List, Sequence
 
 from cryptography import x509
-from cryptography.hazmat.backends import default_backend
 from cryptography.hazmat.primitives import serialization
 
+from ua_overlay.system.http_proxy import ProxyFor, no_proxy
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust import names
 from ua_overlay.trust.certificate import CertificateError
@@ -61,20 +61,21 @@ def ca_of(invitation: Invitation, trusted: str = '', timeout: float = 5.0) -> st
         invitation.server_url, invitation.ca_sha256, timeout)
 
 
-def fetch(server_url: str, pins: str, timeout: float = 5.0) -> str:
+def fetch(server_url: str, pins: str, timeout: float = 5.0, proxies: ProxyFor = no_proxy) -> str:
     """Ask the server for its chain and return the CA that ``pins`` name, as PEM text.
 
+    :param proxies: finds the proxy that tailscaled would use.
     :raises CertificateError: the chain lacks a named certificate (WRONG_CA).
     :raises probe.ServerError: the server cannot be reached (SERVER_UNREACHABLE).
     """
     server = names.parse_server_url(server_url)
     where = '{}:{}'.format(server.host, server.port)
     deadline = time.monotonic() + timeout
-    connection = open_connection(server, deadline, timeout)
+    connection = open_connection(server, deadline, timeout, proxies=proxies)
     with connection:
         try:
             chain = _chain(connection, server.host, deadline)
-        except (OSError, ValueError):
+        except (OSError, ValueError, CertificateError):
             chain = []
     ca_pem = _pick(pins, chain)
     if not ca_pem:
@@ -105,7 +106,7 @@ def _chain(connection: socket.socket, host: str, deadline: float) -> List[x509.C
 
     :param deadline: monotonic seconds.
     :raises OSError: the handshake fails.
-    :raises ValueError: a certificate is invalid.
+    :raises CertificateError: a certificate is damaged.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -122,7 +123,7 @@ def _chain(connection: socket.socket, host: str, deadline: float) -> List[x509.C
             done = False
         complete = certificates_in(received)
         if complete or done:
-            return [x509.load_der_x509_certificate(der, default_backend()) for der in complete]
+            return [certificates.load_der(der) for der in complete]
         connection.settimeout(max(0.001, deadline - time.monotonic()))
         connection.sendall(outgoing.read())
         part = connection.recv(16384)

@@ -1,22 +1,33 @@
 """X.509 certificates of a site: issue and check the server's, read and write PEM.
 
 They follow the profile of RFC 5280 and have short lifetimes. `ca.py` creates the one certificate that signs.
+
+A certificate may come from anybody who answers for the server's address. cryptography reads its parts when they are
+asked for, and raises whatever the part causes; so :func:`load_certificates` and :func:`load_der` read all of them, and
+what they return has no part that fails later.
 """
 import binascii
+import contextlib
 import datetime
 import ipaddress
-from typing import List, Optional, Sequence, Tuple, Union, cast
+import warnings
+from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.backends import default_backend
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ua_overlay import defaults
 from ua_overlay.clock import format_utc
 from ua_overlay.errors import OverlayError
+from ua_overlay.printable import printable
+
+# For instance about a negative serial number: whether a certificate is used is decided here, and not on stderr.
+warnings.filterwarnings('ignore', category=CryptographyDeprecationWarning)
 
 #: The private keys that this package supports: EC and RSA.
 PrivateKey = Union[ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey]
@@ -27,6 +38,8 @@ BACKDATE = datetime.timedelta(days=1)
 COMMON_NAME_MAX = 64
 #: Longest PEM file of a site, in bytes.
 MAX_PEM_BYTES = 65536
+#: The years of valid dates (RFC 5280 4.1.2.5 begins in 1950): a day can be added to and subtracted from each of them.
+YEARS = range(1950, 9999)
 #: The next command when this machine's clock is wrong.
 SET_CLOCK = 'sudo timedatectl set-ntp true (without a time server: sudo date -us "YYYY-MM-DD HH:MM")'
 
@@ -68,7 +81,8 @@ def issue_server_certificate(ca_key: PrivateKey, ca_cert: x509.Certificate, dns_
     key = generate_key()
     begin = max((now - BACKDATE).replace(microsecond=0), not_before(ca_cert))
     end = min(begin + datetime.timedelta(days=days), not_after(ca_cert))
-    issuer_key_id = ca_cert.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    with _reading('the CA'):
+        issuer_key_id = ca_cert.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject('ua_overlay server', dns_names[0]))
@@ -107,14 +121,57 @@ def general_names(dns_names: Sequence[str], addresses: Sequence[str]) -> List[x5
             *(x509.IPAddress(ipaddress.ip_address(address)) for address in addresses)]
 
 
-def names_of(certificate: x509.Certificate) -> Tuple[List[str], List[str]]:
-    """Return (DNS names, addresses) of the subject alternative name; both are empty when there is none."""
+@contextlib.contextmanager
+def _reading(source: str = 'the server') -> Iterator[None]:
+    """Within this context, convert what cryptography raises for an odd certificate.
+
+    That is ValueError (of the parser), UnsupportedAlgorithm, DuplicateExtension, TypeError, OverflowError and others,
+    different in each version.
+    """
     try:
-        san = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return [], []
-    return (list(san.get_values_for_type(x509.DNSName)),
-            [str(address) for address in san.get_values_for_type(x509.IPAddress)])
+        yield
+    except OverlayError:
+        raise
+    except Exception as error:
+        raise CertificateError('{} has a damaged certificate.'.format(capital(source))) from error
+
+
+def names_of(certificate: x509.Certificate) -> Tuple[List[str], List[str]]:
+    """Return (DNS names, addresses) of the subject alternative name; both are empty when there is none.
+
+    :raises CertificateError: it cannot be read; not for what :func:`load_certificates` and :func:`load_der` returned.
+    """
+    with _reading():
+        try:
+            san = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except x509.ExtensionNotFound:
+            return [], []
+        return (list(san.get_values_for_type(x509.DNSName)),
+                [str(address) for address in san.get_values_for_type(x509.IPAddress)])
+
+
+def is_ca(certificate: x509.Certificate) -> bool:
+    """Return whether basicConstraints declare it a CA (RFC 5280 4.2.1.9).
+
+    :raises CertificateError: see :func:`names_of`.
+    """
+    with _reading():
+        try:
+            return bool(certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
+        except x509.ExtensionNotFound:
+            return False
+
+
+def subject_of(certificate: x509.Certificate) -> str:
+    """Return its subject for people: 'CN=gate.example,O=ua_overlay'."""
+    with _reading():
+        return printable(certificate.subject.rfc4514_string())
+
+
+def issuer_of(certificate: x509.Certificate) -> str:
+    """Return its issuer for people."""
+    with _reading():
+        return printable(certificate.issuer.rfc4514_string())
 
 
 def permitted(ca_cert: x509.Certificate) -> List[str]:
@@ -133,15 +190,21 @@ def not_permitted(ca_cert: x509.Certificate, dns_names: Sequence[str], addresses
     refused = [name for name in dns_names
                if not any(name.lower() == zone or name.lower().endswith('.' + zone) for zone in zones)]
     return refused + [address for address in addresses
-                      if not any(ipaddress.ip_address(address) in network for network in networks)]
+                      if not any(_inside(address, network) for network in networks)]
+
+
+def _inside(address: str, network: Union[ipaddress.IPv4Network, ipaddress.IPv6Network]) -> bool:
+    """Return whether an address lies in a network; a network (in a SAN, where it makes no sense) does not."""
+    return '/' not in address and ipaddress.ip_address(address) in network
 
 
 def _permitted_subtrees(ca_cert: x509.Certificate) -> Optional[Sequence[x509.GeneralName]]:
-    try:
-        constraints = ca_cert.extensions.get_extension_for_class(x509.NameConstraints).value
-    except x509.ExtensionNotFound:
-        return None
-    return constraints.permitted_subtrees or []
+    with _reading():
+        try:
+            constraints = ca_cert.extensions.get_extension_for_class(x509.NameConstraints).value
+        except x509.ExtensionNotFound:
+            return None
+        return constraints.permitted_subtrees or []
 
 
 def not_before(certificate: x509.Certificate) -> datetime.datetime:
@@ -201,12 +264,12 @@ def check_server_certificate(ca_pem: str, certificate: x509.Certificate, host: s
 
 def is_signed_by(certificate: x509.Certificate, ca_cert: x509.Certificate) -> bool:
     """Return whether ``ca_cert`` issued ``certificate``: its name is the issuer and its key made the signature."""
-    if certificate.issuer != ca_cert.subject:
-        return False
-    key, algorithm = ca_cert.public_key(), certificate.signature_hash_algorithm
-    if algorithm is None:
-        return False
     try:
+        if certificate.issuer != ca_cert.subject:
+            return False
+        key, algorithm = ca_cert.public_key(), certificate.signature_hash_algorithm
+        if algorithm is None:
+            return False
         if isinstance(key, ec.EllipticCurvePublicKey):
             key.verify(certificate.signature, certificate.tbs_certificate_bytes, ec.ECDSA(algorithm))
         elif isinstance(key, rsa.RSAPublicKey):
@@ -215,13 +278,18 @@ def is_signed_by(certificate: x509.Certificate, ca_cert: x509.Certificate) -> bo
             return False
     except InvalidSignature:
         return False
+    except Exception:  # a key or an algorithm that cryptography cannot use signs nothing
+        return False
     return True
 
 
 def has_key(certificate: x509.Certificate, key: PrivateKey) -> bool:
     """Return whether the private ``key`` belongs to ``certificate``."""
     form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return certificate.public_key().public_bytes(*form) == key.public_key().public_bytes(*form)
+    try:
+        return certificate.public_key().public_bytes(*form) == key.public_key().public_bytes(*form)
+    except Exception:  # a key that cryptography cannot use belongs to nothing
+        return False
 
 
 def sha256_fingerprint(certificate: x509.Certificate) -> str:
@@ -238,7 +306,7 @@ def load_certificates(pem: Union[str, bytes], source: str) -> List[x509.Certific
         be published with certificates. The error quotes nothing of the text.
     """
     if isinstance(pem, str):
-        pem = pem.encode('utf-8')
+        pem = pem.encode('utf-8', 'replace')
     if b'PRIVATE KEY-----' in pem:
         raise CertificateError('{} has a private key; only the certificate (ca.pem) may leave the server.'.format(
             capital(source)))
@@ -252,11 +320,42 @@ def load_certificates(pem: Union[str, bytes], source: str) -> List[x509.Certific
         if not mark:
             raise CertificateError('{} is cut short: a certificate in it has no END CERTIFICATE line.'.format(
                 capital(source)))
-        try:
-            certificates.append(x509.load_pem_x509_certificate(begin + body + end + b'\n', default_backend()))
-        except ValueError:
-            raise CertificateError('{} has a damaged certificate.'.format(capital(source)))
+        with _reading(source):
+            certificates.append(_whole(x509.load_pem_x509_certificate(begin + body + end + b'\n', default_backend())))
     return certificates
+
+
+def load_der(der: bytes, source: str = 'the server') -> x509.Certificate:
+    """Return the certificate in ``der``.
+
+    :param source: what to call its origin in an error.
+    :raises CertificateError: it is damaged.
+    """
+    with _reading(source):
+        return _whole(x509.load_der_x509_certificate(der, default_backend()))
+
+
+def _whole(certificate: x509.Certificate) -> x509.Certificate:
+    """Read every part of a certificate that this package uses, and return it.
+
+    :raises Exception: a part cannot be read.
+    """
+    names_of(certificate)
+    permitted(certificate)
+    is_ca(certificate)
+    subject_of(certificate)
+    issuer_of(certificate)
+    # Both are compared with now and shown; a day is subtracted from the first.
+    for moment in (not_before(certificate), not_after(certificate)):
+        if moment.year not in YEARS:
+            raise ValueError('a date outside of {}'.format(YEARS))
+        format_utc(moment)
+    public_key = certificate.public_key()
+    public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    if certificate.serial_number < 0:
+        raise ValueError('a negative serial number')  # RFC 5280 4.1.2.2
+    certificate.fingerprint(hashes.SHA256())
+    return certificate
 
 
 def dump_certificates(*certificates: x509.Certificate) -> str:
@@ -268,16 +367,19 @@ def load_private_key(pem: Union[str, bytes], source: str) -> PrivateKey:
     """Return the private key in an unencrypted PEM text.
 
     :param source: what to call the text in an error: a path.
-    :raises CertificateError: it has none. The error quotes nothing of the text.
+    :raises CertificateError: it has none, or one that is neither EC nor RSA. The error quotes nothing of the text, and
+        has no cause that would.
     """
     if isinstance(pem, str):
-        pem = pem.encode('utf-8')
+        pem = pem.encode('utf-8', 'replace')
     try:
-        # has_key refuses a key of another kind, which belongs to no certificate of a site.
-        return cast(PrivateKey, serialization.load_pem_private_key(pem, None, default_backend()))
-    except (ValueError, TypeError):
+        key = serialization.load_pem_private_key(pem, None, default_backend())
+    except Exception:  # ValueError, TypeError, UnsupportedAlgorithm and others
+        key = None
+    if not isinstance(key, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)):
         raise CertificateError('{} is not an unencrypted private key in PEM form, or it is damaged.'.format(
-            capital(source)))
+            capital(source))) from None
+    return key
 
 
 def dump_private_key(key: PrivateKey) -> str:

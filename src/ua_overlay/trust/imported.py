@@ -11,10 +11,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ua_overlay.clock import format_utc
-from ua_overlay.system import files
+from ua_overlay.system import files, foreign_file
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust import store
-from ua_overlay.trust.ca import is_ca
 from ua_overlay.trust.certificate import CertificateError, PrivateKey
 
 #: TLS libraries refuse shorter RSA keys.
@@ -82,7 +81,7 @@ def refuse_renewal(directory: str) -> None:
 
 def warnings(certificate: x509.Certificate) -> Tuple[str, ...]:
     """Return the risks of an accepted certificate, as sentences."""
-    if is_ca(certificate) and not certificates.permitted(certificate):
+    if certificates.is_ca(certificate) and not certificates.permitted(certificate):
         return ('This certificate is also a CA for every name: whoever gets its key can impersonate any server to a '
                 'program that trusts it. On robots only tailscaled does.',)
     return ()
@@ -90,8 +89,7 @@ def warnings(certificate: x509.Certificate) -> Tuple[str, ...]:
 
 def _read(path: str) -> bytes:
     try:
-        with open(path, 'rb') as stream:
-            return stream.read(certificates.MAX_PEM_BYTES)
+        return foreign_file.read(path, certificates.MAX_PEM_BYTES).data
     except OSError as error:
         raise CertificateError('{} cannot be read: {}.'.format(path, certificates.reason(error)),
                                'ls -l {}'.format(path))

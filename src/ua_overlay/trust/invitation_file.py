@@ -4,6 +4,7 @@ It is YAML, so that a person can read it, but a strict subset: one mapping of pl
 mark, so that a truncated copy is detected. Errors quote nothing from the file except names and times.
 """
 import datetime
+import errno
 import os
 import re
 import stat
@@ -15,7 +16,7 @@ import yaml
 from ua_overlay import defaults
 from ua_overlay.clock import parse_rfc3339
 from ua_overlay.errors import UsageError
-from ua_overlay.system import files
+from ua_overlay.system import file_system, files, foreign_file, schema
 from ua_overlay.trust import ca, names
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust.certificate import CertificateError
@@ -89,7 +90,8 @@ def write(path: Union[str, 'os.PathLike[str]'], invitation: Invitation,
         files.write_secret(path, dump(invitation), owner or (os.geteuid(), os.getegid()))
     except OSError as error:
         raise InvitationError('The invitation cannot be written to {}: {}.'.format(path, certificates.reason(error)),
-                              'ls -ld {}'.format(os.path.dirname(os.fspath(path)) or '.'))
+                              file_system.next_command(error, 'ls -ld {}'.format(
+                                  os.path.dirname(os.fspath(path)) or '.')))
 
 
 def read(path: Union[str, 'os.PathLike[str]']) -> Invitation:
@@ -102,33 +104,21 @@ def read(path: Union[str, 'os.PathLike[str]']) -> Invitation:
     path = os.fspath(path)
     another = NEW.format('TEAM ROBOT')
     try:
-        # O_NONBLOCK: if it is a pipe, opening must not wait for a writer.
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        data, status = foreign_file.read(path, MAX_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         raise InvitationError('There is no invitation file {}.'.format(path), another, 'INVITATION_MISSING')
     except PermissionError:
         raise InvitationError('This user may not read the invitation {}.'.format(path),
                               'sudo chown "$USER" {}'.format(path))
-    except (OSError, ValueError) as error:
-        raise InvitationError('The invitation {} cannot be opened: {}.'.format(
-            path, certificates.reason(error)), 'ls -l {}'.format(path))
-    status = os.fstat(handle)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(handle)
-        raise InvitationError('{} is not a file, so it is not an invitation.'.format(path), 'ls -ld {}'.format(path))
-    with os.fdopen(handle, 'rb') as stream:
-        if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
-            raise InvitationError(
-                'The invitation {} is open to other users (mode {:04o}), and it has a secret key.'.format(
-                    path, stat.S_IMODE(status.st_mode)), 'chmod 600 {}'.format(path))
-        try:
-            data = stream.read(MAX_BYTES + 1)
-        except OSError as error:
-            raise InvitationError('The invitation {} cannot be read: {}.'.format(
-                path, certificates.reason(error)),
-                                  'ls -l {}'.format(path))
-    if len(data) > MAX_BYTES:
-        raise InvitationError('{} is too long to be an invitation.'.format(path), another)
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise InvitationError('{} is too long to be an invitation.'.format(path), another)
+        raise InvitationError('The invitation {} cannot be read: {}.'.format(
+            path, certificates.reason(error)), 'ls -ld {}'.format(path))
+    if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
+        raise InvitationError(
+            'The invitation {} is open to other users (mode {:04o}), and it has a secret key.'.format(
+                path, stat.S_IMODE(status.st_mode)), 'chmod 600 {}'.format(path))
     try:
         return parse(data.decode('utf-8'), path)
     except UnicodeDecodeError:
@@ -169,13 +159,11 @@ def _scalars(text: str) -> _Scalars:
     whole = text.rstrip().splitlines()[-1] == END
     cut = _Refused('is cut short: its last line, `{}`, is missing'.format(END), AGAIN)
     try:
-        scalars = _pairs(yaml.parse(text, Loader=yaml.BaseLoader))
-    except yaml.YAMLError as error:
+        scalars = _pairs(schema.events(text))
+    except schema.Invalid as error:
         if text.startswith(TITLE) and not whole:
             raise cut from None
-        # PyYAML's error quotes the file, perhaps with the key, so it must not be the cause of ours.
-        mark = getattr(error, 'problem_mark', None)
-        raise _Refused('is not YAML{}'.format(' (line {})'.format(mark.line + 1) if mark else '')) from None
+        raise _Refused('is not YAML{}'.format(' (line {})'.format(error.line) if error.line else '')) from None
     if scalars is None:
         raise cut if text.startswith(TITLE) and not whole else _Refused('is not a list of fields (`name: value`)')
     version = scalars.get('version', ('', 0))[0]
@@ -286,6 +274,9 @@ def _valid(name: str, good: object, expected: str) -> None:
 
 def _time(name: str, values: Dict[str, str]) -> datetime.datetime:
     try:
-        return parse_rfc3339(values[name])
+        moment = parse_rfc3339(values[name])
+        if moment.year in certificates.YEARS:
+            return moment
+        raise ValueError('outside the calendar')
     except ValueError:
         raise _Refused('has a field {} that is not a time like 2026-11-22T18:48:52Z'.format(name))

@@ -5,29 +5,25 @@ SAN, the CA's name constraints. So tailscaled accepts a server that passes here.
 """
 import datetime
 import email.utils
-import http.client
-import io
-import json
 import re
 import socket
 import ssl
 import time
-from typing import IO, Any, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, List, NamedTuple, Optional, Tuple, Union
 
 from cryptography import x509
-from cryptography.hazmat.backends import default_backend
 
 from ua_overlay.clock import format_utc, utc_now
 from ua_overlay.errors import OverlayError
+from ua_overlay.printable import printable
 from ua_overlay.protocols import UtcClock
+from ua_overlay.system import foreign_json
 from ua_overlay.system.deadline import call_within
+from ua_overlay.system.http_proxy import ProxyFor, ProxyRefused, no_proxy, open_tunnel
 from ua_overlay.trust import certificate as certificates
-from ua_overlay.trust import names
+from ua_overlay.trust import http_answer, names
 from ua_overlay.trust.certificate import CertificateError
 from ua_overlay.trust.names import ServerUrl
-
-#: Longest answer, in bytes. Headscale's has 19, so a longer one comes from another server.
-MAX_ANSWER = 16384
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h. The numbers never change; the texts do, so nothing depends on them.
 SIGNATURE_FAILURE = 7
@@ -65,13 +61,14 @@ class ServerError(OverlayError):
 
 
 def check_server(url: str, ca_pem: str, timeout: float = 5, now: UtcClock = utc_now,
-                 address: str = '') -> ServerHealth:
+                 address: str = '', proxies: ProxyFor = no_proxy) -> ServerHealth:
     """Ask the server of ``url`` for its health, over TLS that trusts only ``ca_pem``.
 
     :param url: https://name[:port].
     :param ca_pem: PEM text of the site's CA.
     :param timeout: seconds for resolving, connecting, handshake and answer together.
     :param address: connect to it instead of resolving the server's name.
+    :param proxies: finds the proxy that tailscaled would use; it gets the server's name.
     :raises ServerError: with one of the codes of this class.
     :raises CertificateError: ``ca_pem`` is not a certificate.
     """
@@ -84,19 +81,24 @@ def check_server(url: str, ca_pem: str, timeout: float = 5, now: UtcClock = utc_
     context = tls_context(ca_pem)
     deadline = time.monotonic() + timeout
     begin = time.monotonic()
-    connection: Union[socket.socket, ssl.SSLSocket] = open_connection(server, deadline, timeout, address)
+    connection: Union[socket.socket, ssl.SSLSocket] = open_connection(server, deadline, timeout, address, proxies)
     try:
         try:
             tls = context.wrap_socket(connection, server_hostname=server.host)
         except ssl.SSLCertVerificationError as error:
-            raise _untrusted(server, error.verify_code, deadline, now(), address)
+            raise _untrusted(server, error.verify_code, deadline, now(), address, proxies)
         except (ssl.SSLError, OSError) as error:
             raise _no_handshake(server, error, timeout)
         connection = tls
         status, body, date = _get_health(tls, server, deadline, timeout)
         latency = time.monotonic() - begin
         local = now()
-        not_after = certificates.not_after(_parse(tls.getpeercert(binary_form=True) or b''))
+        try:
+            not_after = certificates.not_after(_peer(tls))
+        except CertificateError:
+            # OpenSSL accepted it, so the site's CA signed it: something is wrong on the server.
+            raise ServerError('The certificate of {}:{} is damaged.'.format(server.host, server.port),
+                              'ua-overlay server renew, on the server', 'BAD_ANSWER') from None
     finally:
         connection.close()
     _check_answer(status, body, server)
@@ -110,19 +112,56 @@ def tls_context(ca_pem: str) -> ssl.SSLContext:
 
     :raises CertificateError: ``ca_pem`` is not a certificate.
     """
+    again = 'ua-overlay invite TEAM ROBOT, on the server'
     try:
-        certificates.load_certificates(ca_pem, 'the CA of this robot')
+        authorities = certificates.load_certificates(ca_pem, 'the CA of this robot')
     except CertificateError as error:
-        raise CertificateError(error.sentence, 'ua-overlay invite TEAM ROBOT, on the server')
+        raise CertificateError(error.sentence, again) from None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # Go reads only the SAN, so a name that is only in the subject must not be accepted here either.
     context.hostname_checks_common_name = False
-    context.load_verify_locations(cadata=ca_pem)
+    try:
+        # Without the text between the certificates, which OpenSSL would read, too.
+        context.load_verify_locations(cadata=certificates.dump_certificates(*authorities))
+    except (ssl.SSLError, ValueError) as error:
+        raise CertificateError('The CA of this robot cannot be used: {}.'.format(
+            getattr(error, 'reason', None) or 'it is damaged'), again) from None
     return context
 
 
-def open_connection(server: ServerUrl, deadline: float, timeout: float, address: str = '') -> socket.socket:
+def open_connection(server: ServerUrl, deadline: float, timeout: float, address: str = '',
+                    proxies: ProxyFor = no_proxy) -> socket.socket:
+    """Return a TCP connection to the server: directly, or through the proxy that tailscaled would use.
+
+    :param deadline: monotonic seconds.
+    :param timeout: seconds, only for the error's sentence.
+    :param address: connect to it instead of resolving the server's name; never through a proxy.
+    :param proxies: finds the proxy.
+    :raises ServerError: SERVER_UNREACHABLE.
+    """
+    proxy = None if address else proxies(server.host, server.port)
+    if proxy is None:
+        return _connect(server, deadline, timeout, address)
+    try:
+        connection = _connect(server._replace(host=proxy.host, port=proxy.port), deadline, timeout)
+    except ServerError as error:
+        raise ServerError('tailscaled reaches the server through the proxy {}, which does not answer: {}'.format(
+            proxy.url, error.sentence), 'systemctl show-environment; systemctl cat tailscaled')
+    try:
+        open_tunnel(connection, proxy, server.host, server.port, deadline)
+    except OSError as error:
+        connection.close()
+        why = error.strerror if isinstance(error, ProxyRefused) else _reason(error, timeout)
+        raise ServerError('The proxy {} does not connect to {}:{}: {}.'.format(
+            proxy.url, server.host, server.port, why),
+            'curl --proxy {} --head https://{}:{}   # until the proxy allows it'.format(
+                proxy.url, server.host, server.port))
+    connection.settimeout(max(0.001, deadline - time.monotonic()))
+    return connection
+
+
+def _connect(server: ServerUrl, deadline: float, timeout: float, address: str = '') -> socket.socket:
     """Return a TCP connection to the first address that accepts one; each gets its share of the time.
 
     :param deadline: monotonic seconds.
@@ -170,40 +209,24 @@ def _get_health(tls: ssl.SSLSocket, server: ServerUrl, deadline: float,
     """Return (HTTP status, body, the server's time or None)."""
     request = 'GET /health HTTP/1.1\r\nHost: {}:{}\r\nConnection: close\r\nAccept: */*\r\n\r\n'.format(
         server.host, server.port)
-    received = b''
     try:
-        tls.settimeout(max(0.001, deadline - time.monotonic()))
-        tls.sendall(request.encode('ascii'))
-        while len(received) < MAX_ANSWER:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                raise socket.timeout()
-            tls.settimeout(remaining)
-            part = tls.recv(4096)
-            if not part:
-                break
-            received += part
+        answer = http_answer.exchange(tls, request.encode('ascii'), deadline)
     except OSError as error:
         raise ServerError('The server {}:{} accepted the connection but did not answer: {}.'.format(
             server.host, server.port, _reason(error, timeout)), 'ua-overlay server status, on the server')
-    response = http.client.HTTPResponse(_Received(received))  # type: ignore[arg-type]  # needs only makefile
-    try:
-        response.begin()
-        body = response.read()
-        date = response.getheader('Date')
-    except (http.client.HTTPException, ValueError, OSError):
-        raise _bad_answer(server, 'it does not speak HTTP, or its answer was cut short')
-    return response.status, body, _parse_date(date)
+    except ValueError:
+        raise _bad_answer(server, 'it does not speak HTTP, or its answer was cut short') from None
+    return answer.status, answer.body, _parse_date(answer.date)
 
 
 def _check_answer(status: int, body: bytes, server: ServerUrl) -> None:
     try:
-        health = json.loads(body.decode('utf-8'))['status']
-    except (ValueError, KeyError, TypeError):
-        raise _bad_answer(server, 'it answers HTTP {} without Headscale\'s health'.format(status))
+        health = foreign_json.parse_object(body)['status']
+    except (ValueError, KeyError):
+        raise _bad_answer(server, 'it answers HTTP {} without Headscale\'s health'.format(status)) from None
     if status != 200 or health != 'pass':
         raise ServerError('The server {}:{} is up but not healthy (HTTP {}, status {!r}).'.format(
-            server.host, server.port, status, str(health)[:40]),
+            server.host, server.port, status, printable(health, 40)),
             'ua-overlay server status, on the server', 'BAD_ANSWER')
 
 
@@ -222,9 +245,9 @@ def _no_handshake(server: ServerUrl, error: OSError, timeout: float) -> ServerEr
 
 
 def _untrusted(server: ServerUrl, verify_code: int, deadline: float, now: datetime.datetime,
-               address: str) -> ServerError:
+               address: str, proxies: ProxyFor) -> ServerError:
     """Return the error for a certificate that OpenSSL refused; read the certificate again, only for the sentence."""
-    certificate, date = _read_unverified(server, deadline, address)
+    certificate, date = _read_unverified(server, deadline, address, proxies)
     return explain(server, verify_code, certificate, date, now)
 
 
@@ -256,13 +279,13 @@ def explain(server: ServerUrl, verify_code: int, certificate: Optional[x509.Cert
     if verify_code in WRONG_HOST_NAME:
         dns_names, addresses = certificates.names_of(certificate) if certificate else ([], [])
         return ServerError('{} is another server: its certificate is for {}.'.format(
-            where, ', '.join(dns_names + addresses) or 'another name'),
+            where, printable(', '.join(dns_names + addresses)) or 'another name'),
             'getent hosts {} (is that the site\'s server?)'.format(server.host), 'WRONG_NAME')
     if verify_code in NAME_NOT_CONSTRAINED:
         return ServerError('The certificate of {} is for a name for which the site\'s CA may not vouch.'.format(where),
                            'ua-overlay server renew, on the server', 'WRONG_NAME')
     if verify_code in NO_TRUSTED_ISSUER:
-        issuer = ' (its issuer is {})'.format(certificate.issuer.rfc4514_string()) if certificate else ''
+        issuer = ' (its issuer is {})'.format(certificates.issuer_of(certificate)) if certificate else ''
         return ServerError('The certificate of {} was not signed by the CA that this robot trusts{}: the site was set '
                            'up again, or it is another server.'.format(where, issuer),
                            'ua-overlay invite TEAM ROBOT on the server, for an invitation with its CA', 'WRONG_CA')
@@ -270,8 +293,9 @@ def explain(server: ServerUrl, verify_code: int, certificate: Optional[x509.Cert
                        'ua-overlay server renew, on the server', 'WRONG_CA')
 
 
-def _read_unverified(server: ServerUrl, deadline: float,
-                     address: str) -> Tuple[Optional[x509.Certificate], Optional[datetime.datetime]]:
+def _read_unverified(
+        server: ServerUrl, deadline: float, address: str, proxies: ProxyFor
+) -> Tuple[Optional[x509.Certificate], Optional[datetime.datetime]]:
     """Return the server's (certificate, time), unverified, for a sentence; None for a value that it does not send."""
     # The handshake that failed may have used up the time. If this fails too, the sentence only lacks a detail.
     deadline = max(deadline, time.monotonic() + 1)
@@ -281,17 +305,21 @@ def _read_unverified(server: ServerUrl, deadline: float,
     certificate: Optional[x509.Certificate] = None
     date: Optional[datetime.datetime] = None
     try:
-        with open_connection(server, deadline, 1, address) as connection:
+        with open_connection(server, deadline, 1, address, proxies) as connection:
             with context.wrap_socket(connection, server_hostname=server.host) as tls:
-                certificate = _parse(tls.getpeercert(binary_form=True) or b'')
+                certificate = _peer(tls)
                 date = _get_health(tls, server, deadline, 1)[2]
-    except (OSError, ServerError, ValueError):
+    except (OSError, OverlayError, ValueError):
         return certificate, date
     return certificate, date
 
 
-def _parse(der: bytes) -> x509.Certificate:
-    return x509.load_der_x509_certificate(der, default_backend())
+def _peer(tls: ssl.SSLSocket) -> x509.Certificate:
+    """Return the certificate that the server has shown.
+
+    :raises CertificateError: it is damaged.
+    """
+    return certificates.load_der(tls.getpeercert(binary_form=True) or b'')
 
 
 def _parse_date(text: Optional[str]) -> Optional[datetime.datetime]:
@@ -299,9 +327,10 @@ def _parse_date(text: Optional[str]) -> Optional[datetime.datetime]:
         return None
     try:
         moment = email.utils.parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+        utc = moment.replace(tzinfo=moment.tzinfo or datetime.timezone.utc).astimezone(datetime.timezone.utc)
+    except Exception:  # email raises TypeError, ValueError, IndexError or OverflowError, by version
         return None
-    return moment.replace(tzinfo=moment.tzinfo or datetime.timezone.utc)
+    return utc if utc.year in certificates.YEARS else None
 
 
 def _reason(error: OSError, timeout: float) -> str:
@@ -315,13 +344,3 @@ def _reason(error: OSError, timeout: float) -> str:
     if isinstance(error, ssl.SSLError):
         return error.reason or 'a TLS error'
     return (error.strerror or type(error).__name__).lower()
-
-
-class _Received:
-    """The bytes of an answer, in place of the socket that http.client.HTTPResponse reads."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-    def makefile(self, mode: str) -> IO[bytes]:
-        return io.BytesIO(self.data)

@@ -1,10 +1,12 @@
 """Find the servers of a site (in its CA and its DERP map), and their addresses."""
+import errno
 import ipaddress
 import socket
-from typing import Callable, List, Optional, Set
+from typing import Any, Callable, List, Optional, Set
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.protocols import JsonObject
+from ua_overlay.system import foreign_file
 from ua_overlay.system.deadline import call_within
 from ua_overlay.trust import certificate as certificates
 
@@ -29,10 +31,18 @@ def servers_of(ca_pem: str) -> List[str]:
         for text in certificates.permitted(each) or dns_names + addresses:
             if '/' not in text:
                 servers.add(text)
-            elif ipaddress.ip_network(text).num_addresses == 1:
+            elif _is_one_address(text):
                 servers.add(text.split('/')[0])
     # A name with a star or a leading dot matches many hosts, and cannot be resolved.
     return sorted(name for name in servers if not name.startswith(('*', '.')))
+
+
+def _is_one_address(text: str) -> bool:
+    """Return whether a network has one address; False for a name with a slash, which no resolver knows."""
+    try:
+        return ipaddress.ip_network(text).num_addresses == 1
+    except ValueError:
+        return False
 
 
 def servers_now(derp_map: DerpMap, ca_file: str) -> List[str]:
@@ -42,18 +52,25 @@ def servers_now(derp_map: DerpMap, ca_file: str) -> List[str]:
     """
     servers: List[str] = []
     try:
-        with open(ca_file, encoding='ascii') as stream:
-            servers += servers_of(stream.read())
-    except (OSError, ValueError, OverlayError):
+        servers += servers_of(foreign_file.read_text(ca_file, certificates.MAX_PEM_BYTES))
+    except (OSError, OverlayError):
         pass  # the DERP map is left, and the addresses in the file of the egress rule
     return servers + derp_servers(derp_map)
 
 
 def derp_servers(derp_map: DerpMap) -> List[str]:
-    """Return names and addresses in a DERP map."""
-    nodes = [node for region in ((derp_map or {}).get('Regions') or {}).values() for node in region.get('Nodes') or ()]
-    return [node[field] for node in nodes for field in ('HostName', 'IPv4', 'IPv6') if node.get(field) not in (
-        None, '', 'none')]
+    """Return names and addresses in a DERP map; parts of another shape add none."""
+    regions = _values(derp_map, 'Regions')
+    nodes = [node for region in (regions.values() if isinstance(regions, dict) else ())
+             for node in _values(region, 'Nodes') or () if isinstance(node, dict)]
+    found = [node.get(field) for node in nodes for field in ('HostName', 'IPv4', 'IPv6')]
+    return [text for text in found if isinstance(text, str) and text not in ('', 'none')]
+
+
+def _values(value: Any, field: str) -> Any:
+    """Return a list or mapping in a field of a JSON object; None if there is neither."""
+    inside = value.get(field) if isinstance(value, dict) else None
+    return inside if isinstance(inside, (dict, list)) else None
 
 
 def remembered(derp_map: Callable[[], DerpMap]) -> Callable[[], DerpMap]:
@@ -81,7 +98,11 @@ def resolve(name: str) -> List[str]:
     try:
         return [str(ipaddress.ip_address(name))]
     except ValueError:
+        pass
+    try:
         answers = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except ValueError:  # a label of more than 63 characters, or a NUL: Python's own encoder refuses it
+        raise OSError(errno.EINVAL, 'Not a DNS name') from None
     return [str(answer[4][0]).split('%')[0] for answer in answers]
 
 

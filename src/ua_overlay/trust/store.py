@@ -15,7 +15,7 @@ from typing import Iterator, List, Optional, Sequence, Tuple
 
 from cryptography import x509
 
-from ua_overlay.system import files
+from ua_overlay.system import files, foreign_file
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust.ca import create_ca
 from ua_overlay.trust.certificate import CertificateError, PrivateKey
@@ -261,13 +261,14 @@ def _signing_key(directory: str, ca: x509.Certificate, fix: str) -> PrivateKey:
 def _read(directory: str, name: str, fix: str) -> bytes:
     path = os.path.join(directory, name)
     try:
-        with open(path, 'rb') as stream:
-            return stream.read(certificates.MAX_PEM_BYTES)
+        return foreign_file.read(path, certificates.MAX_PEM_BYTES).data
     except FileNotFoundError:
         raise StoreError('{} is missing.'.format(path), fix, 'SITE_DAMAGED')
     except PermissionError:
         raise StoreError('{} belongs to another user, so this user may not read it.'.format(path),
                          'sudo ua-overlay server status --dir {}'.format(directory), 'SITE_DENIED')
+    except OSError as error:
+        raise StoreError('{} cannot be read: {}.'.format(path, certificates.reason(error)), fix, 'SITE_DAMAGED')
 
 
 def _certificates(directory: str, name: str, fix: str) -> List[x509.Certificate]:

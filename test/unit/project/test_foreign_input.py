@@ -83,12 +83,6 @@ PENDING = {
     ('tailscale.daemon', 'threading.Thread'),
     ('tailscale.watcher', 'threading.Thread'),
     ('toolchain.pins', 'open'),
-    ('trust.ca', 'open'),
-    ('trust.imported', 'open'),
-    ('trust.probe', 'json.loads'),
-    ('trust.servers', 'open'),
-    ('trust.store', 'open'),
-    ('trust.verify', 'json.loads'),
 }
 
 

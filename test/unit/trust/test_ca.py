@@ -53,7 +53,7 @@ def test_a_very_long_site_name_fits():
 def test_a_server_certificate_is_not_a_ca():
     key, ca = ca_module.create_ca('lab', [NAME], [], NOW)
     _, leaf = certificates.issue_server_certificate(key, ca, [NAME], [], NOW)
-    assert ca_module.is_ca(ca) and not ca_module.is_ca(leaf)
+    assert certificates.is_ca(ca) and not certificates.is_ca(leaf)
     with pytest.raises(CertificateError, match='not a CA'):
         ca_module.load_ca_certificates(certificates.dump_certificates(ca, leaf), 'the file')
 
@@ -71,7 +71,7 @@ def test_a_bad_ca_file_is_an_error_with_a_next_command(tmp_path):
     with pytest.raises(CertificateError, match='no CA file') as caught:
         ca_module.read_ca(str(path), NOW)
     assert caught.value.next_command.startswith('ssh SERVER sudo cat ')
-    with pytest.raises(CertificateError, match='cannot be read: is a directory'):
+    with pytest.raises(CertificateError, match='cannot be read: not a regular file but a directory'):
         ca_module.read_ca(str(tmp_path), NOW)
     path.write_text(certificates.dump_certificates(ca))
     with pytest.raises(CertificateError, match='expired on 2036-11-20 18:48:52 UTC') as caught:

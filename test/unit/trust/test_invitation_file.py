@@ -213,7 +213,7 @@ def test_a_file_readable_by_others_is_refused(tmp_path, mode):
 def test_directories_pipes_and_devices_are_refused_at_once(tmp_path):
     os.mkfifo(str(tmp_path / 'pipe'))
     for path in (tmp_path, tmp_path / 'pipe', '/dev/null'):
-        with pytest.raises(InvitationError, match='not a file'):
+        with pytest.raises(InvitationError, match='not a regular file'):
             invitation_file.read(path)
 
 

@@ -9,15 +9,20 @@ import threading
 import time
 from unittest import mock
 
+import odd_certificates
 import pytest
 from cryptography import x509
+from cryptography.hazmat.backends import default_backend
+from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
 from ua_overlay.clock import format_utc, utc_now
 from ua_overlay.trust import ca as ca_module
+from ua_overlay.trust import ca_pin, names
 from ua_overlay.trust import certificate as certificates
-from ua_overlay.trust import names
+from ua_overlay.trust.certificate import CertificateError
 from ua_overlay.trust.probe import ServerError, check_server, explain
+from ua_overlay.trust.verify import verify_node_key
 
 DAY = datetime.timedelta(days=1)
 HEALTHY = b'{"status":"pass"}\n'
@@ -73,7 +78,7 @@ def served(talk):
         thread.join(5)
 
 
-def tls(chain, key, respond):
+def tls(chain, key, respond, begins=b'GET /health HTTP/1.1\r\nHost: localhost:'):
     """Return a ``talk`` that does the handshake, reads the request and calls ``respond(tls connection)``."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain, key)
@@ -82,7 +87,7 @@ def tls(chain, key, respond):
         try:
             with context.wrap_socket(connection, server_side=True) as secure:
                 request = secure.recv(4096)
-                assert request.startswith(b'GET /health HTTP/1.1\r\nHost: localhost:')
+                assert request.startswith(begins)
                 respond(secure)
         except OSError:
             return      # the client refused the certificate: that is what most of these tests are about
@@ -300,3 +305,84 @@ def test_messages_do_not_depend_on_openssl_texts():
              for number in (9, 10, 18, 19, 20, 21, 47, 62, 99)}
     assert codes == {9: 'CLOCK', 10: 'CERT_EXPIRED', 18: 'WRONG_CA', 19: 'WRONG_CA', 20: 'WRONG_CA', 21: 'WRONG_CA',
                      47: 'WRONG_NAME', 62: 'WRONG_NAME', 99: 'WRONG_CA'}
+
+
+def odd_server(directory, what, ca=None):
+    """(chain path, key path) of a certificate with an extension of garbage: self-signed, or signed by ``ca``."""
+    certificate, key = odd_certificates.self_signed(odd_certificates.EXTENSIONS[what], begin=utc_now() - DAY,
+                                                    end=utc_now() + DAY)
+    if ca is not None:
+        ca_key, authority = ca
+        builder = x509.CertificateBuilder().subject_name(odd_certificates.name()).issuer_name(authority.subject)
+        builder = builder.public_key(key.public_key()).serial_number(18).add_extension(x509.UnrecognizedExtension(
+            *odd_certificates.EXTENSIONS[what]), critical=False)
+        certificate = builder.not_valid_before(datetime.datetime(2026, 1, 1)).not_valid_after(
+            datetime.datetime(2035, 1, 1)).sign(ca_key, hashes.SHA256(), default_backend())
+    (directory / 'odd.pem').write_text(certificates.dump_certificates(certificate))
+    (directory / 'odd.key').write_text(certificates.dump_private_key(key))
+    return str(directory / 'odd.pem'), str(directory / 'odd.key')
+
+
+@pytest.mark.fault('K1', "Whoever answers for the server's address shows a certificate that cannot be read",
+                   behaviour='the robot stays in its team, and says that this is not its server',
+                   reported='at the next probe', recovery='at the next probe of the right server', lost='nothing')
+@pytest.mark.parametrize('signed', [False, True], ids=['self-signed', 'by the CA'])
+@pytest.mark.parametrize('what', odd_certificates.SHOWN)
+def test_a_certificate_that_cannot_be_read(tmp_path, what, signed):
+    ca_key, ca = ca_module.create_ca('test', ['localhost'], ['127.0.0.1'], utc_now())
+    chain, key = odd_server(tmp_path, what, (ca_key, ca) if signed else None)
+    ca_pem = certificates.dump_certificates(ca)
+    with served(tls(chain, key, sending(answer(date=utc_now())), b'')) as url:
+        error = probe_error(url, ca_pem)
+        assert error.code in ('WRONG_CA', 'WRONG_NAME', 'BAD_ANSWER')
+        assert verify_node_key(url, ca_pem, 'nodekey:' + 'ab' * 32) is None
+        with pytest.raises(CertificateError) as caught:
+            ca_pin.fetch(url, 'ab' * 32)
+        assert caught.value.code == 'WRONG_CA'
+
+
+def test_a_trusted_certificate_that_cryptography_cannot_read(tmp_path, monkeypatch):
+    """OpenSSL accepts it: its chain, its dates and its name are right, and only a part of no use to it is odd."""
+    ca_key, ca = ca_module.create_ca('test', ['localhost'], ['127.0.0.1'], utc_now())
+    _, leaf = certificates.issue_server_certificate(ca_key, ca, ['localhost'], [], utc_now())
+    key = certificates.generate_key()
+    builder = x509.CertificateBuilder().subject_name(leaf.subject).issuer_name(ca.subject).public_key(key.public_key())
+    builder = builder.serial_number(19).not_valid_before(datetime.datetime(2026, 1, 1)).not_valid_after(
+        datetime.datetime(2035, 1, 1)).add_extension(x509.SubjectAlternativeName([
+            x509.DNSName('localhost'), x509.OtherName(NameOID.COMMON_NAME, b'\x05\x00')]), critical=False)
+    odd = builder.add_extension(x509.UnrecognizedExtension(
+        x509.oid.ExtensionOID.NAME_CONSTRAINTS, b'\x30\x09\xa0\x07\x30\x05\x87\x03\x01\x02\x03'), critical=False).sign(
+            ca_key, hashes.SHA256(), default_backend())
+    (tmp_path / 'odd.pem').write_text(certificates.dump_certificates(odd))
+    (tmp_path / 'odd.key').write_text(certificates.dump_private_key(key))
+    with served(tls(str(tmp_path / 'odd.pem'), str(tmp_path / 'odd.key'), sending(answer()))) as url:
+        error = probe_error(url, certificates.dump_certificates(ca))
+    assert error.code in ('BAD_ANSWER', 'WRONG_CA', 'WRONG_NAME')
+
+
+@pytest.mark.fault('K1', "The server's name is answered by endless or slow data", behaviour='the probe ends in its '
+                   'time', reported='within 5 s', recovery='at the next probe', lost='nothing')
+@pytest.mark.parametrize('drip', [b'HTTP/1.1 200 OK\r\nX: ', b'H', b'HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\n',
+                                  b'HTTP/1.1 200 OK\r\n\r\n' + b'[' * 12000, b'HTTP/1.1 200 OK\r\nX: y\r\n' * 400])
+def test_a_slow_or_endless_answer_ends_in_time(tmp_path, drip):
+    ca_pem, chain, key, _ = make(tmp_path)
+
+    def respond(secure):
+        secure.sendall(drip)
+        for _ in range(100):
+            time.sleep(0.1)
+            secure.sendall(b'x')
+
+    with served(tls(chain, key, respond, b'')) as url:
+        start = time.monotonic()
+        assert probe_error(url, ca_pem, timeout=1).code in ('SERVER_UNREACHABLE', 'BAD_ANSWER')
+        assert verify_node_key(url, ca_pem, 'nodekey:' + 'ab' * 32, timeout=1) is None
+        assert time.monotonic() - start < 6
+
+
+def test_a_ca_that_openssl_refuses(monkeypatch):
+    _, ca = ca_module.create_ca('test', ['localhost'], [], utc_now())
+    context = mock.Mock(load_verify_locations=mock.Mock(side_effect=ssl.SSLError(1, 'no start line')))
+    monkeypatch.setattr(ssl, 'SSLContext', lambda protocol: context)
+    with pytest.raises(CertificateError, match='The CA of this robot cannot be used'):
+        check_server('https://localhost', certificates.dump_certificates(ca))
