@@ -54,6 +54,7 @@ with 1. test/unit/test_errors.py compares this list with the sources.
         DaemonMissing             NO_DAEMON           tailscale.localapi
         DaemonTooOld              DAEMON_TOO_OLD      tailscale.localapi
         BuildFailed               BUILD_FAILED        toolchain.build
+        BundleError               BUNDLE              toolchain.bundle
         ToolMissing               TOOL_MISSING        toolchain.find
         CertificateError          CERTIFICATE         trust.certificate
             StoreError            SITE                trust.store
@@ -72,6 +73,7 @@ Codes that replace the code of the class:
     CLOCK               trust.certificate, trust.invitation, trust.probe
     DERP_CERTIFICATE    relays.derp_certificate
     FAILED              membership.leave, membership.refusals
+    FILE_SYSTEM         headscale.rest
     INVITATION_EXPIRED  trust.invitation
     INVITATION_MISSING  membership.refusals, trust.invitation_file
     INVITATION_REFUSED  membership.refusals
@@ -98,6 +100,7 @@ Codes that replace the code of the class:
     NO_ROS              rosenv.roscore, rosenv.runner
     NO_SYSTEMD          cli.shared.needs
     OTHER_TEAM          membership.refusals
+    POLICY_UNKNOWN      site.admin
     SITE                cli.server_service
     SITE_DAMAGED        trust.roots, trust.store
     SITE_DENIED         trust.store

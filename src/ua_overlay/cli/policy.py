@@ -9,12 +9,12 @@ from ua_overlay.cli.shared.exit_status import ATTENTION
 from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.cli.shared.site import explained, load_site_and_problem, load_site_file, make_admin
 from ua_overlay.cli.shared.table import format_table
-from ua_overlay.errors import OverlayError
-from ua_overlay.headscale import policy
 from ua_overlay.headscale.api import HeadscaleApi
 from ua_overlay.headscale.evaluator import expectations
 from ua_overlay.headscale.rules import EVERYTHING, ROS, Rules
-from ua_overlay.site.policy_applier import PolicyError, check, in_force
+from ua_overlay.printable import printable_lines
+from ua_overlay.site.enforced import in_force, read_policy
+from ua_overlay.site.policy_applier import check
 from ua_overlay.site.site import Site
 
 DESCRIPTION = """\
@@ -68,7 +68,8 @@ def configure_show(parser: CommandParser) -> None:
 
 
 def configure_apply(parser: CommandParser) -> None:
-    parser.describe('Check as `policy check`, let the running server take the new rules, and confirm that it did. '
+    parser.describe('Check as `policy check`, let the running server take the new rules, and read back that Headscale '
+                    'runs them. If that fails, the previous rules are reloaded, and read back too. '
                     'Machines that may no longer talk lose each other within seconds. Where two machines may still '
                     'talk on some port, open TCP connections last until they end.')
     add_dir(parser)
@@ -100,14 +101,13 @@ def run_show(args: argparse.Namespace) -> int:
         print('ua-overlay: {}'.format(problem), file=sys.stderr)
     status = 0 if problem is None else ATTENTION
     if args.headscale:
-        with open(site.policy_file, encoding='utf-8') as stream:
-            print(stream.read(), end='')
+        print(printable_lines(read_policy(site.policy_file)), end='')
         return status
-    client = _client(site)
-    state = None if client is None else in_force(client, policy.make_policy(site.rules))
+    admin = make_admin(site)
+    shown = admin.enforced() if admin.server_running() else None
     rules = rows(site.rules)
     if args.json:
-        print(json.dumps({'in_force': state, 'rules': rules,
+        print(json.dumps({'in_force': None if shown is None else shown.state, 'rules': rules,
                           'site_file': '' if problem is None else problem.sentence}, indent=2))
         return status
     if rules:
@@ -115,14 +115,10 @@ def run_show(args: argparse.Namespace) -> int:
             (row['from'], row['to'], ', '.join(row['opens'])) for row in rules]))
     else:
         print('No machine may reach another: there are no teams. Next: {}'.format(site.command('team create NAME')))
-    if state:
-        print('These rules are in force.')
-    elif client is None:
+    if shown is None:
         print('The server is not running. Next: {}'.format(site.command('server run')))
-    elif state is None:
-        print('Headscale shows whether they are in force only after the first machine has joined.')
     else:
-        print('These rules are not in force: site.yaml was edited. Next: {}'.format(site.command('policy apply')))
+        print('{}{}'.format(shown.sentence, ' Next: ' + shown.next_command if shown.next_command else ''))
     return status
 
 
@@ -134,10 +130,7 @@ def run_apply(args: argparse.Namespace) -> int:
         print('The rules are right; the server is not running and reads them when it starts. Next: {}'.format(
             site.command('server run')))
         return 0
-    try:
-        changed = admin.apply_policy()
-    except OverlayError as error:
-        raise PolicyError('The present policy stays in force: {}'.format(error.sentence), error.next_command)
+    changed = admin.apply_policy()
     print('The rules of {} are in force{}.'.format(
         site.path('site.yaml'), '' if changed else ' already; nothing changed'))
     return 0

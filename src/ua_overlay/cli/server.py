@@ -17,6 +17,7 @@ from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.relays import derp_certificate
 from ua_overlay.server.process import SiteServer
+from ua_overlay.site.enforced import Enforced
 from ua_overlay.site.site import Site, site_directory
 from ua_overlay.site.upgrade import UpgradeGuard
 from ua_overlay.system import control_socket
@@ -50,7 +51,8 @@ exit status:
   0  healthy
   1  not healthy, or not running
   4  healthy, but needs attention: site.yaml is invalid, so the last good
-     settings are in force, or the certificate of a remote host expires soon"""
+     settings are in force; Headscale does not enforce the rules of site.yaml;
+     or the certificate of a remote host expires soon"""
 
 
 def configure(parser: CommandParser) -> None:
@@ -190,7 +192,8 @@ def run_renew(args: argparse.Namespace) -> int:
 def run_status(args: argparse.Namespace) -> int:
     site, unread = load_site_and_problem(args)
     report, problem = _status(site)
-    notes = ([] if unread is None else [explained(unread)]) + _expiring(report['derp_ends'])
+    notes = ([] if unread is None else [explained(unread)]) + _unenforced(report.pop('enforced')) + _expiring(
+        report['derp_ends'])
     report['site_file'] = '' if unread is None else explained(unread).sentence
     report['warnings'] = [note.sentence for note in notes]
     report['derp_certificates'] = {name: derp_certificate.format_end(end)
@@ -220,6 +223,13 @@ def run_status(args: argparse.Namespace) -> int:
     return FAILED if not report['healthy'] else ATTENTION if notes else 0
 
 
+def _unenforced(shown: Optional[Enforced]) -> List[OverlayError]:
+    """A warning if Headscale does not enforce the rules of site.yaml, or has not shown whether it does."""
+    if shown is None or shown.state or not shown.next_command:
+        return []
+    return [OverlayError(shown.sentence, shown.next_command)]
+
+
 def _expiring(ends: Mapping[str, Any]) -> List[OverlayError]:
     """A warning for each certificate of a remote host that expires soon.
 
@@ -242,7 +252,8 @@ def _status(site: Site) -> Tuple[Dict[str, Any], Optional[OverlayError]]:
     """(the report of --json, what is wrong)."""
     report: Dict[str, Any] = {
         'name': site.settings.name, 'url': site.settings.url, 'directory': site.directory, 'running': False,
-        'healthy': False, 'policy': None, 'relay': None, 'relay_report': {}, 'relays': [], 'derp': {},
+        'healthy': False, 'policy': None, 'policy_in_force': None, 'enforced': None, 'relay': None,
+        'relay_report': {}, 'relays': [], 'derp': {},
         'derp_ends': {}, 'teams': sorted(site.teams), 'robots': None, 'robots_online': None,
         'certificate_until': format_utc(not_after(store.load(site.directory).server))}
     try:
@@ -258,5 +269,9 @@ def _status(site: Site) -> Tuple[Dict[str, Any], Optional[OverlayError]]:
         report['relays'] = admin.relays(answer['relay'])
     except OverlayError as error:
         return report, OverlayError(error.sentence, 'less {}'.format(site.path('log', 'headscale.log')))
+    shown = admin.enforced()
+    report.update(enforced=shown, policy_in_force=shown.state)
+    if shown.state is not True:
+        report['policy'] = shown.sentence
     report.update(healthy=True, robots=len(robots), robots_online=sum(node.online for node in robots))
     return report, None

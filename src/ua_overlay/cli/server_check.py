@@ -10,7 +10,7 @@ from ua_overlay.cli.shared.args import add_dir
 from ua_overlay.cli.shared.exit_status import FAILED
 from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.cli.shared.progress import Progress
-from ua_overlay.cli.shared.site import explained, load_site, load_site_and_problem
+from ua_overlay.cli.shared.site import explained, load_site, load_site_and_problem, make_admin
 from ua_overlay.cli.shared.table import format_table
 from ua_overlay.clock import utc_now
 from ua_overlay.errors import OverlayError, UsageError
@@ -131,7 +131,7 @@ def _probes_by_site(args: argparse.Namespace) -> Tuple[List[Probe], List[ProbeRe
     probes = check.probes_of_server('127.0.0.1', settings.name, ports, trust,
                                     lambda protocol, port: site.command('server status'))
     return probes + check.probes_of_hosts(settings, trust), (
-        results + [_own_relay(site)] + _own_rule(site) + _certificates_of_hosts(site))
+        results + [_own_relay(site)] + _own_policy(site) + _own_rule(site) + _certificates_of_hosts(site))
 
 
 def _own_relay(site: Site) -> ProbeResult:
@@ -147,6 +147,16 @@ def _own_relay(site: Site) -> ProbeResult:
         text += '; ' + report['note']
     return ProbeResult('relay keeper', 'this machine', ok, text,
                        '' if ok else 'less {}'.format(site.path('log', 'relay.log')))
+
+
+def _own_policy(site: Site) -> List[ProbeResult]:
+    """Whether Headscale enforces the rules of site.yaml, as it shows itself."""
+    admin = make_admin(site)
+    if not admin.server_running():
+        return []  # _own_relay reports it
+    shown = admin.enforced()
+    return [ProbeResult('policy', 'this machine', shown.state, shown.sentence.rstrip('.'),
+                        '' if shown.state else shown.next_command or site.command('server status'))]
 
 
 def _own_rule(site: Site) -> List[ProbeResult]:

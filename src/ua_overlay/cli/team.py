@@ -8,7 +8,7 @@ from ua_overlay.cli.shared.args import add_dir
 from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.cli.shared.site import load_site, load_site_file, make_admin
 from ua_overlay.cli.shared.table import format_table
-from ua_overlay.headscale.rest import Node
+from ua_overlay.headscale.model import Node
 from ua_overlay.headscale.rules import INSIDE_DEFAULT, Team, parse_ports
 from ua_overlay.tags import team_of
 

@@ -1,22 +1,26 @@
 """Open Headscale's REST interface on the server, with an API key from the site's directory."""
-import os
+import re
 import subprocess
 from typing import Callable, Optional
 
-from ua_overlay.headscale.rest import RestClient, RestError, ServerDenied
+from ua_overlay.headscale.rest import TIMEOUT, RestClient, RestError, ServerDenied
 from ua_overlay.headscale.site_directory import SiteDirectory
-from ua_overlay.system import files
+from ua_overlay.system import file_system, files, foreign_file
 
 #: Lifetime of an API key. Whenever Headscale refuses the key, a new one is created.
 API_KEY_LIFETIME = '90d'
 #: Prefix of every API key (Headscale 0.28 and later).
 API_KEY_PREFIX = 'hskey-api-'
+#: Seconds for `headscale apikeys create`, and bytes of the file of a key.
+_CREATE_TIMEOUT, _LONGEST_KEY = 30, 4096
+#: An API key. Nothing else goes into an HTTP header, and none of it into an error.
+_API_KEY = re.compile(re.escape(API_KEY_PREFIX) + r'[A-Za-z0-9_.-]+', re.ASCII)
 #: Like subprocess.run.
 Run = Callable[..., 'subprocess.CompletedProcess[str]']
 
 
 def connect(site: SiteDirectory, headscale: Callable[[], str], run: Run = subprocess.run,
-            timeout: float = 10.0) -> RestClient:
+            timeout: float = TIMEOUT) -> RestClient:
     """Return a RestClient whose key works.
 
     :param site: a site whose server runs.
@@ -43,27 +47,40 @@ def connect(site: SiteDirectory, headscale: Callable[[], str], run: Run = subpro
 def make_api_key(site: SiteDirectory, headscale: str, run: Run = subprocess.run) -> str:
     """Ask Headscale over its unix socket for an API key, store it (mode 0600) and return it.
 
-    :param headscale: path of the program.
+    :param headscale: path of the program. `apikeys create` prints only the key, in 0.29 and in 0.30
+        (cmd/headscale/cli/api_key.go).
     :raises RestError: Headscale created none. The error does not quote its output, which might contain a key.
+    :raises FileSystemError: it cannot be stored.
     """
     argv = [headscale, '--config', site.config_file, 'apikeys', 'create', '--expiration', API_KEY_LIFETIME]
-    result = run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30,
-                 universal_newlines=True)
+    log = 'less {}'.format(site.path('log', 'headscale.log'))
+    try:
+        result = run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                     timeout=_CREATE_TIMEOUT, universal_newlines=True)
+    except subprocess.TimeoutExpired:
+        raise RestError('headscale made no API key within {} s.'.format(_CREATE_TIMEOUT), log) from None
+    except (OSError, ValueError) as error:  # the second: its output is no text
+        raise RestError('headscale made no API key ({}).'.format(
+            getattr(error, 'strerror', None) or type(error).__name__), log) from None
     lines = [line.strip() for line in result.stdout.splitlines() if line.strip()]
-    if result.returncode != 0 or not lines or not lines[-1].startswith(API_KEY_PREFIX):
-        raise RestError('headscale made no API key (exit status {}).'.format(result.returncode),
-                        'less {}'.format(site.path('log', 'headscale.log')))
-    files.write_secret(site.api_key_file, lines[-1] + '\n')
+    if result.returncode != 0 or not lines or not _API_KEY.fullmatch(lines[-1]):
+        raise RestError('headscale made no API key (exit status {}).'.format(result.returncode), log)
+    try:
+        files.write_secret(site.api_key_file, lines[-1] + '\n')
+    except OSError as error:
+        raise file_system.as_error(file_system.named(error, site.api_key_file))
     return lines[-1]
 
 
 def _client(site: SiteDirectory, key: Optional[str], timeout: float) -> RestClient:
     return RestClient(site.settings.name, site.settings.port, site.ca_file, key, timeout=timeout,
-                      hint=site.command('server run'))
+                      hint=site.command('server run'), database=site.path('headscale', 'db.sqlite'))
 
 
 def _read(path: str) -> str:
-    if not os.path.exists(path):
+    """Return the stored key; '' if there is none, or the file holds something else: a new key then replaces it."""
+    try:
+        text = foreign_file.read_text(path, longest=_LONGEST_KEY, encoding='ascii').strip()
+    except OSError:
         return ''
-    with open(path, encoding='ascii') as stream:
-        return stream.read().strip()
+    return text if _API_KEY.fullmatch(text) else ''

@@ -1,8 +1,8 @@
 """The part of Headscale's REST interface that the site's commands need; rest.RestClient implements it."""
 import datetime
-from typing import Callable, Dict, Iterable, List, Optional, Protocol
+from typing import Callable, Dict, Iterable, List, Optional, Protocol, Set
 
-from ua_overlay.headscale.rest import Node, PreAuthKey
+from ua_overlay.headscale.model import Node, PreAuthKey
 
 
 class HeadscaleApi(Protocol):
@@ -24,8 +24,8 @@ class HeadscaleApi(Protocol):
         """Replace all tags of a node; return the changed node."""
         ...
 
-    def knows_tag(self, node_id: str, tag: str) -> bool:
-        """Return whether the policy in force declares ``tag``, without changing anything."""
+    def known_tags(self, node_id: str, tags: Iterable[str]) -> Set[str]:
+        """Return those of ``tags`` that the policy in force declares, without changing anything."""
         ...
 
     def users(self) -> Dict[str, str]:

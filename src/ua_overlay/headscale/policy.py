@@ -9,9 +9,10 @@ from typing import Any, Collection, Dict, Iterable, List, Set, Tuple
 
 from ua_overlay import defaults
 from ua_overlay.headscale.evaluator import Alias, expectations
-from ua_overlay.headscale.rest import Node
+from ua_overlay.headscale.model import Node
 from ua_overlay.headscale.rules import EVERYTHING, PING, ROS, SSH, SSH_PORT, Ports, Rules
 from ua_overlay.protocols import JsonObject
+from ua_overlay.system import foreign_json
 from ua_overlay.tags import team_facts
 
 #: Prefix of a tag that no node has and that differs between policies. Headscale reports whether it knows a tag, which
@@ -76,6 +77,16 @@ def marker(policy: JsonObject) -> Alias:
     owners = {tag: owners for tag, owners in policy['tagOwners'].items() if not tag.startswith(MARKER)}
     text = json.dumps(dict(policy, tagOwners=owners, tests=[]), sort_keys=True)
     return MARKER + hashlib.sha256(text.encode('utf-8')).hexdigest()[:16]
+
+
+def marker_of_text(text: str) -> Alias:
+    """Return the marker of a policy as :func:`dump_policy` writes it; '' if ``text`` is none, as after an edit."""
+    try:
+        policy = foreign_json.parse_object(text)
+        found = marker(policy)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ''
+    return found if found in policy['tagOwners'] else ''
 
 
 def present_aliases(nodes: Iterable[Node]) -> Set[Alias]:

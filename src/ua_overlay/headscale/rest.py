@@ -1,26 +1,56 @@
-"""Client of Headscale's REST interface (v1 of 0.29: camelCase, ids as strings) over TLS with the site's CA."""
+"""Client of Headscale's REST interface (v1 of 0.29 and 0.30: camelCase, ids as strings) over TLS with the site's CA.
+
+The two versions differ in their errors (model.problem_text) and in their status codes, on which nothing here depends:
+0.29 answers 500 to most of what 0.30 answers with 400, 404 or 409 (CHANGELOG of 0.30.0, headscale 3324).
+"""
 import datetime
 import http.client
 import json
 import socket
 import ssl
+import time
 import urllib.parse
-from dataclasses import dataclass, field
-from typing import Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Set, TypeVar
 
 from ua_overlay import defaults
-from ua_overlay.clock import format_rfc3339, parse_go_time
+from ua_overlay.clock import format_rfc3339
 from ua_overlay.errors import OverlayError
+from ua_overlay.headscale import database_lock, model
+from ua_overlay.headscale.model import Node, PreAuthKey
+from ua_overlay.printable import printable
 from ua_overlay.protocols import Json, JsonObject
+from ua_overlay.system import foreign_json
 
 #: A tag that no policy declares: MARKER_TEAM is reserved, and no marker has this ending.
 _NO_TAG = 'tag:' + defaults.MARKER_TEAM + 'none'
+#: Seconds for one call. Longer than a writer of Headscale waits for a locked database (10 s: DefaultBusyTimeout of
+#: hscontrol/db/sqliteconfig/config.go, 0.29.3), so that the answer says so.
+TIMEOUT = 15.0
+#: Seconds until the TLS connection stands: on the same machine, a process that lives answers at once.
+CONNECT_TIMEOUT = 5.0
+#: Bytes of the longest answer. 1,000 nodes have 1.5 MB.
+LONGEST_ANSWER = 32 * 1024 * 1024
+_PART = 65536
+#: Characters of Headscale's own text in a sentence.
+_QUOTED = 300
+#: What the SQLite driver says when another process holds the database, and when its disk is full (SQLITE_BUSY,
+#: SQLITE_FULL: sqlite.org/rescode.html).
+_LOCKED, _FULL = 'database is locked', 'database or disk is full'
+
+Value = TypeVar('Value')
 
 
 class RestError(OverlayError):
-    """The control server did not perform a request."""
+    """The control server did not perform a request, or its answer makes no sense.
+
+    :ivar detail: Headscale's own text, complete; '' if it gave none.
+    """
 
     code = 'SERVER_ERROR'
+
+    def __init__(self, sentence: str, next_command: str = '', code: Optional[str] = None, detail: str = '') -> None:
+        super().__init__(sentence, next_command, code)
+        self.detail = detail
 
 
 class ServerDown(RestError):
@@ -29,98 +59,40 @@ class ServerDown(RestError):
     code = 'SERVER_DOWN'
 
 
+class ServerBusy(RestError):
+    """The control server runs, but cannot use its database now."""
+
+    code = 'SERVER_BUSY'
+
+
 class ServerDenied(RestError):
     """The API key is unknown or has expired."""
 
     code = 'SERVER_DENIED'
 
 
-@dataclass(frozen=True)
-class Node:
-    """A node as Headscale knows it. Times are aware UTC datetimes.
-
-    :param name: its name in the overlay (givenName).
-    :param requested_name: the name that it requested.
-    :param tags: for instance ('tag:iris', 'tag:ros-master').
-    :param last_seen: None if it has never been connected.
-    :param user: name of its user; '' for a node with tags.
-    :param key_id: id of the pre-auth key that it registered with.
-    :param invited: when that key was created.
-    """
-
-    id: str
-    name: str
-    requested_name: str
-    addresses: Tuple[str, ...]
-    tags: Tuple[str, ...]
-    online: bool
-    last_seen: Optional[datetime.datetime]
-    expiry: Optional[datetime.datetime]
-    created: Optional[datetime.datetime]
-    user: str = ''
-    key_id: str = ''
-    invited: Optional[datetime.datetime] = None
-
-
-@dataclass(frozen=True)
-class PreAuthKey:
-    """A key that lets one machine register.
-
-    :param key: complete only in the answer that created it (a secret).
-    :param tags: of the machine that registers with it; empty for a machine of a user.
-    :param user: name of its user, '' for none.
-    """
-
-    id: str
-    key: str = field(repr=False)
-    tags: Tuple[str, ...]
-    reusable: bool
-    used: bool
-    created: Optional[datetime.datetime]
-    expiration: Optional[datetime.datetime]
-    user: str = ''
-
-    def usable(self, now: datetime.datetime) -> bool:
-        """Return whether a machine could still register with it at ``now`` (aware datetime)."""
-        return (self.reusable or not self.used) and self.expiration is not None and self.expiration > now
-
-
-def parse_node(value: JsonObject) -> Node:
-    """Return the Node in the JSON of /api/v1/node."""
-    tags = tuple(value.get('tags') or ())
-    return Node(id=str(value['id']), name=value.get('givenName', ''), requested_name=value.get('name', ''),
-                addresses=tuple(value.get('ipAddresses') or ()), tags=tags,
-                online=bool(value.get('online')), last_seen=parse_go_time(value.get('lastSeen')),
-                expiry=parse_go_time(value.get('expiry')), created=parse_go_time(value.get('createdAt')),
-                # Headscale assigns an artificial user to nodes with tags.
-                user='' if tags else (value.get('user') or {}).get('name', ''),
-                key_id=str((value.get('preAuthKey') or {}).get('id', '')),
-                invited=parse_go_time((value.get('preAuthKey') or {}).get('createdAt')))
-
-
-def parse_key(value: JsonObject) -> PreAuthKey:
-    """Return the PreAuthKey in the JSON of /api/v1/preauthkey."""
-    return PreAuthKey(id=str(value['id']), key=value.get('key', ''), tags=tuple(value.get('aclTags') or ()),
-                      reusable=bool(value.get('reusable')), used=bool(value.get('used')),
-                      created=parse_go_time(value.get('createdAt')), expiration=parse_go_time(value.get('expiration')),
-                      user=(value.get('user') or {}).get('name', ''))
-
-
 class _Connection(http.client.HTTPSConnection):
-    """HTTPS to an address under another name, because the server may be unable to resolve or reach its public name."""
+    """HTTPS to an address under another name, because the server may be unable to resolve or reach its public name.
+
+    :ivar stands: whether the TLS connection was made.
+    """
 
     def __init__(self, address: str, port: int, name: str, context: ssl.SSLContext, timeout: float) -> None:
         super().__init__(name, port, timeout=timeout, context=context)
         self._address = address
         self._tls = context
+        self.stands = False
 
     def connect(self) -> None:
-        plain = socket.create_connection((self._address, self.port), self.timeout)
+        assert self.timeout is not None
+        plain = socket.create_connection((self._address, self.port), min(self.timeout, CONNECT_TIMEOUT))
         try:
             self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
         except BaseException:
             plain.close()
             raise
+        self.sock.settimeout(self.timeout)
+        self.stands = True
 
 
 class RestClient:
@@ -133,17 +105,24 @@ class RestClient:
     :param address: address to connect to.
     :param timeout: seconds for each call.
     :param hint: the next command of its errors.
+    :param database: path of Headscale's database, to find out who locks it.
+    :raises RestError: ``ca_file`` is not readable, or no certificate.
     """
 
     def __init__(self, name: str, port: int, ca_file: str, api_key: Optional[str] = None, address: str = '127.0.0.1',
-                 timeout: float = 10.0, hint: str = '') -> None:
+                 timeout: float = TIMEOUT, hint: str = '', database: str = '') -> None:
         self._name = name
         self._port = port
         self._address = address
         self._timeout = timeout
         self._api_key = api_key
         self._hint = hint
-        self._context = ssl.create_default_context(cafile=ca_file)
+        self._database = database
+        try:
+            self._context = ssl.create_default_context(cafile=ca_file)
+        except (OSError, ValueError) as error:
+            raise RestError('{} is not a readable CA certificate: {}.'.format(
+                ca_file, getattr(error, 'strerror', None) or error), 'ls -l {}'.format(ca_file))
 
     def __repr__(self) -> str:
         return 'RestClient({!r}, {})'.format(self._name, self._port)
@@ -152,11 +131,12 @@ class RestClient:
                 query: Optional[Mapping[str, str]] = None) -> Json:
         """Make one call and return the decoded JSON.
 
-        :raises ServerDown: no connection, or no complete answer in time.
+        :raises ServerDown: no connection, or it broke.
+        :raises ServerBusy: the database is locked or its disk full, or no complete answer in time.
         :raises ServerDenied: 401 or 403.
-        :raises RestError: any other status; the sentence quotes Headscale's own text.
+        :raises RestError: any other status than 2xx; the sentence quotes Headscale's own text.
+        :returns: {} for an empty answer.
         """
-        where = '{}:{}'.format(self._name, self._port)
         if query:
             path = '{}?{}'.format(path, urllib.parse.urlencode(query))
         headers = {'Accept': 'application/json'}
@@ -166,41 +146,79 @@ class RestClient:
         if body is not None:
             payload = json.dumps(body).encode('utf-8')
             headers['Content-Type'] = 'application/json'
+        what = '{} {}'.format(method, path.split('?')[0])
         connection = _Connection(self._address, self._port, self._name, self._context, self._timeout)
         try:
             connection.request(method, path, payload, headers)
             answer = connection.getresponse()
-            text = answer.read().decode('utf-8', 'replace')
+            text = _read(answer, time.monotonic() + self._timeout).decode('utf-8', 'replace')
         except ssl.SSLCertVerificationError as error:
             raise RestError('{} port {} has no certificate of this site for {}: {}.'.format(
                 self._address, self._port, self._name, error.verify_message), self._hint)
-        except (OSError, http.client.HTTPException) as error:
+        except socket.timeout:
+            if connection.stands:
+                raise self._busy('took {}, and did not answer within {:.0f} s'.format(what, self._timeout))
+            raise ServerDown('The control server {} does not answer on this machine (timed out).'.format(
+                self._where()), self._hint)
+        except (OSError, http.client.HTTPException, ValueError) as error:
             raise ServerDown('The control server {} does not answer on this machine ({}).'.format(
-                where, error or type(error).__name__), self._hint)
+                self._where(), printable(error) or type(error).__name__), self._hint)
         finally:
             connection.close()
         if answer.status in (401, 403):
-            raise ServerDenied('The control server {} refused its API key.'.format(where), self._hint)
-        if answer.status != 200:
-            raise RestError('The control server {} answered {} to {} {}: {}'.format(
-                where, answer.status, method, path.split('?')[0], _message(text)), self._hint)
+            raise ServerDenied('The control server {} refused its API key.'.format(self._where()), self._hint)
+        if not 200 <= answer.status < 300:
+            detail = model.problem_text(text)
+            if _FULL in detail:
+                raise RestError('The file system of {} is full, so the control server {} refused {}.'.format(
+                    self._database or 'its database', self._where(), what), 'df -h {}'.format(self._database).rstrip(),
+                    'FILE_SYSTEM', detail)
+            if _LOCKED in detail:
+                raise self._busy('refused ' + what, detail)
+            raise RestError('The control server {} answered {} to {}: {}'.format(
+                self._where(), answer.status, what, printable(detail, _QUOTED) or 'nothing'), self._hint, detail=detail)
         try:
-            return json.loads(text)
+            return foreign_json.parse(text) if text.strip() else {}
         except ValueError:
-            raise RestError('The control server {} did not answer {} {} with JSON.'.format(
-                where, method, path.split('?')[0]), self._hint)
+            raise RestError('The control server {} did not answer {} with JSON.'.format(self._where(), what),
+                            self._hint)
+
+    def _where(self) -> str:
+        return '{}:{}'.format(self._name, self._port)
+
+    def _busy(self, what: str, detail: str = '') -> ServerBusy:
+        """Return the error of a call for which the database was not free, with who holds it."""
+        holders = database_lock.holders(self._database) if self._database else []
+        if not holders:
+            return ServerBusy('The control server {} runs, but {}: {}.'.format(
+                self._where(), what, 'its database is locked' if detail else
+                'another program locks its database, or its disk is slow'), self._hint, detail=detail)
+        return ServerBusy('The control server {} runs, but {}: its database is locked by {}.'.format(
+            self._where(), what, ' and '.join('{} (process {})'.format(each.name, each.pid) for each in holders)),
+            'kill {}'.format(' '.join(str(each.pid) for each in holders)), detail=detail)
+
+    def _ask(self, parse: Callable[[Json], Value], method: str, path: str, body: Optional[JsonObject] = None) -> Value:
+        """Make one call and return its parsed answer.
+
+        :raises RestError: as :meth:`request`, and if the answer is not one of Headscale.
+        """
+        answer = self.request(method, path, body)
+        try:
+            return parse(answer)
+        except ValueError as error:
+            raise RestError('The control server {} answered {} {} as no Headscale does: {}.'.format(
+                self._where(), method, path, printable(error)), self._hint)
 
     def health(self) -> bool:
         """Return whether the server reports that it and its database work.
 
         :raises RestError: as :meth:`request`.
         """
-        return bool(self.request('GET', '/health').get('status') == 'pass')
+        return self._ask(model.parse_health, 'GET', '/health')
 
     def nodes(self) -> List[Node]:
         """Return every node of the site, sorted by name."""
-        values = self.request('GET', '/api/v1/node').get('nodes') or []
-        return sorted((parse_node(value) for value in values), key=lambda node: (node.name, node.id))
+        return self._ask(model.parse_nodes, 'GET', '/api/v1/node')
 
     def expire_node(self, node_id: str) -> None:
         """End a node's session: its key is invalid from now on."""
@@ -212,32 +230,35 @@ class RestClient:
 
     def set_tags(self, node_id: str, tags: Iterable[str]) -> Node:
         """Replace all tags of a node; return the changed node."""
-        answer = self.request('POST', '/api/v1/node/{}/tags'.format(node_id), {'tags': list(tags)})
-        return parse_node(answer['node'])
+        return self._ask(model.parse_changed_node, 'POST', '/api/v1/node/{}/tags'.format(node_id),
+                         {'tags': list(tags)})
 
-    def knows_tag(self, node_id: str, tag: str) -> bool:
-        """Return whether the policy in force declares ``tag``, without changing anything.
+    def known_tags(self, node_id: str, tags: Iterable[str]) -> Set[str]:
+        """Return those of ``tags`` that the policy in force declares, without changing anything.
 
-        The call requests that tag and an undeclared one for a node. Headscale always refuses, and names the tags that
-        it does not know.
+        The call requests those tags and an undeclared one for a node. Headscale always refuses, and names the tags that
+        its policy manager does not know (hscontrol/state/state.go: SetNodeTags, before it changes anything;
+        hscontrol/policy/v2/policy.go: TagExists, under the lock of SetPolicy; 0.29.3).
 
         :param node_id: of any node that exists.
         """
+        asked = set(tags)
         try:
-            self.request('POST', '/api/v1/node/{}/tags'.format(node_id), {'tags': [tag, _NO_TAG]})
+            self.request('POST', '/api/v1/node/{}/tags'.format(node_id), {'tags': sorted(asked) + [_NO_TAG]})
         except RestError as error:
-            if _NO_TAG not in error.sentence:
+            unknown = model.tags_in(error.detail)
+            if _NO_TAG not in unknown:
                 raise
-            return tag not in error.sentence
+            return asked - unknown
         raise RestError('The control server accepted a tag that no policy declares.', self._hint)
 
     def users(self) -> Dict[str, str]:
         """Return the id of every user by name."""
-        return {value['name']: str(value['id']) for value in self.request('GET', '/api/v1/user').get('users') or []}
+        return self._ask(model.parse_users, 'GET', '/api/v1/user')
 
     def create_user(self, name: str) -> str:
         """Create a user; return the id."""
-        return str(self.request('POST', '/api/v1/user', {'name': name})['user']['id'])
+        return self._ask(model.parse_made_user, 'POST', '/api/v1/user', {'name': name})
 
     def create_key(self, tags: Iterable[str], expiration: datetime.datetime,
                    user_id: Optional[str] = None) -> PreAuthKey:
@@ -251,11 +272,11 @@ class RestClient:
                             'aclTags': list(tags)}
         if user_id is not None:
             body['user'] = user_id
-        return parse_key(self.request('POST', '/api/v1/preauthkey', body)['preAuthKey'])
+        return self._ask(model.parse_made_key, 'POST', '/api/v1/preauthkey', body)
 
     def keys(self) -> List[PreAuthKey]:
         """Return every pre-auth key, masked."""
-        return [parse_key(value) for value in self.request('GET', '/api/v1/preauthkey').get('preAuthKeys') or []]
+        return self._ask(model.parse_keys, 'GET', '/api/v1/preauthkey')
 
     def expire_key(self, key_id: str) -> None:
         """Revoke a pre-auth key."""
@@ -269,15 +290,25 @@ class RestClient:
         self.request('POST', '/api/v1/policy/check', {'policy': policy_text})
 
     def policy(self) -> str:
-        """Return the text of the policy file that Headscale reads."""
-        return str(self.request('GET', '/api/v1/policy').get('policy', ''))
+        """Return the text of the policy file that Headscale reads; it may be another one than it runs."""
+        return self._ask(model.parse_policy_text, 'GET', '/api/v1/policy')
 
 
-def _message(text: str) -> str:
-    """Return the readable part of an error body: gRPC gateway's JSON `message`, or the text itself, shortened."""
-    try:
-        decoded = json.loads(text)
-        text = decoded.get('message', text) if isinstance(decoded, dict) else text
-    except ValueError:
-        text = text.strip()
-    return text[:300] or 'nothing'
+def _read(answer: http.client.HTTPResponse, deadline: float) -> bytes:
+    """Return the body of an answer.
+
+    :param deadline: monotonic seconds.
+    :raises OSError: it is too long; socket.timeout: it is not complete in time.
+    """
+    parts: List[bytes] = []
+    size = 0
+    while True:
+        part = answer.read1(_PART)
+        if not part:
+            return b''.join(parts)
+        parts.append(part)
+        size += len(part)
+        if size > LONGEST_ANSWER:
+            raise OSError('an answer of more than {} bytes'.format(LONGEST_ANSWER))
+        if time.monotonic() > deadline:
+            raise socket.timeout('timed out')

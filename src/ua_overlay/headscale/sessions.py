@@ -1,4 +1,5 @@
-"""Count the machines that are connected as one node, from debug lines of Headscale; no other interface shows that.
+"""Count the machines that are connected as one node, and the changes that Headscale has sent to each node, from its
+debug lines; no other interface shows that.
 
 A machine has one session. After it changed its network without closing the connection, it has two for a while
 (Headscale gives up the old connection after a quarter of an hour). Two machines with one key (a copied SD card) keep
@@ -16,6 +17,8 @@ DUPLICATE_AFTER = 20 * 60.0
 _DEBUG = b' DBG '
 #: The lines of hscontrol/mapper/node_conn.go of Headscale 0.29.3. The third follows a failed send.
 _LINE = re.compile(rb'(connection added|connection removed|removing failed connection) conn\.id=(\d+) node\.id=(\d+)')
+#: hscontrol/mapper/batcher.go (handleNodeChange) of Headscale 0.29.3, when it begins to send a change to a node.
+_TOLD = re.compile(rb'node change processing started node\.id=(\d+)')
 #: The level is within this many bytes of the start of a line, after the time.
 _LEVEL_AT = 45
 
@@ -27,18 +30,25 @@ class SessionWatcher:
         self._clock = clock
         self._lock = threading.Lock()
         self._sessions: Dict[str, Set[bytes]] = {}
+        #: The number of changes that each node was sent.
+        self._told: Dict[str, int] = {}
         #: When each node with several sessions got the second one.
         self._since: Dict[str, float] = {}
 
     def clear(self) -> None:
         """Forget all sessions, because Headscale starts."""
         with self._lock:
-            self._sessions, self._since = {}, {}
+            self._sessions, self._since, self._told = {}, {}, {}
 
     def take(self, line: bytes) -> bool:
         """Process a line of Headscale's output; return whether it is a debug line, which does not belong in the log."""
         if _DEBUG not in line[:_LEVEL_AT]:
             return False
+        told = _TOLD.search(line)
+        if told:
+            with self._lock:
+                node = told.group(1).decode('ascii')
+                self._told[node] = self._told.get(node, 0) + 1
         match = _LINE.search(line)
         if match:
             what, session, node = match.group(1), match.group(2), match.group(3).decode('ascii')
@@ -57,11 +67,13 @@ class SessionWatcher:
         """Return the nodes that are connected more than once.
 
         :returns: {'several': {node id: number of sessions} of the nodes with more than one, 'duplicate_identities':
-            the ids of those that have had them for DUPLICATE_AFTER}.
+            the ids of those that have had them for DUPLICATE_AFTER, 'told': {node id: number of changes that Headscale
+            has sent to it}}.
         """
         now = self._clock()
         with self._lock:
             several = {node: len(self._sessions[node]) for node in self._since}
             duplicates: List[str] = sorted(node for node, since in self._since.items()
                                            if now - since >= DUPLICATE_AFTER)
-        return {'several': several, 'duplicate_identities': duplicates}
+            told = dict(self._told)
+        return {'several': several, 'duplicate_identities': duplicates, 'told': told}

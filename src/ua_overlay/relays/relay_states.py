@@ -2,7 +2,7 @@
 from typing import Any, Dict, Iterable, List
 
 from ua_overlay import defaults
-from ua_overlay.headscale.rest import Node
+from ua_overlay.headscale.model import Node
 from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.protocols import JsonObject
 

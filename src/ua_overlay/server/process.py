@@ -1,9 +1,10 @@
 """`server run`: Headscale and the site's peer relay, in the foreground, supervised until a signal stops them."""
+import collections
 import dataclasses
 import signal
 import threading
 import time
-from typing import Callable, Optional, Protocol
+from typing import Callable, Deque, Optional, Protocol
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import access
@@ -18,12 +19,13 @@ from ua_overlay.relays.relay_keeper import RelayKeeper
 from ua_overlay.server.ports import StartError, check_ports
 from ua_overlay.site import last_good
 from ua_overlay.site.invitation_log import InvitationLog
-from ua_overlay.site.policy_applier import PolicyApplier
+from ua_overlay.site.policy_applier import IN_FORCE, STARTING, PolicyApplier
 from ua_overlay.site.site import Site
 from ua_overlay.system import control_socket
 from ua_overlay.system.child import Child
 from ua_overlay.system.requests import Request, Requests
 from ua_overlay.system.restart import Restarter
+from ua_overlay.system.thread import SupervisedThread
 
 #: On SIGTERM, Headscale waits up to 45 s for its clients' connections. Its SQLite journal survives SIGKILL.
 STOP_TIMEOUT = 5.0
@@ -34,6 +36,8 @@ RENEW_PERIOD = 12 * 3600.0
 #: Seconds between two queries for robots that have joined or left. Each takes 50 ms (Headscale checks the API key with
 #: bcrypt).
 POLICY_PERIOD = 10.0
+#: The same while the rules in force are not known.
+UNKNOWN_PERIOD = 1.0
 
 #: Requests to the main thread.
 STOP, RELOAD_POLICY, RESTART_HEADSCALE, RESTART_RELAY = 'stop', 'reload policy', 'restart headscale', 'restart relay'
@@ -81,7 +85,11 @@ class SiteServer:
         self._sessions = SessionWatcher(clock)
         self._policy = PolicyApplier(site, self._connect, self._headscale_child,
                                      remember=self._remember_rules)
-        self._policy_text = 'starting'
+        #: The last problem of the policy thread, which has been reported; '' for none.
+        self._policy_problem = ''
+        self._policy_thread = SupervisedThread('policy', self._keep_policy, self._policy_failed)
+        #: Requests that arrived while the main thread waited for Headscale; it handles them next.
+        self._deferred: Deque[Request] = collections.deque()
         self._invitation_log = InvitationLog(site.invitation_log_file, now)
         self._headscale: Optional[Restarter[Child]] = None
         self._relay: Optional[Restarter[Child]] = None
@@ -105,11 +113,12 @@ class SiteServer:
                 control_server = control_socket.ControlServer(self._site.control_socket, self._answer)
                 self._start_relay()
                 self._derp.start()
-                threading.Thread(target=self._keep_policy, daemon=True, name='policy').start()
+                self._policy_thread.start()
                 self._started()
                 self._supervise()
             finally:
                 self._stopping.set()
+                self._policy_thread.stop()
                 if self._keeper is not None:
                     self._keeper.stop()
                 self._derp.stop()
@@ -199,8 +208,13 @@ class SiteServer:
                 raise StartError('headscale is not healthy after {:.0f} s: {}'.format(HEALTH_TIMEOUT, reason),
                                  read_log)
             request = self._requests.take(0.1)
-            if request is not None and request.name == STOP:
+            if request is None:
+                continue
+            # Whatever was asked for meanwhile is done afterwards: a SIGHUP, for instance, after an edit of the rules.
+            if request.name == STOP:
+                self._deferred.appendleft(request)
                 raise StartError('Stopped before headscale was up.', self._site.command('server run'))
+            self._deferred.append(request)
 
     def _start_relay(self) -> None:
         relay_settings = settings_of_site(self._site)
@@ -219,7 +233,7 @@ class SiteServer:
     def _supervise(self) -> None:
         renew_at = self._clock() + RENEW_PERIOD
         while True:
-            request = self._requests.take(0.5)
+            request = self._deferred.popleft() if self._deferred else self._requests.take(0.5)
             if request is not None and request.name == STOP:
                 self._say('Stopping …')
                 return
@@ -271,7 +285,7 @@ class SiteServer:
         try:
             site, _ = self._policy.apply()
         except OverlayError as error:
-            self._say('The policy did not change: {}'.format(error))
+            self._say('The policy of site.yaml was not applied: {}'.format(error))
         else:
             self._say('The policy was reloaded: {} team(s).'.format(len(site.teams)))
 
@@ -282,15 +296,27 @@ class SiteServer:
 
         Report each problem once.
         """
-        while not self._stopping.wait(1.0 if self._policy_text == 'starting' else POLICY_PERIOD):
+        while not self._stopping.wait(POLICY_PERIOD if self._policy.state.kind == IN_FORCE else UNKNOWN_PERIOD):
             try:
                 self._invitation_log.note_used(self._policy.refresh())
-                text = 'in force'
+                self._policy_problem = ''
             except (OverlayError, OSError) as error:
-                text = getattr(error, 'sentence', str(error))
-                if text != self._policy_text and self._headscale_child().running():
-                    self._say('The policy: {}'.format(text))
-            self._policy_text = text
+                self._note_policy(getattr(error, 'sentence', str(error)))
+
+    def _note_policy(self, problem: str) -> None:
+        if problem != self._policy_problem and self._headscale_child().running():
+            self._say('The policy: {}'.format(problem))
+        self._policy_problem = problem
+
+    def _policy_failed(self, sentence: str) -> None:
+        """Say that nobody asks Headscale any more which rules it enforces, until the thread runs again."""
+        self._policy.lost(sentence)
+        self._note_policy(sentence)
+
+    def _policy_report(self) -> JsonObject:
+        state = self._policy.state
+        text = state.kind if state.kind == STARTING else state.sentence or self._policy_problem or state.kind
+        return {'state': text, 'kind': state.kind}
 
     def _answer(self, operation: str) -> JsonObject:
         if operation == 'ping':
@@ -316,7 +342,7 @@ class SiteServer:
                 'relay': dict(self._keeper.report() if self._keeper else {'state': 'starting'},
                               pid=self._relay.child.pid if self._relay else None,
                               restarts=self._relay.restarts if self._relay else 0),
-                'derp': self._derp.report(), 'derp_ends': self._derp.ends(), 'policy': {'state': self._policy_text}}
+                'derp': self._derp.report(), 'derp_ends': self._derp.ends(), 'policy': self._policy_report()}
 
     def _ask_relay_restart(self) -> None:
         self._requests.add(RESTART_RELAY)

@@ -1,4 +1,5 @@
 """Manage teams, users and robots: the administrator's operations on the server."""
+import contextlib
 import dataclasses
 import time
 from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -7,18 +8,23 @@ from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import policy
 from ua_overlay.headscale.api import Connect, HeadscaleApi
-from ua_overlay.headscale.rest import Node
+from ua_overlay.headscale.model import Node
 from ua_overlay.headscale.rules import Team, User
 from ua_overlay.protocols import Clock, JsonObject, UtcClock
 from ua_overlay.relays.relay_states import relay_states
-from ua_overlay.site import fleet
-from ua_overlay.site.site import Site
+from ua_overlay.site import enforced, fleet, revocation
+from ua_overlay.site.enforced import Enforced
+from ua_overlay.site.site import SITE_FILE, Site
 from ua_overlay.system import control_socket
+from ua_overlay.system.replacement import Replacement
 from ua_overlay.tags import team_of
 
-#: Seconds to wait until a connected robot notices that its key has expired. That takes up to two seconds, and Headscale
-#: counts the robot as online for ten more.
-NOTICE_TIMEOUT = 20.0
+#: Seconds to wait until Headscale has told a connected robot that its key has expired: it does so every 0.8 s
+#: (tuning.batch_change_delay). The robot stays connected, and online for Headscale, so that says nothing.
+NOTICE_TIMEOUT = 5.0
+_NOTICE_PERIOD = 0.1
+#: Seconds that the server may take for a reload and for the way back after its failure.
+APPLY_TIMEOUT = 120.0
 
 
 class TeamError(OverlayError):
@@ -47,7 +53,7 @@ class Admin:
     """
 
     def __init__(self, site: Site, connect: Connect, now: UtcClock,
-                 ask: Callable[[str, str], JsonObject] = control_socket.ask, clock: Clock = time.monotonic,
+                 ask: Callable[..., JsonObject] = control_socket.ask, clock: Clock = time.monotonic,
                  sleep: Callable[[float], None] = time.sleep) -> None:
         self.site = site
         self._connect = connect
@@ -106,8 +112,7 @@ class Admin:
             # Headscale accepts the registration with a key even if the policy no longer has its tag.
             tag, now = policy.team_tag(name), self._now()
             keys = [key for key in client.keys() if tag in key.tags and key.usable(now)]
-            for key in keys:
-                client.expire_key(key.id)
+            revocation.revoke(client, [key.id for key in keys], self._now, self.site.command)
             self._apply(teams={other: team for other, team in self.site.teams.items() if other != name})
             return len(keys)
 
@@ -125,6 +130,8 @@ class Admin:
         """
         running = self.server_running()
         before = self.site.rules
+        kept = Replacement(self.site.path(SITE_FILE))
+        kept.hold()
         self.site.rules = dataclasses.replace(before, **parts)
         try:
             self.site.write_settings()
@@ -132,11 +139,27 @@ class Admin:
                 self.apply_policy()
             else:
                 self.site.write_generated()
-        except BaseException:
+        except BaseException as error:
             self.site.rules = before
-            self.site.write_settings()
+            kept.undo()
+            if isinstance(error, control_socket.NoAnswer):
+                raise self._settled(error) from error
             raise
+        kept.keep()
         return running
+
+    def _settled(self, error: OverlayError) -> OverlayError:
+        """Tell the server to apply the previous rules after a change whose result is unknown; return the error."""
+        back = '{} {} has the previous rules again'.format(error.sentence, SITE_FILE)
+        try:
+            self.apply_policy()
+        except control_socket.NotRunning:
+            return OverlayError('{}; the server reads them when it starts.'.format(back),
+                                self.site.command('server run'), error.code)
+        except OverlayError as second:
+            return OverlayError('{}, but which rules are in force is unknown: {}'.format(back, second.sentence),
+                                self.site.command('policy show'), 'POLICY_UNKNOWN')
+        return OverlayError('{}, and they are in force.'.format(back), error.next_command, error.code)
 
     # ---- users
 
@@ -149,7 +172,8 @@ class Admin:
             for name in user.teams:
                 self.team(name)
             if self.site.rules.users.get(user.name) == user:
-                return False
+                # site.yaml says so; whether Headscale does, the server finds out.
+                return self.server_running() and self.apply_policy()
             self._apply(users=dict(self.site.rules.users, **{user.name: user}))
             return True
 
@@ -173,9 +197,19 @@ class Admin:
         """Make the running server apply the rules of site.yaml; return whether anything changed.
 
         :raises NotRunning: no server is running.
-        :raises OverlayError: the rules were not applied; the previous policy stays in force.
+        :raises OverlayError: the rules were not applied; its sentence says which rules are in force, or that this is
+            unknown.
         """
-        return bool(self._ask(self.site.control_socket, 'reload').get('changed', True))
+        return bool(self._ask(self.site.control_socket, 'reload', timeout=APPLY_TIMEOUT).get('changed', True))
+
+    def enforced(self) -> Enforced:
+        """Ask Headscale whether it enforces the site's rules."""
+        try:
+            client = self._connect()
+        except OverlayError as error:
+            return enforced.unknown(error)
+        return enforced.ask(client, enforced.SiteFacts(self.site.rules, enforced.read_policy(self.site.policy_file)),
+                            self.site.command('policy apply'))
 
     def server_running(self) -> bool:
         """Return whether this site's server is running."""
@@ -234,13 +268,35 @@ class Admin:
         client = self._connect()
         robot = self._find(name, [node for node in client.nodes() if team_of(node.tags) or node.user])
         # Deletion alone does not end a connected robot's session (headscale 3410). Expiry of its key does: the robot is
-        # notified and goes offline. An unreachable robot learns of it when it reconnects.
+        # told and goes offline. An unreachable robot learns of it when it reconnects.
+        told = self._told(robot.id) if robot.online else 0
         client.expire_node(robot.id)
         deadline = self._clock() + NOTICE_TIMEOUT
-        while any(node.online for node in client.nodes() if node.id == robot.id) and self._clock() < deadline:
-            self._sleep(0.5)
-        client.delete_node(robot.id)
+        while robot.online and self._told(robot.id) <= told and self._clock() < deadline:
+            self._sleep(_NOTICE_PERIOD)
+        self._delete(client, robot)
         return robot
+
+    def _told(self, node_id: str) -> int:
+        """Return how many changes Headscale has sent to a node since it started."""
+        told = self.sessions().get('told')
+        count = told.get(node_id, 0) if isinstance(told, dict) else 0
+        return count if isinstance(count, int) else 0
+
+    def _delete(self, client: HeadscaleApi, node: Node) -> None:
+        """Delete a node whose key has expired, and read back that it has and is gone."""
+        now = self._now()
+        if not all(each.expired(now) for each in client.nodes() if each.id == node.id):
+            raise RobotError('Headscale still lets {} in: its key has not expired.'.format(node.name),
+                             self.site.command('robot remove {}'.format(node.name)))
+        try:
+            client.delete_node(node.id)
+        except OverlayError as error:
+            raise RobotError('{} reaches nobody any more, because its key has expired, but it was not deleted. '
+                             '{}'.format(node.name, error.sentence), error.next_command)
+        if any(each.id == node.id for each in client.nodes()):
+            raise RobotError('{} reaches nobody any more, because its key has expired, but Headscale still lists '
+                             'it.'.format(node.name), self.site.command('robot remove {}'.format(node.name)))
 
     def _find(self, name: str, robots: Sequence[Node]) -> Node:
         """Return the robot called ``name``.
@@ -259,7 +315,7 @@ class Admin:
         for node in client.nodes():
             if node.name in names and not node.online and (team_of(node.tags) or node.user):
                 client.expire_node(node.id)
-                client.delete_node(node.id)
+                self._delete(client, node)
 
     def stale_robots(self, days: float, team: Optional[str] = None) -> List[Node]:
         """Return the robots that were last seen more than ``days`` days ago, sorted by name."""
@@ -274,7 +330,7 @@ class Admin:
         for node in self.stale_robots(days):
             if any(each.id == node.id for each in self.stale_robots(days)):
                 client.expire_node(node.id)
-                client.delete_node(node.id)
+                self._delete(client, node)
                 yield node
 
     def move_robot(self, name: str, team: str) -> Tuple[Node, str, bool]:
@@ -289,7 +345,7 @@ class Admin:
         before = team_of(robot.tags)
         if before == team:
             return robot, before, False
-        moved = self._connect().set_tags(robot.id, fleet.moved_tags(robot.tags, team))
+        moved = self._set_tags(self._connect(), robot, fleet.moved_tags(robot.tags, team))
         return moved, before, defaults.MASTER_TAG in robot.tags
 
     def move_master(self, team: str, name: str) -> Tuple[Node, List[str]]:
@@ -310,11 +366,46 @@ class Admin:
         before = [node for node in members if defaults.MASTER_TAG in node.tags]
         for node in before:
             if node.id != chosen.id:
-                client.set_tags(node.id, [tag for tag in node.tags if tag != defaults.MASTER_TAG])
+                self._set_tags(client, node, [tag for tag in node.tags if tag != defaults.MASTER_TAG])
         if chosen not in before:
             try:
-                chosen = client.set_tags(chosen.id, list(chosen.tags) + [defaults.MASTER_TAG])
+                chosen = self._set_tags(client, chosen, list(chosen.tags) + [defaults.MASTER_TAG])
             except OverlayError as error:
                 raise OverlayError('Team {} has no master: moving it to {} failed. {}'.format(
                     team, name, error.sentence), self.site.command('team master {} {}'.format(team, name)))
         return chosen, [node.name for node in before]
+
+    def _set_tags(self, client: HeadscaleApi, node: Node, tags: Sequence[str]) -> Node:
+        """Replace the tags of ``node``, and read them back.
+
+        Headscale changes its memory first and its database afterwards, and tells nobody if that fails
+        (hscontrol/state/state.go: SetNodeTags, 0.29.3). So the way back sets the old tags, which mends its memory.
+
+        :raises RobotError: the node has its old tags, or which ones is unknown.
+        """
+        try:
+            client.set_tags(node.id, tags)
+            changed = _by_id(client, node)
+            if changed is not None and set(changed.tags) == set(tags):
+                return changed
+            problem = OverlayError('Headscale did not change the tags of {}.'.format(node.name),
+                                   self.site.command('robot list'))
+        except OverlayError as error:
+            problem = error
+        try:
+            with contextlib.suppress(OverlayError):
+                client.set_tags(node.id, node.tags)
+            now = _by_id(client, node)
+        except OverlayError:
+            raise RobotError('{} Which tags {} has is unknown.'.format(problem.sentence, node.name),
+                             self.site.command('robot list'))
+        if now is None:
+            raise RobotError('{} {} was removed meanwhile.'.format(problem.sentence, node.name),
+                             self.site.command('robot list'))
+        raise RobotError('{} {} {}.'.format(problem.sentence, node.name, 'has its old tags' if set(now.tags) == set(
+            node.tags) else 'has the tags ' + ', '.join(now.tags)), problem.next_command)
+
+
+def _by_id(client: HeadscaleApi, node: Node) -> Optional[Node]:
+    """Return the present state of ``node``; None when Headscale does not know it."""
+    return next((each for each in client.nodes() if each.id == node.id), None)

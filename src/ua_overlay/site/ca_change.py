@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterable, List, Protocol, Tuple
 
 from ua_overlay.clock import format_rfc3339, parse_rfc3339
 from ua_overlay.errors import OverlayError
-from ua_overlay.headscale.rest import Node
+from ua_overlay.headscale.model import Node
 from ua_overlay.protocols import JsonObject, UtcClock
 from ua_overlay.site.admin import RobotError
 from ua_overlay.site.site import Site

@@ -3,7 +3,7 @@ import datetime
 from typing import Iterable, List, Optional, Sequence
 
 from ua_overlay import defaults
-from ua_overlay.headscale.rest import Node
+from ua_overlay.headscale.model import Node
 from ua_overlay.tags import PREFIX, team_of
 
 

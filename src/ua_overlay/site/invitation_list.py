@@ -4,7 +4,7 @@ from typing import Dict, Iterable, List, NamedTuple, Optional
 
 from ua_overlay import defaults
 from ua_overlay.clock import parse_go_time
-from ua_overlay.headscale.rest import Node, PreAuthKey
+from ua_overlay.headscale.model import Node, PreAuthKey
 from ua_overlay.site import invitation_log
 from ua_overlay.site.invitation_log import Record
 from ua_overlay.tags import team_of

@@ -9,7 +9,7 @@ import os
 from typing import Any, Dict, Iterable, List, Optional, Set
 
 from ua_overlay.clock import format_rfc3339
-from ua_overlay.headscale.rest import Node
+from ua_overlay.headscale.model import Node
 from ua_overlay.protocols import UtcClock
 from ua_overlay.system import files
 from ua_overlay.tags import team_of

@@ -6,8 +6,9 @@ from ua_overlay import defaults
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale import policy
 from ua_overlay.headscale.api import Connect, HeadscaleApi
-from ua_overlay.headscale.rest import Node
+from ua_overlay.headscale.model import Node
 from ua_overlay.protocols import UtcClock
+from ua_overlay.site import revocation
 from ua_overlay.site.admin import RobotError, TeamError, UserError
 from ua_overlay.site.invitation_list import OPEN, ListedInvitation, list_invitations
 from ua_overlay.site.invitation_log import InvitationLog
@@ -130,10 +131,7 @@ class Inviter:
 
     def take_back(self, key_ids: Iterable[str]) -> None:
         """Revoke the keys of invitations that could not be delivered."""
-        client = self._connect()
-        for key_id in key_ids:
-            client.expire_key(key_id)
-            self._invitation_log.revoked(key_id)
+        revocation.revoke(self._connect(), key_ids, self._now, self.site.command, self._invitation_log.revoked)
 
     def list(self) -> List[ListedInvitation]:
         """Return every invitation of the site, oldest first."""

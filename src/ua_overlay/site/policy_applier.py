@@ -1,33 +1,64 @@
-"""Apply the rules of site.yaml, and report them as in force only after Headscale has confirmed that.
+"""Apply the rules of site.yaml, and report them as in force only after Headscale has shown that it runs them.
 
-Headscale reports a refused policy only in its log, and its REST interface returns the file, not the policy in force. So
-every policy declares a unique tag (policy.marker), and this module queries whether Headscale knows that tag.
+Headscale reports a refused policy only in its log. Whatever happens between its signal and its answer, the rules in
+force are unknown from the signal on, until it has answered (site.enforced). When that fails, the way back is a second
+reload, with the previous policy, and that is read back too. Until then the server goes on trying (:meth:`refresh`).
 """
-import json
 import signal
 import threading
-from typing import Callable, List, Optional, Protocol, Sequence, Set, Tuple
+import time
+from typing import Callable, List, NamedTuple, NoReturn, Optional, Protocol, Sequence, Set, Tuple
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import policy
 from ua_overlay.headscale.api import Connect, HeadscaleApi
 from ua_overlay.headscale.evaluator import Alias, unmet
-from ua_overlay.headscale.rest import Node, RestError
+from ua_overlay.headscale.model import Node
+from ua_overlay.headscale.rest import RestError
 from ua_overlay.headscale.rules import Rules
-from ua_overlay.protocols import JsonObject
+from ua_overlay.printable import printable
+from ua_overlay.protocols import Clock, JsonObject
+from ua_overlay.site.enforced import read_policy, running_markers
 from ua_overlay.site.site import Site
-from ua_overlay.system import files
+from ua_overlay.system import file_system, files, replacement
+from ua_overlay.system.replacement import Replacement
 
-#: Seconds within which Headscale must report that it has read its policy.
+#: Seconds within which Headscale must have read its policy.
 RELOAD_TIMEOUT = 20.0
+#: Seconds that Headscale may take to log the end of a reload after it has logged its start. A reload that changes
+#: nothing logs no end.
+END_TIMEOUT = 3.0
+#: Lines of Headscale 0.29.3: hscontrol/app.go (sigFunc: first and last), hscontrol/state/state.go (ReloadPolicy). They
+#: are the same in 0.30. One goroutine handles its signals, one after the other.
+_RECEIVED = 'Received SIGHUP'
 _RELOADED = 'Policy reload completed'
 _NOT_RELOADED = 'reloading policy'
 
+#: The states of the rules: Headscale has shown that it runs them; it has not; nobody has asked it yet.
+IN_FORCE, UNKNOWN, STARTING = 'in force', 'unknown', 'starting'
+
 
 class PolicyError(OverlayError):
-    """Headscale does not accept the policy of the rules; the previous one stays in force."""
+    """The rules of site.yaml were not applied; the previous ones are in force."""
 
     code = 'POLICY'
+
+
+class PolicyUnknown(PolicyError):
+    """The rules of site.yaml were not applied, and Headscale has not shown which rules are in force."""
+
+    code = 'POLICY_UNKNOWN'
+
+
+class PolicyState(NamedTuple):
+    """What is known about the rules of the server.
+
+    :ivar kind: IN_FORCE, UNKNOWN or STARTING.
+    :ivar sentence: why, if it is not IN_FORCE.
+    """
+
+    kind: str
+    sentence: str = ''
 
 
 class HeadscaleProcess(Protocol):
@@ -68,6 +99,8 @@ def check(site: Site, client: Optional[HeadscaleApi]) -> JsonObject:
             client.check_policy(policy.dump_policy(candidate))
             return candidate
         except RestError as error:
+            if not error.detail:  # no answer at all
+                raise
             # The tests of a robot that left in between fail: try once more with the current nodes.
             if attempt == 2 or present == policy.present_aliases(client.nodes()):
                 raise PolicyError('Headscale refuses the policy made of {}: {}'.format(
@@ -75,17 +108,29 @@ def check(site: Site, client: Optional[HeadscaleApi]) -> JsonObject:
     raise AssertionError('unreachable')
 
 
-def in_force(client: HeadscaleApi, candidate: JsonObject) -> Optional[bool]:
-    """Return whether the running Headscale has the grants of ``candidate``; None while it has no node for the query."""
-    nodes = client.nodes()
-    return client.knows_tag(nodes[0].id, policy.marker(candidate)) if nodes else None
-
-
 def ensure_users(client: HeadscaleApi, rules: Rules) -> None:
     """Create the users of the site that Headscale does not have yet."""
     existing = set(client.users()) if rules.users else set()
     for name in sorted(set(rules.users) - existing):
         client.create_user(name)
+
+
+def confirmed(wanted: Alias, known: Optional[Set[Alias]], was_known: Optional[bool], received: bool,
+              ended: bool) -> bool:
+    """Decide whether a reload has put the policy with the marker ``wanted`` into force. Pure.
+
+    The file was written before the signal, so every reload that begins after the signal reads it. Headscale logs when
+    one begins. Without that line an earlier reload may still be under way, with another file.
+
+    :param known: the markers that Headscale knows now; None while it has no node to ask about.
+    :param was_known: whether it knew ``wanted`` before the signal; None: unknown.
+    :param received: whether Headscale has logged that a reload began after the signal.
+    :param ended: whether it has logged that a reload changed something.
+    """
+    if known is None:
+        # No machine exists on which the rules could act.
+        return ended or received
+    return wanted in known and (received or ended or was_known is False)
 
 
 class PolicyApplier:
@@ -99,30 +144,41 @@ class PolicyApplier:
     """
 
     def __init__(self, site: Site, connect: Connect, process: Callable[[], HeadscaleProcess],
-                 timeout: float = RELOAD_TIMEOUT, remember: Callable[[Rules], None] = lambda rules: None) -> None:
+                 timeout: float = RELOAD_TIMEOUT, remember: Callable[[Rules], None] = lambda rules: None,
+                 clock: Clock = time.monotonic) -> None:
         self._site = site
         self._connect = connect
         self._process = process
         self._timeout = timeout
         self._remember = remember
+        self._clock = clock
         self._lock = threading.Lock()
-        #: The marker of the policy in force.
-        self._running = ''
+        self._state = PolicyState(STARTING)
         #: The aliases in its tests; None: unknown, so the next refresh tests the policy.
         self._present: Optional[Set[Alias]] = None
         self._client: Optional[HeadscaleApi] = None
 
+    @property
+    def state(self) -> PolicyState:
+        """What is known about the server's rules; any thread may read it."""
+        return self._state
+
     def started(self) -> None:
         """Note that Headscale starts, and reads the current policy.json."""
         self._present = None
-        self._running = policy.marker(json.loads(_read(self._site.policy_file)))
+        self._state = PolicyState(STARTING)
+        replacement.sweep(self._site.policy_file)
+
+    def lost(self, sentence: str) -> None:
+        """Note that nobody asks Headscale any more."""
+        self._state = PolicyState(UNKNOWN, sentence)
 
     def apply(self) -> Tuple[Site, bool]:
         """Apply the rules of the current site.yaml.
 
         :returns: (the site, whether anything changed).
-        :raises OverlayError: site.yaml is invalid, or Headscale refuses or does not confirm the policy; nothing was
-            changed.
+        :raises PolicyUnknown: Headscale has not shown which rules are in force.
+        :raises OverlayError: site.yaml is invalid, or Headscale refuses the policy; the previous rules are in force.
         """
         with self._lock:
             site = type(self._site).load(self._site.directory)
@@ -132,23 +188,33 @@ class PolicyApplier:
             return site, changed
 
     def refresh(self) -> List[Node]:
-        """Test the policy for the existing nodes, without reading site.yaml, which a person may be editing.
+        """Ask Headscale which policy it runs, put the server's rules into force if it runs others, and test the policy
+        for the existing nodes.
+
+        It does not read site.yaml, which a person may be editing.
 
         :returns: the nodes.
         :raises OverlayError: see :meth:`apply`.
         """
         with self._lock:
-            if self._client is None:
-                self._client = self._connect()
             try:
+                if self._client is None:
+                    self._client = self._connect()
                 nodes = self._client.nodes()
                 present = policy.present_aliases(nodes)
-                if present != self._present:
+                wanted = policy.marker(policy.make_policy(self._site.rules))
+                runs = not nodes or wanted in self._client.known_tags(nodes[0].id, [wanted])
+                self._state = PolicyState(IN_FORCE) if runs else PolicyState(
+                    UNKNOWN, 'Headscale runs other rules than those of the server.')
+                if present != self._present or not runs:
                     self._put(self._site, self._client)
                     self._present = present
-            except OverlayError:
+            except PolicyError:
+                raise
+            except OverlayError as error:
                 # The API key may have expired: reconnect next time.
                 self._client = None
+                self._state = PolicyState(UNKNOWN, 'Which rules are in force is unknown: {}'.format(error.sentence))
                 raise
             return nodes
 
@@ -156,40 +222,94 @@ class PolicyApplier:
         """Put the rules of ``site`` into force; return whether anything changed."""
         ensure_users(client, site.rules)
         candidate = check(site, client)
-        text, before = policy.dump_policy(candidate), _read(site.policy_file)
-        changed = policy.marker(candidate) != self._running
-        if text != before:
-            files.write_atomic(site.policy_file, text, mode=0o600)
-        try:
-            # A robot that joins or leaves changes only the tests. They have just passed, so avoid a reload, which would
-            # make Headscale compute the network map of every robot.
-            if changed:
-                self._reload(site, client, candidate)
-        except OverlayError:
-            # Restore the old policy in the file, because a restart would read it.
-            files.write_atomic(site.policy_file, before, mode=0o600)
-            raise
-        self._running = policy.marker(candidate)
-        return changed
+        text, before = policy.dump_policy(candidate), read_policy(site.policy_file)
+        wanted, previous = policy.marker(candidate), policy.marker_of_text(before)
+        known = running_markers(client, {each for each in (wanted, previous) if each})
+        # A robot that joins or leaves changes only the tests. They have just passed, so avoid a reload, which would
+        # make Headscale compute the network map of every robot.
+        reload = known is None or wanted not in known
+        replaced = Replacement(site.policy_file)
+        if text != before or reload:
+            self._write(replaced, text)
+        if reload:
+            self._state = PolicyState(UNKNOWN, 'Headscale is reloading its policy.')
+            try:
+                self._reload(site, client, wanted, None if known is None else False)
+            except OverlayError as error:
+                self._go_back(client, replaced, wanted, previous, error)
+            except BaseException:
+                replaced.undo()
+                raise
+        replaced.keep()
+        self._state = PolicyState(IN_FORCE)
+        return reload if known is not None else text != before
 
-    def _reload(self, site: Site, client: HeadscaleApi, candidate: JsonObject) -> None:
+    def _reload(self, site: Site, client: HeadscaleApi, wanted: Alias, was_known: Optional[bool]) -> None:
+        """Let Headscale read policy.json, and return once it has shown that it runs it.
+
+        :param was_known: see :func:`confirmed`.
+        :raises OverlayError: it refuses it, or has not shown that.
+        """
         process = self._process()
         if not process.running():
-            raise PolicyError('headscale is not running at the moment; it reads the policy when it starts.',
-                              site.command('server status'))
-        mark = process.mark()
+            raise PolicyError('Headscale is not running at the moment.', site.command('server status'))
+        mark, deadline = process.mark(), self._clock() + self._timeout
         process.signal(signal.SIGHUP)
-        line = process.wait_for_line((_RELOADED, _NOT_RELOADED), mark, self._timeout)
-        if line is None and not in_force(client, candidate):
-            raise PolicyError('headscale did not confirm the new policy within {:.0f} s.'.format(self._timeout),
-                              site.command('policy show'))
+        received = process.wait_for_line((_RECEIVED, _RELOADED, _NOT_RELOADED), mark, self._timeout) is not None
+        line = process.wait_for_line((_RELOADED, _NOT_RELOADED), mark, END_TIMEOUT if received else 0.0)
         if line is not None and _RELOADED not in line:
-            raise PolicyError('headscale refused the new policy: {}'.format(line[-300:]), site.command('policy check'))
-        if in_force(client, candidate) is False:
-            raise PolicyError('headscale reports that it has read the new policy, but the previous one is in force.',
-                              'less {}'.format(site.path('log', 'headscale.log')))
+            raise PolicyError('Headscale refused its policy: {}'.format(printable(line[-300:])),
+                              site.command('policy check'))
+        while True:
+            known = running_markers(client, [wanted])
+            if confirmed(wanted, known, was_known, received, line is not None):
+                return
+            if line is not None and known is not None and wanted not in known:
+                raise PolicyError('Headscale reports that it has read its policy, but it runs another one.',
+                                  'less {}'.format(site.path('log', 'headscale.log')))
+            left = deadline - self._clock()
+            if left <= 0 or not process.running():
+                raise PolicyError('Headscale {}.'.format(
+                    'did not confirm its policy within {:.0f} s'.format(self._timeout) if process.running() else
+                    'ended before it confirmed its policy'), site.command('policy show'))
+            line = line or process.wait_for_line((_RELOADED, _NOT_RELOADED), mark, min(1.0, left))
+            received = received or line is not None
 
+    def _go_back(self, client: HeadscaleApi, replaced: Replacement, wanted: Alias, previous: Alias,
+                 error: OverlayError) -> NoReturn:
+        """Put the previous policy into force again after a failed reload.
 
-def _read(path: str) -> str:
-    with open(path, encoding='utf-8') as stream:
-        return stream.read()
+        :param wanted: the marker of the policy that failed.
+        :param previous: the marker of the policy before it.
+        :param error: the failure.
+        :raises PolicyError: the previous rules are in force.
+        :raises PolicyUnknown: that is not known.
+        """
+        ours = policy.marker(policy.make_policy(self._site.rules))
+        try:
+            replaced.undo()
+            if previous == wanted or previous != ours:
+                # There is nothing to go back to: the next refresh tries again.
+                raise PolicyError(error.sentence)
+            self._reload(self._site, client, previous, None)
+        except (OverlayError, OSError) as second:
+            reason = getattr(second, 'sentence', None) or 'policy.json was not written back: {}.'.format(second)
+            sentence = '{} Which rules are in force is unknown{}. The server goes on trying to restore the previous ' \
+                       'ones.'.format(error.sentence, '' if reason == error.sentence else ': ' + reason.rstrip('.'))
+            self._state = PolicyState(UNKNOWN, sentence)
+            raise PolicyUnknown(sentence, self._site.command('policy show')) from error
+        self._state = PolicyState(IN_FORCE)
+        raise PolicyError('{} The previous rules are in force: Headscale has read them again.'.format(error.sentence),
+                          error.next_command) from error
+
+    def _write(self, replaced: Replacement, text: str) -> None:
+        try:
+            replaced.put(text)
+        except FileNotFoundError:
+            # Somebody has removed it: there is no previous policy to keep.
+            files.write_atomic(self._site.policy_file, text, mode=0o600)
+        except OSError as error:
+            named = file_system.named(error, self._site.policy_file)
+            raise PolicyError('{} was not written, so nothing was applied: {}.'.format(
+                self._site.policy_file, named.strerror), file_system.next_command(
+                    named, 'ls -ld {}'.format(self._site.policy_file)))

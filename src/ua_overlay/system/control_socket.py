@@ -1,5 +1,6 @@
 """The socket over which `ua-overlay` commands talk to the `server run` of the same site: one JSON line each way."""
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -26,8 +27,14 @@ class NotRunning(OverlayError):
     code = 'SERVER_DOWN'
 
 
+class NoAnswer(OverlayError):
+    """A running server has not answered: whether it did what it was asked for is unknown."""
+
+    code = 'SERVER_NO_ANSWER'
+
+
 class ControlServer:
-    """Answers requests in a thread.
+    """Answers requests, each in a thread of its own, so that a long one keeps nobody waiting.
 
     :param path: of the unix socket, in a directory that only the site's owner may enter.
     :param handler: operation -> answer; the client raises its OverlayErrors.
@@ -59,16 +66,19 @@ class ControlServer:
                 if self._closed:
                     return
                 raise  # too many open files, for instance: the supervisor logs it and tries again
-            with connection, contextlib.suppress(OSError):  # the client left early
-                connection.settimeout(REQUEST_TIMEOUT)
-                try:
-                    request = foreign_json.parse_object(_read_line(connection, LONGEST_REQUEST,
-                                                                   time.monotonic() + REQUEST_TIMEOUT))
-                except ValueError:
-                    continue  # not a request
-                answer = self._answer(str(request.get('op', '')))
-                connection.settimeout(REQUEST_TIMEOUT)
-                connection.sendall(json.dumps(answer).encode('ascii') + b'\n')
+            SupervisedThread('control request', functools.partial(self._serve_one, connection), restart=False).start()
+
+    def _serve_one(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):  # the client left early
+            connection.settimeout(REQUEST_TIMEOUT)
+            try:
+                request = foreign_json.parse_object(_read_line(connection, LONGEST_REQUEST,
+                                                               time.monotonic() + REQUEST_TIMEOUT))
+            except ValueError:
+                return  # not a request
+            answer = self._answer(str(request.get('op', '')))
+            connection.settimeout(REQUEST_TIMEOUT)
+            connection.sendall(json.dumps(answer).encode('ascii') + b'\n')
 
     def _answer(self, operation: str) -> JsonObject:
         try:
@@ -119,7 +129,8 @@ def ask(path: str, operation: str, timeout: float = 60.0) -> JsonObject:
     :param path: of the unix socket.
     :param timeout: seconds.
     :raises NotRunning: no server listens on the socket.
-    :raises OverlayError: the server's error, or no valid answer in time.
+    :raises NoAnswer: no valid answer in time, or the server ended meanwhile.
+    :raises OverlayError: the server's error.
     """
     directory = os.path.dirname(os.path.dirname(path))
     run = 'ua-overlay server run --dir {}'.format(directory)
@@ -135,9 +146,13 @@ def ask(path: str, operation: str, timeout: float = 60.0) -> JsonObject:
                 directory, error.strerror or error), run)
         try:
             connection.sendall(json.dumps({'op': operation}).encode('ascii') + b'\n')
-            answer = foreign_json.parse_object(_read_line(connection, LONGEST_ANSWER, time.monotonic() + timeout))
+            line = _read_line(connection, LONGEST_ANSWER, time.monotonic() + timeout)
+            if not line:
+                raise NoAnswer('The server of the site {} did not answer "{}" and ended.'.format(
+                    directory, operation), status)
+            answer = foreign_json.parse_object(line)
         except (OSError, ValueError):
-            raise OverlayError('The server of the site {} did not answer "{}" within {:.0f} s.'.format(
+            raise NoAnswer('The server of the site {} did not answer "{}" within {:.0f} s.'.format(
                 directory, operation, timeout), status)
     if 'error' in answer:
         code = answer.get('code')

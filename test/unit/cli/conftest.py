@@ -4,7 +4,7 @@ import datetime
 import pytest
 
 from ua_overlay.cli import main
-from ua_overlay.headscale.rest import Node
+from ua_overlay.headscale.model import Node
 from ua_overlay.headscale.rules import Rules, Team, User
 from ua_overlay.site.site import Site
 

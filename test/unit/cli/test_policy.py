@@ -8,10 +8,10 @@ import pytest
 from ua_overlay.cli import main
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import policy as policies
-from ua_overlay.headscale.rest import Node
+from ua_overlay.headscale.model import Node
 from ua_overlay.headscale.rules import Rules, Talk, Team, User
 from ua_overlay.headscale.site_settings import SiteSettings
-from ua_overlay.site import last_good
+from ua_overlay.site import enforced, last_good
 from ua_overlay.site.site import Site
 from ua_overlay.system.control_socket import NotRunning
 
@@ -46,8 +46,11 @@ class Server:
     def check_policy(self, text):
         pass
 
-    def knows_tag(self, _node_id, tag):
-        return tag in self.known
+    def known_tags(self, _node_id, tags):
+        return set(tags) & set(self.known)
+
+    def enforced(self):
+        return enforced.ask(self, enforced.SiteFacts(RULES, ''), 'ua-overlay policy apply')
 
     def apply_policy(self):
         if self.refusal:
@@ -105,7 +108,7 @@ def test_the_rules_as_json(server, capsys):
 def test_rules_not_in_force(site, server, capsys):
     server.known = ()
     main(['policy', 'show'])
-    assert 'not in force: site.yaml was edited. Next: ua-overlay policy apply' in capsys.readouterr().out
+    assert 'not in force: Headscale runs neither them nor the rules' in capsys.readouterr().out
     assert main(['policy', 'check']) == 0
     output = capsys.readouterr().out
     assert 'is right' in output and 'has tested' in output and 'not in force yet' in output
@@ -125,7 +128,8 @@ def test_applying(server, capsys):
     assert main(['policy', 'apply']) == 0 and 'already' in capsys.readouterr().out
     server.refusal = OverlayError('Headscale says no.', 'look there')
     assert main(['policy', 'apply']) == 1
-    assert 'The present policy stays in force: Headscale says no. Next: look there' in capsys.readouterr().err
+    # What is in force, only the server knows: it has asked Headscale.
+    assert capsys.readouterr().err == 'ua-overlay: Headscale says no. Next: look there\n'
 
 
 def test_an_invalid_site_file(site, server, capsys):

@@ -7,6 +7,7 @@ import pytest
 from ua_overlay.cli import main, server
 from ua_overlay.errors import OverlayError
 from ua_overlay.site import last_good
+from ua_overlay.site.enforced import Enforced
 from ua_overlay.site.site import Site
 from ua_overlay.system.control_socket import NotRunning
 
@@ -45,9 +46,13 @@ class Admin:
 
     def __init__(self, nodes):
         self.nodes = nodes
+        self.shown = Enforced(True, 'These rules are in force.')
 
     def robots(self):
         return self.nodes
+
+    def enforced(self):
+        return self.shown
 
     def relays(self, report):
         return [dict(report, name='site'), {'name': 'lab-b', 'state': 'offline'}]
@@ -67,6 +72,25 @@ def test_the_status_of_a_healthy_server(running, capsys):
     rows = {key: value.strip() for key, value in rows.items()}
     assert rows['server'] == 'healthy' and rows['robots'] == '2 (1 online)' and rows['remote relays'] == 'lab-b offline'
     assert rows['peer relay'] == 'up (UDP 40000), carries 2 link(s)'
+
+
+@pytest.mark.fault('K2', 'Headscale runs other rules than site.yaml has', behaviour='the server puts its rules back',
+                   reported='at once: policy show, server status, server check', recovery='10 s', lost='nothing')
+@pytest.mark.parametrize('shown, status', [
+    (Enforced(False, 'These rules are not in force.', 'ua-overlay policy apply'), 4),
+    (Enforced(None, 'Whether these rules are in force is unknown: it is locked.', 'kill 5'), 4),
+    (Enforced(None, 'Headscale shows that only after the first machine has joined.'), 0)])
+def test_the_status_shows_what_headscale_shows(running, node, monkeypatch, capsys, shown, status):
+    admin = Admin([node('dev-1')])
+    admin.shown = shown
+    monkeypatch.setattr(server, 'make_admin', lambda site: admin)
+    assert main(['server', 'status']) == status
+    printed = capsys.readouterr()
+    assert shown.sentence in printed.out
+    assert (printed.err == 'ua-overlay: {} Next: {}\n'.format(shown.sentence, shown.next_command)) is bool(status)
+    assert main(['server', 'status', '--json']) == status
+    report = json.loads(capsys.readouterr().out)
+    assert report['policy_in_force'] is shown.state and report['policy'] == shown.sentence
 
 
 def test_the_status_of_a_stopped_server(site, monkeypatch, capsys):

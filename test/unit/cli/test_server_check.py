@@ -7,7 +7,22 @@ import pytest
 from ua_overlay.cli import main, server_check
 from ua_overlay.defaults import RELAY_PORT, SERVER_PORT, STUN_PORT
 from ua_overlay.relays.check import ProbeResult
+from ua_overlay.site.enforced import Enforced
 from ua_overlay.system.control_socket import NotRunning
+
+
+class Admin:
+    """Plays the Admin of a site whose server runs."""
+
+    shown = None
+
+    @staticmethod
+    def server_running():
+        return True
+
+    @classmethod
+    def enforced(cls):
+        return cls.shown
 
 
 @pytest.fixture
@@ -28,6 +43,8 @@ def probed(monkeypatch):
 def running(site, answer, monkeypatch):
     monkeypatch.setattr(server_check.control_socket, 'ask', lambda path, operation, timeout: answer)
     monkeypatch.setattr(server_check.service_egress, 'rule_state', lambda service, directory: None)
+    monkeypatch.setattr(server_check, 'make_admin', lambda site: Admin)
+    monkeypatch.setattr(Admin, 'shown', Enforced(True, 'These rules are in force.'))
     return answer
 
 
@@ -38,7 +55,16 @@ def test_on_the_server_the_processes_are_checked(running, probed, capsys):
         ('STUN', '127.0.0.1 UDP {}'.format(STUN_PORT)), ('relay', '127.0.0.1 UDP {}'.format(RELAY_PORT))]
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ['WHAT', 'WHERE', 'RESULT']
-    assert lines[1].endswith('OK  up, 3 session(s), 2 carried, repaired 0 time(s)') and len(lines) == 6
+    assert lines[1].endswith('OK  up, 3 session(s), 2 carried, repaired 0 time(s)') and len(lines) == 7
+    assert lines[2].split()[:4] == ['policy', 'this', 'machine', 'OK'] and lines[2].endswith('rules are in force')
+
+
+@pytest.mark.parametrize('state, status, shown', [(False, 1, 'failed'), (None, 0, 'is unknown')])
+def test_rules_that_headscale_does_not_enforce(running, probed, monkeypatch, capsys, state, status, shown):
+    monkeypatch.setattr(Admin, 'shown', Enforced(state, 'They are not.', 'ua-overlay policy apply'))
+    assert main(['server', 'check']) == status
+    assert 'policy at this machine {}: They are not. Next: ua-overlay policy apply'.format(
+        shown) in capsys.readouterr().out
 
 
 def test_from_outside_the_public_addresses_are_checked(site, probed, capsys):
@@ -63,7 +89,7 @@ def test_an_unreadable_egress_rule_is_not_a_failure(running, probed, monkeypatch
 def test_a_certificate_that_expires_soon_is_a_failure(running, probed, capsys):
     running['derp_ends'] = {'lab-b': 0.0}
     assert main(['server', 'check', '--json']) == 1
-    row = json.loads(capsys.readouterr().out)[1]
+    row = json.loads(capsys.readouterr().out)[2]
     assert (row['what'], row['ok']) == ('certificate of DERP', False) and 'until 1970-01-01' in row['text']
 
 

@@ -14,7 +14,8 @@ from ua_overlay.site.site import Site
 def site(tmp_path):
     """A site with the teams iris and blue whose server does not run."""
     directory = str(tmp_path / 'site')
-    os.makedirs(os.path.join(directory, 'run'), 0o700)
+    for name in ('run', 'headscale'):
+        os.makedirs(os.path.join(directory, name), 0o700)
     for name in ('ca.pem', 'ca.key', 'server.pem', 'server.key'):
         with open(os.path.join(directory, name), 'w') as stream:
             stream.write(name)

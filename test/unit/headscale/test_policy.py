@@ -5,7 +5,7 @@ import pytest
 
 from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.headscale import policy
-from ua_overlay.headscale.rest import Node
+from ua_overlay.headscale.model import Node
 from ua_overlay.headscale.rules import Rules, Talk, Team, User
 
 

@@ -6,41 +6,10 @@ import socket
 import pytest
 
 from ua_overlay.clock import utc_now
-from ua_overlay.headscale import rest
 from ua_overlay.headscale.rest import RestClient, RestError, ServerDenied, ServerDown
 from ua_overlay.trust import store
 
 UTC = datetime.timezone.utc
-
-
-def test_a_node_of_headscale():
-    node = rest.parse_node({'id': '2', 'ipAddresses': ['100.64.0.2', 'fd7a:115c:a1e0::2'], 'name': 'dev-1',
-                            'givenName': 'dev-1-1', 'lastSeen': '2026-11-22T19:04:01Z', 'expiry': None,
-                            'createdAt': '2026-11-22T19:03:53Z', 'online': True, 'tags': ['tag:iris']})
-    assert (node.id, node.name, node.requested_name) == ('2', 'dev-1-1', 'dev-1')
-    assert node.tags == ('tag:iris',) and node.online is True
-    assert node.addresses == ('100.64.0.2', 'fd7a:115c:a1e0::2') and node.expiry is None
-
-
-def test_a_node_with_the_fewest_fields():
-    node = rest.parse_node({'id': 7})
-    assert (node.id, node.name, node.tags, node.online, node.last_seen) == ('7', '', (), False, None)
-
-
-def key(**changes):
-    return rest.parse_key(dict({'id': '1', 'key': 'hskey-auth-secret', 'reusable': False, 'used': False,
-                                'aclTags': ['tag:iris'], 'createdAt': '2026-01-01T00:00:00Z',
-                                'expiration': '2026-01-01T01:00:00Z'}, **changes))
-
-
-def test_a_key_is_usable_until_it_is_used_or_expires():
-    before, after = datetime.datetime(2026, 1, 1, 0, 59, tzinfo=UTC), datetime.datetime(2026, 1, 1, 1, 0, tzinfo=UTC)
-    assert key().usable(before) and not key().usable(after)
-    assert not key(used=True).usable(before) and key(used=True, reusable=True).usable(before)
-
-
-def test_the_repr_of_a_key_hides_it():
-    assert 'secret' not in repr(key())
 
 
 def client(server, trust, name='server.ua.test', ca=None, api_key='hskey-api-secret', timeout=5):

@@ -31,7 +31,6 @@ EXCEPTIONS = {
 #: (module, function) that are still to be changed.
 PENDING = {
     ('agent.agent', 'threading.Thread'),
-    ('checks.observe.callback', 'threading.Thread'),
     ('checks.observe.server', 'open'),
     ('cli.guard', 'open'),
     ('cli.invite', 'open'),

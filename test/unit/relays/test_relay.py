@@ -1,7 +1,7 @@
 """The command lines of a relay. A relay that carries: test/lab/test_relays_loopback.py."""
 import datetime
 
-from ua_overlay.headscale.rest import Node
+from ua_overlay.headscale.model import Node
 from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.relays import relay
 from ua_overlay.site.site import Site

@@ -1,7 +1,7 @@
 """The rows of `relay list`."""
 from ua_overlay.defaults import RELAY_PORT
+from ua_overlay.headscale.model import Node
 from ua_overlay.headscale.remote_hosts import RelayHost
-from ua_overlay.headscale.rest import Node
 from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.relays.relay_states import relay_states
 

@@ -1,13 +1,17 @@
 """Teams, users and robots, on a played Headscale. A real one: test/lab/test_site.py."""
 import contextlib
+import dataclasses
+import datetime
 
 import pytest
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.headscale.rest import Node, RestError
+from ua_overlay.headscale.model import Node
+from ua_overlay.headscale.rest import RestError
 from ua_overlay.headscale.rules import Rules, Talk, Team, User
 from ua_overlay.site.admin import Admin, RobotError, TeamError
 
+NOW = datetime.datetime(2026, 11, 30, tzinfo=datetime.timezone.utc)
 IRIS, MASTER = 'tag:iris', 'tag:ros-master'
 
 
@@ -15,19 +19,43 @@ class Server:
     """Nodes and the changes to them, as the REST interface has them."""
 
     def __init__(self, refuse=''):
+        self.fault, self.done, self.others = '', [], {}
         self.tags = {'dev-1': (IRIS, MASTER), 'dev-2': (IRIS, 'tag:user'), 'dev-3': (IRIS,),
                      'blue-1': ('tag:blue', MASTER), 'relay': ('tag:relay',)}
         self.refuse = refuse
         self.changes = []
 
     def nodes(self):
-        return [Node(name, name, name, (), tags, True, None, None, None) for name, tags in sorted(self.tags.items())]
+        if self.fault == 'tags unread' and self.changes:
+            raise RestError('The control server does not answer.')
+        expired = {word.split()[1] for word in self.done if word.startswith('expire')}
+        if self.fault == 'expire lies':
+            expired = set()
+        return [Node(name, name, name, (), tags, True, None, NOW if name in expired else None, None)
+                for name, tags in sorted(self.tags.items())] + [
+            dataclasses.replace(node, expiry=NOW if node.id in expired else None) for node in self.others.values()]
+
+    def expire_node(self, node_id):
+        if self.fault == 'expire':
+            raise RestError('The control server said no.')
+        self.done.append('expire ' + node_id)
+
+    def delete_node(self, node_id):
+        self.done.append('delete ' + node_id)
+        if self.fault == 'delete':
+            raise RestError('The control server said no.')
+        if self.fault != 'delete lies':
+            (self.tags if node_id in self.tags else self.others).pop(node_id)
 
     def set_tags(self, node_id, tags):
-        if node_id == self.refuse:
+        if node_id == self.refuse or self.fault == 'tags':
             raise RestError('The control server said no.')
+        stuck = self.fault in ('tags stuck', 'tags unread') and bool(self.changes)
         self.changes.append((node_id, tuple(tags)))
-        self.tags[node_id] = tuple(tags)
+        if self.fault != 'tags lie' and not stuck:
+            self.tags[node_id] = tuple(tags)
+        if self.fault in ('tags late', 'tags stuck', 'tags unread'):
+            raise RestError('The control server said no.')
         return next(node for node in self.nodes() if node.id == node_id)
 
 
@@ -44,7 +72,7 @@ def server():
 
 
 def admin(server):
-    return Admin(Site(), lambda: server, None)
+    return Admin(Site(), lambda: server, lambda: NOW)
 
 
 def test_the_old_master_loses_its_tag_first_and_other_tags_stay(server):
@@ -94,11 +122,69 @@ def test_a_team_named_in_a_rule_cannot_be_removed(server, rules, words):
 
 def test_a_laptop_is_removed_like_a_robot(server):
     laptop = Node('9', 'laptop', 'laptop', (), (), False, None, None, None, 'ana')
-    gone = []
-    server.nodes = lambda: [laptop]
-    server.expire_node = server.delete_node = gone.append
-    assert admin(server).remove_robot('laptop') == laptop and gone == ['9', '9']
-    assert admin(server).laptops() == [laptop] and admin(server).robots() == []
+    server.others = {'9': laptop}
+    assert admin(server).laptops() == [laptop]
+    assert admin(server).remove_robot('laptop') == laptop and server.done == ['expire 9', 'delete 9']
+    assert admin(server).laptops() == []
+
+
+class Sessions:
+    """Plays the control socket: the changes that Headscale has sent to dev-1."""
+
+    def __init__(self, server, after):
+        self.server, self.after, self.now, self.asked = server, after, 0.0, 0
+
+    def ask(self, _path, operation, **_options):
+        assert operation == 'status'
+        self.asked += 1
+        told = 4 + (self.server.done[:1] == ['expire dev-1'] and self.now >= self.after)
+        return {'headscale': {'sessions': {'told': {'dev-1': told}}}}
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.mark.fault('K7', 'A robot is removed', behaviour='the command waits until the robot was told',
+                   reported='1.3 s: state on the robot', recovery='-', lost='nothing')
+@pytest.mark.parametrize('after, seconds', [(0.0, 0.0), (0.8, 0.8), (1000.0, 5.0)])
+def test_a_robot_is_deleted_once_headscale_has_told_it(server, after, seconds):
+    sessions = Sessions(server, after)
+    site = Site()
+    site.control_socket = ''
+    made = Admin(site, lambda: server, lambda: NOW, sessions.ask, lambda: sessions.now, sessions.sleep)
+    assert made.remove_robot('dev-1').name == 'dev-1' and server.done == ['expire dev-1', 'delete dev-1']
+    assert sessions.now == pytest.approx(seconds, abs=0.11)
+    with pytest.raises(RobotError, match='no robot dev-1'):
+        made.remove_robot('dev-1')
+
+
+@pytest.mark.parametrize('fault, words', [
+    ('expire lies', 'still lets dev-2 in'), ('delete lies', 'Headscale still lists it'),
+    ('delete', 'reaches nobody any more.*was not deleted. The control server said no'),
+    ('expire', '^The control server said no')])
+def test_what_is_said_about_a_removal_was_read_back(server, fault, words):
+    server.fault = fault
+    site = Site()
+    site.control_socket = ''
+    sessions = Sessions(server, 0.0)
+    with pytest.raises(OverlayError, match=words):
+        Admin(site, lambda: server, lambda: NOW, sessions.ask, lambda: sessions.now,
+              sessions.sleep).remove_robot('dev-2')
+    assert ('delete dev-2' in server.done) is fault.startswith('delete')
+
+
+@pytest.mark.parametrize('fault, words, tags', [
+    ('tags', 'The control server said no. dev-2 has its old tags.', (IRIS, 'tag:user')),
+    # Headscale's own order: memory first, then a database that is locked.
+    ('tags late', 'The control server said no. dev-2 has its old tags.', (IRIS, 'tag:user')),
+    ('tags lie', 'did not change the tags of dev-2. dev-2 has its old tags.', (IRIS, 'tag:user')),
+    ('tags stuck', 'The control server said no. dev-2 has the tags tag:blue, tag:user.', ('tag:blue', 'tag:user')),
+    ('tags unread', 'Which tags dev-2 has is unknown.', ('tag:blue', 'tag:user'))])
+def test_what_is_said_about_tags_was_read_back(server, fault, words, tags):
+    server.fault = fault
+    with pytest.raises(RobotError) as caught:
+        admin(server).move_robot('dev-2', 'blue')
+    assert words in caught.value.sentence and server.tags['dev-2'] == tags
 
 
 def test_a_half_finished_move_has_a_next_command():

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.headscale.rest import Node
+from ua_overlay.headscale.model import Node
 from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.site.admin import RobotError
 from ua_overlay.site.ca_change import RECORD, CaChange

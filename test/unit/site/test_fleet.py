@@ -3,7 +3,7 @@ import datetime
 
 import pytest
 
-from ua_overlay.headscale.rest import Node
+from ua_overlay.headscale.model import Node
 from ua_overlay.site import fleet
 
 NOW = datetime.datetime(2026, 11, 24, tzinfo=datetime.timezone.utc)

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ua_overlay.headscale.rest import Node, PreAuthKey
+from ua_overlay.headscale.model import Node, PreAuthKey
 from ua_overlay.site.invitation_list import list_invitations
 from ua_overlay.site.invitation_log import InvitationLog
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ua_overlay.headscale.rest import Node
+from ua_overlay.headscale.model import Node
 from ua_overlay.site.invitation_log import InvitationLog
 
 NOW = datetime.datetime(2026, 11, 24, 12, 0, tzinfo=datetime.timezone.utc)

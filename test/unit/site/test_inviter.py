@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from ua_overlay.errors import OverlayError, UsageError
-from ua_overlay.headscale.rest import Node, PreAuthKey, RestError
+from ua_overlay.headscale.model import Node, PreAuthKey
+from ua_overlay.headscale.rest import RestError
 from ua_overlay.headscale.rules import Rules, Team, User
 from ua_overlay.site.admin import RobotError, TeamError
 from ua_overlay.site.invitation_list import OPEN, REVOKED

@@ -170,3 +170,31 @@ def test_odd_things_in_place_of_the_socket(tmp_path):
     with pytest.raises(OSError) as caught:
         control_socket.ControlServer(str(path), lambda operation: {})
     assert caught.value.filename == str(path)
+
+
+def test_a_long_request_keeps_nobody_waiting(tmp_path):
+    """`server status` during a `policy apply` for which Headscale takes its time."""
+    path, busy, go = str(tmp_path / 'control.sock'), threading.Event(), threading.Event()
+
+    def handler(operation):
+        if operation == 'reload':
+            busy.set()
+            go.wait(20)
+        return {'did': operation}
+
+    server = control_socket.ControlServer(path, handler)
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(control_socket.ask(path, 'reload')))
+    thread.start()
+    assert busy.wait(20) and control_socket.ask(path, 'status', timeout=5) == {'did': 'status'}
+    go.set()
+    thread.join(20)
+    assert answers == [{'did': 'reload'}]
+    server.close()
+
+
+def test_a_server_that_ends_before_its_answer_leaves_open_what_it_did(tmp_path):
+    thread = answering(str(tmp_path / 'control.sock'), b'')
+    with pytest.raises(control_socket.NoAnswer, match='did not answer "reload" and ended'):
+        control_socket.ask(str(tmp_path / 'control.sock'), 'reload', timeout=5)
+    thread.join(10)
