@@ -34,8 +34,8 @@ def mutated(draw, whole):
     begin, end = sorted((draw(st.integers(0, len(data))), draw(st.integers(0, len(data)))))
     other = draw(st.binary(max_size=40))
     how = draw(st.sampled_from(['keep', 'keep', 'cut', 'head', 'twice', 'replace']))
-    return bytes({'keep': data, 'cut': data[:begin] + data[end:], 'head': data[:end], 'twice': data[:end] + data[begin:],
-                  'replace': data[:begin] + other + data[end:]}[how])
+    return bytes({'keep': data, 'cut': data[:begin] + data[end:], 'head': data[:end],
+                  'twice': data[:end] + data[begin:], 'replace': data[:begin] + other + data[end:]}[how])
 
 
 def use(each):
