@@ -1,8 +1,9 @@
-"""End the processes that a predecessor left: programs of the team graph whose overlay node was killed.
+"""End the processes that a predecessor left: programs of the team graph whose overlay node was killed, or whose minder
+was.
 
-Each program that the overlay node starts has the node's id in its environment (:data:`OWNER`), and all its descendants
-inherit it. The subreaper ends them when the node dies. This module covers the time until then, and the case in which
-the subreaper was killed too. Linux only (proc(5)).
+Each program that the overlay node starts has the node's id (:data:`OWNER`) and an id of its own (:data:`RUN`) in its
+environment, and all its descendants inherit them. The subreaper ends them when the node dies. This module covers the
+time until then, and the case in which the subreaper was killed too. Linux only (proc(5)).
 """
 import os
 import signal
@@ -12,19 +13,21 @@ from typing import Callable, Iterable, List, Optional, Set, Tuple
 
 from ua_overlay.protocols import Clock
 from ua_overlay.system import process, subreaper
-from ua_overlay.system.supervised import GRACE
 
 #: Environment variable of a child: `<pid>:<start time>` of the overlay node that started it.
 OWNER = 'UA_OVERLAY_OWNER'
+#: Environment variable of a child: the id of this start of a program (:func:`new_run`).
+RUN = 'UA_OVERLAY_RUN'
 #: Seconds for an orderly end by the subreaper, before the remaining processes are ended directly.
-PATIENCE = GRACE + 2.0
+PATIENCE = subreaper.GRACE + 2.0
 #: Seconds between SIGTERM and SIGKILL.
 TERM_GRACE = 1.0
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process of this user: its id, its owner (the value of :data:`OWNER`), and whether it is a subreaper."""
+    """A process of this user: its id, its owner (the value of :data:`OWNER` or :data:`RUN`), and whether it is a
+    subreaper."""
 
     pid: int
     owner: str
@@ -56,8 +59,16 @@ def owner_of(pid: Optional[int] = None) -> str:
     return '{}:{}'.format(pid, process.read_stat(pid).start)
 
 
-def marked_processes(proc: str = '/proc') -> List[Process]:
-    """Return the processes of this user that have an owner, in this pid namespace, to which the owners' ids belong."""
+def new_run() -> str:
+    """Return an id for a start of a program."""
+    return os.urandom(8).hex()
+
+
+def marked_processes(proc: str = '/proc', variable: str = OWNER) -> List[Process]:
+    """Return the processes of this user that have an owner, in this pid namespace, to which the owners' ids belong.
+
+    :param variable: OWNER or RUN.
+    """
     found = []
     here = os.stat(os.path.join(proc, 'self/ns/pid'))
     for pid in process.list_pids(proc):
@@ -76,7 +87,7 @@ def marked_processes(proc: str = '/proc') -> List[Process]:
                 command = stream.read().split(b'\0')
         except OSError:
             continue  # it ended meanwhile, or this user may not read it
-        prefix = OWNER.encode() + b'='
+        prefix = variable.encode() + b'='
         owner = next((entry[len(prefix):].decode('ascii', 'replace') for entry in environ
                       if entry.startswith(prefix)), '')
         if owner:
@@ -90,6 +101,15 @@ def is_alive(owner: str) -> bool:
         return owner_of(int(owner.partition(':')[0])) == owner
     except (OSError, ValueError, IndexError):
         return False
+
+
+def remains_of(run: str) -> 'Leftovers':
+    """Return the Leftovers of one start of a program, for the time when its subreaper has ended, however that was.
+
+    :param run: the value of :data:`RUN`.
+    """
+    return Leftovers(lambda: [process for process in marked_processes(variable=RUN) if process.owner == run],
+                     lambda _: False)
 
 
 class Leftovers:

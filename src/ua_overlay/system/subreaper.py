@@ -28,6 +28,9 @@ if __name__ == '__main__':
 
 from ua_overlay.system import process  # noqa: E402
 
+#: Seconds that a subreaper gives a roslaunch before it ends all remaining processes: supervised.SIGINT_TIMEOUT and
+#: supervised.SIGTERM_TIMEOUT, and a margin.
+GRACE = 6.0
 #: Seconds between SIGTERM and SIGKILL for the remaining processes.
 TERM_GRACE = 1.0
 

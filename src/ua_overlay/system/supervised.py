@@ -9,6 +9,8 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.protocols import Clock, Environ
 from ua_overlay.system import subreaper
 from ua_overlay.system.backoff import Backoff
+from ua_overlay.system.leftovers import RUN, Leftovers, new_run, remains_of
+from ua_overlay.system.subreaper import GRACE
 
 STOPPED = 'STOPPED'
 RUNNING = 'RUNNING'
@@ -23,8 +25,6 @@ STABLE_AFTER = 30.0
 #: How long a roslaunch waits for its children after SIGINT and after SIGTERM; its defaults are 15 s and 2 s.
 SIGINT_TIMEOUT = 2
 SIGTERM_TIMEOUT = 1
-#: How long the subreaper waits before it ends all remaining processes: both of the above and a margin.
-GRACE = 6.0
 #: A roslaunch without children has nothing left to do, and exits within 0.2 s.
 ALONE = 1.0
 
@@ -36,20 +36,27 @@ class Supervised(Generic[Spec]):
     """Keeps the desired program running, and no other. Not thread safe: one thread calls all of it.
 
     The child runs under :mod:`ua_overlay.system.subreaper`, so it and its children end when this process ends, for
-    whatever reason. A subclass defines the program: :meth:`command`, :meth:`environ`, :meth:`refusal` and
-    :meth:`obituary`.
+    whatever reason. A killed subreaper leaves children behind: they are ended before the next start, and at the end, so
+    that no program ever runs twice. A subclass defines the program: :meth:`command`, :meth:`environ`, :meth:`refusal`
+    and :meth:`obituary`.
 
     :param log_path: file for the output of the current run, None to inherit ours.
     :param environ: process environment to start from (default: ours).
     :param popen: as subprocess.Popen.
+    :param remains: as leftovers.remains_of.
     """
 
     def __init__(self, log_path: Optional[str] = None, environ: Optional[Environ] = None,
-                 popen: Callable[..., Any] = subprocess.Popen, clock: Clock = time.monotonic) -> None:
+                 popen: Callable[..., Any] = subprocess.Popen, clock: Clock = time.monotonic,
+                 remains: Callable[[str], Leftovers] = remains_of) -> None:
         self._log_path = log_path
         self._environ = os.environ if environ is None else environ
         self._popen = popen
         self._clock = clock
+        self._remains = remains
+        #: What the last start left, while it is being ended.
+        self._left: Optional[Leftovers] = None
+        self._run = ''
         self._desired: Optional[Spec] = None
         self._running: Optional[Spec] = None
         self._process: Any = None
@@ -111,6 +118,8 @@ class Supervised(Generic[Spec]):
                 self._request_stop()
             elif self._clock() - self._started >= STABLE_AFTER:
                 self._backoff.reset()
+        elif not self._is_clear():
+            self.state = WAITING if self.why else STOPPING
         elif self._desired is None:
             self.state = STOPPED
         elif self._not_before is None or self._clock() >= self._not_before:
@@ -123,25 +132,36 @@ class Supervised(Generic[Spec]):
         :returns: whether it has ended within ``timeout`` seconds.
         """
         self._desired = None
+        end = time.monotonic() + timeout
         if self._process is not None:
             self._request_stop()
             try:
                 self._process.wait(timeout)
             except subprocess.TimeoutExpired:
                 return False
-        self.step()
+        while self.step() != STOPPED:
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.05)
         return True
+
+    def _is_clear(self) -> bool:
+        """End what the last start left behind, without blocking; return whether nothing is left."""
+        if self._left is not None and self._left.step():
+            self._left = None
+        return self._left is None
 
     def _start(self, spec: Spec) -> None:
         try:
             command = [sys.executable, '-I', subreaper.__file__, '--grace', str(GRACE), '--alone', str(ALONE)]
             command += self.command(spec)
+            self._run = new_run()
             output = None if self._log_path is None else open(self._log_path, 'wb')
             try:
                 # Only this process holds the pipe open: our other children do not inherit Python's descriptors.
                 self._process = self._popen(command, stdin=subprocess.PIPE, stdout=output, start_new_session=True,
                                             stderr=None if output is None else subprocess.STDOUT,
-                                            env=self.environ(spec, self._environ))
+                                            env=dict(self.environ(spec, self._environ), **{RUN: self._run}))
             finally:
                 if output is not None:
                     output.close()
@@ -162,6 +182,7 @@ class Supervised(Generic[Spec]):
         crashed = self._running if self.state != STOPPING and self._running == self._desired else None
         self._process.stdin.close()
         self._process, self._running, self.state = None, None, STOPPED
+        self._left = self._remains(self._run)
         if crashed is not None:
             self._failed(self.obituary(crashed, status, self._last_words()))
 

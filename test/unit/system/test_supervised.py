@@ -1,12 +1,20 @@
 """A supervised program: real processes under the real subreaper. The pauses, by a clock of the test's own:
 test/unit/rosenv/test_roscore.py."""
+import itertools
 import os
+import signal
+import subprocess
+import sys
 import time
 
 import pytest
+from paths import ROOT
 
 from ua_overlay.errors import OverlayError
+from ua_overlay.system import leftovers, process, procnet, subreaper
 from ua_overlay.system.supervised import RUNNING, STOPPED, STOPPING, WAITING, Supervised
+
+SRC = os.path.join(ROOT, 'src')
 
 
 class Shell(Supervised[str]):
@@ -83,3 +91,137 @@ def test_an_unwritable_log(tmp_path):
     program = Shell(str(tmp_path / 'none' / 'log'))
     program.set_desired('true')
     assert (program.state, program.why) == (WAITING, 'It cannot start: No such file or directory.')
+
+
+#: A node of a user's: it holds a lock, and says so when another one has it.
+USER_NODE = '''
+import fcntl, os, signal, sys, time
+lock = open(sys.argv[1] + '/lock', 'w')
+try:
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    open(sys.argv[1] + '/twice', 'a').write('{}\\n'.format(os.getpid()))
+open(sys.argv[1] + '/pid.new', 'w').write(str(os.getpid()))
+os.rename(sys.argv[1] + '/pid.new', sys.argv[1] + '/pid')
+time.sleep(600)
+'''
+#: Like roslaunch: it starts the node in a session of its own.
+LAUNCHER = '''
+import subprocess, sys
+sys.exit(subprocess.Popen([sys.executable, sys.argv[1] + '/node.py', sys.argv[1]], start_new_session=True).wait())
+'''
+#: Like the overlay node: it ends leftovers, and keeps the launcher running until its standard input ends.
+KEEPER = '''
+import os, select, sys
+sys.path.insert(0, sys.argv[2])
+from ua_overlay.system.leftovers import OWNER, Leftovers, marked_processes, owner_of
+from ua_overlay.system.supervised import Supervised
+class Launcher(Supervised):
+    def command(self, spec):
+        return [sys.executable, spec + '/launcher.py', spec]
+    def environ(self, spec, environ):
+        return dict(environ)
+    def refusal(self, detail):
+        return detail
+    def obituary(self, spec, status, last_words):
+        return 'ended with status {}'.format(status)
+mine = lambda: [process for process in marked_processes() if process.pid != os.getpid()]
+leftovers = Leftovers(mine)
+launcher = Launcher(environ=dict(os.environ, **{OWNER: owner_of()}))
+while not select.select([0], [], [], 0.05)[0]:
+    if leftovers.step():
+        launcher.set_desired(sys.argv[1])
+        print(launcher.pid, flush=True)
+sys.exit(0 if launcher.stop(20) else 1)
+'''
+
+
+class Robot:
+    """A keeper, a minder (the subreaper), a launcher and a node, as real processes."""
+
+    def __init__(self, directory):
+        self.directory, self.keeper = directory, None
+        for name, text in (('node', USER_NODE), ('launcher', LAUNCHER), ('keeper', KEEPER)):
+            (directory / (name + '.py')).write_text(text)
+
+    def start(self):
+        self.keeper = subprocess.Popen([sys.executable, str(self.directory / 'keeper.py'), str(self.directory), SRC],
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def node(self, other_than=0):
+        """The process id of a node that runs, and is not ``other_than``."""
+        path = self.directory / 'pid'
+        end = time.monotonic() + 30
+        while True:
+            if path.exists():
+                pid = int(path.read_text())
+                if pid != other_than and alive(pid):
+                    return pid
+            assert time.monotonic() < end, 'no node'
+            time.sleep(0.02)
+
+    def minder(self):
+        while True:
+            line = self.keeper.stdout.readline()
+            assert line, 'the keeper ended'
+            if line != b'None\n':
+                return int(line)
+
+    def stop(self):
+        self.keeper.stdin.close()
+        self.keeper.stdout.close()
+        return self.keeper.wait(30)
+
+
+def alive(pid):
+    try:
+        return process.read_stat(pid).state != 'Z'
+    except OSError:
+        return False
+
+
+@pytest.mark.fault('K8', 'kill -9 of the minder, the roslaunch or the overlay node, in any combination',
+                   behaviour='the nodes of the team run once, never twice', reported='5 s: team_runner',
+                   recovery='15 s', lost='what the nodes held in memory')
+@pytest.mark.parametrize('victims', [
+    victims for number in (1, 2, 3) for victims in itertools.combinations(('keeper', 'minder', 'launcher'), number)],
+    ids=' and '.join)
+def test_whatever_is_killed_a_node_never_runs_twice(tmp_path, victims):
+    robot = Robot(tmp_path)
+    robot.start()
+    try:
+        node, minder = robot.node(), robot.minder()
+        launcher, = subreaper.descendants(minder, {
+            pid: parent for pid, parent in subreaper.parents(process.list_pids()).items() if parent == minder})
+        pids = {'keeper': robot.keeper.pid, 'minder': minder, 'launcher': launcher}
+        for name in victims:  # at once: none of them sees another one go
+            os.kill(pids[name], signal.SIGSTOP)
+        for name in victims:
+            os.kill(pids[name], signal.SIGKILL)
+        if 'keeper' in victims:
+            robot.keeper.wait(5)
+            robot.keeper.stdin.close()
+            robot.keeper.stdout.close()
+            robot.start()
+        after = robot.node(other_than=node)
+        assert not alive(node) and not (tmp_path / 'twice').exists()
+        # A clean stop after all that leaves nothing.
+        assert robot.stop() == 0
+        assert not alive(after) and not (tmp_path / 'twice').exists()
+    finally:
+        robot.keeper.kill()
+        robot.keeper.wait()
+        for found in leftovers.marked_processes():
+            if str(tmp_path) in ' '.join(procnet.command_of(found.pid)):
+                os.kill(found.pid, signal.SIGKILL)
+
+
+def test_a_clean_stop_ends_what_a_killed_minder_left(tmp_path):
+    """The minder dies just before: the launcher and its node are nobody's children any more."""
+    robot = Robot(tmp_path)
+    robot.start()
+    node, minder = robot.node(), robot.minder()
+    launcher, = [pid for pid, parent in subreaper.parents(process.list_pids()).items() if parent == minder]
+    os.kill(launcher, signal.SIGKILL)
+    os.kill(minder, signal.SIGKILL)
+    assert robot.stop() == 0 and not alive(node) and not (tmp_path / 'twice').exists()
