@@ -67,26 +67,82 @@ class Graph:
     why: str = ''
     nodes: Optional[Tuple[Tuple[str, str], ...]] = None  #: (node name, its URI), sorted
     callback: Optional[Callback] = None
+    #: Nodes of this robot in it that are still registered in the local graph, where they no longer answer.
+    moved: Tuple[str, ...] = ()
     #: The other nodes of the launch that started the master, besides rosout: () for a roscore; None: unknown.
     launched: Optional[Tuple[str, ...]] = None
 
 
 @dataclass(frozen=True)
 class RosProcess:
-    """A process of this machine that listens on TCP and was started with a master in its environment."""
+    """A process of this machine that listens on TCP and was started with a master in its environment.
+
+    ``unit``: the system's systemd unit that started it, '' for none (a shell, a user's own unit). ``starter``: the
+    command line that starts it again, its roslaunch's if there is one, and ``starter_pid`` the process of that.
+    """
 
     pid: int
     name: str
     variables: Dict[str, str] = field(default_factory=dict)
+    unit: str = ''
+    starter: Tuple[str, ...] = ()
+    starter_pid: int = 0
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The program that listens on a TCP port of this machine.
+
+    ``pid``, ``command`` and ``unit`` are 0 and '' for a process of another user, which only root may see. ``ros``: it
+    answers as a ROS master does.
+    """
+
+    port: int
+    user: str
+    pid: int = 0
+    command: str = ''
+    unit: str = ''
+    starter: Tuple[str, ...] = ()  #: as of RosProcess
+    starter_pid: int = 0
+    ros: bool = False
 
 
 @dataclass(frozen=True)
 class Packets:
-    """Whether a small and a full packet (the overlay's MTU) came back from a peer."""
+    """Whether a small and a full packet (the overlay's MTU) came back from a peer.
+
+    ``largest``: bytes of the largest one that came back when the full one did not; None: not tried.
+    """
 
     peer: str
     small: bool
     full: bool
+    largest: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Route:
+    """The way of tailscaled's own packets to an ``address``, and the longest that the kernel sends there (bytes)."""
+
+    address: str
+    mtu: int
+
+
+@dataclass(frozen=True)
+class ClockOffset:
+    """How far the clock of a ``peer`` is ahead of this robot's, and the largest error of that, in seconds."""
+
+    peer: str
+    offset: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A directory in which this robot writes, and the bytes that are free there."""
+
+    directory: str
+    free: int
 
 
 @dataclass(frozen=True)
@@ -121,6 +177,7 @@ class Facts:
     status: Optional[Status] = None
     links: Optional[Tuple[Link, ...]] = None
     preferences: Preferences = field(default_factory=Preferences)
+    former_name: str = ''  #: this robot's name in the settings that it keeps from its invitation
     server: Optional[Server] = None
     names: Optional[NameReport] = None
     desired: Optional[RosEnvironment] = None
@@ -128,12 +185,21 @@ class Facts:
     env_problem: str = ''
     graph: Optional[Graph] = None
     attempts: Optional[Tuple[Attempt, ...]] = None
-    inbound: Optional[Tuple[Tuple[str, int], ...]] = None  #: (overlay address, our listening port) connected to us now
+    #: (robot that we asked to connect to us just now, whether its connection arrived).
+    reached: Optional[Tuple[Tuple[str, bool], ...]] = None
     shell: Optional[Dict[str, str]] = None  #: ROS variables of this process
     processes: Optional[Tuple[RosProcess, ...]] = None
     interfaces: Optional[Tuple[InterfaceAddress, ...]] = None
     packets: Optional[Tuple[Packets, ...]] = None
+    overlay_mtu: Optional[int] = None  #: bytes of the largest TCP packet of the overlay: see firewall.clamp
+    routes: Optional[Tuple[Route, ...]] = None
+    clocks: Optional[Tuple[ClockOffset, ...]] = None  #: of the team's robots
+    disks: Optional[Tuple[Disk, ...]] = None
+    #: The program on the port of the local graph's master and on the team's; None: nobody listens, or not observed.
+    local_holder: Optional[Holder] = None
+    team_holder: Optional[Holder] = None
     own_endpoints: Tuple[str, ...] = ()
+    daemon_state: str = ''  #: path of tailscaled's state file, as its command line says; '' while it does not run
     lans: Optional[Tuple[Lan, ...]] = None
     egress: Optional[Egress] = None
 

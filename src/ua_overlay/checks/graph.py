@@ -1,15 +1,18 @@
 """Checks of the team graph: names, environment and master. Pure."""
+from typing import Optional, Tuple
+
 from ua_overlay import defaults
-from ua_overlay.checks.facts import Facts
+from ua_overlay.advice import command, quoted
+from ua_overlay.checks.facts import Facts, Holder
 from ua_overlay.checks.finding import Verdicts, error, listed, ok, warn
-from ua_overlay.rosenv.environment import MASTER_OFFLINE, NAME_UNRESOLVED, NO_OVERLAY, OK, SETTLING
-from ua_overlay.rosenv.team import dns_name, team_mates
+from ua_overlay.rosenv.environment import MASTER_OFFLINE, NAME_UNRESOLVED, NO_OVERLAY, OK, SETTLING, RosEnvironment
+from ua_overlay.rosenv.team import dns_name
 
 _START = 'ua-overlay exec --local roslaunch ua_overlay overlay.launch'
 
 
 def names(facts: Facts) -> Verdicts:
-    """This machine resolves its own overlay name and those of its team mates."""
+    """This machine resolves its own overlay name and those of all peers that it can see."""
     report, desired = facts.names, facts.desired
     if report is None and desired is not None and (desired.state == NAME_UNRESOLVED or desired.state == OK
                                                    and not desired.names_ok):
@@ -19,11 +22,11 @@ def names(facts: Facts) -> Verdicts:
     if not report.ok:
         failing = report.unresolved[0] if report.unresolved else dns_name(facts.network.self_node)
         return error(report.why, 'ROS nodes hand out names: this machine cannot receive from a name that it does not '
-                     'resolve.', 'resolvectl status; getent ahostsv4 ' + failing)
+                     'resolve.', command('sudo systemctl restart tailscaled ua-overlay-agent   # then: getent '
+                                         'ahostsv4 {}', failing))
     if facts.preferences.addressing == defaults.ADDRESSES:
         return ok('The team uses addresses, and ours is on an interface.')
-    return ok('The names of this robot and of {} team mates resolve here.'.format(
-        len(team_mates(facts.network, facts.preferences.team))))
+    return ok('The names of this robot and of {} peers resolve here.'.format(len(facts.network.peers)))
 
 
 def environment(facts: Facts) -> Verdicts:
@@ -41,6 +44,11 @@ def environment(facts: Facts) -> Verdicts:
     if desired.state not in (OK, MASTER_OFFLINE):
         return warn(desired.why, 'Without one master there is no team graph.', desired.next_command)
     if facts.actual == {}:
+        if any(disk.directory == defaults.RUN_DIR and disk.free <= 0 for disk in facts.disks or ()):
+            return None  # the check of the disk reports it
+        held = _held(facts.local_holder)
+        if held:
+            return error('Shells and programs have no team environment: there is no env file.', held[0], held[1])
         return error('Shells and programs have no team environment: there is no env file.',
                      'The overlay node, which writes it, does not run here or has just started.', _START)
     if facts.actual is not None and facts.actual.get('ROS_MASTER_URI', desired.master_uri) != desired.master_uri:
@@ -62,9 +70,12 @@ def master(facts: Facts) -> Verdicts:
         return ok('The master {} answers.'.format(graph.uri))
     why = graph.why or 'The master {} does not answer.'.format(graph.uri)
     if desired.is_master:
+        held = _held(facts.team_holder)
+        if held:
+            return error(why, held[0], held[1])
         return warn(why, 'This robot is the master: overlay.launch runs the roscore.', _START)
     return warn(why, 'On {} overlay.launch runs the roscore.'.format(desired.master),
-                'ua-overlay doctor   # on {}'.format(desired.master))
+                command('ua-overlay doctor   # on {}', desired.master))
 
 
 def foreign_master(facts: Facts) -> Verdicts:
@@ -77,5 +88,25 @@ def foreign_master(facts: Facts) -> Verdicts:
     return warn('The master at {} belongs to a roslaunch that also runs {}.'.format(
         graph.uri, listed(graph.launched)),
         'The team graph ends when that launch ends, and the overlay\'s own roscore cannot start beside it.',
-        'end that roslaunch on {}, and start it again with: ua-overlay exec --wait roslaunch …'.format(
-            facts.desired.master))
+        _replace_launch(facts.team_holder, facts.desired))
+
+def _held(holder: Optional[Holder]) -> Optional[Tuple[str, str]]:
+    """Return (why, next command) for a port that another program holds; None if nobody or a master of ROS does."""
+    if holder is None or holder.ros:
+        return None
+    if not holder.pid:
+        return ('Another program of {} listens on its port {}; only root sees which.'.format(holder.user, holder.port),
+                'sudo ua-overlay doctor')
+    who = '{} (process {} of {}{}) listens on its port {}.'.format(
+        holder.command, holder.pid, holder.user, ', ' + holder.unit if holder.unit else '', holder.port)
+    return who, (command('sudo systemctl stop {}', holder.unit) if holder.unit else command('sudo kill {}', holder.pid))
+
+
+def _replace_launch(holder: Optional[Holder], desired: RosEnvironment) -> str:
+    """Return the command line that starts the launch of the team's master again, without the master."""
+    if not desired.is_master:
+        return command('ua-overlay doctor   # on {}', desired.master)
+    if holder is None or not holder.starter:
+        return 'sudo ua-overlay doctor'
+    return command('kill {}; ua-overlay exec --wait ', holder.starter_pid) + ' '.join(
+        quoted(word) for word in holder.starter)

@@ -20,7 +20,7 @@ def host_of(uri: str) -> str:
 def port_of(uri: str) -> int:
     """Return the port of a URI, 0 when there is none."""
     tail = uri.rstrip('/').rpartition(':')[2]
-    return int(tail) if tail.isdigit() else 0
+    return int(tail) if tail.isascii() and tail.isdigit() and len(tail) <= 5 and int(tail) < 65536 else 0
 
 
 def is_loopback(host: str) -> bool:

@@ -3,9 +3,14 @@ import ipaddress
 from typing import Iterable, List, Optional, Sequence
 
 from ua_overlay import defaults, link_types
+from ua_overlay.advice import command
 from ua_overlay.checks.facts import Facts
 from ua_overlay.checks.finding import Verdicts, error, listed, ok, warn
+from ua_overlay.firewall import clamp
 from ua_overlay.system.interfaces import InterfaceAddress, in_overlay
+
+#: MTU of tailscaled's interface (tailscale.com v1.98.10, net/tstun/mtu.go: safeTUNMTU).
+OVERLAY_MTU = 1280
 
 
 def derp(facts: Facts) -> Verdicts:
@@ -18,7 +23,7 @@ def derp(facts: Facts) -> Verdicts:
     if slow:
         return warn('{} (through the server: {}).'.format(text, listed(slow)),
                     'UDP is blocked on one side, or the path has just changed; DERP is ten times slower than a relay.',
-                    'ua-overlay status')
+                    command('sudo nft list ruleset   # does a rule drop UDP {}?', defaults.DAEMON_PORT))
     return ok('Links: {}.'.format(text))
 
 
@@ -72,19 +77,37 @@ def lan(facts: Facts) -> Verdicts:
                 'The link to {} is {} although both are on {}.'.format(peer.peer, peer.link_type, subnet),
                 'The access point isolates its clients, or a firewall on one of the robots drops UDP {}.'.format(
                     defaults.DAEMON_PORT),
-                'ping one from the other by its LAN address; then: sudo nft list ruleset'))
+                'sudo nft list ruleset   # here and on {}: does a rule drop UDP?'.format(peer.peer)))
     return verdicts or ok('No link is relayed within one LAN.')
 
 
 def mtu(facts: Facts) -> Verdicts:
-    """Packets of the overlay's full size get through, not only small ones."""
-    if not facts.packets:
-        return None
-    bad = sorted(item.peer for item in facts.packets if item.small and not item.full)
+    """Packets of the overlay's full size get through, as tailscaled sends them, not only small ones."""
+    overlay = facts.overlay_mtu or OVERLAY_MTU
+    narrow = sorted((route for route in facts.routes or () if route.mtu < overlay + _overhead(route.address)),
+                    key=lambda route: route.mtu - _overhead(route.address))
+    if narrow:
+        route = narrow[0]
+        return error('The way to {} carries packets of at most {} bytes, and tailscaled\'s have up to {}.'.format(
+            listed(item.address for item in narrow), route.mtu, overlay + _overhead(route.address)),
+            'The kernel refuses longer ones (tailscaled sends them by UDP GSO, which it does not fragment): topics '
+            'connect, pings pass, and large messages stop.', _clamp(route.mtu))
+    bad = sorted((item for item in facts.packets or () if item.small and not item.full), key=lambda item: item.peer)
     if bad:
-        return error('Small packets reach {}, full ones (1280 bytes) do not.'.format(listed(bad)),
-                     'The path carries less than the 1340 bytes that WireGuard makes of them, and the message that '
-                     'would report it is dropped: topics connect, and large messages never arrive.',
-                     'tracepath -n SERVER, and set a smaller MTU on the interface that leads there')
-    good = sorted(item.peer for item in facts.packets if item.full)
+        fits = min((item.largest for item in bad if item.largest), default=0)
+        return error('Small packets reach {}, full ones ({} bytes) do not.'.format(
+            listed(item.peer for item in bad), overlay),
+            'The path carries less than the {} bytes that WireGuard makes of them, and the message that would report '
+            'it is dropped: topics connect, and large messages never arrive.'.format(overlay + clamp.WIREGUARD),
+            _clamp(fits + clamp.WIREGUARD_6))
+    good = sorted(item.peer for item in facts.packets or () if item.full)
     return ok('Full packets reach {}.'.format(listed(good))) if good else None
+
+
+def _overhead(address: str) -> int:
+    """Return the bytes that WireGuard adds to a packet on the way to ``address``."""
+    return clamp.WIREGUARD_6 if ':' in address else clamp.WIREGUARD
+
+
+def _clamp(path: int) -> str:
+    return command('sudo ua-overlay robot mtu {}   # then start running nodes again', max(path, clamp.SMALLEST))

@@ -2,8 +2,10 @@
 import ipaddress
 
 from ua_overlay import defaults
+from ua_overlay.advice import command
 from ua_overlay.checks.facts import Facts
 from ua_overlay.checks.finding import Verdicts, error, ok, warn
+from ua_overlay.checks.health import lost_state
 from ua_overlay.checks.hosts import overlay_nodes
 from ua_overlay.clock import format_utc, from_unix
 from ua_overlay.rosenv.team import ipv4, team_of
@@ -41,13 +43,22 @@ def login(facts: Facts) -> Verdicts:
     """This robot is in a team, and the server sees it."""
     if facts.status is None or facts.daemon_problem is not None:
         return None
+    if lost_state(facts):
+        return None  # the check of the health reports it
+    if facts.status.state == 'NeedsLogin' and not facts.status.have_node_key and facts.preferences.team:
+        name = facts.former_name
+        return error('{} was in team {} and has lost its identity.'.format(
+            name or 'This robot', facts.preferences.team),
+            'tailscaled\'s state was removed, or lost in a power cut; an invitation that was used is spent.',
+            command('ua-overlay robot remove {0}; ua-overlay invite {1} {0}   # on the server, then here: '
+                    'ua-overlay join INVITATION', name or 'ROBOT', facts.preferences.team))
     if not facts.status.running:
         return warn(*_LOGINS.get(facts.status.state, ('This robot is in no team.', '', 'ua-overlay join INVITATION')))
     own = facts.status.self_node
     whose = team_of(own, facts.preferences.team) or belonging(own.tags, own.user)
     if not whose:
         return error('{} is in the overlay but in no team.'.format(own.name), 'Its tags on the server name none.',
-                     'ua-overlay robot list   # on the server')
+                     command('ua-overlay robot move {} TEAM   # on the server', own.name))
     text = '{} is in {} at {}.'.format(own.name, describe_belonging(whose), ipv4(own))
     if not own.online:
         return warn(text + ' The server does not see it.', 'It was removed on the server, or the server is away.',
@@ -60,7 +71,8 @@ def key_expiry(facts: Facts) -> Verdicts:
     if facts.network is None:
         return None
     own = facts.network.self_node
-    again = 'ua-overlay invite TEAM {}   # on the server, then ua-overlay join'.format(own.name)
+    again = command('ua-overlay invite {} {}   # on the server, then here: ua-overlay join INVITATION',
+                    team_of(own, facts.preferences.team) or 'TEAM', own.name)
     if own.expired or (own.key_expiry is not None and own.key_expiry <= facts.now):
         return error('The key of {} has expired{}.'.format(
             own.name, '' if own.key_expiry is None else ' on ' + when(own.key_expiry)),

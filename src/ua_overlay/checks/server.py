@@ -1,4 +1,5 @@
 """Checks of the site's server from this robot's point of view. Pure."""
+from ua_overlay.advice import command
 from ua_overlay.checks.facts import Facts
 from ua_overlay.checks.finding import Verdicts, error, ok, warn
 from ua_overlay.checks.robot import DAY, when
@@ -44,8 +45,8 @@ def registered(facts: Facts) -> Verdicts:
     return error('The server does not know {} any more, although tailscaled reports that it runs.'.format(own.name),
                  'The server removed this robot while it was connected and does not tell it (headscale 3410): existing '
                  'links may last a while, new ones fail.',
-                 'ua-overlay invite {} {}   # on the server, then here: ua-overlay join INVITATION'.format(
-                     team, own.name))
+                 command('ua-overlay invite {} {}   # on the server, then here: ua-overlay join INVITATION',
+                         team, own.name))
 
 
 def certificate(facts: Facts) -> Verdicts:
@@ -84,7 +85,9 @@ def clock(facts: Facts) -> Verdicts:
     if abs(offset) <= CLOCK_WARNING:
         return ok('The clock agrees with the server\'s within {} s.'.format(CLOCK_WARNING))
     level = error if abs(offset) >= CLOCK_ERROR else warn
+    behind = offset > 0
     return level('The clock of this machine is {:.0f} s {} the server\'s.'.format(
-        abs(offset), 'behind' if offset > 0 else 'ahead of'),
+        abs(offset), 'behind' if behind else 'ahead of'),
         'tf refuses transforms that are older or newer than its buffer, and the stamps of other robots are wrong.',
-        'timedatectl status')
+        'sudo date -s "{:.0f} seconds{}"   # once; `Clocks` in docs/operate.md keeps it right'.format(
+            abs(offset), '' if behind else ' ago'))

@@ -2,7 +2,19 @@
 from typing import Callable, Iterable, NamedTuple, Optional, Sequence, Tuple
 
 from ua_overlay import defaults
-from ua_overlay.checks import duplicate_identity, egress, graph, links, ports, programs, robot, server
+from ua_overlay.checks import (
+    clocks,
+    disks,
+    duplicate_identity,
+    egress,
+    graph,
+    health,
+    links,
+    ports,
+    programs,
+    robot,
+    server,
+)
 from ua_overlay.checks.facts import Facts
 from ua_overlay.checks.finding import Finding, Verdict, Verdicts, worst
 
@@ -24,6 +36,14 @@ class Check(NamedTuple):
 CHECKS = (
     Check('daemon', 'daemon', robot.daemon, 'tailscaled answers on its socket and is new enough.',
           '`sudo systemctl start tailscaled`; `ua-overlay tools install` for a newer one.'),
+    Check('health', 'daemon', health.health,
+          "tailscaled reports no problem of its own: its state file, its packet filter, its DNS set-up. Each is shown "
+          "in tailscaled's words.",
+          'A damaged state file: move it away, restart tailscaled, join again. A kernel that refuses its packet '
+          'filter: `sudo tailscale set --netfilter-mode=off`.'),
+    Check('disk', 'daemon', disks.disk,
+          'There is room in {}, {} and {}.'.format(defaults.RUN_DIR, defaults.STATE_DIR, defaults.DAEMON_STATE_DIR),
+          'Remove files; everything goes on by itself.'),
     Check('login', 'daemon', robot.login, 'This robot is logged in, in a team, and the server sees it.',
           '`ua-overlay join INVITATION`; on the server `ua-overlay robot list`.'),
     Check('key-expiry', 'daemon', robot.key_expiry,
@@ -47,7 +67,11 @@ CHECKS = (
           '`ua-overlay server renew` on the server.'),
     Check('clock', 'server', server.clock,
           "This machine's clock is within 2 s of the server's (error: 30 s, or no certificate is valid).",
-          'Set up NTP: `timedatectl set-ntp true`.'),
+          '`sudo date -s` with the difference, once; [Clocks](operate.md#clocks) keeps it right.'),
+    Check('team-clocks', 'environment', clocks.team_clocks,
+          'The clocks of this robot and of every team mate whose overlay node runs agree within 50 ms (error: 1 s); '
+          '/diagnostics compares with the master\'s robot.',
+          'One time source for the team, such as the site\'s server: [Clocks](operate.md#clocks).'),
     Check('address-range', 'daemon', robot.address_range,
           'No other interface has an address in {} (carriers and other VPNs use it).'.format(defaults.OVERLAY_V4),
           'Move the other network, or connect to it through a router.'),
@@ -58,8 +82,9 @@ CHECKS = (
           '`sudo ua-overlay doctor`; `systemctl status ua-overlay-agent`, which keeps it; '
           '`sudo ua-overlay robot prepare`.'),
     Check('names', 'environment', graph.names,
-          'This machine resolves its own overlay name and those of its team mates, to their overlay addresses.',
-          '`resolvectl status`, /etc/resolv.conf (which program overwrote it?), /etc/hosts.'),
+          'This machine resolves its own overlay name and those of all peers that it can see (its team, teams with a '
+          'rule, operators), to their overlay addresses.',
+          'Restart tailscaled and the agent; `resolvectl status`, /etc/resolv.conf (which program overwrote it?).'),
     Check('environment', 'environment', graph.environment,
           'The team has one master, and shells and programs get the environment for it.',
           '`roslaunch ua_overlay overlay.launch`; the tag `{}` on the server.'.format(defaults.MASTER_TAG)),
@@ -74,25 +99,35 @@ CHECKS = (
           "`ua-overlay policy show` on the server, then firewalls on the robot that is named."),
     Check('ports-in', 'environment', ports.ports_in,
           'Team mates reach this robot on an ephemeral port. The master is asked to call back, by address and by name, '
-          'through a registration as every node makes one. For the others an existing connection is the proof; without '
-          'one the result is UNKNOWN.',
+          'through a registration as every node makes one; every other robot whose overlay node runs is asked to '
+          'connect. An older connection proves nothing, so without an answer the result is UNKNOWN.',
           "The site's policy, the firewall of this machine, name resolution on the master."),
     Check('node-names', 'environment', programs.node_names,
           "Every node in the team's master is registered under a name or address of the overlay.",
           'Start those nodes with `ua-overlay exec`.'),
     Check('half-connected', 'environment', programs.half_connected,
-          "Neither this shell nor a running node has the overlay's ROS_MASTER_URI together with a LAN's ROS_IP or "
-          'ROS_HOSTNAME (or none), or the reverse.',
-          'Unset all three and source `setup.bash` again, or use `ua-overlay exec`.'),
+          "Neither this shell nor a running node, whoever started it (a boot script, too), has the overlay's "
+          "ROS_MASTER_URI together with a LAN's ROS_IP or ROS_HOSTNAME (or none), or the reverse.",
+          'Remove the exports from ~/.bashrc and from start scripts; use `ua-overlay exec`.'),
     Check('old-master', 'environment', programs.old_master,
           "No running node was started for a former master of the team.",
           'Start those nodes again: nodes do not follow a move.'),
+    Check('other-graph', 'environment', programs.other_graph,
+          'Every running node of this robot uses its local graph or its team graph, and none moved from one to the '
+          'other.',
+          'Start it with `ua-overlay exec --wait`, or set ROS_MASTER_URI before the workspace is sourced.'),
+    Check('offline-nodes', 'environment', programs.offline_nodes,
+          'No node of a robot that is offline is registered at the team\'s master. The master calls such nodes for '
+          'each new publisher and waits.',
+          '`ua-overlay exec rosnode cleanup`.'),
     Check('link-derp', 'links', links.derp, 'No link goes through the server (DERP).',
           'Allow UDP out; ask for UDP {} to be allowed in on one side.'.format(defaults.DAEMON_PORT)),
     Check('link-lan', 'links', links.lan, 'No link is relayed although both robots are on one LAN.',
           "Client isolation of the access point, the robots' firewalls."),
-    Check('mtu', 'links', links.mtu, 'Packets of 1280 bytes get through the overlay, not only small ones.',
-          'A smaller MTU on the interface to the internet.'),
+    Check('mtu', 'links', links.mtu,
+          'Packets of full size get through the overlay, not only small ones, and fit the interface and the path that '
+          'carry them: tailscaled\'s have up to 1340 bytes.',
+          '`sudo ua-overlay robot mtu BYTES`. A smaller MTU on an interface makes it worse.'),
 )
 IDS = tuple(check.id for check in CHECKS)
 GROUPS = ('daemon', 'server', 'links', 'environment')

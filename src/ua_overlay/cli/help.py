@@ -15,7 +15,7 @@ HELP = {
     'robot': 'Prepare this robot; list, move and remove robots',
     'robot prepare': 'Prepare this robot (needs root)',
     'robot agent': "Run this robot's root service in the foreground (needs root)",
-    'robot mtu': 'Fit packets to a network that carries less (needs root)',
+    'robot mtu': 'Set the packet size of a narrow network (needs root)',
     'robot list': 'List the robots of the site (on the server)',
     'robot move': 'Move a robot to another team (on the server)',
     'robot remove': 'Remove a robot from the site (on the server)',
@@ -104,7 +104,8 @@ HELP = {
 
     'tools': 'Find or build tailscale, tailscaled and headscale',
     'tools status': 'Show which programs are used and where they are',
-    'tools install': 'Build missing programs (needs no root)',
+    'tools install': 'Build missing programs or unpack those of a file (needs no root)',
+    'tools build': 'Build the programs for another machine, such as an arm64 robot',
 
     'lab': 'Build hosts and NATs on this machine to try things out',
     'lab up': 'Build a lab',

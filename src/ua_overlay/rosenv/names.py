@@ -66,7 +66,7 @@ def report_names(me: Node, mates: Sequence[Node], answers: Answers, local: Abstr
     wrong = [(name, problem) for name, problem in problems if problem]
     if wrong:
         why = 'This robot cannot receive from {}: the name {}{}'.format(
-            wrong[0][0].split('.', 1)[0] if len(wrong) == 1 else '{} of its team mates'.format(len(wrong)), wrong[0][1],
+            wrong[0][0].split('.', 1)[0] if len(wrong) == 1 else '{} of the robots and laptops that it sees'.format(len(wrong)), wrong[0][1],
             ' Its own name does not work here either.' if own_problem else '')
     elif own_problem:
         why = "This robot's own name {}".format(own_problem)

@@ -9,12 +9,15 @@ from ua_overlay.checks.facts import (
     REFUSED,
     Attempt,
     Callback,
+    ClockOffset,
+    Disk,
     Egress,
     Facts,
     Graph,
     Lan,
     Packets,
     RosProcess,
+    Route,
     Server,
 )
 from ua_overlay.defaults import TEAM_PORT
@@ -48,9 +51,12 @@ FACTS = Facts(
     attempts=(Attempt('dev-1', TEAM_PORT, facts.TEAM, OPEN),
               Attempt('dev-1', 59999, EPHEMERAL, REFUSED),
               Attempt('dev-3', 59999, EPHEMERAL, REFUSED)),
-    inbound=(('100.64.0.3', 40002),), shell=TEAM, processes=(RosProcess(7, '/talker', TEAM),),
+    reached=(('dev-1', True), ('dev-3', True)), shell=TEAM,
+    processes=(RosProcess(7, '/talker', TEAM, starter=('roslaunch', 'my robot', 'a.launch'), starter_pid=6),),
     interfaces=(('lo', '127.0.0.1', 8), ('eth0', '10.0.2.15', 24), ('tailscale0', '100.64.0.2', 32)),
-    packets=(Packets('dev-1', True, True),), own_endpoints=('10.0.2.15:41641', '203.0.113.22:41641'),
+    packets=(Packets('dev-1', True, True),), overlay_mtu=1280, routes=(Route('203.0.113.21', 1500),),
+    clocks=(ClockOffset('dev-1', 0.002, 0.004),), disks=(Disk('/run/ua_overlay', 10 ** 8),),
+    former_name='dev-2', own_endpoints=('10.0.2.15:41641', '203.0.113.22:41641'),
     lans=(Lan('dev-3', ('10.0.2.16:41641', '203.0.113.22:5000'), link_types.DIRECT),),
     egress=Egress(True, TableState(IN_FORCE, ('203.0.113.10',)), ('203.0.113.10',), True))
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from ua_overlay.checks import graph
-from ua_overlay.checks.facts import Facts, Graph
+from ua_overlay.checks.facts import Disk, Facts, Graph, Holder
 from ua_overlay.rosenv.environment import RosEnvironment, decide_environment
 from ua_overlay.rosenv.names import NameReport
 from ua_overlay.rosenv.preferences import Preferences
@@ -14,7 +14,7 @@ BROKEN = NameReport(True, ('dev-3.overlay.internal',), 'This robot cannot receiv
 
 
 def test_names():
-    assert graph.names(FACTS).level == 'OK' and '2 team mates' in graph.names(FACTS).what
+    assert graph.names(FACTS).level == 'OK' and '2 peers' in graph.names(FACTS).what
     verdict = graph.names(changed(names=BROKEN))
     assert (verdict.level, verdict.what) == ('ERROR', BROKEN.why)
     assert verdict.next_command.endswith('getent ahostsv4 dev-3.overlay.internal')
@@ -70,3 +70,43 @@ def test_foreign_master():
     assert verdict.level == 'WARN' and 'camera-2, talker-3' in verdict.what and 'on dev-1' in verdict.next_command
     assert graph.foreign_master(changed(graph=replace(GRAPH, launched=None))) is None
     assert graph.foreign_master(Facts()) is None
+
+
+@pytest.mark.fault('K3', 'The file system of /run/ua_overlay is full', behaviour='doctor names the directory',
+                   reported='at once: doctor', recovery='when there is room', lost='nothing')
+def test_a_full_run_directory_is_not_a_missing_node():
+    full = changed(actual={}, disks=(Disk('/run/ua_overlay', 0),))
+    assert graph.environment(full) is None
+    assert graph.environment(changed(actual={})).level == 'ERROR'
+
+
+HOLDER = Holder(11312, 'ana', 77, 'my server.py', '', ('python3', 'my server.py'), 77)
+
+
+@pytest.mark.parametrize('holder, words, advice', [
+    (HOLDER, 'my server.py (process 77 of ana) listens on its port 11312', 'sudo kill 77'),
+    (replace(HOLDER, unit='web.service'), 'web.service', 'sudo systemctl stop web.service'),
+    (Holder(11312, 'ana'), 'only root sees', 'sudo ua-overlay doctor'),
+    (replace(HOLDER, ros=True), 'overlay.launch', 'roslaunch'), (None, 'overlay.launch', 'roslaunch')])
+def test_the_team_port_of_another_program(holder, words, advice):
+    desired = replace(DESIRED, master=DESIRED.robot)
+    verdict = graph.master(changed(desired=desired, team_holder=holder, graph=Graph(URI, False, 'Silence.')))
+    assert words in verdict.why and advice in verdict.next_command
+
+
+def test_the_local_port_of_another_program():
+    verdict = graph.environment(changed(actual={}, local_holder=replace(HOLDER, port=11311)))
+    assert verdict.level == 'ERROR' and 'port 11311' in verdict.why and verdict.next_command == 'sudo kill 77'
+    verdict = graph.environment(changed(actual={}, local_holder=replace(HOLDER, port=11311, ros=True)))
+    assert 'overlay.launch' in verdict.next_command
+
+
+def test_the_launch_of_a_foreign_master():
+    launched = replace(GRAPH, launched=('talker-2',))
+    verdict = graph.foreign_master(changed(graph=launched))
+    assert verdict.next_command == 'ua-overlay doctor   # on dev-1'
+    desired = replace(DESIRED, master=DESIRED.robot)
+    verdict = graph.foreign_master(changed(graph=launched, desired=desired, team_holder=HOLDER))
+    assert verdict.next_command == "kill 77; ua-overlay exec --wait python3 'my server.py'"
+    verdict = graph.foreign_master(changed(graph=launched, desired=desired, team_holder=Holder(11312, 'ana')))
+    assert verdict.next_command == 'sudo ua-overlay doctor'

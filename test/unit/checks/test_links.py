@@ -5,8 +5,9 @@ import pytest
 
 from ua_overlay import link_types
 from ua_overlay.checks import links
-from ua_overlay.checks.facts import Facts, Packets
+from ua_overlay.checks.facts import Facts, Packets, Route
 from ua_overlay.errors import Problem
+from ua_overlay.firewall import clamp
 from ua_overlay.tailscale.model import Link
 from unit.checks.healthy import FACTS, changed, only
 
@@ -52,6 +53,32 @@ def test_mtu(small, full, level):
     verdict = links.mtu(changed(packets=(Packets('dev-1', small, full),)))
     assert (verdict and verdict.level) == level
     assert level != 'ERROR' or 'dev-1' in verdict.what
+
+
+@pytest.mark.parametrize('address, mtu, level', [
+    ('203.0.113.21', 1500, 'OK'), ('203.0.113.21', 1340, 'OK'), ('203.0.113.21', 1339, 'ERROR'),
+    ('2001:db8::1', 1360, 'OK'), ('2001:db8::1', 1359, 'ERROR')])
+def test_mtu_of_the_interface_that_carries_the_overlay(address, mtu, level):
+    verdict = links.mtu(changed(routes=(Route('203.0.113.9', 1500), Route(address, mtu))))
+    assert verdict.level == level
+    if level == 'ERROR':
+        assert address in verdict.what and verdict.next_command.startswith('sudo ua-overlay robot mtu {} '.format(mtu))
+
+
+def test_mtu_with_a_clamp():
+    """What `robot mtu 1330` leaves fits the path, so the finding is gone."""
+    size = clamp.segment_of(1330) + clamp.HEADERS
+    assert links.mtu(changed(routes=(Route('203.0.113.9', 1330),), overlay_mtu=size)).level == 'OK'
+
+
+def test_mtu_of_a_path_that_drops_large_packets():
+    """The advice fits the largest packet that came back."""
+    verdict = links.mtu(changed(packets=(Packets('dev-1', True, False, 1216), Packets('dev-3', True, False, 1248))))
+    assert verdict.level == 'ERROR' and 'dev-1, dev-3' in verdict.what
+    path = int(verdict.next_command.split()[4])
+    assert clamp.segment_of(path) + clamp.HEADERS == 1216
+    verdict = links.mtu(changed(packets=(Packets('dev-1', True, False, None),)))
+    assert verdict.next_command.split()[4] == str(clamp.SMALLEST)
 
 
 def test_without_facts_there_is_no_verdict():

@@ -51,22 +51,28 @@ def test_ports_in():
 
 def test_ports_in_by_the_masters_callback():
     verdict = ports.ports_in(with_callback(Callback(False, None)))
-    assert verdict.level == 'ERROR' and 'cannot reach this robot' in verdict.what and 'firewall' in verdict.why
+    assert verdict.level == 'ERROR' and verdict.what.startswith('dev-1 (the master) cannot reach this robot')
+    assert 'firewall' in verdict.why
     verdict = ports.ports_in(with_callback(Callback(True, False)))
     assert verdict.level == 'ERROR' and 'by its name dev-2.overlay.internal' in verdict.what
-    assert '100.64.0.2' in verdict.why and verdict.next_command.endswith('# on dev-1')
+    assert '100.64.0.2' in verdict.why and '# on dev-1' in verdict.next_command
 
 
-def test_ports_in_is_unknown_without_a_connection():
-    verdict = ports.ports_in(with_callback(Callback(True, True), inbound=()))
+def test_ports_in_by_a_robot_that_was_asked_to_connect():
+    verdict = ports.ports_in(changed(reached=(('dev-1', True), ('dev-3', False))))
+    assert verdict.level == 'ERROR' and verdict.what.startswith('dev-3 cannot reach')
+
+
+def test_ports_in_is_unknown_without_a_new_connection():
+    verdict = ports.ports_in(with_callback(Callback(True, True), reached=()))
     assert verdict.level == 'UNKNOWN' and 'Whether dev-3 can' in verdict.what and 'dev-1 reached' in verdict.what
-    verdict = ports.ports_in(with_callback(None, inbound=()))
+    verdict = ports.ports_in(with_callback(None, reached=()))
     assert verdict.level == 'UNKNOWN' and 'Whether dev-1, dev-3 can' in verdict.what
-    verdict = ports.ports_in(with_callback(Callback(problem='too slow'), inbound=()))
+    verdict = ports.ports_in(with_callback(Callback(problem='too slow'), reached=()))
     assert verdict.level == 'UNKNOWN'
 
 
 def test_ports_in_alone():
     alone = replace(STATUS, peers=(replace(MASTER, online=False), replace(MATE, tags=('tag:blue',))))
     assert ports.ports_in(changed(status=alone)) is None
-    assert ports.ports_in(changed(inbound=None)) is None
+    assert ports.ports_in(with_callback(None, reached=None)) is None

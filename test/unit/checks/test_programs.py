@@ -1,4 +1,5 @@
 """Checks of shells and nodes: the master and the name that they were started with."""
+import socket
 from dataclasses import replace
 
 import pytest
@@ -70,6 +71,59 @@ def test_old_master():
     assert verdict.level == 'WARN' and verdict.what.startswith('/camera (process 8) was started for the master http://dev-3')
     slash = replace(FACTS.processes[0], variables=dict(TEAM, ROS_MASTER_URI=URI + '/'))
     assert programs.old_master(changed(processes=(slash,))).level == 'OK'
-    verdict = only(programs.old_master(changed(desired=RosEnvironment())))
-    assert verdict.level == 'WARN' and 'none now' in verdict.why
     assert programs.old_master(Facts()) is None
+
+
+@pytest.mark.fault('K7', 'Two robots are tagged as master, and doctor sends people to stop a healthy roscore',
+                   behaviour='doctor says nothing about nodes while the team has no one master',
+                   reported='at once: doctor', recovery='after `ua-overlay team master`', lost='nothing')
+def test_without_one_master_no_node_is_told_to_stop():
+    roscore = RosProcess(8, 'rosmaster', dict(TEAM))
+    assert programs.old_master(changed(desired=RosEnvironment(), processes=(roscore,))) is None
+
+
+def process(uri='http://10.0.2.9:11311', **fields):
+    return RosProcess(8, '/camera', {'ROS_MASTER_URI': uri, 'ROS_IP': '10.0.2.15'}, **fields)
+
+
+@pytest.mark.parametrize('given, expected', [
+    ({'starter': ('/opt/ros/noetic/bin/roslaunch', 'my pkg', "it's.launch"), 'starter_pid': 5},
+     'kill 5; ua-overlay exec /opt/ros/noetic/bin/roslaunch \'my pkg\' \'it\'"\'"\'s.launch\''),
+    ({'unit': 'base.service', 'starter': ('x',), 'starter_pid': 5}, 'sudo systemctl restart base.service'),
+    ({}, 'kill 8; ua-overlay exec COMMAND')])
+def test_restart(given, expected):
+    assert programs.restart(process(**given)) == expected
+
+
+def test_a_unit_that_mixes_networks_is_named():
+    verdict = only(programs.half_connected(changed(processes=(
+        process(URI, unit='base.service', starter=('x',), starter_pid=5),))))
+    assert '/camera (process 8, of base.service)' in verdict.what and 'exports it' in verdict.why
+    assert verdict.next_command == 'sudo systemctl restart base.service'
+
+
+@pytest.mark.parametrize('uri, level', [
+    ('http://10.0.2.9:11311', 'WARN'), ('http://rover:11311', 'WARN'), ('http://10.0.2.15:11311', 'OK'),
+    ('http://localhost:11311', 'OK'), ('http://127.0.1.1:11311', 'OK'), (URI, 'OK'), ('', 'OK'), ('nonsense', 'OK'),
+    ('http://{}:11311'.format(socket.gethostname()), 'OK')])
+def test_nodes_of_another_graph(uri, level):
+    verdict = only(programs.other_graph(changed(processes=(process(uri),))))
+    assert verdict.level == level
+    assert level == 'OK' or '/camera (process 8)' in verdict.what and uri in verdict.what
+
+
+def test_nodes_that_moved_from_the_local_graph():
+    verdict = only(programs.other_graph(changed(graph=replace(GRAPH, moved=('/base', '/camera')))))
+    assert verdict.level == 'WARN' and verdict.what.startswith('/base, /camera moved')
+    assert programs.other_graph(Facts()) is None
+
+
+def test_nodes_of_a_robot_that_is_offline():
+    assert programs.offline_nodes(FACTS).level == 'OK'
+    gone = replace(FACTS.status, peers=(FACTS.status.peers[0], replace(FACTS.status.peers[1], online=False)))
+    nodes = GRAPH.nodes + (('/a', 'http://dev-3.overlay.internal:1/'), ('/b', 'http://100.64.0.3:2/'))
+    verdict = only(programs.offline_nodes(changed(status=gone, graph=replace(GRAPH, nodes=nodes))))
+    assert verdict.level == 'WARN' and verdict.what == (
+        'dev-3 is offline, and /a, /b of it are still registered at the master.')
+    assert verdict.next_command == 'yes | ua-overlay exec rosnode cleanup'
+    assert programs.offline_nodes(Facts()) is None

@@ -53,14 +53,14 @@ def test_unresolved_mates_are_named():
     assert report.why.startswith('This robot cannot receive from dev-1: the name dev-1.overlay.internal does not')
     report = checker({'dev-2.overlay.internal': ('100.64.0.2',)}).check(ME, (OTHER, MATE))
     assert report.unresolved == ('dev-1.overlay.internal', 'dev-3.overlay.internal')
-    assert 'from 2 of its team mates' in report.why
+    assert 'from 2 of the robots and laptops that it sees' in report.why
 
 
 def test_no_name_resolves():
     """A dead resolver: what it means for the robot comes before its own name."""
     report = checker({}).check(ME, (MATE, OTHER))
     assert not report.own_ok and len(report.unresolved) == 2
-    assert report.why.startswith('This robot cannot receive from 2 of its team mates: the name dev-1.overlay.internal')
+    assert report.why.startswith('This robot cannot receive from 2 of the robots and laptops that it sees: the name dev-1.overlay.internal')
     assert report.why.endswith('Its own name does not work here either.')
 
 

@@ -8,12 +8,15 @@ removes both registrations. There is no other way to make a machine connect to u
 import os
 import socket
 import threading
-import xmlrpc.client
 from typing import Any, Set
 from xmlrpc.server import SimpleXMLRPCRequestHandler, SimpleXMLRPCServer
 
 from ua_overlay.checks.facts import Callback
-from ua_overlay.rosenv.master import master_proxy
+from ua_overlay.rosenv.master import ERRORS, master_proxy, value_of
+from ua_overlay.system.thread import SupervisedThread
+
+#: Maximum number of topics that are noted: two are expected.
+_MOST_NOTIFIED = 16
 
 
 class _Quiet(SimpleXMLRPCRequestHandler):
@@ -33,12 +36,13 @@ class _Listener:
         self._server = SimpleXMLRPCServer(('0.0.0.0', 0), requestHandler=_Quiet, logRequests=False)
         self._server.register_function(self._publisher_update, 'publisherUpdate')
         self.port: int = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, kwargs={'poll_interval': 0.1}, daemon=True).start()
+        SupervisedThread('callback', lambda: self._server.serve_forever(poll_interval=0.1), restart=False).start()
 
     def _publisher_update(self, *arguments: Any) -> Any:
-        _, topic, _ = arguments  # caller, topic, publishers
+        topic = arguments[1] if len(arguments) == 3 else ''  # caller, topic, publishers
         with self._changed:
-            self._notified.add(topic)
+            if isinstance(topic, str) and len(self._notified) < _MOST_NOTIFIED:
+                self._notified.add(topic)
             self._changed.notify_all()
         return [1, '', 0]
 
@@ -68,7 +72,7 @@ def ask_callback(master_uri: str, address: str, name: str, timeout: float = 2.0)
         by_address = _called(listener, master_uri, address, 'address', timeout)
         by_name = _called(listener, master_uri, name, 'name', timeout) if by_address and name else None
         return Callback(by_address, by_name)
-    except (OSError, xmlrpc.client.Error, ValueError) as error:
+    except ERRORS as error:
         slow = isinstance(error, (TimeoutError, socket.timeout))
         return Callback(problem='the master accepted no registration: {}'.format(
             'no answer in time' if slow else type(error).__name__))
@@ -83,9 +87,7 @@ def _called(listener: _Listener, master_uri: str, host: str, how: str, timeout: 
     with master_proxy(master_uri, timeout) as master:
         try:
             for register in (master.registerSubscriber, master.registerPublisher):
-                code, text, _ = register(caller, topic, 'std_msgs/Empty', uri)
-                if code != 1:
-                    raise ValueError(text)
+                value_of(register(caller, topic, 'std_msgs/Empty', uri), object)
             return listener.wait(topic, timeout)
         finally:
             master.unregisterPublisher(caller, topic, uri)

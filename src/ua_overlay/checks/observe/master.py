@@ -2,8 +2,9 @@
 from typing import Any, Callable, Dict, Optional, Tuple
 
 from ua_overlay.checks.facts import Graph
-from ua_overlay.checks.observe.questions import EXPECTED, Questions
-from ua_overlay.rosenv.master import CALLER_ID, MasterProbe, master_proxy
+from ua_overlay.checks.observe.questions import Questions
+from ua_overlay.printable import printable
+from ua_overlay.rosenv.master import CALLER_ID, ERRORS, MasterProbe, master_proxy, texts, value_of
 
 #: Maximum number of nodes to look up.
 MOST_NODES = 500
@@ -30,19 +31,22 @@ def registered_nodes(uri: str, timeout: float) -> Tuple[Tuple[str, str], ...]:
     meanwhile.
 
     :param timeout: seconds for each socket operation.
-    :raises OSError, xmlrpc.client.Error, ValueError: no master answers.
+    :raises OSError, xmlrpc.client.Error, http.client.HTTPException, ValueError: no master answers.
     """
     master: Any
     with master_proxy(uri, timeout) as master:
-        code, text, state = master.getSystemState(CALLER_ID)
-        if code != 1:
-            raise ValueError(text)
-        names = sorted({node for kind in state for _, nodes in kind for node in nodes})[:MOST_NODES]
+        names = set()
+        for kind in value_of(master.getSystemState(CALLER_ID), list):
+            for entry in kind if isinstance(kind, list) else [None]:
+                if not isinstance(entry, list) or len(entry) != 2:
+                    raise ValueError('the state has another shape')
+                names.update(texts(entry[1]))
         nodes = []
-        for name in names:
-            code, _, node_uri = master.lookupNode(CALLER_ID, name)
-            if code == 1:
-                nodes.append((name, node_uri))
+        for name in sorted(names)[:MOST_NODES]:
+            try:
+                nodes.append((name, printable(value_of(master.lookupNode(CALLER_ID, name), str), 1000)))
+            except ValueError:
+                continue  # it has unregistered
         return tuple(nodes)
 
 
@@ -53,20 +57,23 @@ def launched_with_master(uri: str, timeout: float) -> Optional[Tuple[str, ...]]:
     A roscore is a roslaunch too; each of them registers its XML-RPC server below /roslaunch/uris (roslaunch/server.py).
 
     :param timeout: seconds for each socket operation.
-    :raises OSError, xmlrpc.client.Error, ValueError: no master answers.
+    :raises OSError, xmlrpc.client.Error, http.client.HTTPException: no master answers.
     """
     master: Any
     with master_proxy(uri, timeout) as master:
-        code, _, uris = master.getParam(CALLER_ID, '/roslaunch/uris')
-    for launch_uri in list(uris.values())[:_MOST_LAUNCHES] if code == 1 else ():
+        try:
+            uris = value_of(master.getParam(CALLER_ID, '/roslaunch/uris'), dict)
+        except ValueError:
+            return None
+    for launch_uri in list(uris.values())[:_MOST_LAUNCHES]:
         launch: Any
         try:
-            with master_proxy(launch_uri, timeout) as launch:
-                code, _, (active, _) = launch.list_processes()
-        except EXPECTED:
-            continue  # the entry of a launch that was killed
-        names = [name for name, _ in active]
-        if code == 1 and 'master' in names:
+            with master_proxy(launch_uri if isinstance(launch_uri, str) else '', timeout) as launch:
+                active, _ = value_of(launch.list_processes(), list)
+                names = [texts(entry[:1])[0] for entry in active]
+        except ERRORS + (TypeError, IndexError):
+            continue  # the entry of a launch that was killed, or another program
+        if 'master' in names:
             # roslaunch numbers its processes: rosout-1.
             return tuple(sorted(name for name in names if name != 'master' and not name.startswith('rosout-')))
     return None

@@ -28,6 +28,11 @@ def connect(address: str, port: int, timeout: float) -> str:
         return NO_ROUTE if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH) else DROPPED
 
 
+def listens(port: int) -> bool:
+    """Return whether somebody listens on a TCP port of this machine."""
+    return connect('127.0.0.1', port, 1.0) == OPEN
+
+
 def ports_of(mate: Peer, graph: Optional[Graph], master: str, team_port: int) -> Dict[int, str]:
     """Return {port to try: its kind}: an ephemeral one, one of a node of the robot, and on the master the team port.
     Pure.

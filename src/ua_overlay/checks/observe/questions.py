@@ -1,14 +1,12 @@
 """Run several network queries in parallel, within a deadline."""
-import xml.parsers.expat
-import xmlrpc.client
-from http.client import HTTPException
 from typing import Callable, Dict, Hashable, Mapping, Optional, TypeVar
 
 from ua_overlay.errors import OverlayError
+from ua_overlay.rosenv.master import ERRORS
 from ua_overlay.system.deadline import Calls
 
 #: Exceptions of the network; any other is a bug of ours and is not hidden.
-EXPECTED = (OSError, OverlayError, xmlrpc.client.Error, HTTPException, xml.parsers.expat.ExpatError, ValueError)
+EXPECTED = ERRORS + (OverlayError,)
 
 Key = TypeVar('Key', bound=Hashable)
 Result = TypeVar('Result')

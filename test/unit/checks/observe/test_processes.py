@@ -1,4 +1,5 @@
-"""Connections and processes of this machine, as the kernel lists them."""
+"""Processes of this machine, as the kernel lists them."""
+import getpass
 import os
 import socket
 import subprocess
@@ -7,38 +8,6 @@ import sys
 import pytest
 
 from ua_overlay.checks.observe import processes
-from ua_overlay.system import procnet
-
-#: From a robot: rosmaster listens on 11312 (2C30), a peer is connected to it; we are connected to port 8080 of another.
-TCP = '''  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 00000000:2C30 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 1001 1 0 100 0 0 10 0
-   1: 02004064:2C30 01004064:D431 01 00000000:00000000 00:00000000 00000000  1000        0 1002 1 0 20 4 30 10 -1
-   2: 02004064:D432 03004064:1F90 01 00000000:00000000 00:00000000 00000000  1000        0 1003 1 0 20 4 30 10 -1
-   3: 0F02000A:2C30 1002000A:D433 01 00000000:00000000 00:00000000 00000000  1000        0 1004 1 0 20 4 30 10 -1
-   4: 02004064:2C30 05004064:D434 06 00000000:00000000 03:00000000 00000000     0        0 0 3 0000000000000000
-'''
-
-
-@pytest.mark.skipif(sys.byteorder != 'little', reason='recorded on a little-endian machine')
-def test_inbound():
-    sockets = procnet.parse_sockets(TCP)
-    # Not our own connection (2), the one from the LAN (3) or the closed one (4).
-    assert processes.inbound(sockets, '100.64.0.2') == (('100.64.0.1', 11312),)
-    assert processes.inbound(sockets[1:], '100.64.0.2') == ()
-
-
-@pytest.mark.parametrize('family, bind, connect', [
-    (socket.AF_INET, '0.0.0.0', '127.0.0.1'), (socket.AF_INET6, '::', '127.0.0.1')])
-def test_a_real_connection(family, bind, connect):
-    with socket.socket(family) as server:
-        server.bind((bind, 0))
-        server.listen(1)
-        port = server.getsockname()[1]
-        # From another address than ours, as a peer's would be.
-        with socket.create_connection((connect, port), 5, ('127.0.0.2', 0)):
-            assert ('127.0.0.2', port) in processes.inbound(processes.read(), '127.0.0.1')
-    assert ('127.0.0.2', port) not in processes.inbound(processes.read(), '127.0.0.1')
-
 
 LISTENER = 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(1); print("up", flush=True); input()'
 QUIET = 'print("up", flush=True); input()'
@@ -73,3 +42,64 @@ def test_process_name(words, name):
 
 def test_files_of_other_users_are_not_an_error():
     assert isinstance(processes.ros_processes([], proc='/proc', own_pid=os.getpid()), tuple)
+
+
+def test_the_holder_of_a_port():
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        server.listen(1)
+        port = server.getsockname()[1]
+        holder = processes.holder_of(port, processes.read())
+        assert (holder.port, holder.pid, holder.user) == (port, os.getpid(), getpass.getuser())
+        assert holder.command == processes.process_name(holder.starter)
+    assert processes.holder_of(port, processes.read()) is None
+
+
+def test_the_holder_of_a_port_of_a_process_that_is_hidden(tmp_path):
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        server.listen(1)
+        port = server.getsockname()[1]
+        holder = processes.holder_of(port, processes.read(), str(tmp_path))
+    assert holder == processes.Holder(port, getpass.getuser())
+
+
+@pytest.mark.parametrize('text, unit', [
+    ('0::/system.slice/base.service\n', 'base.service'), ('0::/user.slice/user-1000.slice/session-1.scope\n', ''),
+    ('12:cpu:/\n1:name=systemd:/system.slice/system-robot.slice/robot@1.service\n0::/\n', 'robot@1.service'),
+    ('0::/user.slice/user-1000.slice/user@1000.service/app.slice/x.service\n', ''), ('0::/\n', ''), ('', ''),
+    ('0::/system.slice/base.service/sub/group\n', 'base.service')])
+def test_the_unit_of_a_process(tmp_path, text, unit):
+    (tmp_path / '7').mkdir()
+    (tmp_path / '7' / 'cgroup').write_text(text)
+    assert processes.unit_of(7, str(tmp_path)) == unit
+    assert processes.unit_of(8, str(tmp_path)) == ''
+
+
+def proc(tmp_path, **commands):
+    """A /proc of processes: p7='7 words' → process 7; each one's parent is the one before."""
+    parent = 1
+    for name, words in commands.items():
+        directory = tmp_path / name[1:]
+        directory.mkdir()
+        (directory / 'cmdline').write_text('\0'.join(words) + '\0')
+        (directory / 'stat').write_text('{} (x) S {} '.format(name[1:], parent) + '0 ' * 30)
+        parent = int(name[1:])
+    return str(tmp_path)
+
+
+def test_what_starts_a_node_again(tmp_path):
+    launch = ['/usr/bin/python3', '/opt/ros/noetic/bin/roslaunch', 'my_robot', 'a b.launch']
+    node = ['/usr/bin/python3', '/x/talker.py', '__name:=talker']
+    path = proc(tmp_path, p5=['bash'], p6=launch, p7=node)
+    assert processes.starter_of(7, path) == (6, tuple(launch))
+    assert processes.starter_of(6, path) == (6, tuple(launch))
+    assert processes.starter_of(99, path) == (99, ())
+
+
+@pytest.mark.parametrize('words, path', [
+    (['tailscaled', '--state=/data/ts/tailscaled.state'], '/data/ts/tailscaled.state'),
+    (['/usr/sbin/tailscaled', '--statedir', '/data/ts'], '/data/ts/tailscaled.state'),
+    (['tailscaled', '-state', '/a/b', '--statedir=/c'], '/a/b'), (['tailscaled'], ''), (['tailscaled', '--state'], '')])
+def test_the_state_file_of_a_tailscaled(tmp_path, words, path):
+    assert processes.daemon_state(proc(tmp_path, p7=words)) == path
