@@ -6,7 +6,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo --preserve-env=$(KEPT))
 PYTEST := $(VENV)/pytest
 IN_WORKSPACE := $(SUDO) bash dev/with_workspace.sh $(VENV)/python
 
-.PHONY: help prepare demo campus test quick proof unit lint floor floor-env bench drawing faults clean
+.PHONY: help prepare demo campus canary test quick proof unit lint floor floor-env bench drawing faults clean
 
 help:           ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -18,6 +18,9 @@ demo:           ## watch two robots join a real overlay, step by step (KEEP=1 le
 campus:         ## run a short campaign on a campus in the lab and write its report (RESULTS=DIR: where)
 	@$(SUDO) bash dev/prepare.sh --for-report
 	@$(SUDO) bash dev/with_workspace.sh $(VENV)/python dev/campus.py --results $(or $(RESULTS),results/campus) $(ARGS)
+
+canary: prepare  ## try a tailscale that is not pinned: the demo and the LocalAPI tests (VERSION=X.Y.Z)
+	$(IN_WORKSPACE) dev/canary.py $(VERSION)
 
 prepare:        ## install and build what the tests need
 	@$(SUDO) bash dev/prepare.sh --for-tests

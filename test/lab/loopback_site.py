@@ -14,6 +14,7 @@ import tempfile
 import urllib.request
 
 import keep
+from releases import tailscaled
 
 from ua_overlay.lab.wait import wait
 from ua_overlay.tailscale.localapi import LocalApi
@@ -122,7 +123,7 @@ class LoopbackSite:
         return self.headscale('nodes', 'list') or []
 
     def daemon(self, name, module='tailscale', uid=None, env=None):
-        """Start a tailscaled; ``module='tailscale-next'`` takes the newer one."""
+        """Start a tailscaled of one of releases.RELEASES."""
         daemon = Daemon(self, name, module, uid, env or {})
         self.daemons.append(daemon)
         daemon.start()
@@ -175,7 +176,7 @@ class Daemon:
         environment.update(self._env)
         with open(self.log, 'ab') as log:
             self.process = subprocess.Popen(
-                [locate('tailscaled', module=module or self.module), '--tun=userspace-networking', '--port=0',
+                [tailscaled(module or self.module), '--tun=userspace-networking', '--port=0',
                  '--statedir=' + self.dir, '--state=' + os.path.join(self.dir, 'state'), '--socket=' + self.socket],
                 stdout=log, stderr=log, env=environment, start_new_session=True)
         wait('tailscaled {} listens'.format(self.name), lambda: os.path.exists(self.socket) and self._answers())

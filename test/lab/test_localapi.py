@@ -1,10 +1,11 @@
-"""The LocalAPI client against real headscale and real tailscaleds, the pinned release and the next."""
+"""The LocalAPI client against real headscale and real tailscaleds of each tested release."""
 import json
 import os
 import threading
 
 import pytest
 from loopback_site import LoopbackSite
+from releases import RELEASES
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.lab.wait import wait
@@ -22,10 +23,10 @@ def site():
         yield one
 
 
-@pytest.fixture(scope='module', params=['tailscale', 'tailscale-next'])
+@pytest.fixture(scope='module', params=RELEASES)
 def robots(request, site):
     """Two robots of team iris, one of the release under test and one of the pinned, and one of team blue."""
-    prefix = 'a' if request.param == 'tailscale' else 'b'
+    prefix = 'abc'[RELEASES.index(request.param)]
     daemons = [site.daemon(prefix + '-1', request.param), site.daemon(prefix + '-2'), site.daemon(prefix + '-3')]
     for daemon, tags in zip(daemons, (('tag:iris', 'tag:ros-master'), ('tag:iris',), ('tag:blue',))):
         daemon.begin_join(site.key(*tags))
@@ -36,7 +37,15 @@ def robots(request, site):
         daemon.kill()
 
 
-@pytest.fixture(params=['tailscale', 'tailscale-next'])
+@pytest.fixture(scope='module')
+def taken(site):
+    """The name of a node of the site."""
+    daemon = site.daemon('taken')
+    yield daemon.join(site.key()).self_node.name
+    daemon.kill()
+
+
+@pytest.fixture(params=RELEASES)
 def fresh(request, site):
     """A daemon of each release that has never joined."""
     fresh.count = getattr(fresh, 'count', 0) + 1
@@ -141,10 +150,10 @@ def test_after_a_restart_while_stopped_only_the_key_is_known(robots):
     assert wait('online again', first.online).self_node.name == first.name
 
 
-def test_a_taken_name_gets_a_suffix(site, robots, fresh):
-    given = fresh.join(site.key(), Hostname=robots[1].name).self_node
+def test_a_taken_name_gets_a_suffix(site, taken, fresh):
+    given = fresh.join(site.key(), Hostname=taken).self_node
     # -1, or -2 when an earlier node of that name is still on the server.
-    assert given.name.startswith(robots[1].name + '-') and given.hostname == robots[1].name
+    assert given.name.startswith(taken + '-') and given.hostname == taken
     fresh.api.logout()
 
 
@@ -164,7 +173,7 @@ def test_a_wrong_key_is_reported_on_the_bus_and_the_preferences_can_be_restored(
         assert 'b' * 20 not in log.read(), 'the key is in the daemon\'s log'
 
 
-def test_a_used_key_is_reported_on_the_bus(site, robots, fresh):
+def test_a_used_key_is_reported_on_the_bus(site, fresh):
     key = site.key()
     spender = site.daemon('spender-of-' + fresh.name)
     spender.join(key)

@@ -5,6 +5,7 @@ import time
 
 import pytest
 from loopback_site import LoopbackSite
+from releases import REPLACEMENTS
 
 from ua_overlay.lab.wait import wait
 from ua_overlay.tailscale.links import links_of
@@ -38,7 +39,12 @@ def site():
         yield one
 
 
-@pytest.mark.parametrize('module, other', [('tailscale', 'tailscale-next'), ('tailscale-next', 'tailscale')])
+@pytest.mark.fault('new', 'tailscaled is killed, and another release starts in its place',
+                   behaviour='The watcher says NO_DAEMON with no peers, then follows the new one', reported='60 s',
+                   recovery='60 s', lost='nothing')
+@pytest.mark.fault('new', 'A peer hangs', behaviour="The link's type turns to DERP, and back",
+                   reported="1 s after tailscaled's own status", recovery='60 s', lost='nothing')
+@pytest.mark.parametrize('module, other', REPLACEMENTS)
 def test_joins_links_restarts_and_silence(site, module, other):
     first, second = site.daemon('watched-by-' + module, module), site.daemon('peer-of-' + module)
     listener = Listener()
@@ -101,6 +107,9 @@ def test_joins_links_restarts_and_silence(site, module, other):
     second.kill()
 
 
+@pytest.mark.fault('new', 'tailscaled hangs (SIGSTOP)',
+                   behaviour='The watcher says DAEMON_ERROR, and recovers when it goes on', reported='60 s',
+                   recovery='60 s', lost='nothing')
 def test_a_hanging_daemon_and_a_missing_daemon(site, tmp_path):
     daemon = site.daemon('late')
     with Watcher(lambda: LocalApi(daemon.socket, timeout=1.0)) as watcher:
@@ -114,6 +123,9 @@ def test_a_hanging_daemon_and_a_missing_daemon(site, tmp_path):
         assert watcher.wait_for(lambda s: s.daemon_error.code == 'NO_DAEMON', SOON)
 
 
+@pytest.mark.fault('new', 'A listener of the watcher raises an exception',
+                   behaviour='It is logged, and the next snapshot comes', reported='at once: the log',
+                   recovery='at once', lost='nothing')
 def test_a_failing_listener_does_not_end_the_watcher(site, caplog):
     daemon = site.daemon('clumsy')
     seen = []

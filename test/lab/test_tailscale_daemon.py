@@ -5,17 +5,17 @@ import subprocess
 import sys
 
 import pytest
+from releases import RELEASES, tailscaled
 
 from ua_overlay.lab.wait import wait
 from ua_overlay.tailscale.daemon import Daemon, DaemonRunning
 from ua_overlay.tailscale.localapi import LocalApi
-from ua_overlay.toolchain import locate
 
 SOURCE = os.path.join(os.path.dirname(__file__), '..', '..', 'src')
 
 
-def make(tmp_path, module=None, **more):
-    return Daemon(locate('tailscaled', module=module), ca_file='/etc/ua_overlay/ca.pem', tun='userspace-networking',
+def make(tmp_path, release=RELEASES[0], **more):
+    return Daemon(tailscaled(release), ca_file='/etc/ua_overlay/ca.pem', tun='userspace-networking',
                   state_dir=str(tmp_path / 'state'), socket_path=str(tmp_path / 'sock'),
                   log_path=str(tmp_path / 'log'), **more)
 
@@ -28,9 +28,11 @@ def alive(pid):
         return False
 
 
-@pytest.mark.parametrize('module', [None, 'tailscale-next'])
-def test_start_restart_stop(tmp_path, module):
-    daemon = make(tmp_path, module)
+@pytest.mark.fault('new', 'A tailscaled of our own is killed', behaviour='It starts again', reported='-',
+                   recovery='90 s', lost='nothing')
+@pytest.mark.parametrize('release', RELEASES)
+def test_start_restart_stop(tmp_path, release):
+    daemon = make(tmp_path, release)
     with daemon:
         api = LocalApi(daemon.socket_path)
         assert api.status()['BackendState'] == 'NeedsLogin'
@@ -49,12 +51,14 @@ def test_start_restart_stop(tmp_path, module):
     assert daemon.pid is None and not alive(last) and not alive(first)
 
 
+@pytest.mark.fault('new', 'The process that runs our own tailscaled is killed', behaviour='tailscaled ends with it',
+                   reported='-', recovery='60 s', lost='nothing')
 def test_the_daemon_ends_with_its_parent(tmp_path):
     code = ('import sys, time; sys.path.insert(0, {!r})\n'
             'from ua_overlay.tailscale.daemon import Daemon\n'
             'daemon = Daemon({!r}, tun="userspace-networking", state_dir={!r}, socket_path={!r}).start()\n'
             'print(daemon.pid, flush=True)\ntime.sleep(60)\n').format(
-                os.path.abspath(SOURCE), locate('tailscaled'), str(tmp_path / 'state'), str(tmp_path / 'sock'))
+                os.path.abspath(SOURCE), tailscaled(RELEASES[0]), str(tmp_path / 'state'), str(tmp_path / 'sock'))
     parent = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE)
     pid = int(parent.stdout.readline())
     assert alive(pid)

@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List, Optional
 from ua_overlay.errors import OverlayError
 from ua_overlay.protocols import Environ, Progress
 from ua_overlay.system.version import parse_version
+from ua_overlay.toolchain.architecture import Architecture, of_this_machine
 from ua_overlay.toolchain.find import build_dir
 from ua_overlay.toolchain.pins import Pin
 
@@ -39,9 +40,17 @@ def build_command(go: str, pin: Pin, destination: str) -> List[str]:
             '-o', destination + os.sep] + list(pin.packages)
 
 
-def build_environment(environ: Environ, cache: str) -> Dict[str, str]:
-    """Return the environment of a build: static programs, and no download of another toolchain."""
-    result = dict(environ, CGO_ENABLED='0', GOTOOLCHAIN='local', GOFLAGS='')
+def build_environment(environ: Environ, cache: str, architecture: Optional[Architecture] = None) -> Dict[str, str]:
+    """Return the environment of a build: static programs, and no download of another toolchain.
+
+    :param architecture: of the programs; None: that of this machine.
+    """
+    result = {name: value for name, value in environ.items() if name not in ('GOOS', 'GOARCH', 'GOARM')}
+    result.update(CGO_ENABLED='0', GOTOOLCHAIN='local', GOFLAGS='')
+    if architecture is not None:
+        result.update(GOOS='linux', GOARCH=architecture.goarch)
+        if architecture.goarm:
+            result.update(GOARM=architecture.goarm)
     result.setdefault('HOME', cache)
     return result
 
@@ -110,31 +119,37 @@ def last_line(output: bytes) -> str:
     return lines[-1].strip() if lines else 'no output'
 
 
-def build(pin: Pin, source: str, cache: str, progress: Progress, run: Run = subprocess.run) -> str:
+def build(pin: Pin, source: str, cache: str, progress: Progress, run: Run = subprocess.run,
+          architecture: Optional[Architecture] = None) -> str:
     """Build ``pin`` unless the cache has it; return the directory of its programs.
 
     The result is renamed into place, so an interrupted build never looks complete.
 
     :param source: the module's directory.
+    :param architecture: of the programs; None: that of this machine.
     :raises BuildFailed: the compiler failed (the sentence has its last line), or the cache cannot be written.
     """
     try:
-        return _build(pin, source, cache, progress, run)
+        return _build(pin, source, cache, progress, run, architecture)
     except OSError as error:
         raise BuildFailed('{} {} cannot be built in {}: {}.'.format(
             pin.module, pin.version, cache, error.strerror or error), 'ls -ld {}; df -h {}'.format(cache, cache))
 
 
-def _build(pin: Pin, source: str, cache: str, progress: Progress, run: Run) -> str:
-    target = build_dir(pin.module, pin.version, cache)
+def _build(pin: Pin, source: str, cache: str, progress: Progress, run: Run,
+           architecture: Optional[Architecture]) -> str:
+    target = build_dir(pin.module, pin.version, cache, architecture)
     if all(os.path.exists(os.path.join(target, name)) for name in programs(pin)):
         return target
     go = find_go(pin.go_version, cache, progress, run)
     os.makedirs(os.path.dirname(target), exist_ok=True)
     with tempfile.TemporaryDirectory(dir=os.path.dirname(target)) as temporary:
         staging = os.path.join(temporary, 'bin')
-        with progress('Building {} {}'.format(pin.module, pin.version)):
-            result = run(build_command(go, pin, staging), cwd=source, env=build_environment(os.environ, cache),
+        foreign = architecture is not None and architecture != of_this_machine()
+        with progress('Building {} {}{}'.format(pin.module, pin.version,
+                                                ' for ' + architecture.name if architecture and foreign else '')):
+            result = run(build_command(go, pin, staging), cwd=source,
+                         env=build_environment(os.environ, cache, architecture),
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
         if result.returncode != 0:
             raise BuildFailed('{} {} does not build: {}'.format(pin.module, pin.version, last_line(result.stdout)),

@@ -9,6 +9,7 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.protocols import Environ
 from ua_overlay.resources import share_path
 from ua_overlay.system.version import parse_version
+from ua_overlay.toolchain.architecture import Architecture, of_this_machine
 from ua_overlay.toolchain.pins import MINIMUM, acceptable, module_of, read_pin
 
 
@@ -47,9 +48,14 @@ def cache_dir(environ: Optional[Environ] = None, uid: Optional[int] = None) -> s
     return os.path.join(home, 'ua_overlay')
 
 
-def build_dir(module: str, version: str, cache: Optional[str] = None) -> str:
-    """Return the directory of the programs of one pinned module version, which need not exist."""
-    return os.path.join(cache or cache_dir(), 'tools', '{}-{}'.format(module, version))
+def build_dir(module: str, version: str, cache: Optional[str] = None,
+              architecture: Optional[Architecture] = None) -> str:
+    """Return the directory of the programs of one pinned module version, which need not exist.
+
+    :param architecture: of the programs; None: that of this machine.
+    """
+    foreign = '' if architecture is None or architecture == of_this_machine() else '-' + architecture.name
+    return os.path.join(cache or cache_dir(), 'tools', '{}-{}{}'.format(module, version, foreign))
 
 
 def ask_version(path: str) -> str:

@@ -8,8 +8,11 @@ from typing import Dict, NamedTuple, Optional, Tuple
 
 from ua_overlay import defaults
 
-#: Module directories under toolchain/, in build order. The last one is only for tests.
-MODULES = ('tailscale', 'headscale', 'tailscale-next')
+#: Module directories under toolchain/ that build what runs on a site, in build order.
+MODULES = ('tailscale', 'headscale')
+#: The tailscale modules that the tests run, oldest first. Robots keep the tailscaled that they have while it is not
+#: older than MINIMUM, so there is one for each minor version since then; the last one is what this package installs.
+TESTED = ('tailscale-1.98', 'tailscale-1.100', 'tailscale')
 
 #: (major, minor, patch)
 Version = Tuple[int, ...]

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from ua_overlay.toolchain import build as building
+from ua_overlay.toolchain.architecture import ARCHITECTURES, named, of_this_machine
 from ua_overlay.toolchain.build import (
     GO_PACKAGE,
     BuildFailed,
@@ -93,6 +94,18 @@ def test_environment():
     assert build_environment({'HOME': '/h'}, '/c')['HOME'] == '/h'
 
 
+def test_environment_for_another_architecture():
+    def settings(environ, name):
+        environment = build_environment(environ, '/c', named(name))
+        return [environment.get(key) for key in ('GOOS', 'GOARCH', 'GOARM', 'CGO_ENABLED')]
+
+    assert settings({}, 'arm64') == ['linux', 'arm64', None, '0']
+    # What the caller has set for its own builds does not count.
+    assert settings({'GOARCH': 'mips', 'GOARM': '5'}, 'arm64') == ['linux', 'arm64', None, '0']
+    assert settings({'GOARM': '5'}, 'armv7') == ['linux', 'arm', '7', '0']
+    assert 'GOARCH' not in build_environment({'GOARCH': 'mips'}, '/c')
+
+
 @pytest.mark.parametrize('output, wanted', [(b'a\n b \n\n', 'b'), (b'', 'no output'), (b'\xff\n', '\ufffd')])
 def test_last_line(output, wanted):
     assert last_line(output) == wanted
@@ -164,6 +177,23 @@ def test_build(tmp_path, with_go):
     assert options['cwd'] == '/src' and options['env']['CGO_ENABLED'] == '0' and options['stdin'] == subprocess.DEVNULL
     # The second time nothing is run.
     assert build(HEADSCALE, '/src', str(tmp_path), progress, None) == target
+
+
+def test_builds_for_other_architectures_lie_beside_those_for_this_machine(tmp_path, with_go):
+    own = of_this_machine()
+    other = next(each for each in ARCHITECTURES if each != own)
+    run, said = Runner(), []
+
+    @contextlib.contextmanager
+    def say(text):
+        said.append(text)
+        yield
+
+    assert build(HEADSCALE, '/src', str(tmp_path), say, run, own) == str(tmp_path / 'tools' / 'headscale-0.29.3')
+    assert build(HEADSCALE, '/src', str(tmp_path), say, run, other) == str(
+        tmp_path / 'tools' / ('headscale-0.29.3-' + other.name))
+    assert [options['env'].get('GOARCH') for _, options in run.calls] == [own.goarch, other.goarch]
+    assert said == ['Building headscale 0.29.3', 'Building headscale 0.29.3 for ' + other.name]
 
 
 def test_a_build_without_a_newly_pinned_program_is_completed(tmp_path, with_go):

@@ -42,11 +42,11 @@ def test_an_unsuitable_program_on_the_path(said, tmp_path, pinned):
 
 
 def test_a_named_module_is_never_used_from_the_path(tmp_path):
-    found = find('tailscaled', 'tailscale-next', which=lambda name: '/opt/' + name, ask=lambda path: '9.9.9',
+    found = find('tailscaled', 'tailscale-1.98', which=lambda name: '/opt/' + name, ask=lambda path: '9.9.9',
                  cache=str(tmp_path))
     assert found.origin == 'missing'
-    built = program(tmp_path / 'tools' / ('tailscale-next-' + found.pinned) / 'tailscaled', '')
-    assert find('tailscaled', 'tailscale-next', cache=str(tmp_path)).path == built
+    built = program(tmp_path / 'tools' / ('tailscale-1.98-' + found.pinned) / 'tailscaled', '')
+    assert find('tailscaled', 'tailscale-1.98', cache=str(tmp_path)).path == built
 
 
 def test_ask_version(tmp_path):

@@ -2,6 +2,7 @@
 import os
 
 import pytest
+from paths import ROOT
 
 from ua_overlay.resources import share_path
 from ua_overlay.system.version import parse_version
@@ -9,6 +10,7 @@ from ua_overlay.toolchain.pins import (
     CEILING,
     MINIMUM,
     MODULES,
+    TESTED,
     Pin,
     acceptable,
     module_of,
@@ -42,15 +44,35 @@ def test_a_go_mod_without_pins(text):
         parse_go_mod(text, 'm')
 
 
-@pytest.mark.parametrize('module', MODULES)
+@pytest.mark.parametrize('module', sorted({*MODULES, *TESTED}))
 def test_pins_of_the_repository(module):
     pin = read_pin(share_path('toolchain'), module)
     program = 'headscale' if module == 'headscale' else 'tailscaled'
     assert program in [package.rsplit('/', 1)[1] for package in pin.packages]
-    if module != 'tailscale-next':
-        # What is built must be good enough to be used.
-        assert acceptable(program, parse_version(pin.version))
+    # What is built must be good enough to be used.
+    assert acceptable(program, parse_version(pin.version))
     assert os.path.isfile(share_path('toolchain', module, 'go.sum'))
+
+
+def test_the_tests_run_every_minor_version_since_the_minimum():
+    versions = [parse_version(read_pin(share_path('toolchain'), module).version) for module in TESTED]
+    assert versions == sorted(versions) and TESTED[-1] == module_of('tailscaled')
+    assert versions[0][:2] == MINIMUM['tailscaled'][0][:2]
+    # Tailscale's stable minor versions are even.
+    assert [minor for _, minor, _ in versions] == list(range(versions[0][1], versions[-1][1] + 1, 2))
+    for module, version in zip(TESTED[:-1], versions):
+        assert module == 'tailscale-{}.{}'.format(*version)
+
+
+def test_the_page_for_administrators_has_the_tested_versions():
+    source = share_path('toolchain')
+    older = '.'.join(map(str, CEILING['headscale']))
+    rows = ['| {} | {} | {} and newer{} |'.format(
+        program, ', '.join(read_pin(source, module).version for module in modules),
+        '.'.join(map(str, MINIMUM[program][0])), more)
+        for program, modules, more in (('tailscaled', TESTED, ''), ('headscale', ('headscale',), ', before ' + older))]
+    with open(os.path.join(ROOT, 'docs', 'operate.md'), encoding='utf-8') as stream:
+        assert '\n'.join(rows) in stream.read(), 'The rows are stale. They would be:\n' + '\n'.join(rows)
 
 
 @pytest.mark.parametrize('program, version, wanted', [
