@@ -9,6 +9,7 @@ from places import ROOT
 from playbook import PROGRAM, Playbook
 
 from ua_overlay import defaults
+from ua_overlay.toolchain.architecture import ELF_HEADER, of_machine, of_program
 from ua_overlay.trust.names import LABEL, RESERVED_ROBOTS
 
 SERVER = {'hosts': {'server': {'ua_overlay_server_name': 'server.ua.test'}}}
@@ -83,6 +84,35 @@ def test_a_key_in_a_controller_file_is_detected(tmp_path):
     assert not os.path.exists(book.report)
     # The target of the copy, and the log, because this task has no no_log.
     assert sorted(map(os.path.basename, book.keys_on_disk())) == ['log', 'target']
+
+
+@pytest.mark.fault('case 17', 'arm64 and armv7 robots, an amd64 controller',
+                   behaviour='The controller builds for each architecture once and copies the programs', reported='-',
+                   recovery='-', lost='nothing')
+def test_each_host_gets_programs_of_its_architecture(tmp_path):
+    """The part of the role that builds and copies, on hosts that are directories of this machine. One of them has an
+    architecture for which nothing is built: it alone stops."""
+    hosts = {'server': 'x86_64', 'dev-1': 'aarch64', 'dev-2': 'armv7l', 'dev-3': 'aarch64', 'old': 'armv6l'}
+    for host in hosts:
+        (tmp_path / host / 'tools').mkdir(parents=True)
+    book = Playbook(tmp_path, {'all': {
+        'vars': {'ansible_connection': 'local', 'ua_overlay_programs': ['tailscale', 'tailscaled'],
+                 'ua_overlay_source': ROOT},
+        'hosts': {host: {'ua_overlay_architecture': machine, 'ua_overlay_directory': str(tmp_path / host)}
+                  for host, machine in hosts.items()}}})
+    play = [{'hosts': 'all', 'gather_facts': False, 'tasks': [
+        {'ansible.builtin.import_role': {'name': 'ua_overlay', 'tasks_from': 'toolchain_pinned'}}]}]
+    (tmp_path / 'play.yml').write_text(yaml.safe_dump(play))
+    played = book.run_program([PROGRAM, '-i', book.inventory, str(tmp_path / 'play.yml')], 900)
+    assert played.status == 2 and played.failed == dict(dict.fromkeys(hosts, 0), old=1), played.text
+    assert 'old is armv6l: ua-overlay: There are no programs for the architecture armv6l' in played.message()
+    for host, machine in hosts.items():
+        found = {}
+        for path in (tmp_path / host / 'tools').iterdir():
+            with open(str(path), 'rb') as stream:
+                found[path.name] = of_program(stream.read(ELF_HEADER))
+        expected = {} if host == 'old' else dict.fromkeys(('tailscale', 'tailscaled'), of_machine(machine))
+        assert found == expected, host
 
 
 def test_the_linter_passes_in_its_strictest_profile():

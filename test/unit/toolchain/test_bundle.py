@@ -216,7 +216,7 @@ def test_from_a_web_server(tmp_path):
 
 
 @pytest.mark.parametrize('text', ['', 'x', '0' * 64, '{}  wget\n'.format('0' * 64), '{}  tailscale\n'.format('0' * 63),
-                                  '{0}  tailscale\n{0}  tailscale\n'.format('0' * 64), 
+                                  '{0}  tailscale\n{0}  tailscale\n'.format('0' * 64),
                                   '{}  ../tailscale'.format('0' * 64)])
 def test_sums_that_are_none(text):
     with pytest.raises(ValueError):
