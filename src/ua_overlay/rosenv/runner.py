@@ -121,7 +121,9 @@ class TeamRunner(Supervised[LaunchSpec]):
         return launch_command(spec, self._which)
 
     def environ(self, spec: LaunchSpec, environ: Environ) -> Dict[str, str]:
-        return graph_environ(spec.graph, environ)
+        # The subreaper reads their output through a pipe, for which C and Python would keep lines back.
+        lines = {'ROSCONSOLE_STDOUT_LINE_BUFFERED': '1', 'PYTHONUNBUFFERED': '1'}
+        return dict(lines, **graph_environ(spec.graph, environ))
 
     def refusal(self, detail: str) -> str:
         return 'The team\'s nodes cannot start: {}.'.format(detail)

@@ -1,12 +1,15 @@
 """Run one command and end all its descendants: on request, when the command exits, or when the parent dies.
 
-``python3 -I subreaper.py [--grace SECONDS] [--alone SECONDS] COMMAND…`` with a pipe as standard input that the parent
-keeps open. End of file on that pipe means that the parent died, for whatever reason (SIGKILL included). Then, and on
-SIGTERM, SIGINT or SIGHUP, the command gets SIGINT and, after the grace time, SIGTERM and SIGKILL. The exit status is
+``python3 -I subreaper.py [--grace SECONDS] [--alone SECONDS] [--last-lines FD] COMMAND…`` with a pipe as standard input
+that the parent keeps open. End of file on that pipe means that the parent died, for whatever reason (SIGKILL included).
+Then, and on SIGTERM, SIGINT or SIGHUP, the command gets SIGINT and, after the grace time, SIGTERM and SIGKILL. The exit status is
 the command's (128 + signal).
 
 --alone shortens the grace time when all children of the command have exited but the command itself has not: roslaunch
 handles only the first SIGINT, and a SIGINT during its start ends its children but leaves roslaunch waiting for them.
+
+--last-lines copies the command's output to ours, and in the end writes its last lines to the descriptor FD, for the
+parent's report. Here and not in the parent, whose death must not take away the output of nodes that are shutting down.
 
 Why a separate process: roslaunch and roscore put each child into its own session, so neither a process group nor
 PR_SET_PDEATHSIG on them alone reaches rosmaster and rosout when roscore itself is killed. As a subreaper (prctl(2))
@@ -33,6 +36,8 @@ from ua_overlay.system import process  # noqa: E402
 GRACE = 6.0
 #: Seconds between SIGTERM and SIGKILL for the remaining processes.
 TERM_GRACE = 1.0
+#: Bytes of the last lines: less than a pipe holds (pipe(7)), so that writing them never blocks.
+LAST_BYTES = 4000
 
 
 def parents(pids: Iterable[int], read_stat: Callable[[int], process.Stat] = process.read_stat) -> Mapping[int, int]:
@@ -73,12 +78,17 @@ class Subreaper:
 
     :param grace: seconds between SIGINT and SIGTERM.
     :param alone: seconds that the command may run without children after SIGINT.
+    :param last_lines: descriptor for its last lines, or None.
     """
 
-    def __init__(self, grace: float, alone: Optional[float] = None) -> None:
+    def __init__(self, grace: float, alone: Optional[float] = None, last_lines: Optional[int] = None) -> None:
         self.grace = grace
         self.alone = grace if alone is None else alone
         self.status: Optional[int] = None
+        self._last_lines = last_lines
+        #: Our end of the command's output, or None.
+        self._output: Optional[int] = None
+        self._last = b''
         self._wake, wake_write = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(wake_write, False)
@@ -99,9 +109,18 @@ class Subreaper:
                 os._exit(1)  # the subreaper died before the line above
 
         process.become_subreaper()
-        # Keep the object: its finalizer would reap the command and lose its status.
-        self._command = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True,
-                                         preexec_fn=in_child)
+        output = None
+        if self._last_lines is not None:
+            self._output, output = os.pipe()
+            os.set_blocking(self._output, False)
+        try:
+            # Keep the object: its finalizer would reap the command and lose its status.
+            self._command = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, stdout=output,
+                                             stderr=None if output is None else subprocess.STDOUT,
+                                             preexec_fn=in_child)
+        finally:
+            if output is not None:
+                os.close(output)
         self.pid = self._command.pid
 
     def run(self, stdin: int = 0) -> int:
@@ -113,6 +132,7 @@ class Subreaper:
             os.kill(self.pid, signal.SIGINT)
             self._until(self._ended_or_alone(), self.grace)
         self._sweep()
+        self._tell()
         return 1 if self.status is None else self.status
 
     def _ended_or_alone(self) -> Callable[[], bool]:
@@ -134,6 +154,34 @@ class Subreaper:
             if self._until(lambda: not _alive(), seconds):
                 return
 
+    def _copy(self) -> bool:
+        """Copy a part of the command's output; return whether there was one."""
+        assert self._output is not None
+        try:
+            part = os.read(self._output, 65536)
+        except BlockingIOError:
+            return False
+        if not part:  # nobody has the other end any more
+            os.close(self._output)
+            self._output = None
+            return False
+        self._last = (self._last + part)[-LAST_BYTES:]
+        try:
+            while part:
+                part = part[os.write(1, part):]
+        except OSError:  # a full disk, a reader that ended: output may be lost, the command goes on
+            return True
+        return True
+
+    def _tell(self) -> None:
+        while self._output is not None and self._copy():
+            pass
+        if self._last_lines is not None:
+            try:
+                os.write(self._last_lines, self._last)
+            except OSError:
+                return  # the parent has ended
+
     def _signal(self, pid: int, number: int) -> None:
         try:
             os.kill(pid, number)
@@ -153,7 +201,10 @@ class Subreaper:
 
     def _wait(self, inputs: List[int], seconds: Optional[float]) -> bool:
         """Sleep until an event or the timeout, and reap children; return whether the end was requested."""
-        ready = select.select(inputs + [self._wake], [], [], seconds)[0]
+        outputs = [] if self._output is None else [self._output]
+        ready = select.select(inputs + outputs + [self._wake], [], [], seconds)[0]
+        if self._output in ready:
+            self._copy()
         asked = False
         if self._wake in ready:
             asked = any(number != signal.SIGCHLD for number in os.read(self._wake, 512))
@@ -174,13 +225,17 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n', 1)[0])
     parser.add_argument('--grace', type=float, default=6.0)
     parser.add_argument('--alone', type=float)
+    parser.add_argument('--last-lines', type=int, metavar='FD')
     parser.add_argument('command', nargs=argparse.REMAINDER)
     args = parser.parse_args(argv)
-    subreaper = Subreaper(args.grace, args.alone)
+    subreaper = Subreaper(args.grace, args.alone, args.last_lines)
     try:
         subreaper.start(args.command)
     except (OSError, subprocess.SubprocessError) as error:
-        print('{}: {}'.format(args.command[0], error), file=sys.stderr)
+        sentence = '{}: {}'.format(args.command[0], error)
+        print(sentence, file=sys.stderr)
+        if args.last_lines is not None:
+            os.write(args.last_lines, os.fsencode(sentence))
         return 127
     return subreaper.run()
 

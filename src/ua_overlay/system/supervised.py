@@ -1,11 +1,13 @@
 """Keep the desired program of the team graph running under the subreaper, and restart it after a crash."""
 import os
+import re
 import subprocess
 import sys
 import time
 from typing import Any, Callable, Dict, Generic, List, Optional, TypeVar
 
 from ua_overlay.errors import OverlayError
+from ua_overlay.printable import printable
 from ua_overlay.protocols import Clock, Environ
 from ua_overlay.system import subreaper
 from ua_overlay.system.backoff import Backoff
@@ -25,6 +27,13 @@ STABLE_AFTER = 30.0
 #: How long a roslaunch waits for its children after SIGINT and after SIGTERM; its defaults are 15 s and 2 s.
 SIGINT_TIMEOUT = 2
 SIGTERM_TIMEOUT = 1
+#: How many of its last lines the obituary of a program has, and which of them say nothing.
+LAST_LINES = 3
+_NOISE = re.compile(r'The traceback for the exception was written to the log file|\.\.\. logging to |Press Ctrl-C to|'
+                    r'(Done c|C)hecking log (directory|file)|shutting down processing monitor|done$|'
+                    r'\[\S+\] killing on exit')
+#: Colours and the window's title, as roslaunch writes them.
+_ESCAPES = re.compile(r'\x1b(\[[0-9;]*[A-Za-z]|\][^\x07]*\x07)')
 #: A roslaunch without children has nothing left to do, and exits within 0.2 s.
 ALONE = 1.0
 
@@ -40,7 +49,7 @@ class Supervised(Generic[Spec]):
     that no program ever runs twice. A subclass defines the program: :meth:`command`, :meth:`environ`, :meth:`refusal`
     and :meth:`obituary`.
 
-    :param log_path: file for the output of the current run, None to inherit ours.
+    :param log_path: file for the output of the current run; None for our own output.
     :param environ: process environment to start from (default: ours).
     :param popen: as subprocess.Popen.
     :param remains: as leftovers.remains_of.
@@ -60,6 +69,8 @@ class Supervised(Generic[Spec]):
         self._desired: Optional[Spec] = None
         self._running: Optional[Spec] = None
         self._process: Any = None
+        #: The end of a pipe with the last lines of the process, or None.
+        self._tail: Optional[int] = None
         self._started = 0.0
         self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         self._not_before: Optional[float] = None
@@ -154,17 +165,25 @@ class Supervised(Generic[Spec]):
     def _start(self, spec: Spec) -> None:
         try:
             command = [sys.executable, '-I', subreaper.__file__, '--grace', str(GRACE), '--alone', str(ALONE)]
-            command += self.command(spec)
+            program = self.command(spec)
             self._run = new_run()
-            output = None if self._log_path is None else open(self._log_path, 'wb')
-            try:
-                # Only this process holds the pipe open: our other children do not inherit Python's descriptors.
-                self._process = self._popen(command, stdin=subprocess.PIPE, stdout=output, start_new_session=True,
-                                            stderr=None if output is None else subprocess.STDOUT,
-                                            env=dict(self.environ(spec, self._environ), **{RUN: self._run}))
-            finally:
-                if output is not None:
-                    output.close()
+            environ = dict(self.environ(spec, self._environ), **{RUN: self._run})
+            # Only this process holds the pipe open: our other children do not inherit Python's descriptors.
+            options: Dict[str, Any] = {'stdin': subprocess.PIPE, 'start_new_session': True, 'env': environ}
+            if self._log_path is not None:
+                with open(self._log_path, 'wb') as output:
+                    self._process = self._popen(command + program, stdout=output, stderr=subprocess.STDOUT, **options)
+            else:
+                self._tail, end = os.pipe()
+                try:
+                    self._process = self._popen(command + ['--last-lines', str(end)] + program, pass_fds=(end,),
+                                                **options)
+                except BaseException:
+                    os.close(self._tail)
+                    self._tail = None
+                    raise
+                finally:
+                    os.close(end)
         except OSError as error:
             self._failed(self.refusal(error.strerror or str(error)))
         except OverlayError as error:
@@ -183,18 +202,35 @@ class Supervised(Generic[Spec]):
         self._process.stdin.close()
         self._process, self._running, self.state = None, None, STOPPED
         self._left = self._remains(self._run)
+        lines = self._read_last_lines()
         if crashed is not None:
-            self._failed(self.obituary(crashed, status, self._last_words()))
+            self._failed(self.obituary(crashed, status, _last_words(lines, self._log_path)))
 
     def _failed(self, why: str) -> None:
         self.why, self.state = why, WAITING
         self._not_before = self._clock() + self._backoff.next()
 
-    def _last_words(self) -> str:
-        """Return the end of a sentence: the last line that the program wrote, or the path of its log."""
-        if self._log_path is None:
-            return '.'
-        with open(self._log_path, 'rb') as stream:
-            lines = [line.strip() for line in stream.read().decode('utf-8', 'replace').split('\n')]
-        errors = [line for line in lines if 'roscore cannot run as another' in line] or [line for line in lines if line]
-        return ': {} ({})'.format(errors[-1], self._log_path) if errors else ' ({}).'.format(self._log_path)
+    def _read_last_lines(self) -> str:
+        if self._log_path is not None:
+            with open(self._log_path, 'rb') as stream:
+                return stream.read()[-subreaper.LAST_BYTES:].decode('utf-8', 'replace')
+        if self._tail is None:
+            return ''
+        os.set_blocking(self._tail, False)
+        try:
+            return os.read(self._tail, subreaper.LAST_BYTES).decode('utf-8', 'replace')
+        except BlockingIOError:
+            return ''  # the subreaper was killed, and somebody still has its end
+        finally:
+            os.close(self._tail)
+            self._tail = None
+
+
+def _last_words(output: str, log_path: Optional[str]) -> str:
+    """Return the end of a sentence: the last lines that the program wrote, and the path of its log. Pure."""
+    log = '' if log_path is None else ' ({})'.format(log_path)
+    lines = [printable(_ESCAPES.sub('', line).strip()) for line in output.split('\n')]
+    telling = [line for line in lines if line and not _NOISE.match(line)]
+    errors = [line for line in telling if 'roscore cannot run as another' in line]
+    words = ' / '.join(errors[-1:] or telling[-LAST_LINES:])
+    return ': {}{}'.format(words.rstrip('.') + '.' if not log else words, log) if words else log + '.'

@@ -74,7 +74,7 @@ def test_only_the_desired_program_runs(shell, tmp_path):
 def test_a_crash_is_reported_with_the_last_line_and_retried(shell, tmp_path):
     shell.set_desired('echo one; echo two; exit 3')
     until(shell, WAITING)
-    assert shell.why == 'echo one ended with status 3: two ({})'.format(tmp_path / 'log')
+    assert shell.why == 'echo one ended with status 3: one / two ({})'.format(tmp_path / 'log')
     until(shell, RUNNING)
     assert shell.starts == 2
 
@@ -91,6 +91,60 @@ def test_an_unwritable_log(tmp_path):
     program = Shell(str(tmp_path / 'none' / 'log'))
     program.set_desired('true')
     assert (program.state, program.why) == (WAITING, 'It cannot start: No such file or directory.')
+
+
+#: What roslaunch says about a launch file that does not exist (roslaunch 1.15.15).
+ROSLAUNCH = r'''
+echo ... logging to /home/robot/.ros/log/x/roslaunch-dev-1-7.log
+echo Checking log directory for disk usage. This may take a while.
+echo Press Ctrl-C to interrupt
+printf '\033]2;drive.launch http://localhost:11311\007'
+sleep 0.2
+printf '\033[31mRLException: [drive.launch] is neither a launch file in package [my_robot] ' >&2
+printf 'nor is [my_robot] a launch file name\033[0m\n' >&2
+echo The traceback for the exception was written to the log file >&2
+exit 1'''
+
+
+@pytest.mark.fault('K9', 'The launch file of the team fails', behaviour='the report has its last lines',
+                   reported='5 s: team_runner', recovery='1 to 30 s after it was mended', lost='nothing')
+def test_a_crash_is_reported_with_its_last_lines(capfd):
+    program = Shell()
+    program.set_desired('exec 2>&1; ' + ROSLAUNCH)
+    until(program, WAITING)
+    assert program.why == ('exec 2>&1 ended with status 1: RLException: [drive.launch] is neither a launch file in '
+                           'package [my_robot] nor is [my_robot] a launch file name.')
+    assert program.stop(20)
+    # The output goes where ours goes, whole and unchanged.
+    shown = capfd.readouterr()
+    assert shown.out.startswith('... logging to /home') and shown.out.endswith('written to the log file\n')
+
+
+def test_the_output_is_copied_while_it_runs_and_never_stops_it(tmp_path, capfd):
+    program = Shell()
+    program.set_desired('echo begin; touch {0}/up; while [ ! -e {0}/go ]; do sleep 0.05; done; '
+                        'head -c 3000000 /dev/zero | tr "\\0" x; echo; echo the end; exit 5'.format(tmp_path))
+    end, text = time.monotonic() + 20, ''
+    while text != 'begin\n':
+        assert time.monotonic() < end
+        text += capfd.readouterr().out
+        time.sleep(0.02)
+    (tmp_path / 'go').write_text('')
+    until(program, WAITING)
+    assert len(capfd.readouterr().out) == 3000000 + len('\nthe end\n')
+    assert program.why.endswith('x… / the end.') and len(program.why) < 600
+    assert program.stop(20)
+
+
+def test_no_descriptor_is_left(tmp_path):
+    program = Shell()
+    before = len(os.listdir('/proc/self/fd'))
+    for spec in ('true', 'missing', 'no shell', 'true'):
+        program.set_desired(spec)
+        until(program, WAITING)
+        program.set_desired(None)
+        until(program, STOPPED)
+    assert len(os.listdir('/proc/self/fd')) == before
 
 
 #: A node of a user's: it holds a lock, and says so when another one has it.
