@@ -8,7 +8,8 @@ A link is suspected when it was heard a moment ago, and now only sends, or falls
 that its path is dead takes two answers:
 
 - pings through the tunnel (TSMP, along the path that the traffic takes) bring back nothing within the patience that the
-  link's round trip, its load and its habits ask for;
+  link's round trip, its load and its habits ask for. Other bytes from the peer are no answer: the peer may have found
+  another way to us already, while what we send still goes into the dead path;
 - a disco ping over DERP is answered: the peer lives, and there is another way to it. So a peer that is switched off, or
   a network that is gone, causes no rebind.
 
@@ -43,6 +44,9 @@ BULK, PATIENCE_BULK = 100_000.0, 2.0
 REBIND_PERIOD = 10.0
 #: An answer over DERP counts for this long.
 DERP_ANSWER = 5.0
+#: Seconds between two pings of a link that was never measured: before a suspicion its round trip, and whether the peer
+#: answers pings at all, should be known.
+INTRODUCTION = 10.0
 #: Seconds between two questions over DERP, and the time after which an unanswered suspicion ends: the peer is off.
 DERP_PERIOD, GIVE_UP = 1.0, 10.0
 
@@ -105,13 +109,15 @@ class _Watch:
     #: Bytes per second sent, smoothed over a second.
     rate: float = 0.0
     round_trip: Optional[float] = None
+    #: Whether this peer ever answered a ping through the tunnel; one that never does is judged by what is heard.
+    answers: bool = False
     #: Samples since the last suspicion that received something; suspicions in a row with nothing between them, which is
     #: how a link looks that only sends.
     receipts: int = 0
     only_answers: int = 0
     #: Since when it is suspected; None: it is not.
     suspected: Optional[float] = None
-    last_ping: float = 0.0
+    last_ping: float = float('-inf')
     last_ask: Optional[float] = None
     derp_answered: Optional[float] = None
     #: Heard last before the rebind that is to heal this link.
@@ -163,12 +169,15 @@ class DeadPaths:
         return any(watch.suspected is not None for watch in self._watches.values())
 
     def note_round_trip(self, peer: str, seconds: float) -> None:
-        """Take the round trip of a ping through the tunnel."""
+        """Take the round trip of a ping through the tunnel: the path carries packets both ways."""
         watch = self._watches.get(peer)
         if watch is not None:
             known = watch.round_trip
             # As TCP does (RFC 6298), but a longer one counts at once: patience must follow a queue that fills.
             watch.round_trip = seconds if known is None or seconds > known else known + (seconds - known) / 8
+            watch.answers = True
+            if watch.suspected is not None:
+                _acquit(watch)
 
     def note_derp_answer(self, peer: str, now: float) -> None:
         """Take the answer of a ping over DERP: the peer lives."""
@@ -201,11 +210,19 @@ def _take(watch: _Watch, now: float, sample: LinkSample) -> Optional[float]:
     if watch.healing_since is not None:
         silent = now - watch.healing_since
     watch.receipts += 1
-    if watch.suspected is not None:
-        watch.only_answers = watch.only_answers + 1 if watch.receipts <= 2 else 0
-        watch.receipts = 0
-    watch.heard, watch.suspected, watch.healing_since, watch.given_up = now, None, None, False
+    if watch.suspected is not None and not watch.answers:
+        _acquit(watch)
+    watch.heard, watch.healing_since, watch.given_up = now, None, False
     return silent
+
+
+def _acquit(watch: _Watch) -> None:
+    """End a suspicion, because the path carries packets."""
+    watch.suspected = None
+    # A link that only sends receives nothing between two suspicions but the answer of the first one's ping, and perhaps
+    # a keepalive.
+    watch.only_answers = watch.only_answers + 1 if watch.receipts <= 2 else 0
+    watch.receipts = 0
 
 
 def _suspect(watch: _Watch, now: float, peer: str) -> List[Action]:
@@ -213,9 +230,12 @@ def _suspect(watch: _Watch, now: float, peer: str) -> List[Action]:
     if watch.sample.type not in link_types.BY_UDP:
         watch.suspected = None
         return []
-    if watch.suspected is None:
-        if not _is_suspicious(watch, now):
+    if watch.suspected is None and not _is_suspicious(watch, now):
+        if watch.round_trip is not None or watch.heard != now or now - watch.last_ping < INTRODUCTION:
             return []
+        watch.last_ping = now
+        return [Ping(peer)]
+    if watch.suspected is None:
         watch.suspected, watch.last_ask = now, None
     elif now - watch.suspected > GIVE_UP:
         watch.suspected, watch.given_up = None, True

@@ -137,11 +137,11 @@ def test_an_hour_without_a_dead_path_has_no_rebind(name, options, stream, seed):
     assert world.rebinds == []
 
 
-def test_a_two_way_stream_costs_no_pings():
+def test_a_two_way_stream_costs_one_ping():
     world = World()
     world.add('dev-2')
     world.run(3600.0)
-    assert world.pings <= 1 and world.asked == 0
+    assert (world.pings, world.asked) == (1, 0)
 
 
 def test_a_one_way_stream_costs_about_a_ping_a_second():
@@ -172,6 +172,30 @@ def test_a_network_that_is_gone_causes_no_rebind():
     world.add('dev-2')
     world.add('dev-3')
     world.dead.update({'dev-2': 20.0, 'dev-3': 20.0})
+    world.run(600.0)
+    assert world.rebinds == []
+
+
+def test_a_peer_that_found_another_way_first_does_not_hide_that_our_path_is_dead():
+    """It is heard again after 0.6 s, and nothing of ours arrives."""
+    world = World()
+    world.add('dev-2')
+    world.run(20.0)
+    world.dead['dev-2'] = world.now
+    world.run(20.6)
+
+    def stream():
+        world.receive('dev-2', 200, 0.0, None)
+        world.at(world.now + 0.1, stream)
+    stream()
+    world.run(22.0)
+    assert len(world.rebinds) == 1 and world.rebinds[0][0] - 20.0 <= 1.3
+
+
+def test_a_peer_that_answers_no_pings_is_judged_by_what_is_heard():
+    world = World()
+    world.add('dev-2', answers=False)
+    world.judge.note_round_trip = lambda peer, seconds: None
     world.run(600.0)
     assert world.rebinds == []
 

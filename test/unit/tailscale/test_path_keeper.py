@@ -94,7 +94,7 @@ def test_a_dead_path_is_rebound_and_reported_and_so_is_its_healing(caplog):
     robot = Robot()
     with Watching(robot) as watching:
         watching.heard()
-        assert robot.pings == []
+        assert robot.pings == [('TSMP', 0)]  # to learn the round trip
         robot.alive = False
         watching.until('The rebind', lambda: robot.rebinds)
         watching.until('The healing', lambda: len(watching.seen) > 1)
