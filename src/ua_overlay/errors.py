@@ -9,6 +9,7 @@ with 1. test/unit/test_errors.py compares this list with the sources.
             ShapeError            LAB_LINK            lab.shape
             TopologyError         LAB_TOPOLOGY        lab.topology
             CampaignError         MEASURE_CAMPAIGN    measure.fields
+        Unusable                  NO_PACKET_FILTER    firewall.backend
         RestError                 SERVER_ERROR        headscale.rest
             ServerBusy            SERVER_BUSY         headscale.rest
             ServerDenied          SERVER_DENIED       headscale.rest
@@ -54,6 +55,7 @@ with 1. test/unit/test_errors.py compares this list with the sources.
         DaemonError               DAEMON_ERROR        tailscale.localapi
         DaemonMissing             NO_DAEMON           tailscale.localapi
         DaemonTooOld              DAEMON_TOO_OLD      tailscale.localapi
+        OtherTailnet              OTHER_TAILNET       tailscale.tailnet
         BuildFailed               BUILD_FAILED        toolchain.build
         BundleError               BUNDLE              toolchain.bundle
         ToolMissing               TOOL_MISSING        toolchain.find
@@ -94,10 +96,10 @@ Codes that replace the code of the class:
     MEASURE_SAMPLE      cli.measure_run
     NOT_JOINED          membership.leave
     NOT_PREPARED        membership.refusals, nodes.services
-    NOT_ROOT            cli.shared.needs, system.nft
+    NOT_ROOT            cli.shared.needs, system.iptables, system.nft
     NO_ANSWER           tailscale.localapi, tailscale.ping
     NO_INVITATION       site.inviter
-    NO_NFT              system.nft
+    NO_NFT              firewall.backend, system.nft
     NO_ROS              rosenv.roscore, rosenv.runner
     NO_SYSTEMD          cli.shared.needs
     OTHER_TEAM          membership.refusals

@@ -24,5 +24,5 @@ def egress(facts: Facts) -> Verdicts:
         if state.state == egress_table.IN_FORCE:
             return error(' '.join(problems), 'The agent keeps its addresses; it seems not to run.',
                          'systemctl status {}'.format(rules.ROBOT.keeper))
-        return error(' '.join(problems), WHY, 'sudo nft -f {}'.format(rules.ROBOT.rules))
+        return error(' '.join(problems), WHY, state.next_command)
     return ok('tailscaled connects only to {} and to other robots.'.format(', '.join(state.addresses) or 'nothing'))

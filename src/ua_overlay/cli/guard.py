@@ -3,14 +3,16 @@ import argparse
 import dataclasses
 import json
 import os
-from typing import Any, Optional, Tuple
+from typing import Any, NamedTuple, Optional, Tuple
 
 from ua_overlay import defaults
 from ua_overlay.cli.shared.exit_status import FAILED, NOTHING
 from ua_overlay.cli.shared.needs import need_root
 from ua_overlay.cli.shared.parser import CommandParser
+from ua_overlay.firewall import backend
 from ua_overlay.firewall import guard as rules
-from ua_overlay.system import nft
+from ua_overlay.firewall.backend import IPTABLES, NFT, Backend
+from ua_overlay.system import iptables, nft
 from ua_overlay.system.units import systemd_runs
 
 DESCRIPTION = '''\
@@ -78,13 +80,19 @@ def configure_status(parser: CommandParser) -> None:
 def run_on(args: argparse.Namespace) -> int:
     from ua_overlay.firewall.listeners import cut_off, read_listeners
     from ua_overlay.system.recipe import describe
-    desired = desired_guard(args, read_guard() or rules.Guard(), rules.read_port_range(), settings_port())
-    recipe = rules.make_recipe(desired, find_nft(), _manager())
+    desired = desired_guard(args, rules.installed_guard() or rules.Guard(interfaces=own_interfaces()),
+                            rules.read_port_range(), settings_port())
+    rules.check_guard(desired)
+    if not args.dry_run:
+        need_root('guard on')
+    found = backend.choose(
+        backend.candidates(), (lambda _: None) if args.dry_run else lambda each: rules.try_rules(desired, each),
+        'The guard')
+    recipe = rules.make_recipe(desired, found, _manager())
     if args.dry_run:
         print(recipe.files[0].text, end='')
         print('\n'.join(describe(recipe)))
         return 0
-    need_root('guard on')
     changed = rules.applier().apply(recipe)
     print('{}: ROS answers on {} only (TCP {}).'.format(
         'The guard is on' if changed else 'The guard was on already', ' and '.join(('loopback',) + desired.interfaces),
@@ -102,15 +110,17 @@ def run_on(args: argparse.Namespace) -> int:
 def run_off(args: argparse.Namespace) -> int:
     need_root('guard off')
     # If none of our files existed, there is no unit to stop.
-    before, after = rules.undo_commands(find_nft(), 'none' if read_guard() is None else _manager())
-    notes = rules.applier().undo(before, after)
-    if notes is None:
-        loaded = loaded_table() is not None
-        if loaded:
+    kind = rules.installed_kind()
+    applier = rules.applier()
+    if not applier.applied():
+        found = next((each for each in backend.candidates() if loaded_rules(each).loaded), None)
+        if found is not None:
             from ua_overlay.system.recipe import run_command
-            run_command([find_nft(), rules.DELETE])
-        print('The guard is off.' if loaded else 'The guard was off already.')
+            run_command(list(rules.delete_argv(found)))
+        print('The guard was off already.' if found is None else 'The guard is off.')
         return 0
+    before, after = rules.undo_commands(backend.installed(kind or NFT), _manager() if kind else 'none')
+    notes = applier.undo(before, after) or []
     for note in notes:
         print(note)
     print('The guard is off: anyone who reaches this robot reaches its ROS.')
@@ -119,19 +129,19 @@ def run_off(args: argparse.Namespace) -> int:
 
 def run_status(args: argparse.Namespace) -> int:
     need_root('guard status')
-    guard = read_guard()
-    table = loaded_table()
-    problems = rules.find_problems(guard, table is not None, rules.read_port_range(), settings_port())
-    refused = nft.refused_packets(table, 'sudo ua-overlay guard on') if table is not None else 0
+    guard = rules.installed_guard()
+    loaded, refused = loaded_rules(backend.installed(rules.installed_kind())) if guard else next(
+        (state for state in map(loaded_rules, backend.candidates()) if state.loaded), Loaded(False, 0))
+    problems = rules.find_problems(guard, loaded, rules.read_port_range(), settings_port())
     if args.json:
         print(json.dumps({
-            'on': table is not None, 'persistent': guard is not None, 'refused': refused, 'problems': list(problems),
+            'on': loaded, 'persistent': guard is not None, 'refused': refused, 'problems': list(problems),
             'ports': rules.format_ranges(rules.guarded_ranges(guard)) if guard else '',
             'interfaces': list(guard.interfaces) if guard else [], 'allow': list(guard.allow) if guard else []}))
-    elif guard is None and table is None:
+    elif guard is None and not loaded:
         print('The guard is off: anyone who reaches this robot reaches its ROS. Next: sudo ua-overlay guard on')
     else:
-        print('The guard is {}.'.format('on' if table is not None else 'not in force'))
+        print('The guard is {}.'.format('on' if loaded else 'not in force'))
         if guard is not None:
             print('ROS answers on: {}'.format(', '.join(('loopback',) + guard.interfaces)))
             print('guarded ports:  {}'.format(rules.format_ranges(rules.guarded_ranges(guard))))
@@ -142,7 +152,7 @@ def run_status(args: argparse.Namespace) -> int:
             print('{} Next: sudo ua-overlay guard on'.format(problem))
     if problems:
         return FAILED
-    return 0 if table is not None else NOTHING
+    return 0 if loaded else NOTHING
 
 
 def desired_guard(args: Any, before: rules.Guard, port_range: Tuple[int, int], team_port: Optional[int]) -> rules.Guard:
@@ -168,26 +178,32 @@ def settings_port() -> Optional[int]:
     return read_settings(defaults.STATE_DIR).get('team_port')
 
 
-def read_guard() -> Optional[rules.Guard]:
-    """The Guard configured on this machine, or None."""
-    try:
-        with open(rules.RULES) as stream:
-            return rules.parse_settings(stream.read())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+def own_interfaces() -> Tuple[str, ...]:
+    """The overlay's network interface, as tailscaled's unit names it."""
+    from ua_overlay.tailscale.daemon_unit import read_unit
+    unit = read_unit()
+    return (unit.arguments.interface,) if unit and unit.arguments.interface else (defaults.INTERFACE,)
 
 
 def _manager() -> str:
     return 'systemd' if systemd_runs() else 'none'
 
 
-def find_nft() -> str:
-    return nft.find_nft('The guard', '')
+class Loaded(NamedTuple):
+    """The guard in the kernel."""
+
+    loaded: bool
+    #: Packets that it refused.
+    refused: int
 
 
-def loaded_table() -> Optional[str]:
-    """The kernel's table as nft's JSON, None when it has none.
+def loaded_rules(found: Backend) -> Loaded:
+    """The guard as the kernel has it.
 
-    :raises OverlayError: nft failed for another reason.
+    :raises OverlayError: the packet filter failed.
     """
-    return nft.list_table(rules.TABLE, find_nft())
+    if found.kind == IPTABLES:
+        listed = iptables.list_chain(rules.CHAIN, 'INPUT', found.programs)
+        return Loaded(listed.rules4 is not None and listed.hooked, listed.refused)
+    table = nft.list_table(rules.TABLE, found.programs[0])
+    return Loaded(table is not None, nft.refused_packets(table, 'sudo ua-overlay guard on') if table else 0)

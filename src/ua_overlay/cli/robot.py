@@ -3,7 +3,7 @@ import argparse
 import os
 import subprocess
 import sys
-from typing import Dict, Optional
+from typing import TYPE_CHECKING, Any, Collection, Dict, List, Optional, Tuple
 
 import ua_overlay
 from ua_overlay import defaults
@@ -13,6 +13,10 @@ from ua_overlay.cli.shared.needs import need_root
 from ua_overlay.cli.shared.parser import CommandParser, from_module
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.system.units import systemd_runs
+
+if TYPE_CHECKING:
+    from ua_overlay.firewall.backend import Backend
+    from ua_overlay.tailscale.daemon_unit import DaemonArguments
 
 DESCRIPTION = '''\
 On a robot: prepare, agent, mtu. On the server: list, move, remove, prune.'''
@@ -76,7 +80,11 @@ def configure_prepare(parser: CommandParser) -> None:
     parser.add_argument('--undo', action='store_true', help='restore everything as it was')
     parser.add_argument('--dry-run', action='store_true', help='print what would be done; change nothing')
     parser.add_argument('--no-egress', action='store_true',
-                        help='omit the egress rule of tailscaled (for a kernel without nftables)')
+                        help='omit the egress rule of tailscaled, and remove one of an earlier run (for a kernel with '
+                             'neither nftables nor iptables)')
+    parser.add_argument('--take-over', action='store_true',
+                        help='prepare a machine that is in another tailnet; tailscaled keeps that login, and --undo '
+                             'returns to it')
     parser.add_argument('--service-manager', choices=('systemd', 'none'),
                         help='none: write files only, and print what to start by hand (default: systemd where it runs)')
     parser.set_defaults(run=run_prepare)
@@ -90,12 +98,11 @@ def configure_agent(parser: CommandParser) -> None:
 
 
 def run_prepare(args: argparse.Namespace) -> int:
-    from ua_overlay.firewall import egress
-    from ua_overlay.firewall.egress_addresses import make_rules
-    from ua_overlay.system.nft import find_nft
     from ua_overlay.system.recipe import describe, uid_of
-    from ua_overlay.tailscale.prepare import applier, check_in_force, make_recipe
-    from ua_overlay.trust.servers import resolve_soon, servers_of
+    from ua_overlay.tailscale.daemon_proxy import proxies_of, running_environment, unchanged_exceptions
+    from ua_overlay.tailscale.daemon_unit import DaemonArguments, check_arguments, read_unit
+    from ua_overlay.tailscale.prepare import VENDOR_DOMAINS, applier, check_in_force, make_recipe
+    from ua_overlay.trust.servers import servers_of
     manager = args.service_manager or ('systemd' if systemd_runs() else 'none')
     if manager == 'systemd' and not systemd_runs() and not args.dry_run:
         raise UsageError('systemd does not run on this machine.',
@@ -107,33 +114,152 @@ def run_prepare(args: argparse.Namespace) -> int:
     if not args.user:
         raise UsageError('No user given: who may join and leave?', 'sudo ua-overlay robot prepare --user "$USER"')
     uid_of(args.user)
-    command = os.path.realpath(sys.argv[0])
     ca_pem = read_ca(args)
-    nft = '' if args.no_egress else find_nft()
+    unit = read_unit() if manager == 'systemd' else None
+    arguments = unit.arguments if unit else DaemonArguments()
+    check_arguments(arguments)
+    if not args.dry_run:
+        need_root('robot prepare', '--user ' + args.user)
+    machine = applier()
+    taken = look_for_tailnet(args, arguments, servers_of(ca_pem), machine.remembered('tailnet'))
+    environ = (unit.environ if unit else {}) or running_environment(arguments.socket)
+    proxies = proxies_of(environ)
+    backend, rules = (None, '') if args.no_egress else egress_rule(
+        servers_of(ca_pem), arguments.interface, proxies, args.dry_run)
+    command = os.path.realpath(sys.argv[0])
     recipe = make_recipe(args.user, ca_pem, command,
                          os.path.dirname(os.path.dirname(os.path.realpath(ua_overlay.__file__))), manager,
-                         missing_daemon() if manager == 'systemd' else None,
-                         make_rules(egress.ROBOT, servers_of(ca_pem), resolve_soon) if nft else '', nft)
+                         missing_daemon() if manager == 'systemd' else None, rules, backend, arguments,
+                         unchanged_exceptions(environ, VENDOR_DOMAINS) if proxies else None)
     if args.dry_run:
         print('\n'.join(describe(recipe)))
         return 0
-    need_root('robot prepare', '--user ' + args.user)
-    machine = applier()
-    machine.remember('operator', present_operator())
+    machine.remember('operator', present_operator(arguments.socket))
+    if taken is not None:
+        machine.remember('tailnet', taken)
+        leave_tailnet(arguments.socket)
     changed = machine.apply(recipe)
     if manager == 'systemd':
         check_in_force(environment_of('tailscaled.service'))
+        if taken is not None:
+            leave_tailnet(arguments.socket)  # a restarted tailscaled returns to a login that it has saved
     for path in sorted(changed):
-        print('wrote {}'.format(path))
+        print('{} {}'.format('wrote' if os.path.lexists(path) else 'removed', path))
+    for note in machine.notes:
+        print(note)
     if not changed:
         print('This robot was already prepared for {}; nothing changed.'.format(args.user))
     for sentence in recipe.by_hand:
         print('By hand: ' + sentence)
+    for url in proxies:
+        print_proxy(url)
     if manager == 'systemd' and writable_by_others(command):
         print('Note: the root service ua-overlay-agent runs {}, which users other than root can modify, and so '
               'become root.'.format(command))
     print('Next: ua-overlay join FILE.invitation.yaml   (as {}; not as root)'.format(args.user))
     return 0
+
+
+def egress_rule(servers: List[str], interface: str, proxies: List[str], dry_run: bool) -> 'Tuple[Backend, str]':
+    """The packet filter that takes the egress rule, and the rule as its text.
+
+    :param servers: names and addresses of the site's servers.
+    :param interface: tailscaled's.
+    :param proxies: URLs of tailscaled's proxies.
+    :param dry_run: do not ask the kernel, which answers only root.
+    :raises OverlayError: no packet filter of this machine takes it.
+    """
+    from ua_overlay.firewall import backend as backends
+    from ua_overlay.firewall import egress
+    from ua_overlay.firewall.egress_addresses import make_settings
+    from ua_overlay.trust.servers import resolve_soon
+    settings = make_settings(egress.ROBOT, servers, resolve_soon, egress.Settings(
+        interface=interface, proxies=tuple(proxies)))
+    found = backends.choose(
+        backends.candidates(),
+        (lambda _: None) if dry_run else (lambda each: egress.try_rules(egress.ROBOT, settings, each)),
+        'The egress rule', 'the same command with --no-egress')
+    return found, egress.ruleset(egress.ROBOT, settings, found)
+
+
+def print_proxy(url: str) -> None:
+    from ua_overlay.system.http_proxy import parse_proxy
+    proxy = parse_proxy(url)
+    print('tailscaled uses the proxy {}: the egress rule lets it connect there.'.format(url))
+    if proxy is not None and proxy.scheme != 'http':
+        print('Note: tailscaled reaches no DERP through a {} proxy, and `ua-overlay join` no server; set HTTPS_PROXY '
+              'to an http:// one.'.format(proxy.scheme.upper()))
+
+
+def look_for_tailnet(args: argparse.Namespace, arguments: 'DaemonArguments', servers: List[str],
+                     known: Optional[Dict[str, Any]]) -> Optional[Dict[str, Any]]:
+    """Check that this machine is in no other network, or that --take-over says so.
+
+    :param servers: names and addresses of the site's servers.
+    :param known: what an earlier --take-over kept, None for none.
+    :returns: what to keep for `--undo` ({'profile': ID}), None if there is nothing to leave.
+    :raises OverlayError: it is in another one, or another tailscaled runs.
+    """
+    from ua_overlay.tailscale import tailnet
+    from ua_overlay.tailscale.daemon_proxy import listening_process
+    from ua_overlay.tailscale.localapi import DaemonDenied, DaemonMissing, LocalApi
+    from ua_overlay.tailscale.model import parse_status
+    from ua_overlay.tailscale.other_daemons import check_competing, running_daemons
+    check_competing(running_daemons(), listening_process(arguments.socket))
+    again = command_line(args)
+    api = LocalApi(arguments.socket)
+    try:
+        status = parse_status(api.status(peers=False))
+        prefs = api.prefs()
+        profiles = tailnet.parse_profiles(*api.profiles())
+    except DaemonMissing:
+        others = tailnet.foreign_profiles(tailnet.read_state(arguments.state), servers)
+        others = tuple(each for each in others if not known or each.current or each.id not in known.get('others', ()))
+        if not args.take_over:
+            tailnet.check_tailnet(others, '', (), (), 0, again)
+    except DaemonDenied:
+        return None  # a dry run of an unprivileged user
+    else:
+        if status.have_node_key and not any(each.current for each in profiles):
+            profiles += (tailnet.Profile('', tailnet.normal_url(str(prefs.get('ControlURL') or '')), current=True),)
+        others = tailnet.foreign_profiles(profiles, servers)
+        others = tuple(each for each in others if not known or each.current or each.id not in known.get('others', ()))
+        own = status.self_node
+        if not args.take_over:
+            tailnet.check_tailnet(others, own.dns_name, own.addresses, tailnet.losses(prefs),
+                                  count_connections(own.addresses), again)
+    if not others:
+        return None
+    return {'profile': next((each.id for each in others if each.current), ''), 'others': [each.id for each in others]}
+
+
+def command_line(args: argparse.Namespace) -> str:
+    """The command that was typed, for a next command."""
+    from ua_overlay.advice import command
+    words = 'sudo ua-overlay robot prepare'
+    for option, value in (('--invitation', args.invitation), ('--ca', args.ca), ('--user', args.user),
+                          ('--service-manager', args.service_manager)):
+        if value:
+            words += command(' {} {}', option, value)
+    return words + (' --no-egress' if args.no_egress else '')
+
+
+def count_connections(addresses: Collection[str]) -> int:
+    """The established TCP connections to these addresses of this machine, which other machines opened."""
+    from ua_overlay.system import procnet
+    sockets = procnet.read_sockets('tcp')
+    listening = {each.local_port for each in sockets if each.state == procnet.LISTEN}
+    return sum(each.state == procnet.ESTABLISHED and each.local in addresses and each.local_port in listening
+               for each in sockets)
+
+
+def leave_tailnet(socket: str) -> None:
+    """Give tailscaled a new, empty login beside the one of another network, which it keeps."""
+    from ua_overlay.tailscale.localapi import DaemonMissing, LocalApi
+    try:
+        LocalApi(socket).new_profile()
+    except DaemonMissing:
+        return  # it does not run yet
 
 
 def undo(manager: str, dry_run: bool) -> int:
@@ -159,14 +285,20 @@ def undo(manager: str, dry_run: bool) -> int:
         # First: the agent would set the operator and write the names again.
         run_command(['systemctl', 'stop', AGENT_NAME])
     before = machine.remembered('operator') or ''
+    profile = (machine.remembered('tailnet') or {}).get('profile') or ''
     try:
-        LocalApi().edit_prefs(OperatorUser=before)
+        if profile:
+            # That login has its own operator.
+            LocalApi().switch_profile(profile)
+        else:
+            LocalApi().edit_prefs(OperatorUser=before)
     except OverlayError as error:
-        print("Note: tailscaled's operator was not reset: {}".format(error.sentence))
+        print('Note: tailscaled did not return to its former {}: {}'.format(
+            'network' if profile else 'operator', error.sentence))
     hosts.remove_block()
     for note in machine.undo((), after) or ():
         print(note)
-    if before and manager == 'systemd' and not is_ours(DAEMON_UNIT) and present_operator() != before:
+    if before and not profile and manager == 'systemd' and not is_ours(DAEMON_UNIT) and present_operator() != before:
         # A tailscaled that never logged in loses its preferences when it restarts.
         LocalApi().edit_prefs(OperatorUser=before)
     if manager == 'none':
@@ -174,12 +306,12 @@ def undo(manager: str, dry_run: bool) -> int:
     return 0
 
 
-def present_operator() -> str:
+def present_operator(socket: str = defaults.DAEMON_SOCKET) -> str:
     """tailscaled's current operator; '' when there is none, or no tailscaled runs."""
     from ua_overlay.tailscale.localapi import LocalApi
     from ua_overlay.tailscale.model import parse_prefs
     try:
-        return parse_prefs(LocalApi().prefs()).operator
+        return parse_prefs(LocalApi(socket).prefs()).operator
     except OverlayError:
         return ''
 
@@ -189,14 +321,13 @@ def environment_of(unit: str) -> Dict[str, str]:
 
     :raises OverlayError: the unit is not running.
     """
+    from ua_overlay.tailscale import daemon_proxy
     done = subprocess.run(['systemctl', 'show', '--property=MainPID', '--value', unit], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True, timeout=30)
     try:
-        with open('/proc/{}/environ'.format(int(done.stdout)), 'rb') as stream:
-            words = stream.read().decode('utf-8', 'replace').split('\0')
+        return daemon_proxy.environment_of(int(done.stdout))
     except (OSError, ValueError):
         raise OverlayError('{} stopped right after it was started.'.format(unit), 'journalctl -u ' + unit)
-    return dict(word.split('=', 1) for word in words if '=' in word)
 
 
 def run_agent(args: argparse.Namespace) -> int:
@@ -232,9 +363,10 @@ def read_ca(args: argparse.Namespace) -> str:
 
 def installed_ca() -> str:
     """The CA (PEM) with which this robot was prepared, '' for none."""
+    from ua_overlay.system import foreign_file
     try:
-        with open(defaults.CA_FILE, encoding='ascii', errors='replace') as stream:
-            return stream.read()
+        # A bundle may have comments in any encoding.
+        return foreign_file.read_text(defaults.CA_FILE, encoding='latin-1')
     except OSError:
         return ''
 
@@ -257,9 +389,9 @@ def has_daemon_unit() -> bool:
 
 def is_ours(path: str) -> bool:
     """Whether `robot prepare` wrote the unit ``path``."""
+    from ua_overlay.system import foreign_file
     try:
-        with open(path) as stream:
-            return 'ua-overlay robot prepare' in stream.readline()
+        return 'ua-overlay robot prepare' in foreign_file.read_text(path, encoding='latin-1').split('\n', 1)[0]
     except OSError:
         return False
 

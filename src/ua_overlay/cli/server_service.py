@@ -10,7 +10,8 @@ from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.cli.shared.remote_host import CALLED, add_service_dir
 from ua_overlay.cli.shared.site import load_site
 from ua_overlay.errors import OverlayError
-from ua_overlay.firewall.egress_addresses import make_rules
+from ua_overlay.firewall import backend, egress
+from ua_overlay.firewall.egress_addresses import make_settings
 from ua_overlay.relays import enrolment as enrolments
 from ua_overlay.relays.remote_host import RemoteHost
 from ua_overlay.resources import share_dir
@@ -18,7 +19,6 @@ from ua_overlay.server import service, service_egress
 from ua_overlay.server.service import Service
 from ua_overlay.site.site import site_directory
 from ua_overlay.system.control_socket import NotRunning, ask
-from ua_overlay.system.nft import find_nft
 from ua_overlay.system.recipe import Recipe, describe, run_command
 from ua_overlay.toolchain import locate
 from ua_overlay.toolchain.find import cache_dir
@@ -36,8 +36,8 @@ examples:
   sudo ua-overlay {0} service remove       # keeps its directory'''
 
 KEEP = '''\
-Keep the egress rule of the {} up to date: follow the addresses of the site, and load the rule again when somebody
-flushes or changes it. `service install` makes a unit of this. Needs root or CAP_NET_ADMIN.'''
+Keep the egress rule of the {} up to date: follow the addresses of the site, and load the rule again when another
+program flushes or changes it. `service install` makes a unit of this. Needs root or CAP_NET_ADMIN.'''
 
 PROGRAMS = {'server': ('headscale', 'tailscaled', 'tailscale'), 'relay': ('tailscaled', 'tailscale'),
             'derp': ('derper',)}
@@ -202,13 +202,30 @@ def make_recipe(what: Union[SiteService, RemoteService], args: argparse.Namespac
     arguments = (args.user, what.directory, command, sorted(set(programs)), ['UA_OVERLAY_CACHE=' + cache_dir()])
     text = service.unit_text(*arguments, low_port=min(what.ports) < 1024, served=served)
     keeper = service.keeper_text(*arguments, served=served)
-    nft = '' if args.no_egress else find_nft()
     by_hand = 'UA_OVERLAY_CACHE={} {} {} run --dir {}'.format(cache_dir(), command, served.kind, what.directory)
     if args.service_manager == 'none':
         keeper = '{} {} service keep --dir {} --user {}'.format(command, served.kind, what.directory, args.user)
-    rules = make_rules(served.egress, what.servers, resolve_soon, args.user) if nft else ''
-    return service.make_recipe(args.user, owner, what.directory, text, rules, nft, args.service_manager, by_hand,
+    filter_, rules = (None, '') if args.no_egress else egress_rules(what, args.user, args.dry_run)
+    return service.make_recipe(args.user, owner, what.directory, text, rules, filter_, args.service_manager, by_hand,
                                served, keeper)
+
+
+def egress_rules(what: Union[SiteService, RemoteService], user: str, dry_run: bool) -> Tuple[backend.Backend, str]:
+    """The packet filter, and the egress rule as its text.
+
+    :param dry_run: do not ask the kernel, which answers only root.
+    :raises OverlayError: the kernel does not take the rule.
+    """
+    settings = make_settings(what.served.egress, what.servers, resolve_soon, egress.Settings(user=user))
+
+    def attempt(candidate: backend.Backend) -> None:
+        # The user may not exist yet, and nft checks names.
+        egress.try_rules(what.served.egress, settings._replace(user='root'), candidate)
+
+    found = backend.choose(
+        backend.candidates((backend.NFT,)), (lambda _: None) if dry_run else attempt,
+        'The egress rule', 'the same command with --no-egress')
+    return found, egress.ruleset(what.served.egress, settings, found)
 
 
 def refuse_running(control_socket: str, served: Service) -> None:

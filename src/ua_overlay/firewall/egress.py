@@ -1,7 +1,8 @@
-"""The egress rule: the machines to which tailscaled itself may connect. An nftables table as text, and its recipe.
-Pure.
+"""The egress rule: the machines to which tailscaled itself may connect. A text for nft or for sh, and its recipe. Pure,
+except for :func:`try_rules`.
 
-Its addresses come from egress_addresses.py; egress_table.py reads the rule back; egress_keeper.py reconciles it.
+Its addresses come from egress_addresses.py; egress_table.py reads the rule back; egress_keeper.py reconciles it;
+backend.py chooses between nftables and iptables.
 
 A tailscaled that cannot reach its server fast enough asks hosts of its vendor for the server's address (tailscale's
 net/dnsfallback: addresses in the program, TCP 443), and no option disables that. So the rule limits the connections
@@ -15,14 +16,18 @@ own user, and the rule recognizes that user.
 
 The rule matches only packets that open a connection (SYN without ACK), so the answers of a server to its clients always
 pass.
+
+If tailscaled uses an HTTP proxy, the proxy is one of the addresses, and what tailscaled asks of it passes the rule.
 """
 import ipaddress
 import json
-import re
-from typing import Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from ua_overlay import defaults
 from ua_overlay.errors import UsageError
+from ua_overlay.firewall.backend import IPTABLES, NFT, Backend
+from ua_overlay.system import foreign_json, iptables, nft
+from ua_overlay.system.iptables import Chain
 from ua_overlay.system.recipe import Command, File
 from ua_overlay.system.rules_unit import rules_unit
 from ua_overlay.system.units import UNIT_DIR, daemon_reload, unit_commands
@@ -33,7 +38,7 @@ class Egress(NamedTuple):
 
     #: Name of the nftables table, of the family inet.
     table: str
-    #: Path of the file with its rules.
+    #: Path of the file with its rules for nft.
     rules: str
     #: Name of the unit that loads the rules.
     unit: str
@@ -57,11 +62,27 @@ RELAY, DERP = (
            'ua-overlay {} service install'.format(kind), 'ua-overlay-{}-egress-keeper.service'.format(kind))
     for kind in ('relay', 'derp'))
 
-_SETTINGS = '# addresses: '
+class Settings(NamedTuple):
+    """What a rule depends on; the first lines of its file hold it.
+
+    :ivar addresses: of the site's servers and of tailscaled's proxies.
+    :ivar user: name of the user who runs a server; '' for tailscaled's marked packets.
+    :ivar interface: tailscaled's network interface.
+    :ivar proxies: URLs of the HTTP proxies that tailscaled uses, without user and password.
+    """
+
+    addresses: Tuple[str, ...] = ()
+    user: str = ''
+    interface: str = defaults.INTERFACE
+    proxies: Tuple[str, ...] = ()
+
+
+_SETTINGS = '# settings: '
 #: tsconst.LinuxBypassMark and its mask.
 MARK, MARK_MASK = 0x00080000, 0x00ff0000
+#: The rule of iptables that returns every packet without tailscaled's mark.
+CHAIN_MARK = '-m mark ! --mark 0x{:x}/0x{:x} -j RETURN'.format(MARK, MARK_MASK)
 _MARKED = 'meta mark & 0x{:08x} != 0x{:08x} return'.format(MARK_MASK, MARK)
-_USER = re.compile(r'meta skuid != "([^"]+)" return')
 _RULES = '''\
 # Written by `{command}`.
 {settings}
@@ -95,19 +116,38 @@ table inet {table} {{
 RULES = _RULES.split('policy accept;')[1].count('\n        ')
 
 
-def ruleset(which: Egress, addresses: Iterable[str], user: Optional[str] = None) -> str:
-    """Return the rules as input of `nft -f`. Loading them twice has the same effect as once.
+def ruleset(which: Egress, settings: Settings, backend: Backend) -> str:
+    """Return the rules as a text for :func:`load_argv`. Loading it twice has the same effect as once.
 
     :param which: ROBOT, SERVER, RELAY or DERP.
-    :param addresses: of the site's servers.
-    :param user: name of the user who runs a server; None for tailscaled's marked packets.
     :raises UsageError: as :func:`split`.
     """
-    v4, v6 = split(addresses)
+    v4, v6 = split(settings.addresses)
+    line = _SETTINGS + json.dumps(settings._replace(addresses=tuple(v4 + v6))._asdict(), sort_keys=True)
+    if backend.kind == IPTABLES:
+        return iptables.script(chain(which, settings), backend.programs, '# Written by `{}`.\n{}'.format(
+            which.command, line))
     return _RULES.format(
-        command=which.command, settings=_SETTINGS + json.dumps(v4 + v6), table=which.table,
-        interface=defaults.INTERFACE, elements4=_elements(v4), elements6=_elements(v6),
-        whose='meta skuid != "{}" return'.format(user) if user else _MARKED)
+        command=which.command, settings=line, table=which.table, interface=settings.interface,
+        elements4=_elements(v4), elements6=_elements(v6),
+        whose='meta skuid != "{}" return'.format(settings.user) if settings.user else _MARKED)
+
+
+def chain(which: Egress, settings: Settings) -> Chain:
+    """Return the rules as chains of iptables, for tailscaled's marked packets: a server needs nftables.
+
+    :raises UsageError: as :func:`split`.
+    """
+    v4, v6 = split(settings.addresses)
+    first = (CHAIN_MARK, '-o lo -j RETURN', '-o {} -j RETURN'.format(settings.interface), '-p udp -j RETURN',
+             '-p tcp -m tcp --dport 53 -j RETURN')
+    last = ('-m addrtype --dst-type LOCAL -j RETURN',
+            '-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j REJECT --reject-with tcp-reset', '-p tcp -j RETURN')
+    return Chain(which.table, 'OUTPUT',
+                 first + tuple('-d {}/32 -j RETURN'.format(each) for each in v4) + last + (
+                     '-j REJECT --reject-with icmp-port-unreachable',),
+                 first + tuple('-d {}/128 -j RETURN'.format(each) for each in v6) + last + (
+                     '-p ipv6-icmp -j RETURN', '-j REJECT --reject-with icmp6-port-unreachable'))
 
 
 def split(addresses: Iterable[str]) -> Tuple[List[str], List[str]]:
@@ -128,63 +168,106 @@ def _elements(addresses: List[str]) -> str:
     return '        elements = {{ {} }}\n'.format(', '.join(addresses)) if addresses else ''
 
 
-def update(which: Egress, addresses: Iterable[str]) -> str:
-    """Return input of `nft -f -` that replaces the site's addresses with these, in one transaction."""
+def try_rules(which: Egress, settings: Settings, backend: Backend) -> None:
+    """Let the kernel check the rules, without putting them in force. Needs root.
+
+    :raises OverlayError: the kernel or a program refuses one of them.
+    """
+    if backend.kind == IPTABLES:
+        iptables.try_rules(chain(which, settings), backend.programs)
+    else:
+        nft.check(ruleset(which, settings, backend), backend.programs[0])
+
+
+def update(which: Egress, settings: Settings, backend: Backend) -> str:
+    """Return a text that replaces the addresses of a loaded rule with those of ``settings``, in one transaction."""
+    if backend.kind == IPTABLES:
+        return ruleset(which, settings, backend)
     lines = []
-    for name, found in zip(('site4', 'site6'), split(addresses)):
+    for name, found in zip(('site4', 'site6'), split(settings.addresses)):
         lines.append('flush set inet {} {}'.format(which.table, name))
         if found:
             lines.append('add element inet {} {} {{ {} }}'.format(which.table, name, ', '.join(found)))
     return '\n'.join(lines) + '\n'
 
 
-def parse_addresses(text: str) -> List[str]:
-    """Return the addresses in a text of :func:`ruleset`, [] for any other text."""
+def parse_settings(text: str) -> Optional[Settings]:
+    """Return the settings in a text of :func:`ruleset`, None for any other text."""
     for line in text.split('\n'):
         if line.startswith(_SETTINGS):
             try:
-                v4, v6 = split(json.loads(line[len(_SETTINGS):]))
-            except (ValueError, TypeError, UsageError):
-                return []
-            return v4 + v6
-    return []
+                return _settings(foreign_json.parse_object(line[len(_SETTINGS):]))
+            except (ValueError, TypeError, KeyError, UsageError):
+                return None
+    return None
 
 
-def parse_user(text: str) -> Optional[str]:
-    """Return the user whose packets a text of :func:`ruleset` matches, None for tailscaled's marked ones."""
-    match = _USER.search(text)
-    return match.group(1) if match else None
+def _settings(values: Dict[str, Any]) -> Settings:
+    v4, v6 = split(_texts(values['addresses']))
+    for name in ('user', 'interface'):
+        if not isinstance(values[name], str):
+            raise ValueError('not a text')
+    return Settings(tuple(v4 + v6), values['user'], values['interface'], tuple(_texts(values['proxies'])))
 
 
-def delete(which: Egress) -> str:
-    """Return the argument of nft that removes the table, if it exists."""
-    return 'add table inet {0}; delete table inet {0}'.format(which.table)
+def _texts(value: object) -> List[str]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ValueError('not a list of texts')
+    return value
+
+
+def rules_path(which: Egress, kind: str) -> str:
+    """Return the path of the rules.
+
+    :param kind: of the backend; each has its own file, so that the other's is removed when the choice changes.
+    """
+    return which.rules if kind == NFT else which.rules.rpartition('.')[0] + '.iptables'
+
+
+def load_argv(which: Egress, backend: Backend) -> Tuple[str, ...]:
+    """Return the argv that loads the installed rules."""
+    path = rules_path(which, backend.kind)
+    return ('/bin/sh', path) if backend.kind == IPTABLES else (backend.programs[0], '-f', path)
+
+
+def delete_argv(which: Egress, backend: Backend) -> Tuple[str, ...]:
+    """Return the argv that removes the rules from the kernel, if they are there."""
+    if backend.kind == IPTABLES:
+        return iptables.removal(which.table, 'OUTPUT', backend.programs)
+    return backend.programs[0], 'add table inet {0}; delete table inet {0}'.format(which.table)
+
+
+def presence_argv(which: Egress, backend: Backend) -> Tuple[str, ...]:
+    """Return the argv that exits with 0 if the rules are in the kernel."""
+    if backend.kind == IPTABLES:
+        return iptables.presence(which.table, 'OUTPUT', backend.programs)
+    return backend.programs[0], 'list', 'table', 'inet', which.table
 
 
 def unit_path(which: Egress) -> str:
     return UNIT_DIR + '/' + which.unit
 
 
-def files(which: Egress, rules: str, nft: str, service_manager: str) -> Tuple[File, ...]:
+def files(which: Egress, rules: str, backend: Backend, service_manager: str) -> Tuple[File, ...]:
     """Return the recipe's files.
 
-    :param rules: text of :func:`ruleset`.
-    :param nft: absolute path of nft.
+    :param rules: text of :func:`ruleset` for this backend.
     :param service_manager: 'systemd' or 'none'.
     """
-    desired: Tuple[File, ...] = (File(which.rules, rules),)
+    desired: Tuple[File, ...] = (File(rules_path(which, backend.kind), rules),)
     if service_manager == 'systemd':
         desired += (File(unit_path(which), rules_unit(
-            'Egress rule: which machines {} may connect to'.format(which.service), which.command, nft, which.rules,
-            delete(which), before=which.service)),)
+            'Egress rule: which machines {} may connect to'.format(which.service), which.command,
+            load_argv(which, backend), delete_argv(which, backend), before=which.service,
+            legacy=backend.kind == IPTABLES)),)
     return desired
 
 
-def commands(which: Egress, nft: str, service_manager: str) -> Tuple[Command, ...]:
+def commands(which: Egress, backend: Backend, service_manager: str) -> Tuple[Command, ...]:
     """Return the recipe's commands: load the rule now (if it changed or is not loaded) and at each boot."""
-    listed = (nft, 'list', 'table', 'inet', which.table)
-    load = (Command((nft, '-f', which.rules), (which.rules,), undo=(nft, delete(which))),
-            Command((nft, '-f', which.rules), unless=listed))
+    argv = load_argv(which, backend)
+    load = (Command(argv, (rules_path(which, backend.kind),), undo=delete_argv(which, backend)),
+            Command(argv, unless=presence_argv(which, backend)))
     if service_manager == 'none':
         return load
     return load + (daemon_reload(unit_path(which)),) + unit_commands(which.unit)

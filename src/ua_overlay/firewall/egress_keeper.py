@@ -1,16 +1,17 @@
 """Reconcile an egress rule: follow the addresses of the site's servers, and reload a rule that was flushed."""
 import ipaddress
-import os
 import time
 from typing import Callable, Collection, Dict, Iterable, List, Optional
 
 from ua_overlay.errors import OverlayError
+from ua_overlay.firewall import backend as backends
 from ua_overlay.firewall import egress, egress_table
-from ua_overlay.firewall.egress import Egress
-from ua_overlay.firewall.egress_addresses import Resolve
+from ua_overlay.firewall.backend import IPTABLES, NFT, Backend
+from ua_overlay.firewall.egress import Egress, Settings
+from ua_overlay.firewall.egress_addresses import Resolve, installed_kind, installed_settings, proxy_hosts
 from ua_overlay.firewall.egress_table import CHANGED, IN_FORCE, MISSING, TableState
 from ua_overlay.protocols import Clock, Say, Stop
-from ua_overlay.system import nft
+from ua_overlay.system import iptables, nft
 from ua_overlay.system.backoff import Backoff
 
 #: Seconds between two checks for changed names: tailscaled connects to a new DERP as soon as it learns of it, and
@@ -30,9 +31,10 @@ class EgressKeeper:
     :param names: names and addresses of the site's servers.
     :param resolve: a name -> its addresses.
     :param inspect: () -> the rule as the kernel has it.
-    :param load: loads a text with nft; raises OverlayError.
+    :param load: loads a text of egress.ruleset or egress.update; raises OverlayError.
     :param say: logs one line to the journal.
-    :param user: as for egress.ruleset.
+    :param settings: () -> those of the installed rules.
+    :param backend: () -> that of the installed rules; raises OverlayError.
     :param period: seconds between two steps without problems.
     """
 
@@ -41,14 +43,17 @@ class EgressKeeper:
     FIRST_RETRY = 4.0
 
     def __init__(self, which: Egress, names: Names, resolve: Resolve, inspect: Callable[[], TableState],
-                 load: Callable[[str], None], say: Say, user: Optional[str] = None, period: float = PERIOD) -> None:
+                 load: Callable[[str], None], say: Say,
+                 settings: Callable[[], Settings] = Settings,
+                 backend: Callable[[], Backend] = lambda: backends.installed(NFT), period: float = PERIOD) -> None:
         self._which = which
         self._names = names
         self._resolve = resolve
         self._inspect = inspect
         self._load = load
         self._say = say
-        self._user = user
+        self._settings = settings
+        self._backend = backend
         self._period = period
         self._resolved: Dict[str, List[str]] = {}
         self._loaded: Optional[List[str]] = None
@@ -59,6 +64,9 @@ class EgressKeeper:
         """Reconcile once; return the seconds until the next step. A name that does not resolve keeps its addresses.
         """
         names = self._names()
+        if names is not None:
+            # tailscaled reads its proxies once, at its start, so `robot prepare` reads them.
+            names = list(names) + proxy_hosts(self._settings())
         self._allow_addresses(names or ())
         resolved, complete = {}, names is not None
         for name in sorted(set(names or ())):
@@ -87,7 +95,7 @@ class EgressKeeper:
         table_state = self._inspect()
         if table_state.state == IN_FORCE and not addresses <= set(table_state.addresses):
             try:
-                self._load(egress.update(self._which, sorted(addresses.union(table_state.addresses))))
+                self._load(self._text(egress.update, sorted(addresses.union(table_state.addresses))))
             except OverlayError as error:
                 self._say_once(NOT_KEPT.format(error.sentence))
 
@@ -96,19 +104,21 @@ class EgressKeeper:
         broken = state in (MISSING, CHANGED)
         try:
             # Load every time, even without a visible problem: the sets may be flushed after the inspection.
-            self._load(egress.ruleset(self._which, addresses, self._user) if broken
-                       else egress.update(self._which, addresses))
+            self._load(self._text(egress.ruleset if broken else egress.update, addresses))
         except OverlayError as error:
             self._say_once(NOT_KEPT.format(error.sentence))
             return
         if broken:
             self._say_once('The egress rule was {}; it is loaded again.'.format(
-                'missing' if state == MISSING else 'changed by somebody'))
+                'missing' if state == MISSING else 'changed by another program'))
         else:
             self._last_sentence = None
         if addresses != self._loaded:
             self._say('Servers of the site: {}'.format(', '.join(addresses) or 'this machine alone'))
         self._loaded = addresses
+
+    def _text(self, make: Callable[[Egress, Settings, Backend], str], addresses: Iterable[str]) -> str:
+        return make(self._which, self._settings()._replace(addresses=tuple(addresses)), self._backend())
 
     def _say_once(self, sentence: str) -> None:
         """Say a sentence, and do not repeat it until the problem is over."""
@@ -126,10 +136,11 @@ def _address(name: str) -> Optional[str]:
 
 
 def keep(which: Egress, names: Names, resolve: Resolve, stop: Stop, say: Say,
-         user: Optional[str] = None, period: float = EgressKeeper.PERIOD,
+         user: str = '', period: float = EgressKeeper.PERIOD,
          news: Optional[Callable[[], object]] = None, clock: Clock = time.monotonic) -> None:
     """Reconcile a rule until ``stop`` is set. Its file may not exist yet at the start.
 
+    :param user: as egress.Settings, for a file of which this user may not read the settings.
     :param names: () -> names and addresses of the site's servers; while it raises OverlayError or OSError (for a
         half-edited file, for instance), the last answer is used.
     :param news: () -> a cheap value that changes with the names; called every :data:`NEWS` seconds.
@@ -143,13 +154,23 @@ def keep(which: Egress, names: Names, resolve: Resolve, stop: Stop, say: Say,
             return last[0]
         return last[0]
 
-    keeper = EgressKeeper(which, last_names, resolve, lambda: egress_table.inspect(which), lambda text: nft.load(
-        text, nft.find_nft(), 'sudo systemctl restart ' + which.unit), say, user, period)
+    def backend() -> Backend:
+        return backends.installed(installed_kind(which) or NFT)
+
+    def load(text: str) -> None:
+        found, again = backend(), 'sudo systemctl restart ' + which.unit
+        if found.kind == IPTABLES:
+            iptables.load(text, again)
+        else:
+            nft.load(text, found.programs[0], again)
+
+    keeper = EgressKeeper(which, last_names, resolve, lambda: egress_table.inspect(which), load, say,
+                          lambda: installed_settings(which) or Settings(user=user), backend, period)
     due, heard = clock(), None
     while not stop.is_set():
         # Call `news` before `names`, so that the next round notices a change in between.
         before, heard = heard, news() if news else None
         if heard != before or clock() >= due:
-            due = clock() + (keeper.step() if os.path.exists(which.rules) else period)
+            due = clock() + (keeper.step() if installed_kind(which) else period)
         left = max(0.0, due - clock())
         stop.wait(min(left, NEWS) if news else left)

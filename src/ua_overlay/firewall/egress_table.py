@@ -1,18 +1,20 @@
-"""Compare the egress rule in the kernel, as nft lists it, with the written one, and read its addresses.
+"""Compare the egress rule in the kernel, as nft or iptables lists it, with the written one, and read its addresses.
 
 Pure, except for :func:`inspect`.
 """
-import json
 import pwd
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Iterable, List, Optional, Tuple
 
 from ua_overlay.errors import OverlayError
+from ua_overlay.firewall import backend as backends
 from ua_overlay.firewall import egress
-from ua_overlay.firewall.egress import Egress
-from ua_overlay.firewall.egress_addresses import installed_rules
+from ua_overlay.firewall.backend import IPTABLES, NFT, Backend
+from ua_overlay.firewall.egress import Egress, Settings
+from ua_overlay.firewall.egress_addresses import installed_kind, installed_settings
 from ua_overlay.protocols import Json, JsonObject
-from ua_overlay.system import nft
+from ua_overlay.system import foreign_json, iptables, nft
+from ua_overlay.system.iptables import Listed
 
 #: Loaded as written; not loaded; loaded with other rules; not listable by this user.
 IN_FORCE, MISSING, CHANGED, UNREADABLE = 'IN_FORCE', 'MISSING', 'CHANGED', 'UNREADABLE'
@@ -25,7 +27,7 @@ class TableState:
     :ivar state: one of the words above.
     :ivar addresses: the site's addresses in the rule, sorted.
     :ivar why: why it is UNREADABLE, as a sentence.
-    :ivar next_command: the command to type then.
+    :ivar next_command: the command to type then; for MISSING and CHANGED, the one that loads the rule again.
     """
 
     state: str
@@ -34,35 +36,67 @@ class TableState:
     next_command: str = ''
 
 
-def inspect(which: Egress, find: Callable[[], str] = lambda: nft.find_nft(otherwise=''),
-            list_table: Callable[[str, str], Optional[str]] = nft.list_table) -> TableState:
+def inspect(which: Egress, find: Callable[[str], Backend] = backends.installed,
+            list_table: Callable[[str, str], Optional[str]] = nft.list_table,
+            list_chain: Callable[..., Listed] = iptables.list_chain) -> TableState:
     """Return the state of the rule ``which`` on this machine.
 
-    :param find: () -> path of nft.
+    :param find: (kind) -> the backend of the installed rules.
     :param list_table: (table, path of nft) -> its JSON, None when there is no such table.
+    :param list_chain: iptables.list_chain.
     """
+    settings = installed_settings(which) or Settings()
     try:
-        listed = list_table(which.table, find())
+        found = find(installed_kind(which) or NFT)
+        if found.kind == IPTABLES:
+            state = parse_chain(list_chain(which.table, 'OUTPUT', found.programs), which)
+        else:
+            listed = list_table(which.table, found.programs[0])
+            state = TableState(MISSING) if listed is None else parse(listed, settings)
     except OverlayError as error:
         return TableState(UNREADABLE, (), error.sentence, error.next_command)
-    return TableState(MISSING) if listed is None else parse(listed, installed_rules(which))
+    if state.state == IN_FORCE:
+        return state
+    return replace(state, next_command='sudo ' + ' '.join(egress.load_argv(which, found)))
 
 
-def parse(listed: str, text: str) -> TableState:
-    """Return the state of a table.
+def parse(listed: str, settings: Settings) -> TableState:
+    """Return the state of a table of nftables.
 
     :param listed: nft's JSON of the table.
-    :param text: the written rules (egress.ruleset), which name the user whose packets they match.
+    :param settings: of the written rules, which name the user whose packets they match.
     """
     try:
-        items = json.loads(listed)['nftables']
+        items = foreign_json.parse_object(listed)['nftables']
         chains = [item['chain'] for item in items if 'chain' in item]
         rules = [item['rule']['expr'] for item in items if 'rule' in item]
         v4, v6 = egress.split(address for item in items if 'set' in item for address in _elements(item['set']))
-    except (ValueError, KeyError, TypeError, OverlayError):
+        ours = (len(chains) == 1 and chains[0].get('hook') == 'output' and len(rules) == egress.RULES
+                and _is_about(rules[0], settings.user) and all(_rejects(rule) for rule in rules[-2:]))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverlayError):
         return TableState(CHANGED)
-    ours = (len(chains) == 1 and chains[0].get('hook') == 'output' and len(rules) == egress.RULES
-            and _is_about(rules[0], egress.parse_user(text)) and all(_rejects(rule) for rule in rules[-2:]))
+    return TableState(IN_FORCE if ours else CHANGED, tuple(v4 + v6))
+
+
+def parse_chain(listed: Listed, which: Egress) -> TableState:
+    """Return the state of a chain of iptables."""
+    if listed.rules4 is None:
+        return TableState(MISSING)
+    desired = egress.chain(which, Settings())
+    addresses: List[str] = []
+    ours = listed.hooked
+    for rules, expected in ((listed.rules4, desired.rules4), (listed.rules6, desired.rules6)):
+        if rules is None:
+            continue  # a machine without IPv6, or `hooked` is False
+        found = [rule.split()[1].partition('/')[0] for rule in rules if rule.startswith('-d ')]
+        others = [rule for rule in rules if not rule.startswith('-d ')]
+        addresses += found
+        ours = (ours and len(others) == len(expected) and others[0] == egress.CHAIN_MARK
+                and all('-j REJECT' in rule for rule, ideal in zip(others, expected) if '-j REJECT' in ideal))
+    try:
+        v4, v6 = egress.split(addresses)
+    except OverlayError:
+        return TableState(CHANGED)
     return TableState(IN_FORCE if ours else CHANGED, tuple(v4 + v6))
 
 
@@ -71,7 +105,7 @@ def _elements(listed: JsonObject) -> List[str]:
     return [each['elem']['val'] if isinstance(each, dict) else each for each in listed.get('elem', ())]
 
 
-def _is_about(rule: Json, user: Optional[str]) -> bool:
+def _is_about(rule: Json, user: str) -> bool:
     """Return whether the first rule accepts all packets except those of ``user``, or of tailscaled without a user."""
     match = rule[0]['match']
     if match['op'] != '!=' or 'return' not in rule[-1]:
@@ -96,9 +130,9 @@ def find_problems(table_state: TableState, addresses: Iterable[str], complete: b
     :param complete: whether these are all addresses; if not, no address in the rule counts as wrong.
     """
     if table_state.state == MISSING:
-        return ('The egress rule is not loaded: somebody flushed it.',)
+        return ('The egress rule is not loaded: another program flushed it.',)
     if table_state.state == CHANGED:
-        return ('The egress rule is not the one that was written: somebody changed it.',)
+        return ('The egress rule differs from its file: another program changed it.',)
     if table_state.state == UNREADABLE:
         return ()
     site = list(addresses)

@@ -1,4 +1,4 @@
-"""The guard: ROS answers only on loopback and the overlay. An nftables table as text, and its recipe.
+"""The guard: ROS answers only on loopback and the overlay. A text for nft or for sh, and its recipe.
 
 A ROS 1 node binds 0.0.0.0 unless it is called localhost (rosgraph.network.get_bind_address), so an overlay name in
 ROS_HOSTNAME limits nothing: every neighbour on the robot's LAN may subscribe, set parameters and stop nodes. Masters
@@ -14,23 +14,29 @@ multicast queries, which cannot be distinguished from UDPROS. A UDPROS port neve
 datagrams of a subscription that its node made.
 """
 import json
+import os
 from dataclasses import asdict, dataclass
 from typing import Callable, Iterable, List, Optional, Tuple
 
 from ua_overlay import defaults
 from ua_overlay.errors import UsageError
+from ua_overlay.firewall.backend import IPTABLES, NFT, Backend
+from ua_overlay.protocols import JsonObject
+from ua_overlay.system import foreign_file, foreign_json, iptables, nft
+from ua_overlay.system.iptables import Chain
 from ua_overlay.system.recipe import Applier, Command, File, Recipe, uid_of
 from ua_overlay.system.rules_unit import rules_unit
 from ua_overlay.system.units import UNIT_DIR, daemon_reload
 
 TABLE = 'ua_overlay'
-RULES = defaults.CONFIG_DIR + '/guard.nft'
+#: Paths of the rules. Each backend has its own file, so that the other's is removed when the choice changes.
+RULES = {NFT: defaults.CONFIG_DIR + '/guard.nft', IPTABLES: defaults.CONFIG_DIR + '/guard.iptables'}
+#: Name of the chain of iptables.
+CHAIN = TABLE + '_guard'
 UNIT_NAME = 'ua-overlay-guard.service'
 UNIT = UNIT_DIR + '/' + UNIT_NAME
 MANIFEST = defaults.CONFIG_DIR + '/guard.json'
 PORT_RANGE = '/proc/sys/net/ipv4/ip_local_port_range'
-#: Removes the table, if it exists.
-DELETE = 'add table inet {0}; delete table inet {0}'.format(TABLE)
 
 _SETTINGS = '# settings: '
 
@@ -90,6 +96,7 @@ def parse_port_range(text: str) -> Range:
 
 def read_port_range(path: str = PORT_RANGE) -> Range:
     """Return the ephemeral ports of this machine's kernel."""
+    # The kernel's own file.
     with open(path) as stream:
         return parse_port_range(stream.read())
 
@@ -136,17 +143,55 @@ def check_guard(guard: Guard) -> None:
         raise UsageError('Port {} cannot be guarded and left open.'.format(both[0]), 'ua-overlay guard on --help')
 
 
-def ruleset(guard: Guard) -> str:
-    """Return the rules as input of `nft -f`. Loading them twice has the same effect as once.
+def ruleset(guard: Guard, backend: Backend) -> str:
+    """Return the rules as a text for :func:`load_argv`. Loading it twice has the same effect as once.
 
     :raises UsageError: as :func:`check_guard`.
     """
     check_guard(guard)
-    interfaces = ['lo'] + [name for name in sorted(set(guard.interfaces)) if name != 'lo']
+    settings = _SETTINGS + json.dumps(asdict(guard), sort_keys=True)
+    if backend.kind == IPTABLES:
+        return iptables.script(chain(guard), backend.programs, '# Written by `ua-overlay guard on`; `ua-overlay guard '
+                               'off` removes it.\n' + settings)
     return _RULES.format(
-        settings=_SETTINGS + json.dumps(asdict(guard), sort_keys=True), table=TABLE,
-        interfaces=', '.join('"{}"'.format(name) for name in interfaces),
+        settings=settings, table=TABLE, interfaces=', '.join('"{}"'.format(name) for name in _trusted(guard)),
         ports=format_ranges(guarded_ranges(guard)))
+
+
+def chain(guard: Guard) -> Chain:
+    """Return the rules as chains of iptables."""
+    rules = tuple('-i {} -j RETURN'.format(name) for name in _trusted(guard)) + tuple(
+        '-p tcp -m tcp --dport {} --tcp-flags FIN,SYN,RST,ACK SYN -j REJECT --reject-with tcp-reset'.format(
+            str(first) if first == last else '{}:{}'.format(first, last)) for first, last in guarded_ranges(guard))
+    return Chain(CHAIN, 'INPUT', rules, rules)
+
+
+def try_rules(guard: Guard, backend: Backend) -> None:
+    """Let the kernel check the rules, without putting them in force. Needs root.
+
+    :raises OverlayError: the kernel or a program refuses one of them.
+    """
+    if backend.kind == IPTABLES:
+        iptables.try_rules(chain(guard), backend.programs)
+    else:
+        nft.check(ruleset(guard, backend), backend.programs[0])
+
+
+def _trusted(guard: Guard) -> List[str]:
+    return ['lo'] + [name for name in sorted(set(guard.interfaces)) if name != 'lo']
+
+
+def load_argv(backend: Backend) -> Tuple[str, ...]:
+    """Return the argv that loads the installed rules."""
+    path = RULES[backend.kind]
+    return ('/bin/sh', path) if backend.kind == IPTABLES else (backend.programs[0], '-f', path)
+
+
+def delete_argv(backend: Backend) -> Tuple[str, ...]:
+    """Return the argv that removes the rules from the kernel, if they are there."""
+    if backend.kind == IPTABLES:
+        return iptables.removal(CHAIN, 'INPUT', backend.programs)
+    return backend.programs[0], 'add table inet {0}; delete table inet {0}'.format(TABLE)
 
 
 def parse_settings(text: str) -> Optional[Guard]:
@@ -154,28 +199,56 @@ def parse_settings(text: str) -> Optional[Guard]:
     for line in text.split('\n'):
         if line.startswith(_SETTINGS):
             try:
-                guard = Guard(**{key: tuple(value) for key, value in json.loads(line[len(_SETTINGS):]).items()})
+                guard = _guard(foreign_json.parse_object(line[len(_SETTINGS):]))
                 check_guard(guard)
                 return guard
-            except (ValueError, TypeError, AttributeError, UsageError):
+            except (ValueError, TypeError, UsageError):
                 return None
     return None
 
 
-def make_recipe(guard: Guard, nft: str, service_manager: str) -> Recipe:
+def _guard(values: JsonObject) -> Guard:
+    """Return the guard of the settings in a file.
+
+    :raises ValueError: a value is not a list of texts, or of numbers; TypeError: a key is unknown.
+    """
+    for key, value in values.items():
+        kind = str if key == 'interfaces' else int
+        if not isinstance(value, list) or not all(type(each) is kind for each in value):
+            raise ValueError(key)
+    guard = Guard(**{key: tuple(value) for key, value in values.items()})
+    if len(guard.ephemeral) != 2 or not 0 < guard.ephemeral[0] <= guard.ephemeral[1] < 65536:
+        raise ValueError('ephemeral')
+    return guard
+
+
+def installed_kind() -> str:
+    """Return the kind of backend of the installed rules, '' if none are installed."""
+    return next((kind for kind in (NFT, IPTABLES) if os.path.lexists(RULES[kind])), '')
+
+
+def installed_guard() -> Optional[Guard]:
+    """Return the guard that is set up on this machine, None without one or if its file is damaged."""
+    try:
+        return parse_settings(foreign_file.read_text(RULES[installed_kind() or NFT]))
+    except OSError:
+        return None
+
+
+def make_recipe(guard: Guard, backend: Backend, service_manager: str) -> Recipe:
     """Return the recipe of `guard on`.
 
-    :param nft: absolute path of nft.
     :param service_manager: 'systemd' or 'none'.
     :raises UsageError: as :func:`check_guard`.
     """
-    rules = File(RULES, ruleset(guard))
-    load = Command((nft, '-f', RULES))
+    path = RULES[backend.kind]
+    rules, argv = File(path, ruleset(guard, backend)), load_argv(backend)
+    load = Command(argv, undo=delete_argv(backend))
     if service_manager == 'none':
-        return Recipe((rules,), (), (load,), ('Run `{} -f {}` after each reboot.'.format(nft, RULES),))
+        return Recipe((rules,), (), (load,), ('Run `{}` after each reboot.'.format(' '.join(argv)),))
     unit = File(UNIT, rules_unit(
-        'ROS answers on loopback and on the overlay only', 'ua-overlay guard on', nft, RULES, DELETE,
-        undo='ua-overlay guard off'))
+        'ROS answers on loopback and on the overlay only', 'ua-overlay guard on', argv, delete_argv(backend),
+        undo='ua-overlay guard off', legacy=backend.kind == IPTABLES))
     return Recipe((rules, unit), (), (
         load,
         daemon_reload(UNIT),
@@ -189,12 +262,13 @@ def applier(root: str = '/', run: Optional[Callable[[List[str]], None]] = None,
     return Applier(MANIFEST, 'sudo ua-overlay guard on', root, run, owner_of)
 
 
-def undo_commands(nft: str, service_manager: str) -> Tuple[List[List[str]], List[List[str]]]:
+def undo_commands(backend: Backend, service_manager: str) -> Tuple[List[List[str]], List[List[str]]]:
     """Return the argvs that turn the guard off: those to run before its files are removed, and those to run
     afterwards."""
+    delete = list(delete_argv(backend))
     if service_manager == 'none':
-        return [[nft, DELETE]], []
-    return [['systemctl', 'disable', UNIT_NAME], ['systemctl', 'stop', UNIT_NAME], [nft, DELETE]], [
+        return [delete], []
+    return [['systemctl', 'disable', UNIT_NAME], ['systemctl', 'stop', UNIT_NAME], delete], [
         ['systemctl', 'daemon-reload']]
 
 
@@ -210,7 +284,7 @@ def find_problems(guard: Optional[Guard], loaded: bool, ephemeral: Range, team_p
         return ('The table is loaded, but nothing loads it after a reboot.',) if loaded else ()
     problems = []
     if not loaded:
-        problems.append('The rules are set up but not loaded: somebody flushed them.')
+        problems.append('The rules are set up but not loaded: another program flushed them.')
     if not all(is_guarded(guard, port) or port in guard.allow for port in ephemeral):
         problems.append('ROS nodes get ports {} now; {} is guarded.'.format(
             format_ranges([ephemeral]), format_ranges([guard.ephemeral])))

@@ -3,6 +3,7 @@ import os
 import pwd
 import time
 from datetime import datetime, timezone
+from functools import partial
 from typing import Callable, Optional, Protocol, Tuple
 
 from ua_overlay.errors import OverlayError
@@ -13,6 +14,7 @@ from ua_overlay.protocols import Clock, JsonObject, WallClock
 from ua_overlay.system import foreign_file
 from ua_overlay.tags import belonging, describe_belonging
 from ua_overlay.tailscale.api import MembershipApi, MessageBus
+from ua_overlay.tailscale.daemon_proxy import daemon_proxies
 from ua_overlay.tailscale.localapi import redact
 from ua_overlay.tailscale.model import Status, parse_notice, parse_prefs, parse_status
 from ua_overlay.trust import ca_pin, invitation_file
@@ -40,6 +42,12 @@ class VerifyNodeKey(Protocol):
 
     def __call__(self, url: str, ca_pem: str, node_key: str, timeout: float) -> Optional[bool]:
         ...
+
+
+#: As tailscaled reaches the server: through its proxy, if it has one.
+CHECK_SERVER: Callable[[str, str], object] = partial(check_server, proxies=daemon_proxies)
+FETCH_CA: Callable[[str, str], str] = partial(ca_pin.fetch, proxies=daemon_proxies)
+VERIFY_NODE_KEY: VerifyNodeKey = partial(verify_node_key, proxies=daemon_proxies)
 
 
 def user_name(uid: int) -> str:
@@ -75,10 +83,11 @@ class Join:
 
     def __init__(self, api: MembershipApi, ca_file: str, state_dir: str, now: WallClock = time.time,
                  clock: Clock = time.monotonic, sleep: Callable[[float], None] = time.sleep,
-                 probe: Callable[[str, str], object] = check_server, uid: Optional[int] = None,
+                 probe: Callable[[str, str], object] = CHECK_SERVER, uid: Optional[int] = None,
                  timeout: float = TIMEOUT, cancelled: Callable[[], bool] = lambda: False,
                  trust: Optional[Callable[[str], None]] = None, unstable: Callable[[], float] = lambda: 0.0,
-                 fetch_ca: Callable[[str, str], str] = ca_pin.fetch, verify: VerifyNodeKey = verify_node_key) -> None:
+                 fetch_ca: Callable[[str, str], str] = FETCH_CA,
+                 verify: VerifyNodeKey = VERIFY_NODE_KEY) -> None:
         self.api = api
         self.ca_file = ca_file
         self.state_dir = state_dir

@@ -6,10 +6,15 @@ from typing import Callable
 
 from ua_overlay.checks.duplicate_identity import strangers
 from ua_overlay.checks.facts import Server
-from ua_overlay.checks.observe.server import CheckServer, Endpoints, VerifyNodeKey, probe_server
+from ua_overlay.checks.observe.server import (
+    CHECK_SERVER,
+    VERIFY_NODE_KEY,
+    CheckServer,
+    Endpoints,
+    VerifyNodeKey,
+    probe_server,
+)
 from ua_overlay.errors import OverlayError
-from ua_overlay.trust.probe import check_server
-from ua_overlay.trust.verify import verify_node_key
 
 #: States of a :class:`ServerView`: no network, so no server; it answers; it does not answer; another program answers.
 UNKNOWN, OK, UNREACHABLE, UNTRUSTED = 'UNKNOWN', 'OK', 'UNREACHABLE', 'UNTRUSTED'
@@ -50,8 +55,8 @@ class ServerProbe:
     TIMEOUT = 3.0
 
     def __init__(self, server_url: Callable[[], str], ca_file: str, emit: Callable[[ServerView], object],
-                 period: float = 10.0, check: CheckServer = check_server, jitter: Callable[[], float] = random.random,
-                 node_key: Callable[[], str] = lambda: '', verify: VerifyNodeKey = verify_node_key,
+                 period: float = 10.0, check: CheckServer = CHECK_SERVER, jitter: Callable[[], float] = random.random,
+                 node_key: Callable[[], str] = lambda: '', verify: VerifyNodeKey = VERIFY_NODE_KEY,
                  endpoints: Callable[[], Endpoints] = lambda: ((), ())) -> None:
         self._server_url = server_url
         self._ca_file = ca_file

@@ -10,6 +10,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from ua_overlay import defaults
 from ua_overlay.errors import UsageError
 from ua_overlay.firewall import egress
+from ua_overlay.firewall.backend import Backend
 from ua_overlay.system.recipe import Applier, Command, File, Recipe, uid_of
 from ua_overlay.system.sandbox import CLOSED, NETWORK, sandbox
 from ua_overlay.system.units import UNIT_DIR, daemon_reload, quote, unit_commands
@@ -154,23 +155,23 @@ def _unit_fields(user: str, directory: str, command: str, programs: Sequence[str
             'PYTHONUNBUFFERED=1', 'PYTHONDONTWRITEBYTECODE=1') + tuple(environment))}
 
 
-def make_recipe(user: str, owner: Tuple[int, int], directory: str, text: str, rules: str = '', nft: str = '',
-                service_manager: str = 'systemd', command: str = '', served: Service = SERVER,
-                keeper: str = '') -> Recipe:
+def make_recipe(user: str, owner: Tuple[int, int], directory: str, text: str, rules: str = '',
+                backend: Optional[Backend] = None, service_manager: str = 'systemd', command: str = '',
+                served: Service = SERVER, keeper: str = '') -> Recipe:
     """Return the recipe of `server service install`, or of a remote host's.
 
     :param user: user who runs the server; created if missing.
     :param owner: (uid, gid) of the site after removal of the service.
     :param text: from :func:`unit_text`.
     :param rules: from egress.ruleset, '' for none.
-    :param nft: absolute path of nft.
+    :param backend: that of the rules, None without them.
     :param service_manager: 'systemd' or 'none'.
     :param command: without a service manager, the command line that a person must start.
     :param served: SERVER, RELAY or DERP.
     :param keeper: with ``rules``, from :func:`keeper_text`; without a service manager, the command line of the keeper.
     """
-    limits = egress.files(served.egress, rules, nft, service_manager) if rules else ()
-    limiting = egress.commands(served.egress, nft, service_manager) if rules else ()
+    limits = egress.files(served.egress, rules, backend, service_manager) if backend else ()
+    limiting = egress.commands(served.egress, backend, service_manager) if backend else ()
     unit = UNIT_DIR + '/' + served.unit
     owning = (
         Command(('useradd', '--system', '--user-group', '--no-create-home', '--home-dir', directory, '--shell',
@@ -182,9 +183,9 @@ def make_recipe(user: str, owner: Tuple[int, int], directory: str, text: str, ru
     if service_manager == 'none':
         return Recipe(limits, (), owning + limiting, (
             'Keep this running as {}: {}'.format(user, command),) + (
-                ('Run `{} -f {}` after each reboot.'.format(nft, served.egress.rules),
-                 'Keep this running as root: {}'.format(keeper)) if rules else ()))
-    if rules:
+                ('Run `{}` after each reboot.'.format(' '.join(egress.load_argv(served.egress, backend))),
+                 'Keep this running as root: {}'.format(keeper)) if backend else ()))
+    if backend:
         path = UNIT_DIR + '/' + served.egress.keeper
         limits += (File(path, keeper),)
         limiting += (daemon_reload(path),) + unit_commands(served.egress.keeper, (path,))

@@ -3,7 +3,7 @@ from typing import Callable, List, NamedTuple, Optional
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.firewall import egress_keeper, egress_table
-from ua_overlay.firewall.egress_addresses import addresses_of, installed_rules
+from ua_overlay.firewall.egress_addresses import addresses_of, installed_kind
 from ua_overlay.firewall.egress_keeper import EgressKeeper
 from ua_overlay.protocols import JsonObject, Say, Stop
 from ua_overlay.relays.remote_host import RemoteHost
@@ -68,7 +68,7 @@ def rule_state(served: Service, directory: str) -> Optional[RuleState]:
     if not service.applier(served=served).applied():
         return None
     which = served.egress
-    if not installed_rules(which):
+    if not installed_kind(which):
         return RuleState(None, 'there is none (--no-egress)', 'sudo {}'.format(which.command))
     table_state = egress_table.inspect(which)
     if table_state.state == egress_table.UNREADABLE:

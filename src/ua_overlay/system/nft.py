@@ -1,11 +1,12 @@
-"""Find nft, load rules, list tables; failures raise NftError."""
-import json
+"""Find nft, try and load rules, list tables; failures raise NftError."""
 import os
 import shutil
 import subprocess
 from typing import List, Optional
 
 from ua_overlay.errors import OverlayError
+from ua_overlay.printable import printable
+from ua_overlay.system import foreign_json
 
 INSTALL = 'sudo apt install nftables'
 
@@ -16,18 +17,33 @@ class NftError(OverlayError):
     code = 'NFT'
 
 
-def find_nft(purpose: str = 'The egress rule', otherwise: str = ', or the same command with --no-egress') -> str:
+def search() -> Optional[str]:
+    """Return the absolute path of nft, None if it is not installed."""
+    return shutil.which('nft', path=os.environ.get('PATH', '') + ':/usr/sbin:/sbin')
+
+
+def find_nft(purpose: str, otherwise: str = '') -> str:
     """Return the absolute path of nft.
 
     :param purpose: the feature that needs nft, for the error.
     :param otherwise: the end of the error's next command.
     :raises NftError: it is not installed.
     """
-    path = shutil.which('nft', path=os.environ.get('PATH', '') + ':/usr/sbin:/sbin')
+    path = search()
     if path is None:
         raise NftError('{} needs nftables; there is no nft on this machine.'.format(purpose), INSTALL + otherwise,
                        'NO_NFT')
     return path
+
+
+def check(text: str, nft: str) -> None:
+    """Let the kernel check the rules in ``text`` without loading them: nft sends them, but not the end of the batch.
+
+    :raises NftError: the kernel has no nf_tables, or not all that the rules need; or this user is not root.
+    """
+    done = _run([nft, '-c', '-f', '-'], text)
+    if done.returncode != 0:
+        raise NftError('nft refused: {}.'.format(_first_line(done)), 'sudo nft list tables')
 
 
 def load(text: str, nft: str, next_command: str = '') -> None:
@@ -57,7 +73,7 @@ def refused_packets(listed: str, next_command: str) -> int:
     :raises NftError: there is no such counter.
     """
     try:
-        return next(int(item['counter']['packets']) for item in json.loads(listed)['nftables']
+        return next(int(item['counter']['packets']) for item in foreign_json.parse_object(listed)['nftables']
                     if 'counter' in item and item['counter']['name'] == 'refused')
     except (ValueError, KeyError, TypeError, StopIteration):
         raise NftError('The nftables table was not made by this version of ua-overlay.', next_command)
@@ -77,10 +93,11 @@ def _judge(done: 'subprocess.CompletedProcess[str]') -> Optional[str]:
 def _run(argv: List[str], text: Optional[str] = None) -> 'subprocess.CompletedProcess[str]':
     try:
         return subprocess.run(argv, input=text or '', stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              universal_newlines=True, timeout=30)
+                              universal_newlines=True, errors='replace', timeout=30)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NftError('nft cannot be run: {}.'.format(error), INSTALL)
 
 
 def _first_line(done: 'subprocess.CompletedProcess[str]') -> str:
-    return (done.stderr.strip() or done.stdout.strip() or str(done.returncode)).split('\n')[0].rstrip('.')
+    words = (done.stderr.strip() or done.stdout.strip() or str(done.returncode)).split('\n')[0].rstrip('.')
+    return printable(words)

@@ -9,13 +9,13 @@ import re
 import shlex
 import socket
 import threading
-from typing import Any, Iterator, List, Optional
-from urllib.parse import urlencode
+from typing import Any, Iterator, List, Optional, Tuple
+from urllib.parse import quote, urlencode
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
 from ua_overlay.printable import printable
-from ua_overlay.protocols import JsonObject
+from ua_overlay.protocols import Json, JsonObject
 from ua_overlay.system import foreign_json
 from ua_overlay.tailscale.http_unix import LONGEST_BODY, Answer, Connection, ProtocolError
 from ua_overlay.tailscale.model import PingResult, parse_derp_map, parse_ping
@@ -135,6 +135,27 @@ class LocalApi:
         for name in fields:
             masked[name + 'Set'] = True
         return self._json('PATCH', 'prefs', masked)
+
+    def profiles(self) -> Tuple[Json, Json]:
+        """Return (the logins that tailscaled keeps, the one in use): a list of ipn.LoginProfile, and one. See
+        `tailnet.parse_profiles`. Requires root or the operator."""
+        listed = self._call('GET', 'profiles/')
+        try:
+            return foreign_json.parse(listed), self._json('GET', 'profiles/current')
+        except ValueError:
+            raise DaemonError('tailscaled at {} sent invalid JSON.'.format(self.socket_path))
+
+    def new_profile(self) -> None:
+        """Begin a new, empty login; the others stay. It is saved when it logs in."""
+        self._call('PUT', 'profiles/')
+
+    def switch_profile(self, profile: str) -> None:
+        """Use another login. :param profile: its ID."""
+        self._call('POST', 'profiles/' + quote(profile, safe=''))
+
+    def reset_auth(self) -> None:
+        """Remove every login and the machine key, without telling the server: the next login is another machine's."""
+        self._call('POST', 'reset-auth')
 
     def start(self, auth_key: Optional[str] = None, update_prefs: Optional[JsonObject] = None) -> None:
         """Start the daemon's backend afresh (ipn.Options).

@@ -6,6 +6,7 @@ import pytest
 
 from ua_overlay.cli import guard as command
 from ua_overlay.cli import main
+from ua_overlay.firewall.backend import NFT, Backend
 from ua_overlay.firewall.guard import Guard
 
 
@@ -46,9 +47,11 @@ def machine(monkeypatch):
     """Stands in for nft and the files below /etc: the Guard that is set up, and the kernel's table."""
     state = {'guard': None, 'table': None}
     monkeypatch.setattr(os, 'geteuid', lambda: 0)
-    monkeypatch.setattr(command, 'find_nft', lambda: 'nft')
-    monkeypatch.setattr(command, 'read_guard', lambda: state['guard'])
-    monkeypatch.setattr(command, 'loaded_table', lambda: state['table'])
+    nftables = Backend(NFT, ('nft',))
+    monkeypatch.setattr(command.backend, 'candidates', lambda *_: [nftables])
+    monkeypatch.setattr(command.rules, 'installed_kind', lambda: NFT if state['guard'] else '')
+    monkeypatch.setattr(command.rules, 'installed_guard', lambda: state['guard'])
+    monkeypatch.setattr(command.nft, 'list_table', lambda *_: state['table'])
     monkeypatch.setattr(command, 'settings_port', lambda: None)
     monkeypatch.setattr(command.rules, 'read_port_range', lambda: (32768, 60999))
     return state

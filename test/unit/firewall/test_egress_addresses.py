@@ -2,7 +2,15 @@
 import pytest
 
 from ua_overlay.firewall import egress
-from ua_overlay.firewall.egress_addresses import addresses_of, installed_rules, make_rules
+from ua_overlay.firewall.backend import IPTABLES, NFT, Backend
+from ua_overlay.firewall.egress import Settings
+from ua_overlay.firewall.egress_addresses import (
+    addresses_of,
+    installed_kind,
+    installed_rules,
+    installed_settings,
+    make_settings,
+)
 
 NAMES = ['203.0.113.10', 'server.example.org']
 
@@ -15,7 +23,7 @@ def which(tmp_path):
 
 def test_rules_have_the_addresses_of_the_names(which):
     resolve = {'203.0.113.10': ['203.0.113.10'], 'server.example.org': ['203.0.113.10', 'fd00::1']}.__getitem__
-    assert egress.parse_addresses(make_rules(which, NAMES, resolve)) == ['203.0.113.10', 'fd00::1']
+    assert make_settings(which, NAMES, resolve).addresses == ('203.0.113.10', 'fd00::1')
 
 
 def test_a_name_that_does_not_resolve_keeps_the_installed_addresses(which):
@@ -26,7 +34,23 @@ def test_a_name_that_does_not_resolve_keeps_the_installed_addresses(which):
 
     assert addresses_of(NAMES, resolve) == ({'203.0.113.10'}, False)
     assert installed_rules(which) == ''
-    assert egress.parse_addresses(make_rules(which, NAMES, resolve)) == ['203.0.113.10']
+    assert make_settings(which, NAMES, resolve).addresses == ('203.0.113.10',)
     with open(which.rules, 'w') as stream:
-        stream.write(egress.ruleset(which, ['198.51.100.7']))
-    assert egress.parse_addresses(make_rules(which, NAMES, resolve)) == ['198.51.100.7', '203.0.113.10']
+        stream.write(egress.ruleset(which, Settings(('198.51.100.7',)), Backend(NFT, ('nft',))))
+    assert make_settings(which, NAMES, resolve).addresses == ('198.51.100.7', '203.0.113.10')
+
+
+def test_a_proxy_is_one_of_the_addresses(which):
+    desired = Settings(proxies=('http://proxy.lan:3128', 'http://192.0.2.9:80'))
+    resolve = {'203.0.113.10': ['203.0.113.10'], 'proxy.lan': ['192.0.2.8'], '192.0.2.9': ['192.0.2.9']}.__getitem__
+    made = make_settings(which, ['203.0.113.10'], resolve, desired)
+    assert made == desired._replace(addresses=('192.0.2.8', '192.0.2.9', '203.0.113.10'))
+
+
+def test_the_file_names_the_backend_and_the_settings(which):
+    assert (installed_kind(which), installed_settings(which)) == ('', None)
+    settings = Settings(('198.51.100.7',), '', 'ts0', ('http://proxy.lan:3128',))
+    path = egress.rules_path(which, IPTABLES)
+    with open(path, 'w') as stream:
+        stream.write(egress.ruleset(which, settings, Backend(IPTABLES, ('/sbin/iptables', '/sbin/ip6tables'))))
+    assert (installed_kind(which), installed_settings(which)) == (IPTABLES, settings)

@@ -5,8 +5,12 @@ import pytest
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.firewall import egress, egress_keeper
+from ua_overlay.firewall.backend import NFT, Backend
+from ua_overlay.firewall.egress import Settings
 from ua_overlay.firewall.egress_keeper import EgressKeeper
 from ua_overlay.firewall.egress_table import CHANGED, IN_FORCE, MISSING, TableState
+
+NFTABLES = Backend(NFT, ('nft',))
 
 
 class Names:
@@ -18,11 +22,12 @@ class Names:
         self.state = IN_FORCE
         self.present = ('10.0.0.9', '203.0.113.10')  # as it was written
         self.loaded, self.said, self.fail = [], [], False
+        self.settings = Settings(user='daemon')
 
     def keeper(self, **options):
         return EgressKeeper(egress.SERVER, lambda: self.names, self.resolve,
                             lambda: TableState(self.state, self.present), self.load, self.said.append,
-                            'daemon', **options)
+                            lambda: self.settings, lambda: NFTABLES, **options)
 
     def resolve(self, name):
         if name == '10.0.0.9':
@@ -67,11 +72,12 @@ def test_a_missing_or_changed_rule_is_loaded_again():
     names = Names()
     keeper = names.keeper()
     keeper.step()
-    for state, word in ((MISSING, 'missing'), (CHANGED, 'changed by somebody')):
+    for state, word in ((MISSING, 'missing'), (CHANGED, 'changed by another program')):
         names.state = state
         keeper.step()
         keeper.step()
-        assert names.loaded[-1] == egress.ruleset(egress.SERVER, ['10.0.0.9', '203.0.113.10'], 'daemon')
+        assert names.loaded[-1] == egress.ruleset(
+            egress.SERVER, Settings(('10.0.0.9', '203.0.113.10'), 'daemon'), NFTABLES)
         assert [line for line in names.said if word in line] == [names.said[-1]]
         names.state = IN_FORCE
         keeper.step()
@@ -122,6 +128,32 @@ def test_a_problem_is_reported_once_and_the_keeper_continues():
     assert names.loaded
 
 
+def test_the_proxy_of_tailscaled_is_allowed_and_followed():
+    names = Names(names=['10.0.0.9'])
+    names.settings = Settings(proxies=('http://proxy.lan:3128',))
+    names.known = {'proxy.lan': ['192.0.2.8']}
+    keeper = names.keeper()
+    keeper.step()
+    assert names.addresses() == ['10.0.0.9, 192.0.2.8']
+    names.known['proxy.lan'] = ['192.0.2.9']
+    keeper.step()
+    assert names.addresses() == ['10.0.0.9, 192.0.2.9']
+
+
+def test_a_packet_filter_that_is_gone_is_reported(which):
+    """`apt remove nftables`: the keeper goes on, and says so once."""
+    names = Names()
+
+    def gone():
+        raise OverlayError('The programs of nft are missing.')
+
+    keeper = EgressKeeper(which, lambda: names.names, names.resolve, lambda: TableState(MISSING), names.load,
+                          names.said.append, Settings, gone)
+    for _ in range(2):
+        assert keeper.step() == keeper.PERIOD
+    assert len(names.said) == 1 and 'missing' in names.said[0]
+
+
 @pytest.fixture
 def which(tmp_path):
     """An egress rule whose file is below a directory of the test."""
@@ -132,7 +164,7 @@ def keep(which, monkeypatch, names, times, **options):
     """The ``times`` first texts that `keep` gives to nft; the rule is written after the first wait."""
     options.setdefault('period', 0.01)
     loaded, stop = [], threading.Event()
-    monkeypatch.setattr(egress_keeper.nft, 'find_nft', lambda: 'nft')
+    monkeypatch.setattr(egress_keeper.backends, 'installed', lambda kind: NFTABLES)
     monkeypatch.setattr(egress_keeper.egress_table, 'inspect', lambda _: TableState(IN_FORCE))
 
     def load(text, _nft, _mend):
@@ -170,7 +202,7 @@ def test_the_last_names_are_kept_while_none_are_known(which, monkeypatch):
 def test_a_change_is_noticed_before_the_next_step(which, monkeypatch):
     """The rule is there and was reconciled; then the server announces a DERP on a remote host."""
     monkeypatch.setattr(egress_keeper, 'NEWS', 0.01)
-    monkeypatch.setattr(egress_keeper.os.path, 'exists', lambda path: True)
+    monkeypatch.setattr(egress_keeper, 'installed_kind', lambda _: NFT)
     site, asked = ['203.0.113.10'], []
 
     def names():

@@ -8,9 +8,16 @@ import pytest
 from ua_overlay.defaults import EPHEMERAL_PORTS, LOCAL_MASTER_PORT, TEAM_PORT
 from ua_overlay.errors import UsageError
 from ua_overlay.firewall import guard as rules
-from ua_overlay.firewall.guard import Guard, guarded_ranges, is_guarded, parse_settings, ruleset
+from ua_overlay.firewall.backend import IPTABLES, NFT, Backend
+from ua_overlay.firewall.guard import Guard, guarded_ranges, is_guarded, parse_settings
 
 DEFAULT = Guard()
+NFTABLES = Backend(NFT, ('/usr/sbin/nft',))
+OLD = Backend(IPTABLES, ('/usr/sbin/iptables', '/usr/sbin/ip6tables'))
+
+
+def ruleset(guard):
+    return rules.ruleset(guard, NFTABLES)
 
 
 def test_masters_and_the_ephemeral_range():
@@ -40,7 +47,9 @@ def test_settings_are_parsed_from_the_rules():
     guard = Guard(('wg0',), (11311, 11400), (40000, 50000), (9090,), (45000,))
     assert parse_settings(ruleset(guard)) == guard
     for text in ('', 'table inet x {}', '# settings: {', '# settings: {"allow": [0]}', '# settings: {"what": [1]}',
-                 '# settings: []'):
+                 '# settings: []', '# settings: {"ephemeral": [1]}', '# settings: {"ephemeral": [5, 1]}',
+                 '# settings: {"interfaces": [3]}', '# settings: {"allow": ["a"]}', '# settings: {"allow": [true]}',
+                 '# settings: ' + '{"a":' * 9999):
         assert parse_settings(text) is None
 
 
@@ -59,24 +68,24 @@ def test_ephemeral_port_range_of_the_kernel():
 
 
 def test_the_recipe_loads_the_rules_before_it_enables_the_unit():
-    recipe = rules.make_recipe(DEFAULT, '/usr/sbin/nft', 'systemd')
-    assert [item.path for item in recipe.files] == [rules.RULES, rules.UNIT]
+    recipe = rules.make_recipe(DEFAULT, NFTABLES, 'systemd')
+    assert [item.path for item in recipe.files] == [rules.RULES[NFT], rules.UNIT]
     said = [' '.join(item.argv) for item in recipe.commands]
     assert said[0] == '/usr/sbin/nft -f /etc/ua_overlay/guard.nft' and not recipe.commands[0].after
     assert said.index('systemctl daemon-reload') < said.index('systemctl enable ua-overlay-guard.service')
-    by_hand = rules.make_recipe(DEFAULT, '/usr/sbin/nft', 'none')
-    assert [item.path for item in by_hand.files] == [rules.RULES] and len(by_hand.commands) == 1
+    by_hand = rules.make_recipe(DEFAULT, NFTABLES, 'none')
+    assert [item.path for item in by_hand.files] == [rules.RULES[NFT]] and len(by_hand.commands) == 1
     assert 'after each reboot' in by_hand.by_hand[0]
 
 
 def test_recipe_is_applied_repeated_and_undone(tmp_path):
     ran = []
     applier = rules.applier(str(tmp_path), lambda argv: ran.append(' '.join(argv)), owner_of=None)
-    recipe = rules.make_recipe(DEFAULT, '/usr/sbin/nft', 'systemd')
-    assert applier.apply(recipe) == {rules.RULES, rules.UNIT}
+    recipe = rules.make_recipe(DEFAULT, NFTABLES, 'systemd')
+    assert applier.apply(recipe) == {rules.RULES[NFT], rules.UNIT}
     assert applier.apply(recipe) == set()
     assert ran.count('systemctl daemon-reload') == 1 and ran.count('/usr/sbin/nft -f /etc/ua_overlay/guard.nft') == 2
-    before, after = rules.undo_commands('/usr/sbin/nft', 'systemd')
+    before, after = rules.undo_commands(NFTABLES, 'systemd')
     ran.clear()
     assert applier.undo(before, after) == []
     assert ran[-1] == 'systemctl daemon-reload' and any('delete table inet ua_overlay' in line for line in ran)
@@ -88,7 +97,7 @@ def test_unit_holds_for_systemd(tmp_path):
     if analyze is None:
         pytest.skip('There is no systemd-analyze on this machine.')
     path = tmp_path / rules.UNIT_NAME
-    path.write_text(rules.make_recipe(DEFAULT, shutil.which('true'), 'systemd').files[1].text)
+    path.write_text(rules.make_recipe(DEFAULT, Backend(NFT, (shutil.which('true'),)), 'systemd').files[1].text)
     done = subprocess.run([analyze, 'verify', str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == 0 and done.stdout == b''
     # 1.3 of 10 where an empty unit has 9.6.

@@ -19,7 +19,7 @@ ALLOWED = {
     'membership': ('system', 'trust', 'tailscale'),
     'agent': ('firewall', 'trust', 'tailscale', 'rosenv'),
     'checks': ('system', 'firewall', 'trust', 'tailscale', 'rosenv'),
-    'nodes': ('system', 'toolchain', 'trust', 'tailscale', 'rosenv', 'membership', 'checks'),
+    'nodes': ('system', 'toolchain', 'tailscale', 'rosenv', 'membership', 'checks'),
     'wtf': ('system', 'tailscale', 'membership', 'checks'),
     # The server's rooms.
     'headscale': ('system', 'trust'),

@@ -7,10 +7,13 @@ import pytest
 
 from ua_overlay.errors import UsageError
 from ua_overlay.firewall import egress
+from ua_overlay.firewall.backend import NFT, Backend
 from ua_overlay.server import service
 
 SITE = '/var/lib/ua_overlay/site'
 COMMAND = '/opt/ua_overlay/scripts/ua-overlay'
+NFTABLES = Backend(NFT, ('/usr/sbin/nft',))
+RULES = egress.ruleset(egress.SERVER, egress.Settings(user='daemon'), NFTABLES)
 
 
 def unit(user='daemon', directory=SITE, command=COMMAND, programs=('/opt/ua_overlay',), **options):
@@ -103,14 +106,13 @@ def test_recipe_is_applied_repeated_and_undone(tmp_path):
 
 
 def test_without_systemd_only_the_rule_and_the_user_are_created():
-    recipe = service.make_recipe('daemon', (0, 0), SITE, unit(), egress.ruleset(egress.SERVER, [], 'daemon'),
-                                 '/usr/sbin/nft', 'none', COMMAND + ' server run')
+    recipe = service.make_recipe('daemon', (0, 0), SITE, unit(), RULES, NFTABLES, 'none',
+                                 COMMAND + ' server run')
     assert [item.path for item in recipe.files] == [egress.SERVER.rules]
     assert not any('systemctl' in command.argv for command in recipe.commands)
     assert any(COMMAND in sentence for sentence in recipe.by_hand)
     # The rules name a user, who has to exist when they are loaded.
-    whole = service.make_recipe('daemon', (0, 0), SITE, unit(), egress.ruleset(egress.SERVER, [], 'daemon'),
-                                '/usr/sbin/nft')
+    whole = service.make_recipe('daemon', (0, 0), SITE, unit(), RULES, NFTABLES)
     programs = [os.path.basename(command.argv[0]) for command in whole.commands]
     assert programs.index('useradd') < programs.index('nft')
     restart = next(index for index, command in enumerate(whole.commands) if 'restart' in command.argv)
@@ -130,7 +132,7 @@ def test_program_of_a_checkout_and_of_an_install_space():
 def test_remote_hosts_have_their_own_services(served, tmp_path):
     text = service.unit_text('daemon', '/var/lib/ua_overlay/x', COMMAND, (), served=served)
     assert 'ExecStart={} {} run --dir /var/lib/ua_overlay/x'.format(COMMAND, served.kind) in text
-    recipe = service.make_recipe('daemon', (0, 0), '/x', text, egress.ruleset(served.egress, [], 'daemon'), '/sbin/nft',
+    recipe = service.make_recipe('daemon', (0, 0), '/x', text, RULES, NFTABLES,
                                  served=served)
     assert {item.path for item in recipe.files} == {
         '/etc/systemd/system/' + served.unit, '/etc/systemd/system/' + served.egress.unit, served.egress.rules,

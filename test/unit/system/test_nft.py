@@ -21,12 +21,9 @@ def program(tmp_path, script):
 def test_a_missing_nft_names_the_package(monkeypatch):
     monkeypatch.setattr(nft.shutil, 'which', lambda *_, **__: None)
     with pytest.raises(NftError) as caught:
-        nft.find_nft()
-    assert caught.value.code == 'NO_NFT'
-    assert 'apt install nftables' in caught.value.next_command and '--no-egress' in caught.value.next_command
-    with pytest.raises(NftError) as caught:
         nft.find_nft('The guard', '')
-    assert 'The guard needs' in caught.value.sentence and '--no-egress' not in caught.value.next_command
+    assert caught.value.code == 'NO_NFT' and caught.value.next_command == 'sudo apt install nftables'
+    assert 'The guard needs' in caught.value.sentence and nft.search() is None
 
 
 def test_an_error_of_nft_is_one_sentence(tmp_path):
@@ -42,11 +39,11 @@ def test_an_error_of_nft_is_one_sentence(tmp_path):
 
 @pytest.mark.skipif(shutil.which('nft') is None or os.geteuid() != 0, reason='The real nft, as root.')
 def test_a_missing_table_differs_from_a_missing_permission():
-    code = 'from ua_overlay.system import nft; print(nft.list_table("none_such", nft.find_nft()))'
+    code = 'from ua_overlay.system import nft; print(nft.list_table("none_such", nft.search()))'
     done = subprocess.run(['unshare', '--net', sys.executable, '-c', code], stdout=subprocess.PIPE,
                           universal_newlines=True, env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)))
     assert done.stdout == 'None\n'
-    nobody = subprocess.run([nft.find_nft(), '-j', 'list', 'table', 'inet', 'none_such'], user='nobody',
+    nobody = subprocess.run([nft.search(), '-j', 'list', 'table', 'inet', 'none_such'], user='nobody',
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
     with pytest.raises(NftError) as caught:
         nft._judge(nobody)

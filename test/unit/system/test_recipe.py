@@ -113,8 +113,7 @@ def test_files_edited_since_are_kept_and_named(machine):
     for path in (CONF, '/srv/data'):
         with open(machine.path + path, 'a') as stream:
             stream.write('mine\n')
-    assert machine.applier().undo() == ['Somebody changed /etc/thing.conf; it is left as it is.',
-                                        '/srv is not empty; it is left as it is.']
+    assert machine.applier().undo() == ['/etc/thing.conf stays: it was changed since.', '/srv stays: it is not empty.']
 
 
 def test_an_unwritable_file_is_named(machine):
@@ -226,3 +225,40 @@ def test_a_full_disk_is_named(tmp_path):
             assert caught.value.next_command == 'df -h ' + small.path and machine.read(CONF) == 'one\n'
         small.free()
         assert machine.applier().apply(recipe('two\n')) == {CONF} and machine.applier().undo() == []
+
+
+@pytest.mark.fault('case 13', 'The first run of robot prepare left an egress rule that the kernel refuses',
+                   behaviour='the next run with --no-egress removes its files and its unit',
+                   reported='at once: the command lists what it removed', recovery='with that run', lost='nothing')
+def test_what_a_recipe_no_longer_has_is_taken_back(machine):
+    """An option was left out: its file, its unit and its command go, and what stood there before comes back."""
+    unit = '/etc/systemd/system/thing.service'
+    os.makedirs(machine.path + '/etc/systemd/system')
+    with open(machine.path + CONF, 'w') as stream:
+        stream.write('before\n')
+    stop, load = Command(('start', 'it'), undo=('stop', 'it')), Command(('load',), undo=('unload',))
+    whole = recipe(commands=(stop, load))
+    whole = Recipe(whole.files + (File(unit, 'unit\n'), File('/etc/rules', 'x\n')), (), whole.commands, ())
+    machine.applier().apply(whole)
+    machine.ran.clear()
+    machine.fail = 'unload'  # it never was loaded: the kernel refuses both
+    applier = machine.applier()
+    changed = applier.apply(Recipe((File('/etc/rules', 'x\n'),), (), (stop,), ()))
+    assert changed == {CONF, unit} and applier.notes == ['It failed.']
+    assert machine.ran == ['unload', 'systemctl daemon-reload', 'start it']
+    assert machine.read(CONF) == 'before\n' and not os.path.exists(machine.path + unit)
+    # Nothing of it is left for undo, and a second run has nothing to do.
+    machine.ran.clear()
+    machine.fail = None
+    assert machine.applier().apply(Recipe((File('/etc/rules', 'x\n'),), (), (stop,), ())) == set()
+    assert machine.applier().undo() == [] and machine.ran == ['start it', 'stop it']
+    assert machine.read(CONF) == 'before\n' and not os.path.exists(machine.path + '/etc/rules')
+
+
+def test_undo_goes_on_when_a_command_fails(machine):
+    """nft was removed meanwhile: the files go nevertheless, and the answer names the failure."""
+    machine.applier().apply(recipe(commands=(Command(('load',), undo=('unload',)), Command(('b',), undo=('c',)))))
+    machine.ran.clear()
+    machine.fail = 'unload'
+    assert machine.applier().undo() == ['It failed.'] and machine.ran == ['c', 'unload']
+    assert not machine.applier().applied() and not os.path.exists(machine.path + CONF)

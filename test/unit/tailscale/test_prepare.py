@@ -11,9 +11,12 @@ from paths import DATA
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.firewall import egress
+from ua_overlay.firewall.backend import IPTABLES, NFT, Backend
 from ua_overlay.system import recipe as recipes
 from ua_overlay.tailscale import prepare
+from ua_overlay.tailscale.daemon_unit import DaemonArguments
 
+NFTABLES = Backend(NFT, ('/usr/sbin/nft',))
 CA = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'
 
 
@@ -252,7 +255,7 @@ def test_a_failed_command_is_reported_with_its_output():
 def test_the_egress_rule_is_part_of_the_recipe(root):
     def limited(address='203.0.113.10', manager='systemd'):
         return prepare.make_recipe('robot', CA, '/opt/ua/scripts/ua-overlay', '/opt/ua/src', manager, None,
-                                   egress.ruleset(egress.ROBOT, [address]), '/usr/sbin/nft')
+                                   egress.ruleset(egress.ROBOT, egress.Settings((address,)), NFTABLES), NFTABLES)
 
     assert egress.ROBOT.rules in root.applier().apply(limited())
     load = '/usr/sbin/nft -f /etc/ua_overlay/egress.nft'
@@ -262,9 +265,8 @@ def test_the_egress_rule_is_part_of_the_recipe(root):
     root.ran.clear()
     assert root.applier().apply(limited()) == set() and root.ran == []
     assert root.applier().apply(limited('203.0.113.11')) == {egress.ROBOT.rules} and root.ran == [load]
-    # Without the rule what is there stays until it is undone.
     root.applier().undo()
-    assert '/usr/sbin/nft ' + egress.delete(egress.ROBOT) in root.ran
+    assert ' '.join(egress.delete_argv(egress.ROBOT, NFTABLES)) in root.ran
     assert not os.path.exists(root.place(egress.ROBOT.rules))
     by_hand = limited(manager='none').by_hand
     assert any(load in sentence for sentence in by_hand)
@@ -291,3 +293,86 @@ def test_systemd_accepts_the_sandboxes(tmp_path, unit, most):
                            '--threshold={}'.format(most), str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           universal_newlines=True)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.fault('case 13', 'A kernel without a packet filter, and robot prepare with --no-egress',
+                   behaviour='what an earlier run left of the egress rule is removed',
+                   reported='at once: the command lists what it removed', recovery='with that run', lost='nothing')
+def test_without_the_egress_rule_nothing_of_an_earlier_one_is_left(root):
+    rules = egress.ruleset(egress.ROBOT, egress.Settings(('203.0.113.10',)), NFTABLES)
+    root.applier().apply(prepare.make_recipe('robot', CA, '/opt/ua', '/opt', 'systemd', None, rules, NFTABLES))
+    root.ran.clear()
+    root.fail = '/usr/sbin/nft'  # as on a kernel that refuses the table, and its removal too
+    applier = root.applier()
+    assert applier.apply(recipe()) >= {egress.ROBOT.rules, egress.unit_path(egress.ROBOT)}
+    assert 'systemctl stop ua-overlay-egress.service' in root.ran and 'systemctl daemon-reload' in root.ran
+    assert not os.path.exists(root.place(egress.ROBOT.rules)) and len(applier.notes) == 1
+    assert not os.path.exists(root.place(egress.unit_path(egress.ROBOT)))
+    root.fail = None
+    assert root.applier().undo() == []
+
+
+def test_iptables_replaces_nftables(root):
+    """The kernel was replaced by one without nf_tables."""
+    old = Backend(IPTABLES, ('/usr/sbin/iptables', '/usr/sbin/ip6tables'))
+    settings = egress.Settings(('203.0.113.10',))
+
+    def limited(backend):
+        return prepare.make_recipe('robot', CA, '/opt/ua', '/opt', 'systemd', None,
+                                   egress.ruleset(egress.ROBOT, settings, backend), backend)
+
+    root.applier().apply(limited(NFTABLES))
+    changed = root.applier().apply(limited(old))
+    assert {'/etc/ua_overlay/egress.nft', '/etc/ua_overlay/egress.iptables', prepare.AGENT_UNIT} <= changed
+    assert '/bin/sh /etc/ua_overlay/egress.iptables' in root.ran
+    agent = root.read(prepare.AGENT_UNIT)
+    assert 'CAP_NET_ADMIN CAP_NET_RAW\n' in agent and 'ReadWritePaths=/etc /run\n' in agent
+
+
+STATE_ELSEWHERE = DaemonArguments('/data/my ts/tailscaled.state', ('/data/my ts', '/var/lib/tailscale'))
+
+
+@pytest.mark.fault('case 10', 'The owner moved the state of tailscaled (a read-only root, --statedir=/data/ts)',
+                   behaviour='the sandbox lets tailscaled write there', reported='nothing to report',
+                   recovery='none needed', lost='nothing')
+@pytest.mark.parametrize('arguments, lines', [
+    (STATE_ELSEWHERE, ['RequiresMountsFor="/data/my ts"', 'ExecStartPre=-+/bin/mkdir -p -m 700 "/data/my ts"',
+                       'ReadWritePaths=/etc /run -/var/lib/tailscale -/var/cache/tailscale "-/data/my ts"']),
+    (DaemonArguments(socket='/data/ts.sock'), [
+        'ExecStartPost=-+/bin/ln -sfn /data/ts.sock /run/tailscale/tailscaled.sock',
+        'ReadWritePaths=/etc /run -/var/lib/tailscale -/var/cache/tailscale -/data']),
+    (DaemonArguments(port=443), ['CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE'])])
+def test_the_drop_in_follows_the_units_own_arguments(arguments, lines):
+    text = prepare.drop_in(arguments).split('\n')
+    assert [line for line in lines if line not in text] == []
+    usual = prepare.drop_in(DaemonArguments(socket='/run/tailscale/tailscaled.sock', port=41641)).split('\n')
+    assert [line for line in lines if line in usual] == []
+    assert not any(line.startswith(('RequiresMountsFor', 'ExecStartPost')) for line in usual)
+
+
+@pytest.mark.skipif(shutil.which('systemd-analyze') is None, reason='There is no systemd-analyze on this machine.')
+def test_systemd_accepts_the_drop_in_of_an_owner_who_moved_everything(tmp_path):
+    text = prepare.drop_in(STATE_ELSEWHERE._replace(socket='/data/ts.sock', port=443), True)
+    path = tmp_path / 'sandbox.service'
+    path.write_text(text + '[Service]\nExecStart=/bin/true\n')
+    done = subprocess.run(['systemd-analyze', 'verify', str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          universal_newlines=True)
+    assert (done.returncode, done.stdout) == (0, '')
+
+
+def test_a_proxy_is_not_asked_for_the_vendors_hosts(root):
+    """tailscaled falls back to them while the site's server does not answer (net/dnsfallback), through the proxy too."""
+    def proxied(no_proxy):
+        return prepare.make_recipe('robot', CA, '/opt/ua', '/opt', 'systemd', no_proxy=no_proxy)
+
+    root.applier().apply(proxied('.lan,10.0.0.0/8'))
+    assert 'NO_PROXY=.lan,10.0.0.0/8,.tailscale.com,.tailscale.io\n' in root.read(prepare.PROXY_FILE)
+    assert 'EnvironmentFile=-/etc/ua_overlay/proxy.env\n' in root.read(prepare.DROP_IN)
+    root.ran.clear()
+    root.applier().apply(proxied(''))
+    assert 'NO_PROXY=.tailscale.com,.tailscale.io\n' in root.read(prepare.PROXY_FILE)
+    assert 'systemctl restart tailscaled.service' in root.ran
+    assert prepare.PROXY_FILE in root.applier().apply(recipe())
+    assert not os.path.exists(root.place(prepare.PROXY_FILE))
+    assert any('.tailscale.com' in each for each in prepare.make_recipe(
+        'robot', CA, '/opt/ua', '/opt', 'none', no_proxy='').by_hand)

@@ -5,6 +5,7 @@ from typing import Callable, Iterable, Optional, Set
 from ua_overlay.checks.facts import Egress
 from ua_overlay.firewall import egress as rules
 from ua_overlay.firewall import egress_table
+from ua_overlay.firewall.egress_addresses import installed_kind, installed_settings, proxy_hosts
 from ua_overlay.firewall.egress_table import TableState
 from ua_overlay.tailscale.api import ObserverApi
 from ua_overlay.tailscale.prepare import MANIFEST
@@ -21,7 +22,7 @@ def observe_egress(api: ObserverApi, ca_file: str, manifest: str = MANIFEST,
     """
     if not os.path.exists(manifest):
         return None
-    if not os.path.exists(rules.ROBOT.rules):
+    if not installed_kind(rules.ROBOT):
         return Egress(False)
     state = inspect(rules.ROBOT)
     if state.state != egress_table.IN_FORCE:
@@ -30,7 +31,8 @@ def observe_egress(api: ObserverApi, ca_file: str, manifest: str = MANIFEST,
     derp_map = remembered(api.derp_map)()
     addresses: Set[str] = set()
     complete = bool(derp_map)
-    for name in servers_now(derp_map, ca_file):
+    settings = installed_settings(rules.ROBOT)
+    for name in servers_now(derp_map, ca_file) + (proxy_hosts(settings) if settings else []):
         try:
             addresses.update(resolve(name))
         except OSError:

@@ -1,12 +1,14 @@
 """Observe the site's server from this robot."""
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Callable, Optional, Protocol, Tuple
 
 from ua_overlay.checks.duplicate_identity import strangers
 from ua_overlay.checks.facts import Server
 from ua_overlay.errors import OverlayError, Problem
 from ua_overlay.tailscale.api import ObserverApi
+from ua_overlay.tailscale.daemon_proxy import daemon_proxies
 from ua_overlay.tailscale.model import Status, parse_prefs, parse_status, parse_whois
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust.probe import ServerHealth, check_server
@@ -25,6 +27,11 @@ class CheckServer(Protocol):
         ...
 
 
+#: As tailscaled reaches the server: through its proxy, if it has one.
+CHECK_SERVER: CheckServer = partial(check_server, proxies=daemon_proxies)
+VERIFY_NODE_KEY: VerifyNodeKey = partial(verify_node_key, proxies=daemon_proxies)
+
+
 def key_in_use(status: Status) -> str:
     """Return the public node key in use, which the server should know; '' without one."""
     return status.self_node.public_key if status.running else ''
@@ -41,8 +48,8 @@ def endpoints_of(api: ObserverApi) -> Endpoints:
         return (), ()
 
 
-def probe_server(url: str, ca_file: str, timeout: float, check: CheckServer = check_server, node_key: str = '',
-                 verify: VerifyNodeKey = verify_node_key) -> Server:
+def probe_server(url: str, ca_file: str, timeout: float, check: CheckServer = CHECK_SERVER, node_key: str = '',
+                 verify: VerifyNodeKey = VERIFY_NODE_KEY) -> Server:
     """Probe the server at ``url`` with the CA in ``ca_file``; network errors become part of the result.
 
     :param url: '' if this robot is in no network; then do nothing.
