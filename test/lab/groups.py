@@ -20,7 +20,7 @@ GROUPS = {
     'measure': ['test_measure_run.py', 'test_measure_video.py'],
     'proof': ['test_leaks.py'],
     'machines-unit': ['test_machines_unit_tests.py'],
-    'localapi': ['test_localapi.py', 'test_tailscale_daemon.py'],
+    'localapi': ['test_localapi.py', 'test_tailscale_daemon.py', 'test_architectures.py'],
     'watcher': ['test_localapi_watcher.py'],
     'relays': ['test_relays_loopback.py'],
     'power-cuts': ['test_power_cuts.py'],

@@ -122,9 +122,9 @@ class LoopbackSite:
     def nodes(self):
         return self.headscale('nodes', 'list') or []
 
-    def daemon(self, name, module='tailscale', uid=None, env=None):
-        """Start a tailscaled of one of releases.RELEASES."""
-        daemon = Daemon(self, name, module, uid, env or {})
+    def daemon(self, name, module='tailscale', uid=None, env=None, argv=None):
+        """Start a tailscaled of one of releases.RELEASES, or by the command line ``argv``."""
+        daemon = Daemon(self, name, module, uid, env or {}, argv)
         self.daemons.append(daemon)
         daemon.start()
         return daemon
@@ -159,8 +159,8 @@ class LoopbackSite:
 class Daemon:
     """One tailscaled without a TUN device; ``api`` is a LocalApi on its socket."""
 
-    def __init__(self, site, name, module, uid, env):
-        self.site, self.name, self.module, self.uid, self._env = site, name, module, uid, env
+    def __init__(self, site, name, module, uid, env, argv=None):
+        self.site, self.name, self.module, self.uid, self._env, self._argv = site, name, module, uid, env, argv
         self.dir = os.path.join(site.dir, name)
         os.mkdir(self.dir)
         if uid is not None:
@@ -176,8 +176,9 @@ class Daemon:
         environment.update(self._env)
         with open(self.log, 'ab') as log:
             self.process = subprocess.Popen(
-                [tailscaled(module or self.module), '--tun=userspace-networking', '--port=0',
-                 '--statedir=' + self.dir, '--state=' + os.path.join(self.dir, 'state'), '--socket=' + self.socket],
+                (self._argv or [tailscaled(module or self.module)]) + [
+                    '--tun=userspace-networking', '--port=0', '--statedir=' + self.dir,
+                    '--state=' + os.path.join(self.dir, 'state'), '--socket=' + self.socket],
                 stdout=log, stderr=log, env=environment, start_new_session=True)
         wait('tailscaled {} listens'.format(self.name), lambda: os.path.exists(self.socket) and self._answers())
 

@@ -46,7 +46,8 @@ def site():
                    reported="1 s after tailscaled's own status", recovery='60 s', lost='nothing')
 @pytest.mark.parametrize('module, other', REPLACEMENTS)
 def test_joins_links_restarts_and_silence(site, module, other):
-    first, second = site.daemon('watched-by-' + module, module), site.daemon('peer-of-' + module)
+    name = module.replace('.', '-')  # a DNS label
+    first, second = site.daemon('watched-by-' + name, module), site.daemon('peer-of-' + name)
     listener = Listener()
     with Watcher(lambda: LocalApi(first.socket), listener) as watcher:
         assert watcher.wait_for(lambda s: s.status.state == 'NeedsLogin', SOON)

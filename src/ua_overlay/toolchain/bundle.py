@@ -158,7 +158,7 @@ def install(source: str, expected: str, pins: Dict[str, Pin], architecture: Opti
                     _check(source, os.path.join(draft, program), pins[module_of(program)], architecture, ask)
             for program in found:
                 pin = pins[module_of(program)]
-                target = build_dir(pin.module, pin.version, cache)
+                target = build_dir(pin.module, pin.version, cache, architecture)
                 os.makedirs(target, exist_ok=True)
                 os.replace(os.path.join(draft, program), os.path.join(target, program))
     except OSError as error:

@@ -13,6 +13,7 @@ import pytest
 from ua_overlay.toolchain import bundle
 from ua_overlay.toolchain.architecture import named
 from ua_overlay.toolchain.bundle import BundleError, install, pack, parse_sums, part_of
+from ua_overlay.toolchain.find import build_dir
 from ua_overlay.toolchain.pins import Pin
 
 PINS = {'tailscale': Pin('tailscale', '1.102.5', (), '1.26.6'), 'headscale': Pin('headscale', '0.29.3', (), '1.26.5')}
@@ -72,11 +73,11 @@ def test_what_was_packed_is_installed_where_a_build_would_be(tmp_path):
     asked = []
     assert put(path, tmp_path / 'cache', digest.upper(), ask=lambda path: asked.append(path) or '1.102.5-t12') == [
         'tailscale', 'tailscaled']
-    target = tmp_path / 'cache' / 'tools' / 'tailscale-1.102.5'
+    target = tmp_path / 'cache' / 'tools' / os.path.basename(build_dir('tailscale', '1.102.5', '/c', ARM64))
     for program in ('tailscale', 'tailscaled'):
         assert (target / program).read_bytes() == ELF + program.encode()
         assert (target / program).stat().st_mode & 0o777 == 0o755
-    assert len(asked) == 2 and os.listdir(str(tmp_path / 'cache' / 'tools')) == ['tailscale-1.102.5']
+    assert len(asked) == 2 and os.listdir(str(tmp_path / 'cache' / 'tools')) == [target.name]
     # Again, over what is there; without the SHA-256, too.
     assert put(path, tmp_path / 'cache')
 
