@@ -8,15 +8,17 @@ import time
 
 import pytest
 import vendor
+import yaml
 from places import ROOT
 from topologies import TWO_NATS
 
 from ua_overlay import defaults
 from ua_overlay.firewall import egress
 from ua_overlay.lab import images
-from ua_overlay.lab.fleet import Fleet
+from ua_overlay.lab.fleet import SERVER_NAME, SITE_DIR, Fleet
 from ua_overlay.lab.images import USER
 from ua_overlay.lab.machines import Machine
+from ua_overlay.lab.timeouts import START
 from ua_overlay.lab.wait import wait
 from ua_overlay.rosenv import hosts
 
@@ -33,7 +35,10 @@ def site(new_lab):
     """A lab with a running site; machines use the networks of the robots' hosts."""
     lab = new_lab(TWO_NATS, 'systemd')
     fleet = Fleet(lab, workspace=None, command=os.path.join(ROOT, 'scripts', 'ua-overlay'))
-    fleet.start_site()
+    # On the port of HTTPS, the only one to which proxies connect.
+    fleet.overlay('server', 'server', 'init', '--dir', SITE_DIR, '--name', SERVER_NAME, '--address', '203.0.113.10',
+                  '--port', '443')
+    fleet.start_server()
     fleet.site('team', 'create', TEAM)
     yield fleet
 
@@ -103,7 +108,7 @@ def new_machine(site):
     """Machine for the robot of a test; ``service``: with tailscale's package installed."""
     made = []
 
-    def make(service=True, base=images.SERVER):
+    def make(service=True, base=images.SERVER, flags=''):
         binds = [(ROOT, CHECKOUT)] + vendor.binds(vendor.PROGRAMS if service else ['tailscale'])
         machine = Machine(site.lab, 'dev-1', images.get(base), binds=binds)
         made.append(machine)
@@ -111,6 +116,8 @@ def new_machine(site):
         machine.run(['ln', '-s', CHECKOUT + '/scripts/ua-overlay', COMMAND])
         if service:
             vendor.install_service(machine)
+        if flags:
+            machine.write('/etc/default/tailscaled', flags)
         return Robot(machine)
 
     yield make
@@ -202,7 +209,7 @@ def test_an_unprivileged_user_joins_leaves_and_rejoins_also_after_a_reboot(site,
     address = joined['addresses'][0]
 
     # Root's `tailscale up` clears the operator, and the agent restores it: the user leaves and rejoins.
-    robot.machine.run(['tailscale', 'up', '--reset', '--login-server=https://server.ua.test:8080', '--accept-dns',
+    robot.machine.run(['tailscale', 'up', '--reset', '--login-server=https://server.ua.test:443', '--accept-dns',
                        '--hostname=dev-1', '--timeout=30s'])
     wait_operator(robot)
     assert robot.outcome('leave')['code'] == 'OK' and robot.status()['state'] == 'Stopped'
@@ -353,6 +360,246 @@ def test_a_file_that_overrides_the_drop_in_is_named(site, robot):
     carry(site, robot, 'dev-1')
     done = robot.sudo('robot', 'prepare', '--invitation', INVITATION, '--user', USER, check=False)
     assert done.returncode == 1 and 'SSL_CERT_FILE=/etc/other.pem' in done.stderr and 'systemctl cat' in done.stderr
+
+
+def enlist(site, robot, name):
+    """Prepare and join; return the answer of the join."""
+    carry(site, robot, name)
+    robot.prepare()
+    joined = robot.join(INVITATION)
+    assert joined['code'] == 'OK', joined
+    return joined
+
+
+def forget(site, robot, name):
+    robot.outcome('leave', '--forget')
+    site.site('robot', 'remove', name)
+
+
+@pytest.mark.fault('case 10', 'State, socket, interface and port of tailscaled are the owner\'s (/etc/default/tailscaled)',
+                   behaviour='robot prepare reads them; join, the egress rule and the guard follow',
+                   reported='nothing to report', recovery='none needed', lost='nothing')
+def test_the_owners_flags_are_followed(site, new_machine):
+    robot = new_machine(flags='PORT=443\nFLAGS="--state=/data/ts/robot.state --statedir=/data/ts '
+                              '--socket=/data/ts.sock --tun=ts0"\n')
+    robot.machine.run(['mkdir', '/data'])
+    robot.machine.run(['systemctl', 'daemon-reload'])
+    before = robot.files()
+    enlist(site, robot, 'dev-1')
+    machine = robot.machine
+    assert machine.run(['stat', '-c', '%a', '/data/ts', '/data/ts/robot.state']).stdout.split() == ['700', '600']
+    assert machine.run(['ip', '-4', '-brief', 'address', 'show', 'ts0']).stdout.split()[2].startswith('100.')
+    # The port below 1024 needs a capability; without it tailscaled silently takes another one.
+    assert ':443' in machine.run(['ss', '-Hlun', 'sport = :443']).stdout
+    assert 'oifname "ts0" return' in machine.run(['nft', 'list', 'table', 'inet', egress.ROBOT.table]).stdout
+    robot.sudo('guard', 'on')
+    assert 'ts0' in machine.run(['nft', 'list', 'table', 'inet', 'ua_overlay']).stdout
+    robot.sudo('guard', 'off')
+    machine.reboot()
+    machine.wait('membership after the reboot', lambda: robot.status()['state'] == 'Running')
+    forget(site, robot, 'dev-1')
+    robot.sudo('robot', 'prepare', '--undo')
+    assert_same(before, robot.files())
+
+
+def test_a_tailscaled_without_an_interface_is_refused(site, new_machine):
+    robot = new_machine(flags='PORT=0\nFLAGS=--tun=userspace-networking\n')
+    carry(site, robot, 'dev-1')
+    before = robot.files()
+    done = robot.sudo('robot', 'prepare', '--invitation', INVITATION, '--user', USER, check=False)
+    assert done.returncode == 1 and 'without a network interface' in done.stderr
+    assert_same(before, robot.files())
+
+
+OTHER = 'other.ua.test'
+
+
+@pytest.fixture
+def other_site(site):
+    """A second site on the same host: for this machine, the tailnet of somebody else."""
+    def overlay(*argv):
+        return site.overlay('server', *(argv + ('--dir', '/var/lib/other')))
+
+    overlay('server', 'init', '--name', OTHER, '--address', '203.0.113.10', '--port', '9443', '--stun-port', '9478',
+            '--relay-port', '49000')
+    site.lab.start_service('server', 'other', [site.command, 'server', 'run', '--dir', '/var/lib/other'],
+                           env=site.base_environment())
+    wait('The other site', lambda: site.overlay('server', 'server', 'status', '--dir', '/var/lib/other',
+                                                check=False).returncode == 0, START)
+    overlay('team', 'create', 'theirs')
+    yield overlay
+    site.lab.stop_service('server', 'other')
+
+
+@pytest.mark.fault('case 8', 'The robot is in another tailnet when robot prepare --take-over runs',
+                   behaviour='tailscaled keeps the other login and joins the site beside it',
+                   reported='before: robot prepare names the other server and what would be lost, join the server',
+                   recovery='robot prepare --undo returns to the other tailnet', lost='nothing')
+def test_a_machine_of_another_tailnet(site, robot, other_site):
+    machine = robot.machine
+    machine.run(['sh', '-c', 'echo 203.0.113.10 {} >>/etc/hosts'.format(OTHER)])
+    invited = json.loads(other_site('invite', 'theirs', 'dev-9', '--json', '--output', '/run/other.yaml').stdout)
+    assert invited
+    text = site.lab.host('server').run(['cat', '/run/other.yaml']).stdout
+    values = yaml.safe_load(text)
+    # As an owner does it: the CA in the system's store, and `tailscale up`.
+    machine.write('/usr/local/share/ca-certificates/other.crt', site.lab.host('server').run(
+        ['cat', '/var/lib/other/ca.pem']).stdout)
+    machine.run(['update-ca-certificates'])
+    machine.run(['systemctl', 'restart', DAEMON])
+    machine.write('/run/key', values['key'], mode='600')
+    machine.run(['tailscale', 'up', '--login-server=https://{}:9443'.format(OTHER), '--auth-key=file:/run/key',
+                 '--hostname=dev-9', '--advertise-routes=10.9.0.0/24', '--timeout=30s'], timeout=60)
+    address = machine.run(['tailscale', 'ip', '-4']).stdout.strip()
+    before = robot.files()
+
+    carry(site, robot, 'dev-1')
+    done = robot.sudo('robot', 'prepare', '--invitation', INVITATION, '--user', USER, check=False)
+    assert done.returncode == 1 and 'https://{}:9443'.format(OTHER) in done.stderr and address in done.stderr
+    assert '10.9.0.0/24' in done.stderr and '--take-over' in done.stderr
+    assert_same(before, robot.files())
+    # Stopped, the state file tells the same.
+    machine.run(['systemctl', 'stop', DAEMON])
+    done = robot.sudo('robot', 'prepare', '--invitation', INVITATION, '--user', USER, check=False)
+    assert done.returncode == 1 and 'https://{}:9443'.format(OTHER) in done.stderr
+    machine.run(['systemctl', 'start', DAEMON])
+    assert_same(before, robot.files())
+
+    machine.run(['tailscale', 'set', '--operator=' + USER])
+    refused = robot.join(INVITATION, check=False)
+    assert refused['code'] == 'NOT_PREPARED' and 'https://{}:9443'.format(OTHER) in refused['message'], refused
+    machine.run(['tailscale', 'set', '--operator='])
+
+    robot.sudo('robot', 'prepare', '--invitation', INVITATION, '--user', USER, '--take-over')
+    joined = robot.join(INVITATION)
+    assert joined['code'] == 'OK' and joined['dns_name'].startswith('dev-1.'), joined
+    # Repeated without the option, as Ansible does: the login that was kept is no surprise.
+    assert 'nothing changed' in robot.prepare().stdout
+    machine.reboot()
+    machine.wait('membership after the reboot', lambda: robot.status()['self']['dns_name'].startswith('dev-1.'))
+
+    forget(site, robot, 'dev-1')
+    robot.sudo('robot', 'prepare', '--undo')
+    machine.wait('the other tailnet', lambda: machine.run(
+        ['tailscale', 'ip', '-4'], check=False).stdout.strip() == address)
+    assert_same(before, robot.files())
+
+
+#: What nft says on the kernel of a Jetson board.
+NO_NF_TABLES = '#!/bin/sh\necho "netlink: Error: cache initialization failed: Protocol not supported" >&2\nexit 1\n'
+CONNECT_MARKED = '''
+import socket, sys
+with socket.socket() as link:
+    link.settimeout(3)
+    link.setsockopt(socket.SOL_SOCKET, 36, 0x80000)  # SO_MARK, as tailscaled marks its sockets
+    try:
+        link.connect((sys.argv[1], int(sys.argv[2])))
+        print('open')
+    except OSError as error:
+        print(type(error).__name__)
+'''
+
+
+@pytest.mark.fault('case 13', 'The kernel has no nf_tables but the old iptables (Jetson boards)',
+                   behaviour='the egress rule and the guard are chains of iptables',
+                   reported='nothing to report', recovery='the agent loads a flushed rule again within 60 s',
+                   lost='nothing')
+def test_a_kernel_without_nf_tables(site, new_machine):
+    robot = new_machine(base=images.Layer(images.SERVER, 'apt-get install --yes --no-install-recommends iptables\n'
+                                          'update-alternatives --set iptables /usr/sbin/iptables-legacy\n'
+                                          'update-alternatives --set ip6tables /usr/sbin/ip6tables-legacy'))
+    machine = robot.machine
+    machine.run(['systemctl', 'enable', '--now', DAEMON])
+    before = robot.files()
+    machine.write('/usr/local/sbin/nft', NO_NF_TABLES, mode='755')
+
+    def marked(address, port=9):
+        return machine.run(['python3', '-c', CONNECT_MARKED, address, str(port)]).stdout.strip()
+
+    enlist(site, robot, 'dev-1')
+    assert machine.property(egress.ROBOT.unit, 'ActiveState') == 'active'
+    assert 'tcp-reset' in machine.run(['iptables', '-S', egress.ROBOT.table]).stdout
+    assert marked('203.0.113.2') == 'ConnectionRefusedError' and marked('203.0.113.10', 443) == 'open'
+    security = machine.run(['systemd-analyze', 'security', '--no-pager', '--threshold=26', egress.ROBOT.unit],
+                           check=False)
+    assert security.returncode == 0, security.stdout
+    # Another program flushes it: the agent, which runs in its sandbox, loads it again at its next step.
+    machine.run(['iptables', '-F', 'OUTPUT'])
+    machine.run(['systemctl', 'restart', AGENT])
+    machine.wait('the rule again', lambda: 'ua_overlay_egress' in machine.run(['iptables', '-S', 'OUTPUT']).stdout)
+    machine.reboot()
+    machine.wait('the rule after the reboot',
+                 lambda: 'ua_overlay_egress' in machine.run(['iptables', '-S', 'OUTPUT']).stdout)
+
+    robot.sudo('guard', 'on')
+    on = json.loads(robot.sudo('guard', 'status', '--json').stdout)
+    assert on['on'] and on['problems'] == []
+    assert '--dport 32768:60999' in machine.run(['iptables', '-S', 'ua_overlay_guard']).stdout
+    robot.sudo('guard', 'off')
+    assert 'ua_overlay_guard' not in machine.run(['iptables-save']).stdout
+
+    # Without iptables too: a sentence before anything is written, and --no-egress removes what was there.
+    for name in ('iptables', 'iptables-legacy', 'ip6tables', 'ip6tables-legacy'):
+        machine.write('/usr/local/sbin/' + name, '#!/bin/sh\necho no >&2\nexit 3\n', mode='755')
+    files = robot.files()
+    refused = robot.sudo('robot', 'prepare', '--user', USER, check=False)
+    assert refused.returncode == 1 and '--no-egress' in refused.stderr and 'Protocol not supported' in refused.stderr
+    assert_same(files, robot.files())
+    refused = robot.sudo('guard', 'on', check=False)
+    assert refused.returncode == 1 and 'Protocol not supported' in refused.stderr
+    assert_same(files, robot.files())
+    removed = robot.sudo('robot', 'prepare', '--user', USER, '--no-egress').stdout
+    assert 'removed /etc/ua_overlay/egress.iptables' in removed
+    for name in ('iptables', 'iptables-legacy', 'ip6tables', 'ip6tables-legacy'):
+        machine.run(['rm', '/usr/local/sbin/' + name])
+    assert machine.property(egress.ROBOT.unit, 'LoadState') == 'not-found'
+    forget(site, robot, 'dev-1')
+    machine.run(['rm', '/usr/local/sbin/nft'])
+    robot.sudo('robot', 'prepare', '--undo')
+    assert_same(before, robot.files())
+
+
+PROXY = 'http://10.0.2.2:3128'
+
+
+@pytest.fixture
+def proxied(site):
+    """The router of dev-1 forwards nothing, and has an HTTP proxy; yields the targets that were asked of it."""
+    router, log = site.lab.host('nat1'), '/run/connect_proxy.log'
+    site.lab.start_service('nat1', 'proxy', ['python3', os.path.join(os.path.dirname(__file__), 'connect_proxy.py'),
+                                             '10.0.2.2', '3128', log], env=site.base_environment())
+    router.run(['nft', '-f', '-'], input='table inet closed { chain forward { type filter hook forward priority -10; '
+                                         'policy drop; } }')
+    yield lambda: set(router.run(['cat', log], check=False).stdout.split())
+    router.run(['nft', 'delete', 'table', 'inet', 'closed'])
+    site.lab.stop_service('nat1', 'proxy')
+
+
+@pytest.mark.fault('case 12', 'An HTTP proxy is the only way out of the robot\'s network',
+                   behaviour='tailscaled, join and doctor go through it; links are DERP on port 443',
+                   reported='robot prepare names the proxy', recovery='none needed', lost='nothing')
+def test_an_http_proxy_is_the_only_way_out(site, new_machine, proxied):
+    robot = new_machine(flags='PORT=41641\nFLAGS=\nHTTPS_PROXY={}\n'.format(PROXY))
+    robot.machine.run(['systemctl', 'enable', '--now', DAEMON])
+    carry(site, robot, 'dev-1')
+    assert 'uses the proxy ' + PROXY in robot.prepare().stdout
+    assert '10.0.2.2' in robot.machine.run(['nft', 'list', 'table', 'inet', egress.ROBOT.table]).stdout
+    joined = robot.join(INVITATION)
+    assert joined['code'] == 'OK', joined
+    # Its link to a robot elsewhere is by DERP, which tailscaled asks of the proxy on port 443.
+    path = site.carry('dev-2', site.invite(TEAM, 'dev-2'))
+    site.prepare('dev-2', path)
+    site.overlay('dev-2', 'join', path, user=USER)
+    robot.machine.wait('a ping by DERP', lambda: 'via DERP' in robot.machine.run(
+        ['tailscale', 'ping', '-c', '1', '--timeout=2s', 'dev-2'], check=False).stdout)
+    found = json.loads(robot.overlay('doctor', '--json', check=False).stdout)
+    server = [each for each in found['findings'] if each['id'] in ('server', 'egress')]
+    assert [each['level'] for each in server] == ['OK'] * len(server) and server, server
+    # The vendor's hosts are not asked, and nothing but the site is.
+    assert proxied() == {'server.ua.test:443'}
+    site.overlay('dev-2', 'leave', '--forget', user=USER)
+    site.site('robot', 'remove', 'dev-2')
+    forget(site, robot, 'dev-1')
 
 
 def test_a_machine_leaves_nothing_behind(site):

@@ -1,5 +1,6 @@
 """Decide from tailscaled's status what a join may do with the identity that the robot already has. Pure."""
 from typing import Iterable, Optional
+from urllib.parse import urlsplit
 
 from ua_overlay.tags import belonging
 
@@ -32,6 +33,19 @@ def decide_join(have_node_key: bool, state: str, online: bool, tags: Optional[It
     if destination and present and present != destination:
         return OTHER_TEAM
     return ALREADY if state == 'Running' and online and now else RESUME
+
+
+def is_other_server(control_url: str, server_url: str) -> bool:
+    """Return whether tailscaled belongs to another control server than the invitation's.
+
+    :param control_url: of its preferences, '' if unknown.
+    :param server_url: of the invitation, or of the last join; '' if unknown.
+    """
+    try:
+        hosts = [urlsplit(url).hostname for url in (control_url, server_url)]
+    except ValueError:
+        return True
+    return bool(control_url and server_url) and hosts[0] != hosts[1]
 
 
 def joined(state: str, online: bool, tags: Optional[Iterable[str]], destination: str, user: str = '') -> bool:

@@ -122,8 +122,13 @@ class Join:
         invitation = invitation_file.read(path) if path else None
         status = self._status()
         own = status.self_node
-        remembered = read_settings(self.state_dir).get('team', '')
+        kept = read_settings(self.state_dir)
+        remembered = kept.get('team', '')
         destination = _belonging(invitation) if invitation else ''
+        if status.have_node_key:
+            control = parse_prefs(self.api.prefs()).control_url
+            if identity.is_other_server(control, invitation.server_url if invitation else kept.get('server_url', '')):
+                raise refusals.other_server(control, self.user, path)
         step = identity.decide_join(status.have_node_key, status.state, own.online, own.tags, remembered, destination,
                                     own.user)
         present = belonging(own.tags, own.user)

@@ -1,8 +1,10 @@
 """The errors of a refused join, each with its code of Join.srv and the next command. Pure."""
 from typing import Iterable, Optional
 
+from ua_overlay.advice import command
 from ua_overlay.membership.identity import REVOKED, SPENT
 from ua_overlay.membership.outcome import Refused
+from ua_overlay.printable import printable
 from ua_overlay.tags import describe_belonging
 from ua_overlay.tailscale.localapi import redact
 from ua_overlay.trust.invitation import Invitation
@@ -27,6 +29,17 @@ def other_team(name: str, present: str, destination: str) -> Refused:
     return Refused('{} is in {}, not in {}; the invitation was not used.'.format(
         name or 'This robot', describe_belonging(present), describe_belonging(destination)),
         'on the server: ua-overlay robot list', code='OTHER_TEAM')
+
+
+def other_server(control_url: str, user: str, path: str) -> Refused:
+    """
+    :param control_url: of the control server to which tailscaled belongs.
+    :param user: local user that wants to join.
+    :param path: of the invitation file, '' without one.
+    """
+    return Refused('tailscaled is in the network of another control server, {}; the invitation was not used.'.format(
+        printable(control_url)), command('sudo ua-overlay robot prepare --invitation {} --user {} --take-over',
+                                         path or 'INVITATION', user), code='NOT_PREPARED')
 
 
 def no_identity() -> Refused:

@@ -1,7 +1,16 @@
 """The identity of this robot, and what a join may do."""
 import pytest
 
-from ua_overlay.membership.identity import ALREADY, OTHER_TEAM, RESUME, SEND_KEY, decide_join, joined, key_refusal
+from ua_overlay.membership.identity import (
+    ALREADY,
+    OTHER_TEAM,
+    RESUME,
+    SEND_KEY,
+    decide_join,
+    is_other_server,
+    joined,
+    key_refusal,
+)
 
 
 @pytest.mark.parametrize('key, state, online, tags, remembered, destination, step', [
@@ -68,3 +77,14 @@ def test_joined_as_a_laptop(tags, user, destination, expected):
     ('fetch control key: Get "https://server.ua.test:8080/key?v=131": EOF', None), ('', None)])
 def test_key_refusal(message, refusal):
     assert key_refusal(message) == refusal
+
+
+@pytest.mark.parametrize('control_url, server_url, other', [
+    ('https://server.ua.test:8080', 'https://server.ua.test:8080', False),
+    ('https://server.ua.test', 'https://server.ua.test:443', False),
+    ('https://controlplane.tailscale.com', 'https://server.ua.test:8080', True),
+    ('https://other.example:8080', 'https://server.ua.test:8080', True),
+    ('', 'https://server.ua.test:8080', False), ('https://other.example', '', False),
+    ('https://[', 'https://server.ua.test', True)])
+def test_another_control_server(control_url, server_url, other):
+    assert is_other_server(control_url, server_url) is other

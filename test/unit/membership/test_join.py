@@ -690,3 +690,15 @@ def test_both_roots_of_a_ca_rotation_are_trusted_in_either_order(scene):
     scene.write('ca.pem', CA)
     scene.expect(scene.run(scene.invitation(ca_pem=other + CA)), 'NOT_PREPARED')
     scene.expect_no_key_sent()
+
+
+@pytest.mark.fault('case 8', 'join, while tailscaled is in the tailnet of another control server',
+                   behaviour='nothing is sent', reported='at once: join names that server and the next command',
+                   recovery='robot prepare --take-over', lost='nothing')
+@pytest.mark.parametrize('team', ['', 'iris'])
+def test_another_control_server_is_named(scene, team):
+    own = dict(RUNNING, Self=dict(SELF, Tags=['tag:' + team] if team else None))
+    api = scene.api(own, prefs={'ControlURL': 'https://controlplane.tailscale.com', 'WantRunning': True})
+    scene.expect(scene.run(scene.invitation()), 'NOT_PREPARED', 'https://controlplane.tailscale.com', '--take-over')
+    scene.expect_no_key_sent()
+    assert api.calls == []
