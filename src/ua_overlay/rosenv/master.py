@@ -47,6 +47,9 @@ class TimeoutTransport(xmlrpc.client.Transport):
     :param timeout: seconds for each socket operation.
     """
 
+    #: rosmaster compresses long answers for those who ask; a short one can be a bomb.
+    accept_gzip_encoding = False
+
     def __init__(self, timeout: float) -> None:
         super().__init__()
         self._timeout = timeout
@@ -67,6 +70,7 @@ class TimeoutTransport(xmlrpc.client.Transport):
             raise ValueError('a compressed answer')
         body = response.read(LONGEST + 1)
         if len(body) > LONGEST or _LONG_NUMBER.search(body):
+            response.close()  # else the other end goes on sending for as long as somebody holds the exception
             raise ValueError('an answer that no ROS master sends')
         parser, unmarshaller = self.getparser()
         parser._parser.StartDoctypeDeclHandler = _refuse_doctype  # type: ignore[attr-defined]  # typeshed hides it

@@ -104,3 +104,58 @@ def test_a_slow_answer_does_not_extend_the_deadline():
         stop.set()
         thread.join(5)
     assert not answer.alive and took < 2
+
+
+def test_a_long_answer_is_not_compressed():
+    """Python's XML-RPC server, and so rosmaster, compresses answers of more than 1400 bytes for those who ask."""
+    with master(lambda caller: [1, '', 4711], lambda caller, key: [1, key, 'run-' + '1' * 40 + 'x' * 5000]) as uri:
+        answer = MasterProbe()(uri)
+    assert answer.alive and answer.run_id.startswith('run-1')
+
+
+
+BOMB = ('<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">' + ''.join('<!ENTITY {} "{}">'.format(name, '&{};'.format(before) * 10)
+                                                           for before, name in zip('abcdefgh', 'bcdefghi')) + ']>')
+RESPONSE = '<methodResponse><params><param><value>{}</value></param></params></methodResponse>'
+
+
+@pytest.mark.parametrize('body', [
+    BOMB + RESPONSE.format('<string>&i;</string>'), RESPONSE.format('<int>{}</int>'.format('9' * 1000000)),
+    RESPONSE.format('<array><data><value>' * 100000 + '</value></data></array>' * 100000),
+    RESPONSE.format('<double>1e999</double>'), RESPONSE.format('<boolean>7</boolean>'),
+    RESPONSE.format('<struct><member><value>x</value></member></struct>'), '</methodResponse>', '<a/>', '',
+    '<methodResponse><params></params></methodResponse>', RESPONSE.format('<base64>?</base64>'),
+    RESPONSE.format('<array><data><value><int>1</int></value><value>x</value><value><double>nan</double></value></data></array>')])
+def test_a_hostile_answer_is_no_master_and_costs_little(body):
+    class Hostile(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.send_response(200)
+            self.send_header('Content-Type', 'text/xml')
+            self.send_header('Content-Length', str(len(body)))
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                self.wfile.write(body.encode())
+
+        def log_message(self, *_):
+            """Quiet."""
+
+    with serving(http.server.HTTPServer(('127.0.0.1', 0), Hostile)) as uri:
+        began = time.monotonic()
+        answer = MasterProbe(deadline=10.0)(uri)
+    assert not answer.alive and 'is not a ROS master' in answer.why and time.monotonic() - began < 5
+
+
+def test_an_endless_answer_is_bounded():
+    class Endless(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    self.wfile.write(b' ' * 65536)
+
+        def log_message(self, *_):
+            """Quiet."""
+
+    with serving(http.server.HTTPServer(('127.0.0.1', 0), Endless)) as uri:
+        assert 'is not a ROS master' in MasterProbe(deadline=10.0)(uri).why

@@ -111,7 +111,7 @@ class Observer:
         # Whether the master's name resolves is known later; without it, the master does not answer.
         likely = decide_environment(status, preferences, None, facts.now)
         if GRAPH in parts and likely.master_uri:
-            steps['graph'] = partial(observe_graph, likely.master_uri, Questions(), self._patience / 2)
+            steps['graph'] = partial(observe_graph, likely.master_uri, Questions(), self._patience / 1.5)
             if facts.local_holder is not None:
                 steps['local'] = partial(registered_nodes, defaults.LOCAL_MASTER_URI, self._patience / 2)
         if PACKETS in parts:
