@@ -14,7 +14,7 @@ from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.printable import printable
 from ua_overlay.resources import share_path
 from ua_overlay.toolchain import bundle
-from ua_overlay.toolchain.architecture import Architecture, named, of_this_machine
+from ua_overlay.toolchain.architecture import ARCHITECTURES, Architecture, named, of_this_machine
 from ua_overlay.toolchain.build import build
 from ua_overlay.toolchain.find import Tool, cache_dir, find
 from ua_overlay.toolchain.pins import MINIMUM, MODULES, TESTED, module_of, read_pin
@@ -122,6 +122,8 @@ def run_install(args: argparse.Namespace) -> int:
     if args.for_tests:
         for module in TESTED[:-1]:
             build(read_pin(source, module), '{}/{}'.format(source, module), cache_dir(), progress)
+        for architecture in ARCHITECTURES:
+            build_parts(ROBOT_PROGRAMS, architecture, progress)
     if args.program:
         return show([find(program) for program in programs], args.json)
     return run_status(args)

@@ -60,7 +60,8 @@ def test_the_status_with_missing_programs(machine, capsys):
     (['tailscale'], [], ['tailscale', 'headscale']), (['tailscale', 'tailscaled', 'headscale'], [], []),
     (['headscale'], ['tailscaled'], ['tailscale']),
     (['tailscale', 'tailscaled', 'headscale'], ['--for-tests'],
-     ['tailscale', 'headscale', 'tailscale-1.98', 'tailscale-1.100'])])
+     ['tailscale', 'headscale', 'tailscale-1.98', 'tailscale-1.100', 'tailscale-amd64', 'tailscale-arm64',
+      'tailscale-armv7'])])
 def test_install_builds_missing_programs(machine, capsys, there, argv, built):
     machine[0].update(there)
     assert main(['tools', 'install'] + argv) == 0
