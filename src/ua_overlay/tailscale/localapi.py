@@ -1,8 +1,8 @@
 """tailscaled's LocalAPI: the calls behind the `tailscale` command, over the daemon's unix socket.
 
 Source of the rules: tailscale.com v1.98.10, ipn/localapi/localapi.go and ipn/ipn.go (Options, MaskedPrefs); the same
-calls work on 1.100.0. Every local user may read. Only root and the operator that `ua-overlay robot prepare` set may
-write (prefs, start, logout).
+calls work on 1.100.0 and 1.102.5. Every local user may read. Only root and the operator that `ua-overlay robot prepare`
+set may write (prefs, start, logout).
 """
 import json
 import re
@@ -25,7 +25,7 @@ from ua_overlay.tailscale.version import is_supported
 HOST = 'local-tailscaled.sock'
 PREFIX = '/localapi/v0/'
 
-#: Bits of the watch mask that mean the same in 1.98 and 1.100 (ipn/backend.go).
+#: Bits of the watch mask that mean the same from 1.98 to 1.102 (ipn/backend.go).
 WATCH_STATE = 1 << 1
 WATCH_PREFS = 1 << 2
 WATCH_HEALTH = 1 << 7

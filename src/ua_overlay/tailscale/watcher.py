@@ -1,6 +1,6 @@
 """Turn tailscaled's bus, counters and status into snapshots and changes.
 
-tailscaled 1.98 and 1.100 put no path change on the bus. So:
+tailscaled 1.98 to 1.102 put no path change on the bus. So:
 
 - the bus (blocking, costs nothing) reports changes of state, health, peers and whether they are online: read the status
   at once;
@@ -41,7 +41,7 @@ SHORTEST_GAP = 0.05
 #: CPU seconds here and in the daemon together, for each of them here (with 487 peers 10.5 ms here, 4.5 ms there).
 WITH_DAEMON = 1.4
 
-#: Fields of bus messages after which the status differs. The names are of 1.98 and 1.100; Engine, DriveShares and the
+#: Fields of bus messages after which the status differs. The names are of 1.98 to 1.102; Engine, DriveShares and the
 #: file messages are not in it.
 _TELLING = ('State', 'NetMap', 'SelfChange', 'PeerChanges', 'PeersChanged', 'PeersRemoved', 'PeerChangedPatch',
             'Health', 'Prefs', 'LoginFinished', 'BrowseToURL', 'ErrMessage', 'InitialStatus')
