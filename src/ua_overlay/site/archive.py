@@ -1,14 +1,16 @@
 """The file of a backup: a gzipped tar whose first member describes the backup and has the SHA-256 of all others."""
+import errno
 import hashlib
 import io
 import json
 import os
 import tarfile
-import zlib
 from dataclasses import dataclass
-from typing import IO, Dict, Mapping, Optional, Tuple
+from typing import IO, Any, Dict, Mapping, Optional, Tuple
 
 from ua_overlay.errors import OverlayError
+from ua_overlay.printable import printable
+from ua_overlay.system import file_system, foreign_file, foreign_json
 
 FORMAT = 'ua_overlay site'
 #: Version of the format; increase it if an older ua_overlay could not restore the file.
@@ -16,6 +18,10 @@ VERSION = 1
 MANIFEST = 'manifest.json'
 #: Longest member, in bytes (the database of a thousand robots has a few megabytes).
 _MOST_BYTES = 2 << 30
+#: Most members. A site has about twenty files.
+_MOST_MEMBERS = 10000
+#: Longest extended header of a member (a long name), in bytes. tarfile reads it into memory, whatever its size.
+_LONGEST_HEADER = 65536
 _BLOCK = 1 << 20
 
 
@@ -55,7 +61,7 @@ def pack(path: str, manifest: Manifest, sources: Mapping[str, str]) -> None:
             text = _dump(manifest).encode('utf-8')
             archive.addfile(_member(MANIFEST, len(text)), io.BytesIO(text))
             for name in sorted(sources):
-                with open(sources[name], 'rb') as source:
+                with foreign_file.opened(sources[name]) as source:
                     archive.addfile(_member(name, manifest.members[name][1]), source)
         stream.flush()
         os.fsync(stream.fileno())
@@ -64,26 +70,30 @@ def pack(path: str, manifest: Manifest, sources: Mapping[str, str]) -> None:
 def unpack(path: str, target: str) -> Manifest:
     """Unpack the backup at ``path`` into the empty directory ``target``, and check every byte.
 
-    :raises BackupError: it is not a backup, has another version, or is modified or truncated.
+    :raises BackupError: it is not a backup, has another version, is modified or truncated, or does not fit.
     """
     damaged = BackupError('The backup {} is damaged or was cut short.'.format(path), 'copy it again, or an older one',
                           'BACKUP_DAMAGED')
     manifest: Optional[Manifest] = None
     try:
-        with tarfile.open(path, mode='r|gz') as archive:
+        with foreign_file.opened(path) as stream, tarfile.open(fileobj=stream, mode='r|gz',
+                                                                    tarinfo=_Member) as archive:
             left: Dict[str, Tuple[str, int]] = {}
             for member in archive:
                 if manifest is None:
                     manifest = _parse(archive, member, path)
                     left = dict(manifest.members)
+                    _check_room(target, sum(size for _, size in left.values()))
                     continue
-                if member.name not in left or not member.isreg():
+                if member.name not in left or not _is_plain(member):
                     raise damaged
                 _unpack(_open(archive, member), os.path.join(target, member.name), left.pop(member.name), damaged)
             if manifest is None:
                 raise _foreign(path)
             if left:
                 raise damaged
+    except OverlayError:
+        raise
     except FileNotFoundError as error:
         if manifest is not None:
             raise damaged from error
@@ -92,13 +102,36 @@ def unpack(path: str, target: str) -> Manifest:
         raise BackupError('This user may not read {}.'.format(path), 'run the same command with sudo')
     except IsADirectoryError:
         raise _foreign(path)
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        # A file that is not gzip causes a tarfile.ReadError or, from Python's gzip, an OSError without an errno.
-        if getattr(error, 'errno', None):
-            raise BackupError('The backup {} cannot be unpacked: {}.'.format(path, getattr(error, 'strerror', error)),
-                              'df {}'.format(target))
+    except Exception as error:
+        # A file that is not gzip causes a tarfile.ReadError or, from Python's gzip, an OSError without an errno. A
+        # crafted header causes others, by the version of Python: EOFError, zlib.error, ValueError, OverflowError.
+        if isinstance(error, OSError) and error.errno:
+            file_system.named(error, target)
+            raise BackupError('The backup {} cannot be unpacked: {}.'.format(path, error.strerror),
+                              file_system.next_command(error, 'ls -l {}'.format(path)))
         raise (_foreign(path) if manifest is None else damaged) from error
     return manifest
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose headers fit into memory, and which holds plain bytes: no link, no sparse file, no device."""
+
+    def _proc_member(self, archive: Any) -> Any:
+        """Process a header (the documented hook of tarfile.TarInfo for subclasses, Python 3.8 to 3.13)."""
+        if not _is_plain(self) and self.size > _LONGEST_HEADER:
+            raise tarfile.ReadError('a header of {} bytes'.format(self.size))
+        return super()._proc_member(archive)  # type: ignore[misc]  # typeshed lists no private methods
+
+
+def _is_plain(member: tarfile.TarInfo) -> bool:
+    return member.type in (tarfile.REGTYPE, tarfile.AREGTYPE)
+
+
+def _check_room(target: str, size: int) -> None:
+    """Refuse a backup of ``size`` bytes for which the file system of ``target`` has no room."""
+    status = os.statvfs(target)
+    if size > status.f_bavail * status.f_frsize:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
 
 
 def _member(path: str, size: int) -> tarfile.TarInfo:
@@ -116,7 +149,7 @@ def _open(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
 def digest_of(path: str) -> Tuple[str, int]:
     """Return (SHA-256 as hexadecimal digits, number of bytes) of a file."""
     digest, size = hashlib.sha256(), 0
-    with open(path, 'rb') as stream:
+    with foreign_file.opened(path) as stream:
         for block in iter(lambda: stream.read(_BLOCK), b''):
             digest.update(block)
             size += len(block)
@@ -132,23 +165,48 @@ def _dump(manifest: Manifest) -> str:
 
 def _parse(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> Manifest:
     """Return the Manifest in the first member of a possible backup."""
-    if member.name != MANIFEST or not member.isreg() or member.size > _BLOCK:
+    if member.name != MANIFEST or not _is_plain(member) or member.size > _BLOCK:
         raise _foreign(path)
     try:
-        values = json.loads(_open(archive, member).read().decode('utf-8'))
-        if values['format'] != FORMAT:
-            raise _foreign(path)
-        if values['version'] != VERSION:
-            raise BackupError('The backup {} is of version {}, and this ua_overlay restores version {}.'.format(
-                path, values['version'], VERSION), 'install the release of ua_overlay that made it', 'BACKUP_VERSION')
-        manifest = Manifest(str(values['site']), str(values['made']), str(values['headscale']), {
-            str(name): (str(entry['sha256']), int(entry['bytes'])) for name, entry in values['members'].items()})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return parse_manifest(_open(archive, member).read(), path)
+    except ValueError as error:
         raise _foreign(path) from error
-    for name, (_, size) in manifest.members.items():
-        if os.path.isabs(name) or os.path.normpath(name) != name or name.startswith('..') or size > _MOST_BYTES:
-            raise _foreign(path)
-    return manifest
+
+
+def parse_manifest(data: bytes, path: str) -> Manifest:
+    """Return the Manifest in a member's bytes. Pure.
+
+    :param path: of the backup, for errors.
+    :raises ValueError: they describe no backup.
+    :raises BackupError: it is of another version.
+    """
+    values = foreign_json.parse_object(data)
+    if values.get('format') != FORMAT:
+        raise ValueError('another format')
+    if values.get('version') != VERSION:
+        raise BackupError('The backup {} is of version {}, and this ua_overlay restores version {}.'.format(
+            path, printable(values.get('version'), 20), VERSION), 'install the release of ua_overlay that made it',
+            'BACKUP_VERSION')
+    texts = [values.get(name) for name in ('site', 'made', 'headscale')]
+    listed = values.get('members')
+    if not all(isinstance(text, str) for text in texts) or not isinstance(listed, dict) or len(listed) > _MOST_MEMBERS:
+        raise ValueError('a field of another type')
+    members: Dict[str, Tuple[str, int]] = {}
+    for name, entry in listed.items():
+        digest, size = (entry.get('sha256'), entry.get('bytes')) if isinstance(entry, dict) else (None, None)
+        if not isinstance(digest, str) or isinstance(size, bool) or not isinstance(size, int):
+            raise ValueError('a member without SHA-256 or size')
+        if not 0 <= size <= _MOST_BYTES or not _is_below(name):
+            raise ValueError('a member of another size, or outside of the site')
+        members[name] = digest, size
+    site, made, headscale = (printable(text) for text in texts)
+    return Manifest(site, made, headscale, members)
+
+
+def _is_below(name: str) -> bool:
+    """Return whether a name of a member is a path below the site's directory."""
+    return (name.isprintable() and not os.path.isabs(name) and os.path.normpath(name) == name
+            and name.split('/')[0] not in ('.', '..'))
 
 
 def _unpack(stream: IO[bytes], path: str, expected: Tuple[str, int], damaged: BackupError) -> None:
@@ -157,7 +215,7 @@ def _unpack(stream: IO[bytes], path: str, expected: Tuple[str, int], damaged: Ba
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), 'wb') as target:
         for block in iter(lambda: stream.read(_BLOCK), b''):
             size += len(block)
-            if size > expected[1]:
+            if size > expected[1]:  # also for a member whose bytes unpack to more than the manifest says
                 raise damaged
             digest.update(block)
             target.write(block)

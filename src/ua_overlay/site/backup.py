@@ -11,30 +11,34 @@ import os
 import shutil
 import sqlite3
 import stat
-import tempfile
+import time
 import urllib.parse
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from ua_overlay.clock import format_rfc3339
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import site_settings, versions
+from ua_overlay.printable import printable
 from ua_overlay.site import last_good
 from ua_overlay.site.archive import BackupError, Manifest, digest_of, pack, unpack
-from ua_overlay.site.site import SITE_FILE, SUBDIRECTORIES, Site, SiteError
-from ua_overlay.system import files
+from ua_overlay.site.site import BACKUPS, SCRATCH, SITE_FILE, SUBDIRECTORIES, Site, SiteError
+from ua_overlay.system import file_system, files, foreign_file, scratch
 from ua_overlay.trust import store
 
 #: (uid, gid).
 Owner = Tuple[int, int]
 
 DATABASE = 'headscale/db.sqlite'
-#: Directory below a site's directory for the backups before upgrades.
-BACKUP_DIR = 'backups'
 #: Directories that a backup leaves out: sockets and locks, logs, older backups.
-_NOT_KEPT = ('run', 'log', BACKUP_DIR)
+_NOT_KEPT = ('run', 'log', BACKUPS)
 #: The identity of the relay's tailscaled; its other files are caches and logs.
 _RELAY_KEPT = ('tailscaled.state',)
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+#: Prefix of the directories in which a backup is prepared.
+_SCRATCH = '.ua_overlay_backup.'
+#: Steps of SQLite's virtual machine between two looks at the clock, and seconds for the check of a database. A crafted
+#: one may take for ever.
+_STEPS, _CHECK_TIMEOUT = 100000, 60.0
 
 
 def kept(directory: str) -> List[str]:
@@ -67,31 +71,39 @@ def write(site: Site, output: str, now: datetime.datetime) -> Manifest:
     """
     output = os.path.abspath(output)
     try:
-        with _scratch(os.path.dirname(output)) as scratch, site.unchanged(), store.held(site.directory):
+        with scratch.directory(os.path.dirname(output), _SCRATCH) as place, site.unchanged(), store.held(
+                site.directory):
             # Pack copies: the relay's tailscaled may write its state meanwhile.
             sources: Dict[str, str] = {}
             for number, path in enumerate(kept(site.directory)):
-                sources[path] = os.path.join(scratch, str(number))
-                shutil.copyfile(site.path(*path.split(os.sep)), sources[path])
+                sources[path] = os.path.join(place, str(number))
+                _copy(site.path(*path.split(os.sep)), sources[path])
             if versions.has_database(site):
-                sources[DATABASE] = os.path.join(scratch, 'db.sqlite')
+                sources[DATABASE] = os.path.join(place, 'db.sqlite')
                 copy_database(site.path(*DATABASE.split('/')), sources[DATABASE])
             manifest = Manifest(site.settings.name, format_rfc3339(now), versions.recorded(site),
                                 {path: digest_of(source) for path, source in sources.items()})
-            packed = os.path.join(scratch, 'packed')
+            packed = os.path.join(place, 'packed')
             pack(packed, manifest, sources)
             os.replace(packed, output)
             files.sync_directory(os.path.dirname(output))
     except OSError as error:
-        raise BackupError('The backup cannot be written to {}: {}.'.format(output, error.strerror or error),
-                          'run the same command with another --output, or with sudo')
+        file_system.named(error, output)
+        raise BackupError('The backup cannot be written to {}: {}.'.format(output, error.strerror),
+                          file_system.next_command(error, 'run the same command with another --output, or with sudo'))
     return manifest
+
+
+def _copy(source: str, target: str) -> None:
+    """Copy a regular file; it may have been replaced since it was listed."""
+    with foreign_file.opened(source, follow=False) as stream, open(target, 'xb') as copy:
+        shutil.copyfileobj(stream, copy)
 
 
 def copy_database(source: str, target: str) -> None:
     """Copy a consistent state of a SQLite database, even while another process writes to it, and check the copy.
 
-    :raises BackupError: it is damaged, or locked for longer than half a minute.
+    :raises BackupError: it is damaged, or locked for longer than half a minute, or the copy has no room.
     """
     try:
         # Open it read-only: copying must neither create nor repair a database.
@@ -100,6 +112,8 @@ def copy_database(source: str, target: str) -> None:
             with contextlib.closing(sqlite3.connect(target)) as copy:
                 live.backup(copy)
     except sqlite3.Error as error:
+        if 'full' in str(error):  # SQLITE_FULL; Python 3.8 has no sqlite_errorcode
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
         raise BackupError('The database {} cannot be copied: {}.'.format(source, error),
                           'ua-overlay server status')
     check_database(target, source)
@@ -112,12 +126,15 @@ def check_database(path: str, name: str) -> None:
     :raises BackupError: it is damaged.
     """
     try:
+        deadline = time.monotonic() + _CHECK_TIMEOUT
         with contextlib.closing(sqlite3.connect(path)) as database:
-            verdict = str(database.execute('PRAGMA integrity_check').fetchone()[0])
+            database.set_progress_handler(lambda: int(time.monotonic() > deadline), _STEPS)
+            row = database.execute('PRAGMA integrity_check').fetchone()
+            verdict = str(row[0]) if row else 'no verdict'
     except sqlite3.Error as error:
         verdict = str(error)
     if verdict != 'ok':
-        raise BackupError('The database {} is damaged: {}.'.format(name, verdict.splitlines()[0]),
+        raise BackupError('The database {} is damaged: {}.'.format(name, printable(verdict.strip().split('\n')[0])),
                           'ua-overlay server restore, with an older backup', 'BACKUP_DAMAGED')
 
 
@@ -144,7 +161,7 @@ def restore(path: str, directory: str, installed: str, replace: bool = False, ow
             owner = owner or ((status.st_uid, status.st_gid) if os.geteuid() == 0 else None)
         try:
             os.makedirs(os.path.dirname(directory), exist_ok=True)
-            staging = stack.enter_context(_scratch(os.path.dirname(directory), '.ua_overlay_site.'))
+            staging = stack.enter_context(scratch.directory(os.path.dirname(directory), SCRATCH))
             manifest = unpack(path, staging)
             site = _assemble(staging, directory, path)
             versions.decide(manifest.headscale, installed, 'The site in ' + path)
@@ -155,8 +172,9 @@ def restore(path: str, directory: str, installed: str, replace: bool = False, ow
             _own(staging, owner)
             return site, manifest, _move_to(staging, directory, stamp if present is not None else '')
         except OSError as error:
-            raise SiteError('The site cannot be restored to {}: {}.'.format(directory, error.strerror or error),
-                            'run the same command with sudo, or with another --dir')
+            file_system.named(error, directory)
+            raise SiteError('The site cannot be restored to {}: {}.'.format(directory, error.strerror),
+                            file_system.next_command(error, 'run the same command with sudo, or with another --dir'))
 
 
 def _present(directory: str, replace: bool) -> Optional[Site]:
@@ -204,7 +222,7 @@ def _move_to(staging: str, directory: str, stamp: str) -> str:
     """Move ``staging`` to ``directory`` atomically; return the path of the replaced site, '' without one."""
     for folder, _, names in os.walk(staging):
         for name in names:
-            with open(os.path.join(folder, name), 'rb') as stream:
+            with foreign_file.opened(os.path.join(folder, name)) as stream:
                 os.fsync(stream.fileno())
         files.sync_directory(folder)
     if not stamp:
@@ -243,14 +261,3 @@ def _own(directory: str, owner: Optional[Owner]) -> None:
     for folder, _, names in os.walk(directory):
         for path in [folder] + [os.path.join(folder, name) for name in names]:
             os.chown(path, *owner)
-
-
-@contextlib.contextmanager
-def _scratch(parent: str, prefix: str = '.ua_overlay_backup.') -> Iterator[str]:
-    """Create a private directory in ``parent``; remove it afterwards unless it was renamed."""
-    path = tempfile.mkdtemp(prefix=prefix, dir=parent)
-    try:
-        yield path
-    finally:
-        if os.path.isdir(path):
-            shutil.rmtree(path)

@@ -7,7 +7,7 @@ knows: a robot that joined with an invitation that carried the new root has it; 
 import datetime
 import json
 import os
-from typing import Any, Callable, Iterable, List, Protocol, Tuple
+from typing import Callable, Iterable, List, Protocol, Tuple
 
 from ua_overlay.clock import format_rfc3339, parse_rfc3339
 from ua_overlay.errors import OverlayError
@@ -15,7 +15,7 @@ from ua_overlay.headscale.model import Node
 from ua_overlay.protocols import JsonObject, UtcClock
 from ua_overlay.site.admin import RobotError
 from ua_overlay.site.site import Site
-from ua_overlay.system import control_socket, files
+from ua_overlay.system import control_socket, files, foreign_file, foreign_json
 from ua_overlay.trust import roots, rotation
 from ua_overlay.trust.rotation import RobotTrust
 from ua_overlay.trust.store import SiteTrust
@@ -125,10 +125,8 @@ class CaChange:
     def _record(self) -> Tuple[datetime.datetime, List[str]]:
         """Return (aware datetime of the start, ids of the confirmed nodes)."""
         try:
-            with open(self._site.path(RECORD), encoding='ascii') as stream:
-                values: Any = json.load(stream)
-            return parse_rfc3339(values['started']), [str(each) for each in values['confirmed']]
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return parse_record(foreign_file.read(self._site.path(RECORD)).data)
+        except (OSError, ValueError):
             # The file is lost or damaged: without evidence, `switch` requires confirmation of all robots again.
             return self._now(), []
 
@@ -139,3 +137,15 @@ class CaChange:
     def _forget(self) -> None:
         if os.path.exists(self._site.path(RECORD)):
             os.unlink(self._site.path(RECORD))
+
+
+def parse_record(data: bytes) -> Tuple[datetime.datetime, List[str]]:
+    """Return (aware datetime of the start, ids of the confirmed nodes) in the bytes of the file. Pure.
+
+    :raises ValueError: they hold something else.
+    """
+    values = foreign_json.parse_object(data)
+    started, confirmed = values.get('started'), values.get('confirmed')
+    if not isinstance(started, str) or not isinstance(confirmed, list):
+        raise ValueError('a field of another type')
+    return parse_rfc3339(started), [str(each) for each in confirmed]

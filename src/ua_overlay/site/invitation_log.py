@@ -4,18 +4,24 @@ Headscale knows its keys and nodes. It does not know for which machine a key was
 when a node is deleted it forgets which key that node used. The log keeps that: one JSON object in each line, without
 the key; lines are only ever appended.
 """
+import errno
 import json
 import os
+import re
 from typing import Any, Dict, Iterable, List, Optional, Set
 
-from ua_overlay.clock import format_rfc3339
+from ua_overlay.clock import format_rfc3339, parse_go_time
 from ua_overlay.headscale.model import Node
 from ua_overlay.protocols import UtcClock
-from ua_overlay.system import files
+from ua_overlay.system import file_system, files, foreign_file, foreign_json
 from ua_overlay.tags import team_of
 from ua_overlay.trust.invitation import Invitation
 
 MADE, REVOKED, USED = 'made', 'revoked', 'used'
+#: The fields that are texts.
+_TEXTS = ('time', 'event', 'key', 'machine', 'team', 'user', 'expires', 'by', 'node', 'node_id')
+#: Longest line, in bytes.
+_LONGEST_LINE = 65536
 
 #: One line: `time`, `event` (MADE, REVOKED or USED), `key` (its id), and the fields of the event.
 Record = Dict[str, Any]
@@ -55,16 +61,23 @@ class InvitationLog:
     def records(self) -> List[Record]:
         """Return every record, oldest first, without lines that a power failure truncated."""
         try:
-            with open(self._path, encoding='utf-8') as stream:
-                lines = stream.read().splitlines()
+            with foreign_file.opened(self._path) as raw, os.fdopen(os.dup(raw.fileno()), 'rb') as stream:
+                lines = iter(lambda: stream.readline(_LONGEST_LINE), b'')
+                return [record for record in map(parse, lines) if record is not None]
         except FileNotFoundError:
             return []
-        return [record for record in map(_parse, lines) if record is not None]
 
     def _append(self, event: str, key_id: str, **fields: Any) -> None:
         record = dict({'time': format_rfc3339(self._now(), 6), 'event': event, 'key': str(key_id)}, **fields)
+        try:
+            self._write(json.dumps(record, sort_keys=True).encode('utf-8') + b'\n')
+        except OSError as error:
+            raise file_system.named(error, self._path)
+
+    def _write(self, line: bytes) -> None:
         new = not os.path.exists(self._path)
-        handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+                         | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, 'rb+', buffering=0) as stream:
             owner = files.inherited_owner(self._path if not new else os.path.join(os.path.dirname(self._path), '.'))
             if new and owner is not None:
@@ -72,13 +85,24 @@ class InvitationLog:
             size = os.fstat(stream.fileno()).st_size
             # A power failure may have truncated the last line; the new record must not continue it.
             begin = b'' if size == 0 or os.pread(stream.fileno(), 1, size - 1) == b'\n' else b'\n'
-            stream.write(begin + json.dumps(record, sort_keys=True).encode('utf-8') + b'\n')
+            data = begin + line
+            if stream.write(data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
             os.fsync(stream.fileno())
 
 
-def _parse(line: str) -> Optional[Record]:
+def parse(line: bytes) -> Optional[Record]:
+    """Return the record in a line, None if there is none: a power failure truncated it, or somebody edited it. Pure."""
     try:
-        record = json.loads(line)
-    except ValueError:
+        record = foreign_json.parse_object(line)
+        texts = [record.get(name, '') for name in _TEXTS]
+        if not all(isinstance(text, str) for text in texts) or not isinstance(record.get('master', False), bool):
+            return None
+        # Ids are numbers, and the list is sorted by them.
+        if not re.fullmatch(r'[0-9]{1,19}', record['key']):
+            return None
+        for name in ('time', 'expires'):
+            parse_go_time(record.get(name))
+        return record if record['event'] != USED or record.get('node') else None
+    except (ValueError, KeyError):
         return None
-    return record if isinstance(record, dict) and {'event', 'key', 'time'} <= set(record) else None

@@ -14,6 +14,7 @@ from ua_overlay.site.invitation_list import OPEN, ListedInvitation, list_invitat
 from ua_overlay.site.invitation_log import InvitationLog
 from ua_overlay.site.policy_applier import ensure_users
 from ua_overlay.site.site import Site
+from ua_overlay.system import foreign_file
 from ua_overlay.tags import team_of
 from ua_overlay.trust import ca_pin, names
 from ua_overlay.trust.invitation import Invitation
@@ -62,8 +63,7 @@ class Inviter:
         if user:
             ensure_users(client, self.site.rules)
             user_id = client.users()[user]
-        with open(self.site.ca_file, encoding='ascii') as stream:
-            ca_pem = stream.read()
+        ca_pem = foreign_file.read_text(self.site.ca_file)
         trust = {'ca_pem': '', 'ca_sha256': self._pins(ca_pem)} if pin_ca else {'ca_pem': ca_pem}
         created = self._now().replace(microsecond=0)
         expires = created + datetime.timedelta(seconds=lifetime)

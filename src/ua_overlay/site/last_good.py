@@ -9,7 +9,7 @@ from typing import Optional, Tuple
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.site.site import SITE_FILE, Site, dump_site, parse_site
-from ua_overlay.system import files
+from ua_overlay.system import files, foreign_file
 
 LAST_GOOD_FILE = 'site.last_good.yaml'
 _HEADER = ('## The last good settings, written by `ua-overlay server run`: used when site.yaml is invalid.\n'
@@ -60,7 +60,6 @@ def sentence(problem: OverlayError) -> str:
 def _read(path: str) -> str:
     """Return the text of a file, '' when it cannot be read."""
     try:
-        with open(path, encoding='utf-8') as stream:
-            return stream.read()
-    except (OSError, UnicodeDecodeError):
+        return foreign_file.read_text(path)
+    except OSError:
         return ''

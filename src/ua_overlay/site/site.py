@@ -10,10 +10,9 @@
 """
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import os
-import shutil
-import tempfile
 from typing import Callable, ContextManager, Dict, Iterator, Optional, Tuple
 
 import yaml
@@ -25,14 +24,18 @@ from ua_overlay.headscale.rules import Rules, Team, dump_rules, parse_rules
 from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.protocols import Environ, JsonObject
 from ua_overlay.site.yaml_edit import keep_comments
-from ua_overlay.system import files, schema
+from ua_overlay.system import file_system, files, foreign_file, schema, scratch
 
 SITE_FILE = 'site.yaml'
+#: Prefix of the directories beside a site in which a new one is prepared.
+SCRATCH = '.ua_overlay_site.'
 _HEADER = ('## A site of ua_overlay: the control server, its teams and who may talk to whom.\n'
            '## After editing teams, talk, users or ephemeral_ports: `ua-overlay policy check` and `policy apply`.\n'
            '## After editing anything else: restart `ua-overlay server run`.\n'
            '## Commands rewrite this file. Your own comments stay if they begin with a single #.\n')
 SUBDIRECTORIES = ('headscale', 'relay', 'run', 'log')
+#: Directory below a site's directory for the backups before upgrades.
+BACKUPS = 'backups'
 
 
 class SiteError(OverlayError):
@@ -122,8 +125,7 @@ class Site:
         """
         source = os.path.join(directory, SITE_FILE)
         try:
-            with open(source, encoding='utf-8') as stream:
-                text = stream.read()
+            text = foreign_file.read_text(source)
         except (FileNotFoundError, NotADirectoryError):
             raise SiteError('There is no site in {} (no {}).'.format(directory, SITE_FILE),
                             'ua-overlay server init --dir {} --name FQDN'.format(directory))
@@ -131,9 +133,9 @@ class Site:
             raise SiteError('This user may not read the site in {}.'.format(directory),
                             'run the same command with sudo')
         except OSError as error:
+            if error.errno == errno.EILSEQ:
+                raise UsageError('{} is not text in UTF-8.'.format(source), 'edit {}'.format(source))
             raise SiteError('{} cannot be read: {}.'.format(source, error.strerror), 'ls -l {}'.format(source))
-        except UnicodeDecodeError:
-            raise UsageError('{} is not text in UTF-8.'.format(source), 'edit {}'.format(source))
         settings, rules = parse_site(text, source)
         return cls(directory, settings, rules)
 
@@ -156,30 +158,31 @@ class Site:
             raise SiteError('{} is not empty; a site needs its own directory.'.format(directory),
                             'ua-overlay server init --dir {}'.format(os.path.join(directory, 'site')))
         parent = os.path.dirname(directory)
-        staging = None
         try:
             os.makedirs(parent, exist_ok=True)
-            # mkdtemp creates it with mode 0700, and it keeps that mode, because it contains keys and the server's
-            # socket.
-            staging = tempfile.mkdtemp(prefix='.ua_overlay_site.', dir=parent)
-            for name in SUBDIRECTORIES:
-                os.mkdir(os.path.join(staging, name), 0o700)
-            make_trust(staging)
-            site = cls(directory, settings)
-            site.write_settings(staging)
-            site.write_generated(staging)
-            if os.path.isdir(directory):
-                os.rmdir(directory)
-            os.rename(staging, directory)
-            staging = None
+            # It keeps its mode 0700, because it contains keys and the server's socket.
+            with scratch.directory(parent, SCRATCH) as staging:
+                for name in SUBDIRECTORIES:
+                    os.mkdir(os.path.join(staging, name), 0o700)
+                make_trust(staging)
+                site = cls(directory, settings)
+                site.write_settings(staging)
+                site.write_generated(staging)
+                if os.path.isdir(directory):
+                    os.rmdir(directory)
+                os.rename(staging, directory)
             files.sync_directory(parent)
         except OSError as error:
-            raise SiteError('The site cannot be written to {}: {}.'.format(directory, error.strerror or error),
-                            'ua-overlay server init --dir OTHER, or with sudo')
-        finally:
-            if staging is not None:
-                shutil.rmtree(staging)
+            file_system.named(error, directory)
+            raise SiteError('The site cannot be written to {}: {}.'.format(directory, error.strerror),
+                            file_system.next_command(error, 'ua-overlay server init --dir OTHER, or with sudo'))
         return site
+
+    def sweep(self) -> None:
+        """Remove what killed commands left in the site and beside it. Its server calls this at each start."""
+        scratch.sweep(os.path.dirname(self.directory), SCRATCH)
+        for folder in ('', 'relay', 'run', BACKUPS):
+            files.sweep(self.path(folder))
 
     def write_settings(self, directory: Optional[str] = None) -> None:
         """Write site.yaml, and keep people's comments.
@@ -188,8 +191,7 @@ class Site:
         """
         path, text = os.path.join(directory or self.directory, SITE_FILE), dump_site(self.settings, self.rules)
         if os.path.exists(path):
-            with open(path, encoding='utf-8') as stream:
-                text = keep_comments(stream.read(), text)
+            text = keep_comments(foreign_file.read_text(path), text)
         files.write_atomic(path, text, mode=0o600)
 
     def write_generated(self, directory: Optional[str] = None) -> JsonObject:
@@ -200,19 +202,14 @@ class Site:
         self.write_config(directory)
         # The policy has no tests yet, because only a running Headscale knows which nodes exist.
         generated = policy.make_policy(self.rules)
-        files.write_atomic(os.path.join(directory, 'policy.json'), policy.dump_policy(generated), mode=0o600)
+        files.write_changed(os.path.join(directory, 'policy.json'), policy.dump_policy(generated), mode=0o600)
         return generated
 
     def write_config(self, directory: Optional[str] = None) -> bool:
         """Write headscale.yaml; return whether it changed."""
         path = os.path.join(directory or self.directory, 'headscale.yaml')
         text = config.dump_config(config.headscale_config(self.settings, self.directory))
-        before = None
-        if os.path.exists(path):
-            with open(path, encoding='utf-8') as stream:
-                before = stream.read()
-        files.write_atomic(path, text, mode=0o600)
-        return text != before
+        return files.write_changed(path, text, mode=0o600)
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
@@ -238,8 +235,15 @@ class Site:
 @contextlib.contextmanager
 def _lock(path: str, taken: Optional[SiteError] = None) -> Iterator[None]:
     """Hold a lock file; wait for it, or raise ``taken`` if another process holds it."""
-    # Do not follow links: the directory may belong to another user, who must not redirect root elsewhere.
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)) as stream:
+    # Do not follow links: the directory may belong to another user, who must not redirect root elsewhere. Do not wait
+    # for the other end of a FIFO.
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        file_system.named(error, path)
+        raise SiteError('The lock {} cannot be opened: {}.'.format(path, error.strerror), file_system.next_command(
+            error, 'ls -ld {}'.format(path)))
+    with os.fdopen(handle, 'rb', buffering=0) as stream:
         if os.geteuid() == 0:
             directory = os.stat(os.path.dirname(path))
             os.fchown(stream.fileno(), directory.st_uid, directory.st_gid)
@@ -266,8 +270,8 @@ def parse_site(text: str, source: str) -> Tuple[SiteSettings, Rules]:
         raise UsageError('{} does not describe a site.'.format(source), edit)
     version = values.pop('version', None)
     if version != site_settings.SITE_VERSION:
-        raise UsageError('{} has version {!r}; this ua_overlay reads version {}.'.format(
-            source, version, site_settings.SITE_VERSION), edit)
+        raise UsageError('{} has version {}; this ua_overlay reads version {}.'.format(
+            source, schema.shown(version), site_settings.SITE_VERSION), edit)
     rules = parse_rules(values, source)
     return site_settings.settings_from_dict(values, source), rules
 

@@ -6,7 +6,7 @@ from ua_overlay.clock import file_stamp
 from ua_overlay.headscale import versions
 from ua_overlay.protocols import Say, UtcClock
 from ua_overlay.site import backup
-from ua_overlay.site.site import Site
+from ua_overlay.site.site import BACKUPS, Site
 from ua_overlay.system import files
 from ua_overlay.trust import store
 
@@ -56,7 +56,7 @@ class UpgradeGuard:
         versions.record(self._site, self._installed())
 
     def _back_up(self) -> str:
-        folder = self._site.path(backup.BACKUP_DIR)
+        folder = self._site.path(BACKUPS)
         os.makedirs(folder, mode=0o700, exist_ok=True)
         owner = store.owner_of(self._site.directory)
         if owner is not None:

@@ -1,7 +1,8 @@
 """Private directories in which a command prepares something; the next command removes those of a killed one.
 
-A directory is locked while it is in use (flock(2)): the kernel ends the lock with the process, however that ends. So a
-directory without a lock belongs to nobody, and may hold the keys of a site.
+Each directory has a lock file beside it, which is locked while the directory is in use (flock(2)). The kernel ends the
+lock with the process, however that ends. So a directory without a locked file belongs to nobody, and may hold the keys
+of a site. (The directory itself cannot be the lock: trust.store locks that.)
 """
 import contextlib
 import fcntl
@@ -13,6 +14,8 @@ from typing import Iterator, List, Tuple
 
 from ua_overlay.system import file_system
 
+_LOCK = '.lock'
+
 
 @contextlib.contextmanager
 def directory(parent: str, prefix: str) -> Iterator[str]:
@@ -23,15 +26,21 @@ def directory(parent: str, prefix: str) -> Iterator[str]:
     """
     sweep(parent, prefix)
     try:
-        path, handle = _make(parent, prefix)
+        handle, lock = _lock(parent, prefix)
     except OSError as error:
         raise file_system.named(error, parent)
+    path = lock[:-len(_LOCK)]
     try:
+        try:
+            os.mkdir(path, 0o700)
+        except OSError as error:
+            raise file_system.named(error, path)
         yield path
     finally:
         # Removed before the lock ends: a sweeper and this process must not remove it at once.
         if os.path.isdir(path):
             shutil.rmtree(path)
+        os.unlink(lock)
         os.close(handle)
 
 
@@ -42,45 +51,58 @@ def sweep(parent: str, prefix: str) -> List[str]:
     """
     removed: List[str] = []
     try:
-        names = sorted(os.listdir(parent))
+        names = {name[:-len(_LOCK)] if name.endswith(_LOCK) else name for name in os.listdir(parent)
+                 if name.startswith(prefix)}
     except OSError:
         return removed  # creating the new directory reports it
-    for name in names:
-        path = os.path.join(parent, name)
-        if name.startswith(prefix) and _remove_unused(path):
+    for path in sorted(os.path.join(parent, name) for name in names):
+        if _remove_unused(path):
             removed.append(path)
     return removed
 
 
-def _make(parent: str, prefix: str) -> Tuple[str, int]:
+def _lock(parent: str, prefix: str) -> Tuple[int, str]:
+    """Return (handle, path) of a new, locked file."""
     while True:
-        path = tempfile.mkdtemp(prefix=prefix, dir=parent)
-        try:
-            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue  # a sweeper was faster
+        handle, path = tempfile.mkstemp(prefix=prefix, suffix=_LOCK, dir=parent)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
         except OSError:
-            return path, handle  # a file system without locks, on which nothing is swept
-        if os.path.isdir(path):
-            return path, handle
+            return handle, path  # a file system without locks, on which nothing is swept
+        if os.fstat(handle).st_nlink:
+            return handle, path
         os.close(handle)  # a sweeper was faster than the lock
 
 
 def _remove_unused(path: str) -> bool:
+    """Remove a directory that no process uses, and its lock file; return whether there was one."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        handle = os.open(path + _LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return _remove(path)  # its command was killed while it removed the directory
     except OSError:
-        return False  # a link, a file, somebody else's, or gone
+        return False  # a link, or somebody else's
     try:
         status = os.fstat(handle)
-        if not stat.S_ISDIR(status.st_mode) or os.geteuid() not in (0, status.st_uid):
+        if not stat.S_ISREG(status.st_mode) or os.geteuid() not in (0, status.st_uid):
             return False
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(path)
+        _remove(path)
+        os.unlink(path + _LOCK)
     except OSError:
         return False  # it is in use, or the file system has no locks
     finally:
         os.close(handle)
+    return True
+
+
+def _remove(path: str) -> bool:
+    """Remove a directory of this user; return whether it was there."""
+    try:
+        status = os.lstat(path)
+        if not stat.S_ISDIR(status.st_mode) or os.geteuid() not in (0, status.st_uid):
+            return False
+        shutil.rmtree(path)
+    except OSError:
+        return False
     return True

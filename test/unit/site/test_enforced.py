@@ -1,4 +1,4 @@
-"""What Headscale is asked about the rules in force, and what is said. The real one: test/lab/test_policy_faults.py."""
+"""What Headscale is asked about the rules in force, and what is said. The real one: test/lab/test_policy_real.py."""
 import pytest
 
 from ua_overlay.headscale import policy

@@ -1,7 +1,7 @@
 """How `server run` applies a policy: written, signalled, read back; and the way back, which is read back too.
 
 Headscale is played here, because the real one cannot be made to fail at each step. The real one, with real sockets
-after each failure: test/lab/test_policy_faults.py.
+after each failure: test/lab/test_policy_real.py.
 """
 import json
 import os

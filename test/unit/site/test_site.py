@@ -76,7 +76,7 @@ def test_a_missing_and_an_unreadable_site_are_distinguished(tmp_path, monkeypatc
         # Tests may run as root, who may read everything.
         raise PermissionError(13, 'Permission denied')
 
-    monkeypatch.setattr('builtins.open', refuse)
+    monkeypatch.setattr(os, 'open', refuse)
     with pytest.raises(SiteError, match='may not read') as caught:
         Site.load(str(tmp_path))
     assert 'sudo' in caught.value.next_command

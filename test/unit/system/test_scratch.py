@@ -46,7 +46,15 @@ def test_the_next_one_removes_what_a_killed_one_left(tmp_path, holder):
     process.send_signal(signal.SIGKILL)
     process.wait()
     with scratch.directory(str(tmp_path), '.test.') as mine:
-        assert os.listdir(str(tmp_path)) == [os.path.basename(mine)]
+        name = os.path.basename(mine)
+        assert sorted(os.listdir(str(tmp_path))) == [name, name + '.lock']
+
+
+def test_what_is_left_of_a_killed_removal_is_swept(tmp_path):
+    (tmp_path / '.test.x' / 'below').mkdir(parents=True)
+    (tmp_path / '.test.y.lock').write_text('')
+    assert scratch.sweep(str(tmp_path), '.test.') == [str(tmp_path / '.test.x'), str(tmp_path / '.test.y')]
+    assert os.listdir(str(tmp_path)) == []
 
 
 def test_only_directories_of_this_kind_are_swept(tmp_path):
