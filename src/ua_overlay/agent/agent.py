@@ -11,6 +11,7 @@ from ua_overlay import defaults
 from ua_overlay.firewall import egress, egress_keeper
 from ua_overlay.protocols import Say
 from ua_overlay.rosenv.hosts import HostsKeeper
+from ua_overlay.system.thread import SupervisedThread
 from ua_overlay.tailscale.home_derp import HomeReporter
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.model import parse_status
@@ -39,13 +40,16 @@ def duties(user: str, socket: str, stop: threading.Event, say: Say, ca_file: str
         'operator': lambda: maintain_operator(LocalApi(socket), user, stop, say)}
 
 
-def run(loops: Duties) -> None:
+def run(loops: Duties, say: Say) -> None:
     """Run all loops concurrently; return when the operator's loop ends.
 
     The others may be blocked by a resolver, so they run in daemon threads, which end with the process; the hosts file
-    is written atomically.
+    is written atomically. One that fails unexpectedly is started again; doctor reads back what each of them maintains,
+    and so notices what is not maintained. When the operator's loop fails, the process ends, and systemd starts it anew.
+
+    :param say: called with a sentence after each unexpected failure.
     """
     for name, loop in loops.items():
         if name != 'operator':
-            threading.Thread(target=loop, name=name, daemon=True).start()
+            SupervisedThread(name, loop, say).start()
     loops['operator']()

@@ -336,7 +336,7 @@ def run_agent(args: argparse.Namespace) -> int:
     uid_of(args.user)
     stop = until_sigterm()
     try:
-        agent.run(agent.duties(args.user, args.socket, stop, say))
+        agent.run(agent.duties(args.user, args.socket, stop, say), say)
     except KeyboardInterrupt:
         return 0
     return 0

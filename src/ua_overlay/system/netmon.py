@@ -8,12 +8,12 @@ lost, and tailscaled tries again with another node key: "authkey already used" (
 import errno
 import socket
 import struct
-import threading
 import time
 from typing import Callable, Optional, Set
 
 from ua_overlay import defaults
 from ua_overlay.protocols import Clock
+from ua_overlay.system.thread import SupervisedThread
 
 #: linux/rtnetlink.h: groups of links and of IPv4 addresses (each router advertisement repeats those of IPv6).
 GROUPS = 0x1 | 0x10
@@ -55,7 +55,7 @@ class InterfaceWatcher:
         self._last = clock() if assume else None
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)  # NETLINK_ROUTE
         self._socket.bind((0, GROUPS))
-        threading.Thread(target=self._read, name='interface watcher', daemon=True).start()
+        SupervisedThread('interface watcher', self._read, self._lose_sight).start()
 
     def take(self, data: bytes) -> None:
         """Take one read of the socket into account."""
@@ -65,6 +65,10 @@ class InterfaceWatcher:
     def wait_left(self) -> float:
         """Return the seconds until the interfaces have been stable for long enough; 0.0 when they have."""
         return 0.0 if self._last is None else max(0.0, self._last + STABLE_AFTER - self._clock())
+
+    def _lose_sight(self, _sentence: str) -> None:
+        """Count a failure of the thread as a change: nobody saw whether there was one."""
+        self._last = self._clock()
 
     def _read(self) -> None:
         while True:

@@ -1,4 +1,5 @@
 """Run tailscaled as a child process, on robots without a system service for it (`manage_daemon`)."""
+import logging
 import os
 import signal
 import subprocess
@@ -11,7 +12,10 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.protocols import Clock, Environ
 from ua_overlay.system import process as processes
 from ua_overlay.system.backoff import Backoff
+from ua_overlay.system.thread import SupervisedThread
 from ua_overlay.tailscale.localapi import DaemonMissing, LocalApi
+
+_LOG = logging.getLogger(__name__)
 
 #: Seconds before a daemon that ended is started again: the first pause, which doubles each time, and the longest.
 #: After a run of STABLE_AFTER seconds, the next pause is the first one again.
@@ -73,7 +77,7 @@ class Daemon:
         self._first = threading.Event()
         self._error: Optional[OSError] = None
         self._process: Any = None
-        self._thread: Optional[threading.Thread] = None
+        self._thread: Optional[SupervisedThread] = None
 
     @property
     def pid(self) -> Optional[int]:
@@ -101,8 +105,7 @@ class Daemon:
                 raise OverlayError('The directory {} of tailscaled cannot be created: {}.'.format(
                     directory, error.strerror), 'sudo mkdir -p {}'.format(directory))
         # The parent-death signal comes when the thread that started the child ends, so one thread starts all of them.
-        self._thread = threading.Thread(target=self._supervise, name='tailscaled', daemon=True)
-        self._thread.start()
+        self._thread = SupervisedThread('tailscaled', self._supervise).start()
         self._first.wait(timeout)
         deadline = self._clock() + timeout
         why: Optional[Exception] = self._error
@@ -125,7 +128,8 @@ class Daemon:
         self._stop.set()
         if self._process is not None:
             processes.end(self._process, timeout)
-        if self._thread is not None and self._thread is not threading.current_thread():
+        if self._thread is not None:
+            self._thread.stop()
             self._thread.join()
 
     def restart(self, timeout: float = 10.0) -> None:
@@ -160,28 +164,38 @@ class Daemon:
             began = self._clock()
             try:
                 self._run_once()
+                self._error = None
             except OSError as error:
+                # Before the first start its caller gives up; later there may be memory, or the program, again.
+                if str(error) != str(self._error):
+                    _LOG.error('tailscaled cannot be started: %s. Trying again.', error)
                 self._error = error
                 self._first.set()
-                return
             if self._clock() - began >= STABLE_AFTER:
                 backoff.reset()
             if not self._stop.wait(backoff.next()):
                 self.restarts += 1
 
     def _run_once(self) -> None:
-        output = subprocess.DEVNULL
-        if self._log_path is not None:
-            too_long = os.path.exists(self._log_path) and os.path.getsize(self._log_path) > LOG_LIMIT
-            output = os.open(self._log_path, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if too_long else os.O_APPEND),
-                             0o600)
+        output = self._open_log()
         try:
             self._process = self._popen(self._command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                                         env=self._environment, start_new_session=True)
         finally:
-            if self._log_path is not None:
+            if output != subprocess.DEVNULL:
                 os.close(output)
         self._first.set()
         if self._stop.is_set():  # stop() came between the last check and the start
             self._process.terminate()
         self._process.wait()
+
+    def _open_log(self) -> int:
+        """Return the log's file descriptor, or DEVNULL: logs may be dropped, processes may not."""
+        if self._log_path is None:
+            return subprocess.DEVNULL
+        try:
+            too_long = os.path.exists(self._log_path) and os.path.getsize(self._log_path) > LOG_LIMIT
+            return os.open(self._log_path, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if too_long else os.O_APPEND), 0o600)
+        except OSError as error:
+            _LOG.warning('tailscaled runs without its log %s: %s.', self._log_path, error.strerror)
+            return subprocess.DEVNULL

@@ -9,7 +9,9 @@ tailscaled 1.98 to 1.102 put no path change on the bus. So:
   often when that is expensive (many peers), so that it never takes more than a twenty-fifth of a core;
 - a slow resync catches messages that the bus dropped: its queue holds 128.
 
-Two threads: one reads the bus, the other reads counters and status, decides and calls the listener.
+Two threads: one reads the bus, the other reads counters and status, decides and calls the listener. When one of them,
+or the listener, fails unexpectedly, a snapshot with an error replaces the last one at once: what nobody observes any
+more is not known.
 """
 import logging
 import threading
@@ -20,6 +22,7 @@ from ua_overlay import link_types
 from ua_overlay.errors import OverlayError
 from ua_overlay.link_types import LinkType
 from ua_overlay.protocols import Clock, JsonObject, WallClock
+from ua_overlay.system.thread import SupervisedThread
 from ua_overlay.tailscale.api import MessageBus, WatcherApi
 from ua_overlay.tailscale.byte_counters import Counters, moved, parse_bytes
 from ua_overlay.tailscale.model import parse_status
@@ -107,7 +110,8 @@ class Watcher:
     :param api_factory: returns a new LocalApi; called once by each of the two threads, so that they share no
         connection.
     :param on_snapshot: called in the watcher's thread when something changed, and every :data:`RESYNC` seconds with
-        false changes (fresh byte counters). It must not block; its exceptions are logged.
+        false changes (fresh byte counters). It must not block. After an exception of its own it is offered a snapshot
+        with an error, and then everything anew.
     """
 
     def __init__(self, api_factory: Callable[[], WatcherApi], on_snapshot: Optional[Listener] = None,
@@ -121,7 +125,7 @@ class Watcher:
         self._stopped = False
         self._current: Optional[Snapshot] = None
         self._bus: Optional[MessageBus] = None
-        self._threads: List[threading.Thread] = []
+        self._threads: List[SupervisedThread] = []
 
     @property
     def current(self) -> Optional[Snapshot]:
@@ -130,9 +134,10 @@ class Watcher:
 
     def start(self) -> 'Watcher':
         """Start both threads; the first snapshot follows at once, also when there is no daemon."""
-        for target, name in ((self._follow_bus, 'bus'), (self._follow_status, 'status')):
-            thread = threading.Thread(target=target, name='tailscale-' + name, daemon=True)
-            self._threads.append(thread)
+        # Without the bus, changes appear with the next resync, until the thread runs again.
+        self._threads = [SupervisedThread('tailscale-bus', self._follow_bus),
+                         SupervisedThread('tailscale-status', self._follow_status, self._lose_sight)]
+        for thread in self._threads:
             thread.start()
         return self
 
@@ -145,8 +150,9 @@ class Watcher:
         if bus is not None:
             bus.close()
         for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join()
+            thread.stop()
+        for thread in self._threads:
+            thread.join()
 
     def poke(self) -> None:
         """Read the status now, after a change that does not appear on the bus."""
@@ -221,10 +227,7 @@ class Watcher:
                     began = time.thread_time()
                     snapshot = self._ask(api)
                     pace.note_status(self._clock(), WITH_DAEMON * (time.thread_time() - began), snapshot)
-                    changes = diff(self._current, snapshot)
-                    with self._condition:
-                        self._current = snapshot
-                        self._condition.notify_all()
+                    changes = self._take(snapshot)
                     if changes or listened_at is None or self._clock() - listened_at >= 0.9 * RESYNC:
                         listened_at = self._clock()
                         self._call_listener(snapshot, changes)
@@ -268,10 +271,26 @@ class Watcher:
         except OverlayError as error:
             return snapshot_of_error(error, self._wall_clock())
 
+    def _take(self, snapshot: Snapshot) -> Changes:
+        with self._condition:
+            changes = diff(self._current, snapshot)
+            self._current = snapshot
+            self._condition.notify_all()
+        return changes
+
     def _call_listener(self, snapshot: Snapshot, changes: Changes) -> None:
-        if self._on_snapshot is None:
-            return
-        try:
+        if self._on_snapshot is not None:
             self._on_snapshot(snapshot, changes)
-        except Exception:
-            _LOG.exception('the listener of the watcher failed')
+
+    def _lose_sight(self, sentence: str) -> None:
+        """Replace the last snapshot, after an unexpected failure of the thread that makes them."""
+        snapshot = snapshot_of_error(unobserved(sentence), self._wall_clock())
+        self._call_listener(snapshot, self._take(snapshot))
+
+
+def unobserved(sentence: str) -> OverlayError:
+    """Return the error of a status that nobody observes any more.
+
+    :param sentence: why.
+    """
+    return OverlayError('{} What tailscaled does is not known.'.format(sentence), 'ua-overlay status', 'UNOBSERVED')

@@ -1,8 +1,18 @@
 """The agent without tailscaled. With one: test/lab/test_names.py and test_prepare_systemd.py."""
 import threading
 
+import hostile
+import pytest
+
 from ua_overlay.agent import agent
+from ua_overlay.errors import OverlayError
 from ua_overlay.firewall import egress
+from ua_overlay.rosenv.hosts import HostsKeeper
+from ua_overlay.tailscale.home_derp import HomeReporter
+from ua_overlay.tailscale.localapi import LocalApi
+from ua_overlay.tailscale.model import parse_status
+from ua_overlay.tailscale.operator import maintain_operator
+from ua_overlay.trust.servers import derp_servers, remembered
 
 
 def test_the_duties_end_when_they_are_stopped(tmp_path, monkeypatch):
@@ -36,6 +46,66 @@ def test_the_agent_ends_with_the_operator_loop():
     def operator():
         assert all(event.wait(20) for event in began.values())
 
-    agent.run({'names': lambda: loop('names'), 'egress': lambda: loop('egress'), 'operator': operator})
+    agent.run({'names': lambda: loop('names'), 'egress': lambda: loop('egress'), 'operator': operator},
+              print)
     assert {thread.name for thread in threading.enumerate() if thread.daemon} >= set(began)
     forever.set()
+
+
+@pytest.mark.fault('K1', 'A duty of the agent fails unexpectedly', behaviour='the others go on, it is started again',
+                   reported='at once: its log, and doctor by what is not maintained', recovery='1 s', lost='nothing')
+def test_a_duty_that_fails_is_reported_and_starts_again():
+    again, failed, said = threading.Event(), [], []
+
+    def names():
+        if not failed:
+            failed.append(1)
+            raise AttributeError("'str' object has no attribute 'get'")
+        again.set()
+
+    agent.run({'names': names, 'operator': lambda: again.wait(20)}, said.append)
+    assert again.is_set()
+    assert said == ["The thread names failed: AttributeError: 'str' object has no attribute 'get'."]
+
+
+#: Kinds that cost no time; those that wait are the same to every caller of the LocalAPI (test_hostile_daemon.py).
+QUICK = [kind for kind in hostile.KINDS if kind not in (
+    'it never answers', 'it sends one byte each second', 'its chunks have no end', 'it sends a body of 1 GB',
+    'its body has no end', 'its header lines have no end', 'it sends a header line of 1 GB',
+    'its chunk size has no end', 'it sends interim answers without an end', 'it sends a million lists')]
+
+
+class Once:
+    """A stop that is set after one round."""
+
+    def __init__(self):
+        self.rounds = 0
+
+    def is_set(self):
+        return self.rounds > 0
+
+    def wait(self, timeout=None):
+        self.rounds += 1
+        return True
+
+
+@pytest.mark.parametrize('status', [hostile.STOPPED, hostile.RUNNING], ids=['stopped', 'running'])
+@pytest.mark.parametrize('good', [(), ('status',)], ids=['at once', 'later'])
+def test_every_duty_against_a_hostile_tailscaled(tmp_path, status, good):
+    hosts = tmp_path / 'hosts'
+    hosts.write_text('127.0.0.1 localhost\n')
+    for number, kind in enumerate(QUICK):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        server = hostile.LocalApi(directory, kind, status, good)
+        path = str(directory / hostile.SOCKET)
+        names = HostsKeeper(lambda: parse_status(LocalApi(path, 2.0).status()), path=str(hosts), deadline=0.1)
+        for duty in (names.step, lambda: HomeReporter(LocalApi(path, 2.0)).step(Once())):
+            try:
+                duty()
+            except OverlayError:
+                continue
+        maintain_operator(LocalApi(path, 2.0), 'robot', Once(), lambda line: None)
+        assert all(isinstance(name, str) for name in derp_servers(remembered(LocalApi(path, 2.0).derp_map)()))
+        server.close()
+    assert hosts.read_text() == '127.0.0.1 localhost\n'

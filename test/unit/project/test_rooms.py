@@ -17,7 +17,7 @@ ALLOWED = {
     'tailscale': ('system', 'firewall'),
     'rosenv': ('system', 'tailscale'),
     'membership': ('system', 'trust', 'tailscale'),
-    'agent': ('firewall', 'trust', 'tailscale', 'rosenv'),
+    'agent': ('system', 'firewall', 'trust', 'tailscale', 'rosenv'),
     'checks': ('system', 'firewall', 'trust', 'tailscale', 'rosenv'),
     'nodes': ('system', 'toolchain', 'tailscale', 'rosenv', 'membership', 'checks'),
     'wtf': ('system', 'tailscale', 'membership', 'checks'),

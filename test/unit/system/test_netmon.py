@@ -1,9 +1,12 @@
 """Changes of links from rtnetlink, and how long they delay a key."""
+import socket
 import struct
 
 import pytest
 
+from ua_overlay.lab.wait import wait
 from ua_overlay.system import netmon
+from ua_overlay.system.thread import SupervisedThread
 
 
 def message(kind, index, extra=b''):
@@ -50,3 +53,15 @@ def test_the_overlay_interface_is_ignored(watcher):
 
 def test_a_new_process_assumes_that_the_link_just_came_up():
     assert netmon.InterfaceWatcher(assume=True, clock=Clock()).wait_left() == netmon.STABLE_AFTER
+
+
+def test_a_thread_that_fails_counts_as_a_change(watcher, monkeypatch):
+    """Nobody saw whether an interface changed: no key is sent now."""
+    reader, writer = socket.socketpair()
+    monkeypatch.setattr(watcher, '_socket', reader)
+    monkeypatch.setattr(watcher, '_ignored', lambda: 1 / 0)
+    thread = SupervisedThread('interface watcher', watcher._read, watcher._lose_sight).start()
+    writer.send(message(16, 2))
+    wait('The failure as a change', lambda: watcher.wait_left() == netmon.STABLE_AFTER, 20)
+    thread.stop()
+    assert thread.join(20)

@@ -1,6 +1,8 @@
 """A tailscaled as a child, with a small program in its place where only its end matters (the real one: test/lab/)."""
+import errno
 import os
 import stat
+import subprocess
 
 import pytest
 
@@ -71,3 +73,31 @@ def test_a_program_that_is_not_tailscaled_is_stopped(tmp_path):
     assert daemon.pid is None
     assert log.read_text() == 'started\n'
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
+
+
+@pytest.mark.fault('K1', 'tailscaled cannot be started again for a while (manage_daemon)', behaviour='it is tried again',
+                   reported='at once: log, topic', recovery='30 s', lost='nothing')
+def test_a_start_that_fails_later_is_tried_again(monkeypatch, caplog):
+    """A full process table, say: the first start went well, so nobody waits for the error any more."""
+    runs, starts = Runs(1.0, 1.0), []
+
+    def popen(*_, **__):
+        starts.append(1)
+        if len(starts) in (2, 3):
+            raise OSError(errno.EAGAIN, 'Resource temporarily unavailable')
+        return runs
+
+    daemon = Daemon('/x/tailscaled', popen=popen, clock=lambda: runs.now)
+    monkeypatch.setattr(daemon, '_stop', runs)
+    daemon._supervise()
+    assert len(starts) == 4 and runs.pauses == [BACKOFF[0], 2 * BACKOFF[0], 4 * BACKOFF[0], 8 * BACKOFF[0]]
+    assert caplog.text.count('cannot be started') == 1  # once for each reason
+
+
+def test_a_log_that_cannot_be_opened_keeps_nothing_from_starting(tmp_path, caplog):
+    began = []
+    daemon = Daemon('/x/tailscaled', popen=lambda *_, **options: began.append(options['stdout']) or Runs(0.0),
+                    log_path=str(tmp_path))
+    daemon._run_once()
+    assert began == [subprocess.DEVNULL]
+    assert 'without its log' in caplog.text and 'Is a directory' in caplog.text

@@ -79,6 +79,77 @@ def test_waiting_for_a_core_does_not_make_a_status_expensive():
             assert daemon.asked.acquire(timeout=max(0.0, deadline - time.monotonic()))
 
 
+class Daemon(SlowDaemon):
+    """Answers at once; the next status raises what is in ``failures``."""
+
+    def __init__(self, *failures):
+        super().__init__()
+        self.failures = list(failures)
+
+    def status(self):
+        if self.failures:
+            raise self.failures.pop(0)
+        return self.answer
+
+
+LIMIT = 20.0
+
+
+@pytest.mark.fault('K1', 'A thread that observes tailscaled fails unexpectedly',
+                   behaviour='its last snapshot is not published any more', reported='at once: topic, diagnostics',
+                   recovery='1 s', lost='nothing')
+@pytest.mark.parametrize('failure', [ValueError('odd'), RecursionError(), KeyError('Self'), MemoryError()])
+def test_a_status_that_nobody_expected_makes_the_state_unknown_at_once(failure):
+    daemon, seen, back = Daemon(), [], threading.Event()
+
+    def listen(snapshot, changes):
+        seen.append((snapshot, changes))
+        if len(seen) == 1:
+            daemon.failures.append(failure)
+        if len(seen) == 3:
+            back.set()
+
+    with Watcher(lambda: daemon, listen) as watcher:
+        assert back.wait(LIMIT)
+        assert watcher.current.daemon_error is None
+    (first, _), (unknown, changes), (again, later) = seen[:3]
+    assert first.status.running and first.links
+    assert unknown.daemon_error.code == 'UNOBSERVED' and 'tailscale-status failed' in unknown.daemon_error.sentence
+    assert not unknown.status.peers and not unknown.links and changes.daemon and changes.peers
+    assert again.status == first.status and later.daemon and later.peers
+
+
+def test_a_listener_that_fails_is_offered_everything_again():
+    seen, back = [], threading.Event()
+
+    def listen(snapshot, changes):
+        seen.append(snapshot)
+        if len(seen) == 1:
+            raise OSError(28, 'No space left on device')
+        if snapshot.status.running:
+            assert changes.daemon and changes.peers and changes.links
+            back.set()
+
+    with Watcher(lambda: Daemon(), listen):
+        assert back.wait(LIMIT)
+    assert seen[1].daemon_error.code == 'UNOBSERVED'
+
+
+def test_a_bus_that_fails_unexpectedly_is_followed_again():
+    calls, again = [], threading.Event()
+
+    class OddBus(Daemon):
+        def watch(self):
+            calls.append(1)
+            if len(calls) == 1:
+                raise AttributeError('odd')
+            again.set()
+            return super().watch()
+
+    with Watcher(OddBus):
+        assert again.wait(LIMIT)
+
+
 def test_no_counters_while_stopped():
     assert not pace_after(STOPPED).counters_needed()
 

@@ -4,6 +4,8 @@ import threading
 from types import TracebackType
 from typing import Callable, Optional, TextIO, Type
 
+from ua_overlay.system.thread import SupervisedThread
+
 #: Columns of a stream other than a terminal.
 USUAL = 80
 _LEAST = 10
@@ -44,7 +46,7 @@ class StatusLine:
         self._render = render
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name='status line', daemon=True)
+        self._thread = SupervisedThread('status line', self._run, restart=False)
 
     def __enter__(self) -> 'StatusLine':
         if self.is_terminal:
@@ -78,7 +80,10 @@ class StatusLine:
 
     def _run(self) -> None:
         while not self._stop.wait(self.PERIOD):
-            self.renew()
+            try:
+                self.renew()
+            except OSError:
+                return  # the terminal was closed; the command itself goes on
 
     def _write(self, text: str) -> None:
         self.stream.write(text)

@@ -1,4 +1,5 @@
 """Lines that are written over, on a real pseudo terminal of changing width."""
+import errno
 import fcntl
 import os
 import pty
@@ -85,3 +86,19 @@ def test_default_width_without_a_terminal():
     import io
     assert terminal.width(io.StringIO()) == terminal.USUAL
     assert terminal.fitted(io.StringIO(), 'x' * 100, ' 9 s') == 'x' * 74 + '… 9 s'
+
+
+def test_a_terminal_that_is_closed_ends_the_line_and_not_the_command(screen, caplog, monkeypatch):
+    """As after a broken ssh connection: every write fails with EIO."""
+    monkeypatch.setattr(terminal.StatusLine, 'PERIOD', 0.01)
+    line = terminal.StatusLine(screen.stream, lambda: 'working')
+    with line:
+        monkeypatch.setattr(line, '_write', Broken())
+        assert line._thread.join(20)
+        monkeypatch.undo()
+    assert line._thread.problem == '' and not caplog.records
+
+
+class Broken:
+    def __call__(self, text):
+        raise OSError(errno.EIO, 'Input/output error')
