@@ -56,6 +56,7 @@ with 1. test/unit/test_errors.py compares this list with the sources.
         DaemonMissing             NO_DAEMON           tailscale.localapi
         DaemonTooOld              DAEMON_TOO_OLD      tailscale.localapi
         OtherTailnet              OTHER_TAILNET       tailscale.tailnet
+        Unobserved                UNOBSERVED          tailscale.watcher
         BuildFailed               BUILD_FAILED        toolchain.build
         BundleError               BUNDLE              toolchain.bundle
         ToolMissing               TOOL_MISSING        toolchain.find

@@ -11,7 +11,9 @@ from ua_overlay.nodes.server_probe import ServerView
 from ua_overlay.nodes.state import RoundTrips
 from ua_overlay.rosenv.report import Report
 from ua_overlay.tags import team_of
+from ua_overlay.tailscale.fields import LAST_MOMENT
 from ua_overlay.tailscale.snapshot import LinkChange, Snapshot
+from ua_overlay.tailscale.watcher import Unobserved
 
 #: Link type -> ua_overlay/Link constant.
 LINK_TYPES: Mapping[LinkType, int] = {kind: getattr(msg.Link, kind) for kind in link_types.ORDER}
@@ -34,8 +36,8 @@ SERVER_STATES: Mapping[str, int] = {
 
 
 def stamp(seconds: Optional[float]) -> rospy.Time:
-    """Return a ROS time from Unix seconds; the zero time for None."""
-    return rospy.Time.from_sec(seconds) if seconds else rospy.Time()
+    """Return a ROS time from Unix seconds; the zero time for None, and for one that a ROS time cannot hold."""
+    return rospy.Time.from_sec(seconds) if seconds and 0.0 < seconds <= LAST_MOMENT else rospy.Time()
 
 
 def peer_array(snapshot: Snapshot) -> msg.PeerArray:
@@ -86,7 +88,10 @@ def overlay_state(snapshot: Snapshot, removed: bool, server: ServerView, server_
     own = status.self_node
     message = msg.OverlayState()
     message.header.stamp = stamp(snapshot.stamp)
-    message.state = msg.OverlayState.NO_DAEMON if snapshot.daemon_error else STATES.get(status.state, 0)
+    message.state = STATES.get(status.state, msg.OverlayState.UNKNOWN)
+    if snapshot.daemon_error is not None:
+        message.state = (msg.OverlayState.UNKNOWN if snapshot.daemon_error.code == Unobserved.code
+                         else msg.OverlayState.NO_DAEMON)
     message.removed = removed
     message.online = own.online and not snapshot.daemon_error and not removed
     message.robot, message.dns_name, message.addresses = own.name, own.dns_name, list(own.addresses)

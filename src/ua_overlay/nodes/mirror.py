@@ -41,8 +41,8 @@ class MirrorNode:
                 return
             number, name, content = interface.unpack(packet)
             if number:
-                response = interface.SERVICES[name]._response_class()
-                response.deserialize(content)
+                response = content.decode('utf-8') if name == interface.FAILED else \
+                    interface.SERVICES[name]._response_class().deserialize(content)
                 with self._arrived:
                     self._answers[number] = response
                     self._arrived.notify_all()
@@ -54,7 +54,7 @@ class MirrorNode:
     def call(self, name: str, request: Any) -> Any:
         """Forward a service call to the overlay node and return its response.
 
-        :raises rospy.ServiceException: it does not answer in time.
+        :raises rospy.ServiceException: it does not answer in time, or the call failed unexpectedly.
         """
         with self._arrived:
             self._calls += 1
@@ -62,7 +62,10 @@ class MirrorNode:
             self._connection.send(interface.pack(name, request, number))
             if not self._arrived.wait_for(lambda: number in self._answers, ANSWER_TIMEOUT):
                 raise rospy.ServiceException('The overlay node did not answer. Next: ua-overlay status')
-            return self._answers.pop(number)
+            answer = self._answers.pop(number)
+        if isinstance(answer, str):
+            raise rospy.ServiceException(answer)
+        return answer
 
 
 def main(argv: Optional[List[str]] = None) -> int:

@@ -5,10 +5,12 @@ Every source has a thread that observes it; all of them write into one queue, an
 """
 import os
 import queue
+import sys
 import threading
 import time
+import traceback
 from dataclasses import replace
-from typing import AbstractSet, Any, Callable, Optional, Tuple
+from typing import AbstractSet, Any, Callable, Dict, Optional, Tuple
 
 import rospy
 
@@ -20,6 +22,7 @@ from ua_overlay.nodes import diagnostics, interface, messages, state
 from ua_overlay.nodes.server_probe import OK, UNKNOWN, ServerProbe, ServerView
 from ua_overlay.nodes.services import Services, make_directory
 from ua_overlay.nodes.state import NodeState
+from ua_overlay.nodes.watchdog import Watchdog
 from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.keeper import EnvironmentKeeper
 from ua_overlay.rosenv.master import MasterProbe
@@ -30,6 +33,7 @@ from ua_overlay.rosenv.report import FAILED, NO_RUNNER, Report, RunnerReport
 from ua_overlay.rosenv.roscore import TeamRoscore
 from ua_overlay.rosenv.runner import TeamRunner, find_launch
 from ua_overlay.system.leftovers import OWNER, Leftovers, owner_of
+from ua_overlay.system.thread import OnFailure, SupervisedThread
 from ua_overlay.tailscale.daemon import Daemon
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.model import parse_prefs
@@ -39,6 +43,10 @@ from ua_overlay.tailscale.watcher import Watcher
 
 #: Seconds between two /diagnostics; rqt_robot_monitor calls a status stale after 5 s.
 DIAGNOSTICS_PERIOD = 2.0
+#: The observers, by the name of their thread -> seconds without a report after which one hangs. Each step of theirs has
+#: a deadline of a few seconds; the probe's period comes on top.
+_TAILSCALED, _SERVER, _ENVIRONMENT = 'tailscale-status', 'server probe', 'environment'
+_SILENT_AFTER = {_TAILSCALED: 30.0, _SERVER: 60.0, _ENVIRONMENT: 60.0}
 #: Seconds within which a thread, and a running join, must end when the node ends.
 _THREAD_PATIENCE, _JOIN_PATIENCE = 15.0, 5.0
 
@@ -64,10 +72,17 @@ class OverlayNode:
         if rospy.get_param('~team_face', True):
             self._mirror = interface.MirrorServer(self._services.handle_remote)
         self._watcher = Watcher(self._connect, self._on_snapshot)
+        server_period: float = rospy.get_param('~server_period', 10.0)
         self._probe = ServerProbe(
-            self._find_server_url, self._ca_file, self._on_server, rospy.get_param('~server_period', 10.0),
+            self._find_server_url, self._ca_file, self._on_server, server_period,
             node_key=self._node_key, endpoints=lambda: endpoints_of(self._connect()))
         self._keeper = self._make_keeper()
+        #: Name of an observer -> makes unknown what it observed; takes the reason.
+        self._forget: Dict[str, OnFailure] = {
+            _TAILSCALED: self._watcher.lose_sight, _SERVER: self._forget_server,
+            _ENVIRONMENT: self._forget_environment}
+        self._watchdog = Watchdog(dict(_SILENT_AFTER, **{_SERVER: _SILENT_AFTER[_SERVER] + server_period}),
+                                  time.monotonic())
 
     def _connect(self) -> LocalApi:
         return LocalApi(self._socket)
@@ -110,24 +125,25 @@ class OverlayNode:
             for directory in (defaults.RUN_DIR, self._state_dir):
                 make_directory(directory)
             self._daemon.start()
-        threads = [threading.Thread(target=target, name=name, daemon=True) for name, target in (
-            ('server probe', self._probe.run), ('environment', self._keeper.run))]
-        for thread in threads:
-            thread.start()
+        probe = SupervisedThread(_SERVER, self._probe.run, self._forget[_SERVER]).start()
+        keeper = SupervisedThread(_ENVIRONMENT, self._keeper.run, self._forget[_ENVIRONMENT]).start()
         self._watcher.start()
         interface.serve(self._services.handle)
         rospy.on_shutdown(lambda: self._events.put(None))
         invitation = rospy.get_param('~invitation', '')
         if invitation:
-            threading.Thread(target=self._join_at_start, args=(invitation,), name='join', daemon=True).start()
+            SupervisedThread('join', lambda: self._join_at_start(invitation), rospy.logerr, restart=False).start()
         try:
             self._publish_events()
         finally:
             self._watcher.stop()
             self._probe.stop()
             self._keeper.stop()
-            for thread in threads:
-                thread.join(_THREAD_PATIENCE)
+            for thread in (probe, keeper):
+                thread.stop()
+            probe.join(_THREAD_PATIENCE)
+            if keeper.join(_THREAD_PATIENCE):
+                self._keeper.shut_down()  # for a thread that ended between a failure and its next try
             # A running join notices that the node ends, and undoes its changes.
             self._services.wait(_JOIN_PATIENCE)
             if self._daemon is not None:
@@ -148,6 +164,7 @@ class OverlayNode:
                 self._publish(state.LATCHED)
             if now >= next_diagnostics:
                 next_diagnostics = now + DIAGNOSTICS_PERIOD
+                self._notice_hangs(now)
                 self._publish_diagnostics()
             try:
                 event = self._events.get(timeout=max(0.0, min(next_heartbeat, next_diagnostics) - now))
@@ -160,19 +177,40 @@ class OverlayNode:
     # --- observations: called in the threads of the sources, processed in the publisher's ---
 
     def _on_snapshot(self, snapshot: Snapshot, changes: Changes) -> None:
+        self._watchdog.hear(_TAILSCALED, time.monotonic())
         self._events.put(lambda: self._take_snapshot(snapshot, changes))
 
     def _on_server(self, view: ServerView) -> None:
+        self._watchdog.hear(_SERVER, time.monotonic())
         self._events.put(lambda: self._take_server(view))
 
     def _on_report(self, report: Report) -> None:
+        self._watchdog.hear(_ENVIRONMENT, time.monotonic())
         self._events.put(lambda: self._take_report(report))
 
     def _on_probe(self, peer: str, ping: PingSummary) -> None:
         self._events.put(lambda: self._state.take_round_trip(peer, ping.type, ping.rtt))
 
+    # --- an observer that failed, or hangs ---
+
+    def _notice_hangs(self, now: float) -> None:
+        """Make unknown what a thread feeds that has been silent for too long; the log says where it hangs."""
+        for silence in self._watchdog.check(now):
+            rospy.logerr('%s It hangs here:\n%s', silence.sentence(), stack_of(silence.name))
+            self._forget[silence.name](silence.sentence())
+
+    def _forget_server(self, sentence: str) -> None:
+        rospy.logerr(sentence)
+        self._probe.fail(sentence)
+
+    def _forget_environment(self, sentence: str) -> None:
+        rospy.logerr(sentence)
+        self._keeper.fail(sentence)
+
     def _take_snapshot(self, snapshot: Snapshot, changes: Changes) -> AbstractSet[str]:
         changed = self._state.take_snapshot(snapshot, changes)
+        if changes.daemon and snapshot.daemon_error is not None:
+            rospy.logwarn(str(snapshot.daemon_error))
         for change in changes.link_changes:
             self._send('link_events', messages.link_event(change, snapshot))
         if changes.self_node and snapshot.status.running:
@@ -266,6 +304,13 @@ class OverlayNode:
             settings.write_settings(self._state_dir, now)
         except OSError as error:
             rospy.logwarn('The settings of the team cannot be kept in %s: %s', self._state_dir, error.strerror)
+
+
+def stack_of(name: str) -> str:
+    """Return where the threads called ``name`` are now, as a traceback shows it."""
+    frames = sys._current_frames()
+    return ''.join(line for thread in threading.enumerate() if thread.name == name and thread.ident in frames
+                   for line in traceback.format_stack(frames[thread.ident]))
 
 
 def main() -> int:

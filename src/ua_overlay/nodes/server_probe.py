@@ -15,6 +15,7 @@ from ua_overlay.checks.observe.server import (
     probe_server,
 )
 from ua_overlay.errors import OverlayError
+from ua_overlay.tailscale.watcher import Unobserved
 
 #: States of a :class:`ServerView`: no network, so no server; it answers; it does not answer; another program answers.
 UNKNOWN, OK, UNREACHABLE, UNTRUSTED = 'UNKNOWN', 'OK', 'UNREACHABLE', 'UNTRUSTED'
@@ -28,7 +29,7 @@ STRANGE_PROBES = 6
 class ServerView:
     """The result of a probe.
 
-    :ivar state: OK, UNREACHABLE, UNTRUSTED or UNKNOWN.
+    :ivar state: OK, UNREACHABLE, UNTRUSTED, or UNKNOWN: no network, or no probe (then ``text`` says why).
     :ivar text: the problem and the next command; '' without one.
     :ivar url: of the server that was probed last; '' without a network.
     :ivar facts: for the checks.
@@ -76,6 +77,16 @@ class ServerProbe:
     def poke(self) -> None:
         """Probe now: something changed."""
         self._wake.set()
+
+    def fail(self, sentence: str) -> None:
+        """Report that nobody knows whether the server answers, or whether it knows this robot.
+
+        :param sentence: why.
+        """
+        self._unknown_key, self._strange_probes = '', 0
+        problem = Unobserved('{} Whether the server answers is not known.'.format(sentence),
+                             'ua-overlay doctor').problem()
+        self._emit(ServerView(UNKNOWN, str(problem), self._url, Server(self._url, problem)))
 
     def stop(self) -> None:
         """End :meth:`run`."""

@@ -153,19 +153,33 @@ class EnvironmentKeeper:
             self._wake.notify()
 
     def run(self) -> None:
-        """Run until :meth:`stop`."""
+        """Run until :meth:`stop`. An unexpected failure stops no program: see :meth:`fail`."""
         period = 0.0
-        try:
-            while True:
-                with self._wake:
-                    if not self._fresh and not self._stopped:
-                        self._wake.wait(period or None)
-                    if self._stopped:
-                        return
-                    status, self._fresh = self._status, False
+        while True:
+            with self._wake:
+                if not self._fresh and not self._stopped:
+                    self._wake.wait(period or None)
+                if self._stopped:
+                    break
+                status, self._fresh = self._status, False
+            try:
                 period = self.period(self.step(status))
-        finally:
-            self.shut_down()
+            except BaseException:
+                self._fresh = True  # the next run begins with this status
+                raise
+        self.shut_down()
+
+    def fail(self, sentence: str) -> None:
+        """Report that nobody keeps the environment, and remove the files: they would name an old master for ever.
+
+        The programs of the team graph go on. They may be right, and the next step decides that.
+
+        :param sentence: why.
+        """
+        problem = '{} Nobody keeps the ROS environment of this robot.'.format(sentence)
+        left = self.remove_leftover()
+        self._written = None
+        self._emit(Report(problem=' '.join(filter(None, (problem, left)))))
 
     def period(self, report: Report) -> float:
         """Return the seconds until the next step if nothing changes earlier."""
@@ -184,7 +198,8 @@ class EnvironmentKeeper:
         return min(periods)
 
     def shut_down(self) -> None:
-        """Stop cleanly: end all programs in the team graph, and remove the files that would become stale."""
+        """Stop cleanly: end all programs in the team graph, and remove the files that would become stale. For the
+        thread of :meth:`run`, or for another one after it has ended. May be repeated."""
         for program in self._programs:  # signal all of them first, then wait for each
             program.follow(None)
         for program in self._programs:

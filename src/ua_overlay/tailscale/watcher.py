@@ -53,6 +53,12 @@ _TELLING = ('State', 'NetMap', 'SelfChange', 'PeerChanges', 'PeersChanged', 'Pee
 Listener = Callable[[Snapshot, Changes], None]
 
 
+class Unobserved(OverlayError):
+    """What this program observes is not known: a thread of it failed unexpectedly, or hangs."""
+
+    code = 'UNOBSERVED'
+
+
 def is_telling(message: JsonObject) -> bool:
     """Return whether a bus message indicates a change of the status."""
     return any(message.get(name) is not None for name in _TELLING)
@@ -136,7 +142,7 @@ class Watcher:
         """Start both threads; the first snapshot follows at once, also when there is no daemon."""
         # Without the bus, changes appear with the next resync, until the thread runs again.
         self._threads = [SupervisedThread('tailscale-bus', self._follow_bus),
-                         SupervisedThread('tailscale-status', self._follow_status, self._lose_sight)]
+                         SupervisedThread('tailscale-status', self._follow_status, self.lose_sight)]
         for thread in self._threads:
             thread.start()
         return self
@@ -159,6 +165,16 @@ class Watcher:
         with self._condition:
             self._woken = True
             self._condition.notify_all()
+
+    def lose_sight(self, sentence: str) -> None:
+        """Replace the last snapshot by one with an error: the thread that makes them failed unexpectedly, or hangs. The
+        next snapshot after it counts as a change of everything.
+
+        :param sentence: why.
+        """
+        snapshot = snapshot_of_error(Unobserved(
+            '{} What tailscaled does is not known.'.format(sentence), 'ua-overlay status'), self._wall_clock())
+        self._call_listener(snapshot, self._take(snapshot))
 
     def wait_for(self, condition: Callable[[Snapshot], bool], timeout: float) -> Optional[Snapshot]:
         """Return the first snapshot for which ``condition(snapshot)`` holds, None after ``timeout`` seconds."""
@@ -282,15 +298,3 @@ class Watcher:
         if self._on_snapshot is not None:
             self._on_snapshot(snapshot, changes)
 
-    def _lose_sight(self, sentence: str) -> None:
-        """Replace the last snapshot, after an unexpected failure of the thread that makes them."""
-        snapshot = snapshot_of_error(unobserved(sentence), self._wall_clock())
-        self._call_listener(snapshot, self._take(snapshot))
-
-
-def unobserved(sentence: str) -> OverlayError:
-    """Return the error of a status that nobody observes any more.
-
-    :param sentence: why.
-    """
-    return OverlayError('{} What tailscaled does is not known.'.format(sentence), 'ua-overlay status', 'UNOBSERVED')

@@ -68,7 +68,7 @@ def test_a_duty_that_fails_is_reported_and_starts_again():
     assert said == ["The thread names failed: AttributeError: 'str' object has no attribute 'get'."]
 
 
-#: Kinds that cost no time; those that wait are the same to every caller of the LocalAPI (test_hostile_daemon.py).
+#: Kinds that cost no time; those that wait are the same to every caller of the LocalAPI (test/unit/hostile).
 QUICK = [kind for kind in hostile.KINDS if kind not in (
     'it never answers', 'it sends one byte each second', 'its chunks have no end', 'it sends a body of 1 GB',
     'its body has no end', 'its header lines have no end', 'it sends a header line of 1 GB',
@@ -89,6 +89,18 @@ class Once:
         return True
 
 
+def perform_each_duty(path, hosts):
+    """Once; only an OverlayError may come out of it, which each loop expects."""
+    names = HostsKeeper(lambda: parse_status(LocalApi(path, 2.0).status()), path=hosts, deadline=0.1)
+    for duty in (names.step, lambda: HomeReporter(LocalApi(path, 2.0)).step(Once())):
+        try:
+            duty()
+        except OverlayError as error:
+            assert error.sentence
+    maintain_operator(LocalApi(path, 2.0), 'robot', Once(), lambda line: None)
+    assert all(isinstance(name, str) for name in derp_servers(remembered(LocalApi(path, 2.0).derp_map)()))
+
+
 @pytest.mark.parametrize('status', [hostile.STOPPED, hostile.RUNNING], ids=['stopped', 'running'])
 @pytest.mark.parametrize('good', [(), ('status',)], ids=['at once', 'later'])
 def test_every_duty_against_a_hostile_tailscaled(tmp_path, status, good):
@@ -98,14 +110,6 @@ def test_every_duty_against_a_hostile_tailscaled(tmp_path, status, good):
         directory = tmp_path / str(number)
         directory.mkdir()
         server = hostile.LocalApi(directory, kind, status, good)
-        path = str(directory / hostile.SOCKET)
-        names = HostsKeeper(lambda: parse_status(LocalApi(path, 2.0).status()), path=str(hosts), deadline=0.1)
-        for duty in (names.step, lambda: HomeReporter(LocalApi(path, 2.0)).step(Once())):
-            try:
-                duty()
-            except OverlayError:
-                continue
-        maintain_operator(LocalApi(path, 2.0), 'robot', Once(), lambda line: None)
-        assert all(isinstance(name, str) for name in derp_servers(remembered(LocalApi(path, 2.0).derp_map)()))
+        perform_each_duty(str(directory / hostile.SOCKET), str(hosts))
         server.close()
     assert hosts.read_text() == '127.0.0.1 localhost\n'

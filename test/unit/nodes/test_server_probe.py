@@ -144,3 +144,20 @@ def test_the_server_url_is_kept_while_tailscaled_is_silent(ca_file):
 
     probe = ServerProbe(url, ca_file, None, check=lambda *_, **__: HEALTHY)
     assert (probe.ask().url, probe.ask().url) == (URL, URL)
+
+
+def test_after_a_failure_nothing_is_known(ca_file):
+    """Neither whether the server answers, nor whether it knows this robot, nor whether another one has its identity."""
+    views = []
+    probe = ServerProbe(lambda: URL, ca_file, views.append, check=lambda *_, **__: HEALTHY,
+                        node_key=lambda: 'nodekey:a', verify=lambda *_: False,
+                        endpoints=lambda: (('10.0.0.1:1',), ('10.0.0.2:1',)))
+    for _ in range(STRANGE_PROBES):
+        view = probe.ask()
+    assert view.facts.key_known is False and view.facts.strangers
+    probe.fail('The thread server probe failed: ValueError: odd.')
+    view, = views
+    assert view.state == 'UNKNOWN' and view.facts.key_known is None and view.facts.strangers is None
+    assert view.text == ('The thread server probe failed: ValueError: odd. Whether the server answers is not known. '
+                         'Next: ua-overlay doctor')
+    assert view.facts.problem.code == 'UNOBSERVED' and probe.ask().facts.key_known is None  # confirmed anew

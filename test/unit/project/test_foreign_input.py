@@ -33,11 +33,9 @@ EXCEPTIONS = {
 }
 #: (module, function) that are still to be changed.
 PENDING = {
-    ('agent.agent', 'threading.Thread'),
     ('checks.observe.server', 'open'),
     ('cli.invite', 'open'),
     ('cli.measure_encryption', 'open'),
-    ('cli.shared.terminal', 'threading.Thread'),
     ('headscale.versions', 'open'),
     ('measure.campaign.campaign', 'open'),
     ('measure.campaign.run', 'json.load'),
@@ -54,18 +52,13 @@ PENDING = {
     ('measure.report.write', 'open'),
     ('measure.tools.iperf', 'json.loads'),
     ('measure.tools.ros_ends', 'json.loads'),
-    ('nodes.interface', 'threading.Thread'),
-    ('nodes.overlay', 'threading.Thread'),
     ('relays.derp_watcher', 'threading.Thread'),
     ('relays.enrolment', 'open'),
     ('relays.enrolment', 'yaml.safe_load'),
     ('relays.probe', 'open'),
     ('relays.relay_keeper', 'threading.Thread'),
     ('relays.remote_admin', 'open'),
-    ('system.netmon', 'threading.Thread'),
     ('system.supervised', 'open'),
-    ('tailscale.daemon', 'threading.Thread'),
-    ('tailscale.watcher', 'threading.Thread'),
     ('toolchain.pins', 'open'),
 }
 

@@ -11,6 +11,7 @@ import pytest
 
 from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.errors import OverlayError
+from ua_overlay.lab.wait import wait
 from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv import preferences as preferences_file
 from ua_overlay.rosenv.keeper import PERIOD, PERIOD_RUNNING, PERIOD_STARTING, SILENCE, EnvironmentKeeper
@@ -19,6 +20,7 @@ from ua_overlay.rosenv.names import NameReport
 from ua_overlay.rosenv.preferences import Preferences
 from ua_overlay.rosenv.report import FAILED, NO_ROSCORE, OFF, RUNNING, WAITING
 from ua_overlay.system import supervised
+from ua_overlay.system.thread import SupervisedThread
 from unit.rosenv import nodes
 
 URI = 'http://dev-1.overlay.internal:{}'.format(TEAM_PORT)
@@ -400,15 +402,28 @@ def test_a_clean_stop_leaves_no_environment(alone):
     assert alone.file() is None and alone.roscore[-1] == 'stopped'
 
 
-def test_an_unexpected_error_leaves_no_environment(alone):
+def test_an_unexpected_error_leaves_no_environment_and_stops_no_program(alone):
+    """Programs may be right: who does not know the master has no reason to stop them."""
     alone.keeper.step(ALONE)
-    alone.names = None  # AttributeError in the decision
-    alone.keeper._names = SimpleNamespace(check=lambda *args: 1 / 0)
+    names, alone.keeper._names = alone.keeper._names, SimpleNamespace(check=lambda *args: 1 / 0)
     alone.keeper._checked = (None, 0.0, None)
+    followed = list(alone.roscore)
     alone.keeper.offer(ALONE)
     with pytest.raises(ZeroDivisionError):
         alone.keeper.run()
-    assert alone.file() is None
+    alone.keeper.fail('The thread environment failed.')
+    assert alone.file() is None and alone.roscore == followed
+    report = alone.reports[-1]
+    assert (report.state, report.actual, report.env_file) == ('NO_OVERLAY', {}, '')
+    assert report.why == 'The thread environment failed. Nobody keeps the ROS environment of this robot.'
+    # The next run begins with the status that it failed with, and not only when another one comes.
+    alone.keeper._names = names
+    before = len(alone.reports)
+    thread = SupervisedThread('environment', alone.keeper.run, alone.keeper.fail).start()
+    wait('The next step', lambda: len(alone.reports) > before, 10)
+    wait('The env file', lambda: alone.file() == VARIABLES, 10)
+    alone.keeper.stop()
+    assert thread.join(10) and alone.file() is None and alone.roscore[-1] == 'stopped'
 
 
 def test_preferences_are_saved_while_the_overlay_is_up(alone):

@@ -75,8 +75,8 @@ def test_a_program_that_is_not_tailscaled_is_stopped(tmp_path):
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
 
 
-@pytest.mark.fault('K1', 'tailscaled cannot be started again for a while (manage_daemon)', behaviour='it is tried again',
-                   reported='at once: log, topic', recovery='30 s', lost='nothing')
+@pytest.mark.fault('K1', 'tailscaled cannot be started again for a while (manage_daemon)',
+                   behaviour='it is tried again', reported='at once: log, topic', recovery='30 s', lost='nothing')
 def test_a_start_that_fails_later_is_tried_again(monkeypatch, caplog):
     """A full process table, say: the first start went well, so nobody waits for the error any more."""
     runs, starts = Runs(1.0, 1.0), []

@@ -1,0 +1,181 @@
+"""The overlay node against a played tailscaled, without a ROS master: its topics when an observer fails or hangs.
+
+In a graph: test/lab/test_ros.py and others.
+"""
+import socket
+import threading
+import time
+
+import hostile
+import pytest
+
+from ua_overlay.lab.wait import wait
+
+rospy = pytest.importorskip('rospy', reason='ROS is not installed')
+overlay = pytest.importorskip('ua_overlay.nodes.overlay', reason='the workspace is not built')
+
+from ua_overlay import msg  # noqa: E402
+from ua_overlay.nodes import interface  # noqa: E402
+from ua_overlay.rosenv import envfile  # noqa: E402
+from ua_overlay.rosenv.names import NameReport  # noqa: E402
+
+#: Seconds for what the node does at once, on a busy machine.
+SOON = 20.0
+
+
+class Topic:
+    """A publisher that keeps what was published."""
+
+    def __init__(self):
+        self.messages = []
+
+    def publish(self, message):
+        self.messages.append(message)
+
+    @property
+    def last(self):
+        return self.messages[-1] if self.messages else None
+
+
+class Node:
+    """A running overlay node, its topics, and the env file."""
+
+    def __init__(self, tmp_path, monkeypatch):
+        parameters = {'~socket': str(tmp_path / hostile.SOCKET), '~state_dir': str(tmp_path), '~team_face': False,
+                      '~ca_file': str(tmp_path / 'ca.pem'), '~heartbeat': 0.5, '~server_period': 0.2,
+                      '~team_roscore': False}
+        monkeypatch.setattr(rospy, 'get_param', lambda name, default=None: parameters.get(name, default))
+        monkeypatch.setattr(rospy, 'on_shutdown', lambda hook: None)
+        monkeypatch.setattr(interface, 'serve', lambda handle: None)
+        self.topics = {name: Topic() for name in interface.TOPICS}
+        monkeypatch.setattr(interface, 'advertise', lambda: self.topics)
+        (tmp_path / 'run').mkdir()
+        monkeypatch.setenv('UA_OVERLAY_RUN_DIR', str(tmp_path / 'run'))
+        self.env = tmp_path / 'run' / envfile.FILE_NAME
+        self.node = overlay.OverlayNode()
+        # This machine resolves no names of the recorded team.
+        self.node._keeper._names.check = lambda *args: NameReport(True)
+        self.thread = threading.Thread(target=self.node.run, daemon=True)
+        self.thread.start()
+
+    def state(self):
+        return self.topics['state'].last
+
+    def environment(self):
+        return self.topics['ros_environment'].last
+
+    def groups(self):
+        last = self.topics['diagnostics'].last
+        return {} if last is None else {status.name.split(': ')[-1]: status for status in last.status}
+
+    def stop(self):
+        self.node._events.put(None)
+        self.thread.join(SOON)
+
+
+@pytest.fixture
+def node(tmp_path, monkeypatch):
+    server = hostile.LocalApi(tmp_path, 'it never answers', hostile.RUNNING, ('status', 'prefs'))
+    made = Node(tmp_path, monkeypatch)
+    wait('The state', lambda: made.state() and made.state().state == msg.OverlayState.RUNNING, SOON)
+    wait('The env file', made.env.exists, SOON)
+    yield made
+    made.stop()
+    server.close()
+    assert not made.env.exists()
+
+
+@pytest.mark.fault('K1', 'The thread that probes the server fails unexpectedly',
+                   behaviour='its last result is not published any more', reported='at once: topic, diagnostics',
+                   recovery='1 s', lost='nothing')
+def test_a_probe_that_fails_unexpectedly(node):
+    """A certificate that the library cannot parse was such a failure."""
+    real = node.node._probe.ask
+    wait('A probe', lambda: node.state().server == msg.OverlayState.SERVER_UNTRUSTED, SOON)
+    failures = [ValueError('invalid subjectAltName')]
+
+    def ask():
+        if failures:
+            raise failures.pop()
+        return real()
+
+    node.node._probe.ask = ask
+    wait('The failure in the topic', lambda: any(
+        message.server == msg.OverlayState.SERVER_UNKNOWN and 'subjectAltName' in message.server_text
+        for message in node.topics['state'].messages), SOON)
+    wait('The next probe', lambda: node.state().server == msg.OverlayState.SERVER_UNTRUSTED, SOON)
+
+
+@pytest.mark.fault('K1', 'The thread that keeps the ROS environment fails unexpectedly',
+                   behaviour='the env file is removed, nodes go on', reported='at once: topic, diagnostics',
+                   recovery='1 s', lost='nothing')
+def test_an_environment_keeper_that_fails_unexpectedly(node):
+    real = node.node._keeper._names.check
+    broken = threading.Event()
+    broken.set()
+    seen = []
+
+    def check(*args):
+        if broken.is_set():
+            raise RecursionError('odd')
+        return real(*args)
+
+    node.node._keeper._names.check = check
+    node.node._keeper._checked = (None, 0.0, None)
+    wait('The end of the env file', lambda: not node.env.exists(), SOON)
+    wait('The failure in the topic', lambda: 'environment failed' in node.environment().why, SOON)
+    assert node.environment().state == 'NO_OVERLAY' and node.environment().actual_master_uri == ''
+    wait('The failure in the diagnostics', lambda: 'environment failed' in str(node.groups().get('environment')), SOON)
+    seen.append(node.groups()['environment'].level)
+    broken.clear()
+    wait('The env file', node.env.exists, 2 * SOON)
+    assert seen == [2]
+
+
+@pytest.mark.fault('new', 'A thread of the overlay node hangs', behaviour='its last result is not published any more',
+                   reported='60 s: topic, diagnostics, log with the place', recovery='with its next report',
+                   lost='nothing')
+@pytest.mark.parametrize('name', ['tailscale-status', 'server probe', 'environment'])
+def test_a_thread_that_hangs(node, monkeypatch, name):
+    logged, go_on = [], threading.Event()
+    monkeypatch.setattr(rospy, 'logerr', lambda text, *args: logged.append(text % args if args else text))
+    limits = node.node._watchdog._limits
+    hang = {'tailscale-status': (node.node._watcher, '_ask'), 'server probe': (node.node._probe, 'ask'),
+            'environment': (node.node._keeper, 'step')}[name]
+    real = getattr(*hang)
+
+    def hangs_here(*args):
+        go_on.wait(60)
+        return real(*args)
+
+    setattr(hang[0], hang[1], hangs_here)
+    limits[name] = 1.0
+    wait('The place where it hangs', lambda: any('hangs_here' in text for text in logged), SOON)
+    if name == 'tailscale-status':
+        wait('An unknown state', lambda: node.state().state == msg.OverlayState.UNKNOWN, SOON)
+        assert 'has reported nothing for' in node.state().text
+    elif name == 'server probe':
+        wait('An unknown server', lambda: 'has reported nothing' in node.state().server_text, SOON)
+        assert node.state().server == msg.OverlayState.SERVER_UNKNOWN
+    if name != 'server probe':
+        wait('The end of the env file', lambda: not node.env.exists(), SOON)
+    limits[name] = 60.0
+    go_on.set()
+    setattr(hang[0], hang[1], real)
+    wait('The env file', node.env.exists, SOON)
+    wait('The state', lambda: node.state().state == msg.OverlayState.RUNNING, SOON)
+
+
+def test_a_service_call_that_fails_is_answered_at_once(node):
+    """The mirror in the team graph would wait for two minutes."""
+    failed = interface.MirrorServer(lambda name, request: 1 / 0)
+    mirror = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    mirror.connect('\0' + failed.address)
+    mirror.settimeout(SOON)
+    began = time.monotonic()
+    mirror.send(interface.pack('leave', interface.SERVICES['leave']._request_class(), 7))
+    number, name, content = interface.unpack(mirror.recv(interface.PACKET))
+    assert (number, name) == (7, interface.FAILED) and b'ZeroDivisionError' in content
+    assert time.monotonic() - began < SOON
+    mirror.send(b'')  # the end of a mirror
+    mirror.close()
