@@ -1,4 +1,5 @@
 """The team's roscore with the real roscore, on loopback: it runs under the given name, and leaves nothing behind."""
+import contextlib
 import os
 import random
 import shutil
@@ -6,8 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import xmlrpc.client
+from xmlrpc.server import SimpleXMLRPCServer
 
 import pytest
 from places import ROOT
@@ -16,8 +19,10 @@ from ua_overlay.lab.timeouts import ANSWER, START
 from ua_overlay.lab.wait import wait
 from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.environment import OK, RosEnvironment
+from ua_overlay.rosenv.graph import Graph
 from ua_overlay.rosenv.master import MasterProbe
 from ua_overlay.rosenv.roscore import TeamRoscore
+from ua_overlay.rosenv.runner import TeamRunner
 from ua_overlay.system import process, subreaper
 from ua_overlay.system.supervised import RUNNING, STOPPED, WAITING
 
@@ -156,6 +161,68 @@ def test_after_a_hard_kill_exactly_one_roscore_returns(roscore, team, victim):
     assert roscore.state == RUNNING
     wait('One of each process', lambda: sorted(family(roscore.pid).values()) == ['roscore', 'rosmaster', 'rosout'],
          START)
+
+
+class Listener:
+    """A subscriber of /topic as its master knows it: counts the notifications of publishers."""
+
+    def __init__(self, master, name):
+        self.heard = threading.Event()
+        self.server = SimpleXMLRPCServer(('127.0.0.1', 0), logRequests=False)
+        self.server.register_function(self._update, 'publisherUpdate')
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        assert master.registerSubscriber(name, '/topic', 'std_msgs/String', 'http://127.0.0.1:{}/'.format(
+            self.server.server_address[1]))[0] == 1
+
+    def _update(self, *_):
+        self.heard.set()
+        return 1, '', 0
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.mark.fault('case 5', 'Robots with nodes of the team lose power: their sockets answer nothing',
+                   behaviour='new publishers reach the others', reported='doctor names the nodes',
+                   recovery='1 s for up to 31 silent nodes, 10 s for 40', lost='nothing')
+@pytest.mark.parametrize('silent, limit', [(3, 1.0), (40, 10.0)])
+def test_silent_nodes_stall_nobody(roscore, team, silent, limit):
+    """ros_comm issue 1555. With rosmaster's defaults, three of them stall every new publisher for ever."""
+    start(roscore, team)
+    master = xmlrpc.client.ServerProxy(team.master_uri)
+    with contextlib.ExitStack() as stack:
+        for number in range(silent):
+            dead = stack.enter_context(socket.socket())
+            dead.bind(('127.0.0.1', 0))
+            dead.listen(16)  # the kernel takes the connection, and nobody answers: as behind a link that has just died
+            master.registerSubscriber('/dead_{}'.format(number), '/topic', 'std_msgs/String',
+                                      'http://127.0.0.1:{}/'.format(dead.getsockname()[1]))
+        live = Listener(master, '/live')
+        stack.callback(live.close)
+        for number in range(3):
+            live.heard.clear()
+            began = time.monotonic()
+            master.registerPublisher('/talker_{}'.format(number), '/topic', 'std_msgs/String', 'http://127.0.0.1:9/')
+            assert live.heard.wait(limit), 'publisher {}: no word of it in {:.1f} s'.format(
+                number, time.monotonic() - began)
+
+
+@pytest.mark.fault('K9', 'The launch file of the team does not exist', behaviour='the report has what roslaunch says',
+                   reported='10 s: team_runner', recovery='30 s after it is there', lost='nothing')
+def test_last_words_of_a_launch_file_that_fails(roscore, team, environ, tmp_path):
+    start(roscore, team)
+    graph = Graph(tuple(sorted(team.variables().items())), MasterProbe()(team.master_uri).run_id)
+    (tmp_path / 'broken.launch').write_text('<launch><node pkg="no_such_package" type="x" name="x"/></launch>\n')
+    for launch, words in (('/nonexistent/drive.launch', 'drive.launch'), (str(tmp_path / 'broken.launch'),
+                                                                         'no_such_package')):
+        runner = TeamRunner((launch,), environ=environ)
+        try:
+            runner.follow(graph)
+            wait('The end of roslaunch', lambda: runner.step() == WAITING, START)
+            assert words in runner.why.partition(' ended with status ')[2], runner.why
+        finally:
+            assert runner.stop()
 
 
 @pytest.mark.fault('new', "rosout of the team's roscore is killed", behaviour='roscore starts it again', reported='-',

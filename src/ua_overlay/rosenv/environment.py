@@ -30,7 +30,7 @@ class RosEnvironment:
     :ivar master: name of the master robot, or ''.
     :ivar state: one of the words above.
     :ivar why: one sentence for people; also set when all is well.
-    :ivar names_ok: this robot's name and those of all its team mates resolve here.
+    :ivar names_ok: this robot's name and those of all robots and laptops that it sees resolve here.
     :ivar usable: shells and programs may use the environment (there is a master and our own name works here).
         A master that is offline stays: a program that fails visibly beats one that talks to another graph.
     :ivar left: tailscaled reports that this robot is in no team; False with NO_OVERLAY, when that is unknown.

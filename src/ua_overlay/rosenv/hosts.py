@@ -1,8 +1,8 @@
-"""Names of the team in the hosts file, for machines on which MagicDNS does not work: a marked block and its keeper.
+"""Names of the overlay in the hosts file, for machines on which MagicDNS does not work: a marked block and its keeper.
 
 The keeper is part of the root service that `ua-overlay robot prepare` sets up. It takes names and addresses directly
 from tailscaled and queries this machine's resolver itself, so no unprivileged program can influence the file. It acts
-only after names failed to resolve. From then on it keeps the block in step with the team until the robot leaves: with
+only after names failed to resolve. From then on it keeps the block in step with the overlay until the robot leaves: with
 the block in the file, a query cannot show whether the resolver would work without it (systemd-resolved answers from the
 hosts file too), and removing the block to find out would cut nodes off.
 """
@@ -16,7 +16,7 @@ from typing import Callable, Iterable, List, Optional, Tuple
 from ua_overlay.errors import OverlayError
 from ua_overlay.protocols import Say, Stop
 from ua_overlay.rosenv.names import DEADLINE, Resolve, resolve_ipv4
-from ua_overlay.rosenv.team import dns_name, has_left, ipv4, sharing_a_team
+from ua_overlay.rosenv.team import Node, dns_name, has_left, ipv4, visible_nodes
 from ua_overlay.system import files, foreign_file
 from ua_overlay.system.deadline import Calls
 from ua_overlay.system.interfaces import in_overlay
@@ -25,7 +25,7 @@ from ua_overlay.tailscale.model import Status
 _LOG = logging.getLogger(__name__)
 
 HOSTS = '/etc/hosts'
-BEGIN = '# BEGIN ua_overlay: names of this robot\'s team, kept by `ua-overlay robot agent` until it leaves'
+BEGIN = '# BEGIN ua_overlay: names of the machines that this robot sees, kept by `ua-overlay robot agent` until it leaves'
 END = '# END ua_overlay'
 _BEGIN = '# BEGIN ua_overlay'
 
@@ -83,14 +83,15 @@ def has_block(text: str) -> bool:
     return any(line.startswith(_BEGIN) for line in text.split('\n'))
 
 
-def team_entries(status: Status) -> Tuple[Entry, ...]:
-    """Return the entries of the robot and its team mates.
+def entries_of(status: Status) -> Tuple[Entry, ...]:
+    """Return the entries of the robot and of every node that it sees: not only its team has publishers for it.
 
     The server chooses these names, and every program trusts the file. So each name must lie in the overlay's domain,
     and its address in the overlay.
     """
     entries = []
-    for node in sharing_a_team(status):
+    nodes: Tuple[Node, ...] = (status.self_node,) + visible_nodes(status)
+    for node in nodes:
         name, address = dns_name(node), ipv4(node)
         if name.endswith('.' + status.suffix.strip('.')) and len(name) <= _LONGEST_NAME and _NAME.match(name) and \
                 in_overlay(address):
@@ -140,7 +141,7 @@ def remove_block(path: str = HOSTS) -> bool:
 
 
 class HostsKeeper:
-    """Reconciles the block with the team: once with :meth:`step`, or continuously in a thread with :meth:`run`.
+    """Reconciles the block with the overlay: once with :meth:`step`, or continuously in a thread with :meth:`run`.
 
     :param status: returns tailscaled's Status; raises OverlayError while it does not answer.
     :param say: called with one sentence for each thing done.
@@ -167,7 +168,7 @@ class HostsKeeper:
             except (OSError, OverlayError) as error:
                 if isinstance(error, OSError) and self._last_sentence != str(error):  # once per reason
                     self._last_sentence = str(error)
-                    self._say('The names of the team cannot be kept in {}: {}.'.format(self._path, error))
+                    self._say('The names of the overlay cannot be kept in {}: {}.'.format(self._path, error))
             stop.wait(PERIOD_WRONG if self._failed else PERIOD)
 
     def step(self) -> None:
@@ -181,11 +182,11 @@ class HostsKeeper:
         if has_left(status):
             self._failed = 0
             if has_block(text):
-                self._write(hosts_text(text, ()), 'This robot left its team: the team\'s names were removed from {}.')
+                self._write(hosts_text(text, ()), 'This robot left its team: the names of the overlay were removed from {}.')
             return
         if not status.running:
             return
-        entries = team_entries(status)
+        entries = entries_of(status)
         if not has_block(text):
             self._failed = self._failed + 1 if entries and self._broken(entries) else 0
             if self._failed < PATIENCE:
@@ -193,8 +194,8 @@ class HostsKeeper:
             self._failed = 0
         desired = hosts_text(text, entries)
         if desired != text:
-            self._write(desired, 'The resolver of this machine fails for the names of the team: they are in {} now.'
-                        if not has_block(text) else 'The team changed, and {} with it.')
+            self._write(desired, 'The resolver of this machine fails for the names of the overlay: they are in {} now.'
+                        if not has_block(text) else 'The overlay changed, and {} with it.')
 
     def _broken(self, entries: Iterable[Entry]) -> bool:
         """Return whether the resolver that programs use fails to resolve one of the names."""

@@ -16,7 +16,7 @@ from ua_overlay.rosenv.names import NameReport
 from ua_overlay.rosenv.preferences import Preferences
 from ua_overlay.rosenv.report import FAILED, NO_RUNNER, WAITING, Report, RunnerReport
 from ua_overlay.rosenv.runner import LaunchSpec, Words
-from ua_overlay.rosenv.team import Node, team_mates
+from ua_overlay.rosenv.team import Node, visible_nodes
 from ua_overlay.system import supervised
 from ua_overlay.tailscale.model import Status
 
@@ -252,7 +252,7 @@ class EnvironmentKeeper:
         unchanged."""
         if status is None or not status.running or not status.self_node.dns_name:
             return None
-        mates = team_mates(status, preferences.team)
+        mates = visible_nodes(status)
         nodes: Tuple[Node, ...] = (status.self_node,) + mates
         key = ([(node.name, node.dns_name, node.addresses) for node in nodes], preferences.addressing)
         last_key, when, report = self._checked

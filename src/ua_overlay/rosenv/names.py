@@ -24,7 +24,7 @@ class NameReport:
     """The answers of this machine's resolver.
 
     :ivar own_ok: this robot can be reached under its own name (or address) from itself.
-    :ivar unresolved: DNS names of team mates that do not resolve to their overlay addresses, sorted.
+    :ivar unresolved: DNS names of robots and laptops that do not resolve to their overlay addresses, sorted.
     :ivar why: the first problem as a sentence, '' when there is none.
     """
 
@@ -51,7 +51,7 @@ def report_names(me: Node, mates: Sequence[Node], answers: Answers, local: Abstr
     """Judge the answers of the resolver.
 
     :param me: this robot.
-    :param mates: the peers of its team.
+    :param mates: the peers that it sees (team.visible_nodes): each of them may publish for it.
     :param answers: ignored when ``addressing`` is 'addresses'.
     :param local: IPv4 addresses of this machine's interfaces.
     """
@@ -66,7 +66,8 @@ def report_names(me: Node, mates: Sequence[Node], answers: Answers, local: Abstr
     wrong = [(name, problem) for name, problem in problems if problem]
     if wrong:
         why = 'This robot cannot receive from {}: the name {}{}'.format(
-            wrong[0][0].split('.', 1)[0] if len(wrong) == 1 else '{} of the robots and laptops that it sees'.format(len(wrong)), wrong[0][1],
+            wrong[0][0].split('.', 1)[0] if len(wrong) == 1
+            else '{} of the robots and laptops that it sees'.format(len(wrong)), wrong[0][1],
             ' Its own name does not work here either.' if own_problem else '')
     elif own_problem:
         why = "This robot's own name {}".format(own_problem)
@@ -90,7 +91,7 @@ class NameChecker:
         self._calls = Calls()
 
     def check(self, me: Node, mates: Sequence[Node], addressing: str = defaults.NAMES) -> NameReport:
-        """Resolve the names of this robot and all its team mates at once, within the deadline."""
+        """Resolve the names of this robot and of all ``mates`` at once, within the deadline."""
         answers: Answers = {}
         if addressing == defaults.NAMES:
             names = {dns_name(node) for node in (me,) + tuple(mates)}

@@ -14,6 +14,12 @@ from ua_overlay.rosenv.launch import without_overlay
 from ua_overlay.rosenv.runner import Which
 from ua_overlay.system.supervised import SIGINT_TIMEOUT, SIGTERM_TIMEOUT, Supervised
 
+#: How many nodes the master notifies at once, and for how many seconds it waits for one. Its own defaults are for one
+#: machine: 3 threads that wait for ever (rosmaster 1.15.15: NUM_WORKERS in master_api.py, main.py), so that three nodes
+#: of a robot without power stall every new publisher of the team (ros_comm issue 1555). Each thread polls ten times a
+#: second (threadpool.py); 32 of them cost less than 1 % of a core.
+WORKERS, NOTIFY_TIMEOUT = 32, 3
+
 
 @dataclass(frozen=True)
 class RoscoreSpec:
@@ -64,7 +70,7 @@ def roscore_command(spec: RoscoreSpec, which: Which = shutil.which) -> List[str]
     if roscore is None:
         raise OverlayError('The team master cannot start: there is no roscore on the PATH.',
                            'source the setup.bash of your ROS workspace', code='NO_ROS')
-    return [roscore, '-p', str(spec.port), '--sigint-timeout', str(SIGINT_TIMEOUT),
+    return [roscore, '-p', str(spec.port), '-w', str(WORKERS), '-t', str(NOTIFY_TIMEOUT), '--sigint-timeout', str(SIGINT_TIMEOUT),
             '--sigterm-timeout', str(SIGTERM_TIMEOUT)]
 
 

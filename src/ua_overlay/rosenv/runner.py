@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
+from ua_overlay.advice import command_line
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.protocols import Clock, Environ
 from ua_overlay.rosenv.graph import Graph
@@ -71,13 +72,14 @@ def find_launch(argument: str, config: str) -> Words:
         data = schema.load(foreign_file.read_text(config))
     except OSError as error:
         raise UsageError('The configuration of this robot {} cannot be read: {}.'.format(config, error.strerror),
-                         'ls -l ' + config) from error
+                         command_line('ls -l {}', config)) from error
     except schema.Invalid as error:
         raise UsageError('The configuration of this robot {} is invalid. {}'.format(config, error),
-                         'cat -v ' + config) from None
+                         command_line('cat -v {}', config)) from None
     value = data.get('team_launch') or '' if isinstance(data, dict) else None
     if not isinstance(value, str):
-        raise UsageError('{} must contain team_launch: PACKAGE/FILE.launch.'.format(config), 'cat ' + config)
+        raise UsageError('{} must contain team_launch: PACKAGE/FILE.launch.'.format(config),
+        command_line('cat {}', config))
     return parse_team_launch(value)
 
 

@@ -1,7 +1,7 @@
 """Find the robots of this robot's team among the nodes of the overlay, and their names in ROS. Pure."""
 from typing import Optional, Tuple, Union
 
-from ua_overlay import tags
+from ua_overlay import defaults, tags
 from ua_overlay.tailscale.model import Peer, SelfNode, Status
 
 #: This robot or another node of the overlay.
@@ -38,7 +38,8 @@ def team_mates(status: Status, preferred: str) -> Tuple[Peer, ...]:
     return tuple(peer for peer in status.peers if team and tags.PREFIX + team in peer.tags)
 
 
-def sharing_a_team(status: Status) -> Tuple[Node, ...]:
-    """Return this robot and all peers that share any team with it."""
-    teams = {tag for tag in status.self_node.tags if tags.team_of((tag,))}
-    return (status.self_node,) + tuple(peer for peer in status.peers if teams & set(peer.tags))
+def visible_nodes(status: Status) -> Tuple[Peer, ...]:
+    """Return the peers with which this robot may exchange messages: robots of its team and of teams with a talk rule,
+    and laptops of users. A server and relays run no nodes."""
+    return tuple(peer for peer in status.peers
+                 if defaults.RELAY_TAG not in peer.tags and dns_name(peer) and ipv4(peer))

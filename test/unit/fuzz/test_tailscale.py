@@ -15,7 +15,7 @@ from ua_overlay.membership import settings as settings_module
 from ua_overlay.printable import printable
 from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.environment import decide_environment
-from ua_overlay.rosenv.hosts import hosts_text, team_entries
+from ua_overlay.rosenv.hosts import hosts_text, entries_of
 from ua_overlay.rosenv.preferences import Preferences, follow_map
 from ua_overlay.tailscale import byte_counters, fields, home_derp, http_unix, model, snapshot, version
 from ua_overlay.tailscale.localapi import LocalApi
@@ -143,7 +143,7 @@ def test_what_a_robot_makes_of_a_status(raw):
             assert envfile.parse(envfile.dump(variables)) == variables
         except ValueError:
             assert any(not envfile.VALUE.match(value) for value in variables.values())
-    lines = hosts_text('127.0.0.1 localhost\n', team_entries(status)).split('\n')
+    lines = hosts_text('127.0.0.1 localhost\n', entries_of(status)).split('\n')
     assert all(line.startswith('#') or len(line.split()) in (0, 2) for line in lines)
 
 

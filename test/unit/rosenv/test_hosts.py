@@ -8,7 +8,7 @@ import pytest
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.rosenv import hosts
-from ua_overlay.rosenv.hosts import HostsKeeper, hosts_text, team_entries
+from ua_overlay.rosenv.hosts import HostsKeeper, hosts_text, entries_of
 from ua_overlay.tailscale.model import Peer, SelfNode, Status
 
 OLD = '127.0.0.1 localhost\n127.0.1.1\tdev-1.overlay.internal  dev-1 # mine\n\n::1 localhost ip6-localhost'
@@ -52,14 +52,15 @@ def test_has_block():
 
 # --- its entries ---
 
-def test_entries_are_the_robot_and_its_team():
+@pytest.mark.fault('case 6', 'MagicDNS fails, and a laptop or a robot of another team publishes',
+                   behaviour='its name comes from the hosts file, too', reported='10 s: names_ok', recovery='10 s',
+                   lost='nothing')
+def test_entries_are_the_robot_and_everything_that_it_sees():
+    laptop = Peer('laptop', 'laptop.overlay.internal', ('100.64.0.7',))
     other = Peer('dev-9', 'dev-9.overlay.internal', ('100.64.0.9',), tags=('tag:blue', 'tag:ros-master'))
     relay = Peer('relay', 'relay.overlay.internal', ('100.64.0.8',), tags=('tag:relay',))
-    assert set(team_entries(status(peers=(MATE, other, relay)))) == set(ENTRIES)
-    assert team_entries(status(me=SelfNode('', '', ()), peers=(MATE,))) == ()
-    # tag:ros-master is no team.
-    lone = SelfNode('dev-1', 'dev-1.overlay.internal', ('100.64.0.1',), tags=('tag:ros-master',))
-    assert team_entries(status(me=lone)) == (('100.64.0.1', 'dev-1.overlay.internal'),)
+    assert set(entries_of(status(peers=(MATE, other, laptop, relay)))) == set(ENTRIES) | {
+        ('100.64.0.9', 'dev-9.overlay.internal'), ('100.64.0.7', 'laptop.overlay.internal')}
 
 
 @pytest.mark.parametrize('name, address', [
@@ -70,8 +71,8 @@ def test_entries_are_the_robot_and_its_team():
     ('b.overlay.internal', '8.8.8.8')])
 def test_invalid_names_from_the_server_are_not_written(name, address):
     bad = Peer('b', name, (address,) if address else (), tags=('tag:iris',))
-    assert set(team_entries(status(peers=(MATE, bad)))) == set(ENTRIES)
-    assert team_entries(status(suffix='')) == ()
+    assert set(entries_of(status(peers=(MATE, bad)))) == set(ENTRIES)
+    assert entries_of(status(suffix='')) == ()
 
 
 # --- the file ---

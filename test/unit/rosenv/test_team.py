@@ -1,8 +1,8 @@
 """The robots of a team among the nodes of the overlay."""
 import pytest
 
-from ua_overlay.rosenv.team import dns_name, has_left, ipv4, sharing_a_team, team_mates, team_of
-from ua_overlay.tailscale.model import SelfNode, Status
+from ua_overlay.rosenv.team import dns_name, has_left, ipv4, team_mates, team_of, visible_nodes
+from ua_overlay.tailscale.model import Peer, SelfNode, Status
 from unit.rosenv.nodes import MASTER, me, peer, status
 
 MATE = peer(1, MASTER)
@@ -24,12 +24,10 @@ def test_team_mates_share_the_team():
     assert team_mates(Status(), '') == ()
 
 
-def test_sharing_a_team():
-    """Whichever team that is; a tag of what a node does is not a team."""
-    own = me(2, MASTER, 'tag:blue')
-    assert sharing_a_team(status(own, MATE, OF_BLUE, RELAY)) == (own, MATE, OF_BLUE)
-    lone = me(2, MASTER, team='')
-    assert sharing_a_team(status(lone, MATE)) == (lone,)
+def test_everything_visible_but_relays():
+    laptop = Peer('laptop', 'laptop.overlay.internal', ('100.64.0.9',))
+    nameless = Peer('x', '', ('100.64.0.8',))
+    assert visible_nodes(status(me(2), MATE, OF_BLUE, RELAY, laptop, nameless)) == (MATE, OF_BLUE, laptop)
 
 
 @pytest.mark.parametrize('state, left', [
