@@ -31,8 +31,9 @@ HEARD_WITHIN = 30.0
 HISTORY, STREAM = 8, 4
 #: Seconds between two pings of a suspected link.
 PING_PERIOD = 0.1
-#: The shortest patience: five pings. With a loss of 5 % each way, one of 110,000 suspicions loses all of them.
-PATIENCE = 0.5
+#: The shortest patience: four pings. With a loss of 5 % each way one of 11,000 suspicions loses all of them, and a
+#: stream of 10 Hz is suspected some ten times an hour.
+PATIENCE = 0.4
 #: The patience of a link that only sends, and is suspected once a second for as long as it does: nine pings.
 PATIENCE_ONE_WAY = 0.9
 #: Patience in round trips, and the round trip of a link that was never measured.
