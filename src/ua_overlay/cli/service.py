@@ -9,6 +9,7 @@ from ua_overlay import defaults
 from ua_overlay.cli.shared.needs import need_root, need_systemd
 from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.errors import UsageError
+from ua_overlay.printable import printable
 from ua_overlay.rosenv import service
 
 DESCRIPTION = '''\
@@ -19,7 +20,7 @@ needs no network and no host name that resolves. To change its settings: sudo sy
 EPILOG = '''\
 examples:
   sudo ua-overlay service install --user "$USER" --workspace ~/catkin_ws/install
-  sudo ua-overlay service install --arg team_launch:=my_robot/drive.launch
+  sudo ua-overlay service install --underlay ~/my_ws/devel --arg team_launch:=my_robot/drive.launch
   journalctl -u ua-overlay -f
   sudo ua-overlay service remove'''
 
@@ -36,6 +37,9 @@ def configure_install(parser: CommandParser) -> None:
                                                        'else the caller of sudo)')
     parser.add_argument('--workspace', metavar='DIR', help='devel or install space with the built package (default: '
                                                            'the one of this command)')
+    parser.add_argument('--underlay', metavar='DIR', default='',
+                        help='devel or install space with the robot\'s own packages, for team_launch; sourced before '
+                             'the workspace')
     parser.add_argument('--arg', action='append', default=[], metavar='NAME:=VALUE', dest='arguments',
                         help='argument of overlay.launch; repeatable')
     parser.add_argument('--dry-run', action='store_true', help='print the unit and what would be done; change nothing')
@@ -55,7 +59,7 @@ def run_install(args: argparse.Namespace) -> int:
         raise UsageError('No user given: who runs overlay.launch?', 'sudo ua-overlay service install --user USER')
     uid_of(user)
     workspace = find_workspace(args.workspace)
-    recipe = service.make_recipe(user, workspace, args.arguments)
+    recipe = service.make_recipe(user, workspace, args.arguments, find_underlay(args.underlay))
     if args.dry_run:
         print(recipe.files[0].text, end='')
         print('\n'.join(describe(recipe)))
@@ -101,6 +105,20 @@ def find_workspace(path: Optional[str]) -> str:
         if not os.path.isfile(os.path.join(path, name)):
             raise UsageError('{} is not a devel or install space with this package: it has no {}.'.format(path, name),
                              'catkin_make install, then --workspace WORKSPACE/install')
+    return path
+
+
+def find_underlay(path: str) -> str:
+    """The absolute path of the robot's own workspace, '' for none.
+
+    :raises UsageError: it is none.
+    """
+    if not path:
+        return ''
+    path = os.path.abspath(path)
+    if not os.path.isfile(os.path.join(path, 'setup.bash')):
+        raise UsageError('{} is not a devel or install space: it has no setup.bash.'.format(printable(path)),
+                         'catkin_make, then --underlay WORKSPACE/devel')
     return path
 
 

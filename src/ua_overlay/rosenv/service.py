@@ -27,6 +27,13 @@ _ARGUMENT = re.compile(r'[A-Za-z_][A-Za-z0-9_/]*:=[^\0\n\r]*\Z')
 _SCRIPT = ('workspace=$0; load() { . "$workspace/setup.bash"; }; '
            'load && exec ua-overlay exec --local roslaunch ua_overlay overlay.launch "$@"')
 
+#: The same with the robot's own workspace below this package's. Both are sourced by the unit's user: a robot's own
+#: workspace is code of that user, which root must not run. --extend keeps what the first one has set (catkin,
+#: cmake/templates/_setup_util.py.in); otherwise setup.bash starts from the workspaces that it was built on.
+_CHAINED = ('workspace=$0; own=$1; shift; load() { . "$own/setup.bash"; }; '
+            'extend() { . "$workspace/setup.bash" --extend; }; '
+            'load && extend && exec ua-overlay exec --local roslaunch ua_overlay overlay.launch "$@"')
+
 _TEXT = '''\
 # Written by `ua-overlay service install`; `ua-overlay service remove` removes it. Put your own settings into a
 # drop-in: sudo systemctl edit {name}
@@ -75,33 +82,36 @@ WantedBy=multi-user.target
 '''
 
 
-def unit_text(user: str, workspace: str, arguments: Sequence[str] = ()) -> str:
+def unit_text(user: str, workspace: str, arguments: Sequence[str] = (), own: str = '') -> str:
     """Return the text of the unit.
 
     :param user: an unprivileged user's name.
     :param workspace: absolute path of the devel or install space with setup.bash.
     :param arguments: 'NAME:=VALUE' of overlay.launch.
+    :param own: absolute path of the devel or install space with the robot's own packages; '' for none.
     :raises UsageError: for root, a path that is not absolute, or an invalid argument.
     """
     if user in ('root', '0'):
         raise UsageError('overlay.launch runs as an unprivileged user, not as root.',
                          'sudo ua-overlay service install --user USER')
-    if not workspace.startswith('/') or '\n' in workspace:
-        raise UsageError('{!r} is not the absolute path of a workspace.'.format(workspace),
-                         'sudo ua-overlay service install --workspace DIR')
+    for option, path in (('workspace', workspace), ('underlay', own or '/')):
+        if not path.startswith('/') or '\n' in path:
+            raise UsageError('{!r} is not the absolute path of a workspace.'.format(path),
+                             'sudo ua-overlay service install --{} DIR'.format(option))
     for argument in arguments:
         if not _ARGUMENT.match(argument):
             raise UsageError('{!r} is not an argument of a launch file (NAME:=VALUE).'.format(argument),
                              'sudo ua-overlay service install --arg NAME:=VALUE')
     return _TEXT.format(
         name=UNIT_NAME, user=quote(user, variables=False), plain_user=user.replace('%', '%%'),
-        master=defaults.LOCAL_MASTER_URI, script=quote(_SCRIPT), workspace=quote(workspace),
+        master=defaults.LOCAL_MASTER_URI, script=quote(_CHAINED if own else _SCRIPT),
+        workspace=quote(workspace) + (' ' + quote(own) if own else ''),
         arguments=''.join(' ' + quote(argument) for argument in arguments))
 
 
-def make_recipe(user: str, workspace: str, arguments: Sequence[str] = ()) -> Recipe:
+def make_recipe(user: str, workspace: str, arguments: Sequence[str] = (), own: str = '') -> Recipe:
     """Return the recipe of `service install`; parameters and errors as for :func:`unit_text`."""
-    return Recipe((File(UNIT, unit_text(user, workspace, arguments)),), (), (
+    return Recipe((File(UNIT, unit_text(user, workspace, arguments, own)),), (), (
         daemon_reload(UNIT),) + unit_commands(UNIT_NAME, (UNIT,)), ())
 
 

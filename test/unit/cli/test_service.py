@@ -64,6 +64,17 @@ def test_a_dry_run_prints_the_unit_and_changes_nothing(workspace, capsys):
     assert 'run systemctl daemon-reload' in capsys.readouterr().out
 
 
+def test_the_robot_s_own_workspace(workspace, tmp_path, capsys):
+    argv = ['service', 'install', '--user', 'daemon', '--workspace', workspace, '--dry-run', '--underlay']
+    assert main(argv + [str(tmp_path / 'none')]) == 2
+    assert '{}/none is not a devel or install space: it has no setup.bash.'.format(tmp_path) in capsys.readouterr().err
+    own = tmp_path / 'my ws'
+    own.mkdir()
+    (own / 'setup.bash').write_text('')
+    assert main(argv + [str(own)]) == 0
+    assert '{} "{}"\n'.format(workspace, own) in capsys.readouterr().out
+
+
 def test_root_is_required(workspace, monkeypatch, capsys):
     monkeypatch.setattr(os, 'geteuid', lambda: 1000)
     assert main(['service', 'install', '--user', 'daemon', '--workspace', workspace]) == 1

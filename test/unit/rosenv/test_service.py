@@ -43,6 +43,28 @@ def test_arguments_reach_roslaunch_as_they_were_typed(arguments, tmp_path):
         arguments)
 
 
+@pytest.mark.fault('case 19', "The team's launch file is in the robot's own workspace",
+                   behaviour='The service sources that workspace, then its own on top', reported='-', recovery='-',
+                   lost='nothing')
+def test_the_robot_s_own_workspace_is_sourced_first_and_kept(tmp_path):
+    """By each workspace as catkin makes it: setup.bash starts from nothing without --extend."""
+    setup = 'if [ "$*" != --extend ]; then SPACES=; fi; export SPACES="{0} $SPACES" PATH="{0}:$PATH"\n'
+    for name in ('own', 'ours $HOME'):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'setup.bash').write_text(setup.format(str(tmp_path / name).replace('$', '\\$')))
+    tool = tmp_path / 'ours $HOME' / 'ua-overlay'
+    tool.write_text('#!/bin/bash\nprintf "%s\\n" "$SPACES" "$@"\n')
+    tool.chmod(0o755)
+    text = service.unit_text('robot', str(tmp_path / 'ours $HOME'), ('x:=--local', 'y:=1 2'), str(tmp_path / 'own'))
+    start = next(line for line in text.split('\n') if line.startswith('ExecStart='))
+    done = subprocess.run(unquote(start[len('ExecStart='):]), stdout=subprocess.PIPE, universal_newlines=True, cwd='/')
+    assert done.stdout.split('\n')[:-1] == [
+        '{0}/ours $HOME {0}/own '.format(tmp_path), 'exec', '--local', 'roslaunch', 'ua_overlay', 'overlay.launch',
+        'x:=--local', 'y:=1 2']
+    with pytest.raises(UsageError, match="'my_ws' is not the absolute path"):
+        service.unit_text('robot', SPACE, (), 'my_ws')
+
+
 def unquote(text):
     """Words of a unit's command line: systemd.syntax(7) and systemd.service(5), for what `quote` can write."""
     words, word, quoted, at = [], None, False, 0
