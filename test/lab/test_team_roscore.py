@@ -219,7 +219,7 @@ def test_last_words_of_a_launch_file_that_fails(roscore, team, environ, tmp_path
         runner = TeamRunner((launch,), environ=environ)
         try:
             runner.follow(graph)
-            wait('The end of roslaunch', lambda: runner.step() == WAITING, START)
+            wait('The end of roslaunch', lambda step=runner.step: step() == WAITING, START)
             assert words in runner.why.partition(' ended with status ')[2], runner.why
         finally:
             assert runner.stop()

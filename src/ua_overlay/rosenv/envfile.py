@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Callable, Dict, Mapping, Optional
 
 from ua_overlay import defaults
-from ua_overlay.advice import command_line
+from ua_overlay.advice import command
 from ua_overlay.errors import OverlayError
 from ua_overlay.protocols import Environ
 from ua_overlay.system import foreign_file
@@ -80,7 +80,7 @@ def locate(environ: Optional[Environ] = None, run_dir: str = defaults.RUN_DIR,
         return Location(os.path.join(environ['XDG_RUNTIME_DIR'], 'ua_overlay'), True)
     raise EnvironmentMissing(
         'There is no directory for the ROS environment: {} does not exist and XDG_RUNTIME_DIR is not set.'.format(
-            run_dir), command_line('sudo ua-overlay robot prepare --user {}', environ.get('USER') or 'USER'))
+            run_dir), command('sudo ua-overlay robot prepare --user {}', environ.get('USER') or 'USER'))
 
 
 def dump(variables: Mapping[str, str]) -> str:
@@ -136,7 +136,7 @@ def write_file(location: Location, name: str, text: str) -> None:
     except OSError as error:
         raise OverlayError('The ROS environment cannot be written to {}: {}.'.format(
             path, error.strerror or error),
-            command_line('sudo ua-overlay robot prepare --user {}', os.environ.get('USER') or 'USER')) from error
+            command('sudo ua-overlay robot prepare --user {}', os.environ.get('USER') or 'USER')) from error
 
 
 def remove(location: Location, name: str = FILE_NAME) -> bool:
@@ -156,7 +156,7 @@ def remove(location: Location, name: str = FILE_NAME) -> bool:
         return False
     except OSError as error:
         raise OverlayError('The old ROS environment {} cannot be removed: {}.'.format(
-            path, error.strerror or error), command_line('sudo rm {}', path)) from error
+            path, error.strerror or error), command('sudo rm {}', path)) from error
 
 
 def holds(location: Location, name: str, text: str) -> bool:
@@ -192,7 +192,7 @@ def _clear_odd(path: str) -> None:
 
 def _in_the_way(path: str) -> OverlayError:
     return OverlayError('The ROS environment cannot be written: {} is a directory.'.format(path),
-                        command_line('sudo rm -r {}', path))
+                        command('sudo rm -r {}', path))
 
 
 def read(location: Location, uid: Optional[int] = None) -> Variables:
@@ -224,11 +224,11 @@ def read_file(location: Location, name: str, uid: Optional[int] = None) -> str:
     except OSError as error:
         raise EnvironmentUnsafe('{} cannot be read: {}.'.format(path, error.strerror or error),
                                 # The overlay node mends this at its next step; where none runs, it is a person's.
-                                command_line('sudo rm -r {}', path)) from error
+                                command('sudo rm -r {}', path)) from error
     problem = _distrust(found.status, directory, os.geteuid() if uid is None else uid, location.personal)
     if problem:
         raise EnvironmentUnsafe('{} is not used: {}.'.format(path, problem),
-        command_line('ls -la {}', location.directory))
+        command('ls -la {}', location.directory))
     try:
         return found.data.decode('ascii')
     except UnicodeDecodeError:
@@ -241,7 +241,7 @@ def unsafe(location: Location, name: str, detail: str) -> EnvironmentUnsafe:
     :param detail: what is wrong with it, without the full stop.
     """
     path = location.file(name)
-    return EnvironmentUnsafe('{} is not used: {}.'.format(path, detail), command_line('cat -v {}', path))
+    return EnvironmentUnsafe('{} is not used: {}.'.format(path, detail), command('cat -v {}', path))
 
 
 def _distrust(file_status: os.stat_result, directory_status: os.stat_result, uid: int, personal: bool) -> str:

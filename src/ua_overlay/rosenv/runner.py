@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from ua_overlay.advice import command_line
+from ua_overlay.advice import command as command_line
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.protocols import Clock, Environ
 from ua_overlay.rosenv.graph import Graph
