@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Tuple
 
 from ua_overlay import defaults
+from ua_overlay.advice import command
 from ua_overlay.errors import UsageError
 from ua_overlay.headscale import remote_hosts
 from ua_overlay.headscale.remote_hosts import DerpHost, RelayHost
+from ua_overlay.printable import printable
 from ua_overlay.trust import names
 
 #: Versions of site.yaml that this code reads.
@@ -56,22 +58,22 @@ class SiteSettings:
                 remote_hosts.check_reachable(str(each)) for each in getattr(self, field)))
         if self.private and not self.addresses:
             raise UsageError('The private address {} needs a public address that is forwarded to it.'.format(
-                self.private[0]), 'ua-overlay server init --address PUBLIC --private {}'.format(self.private[0]))
+                self.private[0]), command('ua-overlay server init --address PUBLIC --private {}', self.private[0]))
         if not all(names.HOST_LABEL.fullmatch(label) for label in str(self.base_domain).split('.')):
             raise UsageError('The base domain {!r} is not a DNS name in lower case.'.format(self.base_domain),
-                             'ua-overlay server init --base-domain {}'.format(defaults.BASE_DOMAIN))
+                             command('ua-overlay server init --base-domain {}', defaults.BASE_DOMAIN))
         for field in ('port', 'stun_port', 'relay_port'):
             remote_hosts.check_port(field.replace('_', ' '), getattr(self, field))
         remote_hosts.check_distinct(self.relays, self.derp)
         if self.stun_port == self.relay_port:
             raise UsageError('STUN and the peer relay cannot share UDP port {}.'.format(self.stun_port),
-                             'ua-overlay server init --relay-port {}'.format(defaults.RELAY_PORT))
+                             command('ua-overlay server init --relay-port {}', defaults.RELAY_PORT))
         if self.name == self.base_domain or self.name.endswith('.' + self.base_domain):
             # Headscale refuses it too: the robots' resolver would answer for the server's own name.
             raise UsageError(
                 'The server name {} lies inside the base domain {}, which is for the names of robots.'.format(
                     self.name, self.base_domain),
-                'ua-overlay server init --base-domain {}'.format(defaults.BASE_DOMAIN))
+                command('ua-overlay server init --base-domain {}', defaults.BASE_DOMAIN))
 
     @property
     def url(self) -> str:
@@ -96,9 +98,9 @@ def settings_from_dict(values: Mapping[str, Any], source: str) -> SiteSettings:
     :raises UsageError: a field is unknown, missing or invalid.
     """
     edit = 'edit {}'.format(source)
-    unknown = sorted(set(values) - set(_FIELDS + _OPTIONAL))
+    unknown = [key for key in values if key not in _FIELDS + _OPTIONAL]
     if unknown:
-        raise UsageError('{} has an unknown field {}.'.format(source, unknown[0]), edit)
+        raise UsageError('{} has an unknown field {}.'.format(source, printable(unknown[0], 60)), edit)
     if 'name' not in values:
         raise UsageError('{} lacks the name of the server.'.format(source), edit)
     lists = {}
@@ -121,4 +123,4 @@ def check_directory(directory: str) -> None:
         raise UsageError(
             'The site directory {} is {} characters too long: the path of a unix socket has at most {}.'.format(
                 directory, length - SOCKET_PATH_LIMIT, SOCKET_PATH_LIMIT),
-            'ua-overlay server init --dir {}'.format(defaults.SITE_DIR))
+            command('ua-overlay server init --dir {}', defaults.SITE_DIR))
