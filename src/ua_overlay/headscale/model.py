@@ -147,7 +147,7 @@ def parse_nodes(value: Json) -> List[Node]:
 
     :raises ValueError: it has none.
     """
-    nodes = [parse_node(each) for each in _Fields('the answer', value).items('nodes')]
+    nodes = [parse_node(each) for each in _listed(value, 'nodes')]
     return sorted(nodes, key=lambda node: (node.name, node.id))
 
 
@@ -176,7 +176,7 @@ def parse_keys(value: Json) -> List[PreAuthKey]:
 
     :raises ValueError: it has none.
     """
-    return [parse_key(each) for each in _Fields('the answer', value).items('preAuthKeys')]
+    return [parse_key(each) for each in _listed(value, 'preAuthKeys')]
 
 
 def parse_made_key(value: Json) -> PreAuthKey:
@@ -195,7 +195,7 @@ def parse_users(value: Json) -> Dict[str, str]:
 
     :raises ValueError: it has none.
     """
-    users = [_Fields('a user', each) for each in _Fields('the answer', value).items('users')]
+    users = [_Fields('a user', each) for each in _listed(value, 'users')]
     return {user.text('name'): user.id('id') for user in users}
 
 
@@ -220,6 +220,8 @@ def parse_policy_text(value: Json) -> str:
 
     :raises ValueError: it has none.
     """
+    if not isinstance(value, dict) or 'policy' not in value:
+        raise ValueError('the answer has no "policy"')
     return _Fields('the answer', value).text('policy')
 
 
@@ -245,6 +247,16 @@ def problem_text(body: str) -> str:
 def tags_in(text: str) -> Set[str]:
     """Return the tags that a sentence of Headscale names."""
     return set(_TAG.findall(text))
+
+
+def _listed(value: Json, name: str) -> List[Json]:
+    """Return a list in an answer; null is an empty one. Without it the answer is none: nothing was removed, then.
+
+    :raises ValueError: there is none.
+    """
+    if not isinstance(value, dict) or name not in value:
+        raise ValueError('the answer has no "{}"'.format(name))
+    return _Fields('the answer', value).items(name)
 
 
 def _member(value: Json, name: str) -> JsonObject:

@@ -26,6 +26,8 @@ TALK_DEFAULT: Ports = (ROS, PING)
 USER_DEFAULT: Ports = (EVERYTHING, ROS)
 
 _RANGE = re.compile(r'([0-9]{1,5})-([0-9]{1,5})')
+#: A port on a command line. str.isdigit() accepts more than int() does.
+_NUMBER = re.compile('[0-9]{1,9}', re.ASCII)
 #: The end of a sentence about a file or a command line -> an error.
 _Wrong = Callable[[str], UsageError]
 
@@ -100,7 +102,7 @@ def parse_ports(text: str, option: str = '--inside', command: str = 'team create
         return UsageError('The command line {}.'.format(what), 'ua-overlay {} --help'.format(command))
 
     listed = [word.strip() for word in text.split(',') if word.strip()]
-    return _checked([int(word) if word.isdigit() else word for word in listed], option, wrong)
+    return _checked([int(word) if _NUMBER.fullmatch(word) else word for word in listed], option, wrong)
 
 
 def _checked(listed: Sequence[Any], what: str, wrong: _Wrong) -> Ports:

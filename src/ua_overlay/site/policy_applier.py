@@ -9,6 +9,7 @@ import threading
 import time
 from typing import Callable, List, NamedTuple, NoReturn, Optional, Protocol, Sequence, Set, Tuple
 
+from ua_overlay.advice import command as command_line
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import policy
 from ua_overlay.headscale.api import Connect, HeadscaleApi
@@ -25,6 +26,9 @@ from ua_overlay.system.replacement import Replacement
 
 #: Seconds within which Headscale must have read its policy.
 RELOAD_TIMEOUT = 20.0
+#: The same for the way back: a Headscale that does not answer gets a second chance from :meth:`PolicyApplier.refresh`,
+#: which nobody waits for.
+BACK_TIMEOUT = 8.0
 #: Seconds that Headscale may take to log the end of a reload after it has logged its start. A reload that changes
 #: nothing logs no end.
 END_TIMEOUT = 3.0
@@ -234,7 +238,7 @@ class PolicyApplier:
         if reload:
             self._state = PolicyState(UNKNOWN, 'Headscale is reloading its policy.')
             try:
-                self._reload(site, client, wanted, None if known is None else False)
+                self._reload(site, client, wanted, None if known is None else False, self._timeout)
             except OverlayError as error:
                 self._go_back(client, replaced, wanted, previous, error)
             except BaseException:
@@ -244,18 +248,20 @@ class PolicyApplier:
         self._state = PolicyState(IN_FORCE)
         return reload if known is not None else text != before
 
-    def _reload(self, site: Site, client: HeadscaleApi, wanted: Alias, was_known: Optional[bool]) -> None:
+    def _reload(self, site: Site, client: HeadscaleApi, wanted: Alias, was_known: Optional[bool],
+                timeout: float) -> None:
         """Let Headscale read policy.json, and return once it has shown that it runs it.
 
         :param was_known: see :func:`confirmed`.
+        :param timeout: seconds.
         :raises OverlayError: it refuses it, or has not shown that.
         """
         process = self._process()
         if not process.running():
             raise PolicyError('Headscale is not running at the moment.', site.command('server status'))
-        mark, deadline = process.mark(), self._clock() + self._timeout
+        mark, deadline = process.mark(), self._clock() + timeout
         process.signal(signal.SIGHUP)
-        received = process.wait_for_line((_RECEIVED, _RELOADED, _NOT_RELOADED), mark, self._timeout) is not None
+        received = process.wait_for_line((_RECEIVED, _RELOADED, _NOT_RELOADED), mark, timeout) is not None
         line = process.wait_for_line((_RELOADED, _NOT_RELOADED), mark, END_TIMEOUT if received else 0.0)
         if line is not None and _RELOADED not in line:
             raise PolicyError('Headscale refused its policy: {}'.format(printable(line[-300:])),
@@ -266,11 +272,11 @@ class PolicyApplier:
                 return
             if line is not None and known is not None and wanted not in known:
                 raise PolicyError('Headscale reports that it has read its policy, but it runs another one.',
-                                  'less {}'.format(site.path('log', 'headscale.log')))
+                                  command_line('less {}', site.path('log', 'headscale.log')))
             left = deadline - self._clock()
             if left <= 0 or not process.running():
                 raise PolicyError('Headscale {}.'.format(
-                    'did not confirm its policy within {:.0f} s'.format(self._timeout) if process.running() else
+                    'did not confirm its policy within {:.0f} s'.format(timeout) if process.running() else
                     'ended before it confirmed its policy'), site.command('policy show'))
             line = line or process.wait_for_line((_RELOADED, _NOT_RELOADED), mark, min(1.0, left))
             received = received or line is not None
@@ -291,7 +297,7 @@ class PolicyApplier:
             if previous == wanted or previous != ours:
                 # There is nothing to go back to: the next refresh tries again.
                 raise PolicyError(error.sentence)
-            self._reload(self._site, client, previous, None)
+            self._reload(self._site, client, previous, None, min(self._timeout, BACK_TIMEOUT))
         except (OverlayError, OSError) as second:
             reason = getattr(second, 'sentence', None) or 'policy.json was not written back: {}.'.format(second)
             sentence = '{} Which rules are in force is unknown{}. The server goes on trying to restore the previous ' \
@@ -312,4 +318,4 @@ class PolicyApplier:
             named = file_system.named(error, self._site.policy_file)
             raise PolicyError('{} was not written, so nothing was applied: {}.'.format(
                 self._site.policy_file, named.strerror), file_system.next_command(
-                    named, 'ls -ld {}'.format(self._site.policy_file)))
+                    named, command_line('ls -ld {}', self._site.policy_file)))

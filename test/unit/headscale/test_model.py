@@ -70,6 +70,7 @@ def test_the_repr_of_a_key_and_the_error_of_a_wrong_one_hide_it():
 
 
 @pytest.mark.parametrize('parse, wrong', [
+    (model.parse_nodes, {}), (model.parse_keys, {}), (model.parse_users, {}), (model.parse_policy_text, {}),
     (model.parse_nodes, {'nodes': {}}), (model.parse_nodes, []), (model.parse_changed_node, {'node': None}),
     (model.parse_changed_node, {}), (model.parse_keys, {'preAuthKeys': 'x'}), (model.parse_made_key, {}),
     (model.parse_made_key, {'preAuthKey': {'id': 1, 'key': ''}}), (model.parse_users, {'users': [{'id': 'x'}]}),

@@ -2,11 +2,13 @@
 import datetime
 import json
 import socket
+import time
 
 import pytest
 
 from ua_overlay.clock import utc_now
-from ua_overlay.headscale.rest import RestClient, RestError, ServerDenied, ServerDown
+from ua_overlay.headscale import database_lock
+from ua_overlay.headscale.rest import RestClient, RestError, ServerBusy, ServerDenied, ServerDown
 from ua_overlay.trust import store
 
 UTC = datetime.timezone.utc
@@ -75,3 +77,91 @@ def test_a_silent_server_times_out(trust):
         silent.listen(1)
         with pytest.raises(ServerDown):
             RestClient('server.ua.test', silent.getsockname()[1], trust.ca_path, timeout=0.2).health()
+
+
+#: What 0.29.3 answers, recorded from the program, and what 0.30 does, by its source at f20f1f1 (hscontrol/api/v1/
+#: errors.go: mapError; nodes.go: setTags; api.go: authMiddleware): (status, body).
+REFUSED_TAGS = {
+    '0.29': (400, '{"code":3, "message":"requested tags [tag:policy-none tag:x] are invalid or not permitted", '
+                  '"details":[]}'),
+    '0.30': (400, '{"title":"Bad Request","status":400,"detail":"setting tags","errors":[{"message":'
+                  '"requested tags [tag:policy-none tag:x] are invalid or not permitted"}]}')}
+UNKNOWN_NODE = {
+    '0.29': (500, '{"code":2, "message":"node not found in NodeStore: 9", "details":[]}'),
+    '0.30': (404, '{"title":"Not Found","status":404,"detail":"expiring node","errors":[{"message":"node not found in '
+                  'NodeStore: 9"}]}')}
+DENIED = {'0.29': (401, 'Unauthorized'), '0.30': (401, '{"title":"Unauthorized","status":401,"detail":"Unauthorized"}')}
+REFUSED_POLICY = {
+    '0.29': (400, '{"code":3, "message":"test(s) failed", "details":[]}'),
+    '0.30': (400, '{"title":"Bad Request","status":400,"detail":"test(s) failed","errors":[{"message":"test(s) '
+                  'failed"}]}')}
+
+
+@pytest.mark.parametrize('version', ['0.29', '0.30'])
+def test_refusals_in_both_styles(server, trust, version):
+    server.answers['/api/v1/node/1/tags'] = REFUSED_TAGS[version]
+    server.answers['/api/v1/node/9/expire'] = UNKNOWN_NODE[version]
+    server.answers['/api/v1/policy'] = DENIED[version]
+    server.answers['/api/v1/policy/check'] = REFUSED_POLICY[version]
+    talking = client(server, trust)
+    assert talking.known_tags('1', ['tag:x', 'tag:iris']) == {'tag:iris'}
+    assert json.loads(server.requests[0][3])['tags'] == ['tag:iris', 'tag:x', 'tag:policy-none']
+    with pytest.raises(RestError, match='node not found in NodeStore: 9'):
+        talking.expire_node('9')
+    with pytest.raises(ServerDenied):
+        talking.policy()
+    with pytest.raises(RestError, match=': test\\(s\\) failed Next: ') as caught:
+        talking.check_policy('{}')
+    assert caught.value.detail == 'test(s) failed'
+
+
+@pytest.mark.parametrize('status, body', [(200, '{}'), (200, ''), (201, '{}'), (204, '')])
+def test_a_call_without_an_answer_of_its_own(server, trust, status, body):
+    server.answers['/api/v1/node/9'] = (status, body)
+    client(server, trust).delete_node('9')
+
+
+def test_an_answer_without_its_list_is_no_empty_list(server, trust):
+    """Otherwise a torn answer would say that every robot is gone."""
+    server.answers['/api/v1/node'] = (200, '')
+    with pytest.raises(RestError, match='has no "nodes"'):
+        client(server, trust).nodes()
+
+
+@pytest.mark.parametrize('holders, words, command', [
+    ([], 'its database is locked.', 'start it'),
+    ([(4711, 'sqlite3'), (4712, 'backup')], 'locked by sqlite3 (process 4711) and backup (process 4712).',
+     'kill 4711 4712')])
+def test_a_locked_database_is_no_silence(server, trust, monkeypatch, holders, words, command):
+    monkeypatch.setattr(database_lock, 'holders', lambda path: [database_lock.Holder(*each) for each in holders])
+    server.answers['/api/v1/user'] = (500, '{"code":2,"message":"creating user: database is locked (5) (SQLITE_BUSY)"}')
+    talking = RestClient('server.ua.test', server.server_address[1], trust.ca_path, 'k', hint='start it',
+                         database='/db')
+    with pytest.raises(ServerBusy) as caught:
+        talking.create_user('ana')
+    assert words in caught.value.sentence and 'runs, but refused POST' in caught.value.sentence
+    assert caught.value.next_command == command
+
+
+def test_a_server_that_takes_a_request_and_does_not_answer_is_busy(server, trust, monkeypatch):
+    monkeypatch.setattr(server.RequestHandlerClass, 'do_GET', lambda handler: time.sleep(1))
+    with pytest.raises(ServerBusy, match='took GET /api/v1/node, and did not answer within 0 s.*its disk is slow'):
+        client(server, trust, timeout=0.3).nodes()
+
+
+def test_a_full_disk_of_the_database_is_named(server, trust):
+    server.answers['/api/v1/user'] = (500, '{"code":2,"message":"database or disk is full (13)"}')
+    talking = RestClient('server.ua.test', server.server_address[1], trust.ca_path, 'k', database='/site/db')
+    with pytest.raises(RestError, match='file system of /site/db is full') as caught:
+        talking.create_user('ana')
+    assert (caught.value.next_command, caught.value.code) == ('df -h /site/db', 'FILE_SYSTEM')
+
+
+@pytest.mark.parametrize('content', [None, '', 'no certificate'])
+def test_a_ca_file_that_is_none(tmp_path, content):
+    path = tmp_path / 'ca.pem'
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(RestError, match='is not a readable CA certificate') as caught:
+        RestClient('server.ua.test', 1, str(path))
+    assert caught.value.next_command == 'ls -l {}'.format(path)

@@ -1,4 +1,4 @@
-"""A file that is replaced and may come back. On a full disk: test/unit/site/test_policy_disk.py."""
+"""A file that is replaced and may come back. On a full disk: test/lab/test_policy_real.py."""
 import os
 
 import pytest
