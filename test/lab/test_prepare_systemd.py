@@ -86,12 +86,12 @@ class Robot:
     def files(self):
         """What is below the directories that `prepare` writes to: path -> kind, mode, owner, and content or target.
 
-        Without tailscaled's own state, the journal, and the time stamps and credentials that systemd keeps.
+        Without tailscaled's own state and DNS settings, the journal, and the time stamps and credentials that systemd keeps.
         """
         script = '''look() {
             find /etc /usr/lib/systemd /usr/lib/tmpfiles.d /var/lib /run/ua_overlay \\
                 \\( -path /var/lib/tailscale -o -path /var/lib/systemd -o -path /var/lib/dpkg \\
-                   -o -path /var/lib/private -o -path /etc/resolv.conf \\) -prune -o "$@"
+                   -o -path /var/lib/private -o -path '/etc/resolv.*' \\) -prune -o "$@"
         }
         look -printf '%p %y %m %U:%G %l\\n'
         look -type f -exec sha256sum {} +'''
@@ -505,10 +505,10 @@ with socket.socket() as link:
                    reported='nothing to report', recovery='the agent loads a flushed rule again within 60 s',
                    lost='nothing')
 def test_a_kernel_without_nf_tables(site, new_machine):
-    robot = new_machine(base=images.Layer(images.SERVER, 'apt-get install --yes --no-install-recommends iptables\n'
-                                          'update-alternatives --set iptables /usr/sbin/iptables-legacy\n'
-                                          'update-alternatives --set ip6tables /usr/sbin/ip6tables-legacy'))
+    robot = new_machine(base=images.ROBOT_IPTABLES)
     machine = robot.machine
+    for name in ('iptables', 'ip6tables'):
+        machine.run(['update-alternatives', '--set', name, '/usr/sbin/{}-legacy'.format(name)])
     machine.run(['systemctl', 'enable', '--now', DAEMON])
     before = robot.files()
     machine.write('/usr/local/sbin/nft', NO_NF_TABLES, mode='755')
@@ -569,7 +569,7 @@ def proxied(site):
     site.lab.start_service('nat1', 'proxy', ['python3', os.path.join(os.path.dirname(__file__), 'connect_proxy.py'),
                                              '10.0.2.2', '3128', log], env=site.base_environment())
     router.run(['nft', '-f', '-'], input='table inet closed { chain forward { type filter hook forward priority -10; '
-                                         'policy drop; } }')
+                                         'policy drop; }; }')
     yield lambda: set(router.run(['cat', log], check=False).stdout.split())
     router.run(['nft', 'delete', 'table', 'inet', 'closed'])
     site.lab.stop_service('nat1', 'proxy')
@@ -592,7 +592,7 @@ def test_an_http_proxy_is_the_only_way_out(site, new_machine, proxied):
     site.overlay('dev-2', 'join', path, user=USER)
     robot.machine.wait('a ping by DERP', lambda: 'via DERP' in robot.machine.run(
         ['tailscale', 'ping', '-c', '1', '--timeout=2s', 'dev-2'], check=False).stdout)
-    found = json.loads(robot.overlay('doctor', '--json', check=False).stdout)
+    found = json.loads(robot.sudo('doctor', '--json', check=False).stdout)
     server = [each for each in found['findings'] if each['id'] in ('server', 'egress')]
     assert [each['level'] for each in server] == ['OK'] * len(server) and server, server
     # The vendor's hosts are not asked, and nothing but the site is.

@@ -260,10 +260,12 @@ def test_robots_offline_for_long_are_pruned(site, robots):
     assert set(rows(site)) == set(robots)
 
 
-@pytest.mark.fault('new', 'Two machines run with one identity (a copied SD card)',
+@pytest.mark.fault('case 9', 'Two machines run with one identity (a copied SD card)',
                    behaviour='doctor warns on one of the two; the server counts two sessions',
-                   reported='60 s: doctor; 30 s: robot list', recovery='60 s', lost='nothing')
-def test_a_copied_sd_card_is_detected(site, robots):
+                   reported='60 s: doctor; 30 s: robot list',
+                   recovery='with leave --new-identity on the copy: two robots, and the other one stays in its team',
+                   lost='nothing')
+def test_a_copied_sd_card_is_detected_and_separated(site, robots):
     original = robots['dev-1']
     original.kill()
     shutil.copytree(original.directory, os.path.join(site.base, 'copy'), ignore=shutil.ignore_patterns('s', 'log'))
@@ -283,7 +285,18 @@ def test_a_copied_sd_card_is_detected(site, robots):
     # The server counts two sessions; it reports a duplicate only after they have lasted.
     wait('two sessions on the server', lambda: rows(site)['dev-1']['sessions'] == 2, 30)
     assert not rows(site)['dev-1']['duplicate_identity'] and rows(site)['dev-2']['sessions'] == 1
+    # What the doctor says, typed on the copy. The original is not told to leave, and two robots come of it.
+    address, node_key = original.address(), original.status()['Self']['PublicKey']
+    separated = copy.ua('leave', '--new-identity', '--json')
+    assert separated.returncode == 0 and 'invite TEAM ROBOT' in json.loads(separated.stdout)['message']
+    joined = copy.ua('join', site.invite('iris', 'dev-9')[1])
+    assert joined.returncode == 0, joined.stdout + joined.stderr
+    assert copy.status()['Self']['DNSName'].startswith('dev-9.') and copy.address() != address
+    wait('both robots online', lambda: rows(site)['dev-1']['online'] and rows(site)['dev-9']['online'], 60)
+    assert (original.address(), original.status()['Self']['PublicKey']) == (address, node_key)
+    wait('the doctor to be content', lambda: verdict(original) == verdict(copy) == 'OK', 60)
+    wait('one session each', lambda: [rows(site)[name]['sessions'] for name in ('dev-1', 'dev-9')] == [1, 1], 60)
     copy.kill()
-    wait('one session', lambda: rows(site)['dev-1']['sessions'] == 1, 60)
+    site.call('robot', 'remove', 'dev-9')
     with open(os.path.join(site.directory, 'log', 'headscale.log'), encoding='utf-8') as stream:
         assert ' DBG ' not in stream.read()

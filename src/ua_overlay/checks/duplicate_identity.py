@@ -32,5 +32,4 @@ def duplicate_identity(facts: Facts) -> Verdicts:
     return warn('Another machine seems to use the identity of {}: the server has the endpoints {}, and none of them is '
                 'this machine\'s.'.format(name, ', '.join(facts.server.strangers[:3])),
                 'A copied SD card or disk has the keys too; the two take packets from each other.',
-                'on the copy: ua-overlay leave --forget; on the server: ua-overlay robot remove {0}, and an invitation '
-                'for each machine'.format(name))
+                'ua-overlay leave --new-identity   # on the copy, then join with an invitation of its own')

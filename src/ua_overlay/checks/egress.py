@@ -1,4 +1,5 @@
 """Check the egress rule of a prepared robot, which keeps tailscaled's traffic inside the site. Pure."""
+from ua_overlay.advice import command
 from ua_overlay.checks.facts import Facts
 from ua_overlay.checks.finding import Verdicts, error, ok, unknown, warn
 from ua_overlay.firewall import egress as rules
@@ -23,6 +24,6 @@ def egress(facts: Facts) -> Verdicts:
     if problems:
         if state.state == egress_table.IN_FORCE:
             return error(' '.join(problems), 'The agent keeps its addresses; it seems not to run.',
-                         'systemctl status {}'.format(rules.ROBOT.keeper))
+                         command('systemctl status {}', rules.ROBOT.keeper))
         return error(' '.join(problems), WHY, state.next_command)
     return ok('tailscaled connects only to {} and to other robots.'.format(', '.join(state.addresses) or 'nothing'))

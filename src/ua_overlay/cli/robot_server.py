@@ -131,8 +131,8 @@ def run_list(args: argparse.Namespace) -> int:
     for row in rows:
         if row['duplicate_identity']:
             print('{0} has had {1} connections for more than 20 minutes: several machines use its identity (a copied '
-                  'SD card?). Next: on the copy ua-overlay leave --forget, here {2}, then an invitation for '
-                  'each.'.format(row['robot'], row['sessions'], site.command('robot remove ' + row['robot'])))
+                  'SD card?). Next: ua-overlay leave --new-identity   # on each copy, then an invitation for '
+                  'it'.format(row['robot'], row['sessions']))
     return 0
 
 

@@ -94,7 +94,9 @@ SERVER = Image('bookworm')
 ROBOT = Image('bullseye', BASE + ROS_BUILD)
 #: For robots that use the workspace of this machine, which is built with this Debian.
 ROBOT_PREBUILT = Image('bookworm', BASE + ROS + MEASURE)
-ALL = (SERVER, ROBOT, ROBOT_PREBUILT)
+#: For robots whose kernel has no nf_tables (a test plays that kernel).
+ROBOT_IPTABLES = Image('bookworm', BASE + ('iptables',))
+ALL = (SERVER, ROBOT, ROBOT_PREBUILT, ROBOT_IPTABLES)
 
 
 def parse_mirror(text: str) -> Optional[str]:

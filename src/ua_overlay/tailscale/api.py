@@ -2,9 +2,9 @@
 
 Every call can raise the errors of `localapi`, all subclasses of OverlayError.
 """
-from typing import Any, Iterator, Optional, Protocol, TypeVar
+from typing import Any, Iterator, Optional, Protocol, Tuple, TypeVar
 
-from ua_overlay.protocols import JsonObject
+from ua_overlay.protocols import Json, JsonObject
 from ua_overlay.tailscale.model import PingResult
 
 _Bus = TypeVar('_Bus', bound='MessageBus')
@@ -113,6 +113,19 @@ class MembershipApi(Protocol):
         ...
 
     def watch(self) -> MessageBus:
+        ...
+
+
+class IdentityApi(Protocol):
+    """For membership.new_identity; every call but `status` requires root or the operator."""
+
+    def status(self, peers: bool = ...) -> JsonObject:
+        ...
+
+    def profiles(self) -> Tuple[Json, Json]:
+        ...
+
+    def reset_auth(self) -> None:
         ...
 
 

@@ -23,4 +23,4 @@ def test_a_copied_sd_card():
     assert duplicate_identity(with_strangers(None)) is None
     verdict = duplicate_identity(with_strangers(('10.0.2.16:41641',)))
     assert verdict.level == 'WARN' and '10.0.2.16:41641' in verdict.what
-    assert 'robot remove dev-2' in verdict.next_command
+    assert verdict.next_command.startswith('ua-overlay leave --new-identity   # on the copy')
