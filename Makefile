@@ -1,12 +1,12 @@
 # ua_overlay: `make demo` shows the main job, `make test` proves it. Both first install and build what is missing.
 CACHE := $(or $(UA_OVERLAY_CACHE),/var/cache/ua_overlay)
 VENV := $(CACHE)/venv/bin
-KEPT := KEEP,UA_OVERLAY_CACHE,UA_OVERLAY_PROOF_SECONDS,UA_OVERLAY_TIME_SCALE
+KEPT := KEEP,UA_OVERLAY_CACHE,UA_OVERLAY_PROOF_SECONDS,UA_OVERLAY_ROS_SETUP,UA_OVERLAY_TIME_SCALE
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo --preserve-env=$(KEPT))
 PYTEST := $(VENV)/pytest
 IN_WORKSPACE := $(SUDO) bash dev/with_workspace.sh $(VENV)/python
 
-.PHONY: help prepare demo campus canary test quick proof unit lint floor floor-env bench drawing faults clean
+.PHONY: help prepare demo campus canary test quick proof unit lint floor floor-env bench drawing faults chaos clean
 
 help:           ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -30,6 +30,9 @@ test: prepare lint floor-env  ## run every test (ARGS: files or options of pytes
 
 quick: prepare lint  ## check style and types, run the unit tests and one lab story (90 s; before each commit)
 	$(IN_WORKSPACE) dev/run_tests.py quick
+
+chaos: prepare  ## kill anything at random for half an hour and check what must hold (DURATION: minutes, SEED)
+	$(IN_WORKSPACE) dev/chaos.py $(if $(DURATION),--minutes $(DURATION)) $(if $(SEED),--seed $(SEED))
 
 proof: prepare  ## prove for ten minutes that nothing leaves the site
 	UA_OVERLAY_PROOF_SECONDS=600 $(IN_WORKSPACE) dev/run_tests.py test/lab/test_leaks.py
