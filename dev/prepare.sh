@@ -1,6 +1,7 @@
 #!/bin/bash
 # Install what is missing, build the tools and the workspace, and link the workspace as .workspace. Safe to run again.
 # usage: dev/prepare.sh [--for-tests | --for-report]      (root; `make` uses sudo when you are not)
+#        dev/prepare.sh --list-packages    print the packages that it would install
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 root=$PWD
@@ -25,6 +26,27 @@ step() { # step TEXT COMMAND…: print one line with the time it took; print the
     fi
 }
 
+# 1. Packages. Where a ROS is below /opt/ros (Noetic, ROS One) none of the distribution's is installed beside it: its catkin conflicts.
+ros=
+for setup in ${UA_OVERLAY_ROS_SETUP-/opt/ros/noetic/setup.bash /opt/ros/one/setup.bash}; do
+    if [ -f "$setup" ]; then
+        ros=$setup
+        break
+    fi
+done
+wanted=()
+heading=
+while read -r line; do
+    case $line in
+        '# '*) heading=${line#\# } ;;
+        *) if [ -z "$ros" ] || [ "${heading#ROS}" = "$heading" ]; then wanted+=("$line"); fi ;;
+    esac
+done <requirements/apt.txt
+if [ "$for_tests" = --list-packages ]; then
+    printf '%s\n' "${wanted[@]}"
+    exit
+fi
+
 if [ "$(id -u)" != 0 ]; then
     say "dev/prepare.sh needs root to install packages. Next: sudo make demo"
     exit 1
@@ -34,17 +56,8 @@ if ! command -v apt-get >/dev/null; then
     exit 1
 fi
 
-# 1. Packages. Use a ROS below /opt/ros (Noetic from packages.ros.org) instead of the distribution's if there is one.
-mapfile -t wanted < <(grep -v '^#' requirements/apt.txt)
-noetic=/opt/ros/noetic/setup.bash
 missing=()
 for package in "${wanted[@]}"; do
-    if [ -f "$noetic" ]; then
-        case $package in
-            ros-base | catkin | python3-catkin-pkg | python3-ros* | python3-*-msgs | python3-message-filters) continue ;;
-            libroscpp-dev | python3-actionlib | python3-tf2-ros) continue ;;
-        esac
-    fi
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
 done
 if [ ${#missing[@]} != 0 ]; then
@@ -98,8 +111,10 @@ tar -C "$root" --exclude=./.git --exclude=./.workspace --exclude=__pycache__ -cf
 chmod -R go+rX "$workspace/src"
 build() {
     set +u
+    # In a function without arguments: setup.bash would take ours.
     # shellcheck disable=SC1090
-    if [ -f "$noetic" ]; then . "$noetic"; fi
+    load() { . "$ros"; }
+    if [ -n "$ros" ]; then load; fi
     set -u
     # setup.py copies modules into the second folder only if they are newer than the copy there: a module that was reverted
     # or removed would stay.
