@@ -12,9 +12,12 @@ from ua_overlay import link_types
 from ua_overlay.link_types import LinkType
 from ua_overlay.protocols import JsonObject
 from ua_overlay.system import foreign_json
+from ua_overlay.tailscale.snapshot import LinkChange
 
 #: Records that are kept; a robot in a team of ten with restless links has some ten in an hour.
 LONGEST = 2000
+#: Seconds after a rebind within which a change of path is its effect: tailscaled has tried all other paths by then.
+AFTER_REBIND = 10.0
 #: Longest name of a peer, and longest reason, in characters.
 _LONGEST_TEXT = 300
 
@@ -76,6 +79,27 @@ class LinkHistory:
             del self._counts[record.peer]
         if self._last.get(record.peer) is record:
             del self._last[record.peer]
+
+
+def reason_of(change: LinkChange, since_rebind: Optional[float] = None) -> str:
+    """Return why a link changed its type, as far as that can be told from outside tailscaled.
+
+    :param since_rebind: seconds since the last rebind; None: there was none.
+    """
+    before, after = change.before, change.after
+    if after == link_types.UNKNOWN:
+        return 'no longer in the network map'
+    if before == link_types.UNKNOWN:
+        return 'in the network map'
+    if after == link_types.OFFLINE:
+        return 'the server does not see the peer'
+    if after == link_types.IDLE:
+        return 'no traffic' if before in link_types.CARRYING else 'the server sees the peer again'
+    if before not in link_types.CARRYING:
+        return 'traffic'
+    if since_rebind is not None and since_rebind <= AFTER_REBIND:
+        return 'after a rebind'
+    return 'tailscaled found a better path' if link_types.is_better(after, before) else 'tailscaled gave up the path'
 
 
 def encode(record: LinkRecord) -> str:

@@ -2,14 +2,19 @@
 
 The overlay node writes it, `ua-overlay links` reads it.
 """
+import json
 import os
-from typing import List
+from typing import Dict, List, Mapping, Tuple
 
-from ua_overlay.system import files, foreign_file
+from ua_overlay import link_types
+from ua_overlay.link_types import LinkType
+from ua_overlay.system import files, foreign_file, foreign_json
 from ua_overlay.tailscale import link_history
 from ua_overlay.tailscale.link_history import LinkRecord
 
 FILE_NAME = 'links.jsonl'
+#: Peer -> [link type, seconds] of the last measurements, beside it.
+ROUND_TRIPS = 'round_trips.json'
 #: Bytes; a record has about 200. A file that is longer is rewritten with the records that the history keeps.
 LIMIT = 512 * 1024
 
@@ -24,6 +29,35 @@ def read(directory: str) -> List[LinkRecord]:
     except FileNotFoundError:
         return []
     return link_history.decode(data.splitlines())
+
+
+def read_round_trips(directory: str) -> Dict[str, Tuple[LinkType, float]]:
+    """Return peer -> (link type, round trip in seconds) of the last measurements; nothing if there are none.
+
+    :raises OSError: the file is unreadable.
+    """
+    try:
+        text = foreign_file.read_text(os.path.join(directory, ROUND_TRIPS), follow=False)
+    except FileNotFoundError:
+        return {}
+    found = {}
+    try:
+        for peer, value in foreign_json.parse_object(text).items():
+            kind, seconds = value
+            if kind in link_types.ORDER and isinstance(seconds, float):
+                found[peer] = LinkType(kind), seconds
+    except (TypeError, ValueError):  # damaged, and written again within seconds
+        return {}
+    return found
+
+
+def write_round_trips(directory: str, round_trips: Mapping[str, Tuple[LinkType, float]]) -> None:
+    """Replace the file of the last measurements.
+
+    :raises OSError: it cannot be written.
+    """
+    files.write_atomic(os.path.join(directory, ROUND_TRIPS), json.dumps(
+        {peer: [kind, float(seconds)] for peer, (kind, seconds) in round_trips.items()}))
 
 
 class LinkLog:

@@ -1,7 +1,7 @@
 """Keep the links of this robot on paths that carry packets: see :mod:`ua_overlay.tailscale.dead_paths` for when.
 
 The watcher offers each status. A thread judges it, pings suspected links, and asks tailscaled to rebind when a path is
-proven dead. Each intervention is reported.
+proven dead. Each intervention is reported. The same thread measures the round trips of links with traffic.
 """
 import logging
 import threading
@@ -15,6 +15,8 @@ from ua_overlay.system.thread import OnFailure, SupervisedThread
 from ua_overlay.tailscale import dead_paths
 from ua_overlay.tailscale.api import PathApi
 from ua_overlay.tailscale.dead_paths import Action, AskDerp, DeadPaths, Healed, LinkSample, Ping, Rebind
+from ua_overlay.tailscale.model import PingResult
+from ua_overlay.tailscale.round_trips import RoundTrips
 from ua_overlay.tailscale.snapshot import Snapshot
 
 _LOG = logging.getLogger(__name__)
@@ -50,13 +52,19 @@ class PathKeeper:
 
     :param api_factory: returns a new LocalApi; called for each ping.
     :param on_intervention: called in the keeper's thread; must not block.
+    :param on_round_trip: (peer, answer of a disco ping), from another thread.
+    :param heal: False measures only.
     :param on_failure: see SupervisedThread.
     """
 
     def __init__(self, api_factory: Callable[[], PathApi], on_intervention: Callable[[Intervention], None],
+                 on_round_trip: Callable[[str, PingResult], None] = lambda peer, answer: None, heal: bool = True,
                  on_failure: Optional[OnFailure] = None, clock: Clock = time.monotonic) -> None:
         self._api_factory = api_factory
         self._on_intervention = on_intervention
+        self._on_round_trip = on_round_trip
+        self._heal = heal
+        self._trips = RoundTrips()
         self._clock = clock
         self._judge = DeadPaths()
         self._condition = threading.Condition()
@@ -103,9 +111,12 @@ class PathKeeper:
                 if self._stopped:
                     return
                 self._fresh = False
-                actions = self._judge.step(self._clock(), self._samples)
+                actions = self._judge.step(self._clock(), self._samples) if self._heal else []
+                measured = self._trips.due(self._clock(), self._samples)
             for action in actions:
                 self._do(action)
+            for peer in measured:
+                self._ping(peer, self._measure)
 
     def _do(self, action: Action) -> None:
         if isinstance(action, Ping):
@@ -143,6 +154,11 @@ class PathKeeper:
         if not answer.error:
             with self._condition:
                 self._judge.note_round_trip(peer, answer.latency)
+
+    def _measure(self, peer: str, address: str) -> None:
+        answer = self._api_factory().ping(address, 'disco', PING_TIMEOUT)
+        if not answer.error:
+            self._on_round_trip(peer, answer)
 
     def _ping_derp(self, peer: str, address: str) -> None:
         with self._condition:

@@ -118,12 +118,15 @@ class Watcher:
     :param on_snapshot: called in the watcher's thread when something changed, and every :data:`RESYNC` seconds with
         false changes (fresh byte counters). It must not block. After an exception of its own it is offered a snapshot
         with an error, and then everything anew.
+    :param on_status: called with every snapshot, five times a second while a link is active. It must not block.
     """
 
     def __init__(self, api_factory: Callable[[], WatcherApi], on_snapshot: Optional[Listener] = None,
-                 clock: Clock = time.monotonic, wall_clock: WallClock = time.time) -> None:
+                 clock: Clock = time.monotonic, wall_clock: WallClock = time.time,
+                 on_status: Callable[[Snapshot], None] = lambda snapshot: None) -> None:
         self._api_factory = api_factory
         self._on_snapshot = on_snapshot
+        self._on_status = on_status
         self._clock = clock
         self._wall_clock = wall_clock
         self._condition = threading.Condition()
@@ -244,6 +247,7 @@ class Watcher:
                     snapshot = self._ask(api)
                     pace.note_status(self._clock(), WITH_DAEMON * (time.thread_time() - began), snapshot)
                     changes = self._take(snapshot)
+                    self._on_status(snapshot)
                     if changes or listened_at is None or self._clock() - listened_at >= 0.9 * RESYNC:
                         listened_at = self._clock()
                         self._call_listener(snapshot, changes)

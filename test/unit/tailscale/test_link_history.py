@@ -6,6 +6,7 @@ import pytest
 from ua_overlay import link_types
 from ua_overlay.tailscale import link_history
 from ua_overlay.tailscale.link_history import LinkHistory, LinkRecord, decode, encode
+from ua_overlay.tailscale.snapshot import LinkChange
 
 DIRECT, DERP, IDLE = link_types.DIRECT, link_types.DERP, link_types.IDLE
 
@@ -63,3 +64,15 @@ def test_damaged_lines_are_left_out(damage):
     good = encode(change(1.0, IDLE, DIRECT))
     bad = json.dumps(dict(json.loads(good), **damage))
     assert len(decode([good, bad, '', '{', b'\xff', '[]', '1', good[:30], '{"stamp": 1e999}', good])) == 2
+
+
+@pytest.mark.parametrize('before, after, since_rebind, reason', [
+    (DIRECT, DERP, None, 'tailscaled gave up the path'), (DIRECT, DERP, 1.0, 'after a rebind'),
+    (DERP, DIRECT, 9.0, 'after a rebind'), (DERP, DIRECT, 11.0, 'tailscaled found a better path'),
+    (DIRECT, IDLE, 1.0, 'no traffic'), (IDLE, DIRECT, 1.0, 'traffic'),
+    (DIRECT, link_types.OFFLINE, None, 'the server does not see the peer'),
+    (link_types.OFFLINE, IDLE, None, 'the server sees the peer again'), (link_types.OFFLINE, DIRECT, None, 'traffic'),
+    (link_types.UNKNOWN, IDLE, None, 'in the network map'),
+    (DERP, link_types.UNKNOWN, None, 'no longer in the network map')])
+def test_the_reason_of_a_change(before, after, since_rebind, reason):
+    assert link_history.reason_of(LinkChange('dev-2', before, after), since_rebind) == reason

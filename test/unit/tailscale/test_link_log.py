@@ -51,3 +51,17 @@ def test_something_else_in_its_place_is_an_error(make, tmp_path):
         link_log.read(str(tmp_path))
     with pytest.raises(OSError):
         LinkLog(str(tmp_path)).append(record(1))
+
+
+def test_round_trips_are_kept(tmp_path):
+    assert link_log.read_round_trips(str(tmp_path)) == {}
+    trips = {'dev-2': (link_types.DIRECT, 0.012), 'dev-3': (link_types.DERP, 0.08)}
+    link_log.write_round_trips(str(tmp_path), trips)
+    assert link_log.read_round_trips(str(tmp_path)) == trips
+
+
+@pytest.mark.parametrize('text', ['', '[]', '{"dev-2": 5}', '{"dev-2": ["DIRECT"]}', '{"dev-2": [[], 0.1]}',
+                                  '{"dev-2": ["RELAY", 0.1]}', '{"dev-2": ["DIRECT", "soon"]}'])
+def test_damaged_round_trips_are_none(text, tmp_path):
+    (tmp_path / link_log.ROUND_TRIPS).write_text(text)
+    assert link_log.read_round_trips(str(tmp_path)) == {}

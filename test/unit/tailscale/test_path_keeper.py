@@ -63,9 +63,9 @@ class Robot:
 class Watching:
     """A keeper that is offered a status every 50 ms."""
 
-    def __init__(self, robot):
-        self.robot, self.seen, self.offered = robot, [], 0
-        self.keeper = PathKeeper(lambda: robot, self.seen.append).start()
+    def __init__(self, robot, heal=True):
+        self.robot, self.seen, self.offered, self.trips = robot, [], 0, []
+        self.keeper = PathKeeper(lambda: robot, self.seen.append, lambda *trip: self.trips.append(trip), heal).start()
 
     def __enter__(self):
         return self
@@ -94,7 +94,7 @@ def test_a_dead_path_is_rebound_and_reported_and_so_is_its_healing(caplog):
     robot = Robot()
     with Watching(robot) as watching:
         watching.heard()
-        assert robot.pings == [('TSMP', 0)]  # to learn the round trip
+        assert sorted(robot.pings) == [('TSMP', 0), ('disco', 0)]  # to learn the round trip
         robot.alive = False
         watching.until('The rebind', lambda: robot.rebinds)
         watching.until('The healing', lambda: len(watching.seen) > 1)
@@ -103,7 +103,7 @@ def test_a_dead_path_is_rebound_and_reported_and_so_is_its_healing(caplog):
     assert (first.peer, first.action) == ('dev-2', REBIND) and 0.7 < first.silent < 3.0
     assert (second.peer, second.action) == ('dev-2', HEALED) and second.silent >= first.silent
     assert ('TSMP', 0) in robot.pings
-    assert [size for kind, size in robot.pings if kind == 'disco'][0] == path_keeper.FIRST_SIZE
+    assert [size for kind, size in robot.pings if size][0] == path_keeper.FIRST_SIZE
     assert 'The path to dev-2 is dead' in caplog.text and 'heard again' in caplog.text
 
 
@@ -122,7 +122,7 @@ def test_an_answer_on_the_suspected_path_is_no_other_way():
     with Watching(robot) as watching:
         watching.heard()
         robot.alive = False
-        watching.until('Questions', lambda: sum(kind == 'disco' for kind, _ in robot.pings) >= 2)
+        watching.until('Questions', lambda: sum(size > 0 for _, size in robot.pings) >= 2)
         with robot.lock:
             robot.ping, answers = lambda *args, **more: PingResult(latency=0.02, endpoint=ENDPOINT), robot.pings
         watching.statuses(60)
@@ -147,6 +147,16 @@ def test_pings_are_bounded(monkeypatch):
         assert len(waiting) == 2
         release.set()
         watching.until('More pings', lambda: len(waiting) > 2)
+
+
+def test_round_trips_are_measured_also_where_nothing_is_healed():
+    robot = Robot(derp='')
+    with Watching(robot, heal=False) as watching:
+        watching.until('A round trip', lambda: watching.trips)
+        robot.alive = False
+        watching.statuses(60)
+    assert watching.trips == [('dev-2', PingResult(latency=0.02, endpoint=ENDPOINT))]
+    assert robot.pings == [('disco', 0)] and robot.rebinds == 0
 
 
 @pytest.mark.parametrize('snapshot', [Snapshot(0.0), Snapshot(0.0, Status(peers=(Peer(name='x'),)), (Link('x'),))])
