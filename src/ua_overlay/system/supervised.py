@@ -27,11 +27,13 @@ STABLE_AFTER = 30.0
 #: How long a roslaunch waits for its children after SIGINT and after SIGTERM; its defaults are 15 s and 2 s.
 SIGINT_TIMEOUT = 2
 SIGTERM_TIMEOUT = 1
-#: How many of its last lines the obituary of a program has, and which of them say nothing.
+#: How many of its last lines the obituary of a program has; lines that name an error come first, and some of roslaunch
+#: say nothing.
 LAST_LINES = 3
+_ERRORS = re.compile(r'ERROR|FATAL|[A-Za-z]*(Error|Exception)\b|has died|cannot run as another')
 _NOISE = re.compile(r'The traceback for the exception was written to the log file|\.\.\. logging to |Press Ctrl-C to|'
-                    r'(Done c|C)hecking log (directory|file)|shutting down processing monitor|done$|'
-                    r'\[\S+\] killing on exit')
+                    r'(Done c|C)hecking log (directory|file)|(\.\.\. )?shutting down processing monitor|done$|'
+                    r'No processes to monitor$|ROS path \[|\[\S+\] killing on exit')
 #: Colours and the window's title, as roslaunch writes them.
 _ESCAPES = re.compile(r'\x1b(\[[0-9;]*[A-Za-z]|\][^\x07]*\x07)')
 #: A roslaunch without children has nothing left to do, and exits within 0.2 s.
@@ -231,6 +233,6 @@ def _last_words(output: str, log_path: Optional[str]) -> str:
     log = '' if log_path is None else ' ({})'.format(log_path)
     lines = [printable(_ESCAPES.sub('', line).strip()) for line in output.split('\n')]
     telling = [line for line in lines if line and not _NOISE.match(line)]
-    errors = [line for line in telling if 'roscore cannot run as another' in line]
-    words = ' / '.join(errors[-1:] or telling[-LAST_LINES:])
+    errors = [line for line in telling if _ERRORS.search(line)]
+    words = ' / '.join((errors or telling)[-LAST_LINES:])
     return ': {}{}'.format(words.rstrip('.') + '.' if not log else words, log) if words else log + '.'
