@@ -9,7 +9,8 @@ from ua_overlay.headscale.site_directory import SiteDirectory
 from ua_overlay.protocols import Say, WallClock
 from ua_overlay.relays import derp_certificate
 from ua_overlay.relays.probe import Trust, Unreachable, probe_derp_page
-from ua_overlay.system import files
+from ua_overlay.system import file_system, files
+from ua_overlay.system.thread import SupervisedThread
 
 #: (address, port, name, trust) -> expiry of its certificate, in Unix seconds; raises Unreachable.
 DerpProbe = Callable[[str, int, str, Trust], float]
@@ -56,14 +57,16 @@ class DerpWatcher:
         self._answering = Answering()
         self._stopping = threading.Event()
         self._written: Optional[str] = None
+        #: Why the map cannot be written, '' if it can.
+        self._problem = ''
 
     def prepare(self) -> None:
         """Probe all regions once and write the map, before Headscale starts."""
-        self.step()
+        self._step_and_say()
 
     def start(self) -> None:
         """Start probing every PERIOD seconds."""
-        threading.Thread(target=self._run, daemon=True, name='derp').start()
+        SupervisedThread('DERP probe', self._run, self._failed).start()
 
     def stop(self) -> None:
         """End the thread after its current probe."""
@@ -79,10 +82,24 @@ class DerpWatcher:
 
     def _run(self) -> None:
         while not self._stopping.wait(PERIOD):
-            try:
-                self.step()
-            except OSError as error:
-                self._say('The DERP map cannot be written: {}.'.format(error.strerror or error))
+            self._step_and_say()
+
+    def _failed(self, sentence: str) -> None:
+        """Report no region as known: none has been probed since."""
+        self._say(sentence)
+        self._reasons = {host.name: 'unknown: ' + sentence for host in self._site.settings.derp}
+
+    def _step_and_say(self) -> None:
+        try:
+            self.step()
+        except OSError as error:
+            file_system.named(error, self._site.path(derp_map.MAP_FILE))
+            problem = 'The DERP map cannot be written: {}.'.format(error.strerror)
+            if problem != self._problem:
+                self._say(problem)
+            self._problem = problem
+        else:
+            self._problem = ''
 
     def step(self) -> None:
         """Probe every region, and write the map when it changed.
@@ -101,7 +118,7 @@ class DerpWatcher:
             self._warn(host.name)
         text = derp_map.dump_map(derp_map.derp_map(settings, self._answering.step(answers)))
         if settings.derp and text != self._written:
-            files.write_atomic(self._site.path(derp_map.MAP_FILE), text, mode=0o600)
+            files.write_changed(self._site.path(derp_map.MAP_FILE), text, mode=0o600)
             self._written = text
 
     def _warn(self, name: str) -> None:

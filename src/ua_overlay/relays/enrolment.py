@@ -10,8 +10,11 @@ from typing import Any, Dict, Optional, Tuple
 
 import yaml
 
+from ua_overlay.advice import command
 from ua_overlay.errors import OverlayError
-from ua_overlay.system import files
+from ua_overlay.headscale import remote_hosts
+from ua_overlay.printable import printable
+from ua_overlay.system import file_system, files, foreign_file, schema
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust import names
 
@@ -83,7 +86,7 @@ def write(path: str, enrolment: Enrolment, owner: Optional[Tuple[int, int]] = No
         files.write_secret(path, dump(enrolment), owner or (os.geteuid(), os.getegid()))
     except OSError as error:
         raise EnrolmentError('The enrolment cannot be written to {}: {}.'.format(path, error.strerror or error),
-                             'ls -ld {}'.format(os.path.dirname(path) or '.'))
+                             file_system.next_command(error, command('ls -ld {}', os.path.dirname(path) or '.')))
 
 
 def read(path: str, kind: str) -> Enrolment:
@@ -94,17 +97,18 @@ def read(path: str, kind: str) -> Enrolment:
     """
     again = 'ua-overlay {} create NAME --address IP, on the server'.format(kind)
     try:
-        with open(path, encoding='utf-8') as stream:
-            mode = os.fstat(stream.fileno()).st_mode
-            text = stream.read(MAX_BYTES)
+        data, status = foreign_file.read(path, MAX_BYTES)
+        text = data.decode('utf-8')
     except (FileNotFoundError, NotADirectoryError):
         raise EnrolmentError('There is no enrolment {}.'.format(path), again)
-    except (OSError, UnicodeDecodeError) as error:
-        raise EnrolmentError('The enrolment {} cannot be read: {}.'.format(
-            path, getattr(error, 'strerror', None) or 'it is not text'), 'ls -l {}'.format(path))
-    if mode & (stat.S_IRWXO | stat.S_IWGRP):
+    except OSError as error:
+        raise EnrolmentError('The enrolment {} cannot be read: {}.'.format(path, error.strerror or error),
+                             command('ls -ld {}', path))
+    except UnicodeDecodeError:
+        raise EnrolmentError('The enrolment {} cannot be read: it is not text.'.format(path), again) from None
+    if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
         raise EnrolmentError('Other users of this machine may read or change the enrolment {}, which holds a '
-                             'secret.'.format(path), 'chmod 600 {}'.format(path))
+                             'secret.'.format(path), command('chmod 600 {}', path))
     return parse(text, path, kind, again)
 
 
@@ -116,27 +120,41 @@ def parse(text: str, source: str, kind: str, again: str = '') -> Enrolment:
     :raises EnrolmentError: the text is invalid; the sentence names ``source``.
     """
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError:
+        values = schema.load(text)
+    except schema.Invalid:
         values = None
     if not isinstance(values, dict) or values.pop('version', None) != VERSION:
         raise EnrolmentError('{} is not an enrolment of version {}.'.format(source, VERSION), again)
     types: Dict[str, Any] = {each.name: each.type for each in fields(Enrolment)}
-    wrong = sorted(name for name, value in values.items()
-                   if name not in types or isinstance(value, bool) or not isinstance(value, types[name]))
+    wrong = [name for name, value in values.items()
+             if name not in types or isinstance(value, bool) or not isinstance(value, types[name])]
     if wrong:
-        raise EnrolmentError('The enrolment {} has an invalid field {}.'.format(source, wrong[0]), again)
+        raise EnrolmentError('The enrolment {} has an invalid field {}.'.format(
+            source, min(printable(name, 30) for name in wrong)), again)
     required = _REQUIRED + (_REQUIRED_OF_DERP if values.get('kind') == DERP else ())
     missing = [name for name in required if not values.get(name)]
     if missing:
         raise EnrolmentError('The enrolment {} is damaged: it has no {}.'.format(source, missing[0]), again)
+    if values['kind'] not in (RELAY, DERP):
+        raise EnrolmentError('The enrolment {} has an invalid field kind.'.format(source), again)
     if values['kind'] != kind:
         raise EnrolmentError('{} is the enrolment of a {}, not of a {}.'.format(source, values['kind'], kind),
-                             'ua-overlay {} run --enrolment {}'.format(values['kind'], source))
+                             command('ua-overlay {} run --enrolment {}', values['kind'], source))
     enrolment = Enrolment(**values)
     try:
         names.parse_server_url(enrolment.server_url)
         certificates.load_certificates(enrolment.ca_pem.encode('ascii', 'replace'), 'the CA in ' + source)
+        remote_hosts.check_name(kind, enrolment.name)
+        remote_hosts.check_port('port', enrolment.port)
+        remote_hosts.check_reachable(enrolment.address)
+        if kind == DERP:
+            remote_hosts.check_port('STUN port', enrolment.stun_port)
+            # It becomes the name of files, so it must be the name itself and not something that makes one.
+            if names.check_server_name(enrolment.host_name) != enrolment.host_name:
+                raise ValueError('{!r} is not a host name.'.format(enrolment.host_name))
+            certificates.load_certificates(enrolment.certificate, 'the certificate in ' + source)
+            certificates.load_private_key(enrolment.certificate_key, 'the key in ' + source)
     except (ValueError, OverlayError) as error:
-        raise EnrolmentError('The enrolment {} is damaged: {}'.format(source, getattr(error, 'sentence', error)), again)
+        raise EnrolmentError('The enrolment {} is damaged: {}'.format(
+            source, getattr(error, 'sentence', error)), again) from None
     return enrolment

@@ -3,22 +3,28 @@
 Each function raises :class:`Unreachable`, with the reason as a sentence or the end of one, without a full stop.
 """
 import errno
-import http.client
 import os
+import re
 import socket
 import ssl
 import time
-from typing import Mapping, Optional
+from typing import Mapping, Optional, Tuple
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.relays import stun
-from ua_overlay.trust.probe import check_server
+from ua_overlay.system import foreign_file
+from ua_overlay.trust import certificate as certificates
+from ua_overlay.trust import http_answer
+from ua_overlay.trust.certificate import CertificateError
+from ua_overlay.trust.probe import check_server, tls_context
 
 #: Seconds that one probe may take.
 TIMEOUT = 5.0
 #: A Geneve header with the control bit and a network that no relay assigns (net/packet: GeneveHeader).
 UNKNOWN_SESSION = b'\x00\x80\x7a\x11\xff\xff\xff\x00'
 
+#: The status line of an HTTP answer (RFC 9112, 4).
+_STATUS = re.compile(br'HTTP/1\.[01] ([0-9]{3})\b')
 #: The CA to trust: {'ca_file': path} or {'ca_pem': text}.
 Trust = Mapping[str, str]
 
@@ -27,10 +33,6 @@ class Unreachable(Exception):
     """The probed service does not answer correctly; str() is the reason."""
 
 
-def _context(ca_file: Optional[str] = None, ca_pem: Optional[str] = None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=ca_file, cadata=ca_pem)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 def _open_tls(address: str, port: int, name: str, trust: Trust, timeout: float) -> ssl.SSLSocket:
@@ -42,26 +44,24 @@ def _open_tls(address: str, port: int, name: str, trust: Trust, timeout: float) 
     except OSError as error:
         raise Unreachable(_reason(error, 'connection refused'))
     try:
-        return _context(**trust).wrap_socket(plain, server_hostname=name)
+        return tls_context(_ca_pem(**trust)).wrap_socket(plain, server_hostname=name)
+    except OverlayError as error:
+        plain.close()
+        raise Unreachable(error.sentence.rstrip('.'))
     except ssl.SSLCertVerificationError as error:
         plain.close()
         raise Unreachable('this site\'s CA did not sign its certificate: {}'.format(error.verify_message))
     except (OSError, ValueError) as error:
         plain.close()
-        raise Unreachable('no TLS handshake ({})'.format(error))
+        raise Unreachable('no TLS handshake ({})'.format(_words(error)))
 
 
 def _reason(error: OSError, refused: str) -> str:
     return refused if error.errno == errno.ECONNREFUSED else error.strerror or str(error)
 
 
-def _get(tls: ssl.SSLSocket, name: str, path: str,
-         headers: str = 'Connection: close\r\n') -> http.client.HTTPResponse:
-    """Send a GET and read the header of the answer."""
-    tls.sendall('GET {} HTTP/1.1\r\nHost: {}\r\n{}\r\n'.format(path, name, headers).encode())
-    answer = http.client.HTTPResponse(tls)
-    answer.begin()
-    return answer
+def _request(name: str, path: str, headers: str = 'Connection: close\r\n') -> bytes:
+    return 'GET {} HTTP/1.1\r\nHost: {}\r\n{}\r\n'.format(path, name, headers).encode()
 
 
 def probe_server(address: str, port: int, name: str, trust: Trust, timeout: float = TIMEOUT) -> str:
@@ -81,8 +81,10 @@ def probe_server(address: str, port: int, name: str, trust: Trust, timeout: floa
 def _ca_pem(ca_file: Optional[str] = None, ca_pem: str = '') -> str:
     if ca_file is None:
         return ca_pem
-    with open(ca_file, encoding='ascii') as stream:
-        return stream.read()
+    try:
+        return foreign_file.read_text(ca_file)
+    except OSError as error:
+        raise Unreachable('{} cannot be read: {}'.format(ca_file, error.strerror or error))
 
 
 def probe_derp_page(address: str, port: int, name: str, trust: Trust, timeout: float = TIMEOUT) -> float:
@@ -94,11 +96,10 @@ def probe_derp_page(address: str, port: int, name: str, trust: Trust, timeout: f
     """
     with _open_tls(address, port, name, trust, timeout) as tls:
         try:
-            certificate = tls.getpeercert() or {}
-            end = ssl.cert_time_to_seconds(str(certificate['notAfter']))
-            status = _get(tls, name, '/derp/probe').status
-        except (OSError, http.client.HTTPException) as error:
-            raise Unreachable('it does not answer /derp/probe ({})'.format(error or type(error).__name__))
+            end = certificates.not_after(certificates.load_der(tls.getpeercert(True) or b'')).timestamp()
+            status = http_answer.exchange(tls, _request(name, '/derp/probe'), time.monotonic() + timeout).status
+        except (OSError, ValueError, CertificateError) as error:
+            raise Unreachable('it does not answer /derp/probe ({})'.format(_words(error)))
     if status != 200:
         raise Unreachable('it answers {} to /derp/probe'.format(status))
     return end
@@ -112,14 +113,40 @@ def probe_derp(address: str, port: int, name: str, trust: Trust, timeout: float 
     start = time.monotonic()
     with _open_tls(address, port, name, trust, timeout) as tls:
         try:
-            answer = _get(tls, name, '/derp', 'Upgrade: DERP\r\nConnection: Upgrade\r\n')
-            # 5 bytes of frame header, then the magic (derp: frameServerKey).
-            greeting = answer.fp.read(13) if answer.status == 101 else b''
-        except (OSError, http.client.HTTPException) as error:
-            raise Unreachable('it does not speak DERP ({})'.format(error or type(error).__name__))
+            status, greeting = _upgrade(tls, name, start + timeout)
+        except (OSError, ValueError) as error:
+            raise Unreachable('it does not speak DERP ({})'.format(_words(error)))
+    # 5 bytes of frame header, then the magic (derp: frameServerKey).
     if greeting[5:] != 'DERP🔑'.encode():
-        raise Unreachable('it answers {} instead of DERP; a proxy that does not pass upgrades?'.format(answer.status))
+        raise Unreachable('it answers {} instead of DERP; a proxy that does not pass upgrades?'.format(status))
     return 'DERP, {:.0f} ms'.format((time.monotonic() - start) * 1000)
+
+
+def _upgrade(tls: ssl.SSLSocket, name: str, deadline: float) -> Tuple[int, bytes]:
+    """Ask for a DERP connection; return (HTTP status, the first 13 bytes behind the header).
+
+    :param deadline: monotonic seconds.
+    :raises OSError: it does not arrive in time.
+    :raises ValueError: it is not HTTP.
+    """
+    tls.sendall(_request(name, '/derp', 'Upgrade: DERP\r\nConnection: Upgrade\r\n'))
+    received = b''
+    while len(received) < http_answer.LONGEST:
+        header, end, greeting = received.partition(b'\r\n\r\n')
+        status = _STATUS.match(header)
+        if end and status and (len(greeting) >= 13 or status.group(1) != b'101'):
+            return int(status.group(1)), greeting[:13]
+        tls.settimeout(max(0.001, deadline - time.monotonic()))
+        part = tls.recv(4096)
+        if not part:
+            break
+        received += part
+    raise ValueError('not an HTTP answer')
+
+
+def _words(error: Exception) -> str:
+    return str(getattr(error, 'strerror', None) or getattr(error, 'sentence', '').rstrip('.') or error
+               or type(error).__name__)
 
 
 def _udp(address: str) -> socket.socket:

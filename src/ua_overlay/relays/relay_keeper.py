@@ -17,6 +17,7 @@ from ua_overlay.relays.relay_health import (
     Verdict,
     judge,
 )
+from ua_overlay.system.thread import SupervisedThread
 
 #: Seconds between two checks.
 PERIOD = 10.0
@@ -74,7 +75,12 @@ class RelayKeeper:
 
     def start(self) -> None:
         """Start checking the relay."""
-        threading.Thread(target=self._run, daemon=True, name='relay').start()
+        SupervisedThread('relay keeper', self._run, self._failed).start()
+
+    def _failed(self, sentence: str) -> None:
+        """Report nothing as known until the next check."""
+        self._say(sentence)
+        self._verdict, self._sessions = Verdict(False, 'unknown: ' + sentence), ()
 
     def wake(self) -> None:
         """Check at once, because its tailscaled was started."""

@@ -12,7 +12,7 @@ from ua_overlay.headscale.site_directory import ChangeableSite
 from ua_overlay.protocols import JsonObject, UtcClock
 from ua_overlay.relays import enrolment as enrolments
 from ua_overlay.relays.enrolment import Enrolment
-from ua_overlay.system import control_socket, files
+from ua_overlay.system import control_socket, files, foreign_file
 from ua_overlay.trust import store
 
 #: Sections of site.yaml, and the word for one entry: the first word of its commands.
@@ -149,8 +149,7 @@ class RemoteAdmin:
         return True
 
     def _ca(self) -> str:
-        with open(self.site.ca_file, encoding='ascii') as stream:
-            return stream.read()
+        return foreign_file.read_text(self.site.ca_file)
 
 
 def _find(site: ChangeableSite, section: str, hosts: Sequence[_Host], name: str) -> _Host:

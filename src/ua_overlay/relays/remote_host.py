@@ -5,11 +5,12 @@ import fcntl
 import os
 from typing import Iterator
 
+from ua_overlay.advice import command as command_line
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale.site_settings import check_directory
 from ua_overlay.relays import enrolment as enrolments
 from ua_overlay.relays.enrolment import Enrolment
-from ua_overlay.system import files
+from ua_overlay.system import file_system, files
 
 ENROLMENT_FILE = 'enrolment.yaml'
 
@@ -57,7 +58,8 @@ class RemoteHost:
             if os.path.isdir(self.directory) and os.listdir(self.directory) and not os.path.exists(
                     self.path(ENROLMENT_FILE)):
                 raise RemoteHostError('{} is not empty; a {} needs its own directory.'.format(
-                    self.directory, self.kind), 'ua-overlay {} run --enrolment FILE --dir OTHER'.format(self.kind))
+                    self.directory, self.kind),
+                    command_line('ua-overlay {} run --enrolment FILE --dir OTHER', self.kind))
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
             os.chmod(self.directory, 0o700)
             if os.path.exists(self.path(ENROLMENT_FILE)):
@@ -69,8 +71,9 @@ class RemoteHost:
                 os.makedirs(self.path(name), mode=0o700, exist_ok=True)
             files.write_secret(self.path(ENROLMENT_FILE), enrolments.dump(enrolment))
         except OSError as error:
-            raise RemoteHostError('{} cannot be written: {}.'.format(self.directory, error.strerror or error),
-                                  'another --dir, or sudo')
+            file_system.named(error, self.directory)
+            raise RemoteHostError('{} cannot be written: {}.'.format(self.directory, error.strerror),
+                                  file_system.next_command(error, 'another --dir, or sudo'))
         return old is not None and dataclasses.replace(old, key='') != dataclasses.replace(enrolment, key='')
 
     def load(self) -> Enrolment:
@@ -86,13 +89,27 @@ class RemoteHost:
 
         :raises RemoteHostError: another process is running from it.
         """
-        with open(self.path('run', 'server.lock'), 'a', encoding='ascii') as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RemoteHostError('The {} in {} is running already.'.format(self.kind, self.directory),
-                                      self.command('status'))
+        lock = self.path('run', 'server.lock')
+        try:
+            handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            file_system.named(error, lock)
+            raise RemoteHostError('The lock {} cannot be opened: {}.'.format(lock, error.strerror),
+                                  file_system.next_command(error, 'ls -ld {}'.format(lock)))
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
+        except BlockingIOError:
+            raise RemoteHostError('The {} in {} is running already.'.format(self.kind, self.directory),
+                                  self.command('status'))
+        finally:
+            os.close(handle)
+
+    def sweep(self) -> None:
+        """Remove what killed processes left in the directory: temporary files, the file of a key that was being
+        used."""
+        for folder in ('', 'run', 'state'):
+            files.sweep(self.path(folder))
 
 
 class EnrolmentKeySource:

@@ -12,7 +12,7 @@ from ua_overlay.relays.probe import Unreachable, probe_derp_page
 from ua_overlay.relays.relay import RelayNode, RelaySettings, daemon_command
 from ua_overlay.relays.relay_keeper import RelayKeeper
 from ua_overlay.relays.remote_host import EnrolmentKeySource, RemoteHost
-from ua_overlay.system import files
+from ua_overlay.system import files, ownership
 from ua_overlay.system.child import Child
 from ua_overlay.system.control_socket import ControlServer, NotRunning, ask
 from ua_overlay.system.requests import Requests
@@ -59,7 +59,10 @@ class RemoteServer:
         :raises OverlayError: it is running already, or a program is missing.
         """
         with self._remote_host.held(), self._requests.from_signals({signal.SIGTERM: STOP, signal.SIGINT: STOP}):
-            files.write_atomic(self._remote_host.path('ca.pem'), self._enrolment.ca_pem)
+            ownership.check(self._remote_host.directory, 'The directory {}'.format(self._remote_host.directory))
+            self._remote_host.sweep()
+            # Only if they differ: a full disk must not keep a relay from starting.
+            files.write_changed(self._remote_host.path('ca.pem'), self._enrolment.ca_pem)
             control_server = None
             try:
                 if self._remote_host.kind == enrolments.RELAY:
@@ -94,9 +97,9 @@ class RemoteServer:
 
     def _start_derp(self) -> None:
         enrolment, remote_host = self._enrolment, self._remote_host
-        files.write_atomic(remote_host.path('state', enrolment.host_name + '.crt'), enrolment.certificate)
-        files.write_secret(remote_host.path('state', enrolment.host_name + '.key'), enrolment.certificate_key)
-        files.write_atomic(remote_host.path('state', 'ca.pem'), enrolment.ca_pem)
+        files.write_changed(remote_host.path('state', enrolment.host_name + '.crt'), enrolment.certificate)
+        files.write_changed(remote_host.path('state', enrolment.host_name + '.key'), enrolment.certificate_key, 0o600)
+        files.write_changed(remote_host.path('state', 'ca.pem'), enrolment.ca_pem)
         argv, environment = derper_command(self._locate('derper'), remote_host.path('state'), enrolment.host_name,
                                            enrolment.port, enrolment.stun_port, enrolment.server_url)
         self._restarter = Restarter(Child('derper', argv, remote_host.path('log', 'derper.log'), environment))
@@ -163,6 +166,9 @@ class RemoteServer:
             'state': self._state, 'ok': self._state == 'up',
             'certificate_until': derp_certificate.format_end(derp_certificate.end_of(self._enrolment.certificate)),
             'warning': str(self._warning() or '')}
+        if self._restarter.child.log_problem:
+            report = dict(report, warning=' '.join(filter(None, (
+                report.get('warning'), self._restarter.child.log_problem))))
         return dict(report, name=self._enrolment.name, kind=self._remote_host.kind, pid=self._restarter.child.pid,
                     restarts=self._restarter.restarts)
 

@@ -52,12 +52,6 @@ PENDING = {
     ('measure.report.write', 'open'),
     ('measure.tools.iperf', 'json.loads'),
     ('measure.tools.ros_ends', 'json.loads'),
-    ('relays.derp_watcher', 'threading.Thread'),
-    ('relays.enrolment', 'open'),
-    ('relays.enrolment', 'yaml.safe_load'),
-    ('relays.probe', 'open'),
-    ('relays.relay_keeper', 'threading.Thread'),
-    ('relays.remote_admin', 'open'),
     ('system.supervised', 'open'),
     ('toolchain.pins', 'open'),
 }

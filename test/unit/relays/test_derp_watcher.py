@@ -1,12 +1,15 @@
 """Which remote DERP regions answer, and the map that follows from it."""
 import os
+import time
 
 import pytest
 import yaml
+from full_disk import needs_root, small_file_system
 
 from ua_overlay.defaults import DERP_PORT
 from ua_overlay.headscale.remote_hosts import DerpHost
 from ua_overlay.headscale.site_settings import SiteSettings
+from ua_overlay.relays import derp_watcher
 from ua_overlay.relays.derp_watcher import Answering, DerpWatcher
 from ua_overlay.relays.probe import Unreachable
 from ua_overlay.site.site import Site
@@ -28,6 +31,45 @@ def test_a_region_is_down_after_two_failures_and_up_at_once():
     assert answering.step({'a': False}) == {'a'}
     assert answering.step({'a': False}) == set()
     assert answering.step({'a': True}) == {'a'}
+
+
+@pytest.mark.fault('K1', 'The thread that probes remote DERP regions fails unexpectedly', behaviour='robots keep their '
+                   'home; the state of the regions is unknown, and the probe starts again',
+                   reported='at once: server status', recovery='within 30 s', lost='nothing')
+def test_a_failure_that_nobody_expected_is_reported_and_survived(site, monkeypatch):
+    monkeypatch.setattr(derp_watcher, 'PERIOD', 0.01)
+    said, answers = [], [lambda: NOW, lambda: {}['x'], lambda: NOW + 1]
+
+    def probe(*_):
+        return (answers.pop(0) if len(answers) > 1 else answers[0])()
+
+    watcher = DerpWatcher(site, said.append, probe, lambda: NOW)
+    watcher.start()
+    deadline = time.monotonic() + 20
+    while watcher.report() != {'lab-b': 'up'} or len(answers) > 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    watcher.stop()
+    assert any('DERP probe failed: KeyError' in line for line in said) and watcher.ends() == {'lab-b': NOW + 1}
+
+
+@pytest.mark.fault('K3', "The server's disk is full when a DERP region fails", behaviour='the server goes on with the '
+                   'last map', reported='at once: its log', recovery='within 10 s of room', lost='nothing')
+@needs_root
+def test_a_full_disk_is_reported_once_and_healed(tmp_path):
+    with small_file_system(tmp_path / 'small', '256k') as small:
+        site = Site.create(small.path + '/site', SiteSettings('s.test', derp=(DerpHost('lab-b', 901, '127.0.0.1'),)),
+                           lambda directory: None)
+        said = []
+        small.fill()
+        watcher = DerpWatcher(site, said.append, lambda *_: NOW, lambda: NOW - 9e7)
+        for _ in range(3):
+            watcher.prepare()
+        assert said[-1] == 'The DERP map cannot be written: the file system {} is full.'.format(small.path)
+        assert len(said) == 2
+        small.free()
+        watcher.prepare()
+        assert len(said) == 2 and os.path.exists(site.path('derp.yaml'))
 
 
 def test_an_expiring_certificate_is_reported_once_a_day(site):

@@ -52,6 +52,21 @@ def until(condition):
         time.sleep(0.01)
 
 
+@pytest.mark.fault('K1', "The thread that checks the site's relay fails unexpectedly", behaviour='the relay goes on; '
+                   'its state is unknown, and the check starts again', reported='at once: server status',
+                   recovery='within 30 s', lost='nothing')
+def test_a_failure_that_nobody_expected_is_reported_and_survived(kept):
+    node, keeper, said, _ = kept
+    keeper.start()
+    until(lambda: keeper.report()['ok'])
+    node.now = None  # facts of another type: AttributeError
+    until(lambda: not keeper.report()['ok'])
+    assert keeper.report()['state'].startswith('unknown: The thread relay keeper failed: AttributeError')
+    assert any('relay keeper failed' in line for line in said)
+    node.now = GOOD
+    until(lambda: keeper.report()['ok'])
+
+
 def test_a_healthy_relay_is_brought_up_once(kept):
     node, keeper, said, restarts = kept
     keeper.start()
