@@ -23,6 +23,9 @@ from ua_overlay.tags import team_of
 #: (tuning.batch_change_delay). The robot stays connected, and online for Headscale, so that says nothing.
 NOTICE_TIMEOUT = 5.0
 _NOTICE_PERIOD = 0.1
+#: Seconds after which every change of before has been sent. Headscale counts changes of any kind: of a robot that has
+#: just joined, others are on their way, and one of these is no notice.
+NOTICE_SENT = 2 * 0.8
 #: Seconds that the server may take for a reload and for the way back after its failure.
 APPLY_TIMEOUT = 120.0
 
@@ -271,8 +274,9 @@ class Admin:
         # told and goes offline. An unreachable robot learns of it when it reconnects.
         told = self._told(robot.id) if robot.online else 0
         client.expire_node(robot.id)
-        deadline = self._clock() + NOTICE_TIMEOUT
-        while robot.online and self._told(robot.id) <= told and self._clock() < deadline:
+        expired = self._clock()
+        while robot.online and self._clock() < expired + NOTICE_TIMEOUT and (
+                self._clock() < expired + NOTICE_SENT or self._told(robot.id) <= told):
             self._sleep(_NOTICE_PERIOD)
         self._delete(client, robot)
         return robot
