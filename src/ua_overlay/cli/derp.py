@@ -4,6 +4,7 @@ import json
 from typing import Any, Dict, List
 
 from ua_overlay import defaults
+from ua_overlay.advice import command
 from ua_overlay.cli.shared import remote_host
 from ua_overlay.cli.shared.args import add_dir
 from ua_overlay.cli.shared.exit_status import FAILED
@@ -81,7 +82,7 @@ def configure_remove(parser: CommandParser) -> None:
 def run_create(args: argparse.Namespace) -> int:
     if not args.address and not args.again:
         raise UsageError('A new DERP region needs the address at which robots reach it.',
-                         'ua-overlay derp create {} --address IP'.format(args.name))
+                         command('ua-overlay derp create {} --address IP', args.name))
     path = remote_host.output_path(args, 'derp')
     with Progress()('Adding the region {}'.format(args.name)):
         enrolment, _ = remote_host.make_remote_admin(args).create_derp(

@@ -3,6 +3,7 @@ import argparse
 import os
 from typing import Any, Callable, List, Mapping, Optional
 
+from ua_overlay.advice import command as command_line
 from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.errors import OverlayError, UsageError
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace, environ: Optional[Environ] = None, execute: Ex
         return execute(command[0], command, new_environ)
     except OSError as error:
         failure = OverlayError('{} cannot be run: {}.'.format(command[0], error.strerror or error),
-                               'which ' + command[0])
+                               command_line('which {}', command[0]))
         failure.exit_status = 127 if isinstance(error, FileNotFoundError) else 126
         raise failure from error
 

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from ua_overlay.advice import command as command_line
 from ua_overlay.cli.shared.args import add_dir, add_expires
 from ua_overlay.cli.shared.parser import CommandParser, did_you_mean
 from ua_overlay.cli.shared.progress import Progress
@@ -121,10 +122,11 @@ def run_create(args: argparse.Namespace) -> int:
                 written.append(path)
                 invitation_file.write(path, invitation, owner)
     except (OSError, OverlayError):
-        inviter.take_back([key_id for _, key_id in made])
+        # First the files, so that no secret of a key stays that might still be open.
         for path in written:
             if os.path.exists(path):
                 os.unlink(path)
+        inviter.take_back([key_id for _, key_id in made])
         raise
     if args.replace:
         # Last: if a file cannot be written, the existing robot must remain.
@@ -149,7 +151,7 @@ def _batch_lines(path: Optional[str]) -> List[str]:
             return stream.read().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError('The list of robots {} cannot be read: {}.'.format(
-            path, getattr(error, 'strerror', None) or 'it is not text'), 'ls -l {}'.format(path))
+            path, getattr(error, 'strerror', None) or 'it is not text'), command_line('ls -l {}', path))
 
 
 def parse_invitees(args: Any, lines: Sequence[str]) -> Tuple[str, List[Invitee]]:
@@ -176,10 +178,10 @@ def parse_invitees(args: Any, lines: Sequence[str]) -> Tuple[str, List[Invitee]]
         raise UsageError('No team given: which team is the invitation for?', 'ua-overlay invite TEAM ROBOT')
     if not named and not listed:
         if args.user:
-            raise UsageError('No machine given.', 'ua-overlay invite --user {} MACHINE'.format(args.user))
+            raise UsageError('No machine given.', command_line('ua-overlay invite --user {} MACHINE', args.user))
         # `invite lits` has the form of `invite TEAM`.
         raise UsageError('No robot given.{}'.format(did_you_mean(team, OTHERS)),
-                         'ua-overlay invite {} ROBOT'.format(team))
+                         command_line('ua-overlay invite {} ROBOT', team))
     if args.master and len(named) != 1:
         raise UsageError('--master is for one robot; in a list write "NAME master".', 'ua-overlay invite create --help')
     if args.user and (args.master or any(each.master for each in listed)):
@@ -204,7 +206,7 @@ def _paths(args: argparse.Namespace, invitees: Sequence[Invitee]) -> List[Option
         return [None]
     parent = os.path.dirname(os.path.abspath(args.output_dir or '.'))
     if not os.path.isdir(parent):
-        raise OverlayError('There is no directory {}.'.format(parent), 'mkdir -p -m 700 {}'.format(parent))
+        raise OverlayError('There is no directory {}.'.format(parent), command_line('mkdir -p -m 700 {}', parent))
     paths = [os.path.abspath(args.output or os.path.join(args.output_dir or '', each.name + '.invitation.yaml'))
              for each in invitees]
     for path in paths:

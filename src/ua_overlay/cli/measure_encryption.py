@@ -9,6 +9,7 @@ import tempfile
 from typing import Any, Dict
 
 from ua_overlay import defaults, link_types, resources
+from ua_overlay.advice import command
 from ua_overlay.cli.shared.exit_status import FAILED
 from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.cli.shared.progress import Progress
@@ -92,7 +93,7 @@ def write(output: str, proof: Dict[str, Any], captured: str) -> None:
         files.write_atomic(os.path.join(output, 'encryption.html'), encryption_page.document(proof))
     except OSError as error:
         raise UsageError('The proof cannot be written to {}: {}.'.format(output, error.strerror or error),
-                         'df ' + os.path.dirname(os.path.abspath(output)))
+                         command('df {}', os.path.dirname(os.path.abspath(output))))
 
 
 def show(proof: Dict[str, Any], args: argparse.Namespace) -> None:
@@ -118,7 +119,7 @@ def run_files(args: argparse.Namespace) -> int:
     canary = read(args.canary).decode('ascii', 'replace').strip()
     if len(canary) < 32 or set(canary) - set('0123456789abcdef') or len(canary) % 2:
         raise UsageError('{} does not hold a canary: an even number of at least 32 hexadecimal digits (0-9a-f).'.format(
-            args.canary), 'openssl rand -hex 32 > ' + args.canary)
+            args.canary), command('openssl rand -hex 32 > {}', args.canary))
     points = [encryption.inspect(name, '', inside, packets_of(name), canary)
               for inside, names in ((True, args.inside), (False, args.outside)) for name in names]
     why = encryption.judge_files(points)
@@ -140,4 +141,4 @@ def read(name: str) -> bytes:
         with open(name, 'rb') as stream:
             return stream.read()
     except OSError as error:
-        raise UsageError('{} cannot be read: {}.'.format(name, error.strerror), 'ls -l ' + name)
+        raise UsageError('{} cannot be read: {}.'.format(name, error.strerror), command('ls -l {}', name))

@@ -7,6 +7,7 @@ import sys
 import time
 from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
 
+from ua_overlay.advice import command
 from ua_overlay.cli.shared.exit_status import FAILED
 from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.cli.shared.progress import CampaignProgress, count
@@ -131,7 +132,7 @@ def take(args: argparse.Namespace, campaign: Campaign, directory: str, todo: Seq
             raise
         if results.pending:
             raise OverlayError('{} could not be written: {}'.format(count(len(results.pending)), results.flush()),
-                               'df ' + directory, code='MEASURE_SAMPLE')
+                               command('df {}', directory), code='MEASURE_SAMPLE')
 
 
 def check_clocks(campaign: Campaign, todo: Sequence[Step]) -> None:

@@ -3,6 +3,7 @@ import argparse
 import json
 
 from ua_overlay import defaults
+from ua_overlay.advice import command
 from ua_overlay.cli.shared import remote_host
 from ua_overlay.cli.shared.args import add_dir, add_expires
 from ua_overlay.cli.shared.exit_status import FAILED
@@ -70,7 +71,7 @@ def configure_remove(parser: CommandParser) -> None:
 def run_create(args: argparse.Namespace) -> int:
     if not args.address and not args.again:
         raise UsageError('A new relay needs the address at which robots reach it.',
-                         'ua-overlay relay create {} --address IP'.format(args.name))
+                         command('ua-overlay relay create {} --address IP', args.name))
     # With --again, the existing relay's settings apply instead of these.
     relay = RelayHost(args.name, args.address or '127.0.0.1', args.port)
     path = remote_host.output_path(args, 'relay')

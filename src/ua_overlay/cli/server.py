@@ -7,6 +7,7 @@ import sys
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ua_overlay import defaults
+from ua_overlay.advice import command as command_line
 from ua_overlay.cli.shared.args import add_dir
 from ua_overlay.cli.shared.exit_status import ATTENTION, FAILED
 from ua_overlay.cli.shared.parser import CommandParser, from_module
@@ -184,7 +185,7 @@ def run_renew(args: argparse.Namespace) -> int:
     with Progress()('Restarting Headscale with it'):
         healthy = control_socket.ask(site.control_socket, 'restart')['ok']
     if not healthy:
-        raise OverlayError('Headscale does not answer after its restart.', 'less {}'.format(
+        raise OverlayError('Headscale does not answer after its restart.', command_line('less {}',
             site.path('log', 'headscale.log')))
     return 0
 
@@ -268,7 +269,7 @@ def _status(site: Site) -> Tuple[Dict[str, Any], Optional[OverlayError]]:
         robots = admin.robots()
         report['relays'] = admin.relays(answer['relay'])
     except OverlayError as error:
-        return report, OverlayError(error.sentence, 'less {}'.format(site.path('log', 'headscale.log')))
+        return report, OverlayError(error.sentence, command_line('less {}', site.path('log', 'headscale.log')))
     shown = admin.enforced()
     report.update(enforced=shown, policy_in_force=shown.state)
     if shown.state is not True:

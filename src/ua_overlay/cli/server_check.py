@@ -6,6 +6,7 @@ import socket
 from typing import List, Tuple
 
 from ua_overlay import defaults
+from ua_overlay.advice import command as command_line
 from ua_overlay.cli.shared.args import add_dir
 from ua_overlay.cli.shared.exit_status import FAILED
 from ua_overlay.cli.shared.parser import CommandParser
@@ -96,7 +97,7 @@ def run_forwarding(args: argparse.Namespace) -> int:
 def run_check(args: argparse.Namespace) -> int:
     if args.invitation and not args.from_outside:
         raise UsageError('--invitation needs --from-outside.',
-                         'ua-overlay server check --from-outside --invitation {}'.format(args.invitation))
+                         command_line('ua-overlay server check --from-outside --invitation {}', args.invitation))
     probes, results = (_probes_by_invitation(args), []) if args.invitation else _probes_by_site(args)
     with Progress()('Checking {} endpoints'.format(len(probes))):
         results = results + check.run_probes(probes)
@@ -188,7 +189,7 @@ def _probes_by_invitation(args: argparse.Namespace) -> List[Probe]:
         answers = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise OverlayError('The name {} does not resolve here: {}.'.format(server.host, error.strerror),
-                           'getent hosts {}'.format(server.host))
+                           command_line('getent hosts {}', server.host))
     ca_pem = ca_pin.ca_of(invitation)
     return [probe for address in dict.fromkeys(str(each[4][0]) for each in answers)
             for probe in check.probes_of_server(

@@ -3,6 +3,7 @@ import argparse
 import os
 from typing import Tuple, Union
 
+from ua_overlay.advice import command as command_line
 from ua_overlay.cli.shared.args import add_dir
 from ua_overlay.cli.shared.loop import say, until_sigterm
 from ua_overlay.cli.shared.needs import need_root, need_systemd
@@ -239,7 +240,7 @@ def refuse_running(control_socket: str, served: Service) -> None:
         return
     raise OverlayError('The {} in {} is running already, and not as a service.'.format(
         CALLED[served.kind], os.path.dirname(os.path.dirname(control_socket))),
-        'stop it (Ctrl-C, SIGTERM), then sudo ua-overlay {} service install'.format(served.kind), code='SITE')
+        command_line('stop it (Ctrl-C, SIGTERM), then sudo ua-overlay {} service install', served.kind), code='SITE')
 
 
 def run_remove(args: argparse.Namespace, served: Service) -> int:

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Dict, Iterable, List, Optional, Sequence, Tuple, Type
 
 from ua_overlay import resources
+from ua_overlay.advice import command as command_line
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.lab import dns, link, nat, network, requirements, state
 from ua_overlay.lab import topology as topologies
@@ -124,7 +125,7 @@ class Lab:
         if broken or not record['complete']:
             problem = 'host {} has ended'.format(broken[0]) if broken else 'it was never completed'
             raise OverlayError('The lab {} is broken: {}.'.format(name, problem),
-                               'ua-overlay lab down --name {}'.format(name), code='LAB_BROKEN')
+                               command_line('ua-overlay lab down --name {}', name), code='LAB_BROKEN')
         hosts = {host: Host(host, ProcessHandle(process['pid'], process['start']))
                  for host, process in record['hosts'].items()}
         return cls(store, topologies.from_mapping(record['topology']), hosts)

@@ -12,6 +12,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Callable, ContextManager, Dict, Optional, Sequence, TypeVar
 
+from ua_overlay.advice import command
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.lab import nat
 from ua_overlay.lab.host import program
@@ -69,7 +70,7 @@ def shape_of(lab: 'Lab', host: str) -> Shape:
         return Shape()
     if not lab.service_running(attachment.owner, attachment.service):
         raise OverlayError('The link of {} is cut: its emulator has ended.'.format(host),
-                           'ua-overlay lab link clear {} --name {}'.format(host, lab.name), code='LAB_LINK')
+                           command('ua-overlay lab link clear {} --name {}', host, lab.name), code='LAB_LINK')
     return shape
 
 
@@ -115,7 +116,7 @@ def counts(lab: 'Lab', host: str) -> Dict[str, Dict[str, int]]:
     attachment = Attachment(lab.topology, host)
     if not lab.service_running(attachment.owner, attachment.service):
         raise OverlayError('The link of {} has no emulator.'.format(host),
-                           'ua-overlay lab link set {} --delay 10ms'.format(host), code='LAB_LINK')
+                           command('ua-overlay lab link set {} --delay 10ms', host), code='LAB_LINK')
     before = len(lab.log(attachment.owner, attachment.service).splitlines())
     lab.kill_service(attachment.owner, attachment.service, signal.SIGUSR1)
     lines: Sequence[str] = _wait(

@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
 
+from ua_overlay.advice import command
 from ua_overlay.errors import OverlayError
 from ua_overlay.lab import link
 from ua_overlay.lab.lab import Lab
@@ -75,7 +76,7 @@ def measure(lab: Lab, host: str, seconds: float = 3.0) -> List[Figure]:
     trips = parse_ping(done.stdout)
     if len(trips) < 2:
         raise OverlayError('Nothing comes back over the link of {}.'.format(host),
-                           'ua-overlay lab link show --name {}'.format(lab.name), code='LAB_LINK')
+                           command('ua-overlay lab link show --name {}', lab.name), code='LAB_LINK')
     rate = _tcp(lab, host, owner, address, seconds)
     differences = [abs(after - before) for before, after in zip(trips, trips[1:])]
     return [Figure('rtt', 'round trip, median', 'ms', calculated['rtt'], statistics.median(trips)),

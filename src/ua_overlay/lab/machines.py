@@ -11,6 +11,7 @@ import time
 from types import TracebackType
 from typing import Callable, Iterable, List, Optional, Sequence, Tuple, Type, TypeVar
 
+from ua_overlay.advice import command
 from ua_overlay.errors import OverlayError
 from ua_overlay.lab import machine_files, timeouts
 from ua_overlay.lab.kernel import ProcessHandle
@@ -182,7 +183,7 @@ class Machine:
             units = [line.split()[0] for line in failed if line.strip()]
             raise MachineError('Machine {} is {}: {}.\n{}'.format(
                 self.name, state, ', '.join(units) or 'no unit has failed', ''.join(map(self.journal, units))[-3000:]),
-                               'ua-overlay lab machines exec {} -- systemctl --failed'.format(self.name))
+                               command('ua-overlay lab machines exec {} -- systemctl --failed', self.name))
 
     @property
     def process(self) -> ProcessHandle:

@@ -13,6 +13,7 @@ import re
 import shutil
 from typing import List
 
+from ua_overlay.advice import command
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.lab import host, kernel, machine_files
 from ua_overlay.protocols import JsonObject
@@ -62,7 +63,7 @@ class LabState:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             raise OverlayError('The lab {} exists already.'.format(self.name),
-                               'ua-overlay lab down --name {}'.format(self.name), code='LAB_EXISTS')
+                               command('ua-overlay lab down --name {}', self.name), code='LAB_EXISTS')
 
     def write(self, record: JsonObject) -> None:
         """Replace the record."""
@@ -76,7 +77,7 @@ class LabState:
                 return record
         except (FileNotFoundError, NotADirectoryError):
             raise OverlayError('There is no lab {}.'.format(self.name),
-                               'ua-overlay lab up --name {}'.format(self.name), code='LAB_MISSING')
+                               command('ua-overlay lab up --name {}', self.name), code='LAB_MISSING')
 
     def remove(self) -> bool:
         """End every process of the lab and remove the directory; do nothing if there is no such lab.

@@ -53,12 +53,14 @@ def no_permission(user: str, path: str) -> Refused:
     :param path: of the invitation file.
     """
     return Refused('tailscaled refuses changes by user {}.'.format(user),
-                   'sudo ua-overlay robot prepare --invitation {} --user {}'.format(path, user), code='NOT_PREPARED')
+                   command('sudo ua-overlay robot prepare --invitation {} --user {}',
+                           path, user), code='NOT_PREPARED')
 
 
 def ca_not_trusted(server_url: str, user: str, path: str) -> Refused:
     return Refused('tailscaled does not trust the CA of {} yet.'.format(server_url),
-                   'sudo ua-overlay robot prepare --invitation {} --user {}'.format(path, user), code='NOT_PREPARED')
+                   command('sudo ua-overlay robot prepare --invitation {} --user {}',
+                           path, user), code='NOT_PREPARED')
 
 
 def certificate_not_trusted(server_url: str, user: str) -> Refused:
@@ -66,7 +68,7 @@ def certificate_not_trusted(server_url: str, user: str) -> Refused:
     :param server_url: '' when only tailscaled knows which server it is.
     """
     return Refused('tailscaled does not trust the server\'s certificate: it runs without the CA of {}.'.format(
-        server_url or 'the site'), 'sudo ua-overlay robot prepare --user {}'.format(user), code='NOT_PREPARED')
+        server_url or 'the site'), command('sudo ua-overlay robot prepare --user {}', user), code='NOT_PREPARED')
 
 
 def cancelled() -> Refused:

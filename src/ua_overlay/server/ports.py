@@ -3,6 +3,7 @@ import errno
 import socket
 from typing import Callable
 
+from ua_overlay.advice import command
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale.site_settings import SiteSettings
 
@@ -30,6 +31,6 @@ def check_ports(settings: SiteSettings, make_socket: Callable[..., socket.socket
             except OSError as error:
                 if error.errno == errno.EADDRINUSE:
                     raise StartError('{} port {} is taken by another program on this machine.'.format(protocol, port),
-                                     'ss -lnp | grep :{}    (or another {} at server init)'.format(port, option))
+                                     command('ss -lnp | grep :{}    (or another {} at server init)', port, option))
                 raise StartError('{} port {} cannot be opened: {}.'.format(protocol, port, error.strerror),
-                                 'sudo ua-overlay server run, or another {} at server init'.format(option))
+                                 command('sudo ua-overlay server run, or another {} at server init', option))

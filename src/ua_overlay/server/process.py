@@ -6,6 +6,7 @@ import threading
 import time
 from typing import Callable, Deque, Optional, Protocol
 
+from ua_overlay.advice import command as command_line
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import access
 from ua_overlay.headscale.api import HeadscaleApi
@@ -367,5 +368,5 @@ class SiteServer:
             return False
         if not self._ask_restart():
             raise StartError('headscale does not answer after its restart.',
-                             'less {}'.format(self._site.path('log', 'headscale.log')))
+                             command_line('less {}', self._site.path('log', 'headscale.log')))
         return True

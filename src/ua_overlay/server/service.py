@@ -8,6 +8,7 @@ import os
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ua_overlay import defaults
+from ua_overlay.advice import command as command_line
 from ua_overlay.errors import UsageError
 from ua_overlay.firewall import egress
 from ua_overlay.firewall.backend import Backend
@@ -141,7 +142,7 @@ def _unit_fields(user: str, directory: str, command: str, programs: Sequence[str
     """Return the common fields of both texts, quoted for a unit."""
     if user in ('root', '0'):
         raise UsageError('The {} must not run as root.'.format(served.kind),
-                         'sudo ua-overlay {} service install --user {}'.format(served.kind, served.user))
+                         command_line('sudo ua-overlay {} service install --user {}', served.kind, served.user))
     for path in (directory, command) + tuple(programs):
         # A colon separates the two paths of a bind mount, and a space two mounts.
         if not path.startswith('/') or any(char in path for char in '\n\r\t: "\\\''):

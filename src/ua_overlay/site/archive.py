@@ -8,6 +8,7 @@ import tarfile
 from dataclasses import dataclass
 from typing import IO, Any, Dict, Mapping, Optional, Tuple
 
+from ua_overlay.advice import command
 from ua_overlay.errors import OverlayError
 from ua_overlay.printable import printable
 from ua_overlay.system import file_system, foreign_file, foreign_json
@@ -97,7 +98,7 @@ def unpack(path: str, target: str) -> Manifest:
     except FileNotFoundError as error:
         if manifest is not None:
             raise damaged from error
-        raise BackupError('There is no file {}.'.format(path), 'ls -l {}'.format(os.path.dirname(path) or '.'))
+        raise BackupError('There is no file {}.'.format(path), command('ls -l {}', os.path.dirname(path) or '.'))
     except PermissionError:
         raise BackupError('This user may not read {}.'.format(path), 'run the same command with sudo')
     except IsADirectoryError:
@@ -108,7 +109,7 @@ def unpack(path: str, target: str) -> Manifest:
         if isinstance(error, OSError) and error.errno:
             file_system.named(error, target)
             raise BackupError('The backup {} cannot be unpacked: {}.'.format(path, error.strerror),
-                              file_system.next_command(error, 'ls -l {}'.format(path)))
+                              file_system.next_command(error, command('ls -l {}', path)))
         raise (_foreign(path) if manifest is None else damaged) from error
     return manifest
 

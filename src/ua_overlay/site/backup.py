@@ -15,6 +15,7 @@ import time
 import urllib.parse
 from typing import Dict, List, Optional, Tuple
 
+from ua_overlay.advice import command
 from ua_overlay.clock import format_rfc3339
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import site_settings, versions
@@ -168,7 +169,7 @@ def restore(path: str, directory: str, installed: str, replace: bool = False, ow
             if present is not None and present.settings.name != site.settings.name:
                 raise BackupError('{} is a backup of the site {}, and {} holds the site {}.'.format(
                     path, site.settings.name, directory, present.settings.name),
-                    'ua-overlay server restore {} --dir OTHER'.format(path), 'BACKUP_FOREIGN')
+                    command('ua-overlay server restore {} --dir OTHER', path), 'BACKUP_FOREIGN')
             _own(staging, owner)
             return site, manifest, _move_to(staging, directory, stamp if present is not None else '')
         except OSError as error:
@@ -189,8 +190,8 @@ def _present(directory: str, replace: bool) -> Optional[Site]:
                         'ua-overlay server restore FILE --dir OTHER')
     if not replace:
         raise SiteError('{} holds a site already; nothing was changed.'.format(directory),
-                        'ua-overlay server restore FILE --dir {} --replace   (keeps the old site beside it)'.format(
-                            directory))
+                        command('ua-overlay server restore FILE --dir {} --replace   # keeps the old site beside it',
+                                directory))
     return last_good.load(directory)[0]
 
 

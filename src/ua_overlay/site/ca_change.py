@@ -9,6 +9,7 @@ import json
 import os
 from typing import Callable, Iterable, List, Protocol, Tuple
 
+from ua_overlay.advice import command as command_line
 from ua_overlay.clock import format_rfc3339, parse_rfc3339
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale.model import Node
@@ -120,7 +121,7 @@ class CaChange:
             return
         if not healthy:
             raise OverlayError('Headscale does not answer after its restart.',
-                               'less {}'.format(self._site.path('log', 'headscale.log')))
+                               command_line('less {}', self._site.path('log', 'headscale.log')))
 
     def _record(self) -> Tuple[datetime.datetime, List[str]]:
         """Return (aware datetime of the start, ids of the confirmed nodes)."""

@@ -7,6 +7,7 @@ would rewrite site.yaml still refuse, because they would overwrite a person's ed
 import os
 from typing import Optional, Tuple
 
+from ua_overlay.advice import command as command_line
 from ua_overlay.errors import OverlayError
 from ua_overlay.site.site import SITE_FILE, Site, dump_site, parse_site
 from ua_overlay.system import files, foreign_file
@@ -47,8 +48,9 @@ def load(directory: str) -> Tuple[Site, Optional[OverlayError]]:
         raise problem
     site, source = Site(directory, settings, rules), os.path.join(directory, SITE_FILE)
     if not os.path.lexists(source):
-        return site, OverlayError('{} is missing.'.format(source), 'cp -p {} {}'.format(path, source), 'SITE_FILE')
-    return site, OverlayError(problem.sentence, 'edit {}, then {}'.format(source, site.command('policy apply')),
+        return site, OverlayError('{} is missing.'.format(source),
+        command_line('cp -p {} {}', path, source), 'SITE_FILE')
+    return site, OverlayError(problem.sentence, command_line('edit {}, then ', source) + site.command('policy apply'),
                               'SITE_FILE')
 
 

@@ -18,6 +18,7 @@ from typing import Callable, ContextManager, Dict, Iterator, Optional, Tuple
 import yaml
 
 from ua_overlay import defaults
+from ua_overlay.advice import command as command_line
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale import config, keys, policy, site_settings
 from ua_overlay.headscale.rules import Rules, Team, dump_rules, parse_rules
@@ -128,14 +129,14 @@ class Site:
             text = foreign_file.read_text(source)
         except (FileNotFoundError, NotADirectoryError):
             raise SiteError('There is no site in {} (no {}).'.format(directory, SITE_FILE),
-                            'ua-overlay server init --dir {} --name FQDN'.format(directory))
+                            command_line('ua-overlay server init --dir {} --name FQDN', directory))
         except PermissionError:
             raise SiteError('This user may not read the site in {}.'.format(directory),
                             'run the same command with sudo')
         except OSError as error:
             if error.errno == errno.EILSEQ:
-                raise UsageError('{} is not text in UTF-8.'.format(source), 'edit {}'.format(source))
-            raise SiteError('{} cannot be read: {}.'.format(source, error.strerror), 'ls -l {}'.format(source))
+                raise UsageError('{} is not text in UTF-8.'.format(source), command_line('edit {}', source))
+            raise SiteError('{} cannot be read: {}.'.format(source, error.strerror), command_line('ls -l {}', source))
         settings, rules = parse_site(text, source)
         return cls(directory, settings, rules)
 
@@ -151,12 +152,12 @@ class Site:
         site_settings.check_directory(directory)
         if os.path.exists(os.path.join(directory, SITE_FILE)):
             raise SiteError('{} holds a site already; nothing was changed.'.format(directory),
-                            'ua-overlay server status --dir {}'.format(directory))
+                            command_line('ua-overlay server status --dir {}', directory))
         if os.path.exists(directory) and not os.path.isdir(directory):
             raise SiteError('{} is not a directory.'.format(directory), 'ua-overlay server init --dir OTHER')
         if os.path.isdir(directory) and os.listdir(directory):
             raise SiteError('{} is not empty; a site needs its own directory.'.format(directory),
-                            'ua-overlay server init --dir {}'.format(os.path.join(directory, 'site')))
+                            command_line('ua-overlay server init --dir {}', os.path.join(directory, 'site')))
         parent = os.path.dirname(directory)
         try:
             os.makedirs(parent, exist_ok=True)
@@ -242,7 +243,7 @@ def _lock(path: str, taken: Optional[SiteError] = None) -> Iterator[None]:
     except OSError as error:
         file_system.named(error, path)
         raise SiteError('The lock {} cannot be opened: {}.'.format(path, error.strerror), file_system.next_command(
-            error, 'ls -ld {}'.format(path)))
+            error, command_line('ls -ld {}', path)))
     with os.fdopen(handle, 'rb', buffering=0) as stream:
         if os.geteuid() == 0:
             directory = os.stat(os.path.dirname(path))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
 
 from ua_overlay import defaults
+from ua_overlay.advice import command as command_line
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.printable import printable
 from ua_overlay.system import file_system, files, foreign_file, foreign_json, ownership
@@ -265,7 +266,7 @@ class Applier:
         empty: Manifest = {'files': {}, 'directories': [], 'owners': {}, 'made': [], 'pending': [],
                  'undo': [], 'remembered': {}}
         damaged = OverlayError('{} is damaged; the original state cannot be restored from it.'.format(
-            self._manifest_path), 'sudo rm {}'.format(self._manifest_path))
+            self._manifest_path), command_line('sudo rm {}', self._manifest_path))
         try:
             manifest = dict(empty, **foreign_json.parse_object(_read(self._target(self._manifest_path))))
         except FileNotFoundError:
@@ -274,7 +275,7 @@ class Applier:
             raise OverlayError('This user may not read {}.'.format(self._manifest_path), self._command)
         except OSError as error:
             raise OverlayError('{} cannot be read: {}.'.format(self._manifest_path, error.strerror),
-                               'ls -l {}'.format(self._manifest_path))
+                               command_line('ls -l {}', self._manifest_path))
         except ValueError:
             raise damaged
         if not _is_manifest(manifest, empty):

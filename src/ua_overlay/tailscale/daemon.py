@@ -8,6 +8,7 @@ import time
 from typing import Any, Dict, List, Optional
 
 from ua_overlay import defaults
+from ua_overlay.advice import command
 from ua_overlay.errors import OverlayError
 from ua_overlay.protocols import Clock, Environ
 from ua_overlay.system import process as processes
@@ -103,7 +104,7 @@ class Daemon:
                 os.makedirs(directory, mode=0o755, exist_ok=True)
             except OSError as error:
                 raise OverlayError('The directory {} of tailscaled cannot be created: {}.'.format(
-                    directory, error.strerror), 'sudo mkdir -p {}'.format(directory))
+                    directory, error.strerror), command('sudo mkdir -p {}', directory))
         # The parent-death signal comes when the thread that started the child ends, so one thread starts all of them.
         self._thread = SupervisedThread('tailscaled', self._supervise).start()
         self._first.wait(timeout)
@@ -121,7 +122,7 @@ class Daemon:
             raise OverlayError('tailscaled cannot be started: {} ({}).'.format(why.strerror, why.filename),
                                'ua-overlay tools install')
         raise OverlayError('tailscaled was started, but does not answer at {} after {:g} s.'.format(
-            self.socket_path, timeout), 'tail {}'.format(self._log_path) if self._log_path else '')
+            self.socket_path, timeout), command('tail {}', self._log_path) if self._log_path else '')
 
     def stop(self, timeout: float = 5.0) -> None:
         """Stop tailscaled: SIGTERM, then SIGKILL after ``timeout`` seconds. Do nothing if it is not running."""
@@ -150,7 +151,7 @@ class Daemon:
             except OverlayError:
                 continue  # it is starting
         raise OverlayError('tailscaled was restarted, but does not answer at {} after {:g} s.'.format(
-            self.socket_path, timeout), 'tail {}'.format(self._log_path) if self._log_path else '')
+            self.socket_path, timeout), command('tail {}', self._log_path) if self._log_path else '')
 
     def __enter__(self) -> 'Daemon':
         return self.start()

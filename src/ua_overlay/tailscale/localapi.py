@@ -6,13 +6,13 @@ set may write (prefs, start, logout).
 """
 import json
 import re
-import shlex
 import socket
 import threading
 from typing import Any, Iterator, List, Optional, Tuple
 from urllib.parse import quote, urlencode
 
 from ua_overlay import defaults
+from ua_overlay.advice import command
 from ua_overlay.errors import OverlayError
 from ua_overlay.printable import printable
 from ua_overlay.protocols import Json, JsonObject
@@ -321,7 +321,7 @@ class LocalApi:
                                'sudo systemctl restart tailscaled')
         if isinstance(error, ProtocolError):
             return DaemonError('The program that answers at {} is not tailscaled ({}).'.format(self.socket_path, error),
-                               'sudo ss -xlp src {}'.format(shlex.quote(self.socket_path)))
+                               command('sudo ss -xlp src {}', self.socket_path))
         return DaemonMissing('tailscaled at {} ended while it answered.'.format(self.socket_path),
                              'sudo systemctl start tailscaled')
 

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from typing import Any, Callable, Dict, List, Optional
 
+from ua_overlay.advice import command
 from ua_overlay.errors import OverlayError
 from ua_overlay.protocols import Environ, Progress
 from ua_overlay.system.version import parse_version
@@ -133,7 +134,7 @@ def build(pin: Pin, source: str, cache: str, progress: Progress, run: Run = subp
         return _build(pin, source, cache, progress, run, architecture)
     except OSError as error:
         raise BuildFailed('{} {} cannot be built in {}: {}.'.format(
-            pin.module, pin.version, cache, error.strerror or error), 'ls -ld {}; df -h {}'.format(cache, cache))
+            pin.module, pin.version, cache, error.strerror or error), command('ls -ld {}; df -h {}', cache, cache))
 
 
 def _build(pin: Pin, source: str, cache: str, progress: Progress, run: Run,

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ua_overlay import defaults
+from ua_overlay.advice import command
 from ua_overlay.clock import format_utc
 from ua_overlay.system import foreign_file
 from ua_overlay.trust import certificate as certificates
@@ -83,7 +84,7 @@ def read_ca(path: str, now: datetime.datetime) -> str:
         raise CertificateError('There is no CA file {}.'.format(path), again)
     except OSError as error:
         raise CertificateError('The CA file {} cannot be read: {}.'.format(path, certificates.reason(error)),
-                               'ls -l {}'.format(path))
+                               command('ls -l {}', path))
     try:
         authorities = load_ca_certificates(pem, path)
     except CertificateError as error:

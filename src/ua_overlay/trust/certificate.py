@@ -22,6 +22,7 @@ from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ua_overlay import defaults
+from ua_overlay.advice import command
 from ua_overlay.clock import format_utc
 from ua_overlay.errors import OverlayError
 from ua_overlay.printable import printable
@@ -73,7 +74,8 @@ def issue_server_certificate(ca_key: PrivateKey, ca_cert: x509.Certificate, dns_
         raise CertificateError(
             'The CA of this site may only vouch for {}, not for {}.'.format(
                 ', '.join(permitted(ca_cert)) or 'no name', ', '.join(refused)),
-            'ua-overlay server init --dir NEW_DIR --name {}, then a new invitation for every robot'.format(refused[0]))
+            command('ua-overlay server init --dir NEW_DIR --name {}, then a new invitation for every robot',
+                    refused[0]))
     if now >= not_after(ca_cert):
         raise CertificateError(
             'The CA of this site expired on {}, so it cannot sign any more.'.format(format_utc(not_after(ca_cert))),

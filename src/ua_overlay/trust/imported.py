@@ -10,6 +10,7 @@ from typing import Tuple
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from ua_overlay.advice import command
 from ua_overlay.clock import format_utc
 from ua_overlay.system import files, foreign_file
 from ua_overlay.trust import certificate as certificates
@@ -92,4 +93,4 @@ def _read(path: str) -> bytes:
         return foreign_file.read(path, certificates.MAX_PEM_BYTES).data
     except OSError as error:
         raise CertificateError('{} cannot be read: {}.'.format(path, certificates.reason(error)),
-                               'ls -l {}'.format(path))
+                               command('ls -l {}', path))

@@ -14,6 +14,7 @@ from typing import Dict, Iterator, Optional, Tuple, Union
 import yaml
 
 from ua_overlay import defaults
+from ua_overlay.advice import command
 from ua_overlay.clock import parse_rfc3339
 from ua_overlay.errors import UsageError
 from ua_overlay.system import file_system, files, foreign_file, schema
@@ -90,7 +91,7 @@ def write(path: Union[str, 'os.PathLike[str]'], invitation: Invitation,
         files.write_secret(path, dump(invitation), owner or (os.geteuid(), os.getegid()))
     except OSError as error:
         raise InvitationError('The invitation cannot be written to {}: {}.'.format(path, certificates.reason(error)),
-                              file_system.next_command(error, 'ls -ld {}'.format(
+                              file_system.next_command(error, command('ls -ld {}',
                                   os.path.dirname(os.fspath(path)) or '.')))
 
 
@@ -109,16 +110,16 @@ def read(path: Union[str, 'os.PathLike[str]']) -> Invitation:
         raise InvitationError('There is no invitation file {}.'.format(path), another, 'INVITATION_MISSING')
     except PermissionError:
         raise InvitationError('This user may not read the invitation {}.'.format(path),
-                              'sudo chown "$USER" {}'.format(path))
+                              command('sudo chown "$USER" {}', path))
     except OSError as error:
         if error.errno == errno.EFBIG:
             raise InvitationError('{} is too long to be an invitation.'.format(path), another)
         raise InvitationError('The invitation {} cannot be read: {}.'.format(
-            path, certificates.reason(error)), 'ls -ld {}'.format(path))
+            path, certificates.reason(error)), command('ls -ld {}', path))
     if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
         raise InvitationError(
             'The invitation {} is open to other users (mode {:04o}), and it has a secret key.'.format(
-                path, stat.S_IMODE(status.st_mode)), 'chmod 600 {}'.format(path))
+                path, stat.S_IMODE(status.st_mode)), command('chmod 600 {}', path))
     try:
         return parse(data.decode('utf-8'), path)
     except UnicodeDecodeError:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ua_overlay import defaults
+from ua_overlay.advice import command as command_line
 from ua_overlay.errors import UsageError
 
 #: A DNS label (RFC 1035 2.3.1) in lower case. It starts with a letter, as tags (tailcfg.CheckTag) and ROS names
@@ -34,7 +35,7 @@ def check_team(name: str) -> str:
         raise UsageError(_label_sentence('team', name), _suggest('ua-overlay team create', name, 'iris'))
     if name in defaults.RESERVED_TEAMS or name.startswith(defaults.MARKER_TEAM):
         raise UsageError('The team name {0!r} is reserved: the overlay uses tag:{0} for itself.'.format(name),
-                         'ua-overlay team create {}-team'.format(name))
+                         command_line('ua-overlay team create {}-team', name))
     return name
 
 
@@ -47,7 +48,7 @@ def check_robot(name: str) -> str:
         raise UsageError(_label_sentence('robot', name), _suggest('ua-overlay invite TEAM', name, 'dev-1'))
     if name in RESERVED_ROBOTS:
         raise UsageError('The robot name {!r} is reserved: the overlay uses it for itself.'.format(name),
-                         'ua-overlay invite TEAM {}-1'.format(name))
+                         command_line('ua-overlay invite TEAM {}-1', name))
     return name
 
 
@@ -73,7 +74,7 @@ def check_server_name(name: str) -> str:
     if is_address(lower):
         raise UsageError('{!r} is an address, and a server needs a DNS name: tailscaled does not check the name in the '
                          'certificate of a server that it reaches by address.'.format(name),
-                         'ua-overlay server init --name server.example.org --address {}'.format(lower))
+                         command_line('ua-overlay server init --name server.example.org --address {}', lower))
     labels = lower.split('.')
     # Some resolvers mistake a name for an address if its last label has only digits (RFC 3696 2).
     if len(lower) > 253 or not all(HOST_LABEL.fullmatch(label) for label in labels) or labels[-1].isdigit():

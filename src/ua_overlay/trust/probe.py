@@ -13,6 +13,7 @@ from typing import Any, List, NamedTuple, Optional, Tuple, Union
 
 from cryptography import x509
 
+from ua_overlay.advice import command
 from ua_overlay.clock import format_utc, utc_now
 from ua_overlay.errors import OverlayError
 from ua_overlay.printable import printable
@@ -155,7 +156,7 @@ def open_connection(server: ServerUrl, deadline: float, timeout: float, address:
         why = error.strerror if isinstance(error, ProxyRefused) else _reason(error, timeout)
         raise ServerError('The proxy {} does not connect to {}:{}: {}.'.format(
             proxy.url, server.host, server.port, why),
-            'curl --proxy {} --head https://{}:{}   # until the proxy allows it'.format(
+            command('curl --proxy {} --head https://{}:{}   # until the proxy allows it',
                 proxy.url, server.host, server.port))
     connection.settimeout(max(0.001, deadline - time.monotonic()))
     return connection
@@ -187,7 +188,7 @@ def _connect(server: ServerUrl, deadline: float, timeout: float, address: str = 
     raise ServerError('The server {}:{} ({}) cannot be reached: {}.'.format(
         server.host, server.port, ', '.join(sorted({str(each[4][0]) for each in addresses})),
         'it has no address' if failure is None else _reason(failure, timeout)),
-        'ping -c 3 {} here, and ua-overlay server status on the server'.format(server.host))
+        command('ping -c 3 {} here, and ua-overlay server status on the server', server.host))
 
 
 def _resolve(server: ServerUrl, deadline: float, timeout: float, address: str = '') -> List[_Address]:
@@ -280,7 +281,7 @@ def explain(server: ServerUrl, verify_code: int, certificate: Optional[x509.Cert
         dns_names, addresses = certificates.names_of(certificate) if certificate else ([], [])
         return ServerError('{} is another server: its certificate is for {}.'.format(
             where, printable(', '.join(dns_names + addresses)) or 'another name'),
-            'getent hosts {} (is that the site\'s server?)'.format(server.host), 'WRONG_NAME')
+            command('getent hosts {} (is that the site\'s server?)', server.host), 'WRONG_NAME')
     if verify_code in NAME_NOT_CONSTRAINED:
         return ServerError('The certificate of {} is for a name for which the site\'s CA may not vouch.'.format(where),
                            'ua-overlay server renew, on the server', 'WRONG_NAME')

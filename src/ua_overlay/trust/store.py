@@ -15,6 +15,7 @@ from typing import Iterator, List, Optional, Sequence, Tuple
 
 from cryptography import x509
 
+from ua_overlay.advice import command
 from ua_overlay.system import files, foreign_file
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust.ca import create_ca
@@ -97,7 +98,7 @@ def init(directory: str, site_name: str, dns_names: Sequence[str], addresses: Se
         recover(directory)
         if exists(directory):
             raise StoreError('{} already has the CA of a site; a second one would lock its robots out.'.format(
-                directory), 'ua-overlay server status --dir {}'.format(directory), 'SITE_EXISTS')
+                directory), command('ua-overlay server status --dir {}', directory), 'SITE_EXISTS')
         ca_key, ca = create_ca(site_name, dns_names, addresses, now)
         key, server = certificates.issue_server_certificate(ca_key, ca, dns_names, addresses, now)
         owner = owner_of(directory)
@@ -114,7 +115,7 @@ def load(directory: str) -> SiteTrust:
     """
     if not exists(directory):
         raise StoreError('There is no site in {} ({} is missing).'.format(directory, CA_CERT),
-                         'ua-overlay server init --dir {} --name NAME'.format(directory), 'SITE_MISSING')
+                         command('ua-overlay server init --dir {} --name NAME', directory), 'SITE_MISSING')
     if os.path.exists(os.path.join(directory, NEXT_KEY)):
         with held(directory):
             recover(directory)
@@ -266,7 +267,7 @@ def _read(directory: str, name: str, fix: str) -> bytes:
         raise StoreError('{} is missing.'.format(path), fix, 'SITE_DAMAGED')
     except PermissionError:
         raise StoreError('{} belongs to another user, so this user may not read it.'.format(path),
-                         'sudo ua-overlay server status --dir {}'.format(directory), 'SITE_DENIED')
+                         command('sudo ua-overlay server status --dir {}', directory), 'SITE_DENIED')
     except OSError as error:
         raise StoreError('{} cannot be read: {}.'.format(path, certificates.reason(error)), fix, 'SITE_DAMAGED')
 

@@ -7,6 +7,7 @@ import sys
 from typing import Optional
 
 from ua_overlay import defaults
+from ua_overlay.advice import command
 from ua_overlay.cli.shared.exit_status import ATTENTION, FAILED
 from ua_overlay.cli.shared.parser import CommandParser, Configure
 from ua_overlay.cli.shared.site import caller_ids, connect_to, load_site_file
@@ -88,7 +89,7 @@ def output_path(args: argparse.Namespace, kind: str) -> Optional[str]:
     if args.output == '-':
         if sys.stdout.isatty():
             raise UsageError('An enrolment holds a secret key, which must not be shown on a terminal.',
-                             'ua-overlay {} create {} --output FILE'.format(kind, args.name))
+                             command('ua-overlay {} create {} --output FILE', kind, args.name))
         return None
     path: str = os.path.abspath(args.output or '{}.{}.yaml'.format(args.name, kind))
     if os.path.exists(path) and not args.overwrite:

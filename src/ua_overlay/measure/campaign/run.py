@@ -4,6 +4,7 @@ import os
 import time
 from typing import Any, Dict, Mapping, Protocol, Sequence
 
+from ua_overlay.advice import command
 from ua_overlay.errors import UsageError
 from ua_overlay.measure.campaign import campaign as campaigns
 from ua_overlay.measure.campaign import plan, sample
@@ -69,11 +70,11 @@ def goes_on(directory: str, campaign: Campaign) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise UsageError('{} cannot be read: {}.'.format(path, error.strerror), 'ls -l ' + directory)
+        raise UsageError('{} cannot be read: {}.'.format(path, error.strerror), command('ls -l {}', directory))
     except ValueError:
         description = None
     if not isinstance(description, dict):
-        raise UsageError('{} does not describe a campaign.'.format(path), 'ls -l ' + directory)
+        raise UsageError('{} does not describe a campaign.'.format(path), command('ls -l {}', directory))
     # Compared as JSON has it: keys of YAML may be numbers.
     asked = json.loads(json.dumps(campaign.source))
     before = description.get('campaign')
@@ -90,7 +91,7 @@ def keep_description(directory: str, description: JsonObject) -> None:
         # Unsorted: places stay in the order of the campaign.
         files.write_atomic(path, json.dumps(description, indent=2) + '\n')
     except OSError as error:
-        raise SampleError('{} cannot be written: {}.'.format(path, error.strerror), 'df ' + directory)
+        raise SampleError('{} cannot be written: {}.'.format(path, error.strerror), command('df {}', directory))
 
 
 def is_monitor(directory: str) -> bool:

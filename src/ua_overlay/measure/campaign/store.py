@@ -6,6 +6,7 @@ import re
 from types import TracebackType
 from typing import List, Optional, Type
 
+from ua_overlay.advice import command
 from ua_overlay.clock import file_stamp, from_unix, parse_rfc3339
 from ua_overlay.measure.campaign import sample
 from ua_overlay.measure.campaign.sample import Sample, SampleError
@@ -64,7 +65,7 @@ def _lines(path: str) -> List[bytes]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise SampleError('{} cannot be read: {}.'.format(path, error.strerror), 'ls -l ' + path)
+        raise SampleError('{} cannot be read: {}.'.format(path, error.strerror), command('ls -l {}', path))
 
 
 def _sample_of(line: bytes, number: int, path: str) -> Sample:
@@ -75,7 +76,7 @@ def _sample_of(line: bytes, number: int, path: str) -> Sample:
     except ValueError as error:
         problem = str(error)
     raise SampleError('Line {} of {} is not a sample: {}.'.format(number, path, problem),
-                      'sed -n {}p {}'.format(number, path))
+                      command('sed -n {}p {}', number, path))
 
 
 class Store:
@@ -120,7 +121,7 @@ class Store:
         except OSError as error:
             self.close()
             raise SampleError('The results directory {} cannot be written: {}.'.format(
-                self.directory, error.strerror), 'ls -ld ' + self.directory)
+                self.directory, error.strerror), command('ls -ld {}', self.directory))
 
     def close(self) -> None:
         """Let another process write there."""

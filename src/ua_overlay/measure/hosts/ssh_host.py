@@ -4,6 +4,7 @@ import shlex
 import subprocess
 from typing import Any, Optional
 
+from ua_overlay.advice import command as command_line
 from ua_overlay.measure.hosts.host import ANSWER, Graph, Host
 from ua_overlay.measure.hosts.process import HostLost, RemoteProcess, last_line
 from ua_overlay.protocols import Argv
@@ -56,4 +57,4 @@ class SshHost(Host):
         if status != _NO_SESSION:
             return None
         return HostLost('{} cannot be entered over ssh: {}.'.format(self.name, last_line(errors)),
-                        'ssh -o BatchMode=yes {} true'.format(self.login))
+                        command_line('ssh -o BatchMode=yes {} true', self.login))

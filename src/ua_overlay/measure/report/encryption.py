@@ -3,6 +3,7 @@ import json
 import os
 from typing import List, Optional
 
+from ua_overlay.advice import command
 from ua_overlay.errors import OverlayError
 from ua_overlay.measure.report.parts import Item, Packets, Part, Table
 from ua_overlay.protocols import JsonObject
@@ -34,7 +35,7 @@ def load(directory: str) -> Optional[JsonObject]:
         except FileNotFoundError:
             continue
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            raise ProofError('{} is not a proof of encryption.'.format(path), 'ls -l ' + directory)
+            raise ProofError('{} is not a proof of encryption.'.format(path), command('ls -l {}', directory))
     return None
 
 

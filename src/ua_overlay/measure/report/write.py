@@ -5,6 +5,7 @@ import json
 import os
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
+from ua_overlay.advice import command
 from ua_overlay.clock import from_unix, parse_rfc3339
 from ua_overlay.errors import OverlayError
 from ua_overlay.measure.campaign import run, store
@@ -36,18 +37,18 @@ def load(directory: str, only: Optional[Sequence[str]] = None) -> Data:
             campaign = json.load(stream)
     except OSError as error:
         raise ReportError('{} cannot be read: {}. `ua-overlay measure run` makes results directories.'.format(
-            path, error.strerror), 'ls -l ' + directory)
+            path, error.strerror), command('ls -l {}', directory))
     except ValueError:
         campaign = None
     if not isinstance(campaign, dict):
-        raise ReportError('{} does not describe a campaign.'.format(path), 'ls -l ' + directory)
+        raise ReportError('{} does not describe a campaign.'.format(path), command('ls -l {}', directory))
     samples = store.read(directory)
     there = sorted({each.place for each in samples})
     for name in only or ():
         if name not in there:
             raise ReportError('{} has no sample at {}; it has some at {}.'.format(
                 directory, name, ', '.join(filter(None, there)) or 'no place with a name'),
-                'ua-overlay measure report ' + directory)
+                command('ua-overlay measure report {}', directory))
     data = Data(samples, campaign, encryption.load(directory), only)
     if not data.good:
         raise ReportError('{} has no sample that can be used: {} were taken.'.format(directory, len(data.samples)),
@@ -81,7 +82,8 @@ def write(data: Data, output: str, formats: Sequence[str] = FORMATS) -> List[str
         for name, content in made.items():
             files.write_atomic(os.path.join(output, name), content)
     except OSError as error:
-        raise ReportError('The report cannot be written to {}: {}.'.format(output, error.strerror), 'df ' + output)
+        raise ReportError('The report cannot be written to {}: {}.'.format(output, error.strerror),
+        command('df {}', output))
     return [os.path.join(output, name) for name in made]
 
 
