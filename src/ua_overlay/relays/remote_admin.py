@@ -5,8 +5,9 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple, TypeVar
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
-from ua_overlay.headscale import derp_map, remote_hosts
+from ua_overlay.headscale import derp_map, remote_hosts, removal
 from ua_overlay.headscale.api import Connect, HeadscaleApi
+from ua_overlay.headscale.model import Node
 from ua_overlay.headscale.remote_hosts import DerpHost, RelayHost
 from ua_overlay.headscale.site_directory import ChangeableSite
 from ua_overlay.protocols import JsonObject, UtcClock
@@ -55,13 +56,12 @@ class RemoteAdmin:
                 else self._check_new(RELAYS, self.site.settings.relays, relay)
             client = self._connect()
             if again:
-                for node_id in _nodes_of(client, relay):
-                    client.delete_node(node_id)
+                self._remove_nodes(client, relay)
             key = client.create_key([defaults.RELAY_TAG], self._now() + datetime.timedelta(seconds=lifetime))
             try:
                 self._write(relays=_with(self.site.settings.relays, relay))
             except BaseException:
-                client.expire_key(key.id)
+                removal.revoke(client, [key.id], self._now, self.site.command)
                 raise
         return Enrolment(enrolments.RELAY, relay.name, self.site.settings.url, self._ca(), relay.address, relay.port,
                          key=key.key)
@@ -99,9 +99,7 @@ class RemoteAdmin:
         with self.site.changing():
             relay = _find(self.site, RELAYS, self.site.settings.relays, name)
             client = self._connect()
-            for node_id in _nodes_of(client, relay):
-                client.expire_node(node_id)
-                client.delete_node(node_id)
+            self._remove_nodes(client, relay)
             self._write(relays=_without(self.site.settings.relays, name))
 
     def remove_derp(self, name: str) -> bool:
@@ -113,6 +111,11 @@ class RemoteAdmin:
             _find(self.site, DERPS, self.site.settings.derp, name)
             self._write(derp=_without(self.site.settings.derp, name))
             return self._reconfigure()
+
+    def _remove_nodes(self, client: HeadscaleApi, relay: RelayHost) -> None:
+        for node in _nodes_of(client, relay):
+            client.expire_node(node.id)
+            removal.delete(client, node, self._now, self.site.command)
 
     def _check_new(self, section: str, hosts: Sequence[_Host], host: _Host) -> _Host:
         """Return ``host`` if the site can have it in addition to ``hosts``.
@@ -169,7 +172,7 @@ def _without(hosts: Sequence[_Host], name: str) -> Tuple[_Host, ...]:
     return tuple(each for each in hosts if each.name != name)
 
 
-def _nodes_of(client: HeadscaleApi, relay: RelayHost) -> List[str]:
-    """Return the ids of the nodes that registered as this relay."""
-    return [node.id for node in client.nodes()
+def _nodes_of(client: HeadscaleApi, relay: RelayHost) -> List[Node]:
+    """Return the nodes that registered as this relay."""
+    return [node for node in client.nodes()
             if node.tags == (defaults.RELAY_TAG,) and node.requested_name == relay.host_name]

@@ -6,13 +6,13 @@ from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, Se
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
-from ua_overlay.headscale import policy
+from ua_overlay.headscale import policy, removal
 from ua_overlay.headscale.api import Connect, HeadscaleApi
 from ua_overlay.headscale.model import Node
 from ua_overlay.headscale.rules import Team, User
 from ua_overlay.protocols import Clock, JsonObject, UtcClock
 from ua_overlay.relays.relay_states import relay_states
-from ua_overlay.site import enforced, fleet, revocation
+from ua_overlay.site import enforced, fleet
 from ua_overlay.site.enforced import Enforced
 from ua_overlay.site.site import SITE_FILE, Site
 from ua_overlay.system import control_socket
@@ -115,7 +115,7 @@ class Admin:
             # Headscale accepts the registration with a key even if the policy no longer has its tag.
             tag, now = policy.team_tag(name), self._now()
             keys = [key for key in client.keys() if tag in key.tags and key.usable(now)]
-            revocation.revoke(client, [key.id for key in keys], self._now, self.site.command)
+            removal.revoke(client, [key.id for key in keys], self._now, self.site.command)
             self._apply(teams={other: team for other, team in self.site.teams.items() if other != name})
             return len(keys)
 
@@ -278,7 +278,7 @@ class Admin:
         while robot.online and self._clock() < expired + NOTICE_TIMEOUT and (
                 self._clock() < expired + NOTICE_SENT or self._told(robot.id) <= told):
             self._sleep(_NOTICE_PERIOD)
-        self._delete(client, robot)
+        removal.delete(client, robot, self._now, self.site.command)
         return robot
 
     def _told(self, node_id: str) -> int:
@@ -286,21 +286,6 @@ class Admin:
         told = self.sessions().get('told')
         count = told.get(node_id, 0) if isinstance(told, dict) else 0
         return count if isinstance(count, int) else 0
-
-    def _delete(self, client: HeadscaleApi, node: Node) -> None:
-        """Delete a node whose key has expired, and read back that it has and is gone."""
-        now = self._now()
-        if not all(each.expired(now) for each in client.nodes() if each.id == node.id):
-            raise RobotError('Headscale still lets {} in: its key has not expired.'.format(node.name),
-                             self.site.command('robot remove {}'.format(node.name)))
-        try:
-            client.delete_node(node.id)
-        except OverlayError as error:
-            raise RobotError('{} reaches nobody any more, because its key has expired, but it was not deleted. '
-                             '{}'.format(node.name, error.sentence), error.next_command)
-        if any(each.id == node.id for each in client.nodes()):
-            raise RobotError('{} reaches nobody any more, because its key has expired, but Headscale still lists '
-                             'it.'.format(node.name), self.site.command('robot remove {}'.format(node.name)))
 
     def _find(self, name: str, robots: Sequence[Node]) -> Node:
         """Return the robot called ``name``.
@@ -319,7 +304,7 @@ class Admin:
         for node in client.nodes():
             if node.name in names and not node.online and (team_of(node.tags) or node.user):
                 client.expire_node(node.id)
-                self._delete(client, node)
+                removal.delete(client, node, self._now, self.site.command)
 
     def stale_robots(self, days: float, team: Optional[str] = None) -> List[Node]:
         """Return the robots that were last seen more than ``days`` days ago, sorted by name."""
@@ -334,7 +319,7 @@ class Admin:
         for node in self.stale_robots(days):
             if any(each.id == node.id for each in self.stale_robots(days)):
                 client.expire_node(node.id)
-                self._delete(client, node)
+                removal.delete(client, node, self._now, self.site.command)
                 yield node
 
     def move_robot(self, name: str, team: str) -> Tuple[Node, str, bool]:

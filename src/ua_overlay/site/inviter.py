@@ -4,11 +4,10 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Se
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError, UsageError
-from ua_overlay.headscale import policy
+from ua_overlay.headscale import policy, removal
 from ua_overlay.headscale.api import Connect, HeadscaleApi
 from ua_overlay.headscale.model import Node
 from ua_overlay.protocols import UtcClock
-from ua_overlay.site import revocation
 from ua_overlay.site.admin import RobotError, TeamError, UserError
 from ua_overlay.site.invitation_list import OPEN, ListedInvitation, list_invitations
 from ua_overlay.site.invitation_log import InvitationLog
@@ -76,10 +75,19 @@ class Inviter:
                                         master=each.master, created=created, expires=expires, **dict(common, **trust))
                 made.append((invitation, key.id))
                 self._invitation_log.made(key.id, invitation)
-        except BaseException:
-            self.take_back([key_id for _, key_id in made])
+        except BaseException as error:
+            self._take_back_after(error, [key_id for _, key_id in made])
             raise
         return made
+
+    def _take_back_after(self, error: BaseException, key_ids: Sequence[str]) -> None:
+        """Revoke the keys of invitations that were made before ``error``; if that fails, say both."""
+        try:
+            self.take_back(key_ids)
+        except OverlayError as second:
+            before = getattr(error, 'sentence', None) or 'It was interrupted.'
+            raise OverlayError('{} {}'.format(before, second.sentence),
+                               second.next_command, second.code) from error
 
     def _pins(self, ca_pem: str) -> str:
         pins = ca_pin.pins_of(ca_pem)
@@ -131,7 +139,7 @@ class Inviter:
 
     def take_back(self, key_ids: Iterable[str]) -> None:
         """Revoke the keys of invitations that could not be delivered."""
-        revocation.revoke(self._connect(), key_ids, self._now, self.site.command, self._invitation_log.revoked)
+        removal.revoke(self._connect(), key_ids, self._now, self.site.command, self._invitation_log.revoked)
 
     def list(self) -> List[ListedInvitation]:
         """Return every invitation of the site, oldest first."""

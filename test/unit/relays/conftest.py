@@ -1,4 +1,5 @@
 """Parts of several tests: a STUN server's answers, and the administrator of a site with remote hosts."""
+import dataclasses
 import datetime
 import socket
 import struct
@@ -48,8 +49,12 @@ class Headscale:
             if self.down:
                 raise ServerDown('down')
             self.calls.append((name,) + arguments)
-            if name == 'nodes':
-                return self.nodes_there
+            if name in ('nodes', 'keys'):
+                return list(self.nodes_there) if name == 'nodes' else []
+            if name == 'expire_node':
+                self.nodes_there = [dataclasses.replace(node, expiry=NOW) for node in self.nodes_there]
+            if name == 'delete_node':
+                self.nodes_there = [node for node in self.nodes_there if node.id != arguments[0]]
             return SimpleNamespace(id='7', key='hskey-auth-aaaaaaaaaaaa-bbbb')
         return call
 

@@ -1,12 +1,12 @@
 """Relays and DERP regions added and removed: site.yaml, the calls to Headscale, and what a failure leaves."""
 import datetime
 import os
-from types import SimpleNamespace
 
 import pytest
 
 from ua_overlay.defaults import RELAY_PORT, SERVER_PORT
 from ua_overlay.errors import OverlayError
+from ua_overlay.headscale.model import Node
 from ua_overlay.headscale.remote_hosts import RelayHost
 from ua_overlay.headscale.rest import ServerDown
 from ua_overlay.relays import enrolment as enrolments
@@ -16,6 +16,10 @@ from ua_overlay.system import control_socket
 
 NOW = datetime.datetime(2026, 11, 24, tzinfo=datetime.timezone.utc)
 RELAY = RelayHost('lab-b', '203.0.113.11')
+
+
+def relay_node(number, name='relay-lab-b'):
+    return Node(number, name, name, (), ('tag:relay',), True, None, None, None)
 
 
 def on_disk(admin):
@@ -51,8 +55,8 @@ def test_an_address_in_use_changes_nothing(admin, headscale):
 
 def test_a_reinstalled_relay_keeps_its_name(admin, headscale):
     admin.create_relay(RELAY, 3600)
-    headscale.nodes_there = [SimpleNamespace(id='3', tags=('tag:relay',), requested_name='relay-lab-b'),
-                             SimpleNamespace(id='1', tags=('tag:relay',), requested_name='relay')]
+    headscale.nodes_there = [relay_node('3'),
+                             relay_node('1', 'relay')]
     admin.create_relay(RELAY, 3600, again=True)
     assert [call for call in headscale.calls if call[0] == 'delete_node'] == [('delete_node', '3')]
     with pytest.raises(HostError, match='no remote relay x'):
@@ -61,7 +65,7 @@ def test_a_reinstalled_relay_keeps_its_name(admin, headscale):
 
 def test_a_relay_is_removed_with_its_node(admin, headscale):
     admin.create_relay(RELAY, 3600)
-    headscale.nodes_there = [SimpleNamespace(id='3', tags=('tag:relay',), requested_name='relay-lab-b')]
+    headscale.nodes_there = [relay_node('3')]
     admin.remove_relay('lab-b')
     assert on_disk(admin).relays == () and ('delete_node', '3') in headscale.calls
     with pytest.raises(HostError, match='no remote relay lab-b'):

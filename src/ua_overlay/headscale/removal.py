@@ -1,8 +1,9 @@
-"""Revoke the keys of invitations, and read back that no machine can register with them any more."""
+"""Revoke keys and delete nodes, and read back that Headscale has done it."""
 from typing import Callable, Iterable, List, Optional
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale.api import HeadscaleApi
+from ua_overlay.headscale.model import Node
 from ua_overlay.protocols import UtcClock
 
 
@@ -43,3 +44,23 @@ def revoke(client: HeadscaleApi, key_ids: Iterable[str], now: UtcClock, command:
         raise OverlayError('The invitations {} are still open{}'.format(
             ', '.join(open_keys), '.' if problem is None else ': ' + problem.sentence),
             command('invite revoke {}'.format(open_keys[0])), None if problem is None else problem.code)
+
+
+def delete(client: HeadscaleApi, node: Node, now: UtcClock, command: Callable[[str], str]) -> None:
+    """Delete a node that was expired, and read back that it is.
+
+    :param now: the clock of this machine, on which Headscale runs too.
+    :param command: returns the full command line of this site.
+    :raises OverlayError: its key has not expired, or it is still listed; the sentence says what it can reach.
+    """
+    again = command('robot list')
+    found = [each for each in client.nodes() if each.id == node.id]
+    if not all(each.expired(now()) for each in found):
+        raise OverlayError('Headscale still lets {} in: its key has not expired.'.format(node.name), again)
+    out = '{} reaches nobody any more, because its key has expired'.format(node.name)
+    try:
+        client.delete_node(node.id)
+    except OverlayError as error:
+        raise OverlayError('{}, but it was not deleted. {}'.format(out, error.sentence), error.next_command, error.code)
+    if any(each.id == node.id for each in client.nodes()):
+        raise OverlayError('{}, but Headscale still lists it.'.format(out), again)

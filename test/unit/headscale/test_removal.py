@@ -1,12 +1,12 @@
-"""Keys of invitations, expired and read back."""
+"""Keys and nodes that are removed, and read back. Nodes: test/unit/site/test_admin.py."""
 import datetime
 
 import pytest
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale.model import PreAuthKey
+from ua_overlay.headscale.removal import revoke
 from ua_overlay.headscale.rest import RestError
-from ua_overlay.site.revocation import revoke
 
 NOW = datetime.datetime(2026, 11, 30, tzinfo=datetime.timezone.utc)
 
