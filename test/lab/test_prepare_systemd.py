@@ -485,6 +485,33 @@ def test_a_machine_of_another_tailnet(site, robot, other_site):
     assert_same(before, robot.files())
 
 
+@pytest.mark.fault('case 9', 'Many robots are made of one disk image', behaviour='robot image removes the keys before '
+                   'the disk is copied; each copy makes its own', reported='nothing to report',
+                   recovery='none needed', lost='nothing')
+def test_an_image_for_many_robots(site, robot):
+    enlist(site, robot, 'dev-1')
+
+    def machine_key():
+        state = json.loads(robot.machine.run(['cat', '/var/lib/tailscale/tailscaled.state']).stdout)
+        return state['_machinekey']
+
+    before = machine_key()
+    said = robot.sudo('robot', 'image').stdout
+    assert 'ua-overlay robot remove dev-1' in said and 'poweroff' in said
+    assert robot.machine.property(DAEMON, 'ActiveState') == 'inactive'
+    assert robot.machine.run(['find', '/var/lib/tailscale', defaults.STATE_DIR, '-type', 'f', '-name', '*.state', '-o',
+                              '-name', 'settings.yaml', '-o', '-name', 'profile-data']).stdout == ''
+    # As a copy boots: another machine for the server, which still has dev-1.
+    robot.machine.reboot()
+    assert_prepared(robot)
+    carry(site, robot, 'dev-3')
+    joined = robot.join(INVITATION)
+    assert joined['code'] == 'OK' and joined['dns_name'].startswith('dev-3.') and machine_key() != before
+    assert {each['robot'] for each in site.robots()} >= {'dev-1', 'dev-3'}
+    forget(site, robot, 'dev-3')
+    site.site('robot', 'remove', 'dev-1')
+
+
 #: What nft says on the kernel of a Jetson board.
 NO_NF_TABLES = '#!/bin/sh\necho "netlink: Error: cache initialization failed: Protocol not supported" >&2\nexit 1\n'
 CONNECT_MARKED = '''
@@ -584,6 +611,8 @@ def test_an_http_proxy_is_the_only_way_out(site, new_machine, proxied):
     carry(site, robot, 'dev-1')
     assert 'uses the proxy ' + PROXY in robot.prepare().stdout
     assert '10.0.2.2' in robot.machine.run(['nft', 'list', 'table', 'inet', egress.ROBOT.table]).stdout
+    # Before that tailscaled reported to its vendor.
+    site.lab.host('nat1').run(['truncate', '--size=0', '/run/connect_proxy.log'])
     joined = robot.join(INVITATION)
     assert joined['code'] == 'OK', joined
     # Its link to a robot elsewhere is by DERP, which tailscaled asks of the proxy on port 443.

@@ -294,6 +294,8 @@ def test_a_copied_sd_card_is_detected_and_separated(site, robots):
     assert copy.status()['Self']['DNSName'].startswith('dev-9.') and copy.address() != address
     wait('both robots online', lambda: rows(site)['dev-1']['online'] and rows(site)['dev-9']['online'], 60)
     assert (original.address(), original.status()['Self']['PublicKey']) == (address, node_key)
+    for word in ('leave', 'join'):
+        assert original.ua(word).returncode == 0
     wait('the doctor to be content', lambda: verdict(original) == verdict(copy) == 'OK', 60)
     wait('one session each', lambda: [rows(site)[name]['sessions'] for name in ('dev-1', 'dev-9')] == [1, 1], 60)
     copy.kill()

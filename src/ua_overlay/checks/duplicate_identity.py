@@ -32,4 +32,5 @@ def duplicate_identity(facts: Facts) -> Verdicts:
     return warn('Another machine seems to use the identity of {}: the server has the endpoints {}, and none of them is '
                 'this machine\'s.'.format(name, ', '.join(facts.server.strangers[:3])),
                 'A copied SD card or disk has the keys too; the two take packets from each other.',
-                'ua-overlay leave --new-identity   # on the copy, then join with an invitation of its own')
+                # The server has the endpoints of the copy until this machine reports its own again.
+                'ua-overlay leave --new-identity   # on the copy; then here: ua-overlay leave; ua-overlay join')

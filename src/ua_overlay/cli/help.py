@@ -14,6 +14,7 @@ HELP = {
 
     'robot': 'Prepare this robot; list, move and remove robots',
     'robot prepare': 'Prepare this robot (needs root)',
+    'robot image': 'Remove the keys before the disk is copied (needs root)',
     'robot agent': "Run this robot's root service in the foreground (needs root)",
     'robot mtu': 'Set the packet size of a narrow network (needs root)',
     'robot list': 'List the robots of the site (on the server)',

@@ -131,8 +131,8 @@ def run_list(args: argparse.Namespace) -> int:
     for row in rows:
         if row['duplicate_identity']:
             print('{0} has had {1} connections for more than 20 minutes: several machines use its identity (a copied '
-                  'SD card?). Next: ua-overlay leave --new-identity   # on each copy, then an invitation for '
-                  'it'.format(row['robot'], row['sessions']))
+                  'SD card?). Next: ua-overlay leave --new-identity   # on each copy; then on {0}: '
+                  'ua-overlay leave; ua-overlay join'.format(row['robot'], row['sessions']))
     return 0
 
 
