@@ -17,6 +17,7 @@ from ua_overlay.clock import format_utc, utc_now
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.relays import derp_certificate
+from ua_overlay.server import disk
 from ua_overlay.server.process import SiteServer
 from ua_overlay.site.enforced import Enforced
 from ua_overlay.site.site import Site, site_directory
@@ -53,7 +54,7 @@ exit status:
   1  not healthy, or not running
   4  healthy, but needs attention: site.yaml is invalid, so the last good
      settings are in force; Headscale does not enforce the rules of site.yaml;
-     or the certificate of a remote host expires soon"""
+     the certificate of a remote host expires soon; or a disk is full"""
 
 
 def configure(parser: CommandParser) -> None:
@@ -194,7 +195,7 @@ def run_status(args: argparse.Namespace) -> int:
     site, unread = load_site_and_problem(args)
     report, problem = _status(site)
     notes = ([] if unread is None else [explained(unread)]) + _unenforced(report.pop('enforced')) + _expiring(
-        report['derp_ends'])
+        report['derp_ends']) + disk.problems(site, report.pop('log_problems'))
     report['site_file'] = '' if unread is None else explained(unread).sentence
     report['warnings'] = [note.sentence for note in notes]
     report['derp_certificates'] = {name: derp_certificate.format_end(end)
@@ -255,14 +256,14 @@ def _status(site: Site) -> Tuple[Dict[str, Any], Optional[OverlayError]]:
         'name': site.settings.name, 'url': site.settings.url, 'directory': site.directory, 'running': False,
         'healthy': False, 'policy': None, 'policy_in_force': None, 'enforced': None, 'relay': None,
         'relay_report': {}, 'relays': [], 'derp': {},
-        'derp_ends': {}, 'teams': sorted(site.teams), 'robots': None, 'robots_online': None,
+        'derp_ends': {}, 'log_problems': [], 'teams': sorted(site.teams), 'robots': None, 'robots_online': None,
         'certificate_until': format_utc(not_after(store.load(site.directory).server))}
     try:
         answer = control_socket.ask(site.control_socket, 'status', timeout=10)
     except OverlayError as error:
         return report, error
     report.update(running=True, relay=answer['relay']['state'], relay_report=answer['relay'], derp=answer['derp'],
-                  derp_ends=answer['derp_ends'],
+                  derp_ends=answer['derp_ends'], log_problems=answer.get('log_problems', []),
                   restarts=answer['headscale']['restarts'], policy=answer['policy']['state'])
     try:
         admin = make_admin(site)

@@ -18,7 +18,7 @@ from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale.remote_hosts import check_reachable
 from ua_overlay.relays import check, derp_certificate
 from ua_overlay.relays.check import Probe, ProbeResult
-from ua_overlay.server import forwarding, service, service_egress
+from ua_overlay.server import disk, forwarding, service, service_egress
 from ua_overlay.site.site import Site
 from ua_overlay.system import control_socket
 from ua_overlay.trust import ca_pin, invitation_file, names
@@ -132,7 +132,8 @@ def _probes_by_site(args: argparse.Namespace) -> Tuple[List[Probe], List[ProbeRe
     probes = check.probes_of_server('127.0.0.1', settings.name, ports, trust,
                                     lambda protocol, port: site.command('server status'))
     return probes + check.probes_of_hosts(settings, trust), (
-        results + [_own_relay(site)] + _own_policy(site) + _own_rule(site) + _certificates_of_hosts(site))
+        results + [_own_relay(site)] + _own_policy(site) + _own_disk(site) + _own_rule(site)
+        + _certificates_of_hosts(site))
 
 
 def _own_relay(site: Site) -> ProbeResult:
@@ -158,6 +159,17 @@ def _own_policy(site: Site) -> List[ProbeResult]:
     shown = admin.enforced()
     return [ProbeResult('policy', 'this machine', shown.state, shown.sentence.rstrip('.'),
                         '' if shown.state else shown.next_command or site.command('server status'))]
+
+
+def _own_disk(site: Site) -> List[ProbeResult]:
+    """Whether the site's file systems have room, and its logs lose no line."""
+    try:
+        log_problems = control_socket.ask(site.control_socket, 'status', timeout=15).get('log_problems', [])
+    except OverlayError:
+        log_problems = []  # _own_relay reports it
+    problems = disk.problems(site, log_problems)
+    return [ProbeResult('disk', 'this machine', False, each.sentence.rstrip('.'), each.next_command)
+            for each in problems] or [ProbeResult('disk', 'this machine', True, 'has room', '')]
 
 
 def _own_rule(site: Site) -> List[ProbeResult]:

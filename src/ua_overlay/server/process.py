@@ -22,7 +22,7 @@ from ua_overlay.site import last_good
 from ua_overlay.site.invitation_log import InvitationLog
 from ua_overlay.site.policy_applier import IN_FORCE, STARTING, PolicyApplier
 from ua_overlay.site.site import Site
-from ua_overlay.system import control_socket
+from ua_overlay.system import control_socket, file_system, ownership
 from ua_overlay.system.child import Child
 from ua_overlay.system.requests import Request, Requests
 from ua_overlay.system.restart import Restarter
@@ -103,11 +103,14 @@ class SiteServer:
         """Start everything and run until SIGTERM or SIGINT; return 0. SIGHUP applies the rules of site.yaml.
 
         :raises OverlayError: the site is running already, a port is taken, or Headscale does not start.
+        :raises ownership.Unsafe: another user could put another site in its place.
         """
+        ownership.check(self._site.directory, 'The site {}'.format(self._site.directory))
         signals = {signal.SIGTERM: STOP, signal.SIGINT: STOP, signal.SIGHUP: RELOAD_POLICY}
         with self._site.held(), self._requests.from_signals(signals):
             control_server = None
             try:
+                self._site.sweep()
                 self._prepare()
                 self._start_headscale()
                 self._remember()
@@ -137,8 +140,22 @@ class SiteServer:
         check_ports(self._site.settings)
         self._guard.before_start()
         self._renew_certificate()
-        self._site.write_generated()
+        self._write_generated()
         self._derp.prepare()
+
+    def _write_generated(self) -> None:
+        """Write Headscale's files; on a full disk, go on with those that are there if they say the same.
+
+        :raises StartError: they cannot be written, and say something else.
+        """
+        try:
+            self._site.write_generated()
+        except OSError as error:
+            file_system.named(error, self._site.directory)
+            sentence = '{} cannot be written: {}.'.format(error.filename, error.strerror)
+            if not self._site.is_generated():
+                raise StartError(sentence, file_system.next_command(error, self._site.command('server status')))
+            self._say(sentence + ' The server starts with the present file, which says the same.')
 
     def _renew_certificate(self) -> bool:
         """Renew the certificate if that is due, and report it; return whether there is a new one.
@@ -343,7 +360,9 @@ class SiteServer:
                 'relay': dict(self._keeper.report() if self._keeper else {'state': 'starting'},
                               pid=self._relay.child.pid if self._relay else None,
                               restarts=self._relay.restarts if self._relay else 0),
-                'derp': self._derp.report(), 'derp_ends': self._derp.ends(), 'policy': self._policy_report()}
+                'derp': self._derp.report(), 'derp_ends': self._derp.ends(), 'policy': self._policy_report(),
+                'log_problems': [restarter.child.log_problem for restarter in (self._headscale, self._relay)
+                                 if restarter is not None and restarter.child.log_problem]}
 
     def _ask_relay_restart(self) -> None:
         self._requests.add(RESTART_RELAY)

@@ -19,15 +19,18 @@ import yaml
 
 from ua_overlay import defaults
 from ua_overlay.advice import command as command_line
+from ua_overlay.advice import quoted
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale import config, keys, policy, site_settings
 from ua_overlay.headscale.rules import Rules, Team, dump_rules, parse_rules
 from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.protocols import Environ, JsonObject
 from ua_overlay.site.yaml_edit import keep_comments
-from ua_overlay.system import file_system, files, foreign_file, schema, scratch
+from ua_overlay.system import file_system, files, foreign_file, foreign_json, schema, scratch
 
 SITE_FILE = 'site.yaml'
+#: Longest policy.json, in bytes: a thousand robots with their tests have two megabytes.
+_LONGEST_POLICY = 64 * 1024 * 1024
 #: Prefix of the directories beside a site in which a new one is prepared.
 SCRATCH = '.ua_overlay_site.'
 _HEADER = ('## A site of ua_overlay: the control server, its teams and who may talk to whom.\n'
@@ -115,7 +118,7 @@ class Site:
         the default."""
         if self.directory == defaults.SITE_DIR:
             return 'ua-overlay ' + text
-        return 'ua-overlay {} --dir {}'.format(text, self.directory)
+        return 'ua-overlay {} --dir {}'.format(text, quoted(self.directory))
 
     @classmethod
     def load(cls, directory: str) -> 'Site':
@@ -154,10 +157,10 @@ class Site:
             raise SiteError('{} holds a site already; nothing was changed.'.format(directory),
                             command_line('ua-overlay server status --dir {}', directory))
         if os.path.exists(directory) and not os.path.isdir(directory):
-            raise SiteError('{} is not a directory.'.format(directory), 'ua-overlay server init --dir OTHER')
+            raise SiteError('{} is not a directory.'.format(directory), 'ua-overlay server init --dir OTHER --name FQDN')
         if os.path.isdir(directory) and os.listdir(directory):
             raise SiteError('{} is not empty; a site needs its own directory.'.format(directory),
-                            command_line('ua-overlay server init --dir {}', os.path.join(directory, 'site')))
+                            command_line('ua-overlay server init --dir {} --name FQDN', os.path.join(directory, 'site')))
         parent = os.path.dirname(directory)
         try:
             os.makedirs(parent, exist_ok=True)
@@ -176,7 +179,7 @@ class Site:
         except OSError as error:
             file_system.named(error, directory)
             raise SiteError('The site cannot be written to {}: {}.'.format(directory, error.strerror),
-                            file_system.next_command(error, 'ua-overlay server init --dir OTHER, or with sudo'))
+                            file_system.next_command(error, 'sudo ua-overlay server init --dir OTHER --name FQDN'))
         return site
 
     def sweep(self) -> None:
@@ -205,6 +208,17 @@ class Site:
         generated = policy.make_policy(self.rules)
         files.write_changed(os.path.join(directory, 'policy.json'), policy.dump_policy(generated), mode=0o600)
         return generated
+
+    def is_generated(self) -> bool:
+        """Return whether headscale.yaml and policy.json say what the settings and rules say. The policy may have tests
+        for nodes, which :meth:`write_generated` leaves out."""
+        try:
+            wanted = config.dump_config(config.headscale_config(self.settings, self.directory))
+            present = foreign_json.parse_object(foreign_file.read(self.policy_file, _LONGEST_POLICY).data)
+            return (foreign_file.read_text(self.config_file) == wanted
+                    and policy.marker(present) == policy.marker(policy.make_policy(self.rules)))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return False
 
     def write_config(self, directory: Optional[str] = None) -> bool:
         """Write headscale.yaml; return whether it changed."""

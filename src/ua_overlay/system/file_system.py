@@ -14,6 +14,9 @@ from ua_overlay.errors import OverlayError
 _TROUBLES = {errno.ENOSPC: 'is full', errno.EDQUOT: 'has no space left for this user (quota)',
              errno.EROFS: 'is read-only', errno.EIO: 'has a read or write error'}
 
+#: Bytes that a server needs for its next hours: its two logs before they are renamed.
+SHORT = 16 * 1024 * 1024
+
 Path = Union[str, 'os.PathLike[str]']
 
 
@@ -30,6 +33,25 @@ def mount_point(path: Path) -> str:
         # A missing directory is on the file system of the one above it.
         place = os.path.dirname(place)
     return place
+
+
+def shortage(path: Path, least: int = SHORT) -> Optional[OverlayError]:
+    """Return the warning about a file system with less than ``least`` bytes left for this user; None with more.
+
+    :raises OSError: ``path`` does not exist.
+    """
+    status = os.statvfs(path)
+    left, inodes = status.f_bavail * status.f_frsize, status.f_favail
+    place = mount_point(path)
+    if status.f_flag & os.ST_RDONLY:
+        return FileSystemError('The file system {} is read-only.'.format(place), command('findmnt {}', place))
+    if left < least:
+        return FileSystemError('The file system {} {}.'.format(
+            place, 'has only {} kB left'.format(left // 1024) if left else 'is full'), command('df -h {}', place))
+    if status.f_files and not inodes:
+        return FileSystemError('The file system {} has no inode left for a new file.'.format(place),
+                               command('df -i {}', place))
+    return None
 
 
 def is_trouble(error: OSError) -> bool:

@@ -66,5 +66,12 @@ class Restarter(Generic[AnyChild]):
         if now < self._due:
             return None
         self.restarts += 1
-        self.start(now)
+        try:
+            self.start(now)
+        except OSError as error:
+            # The system has no process or no memory left, or the program is being replaced: try again.
+            pause = self._backoff.next()
+            self._due = now + pause
+            return '{} cannot be started: {}; next start in {:.0f} s.'.format(
+                self.child.name, error.strerror or error, pause)
         return '{} started again.'.format(self.child.name)

@@ -63,3 +63,27 @@ def test_every_start_is_announced():
 
 def test_a_child_that_was_never_started_is_not_restarted():
     assert Restarter(FakeChild()).step(5.0) is None
+
+
+def test_a_start_that_fails_is_tried_again():
+    class Broken:
+        name, failing = 'relay', 2
+
+        def start(self):
+            if self.failing:
+                self.failing -= 1
+                raise OSError(11, 'Resource temporarily unavailable')
+
+        def running(self):
+            return False
+
+        def exit_code(self):
+            return 1
+
+    restarter = Restarter(Broken())
+    restarter.child.failing = 0
+    restarter.start(0.0)
+    restarter.child.failing = 1
+    assert 'next start in 1 s' in restarter.step(0.0)
+    assert restarter.step(1.0) == 'relay cannot be started: Resource temporarily unavailable; next start in 2 s.'
+    assert restarter.step(2.0) is None and restarter.step(3.0) == 'relay started again.'
