@@ -132,8 +132,8 @@ def _probes_by_site(args: argparse.Namespace) -> Tuple[List[Probe], List[ProbeRe
     probes = check.probes_of_server('127.0.0.1', settings.name, ports, trust,
                                     lambda protocol, port: site.command('server status'))
     return probes + check.probes_of_hosts(settings, trust), (
-        results + [_own_relay(site)] + _own_policy(site) + _own_disk(site) + _own_rule(site)
-        + _certificates_of_hosts(site))
+        results + [_own_relay(site)] + _own_policy(site) + _own_rule(site) + _certificates_of_hosts(site)
+        + _own_disk(site))
 
 
 def _own_relay(site: Site) -> ProbeResult:

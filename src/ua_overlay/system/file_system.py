@@ -7,7 +7,7 @@ import os
 import subprocess
 from typing import Optional, Union
 
-from ua_overlay.advice import command as command_line
+from ua_overlay.advice import command
 from ua_overlay.errors import OverlayError
 
 #: What is wrong with the file system itself, by the number of the error.
@@ -95,7 +95,7 @@ def as_error(error: Exception, output: str = '') -> OverlayError:
             error.strerror or type(error).__name__))
     named(error, error.filename)
     return FileSystemError('{} cannot be used: {}.'.format(error.filename, error.strerror),
-                           next_command(error, command_line('ls -ld {}', error.filename)))
+                           next_command(error, command('ls -ld {}', error.filename)))
 
 
 def _program(command: Optional[object]) -> str:

@@ -55,7 +55,7 @@ def test_on_the_server_the_processes_are_checked(running, probed, capsys):
         ('STUN', '127.0.0.1 UDP {}'.format(STUN_PORT)), ('relay', '127.0.0.1 UDP {}'.format(RELAY_PORT))]
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ['WHAT', 'WHERE', 'RESULT']
-    assert lines[1].endswith('OK  up, 3 session(s), 2 carried, repaired 0 time(s)') and len(lines) == 7
+    assert lines[1].endswith('OK  up, 3 session(s), 2 carried, repaired 0 time(s)') and len(lines) == 8
     assert lines[2].split()[:4] == ['policy', 'this', 'machine', 'OK'] and lines[2].endswith('rules are in force')
 
 

@@ -12,8 +12,10 @@ from ua_overlay.server import process
 from ua_overlay.server.ports import StartError
 from ua_overlay.server.process import SiteServer
 from ua_overlay.site import last_good
+from ua_overlay.site.policy_applier import IN_FORCE, STARTING, UNKNOWN, PolicyState
 from ua_overlay.site.site import Site
 from ua_overlay.system import files, ownership
+from ua_overlay.system.thread import SupervisedThread
 
 
 def test_rules_in_force_are_saved_and_a_full_disk_is_survived(tmp_path, monkeypatch):
@@ -86,6 +88,139 @@ class Parts:
 
     def step(self, _now):
         return None
+
+
+class Policy:
+    """Plays the applier: each refresh does what is next in ``results``."""
+
+    def __init__(self, results):
+        self.results, self.state = results, PolicyState(STARTING)
+
+    def refresh(self):
+        result = self.results.pop(0)
+        if isinstance(result, BaseException):
+            raise result
+        self.state = PolicyState(IN_FORCE)
+        return result
+
+    def lost(self, sentence):
+        self.state = PolicyState(UNKNOWN, sentence)
+
+
+class Waits:
+    """Ends a loop after ``count`` rounds; records the pauses."""
+
+    def __init__(self, count):
+        self.count, self.pauses = count, []
+
+    def wait(self, seconds):
+        self.pauses.append(seconds)
+        self.count -= 1
+        return self.count < 0
+
+
+class Settings:
+    settings = SiteSettings('server.example.org')
+    invitation_log_file = ''
+
+    @staticmethod
+    def path(*parts):
+        return '/'.join(('/site',) + parts)
+
+    @staticmethod
+    def command(words):
+        return 'ua-overlay ' + words
+
+    ca_file = '/site/ca.pem'
+
+
+class Child:
+    pid, restarts = 7, 0
+
+    def __init__(self):
+        self.child = self
+
+    def running(self):
+        return True
+
+
+def policy_server(results, rounds):
+    said = []
+    server = SiteServer(Settings(), None, None, None, said.append, None)
+    server._policy, server._headscale, server._stopping = Policy(results), Child(), Waits(rounds)
+    server._invitation_log = type('Log', (), {'note_used': staticmethod(lambda nodes: None)})
+    return server, said
+
+
+def test_each_problem_of_the_policy_is_reported_once_and_asked_again_soon():
+    problem = OverlayError('Headscale runs other rules.')
+    server, said = policy_server([problem, problem, [], OSError(28, 'No space left on device'), []], 5)
+    assert server._policy_report() == {'state': 'starting', 'kind': 'starting'}
+    server._keep_policy()
+    assert said == ['The policy: Headscale runs other rules.', 'The policy: [Errno 28] No space left on device']
+    assert server._stopping.pauses == [1.0, 1.0, 1.0, 10.0, 10.0, 10.0]
+    assert server._policy_report() == {'state': 'in force', 'kind': 'in force'}
+
+
+@pytest.mark.fault('K1', 'The policy thread of the server fails unexpectedly', behaviour='the rules count as unknown; '
+                   'the thread starts again', reported='at once: server status', recovery='1 s, then 2 s, up to 30 s',
+                   lost='nothing')
+def test_a_failed_policy_thread_leaves_the_rules_unknown_and_starts_again():
+    server, said = policy_server([[], KeyError('odd'), []], 3)
+    server._policy_thread = SupervisedThread('policy', server._keep_policy, server._policy_failed,
+                                             pauses=(0.01, 0.01)).start()
+    assert server._policy_thread.join(20) and server._policy_thread.failures == 1
+    assert said == ["The policy: The thread policy failed: KeyError: 'odd'."]
+    # The second run of the thread asked again.
+    assert server._policy.results == [] and server._policy_report()['kind'] == IN_FORCE
+    server._policy_failed('The thread policy failed.')
+    assert server._policy_report() == {'state': 'The thread policy failed.', 'kind': UNKNOWN}
+
+
+def test_requests_during_the_wait_for_health_are_done_afterwards(monkeypatch):
+    """Once they were dropped: a SIGHUP, or the restart of a `server renew`, whose command then waited in vain."""
+    server = SiteServer(Settings(), None, None, None, lambda line: None, None)
+    server._headscale, answers = Child(), iter([False, False, False, True])
+
+    class Client:
+        def __init__(self, *_arguments, **_options):
+            pass
+
+        def health(self):
+            return next(answers)
+
+    monkeypatch.setattr(process, 'RestClient', Client)
+    for request in (process.RELOAD_POLICY, process.RESTART_RELAY):
+        server._requests.add(request)
+    server._wait_for_health()
+    assert [request.name for request in server._deferred] == [process.RELOAD_POLICY, process.RESTART_RELAY]
+    done = []
+    monkeypatch.setattr(server, '_do', lambda request: done.append(request.name))
+    server._headscale = server._relay = Parts()
+    server._requests.add(process.STOP)
+    server._supervise()
+    assert done == [process.RELOAD_POLICY, process.RESTART_RELAY]
+
+
+def test_a_stop_during_a_restart_of_headscale_stops_the_server(monkeypatch):
+    server = SiteServer(Settings(), None, None, None, lambda line: None, None)
+    server._headscale = Child()
+
+    class Client:
+        def __init__(self, *_arguments, **_options):
+            pass
+
+        def health(self):
+            return False
+
+    monkeypatch.setattr(process, 'RestClient', Client)
+    server._requests.add(process.RELOAD_POLICY)
+    server._requests.add(process.STOP)
+    with pytest.raises(StartError, match='Stopped before'):
+        server._wait_for_health()
+    server._headscale = server._relay = Parts()
+    monkeypatch.setattr(server, '_do', lambda request: pytest.fail('it went on'))
+    server._supervise()
 
 
 def test_requests_are_handled_in_order_and_restarts_answered(monkeypatch):
