@@ -50,10 +50,14 @@ class LoopbackSite:
     """A site under a short temporary directory (unix sockets), its server, and its robots.
 
     :param user: name of the user to run as, or None for the caller.
+    :param room: size of a file system of its own ('64m'), for a test that fills it.
     """
 
-    def __init__(self, user=None):
+    def __init__(self, user=None, room=None):
         self.base = tempfile.mkdtemp(prefix='ua_site.', dir='/tmp')
+        self.room = room
+        if room is not None:
+            subprocess.run(['mount', '-t', 'tmpfs', '-o', 'mode=0700,size=' + room, 'ua_site', self.base], check=True)
         self.directory = os.path.join(self.base, 'site')
         self.user = user
         # Another user may not be able to enter the directory of a virtual environment.
@@ -165,16 +169,72 @@ class LoopbackSite:
                 self.server.kill()
                 self.server.wait()
         keep.drop(os.path.basename(self.base))
+        if self.room is not None:
+            subprocess.run(['umount', self.base], check=True)
         shutil.rmtree(self.base)
+
+    @contextlib.contextmanager
+    def full(self):
+        """A file system without any room, for a site that has one of its own."""
+        filler = os.path.join(self.base, 'filler')
+        handle = os.open(filler, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            with contextlib.suppress(OSError):
+                while True:
+                    os.write(handle, bytes(65536))
+            yield
+        finally:
+            os.close(handle)
+            os.unlink(filler)
+
+    @contextlib.contextmanager
+    def locked_database(self):
+        """Another program that holds the write lock of Headscale's database; yields its process."""
+        program = ('import sqlite3, sys\nbase = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)\n'
+                   'base.execute("BEGIN EXCLUSIVE")\nprint(1, flush=True)\nsys.stdin.read()')
+        with subprocess.Popen([sys.executable, '-c', program, os.path.join(self.directory, 'headscale', 'db.sqlite')],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+            try:
+                assert holder.stdout.readline() == b'1\n'
+                yield holder
+            finally:
+                holder.kill()
+
+    @contextlib.contextmanager
+    def at_line(self, words, action):
+        """Call ``action`` as soon as Headscale logs a line with ``words``; once."""
+        path, stop = os.path.join(self.directory, 'log', 'headscale.log'), threading.Event()
+        done = threading.Event()
+
+        def follow(stream):
+            while not stop.is_set():
+                line = stream.readline()
+                if words in line:
+                    action()
+                    done.set()
+                    return
+                if not line:
+                    time.sleep(0.001)
+
+        with open(path, encoding='utf-8', errors='replace') as stream:
+            stream.seek(0, os.SEEK_END)
+            thread = threading.Thread(target=follow, args=(stream,), daemon=True)
+            thread.start()
+            try:
+                yield done
+            finally:
+                stop.set()
+                thread.join(10)
 
 
 @contextlib.contextmanager
-def running_site(*teams):
+def running_site(*teams, room=None):
     """A LoopbackSite whose server is up, with its teams; it goes at the end.
 
     :param teams: for each what follows `team create`, as a tuple.
+    :param room: see LoopbackSite.
     """
-    made = LoopbackSite()
+    made = LoopbackSite(room=room)
     try:
         made.init()
         made.start()
