@@ -1,5 +1,7 @@
 """Invitations on a real Headscale with real tailscaleds: batches, revocation, expiry, a CA by its SHA-256, users."""
+import json
 import os
+import shlex
 import stat
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from ua_overlay.cli.shared.site import make_inviter
 from ua_overlay.lab.wait import wait
 from ua_overlay.site.inviter import Invitee
 from ua_overlay.site.site import Site
+from ua_overlay.toolchain import locate
 from ua_overlay.trust import ca_pin, invitation_file
 
 TEAM_PORT = port_outside_the_ephemeral_range()
@@ -111,6 +114,29 @@ def test_a_ca_by_its_sha256(site):
     with pytest.raises(Exception, match='does not show the CA'):
         ca_pin.fetch(made.server_url, '0' * 64)
     assert join(site, site.robot('dev-5'), path).returncode == 0
+
+
+@pytest.mark.fault('case 21', 'A laptop with a stock client, on which this package does not run',
+                   behaviour='`invite unpack` writes the CA and the key; `tailscale login` joins with them',
+                   reported='-', recovery='-', lost='nothing')
+def test_a_stock_client_joins_with_the_commands_of_unpack(site):
+    site.call('user', 'set', 'zoe', '--teams', 'iris')
+    invited = os.path.join(site.base, 'windows.yaml')
+    site.call('invite', '--user', 'zoe', 'windows', '--output', invited)
+    done = subprocess.run([sys.executable, COMMAND, 'invite', 'unpack', invited, '--output-dir', site.base, '--json'],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, timeout=60, check=True)
+    answer = json.loads(done.stdout)
+    with open(answer['ca']) as stream:
+        # The first command makes the system trust it; here tailscaled's environment does.
+        laptop = site.robot('windows', trust=stream.read())
+    command = shlex.split(answer['commands']['Windows'][1])
+    assert command[0] == 'tailscale'
+    joined = subprocess.run([locate('tailscale'), '--socket=' + laptop.socket] + command[1:], cwd=site.base, text=True,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+    assert joined.returncode == 0, joined.stdout
+    assert row(site, 'windows')['used_by'] == 'windows' and laptop.status()['Self']['Online']
+    site.call('robot', 'remove', 'windows')
+    site.call('user', 'remove', 'zoe')
 
 
 def test_a_user_s_laptop_reaches_the_robots_of_its_teams(site):

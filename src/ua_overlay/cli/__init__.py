@@ -9,7 +9,7 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.system import file_system
 
 #: Groups with a default command: `invite iris dev-1` means `invite create iris dev-1`.
-DEFAULTS = {'invite': ('create', 'list', 'revoke')}
+DEFAULTS = {'invite': ('create', 'list', 'revoke', 'unpack')}
 
 DESCRIPTION = """\
 Connect teams of ROS 1 robots through a WireGuard overlay coordinated by your

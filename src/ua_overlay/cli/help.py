@@ -12,6 +12,7 @@ HELP = {
     'env': 'Show the ROS environment of the team',
     'exec': 'Run a command in the team graph, or in the local graph',
 
+    'policy cgnat-lans': 'Let robots use networks inside the overlay\'s range',
     'robot': 'Prepare this robot; list, move and remove robots',
     'robot prepare': 'Prepare this robot (needs root)',
     'robot image': 'Remove the keys before the disk is copied (needs root)',
@@ -68,6 +69,7 @@ HELP = {
     'invite create': 'Create invitations (the word `create` is optional)',
     'invite list': 'List invitations and what became of them',
     'invite revoke': 'Revoke invitations',
+    'invite unpack': 'Convert an invitation for a laptop with Windows or macOS',
 
     'user': 'Choose which teams the laptops of people reach',
     'user set': 'Add a user, or change what their laptops reach',

@@ -7,6 +7,7 @@ import sys
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ua_overlay.advice import command as command_line
+from ua_overlay.cli import invite_unpack
 from ua_overlay.cli.shared.args import add_dir, add_expires
 from ua_overlay.cli.shared.parser import CommandParser, did_you_mean
 from ua_overlay.cli.shared.progress import Progress
@@ -37,17 +38,18 @@ examples:
   ua-overlay invite list
   ua-overlay invite revoke dev-2"""
 #: The commands of `invite` other than the default `create`.
-OTHERS = ('list', 'revoke')
+OTHERS = ('list', 'revoke', 'unpack')
 #: Show progress for more invitations than this.
 FEW = 5
 
 
 def configure(parser: CommandParser) -> None:
     parser.describe(DESCRIPTION, EPILOG)
-    parser.usage = USAGE + '\n       ua-overlay invite create|list|revoke --help'
+    parser.usage = USAGE + '\n       ua-overlay invite create|list|revoke|unpack --help'
     parser.add_command('create', configure_create)
     parser.add_command('list', configure_list)
     parser.add_command('revoke', configure_revoke)
+    parser.add_command('unpack', invite_unpack.configure)
 
 
 def configure_create(parser: CommandParser) -> None:
