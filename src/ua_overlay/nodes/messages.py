@@ -12,7 +12,8 @@ from ua_overlay.nodes.state import RoundTrips
 from ua_overlay.rosenv.report import Report
 from ua_overlay.tags import team_of
 from ua_overlay.tailscale.fields import LAST_MOMENT
-from ua_overlay.tailscale.snapshot import LinkChange, Snapshot
+from ua_overlay.tailscale.link_history import LinkHistory, LinkRecord
+from ua_overlay.tailscale.snapshot import Snapshot
 from ua_overlay.tailscale.watcher import Unobserved
 
 #: Link type -> ua_overlay/Link constant.
@@ -50,7 +51,7 @@ def peer_array(snapshot: Snapshot) -> msg.PeerArray:
     return message
 
 
-def link_array(snapshot: Snapshot, round_trips: RoundTrips) -> msg.LinkArray:
+def link_array(snapshot: Snapshot, round_trips: RoundTrips, history: LinkHistory) -> msg.LinkArray:
     """
     :param round_trips: a round trip is left out if the link has changed its type since.
     """
@@ -61,19 +62,21 @@ def link_array(snapshot: Snapshot, round_trips: RoundTrips) -> msg.LinkArray:
         message.links.append(msg.Link(
             peer=link.peer, dns_name=link.dns_name, type=LINK_TYPES[link.type], endpoint=link.endpoint,
             relay=link.relay, rx_bytes=link.rx_bytes, tx_bytes=link.tx_bytes, last_handshake=stamp(link.last_handshake),
-            rtt=rtt if probed == link.type else 0.0))
+            rtt=rtt if probed == link.type else 0.0, since=stamp(history.since(link.peer, link.type)),
+            changes=history.count(link.peer)))
     return message
 
 
-def link_event(change: LinkChange, snapshot: Snapshot) -> msg.LinkEvent:
+def link_event(record: LinkRecord, snapshot: Optional[Snapshot]) -> msg.LinkEvent:
     """
-    :param snapshot: has the new path.
+    :param snapshot: has the path now.
     """
     message = msg.LinkEvent()
-    message.header.stamp = stamp(snapshot.stamp)
-    message.peer = change.peer
-    message.from_type, message.to_type = LINK_TYPES[change.before], LINK_TYPES[change.after]
-    link = next((item for item in snapshot.links if item.peer == change.peer), None)
+    message.header.stamp = stamp(record.stamp)
+    message.peer = record.peer
+    message.from_type, message.to_type = LINK_TYPES[record.before], LINK_TYPES[record.after]
+    message.reason, message.silent, message.action = record.reason, record.silent, record.action
+    link = next((item for item in snapshot.links if item.peer == record.peer), None) if snapshot else None
     if link is not None:
         message.endpoint, message.relay = link.endpoint, link.relay
     return message

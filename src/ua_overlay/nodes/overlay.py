@@ -34,9 +34,14 @@ from ua_overlay.rosenv.roscore import TeamRoscore
 from ua_overlay.rosenv.runner import TeamRunner, find_launch
 from ua_overlay.system.leftovers import OWNER, Leftovers, owner_of
 from ua_overlay.system.thread import OnFailure, SupervisedThread
+from ua_overlay.tailscale import link_log
 from ua_overlay.tailscale.daemon import Daemon
+from ua_overlay.tailscale.link_history import LinkHistory, LinkRecord
+from ua_overlay.tailscale.link_log import LinkLog
+from ua_overlay.tailscale.links import classify_ping
 from ua_overlay.tailscale.localapi import LocalApi
-from ua_overlay.tailscale.model import parse_prefs
+from ua_overlay.tailscale.model import PingResult, parse_prefs
+from ua_overlay.tailscale.path_keeper import Intervention, PathKeeper
 from ua_overlay.tailscale.ping import PingSummary
 from ua_overlay.tailscale.snapshot import Changes, Snapshot
 from ua_overlay.tailscale.watcher import Watcher
@@ -63,7 +68,8 @@ class OverlayNode:
         self._team_port: int = rospy.get_param('~team_port', 0)
         #: Functions for the thread that publishes; None ends it.
         self._events: 'queue.Queue[Optional[Callable[[], AbstractSet[str]]]]' = queue.Queue()
-        self._state = NodeState()
+        self._links_kept = True
+        self._state = NodeState(self._read_history())
         self._daemon = self._make_daemon()
         self._services = Services(self._connect, self._ca_file, self._state_dir, lambda: self._state.snapshot,
                                   self._on_probe, self._daemon, rospy.get_param('~allow_remote_control', False))
@@ -71,7 +77,9 @@ class OverlayNode:
         self._mirror: Optional[interface.MirrorServer] = None
         if rospy.get_param('~team_face', True):
             self._mirror = interface.MirrorServer(self._services.handle_remote)
-        self._watcher = Watcher(self._connect, self._on_snapshot)
+        self._paths = PathKeeper(self._connect, self._on_intervention, self._on_measurement,
+                                 rospy.get_param('~heal_links', True), rospy.logerr)
+        self._watcher = Watcher(self._connect, self._on_snapshot, on_status=self._paths.offer)
         server_period: float = rospy.get_param('~server_period', 10.0)
         self._probe = ServerProbe(
             self._find_server_url, self._ca_file, self._on_server, server_period,
@@ -127,6 +135,7 @@ class OverlayNode:
             self._daemon.start()
         probe = SupervisedThread(_SERVER, self._probe.run, self._forget[_SERVER]).start()
         keeper = SupervisedThread(_ENVIRONMENT, self._keeper.run, self._forget[_ENVIRONMENT]).start()
+        self._paths.start()
         self._watcher.start()
         interface.serve(self._services.handle)
         rospy.on_shutdown(lambda: self._events.put(None))
@@ -137,6 +146,7 @@ class OverlayNode:
             self._publish_events()
         finally:
             self._watcher.stop()
+            self._paths.stop()
             self._probe.stop()
             self._keeper.stop()
             for thread in (probe, keeper):
@@ -162,6 +172,7 @@ class OverlayNode:
             if now >= next_heartbeat:
                 next_heartbeat = now + self._heartbeat
                 self._publish(state.LATCHED)
+                self._keep_links(lambda directory: link_log.write_round_trips(directory, self._state.round_trips))
             if now >= next_diagnostics:
                 next_diagnostics = now + DIAGNOSTICS_PERIOD
                 self._notice_hangs(now)
@@ -191,6 +202,12 @@ class OverlayNode:
     def _on_probe(self, peer: str, ping: PingSummary) -> None:
         self._events.put(lambda: self._state.take_round_trip(peer, ping.type, ping.rtt))
 
+    def _on_intervention(self, intervention: Intervention) -> None:
+        self._events.put(lambda: self._take_intervention(intervention))
+
+    def _on_measurement(self, peer: str, answer: PingResult) -> None:
+        self._events.put(lambda: self._state.take_measurement(peer, classify_ping(answer), answer.latency))
+
     # --- an observer that failed, or hangs ---
 
     def _notice_hangs(self, now: float) -> None:
@@ -208,17 +225,48 @@ class OverlayNode:
         self._keeper.fail(sentence)
 
     def _take_snapshot(self, snapshot: Snapshot, changes: Changes) -> AbstractSet[str]:
+        records = self._state.record_changes(snapshot, changes)
         changed = self._state.take_snapshot(snapshot, changes)
         if changes.daemon and snapshot.daemon_error is not None:
             rospy.logwarn(str(snapshot.daemon_error))
-        for change in changes.link_changes:
-            self._send('link_events', messages.link_event(change, snapshot))
+        for record in records:
+            self._report_link(record)
         if changes.self_node and snapshot.status.running:
             self._keep_settings(snapshot)
         if changes.daemon or changes.state or changes.self_node or changes.peers:
             self._keeper.offer(None if snapshot.daemon_error else snapshot.status)
             self._probe.poke()
         return changed
+
+    def _take_intervention(self, intervention: Intervention) -> AbstractSet[str]:
+        self._report_link(self._state.record_intervention(intervention, time.time()))
+        return state.NOTHING
+
+    def _report_link(self, record: LinkRecord) -> None:
+        """Publish what a link did, and keep it for `ua-overlay links`."""
+        self._send('link_events', messages.link_event(record, self._state.snapshot))
+        self._keep_links(lambda directory: LinkLog(directory).append(record))
+
+    def _keep_links(self, write: Callable[[str], None]) -> None:
+        """Write to the record of the links; the log says once that it cannot be written, and once that it can again."""
+        try:
+            write(envfile.locate().directory)
+        except (OSError, OverlayError) as error:
+            if self._links_kept:
+                rospy.logwarn('What the links do is not recorded: %s', error)
+            self._links_kept = False
+        else:
+            if not self._links_kept:
+                rospy.loginfo('What the links do is recorded again.')
+            self._links_kept = True
+
+    def _read_history(self) -> LinkHistory:
+        """Return the record of the links that an earlier node left."""
+        try:
+            return LinkHistory(link_log.read(envfile.locate().directory))
+        except (OSError, OverlayError) as error:
+            rospy.logwarn('The record of the links cannot be read: %s', error)
+            return LinkHistory()
 
     def _take_server(self, view: ServerView) -> AbstractSet[str]:
         if view.state != self._state.server.state:
@@ -246,7 +294,7 @@ class OverlayNode:
         if state.PEERS in topics:
             self._send(state.PEERS, messages.peer_array(snapshot))
         if state.LINKS in topics:
-            self._send(state.LINKS, messages.link_array(snapshot, now.round_trips))
+            self._send(state.LINKS, messages.link_array(snapshot, now.round_trips, now.history))
         if state.ROS_ENVIRONMENT in topics:
             self._send(state.ROS_ENVIRONMENT, messages.ros_environment(now.report))
         if state.TEAM_RUNNER in topics:
@@ -258,6 +306,7 @@ class OverlayNode:
             return
         now = time.time()
         groups = diagnostics.statuses(snapshot, self._state.server.facts, self._state.report, now)
+        groups['links'].values['dead paths abandoned'] = str(self._state.rebinds)
         self._send('diagnostics', diagnostics.diagnostic_array(
             snapshot.status.self_node.name or os.uname().nodename, groups, now))
 

@@ -4,11 +4,15 @@ Start here for any further output of the node, such as metrics for Prometheus or
 latest observations. Write a module beside this one that turns them into the output, and call it from nodes/overlay.py,
 which updates the state.
 """
-from typing import AbstractSet, Dict, FrozenSet, Optional, Tuple
+from typing import AbstractSet, Dict, FrozenSet, List, Optional, Tuple
 
+from ua_overlay import link_types
 from ua_overlay.link_types import LinkType
 from ua_overlay.nodes.server_probe import ServerView
+from ua_overlay.printable import printable
 from ua_overlay.rosenv.report import Report
+from ua_overlay.tailscale.link_history import LinkHistory, LinkRecord, reason_of
+from ua_overlay.tailscale.path_keeper import REBIND, Intervention
 from ua_overlay.tailscale.snapshot import Changes, Snapshot
 
 #: The latched topics.
@@ -25,15 +29,20 @@ class NodeState:
 
     Nothing is published before the first snapshot, which publishes all topics.
 
+    :param history: what the links did before this node started.
     :ivar server_since: Unix seconds since which the server has its state.
+    :ivar rebinds: how often a link's path was abandoned because it was dead.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, history: Optional[LinkHistory] = None) -> None:
         self.snapshot: Optional[Snapshot] = None
         self.server = ServerView()
         self.server_since = 0.0
         self.report = Report()
         self.round_trips: RoundTrips = {}
+        self.history = LinkHistory() if history is None else history
+        self.rebinds = 0
+        self._last_rebind: Optional[float] = None
 
     @property
     def removed(self) -> bool:
@@ -62,6 +71,42 @@ class NodeState:
         before, self.report = self.report, report
         return (self._if_shown(_shown_of_report(report) != _shown_of_report(before), ROS_ENVIRONMENT)
                 | self._if_shown(report.runner != before.runner, TEAM_RUNNER))
+
+    def record_changes(self, snapshot: Snapshot, changes: Changes) -> List[LinkRecord]:
+        """Add the changes of links to the history, and return them.
+
+        A node that starts sees every link for the first time. Those that are as the record has them did not change.
+        """
+        records = []
+        for change in changes.link_changes:
+            if self.snapshot is None and self.history.since(change.peer, change.after) is not None:
+                continue
+            since = None if self._last_rebind is None else snapshot.stamp - self._last_rebind
+            records.append(LinkRecord(snapshot.stamp, change.peer, change.before, change.after,
+                                      reason_of(change, since)))
+        for record in records:
+            self.history.add(record)
+        return records
+
+    def record_intervention(self, intervention: Intervention, now: float) -> LinkRecord:
+        """Add what the path keeper did to the history, and return it.
+
+        :param now: Unix seconds.
+        """
+        if intervention.action == REBIND:
+            self.rebinds += 1
+            self._last_rebind = now
+        links = () if self.snapshot is None else self.snapshot.links
+        kind = next((link.type for link in links if link.peer == intervention.peer), link_types.UNKNOWN)
+        record = LinkRecord(now, intervention.peer, kind, kind, printable(intervention.reason),
+                            intervention.silent, intervention.action)
+        self.history.add(record)
+        return record
+
+    def take_measurement(self, peer: str, kind: LinkType, seconds: float) -> AbstractSet[str]:
+        """Take a round trip that was measured in passing; the next heartbeat publishes it."""
+        self.round_trips[peer] = (kind, seconds)
+        return NOTHING
 
     def take_round_trip(self, peer: str, kind: LinkType, seconds: float) -> AbstractSet[str]:
         self.round_trips[peer] = (kind, seconds)

@@ -10,6 +10,8 @@ messages = pytest.importorskip('ua_overlay.nodes.messages', reason='the workspac
 
 from ua_overlay import msg  # noqa: E402
 from ua_overlay.nodes.server_probe import ServerView  # noqa: E402
+from ua_overlay.nodes.state import NodeState  # noqa: E402
+from ua_overlay.tailscale.link_history import LinkHistory  # noqa: E402
 from ua_overlay.tailscale.model import parse_status  # noqa: E402
 from ua_overlay.tailscale.snapshot import diff, snapshot_of, snapshot_of_error  # noqa: E402
 from ua_overlay.tailscale.watcher import Unobserved  # noqa: E402
@@ -24,9 +26,10 @@ def serialized(message):
 
 def all_of(snapshot):
     """Every message that is made of a snapshot, as it arrives at a subscriber."""
-    made = [messages.peer_array(snapshot), messages.link_array(snapshot, {}),
+    made = [messages.peer_array(snapshot), messages.link_array(snapshot, {}, LinkHistory()),
             messages.overlay_state(snapshot, False, ServerView(), 0.0)]
-    made += [messages.link_event(change, snapshot) for change in diff(None, snapshot).link_changes]
+    made += [messages.link_event(record, snapshot)
+             for record in NodeState().record_changes(snapshot, diff(None, snapshot))]
     return [serialized(message) for message in made]
 
 

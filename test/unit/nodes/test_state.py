@@ -3,12 +3,16 @@ from dataclasses import replace
 
 import pytest
 
+from ua_overlay import link_types
 from ua_overlay.checks.facts import Server
 from ua_overlay.nodes.server_probe import ServerView
 from ua_overlay.nodes.state import LATCHED, LINKS, PEERS, ROS_ENVIRONMENT, STATE, TEAM_RUNNER, NodeState
 from ua_overlay.rosenv.environment import RosEnvironment
 from ua_overlay.rosenv.report import Report, RunnerReport
-from ua_overlay.tailscale.snapshot import Changes, diff, snapshot_of
+from ua_overlay.tailscale.link_history import LinkHistory, LinkRecord
+from ua_overlay.tailscale.model import Link
+from ua_overlay.tailscale.path_keeper import HEALED, REBIND, Intervention
+from ua_overlay.tailscale.snapshot import Changes, LinkChange, diff, snapshot_of
 from unit.checks.healthy import STATUS
 
 SNAPSHOT = snapshot_of(STATUS, 1.0)
@@ -76,3 +80,35 @@ def test_a_report_of_the_team_runner(state):
 def test_a_round_trip(state):
     assert state.take_round_trip('dev-1', 'DIRECT', 0.01) == {LINKS}
     assert state.round_trips == {'dev-1': ('DIRECT', 0.01)}
+
+
+def test_changes_of_links_are_remembered_with_their_reasons(state):
+    change = Changes(links=True, link_changes=(LinkChange('dev-2', link_types.DIRECT, link_types.DERP),))
+    records = state.record_changes(replace(SNAPSHOT, stamp=50.0), change)
+    assert [(record.peer, record.reason) for record in records] == [('dev-2', 'tailscaled gave up the path')]
+    assert state.history.since('dev-2', link_types.DERP) == 50.0
+
+
+def test_a_change_right_after_a_rebind_is_its_effect(state):
+    record = state.record_intervention(Intervention('dev-2', REBIND, 1.0, 'pings unanswered'), 49.0)
+    assert (record.action, record.silent, record.before, record.reason) == (
+        REBIND, 1.0, record.after, 'pings unanswered')
+    assert state.rebinds == 1
+    change = Changes(links=True, link_changes=(LinkChange('dev-2', link_types.DIRECT, link_types.DERP),))
+    assert state.record_changes(replace(SNAPSHOT, stamp=50.0), change)[0].reason == 'after a rebind'
+    state.record_intervention(Intervention('dev-2', HEALED, 1.1, 'heard again'), 51.0)
+    assert state.rebinds == 1 and len(state.history.records()) == 3
+
+
+def test_a_node_that_starts_again_knows_since_when():
+    links = (Link('dev-2', type=link_types.DIRECT), Link('dev-3', type=link_types.DERP))
+    snapshot = replace(SNAPSHOT, links=links)
+    state = NodeState(LinkHistory([LinkRecord(0.5, 'dev-2', link_types.IDLE, link_types.DIRECT)]))
+    records = state.record_changes(snapshot, diff(None, snapshot))
+    assert [record.peer for record in records] == ['dev-3']
+    assert state.history.since('dev-2', link_types.DIRECT) == 0.5
+
+
+def test_a_measured_round_trip_waits_for_the_heartbeat(state):
+    assert state.take_measurement('dev-2', link_types.DIRECT, 0.01) == set()
+    assert state.round_trips == {'dev-2': (link_types.DIRECT, 0.01)}
