@@ -9,6 +9,9 @@ from ua_overlay.lab.timeouts import GRAPH
 from ua_overlay.lab.wait import wait
 
 MASTERS = {'iris': 'dev-1', 'blue': 'dev-3'}
+#: Seconds within which a removed robot knows it: the next two probes of the server, 10 s apart at most, where Headscale
+#: does not say so itself.
+REMOVED = 15
 
 
 @pytest.fixture(scope='module')
@@ -80,3 +83,22 @@ def test_ros_follows_a_robot_that_joins_again_under_its_name(fleet):
     wait_in(fleet, 'dev-2', 'iris')
     addresses = fleet.lab.host('dev-1').run(['getent', 'ahostsv4', 'dev-2.overlay.internal']).stdout.split()
     assert addresses[0] == now
+
+
+@pytest.mark.fault('K7', 'A robot is removed on the server while it runs',
+                   behaviour='It is in no team at once, in topic and status; their next command works', reported='15 s',
+                   recovery='with a new invitation, also to another team', lost='nothing')
+def test_a_removed_robot_knows_it_and_joins_another_team(fleet):
+    fleet.arrange('dev-2', 'iris')
+    wait_in(fleet, 'dev-2', 'iris')
+    fleet.site('robot', 'remove', 'dev-2')
+    state = fleet.topics['dev-2'].wait('The removal', 'state', lambda message: message['removed'], REMOVED)
+    assert (state['online'], state['robot'], state['team'], state['addresses']) == (False, '', '', []), state
+    assert 'does not know dev-2 any more' in state['text'] and 'Next: a new invitation' in state['text']
+    shown = fleet.overlay('dev-2', 'status', check=False)
+    assert shown.returncode == 3 and shown.stdout.startswith('The server does not know dev-2 any more'), shown.stdout
+    assert fleet.topics['dev-2'].latest('state')['online'] is False
+    # The advice: a new invitation. To another team, as the old one is gone with the removal.
+    answer = fleet.join('dev-2', fleet.carry('dev-2', fleet.invite('blue', 'dev-2')))
+    assert answer['code'] == 0, answer['message']
+    wait_in(fleet, 'dev-2', 'blue')

@@ -52,6 +52,12 @@ def login(facts: Facts) -> Verdicts:
             'tailscaled\'s state was removed, or lost in a power cut; an invitation that was used is spent.',
             command('ua-overlay robot remove {0}; ua-overlay invite {1} {0}   # on the server, then here: '
                     'ua-overlay join INVITATION', name or 'ROBOT', facts.preferences.team))
+    if facts.status.refused:
+        return error('The server does not know {} any more.'.format(facts.status.self_node.name or 'this robot'),
+                     'It was removed there, or its key expired.',
+                     command('ua-overlay invite {} {}   # on the server, then here: ua-overlay join INVITATION',
+                             team_of(facts.status.self_node, facts.preferences.team) or facts.preferences.team or 'TEAM',
+                             facts.status.self_node.name or 'ROBOT'))
     if not facts.status.running:
         return warn(*_LOGINS.get(facts.status.state, ('This robot is in no team.', '', 'ua-overlay join INVITATION')))
     own = facts.status.self_node

@@ -10,6 +10,7 @@ from ua_overlay.cli.shared.exit_status import NOTHING
 from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import OverlayError
+from ua_overlay.membership.identity import refusal
 from ua_overlay.rosenv import envfile
 from ua_overlay.tags import belonging, describe_belonging, team_of
 from ua_overlay.tailscale.links import links_of
@@ -86,17 +87,17 @@ def run(args: argparse.Namespace) -> int:
     status = parse_status(api.status())
     variables, problem = environment()
     stray = left_behind(api, args.state_dir)
-    gone = removed(api, status, args.ca)
+    gone = refusal(status) or removed(api, status, args.ca)
     links = links_of(status)
     if args.json:
         print(json.dumps({
             'state': status.state, 'version': status.version, 'self': asdict(status.self_node),
-            'team': team_of(status.self_node.tags), 'health': list(status.health),
+            'team': '' if status.refused else team_of(status.self_node.tags), 'health': list(status.health),
             'peers': [asdict(peer) for peer in status.peers], 'links': [asdict(link) for link in links],
             'environment': variables, 'left_behind': stray, 'removed': gone}, indent=2))
     else:
         show(status, links, variables, problem)
-        for sentence in stray + ([gone] if gone else []):
+        for sentence in stray + ([gone] if gone and not status.refused else []):
             print(sentence)
     return 0 if status.state == 'Running' else NOTHING
 
@@ -111,6 +112,8 @@ def show(status: Status, links: Sequence[Link], variables: Mapping[str, str], pr
         print('{} ({}) in {}{}'.format(own.name, ', '.join(own.addresses),
                                        describe_belonging(belonging(own.tags, own.user) or '(none)'),
                                        '' if own.online else ', not connected to the server'))
+    elif status.refused:
+        print(refusal(status))
     elif status.have_node_key:
         print('This robot left its team and keeps its identity. Next: ua-overlay join')
     else:

@@ -3,6 +3,7 @@ from typing import Iterable, Optional
 from urllib.parse import urlsplit
 
 from ua_overlay.tags import belonging
+from ua_overlay.tailscale.model import Status
 
 #: What a join does next.
 SEND_KEY, RESUME, ALREADY, OTHER_TEAM = 'SEND_KEY', 'RESUME', 'ALREADY', 'OTHER_TEAM'
@@ -56,6 +57,14 @@ def joined(state: str, online: bool, tags: Optional[Iterable[str]], destination:
     """
     present = belonging(tags, user, destination)
     return state == 'Running' and online and bool(present) and (not destination or present == destination)
+
+
+def refusal(status: Status) -> str:
+    """Return the sentence, with the next command, about a robot whose identity the server refused; '' otherwise."""
+    if not status.refused:
+        return ''
+    return ('The server does not know {} any more: it was removed there, or its key expired. Next: a new invitation, '
+            'then: ua-overlay join INVITATION'.format(status.self_node.name or 'this robot'))
 
 
 def key_refusal(message: str) -> Optional[str]:

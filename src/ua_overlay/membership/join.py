@@ -132,18 +132,18 @@ class Join:
         step = identity.decide_join(status.have_node_key, status.state, own.online, own.tags, remembered, destination,
                                     own.user)
         present = belonging(own.tags, own.user)
-        if step == identity.OTHER_TEAM:
-            raise refusals.other_team(own.name, present or remembered, destination)
         if step != identity.SEND_KEY and self._forgotten(status):
             # tailscaled would report for ever that it runs. The server's answer decides, so the key is needed now.
             if invitation is None:
                 raise refusals.forgotten(own.name)
             self.replacing = True
             return self._register(invitation, path)
+        if step == identity.OTHER_TEAM and not status.refused:  # the server decides whether a refused robot has a team
+            raise refusals.other_team(own.name, present or remembered, destination)
         if step == identity.ALREADY:
             return Outcome('ALREADY_JOINED', '{} is already in {}; nothing was changed.'.format(
                 own.name, describe_belonging(present)), own.dns_name, own.addresses)
-        if step == identity.RESUME:
+        if step in (identity.RESUME, identity.OTHER_TEAM):
             try:
                 return self._resume(destination, status)
             except refusals.Forgotten:

@@ -46,8 +46,11 @@ class NodeState:
 
     @property
     def removed(self) -> bool:
-        """The server no longer knows this robot, although tailscaled reports that it runs."""
-        return self.server.facts.key_known is False and self.snapshot is not None and self.snapshot.status.running
+        """The server no longer knows this robot: it refused it, or says so while tailscaled reports that it runs."""
+        if self.snapshot is None:
+            return False
+        status = self.snapshot.status
+        return status.refused or (self.server.facts.key_known is False and status.running)
 
     def take_snapshot(self, snapshot: Snapshot, changes: Changes) -> AbstractSet[str]:
         first = self.snapshot is None

@@ -108,6 +108,15 @@ class Status:
         """tailscaled runs and is in a network."""
         return self.state == 'Running'
 
+    @property
+    def refused(self) -> bool:
+        """The server does not accept the identity that this machine has: it removed the node, or the key expired.
+
+        It says so within a second or two; tailscaled then has an expired key, later a login URL that nobody asked for
+        (1.98.10 to 1.102.5, Headscale 0.29.3). After a logout that did not reach the server there is neither.
+        """
+        return self.state == 'NeedsLogin' and self.have_node_key and (self.self_node.expired or bool(self.auth_url))
+
 
 @dataclass(frozen=True)
 class PingResult:

@@ -77,7 +77,7 @@ def diff(old: Optional[Snapshot], new: Snapshot) -> Changes:
     was, now = old.status, new.status
     return Changes(
         daemon=old.daemon_error != new.daemon_error or was.version != now.version,
-        state=(was.state, was.have_node_key) != (now.state, now.have_node_key),
+        state=(was.state, was.have_node_key, was.refused) != (now.state, now.have_node_key, now.refused),
         self_node=(was.self_node, was.suffix, was.magic_dns) != (now.self_node, now.suffix, now.magic_dns),
         peers=was.peers != now.peers,
         links=tuple(map(_path, old.links)) != tuple(map(_path, new.links)),

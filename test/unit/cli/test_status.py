@@ -90,3 +90,18 @@ def test_a_robot_that_the_server_removed(daemon, capsys, monkeypatch, known):
 def test_without_a_daemon(capsys):
     assert main(['status', '--socket', '/nonexistent/tailscaled.sock']) == 1
     assert 'ua-overlay: No tailscaled answers' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('changes', [{'Self': {'Expired': True, 'DNSName': 'dev-1.x.', 'Tags': ['tag:iris']}},
+                                     {'AuthURL': 'https://server.ua.test/register/secret'}])
+def test_a_robot_that_the_server_refuses(daemon, capsys, changes):
+    """Not "left and keeps its identity, next: join", which answers FORGOTTEN."""
+    daemon('running', BackendState='NeedsLogin', **changes)
+    assert main(['status']) == 3
+    output = capsys.readouterr().out
+    assert output.startswith('The server does not know dev-1 any more') and output.count('any more') == 1
+    assert 'Next: a new invitation, then: ua-overlay join INVITATION' in output and 'keeps' not in output
+    assert main(['status', '--json']) == 3
+    answer = json.loads(capsys.readouterr().out)
+    assert answer['removed'].startswith('The server does not know dev-1') and answer['team'] == ''
+    assert 'secret' not in output + str(answer)

@@ -535,6 +535,37 @@ def test_a_running_robot_that_the_server_removed(scene):
     scene.expect(scene.run(scene.invitation()), 'OK')
 
 
+#: What tailscaled says at first, and after a restart, of a robot that the server removed (1.102.5, Headscale 0.29.3).
+REMOVED = [dict(STOPPED, BackendState='NeedsLogin', Self=dict(SELF, Expired=True)),
+           dict(STOPPED, BackendState='NeedsLogin', AuthURL='https://server.ua.test:8080/register/x')]
+
+
+@pytest.mark.parametrize('removed', REMOVED)
+def test_a_removed_robot_joins_another_team(scene, removed):
+    """The last network map still names the old one, and so do its settings."""
+    write_settings(scene.directory, {'team': 'blue'})
+    api = scene.api(removed, resume=FORGOTTEN[0], register=[ACCEPTED, MAP], prefs={'WantRunning': True})
+    scene.expect(scene.run(scene.invitation()), 'OK', 'joined team iris')
+    assert len(api.keys_sent()) == 1
+
+
+@pytest.mark.parametrize('removed', REMOVED)
+def test_a_robot_that_the_server_refused_for_a_while_comes_back(scene, removed):
+    """A server that was restored from its backup knows it again."""
+    scene.api(removed, resume=[({}, RUNNING), MAP], prefs={'WantRunning': True})
+    scene.expect(scene.run(''), 'OK', 'back in team iris')
+    scene.api(removed, resume=[({}, RUNNING), MAP], prefs={'WantRunning': True})
+    scene.expect(scene.run(scene.invitation(team='blue')), 'OTHER_TEAM', 'iris', 'blue', 'not used')
+    scene.expect_no_key_sent()
+
+
+def test_a_running_robot_that_was_removed_joins_another_team(scene):
+    blue = dict(HERE, Self=dict(SELF, Tags=['tag:blue']))
+    api = scene.api(HERE, register=[ACCEPTED, ({'SelfChange': {'ID': 1}}, blue)], prefs={'WantRunning': True})
+    scene.expect(scene.run(scene.invitation(team='blue'), verify=lambda *_, **__: False), 'OK', 'joined team blue')
+    assert len(api.keys_sent()) == 1
+
+
 def test_a_forgotten_robot_s_preferences_are_restored(scene):
     scene.api(STOPPED, resume=FORGOTTEN[0], prefs={'LoggedOut': True})
     scene.expect(scene.run(''), 'FORGOTTEN')

@@ -15,7 +15,7 @@ from ua_overlay.tailscale.link_history import LinkHistory  # noqa: E402
 from ua_overlay.tailscale.model import parse_status  # noqa: E402
 from ua_overlay.tailscale.snapshot import diff, snapshot_of, snapshot_of_error  # noqa: E402
 from ua_overlay.tailscale.watcher import Unobserved  # noqa: E402
-from unit.fuzz.test_tailscale import STATUSES, mutated, typed  # noqa: E402
+from unit.fuzz.test_tailscale import RECORDED, STATUSES, mutated, typed  # noqa: E402
 
 
 def serialized(message):
@@ -67,3 +67,18 @@ def test_a_state_that_nobody_observes_is_unknown_and_not_no_daemon():
     state, = [message for message in all_of(snapshot_of_error(error, 1.0)) if hasattr(message, 'server_url')]
     assert state.state == msg.OverlayState.UNKNOWN and not state.online and not state.removed
     assert 'is not known' in state.text and 'Next: ua-overlay status' in state.text
+
+
+@pytest.mark.parametrize('changes', [{'Self': {'Expired': True, 'Online': True}}, {'AuthURL': 'https://x/register'}])
+def test_a_removed_robot_is_neither_online_nor_in_a_team(changes):
+    """tailscaled repeats the last network map for minutes."""
+    running = RECORDED['running-1.98.10.json']
+    own = dict(running['Self'], **changes.get('Self', {}))
+    status = parse_status(dict(running, BackendState='NeedsLogin', HaveNodeKey=True, **dict(changes, Self=own)))
+    assert status.self_node.name and status.refused
+    state = serialized(messages.overlay_state(snapshot_of(status, 1.0), True, ServerView(), 0.0))
+    assert (state.state, state.online, state.removed) == (msg.OverlayState.NO_LOGIN, False, True)
+    assert (state.robot, state.dns_name, state.addresses, state.team, state.tags) == ('', '', [], '', [])
+    assert state.text == 'The server does not know {} any more: it was removed there, or its key expired. ' \
+        'Next: a new invitation, then: ua-overlay join INVITATION'.format(status.self_node.name)
+    assert 'https' not in state.text

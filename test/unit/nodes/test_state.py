@@ -61,6 +61,18 @@ def test_a_removed_robot(state):
     assert not state.removed
 
 
+def test_a_robot_that_the_server_refuses_is_removed_whatever_the_probe_says(state):
+    refused = snapshot_of(replace(STATUS, state='NeedsLogin', self_node=replace(STATUS.self_node, expired=True)), 2.0)
+    state.take_server(KNOWN, 5.0)
+    assert STATE in state.take_snapshot(refused, diff(SNAPSHOT, refused)) and state.removed
+    # tailscaled was restarted: no network map any more, and at first no login URL.
+    waiting = snapshot_of(replace(STATUS, state='NeedsLogin'), 3.0)
+    asked = snapshot_of(replace(STATUS, state='NeedsLogin', auth_url='https://x/register'), 4.0)
+    state.take_snapshot(waiting, diff(refused, waiting))
+    assert not state.removed
+    assert STATE in state.take_snapshot(asked, diff(waiting, asked)) and state.removed
+
+
 def test_a_report(state):
     report = Report(RosEnvironment(master='dev-1', stamp=1.0), {'ROS_MASTER_URI': 'http://a'}, '/run/env')
     assert state.take_report(report) == {ROS_ENVIRONMENT}

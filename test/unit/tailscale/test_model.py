@@ -51,6 +51,16 @@ def test_before_and_after_membership(version):
     assert (again.self_node.name, again.self_node.tags, again.self_node.addresses) == ('', (), ())
 
 
+@pytest.mark.parametrize('changes, refused', [
+    ({}, False), ({'BackendState': 'NeedsLogin'}, False),  # a logout that did not reach the server
+    ({'BackendState': 'NeedsLogin', 'AuthURL': 'https://x/register'}, True),
+    ({'BackendState': 'NeedsLogin', 'Self': {'Expired': True}}, True),
+    ({'BackendState': 'NeedsLogin', 'AuthURL': 'https://x/register', 'HaveNodeKey': False}, False),  # a first login
+    ({'BackendState': 'Stopped', 'Self': {'Expired': True}}, False)])
+def test_an_identity_that_the_server_refuses(changes, refused):
+    assert parse_status(dict(load('running', VERSIONS[0]), **changes)).refused == refused
+
+
 def test_empty_and_unknown_fields_are_ignored():
     status = parse_status({})
     assert status.state == 'NoState' and status.peers == ()
