@@ -34,7 +34,7 @@ def environment(facts: Facts) -> Verdicts:
     desired = facts.desired
     if facts.env_problem:
         return error(facts.env_problem, 'Shells and programs get no team environment.',
-                     'ls -la {}'.format(defaults.RUN_DIR))
+                     command('ls -la {}', defaults.RUN_DIR))
     if desired is None or desired.state == NO_OVERLAY:
         return None
     if desired.state == SETTLING:

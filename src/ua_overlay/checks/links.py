@@ -77,7 +77,7 @@ def lan(facts: Facts) -> Verdicts:
                 'The link to {} is {} although both are on {}.'.format(peer.peer, peer.link_type, subnet),
                 'The access point isolates its clients, or a firewall on one of the robots drops UDP {}.'.format(
                     defaults.DAEMON_PORT),
-                'sudo nft list ruleset   # here and on {}: does a rule drop UDP?'.format(peer.peer)))
+                command('sudo nft list ruleset   # here and on {}: does a rule drop UDP?', peer.peer)))
     return verdicts or ok('No link is relayed within one LAN.')
 
 

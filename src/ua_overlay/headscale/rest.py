@@ -13,6 +13,7 @@ import urllib.parse
 from typing import Callable, Dict, Iterable, List, Mapping, Optional, Set, TypeVar
 
 from ua_overlay import defaults
+from ua_overlay.advice import command
 from ua_overlay.clock import format_rfc3339
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import database_lock, model
@@ -122,7 +123,7 @@ class RestClient:
             self._context = ssl.create_default_context(cafile=ca_file)
         except (OSError, ValueError) as error:
             raise RestError('{} is not a readable CA certificate: {}.'.format(
-                ca_file, getattr(error, 'strerror', None) or error), 'ls -l {}'.format(ca_file))
+                ca_file, getattr(error, 'strerror', None) or error), command('ls -l {}', ca_file))
 
     def __repr__(self) -> str:
         return 'RestClient({!r}, {})'.format(self._name, self._port)
@@ -171,7 +172,8 @@ class RestClient:
             detail = model.problem_text(text)
             if _FULL in detail:
                 raise RestError('The file system of {} is full, so the control server {} refused {}.'.format(
-                    self._database or 'its database', self._where(), what), 'df -h {}'.format(self._database).rstrip(),
+                    self._database or 'its database', self._where(), what),
+                    command('df -h {}', self._database or '/'),
                     'FILE_SYSTEM', detail)
             if _LOCKED in detail:
                 raise self._busy('refused ' + what, detail)

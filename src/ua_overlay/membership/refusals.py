@@ -28,7 +28,7 @@ def other_team(name: str, present: str, destination: str) -> Refused:
     """
     return Refused('{} is in {}, not in {}; the invitation was not used.'.format(
         name or 'This robot', describe_belonging(present), describe_belonging(destination)),
-        'on the server: ua-overlay robot list', code='OTHER_TEAM')
+        'ua-overlay robot list   # on the server', code='OTHER_TEAM')
 
 
 def other_server(control_url: str, user: str, path: str) -> Refused:
@@ -80,7 +80,7 @@ def key_refused(reason: str, invitation: Invitation) -> Refused:
     """
     :param reason: of identity.key_refusal.
     """
-    command = 'on the server: ' + invitation.again.replace(', on the server', '')
+    command = invitation.again
     name = invitation.robot
     if reason == SPENT:
         return Refused('The server reports that the invitation of {} is spent: it was used already.'.format(name),
@@ -108,4 +108,4 @@ def too_late(seconds: float, health: Iterable[str], invitation: Optional[Invitat
         return Refused('The server accepted the invitation (it is spent now), but the overlay did not come up {}; '
                        'tailscaled goes on trying.'.format(within), 'ua-overlay status', code='TIMEOUT')
     return Refused('The server did not answer the registration {}; only the server knows whether the invitation is '
-                   'spent.'.format(within), 'on the server: ua-overlay robot list', code='TIMEOUT')
+                   'spent.'.format(within), 'ua-overlay robot list   # on the server', code='TIMEOUT')

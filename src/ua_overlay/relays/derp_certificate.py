@@ -46,5 +46,5 @@ def warning(name: str, end: float, now: float) -> Optional[OverlayError]:
     left = 'ended' if days < 0 else 'ends in {} day{},'.format(days, '' if days == 1 else 's')
     return OverlayError(
         'The certificate of DERP {} {} on {}; it is not renewed automatically.'.format(name, left, format_end(end)),
-        command('ua-overlay derp create {0} --again, on the server; carry {0}.derp.yaml there, and: sudo ua-overlay '
-                'derp service install --enrolment {0}.derp.yaml', name), 'DERP_CERTIFICATE')
+        command('ua-overlay derp create {0} --again   # on the server; carry {0}.derp.yaml to the host, then there: '
+                'sudo ua-overlay derp service install --enrolment {0}.derp.yaml', name), 'DERP_CERTIFICATE')

@@ -95,7 +95,7 @@ def read(path: str, kind: str) -> Enrolment:
     :raises EnrolmentError: it is missing, readable by others, damaged, or of the other kind. The error does not quote
         its contents.
     """
-    again = 'ua-overlay {} create NAME --address IP, on the server'.format(kind)
+    again = 'ua-overlay {} create NAME --address IP   # on the server'.format(kind)
     try:
         data, status = foreign_file.read(path, MAX_BYTES)
         text = data.decode('utf-8')
@@ -139,7 +139,7 @@ def parse(text: str, source: str, kind: str, again: str = '') -> Enrolment:
         raise EnrolmentError('The enrolment {} has an invalid field kind.'.format(source), again)
     if values['kind'] != kind:
         raise EnrolmentError('{} is the enrolment of a {}, not of a {}.'.format(source, values['kind'], kind),
-                             command('ua-overlay {} run --enrolment {}', values['kind'], source))
+                             command('ua-overlay {} run --enrolment {} --dir DIR', values['kind'], source))
     enrolment = Enrolment(**values)
     try:
         names.parse_server_url(enrolment.server_url)

@@ -6,6 +6,7 @@ import os
 from typing import Iterator
 
 from ua_overlay.advice import command as command_line
+from ua_overlay.advice import quoted
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale.site_settings import check_directory
 from ua_overlay.relays import enrolment as enrolments
@@ -43,7 +44,7 @@ class RemoteHost:
 
     def command(self, text: str) -> str:
         """Return the full command line for this host: 'ua-overlay relay status --dir DIR'."""
-        return 'ua-overlay {} {} --dir {}'.format(self.kind, text, self.directory)
+        return 'ua-overlay {} {} --dir {}'.format(self.kind, text, quoted(self.directory))
 
     def install(self, enrolment: Enrolment) -> bool:
         """Write ``enrolment`` to the directory, which is created if missing; replace an existing enrolment.
@@ -95,7 +96,7 @@ class RemoteHost:
         except OSError as error:
             file_system.named(error, lock)
             raise RemoteHostError('The lock {} cannot be opened: {}.'.format(lock, error.strerror),
-                                  file_system.next_command(error, 'ls -ld {}'.format(lock)))
+                                  file_system.next_command(error, 'ls -ld {}'.format(quoted(lock))))
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
@@ -126,7 +127,7 @@ class EnrolmentKeySource:
         key = self._remote_host.load().key
         if not key:
             raise RemoteHostError('The relay in {} is not in the overlay and its key is used up.'.format(
-                self._remote_host.directory), 'ua-overlay relay create NAME --address IP --again, on the server')
+                self._remote_host.directory), 'ua-overlay relay create NAME --address IP --again   # on the server')
         return key
 
     def done(self) -> None:

@@ -31,6 +31,6 @@ def check_ports(settings: SiteSettings, make_socket: Callable[..., socket.socket
             except OSError as error:
                 if error.errno == errno.EADDRINUSE:
                     raise StartError('{} port {} is taken by another program on this machine.'.format(protocol, port),
-                                     command('ss -lnp | grep :{}    (or another {} at server init)', port, option))
+                                     command('sudo ss -lnp | grep :{}   # or another {} at server init', port, option))
                 raise StartError('{} port {} cannot be opened: {}.'.format(protocol, port, error.strerror),
-                                 command('sudo ua-overlay server run, or another {} at server init', option))
+                                 command('sudo ua-overlay server run   # or another {} at server init', option))

@@ -225,5 +225,5 @@ def _unpack(stream: IO[bytes], path: str, expected: Tuple[str, int], damaged: Ba
 
 
 def _foreign(path: str) -> BackupError:
-    return BackupError('{} is not a backup of a site of ua_overlay.'.format(path), 'ua-overlay server backup makes one',
-                       'BACKUP_FOREIGN')
+    return BackupError('{} is not a backup of a site of ua_overlay.'.format(path),
+                       'ua-overlay server backup   # makes one', 'BACKUP_FOREIGN')

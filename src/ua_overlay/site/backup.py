@@ -136,7 +136,7 @@ def check_database(path: str, name: str) -> None:
         verdict = str(error)
     if verdict != 'ok':
         raise BackupError('The database {} is damaged: {}.'.format(name, printable(verdict.strip().split('\n')[0])),
-                          'ua-overlay server restore, with an older backup', 'BACKUP_DAMAGED')
+                          'ua-overlay server restore FILE   # an older backup', 'BACKUP_DAMAGED')
 
 
 def restore(path: str, directory: str, installed: str, replace: bool = False, owner: Optional[Owner] = None,

@@ -157,10 +157,12 @@ class Site:
             raise SiteError('{} holds a site already; nothing was changed.'.format(directory),
                             command_line('ua-overlay server status --dir {}', directory))
         if os.path.exists(directory) and not os.path.isdir(directory):
-            raise SiteError('{} is not a directory.'.format(directory), 'ua-overlay server init --dir OTHER --name FQDN')
+            raise SiteError('{} is not a directory.'.format(directory),
+                            'ua-overlay server init --dir OTHER --name FQDN')
         if os.path.isdir(directory) and os.listdir(directory):
             raise SiteError('{} is not empty; a site needs its own directory.'.format(directory),
-                            command_line('ua-overlay server init --dir {} --name FQDN', os.path.join(directory, 'site')))
+                            command_line('ua-overlay server init --dir {} --name FQDN',
+                                         os.path.join(directory, 'site')))
         parent = os.path.dirname(directory)
         try:
             os.makedirs(parent, exist_ok=True)

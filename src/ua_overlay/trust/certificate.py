@@ -74,12 +74,12 @@ def issue_server_certificate(ca_key: PrivateKey, ca_cert: x509.Certificate, dns_
         raise CertificateError(
             'The CA of this site may only vouch for {}, not for {}.'.format(
                 ', '.join(permitted(ca_cert)) or 'no name', ', '.join(refused)),
-            command('ua-overlay server init --dir NEW_DIR --name {}, then a new invitation for every robot',
+            command('ua-overlay server init --dir NEW_DIR --name {}   # then a new invitation for every robot',
                     refused[0]))
     if now >= not_after(ca_cert):
         raise CertificateError(
             'The CA of this site expired on {}, so it cannot sign any more.'.format(format_utc(not_after(ca_cert))),
-            'ua-overlay server init --dir NEW_DIR, and then a new invitation for every robot')
+            'ua-overlay server init --dir NEW_DIR --name FQDN   # then a new invitation for every robot')
     key = generate_key()
     begin = max((now - BACKDATE).replace(microsecond=0), not_before(ca_cert))
     end = min(begin + datetime.timedelta(days=days), not_after(ca_cert))

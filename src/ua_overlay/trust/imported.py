@@ -77,7 +77,7 @@ def refuse_renewal(directory: str) -> None:
         raise CertificateError(
             'The certificate of {} was imported at `server init` and ends on {}: this site has no CA that could renew '
             'it.'.format(trust.dns_names[0], format_utc(certificates.not_after(trust.server))),
-            'ua-overlay server init --dir NEW_DIR, and then a new invitation for every robot')
+            'ua-overlay server init --dir NEW_DIR --name FQDN   # then a new invitation for every robot')
 
 
 def warnings(certificate: x509.Certificate) -> Tuple[str, ...]:

@@ -12,7 +12,7 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.trust import certificate as certificates
 
 #: The command that makes a new invitation.
-NEW = 'ua-overlay invite {}, on the server'
+NEW = 'ua-overlay invite {}   # on the server'
 
 
 class InvitationError(OverlayError):

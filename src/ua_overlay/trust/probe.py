@@ -78,7 +78,7 @@ def check_server(url: str, ca_pem: str, timeout: float = 5, now: UtcClock = utc_
     except ValueError as error:
         shown = re.sub(r'//.*@', '//…@', url)
         raise ServerError('The server URL {} {}.'.format(shown or '(empty)', error),
-                          'ua-overlay invite TEAM ROBOT, on the server', 'BAD_ANSWER') from None
+                          'ua-overlay invite TEAM ROBOT   # on the server', 'BAD_ANSWER') from None
     context = tls_context(ca_pem)
     deadline = time.monotonic() + timeout
     begin = time.monotonic()
@@ -99,7 +99,7 @@ def check_server(url: str, ca_pem: str, timeout: float = 5, now: UtcClock = utc_
         except CertificateError:
             # OpenSSL accepted it, so the site's CA signed it: something is wrong on the server.
             raise ServerError('The certificate of {}:{} is damaged.'.format(server.host, server.port),
-                              'ua-overlay server renew, on the server', 'BAD_ANSWER') from None
+                              'ua-overlay server renew   # on the server', 'BAD_ANSWER') from None
     finally:
         connection.close()
     _check_answer(status, body, server)
@@ -113,7 +113,7 @@ def tls_context(ca_pem: str) -> ssl.SSLContext:
 
     :raises CertificateError: ``ca_pem`` is not a certificate.
     """
-    again = 'ua-overlay invite TEAM ROBOT, on the server'
+    again = 'ua-overlay invite TEAM ROBOT   # on the server'
     try:
         authorities = certificates.load_certificates(ca_pem, 'the CA of this robot')
     except CertificateError as error:
@@ -188,7 +188,7 @@ def _connect(server: ServerUrl, deadline: float, timeout: float, address: str = 
     raise ServerError('The server {}:{} ({}) cannot be reached: {}.'.format(
         server.host, server.port, ', '.join(sorted({str(each[4][0]) for each in addresses})),
         'it has no address' if failure is None else _reason(failure, timeout)),
-        command('ping -c 3 {} here, and ua-overlay server status on the server', server.host))
+        command('ping -c 3 {}   # and on the server: ua-overlay server status', server.host))
 
 
 def _resolve(server: ServerUrl, deadline: float, timeout: float, address: str = '') -> List[_Address]:
@@ -214,7 +214,7 @@ def _get_health(tls: ssl.SSLSocket, server: ServerUrl, deadline: float,
         answer = http_answer.exchange(tls, request.encode('ascii'), deadline)
     except OSError as error:
         raise ServerError('The server {}:{} accepted the connection but did not answer: {}.'.format(
-            server.host, server.port, _reason(error, timeout)), 'ua-overlay server status, on the server')
+            server.host, server.port, _reason(error, timeout)), 'ua-overlay server status   # on the server')
     except ValueError:
         raise _bad_answer(server, 'it does not speak HTTP, or its answer was cut short') from None
     return answer.status, answer.body, _parse_date(answer.date)
@@ -228,21 +228,21 @@ def _check_answer(status: int, body: bytes, server: ServerUrl) -> None:
     if status != 200 or health != 'pass':
         raise ServerError('The server {}:{} is up but not healthy (HTTP {}, status {!r}).'.format(
             server.host, server.port, status, printable(health, 40)),
-            'ua-overlay server status, on the server', 'BAD_ANSWER')
+            'ua-overlay server status   # on the server', 'BAD_ANSWER')
 
 
 def _bad_answer(server: ServerUrl, what: str) -> ServerError:
     return ServerError('{}:{} is not this site\'s server: {}.'.format(
-        server.host, server.port, what), 'ua-overlay server status, on the server', 'BAD_ANSWER')
+        server.host, server.port, what), 'ua-overlay server status   # on the server', 'BAD_ANSWER')
 
 
 def _no_handshake(server: ServerUrl, error: OSError, timeout: float) -> ServerError:
     reason = getattr(error, 'reason', None)
     if isinstance(error, ssl.SSLError) and reason and not isinstance(error, CLOSED):
         return ServerError('{}:{} is not this site\'s server: the TLS handshake failed ({}).'.format(
-            server.host, server.port, reason), 'ua-overlay server status, on the server', 'BAD_ANSWER')
+            server.host, server.port, reason), 'ua-overlay server status   # on the server', 'BAD_ANSWER')
     return ServerError('The server {}:{} accepted the connection but did not speak TLS: {}.'.format(
-        server.host, server.port, _reason(error, timeout)), 'ua-overlay server status, on the server')
+        server.host, server.port, _reason(error, timeout)), 'ua-overlay server status   # on the server')
 
 
 def _untrusted(server: ServerUrl, verify_code: int, deadline: float, now: datetime.datetime,
@@ -276,7 +276,7 @@ def explain(server: ServerUrl, verify_code: int, certificate: Optional[x509.Cert
                                certificates.SET_CLOCK, 'CLOCK')
         end = ' on ' + format_utc(certificates.not_after(certificate)) if certificate else ''
         return ServerError('The certificate of {} expired{}; {}.'.format(where, end, clocks),
-                           'ua-overlay server renew, on the server', 'CERT_EXPIRED')
+                           'ua-overlay server renew   # on the server', 'CERT_EXPIRED')
     if verify_code in WRONG_HOST_NAME:
         dns_names, addresses = certificates.names_of(certificate) if certificate else ([], [])
         return ServerError('{} is another server: its certificate is for {}.'.format(
@@ -284,14 +284,14 @@ def explain(server: ServerUrl, verify_code: int, certificate: Optional[x509.Cert
             command('getent hosts {} (is that the site\'s server?)', server.host), 'WRONG_NAME')
     if verify_code in NAME_NOT_CONSTRAINED:
         return ServerError('The certificate of {} is for a name for which the site\'s CA may not vouch.'.format(where),
-                           'ua-overlay server renew, on the server', 'WRONG_NAME')
+                           'ua-overlay server renew   # on the server', 'WRONG_NAME')
     if verify_code in NO_TRUSTED_ISSUER:
         issuer = ' (its issuer is {})'.format(certificates.issuer_of(certificate)) if certificate else ''
         return ServerError('The certificate of {} was not signed by the CA that this robot trusts{}: the site was set '
                            'up again, or it is another server.'.format(where, issuer),
-                           'ua-overlay invite TEAM ROBOT on the server, for an invitation with its CA', 'WRONG_CA')
+                           'ua-overlay invite TEAM ROBOT   # on the server: an invitation with its CA', 'WRONG_CA')
     return ServerError('The certificate of {} is invalid (OpenSSL error {}).'.format(where, verify_code),
-                       'ua-overlay server renew, on the server', 'WRONG_CA')
+                       'ua-overlay server renew   # on the server', 'WRONG_CA')
 
 
 def _read_unverified(

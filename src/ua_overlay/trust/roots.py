@@ -103,7 +103,7 @@ def _phase(directory: str) -> str:
         os.unlink(next_key)
     elif not state:
         raise store.StoreError('The keys of the CA in {} do not belong to its certificates.'.format(directory),
-                               'ua-overlay server restore FILE, with a backup', 'SITE_DAMAGED')
+                               'ua-overlay server restore FILE   # a backup', 'SITE_DAMAGED')
     else:
         return state
     files.sync_directory(directory)

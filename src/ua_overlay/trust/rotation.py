@@ -107,5 +107,5 @@ def check_step(step: str, phase: str, robots: Iterable[RobotTrust] = (), force: 
         raise RotationError(
             '{} may not trust the new root yet: {}. A robot without it loses the server when its tailscaled '
             'restarts.'.format('This robot' if len(waiting) == 1 else 'These robots', ', '.join(waiting)),
-            '{}, after `sudo ua-overlay robot prepare --ca ca.pem` there; or --force'.format(
+            '{}   # after, on the robot: sudo ua-overlay robot prepare --ca ca.pem'.format(
                 command('server rotate-ca confirm {}'.format(waiting[0]))))

@@ -27,8 +27,8 @@ def test_the_version_is_the_lowest_with_all_fields():
 
 
 def test_destination_and_command_for_another_invitation():
-    assert PERSONAL.again == 'ua-overlay invite --user ana laptop-1, on the server'
-    assert GOOD.again == 'ua-overlay invite iris dev-1, on the server'
+    assert PERSONAL.again == 'ua-overlay invite --user ana laptop-1   # on the server'
+    assert GOOD.again == 'ua-overlay invite iris dev-1   # on the server'
     assert PERSONAL.destination == 'the group of user ana' and GOOD.destination == 'the team iris'
 
 
