@@ -11,11 +11,12 @@ from typing import Tuple
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale.site_directory import SiteFiles
-from ua_overlay.system import files
+from ua_overlay.system import files, foreign_file
 from ua_overlay.system.version import parse_version
 
 #: File beside the database with one line: the version of the Headscale that last ran on it.
 VERSION_FILE = 'version'
+_LONGEST = 4096
 FIRST, SAME, PATCH, UPGRADE = 'FIRST', 'SAME', 'PATCH', 'UPGRADE'
 
 
@@ -75,10 +76,10 @@ def recorded(site: SiteFiles) -> str:
 
 def _of_file(site: SiteFiles) -> str:
     try:
-        with open(site.path('headscale', VERSION_FILE), encoding='ascii', errors='replace') as stream:
-            return stream.readline().strip()
-    except FileNotFoundError:
-        return ''
+        text = foreign_file.read_text(site.path('headscale', VERSION_FILE), longest=_LONGEST, encoding='ascii')
+    except OSError:
+        return ''  # missing, or no text file: the database knows it, too
+    return text.partition('\n')[0].strip()
 
 
 def _of_database(path: str) -> str:

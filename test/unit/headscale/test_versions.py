@@ -1,4 +1,5 @@
 """Which Headscale version may run on which database."""
+import os
 import sqlite3
 
 import pytest
@@ -50,3 +51,22 @@ def test_the_version_is_read_from_the_database_without_a_version_file(tmp_path):
     assert versions.recorded(site) == '0.29.2' and versions.has_database(site)
     (tmp_path / 'headscale' / 'db.sqlite').write_bytes(b'not a database at all' * 100)
     assert versions.recorded(site) == ''
+
+
+@pytest.mark.parametrize('make', [lambda path: path.mkdir(), lambda path: os.mkfifo(str(path)),
+                                  lambda path: path.write_bytes(b'\xff'), lambda path: path.write_text('9' * 5000)])
+def test_something_else_in_place_of_the_version_file(tmp_path, make):
+    """A pipe would block `server run` for ever, a directory end it with a traceback; the database knows it, too."""
+    (tmp_path / 'headscale').mkdir()
+    make(tmp_path / 'headscale' / versions.VERSION_FILE)
+
+    class Site:
+        @staticmethod
+        def path(*parts):
+            return str(tmp_path.joinpath(*parts))
+
+    assert versions.recorded(Site()) == ''
+    with sqlite3.connect(str(tmp_path / 'headscale' / 'db.sqlite')) as database:
+        database.execute('CREATE TABLE database_versions (id INTEGER, version TEXT)')
+        database.execute("INSERT INTO database_versions VALUES (1, '0.29.3')")
+    assert versions.recorded(Site()) == '0.29.3'
