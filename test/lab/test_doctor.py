@@ -4,6 +4,7 @@ dev-1 is the master behind nat1; dev-2 and dev-3 share the LAN behind nat2; dev-
 """
 import contextlib
 import glob
+import ipaddress
 import json
 import os
 import signal
@@ -410,7 +411,11 @@ store.renew(site, clock.utc_now())
 def test_range_used_by_another_interface(fleet):
     machine = fleet.lab.host('dev-2')
     interface = machine.run(['sh', '-c', 'ip -o -4 route show default | cut -d" " -f5']).stdout.strip()
-    for address, level, words in (('100.70.1.2/24', 'WARN', '100.70.1.2/24'), ('100.64.0.200/24', 'ERROR', 'dev-1')):
+    other = next(each for each in fleet.robots() if each['robot'] == 'dev-1')['addresses'][0]
+    # In the same /24 as dev-1, and in another one.
+    near = ipaddress.ip_address(int(ipaddress.ip_address(other)) ^ 1)
+    far = ipaddress.ip_address(int(ipaddress.ip_address(other)) ^ 0x10000)
+    for address, level, words in (('{}/24'.format(far), 'WARN', str(far)), ('{}/24'.format(near), 'ERROR', 'dev-1')):
         machine.run(['ip', 'address', 'add', address, 'dev', interface])
         try:
             found = doctor(fleet, 'dev-2')['address-range'][0]

@@ -14,7 +14,7 @@ from topologies import TWO_NATS
 
 from ua_overlay import defaults
 from ua_overlay.firewall import egress
-from ua_overlay.lab import images
+from ua_overlay.lab import dns, images
 from ua_overlay.lab.fleet import SERVER_NAME, SITE_DIR, Fleet
 from ua_overlay.lab.images import USER
 from ua_overlay.lab.machines import Machine
@@ -86,7 +86,8 @@ class Robot:
     def files(self):
         """What is below the directories that `prepare` writes to: path -> kind, mode, owner, and content or target.
 
-        Without tailscaled's own state and DNS settings, the journal, and the time stamps and credentials that systemd keeps.
+        Without tailscaled's own state and DNS settings, the journal, and the time stamps and credentials that systemd
+        keeps.
         """
         script = '''look() {
             find /etc /usr/lib/systemd /usr/lib/tmpfiles.d /var/lib /run/ua_overlay \\
@@ -250,7 +251,7 @@ def use_resolved(robot):
 
 def resolves(robot, names):
     """Whether the machine's resolver, which ROS nodes use, resolves each of ``names``."""
-    return all(robot.machine.run(['timeout', '5', 'getent', 'ahostsv4', name], check=False).stdout.startswith('100.64.')
+    return all(robot.machine.run(['timeout', '5', 'getent', 'ahostsv4', name], check=False).stdout.startswith('100.')
                for name in names)
 
 
@@ -376,7 +377,7 @@ def forget(site, robot, name):
     site.site('robot', 'remove', name)
 
 
-@pytest.mark.fault('case 10', 'State, socket, interface and port of tailscaled are the owner\'s (/etc/default/tailscaled)',
+@pytest.mark.fault('case 10', 'State, socket, interface and port of tailscaled are the owner\'s own',
                    behaviour='robot prepare reads them; join, the egress rule and the guard follow',
                    reported='nothing to report', recovery='none needed', lost='nothing')
 def test_the_owners_flags_are_followed(site, new_machine):
@@ -628,6 +629,60 @@ def test_an_http_proxy_is_the_only_way_out(site, new_machine, proxied):
     assert proxied() == {'server.ua.test:443'}
     site.overlay('dev-2', 'leave', '--forget', user=USER)
     site.site('robot', 'remove', 'dev-2')
+    forget(site, robot, 'dev-1')
+
+
+OUTSIDE = 'outside.example.org'
+
+
+@pytest.fixture
+def cgnat_lan(site):
+    """The network of dev-1 also is 100.64.0.0/24, as a carrier's, with a name server at 100.64.0.1."""
+    router = site.lab.host('nat1')
+    routes = json.loads(router.run(['ip', '-json', '-4', 'address']).stdout)
+    inside = next(each['ifname'] for each in routes
+                  if any(address['local'] == '10.0.2.2' for address in each['addr_info']))
+    router.run(['ip', 'address', 'add', '100.64.0.1/24', 'dev', inside])
+    site.lab.start_service('nat1', 'carrier', dns.command('100.64.0.1', {OUTSIDE: '203.0.113.99'}),
+                           env=site.base_environment())
+    yield
+    site.lab.stop_service('nat1', 'carrier')
+    router.run(['ip', 'address', 'del', '100.64.0.1/24', 'dev', inside])
+
+
+@pytest.mark.fault('case 18', 'The name server of the robot\'s network is in 100.64.0.0/10 (LTE)',
+                   behaviour='doctor names the conflict; with the switch of the site its answers arrive',
+                   reported='at once: doctor', recovery='30 s after `policy cgnat-lans on`', lost='names until then')
+def test_a_network_inside_the_overlays_range(site, robot, cgnat_lan):
+    machine = robot.machine
+    links = json.loads(machine.run(['ip', '-json', '-4', 'address']).stdout)
+    own = next(each['ifname'] for each in links if any(a['local'] == '10.0.2.15' for a in each['addr_info']))
+    machine.run(['ip', 'address', 'add', '100.64.0.77/24', 'dev', own])
+    machine.run(['systemctl', 'stop', DAEMON])
+    machine.write('/etc/resolv.conf', 'nameserver 100.64.0.1\n')
+    machine.write('/etc/hosts', machine.run(['cat', '/etc/hosts']).stdout + '203.0.113.10 server.ua.test\n')
+    machine.run(['systemctl', 'start', DAEMON])
+
+    def resolved():
+        return machine.run(['timeout', '3', 'getent', 'ahostsv4', OUTSIDE], check=False).stdout.startswith(
+            '203.0.113.99')
+
+    def finding():
+        found = json.loads(robot.overlay('doctor', '--json', check=False).stdout)['findings']
+        return next(each for each in found if each['id'] == 'address-range')
+
+    assert resolved()
+    enlist(site, robot, 'dev-1')
+    wait('tailscaled to drop the answers of the name server', lambda: not resolved(), START)
+    advice = finding()
+    assert advice['level'] == 'WARN' and own in advice['what']
+    # What the doctor says, typed on the server.
+    assert advice['next_command'] == 'sudo ua-overlay policy cgnat-lans on   # on the server'
+    site.site('policy', 'cgnat-lans', 'on')
+    wait('the outside name', resolved, 30)
+    assert finding()['level'] == 'OK'
+    site.site('policy', 'cgnat-lans', 'off')
+    wait('tailscaled to drop them again', lambda: not resolved(), 30)
     forget(site, robot, 'dev-1')
 
 

@@ -4,13 +4,13 @@ import ipaddress
 from ua_overlay import defaults
 from ua_overlay.advice import command
 from ua_overlay.checks.facts import Facts
-from ua_overlay.checks.finding import Verdicts, error, ok, warn
+from ua_overlay.checks.finding import Verdicts, error, listed, ok, warn
 from ua_overlay.checks.health import lost_state
 from ua_overlay.checks.hosts import overlay_nodes
 from ua_overlay.clock import format_utc, from_unix
 from ua_overlay.rosenv.team import ipv4, team_of
 from ua_overlay.system.interfaces import in_overlay
-from ua_overlay.tags import belonging, describe_belonging
+from ua_overlay.tags import CGNAT_LANS, belonging, describe_belonging
 
 DAY = 86400.0
 #: Seconds before a key expires at which the warning begins.
@@ -92,7 +92,7 @@ def key_expiry(facts: Facts) -> Verdicts:
 
 
 def address_range(facts: Facts) -> Verdicts:
-    """No other interface has an address in the overlay's range."""
+    """No other interface has an address in the overlay's range, or tailscaled accepts that range there."""
     if facts.interfaces is None:
         return None
     own = () if facts.status is None else facts.status.self_node.addresses
@@ -101,12 +101,24 @@ def address_range(facts: Facts) -> Verdicts:
     if not others:
         return ok('No other interface uses {}.'.format(defaults.OVERLAY_V4))
     subnets = [ipaddress.ip_interface('{}/{}'.format(address, length)).network for _, address, length in others]
-    clashing = sorted(node.name for node in overlay_nodes(facts.status)
-                      if ipv4(node) and any(ipaddress.ip_address(ipv4(node)) in subnet for subnet in subnets))
-    what = '{} uses the overlay\'s range {}.'.format(', '.join(
+    clashing = sorted((node for node in overlay_nodes(facts.status)
+                       if ipv4(node) and any(ipaddress.ip_address(ipv4(node)) in subnet for subnet in subnets)),
+                      key=lambda node: node.name)
+    what = '{} uses the overlay\'s range {}'.format(', '.join(
         'Interface {} ({}/{})'.format(*other) for other in others), defaults.OVERLAY_V4)
-    command = 'ip -4 address show; ip rule; ip route show table 52'
     if clashing:
-        return error(what, 'The addresses of {} lie in that subnet.'.format(', '.join(clashing)), command)
-    return warn(what, 'tailscaled drops packets from that range that arrive on another interface (from a carrier\'s '
-                'name servers or gateway, for instance); a second VPN may take the robots\' addresses.', command)
+        # Headscale gives a random address to a machine that joins anew.
+        first = clashing[0]
+        again = ('ua-overlay robot remove {0}; ua-overlay invite {1} {0}   # on the server, and join on {0}',
+                 first.name, team_of(first, '') or 'TEAM')
+        if first.name == (facts.status.self_node.name if facts.status else ''):
+            again = ('ua-overlay leave --forget   # here; then on the server: ua-overlay robot remove {0}; ua-overlay '
+                     'invite {1} {0}', first.name, again[2])
+        return error('{}, and the addresses of {} lie in that subnet.'.format(
+            what, listed(node.name for node in clashing)), 'Their packets leave on the wrong interface. A machine that '
+            'joins anew gets another address.', command(*again))
+    if facts.network is not None and CGNAT_LANS in facts.network.self_node.attributes:
+        return ok('{}, and tailscaled accepts that range there.'.format(what))
+    return warn(what + '.', 'tailscaled drops packets from that range that arrive on another interface: the answers of '
+                'a carrier\'s name servers and gateway, for instance.',
+                'sudo ua-overlay policy cgnat-lans on   # on the server')

@@ -79,6 +79,7 @@ def configure_status(parser: CommandParser) -> None:
 
 def run_on(args: argparse.Namespace) -> int:
     from ua_overlay.firewall.listeners import cut_off, read_listeners
+    from ua_overlay.system.interfaces import addresses_on
     from ua_overlay.system.recipe import describe
     desired = desired_guard(args, rules.installed_guard() or rules.Guard(interfaces=own_interfaces()),
                             rules.read_port_range(), settings_port())
@@ -97,7 +98,8 @@ def run_on(args: argparse.Namespace) -> int:
     print('{}: ROS answers on {} only (TCP {}).'.format(
         'The guard is on' if changed else 'The guard was on already', ' and '.join(('loopback',) + desired.interfaces),
         rules.format_ranges(rules.guarded_ranges(desired))))
-    for item in cut_off(read_listeners(), lambda port: rules.is_guarded(desired, port)):
+    for item in cut_off(read_listeners(), lambda port: rules.is_guarded(desired, port),
+                        addresses_on(desired.interfaces)):
         print('Note: {} listens on port {} of the guarded range, so neighbours no longer reach it. If it is not ROS: '
               'sudo ua-overlay guard on {}'.format(
                   os.path.basename(item.command[0]) if item.command else 'A service', item.port,

@@ -12,7 +12,6 @@ HELP = {
     'env': 'Show the ROS environment of the team',
     'exec': 'Run a command in the team graph, or in the local graph',
 
-    'policy cgnat-lans': 'Let robots use networks inside the overlay\'s range',
     'robot': 'Prepare this robot; list, move and remove robots',
     'robot prepare': 'Prepare this robot (needs root)',
     'robot image': 'Remove the keys before the disk is copied (needs root)',
@@ -64,6 +63,7 @@ HELP = {
     'policy check': 'Check the rules of site.yaml; change nothing',
     'policy show': 'Show the rules and whether they are in force',
     'policy apply': 'Put the rules of site.yaml in force',
+    'policy cgnat-lans': 'Let robots use networks in 100.64.0.0/10',
 
     'invite': 'Create, list and revoke invitations',
     'invite create': 'Create invitations (the word `create` is optional)',

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence, Union
 
 from ua_overlay.cli.shared.args import add_dir
 from ua_overlay.cli.shared.exit_status import ATTENTION
-from ua_overlay.cli.shared.parser import CommandParser
+from ua_overlay.cli.shared.parser import CommandParser, from_module
 from ua_overlay.cli.shared.site import explained, load_site_and_problem, load_site_file, make_admin
 from ua_overlay.cli.shared.table import format_table
 from ua_overlay.headscale.api import HeadscaleApi
@@ -44,6 +44,7 @@ def configure(parser: CommandParser) -> None:
     parser.add_command('check', configure_check)
     parser.add_command('show', configure_show)
     parser.add_command('apply', configure_apply)
+    parser.add_command('cgnat-lans', from_module('ua_overlay.cli.policy_cgnat', 'configure'))
 
 
 def configure_check(parser: CommandParser) -> None:

@@ -89,6 +89,9 @@ def configure_init(parser: CommandParser) -> None:
                         help='UDP port of the peer relay (default: %(default)s)')
     parser.add_argument('--base-domain', default=defaults.BASE_DOMAIN, metavar='DOMAIN',
                         help="suffix of the robots' names (default: %(default)s)")
+    parser.add_argument('--prefix', default=defaults.OVERLAY_V4, metavar='NETWORK',
+                        help='range of the robots\' IPv4 addresses, inside {0} (default: all of it)'.format(
+                            defaults.OVERLAY_V4))
     imported_pair = parser.add_argument_group(
         'a certificate made elsewhere instead of a CA (self-signed, unencrypted key)')
     imported_pair.add_argument('--certificate', metavar='FILE', help='PEM file; robots will trust exactly this one')
@@ -121,7 +124,7 @@ def configure_renew(parser: CommandParser) -> None:
 def run_init(args: argparse.Namespace) -> int:
     directory = site_directory(args.dir, os.environ)
     settings = SiteSettings(args.name, tuple(args.address), args.port, args.stun_port, args.relay_port,
-                            args.base_domain, private=tuple(args.private))
+                            args.base_domain, private=tuple(args.private), prefix=args.prefix)
     if bool(args.certificate) != bool(args.key):
         raise UsageError('A certificate made elsewhere needs both --certificate and --key.',
                          'ua-overlay server init --help')

@@ -2,10 +2,9 @@
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterable, List, Tuple
+from typing import Callable, Collection, Dict, Iterable, List, Tuple
 
 from ua_overlay.system import procnet
-from ua_overlay.system.interfaces import in_overlay
 from ua_overlay.system.process import list_pids
 
 #: Names of ROS programs, and the arguments that roslaunch passes to every node.
@@ -46,16 +45,18 @@ def is_ros(command: Tuple[str, ...]) -> bool:
     return any(_ROS_ARGUMENT.match(word) for word in command) or any(_ROS_PROGRAM.search(word) for word in command[:3])
 
 
-def cut_off(listeners: Iterable[Listener], guarded: Callable[[int], bool]) -> Tuple[Listener, ...]:
+def cut_off(listeners: Iterable[Listener], guarded: Callable[[int], bool],
+            trusted: Collection[str] = ()) -> Tuple[Listener, ...]:
     """Return the listeners that neighbours can no longer reach, one for each port, sorted by port.
 
-    They listen beyond loopback and the overlay, on a guarded port, and do not look like ROS.
+    They listen beyond loopback and the trusted interfaces, on a guarded port, and do not look like ROS.
 
     :param guarded: port -> whether it is guarded.
+    :param trusted: the addresses of the interfaces on which ROS answers.
     """
     found: Dict[int, Listener] = {}
     for item in listeners:
-        inside = ipaddress.ip_address(item.address).is_loopback or in_overlay(item.address)
+        inside = ipaddress.ip_address(item.address).is_loopback or item.address in trusted
         if guarded(item.port) and not inside and not is_ros(item.command):
             found.setdefault(item.port, item)
     return tuple(found[port] for port in sorted(found))

@@ -49,7 +49,8 @@ def headscale_config(settings: SiteSettings, directory: str) -> JsonObject:
         'unix_socket': path('run', 'headscale.sock'),
         'unix_socket_permission': '0700',
         'noise': {'private_key_path': path(keys.NOISE_KEY)},
-        'prefixes': {'v4': defaults.OVERLAY_V4, 'v6': defaults.OVERLAY_V6, 'allocation': 'sequential'},
+        # Not 100.64.0.1 and so on: carriers give such addresses to their name servers and gateways.
+        'prefixes': {'v4': settings.prefix, 'v6': defaults.OVERLAY_V6, 'allocation': 'random'},
         'derp': dict(server=server, urls=[], paths=[path(derp_map.MAP_FILE)] if settings.derp else [],
                      auto_update_enabled=bool(settings.derp),
                      **({'update_frequency': derp_map.MAP_PERIOD} if settings.derp else {})),

@@ -12,7 +12,6 @@ from typing import Any, Callable, Dict, Hashable, Iterable, List, Sequence, Tupl
 
 from ua_overlay import defaults
 from ua_overlay.errors import UsageError
-from ua_overlay.system.interfaces import in_overlay
 from ua_overlay.system.schema import is_port
 from ua_overlay.trust import names
 
@@ -118,9 +117,6 @@ def check_reachable(text: str) -> str:
     parsed = ipaddress.ip_address(address)
     if parsed.is_unspecified or parsed.is_multicast:
         raise UsageError('Robots cannot reach a server at {}.'.format(address), 'ua-overlay server init --help')
-    if in_overlay(address):
-        raise UsageError('The server address {} lies inside the overlay\'s own range, which robots reach only after '
-                         'they have reached the server.'.format(address), 'ua-overlay server init --help')
     return address
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Mapping, Sequence, Tuple, Union
 
 from ua_overlay import defaults
+from ua_overlay.advice import quoted
 from ua_overlay.errors import UsageError
 from ua_overlay.system import schema
 from ua_overlay.system.schema import is_port
@@ -83,12 +84,15 @@ class Rules:
     :param teams: by name.
     :param users: by name.
     :param ephemeral: (lowest, highest) port.
+    :param cgnat_lans: whether robots accept packets of the overlay's range (100.64.0.0/10) from their own networks
+        too, because carriers and other VPNs use it.
     """
 
     teams: Dict[str, Team] = field(default_factory=dict)
     talk: Tuple[Talk, ...] = ()
     users: Dict[str, User] = field(default_factory=dict)
     ephemeral: Tuple[int, int] = defaults.EPHEMERAL_PORTS
+    cgnat_lans: bool = False
 
 
 def parse_ports(text: str, option: str = '--inside', command: str = 'team create') -> Ports:
@@ -117,7 +121,8 @@ def _checked(listed: Sequence[Any], what: str, wrong: _Wrong) -> Ports:
 
 
 def parse_rules(values: Dict[str, Any], source: str) -> Rules:
-    """Read `teams`, `talk`, `users` and `ephemeral_ports` from the mapping ``values``, and remove them from it.
+    """Read the teams, the rules between them, the users and the settings of the policy from the mapping ``values``, and
+    remove them from it.
 
     :param source: name of the file, for errors.
     :raises UsageError: a value is invalid; the sentence names it and ``source``.
@@ -137,7 +142,8 @@ def _rules(values: Dict[str, Any], reader: '_Reader') -> Rules:
             raise reader.wrong('has two rules for how {} may talk to {}'.format(*pair))
     users = {str(name): reader.user(str(name), fields, teams)
              for name, fields in schema.section('users', values.pop('users', None)).items()}
-    return Rules(teams, talk, users, reader.ephemeral(values.pop('ephemeral_ports', None)))
+    return Rules(teams, talk, users, reader.ephemeral(values.pop('ephemeral_ports', None)),
+                 reader.switch('cgnat_lans', values.pop('cgnat_lans', False)))
 
 
 class _Reader:
@@ -147,7 +153,12 @@ class _Reader:
         self._source = source
 
     def wrong(self, what: str) -> UsageError:
-        return UsageError('{} {}.'.format(self._source, what), 'edit {}'.format(self._source))
+        return UsageError('{} {}.'.format(self._source, what), 'edit {}'.format(quoted(self._source)))
+
+    def switch(self, key: str, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.wrong('has {} {}, which is neither true nor false'.format(key, schema.shown(value)))
+        return value
 
     def team(self, name: str, value: Any) -> Team:
         fields = dict(schema.section('teams.' + name, value, (), ('port', 'addressing', 'inside')))
@@ -155,7 +166,7 @@ class _Reader:
         try:
             return Team(name, **fields)
         except UsageError as error:
-            raise UsageError(error.sentence, 'edit {}'.format(self._source))
+            raise UsageError(error.sentence, 'edit {}'.format(quoted(self._source)))
 
     def talk(self, number: int, value: Any, teams: Mapping[str, Team]) -> Talk:
         what = 'rule {} of "talk"'.format(number)
@@ -172,7 +183,7 @@ class _Reader:
         try:
             names.check_user(name)
         except UsageError as error:
-            raise UsageError(error.sentence, 'edit {}'.format(self._source))
+            raise UsageError(error.sentence, 'edit {}'.format(quoted(self._source)))
         fields = schema.section('users.' + name, value, (), ('teams', 'what'))
         listed = schema.listing('users.{}.teams'.format(name), fields.get('teams'))
         for team in listed:
@@ -237,6 +248,9 @@ def dump_rules(rules: Rules) -> str:
             '' if user.what == USER_DEFAULT else ', what: ' + dump_ports(user.what)))
     lines += ['## Ports of sockets that ask for none, on every robot (sysctl net.ipv4.ip_local_port_range).',
               'ephemeral_ports: {}-{}'.format(*rules.ephemeral)]
+    if rules.cgnat_lans:
+        lines += ['## Robots also accept 100.64.0.0/10 from their own networks (`ua-overlay policy cgnat-lans`).',
+                  'cgnat_lans: true']
     return '\n'.join(lines) + '\n'
 
 

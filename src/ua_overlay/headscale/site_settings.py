@@ -1,4 +1,5 @@
 """The settings of a site: its name, and its addresses and ports. Pure."""
+import ipaddress
 import os
 from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Tuple
@@ -18,9 +19,10 @@ SOCKET_PATH_LIMIT = 107
 #: The longest path of a socket below a site's directory.
 LONGEST_SOCKET = 'run/tailscaled.sock'
 
+_V6 = ipaddress.ip_network(defaults.OVERLAY_V6)
 _FIELDS = ('name', 'addresses', 'port', 'stun_port', 'relay_port', 'base_domain')
 #: Fields that are written to site.yaml only if they are not empty.
-_OPTIONAL = ('private', 'relays', 'derp')
+_OPTIONAL = ('private', 'relays', 'derp', 'prefix')
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class SiteSettings:
     :param base_domain: suffix of the robots' names.
     :param relays: relays on remote hosts, sorted by name.
     :param derp: DERP regions on remote hosts, sorted by name.
+    :param prefix: the range of the robots' IPv4 addresses, inside tailscale's own.
     :raises UsageError: a value is invalid, or two contradict each other.
     """
 
@@ -50,30 +53,38 @@ class SiteSettings:
     private: Tuple[str, ...] = ()
     relays: Tuple[RelayHost, ...] = ()
     derp: Tuple[DerpHost, ...] = ()
+    prefix: str = defaults.OVERLAY_V4
 
     def __post_init__(self) -> None:
         object.__setattr__(self, 'name', names.check_server_name(str(self.name)))
         for field in ('addresses', 'private'):
             object.__setattr__(self, field, tuple(
                 remote_hosts.check_reachable(str(each)) for each in getattr(self, field)))
+        object.__setattr__(self, 'prefix', _check_prefix(str(self.prefix)))
+        inside = ipaddress.ip_network(self.prefix)
+        for each in self.addresses + self.private + tuple(host.address for host in self.relays + self.derp):
+            if ipaddress.ip_address(each) in inside or ipaddress.ip_address(each) in _V6:
+                raise UsageError('The server address {} lies inside the overlay\'s own range, which robots reach only '
+                                 'after they have reached the server.'.format(each), 'ua-overlay server init --help')
         if self.private and not self.addresses:
             raise UsageError('The private address {} needs a public address that is forwarded to it.'.format(
-                self.private[0]), command('ua-overlay server init --address PUBLIC --private {}', self.private[0]))
+                self.private[0]),
+                command('ua-overlay server init --name FQDN --address PUBLIC --private {}', self.private[0]))
         if not all(names.HOST_LABEL.fullmatch(label) for label in str(self.base_domain).split('.')):
             raise UsageError('The base domain {!r} is not a DNS name in lower case.'.format(self.base_domain),
-                             command('ua-overlay server init --base-domain {}', defaults.BASE_DOMAIN))
+                             command('ua-overlay server init --name FQDN --base-domain {}', defaults.BASE_DOMAIN))
         for field in ('port', 'stun_port', 'relay_port'):
             remote_hosts.check_port(field.replace('_', ' '), getattr(self, field))
         remote_hosts.check_distinct(self.relays, self.derp)
         if self.stun_port == self.relay_port:
             raise UsageError('STUN and the peer relay cannot share UDP port {}.'.format(self.stun_port),
-                             command('ua-overlay server init --relay-port {}', defaults.RELAY_PORT))
+                             command('ua-overlay server init --name FQDN --relay-port {}', defaults.RELAY_PORT))
         if self.name == self.base_domain or self.name.endswith('.' + self.base_domain):
             # Headscale refuses it too: the robots' resolver would answer for the server's own name.
             raise UsageError(
                 'The server name {} lies inside the base domain {}, which is for the names of robots.'.format(
                     self.name, self.base_domain),
-                command('ua-overlay server init --base-domain {}', defaults.BASE_DOMAIN))
+                command('ua-overlay server init --name FQDN --base-domain {}', defaults.BASE_DOMAIN))
 
     @property
     def url(self) -> str:
@@ -81,12 +92,31 @@ class SiteSettings:
         return 'https://{}:{}'.format(self.name, self.port)
 
 
+def _check_prefix(text: str) -> str:
+    """Return the canonical text of a range for the robots.
+
+    Headscale accepts any range, but tailscaled recognizes overlay addresses by its own one (net/tsaddr: CGNATRange).
+
+    :raises UsageError: it is no network, lies outside of that range, or has too few addresses.
+    """
+    hint = 'ua-overlay server init --name FQDN --prefix 100.96.0.0/16'
+    try:
+        network = ipaddress.IPv4Network(text)
+    except ValueError:
+        raise UsageError('The prefix {!r} is not an IPv4 network.'.format(text), hint) from None
+    if not network.subnet_of(ipaddress.IPv4Network(defaults.OVERLAY_V4)) or network.prefixlen > 28:
+        raise UsageError('The prefix {} is not inside {}, or has fewer than 16 addresses.'.format(
+            network, defaults.OVERLAY_V4), hint)
+    return str(network)
+
+
 def settings_to_dict(settings: SiteSettings) -> Dict[str, Any]:
     """Return the part of site.yaml that describes the server."""
     values = {field: list(value) if isinstance(value, tuple) else value
               for field, value in ((field, getattr(settings, field)) for field in _FIELDS)}
     optional = {'private': list(settings.private), 'relays': remote_hosts.dump_hosts(settings.relays),
-                'derp': remote_hosts.dump_hosts(settings.derp)}
+                'derp': remote_hosts.dump_hosts(settings.derp),
+                'prefix': '' if settings.prefix == defaults.OVERLAY_V4 else settings.prefix}
     values.update({field: optional[field] for field in _OPTIONAL if optional[field]})
     return values
 
@@ -123,4 +153,4 @@ def check_directory(directory: str) -> None:
         raise UsageError(
             'The site directory {} is {} characters too long: the path of a unix socket has at most {}.'.format(
                 directory, length - SOCKET_PATH_LIMIT, SOCKET_PATH_LIMIT),
-            command('ua-overlay server init --dir {}', defaults.SITE_DIR))
+            command('ua-overlay server init --name FQDN --dir {}', defaults.SITE_DIR))

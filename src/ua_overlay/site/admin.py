@@ -194,6 +194,14 @@ class Admin:
             self._apply(users=users)
             return laptops
 
+    def set_cgnat_lans(self, on: bool) -> bool:
+        """Let robots accept the overlay's range from their own networks, or not; return whether anything changed."""
+        with self.site.changing():
+            if self.site.rules.cgnat_lans == on:
+                return self.server_running() and self.apply_policy()
+            self._apply(cgnat_lans=on)
+            return True
+
     # ---- policy
 
     def apply_policy(self) -> bool:

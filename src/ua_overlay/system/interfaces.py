@@ -1,6 +1,6 @@
 """List the network interfaces of this machine, and recognize the overlay's addresses."""
 import ipaddress
-from typing import FrozenSet, NamedTuple, Tuple
+from typing import Collection, FrozenSet, NamedTuple, Set, Tuple
 
 from ua_overlay import defaults
 
@@ -34,6 +34,20 @@ def ipv4_addresses() -> Tuple[InterfaceAddress, ...]:
 def local_addresses() -> FrozenSet[str]:
     """Return the IPv4 addresses of this machine without their interfaces."""
     return frozenset(item.address for item in ipv4_addresses())
+
+
+def addresses_on(names: Collection[str]) -> FrozenSet[str]:
+    """Return the IPv4 and IPv6 addresses of these interfaces."""
+    import netifaces
+    found: Set[str] = set()
+    for name in names:
+        try:
+            entries = netifaces.ifaddresses(name)
+        except ValueError:
+            continue  # there is no such interface now
+        for family in (netifaces.AF_INET, netifaces.AF_INET6):
+            found.update(entry['addr'].split('%')[0] for entry in entries.get(family, ()) if 'addr' in entry)
+    return frozenset(found)
 
 
 def in_overlay(address: str) -> bool:

@@ -6,6 +6,7 @@ import pytest
 from ua_overlay.checks import robot
 from ua_overlay.checks.facts import Facts
 from ua_overlay.errors import Problem
+from ua_overlay.tags import CGNAT_LANS
 from unit.checks.healthy import DAY, FACTS, ME, NOW, STATUS, changed
 
 PROBLEM = Problem('NO_DAEMON', 'No tailscaled answers at /s.', 'sudo systemctl start tailscaled')
@@ -69,7 +70,26 @@ def test_address_range(interface, level):
     if level != 'OK':
         assert interface[0] in verdict.what and interface[1] in verdict.what
     if level == 'ERROR':
-        assert verdict.why == 'The addresses of dev-1, dev-2, dev-3 lie in that subnet.'
+        assert 'the addresses of dev-1, dev-2, dev-3 lie in that subnet' in verdict.what
+        assert verdict.next_command.startswith('ua-overlay robot remove dev-1; ua-overlay invite iris dev-1   # on')
+    if level == 'WARN':
+        assert verdict.next_command == 'sudo ua-overlay policy cgnat-lans on   # on the server'
+
+
+def test_a_network_of_the_range_is_no_problem_where_the_site_allows_it():
+    allowed = replace(STATUS, self_node=replace(ME, attributes=(CGNAT_LANS,)))
+    lan = FACTS.interfaces + (('wwan0', '100.70.1.2', 24),)
+    verdict = robot.address_range(changed(status=allowed, interfaces=lan))
+    assert verdict.level == 'OK' and 'accepts that range' in verdict.what
+    clash = robot.address_range(changed(status=allowed, interfaces=FACTS.interfaces + (('wwan0', '100.64.0.200', 24),)))
+    assert clash.level == 'ERROR'
+
+
+def test_its_own_address_in_the_subnet_of_another_interface():
+    lan = FACTS.interfaces + (('wwan0', '100.64.0.200', 30), ('eth1', '100.64.0.6', 30))
+    mine = replace(STATUS, self_node=replace(ME, addresses=('100.64.0.5',)))
+    verdict = robot.address_range(changed(status=mine, interfaces=lan))
+    assert verdict.next_command.startswith('ua-overlay leave --forget   # here')
 
 
 def test_our_own_overlay_address_is_ignored():

@@ -31,4 +31,7 @@ def test_listeners_blocked_by_the_guard():
         Listener('100.64.0.3', 50054, ('tailscaled',)), Listener('fd7a:115c:a1e0::3', 50055, ('tailscaled',)),
         Listener('0.0.0.0', 8000, ('http',)), Listener('0.0.0.0', 50056, ('node', '__name:=x')),
         Listener('10.0.2.15', 50057, ())]
-    assert [item.port for item in cut_off(everything, lambda port: port > 50000)] == [50051, 50057]
+    trusted = ('100.64.0.3', 'fd7a:115c:a1e0::3')
+    assert [item.port for item in cut_off(everything, lambda port: port > 50000, trusted)] == [50051, 50057]
+    # A robot's own network may use the overlay's range, too.
+    assert [item.port for item in cut_off(everything, lambda port: port > 50000)] == [50051, 50054, 50055, 50057]

@@ -7,6 +7,7 @@ from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.headscale import policy
 from ua_overlay.headscale.model import Node
 from ua_overlay.headscale.rules import Rules, Talk, Team, User
+from ua_overlay.tags import CGNAT_LANS
 
 
 def teams(*names, **fields):
@@ -129,3 +130,13 @@ def test_the_text_is_json_and_does_not_depend_on_the_order_of_teams():
 
 def test_the_tag_of_a_team():
     assert policy.team_tag('iris') == 'tag:iris'
+
+
+@pytest.mark.fault('case 18', 'The own network of a robot (LTE, another VPN) lies inside 100.64.0.0/10',
+                   behaviour='doctor names the conflict; `policy cgnat-lans on` has tailscaled accept that range there',
+                   reported='at once: doctor', recovery='within seconds after the command', lost='nothing')
+def test_networks_inside_the_overlays_range_are_a_switch_of_the_site():
+    off, on = (policy.make_policy(Rules({'iris': Team('iris')}, cgnat_lans=switch)) for switch in (False, True))
+    attributes = [next(set(each['attr']) for each in made['nodeAttrs'] if each['target'] == ['*']) for made in (off, on)]
+    assert attributes[1] - attributes[0] == {CGNAT_LANS} and not attributes[0] - attributes[1]
+    assert policy.marker(off) != policy.marker(on)

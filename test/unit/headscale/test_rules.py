@@ -87,3 +87,12 @@ def test_ports_on_the_command_line():
         with pytest.raises(UsageError) as caught:
             parse_ports(text)
         assert words in caught.value.sentence and '--inside' in caught.value.sentence
+
+
+def test_the_switch_for_networks_inside_the_overlays_range():
+    assert not parse_rules({}, 'x').cgnat_lans and 'cgnat_lans' not in dump_rules(Rules())
+    assert parse_rules({'cgnat_lans': True}, 'x').cgnat_lans
+    assert 'cgnat_lans: true' in dump_rules(Rules(cgnat_lans=True)).split('\n')
+    for value in ('yes', 1, None, []):
+        with pytest.raises(UsageError, match='cgnat_lans'):
+            parse_rules({'cgnat_lans': value}, 'x')

@@ -75,3 +75,16 @@ def test_an_invalid_private_address_is_named(values, word):
     with pytest.raises(UsageError, match=word) as caught:
         settings_from_dict(dict({'name': 's.test'}, **values), 'site.yaml')
     assert caught.value.next_command
+
+
+def test_the_prefix_is_a_part_of_tailscales_range():
+    settings = SiteSettings('server.ua.test', ('100.64.0.10',), prefix='100.96.0.0/16')
+    values = settings_to_dict(settings)
+    assert values['prefix'] == '100.96.0.0/16' and settings_from_dict(values, 'x') == settings
+    assert 'prefix' not in settings_to_dict(SiteSettings('server.ua.test'))
+    for prefix in ('10.0.0.0/8', '100.64.0.0/9', '100.96.0.1/16', '100.96.0.0/29', 'x', 'fd7a:115c:a1e0::/48', 3):
+        with pytest.raises(UsageError):
+            SiteSettings('server.ua.test', prefix=prefix)
+    for outside in ('100.96.3.4', 'fd7a:115c:a1e0::1'):
+        with pytest.raises(UsageError, match='inside the overlay'):
+            SiteSettings('server.ua.test', (outside,), prefix='100.96.0.0/16')
