@@ -17,6 +17,7 @@ from ua_overlay.clock import ago, format_rfc3339, format_utc, utc_now
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.site.invitation_list import ListedInvitation
 from ua_overlay.site.inviter import Invitee
+from ua_overlay.system import foreign_file
 from ua_overlay.trust import invitation_file
 from ua_overlay.trust.invitation import Invitation
 
@@ -148,9 +149,8 @@ def _batch_lines(path: Optional[str]) -> List[str]:
         return []
     try:
         if path == '-':
-            return sys.stdin.read().splitlines()
-        with open(path, encoding='utf-8') as stream:
-            return stream.read().splitlines()
+            return sys.stdin.read(foreign_file.LONGEST).splitlines()
+        return foreign_file.read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError('The list of robots {} cannot be read: {}.'.format(
             path, getattr(error, 'strerror', None) or 'it is not text'), command_line('ls -l {}', path))

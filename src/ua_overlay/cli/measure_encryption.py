@@ -15,7 +15,7 @@ from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.cli.shared.table import format_table
 from ua_overlay.errors import UsageError
-from ua_overlay.system import files
+from ua_overlay.system import files, foreign_file
 
 DESCRIPTION = """\
 Prove that nobody on the way can read what the overlay carries. The command builds its own lab (needs root): two robots
@@ -37,6 +37,9 @@ examples:
   sudo ua-overlay measure encryption --link DIRECT --json
   ua-overlay measure encryption --canary canary.txt \\
       --inside in.pcap --outside robot.pcap router.pcap"""
+
+#: Longest capture that is read, in bytes; it is kept in memory.
+_LONGEST_CAPTURE = 128 * 1024 * 1024
 
 
 def configure(parser: CommandParser) -> None:
@@ -138,7 +141,6 @@ def packets_of(name: str) -> Any:
 
 def read(name: str) -> bytes:
     try:
-        with open(name, 'rb') as stream:
-            return stream.read()
+        return foreign_file.read(name, _LONGEST_CAPTURE).data
     except OSError as error:
         raise UsageError('{} cannot be read: {}.'.format(name, error.strerror), command('ls -l {}', name))

@@ -7,7 +7,7 @@ from ua_overlay.measure.campaign import sample
 from ua_overlay.measure.fields import CampaignError, Key
 from ua_overlay.measure.tools.registry import TOOLS
 from ua_overlay.measure.tools.tool import Tool
-from ua_overlay.system import schema
+from ua_overlay.system import foreign_file, schema
 
 VERSION = 1
 #: `ssh` of a host on which the campaign cannot start programs.
@@ -112,12 +112,9 @@ def parse(text: str, source: str = 'the campaign') -> Campaign:
 def load(path: str) -> Campaign:
     """Read a campaign. :raises CampaignError: as :func:`parse`, and when the file cannot be read."""
     try:
-        with open(path, encoding='utf-8') as stream:
-            return parse(stream.read(), path)
+        return parse(foreign_file.read_text(path), path)
     except OSError as error:
         raise CampaignError('The campaign {} cannot be read: {}.'.format(path, error.strerror))
-    except UnicodeDecodeError:
-        raise CampaignError('The campaign {} is not UTF-8 text.'.format(path))
 
 
 def changed(campaign: Campaign, repetitions: Optional[int] = None, seconds: Optional[float] = None) -> Campaign:

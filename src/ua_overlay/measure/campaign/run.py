@@ -12,7 +12,7 @@ from ua_overlay.measure.campaign.campaign import Campaign
 from ua_overlay.measure.campaign.plan import Step
 from ua_overlay.measure.campaign.sample import Sample, SampleError
 from ua_overlay.protocols import Clock, JsonObject
-from ua_overlay.system import files
+from ua_overlay.system import files, foreign_file, foreign_json
 
 #: The file of a results directory that describes its campaign.
 DESCRIPTION = 'campaign.json'
@@ -65,8 +65,7 @@ def goes_on(directory: str, campaign: Campaign) -> bool:
     """
     path = os.path.join(directory, DESCRIPTION)
     try:
-        with open(path, encoding='utf-8') as stream:
-            description = json.load(stream)
+        description = foreign_json.parse(foreign_file.read(path).data)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
@@ -76,7 +75,7 @@ def goes_on(directory: str, campaign: Campaign) -> bool:
     if not isinstance(description, dict):
         raise UsageError('{} does not describe a campaign.'.format(path), command('ls -l {}', directory))
     # Compared as JSON has it: keys of YAML may be numbers.
-    asked = json.loads(json.dumps(campaign.source))
+    asked = foreign_json.parse(json.dumps(campaign.source))
     before = description.get('campaign')
     if not isinstance(before, dict) or dict(before, repetitions=None) != dict(asked, repetitions=None):
         raise UsageError('{} holds results of another campaign, or this one was changed since.'.format(directory),
@@ -106,8 +105,7 @@ def remembered(directory: str) -> Campaign:
     """The campaign of a results directory. :raises UsageError: it has none, or an invalid one."""
     path = os.path.join(directory, DESCRIPTION)
     try:
-        with open(path, encoding='utf-8') as stream:
-            return campaigns.from_mapping(json.load(stream)['campaign'])
+        return campaigns.from_mapping(foreign_json.parse_object(foreign_file.read(path).data)['campaign'])
     except OSError as error:
         reason = error.strerror
     except (ValueError, KeyError, TypeError):

@@ -10,9 +10,12 @@ from ua_overlay.advice import command
 from ua_overlay.clock import file_stamp, from_unix, parse_rfc3339
 from ua_overlay.measure.campaign import sample
 from ua_overlay.measure.campaign.sample import Sample, SampleError
-from ua_overlay.system import files
+from ua_overlay.printable import printable
+from ua_overlay.system import files, foreign_file, foreign_json
 
 FILE, RAW = 'samples.jsonl', 'raw'
+#: Longest line of a file of samples, in bytes.
+LONGEST_LINE = 1024 * 1024
 _ROTATED = re.compile(r'samples-\d{8}T\d{6}Z\.jsonl')
 
 
@@ -52,7 +55,7 @@ def rotated_name(seconds: float) -> str:
 def started_of(line: bytes) -> float:
     """When the sample in a line started, in unix seconds; 0.0 for a line that is not a sample."""
     try:
-        return parse_rfc3339(json.loads(line.decode('utf-8'))['started']).timestamp()
+        return parse_rfc3339(foreign_json.parse_object(line)['started']).timestamp()
     except (ValueError, KeyError, TypeError):
         return 0.0
 
@@ -60,8 +63,13 @@ def started_of(line: bytes) -> float:
 def _lines(path: str) -> List[bytes]:
     """The whole lines of a file, none when there is no such file."""
     try:
-        with open(path, 'rb') as stream:
-            return stream.read().split(b'\n')[:-1]
+        with foreign_file.opened(path) as raw, os.fdopen(os.dup(raw.fileno()), 'rb') as stream:
+            lines = list(iter(lambda: stream.readline(LONGEST_LINE), b''))
+        # Only the last one may lack its end: a power cut left it unfinished, or its process is writing it.
+        if any(not line.endswith(b'\n') for line in lines[:-1]):
+            raise SampleError('{} has a line of more than {} bytes.'.format(path, LONGEST_LINE),
+                              command('ls -l {}', path))
+        return [line[:-1] for line in lines if line.endswith(b'\n')]
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -70,11 +78,14 @@ def _lines(path: str) -> List[bytes]:
 
 def _sample_of(line: bytes, number: int, path: str) -> Sample:
     try:
-        return sample.from_json(json.loads(line.decode('utf-8')))
-    except (json.JSONDecodeError, UnicodeDecodeError):
+        raw = foreign_json.parse(line)
+    except ValueError:
         problem = 'it is not JSON'
-    except ValueError as error:
-        problem = str(error)
+    else:
+        try:
+            return sample.from_json(raw)
+        except ValueError as error:
+            problem = printable(error)
     raise SampleError('Line {} of {} is not a sample: {}.'.format(number, path, problem),
                       command('sed -n {}p {}', number, path))
 

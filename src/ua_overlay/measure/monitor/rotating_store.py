@@ -6,7 +6,7 @@ from ua_overlay.measure.campaign import store
 from ua_overlay.measure.campaign.sample import Sample
 from ua_overlay.measure.monitor.monitor import MonitorPlan
 from ua_overlay.protocols import WallClock
-from ua_overlay.system import files
+from ua_overlay.system import files, foreign_file
 
 #: The current file is rotated at this fraction (1/PART) of the kept size and age.
 PART = 8
@@ -62,8 +62,8 @@ class RotatingStore(store.Store):
         size = os.path.getsize(self.path)
         if not size or os.path.exists(self._rotated_path()):
             return False
-        with open(self.path, 'rb') as stream:
-            first = store.started_of(stream.readline())
+        with foreign_file.opened(self.path) as raw, os.fdopen(os.dup(raw.fileno()), 'rb') as stream:
+            first = store.started_of(stream.readline(store.LONGEST_LINE))
         return size * PART >= self.keep_bytes or (self.wall() - first) * PART >= self.keep_seconds
 
     def _delete_oldest(self) -> None:

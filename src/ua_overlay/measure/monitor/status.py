@@ -8,7 +8,7 @@ from ua_overlay.measure.campaign.sample import Sample, SampleError
 from ua_overlay.measure.monitor.monitor import MonitorPlan
 from ua_overlay.measure.tools.registry import TOOLS
 from ua_overlay.protocols import JsonObject
-from ua_overlay.system import files
+from ua_overlay.system import files, foreign_file, foreign_json
 
 FILE = 'status.json'
 RUNNING, WAITING, STOPPED = STATES = ('running', 'waiting', 'stopped')
@@ -67,8 +67,7 @@ def read(directory: str) -> JsonObject:
     """The status in a results directory. :raises SampleError: there is none."""
     path = os.path.join(directory, FILE)
     try:
-        with open(path, encoding='utf-8') as stream:
-            status: JsonObject = json.load(stream)
+        status: JsonObject = foreign_json.parse_object(foreign_file.read(path).data)
         if status.get('schema') == sample.SCHEMA and status.get('state') in STATES:
             return status
         reason: Optional[str] = 'it is not a status'

@@ -1,5 +1,4 @@
 """The part of a report on the proof of encryption stored with the results."""
-import json
 import os
 from typing import List, Optional
 
@@ -7,10 +6,13 @@ from ua_overlay.advice import command
 from ua_overlay.errors import OverlayError
 from ua_overlay.measure.report.parts import Item, Packets, Part, Table
 from ua_overlay.protocols import JsonObject
+from ua_overlay.system import foreign_file, foreign_json
 from ua_overlay.wire import encryption_page
 
 #: Paths of a proof below a results directory; `measure encryption --output RESULTS/encryption` writes the second one.
 FILES = ('encryption.json', os.path.join('encryption', 'encryption.json'))
+#: Longest proof, in bytes: it has the packets of its pictures.
+_LONGEST = 64 * 1024 * 1024
 
 
 class ProofError(OverlayError):
@@ -26,8 +28,8 @@ def load(directory: str) -> Optional[JsonObject]:
     """
     for path in (os.path.join(directory, name) for name in FILES):
         try:
-            with open(path, encoding='utf-8') as stream:
-                proof: JsonObject = json.load(stream)
+            # It has the captured packets.
+            proof: JsonObject = foreign_json.parse_object(foreign_file.read(path, _LONGEST).data)
             # These two read every value that a report reads.
             encryption_page.section(proof)
             part(proof)

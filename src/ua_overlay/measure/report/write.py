@@ -1,7 +1,6 @@
 """Make report.html, report.pdf, samples.csv, summary.csv and figures/ from a results directory."""
 import datetime
 import io
-import json
 import os
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
@@ -12,7 +11,7 @@ from ua_overlay.measure.campaign import run, store
 from ua_overlay.measure.report import contents, csv, encryption, figures, html, pdf
 from ua_overlay.measure.report.data import Data
 from ua_overlay.measure.report.parts import Figure, Part, Picture
-from ua_overlay.system import files
+from ua_overlay.system import files, foreign_file, foreign_json
 
 HTML, PDF, CSV = FORMATS = ('html', 'pdf', 'csv')
 _PNG_DPI = 170
@@ -33,8 +32,7 @@ def load(directory: str, only: Optional[Sequence[str]] = None) -> Data:
     """
     path = os.path.join(directory, run.DESCRIPTION)
     try:
-        with open(path, encoding='utf-8') as stream:
-            campaign = json.load(stream)
+        campaign = foreign_json.parse(foreign_file.read(path).data)
     except OSError as error:
         raise ReportError('{} cannot be read: {}. `ua-overlay measure run` makes results directories.'.format(
             path, error.strerror), command('ls -l {}', directory))

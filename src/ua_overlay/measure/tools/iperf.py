@@ -1,6 +1,5 @@
 """iperf3: its command lines, its answers, and the common part of its TCP and UDP tests."""
 import abc
-import json
 import os
 import re
 import subprocess
@@ -11,6 +10,8 @@ from ua_overlay.measure import headers
 from ua_overlay.measure.fields import LONGEST, Key
 from ua_overlay.measure.hosts.process import last_line, stop
 from ua_overlay.measure.tools.tool import Job, Result, Tool, Unmeasured
+from ua_overlay.printable import printable
+from ua_overlay.system import foreign_json
 from ua_overlay.system.schema import choice, integer, number
 
 #: Values of `server`: the campaign starts a server for each sample, or uses one that already runs.
@@ -57,8 +58,7 @@ def parse_answer(text: str, source: str, target: str, port: int) -> Dict[str, An
     error = _error_of(text)
     if error:
         raise failure(error, source, target, port)
-    answer: Dict[str, Any] = json.loads(text)
-    return answer
+    return foreign_json.parse_object(text)
 
 
 def failure(error: str, source: str, target: str, port: int) -> Unmeasured:
@@ -74,8 +74,8 @@ def failure(error: str, source: str, target: str, port: int) -> Unmeasured:
 def _error_of(text: str) -> str:
     """A client's error message, '' when it gave a result."""
     try:
-        return str(json.loads(text).get('error', ''))
-    except (ValueError, AttributeError):
+        return printable(foreign_json.parse_object(text).get('error', ''))
+    except ValueError:
         return text.strip()[-200:] or 'it printed nothing'
 
 

@@ -1,9 +1,10 @@
 """The common part of the tools that measure ROS: a program at each end prints one JSON object."""
-import json
 from typing import Any, Dict
 
 from ua_overlay.measure.hosts.process import last_line
 from ua_overlay.measure.tools.tool import Unmeasured
+from ua_overlay.printable import printable
+from ua_overlay.system import foreign_json
 
 
 def last_json(text: str, host: str) -> Dict[str, Any]:
@@ -14,8 +15,11 @@ def last_json(text: str, host: str) -> Dict[str, Any]:
     """
     for line in reversed(text.splitlines()):
         if line.startswith('{'):
-            answer: Dict[str, Any] = json.loads(line)
+            try:
+                answer = foreign_json.parse_object(line)
+            except ValueError:
+                break
             if answer.get('error'):
-                raise Unmeasured('ROS on {}: {}.'.format(host, answer['error']))
+                raise Unmeasured('ROS on {}: {}.'.format(host, printable(answer['error'])))
             return answer
     raise Unmeasured('The ROS program on {} printed no result: {}.'.format(host, last_line(text, 'no output')))
