@@ -6,6 +6,7 @@ from ua_overlay.advice import command, quoted
 from ua_overlay.checks.facts import Facts, Holder
 from ua_overlay.checks.finding import Verdicts, error, listed, ok, warn
 from ua_overlay.rosenv.environment import MASTER_OFFLINE, NAME_UNRESOLVED, NO_OVERLAY, OK, SETTLING, RosEnvironment
+from ua_overlay.rosenv.master import CALLER_ID
 from ua_overlay.rosenv.team import dns_name
 
 _START = 'ua-overlay exec --local roslaunch ua_overlay overlay.launch'
@@ -55,7 +56,7 @@ def environment(facts: Facts) -> Verdicts:
         return warn('The env file names the master {}, and the team\'s is {}.'.format(
             facts.actual['ROS_MASTER_URI'], desired.master_uri),
             'A move takes some seconds to reach every robot; if it lasts longer, the overlay node is stuck.',
-            'ua-overlay env --json')
+            _restart_node(facts))
     if desired.state == MASTER_OFFLINE:
         return warn(desired.why, 'Running nodes go on; new ones find no master.', desired.next_command)
     return ok(desired.why)
@@ -110,3 +111,10 @@ def _replace_launch(holder: Optional[Holder], desired: RosEnvironment) -> str:
         return 'sudo ua-overlay doctor'
     return command('kill {}; ua-overlay exec --wait ', holder.starter_pid) + ' '.join(
         quoted(word) for word in holder.starter)
+
+
+def _restart_node(facts: Facts) -> str:
+    """Return the command line that ends the overlay node, which overlay.launch starts again; it may be stopped, so it
+    is killed."""
+    node = next((process for process in facts.processes or () if process.name == CALLER_ID), None)
+    return command('kill -9 {}   # overlay.launch starts it again', node.pid) if node is not None else _START

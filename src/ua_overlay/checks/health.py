@@ -37,8 +37,9 @@ class _Known(NamedTuple):
 
 _KNOWN = (
     _Known(STATE_LOST, ERROR,
-           'Its state file is damaged, as a power cut leaves it: until it is moved away, nobody can join.',
-           'sudo mv {state} {state}.damaged; sudo systemctl restart tailscaled; ua-overlay join INVITATION'),
+           'Its state file is damaged, as a power cut leaves it: until it is moved away, nobody can join. Then doctor '
+           'says how to join again.',
+           'sudo mv {state} {state}.damaged; sudo systemctl restart tailscaled; ua-overlay doctor'),
     _Known(re.compile('netfilter|iptables|nftables|filter/ts-|nat/ts-|ts-input|ts-forward|ts-postrouting'), ERROR,
            'The kernel or its iptables refuses tailscaled\'s packet filter, so it sets up neither routes nor DNS. The '
            'egress rule and the guard do not need that filter.',
