@@ -33,7 +33,7 @@ GROUPS = {
     'server-service': ['test_server_service.py'],
     'service': ['test_service.py'],
     'main-job': ['test_main_job.py'],
-    'trust': ['test_trust_real.py', 'test_team_roscore.py'],
+    'trust': ['test_trust_real.py', 'test_team_roscore.py', 'test_local_roscore.py'],
     'lab-hosts': ['test_lab_cli.py', 'test_lab_running_control.py', 'test_lab_running_hosts.py',
                   'test_lab_running_network.py'],
     'lab': ['test_lab_lifecycle.py', 'test_lab_links.py', 'test_lab_machines.py'],

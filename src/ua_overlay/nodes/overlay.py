@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from dataclasses import replace
+from functools import partial
 from typing import AbstractSet, Any, Callable, Dict, Optional, Tuple
 
 import rospy
@@ -19,6 +20,7 @@ from ua_overlay.checks.observe.server import endpoints_of, key_in_use
 from ua_overlay.errors import OverlayError
 from ua_overlay.membership import settings
 from ua_overlay.nodes import diagnostics, interface, messages, state
+from ua_overlay.nodes.registration import Registration
 from ua_overlay.nodes.server_probe import OK, UNKNOWN, ServerProbe, ServerView
 from ua_overlay.nodes.services import Services, make_directory
 from ua_overlay.nodes.state import NodeState
@@ -138,6 +140,8 @@ class OverlayNode:
         self._paths.start()
         self._watcher.start()
         interface.serve(self._services.handle)
+        ended = threading.Event()
+        SupervisedThread('registration', partial(Registration().run, ended), rospy.logerr).start()
         rospy.on_shutdown(lambda: self._events.put(None))
         invitation = rospy.get_param('~invitation', '')
         if invitation:
@@ -145,6 +149,7 @@ class OverlayNode:
         try:
             self._publish_events()
         finally:
+            ended.set()
             self._watcher.stop()
             self._paths.stop()
             self._probe.stop()

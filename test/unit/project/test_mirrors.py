@@ -24,6 +24,7 @@ NO_MIRROR = {
     'measure/report/parts.py': 'values without behaviour; test_html.py and test_pdf.py write them',
     'nodes/interface.py': NEEDS_MESSAGES,
     'nodes/mirror.py': NEEDS_MESSAGES,
+    'nodes/registration.py': 'registers with a real roscore: test/lab/test_local_roscore.py',
     'nodes/services.py': NEEDS_MESSAGES,
     'protocols.py': 'types without code: mypy reads them',
     'tailscale/api.py': 'Protocols only: mypy checks them',
