@@ -23,6 +23,7 @@ GROUPS = {
     'localapi': ['test_localapi.py', 'test_tailscale_daemon.py', 'test_architectures.py'],
     'watcher': ['test_localapi_watcher.py'],
     'relays': ['test_relays_loopback.py'],
+    'server-killed': ['test_server_killed.py'],
     'power-cuts': ['test_power_cuts.py'],
     'prepare': ['test_prepare_systemd.py'],
     'measure-machines': ['test_measure_machines.py'],

@@ -89,11 +89,15 @@ class LoopbackSite:
 
     def start(self, relay=True):
         """Start `server run` and wait until it is healthy (and its relay up)."""
+        self.launch()
+        self.wait_healthy(relay)
+
+    def launch(self):
+        """Start `server run` without waiting."""
         with open(os.path.join(self.base, 'run.log'), 'ab') as log:
             self.server = subprocess.Popen([self.python, COMMAND, 'server', 'run', '--dir', self.directory],
                                            cwd=self.base, user=self.user, env=self.environment,
                                            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
-        self.wait_healthy(relay)
 
     def wait_healthy(self, relay=True):
         def healthy():

@@ -82,19 +82,41 @@ def test_a_silent_server_times_out(trust):
 #: What 0.29.3 answers, recorded from the program, and what 0.30 does, by its source at f20f1f1 (hscontrol/api/v1/
 #: errors.go: mapError; nodes.go: setTags; api.go: authMiddleware): (status, body).
 REFUSED_TAGS = {
-    '0.29': (400, '{"code":3, "message":"requested tags [tag:policy-none tag:x] are invalid or not permitted", '
+    '0.29': (400, '{"code":3,"message":"requested tags [tag:x tag:policy-none] are invalid or not permitted",'
                   '"details":[]}'),
     '0.30': (400, '{"title":"Bad Request","status":400,"detail":"setting tags","errors":[{"message":'
-                  '"requested tags [tag:policy-none tag:x] are invalid or not permitted"}]}')}
+                  '"requested tags [tag:x tag:policy-none] are invalid or not permitted"}]}')}
 UNKNOWN_NODE = {
-    '0.29': (500, '{"code":2, "message":"node not found in NodeStore: 9", "details":[]}'),
-    '0.30': (404, '{"title":"Not Found","status":404,"detail":"expiring node","errors":[{"message":"node not found in '
-                  'NodeStore: 9"}]}')}
+    '0.29': (500, '{"code":2,"message":"node no longer exists in NodeStore: 9","details":[]}'),
+    '0.30': (404, '{"title":"Not Found","status":404,"detail":"expiring node","errors":[{"message":"node no longer '
+                  'exists in NodeStore: 9"}]}')}
 DENIED = {'0.29': (401, 'Unauthorized'), '0.30': (401, '{"title":"Unauthorized","status":401,"detail":"Unauthorized"}')}
 REFUSED_POLICY = {
-    '0.29': (400, '{"code":3, "message":"test(s) failed", "details":[]}'),
-    '0.30': (400, '{"title":"Bad Request","status":400,"detail":"test(s) failed","errors":[{"message":"test(s) '
-                  'failed"}]}')}
+    '0.29': (400, '{"code":3,"message":"test(s) failed:\\ntag:relay -> tag:relay:22: expected ALLOWED, got DENIED",'
+                  '"details":[]}'),
+    '0.30': (400, '{"title":"Bad Request","status":400,"detail":"test(s) failed:\\ntag:relay -> tag:relay:22: expected '
+                  'ALLOWED, got DENIED","errors":[{"message":"test(s) failed:\\ntag:relay -> tag:relay:22: expected '
+                  'ALLOWED, got DENIED"}]}')}
+#: GET /api/v1/node, the same in both (0.30: nodes.go, type Node), except that 0.30 names the owner of a tagged node
+#: only where it has one; and a new key.
+NODES = {
+    '0.29': '{"nodes":[{"id":"1","machineKey":"mkey:34","nodeKey":"nodekey:03","discoKey":"discokey:43","ipAddresses":'
+            '["100.64.0.1","fd7a:115c:a1e0::1"],"name":"relay","user":{"id":"2147455555","name":"tagged-devices",'
+            '"createdAt":"0001-01-01T00:00:00Z","displayName":"Tagged Devices","email":"","providerId":"","provider":"",'
+            '"profilePicUrl":""},"lastSeen":"2026-11-30T17:24:10.098356547Z","expiry":null,"preAuthKey":{"user":null,'
+            '"id":"1","key":"hskey-auth-dZ6xtFIricjq-***","reusable":false,"ephemeral":false,"used":true,"expiration":'
+            '"2026-11-30T17:29:02.567018Z","createdAt":"2026-11-30T17:24:03.097834019Z","aclTags":["tag:relay"]},'
+            '"createdAt":"2026-11-30T17:24:03.1Z","registerMethod":"REGISTER_METHOD_AUTH_KEY","givenName":"relay",'
+            '"online":true,"approvedRoutes":[],"availableRoutes":[],"subnetRoutes":[],"tags":["tag:relay"]}]}',
+    '0.30': '{"nodes":[{"id":"1","machineKey":"mkey:34","nodeKey":"nodekey:03","discoKey":"discokey:43","ipAddresses":'
+            '["100.64.0.1","fd7a:115c:a1e0::1"],"name":"relay","user":null,"lastSeen":"2026-11-30T17:24:10.098356547Z",'
+            '"expiry":null,"preAuthKey":{"user":null,"id":"1","key":"hskey-auth-dZ6xtFIricjq-***","reusable":false,'
+            '"ephemeral":false,"used":true,"expiration":"2026-11-30T17:29:02.567018Z","createdAt":'
+            '"2026-11-30T17:24:03.097834019Z","aclTags":["tag:relay"]},"createdAt":"2026-11-30T17:24:03.1Z",'
+            '"registerMethod":"REGISTER_METHOD_AUTH_KEY","givenName":"relay","online":true,"approvedRoutes":[],'
+            '"availableRoutes":[],"subnetRoutes":[],"tags":["tag:relay"]}]}'}
+NEW_KEY = ('{"preAuthKey":{"user":null,"id":"2","key":"hskey-auth-x","reusable":false,"ephemeral":false,"used":false,'
+           '"expiration":"2027-01-01T00:00:00Z","createdAt":"2026-11-30T17:24:21.129079620Z","aclTags":["tag:iris"]}}')
 
 
 @pytest.mark.parametrize('version', ['0.29', '0.30'])
@@ -106,13 +128,24 @@ def test_refusals_in_both_styles(server, trust, version):
     talking = client(server, trust)
     assert talking.known_tags('1', ['tag:x', 'tag:iris']) == {'tag:iris'}
     assert json.loads(server.requests[0][3])['tags'] == ['tag:iris', 'tag:x', 'tag:policy-none']
-    with pytest.raises(RestError, match='node not found in NodeStore: 9'):
+    with pytest.raises(RestError, match='node no longer exists in NodeStore: 9'):
         talking.expire_node('9')
     with pytest.raises(ServerDenied):
         talking.policy()
-    with pytest.raises(RestError, match=': test\\(s\\) failed Next: ') as caught:
+    with pytest.raises(RestError, match='answered 400 to POST /api/v1/policy/check: test') as caught:
         talking.check_policy('{}')
-    assert caught.value.detail == 'test(s) failed'
+    assert caught.value.detail == 'test(s) failed: tag:relay -> tag:relay:22: expected ALLOWED, got DENIED'
+
+
+@pytest.mark.parametrize('version', ['0.29', '0.30'])
+def test_nodes_and_keys_in_both_styles(server, trust, version):
+    server.answers.update({'/api/v1/node': (200, NODES[version]), '/api/v1/preauthkey': (200, NEW_KEY)})
+    talking = client(server, trust)
+    relay, = talking.nodes()
+    assert (relay.id, relay.name, relay.user, relay.tags, relay.key_id) == ('1', 'relay', '', ('tag:relay',), '1')
+    assert relay.last_seen.year == 2026 and relay.expiry is None and relay.online
+    made = talking.create_key(['tag:iris'], datetime.datetime(2027, 1, 1, tzinfo=UTC))
+    assert (made.id, made.key, made.tags, made.user) == ('2', 'hskey-auth-x', ('tag:iris',), '')
 
 
 @pytest.mark.parametrize('status, body', [(200, '{}'), (200, ''), (201, '{}'), (204, '')])
