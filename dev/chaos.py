@@ -34,8 +34,6 @@ from ua_overlay.lab.fleet import SITE_DIR, USER  # noqa: E402
 from ua_overlay.lab.lab import Lab  # noqa: E402
 from ua_overlay.lab.wait import wait  # noqa: E402
 
-MASTER = 'dev-1'
-URI = 'http://{}.overlay.internal:{}'.format(MASTER, TEAM_PORT)
 #: What runs: {kind: regular expression of its command line}. A minder's command line contains that of its child.
 ROBOT_KINDS = {
     'tailscaled': r'\S*/tailscaled ',
@@ -78,19 +76,19 @@ def kinds_of(commands, table):
             for kind, pattern in table.items()}
 
 
-def table_of(host):
-    """The kinds of a host."""
+def table_of(host, master):
+    """The kinds of a host. Pure."""
     if host not in ROBOTS:
         return SERVER_KINDS
-    return dict(ROBOT_KINDS, **MASTER_KINDS) if host == MASTER else ROBOT_KINDS
+    return dict(ROBOT_KINDS, **MASTER_KINDS) if host == master else ROBOT_KINDS
 
 
-def choices(early):
+def choices(master, early):
     """[(host, kind)] that may be killed. Pure.
 
     :param early: while the robots are not back: nothing on the server, without which no robot is.
     """
-    return [(host, kind) for host in ROBOTS + (() if early else ('server',)) for kind in table_of(host)
+    return [(host, kind) for host in ROBOTS + (() if early else ('server',)) for kind in table_of(host, master)
             if kind not in NOT_OURS]
 
 
@@ -99,13 +97,14 @@ def variables_of(text):
     return dict(line.split('=', 1) for line in text.splitlines() if '=' in line and not line.startswith('#'))
 
 
-def missing_of(seen, run_id):
+def missing_of(seen, master, run_id):
     """Return what keeps a robot from working, '' if nothing does. Pure.
 
     :param seen: a record of chaos_history with `state`, `runner` besides.
-    :param run_id: of the team's roscore, as the master's robot has it.
+    :param master: of the team. :param run_id: of its roscore, as the master has it.
     """
-    for kind in table_of(seen['robot']):
+    uri = 'http://{}.overlay.internal:{}'.format(master, TEAM_PORT)
+    for kind in table_of(seen['robot'], master):
         if len(seen['processes'][kind]) != 1:
             return '{} times {}'.format(len(seen['processes'][kind]), kind)
     if seen['robot'] == 'server':
@@ -113,11 +112,11 @@ def missing_of(seen, run_id):
     topic, state, runner = seen['topic'], seen['state'], seen['runner']
     if topic is None or state is None or runner is None:
         return 'a topic'
-    if (topic['state'], topic['actual_master_uri'], (seen['file'] or {}).get('ROS_MASTER_URI')) != ('OK', URI, URI):
+    if (topic['state'], topic['actual_master_uri'], (seen['file'] or {}).get('ROS_MASTER_URI')) != ('OK', uri, uri):
         return 'the environment: {}'.format(topic['state'])
     if (state['state'], state['online'], state['server']) != (5, True, 1):
         return 'the state: {} {} {}'.format(state['state'], state['online'], state['server'])
-    if (runner['state'], runner['master_uri']) != ('RUNNING', URI) or runner['run_id'] in ('', None) or (
+    if (runner['state'], runner['master_uri']) != ('RUNNING', uri) or runner['run_id'] in ('', None) or (
             runner['run_id'] != run_id):
         return 'the runner: {}'.format(runner['state'])
     return ''
@@ -126,14 +125,15 @@ def missing_of(seen, run_id):
 class Chaos:
     """A run on a team that works.
 
-    :param team: team_fleet.Team whose robots have joined, with MASTER.
+    :param team: team_fleet.Team whose robots work.
+    :param master: of the team.
     :param seed: of the choices.
     :param path: of the history.
     :param begin: `left_behind` of each host before anything of ours ran.
     """
 
-    def __init__(self, team, seed, path, begin, say=print):
-        self.team, self.lab, self.say = team, team.lab, say
+    def __init__(self, team, master, seed, path, begin, say=print):
+        self.team, self.master, self.lab, self.say = team, master, team.lab, say
         self.choose = random.Random(seed)
         self.began = time.monotonic()
         self.history, self._last, self._lock = [], {}, threading.Lock()
@@ -162,8 +162,8 @@ class Chaos:
             if self._last.get(robot) != kept:
                 self._last[robot] = kept
                 self.note('seen', **kept)
-        run_id = (seen[MASTER]['runner'] or {}).get('run_id', '')
-        return {host: missing_of(now, run_id) for host, now in seen.items()}
+        run_id = (seen[self.master]['runner'] or {}).get('run_id', '')
+        return {host: missing_of(now, self.master, run_id) for host, now in seen.items()}
 
     def seen(self, robot):
         topics = self.team.topics[robot]
@@ -173,7 +173,7 @@ class Chaos:
                 file = variables_of(stream.read())
         except FileNotFoundError:
             file = None
-        return {'robot': robot, 'processes': kinds_of(self.commands(robot), table_of(robot)), 'file': file,
+        return {'robot': robot, 'processes': kinds_of(self.commands(robot), table_of(robot, self.master)), 'file': file,
                 'topic': environment and {key: environment[key] for key in ('state', 'actual_master_uri')},
                 'state': topics.latest('state'), 'runner': topics.latest('team_runner')}
 
@@ -221,11 +221,11 @@ class Chaos:
 
     def strike(self, early=False):
         """Kill something; return what."""
-        host, kind = self.choose.choice(choices(early))
+        host, kind = self.choose.choice(choices(self.master, early))
         kinds = [kind]
         if self.choose.random() < TWO:
-            kinds.append(self.choose.choice([other for where, other in choices(early) if where == host]))
-        alive = kinds_of(self.commands(host), table_of(host))
+            kinds.append(self.choose.choice([other for where, other in choices(self.master, early) if where == host]))
+        alive = kinds_of(self.commands(host), table_of(host, self.master))
         pids = sorted({pid for each in kinds for pid in alive[each]})
         kinds = sorted({each for each in kinds if alive[each]})
         if pids:
@@ -351,8 +351,8 @@ def main():
         for robot in ROBOTS:
             answer = team.join(robot, '/home/robot/invitation.yaml')
             assert answer['code'] == 0, answer['message']
-        team.wait_healthy(MASTER)
-        run = Chaos(team, args.seed, path, begin, say)
+        team.wait_healthy('dev-1')
+        run = Chaos(team, 'dev-1', args.seed, path, begin, say)
         kills = run.run(60 * args.minutes)
         problems = run.finish()
         if problems:

@@ -2,14 +2,19 @@
 
 The tests have an order: each leaves three healthy robots behind. The figures are in bench/.
 """
+import json
+import os
+import signal
+import threading
 import time
 
+import chaos
 import pytest
 from team_fleet import ROBOTS, ROSCORE, Team
 from topologies import THREE_NATS
 
 from ua_overlay.defaults import TEAM_PORT
-from ua_overlay.lab import timeouts
+from ua_overlay.lab import link, shape, timeouts
 from ua_overlay.lab.fleet import USER
 from ua_overlay.lab.timeouts import ANSWER, GRAPH
 from ua_overlay.lab.wait import wait
@@ -17,11 +22,19 @@ from ua_overlay.lab.wait import wait
 #: Seconds without a server: longer than any timer of tailscaled by which it gives up a server, or a path, that worked
 #: before.
 OUTAGE = 120
+#: Seconds for which tailscaled is stopped, and for which all NATs are off.
+STOPPED, OFF = 15, 5
+#: Seconds of loss; `make chaos` sets ten minutes.
+LOSSY = float(os.environ.get('UA_OVERLAY_LOSS_SECONDS', '20'))
+#: Seconds of chaos, and the seed of what is killed.
+CHAOS, CHAOS_SEED = 45, 12
+COUNT = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'on_robot', 'count.py')
 
 
 @pytest.fixture(scope='module')
 def team(new_lab, install):
     team = Team(new_lab(THREE_NATS, 'team'), install)
+    team.at_first = chaos.left_in(team.lab)
     team.start()
     yield team
 
@@ -302,3 +315,148 @@ def test_a_robot_boots_without_a_network(team):
     host.run(['ip', 'link', 'set', 'eth0', 'up'])
     host.run(['ip', 'route', 'replace', 'default', 'via', '10.0.2.2'])
     team.wait_healthy('dev-3', 120)
+
+
+class Count:
+    """Numbers from dev-1 to dev-2, at 10 Hz over TCP, for a block; `heard` are those that came."""
+
+    def __init__(self, team):
+        self.team, self.heard, self.processes = team, [], []
+
+    def __enter__(self):
+        for robot, role in (('dev-2', 'hear'), ('dev-1', 'say')):
+            self.processes.append(self.team.ros_popen(robot, 'python3', COUNT, role, graph='shell'))
+        threading.Thread(target=lambda: self.heard.extend(map(int, self.processes[0].stdout)), daemon=True).start()
+        self.more('The first numbers')
+        return self
+
+    def more(self, what):
+        """Wait until numbers come; returns how long that took."""
+        began, before = time.monotonic(), len(self.heard)
+        wait(what, lambda: len(self.heard) > before + 5, GRAPH)
+        return time.monotonic() - began
+
+    def __exit__(self, *exc_info):
+        for process in reversed(self.processes):
+            process.terminate()
+            process.wait(20)
+
+    def complete(self):
+        return self.heard == list(range(1, len(self.heard) + 1))
+
+
+@pytest.mark.fault('new', 'tailscaled is stopped (SIGSTOP) for 15 s',
+                   behaviour='status and join answer; no node restarts',
+                   reported='15 s: topic state; 10 s: status, join', recovery='10 s', lost='nothing')
+def test_a_stopped_tailscaled(team):
+    before = team.starts()
+    with Count(team) as count:
+        process = team.lab.service('dev-2', 'tailscaled')
+        process.send_signal(signal.SIGSTOP)
+        stopped = time.time()
+        try:
+            team.topics['dev-2'].wait('A state other than RUNNING', 'state', lambda message: message['state'] != 5, 15)
+            for command in ('status', 'join'):
+                began = time.monotonic()
+                done = team.overlay('dev-2', command, user=USER, check=False, timeout=60)
+                took = time.monotonic() - began
+                assert done.returncode == 1 and took < timeouts.scaled(ANSWER), (command, took, done.stdout)
+                assert 'Traceback' not in done.stderr
+            time.sleep(max(0.0, stopped + STOPPED - time.time()))
+        finally:
+            process.send_signal(signal.SIGCONT)
+        assert count.more('Numbers after tailscaled went on') < timeouts.scaled(10)
+        assert count.complete()
+    team.wait_healthy(team.environment('dev-2')['master'])
+    assert team.starts() == before
+
+
+@pytest.mark.fault('new', 'All NATs reboot at once: no network for five seconds, and every path forgotten',
+                   behaviour='Links come back by themselves; no node restarts', reported='-', recovery='60 s',
+                   lost='nothing')
+def test_all_nats_reboot(team):
+    before = team.starts()
+    with Count(team) as count:
+        routers = [router.name for router in team.lab.topology.nats]
+        kinds = {name: team.lab.nat_kind(name) for name in routers}
+        links = {}
+        for name in routers:
+            host = team.lab.host(name)
+            route = json.loads(host.run(['ip', '-json', 'route', 'show', 'default']).stdout)
+            links[name] = json.loads(host.run(['ip', '-json', 'route', 'get', '203.0.113.10']).stdout)[0]['dev'], route
+            host.run(['ip', 'link', 'set', links[name][0], 'down'])
+            host.run(['nft', 'flush', 'ruleset'])
+            host.run(['conntrack', '-F'])
+        time.sleep(OFF)
+        for name, (link, route) in links.items():
+            host = team.lab.host(name)
+            host.run(['ip', 'link', 'set', link, 'up'])
+            for each in route:
+                host.run(['ip', 'route', 'replace', 'default', 'via', each['gateway']])
+            team.lab.nat(name, kinds[name])
+        took = count.more('Numbers after the NATs are back')
+        print('numbers {:.1f} s after the NATs were back'.format(took))
+        assert took < timeouts.scaled(60)
+        assert count.complete()
+    team.wait_healthy(team.environment('dev-2')['master'])
+    assert team.starts() == before
+
+
+@pytest.mark.fault('new', 'Every robot loses 5 % of its packets, for 20 s or (`make chaos`) ten minutes',
+                   behaviour='No environment changes, no node restarts, commands answer', reported='-',
+                   recovery='with the loss', lost='nothing')
+def test_a_lossy_network(team):
+    before = team.starts()
+    with Count(team) as count:
+        for number, robot in enumerate(ROBOTS):
+            link.set_shape(team.lab, robot, shape.parse({'loss': '5%'}), seed=number)
+        lossy = time.time()
+        try:
+            count.more('Numbers over lossy links')
+            while time.time() < lossy + LOSSY:
+                began = time.monotonic()
+                assert team.overlay('dev-2', 'status', user=USER).returncode == 0
+                assert time.monotonic() - began < timeouts.scaled(ANSWER)
+                count.more('Further numbers over lossy links')
+            assert team.starts() == before
+            for robot in ROBOTS:
+                states = {each and each['state'] for each in team.topics[robot].since('ros_environment', lossy)}
+                assert states <= {'OK'}, (robot, states)
+            lost = link.counts(team.lab, 'dev-2')
+            assert lost['out']['lost'] > 0 and lost['in']['lost'] > 0
+        finally:
+            for robot in ROBOTS:
+                link.clear(team.lab, robot)
+        count.more('Numbers after the loss')
+        assert count.complete()
+    team.wait_healthy(team.environment('dev-2')['master'])
+
+
+@pytest.mark.fault('new', 'A robot gets another address every 10 s', behaviour='Its topics go on; no node restarts',
+                   reported='-', recovery='10 s after each', lost='nothing')
+def test_an_address_that_changes_every_ten_seconds(team):
+    before, host = team.starts(), team.lab.host('dev-2')
+    with Count(team) as count:
+        for last in (81, 82, 77):
+            changed = time.time()
+            for command in ('addr flush dev eth0', 'addr add 10.0.2.{}/24 dev eth0'.format(last),
+                            'route replace default via 10.0.2.2'):
+                host.run(['ip'] + command.split())
+            took = count.more('Numbers with the address 10.0.2.{}'.format(last))
+            print('numbers {:.1f} s after the change'.format(took))
+            assert took < timeouts.scaled(10)
+            time.sleep(max(0.0, changed + 10 - time.time()))
+        assert count.complete()
+    assert team.starts() == before
+    team.wait_healthy(team.environment('dev-2')['master'])
+
+
+@pytest.mark.fault('new', 'Anything of ours is killed at random, one or two at a time (`make chaos`: for half an hour)',
+                   behaviour='One of each process; env file and report agree; nothing is left at the end', reported='-',
+                   recovery='30 s after each', lost='what the team graph keeps in memory, when its roscore was killed')
+def test_chaos(team, tmp_path):
+    """The last test: it takes the robots and the server down."""
+    master = team.environment('dev-2')['master']
+    run = chaos.Chaos(team, master, CHAOS_SEED, str(tmp_path / 'history.jsonl'), team.at_first)
+    assert run.run(CHAOS) >= 3
+    assert run.finish() == []
