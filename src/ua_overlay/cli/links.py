@@ -5,18 +5,16 @@ import json
 import sys
 import time
 from dataclasses import asdict
-from typing import List, Optional, Sequence
+from typing import Sequence
 
 from ua_overlay.cli.shared.args import add_socket
 from ua_overlay.cli.shared.exit_status import NOTHING
+from ua_overlay.cli.shared.link_record import Record, read_record, round_trip_text, since_text
 from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.cli.shared.table import format_table
-from ua_overlay.clock import ago, format_duration, from_unix, parse_duration, utc_now
-from ua_overlay.errors import OverlayError
+from ua_overlay.clock import format_duration, from_unix, parse_duration, utc_now
 from ua_overlay.printable import printable
-from ua_overlay.rosenv import envfile
-from ua_overlay.tailscale import link_log
-from ua_overlay.tailscale.link_history import LinkHistory, LinkRecord
+from ua_overlay.tailscale.link_history import LinkRecord
 from ua_overlay.tailscale.links import links_of
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.model import Link, parse_status
@@ -61,20 +59,6 @@ def span(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error))
 
 
-def read_records() -> List[LinkRecord]:
-    """The records of this robot.
-
-    :raises OverlayError: they are unreadable.
-    """
-    location = envfile.locate()
-    try:
-        return link_log.read(location.directory)
-    except OSError as error:
-        path = location.file(link_log.FILE_NAME)
-        raise OverlayError('The record of the links, {}, cannot be read: {}.'.format(path, error.strerror or error),
-                           'ls -l {}'.format(path)) from None
-
-
 def run(args: argparse.Namespace) -> int:
     links = [link for link in links_of(parse_status(LocalApi(args.socket).status()))
              if args.peer in (None, link.peer, link.dns_name)]
@@ -82,33 +66,29 @@ def run(args: argparse.Namespace) -> int:
         print('There is no link to {}. Next: ua-overlay status'.format(printable(args.peer)), file=sys.stderr)
         return NOTHING
     now = time.time()
-    history = LinkHistory(read_records())
-    records = history.records(links[0].peer if args.peer is not None else None, now - args.since)
+    record = read_record()
+    changes = record.history.records(links[0].peer if args.peer is not None else None, now - args.since)
     if args.json:
         print(json.dumps({
-            'links': [dict(asdict(link), since=history.since(link.peer, link.type), changes=history.count(link.peer))
-                      for link in links],
-            'records': [asdict(record) for record in records]}, indent=2))
+            'links': [dict(asdict(link), since=record.since(link), round_trip=record.round_trip(link),
+                           changes=record.history.count(link.peer)) for link in links],
+            'records': [asdict(change) for change in changes]}, indent=2))
         return 0
     if not links:
         print('This robot has no peers. Next: ua-overlay status')
         return NOTHING
-    print(link_table(links, history, utc_now()))
+    print(link_table(links, record, utc_now()))
     print()
-    print('\n'.join(map(line_of, records)) if records else
+    print('\n'.join(map(line_of, changes)) if changes else
           'No link changed within the last {}.'.format(format_duration(args.since)))
     return 0
 
 
-def link_table(links: Sequence[Link], history: LinkHistory, now: datetime.datetime) -> str:
+def link_table(links: Sequence[Link], record: Record, now: datetime.datetime) -> str:
     """The links as a table."""
-    return format_table(('PEER', 'LINK', 'SINCE', 'VIA', 'CHANGES'), [
-        (link.peer, link.type, since_text(history.since(link.peer, link.type), now), link.endpoint or link.relay,
-         history.count(link.peer)) for link in links])
-
-
-def since_text(since: Optional[float], now: datetime.datetime) -> str:
-    return '-' if since is None else ago(from_unix(since), now)
+    return format_table(('PEER', 'LINK', 'SINCE', 'ROUND TRIP', 'VIA', 'CHANGES'), [
+        (link.peer, link.type, since_text(record.since(link), now), round_trip_text(record.round_trip(link)),
+         link.endpoint or link.relay, record.history.count(link.peer)) for link in links])
 
 
 def line_of(record: LinkRecord) -> str:

@@ -7,8 +7,10 @@ from typing import Dict, List, Mapping, Sequence, Tuple
 from ua_overlay import link_types
 from ua_overlay.cli.shared.args import add_ca, add_socket, add_state_dir
 from ua_overlay.cli.shared.exit_status import NOTHING
+from ua_overlay.cli.shared.link_record import Record, read_record, round_trip_text, since_text
 from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.cli.shared.table import format_table
+from ua_overlay.clock import utc_now
 from ua_overlay.errors import OverlayError
 from ua_overlay.membership.identity import refusal
 from ua_overlay.rosenv import envfile
@@ -89,24 +91,30 @@ def run(args: argparse.Namespace) -> int:
     stray = left_behind(api, args.state_dir)
     gone = refusal(status) or removed(api, status, args.ca)
     links = links_of(status)
+    try:
+        record = read_record()
+    except OverlayError:  # `ua-overlay links` says why; this command answers in any state of the robot
+        record = Record()
     if args.json:
         print(json.dumps({
             'state': status.state, 'version': status.version, 'self': asdict(status.self_node),
             'team': '' if status.refused else team_of(status.self_node.tags), 'health': list(status.health),
-            'peers': [asdict(peer) for peer in status.peers], 'links': [asdict(link) for link in links],
+            'peers': [asdict(peer) for peer in status.peers],
+            'links': [dict(asdict(link), since=record.since(link), round_trip=record.round_trip(link)) for link in links],
             'environment': variables, 'left_behind': stray, 'removed': gone}, indent=2))
     else:
-        show(status, links, variables, problem)
+        show(status, links, variables, problem, record)
         for sentence in stray + ([gone] if gone and not status.refused else []):
             print(sentence)
     return 0 if status.state == 'Running' else NOTHING
 
 
-def show(status: Status, links: Sequence[Link], variables: Mapping[str, str], problem: str) -> None:
+def show(status: Status, links: Sequence[Link], variables: Mapping[str, str], problem: str, record: Record) -> None:
     """Print ``status`` for people.
 
     :param problem: why there are no ``variables``.
     """
+    now = utc_now()
     own = status.self_node
     if status.state == 'Running':
         print('{} ({}) in {}{}'.format(own.name, ', '.join(own.addresses),
@@ -124,6 +132,7 @@ def show(status: Status, links: Sequence[Link], variables: Mapping[str, str], pr
     if status.state == 'Running' and links:
         peers = {peer.dns_name: peer for peer in status.peers}
         print()
-        print(format_table(('PEER', 'LINK', 'VIA', 'ADDRESS', 'TAGS'), [
-            (link.peer, link.type, link.endpoint or link.relay, (peers[link.dns_name].addresses or ('',))[0],
+        print(format_table(('PEER', 'LINK', 'SINCE', 'ROUND TRIP', 'VIA', 'ADDRESS', 'TAGS'), [
+            (link.peer, link.type, since_text(record.since(link), now), round_trip_text(record.round_trip(link)),
+             link.endpoint or link.relay, (peers[link.dns_name].addresses or ('',))[0],
              ' '.join(peers[link.dns_name].tags)) for link in links]))

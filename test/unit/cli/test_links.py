@@ -8,6 +8,7 @@ import pytest
 
 from ua_overlay import link_types
 from ua_overlay.cli import main
+from ua_overlay.cli.shared import link_record
 from ua_overlay.rosenv.envfile import Location
 from ua_overlay.tailscale import link_log
 from ua_overlay.tailscale.link_history import LinkRecord
@@ -28,7 +29,7 @@ def robot(monkeypatch, tmp_path):
             return load('running', VERSIONS[0])
 
     monkeypatch.setattr(command, 'LocalApi', Played)
-    monkeypatch.setattr(command.envfile, 'locate', lambda: Location(str(tmp_path), False))
+    monkeypatch.setattr(link_record.envfile, 'locate', lambda: Location(str(tmp_path), False))
     return tmp_path
 
 
@@ -49,6 +50,16 @@ def test_links_since_and_changes(robot, capsys):
     row = next(line.split() for line in output.splitlines() if line.startswith('dev-2 '))
     assert row[:3] == ['dev-2', kind, '5'] and row[3] == 'min' and row[-1] == '1'
     assert 'IDLE -> {}'.format(kind) in output.split('\n\n')[1]
+
+
+def test_the_round_trip_counts_for_its_type_of_link(robot, capsys):
+    kind = types_now(capsys)['dev-2']
+    link_log.write_round_trips(str(robot), {'dev-2': (kind, 0.0123)})
+    assert main(['links', 'dev-2']) == 0
+    assert '  12.3 ms  ' in capsys.readouterr().out
+    link_log.write_round_trips(str(robot), {'dev-2': (link_types.UNKNOWN, 0.0123)})
+    assert main(['links', 'dev-2']) == 0
+    assert '12.3' not in capsys.readouterr().out
 
 
 def test_without_records_the_time_is_unknown(robot, capsys):
