@@ -102,10 +102,10 @@ REFUSED_POLICY = {
 NODES = {
     '0.29': '{"nodes":[{"id":"1","machineKey":"mkey:34","nodeKey":"nodekey:03","discoKey":"discokey:43","ipAddresses":'
             '["100.64.0.1","fd7a:115c:a1e0::1"],"name":"relay","user":{"id":"2147455555","name":"tagged-devices",'
-            '"createdAt":"0001-01-01T00:00:00Z","displayName":"Tagged Devices","email":"","providerId":"","provider":"",'
-            '"profilePicUrl":""},"lastSeen":"2026-11-30T17:24:10.098356547Z","expiry":null,"preAuthKey":{"user":null,'
-            '"id":"1","key":"hskey-auth-dZ6xtFIricjq-***","reusable":false,"ephemeral":false,"used":true,"expiration":'
-            '"2026-11-30T17:29:02.567018Z","createdAt":"2026-11-30T17:24:03.097834019Z","aclTags":["tag:relay"]},'
+            '"createdAt":"0001-01-01T00:00:00Z","displayName":"Tagged Devices","email":"","providerId":"",'
+            '"provider":"","profilePicUrl":""},"lastSeen":"2026-11-30T17:24:10.098356547Z","expiry":null,'
+            '"preAuthKey":{"user":null,"id":"1","key":"hskey-auth-dZ6xtFIricjq-***","reusable":false,'
+            '"ephemeral":false,"used":true,"expiration":"2026-11-30T17:29:02.567018Z","createdAt":"2026-11-30T17:24:03.097834019Z","aclTags":["tag:relay"]},'
             '"createdAt":"2026-11-30T17:24:03.1Z","registerMethod":"REGISTER_METHOD_AUTH_KEY","givenName":"relay",'
             '"online":true,"approvedRoutes":[],"availableRoutes":[],"subnetRoutes":[],"tags":["tag:relay"]}]}',
     '0.30': '{"nodes":[{"id":"1","machineKey":"mkey:34","nodeKey":"nodekey:03","discoKey":"discokey:43","ipAddresses":'
