@@ -46,6 +46,7 @@ with 1. test/unit/test_errors.py compares this list with the sources.
         NoAnswer                  SERVER_NO_ANSWER    system.control_socket
         NotRunning                SERVER_DOWN         system.control_socket
         FileSystemError           FILE_SYSTEM         system.file_system
+        AlreadyRunning            ALREADY_RUNNING     system.instance
         IptablesError             IPTABLES            system.iptables
         NftError                  NFT                 system.nft
         Unsafe                    UNSAFE_OWNER        system.ownership

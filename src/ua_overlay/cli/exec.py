@@ -9,6 +9,7 @@ from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.protocols import Environ
 from ua_overlay.rosenv import envfile, launch
+from ua_overlay.rosenv.local_graph import local_master_uri
 
 #: As os.execvpe: replaces this process, so it returns in tests only.
 Execute = Callable[[str, List[str], Mapping[str, str]], int]
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace, environ: Optional[Environ] = None, execute: Ex
         raise UsageError('overlay.launch belongs in the local graph.',
                          'ua-overlay exec --local roslaunch ua_overlay overlay.launch')
     if args.local:
-        new_environ = launch.local_environ(environ)
+        new_environ = launch.local_environ(environ, local_master_uri(environ))
     elif args.wait:
         new_environ = launch.team_environ(environ, _wait(environ, args.timeout))
     else:

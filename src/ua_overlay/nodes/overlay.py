@@ -19,7 +19,7 @@ from ua_overlay import defaults
 from ua_overlay.checks.observe.server import endpoints_of, key_in_use
 from ua_overlay.errors import OverlayError
 from ua_overlay.membership import settings
-from ua_overlay.nodes import diagnostics, interface, messages, state
+from ua_overlay.nodes import arguments, diagnostics, interface, messages, state
 from ua_overlay.nodes.registration import Registration
 from ua_overlay.nodes.server_probe import OK, UNKNOWN, ServerProbe, ServerView
 from ua_overlay.nodes.services import Services, make_directory
@@ -107,7 +107,7 @@ class OverlayNode:
 
     def _make_keeper(self) -> EnvironmentKeeper:
         # Our children carry our id in their environment, so that a successor finds them if we are killed.
-        environ = dict(os.environ, **{OWNER: owner_of()})
+        environ = dict(arguments.without(os.environ), **{OWNER: owner_of()})
         words: Tuple[str, ...] = ()
         no_runner = NO_RUNNER
         try:
@@ -365,12 +365,3 @@ def stack_of(name: str) -> str:
     frames = sys._current_frames()
     return ''.join(line for thread in threading.enumerate() if thread.name == name and thread.ident in frames
                    for line in traceback.format_stack(frames[thread.ident]))
-
-
-def main() -> int:
-    rospy.init_node('ua_overlay')
-    try:
-        return OverlayNode().run()
-    except OverlayError as error:
-        rospy.logfatal(str(error))
-        return error.exit_status

@@ -47,11 +47,11 @@ def team_environ(environ: Environ, variables: Environ) -> Dict[str, str]:
     return result
 
 
-def local_environ(environ: Environ) -> Dict[str, str]:
-    """Return ``environ`` for the local graph. ROS_HOSTNAME=localhost makes the machine's host name irrelevant, and the
+def local_environ(environ: Environ, master: str = defaults.LOCAL_MASTER_URI) -> Dict[str, str]:
+    """Return ``environ`` for the local graph, whose master is at ``master``. ROS_HOSTNAME=localhost makes the machine's host name irrelevant, and the
     env hook of a shell started with it keeps the chosen graph."""
     result = without_overlay(environ)
-    result.update(ROS_MASTER_URI=defaults.LOCAL_MASTER_URI, ROS_HOSTNAME='localhost')
+    result.update(ROS_MASTER_URI=master, ROS_HOSTNAME='localhost')
     return result
 
 

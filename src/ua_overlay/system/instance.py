@@ -1,0 +1,170 @@
+"""Let one process of a kind run at a time: the first one holds a lock and says who it is, the second one reads that.
+
+The kernel drops the lock (flock(2)) with its process, however that ends, so a lock is never left behind. The record
+beside it is for people and for other programs of this machine; it counts only while its process lives.
+"""
+import contextlib
+import fcntl
+import json
+import os
+import pwd
+import time
+from dataclasses import asdict, dataclass
+from typing import Callable, Optional, Tuple
+
+from ua_overlay.advice import command
+from ua_overlay.errors import OverlayError
+from ua_overlay.printable import printable
+from ua_overlay.system import foreign_file, foreign_json, process, procnet
+from ua_overlay.system.files import write_atomic
+
+_LONGEST = 65536
+
+
+class AlreadyRunning(OverlayError):
+    """Another process of this kind runs on this machine."""
+
+    code = 'ALREADY_RUNNING'
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that runs.
+
+    :ivar pid, start: its process id and start time (process.Stat.start): together they are unique.
+    :ivar since: Unix seconds.
+    :ivar user: its user's name.
+    :ivar unit: the systemd unit that it belongs to, or ''.
+    :ivar launcher: command line of the program that started it, or ''.
+    :ivar graph: ROS_MASTER_URI of its graph, or ''.
+    """
+
+    pid: int
+    start: int
+    since: float = 0.0
+    user: str = ''
+    unit: str = ''
+    launcher: str = ''
+    graph: str = ''
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        try:
+            stat = process.read_stat(self.pid)
+        except OSError:
+            return False
+        return stat.start == self.start and stat.state not in 'ZX'
+
+    def describe(self) -> str:
+        """Return who it is, as the end of a sentence without the full stop."""
+        since = time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(self.since))
+        origin = self.unit or (self.launcher and '`{}`'.format(self.launcher))
+        return 'process {} of {} since {}{}'.format(self.pid, self.user or 'another user', since,
+                                                    ', started by ' + origin if origin else '')
+
+
+def myself(graph: str = '', now: Callable[[], float] = time.time) -> Holder:
+    """Return this process as a :class:`Holder`."""
+    try:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        user = str(os.geteuid())
+    return Holder(os.getpid(), process.read_stat(os.getpid()).start, now(), user, _unit(), ' '.join(launcher()), graph)
+
+
+def launcher() -> Tuple[str, ...]:
+    """Return the command line of the program that started this one, without its directory; () when it is gone."""
+    try:
+        words = procnet.command_of(os.getppid())
+    except OSError:
+        return ()
+    if words and os.path.basename(words[0]).startswith('python') and len(words) > 1:
+        words = words[1:]
+    return tuple(printable(word) for word in (os.path.basename(words[0]),) + words[1:]) if words and words[0] else ()
+
+
+def _unit() -> str:
+    """Return the systemd service of this process (cgroups(7)), or ''."""
+    try:
+        with open('/proc/self/cgroup', encoding='utf-8', errors='replace') as stream:
+            lines = stream.read().split('\n')
+    except OSError:
+        return ''
+    names = [os.path.basename(line.rpartition(':')[2]) for line in lines]
+    return next((printable(name) for name in names if name.endswith('.service')), '')
+
+
+def parse_holder(text: str) -> Holder:
+    """Read the text of a record.
+
+    :raises ValueError: it is invalid.
+    """
+    data = foreign_json.parse_object(text)
+    whole, words = ('pid', 'start'), ('user', 'unit', 'launcher', 'graph')
+    if set(data) != set(asdict(Holder(0, 0))) or not all(isinstance(data[key], str) for key in words) or \
+            not all(type(data[key]) is int for key in whole) or type(data['since']) not in (int, float):
+        raise ValueError('not the record of a process')
+    if not 0 <= data['since'] < 1e11 or data['pid'] < 1:
+        raise ValueError('a number in it is out of range')
+    return Holder(**{key: printable(value) if isinstance(value, str) else value for key, value in data.items()})
+
+
+def read_holder(directory: str, name: str) -> Optional[Holder]:
+    """Return the process that runs, None when there is none."""
+    try:
+        holder = parse_holder(foreign_file.read_text(os.path.join(directory, name + '.json'), _LONGEST, follow=False))
+    except (OSError, ValueError):
+        return None
+    return holder if holder.alive else None
+
+
+class Instance:
+    """The right to be the only process of a kind.
+
+    :param directory: an existing directory of this user.
+    :param name: of the two files in it: NAME.lock, NAME.json.
+    :param what: subject of the sentence: 'The overlay node'.
+    """
+
+    def __init__(self, directory: str, name: str, what: str) -> None:
+        self._directory = directory
+        self._name = name
+        self._what = what
+        #: Closed by the kernel with this process, and not inherited (PEP 446).
+        self._lock: Optional[int] = None
+
+    def claim(self, holder: Holder) -> None:
+        """Become the only one.
+
+        :param holder: of :func:`myself`.
+        :raises AlreadyRunning: another process is.
+        :raises OSError: the files cannot be written.
+        """
+        path = os.path.join(self._directory, self._name + '.lock')
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise self.already(read_holder(self._directory, self._name)) from None
+        self._lock = handle
+        write_atomic(os.path.join(self._directory, self._name + '.json'), json.dumps(asdict(holder)) + '\n')
+
+    def release(self) -> None:
+        """Give the right back, at the orderly end of a process."""
+        if self._lock is not None:
+            # The record counts only while this process lives: where it cannot be removed, it says nothing.
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(self._directory, self._name + '.json'))
+            os.close(self._lock)
+            self._lock = None
+
+    def already(self, holder: Optional[Holder]) -> AlreadyRunning:
+        """Return the error that says who runs."""
+        who = 'another process' if holder is None else holder.describe()
+        next_command = 'ua-overlay status'
+        if holder is not None:
+            next_command = command('systemctl status {}', holder.unit) if holder.unit else \
+                command('ps -fp {}', holder.pid)
+        return AlreadyRunning('{} runs already: {}.'.format(self._what, who), next_command)

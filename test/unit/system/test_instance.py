@@ -1,0 +1,116 @@
+"""One process of a kind: a lock that its process cannot leave behind, and a record of who has it."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+from paths import ROOT
+
+from ua_overlay.system import instance
+from ua_overlay.system.instance import AlreadyRunning, Holder, Instance, myself, parse_holder, read_holder
+
+#: Claims, says so, and lives until it is ended; an argument `fork` leaves a child behind.
+CLAIMER = '''
+import subprocess, sys, time
+sys.path.insert(0, sys.argv[1])
+from ua_overlay.system.instance import Instance, myself
+one = Instance(sys.argv[2], 'node', 'The overlay node')
+one.claim(myself('http://localhost:11310'))
+child = subprocess.Popen(['sleep', '600'])
+print(child.pid, flush=True)
+time.sleep(600)
+'''
+
+
+@pytest.fixture
+def first(tmp_path):
+    process = subprocess.Popen([sys.executable, '-c', CLAIMER, os.path.join(ROOT, 'src'), str(tmp_path)],
+                               stdout=subprocess.PIPE)
+    process.child = int(process.stdout.readline())
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    os.kill(process.child, signal.SIGKILL)
+
+
+def claim(tmp_path):
+    one = Instance(str(tmp_path), 'node', 'The overlay node')
+    one.claim(myself())
+    return one
+
+
+def test_the_second_one_hears_who_the_first_is_and_changes_nothing(tmp_path, first):
+    before = (tmp_path / 'node.json').read_bytes()
+    with pytest.raises(AlreadyRunning) as caught:
+        claim(tmp_path)
+    text = str(caught.value)
+    assert text.startswith('The overlay node runs already: process {} of '.format(first.pid)) and ' since 20' in text
+    assert caught.value.next_command.startswith(('ps -fp {}'.format(first.pid), 'systemctl status '))
+    assert (tmp_path / 'node.json').read_bytes() == before
+    assert read_holder(str(tmp_path), 'node').graph == 'http://localhost:11310'
+
+
+def test_a_killed_one_leaves_no_lock_even_where_its_children_live(tmp_path, first):
+    first.kill()
+    first.wait()
+    assert read_holder(str(tmp_path), 'node') is None
+    one = claim(tmp_path)
+    assert read_holder(str(tmp_path), 'node').pid == os.getpid()
+    one.release()
+    assert sorted(os.listdir(str(tmp_path))) == ['node.lock']
+    claim(tmp_path).release()
+
+
+def test_a_recycled_process_id_is_somebody_else(tmp_path):
+    one = claim(tmp_path)
+    record = json.loads((tmp_path / 'node.json').read_text())
+    (tmp_path / 'node.json').write_text(json.dumps(dict(record, start=record['start'] + 1)))
+    assert read_holder(str(tmp_path), 'node') is None
+    one.release()
+
+
+@pytest.mark.parametrize('text', [
+    '', '[]', '{}', '{"pid": 1}', '\x00', '[' * 100000, '{"pid": 1e999}',
+    json.dumps(dict(pid=0, start=1, since=0, user='', unit='', launcher='', graph='')),
+    json.dumps(dict(pid=True, start=1, since=0, user='', unit='', launcher='', graph='')),
+    json.dumps(dict(pid=1, start=1, since=1e300, user='', unit='', launcher='', graph='')),
+    json.dumps(dict(pid=1, start=1, since=0, user=3, unit='', launcher='', graph=''))])
+def test_a_damaged_record_names_nobody(tmp_path, text):
+    (tmp_path / 'node.json').write_text(text)
+    assert read_holder(str(tmp_path), 'node') is None
+
+
+def test_odd_files_block_nobody(tmp_path):
+    os.mkfifo(str(tmp_path / 'node.json'))
+    assert read_holder(str(tmp_path), 'node') is None
+    os.symlink('/etc/hostname', str(tmp_path / 'node.lock'))
+    with pytest.raises(OSError):
+        claim(tmp_path)
+    assert read_holder(str(tmp_path / 'none'), 'node') is None
+
+
+def test_a_record_is_read_back_and_printed_safely():
+    holder = replace(myself('http://localhost:1'), launcher='roslaunch \x1b[2J', user='robot', since=0.0, unit='')
+    read = parse_holder(json.dumps(holder.__dict__))
+    assert read.launcher == 'roslaunch \\x1b[2J' and read.alive
+    assert read.describe().endswith('started by `roslaunch \\x1b[2J`')
+    assert 'from' not in Holder(1, 1, user='x', unit='a.service', launcher='y').describe()
+    assert Holder(1, 1, unit='a.service').describe().endswith(', started by a.service')
+
+
+def test_the_launcher_is_named_without_its_interpreter(tmp_path):
+    (tmp_path / 'roslaunch').write_text('import subprocess, sys\nsubprocess.run([sys.executable] + sys.argv[3:])\n')
+    script = 'import sys; sys.path.insert(0, {!r}); from ua_overlay.system import instance; print(instance.launcher())'
+    done = subprocess.run([sys.executable, str(tmp_path / 'roslaunch'), 'ua_overlay', 'overlay.launch', '-c',
+                           script.format(os.path.join(ROOT, 'src'))], stdout=subprocess.PIPE, check=True)
+    assert done.stdout.decode().startswith("('roslaunch', 'ua_overlay', 'overlay.launch', ")
+
+
+def test_a_unit_of_systemd(tmp_path, monkeypatch):
+    assert instance._unit() == '' or instance._unit().endswith('.service')
+    assert time.time() - myself().since < 60
