@@ -139,6 +139,15 @@ def carry(site, robot, name, *options):
     robot.machine.write(INVITATION, site.invite(TEAM, name, *options), mode='600', user=USER)
 
 
+def second_robot(site):
+    """Join dev-2, a host of the lab without systemd, whose tailscaled runs from then on; return its name."""
+    path = site.carry('dev-2', site.invite(TEAM, 'dev-2'))
+    if not getattr(site, 'second', False):
+        site.prepare('dev-2', path)
+        site.second = True
+    return json.loads(site.overlay('dev-2', 'join', path, '--json', user=USER).stdout)['dns_name']
+
+
 def wait_operator(robot, who=USER):
     deadline = time.monotonic() + 30
     while robot.operator() != who:
@@ -269,9 +278,7 @@ def test_names_resolve_after_a_restart_of_systemd_resolved_and_without_it(site, 
     carry(site, robot, 'dev-1')
     robot.prepare()
     own = robot.join(INVITATION)['dns_name']
-    path = site.carry('dev-2', site.invite(TEAM, 'dev-2'))
-    site.prepare('dev-2', path)
-    other = json.loads(site.overlay('dev-2', 'join', path, '--json', user=USER).stdout)['dns_name']
+    other = second_robot(site)
     robot.machine.wait('both names', lambda: resolves(robot, (own, other)))
     with_link = robot.machine.run(['resolvectl', 'dns', 'tailscale0']).stdout
     assert '100.100.100.100' in with_link and not has_block(robot)
@@ -617,9 +624,7 @@ def test_an_http_proxy_is_the_only_way_out(site, new_machine, proxied):
     joined = robot.join(INVITATION)
     assert joined['code'] == 'OK', joined
     # Its link to a robot elsewhere is by DERP, which tailscaled asks of the proxy on port 443.
-    path = site.carry('dev-2', site.invite(TEAM, 'dev-2'))
-    site.prepare('dev-2', path)
-    site.overlay('dev-2', 'join', path, user=USER)
+    second_robot(site)
     robot.machine.wait('a ping by DERP', lambda: 'via DERP' in robot.machine.run(
         ['tailscale', 'ping', '-c', '1', '--timeout=2s', 'dev-2'], check=False).stdout)
     found = json.loads(robot.sudo('doctor', '--json', check=False).stdout)

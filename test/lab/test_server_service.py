@@ -10,14 +10,15 @@ import time
 import pytest
 import vendor
 from places import ROOT
-from topologies import HOSTS
+from topologies import network
 
 from ua_overlay.firewall import egress
 from ua_overlay.lab import images
-from ua_overlay.lab.fleet import SERVER_NAME, SITE_DIR
+from ua_overlay.lab.fleet import SERVER_NAME, SITE_DIR, Fleet
 from ua_overlay.lab.images import USER
 from ua_overlay.lab.machines import Machine
 from ua_overlay.server import service
+from ua_overlay.toolchain import locate
 
 CHECKOUT = '/root/ua_overlay'
 ADDRESS = '203.0.113.10'
@@ -36,7 +37,7 @@ def machine_on(lab, host):
 
 @pytest.fixture(scope='module')
 def lab(new_lab):
-    running = new_lab(HOSTS, 'server')
+    running = new_lab(network({'dev-1': 'nat1'}, hosts=('server', 'lab-b')), 'server')
     yield running
 
 
@@ -135,6 +136,53 @@ def test_the_server_user_connects_only_to_the_site(server):
     assert 'unreachable' in connect('root', '198.51.100.1', 443).lower()
 
 
+#: The answer of a robot's tailscaled, asked as a peer: argv[1] is the relay's name, argv[2] a name to resolve.
+ASK_RELAY = '''
+import json, subprocess, sys, urllib.request, urllib.error
+status = json.loads(subprocess.run(['tailscale', 'status', '--json'], stdout=subprocess.PIPE).stdout)
+relay = next(peer for peer in status['Peer'].values() if peer['DNSName'].startswith(sys.argv[1] + '.'))
+try:
+    with urllib.request.urlopen('{}/dns-query?q={}'.format(relay['PeerAPIURL'][0], sys.argv[2]), timeout=15) as answer:
+        print(answer.status, answer.read().decode())
+except urllib.error.HTTPError as error:
+    print(error.code, error.read().decode())
+'''
+
+
+@pytest.mark.fault('K9', 'A robot uses the relay as a DNS forwarder (peerAPI /dns-query)',
+                   behaviour='the egress rule of the server refuses every query but those for names of the site',
+                   reported='-', recovery='-', lost='nothing')
+def test_a_robot_cannot_resolve_names_through_the_relay(lab, server):
+    overlay(server, 'team', 'create', 'blue')
+    fleet = Fleet(lab, workspace=None, command=os.path.join(ROOT, 'scripts', 'ua-overlay'))
+    overlay(server, 'invite', 'blue', 'dev-1', '--output', '/root/blue.yaml')
+    path = fleet.carry('dev-1', server.run(['cat', '/root/blue.yaml']).stdout)
+    fleet.prepare('dev-1', path)
+    fleet.overlay('dev-1', 'join', path, user=USER)
+    programs = os.path.dirname(locate('tailscale'))
+
+    def ask(name):
+        """(HTTP status, whether the lab's name server got the query from the server's machine)."""
+        done = lab.host('dev-1').run(['python3', '-c', ASK_RELAY, 'relay', name], env=dict(
+            fleet.base_environment(), PATH='{}:{}'.format(programs, os.environ['PATH'])))
+        return done.stdout[:3], any(query[1:] == (name, ADDRESS) for query in lab.dns_queries())
+
+    server.wait('the relay among the peers', lambda: lab.host('dev-1').run(
+        ['python3', '-c', ASK_RELAY, 'relay', SERVER_NAME], check=False, env=dict(
+            fleet.base_environment(), PATH='{}:{}'.format(programs, os.environ['PATH']))).stdout[:3] == '200')
+    assert ask('secret.example.org') == ('500', False)
+    assert ask('x.' + SERVER_NAME) == ('500', False)
+    # Without the rule any name of the server's network can be read, and the query leaves through the server.
+    server.run(['systemctl', 'stop', egress.SERVER.keeper])
+    server.run(['nft', 'flush', 'chain', 'inet', egress.SERVER.table, 'output'])
+    assert ask('open.example.org') == ('200', True)
+    server.run(['systemctl', 'start', egress.SERVER.keeper])
+    server.wait('the rule again', lambda: seen_rule(server)[0])
+    fleet.overlay('dev-1', 'leave', '--forget', user=USER)
+    overlay(server, 'robot', 'remove', 'dev-1')
+    overlay(server, 'team', 'remove', 'blue')
+
+
 def test_a_second_install_changes_nothing(server):
     before = server.property(service.UNIT_NAME, 'InvocationID')
     assert 'nothing changed' in overlay(server, 'server', 'service', 'install').stdout
@@ -221,7 +269,7 @@ def test_a_remote_host_runs_its_relay_and_its_derp_as_services(lab, server):
             host.run(['nft', 'flush', 'chain', 'inet', served.egress.table, 'output'])
             place = '/var/lib/ua_overlay/' + served.kind
             flawed = overlay(host, served.kind, 'status', '--dir', place, check=False)
-            assert flawed.returncode == 4 and 'somebody changed it' in flawed.stdout
+            assert flawed.returncode == 4 and 'another program changed it' in flawed.stdout
         for served in (service.RELAY, service.DERP):
             overlay(host, served.kind, 'service', 'remove')
             assert host.run(['getent', 'passwd', served.user], check=False).returncode == 2

@@ -171,6 +171,7 @@ class SiteService:
         self.name, self.status_command = site.settings.name, site.command('server status')
         self.ports: Tuple[int, ...] = (site.settings.port, site.settings.stun_port, site.settings.relay_port)
         self.servers = service_egress.servers(served, self.directory)
+        self.questions = service_egress.questions(served, self.directory)
         self.renewed = False
 
 
@@ -188,7 +189,7 @@ class RemoteService:
         self.directory, self.control_socket = remote_host.directory, remote_host.control_socket
         self.name, self.status_command = enrolment.name, remote_host.command('status')
         self.ports: Tuple[int, ...] = (enrolment.port, enrolment.stun_port or enrolment.port)
-        self.servers = servers_of(enrolment.ca_pem)
+        self.servers = self.questions = servers_of(enrolment.ca_pem)
 
 
 def make_recipe(what: Union[SiteService, RemoteService], args: argparse.Namespace, owner: Tuple[int, int]) -> Recipe:
@@ -217,7 +218,8 @@ def egress_rules(what: Union[SiteService, RemoteService], user: str, dry_run: bo
     :param dry_run: do not ask the kernel, which answers only root.
     :raises OverlayError: the kernel does not take the rule.
     """
-    settings = make_settings(what.served.egress, what.servers, resolve_soon, egress.Settings(user=user))
+    settings = make_settings(what.served.egress, what.servers, resolve_soon, egress.Settings(
+        user=user, names=tuple(sorted(set(what.questions)))))
 
     def attempt(candidate: backend.Backend) -> None:
         # The user may not exist yet, and nft checks names.

@@ -17,10 +17,16 @@ own user, and the rule recognizes that user.
 The rule matches only packets that open a connection (SYN without ACK), so the answers of a server to its clients always
 pass.
 
+A server's rule also limits the DNS queries of its user to the names of the site's servers. Any robot may ask the relay's
+tailscaled to resolve a name (tailscale 1.98, ipn/ipnlocal/peerapi.go: replyToDNSQueries allows every node of the same
+owner, and all tagged nodes have one), which would show the names of the server's network, and let queries of robots
+leave the site through the server. No policy and no option forbids it.
+
 If tailscaled uses an HTTP proxy, the proxy is one of the addresses, and what tailscaled asks of it passes the rule.
 """
 import ipaddress
 import json
+import re
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from ua_overlay import defaults
@@ -68,6 +74,7 @@ class Settings(NamedTuple):
     :ivar addresses: of the site's servers and of tailscaled's proxies.
     :ivar user: name of the user who runs a server; '' for tailscaled's marked packets.
     :ivar interface: tailscaled's network interface.
+    :ivar names: for a server: the DNS names that it may resolve.
     :ivar proxies: URLs of the HTTP proxies that tailscaled uses, without user and password.
     """
 
@@ -75,6 +82,7 @@ class Settings(NamedTuple):
     user: str = ''
     interface: str = defaults.INTERFACE
     proxies: Tuple[str, ...] = ()
+    names: Tuple[str, ...] = ()
 
 
 _SETTINGS = '# settings: '
@@ -97,10 +105,10 @@ table inet {table} {{
         type ipv6_addr
 {elements6}    }}
     counter refused {{ }}
-    chain output {{
+{names}    chain output {{
         type filter hook output priority 0; policy accept;
         {whose}
-        oifname "lo" return
+{dns}        oifname "lo" return
         oifname "{interface}" return
         meta l4proto udp return
         tcp dport 53 return
@@ -112,8 +120,22 @@ table inet {table} {{
     }}
 }}
 '''
-#: Number of rules in the chain.
-RULES = _RULES.split('policy accept;')[1].count('\n        ')
+#: Number of rules in the chain `output`, without those of :data:`_DNS`.
+RULES = _RULES.split('policy accept;')[1].count('\n        ') + 1
+#: Before loopback, where a resolver of the machine may listen.
+_DNS = '''\
+        udp dport 53 goto names
+        tcp dport 53 counter name "refused" reject with tcp reset
+'''
+#: `return` leaves the chain that the `goto` came from, too: the packet is accepted.
+_NAMES = '''\
+    chain names {{
+{rules}        counter name "refused" reject
+    }}
+'''
+#: Bytes between the beginning of the UDP header and the name in the question (RFC 768, RFC 1035), and the longest piece
+#: that nft compares.
+_TO_NAME, _PIECE = 8 + 12, 16
 
 
 def ruleset(which: Egress, settings: Settings, backend: Backend) -> str:
@@ -130,6 +152,9 @@ def ruleset(which: Egress, settings: Settings, backend: Backend) -> str:
     return _RULES.format(
         command=which.command, settings=line, table=which.table, interface=settings.interface,
         elements4=_elements(v4), elements6=_elements(v6),
+        dns=_DNS if settings.user else '',
+        names=_NAMES.format(rules=''.join(
+            '        {}\n'.format(rule) for rule in _name_rules(settings.names))) if settings.user else '',
         whose='meta skuid != "{}" return'.format(settings.user) if settings.user else _MARKED)
 
 
@@ -164,6 +189,20 @@ def split(addresses: Iterable[str]) -> Tuple[List[str], List[str]]:
     return [str(each) for each in v4], [str(each) for each in v6]
 
 
+def _name_rules(names: Iterable[str]) -> List[str]:
+    """Return rules that accept queries for these names, and for nothing below them."""
+    rules = []
+    for name in sorted(set(names)):
+        labels = name.lower().encode('ascii', 'replace').split(b'.')
+        if not all(re.fullmatch(rb'[a-z0-9_-]{1,63}', label) for label in labels):
+            continue  # no DNS name
+        wire = b''.join(bytes([len(label)]) + label for label in labels) + b'\0'
+        pieces = [wire[start:start + _PIECE] for start in range(0, len(wire), _PIECE)]
+        rules.append(' '.join('@th,{},{} 0x{}'.format((_TO_NAME + number * _PIECE) * 8, len(piece) * 8, piece.hex())
+                              for number, piece in enumerate(pieces)) + ' return')
+    return rules
+
+
 def _elements(addresses: List[str]) -> str:
     return '        elements = {{ {} }}\n'.format(', '.join(addresses)) if addresses else ''
 
@@ -180,7 +219,8 @@ def try_rules(which: Egress, settings: Settings, backend: Backend) -> None:
 
 
 def update(which: Egress, settings: Settings, backend: Backend) -> str:
-    """Return a text that replaces the addresses of a loaded rule with those of ``settings``, in one transaction."""
+    """Return a text that replaces the addresses and names of a loaded rule with those of ``settings``, in one
+    transaction."""
     if backend.kind == IPTABLES:
         return ruleset(which, settings, backend)
     lines = []
@@ -188,6 +228,10 @@ def update(which: Egress, settings: Settings, backend: Backend) -> str:
         lines.append('flush set inet {} {}'.format(which.table, name))
         if found:
             lines.append('add element inet {} {} {{ {} }}'.format(which.table, name, ', '.join(found)))
+    if settings.user:
+        lines.append('flush chain inet {} names'.format(which.table))
+        lines += ['add rule inet {} names {}'.format(which.table, rule)
+                  for rule in _name_rules(settings.names) + ['counter name "refused" reject']]
     return '\n'.join(lines) + '\n'
 
 
@@ -207,7 +251,8 @@ def _settings(values: Dict[str, Any]) -> Settings:
     for name in ('user', 'interface'):
         if not isinstance(values[name], str):
             raise ValueError('not a text')
-    return Settings(tuple(v4 + v6), values['user'], values['interface'], tuple(_texts(values['proxies'])))
+    return Settings(tuple(v4 + v6), values['user'], values['interface'], tuple(_texts(values['proxies'])),
+                    tuple(_texts(values['names'])))
 
 
 def _texts(value: object) -> List[str]:

@@ -36,6 +36,7 @@ class EgressKeeper:
     :param settings: () -> those of the installed rules.
     :param backend: () -> that of the installed rules; raises OverlayError.
     :param period: seconds between two steps without problems.
+    :param questions: the names that a server's user may resolve, None for those of the installed rules.
     """
 
     PERIOD = 60.0
@@ -45,7 +46,8 @@ class EgressKeeper:
     def __init__(self, which: Egress, names: Names, resolve: Resolve, inspect: Callable[[], TableState],
                  load: Callable[[str], None], say: Say,
                  settings: Callable[[], Settings] = Settings,
-                 backend: Callable[[], Backend] = lambda: backends.installed(NFT), period: float = PERIOD) -> None:
+                 backend: Callable[[], Backend] = lambda: backends.installed(NFT), period: float = PERIOD,
+                 questions: Names = lambda: None) -> None:
         self._which = which
         self._names = names
         self._resolve = resolve
@@ -57,6 +59,7 @@ class EgressKeeper:
         self._period = period
         self._resolved: Dict[str, List[str]] = {}
         self._loaded: Optional[List[str]] = None
+        self._questions = questions
         self._last_sentence: Optional[str] = None
         self._backoff = Backoff(self.FIRST_RETRY, period)
 
@@ -118,7 +121,11 @@ class EgressKeeper:
         self._loaded = addresses
 
     def _text(self, make: Callable[[Egress, Settings, Backend], str], addresses: Iterable[str]) -> str:
-        return make(self._which, self._settings()._replace(addresses=tuple(addresses)), self._backend())
+        settings = self._settings()
+        asked = self._questions() if settings.user else None
+        if asked is not None:
+            settings = settings._replace(names=tuple(sorted(name for name in set(asked) if _address(name) is None)))
+        return make(self._which, settings._replace(addresses=tuple(addresses)), self._backend())
 
     def _say_once(self, sentence: str) -> None:
         """Say a sentence, and do not repeat it until the problem is over."""
@@ -137,12 +144,14 @@ def _address(name: str) -> Optional[str]:
 
 def keep(which: Egress, names: Names, resolve: Resolve, stop: Stop, say: Say,
          user: str = '', period: float = EgressKeeper.PERIOD,
-         news: Optional[Callable[[], object]] = None, clock: Clock = time.monotonic) -> None:
+         news: Optional[Callable[[], object]] = None, clock: Clock = time.monotonic,
+         questions: Names = lambda: None) -> None:
     """Reconcile a rule until ``stop`` is set. Its file may not exist yet at the start.
 
     :param user: as egress.Settings, for a file of which this user may not read the settings.
     :param names: () -> names and addresses of the site's servers; while it raises OverlayError or OSError (for a
         half-edited file, for instance), the last answer is used.
+    :param questions: as ``names``: what a server's user may resolve.
     :param news: () -> a cheap value that changes with the names; called every :data:`NEWS` seconds.
     """
     last: List[Optional[Collection[str]]] = [None]
@@ -153,6 +162,12 @@ def keep(which: Egress, names: Names, resolve: Resolve, stop: Stop, say: Say,
         except (OverlayError, OSError):
             return last[0]
         return last[0]
+
+    def known_questions() -> Optional[Collection[str]]:
+        try:
+            return questions()
+        except (OverlayError, OSError):
+            return None  # those of the installed rules
 
     def backend() -> Backend:
         return backends.installed(installed_kind(which) or NFT)
@@ -165,7 +180,7 @@ def keep(which: Egress, names: Names, resolve: Resolve, stop: Stop, say: Say,
             nft.load(text, found.programs[0], again)
 
     keeper = EgressKeeper(which, last_names, resolve, lambda: egress_table.inspect(which), load, say,
-                          lambda: installed_settings(which) or Settings(user=user), backend, period)
+                          lambda: installed_settings(which) or Settings(user=user), backend, period, known_questions)
     due, heard = clock(), None
     while not stop.is_set():
         # Call `news` before `names`, so that the next round notices a change in between.

@@ -68,11 +68,15 @@ def parse(listed: str, settings: Settings) -> TableState:
     """
     try:
         items = foreign_json.parse_object(listed)['nftables']
-        chains = [item['chain'] for item in items if 'chain' in item]
-        rules = [item['rule']['expr'] for item in items if 'rule' in item]
+        chains = {item['chain']['name']: item['chain'] for item in items if 'chain' in item}
+        rules = [item['rule']['expr'] for item in items if 'rule' in item and item['rule']['chain'] == 'output']
+        names = [item['rule']['expr'] for item in items if 'rule' in item and item['rule']['chain'] == 'names']
         v4, v6 = egress.split(address for item in items if 'set' in item for address in _elements(item['set']))
-        ours = (len(chains) == 1 and chains[0].get('hook') == 'output' and len(rules) == egress.RULES
-                and _is_about(rules[0], settings.user) and all(_rejects(rule) for rule in rules[-2:]))
+        ours = (sorted(chains) == (['names', 'output'] if settings.user else ['output'])
+                and chains['output'].get('hook') == 'output'
+                and len(rules) == egress.RULES + (2 if settings.user else 0)
+                and _is_about(rules[0], settings.user) and all(_rejects(rule) for rule in rules[-2:])
+                and (not settings.user or _limits_names(rules, names)))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverlayError):
         return TableState(CHANGED)
     return TableState(IN_FORCE if ours else CHANGED, tuple(v4 + v6))
@@ -117,6 +121,12 @@ def _is_about(rule: Json, user: str) -> bool:
         return match['left'] == {'meta': {'key': 'skuid'}} and match['right'] in (user, pwd.getpwnam(user).pw_uid)
     except KeyError:
         return False
+
+
+def _limits_names(rules: List[Json], names: List[Json]) -> bool:
+    """Return whether the queries of a server go to the chain `names`, and that refuses what it does not know."""
+    return (rules[1][-1].get('goto', {}).get('target') == 'names' and _rejects(rules[2])
+            and bool(names) and _rejects(names[-1]) and all('match' in part for rule in names[:-1] for part in rule[:-1]))
 
 
 def _rejects(rule: Json) -> bool:

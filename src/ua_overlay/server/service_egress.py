@@ -1,4 +1,5 @@
 """The egress rule of a server, relay or DERP: the machines to which it may connect, its keeper, and its state."""
+import ipaddress
 from typing import Callable, List, NamedTuple, Optional
 
 from ua_overlay.errors import OverlayError
@@ -48,6 +49,25 @@ def servers(served: Service, directory: str, derp_map: Optional[DerpMap] = None)
     return found
 
 
+def questions(served: Service, directory: str, derp_map: Optional[DerpMap] = None) -> List[str]:
+    """Return the DNS names that a service may resolve: those of the site's servers.
+
+    :raises OverlayError: the directory holds no valid settings.
+    """
+    if served is service.SERVER:
+        settings = last_good.load(directory)[0].settings
+        return [settings.name] + [host.host_name(settings.name) for host in settings.derp]
+    return [name for name in servers(served, directory, derp_map) if not _is_address(name)]
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
 def relay_map(remote_host: RemoteHost) -> DerpMap:
     """Return the DerpMap of a relay's own tailscaled."""
     return remembered(LocalApi(remote_host.path('run', 'tailscaled.sock'), timeout=2.0).derp_map)
@@ -60,7 +80,8 @@ def keep(served: Service, directory: str, user: str, stop: Stop, say: Say) -> No
     """
     derp_map = relay_map(RemoteHost(directory, served.kind)) if served is service.RELAY else None
     egress_keeper.keep(served.egress, lambda: servers(served, directory, derp_map), resolve, stop, say, user,
-                       PERIOD if served is service.SERVER else EgressKeeper.PERIOD, derp_map)
+                       PERIOD if served is service.SERVER else EgressKeeper.PERIOD, derp_map,
+                       questions=lambda: questions(served, directory, derp_map))
 
 
 def rule_state(served: Service, directory: str) -> Optional[RuleState]:

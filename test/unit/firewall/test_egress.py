@@ -2,6 +2,7 @@
 import os
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -84,3 +85,69 @@ def test_the_recipe_loads_enables_and_reverts():
     assert undo[0] == '/usr/sbin/nft' + ' add table inet ua_overlay_egress; delete table inet ua_overlay_egress'
     assert len(egress.files(egress.ROBOT, '', NFTABLES, 'none')) == 1
     assert len(egress.commands(egress.ROBOT, NFTABLES, 'none')) == 2
+
+
+#: Runs in a network namespace of its own: a resolver on loopback, and questions of the user argv[1] and of root.
+DNS = '''
+import os, pwd, socket, struct, subprocess, sys, threading
+subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)
+subprocess.run(['nft', '-f', '-'], input=sys.argv[2], universal_newlines=True, check=True)
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(('127.0.0.1', 53))
+stream = socket.create_server(('127.0.0.1', 53))
+def answer():
+    while True:
+        question, sender = server.recvfrom(512)
+        server.sendto(question, sender)
+threading.Thread(target=answer, daemon=True).start()
+def ask(name):
+    labels = b''.join(bytes([len(each)]) + each for each in name.encode().split(b'.'))
+    link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    link.settimeout(5)
+    link.connect(('127.0.0.1', 53))
+    try:
+        link.send(struct.pack('!6H', 1, 0x0100, 1, 0, 0, 0) + labels + struct.pack('!B2H', 0, 1, 1))
+        return 'answer' if link.recv(512) else ''
+    except (ConnectionRefusedError, PermissionError):
+        return 'refused'
+def connect():
+    try:
+        socket.create_connection(('127.0.0.1', 53), 5).close()
+        return 'open'
+    except ConnectionRefusedError:
+        return 'refused'
+print(ask('anything.example.org'), connect())
+os.setuid(pwd.getpwnam(sys.argv[1]).pw_uid)
+for name in sys.argv[3:]:
+    print(name, ask(name))
+print(connect())
+'''
+SITE_NAMES = ('server.ua.test', 'lab-b.server.ua.test', 'a.very-long-name-of-a-server.with.many.labels.example.org')
+
+
+@pytest.mark.skipif(shutil.which('nft') is None or os.geteuid() != 0, reason='nft loads rules as root alone.')
+@pytest.mark.fault('K9', 'A robot asks the relay to resolve names (peerAPI /dns-query)',
+                   behaviour='the query leaves the relay for names of the site only', reported='-', recovery='-',
+                   lost='nothing')
+@pytest.mark.parametrize('updated', [False, True])
+def test_a_server_resolves_only_names_of_the_site(updated):
+    settings = Settings((), 'daemon', names=SITE_NAMES[:1] if updated else SITE_NAMES)
+    rules = egress.ruleset(egress.SERVER, settings, NFTABLES)
+    if updated:
+        rules += egress.update(egress.SERVER, settings._replace(names=SITE_NAMES), NFTABLES)
+    others = ('secret.example.org', 'x.server.ua.test', 'server.ua.test.example.org', 'server.ua.tes', 'erver.ua.test')
+    done = subprocess.run(['unshare', '--net', sys.executable, '-c', DNS, 'daemon', rules] + list(SITE_NAMES + others),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == 'answer open' and lines[-1] == 'refused'  # other users are not concerned
+    assert lines[1:-1] == ['{} answer'.format(name) for name in SITE_NAMES] + [
+        '{} refused'.format(name) for name in others]
+
+
+def test_a_robot_resolves_for_its_programs():
+    assert 'chain names' not in ruleset(egress.ROBOT, []) and 'names' not in egress.update(
+        egress.ROBOT, Settings(), NFTABLES)
+    for odd in ('', '.', 'a..b', 'é', 'x' * 300):
+        assert 'chain names {\n        counter' in egress.ruleset(
+            egress.SERVER, Settings(user='daemon', names=(odd,)), NFTABLES)

@@ -1,8 +1,12 @@
 """The egress rule of a server without nft: test/lab/test_server_service.py has the real one."""
+import types
+
 import pytest
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.firewall.egress_table import CHANGED, IN_FORCE, UNREADABLE, TableState
+from ua_overlay.headscale.remote_hosts import DerpHost
+from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.server import service, service_egress
 
 
@@ -56,3 +60,11 @@ def test_a_missing_site_has_no_servers(tmp_path):
         service_egress.servers(service.SERVER, str(tmp_path / 'none'))
     with pytest.raises(OverlayError):
         service_egress.servers(service.DERP, str(tmp_path / 'none'))
+
+
+def test_a_server_may_resolve_its_own_names(monkeypatch):
+    settings = SiteSettings('server.ua.test', derp=(DerpHost('lab-b', 901, '203.0.113.5'),))
+    monkeypatch.setattr(service_egress.last_good, 'load', lambda _: (types.SimpleNamespace(settings=settings), None))
+    assert service_egress.questions(service.SERVER, '/site') == ['server.ua.test', 'lab-b.server.ua.test']
+    monkeypatch.setattr(service_egress, 'servers', lambda *_: ['server.ua.test', '203.0.113.10', 'fd00::1'])
+    assert service_egress.questions(service.RELAY, '/relay') == ['server.ua.test']
