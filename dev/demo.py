@@ -219,7 +219,7 @@ def run(story, lab, workspace):
     story.show(prompt, fleet.ros('dev-1', 'rostopic', 'echo', '-n', '1', '/ua_overlay/links/links').stdout)
     story.show('dev-1$ ua-overlay status', fleet.overlay('dev-1', 'status').stdout)
     probe = story.step('Probe the link from dev-1', lambda: fleet.call('dev-1', '/ua_overlay/probe', '{peer: dev-2}'))
-    story.show("dev-1$ rosservice call /ua_overlay/probe dev-2", probe['message'])
+    story.show("dev-1$ ua-overlay exec --local rosservice call /ua_overlay/probe '{peer: dev-2}'", probe['message'])
 
     change_nats(story, fleet, events, listener, nat.HARD, link_types.PEER_RELAY)
     change_nats(story, fleet, events, listener, nat.UDP_BLOCKED, link_types.DERP)

@@ -42,7 +42,7 @@ MAX_PEM_BYTES = 65536
 #: The years of valid dates (RFC 5280 4.1.2.5 begins in 1950): a day can be added to and subtracted from each of them.
 YEARS = range(1950, 9999)
 #: The next command when this machine's clock is wrong.
-SET_CLOCK = 'sudo timedatectl set-ntp true (without a time server: sudo date -us "YYYY-MM-DD HH:MM")'
+SET_CLOCK = 'sudo date -us "YYYY-MM-DD HH:MM"   # the time in UTC; `Clocks` in docs/operate.md keeps it right'
 
 
 class CertificateError(OverlayError):

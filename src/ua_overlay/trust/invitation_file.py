@@ -107,7 +107,12 @@ def read(path: Union[str, 'os.PathLike[str]']) -> Invitation:
     try:
         data, status = foreign_file.read(path, MAX_BYTES)
     except (FileNotFoundError, NotADirectoryError):
-        raise InvitationError('There is no invitation file {}.'.format(path), another, 'INVITATION_MISSING')
+        if os.path.isabs(path):
+            raise InvitationError('There is no invitation file {}.'.format(path), another, 'INVITATION_MISSING')
+        # Of the join service, which runs in the directory of roslaunch.
+        raise InvitationError('There is no invitation file {} in {}, where this program runs.'.format(
+            path, os.getcwd()), command('realpath {}   # where the file is; then give that path', path),
+            'INVITATION_MISSING')
     except PermissionError:
         raise InvitationError('This user may not read the invitation {}.'.format(path),
                               command('sudo chown "$USER" {}', path))

@@ -268,12 +268,12 @@ def explain(server: ServerUrl, verify_code: int, certificate: Optional[x509.Cert
     if verify_code in NOT_YET_VALID:
         begin = ' (only from {})'.format(format_utc(certificates.not_before(certificate))) if certificate else ''
         return ServerError('The certificate of {} is not yet valid{}: {}.'.format(where, begin, clocks),
-                           certificates.SET_CLOCK, 'CLOCK')
+                           _set_clock(date), 'CLOCK')
     if verify_code in HAS_EXPIRED:
         if date is not None and certificate is not None and date < certificates.not_after(certificate) <= now:
             return ServerError('The certificate of {} is valid until {}, but one of the clocks is wrong: '
                                '{}.'.format(where, format_utc(certificates.not_after(certificate)), clocks),
-                               certificates.SET_CLOCK, 'CLOCK')
+                               _set_clock(date), 'CLOCK')
         end = ' on ' + format_utc(certificates.not_after(certificate)) if certificate else ''
         return ServerError('The certificate of {} expired{}; {}.'.format(where, end, clocks),
                            'ua-overlay server renew   # on the server', 'CERT_EXPIRED')
@@ -292,6 +292,14 @@ def explain(server: ServerUrl, verify_code: int, certificate: Optional[x509.Cert
                            'ua-overlay invite TEAM ROBOT   # on the server: an invitation with its CA', 'WRONG_CA')
     return ServerError('The certificate of {} is invalid (OpenSSL error {}).'.format(where, verify_code),
                        'ua-overlay server renew   # on the server', 'WRONG_CA')
+
+
+def _set_clock(date: Optional[datetime.datetime]) -> str:
+    """Return the command that sets this machine's clock, with the server's own time if it sent one. Pure."""
+    if date is None:
+        return certificates.SET_CLOCK
+    moment = date.astimezone(datetime.timezone.utc).strftime('%Y-%m-%d %H:%M:%S')
+    return certificates.SET_CLOCK.replace('YYYY-MM-DD HH:MM', moment).replace('the time in UTC', 'the server\'s time')
 
 
 def _read_unverified(
