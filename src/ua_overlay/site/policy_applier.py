@@ -4,6 +4,7 @@ Headscale reports a refused policy only in its log. Whatever happens between its
 force are unknown from the signal on, until it has answered (site.enforced). When that fails, the way back is a second
 reload, with the previous policy, and that is read back too. Until then the server goes on trying (:meth:`refresh`).
 """
+import os
 import signal
 import threading
 import time
@@ -234,7 +235,8 @@ class PolicyApplier:
         reload = known is None or wanted not in known
         replaced = Replacement(site.policy_file)
         if text != before or reload:
-            self._write(replaced, text)
+            # Without a reload there is nothing to go back to.
+            self._write(text, replaced if reload else None)
         if reload:
             self._state = PolicyState(UNKNOWN, 'Headscale is reloading its policy.')
             try:
@@ -308,12 +310,13 @@ class PolicyApplier:
         raise PolicyError('{} The previous rules are in force: Headscale has read them again.'.format(error.sentence),
                           error.next_command) from error
 
-    def _write(self, replaced: Replacement, text: str) -> None:
+    def _write(self, text: str, replaced: Optional[Replacement]) -> None:
         try:
-            replaced.put(text)
-        except FileNotFoundError:
-            # Somebody has removed it: there is no previous policy to keep.
-            files.write_atomic(self._site.policy_file, text, mode=0o600)
+            # If somebody has removed it, there is no previous policy to keep.
+            if replaced is not None and os.path.lexists(self._site.policy_file):
+                replaced.put(text)
+            else:
+                files.write_atomic(self._site.policy_file, text, mode=0o600)
         except OSError as error:
             named = file_system.named(error, self._site.policy_file)
             raise PolicyError('{} was not written, so nothing was applied: {}.'.format(

@@ -2,6 +2,7 @@
 import contextlib
 import dataclasses
 import datetime
+import os
 
 import pytest
 
@@ -10,6 +11,8 @@ from ua_overlay.headscale.model import Node
 from ua_overlay.headscale.rest import RestError
 from ua_overlay.headscale.rules import Rules, Talk, Team, User
 from ua_overlay.site.admin import Admin, RobotError, TeamError
+from ua_overlay.site.site import Site as RealSite
+from ua_overlay.system import control_socket
 
 NOW = datetime.datetime(2026, 11, 30, tzinfo=datetime.timezone.utc)
 IRIS, MASTER = 'tag:iris', 'tag:ros-master'
@@ -118,6 +121,61 @@ def test_a_team_named_in_a_rule_cannot_be_removed(server, rules, words):
     with pytest.raises(TeamError) as caught:
         Admin(site, lambda: server, None).remove_team('rose')
     assert words in caught.value.sentence and '/site/site.yaml' in caught.value.sentence
+
+
+class Control:
+    """Plays the control socket: each reload does what is next in ``results``."""
+
+    def __init__(self, *results):
+        self.results, self.teams = list(results), []
+
+    def ask(self, path, operation, **_options):
+        if operation == 'ping':
+            return {}
+        assert operation == 'reload'
+        self.teams.append(sorted(RealSite.load(os.path.dirname(os.path.dirname(path))).teams))
+        result = self.results.pop(0)
+        if isinstance(result, BaseException):
+            raise result
+        return {'changed': result}
+
+
+LOST = control_socket.NoAnswer('The server did not answer.', 'ua-overlay server status')
+
+
+@pytest.mark.parametrize('results, words, command, code', [
+    ((LOST, True), 'site.yaml has the previous rules again, and they are in force.', 'ua-overlay server status',
+     'SERVER_NO_ANSWER'),
+    ((LOST, LOST), 'which rules are in force is unknown: The server did not answer.', 'policy show', 'POLICY_UNKNOWN'),
+    ((LOST, control_socket.NotRunning('No.')), 'the server reads them when it starts.', 'server run',
+     'SERVER_NO_ANSWER'),
+    # The server has answered: its sentence says what is in force.
+    ((OverlayError('Refused. The previous rules are in force.', 'look', 'POLICY'),), 'Refused.', 'look', 'POLICY')])
+def test_a_change_that_failed_is_taken_back_in_the_file_and_in_the_server(make_site, tmp_path, results, words, command,
+                                                                          code):
+    site = make_site(tmp_path / 'site')
+    site.rules = Rules({'iris': Team('iris')})
+    site.write_settings()
+    with open(site.path('site.yaml')) as stream:
+        before = stream.read()
+    control = Control(*results)
+    with pytest.raises(OverlayError) as caught:
+        Admin(site, None, lambda: NOW, control.ask).create_team(Team('blue'))
+    assert words in caught.value.sentence and command in caught.value.next_command and caught.value.code == code
+    with open(site.path('site.yaml')) as stream:
+        assert stream.read() == before
+    # The server read the new rules first, and then the previous ones, if its answer to the first was lost.
+    assert control.teams == [['blue', 'iris'], ['iris']][:len(results)] and site.rules.teams == {'iris': Team('iris')}
+    assert not [name for name in os.listdir(site.directory) if name.startswith('.')]
+
+
+def test_the_same_user_again_is_compared_with_what_headscale_runs(make_site, tmp_path):
+    site = make_site(tmp_path / 'site')
+    site.rules = Rules({'iris': Team('iris')}, (), {'ana': User('ana', ('iris',))})
+    site.write_settings()
+    control = Control(True, False)
+    admin = Admin(site, None, lambda: NOW, control.ask)
+    assert admin.set_user(User('ana', ('iris',))) is True and admin.set_user(User('ana', ('iris',))) is False
 
 
 def test_a_laptop_is_removed_like_a_robot(server):

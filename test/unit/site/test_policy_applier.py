@@ -178,6 +178,15 @@ def test_new_rules_are_written_signalled_and_read_back(site, headscale, applier,
     assert applier.apply()[1] is False and headscale.signals == 1
 
 
+def test_between_signal_and_answer_the_rules_are_unknown(site, headscale, applier):
+    applier.refresh()
+    edit(site, teams=TWO)
+    seen = []
+    headscale.on_signal = [lambda: (seen.append(applier.state.kind), headscale.take())]
+    applier.apply()
+    assert seen == [UNKNOWN] and applier.state.kind == IN_FORCE
+
+
 def test_apply_compares_with_what_headscale_runs_not_with_what_was_applied(site, headscale, applier):
     edit(site, teams=TWO)
     applier.apply()
