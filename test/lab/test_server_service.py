@@ -162,20 +162,19 @@ def test_a_robot_cannot_resolve_names_through_the_relay(lab, server):
     programs = os.path.dirname(locate('tailscale'))
 
     def ask(name):
-        """(HTTP status, whether the lab's name server got the query from the server's machine)."""
-        done = lab.host('dev-1').run(['python3', '-c', ASK_RELAY, 'relay', name], env=dict(
+        """Whether the lab's name server got the query from the server's machine."""
+        lab.host('dev-1').run(['python3', '-c', ASK_RELAY, 'relay', name], env=dict(
             fleet.base_environment(), PATH='{}:{}'.format(programs, os.environ['PATH'])))
-        return done.stdout[:3], any(query[1:] == (name, ADDRESS) for query in lab.dns_queries())
+        return any(query[1:] == (name, ADDRESS) for query in lab.dns_queries())
 
     server.wait('the relay among the peers', lambda: lab.host('dev-1').run(
         ['python3', '-c', ASK_RELAY, 'relay', SERVER_NAME], check=False, env=dict(
             fleet.base_environment(), PATH='{}:{}'.format(programs, os.environ['PATH']))).stdout[:3] == '200')
-    assert ask('secret.example.org') == ('500', False)
-    assert ask('x.' + SERVER_NAME) == ('500', False)
+    assert not ask('secret.example.org') and not ask('x.' + SERVER_NAME)
     # Without the rule any name of the server's network can be read, and the query leaves through the server.
     server.run(['systemctl', 'stop', egress.SERVER.keeper])
     server.run(['nft', 'flush', 'chain', 'inet', egress.SERVER.table, 'output'])
-    assert ask('open.example.org') == ('200', True)
+    assert ask('open.example.org')
     server.run(['systemctl', 'start', egress.SERVER.keeper])
     server.wait('the rule again', lambda: seen_rule(server)[0])
     fleet.overlay('dev-1', 'leave', '--forget', user=USER)
