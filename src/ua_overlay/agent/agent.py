@@ -1,8 +1,8 @@
 """The agent (`ua-overlay robot agent`): the root service of a prepared robot.
 
-It reconciles four things for as long as it runs: tailscaled's operator, so that an unprivileged user may join and
-leave; the names of the team in the hosts file, if MagicDNS fails; the addresses of the site in the egress rule; and the
-robot's home DERP on the server.
+It reconciles five things for as long as it runs: tailscaled's operator, so that an unprivileged user may join and
+leave; the names of the team in the hosts file, if MagicDNS fails; the addresses of the site in the egress rule; the
+robot's home DERP on the server; and, under systemd, the paths to peers, for which tailscaled restarts after a logout.
 """
 import threading
 from typing import Callable, Dict
@@ -12,9 +12,11 @@ from ua_overlay.firewall import egress, egress_keeper
 from ua_overlay.protocols import Say
 from ua_overlay.rosenv.hosts import HostsKeeper
 from ua_overlay.system.thread import SupervisedThread
+from ua_overlay.system.units import systemd_runs
 from ua_overlay.tailscale.home_derp import HomeReporter
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.model import parse_status
+from ua_overlay.tailscale.old_paths import restart_daemon, watch_logouts
 from ua_overlay.tailscale.operator import maintain_operator
 from ua_overlay.trust.servers import remembered, resolve, servers_now
 
@@ -32,12 +34,15 @@ def duties(user: str, socket: str, stop: threading.Event, say: Say, ca_file: str
     derp_map = remembered(LocalApi(socket).derp_map)
     names_api = LocalApi(socket)
     names = HostsKeeper(lambda: parse_status(names_api.status()), say=say)
-    return {
+    found = {
         'names': lambda: names.run(stop),
         'egress': lambda: egress_keeper.keep(
             egress.ROBOT, lambda: servers_now(derp_map(), ca_file) or None, resolve, stop, say, news=derp_map),
         'home': lambda: HomeReporter(LocalApi(socket), say).run(stop),
         'operator': lambda: maintain_operator(LocalApi(socket), user, stop, say)}
+    if systemd_runs():
+        found['paths'] = lambda: watch_logouts(LocalApi(socket), restart_daemon, stop, say)
+    return found
 
 
 def run(loops: Duties, say: Say) -> None:

@@ -6,6 +6,7 @@ from ua_overlay.cli.shared.args import add_socket, add_state_dir
 from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.membership.leave import leave
 from ua_overlay.membership.new_identity import make_new_identity
+from ua_overlay.system.units import systemd_runs
 from ua_overlay.tailscale.localapi import LocalApi
 
 DESCRIPTION = """\
@@ -35,4 +36,4 @@ def configure(parser: CommandParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.new_identity:
         return show(make_new_identity(LocalApi(args.socket), args.state_dir), args.json)
-    return show(leave(LocalApi(args.socket), args.forget, args.state_dir), args.json)
+    return show(leave(LocalApi(args.socket), args.forget, args.state_dir, restarts=systemd_runs()), args.json)

@@ -9,9 +9,12 @@ from ua_overlay.protocols import Clock
 from ua_overlay.tailscale.api import MembershipApi
 from ua_overlay.tailscale.localapi import DaemonError
 from ua_overlay.tailscale.model import Status, parse_status
+from ua_overlay.tailscale.old_paths import keeps_old_paths
 
 #: Seconds for tailscaled to finish leaving. Its own logout waits for the server without a limit.
 TIMEOUT = 9.0
+#: Seconds for the agent to notice a logout and for tailscaled to restart.
+RESTART = 6.0
 #: Seconds between two checks.
 _PAUSE = 0.1
 
@@ -19,21 +22,23 @@ Sleep = Callable[[float], None]
 
 
 def leave(api: MembershipApi, forget: bool, state_dir: str, clock: Clock = time.monotonic,
-          sleep: Sleep = time.sleep) -> Outcome:
+          sleep: Sleep = time.sleep, restarts: bool = False) -> Outcome:
     """Leave the network.
 
     :param forget: False keeps the identity (`tailscale down`); True logs out and gives up the address.
     :param state_dir: where the settings of the invitation are. The hosts block and the env file follow tailscaled's
         state (rosenv.hosts, rosenv.keeper).
+    :param restarts: whether the agent restarts tailscaled after a logout (tailscale.old_paths): return when it has, so
+        that a join that follows at once does not meet the restart.
     :returns: an Outcome with a code of Leave.srv; OverlayErrors are converted to one.
     """
     try:
-        return _leave(api, forget, state_dir, clock, sleep)
+        return _leave(api, forget, state_dir, clock, sleep, restarts)
     except OverlayError as error:
         return outcome_of(error)
 
 
-def _leave(api: MembershipApi, forget: bool, state_dir: str, clock: Clock, sleep: Sleep) -> Outcome:
+def _leave(api: MembershipApi, forget: bool, state_dir: str, clock: Clock, sleep: Sleep, restarts: bool) -> Outcome:
     deadline = clock() + TIMEOUT
     before = parse_status(api.status(peers=False))
     name = before.self_node.name or 'This robot'
@@ -54,9 +59,25 @@ def _leave(api: MembershipApi, forget: bool, state_dir: str, clock: Clock, sleep
             before.self_node.name or 'this robot', error.sentence),
             'when the server answers: ua-overlay leave --forget', code='FAILED')
     _wait(api, lambda status: not status.have_node_key, deadline, clock, sleep)
+    note = _forget(state_dir)
+    if before.running and keeps_old_paths(before.version) and not (restarts and _restarted(api, clock, sleep)):
+        note += ' Restart tailscaled before it joins again: {} keeps old paths.'.format(before.version)
     return Outcome('OK', '{0} left and gave up its address.{1} Before it can join again, on the server: '
-                         'ua-overlay robot remove {2}'.format(
-                             name, _forget(state_dir), before.self_node.name or 'ROBOT'))
+                         'ua-overlay robot remove {2}'.format(name, note, before.self_node.name or 'ROBOT'))
+
+
+def _restarted(api: MembershipApi, clock: Clock, sleep: Sleep) -> bool:
+    """Wait for tailscaled to go and to come back; return whether it did within RESTART seconds."""
+    deadline, gone = clock() + RESTART, False
+    while clock() < deadline:
+        try:
+            api.status(peers=False)
+            if gone:
+                return True
+        except OverlayError:
+            gone = True
+        sleep(_PAUSE)
+    return False
 
 
 def _logout(api: MembershipApi, left: Callable[[], float]) -> None:

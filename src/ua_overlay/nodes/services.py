@@ -15,6 +15,7 @@ from ua_overlay.nodes.interface import SERVICES
 from ua_overlay.nodes.messages import LINK_TYPES
 from ua_overlay.system.files import write_atomic
 from ua_overlay.system.netmon import InterfaceWatcher
+from ua_overlay.system.units import systemd_runs
 from ua_overlay.tailscale.daemon import Daemon
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.ping import PingSummary, ping_peer
@@ -81,7 +82,8 @@ class Services:
                                 message=outcome.message, dns_name=outcome.dns_name, addresses=list(outcome.addresses))
 
     def _handle_leave(self, request: Any) -> Any:
-        outcome = self._change_membership(lambda: leave(self._connect(), request.forget, self._state_dir))
+        outcome = self._change_membership(lambda: leave(
+            self._connect(), request.forget, self._state_dir, restarts=systemd_runs()))
         rospy.loginfo('leave: %s', outcome.message)
         return srv.LeaveResponse(code=getattr(srv.LeaveResponse, outcome.code, srv.LeaveResponse.FAILED),
                                  message=outcome.message)

@@ -55,6 +55,13 @@ class WatcherApi(Protocol):
         ...
 
 
+class StatusApi(Protocol):
+    """For `old_paths`."""
+
+    def status(self, peers: bool = ...) -> JsonObject:
+        ...
+
+
 class OperatorApi(Protocol):
     """For `operator`."""
 

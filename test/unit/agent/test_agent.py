@@ -18,6 +18,7 @@ from ua_overlay.trust.servers import derp_servers, remembered
 def test_the_duties_end_when_they_are_stopped(tmp_path, monkeypatch):
     """Without tailscaled the operator's loop reports that; the others wait for it silently."""
     monkeypatch.setattr(agent.egress, 'ROBOT', egress.ROBOT._replace(rules=str(tmp_path / 'none.nft')))
+    monkeypatch.setattr(agent, 'systemd_runs', lambda: True)
     said, stop = [], threading.Event()
 
     def say(line):
@@ -25,7 +26,7 @@ def test_the_duties_end_when_they_are_stopped(tmp_path, monkeypatch):
         stop.set()
 
     duties = agent.duties('robot', str(tmp_path / 'none.sock'), stop, say, str(tmp_path / 'none.pem'))
-    assert sorted(duties) == ['egress', 'home', 'names', 'operator']
+    assert sorted(duties) == ['egress', 'home', 'names', 'operator', 'paths']
     threads = [threading.Thread(target=loop, daemon=True) for loop in duties.values()]
     for thread in threads:
         thread.start()
