@@ -34,6 +34,7 @@ class ThreeRobots(Fleet):
         now = {row['robot']: row for row in self.robots()}.get(robot)
         if now and now['team'] != team:
             self.overlay(robot, 'leave', '--forget', user=USER)
+            self.restart_daemon(robot)
             self.site('robot', 'remove', robot)
             now = None
         runs = self.lab.service_running(robot, 'overlay')

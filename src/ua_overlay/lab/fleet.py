@@ -171,6 +171,11 @@ class Fleet:
             program or self.tailscaled, '--statedir', defaults.DAEMON_STATE_DIR, '--socket', defaults.DAEMON_SOCKET,
             '--port', str(defaults.DAEMON_PORT)], env=environment)
 
+    def restart_daemon(self, host: str) -> None:
+        """Restart tailscaled after a logout, as the agent does where systemd runs (tailscale.old_paths)."""
+        self.lab.stop_service(host, 'tailscaled')
+        self.start_daemon(host)
+
     def start_agent(self, host: str) -> None:
         """Start `robot agent` as the service `agent` of ``host``."""
         self.lab.start_service(host, 'agent', [self.command, 'robot', 'agent', '--user', USER],
