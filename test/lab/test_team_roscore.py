@@ -17,13 +17,13 @@ from places import ROOT
 
 from ua_overlay.lab.timeouts import ANSWER, START
 from ua_overlay.lab.wait import wait
-from ua_overlay.rosenv import envfile
+from ua_overlay.rosenv import envfile, local_graph
 from ua_overlay.rosenv.environment import OK, RosEnvironment
 from ua_overlay.rosenv.graph import Graph
 from ua_overlay.rosenv.master import MasterProbe
 from ua_overlay.rosenv.roscore import TeamRoscore
 from ua_overlay.rosenv.runner import TeamRunner
-from ua_overlay.system import process, subreaper
+from ua_overlay.system import instance, process, subreaper
 from ua_overlay.system.supervised import RUNNING, STOPPED, WAITING
 
 pytestmark = pytest.mark.skipif(shutil.which('roscore') is None, reason='roscore is not on the PATH')
@@ -320,3 +320,105 @@ def test_talker_and_listener_through_exec(roscore, team, environ, tmp_path):
         listener.kill()
         listener.communicate()
         talker.wait(20)
+
+
+class OverlayLaunch:
+    """A real `roslaunch … overlay.launch`, without a tailscaled.
+
+    :param words: after `roslaunch`.
+    """
+
+    def __init__(self, tmp_path, environ, words, name):
+        self.log = tmp_path / (name + '.log')
+        with open(str(self.log), 'wb') as output:
+            self.process = subprocess.Popen(['roslaunch', '--disable-title'] + words, env=environ, stdout=output,
+                                            stderr=subprocess.STDOUT, start_new_session=True)
+
+    def text(self):
+        return self.log.read_text(errors='replace')
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        self.process.wait(30)
+
+
+@pytest.fixture
+def launch(tmp_path, environ):
+    """Function (words, port of the master, name) -> OverlayLaunch; all of them on one robot."""
+    made = []
+
+    def start(words, port, name):
+        local = dict(environ, ROS_MASTER_URI='http://localhost:{}'.format(port), ROS_HOSTNAME='localhost',
+                     UA_OVERLAY_RUN_DIR=str(tmp_path / 'run'))
+        local.pop('ROS_IP')
+        made.append(OverlayLaunch(tmp_path, local, words, name))
+        return made[-1]
+
+    yield start
+    for each in reversed(made):
+        each.end()
+
+
+def holder(tmp_path):
+    return instance.read_holder(str(tmp_path / 'run'), local_graph.NODE)
+
+
+@pytest.mark.fault('K6', 'overlay.launch is started while one runs, on the same master or on another one',
+                   behaviour='the second says who runs and ends; the first and its parameters are unchanged',
+                   reported='at once: roslaunch', recovery='does not apply', lost='nothing')
+@pytest.mark.parametrize('same', [True, False], ids=['the same master', 'another master'])
+def test_a_second_overlay_launch_ends_and_touches_nothing(launch, tmp_path, same):
+    port = free_port()
+    direct = ['ua_overlay', 'overlay.launch', 'socket:=' + str(tmp_path / 'none')]
+    first = launch(direct + ['team_launch:=my_robot/drive.launch'], port, 'first')
+    wait('The first node', lambda: holder(tmp_path), START)
+    master = xmlrpc.client.ServerProxy('http://localhost:{}'.format(port))
+    wait('Its services', lambda: answers(master.lookupService, '/t', '/ua_overlay/join'), START)
+    pid = holder(tmp_path).pid
+    parameters = master.getParam('/t', '/ua_overlay')[2]
+    assert parameters['team_launch'] == 'my_robot/drive.launch' and parameters['heartbeat'] == 10.0
+    second = launch(direct + ['heartbeat:=3.0'], port if same else free_port(), 'second')
+    wait('The end of the second roslaunch', lambda: second.process.poll() is not None, START)
+    said = 'The overlay node runs already: process {} of '.format(pid)
+    assert second.text().count(said) == 1 and 'overlay.launch' in second.text().partition(said)[2], second.text()
+    assert master.getParam('/t', '/ua_overlay')[2] == parameters
+    assert holder(tmp_path).pid == pid and first.process.poll() is None
+    assert master.lookupNode('/t', '/ua_overlay')[0] == 1
+
+
+@pytest.mark.fault('K6', 'A launch file of the robot includes overlay.launch while one runs',
+                   behaviour='its other nodes go on, its overlay node takes over when the first one ends',
+                   reported='at once: roslaunch', recovery='10 s after the end of the first', lost='nothing')
+def test_an_included_overlay_launch_takes_over(launch, tmp_path):
+    port = free_port()
+    first = launch(['ua_overlay', 'overlay.launch', 'socket:=' + str(tmp_path / 'none')], port, 'first')
+    wait('The first node', lambda: holder(tmp_path), START)
+    pid = holder(tmp_path).pid
+    (tmp_path / 'robot.launch').write_text(
+        '<launch><include file="$(find ua_overlay)/launch/overlay.launch"><arg name="socket" value="{}"/></include>'
+        '<node name="talker" pkg="ua_overlay" type="talker.py"/></launch>\n'.format(tmp_path / 'none'))
+    other = free_port()
+    robot = launch([str(tmp_path / 'robot.launch')], other, 'robot')
+    master = xmlrpc.client.ServerProxy('http://localhost:{}'.format(other))
+    wait('The other node of the robot', lambda: answers(master.lookupNode, '/t', '/talker'), START)
+    wait('The sentence', lambda: 'This one takes over when that one ends.' in robot.text(), START)
+    assert holder(tmp_path).pid == pid
+    first.end()
+    wait('The second node', lambda: holder(tmp_path) and holder(tmp_path).pid != pid, START)
+    wait('Its services', lambda: answers(master.lookupService, '/t', '/ua_overlay/join'), START)
+    assert robot.text().count('This one takes over') == 1
+
+
+def answers(method, *args):
+    """Whether a method of a master says yes; False while the master is not there."""
+    try:
+        return method(*args)[0] == 1
+    except OSError:
+        return False
+
+
+def test_roslaunch_documents_every_argument(environ):
+    done = subprocess.run(['roslaunch', '--ros-args', 'ua_overlay', 'overlay.launch'], env=dict(environ, LC_ALL='C'),
+                          stdout=subprocess.PIPE, universal_newlines=True, timeout=60, check=True)
+    assert 'team_launch' in done.stdout and 'undocumented' not in done.stdout

@@ -92,7 +92,8 @@ def main() -> int:
         # First: a second node must change nothing, neither in the graph nor on the parameter server.
         parameters = arguments.parse(os.environ)
         if parameters.get('manage_daemon'):
-            os.makedirs(defaults.RUN_DIR, mode=0o755, exist_ok=True)  # `robot prepare` does it for a system's tailscaled
+            # `robot prepare` makes it where tailscaled is a system service.
+            os.makedirs(defaults.RUN_DIR, mode=0o755, exist_ok=True)
         node = claim(lambda: instance.myself(graph), instance.launcher())
     except OverlayError as error:
         print(error, file=sys.stderr, flush=True)

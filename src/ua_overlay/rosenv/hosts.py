@@ -2,9 +2,9 @@
 
 The keeper is part of the root service that `ua-overlay robot prepare` sets up. It takes names and addresses directly
 from tailscaled and queries this machine's resolver itself, so no unprivileged program can influence the file. It acts
-only after names failed to resolve. From then on it keeps the block in step with the overlay until the robot leaves: with
-the block in the file, a query cannot show whether the resolver would work without it (systemd-resolved answers from the
-hosts file too), and removing the block to find out would cut nodes off.
+only after names failed to resolve. From then on it keeps the block in step with the overlay until the robot leaves:
+with the block in the file, a query cannot show whether the resolver would work without it (systemd-resolved answers
+from the hosts file too), and removing the block to find out would cut nodes off.
 """
 import errno
 import logging
@@ -25,7 +25,7 @@ from ua_overlay.tailscale.model import Status
 _LOG = logging.getLogger(__name__)
 
 HOSTS = '/etc/hosts'
-BEGIN = '# BEGIN ua_overlay: names of the machines that this robot sees, kept by `ua-overlay robot agent` until it leaves'
+BEGIN = '# BEGIN ua_overlay: machines that this robot sees, kept by `ua-overlay robot agent` until it leaves'
 END = '# END ua_overlay'
 _BEGIN = '# BEGIN ua_overlay'
 
@@ -182,7 +182,7 @@ class HostsKeeper:
         if has_left(status):
             self._failed = 0
             if has_block(text):
-                self._write(hosts_text(text, ()), 'This robot left its team: the names of the overlay were removed from {}.')
+                self._write(hosts_text(text, ()), 'This robot left its team: its names were removed from {}.')
             return
         if not status.running:
             return

@@ -48,8 +48,9 @@ def team_environ(environ: Environ, variables: Environ) -> Dict[str, str]:
 
 
 def local_environ(environ: Environ, master: str = defaults.LOCAL_MASTER_URI) -> Dict[str, str]:
-    """Return ``environ`` for the local graph, whose master is at ``master``. ROS_HOSTNAME=localhost makes the machine's host name irrelevant, and the
-    env hook of a shell started with it keeps the chosen graph."""
+    """Return ``environ`` for the local graph, whose master is at ``master``. ROS_HOSTNAME=localhost makes the machine's
+    host name irrelevant, and the env hook of a shell started with it keeps the chosen graph.
+    """
     result = without_overlay(environ)
     result.update(ROS_MASTER_URI=master, ROS_HOSTNAME='localhost')
     return result

@@ -70,8 +70,8 @@ def roscore_command(spec: RoscoreSpec, which: Which = shutil.which) -> List[str]
     if roscore is None:
         raise OverlayError('The team master cannot start: there is no roscore on the PATH.',
                            'source the setup.bash of your ROS workspace', code='NO_ROS')
-    return [roscore, '-p', str(spec.port), '-w', str(WORKERS), '-t', str(NOTIFY_TIMEOUT), '--sigint-timeout', str(SIGINT_TIMEOUT),
-            '--sigterm-timeout', str(SIGTERM_TIMEOUT)]
+    return [roscore, '-p', str(spec.port), '-w', str(WORKERS), '-t', str(NOTIFY_TIMEOUT),
+            '--sigint-timeout', str(SIGINT_TIMEOUT), '--sigterm-timeout', str(SIGTERM_TIMEOUT)]
 
 
 class TeamRoscore(Supervised[RoscoreSpec]):

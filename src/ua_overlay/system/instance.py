@@ -15,6 +15,7 @@ from typing import Callable, Optional, Tuple
 from ua_overlay.advice import command
 from ua_overlay.errors import OverlayError
 from ua_overlay.printable import printable
+from ua_overlay.protocols import Json
 from ua_overlay.system import foreign_file, foreign_json, process, procnet
 from ua_overlay.system.files import write_atomic
 
@@ -101,13 +102,20 @@ def parse_holder(text: str) -> Holder:
     :raises ValueError: it is invalid.
     """
     data = foreign_json.parse_object(text)
-    whole, words = ('pid', 'start'), ('user', 'unit', 'launcher', 'graph')
-    if set(data) != set(asdict(Holder(0, 0))) or not all(isinstance(data[key], str) for key in words) or \
-            not all(type(data[key]) is int for key in whole) or type(data['since']) not in (int, float):
+    if set(data) != set(asdict(Holder(0, 0))):
         raise ValueError('not the record of a process')
-    if not 0 <= data['since'] < 1e11 or data['pid'] < 1:
+    pid, start, since = data['pid'], data['start'], data['since']
+    if type(pid) is not int or type(start) is not int or not isinstance(since, (int, float)):
+        raise ValueError('not the record of a process')
+    if pid < 1 or not 0 <= since < 1e11:
         raise ValueError('a number in it is out of range')
-    return Holder(**{key: printable(value) if isinstance(value, str) else value for key, value in data.items()})
+    return Holder(pid, start, float(since), *(_word(data[key]) for key in ('user', 'unit', 'launcher', 'graph')))
+
+
+def _word(value: Json) -> str:
+    if not isinstance(value, str):
+        raise ValueError('not the record of a process')
+    return printable(value)
 
 
 def read_holder(directory: str, name: str) -> Optional[Holder]:

@@ -27,8 +27,10 @@ def test_the_launch_file_sets_no_parameter():
 
 
 def test_the_defaults_have_their_types():
-    values = arguments.parse({arguments.PREFIX + each.get('name'): each.get('default') for each in LAUNCH.findall('arg')})
-    assert (values['team_port'], values['team_roscore'], values['heartbeat'], values['team_launch']) == (0, True, 10.0, '')
+    values = arguments.parse({arguments.PREFIX + each.get('name'): each.get('default')
+                              for each in LAUNCH.findall('arg')})
+    assert (values['team_port'], values['team_roscore'], values['heartbeat']) == (0, True, 10.0)
+    assert values['team_launch'] == ''
     assert values['manage_daemon'] is False and values['config'] == '/etc/ua_overlay/robot.yaml'
 
 

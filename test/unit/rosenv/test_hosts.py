@@ -8,7 +8,7 @@ import pytest
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.rosenv import hosts
-from ua_overlay.rosenv.hosts import HostsKeeper, hosts_text, entries_of
+from ua_overlay.rosenv.hosts import HostsKeeper, entries_of, hosts_text
 from ua_overlay.tailscale.model import Peer, SelfNode, Status
 
 OLD = '127.0.0.1 localhost\n127.0.1.1\tdev-1.overlay.internal  dev-1 # mine\n\n::1 localhost ip6-localhost'
