@@ -101,7 +101,8 @@ def read_state(path: str) -> Tuple[Profile, ...]:
 
 def losses(prefs: JsonObject) -> List[str]:
     """Return what leaving a tailnet ends, from tailscaled's preferences (ipn.Prefs), as phrases. Pure."""
-    routes = [each for each in prefs.get('AdvertiseRoutes') or () if isinstance(each, str)]
+    advertised = prefs.get('AdvertiseRoutes')
+    routes = [each for each in advertised if isinstance(each, str)] if isinstance(advertised, list) else []
     exits = [each for each in routes if each in ('0.0.0.0/0', '::/0')]
     found = []
     if exits:
@@ -117,7 +118,8 @@ def losses(prefs: JsonObject) -> List[str]:
         found.append('Tailscale SSH')
     if prefs.get('AdvertiseServices'):
         found.append('the services that it offers')
-    if isinstance(prefs.get('AppConnector'), dict) and prefs['AppConnector'].get('Advertise'):
+    connector = prefs.get('AppConnector')
+    if isinstance(connector, dict) and connector.get('Advertise'):
         found.append('its role as an app connector')
     return found
 
