@@ -30,6 +30,7 @@ class Server:
     key_known: Optional[bool] = None  #: whether it knows this robot's key; None: not queried, or not answered
     #: Endpoints that another machine with this robot's key reported to the server; (): none; None: not observed.
     strangers: Optional[Tuple[str, ...]] = None
+    proxy: str = ''  #: URL of the HTTP proxy through which tailscaled reaches it, without user and password
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,7 @@ class Facts:
     now: float = 0.0  #: Unix seconds
     daemon_problem: Optional[Problem] = None
     status: Optional[Status] = None
+    newest_tested: str = ''  #: the newest tailscaled with which this package was tested; '': unknown
     links: Optional[Tuple[Link, ...]] = None
     preferences: Preferences = field(default_factory=Preferences)
     former_name: str = ''  #: this robot's name in the settings that it keeps from its invitation

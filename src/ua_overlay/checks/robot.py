@@ -10,6 +10,7 @@ from ua_overlay.checks.hosts import overlay_nodes
 from ua_overlay.clock import format_utc, from_unix
 from ua_overlay.rosenv.team import ipv4, team_of
 from ua_overlay.system.interfaces import in_overlay
+from ua_overlay.system.version import parse_version
 from ua_overlay.tags import CGNAT_LANS, belonging, describe_belonging
 
 DAY = 86400.0
@@ -37,6 +38,23 @@ def daemon(facts: Facts) -> Verdicts:
     if facts.status is None:
         return None
     return ok('tailscaled {} answers.'.format(facts.status.version).replace('  ', ' '))
+
+
+def daemon_tested(facts: Facts) -> Verdicts:
+    """tailscaled is not newer than what this package was tested with."""
+    if facts.daemon_problem is not None or facts.status is None:
+        return None
+    own, newest = parse_version(facts.status.version), parse_version(facts.newest_tested)
+    if own is None or newest is None:
+        return None
+    # Patch releases repair things; the bus and the status change with minor versions.
+    if own[:2] > newest[:2]:
+        return warn('tailscaled {} is newer than {}, the newest with which this package was tested.'.format(
+            facts.status.version, facts.newest_tested), 'It usually works, but nobody has tried it.',
+            command('make canary VERSION={}   # in a checkout of this package: whether it works',
+                    '.'.join(map(str, own))))
+    return ok('tailscaled {} is not newer than {}, which was tested.'.format(
+        facts.status.version, facts.newest_tested))
 
 
 def login(facts: Facts) -> Verdicts:

@@ -36,6 +36,9 @@ class Check(NamedTuple):
 CHECKS = (
     Check('daemon', 'daemon', robot.daemon, 'tailscaled answers on its socket and is new enough.',
           '`sudo systemctl start tailscaled`; `ua-overlay tools install` for a newer one.'),
+    Check('daemon-tested', 'daemon', robot.daemon_tested,
+          'tailscaled is of no later minor version than the newest with which this package was tested.',
+          '`make canary VERSION=…` in a checkout of this package tries that version; a newer version of this package.'),
     Check('health', 'daemon', health.health,
           "tailscaled reports no problem of its own: its state file, its packet filter, its DNS set-up. Each is shown "
           "in tailscaled's words.",

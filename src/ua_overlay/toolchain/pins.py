@@ -7,6 +7,8 @@ import re
 from typing import Dict, NamedTuple, Optional, Tuple
 
 from ua_overlay import defaults
+from ua_overlay.errors import OverlayError
+from ua_overlay.resources import share_path
 
 #: Module directories under toolchain/ that build what runs on a site, in build order.
 MODULES = ('tailscale', 'headscale')
@@ -63,6 +65,14 @@ def read_pin(directory: str, module: str) -> Pin:
     """:func:`parse_go_mod` of ``<directory>/<module>/go.mod``."""
     with open(os.path.join(directory, module, 'go.mod'), encoding='utf-8') as stream:
         return parse_go_mod(stream.read(), module)
+
+
+def newest_tested() -> str:
+    """Return the newest tailscale that the tests run, '' if this installation lacks its pins."""
+    try:
+        return read_pin(share_path('toolchain'), TESTED[-1]).version
+    except (OSError, ValueError, OverlayError):
+        return ''
 
 
 def module_of(program: str) -> str:

@@ -43,7 +43,8 @@ GRAPH = Graph(
     URI, True, nodes=(('/rosout', 'http://dev-1.overlay.internal:40001/'), ('/talker', 'http://100.64.0.2:40002/')),
     callback=Callback(True, True), launched=())
 FACTS = Facts(
-    now=NOW, status=STATUS, links=(Link('dev-1', type=link_types.DIRECT), Link('dev-3', type=link_types.IDLE)),
+    now=NOW, status=STATUS, newest_tested='1.98.10',
+    links=(Link('dev-1', type=link_types.DIRECT), Link('dev-3', type=link_types.IDLE)),
     preferences=Preferences(team='iris'),
     server=Server('https://server.ua.test:8080', None, 0, NOW + 60 * DAY,
                              NOW + 3000 * DAY, True, ()),

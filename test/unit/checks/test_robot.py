@@ -23,6 +23,23 @@ def test_daemon():
     assert robot.daemon(Facts()) is None
 
 
+@pytest.mark.fault('new', 'A tailscaled that is newer than this package knows', behaviour='doctor names both versions',
+                   reported='at once: doctor', recovery='-', lost='nothing')
+@pytest.mark.parametrize('version, level', [
+    ('1.98.10', 'OK'), ('1.102.9', 'OK'), ('1.102.5-t1234', 'OK'), ('1.104.1-t1', 'WARN'), ('2.0.0', 'WARN')])
+def test_a_tailscaled_newer_than_tested(version, level):
+    verdict = robot.daemon_tested(changed(status=replace(STATUS, version=version), newest_tested='1.102.5'))
+    assert verdict.level == level and version in verdict.what and '1.102.5' in verdict.what
+    assert bool(verdict.next_command) == (level == 'WARN')
+    assert not verdict.next_command or 'VERSION={} '.format(version.split('-')[0]) in verdict.next_command
+
+
+def test_an_unknown_version_is_not_judged():
+    assert robot.daemon_tested(changed(status=replace(STATUS, version='custom'))) is None
+    assert robot.daemon_tested(changed(newest_tested='')) is None
+    assert robot.daemon_tested(Facts(daemon_problem=PROBLEM)) is None
+
+
 def test_login():
     assert robot.login(FACTS).what == 'dev-2 is in team iris at 100.64.0.2.'
     assert robot.login(FACTS).level == 'OK'

@@ -18,7 +18,7 @@ ALLOWED = {
     'rosenv': ('system', 'tailscale'),
     'membership': ('system', 'trust', 'tailscale'),
     'agent': ('system', 'firewall', 'trust', 'tailscale', 'rosenv'),
-    'checks': ('system', 'firewall', 'trust', 'tailscale', 'rosenv'),
+    'checks': ('system', 'toolchain', 'firewall', 'trust', 'tailscale', 'rosenv'),
     'nodes': ('system', 'toolchain', 'tailscale', 'rosenv', 'membership', 'checks'),
     'wtf': ('system', 'tailscale', 'membership', 'checks'),
     # The server's rooms.

@@ -34,6 +34,7 @@ from ua_overlay.tailscale.api import ObserverApi
 from ua_overlay.tailscale.links import links_of
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.model import Peer, SelfNode, Status, parse_status
+from ua_overlay.toolchain.pins import newest_tested
 from ua_overlay.trust.servers import resolve_soon
 
 #: Optional parts, in addition to tailscaled, the env file, interfaces, processes and names, which need no network but
@@ -162,7 +163,8 @@ class Observer:
         actual, of_the_node, env_problem = self._run_directory()
         sockets = read()
         preferences = of_the_node or self._preferences
-        facts = Facts(now=self._now(), interfaces=ipv4_addresses(), preferences=preferences, actual=actual,
+        facts = Facts(now=self._now(), newest_tested=newest_tested(),
+                      interfaces=ipv4_addresses(), preferences=preferences, actual=actual,
                       env_problem=env_problem, processes=ros_processes(sockets, own_pid=os.getpid()),
                       former_name=self._former_name, disks=observe_disks(), daemon_state=daemon_state(),
                       local_holder=holder_of(defaults.LOCAL_MASTER_PORT, sockets))
