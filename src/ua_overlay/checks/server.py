@@ -1,4 +1,6 @@
 """Checks of the site's server from this robot's point of view. Pure."""
+from urllib.parse import urlsplit
+
 from ua_overlay.advice import command
 from ua_overlay.checks.facts import Facts
 from ua_overlay.checks.finding import Verdicts, error, ok, warn
@@ -18,6 +20,8 @@ CLOCK_ERROR = 30
 #: Codes of the probe that other checks than `server` report.
 _CERTIFICATE_CODES = ('CERT_EXPIRED',)
 _CLOCK_CODES = ('CLOCK',)
+#: The port to which HTTP proxies connect.
+HTTPS_PORT = 443
 
 
 def server(facts: Facts) -> Verdicts:
@@ -30,7 +34,16 @@ def server(facts: Facts) -> Verdicts:
             return None
         return error(view.problem.sentence, 'Existing links go on; joins, moves and new links wait for the server.',
                      view.problem.next_command)
-    return ok('The server {} answers.'.format(view.url))
+    if not view.proxy:
+        return ok('The server {} answers.'.format(view.url))
+    what = 'The server {} answers through the proxy {}'.format(view.url, view.proxy)
+    if urlsplit(view.url).port not in (None, HTTPS_PORT):
+        # tailscale 1.98: derp/derphttp, dialNodeUsingProxy.
+        return warn('{}, but its DERP does not.'.format(what), 'tailscaled asks a proxy for DERP on port {} whatever the '
+                    'map says, so this robot has no link through the server. A site for robots behind proxies has that '
+                    'port.'.format(HTTPS_PORT),
+                    command('ua-overlay server init --name FQDN --port {}   # on a new server', HTTPS_PORT))
+    return ok(what + '.')
 
 
 def registered(facts: Facts) -> Verdicts:

@@ -63,3 +63,13 @@ def test_a_robot_that_was_removed():
     assert verdict.level == 'ERROR' and verdict.next_command.startswith('ua-overlay invite iris dev-2 ')
     stopped = replace(FACTS.status, state='Stopped')
     assert server.registered(replace(with_server(key_known=False), status=stopped)) is None
+
+
+@pytest.mark.parametrize('url, level', [('https://server.ua.test:443', 'OK'), ('https://server.ua.test', 'OK'),
+                                        ('https://server.ua.test:8080', 'WARN')])
+def test_a_server_behind_a_proxy(url, level):
+    view = replace(FACTS.server, url=url, proxy='http://proxy.lan:3128', problem=None)
+    verdict = server.server(changed(server=view))
+    assert verdict.level == level and 'through the proxy http://proxy.lan:3128' in verdict.what
+    if level == 'WARN':
+        assert '--port 443' in verdict.next_command

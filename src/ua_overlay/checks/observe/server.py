@@ -11,6 +11,7 @@ from ua_overlay.tailscale.api import ObserverApi
 from ua_overlay.tailscale.daemon_proxy import daemon_proxies
 from ua_overlay.tailscale.model import Status, parse_prefs, parse_status, parse_whois
 from ua_overlay.trust import certificate as certificates
+from ua_overlay.trust.names import parse_server_url
 from ua_overlay.trust.probe import ServerHealth, check_server
 from ua_overlay.trust.verify import verify_node_key
 
@@ -48,6 +49,16 @@ def endpoints_of(api: ObserverApi) -> Endpoints:
         return (), ()
 
 
+def proxy_of(url: str) -> str:
+    """Return the URL of tailscaled's proxy for a server, '' without one."""
+    try:
+        server = parse_server_url(url)
+    except ValueError:
+        return ''
+    proxy = daemon_proxies(server.host, server.port)
+    return proxy.url if proxy else ''
+
+
 def probe_server(url: str, ca_file: str, timeout: float, check: CheckServer = CHECK_SERVER, node_key: str = '',
                  verify: VerifyNodeKey = VERIFY_NODE_KEY) -> Server:
     """Probe the server at ``url`` with the CA in ``ca_file``; network errors become part of the result.
@@ -58,7 +69,7 @@ def probe_server(url: str, ca_file: str, timeout: float, check: CheckServer = CH
     """
     if not url:
         return Server()
-    view = Server(url)
+    view = Server(url, proxy=proxy_of(url))
     try:
         with open(ca_file, encoding='ascii') as stream:
             ca_pem = stream.read()
