@@ -63,8 +63,8 @@ CHECKS = (
           'No other machine uses the identity of this robot (a copied SD card): the endpoints that the server has of '
           'it are its own. The overlay node reports it after a minute. Of the two machines, the one that reported to '
           'the server last sees nothing; two with an address and port in common (behind NATs) cannot be distinguished.',
-          'On the copy `ua-overlay leave --forget`; then `ua-overlay robot remove ROBOT` on the server and an '
-          'invitation for each.'),
+          'On the copy `ua-overlay leave --new-identity`, and an invitation of its own; then on the other machine '
+          '`ua-overlay leave; ua-overlay join`.'),
     Check('certificate', 'server', server.certificate,
           "The server's certificate is good for at least 14 days (error: 2), the CA for 90.",
           '`ua-overlay server renew` on the server.'),
@@ -76,8 +76,10 @@ CHECKS = (
           '/diagnostics compares with the master\'s robot.',
           'One time source for the team, such as the site\'s server: [Clocks](operate.md#clocks).'),
     Check('address-range', 'daemon', robot.address_range,
-          'No other interface has an address in {} (carriers and other VPNs use it).'.format(defaults.OVERLAY_V4),
-          'Move the other network, or connect to it through a router.'),
+          'No other interface has an address in {} (carriers and other VPNs use it), or the site lets its robots '
+          'accept that range there.'.format(defaults.OVERLAY_V4),
+          '`sudo ua-overlay policy cgnat-lans on` on the server; a robot whose address lies in that network joins '
+          'anew, which gives it another one.'),
     Check('egress', 'daemon', egress.egress,
           'On a robot that was prepared: the egress rule, by which nothing leaves the site, is loaded as it was '
           'written, for the addresses of the site. Only root can see it, so it is UNKNOWN to other users and not in '
