@@ -4,7 +4,7 @@ Source: tailscale.com v1.98.10, health/warnings.go, ipn/store.go (StateStoreHeal
 The status has the texts only, so they are recognized by their words. A text that is unknown here is shown as it is.
 """
 import re
-from typing import List, NamedTuple
+from typing import Dict, List, NamedTuple, Optional
 
 from ua_overlay import defaults
 from ua_overlay.advice import command
@@ -44,14 +44,11 @@ _KNOWN = (
            'The kernel or its iptables refuses tailscaled\'s packet filter, so it sets up neither routes nor DNS. The '
            'egress rule and the guard do not need that filter.',
            'sudo tailscale set --netfilter-mode=off'),
-    _Known(re.compile('resolv.conf overwritten'), WARN,
-           'Another program writes /etc/resolv.conf, so MagicDNS may not work. The agent keeps the names of the peers '
-           'in /etc/hosts where they do not resolve.',
+    _Known(re.compile('resolv\\.conf|DNS configuration of your device'), WARN,
+           'MagicDNS does not work while another program, or a protection of the file, keeps tailscaled from it. The '
+           'agent keeps the names of the peers in /etc/hosts where they do not resolve.',
            'sudo systemctl restart tailscaled'),
-    _Known(re.compile('DNS configuration of your device'), WARN,
-           'MagicDNS does not work then. The agent keeps the names of the peers in /etc/hosts where they do not '
-           'resolve.',
-           'sudo systemctl restart tailscaled'),
+    _Known(_OF_THE_SERVER, WARN, 'It connects again when it starts anew.', 'sudo systemctl restart tailscaled'),
     _Known(re.compile('reach the configured DNS servers'), WARN,
            'It passes on other names to the name servers of this network, and they do not answer.',
            'resolvectl status; cat /etc/resolv.conf'),
@@ -64,20 +61,23 @@ def health(facts: Facts) -> Verdicts:
         return None
     server_away = facts.server is not None and facts.server.problem is not None
     state = facts.daemon_state or STATE_FILE
-    verdicts: List[Verdict] = []
+    said: Dict[Optional[_Known], List[str]] = {}
     for text in sorted(set(facts.status.health)):
-        if _SILENT.search(text) or server_away and _OF_THE_SERVER.search(text):
-            continue
-        kind = next((kind for kind in _KNOWN if kind.text.search(text)), None)
-        what = 'tailscaled says: {}'.format(printable(text.strip(), _LONGEST))
-        if kind is None:
-            verdicts.append(Verdict(WARN, what, 'It connects again when it starts anew.'
-                                    if _OF_THE_SERVER.search(text) else '', 'sudo systemctl restart tailscaled'
-                                    if _OF_THE_SERVER.search(text) else 'journalctl -u tailscaled -n 50'))
-        else:
-            verdicts.append(Verdict(kind.level, what, kind.why,
+        if not _SILENT.search(text) and not (server_away and _OF_THE_SERVER.search(text)):
+            said.setdefault(next((kind for kind in _KNOWN if kind.text.search(text)), None), []).append(text.strip())
+    verdicts: List[Verdict] = []
+    for kind, texts in said.items():
+        # tailscaled reports some failures twice, as a warning and as the error behind it.
+        if kind is not None:
+            verdicts.append(Verdict(kind.level, _quoted('; '.join(texts)), kind.why,
                                     command(kind.next_command.replace('{state}', '{0}'), state)))
+            continue
+        verdicts += [Verdict(WARN, _quoted(text), '', 'journalctl -u tailscaled -n 50') for text in texts]
     return verdicts or ok('tailscaled reports no problem.')
+
+
+def _quoted(text: str) -> str:
+    return 'tailscaled says: {}'.format(printable(text, _LONGEST))
 
 
 def lost_state(facts: Facts) -> bool:

@@ -28,7 +28,7 @@ from ua_overlay.rosenv.envfile import ROS_KEYS, Location, Variables
 from ua_overlay.rosenv.environment import RosEnvironment, decide_environment
 from ua_overlay.rosenv.names import NameChecker
 from ua_overlay.rosenv.preferences import Preferences, follow_map, preferences_of
-from ua_overlay.rosenv.team import dns_name, ipv4, team_mates
+from ua_overlay.rosenv.team import dns_name, ipv4, team_mates, visible_nodes
 from ua_overlay.system.interfaces import ipv4_addresses
 from ua_overlay.tailscale.api import ObserverApi
 from ua_overlay.tailscale.links import links_of
@@ -103,8 +103,8 @@ class Observer:
                     parts: AbstractSet[str]) -> Tuple[Facts, RosEnvironment]:
         """Observe what needs only tailscaled's status, and decide the desired environment."""
         preferences, interfaces = facts.preferences, facts.interfaces or ()
-        # The peers are all that this robot may hear: its team, teams with a rule, operators' laptops.
-        peers = [peer for peer in status.peers if dns_name(peer) and ipv4(peer)]
+        # All that this robot may hear: its team, teams with a rule, operators' laptops.
+        peers = visible_nodes(status)
         mtu = overlay_mtu(status.self_node, interfaces, path=clamp.installed_path())
         steps = self._lone_steps(parts)
         steps['names'] = lambda: NameChecker(deadline=self._patience).check(
