@@ -14,7 +14,7 @@ from ua_overlay import defaults
 from ua_overlay.advice import command
 from ua_overlay.errors import OverlayError
 from ua_overlay.protocols import Environ
-from ua_overlay.system import foreign_file
+from ua_overlay.system import file_system, foreign_file
 from ua_overlay.system.files import write_atomic
 
 FILE_NAME = 'env'
@@ -135,8 +135,8 @@ def write_file(location: Location, name: str, text: str) -> None:
         raise _in_the_way(path) from error
     except OSError as error:
         raise OverlayError('The ROS environment cannot be written to {}: {}.'.format(
-            path, error.strerror or error),
-            command('sudo ua-overlay robot prepare --user {}', os.environ.get('USER') or 'USER')) from error
+            path, error.strerror or error), file_system.next_command(
+                error, command('sudo ua-overlay robot prepare --user {}', os.environ.get('USER') or 'USER'))) from error
 
 
 def remove(location: Location, name: str = FILE_NAME) -> bool:

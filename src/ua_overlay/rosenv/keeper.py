@@ -183,7 +183,7 @@ class EnvironmentKeeper:
 
     def period(self, report: Report) -> float:
         """Return the seconds until the next step if nothing changes earlier."""
-        healthy = report.desired.state == OK and report.desired.names_ok and report.master_alive
+        healthy = report.state == OK and report.desired.names_ok and report.master_alive and not report.problem
         periods = [PERIOD if healthy or report.desired.state == NO_OVERLAY else PERIOD_WRONG]
         busy = any(program.state in (supervised.STOPPING, supervised.WAITING) for program in self._programs)
         clear = self._leftovers is None or self._leftovers.clear

@@ -7,6 +7,8 @@ from ua_overlay.rosenv.graph import Graph
 
 #: Environment state of a master that is online but whose roscore does not answer.
 NO_ROSCORE = 'NO_ROSCORE'
+#: Environment state while the env file cannot be written: shells and programs get nothing, whatever the team has.
+NOT_WRITTEN = 'NOT_WRITTEN'
 
 #: States of the team runner: no launch file is configured; it waits for overlay, name and master; it runs; it is being
 #: stopped; it exited unexpectedly and will be restarted.
@@ -60,7 +62,10 @@ class Report:
 
     @property
     def state(self) -> str:
-        """The environment's state word; NO_ROSCORE when the only problem is a silent master."""
+        """The environment's state word; NOT_WRITTEN without an env file that should be there, NO_ROSCORE when the only
+        problem is a silent master."""
+        if self.problem and self.desired.usable and not self.env_file:
+            return NOT_WRITTEN
         return NO_ROSCORE if self.desired.state == OK and self.silent else self.desired.state
 
     @property

@@ -8,6 +8,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from full_disk import needs_root, small_file_system
 
 from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.errors import OverlayError
@@ -18,7 +19,7 @@ from ua_overlay.rosenv.keeper import PERIOD, PERIOD_RUNNING, PERIOD_STARTING, SI
 from ua_overlay.rosenv.master import MasterAnswer
 from ua_overlay.rosenv.names import NameReport
 from ua_overlay.rosenv.preferences import Preferences
-from ua_overlay.rosenv.report import FAILED, NO_ROSCORE, OFF, RUNNING, WAITING
+from ua_overlay.rosenv.report import FAILED, NO_ROSCORE, NOT_WRITTEN, OFF, RUNNING, WAITING
 from ua_overlay.system import supervised
 from ua_overlay.system.thread import SupervisedThread
 from unit.rosenv import nodes
@@ -260,6 +261,35 @@ def test_a_removed_env_file_is_written_again(alone):
     os.unlink(alone.location.path)
     alone.keeper.step(ALONE)
     assert alone.file() == VARIABLES
+
+
+@needs_root
+@pytest.mark.fault('K3', 'The file system of /run/ua_overlay is full', behaviour='nodes go on; shells get nothing rather '
+                   'than an old master', reported='5 s: ros_environment NOT_WRITTEN, doctor', recovery='2 s',
+                   lost='nothing')
+def test_a_full_run_directory(alone, tmp_path):
+    alone.keeper.step(ALONE)
+    with small_file_system(tmp_path / 'full') as disk:
+        alone.location = envfile.Location(str(tmp_path / 'full'), True)
+        disk.fill()
+        for _ in range(3):
+            report = alone.keeper.step(ALONE)
+            assert (report.state, report.actual, report.env_file) == (NOT_WRITTEN, {}, '')
+            assert 'the file system {} is full'.format(disk.path) in report.why
+            assert report.why.endswith(' Next: df -h ' + disk.path)
+            assert alone.keeper.period(report) <= 2.0
+        assert disk.names() == []
+        disk.free()
+        report = alone.keeper.step(ALONE)
+        assert (report.state, report.problem) == ('OK', '') and report.actual == VARIABLES
+        # A change of the master on a full disk: no shell may go to the old one.
+        disk.fill()
+        alone.preferences = Preferences(team_port=11400)
+        report = alone.keeper.step(ALONE)
+        assert report.state == NOT_WRITTEN and not os.path.exists(alone.location.path)
+        disk.free()
+        assert alone.keeper.step(ALONE).actual['ROS_MASTER_URI'].endswith(':11400')
+        alone.keeper.remove_leftover()
 
 
 def damaged(path, how):
