@@ -4,11 +4,13 @@ import os
 import threading
 
 import pytest
+from full_disk import small_file_system
 from loopback_site import LoopbackSite
 from releases import RELEASES
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.lab.wait import wait
+from ua_overlay.tailscale import state_file
 from ua_overlay.tailscale.byte_counters import moved, parse_bytes
 from ua_overlay.tailscale.links import classify_ping
 from ua_overlay.tailscale.localapi import WATCH_HEALTH, WATCH_PEERS, WATCH_STATE, DaemonDenied, DaemonError, LocalApi
@@ -270,3 +272,40 @@ def test_logout_without_the_server_fails_and_keeps_the_key(fresh):
             assert fresh.status().have_node_key
         finally:
             fresh.site = site
+
+
+@needs_root
+@pytest.mark.fault('K3', 'The disk is full while tailscaled gets its identity',
+                   behaviour='It runs; the agent has it saved when there is room',
+                   reported='30 s: log of the agent; at once: status, doctor', recovery='30 s',
+                   lost='nothing, unless tailscaled restarts meanwhile')
+def test_an_identity_that_there_was_no_room_for_is_saved_later(site, tmp_path):
+    """tailscaled says so in its log alone, and would not save it before the next change of a preference."""
+    daemon = site.daemon('full-disk')
+    daemon.join(site.key())  # a machine key is there, as on a robot that was in a team before
+    daemon.api.logout()
+    daemon.kill()
+    kept = {name: open(os.path.join(daemon.dir, name), 'rb').read() for name in ('state',)}
+    daemon.log = str(tmp_path / 'log')
+    said = []
+    with small_file_system(daemon.dir, '512k') as disk:
+        for name, data in kept.items():
+            with open(os.path.join(daemon.dir, name), 'wb') as stream:
+                stream.write(data)
+        daemon.start()
+        path = state_file.path_of(daemon.socket)
+        assert path == os.path.join(daemon.dir, 'state') and state_file.lack_of_room(daemon.socket) is None
+        keeper = state_file.IdentityKeeper(daemon.api, lambda: path, said.append)
+        disk.fill()
+        assert 'file system {} is full'.format(disk.path) in state_file.lack_of_room(daemon.socket).sentence
+        name = daemon.join(site.key()).self_node.name
+        keeper.step()
+        assert len(said) == 1 and 'is full' in said[0] and 'restart would lose it' in said[0], said
+        disk.free()
+        keeper.step()
+        assert 'has saved' in said[-1], said
+        assert daemon.api.prefs()['NotepadURLs'] is False
+        daemon.kill()
+        daemon.start()
+        assert wait('The robot after a restart', daemon.online).self_node.name == name
+        daemon.kill()

@@ -1,8 +1,9 @@
 """The agent (`ua-overlay robot agent`): the root service of a prepared robot.
 
-It reconciles five things for as long as it runs: tailscaled's operator, so that an unprivileged user may join and
+It reconciles six things for as long as it runs: tailscaled's operator, so that an unprivileged user may join and
 leave; the names of the team in the hosts file, if MagicDNS fails; the addresses of the site in the egress rule; the
-robot's home DERP on the server; and, under systemd, the paths to peers, for which tailscaled restarts after a logout.
+robot's home DERP on the server; the robot's identity on its disk; and, under systemd, the paths to peers, for which
+tailscaled restarts after a logout.
 """
 import threading
 from typing import Callable, Dict
@@ -18,6 +19,7 @@ from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.model import parse_status
 from ua_overlay.tailscale.old_paths import restart_daemon, watch_logouts
 from ua_overlay.tailscale.operator import maintain_operator
+from ua_overlay.tailscale.state_file import IdentityKeeper, path_of
 from ua_overlay.trust.servers import remembered, resolve, servers_now
 
 #: Name of a duty -> the loop that performs it until the agent's stop is set.
@@ -39,6 +41,7 @@ def duties(user: str, socket: str, stop: threading.Event, say: Say, ca_file: str
         'egress': lambda: egress_keeper.keep(
             egress.ROBOT, lambda: servers_now(derp_map(), ca_file) or None, resolve, stop, say, news=derp_map),
         'home': lambda: HomeReporter(LocalApi(socket), say).run(stop),
+        'identity': lambda: IdentityKeeper(LocalApi(socket), lambda: path_of(socket), say).run(stop),
         'operator': lambda: maintain_operator(LocalApi(socket), user, stop, say)}
     if systemd_runs():
         found['paths'] = lambda: watch_logouts(LocalApi(socket), restart_daemon, stop, say)

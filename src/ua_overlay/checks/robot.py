@@ -71,11 +71,12 @@ def login(facts: Facts) -> Verdicts:
             command('ua-overlay robot remove {0}; ua-overlay invite {1} {0}   # on the server, then here: '
                     'ua-overlay join INVITATION', name or 'ROBOT', facts.preferences.team))
     if facts.status.refused:
-        return error('The server does not know {} any more.'.format(facts.status.self_node.name or 'this robot'),
+        own = facts.status.self_node
+        team = team_of(own, facts.preferences.team) or facts.preferences.team or 'TEAM'
+        return error('The server does not know {} any more.'.format(own.name or 'this robot'),
                      'It was removed there, or its key expired.',
                      command('ua-overlay invite {} {}   # on the server, then here: ua-overlay join INVITATION',
-                             team_of(facts.status.self_node, facts.preferences.team) or facts.preferences.team or 'TEAM',
-                             facts.status.self_node.name or 'ROBOT'))
+                             team, own.name or 'ROBOT'))
     if not facts.status.running:
         return warn(*_LOGINS.get(facts.status.state, ('This robot is in no team.', '', 'ua-overlay join INVITATION')))
     own = facts.status.self_node

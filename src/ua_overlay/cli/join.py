@@ -14,6 +14,7 @@ from ua_overlay.membership.join import Join
 from ua_overlay.membership.outcome import Outcome
 from ua_overlay.system.netmon import InterfaceWatcher
 from ua_overlay.tailscale.localapi import LocalApi
+from ua_overlay.tailscale.state_file import lack_of_room
 
 DESCRIPTION = """\
 Join the team of an invitation. Without an invitation, rejoin with the identity that `ua-overlay leave` kept. The key of
@@ -63,5 +64,6 @@ def run(args: argparse.Namespace) -> int:
             signal.signal(number, interrupt)
     with Progress()('Joining'):
         outcome = Join(LocalApi(args.socket), args.ca, args.state_dir, timeout=args.timeout,
-                       unstable=InterfaceWatcher().wait_left)(args.invitation)
+                       unstable=InterfaceWatcher().wait_left,
+                       lack_of_room=lambda: lack_of_room(args.socket))(args.invitation)
     return show(outcome, args.json)

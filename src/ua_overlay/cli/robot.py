@@ -57,7 +57,7 @@ stays. Then power the robot off and copy its disk: every copy makes keys of its
 own when it boots, and joins with an invitation of its own.'''
 
 AGENT = '''\
-Run until stopped, and maintain four things:
+Run until stopped, and maintain five things:
 
   - USER is the operator of tailscaled, even after `tailscale up` or a logout
     resets it
@@ -65,6 +65,7 @@ Run until stopped, and maintain four things:
     resolve otherwise, until the robot leaves
   - the egress rule of tailscaled has the site's current addresses
   - the server knows the home DERP of this robot
+  - tailscaled has saved the identity of this robot, as soon as there is room
 
 `robot prepare` installs a service that runs this.'''
 

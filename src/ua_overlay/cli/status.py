@@ -18,6 +18,7 @@ from ua_overlay.tags import belonging, describe_belonging, team_of
 from ua_overlay.tailscale.links import links_of
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.model import Link, Status, parse_prefs, parse_status
+from ua_overlay.tailscale.state_file import lack_of_room
 
 #: Seconds to wait for the server's answer whether it still knows this robot.
 SERVER_PATIENCE = 1.0
@@ -90,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
     variables, problem = environment()
     stray = left_behind(api, args.state_dir)
     gone = refusal(status) or removed(api, status, args.ca)
+    lack = lack_of_room(args.socket) if status.have_node_key else None
+    warnings = stray + ([str(lack)] if lack is not None else [])
     links = links_of(status)
     try:
         record = read_record()
@@ -101,10 +104,11 @@ def run(args: argparse.Namespace) -> int:
             'team': '' if status.refused else team_of(status.self_node.tags), 'health': list(status.health),
             'peers': [asdict(peer) for peer in status.peers],
             'links': [dict(asdict(link), since=record.since(link), round_trip=record.round_trip(link)) for link in links],
-            'environment': variables, 'left_behind': stray, 'removed': gone}, indent=2))
+            'environment': variables, 'left_behind': stray, 'removed': gone,
+            'identity_at_risk': '' if lack is None else str(lack)}, indent=2))
     else:
         show(status, links, variables, problem, record)
-        for sentence in stray + ([gone] if gone and not status.refused else []):
+        for sentence in warnings + ([gone] if gone and not status.refused else []):
             print(sentence)
     return 0 if status.state == 'Running' else NOTHING
 

@@ -78,6 +78,7 @@ class Join:
     :param cancelled: called about four times a second; True ends the attempt like an interrupt.
     :param trust: (CA as PEM text) -> None, makes tailscaled trust a CA; None if only `robot prepare` can do that.
     :param unstable: () -> seconds until the machine's interfaces are stable (netmon.InterfaceWatcher.wait_left).
+    :param lack_of_room: () -> why tailscaled cannot save what it gets, None if it can (tailscale.state_file).
     :param fetch_ca: (server URL, pins) -> CA as PEM text (ca_pin.fetch).
     """
 
@@ -87,7 +88,8 @@ class Join:
                  timeout: float = TIMEOUT, cancelled: Callable[[], bool] = lambda: False,
                  trust: Optional[Callable[[str], None]] = None, unstable: Callable[[], float] = lambda: 0.0,
                  fetch_ca: Callable[[str, str], str] = FETCH_CA,
-                 verify: VerifyNodeKey = VERIFY_NODE_KEY) -> None:
+                 verify: VerifyNodeKey = VERIFY_NODE_KEY,
+                 lack_of_room: Callable[[], Optional[OverlayError]] = lambda: None) -> None:
         self.api = api
         self.ca_file = ca_file
         self.state_dir = state_dir
@@ -103,6 +105,7 @@ class Join:
         self.unstable = unstable
         self.fetch_ca = fetch_ca
         self.verify = verify
+        self.lack_of_room = lack_of_room
         #: The server has accepted the key.
         self.accepted = False
         #: The server forgot this machine, so a new key is sent although the machine has a node key.
@@ -114,9 +117,11 @@ class Join:
         :returns: an Outcome with a code of Join.srv; OverlayErrors are converted to one.
         """
         try:
-            return self._join(path)
+            outcome = self._join(path)
         except OverlayError as error:
             return outcome_of(error)
+        lack = self.lack_of_room()  # tailscaled says that in its log only
+        return outcome if lack is None else outcome.with_message(str(lack))
 
     def _join(self, path: str) -> Outcome:
         invitation = invitation_file.read(path) if path else None
@@ -204,6 +209,9 @@ class Join:
         self.probe(invitation.server_url, ca_pem)
         if not trusted and self.trust is not None:
             self.trust(ca_pem)
+        lack = self.lack_of_room()
+        if lack is not None:
+            raise refusals.no_room(lack)
         self._wait_stable()
         # Based on the current preferences: a missing NetfilterMode, for instance, would disable the firewall rules.
         prefs = dict(before, ControlURL=invitation.server_url, WantRunning=True, LoggedOut=False, CorpDNS=True,

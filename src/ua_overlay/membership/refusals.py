@@ -2,6 +2,7 @@
 from typing import Iterable, Optional
 
 from ua_overlay.advice import command
+from ua_overlay.errors import OverlayError
 from ua_overlay.membership.identity import REVOKED, SPENT
 from ua_overlay.membership.outcome import Refused
 from ua_overlay.printable import printable
@@ -69,6 +70,13 @@ def certificate_not_trusted(server_url: str, user: str) -> Refused:
     """
     return Refused('tailscaled does not trust the server\'s certificate: it runs without the CA of {}.'.format(
         server_url or 'the site'), command('sudo ua-overlay robot prepare --user {}', user), code='NOT_PREPARED')
+
+
+def no_room(lack: OverlayError) -> Refused:
+    """
+    :param lack: which file system is full.
+    """
+    return Refused(lack.sentence + ' The invitation was not used.', lack.next_command, code='FAILED')
 
 
 def cancelled() -> Refused:

@@ -20,6 +20,7 @@ from ua_overlay.tailscale.daemon import Daemon
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.ping import PingSummary, ping_peer
 from ua_overlay.tailscale.snapshot import Snapshot
+from ua_overlay.tailscale.state_file import lack_of_room
 
 #: Seconds for a probe unless the request says otherwise.
 PROBE_TIMEOUT = 5.0
@@ -122,6 +123,7 @@ class Services:
         daemon = self._daemon
         return Join(self._connect(), self._ca_file, self._state_dir, cancelled=rospy.is_shutdown,
                     unstable=self._interfaces.wait_left,
+                    lack_of_room=lambda: lack_of_room(self._connect().socket_path),
                     trust=None if daemon is None else lambda ca_pem: self._trust(daemon, ca_pem))
 
     def _trust(self, daemon: Daemon, ca_pem: str) -> None:

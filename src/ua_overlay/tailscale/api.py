@@ -123,6 +123,16 @@ class MembershipApi(Protocol):
         ...
 
 
+class StateApi(Protocol):
+    """For `state_file`; edit_prefs requires root or the operator."""
+
+    def status(self, peers: bool = ...) -> JsonObject:
+        ...
+
+    def edit_prefs(self, **fields: Any) -> JsonObject:
+        ...
+
+
 class IdentityApi(Protocol):
     """For membership.new_identity; every call but `status` requires root or the operator."""
 

@@ -492,6 +492,26 @@ def test_settings_that_cannot_be_saved(scene):
     scene.expect(outcome, 'OK', 'joined team iris', scene.directory, 'sudo ua-overlay robot prepare')
 
 
+@pytest.mark.fault('K3', 'The file system of tailscaled\'s state is full while a robot joins',
+                   behaviour='The join is refused before the invitation is used', reported='at once: join, status, doctor',
+                   recovery='with the next join', lost='nothing')
+def test_a_full_disk_spends_no_invitation(scene):
+    lack = OverlayError('The file system /var is full.', 'df -h /var')
+    scene.api(FRESH)
+    scene.expect(scene.run(scene.invitation(), lack_of_room=lambda: lack), 'FAILED', '/var is full',
+                 'The invitation was not used', 'Next: df -h /var')
+    scene.expect_no_key_sent()
+
+
+def test_a_disk_that_became_full_is_mentioned_after_a_join(scene):
+    lacks = [None, OverlayError('The file system /var is full.', 'df -h /var')]
+    scene.api(FRESH, register=[ACCEPTED, MAP])
+    scene.expect(scene.run(scene.invitation(), lack_of_room=lambda: lacks.pop(0)), 'OK', 'joined team iris',
+                 '/var is full. Next: df -h /var')
+    scene.api(STOPPED, resume=[({}, RUNNING), MAP])
+    scene.expect(scene.run('', lack_of_room=lambda: OverlayError('Full.')), 'OK', 'is back', 'Full.')
+
+
 # --- a robot that has an identity ---
 
 def test_already_in_this_team(scene):
