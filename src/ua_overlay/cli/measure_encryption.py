@@ -38,8 +38,8 @@ examples:
   ua-overlay measure encryption --canary canary.txt \\
       --inside in.pcap --outside robot.pcap router.pcap"""
 
-#: Longest capture that is read, in bytes; it is kept in memory.
-_LONGEST_CAPTURE = 128 * 1024 * 1024
+#: Longest capture that is read, which is kept in memory, and longest canary, in bytes.
+_LONGEST_CAPTURE, _LONGEST_CANARY = 64 * 1024 * 1024, 4096
 
 
 def configure(parser: CommandParser) -> None:
@@ -119,7 +119,7 @@ def run_files(args: argparse.Namespace) -> int:
     if not (args.canary and args.inside and args.outside):
         raise UsageError('A search in captures needs --canary, --inside and --outside.',
                          'ua-overlay measure encryption --help')
-    canary = read(args.canary).decode('ascii', 'replace').strip()
+    canary = read(args.canary, _LONGEST_CANARY).decode('ascii', 'replace').strip()
     if len(canary) < 32 or set(canary) - set('0123456789abcdef') or len(canary) % 2:
         raise UsageError('{} does not hold a canary: an even number of at least 32 hexadecimal digits (0-9a-f).'.format(
             args.canary), command('openssl rand -hex 32 > {}', args.canary))
@@ -139,8 +139,8 @@ def packets_of(name: str) -> Any:
         raise UsageError('{}: {}.'.format(name, error), 'tcpdump -i any -s 0 -w FILE')
 
 
-def read(name: str) -> bytes:
+def read(name: str, longest: int = _LONGEST_CAPTURE) -> bytes:
     try:
-        return foreign_file.read(name, _LONGEST_CAPTURE).data
+        return foreign_file.read(name, longest).data
     except OSError as error:
         raise UsageError('{} cannot be read: {}.'.format(name, error.strerror), command('ls -l {}', name))

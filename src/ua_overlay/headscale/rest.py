@@ -20,7 +20,9 @@ from ua_overlay.headscale import database_lock, model
 from ua_overlay.headscale.model import Node, PreAuthKey
 from ua_overlay.printable import printable
 from ua_overlay.protocols import Json, JsonObject
-from ua_overlay.system import foreign_json
+from ua_overlay.system import foreign_file, foreign_json
+from ua_overlay.trust.certificate import MAX_PEM_BYTES, CertificateError
+from ua_overlay.trust.probe import tls_context
 
 #: A tag that no policy declares: MARKER_TEAM is reserved, and no marker has this ending.
 _NO_TAG = 'tag:' + defaults.MARKER_TEAM + 'none'
@@ -120,10 +122,11 @@ class RestClient:
         self._hint = hint
         self._database = database
         try:
-            self._context = ssl.create_default_context(cafile=ca_file)
-        except (OSError, ValueError) as error:
+            self._context = tls_context(foreign_file.read_text(ca_file, MAX_PEM_BYTES))
+        except (OSError, CertificateError) as error:
             raise RestError('{} is not a readable CA certificate: {}.'.format(
-                ca_file, getattr(error, 'strerror', None) or error), command('ls -l {}', ca_file))
+                ca_file, getattr(error, 'strerror', None) or getattr(error, 'sentence', str(error)).rstrip('.')),
+                command('ls -l {}', ca_file)) from None
 
     def __repr__(self) -> str:
         return 'RestClient({!r}, {})'.format(self._name, self._port)

@@ -16,7 +16,7 @@ from ua_overlay.lab.kernel import ProcessHandle
 from ua_overlay.lab.lab_socket import ControlServer
 from ua_overlay.lab.topology import INET, Topology
 from ua_overlay.protocols import Argv, Clock, Environ, JsonObject
-from ua_overlay.system import files
+from ua_overlay.system import files, foreign_file
 from ua_overlay.toolchain.find import cache_dir
 
 STATE_ROOT = state.STATE_ROOT
@@ -35,8 +35,7 @@ def load_topology(path: str) -> Topology:
     :raises TopologyError: it is invalid. :raises UsageError: it cannot be read.
     """
     try:
-        with open(path) as stream:
-            return topologies.parse(stream.read(), str(path))
+        return topologies.parse(foreign_file.read_text(path), str(path))
     except OSError as error:
         raise UsageError('The topology {} cannot be read: {}.'.format(path, error.strerror))
 

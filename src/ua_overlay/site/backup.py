@@ -35,6 +35,8 @@ _NOT_KEPT = ('run', 'log', BACKUPS)
 #: The identity of the relay's tailscaled; its other files are caches and logs.
 _RELAY_KEPT = ('tailscaled.state',)
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+#: Longest file of a site but its database, in bytes: the invitation log of a million robots.
+_LONGEST_FILE = 256 * 1024 * 1024
 #: Prefix of the directories in which a backup is prepared.
 _SCRATCH = '.ua_overlay_backup.'
 #: Steps of SQLite's virtual machine between two looks at the clock, and seconds for the check of a database. A crafted
@@ -96,8 +98,14 @@ def write(site: Site, output: str, now: datetime.datetime) -> Manifest:
 
 
 def _copy(source: str, target: str) -> None:
-    """Copy a regular file; it may have been replaced since it was listed."""
+    """Copy a regular file; it may have been replaced since it was listed.
+
+    :raises BackupError: it is far too long for a file of a site.
+    """
     with foreign_file.opened(source, follow=False) as stream, open(target, 'xb') as copy:
+        if os.fstat(stream.fileno()).st_size > _LONGEST_FILE:
+            raise BackupError('{} is too long for a file of a site: {} MB.'.format(
+                source, os.fstat(stream.fileno()).st_size >> 20), command('ls -l {}', source))
         shutil.copyfileobj(stream, copy)
 
 

@@ -64,12 +64,15 @@ def _lines(path: str) -> List[bytes]:
     """The whole lines of a file, none when there is no such file."""
     try:
         with foreign_file.opened(path) as raw, os.fdopen(os.dup(raw.fileno()), 'rb') as stream:
-            lines = list(iter(lambda: stream.readline(LONGEST_LINE), b''))
-        # Only the last one may lack its end: a power cut left it unfinished, or its process is writing it.
-        if any(not line.endswith(b'\n') for line in lines[:-1]):
-            raise SampleError('{} has a line of more than {} bytes.'.format(path, LONGEST_LINE),
-                              command('ls -l {}', path))
-        return [line[:-1] for line in lines if line.endswith(b'\n')]
+            lines: List[bytes] = []
+            for line in iter(lambda: stream.readline(LONGEST_LINE), b''):
+                if line.endswith(b'\n'):
+                    lines.append(line[:-1])
+                elif len(line) == LONGEST_LINE:
+                    raise SampleError('{} has a line of more than {} bytes.'.format(path, LONGEST_LINE),
+                                      command('ls -l {}', path))
+            # A line without its end is the last one: a power cut left it unfinished, or its process is writing it.
+            return lines
     except FileNotFoundError:
         return []
     except OSError as error:

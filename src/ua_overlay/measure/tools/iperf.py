@@ -76,7 +76,7 @@ def _error_of(text: str) -> str:
     try:
         return printable(foreign_json.parse_object(text).get('error', ''))
     except ValueError:
-        return text.strip()[-200:] or 'it printed nothing'
+        return printable(text.strip()[-200:]) or 'it printed nothing'
 
 
 def intervals_bps(answer: Dict[str, Any]) -> List[float]:
