@@ -1,5 +1,8 @@
 """`ua-overlay doctor`, roswtf and /diagnostics in a lab: a healthy team, then one fault at a time.
 
+Each test makes a fault, types the `next` of its finding (typed.py), and sees the finding gone. test/unit/checks/
+test_advice.py lists all advice with the test that types it, or the reason why none can.
+
 dev-1 is the master behind nat1; dev-2 and dev-3 share the LAN behind nat2; dev-4 has never joined.
 """
 import contextlib
@@ -7,6 +10,7 @@ import glob
 import ipaddress
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -14,6 +18,7 @@ import pytest
 from follow import Follower
 from places import INSTALL
 from topologies import TWO_LANS
+from typed import steps, type_it
 
 from ua_overlay.defaults import TEAM_PORT
 from ua_overlay.firewall import egress
@@ -26,7 +31,7 @@ TEAM_URI = 'http://dev-1.overlay.internal:{}'.format(TEAM_PORT)
 #: The checks that a robot of a healthy team must have passed.
 PASSED = {'daemon', 'login', 'key-expiry', 'server', 'certificate', 'clock', 'address-range', 'names', 'environment',
           'master', 'foreign-master', 'ports-out', 'node-names', 'half-connected', 'old-master', 'link-derp',
-          'link-lan', 'mtu'}
+          'link-lan', 'mtu', 'health', 'disk', 'team-clocks', 'ports-in', 'other-graph', 'offline-nodes'}
 
 
 @pytest.fixture(scope='module')
@@ -40,6 +45,9 @@ def fleet(new_lab, install):
     fleet.start_daemon('dev-4')
     fleet.topics = Follower(fleet, 'dev-2')
     wait_healthy(fleet, 'dev-2', 'dev-3', 'dev-1')
+    # The overlay nodes appear in the team graph, and answer one another.
+    wait('Clocks of the team', lambda: all('ports-in' in found and 'team-clocks' in found for found in (
+        doctor(fleet, robot) for robot in ('dev-1', 'dev-2', 'dev-3'))), GRAPH, poll=1)
     yield fleet
 
 
@@ -68,6 +76,31 @@ def wait_found(fleet, host, key, level, word=''):
         return next((item for item in doctor(fleet, host).get(key, ()) if item['level'] == level and
                      word in item['what']), None)
     return wait('The finding {} {} {} on {}'.format(key, level, word, host), finding, GRAPH, poll=1)
+
+
+def wait_gone(fleet, host, key, env=None, user=USER):
+    """Wait until the doctor's finding ``key`` is neither a warning nor an error."""
+    found = {}
+
+    def gone():
+        found.clear()
+        found.update(doctor(fleet, host, env, user))
+        return key not in bad(found)
+    try:
+        wait('No finding {} on {}'.format(key, host), gone, GRAPH, poll=1)
+    except NotInTime:
+        print(host, json.dumps(found, indent=1))
+        raise
+
+
+@contextlib.contextmanager
+def typed_service(fleet, host):
+    """For a block: stop what a next command of it leaves running in the foreground."""
+    try:
+        yield
+    finally:
+        if fleet.lab.service_running(host, 'typed'):
+            fleet.lab.stop_service(host, 'typed')
 
 
 def wait_healthy(fleet, *hosts):
@@ -118,7 +151,8 @@ def without_agent(fleet, host):
     try:
         yield
     finally:
-        fleet.start_agent(host)
+        if not fleet.lab.service_running(host, 'agent'):  # a next command may have started it
+            fleet.start_agent(host)
 
 
 @contextlib.contextmanager
@@ -177,12 +211,12 @@ def test_the_egress_rule(fleet):
         nft('delete', 'table', 'inet', egress.ROBOT.table)
         missing = as_root('ERROR')
         assert 'not loaded' in missing['what']
-        fleet.lab.host('dev-3').run(missing['next_command'].replace('sudo ', '').split())
+        type_it(fleet, 'dev-3', missing['next_command'])
         as_root('OK')
         nft('insert', 'rule', 'inet', egress.ROBOT.table, 'output', 'accept')
-        assert 'somebody changed' in as_root('ERROR')['what']
+        assert 'another program changed it' in as_root('ERROR')['what']
     wait('The egress rule', lambda: doctor(fleet, 'dev-3', user=None)['egress'][0]['level'] == 'OK', GRAPH, poll=1)
-    assert 'changed by somebody; it is loaded again' in fleet.lab.log('dev-3', 'agent')
+    assert 'it is loaded again' in fleet.lab.log('dev-3', 'agent')
 
 
 def test_the_doctor_leaves_no_node_in_the_graph(fleet):
@@ -206,8 +240,9 @@ def test_leave_and_rejoin(fleet):
     try:
         finding = wait_found(fleet, 'dev-3', 'login', 'WARN')
         assert finding['next_command'] == 'ua-overlay join'
+        type_it(fleet, 'dev-3', finding['next_command'])
     finally:
-        fleet.overlay('dev-3', 'join', user=USER)
+        fleet.overlay('dev-3', 'join', user=USER, check=False)
     wait_healthy(fleet, 'dev-3')
 
 
@@ -221,8 +256,10 @@ def test_no_daemon(fleet):
         assert 'tailscaled.sock' in found['daemon'][0]['what']
         text = roswtf(fleet, 'dev-3')
         assert 'overlay daemon' in text
+        type_it(fleet, 'dev-3', found['daemon'][0]['next_command'])
     finally:
-        fleet.start_daemon('dev-3')
+        if not fleet.lab.service_running('dev-3', 'tailscaled'):
+            fleet.start_daemon('dev-3')
     wait_healthy(fleet, 'dev-3')
 
 
@@ -235,6 +272,9 @@ def test_resolv_conf_overwritten(fleet):
         assert '.overlay.internal does not resolve on this machine' in finding['what']
         assert 'overlay names' in roswtf(fleet, 'dev-2')
         wait_diagnostics(fleet, 'An ERROR', 'environment', lambda status: status['level'] == 2)
+        # resolv.conf stays as it is: the agent takes the names into the hosts file.
+        type_it(fleet, 'dev-2', finding['next_command'])
+        wait_gone(fleet, 'dev-2', 'names')
     wait_healthy(fleet, 'dev-2')
 
 
@@ -247,6 +287,8 @@ def test_the_master_cannot_resolve_our_name(fleet):
         finding = wait_found(fleet, 'dev-2', 'ports-in', 'ERROR')
         assert 'by its name dev-2.overlay.internal' in finding['what']
         assert wait_found(fleet, 'dev-1', 'names', 'ERROR')['what'].startswith('This robot cannot receive from dev-2')
+        type_it(fleet, 'dev-2', finding['next_command'])
+        wait_gone(fleet, 'dev-2', 'ports-in')
     wait_healthy(fleet, 'dev-2', 'dev-1')
 
 
@@ -258,12 +300,20 @@ def test_lan_address_with_the_overlays_master(fleet):
     finding = doctor(fleet, 'dev-2', mixed)['half-connected'][0]
     assert finding['level'] == 'ERROR' and 'ROS_IP=10.0.2.15' in finding['what']
     assert 'overlay half-connected' in roswtf(fleet, 'dev-2', mixed)
-    with node(fleet, 'dev-2', 'rosrun', 'ua_overlay', 'talker.py', **mixed):
+    # Typed in that very shell.
+    script = 'export {}; {}; ua-overlay doctor --json'.format(
+        ' '.join('{}={}'.format(*item) for item in mixed.items()), finding['next_command'])
+    shell = json.loads(fleet.shell('dev-2', script, check=False).stdout)['findings']
+    assert [item['level'] for item in shell if item['id'] == 'half-connected'] == ['OK']
+    with node(fleet, 'dev-2', 'rosrun', 'ua_overlay', 'talker.py', **mixed), typed_service(fleet, 'dev-2'):
         finding = wait_found(fleet, 'dev-2', 'half-connected', 'ERROR')
         assert 'talker.py' in finding['what']
-        finding = wait_found(fleet, 'dev-3', 'node-names', 'ERROR')
-        assert '/talker registered as 10.0.2.15' in finding['what']
+        elsewhere = wait_found(fleet, 'dev-3', 'node-names', 'ERROR')
+        assert '/talker registered as 10.0.2.15' in elsewhere['what']
         assert 'overlay node-names' in roswtf(fleet, 'dev-3', {'ROS_MASTER_URI': TEAM_URI})
+        type_it(fleet, 'dev-2', finding['next_command'])
+        wait_gone(fleet, 'dev-2', 'half-connected')
+        wait_gone(fleet, 'dev-3', 'node-names')
     wait_healthy(fleet, 'dev-2', 'dev-3')
 
 
@@ -277,7 +327,52 @@ def test_node_of_a_former_master(fleet):
         assert 'talker.py' in finding['what'] and 'dev-3' in finding['what'] and TEAM_URI in finding['why']
         status = fleet.overlay('dev-2', 'status', user=USER).stdout
         assert finding['what'] in status and finding['next_command'] in status
+        with typed_service(fleet, 'dev-2'):
+            type_it(fleet, 'dev-2', finding['next_command'])
+            wait_gone(fleet, 'dev-2', 'old-master')
     wait_healthy(fleet, 'dev-2')
+
+
+@pytest.mark.fault('case 2', 'A node runs in the graph of another network, or moved from the local one to the team\'s',
+                   behaviour='doctor names the node, its process and its master', reported='90 s: doctor',
+                   recovery='after its next command', lost='nothing')
+def test_nodes_of_other_graphs(fleet):
+    lan = {'ROS_MASTER_URI': 'http://10.0.2.99:11311', 'ROS_IP': '10.0.2.15'}
+    with node(fleet, 'dev-2', 'rosrun', 'ua_overlay', 'talker.py', **lan), typed_service(fleet, 'dev-2'):
+        finding = wait_found(fleet, 'dev-2', 'other-graph', 'WARN')
+        assert 'talker.py' in finding['what'] and lan['ROS_MASTER_URI'] in finding['what']
+        type_it(fleet, 'dev-2', finding['next_command'])
+        wait_gone(fleet, 'dev-2', 'other-graph')
+        fleet.lab.stop_service('dev-2', 'typed')
+        # A bringup that was in the local graph, and is in the team's after its restart.
+        with node(fleet, 'dev-2', 'rosrun', 'ua_overlay', 'talker.py', ROS_MASTER_URI='http://localhost:11311',
+                  ROS_HOSTNAME='localhost'):
+            wait('/talker in the local graph', lambda: '/talker' in fleet.ros('dev-2', 'rosnode', 'list').stdout, GRAPH)
+            fleet.lab.host('dev-2').run(['pkill', '-9', '-f', 'talker.py'])
+        type_it(fleet, 'dev-2', 'ua-overlay exec rosrun ua_overlay talker.py')
+        finding = wait_found(fleet, 'dev-2', 'other-graph', 'WARN', 'moved from the local graph')
+        assert '/talker' in finding['what']
+        type_it(fleet, 'dev-2', finding['next_command'])
+        wait_gone(fleet, 'dev-2', 'other-graph')
+    wait_healthy(fleet, 'dev-2')
+
+
+@pytest.mark.fault('case 5', 'A robot loses power while its nodes are registered at the team\'s master',
+                   behaviour='doctor names the robot and its nodes', reported='90 s: doctor',
+                   recovery='after its next command', lost='-')
+def test_nodes_of_a_robot_that_lost_power(fleet):
+    for service in ('overlay', 'tailscaled'):
+        fleet.lab.service('dev-3', service).signal_group(signal.SIGKILL)
+        fleet.lab.stop_service('dev-3', service)
+    try:
+        finding = wait_found(fleet, 'dev-2', 'offline-nodes', 'WARN')
+        assert 'dev-3 is offline' in finding['what'] and '/dev-3/overlay' in finding['what']
+        type_it(fleet, 'dev-2', finding['next_command'])
+        wait_gone(fleet, 'dev-2', 'offline-nodes')
+    finally:
+        fleet.start_daemon('dev-3')
+        fleet.launch('dev-3')
+    wait_healthy(fleet, 'dev-2', 'dev-3')
 
 
 @pytest.mark.fault('new', "The master runs no roscore, then a roslaunch of somebody's owns the port",
@@ -293,12 +388,49 @@ def test_the_master_runs_no_roscore_then_somebodys_roslaunch(fleet):
         assert 'No ROS master listens' in finding['what'] and 'dev-1' in finding['next_command']
         finding = wait_found(fleet, 'dev-1', 'environment', 'ERROR')
         assert 'overlay.launch' in finding['next_command']
+        # Another program has the team port when overlay.launch starts.
+        squatter = fleet.lab.host('dev-1').popen(['/usr/bin/python3', '-m', 'http.server', str(TEAM_PORT)], user=USER,
+                                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with typed_service(fleet, 'dev-1'):
+            type_it(fleet, 'dev-1', finding['next_command'])
+            held = wait_found(fleet, 'dev-1', 'master', 'ERROR')
+            assert 'http.server' in held['why'] or 'python3' in held['why'], held
+            assert 'of {}'.format(USER) in held['why'] and 'port {}'.format(TEAM_PORT) in held['why']
+            type_it(fleet, 'dev-1', held['next_command'])
+            squatter.wait(10)
+            wait_gone(fleet, 'dev-1', 'master')
+            wait_gone(fleet, 'dev-1', 'environment')
         with node(fleet, 'dev-1', 'roslaunch', path, ROS_MASTER_URI=TEAM_URI, ROS_HOSTNAME='dev-1.overlay.internal'):
             finding = wait_found(fleet, 'dev-2', 'foreign-master', 'WARN')
-            assert 'talker' in finding['what'] and 'dev-1' in finding['next_command']
+            assert 'talker' in finding['what'] and finding['next_command'] == 'ua-overlay doctor   # on dev-1'
+            fleet.launch('dev-1')
+            with typed_service(fleet, 'dev-1'):
+                here = wait_found(fleet, 'dev-1', 'foreign-master', 'WARN')
+                type_it(fleet, 'dev-1', here['next_command'])
+                wait_gone(fleet, 'dev-2', 'foreign-master')
+                wait('The nodes of that launch', lambda: '/talker' in fleet.ros(
+                    'dev-2', 'rosnode', 'list', graph='shell', check=False).stdout, GRAPH)
     finally:
-        fleet.launch('dev-1')
+        if not fleet.lab.service_running('dev-1', 'overlay'):
+            fleet.launch('dev-1')
     wait_healthy(fleet, 'dev-1', 'dev-2')
+
+
+@pytest.mark.fault('new', 'The overlay node hangs while the master moves', behaviour='doctor names its process',
+                   reported='90 s: doctor', recovery='after its next command', lost='nothing')
+def test_a_node_that_hangs(fleet):
+    machine = fleet.lab.host('dev-2')
+    pids = machine.run(['pgrep', '-f', '__name:=ua_overlay( |$)'], user=USER).stdout.split()
+    machine.run(['kill', '-STOP'] + pids)
+    try:
+        fleet.site('team', 'master', 'iris', 'dev-3')
+        finding = wait_found(fleet, 'dev-2', 'environment', 'WARN', 'The env file names')
+        type_it(fleet, 'dev-2', finding['next_command'])
+        wait_gone(fleet, 'dev-2', 'environment')
+    finally:
+        machine.run(['kill', '-CONT'] + pids, check=False)
+        fleet.site('team', 'master', 'iris', 'dev-1')
+    wait_healthy(fleet, 'dev-1', 'dev-2', 'dev-3')
 
 
 def set_policy(fleet, change):
@@ -336,6 +468,8 @@ def test_the_policy_blocks_ports(fleet):
         finding = wait_found(fleet, 'dev-2', 'ports-out', 'ERROR', 'TCP {}'.format(TEAM_PORT))
         assert 'of dev-1 are dropped' in finding['what']
         assert "the site's policy does not grant it" in finding['why'] and finding['why'].startswith('Other ports pass')
+        type_it(fleet, 'dev-2', finding['next_command'])
+        wait_gone(fleet, 'dev-2', 'ports-out')
         set_policy(fleet, block_ephemeral_ports)
         finding = wait_found(fleet, 'dev-2', 'ports-out', 'ERROR', 'phemeral port')
         assert 'TCP {}'.format(TEAM_PORT) not in finding['what']
@@ -356,6 +490,41 @@ def test_own_firewall_blocks_incoming_connections(fleet):
         # The same fault, seen from the other side.
         assert 'of dev-2 are dropped' in wait_found(fleet, 'dev-1', 'ports-out', 'ERROR')['what']
     wait_healthy(fleet, 'dev-2', 'dev-1')
+
+
+@pytest.mark.fault('K7', 'New connections of one robot are dropped while an old one lives',
+                   behaviour='doctor has that robot connect anew, and says that it did not arrive',
+                   reported='90 s: doctor', recovery='90 s', lost='nothing')
+def test_an_old_connection_proves_nothing(fleet):
+    listen = 'import socket; s = socket.create_server(("", 41000)); c = s.accept(); print("in", flush=True); input()'
+    call = 'import socket; s = socket.create_connection(("dev-2.overlay.internal", 41000), 10); input()'
+    pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE, 'universal_newlines': True}
+    with fleet.lab.host('dev-2').popen(['/usr/bin/python3', '-c', listen], **pipes) as server:
+        wait('A listener', lambda: ':41000' in fleet.lab.host('dev-2').run(['ss', '-ltn']).stdout, GRAPH)
+        with fleet.lab.host('dev-3').popen(['/usr/bin/python3', '-c', call], **pipes) as client:
+            assert server.stdout.readline() == 'in\n'
+            address = fleet.overlay('dev-3', 'status', '--json').stdout
+            address = json.loads(address)['self']['addresses'][0]
+            with firewall(fleet, 'dev-2', 'input', 'ip saddr {} tcp flags & (syn | ack) == syn drop'.format(address)):
+                finding = wait_found(fleet, 'dev-2', 'ports-in', 'ERROR')
+                assert finding['what'].startswith('dev-3 cannot reach')
+            client.communicate('\n')
+        server.communicate('\n')
+    wait_healthy(fleet, 'dev-2')
+
+
+@pytest.mark.fault('case 7', 'The clocks of two robots of a team differ by 300 ms',
+                   behaviour='doctor says by how many milliseconds, on both', reported='at once: doctor',
+                   recovery='at once', lost='nothing')
+def test_clocks_of_the_team(fleet):
+    library = glob.glob('/usr/lib/*/faketime/libfaketime.so.1')[0]
+    faked = {'LD_PRELOAD': library, 'FAKETIME_DONT_FAKE_MONOTONIC': '1'}
+    finding = doctor(fleet, 'dev-2', dict(faked, FAKETIME='-0.3s'))['team-clocks'][0]
+    offsets = [int(word) for word in re.findall(r'\(([+-][0-9]+) ms', finding['what'])]
+    assert finding['level'] == 'WARN' and len(offsets) == 2 and all(250 <= offset <= 350 for offset in offsets), finding
+    assert 'server.ua.test iburst' in finding['next_command']
+    assert doctor(fleet, 'dev-2', dict(faked, FAKETIME='+90s'))['team-clocks'][0]['level'] == 'ERROR'
+    assert doctor(fleet, 'dev-2')['team-clocks'][0]['level'] == 'OK'
 
 
 @pytest.mark.fault('new', 'The clock is 10 s, 10 min or five years off',
@@ -431,7 +600,56 @@ def test_large_packets_are_lost(fleet):
     with firewall(fleet, 'nat1', 'forward', 'meta l4proto udp meta length > 1300 drop'):
         finding = wait_found(fleet, 'dev-2', 'mtu', 'ERROR')
         assert 'dev-1' in finding['what'] and 'dev-3' not in finding['what']
+        with fitted(fleet, 'dev-2', finding):
+            assert megabytes(fleet, 'dev-2', 'dev-1') > 1 and megabytes(fleet, 'dev-1', 'dev-2') > 1
     wait_healthy(fleet, 'dev-2')
+
+
+@pytest.mark.fault('K7', "A robot's own interface carries 1330 bytes", reported='90 s: doctor',
+                   behaviour='doctor finds it, and its next command lets large messages pass, also after a restart',
+                   recovery='after its next command', lost='large messages until then')
+def test_an_interface_that_is_too_small(fleet):
+    machine = fleet.lab.host('dev-2')
+    interface = machine.run(['sh', '-c', 'ip -o -4 route show default | cut -d" " -f5']).stdout.strip()
+    machine.run(['ip', 'link', 'set', interface, 'mtu', '1330'])
+    try:
+        finding = wait_found(fleet, 'dev-2', 'mtu', 'ERROR', 'at most 1330 bytes')
+        assert megabytes(fleet, 'dev-2', 'dev-1') < 1
+        with fitted(fleet, 'dev-2', finding):
+            assert megabytes(fleet, 'dev-2', 'dev-1') > 1 and megabytes(fleet, 'dev-1', 'dev-2') > 1
+            fleet.lab.stop_service('dev-2', 'tailscaled')
+            fleet.start_daemon('dev-2')
+            wait_healthy(fleet, 'dev-2')
+            assert megabytes(fleet, 'dev-2', 'dev-1') > 1
+    finally:
+        machine.run(['ip', 'link', 'set', interface, 'mtu', '1500'])
+    wait_healthy(fleet, 'dev-2')
+
+
+@contextlib.contextmanager
+def fitted(fleet, host, finding):
+    """Type the advice of the check `mtu`, see the finding gone, and undo it after the block."""
+    type_it(fleet, host, finding['next_command'])
+    try:
+        wait_gone(fleet, host, 'mtu')
+        yield
+    finally:
+        fleet.overlay(host, 'robot', 'mtu', 'off')
+
+
+def megabytes(fleet, sender, receiver):
+    """The megabytes that a new TCP connection over the overlay carries in a second."""
+    receive = ('import socket, time; s = socket.create_server(("", 41001)); print("up", flush=True); '
+               'c = s.accept()[0]; c.settimeout(3); n = 0; end = time.time() + 3\n'
+               'try:\n while time.time() < end:\n  part = c.recv(1 << 20); n += len(part)\n  if not part: break\n'
+               'except OSError: pass\nprint(n)')
+    send = ('import socket, sys, time; s = socket.create_connection((sys.argv[1], 41001), 10); s.settimeout(1); '
+            'end = time.time() + 1\ntry:\n while time.time() < end: s.sendall(b"x" * 65536)\nexcept OSError: pass')
+    with fleet.lab.host(receiver).popen(['/usr/bin/python3', '-c', receive], stdout=subprocess.PIPE,
+                                        universal_newlines=True) as process:
+        assert process.stdout.readline() == 'up\n'
+        fleet.lab.host(sender).run(['/usr/bin/python3', '-c', send, receiver + '.overlay.internal'], timeout=30)
+        return int(process.stdout.readline()) / 1e6
 
 
 @pytest.mark.fault('new', 'An access point keeps its clients apart',
@@ -443,6 +661,63 @@ def test_relayed_within_one_lan(fleet):
         finding = wait_found(fleet, 'dev-2', 'link-lan', 'WARN')
         assert 'dev-3' in finding['what'] and '10.0.2.0/24' in finding['what']
     wait_healthy(fleet, 'dev-2', 'dev-3')
+
+
+@pytest.mark.fault('case 14', 'tailscaled cannot set up its packet filter, so MagicDNS never works',
+                   behaviour='doctor and /diagnostics show its words and the way out', reported='90 s: doctor',
+                   recovery='after its next command', lost='nothing')
+def test_the_daemons_own_health(fleet):
+    machine = fleet.lab.host('dev-2')
+    machine.run(['sh', '-c', 'mkdir -p /run/broken && printf "#!/bin/sh\necho no such table >&2\nexit 3\n" > '
+                 '/run/broken/iptables && chmod 755 /run/broken/iptables && '
+                 'cp /run/broken/iptables /run/broken/ip6tables'])
+    broken = {'PATH': '/run/broken:' + fleet.base_environment()['PATH'], 'TS_DEBUG_FIREWALL_MODE': 'iptables'}
+    fleet.lab.stop_service('dev-2', 'tailscaled')
+    fleet.start_daemon('dev-2', broken)
+    try:
+        finding = wait_found(fleet, 'dev-2', 'health', 'ERROR')
+        wait_diagnostics(fleet, 'The daemon\'s words', 'daemon', lambda status: 'tailscaled says' in status['message'])
+        type_it(fleet, 'dev-2', finding['next_command'])
+        wait_gone(fleet, 'dev-2', 'health')
+    finally:
+        fleet.lab.stop_service('dev-2', 'tailscaled')
+        fleet.start_daemon('dev-2')
+        type_it(fleet, 'dev-2', 'sudo tailscale set --netfilter-mode=on')
+    wait_healthy(fleet, 'dev-2')
+
+
+@pytest.mark.fault('case 11', 'A power cut damages tailscaled.state', reported='90 s: doctor',
+                   behaviour='doctor says so, and the way back, step by step', recovery='after its next commands',
+                   lost='the robot\'s identity and address')
+def test_a_damaged_state(fleet):
+    machine = fleet.lab.host('dev-3')
+    fleet.lab.stop_service('dev-3', 'tailscaled')
+    machine.run(['sh', '-c', 'echo "{\\"_machinekey\\": " > /var/lib/tailscale/tailscaled.state'])
+    fleet.start_daemon('dev-3')
+    finding = wait_found(fleet, 'dev-3', 'health', 'ERROR')
+    assert 'damaged' in finding['why']
+    text = type_it(fleet, 'dev-3', finding['next_command'])
+    assert 'has lost its identity' in text
+    finding = wait_found(fleet, 'dev-3', 'login', 'ERROR')
+    assert 'dev-3 was in team iris' in finding['what']
+    typed = list(steps(finding['next_command'], 'dev-3'))
+    assert [host for host, _ in typed] == ['server', 'server', 'dev-3'], typed
+    type_it(fleet, 'dev-3', finding['next_command'])
+    wait_healthy(fleet, 'dev-3', 'dev-2')
+
+
+@pytest.mark.fault('K7', 'A robot was removed on the server',
+                   behaviour='doctor names the commands that bring it back', reported='90 s: doctor',
+                   recovery='after its next command', lost='its address')
+def test_a_removed_robot_comes_back(fleet):
+    fleet.site('robot', 'remove', 'dev-3')
+
+    def finding():
+        found = doctor(fleet, 'dev-3')
+        return next((item for key in ('registered', 'login') for item in found.get(key, ())
+                     if item['level'] == 'ERROR'), None)
+    type_it(fleet, 'dev-3', wait('The removal on dev-3', finding, GRAPH, poll=1)['next_command'])
+    wait_healthy(fleet, 'dev-3', 'dev-2')
 
 
 # --- roswtf and /diagnostics ---
