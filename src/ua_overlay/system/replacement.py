@@ -44,6 +44,8 @@ class Replacement:
         :raises OSError: the new one stays.
         """
         os.replace(self._old, self._path)
+        # rename(2) of two links to one file does nothing: the new content was never written.
+        sweep(self._path)
         files.sync_directory(os.path.dirname(self._path))
 
     def keep(self) -> None:

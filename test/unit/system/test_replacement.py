@@ -60,3 +60,13 @@ def test_a_missing_file_is_no_file_to_replace(tmp_path):
     with pytest.raises(FileNotFoundError):
         Replacement(str(tmp_path / 'missing')).put('new')
     assert os.listdir(str(tmp_path)) == []
+
+
+def test_undo_before_anything_was_written_leaves_nothing_behind(tmp_path):
+    """A rename of two links to one file does nothing (rename(2))."""
+    path = tmp_path / 'file'
+    path.write_text('old')
+    held = Replacement(str(path))
+    held.hold()
+    held.undo()
+    assert os.listdir(str(tmp_path)) == ['file'] and path.read_text() == 'old'
