@@ -1,4 +1,7 @@
 """Checks of the server."""
+import shlex
+import subprocess
+import time
 from dataclasses import replace
 
 import pytest
@@ -55,6 +58,16 @@ def test_ca(left, level):
 def test_clock(offset, level, words):
     verdict = server.clock(with_server(clock_offset=offset))
     assert verdict.level == level and words in verdict.what
+
+
+@pytest.mark.parametrize('offset', [3, -3, 86400, -86400 * 20000])
+def test_date_understands_the_advice(offset):
+    """The words set the clock by the difference; tests cannot set the clock of their machine, so date only reads it."""
+    verdict = server.clock(with_server(clock_offset=offset))
+    words = shlex.split(verdict.next_command, comments=True)
+    assert words[:3] == ['sudo', 'date', '-s']
+    then = int(subprocess.run(['date', '-d', words[3], '+%s'], stdout=subprocess.PIPE, check=True).stdout)
+    assert abs(then - time.time() - offset) < 5
 
 
 def test_a_robot_that_was_removed():
