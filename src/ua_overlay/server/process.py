@@ -20,6 +20,7 @@ from ua_overlay.relays.relay_keeper import RelayKeeper
 from ua_overlay.server.ports import StartError, check_ports
 from ua_overlay.site import last_good
 from ua_overlay.site.invitation_log import InvitationLog
+from ua_overlay.site.lost_invitations import LostInvitations
 from ua_overlay.site.policy_applier import IN_FORCE, STARTING, PolicyApplier
 from ua_overlay.site.site import Site
 from ua_overlay.system import control_socket, file_system, ownership
@@ -92,6 +93,8 @@ class SiteServer:
         #: Requests that arrived while the main thread waited for Headscale; it handles them next.
         self._deferred: Deque[Request] = collections.deque()
         self._invitation_log = InvitationLog(site.invitation_log_file, now)
+        self._lost_invitations = LostInvitations(self._invitation_log, self._connect, now,
+                                                 lambda text: site.command(text))
         self._headscale: Optional[Restarter[Child]] = None
         self._relay: Optional[Restarter[Child]] = None
         self._keeper: Optional[RelayKeeper] = None
@@ -317,6 +320,9 @@ class SiteServer:
         while not self._stopping.wait(POLICY_PERIOD if self._policy.state.kind == IN_FORCE else UNKNOWN_PERIOD):
             try:
                 self._invitation_log.note_used(self._policy.refresh())
+                revoked = self._lost_invitations.step()
+                if revoked:
+                    self._say('Invitations that were never handed out are revoked: {}.'.format(', '.join(revoked)))
                 self._policy_problem = ''
             except (OverlayError, OSError) as error:
                 self._note_policy(getattr(error, 'sentence', str(error)))

@@ -4,6 +4,7 @@ Headscale knows its keys and nodes. It does not know for which machine a key was
 when a node is deleted it forgets which key that node used. The log keeps that: one JSON object in each line, without
 the key; lines are only ever appended.
 """
+import datetime
 import errno
 import json
 import os
@@ -18,12 +19,16 @@ from ua_overlay.tags import team_of
 from ua_overlay.trust.invitation import Invitation
 
 MADE, REVOKED, USED = 'made', 'revoked', 'used'
+#: A command could not hand out the invitation, nor revoke its key (lost_invitations). `since` is when it began.
+LOST = 'lost'
+#: The `key` of a LOST record for a key whose id the command does not know.
+NO_KEY = '0'
 #: The fields that are texts.
-_TEXTS = ('time', 'event', 'key', 'machine', 'team', 'user', 'expires', 'by', 'node', 'node_id')
+_TEXTS = ('time', 'event', 'key', 'machine', 'team', 'user', 'expires', 'by', 'node', 'node_id', 'since')
 #: Longest line, in bytes.
 _LONGEST_LINE = 65536
 
-#: One line: `time`, `event` (MADE, REVOKED or USED), `key` (its id), and the fields of the event.
+#: One line: `time`, `event` (MADE, REVOKED, USED or LOST), `key` (its id), and the fields of the event.
 Record = Dict[str, Any]
 
 
@@ -39,6 +44,9 @@ class InvitationLog:
         self._now = now
         self._by = by
         self._used_keys: Optional[Set[str]] = None
+        #: The size of the file at which `_losses` was read.
+        self._read_at = -1
+        self._losses: List[Record] = []
 
     def made(self, key_id: str, invitation: Invitation) -> None:
         """Log that ``invitation`` was made with the key ``key_id``."""
@@ -48,6 +56,25 @@ class InvitationLog:
     def revoked(self, key_id: str) -> None:
         """Log that the key ``key_id`` was revoked."""
         self._append(REVOKED, key_id, by=self._by)
+
+    def lost(self, key_ids: Iterable[str], since: datetime.datetime) -> None:
+        """Log that the keys ``key_ids``, and perhaps one that was never seen, are open and in nobody's hands.
+
+        :param since: when the command began (aware datetime).
+        """
+        for key_id in [NO_KEY] + list(key_ids):
+            self._append(LOST, key_id, since=format_rfc3339(since, 6), by=self._by)
+
+    def losses(self) -> List[Record]:
+        """Return the LOST records, oldest first; the file is read only if it has grown."""
+        try:
+            size = os.stat(self._path).st_size
+        except FileNotFoundError:
+            return []
+        if size != self._read_at:
+            self._losses = [record for record in self.records() if record['event'] == LOST]
+            self._read_at = size
+        return self._losses
 
     def note_used(self, nodes: Iterable[Node]) -> None:
         """Log which of ``nodes`` used which key, once each."""
@@ -101,8 +128,10 @@ def parse(line: bytes) -> Optional[Record]:
         # Ids are numbers, and the list is sorted by them.
         if not re.fullmatch(r'[0-9]{1,19}', record['key']):
             return None
-        for name in ('time', 'expires'):
+        for name in ('time', 'expires', 'since'):
             parse_go_time(record.get(name))
+        if record['event'] == LOST and not (parse_go_time(record['time']) and parse_go_time(record['since'])):
+            return None
         return record if record['event'] != USED or record.get('node') else None
     except (ValueError, KeyError):
         return None

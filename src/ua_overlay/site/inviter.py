@@ -1,12 +1,13 @@
 """Make, list and revoke invitations: the administrator's operations on the server."""
 import datetime
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale import policy, removal
 from ua_overlay.headscale.api import Connect, HeadscaleApi
 from ua_overlay.headscale.model import Node
+from ua_overlay.headscale.rest import RestError
 from ua_overlay.protocols import UtcClock
 from ua_overlay.site.admin import RobotError, TeamError, UserError
 from ua_overlay.site.invitation_list import OPEN, ListedInvitation, list_invitations
@@ -76,18 +77,20 @@ class Inviter:
                 made.append((invitation, key.id))
                 self._invitation_log.made(key.id, invitation)
         except BaseException as error:
-            self._take_back_after(error, [key_id for _, key_id in made])
+            self._take_back_after(error, [key_id for _, key_id in made], created)
             raise
         return made
 
-    def _take_back_after(self, error: BaseException, key_ids: Sequence[str]) -> None:
+    def _take_back_after(self, error: BaseException, key_ids: Sequence[str], since: datetime.datetime) -> None:
         """Revoke the keys of invitations that were made before ``error``; if that fails, say both."""
+        if isinstance(error, RestError):
+            # Headscale may have made the key, and its answer was lost.
+            self._invitation_log.lost((), since)
         try:
             self.take_back(key_ids)
         except OverlayError as second:
             before = getattr(error, 'sentence', None) or 'It was interrupted.'
-            raise OverlayError('{} {}'.format(before, second.sentence),
-                               second.next_command, second.code) from error
+            raise OverlayError('{} {}'.format(before, second.sentence), second.next_command, second.code) from error
 
     def _pins(self, ca_pem: str) -> str:
         pins = ca_pin.pins_of(ca_pem)
@@ -137,9 +140,18 @@ class Inviter:
                     'another name, --replace if its hardware no longer exists, {}, or --force'.format(
                         self.site.command('robot remove {}'.format(name))))
 
-    def take_back(self, key_ids: Iterable[str]) -> None:
-        """Revoke the keys of invitations that could not be delivered."""
-        removal.revoke(self._connect(), key_ids, self._now, self.site.command, self._invitation_log.revoked)
+    def take_back(self, key_ids: Sequence[str]) -> None:
+        """Revoke the keys of invitations that could not be delivered.
+
+        :raises OverlayError: one is still usable; the log tells the running server to revoke it.
+        """
+        began = self._now()
+        try:
+            removal.revoke(self._connect(), key_ids, self._now, self.site.command, self._invitation_log.revoked)
+        except OverlayError as error:
+            self._invitation_log.lost(key_ids, began)
+            raise OverlayError('{} The server revokes them as soon as it can.'.format(error.sentence),
+                               error.next_command, error.code) from error
 
     def list(self) -> List[ListedInvitation]:
         """Return every invitation of the site, oldest first."""

@@ -149,6 +149,7 @@ def policy_server(results, rounds):
     server = SiteServer(Settings(), None, None, None, said.append, None)
     server._policy, server._headscale, server._stopping = Policy(results), Child(), Waits(rounds)
     server._invitation_log = type('Log', (), {'note_used': staticmethod(lambda nodes: None)})
+    server._lost_invitations = type('Lost', (), {'step': staticmethod(lambda: [])})
     return server, said
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale.model import Node, PreAuthKey
-from ua_overlay.headscale.rest import RestError
+from ua_overlay.headscale.rest import RestError, ServerDown
 from ua_overlay.headscale.rules import Rules, Team, User
 from ua_overlay.site.admin import RobotError, TeamError
 from ua_overlay.site.invitation_list import OPEN, REVOKED
@@ -52,6 +52,30 @@ class Headscale:
 
     def expire_key(self, key_id):
         self.expired.append(key_id)
+
+
+class Killed(Headscale):
+    """Is killed after two keys."""
+
+    def create_key(self, tags, expiration, user_id=None):
+        if len(self.made) == 2:
+            raise ServerDown('It does not answer.')
+        return super().create_key(tags, expiration, user_id)
+
+    def expire_key(self, key_id):
+        raise ServerDown('It does not answer.')
+
+
+def test_invitations_of_a_killed_server_are_left_to_its_next_run(inviter):
+    killed = Killed()
+    killed.keys = lambda: killed.expire_key('')
+    inviter._connect = lambda: killed
+    with pytest.raises(OverlayError, match='It does not answer. Whether the invitations 1, 2 were revoked is unknown.*'
+                                           'The server revokes them as soon as it can'):
+        inviter.invite(robots('dev-1', 'dev-2', 'dev-3'), 3600, 'iris')
+    losses = inviter._invitation_log.losses()
+    assert {record['key'] for record in losses} == {'0', '1', '2'}
+    assert losses[0]['since'] == '2026-11-24T12:00:00.000000Z'
 
 
 @pytest.fixture
