@@ -1,7 +1,7 @@
 """Check the egress rule of a prepared robot, which keeps tailscaled's traffic inside the site. Pure."""
 from ua_overlay.advice import command
 from ua_overlay.checks.facts import Facts
-from ua_overlay.checks.finding import Verdicts, error, ok, unknown, warn
+from ua_overlay.checks.finding import Verdicts, error, listed, ok, unknown, warn
 from ua_overlay.firewall import egress as rules
 from ua_overlay.firewall import egress_table
 
@@ -16,7 +16,11 @@ def egress(facts: Facts) -> Verdicts:
     state = view.table_state
     if not view.set_up or state is None:
         return warn('This robot was prepared without the egress rule, by which nothing leaves the site.', WHY,
-                    'sudo ua-overlay robot prepare --user "$USER"')
+                    'sudo ua-overlay robot prepare --user "$USER"   # if the kernel has nftables or iptables')
+    if view.other_proxies:
+        return error('tailscaled uses the proxy {}, which the egress rule blocks.'.format(
+            listed(view.other_proxies)), 'It was set after `robot prepare` read the settings of tailscaled.',
+            'sudo ua-overlay robot prepare --user "$USER"')
     if state.state == egress_table.UNREADABLE:
         return unknown('Whether the egress rule is in force cannot be seen: {}'.format(state.why), '',
                        state.next_command)

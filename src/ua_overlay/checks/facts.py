@@ -164,6 +164,7 @@ class Egress:
     table_state: Optional[TableState] = None
     addresses: Tuple[str, ...] = ()
     complete: bool = False
+    other_proxies: Tuple[str, ...] = ()  #: URLs of proxies of tailscaled that the rule does not know
 
 
 @dataclass(frozen=True)

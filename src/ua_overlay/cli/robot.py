@@ -138,8 +138,8 @@ def run_image(args: argparse.Namespace) -> int:
             remove(path)
         forget_settings(defaults.STATE_DIR)
     except OSError as error:
-        raise OverlayError('{} cannot be removed: {}.'.format(error.filename, error.strerror), 'ls -l {}'.format(
-            error.filename))
+        raise OverlayError('{} cannot be removed: {}.'.format(error.filename, error.strerror),
+                           command('ls -l {}', error.filename))
     hosts.remove_block()
     print('The keys of this robot are removed, and tailscaled is stopped.')
     if name:
@@ -212,9 +212,13 @@ def run_prepare(args: argparse.Namespace) -> int:
         print('By hand: ' + sentence)
     for url in proxies:
         print_proxy(url)
-    if manager == 'systemd' and writable_by_others(command):
-        print('Note: the root service ua-overlay-agent runs {}, which users other than root can modify, and so '
-              'become root.'.format(command))
+    unused = [] if proxies else proxies_of(machine_environment())
+    if unused:
+        print('Note: this machine has the proxy {} in /etc/environment, which no service reads. If tailscaled needs it, '
+              'add HTTPS_PROXY={} to /etc/default/tailscaled and repeat this command.'.format(unused[0], unused[0]))
+    note = program_note(command)
+    if note:
+        print(note)
     print('Next: ua-overlay join FILE.invitation.yaml   (as {}; not as root)'.format(args.user))
     return 0
 
@@ -241,6 +245,16 @@ def egress_rule(servers: List[str], interface: str, proxies: List[str], dry_run:
     return found, egress.ruleset(egress.ROBOT, settings, found)
 
 
+def machine_environment() -> Dict[str, str]:
+    """The variables that sessions of users get (pam_env)."""
+    from ua_overlay.system import foreign_file
+    from ua_overlay.tailscale.daemon_unit import parse_environment_file
+    try:
+        return parse_environment_file(foreign_file.read_text('/etc/environment'))
+    except OSError:
+        return {}
+
+
 def print_proxy(url: str) -> None:
     from ua_overlay.system.http_proxy import parse_proxy
     proxy = parse_proxy(url)
@@ -261,7 +275,7 @@ def look_for_tailnet(args: argparse.Namespace, arguments: 'DaemonArguments', ser
     """
     from ua_overlay.tailscale import tailnet
     from ua_overlay.tailscale.daemon_proxy import listening_process
-    from ua_overlay.tailscale.localapi import DaemonDenied, DaemonMissing, LocalApi
+    from ua_overlay.tailscale.localapi import DaemonDenied, LocalApi
     from ua_overlay.tailscale.model import parse_status
     from ua_overlay.tailscale.other_daemons import check_competing, running_daemons
     check_competing(running_daemons(), listening_process(arguments.socket))
@@ -271,13 +285,14 @@ def look_for_tailnet(args: argparse.Namespace, arguments: 'DaemonArguments', ser
         status = parse_status(api.status(peers=False))
         prefs = api.prefs()
         profiles = tailnet.parse_profiles(*api.profiles())
-    except DaemonMissing:
+    except DaemonDenied:
+        return None  # a dry run of an unprivileged user
+    except OverlayError:
+        # It does not run, or does not answer: what it would use when it starts again.
         others = tailnet.foreign_profiles(tailnet.read_state(arguments.state), servers)
         others = tuple(each for each in others if not known or each.current or each.id not in known.get('others', ()))
         if not args.take_over:
             tailnet.check_tailnet(others, '', (), (), 0, again)
-    except DaemonDenied:
-        return None  # a dry run of an unprivileged user
     else:
         if status.have_node_key and not any(each.current for each in profiles):
             profiles += (tailnet.Profile('', tailnet.normal_url(str(prefs.get('ControlURL') or '')), current=True),)
@@ -392,8 +407,14 @@ def environment_of(unit: str) -> Dict[str, str]:
 
 def run_agent(args: argparse.Namespace) -> int:
     from ua_overlay.agent import agent
+    from ua_overlay.system import ownership
     from ua_overlay.system.recipe import uid_of
     uid_of(args.user)
+    # What it does as root follows from these files.
+    ownership.check(defaults.CONFIG_DIR, 'The directory {}'.format(defaults.CONFIG_DIR))
+    note = program_note(os.path.realpath(sys.argv[0]))
+    if note:
+        say(note)
     stop = until_sigterm()
     try:
         agent.run(agent.duties(args.user, args.socket, stop, say), say)
@@ -456,12 +477,17 @@ def is_ours(path: str) -> bool:
         return False
 
 
-def writable_by_others(path: str) -> bool:
-    """Whether users other than root can change the file or a directory above it."""
-    while True:
-        status = os.stat(path)
-        if status.st_uid != 0 or (status.st_mode & 0o022 and not status.st_mode & 0o1000):
-            return True
-        if path == '/':
-            return False
-        path = os.path.dirname(path)
+def program_note(program: str) -> str:
+    """A sentence about a program of root's that another user could replace, or its modules; '' if nobody could.
+
+    Not an error: many robots have this package in the workspace of the user who builds it.
+    """
+    from ua_overlay.system import ownership
+    if os.geteuid() != 0:
+        return ''
+    for path in (program, os.path.dirname(os.path.realpath(ua_overlay.__file__))):
+        found = ownership.first_unsafe(ownership.steps_to(path), (0,))
+        if found is not None:
+            return ('Note: the root service ua-overlay-agent runs {}, which users other than root can modify by {}, '
+                    'and so become root.'.format(path, found.path))
+    return ''

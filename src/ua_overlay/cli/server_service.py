@@ -19,6 +19,7 @@ from ua_overlay.resources import share_dir
 from ua_overlay.server import service, service_egress
 from ua_overlay.server.service import Service
 from ua_overlay.site.site import site_directory
+from ua_overlay.system import ownership
 from ua_overlay.system.control_socket import NotRunning, ask
 from ua_overlay.system.recipe import Recipe, describe, run_command
 from ua_overlay.toolchain import locate
@@ -129,6 +130,9 @@ def run_install(args: argparse.Namespace, served: Service) -> int:
         need_root(served.kind + ' service install')
         if args.service_manager == 'systemd':
             need_systemd('ua-overlay {} service install --service-manager none'.format(served.kind))
+        directory = _directory(args, served)
+        # The directory itself becomes the service's; whoever owns one above it could put another in its place.
+        ownership.check(os.path.dirname(directory), 'The place of {}'.format(directory))
     what = SiteService(args, served) if served is service.SERVER else RemoteService(args, served)
     machine = service.applier(served=served)
     owner = os.stat(what.directory if os.path.isdir(what.directory) else '/')
@@ -189,7 +193,8 @@ class RemoteService:
         self.directory, self.control_socket = remote_host.directory, remote_host.control_socket
         self.name, self.status_command = enrolment.name, remote_host.command('status')
         self.ports: Tuple[int, ...] = (enrolment.port, enrolment.stun_port or enrolment.port)
-        self.servers = self.questions = servers_of(enrolment.ca_pem)
+        self.servers = servers_of(enrolment.ca_pem)
+        self.questions = service_egress.names_among(self.servers, enrolment.server_url)
 
 
 def make_recipe(what: Union[SiteService, RemoteService], args: argparse.Namespace, owner: Tuple[int, int]) -> Recipe:

@@ -1,6 +1,6 @@
 """The egress rule of a server, relay or DERP: the machines to which it may connect, its keeper, and its state."""
 import ipaddress
-from typing import Callable, List, NamedTuple, Optional
+from typing import Callable, Iterable, List, NamedTuple, Optional
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.firewall import egress_keeper, egress_table
@@ -12,6 +12,7 @@ from ua_overlay.server import service
 from ua_overlay.server.service import Service
 from ua_overlay.site import last_good
 from ua_overlay.tailscale.localapi import LocalApi
+from ua_overlay.trust import names
 from ua_overlay.trust.servers import derp_servers, remembered, resolve, resolve_soon, servers_of
 
 #: Seconds between two readings of the site's file, which commands may change.
@@ -57,7 +58,13 @@ def questions(served: Service, directory: str, derp_map: Optional[DerpMap] = Non
     if served is service.SERVER:
         settings = last_good.load(directory)[0].settings
         return [settings.name] + [host.host_name(settings.name) for host in settings.derp]
-    return [name for name in servers(served, directory, derp_map) if not _is_address(name)]
+    return names_among(servers(served, directory, derp_map), RemoteHost(directory, served.kind).load().server_url)
+
+
+def names_among(found: Iterable[str], server_url: str) -> List[str]:
+    """Return the DNS names among ``found``, and the server's, which a certificate made elsewhere may have as a pattern
+    only. Pure."""
+    return sorted(name for name in set(found) | {names.parse_server_url(server_url).host} if not _is_address(name))
 
 
 def _is_address(name: str) -> bool:

@@ -24,6 +24,7 @@ def test_a_rule_in_force():
     ({'set_up': False}, 'WARN', 'without the egress rule', 'robot prepare'),
     ({'table_state': TableState(UNREADABLE, (), 'There is no nft.', 'sudo apt install nftables')}, 'UNKNOWN', 'no nft',
      'apt install nftables'),
+    ({'other_proxies': ('http://proxy.lan:3128',)}, 'ERROR', 'blocks', 'sudo ua-overlay robot prepare'),
     ({'table_state': TableState(MISSING, (), '', 'sudo nft -f x')}, 'ERROR', 'not loaded', 'sudo nft -f x'),
     ({'table_state': TableState(CHANGED, (), '', 'sudo sh x')}, 'ERROR', 'another program changed', 'sudo sh x'),
     ({'table_state': TableState(IN_FORCE, ())}, 'ERROR', 'blocks 203.0.113.10',

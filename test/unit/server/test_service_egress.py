@@ -67,4 +67,6 @@ def test_a_server_may_resolve_its_own_names(monkeypatch):
     monkeypatch.setattr(service_egress.last_good, 'load', lambda _: (types.SimpleNamespace(settings=settings), None))
     assert service_egress.questions(service.SERVER, '/site') == ['server.ua.test', 'lab-b.server.ua.test']
     monkeypatch.setattr(service_egress, 'servers', lambda *_: ['server.ua.test', '203.0.113.10', 'fd00::1'])
-    assert service_egress.questions(service.RELAY, '/relay') == ['server.ua.test']
+    enrolment = types.SimpleNamespace(server_url='https://imported.example:8080')
+    monkeypatch.setattr(service_egress.RemoteHost, 'load', lambda _: enrolment)
+    assert service_egress.questions(service.RELAY, '/relay') == ['imported.example', 'server.ua.test']

@@ -40,7 +40,8 @@ def test_another_tailscaled_is_named_with_the_command_that_stops_it(cgroup, how,
 @pytest.mark.parametrize('harmless', [
     OWN, process(7, '/system.slice/x.service'),
     process(8, '/x', ARGV + ('--tun=userspace-networking',)),  # a site's relay
-    process(8, '/lxc.payload.x', here=False)])
+    process(8, '/lxc.payload.x', here=False), process(8, '/x', ARGV[:1] + ('--cleanup',)),
+    process(8, '/user.slice/session-1.scope', ARGV[:1] + ('be-child', 'ssh', '--uid=1'))])
 def test_a_tailscaled_that_takes_nothing(harmless):
     check_competing([harmless], 7)
 

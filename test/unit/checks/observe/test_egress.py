@@ -3,6 +3,7 @@ from ua_overlay.checks.facts import Egress
 from ua_overlay.checks.observe.egress import observe_egress
 from ua_overlay.errors import OverlayError
 from ua_overlay.firewall import egress as rules
+from ua_overlay.firewall.backend import NFT, Backend
 from ua_overlay.firewall.egress_table import MISSING, TableState
 from unit.checks.healthy import FACTS
 
@@ -43,3 +44,13 @@ def test_without_tailscaled_the_addresses_are_incomplete(tmp_path, monkeypatch):
     monkeypatch.setattr(rules, 'ROBOT', rules.ROBOT._replace(rules=str(manifest)))
     view = observe_egress(Down(), str(tmp_path / 'none.pem'), str(manifest), lambda which: IN_USE)
     assert view.addresses == () and not view.complete
+
+
+def test_a_proxy_that_was_set_later(tmp_path, monkeypatch):
+    settings = rules.Settings(proxies=('http://proxy.lan:3128',))
+    (tmp_path / 'egress.nft').write_text(rules.ruleset(rules.ROBOT, settings, Backend(NFT, ('nft',))))
+    monkeypatch.setattr(rules, 'ROBOT', rules.ROBOT._replace(rules=str(tmp_path / 'egress.nft')))
+    for proxy, other in (('http://me:x@proxy.lan:3128', ()), ('new.lan:80', ('http://new.lan:80',))):
+        view = observe_egress(Api(), str(tmp_path / 'ca.pem'), str(tmp_path / 'egress.nft'),
+                              lambda which: TableState(MISSING), environment=lambda proxy=proxy: {'HTTPS_PROXY': proxy})
+        assert view.other_proxies == other
