@@ -1,11 +1,14 @@
 """Fixtures of the lab tests. README.md says how such a test is written."""
 import contextlib
 import os
+import shutil
+import tempfile
 
 import keep
 import pytest
 from fleets import one_lan_team, three_robots, two_lans  # noqa: F401 fixtures
 from places import INSTALL
+from shifted_clock import ShiftedClock
 from topologies import MANY
 
 from ua_overlay.lab import requirements
@@ -66,6 +69,15 @@ def shared_lab(lab_root):
     """Function(topology, name): a lab for several files, which run in one process (see groups.py)."""
     with running_labs(lab_root) as make:
         yield make
+
+
+@pytest.fixture
+def shifted_clock():
+    """A wall clock for programs of the machine and of any host."""
+    directory = tempfile.mkdtemp(prefix='ua_clock.', dir='/tmp')
+    os.chmod(directory, 0o755)
+    yield ShiftedClock(directory)
+    shutil.rmtree(directory)
 
 
 @pytest.fixture(scope='session')

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from shifted_clock import DAY
 from site_on_loopback import COMMAND, LoopbackSite, alive
 
 from ua_overlay.clock import utc_now
@@ -160,6 +161,28 @@ def test_stop_during_the_start(site):
     output = server.communicate(timeout=30)[0].decode()
     assert 'Stopped' in output and 'Traceback' not in output
     assert not os.path.exists(os.path.join(site.directory, 'run', 'control.sock'))
+
+
+@pytest.mark.fault('new', "The server's clock jumps by a day, forward and back, while everything runs",
+                   behaviour='Nothing restarts; commands work', reported='-', recovery='at once', lost='nothing')
+def test_a_clock_that_jumps(site, shifted_clock):
+    """For `server run` and the commands; Headscale and the relay keep the real clock."""
+    site.environment.update(shifted_clock.environment)
+    site.call('team', 'create', 'iris')
+    site.start()
+    robot = site.robot('dev-1')
+    assert robot.join(site.invite('iris', 'dev-1')[0]).returncode == 0
+    pids = site.processes()
+    for days in (1, -1, 0):
+        shifted_clock.set(days * DAY)
+        name = 'team{}'.format(days % 3)
+        site.call('team', 'create', name)
+        invitation, _ = site.invite(name, 'dev-2', '--force')
+        assert abs((invitation.created - utc_now()).total_seconds() - days * DAY) < 60
+        wait('A healthy server', lambda: site.json('server', 'status', check=False)['healthy'], 60)
+        assert site.json('policy', 'show')['in_force'] is True
+    assert site.processes() == pids and site.is_online('dev-1')
+    assert 'Traceback' not in site.output() and 'renewed' not in site.output()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason='only root can become somebody else')

@@ -10,7 +10,8 @@ import time
 
 import chaos
 import pytest
-from team_fleet import ROBOTS, ROSCORE, Team
+from shifted_clock import DAY
+from team_fleet import LAUNCH, ROBOTS, ROSCORE, Team
 from topologies import THREE_NATS
 
 from ua_overlay.defaults import TEAM_PORT
@@ -449,6 +450,53 @@ def test_an_address_that_changes_every_ten_seconds(team):
         assert count.complete()
     assert team.starts() == before
     team.wait_healthy(team.environment('dev-2')['master'])
+
+
+def clock_is_wrong(message):
+    """Whether /diagnostics says that the robot's clock differs from the server's; None without a word about it."""
+    for status in message['status']:
+        for item in status['values']:
+            if item['key'] == 'clock':
+                return not item['value'].startswith('OK')
+    return None
+
+
+@pytest.mark.fault('new', "A robot's clock jumps by a day, forward and back, while everything runs",
+                   behaviour='Topics, env file and nodes stay', reported='60 s: /diagnostics', recovery='60 s',
+                   lost='nothing')
+def test_a_clock_that_jumps(team, shifted_clock):
+    """For the overlay node, the agent, the local graph and the team's nodes; tailscaled keeps the real clock."""
+    for service in ('overlay', 'agent'):
+        team.lab.stop_service('dev-2', service, timeout=60)
+    team.lab.start_service('dev-2', 'agent', [team.command, 'robot', 'agent', '--user', USER],
+                           env=dict(team.base_environment(), **shifted_clock.environment))
+    log = team.lab.log_path('dev-2', 'overlay')
+    written = os.path.getsize(log)
+    team.lab.start_service('dev-2', 'overlay', team.ros_argv(
+        ['roslaunch', 'ua_overlay', 'overlay.launch', 'team_launch:=' + LAUNCH]),
+                           env=dict(team.user_environment(), **shifted_clock.environment), user=USER)
+    master = team.environment('dev-3')['master']
+    team.wait_healthy(master)
+    before, began = team.starts(), time.time()
+    with Count(team) as count:
+        for days in (1, -1, 0):
+            shifted_clock.set(days * DAY)
+            count.more('Numbers after the clock jumped')
+            message = team.topics['dev-2'].wait(
+                'A state with a clock that is {} day(s) off'.format(days), 'state', lambda message, days=days: abs(
+                    message['header']['stamp'] - time.time() - days * DAY) < 60, 60)
+            # The certificate is valid from a day before it was made.
+            assert (message['state'], message['server']) == (5, 1), message
+            team.topics['dev-2'].wait(
+                'Word of a clock that is {} day(s) off'.format(days), 'diagnostics',
+                lambda message, days=days: clock_is_wrong(message) == bool(days), 60)
+        assert count.complete()
+    states = {each and each['state'] for each in team.topics['dev-2'].since('ros_environment', began)}
+    assert states <= {'OK'} and team.starts() == before
+    with open(log) as stream:
+        stream.seek(written)
+        assert 'Traceback' not in stream.read()
+    team.wait_healthy(master)
 
 
 @pytest.mark.fault('new', 'Anything of ours is killed at random, one or two at a time (`make chaos`: for half an hour)',
