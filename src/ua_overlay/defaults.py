@@ -38,6 +38,8 @@ DERP_PORT = 8443
 #: TCP port of the local graph's roscore (ROS's own default), and of the team's roscore. Two ports, as every robot has
 #: two graphs (docs/ros.md).
 LOCAL_MASTER_PORT = 11311
+#: TCP port of the local graph's master under the boot service: the robot's own roscore keeps ROS's default.
+SERVICE_MASTER_PORT = 11310
 TEAM_PORT = 11312
 LOCAL_MASTER_URI = 'http://localhost:{}'.format(LOCAL_MASTER_PORT)
 #: First and last port that Linux gives to sockets that request none (net.ipv4.ip_local_port_range), such as those of

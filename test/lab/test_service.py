@@ -9,7 +9,7 @@ import vendor
 from places import INSTALL
 from topologies import TWO_NATS
 
-from ua_overlay.defaults import TEAM_PORT
+from ua_overlay.defaults import SERVICE_MASTER_PORT, TEAM_PORT
 from ua_overlay.firewall import guard
 from ua_overlay.lab import images
 from ua_overlay.lab.fleet import Fleet, source
@@ -73,6 +73,39 @@ def local_graph(machine):
     return ros(machine, 'rosservice', 'type', '/ua_overlay/join', check=False).stdout == 'ua_overlay/Join\n'
 
 
+#: Units that many robots have: a roscore, and what requires it.
+ROSCORE_UNIT = """[Service]
+User={user}
+Environment=ROS_HOSTNAME=localhost ROS_HOME=/tmp/roscore
+ExecStart=/bin/bash -c '. {space}/setup.bash; exec roscore'
+[Install]
+WantedBy=multi-user.target
+"""
+BASE_UNIT = """[Unit]
+Requires=roscore.service
+After=roscore.service
+[Service]
+User={user}
+Environment=ROS_MASTER_URI=http://localhost:11311 ROS_HOSTNAME=localhost ROS_HOME=/tmp/base
+ExecStart=/bin/bash -c '. {space}/setup.bash; exec rosrun ua_overlay talker.py __name:=base'
+Restart=on-failure
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def add_own_units(machine):
+    for name, text in (('roscore', ROSCORE_UNIT), ('base', BASE_UNIT)):
+        machine.write('/etc/systemd/system/{}.service'.format(name), text.format(user=USER, space=SPACE))
+        machine.run(['systemctl', 'enable', name + '.service'])
+
+
+def own_nodes(machine):
+    """Nodes of the robot's own graph, as a script of its user sees them."""
+    script = source(SPACE) + ' && exec timeout 10 rosnode list'
+    return machine.run(['bash', '-c', script], user=USER, check=False, env={'ROS_HOME': '/tmp/ros'}).stdout.split()
+
+
 @pytest.mark.fault('new', 'A robot boots without a network, and its host name does not resolve',
                    behaviour='It runs, with its local graph on loopback only; it joins when there is a network',
                    reported='-', recovery='120 s', lost='nothing')
@@ -86,17 +119,21 @@ def test_the_service_starts_without_a_network_and_with_an_unresolvable_host_name
     verify = machine.run(['systemd-analyze', 'verify', service.UNIT_NAME])
     assert verify.stdout + verify.stderr == ''
 
+    add_own_units(machine)
     network(site, False)
     machine.reboot()
     machine.wait('the local graph after a boot without a network', lambda: local_graph(machine))
     assert machine.property(service.UNIT_NAME, 'NRestarts') == '0'
     pid = machine.property(service.UNIT_NAME, 'MainPID')
+    machine.wait("the robot's own graph", lambda: own_nodes(machine) == ['/base', '/rosout'])
     status = machine.run(['cat', '/proc/{}/status'.format(pid)]).stdout
     assert 'NoNewPrivs:\t1\n' in status and 'CapBnd:\t0000000000000000\n' in status
     assert machine.run(['stat', '-c', '%U', '/proc/' + pid]).stdout == USER + '\n'
     # Nobody outside reaches the local graph, guard or not.
-    listening = machine.run(['ss', '-Hltn', 'sport = :11311']).stdout.split()
-    assert listening[3] == '127.0.0.1:11311'
+    listening = machine.run(['ss', '-Hltn', 'sport = :{}'.format(SERVICE_MASTER_PORT)]).stdout.split()
+    assert listening[3] == '127.0.0.1:{}'.format(SERVICE_MASTER_PORT)
+    # The robot's own roscore, which boots beside it, has ROS's port.
+    assert own_nodes(machine) == ['/base', '/rosout']
 
     network(site, True)
     answer = ros(machine, 'rosservice', 'call', '/ua_overlay/join', INVITATION).stdout
@@ -113,6 +150,120 @@ def test_a_second_install_changes_nothing_and_new_arguments_restart_the_service(
     sudo(machine, 'service', 'install', '--arg', 'heartbeat:=3.0')
     assert machine.property(service.UNIT_NAME, 'InvocationID') != before
     machine.wait('the local graph', lambda: local_graph(machine))
+
+
+@pytest.mark.fault('case 3', "The robot's own roscore.service boots on port 11311, and units require it",
+                   behaviour='The service has a master of its own; stopping one stops nothing of the other',
+                   reported='does not apply', recovery='at once', lost='nothing')
+def test_the_robot_s_own_roscore(machine):
+    """Both run since the boot; then each is stopped and started while the other one runs."""
+    machine.run(['systemctl', 'stop', service.UNIT_NAME])
+    assert own_nodes(machine) == ['/base', '/rosout']
+    machine.run(['systemctl', 'restart', 'roscore.service'])
+    machine.run(['systemctl', 'start', service.UNIT_NAME])
+    machine.wait('the local graph', lambda: local_graph(machine))
+    machine.wait("the robot's own graph", lambda: own_nodes(machine) == ['/base', '/rosout'])
+    machine.run(['systemctl', 'stop', 'roscore.service'])
+    assert local_graph(machine)
+    # A person's roscore takes the port while the service runs, as before the package was installed.
+    script = source(SPACE) + ' && timeout -s INT 6 roscore'
+    done = machine.run(['bash', '-c', script], user=USER, check=False,
+                       env={'ROS_HOME': '/tmp/ros', 'ROS_HOSTNAME': 'localhost'})
+    assert 'started core service [/rosout]' in done.stdout, done.stdout + done.stderr
+    machine.run(['systemctl', 'start', 'roscore.service', 'base.service'])
+    machine.wait("the robot's own graph", lambda: own_nodes(machine) == ['/base', '/rosout'])
+
+
+#: What a program can do, as JSON. The team's launch file starts it before its node.
+ABILITIES = r"""#!/usr/bin/python3
+import ctypes, errno, json, os, resource, socket, subprocess, sys
+def attempt(function, *args):
+    try:
+        function(*args)
+        return 'yes'
+    except OSError as error:
+        return errno.errorcode[error.errno]
+def write(path):
+    os.close(os.open(path, os.O_WRONLY))
+def family(name):
+    socket.socket(getattr(socket, name), socket.SOCK_RAW if name == 'AF_PACKET' else socket.SOCK_SEQPACKET
+                  if name == 'AF_BLUETOOTH' else socket.SOCK_DGRAM, 0).close()
+def lock():
+    memory = ctypes.create_string_buffer(16 * 1024 * 1024)
+    if ctypes.CDLL(None, use_errno=True).mlock(memory, len(memory)) != 0:
+        raise OSError(ctypes.get_errno(), 'mlock')
+status = dict(line.split(':\t', 1) for line in open('/proc/self/status').read().split('\n') if ':\t' in line)
+found = {name: resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name.startswith('RLIMIT_')}
+found['real time'] = attempt(os.sched_setscheduler, 0, os.SCHED_FIFO, os.sched_param(50))
+attempt(os.sched_setscheduler, 0, os.SCHED_OTHER, os.sched_param(0))
+found['lock memory'] = attempt(lock)
+for path in ('/sys/kernel/mm/transparent_hugepage/enabled', '/proc/sys/kernel/hostname', '/sys/fs/cgroup/cgroup.procs',
+             '/usr/bin/env', '/etc/hostname', '/boot', '/dev/null', '/dev/mem', '/dev/tty', '/dev/kmsg', '/tmp',
+             os.path.expanduser('~')):
+    found[path] = attempt(write, path) if not os.path.isdir(path) else os.access(path, os.W_OK)
+for name in ('AF_BLUETOOTH', 'AF_PACKET', 'AF_CAN', 'AF_ALG', 'AF_VSOCK', 'AF_NETLINK', 'AF_UNIX'):
+    if hasattr(socket, name):
+        found[name] = attempt(family, name)
+found['groups'] = sorted(os.getgroups())
+found['processes of others'] = os.path.exists('/proc/1/status')
+found['namespaces'] = subprocess.run(['unshare', '--user', 'true'], stderr=subprocess.DEVNULL).returncode
+found['sudo'] = subprocess.run(['sudo', '-n', 'true'], stderr=subprocess.DEVNULL).returncode
+found['umask'] = os.umask(0o22)
+found['runtime directory'] = os.environ.get('XDG_RUNTIME_DIR', '-')
+found['it is there'] = os.access(os.environ.get('XDG_RUNTIME_DIR', '/nonexistent'), os.W_OK)
+for key in ('NoNewPrivs', 'Seccomp', 'CapBnd', 'CapEff', 'CapAmb', 'Uid', 'Gid'):
+    found[key] = status[key]
+json.dump(found, open(sys.argv[1] + '.new', 'w'), indent=1, sort_keys=True)
+os.rename(sys.argv[1] + '.new', sys.argv[1])
+if sys.argv[2:]:
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
+LAUNCH = """<launch>
+  <node name="able" pkg="ua_overlay" type="talker.py" launch-prefix="{0}/able {0}/service.json"/>
+</launch>
+"""
+
+
+@pytest.mark.fault('case 16', "A team's nodes under the service need real time, sysfs, Bluetooth, sound or sudo",
+                   behaviour='They can do what their user can do in a shell; the overlay node keeps its sandbox',
+                   reported='does not apply', recovery='at once', lost='nothing')
+def test_a_team_s_nodes_can_do_what_their_user_can(machine):
+    home = '/home/' + USER
+    machine.write('/etc/security/limits.d/robot.conf', '{0} - rtprio 80\n{0} - memlock unlimited\n'.format(USER))
+    machine.write(home + '/able', ABILITIES, mode='755', user=USER)
+    machine.write(home + '/able.launch', LAUNCH.format(home), user=USER)
+    sudo(machine, 'service', 'install', '--arg', 'team_launch:={}/able.launch'.format(home))
+    machine.wait("the team's node", lambda: machine.run(
+        ['cat', home + '/service.json'], check=False).returncode == 0)
+    machine.run(['su', '-', USER, '-c', '{0}/able {0}/shell.json'.format(home)])
+    under_service, in_shell = (json.loads(machine.run(['cat', '{}/{}.json'.format(home, name)]).stdout)
+                               for name in ('service', 'shell'))
+    assert under_service['real time'] == under_service['lock memory'] == 'yes' and under_service['NoNewPrivs'] == '0'
+    assert under_service['it is there'] and under_service['runtime directory'].startswith('/run/user/')
+    # `su -` opens a session of logind only where PAM is set up for it.
+    for name in ('runtime directory', 'it is there'):
+        if in_shell['runtime directory'] == '-':
+            in_shell.pop(name), under_service.pop(name)
+    assert under_service == in_shell
+    # Our own node and its roscore are in the sandbox all the same.
+    record = json.loads(machine.run(['cat', '/run/ua_overlay/node.json']).stdout)
+    status = machine.run(['cat', '/proc/{}/status'.format(record['pid'])]).stdout
+    assert record['unit'] == service.UNIT_NAME
+    assert 'NoNewPrivs:\t1\n' in status and 'CapBnd:\t0000000000000000\n' in status and 'Seccomp:\t2\n' in status
+
+
+def test_the_nodes_of_a_killed_overlay_node_end_and_run_once_again(machine):
+    def talkers():
+        return machine.run(['pgrep', '-f', 'talker.py.*__name:=able'], check=False).stdout.split()
+
+    before = talkers()
+    assert len(before) == 1
+    pid = json.loads(machine.run(['cat', '/run/ua_overlay/node.json']).stdout)['pid']
+    machine.run(['kill', '-9', str(pid)])
+    machine.wait('the next node of the team', lambda: len(talkers()) == 1 and talkers() != before)
+    assert len(talkers()) == 1
+    sudo(machine, 'service', 'install')
+    machine.wait('the end of it', lambda: talkers() == [])
 
 
 def test_the_sandboxed_agent_repairs_names(machine):
@@ -150,7 +301,10 @@ def test_the_guard_survives_a_reboot_and_a_restart_of_nftables(machine):
 def test_removing_the_service_leaves_the_robot_in_its_team(machine):
     sudo(machine, 'service', 'remove')
     assert machine.property(service.UNIT_NAME, 'LoadState') == 'not-found'
-    assert machine.run(['pgrep', '-u', USER, '-f', 'roslaunch|rosmaster|roscore'], check=False).returncode == 1
+    machine.run(['systemctl', 'stop', 'base.service', 'roscore.service'])
+    left = machine.run(['pgrep', '-u', USER, '-f', 'roslaunch|rosmaster|roscore|team_host'], check=False)
+    assert left.returncode == 1, left.stdout
+    assert machine.property(service.TEAM_UNIT_NAME, 'LoadState') == 'not-found'
     found = machine.run([SPACE + '/bin/ua-overlay', 'status', '--json'], user=USER, check=False).stdout
     assert json.loads(found)['state'] == 'Running'
     assert sudo(machine, 'service', 'remove').stdout == 'There was no service.\n'

@@ -13,15 +13,18 @@ from ua_overlay.printable import printable
 from ua_overlay.rosenv import service
 
 DESCRIPTION = '''\
-Start overlay.launch at boot: a systemd unit that runs as an unprivileged user in the local graph of this robot. It
-needs no network and no host name that resolves. To change its settings: sudo systemctl edit {}'''.format(
-    service.UNIT_NAME)
+Start overlay.launch at boot: a systemd unit that runs as an unprivileged user in the local graph of this robot, whose
+master has a port of its own. It needs no network and no host name that resolves. The nodes of team_launch run in a
+second unit, with everything that this user can do in a shell.
+
+To change settings: sudo systemctl edit {} (or {})'''.format(service.UNIT_NAME, service.TEAM_UNIT_NAME)
 
 EPILOG = '''\
 examples:
   sudo ua-overlay service install --user "$USER" --workspace ~/catkin_ws/install
   sudo ua-overlay service install --underlay ~/my_ws/devel --arg team_launch:=my_robot/drive.launch
-  journalctl -u ua-overlay -f
+  sudo ua-overlay service install --roscore http://localhost:11311
+  journalctl -u ua-overlay -u ua-overlay-team -f
   sudo ua-overlay service remove'''
 
 
@@ -40,6 +43,9 @@ def configure_install(parser: CommandParser) -> None:
     parser.add_argument('--underlay', metavar='DIR', default='',
                         help='devel or install space with the robot\'s own packages, for team_launch; sourced before '
                              'the workspace')
+    parser.add_argument('--roscore', metavar='URI', default='',
+                        help='join the robot\'s own roscore instead of running one for the local graph on port {}: the '
+                             'topics are there, and the service waits for it'.format(defaults.SERVICE_MASTER_PORT))
     parser.add_argument('--arg', action='append', default=[], metavar='NAME:=VALUE', dest='arguments',
                         help='argument of overlay.launch; repeatable')
     parser.add_argument('--dry-run', action='store_true', help='print the unit and what would be done; change nothing')
@@ -57,11 +63,11 @@ def run_install(args: argparse.Namespace) -> int:
     user = args.user or default_user(os.environ, prepared_for())
     if not user:
         raise UsageError('No user given: who runs overlay.launch?', 'sudo ua-overlay service install --user USER')
-    uid_of(user)
+    uid = uid_of(user)[0]
     workspace = find_workspace(args.workspace)
-    recipe = service.make_recipe(user, workspace, args.arguments, find_underlay(args.underlay))
+    recipe = service.make_recipe(user, uid, workspace, args.arguments, find_underlay(args.underlay), args.roscore)
     if args.dry_run:
-        print(recipe.files[0].text, end='')
+        print('\n'.join(unit.text for unit in recipe.files), end='')
         print('\n'.join(describe(recipe)))
         return 0
     need_root('service install')
@@ -72,7 +78,7 @@ def run_install(args: argparse.Namespace) -> int:
     if owner != user:
         print('Note: this robot is {}, so {} cannot join. Next: sudo ua-overlay robot prepare --user {}'.format(
             'prepared for {}'.format(owner) if owner else 'not prepared', user, user))
-    print('Log: journalctl -u {} -f'.format(service.UNIT_NAME))
+    print('Log: journalctl -u {} -u {} -f'.format(service.UNIT_NAME, service.TEAM_UNIT_NAME))
     return 0
 
 

@@ -24,8 +24,11 @@ from ua_overlay.nodes.registration import Registration
 from ua_overlay.nodes.server_probe import OK, UNKNOWN, ServerProbe, ServerView
 from ua_overlay.nodes.services import Services, make_directory
 from ua_overlay.nodes.state import NodeState
+from ua_overlay.nodes.team_clock import TeamClock
 from ua_overlay.nodes.watchdog import Watchdog
-from ua_overlay.rosenv import envfile
+from ua_overlay.protocols import Environ
+from ua_overlay.rosenv import envfile, hosted
+from ua_overlay.rosenv.environment import RosEnvironment
 from ua_overlay.rosenv.keeper import EnvironmentKeeper
 from ua_overlay.rosenv.master import MasterProbe
 from ua_overlay.rosenv.mirror_process import TeamMirror
@@ -33,7 +36,7 @@ from ua_overlay.rosenv.names import NameChecker
 from ua_overlay.rosenv.preferences import Preferences, follow_map, preferences_of
 from ua_overlay.rosenv.report import FAILED, NO_RUNNER, Report, RunnerReport
 from ua_overlay.rosenv.roscore import TeamRoscore
-from ua_overlay.rosenv.runner import TeamRunner, find_launch
+from ua_overlay.rosenv.runner import TeamRunner, Words, find_launch
 from ua_overlay.system.leftovers import OWNER, Leftovers, owner_of
 from ua_overlay.system.thread import OnFailure, SupervisedThread
 from ua_overlay.tailscale import link_log
@@ -42,7 +45,7 @@ from ua_overlay.tailscale.link_history import LinkHistory, LinkRecord
 from ua_overlay.tailscale.link_log import LinkLog
 from ua_overlay.tailscale.links import classify_ping
 from ua_overlay.tailscale.localapi import LocalApi
-from ua_overlay.tailscale.model import PingResult, parse_prefs
+from ua_overlay.tailscale.model import PingResult, Status, parse_prefs
 from ua_overlay.tailscale.path_keeper import Intervention, PathKeeper
 from ua_overlay.tailscale.ping import PingSummary
 from ua_overlay.tailscale.snapshot import Changes, Snapshot
@@ -83,6 +86,7 @@ class OverlayNode:
                                  rospy.get_param('~heal_links', True), rospy.logerr)
         self._watcher = Watcher(self._connect, self._on_snapshot, on_status=self._paths.offer)
         server_period: float = rospy.get_param('~server_period', 10.0)
+        self._clock = TeamClock(self._find_team)
         self._probe = ServerProbe(
             self._find_server_url, self._ca_file, self._on_server, server_period,
             node_key=self._node_key, endpoints=lambda: endpoints_of(self._connect()))
@@ -119,9 +123,17 @@ class OverlayNode:
             self._preferences, envfile.locate, NameChecker(), MasterProbe(),
             TeamRoscore(environ=environ) if rospy.get_param('~team_roscore', True) else None,
             self._on_report, time.time,
-            TeamRunner(words, environ=environ) if words else None,
+            self._make_runner(words, environ) if words else None,
             None if self._mirror is None else TeamMirror(self._mirror.address, environ=environ), Leftovers(),
             no_runner=no_runner)
+
+    @staticmethod
+    def _make_runner(words: Words, environ: Environ) -> TeamRunner:
+        """Return the team runner; the boot service has another unit for the team's nodes, outside its sandbox."""
+        host = os.environ.get(hosted.SOCKET)
+        if not host:
+            return TeamRunner(words, environ=environ)
+        return TeamRunner(words, environ=environ, popen=hosted.popen_in(host))
 
     # --- life ---
 
@@ -137,6 +149,7 @@ class OverlayNode:
             self._daemon.start()
         probe = SupervisedThread(_SERVER, self._probe.run, self._forget[_SERVER]).start()
         keeper = SupervisedThread(_ENVIRONMENT, self._keeper.run, self._forget[_ENVIRONMENT]).start()
+        SupervisedThread('team clock', self._clock.run, self._clock.fail).start()
         self._paths.start()
         self._watcher.start()
         interface.serve(self._services.handle)
@@ -152,6 +165,7 @@ class OverlayNode:
             ended.set()
             self._watcher.stop()
             self._paths.stop()
+            self._clock.stop()
             self._probe.stop()
             self._keeper.stop()
             for thread in (probe, keeper):
@@ -310,7 +324,7 @@ class OverlayNode:
         if snapshot is None:
             return
         now = time.time()
-        groups = diagnostics.statuses(snapshot, self._state.server.facts, self._state.report, now)
+        groups = diagnostics.statuses(snapshot, self._state.server.facts, self._state.report, now, self._clock.clocks)
         groups['links'].values['dead paths abandoned'] = str(self._state.rebinds)
         self._send('diagnostics', diagnostics.diagnostic_array(
             snapshot.status.self_node.name or os.uname().nodename, groups, now))
@@ -322,6 +336,10 @@ class OverlayNode:
             self._mirror.publish(name, message)
 
     # --- input of the decisions ---
+
+    def _find_team(self) -> Tuple[RosEnvironment, Optional[Status]]:
+        snapshot = self._state.snapshot
+        return self._state.report.desired, None if snapshot is None or snapshot.daemon_error else snapshot.status
 
     def _find_server_url(self) -> str:
         """Return the URL of the server of this robot's network, '' without a network.

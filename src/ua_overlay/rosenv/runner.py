@@ -17,6 +17,8 @@ from ua_overlay.system.supervised import SIGINT_TIMEOUT, SIGTERM_TIMEOUT, Superv
 
 #: Variables of the local graph's roslaunch that would change names or logs of the team's nodes.
 LOCAL_ONLY = ('ROS_NAMESPACE', 'ROSLAUNCH_SSH_UNKNOWN')
+#: The subreaper reads the nodes' output through a pipe, for which C and Python would keep lines back.
+LINES = {'ROSCONSOLE_STDOUT_LINE_BUFFERED': '1', 'PYTHONUNBUFFERED': '1'}
 
 #: The words after `roslaunch`.
 Words = Tuple[str, ...]
@@ -84,7 +86,12 @@ def find_launch(argument: str, config: str) -> Words:
 
 
 def launch_command(spec: LaunchSpec, which: Which = shutil.which) -> List[str]:
-    """Return the command line of a team's roslaunch.
+    """Return the command line of a team's roslaunch; errors as :func:`roslaunch_command`."""
+    return roslaunch_command(spec.words, which)
+
+
+def roslaunch_command(words: Words, which: Which = shutil.which) -> List[str]:
+    """Return the command line of a team's roslaunch with these words.
 
     Without `--wait`, roslaunch starts its own master when the URI is this robot's (measured).
 
@@ -95,7 +102,7 @@ def launch_command(spec: LaunchSpec, which: Which = shutil.which) -> List[str]:
         raise OverlayError('The team\'s nodes cannot start: there is no roslaunch on the PATH.',
                            'source the setup.bash of your ROS workspace', code='NO_ROS')
     return [roslaunch, '--wait', '--disable-title', '--sigint-timeout', str(SIGINT_TIMEOUT),
-            '--sigterm-timeout', str(SIGTERM_TIMEOUT)] + list(spec.words)
+            '--sigterm-timeout', str(SIGTERM_TIMEOUT)] + list(words)
 
 
 def graph_environ(graph: Graph, environ: Environ) -> Dict[str, str]:
@@ -123,9 +130,7 @@ class TeamRunner(Supervised[LaunchSpec]):
         return launch_command(spec, self._which)
 
     def environ(self, spec: LaunchSpec, environ: Environ) -> Dict[str, str]:
-        # The subreaper reads their output through a pipe, for which C and Python would keep lines back.
-        lines = {'ROSCONSOLE_STDOUT_LINE_BUFFERED': '1', 'PYTHONUNBUFFERED': '1'}
-        return dict(lines, **graph_environ(spec.graph, environ))
+        return dict(LINES, **graph_environ(spec.graph, environ))
 
     def refusal(self, detail: str) -> str:
         return 'The team\'s nodes cannot start: {}.'.format(detail)

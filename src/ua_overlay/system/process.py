@@ -1,8 +1,10 @@
 """Inspect Linux processes in /proc (proc(5)), end them, and call prctl(2), which Python lacks."""
 import ctypes
 import os
+import socket
+import struct
 import subprocess
-from typing import List, NamedTuple
+from typing import List, NamedTuple, Tuple
 
 # Loaded before any fork, because the loader's lock must not be taken between fork and exec.
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -45,6 +47,13 @@ def read_stat(pid: int) -> Stat:
 def list_pids(proc: str = '/proc') -> List[int]:
     """Return the ids of all processes."""
     return [int(name) for name in os.listdir(proc) if name.isdigit()]
+
+
+def peer_of(connection: socket.socket) -> Tuple[int, int]:
+    """Return the process id and the user at the other end of a connected Unix socket (unix(7), SO_PEERCRED)."""
+    size = struct.calcsize('3i')
+    pid, uid, _ = struct.unpack('3i', connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return int(pid), int(uid)
 
 
 def set_death_signal(number: int) -> None:

@@ -2,8 +2,8 @@
 
 ``python3 -I subreaper.py [--grace SECONDS] [--alone SECONDS] [--last-lines FD] COMMAND…`` with a pipe as standard input
 that the parent keeps open. End of file on that pipe means that the parent died, for whatever reason (SIGKILL included).
-Then, and on SIGTERM, SIGINT or SIGHUP, the command gets SIGINT and, after the grace time, SIGTERM and SIGKILL. The exit status is
-the command's (128 + signal).
+Then, and on SIGTERM, SIGINT or SIGHUP, the command gets SIGINT and, after the grace time, SIGTERM and SIGKILL. The exit
+status is the command's (128 + signal).
 
 --alone shortens the grace time when all children of the command have exited but the command itself has not: roslaunch
 handles only the first SIGINT, and a SIGINT during its start ends its children but leaves roslaunch waiting for them.

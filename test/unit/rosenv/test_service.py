@@ -18,7 +18,7 @@ def lines(*arguments, user='robot', workspace=SPACE):
 def test_the_local_graph_requires_no_network():
     text = lines()
     assert 'User=robot' in text
-    assert 'Environment=ROS_MASTER_URI=http://localhost:11311 ROS_HOSTNAME=localhost' in text
+    assert 'Environment=ROS_MASTER_URI=http://localhost:11310 ROS_HOSTNAME=localhost' in text
     assert not any('network-online' in line for line in text if not line.startswith('#'))
     assert 'Restart=always' in text and 'StartLimitIntervalSec=0' in text
 
@@ -33,14 +33,43 @@ def test_devices_stay_accessible():
 @pytest.mark.parametrize('arguments', [(), ('master:=dev-1',), ('x:=a b "c" $HOME %n \\ ; `id` \'q\'', 'y:=')])
 def test_arguments_reach_roslaunch_as_they_were_typed(arguments, tmp_path):
     """systemd's quoting is undone by systemd's rules, the rest by the shell that the unit runs."""
-    (tmp_path / 'setup.bash').write_text('export PATH="{}:$PATH"\n[ $# = 0 ] || exit 9\n'.format(tmp_path))
-    tool = tmp_path / 'ua-overlay'
-    tool.write_text('#!/bin/bash\nprintf "%s\\n" "$@"\n')
+    (tmp_path / 'setup.bash').write_text('export PATH="{}:$PATH" ROS_MASTER_URI=http://10.0.2.9:11311 ROS_HOSTNAME=x\n'
+                                         '[ $# = 0 ] || exit 9\n'.format(tmp_path))
+    tool = tmp_path / 'roslaunch'
+    tool.write_text('#!/bin/bash\nprintf "%s\\n" "$ROS_MASTER_URI" "$ROS_HOSTNAME" "$@"\n')
     tool.chmod(0o755)
-    start = next(line for line in lines(*arguments, workspace=str(tmp_path)) if line.startswith('ExecStart='))
-    done = subprocess.run(unquote(start[len('ExecStart='):]), stdout=subprocess.PIPE, universal_newlines=True, cwd='/')
-    assert done.stdout.split('\n')[:-1] == ['exec', '--local', 'roslaunch', 'ua_overlay', 'overlay.launch'] + list(
-        arguments)
+    assert run_unit(lines(*arguments, workspace=str(tmp_path))) == [
+        'http://localhost:11310', 'localhost', 'ua_overlay', 'overlay.launch'] + list(arguments)
+    joined = service.unit_text('robot', str(tmp_path), arguments, roscore='http://localhost:11311').split('\n')
+    assert run_unit(joined, 'http://localhost:11311') == [
+        'http://localhost:11311', 'localhost', '--wait', 'ua_overlay', 'overlay.launch'] + list(arguments)
+
+
+def run_unit(text, graph='http://localhost:11310'):
+    """What the program of a unit prints; a hook of the workspace sets another graph."""
+    start = next(line for line in text if line.startswith('ExecStart='))
+    assert any(line.startswith('Environment=ROS_MASTER_URI={} '.format(graph)) for line in text)
+    done = subprocess.run(unquote(start[len('ExecStart='):]), stdout=subprocess.PIPE, universal_newlines=True, cwd='/',
+                          env={'PATH': os.environ['PATH'], 'ROS_MASTER_URI': graph})
+    return done.stdout.split('\n')[:-1]
+
+
+def test_the_team_s_nodes_have_no_sandbox():
+    text = service.team_unit_text('robot', 1000, SPACE, ('team_launch:=a/b.launch',)).split('\n')
+    keys = {line.split('=')[0] for line in text if line and line[0] not in '#['}
+    assert not {key for key in keys if key.startswith(('Protect', 'Private', 'Restrict', 'SystemCall', 'NoNew',
+                                                       'Capability', 'Device', 'Lock', 'Limit'))}
+    assert {'User=robot', 'PAMName=runuser', 'Wants=user-runtime-dir@1000.service', 'TasksMax=infinity'} <= set(text)
+    assert any('XDG_RUNTIME_DIR=/run/user/1000 ' in line for line in text)
+    node = service.unit_text('robot', SPACE)
+    assert 'Environment=UA_OVERLAY_TEAM_HOST=/run/ua_overlay_team/socket\n' in node
+    assert 'Wants=tailscaled.service ua-overlay-team.service\n' in node
+
+
+@pytest.mark.parametrize('uri', ['localhost:11311', 'http://a b:1', 'http://a', 'http://a:1\nX=1'])
+def test_an_invalid_roscore(uri):
+    with pytest.raises(UsageError, match='is not the URI of a roscore'):
+        service.unit_text('robot', SPACE, roscore=uri)
 
 
 @pytest.mark.fault('case 19', "The team's launch file is in the robot's own workspace",
@@ -52,15 +81,12 @@ def test_the_robot_s_own_workspace_is_sourced_first_and_kept(tmp_path):
     for name in ('own', 'ours $HOME'):
         (tmp_path / name).mkdir()
         (tmp_path / name / 'setup.bash').write_text(setup.format(str(tmp_path / name).replace('$', '\\$')))
-    tool = tmp_path / 'ours $HOME' / 'ua-overlay'
+    tool = tmp_path / 'ours $HOME' / 'roslaunch'
     tool.write_text('#!/bin/bash\nprintf "%s\\n" "$SPACES" "$@"\n')
     tool.chmod(0o755)
     text = service.unit_text('robot', str(tmp_path / 'ours $HOME'), ('x:=--local', 'y:=1 2'), str(tmp_path / 'own'))
-    start = next(line for line in text.split('\n') if line.startswith('ExecStart='))
-    done = subprocess.run(unquote(start[len('ExecStart='):]), stdout=subprocess.PIPE, universal_newlines=True, cwd='/')
-    assert done.stdout.split('\n')[:-1] == [
-        '{0}/ours $HOME {0}/own '.format(tmp_path), 'exec', '--local', 'roslaunch', 'ua_overlay', 'overlay.launch',
-        'x:=--local', 'y:=1 2']
+    assert run_unit(text.split('\n')) == [
+        '{0}/ours $HOME {0}/own '.format(tmp_path), 'ua_overlay', 'overlay.launch', 'x:=--local', 'y:=1 2']
     with pytest.raises(UsageError, match="'my_ws' is not the absolute path"):
         service.unit_text('robot', SPACE, (), 'my_ws')
 
@@ -113,17 +139,22 @@ def test_systemd_accepts_the_unit(tmp_path):
 def test_the_recipe_is_applied_repeated_and_undone(tmp_path):
     ran = []
     applier = service.applier(str(tmp_path), lambda argv: ran.append(' '.join(argv)), owner_of=None,
-                              ask=lambda argv: 'systemctl start ua-overlay.service' in ran)
-    recipe = service.make_recipe('robot', SPACE)
-    assert applier.apply(recipe) == {service.UNIT}
-    assert ran[0] == 'systemctl daemon-reload' and 'systemctl enable ua-overlay.service' in ran
+                              ask=lambda argv: 'systemctl start ' + argv[-1] in ran)
+    recipe = service.make_recipe('robot', 1000, SPACE)
+    assert applier.apply(recipe) == {service.UNIT, service.TEAM_UNIT}
+    assert ran[0] == 'systemctl daemon-reload'
+    # The unit that runs nodes first: the overlay node finds it.
+    starts = [line for line in ran if line.startswith('systemctl enable')]
+    assert starts == ['systemctl enable ua-overlay-team.service', 'systemctl enable ua-overlay.service']
     ran_before = list(ran)
     assert applier.apply(recipe) == set() and ran == ran_before
-    assert applier.apply(service.make_recipe('robot', SPACE, ('master:=dev-1',))) == {service.UNIT}
+    assert applier.apply(service.make_recipe('robot', 1000, SPACE, ('master:=dev-1',))) == {
+        service.UNIT, service.TEAM_UNIT}
     assert ran[-1] == 'systemctl restart ua-overlay.service'
     ran.clear()
     assert applier.undo((), [['systemctl', 'daemon-reload']]) == []
     assert ran == ['systemctl stop ua-overlay.service', 'systemctl disable ua-overlay.service',
+                   'systemctl stop ua-overlay-team.service', 'systemctl disable ua-overlay-team.service',
                    'systemctl daemon-reload']
     assert not [name for _, _, names in os.walk(str(tmp_path)) for name in names]
 
