@@ -115,6 +115,33 @@ def test_each_host_gets_programs_of_its_architecture(tmp_path):
         assert found == expected, host
 
 
+@pytest.mark.fault('case 7', 'A site without a time service',
+                   behaviour="The playbook has chrony serve the server's time and the robots follow it", reported='-',
+                   recovery='-', lost='nothing')
+def test_the_settings_of_the_time(tmp_path):
+    """The part of the role that writes and removes them, on files of this machine."""
+    files = {'server': 'pool example.test\n', 'dev-1': 'makestep 0.1 3\n'}
+    wanted = {'server': 'allow\nlocal stratum 10', 'dev-1': 'server server.ua.test iburst prefer\nmakestep 1 3'}
+    for host, text in files.items():
+        (tmp_path / host).write_text(text)
+    book = Playbook(tmp_path, {'all': {
+        'vars': {'ansible_connection': 'local'},
+        'hosts': {host: {'ua_overlay_chrony_file': str(tmp_path / host), 'ua_overlay_time_settings': wanted[host]}
+                  for host in files}}})
+    for part, changed in (('time', 1), ('time', 0), ('time_absent', 1), ('time_absent', 0)):
+        tasks = os.path.join(ROOT, 'ansible', 'roles', 'ua_overlay', 'tasks', part + '.yml')
+        (tmp_path / 'play.yml').write_text(yaml.safe_dump([
+            {'hosts': 'all', 'gather_facts': False, 'tasks': [{'ansible.builtin.import_tasks': tasks}]}]))
+        # On this machine nothing is installed or restarted.
+        played = book.run_program([PROGRAM, '-i', book.inventory, str(tmp_path / 'play.yml'), '--skip-tags',
+                                   'packages,service'])
+        assert played.status == 0 and set(played.changed.values()) == {changed}, played.text
+        for host, text in files.items():
+            now = (tmp_path / host).read_text()
+            assert (wanted[host] in now) == (part == 'time') and now.startswith(text)
+            assert part == 'time' or now == text
+
+
 def test_the_linter_passes_in_its_strictest_profile():
     done = subprocess.run([os.path.join(os.path.dirname(PROGRAM), 'ansible-lint'), '--offline', '--strict', '--profile',
                            'production', 'site.yml'], cwd=os.path.join(ROOT, 'ansible'), stdin=subprocess.DEVNULL,
