@@ -16,6 +16,7 @@ from ua_overlay.cli.shared.site import explained, installed_headscale, load_site
 from ua_overlay.clock import format_utc, utc_now
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale.site_settings import SiteSettings
+from ua_overlay.printable import printable
 from ua_overlay.relays import derp_certificate
 from ua_overlay.server import disk
 from ua_overlay.server.process import SiteServer
@@ -222,7 +223,7 @@ def run_status(args: argparse.Namespace) -> int:
                 ('teams', ', '.join(sorted(site.teams)) or 'none'),
                 ('robots', '-' if report['robots'] is None else '{} ({} online)'.format(
                     report['robots'], report['robots_online']))):
-            print('{:<20}{}'.format(label, value))
+            print('{:<20}{}'.format(label, printable(value, 4000)))
         for each in ([] if problem is None else [problem]) + notes:
             print('ua-overlay: {}'.format(each), file=sys.stderr)
     return FAILED if not report['healthy'] else ATTENTION if notes else 0

@@ -73,6 +73,10 @@ def write(site: Site, output: str, now: datetime.datetime) -> Manifest:
     :raises BackupError: a file cannot be read or written, or the database is damaged.
     """
     output = os.path.abspath(output)
+    if os.path.lexists(output) and not stat.S_ISREG(os.lstat(output).st_mode):
+        # Renaming the new file over it would replace a device of the system.
+        raise BackupError('The backup cannot be written to {}: it is not a regular file.'.format(output),
+                          'run the same command with another --output')
     try:
         with scratch.directory(os.path.dirname(output), _SCRATCH) as place, site.unchanged(), store.held(
                 site.directory):

@@ -59,9 +59,28 @@ def test_undo_requires_root(plain, capsys):
     assert status == 1 and 'root' in text and 'prepare --undo' in text
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason='The note is for root.')
 def test_programs_that_other_users_can_change(tmp_path):
     program = tmp_path / 'program'
     program.write_text('')
-    assert robot.writable_by_others('/usr/bin/env') is False
+    program.chmod(0o755)
+    before = robot.program_note(str(program))
+    assert str(program) not in before
     program.chmod(0o666)
-    assert robot.writable_by_others(str(program)) is True
+    assert 'runs {0}, which users other than root can modify by {0}'.format(program) in robot.program_note(str(program))
+    program.chmod(0o755)
+    os.chown(str(tmp_path), 65534, 65534)
+    assert 'can modify by {}, and'.format(tmp_path) in robot.program_note(str(program))
+
+
+@pytest.mark.fault('K5', "The directory of root's settings belongs to another user", behaviour='the root service of '
+                   'the robot does not start', reported='at once: its log', recovery='with the command that it '
+                   'recommends', lost='nothing')
+@pytest.mark.skipif(os.geteuid() != 0, reason='Only root can give directories to others.')
+def test_the_agent_refuses_settings_that_another_user_could_replace(tmp_path, monkeypatch, capsys):
+    (tmp_path / 'etc').mkdir()
+    os.chown(str(tmp_path / 'etc'), 65534, 65534)
+    monkeypatch.setattr(robot.defaults, 'CONFIG_DIR', str(tmp_path / 'etc' / 'ua_overlay'))
+    status, text = run(capsys, 'agent', '--user', USER)
+    assert status == 1 and '{0}/etc belongs to the user nobody'.format(tmp_path) in text
+    assert 'Next: sudo chown root {}/etc'.format(tmp_path) in text

@@ -7,12 +7,16 @@ import json
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 import tarfile
 
 import pytest
+from paths import SOURCE
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.site import backup, last_good
+from ua_overlay.site.archive import BackupError
 
 NOW = datetime.datetime(2026, 11, 24, 14, 25, tzinfo=datetime.timezone.utc)
 
@@ -206,3 +210,54 @@ def test_a_damaged_database_is_not_backed_up(site, tmp_path):
 def test_a_backup_that_cannot_be_written_leaves_nothing(site, tmp_path):
     with pytest.raises(OverlayError, match='cannot be written'):
         backup.write(site, str(tmp_path / 'missing' / 'x.backup'), NOW)
+
+
+@pytest.mark.parametrize('make', [os.mkfifo, lambda path: os.symlink('/dev/null', path), os.mkdir])
+def test_a_device_or_a_link_is_not_replaced_by_a_backup(make_site, tmp_path, make):
+    """As root, `--output /dev/null --overwrite` would replace the device."""
+    site = make_site(tmp_path / 'site')
+    make(str(tmp_path / 'out'))
+    with pytest.raises(BackupError, match='it is not a regular file'):
+        backup.write(site, str(tmp_path / 'out'), NOW)
+    assert not os.path.isfile(str(tmp_path / 'out')) and sorted(os.listdir(str(tmp_path))) == ['out', 'site']
+
+
+def test_a_file_that_is_far_too_long_is_named(make_site, tmp_path):
+    site = make_site(tmp_path / 'site')
+    with open(site.path('core'), 'wb') as stream:
+        stream.truncate(1 << 30)
+    with pytest.raises(BackupError, match='core is too long for a file of a site: 1024 MB'):
+        backup.write(site, str(tmp_path / 'out'), NOW)
+    assert os.listdir(str(tmp_path)) == ['site']
+
+
+#: Is killed when it has unpacked everything.
+KILLED = """
+import os, signal, sys
+from ua_overlay.site import backup
+backup._own = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+backup.restore(sys.argv[1], sys.argv[2], '0.29.3')
+"""
+
+
+@pytest.mark.fault('K5', 'server restore is killed half way', behaviour="no site appears; a directory with the site's "
+                   'keys stays beside it until the next command', reported='never', recovery='with the next restore or '
+                   'start of the server', lost='nothing')
+def test_what_a_killed_restore_left_is_removed_by_the_next(make_site, tmp_path):
+    site = make_site(tmp_path / 'one' / 'site')
+    backup.write(site, str(tmp_path / 'out'), NOW)
+    (tmp_path / 'two').mkdir()
+    target = str(tmp_path / 'two' / 'site')
+    for _ in range(2):
+        done = subprocess.run([sys.executable, '-c', KILLED, str(tmp_path / 'out'), target],
+                              env=dict(os.environ, PYTHONPATH=SOURCE))
+        assert done.returncode == -9
+        left = [name for name in os.listdir(str(tmp_path / 'two')) if not name.endswith('.lock')]
+        assert len(left) == 1 and os.path.exists(str(tmp_path / 'two' / left[0] / 'ca.key'))
+    restored = backup.restore(str(tmp_path / 'out'), target, '0.29.3')[0]
+    assert os.listdir(str(tmp_path / 'two')) == ['site']
+    subprocess.run([sys.executable, '-c', KILLED, str(tmp_path / 'out'), target + '2'],
+                   env=dict(os.environ, PYTHONPATH=SOURCE))
+    assert len(os.listdir(str(tmp_path / 'two'))) == 3
+    restored.sweep()
+    assert os.listdir(str(tmp_path / 'two')) == ['site']

@@ -13,6 +13,7 @@ from ua_overlay.cli.shared.parser import CommandParser, Configure
 from ua_overlay.cli.shared.site import caller_ids, connect_to, load_site_file
 from ua_overlay.clock import utc_now
 from ua_overlay.errors import OverlayError, UsageError
+from ua_overlay.printable import printable
 from ua_overlay.relays import enrolment as enrolments
 from ua_overlay.relays import remote_server
 from ua_overlay.relays.enrolment import Enrolment
@@ -127,7 +128,7 @@ def _status(args: argparse.Namespace, kind: str) -> int:
     else:
         width = max(map(len, report)) + 2
         for key, value in sorted(report.items()):
-            print('{}{}'.format(key.ljust(width), value))
+            print('{}{}'.format(printable(key).ljust(width), printable(value, 1000)))
     if not report.get('ok'):
         return FAILED
     return ATTENTION if report.get('warning') or rule is not None and rule[0] is False else 0
