@@ -41,8 +41,15 @@ class DaemonProxies:
         return http_proxy.proxy_for(kept[1], host, port)
 
 
-def read_environment(unit: Callable[[], Optional[DaemonUnit]] = read_unit) -> Environ:
-    """Return tailscaled's environment, as far as this user may know it: {} if nothing is known."""
+def read_environment(unit: Callable[[], Optional[DaemonUnit]] = read_unit,
+                     running: Optional[Callable[[], Environ]] = None) -> Environ:
+    """Return tailscaled's environment, as far as this user may know it: {} if nothing is known.
+
+    :param running: () -> that of the running process, {} unless this is root or the user who runs it (manage_daemon).
+    """
+    present = (running or running_environment)()
+    if present:
+        return present
     found = unit()
     if found is not None:
         return found.environ
@@ -63,7 +70,7 @@ def listening_process(path: str = defaults.DAEMON_SOCKET) -> Optional[int]:
 
 
 def running_environment(path: str = defaults.DAEMON_SOCKET) -> Environ:
-    """Return the environment of the process that answers at a LocalAPI socket; {} if unknown. Needs root."""
+    """Return the environment of the process that answers at a LocalAPI socket; {} if it is unknown to this user."""
     pid = listening_process(path)
     try:
         return environment_of(pid) if pid else {}

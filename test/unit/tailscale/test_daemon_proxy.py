@@ -31,12 +31,15 @@ def test_an_answer_is_kept_for_a_minute():
 
 def test_without_a_unit_the_file_of_the_egress_rule_has_it(tmp_path, monkeypatch):
     monkeypatch.setattr(egress, 'ROBOT', egress.ROBOT._replace(rules=str(tmp_path / 'egress.nft')))
-    assert daemon_proxy.read_environment(lambda: None) == {}
+    nothing = dict
+    assert daemon_proxy.read_environment(lambda: None, nothing) == {}
     unit = DaemonUnit(('tailscaled',), {'HTTPS_PROXY': PROXY})
-    assert daemon_proxy.read_environment(lambda: unit) == {'HTTPS_PROXY': PROXY}
+    assert daemon_proxy.read_environment(lambda: unit, nothing) == {'HTTPS_PROXY': PROXY}
     settings = egress.Settings(proxies=tuple(proxies_of(unit.environ)))
     (tmp_path / 'egress.nft').write_text(egress.ruleset(egress.ROBOT, settings, Backend(NFT, ('nft',))))
-    assert daemon_proxy.read_environment(lambda: None) == {'HTTPS_PROXY': 'http://proxy.lan:3128'}
+    assert daemon_proxy.read_environment(lambda: None, nothing) == {'HTTPS_PROXY': 'http://proxy.lan:3128'}
+    # A tailscaled that the overlay node itself runs (manage_daemon): its process knows best.
+    assert daemon_proxy.read_environment(lambda: unit, lambda: {'LANG': 'C'}) == {'LANG': 'C'}
     assert 'secret' not in (tmp_path / 'egress.nft').read_text()
 
 
