@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from installed_site import CHECKOUT, ROBOTS, SPACE, assert_team, inventory, site
+from installed_site import CHECKOUT, ROBOTS, SPACE, assert_team, inventory, nodes, site
 from places import ROOT
 from playbook import Playbook, installed_robot, installed_server
 from topologies import from_config
@@ -23,6 +23,8 @@ from ua_overlay.lab.images import USER
 from ua_overlay.lab.machine_set import MachineSet
 from ua_overlay.lab.timeouts import PATH
 
+#: Of the robot's owner.
+WORKSPACE = '/home/{}/my_ws'.format(USER)
 sys.path.insert(0, os.path.join(ROOT, 'bench'))
 import topic_gap  # noqa: E402
 
@@ -34,13 +36,44 @@ def machines(new_lab):
                      lower={'server': installed_server(), 'dev-1': robot, 'dev-2': robot}).up()
 
 
+def make_workspace(machine):
+    """A catkin workspace of the robot's owner, with the package my_robot."""
+    files = {'package.xml': '<package format="2"><name>my_robot</name><version>1.0.0</version>'
+                            '<description>x</description><maintainer email="me@example.test">me</maintainer>'
+                            '<license>MIT</license><buildtool_depend>catkin</buildtool_depend></package>\n',
+             'CMakeLists.txt': 'cmake_minimum_required(VERSION 3.0.2)\nproject(my_robot)\n'
+                               'find_package(catkin REQUIRED)\ncatkin_package()\n',
+             'drive.launch': '<launch><node pkg="my_robot" type="drive" name="my_robot"/></launch>\n',
+             'drive': '#!/usr/bin/python3\nimport rospy\nrospy.init_node("my_robot")\nrospy.spin()\n'}
+    for name, text in files.items():
+        machine.write('{}/src/my_robot/{}'.format(WORKSPACE, name), text)
+    machine.run(['sh', '-c', 'chmod 755 "$0/src/my_robot/drive" && chown -R "$1" "$0"', WORKSPACE, USER])
+    machine.run(['catkin_make', '-C', WORKSPACE, '-DPYTHON_EXECUTABLE=/usr/bin/python3'], user=USER, timeout=200)
+
+
 @pytest.fixture(scope='module')
 def book(machines, tmp_path_factory):
-    """The playbook, after a first run: the team is there."""
-    made = Playbook(tmp_path_factory.mktemp('controller'), inventory(machines))
+    """The playbook, after a first run: the team is there, and dev-1 runs a launch file of its owner's in its graph."""
+    make_workspace(machines['dev-1'])
+    hosts = inventory(machines)
+    hosts['all']['children']['team_iris']['hosts']['dev-1'].update(
+        ua_overlay_workspace=WORKSPACE + '/devel', ua_overlay_launch_arguments=['team_launch:=my_robot/drive.launch'])
+    made = Playbook(tmp_path_factory.mktemp('controller'), hosts)
     played = made.run()
     assert played.status == 0, played.text
     return made
+
+
+@pytest.mark.fault('case 19', "The team's launch file is in a workspace of the robot's owner",
+                   behaviour='The service sources it (`ua_overlay_workspace`)', reported='-', recovery='-',
+                   lost='nothing')
+def test_the_launch_file_of_the_robot_s_own_workspace_runs_in_the_team_graph(machines, book):
+    machines['dev-2'].wait('The node of my_robot', lambda: '/my_robot' in nodes(machines['dev-2']), PATH)
+    # What the page says about shells.
+    script = '. {}/devel/setup.bash; . {}/setup.bash --extend; rospack find my_robot; rospack find ua_overlay'.format(
+        WORKSPACE, SPACE)
+    found = machines['dev-1'].run(['bash', '-c', script], user=USER).stdout.split()
+    assert found == [WORKSPACE + '/src/my_robot', SPACE + '/share/ua_overlay']
 
 
 @pytest.mark.fault('new', 'Each machine of a site reboots in turn',
@@ -148,7 +181,8 @@ def test_another_version_of_the_package(machines, book, tmp_path):
     robots = assert_team(machines)
     old = machines['dev-1'].run(['readlink', '/opt/ua_overlay/current']).stdout
     daemons = {name: machines[name].property('tailscaled', 'InvocationID') for name in ROBOTS}
-    played = book.run('-e', 'ua_overlay_source=' + source)
+    # Without dev-2, which would do the same as dev-1.
+    played = book.run('-e', 'ua_overlay_source=' + source, '--limit', 'server,dev-1')
     assert played.status == 0, played.text
     assert machines['dev-1'].run(['readlink', '/opt/ua_overlay/current']).stdout != old
     assert machines['dev-1'].run(['sh', '-c', 'ls -d /opt/ua_overlay/????????????']).stdout.count('\n') == 1
