@@ -59,7 +59,7 @@ with 1. test/unit/test_errors.py compares this list with the sources.
         OtherTailnet              OTHER_TAILNET       tailscale.tailnet
         Unobserved                UNOBSERVED          tailscale.watcher
         BuildFailed               BUILD_FAILED        toolchain.build
-        BundleError               BUNDLE              toolchain.bundle
+        BundleError               TOOLS_FILE          toolchain.bundle
         ToolMissing               TOOL_MISSING        toolchain.find
         CertificateError          CERTIFICATE         trust.certificate
             StoreError            SITE                trust.store

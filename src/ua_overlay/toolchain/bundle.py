@@ -52,7 +52,7 @@ Sums = Dict[str, str]
 class BundleError(OverlayError):
     """A bundle is damaged, incomplete, or not for this machine."""
 
-    code = 'BUNDLE'
+    code = 'TOOLS_FILE'
 
 
 class Part(NamedTuple):
