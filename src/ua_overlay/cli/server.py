@@ -15,6 +15,7 @@ from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.cli.shared.site import explained, installed_headscale, load_site, load_site_and_problem, make_admin
 from ua_overlay.clock import format_utc, utc_now
 from ua_overlay.errors import OverlayError, UsageError
+from ua_overlay.headscale.rest import ServerBusy
 from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.printable import printable
 from ua_overlay.relays import derp_certificate
@@ -273,6 +274,8 @@ def _status(site: Site) -> Tuple[Dict[str, Any], Optional[OverlayError]]:
         admin = make_admin(site)
         robots = admin.robots()
         report['relays'] = admin.relays(answer['relay'])
+    except ServerBusy as error:
+        return report, error
     except OverlayError as error:
         return report, OverlayError(error.sentence, command_line('less {}', site.path('log', 'headscale.log')))
     shown = admin.enforced()

@@ -90,6 +90,8 @@ class SiteServer:
         #: The last problem of the policy thread, which has been reported; '' for none.
         self._policy_problem = ''
         self._policy_thread = SupervisedThread('policy', self._keep_policy, self._policy_failed)
+        #: The last reload after a SIGHUP.
+        self._reload: Optional[SupervisedThread] = None
         #: Requests that arrived while the main thread waited for Headscale; it handles them next.
         self._deferred: Deque[Request] = collections.deque()
         self._invitation_log = InvitationLog(site.invitation_log_file, now)
@@ -274,7 +276,9 @@ class SiteServer:
         if request.name == RESTART_HEADSCALE:
             request.finish(self._restart_headscale())
         elif request.name == RELOAD_POLICY:
-            self._reload_by_signal()
+            # In a thread of its own: a Headscale that does not answer takes its time, and this one restarts it.
+            self._reload = SupervisedThread('policy reload', self._reload_by_signal, self._policy_failed,
+                                            restart=False).start()
         elif request.name == RESTART_RELAY and self._relay is not None:
             self._relay.child.stop(self._stop_timeout)
             self._relay.start(self._clock())

@@ -6,6 +6,7 @@ import pytest
 
 from ua_overlay.cli import main, server
 from ua_overlay.errors import OverlayError
+from ua_overlay.headscale.rest import ServerBusy
 from ua_overlay.site import last_good
 from ua_overlay.site.enforced import Enforced
 from ua_overlay.site.site import Site
@@ -91,6 +92,16 @@ def test_the_status_shows_what_headscale_shows(running, node, monkeypatch, capsy
     assert main(['server', 'status', '--json']) == status
     report = json.loads(capsys.readouterr().out)
     assert report['policy_in_force'] is shown.state and report['policy'] == shown.sentence
+
+
+def test_the_status_of_a_server_whose_database_is_locked(running, monkeypatch, capsys):
+    class Busy(Admin):
+        def robots(self):
+            raise ServerBusy('Its database is locked by sqlite3 (process 5).', 'kill 5')
+
+    monkeypatch.setattr(server, 'make_admin', lambda site: Busy([]))
+    assert main(['server', 'status']) == 1
+    assert capsys.readouterr().err == 'ua-overlay: Its database is locked by sqlite3 (process 5). Next: kill 5\n'
 
 
 def test_the_status_of_a_stopped_server(site, monkeypatch, capsys):

@@ -238,6 +238,7 @@ def test_requests_are_handled_in_order_and_restarts_answered(monkeypatch):
     for request in (process.RELOAD_POLICY, process.RESTART_RELAY, process.STOP):
         server._requests.add(request)
     server._supervise()
+    assert server._reload.join(20)
     assert restart.wait(0) is True and done == ['headscale', 'policy'] and server._relay.done == ['stop', 'start']
     with pytest.raises(OverlayError, match='does not know the operation "x"'):
         server._answer('x')
