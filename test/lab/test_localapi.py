@@ -1,11 +1,14 @@
 """The LocalAPI client against real headscale and real tailscaleds of each tested release."""
 import json
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
 from full_disk import small_file_system
 from loopback_site import LoopbackSite
+from paths import ROOT
 from releases import RELEASES
 
 from ua_overlay.errors import OverlayError
@@ -309,3 +312,37 @@ def test_an_identity_that_there_was_no_room_for_is_saved_later(site, tmp_path):
         daemon.start()
         assert wait('The robot after a restart', daemon.online).self_node.name == name
         daemon.kill()
+
+
+CONTAINER = '''
+mount --bind "$1" /etc/passwd && shift && exec setpriv --reuid {uid} --regid {uid} --clear-groups "$@"
+'''.format(uid=NOBODY)
+
+
+@needs_root
+@pytest.mark.fault('case 15', "A user has another name in the robot's container",
+                   behaviour='The join works: tailscaled compares ids', reported='-', recovery='-', lost='nothing')
+def test_a_user_of_another_name_in_a_container_joins(site, tmp_path):
+    """Two mount namespaces with different users: the operator is the host's `nobody`, whom the container calls ros."""
+    passwd = tmp_path / 'passwd'
+    passwd.write_text('root:x:0:0::/root:/bin/sh\nros:x:{0}:{0}::/tmp:/bin/sh\n'.format(NOBODY))
+    daemon = site.daemon('container')
+    daemon.join(site.key(), operator='nobody')
+    daemon.api.edit_prefs(WantRunning=False)
+    tmp_path.chmod(0o755)
+
+    def join(*prefix):
+        return subprocess.run(
+            ['unshare', '--mount', *prefix, 'sh', '-c', CONTAINER, 'sh', str(passwd), sys.executable,
+             os.path.join(ROOT, 'scripts', 'ua-overlay'), 'join', '--socket', daemon.socket, '--ca', site.ca,
+             '--state-dir', str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
+            timeout=60)
+
+    done = join()
+    assert done.returncode == 0 and 'container is back in team iris' in done.stdout, done.stderr
+    # Somebody else is the operator: the advice names the user as the host knows it.
+    daemon.api.edit_prefs(WantRunning=False, OperatorUser='daemon')
+    assert 'refuses changes by user ros (id {})'.format(NOBODY) in join().stderr
+    done = join('--pid', '--fork', '--mount-proc')
+    assert done.returncode == 1 and '--user "$(id -un {})"'.format(NOBODY) in done.stderr, done.stderr
+    daemon.kill()

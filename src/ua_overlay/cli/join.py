@@ -13,6 +13,7 @@ from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.membership.join import Join
 from ua_overlay.membership.outcome import Outcome
 from ua_overlay.system.netmon import InterfaceWatcher
+from ua_overlay.tailscale.daemon_proxy import runs_elsewhere
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.state_file import lack_of_room
 
@@ -65,5 +66,6 @@ def run(args: argparse.Namespace) -> int:
     with Progress()('Joining'):
         outcome = Join(LocalApi(args.socket), args.ca, args.state_dir, timeout=args.timeout,
                        unstable=InterfaceWatcher().wait_left,
-                       lack_of_room=lambda: lack_of_room(args.socket))(args.invitation)
+                       lack_of_room=lambda: lack_of_room(args.socket),
+                       elsewhere=lambda: runs_elsewhere(args.socket))(args.invitation)
     return show(outcome, args.json)

@@ -15,7 +15,7 @@ from ua_overlay.system import foreign_file
 from ua_overlay.tags import belonging, describe_belonging
 from ua_overlay.tailscale.api import MembershipApi, MessageBus
 from ua_overlay.tailscale.daemon_proxy import daemon_proxies
-from ua_overlay.tailscale.localapi import redact
+from ua_overlay.tailscale.localapi import DaemonDenied, redact
 from ua_overlay.tailscale.model import Status, parse_notice, parse_prefs, parse_status
 from ua_overlay.trust import ca_pin, invitation_file
 from ua_overlay.trust.ca import trusts
@@ -79,6 +79,7 @@ class Join:
     :param trust: (CA as PEM text) -> None, makes tailscaled trust a CA; None if only `robot prepare` can do that.
     :param unstable: () -> seconds until the machine's interfaces are stable (netmon.InterfaceWatcher.wait_left).
     :param lack_of_room: () -> why tailscaled cannot save what it gets, None if it can (tailscale.state_file).
+    :param elsewhere: whether tailscaled runs on the host of this container (tailscale.daemon_proxy.runs_elsewhere).
     :param fetch_ca: (server URL, pins) -> CA as PEM text (ca_pin.fetch).
     """
 
@@ -89,7 +90,8 @@ class Join:
                  trust: Optional[Callable[[str], None]] = None, unstable: Callable[[], float] = lambda: 0.0,
                  fetch_ca: Callable[[str, str], str] = FETCH_CA,
                  verify: VerifyNodeKey = VERIFY_NODE_KEY,
-                 lack_of_room: Callable[[], Optional[OverlayError]] = lambda: None) -> None:
+                 lack_of_room: Callable[[], Optional[OverlayError]] = lambda: None,
+                 elsewhere: Callable[[], bool] = lambda: False) -> None:
         self.api = api
         self.ca_file = ca_file
         self.state_dir = state_dir
@@ -106,6 +108,7 @@ class Join:
         self.fetch_ca = fetch_ca
         self.verify = verify
         self.lack_of_room = lack_of_room
+        self.elsewhere = elsewhere
         #: The server has accepted the key.
         self.accepted = False
         #: The server forgot this machine, so a new key is sent although the machine has a node key.
@@ -174,7 +177,7 @@ class Join:
 
     def _resume(self, destination: str, before: Status) -> Outcome:
         """Rejoin with the node key that the machine has; send no secret."""
-        raw = self._check_permission(self.api.prefs())
+        raw = self._check_permission()
         prefs = parse_prefs(raw)
         self.accepted = False
         try:
@@ -204,7 +207,7 @@ class Join:
     def _register(self, invitation: Invitation, path: str) -> Outcome:
         """Send the key, after every step that can fail without it."""
         check_usable(invitation, datetime.fromtimestamp(self.now(), timezone.utc))
-        before = self._check_permission(self.api.prefs(), path)
+        before = self._check_permission(path)
         ca_pem, trusted = self._check_trust(invitation, path)
         self.probe(invitation.server_url, ca_pem)
         if not trusted and self.trust is not None:
@@ -317,21 +320,24 @@ class Join:
             if self.clock() > deadline:
                 raise refusals.too_late(self.timeout, status.health, invitation, self.accepted)
 
-    def _check_permission(self, prefs: JsonObject, path: str = 'FILE') -> JsonObject:
+    def _check_permission(self, path: str = 'FILE') -> JsonObject:
         """Check that this user may change tailscaled: `robot prepare` made it the operator.
 
-        A logout wipes the operator, and the agent sets it again within a second; wait for that.
+        tailscaled decides, by a change of nothing: it compares user ids (ipn/ipnauth: IsReadonlyConn), and in a
+        container a user has another name than on the host. A logout wipes the operator, and the agent sets it again
+        within a second; wait for that.
 
         :returns: the preferences, read after this user was allowed to change them.
         :raises Refused: this user is not the operator.
         """
         deadline = self.clock() + PERMISSION_WAIT
-        while self.uid != 0 and parse_prefs(prefs).operator != self.user:
-            if self.clock() > deadline:
-                raise refusals.no_permission(self.user, path)
+        while True:
+            try:
+                return self.api.edit_prefs()
+            except DaemonDenied:
+                if self.clock() > deadline:
+                    raise refusals.no_permission(self.user, self.uid, path, self.elsewhere()) from None
             self.sleep(0.1)
-            prefs = self.api.prefs()
-        return prefs
 
     def _check_trust(self, invitation: Invitation, path: str) -> Tuple[str, bool]:
         """Find the invitation's CA, which tailscaled must trust before it connects to the server.

@@ -48,12 +48,17 @@ def no_identity() -> Refused:
                    code='INVITATION_MISSING')
 
 
-def no_permission(user: str, path: str) -> Refused:
+def no_permission(user: str, uid: int, path: str, container: bool = False) -> Refused:
     """
-    :param user: local user that wants to join.
+    :param user: local user that wants to join; ``uid``: its number, by which tailscaled decides.
     :param path: of the invitation file.
+    :param container: it is a user of a container; tailscaled and `robot prepare` run on the host.
     """
-    return Refused('tailscaled refuses changes by user {}.'.format(user),
+    if container:
+        return Refused('tailscaled on the host refuses changes by user id {} ({} in this container).'.format(uid, user),
+                       'on the host: sudo ua-overlay robot prepare --invitation FILE --user "$(id -un {})"'.format(uid),
+                       code='NOT_PREPARED')
+    return Refused('tailscaled refuses changes by user {} (id {}).'.format(user, uid),
                    command('sudo ua-overlay robot prepare --invitation {} --user {}',
                            path, user), code='NOT_PREPARED')
 

@@ -17,6 +17,7 @@ from ua_overlay.system.files import write_atomic
 from ua_overlay.system.netmon import InterfaceWatcher
 from ua_overlay.system.units import systemd_runs
 from ua_overlay.tailscale.daemon import Daemon
+from ua_overlay.tailscale.daemon_proxy import runs_elsewhere
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.ping import PingSummary, ping_peer
 from ua_overlay.tailscale.snapshot import Snapshot
@@ -124,6 +125,7 @@ class Services:
         return Join(self._connect(), self._ca_file, self._state_dir, cancelled=rospy.is_shutdown,
                     unstable=self._interfaces.wait_left,
                     lack_of_room=lambda: lack_of_room(self._connect().socket_path),
+                    elsewhere=lambda: runs_elsewhere(self._connect().socket_path),
                     trust=None if daemon is None else lambda ca_pem: self._trust(daemon, ca_pem))
 
     def _trust(self, daemon: Daemon, ca_pem: str) -> None:

@@ -57,6 +57,12 @@ def read_environment(unit: Callable[[], Optional[DaemonUnit]] = read_unit,
     return {'HTTPS_PROXY': settings.proxies[0]} if settings and settings.proxies else {}
 
 
+def runs_elsewhere(path: str = defaults.DAEMON_SOCKET) -> bool:
+    """Return whether the process at a unix socket is outside this container: the kernel translates ids of processes,
+    and one that is not visible in this PID namespace has none (pid_namespaces(7))."""
+    return listening_process(path) == 0
+
+
 def listening_process(path: str = defaults.DAEMON_SOCKET) -> Optional[int]:
     """Return the id of the process that answers at a unix socket, None if none does."""
     try:

@@ -11,7 +11,7 @@ import pytest
 from ua_overlay.errors import OverlayError
 from ua_overlay.membership.join import PUT_BACK_PAUSE, PUT_BACK_WAIT, Join, user_name
 from ua_overlay.membership.settings import read_settings, write_settings
-from ua_overlay.tailscale.localapi import DaemonMissing
+from ua_overlay.tailscale.localapi import DaemonDenied, DaemonMissing
 from ua_overlay.trust import ca as ca_module
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust import invitation_file
@@ -70,6 +70,7 @@ class PlayedApi:
         self.calls = []
         self.buses = 0
         self.fail_put_back = []
+        self.uid = UID
 
     def status(self, peers=True):
         if isinstance(self.now, BaseException):
@@ -80,6 +81,10 @@ class PlayedApi:
         return dict(self.preferences)
 
     def edit_prefs(self, **fields):
+        if self.uid != 0 and self.preferences['OperatorUser'] != USER:
+            raise DaemonDenied('tailscaled refuses changes by this user (prefs write access denied).')
+        if not fields:
+            return self.prefs()
         self.calls.append(('edit_prefs', fields))
         if not fields['WantRunning'] and self.fail_put_back:
             raise self.fail_put_back.pop(0)
@@ -160,6 +165,7 @@ class Scene:
 
     def api(self, status, **options):
         self.played = PlayedApi(self.clock, status, **options)
+        self.played.uid = self.uid
         return self.played
 
     def run(self, path, **options):
@@ -438,14 +444,14 @@ def test_a_ca_bundle_that_contains_the_ca(scene):
 def test_an_operator_that_is_set_late(scene):
     """A logout wipes the operator and the agent sets it again a moment later: that is not NOT_PREPARED."""
     api = scene.api(FRESH, prefs={'OperatorUser': ''}, register=[ACCEPTED, MAP])
-    real = api.prefs
+    real = api.edit_prefs
 
-    def prefs():
+    def edit_prefs(**fields):
         if scene.clock() >= 1001.5:
             api.preferences['OperatorUser'] = USER
-        return real()
+        return real(**fields)
 
-    api.prefs = prefs
+    api.edit_prefs = edit_prefs
     scene.expect(scene.run(scene.invitation()), 'OK')
     # Sent now, and put back later, is what the agent had set by then.
     assert api.keys_sent()[0][2]['OperatorUser'] == USER
@@ -456,6 +462,13 @@ def test_an_operator_that_is_never_set(scene):
     scene.expect(scene.run(scene.invitation()), 'NOT_PREPARED', USER, 'sudo ua-overlay robot prepare --invitation')
     assert 1003 <= scene.clock() < 1004
     assert scene.played.calls == []
+
+
+def test_a_user_of_a_container_is_named_by_its_number(scene):
+    """Its name there may be another user's on the host, or nobody's."""
+    scene.api(FRESH, prefs={'OperatorUser': 'somebody'})
+    scene.expect(scene.run(scene.invitation(), elsewhere=lambda: True), 'NOT_PREPARED', 'user id ' + USER,
+                 'on the host: sudo ua-overlay robot prepare --invitation FILE --user "$(id -un {})"'.format(USER))
 
 
 def test_root_requires_no_operator(scene):
@@ -493,8 +506,8 @@ def test_settings_that_cannot_be_saved(scene):
 
 
 @pytest.mark.fault('K3', 'The file system of tailscaled\'s state is full while a robot joins',
-                   behaviour='The join is refused before the invitation is used', reported='at once: join, status, doctor',
-                   recovery='with the next join', lost='nothing')
+                   behaviour='The join is refused before the invitation is used',
+                   reported='at once: join, status, doctor', recovery='with the next join', lost='nothing')
 def test_a_full_disk_spends_no_invitation(scene):
     lack = OverlayError('The file system /var is full.', 'df -h /var')
     scene.api(FRESH)
