@@ -64,8 +64,6 @@ TWO_LANS = network({'dev-1': 'nat1', 'dev-4': 'nat1', 'dev-2': 'nat2', 'dev-3': 
 #: Two sites: `other` may claim to be the server; and a second name of the server.
 TWO_SITES = network({'dev-1': 'nat1', 'dev-2': 'nat2'}, hosts=('server', 'other'),
                     names={'alias.ua.test': '203.0.113.10'})
-#: Two hosts of a site and no robots.
-HOSTS = network({}, hosts=('server', 'lab-b'))
 
 
 def one_lan(link):
