@@ -1,10 +1,11 @@
 """/diagnostics of the overlay node (REP-107): `<robot>: overlay: <group>`, judged by the table of checks."""
-from typing import Dict, Mapping, NamedTuple, Optional
+from dataclasses import replace
+from typing import Dict, Mapping, NamedTuple, Optional, Tuple
 
 import rospy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from ua_overlay.checks.facts import Facts, Graph, Server
+from ua_overlay.checks.facts import ClockOffset, Facts, Graph, Server
 from ua_overlay.checks.finding import ERROR, OK, UNKNOWN, WARN
 from ua_overlay.checks.observe.disks import observe_disks
 from ua_overlay.checks.table import GROUPS, headline, run_group
@@ -28,13 +29,15 @@ class GroupStatus(NamedTuple):
     values: Dict[str, str]
 
 
-def statuses(snapshot: Snapshot, server: Server, report: Report, now: float) -> Dict[str, GroupStatus]:
+def statuses(snapshot: Snapshot, server: Server, report: Report, now: float,
+             clocks: Optional[Tuple[ClockOffset, ...]] = None) -> Dict[str, GroupStatus]:
     """Return {group: its status}, including the team runner's.
 
     :param server: of the last probe.
     :param now: Unix seconds.
+    :param clocks: of nodes.team_clock.
     """
-    facts = facts_of(snapshot, server, report, now)
+    facts = replace(facts_of(snapshot, server, report, now), clocks=clocks)
     details = _details(snapshot, server, report)
     result = {group: judge(facts, group, details[group]) for group in GROUPS}
     result['runner'] = runner_status(report)

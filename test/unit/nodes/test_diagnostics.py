@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from ua_overlay.checks.facts import Server
+from ua_overlay.checks.facts import ClockOffset, Server
 from ua_overlay.errors import Problem
 from ua_overlay.rosenv.report import Report, RunnerReport
 from ua_overlay.tailscale.model import Link
@@ -37,6 +37,19 @@ def test_the_worst_finding_is_the_headline_with_its_next_command():
     groups = statuses(server=replace(SERVER, problem=Problem('SERVER_UNREACHABLE', 'It is away.', 'do this')))
     assert (groups['server'].level, groups['server'].text) == (ERROR, 'It is away. Next: do this')
     assert groups['server'].values['server'].startswith('ERROR: It is away.')
+
+
+def test_the_clock_of_the_masters_robot_in_milliseconds():
+    groups = diagnostics.statuses(SNAPSHOT, SERVER, REPORT, NOW, (ClockOffset('dev-1', 0.3, 0.002),))
+    assert groups['environment'].level == WARN and '+300 ms' in groups['environment'].text
+    assert groups['environment'].values['team-clocks'].startswith('WARN: ')
+    assert 'team-clocks' not in statuses()['environment'].values
+
+
+def test_the_words_of_tailscaled():
+    said = replace(SNAPSHOT, status=replace(STATUS, health=('setting up filter/ts-input: no such table',)))
+    assert statuses(said)['daemon'].level == ERROR
+    assert statuses(said)['daemon'].text.startswith('tailscaled says: setting up filter/ts-input')
 
 
 def test_without_tailscaled():
