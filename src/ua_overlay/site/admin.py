@@ -116,7 +116,13 @@ class Admin:
             tag, now = policy.team_tag(name), self._now()
             keys = [key for key in client.keys() if tag in key.tags and key.usable(now)]
             removal.revoke(client, [key.id for key in keys], self._now, self.site.command)
-            self._apply(teams={other: team for other, team in self.site.teams.items() if other != name})
+            try:
+                self._apply(teams={other: team for other, team in self.site.teams.items() if other != name})
+            except OverlayError as error:
+                if not keys:
+                    raise
+                raise TeamError('{} The team {} stays, and its {} unused invitation(s) are revoked.'.format(
+                    error.sentence, name, len(keys)), error.next_command, error.code) from error
             return len(keys)
 
     def _rules_about(self, team: str) -> List[str]:

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.headscale.model import Node
+from ua_overlay.headscale.model import Node, PreAuthKey
 from ua_overlay.headscale.rest import RestError
 from ua_overlay.headscale.rules import Rules, Talk, Team, User
 from ua_overlay.site.admin import Admin, RobotError, TeamError
@@ -167,6 +167,29 @@ def test_a_change_that_failed_is_taken_back_in_the_file_and_in_the_server(make_s
     # The server read the new rules first, and then the previous ones, if its answer to the first was lost.
     assert control.teams == [['blue', 'iris'], ['iris']][:len(results)] and site.rules.teams == {'iris': Team('iris')}
     assert not [name for name in os.listdir(site.directory) if name.startswith('.')]
+
+
+def test_a_team_whose_removal_failed_has_lost_its_invitations(make_site, tmp_path):
+    site = make_site(tmp_path / 'site')
+    site.rules = Rules({'iris': Team('iris')})
+    site.write_settings()
+
+    class Headscale(Server):
+        usable = True
+
+        def nodes(self):
+            return []
+
+        def keys(self):
+            return [PreAuthKey('5', '', (IRIS,), False, False, NOW, NOW + datetime.timedelta(hours=self.usable))]
+
+        def expire_key(self, _key_id):
+            self.usable = False
+
+    control = Control(OverlayError('Refused. The previous rules are in force.', 'look', 'POLICY'))
+    with pytest.raises(TeamError, match='Refused. .*team iris stays, and its 1 unused invitation\\(s\\) are revoked'):
+        Admin(site, Headscale, lambda: NOW, control.ask).remove_team('iris')
+    assert list(RealSite.load(site.directory).teams) == ['iris']
 
 
 def test_the_same_user_again_is_compared_with_what_headscale_runs(make_site, tmp_path):
