@@ -130,5 +130,6 @@ class Team(Fleet):
         headscale = [locate('headscale'), '--config', SITE_DIR + '/headscale.yaml', 'nodes']
         server = self.lab.host(self.server)
         nodes = json.loads(server.run(headscale + ['list', '--output', 'json']).stdout)
-        number = next(node['id'] for node in nodes if node['given_name'] == robot)
+        # Headscale 0.30 prints camelCase.
+        number = next(node['id'] for node in nodes if robot in (node.get('given_name'), node.get('givenName')))
         server.run(headscale + ['tag', '--identifier', str(number), '--tags', ','.join(tags)])
