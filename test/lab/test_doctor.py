@@ -366,7 +366,7 @@ def test_nodes_of_a_robot_that_lost_power(fleet):
         fleet.lab.stop_service('dev-3', service)
     try:
         finding = wait_found(fleet, 'dev-2', 'offline-nodes', 'WARN')
-        assert 'dev-3 is offline' in finding['what'] and '/dev-3/overlay' in finding['what']
+        assert 'dev-3 is offline' in finding['what'] and '/dev_3/overlay' in finding['what']
         type_it(fleet, 'dev-2', finding['next_command'])
         wait_gone(fleet, 'dev-2', 'offline-nodes')
     finally:

@@ -12,6 +12,7 @@ from ua_overlay.checks.facts import ClockOffset, Graph
 from ua_overlay.checks.hosts import port_of
 from ua_overlay.checks.observe.questions import Questions
 from ua_overlay.rosenv.master import CALLER_ID, master_proxy, value_of
+from ua_overlay.rosenv.mirror_process import ros_name
 from ua_overlay.rosenv.team import ipv4
 from ua_overlay.system.reflector import Offset, ask
 from ua_overlay.tailscale.model import Peer
@@ -30,7 +31,7 @@ class Neighbours(NamedTuple):
 
 def node_of(robot: str) -> str:
     """Return the name of a robot's overlay node in the team graph."""
-    return '/{}/overlay'.format(robot)
+    return '/{}/overlay'.format(ros_name(robot))
 
 
 def observe_neighbours(mates: Sequence[Peer], graph: Graph, questions: Questions, patience: float) -> Neighbours:

@@ -25,7 +25,7 @@ def robot(ahead=0.0):
     thread = threading.Thread(target=reflector.run)
     thread.start()
     try:
-        yield (('/dev-3/overlay', 'http://dev-3.overlay.internal:{}/'.format(reflector.port)),)
+        yield (('/dev_3/overlay', 'http://dev-3.overlay.internal:{}/'.format(reflector.port)),)
     finally:
         reflector.close()
         thread.join()
@@ -65,7 +65,7 @@ def test_robots_without_an_overlay_node_and_silent_ones():
     assert observe_neighbours([MASTER, HERE], Graph(URI, True, nodes=()), Questions(), 1.0) == Neighbours((), ())
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(('127.0.0.1', 0))
-        nodes = (('/dev-3/overlay', 'http://x:{}/'.format(silent.getsockname()[1])),)
+        nodes = (('/dev_3/overlay', 'http://x:{}/'.format(silent.getsockname()[1])),)
         assert observe_neighbours([HERE], Graph(URI, True, nodes=nodes), Questions(), 0.4) == Neighbours((), ())
 
 
