@@ -63,7 +63,7 @@ HELP = {
     'policy check': 'Check the rules of site.yaml; change nothing',
     'policy show': 'Show the rules and whether they are in force',
     'policy apply': 'Put the rules of site.yaml in force',
-    'policy cgnat-lans': 'Let robots use networks in 100.64.0.0/10',
+    'policy cgnat-lans': 'Let robots use networks in the range of the overlay',
 
     'invite': 'Create, list and revoke invitations',
     'invite create': 'Create invitations (the word `create` is optional)',

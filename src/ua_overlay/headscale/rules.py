@@ -249,8 +249,8 @@ def dump_rules(rules: Rules) -> str:
     lines += ['## Ports of sockets that ask for none, on every robot (sysctl net.ipv4.ip_local_port_range).',
               'ephemeral_ports: {}-{}'.format(*rules.ephemeral)]
     if rules.cgnat_lans:
-        lines += ['## Robots also accept 100.64.0.0/10 from their own networks (`ua-overlay policy cgnat-lans`).',
-                  'cgnat_lans: true']
+        lines += ['## Robots also accept {} from their own networks (`ua-overlay policy cgnat-lans`).'.format(
+            defaults.OVERLAY_V4), 'cgnat_lans: true']
     return '\n'.join(lines) + '\n'
 
 
