@@ -22,6 +22,7 @@ FIGURES = {
     'touch': ('one_touch', 'ansible/site.yml on empty machines, and again', 8),
     'failover': ('relay_failover', 'a ping at 10 Hz while a relay dies or Headscale restarts', 12),
     'gaps': ('topic_gap', 'a topic while the certificate is renewed or the server restarts', 20),
+    'heal': ('link_healing', 'a link whose path dies, with and without the path keeper', 75),
     'losses': ('link_cost', 'TCP, UDP and round trips of each link type', 11)}
 
 

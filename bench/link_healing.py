@@ -1,0 +1,152 @@
+"""How long a link is silent when its path dies, and how soon it has a better one, with and without the path keeper."""
+import os
+import time
+
+from figure import Figure, Row, median, quantile, verdict
+from relay_failover import ROOT, drop
+from topic_gap import SECOND, SERVER, longest, topic, wait_steady
+
+from ua_overlay.errors import OverlayError
+from ua_overlay.lab.lab import Lab, load_topology
+from ua_overlay.lab.relays import ROBOTS, Pair, gaps
+from ua_overlay.lab.wait import wait
+
+NAME = 'heal'
+#: Rounds of each fault with the path keeper, and without it for comparison.
+ROUNDS, COMPARED = 20, 4
+#: Seconds without a gap before a fault (setting up the NATs may have cost a rebind, and the path keeper asks for one in
+#: 10 s at most), and after it (tailscaled alone needs 7 s).
+STABLE, AFTER = 11.0, 8.0
+#: Seconds between two searches of tailscaled for a relay (1.102.5, wgengine/magicsock/endpoint.go,
+#: discoverUDPRelayPathsInterval): a round that needs one starts so long after the last.
+SEARCH = 31.0
+#: Aims, in seconds: median and 95th percentile of the longest gap; of the time to a better path.
+GAP, RELAY, DIRECT = (1.0, 1.5), (2.0, 5.0), 5.0
+
+CUT, HARD, FORGOT, MOVED, DEAD, RESTARTED = (
+    'UDP cut', 'NAT turned hard', 'NAT lost its mappings', "robot's address changed", 'relay dead', 'server restarted')
+FAULTS = (CUT, HARD, FORGOT, MOVED, DEAD, RESTARTED)
+TO_RELAY, TO_DIRECT = 'PEER_RELAY after a hard NAT', 'DIRECT after UDP returns'
+PING, TOPIC = 'ping', 'topic'
+
+
+def measure(progress, rounds=ROUNDS, compared=COMPARED):
+    """Returns the Figure."""
+    workspace = os.path.join(os.path.realpath(os.path.join(ROOT, '.workspace')), 'install')
+    if not os.path.isdir(workspace):
+        raise OverlayError('The workspace is not built.', 'make prepare')
+    values = {}
+    topology = load_topology(os.path.join(ROOT, 'config', 'lab', 'two_hosts.yaml'))
+    with Lab.up(topology, 'bench-{}'.format(os.getpid()), bound=True) as lab:
+        pair = Pair(lab, workspace)
+        with progress('A lab with a server, a second host and two robots'):
+            pair.start_site()
+            pair.join_robots()
+            pair.start_remote_hosts()
+            pair.wait_home('second')
+        for heal, count in ((True, rounds), (False, compared)):
+            for robot in ROBOTS:
+                pair.launch(robot, 'heal_links:={}'.format(str(heal).lower()))
+            with topic(pair) as heard, pair.traffic() as output:
+                for turn in range(1, count + 1):
+                    for fault in FAULTS:
+                        with progress('{}, round {} of {}, {} the path keeper'.format(
+                                fault, turn, count, 'with' if heal else 'without')):
+                            one_fault(pair, fault, heal, heard, output, values)
+            for robot in ROBOTS:
+                pair.lab.stop_service(robot, 'overlay')
+    return figure(values)
+
+
+def one_fault(pair, fault, heal, heard, output, values):
+    """Cause one fault, and add what it cost to ``values``: {(fault or path, heal, PING or TOPIC): [seconds]}."""
+    def note(what, stream, seconds):
+        values.setdefault((what, heal, stream), []).append(seconds)
+
+    kind = 'PEER_RELAY' if fault in (DEAD, RESTARTED) else 'DIRECT'
+    if fault == RESTARTED:  # the link must go over the server's own relay
+        drop(pair, SECOND, True)
+    set_nats(pair, 'hard' if kind == 'PEER_RELAY' else 'easy')
+    settled = time.time()
+    used = pair.wait_link(kind, SERVER + ':' if fault == RESTARTED else '')[1].split(':')[0]
+    wait_steady(heard, STABLE, settled + (SEARCH if fault == HARD else 0.0))
+    begin = time.time()
+    undo = cause(pair, fault, used)
+    if fault == HARD:
+        note(TO_RELAY, PING, seconds_until(pair, 'PEER_RELAY', begin))
+    wait_steady(heard, AFTER, begin)
+    end = time.time()
+    note(fault, TOPIC, longest(heard(), begin, end))
+    note(fault, PING, next((seconds for start, seconds in gaps(output()) if start + seconds > begin), 0.0))
+    undo()
+    if fault == CUT:
+        note(TO_DIRECT, PING, seconds_until(pair, 'DIRECT', time.time()))
+
+
+def cause(pair, fault, used):
+    """Cause a fault on a link over ``used`` (an address); return the function that undoes it."""
+    if fault == CUT:
+        set_nats(pair, 'udp-blocked')
+        return lambda: set_nats(pair, 'easy')
+    if fault == HARD:
+        set_nats(pair, 'hard')
+        return lambda: set_nats(pair, 'easy')
+    if fault == FORGOT:
+        set_nats(pair, 'easy')
+        return lambda: None
+    if fault == MOVED:
+        set_address(pair, '10.0.2.77')
+        return lambda: set_address(pair, '10.0.2.15')
+    if fault == DEAD:
+        drop(pair, used, True)
+        return lambda: drop(pair, used, False)
+    assert fault == RESTARTED
+    pair.stop_server()
+    pair.start_server()
+    return lambda: drop(pair, SECOND, False)
+
+
+def set_nats(pair, kind):
+    """Change both NATs to ``kind``, which drops their connections."""
+    for router in ('nat1', 'nat2'):
+        pair.lab.nat(router, kind)
+
+
+def set_address(pair, address):
+    """Give dev-1 another address in its network."""
+    host = pair.lab.host('dev-1')
+    for command in ('addr flush dev eth0', 'addr add {}/24 dev eth0'.format(address),
+                    'route replace default via 10.0.2.2'):
+        host.run(['ip'] + command.split())
+
+
+def seconds_until(pair, kind, begin):
+    """Seconds from ``begin`` until dev-1's link is of this type."""
+    wait('A link ' + kind, lambda: (pair.link() or ('', ''))[0] == kind, 120, poll=0.1)
+    return time.time() - begin
+
+
+def figure(values):
+    """The Figure of what :func:`one_fault` noted. Pure."""
+    rows, aims = [], []
+    for what in FAULTS + (TO_RELAY, TO_DIRECT):
+        for stream in (PING, TOPIC):
+            healed = values.get((what, True, stream))
+            if not healed:
+                continue
+            without = '{}, {}, without'.format(what, stream)
+            rows.append(Row(without, values.get((what, False, stream), [])))
+            rows.append(Row('{}, {}'.format(what, stream), healed, without))
+            middle, worst = {TO_RELAY: RELAY, TO_DIRECT: (DIRECT, None)}.get(what, GAP)
+            aims.append(verdict('{}, {}, median'.format(what, stream), median(healed), middle, ' s'))
+            if worst is not None:
+                aims.append(verdict('{}, {}, 95th percentile'.format(what, stream), quantile(healed, 0.95), worst,
+                                    ' s'))
+    title = 'a link whose path dies: the longest time without an answer or a message'
+    return Figure(NAME, title, 's', rows, aims=aims, notes=[
+        'Ping: answers to a ping at 10 Hz. Topic: messages of a rospy topic at 10 Hz at its subscriber. Without: with '
+        'heal_links:=false, which leaves dead paths to tailscaled and its 6.5 s of trust.',
+        'Link before the fault: DIRECT, or PEER_RELAY for the dead relay and the restarted server. Both robots run the '
+        'overlay node.',
+        'PEER_RELAY after a hard NAT: tailscaled looks for a relay at most once in 30 s, so these rounds begin 31 s '
+        'after the last search.'])
