@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Dict, NamedTuple, Optional, Tuple
 
 from ua_overlay import defaults
+from ua_overlay.advice import command
 from ua_overlay.rosenv import mastership
 from ua_overlay.rosenv.mastership import Mastership
 from ua_overlay.rosenv.names import NameReport
@@ -160,14 +161,17 @@ def _find_master(status: Status, preferences: Preferences, team: str,
                 return node, None
         return None, _Verdict(NO_MASTER, 'Team {} has no robot called {}, the master that was asked for.'.format(
             team, preferences.master), 'ua-overlay status')
-    command = 'ua-overlay team master {} ROBOT   # on the server'.format(team)
+    advice = 'ua-overlay team master {} {}   # on the server'
     if present.kind == mastership.SEVERAL and (present.stable or present.master is None):
         text = 'Team {} has {} robots tagged as master: {}'.format(
             team, len(present.claimants), ', '.join(present.claimants))
         if not present.stable:
             return None, _Verdict(SETTLING, text + '; it is too early to call that an error.')
         keeps = '; {} was the master before and remains so.'.format(present.master.name) if present.master else '.'
-        return present.master, _Verdict(TWO_MASTERS, text + keeps, command)
+        # The one whose roscore runs, so that no node has to be started anew.
+        keeper = present.master.name if present.master else present.claimants[0]
+        return present.master, _Verdict(TWO_MASTERS, text + keeps, command(advice, team, keeper))
     if present.master is None:
-        return None, _Verdict(NO_MASTER, 'No robot of team {} is tagged as its master.'.format(team), command)
+        return None, _Verdict(NO_MASTER, 'No robot of team {} is tagged as its master.'.format(team), command(
+            advice, team, 'ROBOT'))
     return present.master, None

@@ -73,6 +73,8 @@ def test_two_masters_for_longer_are_an_error_and_the_former_stays():
     assert robot.observe(50 + TWO_TIME, 1, 2) == (TWO_MASTERS, 'dev-1', True)
     assert robot.decision.why == (
         'Team iris has 2 robots tagged as master: dev-1, dev-2; dev-1 was the master before and remains so.')
+    # Typed as it is, it keeps the roscore that runs.
+    assert robot.decision.next_command == 'ua-overlay team master iris dev-1   # on the server'
     assert robot.observe(60, 2) == (OK, 'dev-2', True)
 
 
