@@ -1,4 +1,5 @@
 """The policy on a real Headscale: what is in force, what is refused, which robots reach each other, what one may do."""
+import json
 import os
 import signal
 import subprocess
@@ -255,6 +256,25 @@ def test_a_headscale_that_is_killed_after_its_reload(site, robots, edited):
     wait('the server to know its rules', lambda: site.control()['policy']['kind'] == 'in force', 60)
     wait('robots that are back', lambda: site.is_online('blue-1') and site.is_online('iris-1'), 60)
     assert said_to_be_in_force(site, robots) is False
+
+
+@pytest.mark.fault('K2', 'Somebody edits policy.json and lets Headscale read it', behaviour='the server writes its own '
+                   'rules and lets Headscale read them', reported='at once: policy show, server status, server check',
+                   recovery='10 s', lost='nothing')
+def test_a_policy_of_somebody_else_is_replaced(site, robots):
+    opened = {'src': ['*'], 'dst': ['*'], 'ip': ['*']}
+    text = policy_file(site)
+    edited = json.loads(text)
+    edited['grants'].append(opened)
+    edited.pop('tests', None)
+    with site.at_line(RELOADED, lambda: None) as reloaded:
+        with open(os.path.join(site.directory, 'policy.json'), 'w', encoding='utf-8') as stream:
+            json.dump(edited, stream)
+        os.kill(headscale(site), signal.SIGHUP)
+        assert reloaded.wait(20)
+    wait('the rules of the site', lambda: policy_file(site) == text and site.control()['policy']['kind'] == 'in force',
+         30)
+    assert said_to_be_in_force(site, robots) is True
 
 
 @pytest.mark.fault('K7', 'Another program locks the database of Headscale', behaviour='a change fails and names that '

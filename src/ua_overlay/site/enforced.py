@@ -85,11 +85,14 @@ def judge(known: Optional[Set[Alias]], wanted: Alias, written: Alias, policy_app
 
     :param known: those of the two markers that Headscale knows; None: it could not be asked.
     :param wanted: the marker of the rules of site.yaml.
-    :param written: the marker of policy.json, which the server applied last; '' if it has none.
+    :param written: the marker of policy.json, which the server applied last; '' if it is not the one of its content.
     """
     if known is None:
         return Enforced(None, 'Headscale shows whether these rules are in force only after the first machine has '
                               'joined.')
+    if wanted in known and written != wanted:
+        return Enforced(False, 'Headscale may run other rules: somebody has edited policy.json, which the server '
+                               'writes.', policy_apply)
     if wanted in known:
         return Enforced(True, 'These rules are in force.')
     if written in known:

@@ -208,7 +208,8 @@ class PolicyApplier:
                 nodes = self._client.nodes()
                 present = policy.present_aliases(nodes)
                 wanted = policy.marker(policy.make_policy(self._site.rules))
-                runs = not nodes or wanted in self._client.known_tags(nodes[0].id, [wanted])
+                runs = (not nodes or wanted in self._client.known_tags(nodes[0].id, [wanted])) and (
+                    policy.marker_of_text(read_policy(self._site.policy_file)) == wanted)
                 self._state = PolicyState(IN_FORCE) if runs else PolicyState(
                     UNKNOWN, 'Headscale runs other rules than those of the server.')
                 if present != self._present or not runs:
@@ -232,7 +233,8 @@ class PolicyApplier:
         known = running_markers(client, {each for each in (wanted, previous) if each})
         # A robot that joins or leaves changes only the tests. They have just passed, so avoid a reload, which would
         # make Headscale compute the network map of every robot.
-        reload = known is None or wanted not in known
+        # A policy.json that somebody has edited may be in force with the same marker.
+        reload = known is None or wanted not in known or previous != wanted
         replaced = Replacement(site.policy_file)
         if text != before or reload:
             # Without a reload there is nothing to go back to.
@@ -240,7 +242,7 @@ class PolicyApplier:
         if reload:
             self._state = PolicyState(UNKNOWN, 'Headscale is reloading its policy.')
             try:
-                self._reload(site, client, wanted, None if known is None else False, self._timeout)
+                self._reload(site, client, wanted, None if known is None else wanted in known, self._timeout)
             except OverlayError as error:
                 self._go_back(client, replaced, wanted, previous, error)
             except BaseException:

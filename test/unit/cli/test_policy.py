@@ -50,7 +50,8 @@ class Server:
         return set(tags) & set(self.known)
 
     def enforced(self):
-        return enforced.ask(self, enforced.SiteFacts(RULES, ''), 'ua-overlay policy apply')
+        written = policies.dump_policy(policies.make_policy(RULES)) if self.known else ''
+        return enforced.ask(self, enforced.SiteFacts(RULES, written), 'ua-overlay policy apply')
 
     def apply_policy(self):
         if self.refusal:

@@ -43,6 +43,14 @@ def test_rules_that_are_not_in_force(written, words):
     assert found.state is False and words in found.sentence and found.next_command == 'ua-overlay policy apply'
 
 
+def test_an_edited_policy_file_proves_nothing():
+    """Its marker is the tag of the rules before the edit, and Headscale may have read it since."""
+    edited = policy.make_policy(ONE)
+    edited['grants'].append({'src': ['*'], 'dst': ['*'], 'ip': ['*']})
+    found = enforced.ask(Headscale(ONE, 'relay'), enforced.SiteFacts(ONE, policy.dump_policy(edited)), 'policy apply')
+    assert found.state is False and 'edited policy.json' in found.sentence and found.next_command == 'policy apply'
+
+
 def test_nobody_can_be_asked():
     found = ask(Headscale(ONE), ONE, ONE)
     assert found.state is None and 'first machine' in found.sentence

@@ -404,6 +404,24 @@ def test_an_edited_policy_file_is_replaced(site, headscale, applier):
     assert applier.apply()[1] is True and runs(headscale, site) == ['tag:iris']
 
 
+@pytest.mark.fault('K2', 'Somebody edits policy.json and lets Headscale read it', behaviour='the server writes its own '
+                   'rules and lets Headscale read them', reported='at once: policy show, server status, server check',
+                   recovery='10 s', lost='nothing')
+@pytest.mark.parametrize('call', ['refresh', 'apply'])
+def test_an_edit_of_the_policy_file_that_keeps_its_marker_is_undone(site, headscale, applier, call):
+    applier.refresh()
+    edited = on_disk(site)
+    edited['grants'].append({'src': ['*'], 'dst': ['*'], 'ip': ['*']})
+    with open(site.policy_file, 'w') as stream:
+        json.dump(edited, stream)
+    headscale.take()
+    getattr(applier, call)()
+    assert headscale.signals == 1 and {'src': ['*'], 'dst': ['*'], 'ip': ['*']} not in on_disk(site)['grants']
+    assert applier.state.kind == IN_FORCE and leftovers(site) == []
+    applier.refresh()
+    assert headscale.signals == 1
+
+
 def test_a_thread_that_failed_leaves_the_state_unknown(applier):
     applier.refresh()
     applier.lost('The thread policy failed.')
