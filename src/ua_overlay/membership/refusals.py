@@ -56,7 +56,8 @@ def no_permission(user: str, uid: int, path: str, container: bool = False) -> Re
     """
     if container:
         return Refused('tailscaled on the host refuses changes by user id {} ({} in this container).'.format(uid, user),
-                       'on the host: sudo ua-overlay robot prepare --invitation FILE --user "$(id -un {})"'.format(uid),
+                       command('sudo ua-overlay robot prepare --invitation FILE --user "$(id -un {})"   # on the host',
+                               uid),
                        code='NOT_PREPARED')
     return Refused('tailscaled refuses changes by user {} (id {}).'.format(user, uid),
                    command('sudo ua-overlay robot prepare --invitation {} --user {}',

@@ -13,6 +13,7 @@ import re
 from typing import Callable, Dict, List, Optional, Sequence
 
 from ua_overlay import defaults
+from ua_overlay.advice import command
 from ua_overlay.errors import UsageError
 from ua_overlay.protocols import Environ
 from ua_overlay.rosenv import hosted
@@ -69,8 +70,9 @@ SyslogIdentifier=ua-overlay
 CapabilityBoundingSet=
 LockPersonality=yes
 NoNewPrivileges=yes
+PrivateDevices=yes
 PrivateMounts=yes
-# Not ProtectClock: it also takes away every device that is not a clock (systemd.exec(5)), as cameras and serial ports.
+ProtectClock=yes
 ProtectControlGroups=yes
 ProtectHostname=yes
 ProtectKernelLogs=yes
@@ -78,8 +80,9 @@ ProtectKernelModules=yes
 ProtectKernelTunables=yes
 ProtectProc=invisible
 ProtectSystem=full
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_CAN
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 RestrictNamespaces=yes
+RestrictRealtime=yes
 RestrictSUIDSGID=yes
 SystemCallArchitectures=native
 SystemCallErrorNumber=EPERM
@@ -168,7 +171,7 @@ def _check(user: str, workspace: str, arguments: Sequence[str], own: str, roscor
                              'sudo ua-overlay service install --{} DIR'.format(option))
     if roscore and not _URI.match(roscore):
         raise UsageError('{!r} is not the URI of a roscore.'.format(roscore),
-                         'sudo ua-overlay service install --roscore ' + defaults.LOCAL_MASTER_URI)
+                         command('sudo ua-overlay service install --roscore {}', defaults.LOCAL_MASTER_URI))
     for argument in arguments:
         if not _ARGUMENT.match(argument):
             raise UsageError('{!r} is not an argument of a launch file (NAME:=VALUE).'.format(argument),
