@@ -38,8 +38,8 @@ def keeps_old_paths(version: str) -> bool:
 
 
 def restart_daemon() -> None:
-    """Restart tailscaled. :raises OSError, subprocess.SubprocessError: systemd did not do it."""
-    subprocess.run(['systemctl', 'restart', UNIT], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    """Restart tailscaled if systemd runs it. :raises OSError, subprocess.SubprocessError: systemd did not do it."""
+    subprocess.run(['systemctl', 'try-restart', UNIT], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                    stderr=subprocess.PIPE, timeout=TIMEOUT, check=True)
 
 
