@@ -8,6 +8,7 @@ import os
 import pytest
 
 from ua_overlay.firewall import guard
+from ua_overlay.firewall.backend import NFT, Backend
 from ua_overlay.lab.fleet import SOURCE, USER
 from ua_overlay.lab.timeouts import GRAPH, JOIN, START
 from ua_overlay.lab.wait import wait
@@ -146,7 +147,7 @@ def test_an_exception_and_a_reboot(robot):
     flushed = robot.overlay('dev-2', 'guard', 'status', check=False)
     assert flushed.returncode == 1 and 'flushed' in flushed.stdout
     # The unit runs this at boot, word for word.
-    start = next(line for line in guard.make_recipe(guard.Guard(), 'nft', 'systemd').files[1].text.split('\n')
+    start = next(line for line in guard.make_recipe(guard.Guard(), Backend(NFT, ('nft',)), 'systemd').files[1].text.split('\n')
                  if line.startswith('ExecStart='))
     host.run(start[len('ExecStart='):].split())
     assert holds() == ['refused', 'refused', 'open', 'open']
@@ -159,7 +160,7 @@ def test_off_leaves_nothing(robot):
     robot.overlay('dev-2', 'guard', 'off')
     assert 'ua_overlay' not in host.run(['nft', 'list', 'ruleset']).stdout
     assert connect(robot, 'dev-3', LAN, 11311) == 'open'
-    assert not os.path.exists(host.path(guard.RULES)) and not os.path.exists(host.path(guard.MANIFEST))
+    assert not os.path.exists(host.path(guard.RULES[NFT])) and not os.path.exists(host.path(guard.MANIFEST))
     again = robot.overlay('dev-2', 'guard', 'off')
     assert 'off already' in again.stdout
     assert before  # tailscaled's own rules were there, and are
