@@ -147,8 +147,8 @@ def test_an_exception_and_a_reboot(robot):
     flushed = robot.overlay('dev-2', 'guard', 'status', check=False)
     assert flushed.returncode == 1 and 'flushed' in flushed.stdout
     # The unit runs this at boot, word for word.
-    start = next(line for line in guard.make_recipe(guard.Guard(), Backend(NFT, ('nft',)), 'systemd').files[1].text.split('\n')
-                 if line.startswith('ExecStart='))
+    unit = guard.make_recipe(guard.Guard(), Backend(NFT, ('nft',)), 'systemd').files[1].text
+    start = next(line for line in unit.split('\n') if line.startswith('ExecStart='))
     host.run(start[len('ExecStart='):].split())
     assert holds() == ['refused', 'refused', 'open', 'open']
 
