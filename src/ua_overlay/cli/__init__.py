@@ -1,4 +1,5 @@
 """The `ua-overlay` command: the package's use cases without ROS."""
+import os
 import subprocess
 import sys
 from typing import List, Optional, Sequence
@@ -57,10 +58,23 @@ def complete(argv: Sequence[str]) -> List[str]:
     return [argv[0], words[0]] + list(argv[1:])
 
 
+def _open_standard_streams() -> None:
+    """Open those that the caller has closed (`>&-`, some daemons). Python has no sys.stdout then, and the next file
+    that is opened would get the number of one, so that a child's output would go into it."""
+    for number, name, mode in ((0, 'stdin', 'r'), (1, 'stdout', 'w'), (2, 'stderr', 'w')):
+        if getattr(sys, name) is None:
+            # The kernel gives the lowest free number (open(2)), and those below are open by now.
+            handle = os.open(os.devnull, os.O_RDWR)
+            if handle == number:
+                os.set_inheritable(handle, True)
+            setattr(sys, name, os.fdopen(handle, mode))
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command line ``argv`` (default: sys.argv[1:]) and return the exit status."""
-    args = make_parser().parse_args(complete(sys.argv[1:] if argv is None else argv))
     try:
+        _open_standard_streams()
+        args = make_parser().parse_args(complete(sys.argv[1:] if argv is None else argv))
         status: int = args.run(args)
         # Here, because the interpreter would report a full disk behind `> FILE` with a traceback of its own.
         sys.stdout.flush()

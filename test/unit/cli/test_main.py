@@ -168,3 +168,19 @@ def test_a_full_disk_behind_standard_output_is_a_sentence():
                               env=dict(os.environ, PYTHONPATH=SOURCE))
     assert done.stderr == 'ua-overlay: Standard output cannot be written: No space left on device.\n'
     assert done.returncode == 1
+
+
+@pytest.mark.parametrize('words, status', [(['tools', 'status'], 0), (['--help'], 0), (['nothing'], 2)])
+def test_standard_streams_that_are_closed(words, status):
+    for closed in ('>&-', '<&-', '2>&-', '>&- 2>&-'):
+        done = subprocess.run(['bash', '-c', '"$@" ' + closed, 'bash', sys.executable,
+                               os.path.join(ROOT, 'scripts', 'ua-overlay')] + words,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert done.returncode == status and 'Traceback' not in done.stdout + done.stderr, (closed, done)
+
+
+def test_the_longest_help_on_a_full_disk_is_a_sentence():
+    with open('/dev/full', 'wb') as full:
+        done = subprocess.run([sys.executable, os.path.join(ROOT, 'scripts', 'ua-overlay'), '--help'], stdout=full,
+                              stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and 'Traceback' not in done.stderr and 'No space left' in done.stderr, done.stderr
