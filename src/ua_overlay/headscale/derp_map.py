@@ -2,8 +2,9 @@
 
 Each robot has one home region; peers without a better path reach it there. The DERP inside Headscale is down
 whenever Headscale restarts, and robots cannot change their home meanwhile (magicsock keeps it while the control server
-is unreachable, because it could not report a new one). So the regions on remote hosts are the homes while at least one
-of them answers, and the embedded region is the home when none does. Headscale rereads the map periodically.
+is unreachable, because it could not report a new one). A robot that starts while Headscale is dead would even choose
+the dead one from its remembered map, if it were there. So the map has only the regions on remote hosts while at least
+one of them answers, and the embedded region, too, when none does. Headscale rereads the map periodically.
 """
 import ipaddress
 import os
@@ -26,11 +27,11 @@ def derp_map(settings: SiteSettings, answering: Collection[str]) -> JsonObject:
 
     :param answering: names of the remote regions that answer now.
     """
-    embedded = _region(remote_hosts.EMBEDDED_REGION, 'site', 'Site', settings.name, settings.addresses, settings.port,
-                       settings.stun_port)
-    if set(answering) & {host.name for host in settings.derp}:
-        embedded['nomeasurenohome'] = True
-    regions = {remote_hosts.EMBEDDED_REGION: embedded}
+    regions: Dict[int, JsonObject] = {}
+    if not set(answering) & {host.name for host in settings.derp}:
+        regions[remote_hosts.EMBEDDED_REGION] = _region(
+            remote_hosts.EMBEDDED_REGION, 'site', 'Site', settings.name, settings.addresses, settings.port,
+            settings.stun_port)
     for host in settings.derp:
         regions[host.region] = _region(host.region, host.name, host.name, host.host_name(settings.name),
                                        (host.address,), host.port, host.stun_port)
@@ -55,16 +56,16 @@ def dump_map(value: JsonObject) -> str:
 
 
 def derper_command(derper: str, directory: str, host_name: str, port: int, stun_port: int,
-                   server_url: str) -> Tuple[List[str], Dict[str, str]]:
+                   verify_url: str) -> Tuple[List[str], Dict[str, str]]:
     """Return argv and extra environment of the DERP of a remote host.
 
-    It serves only nodes of this site: it verifies each new client with Headscale, and refuses all new clients while
-    Headscale does not answer.
+    It serves only nodes of this site: it asks ``verify_url`` about each new client, and refuses all new clients while
+    nobody answers there.
 
     :param derper: path of the program.
     :param directory: holds HOST_NAME.crt, HOST_NAME.key and ca.pem; derper creates derper.key there itself.
     """
     argv = [derper, '-c', os.path.join(directory, 'derper.key'), '-a', ':{}'.format(port), '-http-port', '-1',
             '-stun-port', str(stun_port), '-certmode', 'manual', '-certdir', directory, '-hostname', host_name,
-            '-verify-client-url', server_url + '/verify', '-verify-client-url-fail-open=false', '-home', 'blank']
+            '-verify-client-url', verify_url, '-verify-client-url-fail-open=false', '-home', 'blank']
     return argv, {'SSL_CERT_FILE': os.path.join(directory, 'ca.pem')}

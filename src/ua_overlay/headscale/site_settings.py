@@ -6,6 +6,7 @@ from typing import Any, Dict, Mapping, Tuple
 
 from ua_overlay import defaults
 from ua_overlay.advice import command
+from ua_overlay.clock import parse_duration
 from ua_overlay.errors import UsageError
 from ua_overlay.headscale import remote_hosts
 from ua_overlay.headscale.remote_hosts import DerpHost, RelayHost
@@ -22,7 +23,9 @@ LONGEST_SOCKET = 'run/tailscaled.sock'
 _V6 = ipaddress.ip_network(defaults.OVERLAY_V6)
 _FIELDS = ('name', 'addresses', 'port', 'stun_port', 'relay_port', 'base_domain')
 #: Fields that are written to site.yaml only if they are not empty.
-_OPTIONAL = ('private', 'relays', 'derp', 'prefix')
+_OPTIONAL = ('private', 'relays', 'derp', 'prefix', 'admission_memory')
+#: Shortest and longest admission_memory, in seconds.
+_MEMORY = (60, 30 * 86400)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class SiteSettings:
     :param relays: relays on remote hosts, sorted by name.
     :param derp: DERP regions on remote hosts, sorted by name.
     :param prefix: the range of the robots' IPv4 addresses, inside tailscale's own.
+    :param admission_memory: how long the DERPs on remote hosts admit robots that Headscale confirmed, while it does
+        not answer: '12h', '1d'.
     :raises UsageError: a value is invalid, or two contradict each other.
     """
 
@@ -54,6 +59,7 @@ class SiteSettings:
     relays: Tuple[RelayHost, ...] = ()
     derp: Tuple[DerpHost, ...] = ()
     prefix: str = defaults.OVERLAY_V4
+    admission_memory: str = defaults.ADMISSION_MEMORY_TEXT
 
     def __post_init__(self) -> None:
         object.__setattr__(self, 'name', names.check_server_name(str(self.name)))
@@ -76,6 +82,7 @@ class SiteSettings:
         for field in ('port', 'stun_port', 'relay_port'):
             remote_hosts.check_port(field.replace('_', ' '), getattr(self, field))
         remote_hosts.check_distinct(self.relays, self.derp)
+        _memory(self.admission_memory)
         if self.stun_port == self.relay_port:
             raise UsageError('STUN and the peer relay cannot share UDP port {}.'.format(self.stun_port),
                              command('ua-overlay server init --name FQDN --relay-port {}', defaults.RELAY_PORT))
@@ -87,9 +94,29 @@ class SiteSettings:
                 command('ua-overlay server init --name FQDN --base-domain {}', defaults.BASE_DOMAIN))
 
     @property
+    def admission_seconds(self) -> int:
+        """admission_memory in seconds."""
+        return _memory(self.admission_memory)
+
+    @property
     def url(self) -> str:
         """The robots' login server, always with its port (without one tailscale tries plain HTTP on port 80 first)."""
         return 'https://{}:{}'.format(self.name, self.port)
+
+
+def _memory(text: object) -> int:
+    """Return admission_memory in seconds.
+
+    :raises UsageError: it is invalid.
+    """
+    try:
+        seconds = int(parse_duration(str(text)))
+    except ValueError:
+        seconds = -1
+    if not _MEMORY[0] <= seconds <= _MEMORY[1]:
+        raise UsageError('admission_memory, {!r}, is not a time from a minute to 30 days.'.format(text),
+                         'edit site.yaml   # admission_memory: {}'.format(defaults.ADMISSION_MEMORY_TEXT))
+    return seconds
 
 
 def _check_prefix(text: str) -> str:
@@ -116,7 +143,9 @@ def settings_to_dict(settings: SiteSettings) -> Dict[str, Any]:
               for field, value in ((field, getattr(settings, field)) for field in _FIELDS)}
     optional = {'private': list(settings.private), 'relays': remote_hosts.dump_hosts(settings.relays),
                 'derp': remote_hosts.dump_hosts(settings.derp),
-                'prefix': '' if settings.prefix == defaults.OVERLAY_V4 else settings.prefix}
+                'prefix': '' if settings.prefix == defaults.OVERLAY_V4 else settings.prefix,
+                'admission_memory': '' if settings.admission_memory == defaults.ADMISSION_MEMORY_TEXT
+                else settings.admission_memory}
     values.update({field: optional[field] for field in _OPTIONAL if optional[field]})
     return values
 

@@ -16,13 +16,12 @@ import sys
 import threading
 from typing import Callable, Dict, List, Optional, Set
 
+from ua_overlay import defaults
 from ua_overlay.protocols import Clock
 from ua_overlay.system import foreign_json
 
 _LOG = logging.getLogger(__name__)
 
-#: Seconds for which a key is remembered after Headscale confirmed it last (site.yaml: `admission_memory`).
-LIFETIME = 86400.0
 #: Seconds after which a remembered key is confirmed anew, so that the memory forgets a removed robot.
 CONFIRM_PERIOD = 300.0
 #: Keys that are remembered at most: ten times the robots of a large site.
@@ -41,9 +40,10 @@ class Admission:
     """Remembers and decides. Thread safe; ``now`` is monotonic seconds, ``wall`` unix seconds.
 
     :param ask: asks Headscale.
+    :param lifetime: seconds for which a key is remembered after Headscale confirmed it last.
     """
 
-    def __init__(self, ask: AskServer, clock: Clock, lifetime: float = LIFETIME) -> None:
+    def __init__(self, ask: AskServer, clock: Clock, lifetime: float = defaults.ADMISSION_MEMORY) -> None:
         self._ask = ask
         self._clock = clock
         self._lifetime = lifetime

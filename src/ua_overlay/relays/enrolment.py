@@ -10,6 +10,7 @@ from typing import Any, Dict, Optional, Tuple
 
 import yaml
 
+from ua_overlay import defaults
 from ua_overlay.advice import command
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import remote_hosts
@@ -44,6 +45,7 @@ class Enrolment:
     :param host_name: the name in the certificate.
     :param certificate: PEM of the full chain.
     :param certificate_key: PEM (a secret).
+    :param memory: seconds for which a DERP remembers whom Headscale confirmed (site.yaml: admission_memory).
     """
 
     kind: str
@@ -57,6 +59,7 @@ class Enrolment:
     host_name: str = ''
     certificate: str = ''
     certificate_key: str = field(default='', repr=False)
+    memory: int = defaults.ADMISSION_MEMORY
 
 
 #: The mandatory fields of every enrolment, and the additional ones of a DERP's.
@@ -69,7 +72,7 @@ def dump(enrolment: Enrolment) -> str:
     values: Dict[str, Any] = {'version': VERSION}
     for each in fields(Enrolment):
         value = getattr(enrolment, each.name)
-        if value:
+        if value and not (each.name == 'memory' and enrolment.kind == RELAY):
             values[each.name] = value
     return ('# ua_overlay {0} {1}: makes one host the {0} {1}. It holds a secret: carry it like a password.\n'
             '#   ua-overlay {0} run --dir DIR --enrolment FILE\n'.format(enrolment.kind, enrolment.name)
@@ -149,6 +152,8 @@ def parse(text: str, source: str, kind: str, again: str = '') -> Enrolment:
         remote_hosts.check_reachable(enrolment.address)
         if kind == DERP:
             remote_hosts.check_port('STUN port', enrolment.stun_port)
+            if enrolment.memory <= 0:
+                raise ValueError('its memory is not a time.')
             # It becomes the name of files, so it must be the name itself and not something that makes one.
             if names.check_server_name(enrolment.host_name) != enrolment.host_name:
                 raise ValueError('{!r} is not a host name.'.format(enrolment.host_name))

@@ -88,7 +88,7 @@ class RemoteAdmin:
                 reloaded = self._reconfigure()
         return Enrolment(enrolments.DERP, host.name, settings.url, self._ca(), host.address, host.port,
                          stun_port=host.stun_port, host_name=host_name, certificate=chain,
-                         certificate_key=key), reloaded
+                         certificate_key=key, memory=settings.admission_seconds), reloaded
 
     def remove_relay(self, name: str) -> None:
         """Remove a relay from the site, and its node from the overlay.

@@ -8,6 +8,8 @@ from ua_overlay.headscale.derp_map import derper_command
 from ua_overlay.protocols import Clock, JsonObject, Locate, Say, WallClock
 from ua_overlay.relays import derp_certificate
 from ua_overlay.relays import enrolment as enrolments
+from ua_overlay.relays.admission import Admission
+from ua_overlay.relays.admission_keeper import AdmissionKeeper
 from ua_overlay.relays.probe import Unreachable, probe_derp_page
 from ua_overlay.relays.relay import RelayNode, RelaySettings, daemon_command
 from ua_overlay.relays.relay_keeper import RelayKeeper
@@ -17,9 +19,12 @@ from ua_overlay.system.child import Child
 from ua_overlay.system.control_socket import ControlServer, NotRunning, ask
 from ua_overlay.system.requests import Requests
 from ua_overlay.system.restart import Restarter
+from ua_overlay.trust.verify import verify_node_key
 
 #: Seconds within which a child must exit.
 STOP_TIMEOUT = 5.0
+#: Seconds for a question to Headscale about a client; derper waits 5 s.
+ASK_TIMEOUT = 2.0
 #: Seconds without an answer after which a derper is restarted.
 MUTE_AFTER = 30.0
 
@@ -47,6 +52,7 @@ class RemoteServer:
         self._now = now
         self._requests = Requests()
         self._keeper: Optional[RelayKeeper] = None
+        self._admission: Optional[AdmissionKeeper] = None
         self._restarter: Optional[Restarter[Child]] = None
         self._state = 'starting'
         #: When the derper last answered.
@@ -79,6 +85,8 @@ class RemoteServer:
                     control_server.close()
                 if self._restarter is not None:
                     self._restarter.child.stop(STOP_TIMEOUT)
+                if self._admission is not None:
+                    self._admission.stop()
             self._say('Stopped.')
             return 0
 
@@ -100,8 +108,12 @@ class RemoteServer:
         files.write_changed(remote_host.path('state', enrolment.host_name + '.crt'), enrolment.certificate)
         files.write_changed(remote_host.path('state', enrolment.host_name + '.key'), enrolment.certificate_key, 0o600)
         files.write_changed(remote_host.path('state', 'ca.pem'), enrolment.ca_pem)
+        self._admission = AdmissionKeeper(
+            Admission(lambda key: verify_node_key(enrolment.server_url, enrolment.ca_pem, key, ASK_TIMEOUT),
+                      self._clock, enrolment.memory),
+            remote_host.path('state', 'admitted.json'), self._say, self._ask_restart, self._now)
         argv, environment = derper_command(self._locate('derper'), remote_host.path('state'), enrolment.host_name,
-                                           enrolment.port, enrolment.stun_port, enrolment.server_url)
+                                           enrolment.port, enrolment.stun_port, self._admission.start())
         self._restarter = Restarter(Child('derper', argv, remote_host.path('log', 'derper.log'), environment))
         self._restarter.start(self._clock())
 
@@ -165,6 +177,7 @@ class RemoteServer:
         report = self._keeper.report() if self._keeper else {
             'state': self._state, 'ok': self._state == 'up',
             'certificate_until': derp_certificate.format_end(derp_certificate.end_of(self._enrolment.certificate)),
+            'remembered': self._admission.remembered() if self._admission else 0,
             'warning': str(self._warning() or '')}
         if self._restarter.child.log_problem:
             report = dict(report, warning=' '.join(filter(None, (

@@ -88,3 +88,16 @@ def test_the_prefix_is_a_part_of_tailscales_range():
     for outside in ('100.96.3.4', 'fd7a:115c:a1e0::1'):
         with pytest.raises(UsageError, match='inside the overlay'):
             SiteSettings('server.ua.test', (outside,), prefix='100.96.0.0/16')
+
+
+@pytest.mark.parametrize('text, seconds', [('1d', 86400), ('12h', 43200), ('60s', 60), ('30d', 2592000)])
+def test_the_memory_of_admissions(text, seconds):
+    made = SiteSettings('s.test', admission_memory=text)
+    assert made.admission_seconds == seconds
+    assert settings_to_dict(made).get('admission_memory') == (None if text == '1d' else text)
+
+
+@pytest.mark.parametrize('text', ['', '1', '59s', '31d', 'ever', 5, None])
+def test_an_invalid_memory_of_admissions(text):
+    with pytest.raises(UsageError, match='is not a time from a minute to 30 days'):
+        SiteSettings('s.test', admission_memory=text)

@@ -6,8 +6,9 @@ import urllib.request
 
 import pytest
 
+from ua_overlay.defaults import ADMISSION_MEMORY as LIFETIME
 from ua_overlay.relays import admission
-from ua_overlay.relays.admission import CONFIRM_PERIOD, LIFETIME, MOST, SILENCE, Admission, AdmissionServer
+from ua_overlay.relays.admission import CONFIRM_PERIOD, MOST, SILENCE, Admission, AdmissionServer
 from ua_overlay.system.thread import SupervisedThread
 
 ROBOT = 'nodekey:' + 'a' * 64
