@@ -10,7 +10,7 @@ from paths import ROOT
 #: A text that begins so is a command line.
 COMMAND = re.compile(r'(sudo |ua-overlay |yes \||kill |unset |df |ls |journalctl |resolvectl |echo |getent )')
 #: A word that begins a reason; anything else names a test of test/lab/test_doctor.py.
-NOT_HERE = ('Elsewhere', 'Pointer', 'Choice', 'Clock', 'Parts', 'Looks')
+NOT_HERE = ('Elsewhere', 'Pointer', 'Choice', 'Clock', 'Looks')
 #: Advice -> the lab test that makes its fault, types it, and sees the finding gone; or why none does.
 TYPED = {
     # Typed by test/lab/test_doctor.py.
@@ -21,6 +21,7 @@ TYPED = {
     'ua-overlay doctor   # on {}': 'test_the_master_runs_no_roscore_then_somebodys_roslaunch',
     'kill -9 {}   # overlay.launch starts it again': 'test_a_node_that_hangs',
     'sudo systemctl restart tailscaled ua-overlay-agent   # then: getent ahostsv4 {}': 'test_resolv_conf_overwritten',
+    'sudo systemctl restart tailscaled': 'test_resolv_conf_overwritten',
     'sudo systemctl restart tailscaled ua-overlay-agent   # on {0}; there, {1} must resolve':
         'test_the_master_cannot_resolve_our_name',
     'sudo mv {state} {state}.damaged; sudo systemctl restart tailscaled; ua-overlay doctor': 'test_a_damaged_state',
@@ -73,8 +74,6 @@ TYPED = {
         'Choice: as above; or the access point\'s owner.',
     'sudo nft list ruleset; sudo iptables -S   # and on the server: ua-overlay policy show':
         'Choice: as above; test_own_firewall_blocks_incoming_connections has such a rule.',
-    'sudo systemctl restart tailscaled':
-        'Parts: needs a program that fights for resolv.conf, or routes that vanished; test_no_daemon starts it anew.',
     'sudo date -s "{:.0f} seconds{}"   # once; `Clocks` in docs/operate.md keeps it right':
         'Clock: the hosts of a lab share the clock of this machine; test_server.py has `date` read the words.',
     'echo "server {} iburst prefer" | sudo tee -a /etc/chrony/chrony.conf; sudo systemctl restart chrony   '
