@@ -47,7 +47,8 @@ TYPED = {
     'ua-overlay server renew   # on the server': 'Elsewhere: test_site_server.py renews so.',
     'sudo ua-overlay policy cgnat-lans on   # on the server':
         'Elsewhere: test_prepare_systemd.py, a carrier in the overlay\'s range.',
-    'sudo ua-overlay robot prepare --user "$USER"': 'Elsewhere: test_prepare_systemd.py prepares so.',
+    'sudo ua-overlay robot prepare --user "$USER"   # if the kernel has nftables or iptables':
+        'Elsewhere: test_prepare_systemd.py prepares so.',
     'sudo systemctl restart ':
         'Elsewhere: test_service.py restarts units; a unit of a robot\'s owner starts its own nodes.',
     'sudo systemctl stop {}':
