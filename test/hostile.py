@@ -69,7 +69,7 @@ def arguments(parser, values=None):
     return words
 
 
-def run(jobs, parallel=16):
+def run(jobs, parallel=24):
     """Run commands; return a list of Done in the order of ``jobs``.
 
     :param jobs: [(argv behind `ua-overlay`, directory, {variable: value})]. The directory becomes the current one, and

@@ -1,12 +1,21 @@
 """Every command against a tailscaled that misbehaves: no traceback, a clear sentence, 10 s and 200 MB at most."""
+import datetime
+
 import hostile
 import pytest
 from hostile import KINDS, RUNNING, STOPPED
 
+from ua_overlay.trust import ca
+from ua_overlay.trust import certificate as certificates
+
 #: The commands that ask tailscaled, as a user without root. A test below finds out whether these are all.
-TOUCHING = ('status', 'doctor', 'join', 'leave')
+TOUCHING = ('status', 'links', 'doctor', 'join', 'leave')
+#: These, and others that ask it only with more arguments -> the arguments. CA stands for a CA file.
+COMMANDS = dict({name: () for name in TOUCHING}, **{
+    'leave --forget': (), 'robot prepare': ('--ca', 'CA', '--user', 'nobody', '--dry-run', '--no-egress',
+                                            '--service-manager', 'none')})
 #: Commands that are not run here -> why.
-NOT_RUN = {'tools install': 'builds programs, for minutes',
+NOT_RUN = {'tools install': 'builds programs, for minutes', 'tools build': 'builds programs, for minutes',
            'server service keep': 'runs until it is stopped', 'relay service keep': 'runs until it is stopped',
            'derp service keep': 'runs until it is stopped'}
 #: How a tailscaled misbehaves that answers the first question well: name -> (its status, which paths are good).
@@ -14,6 +23,19 @@ LATER = {'later': (STOPPED, ('status',)), 'later, while it runs': (RUNNING, ('st
          'after the preferences': (STOPPED, ('status', 'prefs'))}
 LATER_KINDS = ('it never answers', 'it closes at once', 'its body has no end', 'all of its fields are objects',
                'it sends one byte each second')
+
+
+@pytest.fixture(scope='module')
+def ca_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp('ca') / 'ca.pem'
+    path.parent.chmod(0o755)
+    path.write_text(certificates.dump_certificates(ca.create_ca(
+        'lab', ['server.ua.test'], ['203.0.113.10'], datetime.datetime.now(datetime.timezone.utc))[1]))
+    return str(path)
+
+
+def argv_of(command, ca_file):
+    return command.split() + [ca_file if word == 'CA' else word for word in COMMANDS[command]]
 
 
 @pytest.fixture
@@ -51,23 +73,23 @@ def test_at_least_23_kinds():
 @pytest.mark.fault('K1', 'tailscaled answers with fields of other JSON types',
                    behaviour='the command ends with a sentence', reported='10 s', recovery='with the next answer',
                    lost='nothing')
-def test_every_kind_of_misbehaviour(place):
+def test_every_kind_of_misbehaviour(place, ca_file):
     jobs, names = [], []
-    for command in TOUCHING:
+    for command in COMMANDS:
         for kind in KINDS:
             directory, _ = place(kind)
-            jobs.append(([command], directory, {}))
+            jobs.append((argv_of(command, ca_file), directory, {}))
             names.append('{}: {}'.format(command, kind))
     assert told(jobs, names) == {}
 
 
-def test_misbehaviour_after_a_good_answer(place):
+def test_misbehaviour_after_a_good_answer(place, ca_file):
     jobs, names = [], []
-    for command in TOUCHING:
+    for command in COMMANDS:
         for when, (status, good) in LATER.items():
             for kind in LATER_KINDS:
                 directory, _ = place(kind, status, good)
-                jobs.append(([command], directory, {}))
+                jobs.append((argv_of(command, ca_file), directory, {}))
                 names.append('{}: {}: {}'.format(command, when, kind))
     assert told(jobs, names) == {}
 
