@@ -11,7 +11,7 @@ from ua_overlay.cli.shared.needs import need_root
 from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.firewall import backend
 from ua_overlay.firewall import guard as rules
-from ua_overlay.firewall.backend import IPTABLES, NFT, Backend
+from ua_overlay.firewall.backend import IPTABLES, Backend
 from ua_overlay.system import iptables, nft
 from ua_overlay.system.units import systemd_runs
 
@@ -112,7 +112,6 @@ def run_on(args: argparse.Namespace) -> int:
 def run_off(args: argparse.Namespace) -> int:
     need_root('guard off')
     # If none of our files existed, there is no unit to stop.
-    kind = rules.installed_kind()
     applier = rules.applier()
     if not applier.applied():
         found = next((each for each in backend.candidates() if loaded_rules(each).loaded), None)
@@ -121,7 +120,7 @@ def run_off(args: argparse.Namespace) -> int:
             run_command(list(rules.delete_argv(found)))
         print('The guard was off already.' if found is None else 'The guard is off.')
         return 0
-    before, after = rules.undo_commands(backend.installed(kind or NFT), _manager() if kind else 'none')
+    before, after = rules.undo_commands(_manager() if rules.installed_kind() else 'none')
     notes = applier.undo(before, after) or []
     for note in notes:
         print(note)

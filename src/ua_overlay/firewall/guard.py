@@ -262,14 +262,12 @@ def applier(root: str = '/', run: Optional[Callable[[List[str]], None]] = None,
     return Applier(MANIFEST, 'sudo ua-overlay guard on', root, run, owner_of)
 
 
-def undo_commands(backend: Backend, service_manager: str) -> Tuple[List[List[str]], List[List[str]]]:
+def undo_commands(service_manager: str) -> Tuple[List[List[str]], List[List[str]]]:
     """Return the argvs that turn the guard off: those to run before its files are removed, and those to run
-    afterwards."""
-    delete = list(delete_argv(backend))
+    afterwards. The recipe's own undo removes the rules from the kernel."""
     if service_manager == 'none':
-        return [delete], []
-    return [['systemctl', 'disable', UNIT_NAME], ['systemctl', 'stop', UNIT_NAME], delete], [
-        ['systemctl', 'daemon-reload']]
+        return [], []
+    return [['systemctl', 'disable', UNIT_NAME], ['systemctl', 'stop', UNIT_NAME]], [['systemctl', 'daemon-reload']]
 
 
 def find_problems(guard: Optional[Guard], loaded: bool, ephemeral: Range, team_port: Optional[int]) -> Tuple[str, ...]:

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from ua_overlay.defaults import EPHEMERAL_PORTS, LOCAL_MASTER_PORT, TEAM_PORT
-from ua_overlay.errors import UsageError
+from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.firewall import guard as rules
 from ua_overlay.firewall.backend import IPTABLES, NFT, Backend
 from ua_overlay.firewall.guard import Guard, guarded_ranges, is_guarded, parse_settings
@@ -85,7 +85,7 @@ def test_recipe_is_applied_repeated_and_undone(tmp_path):
     assert applier.apply(recipe) == {rules.RULES[NFT], rules.UNIT}
     assert applier.apply(recipe) == set()
     assert ran.count('systemctl daemon-reload') == 1 and ran.count('/usr/sbin/nft -f /etc/ua_overlay/guard.nft') == 2
-    before, after = rules.undo_commands(NFTABLES, 'systemd')
+    before, after = rules.undo_commands('systemd')
     ran.clear()
     assert applier.undo(before, after) == []
     assert ran[-1] == 'systemctl daemon-reload' and any('delete table inet ua_overlay' in line for line in ran)
@@ -113,3 +113,31 @@ def test_problems_are_reported():
     assert 'reboot' in rules.find_problems(None, True, (32768, 60999), None)[0]
     assert '1024-60999' in rules.find_problems(DEFAULT, True, (1024, 60999), None)[0]
     assert '11500' in rules.find_problems(DEFAULT, True, (32768, 60999), 11500)[0]
+
+
+def test_the_guard_goes_off_although_nft_was_removed(tmp_path):
+    ran = []
+
+    def run(argv):
+        if argv[0] == NFTABLES.programs[0] and loaded:
+            raise OverlayError('There is no nft on this machine.')
+        ran.append(argv)
+        loaded.append(argv)
+
+    loaded = []
+    applier = rules.applier(str(tmp_path), run, owner_of=None)
+    applier.apply(rules.make_recipe(DEFAULT, NFTABLES, 'none'))
+    assert applier.undo(*rules.undo_commands('none')) == ['There is no nft on this machine.']
+    assert not [name for _, _, names in os.walk(str(tmp_path)) for name in names]
+
+
+def test_iptables_replaces_nftables(tmp_path):
+    """The table of nftables goes with its file."""
+    ran = []
+    applier = rules.applier(str(tmp_path), lambda argv: ran.append(' '.join(argv)), owner_of=None)
+    applier.apply(rules.make_recipe(DEFAULT, NFTABLES, 'systemd'))
+    ran.clear()
+    changed = applier.apply(rules.make_recipe(DEFAULT, OLD, 'systemd'))
+    assert {rules.RULES[NFT], rules.RULES[IPTABLES]} <= changed
+    assert ran[0] == '/usr/sbin/nft add table inet ua_overlay; delete table inet ua_overlay'
+    assert '/bin/sh /etc/ua_overlay/guard.iptables' in ran
