@@ -87,10 +87,12 @@ def read_text(path: Path, longest: int = LONGEST, encoding: str = 'utf-8', follo
     """
     data = read(path, longest, follow).data
     try:
-        return data.decode(encoding)
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
         raise OSError(errno.EILSEQ, 'Not {} text (byte {})'.format(encoding.upper(), error.start),
                       os.fspath(path)) from None
+    # Editors of Windows begin a file with a byte order mark.
+    return text[1:] if text.startswith('\ufeff') else text
 
 
 def _kind(mode: int) -> str:

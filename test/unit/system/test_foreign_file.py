@@ -92,6 +92,11 @@ def test_a_text_in_another_encoding_is_named(tmp_path):
         foreign_file.read_text(path, encoding='ascii')
 
 
+def test_a_byte_order_mark_is_no_text(tmp_path):
+    (tmp_path / 'file').write_bytes(b'\xef\xbb\xbfname: x\r\n')
+    assert foreign_file.read_text(tmp_path / 'file') == 'name: x\r\n'
+
+
 def test_a_long_file_can_be_read_in_parts_and_a_fifo_cannot(tmp_path):
     (tmp_path / 'file').write_bytes(b'abcdef')
     with foreign_file.opened(tmp_path / 'file') as stream:
