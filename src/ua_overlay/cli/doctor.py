@@ -24,7 +24,7 @@ Check this robot, its server, the names, the team graph and the links. Needs no 
 
 All checks run from this robot; a check that cannot see enough from here says "unknown". Doctor connects to the robots
 of the team (to the team port and one other port each), and registers a topic with the team master for a moment to test
-whether the master can call back. It takes up to half a minute when a network drops packets. docs/checks.md explains
+whether the master can call back. It ends within 10 s, whatever does not answer. docs/checks.md explains
 every check."""
 
 EPILOG = """\
