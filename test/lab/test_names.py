@@ -2,11 +2,12 @@
 
 dev-1 is the team's master, with a talker; dev-2 listens. The programs in the team graph must not notice any of this.
 """
+import subprocess
 import threading
 
 import pytest
 
-from ua_overlay.lab.fleet import USER
+from ua_overlay.lab.fleet import USER, shell_argv
 from ua_overlay.lab.timeouts import GRAPH, JOIN
 from ua_overlay.lab.wait import wait
 from ua_overlay.rosenv import hosts
@@ -154,6 +155,80 @@ def test_names_are_repaired_and_nothing_restarts(fleet, fault):
     end_fault()
     answer = fleet.call('dev-2', '/ua_overlay/join', '{}')
     assert answer['code'] == 0, answer['message']
+
+
+#: A container with the host's network, as docs/ros.md sets one up ("ROS in a container"): other files in /etc, another
+#: /run and /var/lib, and the directories that are mounted into it. $1: names of its user; it lives until it is ended.
+CONTAINER = r"""set -e
+mount --make-rprivate /
+etc=$(mktemp -d) && cp /etc/hosts /etc/passwd "$etc"
+sed -i "s/^$1:/ros:/" "$etc/passwd"
+printf 'nameserver 100.100.100.100\noptions timeout:1\nnameserver 203.0.113.2\n' >"$etc/resolv.conf"
+for name in hosts passwd resolv.conf; do mount --bind "$etc/$name" "/etc/$name"; done
+mkdir -p "$etc/mounts/run/tailscale" "$etc/mounts/run/ua_overlay" "$etc/mounts/var/lib/ua_overlay/robot"
+for path in run/tailscale run/ua_overlay var/lib/ua_overlay/robot; do mount --bind "/$path" "$etc/mounts/$path"; done
+for place in run var/lib; do mount -t tmpfs tmpfs "/$place"; done
+for path in run/tailscale run/ua_overlay var/lib/ua_overlay/robot; do
+  mkdir -p "/$path"; mount --move "$etc/mounts/$path" "/$path"
+done
+mount --bind /etc/ua_overlay /etc/ua_overlay && mount -o remount,bind,ro /etc/ua_overlay
+echo ready
+exec sleep 600
+"""
+
+
+class Container:
+    def __init__(self, fleet, host):
+        self.fleet, self.host = fleet, host
+        self.process = fleet.lab.host(host).popen(['unshare', '--mount', 'sh', '-c', CONTAINER, 'sh', USER],
+                                                  stdout=subprocess.PIPE, universal_newlines=True)
+        assert self.process.stdout.readline() == 'ready\n'
+        # By its mount namespace: the processes of Host.popen differ from it in their number.
+        found = fleet.lab.host(host).run(['pgrep', '-f', '^sleep 600$']).stdout.split()
+        self.pid = found[-1]
+
+    def run(self, *argv, script='exec "$@"', check=True):
+        """Run a program as the container's user, with the workspace sourced; in an interactive shell."""
+        words = ['nsenter', '--mount', '--target', self.pid, 'setpriv', '--reuid', 'ros', '--regid',
+                 str(pwd_gid(self.fleet, self.host)), '--clear-groups'] + shell_argv(script, self.fleet.workspace, argv)
+        return self.fleet.lab.host(self.host).run(words, env=self.fleet.user_environment(), check=check, timeout=60)
+
+    def end(self):
+        self.fleet.lab.host(self.host).run(['kill', self.pid])
+        self.process.wait(10)
+        self.process.stdout.close()
+
+
+def pwd_gid(fleet, host):
+    return int(fleet.lab.host(host).run(['id', '-g', USER]).stdout)
+
+
+@pytest.mark.fault('case 15', 'ROS runs in a container that was started before the robot joined',
+                   behaviour='It has the names, the env file and the commands; its user has another name',
+                   reported='does not apply', recovery='90 s after the join', lost='nothing')
+def test_ros_in_a_container(fleet):
+    wait_names(fleet, 'dev-2', True)
+    assert fleet.call('dev-2', '/ua_overlay/leave', '{forget: false}')['code'] == 0
+    container = Container(fleet, 'dev-2')
+    try:
+        assert container.run('id', '-un').stdout == 'ros\n'
+        assert container.run('ua-overlay', 'env', check=False).returncode == 3
+        assert fleet.call('dev-2', '/ua_overlay/join', '{}')['code'] == 0
+        wait_names(fleet, 'dev-2', True)
+        # The host's files were replaced by the join, and the container's were not.
+        assert 'overlay' not in container.run('cat', '/etc/resolv.conf').stdout
+        wait('The name in the container', lambda: container.run(
+            'getent', 'ahostsv4', 'dev-1.overlay.internal', check=False).stdout.startswith('100.64.'), GRAPH)
+        assert 'ROS_HOSTNAME=dev-2.overlay.internal\n' in container.run('ua-overlay', 'env').stdout
+        assert 'dev-2 ' in container.run('ua-overlay', 'status').stdout
+        # A terminal of the container is in the team, and hears the other robot.
+        shown = container.run(script='echo "$ROS_MASTER_URI"; exec timeout 30 rostopic echo -n 1 /chatter').stdout
+        assert shown.startswith('http://dev-1.overlay.internal:') and 'hello' in shown, shown
+        # The robot's own node runs outside: a second one says so, and ends.
+        second = container.run(script='exec ua-overlay exec --local roslaunch ua_overlay overlay.launch', check=False)
+        assert 'The overlay node runs already: process ' in second.stdout + second.stderr
+    finally:
+        container.end()
 
 
 @pytest.mark.fault('new', 'Names fail and the agent does not run',

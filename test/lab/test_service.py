@@ -101,9 +101,10 @@ def add_own_units(machine):
 
 
 def own_nodes(machine):
-    """Nodes of the robot's own graph, as a script of its user sees them."""
-    script = source(SPACE) + ' && exec timeout 10 rosnode list'
-    return machine.run(['bash', '-c', script], user=USER, check=False, env={'ROS_HOME': '/tmp/ros'}).stdout.split()
+    """Nodes of the robot's own graph, as a script of its user sees them: each has a service for its loggers."""
+    script = source(SPACE) + ' && exec timeout 10 rosservice list'
+    listed = machine.run(['bash', '-c', script], user=USER, check=False, env={'ROS_HOME': '/tmp/ros'}).stdout.split()
+    return sorted(name[:-len('/get_loggers')] for name in listed if name.endswith('/get_loggers'))
 
 
 @pytest.mark.fault('new', 'A robot boots without a network, and its host name does not resolve',

@@ -10,7 +10,7 @@ from ua_overlay.checks.hosts import full_names, host_of, is_loopback, is_overlay
 
 #: `rosnode cleanup` asks before it removes nodes that do not answer.
 CLEAN_UP = 'yes | ua-overlay exec rosnode cleanup'
-LOCAL_CLEAN_UP = 'yes | ua-overlay exec --local rosnode cleanup'
+LOCAL_CLEAN_UP = 'yes | ROS_MASTER_URI={} rosnode cleanup'.format(defaults.LOCAL_MASTER_URI)
 #: The team graph's environment for this shell.
 _THIS_SHELL = 'unset ROS_MASTER_URI ROS_HOSTNAME ROS_IP; eval "$(ua-overlay env --shell)"'
 
@@ -131,9 +131,9 @@ def other_graph(facts: Facts) -> Verdicts:
     if moved:
         verdicts.append(warn(
             '{} moved from the local graph to the team graph.'.format(listed(moved)),
-            'A start script that sources the workspace starts in the graph of that moment. Set ROS_MASTER_URI={} '
-            'before it sources, or prefix its command with `ua-overlay exec --wait`: then it is the same at every '
-            'start.'.format(defaults.LOCAL_MASTER_URI), LOCAL_CLEAN_UP))
+            'It was started once by a script, and once from a terminal or with `ua-overlay exec`. Prefix the command of '
+            'the script with `ua-overlay exec --wait`, or start it with the script only: then it is the same graph at '
+            'every start.', LOCAL_CLEAN_UP))
     return verdicts or ok('Every node runs in the local graph or in the team graph.')
 
 

@@ -1,6 +1,7 @@
 """The common sandbox of the package's units, which removes every privilege that none of them needs.
 
-The unit of overlay.launch (rosenv.service) has a separate, weaker one, because a robot's own nodes may run below it.
+The unit of overlay.launch (rosenv.service) has a separate, weaker one: it needs the user's home directory, for the
+workspace and the logs of ROS. The unit of the team's nodes has none.
 """
 
 #: systemd.exec(5). Settings that differ between units are arguments of :func:`sandbox`.

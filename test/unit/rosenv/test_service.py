@@ -23,11 +23,11 @@ def test_the_local_graph_requires_no_network():
     assert 'Restart=always' in text and 'StartLimitIntervalSec=0' in text
 
 
-def test_devices_stay_accessible():
-    """ProtectClock= and PrivateDevices= would take away a robot's cameras and serial ports."""
+def test_the_sandbox_leaves_what_our_node_needs():
+    """An invitation may lie in /tmp, the workspace and ROS's logs in the home directory."""
     keys = {line.split('=')[0] for line in lines() if not line.startswith('#')}
-    assert not keys & {'ProtectClock', 'PrivateDevices', 'DevicePolicy', 'DeviceAllow', 'ProtectHome', 'PrivateTmp'}
-    assert {'NoNewPrivileges', 'CapabilityBoundingSet', 'SystemCallFilter'} <= keys
+    assert not keys & {'ProtectHome', 'PrivateTmp', 'PrivateNetwork'}
+    assert {'NoNewPrivileges', 'CapabilityBoundingSet', 'SystemCallFilter', 'PrivateDevices'} <= keys
 
 
 @pytest.mark.parametrize('arguments', [(), ('master:=dev-1',), ('x:=a b "c" $HOME %n \\ ; `id` \'q\'', 'y:=')])
@@ -130,8 +130,8 @@ def test_systemd_accepts_the_unit(tmp_path):
     done = subprocess.run(['systemd-analyze', 'verify', str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           universal_newlines=True)
     assert (done.returncode, done.stdout) == (0, '')
-    # 2.6 of 10 where an empty unit has 9.6: what is left is what a robot's own nodes need.
-    done = subprocess.run(['systemd-analyze', 'security', '--offline=true', '--no-pager', '--threshold=28', str(path)],
+    # 1.8 of 10 where an empty unit has 9.6.
+    done = subprocess.run(['systemd-analyze', 'security', '--offline=true', '--no-pager', '--threshold=20', str(path)],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
     assert done.returncode == 0, done.stdout
 
