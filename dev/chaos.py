@@ -287,8 +287,11 @@ class Chaos:
             self._stopping.set()
             manager.join()
 
-    def finish(self):
-        """Take everything down as a person does, and note what is left; return the sentences about the history."""
+    def finish(self, back=chaos_history.BACK):
+        """Take everything down as a person does, and note what is left; return the sentences about the history.
+
+        :param back: seconds for the robots to work again, before scaling.
+        """
         for robot in ROBOTS:
             self.team.overlay(robot, 'leave', '--forget', user=USER, check=False)
             self.lab.stop_service(robot, 'overlay', timeout=60)
@@ -302,7 +305,7 @@ class Chaos:
         self.lab.stop_service('server', 'site', timeout=60)
         self.note('end', left=left_in(self.lab))
         self._stream.close()
-        return chaos_history.problems(self.history, timeouts.scaled(chaos_history.BACK))
+        return chaos_history.problems(self.history, timeouts.scaled(back))
 
 
 #: What a host has; each a shell command that prints a line for each. tailscaled's firewall is ours as far as its rules
