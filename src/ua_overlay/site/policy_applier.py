@@ -159,6 +159,9 @@ class PolicyApplier:
         self._clock = clock
         self._lock = threading.Lock()
         self._state = PolicyState(STARTING)
+        #: Whether Headscale was told to reload, and has not shown that it did: then a known marker proves nothing,
+        #: because an earlier reload may still be under way.
+        self._unproven = False
         #: The aliases in its tests; None: unknown, so the next refresh tests the policy.
         self._present: Optional[Set[Alias]] = None
         self._client: Optional[HeadscaleApi] = None
@@ -170,7 +173,7 @@ class PolicyApplier:
 
     def started(self) -> None:
         """Note that Headscale starts, and reads the current policy.json."""
-        self._present = None
+        self._present, self._unproven = None, False
         self._state = PolicyState(STARTING)
         replacement.sweep(self._site.policy_file)
 
@@ -207,9 +210,7 @@ class PolicyApplier:
                     self._client = self._connect()
                 nodes = self._client.nodes()
                 present = policy.present_aliases(nodes)
-                wanted = policy.marker(policy.make_policy(self._site.rules))
-                runs = (not nodes or wanted in self._client.known_tags(nodes[0].id, [wanted])) and (
-                    policy.marker_of_text(read_policy(self._site.policy_file)) == wanted)
+                runs = self._runs(self._client, nodes)
                 self._state = PolicyState(IN_FORCE) if runs else PolicyState(
                     UNKNOWN, 'Headscale runs other rules than those of the server.')
                 if present != self._present or not runs:
@@ -224,6 +225,13 @@ class PolicyApplier:
                 raise
             return nodes
 
+    def _runs(self, client: HeadscaleApi, nodes: Sequence[Node]) -> bool:
+        """Return whether Headscale has shown that it runs the server's rules."""
+        wanted = policy.marker(policy.make_policy(self._site.rules))
+        if self._unproven or policy.marker_of_text(read_policy(self._site.policy_file)) != wanted:
+            return False
+        return not nodes or wanted in client.known_tags(nodes[0].id, [wanted])
+
     def _put(self, site: Site, client: HeadscaleApi) -> bool:
         """Put the rules of ``site`` into force; return whether anything changed."""
         ensure_users(client, site.rules)
@@ -234,7 +242,7 @@ class PolicyApplier:
         # A robot that joins or leaves changes only the tests. They have just passed, so avoid a reload, which would
         # make Headscale compute the network map of every robot.
         # A policy.json that somebody has edited may be in force with the same marker.
-        reload = known is None or wanted not in known or previous != wanted
+        reload = known is None or wanted not in known or previous != wanted or self._unproven
         replaced = Replacement(site.policy_file)
         if text != before or reload:
             # Without a reload there is nothing to go back to.
@@ -264,6 +272,7 @@ class PolicyApplier:
         if not process.running():
             raise PolicyError('Headscale is not running at the moment.', site.command('server status'))
         mark, deadline = process.mark(), self._clock() + timeout
+        self._unproven = True
         process.signal(signal.SIGHUP)
         received = process.wait_for_line((_RECEIVED, _RELOADED, _NOT_RELOADED), mark, timeout) is not None
         line = process.wait_for_line((_RELOADED, _NOT_RELOADED), mark, END_TIMEOUT if received else 0.0)
@@ -273,6 +282,7 @@ class PolicyApplier:
         while True:
             known = running_markers(client, [wanted])
             if confirmed(wanted, known, was_known, received, line is not None):
+                self._unproven = False
                 return
             if line is not None and known is not None and wanted not in known:
                 raise PolicyError('Headscale reports that it has read its policy, but it runs another one.',
@@ -297,11 +307,16 @@ class PolicyApplier:
         """
         ours = policy.marker(policy.make_policy(self._site.rules))
         try:
-            replaced.undo()
-            if previous == wanted or previous != ours:
+            if ours == wanted:
                 # There is nothing to go back to: the next refresh tries again.
+                replaced.keep()
                 raise PolicyError(error.sentence)
-            self._reload(self._site, client, previous, None, min(self._timeout, BACK_TIMEOUT))
+            replaced.undo()
+            if previous != ours:
+                # Somebody had edited the file.
+                text = policy.dump_policy(policy.make_policy(self._site.rules))
+                files.write_atomic(self._site.policy_file, text, mode=0o600)
+            self._reload(self._site, client, ours, None, min(self._timeout, BACK_TIMEOUT))
         except (OverlayError, OSError) as second:
             reason = getattr(second, 'sentence', None) or 'policy.json was not written back: {}.'.format(second)
             sentence = '{} Which rules are in force is unknown{}. The server goes on trying to restore the previous ' \

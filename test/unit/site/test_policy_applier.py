@@ -422,6 +422,40 @@ def test_an_edit_of_the_policy_file_that_keeps_its_marker_is_undone(site, headsc
     assert headscale.signals == 1
 
 
+def test_the_way_back_from_a_failure_does_not_lead_to_an_edited_file(site, headscale, applier):
+    applier.refresh()
+    edited = on_disk(site)
+    edited['grants'].append({'src': ['*'], 'dst': ['*'], 'ip': ['*']})
+    with open(site.policy_file, 'w') as stream:
+        json.dump(edited, stream)
+    edit(site, teams=TWO)
+    headscale.on_signal = [lambda: refuse(headscale)]
+    with pytest.raises(PolicyError, match='The previous rules are in force'):
+        applier.apply()
+    assert {'src': ['*'], 'dst': ['*'], 'ip': ['*']} not in on_disk(site)['grants']
+    assert runs(headscale, site) == ['tag:iris'] and leftovers(site) == []
+
+
+def test_a_failed_refresh_does_not_bring_an_edited_file_back(site, headscale, applier):
+    applier.refresh()
+    edited = on_disk(site)
+    edited['grants'].append({'src': ['*'], 'dst': ['*'], 'ip': ['*']})
+    with open(site.policy_file, 'w') as stream:
+        json.dump(edited, stream)
+    headscale.on_signal = [lambda: stop(headscale)]
+    with pytest.raises(PolicyUnknown):
+        applier.refresh()
+    # A Headscale that starts now reads the rules of the server.
+    assert {'src': ['*'], 'dst': ['*'], 'ip': ['*']} not in on_disk(site)['grants'] and leftovers(site) == []
+    assert applier.state.kind == UNKNOWN
+    # It knows the marker, but has not shown that it has read the file again.
+    recover(headscale)
+    applier.refresh()
+    assert applier.state.kind == IN_FORCE and headscale.signals == 2
+    applier.refresh()
+    assert headscale.signals == 2
+
+
 def test_a_thread_that_failed_leaves_the_state_unknown(applier):
     applier.refresh()
     applier.lost('The thread policy failed.')
