@@ -35,7 +35,6 @@ EXCEPTIONS = {
 }
 #: (module, function) that are still to be changed.
 PENDING = {
-    ('checks.observe.server', 'open'),
     ('toolchain.pins', 'open'),
 }
 

@@ -7,6 +7,7 @@ from typing import Callable, Optional, Protocol, Tuple
 from ua_overlay.checks.duplicate_identity import strangers
 from ua_overlay.checks.facts import Server
 from ua_overlay.errors import OverlayError, Problem
+from ua_overlay.system import foreign_file
 from ua_overlay.tailscale.api import ObserverApi
 from ua_overlay.tailscale.daemon_proxy import daemon_proxies
 from ua_overlay.tailscale.model import Status, parse_prefs, parse_status, parse_whois
@@ -71,8 +72,7 @@ def probe_server(url: str, ca_file: str, timeout: float, check: CheckServer = CH
         return Server()
     view = Server(url, proxy=proxy_of(url))
     try:
-        with open(ca_file, encoding='ascii') as stream:
-            ca_pem = stream.read()
+        ca_pem = foreign_file.read_text(ca_file, encoding='ascii')
         authorities = certificates.load_certificates(ca_pem, ca_file)
         view = replace(view, ca_not_after=max(certificates.not_after(item).timestamp() for item in authorities))
         health = check(url, ca_pem, timeout=timeout)
@@ -80,10 +80,10 @@ def probe_server(url: str, ca_file: str, timeout: float, check: CheckServer = CH
             view = replace(view, key_known=verify(url, ca_pem, node_key, timeout))
     except OverlayError as error:
         return replace(view, problem=error.problem())
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         return replace(view, problem=Problem(
-            'NOT_PREPARED', 'The CA of the site cannot be read from {}: {}.'.format(
-                ca_file, getattr(error, 'strerror', None) or 'not a PEM file'), 'sudo ua-overlay robot prepare'))
+            'NOT_PREPARED', 'The CA of the site cannot be read from {}: {}.'.format(ca_file, error.strerror),
+            'sudo ua-overlay robot prepare --invitation FILE --user "$USER"'))
     return replace(view, clock_offset=health.clock_offset, not_after=health.not_after.timestamp())
 
 

@@ -1,5 +1,6 @@
 """The probe of the site's server, and the endpoints of this robot that it stores."""
 import datetime
+import os
 
 import pytest
 
@@ -78,3 +79,19 @@ def test_endpoints_of_another_machine_must_appear_twice(monkeypatch):
 
 def test_a_robot_without_a_key_does_not_ask_the_server(monkeypatch):
     assert view_of(PlayedApi(key=False), monkeypatch) == Server()
+
+
+@pytest.mark.parametrize('kind', ['fifo', 'directory', 'zero', 'garbage'])
+def test_an_odd_file_in_place_of_the_ca(tmp_path, kind):
+    path = str(tmp_path / 'ca.pem')
+    if kind == 'fifo':
+        os.mkfifo(path)
+    elif kind == 'directory':
+        os.mkdir(path)
+    elif kind == 'zero':
+        os.symlink('/dev/zero', path)
+    else:
+        with open(path, 'wb') as stream:
+            stream.write(b'\xff\xfe')
+    problem = observe.probe_server('https://a:1', path, 1.0).problem
+    assert problem.code == 'NOT_PREPARED' and path in problem.sentence
