@@ -198,6 +198,17 @@ def test_a_missing_file(tmp_path):
         assert caught.value.code == 'INVITATION_MISSING' and str(path) in caught.value.sentence
 
 
+@pytest.mark.fault('K7', 'The join service gets a relative path', reported='at once: the answer of the service',
+                   behaviour='the error names the directory in which the program runs, not a new invitation',
+                   recovery='with the whole path', lost='nothing')
+def test_a_relative_path_is_not_a_reason_for_a_new_invitation(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvitationError) as caught:
+        invitation_file.read('usb stick/dev-1.yaml')
+    assert caught.value.code == 'INVITATION_MISSING' and str(tmp_path) in caught.value.sentence
+    assert caught.value.next_command.startswith("realpath 'usb stick/dev-1.yaml' ")
+
+
 @pytest.mark.parametrize('mode', [0o604, 0o602, 0o644, 0o620, 0o666, 0o601])
 def test_a_file_readable_by_others_is_refused(tmp_path, mode):
     path = tmp_path / 'dev-1.yaml'
