@@ -212,8 +212,9 @@ def test_a_file_that_is_right_is_not_written(tmp_path):
     path = tmp_path / 'file'
     assert files.write_changed(path, 'a', 0o600) and not files.write_changed(path, 'a', 0o600)
     before = os.stat(str(path))
-    assert files.write_changed(path, b'a', 0o644) and files.write_changed(path, 'b', 0o644)
-    assert os.stat(str(path)).st_ino != before.st_ino and path.read_text() == 'b'
+    assert not files.write_changed(path, b'a', 0o600) and os.stat(str(path)).st_ino == before.st_ino
+    assert files.write_changed(path, b'a', 0o644) and os.stat(str(path)).st_ino != before.st_ino
+    assert files.write_changed(path, 'b', 0o644) and path.read_text() == 'b'
     path.unlink()
     path.symlink_to('/etc/hostname')
     assert files.write_changed(path, 'b') and not path.is_symlink()
