@@ -15,6 +15,8 @@ from ua_overlay.checks.facts import Callback
 from ua_overlay.rosenv.master import ERRORS, master_proxy, value_of
 from ua_overlay.system.thread import SupervisedThread
 
+#: Longest call, in bytes; the master's has some hundred.
+_LONGEST = 65536
 #: Maximum number of topics that are noted: two are expected.
 _MOST_NOTIFIED = 16
 
@@ -26,6 +28,25 @@ class _Quiet(SimpleXMLRPCRequestHandler):
     def log_message(self, *args: Any) -> None:
         """Write nothing to stderr."""
 
+    def decode_request_content(self, data: bytes) -> Any:
+        """Refuse compressed calls: no master sends one, and a short one can be a bomb."""
+        if self.headers.get('content-encoding', 'identity') == 'identity':
+            return data
+        self.send_error(415)
+        return None
+
+    def do_POST(self) -> None:
+        length = self.headers.get('content-length', '')
+        if not (length.isascii() and length.isdigit() and len(length) < 9 and int(length) <= _LONGEST):
+            self.send_error(413)
+            return
+        super().do_POST()
+
+
+class _Server(SimpleXMLRPCServer):
+    def handle_error(self, *_: Any) -> None:
+        """Drop a connection that breaks; everybody in the overlay may open one. The base class prints a traceback."""
+
 
 class _Listener:
     """An XML-RPC server that notes the topics of which it is notified."""
@@ -33,7 +54,7 @@ class _Listener:
     def __init__(self) -> None:
         self._notified: Set[str] = set()
         self._changed = threading.Condition()
-        self._server = SimpleXMLRPCServer(('0.0.0.0', 0), requestHandler=_Quiet, logRequests=False)
+        self._server = _Server(('0.0.0.0', 0), requestHandler=_Quiet, logRequests=False)
         self._server.register_function(self._publisher_update, 'publisherUpdate')
         self.port: int = self._server.server_address[1]
         SupervisedThread('callback', lambda: self._server.serve_forever(poll_interval=0.1), restart=False).start()

@@ -1,5 +1,6 @@
 """The callback, with masters that do and do not connect. With the real rosmaster: test/lab."""
 import socket
+import struct
 import threading
 import xmlrpc.client
 from xmlrpc.server import SimpleXMLRPCServer
@@ -85,3 +86,28 @@ def test_a_silent_master():
         silent.listen(5)
         callback = ask_callback('http://127.0.0.1:{}'.format(silent.getsockname()[1]), '127.0.0.1', '', timeout=0.2)
     assert callback.by_address is None and 'no answer in time' in callback.problem
+
+
+HOSTILE = [b'', b'\xff\xfe' * 100, b'POST / HTTP/1.1\r\nContent-Length: abc\r\n\r\n',
+           b'POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n', b'POST / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n',
+           b'POST / HTTP/1.1\r\nContent-Length: 9\r\nContent-Encoding: gzip\r\n\r\n' + b'x' * 9,
+           b'POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n<x>\xff\xfe', b'GET / HTTP/1.1\r\n\r\n']
+
+
+def test_strangers_who_connect_meanwhile_are_dropped_silently(capfd):
+    """Everybody in the overlay may connect to the port; doctor prints no traceback, and the call still counts."""
+    def answers(uri):
+        port = int(uri.rstrip('/').rsplit(':', 1)[1])
+        for data in HOSTILE:
+            with socket.create_connection(('127.0.0.1', port), 5) as stranger:
+                stranger.sendall(data)
+                # A reset in the middle of whatever the server does.
+                stranger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+        return True
+
+    master = Master(answers)
+    try:
+        assert ask_callback(master.uri, '127.0.0.1', '', 10.0).by_address is True
+    finally:
+        master.close()
+    assert capfd.readouterr() == ('', '')
