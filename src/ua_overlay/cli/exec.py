@@ -4,6 +4,7 @@ import os
 from typing import Any, Callable, List, Mapping, Optional
 
 from ua_overlay.advice import command as command_line
+from ua_overlay.cli.shared.args import seconds
 from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.errors import OverlayError, UsageError
@@ -39,7 +40,7 @@ def configure(parser: CommandParser) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument('--wait', action='store_true', help='wait until the team master answers')
     which.add_argument('--local', action='store_true', help='use the local graph instead of the team graph')
-    parser.add_argument('--timeout', type=float, metavar='SECONDS', help='with --wait: give up after SECONDS')
+    parser.add_argument('--timeout', type=seconds, metavar='SECONDS', help='with --wait: give up after SECONDS')
     parser.add_argument('command', nargs=argparse.REMAINDER, metavar='COMMAND…', help='the command and its arguments')
     parser.set_defaults(run=run)
 

@@ -6,7 +6,7 @@ import sys
 from types import FrameType
 from typing import Optional
 
-from ua_overlay.cli.shared.args import add_ca, add_socket, add_state_dir
+from ua_overlay.cli.shared.args import add_ca, add_socket, add_state_dir, seconds
 from ua_overlay.cli.shared.exit_status import FAILED
 from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.cli.shared.progress import Progress
@@ -36,7 +36,7 @@ def configure(parser: CommandParser) -> None:
     add_socket(parser)
     add_state_dir(parser)
     add_ca(parser)
-    parser.add_argument('--timeout', type=float, default=60.0, metavar='SECONDS',
+    parser.add_argument('--timeout', type=seconds, default=60.0, metavar='SECONDS',
                         help='give up after SECONDS (default: 60)')
     parser.add_json()
     parser.set_defaults(run=run)

@@ -4,6 +4,7 @@ import json
 import sys
 from typing import Any, Callable, Dict, List, Optional
 
+from ua_overlay.cli.shared.args import seconds
 from ua_overlay.cli.shared.parser import CommandParser, Configure
 from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.cli.shared.table import format_table
@@ -68,7 +69,7 @@ def configure_set(parser: CommandParser) -> None:
 def configure_measure(parser: CommandParser) -> None:
     _configure("Measure a host's link with ping and one TCP connection (iperf3) to its other end, and compare the "
                'figures with the settings.', run_measure, as_json=True)(parser)
-    parser.add_argument('--seconds', type=float, default=3.0, metavar='S',
+    parser.add_argument('--seconds', type=seconds, default=3.0, metavar='S',
                         help='duration of each of the two (default: %(default)s)')
 
 

@@ -8,6 +8,7 @@ import time
 from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
 
 from ua_overlay.advice import command
+from ua_overlay.cli.shared.args import seconds
 from ua_overlay.cli.shared.exit_status import FAILED
 from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.cli.shared.progress import CampaignProgress, count
@@ -58,7 +59,7 @@ def configure(parser: CommandParser) -> None:
                         help='only the scenarios of this place; on a robot that is carried around, one command per '
                              'place')
     parser.add_argument('--repetitions', type=int, metavar='N', help='override the repetitions of the campaign')
-    parser.add_argument('--seconds', type=float, metavar='S',
+    parser.add_argument('--seconds', type=seconds, metavar='S',
                         help='override the seconds of every tool that has a duration')
     add_again(parser)
     parser.add_argument('--dry-run', action='store_true', help='print what would be measured; measure nothing')

@@ -1,5 +1,6 @@
 """Options and values of several commands. Imports no code of the server, because a robot's commands use it, too."""
 import argparse
+import math
 
 from ua_overlay import defaults
 from ua_overlay.clock import format_duration, parse_duration
@@ -63,3 +64,18 @@ def days(text: str) -> int:
     if not (number.isascii() and number.isdigit() and 0 < int(number) < 10000):
         raise argparse.ArgumentTypeError('{!r} is not a number of days such as 30d'.format(text))
     return int(number)
+
+
+def seconds(text: str) -> float:
+    """'30', '0.5' -> seconds; the ``type`` of a limit.
+
+    :raises argparse.ArgumentTypeError: for anything else, and for less than nothing, no number (`nan`) and no end
+        (`inf`): a wait would never end, or end before it begins.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError('{!r} is not a number of seconds such as 30'.format(text))
+    return value

@@ -34,3 +34,14 @@ def test_days(text, number):
 def test_invalid_days(text):
     with pytest.raises(argparse.ArgumentTypeError, match='is not a number of days'):
         args.days(text)
+
+
+@pytest.mark.parametrize('text, value', [('30', 30), ('0.5', 0.5), ('0', 0), ('1e3', 1000)])
+def test_seconds(text, value):
+    assert args.seconds(text) == value
+
+
+@pytest.mark.parametrize('text', ['', 'x', '-1', 'nan', 'inf', '-inf', '1e999', '30s'])
+def test_invalid_seconds(text):
+    with pytest.raises(argparse.ArgumentTypeError, match='is not a number of seconds'):
+        args.seconds(text)

@@ -62,7 +62,7 @@ def test_an_invalid_choice(capsys):
 
 def test_a_value_of_the_wrong_kind(capsys):
     assert refused(capsys, 'exec --wait --timeout soon true') == \
-        "Argument --timeout: invalid float value: 'soon'. Next: ua-overlay exec --help\n"
+        "Argument --timeout: 'soon' is not a number of seconds such as 30. Next: ua-overlay exec --help\n"
 
 
 def test_a_missing_command_names_no_option(capsys):
