@@ -125,15 +125,16 @@ def other_graph(facts: Facts) -> Verdicts:
     verdicts: List[Verdict] = [
         warn('{} uses the master {}, which is neither this robot\'s own nor the team\'s.'.format(
             listed(describe(process) for process in processes), uri),
-            'It was started for another network, and hears nothing of this robot\'s other nodes.', restart(*processes))
+            'It was started for another network, and hears nothing of this robot\'s other nodes.',
+             restart(*processes, waits=True))
         for uri, processes in sorted(elsewhere.items())]
     moved = facts.graph.moved if facts.graph is not None else ()
     if moved:
         verdicts.append(warn(
             '{} moved from the local graph to the team graph.'.format(listed(moved)),
-            'It was started once by a script, and once from a terminal or with `ua-overlay exec`. Prefix the command of '
-            'the script with `ua-overlay exec --wait`, or start it with the script only: then it is the same graph at '
-            'every start.', LOCAL_CLEAN_UP))
+            'It was started once by a script, and once from a terminal or with `ua-overlay exec`. Prefix the command '
+            'of the script with `ua-overlay exec --wait`, or start it with the script only: then it is the same graph '
+            'at every start.', LOCAL_CLEAN_UP))
     return verdicts or ok('Every node runs in the local graph or in the team graph.')
 
 
@@ -162,16 +163,22 @@ def describe(process: RosProcess) -> str:
     return '{} (process {}{})'.format(process.name, process.pid, unit)
 
 
-def restart(*processes: RosProcess) -> str:
+def restart(*processes: RosProcess, waits: bool = False) -> str:
     """Return the command line that ends these processes and starts them again in the team graph, or restarts their
-    unit."""
+    unit.
+
+    :param waits: a node may be waiting for a master that does not answer, and then ends on SIGKILL only (rospy).
+    """
     units = sorted({process.unit for process in processes if process.unit})
     if units:
         return 'sudo systemctl restart ' + ' '.join(quoted(unit) for unit in units)
     first = processes[0]
     if not first.starter:
         return command('kill {}; ua-overlay exec COMMAND', first.pid)
-    return command('kill {}; ua-overlay exec ', first.starter_pid) + ' '.join(quoted(word) for word in first.starter)
+    words = ' '.join(quoted(word) for word in first.starter)
+    if waits and first.starter_pid == first.pid:
+        return command('kill -9 {}; ua-overlay exec ', first.pid) + words
+    return command('kill {}; ua-overlay exec ', first.starter_pid) + words
 
 
 def _restart_node(node: str, facts: Facts) -> str:

@@ -38,6 +38,7 @@ TYPED = {
     'unset ROS_MASTER_URI ROS_HOSTNAME ROS_IP; eval "$(ua-overlay env --shell)"':
         'test_lan_address_with_the_overlays_master',
     'kill {}; ua-overlay exec ': 'test_node_of_a_former_master',
+    'kill -9 {}; ua-overlay exec ': 'test_nodes_of_other_graphs',
     'ua-overlay join': 'test_leave_and_rejoin',
     # Typed by other lab tests.
     'ua-overlay join INVITATION': 'Elsewhere: test_main_job.py joins so.',

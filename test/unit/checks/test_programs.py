@@ -95,6 +95,14 @@ def test_restart(given, expected):
     assert programs.restart(process(**given)) == expected
 
 
+def test_a_node_that_waits_for_its_master_ends_on_sigkill_only():
+    """Its roslaunch ends in an orderly way: it must end its nodes."""
+    alone = process(starter=('python3', 'x.py'), starter_pid=8)
+    assert programs.restart(alone, waits=True) == 'kill -9 8; ua-overlay exec python3 x.py'
+    launched = process(starter=('roslaunch', 'x.launch'), starter_pid=5)
+    assert programs.restart(launched, waits=True) == 'kill 5; ua-overlay exec roslaunch x.launch'
+
+
 def test_a_unit_that_mixes_networks_is_named():
     verdict = only(programs.half_connected(changed(processes=(
         process(URI, unit='base.service', starter=('x',), starter_pid=5),))))
