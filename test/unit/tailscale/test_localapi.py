@@ -1,12 +1,16 @@
 """The LocalAPI against answers that a healthy daemon never gives (the healthy ones: test/lab/test_localapi.py)."""
+import json
 import os
 import socket
 import threading
 import time
 
+import hostile
 import pytest
 
+from ua_overlay.tailscale.http_unix import LONGEST_BODY
 from ua_overlay.tailscale.localapi import DaemonDenied, DaemonError, DaemonMissing, DaemonTooOld, LocalApi
+from ua_overlay.tailscale.model import parse_status
 from unit.tailscale.raw_server import OK, Server
 
 
@@ -116,3 +120,16 @@ def test_the_bus_ends_when_another_thread_closes_it(path):
     start = time.monotonic()
     assert list(bus) == []
     assert time.monotonic() - start < 2.0
+
+
+def test_the_status_of_ten_thousand_peers_fits(path):
+    """11 MB: the bounds against endless answers leave twice that."""
+    raw = json.loads(json.dumps(hostile.RUNNING))
+    peer = next(iter(raw['Peer'].values()))
+    raw['Peer'] = {'nodekey:{:064x}'.format(number): dict(
+        peer, DNSName='dev-{}.overlay.internal.'.format(number),
+        TailscaleIPs=['100.64.{}.{}'.format(number >> 8, number & 255)]) for number in range(10000)}
+    body = json.dumps(raw, indent=1).encode()  # as Go indents it
+    Server(path, [None, OK + b'Transfer-Encoding: chunked\r\n\r\n%x\r\n' % len(body) + body + b'\r\n0\r\n\r\n'])
+    status = parse_status(LocalApi(path, timeout=20.0).status())
+    assert len(status.peers) == 10000 and status.peers[0].addresses and 10e6 < len(body) < LONGEST_BODY / 2
