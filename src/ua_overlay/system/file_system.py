@@ -9,6 +9,7 @@ from typing import Optional, Union
 
 from ua_overlay.advice import command
 from ua_overlay.errors import OverlayError
+from ua_overlay.system import foreign_file
 
 #: What is wrong with the file system itself, by the number of the error.
 _TROUBLES = {errno.ENOSPC: 'is full', errno.EDQUOT: 'has no space left for this user (quota)',
@@ -33,6 +34,46 @@ def mount_point(path: Path) -> str:
         # A missing directory is on the file system of the one above it.
         place = os.path.dirname(place)
     return place
+
+
+#: File systems on which every file has the mode of the mount: those of USB sticks and CDs (mount(8)).
+MODELESS = frozenset(('vfat', 'msdos', 'exfat', 'ntfs', 'ntfs3', 'fuseblk', 'hfsplus', 'iso9660', 'udf'))
+
+
+def kind_of(path: Path) -> str:
+    """Return the type of the file system of ``path``: 'ext4', 'vfat'; '' if the kernel does not show it."""
+    try:
+        text = foreign_file.read_text('/proc/self/mountinfo')
+    except OSError:
+        return ''
+    return kind_in(text, mount_point(path))
+
+
+def kind_in(mountinfo: str, place: str) -> str:
+    """Return the type of the file system on ``place`` in the text of /proc/self/mountinfo, '' if none is there. Pure.
+
+    proc(5): the mount point is field 5, with spaces as \\040; the type follows ` - `. The last mount covers others.
+    """
+    found = ''
+    for line in mountinfo.splitlines():
+        head, _, tail = line.partition(' - ')
+        fields = head.split()
+        if len(fields) > 4 and tail and fields[4].replace('\\040', ' ') == place:
+            found = tail.split()[0]
+    return found
+
+
+def closing_command(path: Path, owner: int, kind: str, user: int) -> str:
+    """Return the command that keeps other users from reading the secret in ``path``. Pure.
+
+    Modes of a file belong to its owner, and a USB stick has none: there a copy is needed.
+
+    :param owner: uid of the file's owner. :param kind: of its file system. :param user: uid of who types the command.
+    """
+    if kind not in MODELESS and user in (owner, 0):
+        return command('chmod 600 {}', os.fspath(path))
+    name = os.path.basename(os.fspath(path))
+    return '{}   # and use that copy'.format(command('install -m 600 {} ~/{}', os.fspath(path), name))
 
 
 def shortage(path: Path, least: int = SHORT) -> Optional[OverlayError]:

@@ -124,7 +124,8 @@ def read(path: Union[str, 'os.PathLike[str]']) -> Invitation:
     if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
         raise InvitationError(
             'The invitation {} is open to other users (mode {:04o}), and it has a secret key.'.format(
-                path, stat.S_IMODE(status.st_mode)), command('chmod 600 {}', path))
+                path, stat.S_IMODE(status.st_mode)),
+            file_system.closing_command(path, status.st_uid, file_system.kind_of(path), os.geteuid()))
     try:
         return parse(data.decode('utf-8'), path)
     except UnicodeDecodeError:

@@ -56,3 +56,29 @@ def test_an_error_without_a_file_names_what_was_written():
     assert file_system.as_error(OSError(errno.ENOSPC, 'No space left on device'), 'standard output').sentence == (
         'Standard output cannot be written: No space left on device.')
     assert file_system.next_command(OSError(errno.ENOSPC, 'x'), 'other') == 'other'
+
+
+MOUNTINFO = '''24 1 254:0 / / rw,relatime - ext4 /dev/vda rw
+31 24 8:1 / /media/pi/USB\\040STICK rw,nosuid,nodev shared:1 - vfat /dev/sda1 rw,uid=1000,fmask=0022
+32 24 0:9 / /run rw - tmpfs tmpfs rw
+33 24 0:9 / /run rw master:2 - overlay x rw
+'''
+
+
+@pytest.mark.parametrize('place, kind', [
+    ('/', 'ext4'), ('/media/pi/USB STICK', 'vfat'), ('/run', 'overlay'), ('/x', '')])
+def test_the_type_of_a_file_system(place, kind):
+    assert file_system.kind_in(MOUNTINFO, place) == kind
+
+
+def test_the_type_of_real_file_systems():
+    assert file_system.kind_of('/proc/self/none') == 'proc' and file_system.kind_of('/') != ''
+
+
+@pytest.mark.parametrize('owner, kind, user, words', [
+    (1000, 'ext4', 1000, 'chmod 600 /a/x.yaml'), (1000, 'ext4', 0, 'chmod 600 /a/x.yaml'),
+    (0, 'ext4', 1000, 'install -m 600 /a/x.yaml ~/x.yaml   # and use that copy'),
+    (1000, 'vfat', 1000, 'install -m 600 /a/x.yaml ~/x.yaml   # and use that copy'),
+    (0, 'vfat', 0, 'install -m 600 /a/x.yaml ~/x.yaml   # and use that copy')])
+def test_how_to_close_a_file_to_others(owner, kind, user, words):
+    assert file_system.closing_command('/a/x.yaml', owner, kind, user) == words
