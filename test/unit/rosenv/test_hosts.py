@@ -153,6 +153,27 @@ def test_occasional_lost_answers_change_nothing(world):
         assert world.steps(1) == OLD
 
 
+@pytest.mark.parametrize('make', [os.mkfifo, os.mkdir])
+def test_an_odd_hosts_file_is_reported_once_and_mended_by_nobody(tmp_path, make):
+    path = str(tmp_path / 'hosts')
+    make(path)
+    said, stop = [], threading.Event()
+    keeper = HostsKeeper(lambda: status(), lambda name: (), path, said.append)
+    waits = []
+
+    class Stop:
+        def is_set(self):
+            return stop.is_set()
+
+        def wait(self, seconds):
+            waits.append(seconds)
+            if len(waits) == 3:
+                stop.set()
+
+    keeper.run(Stop())
+    assert len(said) == 1 and path in said[0] and 'Not a regular file but a ' in said[0] and os.path.lexists(path)
+
+
 def test_a_hanging_resolver(world):
     release = threading.Event()
     world.keeper = HostsKeeper(world.ask, lambda name: release.wait(30), str(world.path), world.said.append, 0.05)

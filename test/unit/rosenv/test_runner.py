@@ -1,4 +1,6 @@
 """The team's roslaunch: command, environment, life. The real one is in test/lab/test_team.py."""
+import os
+
 import pytest
 
 from ua_overlay.errors import OverlayError, UsageError
@@ -49,6 +51,27 @@ def test_an_invalid_file_of_the_robot(tmp_path, text):
     with pytest.raises(UsageError) as caught:
         find_launch('', str(path))
     assert caught.value.next_command
+
+
+@pytest.mark.fault('K4', 'robot.yaml is a pipe, a device, a directory or a bomb', behaviour='the node runs and says so',
+                   reported='at once: team_runner', recovery='with the next start', lost='nothing')
+@pytest.mark.parametrize('how', ['pipe', 'device', 'directory', 'bomb', 'deep', 'twice'])
+def test_an_odd_file_of_the_robot(tmp_path, how):
+    path = tmp_path / 'robot.yaml'
+    if how == 'pipe':
+        os.mkfifo(str(path))
+    elif how == 'device':
+        path = '/dev/zero'
+    elif how == 'directory':
+        path.mkdir()
+    else:
+        lines = ['a0: &a0 [x, x, x, x, x, x, x, x, x]'] + [
+            'a{0}: &a{0} [{1}]'.format(number, ', '.join(['*a{}'.format(number - 1)] * 9)) for number in range(1, 9)]
+        path.write_text({'bomb': '\n'.join(lines), 'deep': '[' * 10000,
+                         'twice': 'team_launch: a/b.launch\nteam_launch: c/d.launch\n'}[how])
+    with pytest.raises(UsageError) as caught:
+        find_launch('', str(path))
+    assert str(path) in caught.value.sentence and caught.value.next_command.endswith(str(path))
 
 
 def test_the_command_waits_for_the_master_and_limits_the_stop():
