@@ -40,8 +40,8 @@ def server(facts: Facts) -> Verdicts:
     if urlsplit(view.url).port not in (None, HTTPS_PORT):
         # tailscale 1.98: derp/derphttp, dialNodeUsingProxy.
         return warn('{}, but its DERP does not.'.format(what), 'tailscaled asks a proxy for DERP on port {} whatever '
-                    'the map says, so this robot has no link through the server. A site for robots behind proxies has that '
-                    'port.'.format(HTTPS_PORT),
+                    'the map says, so this robot has no link through the server. A site for robots behind proxies has '
+                    'that port.'.format(HTTPS_PORT),
                     command('ua-overlay server init --name FQDN --port {}   # on a new server', HTTPS_PORT))
     return ok(what + '.')
 
