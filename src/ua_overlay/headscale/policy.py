@@ -21,6 +21,9 @@ MARKER = 'tag:' + defaults.MARKER_TEAM
 #: Features that are disabled on robots and laptops. `disable-captive-portal-detection`: without it a machine that loses
 #: its server asks hosts of Tailscale Inc. whether it is behind a captive portal.
 ATTRIBUTES = ('disable-captive-portal-detection', 'disable-web-client')
+#: Has tailscaled keep its network map on disk: a robot that starts while the server is dead has its address, its peers
+#: and their names at once (tailscale.com v1.102.5, tailcfg.NodeAttrCacheNetworkMaps).
+KEEP_MAP = 'cache-network-maps'
 #: Disabled on all nodes except the site's relays, so that no robot or laptop can become a relay.
 NO_RELAY = 'disable-relay-server'
 #: The machines of all users. A user's name appears only in separate grants: if Headscale does not know the name yet, it
@@ -53,7 +56,7 @@ def make_policy(rules: Rules, present: Collection[Alias] = ()) -> JsonObject:
     for sources in (teams, users):
         if sources:
             grants.append({'src': sources, 'dst': [defaults.RELAY_TAG], 'app': {'tailscale.com/cap/relay': [{}]}})
-    attributes: List[JsonObject] = [{'target': ['*'], 'attr': list(ATTRIBUTES) + (
+    attributes: List[JsonObject] = [{'target': ['*'], 'attr': list(ATTRIBUTES) + [KEEP_MAP] + (
         [CGNAT_LANS] if rules.cgnat_lans else [])}]
     if teams:
         attributes.append({'target': teams + users, 'attr': [NO_RELAY]})

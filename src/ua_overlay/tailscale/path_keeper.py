@@ -1,7 +1,8 @@
 """Keep the links of this robot on paths that carry packets: see :mod:`ua_overlay.tailscale.dead_paths` for when.
 
 The watcher offers each status. A thread judges it, pings suspected links, and asks tailscaled to rebind when a path is
-proven dead. Each intervention is reported. The same thread measures the round trips of links with traffic.
+proven dead. Each intervention is reported. The same thread measures the round trips of links with traffic, and knocks
+at team mates while the server does not answer.
 """
 import logging
 import threading
@@ -15,6 +16,7 @@ from ua_overlay.system.thread import OnFailure, SupervisedThread
 from ua_overlay.tailscale import dead_paths
 from ua_overlay.tailscale.api import PathApi
 from ua_overlay.tailscale.dead_paths import Action, AskDerp, DeadPaths, Healed, LinkSample, Ping, Rebind
+from ua_overlay.tailscale.knocks import Knocks
 from ua_overlay.tailscale.model import PingResult
 from ua_overlay.tailscale.round_trips import RoundTrips
 from ua_overlay.tailscale.snapshot import Snapshot
@@ -25,6 +27,8 @@ _LOG = logging.getLogger(__name__)
 PING_TIMEOUT = 2.0
 #: Pings in the air at once, for all links: a robot that loses its network suspects all of them together.
 MOST_PINGS = 40
+#: Seconds between two looks at whom to knock at: an idle robot gets a status every five seconds only.
+KNOCK_TICK = 1.0
 #: Sizes of the disco pings that go by DERP, in bytes: each larger than the one before, since a path that answered one
 #: gets the next of its size without DERP (LocalApi.ping). Two headers below the usual MTU is where a path was tried.
 FIRST_SIZE, LAST_SIZE = 1400, 1470
@@ -65,6 +69,8 @@ class PathKeeper:
         self._on_round_trip = on_round_trip
         self._heal = heal
         self._trips = RoundTrips()
+        self._knocks = Knocks()
+        self._online = True
         self._clock = clock
         self._judge = DeadPaths()
         self._condition = threading.Condition()
@@ -100,6 +106,7 @@ class PathKeeper:
                 endpoints[link.peer] = link.endpoint
         with self._condition:
             self._samples, self._addresses, self._endpoints, self._fresh = samples, addresses, endpoints, True
+            self._online = snapshot.status.self_node.online or not snapshot.status.running
             self._condition.notify_all()
 
     def _run(self) -> None:
@@ -107,16 +114,19 @@ class PathKeeper:
             with self._condition:
                 busy = self._judge.is_busy()
                 self._condition.wait_for(lambda: self._fresh or self._stopped,
-                                         dead_paths.PING_PERIOD if busy else None)
+                                         dead_paths.PING_PERIOD if busy else None if self._online else KNOCK_TICK)
                 if self._stopped:
                     return
                 self._fresh = False
                 actions = self._judge.step(self._clock(), self._samples) if self._heal else []
                 measured = self._trips.due(self._clock(), self._samples)
+                knocked = self._knocks.due(self._clock(), self._online, self._samples)
             for action in actions:
                 self._do(action)
             for peer in measured:
                 self._ping(peer, self._measure)
+            for peer in knocked:
+                self._ping(peer, self._ping_tunnel)
 
     def _do(self, action: Action) -> None:
         if isinstance(action, Ping):

@@ -77,7 +77,7 @@ def test_without_teams_everything_is_denied():
 def test_disabled_client_features():
     made = policy.make_policy(Rules(teams('iris'), (), {'ana': User('ana', ('iris',))}))
     assert made['nodeAttrs'] == [
-        {'target': ['*'], 'attr': ['disable-captive-portal-detection', 'disable-web-client']},
+        {'target': ['*'], 'attr': ['disable-captive-portal-detection', 'disable-web-client', 'cache-network-maps']},
         {'target': ['tag:iris', 'autogroup:member'], 'attr': ['disable-relay-server']},
         {'target': ['tag:iris'], 'attr': ['ua-overlay:team-port={}'.format(TEAM_PORT), 'ua-overlay:addressing=names']}]
 

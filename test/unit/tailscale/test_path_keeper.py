@@ -7,9 +7,9 @@ import pytest
 
 from ua_overlay import link_types
 from ua_overlay.lab.wait import wait
-from ua_overlay.tailscale import path_keeper
+from ua_overlay.tailscale import knocks, path_keeper
 from ua_overlay.tailscale.localapi import DaemonError
-from ua_overlay.tailscale.model import Link, Peer, PingResult, Status
+from ua_overlay.tailscale.model import Link, Peer, PingResult, SelfNode, Status
 from ua_overlay.tailscale.path_keeper import HEALED, REBIND, REFUSED, PathKeeper
 from ua_overlay.tailscale.snapshot import Snapshot
 
@@ -23,6 +23,7 @@ class Robot:
 
     def __init__(self, derp='site', rebind_error=None):
         self.alive, self.derp, self.rebind_error = True, derp, rebind_error
+        self.online = True
         self.tx = self.rx = 1000
         self.kind = link_types.DIRECT
         self.pings, self.rebinds = [], 0
@@ -57,7 +58,8 @@ class Robot:
             if self.alive:
                 self.rx += 200
             link = Link('dev-2', PEER.dns_name, self.kind, ENDPOINT, rx_bytes=self.rx, tx_bytes=self.tx)
-        return Snapshot(time.time(), Status(state='Running', peers=(PEER,)), (link,))
+            own = SelfNode(online=self.online)
+        return Snapshot(time.time(), Status(state='Running', self_node=own, peers=(PEER,)), (link,))
 
 
 class Watching:
@@ -147,6 +149,21 @@ def test_pings_are_bounded(monkeypatch):
         assert len(waiting) == 2
         release.set()
         watching.until('More pings', lambda: len(waiting) > 2)
+
+
+def test_a_robot_without_its_server_knocks_at_its_team_mates(monkeypatch):
+    monkeypatch.setattr(path_keeper, 'KNOCK_TICK', 0.02)
+    monkeypatch.setattr(knocks, 'GRACE', 0.1)
+    robot = Robot()
+    robot.online, robot.alive, robot.kind = False, False, link_types.IDLE
+    seen = []
+    keeper = PathKeeper(lambda: robot, seen.append).start()
+    keeper.offer(robot.snapshot())
+    wait('A knock', lambda: robot.pings, LIMIT)
+    robot.online = True
+    keeper.offer(robot.snapshot())
+    keeper.stop()
+    assert robot.pings == [('TSMP', 0)] and robot.rebinds == 0 and seen == []
 
 
 def test_round_trips_are_measured_also_where_nothing_is_healed():
