@@ -19,7 +19,7 @@ from ua_overlay.tailscale.localapi import LocalApi
 #: Seconds for each of the two calls, even if the network hangs.
 BUDGET = 2.5
 #: Checks that need a master, for the second call (roswtf makes it only when one answers).
-ONLINE = frozenset(['master', 'foreign-master', 'node-names'])
+ONLINE = frozenset(['master', 'foreign-master', 'node-names', 'offline-nodes'])
 #: Seconds for each step. The plugin opens no connections to peers: an idle link may take longer than this to come up.
 PATIENCE = 1.2
 

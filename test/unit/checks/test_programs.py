@@ -103,6 +103,9 @@ def test_a_node_that_waits_for_its_master_ends_on_sigkill_only():
     assert programs.restart(launched, waits=True) == 'kill 5; ua-overlay exec roslaunch x.launch'
 
 
+@pytest.mark.fault('case 1', 'A boot script exports another network\'s ROS_IP with the team\'s master',
+                   behaviour='doctor names the node, its unit and the variable', reported='at once: doctor',
+                   recovery='when the unit starts without it', lost='messages to that node')
 def test_a_unit_that_mixes_networks_is_named():
     verdict = only(programs.half_connected(changed(processes=(
         process(URI, unit='base.service', starter=('x',), starter_pid=5),))))
