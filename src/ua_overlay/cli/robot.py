@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ua_overlay.tailscale.daemon_unit import DaemonArguments
 
 DESCRIPTION = '''\
-On a robot: prepare, agent, mtu. On the server: list, move, remove, prune.'''
+On a robot: prepare, image, agent, mtu. On the server: list, move, remove, prune.'''
 
 EPILOG = '''\
 examples:
