@@ -10,6 +10,7 @@ import pytest
 from site_on_loopback import closed, free_ports, opens, port_outside_the_ephemeral_range, running_site
 
 from ua_overlay.headscale import policy
+from ua_overlay.lab import timeouts
 from ua_overlay.lab.wait import wait
 from ua_overlay.site.site import Site
 
@@ -318,15 +319,15 @@ def test_a_full_disk_changes_no_rules(site, robots, edited):
 
 
 @pytest.mark.fault('K7', 'A robot is removed while it is connected', behaviour='the command waits until the robot was '
-                   'told', reported='5 s', recovery='-', lost='nothing')
+                   'told', reported='10 s', recovery='-', lost='nothing')
 def test_a_connected_robot_is_removed_as_soon_as_it_was_told(site, robots):
     robot = robots['extra'] = site.robot('iris-9')
     assert robot.join(site.invite('iris', 'iris-9')[0]).returncode == 0
     wait('iris-9 to be online', lambda: site.is_online('iris-9'), 30)
     began = time.monotonic()
     site.call('robot', 'remove', 'iris-9')
-    # Before: 22 s. The longest wait is 5 s, and the command itself takes a second.
-    assert time.monotonic() - began < 5
+    # Before: 22 s. The command itself takes a second on an idle machine, and its longest wait 5 s.
+    assert time.monotonic() - began < timeouts.scaled(10)
     wait('iris-9 to know it', lambda: robot.status()['BackendState'] == 'NeedsLogin', 5)
     assert 'iris-9' not in {node.name for node in site.client().nodes()}
     robot.kill()

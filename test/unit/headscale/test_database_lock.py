@@ -37,6 +37,19 @@ def test_the_holder_of_a_real_lock_is_named(tmp_path):
     assert database_lock.holders(path) == []
 
 
+def test_a_program_with_the_same_inode_on_another_file_system_is_not_named(tmp_path):
+    """A new tmpfs counts its inodes from one: `kill` would have hit somebody else's program."""
+    path = str(tmp_path / 'db.sqlite')
+    with open(path, 'w'):
+        pass
+    with subprocess.Popen([sys.executable, '-c', 'import sys; sys.stdin.read()'], stdin=subprocess.PIPE) as other:
+        locks = tmp_path / 'locks'
+        locks.write_text('1: POSIX  ADVISORY  WRITE {} 00:99:{} 0 EOF\n'.format(other.pid, os.stat(path).st_ino))
+        assert database_lock.writers(locks.read_text(), {os.stat(path).st_ino}) == [other.pid]
+        assert database_lock.holders(path, str(locks)) == []
+        other.stdin.close()
+
+
 def test_no_lock_is_visible(tmp_path):
     assert database_lock.holders(str(tmp_path / 'missing')) == []
     assert database_lock.holders(str(tmp_path), locks=os.devnull) == []
