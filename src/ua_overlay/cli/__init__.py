@@ -1,5 +1,6 @@
 """The `ua-overlay` command: the package's use cases without ROS."""
 import os
+import signal
 import subprocess
 import sys
 from typing import List, Optional, Sequence
@@ -73,6 +74,8 @@ def _open_standard_streams() -> None:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command line ``argv`` (default: sys.argv[1:]) and return the exit status."""
     try:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         _open_standard_streams()
         args = make_parser().parse_args(complete(sys.argv[1:] if argv is None else argv))
         status: int = args.run(args)

@@ -22,11 +22,27 @@ def _bool(text: str) -> bool:
     return text.lower() in ('true', '1')
 
 
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise ValueError(text)
+    return number
+
+
+def _period(text: str) -> float:
+    # Nothing that never comes (nan, inf), and nothing that takes a processor for itself.
+    seconds = float(text)
+    if not 0.1 <= seconds <= 3600:
+        raise ValueError(text)
+    return seconds
+
+
 #: Argument -> its type; all others are texts.
 TYPES: Dict[str, Callable[[str], Any]] = {
-    'team_port': int, 'team_roscore': _bool, 'team_face': _bool, 'allow_remote_control': _bool, 'manage_daemon': _bool,
-    'heal_links': _bool, 'heartbeat': float, 'server_period': float}
-_WORDS = {int: 'a whole number', float: 'a number', _bool: 'true or false'}
+    'team_port': _port, 'team_roscore': _bool, 'team_face': _bool, 'allow_remote_control': _bool,
+    'manage_daemon': _bool, 'heal_links': _bool, 'heartbeat': _period, 'server_period': _period}
+_WORDS: Dict[Callable[[str], Any], str] = {
+    _port: "a port number (0: the team's)", _period: 'a number of seconds from 0.1 to 3600', _bool: 'true or false'}
 
 
 def parse(environ: Environ) -> Dict[str, Any]:

@@ -3,8 +3,10 @@ import argparse
 import importlib
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from paths import ROOT, SOURCE
@@ -184,3 +186,16 @@ def test_the_longest_help_on_a_full_disk_is_a_sentence():
         done = subprocess.run([sys.executable, os.path.join(ROOT, 'scripts', 'ua-overlay'), '--help'], stdout=full,
                               stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1 and 'Traceback' not in done.stderr and 'No space left' in done.stderr, done.stderr
+
+
+def test_an_interrupt_while_modules_are_imported_shows_no_traceback():
+    """At ten moments of the first third of a second: before, during and after the imports of a command."""
+    for moment in range(10):
+        process = subprocess.Popen([sys.executable, os.path.join(ROOT, 'scripts', 'ua-overlay'), 'status', '--socket',
+                                    '/nonexistent'], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # Python's own start (site.py) comes before anything of ours.
+        time.sleep(0.05 + 0.03 * moment)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        assert 'Traceback' not in errors or '<frozen site>' in errors, (moment, errors)
+        assert process.returncode in (-signal.SIGINT, 130, 1), (moment, process.returncode, errors)

@@ -8,6 +8,7 @@ from paths import ROOT
 from ua_overlay.errors import UsageError
 from ua_overlay.nodes import arguments
 
+PORT, PERIOD = "a port number (0: the team's)", 'a number of seconds from 0.1 to 3600'
 LAUNCH = xml.etree.ElementTree.parse(os.path.join(ROOT, 'launch', 'overlay.launch')).getroot()
 
 
@@ -41,9 +42,11 @@ def test_texts_are_kept_as_they_are():
 
 
 @pytest.mark.parametrize('name, text, what', [
-    ('team_port', 'abc', 'a whole number'), ('heartbeat', 'often', 'a number'), ('team_face', 'no', 'true or false'),
-    ('team_port', '', 'a whole number')])
-def test_a_wrong_type_is_named(name, text, what):
+    ('team_port', 'abc', PORT), ('team_port', '', PORT), ('team_port', '-5', PORT), ('team_port', '65536', PORT),
+    ('heartbeat', 'often', PERIOD), ('heartbeat', '0', PERIOD), ('heartbeat', '-1', PERIOD),
+    ('heartbeat', 'nan', PERIOD), ('server_period', 'inf', PERIOD), ('server_period', '1e-9', PERIOD),
+    ('team_face', 'no', 'true or false')])
+def test_a_wrong_value_is_named(name, text, what):
     with pytest.raises(UsageError) as caught:
         arguments.parse({arguments.PREFIX + name: text})
     assert caught.value.sentence == '{}:={} of overlay.launch is not {}.'.format(name, text, what)
