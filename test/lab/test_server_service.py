@@ -136,16 +136,18 @@ def test_the_server_user_connects_only_to_the_site(server):
     assert 'unreachable' in connect('root', '198.51.100.1', 443).lower()
 
 
-#: The answer of a robot's tailscaled, asked as a peer: argv[1] is the relay's name, argv[2] a name to resolve.
+#: Prints the statuses that the peerAPI of a peer answers: argv[1] is its name; the others are a method and a path each.
 ASK_RELAY = '''
 import json, subprocess, sys, urllib.request, urllib.error
 status = json.loads(subprocess.run(['tailscale', 'status', '--json'], stdout=subprocess.PIPE).stdout)
 relay = next(peer for peer in status['Peer'].values() if peer['DNSName'].startswith(sys.argv[1] + '.'))
-try:
-    with urllib.request.urlopen('{}/dns-query?q={}'.format(relay['PeerAPIURL'][0], sys.argv[2]), timeout=15) as answer:
-        print(answer.status, answer.read().decode())
-except urllib.error.HTTPError as error:
-    print(error.code, error.read().decode())
+for method, path in zip(sys.argv[2::2], sys.argv[3::2]):
+    request = urllib.request.Request(relay['PeerAPIURL'][0] + path, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=15) as answer:
+            print(answer.status)
+    except urllib.error.HTTPError as error:
+        print(error.code)
 '''
 
 
@@ -161,15 +163,21 @@ def test_a_robot_cannot_resolve_names_through_the_relay(lab, server):
     fleet.overlay('dev-1', 'join', path, user=USER)
     programs = os.path.dirname(locate('tailscale'))
 
+    def statuses(*words):
+        """Those of the relay's answers, [] while it is no peer."""
+        return lab.host('dev-1').run(['python3', '-c', ASK_RELAY, 'relay'] + list(words), check=False, env=dict(
+            fleet.base_environment(), PATH='{}:{}'.format(programs, os.environ['PATH']))).stdout.split()
+
     def ask(name):
         """Whether the lab's name server got the query from the server's machine."""
-        lab.host('dev-1').run(['python3', '-c', ASK_RELAY, 'relay', name], env=dict(
-            fleet.base_environment(), PATH='{}:{}'.format(programs, os.environ['PATH'])))
+        assert statuses('GET', '/dns-query?q=' + name) in (['200'], ['500'])
         return any(query[1:] == (name, ADDRESS) for query in lab.dns_queries())
 
-    server.wait('the relay among the peers', lambda: lab.host('dev-1').run(
-        ['python3', '-c', ASK_RELAY, 'relay', SERVER_NAME], check=False, env=dict(
-            fleet.base_environment(), PATH='{}:{}'.format(programs, os.environ['PATH']))).stdout[:3] == '200')
+    server.wait('the relay among the peers', lambda: statuses('GET', '/dns-query?q=' + SERVER_NAME) == ['200'])
+    # The other doors of the peerAPI are closed: files, debugging, ingress, wake-on-LAN.
+    assert statuses('PUT', '/v0/put/file', 'GET', '/v0/env', 'GET', '/v0/metrics', 'GET', '/v0/goroutines',
+                    'GET', '/v0/magicsock', 'GET', '/v0/dnsfwd', 'GET', '/v0/interfaces', 'GET', '/v0/sockstats',
+                    'GET', '/v0/doctor', 'POST', '/v0/ingress', 'POST', '/v0/wol') == ['403'] * 11
     assert not ask('secret.example.org') and not ask('x.' + SERVER_NAME)
     # Without the rule any name of the server's network can be read, and the query leaves through the server.
     server.run(['systemctl', 'stop', egress.SERVER.keeper])

@@ -214,8 +214,8 @@ def run_prepare(args: argparse.Namespace) -> int:
         print_proxy(url)
     unused = [] if proxies else proxies_of(machine_environment())
     if unused:
-        print('Note: this machine has the proxy {} in /etc/environment, which no service reads. If tailscaled needs it, '
-              'add HTTPS_PROXY={} to /etc/default/tailscaled and repeat this command.'.format(unused[0], unused[0]))
+        print('Note: this machine has the proxy {0} in /etc/environment, which no service reads. If tailscaled needs '
+              'it, add HTTPS_PROXY={0} to /etc/default/tailscaled and repeat this command.'.format(unused[0]))
     note = program_note(command)
     if note:
         print(note)

@@ -126,7 +126,8 @@ def _is_about(rule: Json, user: str) -> bool:
 def _limits_names(rules: List[Json], names: List[Json]) -> bool:
     """Return whether the queries of a server go to the chain `names`, and that refuses what it does not know."""
     return (rules[1][-1].get('goto', {}).get('target') == 'names' and _rejects(rules[2])
-            and bool(names) and _rejects(names[-1]) and all('match' in part for rule in names[:-1] for part in rule[:-1]))
+            and bool(names) and _rejects(names[-1])
+            and all('match' in part for rule in names[:-1] for part in rule[:-1]))
 
 
 def _rejects(rule: Json) -> bool:

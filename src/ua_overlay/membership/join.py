@@ -240,8 +240,8 @@ class Join:
             own.name, describe_belonging(_belonging(invitation)), own.addresses[0]), own.dns_name, own.addresses)
         if own.name != invitation.robot:
             outcome = outcome.with_message(
-                'The server named it {0}, not {1}: that name is taken, or the server knew this machine already. If {0} is '
-                'another robot, and this one a copy of its disk: ua-overlay leave --new-identity'.format(
+                'The server named it {0}, not {1}: that name is taken, or the server knew this machine already. If {0} '
+                'is another robot, and this one a copy of its disk: ua-overlay leave --new-identity'.format(
                     own.name, invitation.robot))
         try:
             write_settings(self.state_dir, public_values(invitation))

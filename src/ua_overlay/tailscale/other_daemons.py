@@ -59,8 +59,8 @@ def competing(daemons: Iterable[DaemonProcess], own: Optional[int]) -> List[Daem
     :param own: process id of the one that answers at the usual socket, None if none does.
     """
     return [each for each in daemons
-            if each.pid != own and each.here is not False and not _is_helper(each.argv) and parse_arguments(each.argv[1:]).interface
-            and not each.cgroup.endswith('/' + UNIT)]
+            if each.pid != own and each.here is not False and not _is_helper(each.argv)
+            and parse_arguments(each.argv[1:]).interface and not each.cgroup.endswith('/' + UNIT)]
 
 
 def _is_helper(argv: Tuple[str, ...]) -> bool:

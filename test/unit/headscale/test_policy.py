@@ -137,6 +137,7 @@ def test_the_tag_of_a_team():
                    reported='at once: doctor', recovery='within seconds after the command', lost='nothing')
 def test_networks_inside_the_overlays_range_are_a_switch_of_the_site():
     off, on = (policy.make_policy(Rules({'iris': Team('iris')}, cgnat_lans=switch)) for switch in (False, True))
-    attributes = [next(set(each['attr']) for each in made['nodeAttrs'] if each['target'] == ['*']) for made in (off, on)]
+    attributes = [next(set(each['attr']) for each in made['nodeAttrs'] if each['target'] == ['*'])
+                  for made in (off, on)]
     assert attributes[1] - attributes[0] == {CGNAT_LANS} and not attributes[0] - attributes[1]
     assert policy.marker(off) != policy.marker(on)

@@ -11,8 +11,8 @@ def texts():
     recipe = prepare.make_recipe('robot', 'CA', '/opt/ua-overlay', '/opt', 'systemd')
     found = {item.path: item.text for item in recipe.files if item.path in (prepare.DROP_IN, prepare.AGENT_UNIT)}
     places = ('daemon', '/site', '/opt/ua-overlay', ('/opt',))
-    found.update(rules=rules_unit('d', 'c', ('/sbin/nft', '-f', '/r'), ('/sbin/nft', 'x')), server=service.unit_text(*places),
-                 keeper=service.keeper_text(*places),
+    found.update(rules=rules_unit('d', 'c', ('/sbin/nft', '-f', '/r'), ('/sbin/nft', 'x')),
+                 server=service.unit_text(*places), keeper=service.keeper_text(*places),
                  iptables=rules_unit('d', 'c', ('/bin/sh', '/r'), ('/bin/sh', '-c', 'x'), legacy=True))
     return found
 

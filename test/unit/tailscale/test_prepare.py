@@ -361,7 +361,7 @@ def test_systemd_accepts_the_drop_in_of_an_owner_who_moved_everything(tmp_path):
 
 
 def test_a_proxy_is_not_asked_for_the_vendors_hosts(root):
-    """tailscaled falls back to them while the site's server does not answer (net/dnsfallback), through the proxy too."""
+    """tailscaled falls back to them while the site's server does not answer (net/dnsfallback), by its proxy too."""
     def proxied(no_proxy):
         return prepare.make_recipe('robot', CA, '/opt/ua', '/opt', 'systemd', no_proxy=no_proxy)
 
