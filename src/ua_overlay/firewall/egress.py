@@ -18,9 +18,9 @@ The rule matches only packets that open a connection (SYN without ACK), so the a
 pass.
 
 A server's rule also limits the DNS queries of its user to the names of the site's servers. Any robot may ask the
-relay's tailscaled to resolve a name (tailscale 1.98, ipn/ipnlocal/peerapi.go: replyToDNSQueries allows every node of the same
-owner, and all tagged nodes have one), which would show the names of the server's network, and let queries of robots
-leave the site through the server. No policy and no option forbids it.
+relay's tailscaled to resolve a name (tailscale 1.98, ipn/ipnlocal/peerapi.go: replyToDNSQueries allows every node of
+the same owner, and all tagged nodes have one), which would show the names of the server's network, and let queries of
+robots leave the site through the server. No policy and no option forbids it.
 
 If tailscaled uses an HTTP proxy, the proxy is one of the addresses, and what tailscaled asks of it passes the rule.
 """
