@@ -7,7 +7,7 @@ import os
 import socket
 import stat
 import time
-from typing import Callable
+from typing import Any, Callable, Dict
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.printable import printable
@@ -123,6 +123,20 @@ def _read_line(connection: socket.socket, longest: int, deadline: float) -> byte
     return received
 
 
+class _Answer(Dict[str, Any]):
+    """An answer of a server, or an object in it; a field that it lacks is an error on which the user can act."""
+
+    def __init__(self, values: JsonObject, directory: str) -> None:
+        super().__init__((name, _Answer(value, directory) if isinstance(value, dict) else value)
+                         for name, value in values.items())
+        self._directory = directory
+
+    def __missing__(self, name: str) -> Any:
+        raise OverlayError('The server of the site {} does not report "{}": it is of another release than this '
+                           'command.'.format(self._directory, name),
+                           'restart it: sudo systemctl restart ua-overlay-server')
+
+
 def ask(path: str, operation: str, timeout: float = 60.0) -> JsonObject:
     """Send ``operation`` to the server of a site and return its answer.
 
@@ -158,4 +172,4 @@ def ask(path: str, operation: str, timeout: float = 60.0) -> JsonObject:
         code = answer.get('code')
         raise OverlayError(printable(answer['error'], 4000), printable(answer.get('next') or status, 1000),
                            code if isinstance(code, str) else None)
-    return answer
+    return _Answer(answer, directory)

@@ -198,3 +198,15 @@ def test_a_server_that_ends_before_its_answer_leaves_open_what_it_did(tmp_path):
     with pytest.raises(control_socket.NoAnswer, match='did not answer "reload" and ended'):
         control_socket.ask(str(tmp_path / 'control.sock'), 'reload', timeout=5)
     thread.join(10)
+
+
+def test_a_server_of_another_release_is_named(tmp_path):
+    path = str(tmp_path / 'run' / 'control.sock')
+    (tmp_path / 'run').mkdir()
+    server = control_socket.ControlServer(path, lambda operation: {'relay': {'state': 'up'}, 'list': [{}]})
+    answer = control_socket.ask(path, 'status')
+    server.close()
+    assert answer == {'relay': {'state': 'up'}, 'list': [{}]} and answer.get('derp') is None
+    for read in (lambda: answer['derp'], lambda: answer['relay']['ok']):
+        with pytest.raises(OverlayError, match='does not report "(derp|ok)": it is of another release'):
+            read()
