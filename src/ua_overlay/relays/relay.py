@@ -3,6 +3,7 @@
 It runs with `--tun=userspace-networking`, so it needs neither root nor a network interface: the relay server of
 tailscale (feature/relayserver) uses plain UDP sockets and never touches the TUN device.
 """
+import contextlib
 import datetime
 import ipaddress
 import os
@@ -200,12 +201,22 @@ class RelayNode:
         :raises RelayError: it failed; the sentence has the reason.
         :raises RestError: the control server did not answer.
         """
+        self._remove_key_file()
         if parse_status(self._api.status(peers=False)).state in ('NeedsLogin', 'NoState'):
             self._register()
         else:
             # A person may have run `tailscale down`; if the relay is running, this changes nothing.
             self._api.edit_prefs(WantRunning=True)
         self._set(set_arguments(self.settings.port, self.settings.addresses))
+
+    @property
+    def _key_file(self) -> str:
+        return os.path.join(self.settings.directory, 'auth.key')
+
+    def _remove_key_file(self) -> None:
+        """Remove the file of a key that was used, also by a process that was killed meanwhile."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._key_file)
 
     def reset_port(self) -> None:
         """Remove the relay server and set it up again."""
@@ -218,12 +229,16 @@ class RelayNode:
             raise RelayError('The peer relay refused its port: {}'.format(result.stderr.strip()[:300]))
 
     def _register(self) -> None:
-        key_file = os.path.join(self.settings.directory, 'auth.key')
-        files.write_secret(key_file, self._key_source.key())
+        key = self._key_source.key()
         try:
-            result = self._call(up_arguments(self.settings.url, key_file, self.settings.host_name), 70)
+            files.write_secret(self._key_file, key)
+        except OSError:
+            self._key_source.failed()
+            raise
+        try:
+            result = self._call(up_arguments(self.settings.url, self._key_file, self.settings.host_name), 70)
         finally:
-            os.unlink(key_file)
+            self._remove_key_file()
         if result.returncode != 0:
             self._key_source.failed()
             raise RelayError('The peer relay cannot join the overlay: {}'.format(

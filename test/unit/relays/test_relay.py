@@ -1,6 +1,12 @@
 """The command lines of a relay. A relay that carries: test/lab/test_relays_loopback.py."""
 import datetime
+import os
+import subprocess
 
+import pytest
+from full_disk import needs_root, small_file_system
+
+from ua_overlay.errors import OverlayError
 from ua_overlay.headscale.model import Node
 from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.relays import relay
@@ -43,3 +49,66 @@ def test_a_new_key_replaces_the_node_that_lost_its_state(headscale):
                                    ('create_key', ['tag:relay'], now + datetime.timedelta(minutes=5))]
     source.failed()
     assert headscale.calls[-1] == ('expire_key', '7')
+
+
+class Keys:
+    """A source of keys that records what became of them."""
+
+    def __init__(self):
+        self.became = []
+
+    def key(self):
+        return 'hskey-auth-' + 'k' * 70
+
+    def done(self):
+        self.became.append('done')
+
+    def failed(self):
+        self.became.append('failed')
+
+
+def node_in(directory, keys, returncode=0):
+    settings = relay.RelaySettings(str(directory), str(directory / 'none.sock'), '/ca.pem', 'https://s.test:8080',
+                                   'relay', 40000, ())
+    seen = []
+
+    def run(argv, **_options):
+        seen.append((directory / 'auth.key').read_text())
+        return subprocess.CompletedProcess(argv, returncode, '', 'refused')
+
+    return relay.RelayNode('/tailscale', settings, keys, run), seen
+
+
+def test_the_file_of_a_key_lives_as_long_as_its_use(tmp_path):
+    keys = Keys()
+    node, seen = node_in(tmp_path, keys)
+    node._register()
+    assert seen == [keys.key()] and os.listdir(str(tmp_path)) == [] and keys.became == ['done']
+    node, _ = node_in(tmp_path, keys, 1)
+    with pytest.raises(relay.RelayError, match='cannot join the overlay: refused'):
+        node._register()
+    assert os.listdir(str(tmp_path)) == [] and keys.became == ['done', 'failed']
+
+
+def test_the_file_of_a_killed_process_is_removed(tmp_path):
+    (tmp_path / 'auth.key').write_text('old')
+    node, _ = node_in(tmp_path, Keys())
+    with pytest.raises(OverlayError):
+        node.bring_up()  # no tailscaled is there
+    assert os.listdir(str(tmp_path)) == []
+
+
+@pytest.mark.fault('K3', "The relay's disk is full when it joins", behaviour='its key is revoked; it tries again',
+                   reported='at once: server status, relay status', recovery='when there is room', lost='nothing')
+@needs_root
+def test_a_key_that_cannot_be_written_is_revoked(tmp_path):
+    with small_file_system(tmp_path / 'small') as small:
+        small.fill()
+        keys = Keys()
+        node, seen = node_in(tmp_path / 'small', keys)
+        with pytest.raises(OSError, match='the file system {} is full'.format(small.path)):
+            node._register()
+        assert keys.became == ['failed'] and seen == [] and small.names() == []
+        small.free()
+        node._register()
+        assert keys.became == ['failed', 'done']

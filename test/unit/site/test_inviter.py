@@ -3,6 +3,7 @@ import datetime
 from types import SimpleNamespace
 
 import pytest
+from full_disk import needs_root, small_file_system
 
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale.model import Node, PreAuthKey
@@ -182,3 +183,21 @@ def test_an_invitation_that_is_not_open_cannot_be_revoked(inviter, headscale):
     with pytest.raises(OverlayError, match='used by dev-2') as caught:
         inviter.revoke('dev-2')
     assert caught.value.next_command == 'ua-overlay robot remove dev-2'
+
+
+@pytest.mark.fault('K3', 'The disk is full while invitations are made', behaviour='no invitation: each key that was '
+                   'made is revoked', reported='at once', recovery='when there is room', lost='nothing')
+@needs_root
+def test_a_full_disk_leaves_no_usable_key(inviter, headscale, tmp_path):
+    with small_file_system(tmp_path / 'small', '8k') as small:
+        inviter._invitation_log = InvitationLog(small.path + '/log', lambda: NOW, 'root')
+        inviter.invite(robots('dev-0'), 3600, 'iris')
+        small.fill()
+        with pytest.raises((OSError, OverlayError)) as caught:
+            inviter.invite(robots(*('car-{}'.format(number) for number in range(40))), 3600, 'iris')
+        assert 'the file system {} is full'.format(small.path) in str(getattr(caught.value, 'strerror', None)
+                                                                      or caught.value)
+        assert len(headscale.made) > 1 and [key.id for key in headscale.keys() if key.usable(NOW)] == ['1']
+        small.free()
+        assert len(inviter.invite(robots('dev-1'), 3600, 'iris')) == 1
+        assert [entry.machine for entry in inviter.list() if entry.state == OPEN] == ['dev-0', 'dev-1']
