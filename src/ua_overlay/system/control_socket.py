@@ -33,6 +33,10 @@ class NoAnswer(OverlayError):
     code = 'SERVER_NO_ANSWER'
 
 
+#: Seconds between two looks whether the socket is still there.
+LOOK = 1.0
+
+
 class ControlServer:
     """Answers requests, each in a thread of its own, so that a long one keeps nobody waiting.
 
@@ -47,26 +51,31 @@ class ControlServer:
         self._closed = False
         if os.path.lexists(path) and not stat.S_ISDIR(os.lstat(path).st_mode):
             os.unlink(path)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self._socket.bind(path)
-            os.chmod(path, 0o600)
-            self._socket.listen(8)
-        except OSError as error:
-            self._socket.close()
-            error.filename = path
-            raise
+        self._socket = _listen(path)
         self._thread = SupervisedThread('control socket', self._serve).start()
 
     def _serve(self) -> None:
         while True:
             try:
                 connection, _ = self._socket.accept()
+            except socket.timeout:
+                self._listen_again()
+                continue
             except OSError:
                 if self._closed:
                     return
                 raise  # too many open files, for instance: the supervisor logs it and tries again
+            connection.settimeout(None)
             SupervisedThread('control request', functools.partial(self._serve_one, connection), restart=False).start()
+
+    def _listen_again(self) -> None:
+        """Make the socket again if somebody has removed it: nobody else can, while this server holds the site."""
+        folder = os.path.dirname(self._path)
+        if self._closed or os.path.lexists(self._path) or not os.path.isdir(folder):
+            return
+        old, self._socket = self._socket, _listen(self._path)
+        old.close()
+        _LOG.warning('%s was removed; it is there again.', self._path)
 
     def _serve_one(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):  # the client left early
@@ -102,6 +111,20 @@ class ControlServer:
             self._socket.close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
+
+
+def _listen(path: str) -> socket.socket:
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listening.bind(path)
+        os.chmod(path, 0o600)
+        listening.listen(8)
+        listening.settimeout(LOOK)
+    except OSError as error:
+        listening.close()
+        error.filename = path
+        raise
+    return listening
 
 
 def _read_line(connection: socket.socket, longest: int, deadline: float) -> bytes:

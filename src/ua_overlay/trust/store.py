@@ -113,6 +113,9 @@ def load(directory: str) -> SiteTrust:
 
     :raises StoreError: SITE_MISSING, or SITE_DAMAGED naming the file and the command that repairs it.
     """
+    if not exists(directory) and any(os.path.exists(os.path.join(directory, name)) for name in _OURS):
+        raise StoreError('{}/{} is missing.'.format(directory, CA_CERT),
+                         'restore {} from your backup'.format(directory), 'SITE_DAMAGED')
     if not exists(directory):
         raise StoreError('There is no site in {} ({} is missing).'.format(directory, CA_CERT),
                          command('ua-overlay server init --dir {} --name NAME', directory), 'SITE_MISSING')

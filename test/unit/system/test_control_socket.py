@@ -8,6 +8,7 @@ import time
 import pytest
 
 from ua_overlay.errors import OverlayError
+from ua_overlay.lab.wait import wait
 from ua_overlay.system import control_socket
 
 
@@ -67,6 +68,22 @@ def test_a_stale_socket_means_that_no_server_runs(tmp_path):
     assert control_socket.ask(path, 'ping') == {}
     server.close()
     assert not os.path.exists(path)
+
+
+def test_a_socket_that_somebody_removed_is_made_again(server, caplog):
+    os.unlink(server)
+    with pytest.raises(control_socket.NotRunning):
+        control_socket.ask(server, 'ping')
+    wait('The socket', lambda: os.path.exists(server), 10)
+    assert control_socket.ask(server, 'ping') == {'you said': 'ping'}
+    assert stat.S_IMODE(os.stat(server).st_mode) == 0o600 and 'was removed; it is there again' in caplog.text
+
+
+def test_a_directory_that_is_moved_away_for_a_while_does_no_harm(server, tmp_path):
+    (tmp_path / 'run').rename(tmp_path / 'elsewhere')
+    time.sleep(2 * control_socket.LOOK)
+    (tmp_path / 'elsewhere').rename(tmp_path / 'run')
+    assert control_socket.ask(server, 'ping') == {'you said': 'ping'}
 
 
 def test_a_server_that_does_not_answer_in_time(tmp_path):

@@ -201,3 +201,13 @@ def test_the_ca_permits_only_names_below_the_server_name(site):
     assert certificates.names_of(leaf)[0] == ['lab-b.' + NAME] and ca == site.ca
     with pytest.raises(CertificateError, match='only vouch for'):
         store.issue(site.directory, ['elsewhere.test'], NOW, 398)
+
+
+@pytest.mark.parametrize('left', ['ca.key', 'server.pem'])
+def test_a_site_without_its_ca_is_damaged_and_not_absent(tmp_path, left):
+    """`server init` would refuse this directory."""
+    (tmp_path / left).write_text('x')
+    with pytest.raises(store.StoreError) as caught:
+        store.load(str(tmp_path))
+    assert (caught.value.code, caught.value.sentence) == ('SITE_DAMAGED', '{}/ca.pem is missing.'.format(tmp_path))
+    assert caught.value.next_command == 'restore {} from your backup'.format(tmp_path)
