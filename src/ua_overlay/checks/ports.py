@@ -32,7 +32,8 @@ def ports_out(facts: Facts) -> Verdicts:
                 '{} (TCP {})'.format(item.kind, item.port) for item in ports), peer),
             '{}, so the site\'s policy does not grant it, or a firewall on {} drops it. ROS needs every port between '
             'the robots of a team.'.format('Other ports pass' if passing else 'The robot answers pings', peer),
-            command('ua-overlay policy apply   # on the server; if it stays, on {}: sudo nft list ruleset', peer)))
+            command('ua-overlay policy show   # on the server; if its rules allow it, on {}: sudo nft list ruleset',
+                    peer)))
     return verdicts
 
 

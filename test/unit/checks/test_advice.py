@@ -31,8 +31,6 @@ TYPED = {
         'test_a_removed_robot_comes_back',
     'sudo tailscale set --netfilter-mode=off': 'test_the_daemons_own_health',
     'sudo ua-overlay robot mtu {}   # then start running nodes again': 'test_an_interface_that_is_too_small',
-    'ua-overlay policy apply   # on the server; if it stays, on {}: sudo nft list ruleset':
-        'test_the_policy_blocks_ports',
     'yes | ua-overlay exec rosnode cleanup': 'test_nodes_of_a_robot_that_lost_power',
     'yes | ROS_MASTER_URI={} rosnode cleanup': 'test_nodes_of_other_graphs',
     'unset ROS_MASTER_URI ROS_HOSTNAME ROS_IP; eval "$(ua-overlay env --shell)"':
@@ -75,6 +73,8 @@ TYPED = {
     'sudo nft list ruleset   # does a rule drop UDP {}?': 'Choice: which rule goes is decided by who made it.',
     'sudo nft list ruleset   # here and on {}: does a rule drop UDP?':
         'Choice: as above; or the access point\'s owner.',
+    'ua-overlay policy show   # on the server; if its rules allow it, on {}: sudo nft list ruleset':
+        'Choice: which rule changes is decided by who made it, in site.yaml or on that robot.',
     'sudo nft list ruleset; sudo iptables -S   # and on the server: ua-overlay policy show':
         'Choice: as above; test_own_firewall_blocks_incoming_connections has such a rule.',
     'sudo date -s "{:.0f} seconds{}"   # once; `Clocks` in docs/operate.md keeps it right':
