@@ -32,11 +32,13 @@ def make(version, cache, progress):
 
     :raises BuildFailed: it cannot be fetched or does not build.
     """
-    pinned = os.path.join(ROOT, 'toolchain', MODULE)
+    pin = read_pin(os.path.join(ROOT, 'toolchain'), MODULE)
     source = os.path.join(cache, 'sources', version, MODULE)
     shutil.rmtree(source, ignore_errors=True)
-    shutil.copytree(pinned, source)
-    pin = read_pin(os.path.dirname(pinned), MODULE)
+    os.makedirs(source)
+    # From nothing: the pinned go.mod may require newer libraries than an older release builds with.
+    with open(os.path.join(source, 'go.mod'), 'w') as stream:
+        stream.write('module ua_overlay/canary\n\ngo {}\n'.format(pin.go_version))
     go = find_go(pin.go_version, cache_dir(), progress)
     with progress('Fetching tailscale {}'.format(version)):
         done = subprocess.run([go, 'get', '-tool'] + ['{}@v{}'.format(package, version) for package in pin.packages],
@@ -44,7 +46,7 @@ def make(version, cache, progress):
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode != 0:
         raise BuildFailed('tailscale {} cannot be fetched: {}'.format(version, last_line(done.stdout)),
-                          'a version that exists and needs no newer Go: make canary VERSION={}'.format(pin.version))
+                          'cd toolchain/{} && go list -m -versions tailscale.com   # those that exist'.format(MODULE))
     return build(read_pin(os.path.dirname(source), MODULE), source, cache, progress)
 
 
