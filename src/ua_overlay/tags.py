@@ -6,6 +6,7 @@ team come as node attributes of the network map ('ua-overlay:team-port=11312').
 from typing import Any, Dict, Iterable, List, Optional
 
 from ua_overlay.defaults import ADDRESSING, RESERVED_TEAMS
+from ua_overlay.digits import is_number
 
 PREFIX = 'tag:'
 #: Prefix of the node attributes with which a site sends the common settings of a team to its robots.
@@ -55,7 +56,7 @@ def facts_of(attributes: Optional[Iterable[str]]) -> Dict[str, Any]:
     pairs = dict(each[len(FACT):].split('=', 1) for each in attributes or () if each.startswith(FACT) and '=' in each)
     port, addressing = pairs.get('team-port', ''), pairs.get('addressing', '')
     facts: Dict[str, Any] = {}
-    if port.isdigit() and 0 < int(port) < 65536:
+    if is_number(port, 5) and 0 < int(port) < 65536:
         facts['team_port'] = int(port)
     if addressing in ADDRESSING:
         facts['addressing'] = addressing

@@ -20,7 +20,7 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.lab.fleet import SITE_DIR, USER, Fleet
 from ua_overlay.lab.timeouts import GRAPH, JOIN, START
 from ua_overlay.lab.wait import wait
-from ua_overlay.tailscale.localapi import LocalApi
+from ua_overlay.tailscale.localapi import DaemonMissing, LocalApi
 from ua_overlay.toolchain import locate
 
 KEY = re.compile(r'hskey-auth-[A-Za-z0-9_-]{20,}')
@@ -170,7 +170,13 @@ def start_daemon(world, **env):
 
 
 def wait_operator(world, host='dev-1'):
-    wait('The operator', lambda: api(world, host).prefs().get('OperatorUser') == USER, START)
+    def is_set():
+        try:
+            return api(world, host).prefs().get('OperatorUser') == USER
+        except DaemonMissing:
+            return False  # it is starting
+
+    wait('The operator', is_set, START)
 
 
 # --- a robot that is not ready ---

@@ -24,6 +24,7 @@ def test_team_facts_are_read_from_the_network_map():
     assert tags.facts_of(told + ['default-auto-update']) == {'team_port': 11400, 'addressing': 'addresses'}
     assert tags.facts_of(None) == tags.facts_of([]) == {}
     assert tags.facts_of(['ua-overlay:team-port=70000', 'ua-overlay:team-port', 'ua-overlay:addressing=x']) == {}
+    assert tags.facts_of(['ua-overlay:team-port=²']) == tags.facts_of(['ua-overlay:team-port=' + '9' * 5000]) == {}
 
 
 @pytest.mark.parametrize('tags, team', [

@@ -2,6 +2,7 @@
 from typing import Iterable, Optional, Set, Tuple
 from urllib.parse import urlsplit
 
+from ua_overlay.digits import is_number
 from ua_overlay.rosenv.team import Node, dns_name, ipv4
 from ua_overlay.system.interfaces import in_overlay
 from ua_overlay.tailscale.model import Status
@@ -20,7 +21,7 @@ def host_of(uri: str) -> str:
 def port_of(uri: str) -> int:
     """Return the port of a URI, 0 when there is none."""
     tail = uri.rstrip('/').rpartition(':')[2]
-    return int(tail) if tail.isascii() and tail.isdigit() and len(tail) <= 5 and int(tail) < 65536 else 0
+    return int(tail) if is_number(tail, 5) and int(tail) < 65536 else 0
 
 
 def is_loopback(host: str) -> bool:

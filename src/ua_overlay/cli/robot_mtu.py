@@ -6,6 +6,7 @@ from ua_overlay import defaults
 from ua_overlay.cli.shared.exit_status import NOTHING
 from ua_overlay.cli.shared.needs import need_root
 from ua_overlay.cli.shared.parser import CommandParser
+from ua_overlay.digits import is_number
 from ua_overlay.system.units import systemd_runs
 
 DESCRIPTION = '''\
@@ -36,7 +37,7 @@ def configure(parser: CommandParser) -> None:
 def _path(word: str) -> Union[int, str]:
     if word == 'off':
         return word
-    if not word.isdigit() or len(word) > 6:
+    if not is_number(word, 6):
         raise argparse.ArgumentTypeError('{!r} is neither a number of bytes nor off'.format(word))
     return int(word)
 

@@ -10,6 +10,7 @@ import os
 from typing import Callable, List, Optional, Tuple
 
 from ua_overlay import defaults
+from ua_overlay.digits import is_number
 from ua_overlay.errors import UsageError
 from ua_overlay.system import foreign_file
 from ua_overlay.system.recipe import Applier, Command, File, Recipe, uid_of
@@ -78,7 +79,7 @@ def parse_path(text: str) -> Optional[int]:
     """Return the path in a text of :func:`ruleset`, None in any other text. Pure."""
     for line in text.split('\n'):
         digits = line[len(_SETTING):]
-        if line.startswith(_SETTING) and digits.isdigit() and SMALLEST <= int(digits[:6]) <= LARGEST:
+        if line.startswith(_SETTING) and is_number(digits, 6) and SMALLEST <= int(digits) <= LARGEST:
             return int(digits)
     return None
 

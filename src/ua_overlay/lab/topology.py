@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Set, Tuple, Union
 
+from ua_overlay.digits import is_number
 from ua_overlay.errors import UsageError
 from ua_overlay.lab import nat, shape
 from ua_overlay.protocols import JsonObject
@@ -235,7 +236,7 @@ def _forward(where: str, item: Tuple[Any, Any], network: ipaddress.IPv4Network) 
     """Read an entry of `forward`."""
     what, address = item
     # A lab's record is JSON, whose keys are text.
-    what = int(what) if isinstance(what, str) and what.isdigit() else what
+    what = int(what) if isinstance(what, str) and is_number(what) else what
     if what != nat.PING and not schema.is_port(what):
         raise schema.invalid(where + '.forward', '{!r} is neither a port nor {}'.format(what, nat.PING))
     return what, _inside('{}.forward.{}'.format(where, what), address, network)

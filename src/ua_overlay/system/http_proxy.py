@@ -11,6 +11,8 @@ import time
 from typing import Callable, Mapping, NamedTuple, Optional, Tuple, Union
 from urllib.parse import unquote, urlsplit
 
+from ua_overlay.digits import is_number
+
 #: Longest header of a proxy's answer, in bytes.
 LONGEST_ANSWER = 16384
 _PORTS = {'http': 80, 'https': 443, 'socks5': 1080, 'socks5h': 1080}
@@ -138,7 +140,7 @@ def open_tunnel(connection: socket.socket, proxy: HttpProxy, host: str, port: in
             raise ProxyRefused(errno.EPROTO, 'it does not answer as an HTTP proxy')
         answer += byte
     words = answer.split(b'\r\n', 1)[0].decode('latin-1').split(' ', 2)
-    if len(words) < 2 or not words[0].startswith('HTTP/') or not words[1].isdigit():
+    if len(words) < 2 or not words[0].startswith('HTTP/') or not is_number(words[1], 3):
         raise ProxyRefused(errno.EPROTO, 'it does not answer as an HTTP proxy')
     if words[1] != '200':
         raise ProxyRefused(errno.EPROTO, 'it answers {}'.format(' '.join(words[1:])[:80]))
@@ -156,4 +158,4 @@ def _split_port(entry: str) -> Tuple[str, str]:
     if _address(entry) is not None:
         return entry.strip('[]'), ''
     name, separator, port = entry.rpartition(':')
-    return (name.strip('[]'), port) if separator and port.isdigit() else (entry, '')
+    return (name.strip('[]'), port) if separator and is_number(port, 5) else (entry, '')

@@ -9,6 +9,7 @@ import subprocess
 from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from ua_overlay import defaults
+from ua_overlay.digits import is_number
 from ua_overlay.errors import OverlayError
 from ua_overlay.system import foreign_file
 
@@ -152,7 +153,7 @@ def parse_arguments(words: Iterable[str]) -> DaemonArguments:
     return DaemonArguments(
         path, tuple(sorted(each for each in directories if each.startswith('/') and each != '/')),
         values.get('socket', '') or defaults.DAEMON_SOCKET, '' if tun == NO_INTERFACE else tun,
-        int(port) if port.isdigit() and len(port) < 6 else 0)
+        int(port) if is_number(port, 5) else 0)
 
 
 def check_arguments(arguments: DaemonArguments) -> None:

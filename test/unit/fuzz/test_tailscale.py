@@ -15,7 +15,7 @@ from ua_overlay.membership import settings as settings_module
 from ua_overlay.printable import printable
 from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.environment import decide_environment
-from ua_overlay.rosenv.hosts import hosts_text, entries_of
+from ua_overlay.rosenv.hosts import entries_of, hosts_text
 from ua_overlay.rosenv.preferences import Preferences, follow_map
 from ua_overlay.tailscale import byte_counters, fields, home_derp, http_unix, model, snapshot, version
 from ua_overlay.tailscale.localapi import LocalApi
@@ -39,7 +39,8 @@ DERP_MAP = {'Regions': {'999': {'RegionID': 999, 'Nodes': [{'HostName': 'gate', 
 ODD = st.one_of(
     st.none(), st.booleans(), st.integers(), st.integers(min_value=2 ** 62), st.floats(allow_nan=False), st.text(),
     st.sampled_from(['', '.', '..', '-', '\x00', '\x1b]0;x\x07', '\ud800', '\u202e', 'a' * 70 + '.b', 'tag:', 'tag:\n',
-                     'ua-overlay:team-port=', 'ua-overlay:team-port=٣', 'ua-overlay:team-port=' + '9' * 5000,
+                     'ua-overlay:team-port=', 'ua-overlay:team-port=٣', 'ua-overlay:team-port=²',
+                     'ua-overlay:team-port=' + '9' * 5000,
                      'ua-overlay:addressing=\x00', '9999-12-31T23:59:59-23:59', '0000-00-00T00:00:00Z', '::', '1.2.3.4',
                      '$(reboot)', 'dev-1; reboot', 'http://x', 'nodekey:', '１.1.1.1']),
     st.lists(st.one_of(st.none(), st.text(max_size=5), st.integers()), max_size=3),

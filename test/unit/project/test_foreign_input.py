@@ -70,6 +70,18 @@ def test_threads_files_and_texts_have_one_way_in(dotted, path):
     assert list(problems(dotted, tree_of(path))) == []
 
 
+#: Modules that ask isdigit() of what cannot hold other digits: names below /proc, of our own files, of the DNS.
+KERNELS_DIGITS = {'digits', 'lab.state', 'lab.host', 'lab.leftovers', 'system.process', 'trust.names'}
+
+
+@pytest.mark.parametrize('dotted, path', modules(), ids=lambda value: value.replace(ROOT, ''))
+def test_numbers_have_one_way_in(dotted, path):
+    """'²'.isdigit() is true, and int('²') raises."""
+    used = [node.lineno for node in ast.walk(tree_of(path)) if isinstance(node, ast.Attribute)
+            and node.attr in ('isdigit', 'isnumeric', 'isdecimal')]
+    assert not used or dotted in KERNELS_DIGITS, 'line {}: call digits.is_number'.format(used[0])
+
+
 def test_every_exception_is_still_needed():
     there = {(dotted, name) for dotted, path in modules() for _, name in calls(tree_of(path))}
     assert sorted((set(EXCEPTIONS) | PENDING) - there) == []

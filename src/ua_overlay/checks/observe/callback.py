@@ -12,6 +12,7 @@ from typing import Any, Set
 from xmlrpc.server import SimpleXMLRPCRequestHandler, SimpleXMLRPCServer
 
 from ua_overlay.checks.facts import Callback
+from ua_overlay.digits import is_number
 from ua_overlay.rosenv.master import ERRORS, master_proxy, value_of
 from ua_overlay.system.thread import SupervisedThread
 
@@ -37,7 +38,7 @@ class _Quiet(SimpleXMLRPCRequestHandler):
 
     def do_POST(self) -> None:
         length = self.headers.get('content-length', '')
-        if not (length.isascii() and length.isdigit() and len(length) < 9 and int(length) <= _LONGEST):
+        if not is_number(length, 9) or int(length) > _LONGEST:
             self.send_error(413)
             return
         super().do_POST()

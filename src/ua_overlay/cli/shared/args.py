@@ -4,6 +4,7 @@ import math
 
 from ua_overlay import defaults
 from ua_overlay.clock import format_duration, parse_duration
+from ua_overlay.digits import is_number
 
 #: The longest life of an invitation or enrolment.
 LONGEST_LIFETIME_DAYS = 90
@@ -46,7 +47,7 @@ def lifetime(text: str) -> int:
     :raises argparse.ArgumentTypeError: for anything else, and for less than a minute or more than 90 days.
     """
     try:
-        seconds = parse_duration(text + 's' if text.isdigit() else text)
+        seconds = parse_duration(text + 's' if is_number(text) else text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error))
     if not 60 <= seconds <= LONGEST_LIFETIME_DAYS * 86400:
@@ -61,7 +62,7 @@ def days(text: str) -> int:
     :raises argparse.ArgumentTypeError: for anything else.
     """
     number = text[:-1] if text.endswith('d') else text
-    if not (number.isascii() and number.isdigit() and 0 < int(number) < 10000):
+    if not (is_number(number) and 0 < int(number) < 10000):
         raise argparse.ArgumentTypeError('{!r} is not a number of days such as 30d'.format(text))
     return int(number)
 

@@ -6,6 +6,7 @@ import sys
 from typing import Mapping, Optional, Tuple
 
 from ua_overlay.clock import utc_now
+from ua_overlay.digits import is_number
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale.access import connect
 from ua_overlay.headscale.rest import RestClient
@@ -81,6 +82,6 @@ def caller_name(environ: Mapping[str, str], uid: int) -> str:
 def caller_ids(environ: Mapping[str, str], uid: int, gid: int) -> Tuple[int, int]:
     """(uid, gid) of the user who ran the command and will own the file; under sudo, the user who called sudo."""
     numbers = environ.get('SUDO_UID', ''), environ.get('SUDO_GID', '')
-    if uid == 0 and all(number.isdigit() for number in numbers):
+    if uid == 0 and all(is_number(number) for number in numbers):
         return int(numbers[0]), int(numbers[1])
     return uid, gid
