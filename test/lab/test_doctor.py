@@ -495,6 +495,20 @@ def test_own_firewall_blocks_incoming_connections(fleet):
     wait_healthy(fleet, 'dev-2', 'dev-1')
 
 
+@pytest.mark.fault('K7', 'Somebody types `tailscale set --shields-up`',
+                   behaviour='doctor says that tailscaled itself refuses connections, and how to end it',
+                   reported='90 s: doctor', recovery='90 s after the next command', lost='nothing')
+def test_tailscaled_refuses_connections(fleet):
+    fleet.lab.host('dev-2').run([locate('tailscale'), 'set', '--shields-up'])
+    try:
+        finding = wait_found(fleet, 'dev-2', 'ports-in', 'ERROR', 'tailscaled refuses')
+        type_it(fleet, 'dev-2', finding['next_command'])
+        wait_gone(fleet, 'dev-2', 'ports-in')
+    finally:
+        fleet.lab.host('dev-2').run([locate('tailscale'), 'set', '--shields-up=false'])
+    wait_healthy(fleet, 'dev-2', 'dev-1')
+
+
 @pytest.mark.fault('K7', 'New connections of one robot are dropped while an old one lives',
                    behaviour='doctor has that robot connect anew, and says that it did not arrive',
                    reported='90 s: doctor', recovery='90 s', lost='nothing')

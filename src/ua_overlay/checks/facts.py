@@ -190,6 +190,7 @@ class Facts:
     attempts: Optional[Tuple[Attempt, ...]] = None
     #: (robot that we asked to connect to us just now, whether its connection arrived).
     reached: Optional[Tuple[Tuple[str, bool], ...]] = None
+    shields_up: bool = False  #: tailscaled refuses every connection from the overlay (ipn.Prefs.ShieldsUp)
     shell: Optional[Dict[str, str]] = None  #: ROS variables of this process
     processes: Optional[Tuple[RosProcess, ...]] = None
     interfaces: Optional[Tuple[InterfaceAddress, ...]] = None

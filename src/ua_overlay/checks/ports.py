@@ -51,6 +51,10 @@ def ports_in(facts: Facts) -> Verdicts:
     if callback is not None and callback.by_address is not None:
         reached[master_name] = callback.by_address
     cut = sorted(name for name, came in reached.items() if not came)
+    if cut and facts.shields_up:
+        return error('{} cannot reach this robot: tailscaled refuses every connection.'.format(listed(cut)),
+                     'Somebody typed `tailscale set --shields-up` or `tailscale up --shields-up`.',
+                     'sudo tailscale set --shields-up=false')
     if cut:
         return error('{} cannot reach this robot on an ephemeral port.'.format(
             ', '.join(name + (' (the master)' if name == master_name else '') for name in cut)),

@@ -140,6 +140,7 @@ class Prefs:
     operator: str = ''  #: local user with write access; see `operator`
     want_running: bool = False
     logged_out: bool = False
+    shields_up: bool = False  #: refuses every connection from the overlay
 
 
 @dataclass(frozen=True)
@@ -261,7 +262,7 @@ def parse_prefs(raw: JsonObject) -> Prefs:
     :raises InvalidAnswer: as :func:`parse_status`.
     """
     return Prefs(fields.text(raw, 'ControlURL'), fields.text(raw, 'OperatorUser'), fields.flag(raw, 'WantRunning'),
-                 fields.flag(raw, 'LoggedOut'))
+                 fields.flag(raw, 'LoggedOut'), fields.flag(raw, 'ShieldsUp'))
 
 
 def prefs_in(message: JsonObject) -> Optional[Prefs]:

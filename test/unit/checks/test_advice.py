@@ -30,6 +30,7 @@ TYPED = {
     'ua-overlay invite {} {}   # on the server, then here: ua-overlay join INVITATION':
         'test_a_removed_robot_comes_back',
     'sudo tailscale set --netfilter-mode=off': 'test_the_daemons_own_health',
+    'sudo tailscale set --shields-up=false': 'test_tailscaled_refuses_connections',
     'sudo ua-overlay robot mtu {}   # then start running nodes again': 'test_an_interface_that_is_too_small',
     'yes | ua-overlay exec rosnode cleanup': 'test_nodes_of_a_robot_that_lost_power',
     'yes | ROS_MASTER_URI={} rosnode cleanup': 'test_nodes_of_other_graphs',

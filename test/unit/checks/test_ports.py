@@ -63,6 +63,13 @@ def test_ports_in_by_a_robot_that_was_asked_to_connect():
     assert verdict.level == 'ERROR' and verdict.what.startswith('dev-3 cannot reach')
 
 
+def test_ports_in_that_tailscaled_itself_closes():
+    verdict = ports.ports_in(changed(reached=(('dev-1', True), ('dev-3', False)), shields_up=True))
+    assert verdict.what == 'dev-3 cannot reach this robot: tailscaled refuses every connection.'
+    assert verdict.next_command == 'sudo tailscale set --shields-up=false'
+    assert ports.ports_in(changed(shields_up=True)).level == 'OK'
+
+
 def test_ports_in_is_unknown_without_a_new_connection():
     verdict = ports.ports_in(with_callback(Callback(True, True), reached=()))
     assert verdict.level == 'UNKNOWN' and 'Whether dev-3 can' in verdict.what and 'dev-1 reached' in verdict.what

@@ -33,7 +33,7 @@ from ua_overlay.system.interfaces import ipv4_addresses
 from ua_overlay.tailscale.api import ObserverApi
 from ua_overlay.tailscale.links import links_of
 from ua_overlay.tailscale.localapi import LocalApi
-from ua_overlay.tailscale.model import Peer, SelfNode, Status, parse_status
+from ua_overlay.tailscale.model import Peer, SelfNode, Status, parse_prefs, parse_status
 from ua_overlay.toolchain.pins import newest_tested
 from ua_overlay.trust.servers import resolve_soon
 
@@ -120,7 +120,11 @@ class Observer:
         if LAN in parts:
             steps['lans'] = partial(observe_lans, self._api, mates, facts.own_endpoints, interfaces, Questions(),
                                     self._patience / 2)
+        if PORTS in parts or CALLBACK in parts:
+            steps['prefs'] = lambda: parse_prefs(self._api.prefs())
         answers = self._ask(steps, self._patience + 1.0)
+        prefs = answers.get('prefs')
+        facts = replace(facts, shields_up=prefs is not None and prefs.shields_up)
         desired = decide_environment(status, preferences, answers['names'], facts.now)
         links, lans = answers.get('lans') or (facts.links, None)
         graph, local = answers.get('graph') if desired.usable else None, answers.get('local')
@@ -149,8 +153,8 @@ class Observer:
                 steps['callback'] = partial(ask_callback, desired.master_uri, ipv4(status.self_node), name,
                                             self._patience / 2)
             if NEIGHBOURS in parts:
-                steps['neighbours'] = partial(observe_neighbours, mates, graph, Questions(), self._patience)
-        answers = self._ask(steps, self._patience + 0.5)
+                steps['neighbours'] = partial(observe_neighbours, mates, graph, Questions(), self._patience / 1.2)
+        answers = self._ask(steps, self._patience + 1.0)
         if graph is not None and 'callback' in steps:
             graph = replace(graph, callback=answers['callback'] or Callback(problem='it took too long'))
         neighbours = answers.get('neighbours')
