@@ -109,7 +109,8 @@ def _replace_launch(holder: Optional[Holder], desired: RosEnvironment) -> str:
         return command('ua-overlay doctor   # on {}', desired.master)
     if holder is None or not holder.starter:
         return 'sudo ua-overlay doctor'
-    return command('kill {}; ua-overlay exec --wait ', holder.starter_pid) + ' '.join(
+    # roslaunch takes seconds to end, and until then its master answers.
+    return command('kill {0}; tail --pid={0} -f /dev/null; ua-overlay exec --wait ', holder.starter_pid) + ' '.join(
         quoted(word) for word in holder.starter)
 
 

@@ -17,7 +17,8 @@ TYPED = {
     'ua-overlay exec --local roslaunch ua_overlay overlay.launch':
         'test_the_master_runs_no_roscore_then_somebodys_roslaunch',
     'sudo kill {}': 'test_the_master_runs_no_roscore_then_somebodys_roslaunch',
-    'kill {}; ua-overlay exec --wait ': 'test_the_master_runs_no_roscore_then_somebodys_roslaunch',
+    'kill {0}; tail --pid={0} -f /dev/null; ua-overlay exec --wait ':
+        'test_the_master_runs_no_roscore_then_somebodys_roslaunch',
     'ua-overlay doctor   # on {}': 'test_the_master_runs_no_roscore_then_somebodys_roslaunch',
     'kill -9 {}   # overlay.launch starts it again': 'test_a_node_that_hangs',
     'sudo systemctl restart tailscaled ua-overlay-agent   # then: getent ahostsv4 {}': 'test_resolv_conf_overwritten',

@@ -107,6 +107,6 @@ def test_the_launch_of_a_foreign_master():
     assert verdict.next_command == 'ua-overlay doctor   # on dev-1'
     desired = replace(DESIRED, master=DESIRED.robot)
     verdict = graph.foreign_master(changed(graph=launched, desired=desired, team_holder=HOLDER))
-    assert verdict.next_command == "kill 77; ua-overlay exec --wait python3 'my server.py'"
+    assert verdict.next_command == "kill 77; tail --pid=77 -f /dev/null; ua-overlay exec --wait python3 'my server.py'"
     verdict = graph.foreign_master(changed(graph=launched, desired=desired, team_holder=Holder(11312, 'ana')))
     assert verdict.next_command == 'sudo ua-overlay doctor'
