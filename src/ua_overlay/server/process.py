@@ -17,6 +17,7 @@ from ua_overlay.protocols import Clock, JsonObject, Locate, Say, UtcClock
 from ua_overlay.relays.derp_watcher import DerpWatcher
 from ua_overlay.relays.relay import RelayNode, SiteKeySource, daemon_command, settings_of_site
 from ua_overlay.relays.relay_keeper import RelayKeeper
+from ua_overlay.server import disk, reserve
 from ua_overlay.server.ports import StartError, check_ports
 from ua_overlay.site import last_good
 from ua_overlay.site.invitation_log import InvitationLog
@@ -40,6 +41,9 @@ RENEW_PERIOD = 12 * 3600.0
 POLICY_PERIOD = 10.0
 #: The same while the rules in force are not known.
 UNKNOWN_PERIOD = 1.0
+
+#: Seconds between two tries to keep room for the next start.
+RESERVE_PERIOD = 600.0
 
 #: Requests to the main thread.
 STOP, RELOAD_POLICY, RESTART_HEADSCALE, RESTART_RELAY = 'stop', 'reload policy', 'restart headscale', 'restart relay'
@@ -147,6 +151,9 @@ class SiteServer:
         self._renew_certificate()
         self._write_generated()
         self._derp.prepare()
+        if reserve.release(self._site):
+            self._say('The disk of {} is full; the server starts with the room that it has kept.'.format(
+                self._site.directory))
 
     def _write_generated(self) -> None:
         """Write Headscale's files; on a full disk, go on with those that are there if they say the same.
@@ -225,8 +232,10 @@ class SiteServer:
                 reason = error.sentence
             if not child.running():
                 last = child.last_lines(1)
-                raise StartError('headscale ended at its start: {}'.format(last[0] if last else 'it wrote nothing.'),
-                                 read_log)
+                full = disk.problems(self._site)
+                raise StartError('headscale ended at its start: {}{}'.format(
+                    last[0] if last else 'it wrote nothing.', ' ' + full[0].sentence if full else ''),
+                    full[0].next_command if full else read_log)
             if self._clock() > deadline:
                 raise StartError('headscale is not healthy after {:.0f} s: {}'.format(HEALTH_TIMEOUT, reason),
                                  read_log)
@@ -255,6 +264,7 @@ class SiteServer:
 
     def _supervise(self) -> None:
         renew_at = self._clock() + RENEW_PERIOD
+        reserve_at = 0.0
         while True:
             request = self._deferred.popleft() if self._deferred else self._requests.take(0.5)
             if request is not None and request.name == STOP:
@@ -263,10 +273,16 @@ class SiteServer:
             if request is not None:
                 self._do(request)
             now = self._clock()
+            if now >= reserve_at:
+                reserve_at = now + RESERVE_PERIOD
+                reserve.keep(self._site)
             for restarter in (self._headscale, self._relay):
                 sentence = None if restarter is None else restarter.step(now)
                 if sentence:
                     self._say(sentence)
+                if sentence and restarter is self._headscale:
+                    # It has ended, perhaps because its disk is full, and starts again in a second or more.
+                    reserve.release(self._site)
             if now >= renew_at:
                 renew_at = now + RENEW_PERIOD
                 if self._renew_certificate():

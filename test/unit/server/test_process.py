@@ -18,6 +18,14 @@ from ua_overlay.system import files, ownership
 from ua_overlay.system.thread import SupervisedThread
 
 
+@pytest.fixture(autouse=True)
+def without_disks(monkeypatch):
+    """Most sites of these tests have no directory. Reserve and disks have tests of their own."""
+    monkeypatch.setattr(process.reserve, 'keep', lambda site: None)
+    monkeypatch.setattr(process.reserve, 'release', lambda site: False)
+    monkeypatch.setattr(process.disk, 'problems', lambda site: [])
+
+
 def test_rules_in_force_are_saved_and_a_full_disk_is_survived(tmp_path, monkeypatch):
     site = Site.create(str(tmp_path / 'site'), SiteSettings('s.test'), lambda directory: None)
     said = []
