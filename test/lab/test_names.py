@@ -161,17 +161,20 @@ def test_names_are_repaired_and_nothing_restarts(fleet, fault):
 #: /run and /var/lib, and the directories that are mounted into it. $1: names of its user; it lives until it is ended.
 CONTAINER = r"""set -e
 mount --make-rprivate /
-etc=$(mktemp -d) && cp /etc/hosts /etc/passwd "$etc"
-sed -i "s/^$1:/ros:/" "$etc/passwd"
-printf 'nameserver 100.100.100.100\noptions timeout:1\nnameserver 203.0.113.2\n' >"$etc/resolv.conf"
-for name in hosts passwd resolv.conf; do mount --bind "$etc/$name" "/etc/$name"; done
-mkdir -p "$etc/mounts/run/tailscale" "$etc/mounts/run/ua_overlay" "$etc/mounts/var/lib/ua_overlay/robot"
-for path in run/tailscale run/ua_overlay var/lib/ua_overlay/robot; do mount --bind "/$path" "$etc/mounts/$path"; done
-for place in run var/lib; do mount -t tmpfs tmpfs "/$place"; done
-for path in run/tailscale run/ua_overlay var/lib/ua_overlay/robot; do
-  mkdir -p "/$path"; mount --move "$etc/mounts/$path" "/$path"
+own=$(mktemp -d)
+cp -a /etc "$own/etc"
+sed -i "s/^$1:/ros:/" "$own/etc/passwd"
+printf 'nameserver 100.100.100.100\noptions timeout:1\nnameserver 203.0.113.2\n' >"$own/etc/resolv.conf"
+rm -r "$own/etc/ua_overlay"
+for path in run/tailscale run/ua_overlay var/lib/ua_overlay/robot etc/ua_overlay; do
+  mkdir -p "$own/mounts/$path"; mount --bind "/$path" "$own/mounts/$path"
 done
-mount --bind /etc/ua_overlay /etc/ua_overlay && mount -o remount,bind,ro /etc/ua_overlay
+mount --bind "$own/etc" /etc
+for place in run var/lib; do mount -t tmpfs tmpfs "/$place"; done
+for path in run/tailscale run/ua_overlay var/lib/ua_overlay/robot etc/ua_overlay; do
+  mkdir -p "/$path"; mount --move "$own/mounts/$path" "/$path"
+done
+mount -o remount,bind,ro /etc/ua_overlay
 echo ready
 exec sleep 600
 """

@@ -22,10 +22,11 @@ To change settings: sudo systemctl edit {} (or {})'''.format(service.UNIT_NAME, 
 EPILOG = '''\
 examples:
   sudo ua-overlay service install --user "$USER" --workspace ~/catkin_ws/install
-  sudo ua-overlay service install --underlay ~/my_ws/devel --arg team_launch:=my_robot/drive.launch
-  sudo ua-overlay service install --roscore http://localhost:11311
-  journalctl -u ua-overlay -u ua-overlay-team -f
-  sudo ua-overlay service remove'''
+  sudo ua-overlay service install --underlay ~/my_ws/devel \\
+      --arg team_launch:=my_robot/drive.launch
+  sudo ua-overlay service install --roscore {}
+  journalctl -u {} -u {} -f
+  sudo ua-overlay service remove'''.format(defaults.LOCAL_MASTER_URI, service.UNIT_NAME, service.TEAM_UNIT_NAME)
 
 
 def configure(parser: CommandParser) -> None:
