@@ -358,6 +358,12 @@ KINDS = {
     'it is too old': lambda to: to.send(OK.replace(b'1.98.10', b'1.2.3\x1b[2J') + b'Content-Length: 2\r\n\r\n{}'),
 }
 
+#: Kinds that cost no time, for tests of a module; whoever waits, waits in http_unix.
+QUICK = [kind for kind in KINDS if kind not in (
+    'it never answers', 'it sends one byte each second', 'its chunks have no end', 'it sends a body of 1 GB',
+    'its body has no end', 'its header lines have no end', 'it sends a header line of 1 GB',
+    'its chunk size has no end', 'it sends interim answers without an end', 'it sends a million lists')]
+
 
 # -- the other end of run()
 

@@ -69,13 +69,6 @@ def test_a_duty_that_fails_is_reported_and_starts_again():
     assert said == ["The thread names failed: AttributeError: 'str' object has no attribute 'get'."]
 
 
-#: Kinds that cost no time; those that wait are the same to every caller of the LocalAPI (test/unit/hostile).
-QUICK = [kind for kind in hostile.KINDS if kind not in (
-    'it never answers', 'it sends one byte each second', 'its chunks have no end', 'it sends a body of 1 GB',
-    'its body has no end', 'its header lines have no end', 'it sends a header line of 1 GB',
-    'its chunk size has no end', 'it sends interim answers without an end', 'it sends a million lists')]
-
-
 class Once:
     """A stop that is set after one round."""
 
@@ -107,7 +100,7 @@ def perform_each_duty(path, hosts):
 def test_every_duty_against_a_hostile_tailscaled(tmp_path, status, good):
     hosts = tmp_path / 'hosts'
     hosts.write_text('127.0.0.1 localhost\n')
-    for number, kind in enumerate(QUICK):
+    for number, kind in enumerate(hostile.QUICK):
         directory = tmp_path / str(number)
         directory.mkdir()
         server = hostile.LocalApi(directory, kind, status, good)

@@ -1,13 +1,17 @@
 """When the watcher asks for what; the threads are tested on real daemons in test/lab/test_localapi_watcher.py."""
+import contextlib
 import json
 import os
 import threading
 import time
 from dataclasses import replace
 
+import hostile
 import pytest
 
 from ua_overlay.errors import OverlayError
+from ua_overlay.lab.wait import wait
+from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.model import parse_status
 from ua_overlay.tailscale.snapshot import snapshot_of, snapshot_of_error
 from ua_overlay.tailscale.watcher import COST_FACTOR, RESYNC, RETRY, SHORTEST_GAP, TICK, Pace, Watcher, is_telling
@@ -176,3 +180,34 @@ def test_bus_messages_of_a_join(version):
         assert any(name in message and is_telling(message) for message in messages), name
     assert any(name in message for message in messages for name in ('PeerChanges', 'PeersChanged'))
     assert not is_telling({'Version': '1', 'Engine': {'RBytes': 1}, 'NetMap': None})
+
+
+class Observed:
+    """A tailscaled that misbehaves, and a watcher of it."""
+
+    def __init__(self, directory, kind, good):
+        self.kind = kind
+        self.server = hostile.LocalApi(directory, kind, hostile.RUNNING, good)
+        self.watcher = Watcher(lambda: LocalApi(str(directory / hostile.SOCKET), 2.0), lambda snapshot, changes: None)
+
+    def asked(self):
+        return max(len(self.server.requests), self.server.connections)
+
+
+@pytest.mark.parametrize('good', [(), ('status',)], ids=['at once', 'only the bus and the counters'])
+def test_a_hostile_tailscaled_is_an_error_and_no_failure_of_a_thread(tmp_path, good, caplog):
+    """Whatever it sends is expected: its threads go on, and no traceback is logged."""
+    with contextlib.ExitStack() as until:
+        all_kinds = []
+        for number, kind in enumerate(hostile.QUICK):
+            directory = tmp_path / str(number)
+            directory.mkdir()
+            all_kinds.append(Observed(directory, kind, good))
+            until.callback(all_kinds[-1].server.close)
+            until.enter_context(all_kinds[-1].watcher)
+        for each in all_kinds:
+            assert each.watcher.wait_for(lambda snapshot: True, LIMIT), each.kind
+        wait('Four questions to each', lambda: all(each.asked() >= 4 for each in all_kinds), LIMIT)
+        failed = {each.kind: thread.problem for each in all_kinds for thread in each.watcher._threads
+                  if thread.failures}
+    assert failed == {} and not [record for record in caplog.records if record.exc_info]
