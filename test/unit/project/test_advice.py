@@ -151,7 +151,8 @@ def unquoted(node):
     """Return the template of a text that is put together without quotes, or None."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == 'format' and \
             isinstance(node.func.value, ast.Constant) and not all(is_safe(arg) for arg in node.args):
-        return node.func.value.value
+        # What a comment holds is not typed.
+        return node.func.value.value if '{' in str(node.func.value.value).split('   # ')[0] else None
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and isinstance(node.left, ast.Constant) and \
             isinstance(node.left.value, str) and not is_safe(node.right):
         return node.left.value
