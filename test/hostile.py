@@ -321,7 +321,7 @@ KINDS = {
     'it sends bytes that are not HTTP': _raw(bytes(range(256)) * 100 + b'\r\n\r\n'),
     'it speaks another protocol': _raw(b'SSH-2.0-OpenSSH_9.6\r\n\r\n'),
     'it fails with terminal sequences': lambda to: to.send(
-        b'HTTP/1.1 500 E\r\nContent-Length: 22\r\n\r\n\x1b[2J\x1b]0;x\x07\r\nok\xff\xfe\xe2\x80\xae\r'),
+        b'HTTP/1.1 500 E\r\nContent-Length: 20\r\n\r\n\x1b[2J\x1b]0;x\x07\r\nok\xff\xfe\xe2\x80\xae\r'),
     'it redirects': lambda to: to.send(b'HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n'),
     'it sends interim answers without an end': lambda to: to.repeat(b'HTTP/1.1 100 Continue\r\n\r\n'),
     'its Content-Length is a word': _raw(OK + b'Content-Length: abc\r\n\r\n{}'),

@@ -1,5 +1,6 @@
 """The agent without tailscaled. With one: test/lab/test_names.py and test_prepare_systemd.py."""
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import hostile
 import pytest
@@ -100,10 +101,14 @@ def perform_each_duty(path, hosts):
 def test_every_duty_against_a_hostile_tailscaled(tmp_path, status, good):
     hosts = tmp_path / 'hosts'
     hosts.write_text('127.0.0.1 localhost\n')
-    for number, kind in enumerate(hostile.QUICK):
-        directory = tmp_path / str(number)
+
+    def perform(kind):
+        directory = tmp_path / str(hostile.QUICK.index(kind))
         directory.mkdir()
         server = hostile.LocalApi(directory, kind, status, good)
         perform_each_duty(str(directory / hostile.SOCKET), str(hosts))
         server.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(list(pool.map(perform, hostile.QUICK))) == len(hostile.QUICK)
     assert hosts.read_text() == '127.0.0.1 localhost\n'
