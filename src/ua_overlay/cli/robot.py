@@ -407,7 +407,7 @@ def environment_of(unit: str) -> Dict[str, str]:
 
 def run_agent(args: argparse.Namespace) -> int:
     from ua_overlay.agent import agent
-    from ua_overlay.system import ownership
+    from ua_overlay.system import instance, ownership
     from ua_overlay.system.recipe import uid_of
     uid_of(args.user)
     # What it does as root follows from these files.
@@ -415,11 +415,16 @@ def run_agent(args: argparse.Namespace) -> int:
     note = program_note(os.path.realpath(sys.argv[0]))
     if note:
         say(note)
+    # A second one, for another user perhaps, would set tailscaled's operator in turns with the first.
+    kept = instance.claim_name('agent', 'The agent')
     stop = until_sigterm()
     try:
         agent.run(agent.duties(args.user, args.socket, stop, say), say)
     except KeyboardInterrupt:
         return 0
+    finally:
+        if kept is not None:
+            kept.close()
     return 0
 
 

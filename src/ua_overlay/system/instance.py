@@ -4,10 +4,12 @@ The kernel drops the lock (flock(2)) with its process, however that ends, so a l
 beside it is for people and for other programs of this machine; it counts only while its process lives.
 """
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import pwd
+import socket
 import time
 from dataclasses import asdict, dataclass
 from typing import Callable, Optional, Tuple
@@ -85,10 +87,66 @@ def launcher() -> Tuple[str, ...]:
     return tuple(printable(word) for word in (os.path.basename(words[0]),) + words[1:]) if words and words[0] else ()
 
 
-def _unit() -> str:
-    """Return the systemd service of this process (cgroups(7)), or ''."""
+def already_running(what: str, holder: Optional[Holder]) -> AlreadyRunning:
+    """Return the error that says who runs.
+
+    :param what: subject of the sentence.
+    :param holder: None where that is not known.
+    """
+    who = 'another process' if holder is None else holder.describe()
+    next_command = 'ua-overlay status'
+    if holder is not None:
+        next_command = command('systemctl status {}', holder.unit) if holder.unit else command('ps -fp {}', holder.pid)
+    return AlreadyRunning('{} runs already: {}.'.format(what, who), next_command)
+
+
+def holder_of(pid: int) -> Holder:
+    """Return another process as a :class:`Holder`.
+
+    :raises OSError: it has ended.
+    """
+    start = process.read_stat(pid).start
+    # Both count from the boot (proc(5), clock_gettime(2)).
+    since = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + start / os.sysconf('SC_CLK_TCK')
+    return Holder(pid, start, since, pwd.getpwuid(os.stat('/proc/{}'.format(pid)).st_uid).pw_name, _unit(str(pid)))
+
+
+def claim_name(name: str, what: str) -> Optional[socket.socket]:
+    """Become the only process of this user with ``name`` in this network namespace, without any file.
+
+    For a process whose sandbox has no directory to write to. The name is that of an abstract socket (unix(7)), which
+    any user may take: one that another user has taken stops nobody.
+
+    :param what: subject of the sentence: 'The agent'.
+    :returns: what to keep for as long as the process lives, None where another user has the name.
+    :raises AlreadyRunning: another process of this user has it.
+    """
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with open('/proc/self/cgroup', encoding='utf-8', errors='replace') as stream:
+        server.bind('\0ua_overlay/' + name)
+        server.listen(1)
+        return server
+    except OSError as error:
+        server.close()
+        if error.errno != errno.EADDRINUSE:
+            raise
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(1.0)
+            client.connect('\0ua_overlay/' + name)
+            pid, uid = process.peer_of(client)
+        holder = holder_of(pid)
+    except OSError:
+        return None  # it has just ended, or never answers, as no process of ours does
+    if uid != os.geteuid():
+        return None
+    raise already_running(what, holder)
+
+
+def _unit(pid: str = 'self') -> str:
+    """Return the systemd service of a process (cgroups(7)), or ''."""
+    try:
+        with open('/proc/{}/cgroup'.format(pid), encoding='utf-8', errors='replace') as stream:
             lines = stream.read().split('\n')
     except OSError:
         return ''
@@ -170,9 +228,4 @@ class Instance:
 
     def already(self, holder: Optional[Holder]) -> AlreadyRunning:
         """Return the error that says who runs."""
-        who = 'another process' if holder is None else holder.describe()
-        next_command = 'ua-overlay status'
-        if holder is not None:
-            next_command = command('systemctl status {}', holder.unit) if holder.unit else \
-                command('ps -fp {}', holder.pid)
-        return AlreadyRunning('{} runs already: {}.'.format(self._what, who), next_command)
+        return already_running(self._what, holder)

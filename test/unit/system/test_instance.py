@@ -1,6 +1,7 @@
 """One process of a kind: a lock that its process cannot leave behind, and a record of who has it."""
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -109,6 +110,48 @@ def test_the_launcher_is_named_without_its_interpreter(tmp_path):
     done = subprocess.run([sys.executable, str(tmp_path / 'roslaunch'), 'ua_overlay', 'overlay.launch', '-c',
                            script.format(os.path.join(ROOT, 'src'))], stdout=subprocess.PIPE, check=True)
     assert done.stdout.decode().startswith("('roslaunch', 'ua_overlay', 'overlay.launch', ")
+
+
+NAMED = '''
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from ua_overlay.system.instance import claim_name
+kept = claim_name(sys.argv[2], 'The agent')
+print('kept', flush=True)
+time.sleep(600)
+'''
+
+
+@pytest.fixture
+def named():
+    """A process that has a name: (process, name)."""
+    name = 'test-{}'.format(os.getpid())
+    process = subprocess.Popen([sys.executable, '-c', NAMED, os.path.join(ROOT, 'src'), name], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b'kept\n'
+    yield process, name
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+@pytest.mark.fault('K6', 'A second `ua-overlay robot agent` is started, for another user',
+                   behaviour='it says who runs and ends', reported='at once', recovery='does not apply', lost='nothing')
+def test_a_name_without_a_file(named):
+    process, name = named
+    with pytest.raises(AlreadyRunning) as caught:
+        instance.claim_name(name, 'The agent')
+    assert 'The agent runs already: process {} of '.format(process.pid) in caught.value.sentence
+    since = time.mktime(time.strptime(re.search(' since ([-0-9]+ [:0-9]+)', caught.value.sentence).group(1),
+                                      '%Y-%m-%d %H:%M:%S'))
+    assert abs(time.time() - since) < 60
+    process.kill()
+    process.wait()
+    instance.claim_name(name, 'The agent').close()
+
+
+def test_a_name_of_another_user_stops_nobody(named, monkeypatch):
+    monkeypatch.setattr(os, 'geteuid', lambda: 4711)
+    assert instance.claim_name(named[1], 'The agent') is None
 
 
 def test_a_unit_of_systemd(tmp_path, monkeypatch):
