@@ -343,12 +343,12 @@ def test_a_team_without_robots_is_no_longer_tested(site, robots):
 @pytest.mark.fault('K3', "The server's disk fills up while it runs", behaviour='Headscale and the relay go on, a '
                    'restart works; log lines are dropped', reported='at once: server status',
                    recovery='when there is room', lost='log lines')
-def test_a_full_disk_ends_no_process_of_the_server(site, robots):
+def test_a_full_disk_ends_no_process_of_the_server(site, robots, client):
     """The last test of this file: it restarts the server. Headscale writes a line for each request."""
     before = site.processes()
     with site.full():
         for _ in range(60):
-            assert site.client().health()
+            assert client.health()
         assert site.processes() == before
         status = site.call('server', 'status', check=False)
         full = 'he file system {} is full.'.format(site.base)
@@ -357,7 +357,7 @@ def test_a_full_disk_ends_no_process_of_the_server(site, robots):
         assert site.stop()[1] == 0
         site.start(relay=False)
         assert robots['iris-1'].name in site.online() or wait('iris-1 to be back', lambda: site.is_online('iris-1'), 60)
-    wait('room for the log', lambda: not site.control()['log_problems'] or not site.client().health(), 30)
+    wait('room for the log', lambda: not site.control()['log_problems'] or not client.health(), 30)
     with open(os.path.join(site.directory, 'log', 'headscale.log'), encoding='utf-8', errors='replace') as stream:
         assert 'line(s) are missing here.' in stream.read()
     assert site.call('server', 'status', check=False).returncode == 0
