@@ -1,7 +1,7 @@
 """`ua-overlay doctor`, roswtf and /diagnostics in a lab: a healthy team, then one fault at a time.
 
-Each test makes a fault, types the `next` of its finding (typed.py), and sees the finding gone. test/unit/checks/
-test_advice.py lists all advice with the test that types it, or the reason why none can.
+Each test makes a fault, types the `next` of its finding (typed.py), and sees the finding gone. test/unit/project/
+test_doctor_advice.py lists all advice with the test that types it, or the reason why none can.
 
 dev-1 is the master behind nat1; dev-2 and dev-3 share the LAN behind nat2; dev-4 has never joined.
 """

@@ -1,7 +1,7 @@
 """Advice is a promise: every command line in the next step of an error or a finding can be typed.
 
 This test parses each of them with the real parser. test/lab/test_doctor.py makes the faults of `doctor`, types its
-lines and sees the findings go; test/unit/checks/test_advice.py lists who types which.
+lines and sees the findings go; test/unit/project/test_doctor_advice.py lists who types which.
 """
 import ast
 import contextlib
