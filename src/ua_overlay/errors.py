@@ -77,7 +77,7 @@ Codes that replace the code of the class:
     CERT_EXPIRED        trust.ca, trust.certificate, trust.probe
     CLOCK               trust.certificate, trust.invitation, trust.probe
     DERP_CERTIFICATE    relays.derp_certificate
-    FAILED              membership.leave, membership.refusals
+    FAILED              membership.leave, membership.new_identity, membership.refusals
     FILE_SYSTEM         headscale.rest
     INVITATION_EXPIRED  trust.invitation
     INVITATION_MISSING  membership.refusals, trust.invitation_file
@@ -119,6 +119,7 @@ Codes that replace the code of the class:
 Internal exceptions; the caller converts them to one of the above:
 
     Unreachable                                       relays.probe
+    JournalFull                                       rosenv.graph_journal
     Invalid                                           system.schema
     ProtocolError                                     tailscale.http_unix
     _Refused                                          trust.invitation_file
