@@ -32,7 +32,7 @@ def _port(text: str) -> int:
 def _period(text: str) -> float:
     # Nothing that never comes (nan, inf), and nothing that takes a processor for itself.
     seconds = float(text)
-    if not 0.1 <= seconds <= 3600:
+    if not 0.1 <= seconds <= 600:
         raise ValueError(text)
     return seconds
 
@@ -42,7 +42,7 @@ TYPES: Dict[str, Callable[[str], Any]] = {
     'team_port': _port, 'team_roscore': _bool, 'team_face': _bool, 'allow_remote_control': _bool,
     'manage_daemon': _bool, 'heal_links': _bool, 'heartbeat': _period, 'server_period': _period}
 _WORDS: Dict[Callable[[str], Any], str] = {
-    _port: "a port number (0: the team's)", _period: 'a number of seconds from 0.1 to 3600', _bool: 'true or false'}
+    _port: "a port number (0: the team's)", _period: 'a number of seconds from 0.1 to 600', _bool: 'true or false'}
 
 
 def parse(environ: Environ) -> Dict[str, Any]:

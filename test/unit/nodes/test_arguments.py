@@ -8,7 +8,7 @@ from paths import ROOT
 from ua_overlay.errors import UsageError
 from ua_overlay.nodes import arguments
 
-PORT, PERIOD = "a port number (0: the team's)", 'a number of seconds from 0.1 to 3600'
+PORT, PERIOD = "a port number (0: the team's)", 'a number of seconds from 0.1 to 600'
 LAUNCH = xml.etree.ElementTree.parse(os.path.join(ROOT, 'launch', 'overlay.launch')).getroot()
 
 
