@@ -23,6 +23,7 @@ from ua_overlay.lab.timeouts import JOIN
 from ua_overlay.lab.wait import wait
 from ua_overlay.membership.settings import read_settings
 from ua_overlay.site import archive
+from ua_overlay.site.ca_change import RECORD
 from ua_overlay.site.invitation_log import InvitationLog
 from ua_overlay.site.site import Site
 from ua_overlay.trust import certificate, invitation_file, store
@@ -212,8 +213,12 @@ def site_story(site, story):
                backup=('a backup', lambda disk, result: disk.restores('x.backup')))
     story.tell(lambda: site.call('robot', 'remove', 'dev-1'),
                node=('dev-1 is gone', lambda disk, result: 'dev-1' not in disk.nodes()))
+    left = story.tell(lambda: robot.ua('leave', '--forget'), robot=('dev-1 has left', lambda disk, result: (
+        read_settings(disk.path('dev-1')) == {})))
+    assert left.returncode == 0, left.stdout + left.stderr
     story.tell(lambda: site.call('server', 'rotate-ca', 'cancel'),
-               roots=('one root', lambda disk, result: len(store.roots(disk.site)) == 1))
+               roots=('one root', lambda disk, result: len(store.roots(disk.site)) == 1
+                      and not os.path.exists(os.path.join(disk.site, RECORD))))
     story.tell(lambda: site.call('team', 'remove', 'blue'),
                blue=('no team blue', lambda disk, result: 'blue' not in disk.teams()))
     robot.kill()

@@ -9,7 +9,7 @@ import yaml
 
 from ua_overlay import defaults
 from ua_overlay.system import foreign_file, schema
-from ua_overlay.system.files import write_atomic
+from ua_overlay.system.files import remove, write_atomic
 from ua_overlay.tags import team_on_map
 from ua_overlay.tailscale.model import SelfNode
 
@@ -63,7 +63,7 @@ def forget_settings(state_dir: str) -> None:
     :raises OSError: when they cannot be removed.
     """
     try:
-        os.unlink(os.path.join(state_dir, FILE_NAME))
+        remove(os.path.join(state_dir, FILE_NAME))
     except (FileNotFoundError, NotADirectoryError):
         return
 

@@ -137,7 +137,7 @@ class CaChange:
 
     def _forget(self) -> None:
         if os.path.exists(self._site.path(RECORD)):
-            os.unlink(self._site.path(RECORD))
+            files.remove(self._site.path(RECORD))
 
 
 def parse_record(data: bytes) -> Tuple[datetime.datetime, List[str]]:

@@ -166,6 +166,15 @@ def sync_directory(directory: str) -> None:
         os.close(handle)
 
 
+def remove(path: Path) -> None:
+    """Remove a file so that it stays removed after a power cut.
+
+    :raises OSError: it does not exist, or cannot be removed.
+    """
+    os.unlink(path)
+    sync_directory(os.path.dirname(os.fspath(path)) or '.')
+
+
 def write_secret(path: Path, data: Union[str, bytes], owner: Optional[Owner] = None) -> None:
     """:func:`write_atomic` with mode 0600."""
     write_atomic(path, data, mode=0o600, owner=owner)

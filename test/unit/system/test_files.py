@@ -218,3 +218,14 @@ def test_a_file_that_is_right_is_not_written(tmp_path):
     path.unlink()
     path.symlink_to('/etc/hostname')
     assert files.write_changed(path, 'b') and not path.is_symlink()
+
+
+def test_a_removed_file_is_gone_from_the_disk(tmp_path, monkeypatch):
+    """test/lab/test_power_cuts.py shows why: here only that the directory is synced after the removal."""
+    synced = []
+    monkeypatch.setattr(files, 'sync_directory', lambda directory: synced.append((directory, os.listdir(directory))))
+    (tmp_path / 'file').touch()
+    files.remove(tmp_path / 'file')
+    assert synced == [(str(tmp_path), [])]
+    with pytest.raises(FileNotFoundError):
+        files.remove(tmp_path / 'file')
