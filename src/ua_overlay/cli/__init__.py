@@ -80,7 +80,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         args = make_parser().parse_args(complete(sys.argv[1:] if argv is None else argv))
         status: int = args.run(args)
         # Here, because the interpreter would report a full disk behind `> FILE` with a traceback of its own.
-        sys.stdout.flush()
+        if sys.stdout is not None:  # `>&-`
+            sys.stdout.flush()
         return status
     except OverlayError as error:
         print('{}: {}'.format(PROGRAM, error), file=sys.stderr)
