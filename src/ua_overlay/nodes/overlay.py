@@ -39,7 +39,7 @@ from ua_overlay.rosenv.roscore import TeamRoscore
 from ua_overlay.rosenv.runner import TeamRunner, Words, find_launch
 from ua_overlay.system.leftovers import OWNER, Leftovers, owner_of
 from ua_overlay.system.thread import OnFailure, SupervisedThread
-from ua_overlay.tailscale import link_log
+from ua_overlay.tailscale import link_log, map_stamp
 from ua_overlay.tailscale.daemon import Daemon
 from ua_overlay.tailscale.link_history import LinkHistory, LinkRecord
 from ua_overlay.tailscale.link_log import LinkLog
@@ -74,6 +74,7 @@ class OverlayNode:
         #: Functions for the thread that publishes; None ends it.
         self._events: 'queue.Queue[Optional[Callable[[], AbstractSet[str]]]]' = queue.Queue()
         self._links_kept = True
+        self._map_renewed = float('-inf')
         self._state = NodeState(self._read_history())
         self._daemon = self._make_daemon()
         self._services = Services(self._connect, self._ca_file, self._state_dir, lambda: self._state.snapshot,
@@ -192,6 +193,7 @@ class OverlayNode:
                 next_heartbeat = now + self._heartbeat
                 self._publish(state.LATCHED)
                 self._keep_links(lambda directory: link_log.write_round_trips(directory, self._state.round_trips))
+                self._renew_map(now)
             if now >= next_diagnostics:
                 next_diagnostics = now + DIAGNOSTICS_PERIOD
                 self._notice_hangs(now)
@@ -278,6 +280,19 @@ class OverlayNode:
             if not self._links_kept:
                 rospy.loginfo('What the links do is recorded again.')
             self._links_kept = True
+
+    def _renew_map(self, now: float) -> None:
+        """Allow tailscaled to start with the network map that it keeps, for another day since the server was there."""
+        snapshot = self._state.snapshot
+        if snapshot is None or not (snapshot.status.running and snapshot.status.self_node.online):
+            return
+        if now - self._map_renewed < map_stamp.PERIOD:
+            return
+        self._map_renewed = now
+        try:
+            map_stamp.renew(self._state_dir, time.time())
+        except OSError as error:
+            rospy.logwarn('A reboot without the server will lose the network map: %s', error)
 
     def _read_history(self) -> LinkHistory:
         """Return the record of the links that an earlier node left."""

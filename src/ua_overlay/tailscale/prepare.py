@@ -4,6 +4,7 @@ It gives tailscaled, and no other program, the site's CA at a path that never ch
 limits its privileges and the addresses that it may connect to (firewall.egress); and maintains an unprivileged
 operator.
 """
+import re
 from typing import Callable, Iterable, List, Optional
 
 from ua_overlay import defaults
@@ -14,6 +15,7 @@ from ua_overlay.protocols import Environ
 from ua_overlay.system.recipe import Applier, Directory, File, OwnerOf, Recipe, Run, uid_of
 from ua_overlay.system.sandbox import CLOSED, NETWORK, sandbox
 from ua_overlay.system.units import UNIT_DIR, daemon_reload, quote, unit_commands
+from ua_overlay.tailscale import map_stamp
 from ua_overlay.tailscale.daemon_unit import DaemonArguments
 
 DROP_IN = UNIT_DIR + '/tailscaled.service.d/10-ua_overlay.conf'
@@ -24,6 +26,9 @@ TMPFILES = '/etc/tmpfiles.d/ua_overlay.conf'
 MANIFEST = defaults.CONFIG_DIR + '/prepared.json'
 COMMAND = 'sudo ua-overlay robot prepare --user "$USER"'
 
+#: A path that means the same inside the double quotes of a shell and the single quotes of a unit.
+_SHELL_SAFE = re.compile(r'[\w./ +@:,=~%-]+')
+
 DROP_IN_TEXT = '''\
 # Written by `ua-overlay robot prepare`; `ua-overlay robot prepare --undo` removes it.
 {mounts}[Service]
@@ -32,6 +37,9 @@ Environment=SSL_CERT_FILE={ca}
 Environment=TS_NO_LOGS_NO_SUPPORT=true
 # What it would load itself if it were allowed to; the kernel loads the rest on demand.
 ExecStartPre=-+/bin/sh -c 'modprobe -a -q tun ip_tables ip6_tables 2>/dev/null || :'
+# The network map that it keeps tells it whom to trust while the server is away: for a day after the overlay node last
+# saw this robot connected to the server (the time of the file is a day later), and not after that.
+ExecStartPre=-+/bin/sh -c 'find {stamp} -newermt now 2>/dev/null | grep -q . || rm -rf {maps}'
 # An interface, routes, packet filter and raw sockets; resolv.conf and /run (resolvconf, xtables.lock); nothing else. No
 # umask: every user reads the resolv.conf that it writes. Homes are read-only, not hidden: the program may lie there.
 CapabilityBoundingSet=
@@ -172,6 +180,13 @@ def make_recipe(user: str, ca_pem: str, command: str, python_path: str, service_
         by_hand=())
 
 
+def kept_maps(arguments: DaemonArguments) -> str:
+    """Return the patterns of the network maps that tailscaled may have kept, for a shell inside single quotes."""
+    directories = dict.fromkeys([defaults.DAEMON_STATE_DIR] + list(arguments.directories))
+    return ' '.join('"{}"/profile-data/*/netmap-cache'.format(path.replace('%', '%%')) for path in directories
+                    if _SHELL_SAFE.fullmatch(path))
+
+
 def drop_in(arguments: DaemonArguments, proxied: bool = False) -> str:
     """Return the text of the drop-in for tailscaled.service.
 
@@ -193,7 +208,9 @@ def drop_in(arguments: DaemonArguments, proxied: bool = False) -> str:
     # A port below 1024 is the owner's wish.
     low = ' CAP_NET_BIND_SERVICE' if 0 < arguments.port < 1024 else ''
     return DROP_IN_TEXT.format(
-        ca=defaults.CA_FILE, sandbox=sandbox('ProtectHome=read-only', NETWORK), elsewhere=elsewhere,
+        ca=defaults.CA_FILE, stamp=map_stamp.path(defaults.STATE_DIR),
+        maps=kept_maps(arguments),
+        sandbox=sandbox('ProtectHome=read-only', NETWORK), elsewhere=elsewhere,
         mounts=_MOUNTS.format(paths=paths) if away else '', capabilities='CAP_NET_ADMIN CAP_NET_RAW' + low,
         writable=''.join(' ' + quote('-' + path) for path in writable))
 
