@@ -466,6 +466,9 @@ def test_the_policy_blocks_ports(fleet):
     def block_ephemeral_ports(policy):
         policy['grants'][0]['ip'] = ['tcp:{}'.format(TEAM_PORT), 'udp:*', 'icmp:*']
 
+    # `server run` reads back what is in force, and reloads its own within seconds.
+    server = fleet.lab.host('server')
+    server.run(['pkill', '-STOP', '-f', 'ua-overlay server run'])
     before = set_policy(fleet, block_team_port)
     try:
         finding = wait_found(fleet, 'dev-2', 'ports-out', 'ERROR', 'TCP {}'.format(TEAM_PORT))
@@ -477,6 +480,7 @@ def test_the_policy_blocks_ports(fleet):
         assert wait_found(fleet, 'dev-2', 'ports-in', 'ERROR')
     finally:
         write_policy(fleet, before)
+        server.run(['pkill', '-CONT', '-f', 'ua-overlay server run'])
     wait_healthy(fleet, 'dev-2', 'dev-3')
 
 
@@ -680,14 +684,24 @@ def test_relayed_within_one_lan(fleet):
     wait_healthy(fleet, 'dev-2', 'dev-3')
 
 
+#: An iptables on a kernel without the target CONNMARK, as on JetPack 6.
+NO_CONNMARK = """\
+#!/bin/sh
+case "$*" in
+  *--version*) echo 'iptables v1.8.7 (nf_tables)' ;;
+  *CONNMARK* | *connmark*) echo 'iptables: No chain/target/match by that name.' >&2; exit 1 ;;
+  *-C*) exit 1 ;;
+esac
+"""
+
+
 @pytest.mark.fault('case 14', 'tailscaled cannot set up its packet filter, so MagicDNS never works',
                    behaviour='doctor and /diagnostics show its words and the way out', reported='90 s: doctor',
                    recovery='after its next command', lost='nothing')
 def test_the_daemons_own_health(fleet):
     machine = fleet.lab.host('dev-2')
-    machine.run(['sh', '-c', 'mkdir -p /run/broken && printf "#!/bin/sh\necho no such table >&2\nexit 3\n" > '
-                 '/run/broken/iptables && chmod 755 /run/broken/iptables && '
-                 'cp /run/broken/iptables /run/broken/ip6tables'])
+    machine.run(['sh', '-c', 'mkdir -p /run/broken; cat > /run/broken/iptables; chmod 755 /run/broken/iptables; '
+                             'cp -p /run/broken/iptables /run/broken/ip6tables'], input=NO_CONNMARK)
     broken = {'PATH': '/run/broken:' + fleet.base_environment()['PATH'], 'TS_DEBUG_FIREWALL_MODE': 'iptables'}
     fleet.lab.stop_service('dev-2', 'tailscaled')
     fleet.start_daemon('dev-2', broken)
