@@ -74,7 +74,8 @@ def make_api_key(site: SiteDirectory, headscale: str, run: Run = subprocess.run)
 
 def _client(site: SiteDirectory, key: Optional[str], timeout: float) -> RestClient:
     return RestClient(site.settings.name, site.settings.port, site.ca_file, key, timeout=timeout,
-                      hint=site.command('server run'), database=site.path('headscale', 'db.sqlite'))
+                      hint=site.command('server run'), answered=site.command('server status'),
+                      database=site.path('headscale', 'db.sqlite'))
 
 
 def _read(path: str) -> str:

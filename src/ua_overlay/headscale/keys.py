@@ -1,6 +1,8 @@
-"""The private keys of Headscale that it would otherwise write itself: without a sync, so that a power cut soon after the
-first start would leave an empty file, with which Headscale never starts again (hscontrol/app.go, 0.29:
-readOrCreatePrivateKey)."""
+"""The private keys of Headscale, written before it needs them.
+
+Headscale would write them without a sync (hscontrol/app.go, 0.29: readOrCreatePrivateKey): a power cut soon after its
+first start would leave an empty file, with which it never starts again.
+"""
 import os
 
 from ua_overlay.system import files

@@ -107,19 +107,21 @@ class RestClient:
     :param api_key: bearer token (a secret); None allows only :meth:`health`.
     :param address: address to connect to.
     :param timeout: seconds for each call.
-    :param hint: the next command of its errors.
+    :param hint: the next command where nothing answers or the answer is another server's.
+    :param answered: the next command where Headscale runs and answers, but not with what was asked for.
     :param database: path of Headscale's database, to find out who locks it.
     :raises RestError: ``ca_file`` is not readable, or no certificate.
     """
 
     def __init__(self, name: str, port: int, ca_file: str, api_key: Optional[str] = None, address: str = '127.0.0.1',
-                 timeout: float = TIMEOUT, hint: str = '', database: str = '') -> None:
+                 timeout: float = TIMEOUT, hint: str = '', database: str = '', answered: str = '') -> None:
         self._name = name
         self._port = port
         self._address = address
         self._timeout = timeout
         self._api_key = api_key
         self._hint = hint
+        self._answered = answered or hint
         self._database = database
         try:
             self._context = tls_context(foreign_file.read_text(ca_file, MAX_PEM_BYTES))
@@ -180,13 +182,14 @@ class RestClient:
                     'FILE_SYSTEM', detail)
             if _LOCKED in detail:
                 raise self._busy('refused ' + what, detail)
-            raise RestError('The control server {} answered {} to {}: {}'.format(
-                self._where(), answer.status, what, printable(detail, _QUOTED) or 'nothing'), self._hint, detail=detail)
+            raise RestError('The control server {} answered {} to {}: {}.'.format(
+                self._where(), answer.status, what, printable(detail, _QUOTED).rstrip('.') or 'nothing'),
+                self._answered, detail=detail)
         try:
             return foreign_json.parse(text) if text.strip() else {}
         except ValueError:
             raise RestError('The control server {} did not answer {} with JSON.'.format(self._where(), what),
-                            self._hint)
+                            self._answered)
 
     def _where(self) -> str:
         return '{}:{}'.format(self._name, self._port)
@@ -212,7 +215,7 @@ class RestClient:
             return parse(answer)
         except ValueError as error:
             raise RestError('The control server {} answered {} {} as no Headscale does: {}.'.format(
-                self._where(), method, path, printable(error)), self._hint)
+                self._where(), method, path, printable(error)), self._answered)
 
     def health(self) -> bool:
         """Return whether the server reports that it and its database work.
@@ -255,7 +258,7 @@ class RestClient:
             if _NO_TAG not in unknown:
                 raise
             return asked - unknown
-        raise RestError('The control server accepted a tag that no policy declares.', self._hint)
+        raise RestError('The control server accepted a tag that no policy declares.', self._answered)
 
     def users(self) -> Dict[str, str]:
         """Return the id of every user by name."""

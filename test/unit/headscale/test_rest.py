@@ -182,6 +182,16 @@ def test_a_server_that_takes_a_request_and_does_not_answer_is_busy(server, trust
         client(server, trust, timeout=0.3).nodes()
 
 
+def test_an_error_of_a_running_headscale_does_not_send_anybody_to_start_it(server, trust):
+    server.answers['/api/v1/policy'] = (500, '{"code":2,"message":"reading policy: open x: no such file or directory"}')
+    talking = RestClient('server.ua.test', server.server_address[1], trust.ca_path, 'k', hint='start it',
+                         answered='look at it')
+    with pytest.raises(RestError) as caught:
+        talking.request('GET', '/api/v1/policy')
+    assert caught.value.next_command == 'look at it'
+    assert caught.value.sentence.endswith('reading policy: open x: no such file or directory.')
+
+
 def test_a_full_disk_of_the_database_is_named(server, trust):
     server.answers['/api/v1/user'] = (500, '{"code":2,"message":"database or disk is full (13)"}')
     talking = RestClient('server.ua.test', server.server_address[1], trust.ca_path, 'k', database='/site/db')
