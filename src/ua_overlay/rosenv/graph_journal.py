@@ -57,7 +57,7 @@ class Registration:
 class Setting:
     """A parameter that was set or deleted. ``stamp`` is unix time in seconds: across robots the later one wins."""
 
-    key: str
+    name: str
     stamp: float
     caller_id: str
     value: Any = None
@@ -66,8 +66,8 @@ class Setting:
     def call(self) -> Call:
         """Return the call that repeats it."""
         if self.deleted:
-            return DELETES, (self.caller_id, self.key)
-        return SETS, (self.caller_id, self.key, self.value)
+            return DELETES, (self.caller_id, self.name)
+        return SETS, (self.caller_id, self.name, self.value)
 
 
 class GraphJournal:
@@ -211,7 +211,7 @@ def dump(journal: GraphJournal) -> str:
         'registrations': [[each.kind, each.caller_id, each.caller_api, each.name, each.detail]
                           for kind in (SERVICE, PUBLISHER, SUBSCRIBER, PARAMETER)
                           for each in journal.registrations(kind)],
-        'settings': [[each.key, each.stamp, each.caller_id, each.deleted, [] if each.deleted else [each.value]]
+        'settings': [[each.name, each.stamp, each.caller_id, each.deleted, [] if each.deleted else [each.value]]
                      for each in journal.settings()]},), allow_none=True)
 
 
