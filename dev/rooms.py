@@ -8,7 +8,8 @@ import os
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PACKAGE = os.path.join(ROOT, 'src', 'ua_overlay')
 #: Modules that belong to no room: every room may import them, and they import no room.
-GROUND = ('advice', 'clock', 'defaults', 'digits', 'errors', 'link_types', 'printable', 'protocols', 'resources', 'tags')
+GROUND = ('advice', 'clock', 'defaults', 'digits', 'errors', 'link_types', 'printable', 'protocols', 'resources',
+          'tags')
 #: Packages that catkin generates from msg/ and srv/: ROS, although they carry our name.
 GENERATED = ('ua_overlay.msg', 'ua_overlay.srv')
 

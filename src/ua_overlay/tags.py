@@ -12,8 +12,8 @@ PREFIX = 'tag:'
 #: Prefix of the node attributes with which a site sends the common settings of a team to its robots.
 FACT = 'ua-overlay:'
 #: Node attribute that makes tailscaled accept packets from its own address range on other interfaces (tailscale 1.98:
-#: tailcfg.NodeAttrDisableLinuxCGNATDropRule). Without it the packet filter of tailscaled drops them, against machines on
-#: a robot's network that pose as robots.
+#: tailcfg.NodeAttrDisableLinuxCGNATDropRule). Without it the packet filter of tailscaled drops them, against machines
+#: on a robot's network that pose as robots.
 CGNAT_LANS = 'disable-linux-cgnat-drop-rule'
 #: The user that Headscale assigns to nodes with tags; no person has this name.
 TAGGED = 'tagged-devices'

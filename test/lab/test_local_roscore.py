@@ -1,4 +1,4 @@
-"""The overlay node in the graph of a roscore of the robot's own, on loopback: that roscore is killed and starts anew."""
+"""The overlay node in the graph of the robot's own roscore, on loopback: that roscore is killed and starts anew."""
 import contextlib
 import os
 import shutil

@@ -103,7 +103,8 @@ def run(args: argparse.Namespace) -> int:
             'state': status.state, 'version': status.version, 'self': asdict(status.self_node),
             'team': '' if status.refused else team_of(status.self_node.tags), 'health': list(status.health),
             'peers': [asdict(peer) for peer in status.peers],
-            'links': [dict(asdict(link), since=record.since(link), round_trip=record.round_trip(link)) for link in links],
+            'links': [dict(asdict(link), since=record.since(link), round_trip=record.round_trip(link))
+                      for link in links],
             'environment': variables, 'left_behind': stray, 'removed': gone,
             'identity_at_risk': '' if lack is None else str(lack)}, indent=2))
     else:

@@ -165,8 +165,8 @@ def test_an_error_of_the_system_is_a_sentence(group, capsys, error, words):
                    recovery='with the next command after there is room', lost='the output')
 def test_a_full_disk_behind_standard_output_is_a_sentence():
     with open('/dev/full', 'wb') as full:
-        done = subprocess.run([sys.executable, os.path.join(ROOT, 'scripts', 'ua-overlay'), 'env', '--help'], stdout=full,
-                              stderr=subprocess.PIPE, universal_newlines=True, timeout=60,
+        done = subprocess.run([sys.executable, os.path.join(ROOT, 'scripts', 'ua-overlay'), 'env', '--help'],
+                              stdout=full, stderr=subprocess.PIPE, universal_newlines=True, timeout=60,
                               env=dict(os.environ, PYTHONPATH=SOURCE))
     assert done.stderr == 'ua-overlay: Standard output cannot be written: No space left on device.\n'
     assert done.returncode == 1

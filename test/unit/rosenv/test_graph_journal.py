@@ -36,7 +36,8 @@ def test_what_was_unregistered_is_not_replayed():
         ('subscribeParam', LISTENER, LISTENER_API, '/rate'),
         ('unregisterPublisher', TALKER, '/chatter', TALKER_API),
         ('unregisterSubscriber', LISTENER, '/chatter', LISTENER_API),
-        ('unregisterService', TALKER, '/add', 'rosrpc://dev-1:5'), ('unsubscribeParam', LISTENER, LISTENER_API, '/rate'))
+        ('unregisterService', TALKER, '/add', 'rosrpc://dev-1:5'),
+        ('unsubscribeParam', LISTENER, LISTENER_API, '/rate'))
     assert journal.replay() == [] and len(journal) == 0
 
 
@@ -100,7 +101,8 @@ def test_other_calls_change_nothing(method, arguments):
 
 def test_a_journal_survives_its_text():
     journal = journal_of(subscribe(), publish(), ('setParam', TALKER, '/a', {'x': [1, 2.5, True, 'ü'], 'y': {}}),
-                         ('deleteParam', TALKER, '/b'), ('registerService', TALKER, '/s', 'rosrpc://dev-1:5', TALKER_API))
+                         ('deleteParam', TALKER, '/b'),
+                         ('registerService', TALKER, '/s', 'rosrpc://dev-1:5', TALKER_API))
     again = load(dump(journal))
     assert again.replay() == journal.replay() and dump(again) == dump(journal)
 

@@ -33,7 +33,8 @@ class LabHost(Host):
     def popen(self, argv: Argv, ros: Graph = False, **options: Any) -> 'subprocess.Popen[str]':
         if ros:
             if self.fleet is None:
-                raise UsageError('The ROS tools need the workspace.', 'ua-overlay measure run CAMPAIGN.yaml --workspace DIR')
+                raise UsageError('The ROS tools need the workspace.',
+                                 'ua-overlay measure run CAMPAIGN.yaml --workspace DIR')
             argv = self.fleet.ros_argv(self.ros_argv(argv, ros), 'shell')
             options.update(user=USER, env=self.fleet.user_environment())
         process: 'subprocess.Popen[str]' = self.host.popen(argv, **options)
