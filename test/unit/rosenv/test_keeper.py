@@ -265,7 +265,8 @@ def test_a_removed_env_file_is_written_again(alone):
 
 @needs_root
 @pytest.mark.fault('K3', 'The file system of /run/ua_overlay is full',
-                   behaviour='nodes go on; shells get nothing rather than an old master', reported='5 s: ros_environment NOT_WRITTEN, doctor', recovery='2 s',
+                   behaviour='nodes go on; shells get nothing rather than an old master',
+                   reported='5 s: ros_environment NOT_WRITTEN, doctor', recovery='2 s',
                    lost='nothing')
 def test_a_full_run_directory(alone, tmp_path):
     alone.keeper.step(ALONE)
