@@ -19,7 +19,7 @@ invitation, and delete them when the machine has joined."""
 EPILOG = """\
 examples:
   sudo ua-overlay invite --user ana laptop-1
-  ua-overlay invite unpack laptop-1.invitation.yaml     # writes laptop-1.ca.crt and laptop-1.key"""
+  ua-overlay invite unpack laptop-1.invitation.yaml   # laptop-1.ca.crt and .key"""
 
 
 class Client(NamedTuple):

@@ -35,9 +35,9 @@ def configure(parser: CommandParser) -> None:
                          for name, (minimum, why) in sorted(MINIMUM.items()))
     parser.describe(DESCRIPTION, 'minimum versions on the PATH:\n' + minimums + '\n\nexamples:\n'
                     '  ua-overlay tools status\n'
-                    '  sudo ua-overlay tools install                    # takes a few minutes, once\n'
-                    '  ua-overlay tools build --arch arm64              # for a robot without Go or internet\n'
-                    '  sudo ua-overlay tools install --from ' + bundle_name('arm64') + '      # on that robot')
+                    '  sudo ua-overlay tools install            # takes a few minutes, once\n'
+                    '  ua-overlay tools build --arch arm64      # for a robot without Go or internet\n'
+                    '  sudo ua-overlay tools install --from ' + bundle_name('arm64') + '   # there')
     parser.add_command('status', configure_status)
     parser.add_command('install', configure_install)
     parser.add_command('build', configure_build)
@@ -72,9 +72,9 @@ def configure_build(parser: CommandParser) -> None:
                     'That machine needs neither Go nor the internet. This one needs the network, as for `ua-overlay '
                     'tools install`.',
                     'examples:\n'
-                    '  ua-overlay tools build --arch arm64                            # tailscale and tailscaled\n'
+                    '  ua-overlay tools build --arch arm64\n'
                     '  ua-overlay tools build --arch armv7 --output /srv/armv7.tar.gz\n'
-                    '  ua-overlay tools build --arch amd64 tailscale tailscaled headscale   # for a server')
+                    '  ua-overlay tools build --arch amd64 tailscale tailscaled headscale')
     parser.add_argument('program', nargs='*', metavar='PROGRAM',
                         help='tailscale, tailscaled, headscale or derper (default: tailscale and tailscaled)')
     parser.add_argument('--arch', metavar='ARCH', default='',

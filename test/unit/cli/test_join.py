@@ -30,7 +30,7 @@ def joining(monkeypatch):
     calls = {'outcome': JOINED}
 
     class Played:
-        def __init__(self, api, ca_file, state_dir, timeout, unstable=None):
+        def __init__(self, api, ca_file, state_dir, timeout, unstable=None, lack_of_room=None, elsewhere=None):
             calls.update(socket=api.socket_path, ca=ca_file, state_dir=state_dir, timeout=timeout)
 
         def __call__(self, path):

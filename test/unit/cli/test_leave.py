@@ -11,7 +11,7 @@ SOCKET = ['--socket', '/nonexistent/tailscaled.sock']
 def test_leave(monkeypatch, capsys):
     calls = []
 
-    def leave(api, forget, state_dir):
+    def leave(api, forget, state_dir, restarts=False):
         calls.append((api.socket_path, forget, state_dir))
         return Outcome('OK', 'dev-1 left.') if forget else Outcome('NOT_JOINED', 'Nothing to leave.')
 
