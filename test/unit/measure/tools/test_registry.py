@@ -43,7 +43,8 @@ def with_echo(monkeypatch):
 
 def test_a_new_tool_is_measured_monitored_and_reported(tmp_path, with_echo):
     read = campaign.parse(TEXT)
-    hosts = {'a': ScriptedHost('a', {'echo': 'echo 1.5 2.5 3.5', 'cat': 'cat /proc/stat'}), 'b': ScriptedHost('b', {'tailscale': 'echo 100.64.0.3'})}
+    hosts = {'a': ScriptedHost('a', {'echo': 'echo 1.5 2.5 3.5', 'cat': 'cat /proc/stat'}),
+             'b': ScriptedHost('b', {'tailscale': 'echo 100.64.0.3'})}
     with store.Store(str(tmp_path)) as results:
         run.run(plan.steps(read), Measurement(read, hosts, results, dict, {}), results, Quiet())
     taken, = store.read(str(tmp_path))
