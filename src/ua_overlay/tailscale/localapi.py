@@ -302,7 +302,8 @@ class LocalApi:
         call = path.split('?', 1)[0]
         if answer.code in (401, 403):
             raise DaemonDenied('tailscaled at {} refuses changes by this user ({}).'.format(
-                self.socket_path, text or call), 'sudo ua-overlay robot prepare --user "$USER"')
+                self.socket_path, text or call),
+                'sudo ua-overlay robot prepare --user "$USER"   # in place of the present user')
         raise DaemonError('tailscaled refused {} ({}): {}.'.format(call, answer.code, text.rstrip('.') or 'no reason'),
                           status=answer.code)
 
