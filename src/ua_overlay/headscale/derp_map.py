@@ -2,9 +2,9 @@
 
 Each robot has one home region; peers without a better path reach it there. The DERP inside Headscale is down
 whenever Headscale restarts, and robots cannot change their home meanwhile (magicsock keeps it while the control server
-is unreachable, because it could not report a new one). A robot that starts while Headscale is dead would even choose
-the dead one from its remembered map, if it were there. So the map has only the regions on remote hosts while at least
-one of them answers, and the embedded region, too, when none does. Headscale rereads the map periodically.
+is unreachable, because it could not report a new one). So the regions on remote hosts are the homes while at least one
+of them answers, and the embedded region is the home when none does. It stays in the map: a tailscaled that starts with
+a home that the map no longer has needs 24 s to find another (1.102.5). Headscale rereads the map periodically.
 """
 import ipaddress
 import os
@@ -27,11 +27,11 @@ def derp_map(settings: SiteSettings, answering: Collection[str]) -> JsonObject:
 
     :param answering: names of the remote regions that answer now.
     """
-    regions: Dict[int, JsonObject] = {}
-    if not set(answering) & {host.name for host in settings.derp}:
-        regions[remote_hosts.EMBEDDED_REGION] = _region(
-            remote_hosts.EMBEDDED_REGION, 'site', 'Site', settings.name, settings.addresses, settings.port,
-            settings.stun_port)
+    embedded = _region(remote_hosts.EMBEDDED_REGION, 'site', 'Site', settings.name, settings.addresses, settings.port,
+                       settings.stun_port)
+    if set(answering) & {host.name for host in settings.derp}:
+        embedded['nomeasurenohome'] = True
+    regions = {remote_hosts.EMBEDDED_REGION: embedded}
     for host in settings.derp:
         regions[host.region] = _region(host.region, host.name, host.name, host.host_name(settings.name),
                                        (host.address,), host.port, host.stun_port)

@@ -10,13 +10,13 @@ SETTINGS = SiteSettings('s.test', ('203.0.113.10',), private=('192.168.7.10',),
                         derp=(DerpHost('lab-b', 901, '203.0.113.11'),))
 
 
-def test_the_embedded_region_is_there_only_without_a_remote_one():
+def test_the_embedded_region_is_home_only_without_a_remote_one():
     made = derp_map.derp_map(SETTINGS, {'lab-b'})['regions']
-    assert list(made) == [901]
+    assert made[999]['nomeasurenohome'] is True and 'nomeasurenohome' not in made[901]
     assert made[901]['nodes'][0] == {'name': '901a', 'regionid': 901, 'hostname': 'lab-b.s.test', 'derpport': DERP_PORT,
                                      'stunport': STUN_PORT, 'ipv4': '203.0.113.11'}
-    alone = derp_map.derp_map(SETTINGS, set())['regions']
-    assert sorted(alone) == [901, 999] and alone[999]['nodes'][0]['ipv4'] == '203.0.113.10'
+    assert made[999]['nodes'][0]['ipv4'] == '203.0.113.10'
+    assert 'nomeasurenohome' not in derp_map.derp_map(SETTINGS, set())['regions'][999]
     assert yaml.safe_load(derp_map.dump_map({'regions': made})) == {'regions': made}
 
 

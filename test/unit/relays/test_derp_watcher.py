@@ -109,7 +109,7 @@ def test_changed_maps_are_written_and_changed_regions_reported(site):
 
     def embedded_is_home():
         with open(site.path('derp.yaml')) as stream:
-            return 999 in yaml.safe_load(stream)['regions']
+            return 'nomeasurenohome' not in yaml.safe_load(stream)['regions'][999]
 
     watcher.prepare()
     assert said == ['DERP region lab-b answers.'] and watcher.report() == {'lab-b': 'up'} and not embedded_is_home()
