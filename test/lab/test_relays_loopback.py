@@ -184,6 +184,27 @@ def test_a_certificate_that_ends_soon_is_reported_everywhere_and_replaced(site, 
     wait('A remote host without warnings', lambda: derp_status(site, second)[0] == 0, 60)
 
 
+@pytest.mark.fault('new', 'A remote relay starts after `relay create NAME --again` removed its node',
+                   behaviour='It joins with the key of its new enrolment', reported='-', recovery='60 s',
+                   lost='nothing')
+def test_a_relay_joins_again_with_a_new_enrolment(site, second):
+    def relay_id():
+        return [node.id for node in site.client().nodes() if node.requested_name == 'relay-lab-b' and node.online]
+
+    wait('a relay that is online', relay_id, 60)
+    before = relay_id()
+    second[0]['relay'].terminate()
+    assert second[0]['relay'].wait(30) == 0
+    site.call('relay', 'create', 'lab-b', '--again', '--overwrite')
+    with open(os.path.join(site.base, 'relay.log'), 'ab') as log:
+        second[0]['relay'] = subprocess.Popen(
+            [sys.executable, COMMAND, 'relay', 'run', '--dir', second[1]['relay'],
+             '--enrolment', os.path.join(site.base, 'lab-b.relay.yaml')], env=site.environment,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    wait('its new node', lambda: relay_id() and relay_id() != before, 60)
+    wait('a relay that is up', lambda: all(row['ok'] for row in site.json('relay', 'list', check=False)), 30)
+
+
 def test_robots_no_longer_see_a_removed_relay(site, second):
     site.call('relay', 'remove', 'lab-b')
     wait('robots that know one relay', lambda: 'relay-lab-b' not in site.robots[0].peers(), 60)

@@ -22,7 +22,9 @@ MARKER = 'tag:' + defaults.MARKER_TEAM
 #: its server asks hosts of Tailscale Inc. whether it is behind a captive portal.
 ATTRIBUTES = ('disable-captive-portal-detection', 'disable-web-client')
 #: Has tailscaled keep its network map on disk: a robot that starts while the server is dead has its address, its peers
-#: and their names at once (tailscale.com v1.102.5, tailcfg.NodeAttrCacheNetworkMaps).
+#: and their names at once (tailscale.com v1.102.5, tailcfg.NodeAttrCacheNetworkMaps). Relays keep none: a tailscaled
+#: that starts with a map does not ask for a login when the server has removed its node (ipnlocal: nextStateLocked), so
+#: a relay would not use the key of its new enrolment.
 KEEP_MAP = 'cache-network-maps'
 #: Disabled on all nodes except the site's relays, so that no robot or laptop can become a relay.
 NO_RELAY = 'disable-relay-server'
@@ -56,10 +58,10 @@ def make_policy(rules: Rules, present: Collection[Alias] = ()) -> JsonObject:
     for sources in (teams, users):
         if sources:
             grants.append({'src': sources, 'dst': [defaults.RELAY_TAG], 'app': {'tailscale.com/cap/relay': [{}]}})
-    attributes: List[JsonObject] = [{'target': ['*'], 'attr': list(ATTRIBUTES) + [KEEP_MAP] + (
+    attributes: List[JsonObject] = [{'target': ['*'], 'attr': list(ATTRIBUTES) + (
         [CGNAT_LANS] if rules.cgnat_lans else [])}]
     if teams:
-        attributes.append({'target': teams + users, 'attr': [NO_RELAY]})
+        attributes.append({'target': teams + users, 'attr': [NO_RELAY, KEEP_MAP]})
     # Sent in the network map, so that a robot adapts when it moves to another team or its team changes.
     attributes += [{'target': [team_tag(name)],
                     'attr': team_facts(rules.teams[name].port, rules.teams[name].addressing)}

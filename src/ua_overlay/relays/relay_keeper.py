@@ -23,6 +23,8 @@ from ua_overlay.system.thread import SupervisedThread
 PERIOD = 10.0
 #: Seconds within which a tailscaled must be brought up before it is restarted.
 UP_TIMEOUT = 120.0
+#: A relay that starts is reported as not up once the pause between two checks exceeds these seconds (after some 15 s).
+QUIET_PAUSE = 4.0
 
 #: Exceptions that any call to a relay may raise.
 _FAILURES = (OverlayError, OSError, subprocess.SubprocessError)
@@ -71,6 +73,8 @@ class RelayKeeper:
         self._joined = False
         self._started = clock()
         self._verdict = Verdict(False, 'starting')
+        #: Why it is not up, as last said; '' if it is, or if nothing was said yet.
+        self._said = ''
         self._sessions: Tuple[Session, ...] = ()
 
     def start(self) -> None:
@@ -134,8 +138,10 @@ class RelayKeeper:
             self._say('The peer relay: {}'.format(verdict.note))
         if verdict.ok and not before.ok:
             self._say('The peer relay is up (UDP {}).'.format(self._relay.port))
-        elif not verdict.ok and verdict.text != before.text and (before.ok or pause > 4):
+            self._said = ''
+        elif not verdict.ok and verdict.text != self._said and (before.ok or pause > QUIET_PAUSE):
             self._say('The peer relay is not up: {}'.format(verdict.text))
+            self._said = verdict.text
 
     def _repair(self, repair: str, verdict: Verdict) -> None:
         words = {JOIN: 'it joins again', PORT: 'its port is set again'}

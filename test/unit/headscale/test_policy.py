@@ -77,8 +77,8 @@ def test_without_teams_everything_is_denied():
 def test_disabled_client_features():
     made = policy.make_policy(Rules(teams('iris'), (), {'ana': User('ana', ('iris',))}))
     assert made['nodeAttrs'] == [
-        {'target': ['*'], 'attr': ['disable-captive-portal-detection', 'disable-web-client', 'cache-network-maps']},
-        {'target': ['tag:iris', 'autogroup:member'], 'attr': ['disable-relay-server']},
+        {'target': ['*'], 'attr': ['disable-captive-portal-detection', 'disable-web-client']},
+        {'target': ['tag:iris', 'autogroup:member'], 'attr': ['disable-relay-server', 'cache-network-maps']},
         {'target': ['tag:iris'], 'attr': ['ua-overlay:team-port={}'.format(TEAM_PORT), 'ua-overlay:addressing=names']}]
 
 

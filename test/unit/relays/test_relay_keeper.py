@@ -107,6 +107,26 @@ def test_the_keeper_waits_for_a_stopped_control_server(kept):
     until(lambda: keeper.report()['ok'])
 
 
+def test_a_relay_that_never_comes_up_is_reported_once(kept, monkeypatch):
+    monkeypatch.setattr(relay_keeper, 'PERIOD', 10.0)
+    node, keeper, said, _ = kept
+    node.now = RelayFacts('', 'Running', False, 40000, True)
+    keeper.start()
+
+    def check():
+        node.checked.clear()
+        keeper.wake()  # do not sit out the pauses, which grow to PERIOD
+        assert node.checked.wait(20)
+
+    for _ in range(8):
+        check()
+    assert said == ['The peer relay is not up: waiting for the control server (Running, offline)']
+    node.now = GOOD
+    keeper.wake()
+    until(lambda: keeper.report()['ok'])
+    assert said[1:] == ['The peer relay is up (UDP 40000).']
+
+
 def test_a_relay_that_was_logged_out_joins_again(kept):
     node, keeper, said, restarts = kept
     node.now = RelayFacts('', 'NeedsLogin', False)
