@@ -71,21 +71,30 @@ def _open_standard_streams() -> None:
             setattr(sys, name, os.fdopen(handle, mode))
 
 
+def _flush() -> None:
+    """Write what is still in memory, and raise what that raises. Otherwise the interpreter does it last, and reports a
+    full disk behind `> FILE` with a traceback and an exit status of its own."""
+    if sys.stdout is not None:  # `>&-`
+        sys.stdout.flush()
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command line ``argv`` (default: sys.argv[1:]) and return the exit status."""
     try:
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         _open_standard_streams()
-        args = make_parser().parse_args(complete(sys.argv[1:] if argv is None else argv))
-        status: int = args.run(args)
-        # Here, because the interpreter would report a full disk behind `> FILE` with a traceback of its own.
-        if sys.stdout is not None:  # `>&-`
-            sys.stdout.flush()
+        try:
+            args = make_parser().parse_args(complete(sys.argv[1:] if argv is None else argv))
+            status: int = args.run(args)
+        except SystemExit:  # --help
+            _flush()
+            raise
+        except OverlayError as error:
+            print('{}: {}'.format(PROGRAM, error), file=sys.stderr)
+            status = error.exit_status
+        _flush()
         return status
-    except OverlayError as error:
-        print('{}: {}'.format(PROGRAM, error), file=sys.stderr)
-        return error.exit_status
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

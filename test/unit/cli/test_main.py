@@ -161,31 +161,46 @@ def test_an_error_of_the_system_is_a_sentence(group, capsys, error, words):
     assert capsys.readouterr().err == 'ua-overlay: {}\n'.format(words)
 
 
+def typed(words, redirection='', **environ):
+    """Run `ua-overlay WORDS REDIRECTION` in a shell, with the buffers that Python has by default."""
+    environ = dict({name: value for name, value in os.environ.items() if name != 'PYTHONUNBUFFERED'}, **environ)
+    return subprocess.run(['bash', '-c', '"$@" ' + redirection, 'bash', sys.executable,
+                           os.path.join(ROOT, 'scripts', 'ua-overlay')] + words, env=environ, timeout=60,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+
+
+FULL = 'ua-overlay: Standard output cannot be written: No space left on device.\n'
+
+
 @pytest.mark.fault('K3', 'The disk behind `> FILE` is full', behaviour='the command says so', reported='at once',
                    recovery='with the next command after there is room', lost='the output')
-def test_a_full_disk_behind_standard_output_is_a_sentence():
-    with open('/dev/full', 'wb') as full:
-        done = subprocess.run([sys.executable, os.path.join(ROOT, 'scripts', 'ua-overlay'), 'env', '--help'],
-                              stdout=full, stderr=subprocess.PIPE, universal_newlines=True, timeout=60,
-                              env=dict(os.environ, PYTHONPATH=SOURCE))
-    assert done.stderr == 'ua-overlay: Standard output cannot be written: No space left on device.\n'
-    assert done.returncode == 1
+@pytest.mark.parametrize('environ', [{}, {'PYTHONUNBUFFERED': '1'}])
+@pytest.mark.parametrize('words', [['env', '--help'], ['--help'], ['tools', 'status']])
+def test_a_full_disk_behind_standard_output_is_a_sentence(words, environ):
+    done = typed(words, '>/dev/full', **environ)
+    assert (done.returncode, done.stderr) == (1, FULL)
 
 
-@pytest.mark.parametrize('words, status', [(['tools', 'status'], 0), (['--help'], 0), (['nothing'], 2)])
-def test_standard_streams_that_are_closed(words, status):
+def test_a_full_disk_behind_an_error(group, capsys, monkeypatch):
+    """Both are told."""
+    def fail(args):
+        print('so far')
+        raise UsageError('It is so.', 'do this')
+
+    group(fail)
+    with open('/dev/full', 'w') as full, open(os.devnull, 'w') as null:
+        monkeypatch.setattr(sys, 'stdout', full)
+        assert cli.main(['status']) == 1 and sys.stdout is None
+        os.dup2(null.fileno(), full.fileno())  # or it could not be closed
+    assert capsys.readouterr().err == 'ua-overlay: It is so. Next: do this\n' + FULL
+
+
+@pytest.mark.parametrize('words', [['tools', 'status'], ['--help'], ['nothing']])
+def test_standard_streams_that_are_closed(words):
+    status = typed(words).returncode
     for closed in ('>&-', '<&-', '2>&-', '>&- 2>&-'):
-        done = subprocess.run(['bash', '-c', '"$@" ' + closed, 'bash', sys.executable,
-                               os.path.join(ROOT, 'scripts', 'ua-overlay')] + words,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        done = typed(words, closed)
         assert done.returncode == status and 'Traceback' not in done.stdout + done.stderr, (closed, done)
-
-
-def test_the_longest_help_on_a_full_disk_is_a_sentence():
-    with open('/dev/full', 'wb') as full:
-        done = subprocess.run([sys.executable, os.path.join(ROOT, 'scripts', 'ua-overlay'), '--help'], stdout=full,
-                              stderr=subprocess.PIPE, text=True)
-    assert done.returncode == 1 and 'Traceback' not in done.stderr and 'No space left' in done.stderr, done.stderr
 
 
 def catches_interrupts(pid):

@@ -3,7 +3,7 @@ import argparse
 import importlib
 import sys
 import textwrap
-from typing import Any, Callable, Iterable, Iterator, List, NoReturn, Optional, Sequence, Tuple
+from typing import IO, Any, Callable, Iterable, Iterator, List, NoReturn, Optional, Sequence, Tuple
 
 from ua_overlay.cli.help import HELP
 from ua_overlay.cli.shared.exit_status import INVALID
@@ -114,6 +114,10 @@ class CommandParser(argparse.ArgumentParser):
     def format_help(self) -> str:
         self._load()
         return super().format_help()
+
+    def print_help(self, file: Optional[IO[str]] = None) -> None:
+        """Print the help, and raise what that raises: argparse ignores it (_print_message, Python 3.12)."""
+        print(self.format_help(), end='', file=file or sys.stdout)
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and ``message``, and exit with INVALID."""
