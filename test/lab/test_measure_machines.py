@@ -59,8 +59,8 @@ def sudo(machine, *argv):
 
 
 def typed(machine, line, check=True, timeout=300):
-    """Run a line in a login shell of the robot's user."""
-    return machine.run(['bash', '-lc', line], user=USER, check=check, timeout=timeout)
+    """Run a line as the robot's user types it after logging in: in an interactive login shell."""
+    return machine.run(['bash', '-lic', line], user=USER, check=check, timeout=timeout)
 
 
 @pytest.fixture(scope='module')
