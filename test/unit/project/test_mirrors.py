@@ -1,5 +1,6 @@
 """test/unit mirrors src/ua_overlay, folder by folder, so that the tests of a module are easy to find."""
 import os
+import re
 
 import pytest
 from paths import ROOT, SOURCE
@@ -63,6 +64,19 @@ def test_every_test_file_has_a_module():
               for path in [os.path.relpath(os.path.join(folder, name), UNIT)]
               if name.startswith('test_') and name.endswith('.py') and path not in mirrored]
     assert sorted(lonely) == sorted(LONELY)
+
+
+def test_only_the_fuzz_folder_needs_hypothesis():
+    """A robot's own pytest has no hypothesis: an import of it elsewhere ends the whole run there."""
+    importing = re.compile(r'^(?:import|from) hypothesis\b', re.MULTILINE)
+    found = {}
+    for folder, _, names in os.walk(UNIT):
+        for name in names:
+            if name.endswith('.py'):
+                with open(os.path.join(folder, name), encoding='utf-8') as stream:
+                    found[os.path.relpath(os.path.join(folder, name), UNIT)] = importing.search(stream.read())
+    assert [path for path in found if found[path] and not path.startswith('fuzz' + os.sep)] == []
+    assert found['fuzz/test_system.py']
 
 
 #: Files of tests that are about more than one module.
