@@ -22,6 +22,12 @@ relay's tailscaled to resolve a name (tailscale 1.98, ipn/ipnlocal/peerapi.go: r
 the same owner, and all tagged nodes have one), which would show the names of the server's network, and let queries of
 robots leave the site through the server. No policy and no option forbids it.
 
+A robot's rule refuses the DNS queries for the vendor's names that tailscaled asks for where it looks for a captive
+portal. The policy's attribute against that does not hold for netcheck, whose full report looks for one whenever STUN
+does not answer within 200 ms: at the start with a kept network map, and every five minutes (tailscale.com v1.102.5,
+feature/captiveportal/netcheckhook; net/captivedetection/endpoints.go has the names). Go's resolver asks with sockets
+without the mark, so this part holds for every program of the robot. It needs nftables.
+
 If tailscaled uses an HTTP proxy, the proxy is one of the addresses, and what tailscaled asks of it passes the rule.
 """
 import ipaddress
@@ -120,6 +126,13 @@ table inet {table} {{
     }}
 }}
 '''
+#: What tailscaled asks for besides the site's DERP servers, where it looks for a captive portal.
+VENDOR_NAMES = ('controlplane.tailscale.com', 'login.tailscale.com')
+_VENDOR = '''\
+    chain vendor {{
+        type filter hook output priority 0; policy accept;
+{rules}    }}
+'''
 #: Number of rules in the chain `output`, without those of :data:`_DNS`.
 RULES = _RULES.split('policy accept;')[1].count('\n        ') + 1
 #: Before loopback, where a resolver of the machine may listen.
@@ -154,7 +167,8 @@ def ruleset(which: Egress, settings: Settings, backend: Backend) -> str:
         elements4=_elements(v4), elements6=_elements(v6),
         dns=_DNS if settings.user else '',
         names=_NAMES.format(rules=''.join(
-            '        {}\n'.format(rule) for rule in _name_rules(settings.names))) if settings.user else '',
+            '        {}\n'.format(rule) for rule in _name_rules(settings.names))) if settings.user else _VENDOR.format(
+                rules=''.join('        {}\n'.format(rule) for rule in _vendor_rules())),
         whose='meta skuid != "{}" return'.format(settings.user) if settings.user else _MARKED)
 
 
@@ -196,11 +210,25 @@ def _name_rules(names: Iterable[str]) -> List[str]:
         labels = name.lower().encode('ascii', 'replace').split(b'.')
         if not all(re.fullmatch(rb'[a-z0-9_-]{1,63}', label) for label in labels):
             continue  # no DNS name
-        wire = b''.join(bytes([len(label)]) + label for label in labels) + b'\0'
-        pieces = [wire[start:start + _PIECE] for start in range(0, len(wire), _PIECE)]
-        rules.append(' '.join('@th,{},{} 0x{}'.format((_TO_NAME + number * _PIECE) * 8, len(piece) * 8, piece.hex())
-                              for number, piece in enumerate(pieces)) + ' return')
+        rules.append(_question(_wire(labels) + b'\0') + ' return')
     return rules
+
+
+def _vendor_rules() -> List[str]:
+    """Return rules that refuse queries for the vendor's names, also with a search domain of the network behind them."""
+    return ['udp dport 53 {} counter name "refused" reject'.format(_question(_wire(name.encode('ascii').split(b'.'))))
+            for name in VENDOR_NAMES]
+
+
+def _wire(labels: Iterable[bytes]) -> bytes:
+    return b''.join(bytes([len(label)]) + label for label in labels)
+
+
+def _question(wire: bytes) -> str:
+    """Return the match of a DNS query over UDP whose question begins with these bytes."""
+    pieces = [wire[start:start + _PIECE] for start in range(0, len(wire), _PIECE)]
+    return ' '.join('@th,{},{} 0x{}'.format((_TO_NAME + number * _PIECE) * 8, len(piece) * 8, piece.hex())
+                    for number, piece in enumerate(pieces))
 
 
 def _elements(addresses: List[str]) -> str:

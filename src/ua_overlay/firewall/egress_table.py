@@ -71,12 +71,15 @@ def parse(listed: str, settings: Settings) -> TableState:
         chains = {item['chain']['name']: item['chain'] for item in items if 'chain' in item}
         rules = [item['rule']['expr'] for item in items if 'rule' in item and item['rule']['chain'] == 'output']
         names = [item['rule']['expr'] for item in items if 'rule' in item and item['rule']['chain'] == 'names']
+        vendor = [item['rule']['expr'] for item in items if 'rule' in item and item['rule']['chain'] == 'vendor']
         v4, v6 = egress.split(address for item in items if 'set' in item for address in _elements(item['set']))
-        ours = (sorted(chains) == (['names', 'output'] if settings.user else ['output'])
+        ours = (sorted(chains) == (['names', 'output'] if settings.user else ['output', 'vendor'])
                 and chains['output'].get('hook') == 'output'
                 and len(rules) == egress.RULES + (2 if settings.user else 0)
                 and _is_about(rules[0], settings.user) and all(_rejects(rule) for rule in rules[-2:])
-                and (not settings.user or _limits_names(rules, names)))
+                and (_limits_names(rules, names) if settings.user else
+                     chains['vendor'].get('hook') == 'output' and len(vendor) == len(egress.VENDOR_NAMES)
+                     and all(_rejects(rule) for rule in vendor)))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverlayError):
         return TableState(CHANGED)
     return TableState(IN_FORCE if ours else CHANGED, tuple(v4 + v6))

@@ -145,6 +145,21 @@ def test_a_server_resolves_only_names_of_the_site(updated):
         '{} refused'.format(name) for name in others]
 
 
+@pytest.mark.skipif(shutil.which('nft') is None or os.geteuid() != 0, reason='nft loads rules as root alone.')
+@pytest.mark.fault('new', 'tailscaled starts with a kept network map while the server does not answer STUN',
+                   behaviour="netcheck looks for a captive portal; no question for the vendor's names leaves the robot",
+                   reported='-', recovery='-', lost='nothing')
+def test_a_robot_asks_for_no_name_of_the_vendor():
+    refused = egress.VENDOR_NAMES + ('login.tailscale.com.lan.example.org',)
+    passed = ('pkgs.tailscale.com', 'tailscale.com', 'xlogin.tailscale.com', 'login.tailscale.co', 'server.ua.test')
+    done = subprocess.run(['unshare', '--net', sys.executable, '-c', DNS, 'root', ruleset(egress.ROBOT, [])]
+                          + list(refused + passed),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1:-1] == ['{} refused'.format(name) for name in refused] + [
+        '{} answer'.format(name) for name in passed]
+
+
 def test_a_robot_resolves_for_its_programs():
     assert 'chain names' not in ruleset(egress.ROBOT, []) and 'names' not in egress.update(
         egress.ROBOT, Settings(), NFTABLES)

@@ -45,7 +45,8 @@ def test_loaded_rules_are_in_force(which, user, addresses):
 @pytest.mark.parametrize('change', [
     'insert rule {} output accept', 'add rule {} output accept', 'flush chain {} output',
     'flush chain {0} output\nadd rule {0} output accept', 'add chain {} other',
-    'delete rule {} output handle 5', 'replace rule {} output handle 5 meta mark & 0x00ff0000 != 0x00090000 return'])
+    'delete rule {} output handle 8', 'replace rule {} output handle 8 meta mark & 0x00ff0000 != 0x00090000 return',
+    'delete rule {} vendor handle 6', 'delete chain {} vendor', 'replace rule {} vendor handle 6 accept'])
 def test_a_changed_rule_is_detected(change):
     rules = egress.ruleset(egress.ROBOT, Settings(ADDRESSES), NFTABLES)
     assert egress_table.parse(listed(rules + change.format(TABLE) + '\n'), Settings()).state == CHANGED
