@@ -50,7 +50,7 @@ def test_only_groups_with_a_chosen_test_run(runner):
 def test_quick_runs_the_unit_tests_and_one_lab_test(runner):
     groups = runner.quick_groups(runner.unit_groups('/cache') + runner.lab_groups())
     assert [group.name for group in groups] == ['unit', 'main-job']
-    assert groups[0].argv[-2:] == ['-n', 'auto'] and groups[1].files == ('test/lab/test_main_job.py',)
+    assert groups[0].argv[-4:-2] == ['-n', str(2 * runner.CORES)] and groups[1].files == ('test/lab/test_main_job.py',)
 
 
 def test_the_next_group_starts_when_resources_are_free():
