@@ -1,7 +1,7 @@
 """The errors that people read: one sentence that names the object, and the next command.
 
-This list has all of them, with their code for programs (in `--json` and in the answers of services) and the module that
-defines them. An indented class is a subclass of the one above it. A UsageError ends a command with status 2, any other
+This list has all of them, with their codes (in `--json` and in the answers of services) and the modules that define
+them. An indented class is a subclass of the one above it. A UsageError ends a command with status 2, any other
 with 1. test/unit/test_errors.py compares this list with the sources.
 
     OverlayError                  ERROR               errors

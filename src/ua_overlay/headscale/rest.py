@@ -44,7 +44,7 @@ Value = TypeVar('Value')
 
 
 class RestError(OverlayError):
-    """The control server did not perform a request, or its answer makes no sense.
+    """The control server did not perform a request, or its answer is invalid.
 
     :ivar detail: Headscale's own text, complete; '' if it gave none.
     """

@@ -1,6 +1,6 @@
 """Run a child process that dies with its parent, and whose log file is bounded.
 
-It is for programs with a main thread that only supervises (`server run`). A ROS node has many threads, so running
+Use it in programs whose main thread only supervises (`server run`). A ROS node has many threads, so running
 Python between fork and exec is unsafe there; tailscale.daemon starts its child differently. Do not use it either for a
 child that must clean up when its parent dies: its output is a pipe, and SIGPIPE would kill it.
 """

@@ -49,7 +49,7 @@ def write_atomic(path: Path, data: Union[str, bytes], mode: int = 0o644, owner: 
             raise OSError(errno.EEXIST, 'not a regular file', path)
         owner = inherited_owner(path) if owner is None else owner
         _sweep_once(directory, os.path.basename(path))
-        handle, temporary = _temporary(directory, os.path.basename(path))
+        handle, temporary = locked_temporary(directory, '.{}.'.format(os.path.basename(path)))
         try:
             with os.fdopen(handle, 'wb') as stream:
                 stream.write(data)
@@ -88,10 +88,11 @@ def write_changed(path: Path, data: Union[str, bytes], mode: int = 0o644, owner:
     return True
 
 
-def _temporary(directory: str, name: str) -> Tuple[int, str]:
-    """Return (handle, path) of a new, locked temporary file."""
+def locked_temporary(directory: str, prefix: str, suffix: str = '') -> Tuple[int, str]:
+    """Return (handle, path) of a new file, which is locked until the handle is closed: no sweeper takes it for one that
+    a killed process left."""
     while True:
-        handle, path = tempfile.mkstemp(prefix='.{}.'.format(name), dir=directory)
+        handle, path = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=directory)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
         except OSError:

@@ -236,7 +236,7 @@ class Applier:
         return set(stale)
 
     def _revert(self, argv: Iterable[str], notes: List[str]) -> None:
-        """Run an undo command. If it fails, the others still run: what it reverts may never have come about."""
+        """Run an undo command. If it fails, the others still run: what it reverts may never have been done."""
         try:
             self._run(list(argv))
         except OverlayError as error:

@@ -9,10 +9,9 @@ import fcntl
 import os
 import shutil
 import stat
-import tempfile
-from typing import Iterator, List, Tuple
+from typing import Iterator, List
 
-from ua_overlay.system import file_system
+from ua_overlay.system import file_system, files
 
 _LOCK = '.lock'
 
@@ -26,7 +25,7 @@ def directory(parent: str, prefix: str) -> Iterator[str]:
     """
     sweep(parent, prefix)
     try:
-        handle, lock = _lock(parent, prefix)
+        handle, lock = files.locked_temporary(parent, prefix, _LOCK)
     except OSError as error:
         raise file_system.named(error, parent)
     path = lock[:-len(_LOCK)]
@@ -59,19 +58,6 @@ def sweep(parent: str, prefix: str) -> List[str]:
         if _remove_unused(path):
             removed.append(path)
     return removed
-
-
-def _lock(parent: str, prefix: str) -> Tuple[int, str]:
-    """Return (handle, path) of a new, locked file."""
-    while True:
-        handle, path = tempfile.mkstemp(prefix=prefix, suffix=_LOCK, dir=parent)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError:
-            return handle, path  # a file system without locks, on which nothing is swept
-        if os.fstat(handle).st_nlink:
-            return handle, path
-        os.close(handle)  # a sweeper was faster than the lock
 
 
 def _remove_unused(path: str) -> bool:

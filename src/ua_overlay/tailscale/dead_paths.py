@@ -109,9 +109,8 @@ class _Watch:
     history: List[bool] = field(default_factory=list)
     #: Bytes per second sent, smoothed over a second.
     rate: float = 0.0
+    #: Smoothed, in seconds. None: the peer never answered a ping through the tunnel, so it is judged by what is heard.
     round_trip: Optional[float] = None
-    #: Whether this peer ever answered a ping through the tunnel; one that never does is judged by what is heard.
-    answers: bool = False
     #: Samples since the last suspicion that received something; suspicions in a row with nothing between them, which is
     #: how a link looks that only sends.
     receipts: int = 0
@@ -133,8 +132,6 @@ class DeadPaths:
     def __init__(self) -> None:
         self._watches: Dict[str, _Watch] = {}
         self._last_rebind: Optional[float] = None
-        #: Number of rebinds.
-        self.rebinds = 0
 
     def step(self, now: float, samples: Mapping[str, LinkSample]) -> List[Action]:
         """Take the samples of all links and return what to do now, in order.
@@ -158,7 +155,6 @@ class DeadPaths:
                 dead[peer] = now - watch.heard
         if dead and (self._last_rebind is None or now - self._last_rebind >= REBIND_PERIOD):
             self._last_rebind = now
-            self.rebinds += 1
             for peer, watch in self._watches.items():
                 if watch.suspected is not None:  # a rebind heals every link, also one whose proof was a moment behind
                     watch.healing_since, watch.suspected, watch.given_up = watch.heard, None, peer in dead
@@ -176,7 +172,6 @@ class DeadPaths:
             known = watch.round_trip
             # As TCP does (RFC 6298), but a longer one counts at once: patience must follow a queue that fills.
             watch.round_trip = seconds if known is None or seconds > known else known + (seconds - known) / 8
-            watch.answers = True
             if watch.suspected is not None:
                 _acquit(watch)
 
@@ -211,7 +206,7 @@ def _take(watch: _Watch, now: float, sample: LinkSample) -> Optional[float]:
     if watch.healing_since is not None:
         silent = now - watch.healing_since
     watch.receipts += 1
-    if watch.suspected is not None and not watch.answers:
+    if watch.suspected is not None and watch.round_trip is None:
         _acquit(watch)
     watch.heard, watch.healing_since, watch.given_up = now, None, False
     return silent

@@ -196,7 +196,7 @@ def not_permitted(ca_cert: x509.Certificate, dns_names: Sequence[str], addresses
 
 
 def _inside(address: str, network: Union[ipaddress.IPv4Network, ipaddress.IPv6Network]) -> bool:
-    """Return whether an address lies in a network; a network (in a SAN, where it makes no sense) does not."""
+    """Return whether an address lies in a network; a network (which is invalid in a SAN) does not."""
     return '/' not in address and ipaddress.ip_address(address) in network
 
 
