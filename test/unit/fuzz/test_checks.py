@@ -2,7 +2,6 @@
 import contextlib
 import http.server
 import socket
-import threading
 import time
 import xmlrpc.client
 from dataclasses import replace
@@ -10,6 +9,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from serving import serving
 
 from ua_overlay.checks import table
 from ua_overlay.checks.facts import (
@@ -110,7 +110,6 @@ def test_processes_of_any_content(tmp_path_factory, data):
 
 # -- masters
 
-@contextlib.contextmanager
 def answering(body):
     """The URI of an HTTP server that answers every POST with ``body``: bytes, or a function that returns them."""
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -128,15 +127,7 @@ def answering(body):
         def log_message(self, *_):
             """Quiet."""
 
-    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={'poll_interval': 0.02})
-    thread.start()
-    try:
-        yield 'http://127.0.0.1:{}'.format(server.server_address[1])
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    return serving(http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler))
 
 
 VALUES = st.recursive(st.none() | st.booleans() | st.integers(-2 ** 31, 2 ** 31 - 1) | st.floats() | TEXTS.filter(

@@ -28,6 +28,7 @@ from ua_overlay.headscale.rest import RestClient, RestError
 from ua_overlay.headscale.sessions import SessionWatcher
 from ua_overlay.site.site import parse_site
 from ua_overlay.trust import store
+from unit.fuzz.json_places import places, with_value
 
 TEXTS = st.text(max_size=30)
 VALUES = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS | st.sampled_from(
@@ -56,22 +57,6 @@ SITE = {
     'teams': {'iris': {'port': 11312, 'addressing': 'names', 'inside': ['ros', 'ssh', 8765]}, 'blue': {}},
     'talk': [{'from': 'blue', 'to': 'iris', 'what': ['ros', 'ping']}],
     'users': {'ana': {'teams': ['iris'], 'what': ['everything']}}, 'ephemeral_ports': '32768-60999'}
-
-
-def places(value, path=()):
-    """Every place of a JSON value, as a path of keys and indices."""
-    yield path
-    for key in (value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()):
-        yield from places(value[key], path + (key,))
-
-
-def with_value(value, path, other):
-    """A copy of ``value`` with ``other`` at ``path``."""
-    if not path:
-        return other
-    copy = dict(value) if isinstance(value, dict) else list(value)
-    copy[path[0]] = with_value(value[path[0]], path[1:], other)
-    return copy
 
 
 @st.composite

@@ -20,6 +20,7 @@ from ua_overlay.rosenv.preferences import Preferences, follow_map
 from ua_overlay.tailscale import byte_counters, fields, home_derp, http_unix, model, snapshot, version
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.watcher import is_telling
+from unit.fuzz.json_places import places, with_value
 from unit.tailscale.raw_server import OK, Server
 
 ANSWERS = os.path.join(DATA, 'tailscale')
@@ -47,30 +48,13 @@ ODD = st.one_of(
     st.dictionaries(st.text(max_size=5), st.one_of(st.none(), st.text(max_size=5), st.integers()), max_size=3))
 
 
-def places(value, path=()):
-    """The path of every value inside a JSON value."""
-    yield path
-    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, each in entries:
-        yield from places(each, path + (key,))
-
-
-def changed(value, path, odd):
-    """A copy of ``value`` with ``odd`` at ``path``."""
-    if not path:
-        return odd
-    copy = dict(value) if isinstance(value, dict) else list(value)
-    copy[path[0]] = changed(value[path[0]], path[1:], odd)
-    return copy
-
-
 @st.composite
 def mutated(draw, originals):
     """One of ``originals`` with up to three values replaced, or with one more field."""
     value = draw(st.sampled_from(originals))
     for _ in range(draw(st.integers(1, 3))):
         path = draw(st.sampled_from([path for path in places(value) if path] or [()]))
-        value = changed(value, path, draw(ODD))
+        value = with_value(value, path, draw(ODD))
         if not isinstance(value, dict):
             break
     return value if isinstance(value, dict) else {}

@@ -7,20 +7,9 @@ import time
 from xmlrpc.server import SimpleXMLRPCServer
 
 import pytest
+from serving import serving
 
 from ua_overlay.rosenv.master import MasterAnswer, MasterProbe
-
-
-@contextlib.contextmanager
-def serving(server):
-    thread = threading.Thread(target=server.serve_forever, kwargs={'poll_interval': 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield 'http://127.0.0.1:{}'.format(server.server_address[1])
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def master(get_pid, get_param):
