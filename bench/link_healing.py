@@ -66,7 +66,7 @@ def one_fault(pair, fault, heal, heard, output, values):
     kind = 'PEER_RELAY' if fault in (DEAD, RESTARTED) else 'DIRECT'
     if fault == RESTARTED:  # the link must go over the server's own relay
         drop(pair, SECOND, True)
-    set_nats(pair, 'hard' if kind == 'PEER_RELAY' else 'easy')
+    pair.set_nats('hard' if kind == 'PEER_RELAY' else 'easy')
     settled = time.time()
     used = pair.wait_link(kind, SERVER + ':' if fault == RESTARTED else '')[1].split(':')[0]
     wait_steady(heard, STABLE, settled + (SEARCH if fault == HARD else 0.0))
@@ -86,13 +86,13 @@ def one_fault(pair, fault, heal, heard, output, values):
 def cause(pair, fault, used):
     """Cause a fault on a link over ``used`` (an address); return the function that undoes it."""
     if fault == CUT:
-        set_nats(pair, 'udp-blocked')
-        return lambda: set_nats(pair, 'easy')
+        pair.set_nats('udp-blocked')
+        return lambda: pair.set_nats('easy')
     if fault == HARD:
-        set_nats(pair, 'hard')
-        return lambda: set_nats(pair, 'easy')
+        pair.set_nats('hard')
+        return lambda: pair.set_nats('easy')
     if fault == FORGOT:
-        set_nats(pair, 'easy')
+        pair.set_nats('easy')
         return lambda: None
     if fault == MOVED:
         set_address(pair, '10.0.2.77')
@@ -104,12 +104,6 @@ def cause(pair, fault, used):
     pair.stop_server()
     pair.start_server()
     return lambda: drop(pair, SECOND, False)
-
-
-def set_nats(pair, kind):
-    """Change both NATs to ``kind``, which drops their connections."""
-    for router in ('nat1', 'nat2'):
-        pair.lab.nat(router, kind)
 
 
 def set_address(pair, address):

@@ -62,8 +62,7 @@ def with_embedded(pair, values, progress, rounds):
 
 
 def block_udp(pair, blocked):
-    for router in ('nat1', 'nat2'):
-        pair.lab.nat(router, 'udp-blocked' if blocked else 'hard')
+    pair.set_nats('udp-blocked' if blocked else 'hard')
 
 
 def wait_stable(output, count=30):

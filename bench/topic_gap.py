@@ -75,8 +75,7 @@ def measure(progress, rounds=ROUNDS):
 def on_link(pair, link, values, progress, rounds):
     """Measure all events on one link, with one publisher and one subscriber throughout."""
     kind = {'DIRECT': 'easy', 'PEER_RELAY': 'hard', 'DERP': 'udp-blocked'}[link.kind]
-    for router in ('nat1', 'nat2'):
-        pair.lab.nat(router, kind)
+    pair.set_nats(kind)
     with topic(pair) as heard:
         for turn in range(1, rounds + 1):
             with progress('{}, round {} of {}'.format(link.label, turn, rounds)):

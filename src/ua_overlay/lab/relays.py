@@ -82,6 +82,11 @@ class Pair(Fleet):
                 return (link_types.DERP, peer.get('Relay', '')) if peer.get('Active') else (link_types.IDLE, '')
         return None
 
+    def set_nats(self, kind: str) -> None:
+        """Change the NATs of both robots to ``kind``, which drops their connections."""
+        for router in ('nat1', 'nat2'):
+            self.lab.nat(router, kind)
+
     def wait_link(self, kind: str, endpoint: str = '', timeout: float = timeouts.PATH) -> Tuple[str, str]:
         """Wait for a link of type ``kind`` whose endpoint begins with ``endpoint``; return the link."""
         def right() -> Optional[Tuple[str, str]]:
