@@ -1,7 +1,6 @@
 """`ua-overlay robot`: prepare this robot; the agent. The commands on the server are in cli/robot_server.py."""
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Collection, Dict, List, Optional, Tuple
@@ -50,12 +49,6 @@ examples:
   sudo ua-overlay robot prepare --ca ca.pem --user robot --dry-run
   sudo ua-overlay robot prepare --undo'''
 
-IMAGE = '''\
-Make this robot ready to be copied as a disk image: stop tailscaled, and remove
-its keys and the settings of the invitation. What `robot prepare` installed
-stays. Then power the robot off and copy its disk: every copy makes keys of its
-own when it boots, and joins with an invitation of its own.'''
-
 AGENT = '''\
 Run until stopped, and maintain five things:
 
@@ -73,7 +66,7 @@ Run until stopped, and maintain five things:
 def configure(parser: CommandParser) -> None:
     parser.describe(DESCRIPTION, EPILOG)
     parser.add_command('prepare', configure_prepare)
-    parser.add_command('image', configure_image)
+    parser.add_command('image', from_module('ua_overlay.cli.robot_image'))
     parser.add_command('agent', configure_agent)
     parser.add_command('mtu', from_module('ua_overlay.cli.robot_mtu'))
     # Imported on use: a robot does not need the server's code.
@@ -105,55 +98,6 @@ def configure_agent(parser: CommandParser) -> None:
     parser.add_argument('--user', metavar='USER', required=True, help='the user that may join and leave')
     add_socket(parser)
     parser.set_defaults(run=run_agent)
-
-
-def configure_image(parser: CommandParser) -> None:
-    parser.describe(IMAGE, 'example:\n  sudo ua-overlay robot image && sudo poweroff')
-    parser.set_defaults(run=run_image)
-
-
-def run_image(args: argparse.Namespace) -> int:
-    from ua_overlay.cli.shared.needs import need_systemd
-    from ua_overlay.membership.settings import forget_settings
-    from ua_overlay.rosenv import hosts
-    from ua_overlay.system.recipe import run_command
-    from ua_overlay.tailscale.daemon_unit import check_arguments, read_unit
-    from ua_overlay.tailscale.localapi import LocalApi
-    from ua_overlay.tailscale.model import parse_status
-    need_root('robot image')
-    need_systemd('sudo kill $(pgrep -x tailscaled); sudo rm /var/lib/tailscale/tailscaled.state   # and power off')
-    unit = read_unit()
-    if unit is None:
-        raise OverlayError('This machine has no tailscaled.service, so it has no keys to remove.',
-                           'sudo ua-overlay robot prepare --user "$USER"')
-    check_arguments(unit.arguments)
-    try:
-        name = parse_status(LocalApi(unit.arguments.socket).status(peers=False)).self_node.name
-    except OverlayError:
-        name = ''
-    run_command(['systemctl', 'stop', 'tailscaled.service'])
-    try:
-        for path in (unit.arguments.state,) + tuple(
-                each + '/profile-data' for each in unit.arguments.directories):
-            remove(path)
-        forget_settings(defaults.STATE_DIR)
-    except OSError as error:
-        raise OverlayError('{} cannot be removed: {}.'.format(error.filename, error.strerror),
-                           command('ls -l {}', error.filename))
-    hosts.remove_block()
-    print('The keys of this robot are removed, and tailscaled is stopped.')
-    if name:
-        print('The server still has {0}. To free the name: ua-overlay robot remove {0}   # on the server'.format(name))
-    print('Next: sudo poweroff   (before anything starts tailscaled, which would make new keys)')
-    return 0
-
-
-def remove(path: str) -> None:
-    """Remove a file or a directory, if it exists. :raises OSError: it stays."""
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
-    elif os.path.lexists(path):
-        os.unlink(path)
 
 
 def run_prepare(args: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ NEEDS_MESSAGES = 'imports messages that catkin makes: test/lab/test_ros.py and t
 NO_MIRROR = {
     'cli/lab_team.py': 'types the commands of a team in a real lab: test/lab/test_campus.py',
     'cli/measure.py': 'adds its commands, which cli/test_help.py compares with the table',
+    'cli/robot_image.py': 'removes the keys of a real machine: test/lab/test_prepare_systemd.py',
     'cli/shared/exit_status.py': 'constants; cli/test_main.py compares them with the help',
     'defaults.py': 'values without code: test/unit/project/test_one_home.py compares them with who repeats them',
     'headscale/api.py': 'a Protocol: nothing runs',
