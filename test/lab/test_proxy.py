@@ -64,13 +64,11 @@ def test_robots_outside_have_links_of_all_three_types(pair):
     pair.join_robots()
     with pair.traffic():
         pair.wait_link('DIRECT', '203.0.113.22:')
-        for router in ('nat1', 'nat2'):
-            pair.lab.nat(router, 'hard')
+        pair.set_nats('hard')
         # Robots know the relay by its public address alone: the private one is no host of theirs.
         pair.wait_link('PEER_RELAY', PUBLIC + ':40000')
         assert wait('A carried link in the status', lambda: pair.relay_report()['carrying'], START) == 1
-        for router in ('nat1', 'nat2'):
-            pair.lab.nat(router, 'udp-blocked')
+        pair.set_nats('udp-blocked')
         pair.wait_link('DERP')
 
 
@@ -82,8 +80,7 @@ def test_a_relay_that_receives_nothing_is_reported_but_no_server_fault(pair):
     with pair.traffic():
         report = wait('A suspicion', lambda: pair.relay_report().get('note') and pair.relay_report(), PATH)
         assert 'UDP 40000 open from outside' in report['note'] and report['ok']
-        for router in ('nat1', 'nat2'):
-            pair.lab.nat(router, 'hard')
+        pair.set_nats('hard')
         pair.wait_link('PEER_RELAY', PUBLIC + ':40000')
         wait('The end of the suspicion', lambda: not pair.relay_report()['note'], JOIN)
     # For people and programs alike: what the tests read from the server's socket is what its command prints.

@@ -84,8 +84,7 @@ def test_a_link_continues_over_the_other_relay(pair):
                    reported='-', recovery='1 s without an answer', lost='nothing')
 def test_links_over_the_remote_derp_survive_without_headscale(pair):
     """Away for some seconds: a mere restart costs the embedded DERP less than half a second."""
-    for router in ('nat1', 'nat2'):
-        pair.lab.nat(router, 'udp-blocked')
+    pair.set_nats('udp-blocked')
     pair.wait_home('second')
     with pair.traffic() as output:
         pair.wait_link('DERP', 'second')
