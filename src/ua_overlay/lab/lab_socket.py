@@ -9,12 +9,12 @@ import signal
 import socket
 import socketserver
 import subprocess
-import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Type
 
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.protocols import Argv, Environ, JsonObject
+from ua_overlay.system.thread import SupervisedThread
 
 if TYPE_CHECKING:
     # lab.py imports this module.
@@ -182,9 +182,7 @@ class ControlServer:
         finally:
             os.close(directory)
         self._server.lab = lab
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={'poll_interval': 0.2},
-                                        name='lab-control', daemon=True)
-        self._thread.start()
+        self._thread = SupervisedThread('lab-control', lambda: self._server.serve_forever(poll_interval=0.2)).start()
         self._path = lab.state.path('control', SOCKET_NAME)
 
     def close(self) -> None:
