@@ -52,11 +52,11 @@ def read_round_trips(directory: str) -> Dict[str, Tuple[LinkType, float]]:
 
 
 def write_round_trips(directory: str, round_trips: Mapping[str, Tuple[LinkType, float]]) -> None:
-    """Replace the file of the last measurements.
+    """Replace the file of the last measurements, if they differ.
 
     :raises OSError: it cannot be written.
     """
-    files.write_atomic(os.path.join(directory, ROUND_TRIPS), json.dumps(
+    files.write_changed(os.path.join(directory, ROUND_TRIPS), json.dumps(
         {peer: [kind, float(seconds)] for peer, (kind, seconds) in round_trips.items()}))
 
 
