@@ -223,8 +223,9 @@ class Robot:
 
     def stop(self):
         self.keeper.stdin.close()
-        self.keeper.stdout.close()
-        return self.keeper.wait(30)
+        status = self.keeper.wait(30)
+        self.keeper.stdout.close()  # not before its end: it still writes to it
+        return status
 
 
 def alive(pid):
