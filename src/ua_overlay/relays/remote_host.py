@@ -92,7 +92,7 @@ class RemoteHost:
         """
         lock = self.path('run', 'server.lock')
         try:
-            handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+            handle = files.open_or_create(lock, os.O_RDWR)
         except OSError as error:
             file_system.named(error, lock)
             raise RemoteHostError('The lock {} cannot be opened: {}.'.format(lock, error.strerror),

@@ -103,8 +103,7 @@ class InvitationLog:
 
     def _write(self, line: bytes) -> None:
         new = not os.path.exists(self._path)
-        handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-                         | os.O_CLOEXEC, 0o600)
+        handle = files.open_or_create(self._path, os.O_RDWR | os.O_APPEND)
         with os.fdopen(handle, 'rb+', buffering=0) as stream:
             owner = files.inherited_owner(self._path if not new else os.path.join(os.path.dirname(self._path), '.'))
             if new and owner is not None:

@@ -252,10 +252,8 @@ class Site:
 @contextlib.contextmanager
 def _lock(path: str, taken: Optional[SiteError] = None) -> Iterator[None]:
     """Hold a lock file; wait for it, or raise ``taken`` if another process holds it."""
-    # Do not follow links: the directory may belong to another user, who must not redirect root elsewhere. Do not wait
-    # for the other end of a FIFO.
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        handle = files.open_or_create(path, os.O_RDWR)
     except OSError as error:
         file_system.named(error, path)
         raise SiteError('The lock {} cannot be opened: {}.'.format(path, error.strerror), file_system.next_command(

@@ -16,7 +16,7 @@ import time
 from typing import IO, Callable, Deque, List, Mapping, Optional, Sequence
 
 from ua_overlay.protocols import Argv
-from ua_overlay.system import file_system
+from ua_overlay.system import file_system, files
 from ua_overlay.system import process as processes
 from ua_overlay.system.thread import SupervisedThread
 
@@ -90,10 +90,7 @@ class BoundedLog:
         return True
 
     def _open(self) -> int:
-        # No link: the directory may belong to another user, who must not redirect root elsewhere. No wait for the
-        # reader of a FIFO.
-        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
-                         | os.O_CLOEXEC, 0o600)
+        handle = files.open_or_create(self._path, os.O_WRONLY | os.O_APPEND)
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             os.close(handle)

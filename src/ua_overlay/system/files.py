@@ -88,6 +88,18 @@ def write_changed(path: Path, data: Union[str, bytes], mode: int = 0o644, owner:
     return True
 
 
+def open_or_create(path: Path, access: int, mode: int = 0o600) -> int:
+    """Open a file that this process writes in place (a log, a lock, a record), or create it; return the handle.
+
+    Another user may own its directory. So a link in its place is not followed, because it would lead root elsewhere,
+    and a FIFO in its place is not waited for.
+
+    :param access: O_WRONLY or O_RDWR, perhaps with O_APPEND.
+    :raises OSError: it cannot be opened.
+    """
+    return os.open(path, access | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+
+
 def locked_temporary(directory: str, prefix: str, suffix: str = '') -> Tuple[int, str]:
     """Return (handle, path) of a new file, which is locked until the handle is closed: no sweeper takes it for one that
     a killed process left."""

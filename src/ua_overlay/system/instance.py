@@ -19,7 +19,7 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.printable import printable
 from ua_overlay.protocols import Json
 from ua_overlay.system import foreign_file, foreign_json, process, procnet
-from ua_overlay.system.files import write_atomic
+from ua_overlay.system.files import open_or_create, write_atomic
 
 _LONGEST = 65536
 
@@ -208,7 +208,7 @@ class Instance:
         :raises OSError: the files cannot be written.
         """
         path = os.path.join(self._directory, self._name + '.lock')
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        handle = open_or_create(path, os.O_RDWR)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

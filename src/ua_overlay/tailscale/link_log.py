@@ -73,9 +73,7 @@ class LinkLog:
         :raises OSError: it cannot be written: the file system is full, or something else has its name.
         """
         line = link_history.encode(record).encode('utf-8')
-        # O_NONBLOCK and O_NOFOLLOW: a FIFO or a link in its place must neither block us nor lead us elsewhere.
-        handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-                         | os.O_CLOEXEC, 0o644)
+        handle = files.open_or_create(self._path, os.O_WRONLY | os.O_APPEND, 0o644)
         try:
             size = os.fstat(handle).st_size
             if size + len(line) <= LIMIT:

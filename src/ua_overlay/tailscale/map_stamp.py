@@ -7,6 +7,7 @@ by it for a bounded time.
 import os
 
 from ua_overlay import defaults
+from ua_overlay.system import files
 
 FILE_NAME = 'map_valid_until'
 #: Seconds between two renewals.
@@ -24,7 +25,7 @@ def renew(state_dir: str, now: float) -> None:
     :param now: unix time in seconds.
     :raises OSError: the file cannot be written.
     """
-    handle = os.open(path(state_dir), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+    handle = files.open_or_create(path(state_dir), os.O_WRONLY, 0o644)
     try:
         os.utime(handle, (now + defaults.ADMISSION_MEMORY,) * 2)
     finally:

@@ -229,3 +229,19 @@ def test_a_removed_file_is_gone_from_the_disk(tmp_path, monkeypatch):
     assert synced == [(str(tmp_path), [])]
     with pytest.raises(FileNotFoundError):
         files.remove(tmp_path / 'file')
+
+
+def test_a_file_that_is_written_in_place_is_created_or_opened(tmp_path):
+    path = tmp_path / 'log'
+    for content in (b'a', b'b'):
+        handle = files.open_or_create(path, os.O_WRONLY | os.O_APPEND)
+        os.write(handle, content)
+        os.close(handle)
+    assert path.read_bytes() == b'ab' and stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize('make', [lambda path: os.symlink('/etc/hostname', path), os.mkfifo, os.mkdir])
+def test_something_else_in_place_of_a_file_is_neither_followed_nor_waited_for(make, tmp_path):
+    make(str(tmp_path / 'log'))
+    with pytest.raises(OSError):
+        files.open_or_create(tmp_path / 'log', os.O_WRONLY)
