@@ -1,6 +1,5 @@
 """Join the team of an invitation, or rejoin it: the use case behind `ua-overlay join` and the join service."""
 import os
-import pwd
 import time
 from datetime import datetime, timezone
 from functools import partial
@@ -12,6 +11,7 @@ from ua_overlay.membership.outcome import Outcome, outcome_of
 from ua_overlay.membership.settings import read_settings, write_settings
 from ua_overlay.protocols import Clock, JsonObject, WallClock
 from ua_overlay.system import foreign_file
+from ua_overlay.system.users import user_name
 from ua_overlay.tags import belonging, describe_belonging
 from ua_overlay.tailscale.api import MembershipApi, MessageBus
 from ua_overlay.tailscale.daemon_proxy import daemon_proxies
@@ -48,18 +48,6 @@ class VerifyNodeKey(Protocol):
 CHECK_SERVER: Callable[[str, str], object] = partial(check_server, proxies=daemon_proxies)
 FETCH_CA: Callable[[str, str], str] = partial(ca_pin.fetch, proxies=daemon_proxies)
 VERIFY_NODE_KEY: VerifyNodeKey = partial(verify_node_key, proxies=daemon_proxies)
-
-
-def user_name(uid: int) -> str:
-    """Return the name of user ``uid`` as tailscaled stores its operator; the number for a user without a name
-    (containers).
-
-    Do not use the environment: LOGNAME may name another user (sudo, su, a service).
-    """
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 class Join:

@@ -8,7 +8,6 @@ import errno
 import fcntl
 import json
 import os
-import pwd
 import socket
 import time
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from ua_overlay.printable import printable
 from ua_overlay.protocols import Json
 from ua_overlay.system import foreign_file, foreign_json, process, procnet
 from ua_overlay.system.files import open_or_create, write_atomic
+from ua_overlay.system.users import user_name
 
 _LONGEST = 65536
 
@@ -69,11 +69,8 @@ class Holder:
 
 def myself(graph: str = '', now: Callable[[], float] = time.time) -> Holder:
     """Return this process as a :class:`Holder`."""
-    try:
-        user = pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        user = str(os.geteuid())
-    return Holder(os.getpid(), process.read_stat(os.getpid()).start, now(), user, _unit(), ' '.join(launcher()), graph)
+    return Holder(os.getpid(), process.read_stat(os.getpid()).start, now(), user_name(os.geteuid()), _unit(),
+                  ' '.join(launcher()), graph)
 
 
 def launcher() -> Tuple[str, ...]:
@@ -108,7 +105,7 @@ def holder_of(pid: int) -> Holder:
     start = process.read_stat(pid).start
     # Both count from the boot (proc(5), clock_gettime(2)).
     since = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + start / os.sysconf('SC_CLK_TCK')
-    return Holder(pid, start, since, pwd.getpwuid(os.stat('/proc/{}'.format(pid)).st_uid).pw_name, _unit(str(pid)))
+    return Holder(pid, start, since, user_name(os.stat('/proc/{}'.format(pid)).st_uid), _unit(str(pid)))
 
 
 def claim_name(name: str, what: str) -> Optional[socket.socket]:

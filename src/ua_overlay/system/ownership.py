@@ -5,11 +5,11 @@ it, unless it is sticky (inode(7), S_ISVTX). The same holds for each directory a
 """
 import errno
 import os
-import pwd
 import stat
 from typing import Collection, List, NamedTuple, Optional, Set
 
 from ua_overlay.errors import OverlayError
+from ua_overlay.system.users import user_name
 
 #: Links that are followed at most, as in the kernel (path_resolution(7)).
 _MOST_LINKS = 40
@@ -116,11 +116,3 @@ def check(path: str, what: str, next_command: str = '') -> None:
         repair = 'sudo chmod go-w {}'.format(found.path)
     raise Unsafe('{} is not safe: {}, and {} would run by it.'.format(what, why, user_name(me)),
                  next_command or repair)
-
-
-def user_name(uid: int) -> str:
-    """Return the name of a user id; the number if it has none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

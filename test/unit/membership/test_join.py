@@ -2,14 +2,13 @@
 import dataclasses
 import datetime
 import os
-import pwd
 import re
 import traceback
 
 import pytest
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.membership.join import PUT_BACK_PAUSE, PUT_BACK_WAIT, Join, user_name
+from ua_overlay.membership.join import PUT_BACK_PAUSE, PUT_BACK_WAIT, Join
 from ua_overlay.membership.settings import read_settings, write_settings
 from ua_overlay.tailscale.localapi import DaemonDenied, DaemonMissing
 from ua_overlay.trust import ca as ca_module
@@ -475,13 +474,6 @@ def test_root_requires_no_operator(scene):
     scene.uid = 0
     scene.api(FRESH, prefs={'OperatorUser': ''}, register=[ACCEPTED, MAP])
     scene.expect(scene.run(scene.invitation()), 'OK')
-
-
-def test_the_user_comes_from_the_uid(scene, monkeypatch):
-    for name in ('LOGNAME', 'USER', 'LNAME', 'USERNAME'):
-        monkeypatch.setenv(name, 'somebody-else')
-    assert user_name(os.geteuid()) == pwd.getpwuid(os.geteuid()).pw_name != 'somebody-else'
-    assert user_name(UID) == USER  # without a name
 
 
 @pytest.mark.parametrize('error, code', [

@@ -157,3 +157,14 @@ def test_a_name_of_another_user_stops_nobody(named, monkeypatch):
 def test_a_unit_of_systemd(tmp_path, monkeypatch):
     assert instance._unit() == '' or instance._unit().endswith('.service')
     assert time.time() - myself().since < 60
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='Only root starts a process of another user.')
+def test_a_holder_whose_user_has_no_name_is_named_by_the_number():
+    """As in a container."""
+    process = subprocess.Popen(['sleep', '600'], preexec_fn=lambda: os.setuid(3999999))
+    try:
+        assert instance.holder_of(process.pid).user == '3999999'
+    finally:
+        process.kill()
+        process.wait()

@@ -1,7 +1,6 @@
 """The site of a command on the server, and clients of its running server."""
 import argparse
 import os
-import pwd
 import sys
 from typing import Mapping, Optional, Tuple
 
@@ -15,6 +14,7 @@ from ua_overlay.site.admin import Admin
 from ua_overlay.site.invitation_log import InvitationLog
 from ua_overlay.site.inviter import Inviter
 from ua_overlay.site.site import Site, site_directory
+from ua_overlay.system.users import user_name
 from ua_overlay.toolchain import locate
 from ua_overlay.toolchain.find import ask_version
 
@@ -71,10 +71,7 @@ def installed_headscale() -> str:
 
 def caller_name(environ: Mapping[str, str], uid: int) -> str:
     """The user who ran the command, for the log; under sudo, also the user who called sudo."""
-    try:
-        name = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        name = str(uid)
+    name = user_name(uid)
     before = environ.get('SUDO_USER', '')
     return '{} (sudo by {})'.format(name, before) if before and before != name else name
 
