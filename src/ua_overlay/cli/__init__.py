@@ -3,7 +3,7 @@ import os
 import signal
 import subprocess
 import sys
-from typing import List, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 from ua_overlay.cli.help import GROUPS
 from ua_overlay.cli.shared.parser import PROGRAM, CommandParser, from_module
@@ -71,6 +71,17 @@ def _open_standard_streams() -> None:
             setattr(sys, name, os.fdopen(handle, mode))
 
 
+def _interrupt_again(lost: Any) -> None:
+    """Raise a KeyboardInterrupt once more that Python cannot raise where it came up, and would print and forget: in a
+    finalizer, or in importlib's callback at the end of an import. A sys.unraisablehook."""
+    if lost.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(lost)
+        return
+    # In a moment: raised here it would be lost as well.
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+
+
 def _flush() -> None:
     """Write what is still in memory, and raise what that raises. Otherwise the interpreter does it last, and reports a
     full disk behind `> FILE` with a traceback and an exit status of its own."""
@@ -83,6 +94,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     try:
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            sys.unraisablehook = _interrupt_again
         _open_standard_streams()
         try:
             args = make_parser().parse_args(complete(sys.argv[1:] if argv is None else argv))
@@ -108,3 +120,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if isinstance(error, OSError) and error.filename is None:
             sys.stdout = None
         return unexpected.exit_status
+    except RuntimeError as error:
+        # Up to Python 3.11 the end of a class statement wraps whatever is raised in it (object.__set_name__).
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        return 130

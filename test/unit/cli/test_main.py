@@ -226,3 +226,45 @@ def test_an_interrupt_while_modules_are_imported_shows_no_traceback():
         _, errors = process.communicate(timeout=60)
         assert 'Traceback' not in errors, (moment, errors)
         assert process.returncode in (-signal.SIGINT, 130, 1), (moment, process.returncode, errors)
+
+
+LOSES_AN_INTERRUPT = '''
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+from ua_overlay import cli
+
+class Finalized:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+def run(args):
+    Finalized()
+    time.sleep(60)
+
+class Parser:
+    def parse_args(self, argv):
+        return type('Args', (), {'run': staticmethod(run)})
+
+cli.make_parser = Parser
+sys.exit(cli.main([]))
+'''
+
+
+@pytest.mark.parametrize('cause, status', [(KeyboardInterrupt(), 130), (None, None)])
+def test_an_interrupt_that_python_wraps_in_another_error_ends_the_command(monkeypatch, cause, status):
+    def fail():
+        raise RuntimeError("Error calling __set_name__ on 'x'") from cause
+
+    monkeypatch.setattr('ua_overlay.cli.make_parser', fail)
+    if cause is None:
+        with pytest.raises(RuntimeError):
+            cli.main([])
+    else:
+        assert cli.main([]) == status
+
+
+def test_an_interrupt_that_python_would_forget_ends_the_command():
+    """One that arrives in a finalizer, or in the last step of an import."""
+    done = subprocess.run([sys.executable, '-c', LOSES_AN_INTERRUPT], stderr=subprocess.PIPE, universal_newlines=True,
+                          timeout=30, env=dict(os.environ, PYTHONPATH=SOURCE))
+    assert (done.returncode, done.stderr) == (130, '')
