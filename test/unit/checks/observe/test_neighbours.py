@@ -13,7 +13,7 @@ from ua_overlay.checks.observe.neighbours import Neighbours, observe_neighbours
 from ua_overlay.checks.observe.questions import Questions
 from ua_overlay.system.reflector import Reflector
 from unit.checks.healthy import MASTER, MATE, URI
-from unit.checks.observe.test_master import serving
+from unit.checks.observe.test_master import answering
 
 HERE = replace(MATE, addresses=('127.0.0.1',))
 
@@ -74,7 +74,7 @@ def test_the_clock_of_one_robot():
         return [1, '', dict(nodes)[name]] if name in dict(nodes) else [-1, 'unknown', '']
 
     with robot(-0.2) as nodes:
-        with serving(lookupNode=look_up) as uri:
+        with answering(lookupNode=look_up) as uri:
             offset = neighbours.clock_of(uri, HERE, 2.0)
             assert abs(offset.offset + 0.2) < 0.1
             with pytest.raises(ValueError):
