@@ -41,7 +41,7 @@ def files(machine):
     """What is below the directories that the playbook writes to: path, kind, mode, owner, and content or target.
 
     Without what changes by itself: the journal, systemd's time stamps, apt's and ssh's caches, measured links,
-    tailscaled's network map (1.102 writes it when the home DERP changes).
+    tailscaled's network map (1.102 writes it when the home DERP changes) and the stamp beside it.
     """
     script = '''look() {
         find /etc /opt /usr/local /usr/lib/systemd /usr/share/keyrings /var/lib /home /run/ua_overlay /run/tailscale \\
@@ -49,6 +49,7 @@ def files(machine):
                -o -path /etc/resolv.conf -o -path '/etc/resolv.*.conf' -o -path /var/lib/sudo \\
                -o -path /run/ua_overlay/links.jsonl -o -path /run/ua_overlay/round_trips.json \\
                -o -path '/var/lib/tailscale/profile-data/*/netmap-cache' \\
+               -o -path /var/lib/ua_overlay/robot/map_valid_until \\
                -o -path '/home/*/.ansible' -o -path '/home/*/.ros' -o -path '/etc/*-' \\) -prune -o "$@"
     }
     look -printf '%p %y %m %U:%G %l\\n'
