@@ -81,8 +81,8 @@ TYPED = {
         'Choice: as above; test_own_firewall_blocks_incoming_connections has such a rule.',
     'sudo date -s "{:.0f} seconds{}"   # once; `Clocks` in docs/operate.md keeps it right':
         'Clock: the hosts of a lab share the clock of this machine; test_server.py has `date` read the words.',
-    'echo "server {} iburst prefer" | sudo tee -a /etc/chrony/chrony.conf; sudo systemctl restart chrony   '
-    '# on each of them': 'Clock: as above; `Clocks` in docs/operate.md has the other end.',
+    'sudo apt install -y chrony; echo "server {} iburst prefer" | sudo tee -a /etc/chrony/chrony.conf; sudo systemctl '
+    'restart chrony   # on each of them': 'Clock: as above; `Clocks` in docs/operate.md has the other end.',
     'ua-overlay server init --name FQDN --port {}   # on a new server':
         'Choice: a site for robots behind proxies is planned, not repaired.',
 }
