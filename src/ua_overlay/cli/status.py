@@ -66,6 +66,16 @@ def left_behind(api: LocalApi, state_dir: str) -> List[str]:
         if isinstance(verdicts, list) else []
 
 
+def failing_duties(status: Status) -> List[str]:
+    """A sentence about each duty of the root service that hangs or fails; [] without any."""
+    from ua_overlay.checks.agent import agent
+    from ua_overlay.checks.facts import Facts
+    from ua_overlay.checks.observe.agent import observe_agent
+    verdicts = agent(Facts(now=utc_now().timestamp(), status=status, agent=observe_agent()))
+    found = verdicts if isinstance(verdicts, list) else [verdicts] if verdicts is not None else []
+    return ['{} Next: {}'.format(verdict.what, verdict.next_command) for verdict in found if verdict.next_command]
+
+
 def removed(api: LocalApi, status: Status, ca_file: str) -> str:
     """The sentence that the server no longer knows this robot; '' when it does, or does not answer."""
     from ua_overlay.checks.facts import Facts
@@ -92,7 +102,8 @@ def run(args: argparse.Namespace) -> int:
     stray = left_behind(api, args.state_dir)
     gone = refusal(status) or removed(api, status, args.ca)
     lack = lack_of_room(args.socket) if status.have_node_key else None
-    warnings = stray + ([str(lack)] if lack is not None else [])
+    duties = failing_duties(status)
+    warnings = stray + ([str(lack)] if lack is not None else []) + duties
     links = links_of(status)
     try:
         record = read_record()
@@ -106,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
             'links': [dict(asdict(link), since=record.since(link), round_trip=record.round_trip(link))
                       for link in links],
             'environment': variables, 'left_behind': stray, 'removed': gone,
-            'identity_at_risk': '' if lack is None else str(lack)}, indent=2))
+            'identity_at_risk': '' if lack is None else str(lack), 'failing_duties': duties}, indent=2))
     else:
         show(status, links, variables, problem, record)
         for sentence in warnings + ([gone] if gone and not status.refused else []):

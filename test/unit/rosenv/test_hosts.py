@@ -231,5 +231,7 @@ def test_a_lasting_error_is_reported_once(world, monkeypatch):
             stop.set()
         return world.status
 
-    HostsKeeper(ask, world.resolve, str(world.path), world.said.append).run(stop)
+    rounds = []
+    HostsKeeper(ask, world.resolve, str(world.path), world.said.append, on_round=rounds.append).run(stop)
+    assert rounds == world.said * 6
     assert len(asked) == 6 and len(world.said) == 1 and str(world.path) in world.said[0]

@@ -53,7 +53,9 @@ def test_restarts(answers, restarts):
 
 def test_a_restart_that_fails_is_reported():
     daemon = Daemon([RUNNING, OUT, OUT], subprocess.CalledProcessError(1, ['systemctl', 'restart', 'tailscaled']))
-    watch_logouts(daemon, daemon.restart, daemon, daemon.said.append)
+    rounds = []
+    watch_logouts(daemon, daemon.restart, daemon, daemon.said.append, rounds.append)
+    assert rounds[0] == '' and 'could not be restarted' in rounds[-1]
     assert daemon.restarts == 1 and 'Next: sudo systemctl restart tailscaled' in daemon.said[0]
 
 

@@ -8,6 +8,7 @@ from typing import AbstractSet, Any, Callable, Dict, List, Mapping, Optional, Se
 from ua_overlay import defaults
 from ua_overlay.checks.facts import Callback, Facts, Graph, Server
 from ua_overlay.checks.hosts import host_of, port_of
+from ua_overlay.checks.observe.agent import observe_agent
 from ua_overlay.checks.observe.callback import ask_callback
 from ua_overlay.checks.observe.disks import observe_disks
 from ua_overlay.checks.observe.egress import observe_egress
@@ -170,7 +171,8 @@ class Observer:
         facts = Facts(now=self._now(), newest_tested=newest_tested(),
                       interfaces=ipv4_addresses(), preferences=preferences, actual=actual,
                       env_problem=env_problem, processes=ros_processes(sockets, own_pid=os.getpid()),
-                      former_name=self._former_name, disks=observe_disks(), daemon_state=daemon_state(),
+                      former_name=self._former_name, disks=observe_disks(), agent=observe_agent(),
+                      daemon_state=daemon_state(),
                       local_holder=holder_of(defaults.LOCAL_MASTER_PORT, sockets))
         if self._environ is not None:
             facts = replace(facts, shell={key: self._environ[key] for key in ROS_KEYS if self._environ.get(key)})
