@@ -66,8 +66,8 @@ TYPED = {
     'kill {}; ua-overlay exec COMMAND': 'Choice: the command line of a process that has just ended is unknown.',
     'ua-overlay exec rosnode kill {}; ua-overlay exec COMMAND':
         'Choice: the node runs on another machine, whose doctor has its command line.',
-    'sudo systemctl cat {0}   # mend what it exports, or the script that it runs; then: sudo systemctl daemon-reload; sudo '
-    'systemctl restart {0}': 'Choice: what the unit of a robot\'s owner, or its script, exports is the owner\'s to change.',
+    'sudo systemctl cat {0}   # mend what it exports, or the script that it runs; then: sudo systemctl daemon-reload; '
+    'sudo systemctl restart {0}': 'Choice: what a unit of the robot\'s owner exports is the owner\'s to change.',
     'ua-overlay robot move {} TEAM   # on the server': 'Choice: which team is the administrator\'s decision.',
     'ua-overlay robot remove {0}; ua-overlay invite {1} {0}   # on the server, and join on {0}':
         'Choice: which of two machines gets another address; the same commands as in test_a_damaged_state.',
