@@ -4,7 +4,7 @@ import dataclasses
 import signal
 import threading
 import time
-from typing import Callable, Deque, Optional, Protocol
+from typing import Callable, Deque, List, Optional, Protocol
 
 from ua_overlay.advice import command as command_line
 from ua_overlay.errors import OverlayError
@@ -28,6 +28,7 @@ from ua_overlay.system import control_socket, file_system, ownership
 from ua_overlay.system.child import Child
 from ua_overlay.system.requests import Request, Requests
 from ua_overlay.system.restart import Restarter
+from ua_overlay.system.staleness import Staleness
 from ua_overlay.system.thread import SupervisedThread
 
 #: On SIGTERM, Headscale waits up to 45 s for its clients' connections. Its SQLite journal survives SIGKILL.
@@ -42,8 +43,14 @@ POLICY_PERIOD = 10.0
 #: The same while the rules in force are not known.
 UNKNOWN_PERIOD = 1.0
 
+#: Seconds without a look at the processes after which the main thread hangs. A restart of Headscale takes 40.
+SILENT_AFTER = 120.0
+
 #: Seconds between two tries to keep room for the next start.
 RESERVE_PERIOD = 600.0
+
+#: What a person types where the server itself hangs.
+RESTART_SERVER = 'sudo systemctl restart ua-overlay-server'
 
 #: Requests to the main thread.
 STOP, RELOAD_POLICY, RESTART_HEADSCALE, RESTART_RELAY = 'stop', 'reload policy', 'restart headscale', 'restart relay'
@@ -86,6 +93,9 @@ class SiteServer:
         self._stop_timeout = stop_timeout
         self._clock = clock
         self._started = started
+        self._staleness: Optional[Staleness] = None
+        #: Why the certificate was not renewed when that was due; None if it was.
+        self._renewal_problem: Optional[OverlayError] = None
         self._requests = Requests()
         self._stopping = threading.Event()
         self._sessions = SessionWatcher(clock)
@@ -178,8 +188,12 @@ class SiteServer:
         try:
             renewed = self._renew()
         except (OverlayError, OSError) as error:
-            self._say('The certificate of {} was not renewed: {}'.format(self._site.settings.name, error))
+            known = file_system.as_error(error, 'the certificate') if isinstance(error, OSError) else error
+            self._renewal_problem = OverlayError('The certificate of {} was not renewed: {}'.format(
+                self._site.settings.name, known.sentence), known.next_command)
+            self._say(str(self._renewal_problem))
             return False
+        self._renewal_problem = None
         if renewed:
             self._say('The certificate of {} was renewed.'.format(self._site.settings.name))
         return renewed
@@ -265,7 +279,9 @@ class SiteServer:
     def _supervise(self) -> None:
         renew_at = self._clock() + RENEW_PERIOD
         reserve_at = 0.0
+        staleness = self._staleness = Staleness(SILENT_AFTER)
         while True:
+            staleness.seen()
             request = self._deferred.popleft() if self._deferred else self._requests.take(0.5)
             if request is not None and request.name == STOP:
                 self._say('Stopping …')
@@ -378,6 +394,15 @@ class SiteServer:
             return self._status()
         raise OverlayError('The server does not know the operation "{}".'.format(operation))
 
+    def _problems(self) -> List[JsonObject]:
+        """Return what is wrong with this server itself, beside its processes."""
+        hangs = '' if self._staleness is None else self._staleness.sentence('The main thread of the server')
+        found = []
+        if hangs:
+            found.append(OverlayError(hangs + ' No process of the site is started again when it ends.', RESTART_SERVER))
+        found += [self._renewal_problem] if self._renewal_problem is not None else []
+        return [{'sentence': each.sentence, 'next': each.next_command} for each in found]
+
     def _status(self) -> JsonObject:
         headscale = self._headscale_child()
         return {'headscale': {'pid': headscale.pid, 'running': headscale.running(),
@@ -387,6 +412,7 @@ class SiteServer:
                               pid=self._relay.child.pid if self._relay else None,
                               restarts=self._relay.restarts if self._relay else 0),
                 'derp': self._derp.report(), 'derp_ends': self._derp.ends(), 'policy': self._policy_report(),
+                'problems': self._problems(),
                 'log_problems': [restarter.child.log_problem for restarter in (self._headscale, self._relay)
                                  if restarter is not None and restarter.child.log_problem]}
 
