@@ -184,7 +184,7 @@ class Listener:
 
 
 @pytest.mark.fault('case 5', 'Robots with nodes of the team lose power: their sockets answer nothing',
-                   behaviour='new publishers reach the others', reported='doctor names the nodes',
+                   behaviour='new publishers reach the others', reported='-',
                    recovery='1 s for up to 31 silent nodes, 10 s for 40', lost='nothing')
 @pytest.mark.parametrize('silent, limit', [(3, 1.0), (40, 10.0)])
 def test_silent_nodes_stall_nobody(roscore, team, silent, limit):

@@ -68,7 +68,7 @@ def test_the_agent_ends_with_the_operator_loop():
 
 
 @pytest.mark.fault('K1', 'A duty of the agent fails unexpectedly', behaviour='the others go on, it is started again',
-                   reported='at once: its log, status, doctor, diagnostics', recovery='1 s', lost='nothing')
+                   reported='at once: its log, status, doctor, diagnostics', recovery='20 s', lost='nothing')
 def test_a_duty_that_fails_is_reported_and_starts_again():
     again, failed, said = threading.Event(), [], []
 
