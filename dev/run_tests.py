@@ -135,10 +135,13 @@ class Idle:
 
     @staticmethod
     def read_stat():
-        """(idle, all) ticks so far; proc(5), /proc/stat: user nice system idle iowait irq softirq steal."""
+        """(idle, all) ticks so far; proc(5), /proc/stat: user nice system idle iowait irq softirq steal.
+
+        Work that was started with `nice` gives way to tests, so its time counts as idle.
+        """
         with open('/proc/stat') as stream:
             ticks = [int(word) for word in stream.readline().split()[1:9]]
-        return ticks[3] + ticks[4], sum(ticks)
+        return ticks[1] + ticks[3] + ticks[4], sum(ticks)
 
     def forget(self):
         """Drop the record: a group has just started, so earlier readings no longer apply."""
