@@ -266,8 +266,8 @@ def test_undo_goes_on_when_a_command_fails(machine):
 
 
 @pytest.mark.fault('K6', 'Two commands set up the same thing at once (Ansible and a person)',
-                   behaviour='the second one says who runs, and changes nothing', reported='at once', recovery='with the next command after the '
-                   'first has ended', lost='nothing')
+                   behaviour='the second one says who runs, and changes nothing', reported='at once',
+                   recovery='with the next command after the first has ended', lost='nothing')
 def test_a_second_command_would_take_the_files_of_the_first_for_the_original_ones(machine):
     seconds = []
 
