@@ -28,10 +28,11 @@ def agent(facts: Facts) -> Verdicts:
     if found.duties is None:
         return error('The root service{} does not answer.'.format(_of(found)), 'It does not run, or hangs.',
                      _restart(found))
-    # Without tailscaled all of them fail, and the check of the daemon says so.
     bad = [duty for duty in found.duties if duty.state in (CRASHES, HANGS) or
            duty.state == FAILS and duty.seconds >= PATIENCE and facts.daemon_problem is None]
     verdicts: List[Verdict] = [_judge(duty, found, facts.now) for duty in bad]
+    if not verdicts and facts.daemon_problem is not None:
+        return None  # without tailscaled most of them fail, and the check of the daemon says so
     return verdicts or ok('All {} duties of the root service work.'.format(len(found.duties)))
 
 

@@ -92,9 +92,12 @@ class IdentityKeeper:
         while not stop.wait(PERIOD):
             try:
                 self._on_round(self.step())
-            except (OSError, OverlayError) as error:
+            except OverlayError as error:
                 _LOG.debug('%s', error)  # it is being restarted
-                self._on_round('The state of tailscaled cannot be examined: {}.'.format(str(error).rstrip('.')))
+                self._on_round(error.sentence)
+            except OSError as error:
+                _LOG.debug('%s', error)
+                self._on_round('The state file of tailscaled cannot be read: {}.'.format(error))
 
     def step(self) -> str:
         """Look once, and have the identity saved if it is not; return why it is not saved, as a sentence, or ''.
