@@ -2,7 +2,7 @@
 import argparse
 import json
 from dataclasses import asdict
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, List, Mapping, Sequence, Tuple
 
 from ua_overlay import link_types
 from ua_overlay.cli.shared.args import add_ca, add_socket, add_state_dir
@@ -19,6 +19,10 @@ from ua_overlay.tailscale.links import links_of
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.model import Link, Status, parse_prefs, parse_status
 from ua_overlay.tailscale.state_file import lack_of_room
+
+if TYPE_CHECKING:
+    from ua_overlay.checks.facts import Facts
+    from ua_overlay.checks.finding import Verdicts
 
 #: Seconds to wait for the server's answer whether it still knows this robot.
 SERVER_PATIENCE = 1.0
@@ -54,24 +58,27 @@ def environment() -> Tuple[Dict[str, str], str]:
         return {}, error.sentence
 
 
-def left_behind(api: LocalApi, state_dir: str) -> List[str]:
-    """A sentence about nodes that still use a former team master, as nodes do not follow a move; [] without any."""
+def observe(api: LocalApi, state_dir: str) -> 'Facts':
+    """The facts of this machine."""
     from ua_overlay.checks.observe.observer import Observer
-    from ua_overlay.checks.programs import old_master
     from ua_overlay.membership.settings import read_settings
     # Use no network except the resolver: this command answers in any state of the team.
-    facts = Observer(api, read_settings(state_dir), patience=1.0).observe(frozenset())
-    verdicts = old_master(facts)
-    return ['{} Next: {}'.format(verdict.what, verdict.next_command) for verdict in verdicts] \
-        if isinstance(verdicts, list) else []
+    return Observer(api, read_settings(state_dir), patience=1.0).observe(frozenset())
 
 
-def failing_duties(status: Status) -> List[str]:
+def left_behind(facts: 'Facts') -> List[str]:
+    """A sentence about nodes that still use a former team master, as nodes do not follow a move; [] without any."""
+    from ua_overlay.checks.programs import old_master
+    return _sentences(old_master(facts))
+
+
+def failing_duties(facts: 'Facts') -> List[str]:
     """A sentence about each duty of the root service that hangs or fails; [] without any."""
     from ua_overlay.checks.agent import agent
-    from ua_overlay.checks.facts import Facts
-    from ua_overlay.checks.observe.agent import observe_agent
-    verdicts = agent(Facts(now=utc_now().timestamp(), status=status, agent=observe_agent()))
+    return _sentences(agent(facts))
+
+
+def _sentences(verdicts: 'Verdicts') -> List[str]:
     found = verdicts if isinstance(verdicts, list) else [verdicts] if verdicts is not None else []
     return ['{} Next: {}'.format(verdict.what, verdict.next_command) for verdict in found if verdict.next_command]
 
@@ -99,10 +106,10 @@ def run(args: argparse.Namespace) -> int:
     api = LocalApi(args.socket)
     status = parse_status(api.status())
     variables, problem = environment()
-    stray = left_behind(api, args.state_dir)
+    facts = observe(api, args.state_dir)
+    stray, duties = left_behind(facts), failing_duties(facts)
     gone = refusal(status) or removed(api, status, args.ca)
     lack = lack_of_room(args.socket) if status.have_node_key else None
-    duties = failing_duties(status)
     warnings = stray + ([str(lack)] if lack is not None else []) + duties
     links = links_of(status)
     try:

@@ -18,7 +18,7 @@ from ua_overlay.system.process import peer_of
 OK, FAILS, CRASHES, HANGS = 'OK', 'FAILS', 'CRASHES', 'HANGS'
 STATES = (OK, FAILS, CRASHES, HANGS)
 #: Bytes of an answer, and of a sentence in it; seconds for an answer.
-_LONGEST, _SENTENCE, TIMEOUT = 65536, 500, 2.0
+_LONGEST, _SENTENCE, TIMEOUT = 65536, 500, 1.0
 
 
 class Duty(NamedTuple):

@@ -25,6 +25,8 @@ _LOG = logging.getLogger(__name__)
 NEEDED = 65536
 #: Seconds between two looks at the state file.
 PERIOD = 30.0
+#: The same while tailscaled does not answer.
+RETRY = 5.0
 #: Keys of the state (ipn/store.go): the profile in use is the value of the first one, as base64, and a key itself.
 _CURRENT_PROFILE = '_current-profile'
 
@@ -89,11 +91,14 @@ class IdentityKeeper:
 
     def run(self, stop: Stop) -> None:
         """Run until ``stop`` is set."""
-        while not stop.wait(PERIOD):
+        pause = PERIOD
+        while not stop.wait(pause):
+            pause = PERIOD
             try:
                 self._on_round(self.step())
             except OverlayError as error:
-                _LOG.debug('%s', error)  # it is being restarted
+                pause = RETRY  # it is being restarted
+                _LOG.debug('%s', error)
                 self._on_round(error.sentence)
             except OSError as error:
                 _LOG.debug('%s', error)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ua_overlay.checks.facts import Server
-from ua_overlay.checks.observe import agent as observe
+from ua_overlay.checks.observe import observer
 from ua_overlay.cli import main
 from ua_overlay.errors import OverlayError
 from ua_overlay.system.duties import CRASHES, Daemon, Duty
@@ -113,13 +113,13 @@ def test_a_duty_of_the_root_service_that_fails(daemon, capsys, monkeypatch):
     """What counts as failing: test/unit/checks/test_agent.py."""
     daemon('running')
     found = Daemon(7, 'ua-overlay-agent.service', (Duty('egress'), Duty('names', CRASHES, 60.0, 'It is full.')))
-    monkeypatch.setattr(observe, 'observe_agent', lambda: found)
+    monkeypatch.setattr(observer, 'observe_agent', lambda: found)
     assert main(['status']) == 0
     line = capsys.readouterr().out.splitlines()[-1]
     assert line.startswith('The duty "names" of the root service fails since ') and line.endswith(
         'UTC: It is full. Next: journalctl -u ua-overlay-agent.service -n 50')
     assert main(['status', '--json']) == 0
     assert json.loads(capsys.readouterr().out)['failing_duties'] == [line]
-    monkeypatch.setattr(observe, 'observe_agent', lambda: found._replace(duties=found.duties[:1]))
+    monkeypatch.setattr(observer, 'observe_agent', lambda: found._replace(duties=found.duties[:1]))
     assert main(['status', '--json']) == 0
     assert json.loads(capsys.readouterr().out)['failing_duties'] == []

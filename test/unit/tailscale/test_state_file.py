@@ -117,4 +117,4 @@ def test_a_loop_that_finds_nothing_goes_on():
             raise OverlayError('No tailscaled answers.')
 
     IdentityKeeper(Away(), gone).run(Stop())
-    assert rounds == [state_file.PERIOD] * 3
+    assert rounds == [state_file.PERIOD] + [state_file.RETRY] * 2
