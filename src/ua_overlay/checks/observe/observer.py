@@ -106,7 +106,7 @@ class Observer:
         preferences, interfaces = facts.preferences, facts.interfaces or ()
         # All that this robot may hear: its team, teams with a rule, operators' laptops.
         peers = visible_nodes(status)
-        mtu = overlay_mtu(status.self_node, interfaces, path=clamp.installed_path())
+        mtu = overlay_mtu(status.self_node, interfaces, path=clamp.path_in_force())
         steps = self._lone_steps(parts)
         steps['names'] = lambda: NameChecker(deadline=self._patience).check(
             status.self_node, peers, preferences.addressing)
