@@ -19,6 +19,7 @@ from ua_overlay.system.child import Child
 from ua_overlay.system.control_socket import ControlServer, NotRunning, ask
 from ua_overlay.system.requests import Requests
 from ua_overlay.system.restart import Restarter
+from ua_overlay.system.staleness import Staleness
 from ua_overlay.trust.verify import verify_node_key
 
 #: Seconds within which a child must exit.
@@ -27,6 +28,8 @@ STOP_TIMEOUT = 5.0
 ASK_TIMEOUT = 2.0
 #: Seconds without an answer after which a derper is restarted.
 MUTE_AFTER = 30.0
+#: Seconds without a look at the child after which the main thread hangs.
+SILENT_AFTER = 120.0
 
 #: Requests to the main thread.
 STOP, RESTART = 'stop', 'restart'
@@ -55,6 +58,7 @@ class RemoteServer:
         self._admission: Optional[AdmissionKeeper] = None
         self._restarter: Optional[Restarter[Child]] = None
         self._state = 'starting'
+        self._staleness = Staleness(SILENT_AFTER, clock)
         #: When the derper last answered.
         self._answered = clock()
         self._warned = ''
@@ -124,6 +128,7 @@ class RemoteServer:
         assert self._restarter is not None
         next_probe = self._clock()
         while True:
+            self._staleness.seen()
             request = self._requests.take(0.5)
             now = self._clock()
             if request is not None and request.name == STOP:
@@ -179,6 +184,9 @@ class RemoteServer:
             'certificate_until': derp_certificate.format_end(derp_certificate.end_of(self._enrolment.certificate)),
             'remembered': self._admission.remembered() if self._admission else 0,
             'warning': str(self._warning() or '')}
+        hangs = self._staleness.sentence('The main thread of `{} run`'.format(self._remote_host.kind))
+        if hangs:
+            report = dict(report, ok=False, state='unknown: ' + hangs)
         if self._restarter.child.log_problem:
             report = dict(report, warning=' '.join(filter(None, (
                 report.get('warning'), self._restarter.child.log_problem))))

@@ -76,6 +76,27 @@ def test_an_unresponsive_derper_is_restarted(remote_host, probed):
     assert server._requests.take(0) is None
 
 
+@pytest.mark.fault('K1', 'The main thread of a DERP or relay on a remote host hangs',
+                   behaviour='its program goes on; its state is unknown', reported='120 s: derp status, relay status', recovery='with its next round',
+                   lost='nothing')
+def test_a_main_thread_that_hangs(remote_host, probed):
+    now = [0.0]
+    server = RemoteServer(remote_host, None, print, clock=lambda: now[0])
+    server._restarter = type('Played', (), {'child': type('Child', (), {'log_problem': '', 'pid': 7}), 'restarts': 0})
+    server._probe_derp(0.0, True)
+    now[0] = remote_server.SILENT_AFTER
+    assert server._answer('status')['ok'] and server._answer('status')['state'] == 'up'
+    now[0] += 1
+    report = server._answer('status')
+    assert not report['ok']
+    assert report['state'] == 'unknown: The main thread of `derp run` hangs: it did nothing for 121 s.'
+    server._restarter.step = lambda now: None
+    server._restarter.child.running = lambda: True
+    server._requests.add(remote_server.STOP)
+    server._supervise()
+    assert server._answer('status')['ok']
+
+
 def test_an_expiring_certificate_is_reported_once(remote_host):
     said, now = [], [0.0]
     server = RemoteServer(remote_host, None, said.append, now=lambda: now[0])
