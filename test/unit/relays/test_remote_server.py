@@ -77,8 +77,8 @@ def test_an_unresponsive_derper_is_restarted(remote_host, probed):
 
 
 @pytest.mark.fault('K1', 'The main thread of a DERP or relay on a remote host hangs',
-                   behaviour='its program goes on; its state is unknown', reported='120 s: derp status, relay status', recovery='with its next round',
-                   lost='nothing')
+                   behaviour='its program goes on; its state is unknown',
+                   reported='120 s: derp status, relay status', recovery='with its next round', lost='nothing')
 def test_a_main_thread_that_hangs(remote_host, probed):
     now = [0.0]
     server = RemoteServer(remote_host, None, print, clock=lambda: now[0])
