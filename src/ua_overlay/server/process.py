@@ -209,8 +209,8 @@ class SiteServer:
         self._say('Headscale answers after {:.1f} s: {} (TCP {}, STUN on UDP {}).'.format(
             self._clock() - begin, settings.url, settings.port, settings.stun_port))
         self._guard.after_start()
-        # Create the API key now, so that later commands need only the REST interface.
-        self._connect()
+        # Try the API key now, and create another if Headscale refuses it: later commands need only the REST interface.
+        self._connect().nodes()
 
     def _headscale_child(self) -> Child:
         """Return Headscale's process, which exists before any thread that calls this."""
