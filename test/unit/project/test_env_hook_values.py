@@ -149,8 +149,9 @@ def test_own_values_count_whenever_they_are_set(desk, shell, how, own, when):
         assert results[0] and results[1] == results[0]
 
 
-@pytest.mark.fault('case 2', 'A start script runs while the robot is in a team', behaviour='it gets the graph it had '
-                   'without the package, at every start', reported='does not apply', recovery='at once', lost='nothing')
+@pytest.mark.fault('case 2', 'A start script or a unit, also by `bash -ic`, runs while the robot is in a team',
+                   behaviour='it gets the graph it had without the package, at every start', reported='does not apply',
+                   recovery='at once', lost='nothing')
 @pytest.mark.parametrize('shell', SHELLS)
 @pytest.mark.parametrize('own, when', [(None, None), ('ROS_MASTER_URI=' + DEFAULT, 'before'), (MASTER, 'after'),
                                        (ADDRESS, 'after')])
