@@ -46,8 +46,9 @@ def test_times_are_utc_with_milliseconds():
 
 
 @pytest.mark.parametrize('key, name, value', [
-    ('values', 'rtt_ms', 1.0), ('values', 'rtt_ms', [[]]), ('values', 'rtt_ms', [True]), ('values', 'sent', [1]),
-    ('values', 'bps', None), ('values', 'other', {}), ('settings', 'mtu', 'x'), ('settings', 'offered_bps', True),
+    ('values', 'intervals_bps', 1.0), ('values', 'intervals_bps', [[]]), ('values', 'intervals_bps', [True]),
+    ('values', 'bps', [1]), ('values', 'bps', None), ('values', 'other', {}), ('settings', 'mtu', 'x'),
+    ('settings', 'offered_bps', True),
     ('settings', 'size', []), ('cpu', 'source_percent', '1'), ('versions', 'kernel', 6), ('link', 'dev-1', 5),
     ('link', 'dev-1', {'delay': 5})])
 def test_a_value_with_which_a_report_cannot_calculate_is_no_sample(key, name, value):
