@@ -70,10 +70,19 @@ def run(loops: Duties, say: Say, listening: Optional[sockets.socket] = None,
     """
     known = health.Duties({name: SILENT_AFTER_OF.get(name, SILENT_AFTER) for name in loops}, clock)
     threads = {name: _start(name, loop, known, say) for name, loop in loops.items()}
+    ended = threading.Event()
     if listening is not None:
-        SupervisedThread('health', lambda: health.serve(listening, lambda: health.write_duties(known.list())),
-                         say).start()
+        SupervisedThread('health', partial(_answer, listening, known, ended), say).start()
     threads['operator'].join()
+    ended.set()
+
+
+def _answer(listening: sockets.socket, known: health.Duties, ended: threading.Event) -> None:
+    try:
+        health.serve(listening, lambda: health.write_duties(known.list()))
+    except OSError:
+        if not ended.is_set():  # else its owner has shut it down
+            raise
 
 
 def _start(name: str, loop: Callable[[OnRound], None], known: health.Duties, say: Say) -> SupervisedThread:

@@ -142,6 +142,17 @@ class Agent:
         self._kept.close()
 
 
+def test_the_thread_that_answers_ends_with_its_socket():
+    """It would report the closed socket for ever, in whatever runs next in this process."""
+    said, before = [], threading.enumerate()
+    with Agent({}, said.append) as name:
+        wait_for(name, lambda duty: duty.name == 'operator')
+        threads = [each for each in threading.enumerate() if each.name == 'health' and each not in before]
+    for thread in threads:
+        thread.join(20)
+    assert len(threads) == 1 and not threads[0].is_alive() and said == []
+
+
 def facts_of(name):
     return Facts(now=time.time(), agent=observe_agent(name, os.geteuid(), ''))
 
