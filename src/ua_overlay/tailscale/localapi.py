@@ -5,6 +5,7 @@ calls work on 1.100.0 and 1.102.5. Every local user may read. Only root and the 
 set may write (prefs, start, logout).
 """
 import json
+import os
 import re
 import socket
 import threading
@@ -312,8 +313,11 @@ class LocalApi:
         if isinstance(error, PermissionError):
             return DaemonDenied('This user may not open {}.'.format(self.socket_path),
                                 'sudo ua-overlay robot prepare --user "$USER"')
+        # A machine that was never prepared need not have a service that could start.
+        prepared = self.socket_path != defaults.DAEMON_SOCKET or os.path.exists(defaults.CA_FILE)
         return DaemonMissing('No tailscaled answers at {} ({}).'.format(
-            self.socket_path, error.strerror or type(error).__name__), 'sudo systemctl start tailscaled')
+            self.socket_path, error.strerror or type(error).__name__), 'sudo systemctl start tailscaled' if prepared
+            else 'sudo ua-overlay robot prepare --invitation INVITATION --user "$USER"')
 
     def _ended(self, error: Exception) -> OverlayError:
         """Return the typed error of a failed exchange."""
