@@ -186,7 +186,7 @@ def run_renew(args: argparse.Namespace) -> int:
     print('The certificate of {} is valid until {}.'.format(
         site.settings.name, format_utc(not_after(trust.server))))
     if not make_admin(site).server_running():
-        print('The server is not running. Next: {}'.format(site.command('server run')))
+        print('The server is not running. Next: {}'.format(site.start_command()))
         return 0
     with Progress()('Restarting Headscale with it'):
         healthy = control_socket.ask(site.control_socket, 'restart')['ok']

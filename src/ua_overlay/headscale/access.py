@@ -73,7 +73,7 @@ def make_api_key(site: SiteDirectory, headscale: str, run: Run = subprocess.run)
 def _client(site: SiteDirectory, key: Optional[str], timeout: float,
             renew_key: Optional[Callable[[], str]] = None) -> RestClient:
     return RestClient(site.settings.name, site.settings.port, site.ca_file, key, timeout=timeout,
-                      hint=site.command('server run'), answered=site.command('server status'),
+                      hint=site.start_command(), answered=site.command('server status'),
                       database=site.path('headscale', 'db.sqlite'), renew_key=renew_key)
 
 

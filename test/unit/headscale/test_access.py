@@ -18,7 +18,8 @@ def site(server, trust, tmp_path):
     return SimpleNamespace(
         settings=SimpleNamespace(name='server.ua.test', port=server.server_address[1]), ca_file=trust.ca_path,
         api_key_file=str(tmp_path / 'api.key'), config_file='/site/headscale.yaml',
-        path=lambda *parts: '/site/' + '/'.join(parts), command=lambda text: 'ua-overlay ' + text)
+        path=lambda *parts: '/site/' + '/'.join(parts), command=lambda text: 'ua-overlay ' + text,
+        start_command=lambda: 'ua-overlay server run')
 
 
 class Headscale:

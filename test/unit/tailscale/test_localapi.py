@@ -86,9 +86,11 @@ def test_a_slow_daemon_times_out(path):
 def test_a_machine_that_was_never_prepared_has_no_tailscaled_to_start(path, monkeypatch, tmp_path):
     monkeypatch.setattr(defaults, 'DAEMON_SOCKET', path)
     monkeypatch.setattr(defaults, 'CA_FILE', str(tmp_path / 'ca.pem'))
-    for made, next_command in ((False, 'sudo ua-overlay robot prepare'), (True, 'sudo systemctl start tailscaled')):
+    monkeypatch.setattr(defaults, 'SITE_DIR', str(tmp_path / 'site'))
+    for made, next_command in (('', 'sudo ua-overlay robot prepare'), ('site', 'sudo ua-overlay server status'),
+                               ('ca.pem', 'sudo systemctl start tailscaled')):
         if made:
-            (tmp_path / 'ca.pem').write_text('')
+            (tmp_path / made).mkdir()
         with pytest.raises(DaemonMissing) as caught:
             LocalApi(path).status()
         assert caught.value.next_command.startswith(next_command)
