@@ -10,8 +10,9 @@ from ua_overlay.lab.timeouts import PLAYBOOK, scaled
 CHECKOUT = '/srv/checkout'
 #: All but those that measure time, and those that verify units that are not installed: the robot's systemd cannot.
 CHOSEN = 'not for_systemd and not systemd_accepts and not is_fast'
-#: Left out: what no robot runs, and tests of every command with hostile input, which the fuzzed parsers below cover; the
-#: oldest cryptography of all runs those of certificates (dev/run_tests.py). A robot has no hypothesis for test/unit/fuzz.
+#: Left out: what no robot runs, and tests of every command with hostile input, which the fuzzed parsers below cover.
+#: Those of certificates run with the oldest cryptography of all (dev/run_tests.py). A robot has no hypothesis for
+#: test/unit/fuzz.
 LEFT_OUT = ('project', 'hostile', 'lab', 'measure', 'site', 'server', 'headscale', 'relays', 'trust')
 
 
