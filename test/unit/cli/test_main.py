@@ -213,6 +213,18 @@ def catches_interrupts(pid):
     return bool(int(mask, 16) & 1 << signal.SIGINT - 1)
 
 
+def test_an_interrupt_at_the_exit_of_python_shows_no_traceback(tmp_path):
+    (tmp_path / 'sitecustomize.py').write_text(
+        'import atexit, time\natexit.register(lambda: (print("exits", flush=True), time.sleep(20)))\n')
+    process = subprocess.Popen(
+        [sys.executable, os.path.join(ROOT, 'scripts', 'ua-overlay'), 'status', '--socket', '/nonexistent'],
+        env=dict(os.environ, PYTHONPATH=str(tmp_path)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == 'exits\n'
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=15)
+    assert 'Traceback' not in errors and process.returncode == -signal.SIGINT, errors
+
+
 def test_an_interrupt_while_modules_are_imported_shows_no_traceback():
     """At ten moments of the first third of a second from our first line on; Python's own start comes before."""
     for moment in range(10):
