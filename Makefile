@@ -28,7 +28,7 @@ prepare:        ## install and build what the tests need
 test: prepare lint floor-env  ## run every test (ARGS: files or options of pytest, such as ARGS="-k WORD")
 	$(IN_WORKSPACE) dev/run_tests.py $(ARGS)
 
-quick: prepare lint  ## check style and types, run the unit tests and one lab story (90 s; before each commit)
+quick: prepare lint  ## check style and types, run the unit tests and one lab story (a minute; before each commit)
 	$(IN_WORKSPACE) dev/run_tests.py quick
 
 chaos: prepare  ## kill anything at random for half an hour, then the other long faults (DURATION: minutes, SEED)

@@ -68,7 +68,7 @@ def unit_groups(cache):
                   ('test/unit',))]
 
 
-def quick_groups(groups, seconds, parts=2 * CORES):
+def quick_groups(groups, seconds, parts=4 * CORES):
     """The groups of `make quick`: one lab story, and the unit tests in parts of about the same length. Pure.
 
     Each part is a pytest of its own, since every worker of one pytest would collect all tests. Many tests wait, so
