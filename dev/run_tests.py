@@ -11,6 +11,7 @@ usage: dev/run_tests.py [PYTEST ARGUMENT…]      with a path among the argument
        dev/run_tests.py quick                   the unit tests, and one story of the lab beside them
 """
 import collections
+import glob
 import json
 import os
 import re
@@ -89,22 +90,15 @@ def quick_groups(groups, seconds, parts=4 * CORES):
 
 
 def unit_seconds(record):
-    """{path below test/unit: seconds of its tests in the last run; without a record, its size}."""
-    found = collections.Counter()
-    tests = record.get('unit', {}).get('tests', {})
+    """{path below test/unit: seconds of its tests in the last run; without a record, bytes of its files}."""
     base = os.path.join(ROOT, 'test', 'unit')
-    for path in os.listdir(base):
-        full = os.path.join(base, path)
-        if os.path.isfile(os.path.join(full, '__init__.py')):
-            files = [os.path.join(folder, name) for folder, _, names in os.walk(full) for name in names]
-        elif path.startswith('test_'):
-            files = [full]
-        else:
-            continue
-        found[path] = sum(seconds for test, seconds in tests.items() if 'test/unit/{}'.format(path) in test)
-        if not tests:
-            found[path] = sum(os.path.getsize(each) for each in files if each.endswith('.py'))
-    return dict(found)
+    paths = [path for path in os.listdir(base)
+             if path.startswith('test_') or os.path.isfile(os.path.join(base, path, '__init__.py'))]
+    tests = record.get('unit', {}).get('tests', {})
+    if tests:
+        return {path: sum(seconds for test, seconds in tests.items() if 'test/unit/' + path in test) for path in paths}
+    return {path: sum(map(os.path.getsize, glob.glob(os.path.join(base, path, '**', '*.py'), recursive=True)
+                          or [os.path.join(base, path)])) for path in paths}
 
 
 def chosen(groups, listed):

@@ -50,7 +50,7 @@ SILENT_AFTER = 120.0
 RESERVE_PERIOD = 600.0
 
 #: What a person types where the server itself hangs.
-RESTART_SERVER = 'sudo systemctl restart ua-overlay-server'
+RESTART_SERVER = 'sudo systemctl restart ' + control_socket.SERVICE
 
 #: Requests to the main thread.
 STOP, RELOAD_POLICY, RESTART_HEADSCALE, RESTART_RELAY = 'stop', 'reload policy', 'restart headscale', 'restart relay'
