@@ -133,6 +133,7 @@ def test_tailscale_from_an_archive_and_from_a_repository(machines, book, tmp_pat
 
 
 def test_removal_leaves_nothing(machines, before, book):
+    book.write(inventory(machines))
     played = book.run('-e', 'ua_overlay_state=absent')
     assert played.status == 0, played.text
     for name, machine in machines.machines.items():
