@@ -2,8 +2,11 @@
 import json
 import os
 import re
+import select
+import signal
 import subprocess
 import sys
+import weakref
 
 import yaml
 from places import ROOT
@@ -13,6 +16,7 @@ from ua_overlay.toolchain import locate
 from ua_overlay.toolchain.find import cache_dir
 
 PROGRAM = os.path.join(cache_dir(), 'ansible', 'bin', 'ansible-playbook')
+LOADED = os.path.join(ROOT, 'test', 'lab', 'ansible_loaded.py')
 AUDIT = os.path.join(ROOT, 'test', 'lab', 'ansible_audit')
 ROLE = os.path.join(ROOT, 'ansible', 'roles', 'ua_overlay')
 _RECAP = re.compile(r'^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)', re.MULTILINE)
@@ -48,6 +52,7 @@ class Playbook:
         self.directory = str(directory)
         self.report = os.path.join(self.directory, 'keys')
         self.inventory = os.path.join(self.directory, 'inventory.yml')
+        self._loaded = None
         self.write(inventory)
 
     def write(self, inventory):
@@ -56,19 +61,43 @@ class Playbook:
 
     def run(self, *argv, timeout=500):
         """`ansible-playbook site.yml ARGV`; returns :class:`Played`, whatever the status."""
-        return self.run_program([PROGRAM, '-i', self.inventory, 'site.yml'] + list(argv), timeout)
+        return self.play('site.yml', *argv, timeout=timeout)
 
-    def run_program(self, argv, timeout=100):
-        """Run a program of Ansible; returns :class:`Played`."""
+    def play(self, playbook, *argv, timeout=500):
+        """`ansible-playbook PLAYBOOK ARGV`, in a fork of a process that has loaded Ansible."""
+        if self._loaded is None:
+            self._loaded = subprocess.Popen([os.path.join(os.path.dirname(PROGRAM), 'python'), LOADED],
+                                            env=self.environment(), cwd=os.path.join(ROOT, 'ansible'), bufsize=0,
+                                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+            weakref.finalize(self, end, self._loaded)
+        output = os.path.join(self.directory, 'output')
+        self._loaded.stdin.write(json.dumps({'output': output, 'argv': [
+            PROGRAM, '-i', self.inventory, playbook] + list(argv)}).encode() + b'\n')
+        if not select.select([self._loaded.stdout], [], [], timeout)[0]:
+            os.killpg(self._loaded.pid, signal.SIGKILL)
+        status = self._loaded.stdout.readline()
+        with open(output) as stream:
+            text = stream.read()
+        os.unlink(output)
+        assert status, 'ansible-playbook did not end within {} s:\n{}'.format(timeout, text)
+        return Played(int(status), text)
+
+    def environment(self):
+        """Of Ansible's programs."""
         temporary = os.path.join(self.directory, 'tmp')
         os.makedirs(temporary, exist_ok=True)
-        environment = {
+        return {
             'PATH': os.path.dirname(PROGRAM) + ':/usr/bin:/bin:/usr/sbin:/sbin', 'HOME': self.directory,
             'LANG': 'C.UTF-8', 'TMPDIR': temporary, 'ANSIBLE_HOME': os.path.join(self.directory, 'ansible'),
             'ANSIBLE_LOG_PATH': os.path.join(self.directory, 'log'), 'ANSIBLE_NOCOLOR': '1',
+            # Without Ansible's -C: between machines of a lab, compressing costs more than sending.
+            'ANSIBLE_SSH_ARGS': '-o ControlMaster=auto -o ControlPersist=60s',
             'ANSIBLE_SSH_CONTROL_PATH_DIR': '/tmp/.ua-ssh-{}'.format(os.getpid()), 'PYTHONPATH': AUDIT,
             'UA_AUDIT_REPORT': self.report, 'UA_OVERLAY_CACHE': cache_dir()}
-        done = subprocess.run(argv, env=environment, cwd=os.path.join(ROOT, 'ansible'), stdin=subprocess.DEVNULL,
+
+    def run_program(self, argv, timeout=100):
+        """Run a program of Ansible; returns :class:`Played`."""
+        done = subprocess.run(argv, env=self.environment(), cwd=os.path.join(ROOT, 'ansible'), stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True,
                               timeout=timeout)
         return Played(done.returncode, done.stdout)
@@ -87,6 +116,13 @@ class Playbook:
                         if b'hskey-' in stream.read():
                             found.append(path)
         return found
+
+
+def end(process):
+    """End a process that reads until the end of its input."""
+    process.stdin.close()
+    process.wait(10)
+    process.stdout.close()
 
 
 def installed(image, programs, build):
@@ -113,9 +149,8 @@ def installed(image, programs, build):
 
 def build_command():
     """How the role builds the workspace in the directory "$0"."""
-    with open(os.path.join(ROLE, 'tasks', 'package.yml')) as stream:
-        tasks = next(task['block'] for task in yaml.safe_load(stream) if task['name'] == 'Install this version')
-    build = next(task for task in tasks if task['name'] == 'Build its catkin workspace')
+    with open(os.path.join(ROLE, 'tasks', 'package_version.yml')) as stream:
+        build = next(task for task in yaml.safe_load(stream) if task['name'] == 'Build its catkin workspace')
     argv = build['ansible.builtin.command']['argv']
     assert argv[:2] == ['bash', '-ec'] and "'" not in argv[2], argv
     return argv[2]

@@ -14,8 +14,8 @@ TABLE = ['nft', 'list', 'table', 'inet', 'ua_overlay_forward']
 
 @pytest.fixture(scope='module')
 def machines(new_lab):
-    """The server, the proxy in the network of a router that forwards nothing itself, and two robots; one is used."""
-    yield MachineSet(new_lab(from_config('proxy'), 'gate'), also=('proxy',),
+    """The server, the proxy in the network of a router that forwards nothing itself, and a robot."""
+    yield MachineSet(new_lab(from_config('proxy', without=['dev-2']), 'gate'), also=('proxy',),
                      lower={'server': installed_server(), 'dev-1': installed_robot()}).up()
 
 

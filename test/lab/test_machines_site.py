@@ -133,11 +133,12 @@ def test_tailscale_from_an_archive_and_from_a_repository(machines, book, tmp_pat
 
 
 def test_removal_leaves_nothing(machines, before, book):
+    book.write(inventory(machines))
     played = book.run('-e', 'ua_overlay_state=absent')
     assert played.status == 0, played.text
     for name, machine in machines.machines.items():
-        left = set(files(machine)) - set(before[name])
-        gone = set(before[name]) - set(files(machine))
+        now = set(files(machine))
+        left, gone = now - set(before[name]), set(before[name]) - now
         assert not left and not gone, name
         assert machine.run(['sh', '-c', 'systemctl list-unit-files --no-legend "ua-overlay*" "tailscaled*"'],
                            check=False).stdout == ''

@@ -17,6 +17,12 @@ SERVER = {'hosts': {'server': {'ua_overlay_server_name': 'server.ua.test'}}}
 UNTOUCHED = {'ansible_ssh_common_args': '-o ProxyCommand=false'}
 
 
+@pytest.fixture(scope='module')
+def book(tmp_path_factory):
+    """For inventories of hosts that nothing connects to."""
+    return Playbook(tmp_path_factory.mktemp('controller'), {})
+
+
 @pytest.mark.parametrize('children, sentence', [
     ({'team_iris': {'hosts': {'dev-1': {}}}}, 'The inventory has no hosts in the group ua_overlay_server'),
     ({'ua_overlay_server': {'hosts': {'a': {}, 'b': {}}}}, 'The inventory has 2 hosts in the group ua_overlay_server'),
@@ -49,23 +55,25 @@ UNTOUCHED = {'ansible_ssh_common_args': '-o ProxyCommand=false'}
     ({'ua_overlay_server': SERVER, 'ua_overlay_relays': {'hosts': {'server': {'ua_overlay_relay_address': '::1'}}}},
      'server is the server or the proxy, and also a remote relay'),
 ])
-def test_invalid_inventories_are_refused_with_a_sentence(tmp_path, children, sentence):
-    played = Playbook(tmp_path, {'all': {'vars': UNTOUCHED, 'children': children}}).run()
+def test_invalid_inventories_are_refused_with_a_sentence(book, children, sentence):
+    book.write({'all': {'vars': UNTOUCHED, 'children': children}})
+    played = book.run()
     assert played.status == 2 and sentence in played.message()
     assert not any(played.unreachable.values())  # no host was contacted
 
 
-def test_a_limit_to_one_robot_does_not_skip_the_check(tmp_path):
+def test_a_limit_to_one_robot_does_not_skip_the_check(book):
     teams = {'team_iris': {'hosts': {'dev-1': {}, 'dev-2': {}}}, 'team_otto': {'hosts': {'dev-1': {}}}}
-    played = Playbook(tmp_path, {'all': {'vars': UNTOUCHED, 'children': dict(teams, ua_overlay_server=SERVER)}}).run(
-        '--limit', 'dev-2')
+    book.write({'all': {'vars': UNTOUCHED, 'children': dict(teams, ua_overlay_server=SERVER)}})
+    played = book.run('--limit', 'dev-2')
     assert played.status == 2 and 'dev-1 is in team_iris and team_otto' in played.message()
 
 
-def test_an_invalid_value_is_refused_before_anything_changes(tmp_path):
+def test_an_invalid_value_is_refused_before_anything_changes(book):
     server = {'hosts': {'server': dict(SERVER['hosts']['server'], ua_overlay_toolchain='magic',
                                        ansible_connection='local', ansible_become=False)}}
-    played = Playbook(tmp_path, {'all': {'children': {'ua_overlay_server': server}}}).run('--check')
+    book.write({'all': {'children': {'ua_overlay_server': server}}})
+    played = book.run('--check')
     assert played.status == 2 and played.changed['server'] == 0
     assert 'value of ua_overlay_toolchain must be one of: pinned, file, repository, system' in played.message()
 
@@ -106,7 +114,7 @@ def test_each_host_gets_programs_of_its_architecture(tmp_path):
     play = [{'hosts': 'all', 'gather_facts': False, 'tasks': [
         {'ansible.builtin.import_role': {'name': 'ua_overlay', 'tasks_from': 'toolchain_pinned'}}]}]
     (tmp_path / 'play.yml').write_text(yaml.safe_dump(play))
-    played = book.run_program([PROGRAM, '-i', book.inventory, str(tmp_path / 'play.yml')], 900)
+    played = book.play(str(tmp_path / 'play.yml'), timeout=900)
     assert played.status == 2 and played.failed == dict(dict.fromkeys(hosts, 0), old=1), played.text
     assert 'old is armv6l: ua-overlay: There are no programs for the architecture armv6l' in played.message()
     for host, machine in hosts.items():
@@ -136,8 +144,7 @@ def test_the_settings_of_the_time(tmp_path):
         (tmp_path / 'play.yml').write_text(yaml.safe_dump([
             {'hosts': 'all', 'gather_facts': False, 'tasks': [{'ansible.builtin.import_tasks': tasks}]}]))
         # On this machine nothing is installed or restarted.
-        played = book.run_program([PROGRAM, '-i', book.inventory, str(tmp_path / 'play.yml'), '--skip-tags',
-                                   'packages,service'])
+        played = book.play(str(tmp_path / 'play.yml'), '--skip-tags', 'packages,service')
         assert played.status == 0 and set(played.changed.values()) == {changed}, played.text
         for host, text in files.items():
             now = (tmp_path / host).read_text()
@@ -167,7 +174,7 @@ def test_the_playbook_has_the_reserved_names_of_the_package():
     assert known['ua_overlay_label'] == '^{}$'.format(LABEL.pattern.replace('?:', ''))
 
 
-def test_the_example_inventory_is_valid(tmp_path):
+def test_the_example_inventory_is_valid(book):
     """It is accepted with the examples in the comments of its empty groups, and the run contacts the hosts.
 
     None of them exists, and a run without its server ends with a sentence.
@@ -179,6 +186,7 @@ def test_the_example_inventory_is_valid(tmp_path):
     full = re.sub(r'^( *)hosts: \{\} +# (.*?)(?:;.*)?$', r'\1hosts:\n\1  \2', text, flags=re.MULTILINE)
     sample = yaml.safe_load(full)
     sample['all']['vars'].update(UNTOUCHED)
-    played = Playbook(tmp_path, sample).run()
+    book.write(sample)
+    played = book.run()
     assert played.status == 2 and sum(played.failed.values()) == 1, played.text
     assert 'The server server.example.org cannot be reached by ssh' in played.message()

@@ -1,6 +1,7 @@
 """`sudo ua-overlay robot prepare` on a machine with its own systemd, behind a lab's router, with a real site.
 
 The machine has what tailscale's package installs: the unit as its vendor ships it (test/data/tailscale) and the daemon.
+Tests that take `used_robot` go on with the machine of the test before them.
 """
 import json
 import os
@@ -105,34 +106,72 @@ class Robot:
         return self.machine.run(['find', '/etc', '-printf', '%p %T@\\n']).stdout.splitlines()
 
 
-@pytest.fixture
-def new_machine(site):
-    """Machine for the robot of a test; ``service``: with tailscale's package installed."""
-    made = []
-
-    def make(service=True, base=images.SERVER, flags=''):
-        binds = [(ROOT, CHECKOUT)] + vendor.binds(vendor.PROGRAMS if service else ['tailscale'])
-        machine = Machine(site.lab, 'dev-1', images.get(base), binds=binds)
-        made.append(machine)
-        machine.__enter__()
+def start_robot(site, service=True, base=images.SERVER, flags=''):
+    """Boot the robot dev-1; ``service``: with tailscale's package installed."""
+    binds = [(ROOT, CHECKOUT)] + vendor.binds(vendor.PROGRAMS if service else ['tailscale'])
+    machine = Machine(site.lab, 'dev-1', images.get(base), binds=binds).__enter__()
+    try:
         machine.run(['ln', '-s', CHECKOUT + '/scripts/ua-overlay', COMMAND])
         if service:
             vendor.install_service(machine)
         if flags:
             machine.write('/etc/default/tailscaled', flags)
-        return Robot(machine)
+    except BaseException:
+        machine.kill()
+        raise
+    return Robot(machine)
 
-    yield make
-    for machine in made:
-        machine.__exit__(None, None, None)
+
+class Kept:
+    """The robot that runs: booting one for each test would cost more than most tests.
+
+    :ivar failed: how many tests had failed when it was booted.
+    """
+
+    def __init__(self):
+        self.robot, self.failed = None, 0
+
+    def end(self):
+        if self.robot is not None:
+            machine, self.robot = self.robot.machine, None
+            machine.__exit__(None, None, None)
+
+
+@pytest.fixture(scope='module')
+def kept(site):
+    holder = Kept()
+    yield holder
+    holder.end()
 
 
 @pytest.fixture
-def robot(new_machine):
+def new_machine(site, kept):
+    """Function(options of start_robot): a robot for one test."""
+    kept.end()
+
+    def make(**options):
+        kept.robot = start_robot(site, **options)
+        return kept.robot
+
+    yield make
+    kept.end()
+
+
+@pytest.fixture
+def robot(site, kept, request):
     """A robot as tailscale's package leaves it: the service enabled and running."""
-    made = new_machine()
-    made.machine.run(['systemctl', 'enable', '--now', DAEMON])
-    return made
+    kept.end()
+    kept.robot, kept.failed = start_robot(site), request.session.testsfailed
+    kept.robot.machine.run(['systemctl', 'enable', '--now', DAEMON])
+    return kept.robot
+
+
+@pytest.fixture
+def used_robot(site, kept, request):
+    """Such a robot, or the one of the test before, if that passed: in no site, and perhaps prepared."""
+    if kept.robot is None or kept.failed != request.session.testsfailed:
+        request.getfixturevalue('robot')
+    return kept.robot
 
 
 def carry(site, robot, name, *options):
@@ -191,95 +230,6 @@ def assert_prepared(robot):
     assert 'SSL_CERT_FILE' not in robot.environment(AGENT)
 
 
-def test_prepare_is_in_force_and_a_second_time_changes_nothing(site, robot):
-    carry(site, robot, 'dev-1')
-    robot.prepare()
-    assert_prepared(robot)
-    verify = robot.machine.run(['systemd-analyze', 'verify', DAEMON, AGENT, egress.ROBOT.unit])
-    assert verify.stdout + verify.stderr == ''
-    files, times, services = robot.files(), robot.times(), robot.services()
-    said = robot.prepare().stdout
-    assert 'nothing changed' in said and 'wrote' not in said
-    assert_same(files, robot.files())
-    assert_same(times, robot.times())
-    assert robot.services() == services
-    # The services have no more of root's privileges than they need.
-    for unit, most in ((DAEMON, 30), (AGENT, 21), (egress.ROBOT.unit, 15)):
-        score = robot.machine.run(['systemd-analyze', 'security', '--no-pager', '--threshold={}'.format(most), unit],
-                                  check=False)
-        assert score.returncode == 0, score.stdout
-
-
-@pytest.mark.fault('new', 'tailscaled 1.102 logs out under systemd, or loses its keys, and would keep old paths',
-                   behaviour='The agent restarts it; the command returns after that, so a join can follow at once',
-                   reported='-', recovery='6 s', lost='nothing')
-def test_an_unprivileged_user_joins_leaves_and_rejoins_also_after_a_reboot(site, robot):
-    carry(site, robot, 'dev-1')
-    refused = robot.join(INVITATION, check=False)
-    assert refused['code'] == 'NOT_PREPARED' and 'robot prepare' in refused['message']
-    robot.prepare()
-    joined = robot.join(INVITATION)
-    assert joined['code'] == 'OK' and joined['dns_name'].startswith('dev-1.')
-    address = joined['addresses'][0]
-
-    # Root's `tailscale up` clears the operator, and the agent restores it: the user leaves and rejoins.
-    robot.machine.run(['tailscale', 'up', '--reset', '--login-server=https://server.ua.test:443', '--accept-dns',
-                       '--hostname=dev-1', '--timeout=30s'])
-    wait_operator(robot)
-    assert robot.outcome('leave')['code'] == 'OK' and robot.status()['state'] == 'Stopped'
-    assert robot.join()['addresses'][0] == address
-
-    robot.machine.reboot()
-    assert_prepared(robot)
-    robot.machine.wait('membership after the reboot', lambda: robot.status()['state'] == 'Running')
-    assert robot.status()['self']['addresses'][0] == address
-    # The name resolves for programs on the machine, because tailscaled configured its resolver.
-    robot.machine.wait('its own name', lambda: robot.machine.run(
-        ['getent', 'ahostsv4', joined['dns_name']], check=False).stdout.startswith(address))
-
-    # tailscaled is killed: systemd starts it again, with the CA, and the keeper connects to it.
-    robot.machine.run(['systemctl', 'kill', '--signal=KILL', '--kill-whom=main', DAEMON])
-    robot.machine.wait('tailscaled again', lambda: robot.machine.property(DAEMON, 'ActiveState') == 'active' and
-                       robot.machine.property(DAEMON, 'NRestarts') == '1')
-    assert_prepared(robot)
-    robot.machine.wait('membership after the kill', lambda: robot.status()['state'] == 'Running')
-
-    # A logout clears the operator, too, and the user can join again, at once.
-    let_the_agent_look()
-    forget_and_restart(site, robot, 'leave', '--forget')
-    carry(site, robot, 'dev-1')
-    again = robot.join(INVITATION)
-    assert again['code'] == 'OK' and again['dns_name'] == joined['dns_name']
-    # So does the loss of the keys, and a logout of a robot that has left before.
-    let_the_agent_look()
-    forget_and_restart(site, robot, 'leave', '--new-identity')
-    carry(site, robot, 'dev-1')
-    again = robot.join(INVITATION)
-    assert again['code'] == 'OK' and again['dns_name'] == joined['dns_name']
-    let_the_agent_look()
-    robot.outcome('leave')
-    forget_and_restart(site, robot, 'leave', '--forget')
-
-
-def let_the_agent_look():
-    """It restarts only a tailscaled that it has seen run; it looks every half a second, and nobody can see when."""
-    time.sleep(scaled(6 * old_paths.PERIOD))
-
-
-def forget_and_restart(site, robot, *argv):
-    """Give the identity up, and check that the agent, in its sandbox, has tailscaled restarted before the command ends:
-    from 1.101 on it would keep the old paths to its peers."""
-    before, agent = robot.machine.property(DAEMON, 'InvocationID'), robot.machine.property(AGENT, 'InvocationID')
-    left = robot.outcome(*argv)
-    assert left['code'] == 'OK' and 'Restart tailscaled' not in left['message'], robot.machine.journal(AGENT)
-    after = robot.machine.property(DAEMON, 'InvocationID')
-    assert after != before, robot.machine.journal(AGENT)
-    assert robot.machine.property(AGENT, 'InvocationID') == agent
-    site.site('robot', 'remove', 'dev-1')
-    # Once, and nobody's join is cut off by it.
-    assert robot.machine.property(DAEMON, 'InvocationID') == after
-
-
 def use_resolved(robot):
     """Use systemd-resolved, as Ubuntu does: programs ask its stub, and tailscaled configures it for the overlay."""
     robot.machine.write('/etc/systemd/resolved.conf.d/lab.conf', '[Resolve]\nDNS=203.0.113.2\nDNSSEC=no\n')
@@ -329,16 +279,6 @@ def test_names_resolve_after_a_restart_of_systemd_resolved_and_without_it(site, 
         site.site('robot', 'remove', name)
 
 
-def test_no_key_is_in_the_journal(site, robot):
-    carry(site, robot, 'dev-1')
-    robot.prepare()
-    robot.join(INVITATION)
-    journal = robot.machine.run(['journalctl', '--no-pager', '-b', '-o', 'export']).stdout
-    assert 'tailscaled' in journal and 'hskey-' not in journal
-    robot.outcome('leave', '--forget')
-    site.site('robot', 'remove', 'dev-1')
-
-
 def test_undo_restores_everything(site, robot):
     # Everything that `prepare` replaces exists before: another operator, another drop-in, another owner.
     robot.machine.run(['useradd', '--create-home', 'pi'])
@@ -357,6 +297,31 @@ def test_undo_restores_everything(site, robot):
     assert robot.machine.property(DAEMON, 'ActiveState') == 'active'
     assert robot.machine.property(AGENT, 'LoadState') == 'not-found'
     assert robot.sudo('robot', 'prepare', '--undo').stdout == 'Nothing was prepared here.\n'
+
+
+@pytest.mark.fault('new', '/etc/default/tailscaled overrides the CA of `robot prepare`',
+                   behaviour='`robot prepare` ends and names the setting', reported='at once: robot prepare',
+                   recovery='-', lost='nothing')
+def test_a_file_that_overrides_the_drop_in_is_named(site, used_robot):
+    robot = used_robot
+    robot.machine.run(['sh', '-c', 'echo SSL_CERT_FILE=/etc/other.pem >>/etc/default/tailscaled'])
+    carry(site, robot, 'dev-1')
+    done = robot.sudo('robot', 'prepare', '--invitation', INVITATION, '--user', USER, check=False)
+    assert done.returncode == 1 and 'SSL_CERT_FILE=/etc/other.pem' in done.stderr and 'systemctl cat' in done.stderr
+    vendor.install_service(robot.machine)
+    robot.sudo('robot', 'prepare', '--undo')
+
+
+def test_a_tailscaled_without_an_interface_is_refused(site, used_robot):
+    robot = used_robot
+    robot.machine.run(['systemctl', 'stop', DAEMON])
+    robot.machine.write('/etc/default/tailscaled', 'PORT=0\nFLAGS=--tun=userspace-networking\n')
+    carry(site, robot, 'dev-1')
+    before = robot.files()
+    done = robot.sudo('robot', 'prepare', '--invitation', INVITATION, '--user', USER, check=False)
+    assert done.returncode == 1 and 'without a network interface' in done.stderr
+    assert_same(before, robot.files())
+    vendor.install_service(robot.machine)
 
 
 def test_undo_leaves_a_stopped_service_stopped(site, new_machine):
@@ -387,16 +352,6 @@ def test_a_machine_without_the_service_gets_one_and_undo_removes_it(site, new_ma
     robot.sudo('robot', 'prepare', '--undo')
     assert_same(before, robot.files())
     assert robot.machine.property(DAEMON, 'LoadState') == 'not-found'
-
-
-@pytest.mark.fault('new', '/etc/default/tailscaled overrides the CA of `robot prepare`',
-                   behaviour='`robot prepare` ends and names the setting', reported='at once: robot prepare',
-                   recovery='-', lost='nothing')
-def test_a_file_that_overrides_the_drop_in_is_named(site, robot):
-    robot.machine.run(['sh', '-c', 'echo SSL_CERT_FILE=/etc/other.pem >>/etc/default/tailscaled'])
-    carry(site, robot, 'dev-1')
-    done = robot.sudo('robot', 'prepare', '--invitation', INVITATION, '--user', USER, check=False)
-    assert done.returncode == 1 and 'SSL_CERT_FILE=/etc/other.pem' in done.stderr and 'systemctl cat' in done.stderr
 
 
 def enlist(site, robot, name):
@@ -436,15 +391,6 @@ def test_the_owners_flags_are_followed(site, new_machine):
     machine.wait('membership after the reboot', lambda: robot.status()['state'] == 'Running')
     forget(site, robot, 'dev-1')
     robot.sudo('robot', 'prepare', '--undo')
-    assert_same(before, robot.files())
-
-
-def test_a_tailscaled_without_an_interface_is_refused(site, new_machine):
-    robot = new_machine(flags='PORT=0\nFLAGS=--tun=userspace-networking\n')
-    carry(site, robot, 'dev-1')
-    before = robot.files()
-    done = robot.sudo('robot', 'prepare', '--invitation', INVITATION, '--user', USER, check=False)
-    assert done.returncode == 1 and 'without a network interface' in done.stderr
     assert_same(before, robot.files())
 
 
@@ -538,33 +484,6 @@ def test_a_machine_of_another_tailnet(site, robot, other_site):
     machine.wait('the other tailnet', lambda: machine.run(
         ['tailscale', 'ip', '-4'], check=False).stdout.strip() == address)
     assert_same(before, robot.files())
-
-
-@pytest.mark.fault('case 9', 'Many robots are made of one disk image', behaviour='robot image removes the keys before '
-                   'the disk is copied; each copy makes its own', reported='nothing to report',
-                   recovery='none needed', lost='nothing')
-def test_an_image_for_many_robots(site, robot):
-    enlist(site, robot, 'dev-1')
-
-    def machine_key():
-        state = json.loads(robot.machine.run(['cat', '/var/lib/tailscale/tailscaled.state']).stdout)
-        return state['_machinekey']
-
-    before = machine_key()
-    said = robot.sudo('robot', 'image').stdout
-    assert 'ua-overlay robot remove dev-1' in said and 'poweroff' in said
-    assert robot.machine.property(DAEMON, 'ActiveState') == 'inactive'
-    assert robot.machine.run(['find', '/var/lib/tailscale', defaults.STATE_DIR, '-type', 'f', '-name', '*.state', '-o',
-                              '-name', 'settings.yaml', '-o', '-name', 'profile-data']).stdout == ''
-    # As a copy boots: another machine for the server, which still has dev-1.
-    robot.machine.reboot()
-    assert_prepared(robot)
-    carry(site, robot, 'dev-3')
-    joined = robot.join(INVITATION)
-    assert joined['code'] == 'OK' and joined['dns_name'].startswith('dev-3.') and machine_key() != before
-    assert {each['robot'] for each in site.robots()} >= {'dev-1', 'dev-3'}
-    forget(site, robot, 'dev-3')
-    site.site('robot', 'remove', 'dev-1')
 
 
 #: What nft says on the kernel of a Jetson board.
@@ -684,6 +603,135 @@ def test_an_http_proxy_is_the_only_way_out(site, new_machine, proxied):
     forget(site, robot, 'dev-1')
 
 
+@pytest.mark.fault('new', 'tailscaled 1.102 logs out under systemd, or loses its keys, and would keep old paths',
+                   behaviour='The agent restarts it; the command returns after that, so a join can follow at once',
+                   reported='-', recovery='6 s', lost='nothing')
+def test_an_unprivileged_user_joins_leaves_and_rejoins_also_after_a_reboot(site, robot):
+    carry(site, robot, 'dev-1')
+    refused = robot.join(INVITATION, check=False)
+    assert refused['code'] == 'NOT_PREPARED' and 'robot prepare' in refused['message']
+    robot.prepare()
+    joined = robot.join(INVITATION)
+    assert joined['code'] == 'OK' and joined['dns_name'].startswith('dev-1.')
+    address = joined['addresses'][0]
+
+    # Root's `tailscale up` clears the operator, and the agent restores it: the user leaves and rejoins.
+    robot.machine.run(['tailscale', 'up', '--reset', '--login-server=https://server.ua.test:443', '--accept-dns',
+                       '--hostname=dev-1', '--timeout=30s'])
+    wait_operator(robot)
+    assert robot.outcome('leave')['code'] == 'OK' and robot.status()['state'] == 'Stopped'
+    assert robot.join()['addresses'][0] == address
+
+    robot.machine.reboot()
+    assert_prepared(robot)
+    robot.machine.wait('membership after the reboot', lambda: robot.status()['state'] == 'Running')
+    assert robot.status()['self']['addresses'][0] == address
+    # The name resolves for programs on the machine, because tailscaled configured its resolver.
+    robot.machine.wait('its own name', lambda: robot.machine.run(
+        ['getent', 'ahostsv4', joined['dns_name']], check=False).stdout.startswith(address))
+
+    # tailscaled is killed: systemd starts it again, with the CA, and the keeper connects to it.
+    robot.machine.run(['systemctl', 'kill', '--signal=KILL', '--kill-whom=main', DAEMON])
+    robot.machine.wait('tailscaled again', lambda: robot.machine.property(DAEMON, 'ActiveState') == 'active' and
+                       robot.machine.property(DAEMON, 'NRestarts') == '1')
+    assert_prepared(robot)
+    robot.machine.wait('membership after the kill', lambda: robot.status()['state'] == 'Running')
+
+    # A logout clears the operator, too, and the user can join again, at once.
+    let_the_agent_look()
+    forget_and_restart(site, robot, 'leave', '--forget')
+    carry(site, robot, 'dev-1')
+    again = robot.join(INVITATION)
+    assert again['code'] == 'OK' and again['dns_name'] == joined['dns_name']
+    # So does the loss of the keys, and a logout of a robot that has left before.
+    let_the_agent_look()
+    forget_and_restart(site, robot, 'leave', '--new-identity')
+    carry(site, robot, 'dev-1')
+    again = robot.join(INVITATION)
+    assert again['code'] == 'OK' and again['dns_name'] == joined['dns_name']
+    let_the_agent_look()
+    robot.outcome('leave')
+    forget_and_restart(site, robot, 'leave', '--forget')
+
+
+def let_the_agent_look():
+    """It restarts only a tailscaled that it has seen run; it looks every half a second, and nobody can see when."""
+    time.sleep(scaled(6 * old_paths.PERIOD))
+
+
+def forget_and_restart(site, robot, *argv):
+    """Give the identity up, and check that the agent, in its sandbox, has tailscaled restarted before the command ends:
+    from 1.101 on it would keep the old paths to its peers."""
+    before, agent = robot.machine.property(DAEMON, 'InvocationID'), robot.machine.property(AGENT, 'InvocationID')
+    left = robot.outcome(*argv)
+    assert left['code'] == 'OK' and 'Restart tailscaled' not in left['message'], robot.machine.journal(AGENT)
+    after = robot.machine.property(DAEMON, 'InvocationID')
+    assert after != before, robot.machine.journal(AGENT)
+    assert robot.machine.property(AGENT, 'InvocationID') == agent
+    site.site('robot', 'remove', 'dev-1')
+    # Once, and nobody's join is cut off by it.
+    assert robot.machine.property(DAEMON, 'InvocationID') == after
+
+
+def test_prepare_is_in_force_and_a_second_time_changes_nothing(site, used_robot):
+    robot = used_robot
+    carry(site, robot, 'dev-1')
+    robot.prepare()
+    assert_prepared(robot)
+    verify = robot.machine.run(['systemd-analyze', 'verify', DAEMON, AGENT, egress.ROBOT.unit])
+    assert verify.stdout + verify.stderr == ''
+    files, times, services = robot.files(), robot.times(), robot.services()
+    said = robot.prepare().stdout
+    assert 'nothing changed' in said and 'wrote' not in said
+    assert_same(files, robot.files())
+    assert_same(times, robot.times())
+    assert robot.services() == services
+    # The services have no more of root's privileges than they need.
+    for unit, most in ((DAEMON, 30), (AGENT, 21), (egress.ROBOT.unit, 15)):
+        score = robot.machine.run(['systemd-analyze', 'security', '--no-pager', '--threshold={}'.format(most), unit],
+                                  check=False)
+        assert score.returncode == 0, score.stdout
+
+
+def test_no_key_is_in_the_journal(site, used_robot):
+    robot = used_robot
+    carry(site, robot, 'dev-1')
+    robot.prepare()
+    robot.join(INVITATION)
+    journal = robot.machine.run(['journalctl', '--no-pager', '-b', '-o', 'export']).stdout
+    assert 'tailscaled' in journal and 'hskey-' not in journal
+    robot.outcome('leave', '--forget')
+    site.site('robot', 'remove', 'dev-1')
+
+
+@pytest.mark.fault('case 9', 'Many robots are made of one disk image', behaviour='robot image removes the keys before '
+                   'the disk is copied; each copy makes its own', reported='nothing to report',
+                   recovery='none needed', lost='nothing')
+def test_an_image_for_many_robots(site, used_robot):
+    robot = used_robot
+    enlist(site, robot, 'dev-1')
+
+    def machine_key():
+        state = json.loads(robot.machine.run(['cat', '/var/lib/tailscale/tailscaled.state']).stdout)
+        return state['_machinekey']
+
+    before = machine_key()
+    said = robot.sudo('robot', 'image').stdout
+    assert 'ua-overlay robot remove dev-1' in said and 'poweroff' in said
+    assert robot.machine.property(DAEMON, 'ActiveState') == 'inactive'
+    assert robot.machine.run(['find', '/var/lib/tailscale', defaults.STATE_DIR, '-type', 'f', '-name', '*.state', '-o',
+                              '-name', 'settings.yaml', '-o', '-name', 'profile-data']).stdout == ''
+    # As a copy boots: another machine for the server, which still has dev-1.
+    robot.machine.reboot()
+    assert_prepared(robot)
+    carry(site, robot, 'dev-3')
+    joined = robot.join(INVITATION)
+    assert joined['code'] == 'OK' and joined['dns_name'].startswith('dev-3.') and machine_key() != before
+    assert {each['robot'] for each in site.robots()} >= {'dev-1', 'dev-3'}
+    forget(site, robot, 'dev-3')
+    site.site('robot', 'remove', 'dev-1')
+
+
 OUTSIDE = 'outside.example.org'
 
 
@@ -705,7 +753,8 @@ def cgnat_lan(site):
 @pytest.mark.fault('case 18', 'The name server of the robot\'s network is in 100.64.0.0/10 (LTE)',
                    behaviour='doctor names the conflict; with the switch of the site its answers arrive',
                    reported='at once: doctor', recovery='30 s after `policy cgnat-lans on`', lost='names until then')
-def test_a_network_inside_the_overlays_range(site, robot, cgnat_lan):
+def test_a_network_inside_the_overlays_range(site, used_robot, cgnat_lan):
+    robot = used_robot
     machine = robot.machine
     links = json.loads(machine.run(['ip', '-json', '-4', 'address']).stdout)
     own = next(each['ifname'] for each in links if any(a['local'] == '10.0.2.15' for a in each['addr_info']))

@@ -41,9 +41,11 @@ def network(robots, hosts=('server',), names=None, links=None, nat_links=None, c
     return from_mapping(dict(made, congestion=congestion) if congestion else made)
 
 
-def from_config(name):
-    """config/lab/NAME.yaml."""
-    return load_topology(os.path.join(ROOT, 'config', 'lab', name + '.yaml'))
+def from_config(name, without=()):
+    """config/lab/NAME.yaml, without these robots."""
+    topology = load_topology(os.path.join(ROOT, 'config', 'lab', name + '.yaml'))
+    robots = {robot: value for robot, value in topology.source['robots'].items() if robot not in without}
+    return from_mapping(dict(topology.source, robots=robots))
 
 
 def to_yaml(topology):
