@@ -8,7 +8,6 @@ new interpreter for each of two thousand commands would cost minutes.
 """
 import argparse
 import functools
-import gc
 import json
 import os
 import resource
@@ -425,9 +424,6 @@ def _child(argv, directory, environ):
 
 def _serve_jobs(asked):
     _import_commands({argv[0] for argv, _, _ in asked['jobs']})
-    # A collection in a child would write to the header of every object of the modules, and so copy their memory.
-    gc.collect()
-    gc.freeze()
     waiting = list(enumerate(asked['jobs']))
     running = {}
     while waiting or running:
