@@ -3,6 +3,7 @@
 Used by dev/drawing.py, which draws them, and by test/unit/project/test_rooms.py, which enforces the allowed imports.
 """
 import ast
+import functools
 import os
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -14,8 +15,9 @@ GROUND = ('advice', 'clock', 'defaults', 'digits', 'errors', 'link_types', 'prin
 GENERATED = ('ua_overlay.msg', 'ua_overlay.srv')
 
 
+@functools.lru_cache(maxsize=None)
 def modules():
-    """Return (dotted name below ua_overlay, path) of every module; the package itself is ''."""
+    """Return (dotted name below ua_overlay, path) of every module; the package itself is ''. Do not change the list."""
     pairs = []
     for folder, _, names in os.walk(PACKAGE):
         for name in sorted(names):
@@ -26,8 +28,9 @@ def modules():
     return sorted(pairs)
 
 
+@functools.lru_cache(maxsize=None)
 def tree_of(path):
-    """Parse the module at ``path``."""
+    """Parse the module at ``path``; several thousand tests ask for a few hundred modules. Do not change the tree."""
     with open(path, encoding='utf-8') as stream:
         return ast.parse(stream.read(), path)
 

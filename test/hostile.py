@@ -4,9 +4,10 @@
 own, and measures them; :func:`problems` says what is wrong with one. A test of hostile files uses the last two only.
 
 `python3 hostile.py` is the other end of :func:`run`: it imports the modules once and forks for each command, because a
-new interpreter for each of several hundred commands would cost minutes.
+new interpreter for each of two thousand commands would cost minutes.
 """
 import argparse
+import functools
 import json
 import os
 import resource
@@ -76,18 +77,26 @@ def run(jobs, parallel=24):
         the home directory; with root's tests it is given to NOBODY, who runs the command.
     :param parallel: number of commands at one time; most of them wait.
     """
-    text = json.dumps({'parallel': parallel, 'jobs': [[list(argv), str(directory), dict(environ)]
-                                                      for argv, directory, environ in jobs]})
-    done = subprocess.run([sys.executable, os.path.abspath(__file__)], input=text, stdout=subprocess.PIPE,
-                          universal_newlines=True, env=dict(os.environ, PYTHONPATH=SOURCE), timeout=900)
-    assert done.returncode == 0, 'the runner of the commands failed, see its traceback above'
+    runner = _runner()
+    runner.stdin.write(json.dumps({'parallel': parallel, 'jobs': [[list(argv), str(directory), dict(environ)]
+                                                                  for argv, directory, environ in jobs]}) + '\n')
+    runner.stdin.flush()
     results = {}
-    for line in done.stdout.splitlines():
+    for _ in jobs:
+        line = runner.stdout.readline()
+        assert line, 'the runner of the commands failed, see its traceback above'
         number, status, seconds, megabytes = json.loads(line)
         argv, directory, _ = jobs[number]
         results[number] = Done(tuple(argv), status, seconds, megabytes,
                                *(_text(os.path.join(str(directory), name)) for name in ('stdout', 'stderr')))
     return [results[number] for number in range(len(jobs))]
+
+
+@functools.lru_cache(maxsize=None)
+def _runner():
+    """The other end of :func:`run`, for all tests of this process, with which it ends: its input ends then."""
+    return subprocess.Popen([sys.executable, os.path.abspath(__file__)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            universal_newlines=True, env=dict(os.environ, PYTHONPATH=SOURCE))
 
 
 def problems(done):
@@ -413,8 +422,7 @@ def _child(argv, directory, environ):
     os._exit(status)
 
 
-def _serve_jobs():
-    asked = json.load(sys.stdin)
+def _serve_jobs(asked):
     _import_commands({argv[0] for argv, _, _ in asked['jobs']})
     waiting = list(enumerate(asked['jobs']))
     running = {}
@@ -442,4 +450,5 @@ def _serve_jobs():
 
 
 if __name__ == '__main__':
-    _serve_jobs()
+    for _line in sys.stdin:
+        _serve_jobs(json.loads(_line))

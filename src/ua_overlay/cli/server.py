@@ -275,13 +275,14 @@ def _status(site: Site) -> Tuple[Dict[str, Any], Optional[OverlayError]]:
                   restarts=answer['headscale']['restarts'], policy=answer['policy']['state'])
     try:
         admin = make_admin(site)
-        robots = admin.robots()
-        report['relays'] = admin.relays(answer['relay'])
+        nodes = admin.nodes()
+        robots = admin.robots(nodes=nodes)
+        report['relays'] = admin.relays(answer['relay'], nodes)
     except ServerBusy as error:
         return report, error
     except OverlayError as error:
         return report, OverlayError(error.sentence, command_line('less {}', site.path('log', 'headscale.log')))
-    shown = admin.enforced()
+    shown = admin.enforced(nodes)
     report.update(enforced=shown, policy_in_force=shown.state)
     if shown.state is not True:
         report['policy'] = shown.sentence

@@ -2,18 +2,24 @@
 
 It stands for the command: it forwards signals to it, ends with its exit status or fatal signal, and takes it along when
 it is killed. Its environment is the command's, so that no value appears in arguments, which others could read.
+
+It starts for each command in a lab, so it imports only what costs nothing: `signal`, `socket`, `argparse` and `typing`
+take longer to import than the interpreter takes to start.
 """
-import argparse
+from __future__ import annotations
+
+import _signal as signal
 import errno
 import os
 import pwd
-import signal
-import socket
 import sys
-from typing import NoReturn, Optional, Tuple
 
 from ua_overlay.lab import kernel
 from ua_overlay.system import process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, NoReturn, Optional, Tuple
 
 NAMESPACES = (('pid', kernel.CLONE_NEWPID), ('net', kernel.CLONE_NEWNET), ('uts', kernel.CLONE_NEWUTS),
               ('mnt', kernel.CLONE_NEWNS))
@@ -21,6 +27,20 @@ FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signa
 PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 #: Exit status when the host is gone, as `env`, `nice` and shells use 125 for a failure of their own.
 FAILED = 125
+
+
+class Arguments:
+    """What :meth:`host.Host.enter_argv` asks for.
+
+    :ivar pid: process 1 of the host; ``start``: its start time.
+    :ivar cwd: working directory, '' for the user's home.
+    :ivar detach: leave the command running as a child of process 1; ``log``: '' or the file that takes its output.
+    """
+
+    def __init__(self, words: List[str]) -> None:
+        pid, start, self.user, self.cwd, detach, self.log = words[:6]
+        self.pid, self.start, self.detach = int(pid), int(start), detach == 'detach'
+        self.command = words[6:]
 
 
 def join_namespaces(host: kernel.ProcessHandle) -> None:
@@ -35,10 +55,10 @@ def join_namespaces(host: kernel.ProcessHandle) -> None:
         os.close(handle)
 
 
-def become(user: str, directory: Optional[str]) -> None:
+def become(user: str, directory: str) -> None:
     """Change to the user, with the groups, home and environment of a login. Call it last: it drops privileges.
 
-    :param directory: working directory; None for the user's home.
+    :param directory: working directory; '' for the user's home.
     :raises KeyError: the host has no such user. :raises OSError: there is no such directory.
     """
     entry = pwd.getpwnam(user)
@@ -56,7 +76,7 @@ def become(user: str, directory: Optional[str]) -> None:
     os.chdir(directory or entry.pw_dir)
 
 
-def execute(arguments: argparse.Namespace) -> Tuple[str, int]:
+def execute(arguments: Arguments) -> Tuple[str, int]:
     """Replace this process by the command.
 
     :return: only on failure: (why, exit status), with the statuses of a shell: 127 not found, 126 not executable.
@@ -78,7 +98,7 @@ def execute(arguments: argparse.Namespace) -> Tuple[str, int]:
     return problem, status
 
 
-def run_attached(arguments: argparse.Namespace) -> int:
+def run_attached(arguments: Arguments) -> int:
     """Run the command as a child and return its wait status."""
     # With a terminal the command stays in our session and process group, so that ^C and job control work as usual.
     terminal = os.isatty(0)
@@ -110,7 +130,7 @@ def forward(child: int, number: int, group: bool) -> None:
         os.kill(child, number)
 
 
-def run_detached(arguments: argparse.Namespace, log: Optional[int]) -> int:
+def run_detached(arguments: Arguments, log: Optional[int]) -> int:
     """Leave the command behind as a child of the host's process 1; print its process id as this namespace sees it.
 
     When the maker of a process ends that was made right after setns(2), a process outside adopts it. Therefore an
@@ -120,6 +140,7 @@ def run_detached(arguments: argparse.Namespace, log: Optional[int]) -> int:
     :param log: descriptor that takes the output, None for none.
     :return: exit status: 0, or FAILED when the command cannot be executed.
     """
+    import socket  # here, because few commands need it
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     here.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     if os.fork() == 0:
@@ -150,17 +171,7 @@ def run_detached(arguments: argparse.Namespace, log: Optional[int]) -> int:
 
 
 def main() -> NoReturn:
-    parser = argparse.ArgumentParser(prog='enter')
-    parser.add_argument('--pid', type=int, required=True)
-    parser.add_argument('--start', type=int, required=True)
-    parser.add_argument('--user', default='root')
-    parser.add_argument('--cwd')
-    parser.add_argument('--detach', action='store_true')
-    parser.add_argument('--log', help='append the output of a detached command to this file')
-    # Cut by hand: the command may contain another `--`.
-    cut = sys.argv.index('--')
-    arguments = parser.parse_args(sys.argv[1:cut])
-    arguments.command = sys.argv[cut + 1:]
+    arguments = Arguments(sys.argv[1:])
     log = None
     if arguments.log:
         log = os.open(arguments.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

@@ -142,14 +142,8 @@ class Host:
         :param detach: leave it running as a child of the host's process 1.
         :param log: file on the machine that the output of a detached command is appended to.
         """
-        options = ['--pid', str(self.pid), '--start', str(self.process.start), '--user', user or 'root']
-        if cwd:
-            options += ['--cwd', cwd]
-        if detach:
-            options += ['--detach']
-        if log:
-            options += ['--log', log]
-        return program('enter', *(options + ['--'] + [os.fspath(word) for word in argv]))
+        return program('enter', str(self.pid), str(self.process.start), user or 'root', cwd or '',
+                       'detach' if detach else '', log or '', *map(os.fspath, argv))
 
     def popen(self, argv: Argv, user: Optional[str] = None, env: Optional[Environ] = None, cwd: Optional[str] = None,
               **options: Any) -> 'subprocess.Popen[Any]':

@@ -3,15 +3,20 @@
 The small programs that become a host (`init`) or enter one (`enter`, `pipe`) import this at each start: it imports
 nothing heavy.
 """
+from __future__ import annotations
+
+import _signal
 import ctypes
 import errno
 import os
 import select
-import signal
 import struct
-from typing import Optional
 
 from ua_overlay.system import process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
 
 # linux/sched.h
 CLONE_NEWNS = 0x00020000
@@ -137,7 +142,7 @@ class ProcessHandle:
 
     def kill(self, timeout: float = 10.0) -> bool:
         """Send SIGKILL and wait. :return: False when it survived ``timeout`` seconds (uninterruptible sleep)."""
-        self.send_signal(signal.SIGKILL)
+        self.send_signal(_signal.SIGKILL)
         return self.wait(timeout)
 
 

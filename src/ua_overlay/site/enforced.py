@@ -3,12 +3,13 @@
 Headscale's REST interface returns the policy file, not the policy that it runs. So every policy declares a tag of its
 own (policy.marker), and Headscale's policy manager is asked whether it knows that tag (rest.known_tags).
 """
-from typing import Iterable, NamedTuple, Optional, Set
+from typing import Iterable, NamedTuple, Optional, Sequence, Set
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import policy
 from ua_overlay.headscale.api import HeadscaleApi
 from ua_overlay.headscale.evaluator import Alias
+from ua_overlay.headscale.model import Node
 from ua_overlay.headscale.rules import Rules
 from ua_overlay.protocols import JsonObject
 from ua_overlay.system import foreign_file
@@ -43,12 +44,14 @@ def read_policy(path: str) -> str:
         return ''
 
 
-def running_markers(client: HeadscaleApi, markers: Iterable[Alias]) -> Optional[Set[Alias]]:
+def running_markers(client: HeadscaleApi, markers: Iterable[Alias],
+                    nodes: Optional[Sequence[Node]] = None) -> Optional[Set[Alias]]:
     """Return those of ``markers`` that the running Headscale knows; None while it has no node for the question.
 
+    :param nodes: of a moment ago; default: ask for them.
     :raises RestError: Headscale does not answer.
     """
-    nodes = client.nodes()
+    nodes = client.nodes() if nodes is None else nodes
     return client.known_tags(nodes[0].id, markers) if nodes else None
 
 
@@ -62,14 +65,16 @@ def in_force(client: HeadscaleApi, candidate: JsonObject) -> Optional[bool]:
     return None if known is None else wanted in known
 
 
-def ask(client: HeadscaleApi, facts: SiteFacts, policy_apply: str) -> Enforced:
+def ask(client: HeadscaleApi, facts: SiteFacts, policy_apply: str,
+        nodes: Optional[Sequence[Node]] = None) -> Enforced:
     """Return whether Headscale enforces the rules of a site.
 
     :param policy_apply: the command that applies them.
+    :param nodes: as for :func:`running_markers`.
     """
     wanted, written = policy.marker(policy.make_policy(facts.rules)), policy.marker_of_text(facts.policy_text)
     try:
-        known = running_markers(client, {each for each in (wanted, written) if each})
+        known = running_markers(client, {each for each in (wanted, written) if each}, nodes)
     except OverlayError as error:
         return unknown(error)
     return judge(known, wanted, written, policy_apply)

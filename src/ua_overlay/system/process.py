@@ -1,10 +1,18 @@
-"""Inspect Linux processes in /proc (proc(5)), end them, and call prctl(2), which Python lacks."""
+"""Inspect Linux processes in /proc (proc(5)), end them, and call prctl(2), which Python lacks.
+
+Each command in a host of a lab starts a program that imports this (lab/enter.py): it imports nothing heavy.
+"""
+from __future__ import annotations
+
 import ctypes
 import os
-import socket
 import struct
-import subprocess
-from typing import List, NamedTuple, Tuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    import subprocess
+    from typing import List, Tuple
 
 # Loaded before any fork, because the loader's lock must not be taken between fork and exec.
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -14,16 +22,18 @@ _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-class Stat(NamedTuple):
-    """The fields of /proc/PID/stat that this package uses."""
+class Stat:
+    """The fields of /proc/PID/stat that this package uses.
 
-    #: Name, as in `ps -o comm`.
-    name: str
-    #: 'Z' and 'X' mean dead.
-    state: str
-    parent: int
-    #: Clock ticks since boot: together with it, a process id is unique.
-    start: int
+    :ivar name: as in `ps -o comm`.
+    :ivar state: 'Z' and 'X' mean dead.
+    :ivar start: clock ticks since boot: together with it, a process id is unique.
+    """
+
+    __slots__ = ('name', 'state', 'parent', 'start')
+
+    def __init__(self, name: str, state: str, parent: int, start: int) -> None:
+        self.name, self.state, self.parent, self.start = name, state, parent, start
 
 
 def parse_stat(text: str) -> Stat:
@@ -51,6 +61,7 @@ def list_pids(proc: str = '/proc') -> List[int]:
 
 def peer_of(connection: socket.socket) -> Tuple[int, int]:
     """Return the process id and the user at the other end of a connected Unix socket (unix(7), SO_PEERCRED)."""
+    import socket  # here, because it imports selectors, enum and more
     size = struct.calcsize('3i')
     pid, uid, _ = struct.unpack('3i', connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
     return int(pid), int(uid)
@@ -80,8 +91,9 @@ def _prctl(option: int, value: int) -> None:
         raise OSError(ctypes.get_errno(), 'prctl')
 
 
-def end(process: 'subprocess.Popen[bytes]', timeout: float) -> None:
+def end(process: subprocess.Popen[bytes], timeout: float) -> None:
     """End one of our child processes: SIGTERM, and SIGKILL after ``timeout`` seconds. Return when it has exited."""
+    import subprocess  # here, because it imports selectors, threading and more; who has a Popen has it already
     if process.poll() is None:
         process.terminate()
         try:

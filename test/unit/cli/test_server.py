@@ -46,16 +46,21 @@ class Admin:
     """Plays the Admin of a site whose server runs."""
 
     def __init__(self, nodes):
-        self.nodes = nodes
+        self._nodes = nodes
         self.shown = Enforced(True, 'These rules are in force.')
 
-    def robots(self):
-        return self.nodes
+    def nodes(self):
+        return self._nodes
 
-    def enforced(self):
+    def robots(self, nodes):
+        return nodes
+
+    def enforced(self, nodes):
+        assert nodes is self._nodes
         return self.shown
 
-    def relays(self, report):
+    def relays(self, report, nodes):
+        assert nodes is self._nodes
         return [dict(report, name='site'), {'name': 'lab-b', 'state': 'offline'}]
 
 
@@ -105,7 +110,7 @@ def test_the_status_shows_what_is_wrong_with_the_server_itself(running, capsys):
 
 def test_the_status_of_a_server_whose_database_is_locked(running, monkeypatch, capsys):
     class Busy(Admin):
-        def robots(self):
+        def nodes(self):
             raise ServerBusy('Its database is locked by sqlite3 (process 5).', 'kill 5')
 
     monkeypatch.setattr(server, 'make_admin', lambda site: Busy([]))
@@ -125,10 +130,10 @@ def test_the_status_of_a_stopped_server(site, monkeypatch, capsys):
 
 
 def test_a_server_whose_headscale_does_not_answer_is_not_healthy(running, monkeypatch, capsys):
-    def robots(self):
+    def nodes(self):
         raise OverlayError('Headscale does not answer.')
 
-    monkeypatch.setattr(Admin, 'robots', robots)
+    monkeypatch.setattr(Admin, 'nodes', nodes)
     assert main(['server', 'status']) == 1
     captured = capsys.readouterr()
     assert 'running, not healthy' in captured.out and 'headscale.log' in captured.err

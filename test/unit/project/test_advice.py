@@ -5,6 +5,7 @@ lines and sees the findings go; test/unit/project/test_doctor_advice.py lists wh
 """
 import ast
 import contextlib
+import functools
 import io
 import itertools
 import os
@@ -73,6 +74,11 @@ def command_lines(text):
         yield stated
 
 
+#: One parser for all command lines: it imports a command and adds its options once.
+the_parser = functools.lru_cache(make_parser)
+
+
+@functools.lru_cache(maxsize=None)
 def parses(stated):
     """Return whether a command line parses, with some value for each placeholder."""
     holes = re.findall(r'\{\w*\}|\b[A-Z][A-Z_]+\b', stated)
@@ -86,7 +92,7 @@ def parses(stated):
             continue
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
             try:
-                make_parser().parse_args(complete(words))
+                the_parser().parse_args(complete(words))
                 return True
             except SystemExit as end:
                 if end.code == 0:

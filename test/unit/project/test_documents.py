@@ -1,4 +1,5 @@
 """Every command, option, link and path in the pages exists, and so does every command of the playbook."""
+import functools
 import glob
 import os
 import re
@@ -39,9 +40,13 @@ def commands(text):
                 yield shlex.split(re.sub(r'\$\([^)]*\)|[][]', '', words)), whole and words == stated
 
 
+#: One parser for all pages.
+the_parser = functools.lru_cache(make_parser)
+
+
 def unknown(words):
     """Return a sentence about the first word of a command that `ua-overlay` does not know, or None."""
-    parser = make_parser()
+    parser = the_parser()
     for word in complete(words):
         option = word.split('=')[0]
         commands_here = {command.words[-1]: command for command in parser.commands()}
@@ -61,7 +66,7 @@ def unknown(words):
 def refused(words, capsys):
     """Return the parser's error about a whole command, or None."""
     try:
-        make_parser().parse_args(complete(words))
+        the_parser().parse_args(complete(words))
     except SystemExit:
         return '{}: {}'.format(' '.join(words), capsys.readouterr().err.splitlines()[-1])
     return None

@@ -1,11 +1,16 @@
 """docs/faults.md is up to date: `make faults` writes it again from the markers of the tests."""
 import ast
+import functools
 
 import faults
 import pytest
 
 #: Ids without a test so far.
 PENDING: 'set[str]' = set()
+
+
+#: The rows of all tests.
+collected = functools.lru_cache(faults.collect)
 
 
 def rows_of(source):
@@ -20,16 +25,16 @@ ROW = faults.Row('K3', 'The disk is full', 'It goes on', 'at once', '2 s', 'log 
 def test_the_page_is_up_to_date():
     with open(faults.PATH, encoding='utf-8') as stream:
         committed = stream.read()
-    assert committed == faults.render(faults.collect()), 'Next: make faults'
+    assert committed == faults.render(collected()), 'Next: make faults'
 
 
 def test_every_id_has_a_row():
-    tested = {row.id for row, _ in faults.collect()}
+    tested = {row.id for row, _ in collected()}
     assert sorted(set(faults.IDS) - tested - PENDING) == []
 
 
 def test_every_pending_id_is_still_missing():
-    assert sorted({row.id for row, _ in faults.collect()} & PENDING) == [], 'Take them off PENDING'
+    assert sorted({row.id for row, _ in collected()} & PENDING) == [], 'Take them off PENDING'
 
 
 def test_ids():

@@ -13,7 +13,8 @@ STUBBORN = 'import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flu
 
 def test_a_name_may_contain_any_character():
     text = '7 (a) b) S 1 7 7 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 1 0 4711 0'
-    assert process.parse_stat(text) == ('a) b', 'S', 1, 4711)
+    stat = process.parse_stat(text)
+    assert (stat.name, stat.state, stat.parent, stat.start) == ('a) b', 'S', 1, 4711)
 
 
 def test_this_process():
