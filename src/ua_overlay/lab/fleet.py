@@ -42,6 +42,21 @@ while True:
     time.sleep(0.1)
 '''.format(port=defaults.LOCAL_MASTER_PORT)
 
+#: Rules that leave a host only its loopback.
+_CUT_OFF = '''\
+table inet ua_lab_cut_off {
+    chain in {
+        type filter hook input priority -300;
+        iifname != "lo" drop
+    }
+    chain out {
+        type filter hook output priority -300;
+        oifname != "lo" drop
+    }
+}
+'''
+
+
 def source(space: str) -> str:
     """Return the command of a bash script that sources the workspace ``space``: a word of the script, such as "$0".
 
@@ -124,6 +139,14 @@ class Fleet:
     def stop_server(self) -> None:
         """End `server run`."""
         self.lab.stop_service(self.server, 'site')
+
+    def cut_off(self, host: str) -> None:
+        """Drop every packet to and from ``host`` without an answer, as when its machine is dead."""
+        self.lab.host(host).run(['nft', '-f', '-'], input=_CUT_OFF)
+
+    def connect_again(self, host: str) -> None:
+        """Undo :meth:`cut_off`."""
+        self.lab.host(host).run(['nft', 'delete', 'table', 'inet', 'ua_lab_cut_off'])
 
     def site(self, *argv: str, check: bool = True) -> 'subprocess.CompletedProcess[str]':
         """Run `ua-overlay ARGV --dir SITE` on the server."""
