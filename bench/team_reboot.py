@@ -172,17 +172,7 @@ def reboot(fleet, launches):
     """Kill every process of all robots, as a power cut does, and start them as at boot: tailscaled, the agent,
     overlay.launch. Returns when the first one started, by the monotonic clock, which all hosts share."""
     for robot in launches:
-        host = fleet.lab.host(robot)
-
-        def gone(host=host):
-            pids = [str(pid) for pid in host.processes() if pid != 1]
-            if pids:
-                host.run(['kill', '-9'] + pids, check=False)
-            return not pids
-
-        wait('A robot without processes', gone, GONE)
-        # /run is empty after a boot, but for the directories that systemd-tmpfiles makes.
-        host.run(['find', '/run/ua_overlay', '!', '-type', 'd', '-delete'])
+        fleet.lose_power(robot)
     problems = []
 
     def boot(robot):

@@ -204,6 +204,20 @@ class Fleet:
         self.lab.start_service(host, 'agent', [self.command, 'robot', 'agent', '--user', USER],
                                env=self.base_environment())
 
+    def lose_power(self, host: str) -> None:
+        """End every process of a robot at once and empty /run but for its directories, as a power cut and the next
+        boot do. What it runs has to be started again."""
+        robot = self.lab.host(host)
+
+        def is_dark() -> bool:
+            pids = [str(pid) for pid in robot.processes() if pid != 1]
+            if pids:  # some may have ended meanwhile
+                robot.run(['kill', '-9'] + pids, check=False)
+            return not pids
+
+        wait('The end of all processes of ' + host, is_dark)
+        robot.run(['find', '/run/ua_overlay', '!', '-type', 'd', '-delete'])
+
     def launch(self, host: str, *args: str, name: str = 'overlay') -> None:
         """Run `roslaunch ua_overlay overlay.launch ARGS` as the robot's user; return when its services are there.
 
