@@ -23,8 +23,8 @@ FIGURES = {
     'touch': ('one_touch', 'ansible/site.yml on empty machines, and again', 8),
     'failover': ('relay_failover', 'a ping at 10 Hz while a relay dies or Headscale restarts', 12),
     'gaps': ('topic_gap', 'a topic while the certificate is renewed or the server restarts', 20),
-    'heal': ('link_healing', 'a link whose path dies, with and without the path keeper', 150),
-    'reboot': ('team_reboot', 'a team that reboots while its server is dead', 120),
+    'heal': ('link_healing', 'a link whose path dies, with and without the path keeper', 210),
+    'reboot': ('team_reboot', 'a team that reboots while its server is dead', 150),
     'losses': ('link_cost', 'TCP, UDP and round trips of each link type', 11)}
 
 
