@@ -85,7 +85,8 @@ class OverlayNode:
             self._mirror = interface.MirrorServer(self._services.handle_remote)
         self._paths = PathKeeper(self._connect, self._on_intervention, self._on_measurement,
                                  rospy.get_param('~heal_links', True), rospy.logerr)
-        self._watcher = Watcher(self._connect, self._on_snapshot, on_status=self._paths.offer)
+        self._watcher = Watcher(self._connect, self._on_snapshot, on_status=self._paths.offer,
+                                on_unexplained=self._paths.note_unexplained)
         server_period: float = rospy.get_param('~server_period', 10.0)
         self._clock = TeamClock(self._find_team)
         self._probe = ServerProbe(

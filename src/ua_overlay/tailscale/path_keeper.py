@@ -8,9 +8,11 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Optional
+from typing import AbstractSet, Callable, Dict, List, Optional
 
+from ua_overlay import link_types
 from ua_overlay.errors import OverlayError
+from ua_overlay.link_types import LinkType
 from ua_overlay.protocols import Clock
 from ua_overlay.system.thread import OnFailure, SupervisedThread
 from ua_overlay.tailscale import dead_paths
@@ -107,6 +109,15 @@ class PathKeeper:
         with self._condition:
             self._samples, self._addresses, self._endpoints, self._fresh = samples, addresses, endpoints, True
             self._online = snapshot.status.self_node.online or not snapshot.status.running
+            self._condition.notify_all()
+
+    def note_unexplained(self, kinds: AbstractSet[LinkType]) -> None:
+        """Take the paths on which traffic moved although no link takes them; does not block."""
+        if link_types.DERP not in kinds:
+            return
+        with self._condition:
+            self._judge.note_other_way(self._clock())
+            self._fresh = True
             self._condition.notify_all()
 
     def _run(self) -> None:

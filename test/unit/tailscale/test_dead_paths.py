@@ -4,7 +4,7 @@ from link_world import HARMLESS, TICK, World
 
 from ua_overlay import link_types
 from ua_overlay.tailscale import dead_paths
-from ua_overlay.tailscale.dead_paths import DeadPaths, LinkSample
+from ua_overlay.tailscale.dead_paths import DeadPaths, LinkSample, Ping, Rebind
 
 
 @pytest.mark.parametrize('kind', link_types.BY_UDP)
@@ -114,6 +114,58 @@ def test_rebinds_are_ten_seconds_apart_at_least():
     assert len(times) >= 2
     assert min(later - earlier for earlier, later in zip(times, times[1:])) >= dead_paths.REBIND_PERIOD
     assert sorted({peer for _, silent in world.rebinds for peer in silent}) == sorted(world.counts)
+
+
+def test_a_sign_of_another_way_suspects_what_is_heard_and_an_answer_acquits():
+    world = World()
+    for peer in ('dev-2', 'dev-3'):
+        world.add(peer)
+    world.add('idle', rate=0.0)
+    world.run(20.0)
+    world.pings = 0
+    world.judge.note_other_way(world.now)
+    world.judge.note_other_way(world.now)
+    world.run(24.0)
+    assert (world.pings, world.asked, world.rebinds) == (2, 0, [])
+    assert not world.judge.is_busy()
+
+
+def test_a_dead_path_is_proven_although_the_peer_is_heard_by_another_way():
+    world = World()
+    world.add('dev-2')
+    world.run(20.0)
+    world.dead['dev-2'] = world.now
+
+    def stream():
+        world.receive('dev-2', 200, 0.0, None)
+        world.at(world.now + 0.1, stream)
+    stream()
+    world.run(22.0)
+    assert world.rebinds == []
+    world.judge.note_other_way(world.now)
+    world.run(23.0)
+    assert len(world.rebinds) == 1
+
+
+def test_after_a_rebind_a_peer_is_pinged_until_it_is_heard():
+    judge, number = DeadPaths(), 19
+    for number in range(20):
+        judge.step(number * TICK, {'dev-2': LinkSample(link_types.DIRECT, 100 * number, 100 * number)})
+    judge.note_round_trip('dev-2', 0.02)
+    now, tx, done = number * TICK, 100 * number, []
+    while now < 15.0:
+        now, tx = now + 0.1, tx + 100
+        judge.note_derp_answer('dev-2', now)
+        done += [(round(now, 1), action) for action in judge.step(
+            now, {'dev-2': LinkSample(link_types.DIRECT, tx, 100 * number)})]
+    rebinds = [at for at, action in done if isinstance(action, Rebind)]
+    told = [at for at, action in done if rebinds and at >= rebinds[0] and isinstance(action, Ping)]
+    assert len(rebinds) == 1 and told[0] == rebinds[0]
+    assert 4 <= len(told) <= dead_paths.TELL / dead_paths.TELL_PERIOD + 1
+    # What came back meanwhile went by DERP.
+    judge.note_round_trip('dev-2', 5.0)
+    judge.step(15.1, {'dev-2': LinkSample(link_types.DIRECT, tx, 100 * number + 100)})
+    assert judge._watches['dev-2'].round_trip == 0.02
 
 
 def test_links_by_derp_are_not_suspected():

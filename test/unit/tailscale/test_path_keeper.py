@@ -109,6 +109,38 @@ def test_a_dead_path_is_rebound_and_reported_and_so_is_its_healing(caplog):
     assert 'The path to dev-2 is dead' in caplog.text and 'heard again' in caplog.text
 
 
+def test_a_peer_that_hears_nothing_is_pinged_after_the_rebind_until_it_is_heard():
+    """So that it learns, from the bytes by DERP, that its own path is dead."""
+    robot = Robot()
+    with Watching(robot) as watching:
+        watching.heard()
+        robot.alive = False
+        rebind = robot.debug
+
+        def one_sided(action):
+            rebind(action)
+            robot.alive = False
+        robot.debug = one_sided
+        watching.until('The rebind', lambda: robot.rebinds)
+        with robot.lock:
+            del robot.pings[:]
+        watching.until('A ping', lambda: ('TSMP', 0) in robot.pings)
+    assert robot.rebinds == 1
+
+
+@pytest.mark.parametrize('kinds, pings', [({link_types.DERP}, 1), ({link_types.PEER_RELAY}, 0)])
+def test_a_link_that_is_heard_by_another_way_is_pinged_and_acquitted(kinds, pings):
+    robot = Robot()
+    with Watching(robot) as watching:
+        watching.heard()
+        with robot.lock:
+            del robot.pings[:]
+        watching.keeper.note_unexplained(kinds)
+        watching.keeper.note_unexplained(kinds)
+        watching.statuses(12)
+    assert robot.pings.count(('TSMP', 0)) == pings and robot.rebinds == 0 and watching.seen == []
+
+
 def test_a_refusal_of_tailscaled_is_reported():
     robot = Robot(rebind_error=DaemonError('This user may not command tailscaled.', code='DAEMON_DENIED'))
     with Watching(robot) as watching:
