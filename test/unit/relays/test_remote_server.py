@@ -7,9 +7,8 @@ import pytest
 from ua_overlay.errors import OverlayError
 from ua_overlay.relays import enrolment as enrolments
 from ua_overlay.relays import remote_server
-from ua_overlay.relays.probe import Unreachable
 from ua_overlay.relays.remote_host import RemoteHost
-from ua_overlay.relays.remote_server import MUTE_AFTER, RemoteServer
+from ua_overlay.relays.remote_server import RemoteServer
 from ua_overlay.system.control_socket import NotRunning
 
 
@@ -42,38 +41,6 @@ def test_the_server_reports_and_ends_with_its_child(remote_host, tmp_path):
     with pytest.raises(NotRunning, match='is not running') as caught:
         remote_server.status(remote_host)
     assert caught.value.next_command == remote_host.command('run')
-
-
-@pytest.fixture
-def probed(monkeypatch):
-    """A list whose only item is why the derper does not answer, '' when it does."""
-    reason = ['']
-
-    def probe(*_):
-        if reason[0]:
-            raise Unreachable(reason[0])
-        return 0.0
-
-    monkeypatch.setattr(remote_server, 'probe_derp_page', probe)
-    return reason
-
-
-def test_an_unresponsive_derper_is_restarted(remote_host, probed):
-    said = []
-    server = RemoteServer(remote_host, None, said.append, clock=lambda: 0.0)
-    server._probe_derp(0.0, True)
-    assert said == ['DERP lab-b answers (TCP 8443, STUN on UDP 3478).']
-    probed[0] = 'connection refused'
-    server._probe_derp(MUTE_AFTER, True)
-    assert server._requests.take(0) is None
-    # A derper that ended is the restarter's matter.
-    server._probe_derp(MUTE_AFTER + 1, False)
-    assert server._requests.take(0) is None
-    server._probe_derp(MUTE_AFTER + 2, True)
-    assert server._requests.take(0).name == remote_server.RESTART
-    assert said[1:] == ['derper does not answer (connection refused); it restarts.']
-    server._probe_derp(MUTE_AFTER + 3, True)
-    assert server._requests.take(0) is None
 
 
 def test_an_expiring_certificate_is_reported_once(remote_host):
