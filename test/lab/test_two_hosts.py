@@ -95,6 +95,36 @@ def test_a_link_continues_over_the_other_relay(pair):
         pair.lab.host('server').run(['nft', 'delete', 'table', 'inet', 'cut'])
 
 
+@pytest.mark.fault('new', 'The server restarts while a link goes over its own relay, which is a unit of its own',
+                   behaviour='The link goes on', reported='-', recovery='1 s without an answer', lost='nothing')
+def test_a_link_over_the_server_s_own_relay_survives_its_restart(pair):
+    """As under systemd, where the two are units (test_server_service.py): on a calm machine no gap is above 0.2 s."""
+    pair.stop_server()
+    pair.start_relay_apart()
+    pair.start_server()
+    process = pair.relay_report()
+    assert process['apart'] is True
+    pair.lab.kill_service('second', 'relay')
+    with pair.traffic() as output:
+        pair.wait_link('PEER_RELAY', '203.0.113.10:')
+        wait_answers(output, 30, 'Thirty answers over the relay of the server')
+        begin = time.time()
+        pair.stop_server()
+        wait_answers(output, 20, 'Twenty answers without the server')
+        pair.start_server()
+        wait_answers(output, 30, 'Thirty answers after its start')
+        assert pair.link()[1].startswith('203.0.113.10:')
+        longest = [gap for gap in gaps(output()) if gap[0] >= begin - 0.2][0]
+    assert pair.relay_report()['pid'] == process['pid']
+    print('longest gap over the relay of a server that restarts: {:.2f} s'.format(longest[1]))
+    assert longest[1] < 1.0, longest
+    # From here on the server runs its relay itself again.
+    pair.stop_server()
+    pair.lab.stop_service('server', 'site-relay')
+    pair.start_server()
+    pair.start_remote_host('relay')
+
+
 @pytest.mark.fault('new', 'Headscale stops while links go over a remote DERP', behaviour='The links go on',
                    reported='-', recovery='1 s without an answer', lost='nothing')
 def test_links_over_the_remote_derp_survive_without_headscale(pair):

@@ -110,6 +110,11 @@ class Fleet:
         self.overlay(self.server, *argv)
         self.start_server()
 
+    def start_relay_apart(self) -> None:
+        """Run `server relay run`, which a server that starts later finds."""
+        self.lab.start_service(self.server, 'site-relay', [self.command, 'server', 'relay', 'run', '--dir', SITE_DIR],
+                               env=dict(self.base_environment(), **GO))
+
     def start_server(self) -> None:
         """Run `server run`; return when the server and its relay answer."""
         self.lab.start_service(self.server, 'site', [self.command, 'server', 'run', '--dir', SITE_DIR],
