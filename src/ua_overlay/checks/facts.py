@@ -9,7 +9,9 @@ from ua_overlay.rosenv.environment import RosEnvironment
 from ua_overlay.rosenv.names import NameReport
 from ua_overlay.rosenv.preferences import Preferences
 from ua_overlay.system.interfaces import InterfaceAddress
+from ua_overlay.tailscale.map_stamp import Stamp
 from ua_overlay.tailscale.model import Link, Status
+from ua_overlay.tailscale.remembered_team import RememberedTeam, remembered
 
 #: The result of an attempt to connect.
 OPEN, REFUSED, DROPPED, NO_ROUTE = 'OPEN', 'REFUSED', 'DROPPED', 'NO_ROUTE'
@@ -199,6 +201,7 @@ class Facts:
     routes: Optional[Tuple[Route, ...]] = None
     clocks: Optional[Tuple[ClockOffset, ...]] = None  #: of the team's robots
     disks: Optional[Tuple[Disk, ...]] = None
+    map_stamp: Optional[Stamp] = None  #: of the network map that tailscaled keeps; None: there is none
     #: The program on the port of the local graph's master and on the team's; None: nobody listens, or not observed.
     local_holder: Optional[Holder] = None
     team_holder: Optional[Holder] = None
@@ -206,6 +209,14 @@ class Facts:
     daemon_state: str = ''  #: path of tailscaled's state file, as its command line says; '' while it does not run
     lans: Optional[Tuple[Lan, ...]] = None
     egress: Optional[Egress] = None
+
+    @property
+    def remembered_team(self) -> Optional[RememberedTeam]:
+        """The team that this robot remembers while its server is away, else None."""
+        if self.network is None:
+            return None
+        view = self.server
+        return remembered(self.network, self.map_stamp, None if view is None else bool(view.url) and not view.problem)
 
     @property
     def network(self) -> Optional[Status]:

@@ -59,6 +59,11 @@ CHECKS = (
           'The server knows this robot. tailscaled still reports that it runs after it was removed there; the overlay '
           'node asks the server itself and notices within 25 s.',
           'A new invitation (`ua-overlay invite TEAM ROBOT` on the server), and `ua-overlay join INVITATION`.'),
+    Check('remembered-team', 'server', server.remembered_team,
+          'The server is there, so the team is the one that it sends. While it is away a robot goes on with the team '
+          'that it remembers, over restarts, too, for as long as the site says (`admission_memory`, a day): a warning '
+          'until an hour before the end, then an error.',
+          '`ua-overlay server status` on the server, before that time is over.'),
     Check('duplicate-identity', 'server', duplicate_identity.duplicate_identity,
           'No other machine uses the identity of this robot (a copied SD card): the endpoints that the server has of '
           'it are its own. The overlay node reports it after a minute. Of the two machines, the one that reported to '

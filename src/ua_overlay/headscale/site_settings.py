@@ -24,8 +24,6 @@ _V6 = ipaddress.ip_network(defaults.OVERLAY_V6)
 _FIELDS = ('name', 'addresses', 'port', 'stun_port', 'relay_port', 'base_domain')
 #: Fields that are written to site.yaml only if they are not empty.
 _OPTIONAL = ('private', 'derp_port', 'relays', 'derp', 'prefix', 'admission_memory')
-#: Shortest and longest admission_memory, in seconds.
-_MEMORY = (60, 30 * 86400)
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class SiteSettings:
     :param derp_port: TCP port of a derper beside Headscale, which then serves STUN, too; 0: Headscale has the server's
         only DERP, on ``port``.
     :param admission_memory: how long the DERPs outside Headscale admit robots that Headscale confirmed, while it does
-        not answer: '12h', '1d'.
+        not answer, and how long robots may start with the network map that they keep: '12h', '1d'.
     :raises UsageError: a value is invalid, or two contradict each other.
     """
 
@@ -136,7 +134,8 @@ def _memory(text: object) -> int:
         seconds = int(parse_duration(str(text)))
     except ValueError:
         seconds = -1
-    if not _MEMORY[0] <= seconds <= _MEMORY[1]:
+    shortest, longest = defaults.ADMISSION_MEMORY_RANGE
+    if not shortest <= seconds <= longest:
         raise UsageError('admission_memory, {!r}, is not a time from a minute to 30 days.'.format(text),
                          'edit site.yaml   # admission_memory: {}'.format(defaults.ADMISSION_MEMORY_TEXT))
     return seconds

@@ -67,7 +67,8 @@ class Site:
     def __init__(self, directory: str, settings: SiteSettings, rules: Optional[Rules] = None) -> None:
         self.directory = directory
         self.settings = settings
-        self.rules = rules or Rules()
+        # The policy tells robots how long they may remember their team.
+        self.rules = dataclasses.replace(rules or Rules(), memory=settings.admission_seconds)
 
     @property
     def teams(self) -> Dict[str, Team]:

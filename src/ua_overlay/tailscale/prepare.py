@@ -37,8 +37,9 @@ Environment=SSL_CERT_FILE={ca}
 Environment=TS_NO_LOGS_NO_SUPPORT=true
 # What it would load itself if it were allowed to; the kernel loads the rest on demand.
 ExecStartPre=-+/bin/sh -c 'modprobe -a -q tun ip_tables ip6_tables 2>/dev/null || :'
-# The network map that it keeps tells it whom to trust while the server is away: for a day after the overlay node last
-# saw this robot connected to the server (the time of the file is a day later), and not after that.
+# The network map that it keeps tells it whom to trust while the server is away: for as long as the site says (a day by
+# default) after the overlay node last saw this robot connected to the server, which is the time of the file, and not
+# after that.
 ExecStartPre=-+/bin/sh -c 'find {stamp} -newermt now 2>/dev/null | grep -q . || rm -rf {maps}'
 # An interface, routes, packet filter and raw sockets; resolv.conf and /run (resolvconf, xtables.lock); nothing else. No
 # umask: every user reads the resolv.conf that it writes. Homes are read-only, not hidden: the program may lie there.

@@ -5,6 +5,7 @@ In a graph: test/lab/test_ros.py and others.
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import hostile
 import pytest
@@ -15,9 +16,12 @@ rospy = pytest.importorskip('rospy', reason='ROS is not installed')
 overlay = pytest.importorskip('ua_overlay.nodes.overlay', reason='the workspace is not built')
 
 from ua_overlay import msg  # noqa: E402
+from ua_overlay.defaults import ADMISSION_MEMORY  # noqa: E402
 from ua_overlay.nodes import interface  # noqa: E402
 from ua_overlay.rosenv import envfile  # noqa: E402
 from ua_overlay.rosenv.names import NameReport  # noqa: E402
+from ua_overlay.tags import memory_fact  # noqa: E402
+from ua_overlay.tailscale import map_stamp  # noqa: E402
 
 #: Seconds for what the node does at once, on a busy machine.
 SOON = 20.0
@@ -164,6 +168,38 @@ def test_a_thread_that_hangs(node, monkeypatch, name):
     setattr(hang[0], hang[1], real)
     wait('The env file', node.env.exists, SOON)
     wait('The state', lambda: node.state().state == msg.OverlayState.RUNNING, SOON)
+
+
+def test_the_stamp_of_the_map_follows_the_site_and_ends_with_the_connection(node, monkeypatch, tmp_path):
+    """It is renewed while tailscaled is connected, and says when that was last."""
+    logged = []
+    monkeypatch.setattr(rospy, 'logwarn', lambda text, *args: logged.append(text % args if args else text))
+    inner = node.node
+    wait('A stamp', lambda: map_stamp.read(str(tmp_path)) is not None, SOON)
+    stamp = map_stamp.read(str(tmp_path))
+    assert stamp.until - stamp.seen == pytest.approx(ADMISSION_MEMORY, abs=1.0)
+    real = inner._watcher._ask
+
+    def change(online, *attributes):
+        def ask(api):
+            snapshot = real(api)
+            own = replace(snapshot.status.self_node, online=online, attributes=attributes)
+            return replace(snapshot, status=replace(snapshot.status, self_node=own))
+        inner._watcher._ask = ask
+        inner._watcher.poke()
+
+    change(True, memory_fact(3000))
+    wait('The attribute', lambda: inner._state.snapshot.status.self_node.attributes == (memory_fact(3000),), SOON)
+    change(False, memory_fact(3000))
+    wait('The topic', lambda: node.state().remembered, SOON)
+    stamp = map_stamp.read(str(tmp_path))
+    assert stamp.until - stamp.seen == pytest.approx(3000, abs=1.0) and abs(time.time() - stamp.seen) < SOON
+    assert node.state().remembered_until.to_sec() == pytest.approx(stamp.until, abs=1.0)
+    wait('The log', lambda: any('The server has been away since' in text for text in logged), SOON)
+    wait('The diagnostics', lambda: 'remembered-team' in str(node.groups().get('server')), SOON)
+    change(True)
+    wait('The topic', lambda: not node.state().remembered, SOON)
+    assert sum('has been away' in text for text in logged) == 1
 
 
 def test_a_service_call_that_fails_is_answered_at_once(node):
