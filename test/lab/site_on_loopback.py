@@ -96,11 +96,11 @@ class LoopbackSite:
         self.wait_healthy(relay)
 
     def launch(self):
-        """Start `server run` without waiting."""
-        self.server = self._start('run.log', 'server', 'run')
+        """Start `server run` without waiting; without its relay if that runs apart."""
+        self.server = self._start('run.log', 'server', 'run', *(() if self.relay is None else ('--no-relay',)))
 
     def launch_relay_apart(self):
-        """Start `server relay run` without waiting; a server that starts later finds it."""
+        """Start `server relay run` without waiting."""
         self.relay = self._start('relay_run.log', 'server', 'relay', 'run')
 
     def _start(self, log_name, *words):

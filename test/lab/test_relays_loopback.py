@@ -238,6 +238,8 @@ def apart():
     try:
         made.init()
         made.launch_relay_apart()
+        # Its server finds derper at work, so that it is the home of robots from the beginning.
+        wait('derper', lambda: (apart_report(made).get('own_derp') or {}).get('ok'), 60)
         made.start()
         made.call('team', 'create', 'iris')
         for name in ('apart-1', 'apart-2'):
@@ -305,6 +307,9 @@ def test_a_restarted_server_leaves_relay_and_derper_alone(apart):
 def test_derper_admits_robots_and_refuses_strangers_while_headscale_is_dead(apart):
     keys = [node_key(robot) for robot in apart.robots]
     assert [answers_of(apart, key) for key in keys] == ['admitted'] * 2
+    # A tailscaled on loopback would look for its server on the internet.
+    for robot in apart.robots:
+        robot.kill()
     assert apart.stop()[1] == 0
     assert [answers_of(apart, key) for key in keys + [os.urandom(32).hex()]] == ['admitted'] * 2 + ['refused']
     # Nor does derper forget when it is restarted itself, as by a reboot of the machine.
@@ -313,26 +318,3 @@ def test_derper_admits_robots_and_refuses_strangers_while_headscale_is_dead(apar
     apart.launch_relay_apart()
     wait('derper again', lambda: (apart_report(apart).get('own_derp') or {}).get('ok'), 60)
     assert [answers_of(apart, key) for key in keys + [os.urandom(32).hex()]] == ['admitted'] * 2 + ['refused']
-
-
-@pytest.mark.fault('new', 'Headscale is dead while all robots of a team restart',
-                   behaviour='They keep their network map and meet over the derper on the server', reported='-',
-                   recovery='60 s', lost='nothing')
-def test_robots_that_restart_meet_over_derper_while_headscale_is_dead(apart):
-    assert apart.server.poll() is not None
-    addresses = [robot.address() for robot in apart.robots]
-    for robot in apart.robots:
-        robot.kill()
-    for robot in apart.robots:
-        robot.start()
-
-    def knocked():
-        """Each sends once; without the server, a tailscaled does not connect to its home before."""
-        pings = [robot.tailscale('ping', '--c', '1', '--timeout', '2s', address).stdout
-                 for robot, address in zip(apart.robots, reversed(addresses))]
-        return all('pong from' in ping for ping in pings) and pings
-
-    pings = wait('an answer of each', knocked, 60)
-    assert all('DERP(server)' in ping for ping in pings), pings
-    apart.start()
-    wait('both online again', lambda: {'apart-1', 'apart-2'} <= (apart.online() or set()), 60)

@@ -111,9 +111,11 @@ class Fleet:
         self.start_server()
 
     def start_relay_apart(self) -> None:
-        """Run `server relay run`, which a server that starts later finds."""
+        """Run `server relay run`; return when it runs, so that a server that starts later finds it."""
         self.lab.start_service(self.server, 'site-relay', [self.command, 'server', 'relay', 'run', '--dir', SITE_DIR],
                                env=dict(self.base_environment(), **GO))
+        wait('An answer of the relay apart from the server', lambda: self.site(
+            'server', 'relay', 'status', '--json', check=False).stdout, timeouts.START, poll=0.5)
 
     def start_server(self) -> None:
         """Run `server run`; return when the server and its relay answer."""

@@ -2,11 +2,12 @@
 
 A restart of the server, or a new version of it, then leaves links over them alone.
 """
+import time
 from typing import Callable
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale.site_directory import SiteDirectory
-from ua_overlay.protocols import JsonObject
+from ua_overlay.protocols import Clock, JsonObject
 from ua_overlay.system import control_socket
 from ua_overlay.system.control_socket import NotRunning
 
@@ -16,15 +17,28 @@ Ask = Callable[[str, str, float], JsonObject]
 TIMEOUT = 5.0
 
 
+#: Seconds that a server waits for derper at its start.
+DERP_START = 3.0
+
+
 class ApartRelays:
     """Asks that process; it has the methods of OwnRelays."""
 
-    def __init__(self, site: SiteDirectory, ask: Ask = control_socket.ask) -> None:
+    def __init__(self, site: SiteDirectory, ask: Ask = control_socket.ask,
+                 sleep: Callable[[float], None] = time.sleep, clock: Clock = time.monotonic) -> None:
         self._site = site
         self._ask = ask
+        self._sleep = sleep
+        self._clock = clock
 
     def start_derp(self) -> None:
-        """Do nothing: it starts by itself."""
+        """Wait for derper, for some seconds: both processes start when the machine boots, and robots whose first DERP
+        map calls Headscale's own DERP their home have to change it."""
+        deadline = self._clock() + DERP_START
+        while self._site.settings.derp_port and self._clock() < deadline:
+            if (self.report()['own_derp'] or {}).get('ok'):
+                return
+            self._sleep(0.1)
 
     def start_relay(self) -> None:
         """Do nothing: it starts by itself."""

@@ -28,6 +28,20 @@ def test_its_report_is_that_of_its_process():
     assert len(asked) == 2
 
 
+@pytest.mark.parametrize('answers, slept', [
+    ([{'ok': True}], 0), ([None, {'ok': False}, {'ok': True}], 2), ([None], 30)])
+def test_a_server_waits_for_derper_but_not_for_ever(answers, slept):
+    """At a boot both start at once."""
+    now, left = [0.0], list(answers)
+
+    def ask(*_):
+        return dict(REPORT, own_derp=left.pop(0) if len(left) > 1 else left[0])
+
+    site = Site('/site', SiteSettings('s.test', derp_port=8443))
+    ApartRelays(site, ask, lambda seconds: now.__setitem__(0, round(now[0] + seconds, 3)), lambda: now[0]).start_derp()
+    assert now == [pytest.approx(slept * 0.1)]
+
+
 @pytest.mark.fault('new', "The relay's unit does not run", behaviour='the server goes on; robots use another '
                    'relay or DERP', reported='at once: server status', recovery='with its start', lost='nothing')
 def test_a_process_that_does_not_run_is_a_state_and_no_error(tmp_path):
