@@ -7,7 +7,7 @@ import random
 
 from ua_overlay import link_types
 from ua_overlay.tailscale import dead_paths
-from ua_overlay.tailscale.dead_paths import AskDerp, DeadPaths, Healed, LinkSample, Ping, Rebind
+from ua_overlay.tailscale.dead_paths import AskDerp, DeadPaths, Healed, LinkSample, Passed, Ping, Rebind, Unanswered
 
 #: Seconds between two statuses of an active link (tailscale.watcher.TICK).
 TICK = 0.2
@@ -27,7 +27,7 @@ class World:
         self.now = 0.0
         self.counts, self.kinds, self.streams, self.dead, self.off = {}, {}, {}, {}, set()
         self.events, self.number = [], 0
-        self.rebinds, self.healed, self.pings, self.asked = [], [], 0, 0
+        self.rebinds, self.healed, self.ended, self.pings, self.asked = [], [], [], 0, 0
         self.longest, self.last = {}, {}
 
     def add(self, peer, kind=link_types.DIRECT, rate=10.0, size=200, answers=True):
@@ -84,9 +84,11 @@ class World:
                 self.rebinds.append((self.now, dict(action.silent)))
                 # Every link goes by DERP now, at once.
                 self.dead = {peer: when for peer, when in self.dead.items() if when > self.now}
-            else:
-                assert isinstance(action, Healed)
+            elif isinstance(action, Healed):
                 self.healed.append((self.now, action.peer, action.silent))
+            else:
+                assert isinstance(action, (Passed, Unanswered))
+                self.ended.append(action)
 
     def run(self, until):
         next_step = self.now

@@ -369,7 +369,9 @@ class OverlayNode:
         now = time.time()
         groups = diagnostics.statuses(snapshot, self._state.server.facts, self._state.report, now, self._clock.clocks,
                                       self._state.stamp)
-        groups['links'].values['dead paths abandoned'] = str(self._state.rebinds)
+        groups['links'].values.update({
+            'dead paths abandoned': str(self._state.rebinds),
+            **{'path keeper: ' + what: str(count) for what, count in self._paths.counts().items()}})
         self._send('diagnostics', diagnostics.diagnostic_array(
             snapshot.status.self_node.name or os.uname().nodename, groups, now))
 

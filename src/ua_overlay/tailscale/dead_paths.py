@@ -104,7 +104,21 @@ class Healed:
     silent: float
 
 
-Action = Union[Ping, AskDerp, Rebind, Healed]
+@dataclass(frozen=True)
+class Passed:
+    """A suspicion ended because the path carries packets."""
+
+    peer: str
+
+
+@dataclass(frozen=True)
+class Unanswered:
+    """A suspicion ended because the peer answers on no path: it is off, or its network or this robot's is gone."""
+
+    peer: str
+
+
+Action = Union[Ping, AskDerp, Rebind, Healed, Passed, Unanswered]
 
 
 @dataclass
@@ -146,6 +160,8 @@ class DeadPaths:
         self._watches: Dict[str, _Watch] = {}
         self._last_rebind: Optional[float] = None
         self._last_other_way = float('-inf')
+        #: Peers whose suspicions passed since the last step.
+        self._passed: List[str] = []
 
     def step(self, now: float, samples: Mapping[str, LinkSample]) -> List[Action]:
         """Take the samples of all links and return what to do now, in order.
@@ -161,9 +177,12 @@ class DeadPaths:
             if watch is None or sample.rx < watch.sample.rx or sample.tx < watch.sample.tx:  # new, or a new daemon
                 self._watches[peer] = _Watch(sample, now)
                 continue
+            before = watch.sample.rx
             healed = _take(watch, now, sample)
             if healed is not None:
                 actions.append(Healed(peer, healed))
+            if watch.suspected is not None and sample.rx > before and watch.round_trip is None:
+                self._acquit(peer, watch)
             actions.extend(_suspect(watch, now, peer))
             if _is_dead(watch, now) and watch.heard is not None:
                 dead[peer] = now - watch.heard
@@ -173,6 +192,8 @@ class DeadPaths:
                 if watch.suspected is not None:  # a rebind heals every link, also one whose proof was a moment behind
                     watch.healing_since, watch.suspected, watch.given_up = watch.heard, None, peer in dead
             actions.append(Rebind(dead))
+        actions.extend(map(Passed, self._passed))
+        self._passed.clear()
         if self._last_rebind is not None and now - self._last_rebind <= TELL:
             for peer, watch in self._watches.items():
                 if watch.healing_since is not None and now - watch.told >= TELL_PERIOD:
@@ -192,7 +213,7 @@ class DeadPaths:
             # As TCP does (RFC 6298), but a longer one counts at once: patience must follow a queue that fills.
             watch.round_trip = seconds if known is None or seconds > known else known + (seconds - known) / 8
             if watch.suspected is not None:
-                _acquit(watch)
+                self._acquit(peer, watch)
 
     def note_other_way(self, now: float) -> None:
         """Take the sign that a peer sends by DERP while no link of this robot goes there: its way to us may differ from
@@ -210,6 +231,15 @@ class DeadPaths:
         watch = self._watches.get(peer)
         if watch is not None:
             watch.derp_answered = now
+
+    def _acquit(self, peer: str, watch: _Watch) -> None:
+        """End a suspicion, because the path carries packets."""
+        watch.suspected = None
+        self._passed.append(peer)
+        # A link that only sends receives nothing between two suspicions but the answer of the first one's ping, and
+        # perhaps a keepalive.
+        watch.only_answers = watch.only_answers + 1 if watch.receipts <= 2 else 0
+        watch.receipts = 0
 
 
 def patience(watch: _Watch) -> float:
@@ -236,19 +266,8 @@ def _take(watch: _Watch, now: float, sample: LinkSample) -> Optional[float]:
     if watch.healing_since is not None:
         silent = now - watch.healing_since
     watch.receipts += 1
-    if watch.suspected is not None and watch.round_trip is None:
-        _acquit(watch)
     watch.heard, watch.healing_since, watch.given_up = now, None, False
     return silent
-
-
-def _acquit(watch: _Watch) -> None:
-    """End a suspicion, because the path carries packets."""
-    watch.suspected = None
-    # A link that only sends receives nothing between two suspicions but the answer of the first one's ping, and perhaps
-    # a keepalive.
-    watch.only_answers = watch.only_answers + 1 if watch.receipts <= 2 else 0
-    watch.receipts = 0
 
 
 def _suspect(watch: _Watch, now: float, peer: str) -> List[Action]:
@@ -265,7 +284,7 @@ def _suspect(watch: _Watch, now: float, peer: str) -> List[Action]:
         watch.suspected, watch.last_ask = now, None
     elif now - watch.suspected > GIVE_UP:
         watch.suspected, watch.given_up = None, True
-        return []
+        return [Unanswered(peer)]
     actions: List[Action] = []
     if watch.suspected == now or now - watch.last_ping >= 0.9 * PING_PERIOD:
         watch.last_ping = now

@@ -21,7 +21,7 @@ from ua_overlay.nodes import interface  # noqa: E402
 from ua_overlay.rosenv import envfile  # noqa: E402
 from ua_overlay.rosenv.names import NameReport  # noqa: E402
 from ua_overlay.tags import memory_fact  # noqa: E402
-from ua_overlay.tailscale import map_stamp  # noqa: E402
+from ua_overlay.tailscale import map_stamp, path_keeper  # noqa: E402
 
 #: Seconds for what the node does at once, on a busy machine.
 SOON = 20.0
@@ -196,6 +196,8 @@ def test_the_stamp_of_the_map_follows_the_site_and_ends_with_the_connection(node
     assert stamp.until - stamp.seen == pytest.approx(3000, abs=1.0) and abs(time.time() - stamp.seen) < SOON
     assert node.state().remembered_until.to_sec() == pytest.approx(stamp.until, abs=1.0)
     wait('The log', lambda: any('The server has been away since' in text for text in logged), SOON)
+    wait('The counts', lambda: {pair.key for pair in node.groups()['links'].values} >= {
+        'path keeper: ' + what for what in path_keeper.COUNTS}, SOON)
     wait('The diagnostics', lambda: 'remembered-team' in str(node.groups().get('server')), SOON)
     change(True)
     wait('The topic', lambda: not node.state().remembered, SOON)

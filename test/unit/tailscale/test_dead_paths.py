@@ -4,7 +4,7 @@ from link_world import HARMLESS, TICK, World
 
 from ua_overlay import link_types
 from ua_overlay.tailscale import dead_paths
-from ua_overlay.tailscale.dead_paths import DeadPaths, LinkSample, Ping, Rebind
+from ua_overlay.tailscale.dead_paths import DeadPaths, LinkSample, Passed, Ping, Rebind, Unanswered
 
 
 @pytest.mark.parametrize('kind', link_types.BY_UDP)
@@ -53,7 +53,7 @@ def test_a_peer_that_is_switched_off_causes_no_rebind(answers):
     world.run(20.0)
     world.off.add('dev-2')
     world.run(3600.0)
-    assert world.rebinds == []
+    assert world.rebinds == [] and Unanswered('dev-2') in world.ended
     assert world.pings < 200  # it gives up, and is not busy for ever
     world.off.clear()
     world.run(3621.0)
@@ -186,6 +186,7 @@ def test_a_path_that_heals_by_itself_ends_the_suspicion():
     del world.dead['dev-2']
     world.run(21.7)
     assert not world.judge.is_busy() and world.rebinds == []
+    assert world.ended == [Passed('dev-2')]
 
 
 def test_a_new_daemon_starts_its_counters_again():
