@@ -4,6 +4,7 @@ import os
 import socket
 import struct
 import subprocess
+import time
 from typing import List, NamedTuple, Tuple
 
 # Loaded before any fork, because the loader's lock must not be taken between fork and exec.
@@ -42,6 +43,15 @@ def read_stat(pid: int) -> Stat:
     """
     with open('/proc/{}/stat'.format(pid), encoding='utf-8', errors='replace') as stream:
         return parse_stat(stream.read())
+
+
+def started_at(pid: int) -> float:
+    """Return the unix time at which a process started, by the present clock.
+
+    :raises OSError: it does not exist, or ended during the read.
+    """
+    ticks = read_stat(pid).start / os.sysconf('SC_CLK_TCK')
+    return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - ticks)
 
 
 def list_pids(proc: str = '/proc') -> List[int]:

@@ -1,7 +1,8 @@
 """Say that the server is away and that a robot's team is the one that it remembers: since when, and until when. Pure.
 
 tailscaled goes on with its last network map while it is not connected to its server, and starts with it, too (the
-node attribute cache-network-maps) until the time of :mod:`map_stamp`, when the next start removes it.
+node attribute cache-network-maps) until the time of :mod:`map_stamp`. After that the next start removes it, and
+:mod:`map_expiry` restarts a tailscaled that has not been connected since it started.
 """
 from dataclasses import dataclass
 from typing import Optional
@@ -45,7 +46,7 @@ class RememberedTeam:
         if state == OVER:
             return first + ' It was good until {}: the next restart loses it.'.format(_when(self.until))
         if state == ENDING:
-            return first + ' In {}, at {}, it ends: a restart after that loses it.'.format(
+            return first + ' In {}, at {}, it ends: a robot that has restarted since then forgets it.'.format(
                 format_duration(self.until - now), _when(self.until))
         return first + ' A restart finds it until {}.'.format(_when(self.until))
 

@@ -25,7 +25,7 @@ def test_when_a_team_is_only_remembered(status, answers, is_remembered):
 @pytest.mark.parametrize('now, state, words', [
     (SEEN + 60, LASTING, 'A restart finds it until 2023-11-15 22:13:20 UTC.'),
     (UNTIL - SOON - 1, LASTING, 'A restart finds it until'),
-    (UNTIL - SOON, ENDING, 'In 1 h, at 2023-11-15 22:13:20 UTC, it ends: a restart after that loses it.'),
+    (UNTIL - SOON, ENDING, 'In 1 h, at 2023-11-15 22:13:20 UTC, it ends: a robot that has restarted'),
     (UNTIL - 60, ENDING, 'In 60 s, at 2023-11-15 22:13:20 UTC'),
     (UNTIL, OVER, 'It was good until 2023-11-15 22:13:20 UTC: the next restart loses it.'),
     (UNTIL + 1e6, OVER, 'the next restart loses it')])
