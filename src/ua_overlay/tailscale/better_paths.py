@@ -22,7 +22,7 @@ from ua_overlay.tailscale.round_trips import TRAFFIC
 #: does would make it wait for its next search, half a minute later (discoverUDPRelayPathsInterval).
 FIRST = 5.0
 #: Seconds between two looks: this, or the given share of the time since the loss, and at most LONGEST.
-PERIOD, SHARE, LONGEST = 2.0, 1 / 20, 60.0
+PERIOD, SHARE, LONGEST = 1.0, 1 / 30, 60.0
 #: Seconds between two looks for all links together: a robot with 50 links by DERP looks after them in turn.
 GAP = 0.5
 #: Seconds between two requests for this robot's own addresses.
