@@ -1,5 +1,6 @@
 """How long a link is silent when its path dies, and how soon it has a better one, with and without the path keeper."""
 import os
+import sys
 import time
 
 import harmless_links
@@ -26,12 +27,14 @@ STABLE, AFTER = 11.0, 8.0
 #: discoverUDPRelayPathsInterval): a round that needs one starts so long after the last.
 SEARCH = 31.0
 #: Aims, in seconds: median and 95th percentile of the longest gap; of the time to a better path.
-GAP, RELAY, DIRECT = (1.0, 1.5), (2.0, 5.0), 5.0
+GAP, RELAY, DIRECT, APART = (1.0, 1.5), (2.0, 5.0), (5.0, None), (0.2, 0.2)
 
-CUT, HARD, FORGOT, MOVED, OTHER, DEAD, RESTARTED = (
+CUT, HARD, FORGOT, MOVED, OTHER, DEAD, WHOLE, RESTARTED = (
     'UDP cut', 'NAT turned hard', 'NAT lost its mappings', "robot's address changed", 'other interface', 'relay dead',
-    'whole server service restarted')
-FAULTS = (CUT, HARD, FORGOT, MOVED, OTHER, DEAD, RESTARTED)
+    'whole server service restarted', 'server restarted, its relay a unit of its own')
+FAULTS = (CUT, HARD, FORGOT, MOVED, OTHER, DEAD, WHOLE, RESTARTED)
+#: Faults of the server: the link must go over its own relay.
+OF_SERVER = (WHOLE, RESTARTED)
 TO_RELAY, TO_DIRECT = 'PEER_RELAY after a hard NAT', 'DIRECT after UDP returns'
 PING, TOPIC = 'ping', 'topic'
 
@@ -49,6 +52,10 @@ def measure(progress, rounds=ROUNDS):
         pair = Pair(lab, workspace)
         with progress('A lab with a server, a second host and two robots'):
             pair.start_site()
+            # As under systemd, where the server and its relay are two units.
+            pair.stop_server()
+            pair.start_relay_apart()
+            pair.start_server()
             pair.join_robots()
             pair.start_remote_hosts()
             pair.wait_home('second')
@@ -61,6 +68,9 @@ def measure(progress, rounds=ROUNDS):
                         with progress('{}, round {} of {}, {} the path keeper'.format(
                                 fault, turn, count, 'with' if heal else 'without')):
                             one_fault(pair, fault, heal, heard, output, values)
+                        for stream in (PING, TOPIC):
+                            print('  longest gap of the {}: {:.2f} s'.format(
+                                stream, values[fault, heal, stream][-1]), file=sys.stderr)
             if heal:
                 pair.set_nats('easy')
                 harmless_links.try_out(progress, pair, minutes, harmless)
@@ -76,12 +86,12 @@ def one_fault(pair, fault, heal, heard, output, values):
     def note(what, stream, seconds):
         values.setdefault((what, heal, stream), []).append(seconds)
 
-    kind = 'PEER_RELAY' if fault in (DEAD, RESTARTED) else 'DIRECT'
-    if fault == RESTARTED:  # the link must go over the server's own relay
+    kind = 'PEER_RELAY' if fault in (DEAD,) + OF_SERVER else 'DIRECT'
+    if fault in OF_SERVER:
         drop(pair, SECOND, True)
     pair.set_nats('hard' if kind == 'PEER_RELAY' else 'easy')
     settled = time.time()
-    used = pair.wait_link(kind, SERVER + ':' if fault == RESTARTED else '')[1].split(':')[0]
+    used = pair.wait_link(kind, SERVER + ':' if fault in OF_SERVER else '')[1].split(':')[0]
     wait_steady(heard, STABLE, settled + (SEARCH if fault == HARD else 0.0))
     begin = time.time()
     undo = cause(pair, fault, used)
@@ -119,8 +129,11 @@ def cause(pair, fault, used):
     if fault == DEAD:
         drop(pair, used, True)
         return lambda: drop(pair, used, False)
-    assert fault == RESTARTED
+    assert fault in OF_SERVER
     pair.stop_server()
+    if fault == WHOLE:
+        pair.lab.stop_service('server', 'site-relay')
+        pair.start_relay_apart()
     pair.start_server()
     return lambda: drop(pair, SECOND, False)
 
@@ -153,7 +166,7 @@ def figure(values, harmless=(), many=(), minutes=0.0):
             without = '{}, {}, without'.format(what, stream)
             rows.append(Row(without, values.get((what, False, stream), [])))
             rows.append(Row('{}, {}'.format(what, stream), healed, without))
-            middle, worst = {TO_RELAY: RELAY, TO_DIRECT: (DIRECT, None)}.get(what, GAP)
+            middle, worst = {TO_RELAY: RELAY, TO_DIRECT: DIRECT, RESTARTED: APART}.get(what, GAP)
             aims.append(verdict('{}, {}, median'.format(what, stream), median(healed), middle, ' s'))
             if worst is not None:
                 aims.append(verdict('{}, {}, 95th percentile'.format(what, stream), quantile(healed, 0.95), worst,
@@ -165,8 +178,8 @@ def figure(values, harmless=(), many=(), minutes=0.0):
     return Figure(NAME, title, 's', rows, aims=aims, notes=[
         'Ping: answers to a ping at 10 Hz. Topic: messages of a rospy topic at 10 Hz at its subscriber. Without: with '
         'heal_links:=false, which leaves dead paths to tailscaled and its 6.5 s of trust.',
-        'Link before the fault: DIRECT, or PEER_RELAY for the dead relay and the restarted server. Both robots run the '
-        'overlay node.',
+        'Link before the fault: DIRECT, or PEER_RELAY for the dead relay and the restarts of the server. Both robots '
+        'run the overlay node.',
         'PEER_RELAY after a hard NAT: tailscaled looks for a relay at most once in 30 s, so these rounds begin 31 s '
         'after the last search.',
         'Other interface: the default route moves to another device with another address, and the first device loses '

@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import sys
 import threading
 import time
 from typing import NamedTuple
@@ -9,10 +10,12 @@ from typing import NamedTuple
 from figure import Figure, Row, median
 from setup_lab import TEAM, daemon_state, put, tailscale, topology
 
+from ua_overlay.defaults import DERP_PORT
 from ua_overlay.errors import OverlayError
-from ua_overlay.lab.fleet import SITE_DIR, USER
+from ua_overlay.headscale.remote_hosts import SERVER_REGION_NAME
+from ua_overlay.lab.fleet import SERVER_NAME, SITE_DIR, USER
 from ua_overlay.lab.lab import Lab
-from ua_overlay.lab.relays import Pair
+from ua_overlay.lab.relays import REMOTE_HOST, Pair
 from ua_overlay.lab.topology import parse
 from ua_overlay.lab.wait import NotInTime, wait
 
@@ -35,17 +38,16 @@ class Site(NamedTuple):
     """Where the site runs, and what dies of it.
 
     :ivar label: of the rows.
-    :ivar derp: name, address and UDP port of the region of its own derper.
+    :ivar region: the DERP that lives.
     """
 
     label: str
     hosts: tuple
-    derp: tuple
+    region: str
 
 
-TWO_HOSTS = Site("server's machine dead, relay and DERP on another", ('server', 'second'),
-                 ('second', '203.0.113.11', 3478))
-ONE_HOST = Site('only Headscale dead, derper beside it', ('server',), ('own', '203.0.113.10', 3479))
+TWO_HOSTS = Site("server's machine dead, relay and DERP on another", ('server', 'second'), REMOTE_HOST)
+ONE_HOST = Site('only Headscale dead, derper beside it', ('server',), SERVER_REGION_NAME)
 SITES = (TWO_HOSTS, ONE_HOST)
 ALIVE = 'server alive'
 STAGES = (('started', "of that, until the last robot's node starts"), ('registered', '... it is registered'))
@@ -73,28 +75,21 @@ def measure(progress, rounds=ROUNDS):
                     for dead in (True, False) if turn % 5 == 1 else (True,):
                         with progress('{}, NATs {}, round {} of {}: all robots reboot'.format(
                                 site.label if dead else ALIVE, kind, turn, rounds)):
-                            one_round(fleet, site, kind, dead, launches, values)
+                            took = one_round(fleet, site, kind, dead, launches, values)
+                        print('  in one graph after {:.1f} s'.format(took), file=sys.stderr)
     return figure(values)
 
 
 def start(fleet, site):
     """Start the site and the team; return robot -> path of its launch file."""
-    fleet.start_site()
-    name, address, stun_port = site.derp
-    kinds = [('derp', ['--stun-port', str(stun_port)])]
     if site is TWO_HOSTS:
-        kinds.append(('relay', []))
-    host = site.hosts[-1]
-    for kind, options in kinds:
-        fleet.site(kind, 'create', name, '--address', address, '--output', '/run/enrolment.yaml', *options)
-        text = fleet.lab.host('server').run(['cat', '/run/enrolment.yaml']).stdout
-        fleet.lab.host('server').run(['rm', '/run/enrolment.yaml'])
-        path = '/run/{}.yaml'.format(kind)
-        fleet.lab.host(host).run(['install', '-m', '600', '/dev/stdin', path], input=text)
-        fleet.lab.start_service(host, kind, [fleet.command, kind, 'run', '--dir', '/var/lib/' + kind, '--enrolment',
-                                             path], env=fleet.base_environment())
-        wait('The {} of {}'.format(kind, name), lambda kind=kind: fleet.site(kind, 'list', check=False).returncode == 0,
-             120, poll=1.0)
+        fleet.start_site()
+        fleet.start_remote_hosts()
+    else:
+        fleet.overlay('server', 'server', 'init', '--dir', SITE_DIR, '--name', SERVER_NAME, '--address', '203.0.113.10',
+                      '--derp-port', str(DERP_PORT))
+        fleet.start_relay_apart()
+        fleet.start_server()
     launches = {}
     for robot in ROBOTS:
         path = fleet.carry(robot, fleet.invite(TEAM, robot, *(['--master'] if robot == ROBOTS[0] else [])))
@@ -105,8 +100,8 @@ def start(fleet, site):
         launches[robot] = put(fleet, robot, 'team.launch')
         fleet.launch(robot, 'team_launch:=' + launches[robot])
     wait_team(fleet, 0.0)
-    wait('The DERP {} as home of all robots'.format(name), lambda: all(home(fleet, robot) == name for robot in ROBOTS),
-         180, poll=2.0)
+    wait('The DERP {} as home of all robots'.format(site.region),
+         lambda: all(home(fleet, robot) == site.region for robot in ROBOTS), 180, poll=2.0)
     return launches
 
 
@@ -117,7 +112,8 @@ def home(fleet, robot):
 
 
 def one_round(fleet, site, kind, dead, launches, values):
-    """Reboot all robots, with the server alive or dead, and add the times to ``values``."""
+    """Reboot all robots, with the server alive or dead, and add the times to ``values``; return the seconds until the
+    team was complete."""
     label = site.label if dead else '{} ({})'.format(ALIVE, site.label)
 
     def note(what, value):
@@ -142,6 +138,7 @@ def one_round(fleet, site, kind, dead, launches, values):
     wait_team(fleet, 0.0)
     rested = time.monotonic() + REST
     wait('A rest', lambda: time.monotonic() > rested, 2 * REST)
+    return values[label, kind, 'heard'][-1]
 
 
 def kill(fleet, site):

@@ -155,6 +155,7 @@ def reboot_without_a_server(story, fleet):
             fleet.start_agent(robot)
         for robot in ROBOTS:
             fleet.launch(robot)
+        wait_master(fleet, 'dev-2')
         talker, listener = talk(fleet)
         talker.end()
         listener.end()
@@ -187,15 +188,20 @@ def talk(fleet):
     return talker, listener
 
 
-def move_master(fleet):
-    """Run `team master` on the server; wait until both robots follow and a message arrives in the new graph."""
-    fleet.site('team', 'master', TEAM, 'dev-2')
+def wait_master(fleet, master):
+    """Wait until both robots follow ``master`` and reach it."""
     for robot in ROBOTS:
         def follows(robot=robot):
             environment = fleet.topic(robot, '/ua_overlay/ros_environment')
-            return environment['master'] == 'dev-2' and environment['state'] == 'OK' and environment['master_alive'] \
+            return environment['master'] == master and environment['state'] == 'OK' and environment['master_alive'] \
                 and environment['actual_master_uri'] == environment['master_uri']
-        wait('The new master on {}'.format(robot), follows, 60)
+        wait('The master {} on {}'.format(master, robot), follows, 60)
+
+
+def move_master(fleet):
+    """Run `team master` on the server; wait until both robots follow and a message arrives in the new graph."""
+    fleet.site('team', 'master', TEAM, 'dev-2')
+    wait_master(fleet, 'dev-2')
     talker = Lines(fleet.ros_popen('dev-2', 'ua-overlay', 'exec', 'rosrun', 'ua_overlay', 'talker.py', graph='shell'))
     listener = Lines(fleet.ros_popen('dev-1', 'ua-overlay', 'exec', 'rosrun', 'ua_overlay', 'listener.py',
                                      graph='shell'))

@@ -205,6 +205,8 @@ def test_the_heal_figure_shows_which_targets_are_met():
     missed = [aim.partition(': ')[0] for aim in made.aims if 'MISSED' in aim]
     assert missed == [
         'NAT turned hard, topic, median', 'NAT turned hard, topic, 95th percentile',
+    ] + ['{}, {}, {}'.format(link_healing.RESTARTED, stream, what) for stream in ('ping', 'topic')
+         for what in ('median', '95th percentile')] + [
         'PEER_RELAY after a hard NAT, ping, median', 'PEER_RELAY after a hard NAT, ping, 95th percentile',
         '2 peers, one path dies', 'unnecessary rebinds, 10 minutes, real each of 1 cases']
     assert ratio(made, made.row('UDP cut, ping')) == pytest.approx(0.19)
