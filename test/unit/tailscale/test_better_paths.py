@@ -53,6 +53,10 @@ def test_a_lost_path_is_looked_for_again_and_again_and_then_less_often(kind):
     assert links.looks == []
 
 
+@pytest.mark.fault('new', 'UDP comes back to a robot that had to go by DERP or a relay',
+                   behaviour='Its links are looked after: tailscaled tries every address of the peer at once',
+                   reported='at once: link_events', recovery='5 s until it tries, after an outage of 100 s at most',
+                   lost='nothing')
 @pytest.mark.parametrize('outage', [10.0, 30.0, 100.0])
 def test_a_path_that_comes_back_is_looked_for_within_five_seconds(outage):
     links = Links('dev-2').run(10.0).set(DERP).run(outage)

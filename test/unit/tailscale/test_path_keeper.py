@@ -192,6 +192,10 @@ def test_pings_are_bounded(monkeypatch):
         watching.until('More pings', lambda: len(waiting) > 2)
 
 
+@pytest.mark.fault('new', 'Two robots reboot while their server is dead: each waits for the other',
+                   behaviour='Each knocks at its team mates over a DERP that lives, until it hears them',
+                   reported='at once: /diagnostics (knocks)', recovery='with the first knock, after 3 s without the server',
+                   lost='nothing')
 def test_a_robot_without_its_server_knocks_at_its_team_mates(monkeypatch):
     monkeypatch.setattr(path_keeper, 'KNOCK_TICK', 0.02)
     monkeypatch.setattr(knocks, 'GRACE', 0.1)
