@@ -194,7 +194,7 @@ def test_pings_are_bounded(monkeypatch):
 
 @pytest.mark.fault('new', 'Two robots reboot while their server is dead: each waits for the other',
                    behaviour='Each knocks at its team mates over a DERP that lives, until it hears them',
-                   reported='at once: /diagnostics (knocks)', recovery='with the first knock, after 3 s without the server',
+                   reported='at once: /diagnostics', recovery='with the first knock, after 3 s without the server',
                    lost='nothing')
 def test_a_robot_without_its_server_knocks_at_its_team_mates(monkeypatch):
     monkeypatch.setattr(path_keeper, 'KNOCK_TICK', 0.02)
