@@ -170,11 +170,24 @@ def test_robots_that_restart_without_their_server_find_each_other(pair):
             wait('Bytes of the team mate on ' + robot, lambda robot=robot: received(pair, robot), KNOCKED, poll=0.3)
         for robot, other in zip(ROBOTS, reversed(ROBOTS)):
             pair.lab.host(robot).run(['ping', '-c', '1', '-W', '5', other + '.overlay.internal'])
+        assert_says_that_the_server_is_away(pair, 'dev-1')
     finally:
         for robot in ROBOTS:
             pair.lab.stop_service(robot, 'overlay')
         pair.connect_again('server')
         pair.start_server()
+
+
+def assert_says_that_the_server_is_away(pair, robot):
+    """The command, the topic and doctor, with since when and until when."""
+    team = json.loads(pair.overlay(robot, 'status', '--json').stdout)['remembered_team']
+    assert team['state'] == 'LASTING' and 0 < time.time() - team['since'] < 600
+    assert team['until'] - team['since'] == pytest.approx(defaults.ADMISSION_MEMORY, abs=2)
+    assert team['text'] in pair.overlay(robot, 'status').stdout
+    state = pair.ros(robot, 'rostopic', 'echo', '-n', '1', '/ua_overlay/state', timeout=60).stdout
+    assert 'remembered: True' in state and 'The server has been away since' in state
+    findings = json.loads(pair.overlay(robot, 'doctor', '--json', check=False).stdout)['findings']
+    assert [each['level'] for each in findings if each['id'] == 'remembered-team'] == ['WARN']
 
 
 def node_key(fleet, robot):

@@ -113,7 +113,9 @@ class OverlayNode:
             return None
         from ua_overlay.toolchain import locate
         return Daemon(locate('tailscaled'), socket_path=self._socket, ca_file=self._ca_file,
-                      log_path=os.path.join(defaults.DAEMON_STATE_DIR, 'tailscaled.log'))
+                      log_path=os.path.join(defaults.DAEMON_STATE_DIR, 'tailscaled.log'),
+                      before_start=lambda: map_stamp.remove_expired(
+                          self._state_dir, defaults.DAEMON_STATE_DIR, time.time()))
 
     def _make_keeper(self) -> EnvironmentKeeper:
         # Our children carry our id in their environment, so that a successor finds them if we are killed.

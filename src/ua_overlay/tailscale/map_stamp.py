@@ -1,10 +1,13 @@
 """The file whose time says until when the network map that tailscaled keeps may be used without the server.
 
-The overlay node renews it while the server sees this robot; the drop-in of tailscaled.service (tailscale.prepare)
-removes the map at a start after that time. So a robot that was removed from the site while this one was off is trusted
-by it for a bounded time. The text of the file is the time at which the server saw this robot last.
+The overlay node renews it while the server sees this robot; the drop-in of tailscaled.service (tailscale.prepare), or
+an overlay node that runs tailscaled itself, removes the map at a start after that time. So a robot that was removed
+from the site while this one was off is trusted by it for a bounded time. The text of the file is the time at which the
+server saw this robot last.
 """
+import glob
 import os
+import shutil
 from dataclasses import dataclass
 from typing import Optional
 
@@ -55,3 +58,14 @@ def read(state_dir: str) -> Optional[Stamp]:
         return None
     text, until = found.data.decode('ascii', 'replace').strip(), found.status.st_mtime
     return Stamp(float(text), until) if is_number(text, 11) and float(text) <= until else None
+
+
+def remove_expired(state_dir: str, daemon_dir: str, now: float) -> None:
+    """Remove the maps that tailscaled keeps in ``daemon_dir``, unless they may be used now (unix time).
+
+    :raises OSError: one cannot be removed.
+    """
+    stamp = read(state_dir)
+    if stamp is None or now >= stamp.until:
+        for path in glob.glob(os.path.join(glob.escape(daemon_dir), 'profile-data', '*', 'netmap-cache')):
+            shutil.rmtree(path)

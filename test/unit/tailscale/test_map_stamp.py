@@ -60,6 +60,20 @@ def test_the_drop_in_removes_an_old_map(age, kept, tmp_path):
     assert kept_map.exists() == kept
 
 
+@pytest.mark.parametrize('age, kept', [(0, True), (defaults.ADMISSION_MEMORY - 60, True),
+                                       (defaults.ADMISSION_MEMORY + 60, False), (None, False)])
+def test_a_node_that_runs_tailscaled_removes_an_old_map(age, kept, tmp_path):
+    kept_map = tmp_path / 'tail[s]cale' / 'profile-data' / '1234' / 'netmap-cache'
+    kept_map.mkdir(parents=True)
+    (kept_map / 'peers').write_text('x')
+    other = tmp_path / 'tail[s]cale' / 'profile-data' / '1234' / 'other'
+    other.mkdir()
+    if age is not None:
+        map_stamp.renew(str(tmp_path), time.time() - age, defaults.ADMISSION_MEMORY)
+    map_stamp.remove_expired(str(tmp_path), str(tmp_path / 'tail[s]cale'), time.time())
+    assert kept_map.exists() == kept and other.exists()
+
+
 @pytest.mark.parametrize('path', ["/data/it's", '/data/$HOME', '/data/"x"', '/data/`id`', '/data/a\\b'])
 def test_a_path_that_a_shell_would_change_is_left_out(path):
     assert path not in prepare.kept_maps(DaemonArguments(directories=(path,)))
