@@ -62,6 +62,8 @@ class BetterPaths:
             del self._hopes[peer]
         waiting = []
         for peer, sample in samples.items():
+            if sample.type not in link_types.CARRYING and peer not in self._hopes:
+                continue
             hope = self._take(now, peer, sample)
             if _is_due(hope, now):
                 waiting.append((hope.looked, peer))
