@@ -23,7 +23,8 @@ AFTER, REST = 12.0, 11.0
 COST_PEERS, COST_LINKS = 10, 5
 #: Answers are 0.1 s apart: a shorter pause is not a gap.
 NO_GAP = 0.5
-WINDOWS = 6
+#: Rounds for each window in which the cost is measured.
+PER_WINDOW = 3
 
 
 def topology(peers):
@@ -57,7 +58,7 @@ def measure(progress, workspace, rounds, compared, peers, values):
                 for robot in ('dev-1', 'dev-2'):
                     fleet.launch(robot, 'heal_links:={}'.format(str(heal).lower()))
                 if count == COST_PEERS:
-                    cost(progress, fleet, heal, others, values)
+                    cost(progress, fleet, heal, others, max(1, rounds // PER_WINDOW), values)
                 logs = start_pings(fleet, ['dev-2'] + others)
                 for turn in range(1, turns + 1):
                     with progress('{} peers, the path to one dies, round {} of {}, {} the path keeper'.format(
@@ -124,17 +125,17 @@ def cost_label(kind, heal):
     return '{}, {}'.format(kind, 'with' if heal else 'without')
 
 
-def cost(progress, fleet, heal, others, values):
-    """Measure the CPU time of dev-1's node with idle links, and with five active ones."""
+def cost(progress, fleet, heal, others, windows, values):
+    """Measure the CPU time of dev-1's node with idle links, and with five active ones, in so many windows each."""
     node = find_process(fleet, 'dev-1', '/ua_overlay/overlay', '__name:=ua_overlay')
     word = 'with' if heal else 'without'
     with progress('Waiting until the links are idle'):
         idle = time.monotonic() + 60.0  # tailscaled's sessions without traffic end after 45 s
         wait('Idle links', lambda: time.monotonic() > idle, 120, poll=1.0)
-    sample(progress, values, {cost_label('idle', heal): node}, WINDOWS, 'links idle, {} the path keeper'.format(word))
+    sample(progress, values, {cost_label('idle', heal): node}, windows, 'links idle, {} the path keeper'.format(word))
     logs = start_pings(fleet, others[:COST_LINKS])
     wait('Answers', lambda: all(steady(read_text(log), time.time()) > 5.0 for log in logs.values()), 120)
-    sample(progress, values, {cost_label('active', heal): node}, WINDOWS,
+    sample(progress, values, {cost_label('active', heal): node}, windows,
            'five active links, {} the path keeper'.format(word))
     for robot in logs:
         fleet.lab.stop_service('dev-1', 'ping-' + robot)
