@@ -17,7 +17,7 @@ from ua_overlay.relays import enrolment as enrolments
 from ua_overlay.relays.remote_host import RemoteHost
 from ua_overlay.resources import share_dir
 from ua_overlay.server import service, service_egress
-from ua_overlay.server.ports import control_ports, relay_ports
+from ua_overlay.server.ports import Port, control_ports, relay_ports
 from ua_overlay.server.service import Service
 from ua_overlay.site.site import Site, site_directory
 from ua_overlay.system import foreign_file, ownership
@@ -192,7 +192,7 @@ class SiteService:
         self.site, self.directory = site, site.directory
         self.control_sockets = site.control_socket, site.relay_control_socket
         self.name, self.status_command = site.settings.name, site.command('server status')
-        self.ports = tuple(port.number for port in control_ports(site.settings))
+        self.ports = control_ports(site.settings)
         self.servers = service_egress.servers(served, self.directory)
         self.questions = service_egress.questions(served, self.directory)
         self.renewed = False
@@ -211,7 +211,8 @@ class RemoteService:
             enrolment, self.renewed = remote_host.load(), False
         self.directory, self.control_sockets = remote_host.directory, (remote_host.control_socket,)
         self.name, self.status_command = enrolment.name, remote_host.command('status')
-        self.ports: Tuple[int, ...] = (enrolment.port, enrolment.stun_port or enrolment.port)
+        self.ports = [Port('UDP', enrolment.port, '')] if served is service.RELAY else [
+            Port('TCP', enrolment.port, ''), Port('UDP', enrolment.stun_port, '')]
         self.servers = servers_of(enrolment.ca_pem)
         self.questions = service_egress.names_among(self.servers, enrolment.server_url)
 
@@ -229,7 +230,7 @@ def make_recipe(what: Union[SiteService, RemoteService], args: argparse.Namespac
 
     environment = ['UA_OVERLAY_CACHE=' + cache_dir()]
     arguments = args.user, what.directory, command, visible(PROGRAMS[served.kind]), environment
-    text = service.unit_text(*arguments, low_port=min(what.ports) < 1024, served=served)
+    text = service.unit_text(*arguments, low_port=_has_low(what.ports), served=served, opens=_opens(what.ports))
     relay = ('', '')
     if isinstance(what, SiteService):
         names = RELAY_PROGRAMS + (('derper',) if what.site.settings.derp_port else ())
@@ -256,14 +257,23 @@ def sha256(path: str) -> str:
         return sha256_of(stream)
 
 
+def _has_low(ports: Iterable[Port]) -> bool:
+    return min(port.number for port in ports) < 1024
+
+
+def _opens(ports: Iterable[Port]) -> str:
+    return ', '.join('{} {}'.format(port.protocol, port.number) for port in ports)
+
+
 def relay_unit(site: Site, user: str, command: str, programs: Sequence[str], environment: Sequence[str],
                digests: Mapping[str, str]) -> Tuple[str, str]:
     """The unit of the relay beside the server, and its stamp: see service.relay_stamp."""
     settings = site.settings
-    low_port = min(port.number for port in relay_ports(settings)) < 1024
+    ports = relay_ports(settings)
 
     def text(command: str, programs: Sequence[str], environment: Sequence[str]) -> str:
-        return service.unit_text(user, site.directory, command, programs, environment, low_port, service.SERVER_RELAY)
+        return service.unit_text(user, site.directory, command, programs, environment, _has_low(ports),
+                                 service.SERVER_RELAY, _opens(ports))
 
     return text(command, programs, environment), service.relay_stamp(
         text('/ua-overlay', (), ()), [(name, getattr(settings, name)) for name in RELAY_SETTINGS], digests)

@@ -64,7 +64,7 @@ _TEXT = '''\
 # own settings in a drop-in: sudo systemctl edit {name}
 [Unit]
 Description={title} ({plain_directory})
-# It listens on every address, so it need not wait for one.
+# It listens on every address, so it need not wait for one{opens}.
 After=network.target
 StartLimitIntervalSec=0
 
@@ -124,7 +124,7 @@ WantedBy=multi-user.target
 
 
 def unit_text(user: str, directory: str, command: str, programs: Sequence[str], environment: Sequence[str] = (),
-              low_port: bool = False, served: Service = SERVER) -> str:
+              low_port: bool = False, served: Service = SERVER, opens: str = '') -> str:
     """Return the text of the unit.
 
     :param user: name of the unprivileged user who owns the site.
@@ -134,13 +134,15 @@ def unit_text(user: str, directory: str, command: str, programs: Sequence[str], 
     :param environment: 'NAME=value' words for the process.
     :param low_port: whether it has a port below 1024.
     :param served: SERVER, SERVER_RELAY, RELAY or DERP.
+    :param opens: its ports, for people: 'TCP 8080, UDP 3478'. When they change, so does the unit, which restarts it.
     :raises UsageError: the user is root, or a unit cannot name one of the paths.
     """
     privilege = ('AmbientCapabilities=CAP_NET_BIND_SERVICE\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE' if low_port
                  else 'CapabilityBoundingSet=\nPrivateUsers=yes')
     reload = 'ExecReload=/bin/kill -{} $MAINPID\n'.format(served.reload) if served.reload else ''
     return _TEXT.format(
-        name=served.unit, title=served.title, run=served.run, reload=reload, identifier=served.unit.split('.')[0],
+        name=served.unit, title=served.title, run=served.run, reload=reload, opens=': ' + opens if opens else '',
+        identifier=served.unit.split('.')[0],
         privilege=privilege, sandbox=sandbox('PrivateDevices=yes', 'ProcSubset=pid', 'RemoveIPC=yes', NETWORK),
         **_unit_fields(user, directory, command, programs, environment, served))
 

@@ -112,6 +112,16 @@ def test_the_unit_of_the_relay_restarts_for_its_own_programs_and_settings_only(s
     assert hashlib.sha256(b'derper').hexdigest() in stamp(site)[service.STAMP]
 
 
+def test_a_derper_restarts_headscale_too_which_leaves_stun_to_it(site, tools):
+    before = stamp(site)[service.UNIT]
+    assert '# It listens on every address, so it need not wait for one: TCP 8080, UDP 3478.' in before
+    site.settings = dataclasses.replace(site.settings, derp_port=8443)
+    site.write_settings()
+    after = stamp(site)
+    assert 'for one: TCP 8080.' in after[service.UNIT]
+    assert 'for one: UDP 40000, TCP 8443, UDP 3478.' in after['/etc/systemd/system/' + service.SERVER_RELAY.unit]
+
+
 def test_a_low_port_of_derper_is_the_relay_s(site, tools):
     site.settings = dataclasses.replace(site.settings, derp_port=443)
     site.write_settings()
