@@ -223,7 +223,7 @@ class Fleet:
             return not pids
 
         wait('The end of all processes of ' + host, is_dark)
-        robot.run(['find', '/run/ua_overlay', '!', '-type', 'd', '-delete'])
+        robot.run(['find', defaults.RUN_DIR, '!', '-type', 'd', '-delete'])
 
     def launch(self, host: str, *args: str, name: str = 'overlay') -> None:
         """Run `roslaunch ua_overlay overlay.launch ARGS` as the robot's user; return when its services are there.
