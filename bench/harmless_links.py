@@ -84,6 +84,6 @@ def rows(values, minutes):
         counts = {name: numbers for (each, name), numbers in values.items() if each == kind}
         made += [Row('rebinds: {}, {}'.format(name, what), numbers, unit='times') for name, numbers in counts.items()]
         if counts:
-            aims.append(verdict('unnecessary rebinds, {} each of {} cases'.format(what, len(counts)),
+            aims.append(verdict('unnecessary rebinds in {} cases, of each {}'.format(len(counts), what),
                                 sum(map(sum, counts.values())), 0, ''))
     return made, aims

@@ -21,6 +21,8 @@ IDLE, ACTIVE = 0.5, 1.0
 AFTER, REST = 12.0, 11.0
 #: How many peers there are, and how many active links, when the cost is measured.
 COST_PEERS, COST_LINKS = 10, 5
+#: The values of the link whose path dies: without a gap there, its path did not die.
+DEAD = 'dead'
 #: Answers are 0.1 s apart: a shorter pause is not a gap.
 NO_GAP = 0.5
 #: Rounds for each window in which the cost is measured.
@@ -63,7 +65,9 @@ def measure(progress, workspace, rounds, compared, peers, values):
                 for turn in range(1, turns + 1):
                     with progress('{} peers, the path to one dies, round {} of {}, {} the path keeper'.format(
                             count, turn, turns, 'with' if heal else 'without')):
-                        values.setdefault((count, heal), []).append(one_round(fleet, others, logs))
+                        dead, worst = one_round(fleet, others, logs)
+                        values.setdefault((count, heal), []).append(worst)
+                        values.setdefault((count, heal, DEAD), []).append(dead)
                 for robot in logs:
                     lab.stop_service('dev-1', 'ping-' + robot)
                 for robot in ('dev-1', 'dev-2'):
@@ -91,7 +95,7 @@ def start_pings(fleet, robots):
 
 
 def one_round(fleet, others, logs):
-    """Cut the path between dev-1 and dev-2; return the longest time without an answer of any other peer."""
+    """Cut the path between dev-1 and dev-2; return the longest time without an answer of dev-2, and of any other."""
     fleet.lab.nat('nat2', 'easy')
     rested = time.time() + REST
     wait('All links steady', lambda: time.time() > rested and all(
@@ -100,7 +104,8 @@ def one_round(fleet, others, logs):
     begin = time.time()
     fleet.lab.nat('nat2', 'udp-blocked')
     wait('The end of a round', lambda: time.time() > begin + AFTER, 2 * AFTER)
-    return max(longest(read_text(logs[robot]), begin, time.time()) for robot in others)
+    gaps_of = {robot: longest(read_text(log), begin, time.time()) for robot, log in logs.items()}
+    return gaps_of['dev-2'], max(gaps_of[robot] for robot in others)
 
 
 def longest(text, begin, end):
@@ -147,9 +152,11 @@ def rows(values):
     for count in PEERS:
         if not values.get((count, True)):
             continue
-        label = '{} peers, one path dies: longest gap of any other link'.format(count)
-        made.append(Row(label + ', without', values.get((count, False), [])))
-        made.append(Row(label, values[count, True], label + ', without'))
+        for label, more in (('{} peers, one path dies: longest gap of that link', (DEAD,)),
+                            ('{} peers, one path dies: longest gap of any other link', ())):
+            label = label.format(count)
+            made.append(Row(label + ', without', values.get((count, False) + more, [])))
+            made.append(Row(label, values.get((count, True) + more, []), label + ', without'))
         aims.append(verdict(label + ', 95th percentile', quantile(values[count, True], 0.95), OTHERS, ' s'))
     for kind, what, aim in (('idle', 'links idle', IDLE), ('active', '{} active links'.format(COST_LINKS), ACTIVE)):
         healed = values.get(cost_label(kind, True))

@@ -208,7 +208,7 @@ def test_the_heal_figure_shows_which_targets_are_met():
     ] + ['{}, {}, {}'.format(link_healing.RESTARTED, stream, what) for stream in ('ping', 'topic')
          for what in ('median', '95th percentile')] + [
         'PEER_RELAY after a hard NAT, ping, median', 'PEER_RELAY after a hard NAT, ping, 95th percentile',
-        '2 peers, one path dies', 'unnecessary rebinds, 10 minutes, real each of 1 cases']
+        '2 peers, one path dies', 'unnecessary rebinds in 1 cases, of each 10 minutes, real']
     assert ratio(made, made.row('UDP cut, ping')) == pytest.approx(0.19)
     assert render(made) and json.dumps(as_dict(made))
 
