@@ -213,10 +213,10 @@ class Facts:
     @property
     def remembered_team(self) -> Optional[RememberedTeam]:
         """The team that this robot remembers while its server is away, else None."""
-        if self.network is None:
-            return None
         view = self.server
-        return remembered(self.network, self.map_stamp, None if view is None else bool(view.url) and not view.problem)
+        if self.network is None or view is None or not (view.url or view.problem):
+            return None
+        return remembered(self.network, self.map_stamp, view.problem is None)
 
     @property
     def network(self) -> Optional[Status]:

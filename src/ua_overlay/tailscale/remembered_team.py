@@ -55,10 +55,11 @@ def remembered(status: Status, stamp: Optional[Stamp], answers: Optional[bool]) 
     """Return the remembered team, None while the server is there, and for a robot in no team.
 
     :param stamp: of map_stamp.read; None without one.
-    :param answers: whether the server answers; None: not asked.
+    :param answers: whether the server answers; None: not known. A tailscaled that has just started is not connected for
+        a second, so its own state is not enough.
     """
     # Online: tailscaled has a connection to the server (tailscale.com v1.102.5, ipnlocal: GetInPollNetMap).
-    if not status.running or status.self_node.online or answers:
+    if not status.running or status.self_node.online or answers is not False:
         return None
     return RememberedTeam() if stamp is None else RememberedTeam(stamp.seen, stamp.until)
 

@@ -59,7 +59,10 @@ def test_a_team_that_is_only_remembered(left, level):
     # It answers, and tailscaled has not connected yet; tailscaled is connected still.
     assert server.remembered_team(replace(facts, server=FACTS.server)) is None
     assert server.remembered_team(replace(facts, status=STATUS)).level == 'OK'
-    assert server.remembered_team(replace(facts, server=None)).level == level
+    # Nobody has asked it yet.
+    assert server.remembered_team(replace(facts, server=None)) is None
+    assert server.remembered_team(replace(facts, server=Server())) is None
+    assert server.remembered_team(replace(facts, server=Server(problem=Problem('X', 'It is.', 'x')))).level == level
 
 
 @pytest.mark.parametrize('left, level', [(15, 'OK'), (13, 'WARN'), (3, 'WARN'), (1, 'ERROR')])

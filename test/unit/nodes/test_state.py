@@ -57,6 +57,8 @@ def test_a_team_that_is_remembered(state):
     assert state.remembered_team is None
     alone = replace(SNAPSHOT, status=replace(STATUS, self_node=replace(STATUS.self_node, online=False)))
     state.take_snapshot(alone, diff(SNAPSHOT, alone))
+    assert state.remembered_team is None  # the server was not asked yet
+    state.take_server(replace(KNOWN, state='UNREACHABLE'), 5.0)
     assert state.remembered_team == RememberedTeam()
     state.stamp = Stamp(5.0, 65.0)
     assert state.remembered_team == RememberedTeam(5.0, 65.0)

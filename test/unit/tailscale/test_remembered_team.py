@@ -12,7 +12,7 @@ ALONE = Status(state='Running', self_node=SelfNode(online=False))
 
 
 @pytest.mark.parametrize('status, answers, is_remembered', [
-    (ALONE, None, True), (ALONE, False, True),
+    (ALONE, False, True), (ALONE, None, False),  # nobody has asked the server yet
     (ALONE, True, False),  # tailscaled has not noticed yet that it is back
     (replace(ALONE, self_node=SelfNode(online=True)), None, False),
     (replace(ALONE, self_node=SelfNode(online=True)), False, False),  # tailscaled has not noticed yet that it is away
@@ -37,7 +37,7 @@ def test_since_when_and_until_when(now, state, words):
 
 
 def test_without_a_stamp_a_restart_loses_it():
-    team = remembered(ALONE, None, None)
+    team = remembered(ALONE, None, False)
     assert team == RememberedTeam() and team.state(0.0) == OVER
     assert team.sentences(0.0) == (
         'The server has been away; this is the team as this robot remembers it. A restart loses it, as the overlay '
