@@ -326,6 +326,20 @@ def test_the_server_stops_in_time_and_is_restarted_after_a_crash(server):
     assert status(server)['healthy']
 
 
+def test_a_derper_beside_headscale_is_added_to_a_running_site(server):
+    """As docs/operate.md says: one line in site.yaml, and one command, which restarts both units in the right order."""
+    server.run(['sh', '-c', 'echo "derp_port: 8443" >> ' + SITE_DIR + '/site.yaml'])
+    assert 'nothing changed' not in overlay(server, 'server', 'service', 'install').stdout
+    server.wait('derper', lambda: (status(server)['own_derp'] or {}).get('ok'))
+    rows = json.loads(overlay(server, 'server', 'check', '--json', check=False).stdout)
+    assert [row['ok'] for row in rows if row['what'] in ('DERP beside Headscale', 'STUN')] == [True, True], rows
+    listening = server.run(['ss', '-Hlunp', 'sport', '=', ':3478']).stdout
+    assert 'derper' in listening and 'headscale' not in listening
+    assert owners(server) == {service.USER}
+    wait_up(server)
+    assert 'nothing changed' in overlay(server, 'server', 'service', 'install').stdout
+
+
 def test_removal_leaves_only_the_site(server):
     overlay(server, 'server', 'service', 'remove')
     for unit in UNITS:

@@ -154,7 +154,7 @@ def _own_relay(site: Site) -> ProbeResult:
     if report.get('note'):
         text += '; ' + report['note']
     return ProbeResult('relay keeper', 'this machine', ok, text,
-                       '' if ok else 'sudo systemctl start ' + service.SERVER_RELAY.unit
+                       '' if ok else apart_relays.start_command(site)
                        if report.get('apart') and report.get('pid') is None else
                        'less {}'.format(site.path('log', 'relay.log')))
 

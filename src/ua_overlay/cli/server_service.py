@@ -159,7 +159,7 @@ def run_install(args: argparse.Namespace, served: Service) -> int:
     if args.dry_run:
         if args.service_manager == 'systemd':
             units = [item for item in recipe.files if item.path in (
-                UNIT_DIR + '/' + served.unit, UNIT_DIR + '/' + service.SERVER_RELAY.unit)]
+                UNIT_DIR + '/' + served.unit, service.RELAY_UNIT)]
             print('\n'.join(item.text for item in units), end='')
         print('\n'.join(describe(recipe)))
         return 0
@@ -270,13 +270,15 @@ def relay_unit(site: Site, user: str, command: str, programs: Sequence[str], env
     """The unit of the relay beside the server, and its stamp: see service.relay_stamp."""
     settings = site.settings
     ports = relay_ports(settings)
+    values = [(name, getattr(settings, name)) for name in RELAY_SETTINGS]
 
     def text(command: str, programs: Sequence[str], environment: Sequence[str]) -> str:
         return service.unit_text(user, site.directory, command, programs, environment, _has_low(ports),
                                  service.SERVER_RELAY, _opens(ports))
 
     return text(command, programs, environment), service.relay_stamp(
-        text('/ua-overlay', (), ()), [(name, getattr(settings, name)) for name in RELAY_SETTINGS], digests)
+        text('/ua-overlay', (), ()),
+        [(name, ', '.join(value) if isinstance(value, tuple) else value) for name, value in values], digests)
 
 
 def egress_rules(what: Union[SiteService, RemoteService], user: str, dry_run: bool) -> Tuple[backend.Backend, str]:

@@ -2,12 +2,14 @@
 
 A restart of the server, or a new version of it, then leaves links over them alone.
 """
+import os
 import time
 from typing import Callable
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale.site_directory import SiteDirectory
 from ua_overlay.protocols import Clock, JsonObject
+from ua_overlay.server import service
 from ua_overlay.system import control_socket
 from ua_overlay.system.control_socket import NotRunning
 
@@ -80,4 +82,11 @@ def status(site: SiteDirectory, ask: Ask = control_socket.ask) -> JsonObject:
     try:
         return ask(site.relay_control_socket, 'status', TIMEOUT)
     except NotRunning:
-        raise NotRunning("The relay's process does not run.", site.command('server relay run'))
+        raise NotRunning("The relay's process does not run.", start_command(site))
+
+
+def start_command(site: SiteDirectory, exists: Callable[[str], bool] = os.path.exists) -> str:
+    """Return the command line that starts the relay's process: as its unit, where that is installed."""
+    if exists(service.RELAY_UNIT):
+        return 'sudo systemctl start ' + service.SERVER_RELAY.unit
+    return site.command('server relay run')

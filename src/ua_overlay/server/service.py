@@ -52,7 +52,7 @@ RELAY = Service('relay', "Relay of a site's overlay", 'ua-overlay-relay.service'
 DERP = Service('derp', "DERP of a site's overlay", 'ua-overlay-derp.service', 'ua-overlay-derp', egress.DERP,
                'derp run')
 UNIT_NAME = SERVER.unit
-UNIT = UNIT_DIR + '/' + UNIT_NAME
+UNIT, RELAY_UNIT = UNIT_DIR + '/' + UNIT_NAME, UNIT_DIR + '/' + SERVER_RELAY.unit
 #: What the relay's unit runs. The unit is restarted when this file changes.
 STAMP = defaults.CONFIG_DIR + '/server_relay.runs'
 USER = SERVER.user
@@ -229,8 +229,7 @@ def make_recipe(user: str, owner: Tuple[int, int], directory: str, text: str, ru
     files: Tuple[File, ...] = (File(unit, text),)
     if relay[0]:
         # After the server, which had the relay and its ports until now if it ran without this unit.
-        beside = UNIT_DIR + '/' + SERVER_RELAY.unit
-        files += (File(beside, relay[0]), File(STAMP, relay[1]))
+        files += (File(RELAY_UNIT, relay[0]), File(STAMP, relay[1]))
         units += _run(SERVER_RELAY.unit, STAMP)
     return Recipe(files + limits, (), owning + limiting + (
         daemon_reload(*(item.path for item in files if item.path.startswith(UNIT_DIR))),) + units, ())

@@ -143,7 +143,7 @@ def test_a_derper_beside_headscale_is_probed(site, running, probed):
 
 
 def test_a_relay_that_runs_apart_is_checked_without_its_server(site, probed, monkeypatch, capsys):
-    """And one whose process does not run names the command that starts its unit."""
+    """And one whose process does not run names the command that starts it."""
     def ask(path, operation, timeout):
         raise NotRunning('The server is not running.', 'ua-overlay server run')
 
@@ -155,4 +155,4 @@ def test_a_relay_that_runs_apart_is_checked_without_its_server(site, probed, mon
     assert 'OK  up, 1 session(s), 1 carried' in capsys.readouterr().out
     relay.update(ok=False, state="The relay's process does not run", pid=None)
     assert main(['server', 'check']) == 1
-    assert 'Next: sudo systemctl start ua-overlay-server-relay.service' in capsys.readouterr().out
+    assert 'Next: ' + site.command('server relay run') in capsys.readouterr().out

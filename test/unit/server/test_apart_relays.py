@@ -3,7 +3,7 @@ import pytest
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale.site_settings import SiteSettings
-from ua_overlay.server import apart_relays
+from ua_overlay.server import apart_relays, service
 from ua_overlay.server.apart_relays import ApartRelays
 from ua_overlay.site.site import Site
 from ua_overlay.system.control_socket import ControlServer, NotRunning
@@ -56,6 +56,12 @@ def test_a_process_that_does_not_run_is_a_state_and_no_error(tmp_path):
     with pytest.raises(NotRunning) as caught:
         apart_relays.status(site)
     assert caught.value.next_command == 'ua-overlay server relay run --dir ' + site.directory
+
+
+def test_where_its_unit_is_installed_that_is_started():
+    assert apart_relays.start_command(SITE, {service.RELAY_UNIT}.__contains__) == (
+        'sudo systemctl start ua-overlay-server-relay.service')
+    assert apart_relays.start_command(SITE, lambda path: False) == 'ua-overlay server relay run --dir /site'
 
 
 def test_a_real_socket_answers(tmp_path):
