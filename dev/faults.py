@@ -59,7 +59,8 @@ parts, and fails if the package behaves otherwise or takes longer.
 
 - **reported within**, **recovers within**: the most that the test accepts, counted from the fault, or for the recovery
   from the end of its cause. The usual time is shorter. A slow machine multiplies the limits of lab tests
-  (`UA_OVERLAY_TIME_SCALE`). `-`: nothing is reported, or nothing has to recover.
+  (`UA_OVERLAY_TIME_SCALE`). `at once`: by the command or the message that meets the fault, whenever that is. `-`:
+  nothing is reported, or nothing has to recover.
 - **lost**: data or work that the fault costs.
 - **id**: K1 to K9 are kinds of faults that were found by trying; case 1 to case 21 come from public reports about
   robots; `new` is everything else.

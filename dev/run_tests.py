@@ -35,6 +35,10 @@ FAREWELL = 60
 #: pytest's exit statuses.
 OK, FAILED, INTERRUPTED, NO_TESTS = 0, 1, 2, 5
 
+#: Below test/unit: what the oldest cryptography and netifaces can change.
+FLOOR = ('trust', 'site', 'relays', 'headscale', 'server', 'cli', 'checks', 'membership', 'system/test_interfaces.py',
+         'fuzz/test_site.py', 'fuzz/test_trust.py')
+
 Group = collections.namedtuple('Group', 'name argv files', defaults=((),))
 Group.__doc__ = """name: of its record; argv: what runs, before more arguments of pytest; files: which."""
 Done = collections.namedtuple('Done', 'status seconds cpu')
@@ -53,24 +57,54 @@ def lab_groups():
 
 
 def unit_groups(cache):
-    """The unit tests, with both sets of libraries.
+    """The unit tests, with today's libraries; and with the oldest ones those that meet cryptography or netifaces, in
+    their room or in one that they call (FLOOR).
 
-    With the oldest ones those about the repository are left out, which no library changes, and those that run every
-    command against hostile input, which the fuzzed parsers below them cover with these libraries, too.
+    A robot of Noetic's age, with the oldest PyYAML, runs those of all other rooms (test_machines_unit_tests.py).
+    `make floor` runs everything.
     """
-    skipped = ['--ignore=test/unit/' + folder for folder in ('project', 'hostile')]
     return [Group('unit', [sys.executable, '-m', 'pytest', 'test/unit'], ('test/unit',)),
-            Group('floor', [os.path.join(cache, 'floor', 'bin', 'pytest'), 'test/unit'] + skipped, ('test/unit',))]
+            Group('floor', [os.path.join(cache, 'floor', 'bin', 'pytest')] + ['test/unit/' + path for path in FLOOR],
+                  ('test/unit',))]
 
 
-def quick_groups(groups):
-    """The groups of `make quick`, with the unit tests in two processes a core, since many of them wait. Pure.
+def quick_groups(groups, seconds, parts=2 * CORES):
+    """The groups of `make quick`: one lab story, and the unit tests in parts of about the same length. Pure.
 
-    Hostile input is left to `make test`: it takes a third of the time of all unit tests.
+    Each part is a pytest of its own, since every worker of one pytest would collect all tests. Many tests wait, so
+    there are more parts than processors. Hostile and random input is left to `make test`: it takes a third of the time.
+
+    :param seconds: {path below test/unit: seconds of its tests}.
     """
-    options = ['-n', str(2 * CORES), '--ignore=test/unit/hostile', '--ignore=test/unit/fuzz']
-    return [group._replace(argv=group.argv + options) if group.name == 'unit' else group
-            for group in groups if group.name in ('unit', 'main-job')]
+    shares = [[] for _ in range(parts)]
+    for path in sorted(seconds, key=lambda path: (-seconds[path], path)):
+        if path not in ('hostile', 'fuzz'):
+            min(shares, key=lambda share: sum(seconds[each] for each in share)).append(path)
+    quick = [group for group in groups if group.name == 'main-job']
+    for group in groups:
+        if group.name == 'unit':
+            quick += [Group('unit-{}'.format(number), group.argv[:-1] + ['test/unit/' + path for path in sorted(share)],
+                            group.files) for number, share in enumerate(shares, 1) if share]
+    return quick
+
+
+def unit_seconds(record):
+    """{path below test/unit: seconds of its tests in the last run; without a record, its size}."""
+    found = collections.Counter()
+    tests = record.get('unit', {}).get('tests', {})
+    base = os.path.join(ROOT, 'test', 'unit')
+    for path in os.listdir(base):
+        full = os.path.join(base, path)
+        if os.path.isfile(os.path.join(full, '__init__.py')):
+            files = [os.path.join(folder, name) for folder, _, names in os.walk(full) for name in names]
+        elif path.startswith('test_'):
+            files = [full]
+        else:
+            continue
+        found[path] = sum(seconds for test, seconds in tests.items() if 'test/unit/{}'.format(path) in test)
+        if not tests:
+            found[path] = sum(os.path.getsize(each) for each in files if each.endswith('.py'))
+    return dict(found)
 
 
 def chosen(groups, listed):
@@ -107,6 +141,11 @@ def may_start(running, idle):
     return running < LEAST or (running < MOST and idle is not None and idle >= IDLE)
 
 
+def at_once(_running, _idle):
+    """Let every group start at once."""
+    return True
+
+
 def result_of(statuses):
     """The status of the whole run. Pure."""
     worst = [status for status in statuses if status not in (OK, NO_TESTS)]
@@ -135,10 +174,13 @@ class Idle:
 
     @staticmethod
     def read_stat():
-        """(idle, all) ticks so far; proc(5), /proc/stat: user nice system idle iowait irq softirq steal."""
+        """(idle, all) ticks so far; proc(5), /proc/stat: user nice system idle iowait irq softirq steal.
+
+        Work that was started with `nice` gives way to tests, so its time counts as idle.
+        """
         with open('/proc/stat') as stream:
             ticks = [int(word) for word in stream.readline().split()[1:9]]
-        return ticks[3] + ticks[4], sum(ticks)
+        return ticks[1] + ticks[3] + ticks[4], sum(ticks)
 
     def forget(self):
         """Drop the record: a group has just started, so earlier readings no longer apply."""
@@ -238,16 +280,17 @@ def why_of(text, most=200):
     return '\n'.join(lines[:most // 2] + cut + lines[max(most // 2, len(lines) - most // 2):])
 
 
-def run(groups, arguments, record, say=print):
+def run(groups, arguments, record, say=print, start=None):
     """Run groups side by side, in their order.
 
+    :param start: decides like :func:`may_start`, which decides otherwise.
     :returns: list of (Group, Done).
     """
     waiting, running, finished, idle = list(groups), [], [], Idle()
     stop_at_first = '-x' in arguments or '--exitfirst' in arguments
     try:
         while waiting or running:
-            if waiting and may_start(len(running), idle.share()):
+            if waiting and (start or may_start)(len(running), idle.share()):
                 running.append(Running(waiting.pop(0), arguments))
                 idle.forget()
             time.sleep(POLL)
@@ -301,8 +344,9 @@ def main(arguments):
     try:
         groups = unit_groups(cache) + lab_groups()
         if arguments == ['quick']:
-            groups, arguments = quick_groups(groups), ['-q']
-        finished = run(in_order(choose(groups, arguments), record), arguments, record, say)
+            finished = run(quick_groups(groups, unit_seconds(record)), ['-q'], record, say, at_once)
+        else:
+            finished = run(in_order(choose(groups, arguments), record), arguments, record, say)
     except KeyboardInterrupt:
         print('interrupted')
         return INTERRUPTED

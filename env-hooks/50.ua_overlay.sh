@@ -4,9 +4,10 @@
 # from the env file that the overlay node writes. Runs whenever setup.sh, setup.bash or setup.zsh is sourced, under dash,
 # bash and zsh: POSIX sh, builtins only, no DNS.
 #
-# Whose shell: only an interactive one ($- has an i). A script, a unit, cron and `ssh HOST COMMAND` get the graph that
-# they had without this package; they join the team graph with `ua-overlay exec`. A script that is started from a shell
-# in the team and sources a workspace leaves the team graph again, so that it is in the same graph at every start.
+# Whose shell: only an interactive one ($- has an i), but not `bash -ic COMMAND` of a unit, which wants its .bashrc. A
+# script, a unit, cron and `ssh HOST COMMAND` get the graph that they had without this package; they join the team graph
+# with `ua-overlay exec`. A script that is started from a shell in the team and sources a workspace leaves the team graph
+# again, so that it is in the same graph at every start.
 #
 # Whose values: all or nothing, and a person's own values win, whenever they are set.
 # - The hook replaces only an environment that is not set: ROS_MASTER_URI unset, or the default that ROS's set-up has
@@ -236,15 +237,26 @@ _ua_overlay_typed() {
   case ${_ua_value##*/} in main | environment | setup.* | local_setup.* | 50.ua_overlay.sh) return 0 ;; *) return 1 ;; esac
 }
 
-_ua_overlay_source() {
+_ua_overlay_person() {
+  # Whether a person uses this shell. systemd sets INVOCATION_ID for a unit and what it starts (systemd.exec(5)).
   case $- in
     *i*) ;;
-    *)
-      if [ -n "${_UA_OVERLAY_ASKED-}" ] && [ "${ROS_MASTER_URI-}|${ROS_HOSTNAME-}|${ROS_IP-}" = \
-        "${_UA_OVERLAY_MASTER_URI-}|${_UA_OVERLAY_HOSTNAME-}|${_UA_OVERLAY_IP-}" ]; then return 0; fi
-      _ua_overlay_undo
-      return 0 ;;
+    *) return 1 ;;
   esac
+  [ -n "${INVOCATION_ID-}" ] || return 0
+  if [ -z "${ZSH_EXECUTION_STRING-}" ]; then
+    case $- in *c*) ;; *) return 0 ;; esac
+  fi
+  [ -t 0 ] || [ -t 1 ] || [ -t 2 ]  # a terminal that the session's service manager started
+}
+
+_ua_overlay_source() {
+  if ! _ua_overlay_person; then
+    if [ -n "${_UA_OVERLAY_ASKED-}" ] && [ "${ROS_MASTER_URI-}|${ROS_HOSTNAME-}|${ROS_IP-}" = \
+      "${_UA_OVERLAY_MASTER_URI-}|${_UA_OVERLAY_HOSTNAME-}|${_UA_OVERLAY_IP-}" ]; then return 0; fi
+    _ua_overlay_undo
+    return 0
+  fi
   _ua_overlay_undo
   _ua_overlay_find
   _ua_overlay_read
@@ -266,6 +278,6 @@ unset _ua_overlay_busy
 if [ -z "${_ua_overlay_watched-}" ]; then
   unset -f _ua_overlay_find _ua_overlay_read _ua_overlay_guard _ua_overlay_undo _ua_overlay_ours _ua_overlay_set
   unset -f _ua_overlay_defer _ua_overlay_forget _ua_overlay_settle _ua_overlay_decide _ua_overlay_leave
-  unset -f _ua_overlay_watch _ua_overlay_typed _ua_overlay_source
+  unset -f _ua_overlay_watch _ua_overlay_typed _ua_overlay_person _ua_overlay_source
   unset _ua_overlay_left
 fi

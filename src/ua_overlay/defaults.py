@@ -46,6 +46,9 @@ LOCAL_MASTER_URI = 'http://localhost:{}'.format(LOCAL_MASTER_PORT)
 #: ROS nodes.
 EPHEMERAL_PORTS: Tuple[int, int] = (32768, 60999)
 
+#: Name of the root service's abstract socket (system.instance.claim_name).
+AGENT = 'agent'
+
 #: How the robots of a team address each other in ROS: by DNS name or by IPv4 address.
 NAMES, ADDRESSES = 'names', 'addresses'
 ADDRESSING: Tuple[str, ...] = (NAMES, ADDRESSES)

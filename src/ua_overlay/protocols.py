@@ -28,6 +28,10 @@ class Say(Protocol):
         ...
 
 
+#: Takes the result of each round of a loop: '' if it went well, else the sentence that says why it failed.
+OnRound = Callable[[str], None]
+
+
 class Stop(Protocol):
     """Ends a loop: a threading.Event, or a fake whose ``wait`` takes no time."""
 

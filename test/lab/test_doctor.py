@@ -515,12 +515,15 @@ def test_tailscaled_refuses_connections(fleet):
                    behaviour='doctor has that robot connect anew, and says that it did not arrive',
                    reported='90 s: doctor', recovery='90 s', lost='nothing')
 def test_an_old_connection_proves_nothing(fleet):
-    listen = 'import socket; s = socket.create_server(("", 41000)); c = s.accept(); print("in", flush=True); input()'
-    call = 'import socket; s = socket.create_connection(("dev-2.overlay.internal", 41000), 10); input()'
+    # At a port from the range of ROS nodes, which the policy opens; the kernel chooses one that is free.
+    listen = ('import socket; s = socket.create_server(("", 0)); print(s.getsockname()[1], flush=True); '
+              'c = s.accept(); print("in", flush=True); input()')
+    call = ('import socket, sys; s = socket.create_connection(("dev-2.overlay.internal", int(sys.argv[1])), 10); '
+            'input()')
     pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE, 'universal_newlines': True}
     with fleet.lab.host('dev-2').popen(['/usr/bin/python3', '-c', listen], **pipes) as server:
-        wait('A listener', lambda: ':41000' in fleet.lab.host('dev-2').run(['ss', '-ltn']).stdout, GRAPH)
-        with fleet.lab.host('dev-3').popen(['/usr/bin/python3', '-c', call], **pipes) as client:
+        port = server.stdout.readline().strip()
+        with fleet.lab.host('dev-3').popen(['/usr/bin/python3', '-c', call, port], **pipes) as client:
             assert server.stdout.readline() == 'in\n'
             address = fleet.overlay('dev-3', 'status', '--json').stdout
             address = json.loads(address)['self']['addresses'][0]
@@ -660,16 +663,17 @@ def fitted(fleet, host, finding):
 
 def megabytes(fleet, sender, receiver):
     """The megabytes that a new TCP connection over the overlay carries in a second."""
-    receive = ('import socket, time; s = socket.create_server(("", 41001)); print("up", flush=True); '
+    receive = ('import socket, time; s = socket.create_server(("", 0)); print(s.getsockname()[1], flush=True); '
                'c = s.accept()[0]; c.settimeout(3); n = 0; end = time.time() + 3\n'
                'try:\n while time.time() < end:\n  part = c.recv(1 << 20); n += len(part)\n  if not part: break\n'
                'except OSError: pass\nprint(n)')
-    send = ('import socket, sys, time; s = socket.create_connection((sys.argv[1], 41001), 10); s.settimeout(1); '
-            'end = time.time() + 1\ntry:\n while time.time() < end: s.sendall(b"x" * 65536)\nexcept OSError: pass')
+    send = ('import socket, sys, time; s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 10); '
+            's.settimeout(1); end = time.time() + 1\n'
+            'try:\n while time.time() < end: s.sendall(b"x" * 65536)\nexcept OSError: pass')
     with fleet.lab.host(receiver).popen(['/usr/bin/python3', '-c', receive], stdout=subprocess.PIPE,
                                         universal_newlines=True) as process:
-        assert process.stdout.readline() == 'up\n'
-        fleet.lab.host(sender).run(['/usr/bin/python3', '-c', send, receiver + '.overlay.internal'], timeout=30)
+        port = process.stdout.readline().strip()
+        fleet.lab.host(sender).run(['/usr/bin/python3', '-c', send, receiver + '.overlay.internal', port], timeout=30)
         return int(process.stdout.readline()) / 1e6
 
 

@@ -68,6 +68,8 @@ def robot(two_lans):
                                            fleet.workspace], env=environment, user=USER)
     for host in ('dev-2', 'dev-3'):
         lab.start_service(host, 'web', ['python3', '-m', 'http.server', '8000', '--bind', '0.0.0.0'], user=USER)
+    # Or a connection may have it as its own port at that moment.
+    lab.host('dev-2').run(['sysctl', '-qw', 'net.ipv4.ip_local_reserved_ports={}'.format(IN_RANGE)])
     lab.start_service('dev-2', 'in_range', ['python3', '-m', 'http.server', str(IN_RANGE)], user=USER)
     for host, address, port in (('dev-2', LAN, 11311), ('dev-3', LAN, 8000), ('dev-3', LAN, IN_RANGE),
                                 ('dev-2', '10.0.2.16', 8000)):

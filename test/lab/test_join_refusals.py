@@ -184,7 +184,8 @@ def wait_operator(world, host='dev-1'):
 @pytest.mark.fault('new', 'A join without a tailscaled', behaviour='NO_DAEMON with the command that starts it',
                    reported='by join', recovery='-', lost='nothing; the key is unused')
 def test_no_tailscaled(world):
-    refused(world, world.path, 'NO_DAEMON', defaults.DAEMON_SOCKET, 'systemctl start tailscaled')
+    # Nor was it prepared, which starts one.
+    refused(world, world.path, 'NO_DAEMON', defaults.DAEMON_SOCKET, 'sudo ua-overlay robot prepare')
 
 
 @pytest.mark.fault('new', 'A join on a robot that was not prepared', behaviour='NOT_PREPARED with the whole command',

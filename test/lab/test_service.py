@@ -9,7 +9,7 @@ import vendor
 from places import INSTALL
 from topologies import TWO_NATS
 
-from ua_overlay.defaults import SERVICE_MASTER_PORT, TEAM_PORT
+from ua_overlay.defaults import LOCAL_MASTER_URI, SERVICE_MASTER_PORT, TEAM_PORT
 from ua_overlay.firewall import guard
 from ua_overlay.lab import images
 from ua_overlay.lab.fleet import Fleet, source
@@ -173,6 +173,13 @@ def test_the_robot_s_own_roscore(machine):
     assert 'setting /run_id to' in done.stdout, done.stdout + done.stderr
     machine.run(['systemctl', 'start', 'roscore.service', 'base.service'])
     machine.wait("the robot's own graph", lambda: own_nodes(machine) == ['/base', '/rosout'])
+    # So is a unit that runs `bash -ic` for its user's .bashrc, although the robot is in the team, where a person is.
+    machine.wait('the environment', lambda: ':{}'.format(TEAM_PORT) in machine.run(
+        ['cat', '/run/ua_overlay/env'], check=False).stdout)
+    shell = ['bash', '-ic', source(SPACE) + ' && echo "$ROS_MASTER_URI"']
+    unit = ['systemd-run', '--quiet', '--wait', '--pipe', '--property=User=' + USER]
+    assert machine.run(unit + shell).stdout.rstrip('/\n') == LOCAL_MASTER_URI
+    assert ':{}'.format(TEAM_PORT) in machine.run(shell, user=USER).stdout
 
 
 #: What a program can do, as JSON. The team's launch file starts it before its node.

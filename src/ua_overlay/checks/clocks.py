@@ -22,8 +22,9 @@ def team_clocks(facts: Facts) -> Verdicts:
     return level('The clocks of this robot and of {} differ.'.format(listed(describe(item) for item in apart)),
                  'tf refuses transforms that lie 100 ms in the past or the future. One time source for the whole team '
                  'mends it; the site\'s server can be it (`Clocks` in docs/operate.md).',
-                 command('echo "server {} iburst prefer" | sudo tee -a /etc/chrony/chrony.conf; sudo systemctl restart '
-                         'chrony   # on each of them', server or 'SERVER'))
+                 command('sudo apt install -y chrony; echo "server {} iburst prefer" | sudo tee -a '
+                         '/etc/chrony/chrony.conf; sudo systemctl restart chrony   # on each of them',
+                         server or 'SERVER'))
 
 
 def certain(item: ClockOffset) -> float:

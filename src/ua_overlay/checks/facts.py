@@ -8,6 +8,7 @@ from ua_overlay.link_types import LinkType
 from ua_overlay.rosenv.environment import RosEnvironment
 from ua_overlay.rosenv.names import NameReport
 from ua_overlay.rosenv.preferences import Preferences
+from ua_overlay.system.duties import Daemon
 from ua_overlay.system.interfaces import InterfaceAddress
 from ua_overlay.tailscale.map_stamp import Stamp
 from ua_overlay.tailscale.model import Link, Status
@@ -209,6 +210,7 @@ class Facts:
     daemon_state: str = ''  #: path of tailscaled's state file, as its command line says; '' while it does not run
     lans: Optional[Tuple[Lan, ...]] = None
     egress: Optional[Egress] = None
+    agent: Optional[Daemon] = None  #: the root service of a prepared robot; None: none in this network namespace
 
     @property
     def remembered_team(self) -> Optional[RememberedTeam]:

@@ -11,6 +11,8 @@ from ua_overlay.checks.hosts import full_names, host_of, is_loopback, is_overlay
 #: `rosnode cleanup` asks before it removes nodes that do not answer.
 CLEAN_UP = 'yes | ua-overlay exec rosnode cleanup'
 LOCAL_CLEAN_UP = 'yes | ROS_MASTER_URI={} rosnode cleanup'.format(defaults.LOCAL_MASTER_URI)
+#: Ends a reason. The unit's next start would export the same.
+_EXPORTED = ' The unit, or the script that it runs, exports it.'
 #: The team graph's environment for this shell.
 _THIS_SHELL = 'unset ROS_MASTER_URI ROS_HOSTNAME ROS_IP; eval "$(ua-overlay env --shell)"'
 
@@ -59,10 +61,8 @@ def half_connected(facts: Facts) -> Verdicts:
     for process in facts.processes or ():
         problem = _mixture(process.variables, facts)
         if problem is not None:
-            why = problem[1]
-            if process.unit:
-                why += ' The unit or the script that it runs exports it.'
-            verdicts.append(error('In {} {}.'.format(describe(process), problem[0]), why, restart(process)))
+            verdicts.append(error('In {} {}.'.format(describe(process), problem[0]), problem[1] + _EXPORTED * bool(
+                process.unit), _mend(process)))
     return verdicts or ok('Master and own name belong together, in this shell and in running nodes.')
 
 
@@ -125,8 +125,8 @@ def other_graph(facts: Facts) -> Verdicts:
     verdicts: List[Verdict] = [
         warn('{} uses the master {}, which is neither this robot\'s own nor the team\'s.'.format(
             listed(describe(process) for process in processes), uri),
-            'It was started for another network, and hears nothing of this robot\'s other nodes.',
-             restart(*processes, waits=True))
+            'It was started for another network, and hears nothing of this robot\'s other nodes.' + _EXPORTED * any(
+                process.unit for process in processes), _mend(*processes, waits=True))
         for uri, processes in sorted(elsewhere.items())]
     moved = facts.graph.moved if facts.graph is not None else ()
     if moved:
@@ -179,6 +179,15 @@ def restart(*processes: RosProcess, waits: bool = False) -> str:
     if waits and first.starter_pid == first.pid:
         return command('kill -9 {}; ua-overlay exec ', first.pid) + words
     return command('kill {}; ua-overlay exec ', first.starter_pid) + words
+
+
+def _mend(*processes: RosProcess, waits: bool = False) -> str:
+    """Return the command line for processes whose own variables are wrong; parameters as for :func:`restart`."""
+    unit = next((process.unit for process in processes if process.unit), '')
+    if not unit:
+        return restart(*processes, waits=waits)
+    return command('sudo systemctl cat {0}   # mend what it exports, or the script that it runs; then: sudo systemctl '
+                   'daemon-reload; sudo systemctl restart {0}', unit)
 
 
 def _restart_node(node: str, facts: Facts) -> str:

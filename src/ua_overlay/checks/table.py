@@ -3,6 +3,7 @@ from typing import Callable, Iterable, NamedTuple, Optional, Sequence, Tuple
 
 from ua_overlay import defaults
 from ua_overlay.checks import (
+    agent,
     clocks,
     disks,
     duplicate_identity,
@@ -91,6 +92,11 @@ CHECKS = (
           '/diagnostics.',
           '`sudo ua-overlay doctor`; `systemctl status ua-overlay-agent`, which keeps it; '
           '`sudo ua-overlay robot prepare`.'),
+    Check('agent', 'daemon', agent.agent,
+          'On a robot that was prepared: the root service ua-overlay-agent runs, and none of its duties hangs or fails '
+          '(the user that may join and leave, the names in /etc/hosts, the egress rule, the home DERP, the saved '
+          'identity, paths after a logout, the remembered team). Not seen from a container with a network of its own.',
+          '`sudo systemctl restart ua-overlay-agent`; `journalctl -u ua-overlay-agent` has the reason.'),
     Check('names', 'environment', graph.names,
           'This machine resolves its own overlay name and those of all peers that it can see (its team, teams with a '
           'rule, operators), to their overlay addresses.',

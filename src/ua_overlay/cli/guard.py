@@ -9,6 +9,7 @@ from ua_overlay import defaults
 from ua_overlay.cli.shared.exit_status import FAILED, NOTHING
 from ua_overlay.cli.shared.needs import need_root
 from ua_overlay.cli.shared.parser import CommandParser
+from ua_overlay.errors import OverlayError
 from ua_overlay.firewall import backend
 from ua_overlay.firewall import guard as rules
 from ua_overlay.firewall.backend import IPTABLES, Backend
@@ -95,6 +96,9 @@ def run_on(args: argparse.Namespace) -> int:
         print('\n'.join(describe(recipe)))
         return 0
     changed = rules.applier().apply(recipe)
+    if not loaded_rules(found).loaded:
+        raise OverlayError('The guard is set up, but another program removed its rules from the kernel.',
+                           'sudo ua-overlay guard status')
     print('{}: ROS answers on {} only (TCP {}).'.format(
         'The guard is on' if changed else 'The guard was on already', ' and '.join(('loopback',) + desired.interfaces),
         rules.format_ranges(rules.guarded_ranges(desired))))
@@ -120,10 +124,14 @@ def run_off(args: argparse.Namespace) -> int:
             run_command(list(rules.delete_argv(found)))
         print('The guard was off already.' if found is None else 'The guard is off.')
         return 0
-    before, after = rules.undo_commands(_manager() if rules.installed_kind() else 'none')
+    kind = rules.installed_kind()
+    before, after = rules.undo_commands(_manager() if kind else 'none')
     notes = applier.undo(before, after) or []
     for note in notes:
         print(note)
+    if kind and loaded_rules(backend.installed(kind)).loaded:
+        raise OverlayError('The guard is set up no more, but its rules are still in the kernel.',
+                           'sudo ua-overlay guard off')
     print('The guard is off: anyone who reaches this robot reaches its ROS.')
     return 0
 

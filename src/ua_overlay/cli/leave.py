@@ -35,5 +35,5 @@ def configure(parser: CommandParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.new_identity:
-        return show(make_new_identity(LocalApi(args.socket), args.state_dir), args.json)
+        return show(make_new_identity(LocalApi(args.socket), args.state_dir, restarts=systemd_runs()), args.json)
     return show(leave(LocalApi(args.socket), args.forget, args.state_dir, restarts=systemd_runs()), args.json)

@@ -16,10 +16,12 @@ from ua_overlay.measure.campaign import campaign as campaigns
 from ua_overlay.measure.campaign import run
 from ua_overlay.measure.campaign.measurement import Measurement
 from ua_overlay.measure.campaign.sample import Sample
+from ua_overlay.measure.campaign.store import Store
 from ua_overlay.measure.monitor import monitor, rotating_store
 from ua_overlay.measure.monitor import status as monitor_status
 from ua_overlay.measure.monitor.monitor import MonitorPlan
 from ua_overlay.measure.monitor.rounds import Rounds
+from ua_overlay.printable import printable
 
 DESCRIPTION = """\
 Probe the overlay round after round, for hours or months, and append each sample to the results directory in the format
@@ -146,14 +148,17 @@ def print_json(sample: Sample, trouble: str) -> None:
 def show(args: argparse.Namespace) -> int:
     """Print the last values of a monitor. Returns the exit status."""
     status = monitor_status.read(args.show)
+    alive = Store(args.show).is_written()
     if args.json:
-        print(json.dumps(status, sort_keys=True))
+        print(json.dumps(dict(status, alive=alive), sort_keys=True))
         return 0
     print(format_table(('PROBE', 'LAST', 'STATUS', 'VALUE', 'LINK', 'CHANGES', 'LAST OK', 'WHY'), [
         (name, probe['started'][:19] + 'Z', probe['status'],
          None if probe['value'] is None else '{:.3g} {}'.format(probe['value'], probe['unit']), probe['link'] or None,
          probe['link_changes'], probe['last_ok'][:19] + 'Z' if probe['last_ok'] else None, probe['problem'] or None)
         for name, probe in sorted(status['probes'].items())]))
-    print('{}; {} rounds since {}; last update {}.'.format(status['state'], status['rounds'], status['started'],
-                                                       status['updated']))
+    # What was killed cannot say so.
+    state = status['state'] if alive or status['state'] == monitor_status.STOPPED else 'killed'
+    print(printable('{}; {} rounds since {}; last update {}.'.format(state, status['rounds'], status['started'],
+                                                                 status['updated'])))
     return 0

@@ -86,7 +86,7 @@ def run_check(args: argparse.Namespace) -> int:
         len(expectations(site.rules))))
     if client is None:
         print('The server is not running, so Headscale could not test the policy. Next: {}'.format(
-            site.command('server run')))
+            site.start_command()))
     else:
         tested = sum(len(test.get('accept', ())) + len(test.get('deny', ())) for test in made.get('tests', ()))
         print('Headscale accepts the policy and has tested {} of them on its nodes.'.format(tested))
@@ -117,7 +117,7 @@ def run_show(args: argparse.Namespace) -> int:
     else:
         print('No machine may reach another: there are no teams. Next: {}'.format(site.command('team create NAME')))
     if shown is None:
-        print('The server is not running. Next: {}'.format(site.command('server run')))
+        print('The server is not running. Next: {}'.format(site.start_command()))
     else:
         print('{}{}'.format(shown.sentence, ' Next: ' + shown.next_command if shown.next_command else ''))
     return status
@@ -129,7 +129,7 @@ def run_apply(args: argparse.Namespace) -> int:
     if not admin.server_running():
         check(site, None)
         print('The rules are right; the server is not running and reads them when it starts. Next: {}'.format(
-            site.command('server run')))
+            site.start_command()))
         return 0
     changed = admin.apply_policy()
     print('The rules of {} are in force{}.'.format(

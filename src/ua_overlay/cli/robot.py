@@ -50,7 +50,7 @@ examples:
   sudo ua-overlay robot prepare --undo'''
 
 AGENT = '''\
-Run until stopped, and maintain five things:
+Run until stopped, and maintain seven things:
 
   - USER is the operator of tailscaled, even after `tailscale up` or a logout
     resets it
@@ -59,6 +59,10 @@ Run until stopped, and maintain five things:
   - the egress rule of tailscaled has the site's current addresses
   - the server knows the home DERP of this robot
   - tailscaled has saved the identity of this robot, as soon as there is room
+  - tailscaled takes no old paths to other robots into the next network: after
+    a logout it restarts (under systemd)
+  - tailscaled trusts the team that it remembers while the server is away no
+    longer than the site allows: then it restarts (under systemd)
 
 `robot prepare` installs a service that runs this.'''
 
@@ -360,10 +364,10 @@ def run_agent(args: argparse.Namespace) -> int:
     if note:
         say(note)
     # A second one, for another user perhaps, would set tailscaled's operator in turns with the first.
-    kept = instance.claim_name('agent', 'The agent')
+    kept = instance.claim_name(defaults.AGENT, 'The agent')
     stop = until_sigterm()
     try:
-        agent.run(agent.duties(args.user, args.socket, stop, say), say)
+        agent.run(agent.duties(args.user, args.socket, stop, say), say, kept)
     except KeyboardInterrupt:
         return 0
     finally:

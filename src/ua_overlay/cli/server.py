@@ -196,7 +196,7 @@ def run_renew(args: argparse.Namespace) -> int:
     print('The certificate of {} is valid until {}.'.format(
         site.settings.name, format_utc(not_after(trust.server))))
     if not make_admin(site).server_running():
-        print('The server is not running. Next: {}'.format(site.command('server run')))
+        print('The server is not running. Next: {}'.format(site.start_command()))
         return 0
     with Progress()('Restarting Headscale with it'):
         healthy = control_socket.ask(site.control_socket, 'restart')['ok']
@@ -210,7 +210,8 @@ def run_status(args: argparse.Namespace) -> int:
     site, unread = load_site_and_problem(args)
     report, problem = _status(site)
     notes = ([] if unread is None else [explained(unread)]) + _unenforced(report.pop('enforced')) + _expiring(
-        report['derp_ends']) + disk.problems(site, report.pop('log_problems'))
+        report['derp_ends']) + disk.problems(site, report.pop('log_problems')) + [
+        OverlayError(each['sentence'], each['next']) for each in report.pop('problems')]
     report['site_file'] = '' if unread is None else explained(unread).sentence
     report['warnings'] = [note.sentence for note in notes]
     report['derp_certificates'] = {name: derp_certificate.format_end(end)
@@ -292,7 +293,8 @@ def _status(site: Site) -> Tuple[Dict[str, Any], Optional[OverlayError]]:
         'name': site.settings.name, 'url': site.settings.url, 'directory': site.directory, 'running': False,
         'healthy': False, 'policy': None, 'policy_in_force': None, 'enforced': None, 'relay': None,
         'relay_report': {}, 'relays': [], 'own_derp': None, 'derp': {},
-        'derp_ends': {}, 'log_problems': [], 'teams': sorted(site.teams), 'robots': None, 'robots_online': None,
+        'derp_ends': {}, 'log_problems': [], 'problems': [], 'teams': sorted(site.teams), 'robots': None,
+        'robots_online': None,
         'certificate_until': format_utc(not_after(store.load(site.directory).server))}
     try:
         answer = control_socket.ask(site.control_socket, 'status', timeout=10)
@@ -302,6 +304,7 @@ def _status(site: Site) -> Tuple[Dict[str, Any], Optional[OverlayError]]:
     report.update(running=True, relay=answer['relay']['state'], relay_report=answer['relay'], derp=answer['derp'],
                   own_derp=answer['own_derp'],
                   derp_ends=answer['derp_ends'], log_problems=answer.get('log_problems', []),
+                  problems=answer.get('problems', []),
                   restarts=answer['headscale']['restarts'], policy=answer['policy']['state'])
     try:
         admin = make_admin(site)

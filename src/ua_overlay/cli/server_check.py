@@ -134,8 +134,8 @@ def _probes_by_site(args: argparse.Namespace) -> Tuple[List[Probe], List[ProbeRe
     probes = check.probes_of_server('127.0.0.1', settings.name, ports, trust,
                                     lambda protocol, port: site.command('server status'), settings.derp_port)
     return probes + check.probes_of_hosts(settings, trust), (
-        results + [_own_relay(site)] + _own_policy(site) + _own_rule(site) + _certificates_of_hosts(site)
-        + _own_disk(site))
+        results + [_own_relay(site)] + _own_problems(site) + _own_policy(site) + _own_rule(site)
+        + _certificates_of_hosts(site) + _own_disk(site))
 
 
 def _own_relay(site: Site) -> ProbeResult:
@@ -157,6 +157,15 @@ def _own_relay(site: Site) -> ProbeResult:
                        '' if ok else apart_relays.start_command(site)
                        if report.get('apart') and report.get('pid') is None else
                        'less {}'.format(site.path('log', 'relay.log')))
+
+
+def _own_problems(site: Site) -> List[ProbeResult]:
+    """What the running server says is wrong with itself."""
+    try:
+        found = control_socket.ask(site.control_socket, 'status', timeout=15).get('problems', [])
+    except OverlayError:
+        return []  # _own_relay reports it
+    return [ProbeResult('server', 'this machine', False, each['sentence'].rstrip('.'), each['next']) for each in found]
 
 
 def _own_policy(site: Site) -> List[ProbeResult]:

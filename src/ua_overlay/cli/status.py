@@ -24,6 +24,7 @@ from ua_overlay.tailscale.state_file import lack_of_room
 
 if TYPE_CHECKING:
     from ua_overlay.checks.facts import Facts
+    from ua_overlay.checks.finding import Verdicts
 
 #: Seconds to wait for the server's answer whether it still knows this robot.
 SERVER_PATIENCE = 1.0
@@ -59,16 +60,29 @@ def environment() -> Tuple[Dict[str, str], str]:
         return {}, error.sentence
 
 
-def left_behind(api: LocalApi, state_dir: str) -> List[str]:
-    """A sentence about nodes that still use a former team master, as nodes do not follow a move; [] without any."""
+def observe(api: LocalApi, state_dir: str) -> 'Facts':
+    """The facts of this machine."""
     from ua_overlay.checks.observe.observer import Observer
-    from ua_overlay.checks.programs import old_master
     from ua_overlay.membership.settings import read_settings
     # Use no network except the resolver: this command answers in any state of the team.
-    facts = Observer(api, read_settings(state_dir), patience=1.0).observe(frozenset())
-    verdicts = old_master(facts)
-    return ['{} Next: {}'.format(verdict.what, verdict.next_command) for verdict in verdicts] \
-        if isinstance(verdicts, list) else []
+    return Observer(api, read_settings(state_dir), patience=1.0).observe(frozenset())
+
+
+def left_behind(facts: 'Facts') -> List[str]:
+    """A sentence about nodes that still use a former team master, as nodes do not follow a move; [] without any."""
+    from ua_overlay.checks.programs import old_master
+    return _sentences(old_master(facts))
+
+
+def failing_duties(facts: 'Facts') -> List[str]:
+    """A sentence about each duty of the root service that hangs or fails; [] without any."""
+    from ua_overlay.checks.agent import agent
+    return _sentences(agent(facts))
+
+
+def _sentences(verdicts: 'Verdicts') -> List[str]:
+    found = verdicts if isinstance(verdicts, list) else [verdicts] if verdicts is not None else []
+    return ['{} Next: {}'.format(verdict.what, verdict.next_command) for verdict in found if verdict.next_command]
 
 
 def server_facts(api: LocalApi, status: Status, args: argparse.Namespace) -> 'Facts':
@@ -99,12 +113,13 @@ def run(args: argparse.Namespace) -> int:
     api = LocalApi(args.socket)
     status = parse_status(api.status())
     variables, problem = environment()
-    stray = left_behind(api, args.state_dir)
+    observed = observe(api, args.state_dir)
+    stray, duties = left_behind(observed), failing_duties(observed)
     facts = server_facts(api, status, args)
     gone = refusal(status) or removed(facts)
     team = facts.remembered_team
     lack = lack_of_room(args.socket) if status.have_node_key else None
-    warnings = stray + ([str(lack)] if lack is not None else [])
+    warnings = stray + ([str(lack)] if lack is not None else []) + duties
     links = links_of(status)
     try:
         record = read_record()
@@ -120,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
             'environment': variables, 'left_behind': stray, 'removed': gone,
             'remembered_team': None if team is None else dict(
                 asdict(team), state=team.state(facts.now), text=team.sentences(facts.now), next=NEXT),
-            'identity_at_risk': '' if lack is None else str(lack)}, indent=2))
+            'identity_at_risk': '' if lack is None else str(lack), 'failing_duties': duties}, indent=2))
     else:
         show(status, links, variables, problem, record, '' if team is None else '{} Next: {}'.format(
             team.sentences(facts.now), NEXT))

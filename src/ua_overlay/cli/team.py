@@ -112,7 +112,7 @@ def run_list(args: argparse.Namespace) -> int:
          row['addressing'], row['open_invitations']) for row in rows]))
     if not running:
         print('The server is not running, so only the settings of site.yaml are shown. Next: {}'.format(
-            site.command('server run')))
+            site.start_command()))
     return 0
 
 

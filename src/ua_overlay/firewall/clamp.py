@@ -11,8 +11,8 @@ from typing import Callable, List, Optional, Tuple
 
 from ua_overlay import defaults
 from ua_overlay.digits import is_number
-from ua_overlay.errors import UsageError
-from ua_overlay.system import foreign_file
+from ua_overlay.errors import OverlayError, UsageError
+from ua_overlay.system import foreign_file, nft
 from ua_overlay.system.recipe import Applier, Command, File, Recipe, uid_of
 from ua_overlay.system.rules_unit import rules_unit
 from ua_overlay.system.units import UNIT_DIR, daemon_reload
@@ -90,6 +90,20 @@ def installed_path(rules: str = RULES) -> Optional[int]:
         return parse_path(foreign_file.read_text(rules))
     except OSError:
         return None
+
+
+def path_in_force(installed: Callable[[], Optional[int]] = installed_path) -> Optional[int]:
+    """Return the path of the clamp, None without one or if another program has flushed its rules.
+
+    Only root sees the kernel's rules. For another user, and where nft does not list them, it is the installed one.
+    """
+    path, program = installed(), nft.search()
+    if path is None or program is None or os.geteuid() != 0:
+        return path
+    try:
+        return path if nft.list_table(TABLE, program) is not None else None
+    except OverlayError:
+        return path
 
 
 def make_recipe(path: int, nft: str, service_manager: str) -> Recipe:

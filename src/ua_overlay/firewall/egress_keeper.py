@@ -10,7 +10,7 @@ from ua_overlay.firewall.backend import IPTABLES, NFT, Backend
 from ua_overlay.firewall.egress import Egress, Settings
 from ua_overlay.firewall.egress_addresses import Resolve, installed_kind, installed_settings, proxy_hosts
 from ua_overlay.firewall.egress_table import CHANGED, IN_FORCE, MISSING, TableState
-from ua_overlay.protocols import Clock, Say, Stop
+from ua_overlay.protocols import Clock, OnRound, Say, Stop
 from ua_overlay.system import iptables, nft
 from ua_overlay.system.backoff import Backoff
 
@@ -37,6 +37,7 @@ class EgressKeeper:
     :param backend: () -> that of the installed rules; raises OverlayError.
     :param period: seconds between two steps without problems.
     :param questions: the names that a server's user may resolve, None for those of the installed rules.
+    :ivar problem: why the rule could not be loaded last, as a sentence; '' after it was.
     """
 
     PERIOD = 60.0
@@ -61,6 +62,7 @@ class EgressKeeper:
         self._loaded: Optional[List[str]] = None
         self._questions = questions
         self._last_sentence: Optional[str] = None
+        self.problem = ''
         self._backoff = Backoff(self.FIRST_RETRY, period)
 
     def step(self) -> float:
@@ -100,7 +102,8 @@ class EgressKeeper:
             try:
                 self._load(self._text(egress.update, sorted(addresses.union(table_state.addresses))))
             except OverlayError as error:
-                self._say_once(NOT_KEPT.format(error.sentence))
+                self.problem = NOT_KEPT.format(error.sentence)
+                self._say_once(self.problem)
 
     def _put(self, addresses: List[str]) -> None:
         state = self._inspect().state
@@ -109,8 +112,10 @@ class EgressKeeper:
             # Load every time, even without a visible problem: the sets may be flushed after the inspection.
             self._load(self._text(egress.ruleset if broken else egress.update, addresses))
         except OverlayError as error:
-            self._say_once(NOT_KEPT.format(error.sentence))
+            self.problem = NOT_KEPT.format(error.sentence)
+            self._say_once(self.problem)
             return
+        self.problem = ''
         if broken:
             self._say_once('The egress rule was {}; it is loaded again.'.format(
                 'missing' if state == MISSING else 'changed by another program'))
@@ -145,7 +150,7 @@ def _address(name: str) -> Optional[str]:
 def keep(which: Egress, names: Names, resolve: Resolve, stop: Stop, say: Say,
          user: str = '', period: float = EgressKeeper.PERIOD,
          news: Optional[Callable[[], object]] = None, clock: Clock = time.monotonic,
-         questions: Names = lambda: None) -> None:
+         questions: Names = lambda: None, on_round: OnRound = lambda problem: None) -> None:
     """Reconcile a rule until ``stop`` is set. Its file may not exist yet at the start.
 
     :param user: as egress.Settings, for a file of which this user may not read the settings.
@@ -187,5 +192,6 @@ def keep(which: Egress, names: Names, resolve: Resolve, stop: Stop, say: Say,
         before, heard = heard, news() if news else None
         if heard != before or clock() >= due:
             due = clock() + (keeper.step() if installed_kind(which) else period)
+        on_round(keeper.problem)
         left = max(0.0, due - clock())
         stop.wait(min(left, NEWS) if news else left)

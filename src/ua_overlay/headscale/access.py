@@ -3,7 +3,7 @@ import re
 import subprocess
 from typing import Callable, Optional
 
-from ua_overlay.headscale.rest import TIMEOUT, RestClient, RestError, ServerDenied
+from ua_overlay.headscale.rest import TIMEOUT, RestClient, RestError
 from ua_overlay.headscale.site_directory import SiteDirectory
 from ua_overlay.system import file_system, files, foreign_file
 
@@ -21,27 +21,25 @@ Run = Callable[..., 'subprocess.CompletedProcess[str]']
 
 def connect(site: SiteDirectory, headscale: Callable[[], str], run: Run = subprocess.run,
             timeout: float = TIMEOUT) -> RestClient:
-    """Return a RestClient whose key works.
+    """Return a RestClient with the key in the site's directory, or with a new one.
+
+    A stored key is not tried first, since each call costs Headscale 50 ms (it checks the key with bcrypt). The client
+    itself gets another one if Headscale refuses it, because it has expired or the database is new.
 
     :param site: a site whose server runs.
     :param headscale: returns the path of the headscale program; called only to create a key.
     :param timeout: seconds for each call of the client.
-    :raises RestError: the server does not answer, or creates no key.
+    :raises RestError: there is no key, and the server does not answer or creates none.
     """
+    def renew_key() -> str:
+        return make_api_key(site, headscale(), run)
+
     key = _read(site.api_key_file)
     if key:
-        client = _client(site, key, timeout)
-        try:
-            client.policy()
-            return client
-        except ServerDenied:
-            # The key has expired, or the database is new: create another key.
-            pass
-    else:
-        # A server that is down would fail below too, but with a worse sentence.
-        _client(site, None, timeout).health()
-    key = make_api_key(site, headscale(), run)
-    return _client(site, key, timeout)
+        return _client(site, key, timeout, renew_key)
+    # A server that is down would fail below too, but with a worse sentence.
+    _client(site, None, timeout).health()
+    return _client(site, renew_key(), timeout)
 
 
 def make_api_key(site: SiteDirectory, headscale: str, run: Run = subprocess.run) -> str:
@@ -72,10 +70,11 @@ def make_api_key(site: SiteDirectory, headscale: str, run: Run = subprocess.run)
     return lines[-1]
 
 
-def _client(site: SiteDirectory, key: Optional[str], timeout: float) -> RestClient:
+def _client(site: SiteDirectory, key: Optional[str], timeout: float,
+            renew_key: Optional[Callable[[], str]] = None) -> RestClient:
     return RestClient(site.settings.name, site.settings.port, site.ca_file, key, timeout=timeout,
-                      hint=site.command('server run'), answered=site.command('server status'),
-                      database=site.path('headscale', 'db.sqlite'))
+                      hint=site.start_command(), answered=site.command('server status'),
+                      database=site.path('headscale', 'db.sqlite'), renew_key=renew_key)
 
 
 def _read(path: str) -> str:

@@ -110,16 +110,19 @@ class RestClient:
     :param hint: the next command where nothing answers or the answer is another server's.
     :param answered: the next command where Headscale runs and answers, but not with what was asked for.
     :param database: path of Headscale's database, to find out who locks it.
+    :param renew_key: returns another API key after Headscale has refused ``api_key``; asked at most once.
     :raises RestError: ``ca_file`` is not readable, or no certificate.
     """
 
     def __init__(self, name: str, port: int, ca_file: str, api_key: Optional[str] = None, address: str = '127.0.0.1',
-                 timeout: float = TIMEOUT, hint: str = '', database: str = '', answered: str = '') -> None:
+                 timeout: float = TIMEOUT, hint: str = '', database: str = '', answered: str = '',
+                 renew_key: Optional[Callable[[], str]] = None) -> None:
         self._name = name
         self._port = port
         self._address = address
         self._timeout = timeout
         self._api_key = api_key
+        self._renew_key = renew_key
         self._hint = hint
         self._answered = answered or hint
         self._database = database
@@ -135,7 +138,7 @@ class RestClient:
 
     def request(self, method: str, path: str, body: Optional[JsonObject] = None,
                 query: Optional[Mapping[str, str]] = None) -> Json:
-        """Make one call and return the decoded JSON.
+        """Make one call and return the decoded JSON. A call with a refused key is repeated once, with another key.
 
         :raises ServerDown: no connection, or it broke.
         :raises ServerBusy: the database is locked or its disk full, or no complete answer in time.
@@ -145,6 +148,16 @@ class RestClient:
         """
         if query:
             path = '{}?{}'.format(path, urllib.parse.urlencode(query))
+        try:
+            return self._request(method, path, body)
+        except ServerDenied:
+            if self._renew_key is None:
+                raise
+        renew, self._renew_key = self._renew_key, None
+        self._api_key = renew()
+        return self._request(method, path, body)
+
+    def _request(self, method: str, path: str, body: Optional[JsonObject]) -> Json:
         headers = {'Accept': 'application/json'}
         if self._api_key is not None:
             headers['Authorization'] = 'Bearer ' + self._api_key

@@ -57,6 +57,10 @@ class SiteDirectory(SiteFiles, Protocol):
         """Return the full command line for this site: 'ua-overlay server run --dir DIR'."""
         ...
 
+    def start_command(self) -> str:
+        """Return the command that starts the server of this site."""
+        ...
+
 
 class ChangeableSite(SiteDirectory, Protocol):
     """A site whose settings commands can change."""

@@ -75,8 +75,8 @@ def shell_argv(script: str, workspace: str, argv: Sequence[str] = ()) -> List[st
 
     :param argv: its arguments, "$@".
     """
-    # bash complains on stderr that there is no terminal; the script gets the real one back.
-    return ['bash', '-c', 'exec bash --norc -i -c "$1" "$0" "${@:2}" 3>&2 2>/dev/null', workspace,
+    # bash complains on stderr that there is no terminal; the script gets the real one back. A lab may run in a unit.
+    return ['bash', '-c', 'unset INVOCATION_ID; exec bash --norc -i -c "$1" "$0" "${@:2}" 3>&2 2>/dev/null', workspace,
             'exec 2>&3 3>&-; {}; {}'.format(SOURCE, script)] + list(argv)
 
 

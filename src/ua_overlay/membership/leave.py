@@ -6,7 +6,7 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.membership.outcome import Outcome, Refused, outcome_of
 from ua_overlay.membership.settings import forget_settings
 from ua_overlay.protocols import Clock
-from ua_overlay.tailscale.api import MembershipApi
+from ua_overlay.tailscale.api import MembershipApi, StatusApi
 from ua_overlay.tailscale.localapi import DaemonError
 from ua_overlay.tailscale.model import Status, parse_status
 from ua_overlay.tailscale.old_paths import keeps_old_paths
@@ -60,13 +60,25 @@ def _leave(api: MembershipApi, forget: bool, state_dir: str, clock: Clock, sleep
             'when the server answers: ua-overlay leave --forget', code='FAILED')
     _wait(api, lambda status: not status.have_node_key, deadline, clock, sleep)
     note = _forget(state_dir)
-    if before.running and keeps_old_paths(before.version) and not (restarts and _restarted(api, clock, sleep)):
-        note += ' Restart tailscaled before it joins again: {} keeps old paths.'.format(before.version)
+    note += old_paths_note(api, before, clock, sleep, restarts)
     return Outcome('OK', '{0} left and gave up its address.{1} Before it can join again, on the server: '
                          'ua-overlay robot remove {2}'.format(name, note, before.self_node.name or 'ROBOT'))
 
 
-def _restarted(api: MembershipApi, clock: Clock, sleep: Sleep) -> bool:
+def old_paths_note(api: StatusApi, before: Status, clock: Clock, sleep: Sleep, restarts: bool) -> str:
+    """Wait for the restart of tailscaled after it lost its node key; return '', or a sentence if nobody restarts it.
+
+    :param before: while it had the key. The agent also restarts one that stopped after it ran, which only it knows.
+    :param restarts: as for :func:`leave`.
+    """
+    if not keeps_old_paths(before.version) or not before.have_node_key:
+        return ''
+    if restarts and _restarted(api, clock, sleep) or not before.running:
+        return ''
+    return ' Restart tailscaled before it joins again: {} keeps old paths.'.format(before.version)
+
+
+def _restarted(api: StatusApi, clock: Clock, sleep: Sleep) -> bool:
     """Wait for tailscaled to go and to come back; return whether it did within RESTART seconds."""
     deadline, gone = clock() + RESTART, False
     while clock() < deadline:

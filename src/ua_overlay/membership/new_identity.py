@@ -8,6 +8,7 @@ import time
 from typing import Callable
 
 from ua_overlay.errors import OverlayError
+from ua_overlay.membership.leave import old_paths_note
 from ua_overlay.membership.outcome import Outcome, Refused, outcome_of
 from ua_overlay.membership.settings import forget_settings
 from ua_overlay.printable import printable
@@ -22,21 +23,24 @@ _PAUSE = 0.1
 
 
 def make_new_identity(api: IdentityApi, state_dir: str, clock: Clock = time.monotonic,
-                      sleep: Callable[[float], None] = time.sleep) -> Outcome:
+                      sleep: Callable[[float], None] = time.sleep, restarts: bool = False) -> Outcome:
     """Remove this machine's keys and settings. The server is not told, so the machine that it was copied from stays.
 
     :param state_dir: where the settings of the invitation are.
+    :param restarts: whether the agent restarts tailscaled when its keys are gone (tailscale.old_paths): return when it
+        has, so that a join that follows at once does not meet the restart.
     :returns: an Outcome with a code of Leave.srv; OverlayErrors are converted to one.
     """
     try:
-        return _make(api, state_dir, clock, sleep)
+        return _make(api, state_dir, clock, sleep, restarts)
     except OverlayError as error:
         return outcome_of(error)
 
 
-def _make(api: IdentityApi, state_dir: str, clock: Clock, sleep: Callable[[float], None]) -> Outcome:
+def _make(api: IdentityApi, state_dir: str, clock: Clock, sleep: Callable[[float], None], restarts: bool) -> Outcome:
     deadline = clock() + TIMEOUT
-    name = parse_status(api.status(peers=False)).self_node.name
+    before = parse_status(api.status(peers=False))
+    name = before.self_node.name
     # reset-auth removes every login, also those of other control servers.
     others = [each for each in parse_profiles(*api.profiles()) if not each.current]
     if others:
@@ -50,9 +54,10 @@ def _make(api: IdentityApi, state_dir: str, clock: Clock, sleep: Callable[[float
             raise Refused('tailscaled did not remove its keys within {:.0f} s.'.format(TIMEOUT), 'ua-overlay status',
                           code='FAILED')
         sleep(_PAUSE)
+    note = ' The other machine keeps the name {}.'.format(name) if name else ''
+    note += old_paths_note(api, before, clock, sleep, restarts)
     outcome = Outcome('OK', 'This machine has a new identity and is in no team.{} Next, on the server, for a name of '
-                            'its own: ua-overlay invite TEAM ROBOT'.format(
-                                ' The other machine keeps the name {}.'.format(name) if name else ''))
+                            'its own: ua-overlay invite TEAM ROBOT'.format(note))
     try:
         forget_settings(state_dir)
     except OSError as error:

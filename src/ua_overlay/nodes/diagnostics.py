@@ -7,6 +7,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from ua_overlay.checks.facts import ClockOffset, Facts, Graph, Server
 from ua_overlay.checks.finding import ERROR, OK, UNKNOWN, WARN
+from ua_overlay.checks.observe.agent import observe_agent
 from ua_overlay.checks.observe.disks import observe_disks
 from ua_overlay.checks.robot import when
 from ua_overlay.checks.table import GROUPS, headline, run_group
@@ -58,7 +59,8 @@ def facts_of(snapshot: Snapshot, server: Server, report: Report, now: float) -> 
         now=now, daemon_problem=snapshot.daemon_error, status=snapshot.status,
         links=snapshot.links if snapshot.status.running else None, server=server, desired=desired,
         actual=report.actual if report.env_file else None, env_problem=report.problem,
-        graph=Graph(desired.master_uri, report.master_alive) if desired.usable else None, disks=observe_disks())
+        graph=Graph(desired.master_uri, report.master_alive) if desired.usable else None, disks=observe_disks(),
+        agent=observe_agent())
 
 
 def judge(facts: Facts, group: str, details: Optional[Mapping[str, str]] = None) -> GroupStatus:

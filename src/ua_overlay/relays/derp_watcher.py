@@ -6,10 +6,11 @@ from typing import Callable, Dict, Mapping, Optional, Set
 from ua_overlay.headscale import derp_map
 from ua_overlay.headscale.remote_hosts import Region
 from ua_overlay.headscale.site_directory import SiteDirectory
-from ua_overlay.protocols import Say, WallClock
+from ua_overlay.protocols import Clock, Say, WallClock
 from ua_overlay.relays import derp_certificate
 from ua_overlay.relays.probe import Trust, Unreachable, probe_derp_page
 from ua_overlay.system import file_system, files
+from ua_overlay.system.staleness import Staleness
 from ua_overlay.system.thread import SupervisedThread
 
 #: (address, port, name, trust) -> expiry of its certificate, in Unix seconds; raises Unreachable.
@@ -17,6 +18,8 @@ DerpProbe = Callable[[str, int, str, Trust], float]
 
 #: Seconds between two probes.
 PERIOD = 10.0
+#: Seconds without a probe after which it hangs; each probe takes at most some ten.
+SILENT_AFTER = 120.0
 #: A region counts as down after this many failures in a row, and as up again at the first answer.
 FAILURES = 2
 
@@ -45,8 +48,9 @@ class DerpWatcher:
     """
 
     def __init__(self, site: SiteDirectory, say: Say, probe: DerpProbe = probe_derp_page,
-                 now: WallClock = time.time) -> None:
+                 now: WallClock = time.time, clock: Clock = time.monotonic) -> None:
         self._site = site
+        self._staleness = Staleness(SILENT_AFTER, clock)
         self._say = say
         self._probe = probe
         self._now = now
@@ -74,7 +78,9 @@ class DerpWatcher:
 
     def report(self) -> Dict[str, str]:
         """Return 'up' for each region that answers, or why it does not."""
-        return {region.name: self._reasons.get(region.name) or 'up' for region in self._site.settings.regions}
+        hangs = self._staleness.sentence('The thread DERP probe')
+        return {region.name: 'unknown: ' + hangs if hangs else self._reasons.get(region.name) or 'up'
+                for region in self._site.settings.regions}
 
     def ends(self) -> Dict[str, float]:
         """Return the expiry of the certificate of each remote region that has answered, in Unix seconds. The server
@@ -83,6 +89,7 @@ class DerpWatcher:
 
     def _run(self) -> None:
         while not self._stopping.wait(PERIOD):
+            self._staleness.seen()
             self._step_and_say()
 
     def _failed(self, sentence: str) -> None:
@@ -110,6 +117,7 @@ class DerpWatcher:
         settings = self._site.settings
         answers: Dict[str, bool] = {}
         for region in settings.regions:
+            self._staleness.seen()
             reason = self._reason(region)
             answers[region.name] = reason is None
             if answers[region.name] != (self._reasons.get(region.name, 'not probed yet') is None):

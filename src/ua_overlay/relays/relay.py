@@ -164,7 +164,7 @@ class RelayNode:
         argv = [self._tailscale, '--socket=' + self.settings.socket] + arguments
         try:
             return self._run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                             timeout=timeout, universal_newlines=True)
+                             timeout=timeout, universal_newlines=True, errors='replace')
         except subprocess.TimeoutExpired:
             raise RelayError('The peer relay did not finish "tailscale {}" within {:g} s.'.format(
                 arguments[0], timeout))

@@ -17,6 +17,7 @@ from ua_overlay.relays.relay_health import (
     Verdict,
     judge,
 )
+from ua_overlay.system.staleness import Staleness
 from ua_overlay.system.thread import SupervisedThread
 
 #: Seconds between two checks.
@@ -25,6 +26,9 @@ PERIOD = 10.0
 UP_TIMEOUT = 120.0
 #: A relay that starts is reported as not up once the pause between two checks exceeds these seconds (after some 15 s).
 QUIET_PAUSE = 4.0
+
+#: Seconds without a check after which it hangs. The longest takes a minute to join, and some to be told its port.
+SILENT_AFTER = 240.0
 
 #: Exceptions that any call to a relay may raise.
 _FAILURES = (OverlayError, OSError, subprocess.SubprocessError)
@@ -68,6 +72,7 @@ class RelayKeeper:
         self._clock = clock
         self._wake = threading.Event()
         self._stopping = threading.Event()
+        self._staleness = Staleness(SILENT_AFTER, clock)
         self._unanswered = Unanswered()
         self._repairs = Repairs()
         self._joined = False
@@ -99,7 +104,9 @@ class RelayKeeper:
 
     def report(self) -> JsonObject:
         """Return the values that `server status` shows."""
-        return {'state': self._verdict.text, 'ok': self._verdict.ok, 'note': self._verdict.note,
+        hangs = self._staleness.sentence('The thread relay keeper')
+        verdict = Verdict(False, 'unknown: ' + hangs) if hangs else self._verdict
+        return {'state': verdict.text, 'ok': verdict.ok, 'note': verdict.note,
                 'repairs': self._repairs.count, 'sessions': len(self._sessions),
                 'carrying': sum(all(session.bound) for session in self._sessions)}
 
@@ -107,6 +114,7 @@ class RelayKeeper:
         pause = 1.0
         while not self._stopping.is_set():
             self._wake.clear()
+            self._staleness.seen()
             verdict = self._judge()
             if self._stopping.is_set():
                 return

@@ -15,10 +15,13 @@ from ua_overlay.relays.remote_host import EnrolmentKeySource, RemoteHost
 from ua_overlay.system import files, ownership
 from ua_overlay.system.control_socket import ControlServer, NotRunning, ask
 from ua_overlay.system.requests import Requests
+from ua_overlay.system.staleness import Staleness
 from ua_overlay.trust.verify import verify_node_key
 
 #: Seconds within which a child must exit.
 STOP_TIMEOUT = 5.0
+#: Seconds without a look at the child after which the main thread hangs.
+SILENT_AFTER = 120.0
 
 #: A request to the main thread.
 STOP = 'stop'
@@ -44,6 +47,7 @@ class RemoteServer:
         self._now = now
         self._requests = Requests()
         self._process: Union[RelayProcess, DerpProcess, None] = None
+        self._staleness = Staleness(SILENT_AFTER, clock)
         #: When its certificate expires, in Unix seconds; None without one.
         self._end = (derp_certificate.end_of(self._enrolment.certificate)
                      if remote_host.kind == enrolments.DERP else None)
@@ -95,6 +99,7 @@ class RemoteServer:
 
     def _supervise(self, process: Union[RelayProcess, DerpProcess]) -> None:
         while True:
+            self._staleness.seen()
             request = self._requests.take(0.5)
             if request is not None and request.name == STOP:
                 self._say('Stopping …')
@@ -116,7 +121,9 @@ class RemoteServer:
     def _answer(self, operation: str) -> JsonObject:
         if operation != 'status' or self._process is None:
             raise OverlayError('The {} does not know the operation "{}".'.format(self._remote_host.kind, operation))
-        report = dict(self._process.report(), name=self._enrolment.name, kind=self._remote_host.kind)
+        report = dict(self._staleness.judge(self._process.report(),
+                                            'The main thread of `{} run`'.format(self._remote_host.kind)),
+                      name=self._enrolment.name, kind=self._remote_host.kind)
         warning = ' '.join(filter(None, (str(self._warning() or ''), self._process.log_problem)))
         if warning or self._end is not None:
             report['warning'] = warning

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Callable, Iterable, List, Optional, Tuple
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.protocols import Say, Stop
+from ua_overlay.protocols import OnRound, Say, Stop
 from ua_overlay.rosenv.names import DEADLINE, Resolve, resolve_ipv4
 from ua_overlay.rosenv.team import Node, dns_name, has_left, ipv4, visible_nodes
 from ua_overlay.system import files, foreign_file
@@ -149,11 +149,13 @@ class HostsKeeper:
     """
 
     def __init__(self, status: Callable[[], Status], resolve: Resolve = resolve_ipv4, path: str = HOSTS,
-                 say: Say = _LOG.info, deadline: float = DEADLINE) -> None:
+                 say: Say = _LOG.info, deadline: float = DEADLINE,
+                 on_round: OnRound = lambda problem: None) -> None:
         self._status = status
         self._resolve = resolve
         self._path = path
         self._say = say
+        self._on_round = on_round
         self._deadline = deadline
         self._calls = Calls()
         self._failed = 0
@@ -165,10 +167,15 @@ class HostsKeeper:
             try:
                 self.step()
                 self._last_sentence = None
-            except (OSError, OverlayError) as error:
-                if isinstance(error, OSError) and self._last_sentence != str(error):  # once per reason
-                    self._last_sentence = str(error)
-                    self._say('The names of the overlay cannot be kept in {}: {}.'.format(self._path, error))
+                self._on_round('')
+            except OverlayError as error:
+                self._on_round(error.sentence)
+            except OSError as error:
+                problem = 'The names of the overlay cannot be kept in {}: {}.'.format(self._path, error)
+                self._on_round(problem)
+                if self._last_sentence != problem:  # once per reason
+                    self._last_sentence = problem
+                    self._say(problem)
             stop.wait(PERIOD_WRONG if self._failed else PERIOD)
 
     def step(self) -> None:

@@ -5,7 +5,7 @@ import dataclasses
 import signal
 import threading
 import time
-from typing import Callable, Deque, Optional, Protocol, Union
+from typing import Callable, Deque, List, Optional, Protocol, Union
 
 from ua_overlay.advice import command as command_line
 from ua_overlay.errors import OverlayError
@@ -29,6 +29,7 @@ from ua_overlay.system import control_socket, file_system, ownership
 from ua_overlay.system.child import Child
 from ua_overlay.system.requests import Request, Requests
 from ua_overlay.system.restart import Restarter
+from ua_overlay.system.staleness import Staleness
 from ua_overlay.system.thread import SupervisedThread
 
 #: On SIGTERM, Headscale waits up to 45 s for its clients' connections. Its SQLite journal survives SIGKILL.
@@ -43,8 +44,15 @@ POLICY_PERIOD = 10.0
 #: The same while the rules in force are not known.
 UNKNOWN_PERIOD = 1.0
 
+#: Seconds without a look at the processes after which the main thread hangs. A restart of Headscale takes 40.
+SILENT_AFTER = 120.0
+
 #: Seconds between two tries to keep room for the next start.
 RESERVE_PERIOD = 600.0
+
+#: What may hang, and what a person types then.
+MAIN_THREAD = 'The main thread of the server'
+RESTART_SERVER = 'sudo systemctl restart ua-overlay-server'
 
 #: Requests to the main thread.
 STOP, RELOAD_POLICY, RESTART_HEADSCALE = 'stop', 'reload policy', 'restart headscale'
@@ -89,6 +97,9 @@ class SiteServer:
         self._clock = clock
         self._started = started
         self._relay = relay
+        self._staleness: Optional[Staleness] = None
+        #: Why the certificate was not renewed when that was due; None if it was.
+        self._renewal_problem: Optional[OverlayError] = None
         self._requests = Requests()
         self._stopping = threading.Event()
         self._sessions = SessionWatcher(clock)
@@ -195,8 +206,12 @@ class SiteServer:
         try:
             renewed = self._renew()
         except (OverlayError, OSError) as error:
-            self._say('The certificate of {} was not renewed: {}'.format(self._site.settings.name, error))
+            known = file_system.as_error(error, 'the certificate') if isinstance(error, OSError) else error
+            self._renewal_problem = OverlayError('The certificate of {} was not renewed: {}'.format(
+                self._site.settings.name, known.sentence), known.next_command)
+            self._say(str(self._renewal_problem))
             return False
+        self._renewal_problem = None
         if renewed:
             self._say('The certificate of {} was renewed.'.format(self._site.settings.name))
         return renewed
@@ -212,8 +227,8 @@ class SiteServer:
         self._say('Headscale answers after {:.1f} s: {} (TCP {}, STUN on UDP {}).'.format(
             self._clock() - begin, settings.url, settings.port, settings.stun_port))
         self._guard.after_start()
-        # Create the API key now, so that later commands need only the REST interface.
-        self._connect()
+        # Try the API key now, and create another if Headscale refuses it: later commands need only the REST interface.
+        self._connect().nodes()
 
     def _headscale_child(self) -> Child:
         """Return Headscale's process, which exists before any thread that calls this."""
@@ -274,7 +289,9 @@ class SiteServer:
     def _supervise(self) -> None:
         renew_at = self._clock() + RENEW_PERIOD
         reserve_at = 0.0
+        staleness = self._staleness = Staleness(SILENT_AFTER)
         while True:
+            staleness.seen()
             request = self._deferred.popleft() if self._deferred else self._requests.take(0.5)
             if request is not None and request.name == STOP:
                 self._say('Stopping …')
@@ -383,14 +400,27 @@ class SiteServer:
             return self._status()
         raise OverlayError('The server does not know the operation "{}".'.format(operation))
 
+    def _problems(self) -> List[JsonObject]:
+        """Return what is wrong with this server itself, beside its processes."""
+        hangs = '' if self._staleness is None else self._staleness.sentence(MAIN_THREAD)
+        found = []
+        if hangs:
+            found.append(OverlayError(hangs + ' No process of the site is started again when it ends.', RESTART_SERVER))
+        found += [self._renewal_problem] if self._renewal_problem is not None else []
+        return [{'sentence': each.sentence, 'next': each.next_command} for each in found]
+
     def _status(self) -> JsonObject:
         headscale = self._headscale_child()
         relays = self._relays.report()
+        derp = relays['own_derp']
+        if derp is not None and not relays['relay']['apart'] and self._staleness is not None:
+            derp = self._staleness.judge(derp, MAIN_THREAD)
         return {'headscale': {'pid': headscale.pid, 'running': headscale.running(),
                               'restarts': self._headscale.restarts if self._headscale else 0,
                               'sessions': self._sessions.report()},
-                'relay': relays['relay'], 'own_derp': relays['own_derp'],
+                'relay': relays['relay'], 'own_derp': derp,
                 'derp': self._derp.report(), 'derp_ends': self._derp.ends(), 'policy': self._policy_report(),
+                'problems': self._problems(),
                 'log_problems': [problem for problem in (headscale.log_problem, *relays['log_problems']) if problem]}
 
     def _ask_restart(self) -> bool:

@@ -12,9 +12,12 @@ from ua_overlay.site.site import Site
 from ua_overlay.system import files, ownership
 from ua_overlay.system.control_socket import ControlServer
 from ua_overlay.system.requests import Requests
+from ua_overlay.system.staleness import Staleness
 
 #: Seconds within which a child must exit.
 STOP_TIMEOUT = 5.0
+#: Seconds without a look at the children after which the main thread hangs.
+SILENT_AFTER = 120.0
 #: The request to the main thread.
 STOP = 'stop'
 
@@ -38,6 +41,7 @@ class RelayServer:
         self._clock = clock
         self._started = started
         self._requests = Requests()
+        self._staleness = Staleness(SILENT_AFTER, clock)
         self._relays: Optional[OwnRelays] = None
 
     def run(self) -> int:
@@ -70,6 +74,7 @@ class RelayServer:
 
     def _supervise(self, relays: OwnRelays) -> None:
         while True:
+            self._staleness.seen()
             request = self._requests.take(0.5)
             if request is not None and request.name == STOP:
                 self._say('Stopping …')
@@ -78,8 +83,10 @@ class RelayServer:
 
     def _answer(self, operation: str) -> JsonObject:
         if self._relays is not None and operation == 'status':
-            report = self._relays.report()
-            return dict(report, relay=dict(report['relay'], apart=True))
+            report, what = self._relays.report(), 'The main thread of `server relay run`'
+            derp = report['own_derp']
+            return dict(report, relay=dict(self._staleness.judge(report['relay'], what), apart=True),
+                        own_derp=None if derp is None else self._staleness.judge(derp, what))
         if self._relays is not None and operation == 'restart relay':
             self._relays.restart_relay()
             return {'ok': True}

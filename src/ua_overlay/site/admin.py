@@ -164,7 +164,7 @@ class Admin:
             self.apply_policy()
         except control_socket.NotRunning:
             return OverlayError('{}; the server reads them when it starts.'.format(back),
-                                self.site.command('server run'), error.code)
+                                self.site.start_command(), error.code)
         except OverlayError as second:
             return OverlayError('{}, but which rules are in force is unknown: {}'.format(back, second.sentence),
                                 self.site.command('policy show'), 'POLICY_UNKNOWN')

@@ -24,6 +24,7 @@ from ua_overlay.site.enforced import read_policy, running_markers
 from ua_overlay.site.site import Site
 from ua_overlay.system import file_system, files, replacement
 from ua_overlay.system.replacement import Replacement
+from ua_overlay.system.staleness import Staleness
 
 #: Seconds within which Headscale must have read its policy.
 RELOAD_TIMEOUT = 20.0
@@ -33,6 +34,8 @@ BACK_TIMEOUT = 8.0
 #: Seconds that Headscale may take to log the end of a reload after it has logged its start. A reload that changes
 #: nothing logs no end.
 END_TIMEOUT = 3.0
+#: Seconds without a question after which nothing is known. One takes 15 s at most, a reload with its way back some 60.
+SILENT_AFTER = 180.0
 #: Lines of Headscale 0.29.3: hscontrol/app.go (sigFunc: first and last), hscontrol/state/state.go (ReloadPolicy). They
 #: are the same in 0.30. One goroutine handles its signals, one after the other.
 _RECEIVED = 'Received SIGHUP'
@@ -159,6 +162,7 @@ class PolicyApplier:
         self._clock = clock
         self._lock = threading.Lock()
         self._state = PolicyState(STARTING)
+        self._staleness = Staleness(SILENT_AFTER, clock)
         #: Whether Headscale was told to reload, and has not shown that it did: then a known marker proves nothing,
         #: because an earlier reload may still be under way.
         self._unproven = False
@@ -169,7 +173,9 @@ class PolicyApplier:
     @property
     def state(self) -> PolicyState:
         """What is known about the server's rules; any thread may read it."""
-        return self._state
+        state = self._state
+        hangs = self._staleness.sentence('The thread that asks Headscale which rules it runs')
+        return PolicyState(UNKNOWN, hangs) if hangs and state.kind == IN_FORCE else state
 
     def started(self) -> None:
         """Note that Headscale starts, and reads the current policy.json."""
@@ -189,6 +195,7 @@ class PolicyApplier:
         :raises OverlayError: site.yaml is invalid, or Headscale refuses the policy; the previous rules are in force.
         """
         with self._lock:
+            self._staleness.seen()
             site = type(self._site).load(self._site.directory)
             changed = self._put(site, self._connect())
             self._site, self._present = site, None
@@ -205,6 +212,7 @@ class PolicyApplier:
         :raises OverlayError: see :meth:`apply`.
         """
         with self._lock:
+            self._staleness.seen()
             try:
                 if self._client is None:
                     self._client = self._connect()

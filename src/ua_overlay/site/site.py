@@ -26,7 +26,7 @@ from ua_overlay.headscale.rules import Rules, Team, dump_rules, parse_rules
 from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.protocols import Environ, JsonObject
 from ua_overlay.site.yaml_edit import keep_comments
-from ua_overlay.system import file_system, files, foreign_file, foreign_json, schema, scratch
+from ua_overlay.system import control_socket, file_system, files, foreign_file, foreign_json, schema, scratch
 
 SITE_FILE = 'site.yaml'
 #: Longest policy.json, in bytes: a thousand robots with their tests have two megabytes.
@@ -129,6 +129,11 @@ class Site:
         if self.directory == defaults.SITE_DIR:
             return 'ua-overlay ' + text
         return 'ua-overlay {} --dir {}'.format(text, quoted(self.directory))
+
+    def start_command(self) -> str:
+        """Return the command that starts the server of this site: its service, if it is installed."""
+        started = control_socket.start_command(self.directory)
+        return started if control_socket.SERVICE in started else self.command('server run')
 
     @classmethod
     def load(cls, directory: str) -> 'Site':

@@ -9,13 +9,17 @@ import stat
 import time
 from typing import Any, Callable, Dict
 
+from ua_overlay.advice import command
 from ua_overlay.errors import OverlayError
 from ua_overlay.printable import printable
 from ua_overlay.protocols import JsonObject
-from ua_overlay.system import foreign_json
+from ua_overlay.system import foreign_file, foreign_json, units
 from ua_overlay.system.thread import SupervisedThread
 
 _LOG = logging.getLogger(__name__)
+
+#: The service of a site's server, see server.service.
+SERVICE = 'ua-overlay-server'
 
 #: Longest request and answer, in bytes; seconds that a client may take for its request.
 LONGEST_REQUEST, LONGEST_ANSWER, REQUEST_TIMEOUT = 4096, 16 * 1024 * 1024, 5.0
@@ -157,7 +161,16 @@ class _Answer(Dict[str, Any]):
     def __missing__(self, name: str) -> Any:
         raise OverlayError('The server of the site {} does not report "{}": it is of another release than this '
                            'command.'.format(self._directory, name),
-                           'restart it: sudo systemctl restart ua-overlay-server')
+                           'restart it: sudo systemctl restart ' + SERVICE)
+
+
+def start_command(directory: str, unit: str = os.path.join(units.UNIT_DIR, SERVICE + '.service')) -> str:
+    """Return the command that starts the server of the site in ``directory``: its service, if it is installed."""
+    with contextlib.suppress(OSError):
+        if any(line.startswith('ExecStart=') and line.endswith(' server run --dir ' + units.quote(directory))
+               for line in foreign_file.read_text(unit).splitlines()):
+            return 'sudo systemctl start ' + SERVICE
+    return command('ua-overlay server run --dir {}', directory)
 
 
 def ask(path: str, operation: str, timeout: float = 60.0) -> JsonObject:
@@ -170,17 +183,16 @@ def ask(path: str, operation: str, timeout: float = 60.0) -> JsonObject:
     :raises OverlayError: the server's error.
     """
     directory = os.path.dirname(os.path.dirname(path))
-    run = 'ua-overlay server run --dir {}'.format(directory)
     status = 'ua-overlay server status --dir {}'.format(directory)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
         try:
             connection.connect(path)
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-            raise NotRunning('The server of the site {} is not running.'.format(directory), run)
+            raise NotRunning('The server of the site {} is not running.'.format(directory), start_command(directory))
         except OSError as error:
             raise OverlayError('The server of the site {} cannot be reached: {}.'.format(
-                directory, error.strerror or error), run)
+                directory, error.strerror or error), start_command(directory))
         try:
             connection.sendall(json.dumps({'op': operation}).encode('ascii') + b'\n')
             line = _read_line(connection, LONGEST_ANSWER, time.monotonic() + timeout)

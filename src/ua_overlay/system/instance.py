@@ -108,6 +108,11 @@ def holder_of(pid: int) -> Holder:
     return Holder(pid, start, since, user_name(os.stat('/proc/{}'.format(pid)).st_uid), _unit(str(pid)))
 
 
+def address_of(name: str) -> str:
+    """Return the address of the abstract socket of :func:`claim_name`."""
+    return '\0ua_overlay/' + name
+
+
 def claim_name(name: str, what: str) -> Optional[socket.socket]:
     """Become the only process of this user with ``name`` in this network namespace, without any file.
 
@@ -120,8 +125,8 @@ def claim_name(name: str, what: str) -> Optional[socket.socket]:
     """
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        server.bind('\0ua_overlay/' + name)
-        server.listen(1)
+        server.bind(address_of(name))
+        server.listen(8)
         return server
     except OSError as error:
         server.close()
@@ -130,7 +135,7 @@ def claim_name(name: str, what: str) -> Optional[socket.socket]:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(1.0)
-            client.connect('\0ua_overlay/' + name)
+            client.connect(address_of(name))
             pid, uid = process.peer_of(client)
         holder = holder_of(pid)
     except OSError:

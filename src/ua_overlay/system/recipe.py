@@ -3,19 +3,20 @@
 The previous contents of files are kept below CONFIG_DIR/before, which only root can write. Each purpose has a manifest
 of the files that it wrote, so that undoing one leaves the others alone.
 """
+import contextlib
 import hashlib
 import json
 import os
 import pwd
 import subprocess
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from ua_overlay import defaults
 from ua_overlay.advice import command as command_line
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.printable import printable
-from ua_overlay.system import file_system, files, foreign_file, foreign_json, ownership
+from ua_overlay.system import file_system, files, foreign_file, foreign_json, instance, ownership
 
 BEFORE_DIR = defaults.CONFIG_DIR + '/before'
 #: Longest file of the system that is kept and restored, in bytes.
@@ -140,7 +141,12 @@ class Applier:
 
         :raises OverlayError: a file cannot be written, or a command failed; applying again resumes at that point.
         :raises ownership.Unsafe: another user could replace one of the files; nothing was changed.
+        :raises instance.AlreadyRunning: another process applies or undoes this purpose; nothing was changed.
         """
+        with self._alone():
+            return self._apply(recipe)
+
+    def _apply(self, recipe: Recipe) -> Set[str]:
         for path in [item.path for item in recipe.files] + [item.path for item in recipe.directories]:
             ownership.check(os.path.dirname(self._target(path)), 'The place of {}'.format(path))
         manifest = self._manifest()
@@ -185,9 +191,23 @@ class Applier:
         :param after_commands: argvs to run afterwards.
         :returns: what stays, and commands that failed, one sentence each; None when nothing had been applied.
         :raises OverlayError: one of ``stop_commands`` or ``after_commands`` failed, or the manifest is damaged.
+        :raises instance.AlreadyRunning: as :meth:`apply`.
         """
-        if not self.applied():
-            return None
+        with self._alone():
+            return self._undo(stop_commands, after_commands) if self.applied() else None
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep a second process out: it would take what the first one writes for the original state."""
+        name = hashlib.sha256(self._target(self._manifest_path).encode('utf-8', 'surrogateescape')).hexdigest()
+        claimed = instance.claim_name('recipe-' + name[:16], '`{}`'.format(self._command))
+        try:
+            yield
+        finally:
+            if claimed is not None:
+                claimed.close()
+
+    def _undo(self, stop_commands: Iterable[List[str]], after_commands: Iterable[List[str]]) -> List[str]:
         manifest = self._manifest()
         notes: List[str] = []
         for argv in stop_commands:

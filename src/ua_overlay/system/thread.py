@@ -1,7 +1,7 @@
 """Run a thread that somebody watches: an exception that nobody expected is logged, reported, and ends in a restart.
 
-This is the only way in which the package starts a thread; test/unit/project/test_threads.py enforces that. A thread
-that dies alone leaves a daemon that publishes for ever what was true once.
+This is the only way in which the package starts a thread; test/unit/project/test_foreign_input.py enforces that. A
+thread that dies alone leaves a daemon that publishes for ever what was true once.
 """
 import logging
 import os

@@ -56,9 +56,16 @@ class WatcherApi(Protocol):
 
 
 class StatusApi(Protocol):
-    """For `old_paths`."""
+    """For membership: whether tailscaled answers."""
 
     def status(self, peers: bool = ...) -> JsonObject:
+        ...
+
+
+class LogoutApi(StatusApi, Protocol):
+    """For `old_paths`; `profiles` requires root or the operator."""
+
+    def profiles(self) -> Tuple[Json, Json]:
         ...
 
 

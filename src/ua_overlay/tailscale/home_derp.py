@@ -15,7 +15,7 @@ import time
 from typing import Callable, Optional
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.protocols import Clock, Say, Stop
+from ua_overlay.protocols import Clock, OnRound, Say, Stop
 from ua_overlay.tailscale.api import HomeApi
 from ua_overlay.tailscale.localapi import DaemonError
 from ua_overlay.tailscale.model import Status, WhoIs, parse_status, parse_whois
@@ -55,9 +55,11 @@ class HomeReporter:
     :param say: called with one sentence for each thing done.
     """
 
-    def __init__(self, api: HomeApi, say: Say = _LOG.info, clock: Clock = time.monotonic) -> None:
+    def __init__(self, api: HomeApi, say: Say = _LOG.info, clock: Clock = time.monotonic,
+                 on_round: OnRound = lambda problem: None) -> None:
         self._api = api
         self._say = say
+        self._on_round = on_round
         self._clock = clock
         self._since: Optional[float] = None
 
@@ -66,7 +68,7 @@ class HomeReporter:
         # An agent that was killed meanwhile has left tailscaled homeless.
         self._quietly(lambda: self._api.debug('derp-unset-homeless'))
         while not stop.wait(PERIOD):
-            self._quietly(lambda: self.step(stop))
+            self._on_round(self._quietly(lambda: self.step(stop)))
 
     def step(self, stop: Stop) -> None:
         """Check once, and repair if necessary.
@@ -111,8 +113,12 @@ class HomeReporter:
         finally:
             self._api.debug('derp-unset-homeless')
 
-    def _quietly(self, what: Callable[[], None]) -> None:
+    @staticmethod
+    def _quietly(what: Callable[[], None]) -> str:
+        """Return why it failed, as a sentence, or ''."""
         try:
             what()
         except OverlayError as error:
             _LOG.debug('%s', error)
+            return error.sentence
+        return ''

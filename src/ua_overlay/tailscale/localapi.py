@@ -5,6 +5,7 @@ calls work on 1.100.0 and 1.102.5. Every local user may read. Only root and the 
 set may write (prefs, start, logout).
 """
 import json
+import os
 import re
 import socket
 import threading
@@ -313,7 +314,15 @@ class LocalApi:
             return DaemonDenied('This user may not open {}.'.format(self.socket_path),
                                 'sudo ua-overlay robot prepare --user "$USER"')
         return DaemonMissing('No tailscaled answers at {} ({}).'.format(
-            self.socket_path, error.strerror or type(error).__name__), 'sudo systemctl start tailscaled')
+            self.socket_path, error.strerror or type(error).__name__), self._start_command())
+
+    def _start_command(self) -> str:
+        if self.socket_path != defaults.DAEMON_SOCKET or os.path.exists(defaults.CA_FILE):
+            return 'sudo systemctl start tailscaled'
+        # A machine that was never prepared need not have a service that could start.
+        if os.path.exists(defaults.SITE_DIR):
+            return 'sudo ua-overlay server status   # this machine is a server, not a robot'
+        return 'sudo ua-overlay robot prepare --invitation INVITATION --user "$USER"'
 
     def _ended(self, error: Exception) -> OverlayError:
         """Return the typed error of a failed exchange."""

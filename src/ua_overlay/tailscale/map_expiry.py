@@ -12,7 +12,7 @@ from typing import Callable, Optional
 
 from ua_overlay.clock import format_utc, from_unix
 from ua_overlay.errors import OverlayError
-from ua_overlay.protocols import Say, Stop, WallClock
+from ua_overlay.protocols import OnRound, Say, Stop, WallClock
 from ua_overlay.system.process import started_at
 from ua_overlay.tailscale.api import StatusApi
 from ua_overlay.tailscale.daemon_proxy import listening_process
@@ -46,31 +46,39 @@ def start_of(socket_path: str) -> Optional[float]:
 
 def watch_expiry(api: StatusApi, read_stamp: Callable[[], Optional[Stamp]], start: Callable[[], Optional[float]],
                  restart: Callable[[], None], stop: Stop, say: Say = _LOG.info,
-                 now: WallClock = time.time) -> None:
-    """Restart tailscaled once when the time of its map is over, until ``stop`` is set.
+                 now: WallClock = time.time, on_round: OnRound = lambda problem: None) -> None:
+    """Restart tailscaled once when the time of its map is over, until ``stop`` is set; again if that fails.
 
     :param api: LocalAPI of any user.
     :param start: returns when tailscaled started (:func:`start_of`).
     :param restart: restarts tailscaled; raises OSError or SubprocessError.
-    :param say: called with a sentence after each restart.
+    :param say: called with a sentence after each restart, and once for each reason why one fails.
     """
     done: Optional[Stamp] = None
+    problem = ''
     while not stop.wait(PERIOD):
-        stamp = read_stamp()
-        if stamp is None or stamp == done or now() < stamp.until:
-            continue
-        try:
-            status, started = parse_status(api.status(peers=False)), start()
-        except (OverlayError, OSError):  # it is starting, or ending
-            continue
-        if started is None or not is_over(status, stamp, started, now()):
-            continue
-        done, since = stamp, format_utc(from_unix(stamp.seen))
-        try:
-            restart()
-        except (OSError, subprocess.SubprocessError) as error:
-            say('The team that this robot remembers since {} is out of date, and tailscaled could not be restarted: {}.'
-                ' Next: {}'.format(since, error, COMMAND))
-        else:
-            say('The server has been away since {}: the team that this robot remembered is out of date, and was '
-                'forgotten.'.format(since))
+        stamp, before, problem = read_stamp(), problem, ''
+        if stamp is not None and stamp != done and _is_over_now(api, stamp, start, now()):
+            since = format_utc(from_unix(stamp.seen))
+            try:
+                restart()
+            except (OSError, subprocess.SubprocessError) as error:
+                problem = ('The team that this robot remembers since {} is out of date, and tailscaled could not be '
+                           'restarted: {}.'.format(since, error))
+                if problem != before:
+                    say('{} Next: {}'.format(problem, COMMAND))
+            else:
+                done = stamp
+                say('The server has been away since {}: the team that this robot remembered is out of date, and was '
+                    'forgotten.'.format(since))
+        on_round(problem)
+
+
+def _is_over_now(api: StatusApi, stamp: Stamp, start: Callable[[], Optional[float]], now: float) -> bool:
+    if now < stamp.until:
+        return False  # the usual case, without a question to tailscaled
+    try:
+        status, started = parse_status(api.status(peers=False)), start()
+    except (OverlayError, OSError):  # it is starting, or ending
+        return False
+    return started is not None and is_over(status, stamp, started, now)

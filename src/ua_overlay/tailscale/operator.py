@@ -8,7 +8,7 @@ import logging
 from typing import Optional
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.protocols import Say, Stop
+from ua_overlay.protocols import OnRound, Say, Stop
 from ua_overlay.system.backoff import Backoff
 from ua_overlay.tailscale.api import OperatorApi
 from ua_overlay.tailscale.localapi import WATCH_PREFS, WATCH_STATE
@@ -22,7 +22,8 @@ RETRY = (0.5, 5.0)
 _IDLE = 60.0
 
 
-def maintain_operator(api: OperatorApi, user: str, stop: Stop, say: Say = _LOG.info) -> None:
+def maintain_operator(api: OperatorApi, user: str, stop: Stop, say: Say = _LOG.info,
+                      on_round: OnRound = lambda problem: None) -> None:
     """Set ``user`` as the operator, now and whenever the preference changes, until ``stop`` is set.
 
     Survives restarts of the daemon. ``stop`` is checked between messages and attempts; a signal ends a process that
@@ -39,6 +40,7 @@ def maintain_operator(api: OperatorApi, user: str, stop: Stop, say: Say = _LOG.i
                 while not stop.is_set():
                     message = bus.next(timeout=_IDLE)
                     if message is None:
+                        on_round('')
                         continue
                     backoff.reset()
                     last_error = None
@@ -46,7 +48,9 @@ def maintain_operator(api: OperatorApi, user: str, stop: Stop, say: Say = _LOG.i
                     if prefs is not None and prefs.operator != user:
                         api.edit_prefs(OperatorUser=user)
                         say('{} may join and leave the overlay (operator set).'.format(user))
+                    on_round('')
         except OverlayError as error:
+            on_round(error.sentence)
             if last_error != error.sentence:  # once per reason, not every few seconds
                 last_error = error.sentence
                 say('{} Trying again.'.format(error.sentence))

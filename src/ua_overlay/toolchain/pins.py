@@ -9,6 +9,7 @@ from typing import Dict, NamedTuple, Optional, Tuple
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
 from ua_overlay.resources import share_path
+from ua_overlay.system import foreign_file
 
 #: Module directories under toolchain/ that build what runs on a site, in build order.
 MODULES = ('tailscale', 'headscale')
@@ -63,8 +64,7 @@ def parse_go_mod(text: str, module: str) -> Pin:
 
 def read_pin(directory: str, module: str) -> Pin:
     """:func:`parse_go_mod` of ``<directory>/<module>/go.mod``."""
-    with open(os.path.join(directory, module, 'go.mod'), encoding='utf-8') as stream:
-        return parse_go_mod(stream.read(), module)
+    return parse_go_mod(foreign_file.read_text(os.path.join(directory, module, 'go.mod')), module)
 
 
 def newest_tested() -> str:

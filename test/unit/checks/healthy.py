@@ -25,6 +25,7 @@ from ua_overlay.firewall.egress_table import IN_FORCE, TableState
 from ua_overlay.rosenv.environment import decide_environment
 from ua_overlay.rosenv.names import NameReport
 from ua_overlay.rosenv.preferences import Preferences
+from ua_overlay.system.duties import Daemon, Duty
 from ua_overlay.tailscale.map_stamp import Stamp
 from ua_overlay.tailscale.model import Link, Peer, SelfNode, Status
 
@@ -58,6 +59,7 @@ FACTS = Facts(
     interfaces=(('lo', '127.0.0.1', 8), ('eth0', '10.0.2.15', 24), ('tailscale0', '100.64.0.2', 32)),
     packets=(Packets('dev-1', True, True),), overlay_mtu=1280, routes=(Route('203.0.113.21', 1500),),
     clocks=(ClockOffset('dev-1', 0.002, 0.004),), disks=(Disk('/run/ua_overlay', 10 ** 8),),
+    agent=Daemon(8, 'ua-overlay-agent.service', (Duty('egress'), Duty('names'))),
     former_name='dev-2', map_stamp=Stamp(NOW - 30, NOW - 30 + DAY),
     own_endpoints=('10.0.2.15:41641', '203.0.113.22:41641'),
     lans=(Lan('dev-3', ('10.0.2.16:41641', '203.0.113.22:5000'), link_types.DIRECT),),

@@ -110,7 +110,15 @@ def test_a_unit_that_mixes_networks_is_named():
     verdict = only(programs.half_connected(changed(processes=(
         process(URI, unit='base.service', starter=('x',), starter_pid=5),))))
     assert '/camera (process 8, of base.service)' in verdict.what and 'exports it' in verdict.why
-    assert verdict.next_command == 'sudo systemctl restart base.service'
+    # A restart alone would export it again.
+    assert verdict.next_command.startswith('sudo systemctl cat base.service   # mend what it exports')
+    assert verdict.next_command.endswith('then: sudo systemctl daemon-reload; sudo systemctl restart base.service')
+
+
+def test_a_unit_in_the_graph_of_another_network_is_named():
+    verdict = only(programs.other_graph(changed(processes=(
+        process('http://10.0.2.9:11311', unit='base.service', starter=('x',), starter_pid=5),))))
+    assert 'exports it' in verdict.why and verdict.next_command.startswith('sudo systemctl cat base.service   # mend')
 
 
 @pytest.mark.parametrize('uri, level', [

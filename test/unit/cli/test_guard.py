@@ -82,3 +82,32 @@ def test_flushed_rules(machine, capsys):
     assert main(['guard', 'status']) == 1
     output = capsys.readouterr().out
     assert 'The guard is not in force.' in output and output.endswith('Next: sudo ua-overlay guard on\n')
+
+
+@pytest.mark.fault('K2', 'The rules of the guard are not in the kernel after guard on, or still there after guard off',
+                   behaviour='the command says so: it reads the kernel before it says what is in force',
+                   reported='at once', recovery='with its next command', lost='nothing')
+def test_what_is_said_is_read_back(machine, monkeypatch, capsys):
+    class Applier:
+        def applied(self):
+            return True
+
+        def apply(self, recipe):
+            machine['guard'] = Guard()
+            return {'/etc/ua_overlay/guard.nft'}
+
+        def undo(self, before, after):
+            machine['guard'] = None
+
+    monkeypatch.setattr(command.rules, 'applier', Applier)
+    monkeypatch.setattr(command.backend, 'choose', lambda candidates, *_: candidates[0])
+    assert main(['guard', 'on']) == 1
+    printed = capsys.readouterr()
+    assert printed.out == '' and 'removed its rules from the kernel. Next: sudo ua-overlay guard status' in printed.err
+    machine['table'] = table(0)
+    assert main(['guard', 'on']) == 0 and 'The guard is on: ' in capsys.readouterr().out
+    assert main(['guard', 'off']) == 1
+    printed = capsys.readouterr()
+    assert printed.out == '' and 'still in the kernel. Next: sudo ua-overlay guard off' in printed.err
+    machine['guard'], machine['table'] = Guard(), None
+    assert main(['guard', 'off']) == 0 and 'The guard is off' in capsys.readouterr().out

@@ -8,6 +8,7 @@ import pytest
 from ua_overlay.cli import main
 from ua_overlay.cli import measure_monitor as command
 from ua_overlay.measure.campaign.proof import Proof
+from ua_overlay.measure.campaign.store import Store
 from ua_overlay.measure.monitor import status as monitor_status
 from unit.measure.campaigns import of_step
 from unit.measure.monitor.days import START, TEXT, plan_of
@@ -62,8 +63,28 @@ def test_the_last_values_are_shown(plan, sample, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)['rounds'] == 1
 
 
-def test_an_invalid_status_file(tmp_path, capsys):
-    (tmp_path / 'status.json').write_text('[]')
+@pytest.mark.fault('K1', 'A monitor is killed (kill -9, power)', behaviour='--show does not repeat that it runs',
+                   reported='at once: measure monitor --show', recovery='-', lost='the sample in progress')
+def test_a_monitor_that_was_killed_does_not_run(plan, sample, tmp_path, capsys):
+    status = monitor_status.after(monitor_status.first(plan, START), sample)
+    monitor_status.write(str(tmp_path), status, START)
+
+    def shown():
+        assert main(['measure', 'monitor', '--show', str(tmp_path)]) == 0
+        words = capsys.readouterr().out.splitlines()[-1].split(';')[0]
+        assert main(['measure', 'monitor', '--show', str(tmp_path), '--json']) == 0
+        return words, json.loads(capsys.readouterr().out)['alive']
+
+    with Store(str(tmp_path)):
+        assert shown() == ('running', True)
+    assert shown() == ('killed', False)
+
+
+@pytest.mark.parametrize('text', [
+    '[]', '{"schema": 1, "state": "running"}', '{"schema": 1, "state": "running", "name": "x", "started": "x", '
+    '"updated": "x", "rounds": 1, "probes": {"a": {}}}', '{"schema": 1, "state": []}'])
+def test_an_invalid_status_file(tmp_path, capsys, text):
+    (tmp_path / 'status.json').write_text(text)
     assert main(['measure', 'monitor', '--show', str(tmp_path)]) == 1
     assert str(tmp_path) in capsys.readouterr().err
 

@@ -98,8 +98,9 @@ def test_the_status_says_what_runs_apart(site, running, capsys):
     assert report['relay_report']['apart'] is True and report['own_derp'] == running['own_derp']
 
 
-@pytest.mark.fault('K2', 'Headscale runs other rules than site.yaml has', behaviour='the server puts its rules back',
-                   reported='at once: policy show, server status, server check', recovery='10 s', lost='nothing')
+@pytest.mark.fault('K2', 'Headscale runs other rules than site.yaml has', behaviour='server status names it '
+                   'and the next command, and ends with status 4', reported='at once: server status', recovery='-',
+                   lost='nothing')
 @pytest.mark.parametrize('shown, status', [
     (Enforced(False, 'These rules are not in force.', 'ua-overlay policy apply'), 4),
     (Enforced(None, 'Whether these rules are in force is unknown: it is locked.', 'kill 5'), 4),
@@ -115,6 +116,14 @@ def test_the_status_shows_what_headscale_shows(running, node, monkeypatch, capsy
     assert main(['server', 'status', '--json']) == status
     report = json.loads(capsys.readouterr().out)
     assert report['policy_in_force'] is shown.state and report['policy'] == shown.sentence
+
+
+def test_the_status_shows_what_is_wrong_with_the_server_itself(running, capsys):
+    running['problems'] = [{'sentence': 'The main thread of the server hangs.', 'next': 'restart it'}]
+    assert main(['server', 'status']) == 4
+    assert capsys.readouterr().err == 'ua-overlay: The main thread of the server hangs. Next: restart it\n'
+    assert main(['server', 'status', '--json']) == 4
+    assert json.loads(capsys.readouterr().out)['warnings'] == ['The main thread of the server hangs.']
 
 
 def test_the_status_of_a_server_whose_database_is_locked(running, monkeypatch, capsys):

@@ -67,6 +67,13 @@ def test_rules_that_headscale_does_not_enforce(running, probed, monkeypatch, cap
         shown) in capsys.readouterr().out
 
 
+def test_what_is_wrong_with_the_server_itself(running, probed, capsys):
+    running['problems'] = [{'sentence': 'The main thread of the server hangs.', 'next': 'restart it'}]
+    assert main(['server', 'check']) == 1
+    assert 'server at this machine failed: The main thread of the server hangs. Next: restart it' in \
+        capsys.readouterr().out
+
+
 def test_from_outside_the_public_addresses_are_checked(site, probed, capsys):
     assert main(['server', 'check', '--from-outside', '--json']) == 0
     assert {each.endpoint.split()[0] for each in probed[0]} == {'203.0.113.10'}

@@ -6,8 +6,10 @@ import time
 import pytest
 
 from ua_overlay.checks.facts import Server
+from ua_overlay.checks.observe import observer
 from ua_overlay.cli import main
 from ua_overlay.errors import OverlayError, Problem
+from ua_overlay.system.duties import CRASHES, Daemon, Duty
 from ua_overlay.tailscale import map_stamp
 from unit.tailscale.test_model import VERSIONS, load
 
@@ -129,3 +131,19 @@ def test_a_robot_that_the_server_refuses(daemon, capsys, changes):
     answer = json.loads(capsys.readouterr().out)
     assert answer['removed'].startswith('The server does not know dev-1') and answer['team'] == ''
     assert 'secret' not in output + str(answer)
+
+
+def test_a_duty_of_the_root_service_that_fails(daemon, capsys, monkeypatch):
+    """What counts as failing: test/unit/checks/test_agent.py."""
+    daemon('running')
+    found = Daemon(7, 'ua-overlay-agent.service', (Duty('egress'), Duty('names', CRASHES, 60.0, 'It is full.')))
+    monkeypatch.setattr(observer, 'observe_agent', lambda: found)
+    assert main(['status']) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith('The duty "names" of the root service fails since ') and line.endswith(
+        'UTC: It is full. Next: journalctl -u ua-overlay-agent.service -n 50')
+    assert main(['status', '--json']) == 0
+    assert json.loads(capsys.readouterr().out)['failing_duties'] == [line]
+    monkeypatch.setattr(observer, 'observe_agent', lambda: found._replace(duties=found.duties[:1]))
+    assert main(['status', '--json']) == 0
+    assert json.loads(capsys.readouterr().out)['failing_duties'] == []

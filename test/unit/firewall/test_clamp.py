@@ -1,10 +1,11 @@
 """The clamp of the overlay's TCP packets: its sizes, rules and recipe. With the kernel: test/lab/test_doctor.py."""
+import os
 import shutil
 import subprocess
 
 import pytest
 
-from ua_overlay.errors import UsageError
+from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.firewall import clamp
 
 
@@ -41,6 +42,27 @@ def test_installed_path(tmp_path):
     assert clamp.installed_path(str(tmp_path / 'none')) is None and clamp.installed_path(str(tmp_path)) is None
     (tmp_path / 'clamp.nft').write_text(clamp.ruleset(1200))
     assert clamp.installed_path(str(tmp_path / 'clamp.nft')) == 1200
+
+
+@pytest.mark.fault('K2', 'Another program flushes the rules of `robot mtu` (nft flush ruleset)', behaviour='doctor, as '
+                   'root, sends packets as large as they are now, and finds the fault again', reported='at once: sudo '
+                   'ua-overlay doctor', recovery='with its next command', lost='nothing')
+@pytest.mark.parametrize('user, table, expected', [(0, '{}', 1200), (0, None, None), (1000, None, 1200)])
+def test_the_path_in_force_is_that_of_the_kernel(monkeypatch, user, table, expected):
+    monkeypatch.setattr(os, 'geteuid', lambda: user)
+    monkeypatch.setattr(clamp.nft, 'search', lambda: 'nft')
+    monkeypatch.setattr(clamp.nft, 'list_table', lambda name, program: table)
+    assert clamp.path_in_force(lambda: 1200) == expected and clamp.path_in_force(lambda: None) is None
+
+
+def test_a_path_of_which_nft_says_nothing_is_the_installed_one(monkeypatch):
+    def fails(name, program):
+        raise OverlayError('nft cannot be run.')
+
+    monkeypatch.setattr(os, 'geteuid', lambda: 0)
+    monkeypatch.setattr(clamp.nft, 'search', lambda: 'nft')
+    monkeypatch.setattr(clamp.nft, 'list_table', fails)
+    assert clamp.path_in_force(lambda: 1200) == 1200
 
 
 def test_recipe():

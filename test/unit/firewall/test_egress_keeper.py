@@ -122,10 +122,10 @@ def test_a_problem_is_reported_once_and_the_keeper_continues():
     keeper = names.keeper()
     for _ in range(3):
         assert keeper.step() == keeper.PERIOD
-    assert len(names.said) == 1 and 'nft refused' in names.said[0]
+    assert len(names.said) == 1 and 'nft refused' in names.said[0] and keeper.problem == names.said[0]
     names.fail = False
     keeper.step()
-    assert names.loaded
+    assert names.loaded and keeper.problem == ''
 
 
 def test_the_proxy_of_tailscaled_is_allowed_and_followed():
@@ -195,7 +195,9 @@ def test_the_last_names_are_kept_while_none_are_known(which, monkeypatch):
             return answers.pop()
         raise OverlayError('site.yaml is in the middle of an edit.')
 
-    loaded = keep(which, monkeypatch, names, 3)
+    rounds = []
+    loaded = keep(which, monkeypatch, names, 3, on_round=rounds.append)
+    assert len(rounds) >= 3 and set(rounds) == {''}
     assert len(set(loaded)) == 1 and '203.0.113.10' in loaded[0]
 
 

@@ -34,6 +34,7 @@ from ua_overlay.printable import printable
 from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.master import ERRORS
 from ua_overlay.system import procnet
+from ua_overlay.system.duties import STATES, Daemon, Duty
 from ua_overlay.tailscale.localapi import LocalApi
 from unit.checks.healthy import FACTS, GRAPH, MATE
 
@@ -43,6 +44,8 @@ VARIABLES = st.dictionaries(st.sampled_from(['ROS_MASTER_URI', 'ROS_IP', 'ROS_HO
 PIDS = st.integers(0, 2 ** 22)
 PROCESSES = st.builds(RosProcess, PIDS, TEXTS, VARIABLES, TEXTS, st.lists(TEXTS, max_size=3).map(tuple), PIDS)
 DISKS = st.builds(Disk, TEXTS, st.integers(0, 9))
+DAEMONS = st.builds(Daemon, PIDS, TEXTS, st.none() | st.lists(st.builds(
+    Duty, TEXTS, st.sampled_from(STATES), st.floats(0, 1e10), TEXTS), max_size=3).map(tuple))
 FLOATS = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e12, max_value=1e12)
 
 
@@ -60,10 +63,10 @@ def test_what_nodes_and_processes_say(nodes, launched, running, shell, clocks, h
     Attempt, TEXTS, st.integers(1, 65535), TEXTS, TEXTS, st.none() | st.booleans()), max_size=3).map(tuple),
     st.lists(st.builds(Packets, TEXTS, st.booleans(), st.booleans(), st.none() | st.integers(0, 1280)), max_size=3
              ).map(tuple), st.lists(st.builds(Route, TEXTS, st.integers(0, 65535)), max_size=3).map(tuple),
-    st.lists(st.tuples(TEXTS, st.booleans()), max_size=3).map(tuple), st.lists(DISKS, max_size=2).map(tuple))
-def test_what_tailscaled_and_the_kernel_say(health, attempts, sizes, routes, reached, disks):
+    st.lists(st.tuples(TEXTS, st.booleans()), max_size=3).map(tuple), st.lists(DISKS, max_size=2).map(tuple), DAEMONS)
+def test_what_tailscaled_and_the_kernel_say(health, attempts, sizes, routes, reached, disks, agent):
     lines(replace(FACTS, status=replace(FACTS.status, health=health), attempts=attempts, packets=sizes, routes=routes,
-                  reached=reached, disks=disks))
+                  reached=reached, disks=disks, agent=agent))
 
 
 def lines(facts):

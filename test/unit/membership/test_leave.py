@@ -1,7 +1,7 @@
 """Leave, against a played tailscaled."""
 import pytest
 
-from ua_overlay.membership.leave import TIMEOUT, leave
+from ua_overlay.membership.leave import RESTART, TIMEOUT, leave
 from ua_overlay.membership.settings import read_settings, write_settings
 from ua_overlay.tailscale.localapi import DaemonDenied, DaemonError, DaemonMissing
 
@@ -145,3 +145,39 @@ def test_the_answer_mentions_settings_that_remain(tmp_path):
     outcome, message = do(PlayedApi(RUNNING, FRESH), True, str(tmp_path))
     assert outcome.code == 'OK' and 'could not be removed' in message and 'robot remove dev-1' in message
     assert do(PlayedApi(FRESH), False, str(tmp_path))[0].code == 'NOT_JOINED'
+
+
+class RestartedApi(PlayedApi):
+    """tailscaled 1.102 goes ``after`` looks behind the logout, and comes back; None: nobody restarts it."""
+
+    def __init__(self, before, after):
+        super().__init__(dict(before, Version='1.102.5'), dict(FRESH, Version='1.102.5'))
+        self.left = after
+        self.looks = 0
+
+    def status(self, peers=True):
+        answer = super().status(peers)
+        if self.changed:
+            self.looks += 1
+            if self.left is not None and self.left < self.looks <= self.left + 3:
+                raise DaemonMissing('No tailscaled.', 'start')
+        return answer
+
+
+@pytest.mark.parametrize('before', [RUNNING, STOPPED])
+def test_a_join_that_follows_does_not_meet_the_restart(directory, before):
+    """The agent restarts a tailscaled that has run, also one that was stopped before it was forgotten."""
+    clock, api = Clock(), RestartedApi(before, 4)
+    outcome = leave(api, True, directory, clock, clock.sleep, restarts=True)
+    assert outcome.code == 'OK' and 'old paths' not in outcome.message and api.looks > 4 + 3
+    # It has come back: the next look answers.
+    assert api.status()['BackendState'] == 'NeedsLogin' and clock.now < 2
+
+
+@pytest.mark.parametrize('restarts', [True, False])
+@pytest.mark.parametrize('before, noted', [(RUNNING, True), (STOPPED, False)])
+def test_without_a_restart_a_robot_that_ran_says_so(directory, before, noted, restarts):
+    clock = Clock()
+    outcome = leave(RestartedApi(before, None), True, directory, clock, clock.sleep, restarts)
+    assert outcome.code == 'OK' and ('Restart tailscaled before it joins again: 1.102.5' in outcome.message) is noted
+    assert clock.now <= (RESTART + 1 if restarts else 1)

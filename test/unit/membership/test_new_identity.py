@@ -5,7 +5,7 @@ import pytest
 
 from ua_overlay.membership.new_identity import make_new_identity
 from ua_overlay.membership.settings import write_settings
-from ua_overlay.tailscale.localapi import DaemonDenied
+from ua_overlay.tailscale.localapi import DaemonDenied, DaemonMissing
 
 RUNNING = {'BackendState': 'Running', 'HaveNodeKey': True, 'Self': {'DNSName': 'dev-1.overlay.internal.'}}
 FRESH = {'BackendState': 'NeedsLogin', 'HaveNodeKey': False, 'Self': {}}
@@ -18,7 +18,10 @@ class Daemon:
         self.statuses, self.known, self.calls = list(statuses), (list(profiles), current), []
 
     def status(self, peers=True):
-        return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        answer = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def profiles(self):
         return self.known
@@ -27,13 +30,13 @@ class Daemon:
         self.calls.append('reset_auth')
 
 
-def make(api, directory):
+def make(api, directory, restarts=False):
     now = [0.0]
 
     def sleep(seconds):
         now[0] += seconds
 
-    return make_new_identity(api, str(directory), lambda: now[0], sleep)
+    return make_new_identity(api, str(directory), lambda: now[0], sleep, restarts)
 
 
 def test_keys_and_settings_go(tmp_path):
@@ -42,6 +45,17 @@ def test_keys_and_settings_go(tmp_path):
     outcome = make(api, tmp_path)
     assert outcome.code == 'OK' and 'keeps the name dev-1' in outcome.message and 'invite TEAM' in outcome.message
     assert api.calls == ['reset_auth'] and os.listdir(str(tmp_path)) == []
+
+
+def test_a_join_that_follows_does_not_meet_the_restart(tmp_path):
+    """The agent restarts tailscaled 1.102 when its keys are gone."""
+    old, new = dict(RUNNING, Version='1.102.5'), dict(FRESH, Version='1.102.5')
+    gone = DaemonMissing('No tailscaled.', 'start')
+    api = Daemon([old, old, new, new, gone, gone, new, 'not asked'])
+    outcome = make(api, tmp_path, restarts=True)
+    assert outcome.code == 'OK' and 'old paths' not in outcome.message and api.statuses == ['not asked']
+    outcome = make(Daemon([old, new]), tmp_path)
+    assert outcome.code == 'OK' and 'Restart tailscaled before it joins again: 1.102.5' in outcome.message
 
 
 def test_a_copy_that_never_joined_has_a_machine_key_too(tmp_path):

@@ -7,6 +7,7 @@ from ua_overlay.checks.facts import ClockOffset, Server
 from ua_overlay.checks.robot import when
 from ua_overlay.errors import Problem
 from ua_overlay.rosenv.report import Report, RunnerReport
+from ua_overlay.system.duties import HANGS, Daemon, Duty
 from ua_overlay.tailscale.map_stamp import Stamp
 from ua_overlay.tailscale.model import Link
 from ua_overlay.tailscale.snapshot import Snapshot
@@ -61,6 +62,14 @@ def test_without_tailscaled():
     assert (groups['links'].level, groups['links'].text) == (OK, 'no peers')
     assert (groups['server'].level, groups['server'].text) == (OK, 'not checked: this robot is in no team')
     assert groups['environment'].level == OK
+
+
+def test_a_duty_of_the_root_service_that_hangs(monkeypatch):
+    hangs = Daemon(7, 'ua-overlay-agent.service', (Duty('names', HANGS, 130.0),))
+    monkeypatch.setattr(diagnostics, 'observe_agent', lambda: hangs)
+    group = statuses()['daemon']
+    assert group.level == ERROR and 'The duty "names" of the root service hangs since ' in group.text
+    assert group.text.endswith(' Next: sudo systemctl restart ua-overlay-agent.service')
 
 
 def test_unobservable_facts_raise_no_alarm():

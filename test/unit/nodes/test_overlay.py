@@ -91,7 +91,7 @@ def node(tmp_path, monkeypatch):
 
 @pytest.mark.fault('K1', 'The thread that probes the server fails unexpectedly',
                    behaviour='its last result is not published any more', reported='at once: topic, diagnostics',
-                   recovery='1 s', lost='nothing')
+                   recovery='20 s', lost='nothing')
 def test_a_probe_that_fails_unexpectedly(node):
     """A certificate that the library cannot parse was such a failure."""
     real = node.node._probe.ask
@@ -112,7 +112,7 @@ def test_a_probe_that_fails_unexpectedly(node):
 
 @pytest.mark.fault('K1', 'The thread that keeps the ROS environment fails unexpectedly',
                    behaviour='the env file is removed, nodes go on', reported='at once: topic, diagnostics',
-                   recovery='1 s', lost='nothing')
+                   recovery='20 s', lost='nothing')
 def test_an_environment_keeper_that_fails_unexpectedly(node):
     real = node.node._keeper._names.check
     broken = threading.Event()
@@ -137,13 +137,14 @@ def test_an_environment_keeper_that_fails_unexpectedly(node):
 
 
 @pytest.mark.fault('new', 'A thread of the overlay node hangs', behaviour='its last result is not published any more',
-                   reported='60 s: topic, diagnostics, log with the place', recovery='with its next report',
+                   reported='70 s: topic, diagnostics, log with the place', recovery='with its next report',
                    lost='nothing')
 @pytest.mark.parametrize('name', ['tailscale-status', 'server probe', 'environment'])
 def test_a_thread_that_hangs(node, monkeypatch, name):
     logged, go_on = [], threading.Event()
     monkeypatch.setattr(rospy, 'logerr', lambda text, *args: logged.append(text % args if args else text))
     limits = node.node._watchdog._limits
+    assert limits[name] <= 70.0
     hang = {'tailscale-status': (node.node._watcher, '_ask'), 'server probe': (node.node._probe, 'ask'),
             'environment': (node.node._keeper, 'step')}[name]
     real = getattr(*hang)

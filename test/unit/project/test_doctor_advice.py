@@ -55,6 +55,10 @@ TYPED = {
         'Elsewhere: test_service.py restarts units; a unit of a robot\'s owner starts its own nodes.',
     'sudo systemctl stop {}':
         'Elsewhere: systemd stops what it started; the lab\'s hosts have no unit that holds a port.',
+    'sudo systemctl restart {}':
+        'Elsewhere: test_prepare_systemd.py restarts the agent so; checks/test_agent.py has it answer again.',
+    'sudo kill -9 {}; sudo ua-overlay robot agent --user "$USER"':
+        'Elsewhere: without systemd; test_instance.py has a second agent start after a kill -9 of the first.',
     # Nobody can say it better from here.
     'ua-overlay status': 'Pointer: tailscaled waits for the server; `server` has the finding to act on.',
     'ua-overlay robot list   # on the server': 'Pointer: whether the robot was removed is known on the server only.',
@@ -62,6 +66,8 @@ TYPED = {
     'kill {}; ua-overlay exec COMMAND': 'Choice: the command line of a process that has just ended is unknown.',
     'ua-overlay exec rosnode kill {}; ua-overlay exec COMMAND':
         'Choice: the node runs on another machine, whose doctor has its command line.',
+    'sudo systemctl cat {0}   # mend what it exports, or the script that it runs; then: sudo systemctl daemon-reload; '
+    'sudo systemctl restart {0}': 'Choice: what a unit of the robot\'s owner exports is the owner\'s to change.',
     'ua-overlay robot move {} TEAM   # on the server': 'Choice: which team is the administrator\'s decision.',
     'ua-overlay robot remove {0}; ua-overlay invite {1} {0}   # on the server, and join on {0}':
         'Choice: which of two machines gets another address; the same commands as in test_a_damaged_state.',
@@ -71,6 +77,10 @@ TYPED = {
         'Choice: which files go is the owner\'s decision; observe/test_disks.py has a full tmpfs.',
     'ls -la {}': 'Looks: envfile names the problem; whose file it is decides what to do.',
     'journalctl -u tailscaled -n 50': 'Looks: words of tailscaled that this version does not know.',
+    'journalctl -u {} -n 50': 'Looks: the root service itself failed; its log has the traceback for a report.',
+    'sudo ss -xlp | grep -F ua_overlay/agent   # then end that process, and start it again':
+        'Looks: without systemd; only the kernel tells whose process does not answer.',
+    'sudo ls -l /proc/{}/fd/2   # where its log goes': 'Looks: as above, without systemd.',
     'resolvectl status; cat /etc/resolv.conf': 'Looks: the name servers of the robot\'s own network do not answer.',
     'sudo nft list ruleset   # does a rule drop UDP {}?': 'Choice: which rule goes is decided by who made it.',
     'sudo nft list ruleset   # here and on {}: does a rule drop UDP?':
@@ -81,8 +91,8 @@ TYPED = {
         'Choice: as above; test_own_firewall_blocks_incoming_connections has such a rule.',
     'sudo date -s "{:.0f} seconds{}"   # once; `Clocks` in docs/operate.md keeps it right':
         'Clock: the hosts of a lab share the clock of this machine; test_server.py has `date` read the words.',
-    'echo "server {} iburst prefer" | sudo tee -a /etc/chrony/chrony.conf; sudo systemctl restart chrony   '
-    '# on each of them': 'Clock: as above; `Clocks` in docs/operate.md has the other end.',
+    'sudo apt install -y chrony; echo "server {} iburst prefer" | sudo tee -a /etc/chrony/chrony.conf; sudo systemctl '
+    'restart chrony   # on each of them': 'Clock: as above; `Clocks` in docs/operate.md has the other end.',
     'ua-overlay server init --name FQDN --port {}   # on a new server':
         'Choice: a site for robots behind proxies is planned, not repaired.',
 }

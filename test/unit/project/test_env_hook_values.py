@@ -101,6 +101,10 @@ def start(desk, shell, how, lines):
         return ([shell, '-i', '-c', '; '.join(lines + [SHOW])],), {}
     if how == 'start-up file, -ic':
         return ([shell, '-i', '-c', SHOW],), {'rc': lines}
+    if how == 'unit, -ic':
+        return ([shell, '-i', '-c', '; '.join(lines + [SHOW])],), {'INVOCATION_ID': 32 * 'a'}
+    if how == 'unit, start-up file, -ic':
+        return ([shell, '-i', '-c', SHOW],), {'rc': lines, 'INVOCATION_ID': 32 * 'a'}
     if how == '-c':
         return ([shell, '-c', '; '.join(lines + [SHOW])],), {}
     if how == 'script':
@@ -112,7 +116,7 @@ def start(desk, shell, how, lines):
 
 
 INTERACTIVE = ['start-up file', 'typed', '-ic', 'start-up file, -ic']
-OTHERS = ['-c', 'script', 'program in the start-up file']
+OTHERS = ['-c', 'script', 'program in the start-up file', 'unit, -ic', 'unit, start-up file, -ic']
 
 
 @pytest.mark.parametrize('shell', SHELLS)
@@ -145,8 +149,9 @@ def test_own_values_count_whenever_they_are_set(desk, shell, how, own, when):
         assert results[0] and results[1] == results[0]
 
 
-@pytest.mark.fault('case 2', 'A start script runs while the robot is in a team', behaviour='it gets the graph it had '
-                   'without the package, at every start', reported='does not apply', recovery='at once', lost='nothing')
+@pytest.mark.fault('case 2', 'A start script or a unit, also by `bash -ic`, runs while the robot is in a team',
+                   behaviour='it gets the graph it had without the package, at every start', reported='does not apply',
+                   recovery='at once', lost='nothing')
 @pytest.mark.parametrize('shell', SHELLS)
 @pytest.mark.parametrize('own, when', [(None, None), ('ROS_MASTER_URI=' + DEFAULT, 'before'), (MASTER, 'after'),
                                        (ADDRESS, 'after')])
@@ -154,11 +159,27 @@ def test_own_values_count_whenever_they_are_set(desk, shell, how, own, when):
 def test_scripts_and_programs_of_start_up_files_are_not_touched(desk, shell, how, own, when):
     if shell == 'dash' and how.startswith('program'):
         pytest.skip('nothing of dash runs before a prompt: docs/ros.md')
+    if shell == 'dash' and how.startswith('unit'):
+        pytest.skip('dash does not show that it has -c')
     results = []
     for desk.ours in (False, True):
         args, kwargs = start(desk, shell, how, story(desk, shell, own, when, True))
         results.append(desk.run(*args, **kwargs))
     assert results[0] and results[1] == results[0]
+
+
+@pytest.mark.parametrize('shell', [shell for shell in SHELLS if shell != 'dash'])
+def test_a_terminal_of_a_desktop_that_systemd_started(desk, shell):
+    """It has the variable, too, and a person types there."""
+    ours, theirs = os.openpty()
+    with open(theirs, 'w') as terminal:
+        done = subprocess.run([shell, '-i', '-c', desk.source(shell) + '; ' + SHOW], stdin=terminal, timeout=20,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
+                              env={'PATH': os.environ['PATH'], 'HOME': str(desk.directory), 'TERM': 'dumb',
+                                   'UA_OVERLAY_RUN_DIR': desk.run_dir, 'INVOCATION_ID': 32 * 'a'})
+    os.close(ours)
+    assert done.stdout == '@{} {}\n'.format(*TEAM), done.stderr
+    assert desk.run([shell, '-i'], rc=[desk.source(shell)], typed=[SHOW], INVOCATION_ID=32 * 'a') == [TEAM]
 
 
 @pytest.mark.parametrize('shell', SHELLS)

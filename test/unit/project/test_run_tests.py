@@ -47,10 +47,24 @@ def test_only_groups_with_a_chosen_test_run(runner):
     assert runner.chosen(groups, []) == [] and runner.choose(groups, []) == groups
 
 
-def test_quick_runs_the_unit_tests_and_one_lab_test(runner):
-    groups = runner.quick_groups(runner.unit_groups('/cache') + runner.lab_groups())
-    assert [group.name for group in groups] == ['unit', 'main-job']
-    assert groups[0].argv[-4:-2] == ['-n', str(2 * runner.CORES)] and groups[1].files == ('test/lab/test_main_job.py',)
+def test_quick_runs_the_unit_tests_in_parts_and_one_lab_test(runner):
+    seconds = {'cli': 5.0, 'trust': 4.0, 'system': 3.0, 'hostile': 9.0, 'fuzz': 9.0, 'test_wtf.py': 1.0}
+    groups = runner.quick_groups(runner.unit_groups('/cache') + runner.lab_groups(), seconds, 2)
+    assert [(group.name, group.argv[3:]) for group in groups] == [
+        ('main-job', ['test/lab/test_main_job.py']), ('unit-1', ['test/unit/cli', 'test/unit/test_wtf.py']),
+        ('unit-2', ['test/unit/system', 'test/unit/trust'])]
+    assert [group.argv[3:] for group in runner.quick_groups(groups[:0] + runner.unit_groups('/cache'), seconds, 9)] == [
+        ['test/unit/' + path] for path in ('cli', 'trust', 'system', 'test_wtf.py')]
+
+
+def test_every_unit_test_has_its_share_of_quick(runner):
+    unit = os.path.join(ROOT, 'test', 'unit')
+    holders = {name for name in os.listdir(unit) if name.startswith('test_') or os.path.isfile(
+        os.path.join(unit, name, '__init__.py'))}
+    assert set(runner.unit_seconds({})) == holders and all(runner.unit_seconds({}).values())
+    record = {'unit': {'tests': {'test/unit/cli/test_main.py::test_x': 2.0, 'test/unit/test_wtf.py::test_y': 1.0}}}
+    assert {path: each for path, each in runner.unit_seconds(record).items() if each} == {
+        'cli': 2.0, 'test_wtf.py': 1.0}
 
 
 def test_the_next_group_starts_when_resources_are_free():

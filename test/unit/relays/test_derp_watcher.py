@@ -1,5 +1,6 @@
 """Which DERP regions outside Headscale answer, and the map that follows from it."""
 import os
+import threading
 import time
 
 import pytest
@@ -13,6 +14,7 @@ from ua_overlay.relays import derp_watcher
 from ua_overlay.relays.derp_watcher import Answering, DerpWatcher
 from ua_overlay.relays.probe import Unreachable
 from ua_overlay.site.site import Site
+from ua_overlay.system.thread import FIRST_PAUSE
 
 DAY = 86400.0
 NOW = 1.8e9
@@ -37,6 +39,7 @@ def test_a_region_is_down_after_two_failures_and_up_at_once():
                    'home; the state of the regions is unknown, and the probe starts again',
                    reported='at once: server status', recovery='within 30 s', lost='nothing')
 def test_a_failure_that_nobody_expected_is_reported_and_survived(site, monkeypatch):
+    assert derp_watcher.PERIOD + FIRST_PAUSE <= 30.0
     monkeypatch.setattr(derp_watcher, 'PERIOD', 0.01)
     said, answers = [], [lambda: NOW, lambda: {}['x'], lambda: NOW + 1]
 
@@ -46,11 +49,41 @@ def test_a_failure_that_nobody_expected_is_reported_and_survived(site, monkeypat
     watcher = DerpWatcher(site, said.append, probe, lambda: NOW)
     watcher.start()
     deadline = time.monotonic() + 20
-    while watcher.report() != {'lab-b': 'up'} or len(answers) > 1:
+    while (watcher.report(), watcher.ends()) != ({'lab-b': 'up'}, {'lab-b': NOW + 1}):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     watcher.stop()
-    assert any('DERP probe failed: KeyError' in line for line in said) and watcher.ends() == {'lab-b': NOW + 1}
+    assert any('DERP probe failed: KeyError' in line for line in said)
+
+
+@pytest.mark.fault('K1', 'The thread that probes remote DERP regions hangs', behaviour='robots keep their home; the '
+                   'state of the regions is unknown', reported='120 s: server status', recovery='with its next probe',
+                   lost='nothing')
+def test_a_probe_that_hangs_is_not_the_last_result_for_ever(site, monkeypatch):
+    monkeypatch.setattr(derp_watcher, 'PERIOD', 0.01)
+    now, hangs, goes_on = [0.0], threading.Event(), threading.Event()
+
+    def probe(*_):
+        hangs.set()
+        assert goes_on.wait(20)
+        return NOW
+
+    watcher = DerpWatcher(site, print, lambda *_: NOW, lambda: NOW, lambda: now[0])
+    watcher.prepare()
+    assert watcher.report() == {'lab-b': 'up'}
+    monkeypatch.setattr(watcher, '_probe', probe)
+    watcher.start()
+    assert hangs.wait(20)
+    now[0] = derp_watcher.SILENT_AFTER
+    assert watcher.report() == {'lab-b': 'up'}
+    now[0] += 1.0
+    assert watcher.report() == {'lab-b': 'unknown: The thread DERP probe hangs: it did nothing for 121 s.'}
+    goes_on.set()
+    deadline = time.monotonic() + 20
+    while watcher.report() != {'lab-b': 'up'}:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    watcher.stop()
 
 
 @pytest.mark.fault('K3', "The server's disk is full when a DERP region fails", behaviour='the server goes on with the '
@@ -68,6 +101,7 @@ def test_a_full_disk_is_reported_once_and_healed(tmp_path):
         assert said[-1] == 'The DERP map cannot be written: the file system {} is full.'.format(small.path)
         assert len(said) == 2
         small.free()
+        assert derp_watcher.PERIOD <= 10.0
         watcher.prepare()
         assert len(said) == 2 and os.path.exists(site.path('derp.yaml'))
 

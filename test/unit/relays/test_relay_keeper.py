@@ -67,6 +67,33 @@ def test_a_failure_that_nobody_expected_is_reported_and_survived(kept):
     until(lambda: keeper.report()['ok'])
 
 
+@pytest.mark.fault('K1', "The thread that checks the site's relay hangs", behaviour='the relay goes on; its state is '
+                   'unknown', reported='240 s: server status, server check, relay status', recovery='with its next '
+                   'check', lost='nothing')
+def test_a_check_that_hangs_is_not_the_last_result_for_ever(monkeypatch):
+    monkeypatch.setattr(relay_keeper, 'PERIOD', 0.01)
+    now, node, hangs, goes_on = [0.0], Node(), threading.Event(), threading.Event()
+    keeper = RelayKeeper(node, lambda: 7, lambda: None, lambda line: None, lambda: now[0])
+    keeper.start()
+    until(lambda: keeper.report()['ok'])
+
+    def facts(pid):
+        hangs.set()
+        assert goes_on.wait(20)
+        return GOOD
+
+    monkeypatch.setattr(node, 'facts', facts)
+    assert hangs.wait(20)
+    now[0] = relay_keeper.SILENT_AFTER
+    assert keeper.report()['ok']
+    now[0] += 1.0
+    assert not keeper.report()['ok']
+    assert keeper.report()['state'] == 'unknown: The thread relay keeper hangs: it did nothing for 241 s.'
+    goes_on.set()
+    until(lambda: keeper.report()['ok'])
+    keeper.stop()
+
+
 def test_a_healthy_relay_is_brought_up_once(kept):
     node, keeper, said, restarts = kept
     keeper.start()

@@ -43,6 +43,26 @@ def test_the_server_reports_and_ends_with_its_child(remote_host, tmp_path):
     assert caught.value.next_command == remote_host.command('run')
 
 
+@pytest.mark.fault('K1', 'The main thread of a DERP or relay on a remote host hangs',
+                   behaviour='its program goes on; its state is unknown',
+                   reported='120 s: derp status, relay status', recovery='with its next round', lost='nothing')
+def test_a_main_thread_that_hangs(remote_host):
+    now = [0.0]
+    server = RemoteServer(remote_host, None, print, clock=lambda: now[0])
+    server._process = type('Played', (), {
+        'report': lambda _: {'state': 'up', 'ok': True, 'pid': 7, 'restarts': 0}, 'log_problem': '',
+        'step': lambda _: None})()
+    now[0] = remote_server.SILENT_AFTER
+    assert server._answer('status')['ok'] and server._answer('status')['state'] == 'up'
+    now[0] += 1
+    report = server._answer('status')
+    assert not report['ok'] and report['pid'] == 7
+    assert report['state'] == 'unknown: The main thread of `derp run` hangs: it did nothing for 121 s.'
+    server._requests.add(remote_server.STOP)
+    server._supervise(server._process)
+    assert server._answer('status')['ok']
+
+
 def test_an_expiring_certificate_is_reported_once(remote_host):
     said, now = [], [0.0]
     server = RemoteServer(remote_host, None, said.append, now=lambda: now[0])

@@ -16,7 +16,8 @@ from ua_overlay.site import last_good
 from ua_overlay.site.policy_applier import IN_FORCE, STARTING, UNKNOWN, PolicyState
 from ua_overlay.site.site import RelayRuns, Site
 from ua_overlay.system import files, ownership
-from ua_overlay.system.thread import SupervisedThread
+from ua_overlay.system.staleness import Staleness
+from ua_overlay.system.thread import LONGEST_PAUSE, SupervisedThread
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +60,50 @@ def test_a_failed_renewal_does_not_stop_the_server():
     server = SiteServer(Site(), None, renew, None, said.append, None)
     assert server._renew_certificate() is False
     assert len(said) == 1 and 'not renewed: ca.key is missing.' in said[0]
+
+
+@pytest.mark.fault('K1', 'The certificate of the server is due, and cannot be renewed', behaviour='the server goes on '
+                   'with the old one', reported='at once: server status, server check',
+                   recovery='with the next renewal', lost='nothing')
+def test_a_failed_renewal_is_no_secret_of_the_log():
+    results = [StartError('ca.key is missing.', 'restore it'), OSError(28, 'No space left on device'), True]
+
+    def renew():
+        result = results.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    server = SiteServer(Settings(), None, renew, None, lambda line: None, None)
+    assert server._problems() == []
+    server._renew_certificate()
+    assert server._problems() == [{'next': 'restore it', 'sentence': 'The certificate of server.example.org was not '
+                                   'renewed: ca.key is missing.'}]
+    server._renew_certificate()
+    assert 'No space left on device' in server._problems()[0]['sentence']
+    assert server._renew_certificate() and server._problems() == []
+
+
+@pytest.mark.fault('K1', 'The main thread of the server hangs', behaviour='its processes go on; none is started again',
+                   reported='120 s: server status, server check', recovery='with its next round', lost='nothing')
+def test_a_main_thread_that_hangs(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(process, 'Staleness', lambda limit: Staleness(limit, lambda: now[0]))
+    server, seen = SiteServer(Settings(), None, None, None, lambda line: None, None), []
+
+    class Hangs:
+        def step(self, _now):
+            seen.append(server._problems())
+            now[0] += process.SILENT_AFTER + 1
+            seen.append(server._problems())
+
+    server._headscale = Hangs()
+    for request in ('nothing', 'nothing', 'stop'):
+        server._requests.add(request)
+    server._supervise()
+    assert [len(found) for found in seen] == [0, 1, 0, 1]
+    assert seen[1] == [{'next': process.RESTART_SERVER, 'sentence': 'The main thread of the server hangs: it did '
+                        'nothing for 121 s. No process of the site is started again when it ends.'}]
 
 
 def test_a_renewal_restarts_only_headscale(monkeypatch):
@@ -175,10 +220,11 @@ def test_each_problem_of_the_policy_is_reported_once_and_asked_again_soon():
 
 
 @pytest.mark.fault('K1', 'The policy thread of the server fails unexpectedly', behaviour='the rules count as unknown; '
-                   'the thread starts again', reported='at once: server status', recovery='1 s, then 2 s, up to 30 s',
+                   'the thread starts again', reported='at once: server status', recovery='30 s',
                    lost='nothing')
 def test_a_failed_policy_thread_leaves_the_rules_unknown_and_starts_again():
     server, said = policy_server([[], KeyError('odd'), []], 3)
+    assert LONGEST_PAUSE <= 30.0
     server._policy_thread = SupervisedThread('policy', server._keep_policy, server._policy_failed,
                                              pauses=(0.01, 0.01)).start()
     assert server._policy_thread.join(20) and server._policy_thread.failures == 1

@@ -9,7 +9,7 @@ import pytest
 from ua_overlay.clock import utc_now
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale.site_settings import SiteSettings
-from ua_overlay.server import apart_relays
+from ua_overlay.server import apart_relays, relay_server
 from ua_overlay.server.apart_relays import ApartRelays
 from ua_overlay.server.ports import StartError
 from ua_overlay.server.relay_server import RelayServer
@@ -68,6 +68,34 @@ def test_it_answers_and_ends_with_its_children(site, run):
         apart_relays.status(site)
     with site.relay_held():
         pass
+
+
+@pytest.mark.fault('K1', "The main thread of the relay's own process on the server hangs",
+                   behaviour='relay and derper go on; their state is unknown',
+                   reported='120 s: server status, server relay status', recovery='with its next round',
+                   lost='nothing')
+def test_a_main_thread_that_hangs(site):
+    class Played:
+        def report(self):
+            return {'relay': {'state': 'up', 'ok': True}, 'own_derp': derp and dict(derp), 'log_problems': []}
+
+        def step(self):
+            raise AssertionError
+
+    now, derp, up = [0.0], {'state': 'up', 'ok': True}, {'state': 'up', 'ok': True}
+    server = RelayServer(site, None, None, utc_now, print, clock=lambda: now[0])
+    server._relays = Played()
+    now[0] = relay_server.SILENT_AFTER
+    assert server._answer('status') == {'relay': dict(up, apart=True), 'own_derp': up, 'log_problems': []}
+    now[0] += 1
+    hangs = {'ok': False,
+             'state': 'unknown: The main thread of `server relay run` hangs: it did nothing for 121 s.'}
+    assert server._answer('status') == {'relay': dict(hangs, apart=True), 'own_derp': hangs, 'log_problems': []}
+    derp = None
+    assert server._answer('status')['own_derp'] is None
+    server._requests.add(relay_server.STOP)
+    server._supervise(server._relays)
+    assert server._answer('status')['relay']['ok']
 
 
 def test_its_relay_restarts_when_it_is_asked_to(site, tmp_path):

@@ -5,6 +5,7 @@ import pytest
 
 from ua_overlay.headscale.model import PreAuthKey
 from ua_overlay.headscale.rest import RestError, ServerDown
+from ua_overlay.server.process import POLICY_PERIOD
 from ua_overlay.site.invitation_log import LOST, MADE, InvitationLog
 from ua_overlay.site.lost_invitations import SETTLED, LostInvitations, lost_keys
 
@@ -74,6 +75,7 @@ def test_the_server_revokes_what_a_command_could_not(tmp_path):
         keeper.step()
     headscale.down = False
     # The one that is known at once; the one whose answer was lost when no command can log it any more.
+    assert POLICY_PERIOD <= 10.0 and (2 * SETTLED).total_seconds() + POLICY_PERIOD <= 130.0
     headscale.here.append(key('8', NOW + SECOND))
     assert keeper.step() == ['7'] and keeper.step() == []
     moment[0] = NOW + SETTLED + 2 * SECOND

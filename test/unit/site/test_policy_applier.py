@@ -21,6 +21,7 @@ from ua_overlay.site.policy_applier import (
     UNKNOWN,
     PolicyApplier,
     PolicyError,
+    PolicyState,
     PolicyUnknown,
     check,
     confirmed,
@@ -510,3 +511,14 @@ def test_a_client_whose_key_expired_is_replaced(site, headscale):
     with pytest.raises(OverlayError):
         applier.refresh()
     assert applier.refresh() == headscale.here and applier.refresh() and len(made) == 2
+
+
+@pytest.mark.fault('K2', 'The thread that asks Headscale which rules it runs hangs', behaviour='the rules count as '
+                   'unknown', reported='180 s: server status', recovery='with its next answer', lost='nothing')
+def test_rules_that_nobody_asks_about_any_more_are_unknown(applier, headscale):
+    applier.refresh()
+    assert applier.state == PolicyState(IN_FORCE)
+    headscale.now += policy_applier.SILENT_AFTER + 1
+    assert applier.state.kind == UNKNOWN and 'which rules it runs hangs: it did nothing for' in applier.state.sentence
+    applier.refresh()
+    assert applier.state == PolicyState(IN_FORCE)

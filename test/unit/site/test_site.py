@@ -9,6 +9,7 @@ from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale.rules import Rules, Talk, Team
 from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.site.site import Site, SiteError, dump_site, parse_site, site_directory
+from ua_overlay.system import control_socket
 
 SETTINGS = SiteSettings('server.ua.test', ('203.0.113.10',))
 
@@ -134,6 +135,12 @@ def test_an_invalid_site_file_is_refused(text, word):
 def test_suggested_commands_name_an_unusual_directory():
     assert Site('/srv/site', SETTINGS).command('robot list') == 'ua-overlay robot list --dir /srv/site'
     assert Site('/var/lib/ua_overlay/site', SETTINGS).command('robot list') == 'ua-overlay robot list'
+
+
+def test_the_server_of_a_service_is_started_as_one(site, monkeypatch):
+    assert site.start_command() == 'ua-overlay server run --dir ' + site.directory
+    monkeypatch.setattr(control_socket, 'start_command', lambda directory: 'sudo systemctl start ua-overlay-server')
+    assert site.start_command() == 'sudo systemctl start ua-overlay-server'
 
 
 def test_the_directory_on_the_command_line_wins():

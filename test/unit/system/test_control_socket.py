@@ -58,6 +58,15 @@ def test_a_stopped_server_is_named_with_the_command_to_start_it(tmp_path):
     assert caught.value.next_command == 'ua-overlay server run --dir {}'.format(tmp_path)
 
 
+def test_the_server_of_a_service_is_started_as_one(tmp_path):
+    unit = tmp_path / 'unit'
+    assert control_socket.start_command('/srv/a site', str(unit)) == "ua-overlay server run --dir '/srv/a site'"
+    unit.write_text('[Service]\nExecStart=/usr/local/bin/ua-overlay server run --dir "/srv/a site"\nRestart=always\n')
+    assert control_socket.start_command('/srv/a site', str(unit)) == 'sudo systemctl start ua-overlay-server'
+    # The service is that of another site.
+    assert control_socket.start_command('/srv/a', str(unit)) == 'ua-overlay server run --dir /srv/a'
+
+
 def test_a_stale_socket_means_that_no_server_runs(tmp_path):
     path = str(tmp_path / 'control.sock')
     with socket.socket(socket.AF_UNIX) as dead:

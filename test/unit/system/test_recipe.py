@@ -8,6 +8,7 @@ from full_disk import needs_root, small_file_system
 from ua_overlay import defaults
 from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.system import ownership
+from ua_overlay.system.instance import AlreadyRunning
 from ua_overlay.system.recipe import (
     Applier,
     Command,
@@ -262,3 +263,26 @@ def test_undo_goes_on_when_a_command_fails(machine):
     machine.fail = 'unload'
     assert machine.applier().undo() == ['It failed.'] and machine.ran == ['c', 'unload']
     assert not machine.applier().applied() and not os.path.exists(machine.path + CONF)
+
+
+@pytest.mark.fault('K6', 'Two commands set up the same thing at once (Ansible and a person)',
+                   behaviour='the second one says who runs, and changes nothing', reported='at once',
+                   recovery='with the next command after the first has ended', lost='nothing')
+def test_a_second_command_would_take_the_files_of_the_first_for_the_original_ones(machine):
+    seconds = []
+
+    def meanwhile(argv):
+        for second in (lambda: machine.applier().apply(recipe('two\n')), lambda: machine.applier().undo()):
+            with pytest.raises(AlreadyRunning) as caught:
+                second()
+            seconds.append(caught.value.sentence)
+
+    first = machine.applier()
+    first._run = meanwhile
+    first.apply(recipe(commands=(Command(('load', CONF)),)))
+    assert len(seconds) == 2
+    assert seconds[0].startswith('`sudo do it again` runs already: process {} '.format(os.getpid()))
+    assert machine.read(CONF) == 'one\n'
+    # Another purpose is not kept out, and the same one goes on afterwards.
+    machine.applier('other').apply(recipe('three\n', '/etc/other.conf'))
+    assert machine.applier().undo() == [] and not os.path.exists(machine.path + CONF)

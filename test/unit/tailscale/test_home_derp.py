@@ -120,7 +120,9 @@ def test_the_home_is_always_restored(world):
 def test_no_action_without_a_daemon_or_after_leaving(world):
     now, said, daemon, reporter = world
     daemon.missing = True
-    reporter.run(Stop(rounds=3))
+    rounds = []
+    HomeReporter(daemon, said.append, lambda: now[0], rounds.append).run(Stop(rounds=3))
+    assert rounds and set(rounds) == {'none'}
     with pytest.raises(DaemonMissing):
         reporter.step(Stop())
     daemon.missing = False

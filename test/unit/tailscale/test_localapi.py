@@ -8,6 +8,7 @@ import time
 import hostile
 import pytest
 
+from ua_overlay import defaults
 from ua_overlay.tailscale.http_unix import LONGEST_BODY
 from ua_overlay.tailscale.localapi import DaemonDenied, DaemonError, DaemonMissing, DaemonTooOld, LocalApi
 from ua_overlay.tailscale.model import parse_status
@@ -80,6 +81,19 @@ def test_a_slow_daemon_times_out(path):
     with pytest.raises(DaemonError):
         LocalApi(path, timeout=0.3).status()
     assert time.monotonic() - start < 0.8
+
+
+def test_a_machine_that_was_never_prepared_has_no_tailscaled_to_start(path, monkeypatch, tmp_path):
+    monkeypatch.setattr(defaults, 'DAEMON_SOCKET', path)
+    monkeypatch.setattr(defaults, 'CA_FILE', str(tmp_path / 'ca.pem'))
+    monkeypatch.setattr(defaults, 'SITE_DIR', str(tmp_path / 'site'))
+    for made, next_command in (('', 'sudo ua-overlay robot prepare'), ('site', 'sudo ua-overlay server status'),
+                               ('ca.pem', 'sudo systemctl start tailscaled')):
+        if made:
+            (tmp_path / made).mkdir()
+        with pytest.raises(DaemonMissing) as caught:
+            LocalApi(path).status()
+        assert caught.value.next_command.startswith(next_command)
 
 
 def test_a_missing_socket_and_a_stale_socket(path):

@@ -33,6 +33,7 @@ class Robot:
 
     def __init__(self, moments, failure=None):
         self.moments, self.failure, self.restarts, self.said = list(moments), failure, 0, []
+        self.rounds = []
 
     def wait(self, seconds):
         if not self.moments:
@@ -58,7 +59,7 @@ class Robot:
 
     def watch(self):
         map_expiry.watch_expiry(self, lambda: self.stamp, self.start, self.restart, self, self.said.append,
-                                lambda: self.time)
+                                lambda: self.time, self.rounds.append)
         return self
 
 
@@ -80,14 +81,18 @@ class Robot:
 def test_restarts(moments, restarts):
     robot = Robot(moments).watch()
     assert robot.restarts == restarts == len(robot.said)
+    assert robot.rounds == [''] * len(moments)
     assert all('was forgotten' in sentence for sentence in robot.said)
 
 
-def test_a_restart_that_fails_is_reported():
+def test_a_restart_that_fails_is_reported_and_tried_again():
     failure = subprocess.CalledProcessError(1, ['systemctl', 'try-restart', 'tailscaled'])
-    robot = Robot([(UNTIL, STAMP, ALONE, 2000.0)], failure).watch()
-    assert 'since 1970-01-01 00:16:40 UTC' in robot.said[0]
-    assert robot.said[0].endswith('Next: sudo systemctl restart tailscaled')
+    robot = Robot([(UNTIL, STAMP, ALONE, 2000.0), (UNTIL + 10, STAMP, ALONE, 2000.0),
+                   (UNTIL + 20, STAMP, CONNECTED, 2000.0)], failure).watch()
+    sentence, = robot.said
+    assert 'since 1970-01-01 00:16:40 UTC' in sentence and sentence.endswith('Next: sudo systemctl restart tailscaled')
+    assert robot.restarts == 2
+    assert robot.rounds == [sentence.split(' Next: ')[0]] * 2 + ['']
 
 
 def test_the_start_of_who_listens(tmp_path):

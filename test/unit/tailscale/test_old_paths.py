@@ -18,8 +18,9 @@ GONE = DaemonMissing('none')
 class Daemon:
     """Answers one status after another; stops the watch behind the last one."""
 
-    def __init__(self, answers, failure=None):
+    def __init__(self, answers, failure=None, logins=(), current=None):
         self.answers, self.failure, self.restarts, self.said = list(answers), failure, 0, []
+        self.logins, self.current = list(logins), current or {'ID': ''}
 
     def wait(self, seconds):
         return not self.answers
@@ -30,6 +31,9 @@ class Daemon:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def profiles(self):
+        return self.logins, self.current
 
     def restart(self):
         self.restarts += 1
@@ -51,9 +55,25 @@ def test_restarts(answers, restarts):
     assert daemon.restarts == restarts == len(daemon.said)
 
 
+OURS, THEIRS = {'ID': 'a', 'ControlURL': 'https://server.ua.test:8080'}, {'ID': 'b', 'ControlURL': ''}
+
+
+@pytest.mark.parametrize('logins, current, restarts', [
+    # `robot prepare --take-over` and `tailscale login` begin a new login beside one that is kept: a restart ends it.
+    ([THEIRS], {'ID': ''}, 0), ([OURS, THEIRS], OURS, 0),
+    # A logout removes its own login a moment later.
+    ([OURS], OURS, 1), ([], {'ID': ''}, 1)])
+def test_a_new_login_beside_another_one_is_not_cut_off(logins, current, restarts):
+    daemon = Daemon([RUNNING, OUT, OUT], logins=logins, current=current)
+    watch_logouts(daemon, daemon.restart, daemon, daemon.said.append)
+    assert daemon.restarts == restarts
+
+
 def test_a_restart_that_fails_is_reported():
     daemon = Daemon([RUNNING, OUT, OUT], subprocess.CalledProcessError(1, ['systemctl', 'restart', 'tailscaled']))
-    watch_logouts(daemon, daemon.restart, daemon, daemon.said.append)
+    rounds = []
+    watch_logouts(daemon, daemon.restart, daemon, daemon.said.append, rounds.append)
+    assert rounds[0] == '' and 'could not be restarted' in rounds[-1]
     assert daemon.restarts == 1 and 'Next: sudo systemctl restart tailscaled' in daemon.said[0]
 
 

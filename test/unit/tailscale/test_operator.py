@@ -7,11 +7,11 @@ from ua_overlay.tailscale.operator import RETRY, maintain_operator
 
 
 class Stop(threading.Event):
-    """Takes no time to wait; remembers the pauses."""
+    """Takes no time to wait; remembers the pauses, and what was told of each round."""
 
     def __init__(self):
         super().__init__()
-        self.pauses = []
+        self.pauses, self.rounds = [], []
 
     def wait(self, timeout=None):
         self.pauses.append(timeout)
@@ -60,7 +60,7 @@ class PlayedApi:
 def run(*buses):
     stop, said = Stop(), []
     api = PlayedApi(stop, *buses)
-    maintain_operator(api, 'robot', stop, said.append)
+    maintain_operator(api, 'robot', stop, said.append, stop.rounds.append)
     return api, said, stop
 
 
@@ -80,6 +80,8 @@ def test_a_daemon_restart_is_survived_and_reported_once():
     assert said == ['No tailscaled answers. Trying again.', 'robot may join and leave the overlay (operator set).']
     assert api.edits == [{'OperatorUser': 'robot'}]
     assert stop.pauses[:3] == [RETRY[0], 2 * RETRY[0], 4 * RETRY[0]]
+    # Every failure and every good round is told, for the agent's report of its duties.
+    assert stop.rounds[:3] == ['No tailscaled answers.'] * 3 and stop.rounds[-1] == ''
 
 
 def test_pauses_grow_to_the_limit_and_reset_after_a_message():

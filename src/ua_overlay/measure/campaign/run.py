@@ -11,7 +11,7 @@ from ua_overlay.measure.campaign import plan, sample
 from ua_overlay.measure.campaign.campaign import Campaign
 from ua_overlay.measure.campaign.plan import Step
 from ua_overlay.measure.campaign.sample import Sample, SampleError
-from ua_overlay.protocols import Clock, JsonObject
+from ua_overlay.protocols import Clock, Json, JsonObject
 from ua_overlay.system import files, foreign_file, foreign_json
 
 #: The file of a results directory that describes its campaign.
@@ -55,6 +55,27 @@ def describe(campaign: Campaign, machine: Mapping[str, Any], versions: Mapping[s
     return {'schema': sample.SCHEMA, 'campaign': campaign.source, 'name': campaign.name, 'machine': machine,
             'kernel': machine.get('kernel', ''), 'versions': versions, 'start': sample.moment(started),
             'emulated': emulated, 'places': campaign.places, 'clock_error_ms': campaign.clock_error_ms}
+
+
+def is_description(values: Json) -> bool:
+    """Return whether a JSON value is a :func:`describe`, as far as a report reads it."""
+    if not isinstance(values, dict):
+        return False
+    places, versions, *others = (values.get(key) or {} for key in ('places', 'versions', 'machine', 'campaign'))
+    if not all(isinstance(each, dict) for each in [places, versions] + others):
+        return False
+    tables = list(versions.values())
+    return (all(isinstance(each, dict) for each in tables)
+            and all(isinstance(text, str) for each in tables for text in each.values())
+            and all(_is_place(each) for each in places.values()))
+
+
+def _is_place(value: Json) -> bool:
+    """Return whether it is what a campaign says about a place: a name, perhaps, and both of its coordinates or none."""
+    if not isinstance(value, dict) or not isinstance(value.get('name', ''), str):
+        return False
+    numbers = [value[key] for key in ('x', 'y') if key in value]
+    return len(numbers) != 1 and all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in numbers)
 
 
 def goes_on(directory: str, campaign: Campaign) -> bool:

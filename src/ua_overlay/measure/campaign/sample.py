@@ -3,7 +3,7 @@
 docs/measure.md describes the file; the module of each tool lists its `values`.
 """
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Type
 
 from ua_overlay import link_types
 from ua_overlay.clock import format_rfc3339, from_unix, parse_rfc3339
@@ -12,6 +12,7 @@ from ua_overlay.measure import paths
 from ua_overlay.measure.campaign import proof as proofs
 from ua_overlay.measure.campaign.proof import Proof
 from ua_overlay.measure.tools.registry import TOOLS
+from ua_overlay.measure.tools.tool import Tool
 from ua_overlay.protocols import Json, JsonObject
 
 #: Version of the format; every sample has it as `schema`.
@@ -23,6 +24,10 @@ EXPECTED = ('',) + link_types.CARRYING
 _TEXTS = ('id', 'campaign', 'scenario', 'place', 'source', 'target', 'path', 'expected', 'started', 'tool', 'status',
           'problem')
 _MAPPINGS = ('settings', 'values', 'cpu', 'proof', 'link', 'versions')
+#: Values that are texts.
+_WORDS = ('congestion',)
+#: Settings that a report calculates with.
+_NUMBERS = ('mtu', 'offered_bps')
 
 
 class SampleError(OverlayError):
@@ -114,18 +119,37 @@ def problem_of(raw: Json) -> str:
         parse_rfc3339(raw['started'])
     except ValueError:
         return 'started is {!r}, not a time as 2026-01-31T12:00:00.500Z'.format(raw['started'])
-    return _problem_of_values(TOOLS[raw['tool']].values, raw['values']) if raw['status'] == OK else ''
+    problem = _problem_of_values(TOOLS[raw['tool']], raw['values']) if raw['status'] == OK else ''
+    return problem or _problem_of_mappings(raw)
 
 
-def _problem_of_values(keys: Dict[str, str], values: JsonObject) -> str:
-    missing = [key for key in keys if key not in values]
+def _problem_of_values(tool: Type[Tool], values: JsonObject) -> str:
+    missing = [key for key in tool.values if values.get(key) is None]
     if missing:
         return 'values has no {}'.format(', '.join(missing))
-    for key in keys:
-        numbers: List[Any] = values[key] if isinstance(values[key], list) else [values[key]]
-        if not all(isinstance(value, (int, float)) for value in numbers):
+    for key, value in values.items():
+        if key in _WORDS or value is None:
+            continue
+        numbers: List[Any] = value if isinstance(value, list) else [value]
+        if (key in tool.series) != isinstance(value, list) or not all(map(_is_number, numbers)):
             return 'values.{} holds something else than numbers'.format(key)
     return ''
+
+
+def _problem_of_mappings(raw: JsonObject) -> str:
+    for key, value in raw['settings'].items():
+        if isinstance(value, (dict, list)) or key in _NUMBERS and value is not None and not _is_number(value):
+            return 'settings.{} is of another type'.format(key)
+    if not all(value is None or _is_number(value) for value in raw['cpu'].values()):
+        return 'cpu holds something else than numbers'
+    for key, texts in [('versions', raw['versions'])] + [('link', shape) for shape in raw['link'].values()]:
+        if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
+            return '{} holds something else than texts'.format(key)
+    return ''
+
+
+def _is_number(value: Json) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def moment(seconds: float) -> str:

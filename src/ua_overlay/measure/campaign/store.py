@@ -137,6 +137,17 @@ class Store:
             raise SampleError('The results directory {} cannot be written: {}.'.format(
                 self.directory, error.strerror), command('ls -ld {}', self.directory))
 
+    def is_written(self) -> bool:
+        """Return whether a process may be writing there. :raises OSError: the directory is missing, or not readable."""
+        handle = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True  # or a file system without locks, on which nobody knows
+        finally:
+            os.close(handle)
+        return False
+
     def close(self) -> None:
         """Let another process write there."""
         if self._lock is not None:

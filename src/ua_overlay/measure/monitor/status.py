@@ -1,17 +1,25 @@
 """The last values of a monitor, in a small file that is replaced atomically: for people and for other monitoring."""
 import json
 import os
-from typing import Optional, Tuple
+from typing import Mapping, Optional, Tuple
 
 from ua_overlay.measure.campaign import sample
 from ua_overlay.measure.campaign.sample import Sample, SampleError
 from ua_overlay.measure.monitor.monitor import MonitorPlan
 from ua_overlay.measure.tools.registry import TOOLS
-from ua_overlay.protocols import JsonObject
+from ua_overlay.protocols import Json, JsonObject
 from ua_overlay.system import files, foreign_file, foreign_json
+
+Types = Mapping[str, Tuple[type, ...]]
 
 FILE = 'status.json'
 RUNNING, WAITING, STOPPED = STATES = ('running', 'waiting', 'stopped')
+_TEXT, _COUNT = (str,), (int,)
+#: The types of the values that people and other monitoring read.
+_FIELDS: Types = {'schema': _COUNT, 'name': _TEXT, 'started': _TEXT, 'updated': _TEXT, 'state': _TEXT,
+                  'rounds': _COUNT, 'probes': (dict,)}
+_PROBE: Types = {'started': _TEXT, 'status': _TEXT, 'problem': _TEXT, 'value': (int, float, type(None)), 'unit': _TEXT,
+                 'link': _TEXT, 'link_changes': _COUNT, 'last_ok': _TEXT}
 
 
 def first(plan: MonitorPlan, started: float) -> JsonObject:
@@ -68,12 +76,19 @@ def read(directory: str) -> JsonObject:
     path = os.path.join(directory, FILE)
     try:
         status: JsonObject = foreign_json.parse_object(foreign_file.read(path).data)
-        if status.get('schema') == sample.SCHEMA and status.get('state') in STATES:
+        if _has(status, _FIELDS) and status['schema'] == sample.SCHEMA and status['state'] in STATES and all(
+                _has(probe, _PROBE) for probe in status['probes'].values()):
             return status
         reason: Optional[str] = 'it is not a status'
     except OSError as error:
         reason = error.strerror
-    except (ValueError, AttributeError):
+    except ValueError:
         reason = 'it is not a status'
     raise SampleError('{} cannot be read: {}. A monitor writes it.'.format(path, reason),
                       'ua-overlay measure monitor --help')
+
+
+def _has(values: Json, types: Types) -> bool:
+    return isinstance(values, dict) and all(
+        isinstance(values.get(name, types), kinds) and not isinstance(values[name], bool)
+        for name, kinds in types.items())

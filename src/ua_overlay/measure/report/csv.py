@@ -38,8 +38,9 @@ def summary(data: Data) -> str:
             changes: Tuple[Optional[float], ...] = (None,) * 6
             if row.change:
                 changes = _ends(row.change.percent) + _ends(row.change.absolute)
+            ends = (min(pieces), sum(pieces) / len(pieces), max(pieces)) if pieces else (None,) * 3
             rows.append((key, metric.unit, group.variant, group.place, group.scenario, group.label, row.estimate.n)
-                        + _ends(row.estimate) + (min(pieces), sum(pieces) / len(pieces), max(pieces)) + changes)
+                        + _ends(row.estimate) + ends + changes)
     return _text(SUMMARY, rows)
 
 

@@ -38,7 +38,7 @@ def load(directory: str, only: Optional[Sequence[str]] = None) -> Data:
             path, error.strerror), command('ls -l {}', directory))
     except ValueError:
         campaign = None
-    if not isinstance(campaign, dict):
+    if not run.is_description(campaign):
         raise ReportError('{} does not describe a campaign.'.format(path), command('ls -l {}', directory))
     samples = store.read(directory)
     there = sorted({each.place for each in samples})

@@ -19,6 +19,7 @@ class IperfTcp(Iperf):
     title = 'TCP'
     # Pin the congestion control: the kernel's default differs from machine to machine.
     keys = dict(Iperf.shared_keys, congestion=Key('cubic', congestion), rate=Key(None, schema.optional(rate, None)))
+    series = ('intervals_bps',)
     values = {'bps': 'bit/s', 'intervals_bps': 'bit/s', 'retransmits': 'segments'}
     metrics = (
         Metric(KIND, 'tcp', 'TCP throughput', 'Mbit/s', metric.number('bps', 1e-6), metric.every('intervals_bps', 1e-6),

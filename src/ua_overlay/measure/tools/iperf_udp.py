@@ -17,6 +17,7 @@ class IperfUdp(Iperf):
     kind = KIND
     title = 'UDP'
     keys = dict(Iperf.shared_keys, rate=Key('10mbit', rate))
+    series = ('intervals_bps',)
     values = {'bps': 'bit/s', 'offered_bps': 'bit/s', 'jitter_ms': 'ms', 'lost_percent': '%', 'packets': ''}
     metrics = (
         Metric(KIND, 'udp', 'UDP throughput', 'Mbit/s', metric.number('bps', 1e-6), None, stats.throughput_loss,

@@ -26,6 +26,7 @@ class Ping(Tool):
     title = 'round trips'
     keys = {'count': Key(50, integer(2, 1000000)), 'interval': Key(0.2, number(0.002, 3600)),
             'size': Key(56, integer(16, 65000)), 'omit': Key(1, integer(0, 10000))}
+    series = ('rtt_ms',)
     values = {'rtt_ms': 'ms', 'sent': '', 'lost': ''}
     metrics = (
         Metric(KIND, 'rtt', 'Round trip', 'ms', metric.median('rtt_ms'), metric.every('rtt_ms'), stats.rtt_increase,

@@ -21,6 +21,7 @@ class RosService(Tool):
     kind = KIND
     title = 'ROS service'
     keys = {'calls': Key(50, integer(1, 1000000)), 'omit': Key(5, integer(0, 10000))}
+    series = ('rtt_ms',)
     values = {'rtt_ms': 'ms', 'failed': ''}
     metrics = (Metric(KIND, 'service', 'Call of a ROS service', 'ms', metric.median('rtt_ms'), metric.every('rtt_ms'),
                       stats.rtt_increase, 'Calls of a ROS service', 'a call', 5),)

@@ -20,6 +20,7 @@ class RosTopic(Tool):
     title = 'ROS topic'
     keys = {'seconds': Key(10, number(1, LONGEST)), 'size': Key(1000, integer(16, 100000000)),
             'rate': Key(10, number(0.01, 10000)), 'omit': Key(5, integer(0, 10000))}
+    series = ('age_ms',)
     values = {'hz': 'Hz', 'age_ms': 'ms', 'sent': '', 'received': '', 'size_bytes': 'bytes'}
     metrics = (
         Metric(KIND, 'age', 'Age of ROS messages', 'ms', metric.median('age_ms'), metric.every('age_ms'),

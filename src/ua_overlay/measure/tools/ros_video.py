@@ -41,6 +41,7 @@ class RosVideo(Tool):
             'height': Key(720, integer(64, 4096, multiple_of=16)), 'rate': Key(30, number(0.5, 240)),
             'seconds': Key(30, number(1, LONGEST)), 'omit': Key(30, integer(0, 10000)), 'hog': Key(False, flag),
             'congestion': Key('', optional(congestion, '')), 'nodelay': Key(False, flag)}
+    series = ('age_ms',)
     values = {'hz': 'Hz', 'age_ms': 'ms', 'sent': '', 'received': '', 'skipped': '', 'gaps': '', 'longest_ms': 'ms',
               'size_bytes': 'bytes'}
     metrics = (

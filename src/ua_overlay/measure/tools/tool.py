@@ -62,6 +62,7 @@ class Tool(abc.ABC):
     :cvar title: its name in the tables of a report.
     :cvar keys: its keys in a campaign file.
     :cvar values: the `values` of an `ok` sample: name -> unit ('' for a count).
+    :cvar series: those of its values that are lists of numbers; the others are numbers.
     :cvar metrics: the numbers that a report computes from the values; a monitor shows the first one.
     :cvar variant: settings that make two measurements different; the report compares only samples that agree in them.
     :cvar needs_ros: whether it runs in a ROS graph.
@@ -76,6 +77,7 @@ class Tool(abc.ABC):
     title: ClassVar[str]
     keys: ClassVar[Dict[str, Key]]
     values: ClassVar[Dict[str, str]]
+    series: ClassVar[Tuple[str, ...]] = ()
     metrics: ClassVar[Tuple[Metric, ...]]
     variant: ClassVar[Tuple[str, ...]] = ()
     needs_ros: ClassVar[bool] = False

@@ -43,3 +43,16 @@ def test_a_failed_sample_may_have_no_values():
 def test_times_are_utc_with_milliseconds():
     assert sample.moment(1767225600.25) == '2026-01-01T00:00:00.250Z'
     assert of_step(STEPS[0]).started_at == 0.0
+
+
+@pytest.mark.parametrize('key, name, value', [
+    ('values', 'intervals_bps', 1.0), ('values', 'intervals_bps', [[]]), ('values', 'intervals_bps', [True]),
+    ('values', 'bps', [1]), ('values', 'bps', None), ('values', 'other', {}), ('settings', 'mtu', 'x'),
+    ('settings', 'offered_bps', True),
+    ('settings', 'size', []), ('cpu', 'source_percent', '1'), ('versions', 'kernel', 6), ('link', 'dev-1', 5),
+    ('link', 'dev-1', {'delay': 5})])
+def test_a_value_with_which_a_report_cannot_calculate_is_no_sample(key, name, value):
+    raw = of_step(STEPS[0]).to_json()
+    assert sample.problem_of(raw) == ''
+    raw[key] = dict(raw[key], **{name: value})
+    assert key in sample.problem_of(raw)

@@ -6,6 +6,7 @@ import xml.etree.ElementTree
 import pytest
 
 from ua_overlay.cli import main
+from ua_overlay.errors import OverlayError
 from ua_overlay.measure.campaign import store
 from ua_overlay.measure.report.write import load
 from unit.measure import samples as measure_samples
@@ -126,3 +127,19 @@ def test_rotated_files_are_read(tmp_path):
     older = measure_samples.write(tmp_path / 'older', samples[:5])
     (older / 'samples.jsonl').rename(results / store.rotated_name(1767225600))
     assert [each.id for each in load(str(results)).samples] == [each.id for each in samples]
+
+
+@pytest.mark.fault('K4', 'Results whose values have other types (damaged, made by hand)', behaviour='measure report '
+                   'names the file or the line', reported='at once', recovery='with whole results',
+                   lost='nothing')
+@pytest.mark.parametrize('change', [
+    {'places': 1}, {'places': {'p': None}}, {'places': {'p': {'x': 1}}}, {'places': {'p': {'x': [], 'y': 1}}},
+    {'places': {'p': {'name': 5}}}, {'versions': [1]}, {'versions': {'a': 0}}, {'versions': {'a': {'kernel': []}}},
+    {'machine': 'x'}, {'campaign': 7}])
+def test_a_description_of_another_shape(tmp_path, change):
+    results = measure_samples.write(tmp_path, measure_samples.samples(1, 2))
+    load(str(results))
+    description = json.loads((results / 'campaign.json').read_text())
+    (results / 'campaign.json').write_text(json.dumps(dict(description, **change)))
+    with pytest.raises(OverlayError, match='does not describe a campaign'):
+        load(str(results))

@@ -15,6 +15,7 @@ class Echo(Tool):
     title = 'echoes'
     keys = {'count': Key(3, integer(1, 100))}
     values = {'echo_ms': 'ms'}
+    series = ('echo_ms',)
     metrics = (Metric(KIND, 'echo', 'Echo', 'ms', metric.median('echo_ms'), metric.every('echo_ms'),
                       heading='Echoes by place', piece='an echo'),)
     variant = ('count',)
