@@ -41,7 +41,7 @@ def configure_run(parser: CommandParser) -> None:
 def configure_status(parser: CommandParser) -> None:
     parser.describe('Show whether the relay apart from the server works, and derper. It answers without a server, too.',
                     'exit status:\n  0  works\n  1  does not work, or does not run apart from the server\n'
-                    '  4  works, but a log loses lines')
+                    '  4  works, but needs attention: a log loses lines')
     parser.add_json()
     add_dir(parser)
     parser.set_defaults(run=run_status)
