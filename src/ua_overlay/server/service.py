@@ -228,9 +228,10 @@ def make_recipe(user: str, owner: Tuple[int, int], directory: str, text: str, ru
     units = _run(served.unit, unit)
     files: Tuple[File, ...] = (File(unit, text),)
     if relay[0]:
-        # After the server, which had the relay and its ports until now if it ran without this unit.
         files += (File(RELAY_UNIT, relay[0]), File(STAMP, relay[1]))
-        units += _run(SERVER_RELAY.unit, STAMP)
+        # A port may move from one to the other with derp_port. So the relay stops first if it restarts anyway, and
+        # starts after the server, which had the relay in itself if it ran without this unit.
+        units = (Command(('systemctl', 'stop', SERVER_RELAY.unit), (STAMP,)),) + units + _run(SERVER_RELAY.unit, STAMP)
     return Recipe(files + limits, (), owning + limiting + (
         daemon_reload(*(item.path for item in files if item.path.startswith(UNIT_DIR))),) + units, ())
 

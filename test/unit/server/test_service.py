@@ -124,7 +124,7 @@ class Machine:
 
     def __init__(self, root):
         self.ran = []
-        self._active = False
+        self._active, self._stamp = False, ''
         self._applier = service.applier(str(root), self._run, owner_of=None, ask=lambda argv: self._active)
 
     def _run(self, argv):
@@ -136,6 +136,11 @@ class Machine:
         self._applier.apply(service.make_recipe('daemon', (0, 0), SITE, unit(command=command), relay=(
             unit(command=relay, served=service.SERVER_RELAY), stamp)))
         self._active = True
+        if stamp != self._stamp:
+            stopped = 'systemctl stop ' + service.SERVER_RELAY.unit
+            # It leaves its ports to the server, which may have them from now on.
+            assert all(self.ran.index(stopped) < index for index, line in enumerate(self.ran) if 'restart' in line)
+        self._stamp = stamp
         return [line.split()[2] for line in self.ran if line.startswith('systemctl restart')]
 
     def remove(self):
