@@ -315,13 +315,15 @@ class OverlayNode:
 
         :param now: Unix seconds.
         """
-        team = self._state.remembered_team
-        state_now = '' if team is None else team.state(now)
-        if team is not None and state_now != self._memory:
-            rospy.logwarn('%s', team.sentences(now))
-        elif self._memory and self._state.snapshot is not None and is_connected(self._state.snapshot):
+        team, snapshot = self._state.remembered_team, self._state.snapshot
+        if team is not None:
+            if team.state(now) != self._memory:
+                rospy.logwarn('%s', team.sentences(now))
+            self._memory = team.state(now)
+        elif self._memory and snapshot is not None and is_connected(snapshot):
+            # It answers some seconds before tailscaled is connected to it again.
             rospy.loginfo('The server is back; the team is the one that it sends.')
-        self._memory = state_now
+            self._memory = ''
 
     def _read_history(self) -> LinkHistory:
         """Return the record of the links that an earlier node left."""

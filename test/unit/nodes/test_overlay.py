@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import hostile
 import pytest
@@ -22,6 +23,7 @@ from ua_overlay.rosenv import envfile  # noqa: E402
 from ua_overlay.rosenv.names import NameReport  # noqa: E402
 from ua_overlay.tags import memory_fact  # noqa: E402
 from ua_overlay.tailscale import map_stamp, path_keeper  # noqa: E402
+from ua_overlay.tailscale.remembered_team import RememberedTeam  # noqa: E402
 
 #: Seconds for what the node does at once, on a busy machine.
 SOON = 20.0
@@ -203,6 +205,21 @@ def test_the_stamp_of_the_map_follows_the_site_and_ends_with_the_connection(node
     change(True)
     wait('The topic', lambda: not node.state().remembered, SOON)
     assert sum('has been away' in text for text in logged) == 1
+
+
+def test_the_log_says_once_that_the_server_is_away_and_once_that_tailscaled_is_connected_again(monkeypatch):
+    logged = []
+    for level in ('loginfo', 'logwarn'):
+        monkeypatch.setattr(rospy, level, lambda text, *args: logged.append(text % args if args else text))
+    team, alone, connected = RememberedTeam(1000.0, 90000.0), *(
+        SimpleNamespace(status=SimpleNamespace(running=True, self_node=SimpleNamespace(online=online)))
+        for online in (False, True))
+    played = SimpleNamespace(_memory='', _state=None)
+    # In the third moment the server answers, and tailscaled has not noticed that yet.
+    for found, snapshot in ((team, alone), (team, alone), (None, alone), (None, connected), (None, connected)):
+        played._state = SimpleNamespace(remembered_team=found, snapshot=snapshot)
+        overlay.OverlayNode._notice_memory(played, 2000.0)
+    assert logged == [team.sentences(2000.0), 'The server is back; the team is the one that it sends.']
 
 
 def test_a_service_call_that_fails_is_answered_at_once(node):
