@@ -16,6 +16,8 @@ from ua_overlay.system.daemon_child import DaemonChild
 
 #: Seconds without an answer after which a derper is restarted.
 MUTE_AFTER = 30.0
+#: Seconds within which a derper usually answers after its start.
+START = 3.0
 #: Seconds between two looks at a derper that answers, and at one that does not.
 PERIOD, SOON = 10.0, 1.0
 

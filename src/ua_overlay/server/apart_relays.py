@@ -9,6 +9,7 @@ from typing import Callable
 from ua_overlay.errors import OverlayError
 from ua_overlay.headscale.site_directory import SiteDirectory
 from ua_overlay.protocols import Clock, JsonObject
+from ua_overlay.relays import derp_process
 from ua_overlay.server import service
 from ua_overlay.system import control_socket
 from ua_overlay.system.control_socket import NotRunning
@@ -17,10 +18,6 @@ from ua_overlay.system.control_socket import NotRunning
 Ask = Callable[[str, str, float], JsonObject]
 #: Seconds for a question to that process, which never waits for Headscale.
 TIMEOUT = 5.0
-
-
-#: Seconds that a server waits for derper at its start.
-DERP_START = 3.0
 
 
 class ApartRelays:
@@ -36,7 +33,7 @@ class ApartRelays:
     def start_derp(self) -> None:
         """Wait for derper, for some seconds: both processes start when the machine boots, and robots whose first DERP
         map calls Headscale's own DERP their home have to change it."""
-        deadline = self._clock() + DERP_START
+        deadline = self._clock() + derp_process.START
         while self._site.settings.derp_port and self._clock() < deadline:
             if (self.report()['own_derp'] or {}).get('ok'):
                 return

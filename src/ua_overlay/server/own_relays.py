@@ -6,6 +6,7 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.headscale import remote_hosts
 from ua_overlay.headscale.api import Connect
 from ua_overlay.protocols import Clock, JsonObject, Locate, Say, UtcClock
+from ua_overlay.relays import derp_process
 from ua_overlay.relays.admission import ASK_TIMEOUT
 from ua_overlay.relays.derp_process import DerpProcess, DerpSettings, DerpTrust
 from ua_overlay.relays.relay import SiteKeySource, settings_of_site
@@ -15,9 +16,6 @@ from ua_overlay.system import file_system, foreign_file
 from ua_overlay.trust import certificate as certificates
 from ua_overlay.trust import store
 from ua_overlay.trust.verify import verify_node_key
-
-#: Seconds within which a derper usually answers after its start.
-DERP_START = 3.0
 
 
 class OwnRelays:
@@ -53,7 +51,7 @@ class OwnRelays:
             self._derp.start()
         except OSError as error:
             raise file_system.as_error(file_system.named(error, self._site.path('derp')))
-        self._derp.wait(DERP_START)
+        self._derp.wait(derp_process.START)
 
     def start_relay(self) -> None:
         """Start the relay, which joins as soon as Headscale answers.
