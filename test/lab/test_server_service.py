@@ -220,7 +220,7 @@ def test_the_relay_goes_on_when_the_server_restarts_or_dies(server):
     report = status(server)
     assert report['healthy'] and report['relay'] == "The relay's process does not run"
     checked = overlay(server, 'server', 'check', check=False)
-    assert checked.returncode == 1 and 'sudo systemctl start ' + service.SERVER_RELAY.unit in checked.stdout
+    assert checked.returncode == 1 and 'sudo systemctl start ua-overlay-server-relay' in checked.stdout
     server.run(['systemctl', 'start', service.SERVER_RELAY.unit])
     wait_up(server)
 

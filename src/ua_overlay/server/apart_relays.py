@@ -2,7 +2,6 @@
 
 A restart of the server, or a new version of it, then leaves links over them alone.
 """
-import os
 import time
 from typing import Callable
 
@@ -82,8 +81,7 @@ def status(site: SiteDirectory, ask: Ask = control_socket.ask) -> JsonObject:
         raise NotRunning("The relay's process does not run.", start_command(site))
 
 
-def start_command(site: SiteDirectory, exists: Callable[[str], bool] = os.path.exists) -> str:
+def start_command(site: SiteDirectory) -> str:
     """Return the command line that starts the relay's process: as its unit, where that is installed."""
-    if exists(service.RELAY_UNIT):
-        return 'sudo systemctl start ' + service.SERVER_RELAY.unit
-    return site.command('server relay run')
+    started = control_socket.start_command(site.directory, service.RELAY_UNIT, service.SERVER_RELAY.run)
+    return started if started.startswith('sudo ') else site.command(service.SERVER_RELAY.run)

@@ -58,10 +58,15 @@ def test_a_process_that_does_not_run_is_a_state_and_no_error(tmp_path):
     assert caught.value.next_command == 'ua-overlay server relay run --dir ' + site.directory
 
 
-def test_where_its_unit_is_installed_that_is_started():
-    assert apart_relays.start_command(SITE, {service.RELAY_UNIT}.__contains__) == (
-        'sudo systemctl start ua-overlay-server-relay.service')
-    assert apart_relays.start_command(SITE, lambda path: False) == 'ua-overlay server relay run --dir /site'
+def test_where_its_unit_is_installed_that_is_started(tmp_path, monkeypatch):
+    unit = tmp_path / service.SERVER_RELAY.unit
+    monkeypatch.setattr(service, 'RELAY_UNIT', str(unit))
+    assert apart_relays.start_command(SITE) == 'ua-overlay server relay run --dir /site'
+    unit.write_text(service.unit_text('daemon', SITE.directory, '/x/ua-overlay', (), served=service.SERVER_RELAY))
+    assert apart_relays.start_command(SITE) == 'sudo systemctl start ua-overlay-server-relay'
+    # The unit is that of another site.
+    assert apart_relays.start_command(Site('/other', SiteSettings('s.test'))) == (
+        'ua-overlay server relay run --dir /other')
 
 
 def test_a_real_socket_answers(tmp_path):

@@ -9,6 +9,7 @@ from ua_overlay.errors import UsageError
 from ua_overlay.firewall import egress
 from ua_overlay.firewall.backend import NFT, Backend
 from ua_overlay.server import service
+from ua_overlay.system import control_socket
 
 SITE = '/var/lib/ua_overlay/site'
 COMMAND = '/opt/ua_overlay/scripts/ua-overlay'
@@ -117,6 +118,15 @@ def test_the_relay_of_a_server_has_a_unit_that_nothing_couples_to_the_other():
     # SIGHUP would end it.
     assert not any(line.startswith('ExecReload') for line in text)
     assert egress.SERVER.beside == service.SERVER_RELAY.unit
+
+
+@pytest.mark.parametrize('served', [service.SERVER, service.SERVER_RELAY])
+def test_a_program_that_has_a_unit_is_started_by_it(tmp_path, served):
+    path = tmp_path / served.unit
+    path.write_text(unit(served=served))
+    words = served.run.split(' --')[0]
+    assert control_socket.start_command(SITE, str(path), words) == 'sudo systemctl start ' + served.unit.split('.')[0]
+    assert control_socket.start_command('/other', str(path), words) == 'ua-overlay {} --dir /other'.format(words)
 
 
 class Machine:
