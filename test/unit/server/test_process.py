@@ -332,6 +332,24 @@ def test_the_relay_is_stepped_restarted_and_reported():
     assert status['log_problems'] == ['The log is full.']
 
 
+@pytest.mark.parametrize('apart', [False, True])
+def test_a_derper_of_a_main_thread_that_hangs_is_unknown_unless_it_runs_apart(apart):
+    now, up = [0.0], {'state': 'up', 'ok': True}
+    server, _ = policy_server([], 0)
+    server._headscale, server._relays = Parts(), Relays()
+    server._headscale.child = type('Running', (), {'pid': 7, 'running': lambda self: True, 'log_problem': ''})()
+    server._headscale.restarts = 0
+    server._derp = type('Derp', (), {'report': dict, 'ends': dict})
+    server._relays.report = lambda: {'relay': {'apart': apart}, 'own_derp': up, 'log_problems': []}
+    assert server._status()['own_derp'] == up
+    server._staleness = Staleness(process.SILENT_AFTER, lambda: now[0])
+    now[0] = process.SILENT_AFTER
+    assert server._status()['own_derp'] == up
+    now[0] += 1
+    assert server._status()['own_derp'] == (up if apart else {
+        'state': 'unknown: The main thread of the server hangs: it did nothing for 121 s.', 'ok': False})
+
+
 def test_the_relay_is_held_unless_it_runs_apart(tmp_path):
     site, said = Site.create(str(tmp_path / 'site'), SiteSettings('s.test'), lambda directory: None), []
     server = SiteServer(site, None, None, None, said.append, None)
