@@ -197,7 +197,8 @@ def test_the_last_names_are_kept_while_none_are_known(which, monkeypatch):
 
     rounds = []
     loaded = keep(which, monkeypatch, names, 3, on_round=rounds.append)
-    assert len(rounds) >= 3 and set(rounds) == {''}
+    # One round may load twice, see below.
+    assert len(rounds) >= 2 and set(rounds) == {''}
     assert len(set(loaded)) == 1 and '203.0.113.10' in loaded[0]
 
 
