@@ -25,17 +25,17 @@ version: 1
 inet: {subnet: 203.0.113.0/24, dns: 203.0.113.2}
 names: {server.ua.test: 203.0.113.10}
 hosts:
-  server: {address: 203.0.113.10}
-nats:
 '''
 
 
-def topology(robots):
-    """The text of a topology: a server, and ``robots`` (dev-1, …), each behind its own NAT."""
+def topology(robots, hosts=('server',)):
+    """The text of a topology: ``hosts`` on the internet, 203.0.113.10, .11, …; and ``robots`` (dev-1, …), each behind
+    its own NAT."""
     numbers = [int(robot.rpartition('-')[2]) for robot in robots]
+    open_ = ['  {}: {{address: 203.0.113.{}}}\n'.format(host, n) for n, host in enumerate(hosts, 10)]
     nats = ['  nat{}: {{address: 203.0.113.{}, inside: 10.0.2.2/24}}\n'.format(n, 20 + n) for n in numbers]
-    hosts = ['  dev-{0}: {{behind: nat{0}, address: 10.0.2.15, hostname: robot}}\n'.format(n) for n in numbers]
-    return TOPOLOGY + ''.join(nats) + 'robots:\n' + ''.join(hosts)
+    inside = ['  dev-{0}: {{behind: nat{0}, address: 10.0.2.15, hostname: robot}}\n'.format(n) for n in numbers]
+    return TOPOLOGY + ''.join(open_) + 'nats:\n' + ''.join(nats) + 'robots:\n' + ''.join(inside)
 
 
 @contextlib.contextmanager

@@ -13,8 +13,9 @@ sys.path.insert(0, os.path.join(ROOT, 'src'))
 from ua_overlay import link_types  # noqa: E402
 from ua_overlay.errors import OverlayError  # noqa: E402
 from ua_overlay.lab import nat  # noqa: E402
-from ua_overlay.lab.fleet import USER, Fleet  # noqa: E402
+from ua_overlay.lab.fleet import USER  # noqa: E402
 from ua_overlay.lab.lab import Lab, load_topology  # noqa: E402
+from ua_overlay.lab.relays import Pair  # noqa: E402
 from ua_overlay.lab.wait import wait  # noqa: E402
 
 TEAM = 'iris'
@@ -139,15 +140,68 @@ def change_nats(story, fleet, events, listener, kind, link_type):
         raise OverlayError('{} messages were lost on a TCP topic.'.format(lost))
 
 
-def move_master(fleet):
-    """Run `team master` on the server; wait until both robots follow and a message arrives in the new graph."""
-    fleet.site('team', 'master', TEAM, 'dev-2')
+def reboot_without_a_server(story, fleet):
+    """Kill the server's machine and both robots; boot the robots; wait until they are in their graph again."""
+    def die():
+        fleet.cut_off('server')
+        fleet.stop_server()
+        for robot in ROBOTS:
+            fleet.lose_power(robot)
+
+    def boot():
+        began = time.monotonic()
+        for robot in ROBOTS:
+            fleet.start_daemon(robot)
+            fleet.start_agent(robot)
+        for robot in ROBOTS:
+            fleet.launch(robot)
+        wait_master(fleet, 'dev-2')
+        talker, listener = talk(fleet)
+        talker.end()
+        listener.end()
+        return time.monotonic() - began
+
+    story.step("The server's machine dies, and so do both robots", die)
+    took = story.step('Boot both robots: they remember their team and find each other over the DERP that lives', boot)
+    story.show('dev-1$ ua-overlay status', fleet.overlay('dev-1', 'status', check=False).stdout +
+               '\ntalker on dev-1 heard on dev-2 {:.1f} s after the start of tailscaled'.format(took))
+
+    def revive():
+        fleet.connect_again('server')
+        fleet.start_server()
+        for robot in ROBOTS:
+            wait('The server\'s answer to {}'.format(robot),
+                 lambda robot=robot: fleet.topic(robot, '/ua_overlay/state')['online'], 60)
+
+    story.step('Repair the server', revive)
+
+
+def talk(fleet):
+    """Run a talker on dev-1 and a listener on dev-2 in the team graph until 20 messages have come; return both."""
+    listener = Lines(fleet.ros_popen('dev-2', 'ua-overlay', 'exec', '--wait', '--timeout', '30',
+                                     'rosrun', 'ua_overlay', 'listener.py', graph='shell'))
+    talker = Lines(fleet.ros_popen('dev-1', 'ua-overlay', 'exec', '--wait', '--timeout', '30',
+                                   'rosrun', 'ua_overlay', 'talker.py', graph='shell'))
+    wait('Hearing the talker on dev-2', lambda: len(listener.lines) > 20 or talker.ended() or listener.ended(), 60)
+    if talker.ended() or listener.ended():
+        raise OverlayError('The talker or the listener ended early.')
+    return talker, listener
+
+
+def wait_master(fleet, master):
+    """Wait until both robots follow ``master`` and reach it."""
     for robot in ROBOTS:
         def follows(robot=robot):
             environment = fleet.topic(robot, '/ua_overlay/ros_environment')
-            return environment['master'] == 'dev-2' and environment['state'] == 'OK' and environment['master_alive'] \
+            return environment['master'] == master and environment['state'] == 'OK' and environment['master_alive'] \
                 and environment['actual_master_uri'] == environment['master_uri']
-        wait('The new master on {}'.format(robot), follows, 60)
+        wait('The master {} on {}'.format(master, robot), follows, 60)
+
+
+def move_master(fleet):
+    """Run `team master` on the server; wait until both robots follow and a message arrives in the new graph."""
+    fleet.site('team', 'master', TEAM, 'dev-2')
+    wait_master(fleet, 'dev-2')
     talker = Lines(fleet.ros_popen('dev-2', 'ua-overlay', 'exec', 'rosrun', 'ua_overlay', 'talker.py', graph='shell'))
     listener = Lines(fleet.ros_popen('dev-1', 'ua-overlay', 'exec', 'rosrun', 'ua_overlay', 'listener.py',
                                      graph='shell'))
@@ -159,15 +213,18 @@ def move_master(fleet):
 
 
 def run(story, lab, workspace):
-    fleet = Fleet(lab, workspace)
-    story.step('Start the server (Headscale with DERP and STUN, peer relay, private CA)', fleet.start_site)
+    fleet = Pair(lab, workspace)
+    for router in ('nat1', 'nat2'):
+        lab.nat(router, nat.EASY)
+    story.step('Start the server (Headscale with DERP and STUN, peer relay, private CA), create the team',
+               fleet.start_site)
     story.show('server$ ua-overlay server status', fleet.site('server', 'status').stdout)
+    story.step('Start a DERP and a relay on a second host', fleet.start_remote_hosts)
 
     def invite():
-        fleet.site('team', 'create', TEAM)
         return {'dev-1': fleet.invite(TEAM, 'dev-1', '--master'), 'dev-2': fleet.invite(TEAM, 'dev-2')}
 
-    invitations = story.step('Create the team {} and two invitations'.format(TEAM), invite)
+    invitations = story.step('Make two invitations to the team {}'.format(TEAM), invite)
     story.show('server$ ua-overlay team list', fleet.site('team', 'list').stdout)
 
     def prepare():
@@ -188,19 +245,9 @@ def run(story, lab, workspace):
         if answer['code'] != 0:
             raise OverlayError('{} did not join.'.format(robot))
 
-    def talk():
-        listener = Lines(fleet.ros_popen('dev-2', 'ua-overlay', 'exec', '--wait', '--timeout', '30',
-                                         'rosrun', 'ua_overlay', 'listener.py', graph='shell'))
-        talker = Lines(fleet.ros_popen('dev-1', 'ua-overlay', 'exec', '--wait', '--timeout', '30',
-                                       'rosrun', 'ua_overlay', 'talker.py', graph='shell'))
-        wait('Hearing the talker on dev-2', lambda: len(listener.lines) > 20 or talker.ended() or listener.ended(),
-             60)
-        if talker.ended() or listener.ended():
-            raise OverlayError('The talker or the listener ended early.')
-        return talker, listener
-
     events = Lines(fleet.ros_popen('dev-1', 'rostopic', 'echo', '-p', '/ua_overlay/link_events'))
-    talker, listener = story.step('Run a talker on dev-1 and a listener on dev-2, by host name, without exports', talk)
+    talker, listener = story.step('Run a talker on dev-1 and a listener on dev-2, by host name, without exports',
+                                  lambda: talk(fleet))
     story.show('dev-2$ echo $ROS_MASTER_URI $ROS_HOSTNAME', fleet.ros(
         'dev-2', 'bash', '-c', 'echo $ROS_MASTER_URI $ROS_HOSTNAME', graph='shell').stdout)
     story.show('dev-2$ ua-overlay exec rosrun ua_overlay listener.py',
@@ -224,6 +271,8 @@ def run(story, lab, workspace):
     change_nats(story, fleet, events, listener, nat.HARD, link_types.PEER_RELAY)
     change_nats(story, fleet, events, listener, nat.UDP_BLOCKED, link_types.DERP)
     story.show('dev-1$ ua-overlay status', fleet.overlay('dev-1', 'status').stdout)
+    story.show('dev-1$ ua-overlay links dev-2      # rebind: the overlay node had tailscaled abandon a dead path',
+               fleet.overlay('dev-1', 'links', 'dev-2').stdout)
 
     for program in (talker, listener, events):
         program.end()
@@ -232,6 +281,8 @@ def run(story, lab, workspace):
     for robot in ROBOTS:
         story.show('{}$ echo $ROS_MASTER_URI      # a new shell'.format(robot), fleet.ros(
             robot, 'bash', '-c', 'echo $ROS_MASTER_URI', graph='shell').stdout)
+
+    reboot_without_a_server(story, fleet)
 
     def leave():
         for robot in ROBOTS:
@@ -255,8 +306,8 @@ def main():
     name = 'demo'
     lab = None
     try:
-        lab = story.step('Create two robots behind two NATs and a server on the internet (network namespaces)',
-                         lambda: Lab.up(load_topology(os.path.join(ROOT, 'config', 'lab', 'two_nats.yaml')), name))
+        lab = story.step('Create two robots behind two NATs and two hosts on the internet (network namespaces)',
+                         lambda: Lab.up(load_topology(os.path.join(ROOT, 'config', 'lab', 'two_hosts.yaml')), name))
         run(story, lab, workspace)
         if not keep:
             story.step('Remove everything', lab.down)

@@ -71,9 +71,12 @@ MARKER_TEAM = 'policy-'
 #: Default seconds until an invitation expires.
 INVITATION_LIFETIME = 3600
 
-#: Seconds for which a DERP on a remote host remembers whom Headscale confirmed, and the same as site.yaml has it. The
-#: price: a robot that was removed while the server is dead stays trusted by the others for as long.
+#: Seconds for which a DERP on a remote host remembers whom Headscale confirmed, and a robot its team, and the same as
+#: site.yaml has it. The price: a robot that was removed while the server is dead stays trusted by the others for as
+#: long.
 ADMISSION_MEMORY, ADMISSION_MEMORY_TEXT = 86400, '1d'
+#: The shortest and the longest that a site may have.
+ADMISSION_MEMORY_RANGE: Tuple[int, int] = (60, 30 * 86400)
 
 #: Lifetime of a server's certificate in days, and how many days before its end the running server renews it.
 SERVER_CERTIFICATE_DAYS = 90

@@ -43,6 +43,7 @@ with 1. test/unit/test_errors.py compares this list with the sources.
         PolicyError               POLICY              site.policy_applier
             PolicyUnknown         POLICY_UNKNOWN      site.policy_applier
         SiteError                 SITE                site.site
+            RelayRuns             (as its base)       site.site
         NoAnswer                  SERVER_NO_ANSWER    system.control_socket
         NotRunning                SERVER_DOWN         system.control_socket
         FileSystemError           FILE_SYSTEM         system.file_system

@@ -1,11 +1,12 @@
 """Interpret a node's tags and attributes: its team, and the settings that the site sends to all robots of a team. Pure.
 
 A site gives a robot its team's tag ('tag:iris'), and one more when it is the team's master. Port and addressing of the
-team come as node attributes of the network map ('ua-overlay:team-port=11312').
+team come as node attributes of the network map ('ua-overlay:team-port=11312'), and so does the time for which a robot
+may remember its team while the server is away ('ua-overlay:memory=86400').
 """
 from typing import Any, Dict, Iterable, List, Optional
 
-from ua_overlay.defaults import ADDRESSING, RESERVED_TEAMS
+from ua_overlay.defaults import ADDRESSING, ADMISSION_MEMORY, ADMISSION_MEMORY_RANGE, RESERVED_TEAMS
 from ua_overlay.digits import is_number
 
 PREFIX = 'tag:'
@@ -48,12 +49,25 @@ def team_facts(port: int, addressing: str) -> List[str]:
     return ['{}team-port={}'.format(FACT, port), '{}addressing={}'.format(FACT, addressing)]
 
 
+def memory_fact(seconds: int) -> str:
+    """Return the node attribute with which a site tells its robots how long they may remember their team."""
+    return '{}memory={}'.format(FACT, seconds)
+
+
+def memory_of(attributes: Optional[Iterable[str]]) -> int:
+    """Return for how many seconds this robot may remember its team while the server is away; the default of a site if
+    ``attributes`` (Self.CapMap) do not say, or say what no site can have."""
+    text = _facts(attributes).get('memory', '')
+    shortest, longest = ADMISSION_MEMORY_RANGE
+    return int(text) if is_number(text, 7) and shortest <= int(text) <= longest else ADMISSION_MEMORY
+
+
 def facts_of(attributes: Optional[Iterable[str]]) -> Dict[str, Any]:
     """Return the port and addressing of this robot's team: team_port (int) and addressing, where they are valid.
 
     :param attributes: names of the node's attributes (Self.CapMap).
     """
-    pairs = dict(each[len(FACT):].split('=', 1) for each in attributes or () if each.startswith(FACT) and '=' in each)
+    pairs = _facts(attributes)
     port, addressing = pairs.get('team-port', ''), pairs.get('addressing', '')
     facts: Dict[str, Any] = {}
     if is_number(port, 5) and 0 < int(port) < 65536:
@@ -61,6 +75,11 @@ def facts_of(attributes: Optional[Iterable[str]]) -> Dict[str, Any]:
     if addressing in ADDRESSING:
         facts['addressing'] = addressing
     return facts
+
+
+def _facts(attributes: Optional[Iterable[str]]) -> Dict[str, str]:
+    """Return what the site sends in node attributes: name -> value, not checked."""
+    return dict(each[len(FACT):].split('=', 1) for each in attributes or () if each.startswith(FACT) and '=' in each)
 
 
 def team_on_map(tags: Optional[Iterable[str]], attributes: Optional[Iterable[str]], preferred: str) -> Dict[str, Any]:

@@ -14,6 +14,7 @@ from ua_overlay.checks.table import run_checks
 from ua_overlay.membership.settings import read_settings
 from ua_overlay.protocols import Environ
 from ua_overlay.system.deadline import Calls
+from ua_overlay.tailscale import map_stamp
 from ua_overlay.tailscale.localapi import LocalApi
 
 #: Seconds for each of the two calls, even if the network hangs.
@@ -39,7 +40,8 @@ def observe(parts: AbstractSet[str], environ: Optional[Environ] = None, socket_p
     """Return the findings of this machine; () on a machine without an overlay."""
     settings = read_settings(state_dir)
     facts = Observer(LocalApi(socket_path, timeout=1.0), settings, ca_file,
-                     os.environ if environ is None else environ, patience=PATIENCE).observe(parts)
+                     os.environ if environ is None else environ, patience=PATIENCE,
+                     stamp=map_stamp.read(state_dir)).observe(parts)
     if not settings and not facts.actual and (facts.status is None or not facts.status.have_node_key):
         return ()  # no invitation was ever used here, so tailscaled belongs to another network
     return run_checks(facts)

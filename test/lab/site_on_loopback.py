@@ -51,9 +51,10 @@ class LoopbackSite:
 
     :param user: name of the user to run as, or None for the caller.
     :param room: size of a file system of its own ('64m'), for a test that fills it.
+    :param derp: whether derper runs beside Headscale.
     """
 
-    def __init__(self, user=None, room=None):
+    def __init__(self, user=None, room=None, derp=False):
         self.base = tempfile.mkdtemp(prefix='ua_site.', dir='/tmp')
         self.room = room
         if room is not None:
@@ -66,7 +67,8 @@ class LoopbackSite:
         if user is not None:
             shutil.chown(self.base, user)
         self.port, self.stun_port, self.relay_port = free_ports()
-        self.server = None
+        self.derp_port = free_ports()[0] if derp else 0
+        self.server = self.relay = None
         self.robots = []
         keep.add(os.path.basename(self.base), lambda: keep.of_folder(self.base))
 
@@ -85,7 +87,8 @@ class LoopbackSite:
 
     def init(self):
         return self.call('server', 'init', '--name', 'localhost', '--address', '127.0.0.1', '--port', str(self.port),
-                         '--stun-port', str(self.stun_port), '--relay-port', str(self.relay_port))
+                         '--stun-port', str(self.stun_port), '--relay-port', str(self.relay_port),
+                         '--derp-port', str(self.derp_port))
 
     def start(self, relay=True):
         """Start `server run` and wait until it is healthy (and its relay up)."""
@@ -93,11 +96,18 @@ class LoopbackSite:
         self.wait_healthy(relay)
 
     def launch(self):
-        """Start `server run` without waiting."""
-        with open(os.path.join(self.base, 'run.log'), 'ab') as log:
-            self.server = subprocess.Popen([self.python, COMMAND, 'server', 'run', '--dir', self.directory],
-                                           cwd=self.base, user=self.user, env=self.environment,
-                                           stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        """Start `server run` without waiting; without its relay if that runs apart."""
+        self.server = self._start('run.log', 'server', 'run', *(() if self.relay is None else ('--no-relay',)))
+
+    def launch_relay_apart(self):
+        """Start `server relay run` without waiting."""
+        self.relay = self._start('relay_run.log', 'server', 'relay', 'run')
+
+    def _start(self, log_name, *words):
+        with open(os.path.join(self.base, log_name), 'ab') as log:
+            return subprocess.Popen([self.python, COMMAND] + list(words) + ['--dir', self.directory],
+                                    cwd=self.base, user=self.user, env=self.environment,
+                                    stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
 
     def wait_healthy(self, relay=True):
         def healthy():
@@ -165,13 +175,14 @@ class LoopbackSite:
     def close(self):
         for robot in self.robots:
             robot.kill()
-        if self.server is not None and self.server.poll() is None:
-            self.server.send_signal(signal.SIGTERM)
-            try:
-                self.server.wait(30)
-            except subprocess.TimeoutExpired:
-                self.server.kill()
-                self.server.wait()
+        for process in (self.server, self.relay):
+            if process is not None and process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(30)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
         keep.drop(os.path.basename(self.base))
         if self.room is not None:
             subprocess.run(['umount', self.base], check=True)

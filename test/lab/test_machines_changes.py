@@ -178,6 +178,12 @@ def test_rostests_and_unit_files_pass_on_a_robot(machines, book):
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-3000:]
 
 
+def server_units(machines):
+    """What changes when the server, and its relay, are started again."""
+    return [machines['server'].property(unit, 'InvocationID') for unit in (
+        'ua-overlay-server', 'ua-overlay-server-relay')]
+
+
 def test_another_version_of_the_package(machines, book, tmp_path):
     source = str(tmp_path / 'checkout')
     shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns('.git', '.workspace', '__pycache__', 'test', 'bench'))
@@ -186,13 +192,18 @@ def test_another_version_of_the_package(machines, book, tmp_path):
     robots = listed(machines)
     old = machines['dev-1'].run(['readlink', '/opt/ua_overlay/current']).stdout
     daemons = {name: machines[name].property('tailscaled', 'InvocationID') for name in ROBOTS}
+    server, relay = server_units(machines)
     # Without dev-2, which would do the same as dev-1.
     played = book.run('-e', 'ua_overlay_source=' + source, '--limit', 'server,dev-1', '--tags', 'package')
     assert played.status == 0, played.text
     assert machines['dev-1'].run(['readlink', '/opt/ua_overlay/current']).stdout != old
     assert machines['dev-1'].run(['sh', '-c', 'ls -d /opt/ua_overlay/????????????']).stdout.count('\n') == 1
-    # tailscaled was not restarted; what runs the package runs the new version.
+    # tailscaled was not restarted, nor was the server's relay; what runs the package runs the new version.
     assert {name: machines[name].property('tailscaled', 'InvocationID') for name in ROBOTS} == daemons
+    assert server_units(machines)[0] != server and server_units(machines)[1] == relay
+    # It answers without the files of the old version.
+    machines['server'].wait('the relay', lambda: machines['server'].run(
+        ['ua-overlay', 'server', 'relay', 'status'], check=False).returncode == 0)
     assert assert_team(machines)['dev-1']['addresses'] == robots['dev-1']['addresses']
 
 

@@ -59,7 +59,8 @@ def files(machine):
 
 def invocations(machines):
     """What changes when a service is started again."""
-    units = {'server': ['ua-overlay-server'], 'dev-1': ['tailscaled', 'ua-overlay', 'ua-overlay-agent']}
+    units = {'server': ['ua-overlay-server', 'ua-overlay-server-relay'],
+             'dev-1': ['tailscaled', 'ua-overlay', 'ua-overlay-agent']}
     units['dev-2'] = units['dev-1']
     return {(name, unit): machines[name].property(unit, 'InvocationID') for name in units for unit in units[name]}
 

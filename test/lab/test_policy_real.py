@@ -9,10 +9,12 @@ import time
 import pytest
 from site_on_loopback import closed, free_ports, opens, port_outside_the_ephemeral_range, running_site
 
+from ua_overlay.defaults import ADMISSION_MEMORY
 from ua_overlay.headscale import policy
 from ua_overlay.lab import timeouts
 from ua_overlay.lab.wait import wait
 from ua_overlay.site.site import Site
+from ua_overlay.tags import memory_fact
 
 TEAM_PORT = port_outside_the_ephemeral_range()
 
@@ -179,7 +181,7 @@ def test_a_robot_has_only_the_capabilities_it_needs(site, robots):
     assert caps == {'https://tailscale.com/cap/is-admin', 'https://tailscale.com/cap/ssh', 'default-auto-update',
                     'disable-captive-portal-detection', 'disable-web-client', 'disable-relay-server',
                     # Keeps its network map, for a start without the server.
-                    'cache-network-maps',
+                    'cache-network-maps', memory_fact(ADMISSION_MEMORY),
                     # The settings of its team.
                     'ua-overlay:team-port={}'.format(TEAM_PORT), 'ua-overlay:addressing=names'}
     assert robots['iris-1'].status()['Self']['CapMap']['default-auto-update'] == [False]

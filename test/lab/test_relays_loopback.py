@@ -1,5 +1,6 @@
 """Relays and DERP regions of a site on loopback: a relay that hangs is restarted; commands add a remote host of each
-kind, robots find it, and commands remove it."""
+kind, robots find it, and commands remove it; relay and derper apart from the server go on without it."""
+import base64
 import dataclasses
 import http.client
 import json
@@ -10,7 +11,7 @@ import subprocess
 import sys
 
 import pytest
-from site_on_loopback import COMMAND, free_ports, running_site
+from site_on_loopback import COMMAND, LoopbackSite, free_ports, running_site
 
 from ua_overlay.clock import utc_now
 from ua_overlay.lab.wait import wait
@@ -225,3 +226,95 @@ def test_an_enrolment_of_another_kind_is_refused_and_shows_no_key(site, second):
                            stderr=subprocess.PIPE, text=True)
     assert wrong.returncode == 1 and 'enrolment of a relay' in wrong.stderr and 'hskey' not in wrong.stderr
     assert not os.path.exists(os.path.join(site.base, 'x'))
+
+
+DERP_CLIENT = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'on_robot', 'derp_client.py')
+
+
+@pytest.fixture(scope='module')
+def apart():
+    """A site whose relay and derper run apart from its server, with two robots of one team."""
+    made = LoopbackSite(derp=True)
+    try:
+        made.init()
+        made.launch_relay_apart()
+        # Its server finds derper at work, so that it is the home of robots from the beginning.
+        wait('derper', lambda: (apart_report(made).get('own_derp') or {}).get('ok'), 60)
+        made.start()
+        made.call('team', 'create', 'iris')
+        for name in ('apart-1', 'apart-2'):
+            joined = made.robot(name, relayed=True).join(made.invite('iris', name)[0])
+            assert joined.returncode == 0, joined.stderr
+        wait('each other', lambda: 'apart-2' in made.robots[0].peers() and 'apart-1' in made.robots[1].peers(), 60)
+        yield made
+    finally:
+        made.close()
+
+
+def apart_report(apart):
+    """What `server relay status` shows, {} while it does not run."""
+    return json.loads(apart.call('server', 'relay', 'status', '--json', check=False).stdout or '{}')
+
+
+def home(robot):
+    return robot.status()['Self']['Relay']
+
+
+def answers_of(apart, key):
+    """Whether derper admits a private node key, as derp_client.py says."""
+    with open(os.path.join(apart.directory, 'ca.pem'), encoding='ascii') as stream:
+        request = {'address': '127.0.0.1', 'port': apart.derp_port, 'name': 'localhost', 'ca': stream.read(),
+                   'key': key, 'stay': 0}
+    # The key goes by stdin: argv and environment can be read by others.
+    return subprocess.run([sys.executable, DERP_CLIENT], input=json.dumps(request), stdout=subprocess.PIPE, text=True,
+                          timeout=60).stdout.strip()
+
+
+def node_key(robot):
+    """Its private node key, in hexadecimal digits."""
+    with open(os.path.join(robot.directory, 'tailscaled.state'), encoding='utf-8') as stream:
+        state = json.load(stream)
+    profile = base64.b64decode(state['_current-profile']).decode()
+    return json.loads(base64.b64decode(state[profile]))['Config']['PrivateNodeKey'][len('privkey:'):]
+
+
+def test_derper_beside_headscale_is_the_home_of_robots(apart):
+    assert [(row['name'], row['home'], row['state']) for row in apart.json('derp', 'list')] == [
+        ('site', False, 'up'), ('server', True, 'up')]
+    wait('derper as home of both', lambda: [home(robot) for robot in apart.robots] == ['server'] * 2, 60)
+    report = apart.control()
+    assert report['relay']['apart'] is True and report['own_derp']['ok']
+    # Every path by which robots reach the site: STUN, too, which is derper's.
+    rows = apart.json('server', 'check', check=False)
+    assert [row for row in rows if row['ok'] is False] == []
+    assert 'DERP beside Headscale' in [row['what'] for row in rows]
+
+
+def test_a_restarted_server_leaves_relay_and_derper_alone(apart):
+    before = apart.control()
+    assert apart.stop()[1] == 0
+    told = apart_report(apart)
+    assert told['own_derp']['ok'] and told['relay']['pid'] == before['relay']['pid']
+    apart.start()
+    after = apart.control()
+    assert [after[name]['pid'] for name in ('relay', 'own_derp')] == [
+        before[name]['pid'] for name in ('relay', 'own_derp')]
+
+
+@pytest.mark.fault('new', 'Headscale is dead on a server with a derper of its own',
+                   behaviour='derper admits robots that Headscale confirmed, and no stranger', reported='-',
+                   recovery='-', lost='nothing')
+def test_derper_admits_robots_and_refuses_strangers_while_headscale_is_dead(apart):
+    keys = [node_key(robot) for robot in apart.robots]
+    assert [answers_of(apart, key) for key in keys] == ['admitted'] * 2
+    # A tailscaled on loopback would look for its server on the internet.
+    for robot in apart.robots:
+        robot.kill()
+    assert apart.stop()[1] == 0
+    assert [answers_of(apart, key) for key in keys + [os.urandom(32).hex()]] == ['admitted'] * 2 + ['refused']
+    # Nor does derper forget when it is restarted itself, as by a reboot of the machine.
+    apart.relay.terminate()
+    assert apart.relay.wait(30) == 0
+    apart.launch_relay_apart()
+    wait('derper again', lambda: (apart_report(apart).get('own_derp') or {}).get('ok'), 60)
+    assert [answers_of(apart, key) for key in keys + [os.urandom(32).hex()]] == ['admitted'] * 2 + ['refused']

@@ -23,7 +23,8 @@ from ua_overlay.toolchain import locate
 CHECKOUT = '/root/ua_overlay'
 ADDRESS = '203.0.113.10'
 SECRETS = ('ca.key', 'server.key', 'api.key', 'headscale/noise.key', 'headscale/derp.key', 'headscale/db.sqlite')
-SOCKETS = ('run/headscale.sock', 'run/control.sock', 'run/tailscaled.sock')
+SOCKETS = ('run/headscale.sock', 'run/control.sock', 'run/relay.sock', 'run/tailscaled.sock')
+UNITS = (service.SERVER.unit, service.SERVER_RELAY.unit)
 
 
 @contextlib.contextmanager
@@ -73,14 +74,15 @@ def test_the_server_works_in_its_sandbox_and_after_a_reboot(server):
     # systemctl returns when Headscale answers: no wait here.
     assert status(server)['healthy'], server.journal(service.UNIT_NAME)
     wait_up(server)
-    verify = server.run(['systemd-analyze', 'verify', service.UNIT_NAME])
-    assert verify.stdout + verify.stderr == ''
-    score = server.run(['systemd-analyze', 'security', '--no-pager', '--threshold=15', service.UNIT_NAME], check=False)
-    assert score.returncode == 0, score.stdout
-    pid = server.property(service.UNIT_NAME, 'MainPID')
-    kernel = server.run(['cat', '/proc/{}/status'.format(pid)]).stdout
-    assert 'NoNewPrivs:\t1\n' in kernel and 'CapBnd:\t0000000000000000\n' in kernel
-    assert server.property(service.UNIT_NAME, 'NRestarts') == '0'
+    for unit in UNITS:
+        verify = server.run(['systemd-analyze', 'verify', unit])
+        assert verify.stdout + verify.stderr == ''
+        score = server.run(['systemd-analyze', 'security', '--no-pager', '--threshold=15', unit], check=False)
+        assert score.returncode == 0, score.stdout
+        kernel = server.run(['cat', '/proc/{}/status'.format(server.property(unit, 'MainPID'))]).stdout
+        assert 'NoNewPrivs:\t1\n' in kernel and 'CapBnd:\t0000000000000000\n' in kernel
+        assert server.property(unit, 'NRestarts') == '0'
+    assert 'in a process of its own' in overlay(server, 'server', 'status').stdout
 
     server.reboot()
     wait_up(server)
@@ -191,9 +193,37 @@ def test_a_robot_cannot_resolve_names_through_the_relay(lab, server):
 
 
 def test_a_second_install_changes_nothing(server):
-    before = server.property(service.UNIT_NAME, 'InvocationID')
+    before = [server.property(unit, 'InvocationID') for unit in UNITS]
     assert 'nothing changed' in overlay(server, 'server', 'service', 'install').stdout
-    assert server.property(service.UNIT_NAME, 'InvocationID') == before
+    assert [server.property(unit, 'InvocationID') for unit in UNITS] == before
+
+
+@pytest.mark.fault('new', 'The server is restarted or killed while its relay carries links',
+                   behaviour='The relay is a unit of its own and goes on', reported='-', recovery='-', lost='nothing')
+def test_the_relay_goes_on_when_the_server_restarts_or_dies(server):
+    """Links over it: test_two_hosts.py."""
+    def relay():
+        # Its status may be 1: just after a restart of the server it waits for Headscale.
+        return server.property(service.SERVER_RELAY.unit, 'MainPID'), json.loads(
+            overlay(server, 'server', 'relay', 'status', '--json', check=False).stdout)['relay']['pid']
+
+    wait_up(server)
+    before = relay()
+    server.run(['systemctl', 'restart', service.UNIT_NAME])
+    assert status(server)['healthy'] and relay() == before
+    server.run(['systemctl', 'stop', service.UNIT_NAME])
+    shown = overlay(server, 'server', 'status', check=False)
+    assert shown.returncode == 1 and 'not running' in shown.stdout and 'in a process of its own' in shown.stdout
+    server.run(['systemctl', 'start', service.UNIT_NAME])
+    assert relay() == before
+    # The other way round: the server goes on, and says what is missing.
+    server.run(['systemctl', 'stop', service.SERVER_RELAY.unit])
+    report = status(server)
+    assert report['healthy'] and report['relay'] == "The relay's process does not run"
+    checked = overlay(server, 'server', 'check', check=False)
+    assert checked.returncode == 1 and 'sudo systemctl start ua-overlay-server-relay' in checked.stdout
+    server.run(['systemctl', 'start', service.SERVER_RELAY.unit])
+    wait_up(server)
 
 
 @pytest.mark.fault('new', 'root changes files of the site',
@@ -297,9 +327,24 @@ def test_the_server_stops_in_time_and_is_restarted_after_a_crash(server):
     assert status(server)['healthy']
 
 
+def test_a_derper_beside_headscale_is_added_to_a_running_site(server):
+    """As docs/operate.md says: one line in site.yaml, and one command, which restarts both units in the right order."""
+    server.run(['sh', '-c', 'echo "derp_port: 8443" >> ' + SITE_DIR + '/site.yaml'])
+    assert 'nothing changed' not in overlay(server, 'server', 'service', 'install').stdout
+    server.wait('derper', lambda: (status(server)['own_derp'] or {}).get('ok'))
+    rows = json.loads(overlay(server, 'server', 'check', '--json', check=False).stdout)
+    assert [row['ok'] for row in rows if row['what'] in ('DERP beside Headscale', 'STUN')] == [True, True], rows
+    listening = server.run(['ss', '-Hlunp', 'sport', '=', ':3478']).stdout
+    assert 'derper' in listening and 'headscale' not in listening
+    assert owners(server) == {service.USER}
+    wait_up(server)
+    assert 'nothing changed' in overlay(server, 'server', 'service', 'install').stdout
+
+
 def test_removal_leaves_only_the_site(server):
     overlay(server, 'server', 'service', 'remove')
-    assert server.property(service.UNIT_NAME, 'LoadState') == 'not-found'
+    for unit in UNITS:
+        assert server.property(unit, 'LoadState') == 'not-found'
     assert server.property(egress.SERVER.unit, 'LoadState') == 'not-found'
     assert server.property(egress.SERVER.keeper, 'LoadState') == 'not-found'
     assert server.run(['nft', 'list', 'tables']).stdout == ''

@@ -55,7 +55,7 @@ def to_yaml(topology):
 
 #: A server and one robot.
 ONE_NAT = network({'dev-1': 'nat1'})
-#: The topology of the demo: two robots behind two routers.
+#: Two robots behind two routers.
 TWO_NATS = from_config('two_nats')
 #: A team of three, each behind a router of its own.
 THREE_NATS = network({'dev-1': 'nat1', 'dev-2': 'nat2', 'dev-3': 'nat3'})

@@ -2,6 +2,7 @@
 import pytest
 
 from ua_overlay import tags
+from ua_overlay.defaults import ADMISSION_MEMORY
 from ua_overlay.tags import belonging, describe_belonging, team_of
 
 
@@ -25,6 +26,13 @@ def test_team_facts_are_read_from_the_network_map():
     assert tags.facts_of(None) == tags.facts_of([]) == {}
     assert tags.facts_of(['ua-overlay:team-port=70000', 'ua-overlay:team-port', 'ua-overlay:addressing=x']) == {}
     assert tags.facts_of(['ua-overlay:team-port=²']) == tags.facts_of(['ua-overlay:team-port=' + '9' * 5000]) == {}
+
+
+def test_how_long_a_robot_may_remember_its_team_is_on_the_map():
+    assert tags.memory_of([tags.memory_fact(43200), 'ua-overlay:team-port=11312']) == 43200
+    assert [tags.memory_of(['ua-overlay:memory=' + text]) for text in ('60', '2592000')] == [60, 2592000]
+    for text in ('', '0', '59', '2592001', '-60', '1e4', '²', '9' * 5000):
+        assert tags.memory_of(['ua-overlay:memory=' + text]) == tags.memory_of(None) == ADMISSION_MEMORY
 
 
 @pytest.mark.parametrize('tags, team', [

@@ -1,9 +1,9 @@
 """The agent (`ua-overlay robot agent`): the root service of a prepared robot.
 
-It reconciles six things for as long as it runs: tailscaled's operator, so that an unprivileged user may join and
+It reconciles seven things for as long as it runs: tailscaled's operator, so that an unprivileged user may join and
 leave; the names of the team in the hosts file, if MagicDNS fails; the addresses of the site in the egress rule; the
 robot's home DERP on the server; the robot's identity on its disk; and, under systemd, the paths to peers, for which
-tailscaled restarts after a logout.
+tailscaled restarts after a logout, and the team that it remembers while the server is away, which it forgets in time.
 """
 import socket as sockets
 import threading
@@ -18,8 +18,10 @@ from ua_overlay.rosenv.hosts import HostsKeeper
 from ua_overlay.system import duties as health
 from ua_overlay.system.thread import SupervisedThread
 from ua_overlay.system.units import systemd_runs
+from ua_overlay.tailscale import map_stamp
 from ua_overlay.tailscale.home_derp import HomeReporter
 from ua_overlay.tailscale.localapi import LocalApi
+from ua_overlay.tailscale.map_expiry import start_of, watch_expiry
 from ua_overlay.tailscale.model import parse_status
 from ua_overlay.tailscale.old_paths import restart_daemon, watch_logouts
 from ua_overlay.tailscale.operator import maintain_operator
@@ -55,6 +57,9 @@ def duties(user: str, socket: str, stop: threading.Event, say: Say, ca_file: str
         'operator': lambda on_round: maintain_operator(LocalApi(socket), user, stop, say, on_round)}
     if systemd_runs():
         found['paths'] = lambda on_round: watch_logouts(LocalApi(socket), restart_daemon, stop, say, on_round)
+        found['remembered team'] = lambda on_round: watch_expiry(
+            LocalApi(socket), lambda: map_stamp.read(defaults.STATE_DIR), lambda: start_of(socket), restart_daemon,
+            stop, say, on_round=on_round)
     return found
 
 

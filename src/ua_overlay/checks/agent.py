@@ -17,6 +17,7 @@ _WITHOUT = {
     'identity': 'A restart of tailscaled may lose this robot\'s identity.',
     'operator': 'The robot\'s user may be unable to join and leave.',
     'paths': 'After a leave and a join, links may stay indirect.',
+    'remembered team': 'While the server is away, a robot that was removed meanwhile may be trusted for too long.',
 }
 
 

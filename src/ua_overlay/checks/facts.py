@@ -10,7 +10,9 @@ from ua_overlay.rosenv.names import NameReport
 from ua_overlay.rosenv.preferences import Preferences
 from ua_overlay.system.duties import Daemon
 from ua_overlay.system.interfaces import InterfaceAddress
+from ua_overlay.tailscale.map_stamp import Stamp
 from ua_overlay.tailscale.model import Link, Status
+from ua_overlay.tailscale.remembered_team import RememberedTeam, remembered
 
 #: The result of an attempt to connect.
 OPEN, REFUSED, DROPPED, NO_ROUTE = 'OPEN', 'REFUSED', 'DROPPED', 'NO_ROUTE'
@@ -200,6 +202,7 @@ class Facts:
     routes: Optional[Tuple[Route, ...]] = None
     clocks: Optional[Tuple[ClockOffset, ...]] = None  #: of the team's robots
     disks: Optional[Tuple[Disk, ...]] = None
+    map_stamp: Optional[Stamp] = None  #: of the network map that tailscaled keeps; None: there is none
     #: The program on the port of the local graph's master and on the team's; None: nobody listens, or not observed.
     local_holder: Optional[Holder] = None
     team_holder: Optional[Holder] = None
@@ -208,6 +211,14 @@ class Facts:
     lans: Optional[Tuple[Lan, ...]] = None
     egress: Optional[Egress] = None
     agent: Optional[Daemon] = None  #: the root service of a prepared robot; None: none in this network namespace
+
+    @property
+    def remembered_team(self) -> Optional[RememberedTeam]:
+        """The team that this robot remembers while its server is away, else None."""
+        view = self.server
+        if self.network is None or view is None or not (view.url or view.problem):
+            return None
+        return remembered(self.network, self.map_stamp, view.problem is None)
 
     @property
     def network(self) -> Optional[Status]:

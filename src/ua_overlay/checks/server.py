@@ -5,7 +5,9 @@ from ua_overlay.advice import command
 from ua_overlay.checks.facts import Facts
 from ua_overlay.checks.finding import Verdicts, error, ok, warn
 from ua_overlay.checks.robot import DAY, when
+from ua_overlay.clock import format_duration
 from ua_overlay.rosenv.team import team_of
+from ua_overlay.tailscale import remembered_team as remembered
 
 #: The server renews its certificate while it runs (server.process), defaults.RENEWAL_MARGIN_DAYS before the end. With
 #: less than this left, the renewal has failed for two weeks.
@@ -60,6 +62,19 @@ def registered(facts: Facts) -> Verdicts:
                  'links may last a while, new ones fail.',
                  command('ua-overlay invite {} {}   # on the server, then here: ua-overlay join INVITATION',
                          team, own.name))
+
+
+def remembered_team(facts: Facts) -> Verdicts:
+    """The team is not one that this robot only remembers because the server is away."""
+    team = facts.remembered_team
+    if team is not None:
+        level = warn if team.state(facts.now) == remembered.LASTING else error
+        return level(team.sentences(facts.now), 'Members that were removed meanwhile are still trusted, and new ones '
+                     'are unknown; links go on.', remembered.NEXT)
+    if facts.network is None or facts.map_stamp is None or not facts.network.self_node.online:
+        return None
+    return ok('Without the server, a restart finds the team for {}.'.format(
+        format_duration(facts.map_stamp.until - facts.map_stamp.seen)))
 
 
 def certificate(facts: Facts) -> Verdicts:

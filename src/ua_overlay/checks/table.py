@@ -60,6 +60,11 @@ CHECKS = (
           'The server knows this robot. tailscaled still reports that it runs after it was removed there; the overlay '
           'node asks the server itself and notices within 25 s.',
           'A new invitation (`ua-overlay invite TEAM ROBOT` on the server), and `ua-overlay join INVITATION`.'),
+    Check('remembered-team', 'server', server.remembered_team,
+          'The server is there, so the team is the one that it sends. While it is away a robot goes on with the team '
+          'that it remembers, over restarts, too, for as long as the site says (`admission_memory`, a day): a warning '
+          'until an hour before the end, then an error.',
+          '`ua-overlay server status` on the server, before that time is over.'),
     Check('duplicate-identity', 'server', duplicate_identity.duplicate_identity,
           'No other machine uses the identity of this robot (a copied SD card): the endpoints that the server has of '
           'it are its own. The overlay node reports it after a minute. Of the two machines, the one that reported to '
@@ -90,7 +95,7 @@ CHECKS = (
     Check('agent', 'daemon', agent.agent,
           'On a robot that was prepared: the root service ua-overlay-agent runs, and none of its duties hangs or fails '
           '(the user that may join and leave, the names in /etc/hosts, the egress rule, the home DERP, the saved '
-          'identity, paths after a logout). Not seen from a container with a network of its own.',
+          'identity, paths after a logout, the remembered team). Not seen from a container with a network of its own.',
           '`sudo systemctl restart ua-overlay-agent`; `journalctl -u ua-overlay-agent` has the reason.'),
     Check('names', 'environment', graph.names,
           'This machine resolves its own overlay name and those of all peers that it can see (its team, teams with a '

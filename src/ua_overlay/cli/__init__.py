@@ -31,7 +31,7 @@ exit status:
   2  invalid command line or invalid file
   3  nothing to show
   4  works, but needs attention (doctor, server status, policy show,
-     relay status, derp status)
+     server relay status, relay status, derp status)
 exec and lab exec return the exit status of their command.
 
 examples:

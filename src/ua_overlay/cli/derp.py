@@ -20,7 +20,7 @@ from ua_overlay.system import control_socket
 DESCRIPTION = """\
 Run DERP regions on remote hosts: the last resort of robots whose UDP is blocked. Robots use a remote region as their
 home while one answers, and links over it survive a restart of Headscale. Otherwise their home is the DERP in
-Headscale.
+Headscale. A DERP on the server itself, beside Headscale, needs none of these commands: see `server init --derp-port`.
 
 On the server: `create`, `list`, `remove`. On the remote host: `run`, `status`, `service`."""
 EPILOG = """\
@@ -64,7 +64,8 @@ def configure_create(parser: CommandParser) -> None:
 
 
 def configure_list(parser: CommandParser) -> None:
-    parser.describe('List the DERP regions of the site, and whether robots use them as their home.',
+    parser.describe('List the DERP regions of the site (`site` is inside Headscale, `server` beside it), and whether '
+                    'robots use them as their home.',
                     'exit status:\n  0  all are up\n  1  some are not')
     parser.add_json()
     add_dir(parser)
@@ -100,10 +101,11 @@ def run_list(args: argparse.Namespace) -> int:
         'name': 'site', 'region': EMBEDDED_REGION, 'address': (settings.addresses or (None,))[0],
         'port': settings.port, 'stun_port': settings.stun_port, 'state': embedded, 'certificate_until': None,
         'home': 'up' not in states.values()}]
-    rows += [{'name': host.name, 'region': host.region, 'address': host.address, 'port': host.port,
-              'stun_port': host.stun_port, 'state': states.get(host.name, 'not known to the running server'),
-              'certificate_until': derp_certificate.format_end(ends.get(host.name)),
-              'home': states.get(host.name) == 'up'} for host in settings.derp]
+    rows += [{'name': region.name, 'region': region.number, 'address': (region.addresses or (None,))[0],
+              'port': region.port, 'stun_port': region.stun_port,
+              'state': states.get(region.name, 'not known to the running server'),
+              'certificate_until': derp_certificate.format_end(ends.get(region.name)),
+              'home': states.get(region.name) == 'up'} for region in settings.regions]
     if args.json:
         print(json.dumps(rows, indent=2))
     else:

@@ -13,6 +13,7 @@ from ua_overlay.cli.shared.exit_status import ATTENTION, DONE, FAILED
 from ua_overlay.cli.shared.parser import CommandParser
 from ua_overlay.cli.shared.progress import Progress
 from ua_overlay.membership.settings import read_settings
+from ua_overlay.tailscale import map_stamp
 from ua_overlay.tailscale.localapi import LocalApi
 
 #: Exit status of the worst level.
@@ -49,7 +50,8 @@ def configure(parser: CommandParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    observer = Observer(LocalApi(args.socket, timeout=2.0), read_settings(args.state_dir), args.ca, os.environ)
+    observer = Observer(LocalApi(args.socket, timeout=2.0), read_settings(args.state_dir), args.ca, os.environ,
+                        stamp=map_stamp.read(args.state_dir))
     with Progress()('Checking this robot and its team'):
         findings = run_checks(observer.observe(EVERYTHING))
     if args.json:

@@ -50,7 +50,7 @@ examples:
   sudo ua-overlay robot prepare --undo'''
 
 AGENT = '''\
-Run until stopped, and maintain six things:
+Run until stopped, and maintain seven things:
 
   - USER is the operator of tailscaled, even after `tailscale up` or a logout
     resets it
@@ -61,6 +61,8 @@ Run until stopped, and maintain six things:
   - tailscaled has saved the identity of this robot, as soon as there is room
   - tailscaled takes no old paths to other robots into the next network: after
     a logout it restarts (under systemd)
+  - tailscaled trusts the team that it remembers while the server is away no
+    longer than the site allows: then it restarts (under systemd)
 
 `robot prepare` installs a service that runs this.'''
 

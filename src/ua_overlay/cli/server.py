@@ -19,7 +19,7 @@ from ua_overlay.headscale.rest import ServerBusy
 from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.printable import printable
 from ua_overlay.relays import derp_certificate
-from ua_overlay.server import disk
+from ua_overlay.server import apart_relays, disk
 from ua_overlay.server.process import SiteServer
 from ua_overlay.site.enforced import Enforced
 from ua_overlay.site.site import Site, site_directory
@@ -46,9 +46,10 @@ without root, in your own directory:
   export UA_OVERLAY_SITE=~/site                # commands then need no --dir"""
 
 RUN_DESCRIPTION = """\
-Run Headscale and the peer relay, restart what crashes, and renew the certificate in time. SIGTERM or Ctrl-C stops both
-within seconds; links between robots stay up. SIGHUP re-reads all rules of site.yaml. If site.yaml is invalid, the
-server reports that and keeps its last good settings. Needs root only for a port below 1024."""
+Run Headscale and the peer relay (unless `server relay run` runs it), restart what crashes, and renew the certificate in
+time. SIGTERM or Ctrl-C stops both within seconds; links between robots stay up. SIGHUP re-reads all rules of site.yaml.
+If site.yaml is invalid, the server reports that and keeps its last good settings. Needs root only for a port below
+1024."""
 
 STATUS_EPILOG = """\
 exit status:
@@ -65,8 +66,8 @@ def configure(parser: CommandParser) -> None:
     parser.add_command('run', configure_run)
     parser.add_command('status', configure_status)
     parser.add_command('renew', configure_renew)
-    for name, module in (('check', 'check'), ('forwarding', 'check'), ('service', 'service'), ('backup', 'backup'),
-                         ('restore', 'backup'), ('upgrade', 'backup'), ('rotate-ca', 'ca')):
+    for name, module in (('relay', 'relay'), ('check', 'check'), ('forwarding', 'check'), ('service', 'service'),
+                         ('backup', 'backup'), ('restore', 'backup'), ('upgrade', 'backup'), ('rotate-ca', 'ca')):
         parser.add_command(name, from_module('ua_overlay.cli.server_' + module,
                                              'configure_' + name.replace('-', '_')))
 
@@ -89,6 +90,10 @@ def configure_init(parser: CommandParser) -> None:
                         help='UDP port of STUN (default: %(default)s)')
     parser.add_argument('--relay-port', type=int, default=defaults.RELAY_PORT, metavar='PORT',
                         help='UDP port of the peer relay (default: %(default)s)')
+    parser.add_argument('--derp-port', type=int, default=0, metavar='PORT',
+                        help='TCP port of a derper beside Headscale, which admits robots while Headscale is dead (for '
+                             'instance {}; default: none, DERP is inside Headscale, on --port)'.format(
+                                 defaults.DERP_PORT))
     parser.add_argument('--base-domain', default=defaults.BASE_DOMAIN, metavar='DOMAIN',
                         help="suffix of the robots' names (default: %(default)s)")
     parser.add_argument('--prefix', default=defaults.OVERLAY_V4, metavar='NETWORK',
@@ -104,6 +109,8 @@ def configure_init(parser: CommandParser) -> None:
 
 def configure_run(parser: CommandParser) -> None:
     parser.describe(RUN_DESCRIPTION, 'logs: DIR/log/headscale.log and DIR/log/relay.log, at most 8 MB each')
+    parser.add_argument('--no-relay', action='store_true',
+                        help='omit the relay, and derper: `server relay run` runs them in a process of its own')
     add_dir(parser)
     parser.set_defaults(run=run_run)
 
@@ -126,7 +133,8 @@ def configure_renew(parser: CommandParser) -> None:
 def run_init(args: argparse.Namespace) -> int:
     directory = site_directory(args.dir, os.environ)
     settings = SiteSettings(args.name, tuple(args.address), args.port, args.stun_port, args.relay_port,
-                            args.base_domain, private=tuple(args.private), prefix=args.prefix)
+                            args.base_domain, private=tuple(args.private), prefix=args.prefix,
+                            derp_port=args.derp_port)
     if bool(args.certificate) != bool(args.key):
         raise UsageError('A certificate made elsewhere needs both --certificate and --key.',
                          'ua-overlay server init --help')
@@ -138,8 +146,9 @@ def run_init(args: argparse.Namespace) -> int:
     trust = store.load(directory)
     print('The site {} is in {}.'.format(settings.name, directory))
     print('  robots reach it at  {}'.format(settings.url))
-    print('  ports to open       TCP {}, UDP {} (STUN), UDP {} (peer relay)'.format(
-        settings.port, settings.stun_port, settings.relay_port))
+    print('  ports to open       TCP {}{}, UDP {} (STUN), UDP {} (peer relay)'.format(
+        settings.port, ', TCP {} (DERP)'.format(settings.derp_port) if settings.derp_port else '', settings.stun_port,
+        settings.relay_port))
     print('  certificate until   {}, {}'.format(
         format_utc(not_after(trust.server)),
         'to be replaced by hand' if args.certificate else 'renewed automatically'))
@@ -176,7 +185,8 @@ def run_run(args: argparse.Namespace) -> int:
         return True
 
     guard = UpgradeGuard(site, installed_headscale, utc_now, _say)
-    return SiteServer(site, locate, renew, utc_now, _say, guard, started=functools.partial(notify, 'READY=1')).run()
+    return SiteServer(site, locate, renew, utc_now, _say, guard, started=functools.partial(notify, 'READY=1'),
+                      relay=not args.no_relay).run()
 
 
 def run_renew(args: argparse.Namespace) -> int:
@@ -217,6 +227,7 @@ def run_status(args: argparse.Namespace) -> int:
                 ('certificate until', report['certificate_until']),
                 ('peer relay', '{} (UDP {}){}'.format(report['relay'] or 'unknown', site.settings.relay_port,
                                                       _carries(report['relay_report']))),
+                ('DERP of the server', _own_derp(site, report['own_derp'])),
                 ('remote relays', ', '.join('{} {}'.format(row['name'], row['state'])
                                             for row in report['relays'][1:]) or 'none'),
                 ('remote DERP', ', '.join('{} {}'.format(name, state)
@@ -250,10 +261,30 @@ def _expiring(ends: Mapping[str, Any]) -> List[OverlayError]:
 
 def _carries(report: Mapping[str, Any]) -> str:
     """The relay's report on its traffic, shown behind its state."""
-    if not report:
+    if 'carrying' not in report:
         return ''
-    return ', carries {} link(s){}'.format(report.get('carrying', 0), ', repaired {} time(s)'.format(report['repairs'])
-                                           if report.get('repairs') else '')
+    return '{}, carries {} link(s){}'.format(
+        ', in a process of its own' if report.get('apart') else '', report['carrying'],
+        ', repaired {} time(s)'.format(report['repairs']) if report.get('repairs') else '')
+
+
+def _own_derp(site: Site, report: Optional[Mapping[str, Any]]) -> str:
+    """The DERP on the server itself."""
+    if not site.settings.derp_port:
+        return 'inside Headscale (TCP {})'.format(site.settings.port)
+    if report is None:
+        return 'unknown (TCP {})'.format(site.settings.derp_port)
+    return '{} (TCP {}), beside Headscale, remembers {} node(s)'.format(
+        report['state'], site.settings.derp_port, report['remembered'])
+
+
+def _update_apart(report: Dict[str, Any], site: Site) -> None:
+    """Add what the relay's own process reports, which works without a server."""
+    try:
+        answer = apart_relays.status(site)
+    except OverlayError:
+        return
+    report.update(relay=answer['relay']['state'], relay_report=answer['relay'], own_derp=answer['own_derp'])
 
 
 def _status(site: Site) -> Tuple[Dict[str, Any], Optional[OverlayError]]:
@@ -261,15 +292,17 @@ def _status(site: Site) -> Tuple[Dict[str, Any], Optional[OverlayError]]:
     report: Dict[str, Any] = {
         'name': site.settings.name, 'url': site.settings.url, 'directory': site.directory, 'running': False,
         'healthy': False, 'policy': None, 'policy_in_force': None, 'enforced': None, 'relay': None,
-        'relay_report': {}, 'relays': [], 'derp': {},
+        'relay_report': {}, 'relays': [], 'own_derp': None, 'derp': {},
         'derp_ends': {}, 'log_problems': [], 'problems': [], 'teams': sorted(site.teams), 'robots': None,
         'robots_online': None,
         'certificate_until': format_utc(not_after(store.load(site.directory).server))}
     try:
         answer = control_socket.ask(site.control_socket, 'status', timeout=10)
     except OverlayError as error:
+        _update_apart(report, site)
         return report, error
     report.update(running=True, relay=answer['relay']['state'], relay_report=answer['relay'], derp=answer['derp'],
+                  own_derp=answer['own_derp'],
                   derp_ends=answer['derp_ends'], log_problems=answer.get('log_problems', []),
                   problems=answer.get('problems', []),
                   restarts=answer['headscale']['restarts'], policy=answer['policy']['state'])

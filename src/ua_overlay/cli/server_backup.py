@@ -92,7 +92,8 @@ def run_restore(args: argparse.Namespace) -> int:
         print('The previous site is in {}.'.format(aside))
     print('Robots return when {} leads to this machine and the server runs.'.format(site.settings.url))
     # On this machine the service remains; on another one the administrator decides.
-    print('Next: {}'.format('sudo systemctl restart ' + service.UNIT_NAME if os.path.exists(service.UNIT)
+    print('Next: {}'.format('sudo systemctl restart {} {}'.format(
+        service.UNIT_NAME, service.SERVER_RELAY.unit) if os.path.exists(service.UNIT)
                             else site.command('server run')))
     return 0
 

@@ -18,7 +18,7 @@ from ua_overlay.errors import OverlayError, UsageError
 from ua_overlay.headscale.remote_hosts import check_reachable
 from ua_overlay.relays import check, derp_certificate
 from ua_overlay.relays.check import Probe, ProbeResult
-from ua_overlay.server import disk, forwarding, service, service_egress
+from ua_overlay.server import apart_relays, disk, forwarding, service, service_egress
 from ua_overlay.site.site import Site
 from ua_overlay.system import control_socket
 from ua_overlay.trust import ca_pin, invitation_file, names
@@ -65,6 +65,8 @@ def configure_check(parser: CommandParser) -> None:
                         help='with --invitation: UDP port of STUN (default: %(default)s)')
     parser.add_argument('--relay-port', type=int, default=defaults.RELAY_PORT, metavar='PORT',
                         help='with --invitation: UDP port of the peer relay (default: %(default)s)')
+    parser.add_argument('--derp-port', type=int, default=0, metavar='PORT',
+                        help='with --invitation: TCP port of a derper beside Headscale (default: none)')
     parser.add_json()
     add_dir(parser)
     parser.set_defaults(run=run_check)
@@ -127,28 +129,34 @@ def _probes_by_site(args: argparse.Namespace) -> Tuple[List[Probe], List[ProbeRe
                              'edit "addresses" in site.yaml')
         command = site.command('server forwarding --format text' if settings.private else 'server check')
         probes = [probe for address in settings.addresses for probe in check.probes_of_server(
-            address, settings.name, ports, trust, lambda protocol, port: command)]
+            address, settings.name, ports, trust, lambda protocol, port: command, settings.derp_port)]
         return probes + check.probes_of_hosts(settings, trust), results
     probes = check.probes_of_server('127.0.0.1', settings.name, ports, trust,
-                                    lambda protocol, port: site.command('server status'))
+                                    lambda protocol, port: site.command('server status'), settings.derp_port)
     return probes + check.probes_of_hosts(settings, trust), (
         results + [_own_relay(site)] + _own_problems(site) + _own_policy(site) + _own_rule(site)
         + _certificates_of_hosts(site) + _own_disk(site))
 
 
 def _own_relay(site: Site) -> ProbeResult:
-    """The running server's report on its relay: a probe of the port cannot show whether the relay carries traffic."""
+    """The report on the site's relay, of the running server or of the relay's own process: a probe of the port cannot
+    show whether the relay carries traffic."""
     try:
         report = control_socket.ask(site.control_socket, 'status', timeout=15)['relay']
     except OverlayError as error:
-        return ProbeResult('relay keeper', 'this machine', False, error.sentence.rstrip('.'), error.next_command)
+        try:
+            report = apart_relays.status(site)['relay']
+        except OverlayError:
+            return ProbeResult('relay keeper', 'this machine', False, error.sentence.rstrip('.'), error.next_command)
     ok = report.get('ok', False)
     text = '{}, {} session(s), {} carried, repaired {} time(s)'.format(
         report['state'], report.get('sessions', 0), report.get('carrying', 0), report.get('repairs', 0))
     if report.get('note'):
         text += '; ' + report['note']
     return ProbeResult('relay keeper', 'this machine', ok, text,
-                       '' if ok else 'less {}'.format(site.path('log', 'relay.log')))
+                       '' if ok else apart_relays.start_command(site)
+                       if report.get('apart') and report.get('pid') is None else
+                       'less {}'.format(site.path('log', 'relay.log')))
 
 
 def _own_problems(site: Site) -> List[ProbeResult]:
@@ -216,4 +224,5 @@ def _probes_by_invitation(args: argparse.Namespace) -> List[Probe]:
             for probe in check.probes_of_server(
                 address, server.host, (server.port, args.stun_port, args.relay_port),
                 {'ca_pem': ca_pem}, lambda protocol, port:
-                'open {} {} on the way, then on the server: ua-overlay server check'.format(protocol.upper(), port))]
+                'open {} {} on the way, then on the server: ua-overlay server check'.format(protocol.upper(), port),
+                args.derp_port)]

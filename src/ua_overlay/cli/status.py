@@ -1,7 +1,7 @@
 """`ua-overlay status`: this robot in the overlay, its peers and its links."""
 import argparse
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Dict, List, Mapping, Sequence, Tuple
 
 from ua_overlay import link_types
@@ -15,9 +15,11 @@ from ua_overlay.errors import OverlayError
 from ua_overlay.membership.identity import refusal
 from ua_overlay.rosenv import envfile
 from ua_overlay.tags import belonging, describe_belonging, team_of
+from ua_overlay.tailscale import map_stamp
 from ua_overlay.tailscale.links import links_of
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.model import Link, Status, parse_prefs, parse_status
+from ua_overlay.tailscale.remembered_team import NEXT
 from ua_overlay.tailscale.state_file import lack_of_room
 
 if TYPE_CHECKING:
@@ -83,21 +85,26 @@ def _sentences(verdicts: 'Verdicts') -> List[str]:
     return ['{} Next: {}'.format(verdict.what, verdict.next_command) for verdict in found if verdict.next_command]
 
 
-def removed(api: LocalApi, status: Status, ca_file: str) -> str:
-    """The sentence that the server no longer knows this robot; '' when it does, or does not answer."""
+def server_facts(api: LocalApi, status: Status, args: argparse.Namespace) -> 'Facts':
+    """What the server says about this robot, if it is in use and the server answers."""
     from ua_overlay.checks.facts import Facts
-    from ua_overlay.checks.finding import Verdict
     from ua_overlay.checks.observe.server import key_in_use, probe_server
-    from ua_overlay.checks.server import registered
+    facts = Facts(now=utc_now().timestamp(), status=status, map_stamp=map_stamp.read(args.state_dir))
     if not key_in_use(status):
-        return ''
+        return facts
     try:
         url = parse_prefs(api.prefs()).control_url
     except OverlayError:
-        return ''
-    server = probe_server(url, ca_file, SERVER_PATIENCE, node_key=key_in_use(status))
-    verdict = registered(Facts(status=status, server=server))
-    if server.key_known is not False or not isinstance(verdict, Verdict):
+        return facts
+    return replace(facts, server=probe_server(url, args.ca, SERVER_PATIENCE, node_key=key_in_use(status)))
+
+
+def removed(facts: 'Facts') -> str:
+    """The sentence that the server no longer knows this robot; '' when it does, or does not answer."""
+    from ua_overlay.checks.finding import Verdict
+    from ua_overlay.checks.server import registered
+    verdict = registered(facts)
+    if facts.server is None or facts.server.key_known is not False or not isinstance(verdict, Verdict):
         return ''
     return '{} Next: {}'.format(verdict.what, verdict.next_command)
 
@@ -106,9 +113,11 @@ def run(args: argparse.Namespace) -> int:
     api = LocalApi(args.socket)
     status = parse_status(api.status())
     variables, problem = environment()
-    facts = observe(api, args.state_dir)
-    stray, duties = left_behind(facts), failing_duties(facts)
-    gone = refusal(status) or removed(api, status, args.ca)
+    observed = observe(api, args.state_dir)
+    stray, duties = left_behind(observed), failing_duties(observed)
+    facts = server_facts(api, status, args)
+    gone = refusal(status) or removed(facts)
+    team = facts.remembered_team
     lack = lack_of_room(args.socket) if status.have_node_key else None
     warnings = stray + ([str(lack)] if lack is not None else []) + duties
     links = links_of(status)
@@ -124,18 +133,23 @@ def run(args: argparse.Namespace) -> int:
             'links': [dict(asdict(link), since=record.since(link), round_trip=record.round_trip(link))
                       for link in links],
             'environment': variables, 'left_behind': stray, 'removed': gone,
+            'remembered_team': None if team is None else dict(
+                asdict(team), state=team.state(facts.now), text=team.sentences(facts.now), next=NEXT),
             'identity_at_risk': '' if lack is None else str(lack), 'failing_duties': duties}, indent=2))
     else:
-        show(status, links, variables, problem, record)
+        show(status, links, variables, problem, record, '' if team is None else '{} Next: {}'.format(
+            team.sentences(facts.now), NEXT))
         for sentence in warnings + ([gone] if gone and not status.refused else []):
             print(sentence)
     return 0 if status.state == 'Running' else NOTHING
 
 
-def show(status: Status, links: Sequence[Link], variables: Mapping[str, str], problem: str, record: Record) -> None:
+def show(status: Status, links: Sequence[Link], variables: Mapping[str, str], problem: str, record: Record,
+         about_team: str = '') -> None:
     """Print ``status`` for people.
 
     :param problem: why there are no ``variables``.
+    :param about_team: about the team that this robot remembers while its server is away; '' without one.
     """
     now = utc_now()
     own = status.self_node
@@ -143,6 +157,8 @@ def show(status: Status, links: Sequence[Link], variables: Mapping[str, str], pr
         print('{} ({}) in {}{}'.format(own.name, ', '.join(own.addresses),
                                        describe_belonging(belonging(own.tags, own.user) or '(none)'),
                                        '' if own.online else ', not connected to the server'))
+        if about_team:
+            print(about_team)
     elif status.refused:
         print(refusal(status))
     elif status.have_node_key:

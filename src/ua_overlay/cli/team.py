@@ -79,7 +79,7 @@ def run_create(args: argparse.Namespace) -> int:
         INSIDE_DEFAULT if args.inside is None else parse_ports(args.inside)))
     print('Team {} created{}.'.format(
         args.team, '' if running else '; the server is not running and reads it when it starts'))
-    print('Next: {}'.format(site.command('invite {} ROBOT'.format(args.team) if running else 'server run')))
+    print('Next: {}'.format(site.command('invite {} ROBOT'.format(args.team)) if running else site.start_command()))
     return 0
 
 

@@ -60,6 +60,8 @@ class Egress(NamedTuple):
     command: str
     #: Name of the unit that keeps it in force.
     keeper: str
+    #: Name of another unit that the rule is for, '' for none.
+    beside: str = ''
 
 
 ROBOT = Egress('ua_overlay_egress', defaults.CONFIG_DIR + '/egress.nft', 'ua-overlay-egress.service',
@@ -67,7 +69,7 @@ ROBOT = Egress('ua_overlay_egress', defaults.CONFIG_DIR + '/egress.nft', 'ua-ove
 #: Separate tables, because one machine can be a robot and a server.
 SERVER = Egress('ua_overlay_server_egress', defaults.CONFIG_DIR + '/server_egress.nft',
                 'ua-overlay-server-egress.service', 'ua-overlay-server.service', 'ua-overlay server service install',
-                'ua-overlay-server-egress-keeper.service')
+                'ua-overlay-server-egress-keeper.service', 'ua-overlay-server-relay.service')
 RELAY, DERP = (
     Egress('ua_overlay_{}_egress'.format(kind), '{}/{}_egress.nft'.format(defaults.CONFIG_DIR, kind),
            'ua-overlay-{}-egress.service'.format(kind), 'ua-overlay-{}.service'.format(kind),
@@ -331,7 +333,8 @@ def files(which: Egress, rules: str, backend: Backend, service_manager: str) -> 
     if service_manager == 'systemd':
         desired += (File(unit_path(which), rules_unit(
             'Egress rule: which machines {} may connect to'.format(which.service), which.command,
-            load_argv(which, backend), delete_argv(which, backend), before=which.service,
+            load_argv(which, backend), delete_argv(which, backend),
+            before=' '.join(filter(None, (which.service, which.beside))),
             legacy=backend.kind == IPTABLES)),)
     return desired
 

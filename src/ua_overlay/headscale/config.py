@@ -30,10 +30,12 @@ def headscale_config(settings: SiteSettings, directory: str) -> JsonObject:
         'region_name': 'Site',
         # Only nodes of this site may use the embedded DERP.
         'verify_clients': True,
-        'stun_listen_addr': '{}:{}'.format(listen, settings.stun_port),
+        # Headscale cannot serve DERP without STUN; a derper beside it has the port.
+        'stun_listen_addr': '127.0.0.1:0' if settings.derp_port else '{}:{}'.format(listen, settings.stun_port),
         'private_key_path': path(keys.DERP_KEY),
-        # With remote regions the map is a file, which describes the embedded region better than Headscale would.
-        'automatically_add_embedded_derp_region': not settings.derp,
+        # With regions outside Headscale the map is a file, which describes the embedded region better than Headscale
+        # would.
+        'automatically_add_embedded_derp_region': not settings.regions,
     }
     for version, key in ((4, 'ipv4'), (6, 'ipv6')):
         of_version = [a for a in settings.addresses if ipaddress.ip_address(a).version == version]
@@ -51,9 +53,9 @@ def headscale_config(settings: SiteSettings, directory: str) -> JsonObject:
         'noise': {'private_key_path': path(keys.NOISE_KEY)},
         # Not 100.64.0.1 and so on: carriers give such addresses to their name servers and gateways.
         'prefixes': {'v4': settings.prefix, 'v6': defaults.OVERLAY_V6, 'allocation': 'random'},
-        'derp': dict(server=server, urls=[], paths=[path(derp_map.MAP_FILE)] if settings.derp else [],
-                     auto_update_enabled=bool(settings.derp),
-                     **({'update_frequency': derp_map.MAP_PERIOD} if settings.derp else {})),
+        'derp': dict(server=server, urls=[], paths=[path(derp_map.MAP_FILE)] if settings.regions else [],
+                     auto_update_enabled=bool(settings.regions),
+                     **({'update_frequency': derp_map.MAP_PERIOD} if settings.regions else {})),
         'disable_check_updates': True,
         'node': {'expiry': '0', 'ephemeral': {'inactivity_timeout': '30m'}},
         'database': {'type': 'sqlite', 'sqlite': {

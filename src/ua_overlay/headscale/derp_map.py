@@ -1,10 +1,11 @@
-"""DERP regions of a site: the DERP map for the robots, and the command of a remote host's `derper`. Pure.
+"""DERP regions of a site: the DERP map for the robots, and the command of a `derper`. Pure.
 
-Each robot has one home region; peers without a better path reach it there. The DERP inside Headscale is down
-whenever Headscale restarts, and robots cannot change their home meanwhile (magicsock keeps it while the control server
-is unreachable, because it could not report a new one). So the regions on remote hosts are the homes while at least one
-of them answers, and the embedded region is the home when none does. It stays in the map: a tailscaled that starts with
-a home that the map no longer has needs 24 s to find another (1.102.5). Headscale rereads the map periodically.
+Each robot has one home region; peers without a better path reach it there. The DERP inside Headscale is down whenever
+Headscale restarts, and robots cannot change their home meanwhile (magicsock keeps it while the control server is
+unreachable, because it could not report a new one). So the regions outside Headscale (on remote hosts, and that of a
+derper beside it) are the homes while at least one of them answers, and the embedded region is the home when none does.
+It stays in the map: a tailscaled that starts with a home that the map no longer has needs 24 s to find another
+(1.102.5). Headscale rereads the map periodically.
 """
 import ipaddress
 import os
@@ -25,16 +26,16 @@ MAP_PERIOD = '20s'
 def derp_map(settings: SiteSettings, answering: Collection[str]) -> JsonObject:
     """Return the DERP map (tailcfg.DERPMap with the lower-case keys that Headscale's YAML takes).
 
-    :param answering: names of the remote regions that answer now.
+    :param answering: names of the regions outside Headscale that answer now.
     """
     embedded = _region(remote_hosts.EMBEDDED_REGION, 'site', 'Site', settings.name, settings.addresses, settings.port,
                        settings.stun_port)
-    if set(answering) & {host.name for host in settings.derp}:
+    if set(answering) & {region.name for region in settings.regions}:
         embedded['nomeasurenohome'] = True
     regions = {remote_hosts.EMBEDDED_REGION: embedded}
-    for host in settings.derp:
-        regions[host.region] = _region(host.region, host.name, host.name, host.host_name(settings.name),
-                                       (host.address,), host.port, host.stun_port)
+    for region in settings.regions:
+        regions[region.number] = _region(region.number, region.name, region.name, region.host_name, region.addresses,
+                                         region.port, region.stun_port)
     return {'regions': regions}
 
 
@@ -57,7 +58,7 @@ def dump_map(value: JsonObject) -> str:
 
 def derper_command(derper: str, directory: str, host_name: str, port: int, stun_port: int,
                    verify_url: str) -> Tuple[List[str], Dict[str, str]]:
-    """Return argv and extra environment of the DERP of a remote host.
+    """Return argv and extra environment of a DERP outside Headscale.
 
     It serves only nodes of this site: it asks ``verify_url`` about each new client, and refuses all new clients while
     nobody answers there.

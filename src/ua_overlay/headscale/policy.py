@@ -13,7 +13,7 @@ from ua_overlay.headscale.model import Node
 from ua_overlay.headscale.rules import EVERYTHING, PING, ROS, SSH, SSH_PORT, Ports, Rules
 from ua_overlay.protocols import JsonObject
 from ua_overlay.system import foreign_json
-from ua_overlay.tags import CGNAT_LANS, team_facts
+from ua_overlay.tags import CGNAT_LANS, memory_fact, team_facts
 
 #: Prefix of a tag that no node has and that differs between policies. Headscale reports whether it knows a tag, which
 #: identifies the policy in force (site.policy_applier). GET /policy cannot do that: it reads the file.
@@ -61,7 +61,7 @@ def make_policy(rules: Rules, present: Collection[Alias] = ()) -> JsonObject:
     attributes: List[JsonObject] = [{'target': ['*'], 'attr': list(ATTRIBUTES) + (
         [CGNAT_LANS] if rules.cgnat_lans else [])}]
     if teams:
-        attributes.append({'target': teams + users, 'attr': [NO_RELAY, KEEP_MAP]})
+        attributes.append({'target': teams + users, 'attr': [NO_RELAY, KEEP_MAP, memory_fact(rules.memory)]})
     # Sent in the network map, so that a robot adapts when it moves to another team or its team changes.
     attributes += [{'target': [team_tag(name)],
                     'attr': team_facts(rules.teams[name].port, rules.teams[name].addressing)}

@@ -8,7 +8,7 @@
 import dataclasses
 import ipaddress
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Hashable, Iterable, List, Sequence, Tuple, Type, TypeVar, Union
+from typing import Any, Callable, Dict, Hashable, Iterable, List, NamedTuple, Sequence, Tuple, Type, TypeVar, Union
 
 from ua_overlay import defaults
 from ua_overlay.errors import UsageError
@@ -17,6 +17,8 @@ from ua_overlay.trust import names
 
 #: The region of the DERP inside Headscale.
 EMBEDDED_REGION = 999
+#: The region of a derper beside Headscale, on the server itself, and its code.
+SERVER_REGION, SERVER_REGION_NAME = 900, 'server'
 #: The regions of remote hosts (Tailscale Inc. numbers its own below 900).
 REGIONS = range(901, 999)
 
@@ -80,6 +82,22 @@ class DerpHost:
         take the address from the DERP map.
         """
         return '{}.{}'.format(self.name, server_name)
+
+
+class Region(NamedTuple):
+    """A DERP region outside Headscale, as the map and the server's probe need it."""
+
+    #: Its code.
+    name: str
+    number: int
+    #: The name in its certificate.
+    host_name: str
+    #: Addresses at which robots reach it; none: they resolve the name.
+    addresses: Tuple[str, ...]
+    port: int
+    stun_port: int
+    #: The address at which the server reaches it.
+    probed_at: str
 
 
 AnyHost = Union[RelayHost, DerpHost]

@@ -86,6 +86,8 @@ class Rules:
     :param ephemeral: (lowest, highest) port.
     :param cgnat_lans: whether robots accept packets of the overlay's range (100.64.0.0/10) from their own networks
         too, because carriers and other VPNs use it.
+    :param memory: seconds for which robots may remember their team while the server is away; of the site's settings
+        (admission_memory), and no part of the rules in site.yaml.
     """
 
     teams: Dict[str, Team] = field(default_factory=dict)
@@ -93,6 +95,7 @@ class Rules:
     users: Dict[str, User] = field(default_factory=dict)
     ephemeral: Tuple[int, int] = defaults.EPHEMERAL_PORTS
     cgnat_lans: bool = False
+    memory: int = defaults.ADMISSION_MEMORY
 
 
 def parse_ports(text: str, option: str = '--inside', command: str = 'team create') -> Ports:

@@ -44,6 +44,11 @@ class SiteDirectory(SiteFiles, Protocol):
         ...
 
     @property
+    def relay_control_socket(self) -> str:
+        """The path of the socket of the running `server relay run`."""
+        ...
+
+    @property
     def relay_socket(self) -> str:
         """The path of the LocalAPI socket of the relay's tailscaled."""
         ...

@@ -9,7 +9,7 @@ from ua_overlay.advice import command
 from ua_overlay.clock import parse_duration
 from ua_overlay.errors import UsageError
 from ua_overlay.headscale import remote_hosts
-from ua_overlay.headscale.remote_hosts import DerpHost, RelayHost
+from ua_overlay.headscale.remote_hosts import DerpHost, Region, RelayHost
 from ua_overlay.printable import printable
 from ua_overlay.trust import names
 
@@ -23,9 +23,7 @@ LONGEST_SOCKET = 'run/tailscaled.sock'
 _V6 = ipaddress.ip_network(defaults.OVERLAY_V6)
 _FIELDS = ('name', 'addresses', 'port', 'stun_port', 'relay_port', 'base_domain')
 #: Fields that are written to site.yaml only if they are not empty.
-_OPTIONAL = ('private', 'relays', 'derp', 'prefix', 'admission_memory')
-#: Shortest and longest admission_memory, in seconds.
-_MEMORY = (60, 30 * 86400)
+_OPTIONAL = ('private', 'derp_port', 'relays', 'derp', 'prefix', 'admission_memory')
 
 
 @dataclass(frozen=True)
@@ -44,8 +42,10 @@ class SiteSettings:
     :param relays: relays on remote hosts, sorted by name.
     :param derp: DERP regions on remote hosts, sorted by name.
     :param prefix: the range of the robots' IPv4 addresses, inside tailscale's own.
-    :param admission_memory: how long the DERPs on remote hosts admit robots that Headscale confirmed, while it does
-        not answer: '12h', '1d'.
+    :param derp_port: TCP port of a derper beside Headscale, which then serves STUN, too; 0: Headscale has the server's
+        only DERP, on ``port``.
+    :param admission_memory: how long the DERPs outside Headscale admit robots that Headscale confirmed, while it does
+        not answer, and how long robots may start with the network map that they keep: '12h', '1d'.
     :raises UsageError: a value is invalid, or two contradict each other.
     """
 
@@ -60,6 +60,7 @@ class SiteSettings:
     derp: Tuple[DerpHost, ...] = ()
     prefix: str = defaults.OVERLAY_V4
     admission_memory: str = defaults.ADMISSION_MEMORY_TEXT
+    derp_port: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, 'name', names.check_server_name(str(self.name)))
@@ -82,6 +83,7 @@ class SiteSettings:
         for field in ('port', 'stun_port', 'relay_port'):
             remote_hosts.check_port(field.replace('_', ' '), getattr(self, field))
         remote_hosts.check_distinct(self.relays, self.derp)
+        self._check_derp_port()
         _memory(self.admission_memory)
         if self.stun_port == self.relay_port:
             raise UsageError('STUN and the peer relay cannot share UDP port {}.'.format(self.stun_port),
@@ -92,6 +94,25 @@ class SiteSettings:
                 'The server name {} lies inside the base domain {}, which is for the names of robots.'.format(
                     self.name, self.base_domain),
                 command('ua-overlay server init --name FQDN --base-domain {}', defaults.BASE_DOMAIN))
+
+    def _check_derp_port(self) -> None:
+        if self.derp_port == 0 and not isinstance(self.derp_port, bool):
+            return
+        remote_hosts.check_port('derp port', self.derp_port)
+        if self.derp_port == self.port:
+            raise UsageError('Headscale and derper cannot share TCP port {}.'.format(self.port), command(
+                'ua-overlay server init --name FQDN --derp-port {}', defaults.DERP_PORT))
+        if any(host.name == remote_hosts.SERVER_REGION_NAME for host in self.derp):
+            raise UsageError("A remote DERP region cannot have the name {}, which is that of the server's own.".format(
+                remote_hosts.SERVER_REGION_NAME), 'edit site.yaml   # remove derp_port, or rename that region')
+
+    @property
+    def regions(self) -> Tuple[Region, ...]:
+        """The DERP regions outside Headscale: that of the server itself, then those of remote hosts."""
+        own = (Region(remote_hosts.SERVER_REGION_NAME, remote_hosts.SERVER_REGION, self.name, self.addresses,
+                      self.derp_port, self.stun_port, '127.0.0.1'),) if self.derp_port else ()
+        return own + tuple(Region(host.name, host.region, host.host_name(self.name), (host.address,), host.port,
+                                  host.stun_port, host.address) for host in self.derp)
 
     @property
     def admission_seconds(self) -> int:
@@ -113,7 +134,8 @@ def _memory(text: object) -> int:
         seconds = int(parse_duration(str(text)))
     except ValueError:
         seconds = -1
-    if not _MEMORY[0] <= seconds <= _MEMORY[1]:
+    shortest, longest = defaults.ADMISSION_MEMORY_RANGE
+    if not shortest <= seconds <= longest:
         raise UsageError('admission_memory, {!r}, is not a time from a minute to 30 days.'.format(text),
                          'edit site.yaml   # admission_memory: {}'.format(defaults.ADMISSION_MEMORY_TEXT))
     return seconds
@@ -141,7 +163,8 @@ def settings_to_dict(settings: SiteSettings) -> Dict[str, Any]:
     """Return the part of site.yaml that describes the server."""
     values = {field: list(value) if isinstance(value, tuple) else value
               for field, value in ((field, getattr(settings, field)) for field in _FIELDS)}
-    optional = {'private': list(settings.private), 'relays': remote_hosts.dump_hosts(settings.relays),
+    optional = {'private': list(settings.private), 'derp_port': settings.derp_port,
+                'relays': remote_hosts.dump_hosts(settings.relays),
                 'derp': remote_hosts.dump_hosts(settings.derp),
                 'prefix': '' if settings.prefix == defaults.OVERLAY_V4 else settings.prefix,
                 'admission_memory': '' if settings.admission_memory == defaults.ADMISSION_MEMORY_TEXT

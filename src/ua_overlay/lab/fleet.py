@@ -42,6 +42,21 @@ while True:
     time.sleep(0.1)
 '''.format(port=defaults.LOCAL_MASTER_PORT)
 
+#: Rules that leave a host only its loopback.
+_CUT_OFF = '''\
+table inet ua_lab_cut_off {
+    chain in {
+        type filter hook input priority -300;
+        iifname != "lo" drop
+    }
+    chain out {
+        type filter hook output priority -300;
+        oifname != "lo" drop
+    }
+}
+'''
+
+
 def source(space: str) -> str:
     """Return the command of a bash script that sources the workspace ``space``: a word of the script, such as "$0".
 
@@ -95,6 +110,13 @@ class Fleet:
         self.overlay(self.server, *argv)
         self.start_server()
 
+    def start_relay_apart(self) -> None:
+        """Run `server relay run`; return when it runs, so that a server that starts later finds it."""
+        self.lab.start_service(self.server, 'site-relay', [self.command, 'server', 'relay', 'run', '--dir', SITE_DIR],
+                               env=dict(self.base_environment(), **GO))
+        wait('An answer of the relay apart from the server', lambda: self.site(
+            'server', 'relay', 'status', '--json', check=False).stdout, timeouts.START, poll=0.5)
+
     def start_server(self) -> None:
         """Run `server run`; return when the server and its relay answer."""
         self.lab.start_service(self.server, 'site', [self.command, 'server', 'run', '--dir', SITE_DIR],
@@ -124,6 +146,14 @@ class Fleet:
     def stop_server(self) -> None:
         """End `server run`."""
         self.lab.stop_service(self.server, 'site')
+
+    def cut_off(self, host: str) -> None:
+        """Drop every packet to and from ``host`` without an answer, as when its machine is dead."""
+        self.lab.host(host).run(['nft', '-f', '-'], input=_CUT_OFF)
+
+    def connect_again(self, host: str) -> None:
+        """Undo :meth:`cut_off`."""
+        self.lab.host(host).run(['nft', 'delete', 'table', 'inet', 'ua_lab_cut_off'])
 
     def site(self, *argv: str, check: bool = True) -> 'subprocess.CompletedProcess[str]':
         """Run `ua-overlay ARGV --dir SITE` on the server."""
@@ -180,6 +210,20 @@ class Fleet:
         """Start `robot agent` as the service `agent` of ``host``."""
         self.lab.start_service(host, 'agent', [self.command, 'robot', 'agent', '--user', USER],
                                env=self.base_environment())
+
+    def lose_power(self, host: str) -> None:
+        """End every process of a robot at once and empty /run but for its directories, as a power cut and the next
+        boot do. What it runs has to be started again."""
+        robot = self.lab.host(host)
+
+        def is_dark() -> bool:
+            pids = [str(pid) for pid in robot.processes() if pid != 1]
+            if pids:  # some may have ended meanwhile
+                robot.run(['kill', '-9'] + pids, check=False)
+            return not pids
+
+        wait('The end of all processes of ' + host, is_dark)
+        robot.run(['find', defaults.RUN_DIR, '!', '-type', 'd', '-delete'])
 
     def launch(self, host: str, *args: str, name: str = 'overlay') -> None:
         """Run `roslaunch ua_overlay overlay.launch ARGS` as the robot's user; return when its services are there.

@@ -9,9 +9,11 @@ from ua_overlay.checks.facts import ClockOffset, Facts, Graph, Server
 from ua_overlay.checks.finding import ERROR, OK, UNKNOWN, WARN
 from ua_overlay.checks.observe.agent import observe_agent
 from ua_overlay.checks.observe.disks import observe_disks
+from ua_overlay.checks.robot import when
 from ua_overlay.checks.table import GROUPS, headline, run_group
 from ua_overlay.rosenv import report as reports
 from ua_overlay.rosenv.report import Report
+from ua_overlay.tailscale.map_stamp import Stamp
 from ua_overlay.tailscale.snapshot import Snapshot
 
 #: UNKNOWN raises no alarm.
@@ -31,15 +33,20 @@ class GroupStatus(NamedTuple):
 
 
 def statuses(snapshot: Snapshot, server: Server, report: Report, now: float,
-             clocks: Optional[Tuple[ClockOffset, ...]] = None) -> Dict[str, GroupStatus]:
+             clocks: Optional[Tuple[ClockOffset, ...]] = None,
+             stamp: Optional[Stamp] = None) -> Dict[str, GroupStatus]:
     """Return {group: its status}, including the team runner's.
 
     :param server: of the last probe.
     :param now: Unix seconds.
     :param clocks: of nodes.team_clock.
+    :param stamp: of the network map that tailscaled keeps.
     """
-    facts = replace(facts_of(snapshot, server, report, now), clocks=clocks)
+    facts = replace(facts_of(snapshot, server, report, now), clocks=clocks, map_stamp=stamp)
     details = _details(snapshot, server, report)
+    team = facts.remembered_team
+    details['server']['remembered since'] = '' if team is None or team.since is None else when(team.since)
+    details['server']['remembered until'] = '' if team is None or team.until is None else when(team.until)
     result = {group: judge(facts, group, details[group]) for group in GROUPS}
     result['runner'] = runner_status(report)
     return result

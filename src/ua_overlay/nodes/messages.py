@@ -14,6 +14,7 @@ from ua_overlay.rosenv.report import Report
 from ua_overlay.tags import team_of
 from ua_overlay.tailscale.fields import LAST_MOMENT
 from ua_overlay.tailscale.link_history import LinkHistory, LinkRecord
+from ua_overlay.tailscale.remembered_team import NEXT, RememberedTeam
 from ua_overlay.tailscale.snapshot import Snapshot
 from ua_overlay.tailscale.watcher import Unobserved
 
@@ -83,10 +84,12 @@ def link_event(record: LinkRecord, snapshot: Optional[Snapshot]) -> msg.LinkEven
     return message
 
 
-def overlay_state(snapshot: Snapshot, removed: bool, server: ServerView, server_since: float) -> msg.OverlayState:
+def overlay_state(snapshot: Snapshot, removed: bool, server: ServerView, server_since: float,
+                  team: Optional[RememberedTeam] = None) -> msg.OverlayState:
     """
     :param removed: the server no longer knows this robot.
     :param server_since: Unix seconds.
+    :param team: the one that this robot remembers while its server is away, else None.
     """
     status = snapshot.status
     own = status.self_node
@@ -108,16 +111,25 @@ def overlay_state(snapshot: Snapshot, removed: bool, server: ServerView, server_
     message.key_expiry = stamp(own.key_expiry)
     message.health = list(status.health)
     message.daemon_version = status.version
-    message.text = refusal(status) if status.refused else state_text(message, snapshot.daemon_error)
+    about_team = '' if team is None else '{} Next: {}'.format(team.sentences(snapshot.stamp), NEXT)
+    message.text = refusal(status) if status.refused else state_text(message, snapshot.daemon_error, about_team)
+    if team is not None:
+        message.remembered = True
+        message.server_seen, message.remembered_until = stamp(team.since), stamp(team.until)
     return message
 
 
-def state_text(state: msg.OverlayState, daemon_error: Optional[Problem]) -> str:
-    """Return one sentence for OverlayState.text."""
+def state_text(state: msg.OverlayState, daemon_error: Optional[Problem], about_team: str = '') -> str:
+    """Return OverlayState.text.
+
+    :param about_team: what to say about the team that this robot remembers; '' while the server is there.
+    """
     if daemon_error is not None:
         return str(daemon_error)
     if state.state == msg.OverlayState.RUNNING:
         text = '{} is in team {} at {}.'.format(state.robot, state.team or '(none)', ', '.join(state.addresses[:1]))
+        if about_team:
+            return '{} {}'.format(text, about_team)
         if state.server in (msg.OverlayState.SERVER_UNREACHABLE, msg.OverlayState.SERVER_UNTRUSTED):
             return text + ' The server does not answer as it should; existing links go on.'
         if state.removed:

@@ -39,6 +39,7 @@ from ua_overlay.rosenv.roscore import TeamRoscore
 from ua_overlay.rosenv.runner import TeamRunner, Words, find_launch
 from ua_overlay.system.leftovers import OWNER, Leftovers, owner_of
 from ua_overlay.system.thread import OnFailure, SupervisedThread
+from ua_overlay.tags import memory_of
 from ua_overlay.tailscale import link_log, map_stamp
 from ua_overlay.tailscale.daemon import Daemon
 from ua_overlay.tailscale.link_history import LinkHistory, LinkRecord
@@ -75,7 +76,10 @@ class OverlayNode:
         self._events: 'queue.Queue[Optional[Callable[[], AbstractSet[str]]]]' = queue.Queue()
         self._links_kept = True
         self._map_renewed = float('-inf')
+        #: The state of the team that this robot remembers; '' while the server is there.
+        self._memory = ''
         self._state = NodeState(self._read_history())
+        self._state.stamp = map_stamp.read(self._state_dir)
         self._daemon = self._make_daemon()
         self._services = Services(self._connect, self._ca_file, self._state_dir, lambda: self._state.snapshot,
                                   self._on_probe, self._daemon, rospy.get_param('~allow_remote_control', False))
@@ -85,7 +89,8 @@ class OverlayNode:
             self._mirror = interface.MirrorServer(self._services.handle_remote)
         self._paths = PathKeeper(self._connect, self._on_intervention, self._on_measurement,
                                  rospy.get_param('~heal_links', True), rospy.logerr)
-        self._watcher = Watcher(self._connect, self._on_snapshot, on_status=self._paths.offer)
+        self._watcher = Watcher(self._connect, self._on_snapshot, on_status=self._paths.offer,
+                                on_unexplained=self._paths.note_unexplained)
         server_period: float = rospy.get_param('~server_period', 10.0)
         self._clock = TeamClock(self._find_team)
         self._probe = ServerProbe(
@@ -108,7 +113,9 @@ class OverlayNode:
             return None
         from ua_overlay.toolchain import locate
         return Daemon(locate('tailscaled'), socket_path=self._socket, ca_file=self._ca_file,
-                      log_path=os.path.join(defaults.DAEMON_STATE_DIR, 'tailscaled.log'))
+                      log_path=os.path.join(defaults.DAEMON_STATE_DIR, 'tailscaled.log'),
+                      before_start=lambda: map_stamp.remove_expired(
+                          self._state_dir, defaults.DAEMON_STATE_DIR, time.time()))
 
     def _make_keeper(self) -> EnvironmentKeeper:
         # Our children carry our id in their environment, so that a successor finds them if we are killed.
@@ -197,6 +204,7 @@ class OverlayNode:
             if now >= next_diagnostics:
                 next_diagnostics = now + DIAGNOSTICS_PERIOD
                 self._notice_hangs(now)
+                self._notice_memory(time.time())
                 self._publish_diagnostics()
             try:
                 event = self._events.get(timeout=max(0.0, min(next_heartbeat, next_diagnostics) - now))
@@ -246,6 +254,9 @@ class OverlayNode:
         self._keeper.fail(sentence)
 
     def _take_snapshot(self, snapshot: Snapshot, changes: Changes) -> AbstractSet[str]:
+        before = self._state.snapshot
+        if before is not None and is_connected(before) and not is_connected(snapshot):
+            self._stamp_map(before, before.stamp)
         records = self._state.record_changes(snapshot, changes)
         changed = self._state.take_snapshot(snapshot, changes)
         if changes.daemon and snapshot.daemon_error is not None:
@@ -282,17 +293,37 @@ class OverlayNode:
             self._links_kept = True
 
     def _renew_map(self, now: float) -> None:
-        """Allow tailscaled to start with the network map that it keeps, for another day since the server was there."""
+        """Allow tailscaled to start with the network map that it keeps, for as long as the site says from now on."""
         snapshot = self._state.snapshot
-        if snapshot is None or not (snapshot.status.running and snapshot.status.self_node.online):
-            return
-        if now - self._map_renewed < map_stamp.PERIOD:
+        if snapshot is None or not is_connected(snapshot) or now - self._map_renewed < map_stamp.PERIOD:
             return
         self._map_renewed = now
+        self._stamp_map(snapshot, time.time())
+
+    def _stamp_map(self, snapshot: Snapshot, seen: float) -> None:
+        """
+        :param snapshot: one of a robot that the server saw at ``seen`` (Unix seconds).
+        """
         try:
-            map_stamp.renew(self._state_dir, time.time())
+            map_stamp.renew(self._state_dir, seen, memory_of(snapshot.status.self_node.attributes))
         except OSError as error:
             rospy.logwarn('A reboot without the server will lose the network map: %s', error)
+        self._state.stamp = map_stamp.read(self._state_dir)
+
+    def _notice_memory(self, now: float) -> None:
+        """Log that the server is away and how long the remembered team lasts, once for each of its states.
+
+        :param now: Unix seconds.
+        """
+        team, snapshot = self._state.remembered_team, self._state.snapshot
+        if team is not None:
+            if team.state(now) != self._memory:
+                rospy.logwarn('%s', team.sentences(now))
+            self._memory = team.state(now)
+        elif self._memory and snapshot is not None and is_connected(snapshot):
+            # It answers some seconds before tailscaled is connected to it again.
+            rospy.loginfo('The server is back; the team is the one that it sends.')
+            self._memory = ''
 
     def _read_history(self) -> LinkHistory:
         """Return the record of the links that an earlier node left."""
@@ -324,7 +355,8 @@ class OverlayNode:
         if snapshot is None:
             return
         if state.STATE in topics:
-            self._send(state.STATE, messages.overlay_state(snapshot, now.removed, now.server, now.server_since))
+            self._send(state.STATE, messages.overlay_state(
+                snapshot, now.removed, now.server, now.server_since, now.remembered_team))
         if state.PEERS in topics:
             self._send(state.PEERS, messages.peer_array(snapshot))
         if state.LINKS in topics:
@@ -339,8 +371,11 @@ class OverlayNode:
         if snapshot is None:
             return
         now = time.time()
-        groups = diagnostics.statuses(snapshot, self._state.server.facts, self._state.report, now, self._clock.clocks)
-        groups['links'].values['dead paths abandoned'] = str(self._state.rebinds)
+        groups = diagnostics.statuses(snapshot, self._state.server.facts, self._state.report, now, self._clock.clocks,
+                                      self._state.stamp)
+        groups['links'].values.update({
+            'dead paths abandoned': str(self._state.rebinds),
+            **{'path keeper: ' + what: str(count) for what, count in self._paths.counts().items()}})
         self._send('diagnostics', diagnostics.diagnostic_array(
             snapshot.status.self_node.name or os.uname().nodename, groups, now))
 
@@ -391,6 +426,11 @@ class OverlayNode:
             settings.write_settings(self._state_dir, now)
         except OSError as error:
             rospy.logwarn('The settings of the team cannot be kept in %s: %s', self._state_dir, error.strerror)
+
+
+def is_connected(snapshot: Snapshot) -> bool:
+    """Return whether tailscaled has a connection to its server."""
+    return snapshot.status.running and snapshot.status.self_node.online
 
 
 def stack_of(name: str) -> str:

@@ -8,11 +8,13 @@ from typing import AbstractSet, Dict, FrozenSet, List, Optional, Tuple
 
 from ua_overlay import link_types
 from ua_overlay.link_types import LinkType
-from ua_overlay.nodes.server_probe import ServerView
+from ua_overlay.nodes.server_probe import OK, UNREACHABLE, UNTRUSTED, ServerView
 from ua_overlay.printable import printable
 from ua_overlay.rosenv.report import Report
 from ua_overlay.tailscale.link_history import LinkHistory, LinkRecord, reason_of
+from ua_overlay.tailscale.map_stamp import Stamp
 from ua_overlay.tailscale.path_keeper import REBIND, Intervention
+from ua_overlay.tailscale.remembered_team import RememberedTeam, remembered
 from ua_overlay.tailscale.snapshot import Changes, Snapshot
 
 #: The latched topics.
@@ -31,6 +33,7 @@ class NodeState:
 
     :param history: what the links did before this node started.
     :ivar server_since: Unix seconds since which the server has its state.
+    :ivar stamp: of the network map that tailscaled keeps; None: there is none.
     :ivar rebinds: how often a link's path was abandoned because it was dead.
     """
 
@@ -38,6 +41,7 @@ class NodeState:
         self.snapshot: Optional[Snapshot] = None
         self.server = ServerView()
         self.server_since = 0.0
+        self.stamp: Optional[Stamp] = None
         self.report = Report()
         self.round_trips: RoundTrips = {}
         self.history = LinkHistory() if history is None else history
@@ -51,6 +55,14 @@ class NodeState:
             return False
         status = self.snapshot.status
         return status.refused or (self.server.facts.key_known is False and status.running)
+
+    @property
+    def remembered_team(self) -> Optional[RememberedTeam]:
+        """The team that this robot remembers while its server is away, else None."""
+        if self.snapshot is None or self.removed:
+            return None
+        answers = {OK: True, UNREACHABLE: False, UNTRUSTED: False}.get(self.server.state)
+        return remembered(self.snapshot.status, self.stamp, answers)
 
     def take_snapshot(self, snapshot: Snapshot, changes: Changes) -> AbstractSet[str]:
         first = self.snapshot is None

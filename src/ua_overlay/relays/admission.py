@@ -26,13 +26,15 @@ _LOG = logging.getLogger(__name__)
 CONFIRM_PERIOD = 300.0
 #: Keys that are remembered at most: ten times the robots of a large site.
 MOST = 5000
+#: Seconds for a question to Headscale about a client; derper waits 5 s.
+ASK_TIMEOUT = 2.0
 #: Seconds for which Headscale is not asked again after it did not answer, so that robots that reconnect do not wait in
 #: turn.
 SILENCE = 3.0
 
 _KEY = re.compile('nodekey:[0-9a-f]{64}')
 
-#: Node key -> whether Headscale knows it; None: no answer (trust.verify.verify_node_key). Takes 2 s at most.
+#: Node key -> whether Headscale knows it; None: no answer (trust.verify.verify_node_key). Takes ASK_TIMEOUT at most.
 AskServer = Callable[[str], Optional[bool]]
 
 

@@ -40,20 +40,23 @@ class ProbeResult:
 
 
 def probes_of_server(address: str, name: str, ports: Tuple[int, int, int], trust: Trust,
-                     fix: Callable[[str, int], str]) -> List[Probe]:
+                     fix: Callable[[str, int], str], derp_port: int = 0) -> List[Probe]:
     """Return the probes of a site's server at one address.
 
     :param name: DNS name of the server.
     :param ports: (TCP of control and DERP, UDP of STUN, UDP of the relay).
     :param fix: (protocol, port) -> next command.
+    :param derp_port: TCP of a derper beside Headscale; 0 for none.
     """
     tcp, stun_port, relay = ports
 
     def probe(what: str, protocol: str, port: int, run: Callable[[], str]) -> Probe:
         return Probe(what, '{} {} {}'.format(address, protocol.upper(), port), run, fix(protocol, port))
 
+    own = [probe('DERP beside Headscale', 'tcp', derp_port, partial(
+        probe_derp, address, derp_port, name, trust))] if derp_port else []
     return [probe('control', 'tcp', tcp, partial(probe_server, address, tcp, name, trust)),
-            probe('DERP', 'tcp', tcp, partial(probe_derp, address, tcp, name, trust)),
+            probe('DERP', 'tcp', tcp, partial(probe_derp, address, tcp, name, trust))] + own + [
             probe('STUN', 'udp', stun_port, partial(probe_stun, address, stun_port)),
             probe('relay', 'udp', relay, partial(probe_relay, address, relay))]
 

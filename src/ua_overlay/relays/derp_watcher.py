@@ -1,10 +1,10 @@
-"""Observe the DERP regions on remote hosts, and write the map from which Headscale assigns homes to robots."""
+"""Observe the DERP regions outside Headscale, and write the map from which Headscale assigns homes to robots."""
 import threading
 import time
 from typing import Callable, Dict, Mapping, Optional, Set
 
 from ua_overlay.headscale import derp_map
-from ua_overlay.headscale.remote_hosts import DerpHost
+from ua_overlay.headscale.remote_hosts import Region
 from ua_overlay.headscale.site_directory import SiteDirectory
 from ua_overlay.protocols import Clock, Say, WallClock
 from ua_overlay.relays import derp_certificate
@@ -79,11 +79,12 @@ class DerpWatcher:
     def report(self) -> Dict[str, str]:
         """Return 'up' for each region that answers, or why it does not."""
         hangs = self._staleness.sentence('The thread DERP probe')
-        return {host.name: 'unknown: ' + hangs if hangs else self._reasons.get(host.name) or 'up'
-                for host in self._site.settings.derp}
+        return {region.name: 'unknown: ' + hangs if hangs else self._reasons.get(region.name) or 'up'
+                for region in self._site.settings.regions}
 
     def ends(self) -> Dict[str, float]:
-        """Return the expiry of each region's certificate, in Unix seconds, except for regions that never answered."""
+        """Return the expiry of the certificate of each remote region that has answered, in Unix seconds. The server
+        renews its own."""
         return {host.name: self._ends[host.name] for host in self._site.settings.derp if host.name in self._ends}
 
     def _run(self) -> None:
@@ -94,7 +95,7 @@ class DerpWatcher:
     def _failed(self, sentence: str) -> None:
         """Report no region as known: none has been probed since."""
         self._say(sentence)
-        self._reasons = {host.name: 'unknown: ' + sentence for host in self._site.settings.derp}
+        self._reasons = {region.name: 'unknown: ' + sentence for region in self._site.settings.regions}
 
     def _step_and_say(self) -> None:
         try:
@@ -115,17 +116,18 @@ class DerpWatcher:
         """
         settings = self._site.settings
         answers: Dict[str, bool] = {}
-        for host in settings.derp:
+        for region in settings.regions:
             self._staleness.seen()
-            reason = self._reason(host)
-            answers[host.name] = reason is None
-            if answers[host.name] != (self._reasons.get(host.name, 'not probed yet') is None):
+            reason = self._reason(region)
+            answers[region.name] = reason is None
+            if answers[region.name] != (self._reasons.get(region.name, 'not probed yet') is None):
                 self._say('DERP region {} {}.'.format(
-                    host.name, 'answers' if reason is None else 'does not answer: ' + reason))
-            self._reasons[host.name] = reason
+                    region.name, 'answers' if reason is None else 'does not answer: ' + reason))
+            self._reasons[region.name] = reason
+        for host in settings.derp:
             self._warn(host.name)
         text = derp_map.dump_map(derp_map.derp_map(settings, self._answering.step(answers)))
-        if settings.derp and text != self._written:
+        if settings.regions and text != self._written:
             files.write_changed(self._site.path(derp_map.MAP_FILE), text, mode=0o600)
             self._written = text
 
@@ -136,11 +138,11 @@ class DerpWatcher:
             self._say(str(warning))
         self._warned[name] = None if warning is None else warning.sentence
 
-    def _reason(self, host: DerpHost) -> Optional[str]:
+    def _reason(self, region: Region) -> Optional[str]:
         """Probe a region; return why it does not answer, None when it does."""
         try:
-            self._ends[host.name] = self._probe(host.address, host.port, host.host_name(self._site.settings.name),
-                                                {'ca_file': self._site.ca_file})
+            self._ends[region.name] = self._probe(region.probed_at, region.port, region.host_name,
+                                                  {'ca_file': self._site.ca_file})
         except Unreachable as error:
             return str(error)
         return None

@@ -143,7 +143,7 @@ class RemoteAdmin:
 
     def _reconfigure(self) -> bool:
         """Make a running server apply the regions of site.yaml; return whether one is running."""
-        if not self.site.settings.derp:
+        if not self.site.settings.regions:
             files.write_atomic(self.site.path(derp_map.MAP_FILE), 'regions: {}\n', mode=0o600)
         try:
             self._ask(self.site.control_socket, 'reconfigure')

@@ -1,38 +1,30 @@
 """`relay run` and `derp run`: one process on a remote host of a site, in the foreground, until a signal stops it."""
 import signal
 import time
-from typing import Callable, Optional
+from typing import Callable, Optional, Union
 
 from ua_overlay.errors import OverlayError
-from ua_overlay.headscale.derp_map import derper_command
 from ua_overlay.protocols import Clock, JsonObject, Locate, Say, WallClock
 from ua_overlay.relays import derp_certificate
 from ua_overlay.relays import enrolment as enrolments
-from ua_overlay.relays.admission import Admission
-from ua_overlay.relays.admission_keeper import AdmissionKeeper
-from ua_overlay.relays.probe import Unreachable, probe_derp_page
-from ua_overlay.relays.relay import RelayNode, RelaySettings, daemon_command
-from ua_overlay.relays.relay_keeper import RelayKeeper
+from ua_overlay.relays.admission import ASK_TIMEOUT
+from ua_overlay.relays.derp_process import DerpProcess, DerpSettings, DerpTrust
+from ua_overlay.relays.relay import RelaySettings
+from ua_overlay.relays.relay_process import RelayProcess
 from ua_overlay.relays.remote_host import EnrolmentKeySource, RemoteHost
 from ua_overlay.system import files, ownership
-from ua_overlay.system.child import Child
 from ua_overlay.system.control_socket import ControlServer, NotRunning, ask
 from ua_overlay.system.requests import Requests
-from ua_overlay.system.restart import Restarter
 from ua_overlay.system.staleness import Staleness
 from ua_overlay.trust.verify import verify_node_key
 
 #: Seconds within which a child must exit.
 STOP_TIMEOUT = 5.0
-#: Seconds for a question to Headscale about a client; derper waits 5 s.
-ASK_TIMEOUT = 2.0
-#: Seconds without an answer after which a derper is restarted.
-MUTE_AFTER = 30.0
 #: Seconds without a look at the child after which the main thread hangs.
 SILENT_AFTER = 120.0
 
-#: Requests to the main thread.
-STOP, RESTART = 'stop', 'restart'
+#: A request to the main thread.
+STOP = 'stop'
 
 
 class RemoteServer:
@@ -54,13 +46,11 @@ class RemoteServer:
         self._started = started
         self._now = now
         self._requests = Requests()
-        self._keeper: Optional[RelayKeeper] = None
-        self._admission: Optional[AdmissionKeeper] = None
-        self._restarter: Optional[Restarter[Child]] = None
-        self._state = 'starting'
+        self._process: Union[RelayProcess, DerpProcess, None] = None
         self._staleness = Staleness(SILENT_AFTER, clock)
-        #: When the derper last answered.
-        self._answered = clock()
+        #: When its certificate expires, in Unix seconds; None without one.
+        self._end = (derp_certificate.end_of(self._enrolment.certificate)
+                     if remote_host.kind == enrolments.DERP else None)
         self._warned = ''
 
     def run(self) -> int:
@@ -75,99 +65,51 @@ class RemoteServer:
             files.write_changed(self._remote_host.path('ca.pem'), self._enrolment.ca_pem)
             control_server = None
             try:
-                if self._remote_host.kind == enrolments.RELAY:
-                    self._start_relay()
-                else:
-                    self._start_derp()
+                self._process = self._relay() if self._remote_host.kind == enrolments.RELAY else self._derp()
+                self._process.start()
                 control_server = ControlServer(self._remote_host.control_socket, self._answer)
                 self._started()
-                self._supervise()
+                self._supervise(self._process)
             finally:
-                if self._keeper is not None:
-                    self._keeper.stop()
                 if control_server is not None:
                     control_server.close()
-                if self._restarter is not None:
-                    self._restarter.child.stop(STOP_TIMEOUT)
-                if self._admission is not None:
-                    self._admission.stop()
+                if self._process is not None:
+                    self._process.stop()
             self._say('Stopped.')
             return 0
 
-    def _start_relay(self) -> None:
+    def _relay(self) -> RelayProcess:
         enrolment, remote_host = self._enrolment, self._remote_host
-        relay_settings = RelaySettings(
+        settings = RelaySettings(
             remote_host.path('state'), remote_host.path('run', 'tailscaled.sock'), remote_host.path('ca.pem'),
             enrolment.server_url, 'relay-' + enrolment.name, enrolment.port, (enrolment.address,))
-        argv, environment = daemon_command(self._locate('tailscaled'), relay_settings)
-        child = Child('relay', argv, remote_host.path('log', 'relay.log'), environment)
-        node = RelayNode(self._locate('tailscale'), relay_settings, EnrolmentKeySource(remote_host))
-        self._keeper = RelayKeeper(node, lambda: child.pid if child.running() else None, self._ask_restart, self._say)
-        self._restarter = Restarter(child, on_start=self._keeper.wake)
-        self._restarter.start(self._clock())
-        self._keeper.start()
+        return RelayProcess(self._locate, settings, EnrolmentKeySource(remote_host),
+                            remote_host.path('log', 'relay.log'), self._say, self._clock, STOP_TIMEOUT)
 
-    def _start_derp(self) -> None:
+    def _derp(self) -> DerpProcess:
         enrolment, remote_host = self._enrolment, self._remote_host
-        files.write_changed(remote_host.path('state', enrolment.host_name + '.crt'), enrolment.certificate)
-        files.write_changed(remote_host.path('state', enrolment.host_name + '.key'), enrolment.certificate_key, 0o600)
-        files.write_changed(remote_host.path('state', 'ca.pem'), enrolment.ca_pem)
-        self._admission = AdmissionKeeper(
-            Admission(lambda key: verify_node_key(enrolment.server_url, enrolment.ca_pem, key, ASK_TIMEOUT),
-                      self._clock, enrolment.memory),
-            remote_host.path('state', 'admitted.json'), self._say, self._ask_restart, self._now)
-        argv, environment = derper_command(self._locate('derper'), remote_host.path('state'), enrolment.host_name,
-                                           enrolment.port, enrolment.stun_port, self._admission.start())
-        self._restarter = Restarter(Child('derper', argv, remote_host.path('log', 'derper.log'), environment))
-        self._restarter.start(self._clock())
+        settings = DerpSettings(
+            enrolment.name, remote_host.path('state'), remote_host.path('log', 'derper.log'), enrolment.host_name,
+            enrolment.port, enrolment.stun_port, enrolment.memory)
+        trust = DerpTrust(enrolment.certificate, enrolment.certificate_key, enrolment.ca_pem)
+        return DerpProcess(
+            self._locate, settings, lambda: trust,
+            lambda key: verify_node_key(enrolment.server_url, enrolment.ca_pem, key, ASK_TIMEOUT),
+            self._say, self._clock, STOP_TIMEOUT, self._now)
 
-    def _ask_restart(self) -> None:
-        self._requests.add(RESTART)
-
-    def _supervise(self) -> None:
-        assert self._restarter is not None
-        next_probe = self._clock()
+    def _supervise(self, process: Union[RelayProcess, DerpProcess]) -> None:
         while True:
             self._staleness.seen()
             request = self._requests.take(0.5)
-            now = self._clock()
             if request is not None and request.name == STOP:
                 self._say('Stopping …')
                 return
-            if request is not None and request.name == RESTART:
-                self._restarter.child.stop(STOP_TIMEOUT)
-                self._restarter.start(now)
-            sentence = self._restarter.step(now)
-            if sentence:
-                self._say(sentence)
-            if self._remote_host.kind == enrolments.DERP and now >= next_probe:
-                next_probe = now + (10.0 if self._state == 'up' else 1.0)
-                self._probe_derp(now, self._restarter.child.running())
-                self._warn()
-
-    def _probe_derp(self, now: float, running: bool) -> None:
-        """Probe the derper; request a restart if it is ``running`` but has not answered for too long."""
-        try:
-            probe_derp_page('127.0.0.1', self._enrolment.port, self._enrolment.host_name,
-                            {'ca_pem': self._enrolment.ca_pem}, 3)
-            state, self._answered = 'up', now
-        except Unreachable as error:
-            state = str(error)
-        if state == 'up' and self._state != 'up':
-            self._say('DERP {} answers (TCP {}, STUN on UDP {}).'.format(
-                self._enrolment.name, self._enrolment.port, self._enrolment.stun_port))
-        elif state != 'up' and now - self._answered > MUTE_AFTER and running:
-            self._say('derper does not answer ({}); it restarts.'.format(state))
-            self._answered = now
-            self._ask_restart()
-        self._state = state
+            process.step()
+            self._warn()
 
     def _warning(self) -> Optional[OverlayError]:
         """Return the warning about its certificate, if one is due."""
-        if self._remote_host.kind != enrolments.DERP:
-            return None
-        return derp_certificate.warning(self._enrolment.name, derp_certificate.end_of(self._enrolment.certificate),
-                                        self._now())
+        return None if self._end is None else derp_certificate.warning(self._enrolment.name, self._end, self._now())
 
     def _warn(self) -> None:
         """Warn that its certificate expires soon; once a day, because the sentence counts the days."""
@@ -177,21 +119,15 @@ class RemoteServer:
             self._warned = warning.sentence
 
     def _answer(self, operation: str) -> JsonObject:
-        if operation != 'status' or self._restarter is None:
+        if operation != 'status' or self._process is None:
             raise OverlayError('The {} does not know the operation "{}".'.format(self._remote_host.kind, operation))
-        report = self._keeper.report() if self._keeper else {
-            'state': self._state, 'ok': self._state == 'up',
-            'certificate_until': derp_certificate.format_end(derp_certificate.end_of(self._enrolment.certificate)),
-            'remembered': self._admission.remembered() if self._admission else 0,
-            'warning': str(self._warning() or '')}
-        hangs = self._staleness.sentence('The main thread of `{} run`'.format(self._remote_host.kind))
-        if hangs:
-            report = dict(report, ok=False, state='unknown: ' + hangs)
-        if self._restarter.child.log_problem:
-            report = dict(report, warning=' '.join(filter(None, (
-                report.get('warning'), self._restarter.child.log_problem))))
-        return dict(report, name=self._enrolment.name, kind=self._remote_host.kind, pid=self._restarter.child.pid,
-                    restarts=self._restarter.restarts)
+        report = dict(self._staleness.judge(self._process.report(),
+                                            'The main thread of `{} run`'.format(self._remote_host.kind)),
+                      name=self._enrolment.name, kind=self._remote_host.kind)
+        warning = ' '.join(filter(None, (str(self._warning() or ''), self._process.log_problem)))
+        if warning or self._end is not None:
+            report['warning'] = warning
+        return report
 
 
 def status(remote_host: RemoteHost, timeout: float = 15) -> JsonObject:

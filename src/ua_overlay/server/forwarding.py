@@ -53,8 +53,9 @@ def forwards(settings: SiteSettings, private: Optional[str] = None) -> List[Forw
         if not same:
             raise UsageError('The public address {} is of another IP version than {}.'.format(
                 public, ', '.join(targets)), 'add a private address of that version to site.yaml')
-        for protocol, port, what in (('tcp', settings.port, 'control and DERP'), ('udp', settings.stun_port, 'STUN'),
-                                     ('udp', settings.relay_port, 'peer relay')):
+        own = [('tcp', settings.derp_port, 'DERP beside Headscale')] if settings.derp_port else []
+        for protocol, port, what in [('tcp', settings.port, 'control and DERP')] + own + [
+                ('udp', settings.stun_port, 'STUN'), ('udp', settings.relay_port, 'peer relay')]:
             ports.append(Forward(protocol, port, what, public, same[0]))
     return ports
 

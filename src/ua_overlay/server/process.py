@@ -1,10 +1,11 @@
-"""`server run`: Headscale and the site's peer relay, in the foreground, supervised until a signal stops them."""
+"""`server run`: Headscale, and the site's peer relay unless that runs apart, in the foreground, until a signal."""
 import collections
+import contextlib
 import dataclasses
 import signal
 import threading
 import time
-from typing import Callable, Deque, List, Optional, Protocol
+from typing import Callable, Deque, List, Optional, Protocol, Union
 
 from ua_overlay.advice import command as command_line
 from ua_overlay.errors import OverlayError
@@ -15,15 +16,15 @@ from ua_overlay.headscale.rules import Rules
 from ua_overlay.headscale.sessions import SessionWatcher
 from ua_overlay.protocols import Clock, JsonObject, Locate, Say, UtcClock
 from ua_overlay.relays.derp_watcher import DerpWatcher
-from ua_overlay.relays.relay import RelayNode, SiteKeySource, daemon_command, settings_of_site
-from ua_overlay.relays.relay_keeper import RelayKeeper
 from ua_overlay.server import disk, reserve
-from ua_overlay.server.ports import StartError, check_ports
+from ua_overlay.server.apart_relays import ApartRelays
+from ua_overlay.server.own_relays import OwnRelays
+from ua_overlay.server.ports import StartError, check_ports, control_ports, relay_ports
 from ua_overlay.site import last_good
 from ua_overlay.site.invitation_log import InvitationLog
 from ua_overlay.site.lost_invitations import LostInvitations
 from ua_overlay.site.policy_applier import IN_FORCE, STARTING, PolicyApplier
-from ua_overlay.site.site import Site
+from ua_overlay.site.site import RelayRuns, Site
 from ua_overlay.system import control_socket, file_system, ownership
 from ua_overlay.system.child import Child
 from ua_overlay.system.requests import Request, Requests
@@ -49,11 +50,12 @@ SILENT_AFTER = 120.0
 #: Seconds between two tries to keep room for the next start.
 RESERVE_PERIOD = 600.0
 
-#: What a person types where the server itself hangs.
+#: What may hang, and what a person types then.
+MAIN_THREAD = 'The main thread of the server'
 RESTART_SERVER = 'sudo systemctl restart ' + control_socket.SERVICE
 
 #: Requests to the main thread.
-STOP, RELOAD_POLICY, RESTART_HEADSCALE, RESTART_RELAY = 'stop', 'reload policy', 'restart headscale', 'restart relay'
+STOP, RELOAD_POLICY, RESTART_HEADSCALE = 'stop', 'reload policy', 'restart headscale'
 
 
 class StartGuard(Protocol):
@@ -74,16 +76,17 @@ class StartGuard(Protocol):
 class SiteServer:
     """The processes of one site.
 
-    :param locate: finds headscale, tailscale and tailscaled.
+    :param locate: finds headscale, tailscale, tailscaled and derper.
     :param renew: renews the server's certificate if that is due; returns whether it did.
     :param say: prints one line to the terminal or the journal.
     :param stop_timeout: seconds within which a child must exit.
     :param started: called once everything is started and Headscale answers.
+    :param relay: whether to run the relay, unless `server relay run` does so already.
     """
 
     def __init__(self, site: Site, locate: Locate, renew: Callable[[], bool], now: UtcClock, say: Say,
                  guard: StartGuard, stop_timeout: float = STOP_TIMEOUT, clock: Clock = time.monotonic,
-                 started: Callable[[], None] = lambda: None) -> None:
+                 started: Callable[[], None] = lambda: None, relay: bool = True) -> None:
         self._site = site
         self._locate = locate
         self._renew = renew
@@ -93,6 +96,7 @@ class SiteServer:
         self._stop_timeout = stop_timeout
         self._clock = clock
         self._started = started
+        self._relay = relay
         self._staleness: Optional[Staleness] = None
         #: Why the certificate was not renewed when that was due; None if it was.
         self._renewal_problem: Optional[OverlayError] = None
@@ -112,8 +116,7 @@ class SiteServer:
         self._lost_invitations = LostInvitations(self._invitation_log, self._connect, now,
                                                  lambda text: site.command(text))
         self._headscale: Optional[Restarter[Child]] = None
-        self._relay: Optional[Restarter[Child]] = None
-        self._keeper: Optional[RelayKeeper] = None
+        self._relays: Union[OwnRelays, ApartRelays] = ApartRelays(site)
         self._derp = DerpWatcher(site, say)
 
     # ---- the main thread
@@ -126,15 +129,20 @@ class SiteServer:
         """
         ownership.check(self._site.directory, 'The site {}'.format(self._site.directory))
         signals = {signal.SIGTERM: STOP, signal.SIGINT: STOP, signal.SIGHUP: RELOAD_POLICY}
-        with self._site.held(), self._requests.from_signals(signals):
+        with self._site.held(), contextlib.ExitStack() as stack, self._requests.from_signals(signals):
             control_server = None
             try:
                 self._site.sweep()
+                own = self._hold_relay(stack)
+                check_ports(control_ports(self._site.settings) + (relay_ports(self._site.settings) if own else []))
+                if own:
+                    self._relays = OwnRelays(self._site, self._locate, self._connect, self._now, self._say,
+                                             self._clock, self._stop_timeout)
                 self._prepare()
                 self._start_headscale()
                 self._remember()
                 control_server = control_socket.ControlServer(self._site.control_socket, self._answer)
-                self._start_relay()
+                self._relays.start_relay()
                 self._derp.start()
                 self._policy_thread.start()
                 self._started()
@@ -142,24 +150,34 @@ class SiteServer:
             finally:
                 self._stopping.set()
                 self._policy_thread.stop()
-                if self._keeper is not None:
-                    self._keeper.stop()
+                self._relays.retire()
                 self._derp.stop()
                 if control_server is not None:
                     control_server.close()
                 # Stop the relay last: links over it move to DERP 6.5 s later, and after a restart of the server the
                 # next Headscale should be up by then.
-                for restarter in (self._headscale, self._relay):
-                    if restarter is not None:
-                        restarter.child.stop(self._stop_timeout)
+                if self._headscale is not None:
+                    self._headscale.child.stop(self._stop_timeout)
+                self._relays.stop()
             self._say('Stopped.')
             return 0
 
+    def _hold_relay(self, stack: contextlib.ExitStack) -> bool:
+        """Return whether this process runs the relay; hold its lock until ``stack`` ends if so."""
+        if not self._relay:
+            return False
+        try:
+            stack.enter_context(self._site.relay_held())
+        except RelayRuns:
+            self._say('The relay runs in a process of its own.')
+            return False
+        return True
+
     def _prepare(self) -> None:
-        check_ports(self._site.settings)
         self._guard.before_start()
         self._renew_certificate()
         self._write_generated()
+        self._relays.start_derp()
         self._derp.prepare()
         if reserve.release(self._site):
             self._say('The disk of {} is full; the server starts with the room that it has kept.'.format(
@@ -226,6 +244,9 @@ class SiteServer:
 
     def _remember_rules(self, rules: Rules) -> None:
         self._site.rules = rules
+        settings = self._site.settings
+        if rules.memory != settings.admission_seconds:
+            self._site.settings = dataclasses.replace(settings, admission_memory='{}s'.format(rules.memory))
         self._remember()
 
     def _headscale_started(self) -> None:
@@ -262,17 +283,6 @@ class SiteServer:
                 raise StartError('Stopped before headscale was up.', self._site.command('server run'))
             self._deferred.append(request)
 
-    def _start_relay(self) -> None:
-        relay_settings = settings_of_site(self._site)
-        argv, environment = daemon_command(self._locate('tailscaled'), relay_settings)
-        child = Child('relay', argv, self._site.path('log', 'relay.log'), environment)
-        node = RelayNode(self._locate('tailscale'), relay_settings, SiteKeySource(self._connect, self._now))
-        self._keeper = RelayKeeper(node, lambda: child.pid if child.running() else None, self._ask_relay_restart,
-                                   self._say)
-        self._relay = Restarter(child, on_start=self._keeper.wake)
-        self._relay.start(self._clock())
-        self._keeper.start()
-
     def _connect(self) -> HeadscaleApi:
         return access.connect(self._site, lambda: self._locate('headscale'))
 
@@ -292,13 +302,12 @@ class SiteServer:
             if now >= reserve_at:
                 reserve_at = now + RESERVE_PERIOD
                 reserve.keep(self._site)
-            for restarter in (self._headscale, self._relay):
-                sentence = None if restarter is None else restarter.step(now)
-                if sentence:
-                    self._say(sentence)
-                if sentence and restarter is self._headscale:
-                    # It has ended, perhaps because its disk is full, and starts again in a second or more.
-                    reserve.release(self._site)
+            self._relays.step()
+            sentence = None if self._headscale is None else self._headscale.step(now)
+            if sentence:
+                self._say(sentence)
+                # It has ended, perhaps because its disk is full, and starts again in a second or more.
+                reserve.release(self._site)
             if now >= renew_at:
                 renew_at = now + RENEW_PERIOD
                 if self._renew_certificate():
@@ -311,9 +320,6 @@ class SiteServer:
             # In a thread of its own: a Headscale that does not answer takes its time, and this one restarts it.
             self._reload = SupervisedThread('policy reload', self._reload_by_signal, self._policy_failed,
                                             restart=False).start()
-        elif request.name == RESTART_RELAY and self._relay is not None:
-            self._relay.child.stop(self._stop_timeout)
-            self._relay.start(self._clock())
 
     def _restart_headscale(self) -> bool:
         """Restart Headscale, which reads its certificate only when it starts; links between robots stay up meanwhile.
@@ -386,7 +392,7 @@ class SiteServer:
         if operation == 'reconfigure':
             return {'ok': True, 'restarted': self._reconfigure()}
         if operation == 'restart relay':
-            self._ask_relay_restart()
+            self._relays.restart_relay()
             return {'ok': True}
         if operation == 'restart':
             return {'ok': self._ask_restart()}
@@ -396,7 +402,7 @@ class SiteServer:
 
     def _problems(self) -> List[JsonObject]:
         """Return what is wrong with this server itself, beside its processes."""
-        hangs = '' if self._staleness is None else self._staleness.sentence('The main thread of the server')
+        hangs = '' if self._staleness is None else self._staleness.sentence(MAIN_THREAD)
         found = []
         if hangs:
             found.append(OverlayError(hangs + ' No process of the site is started again when it ends.', RESTART_SERVER))
@@ -405,19 +411,17 @@ class SiteServer:
 
     def _status(self) -> JsonObject:
         headscale = self._headscale_child()
+        relays = self._relays.report()
+        derp = relays['own_derp']
+        if derp is not None and not relays['relay']['apart'] and self._staleness is not None:
+            derp = self._staleness.judge(derp, MAIN_THREAD)
         return {'headscale': {'pid': headscale.pid, 'running': headscale.running(),
                               'restarts': self._headscale.restarts if self._headscale else 0,
                               'sessions': self._sessions.report()},
-                'relay': dict(self._keeper.report() if self._keeper else {'state': 'starting'},
-                              pid=self._relay.child.pid if self._relay else None,
-                              restarts=self._relay.restarts if self._relay else 0),
+                'relay': relays['relay'], 'own_derp': derp,
                 'derp': self._derp.report(), 'derp_ends': self._derp.ends(), 'policy': self._policy_report(),
                 'problems': self._problems(),
-                'log_problems': [restarter.child.log_problem for restarter in (self._headscale, self._relay)
-                                 if restarter is not None and restarter.child.log_problem]}
-
-    def _ask_relay_restart(self) -> None:
-        self._requests.add(RESTART_RELAY)
+                'log_problems': [problem for problem in (headscale.log_problem, *relays['log_problems']) if problem]}
 
     def _ask_restart(self) -> bool:
         """Request a restart of Headscale and wait; return whether it is healthy again.

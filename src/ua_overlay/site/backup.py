@@ -22,7 +22,7 @@ from ua_overlay.headscale import site_settings, versions
 from ua_overlay.printable import printable
 from ua_overlay.site import last_good
 from ua_overlay.site.archive import BackupError, Manifest, digest_of, pack, unpack
-from ua_overlay.site.site import BACKUPS, SCRATCH, SITE_FILE, SUBDIRECTORIES, Site, SiteError
+from ua_overlay.site.site import BACKUPS, SCRATCH, SITE_FILE, SUBDIRECTORIES, RelayRuns, Site, SiteError
 from ua_overlay.system import file_system, files, foreign_file, scratch
 from ua_overlay.trust import store
 
@@ -30,8 +30,8 @@ from ua_overlay.trust import store
 Owner = Tuple[int, int]
 
 DATABASE = 'headscale/db.sqlite'
-#: Directories that a backup leaves out: sockets and locks, logs, older backups.
-_NOT_KEPT = ('run', 'log', BACKUPS)
+#: Directories that a backup leaves out: sockets and locks, logs, what derper makes or copies, older backups.
+_NOT_KEPT = ('run', 'log', 'derp', BACKUPS)
 #: The identity of the relay's tailscaled; its other files are caches and logs.
 _RELAY_KEPT = ('tailscaled.state',)
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
@@ -170,6 +170,10 @@ def restore(path: str, directory: str, installed: str, replace: bool = False, ow
     with contextlib.ExitStack() as stack:
         if present is not None:
             stack.enter_context(present.held())
+            try:
+                stack.enter_context(present.relay_held())
+            except RelayRuns as error:
+                raise RelayRuns(error.sentence, 'stop it: sudo systemctl stop ua-overlay-server-relay')
             status = os.stat(directory)
             owner = owner or ((status.st_uid, status.st_gid) if os.geteuid() == 0 else None)
         try:

@@ -6,7 +6,7 @@
     headscale.yaml policy.json            written from site.yaml
     invitations.log                       who was invited (invitation_log); lines are only ever added
     api.key                               for the REST interface, made by Headscale
-    headscale/ relay/ run/ log/           data, sockets and logs of the processes
+    headscale/ relay/ derp/ run/ log/     data, sockets and logs of the processes
 """
 import contextlib
 import dataclasses
@@ -35,9 +35,9 @@ _LONGEST_POLICY = 64 * 1024 * 1024
 SCRATCH = '.ua_overlay_site.'
 _HEADER = ('## A site of ua_overlay: the control server, its teams and who may talk to whom.\n'
            '## After editing teams, talk, users or ephemeral_ports: `ua-overlay policy check` and `policy apply`.\n'
-           '## After editing anything else: restart `ua-overlay server run`.\n'
+           '## After editing anything else: restart `ua-overlay server run`, and `server relay run` where it runs.\n'
            '## Commands rewrite this file. Your own comments stay if they begin with a single #.\n')
-SUBDIRECTORIES = ('headscale', 'relay', 'run', 'log')
+SUBDIRECTORIES = ('headscale', 'relay', 'derp', 'run', 'log')
 #: Directory below a site's directory for the backups before upgrades.
 BACKUPS = 'backups'
 
@@ -46,6 +46,10 @@ class SiteError(OverlayError):
     """The site's directory is missing, unreadable or in use."""
 
     code = 'SITE'
+
+
+class RelayRuns(SiteError):
+    """Another process runs the relay of the site."""
 
 
 def site_directory(argument: Optional[str], environ: Environ) -> str:
@@ -63,7 +67,8 @@ class Site:
     def __init__(self, directory: str, settings: SiteSettings, rules: Optional[Rules] = None) -> None:
         self.directory = directory
         self.settings = settings
-        self.rules = rules or Rules()
+        # The policy tells robots how long they may remember their team.
+        self.rules = dataclasses.replace(rules or Rules(), memory=settings.admission_seconds)
 
     @property
     def teams(self) -> Dict[str, Team]:
@@ -107,6 +112,11 @@ class Site:
     def control_socket(self) -> str:
         """The socket of the running server."""
         return self.path('run', 'control.sock')
+
+    @property
+    def relay_control_socket(self) -> str:
+        """The socket of the running `server relay run`."""
+        return self.path('run', 'relay.sock')
 
     @property
     def relay_socket(self) -> str:
@@ -192,7 +202,7 @@ class Site:
     def sweep(self) -> None:
         """Remove what killed commands left in the site and beside it. Its server calls this at each start."""
         scratch.sweep(os.path.dirname(self.directory), SCRATCH)
-        for folder in ('', 'relay', 'run', BACKUPS):
+        for folder in ('', 'relay', 'derp', 'run', BACKUPS):
             files.sweep(self.path(folder))
 
     def write_settings(self, directory: Optional[str] = None) -> None:
@@ -252,6 +262,14 @@ class Site:
         """
         return _lock(self.path('run', 'server.lock'), taken=SiteError(
             'The server of the site {} runs already.'.format(self.directory), self.command('server status')))
+
+    def relay_held(self) -> ContextManager[None]:
+        """Lock the site for the single process that runs its relay: the server, or `server relay run`.
+
+        :raises RelayRuns: another process runs it.
+        """
+        return _lock(self.path('run', 'relay.lock'), taken=RelayRuns(
+            'The relay of the site {} runs already.'.format(self.directory), self.command('server status')))
 
 
 @contextlib.contextmanager

@@ -164,13 +164,19 @@ class _Answer(Dict[str, Any]):
                            'restart it: sudo systemctl restart ' + SERVICE)
 
 
-def start_command(directory: str, unit: str = os.path.join(units.UNIT_DIR, SERVICE + '.service')) -> str:
-    """Return the command that starts the server of the site in ``directory``: its service, if it is installed."""
+def start_command(directory: str, unit: str = os.path.join(units.UNIT_DIR, SERVICE + '.service'),
+                  words: str = 'server run') -> str:
+    """Return the command that starts the server of the site in ``directory``: its service, if it is installed.
+
+    :param unit: path of the service's unit.
+    :param words: those after `ua-overlay` that run it in the foreground.
+    """
     with contextlib.suppress(OSError):
-        if any(line.startswith('ExecStart=') and line.endswith(' server run --dir ' + units.quote(directory))
+        if any(line.startswith('ExecStart=') and ' {} '.format(words) in line
+               and line.endswith(' --dir ' + units.quote(directory))
                for line in foreign_file.read_text(unit).splitlines()):
-            return 'sudo systemctl start ' + SERVICE
-    return command('ua-overlay server run --dir {}', directory)
+            return 'sudo systemctl start ' + os.path.basename(unit)[:-len('.service')]
+    return command('ua-overlay {} --dir {{}}'.format(words), directory)
 
 
 def ask(path: str, operation: str, timeout: float = 60.0) -> JsonObject:

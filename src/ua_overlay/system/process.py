@@ -7,6 +7,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +53,15 @@ def read_stat(pid: int) -> Stat:
     """
     with open('/proc/{}/stat'.format(pid), encoding='utf-8', errors='replace') as stream:
         return parse_stat(stream.read())
+
+
+def started_at(pid: int) -> float:
+    """Return the unix time at which a process started, by the present clock.
+
+    :raises OSError: it does not exist, or ended during the read.
+    """
+    ticks = read_stat(pid).start / os.sysconf('SC_CLK_TCK')
+    return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - ticks)
 
 
 def list_pids(proc: str = '/proc') -> List[int]:

@@ -56,7 +56,7 @@ def rules_unit(description: str, command: str, load: Sequence[str], delete: Sequ
     :param command: the command that installs the unit.
     :param load: argv that loads the rules; running it twice has the same effect as once.
     :param delete: argv that removes the rules.
-    :param before: a unit that must start after this one, '' for none.
+    :param before: units that must start after this one, with a space between them; '' for none.
     :param undo: the command that removes the unit, '' if ``command`` does.
     :param legacy: whether the two argvs run iptables, not nft.
     """

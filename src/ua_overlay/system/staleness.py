@@ -1,7 +1,7 @@
 """Notice that a thread of a daemon hangs: what it observed last is not known to be true any more."""
 import time
 
-from ua_overlay.protocols import Clock
+from ua_overlay.protocols import Clock, JsonObject
 
 
 class Staleness:
@@ -26,3 +26,8 @@ class Staleness:
         """
         silent = self._clock() - self._seen
         return '' if silent <= self._limit else '{} hangs: it did nothing for {:.0f} s.'.format(what, silent)
+
+    def judge(self, report: JsonObject, what: str) -> JsonObject:
+        """Return a report with `state` and `ok` that the thread ``what`` made; both say so if it hangs."""
+        hangs = self.sentence(what)
+        return dict(report, state='unknown: ' + hangs, ok=False) if hangs else report

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import threading
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from ua_overlay import defaults
 from ua_overlay.advice import command
@@ -60,13 +60,15 @@ class Daemon:
     :param tun: name of the interface, or 'userspace-networking' (no interface: for tests, not for ROS).
     :param port: UDP port, 0 for any.
     :param log_path: file for its output, truncated at :data:`LOG_LIMIT`; None for no log.
+    :param before_start: called before each start; an OSError of it counts as a start that failed.
     """
 
     def __init__(self, program: str, ca_file: Optional[str] = None, state_dir: str = defaults.DAEMON_STATE_DIR,
                  socket_path: str = defaults.DAEMON_SOCKET, tun: str = defaults.INTERFACE, port: int = 0,
                  log_path: Optional[str] = None, environ: Optional[Environ] = None, popen: Any = subprocess.Popen,
-                 clock: Clock = time.monotonic) -> None:
+                 clock: Clock = time.monotonic, before_start: Callable[[], None] = lambda: None) -> None:
         self.socket_path = socket_path
+        self._before_start = before_start
         self.restarts = 0
         self._state_dir = state_dir
         self._command = daemon_command(program, state_dir, socket_path, tun, port)
@@ -178,6 +180,7 @@ class Daemon:
                 self.restarts += 1
 
     def _run_once(self) -> None:
+        self._before_start()
         output = self._open_log()
         try:
             self._process = self._popen(self._command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,

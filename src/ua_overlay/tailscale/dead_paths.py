@@ -13,6 +13,13 @@ that its path is dead takes two answers:
 - a disco ping over DERP is answered: the peer lives, and there is another way to it. So a peer that is switched off, or
   a network that is gone, causes no rebind.
 
+A path may die in one direction only: what A sends to B is lost, and A hears B as before, so A suspects nothing. B
+suspects, finds no answer through the tunnel and an answer over DERP, and rebinds. That mends nothing, since a rebind
+concerns what B sends. But B then pings A, by DERP, until it hears A; and A's tailscaled counts bytes by DERP although
+none of A's links goes there. That is A's sign (:meth:`DeadPaths.note_other_way`): it suspects the links that it hears,
+and each ping that is answered acquits one. While A has another link by DERP there is no sign, and tailscaled's own
+6.5 s remain.
+
 Every time is in seconds of one monotonic clock.
 """
 from dataclasses import dataclass, field
@@ -48,6 +55,10 @@ DERP_ANSWER = 5.0
 #: Seconds between two pings of a link that was never measured: before a suspicion its round trip, and whether the peer
 #: answers pings at all, should be known.
 INTRODUCTION = 10.0
+#: Seconds between two signs that some peer sends by DERP; and how long ago a link was heard at most that may be meant.
+OTHER_WAY_PERIOD, OTHER_WAY_HEARD = 5.0, 2.0
+#: Seconds between two pings of a link that is not heard after a rebind, and how long after it they go on.
+TELL_PERIOD, TELL = 1.0, 5.0
 #: Seconds between two questions over DERP, and the time after which an unanswered suspicion ends: the peer is off.
 DERP_PERIOD, GIVE_UP = 1.0, 10.0
 
@@ -93,7 +104,21 @@ class Healed:
     silent: float
 
 
-Action = Union[Ping, AskDerp, Rebind, Healed]
+@dataclass(frozen=True)
+class Passed:
+    """A suspicion ended because the path carries packets."""
+
+    peer: str
+
+
+@dataclass(frozen=True)
+class Unanswered:
+    """A suspicion ended because the peer answers on no path: it is off, or its network or this robot's is gone."""
+
+    peer: str
+
+
+Action = Union[Ping, AskDerp, Rebind, Healed, Passed, Unanswered]
 
 
 @dataclass
@@ -122,6 +147,8 @@ class _Watch:
     derp_answered: Optional[float] = None
     #: Heard last before the rebind that is to heal this link.
     healing_since: Optional[float] = None
+    #: When the peer was pinged last so that it learns by which way we send now.
+    told: float = float('-inf')
     #: The peer did not answer anybody: leave it alone until it is heard.
     given_up: bool = False
 
@@ -132,6 +159,9 @@ class DeadPaths:
     def __init__(self) -> None:
         self._watches: Dict[str, _Watch] = {}
         self._last_rebind: Optional[float] = None
+        self._last_other_way = float('-inf')
+        #: Peers whose suspicions passed since the last step.
+        self._passed: List[str] = []
 
     def step(self, now: float, samples: Mapping[str, LinkSample]) -> List[Action]:
         """Take the samples of all links and return what to do now, in order.
@@ -147,9 +177,12 @@ class DeadPaths:
             if watch is None or sample.rx < watch.sample.rx or sample.tx < watch.sample.tx:  # new, or a new daemon
                 self._watches[peer] = _Watch(sample, now)
                 continue
+            before = watch.sample.rx
             healed = _take(watch, now, sample)
             if healed is not None:
                 actions.append(Healed(peer, healed))
+            if watch.suspected is not None and sample.rx > before and watch.round_trip is None:
+                self._acquit(peer, watch)
             actions.extend(_suspect(watch, now, peer))
             if _is_dead(watch, now) and watch.heard is not None:
                 dead[peer] = now - watch.heard
@@ -159,6 +192,13 @@ class DeadPaths:
                 if watch.suspected is not None:  # a rebind heals every link, also one whose proof was a moment behind
                     watch.healing_since, watch.suspected, watch.given_up = watch.heard, None, peer in dead
             actions.append(Rebind(dead))
+        actions.extend(map(Passed, self._passed))
+        self._passed.clear()
+        if self._last_rebind is not None and now - self._last_rebind <= TELL:
+            for peer, watch in self._watches.items():
+                if watch.healing_since is not None and now - watch.told >= TELL_PERIOD:
+                    watch.told = now
+                    actions.append(Ping(peer))
         return actions
 
     def is_busy(self) -> bool:
@@ -168,18 +208,38 @@ class DeadPaths:
     def note_round_trip(self, peer: str, seconds: float) -> None:
         """Take the round trip of a ping through the tunnel: the path carries packets both ways."""
         watch = self._watches.get(peer)
-        if watch is not None:
+        if watch is not None and watch.healing_since is None:  # a path after a rebind says nothing about the next one
             known = watch.round_trip
             # As TCP does (RFC 6298), but a longer one counts at once: patience must follow a queue that fills.
             watch.round_trip = seconds if known is None or seconds > known else known + (seconds - known) / 8
             if watch.suspected is not None:
-                _acquit(watch)
+                self._acquit(peer, watch)
+
+    def note_other_way(self, now: float) -> None:
+        """Take the sign that a peer sends by DERP while no link of this robot goes there: its way to us may differ from
+        ours to it because ours is dead."""
+        if now - self._last_other_way < OTHER_WAY_PERIOD:
+            return
+        self._last_other_way = now
+        for watch in self._watches.values():
+            if (watch.sample.type in link_types.BY_UDP and watch.suspected is None and not watch.given_up
+                    and watch.heard is not None and now - watch.heard <= OTHER_WAY_HEARD):
+                watch.suspected, watch.last_ask = now, None
 
     def note_derp_answer(self, peer: str, now: float) -> None:
         """Take the answer of a ping over DERP: the peer lives."""
         watch = self._watches.get(peer)
         if watch is not None:
             watch.derp_answered = now
+
+    def _acquit(self, peer: str, watch: _Watch) -> None:
+        """End a suspicion, because the path carries packets."""
+        watch.suspected = None
+        self._passed.append(peer)
+        # A link that only sends receives nothing between two suspicions but the answer of the first one's ping, and
+        # perhaps a keepalive.
+        watch.only_answers = watch.only_answers + 1 if watch.receipts <= 2 else 0
+        watch.receipts = 0
 
 
 def patience(watch: _Watch) -> float:
@@ -206,19 +266,8 @@ def _take(watch: _Watch, now: float, sample: LinkSample) -> Optional[float]:
     if watch.healing_since is not None:
         silent = now - watch.healing_since
     watch.receipts += 1
-    if watch.suspected is not None and watch.round_trip is None:
-        _acquit(watch)
     watch.heard, watch.healing_since, watch.given_up = now, None, False
     return silent
-
-
-def _acquit(watch: _Watch) -> None:
-    """End a suspicion, because the path carries packets."""
-    watch.suspected = None
-    # A link that only sends receives nothing between two suspicions but the answer of the first one's ping, and perhaps
-    # a keepalive.
-    watch.only_answers = watch.only_answers + 1 if watch.receipts <= 2 else 0
-    watch.receipts = 0
 
 
 def _suspect(watch: _Watch, now: float, peer: str) -> List[Action]:
@@ -235,7 +284,7 @@ def _suspect(watch: _Watch, now: float, peer: str) -> List[Action]:
         watch.suspected, watch.last_ask = now, None
     elif now - watch.suspected > GIVE_UP:
         watch.suspected, watch.given_up = None, True
-        return []
+        return [Unanswered(peer)]
     actions: List[Action] = []
     if watch.suspected == now or now - watch.last_ping >= 0.9 * PING_PERIOD:
         watch.last_ping = now

@@ -1,21 +1,34 @@
 """Keep the links of this robot on paths that carry packets: see :mod:`ua_overlay.tailscale.dead_paths` for when.
 
 The watcher offers each status. A thread judges it, pings suspected links, and asks tailscaled to rebind when a path is
-proven dead. Each intervention is reported. The same thread measures the round trips of links with traffic, and knocks
-at team mates while the server does not answer.
+proven dead. Each intervention is reported. The same thread has tailscaled look for better paths that links have lost,
+measures the round trips of links with traffic, and knocks at team mates while the server does not answer.
 """
 import logging
 import threading
 import time
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Optional
+from typing import AbstractSet, Callable, Dict, List, Optional
 
+from ua_overlay import link_types
 from ua_overlay.errors import OverlayError
+from ua_overlay.link_types import LinkType
 from ua_overlay.protocols import Clock
 from ua_overlay.system.thread import OnFailure, SupervisedThread
 from ua_overlay.tailscale import dead_paths
 from ua_overlay.tailscale.api import PathApi
-from ua_overlay.tailscale.dead_paths import Action, AskDerp, DeadPaths, Healed, LinkSample, Ping, Rebind
+from ua_overlay.tailscale.better_paths import BetterPaths
+from ua_overlay.tailscale.dead_paths import (
+    Action,
+    AskDerp,
+    DeadPaths,
+    Healed,
+    LinkSample,
+    Passed,
+    Ping,
+    Rebind,
+    Unanswered,
+)
 from ua_overlay.tailscale.knocks import Knocks
 from ua_overlay.tailscale.model import PingResult
 from ua_overlay.tailscale.round_trips import RoundTrips
@@ -32,6 +45,11 @@ KNOCK_TICK = 1.0
 #: Sizes of the disco pings that go by DERP, in bytes: each larger than the one before, since a path that answered one
 #: gets the next of its size without DERP (LocalApi.ping). Two headers below the usual MTU is where a path was tried.
 FIRST_SIZE, LAST_SIZE = 1400, 1470
+
+#: What is counted.
+COUNTS = ('rebinds', 'rebinds that failed', 'links healed', 'suspicions that passed', 'suspicions without an answer',
+          'looks for a better path', 'requests for addresses', 'requests for addresses that failed',
+          'knocks without the server')
 
 #: What `action` says of an intervention.
 REBIND, HEALED, REFUSED = 'rebind', 'healed', 'refused'
@@ -68,7 +86,9 @@ class PathKeeper:
         self._on_intervention = on_intervention
         self._on_round_trip = on_round_trip
         self._heal = heal
+        self._counts = dict.fromkeys(COUNTS, 0)
         self._trips = RoundTrips()
+        self._better = BetterPaths()
         self._knocks = Knocks()
         self._online = True
         self._clock = clock
@@ -109,6 +129,15 @@ class PathKeeper:
             self._online = snapshot.status.self_node.online or not snapshot.status.running
             self._condition.notify_all()
 
+    def note_unexplained(self, kinds: AbstractSet[LinkType]) -> None:
+        """Take the paths on which traffic moved although no link takes them; does not block."""
+        if link_types.DERP not in kinds:
+            return
+        with self._condition:
+            self._judge.note_other_way(self._clock())
+            self._fresh = True
+            self._condition.notify_all()
+
     def _run(self) -> None:
         while True:
             with self._condition:
@@ -119,13 +148,23 @@ class PathKeeper:
                     return
                 self._fresh = False
                 actions = self._judge.step(self._clock(), self._samples) if self._heal else []
+                sought, restun = [], False
+                if self._heal:
+                    sought = self._better.due(self._clock(), self._samples)
+                    restun = self._better.wants_addresses(self._clock())
                 measured = self._trips.due(self._clock(), self._samples)
                 knocked = self._knocks.due(self._clock(), self._online, self._samples)
             for action in actions:
                 self._do(action)
+            for peer in sought:
+                self._count('looks for a better path')
+                self._ping(peer, self._measure)
+            if restun:
+                self._restun()
             for peer in measured:
                 self._ping(peer, self._measure)
             for peer in knocked:
+                self._count('knocks without the server')
                 self._ping(peer, self._ping_tunnel)
 
     def _do(self, action: Action) -> None:
@@ -135,10 +174,26 @@ class PathKeeper:
             self._ping(action.peer, self._ping_derp)
         elif isinstance(action, Rebind):
             self._rebind(action)
-        else:
-            assert isinstance(action, Healed)
+        elif isinstance(action, Healed):
             _LOG.info('The link to %s is heard again; it was silent for %.1f s.', action.peer, action.silent)
+            self._count('links healed')
             self._on_intervention(Intervention(action.peer, HEALED, action.silent, 'heard again after a rebind'))
+        elif isinstance(action, Passed):
+            _LOG.debug('The path to %s was suspected, and carries packets.', action.peer)
+            self._count('suspicions that passed')
+        else:
+            assert isinstance(action, Unanswered)
+            _LOG.info('%s answers on no path; there is nothing to heal.', action.peer)
+            self._count('suspicions without an answer')
+
+    def counts(self) -> Dict[str, int]:
+        """Return how often each thing happened since this program started: the names of COUNTS -> number."""
+        with self._condition:
+            return dict(self._counts)
+
+    def _count(self, what: str) -> None:
+        with self._condition:
+            self._counts[what] += 1
 
     def _ping(self, peer: str, ping: Callable[[str, str], None]) -> None:
         """Run one ping (of peer, address) in a thread of its own, unless too many are in the air."""
@@ -182,15 +237,27 @@ class PathKeeper:
             with self._condition:
                 self._judge.note_derp_answer(peer, self._clock())
 
+    def _restun(self) -> None:
+        try:
+            self._api_factory().debug('restun')
+        except OverlayError as error:
+            _LOG.warning('tailscaled does not ask for its own addresses: %s', error.sentence)
+            self._count('requests for addresses that failed')
+        else:
+            _LOG.info('UDP is back: tailscaled asks for its own addresses again.')
+            self._count('requests for addresses')
+
     def _rebind(self, action: Rebind) -> None:
         links: List[str] = sorted(action.silent)
         try:
             self._api_factory().debug('rebind')
         except OverlayError as error:
             _LOG.warning('tailscaled does not rebind: %s', error.sentence)
+            self._count('rebinds that failed')
             for peer in links:
                 self._on_intervention(Intervention(peer, REFUSED, action.silent[peer], error.sentence))
             return
+        self._count('rebinds')
         for peer in links:
             _LOG.warning('The path to %s is dead: silent for %.1f s while the peer answers by another one. tailscaled '
                          'rebinds.', peer, action.silent[peer])

@@ -29,6 +29,9 @@ COMMAND = 'sudo ua-overlay robot prepare --user "$USER"'
 #: A path that means the same inside the double quotes of a shell and the single quotes of a unit.
 _SHELL_SAFE = re.compile(r'[\w./ +@:,=~%-]+')
 
+#: For a shell: removes the network maps that tailscaled has kept, unless they may be used now.
+FORGET = 'find {stamp} -newermt now 2>/dev/null | grep -q . || rm -rf {maps}'
+
 DROP_IN_TEXT = '''\
 # Written by `ua-overlay robot prepare`; `ua-overlay robot prepare --undo` removes it.
 {mounts}[Service]
@@ -37,9 +40,10 @@ Environment=SSL_CERT_FILE={ca}
 Environment=TS_NO_LOGS_NO_SUPPORT=true
 # What it would load itself if it were allowed to; the kernel loads the rest on demand.
 ExecStartPre=-+/bin/sh -c 'modprobe -a -q tun ip_tables ip6_tables 2>/dev/null || :'
-# The network map that it keeps tells it whom to trust while the server is away: for a day after the overlay node last
-# saw this robot connected to the server (the time of the file is a day later), and not after that.
-ExecStartPre=-+/bin/sh -c 'find {stamp} -newermt now 2>/dev/null | grep -q . || rm -rf {maps}'
+# The network map that it keeps tells it whom to trust while the server is away: for as long as the site says (a day by
+# default) after the overlay node last saw this robot connected to the server, which is the time of the file, and not
+# after that.
+ExecStartPre=-+/bin/sh -c '{forget}'
 # An interface, routes, packet filter and raw sockets; resolv.conf and /run (resolvconf, xtables.lock); nothing else. No
 # umask: every user reads the resolv.conf that it writes. Homes are read-only, not hidden: the program may lie there.
 CapabilityBoundingSet=
@@ -147,6 +151,8 @@ def make_recipe(user: str, ca_pem: str, command: str, python_path: str, service_
             'Start tailscaled with SSL_CERT_FILE={} and TS_NO_LOGS_NO_SUPPORT=true in its environment.'.format(
                 defaults.CA_FILE),) + ((
                     'Add {} to its NO_PROXY.'.format(','.join(VENDOR_DOMAINS)),) if no_proxy is not None else ()) + (
+            'Run this as root before each start of tailscaled: {}'.format(
+                forget_maps(arguments or DaemonArguments()).replace('%%', '%')),
             'Keep this running as root: {} robot agent --user {}'.format(command, user),
             'Make {} (owner {}) after each reboot.'.format(defaults.RUN_DIR, user)) + (
                 ('Run `{}` after each reboot.'.format(' '.join(egress.load_argv(egress.ROBOT, backend))),)
@@ -187,6 +193,11 @@ def kept_maps(arguments: DaemonArguments) -> str:
                     if _SHELL_SAFE.fullmatch(path))
 
 
+def forget_maps(arguments: DaemonArguments) -> str:
+    """Return :data:`FORGET` for this tailscaled."""
+    return FORGET.format(stamp=map_stamp.path(defaults.STATE_DIR), maps=kept_maps(arguments))
+
+
 def drop_in(arguments: DaemonArguments, proxied: bool = False) -> str:
     """Return the text of the drop-in for tailscaled.service.
 
@@ -208,8 +219,7 @@ def drop_in(arguments: DaemonArguments, proxied: bool = False) -> str:
     # A port below 1024 is the owner's wish.
     low = ' CAP_NET_BIND_SERVICE' if 0 < arguments.port < 1024 else ''
     return DROP_IN_TEXT.format(
-        ca=defaults.CA_FILE, stamp=map_stamp.path(defaults.STATE_DIR),
-        maps=kept_maps(arguments),
+        ca=defaults.CA_FILE, forget=forget_maps(arguments),
         sandbox=sandbox('ProtectHome=read-only', NETWORK), elsewhere=elsewhere,
         mounts=_MOUNTS.format(paths=paths) if away else '', capabilities='CAP_NET_ADMIN CAP_NET_RAW' + low,
         writable=''.join(' ' + quote('-' + path) for path in writable))

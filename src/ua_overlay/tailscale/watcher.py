@@ -6,7 +6,8 @@ tailscaled 1.98 to 1.102 put no path change on the bus. So:
   at once;
 - the counters (0.1 ms, five times a second) show traffic on a path that no link explains: read the status at once;
 - while a link is active its path can change without traffic (a late pong): read the status five times a second, less
-  often when that is expensive (many peers), so that it never takes more than a twenty-fifth of a core;
+  often when that is expensive (many peers), so that it never takes more than a twenty-fifth of a core. The counters,
+  once a second, then show that a peer sends on another path than we do (dead_paths);
 - a slow resync catches messages that the bus dropped: its queue holds 128.
 
 Two threads: one reads the bus, the other reads counters and status, decides and calls the listener. When one of them,
@@ -32,6 +33,9 @@ _LOG = logging.getLogger(__name__)
 
 #: Seconds between two readings of the counters, and the longest time between two statuses while a link is active.
 TICK = 0.2
+#: Seconds between two readings of the counters while the status is as frequent: then they only show that a peer sends
+#: on another path than we do.
+SLOW_TICK = 1.0
 #: Seconds between two statuses when nothing happens; also how often counters of bytes reach the listener.
 RESYNC = 5.0
 #: Seconds between two attempts while no daemon answers.
@@ -71,6 +75,8 @@ class Pace:
         self.last_status: Optional[float] = None
         self.cost = 0.0
         self.active: FrozenSet[LinkType] = frozenset()
+        #: The types that were active since the counters were read last.
+        self.recent: FrozenSet[LinkType] = frozenset()
         self.running = False
         self.failed = False
 
@@ -82,6 +88,7 @@ class Pace:
             self.cost = cost
         self.running = snapshot.status.running
         self.active = frozenset(link.type for link in snapshot.links if link.type in link_types.CARRYING)
+        self.recent |= self.active
 
     @property
     def gap(self) -> float:
@@ -101,13 +108,19 @@ class Pace:
             return self.last_status + self.gap
         return self.last_status + (max(TICK, self.gap) if self.active else RESYNC)
 
-    def counters_needed(self) -> bool:
-        """Return whether the counters can show a change before the next status does."""
-        return self.running and not (self.active and self.gap <= TICK)
+    def counters_period(self) -> Optional[float]:
+        """Return the seconds between two readings of the counters, None when they show nothing."""
+        if not self.running:
+            return None
+        return SLOW_TICK if self.active and self.gap <= TICK else TICK
 
-    def unexplained(self, kinds: AbstractSet[LinkType]) -> bool:
-        """Return whether traffic moved on a path that no link of the last status takes."""
-        return bool(kinds - self.active)
+    def unexplained(self, kinds: AbstractSet[LinkType]) -> AbstractSet[LinkType]:
+        """Return the paths among ``kinds`` that no link has taken since the counters were read last.
+
+        :param kinds: the paths on which bytes moved since then.
+        """
+        before, self.recent = self.recent, self.active
+        return kinds - before
 
 
 class Watcher:
@@ -119,14 +132,17 @@ class Watcher:
         false changes (fresh byte counters). It must not block. After an exception of its own it is offered a snapshot
         with an error, and then everything anew.
     :param on_status: called with every snapshot, five times a second while a link is active. It must not block.
+    :param on_unexplained: called with the paths on which traffic moved although no link takes them. It must not block.
     """
 
     def __init__(self, api_factory: Callable[[], WatcherApi], on_snapshot: Optional[Listener] = None,
                  clock: Clock = time.monotonic, wall_clock: WallClock = time.time,
-                 on_status: Callable[[Snapshot], None] = lambda snapshot: None) -> None:
+                 on_status: Callable[[Snapshot], None] = lambda snapshot: None,
+                 on_unexplained: Callable[[AbstractSet[LinkType]], None] = lambda kinds: None) -> None:
         self._api_factory = api_factory
         self._on_snapshot = on_snapshot
         self._on_status = on_status
+        self._on_unexplained = on_unexplained
         self._clock = clock
         self._wall_clock = wall_clock
         self._condition = threading.Condition()
@@ -259,11 +275,12 @@ class Watcher:
                     _LOG.debug('no counters: %s', error.sentence)
                     self.poke()
                     continue
-                if new_text != text:
-                    new_counters = parse_bytes(new_text)
-                    if text and pace.unexplained(moved(counters, new_counters)):
-                        self.poke()
-                    text, counters = new_text, new_counters
+                new_counters = counters if new_text == text else parse_bytes(new_text)
+                unexplained = pace.unexplained(moved(counters, new_counters) if text else frozenset())
+                text, counters = new_text, new_counters
+                if unexplained:
+                    self._on_unexplained(unexplained)
+                    self.poke()
         finally:
             api.close()
 
@@ -272,8 +289,9 @@ class Watcher:
         with self._condition:
             while not self._stopped:
                 due = pace.status_at(self._woken)
-                if pace.counters_needed():
-                    due = min(due, counters_at + TICK)
+                period = pace.counters_period()
+                if period is not None:
+                    due = min(due, counters_at + period)
                 left = due - self._clock()
                 if left <= 0:
                     break

@@ -18,7 +18,7 @@ PREFIX = 'nodekey:'
 
 
 def verify_node_key(url: str, ca_pem: str, node_key: str, timeout: float = 5,
-                    proxies: ProxyFor = no_proxy) -> Optional[bool]:
+                    proxies: ProxyFor = no_proxy, address: str = '') -> Optional[bool]:
     """Ask the server of ``url`` whether a robot has the key ``node_key``.
 
     :param url: https://name[:port].
@@ -26,6 +26,7 @@ def verify_node_key(url: str, ca_pem: str, node_key: str, timeout: float = 5,
     :param node_key: public: `nodekey:` and hexadecimal digits.
     :param timeout: seconds for resolving, connecting, handshake and answer together.
     :param proxies: finds the proxy that tailscaled would use.
+    :param address: connect to it instead of resolving the server's name.
     :returns: None if that is unknown: no answer, another kind of server, no key.
     :raises CertificateError: ``ca_pem`` is not a certificate.
     """
@@ -42,7 +43,7 @@ def verify_node_key(url: str, ca_pem: str, node_key: str, timeout: float = 5,
                'Content-Length: {}\r\n\r\n{}'.format(server.host, server.port, len(body), body))
     connection: Optional[socket.socket] = None
     try:
-        connection = open_connection(server, deadline, timeout, proxies=proxies)
+        connection = open_connection(server, deadline, timeout, address, proxies)
         connection = context.wrap_socket(connection, server_hostname=server.host)
         answer = http_answer.exchange(connection, request.encode('ascii'), deadline)
         allowed = foreign_json.parse_object(answer.body).get('Allow') if answer.status == 200 else None

@@ -36,7 +36,7 @@ def test_the_duties_end_when_they_are_stopped(tmp_path, monkeypatch):
         stop.set()
 
     duties = agent.duties('robot', str(tmp_path / 'none.sock'), stop, say, str(tmp_path / 'none.pem'))
-    assert sorted(duties) == ['egress', 'home', 'identity', 'names', 'operator', 'paths']
+    assert sorted(duties) == ['egress', 'home', 'identity', 'names', 'operator', 'paths', 'remembered team']
     rounds = {name: [] for name in duties}
     threads = [threading.Thread(target=loop, args=(rounds[name].append,), daemon=True)
                for name, loop in duties.items()]

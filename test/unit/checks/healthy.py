@@ -26,6 +26,7 @@ from ua_overlay.rosenv.environment import decide_environment
 from ua_overlay.rosenv.names import NameReport
 from ua_overlay.rosenv.preferences import Preferences
 from ua_overlay.system.duties import Daemon, Duty
+from ua_overlay.tailscale.map_stamp import Stamp
 from ua_overlay.tailscale.model import Link, Peer, SelfNode, Status
 
 NOW = 1.8e9
@@ -59,7 +60,8 @@ FACTS = Facts(
     packets=(Packets('dev-1', True, True),), overlay_mtu=1280, routes=(Route('203.0.113.21', 1500),),
     clocks=(ClockOffset('dev-1', 0.002, 0.004),), disks=(Disk('/run/ua_overlay', 10 ** 8),),
     agent=Daemon(8, 'ua-overlay-agent.service', (Duty('egress'), Duty('names'))),
-    former_name='dev-2', own_endpoints=('10.0.2.15:41641', '203.0.113.22:41641'),
+    former_name='dev-2', map_stamp=Stamp(NOW - 30, NOW - 30 + DAY),
+    own_endpoints=('10.0.2.15:41641', '203.0.113.22:41641'),
     lans=(Lan('dev-3', ('10.0.2.16:41641', '203.0.113.22:5000'), link_types.DIRECT),),
     egress=Egress(True, TableState(IN_FORCE, ('203.0.113.10',)), ('203.0.113.10',), True))
 

@@ -52,4 +52,5 @@ def test_one_that_does_not_answer(daemon, next_command):
 
 def test_every_duty_says_what_is_missing_without_it():
     """Those that test/unit/agent/test_agent.py finds in the agent."""
-    assert sorted(agent._WITHOUT) == ['egress', 'home', 'identity', 'names', 'operator', 'paths']
+    assert sorted(agent._WITHOUT) == ['egress', 'home', 'identity', 'names', 'operator', 'paths',
+                                      'remembered team']

@@ -8,8 +8,10 @@ import pytest
 
 from ua_overlay.checks import server
 from ua_overlay.checks.facts import Facts, Server
+from ua_overlay.checks.robot import when
 from ua_overlay.errors import Problem
-from unit.checks.healthy import DAY, FACTS, NOW, changed
+from ua_overlay.tailscale.map_stamp import Stamp
+from unit.checks.healthy import DAY, FACTS, NOW, STATUS, changed
 
 
 def with_server(**fields):
@@ -39,6 +41,28 @@ def test_without_facts_there_is_no_verdict():
     ('NOT_PREPARED', ['ERROR', None, None]), ('CERT_EXPIRED', [None, 'ERROR', None]), ('CLOCK', [None, None, 'ERROR'])])
 def test_each_problem_belongs_to_one_check(code, expected):
     assert levels(replace(problem(code), server=replace(problem(code).server, ca_not_after=None))) == expected
+
+
+@pytest.mark.fault('new', 'The server is dead, and a robot goes on (or reboots) with the team that it remembers',
+                   behaviour='Links and names go on; members that were removed meanwhile are trusted until the end',
+                   reported='at once: status, doctor, topic state, /diagnostics, with the end; an error from an hour '
+                            'before it on', recovery='with the server', lost='nothing')
+@pytest.mark.parametrize('left, level', [
+    (86400, 'WARN'), (3601, 'WARN'), (3600, 'ERROR'), (0, 'ERROR'), (-60, 'ERROR')])
+def test_a_team_that_is_only_remembered(left, level):
+    alone = replace(STATUS, self_node=replace(STATUS.self_node, online=False))
+    facts = replace(problem('SERVER_UNREACHABLE'), status=alone, map_stamp=Stamp(NOW - 500, NOW + left))
+    verdict = server.remembered_team(facts)
+    assert verdict.level == level and 'away since ' + when(NOW - 500) in verdict.what
+    assert when(NOW + left) in verdict.what and verdict.next_command == 'ua-overlay server status   # on the server'
+    assert server.remembered_team(replace(facts, map_stamp=None)).level == 'ERROR'
+    # It answers, and tailscaled has not connected yet; tailscaled is connected still.
+    assert server.remembered_team(replace(facts, server=FACTS.server)) is None
+    assert server.remembered_team(replace(facts, status=STATUS)).level == 'OK'
+    # Nobody has asked it yet.
+    assert server.remembered_team(replace(facts, server=None)) is None
+    assert server.remembered_team(replace(facts, server=Server())) is None
+    assert server.remembered_team(replace(facts, server=Server(problem=Problem('X', 'It is.', 'x')))).level == level
 
 
 @pytest.mark.parametrize('left, level', [(15, 'OK'), (13, 'WARN'), (3, 'WARN'), (1, 'ERROR')])

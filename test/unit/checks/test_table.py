@@ -44,7 +44,7 @@ def test_a_check_may_have_several_findings():
 
 def test_groups():
     assert [finding.id for finding in table.run_group(FACTS, 'server')] == [
-        'server', 'registered', 'duplicate-identity', 'certificate', 'clock']
+        'server', 'registered', 'remembered-team', 'duplicate-identity', 'certificate', 'clock']
 
 
 def test_headline():

@@ -40,4 +40,5 @@ def node():
 def answer():
     """The answer of a healthy server to `status`."""
     return {'headscale': {'running': True, 'restarts': 0}, 'policy': {'state': 'in force'}, 'derp': {}, 'derp_ends': {},
+            'own_derp': None,
             'relay': {'ok': True, 'state': 'up', 'carrying': 2, 'repairs': 0, 'sessions': 3}}

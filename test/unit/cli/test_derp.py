@@ -81,6 +81,17 @@ def test_a_region_that_the_server_has_not_loaded_yet(regions, capsys):
     assert (remote['state'], remote['certificate_until']) == ('not known to the running server', None)
 
 
+def test_the_derper_beside_headscale_is_a_region(regions, site, capsys):
+    site.settings = dataclasses.replace(site.settings, derp_port=8443)
+    site.write_settings()
+    regions['derp'] = {'server': 'up', 'lab-b': 'up'}
+    assert main(['derp', 'list', '--json']) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row['name'], row['region'], row['port'], row['home']) for row in rows] == [
+        ('site', 999, 8080, False), ('server', 900, 8443, True), ('lab-b', 901, 8443, True)]
+    assert rows[1]['certificate_until'] is None
+
+
 def test_removing(admin, capsys):
     assert main(['derp', 'remove', 'lab-b']) == 0
     assert admin.removed == ['lab-b']

@@ -1,4 +1,5 @@
 """`ua-overlay server init|status|renew`: files and output. A running server: test/lab/test_site_server.py."""
+import dataclasses
 import json
 import os
 
@@ -10,7 +11,7 @@ from ua_overlay.headscale.rest import ServerBusy
 from ua_overlay.site import last_good
 from ua_overlay.site.enforced import Enforced
 from ua_overlay.site.site import Site
-from ua_overlay.system.control_socket import NotRunning
+from ua_overlay.system.control_socket import ControlServer, NotRunning
 
 
 def test_init_prints_the_next_command(tmp_path, capsys):
@@ -28,6 +29,13 @@ def test_init_behind_a_router_mentions_forwarding(tmp_path, capsys):
     assert main(['server', 'init', '--dir', str(tmp_path / 'site'), '--name', 'server.ua.test',
                  '--address', '203.0.113.10', '--private', '192.168.7.2']) == 0
     assert 'What 203.0.113.10 must forward here: ' in capsys.readouterr().out
+
+
+def test_init_with_a_derper_of_its_own(tmp_path, capsys):
+    directory = str(tmp_path / 'site')
+    assert main(['server', 'init', '--dir', directory, '--name', 'server.ua.test', '--derp-port', '8443']) == 0
+    assert 'TCP 8080, TCP 8443 (DERP), UDP 3478 (STUN), UDP 40000 (peer relay)' in capsys.readouterr().out
+    assert Site.load(directory).settings.derp_port == 8443
 
 
 def test_init_does_not_overwrite_a_site(site, capsys):
@@ -78,6 +86,21 @@ def test_the_status_of_a_healthy_server(running, capsys):
     rows = {key: value.strip() for key, value in rows.items()}
     assert rows['server'] == 'healthy' and rows['robots'] == '2 (1 online)' and rows['remote relays'] == 'lab-b offline'
     assert rows['peer relay'] == 'up (UDP 40000), carries 2 link(s)'
+    assert rows['DERP of the server'] == 'inside Headscale (TCP 8080)'
+
+
+def test_the_status_says_what_runs_apart(site, running, capsys):
+    site.settings = dataclasses.replace(site.settings, derp_port=8443)
+    site.write_settings()
+    running['relay']['apart'] = True
+    running['own_derp'] = {'ok': True, 'state': 'up', 'remembered': 4}
+    assert main(['server', 'status']) == 0
+    printed = capsys.readouterr().out
+    assert 'up (UDP 40000), in a process of its own, carries 2 link(s)\n' in printed
+    assert 'up (TCP 8443), beside Headscale, remembers 4 node(s)\n' in printed
+    assert main(['server', 'status', '--json']) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report['relay_report']['apart'] is True and report['own_derp'] == running['own_derp']
 
 
 @pytest.mark.fault('K2', 'Headscale runs other rules than site.yaml has', behaviour='server status names it '
@@ -127,6 +150,17 @@ def test_the_status_of_a_stopped_server(site, monkeypatch, capsys):
     captured = capsys.readouterr()
     assert 'not running' in captured.out and captured.err == (
         'ua-overlay: The server is not running. Next: ua-overlay server run\n')
+
+
+def test_the_status_of_a_stopped_server_shows_the_relay_that_runs_apart(site, monkeypatch, capsys):
+    apart = ControlServer(site.relay_control_socket, lambda operation: {
+        'relay': {'ok': True, 'state': 'up', 'apart': True, 'carrying': 1}, 'own_derp': None, 'log_problems': []})
+    try:
+        assert main(['server', 'status']) == 1
+    finally:
+        apart.close()
+    printed = capsys.readouterr().out
+    assert 'not running' in printed and 'up (UDP 40000), in a process of its own, carries 1 link(s)' in printed
 
 
 def test_a_server_whose_headscale_does_not_answer_is_not_healthy(running, monkeypatch, capsys):

@@ -138,3 +138,28 @@ def test_forwarding_in_three_output_formats(site, capsys):
 def test_forwarding_requires_the_private_address(site, capsys):
     assert main(['server', 'forwarding']) == 2
     assert '--to' in capsys.readouterr().err
+
+
+def test_a_derper_beside_headscale_is_probed(site, running, probed):
+    site.settings = dataclasses.replace(site.settings, derp_port=8443)
+    site.write_settings()
+    assert main(['server', 'check']) == 0
+    assert main(['server', 'check', '--from-outside']) == 0
+    assert [each.endpoint for each in probed[0] if each.what == 'DERP beside Headscale'] == [
+        '127.0.0.1 TCP 8443', '203.0.113.10 TCP 8443']
+
+
+def test_a_relay_that_runs_apart_is_checked_without_its_server(site, probed, monkeypatch, capsys):
+    """And one whose process does not run names the command that starts it."""
+    def ask(path, operation, timeout):
+        raise NotRunning('The server is not running.', 'ua-overlay server run')
+
+    monkeypatch.setattr(server_check.control_socket, 'ask', ask)
+    monkeypatch.setattr(server_check.service_egress, 'rule_state', lambda service, directory: None)
+    relay = {'ok': True, 'state': 'up', 'apart': True, 'carrying': 1, 'repairs': 0, 'sessions': 1, 'pid': 5}
+    monkeypatch.setattr(server_check.apart_relays, 'status', lambda site: {'relay': relay})
+    assert main(['server', 'check']) == 0
+    assert 'OK  up, 1 session(s), 1 carried' in capsys.readouterr().out
+    relay.update(ok=False, state="The relay's process does not run", pid=None)
+    assert main(['server', 'check']) == 1
+    assert 'Next: ' + site.command('server relay run') in capsys.readouterr().out

@@ -1,4 +1,8 @@
 """`server service`, `relay service`, `derp service`: errors. The units boot in test/lab/test_server_service.py."""
+import argparse
+import copy
+import dataclasses
+import hashlib
 import os
 
 import pytest
@@ -58,3 +62,75 @@ def test_a_server_running_in_a_terminal_is_not_replaced(monkeypatch):
     with pytest.raises(OverlayError, match='The DERP in /site is running already, and not as a service') as caught:
         server_service.refuse_running('/site/run/control.sock', service.DERP)
     assert 'sudo ua-overlay derp service install' in caught.value.next_command
+
+
+def test_a_relay_running_in_a_terminal_is_not_replaced_either(site):
+    arguments = argparse.Namespace(dir=site.directory)
+    assert server_service.SiteService(arguments, service.SERVER).control_sockets == (
+        site.control_socket, site.relay_control_socket)
+
+
+@pytest.fixture
+def tools(tmp_path, monkeypatch):
+    """Played programs; returns the directory that has them."""
+    folder = tmp_path / 'tools'
+    folder.mkdir()
+    for name in ('headscale', 'tailscaled', 'tailscale', 'derper'):
+        (folder / name).write_text(name)
+    monkeypatch.setattr(server_service, 'locate', lambda name: str(folder / name))
+    return folder
+
+
+def stamp(site, no_egress=True):
+    arguments = argparse.Namespace(dir=site.directory, user='x', dry_run=False, no_egress=no_egress,
+                                   service_manager='systemd')
+    recipe = server_service.make_recipe(server_service.SiteService(arguments, service.SERVER), arguments, (0, 0))
+    return {item.path: item.text for item in recipe.files}
+
+
+def test_the_unit_of_the_relay_restarts_for_its_own_programs_and_settings_only(site, tools, monkeypatch):
+    before = stamp(site)
+    relay = before['/etc/systemd/system/' + service.SERVER_RELAY.unit]
+    assert 'server relay run --dir ' + site.directory in relay
+    assert hashlib.sha256(b'tailscaled').hexdigest() in before[service.STAMP] and 'derper' not in before[service.STAMP]
+    # Another Headscale, and another version of this package.
+    (tools / 'headscale').write_text('newer')
+    monkeypatch.setattr(service, 'find_program', lambda share: ('/opt/2/ua-overlay', '/opt/2'))
+    after = stamp(site)
+    assert after['/etc/systemd/system/' + service.SERVER_RELAY.unit] != relay
+    assert after[service.STAMP] == before[service.STAMP]
+    (tools / 'tailscaled').write_text('newer')
+    assert stamp(site)[service.STAMP] != before[service.STAMP]
+    (tools / 'tailscaled').write_text('tailscaled')
+    for change in ({'relay_port': 41000}, {'derp_port': 8443}, {'addresses': ('203.0.113.11',)}):
+        changed = copy.copy(site)
+        changed.settings = dataclasses.replace(site.settings, **change)
+        changed.write_settings()
+        assert stamp(site)[service.STAMP] != before[service.STAMP]
+    site.settings = dataclasses.replace(site.settings, derp_port=8443)
+    site.write_settings()
+    assert hashlib.sha256(b'derper').hexdigest() in stamp(site)[service.STAMP]
+
+
+def test_a_derper_restarts_headscale_too_which_leaves_stun_to_it(site, tools):
+    before = stamp(site)[service.UNIT]
+    assert '# It listens on every address, so it need not wait for one: TCP 8080, UDP 3478.' in before
+    site.settings = dataclasses.replace(site.settings, derp_port=8443)
+    site.write_settings()
+    after = stamp(site)
+    assert 'for one: TCP 8080.' in after[service.UNIT]
+    assert 'for one: UDP 40000, TCP 8443, UDP 3478.' in after['/etc/systemd/system/' + service.SERVER_RELAY.unit]
+
+
+def test_a_low_port_of_derper_is_the_relay_s(site, tools):
+    site.settings = dataclasses.replace(site.settings, derp_port=443)
+    site.write_settings()
+    texts = stamp(site)
+    assert 'CAP_NET_BIND_SERVICE' in texts['/etc/systemd/system/' + service.SERVER_RELAY.unit]
+    assert 'CAP_NET_BIND_SERVICE' not in texts[service.UNIT]
+
+
+def test_a_dry_run_shows_both_units(site, tools, capsys):
+    assert main(['server', 'service', 'install', '--dry-run', '--no-egress']) == 0
+    printed = capsys.readouterr().out
+    assert 'server run --no-relay --dir' in printed and 'server relay run --dir' in printed

@@ -1,14 +1,16 @@
 """`ua-overlay status`: what it prints of a recorded tailscaled, and its exit status."""
 import importlib
 import json
+import time
 
 import pytest
 
 from ua_overlay.checks.facts import Server
 from ua_overlay.checks.observe import observer
 from ua_overlay.cli import main
-from ua_overlay.errors import OverlayError
+from ua_overlay.errors import OverlayError, Problem
 from ua_overlay.system.duties import CRASHES, Daemon, Duty
+from ua_overlay.tailscale import map_stamp
 from unit.tailscale.test_model import VERSIONS, load
 
 command = importlib.import_module('ua_overlay.cli.status')
@@ -78,6 +80,28 @@ def test_a_robot_that_is_not_connected_to_the_server(daemon, capsys):
     assert main(['status']) == 0
     output = capsys.readouterr().out
     assert 'not connected to the server' in output and 'tailscaled: DNS fails.' in output
+
+
+@pytest.mark.parametrize('left, words', [(7200.0, 'A restart finds it until'), (600.0, 'In 10 min, at ')])
+def test_the_server_is_away_and_the_team_is_remembered(daemon, capsys, monkeypatch, tmp_path, left, words):
+    daemon('running')
+    command.LocalApi('').status()['Self']['Online'] = False
+    now = time.time()
+    map_stamp.renew(str(tmp_path), now - 100, int(100 + left))
+    monkeypatch.setattr('ua_overlay.checks.observe.server.probe_server',
+                        lambda *_, **__: Server('https://s.test', Problem('SERVER_UNREACHABLE', 'It is away.', 'x')))
+    assert main(['status', '--state-dir', str(tmp_path)]) == 0
+    output = capsys.readouterr().out
+    assert 'The server has been away since' in output and words in output
+    assert 'Next: ua-overlay server status   # on the server' in output
+    assert main(['status', '--state-dir', str(tmp_path), '--json']) == 0
+    team = json.loads(capsys.readouterr().out)['remembered_team']
+    assert team['since'] == round(now - 100) and team['until'] == pytest.approx(now + left, abs=2)
+    assert (team['state'], team['next']) == ('LASTING' if left > 3600 else 'ENDING',
+                                             'ua-overlay server status   # on the server')
+    command.LocalApi('').status()['Self']['Online'] = True
+    assert main(['status', '--state-dir', str(tmp_path), '--json']) == 0
+    assert json.loads(capsys.readouterr().out)['remembered_team'] is None
 
 
 @pytest.mark.parametrize('known', [True, False, None])

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paths import DATA
 
+from ua_overlay import defaults
 from ua_overlay.errors import OverlayError
 from ua_overlay.membership import settings as settings_module
 from ua_overlay.printable import printable
@@ -17,6 +18,7 @@ from ua_overlay.rosenv import envfile
 from ua_overlay.rosenv.environment import decide_environment
 from ua_overlay.rosenv.hosts import entries_of, hosts_text
 from ua_overlay.rosenv.preferences import Preferences, follow_map
+from ua_overlay.tags import memory_of
 from ua_overlay.tailscale import byte_counters, fields, home_derp, http_unix, model, snapshot, version
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.watcher import is_telling
@@ -42,7 +44,8 @@ ODD = st.one_of(
     st.sampled_from(['', '.', '..', '-', '\x00', '\x1b]0;x\x07', '\ud800', '\u202e', 'a' * 70 + '.b', 'tag:', 'tag:\n',
                      'ua-overlay:team-port=', 'ua-overlay:team-port=٣', 'ua-overlay:team-port=²',
                      'ua-overlay:team-port=' + '9' * 5000,
-                     'ua-overlay:addressing=\x00', '9999-12-31T23:59:59-23:59', '0000-00-00T00:00:00Z', '::', '1.2.3.4',
+                     'ua-overlay:addressing=\x00', 'ua-overlay:memory=1e9', 'ua-overlay:memory=³',
+                     '9999-12-31T23:59:59-23:59', '0000-00-00T00:00:00Z', '::', '1.2.3.4',
                      '$(reboot)', 'dev-1; reboot', 'http://x', 'nodekey:', '１.1.1.1']),
     st.lists(st.one_of(st.none(), st.text(max_size=5), st.integers()), max_size=3),
     st.dictionaries(st.text(max_size=5), st.one_of(st.none(), st.text(max_size=5), st.integers()), max_size=3))
@@ -122,6 +125,8 @@ def test_what_a_robot_makes_of_a_status(raw):
     preferences = follow_map(Preferences(), status.self_node)
     assert 0 < preferences.team_port < 65536 and preferences.addressing in ('names', 'addresses')
     settings_module.follow({'team': 'iris'}, status.self_node)
+    shortest, longest = defaults.ADMISSION_MEMORY_RANGE
+    assert shortest <= memory_of(status.self_node.attributes) <= longest
     variables = decide_environment(status, preferences, None, 0.0).variables()
     if variables:
         try:

@@ -1,4 +1,5 @@
 """The configuration of Headscale."""
+import dataclasses
 import json
 
 import yaml
@@ -62,3 +63,11 @@ def test_headscale_reloads_the_derp_map_file_with_remote_regions():
     assert made['server']['automatically_add_embedded_derp_region'] is False and made['urls'] == []
     # Robots outside get the public address, never the private one.
     assert made['server']['ipv4'] == '203.0.113.10'
+
+
+def test_a_derper_beside_headscale_has_the_port_of_stun():
+    """Headscale's DERP stays, for the time in which derper does not answer; it cannot run without STUN."""
+    derp = config.headscale_config(dataclasses.replace(PLAIN, derp_port=8443), '/site')['derp']
+    assert derp['server']['enabled'] and derp['server']['stun_listen_addr'] == '127.0.0.1:0'
+    assert derp['server']['automatically_add_embedded_derp_region'] is False
+    assert derp['paths'] == ['/site/derp.yaml'] and derp['auto_update_enabled']

@@ -78,7 +78,8 @@ def test_disabled_client_features():
     made = policy.make_policy(Rules(teams('iris'), (), {'ana': User('ana', ('iris',))}))
     assert made['nodeAttrs'] == [
         {'target': ['*'], 'attr': ['disable-captive-portal-detection', 'disable-web-client']},
-        {'target': ['tag:iris', 'autogroup:member'], 'attr': ['disable-relay-server', 'cache-network-maps']},
+        {'target': ['tag:iris', 'autogroup:member'],
+         'attr': ['disable-relay-server', 'cache-network-maps', 'ua-overlay:memory=86400']},
         {'target': ['tag:iris'], 'attr': ['ua-overlay:team-port={}'.format(TEAM_PORT), 'ua-overlay:addressing=names']}]
 
 
@@ -111,6 +112,7 @@ def test_the_marker_depends_on_rules_not_on_present_nodes():
     first = policy.marker(policy.make_policy(rules))
     assert first == policy.marker(policy.make_policy(rules, {'tag:iris'}))
     assert first != policy.marker(policy.make_policy(Rules(teams('iris', inside=('ros',)))))
+    assert first != policy.marker(policy.make_policy(Rules(teams('iris'), memory=3600)))
     assert first.startswith('tag:policy-') and len(first) == len('tag:policy-') + 16
 
 

@@ -2,7 +2,7 @@
 import pytest
 import yaml
 
-from ua_overlay.defaults import DERP_PORT, RELAY_PORT, STUN_PORT
+from ua_overlay.defaults import DERP_PORT, RELAY_PORT, SERVER_PORT, STUN_PORT
 from ua_overlay.errors import UsageError
 from ua_overlay.headscale import site_settings
 from ua_overlay.headscale.remote_hosts import DerpHost, RelayHost
@@ -28,6 +28,10 @@ def test_settings_survive_a_round_trip():
     ({'stun_port': 65536}, 'stun port'),
     ({'relay_port': STUN_PORT}, 'share'),
     ({'base_domain': 'ua.test'}, 'base domain'),
+    ({'derp_port': 65536}, 'derp port'),
+    ({'derp_port': False}, 'derp port'),
+    ({'derp_port': SERVER_PORT}, 'cannot share TCP port'),
+    ({'derp_port': DERP_PORT, 'derp': (DerpHost('server', 901, '203.0.113.11'),)}, 'cannot have the name server'),
     ({'base_domain': 'Not A Domain'}, 'base domain'),
 ])
 def test_invalid_settings_are_refused_with_a_next_command(change, word):
@@ -101,3 +105,14 @@ def test_the_memory_of_admissions(text, seconds):
 def test_an_invalid_memory_of_admissions(text):
     with pytest.raises(UsageError, match='is not a time from a minute to 30 days'):
         SiteSettings('s.test', admission_memory=text)
+
+
+def test_a_derper_beside_headscale_is_the_first_region():
+    assert SiteSettings('s.test').regions == () and 'derp_port' not in settings_to_dict(SiteSettings('s.test'))
+    settings = SiteSettings('s.test', ('203.0.113.10',), derp=(DerpHost('lab-b', 901, '203.0.113.11'),),
+                            derp_port=DERP_PORT)
+    assert settings_from_dict(settings_to_dict(settings), 'site.yaml') == settings
+    assert [(region.name, region.number, region.host_name, region.addresses, region.probed_at)
+            for region in settings.regions] == [
+        ('server', 900, 's.test', ('203.0.113.10',), '127.0.0.1'),
+        ('lab-b', 901, 'lab-b.s.test', ('203.0.113.11',), '203.0.113.11')]

@@ -78,11 +78,13 @@ FILES_OF_A_SITE = {
     'headscale/db.sqlite': ['server backup --output out', 'server upgrade --check'],
     'headscale/noise.key': ['server backup --output out'],
     'run/control.sock': ['server status', 'team create blue', 'server backup --output out'],
+    'run/relay.sock': ['server relay status', 'server status'],
     'run/change.lock': ['team create blue', 'user set ana --teams iris', 'server backup --output out'],
     'log': ['server status'], 'headscale': ['server status', 'server backup --output out'],
 }
 #: Commands of a site whose arguments the harness cannot make up, or which must not do what they are for.
-SITE_COMMANDS = {'server run': None, 'server service keep': None, 'server init': None, 'server restore': None,
+SITE_COMMANDS = {'server run': None, 'server relay run': None, 'server service keep': None, 'server init': None,
+                 'server restore': None,
                  'server service install': 'server service install --dry-run --no-egress',
                  'server service remove': 'server service remove --dry-run',
                  'server backup': 'server backup --output out'}

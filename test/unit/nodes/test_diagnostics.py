@@ -4,9 +4,11 @@ from dataclasses import replace
 import pytest
 
 from ua_overlay.checks.facts import ClockOffset, Server
+from ua_overlay.checks.robot import when
 from ua_overlay.errors import Problem
 from ua_overlay.rosenv.report import Report, RunnerReport
 from ua_overlay.system.duties import HANGS, Daemon, Duty
+from ua_overlay.tailscale.map_stamp import Stamp
 from ua_overlay.tailscale.model import Link
 from ua_overlay.tailscale.snapshot import Snapshot
 from unit.checks.healthy import DESIRED, NOW, STATUS, TEAM
@@ -86,6 +88,17 @@ def test_the_team_runner(state, level):
 
 def test_a_team_runner_without_a_team_raises_no_alarm():
     assert statuses(report=Report(runner=RunnerReport('WAITING', 'No overlay.')))['runner'].level == OK
+
+
+def test_the_server_is_away_and_the_team_is_remembered():
+    alone = replace(SNAPSHOT, status=replace(STATUS, self_node=replace(STATUS.self_node, online=False)))
+    away = replace(SERVER, problem=Problem('SERVER_UNREACHABLE', 'It is away.', 'do this'))
+    stamp = Stamp(NOW - 100, NOW + 7200)
+    values = diagnostics.statuses(alone, away, REPORT, NOW, stamp=stamp)['server'].values
+    assert values['remembered-team'].startswith('WARN: The server has been away since ' + when(stamp.seen))
+    assert (values['remembered since'], values['remembered until']) == (when(stamp.seen), when(stamp.until))
+    values = statuses()['server'].values
+    assert (values['remembered since'], values['remembered until']) == ('', '')
 
 
 def test_the_message():

@@ -2,6 +2,7 @@
 import importlib.util
 import io
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from ua_overlay.nodes.server_probe import ServerView  # noqa: E402
 from ua_overlay.nodes.state import NodeState  # noqa: E402
 from ua_overlay.tailscale.link_history import LinkHistory  # noqa: E402
 from ua_overlay.tailscale.model import parse_status  # noqa: E402
+from ua_overlay.tailscale.remembered_team import NEXT, RememberedTeam  # noqa: E402
 from ua_overlay.tailscale.snapshot import diff, snapshot_of, snapshot_of_error  # noqa: E402
 from ua_overlay.tailscale.watcher import Unobserved  # noqa: E402
 from unit.fuzz.test_tailscale import RECORDED, STATUSES, mutated, typed  # noqa: E402
@@ -82,3 +84,18 @@ def test_a_removed_robot_is_neither_online_nor_in_a_team(changes):
     assert state.text == 'The server does not know {} any more: it was removed there, or its key expired. ' \
         'Next: a new invitation, then: ua-overlay join INVITATION'.format(status.self_node.name)
     assert 'https' not in state.text
+
+
+def test_the_state_of_a_robot_whose_server_is_away():
+    status = parse_status(RECORDED['running-1.102.5.json'])
+    status = replace(status, self_node=replace(status.self_node, online=False))
+    away = ServerView('UNREACHABLE', 'It is away.', 'https://s.test')
+    team = RememberedTeam(1.7e9, 1.7e9 + 86400)
+    state = serialized(messages.overlay_state(snapshot_of(status, 1.7e9 + 60), False, away, 1.7e9, team))
+    assert (state.online, state.remembered) == (False, True)
+    assert (state.server_seen.to_sec(), state.remembered_until.to_sec()) == (1.7e9, 1.7e9 + 86400)
+    assert team.sentences(1.7e9 + 60) in state.text and state.text.endswith('Next: ' + NEXT)
+    state = serialized(messages.overlay_state(snapshot_of(status, 1.7e9), False, away, 1.7e9, RememberedTeam()))
+    assert (state.remembered, state.server_seen.to_sec(), state.remembered_until.to_sec()) == (True, 0.0, 0.0)
+    state = serialized(messages.overlay_state(snapshot_of(status, 1.7e9), False, away, 1.7e9))
+    assert not state.remembered and 'remembers' not in state.text

@@ -5,6 +5,8 @@ In a graph: test/lab/test_ros.py and others.
 import socket
 import threading
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import hostile
 import pytest
@@ -15,9 +17,13 @@ rospy = pytest.importorskip('rospy', reason='ROS is not installed')
 overlay = pytest.importorskip('ua_overlay.nodes.overlay', reason='the workspace is not built')
 
 from ua_overlay import msg  # noqa: E402
+from ua_overlay.defaults import ADMISSION_MEMORY  # noqa: E402
 from ua_overlay.nodes import interface  # noqa: E402
 from ua_overlay.rosenv import envfile  # noqa: E402
 from ua_overlay.rosenv.names import NameReport  # noqa: E402
+from ua_overlay.tags import memory_fact  # noqa: E402
+from ua_overlay.tailscale import map_stamp, path_keeper  # noqa: E402
+from ua_overlay.tailscale.remembered_team import RememberedTeam  # noqa: E402
 
 #: Seconds for what the node does at once, on a busy machine.
 SOON = 20.0
@@ -165,6 +171,55 @@ def test_a_thread_that_hangs(node, monkeypatch, name):
     setattr(hang[0], hang[1], real)
     wait('The env file', node.env.exists, SOON)
     wait('The state', lambda: node.state().state == msg.OverlayState.RUNNING, SOON)
+
+
+def test_the_stamp_of_the_map_follows_the_site_and_ends_with_the_connection(node, monkeypatch, tmp_path):
+    """It is renewed while tailscaled is connected, and says when that was last."""
+    logged = []
+    monkeypatch.setattr(rospy, 'logwarn', lambda text, *args: logged.append(text % args if args else text))
+    inner = node.node
+    wait('A stamp', lambda: map_stamp.read(str(tmp_path)) is not None, SOON)
+    stamp = map_stamp.read(str(tmp_path))
+    assert stamp.until - stamp.seen == pytest.approx(ADMISSION_MEMORY, abs=1.0)
+    real = inner._watcher._ask
+
+    def change(online, *attributes):
+        def ask(api):
+            snapshot = real(api)
+            own = replace(snapshot.status.self_node, online=online, attributes=attributes)
+            return replace(snapshot, status=replace(snapshot.status, self_node=own))
+        inner._watcher._ask = ask
+        inner._watcher.poke()
+
+    change(True, memory_fact(3000))
+    wait('The attribute', lambda: inner._state.snapshot.status.self_node.attributes == (memory_fact(3000),), SOON)
+    change(False, memory_fact(3000))
+    wait('The topic', lambda: node.state().remembered, SOON)
+    stamp = map_stamp.read(str(tmp_path))
+    assert stamp.until - stamp.seen == pytest.approx(3000, abs=1.0) and abs(time.time() - stamp.seen) < SOON
+    assert node.state().remembered_until.to_sec() == pytest.approx(stamp.until, abs=1.0)
+    wait('The log', lambda: any('The server has been away since' in text for text in logged), SOON)
+    wait('The counts', lambda: {pair.key for pair in node.groups()['links'].values} >= {
+        'path keeper: ' + what for what in path_keeper.COUNTS}, SOON)
+    wait('The diagnostics', lambda: 'remembered-team' in str(node.groups().get('server')), SOON)
+    change(True)
+    wait('The topic', lambda: not node.state().remembered, SOON)
+    assert sum('has been away' in text for text in logged) == 1
+
+
+def test_the_log_says_once_that_the_server_is_away_and_once_that_tailscaled_is_connected_again(monkeypatch):
+    logged = []
+    for level in ('loginfo', 'logwarn'):
+        monkeypatch.setattr(rospy, level, lambda text, *args: logged.append(text % args if args else text))
+    team, alone, connected = RememberedTeam(1000.0, 90000.0), *(
+        SimpleNamespace(status=SimpleNamespace(running=True, self_node=SimpleNamespace(online=online)))
+        for online in (False, True))
+    played = SimpleNamespace(_memory='', _state=None)
+    # In the third moment the server answers, and tailscaled has not noticed that yet.
+    for found, snapshot in ((team, alone), (team, alone), (None, alone), (None, connected), (None, connected)):
+        played._state = SimpleNamespace(remembered_team=found, snapshot=snapshot)
+        overlay.OverlayNode._notice_memory(played, 2000.0)
+    assert logged == [team.sentences(2000.0), 'The server is back; the team is the one that it sends.']
 
 
 def test_a_service_call_that_fails_is_answered_at_once(node):

@@ -10,8 +10,10 @@ from ua_overlay.nodes.state import LATCHED, LINKS, PEERS, ROS_ENVIRONMENT, STATE
 from ua_overlay.rosenv.environment import RosEnvironment
 from ua_overlay.rosenv.report import Report, RunnerReport
 from ua_overlay.tailscale.link_history import LinkHistory, LinkRecord
+from ua_overlay.tailscale.map_stamp import Stamp
 from ua_overlay.tailscale.model import Link
 from ua_overlay.tailscale.path_keeper import HEALED, REBIND, Intervention
+from ua_overlay.tailscale.remembered_team import RememberedTeam
 from ua_overlay.tailscale.snapshot import Changes, LinkChange, diff, snapshot_of
 from unit.checks.healthy import STATUS
 
@@ -49,6 +51,24 @@ def test_the_server(state):
     assert state.take_server(replace(KNOWN, text='It is so.'), 7.0) == {STATE} and state.server_since == 5.0
     assert state.take_server(replace(KNOWN, state='UNREACHABLE', text='It is so.'), 8.0) == {STATE}
     assert state.server_since == 8.0
+
+
+def test_a_team_that_is_remembered(state):
+    assert state.remembered_team is None
+    alone = replace(SNAPSHOT, status=replace(STATUS, self_node=replace(STATUS.self_node, online=False)))
+    state.take_snapshot(alone, diff(SNAPSHOT, alone))
+    assert state.remembered_team is None  # the server was not asked yet
+    state.take_server(replace(KNOWN, state='UNREACHABLE'), 5.0)
+    assert state.remembered_team == RememberedTeam()
+    state.stamp = Stamp(5.0, 65.0)
+    assert state.remembered_team == RememberedTeam(5.0, 65.0)
+    for view, is_remembered in ((KNOWN, False), (replace(KNOWN, state='UNREACHABLE'), True),
+                                (replace(KNOWN, state='UNTRUSTED'), True)):
+        state.take_server(view, 6.0)
+        assert (state.remembered_team is not None) == is_remembered
+    # It says that it does not know this robot: nothing to remember.
+    state.take_server(replace(KNOWN, facts=replace(KNOWN.facts, key_known=False)), 7.0)
+    assert state.removed and state.remembered_team is None
 
 
 def test_a_removed_robot(state):

@@ -9,10 +9,14 @@ from paths import ROOT
 
 sys.path.insert(0, os.path.join(ROOT, 'bench'))
 
+import harmless_links  # noqa: E402
 import link_cost  # noqa: E402
+import link_healing  # noqa: E402
+import many_links  # noqa: E402
 import relay_failover  # noqa: E402
 import setup_lab  # noqa: E402
 import team_moves  # noqa: E402
+import team_reboot  # noqa: E402
 import topic_gap  # noqa: E402
 from figure import Figure, Row, as_dict, number, quantile, ratio, render, verdict  # noqa: E402
 from link_latency import lasting, match, without_short  # noqa: E402
@@ -170,3 +174,79 @@ def test_the_gap_of_a_topic():
     assert topic_gap.steady(messages[:2], 10.3) == pytest.approx(0.3) and topic_gap.steady([], 1) == 0
     # Nothing came at all.
     assert topic_gap.longest([], 1, 5) == 4 and topic_gap.lost([]) == 0
+
+
+def ping_output(*times):
+    return ''.join('[{:.6f}] 64 bytes from 100.64.0.2: icmp_seq=1 ttl=64 time=1 ms\n'.format(each) for each in times)
+
+
+def test_the_gap_of_a_ping():
+    text = ping_output(10.0, 10.1, 10.2, 13.2, 13.3)
+    assert many_links.longest(text, 11.0, 13.4) == pytest.approx(3.0)
+    assert many_links.longest(text, 13.25, 13.4) == pytest.approx(0.1)
+    # A gap that is still open counts, and so does one that was never filled.
+    assert many_links.longest(text, 13.25, 20.0) == pytest.approx(6.7) and many_links.longest('', 5.0, 7.0) == 2.0
+    assert many_links.steady(text, 13.4) == pytest.approx(0.2) and many_links.steady(text, 14.0) == 0.0
+    assert many_links.steady(ping_output(1.0, 1.1, 1.2), 1.3) == pytest.approx(0.3) and many_links.steady('', 1.0) == 0
+
+
+def test_the_heal_figure_shows_which_targets_are_met():
+    values = {}
+    for fault in link_healing.FAULTS:
+        for stream in (link_healing.PING, link_healing.TOPIC):
+            values.update({(fault, True, stream): [0.9, 1.0], (fault, False, stream): [5.0]})
+    values[link_healing.HARD, True, link_healing.TOPIC] = [1.2, 1.6]
+    values[link_healing.TO_RELAY, True, link_healing.PING] = [1.5, 6.0]
+    values[link_healing.TO_DIRECT, True, link_healing.PING] = [4.0]
+    many = {(2, True): [0.1, 0.3], (2, False): [0.1]}
+    many.update({many_links.cost_label(kind, heal): [0.4] for kind in ('idle', 'active') for heal in (True, False)})
+    harmless = {('simulated', '1 % loss'): [0, 0], ('real', '1 % loss'): [1]}
+    made = link_healing.figure(values, harmless, many, 10.0)
+    missed = [aim.partition(': ')[0] for aim in made.aims if 'MISSED' in aim]
+    assert missed == [
+        'NAT turned hard, topic, median', 'NAT turned hard, topic, 95th percentile',
+    ] + ['{}, {}, {}'.format(link_healing.RESTARTED, stream, what) for stream in ('ping', 'topic')
+         for what in ('median', '95th percentile')] + [
+        'PEER_RELAY after a hard NAT, ping, median', 'PEER_RELAY after a hard NAT, ping, 95th percentile',
+        '2 peers, one path dies', 'unnecessary rebinds in 1 cases, of each 10 minutes, real']
+    assert ratio(made, made.row('UDP cut, ping')) == pytest.approx(0.19)
+    assert render(made) and json.dumps(as_dict(made))
+
+
+def test_each_harmless_case_has_a_shape_that_the_lab_knows():
+    assert len({name for name, _words, _stream, _off in harmless_links.CASES}) == len(harmless_links.CASES)
+    for _name, words, _stream, _off in harmless_links.CASES:
+        harmless_links.shape.parse(words)
+
+
+def test_fifty_robots_have_addresses_of_their_own():
+    made = many_links.topology(50)
+    places = {(robot.behind, robot.address) for robot in made.robots}
+    assert len(made.robots) == len(places) == 51 and [router.name for router in made.nats] == ['nat1', 'nat2', 'nat3']
+
+
+def test_a_robot_has_heard_all_others():
+    def event(time, what, who=''):
+        return {'time': time, 'event': what, 'who': who}
+
+    noted = [event(1, 'started'), event(2, 'heard', 'dev-2'), event(3, 'heard', 'dev-3'), event(4, 'heard', 'dev-2')]
+    assert team_reboot.when_all(noted, {'dev-2', 'dev-3'}) == 3
+    assert team_reboot.when_all(noted[:2], {'dev-2', 'dev-3'}) is None
+    # What an earlier process heard is over.
+    assert team_reboot.when_all(noted + [event(5, 'started'), event(6, 'heard', 'dev-2')], {'dev-2', 'dev-3'}) is None
+
+
+def test_the_reboot_figure_counts_the_rounds_within_the_aim():
+    values = {(site.label, kind, 'heard'): [9.0, 11.0] for site in team_reboot.SITES for kind in team_reboot.KINDS}
+    values[team_reboot.TWO_HOSTS.label, 'hard', 'heard'] = [9.0, team_reboot.LIMIT]
+    values[team_reboot.ONE_HOST.label, 'easy', team_reboot.UNRESOLVED] = [0, 1]
+    made = team_reboot.figure(values)
+    missed = [aim for aim in made.aims if 'MISSED' in aim]
+    assert len(missed) == 2 and '1 of 2 within 15 s' in missed[0] and '1 names' in missed[1]
+    assert render(made) and json.dumps(as_dict(made))
+
+
+def test_hosts_on_the_internet_have_addresses_in_turn():
+    made = parse(setup_lab.topology(['dev-1'], ('server', 'second')))
+    assert [(host.name, host.addresses[0]) for host in made.hosts] == [
+        ('server', '203.0.113.10'), ('second', '203.0.113.11')]

@@ -20,6 +20,14 @@ def test_a_server_has_four_probes():
         ('STUN', '203.0.113.10 UDP 3478', 'open 3478/udp'), ('relay', '203.0.113.10 UDP 40000', 'open 40000/udp')]
 
 
+def test_a_derper_beside_headscale_has_a_probe():
+    probes = check.probes_of_server('203.0.113.10', 's.test', (8080, 3478, 40000), {},
+                                    lambda protocol, port: 'open {}/{}'.format(port, protocol), DERP_PORT)
+    assert [(probe.what, probe.endpoint, probe.fix) for probe in probes][2] == (
+        'DERP beside Headscale', '203.0.113.10 TCP {}'.format(DERP_PORT), 'open {}/tcp'.format(DERP_PORT))
+    assert len(probes) == 5
+
+
 def test_remote_hosts_have_their_own_probes():
     settings = SiteSettings('s.test', relays=(RelayHost('b', '203.0.113.11'),),
                             derp=(DerpHost('c', 901, '203.0.113.12'),))

@@ -1,4 +1,4 @@
-"""Which remote DERP regions answer, and the map that follows from it."""
+"""Which DERP regions outside Headscale answer, and the map that follows from it."""
 import os
 import threading
 import time
@@ -154,3 +154,32 @@ def test_changed_maps_are_written_and_changed_regions_reported(site):
     assert os.stat(site.path('derp.yaml')).st_ino == written
     watcher.step()
     assert embedded_is_home() and len(said) == 2 and watcher.report() == {'lab-b': 'connection refused'}
+
+
+def test_the_derper_beside_headscale_is_probed_on_this_machine(tmp_path):
+    """Its certificate is the server's own, which is renewed in time: no warning."""
+    site = Site.create(str(tmp_path / 'site'), SiteSettings('s.test', ('203.0.113.10',), derp_port=8443),
+                       lambda directory: None)
+    said, up = [], [True]
+
+    def probe(*arguments):
+        assert arguments == ('127.0.0.1', 8443, 's.test', {'ca_file': site.ca_file})
+        if not up[0]:
+            raise Unreachable('connection refused')
+        return NOW - DAY
+
+    watcher = DerpWatcher(site, said.append, probe, lambda: NOW)
+
+    def regions():
+        with open(site.path('derp.yaml')) as stream:
+            return yaml.safe_load(stream)['regions']
+
+    watcher.prepare()
+    assert said == ['DERP region server answers.'] and watcher.report() == {'server': 'up'} and watcher.ends() == {}
+    assert regions()[999]['nomeasurenohome'] and regions()[900]['nodes'][0] == {
+        'name': '900a', 'regionid': 900, 'hostname': 's.test', 'derpport': 8443, 'stunport': 3478,
+        'ipv4': '203.0.113.10'}
+    up[0] = False
+    watcher.step()
+    watcher.step()
+    assert 'nomeasurenohome' not in regions()[999] and watcher.report() == {'server': 'connection refused'}

@@ -7,9 +7,8 @@ import pytest
 from ua_overlay.errors import OverlayError
 from ua_overlay.relays import enrolment as enrolments
 from ua_overlay.relays import remote_server
-from ua_overlay.relays.probe import Unreachable
 from ua_overlay.relays.remote_host import RemoteHost
-from ua_overlay.relays.remote_server import MUTE_AFTER, RemoteServer
+from ua_overlay.relays.remote_server import RemoteServer
 from ua_overlay.system.control_socket import NotRunning
 
 
@@ -44,56 +43,23 @@ def test_the_server_reports_and_ends_with_its_child(remote_host, tmp_path):
     assert caught.value.next_command == remote_host.command('run')
 
 
-@pytest.fixture
-def probed(monkeypatch):
-    """A list whose only item is why the derper does not answer, '' when it does."""
-    reason = ['']
-
-    def probe(*_):
-        if reason[0]:
-            raise Unreachable(reason[0])
-        return 0.0
-
-    monkeypatch.setattr(remote_server, 'probe_derp_page', probe)
-    return reason
-
-
-def test_an_unresponsive_derper_is_restarted(remote_host, probed):
-    said = []
-    server = RemoteServer(remote_host, None, said.append, clock=lambda: 0.0)
-    server._probe_derp(0.0, True)
-    assert said == ['DERP lab-b answers (TCP 8443, STUN on UDP 3478).']
-    probed[0] = 'connection refused'
-    server._probe_derp(MUTE_AFTER, True)
-    assert server._requests.take(0) is None
-    # A derper that ended is the restarter's matter.
-    server._probe_derp(MUTE_AFTER + 1, False)
-    assert server._requests.take(0) is None
-    server._probe_derp(MUTE_AFTER + 2, True)
-    assert server._requests.take(0).name == remote_server.RESTART
-    assert said[1:] == ['derper does not answer (connection refused); it restarts.']
-    server._probe_derp(MUTE_AFTER + 3, True)
-    assert server._requests.take(0) is None
-
-
 @pytest.mark.fault('K1', 'The main thread of a DERP or relay on a remote host hangs',
                    behaviour='its program goes on; its state is unknown',
                    reported='120 s: derp status, relay status', recovery='with its next round', lost='nothing')
-def test_a_main_thread_that_hangs(remote_host, probed):
+def test_a_main_thread_that_hangs(remote_host):
     now = [0.0]
     server = RemoteServer(remote_host, None, print, clock=lambda: now[0])
-    server._restarter = type('Played', (), {'child': type('Child', (), {'log_problem': '', 'pid': 7}), 'restarts': 0})
-    server._probe_derp(0.0, True)
+    server._process = type('Played', (), {
+        'report': lambda _: {'state': 'up', 'ok': True, 'pid': 7, 'restarts': 0}, 'log_problem': '',
+        'step': lambda _: None})()
     now[0] = remote_server.SILENT_AFTER
     assert server._answer('status')['ok'] and server._answer('status')['state'] == 'up'
     now[0] += 1
     report = server._answer('status')
-    assert not report['ok']
+    assert not report['ok'] and report['pid'] == 7
     assert report['state'] == 'unknown: The main thread of `derp run` hangs: it did nothing for 121 s.'
-    server._restarter.step = lambda now: None
-    server._restarter.child.running = lambda: True
     server._requests.add(remote_server.STOP)
-    server._supervise()
+    server._supervise(server._process)
     assert server._answer('status')['ok']
 
 

@@ -1,4 +1,5 @@
 """What a machine in front of the server forwards. The rules carry real traffic in test/lab/test_proxy.py."""
+import dataclasses
 import ipaddress
 import os
 import shutil
@@ -6,7 +7,7 @@ import subprocess
 
 import pytest
 
-from ua_overlay.defaults import RELAY_PORT, SERVER_PORT, STUN_PORT
+from ua_overlay.defaults import DERP_PORT, RELAY_PORT, SERVER_PORT, STUN_PORT
 from ua_overlay.errors import UsageError
 from ua_overlay.headscale.site_settings import SiteSettings
 from ua_overlay.server import forwarding
@@ -24,6 +25,11 @@ def test_every_port_of_every_public_address_is_forwarded():
     assert [(each.public, each.private) for each in forwarding.forwards(BOTH)[::3]] == [
         ('203.0.113.10', '192.168.7.10'), ('2001:db8::10', 'fd00::10')]
     assert {each.private for each in forwarding.forwards(SETTINGS, '192.168.8.1')} == {'192.168.8.1'}
+
+
+def test_a_derper_beside_headscale_needs_its_port():
+    assert forwarding.forwards(dataclasses.replace(SETTINGS, derp_port=DERP_PORT))[1] == Forward(
+        'tcp', DERP_PORT, 'DERP beside Headscale', '203.0.113.10', '192.168.7.10')
 
 
 @pytest.mark.parametrize('settings, private, words', [

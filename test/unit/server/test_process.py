@@ -1,4 +1,5 @@
 """The main loop of `server run`. Real processes: test/lab/test_site_server.py."""
+import contextlib
 import os
 
 import pytest
@@ -13,7 +14,7 @@ from ua_overlay.server.ports import StartError
 from ua_overlay.server.process import SiteServer
 from ua_overlay.site import last_good
 from ua_overlay.site.policy_applier import IN_FORCE, STARTING, UNKNOWN, PolicyState
-from ua_overlay.site.site import Site
+from ua_overlay.site.site import RelayRuns, Site
 from ua_overlay.system import files, ownership
 from ua_overlay.system.staleness import Staleness
 from ua_overlay.system.thread import LONGEST_PAUSE, SupervisedThread
@@ -34,6 +35,8 @@ def test_rules_in_force_are_saved_and_a_full_disk_is_survived(tmp_path, monkeypa
     server._remember_rules(Rules({'iris': Team('iris')}))
     (tmp_path / 'site' / 'site.yaml').write_text('no site')
     assert list(last_good.load(site.directory)[0].teams) == ['iris'] and said == []
+    server._remember_rules(Rules({'iris': Team('iris')}, memory=7200))
+    assert last_good.load(site.directory)[0].settings.admission_seconds == 7200
 
     def full(site):
         raise OSError(28, 'No space left on device')
@@ -117,7 +120,7 @@ def test_a_renewal_restarts_only_headscale(monkeypatch):
             return None
 
     server = SiteServer(Site(), None, lambda: next(due), None, lambda line: None, None, clock=lambda: next(clock))
-    server._headscale = server._relay = Idle()
+    server._headscale = Idle()
     monkeypatch.setattr(server, '_restart_headscale', lambda: done.append('headscale'))
     for request in ('nothing', 'nothing', 'nothing', 'stop'):
         server._requests.add(request)
@@ -245,16 +248,16 @@ def test_requests_during_the_wait_for_health_are_done_afterwards(monkeypatch):
             return next(answers)
 
     monkeypatch.setattr(process, 'RestClient', Client)
-    for request in (process.RELOAD_POLICY, process.RESTART_RELAY):
+    for request in (process.RELOAD_POLICY, process.RESTART_HEADSCALE):
         server._requests.add(request)
     server._wait_for_health()
-    assert [request.name for request in server._deferred] == [process.RELOAD_POLICY, process.RESTART_RELAY]
+    assert [request.name for request in server._deferred] == [process.RELOAD_POLICY, process.RESTART_HEADSCALE]
     done = []
     monkeypatch.setattr(server, '_do', lambda request: done.append(request.name))
-    server._headscale = server._relay = Parts()
+    server._headscale = Parts()
     server._requests.add(process.STOP)
     server._supervise()
-    assert done == [process.RELOAD_POLICY, process.RESTART_RELAY]
+    assert done == [process.RELOAD_POLICY, process.RESTART_HEADSCALE]
 
 
 def test_a_stop_during_a_restart_of_headscale_stops_the_server(monkeypatch):
@@ -273,7 +276,7 @@ def test_a_stop_during_a_restart_of_headscale_stops_the_server(monkeypatch):
     server._requests.add(process.STOP)
     with pytest.raises(StartError, match='Stopped before'):
         server._wait_for_health()
-    server._headscale = server._relay = Parts()
+    server._headscale = Parts()
     monkeypatch.setattr(server, '_do', lambda request: pytest.fail('it went on'))
     server._supervise()
 
@@ -284,18 +287,84 @@ def test_requests_are_handled_in_order_and_restarts_answered(monkeypatch):
         invitation_log_file = ''
 
     server = SiteServer(Site(), None, None, None, lambda line: None, None)
-    server._headscale, server._relay = Parts(), Parts()
+    server._headscale = Parts()
     done = []
     monkeypatch.setattr(server, '_restart_headscale', lambda: done.append('headscale') or True)
     monkeypatch.setattr(server, '_reload_by_signal', lambda: done.append('policy'))
     restart = server._requests.add(process.RESTART_HEADSCALE)
-    for request in (process.RELOAD_POLICY, process.RESTART_RELAY, process.STOP):
+    for request in (process.RELOAD_POLICY, process.STOP):
         server._requests.add(request)
     server._supervise()
     assert server._reload.join(20)
-    assert restart.wait(0) is True and done == ['headscale', 'policy'] and server._relay.done == ['stop', 'start']
+    assert restart.wait(0) is True and done == ['headscale', 'policy']
     with pytest.raises(OverlayError, match='does not know the operation "x"'):
         server._answer('x')
+
+
+class Relays:
+    """Plays the relay in this process, or the one apart: notes what it is told."""
+
+    def __init__(self):
+        self.done = []
+
+    def __getattr__(self, name):
+        return lambda: self.done.append(name)
+
+    def report(self):
+        return {'relay': {'state': 'up'}, 'own_derp': None, 'log_problems': ['The log is full.']}
+
+
+def test_the_relay_is_stepped_restarted_and_reported():
+    server, _ = policy_server([], 0)
+    server._headscale, server._relays = Parts(), Relays()
+    server._headscale.child = type('Running', (), {
+        'pid': 7, 'running': lambda self: True, 'log_problem': ''})()
+    server._headscale.restarts = 0
+    server._headscale.step = lambda now: None
+    server._derp = type('Derp', (), {'report': dict, 'ends': dict})
+    assert server._answer('restart relay') == {'ok': True}
+    server._requests.add('nothing')
+    server._requests.add(process.STOP)
+    server._supervise()
+    assert server._relays.done == ['restart_relay', 'step']
+    status = server._status()
+    assert (status['relay'], status['own_derp']) == ({'state': 'up'}, None)
+    assert status['log_problems'] == ['The log is full.']
+
+
+@pytest.mark.parametrize('apart', [False, True])
+def test_a_derper_of_a_main_thread_that_hangs_is_unknown_unless_it_runs_apart(apart):
+    now, up = [0.0], {'state': 'up', 'ok': True}
+    server, _ = policy_server([], 0)
+    server._headscale, server._relays = Parts(), Relays()
+    server._headscale.child = type('Running', (), {'pid': 7, 'running': lambda self: True, 'log_problem': ''})()
+    server._headscale.restarts = 0
+    server._derp = type('Derp', (), {'report': dict, 'ends': dict})
+    server._relays.report = lambda: {'relay': {'apart': apart}, 'own_derp': up, 'log_problems': []}
+    assert server._status()['own_derp'] == up
+    server._staleness = Staleness(process.SILENT_AFTER, lambda: now[0])
+    now[0] = process.SILENT_AFTER
+    assert server._status()['own_derp'] == up
+    now[0] += 1
+    assert server._status()['own_derp'] == (up if apart else {
+        'state': 'unknown: The main thread of the server hangs: it did nothing for 121 s.', 'ok': False})
+
+
+def test_the_relay_is_held_unless_it_runs_apart(tmp_path):
+    site, said = Site.create(str(tmp_path / 'site'), SiteSettings('s.test'), lambda directory: None), []
+    server = SiteServer(site, None, None, None, said.append, None)
+    with contextlib.ExitStack() as stack:
+        assert server._hold_relay(stack)
+        with pytest.raises(RelayRuns), site.relay_held():
+            pass
+    with site.relay_held(), contextlib.ExitStack() as stack:
+        assert not server._hold_relay(stack)
+    assert said == ['The relay runs in a process of its own.']
+    apart = SiteServer(site, None, None, None, said.append, None, relay=False)
+    with contextlib.ExitStack() as stack:
+        assert not apart._hold_relay(stack)
+        with site.relay_held():  # its unit may start later
+            pass
 
 
 def test_a_site_below_another_users_directory_does_not_start(tmp_path):

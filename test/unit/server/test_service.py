@@ -9,6 +9,7 @@ from ua_overlay.errors import UsageError
 from ua_overlay.firewall import egress
 from ua_overlay.firewall.backend import NFT, Backend
 from ua_overlay.server import service
+from ua_overlay.system import control_socket
 
 SITE = '/var/lib/ua_overlay/site'
 COMMAND = '/opt/ua_overlay/scripts/ua-overlay'
@@ -23,12 +24,13 @@ def unit(user='daemon', directory=SITE, command=COMMAND, programs=('/opt/ua_over
 def test_the_unit_names_its_user_and_its_directory():
     text = unit(environment=['UA_OVERLAY_CACHE=/var/cache/ua_overlay']).split('\n')
     assert 'User=daemon' in text and 'Type=notify' in text
-    assert 'ExecStart={} server run --dir {}'.format(COMMAND, SITE) in text
+    assert 'ExecStart={} server run --no-relay --dir {}'.format(COMMAND, SITE) in text
+    assert 'ExecReload=/bin/kill -HUP $MAINPID' in text
     assert 'Environment=UA_OVERLAY_CACHE=/var/cache/ua_overlay' in text
     assert 'ReadWritePaths=' + SITE in text and 'ProtectSystem=strict' in text
     assert 'CapabilityBoundingSet=' in text and not any('AmbientCapabilities' in line for line in text)
     stop = next(int(line.split('=')[1]) for line in text if line.startswith('TimeoutStopSec='))
-    assert 2 * 5 < stop < 46  # the two children, and less than Headscale alone would take
+    assert 2 * 5 < stop < 46  # twice its child's time, and less than Headscale alone would take
 
 
 def test_a_port_below_1024_adds_the_only_capability():
@@ -45,12 +47,13 @@ def test_root_and_invalid_paths_are_refused(wrong):
 
 @pytest.mark.skipif(shutil.which('systemd-analyze') is None, reason='There is no systemd-analyze on this machine.')
 @pytest.mark.parametrize('low_port, most', [(False, 15), (True, 18)])
-def test_systemd_accepts_the_unit(tmp_path, low_port, most):
+@pytest.mark.parametrize('served', [service.SERVER, service.SERVER_RELAY])
+def test_systemd_accepts_the_unit(tmp_path, served, low_port, most):
     program = tmp_path / 'ua-overlay'
     program.write_text('#!/bin/sh\n')
     program.chmod(0o755)
-    path = tmp_path / service.UNIT_NAME
-    path.write_text(unit(command=str(program), low_port=low_port))
+    path = tmp_path / served.unit
+    path.write_text(unit(command=str(program), low_port=low_port, served=served))
     done = subprocess.run(['systemd-analyze', 'verify', str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           universal_newlines=True)
     assert (done.returncode, done.stdout) == (0, '')
@@ -103,6 +106,80 @@ def test_recipe_is_applied_repeated_and_undone(tmp_path):
                    'chown --recursive --no-dereference 0:0 ' + SITE, 'userdel ua-overlay-server',
                    'systemctl daemon-reload']
     assert not [name for _, _, names in os.walk(str(tmp_path)) for name in names]
+
+
+def test_the_relay_of_a_server_has_a_unit_that_nothing_couples_to_the_other():
+    text = unit(served=service.SERVER_RELAY).split('\n')
+    assert 'ExecStart={} server relay run --dir {}'.format(COMMAND, SITE) in text
+    for other in (unit(), '\n'.join(text)):
+        dependencies = [line for line in other.split('\n') if line.split('=')[0] in (
+            'After', 'Before', 'Requires', 'Wants', 'BindsTo', 'PartOf', 'Requisite', 'Upholds', 'Conflicts')]
+        assert dependencies == ['After=network.target']
+    # SIGHUP would end it.
+    assert not any(line.startswith('ExecReload') for line in text)
+    assert egress.SERVER.beside == service.SERVER_RELAY.unit
+
+
+@pytest.mark.parametrize('served', [service.SERVER, service.SERVER_RELAY])
+def test_a_program_that_has_a_unit_is_started_by_it(tmp_path, served):
+    path = tmp_path / served.unit
+    path.write_text(unit(served=served))
+    words = served.run.split(' --')[0]
+    assert control_socket.start_command(SITE, str(path), words) == 'sudo systemctl start ' + served.unit.split('.')[0]
+    assert control_socket.start_command('/other', str(path), words) == 'ua-overlay {} --dir /other'.format(words)
+
+
+class Machine:
+    """Plays a machine below ``root``, on which recipes are applied; ``ran`` are the commands."""
+
+    def __init__(self, root):
+        self.ran = []
+        self._active, self._stamp = False, ''
+        self._applier = service.applier(str(root), self._run, owner_of=None, ask=lambda argv: self._active)
+
+    def _run(self, argv):
+        self.ran.append(' '.join(argv))
+
+    def install(self, stamp='a', command=COMMAND, relay=COMMAND):
+        """Install, and return which units that restarts."""
+        self.ran.clear()
+        self._applier.apply(service.make_recipe('daemon', (0, 0), SITE, unit(command=command), relay=(
+            unit(command=relay, served=service.SERVER_RELAY), stamp)))
+        self._active = True
+        if stamp != self._stamp:
+            stopped = 'systemctl stop ' + service.SERVER_RELAY.unit
+            # It leaves its ports to the server, which may have them from now on.
+            assert all(self.ran.index(stopped) < index for index, line in enumerate(self.ran) if 'restart' in line)
+        self._stamp = stamp
+        return [line.split()[2] for line in self.ran if line.startswith('systemctl restart')]
+
+    def remove(self):
+        self.ran.clear()
+        assert self._applier.undo() == []
+        return self.ran
+
+
+def test_another_version_of_the_package_leaves_the_relay_alone(tmp_path):
+    machine = Machine(tmp_path)
+    # First the server: one that ran until now has the relay in itself, and its port.
+    assert machine.install() == [service.SERVER.unit, service.SERVER_RELAY.unit]
+    assert machine.install() == [] and machine.ran == []
+    assert machine.install(command='/opt/2/ua-overlay', relay='/opt/2/ua-overlay') == [service.SERVER.unit]
+    assert 'systemctl daemon-reload' in machine.ran
+    assert machine.install('b', command='/opt/2/ua-overlay', relay='/opt/2/ua-overlay') == [service.SERVER_RELAY.unit]
+    removed = machine.remove()
+    assert [line for line in removed if 'stop' in line] == [
+        'systemctl stop ' + service.SERVER_RELAY.unit, 'systemctl stop ' + service.SERVER.unit]
+    assert not [name for _, _, names in os.walk(str(tmp_path)) for name in names]
+
+
+def test_what_the_relay_runs():
+    text = service.relay_stamp('unit', [('relay_port', 1)], {'/b': '22', '/a': '11'})
+    assert text.split('\n')[2:5] == ['relay_port: 1', '/a: 11', '/b: 22']
+    for other in (service.relay_stamp('other', [('relay_port', 1)], {'/b': '22', '/a': '11'}),
+                  service.relay_stamp('unit', [('relay_port', 2)], {'/b': '22', '/a': '11'}),
+                  service.relay_stamp('unit', [('relay_port', 1)], {'/b': '23', '/a': '11'})):
+        assert other != text
 
 
 def test_without_systemd_only_the_rule_and_the_user_are_created():

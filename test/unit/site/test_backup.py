@@ -114,6 +114,21 @@ def test_a_running_site_is_not_replaced(site, saved):
         backup.restore(saved, site.directory, '0.29.3', replace=True)
 
 
+def test_a_site_whose_relay_runs_apart_is_not_replaced(site, saved):
+    """It would go on in the directory that is moved aside."""
+    with site.relay_held(), pytest.raises(OverlayError, match='The relay of the site .* runs already') as caught:
+        backup.restore(saved, site.directory, '0.29.3', replace=True)
+    assert caught.value.next_command == 'stop it: sudo systemctl stop ua-overlay-server-relay'
+    backup.restore(saved, site.directory, '0.29.3', replace=True)
+
+
+def test_what_derper_makes_or_copies_is_not_in_a_backup(site):
+    os.makedirs(site.path('derp'), exist_ok=True)
+    with open(site.path('derp', 'server.example.org.key'), 'w') as stream:
+        stream.write('a copy')
+    assert not [path for path in backup.kept(site.directory) if path.startswith('derp/')]
+
+
 def test_a_directory_with_other_files_is_refused(saved, tmp_path):
     (tmp_path / 'home').mkdir()
     (tmp_path / 'home' / 'letter').write_text('dear')

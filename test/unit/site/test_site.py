@@ -34,6 +34,24 @@ def test_a_new_site_is_private_and_can_be_loaded(site):
         assert site.path('headscale', 'db.sqlite') in stream.read()
 
 
+def test_how_long_robots_remember_their_team_is_in_the_policy(tmp_path):
+    settings = SiteSettings('server.ua.test', admission_memory='12h')
+    site = Site.create(str(tmp_path / 'site'), settings, make_trust)
+    site = Site(site.directory, settings, Rules({'iris': Team('iris')}))
+    site.write_settings()
+    site = Site.load(site.directory)
+    assert site.rules.memory == 43200
+    site.write_generated()
+    with open(site.policy_file, encoding='ascii') as stream:
+        assert 'ua-overlay:memory=43200' in stream.read()
+    with open(site.path('site.yaml'), encoding='utf-8') as stream:
+        text = stream.read()
+    assert parse_site(text, 'site.yaml')[0].admission_memory == '12h' and text.count('memory') == 1
+    with open(site.path('site.yaml'), 'w', encoding='utf-8') as stream:
+        stream.write(text.replace('12h', '30m'))
+    assert not Site.load(site.directory).is_generated()
+
+
 def test_a_failed_init_leaves_nothing(tmp_path):
     def broken(directory):
         make_trust(directory)

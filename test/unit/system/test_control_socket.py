@@ -59,7 +59,7 @@ def test_a_stopped_server_is_named_with_the_command_to_start_it(tmp_path):
 
 
 def test_the_server_of_a_service_is_started_as_one(tmp_path):
-    unit = tmp_path / 'unit'
+    unit = tmp_path / 'ua-overlay-server.service'
     assert control_socket.start_command('/srv/a site', str(unit)) == "ua-overlay server run --dir '/srv/a site'"
     unit.write_text('[Service]\nExecStart=/usr/local/bin/ua-overlay server run --dir "/srv/a site"\nRestart=always\n')
     assert control_socket.start_command('/srv/a site', str(unit)) == 'sudo systemctl start ua-overlay-server'

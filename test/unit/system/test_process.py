@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -21,6 +22,16 @@ def test_this_process():
     stat = process.read_stat(os.getpid())
     assert stat.parent == os.getppid() and stat.state in 'RS' and 0 < stat.start
     assert os.getpid() in process.list_pids()
+
+
+def test_when_a_process_started():
+    began = time.time()
+    with subprocess.Popen(['sleep', '60']) as child:
+        assert process.started_at(child.pid) == pytest.approx(began, abs=5.0)
+        assert process.started_at(os.getpid()) <= process.started_at(child.pid)
+        child.kill()
+    with pytest.raises(OSError):
+        process.started_at(child.pid)
 
 
 def test_an_ended_process():

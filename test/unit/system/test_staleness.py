@@ -9,5 +9,8 @@ def test_a_silence_that_is_too_long():
     assert staleness.sentence('It') == ''
     now[0] += 1.0
     assert staleness.sentence('It') == 'It hangs: it did nothing for 61 s.'
+    report = {'state': 'up', 'ok': True, 'pid': 7}
+    assert staleness.judge(report, 'It') == {'state': 'unknown: It hangs: it did nothing for 61 s.', 'ok': False,
+                                             'pid': 7}
     staleness.seen()
-    assert staleness.sentence('It') == ''
+    assert staleness.sentence('It') == '' and staleness.judge(report, 'It') == report

@@ -53,6 +53,21 @@ def test_pauses_grow_and_reset_after_a_long_run(monkeypatch):
     assert daemon.restarts == 5
 
 
+def test_what_comes_before_each_start(monkeypatch):
+    """A start after a failure of it would use a map that should be gone."""
+    runs, calls = Runs(1.0, 1.0), []
+
+    def before():
+        calls.append(runs.now)
+        if len(calls) == 2:
+            raise OSError(30, 'Read-only file system')
+
+    daemon = Daemon('/x/tailscaled', popen=runs.popen, clock=lambda: runs.now, before_start=before)
+    monkeypatch.setattr(daemon, '_stop', runs)
+    daemon._supervise()
+    assert calls == [0.0, 1.0, 1.0] and daemon.restarts == 3
+
+
 def test_a_missing_program(tmp_path):
     daemon = Daemon(str(tmp_path / 'nothing'), state_dir=str(tmp_path / 'state'), socket_path=str(tmp_path / 'sock'))
     with pytest.raises(OverlayError):

@@ -196,6 +196,7 @@ def test_without_systemd_no_unit_is_written(root):
     assert root.ran == [] and not os.path.exists(root.place(prepare.DROP_IN))
     by_hand = ' '.join(plan.by_hand)
     assert 'SSL_CERT_FILE=/etc/ua_overlay/ca.pem' in by_hand and 'robot agent --user robot' in by_hand
+    assert 'rm -rf "/var/lib/tailscale"/profile-data/*/netmap-cache' in by_hand
 
 
 def test_a_machine_without_tailscaled_service_gets_one(root):

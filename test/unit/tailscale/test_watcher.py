@@ -11,10 +11,21 @@ import pytest
 
 from ua_overlay.errors import OverlayError
 from ua_overlay.lab.wait import wait
+from ua_overlay.tailscale import watcher as watchers
 from ua_overlay.tailscale.localapi import LocalApi
 from ua_overlay.tailscale.model import parse_status
 from ua_overlay.tailscale.snapshot import snapshot_of, snapshot_of_error
-from ua_overlay.tailscale.watcher import COST_FACTOR, RESYNC, RETRY, SHORTEST_GAP, TICK, Pace, Watcher, is_telling
+from ua_overlay.tailscale.watcher import (
+    COST_FACTOR,
+    RESYNC,
+    RETRY,
+    SHORTEST_GAP,
+    SLOW_TICK,
+    TICK,
+    Pace,
+    Watcher,
+    is_telling,
+)
 from unit.tailscale.test_model import ANSWERS, VERSIONS, load
 
 RUNNING = snapshot_of(parse_status(load('running', VERSIONS[0])), 0.0)
@@ -36,20 +47,20 @@ def test_idle_waits_for_the_resync_unless_woken():
     pace = pace_after(IDLE)
     assert pace.status_at(False) == 100.0 + RESYNC
     assert pace.status_at(True) == 100.0 + SHORTEST_GAP
-    assert pace.counters_needed()
+    assert pace.counters_period() == TICK
 
 
 def test_an_active_link_polls_the_status_every_tick():
     pace = pace_after(RUNNING)
     assert pace.status_at(False) == 100.0 + TICK
-    assert not pace.counters_needed()  # the status itself is as frequent
+    assert pace.counters_period() == SLOW_TICK  # the status itself is as frequent
 
 
 def test_an_expensive_status_is_polled_less_often():
     pace = pace_after(RUNNING, cost=0.015)
     assert pace.status_at(False) == pytest.approx(100.0 + COST_FACTOR * 0.015)
     assert pace.status_at(True) == pytest.approx(100.0 + COST_FACTOR * 0.015)
-    assert pace.counters_needed()
+    assert pace.counters_period() == TICK
 
 
 class SlowDaemon:
@@ -155,7 +166,7 @@ def test_a_bus_that_fails_unexpectedly_is_followed_again():
 
 
 def test_no_counters_while_stopped():
-    assert not pace_after(STOPPED).counters_needed()
+    assert pace_after(STOPPED).counters_period() is None
 
 
 def test_a_missing_daemon_is_retried_soon():
@@ -169,7 +180,38 @@ def test_unexplained_traffic():
     assert pace.unexplained({'DERP'}) and not pace.unexplained(set())
     direct_only = replace(RUNNING, links=RUNNING.links[:1])
     assert not pace_after(direct_only).unexplained({'DIRECT'})
-    assert pace_after(direct_only).unexplained({'DIRECT', 'DERP'})
+    assert pace_after(direct_only).unexplained({'DIRECT', 'DERP'}) == {'DERP'}
+
+
+def test_a_path_that_was_in_use_since_the_last_reading_explains_its_traffic():
+    direct_only = replace(RUNNING, links=RUNNING.links[:1])
+    by_derp = replace(RUNNING, links=tuple(replace(link, type='DERP') for link in RUNNING.links[:1]))
+    pace = pace_after(by_derp)
+    pace.note_status(100.2, 0.001, direct_only)
+    assert pace.unexplained({'DIRECT', 'DERP'}) == set()
+    assert pace.unexplained({'DIRECT', 'DERP'}) == {'DERP'}
+
+
+def test_a_peer_that_sends_by_derp_over_a_direct_link_is_reported(monkeypatch):
+    """As after its own rebind: see dead_paths."""
+    monkeypatch.setattr(watchers, 'SLOW_TICK', 0.05)
+    daemon, seen = Daemon(), []
+    for peer in daemon.answer['Peer'].values():  # without a link by DERP
+        peer['Active'] = peer['Active'] and bool(peer.get('CurAddr'))
+    counts = {'direct_ipv4': 1000, 'derp': 50}
+
+    def user_metrics():
+        counts['direct_ipv4'] += 200
+        return ''.join('tailscaled_inbound_bytes_total{{path="{}"}} {}\n'.format(*each)
+                       for each in counts.items()).encode()
+
+    daemon.user_metrics = user_metrics
+    with Watcher(lambda: daemon, on_unexplained=seen.append):
+        wait('The counters', lambda: counts['direct_ipv4'] > 2000, LIMIT)
+        assert seen == []
+        counts['derp'] += 100
+        wait('The report', lambda: seen, LIMIT)
+    assert seen == [{'DERP'}]
 
 
 @pytest.mark.parametrize('version', VERSIONS)

@@ -34,6 +34,7 @@ from ua_overlay.system.interfaces import ipv4_addresses
 from ua_overlay.tailscale.api import ObserverApi
 from ua_overlay.tailscale.links import links_of
 from ua_overlay.tailscale.localapi import LocalApi
+from ua_overlay.tailscale.map_stamp import Stamp
 from ua_overlay.tailscale.model import Peer, SelfNode, Status, parse_prefs, parse_status
 from ua_overlay.toolchain.pins import newest_tested
 from ua_overlay.trust.servers import resolve_soon
@@ -63,7 +64,8 @@ class Observer:
 
     def __init__(self, api: Optional[ObserverApi] = None, settings: Optional[Mapping[str, Any]] = None,
                  ca_file: str = defaults.CA_FILE, environ: Optional[Environ] = None, patience: float = 3.0,
-                 now: WallClock = time.time, locate: Callable[[], Location] = envfile.locate) -> None:
+                 now: WallClock = time.time, locate: Callable[[], Location] = envfile.locate,
+                 stamp: Optional[Stamp] = None) -> None:
         self._api: ObserverApi = LocalApi(timeout=2.0) if api is None else api
         self._preferences = preferences_of(settings or {})
         self._former_name = str((settings or {}).get('robot') or '')
@@ -72,6 +74,7 @@ class Observer:
         self._patience = patience
         self._now = now
         self._locate = locate
+        self._stamp = stamp
         self._questions = Questions()
 
     def observe(self, parts: AbstractSet[str] = EVERYTHING) -> Facts:
@@ -171,7 +174,8 @@ class Observer:
         facts = Facts(now=self._now(), newest_tested=newest_tested(),
                       interfaces=ipv4_addresses(), preferences=preferences, actual=actual,
                       env_problem=env_problem, processes=ros_processes(sockets, own_pid=os.getpid()),
-                      former_name=self._former_name, disks=observe_disks(), agent=observe_agent(),
+                      former_name=self._former_name, map_stamp=self._stamp, disks=observe_disks(),
+                      agent=observe_agent(),
                       daemon_state=daemon_state(),
                       local_holder=holder_of(defaults.LOCAL_MASTER_PORT, sockets))
         if self._environ is not None:
