@@ -10,6 +10,7 @@ import argparse
 import functools
 import json
 import os
+import pathlib
 import resource
 import signal
 import socket
@@ -77,6 +78,9 @@ def run(jobs, parallel=24):
         the home directory; with root's tests it is given to NOBODY, who runs the command.
     :param parallel: number of commands at one time; most of them wait.
     """
+    for parent in {parent for _, directory, _ in jobs for parent in pathlib.Path(str(directory)).parents}:
+        # Otherwise every command would end with the same sentence, and prove nothing.
+        assert parent.stat().st_mode & 0o001, '{} is closed to the user of the commands'.format(parent)
     runner = _runner()
     runner.stdin.write(json.dumps({'parallel': parallel, 'jobs': [[list(argv), str(directory), dict(environ)]
                                                                   for argv, directory, environ in jobs]}) + '\n')

@@ -23,6 +23,7 @@ from ua_overlay.lab.timeouts import START, scaled
 from ua_overlay.lab.wait import wait
 from ua_overlay.rosenv import hosts
 from ua_overlay.tailscale import old_paths
+from ua_overlay.tailscale.prepare import AGENT_NAME
 
 CHECKOUT = '/opt/ua_overlay'
 COMMAND = '/usr/local/bin/ua-overlay'
@@ -626,6 +627,9 @@ def test_an_unprivileged_user_joins_leaves_and_rejoins_also_after_a_reboot(site,
     assert_prepared(robot)
     robot.machine.wait('membership after the reboot', lambda: robot.status()['state'] == 'Running')
     assert robot.status()['self']['addresses'][0] == address
+    for order in (['stop', AGENT], ['kill', '--signal=STOP', AGENT]):
+        robot.machine.run(['systemctl'] + order)
+        restart_the_agent_as_doctor_says(robot)
     # The name resolves for programs on the machine, because tailscaled configured its resolver.
     robot.machine.wait('its own name', lambda: robot.machine.run(
         ['getent', 'ahostsv4', joined['dns_name']], check=False).stdout.startswith(address))
@@ -652,6 +656,19 @@ def test_an_unprivileged_user_joins_leaves_and_rejoins_also_after_a_reboot(site,
     let_the_agent_look()
     robot.outcome('leave')
     forget_and_restart(site, robot, 'leave', '--forget')
+
+
+def restart_the_agent_as_doctor_says(robot):
+    """Type the next command of the agent's finding, and see the finding gone."""
+    def finding():
+        said = json.loads(robot.overlay('doctor', '--json', check=False).stdout)
+        return next(found for found in said['findings'] if found['id'] == 'agent')
+
+    found = finding()
+    assert found['level'] == 'ERROR' and 'does not answer' in found['what'], found
+    assert found['next_command'] in ('sudo systemctl restart ' + AGENT, 'sudo systemctl restart ' + AGENT_NAME), found
+    robot.machine.run(['sh', '-c', found['next_command']], user=USER, timeout=60)
+    robot.machine.wait('duties of the agent', lambda: finding()['level'] == 'OK')
 
 
 def let_the_agent_look():

@@ -118,6 +118,8 @@ Environment=PYTHONDONTWRITEBYTECODE=1
 ExecStart={command} robot agent --user {word}
 Restart=always
 RestartSec=2
+# One that hangs is killed after this, so that `systemctl restart` helps at once.
+TimeoutStopSec=10
 # It needs to be root on tailscaled's socket, to read its own modules (in a home directory, perhaps), to ask resolvers,
 # to replace the hosts file and to keep the addresses of the egress rule, and nothing else.
 CapabilityBoundingSet={capabilities}

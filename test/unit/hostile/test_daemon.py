@@ -4,6 +4,7 @@ import datetime
 import hostile
 import pytest
 from hostile import KINDS, RUNNING, STOPPED
+from open_directory import open_directory
 
 from ua_overlay.trust import ca
 from ua_overlay.trust import certificate as certificates
@@ -26,12 +27,12 @@ LATER_KINDS = ('it never answers', 'it closes at once', 'its body has no end', '
 
 
 @pytest.fixture(scope='module')
-def ca_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp('ca') / 'ca.pem'
-    path.parent.chmod(0o755)
-    path.write_text(certificates.dump_certificates(ca.create_ca(
-        'lab', ['server.ua.test'], ['203.0.113.10'], datetime.datetime.now(datetime.timezone.utc))[1]))
-    return str(path)
+def ca_file():
+    with open_directory() as directory:
+        path = directory / 'ca.pem'
+        path.write_text(certificates.dump_certificates(ca.create_ca(
+            'lab', ['server.ua.test'], ['203.0.113.10'], datetime.datetime.now(datetime.timezone.utc))[1]))
+        yield str(path)
 
 
 def argv_of(command, ca_file):
@@ -39,22 +40,19 @@ def argv_of(command, ca_file):
 
 
 @pytest.fixture
-def place(tmp_path_factory):
+def place():
     """Function(kind, …) -> (a new directory with such a tailscaled, the tailscaled)."""
     opened = []
-    base = tmp_path_factory.mktemp('hostile')
-    for directory in (base.parent.parent, base.parent, base):
-        directory.chmod(0o755)  # for the user nobody
+    with open_directory() as base:
+        def make(*options, **more):
+            directory = base / str(len(opened))
+            directory.mkdir()
+            opened.append(hostile.LocalApi(directory, *options, **more))
+            return directory, opened[-1]
 
-    def make(*options, **more):
-        directory = base / str(len(opened))
-        directory.mkdir()
-        opened.append(hostile.LocalApi(directory, *options, **more))
-        return directory, opened[-1]
-
-    yield make
-    for server in opened:
-        server.close()
+        yield make
+        for server in opened:
+            server.close()
 
 
 def told(jobs, names):

@@ -6,6 +6,7 @@ import socket
 import hostile
 import odd_certificates
 import pytest
+from open_directory import open_directory
 
 from ua_overlay.clock import utc_now
 from ua_overlay.headscale.rules import Rules, Team
@@ -138,20 +139,17 @@ def template(tmp_path_factory):
 
 
 @pytest.fixture
-def place(tmp_path_factory, template):
+def place(template):
     """Function() -> a new copy of the template."""
-    base = tmp_path_factory.mktemp('hostile')
-    for directory in (base.parent.parent, base.parent, base):
-        directory.chmod(0o755)  # for the user nobody
     made = []
+    with open_directory() as base:
+        def make():
+            directory = base / str(len(made))
+            made.append(directory)
+            shutil.copytree(str(template), str(directory))
+            return directory
 
-    def make():
-        directory = base / str(len(made))
-        made.append(directory)
-        shutil.copytree(str(template), str(directory))
-        return directory
-
-    return make
+        yield make
 
 
 def give_away(directory):

@@ -56,7 +56,7 @@ TYPED = {
     'sudo systemctl stop {}':
         'Elsewhere: systemd stops what it started; the lab\'s hosts have no unit that holds a port.',
     'sudo systemctl restart {}':
-        'Elsewhere: test_prepare_systemd.py restarts the agent so; checks/test_agent.py has it answer again.',
+        'Elsewhere: test_prepare_systemd.py types it, for an agent that is stopped and for one that hangs.',
     'sudo kill -9 {}; sudo ua-overlay robot agent --user "$USER"':
         'Elsewhere: without systemd; test_instance.py has a second agent start after a kill -9 of the first.',
     # Nobody can say it better from here.

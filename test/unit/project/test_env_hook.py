@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 import pytest
+from open_directory import open_directory
 from paths import ROOT
 
 from ua_overlay.rosenv import envfile, launch
@@ -80,7 +81,6 @@ class Robot:
         if self.hook == HOOK:
             self.hook = shutil.copy(HOOK, str(self.directory))
         self.note = shutil.copy(NOTE, str(self.directory))
-        open_to_all(self.directory)
         self.user = ['setpriv', '--reuid', str(NOBODY), '--regid', str(NOBODY), '--clear-groups']
 
     def setup(self, **environ):
@@ -93,8 +93,9 @@ def only_names(shown):
 
 
 @pytest.fixture
-def robot(shell, tmp_path):
-    return Robot(shell, tmp_path)
+def robot(shell):
+    with open_directory() as directory:
+        yield Robot(shell, directory)
 
 
 def test_without_an_overlay_nothing_changes(robot):
@@ -356,13 +357,6 @@ def test_root_uses_the_file_of_the_service_user(robot):
     for path in (shared, os.path.join(shared, 'env')):
         os.chown(path, 4711, 4711)
     assert robot.setup() == TEAM
-
-
-def open_to_all(path):
-    """pytest's directories are 0700 all the way down from its own."""
-    while os.stat(str(path)).st_uid == os.geteuid() and str(path) not in ('/', '/tmp'):
-        os.chmod(str(path), os.stat(str(path)).st_mode | 0o055)
-        path = path.parent
 
 
 def cpu_seconds(words):
