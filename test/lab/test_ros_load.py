@@ -3,6 +3,7 @@
 One campaign runs rospy and roscpp nodes on two robots; then each test judges the records of one kind of traffic.
 All that TCP carries must arrive complete. The losses of UDP, and of a queue of the sender, are counted and printed.
 """
+import os
 import time
 import zlib
 
@@ -165,7 +166,10 @@ def stop_recording(load):
     load.wait_all('The last message of every topic in the bag', complete, JOIN)
     load.stop('dev-1', 'bag')
     load.bag = {topic: [] for topic in BAG_TOPICS}
-    with rosbag.Bag(load.fleet.lab.host('dev-1').path(BAG)) as bag:
+    path = load.fleet.lab.host('dev-1').path(BAG)
+    # On Ctrl-C, `rosbag` leaves its recorder 0.25 s (subprocess._sigint_wait_secs), which renames the file at its end.
+    load.wait('The end of the recorder', lambda: os.path.exists(path), START)
+    with rosbag.Bag(path) as bag:
         for topic, message, _ in bag.read_messages():
             if topic == '/map':
                 load.bag[topic].append(zlib.crc32(bytes(message.data)))
