@@ -50,11 +50,16 @@ def sweep() -> List[str]:
         entries = [entry for entry in sorted(os.listdir(run)) if os.path.isdir(os.path.join(run, entry))]
         # Left by a sweep that was killed.
         aside = [os.path.join(run, entry) for entry in entries if entry.startswith('.')]
-        swept = _left([entry for entry in entries if not entry.startswith('.')])
-        for lab in swept:
+        swept = []
+        for lab in _left([entry for entry in entries if not entry.startswith('.')]):
             # A rename takes it out of the way in one step: a new lab of this name begins with nothing.
-            aside.append(os.path.join(run, '.{}.{}'.format(lab, os.getpid())))
-            os.rename(machine_files.lab_directory(lab), aside[-1])
+            moved = os.path.join(run, '.{}.{}'.format(lab, os.getpid()))
+            try:
+                os.rename(machine_files.lab_directory(lab), moved)
+            except FileNotFoundError:
+                continue  # `down` removes the files last, and has just done so
+            aside.append(moved)
+            swept.append(lab)
     for directory in aside:
         shutil.rmtree(directory, ignore_errors=True)
     return swept

@@ -13,8 +13,14 @@ from ua_overlay.tailscale.old_paths import keeps_old_paths
 
 #: Seconds for tailscaled to finish leaving. Its own logout waits for the server without a limit.
 TIMEOUT = 9.0
+#: Seconds for a logout that follows a fresh start. A client that has just started looks the server's name up, and for 5 s
+#: after the overlay went down it may ask the overlay's resolver, which has gone, for 10 s (Go reads resolv.conf once in
+#: 5 s and asks twice for 5 s: net/dnsclient_unix.go).
+LOGOUT_AFTER_START = 20.0
 #: Seconds for the agent to notice a logout and for tailscaled to restart.
 RESTART = 6.0
+#: Seconds for tailscaled to drop its node key after a logout.
+_AFTER_LOGOUT = 2.0
 #: Seconds between two checks.
 _PAUSE = 0.1
 
@@ -58,7 +64,7 @@ def _leave(api: MembershipApi, forget: bool, state_dir: str, clock: Clock, sleep
         raise Refused('The server did not accept the logout, so {} stopped but is not forgotten yet: {}'.format(
             before.self_node.name or 'this robot', error.sentence),
             'when the server answers: ua-overlay leave --forget', code='FAILED')
-    _wait(api, lambda status: not status.have_node_key, deadline, clock, sleep)
+    _wait(api, lambda status: not status.have_node_key, max(deadline, clock() + _AFTER_LOGOUT), clock, sleep)
     note = _forget(state_dir)
     note += old_paths_note(api, before, clock, sleep, restarts)
     return Outcome('OK', '{0} left and gave up its address.{1} Before it can join again, on the server: '
@@ -103,7 +109,7 @@ def _logout(api: MembershipApi, left: Callable[[], float]) -> None:
         # join to a server that forgot this robot ("authkey already used"). After a fresh start it has only the stored
         # identity.
         api.start()
-        api.logout(timeout=left())
+        api.logout(timeout=LOGOUT_AFTER_START)
 
 
 def _forget(state_dir: str) -> str:

@@ -47,5 +47,17 @@ def test_a_sweep_removes_files_without_an_owner(cache, monkeypatch):
     assert leftovers.sweep() == []
 
 
+def test_a_lab_that_is_taken_down_meanwhile_is_not_left_over(cache, monkeypatch):
+    cache('ends')
+    cache('killed')
+
+    def hosts_end():
+        machine_files.remove_all('ends')
+        return set()
+
+    monkeypatch.setattr(leftovers.hosts, 'names_of_labs', hosts_end)
+    assert leftovers.sweep() == ['killed']
+
+
 def test_nothing_to_sweep(cache, tmp_path):
     assert leftovers.sweep() == [] and os.listdir(str(tmp_path)) == []

@@ -128,7 +128,8 @@ def test_a_server_that_does_not_accept_the_logout(directory, refusals, calls):
 def test_a_refused_logout_is_retried_after_a_start(directory):
     api = PlayedApi(STOPPED, FRESH, refusals=[NO_KEY])
     assert do(api, True, directory)[0].code == 'OK'
-    assert [call[0] for call in api.calls] == ['logout', 'start', 'logout']
+    # The second has its own time: the name of the server may have to be looked up without the overlay's resolver.
+    assert api.calls == [('logout', TIMEOUT), ('start',), ('logout', LOGOUT_AFTER_START)]
 
 
 @pytest.mark.parametrize('forget', [False, True])
