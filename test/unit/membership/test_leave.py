@@ -1,7 +1,7 @@
 """Leave, against a played tailscaled."""
 import pytest
 
-from ua_overlay.membership.leave import RESTART, TIMEOUT, leave
+from ua_overlay.membership.leave import LOGOUT_AFTER_START, RESTART, TIMEOUT, leave
 from ua_overlay.membership.settings import read_settings, write_settings
 from ua_overlay.tailscale.localapi import DaemonDenied, DaemonError, DaemonMissing
 
