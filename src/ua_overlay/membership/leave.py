@@ -14,8 +14,8 @@ from ua_overlay.tailscale.old_paths import keeps_old_paths
 #: Seconds for tailscaled to finish leaving. Its own logout waits for the server without a limit.
 TIMEOUT = 9.0
 #: Seconds for a logout that follows a fresh start. A client that has just started looks the server's name up, and for
-#: 5 s after the overlay went down it may ask the overlay's resolver, which has gone, for 10 s (Go reads resolv.conf once
-#: in 5 s, and asks twice for 5 s: net/dnsclient_unix.go).
+#: 5 s after the overlay went down it may ask the overlay's resolver, which has gone, for 10 s (Go reads resolv.conf
+#: once in 5 s, and asks twice for 5 s: net/dnsclient_unix.go).
 LOGOUT_AFTER_START = 20.0
 #: Seconds for the agent to notice a logout and for tailscaled to restart.
 RESTART = 6.0
