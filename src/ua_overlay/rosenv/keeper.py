@@ -28,9 +28,10 @@ PERIOD_WRONG = 2.0
 PERIOD_STARTING = 0.5
 #: The same while programs run in the team graph: a restarted roscore must be noticed soon.
 PERIOD_RUNNING = 1.0
-#: Seconds of silence of a master before NO_ROSCORE is reported: a roscore takes some time to start, and of the probes
-#: over a link that loses a tenth of its packets two in a row fail within minutes (TCP repeats a SYN after 1 and 3 s).
-SILENCE = 10.0
+#: Seconds of silence of a master before NO_ROSCORE is reported: a roscore takes some time to start, and on a link that
+#: loses 5 % of its packets at both ends a new TCP connection fails for 8 s every few minutes (TCP repeats a SYN after 1
+#: and 3 s, and tailscaled changes its path after three lost pings).
+SILENCE = 15.0
 
 
 class Names(Protocol):
