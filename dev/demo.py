@@ -282,6 +282,7 @@ def run(story, lab, workspace):
         story.show('{}$ echo $ROS_MASTER_URI      # a new shell'.format(robot), fleet.ros(
             robot, 'bash', '-c', 'echo $ROS_MASTER_URI', graph='shell').stdout)
 
+    story.step('Wait until the DERP on the second host is the home of both robots', lambda: fleet.wait_home('second'))
     reboot_without_a_server(story, fleet)
 
     def leave():
