@@ -59,7 +59,7 @@ def _leave(api: MembershipApi, forget: bool, state_dir: str, clock: Clock, sleep
         _wait(api, lambda status: status.state in ('Stopped', 'NoState', 'NeedsLogin'), deadline, clock, sleep)
         return Outcome('OK', '{} left and keeps its name and address. Come back with: ua-overlay join'.format(name))
     try:
-        _logout(api, lambda: max(_PAUSE, deadline - clock()))
+        _logout(api, max(_PAUSE, deadline - clock()))
     except DaemonError as error:
         raise Refused('The server did not accept the logout, so {} stopped but is not forgotten yet: {}'.format(
             before.self_node.name or 'this robot', error.sentence),
@@ -98,9 +98,9 @@ def _restarted(api: StatusApi, clock: Clock, sleep: Sleep) -> bool:
     return False
 
 
-def _logout(api: MembershipApi, left: Callable[[], float]) -> None:
+def _logout(api: MembershipApi, timeout: float) -> None:
     try:
-        api.logout(timeout=left())
+        api.logout(timeout=timeout)
     except DaemonError as error:
         if not error.status:
             raise
